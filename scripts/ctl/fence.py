@@ -1,0 +1,224 @@
+"""The first link of the role chain: settle which epoch is in force, and take it over when the request says so.
+
+Nothing is claimed before the fence is proven. The rungs, tried in order: (1) over ssh the peer's database is stopped and its control file says
+"shut down"; (2) the OpenStack API has stopped the peer's servers, SHUTOFF was seen; (3) the lease: not built yet, so a region that is cut
+off but alive can only be fenced by the other rungs; (4) a typed override for this very epoch. The loss budget, not built yet either, belongs between the
+proven fence and the claim of an unplanned move (`Takeover.unplanned`).
+"""
+
+from __future__ import annotations
+
+import datetime
+import getpass
+import socket
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from scripts.ctl.epochs import Action, Epoch, decide, other
+from scripts.ctl.errors import Failed, OperatorError, Refused
+from scripts.ctl.hosts import Answer, Hosts, Unreachable
+from scripts.ctl.openstack import ApiDown, Compute
+from scripts.ctl.witness import EpochTaken, Witness
+
+DATABASE = "db-1"
+STOP_S, AWAIT_S, QUICK_S, POWER_S = 60, 15, 20, 90
+
+
+def run(document: dict[str, Any]) -> dict[str, Any]:
+    """The document and the answer are in docs/interfaces.md, section 3. Raises OperatorError."""
+    site, request = document["site"], document["request"]
+    witness = Witness(document["witness"])
+    newest, followed = witness.newest(), witness.followed(site)
+    action = decide(site, request, newest, followed)
+    public = {name: address for name, address in document.get("public", {}).items() if address}
+    if action is Action.CLAIM_FIRST:
+        witness.probe()
+        newest = _claim(witness, Epoch(epoch=1, active=site, previous=None, planned=True, reason="first", **_claimer()))
+    elif action is Action.TAKE_OVER:
+        assert newest is not None  # decide() takes over from somebody
+        witness.probe()
+        newest = Takeover(document, newest, witness).run()
+    elif action is Action.FOLLOW:
+        _power_on(document)
+    assert newest is not None
+    witness.record_addresses(site, public)
+    return newest.link_output()
+
+
+class Takeover:
+    """One attempt to move the role from the active peer to this site."""
+
+    def __init__(self, document: dict[str, Any], newest: Epoch, witness: Witness) -> None:
+        self.document, self.newest, self.witness = document, newest, witness
+        self.site, self.peer = document["site"], other(document["site"])
+        self.database, self.peer_database = f"{DATABASE}.{self.site}", f"{DATABASE}.{self.peer}"
+        self.tried: list[str] = []  # a line for each rung that did not hold
+
+    def run(self) -> Epoch:
+        """Fence, then claim. Raises Refused, nothing changed, when no rung holds."""
+        ssh = dict(self.document["ssh"])
+        ssh["bastions"] = {**ssh["bastions"], self.peer: self.witness.addresses(self.peer).get("bastion")}
+        with Hosts(ssh) as hosts:
+            via, status = self._look(hosts)
+            if via is not None and status is not None and _can_hand_over(status.facts):
+                return self._planned(hosts, via, resumed=not status.facts["running"])
+            if via is not None and status is not None:
+                self.tried.append(f"rung 1 (ssh): {self.peer_database} answers, but {_state(status)}, not a running primary")
+            return self._unplanned()
+
+    def _look(self, hosts: Hosts) -> tuple[str | None, Answer | None]:
+        """Ask the peer's database host how it is, by every way at once; the first way that leads there is taken."""
+        ways = hosts.routes(self.peer_database)
+        with ThreadPoolExecutor(len(ways) or 1) as pool:
+            asked = [(way, pool.submit(hosts.call, self.peer_database, way, "postgres status", {"schema": 1}, QUICK_S)) for way in ways]
+            for way, future in asked:
+                try:
+                    return way, future.result()
+                except Unreachable as error:
+                    self.tried.append(f"rung 1 (ssh): {error}")
+        return None, None
+
+    def _planned(self, hosts: Hosts, via: str, *, resumed: bool) -> Epoch:
+        """The peer is well: stop its writers, stop its database cleanly, see its last word here, and only then claim.
+
+        `resumed`: an interrupted attempt has stopped it already, so there is nothing left to stream from.
+        """
+        own = hosts.must(self.database, self.site, "postgres status", {"schema": 1}, QUICK_S).facts
+        if not own.get("in_recovery") or not (own.get("streaming") or resumed):
+            raise Refused(
+                f"{self.database}: is not streaming from {self.peer_database} ({_words(own)}), wanted a streaming standby: a move now could lose "
+                f"orders; nothing was changed; see `dr-host postgres status` there, and run `pulumi up -s region-{self.site}` once it streams"
+            )
+        if own.get("paused"):
+            raise Refused(
+                f"{self.database}: replay is paused, wanted a replaying standby: it would refuse to be promoted; nothing was changed; run "
+                "`SELECT pg_wal_replay_resume()` there, or mend what paused it (a parameter that is lower than the primary's)"
+            )
+        apps = [f"{app}.{self.peer}" for app in self.document.get("apps", ())]
+        quiesced = self._each(hosts, via, apps, "app quiesce")
+        try:
+            stopped = hosts.must(self.peer_database, via, "postgres stop", {"schema": 1, "epoch_next": self.newest.epoch + 1}, STOP_S)
+            checkpoint = stopped.facts["checkpoint"]
+            awaited = {"schema": 1, "checkpoint": checkpoint, "timeout_s": AWAIT_S}
+            hosts.must(self.database, self.site, "postgres await", awaited, AWAIT_S + 10)
+            return self._claim(
+                planned=True, checkpoint=checkpoint, fence={"rung": 1, "evidence": {"cluster_state": "shut down", **checkpoint}}
+            )
+        except OperatorError as error:
+            undone = self._undo(hosts, via, quiesced)
+            raise type(error)(f"{error}; {undone}") from None
+
+    def _undo(self, hosts: Hosts, via: str, quiesced: list[str]) -> str:
+        """The old primary writes again. Says what is so now."""
+        newest = self.witness.newest()
+        if newest is not None and newest.epoch > self.newest.epoch:
+            return f"epoch {newest.epoch} belongs to {newest.active} by now, so {self.peer_database} was left stopped; run the same again"
+        try:
+            hosts.must(self.peer_database, via, "postgres resume", {"schema": 1}, STOP_S)
+        except OperatorError as error:
+            return f"and the old primary could not be restarted ({error}): the shop cannot write; run the same again"
+        self._each(hosts, via, quiesced, "app resume")
+        return f"the old primary {self.peer_database} was restarted and writes; no epoch was claimed"
+
+    def _unplanned(self) -> Epoch:
+        """The peer cannot stop itself: have its servers stopped, or take the operator's word."""
+        names = self.document["openstack"]["servers"][self.peer]
+        compute = Compute(self.document["openstack"], self.document["openstack"]["regions"][self.peer])
+        try:
+            compute.connect()
+            stopped = compute.settle(names, "os-stop", "SHUTOFF", POWER_S)
+            if not stopped:
+                raise ApiDown(f"region {compute.region}: has none of {', '.join(names)}")
+            return self._claim(planned=False, checkpoint=None, fence={"rung": 2, "evidence": {"SHUTOFF": stopped}})
+        except ApiDown as error:
+            self.tried.append(f"rung 2 (OpenStack stop): {error}")
+        override, epoch = self.document.get("override"), self.document.get("override_epoch")
+        if override and epoch == self.newest.epoch:
+            fence = {"rung": 4, "evidence": {"override": override, "tried": self.tried}}
+            return self._claim(planned=False, checkpoint=None, fence=fence)
+        if override:
+            self.tried.append(f"rung 4 (override): is for epoch {epoch}, the epoch in force is {self.newest.epoch}")
+        raise Refused(
+            f"region {self.peer}: nothing proves that it has stopped writing ({'; '.join(self.tried)}); a second writer could lose orders on both "
+            f"sides, so nothing was changed; bring its OpenStack API or its hosts within reach, or, when you know that region {self.peer} is off and "
+            f"stays off, set accept.without_fence to {{epoch: {self.newest.epoch}, reason: ...}} and run the same again"
+        )
+
+    def _claim(self, *, planned: bool, checkpoint: dict[str, Any] | None, fence: dict[str, Any]) -> Epoch:
+        epoch = Epoch(
+            epoch=self.newest.epoch + 1,
+            active=self.site,
+            previous=self.peer,
+            planned=planned,
+            checkpoint=checkpoint,
+            fence=fence,
+            reason="planned move" if planned else f"region {self.peer} lost",
+            **_claimer(),
+        )
+        return _claim(self.witness, epoch)
+
+    def _each(self, hosts: Hosts, via: str, names: list[str], command: str) -> list[str]:
+        """Best effort on several hosts at once: a worker that cannot be stopped cannot write either once its database is down."""
+
+        def one(name: str) -> str | None:
+            try:
+                hosts.must(name, via, command, {"schema": 1}, QUICK_S)
+            except OperatorError as error:
+                print(f"WARNING fence: {error}", file=sys.stderr)
+                return None
+            return name
+
+        with ThreadPoolExecutor(len(names) or 1) as pool:
+            return [name for name in pool.map(one, names) if name is not None]
+
+
+def _power_on(document: dict[str, Any]) -> None:
+    """A fence may have stopped this site's own servers: start them; their guards keep the database from coming up as a writer.
+
+    The run that only follows must not need the API (it may be down while all hosts run), so a dead API is a warning here.
+    """
+    names = document["openstack"]["servers"][document["site"]]
+    compute = Compute(document["openstack"], document["openstack"]["regions"][document["site"]])
+    try:
+        compute.connect()
+        compute.settle(
+            [name for name, server in compute.servers(names).items() if server["status"] == "SHUTOFF"], "os-start", "ACTIVE", POWER_S
+        )
+    except ApiDown as error:
+        print(f"WARNING fence: could not see whether the servers of {document['site']} are on: {error}", file=sys.stderr)
+
+
+def _claim(witness: Witness, epoch: Epoch) -> Epoch:
+    try:
+        witness.claim(epoch)
+    except EpochTaken as taken:
+        raise Failed(
+            f"epoch {epoch.epoch}: was claimed by {taken.epoch.claimed_by} for region {taken.epoch.active} first; this run has lost and claims nothing"
+        ) from None
+    return epoch
+
+
+def _claimer() -> dict[str, Any]:
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+    return {"claimed_at": now, "claimed_by": f"{getpass.getuser()}@{socket.gethostname()}"}
+
+
+def _can_hand_over(facts: dict[str, Any]) -> bool:
+    """A running primary, or one that an interrupted earlier attempt has already shut down cleanly."""
+    if facts.get("running"):
+        return facts.get("in_recovery") is False
+    fenced = (facts.get("role") or {}).get("role") == "fenced"
+    return facts.get("cluster_state") == "shut down" and fenced
+
+
+def _state(answer: Answer) -> str:
+    if answer.document is None:
+        return f"dr-host said nothing (exit code {answer.code}: {answer.message})"
+    return f"its database is {_words(answer.facts)}"
+
+
+def _words(facts: dict[str, Any]) -> str:
+    if not facts.get("running"):
+        return f"down, control file: {facts.get('cluster_state')}"
+    return "in recovery" if facts.get("in_recovery") else "a primary"
