@@ -1,0 +1,106 @@
+"""Everything secret that the two stacks share, made once: `dr:secrets`.
+
+A private CA (its key is thrown away: rotating means making a new set), a certificate for each host and one for the shop, ssh host keys and the operator's key,
+passwords. Credentials of outside parties (OpenStack, OVHcloud, the witness) are handed in. The result goes into both stack files, encrypted by Pulumi.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+PASSWORD_BYTES = 32
+CA_DAYS, LEAF_DAYS = 3650, 825
+
+
+def generate(hosts: Mapping[str, Sequence[str]], shop_host: str, outside: Mapping[str, Any]) -> dict[str, Any]:
+    """`hosts`: DNS names and addresses by host ("db-1.a": ["db-1.a.dr.internal", "10.100.0.11", ...]).
+
+    `outside`: {"openstack_password", "ovh": {...}, "witness": {...}}. Returns the object of `dr:secrets` (docs/configuration.md).
+    """
+    authority = Authority("shop disaster recovery")
+    tls_hosts = {name: authority.issue(names) for name, names in hosts.items()}
+    password = lambda: secrets.token_urlsafe(PASSWORD_BYTES)  # noqa: E731 - a local word
+    return {
+        **outside,
+        "ssh": {"operator": _ssh_pair("operator"), "hosts": {name: _ssh_pair(name) for name in hosts}},
+        "tls": {"ca": authority.certificate_pem, "shop": authority.issue([shop_host]), "hosts": tls_hosts},
+        "postgres": {"replication": password(), "app": password()},
+        "redis": {"app": password(), "replica": password(), "operator": password()},
+        "rails": {"secret_key_base": secrets.token_hex(64)},
+    }
+
+
+class Authority:
+    """A certificate authority that lives as long as this object."""
+
+    def __init__(self, name: str) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        usage = x509.KeyUsage(
+            digital_signature=False,
+            content_commitment=False,
+            key_encipherment=False,
+            data_encipherment=False,
+            key_agreement=False,
+            key_cert_sign=True,
+            crl_sign=True,
+            encipher_only=False,
+            decipher_only=False,
+        )
+        self._certificate = (
+            self._builder(self._name, self._key.public_key(), CA_DAYS)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(usage, critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+
+    @property
+    def certificate_pem(self) -> str:
+        """The CA's certificate."""
+        return self._certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+    def issue(self, names: Sequence[str]) -> dict[str, str]:
+        """{"cert", "key"} for these DNS names and addresses, for servers and clients alike; the first is the common name."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
+        certificate = (
+            self._builder(subject, key.public_key(), LEAF_DAYS)
+            .add_extension(x509.SubjectAlternativeName([_san(name) for name in names]), critical=False)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        return {"cert": certificate.public_bytes(serialization.Encoding.PEM).decode(), "key": private.decode()}
+
+    def _builder(self, subject: x509.Name, public: Any, days: int) -> x509.CertificateBuilder:
+        start = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=10)  # a host's clock may lag a little
+        builder = x509.CertificateBuilder().subject_name(subject).issuer_name(self._name).public_key(public)
+        builder = builder.serial_number(x509.random_serial_number())
+        return builder.not_valid_before(start).not_valid_after(start + datetime.timedelta(days=days))
+
+
+def _san(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _ssh_pair(comment: str) -> dict[str, str]:
+    """An ed25519 pair in OpenSSH's forms."""
+    key = ed25519.Ed25519PrivateKey.generate()
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption())
+    public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    return {"private": private.decode(), "public": f"{public.decode()} {comment}"}

@@ -1,0 +1,75 @@
+"""The table of requests and facts: what each stack does, and with which words it refuses."""
+
+import pytest
+
+from scripts.ctl.epochs import Action, Epoch, decide
+from scripts.ctl.errors import ExitCode, OperatorError, Refused
+
+
+def epoch(number: int, active: str) -> Epoch:
+    return Epoch(epoch=number, active=active, previous=None, planned=True)
+
+
+@pytest.mark.parametrize(
+    ("newest", "site", "request_", "followed", "wanted"),
+    [
+        (None, "a", "a", None, Action.CLAIM_FIRST),
+        (epoch(1, "a"), "a", "a", None, Action.STAY),
+        (epoch(1, "a"), "b", "a", None, Action.FOLLOW),
+        (epoch(1, "a"), "b", "a", 1, Action.FOLLOW),
+        (epoch(1, "a"), "b", "b", 1, Action.TAKE_OVER),
+        (epoch(2, "b"), "b", "b", 1, Action.STAY),
+        (epoch(2, "b"), "a", "b", None, Action.FOLLOW),
+        (epoch(2, "b"), "a", "a", 2, Action.TAKE_OVER),
+        (epoch(3, "a"), "b", "b", 3, Action.TAKE_OVER),
+    ],
+)
+def test_each_row_of_the_table(newest, site, request_, followed, wanted):
+    assert decide(site, request_, newest, followed) is wanted
+
+
+@pytest.mark.parametrize(
+    ("newest", "site", "request_", "followed", "sentence"),
+    [
+        (epoch(1, "a"), "a", "b", None, "region b has not taken over"),
+        (epoch(1, "a"), "a", "b", None, "run `pulumi up -s region-b`"),
+        (epoch(2, "b"), "a", "a", None, "config is stale, follow first"),
+        (epoch(2, "b"), "a", "a", 1, "config is stale, follow first"),
+        (epoch(1, "a"), "b", "b", None, "follow first"),
+        (None, "b", "a", None, "run `pulumi up -s region-a` first"),
+        (None, "a", "b", None, "run `pulumi up -s region-b` first"),
+        (epoch(1, "a"), "a", "c", None, "wanted a or b"),
+    ],
+)
+def test_each_refusal_says_so_and_that_nothing_was_changed(newest, site, request_, followed, sentence):
+    with pytest.raises(Refused) as caught:
+        decide(site, request_, newest, followed)
+    assert sentence in str(caught.value)
+    assert "nothing was changed" in str(caught.value)
+    assert caught.value.code == ExitCode.REFUSED
+
+
+def test_a_failback_from_an_epoch_that_was_followed_long_ago_is_refused():
+    with pytest.raises(Refused, match="has followed epoch 2"):
+        decide("a", "a", epoch(4, "b"), 2)
+
+
+def test_what_the_links_are_told_holds_no_time_and_no_evidence():
+    first = Epoch(
+        epoch=2,
+        active="b",
+        previous="a",
+        planned=False,
+        fence={"rung": 2, "evidence": {"x": "y"}},
+        claimed_at="2026-01-01",
+        claimed_by="me",
+    )
+    again = Epoch(epoch=2, active="b", previous="a", planned=False, fence={"rung": 2}, claimed_at="2026-02-02", claimed_by="you")
+    assert first.link_output() == again.link_output()
+    assert first.link_output()["fence"] == {"rung": 2}
+
+
+@pytest.mark.parametrize("document", [{"epoch": 1}, {"epoch": 1, "active": "c", "previous": None, "planned": True}])
+def test_a_spoilt_epoch_is_an_error_with_a_remedy(document):
+    with pytest.raises(OperatorError, match="restore"):
+        Epoch.from_document(document, "epochs/00000001.json")

@@ -1,0 +1,259 @@
+"""The fence on paper: a peer that is well, ill, gone, and an operator's word. Hosts, cloud and witness are played."""
+
+import pytest
+
+from scripts.ctl import fence
+from scripts.ctl.epochs import Epoch
+from scripts.ctl.errors import ExitCode, Failed, Refused
+from scripts.ctl.hosts import Answer, Unreachable
+from scripts.ctl.openstack import ApiDown
+from scripts.ctl.witness import EpochTaken
+
+PRIMARY = {"running": True, "in_recovery": False, "cluster_state": "in production"}
+STANDBY = {"running": True, "in_recovery": True, "streaming": True, "paused": False}
+CHECKPOINT = {"lsn": "0/3000E48", "timeline": 1}
+
+
+class PlayedWitness:
+    def __init__(self, *epochs):
+        self.epochs, self.sites, self.seen = list(epochs), {"a": {"bastion": "203.0.113.9"}}, {"b": 1}
+
+    def newest(self):
+        return self.epochs[-1] if self.epochs else None
+
+    def followed(self, site):
+        return self.seen.get(site)
+
+    def addresses(self, site):
+        return self.sites.get(site, {})
+
+    def record_addresses(self, site, addresses):
+        self.sites[site] = addresses
+
+    def probe(self):
+        pass
+
+    def claim(self, epoch):
+        if any(held.epoch == epoch.epoch for held in self.epochs):
+            raise EpochTaken(self.epochs[-1])
+        self.epochs.append(epoch)
+
+
+class PlayedHosts:
+    """Answers by (host, command); anything not scripted is unreachable."""
+
+    script: dict = {}
+    calls: list = []
+
+    def __init__(self, document):
+        self.document = document
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *rest):
+        return None
+
+    def routes(self, host):
+        return [site for site, address in self.document["bastions"].items() if address]
+
+    def call(self, host, via, command, document, limit_s):
+        PlayedHosts.calls.append((host, command))
+        if (host, command) not in PlayedHosts.script:
+            raise Unreachable(f"host {host} through the bastion of {via}: no ssh session")
+        code, facts = PlayedHosts.script[host, command]
+        return Answer(code, {"facts": facts}, "" if code == 0 else "said no")
+
+    must = fence.Hosts.must
+
+
+class PlayedCompute:
+    answer: object = ApiDown("OpenStack API x: no answer")
+    states: dict = {}
+    asked: list = []
+
+    def __init__(self, document, region):
+        self.region = region
+
+    def connect(self):
+        if isinstance(PlayedCompute.answer, ApiDown):
+            raise PlayedCompute.answer
+
+    def servers(self, names):
+        return {name: {"status": PlayedCompute.states.get(name, "ACTIVE")} for name in names}
+
+    def settle(self, names, action, state, limit_s):
+        PlayedCompute.asked.append((self.region, action, sorted(names)))
+        return PlayedCompute.answer
+
+
+@pytest.fixture
+def world(monkeypatch):
+    witness = PlayedWitness(Epoch(epoch=1, active="a", previous=None, planned=True))
+    monkeypatch.setattr(fence, "Witness", lambda document: witness)
+    monkeypatch.setattr(fence, "Hosts", PlayedHosts)
+    monkeypatch.setattr(fence, "Compute", PlayedCompute)
+    PlayedHosts.script, PlayedHosts.calls = {}, []
+    PlayedCompute.answer, PlayedCompute.states, PlayedCompute.asked = ApiDown("OpenStack API x: no answer"), {}, []
+    return witness
+
+
+def document(**changes):
+    servers = {site: [f"shop-{site}-{host}" for host in ("db-1", "cache-1", "app-1")] for site in "ab"}
+    return {
+        "site": "b",
+        "request": "b",
+        "witness": {},
+        "ssh": {"bastions": {"b": "198.51.100.9"}},
+        "openstack": {"regions": {"a": "GRA11", "b": "SBG5"}, "servers": servers},
+        "apps": ["app-1"],
+        "public": {"lb": "198.51.100.5", "bastion": None},
+    } | changes
+
+
+def well():
+    PlayedHosts.script = {
+        ("db-1.a", "postgres status"): (0, PRIMARY),
+        ("db-1.b", "postgres status"): (0, STANDBY),
+        ("app-1.a", "app quiesce"): (0, {}),
+        ("app-1.a", "app resume"): (0, {}),
+        ("db-1.a", "postgres stop"): (0, {"cluster_state": "shut down", "checkpoint": CHECKPOINT}),
+        ("db-1.a", "postgres resume"): (0, {}),
+        ("db-1.b", "postgres await"): (0, {}),
+    }
+
+
+def test_a_planned_move_stops_the_peer_sees_its_last_word_and_claims(world):
+    well()
+    answer = fence.run(document())
+    assert (answer["epoch"], answer["active"], answer["planned"], answer["checkpoint"]) == (2, "b", True, CHECKPOINT)
+    assert answer["fence"] == {"rung": 1}
+    order = [call for call in PlayedHosts.calls if call[1] in ("app quiesce", "postgres stop", "postgres await")]
+    assert order == [("app-1.a", "app quiesce"), ("db-1.a", "postgres stop"), ("db-1.b", "postgres await")]
+    assert world.sites["b"] == {"lb": "198.51.100.5"}
+    assert PlayedCompute.asked == []
+
+
+def test_the_same_fence_again_says_the_same_and_touches_no_host(world):
+    well()
+    first = fence.run(document())
+    PlayedHosts.calls = []
+    assert fence.run(document()) == first
+    assert PlayedHosts.calls == []
+
+
+def test_a_standby_that_never_gets_the_checkpoint_restarts_the_old_primary_and_claims_nothing(world):
+    well()
+    PlayedHosts.script["db-1.b", "postgres await"] = (3, {})
+    with pytest.raises(Failed, match="the old primary db-1.a was restarted and writes; no epoch was claimed"):
+        fence.run(document())
+    assert world.newest().epoch == 1
+    assert PlayedHosts.calls[-2:] == [("db-1.a", "postgres resume"), ("app-1.a", "app resume")]
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        ({**STANDBY, "streaming": False}, "is not streaming"),
+        ({**STANDBY, "paused": True}, "replay is paused"),
+        ({**PRIMARY}, "is not streaming"),
+    ],
+)
+def test_a_standby_that_is_not_ready_is_refused_before_anything_is_stopped(world, own, words):
+    well()
+    PlayedHosts.script["db-1.b", "postgres status"] = (0, own)
+    with pytest.raises(Refused, match=words):
+        fence.run(document())
+    assert {command for _, command in PlayedHosts.calls} == {"postgres status"}
+
+
+def test_an_interrupted_move_goes_on_from_the_stopped_primary(world):
+    well()
+    stopped = {"running": False, "cluster_state": "shut down", "role": {"role": "fenced", "epoch": 2}}
+    PlayedHosts.script["db-1.a", "postgres status"] = (0, stopped)
+    PlayedHosts.script["db-1.b", "postgres status"] = (0, {**STANDBY, "streaming": False})
+    assert fence.run(document())["planned"] is True
+
+
+def test_a_peer_that_is_gone_is_stopped_through_its_cloud(world):
+    PlayedCompute.answer = {"shop-a-db-1": "id-1"}
+    answer = fence.run(document())
+    assert (answer["planned"], answer["fence"]) == (False, {"rung": 2})
+    assert PlayedCompute.asked == [("GRA11", "os-stop", ["shop-a-app-1", "shop-a-cache-1", "shop-a-db-1"])]
+    assert world.newest().fence["evidence"] == {"SHUTOFF": {"shop-a-db-1": "id-1"}}
+
+
+def test_a_cloud_without_those_servers_proves_nothing(world):
+    PlayedCompute.answer = {}
+    with pytest.raises(Refused, match="has none of"):
+        fence.run(document())
+    assert world.newest().epoch == 1
+
+
+def test_a_crashed_database_on_a_living_host_is_not_taken_for_a_clean_one(world):
+    well()
+    PlayedHosts.script["db-1.a", "postgres status"] = (0, {"running": False, "cluster_state": "in production"})
+    with pytest.raises(Refused, match="not a running primary"):
+        fence.run(document())
+    assert ("db-1.a", "postgres stop") not in PlayedHosts.calls
+
+
+def test_without_any_rung_nothing_is_claimed_and_every_rung_is_named(world):
+    with pytest.raises(Refused) as caught:
+        fence.run(document())
+    assert "rung 1 (ssh)" in str(caught.value)
+    assert "rung 2 (OpenStack stop)" in str(caught.value)
+    assert "accept.without_fence to {epoch: 1" in str(caught.value)
+    assert world.newest().epoch == 1
+
+
+def test_the_operators_word_is_good_for_the_epoch_in_force_and_is_recorded(world):
+    fence.run(document(override="the site burned, fire brigade on the phone", override_epoch=1))
+    assert world.newest().fence["rung"] == 4
+    assert world.newest().fence["evidence"]["override"] == "the site burned, fire brigade on the phone"
+    assert any("rung 2" in line for line in world.newest().fence["evidence"]["tried"])
+
+
+def test_the_operators_word_for_another_epoch_is_refused(world):
+    with pytest.raises(Refused, match="is for epoch 7, the epoch in force is 1"):
+        fence.run(document(override="old news", override_epoch=7))
+
+
+def test_of_two_operators_one_loses_and_the_peer_stays_down(world):
+    well()
+    really = world.claim
+
+    def somebody_was_faster(epoch):
+        really(Epoch(epoch=2, active="b", previous="a", planned=True, claimed_by="other@desk"))
+        really(epoch)
+
+    world.claim = somebody_was_faster
+    with pytest.raises(Failed, match="claimed by other@desk"):
+        fence.run(document())
+    assert ("db-1.a", "postgres resume") not in PlayedHosts.calls
+
+
+def test_following_starts_the_servers_that_a_fence_stopped(world):
+    PlayedCompute.answer, PlayedCompute.states = {}, {"shop-b-db-1": "SHUTOFF"}
+    answer = fence.run(document(request="a"))
+    assert answer["active"] == "a"
+    assert PlayedCompute.asked == [("SBG5", "os-start", ["shop-b-db-1"])]
+
+
+def test_following_needs_no_cloud(world, capsys):
+    assert fence.run(document(request="a"))["epoch"] == 1
+    assert "WARNING fence" in capsys.readouterr().err
+
+
+def test_an_error_is_an_exit_code_and_one_line(world, monkeypatch, capsys):
+    import io
+    import json
+
+    from scripts.ctl import link
+
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(document())))
+    assert link.main(["fence"]) == ExitCode.REFUSED
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("ERROR fence: region a: nothing proves")
+    assert captured.err.count("\n") == 1
