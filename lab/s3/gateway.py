@@ -1,0 +1,295 @@
+"""Object storage of the lab: one versitygw per storage region, accounts and policies valid in all of them, as OVHcloud's S3 users are.
+
+Data lies under `<run>/s3/<region>`, accounts in `<run>/s3/iam`, which all gateways read afresh for each request. Buckets belong to the project
+(root) or to a user; whoever else gets in, gets in by a user policy (`lab.s3.policy`). Policies are put on every bucket that exists when a
+policy, a credential or a bucket changes here; a bucket that a user makes over S3 is that user's alone until the next such change.
+
+Not imitated: encryption at rest (the flag is kept by the OVHcloud API only), replication between regions, bucket names unique over regions for
+buckets made over S3, and the keys that a file system cannot hold (`a//b`, data in `dir/`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from lab.child import Child
+from lab.s3 import policy
+
+log = logging.getLogger("lab.s3")
+Users = dict[str, tuple[list[str], tuple[policy.Statement, ...]]]  # by user: access keys, statements
+CODES = {
+    "BucketAlreadyExists": "exists",
+    "BucketAlreadyOwnedByYou": "exists",
+    "NoSuchBucket": "absent",
+    "404": "absent",
+    "BucketNotEmpty": "not empty",
+    "InvalidBucketName": "bad name",
+}
+
+
+class StorageError(Exception):
+    """A gateway refused or did not answer. `reason`: exists, absent, not empty, bad name, down or refused."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredObject:
+    """One version of an object, as a listing shows it; sizes in bytes, times in ISO 8601."""
+
+    key: str
+    size: int
+    etag: str
+    last_modified: str
+    version_id: str
+    is_latest: bool
+    is_delete_marker: bool
+
+
+class Storage:
+    """The S3 services of all storage regions. `addresses`: region (gra, sbg, de) to (address, port). Safe to call from several threads."""
+
+    def __init__(self, run: Path, binary: Path, addresses: Mapping[str, tuple[str, int]]) -> None:
+        self.addresses = dict(addresses)
+        self.root_access_key = "root" + secrets.token_hex(8)
+        self.root_secret_key = secrets.token_hex(20)
+        self._home, self._binary = run / "s3", binary
+        self._lock = threading.RLock()
+        self._keys: dict[str, tuple[str, str]] = {}  # access key -> (user, secret)
+        self._statements: dict[str, tuple[policy.Statement, ...]] = {}
+        self._owners: dict[tuple[str, str], str] = {}  # (region, bucket) -> user
+        self._applied: dict[tuple[str, str], str | None] = {}
+        self._children = {region: self._child(region) for region in addresses}
+        self._clients: dict[str, Any] = {}
+
+    def _child(self, region: str) -> Child:
+        host, port = self.addresses[region]
+        home = self._home / region
+        argv = [str(self._binary), "--port", f"{host}:{port}", "--region", region, "--iam-dir", str(self._home / "iam"), "--iam-cache-disable"]
+        argv += ["--keep-alive", "--quiet", "posix", "--versioning-dir", str(home / "versions"), str(home / "data")]
+        environment = {"ROOT_ACCESS_KEY_ID": self.root_access_key, "ROOT_SECRET_ACCESS_KEY": self.root_secret_key}
+        return Child(f"versitygw {region}", argv, self._home / f"{region}.log", self._home / f"{region}.pid", environment)
+
+    # --- life of the gateways
+
+    def start(self) -> None:
+        """Start every region. Raises `ChildError` with all of them stopped when one does not come up."""
+        for region in self.addresses:
+            for folder in ("data", "versions"):
+                (self._home / region / folder).mkdir(parents=True, exist_ok=True)
+        (self._home / "iam").mkdir(mode=0o700, exist_ok=True)
+        self._write_accounts()
+        try:
+            for region, child in self._children.items():
+                child.start(lambda region=region: self._listens(region))  # type: ignore[misc]
+        except Exception:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        for child in self._children.values():
+            child.stop()
+
+    def cut(self, region: str) -> None:
+        """The region's S3 is dead: its process is killed as by a power cut, connections are refused. Data stays."""
+        self._children[region].stop(hard=True)
+
+    def restore(self, region: str) -> None:
+        """Start the region again; policies that changed meanwhile take effect before this returns."""
+        self._children[region].start(lambda: self._listens(region))
+        with self._lock:
+            self._applied = {place: text for place, text in self._applied.items() if place[0] != region}
+            self._apply([region])
+
+    def alive(self, region: str) -> bool:
+        return self._children[region].running
+
+    def _listens(self, region: str) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(self.addresses[region], timeout=1):
+            return True
+        return False
+
+    def endpoint(self, region: str) -> str:
+        host, port = self.addresses[region]
+        return f"http://{host}:{port}"
+
+    def client(self, region: str) -> Any:
+        """A boto3 S3 client with root's rights."""
+        with self._lock:
+            if region not in self._clients:
+                self._clients[region] = connect(self.endpoint(region), region, self.root_access_key, self.root_secret_key)
+            return self._clients[region]
+
+    # --- accounts and policies
+
+    def create_credential(self, user: str, access_key: str, secret_key: str) -> None:
+        """A further key pair of `user`, valid in every region at once."""
+        with self._lock:
+            self._keys[access_key] = (user, secret_key)
+            self._write_accounts()
+            self._apply()
+
+    def delete_credential(self, access_key: str) -> None:
+        """The key stops working everywhere. An unknown key: nothing."""
+        with self._lock:
+            if self._keys.pop(access_key, None) is not None:
+                self._apply()
+                self._write_accounts()
+
+    def set_policy(self, user: str, document: str) -> None:
+        """Replace the policy of `user` in all regions. Raises `policy.PolicyError`, with the old one still in force."""
+        statements = policy.parse(document)
+        with self._lock:
+            self._statements[user] = statements
+            self._write_accounts()
+            self._apply()
+
+    def forget_user(self, user: str) -> None:
+        """Take away all keys and the policy of `user`."""
+        with self._lock:
+            for access_key in [key for key, (owner, _) in self._keys.items() if owner == user]:
+                del self._keys[access_key]
+            self._statements.pop(user, None)
+            self._apply()
+            self._write_accounts()
+
+    def _write_accounts(self) -> None:
+        accounts = {}
+        for access_key, (user, secret) in self._keys.items():
+            role = "userplus" if policy.may_create_buckets(self._statements.get(user, ())) else "user"
+            accounts[access_key] = {"access": access_key, "secret": secret, "role": role, "userID": 0, "groupID": 0, "projectID": 0}
+        target = self._home / "iam" / "users.json"
+        if not target.parent.is_dir():  # before start(), which writes them
+            return
+        fresh = target.with_suffix(".new")
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+            json.dump({"accessAccounts": accounts}, out)
+        fresh.replace(target)
+
+    def _users(self) -> Users:
+        users: Users = {}
+        for access_key, (user, _) in self._keys.items():
+            users.setdefault(user, ([], self._statements.get(user, ())))[0].append(access_key)
+        return users
+
+    def _apply(self, regions: Iterable[str] | None = None) -> None:
+        """Bring every bucket of the regions that answer under the users' present policies; the others catch up in `restore`."""
+        users = self._users()
+        for region in regions or [name for name in self.addresses if self.alive(name)]:
+            try:
+                for bucket in self.list_buckets(region):
+                    self._apply_to(region, bucket, users)
+            except StorageError as error:
+                if error.reason != "down":
+                    raise
+                log.warning("policies of %s are not up to date: %s", region, error)
+
+    def _apply_to(self, region: str, bucket: str, users: Users) -> None:
+        owner = self._owner(region, bucket)
+        text = policy.bucket_policy(bucket, users.get(owner, ([], ()))[0], users)
+        if self._applied.get((region, bucket), "") == text:
+            return
+        if text is None:
+            self._ask(region, "delete_bucket_policy", Bucket=bucket)
+        else:
+            self._ask(region, "put_bucket_policy", Bucket=bucket, Policy=text)
+        self._applied[region, bucket] = text
+
+    def _owner(self, region: str, bucket: str) -> str:
+        """The user who owns the bucket; empty for the project's own."""
+        if (region, bucket) not in self._owners:
+            answer = self._ask(region, "get_bucket_acl", Bucket=bucket)
+            self._owners[region, bucket] = self._keys.get(answer["Owner"]["ID"], ("", ""))[0]
+        return self._owners[region, bucket]
+
+    # --- buckets and objects
+
+    def create_bucket(self, region: str, name: str, *, versioning: bool = False, object_lock: bool = False, owner: str = "") -> None:
+        """`owner`: the user with full control; empty: the project, and users get in by policy alone. Names have 3 characters or more."""
+        with self._lock:
+            self._ask(region, "create_bucket", Bucket=name, **({"ObjectLockEnabledForBucket": True} if object_lock else {}))
+            self._owners[region, name] = owner
+            if versioning:
+                self.set_versioning(region, name, True)
+            self._apply([region])
+
+    def set_versioning(self, region: str, name: str, enabled: bool) -> None:
+        status = "Enabled" if enabled else "Suspended"
+        self._ask(region, "put_bucket_versioning", Bucket=name, VersioningConfiguration={"Status": status})
+
+    def delete_bucket(self, region: str, name: str) -> None:
+        """Raises `StorageError` "not empty" while any version of an object is left, "absent" when there is no such bucket."""
+        with self._lock:
+            self._ask(region, "delete_bucket", Bucket=name)
+            self._owners.pop((region, name), None)
+            self._applied.pop((region, name), None)
+
+    def list_buckets(self, region: str) -> list[str]:
+        return sorted(entry["Name"] for entry in self._ask(region, "list_buckets").get("Buckets", []))
+
+    def list_objects(self, region: str, name: str, *, versions: bool = False, prefix: str = "", marker: str = "", limit: int = 1000) -> list[StoredObject]:
+        """Up to `limit` entries after key `marker`, by key; with `versions` also old versions and delete markers."""
+        if versions:
+            answer = self._ask(region, "list_object_versions", Bucket=name, Prefix=prefix, KeyMarker=marker, MaxKeys=limit)
+            entries = [(entry, False) for entry in answer.get("Versions", [])] + [(entry, True) for entry in answer.get("DeleteMarkers", [])]
+        else:
+            answer = self._ask(region, "list_objects_v2", Bucket=name, Prefix=prefix, StartAfter=marker, MaxKeys=limit)
+            entries = [(entry, False) for entry in answer.get("Contents", [])]
+        found = [
+            StoredObject(
+                key=entry["Key"],
+                size=int(entry.get("Size", 0)),
+                etag=entry.get("ETag", "").strip('"'),
+                last_modified=entry["LastModified"].isoformat(),
+                version_id=entry.get("VersionId", ""),
+                is_latest=bool(entry.get("IsLatest", True)),
+                is_delete_marker=deleted,
+            )
+            for entry, deleted in entries
+        ]
+        return sorted(found, key=lambda item: item.key)
+
+    def delete_objects(self, region: str, name: str, objects: Iterable[tuple[str, str]]) -> None:
+        """Remove (key, version) pairs; an empty version removes the key (leaving a delete marker in a versioned bucket). Absent ones are no error."""
+        for key, version in objects:
+            self._ask(region, "delete_object", Bucket=name, Key=key, **({"VersionId": version} if version else {}))
+
+    def _ask(self, region: str, operation: str, **arguments: Any) -> Any:
+        try:
+            return getattr(self.client(region), operation)(**arguments)
+        except ClientError as error:
+            code = str(error.response["Error"].get("Code", ""))
+            raise StorageError(CODES.get(code, "refused"), f"S3 {region}: {operation} of {arguments.get('Bucket', '-')} gave {code}") from error
+        except BotoCoreError as error:
+            raise StorageError("down", f"S3 {region}: no answer to {operation}; the region is cut, or its gateway ended") from error
+
+
+def connect(endpoint: str, region: str, access_key: str, secret_key: str) -> Any:
+    """A boto3 S3 client: paths instead of host names, no silent retries, no checksums that older OVHcloud refuses."""
+    config = Config(
+        s3={"addressing_style": "path"},
+        retries={"total_max_attempts": 1},
+        connect_timeout=3,
+        read_timeout=20,
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+    return boto3.client(
+        "s3", endpoint_url=endpoint, region_name=region, aws_access_key_id=access_key, aws_secret_access_key=secret_key, config=config
+    )
