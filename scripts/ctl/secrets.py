@@ -28,13 +28,12 @@ def generate(hosts: Mapping[str, Sequence[str]], shop_host: str, outside: Mappin
     """
     authority = Authority("shop disaster recovery")
     tls_hosts = {name: authority.issue(names) for name, names in hosts.items()}
-    password = lambda: secrets.token_urlsafe(PASSWORD_BYTES)  # noqa: E731 - a local word
     return {
         **outside,
         "ssh": {"operator": _ssh_pair("operator"), "hosts": {name: _ssh_pair(name) for name in hosts}},
         "tls": {"ca": authority.certificate_pem, "shop": authority.issue([shop_host]), "hosts": tls_hosts},
-        "postgres": {"replication": password(), "app": password()},
-        "redis": {"app": password(), "replica": password(), "operator": password()},
+        "postgres": {"replication": _password(), "app": _password()},
+        "redis": {"app": _password(), "replica": _password(), "operator": _password()},
         "rails": {"secret_key_base": secrets.token_hex(64)},
     }
 
@@ -89,6 +88,10 @@ class Authority:
         builder = x509.CertificateBuilder().subject_name(subject).issuer_name(self._name).public_key(public)
         builder = builder.serial_number(x509.random_serial_number())
         return builder.not_valid_before(start).not_valid_after(start + datetime.timedelta(days=days))
+
+
+def _password() -> str:
+    return secrets.token_urlsafe(PASSWORD_BYTES)
 
 
 def _san(name: str) -> x509.GeneralName:

@@ -145,7 +145,7 @@ def test_the_same_fence_again_says_the_same_and_touches_no_host(world):
 def test_a_standby_that_never_gets_the_checkpoint_restarts_the_old_primary_and_claims_nothing(world):
     well()
     PlayedHosts.script["db-1.b", "postgres await"] = (3, {})
-    with pytest.raises(Failed, match="the old primary db-1.a was restarted and writes; no epoch was claimed"):
+    with pytest.raises(Failed, match=r"the old primary db-1\.a was restarted and writes; no epoch was claimed"):
         fence.run(document())
     assert world.newest().epoch == 1
     assert PlayedHosts.calls[-2:] == [("db-1.a", "postgres resume"), ("app-1.a", "app resume")]
