@@ -1,0 +1,136 @@
+"""The real `pulumi`, as a user would call it: one method a command, each with its log in the run folder."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab.rehearsal.stacks import stack_name
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished command."""
+
+    code: int
+    seconds: float
+    output: str  # stdout and stderr as they came
+
+    @property
+    def ok(self) -> bool:
+        return self.code == 0
+
+
+class Pulumi:
+    """`project`: the program's folder; `state`: a folder for the backend; `files`: stack files by site; `environment`: where the tools are."""
+
+    def __init__(self, project: Path, run: Path, files: Mapping[str, Path], environment: Mapping[str, str], passphrase: str) -> None:
+        self.project, self.run, self.files = project, run, dict(files)
+        self.state = run / "pulumi-state"
+        self.state.mkdir(parents=True, exist_ok=True)
+        self.log = run / "pulumi.log"
+        self.environment = {
+            **environment,
+            "PULUMI_BACKEND_URL": f"file://{self.state}",
+            "PULUMI_CONFIG_PASSPHRASE": passphrase,
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "NO_COLOR": "1",
+        }
+
+    def create(self, secrets: bytes) -> None:
+        """Make both stacks. `stack init` writes into a project folder, so it is given one of its own, and the checkout stays as it is."""
+        folder = self.run / "pulumi-init"
+        folder.mkdir(exist_ok=True)
+        (folder / "Pulumi.yaml").write_text((self.project / "Pulumi.yaml").read_text())
+        for site in self.files:
+            self._must(["-C", str(folder), "stack", "init", stack_name(site)])
+            self.config_set(site, "secrets", secrets, secret=True)
+
+    def config_set(self, site: str, key: str, value: bytes, *, secret: bool = False) -> None:
+        """`pulumi config set KEY`, the value on stdin."""
+        kind = ["--secret"] if secret else []
+        self._must([*self._on(site), "config", "set", *kind, key], stdin=value)
+
+    def up(self, site: str, *arguments: str, on_line: Callable[[str], None] | None = None) -> Run:
+        """`pulumi up`, no questions asked."""
+        return self.call([*self._on(site), "up", "--yes", "--skip-preview", *arguments], on_line=on_line)
+
+    def preview_changes(self, site: str) -> dict[str, int]:
+        """What `pulumi preview` would do, by kind, without what stays the same."""
+        done = self.call([*self._on(site), "preview", "--json"], quiet_stderr=True)
+        if not done.ok:
+            raise RuntimeError(f"pulumi preview of {stack_name(site)} ended with {done.code}:\n{done.output[-2000:]}")
+        summary: dict[str, Any] = json.loads(done.output)["changeSummary"]
+        return {kind: count for kind, count in summary.items() if kind != "same"}
+
+    def outputs(self, site: str) -> dict[str, Any]:
+        """The stack's exports."""
+        return dict(json.loads(self._must([*self._on(site, config=False), "stack", "output", "--json"]).output))
+
+    def call(
+        self,
+        arguments: list[str],
+        *,
+        stdin: bytes = b"",
+        on_line: Callable[[str], None] | None = None,
+        quiet_stderr: bool = False,
+    ) -> Run:
+        """Any command; never interactive."""
+        command = [self.environment.get("DRLAB_PULUMI", "pulumi"), *arguments, "--non-interactive", "--color", "never"]
+        began, lines = time.monotonic(), []
+        with self.log.open("a") as log:
+            log.write(f"$ pulumi {' '.join(arguments)}\n")
+            stderr = log if quiet_stderr else subprocess.STDOUT
+            with subprocess.Popen(
+                command, cwd=self.project, env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True
+            ) as process:
+                assert process.stdin is not None and process.stdout is not None
+                process.stdin.write(stdin.decode())
+                process.stdin.close()
+                for line in process.stdout:
+                    lines.append(line)
+                    log.write(line)
+                    log.flush()
+                    if on_line is not None:
+                        on_line(line.rstrip("\n"))
+            seconds = time.monotonic() - began
+            log.write(f"-> {process.returncode} after {seconds:.1f} s\n")
+        return Run(process.returncode, seconds, "".join(lines))
+
+    def start(self, site: str, *arguments: str) -> subprocess.Popen[str]:
+        """`pulumi up` in the background, for those who want to kill it."""
+        command = [
+            self.environment.get("DRLAB_PULUMI", "pulumi"),
+            *self._on(site),
+            "up",
+            "--yes",
+            "--skip-preview",
+            "--non-interactive",
+            *arguments,
+        ]
+        with self.log.open("a") as log:
+            return subprocess.Popen(
+                command,
+                cwd=self.project,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+            )
+
+    def _on(self, site: str, *, config: bool = True) -> list[str]:
+        file = ["--config-file", str(self.files[site])] if config else []
+        return ["-s", stack_name(site), *file]
+
+    def _must(self, arguments: list[str], stdin: bytes = b"") -> Run:
+        done = self.call(arguments, stdin=stdin)
+        if not done.ok:
+            raise RuntimeError(f"pulumi {' '.join(arguments)} ended with {done.code}:\n{done.output[-2000:]}")
+        return done

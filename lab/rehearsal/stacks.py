@@ -1,0 +1,77 @@
+"""Stack files for the lab, made from the repository's examples: endpoints and ids of the running lab, fresh secrets, nothing in the checkout changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components import naming
+from scripts.ctl.secrets import generate
+
+SITES = {"a": ("GRA11", "gra"), "b": ("SBG5", "sbg")}
+WITNESS_BUCKET = "shop-witness"
+
+
+def stack_name(site: str) -> str:
+    """As users know it."""
+    return f"region-{site}"
+
+
+def documents(project: Path, lab: Mapping[str, Any], changes: Mapping[str, Any] | None = None) -> dict[str, dict[str, Any]]:
+    """The stack file of each site, parsed, without `dr:secrets`. `changes`: keys without the prefix, replacing whole values in both."""
+    made = {}
+    for site in SITES:
+        document = yaml.safe_load((project / f"Pulumi.{stack_name(site)}.yaml").read_text())
+        config = document["config"]
+        config["dr:service_name"] = lab["ovh"]["service_name"]
+        config["dr:openstack"].update({key: lab["openstack"][key] for key in ("auth_url", "user", "project_id", "project_name", "domain")})
+        config["dr:ovh"] = {"endpoint": lab["ovh"]["endpoint"]}
+        config["dr:witness"] = {"endpoint": lab["s3"]["de"]["endpoint"], "region": "de", "bucket": WITNESS_BUCKET}
+        config["dr:dns"]["servers"] = lab["dns"]["servers"]
+        for name, (compute, storage) in SITES.items():
+            facts, region = lab["regions"][compute], config["dr:regions"][name]
+            region.update({"compute_region": compute, "storage_region": storage.upper(), "s3_region": storage})
+            region.update({"s3_endpoint": lab["s3"][storage]["endpoint"], "ext_net_id": facts["ext_net_id"], "image_id": facts["image_id"]})
+            region["flavors"] = {role: facts["flavors"]["d2-4" if role == "db" else "d2-2"] for role in ("db", "cache", "app", "control")}
+        config.update({f"dr:{key}": value for key, value in (changes or {}).items()})
+        made[site] = document
+    return made
+
+
+def secrets(config: Mapping[str, Any], lab: Mapping[str, Any]) -> dict[str, Any]:
+    """A fresh `dr:secrets` for the stack files of `documents` (either site's `config`)."""
+    hosts: dict[str, list[str]] = {}
+    for site, region in config["dr:regions"].items():
+        placed = naming.site_hosts(
+            site,
+            front=region["front_cidr"],
+            vrack=config["dr:vrack"]["cidr"],
+            offset=region["vrack_offset"],
+            app_hosts=config.get("dr:app", {}).get("hosts", 2),
+        )
+        hosts |= {key: [host.fqdn, host.vrack, host.front] for key, host in placed.items()}
+    outside = {
+        "openstack_password": lab["openstack"]["password"],
+        "ovh": {key: lab["ovh"][key] for key in ("application_key", "application_secret", "consumer_key")},
+        "witness": {key: lab["root_s3"][key] for key in ("access_key", "secret_key")},
+    }
+    return generate(hosts, config["dr:shop"]["host"], outside)
+
+
+def write(folder: Path, made: Mapping[str, Mapping[str, Any]]) -> dict[str, Path]:
+    """Write the stack files; returns them by site."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {}
+    for site, document in made.items():
+        files[site] = folder / f"Pulumi.{stack_name(site)}.yaml"
+        files[site].write_text(yaml.safe_dump(document, sort_keys=False))
+    return files
+
+
+def to_stdin(value: Mapping[str, Any]) -> bytes:
+    """A structured value as `pulumi config set` reads it."""
+    return json.dumps(value).encode()
