@@ -96,7 +96,7 @@ class RegionConfig:
     quotas: Mapping[str, int] = field(default_factory=lambda: dict(QUOTAS))  # -1: no limit
     zone: str = "nova"
     hypervisors: int = 2  # how many members an anti-affinity group can have
-    volume_types: tuple[str, ...] = ("classic", "high-speed")
+    volume_types: tuple[str, ...] = ("classic", "high-speed-gen2", "high-speed")  # the first one is the default
 
 
 @dataclass(frozen=True, kw_only=True)

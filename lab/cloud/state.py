@@ -107,6 +107,7 @@ class Cloud:
         self.worker = Worker()
         self.regions: dict[str, RegionState] = {}
         self.tokens: dict[str, Token] = {}
+        self.revoked: set[str] = set()
         self.services: dict[tuple[str, str], Service] = {}
         self.seeds: list[Callable[[Cloud, str], None]] = []  # what each region has from the beginning (Ext-Net, images, default group)
         self.reset()
@@ -129,6 +130,7 @@ class Cloud:
         with self.lock:
             self.worker.forget()
             self.tokens.clear()
+            self.revoked.clear()
             for item in self.config.regions:
                 self.regions[item.name] = RegionState(quotas=dict(item.quotas))
                 for seed in self.seeds:
