@@ -1,0 +1,52 @@
+"""Cinder's refusals: one key that names the class of fault, with code and message below it."""
+
+from __future__ import annotations
+
+from lab.cloud.web import ApiError, Reply
+
+_KEYS = {
+    400: "badRequest",
+    403: "forbidden",
+    404: "itemNotFound",
+    406: "computeFault",
+    409: "conflictingRequest",
+    413: "overLimit",
+    501: "notImplemented",
+}
+NOT_DELETABLE = (
+    "Invalid volume: Volume status must be available or error or error_restoring or error_extending or error_managing and must not be "
+    "migrating, attached, belong to a group, have snapshots, awaiting a transfer, or be disassociated from snapshots after volume transfer."
+)
+MALFORMED = "The server could not comply with the request since it is either malformed or otherwise incorrect."
+
+
+def render(error: ApiError) -> Reply:
+    body: dict[str, object] = {"code": error.status, "message": error.message}
+    if error.status == 413:
+        body["retryAfter"] = "0"
+    return Reply(error.status, {_KEYS.get(error.status, "computeFault"): body}, error.headers)
+
+
+def bad_request(message: str) -> ApiError:
+    return ApiError(400, message, "badRequest")
+
+
+def not_found(message: str) -> ApiError:
+    return ApiError(404, message, "itemNotFound")
+
+
+def unknown_volume(volume_id: str) -> ApiError:
+    return not_found(f"Volume {volume_id} could not be found.")
+
+
+def gigabytes_exceeded(wanted: int, limit: int, used: int) -> ApiError:
+    text = (
+        "VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed gigabytes quota. "
+        f"Requested {wanted}G, quota is {limit}G and {used}G has been consumed."
+    )
+    return ApiError(413, text, "overLimit", {"Retry-After": "0"})
+
+
+def volumes_exceeded(limit: int) -> ApiError:
+    text = f"VolumeLimitExceeded: Maximum number of volumes allowed ({limit}) exceeded for quota 'volumes'."
+    return ApiError(413, text, "overLimit", {"Retry-After": "0"})
