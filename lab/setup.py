@@ -1,7 +1,7 @@
 """Everything that `make demo` and `make test` need on a fresh Debian 12 or 13: packages, the virtual environment, tools, the guests' image.
 
-Runs on the system's Python with nothing installed, so it imports the standard library and `lab.toolchain.cache` only; what needs the virtual environment is started
-with its interpreter. Each step is skipped when its result is there.
+Runs on the system's Python with nothing installed, so it imports the standard library and `lab.toolchain.cache` only; what needs the virtual
+environment is started with its interpreter. Each step is skipped when its result is there.
 """
 
 from __future__ import annotations
@@ -17,11 +17,30 @@ from lab.toolchain import cache
 PROJECT = Path(__file__).resolve().parents[1]
 PYTHON = (3, 11)
 FREE_GIB = 12
-# The one apt line. Left to right: hosts and their image, networks, load balancers, names, storage of volumes, keys and certificates, building.
+# The one apt line: hosts and their image, networks, load balancers, names, volumes, keys and certificates, building, the fast tests' servers.
 PACKAGES = (
-    "debootstrap debian-archive-keyring systemd-container nftables iproute2 iputils-ping haproxy knot knot-dnsutils unbound e2fsprogs util-linux "
-    "openssh-client openssh-server openssl ca-certificates python3-venv git make postgresql redis-server"
-).split()
+    "debootstrap",
+    "debian-archive-keyring",
+    "systemd-container",
+    "nftables",
+    "iproute2",
+    "iputils-ping",
+    "haproxy",
+    "knot",
+    "knot-dnsutils",
+    "unbound",
+    "e2fsprogs",
+    "util-linux",
+    "openssh-client",
+    "openssh-server",
+    "openssl",
+    "ca-certificates",
+    "python3-venv",
+    "git",
+    "make",
+    "postgresql",
+    "redis-server",
+)
 USAGE, REFUSED = 2, 3
 
 

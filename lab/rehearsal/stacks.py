@@ -9,8 +9,7 @@ from typing import Any
 
 import yaml
 
-from components import naming
-from scripts.ctl.secrets import generate
+from scripts.ctl.secrets import generate, host_names
 
 SITES = {"a": ("GRA11", "gra"), "b": ("SBG5", "sbg")}
 WITNESS_BUCKET = "shop-witness"
@@ -44,22 +43,12 @@ def documents(project: Path, lab: Mapping[str, Any], changes: Mapping[str, Any] 
 
 def secrets(config: Mapping[str, Any], lab: Mapping[str, Any]) -> dict[str, Any]:
     """A fresh `dr:secrets` for the stack files of `documents` (either site's `config`)."""
-    hosts: dict[str, list[str]] = {}
-    for site, region in config["dr:regions"].items():
-        placed = naming.site_hosts(
-            site,
-            front=region["front_cidr"],
-            vrack=config["dr:vrack"]["cidr"],
-            offset=region["vrack_offset"],
-            app_hosts=config.get("dr:app", {}).get("hosts", 2),
-        )
-        hosts |= {key: [host.fqdn, host.vrack, host.front] for key, host in placed.items()}
     outside = {
         "openstack_password": lab["openstack"]["password"],
         "ovh": {key: lab["ovh"][key] for key in ("application_key", "application_secret", "consumer_key")},
         "witness": {key: lab["root_s3"][key] for key in ("access_key", "secret_key")},
     }
-    return generate(hosts, config["dr:shop"]["host"], outside)
+    return generate(host_names(config), config["dr:shop"]["host"], outside)
 
 
 def write(folder: Path, made: Mapping[str, Mapping[str, Any]]) -> dict[str, Path]:

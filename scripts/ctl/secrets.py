@@ -17,8 +17,25 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from components import naming
+
 PASSWORD_BYTES = 32
 CA_DAYS, LEAF_DAYS = 3650, 825
+
+
+def host_names(config: Mapping[str, Any]) -> dict[str, list[str]]:
+    """DNS names and addresses of every host of both sites, from the `config` of a stack file (keys with the prefix `dr:`)."""
+    names: dict[str, list[str]] = {}
+    for site, region in config["dr:regions"].items():
+        placed = naming.site_hosts(
+            site,
+            front=region["front_cidr"],
+            vrack=config["dr:vrack"]["cidr"],
+            offset=region["vrack_offset"],
+            app_hosts=config.get("dr:app", {}).get("hosts", 2),
+        )
+        names |= {key: [host.fqdn, host.vrack, host.front] for key, host in placed.items()}
+    return names
 
 
 def generate(hosts: Mapping[str, Sequence[str]], shop_host: str, outside: Mapping[str, Any]) -> dict[str, Any]:
