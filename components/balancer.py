@@ -1,0 +1,106 @@
+"""The public entrance of one region: a load balancer with a floating IP in front of the app hosts.
+
+TCP with the PROXY protocol: TLS ends at the app hosts, which hold the shop's certificate in both regions, so no key is kept at the
+platform. The monitor asks nginx for /health on its own port. It makes no DNS record and knows no role: the standby's entrance serves
+too, its hosts forward.
+
+A load balancer that ended in ERROR cannot be updated: Octavia has deleted its port, and the provider reads that port on every update.
+Raising `dr:regions.<site>.balancer_generation` changes the description below, and that alone makes the next run delete the balancer
+and make it anew with the same address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_openstack import loadbalancer, networking
+
+from components import naming
+from components.render.firewall import HEALTH, HTTPS
+from components.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class BalancerArgs:
+    settings: Settings
+    subnet_id: pulumi.Input[str]  # of the front network
+    members: Mapping[str, str]  # host name -> front address
+    routed: Sequence[pulumi.Resource]  # the way to Ext-Net, needed before a floating IP is bound
+
+
+class Balancer(pulumi.ComponentResource):
+    """Load balancer, listener, pool, members, monitor and floating IP of a site."""
+
+    address: pulumi.Output[str]  # public
+
+    def __init__(self, name: str, args: BalancerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("dr:index:Balancer", name, {}, opts)
+        settings = args.settings
+        prefix = f"{settings.project}-{settings.site}-shop"
+        balancer = loadbalancer.LoadBalancer(
+            f"{name}-octavia",
+            name=prefix,
+            description=f"shop, site {settings.site}, generation {settings.region.balancer_generation}",
+            vip_subnet_id=args.subnet_id,
+            vip_address=naming.at(settings.region.front_cidr, naming.BALANCER_OCTET),
+            flavor_id=settings.region.lb_flavor_id,
+            # The old one first: the fixed address can be held by one at a time.
+            opts=pulumi.ResourceOptions(parent=self, replace_on_changes=["description"], delete_before_replace=True),
+        )
+        self._https(name, prefix, balancer.id, args)
+        public = networking.FloatingIp(f"{name}-ip", pool=naming.EXT_NET, description=prefix, opts=pulumi.ResourceOptions(parent=self))
+        networking.FloatingIpAssociate(
+            f"{name}-ip-vip",
+            floating_ip=public.address,
+            port_id=balancer.vip_port_id,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(args.routed)),
+        )
+        self.address = public.address
+        self.register_outputs({"address": self.address})
+
+    def _https(self, name: str, prefix: str, balancer_id: pulumi.Output[str], args: BalancerArgs) -> None:
+        listener = loadbalancer.Listener(
+            f"{name}-https",
+            name=f"{prefix}-https",
+            loadbalancer_id=balancer_id,
+            protocol="TCP",
+            protocol_port=HTTPS,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        pool = loadbalancer.Pool(
+            f"{name}-https-pool",
+            name=f"{prefix}-https",
+            listener_id=listener.id,
+            protocol="PROXYV2",
+            lb_method="ROUND_ROBIN",
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        # One after the other: a load balancer takes one change at a time and answers 409 to the rest.
+        last: pulumi.Resource = loadbalancer.Monitor(
+            f"{name}-https-monitor",
+            name=f"{prefix}-https",
+            pool_id=pool.id,
+            type="HTTP",
+            http_method="GET",
+            url_path="/health",
+            expected_codes="200",
+            delay=5,
+            timeout=3,
+            max_retries=2,
+            max_retries_down=2,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        for host, address in args.members.items():
+            last = loadbalancer.Member(
+                f"{name}-https-{host}",
+                name=host,
+                pool_id=pool.id,
+                address=address,
+                protocol_port=HTTPS,
+                monitor_port=HEALTH,
+                subnet_id=args.subnet_id,
+                weight=1,
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[last]),
+            )

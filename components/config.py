@@ -1,0 +1,242 @@
+"""The only reader of `pulumi.Config`: from a stack file to `Settings`, or every fault of it at once.
+
+`parse` works on a plain mapping and needs no Pulumi, so that `drctl` can check a stack file before a run; `load` takes the same
+mapping from the running program. Rules between keys are in `components.rules`, secrets in `components.config_secrets`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from components import reading, rules
+from components import settings as s
+from components.config_secrets import read_secrets
+from components.errors import ConfigError, Fault
+from components.naming import MAX_APP_HOSTS, SITES, host_names
+from components.reading import Section
+
+NAMESPACE = "dr"
+SCALARS = frozenset({"site", "failover_region", "project", "service_name", "protect"})
+SECRETS = "secrets"
+
+_NAME = reading.text(r"[a-z][a-z0-9-]{1,20}[a-z0-9]", "3 to 22 lower-case letters, digits and dashes")
+_UUID = reading.text(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "an OpenStack id (UUID)")
+_IDENTIFIER = reading.text(r"[A-Za-z0-9][A-Za-z0-9._-]*", "an id or name without spaces")
+_WORD = reading.text(r"\S+", "a word without spaces")
+_LINE = reading.text(r"[^\n]*\S[^\n]*", "one line of text")
+_DOMAIN = reading.text(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z0-9-]{2,}", "a domain name in lower case, without a dot at its end")
+_BUCKET = reading.text(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "a bucket name of 3 to 63 lower-case letters, digits, dots and dashes")
+_COMPUTE = reading.text(r"[A-Z][A-Z0-9-]*", "a compute region in upper case, like GRA11")
+_STORAGE = reading.text(r"[A-Z][A-Z0-9-]*", "a storage region in upper case, mostly without its number, like GRA")
+_S3_REGION = reading.text(r"[a-z][a-z0-9-]*", "an S3 region in lower case, like gra")
+_FOLDER = reading.text(r"(?!/)(?!.*\.\.)[\w./-]+", "a folder below the project, as a relative path")
+_SUBDOMAIN = reading.text(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]*[a-z0-9])?", "a name in lower case below the zone, like www")
+_PG_SIZE = reading.text(r"\d+(MB|GB|TB)", "a size that PostgreSQL knows, like 4GB")
+_REDIS_SIZE = reading.text(r"\d+(mb|gb)", "a size that Redis knows, like 256mb")
+
+
+def parse(values: Mapping[str, Any]) -> s.Settings:
+    """Settings from keys without the namespace. Raises `ConfigError` with every fault found."""
+    faults: list[Fault] = []
+    with Section(f"{NAMESPACE}:", values, faults) as root:
+        settings = _read(root)
+    if rules.readable(settings):
+        rules.check(settings, root)
+    if faults:
+        raise ConfigError(faults)
+    return settings
+
+
+def load() -> s.Settings:
+    """Settings of the running program. Raises `ConfigError`, also when `dr:secrets` was stored in clear."""
+    from pulumi.runtime import config as runtime  # noqa: PLC0415 - `parse` has to work without Pulumi
+
+    stored = {**runtime.get_config_env(), **runtime.CONFIG.get()}
+    prefix = f"{NAMESPACE}:"
+    raw = {key.removeprefix(prefix): value for key, value in stored.items() if key.startswith(prefix)}
+    settings = parse({key: _decoded(key, value) for key, value in raw.items()})
+    secret = runtime.is_config_secret(prefix + SECRETS) or prefix + SECRETS in runtime.get_config_secret_keys_env()
+    if not secret:
+        raise ConfigError(
+            [
+                Fault(
+                    subject=prefix + SECRETS,
+                    found="stored in clear",
+                    wanted="a secret value",
+                    consequence="every password and key of the shop stands readable in the stack file",
+                    remedy="run `drctl init --rotate`, or `pulumi config set --secret dr:secrets < secrets.json`, and change what was exposed",
+                )
+            ]
+        )
+    return settings
+
+
+def _decoded(key: str, value: object) -> object:
+    """Structured keys arrive as JSON text; what does not decode is left for `parse` to refuse by name."""
+    if key in SCALARS or not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError:
+        return value
+
+
+def _read(root: Section) -> s.Settings:
+    app = _app(root)
+    hosts = host_names(app.hosts or 2)
+    site = root.take("site", reading.one_of(*SITES), "the program does not know which region this stack is")
+    return s.Settings(
+        site=site,
+        request=root.take(
+            "failover_region", reading.one_of(*SITES), "no region is asked for as the active one",
+            "`pulumi config set failover_region a` or `b`, in both stacks",
+        ),
+        project=root.take("project", _NAME, "servers and buckets cannot be named", default="shop"),
+        service_name=root.take("service_name", reading.text(r"[0-9a-f]{32}", "the Public Cloud project's id: 32 hexadecimal digits"),
+                               "OVHcloud does not know which project to put buckets and users in"),
+        protect=root.take("protect", reading.boolean, "it is not clear whether data may be deleted", default=True),
+        shop=_shop(root),
+        dns=_dns(root),
+        openstack=_openstack(root),
+        ovh_endpoint=_ovh(root),
+        witness=_witness(root),
+        vrack=_vrack(root),
+        operator_cidrs=root.take("operator_cidrs", reading.listing(reading.cidr(), at_least=1), "nobody could reach the bastion by ssh"),
+        regions=_regions(root, hosts),
+        postgres=_postgres(root),
+        redis=_redis(root),
+        app=app,
+        override=_override(root),
+        secrets=read_secrets(root, [f"{host}.{letter}" for letter in SITES for host in hosts]),
+    )
+
+
+def _shop(root: Section) -> s.Shop:
+    with root.section("shop", "there is no shop to run") as at:
+        return s.Shop(
+            host=at.take("host", _DOMAIN, "nginx does not know the shop's name"),
+            release=at.take("release", _FOLDER, "there is no code to upload", "name the folder that holds the Rails app"),
+        )
+
+
+def _dns(root: Section) -> s.Dns:
+    with root.section("dns", "the public name cannot follow the shop") as at:
+        return s.Dns(
+            zone=at.take("zone", _DOMAIN, "the record has no zone"),
+            subdomain=at.take("subdomain", _SUBDOMAIN, "the record has no name", "a name at the zone's own apex is not supported: use www"),
+            ttl=at.take("ttl", reading.integer(60, 3600), "OVHcloud refuses less than 60 s, and more than an hour keeps clients on a dead region",
+                        default=60),
+            mode=at.take("mode", reading.one_of("single", "dual"), "it is not clear which addresses to publish", default="single"),
+            servers=at.take("servers", reading.listing(reading.socket, at_least=1), "nobody can prove that a new address is served",
+                            "name the zone's authoritative servers"),
+        )
+
+
+def _openstack(root: Section) -> s.OpenStack:
+    with root.section("openstack", "no region can be reached") as at:
+        why = "signing in to OpenStack fails"
+        return s.OpenStack(
+            auth_url=at.take("auth_url", reading.url, why, "OVHcloud: https://auth.cloud.ovh.net/v3"),
+            user=at.take("user", _WORD, why),
+            project_id=at.take("project_id", reading.text(r"[0-9a-f]{32}", "32 hexadecimal digits"), why),
+            project_name=at.take("project_name", _WORD, why),
+            domain=at.take("domain", _WORD, why, default="Default"),
+            endpoint_overrides=at.take(
+                "endpoint_overrides", reading.mapping(r"[a-z0-9]+", reading.text(r"https?://\S+/", "a URL that ends in a slash")),
+                "requests would go to a wrong address", default={},
+            ),
+        )
+
+
+def _ovh(root: Section) -> str:
+    with root.section("ovh", "buckets and DNS records cannot be made") as at:
+        endpoint = reading.text(r"ovh-(eu|ca|us)|https?://\S+[^/]", "ovh-eu, ovh-ca, ovh-us or a URL without a slash at its end")
+        return at.take("endpoint", endpoint, "the OVHcloud API cannot be reached")
+
+
+def _witness(root: Section) -> s.Witness:
+    with root.section("witness", "no region can prove that it may be active") as at:
+        why = "epochs cannot be claimed"
+        return s.Witness(
+            endpoint=at.take("endpoint", reading.url, why),
+            region=at.take("region", _S3_REGION, why),
+            bucket=at.take("bucket", _BUCKET, why),
+        )
+
+
+def _vrack(root: Section) -> s.Vrack:
+    with root.section("vrack", "the regions cannot replicate") as at:
+        return s.Vrack(
+            vlan=at.take("vlan", reading.integer(1, 4000), "the networks of both regions do not meet"),
+            cidr=at.take("cidr", reading.cidr(24), "hosts have no replication address"),
+            mtu=at.take("mtu", reading.integer(1280, 9000), "large packets are lost in silence", default=1500),
+        )
+
+
+def _regions(root: Section, hosts: tuple[str, ...]) -> dict[str, s.Region]:
+    with root.section("regions", "neither stack knows where it is") as at:
+        return {letter: _region(at, letter, hosts) for letter in SITES}
+
+
+def _region(regions: Section, letter: str, hosts: tuple[str, ...]) -> s.Region:
+    with regions.section(letter, "either stack has to know both regions") as at:
+        compute = "no server can be created"
+        generation = reading.integer(1, 999)
+        with at.section("flavors", compute) as sizes:
+            flavors = s.Flavors(**{role: sizes.take(role, _IDENTIFIER, compute) for role in ("db", "cache", "app", "control")})
+        return s.Region(
+            compute_region=at.take("compute_region", _COMPUTE, compute),
+            storage_region=at.take("storage_region", _STORAGE, "no bucket can be created"),
+            s3_endpoint=at.take("s3_endpoint", reading.url, "the shop cannot reach its assets"),
+            s3_region=at.take("s3_region", _S3_REGION, "signatures of S3 requests are refused"),
+            ext_net_id=at.take("ext_net_id", _UUID, "the router has no way out"),
+            image_id=at.take("image_id", _UUID, compute),
+            flavors=flavors,
+            lb_flavor_id=at.take("lb_flavor_id", _IDENTIFIER, "no load balancer can be created", default=None),
+            front_cidr=at.take("front_cidr", reading.cidr(24), "hosts have no address"),
+            vrack_offset=at.take("vrack_offset", reading.integer(0, 160), "hosts of both regions would take the same addresses"),
+            volume_type=at.take("volume_type", _IDENTIFIER, "no data volume can be created", default=None),
+            db_volume_gb=at.take("db_volume_gb", reading.integer(1, 12000), "no data volume can be created"),
+            dns_servers=at.take("dns_servers", reading.listing(reading.address, at_least=1), "hosts cannot resolve names"),
+            balancer_generation=at.take("balancer_generation", generation, "the load balancer cannot be numbered", default=1),
+            host_generation=at.take("host_generation", reading.mapping("|".join(hosts), generation), "a server cannot be numbered", default={}),
+        )
+
+
+def _postgres(root: Section) -> s.Postgres:
+    with root.section("postgres", "there is no database") as at:
+        return s.Postgres(
+            version=at.take("version", reading.integer(17, 17), "hosts install PostgreSQL 17 of Debian 13", default=17),
+            parameters=at.take("parameters", reading.mapping(r"[a-z_]+(\.[a-z_]+)?", _LINE), "the server would not start", default={}),
+            max_slot_wal_keep_size=at.take(
+                "max_slot_wal_keep_size", _PG_SIZE, "a standby that stays away fills the disk of the primary",
+            ),
+        )
+
+
+def _redis(root: Section) -> s.Redis:
+    with root.section("redis", "there is no cache") as at:
+        return s.Redis(maxmemory=at.take("maxmemory", _REDIS_SIZE, "the cache grows until the kernel kills it"))
+
+
+def _app(root: Section) -> s.App:
+    with root.section("app", "the shop has no hosts") as at:
+        return s.App(
+            hosts=at.take("hosts", reading.integer(1, MAX_APP_HOSTS), "the shop has no hosts", default=2),
+            threads=at.take("threads", reading.integer(1, 64), "Puma does not start", default=5),
+            workers=at.take("workers", reading.integer(0, 32), "Puma does not start", default=1),
+        )
+
+
+def _override(root: Section) -> s.Override | None:
+    if not root.has("accept"):
+        root.take("accept", lambda value: value, "", default=None)
+        return None
+    with root.section("accept", "nothing is accepted") as accept, accept.section("without_fence", "the override names nothing") as at:
+        why = "an override without its epoch and reason would stay in force for ever"
+        return s.Override(
+            epoch=at.take("epoch", reading.integer(1, 99_999_999), why, "name the epoch that is in force now, as `drctl status` prints it"),
+            reason=at.take("reason", reading.text(r"[^\n]{10,500}", "a reason in one line of 10 to 500 characters"), why),
+        )

@@ -1,0 +1,98 @@
+"""The one secret key, `dr:secrets`: an object that `drctl init` writes. No message shows a value of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from components import reading
+from components import settings as s
+from components.reading import Section
+
+_REMEDY = "run `drctl init`, which makes what is missing and keeps what is there"
+
+_PASSWORD = reading.text(r"[\x21-\x7e]{12,200}", "12 or more printable characters without spaces")
+_TOKEN = reading.text(r"[\x21-\x7e]+", "a word without spaces")
+_PRIVATE_KEY = reading.text(
+    r"-----BEGIN OPENSSH PRIVATE KEY-----\n[A-Za-z0-9+/=\n]+-----END OPENSSH PRIVATE KEY-----\n?", "an OpenSSH private key"
+)
+_PUBLIC_KEY = reading.text(r"ssh-ed25519 [A-Za-z0-9+/=]+( \S+)?", "an ssh-ed25519 public key in one line")
+_CERTIFICATE = reading.text(r"(-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+-----END CERTIFICATE-----\n?)+", "a PEM certificate or chain")
+_TLS_KEY = reading.text(r"-----BEGIN ((EC|RSA) )?PRIVATE KEY-----\n[A-Za-z0-9+/=\n]+-----END ((EC|RSA) )?PRIVATE KEY-----\n?", "a PEM private key")
+_LONG = reading.text(r"[0-9a-f]{64,256}", "64 or more hexadecimal digits")
+
+
+def read_secrets(root: Section, hosts: Sequence[str]) -> s.Secrets:
+    """Secrets for exactly these hosts ("db-1.a")."""
+    inner = root.section("secrets", "nothing can be signed in to and no host can prove who it is")
+    inner.secret = True
+    with inner as at:
+        ssh, tls = at.section("ssh", "hosts cannot be reached"), at.section("tls", "hosts cannot trust each other")
+        with ssh, tls:
+            return s.Secrets(
+                openstack_password=at.take("openstack_password", _TOKEN, "signing in to OpenStack fails", _REMEDY),
+                ovh=_ovh(at),
+                operator=_ssh_key(ssh, "operator"),
+                host_keys=_host_keys(ssh, hosts),
+                ca=tls.take("ca", _CERTIFICATE, "hosts cannot trust each other", _REMEDY),
+                shop=_certificate(tls, "shop"),
+                host_certificates=_host_certificates(tls, hosts),
+                postgres=_postgres(at),
+                redis=_redis(at),
+                witness=_witness(at),
+                secret_key_base=_rails(at),
+            )
+
+
+def _ovh(root: Section) -> s.OvhKeys:
+    with root.section("ovh", "the OVHcloud API refuses every request") as at:
+        names = ("application_key", "application_secret", "consumer_key")
+        return s.OvhKeys(**{name: at.take(name, _TOKEN, "the OVHcloud API refuses every request", _REMEDY) for name in names})
+
+
+def _ssh_key(parent: Section, name: str) -> s.SshKey:
+    with parent.section(name, "the host cannot be reached by ssh") as at:
+        why = "the host cannot be reached by ssh, or not be told from another"
+        return s.SshKey(private=at.take("private", _PRIVATE_KEY, why, _REMEDY), public=at.take("public", _PUBLIC_KEY, why, _REMEDY))
+
+
+def _host_keys(ssh: Section, hosts: Sequence[str]) -> dict[str, s.SshKey]:
+    with ssh.section("hosts", "no host has a key to be known by") as at:
+        return {host: _ssh_key(at, host) for host in hosts} if at.readable else {}
+
+
+def _certificate(parent: Section, name: str) -> s.Certificate:
+    with parent.section(name, "TLS cannot be served") as at:
+        why = "TLS cannot be served"
+        return s.Certificate(cert=at.take("cert", _CERTIFICATE, why, _REMEDY), key=at.take("key", _TLS_KEY, why, _REMEDY))
+
+
+def _host_certificates(tls: Section, hosts: Sequence[str]) -> dict[str, s.Certificate]:
+    with tls.section("hosts", "hosts cannot trust each other") as at:
+        return {host: _certificate(at, host) for host in hosts} if at.readable else {}
+
+
+def _postgres(root: Section) -> s.PostgresPasswords:
+    with root.section("postgres", "the database has no passwords") as at:
+        why = "replication or the shop cannot sign in to the database"
+        return s.PostgresPasswords(
+            replication=at.take("replication", _PASSWORD, why, _REMEDY), app=at.take("app", _PASSWORD, why, _REMEDY)
+        )
+
+
+def _redis(root: Section) -> s.RedisPasswords:
+    with root.section("redis", "the cache has no passwords") as at:
+        names = ("app", "replica", "operator")
+        return s.RedisPasswords(**{name: at.take(name, _PASSWORD, "nobody can sign in to the cache", _REMEDY) for name in names})
+
+
+def _witness(root: Section) -> s.S3Keys:
+    with root.section("witness", "epochs cannot be claimed") as at:
+        why = "epochs cannot be claimed"
+        return s.S3Keys(
+            access_key=at.take("access_key", _TOKEN, why, _REMEDY), secret_key=at.take("secret_key", _TOKEN, why, _REMEDY)
+        )
+
+
+def _rails(root: Section) -> str:
+    with root.section("rails", "sessions cannot be signed") as at:
+        return at.take("secret_key_base", _LONG, "sessions cannot be signed", _REMEDY)

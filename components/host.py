@@ -1,0 +1,164 @@
+"""One host: two ports with computed addresses, a server, where asked a data volume, and the hosts' software on it.
+
+It decides no role and starts no service: `host converge` installs packages, names, certificates and the witness's keys, and is the same
+on an active and a standby site. It never replaces a server because an image or the first-boot text changed; a server is replaced on
+purpose, by raising its number in `dr:regions.<site>.host_generation`, and then takes the new image and text. Its ports, addresses and
+data volume stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_command import remote
+from pulumi_openstack import blockstorage, compute, networking
+
+from components import naming
+from components.bundle import Bundle
+from components.network import Network
+from components.remote import TOOL_PATH, connection, host_link
+from components.render import documents
+from components.render.cloud_init import user_data
+from components.render.packages import packages
+from components.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostArgs:
+    settings: Settings
+    address: naming.HostAddress
+    network: Network
+    tool: Bundle  # the dr-host archive
+    bastion: pulumi.Input[str]  # public address of the site's control host
+    reachable: Sequence[pulumi.Resource]  # what must exist before ssh can arrive
+    server_group_id: pulumi.Input[str] | None = None  # keeps hosts of a kind on different machines
+    volume_gb: int | None = None  # size of the data volume; None: no volume
+
+
+class Host(pulumi.ComponentResource):
+    """A server that takes orders from `dr-host`."""
+
+    instance_id: pulumi.Output[str]
+    volume_id: pulumi.Output[str] | None
+    connection: remote.ConnectionArgs
+    reached: pulumi.Resource  # done once ssh works and the software is there
+    ready: pulumi.Resource  # done once `host converge` is
+
+    def __init__(self, name: str, args: HostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("dr:index:Host", name, {}, opts)
+        settings, address = args.settings, args.address
+        group = args.network.group_ids[address.role]
+        front = self._port(f"{name}-front", args.network.front_network_id, args.network.front_subnet_id, address.front, group, args)
+        vrack = self._port(f"{name}-vrack", args.network.vrack_network_id, args.network.vrack_subnet_id, address.vrack, group, args)
+        server = self._server(name, args, front, vrack)
+        self.instance_id = server.id
+        first: list[pulumi.Resource] = [server, *args.reachable]
+        if address.role == "control":
+            first.append(self._public(name, args, front))
+        self.volume_id = None
+        if args.volume_gb is not None:
+            volume, attached = self._volume(name, args, server)
+            self.volume_id = volume.id
+            first.append(attached)
+        self.connection = connection(settings, address, args.bastion)
+        self.reached = remote.CopyToRemote(
+            f"{name}-tool",
+            connection=self.connection,
+            source=pulumi.FileAsset(args.tool.path),
+            remote_path=TOOL_PATH,
+            # A new server has nothing, whatever the file's digest says. A copy has no deletion, so its replacement is harmless.
+            triggers=[server.id],
+            opts=pulumi.ResourceOptions(parent=self, depends_on=first),
+        )
+        block = {"setup": documents.setup(settings, packages(address.role))}
+        document = server.id.apply(
+            lambda instance: documents.dump(
+                {**documents.envelope(settings, address, instance=instance, tool=args.tool.digest), **block}
+            )
+        )
+        self.ready = host_link(
+            f"{name}-converge", service="host", connection=self.connection, document=document, parent=self, after=[self.reached]
+        )
+        self.register_outputs({"instance_id": self.instance_id, "volume_id": self.volume_id})
+
+    def _port(
+        self,
+        name: str,
+        network_id: pulumi.Input[str],
+        subnet_id: pulumi.Input[str],
+        address: str,
+        group: pulumi.Input[str],
+        args: HostArgs,
+    ) -> networking.Port:
+        side = name.rsplit("-", 1)[1]
+        return networking.Port(
+            name,
+            name=f"{naming.server_name(args.settings.project, args.address.site, args.address.name)}-{side}",
+            network_id=network_id,
+            fixed_ips=[networking.PortFixedIpArgs(subnet_id=subnet_id, ip_address=address)],
+            security_group_ids=[group],
+            admin_state_up=True,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+    def _server(self, name: str, args: HostArgs, front: networking.Port, vrack: networking.Port) -> compute.Instance:
+        settings, address = args.settings, args.address
+        region = settings.regions[address.site]
+        hints = [compute.InstanceSchedulerHintArgs(group=args.server_group_id)] if args.server_group_id is not None else None
+        first_boot = user_data(address, settings.secrets.host_keys[address.key], settings.secrets.operator.public)
+        return compute.Instance(
+            f"{name}-server",
+            # The fence of the other site finds the server by this name.
+            name=naming.server_name(settings.project, address.site, address.name),
+            flavor_id=region.flavors.of(address.role),
+            image_id=region.image_id,
+            # Front first: it carries the default route.
+            networks=[compute.InstanceNetworkArgs(port=front.id), compute.InstanceNetworkArgs(port=vrack.id)],
+            config_drive=True,
+            user_data=pulumi.Output.secret(first_boot),
+            scheduler_hints=hints,
+            metadata={"role": address.role, "generation": str(region.host_generation.get(address.name, 1))},
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                # Images are published again under new ids, and the text changes with its template: neither is a reason to
+                # replace a server. A replacement on purpose takes the new values all the same.
+                ignore_changes=["image_id", "user_data"],
+                replace_on_changes=["metadata"],
+                # Ports and volume can belong to one server at a time.
+                delete_before_replace=True,
+            ),
+        )
+
+    def _public(self, name: str, args: HostArgs, front: networking.Port) -> pulumi.Resource:
+        return networking.FloatingIpAssociate(
+            f"{name}-ip",
+            floating_ip=args.bastion,
+            port_id=front.id,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[args.network.routed]),
+        )
+
+    def _volume(self, name: str, args: HostArgs, server: compute.Instance) -> tuple[blockstorage.Volume, pulumi.Resource]:
+        settings = args.settings
+        volume = blockstorage.Volume(
+            f"{name}-data",
+            name=f"{naming.server_name(settings.project, args.address.site, args.address.name)}-data",
+            size=args.volume_gb,
+            volume_type=settings.region.volume_type,
+            enable_online_resize=True,
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                protect=settings.protect,
+                retain_on_delete=settings.protect,
+                # A type is chosen once: the platform cannot turn a plain volume into an encrypted one, only a new volume would do.
+                ignore_changes=["volume_type"],
+            ),
+        )
+        attached = compute.VolumeAttach(
+            f"{name}-data-attached",
+            instance_id=server.id,
+            volume_id=volume.id,
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
+        )
+        return volume, attached

@@ -1,0 +1,131 @@
+"""The networks of one region and the rules at its hosts' ports.
+
+Makes the regional front network (router, way out, floating IPs), this region's half of the stretched vRack network, and one security
+group for each kind of host. It makes no gateway on the vRack: the pages of the platform contradict each other about gateways on a
+stretched VLAN, and replication needs none. It leaves the project's `default` group alone and uses no group as a rule's source, since
+a group knows the ports of its own region only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_openstack import networking
+
+from components import naming
+from components.render import firewall
+from components.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkArgs:
+    settings: Settings
+
+
+class Network(pulumi.ComponentResource):
+    """Both networks of a site. `routed` is what must exist before a floating IP can be bound."""
+
+    front_network_id: pulumi.Output[str]
+    front_subnet_id: pulumi.Output[str]
+    vrack_network_id: pulumi.Output[str]
+    vrack_subnet_id: pulumi.Output[str]
+    group_ids: dict[str, pulumi.Output[str]]  # kind of host -> its security group
+    routed: pulumi.Resource
+
+    def __init__(self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("dr:index:Network", name, {}, opts)
+        settings = args.settings
+        prefix = f"{settings.project}-{settings.site}"
+        front, front_subnet = self._front(name, prefix, settings)
+        vrack, vrack_subnet = self._vrack(name, prefix, settings)
+        router = networking.Router(
+            f"{name}-router", name=f"{prefix}-router", external_network_id=settings.region.ext_net_id, opts=self._child()
+        )
+        self.routed = networking.RouterInterface(
+            f"{name}-router-front", router_id=router.id, subnet_id=front_subnet.id, opts=self._child()
+        )
+        self.front_network_id, self.front_subnet_id = front.id, front_subnet.id
+        self.vrack_network_id, self.vrack_subnet_id = vrack.id, vrack_subnet.id
+        self.group_ids = {role: self._group(name, prefix, role, firewall.rules(settings, role)) for role in firewall.ROLES}
+        self.register_outputs(
+            {
+                "front_network_id": self.front_network_id,
+                "front_subnet_id": self.front_subnet_id,
+                "vrack_network_id": self.vrack_network_id,
+                "vrack_subnet_id": self.vrack_subnet_id,
+                "group_ids": self.group_ids,
+            }
+        )
+
+    def _child(self) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(parent=self)
+
+    def _front(self, name: str, prefix: str, settings: Settings) -> tuple[networking.Network, networking.Subnet]:
+        cidr = settings.region.front_cidr
+        network = networking.Network(f"{name}-front", name=f"{prefix}-front", mtu=1500, admin_state_up=True, opts=self._child())
+        subnet = networking.Subnet(
+            f"{name}-front-subnet",
+            name=f"{prefix}-front",
+            network_id=network.id,
+            cidr=cidr,
+            ip_version=4,
+            gateway_ip=naming.at(cidr, naming.GATEWAY_OCTET),
+            enable_dhcp=True,
+            allocation_pools=[_pool(cidr, naming.FRONT_POOL, 0)],
+            dns_nameservers=list(settings.region.dns_servers),
+            opts=self._child(),
+        )
+        return network, subnet
+
+    def _vrack(self, name: str, prefix: str, settings: Settings) -> tuple[networking.Network, networking.Subnet]:
+        network = networking.Network(
+            f"{name}-vrack",
+            name=f"{prefix}-vrack",
+            mtu=settings.vrack.mtu,
+            admin_state_up=True,
+            # The same VLAN in both regions is what makes one network of two.
+            value_specs={"provider:network_type": "vrack", "provider:segmentation_id": str(settings.vrack.vlan)},
+            opts=self._child(),
+        )
+        subnet = networking.Subnet(
+            f"{name}-vrack-subnet",
+            name=f"{prefix}-vrack",
+            network_id=network.id,
+            cidr=settings.vrack.cidr,
+            ip_version=4,
+            no_gateway=True,
+            enable_dhcp=True,
+            allocation_pools=[_pool(settings.vrack.cidr, naming.VRACK_POOL, settings.region.vrack_offset)],
+            opts=self._child(),
+        )
+        return network, subnet
+
+    def _group(self, name: str, prefix: str, role: str, rules: tuple[firewall.Rule, ...]) -> pulumi.Output[str]:
+        group = networking.SecGroup(
+            f"{name}-{role}",
+            name=f"{prefix}-{role}",
+            description=f"hosts of kind {role}",
+            # What a new group allows by itself depends on the installation; every rule is written here instead.
+            delete_default_rules=True,
+            opts=self._child(),
+        )
+        for rule in rules:
+            networking.SecGroupRule(
+                f"{name}-{role}-{rule.key}",
+                security_group_id=group.id,
+                description=rule.key,
+                direction=rule.direction,
+                ethertype="IPv4",
+                protocol=rule.protocol,
+                port_range_min=rule.port,
+                port_range_max=rule.port,
+                remote_ip_prefix=rule.prefix,
+                opts=self._child(),
+            )
+        return group.id
+
+
+def _pool(network: str, octets: tuple[int, int], offset: int) -> networking.SubnetAllocationPoolArgs:
+    first, last = octets
+    return networking.SubnetAllocationPoolArgs(start=naming.at(network, first + offset), end=naming.at(network, last + offset))

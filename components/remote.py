@@ -1,0 +1,116 @@
+"""The one way to build a link: a command on a host or on the operator's machine that gets a document and answers with JSON.
+
+Rules that every link keeps, because the plugin would otherwise surprise:
+
+- the document goes in by `stdin`, secret; a changed document is an update, and an update runs the same script again;
+- no `triggers` (they replace) and no `delete` (it would run on a replacement);
+- a limit inside the command, since the plugin has none;
+- output neither logged nor readable in the state, and never put into the next run's environment.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pulumi
+from pulumi_command import local, remote
+
+from components.naming import HostAddress
+from components.settings import Settings
+
+TOOL_PATH = "/opt/dr/dr-host.pyz"
+DIAL_ERRORS = 60  # about five minutes of a booting host that refuses connections
+
+# Seconds that a link may take, by its service. Generous: a link ends when its work is done, the limit is for a hang.
+LIMITS = {"host": 1200, "postgres": 7200, "redis": 900, "assets": 900, "app": 900, "fence": 600, "verify": 180, "pointer": 300}
+UNPACK_LIMIT = 300
+
+_OUTPUTS = ["stdout", "stderr"]
+
+
+def connection(settings: Settings, host: HostAddress, bastion: pulumi.Input[str]) -> remote.ConnectionArgs:
+    """How to reach a host of the own site: the bastion at its floating IP, the others through it, each by its pinned key."""
+    key = pulumi.Output.secret(settings.secrets.operator.private)
+    bastion_key = settings.secrets.host_keys[f"control-1.{settings.site}"].public
+    if host.role == "control":
+        return remote.ConnectionArgs(
+            host=bastion, user="root", private_key=key, host_key=bastion_key, dial_error_limit=DIAL_ERRORS, per_dial_timeout=15
+        )
+    proxy = remote.ProxyConnectionArgs(
+        host=bastion, user="root", private_key=key, host_key=bastion_key, dial_error_limit=DIAL_ERRORS, per_dial_timeout=15
+    )
+    return remote.ConnectionArgs(
+        host=host.front,
+        user="root",
+        private_key=key,
+        host_key=settings.secrets.host_keys[host.key].public,
+        dial_error_limit=DIAL_ERRORS,
+        per_dial_timeout=15,
+        proxy=proxy,
+    )
+
+
+def host_link(
+    name: str,
+    *,
+    service: str,
+    connection: remote.ConnectionArgs,
+    document: pulumi.Input[str],
+    parent: pulumi.Resource,
+    after: Sequence[pulumi.Resource],
+) -> remote.Command:
+    """`dr-host <service> converge` on one host with this document, once everything in `after` is done."""
+    script = f"timeout -k 5 {LIMITS[service]} python3 {TOOL_PATH} {service} converge"
+    return host_script(name, script=script, connection=connection, stdin=document, parent=parent, after=after)
+
+
+def host_script(
+    name: str,
+    *,
+    script: str,
+    connection: remote.ConnectionArgs,
+    stdin: pulumi.Input[str],
+    parent: pulumi.Resource,
+    after: Sequence[pulumi.Resource],
+) -> remote.Command:
+    """A bounded, repeatable script on one host."""
+    return remote.Command(
+        name,
+        connection=connection,
+        create=script,
+        update=script,
+        stdin=pulumi.Output.secret(stdin),
+        logging=remote.Logging.NONE,
+        add_previous_output_in_env=False,
+        opts=pulumi.ResourceOptions(parent=parent, depends_on=list(after), additional_secret_outputs=_OUTPUTS),
+    )
+
+
+def local_link(
+    name: str, *, link: str, document: pulumi.Input[str], parent: pulumi.Resource, after: Sequence[pulumi.Resource]
+) -> local.Command:
+    """`scripts.ctl.link <link>` on the operator's machine. Plugins start in the project's folder, so nothing here names a path."""
+    script = f"timeout -k 5 {LIMITS[link]} {interpreter()} -m scripts.ctl.link {link}"
+    return local.Command(
+        name,
+        create=script,
+        update=script,
+        stdin=pulumi.Output.secret(document),
+        logging=local.Logging.NONE,
+        add_previous_output_in_env=False,
+        opts=pulumi.ResourceOptions(parent=parent, depends_on=list(after), additional_secret_outputs=_OUTPUTS),
+    )
+
+
+def interpreter(executable: str = sys.executable, root: Path | None = None) -> str:
+    """The program's interpreter, relative to the project where it lies inside: another checkout must not look like a change."""
+    path, base = Path(executable), root or Path.cwd()
+    return path.relative_to(base).as_posix() if path.is_relative_to(base) else path.as_posix()
+
+
+def text(output: pulumi.Output[Any]) -> pulumi.Output[str]:
+    """An id as text, whatever the plugin's type for it."""
+    return output.apply(str)

@@ -1,0 +1,197 @@
+"""The JSON documents that hosts and links read on stdin (`docs/interfaces.md`, sections 2 and 3).
+
+Pure: settings and resolved facts in, one JSON text with sorted keys out, so that the same facts always give the same bytes and a
+run that changes nothing shows no difference. Every document holds secrets; the caller marks it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from components.naming import HostAddress
+from components.settings import Settings
+
+Document = dict[str, Any]
+
+
+def dump(document: Mapping[str, Any]) -> str:
+    """The one spelling of a document."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"))
+
+
+def epoch_of(stdout: str) -> Document:
+    """The epoch that the fence link printed; every document after it carries it."""
+    epoch: Document = json.loads(stdout)
+    return epoch
+
+
+def envelope(settings: Settings, host: HostAddress, *, instance: str, tool: str) -> Document:
+    """What every host document holds, whatever the role and the request.
+
+    `instance` is the server's id and `tool` the digest of dr-host: a host that was replaced, and hosts whose software was, are
+    converged again because the document differs.
+    """
+    certificate = settings.secrets.host_certificates[host.key]
+    return {
+        "schema": 1,
+        "site": host.site,
+        "peer": settings.peer,
+        "host": host.name,
+        "instance": instance,
+        "tool": tool,
+        "hosts": {key: {"name": it.fqdn, "vrack": it.vrack, "front": it.front} for key, it in settings.hosts.items()},
+        "tls": {"ca": settings.secrets.ca, "cert": certificate.cert, "key": certificate.key},
+    }
+
+
+def role(settings: Settings, epoch: Document) -> Document:
+    """What is added to the envelope of every link after the fence."""
+    return {"request": settings.request, "epoch": epoch}
+
+
+def witness(settings: Settings) -> Document:
+    """The witness bucket with the keys to it."""
+    keys = settings.secrets.witness
+    return {
+        "endpoint": settings.witness.endpoint,
+        "region": settings.witness.region,
+        "bucket": settings.witness.bucket,
+        "access_key": keys.access_key,
+        "secret_key": keys.secret_key,
+    }
+
+
+def setup(settings: Settings, packages: tuple[str, ...]) -> Document:
+    """Block of `host converge`. Its key is not the service's name: that one is taken by the envelope."""
+    return {"packages": list(packages), "witness": witness(settings)}
+
+
+def postgres(settings: Settings, volume_id: str | None) -> Document:
+    """Block of `postgres converge`."""
+    passwords = settings.secrets.postgres
+    return {
+        "version": settings.postgres.version,
+        "port": 5432,
+        "volume_id": volume_id,
+        "database": "shop",
+        "passwords": {"replication": passwords.replication, "app": passwords.app},
+        "app_clients": [f"{address}/32" for address in settings.vrack_of("app")],
+        "peer_db": f"db-1.{settings.peer}",
+        "mode": "async",
+        "max_slot_wal_keep_size": settings.postgres.max_slot_wal_keep_size,
+        "parameters": dict(settings.postgres.parameters),
+    }
+
+
+def redis(settings: Settings) -> Document:
+    """Block of `redis converge`."""
+    passwords = settings.secrets.redis
+    return {
+        "port": 6379,
+        "passwords": {"app": passwords.app, "replica": passwords.replica, "operator": passwords.operator},
+        "peer_cache": f"cache-1.{settings.peer}",
+        "maxmemory": settings.redis.maxmemory,
+        "app_clients": [f"{address}/32" for address in settings.vrack_of("app")],
+    }
+
+
+def assets(settings: Settings, keys: Mapping[str, str]) -> Document:
+    """The own site's asset bucket; `keys` are `access_key` and `secret_key` of its user."""
+    region = settings.region
+    return {
+        "endpoint": region.s3_endpoint,
+        "region": region.s3_region,
+        "bucket": settings.bucket(settings.site, "assets"),
+        "access_key": keys["access_key"],
+        "secret_key": keys["secret_key"],
+    }
+
+
+def app(settings: Settings, release: str, keys: Mapping[str, str]) -> Document:
+    """Block of `app converge`. Databases and caches are named local first: libpq tries them in order."""
+    secrets, site, peer = settings.secrets, settings.site, settings.peer
+    return {
+        "release": release,
+        "shop_host": settings.shop.host,
+        "shop_tls": {"cert": secrets.shop.cert, "key": secrets.shop.key},
+        "secret_key_base": secrets.secret_key_base,
+        "databases": [f"db-1.{site}", f"db-1.{peer}"],
+        "database": "shop",
+        "database_password": secrets.postgres.app,
+        "caches": [f"cache-1.{site}", f"cache-1.{peer}"],
+        "cache_password": secrets.redis.app,
+        "assets": assets(settings, keys),
+        "assets_peer": None,
+        "peer_apps": [key for key, it in settings.hosts_of(peer).items() if it.role == "app"],
+        "vip_subnet": settings.region.front_cidr,
+        "threads": settings.app.threads,
+        "workers": settings.app.workers,
+    }
+
+
+def fence(settings: Settings, public: Mapping[str, str]) -> Document:
+    """Stdin of the fence link; `public` are the own site's addresses `lb` and `bastion`."""
+    override, stack = settings.override, settings.openstack
+    return {
+        "schema": 1,
+        "site": settings.site,
+        "peer": settings.peer,
+        "request": settings.request,
+        "override": override.reason if override else None,
+        "override_epoch": override.epoch if override else None,
+        "witness": witness(settings),
+        "ssh": {
+            "private_key": settings.secrets.operator.private,
+            "hosts": {
+                key: {"vrack": it.vrack, "front": it.front, "host_key": settings.secrets.host_keys[key].public}
+                for key, it in settings.hosts.items()
+            },
+            "bastions": {settings.site: public["bastion"]},
+        },
+        "openstack": {
+            "auth_url": stack.auth_url,
+            "user": stack.user,
+            "password": settings.secrets.openstack_password,
+            "project_id": stack.project_id,
+            "domain": stack.domain,
+            "regions": {site: region.compute_region for site, region in settings.regions.items()},
+            "servers": {site: settings.server_names(site) for site in settings.regions},
+        },
+        "apps": [it.name for it in settings.hosts_of(settings.peer).values() if it.role == "app"],
+        "public": dict(public),
+    }
+
+
+def verify(settings: Settings, epoch: Document, address: str) -> Document:
+    """Stdin of the verify link; `address` is the load balancer's floating IP."""
+    return {
+        "schema": 1,
+        "site": settings.site,
+        "peer": settings.peer,
+        "epoch": epoch,
+        "shop_host": settings.shop.host,
+        "address": address,
+        "ca": settings.secrets.ca,
+        "witness": witness(settings),
+    }
+
+
+def pointer(settings: Settings, epoch: Document, address: str) -> Document:
+    """Stdin of the pointer link. The other site's address is not this stack's to know: the link reads it from the witness."""
+    dns, keys = settings.dns, settings.secrets.ovh
+    return {
+        "schema": 1,
+        "site": settings.site,
+        "epoch": epoch,
+        "dns": {"zone": dns.zone, "subdomain": dns.subdomain, "ttl": dns.ttl, "mode": dns.mode, "servers": list(dns.servers)},
+        "addresses": {settings.site: address, settings.peer: None},
+        "witness": witness(settings),
+        "ovh": {
+            "endpoint": settings.ovh_endpoint,
+            "application_key": keys.application_key,
+            "application_secret": keys.application_secret,
+            "consumer_key": keys.consumer_key,
+        },
+    }

@@ -1,0 +1,218 @@
+"""The configuration as the program uses it: frozen, typed, already validated by `components.config.parse`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from components import naming
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shop:
+    host: str  # public name, equal to <dns.subdomain>.<dns.zone>
+    release: str  # folder of the release, relative to the project
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dns:
+    zone: str
+    subdomain: str
+    ttl: int  # seconds, at least 60
+    mode: str  # single | dual
+    servers: tuple[str, ...]  # authoritative servers, ip:port
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenStack:
+    auth_url: str
+    user: str
+    project_id: str
+    project_name: str
+    domain: str
+    endpoint_overrides: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Witness:
+    endpoint: str
+    region: str
+    bucket: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vrack:
+    vlan: int
+    cidr: str
+    mtu: int  # bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flavors:
+    db: str
+    cache: str
+    app: str
+    control: str
+
+    def of(self, role: str) -> str:
+        """Flavor id of one kind of host."""
+        return str(getattr(self, role))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Region:
+    compute_region: str  # GRA11
+    storage_region: str  # GRA
+    s3_endpoint: str
+    s3_region: str  # gra
+    ext_net_id: str
+    image_id: str
+    flavors: Flavors
+    lb_flavor_id: str | None  # None: the region's default size
+    front_cidr: str
+    vrack_offset: int
+    volume_type: str | None  # None: the region's default type
+    db_volume_gb: int
+    dns_servers: tuple[str, ...]
+    balancer_generation: int  # raised to have the load balancer replaced
+    host_generation: Mapping[str, int]  # host name -> the same for one server
+
+
+@dataclass(frozen=True, kw_only=True)
+class Postgres:
+    version: int
+    parameters: Mapping[str, str]
+    max_slot_wal_keep_size: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Redis:
+    maxmemory: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class App:
+    hosts: int  # per site
+    threads: int  # per Puma process
+    workers: int  # Puma processes per host
+
+
+@dataclass(frozen=True, kw_only=True)
+class Override:
+    """Leave to take over without a proven fence, for one epoch only; ends up in the report."""
+
+    epoch: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class OvhKeys:
+    application_key: str = field(repr=False)
+    application_secret: str = field(repr=False)
+    consumer_key: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SshKey:
+    private: str = field(repr=False)  # OpenSSH PEM, ed25519
+    public: str  # one authorized_keys line
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certificate:
+    cert: str
+    key: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class S3Keys:
+    access_key: str = field(repr=False)
+    secret_key: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostgresPasswords:
+    replication: str = field(repr=False)
+    app: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RedisPasswords:
+    app: str = field(repr=False)
+    replica: str = field(repr=False)
+    operator: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Secrets:
+    """Everything of the one secret key. Plain strings: whoever puts one in a resource marks it secret."""
+
+    openstack_password: str = field(repr=False)
+    ovh: OvhKeys
+    operator: SshKey
+    host_keys: Mapping[str, SshKey]  # "db-1.a" -> the host's own key
+    ca: str
+    shop: Certificate
+    host_certificates: Mapping[str, Certificate]
+    postgres: PostgresPasswords
+    redis: RedisPasswords
+    witness: S3Keys
+    secret_key_base: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One stack's configuration: both regions as facts, one site as its own, one request."""
+
+    site: str
+    request: str  # `failover_region`: the site that is asked to be active
+    project: str  # prefix of every physical name
+    service_name: str
+    protect: bool
+    shop: Shop
+    dns: Dns
+    openstack: OpenStack
+    ovh_endpoint: str
+    witness: Witness
+    vrack: Vrack
+    operator_cidrs: tuple[str, ...]
+    regions: Mapping[str, Region]
+    postgres: Postgres
+    redis: Redis
+    app: App
+    override: Override | None
+    secrets: Secrets
+
+    @property
+    def peer(self) -> str:
+        return naming.peer_of(self.site)
+
+    @property
+    def region(self) -> Region:
+        """The stack's own region."""
+        return self.regions[self.site]
+
+    def hosts_of(self, site: str) -> dict[str, naming.HostAddress]:
+        """Hosts of one site by key ("db-1.a")."""
+        region = self.regions[site]
+        return naming.site_hosts(
+            site, front=region.front_cidr, vrack=self.vrack.cidr, offset=region.vrack_offset, app_hosts=self.app.hosts
+        )
+
+    @property
+    def hosts(self) -> dict[str, naming.HostAddress]:
+        """Hosts of both sites by key."""
+        return {**self.hosts_of("a"), **self.hosts_of("b")}
+
+    def vrack_of(self, role: str, *sites: str) -> tuple[str, ...]:
+        """vRack addresses of all hosts of one kind in the sites named, both when none is."""
+        return tuple(host.vrack for site in sites or naming.SITES for host in self.hosts_of(site).values() if host.role == role)
+
+    def bucket(self, site: str, kind: str) -> str:
+        """Name of a site's bucket: kind is `assets` or `wal`."""
+        return naming.bucket_name(self.project, self.service_name, site, kind)
+
+    def server_names(self, site: str) -> list[str]:
+        """Names at the OpenStack API of a site's servers that write or work, database first. The bastion does neither."""
+        hosts = sorted(self.hosts_of(site).values(), key=lambda host: (host.role != "db", host.name))
+        return [naming.server_name(self.project, site, host.name) for host in hosts if host.role != "control"]
