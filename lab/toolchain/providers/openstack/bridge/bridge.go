@@ -3,7 +3,6 @@ package bridge
 
 import (
 	"strings"
-	"unicode"
 
 	"github.com/pulumi/pulumi-terraform-bridge/v3/pkg/tfbridge"
 	shimv2 "github.com/pulumi/pulumi-terraform-bridge/v3/pkg/tfshim/sdk-v2"
@@ -24,16 +23,15 @@ const (
 // invoke.
 func Provider() tfbridge.ProviderInfo {
 	terraform := openstack.Provider()
+	terraform.DataSourcesMap = nil
 	info := tfbridge.ProviderInfo{
-		P:                shimv2.NewProvider(terraform),
-		Name:             Package,
-		DisplayName:      "OpenStack",
-		Version:          Version,
-		GitHubOrg:        "terraform-provider-openstack",
-		UpstreamRepoPath: "",
-		Config:           config(),
-		Resources:        map[string]*tfbridge.ResourceInfo{},
-		MetadataInfo:     nil,
+		P:           shimv2.NewProvider(terraform),
+		Name:        Package,
+		DisplayName: "OpenStack",
+		Version:     Version,
+		GitHubOrg:   "terraform-provider-openstack",
+		Config:      config(),
+		Resources:   map[string]*tfbridge.ResourceInfo{},
 	}
 	for name, token := range tokens {
 		info.Resources[name] = &tfbridge.ResourceInfo{Tok: typeToken(token[0], token[1])}
@@ -43,11 +41,6 @@ func Provider() tfbridge.ProviderInfo {
 		info.Resources[name].Aliases = []tfbridge.AliasInfo{{Type: &old}}
 	}
 	for name := range terraform.ResourcesMap {
-		if _, mapped := tokens[name]; !mapped {
-			info.IgnoreMappings = append(info.IgnoreMappings, name)
-		}
-	}
-	for name := range terraform.DataSourcesMap {
 		if _, mapped := tokens[name]; !mapped {
 			info.IgnoreMappings = append(info.IgnoreMappings, name)
 		}
@@ -83,8 +76,5 @@ func config() map[string]*tfbridge.SchemaInfo {
 // typeToken is `openstack:<module>/<name with a small first letter>:<name>`.
 func typeToken(module, name string) pulumi.Type {
 	file := strings.ToLower(name[:1]) + name[1:]
-	if !unicode.IsUpper(rune(name[0])) {
-		panic("resource name without a capital: " + name)
-	}
 	return pulumi.Type(Package + ":" + module + "/" + file + ":" + name)
 }
