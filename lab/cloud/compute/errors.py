@@ -1,0 +1,60 @@
+"""Nova's refusals: one key that names the class of fault, with code and message below it."""
+
+from __future__ import annotations
+
+from lab.cloud.web import ApiError, Reply
+
+_KEYS = {
+    400: "badRequest",
+    403: "forbidden",
+    404: "itemNotFound",
+    406: "computeFault",
+    409: "conflictingRequest",
+    413: "overLimit",
+    501: "notImplemented",
+}
+NO_HOST = "No valid host was found. There are not enough hosts available."
+
+
+def render(error: ApiError) -> Reply:
+    headers = {"Content-Type": "application/json; charset=UTF-8", **error.headers}
+    return Reply(error.status, {_KEYS.get(error.status, "computeFault"): {"code": error.status, "message": error.message}}, headers)
+
+
+def bad_request(message: str) -> ApiError:
+    return ApiError(400, message, "badRequest")
+
+
+def forbidden(message: str) -> ApiError:
+    return ApiError(403, message, "forbidden")
+
+
+def not_found(message: str) -> ApiError:
+    return ApiError(404, message, "itemNotFound")
+
+
+def conflict(message: str) -> ApiError:
+    return ApiError(409, message, "conflictingRequest")
+
+
+def unknown_server(server_id: str) -> ApiError:
+    return not_found(f"Instance {server_id} could not be found.")
+
+
+def wrong_state(action: str, server_id: str, kind: str, value: str | None) -> ApiError:
+    """An action that the server's `vm_state` or `task_state` forbids."""
+    return conflict(f"Cannot '{action}' instance {server_id} while it is in {kind} {value}")
+
+
+def port_in_use(port_id: str) -> ApiError:
+    return conflict(f"Port {port_id} is still in use.")
+
+
+def not_written(what: str) -> ApiError:
+    return ApiError(501, f"the lab's compute API does not know {what}", "notImplemented")
+
+
+def over_quota(excess: list[tuple[str, int, int, int]]) -> ApiError:
+    """`excess`: (resource, requested, used, limit) of each quota that does not suffice."""
+    names, wanted, used, limit = (", ".join(str(row[i]) for row in excess) for i in range(4))
+    return forbidden(f"Quota exceeded for {names}: Requested {wanted}, but already used {used} of {limit} {names}")

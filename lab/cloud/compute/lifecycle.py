@@ -1,0 +1,267 @@
+"""A server's life: building, power, reboot, deletion. Each change goes on in the background, state by state, as Nova shows it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from lab.cloud.backend import BackendError, ServerSpec
+from lab.cloud.compute import errors, records
+from lab.cloud.identity import models as identity
+from lab.cloud.network import ports
+from lab.cloud.state import Cloud, Record, stamp
+from lab.cloud.volume import models as volumes
+from lab.cloud.web import Call
+
+log = logging.getLogger("lab.cloud")
+
+Step = Callable[[Record], None]
+
+
+class Gone(Exception):
+    """The server is being deleted: whatever was going on for it ends here."""
+
+
+class Lifecycle:
+    """The background changes of one region's servers. Its methods are called under the cloud's lock and return at once."""
+
+    def __init__(self, cloud: Cloud, region: str) -> None:
+        self.cloud, self.region = cloud, region
+
+    def build(self, server: Record) -> None:
+        """scheduling, then no task (a host is chosen), networking, block_device_mapping, spawning, ACTIVE."""
+        steps = (self._schedule, self._place, self._connect, self._mapped, self._spawn)
+        self._go(server, steps, lambda text: self._build_failed(server, text))
+
+    def stop(self, server: Record) -> None:
+        records.set_state(server, task="powering-off")
+
+        def halt(item: Record) -> None:
+            with item["_machine"]:
+                self._live(item)
+                self.cloud.backend.stop_server(self.region, item["id"])
+            self._rest(item, vm=records.STOPPED, power=records.SHUTDOWN)
+
+        self._go(server, (halt,), lambda text: self._failed(server, text))
+
+    def start(self, server: Record) -> None:
+        records.set_state(server, task="powering-on")
+
+        def run(item: Record) -> None:
+            with item["_machine"]:
+                self._live(item)
+                self.cloud.backend.start_server(self.region, item["id"])
+            self._rest(item, vm=records.ACTIVE, power=records.RUNNING)
+
+        self._go(server, (run,), lambda text: self._failed(server, text))
+
+    def reboot(self, server: Record, *, hard: bool) -> None:
+        suffix = "_hard" if hard else ""
+        records.set_state(server, task="rebooting" + suffix)
+
+        def started(item: Record) -> None:
+            self._task(item, "reboot_started" + suffix)
+
+        def again(item: Record) -> None:
+            with item["_machine"]:
+                self._live(item)
+                self.cloud.backend.reboot_server(self.region, item["id"], hard)
+            self._rest(item, vm=records.ACTIVE, power=records.RUNNING)
+
+        steps = (lambda item: self._task(item, "reboot_pending" + suffix), started, again)
+        self._go(server, steps, lambda text: self._failed(server, text))
+
+    def delete(self, server: Record) -> None:
+        """Gives back ports and volumes. Without a host there is nothing to undo, so the server is gone at once."""
+        if server["task_state"] == "deleting":
+            return
+        if server["vm_state"] == records.ERROR and not server["host"]:
+            self._forget(server["id"])
+            return
+        records.set_state(server, task="deleting")
+
+        def stuck(text: str) -> None:
+            with self.cloud.lock:
+                records.set_fault(server, text)
+
+        self.cloud.later(self.cloud.config.delays.server, lambda: self._destroy(server), stuck)
+
+    def refresh(self, server: Record) -> None:
+        """See whether the machine still runs, and show it when it does not (or does again). Called without the cloud's lock."""
+        with self.cloud.lock:
+            idle = server["task_state"] is None
+            watched = idle and (server["vm_state"] == records.ACTIVE or (server["vm_state"] == records.STOPPED and server["_crashed"]))
+            before = server["updated"], server["vm_state"]
+        if not watched:
+            return
+        try:
+            running = self.cloud.backend.server_running(self.region, server["id"])
+        except BackendError as error:
+            log.warning("compute %s: whether server %s runs is unknown: %s", self.region, server["id"], error)
+            return
+        with self.cloud.lock:
+            if server["task_state"] is not None or (server["updated"], server["vm_state"]) != before:
+                return
+            if not running and server["vm_state"] == records.ACTIVE:
+                records.set_state(server, vm=records.STOPPED, power=records.SHUTDOWN)
+                server["_crashed"] = True
+            elif running and server["vm_state"] == records.STOPPED:
+                records.set_state(server, vm=records.ACTIVE, power=records.RUNNING)
+                server["_crashed"] = False
+
+    def _go(self, server: Record, steps: Sequence[Step], failed: Callable[[str], None]) -> None:
+        """Run the steps one after the other, each after the configured rest, until one fails or the server is being deleted."""
+
+        def run(index: int) -> None:
+            try:
+                self._live(server)
+                steps[index](server)
+            except Gone:
+                log.info("compute %s: server %s is being deleted, its building or power change ends", self.region, server["id"])
+                return
+            if index + 1 < len(steps):
+                self.cloud.later(self.cloud.config.delays.server, lambda: run(index + 1), failed)
+
+        self.cloud.later(self.cloud.config.delays.server, lambda: run(0), failed)
+
+    def _live(self, server: Record) -> None:
+        with self.cloud.lock:
+            if server["task_state"] == "deleting" or server["vm_state"] == records.DELETED:
+                raise Gone
+
+    def _task(self, server: Record, task: str | None) -> None:
+        with self.cloud.lock:
+            self._live(server)
+            records.set_state(server, task=task)
+
+    def _rest(self, server: Record, *, vm: str, power: int) -> None:
+        """The end of a change, unless a deletion has come in between."""
+        with self.cloud.lock:
+            self._live(server)
+            records.set_state(server, vm=vm, power=power)
+            server["_crashed"] = False
+
+    def _schedule(self, server: Record) -> None:
+        with self.cloud.lock:
+            host = records.choose_host(self.cloud, self.region, server)
+            if host is None:
+                raise BackendError(errors.NO_HOST)
+            server["host"], server["zone"] = host, self.cloud.settings(self.region).zone
+            self._task(server, "scheduling")
+
+    def _place(self, server: Record) -> None:
+        self._task(server, None)
+
+    def _mapped(self, server: Record) -> None:
+        with self.cloud.lock:
+            server["_networked"] = True
+            self._task(server, "block_device_mapping")
+
+    def _connect(self, server: Record) -> None:
+        """Bind the ports that were given, make one for each network that was only named."""
+        self._task(server, "networking")
+        zone = self.cloud.settings(self.region).zone
+        try:
+            for nic in server["_nics"]:
+                port_id = nic.get("port") or self._make_port(server, nic)
+                ports.bind_port(self.cloud, self.region, port_id, server["id"], zone)
+                with self.cloud.lock:
+                    server["ports"].append(port_id)
+                self._live(server)
+        except Gone:
+            self._release(server)
+            raise
+
+    def _make_port(self, server: Record, nic: Record) -> str:
+        wanted: Record = {"network_id": nic["network"], "device_id": server["id"]}
+        if nic["fixed_ip"]:
+            wanted["fixed_ips"] = [{"ip_address": nic["fixed_ip"]}]
+        if server["_groups"]:
+            wanted["security_groups"] = server["_groups"]
+        port_id = str(self._neutron(server, "POST", "/v2.0/ports", {"port": wanted})["port"]["id"])
+        with self.cloud.lock:
+            server["_made_ports"].append(port_id)
+        return port_id
+
+    def _neutron(self, server: Record, method: str, path: str, body: Record | None = None) -> Record:
+        """Ask Neutron in the name of the server's owner, whose own token may have expired. 404 is taken as done."""
+        owner = next(user for user in self.cloud.config.users if user.id == server["user_id"])
+        with self.cloud.lock:
+            token = identity.issue(self.cloud, owner, self.cloud.config.project_id, ("password",))
+        try:
+            call = Call(method=method, path=path, query={}, headers={"x-auth-token": token.id}, body=body, raw=b"", url=path)
+            reply = self.cloud.services["network", self.region].handle(call)
+        finally:
+            with self.cloud.lock:
+                self.cloud.tokens.pop(token.id, None)
+        if reply.status >= 400 and reply.status != 404:
+            detail = (reply.body or {}).get("NeutronError", {}).get("message", f"{method} {path} was answered with {reply.status}")
+            raise BackendError(f"Failed to allocate the network(s), not rescheduling: {detail}")
+        return dict(reply.body or {})
+
+    def _spawn(self, server: Record) -> None:
+        self._task(server, "spawning")
+        for port_id in server["ports"]:
+            ports.apply_rules(self.cloud, self.region, port_id)
+        spec = ServerSpec(
+            region=self.region,
+            server_id=server["id"],
+            name=server["name"],
+            nics=tuple(ports.nic_of(self.cloud, self.region, port_id) for port_id in server["ports"]),
+            user_data=server["_user_data"],
+            key=server["_key"],
+            metadata=dict(server["metadata"]),
+            image_id=server["image_id"],
+        )
+        with server["_machine"]:
+            self._live(server)
+            self.cloud.backend.boot_server(spec)
+        with self.cloud.lock:
+            server["launched_at"] = stamp(style="micro")
+            server["_shown"] = True
+            self._rest(server, vm=records.ACTIVE, power=records.RUNNING)
+
+    def _build_failed(self, server: Record, text: str) -> None:
+        """A server that could not be built holds neither ports nor addresses."""
+        self._failed(server, text)
+        self._release(server)
+
+    def _failed(self, server: Record, text: str) -> None:
+        """ERROR, unless the server is on its way out anyway."""
+        with self.cloud.lock:
+            if server["task_state"] != "deleting" and server["vm_state"] != records.DELETED:
+                records.set_fault(server, text)
+
+    def _destroy(self, server: Record) -> None:
+        server_id = server["id"]
+        with server["_machine"]:
+            self.cloud.backend.delete_server(self.region, server_id)
+        self._release(server)
+        with self.cloud.lock:
+            state = self.cloud.region(self.region)
+            held = records.attachments(state, server_id)
+        for item in held:
+            self.cloud.backend.detach_volume(self.region, server_id, item["volume_id"])
+        with self.cloud.lock:
+            for item in held:
+                state.attachments.pop(item["id"], None)
+                if item["volume_id"] in state.volumes:
+                    volumes.released(state.volumes[item["volume_id"]])
+            records.set_state(server, vm=records.DELETED, power=records.NO_STATE)
+            server["terminated_at"] = stamp(style="micro")
+        self.cloud.later(self.cloud.config.delays.server, lambda: self._forget(server_id))
+
+    def _release(self, server: Record) -> None:
+        """Given ports stay, without a device; made ones go."""
+        with self.cloud.lock:
+            mine, made = list(server["ports"]), set(server["_made_ports"])
+            server["ports"], server["_made_ports"] = [], []
+        for port_id in {*mine, *made}:
+            ports.unbind_port(self.cloud, self.region, port_id)
+        for port_id in made:
+            self._neutron(server, "DELETE", f"/v2.0/ports/{port_id}")
+
+    def _forget(self, server_id: str) -> None:
+        with self.cloud.lock:
+            self.cloud.region(self.region).servers.pop(server_id, None)
+
