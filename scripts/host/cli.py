@@ -1,0 +1,133 @@
+"""`dr-host <service> <verb> [--check] [--report]`: reads the document, holds the lock, runs the verb, prints one JSON object."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any, TextIO
+
+from .errors import ExitCode, Failed, HostError, Usage
+from .files import make_folder, write_atomically
+from .layout import Layout
+from .locks import hold
+from .log import Log
+from .result import Result, dump
+
+# Imported only when called for: a promotion must not wait for the code of other services.
+SERVICES = {
+    "host": "base",
+    "postgres": "postgres",
+    "redis": "redis",
+    "app": "app",
+    "assets": "assets",
+    "guard": "guard",
+}
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a verb. `document` is stdin (empty for verbs that read none)."""
+
+    service: str
+    verb: str
+    document: dict[str, Any] = field(repr=False)
+    layout: Layout
+    log: Log
+    check: bool = False
+
+    @property
+    def op(self) -> str:
+        return f"{self.service} {self.verb}"
+
+
+@dataclass(frozen=True)
+class Verb:
+    """What a service's table `VERBS` holds."""
+
+    run: Callable[[Call], Result]
+    locked: bool = True  # one such run per service at a time; False for verbs that only look
+    reads: bool = True  # takes a document on stdin
+
+
+def main(
+    argv: Sequence[str], *, stdin: TextIO | None = None, stdout: TextIO | None = None, stderr: TextIO | None = None,
+    layout: Layout | None = None,
+) -> int:
+    """Exit code as in `errors.ExitCode`."""
+    os.umask(0o077)
+    err = stderr or sys.stderr
+    try:
+        arguments = _arguments(argv)
+    except Usage as error:
+        Log(err, "dr-host").error(str(error))
+        return error.code
+    log = Log(err, f"{arguments.service} {arguments.verb}")
+    try:
+        verb = _verb(arguments.service, arguments.verb)
+        document = _document(stdin or sys.stdin) if verb.reads else {}
+        call = Call(arguments.service, arguments.verb, document, layout or Layout(), log, arguments.check)
+        with hold(call.layout, call.service) if verb.locked else nullcontext():
+            result = verb.run(call)
+            if call.verb == "converge" and not call.check:
+                _remember(call, result)
+    except HostError as error:
+        log.error(str(error))
+        return error.code
+    except Exception as error:  # a fault of this program: one last line all the same, and where it happened
+        traceback.print_exc(file=err)
+        log.error(f"unexpected {type(error).__name__}; what was done so far stands; report it with the lines above, and see `status`")
+        return ExitCode.FAILED
+    report = arguments.report or arguments.check or call.verb != "converge"
+    print(dump(result.document(call.op, report=report)), file=stdout or sys.stdout)
+    return ExitCode.DONE
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        raise Usage(f"arguments: {message}; nothing was changed; call `dr-host <service> <verb> [--check] [--report]`")
+
+
+def _arguments(argv: Sequence[str]) -> argparse.Namespace:
+    parser = _Parser(prog="dr-host", description="Work of a disaster-recovery pair on this host.")
+    parser.add_argument("service", choices=sorted(SERVICES))
+    parser.add_argument("verb")
+    parser.add_argument("--check", action="store_true", help="say what is due, change nothing")
+    parser.add_argument("--report", action="store_true", help="print what was changed, too")
+    return parser.parse_args(list(argv))
+
+
+def _verb(service: str, verb: str) -> Verb:
+    verbs: dict[str, Verb] = importlib.import_module(f".{SERVICES[service]}", __package__).VERBS
+    if verb not in verbs:
+        raise Usage(f"verb of {service}: found {verb!r}, wanted one of {', '.join(sorted(verbs))}; nothing was changed; correct the call")
+    return verbs[verb]
+
+
+def _document(stream: TextIO) -> dict[str, Any]:
+    text = stream.read()
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        where = f"line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else "somewhere"
+        raise Usage(f"stdin: found no JSON ({where}), wanted one object; nothing was changed; pass the desired document") from None
+    if not isinstance(found, dict):
+        raise Usage("stdin: found JSON that is no object, wanted one object; nothing was changed; pass the desired document")
+    return found
+
+
+def _remember(call: Call, result: Result) -> None:
+    """Leave `changed` and `actions` where people find them; stdout must not differ between runs."""
+    call.log.info(f"changed: {str(result.changed).lower()}" + (f" ({', '.join(result.actions)})" if result.actions else ""))
+    folder = call.layout.var / "last"
+    try:
+        make_folder(folder, 0o700)
+        write_atomically(folder / f"{call.service}.json", (dump(result.document(call.op, report=True)) + "\n").encode())
+    except OSError as error:
+        raise Failed(f"file {folder / call.service}.json: cannot be written ({error.strerror}); the change itself is done; free the disk") from None
