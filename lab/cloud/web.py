@@ -52,6 +52,7 @@ class Call:
     url: str
     region: str = ""
     token: Any = None
+    target: str = ""  # the request line's target byte for byte, for signatures; empty when there was no socket
 
     def first(self, name: str, default: str | None = None) -> str | None:
         """The first value of a query parameter."""
@@ -142,6 +143,7 @@ class Service:
             body=body,
             raw=raw,
             url=request.full_path.rstrip("?"),
+            target=str(environ.get("RAW_URI", "")),
         )
         try:
             reply = self.handle(call)

@@ -1,0 +1,212 @@
+"""Storage containers (buckets) of a region. Versioning is real; encryption and replication rules are checked and kept, not carried out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from lab.cloud.ovh import answers
+from lab.cloud.web import ApiError, Call, Reply
+from lab.s3.gateway import StorageError, StoredObject
+
+if TYPE_CHECKING:
+    from lab.cloud.ovh.service import OvhService
+
+T = TypeVar("T")
+PROJECT_OWNER = 1  # `ownerId` of a bucket that was made without one
+PAGE = 1000
+NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+STATES = {
+    "versioning": ("status", ("enabled", "disabled", "suspended")),
+    "encryption": ("sseAlgorithm", ("AES256", "plaintext")),
+    "objectLock": ("status", ("enabled", "disabled")),
+}
+
+
+def ask(function: Callable[[], T]) -> T:
+    try:
+        return function()
+    except StorageError as error:
+        raise answers.refusal(error) from error
+
+
+def check_blocks(body: dict[str, Any]) -> None:
+    for block, (field, allowed) in STATES.items():
+        value = (body.get(block) or {}).get(field)
+        if value is not None and value not in allowed:
+            raise ApiError(400, f"[{block}.{field}] {value!r} is not one of {', '.join(allowed)}")
+
+
+def check_replication(ovh: OvhService, region: str, record: dict[str, Any]) -> None:
+    """Both sides versioned, the other bucket there, no rule id twice."""
+    rules = (record["replication"] or {}).get("rules") or []
+    if rules and record["versioning"]["status"] != "enabled":
+        raise ApiError(400, f"[replication] versioning must be enabled on {record['name']} to replicate it")
+    if len({rule.get("id") for rule in rules}) != len(rules):
+        raise ApiError(400, "[replication.rules] the same id twice")
+    for rule in rules:
+        where = f"[replication.rules.{rule.get('id')}]"
+        if rule.get("status") not in ("enabled", "disabled"):
+            raise ApiError(400, f"{where} status is {rule.get('status')!r}, wanted enabled or disabled")
+        if (rule.get("filter") or {}).get("tags") and rule.get("deleteMarkerReplication") == "enabled":
+            raise ApiError(400, f"{where} delete markers cannot be replicated by a filter with tags")
+        destination = rule.get("destination") or {}
+        place = (str(destination.get("region", "")), str(destination.get("name", "")))
+        target = ovh.containers.get(place)
+        if place == (region, record["name"]) or target is None:
+            raise ApiError(400, f"{where} destination {place[1]} in {place[0]} does not exist")
+        if target["versioning"]["status"] != "enabled":
+            raise ApiError(400, f"{where} versioning must be enabled on the destination {place[1]}")
+
+
+def shown_object(item: StoredObject, versions: bool) -> dict[str, Any]:
+    shown: dict[str, Any] = {"key": item.key, "size": item.size, "etag": item.etag, "lastModified": item.last_modified, "storageClass": "STANDARD"}
+    if versions:
+        shown |= {"versionId": item.version_id, "isLatest": item.is_latest, "isDeleteMarker": item.is_delete_marker}
+    return shown
+
+
+class Containers:
+    """The buckets of the project, by region."""
+
+    def __init__(self, ovh: OvhService) -> None:
+        self.ovh = ovh
+
+    def site(self, project: str, region: str) -> str:
+        """The gateway's name of a storage region, 404 when there is none."""
+        self.ovh.check_project(project)
+        if region not in self.ovh.config.storage_regions:
+            raise ApiError(404, f"Region {region} does not exist or has no object storage")
+        return region.lower()
+
+    def record(self, project: str, region: str, name: str) -> dict[str, Any]:
+        """What is kept of a bucket; one that was made over S3 gets the defaults. 404 when it does not exist."""
+        site = self.site(project, region)
+        if name not in ask(lambda: self.ovh.storage.list_buckets(site)):
+            self.ovh.containers.pop((region, name), None)
+            raise ApiError(404, f"Container {name} does not exist in {region}")
+        return self.ovh.containers.setdefault((region, name), self.fresh(region, name, {}))
+
+    def fresh(self, region: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "name": name,
+            "virtualHost": f"{self.ovh.storage.endpoint(region.lower())}/{name}/",
+            "ownerId": body.get("ownerId") or PROJECT_OWNER,
+            "region": region,
+            "createdAt": answers.now(),
+            "versioning": {"status": "disabled"} | (body.get("versioning") or {}),
+            "encryption": {"sseAlgorithm": "plaintext"} | (body.get("encryption") or {}),
+            "replication": body.get("replication"),
+            "objectLock": {"status": "disabled"} | (body.get("objectLock") or {}),
+            "tags": body.get("tags") or {},
+        }
+
+    def shown(self, record: dict[str, Any], call: Call) -> dict[str, Any]:
+        site, name = record["region"].lower(), record["name"]
+        prefix, marker, limit = call.first("prefix") or "", call.first("marker") or "", int(call.first("limit") or PAGE)
+        objects = ask(lambda: self.ovh.storage.list_objects(site, name, prefix=prefix, marker=marker, limit=min(limit, PAGE)))
+        everything = self.pages(site, name)
+        totals = {"objectsCount": len(everything), "objectsSize": sum(item.size for item in everything)}
+        return {**record, **totals, "objects": [shown_object(item, False) for item in objects]}
+
+    def pages(self, site: str, name: str) -> list[StoredObject]:
+        found: list[StoredObject] = []
+        while True:
+            marker = found[-1].key if found else ""
+            page = ask(lambda marker=marker: self.ovh.storage.list_objects(site, name, marker=marker, limit=PAGE))  # type: ignore[misc]
+            found += page
+            if len(page) < PAGE:
+                return found
+
+    def create(self, call: Call, project: str, region: str) -> Reply:
+        site, body = self.site(project, region), call.body or {}
+        name, owner = str(body.get("name") or ""), body.get("ownerId")
+        if not NAME.fullmatch(name):
+            raise ApiError(400, f"[name] {name!r} is no bucket name: 3 to 63 small letters, digits, dots and dashes wanted")
+        check_blocks(body)
+        with self.ovh.lock:
+            if any(other == name for _, other in self.ovh.containers):
+                raise ApiError(409, f"Container {name} already exists; names are unique over all regions")
+            if owner is not None and owner not in self.ovh.users:
+                raise ApiError(404, f"User {owner} not found")
+            record = self.fresh(region, name, body)
+            check_replication(self.ovh, region, record)
+            locked = record["objectLock"]["status"] == "enabled"
+            versioned = record["versioning"]["status"] == "enabled" or locked
+            owned_by = str(owner) if owner is not None else ""
+            ask(lambda: self.ovh.storage.create_bucket(site, name, versioning=versioned, object_lock=locked, owner=owned_by))
+            self.ovh.containers[region, name] = record
+            return Reply(body=self.shown(record, call))
+
+    def update(self, call: Call, project: str, region: str, name: str) -> Reply:
+        body = call.body or {}
+        check_blocks(body)
+        with self.ovh.lock:
+            record = self.record(project, region, name)
+            changed = dict(record)
+            for block in ("versioning", "encryption", "replication", "objectLock", "tags"):
+                if body.get(block) is not None:
+                    changed[block] = body[block]
+            check_replication(self.ovh, region, changed)
+            if changed["versioning"] != record["versioning"]:
+                enabled = changed["versioning"]["status"] == "enabled"
+                ask(lambda: self.ovh.storage.set_versioning(region.lower(), name, enabled))
+            record.update(changed)
+        return answers.null()
+
+    def delete(self, call: Call, project: str, region: str, name: str) -> Reply:
+        with self.ovh.lock:
+            self.record(project, region, name)
+            ask(lambda: self.ovh.storage.delete_bucket(region.lower(), name))
+            self.ovh.containers.pop((region, name), None)
+        return answers.null()
+
+    def delete_objects(self, call: Call, project: str, region: str, name: str) -> Reply:
+        wanted = (call.body or {}).get("objects")
+        if not isinstance(wanted, list) or not all(isinstance(entry, dict) and entry.get("key") for entry in wanted):
+            raise ApiError(400, "[objects] wanted a list of key and versionId")
+        with self.ovh.lock:
+            self.record(project, region, name)
+        pairs = [(entry["key"], entry.get("versionId") or "") for entry in wanted]
+        ask(lambda: self.ovh.storage.delete_objects(region.lower(), name, pairs))
+        return answers.null()
+
+
+def register(ovh: OvhService, prefix: str) -> None:
+    held = Containers(ovh)
+    base = f"{prefix}/cloud/project/<project>/region/<region>/storage"
+    ovh.route("POST", base)(held.create)
+    ovh.route("PUT", f"{base}/<name>")(held.update)
+    ovh.route("DELETE", f"{base}/<name>")(held.delete)
+    ovh.route("POST", f"{base}/<name>/bulkDeleteObjects")(held.delete_objects)
+
+    @ovh.route("GET", base)
+    def list_containers(call: Call, project: str, region: str) -> Reply:
+        with ovh.lock:
+            site = held.site(project, region)
+            names = ask(lambda: ovh.storage.list_buckets(site))
+            return Reply(body=[{**held.record(project, region, name), "objects": []} for name in names])
+
+    @ovh.route("GET", f"{base}/<name>")
+    def get_container(call: Call, project: str, region: str, name: str) -> Reply:
+        with ovh.lock:
+            return Reply(body=held.shown(held.record(project, region, name), call))
+
+    @ovh.route("GET", f"{base}/<name>/object")
+    def list_objects(call: Call, project: str, region: str, name: str) -> Reply:
+        with ovh.lock:
+            held.record(project, region, name)
+        versions = call.first("withVersions") == "true"
+        prefix, marker, limit = call.first("prefix") or "", call.first("marker") or "", int(call.first("limit") or PAGE)
+        found = ask(
+            lambda: ovh.storage.list_objects(region.lower(), name, versions=versions, prefix=prefix, marker=marker, limit=min(limit, PAGE))
+        )
+        return Reply(body=[shown_object(item, versions) for item in found])
+
+    @ovh.route("DELETE", f"{base}/<name>/object/<path:key>")
+    def delete_object(call: Call, project: str, region: str, name: str, key: str) -> Reply:
+        with ovh.lock:
+            held.record(project, region, name)
+        ask(lambda: ovh.storage.delete_objects(region.lower(), name, [(key, call.first("versionId") or "")]))
+        return answers.null()
