@@ -50,8 +50,11 @@ def release(root: Path, folder: str) -> Bundle:
     if not (source / "config.ru").is_file():
         found = "a folder without config.ru" if source.is_dir() else "no folder"
         fault = Fault(
-            subject="dr:shop.release", found=f"{folder!r}, {found}", wanted="the folder of a Rack application, with its config.ru",
-            consequence="the hosts would get no shop to run", remedy="name the folder that holds the release, relative to the project",
+            subject="dr:shop.release",
+            found=f"{folder!r}, {found}",
+            wanted="the folder of a Rack application, with its config.ru",
+            consequence="the hosts would get no shop to run",
+            remedy="name the folder that holds the release, relative to the project",
         )
         raise ConfigError([fault])
     packed = io.BytesIO()

@@ -32,7 +32,9 @@ _COMPUTE = reading.text(r"[A-Z][A-Z0-9-]*", "a compute region in upper case, lik
 _STORAGE = reading.text(r"[A-Z][A-Z0-9-]*", "a storage region in upper case, mostly without its number, like GRA")
 _S3_REGION = reading.text(r"[a-z][a-z0-9-]*", "an S3 region in lower case, like gra")
 _FOLDER = reading.text(r"(?!/)(?!.*\.\.)[\w./-]+", "a folder below the project, as a relative path")
-_SUBDOMAIN = reading.text(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]*[a-z0-9])?", "a name in lower case below the zone, like www")
+_SUBDOMAIN = reading.text(
+    r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]*[a-z0-9])?", "a name in lower case below the zone, like www"
+)
 _PG_SIZE = reading.text(r"\d+(MB|GB|TB)", "a size that PostgreSQL knows, like 4GB")
 _REDIS_SIZE = reading.text(r"\d+(mb|gb)", "a size that Redis knows, like 256mb")
 
@@ -90,12 +92,17 @@ def _read(root: Section) -> s.Settings:
     return s.Settings(
         site=site,
         request=root.take(
-            "failover_region", reading.one_of(*SITES), "no region is asked for as the active one",
+            "failover_region",
+            reading.one_of(*SITES),
+            "no region is asked for as the active one",
             "`pulumi config set failover_region a` or `b`, in both stacks",
         ),
         project=root.take("project", _NAME, "servers and buckets cannot be named", default="shop"),
-        service_name=root.take("service_name", reading.text(r"[0-9a-f]{32}", "the Public Cloud project's id: 32 hexadecimal digits"),
-                               "OVHcloud does not know which project to put buckets and users in"),
+        service_name=root.take(
+            "service_name",
+            reading.text(r"[0-9a-f]{32}", "the Public Cloud project's id: 32 hexadecimal digits"),
+            "OVHcloud does not know which project to put buckets and users in",
+        ),
         protect=root.take("protect", reading.boolean, "it is not clear whether data may be deleted", default=True),
         shop=_shop(root),
         dns=_dns(root),
@@ -126,11 +133,19 @@ def _dns(root: Section) -> s.Dns:
         return s.Dns(
             zone=at.take("zone", _DOMAIN, "the record has no zone"),
             subdomain=at.take("subdomain", _SUBDOMAIN, "the record has no name", "a name at the zone's own apex is not supported: use www"),
-            ttl=at.take("ttl", reading.integer(60, 3600), "OVHcloud refuses less than 60 s, and more than an hour keeps clients on a dead region",
-                        default=60),
+            ttl=at.take(
+                "ttl",
+                reading.integer(60, 3600),
+                "OVHcloud refuses less than 60 s, and more than an hour keeps clients on a dead region",
+                default=60,
+            ),
             mode=at.take("mode", reading.one_of("single", "dual"), "it is not clear which addresses to publish", default="single"),
-            servers=at.take("servers", reading.listing(reading.socket, at_least=1), "nobody can prove that a new address is served",
-                            "name the zone's authoritative servers"),
+            servers=at.take(
+                "servers",
+                reading.listing(reading.socket, at_least=1),
+                "nobody can prove that a new address is served",
+                "name the zone's authoritative servers",
+            ),
         )
 
 
@@ -144,8 +159,10 @@ def _openstack(root: Section) -> s.OpenStack:
             project_name=at.take("project_name", _WORD, why),
             domain=at.take("domain", _WORD, why, default="Default"),
             endpoint_overrides=at.take(
-                "endpoint_overrides", reading.mapping(r"[a-z0-9]+", reading.text(r"https?://\S+/", "a URL that ends in a slash")),
-                "requests would go to a wrong address", default={},
+                "endpoint_overrides",
+                reading.mapping(r"[a-z0-9]+", reading.text(r"https?://\S+/", "a URL that ends in a slash")),
+                "requests would go to a wrong address",
+                default={},
             ),
         )
 
@@ -201,7 +218,9 @@ def _region(regions: Section, letter: str, hosts: tuple[str, ...]) -> s.Region:
             db_volume_gb=at.take("db_volume_gb", reading.integer(1, 12000), "no data volume can be created"),
             dns_servers=at.take("dns_servers", reading.listing(reading.address, at_least=1), "hosts cannot resolve names"),
             balancer_generation=at.take("balancer_generation", generation, "the load balancer cannot be numbered", default=1),
-            host_generation=at.take("host_generation", reading.mapping("|".join(hosts), generation), "a server cannot be numbered", default={}),
+            host_generation=at.take(
+                "host_generation", reading.mapping("|".join(hosts), generation), "a server cannot be numbered", default={}
+            ),
         )
 
 
@@ -211,7 +230,9 @@ def _postgres(root: Section) -> s.Postgres:
             version=at.take("version", reading.integer(17, 17), "hosts install PostgreSQL 17 of Debian 13", default=17),
             parameters=at.take("parameters", reading.mapping(r"[a-z_]+(\.[a-z_]+)?", _LINE), "the server would not start", default={}),
             max_slot_wal_keep_size=at.take(
-                "max_slot_wal_keep_size", _PG_SIZE, "a standby that stays away fills the disk of the primary",
+                "max_slot_wal_keep_size",
+                _PG_SIZE,
+                "a standby that stays away fills the disk of the primary",
             ),
         )
 

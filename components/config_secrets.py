@@ -17,7 +17,9 @@ _PRIVATE_KEY = reading.text(
 )
 _PUBLIC_KEY = reading.text(r"ssh-ed25519 [A-Za-z0-9+/=]+( \S+)?", "an ssh-ed25519 public key in one line")
 _CERTIFICATE = reading.text(r"(-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+-----END CERTIFICATE-----\n?)+", "a PEM certificate or chain")
-_TLS_KEY = reading.text(r"-----BEGIN ((EC|RSA) )?PRIVATE KEY-----\n[A-Za-z0-9+/=\n]+-----END ((EC|RSA) )?PRIVATE KEY-----\n?", "a PEM private key")
+_TLS_KEY = reading.text(
+    r"-----BEGIN ((EC|RSA) )?PRIVATE KEY-----\n[A-Za-z0-9+/=\n]+-----END ((EC|RSA) )?PRIVATE KEY-----\n?", "a PEM private key"
+)
 _LONG = reading.text(r"[0-9a-f]{64,256}", "64 or more hexadecimal digits")
 
 
@@ -74,9 +76,7 @@ def _host_certificates(tls: Section, hosts: Sequence[str]) -> dict[str, s.Certif
 def _postgres(root: Section) -> s.PostgresPasswords:
     with root.section("postgres", "the database has no passwords") as at:
         why = "replication or the shop cannot sign in to the database"
-        return s.PostgresPasswords(
-            replication=at.take("replication", _PASSWORD, why, _REMEDY), app=at.take("app", _PASSWORD, why, _REMEDY)
-        )
+        return s.PostgresPasswords(replication=at.take("replication", _PASSWORD, why, _REMEDY), app=at.take("app", _PASSWORD, why, _REMEDY))
 
 
 def _redis(root: Section) -> s.RedisPasswords:
@@ -88,9 +88,7 @@ def _redis(root: Section) -> s.RedisPasswords:
 def _witness(root: Section) -> s.S3Keys:
     with root.section("witness", "epochs cannot be claimed") as at:
         why = "epochs cannot be claimed"
-        return s.S3Keys(
-            access_key=at.take("access_key", _TOKEN, why, _REMEDY), secret_key=at.take("secret_key", _TOKEN, why, _REMEDY)
-        )
+        return s.S3Keys(access_key=at.take("access_key", _TOKEN, why, _REMEDY), secret_key=at.take("secret_key", _TOKEN, why, _REMEDY))
 
 
 def _rails(root: Section) -> str:

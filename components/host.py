@@ -40,6 +40,7 @@ class HostArgs:
 class Host(pulumi.ComponentResource):
     """A server that takes orders from `dr-host`."""
 
+    address: naming.HostAddress
     instance_id: pulumi.Output[str]
     volume_id: pulumi.Output[str] | None
     connection: remote.ConnectionArgs
@@ -49,9 +50,8 @@ class Host(pulumi.ComponentResource):
     def __init__(self, name: str, args: HostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dr:index:Host", name, {}, opts)
         settings, address = args.settings, args.address
-        group = args.network.group_ids[address.role]
-        front = self._port(f"{name}-front", args.network.front_network_id, args.network.front_subnet_id, address.front, group, args)
-        vrack = self._port(f"{name}-vrack", args.network.vrack_network_id, args.network.vrack_subnet_id, address.vrack, group, args)
+        self.address = address
+        front, vrack = self._port(name, "front", args), self._port(name, "vrack", args)
         server = self._server(name, args, front, vrack)
         self.instance_id = server.id
         first: list[pulumi.Resource] = [server, *args.reachable]
@@ -74,31 +74,25 @@ class Host(pulumi.ComponentResource):
         )
         block = {"setup": documents.setup(settings, packages(address.role))}
         document = server.id.apply(
-            lambda instance: documents.dump(
-                {**documents.envelope(settings, address, instance=instance, tool=args.tool.digest), **block}
-            )
+            lambda instance: documents.dump({**documents.envelope(settings, address, instance=instance, tool=args.tool.digest), **block})
         )
         self.ready = host_link(
             f"{name}-converge", service="host", connection=self.connection, document=document, parent=self, after=[self.reached]
         )
         self.register_outputs({"instance_id": self.instance_id, "volume_id": self.volume_id})
 
-    def _port(
-        self,
-        name: str,
-        network_id: pulumi.Input[str],
-        subnet_id: pulumi.Input[str],
-        address: str,
-        group: pulumi.Input[str],
-        args: HostArgs,
-    ) -> networking.Port:
-        side = name.rsplit("-", 1)[1]
+    def _port(self, name: str, side: str, args: HostArgs) -> networking.Port:
+        settings, address, network = args.settings, args.address, args.network
+        network_id, subnet_id, fixed = {
+            "front": (network.front_network_id, network.front_subnet_id, address.front),
+            "vrack": (network.vrack_network_id, network.vrack_subnet_id, address.vrack),
+        }[side]
         return networking.Port(
-            name,
-            name=f"{naming.server_name(args.settings.project, args.address.site, args.address.name)}-{side}",
+            f"{name}-{side}",
+            name=f"{naming.server_name(settings.project, address.site, address.name)}-{side}",
             network_id=network_id,
-            fixed_ips=[networking.PortFixedIpArgs(subnet_id=subnet_id, ip_address=address)],
-            security_group_ids=[group],
+            fixed_ips=[networking.PortFixedIpArgs(subnet_id=subnet_id, ip_address=fixed)],
+            security_group_ids=[network.group_ids[address.role]],
             admin_state_up=True,
             opts=pulumi.ResourceOptions(parent=self),
         )
@@ -132,12 +126,13 @@ class Host(pulumi.ComponentResource):
         )
 
     def _public(self, name: str, args: HostArgs, front: networking.Port) -> pulumi.Resource:
-        return networking.FloatingIpAssociate(
+        bound: pulumi.Resource = networking.FloatingIpAssociate(
             f"{name}-ip",
             floating_ip=args.bastion,
             port_id=front.id,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[args.network.routed]),
         )
+        return bound
 
     def _volume(self, name: str, args: HostArgs, server: compute.Instance) -> tuple[blockstorage.Volume, pulumi.Resource]:
         settings = args.settings

@@ -63,6 +63,11 @@ def at(network: str, octet: int) -> str:
     return str(IPv4Network(network)[octet])
 
 
+def app_tier_name(site: str) -> str:
+    """The name that the certificates of a site's app hosts share. It is checked in TLS and never resolved."""
+    return f"app.{site}.dr.internal"
+
+
 def octet_of(name: str) -> int:
     """Last octet of a host in its front network, and on the vRack before the site's offset."""
     return _OCTETS[name] if name in _OCTETS else _APP_OCTET + int(name.removeprefix("app-"))

@@ -42,9 +42,7 @@ class Network(pulumi.ComponentResource):
         router = networking.Router(
             f"{name}-router", name=f"{prefix}-router", external_network_id=settings.region.ext_net_id, opts=self._child()
         )
-        self.routed = networking.RouterInterface(
-            f"{name}-router-front", router_id=router.id, subnet_id=front_subnet.id, opts=self._child()
-        )
+        self.routed = networking.RouterInterface(f"{name}-router-front", router_id=router.id, subnet_id=front_subnet.id, opts=self._child())
         self.front_network_id, self.front_subnet_id = front.id, front_subnet.id
         self.vrack_network_id, self.vrack_subnet_id = vrack.id, vrack_subnet.id
         self.group_ids = {role: self._group(name, prefix, role, firewall.rules(settings, role)) for role in firewall.ROLES}
@@ -123,7 +121,8 @@ class Network(pulumi.ComponentResource):
                 remote_ip_prefix=rule.prefix,
                 opts=self._child(),
             )
-        return group.id
+        group_id: pulumi.Output[str] = group.id
+        return group_id
 
 
 def _pool(network: str, octets: tuple[int, int], offset: int) -> networking.SubnetAllocationPoolArgs:

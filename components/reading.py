@@ -78,7 +78,7 @@ def cidr(prefix: int | None = None) -> Check[str]:
     def check(value: object) -> str:
         size = f"/{prefix}" if prefix else "network"
         try:
-            network = IPv4Network(cast(str, value)) if isinstance(value, str) else None
+            network = IPv4Network(value) if isinstance(value, str) else None
         except ValueError:
             network = None
         if network is None or (prefix and network.prefixlen != prefix):
@@ -91,7 +91,7 @@ def cidr(prefix: int | None = None) -> Check[str]:
 def address(value: object) -> str:
     """One IPv4 address."""
     try:
-        return str(IPv4Address(cast(str, value))) if isinstance(value, str) else _refuse("an IPv4 address")
+        return str(IPv4Address(value)) if isinstance(value, str) else _refuse("an IPv4 address")
     except ValueError as error:
         raise Unwanted("an IPv4 address") from error
 

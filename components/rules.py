@@ -15,10 +15,35 @@ FLOATING_IP_RANGE = "172.31.0.0/17"
 
 # What the hosts' software sets itself, from the role or from keys of its own.
 MANAGED_PARAMETERS = frozenset(
-    """archive_command archive_mode cluster_name config_file data_directory hba_file hot_standby ident_file include include_dir
-    include_if_exists listen_addresses max_slot_wal_keep_size password_encryption port primary_conninfo primary_slot_name
-    recovery_target_timeline restore_command ssl ssl_ca_file ssl_cert_file ssl_key_file synchronous_standby_names
-    unix_socket_directories wal_level wal_log_hints""".split()
+    {
+        "archive_command",
+        "archive_mode",
+        "cluster_name",
+        "config_file",
+        "data_directory",
+        "hba_file",
+        "hot_standby",
+        "ident_file",
+        "include",
+        "include_dir",
+        "include_if_exists",
+        "listen_addresses",
+        "max_slot_wal_keep_size",
+        "password_encryption",
+        "port",
+        "primary_conninfo",
+        "primary_slot_name",
+        "recovery_target_timeline",
+        "restore_command",
+        "ssl",
+        "ssl_ca_file",
+        "ssl_cert_file",
+        "ssl_key_file",
+        "synchronous_standby_names",
+        "unix_socket_directories",
+        "wal_level",
+        "wal_log_hints",
+    }
 )
 
 
@@ -56,14 +81,20 @@ def _networks(settings: Settings) -> Iterator[_Row]:
     for (one, first), (two, second) in combinations(networks.items(), 2):
         if IPv4Network(first).overlaps(IPv4Network(second)):
             yield (
-                one, repr(first), f"a network apart from dr:{two} ({second})",
-                "an address would mean two hosts, and nobody detects it", f"give one of them another range, like 10.{_free(networks)}.0.0/24",
+                one,
+                repr(first),
+                f"a network apart from dr:{two} ({second})",
+                "an address would mean two hosts, and nobody detects it",
+                f"give one of them another range, like 10.{_free(networks)}.0.0/24",
             )
     for key, network in networks.items():
         if IPv4Network(network).overlaps(IPv4Network(FLOATING_IP_RANGE)):
             yield (
-                key, repr(network), f"a network outside {FLOATING_IP_RANGE}",
-                "OVHcloud uses that range behind floating IPs, which stop working", f"use another range, like 10.{_free(networks)}.0.0/24",
+                key,
+                repr(network),
+                f"a network outside {FLOATING_IP_RANGE}",
+                "OVHcloud uses that range behind floating IPs, which stop working",
+                f"use another range, like 10.{_free(networks)}.0.0/24",
             )
 
 
@@ -79,8 +110,11 @@ def _offsets(settings: Settings) -> Iterator[_Row]:
     apart = VRACK_POOL[1] - 10
     if abs(first - second) < apart:
         yield (
-            "regions.b.vrack_offset", str(second), f"{apart} or more away from dr:regions.a.vrack_offset ({first})",
-            "hosts or DHCP pools of both regions would share addresses on the vRack", "use 0 for a and 100 for b",
+            "regions.b.vrack_offset",
+            str(second),
+            f"{apart} or more away from dr:regions.a.vrack_offset ({first})",
+            "hosts or DHCP pools of both regions would share addresses on the vRack",
+            "use 0 for a and 100 for b",
         )
 
 
@@ -90,8 +124,11 @@ def _regions(settings: Settings) -> Iterator[_Row]:
         value = getattr(b, field)
         if getattr(a, field) == value:
             yield (
-                f"regions.b.{field}", repr(value), f"another region than dr:regions.a.{field}",
-                "one failure would take both sites", "choose a second region for site b",
+                f"regions.b.{field}",
+                repr(value),
+                f"another region than dr:regions.a.{field}",
+                "one failure would take both sites",
+                "choose a second region for site b",
             )
 
 
@@ -100,8 +137,11 @@ def _witness(settings: Settings) -> Iterator[_Row]:
         region: Region = settings.regions[site]
         if settings.witness.region == region.s3_region:
             yield (
-                "witness.region", repr(settings.witness.region), f"a third region, not dr:regions.{site}.s3_region",
-                f"when site {site} dies nobody could claim an epoch", "put the witness bucket in a region that holds neither site",
+                "witness.region",
+                repr(settings.witness.region),
+                f"a third region, not dr:regions.{site}.s3_region",
+                f"when site {site} dies nobody could claim an epoch",
+                "put the witness bucket in a region that holds neither site",
             )
 
 
@@ -109,8 +149,11 @@ def _names(settings: Settings) -> Iterator[_Row]:
     public = f"{settings.dns.subdomain}.{settings.dns.zone}"
     if settings.shop.host != public:
         yield (
-            "shop.host", repr(settings.shop.host), f"{public!r}, the name of dr:dns.subdomain and dr:dns.zone",
-            "the record that moves would not be the shop's", "make the three keys agree",
+            "shop.host",
+            repr(settings.shop.host),
+            f"{public!r}, the name of dr:dns.subdomain and dr:dns.zone",
+            "the record that moves would not be the shop's",
+            "make the three keys agree",
         )
 
 
@@ -118,14 +161,20 @@ def _operators(settings: Settings) -> Iterator[_Row]:
     for network in settings.operator_cidrs:
         if IPv4Network(network).prefixlen < 8:
             yield (
-                "operator_cidrs", repr(network), "networks of /8 or smaller",
-                "the bastion's ssh would be open to the world", "name the addresses that operators and CI come from",
+                "operator_cidrs",
+                repr(network),
+                "networks of /8 or smaller",
+                "the bastion's ssh would be open to the world",
+                "name the addresses that operators and CI come from",
             )
 
 
 def _parameters(settings: Settings) -> Iterator[_Row]:
     for name in sorted(MANAGED_PARAMETERS & set(settings.postgres.parameters)):
         yield (
-            f"postgres.parameters.{name}", repr(settings.postgres.parameters[name]), "no entry",
-            "the hosts' software sets it itself and the two would fight", "remove it",
+            f"postgres.parameters.{name}",
+            repr(settings.postgres.parameters[name]),
+            "no entry",
+            "the hosts' software sets it itself and the two would fight",
+            "remove it",
         )

@@ -195,9 +195,7 @@ class Settings:
     def hosts_of(self, site: str) -> dict[str, naming.HostAddress]:
         """Hosts of one site by key ("db-1.a")."""
         region = self.regions[site]
-        return naming.site_hosts(
-            site, front=region.front_cidr, vrack=self.vrack.cidr, offset=region.vrack_offset, app_hosts=self.app.hosts
-        )
+        return naming.site_hosts(site, front=region.front_cidr, vrack=self.vrack.cidr, offset=region.vrack_offset, app_hosts=self.app.hosts)
 
     @property
     def hosts(self) -> dict[str, naming.HostAddress]:

@@ -35,9 +35,9 @@ def _tcp(key: str, port: int, addresses: dict[str, str]) -> tuple[Rule, ...]:
 
 
 def _hosts(settings: Settings, role: str, *, without: str = "") -> dict[str, str]:
-    """vRack addresses as /32 by a name fit for a key ("db-1-a") of both sites' hosts of one kind."""
+    """vRack addresses as /32 of both sites' hosts of one kind, by a name that is the same in both stacks ("db-1-peer")."""
     return {
-        f"{it.name}-{it.site}": f"{it.vrack}/32"
+        f"{it.name}-{'own' if it.site == settings.site else 'peer'}": f"{it.vrack}/32"
         for key, it in settings.hosts.items()
         if it.role == role and key != without
     }

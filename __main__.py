@@ -1,0 +1,72 @@
+"""One region of the shop, and its place in the pair. Read from top to bottom, the second half is the order of a failover.
+
+What is created is the same whichever region is active; `failover_region` is a request that the fence link answers with an epoch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pulumi
+
+from components import bundle, config
+from components.app_tier import AppTier, AppTierArgs
+from components.asset_buckets import AssetBuckets, AssetBucketsArgs
+from components.asset_sync import AssetSync, AssetSyncArgs
+from components.chain import Chain
+from components.errors import DrError
+from components.failover_dns import FailoverDns, FailoverDnsArgs
+from components.fence import Fence, FenceArgs
+from components.postgres_pair import PostgresPair, PostgresPairArgs
+from components.providers import providers
+from components.redis_pair import RedisPair, RedisPairArgs
+from components.region_stack import RegionStack, RegionStackArgs
+from components.release import Release, ReleaseArgs
+from components.render.documents import witness
+from components.settings import Settings
+from components.verify import Verify, VerifyArgs
+from scripts.ctl import preflight
+from scripts.ctl.errors import OperatorError
+
+
+def main() -> None:
+    """Reads, asks the witness, declares. Raises `RunError`, before any resource, when the stack must not run as configured."""
+    root = Path(__file__).resolve().parent
+    try:
+        settings = config.load()
+        preflight.check(settings.site, settings.request, witness(settings))
+        tool, shop = bundle.dr_host(root), bundle.release(root, settings.shop.release)
+    except (DrError, OperatorError) as error:
+        raise pulumi.RunError(str(error)) from None
+    declare(settings, tool, shop)
+
+
+def declare(settings: Settings, tool: bundle.Bundle, shop: bundle.Bundle) -> None:
+    """The whole stack."""
+    opts = pulumi.ResourceOptions(providers=providers(settings))
+
+    # The same whatever the role: hosts, entrance, buckets, the release on every app host.
+    region = RegionStack("region", RegionStackArgs(settings=settings, tool=tool), opts)
+    buckets = AssetBuckets("assets", AssetBucketsArgs(settings=settings), opts)
+    release = Release("release", ReleaseArgs(bundle=shop, hosts=region.of("app")), opts)
+    built = [*region.ready, *buckets.ready, *release.ready]
+
+    # The role chain: each link waits for the one before.
+    fence = Fence("fence", FenceArgs(settings=settings, address=region.address, bastion=region.bastion, after=built), opts)
+    chain = Chain(settings=settings, tool=tool, epoch=fence.epoch)
+    database = PostgresPair("postgres", PostgresPairArgs(chain=chain, host=region.hosts["db-1"], after=[fence.done]), opts)
+    cache = RedisPair("redis", RedisPairArgs(chain=chain, host=region.hosts["cache-1"], after=[database.done]), opts)
+    sync = AssetSync("sync", AssetSyncArgs(chain=chain, host=region.hosts["control-1"], buckets=buckets, after=[cache.done]), opts)
+    app_args = AppTierArgs(chain=chain, hosts=region.of("app"), release=release, buckets=buckets, after=[sync.done])
+    app = AppTier("app", app_args, opts)
+    proof = Verify("verify", VerifyArgs(chain=chain, address=region.address, after=app.done), opts)
+    dns = FailoverDns("dns", FailoverDnsArgs(chain=chain, address=region.address, after=[proof.done]), opts)
+
+    pulumi.export("site", settings.site)
+    pulumi.export("address", region.address)
+    pulumi.export("bastion", region.bastion)
+    pulumi.export("record", dns.record)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""The buckets of one site, for assets and for archived WAL, and the user that may write to them.
+
+Versioned, encrypted by the platform, kept when the stack is destroyed. It sets no owner (an owner's rights cannot be narrowed by a
+policy) and no replication of the platform's: which way objects are copied follows the epoch, and the platform's rules do not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_ovh import cloudproject
+
+from components.render.policy import site_policy
+from components.settings import Settings
+
+KINDS = ("assets", "wal")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssetBucketsArgs:
+    settings: Settings
+
+
+class AssetBuckets(pulumi.ComponentResource):
+    """`keys` are `access_key` and `secret_key`, secret. `ready` is what must be done before anybody uses them."""
+
+    keys: pulumi.Output[dict[str, str]]
+    ready: list[pulumi.Resource]
+
+    def __init__(self, name: str, args: AssetBucketsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("dr:index:AssetBuckets", name, {}, opts)
+        settings = args.settings
+        service, child = settings.service_name, pulumi.ResourceOptions(parent=self)
+        user = cloudproject.User(
+            f"{name}-user",
+            service_name=service,
+            description=f"{settings.project}-{settings.site} buckets",
+            role_names=["objectstore_operator"],
+            opts=child,
+        )
+        credential = cloudproject.S3Credential(f"{name}-credential", service_name=service, user_id=user.id, opts=child)
+        buckets = [self._bucket(f"{name}-{kind}", settings, kind) for kind in KINDS]
+        policy = cloudproject.S3Policy(
+            f"{name}-policy",
+            service_name=service,
+            user_id=user.id,
+            policy=site_policy([settings.bucket(settings.site, kind) for kind in KINDS]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=buckets),
+        )
+        pair = pulumi.Output.all(access_key=credential.access_key_id, secret_key=credential.secret_access_key)
+        self.keys = pulumi.Output.secret(pair)
+        self.ready = [policy, *buckets]
+        self.register_outputs({"keys": self.keys})
+
+    def _bucket(self, name: str, settings: Settings, kind: str) -> cloudproject.Storage:
+        return cloudproject.Storage(
+            name,
+            service_name=settings.service_name,
+            region_name=settings.region.storage_region,
+            # Hosts and the other site know the bucket by this name.
+            name=settings.bucket(settings.site, kind),
+            versioning=cloudproject.StorageVersioningArgs(status="enabled"),
+            encryption=cloudproject.StorageEncryptionArgs(sse_algorithm="AES256"),
+            # Else up to a thousand objects go into the state at each read.
+            hide_objects=True,
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                # Deleting a bucket through the platform's API empties it first, all versions included.
+                protect=settings.protect,
+                retain_on_delete=settings.protect,
+                # The platform answers with an owner of its own choice; a change of it in place fails.
+                ignore_changes=["owner_id"],
+            ),
+        )

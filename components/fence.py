@@ -1,0 +1,42 @@
+"""The first link of the role chain: who is active, proved before anything is promoted.
+
+Runs on the operator's machine. Its answer is the epoch in force, and every later link takes that answer as an input: no epoch, no
+promotion. The proof itself (the ladder of fences, the conditional claim) is in `scripts/ctl`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+
+from components.remote import local_link
+from components.render import documents
+from components.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class FenceArgs:
+    settings: Settings
+    address: pulumi.Input[str]  # public, of the own load balancer
+    bastion: pulumi.Input[str]  # public, of the own control host
+    after: Sequence[pulumi.Resource]  # everything that does not depend on the role
+
+
+class Fence(pulumi.ComponentResource):
+    """`epoch` is the link's answer, a JSON text (`docs/interfaces.md`, section 3)."""
+
+    epoch: pulumi.Output[str]
+    done: pulumi.Resource
+
+    def __init__(self, name: str, args: FenceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("dr:index:Fence", name, {}, opts)
+        settings = args.settings
+        document = pulumi.Output.all(lb=args.address, bastion=args.bastion).apply(
+            lambda public: documents.dump(documents.fence(settings, public))
+        )
+        link = local_link(f"{name}-claim", link="fence", document=document, parent=self, after=args.after)
+        self.done = link
+        self.epoch = link.stdout
+        self.register_outputs({"epoch": self.epoch})

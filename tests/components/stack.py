@@ -1,0 +1,72 @@
+"""A complete stack configuration for tests: the example file with the ids and secrets that `drctl init` would have written."""
+
+from __future__ import annotations
+
+import copy
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+KEY_BODY = "AAAA" * 10
+
+SERVICE_NAME = "0123456789abcdef0123456789abcdef"
+HOSTS = [f"{name}.{site}" for site in "ab" for name in ("control-1", "db-1", "cache-1", "app-1", "app-2")]
+
+
+def identifier(number: int) -> str:
+    """An id of the platform's form."""
+    return f"00000000-0000-4000-8000-{number:012d}"
+
+
+def _ssh(host: str) -> dict[str, str]:
+    body = f"ssh{host.replace('.', '').replace('-', '')}"
+    private = f"-----BEGIN OPENSSH PRIVATE KEY-----\n{body}\n-----END OPENSSH PRIVATE KEY-----\n"
+    return {"private": private, "public": f"ssh-ed25519 {KEY_BODY}{body} {host}"}
+
+
+def _certificate(host: str) -> dict[str, str]:
+    body = f"tls{host.replace('.', '').replace('-', '')}"
+    return {
+        "cert": f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n",
+        "key": f"-----BEGIN PRIVATE KEY-----\n{body}secret\n-----END PRIVATE KEY-----\n",
+    }
+
+
+def secrets() -> dict[str, Any]:
+    """Every secret of both sites; each value differs, so that a leak can be named."""
+    return {
+        "openstack_password": "secret-openstack-password",
+        "ovh": {
+            "application_key": "secret-application-key",
+            "application_secret": "secret-application-secret",
+            "consumer_key": "secret-consumer-key",
+        },
+        "ssh": {"operator": _ssh("operator"), "hosts": {host: _ssh(host) for host in HOSTS}},
+        "tls": {
+            "ca": _certificate("ca")["cert"],
+            "shop": _certificate("shop"),
+            "hosts": {host: _certificate(host) for host in HOSTS},
+        },
+        "postgres": {"replication": "secret-replication-password", "app": "secret-database-password"},
+        "redis": {"app": "secret-cache-password", "replica": "secret-replica-password", "operator": "secret-operator-password"},
+        "witness": {"access_key": "secret-witness-access", "secret_key": "secret-witness-secret"},
+        "rails": {"secret_key_base": "5ec2e7" * 20},
+    }
+
+
+@cache
+def _example(site: str) -> dict[str, Any]:
+    raw = yaml.safe_load((ROOT / f"Pulumi.region-{site}.yaml").read_text())["config"]
+    return {key.removeprefix("dr:"): value for key, value in raw.items()}
+
+
+def configuration(site: str = "a", **changes: Any) -> dict[str, Any]:
+    """A configuration without faults; `changes` replace whole top-level keys."""
+    values = copy.deepcopy(_example(site))
+    for number, region in enumerate(values["regions"].values(), 1):
+        region["ext_net_id"], region["image_id"] = identifier(10 * number), identifier(10 * number + 1)
+        region["flavors"] = {role: f"flavor-{role}-{number}" for role in region["flavors"]}
+    return {**values, "secrets": secrets(), **changes}

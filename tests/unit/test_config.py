@@ -1,0 +1,205 @@
+"""The configuration: one clear answer for a good file, every fault of a bad one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from components import config
+from components.errors import ConfigError, Fault
+from scripts.ctl.secrets import generate
+from tests.components import stack
+
+
+def faults(values: dict[str, Any]) -> dict[str, Fault]:
+    """Faults by subject; there must be some."""
+    with pytest.raises(ConfigError) as raised:
+        config.parse(values)
+    return {fault.subject: fault for fault in raised.value.faults}
+
+
+def put(values: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """The configuration with one nested key changed."""
+    at = values
+    *sections, last = path.split("/")
+    for section in sections:
+        at = at[section]
+    at[last] = value
+    return values
+
+
+def test_the_example_with_ids_and_secrets_is_accepted() -> None:
+    settings = config.parse(stack.configuration("b"))
+    assert (settings.site, settings.peer, settings.request) == ("b", "a", "a")
+    assert settings.region.compute_region == "SBG5"
+    assert settings.hosts["db-1.b"].vrack == "10.100.0.111"
+    assert settings.bucket("b", "assets") == "shop-01234567-b-assets"
+
+
+def test_both_example_files_differ_in_their_site_alone() -> None:
+    a, b = (yaml.safe_load((stack.ROOT / f"Pulumi.region-{site}.yaml").read_text())["config"] for site in "ab")
+    assert {key for key in a.keys() | b.keys() if a.get(key) != b.get(key)} == {"dr:site"}
+
+
+def test_the_example_as_it_lies_there_says_what_to_run() -> None:
+    values = yaml.safe_load((stack.ROOT / "Pulumi.region-a.yaml").read_text())["config"]
+    found = faults({key.removeprefix("dr:"): value for key, value in values.items()})
+    ids = {f"dr:regions.{site}.{key}" for site in "ab" for key in ("ext_net_id", "image_id", "flavors.db", "flavors.app")}
+    assert ids | {"dr:secrets"} <= set(found)
+    assert all("drctl init" in found[key].remedy for key in ids)
+
+
+def test_every_fault_of_a_file_is_told_at_once() -> None:
+    values = stack.configuration(failover_region="B", protect="yes", service_name="shop")
+    put(values, "dns/ttl", 30)
+    put(values, "regions/b/front_cidr", "10.1.0.0/24")
+    put(values, "postgres/parameters", {"wal_level": "minimal"})
+    found = faults(values)
+    assert set(found) == {
+        "dr:failover_region",
+        "dr:protect",
+        "dr:service_name",
+        "dr:dns.ttl",
+        "dr:regions.a.front_cidr",
+        "dr:postgres.parameters.wal_level",
+    }
+
+
+@pytest.mark.parametrize("request_", ["B", " b", "b ", "region-b", "", "c", None, True, 1])
+def test_a_request_has_one_meaning_or_none(request_: object) -> None:
+    assert set(faults(stack.configuration(failover_region=request_))) == {"dr:failover_region"}
+
+
+@pytest.mark.parametrize(("value", "meant"), [(True, True), (False, False), ("true", True), ("false", False)])
+def test_protect_is_read_as_yaml_and_as_the_cli_stores_it(value: object, meant: bool) -> None:
+    assert config.parse(stack.configuration(protect=value)).protect is meant
+
+
+@pytest.mark.parametrize("value", ["True", "yes", "1", 1, "", None, "False"])
+def test_protect_is_never_guessed(value: object) -> None:
+    assert set(faults(stack.configuration(protect=value))) == {"dr:protect"}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "subject"),
+    [
+        ("site", "c", "dr:site"),
+        ("project", "Shop", "dr:project"),
+        ("shop/release", "/srv/shop", "dr:shop.release"),
+        ("shop/release", "../shop", "dr:shop.release"),
+        ("shop/host", "www.other.example", "dr:shop.host"),
+        ("dns/ttl", 59, "dr:dns.ttl"),
+        ("dns/ttl", True, "dr:dns.ttl"),
+        ("dns/mode", "both", "dr:dns.mode"),
+        ("dns/servers", [], "dr:dns.servers"),
+        ("dns/servers", ["ns.example"], "dr:dns.servers"),
+        ("dns/servers", ["192.0.2.21:0"], "dr:dns.servers"),
+        ("dns/zone", "shop.example.", "dr:dns.zone"),
+        ("openstack/auth_url", "http://192.0.2.10:5000/v3/", "dr:openstack.auth_url"),
+        ("openstack/project_id", "shop", "dr:openstack.project_id"),
+        ("openstack/endpoint_overrides", {"compute": "http://192.0.2.1"}, "dr:openstack.endpoint_overrides"),
+        ("ovh/endpoint", "ovh-fr", "dr:ovh.endpoint"),
+        ("witness/region", "gra", "dr:witness.region"),
+        ("witness/bucket", "ab", "dr:witness.bucket"),
+        ("vrack/vlan", 4001, "dr:vrack.vlan"),
+        ("vrack/cidr", "10.100.0.0/16", "dr:vrack.cidr"),
+        ("vrack/cidr", "10.100.0.1/24", "dr:vrack.cidr"),
+        ("vrack/cidr", "172.31.5.0/24", "dr:vrack.cidr"),
+        ("vrack/mtu", 500, "dr:vrack.mtu"),
+        ("operator_cidrs", [], "dr:operator_cidrs"),
+        ("operator_cidrs", ["0.0.0.0/0"], "dr:operator_cidrs"),
+        ("regions/a/front_cidr", "172.31.127.0/24", "dr:regions.a.front_cidr"),
+        ("regions/b/front_cidr", "10.100.0.0/24", "dr:vrack.cidr"),
+        ("regions/a/image_id", "Debian 13", "dr:regions.a.image_id"),
+        ("regions/a/compute_region", "gra11", "dr:regions.a.compute_region"),
+        ("regions/b/compute_region", "GRA11", "dr:regions.b.compute_region"),
+        ("regions/b/storage_region", "GRA", "dr:regions.b.storage_region"),
+        ("regions/a/s3_region", "GRA", "dr:regions.a.s3_region"),
+        ("regions/b/vrack_offset", 50, "dr:regions.b.vrack_offset"),
+        ("regions/b/host_generation", {"app-7": 2}, "dr:regions.b.host_generation"),
+        ("regions/b/balancer_generation", 0, "dr:regions.b.balancer_generation"),
+        ("postgres/version", 16, "dr:postgres.version"),
+        ("postgres/max_slot_wal_keep_size", "-1", "dr:postgres.max_slot_wal_keep_size"),
+        ("postgres/parameters", {"port": "5433"}, "dr:postgres.parameters.port"),
+        ("postgres/parameters", {"shared_buffers": "1\nport=1"}, "dr:postgres.parameters"),
+        ("redis/maxmemory", "256", "dr:redis.maxmemory"),
+        ("app/threads", 0, "dr:app.threads"),
+        ("accept", {"without_fence": {"epoch": 1, "reason": "because"}}, "dr:accept.without_fence.reason"),
+        ("accept", {"without_fence": True}, "dr:accept.without_fence"),
+    ],
+)
+def test_a_wrong_value_is_the_only_fault_told(path: str, value: object, subject: str) -> None:
+    assert subject in faults(put(stack.configuration(), path, value))
+
+
+@pytest.mark.parametrize("path", ["failover_regoin", "dns/tll", "regions/a/flavour", "secrets/tls/hosts/db-9.a", "regions/c"])
+def test_unknown_keys_are_refused(path: str) -> None:
+    found = faults(put(stack.configuration(), path, "x"))
+    assert list(found) == ["dr:" + path.replace("/", ".")]
+    assert found["dr:" + path.replace("/", ".")].found == "unknown"
+
+
+def test_a_misspelled_key_is_answered_with_the_right_one() -> None:
+    fault = faults(put(stack.configuration(), "dns/tll", 60))["dr:dns.tll"]
+    assert "did you mean 'ttl'?" in fault.remedy
+
+
+@pytest.mark.parametrize("key", sorted(set(stack.configuration()) - {"project", "protect"}))
+def test_a_missing_key_is_one_fault(key: str) -> None:
+    values = stack.configuration()
+    del values[key]
+    found = faults(values)
+    assert list(found) == [f"dr:{key}"]
+    assert found[f"dr:{key}"].found == "missing"
+
+
+def test_an_override_names_its_epoch_and_reason() -> None:
+    accept = {"without_fence": {"epoch": 3, "reason": "the building burned, confirmed by phone"}}
+    override = config.parse(stack.configuration(accept=accept)).override
+    assert override is not None
+    assert (override.epoch, override.reason) == (3, accept["without_fence"]["reason"])
+    assert config.parse(stack.configuration()).override is None
+
+
+def test_secrets_are_asked_for_every_host_of_both_sites() -> None:
+    values = put(stack.configuration(), "app/hosts", 3)
+    missing = {f"dr:secrets.{kind}.hosts.app-3.{site}" for kind in ("ssh", "tls") for site in "ab"}
+    assert set(faults(values)) == missing
+
+
+def test_no_message_shows_a_secret() -> None:
+    values = stack.configuration()
+    put(values, "secrets/postgres/app", "shortsecret")
+    put(values, "secrets/ssh/operator/private", "secret-in-the-wrong-form")
+    put(values, "secrets/witness/secret_key", "secret with spaces")
+    with pytest.raises(ConfigError) as raised:
+        config.parse(values)
+    assert len(raised.value.faults) == 3
+    assert "secret-in" not in str(raised.value)
+    assert "shortsecret" not in str(raised.value)
+    assert "with spaces" not in str(raised.value).replace("without spaces", "")
+
+
+def test_settings_do_not_print_their_secrets() -> None:
+    printed = repr(config.parse(stack.configuration()))
+    for secret in ("secret-", "5ec2e7", "PRIVATE KEY"):
+        assert secret not in printed
+
+
+def test_a_fault_says_value_wanted_consequence_and_remedy() -> None:
+    fault = faults(put(stack.configuration(), "regions/b/front_cidr", "10.1.0.0/24"))["dr:regions.a.front_cidr"]
+    assert str(fault) == (
+        "dr:regions.a.front_cidr is '10.1.0.0/24'; wanted a network apart from dr:regions.b.front_cidr (10.1.0.0/24). "
+        "An address would mean two hosts, and nobody detects it. Give one of them another range, like 10.2.0.0/24."
+    )
+
+
+def test_what_drctl_makes_is_accepted() -> None:
+    made = generate({host: [f"{host}.dr.internal"] for host in stack.HOSTS}, "www.shop.example", OUTSIDE)
+    settings = config.parse(stack.configuration(secrets=made))
+    assert settings.secrets.host_keys["app-2.b"].public.startswith("ssh-ed25519 ")
+
+
+OUTSIDE = {key: value for key, value in stack.secrets().items() if key in ("openstack_password", "ovh", "witness")}
