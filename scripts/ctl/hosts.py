@@ -70,20 +70,23 @@ class Hosts:
         own = host.rsplit(".", 1)[1]
         return [site for site in sorted(self._document["bastions"], key=lambda site: site == own) if self._document["bastions"][site]]
 
-    def call(self, host: str, via: str, command: str, document: dict[str, Any], limit_s: int) -> Answer:
-        """Run `dr-host <command>` on `host` through the bastion of site `via`, the document on stdin. Raises Unreachable."""
+    def execute(self, host: str, via: str, line: str, stdin: bytes, limit_s: int) -> subprocess.CompletedProcess[bytes]:
+        """Run a shell line on `host` through the bastion of site `via`, whatever its exit code. Raises Unreachable."""
         alias = f"{host}.via-{via}"
-        line = f"timeout -k 5 {limit_s} python3 {DR_HOST} {command}"
         self._used.add(alias)
-        done = self._ssh([alias, line], json.dumps(document).encode(), limit_s + CONNECT_S + 10)
-        message = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or [""]
+        done = self._ssh([alias, f"timeout -k 5 {limit_s} {line}"], stdin, limit_s + CONNECT_S + 10)
         if done.returncode == _SSH_FAILED:
-            raise Unreachable(f"host {host} through the bastion of {via}: no ssh session ({message[0]})")
+            raise Unreachable(f"host {host} through the bastion of {via}: no ssh session ({_last_line(done.stderr)})")
+        return done
+
+    def call(self, host: str, via: str, command: str, document: dict[str, Any], limit_s: int) -> Answer:
+        """Run `dr-host <command>` with the document on stdin. Raises Unreachable."""
+        done = self.execute(host, via, f"python3 {DR_HOST} {command}", json.dumps(document).encode(), limit_s)
         try:
             answer = json.loads(done.stdout)
         except ValueError:
             answer = None
-        return Answer(done.returncode, answer if isinstance(answer, dict) else None, message[0])
+        return Answer(done.returncode, answer if isinstance(answer, dict) else None, _last_line(done.stderr))
 
     def must(self, host: str, via: str, command: str, document: dict[str, Any], limit_s: int) -> Answer:
         """Like `call`, and anything but success is an error that names the host."""
@@ -128,3 +131,7 @@ class Hosts:
             "  LogLevel ERROR",
         ]
         return "\n".join(lines) + "\n"
+
+
+def _last_line(text: bytes) -> str:
+    return (text.decode(errors="replace").strip().splitlines() or [""])[-1]

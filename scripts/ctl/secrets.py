@@ -24,7 +24,10 @@ CA_DAYS, LEAF_DAYS = 3650, 825
 
 
 def host_names(config: Mapping[str, Any]) -> dict[str, list[str]]:
-    """DNS names and addresses of every host of both sites, from the `config` of a stack file (keys with the prefix `dr:`)."""
+    """DNS names and addresses of every host of both sites, from the `config` of a stack file (keys with the prefix `dr:`).
+
+    App hosts of a site share one name more: nginx of the other site checks one name for all members of its upstream.
+    """
     names: dict[str, list[str]] = {}
     for site, region in config["dr:regions"].items():
         placed = naming.site_hosts(
@@ -34,7 +37,8 @@ def host_names(config: Mapping[str, Any]) -> dict[str, list[str]]:
             offset=region["vrack_offset"],
             app_hosts=config.get("dr:app", {}).get("hosts", 2),
         )
-        names |= {key: [host.fqdn, host.vrack, host.front] for key, host in placed.items()}
+        shared = naming.app_tier_name(site)
+        names |= {key: [host.fqdn, host.vrack, host.front, *([shared] if host.role == "app" else [])] for key, host in placed.items()}
     return names
 
 
