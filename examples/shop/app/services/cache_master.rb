@@ -1,0 +1,75 @@
+# frozen_string_literal: true
+
+# One connection per thread to whichever of the two caches is the master.
+module CacheMaster
+  # Neither cache says that it is a master.
+  class NoMaster < StandardError; end
+
+  CONNECT_TIMEOUT = 1.0
+  IO_TIMEOUT = 2.0
+  # A cache that is loading, paused past its limit, cut off from its master, or no longer the master.
+  PASSING = /\A(READONLY|MASTERDOWN|LOADING|UNBLOCKED|NOREPLICAS)/
+
+  module_function
+
+  # Yields a client of the master. A connection that failed, or whose server is not the master any more, is dropped.
+  def with
+    yield current
+  rescue StandardError => e
+    drop if passing?(e)
+    raise
+  end
+
+  def passing?(error)
+    case error
+    when NoMaster, Redis::BaseConnectionError, RedisClient::ConnectionError then true
+    when Redis::CommandError then error.message.match?(PASSING)
+    else false
+    end
+  end
+
+  def role
+    with { |redis| redis.call("ROLE").first }
+  end
+
+  def current
+    Thread.current.thread_variable_get(:cache_master) || find.tap { |redis| Thread.current.thread_variable_set(:cache_master, redis) }
+  end
+
+  def drop
+    redis = Thread.current.thread_variable_get(:cache_master)
+    Thread.current.thread_variable_set(:cache_master, nil)
+    redis&.close
+  end
+
+  def find
+    failures = Shop::SETTINGS.cache.hosts.map do |host|
+      redis = connect(host)
+      role = redis.call("ROLE").first
+      return redis if role == "master"
+
+      redis.close
+      "#{host}: #{role}"
+    rescue Redis::BaseError => e
+      redis&.close
+      "#{host}: #{e.class}"
+    end
+    raise NoMaster, "no cache is a master (#{failures.join(", ")})"
+  end
+
+  def connect(host)
+    cache = Shop::SETTINGS.cache
+    Redis.new(
+      host: host,
+      port: cache.port,
+      username: cache.user,
+      password: cache.password,
+      ssl: true,
+      ssl_params: { ca_file: cache.ca },
+      connect_timeout: CONNECT_TIMEOUT,
+      read_timeout: IO_TIMEOUT,
+      write_timeout: IO_TIMEOUT,
+      reconnect_attempts: 0
+    )
+  end
+end
