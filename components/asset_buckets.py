@@ -50,7 +50,7 @@ class AssetBuckets(pulumi.ComponentResource):
         )
         pair = pulumi.Output.all(access_key=credential.access_key_id, secret_key=credential.secret_access_key)
         self.keys = pulumi.Output.secret(pair)
-        self.ready = [policy, *buckets]
+        self.ready = [credential, policy, *buckets]
         self.register_outputs({"keys": self.keys})
 
     def _bucket(self, name: str, settings: Settings, kind: str) -> cloudproject.Storage:

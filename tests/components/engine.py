@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-from pulumi.runtime import mocks
+from pulumi.runtime import mocks, rpc
 
 # What each known resource answers with beside its inputs. A type that is not here is refused.
 Answer = Callable[[str, dict[str, Any]], dict[str, Any]]
@@ -86,36 +86,72 @@ class Registered:
     inputs: dict[str, Any]
     provider: str
     secret: frozenset[str]
+    # Options, as they went over the wire.
+    depends_on: frozenset[str]  # names, direct ones
+    protect: bool
+    retain_on_delete: bool
+    delete_before_replace: bool
+    ignore_changes: tuple[str, ...]
+    replace_on_changes: tuple[str, ...]
+    secret_outputs: tuple[str, ...]
 
 
-@dataclass
-class Recorder(mocks.Mocks):
-    """Raises on an unknown type, a name used twice, a resource without an explicit provider, and on every invoke."""
+class Refused(AssertionError):
+    """The program registered what a real run must not contain."""
 
-    resources: list[Registered] = field(default_factory=list)
+
+class _Answers(mocks.Mocks):
+    """Plays the providers; the checks are the monitor's, which sees more."""
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
-        inputs = dict(args.inputs)
+        inputs = {key: _unwrapped(value) for key, value in args.inputs.items()}
         if args.typ in COMPONENTS:
-            self._once(args)
-            self.resources.append(Registered(args.typ, args.name, {}, args.provider, frozenset()))
             return None, {}
-        if args.typ not in ANSWERS:
-            raise AssertionError(f"unknown resource type {args.typ} ({args.name}): add it to ANSWERS if the program should make it")
-        self._once(args)
-        if not args.typ.startswith("pulumi:providers:") and not args.provider:
-            raise AssertionError(f"{args.typ} {args.name!r} has no explicit provider: it would land wherever the default one points")
-        secret = frozenset(key for key, value in inputs.items() if _holds_secret(value))
-        plain = {key: _unwrapped(value) for key, value in inputs.items()}
-        self.resources.append(Registered(args.typ, args.name, plain, args.provider, secret))
-        return f"{args.name}-id", {**plain, **ANSWERS[args.typ](args.name, plain)}
-
-    def _once(self, args: mocks.MockResourceArgs) -> None:
-        if any((it.type, it.name) == (args.typ, args.name) for it in self.resources):
-            raise AssertionError(f"{args.typ} {args.name!r} was registered twice: a URN must be unique")
+        return f"{args.name}-id", {**inputs, **ANSWERS[args.typ](args.name, inputs)}
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
-        raise AssertionError(f"invoke of {args.token}: the program must run while every API is down")
+        raise Refused(f"invoke of {args.token}: the program must run while every API is down")
+
+
+class _Monitor(mocks.MockMonitor):
+    """Records registrations with their options. Refuses an unknown type, a name used twice, a resource without an explicit provider."""
+
+    def __init__(self) -> None:
+        super().__init__(_Answers())
+        self.registered: list[Registered] = []
+
+    def RegisterResource(self, request: Any) -> Any:
+        if request.type != "pulumi:pulumi:Stack":
+            self._check(request)
+            self._record(request)
+        return super().RegisterResource(request)
+
+    def _check(self, request: Any) -> None:
+        if request.type not in ANSWERS and request.type not in COMPONENTS:
+            raise Refused(f"unknown resource type {request.type} ({request.name}): add it to ANSWERS if the program should make it")
+        if any((it.type, it.name) == (request.type, request.name) for it in self.registered):
+            raise Refused(f"{request.type} {request.name!r} was registered twice: a URN must be unique")
+        if request.custom and not request.type.startswith("pulumi:providers:") and not request.provider:
+            raise Refused(f"{request.type} {request.name!r} has no explicit provider: it would land wherever the default one points")
+
+    def _record(self, request: Any) -> None:
+        raw = rpc.deserialize_properties(request.object, keep_unknowns=True)
+        self.registered.append(
+            Registered(
+                type=request.type,
+                name=request.name,
+                inputs={key: _unwrapped(value) for key, value in raw.items()},
+                provider=request.provider,
+                secret=frozenset(key for key, value in raw.items() if _holds_secret(value)),
+                depends_on=frozenset(urn.rsplit("::", 1)[1] for urn in request.dependencies),
+                protect=request.protect,
+                retain_on_delete=request.retainOnDelete,
+                delete_before_replace=request.deleteBeforeReplace,
+                ignore_changes=tuple(request.ignoreChanges),
+                replace_on_changes=tuple(request.replaceOnChanges),
+                secret_outputs=tuple(request.additionalSecretOutputs),
+            )
+        )
 
 
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
@@ -139,19 +175,20 @@ def _unwrapped(value: Any) -> Any:
         return _unwrapped(value["value"])
     if isinstance(value, dict):
         return {key: _unwrapped(inner) for key, inner in value.items()}
+    if isinstance(value, pulumi.FileAsset):
+        return {"asset": value.path}
     return [_unwrapped(inner) for inner in value] if isinstance(value, list) else value
 
 
 def build(program: Callable[[], None]) -> list[Registered]:
     """Runs the program to its end, every `apply` included, and returns what it registered in order."""
-    recorder = Recorder()
+    monitor = _Monitor()
     asyncio.set_event_loop(asyncio.new_event_loop())
-    mocks.set_mocks(recorder, project="dr", stack="test")
+    mocks.set_mocks(monitor.mocks, project="dr", stack="test", monitor=monitor)
 
     @pulumi.runtime.test
     def run() -> None:
         program()
 
     run()
-    return recorder.resources
-
+    return monitor.registered

@@ -1,0 +1,280 @@
+"""The whole program against the recording engine: what a stack makes, in which order, and what it must never contain."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Mapping
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from components import config
+from components.bundle import Bundle
+from tests.components import engine, stack
+from tests.components.engine import Registered
+
+# The SDKs warn of their own renamed modules while they load.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+TOOL = Bundle(path=".build/dr-host-0.pyz", digest="0" * 12)
+SHOP = Bundle(path=".build/shop-1.tar.gz", digest="1" * 12)
+CHAIN = [
+    "fence-claim",
+    "postgres-converge",
+    "redis-converge",
+    "sync-converge",
+    "app-app-1-converge",
+    "app-app-2-converge",
+    "verify-order",
+    "dns-pointer",
+]
+COMMANDS = ("command:local:Command", "command:remote:Command")
+
+
+@cache
+def program() -> ModuleType:
+    """`__main__.py` as a module; importing it declares nothing."""
+    spec = importlib.util.spec_from_file_location("program", stack.ROOT / "__main__.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def built(site: str = "a", **changes: Any) -> dict[str, Registered]:
+    """Everything that the stack of a site registers, by type and name."""
+    settings = config.parse(stack.configuration(site, **changes))
+    resources = engine.build(lambda: program().declare(settings, TOOL, SHOP))
+    return {f"{it.type} {it.name}": it for it in resources}
+
+
+@pytest.fixture(scope="module")
+def a() -> dict[str, Registered]:
+    return built("a")
+
+
+@pytest.fixture(scope="module")
+def b() -> dict[str, Registered]:
+    return built("b")
+
+
+def commands(resources: Mapping[str, Registered]) -> dict[str, Registered]:
+    return {it.name: it for it in resources.values() if it.type in COMMANDS}
+
+
+def of_type(resources: Mapping[str, Registered], kind: str) -> dict[str, Registered]:
+    return {it.name: it for it in resources.values() if it.type.split(":")[-1] == kind}
+
+
+def closure(resources: Mapping[str, Registered], name: str) -> set[str]:
+    """Names of all that a resource waits for, directly or not."""
+    by_name: dict[str, set[str]] = {}
+    for it in resources.values():
+        by_name.setdefault(it.name, set()).update(it.depends_on)
+    seen: set[str] = set()
+    waiting = [name]
+    while waiting:
+        for other in by_name.get(waiting.pop(), set()) - seen:
+            seen.add(other)
+            waiting.append(other)
+    return seen
+
+
+def test_both_stacks_have_the_same_tree(a: dict[str, Registered], b: dict[str, Registered]) -> None:
+    assert sorted(a) == sorted(b)
+
+
+def test_a_request_changes_no_resource_but_what_the_links_are_told(a: dict[str, Registered]) -> None:
+    other = built("a", failover_region="b")
+    assert list(sorted(a)) == list(sorted(other))
+    changed = {it.name for key, it in a.items() if it != other[key]}
+    assert changed == {"fence-claim", *(name for name in CHAIN if name.endswith("-converge"))}
+    for name in changed:
+        one, two = (json.loads(commands(tree)[name].inputs["stdin"]) for tree in (a, other))
+        assert {key for key in one.keys() | two.keys() if one.get(key) != two.get(key)} == {"request"}
+
+
+def test_what_is_built_before_the_fence_is_told_no_role(a: dict[str, Registered]) -> None:
+    early = [it for name, it in commands(a).items() if name not in CHAIN]
+    assert len(early) == 7
+    for it in early:
+        assert not {"request", "epoch"} & set(json.loads(it.inputs["stdin"]) if it.inputs["stdin"].startswith("{") else ())
+
+
+def test_the_chain_has_the_order_of_a_failover(a: dict[str, Registered]) -> None:
+    for number, name in enumerate(CHAIN):
+        waits = closure(a, name)
+        assert set(CHAIN[:number]) <= waits, f"{name} does not wait for all that comes before it"
+        assert not set(CHAIN[number:]) & waits
+
+
+def test_the_fence_waits_for_everything_that_has_no_role(a: dict[str, Registered]) -> None:
+    waits = closure(a, "fence-claim")
+    late = {"dns-site"}
+    early = {it.name for it in a.values() if not it.type.startswith(("dr:", "pulumi:")) and it.name not in {*CHAIN, *late}}
+    volatile = {it.name for it in a.values() if it.type.endswith("SecGroupRule")}
+    assert early - volatile <= waits
+
+
+def test_every_link_is_run_again_by_an_update_and_leaves_nothing_readable(a: dict[str, Registered]) -> None:
+    assert len(commands(a)) == 15
+    for name, it in commands(a).items():
+        inputs = it.inputs
+        assert inputs["create"] == inputs["update"], name
+        assert inputs["create"].startswith("timeout -k 5 "), name
+        assert inputs["logging"] == "none", name
+        assert inputs["addPreviousOutputInEnv"] is False, name
+        assert not {"triggers", "delete", "environment"} & set(inputs), name
+        assert "stdin" in it.secret, name
+        assert {"stdout", "stderr"} <= set(it.secret_outputs), name
+
+
+def test_remote_links_pin_host_keys_and_go_through_the_own_bastion(b: dict[str, Registered]) -> None:
+    settings = config.parse(stack.configuration("b"))
+    address = next(it for it in b.values() if it.name == "region-bastion-ip")
+    remote = [it for it in b.values() if it.type.startswith("command:remote:")]
+    assert len(remote) == 19
+    for it in remote:
+        connection = it.inputs["connection"]
+        bastion = connection.get("proxy", connection)
+        assert bastion["hostKey"] == settings.secrets.host_keys["control-1.b"].public
+        assert bastion["host"] == engine.ANSWERS[address.type](address.name, {})["address"]
+        assert connection["user"] == "root" and connection["dialErrorLimit"] == 60
+        assert connection["hostKey"] in {settings.secrets.host_keys[key].public for key in settings.hosts_of("b")}
+        assert "connection" in it.secret
+
+
+def test_no_secret_is_readable_outside_secret_inputs(a: dict[str, Registered]) -> None:
+    shown = json.dumps([{key: value for key, value in it.inputs.items() if key not in it.secret} for it in a.values()], default=str)
+    for marker in ("secret-", "PRIVATE KEY", "5ec2e7"):
+        assert marker not in shown
+    assert "secret-" in json.dumps([it.inputs for it in a.values()], default=str)
+
+
+def test_no_secret_but_the_hosts_own_key_is_in_the_first_boot(a: dict[str, Registered]) -> None:
+    for name, it in of_type(a, "Instance").items():
+        first_boot = it.inputs["userData"]
+        host = name.removeprefix("region-").removesuffix("-server")
+        own = stack.secrets()["ssh"]["hosts"][f"{host}.a"]["private"]
+        assert json.loads(first_boot.removeprefix("#cloud-config\n"))["ssh_keys"]["ed25519_private"] == own
+        assert first_boot.count("PRIVATE KEY") == 2
+        assert "secret-" not in first_boot and "tls" not in first_boot
+
+
+def test_data_is_protected_and_kept(a: dict[str, Registered]) -> None:
+    data = {it.name for it in a.values() if it.protect or it.retain_on_delete}
+    assert data == {"region-db-1-data", "assets-assets", "assets-wal"}
+    assert all(it.protect and it.retain_on_delete for it in a.values() if it.name in data)
+
+
+def test_protection_has_one_switch() -> None:
+    free = built("a", protect=False)
+    assert not [it.name for it in free.values() if it.protect or it.retain_on_delete]
+
+
+def test_no_server_is_replaced_by_an_image_or_a_first_boot_text(a: dict[str, Registered]) -> None:
+    servers = of_type(a, "Instance")
+    assert len(servers) == 5
+    for it in servers.values():
+        assert set(it.ignore_changes) == {"imageId", "userData"}
+        assert it.replace_on_changes == ("metadata",)
+        assert it.delete_before_replace
+
+
+def test_a_raised_generation_touches_one_server_or_the_balancer_alone(a: dict[str, Registered]) -> None:
+    regions = stack.configuration()["regions"]
+    regions["a"]["host_generation"], regions["a"]["balancer_generation"] = {"app-2": 2}, 2
+    raised = built("a", regions=regions)
+    changed = {key: it for key, it in raised.items() if it != a[key]}
+    assert {it.name for it in changed.values()} == {"region-app-2-server", "region-balancer-octavia"}
+    balancer = next(it for it in changed.values() if it.name == "region-balancer-octavia")
+    assert balancer.replace_on_changes == ("description",) and balancer.delete_before_replace
+
+
+def test_copies_are_made_again_on_a_new_server(a: dict[str, Registered]) -> None:
+    copies = of_type(a, "CopyToRemote")
+    assert len(copies) == 7
+    for name, it in copies.items():
+        host = name.removeprefix("region-").removeprefix("release-").rsplit("-", 1)[0]
+        assert it.inputs["triggers"] == [f"region-{host}-server-id"]
+
+
+def test_a_new_server_or_other_software_changes_every_document_of_its_host(a: dict[str, Registered]) -> None:
+    for name, it in commands(a).items():
+        if it.type == "command:remote:Command" and not name.endswith("-unpacked"):
+            document = json.loads(it.inputs["stdin"])
+            assert document["instance"] == f"region-{document['host']}-server-id"
+            assert document["tool"] == TOOL.digest
+
+
+def test_servers_have_the_names_that_the_other_sites_fence_looks_for(a: dict[str, Registered], b: dict[str, Registered]) -> None:
+    names = {it.inputs["name"] for it in of_type(b, "Instance").values()}
+    fence = json.loads(commands(a)["fence-claim"].inputs["stdin"])
+    assert set(fence["openstack"]["servers"]["b"]) == names - {"shop-b-control-1"}
+    assert fence["openstack"]["servers"]["b"][0] == "shop-b-db-1"
+
+
+def test_both_halves_of_the_vrack_meet_without_sharing_an_address(a: dict[str, Registered], b: dict[str, Registered]) -> None:
+    networks = [next(it for it in tree.values() if it.name == "region-network-vrack") for tree in (a, b)]
+    specs = [it.inputs["valueSpecs"] for it in networks]
+    assert specs == [{"provider:network_type": "vrack", "provider:segmentation_id": "42"}] * 2
+    subnets = [next(it for it in tree.values() if it.name == "region-network-vrack-subnet").inputs for tree in (a, b)]
+    assert [it["allocationPools"] for it in subnets] == [
+        [{"start": "10.100.0.60", "end": "10.100.0.89"}],
+        [{"start": "10.100.0.160", "end": "10.100.0.189"}],
+    ]
+    assert all(it["noGateway"] and "gatewayIp" not in it for it in subnets)
+    fixed = [it.inputs["fixedIps"][0]["ipAddress"] for tree in (a, b) for it in of_type(tree, "Port").values()]
+    assert len(fixed) == len(set(fixed)) == 20
+
+
+def test_rules_name_prefixes_and_start_from_nothing(a: dict[str, Registered]) -> None:
+    assert all(it.inputs["deleteDefaultRules"] for it in of_type(a, "SecGroup").values())
+    rules = of_type(a, "SecGroupRule")
+    assert all(it.inputs["remoteIpPrefix"] and "remoteGroupId" not in it.inputs for it in rules.values())
+    open_to_all = {name for name, it in rules.items() if it.inputs["remoteIpPrefix"] == "0.0.0.0/0" and it.inputs["direction"] == "ingress"}
+    assert not open_to_all
+
+
+def test_the_entrance_speaks_proxy_protocol_and_asks_nginx_for_health(a: dict[str, Registered]) -> None:
+    assert [it.inputs["protocol"] for it in of_type(a, "Pool").values()] == ["PROXYV2"]
+    assert [(it.inputs["protocol"], it.inputs["protocolPort"]) for it in of_type(a, "Listener").values()] == [("TCP", 443)]
+    monitor = of_type(a, "Monitor")["region-balancer-https-monitor"].inputs
+    assert (monitor["type"], monitor["urlPath"]) == ("HTTP", "/health") and monitor["delay"] > monitor["timeout"]
+    assert all(it.inputs["monitorPort"] == 8080 for it in of_type(a, "Member").values())
+
+
+def test_the_public_name_is_no_resource(a: dict[str, Registered]) -> None:
+    assert [it.inputs["subdomain"] for it in of_type(a, "ZoneRecord").values()] == ["a.www"]
+
+
+def test_floating_ips_wait_for_the_router(a: dict[str, Registered]) -> None:
+    for name in ("region-balancer-ip-vip", "region-control-1-ip"):
+        assert "region-network-router-front" in closure(a, name)
+
+
+def test_providers_start_without_their_apis(a: dict[str, Registered]) -> None:
+    openstack, ovh = (a[f"pulumi:providers:{kind} {kind}"] for kind in ("openstack", "ovh"))
+    assert openstack.inputs["delayedAuth"] == "true" and openstack.inputs["region"] == "GRA11"
+    assert ovh.inputs["ignoreInitError"] == "true"
+    assert "password" in openstack.secret
+    assert {"applicationKey", "applicationSecret", "consumerKey"} <= ovh.secret
+
+
+def test_buckets_are_versioned_and_encrypted_and_hide_their_objects(b: dict[str, Registered]) -> None:
+    buckets = of_type(b, "Storage")
+    assert {it.inputs["name"] for it in buckets.values()} == {"shop-01234567-b-assets", "shop-01234567-b-wal"}
+    for it in buckets.values():
+        assert it.inputs["versioning"] == {"status": "enabled"}
+        assert it.inputs["encryption"] == {"sseAlgorithm": "AES256"}
+        assert it.inputs["hideObjects"] is True and it.inputs["regionName"] == "SBG"
+
+
+def test_app_hosts_are_kept_apart(a: dict[str, Registered]) -> None:
+    hints = {name: it.inputs.get("schedulerHints") for name, it in of_type(a, "Instance").items()}
+    grouped = {name for name, hint in hints.items() if hint == [{"group": "region-app-apart-id"}]}
+    assert grouped == {"region-app-1-server", "region-app-2-server"}
+    assert of_type(a, "ServerGroup")["region-app-apart"].inputs["policies"] == "anti-affinity"
