@@ -1,14 +1,5 @@
-"""Octavia of one region."""
+"""Octavia: load balancers, listeners, pools, members and health monitors of one region."""
 
-from lab.cloud.auth import OpenStackService
-from lab.cloud.state import Cloud
+from lab.cloud.loadbalancer.routes import service
 
-
-class LoadBalancerService(OpenStackService):
-    """No path yet: everything is answered with 501."""
-
-    name = "load-balancer"
-
-
-def service(cloud: Cloud, region: str) -> LoadBalancerService:
-    return LoadBalancerService(cloud, region)
+__all__ = ["service"]

@@ -14,7 +14,8 @@ from lab.cloud.state import Cloud, Record, RegionState, Store, new_id, public, s
 
 INTERFACE = "network:router_interface"
 BALANCER = "Octavia"
-FABRIC = (INTERFACE, BALANCER)  # owners whose ports no server stands behind: nothing filters them
+BALANCER_MACHINE = "compute:octavia"
+FABRIC = (INTERFACE, BALANCER, BALANCER_MACHINE)  # owners whose ports no server stands behind: nothing filters them
 
 STORES = {
     "network": "networks",
