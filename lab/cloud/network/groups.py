@@ -153,6 +153,7 @@ GROUPS = Resource(
     update=update_group,
     remove=delete_group,
     body=models.group_body,
+    listed=models.group_listed,
 )
 RULES = Resource(
     kind="security_group_rule",

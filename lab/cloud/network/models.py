@@ -212,6 +212,14 @@ def group_body(state: RegionState, group: Record) -> Record:
     return {**public(group), "security_group_rules": rules}
 
 
+def group_listed(state: RegionState, group: Record) -> Record:
+    """A group within a list: Neutron does not look up there whether its rules are those of the default group."""
+    shown = group_body(state, group)
+    for rule in shown["security_group_rules"]:
+        rule["belongs_to_default_sg"] = None
+    return shown
+
+
 _DETAILS = ("name", "network_id", "mac_address", "admin_state_up", "status", "device_id", "device_owner")
 
 

@@ -92,9 +92,6 @@ def create_subnet(change: Change, values: Record) -> Record:
     change.check_quota("subnet")
     cidr = addresses.parse_cidr(values["cidr"])
     _name_servers(values)
-    for other in network["subnets"]:
-        if cidr.overlaps(IPv4Network(change.state.subnets[other]["cidr"])):
-            raise errors.invalid_input(f"Requested subnet with cidr: {cidr} for network: {network['id']} overlaps with another subnet")
     gateway = str(addresses.hosts(cidr)[0]) if values["gateway_ip"] is UNSET else values["gateway_ip"]
     if gateway is not None:
         gateway = str(addresses.parse_address(gateway, "gateway_ip"))
@@ -104,6 +101,9 @@ def create_subnet(change: Change, values: Record) -> Record:
         pools = addresses.check_pools(cidr, values["allocation_pools"])
         if gateway is not None:
             addresses.check_gateway(gateway, pools)
+    for other in network["subnets"]:
+        if cidr.overlaps(IPv4Network(change.state.subnets[other]["cidr"])):
+            raise errors.invalid_input(f"Requested subnet with cidr: {cidr} for network: {network['id']} overlaps with another subnet")
     subnet = models.new_subnet(change.project, values, cidr=str(cidr), gateway=gateway, pools=pools)
     change.state.subnets[subnet["id"]] = subnet
     network["subnets"].append(subnet["id"])

@@ -55,6 +55,7 @@ class Resource:
     update: Callable[[Change, Record, Record], None]
     remove: Callable[[Change, Record], None]
     body: Callable[[RegionState, Record], Record] = models.plain_body
+    listed: Callable[[RegionState, Record], Record] | None = None  # when a list shows it otherwise than `body`
     extra: tuple[tuple[str, Any], ...] = ()  # what only the answer to a create shows
     tags: bool = True
 
@@ -102,8 +103,9 @@ class NeutronService(OpenStackService):
         @self.route("GET", path)
         def listing(call: Call) -> Reply:
             records = models.store(state(self.region), kind).values()
-            bodies = [resource.body(state(self.region), r) for r in records if models.visible(r, call.token.project_id)]
-            return Reply(200, filters.apply(call, resource.path, bodies, known, self.root + path))
+            body = resource.listed or resource.body
+            bodies = [body(state(self.region), r) for r in records if models.visible(r, call.token.project_id)]
+            return Reply(200, filters.apply(call, resource.path.replace("-", "_"), bodies, known, self.root + path))
 
         @self.route("GET", path + "/<wanted>")
         def show(call: Call, wanted: str) -> Reply:
