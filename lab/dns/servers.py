@@ -157,14 +157,15 @@ class Dns:
         fresh.replace(target)
 
     def _unbound_conf(self) -> str:
-        # 200 ms for a server that was never asked: with Unbound's own 376 the answer of the second server can come so late that it is dropped.
+        # 200 ms for a server that was never asked: with Unbound's own 376 the other server's answer can come so late that it is dropped.
         local = "".join(f'  local-zone: "{zone}." transparent\n' for zone in self.zones)
         hosts = "".join(f"  stub-addr: {server.host}@{server.port}\n" for server in self.servers)
         stubs = "".join(f'stub-zone:\n  name: "{zone}."\n{hosts}' for zone in self.zones)
         return (
             f"server:\n  interface: {self.resolver.host}@{self.resolver.port}\n  access-control: 0.0.0.0/0 allow\n  do-ip6: no\n"
             f'  username: ""\n  chroot: ""\n  directory: "{self._home}"\n  pidfile: ""\n  use-syslog: no\n  verbosity: 1\n  num-threads: 1\n'
-            "  module-config: iterator\n  do-not-query-localhost: no\n  cache-min-ttl: 0\n  infra-host-ttl: 5\n  unknown-server-time-limit: 200\n  qname-minimisation: no\n"
+            "  module-config: iterator\n  do-not-query-localhost: no\n  cache-min-ttl: 0\n  infra-host-ttl: 5\n"
+            "  unknown-server-time-limit: 200\n  qname-minimisation: no\n"
             f'  local-zone: "." static\n{local}{stubs}remote-control:\n  control-enable: no\n'
         )
 

@@ -70,6 +70,7 @@ def register(ovh: OvhService, prefix: str) -> None:
         return Reply(body=[*config.compute_regions, *config.storage_regions])
 
     _register_users(ovh, f"{project}/user")
+    _register_user_changes(ovh, f"{project}/user")
     _register_s3(ovh, f"{project}/user/<user>")
 
 
@@ -125,6 +126,8 @@ def _register_users(ovh: OvhService, base: str) -> None:
         with ovh.lock:
             return Reply(body={"content": openrc(ovh, ovh.user(project, user), call.first("region") or "")})
 
+
+def _register_user_changes(ovh: OvhService, base: str) -> None:
     @ovh.route("PUT", f"{base}/<user>/role")
     def put_roles(call: Call, project: str, user: str) -> Reply:
         wanted = (call.body or {}).get("rolesIds") or []
