@@ -29,8 +29,5 @@ module Shop
     config.log_tags = [:request_id]
     config.filter_parameters += %i[passw secret token key]
     config.active_record.dump_schema_after_migration = false
-    # Puma must start and answer /health when no database does.
-    config.active_record.schema_cache_ignored_tables = [/.*/]
-    config.active_record.query_log_tags_enabled = false
   end
 end

@@ -42,7 +42,7 @@ module AssetStore
 
   def options
     assets = Shop::SETTINGS.assets
-    base = {
+    {
       endpoint: assets.endpoint,
       region: assets.region,
       access_key_id: assets.access_key,
@@ -52,9 +52,5 @@ module AssetStore
       http_read_timeout: 5,
       retry_limit: 1
     }
-    # Newer SDKs add checksum trailers that not every S3 server takes.
-    return base unless Aws::S3::Client.options_supported?
-
-    base.merge(request_checksum_calculation: "when_required", response_checksum_validation: "when_required")
   end
 end
