@@ -29,8 +29,16 @@ class Lifecycle:
         self.cloud, self.region = cloud, region
 
     def build(self, server: Record) -> None:
-        """scheduling, then no task (a host is chosen), networking, block_device_mapping, spawning, ACTIVE."""
-        steps = (self._schedule, self._place, self._connect, self._mapped, self._spawn)
+        """scheduling, then no task (a host is chosen), networking, block_device_mapping (ports are bound meanwhile), spawning, ACTIVE."""
+
+        def task(name: str | None) -> Step:
+            return lambda item: self._task(item, name)
+
+        def bind(nic: Record) -> Step:
+            return lambda item: self._bind(item, nic)
+
+        bindings = [bind(nic) for nic in server["_nics"]] or [task("block_device_mapping")]
+        steps = (self._schedule, task(None), task("networking"), *bindings, task("spawning"), self._spawn)
         self._go(server, steps, lambda text: self._build_failed(server, text))
 
     def stop(self, server: Record) -> None:
@@ -80,11 +88,18 @@ class Lifecycle:
             return
         records.set_state(server, task="deleting")
 
+        steps = (self._destroy, self._disconnect, self._end, lambda item: self._forget(item["id"]))
+
         def stuck(text: str) -> None:
             with self.cloud.lock:
                 records.set_fault(server, text)
 
-        self.cloud.later(self.cloud.config.delays.server, lambda: self._destroy(server), stuck)
+        def run(index: int) -> None:
+            steps[index](server)
+            if index + 1 < len(steps):
+                self.cloud.later(self.cloud.config.delays.server, lambda: run(index + 1), stuck)
+
+        self.cloud.later(self.cloud.config.delays.server, lambda: run(0), stuck)
 
     def refresh(self, server: Record) -> None:
         """See whether the machine still runs, and show it when it does not (or does again). Called without the cloud's lock."""
@@ -149,24 +164,14 @@ class Lifecycle:
             server["host"], server["zone"] = host, self.cloud.settings(self.region).zone
             self._task(server, "scheduling")
 
-    def _place(self, server: Record) -> None:
-        self._task(server, None)
-
-    def _mapped(self, server: Record) -> None:
-        with self.cloud.lock:
-            server["_networked"] = True
-            self._task(server, "block_device_mapping")
-
-    def _connect(self, server: Record) -> None:
-        """Bind the ports that were given, make one for each network that was only named."""
-        self._task(server, "networking")
-        zone = self.cloud.settings(self.region).zone
+    def _bind(self, server: Record, nic: Record) -> None:
+        """Bind the port that was given, or make one when only its network was named."""
+        self._task(server, "block_device_mapping")
+        port_id = nic.get("port") or self._make_port(server, nic)
+        ports.bind_port(self.cloud, self.region, port_id, server["id"], self.cloud.settings(self.region).zone)
         try:
-            for nic in server["_nics"]:
-                port_id = nic.get("port") or self._make_port(server, nic)
-                ports.bind_port(self.cloud, self.region, port_id, server["id"], zone)
-                with self.cloud.lock:
-                    server["ports"].append(port_id)
+            with self.cloud.lock:
+                server["ports"].append(port_id)
                 self._live(server)
         except Gone:
             self._release(server)
@@ -200,7 +205,6 @@ class Lifecycle:
         return dict(reply.body or {})
 
     def _spawn(self, server: Record) -> None:
-        self._task(server, "spawning")
         for port_id in server["ports"]:
             ports.apply_rules(self.cloud, self.region, port_id)
         spec = ServerSpec(
@@ -225,6 +229,8 @@ class Lifecycle:
         """A server that could not be built holds neither ports nor addresses."""
         self._failed(server, text)
         self._release(server)
+        with self.cloud.lock:
+            server["ports"] = []
 
     def _failed(self, server: Record, text: str) -> None:
         """ERROR, unless the server is on its way out anyway."""
@@ -233,30 +239,35 @@ class Lifecycle:
                 records.set_fault(server, text)
 
     def _destroy(self, server: Record) -> None:
-        server_id = server["id"]
+        """The machine goes, then its ports are free; addresses are shown a little longer, as Nova's cache does."""
         with server["_machine"]:
-            self.cloud.backend.delete_server(self.region, server_id)
+            self.cloud.backend.delete_server(self.region, server["id"])
         self._release(server)
+
+    def _disconnect(self, server: Record) -> None:
+        with self.cloud.lock:
+            server["ports"] = []
+            held = records.attachments(self.cloud.region(self.region), server["id"])
+        for item in held:
+            self.cloud.backend.detach_volume(self.region, server["id"], item["volume_id"])
+
+    def _end(self, server: Record) -> None:
         with self.cloud.lock:
             state = self.cloud.region(self.region)
-            held = records.attachments(state, server_id)
-        for item in held:
-            self.cloud.backend.detach_volume(self.region, server_id, item["volume_id"])
-        with self.cloud.lock:
-            for item in held:
-                state.attachments.pop(item["id"], None)
+            server["_held"] = records.attachments(state, server["id"])
+            for item in server["_held"]:
+                del state.attachments[item["id"]]
                 if item["volume_id"] in state.volumes:
                     volumes.released(state.volumes[item["volume_id"]])
             records.set_state(server, vm=records.DELETED, power=records.NO_STATE)
             server["terminated_at"] = stamp(style="micro")
-        self.cloud.later(self.cloud.config.delays.server, lambda: self._forget(server_id))
 
     def _release(self, server: Record) -> None:
         """Given ports stay, without a device; made ones go."""
         with self.cloud.lock:
-            mine, made = list(server["ports"]), set(server["_made_ports"])
-            server["ports"], server["_made_ports"] = [], []
-        for port_id in {*mine, *made}:
+            mine, made = list(server["ports"]), list(server["_made_ports"])
+            server["_made_ports"] = []
+        for port_id in dict.fromkeys([*mine, *made]):
             ports.unbind_port(self.cloud, self.region, port_id)
         for port_id in made:
             self._neutron(server, "DELETE", f"/v2.0/ports/{port_id}")

@@ -45,8 +45,8 @@ def new_server(*, server_id: str, name: str, user_id: str, flavor_id: str, image
         "ports": [],
         **wanted,
         "_made_ports": [],  # ports that Nova has made for it and deletes with it
-        "_networked": False,  # its security groups are known
-        "_shown": False,  # its addresses are
+        "_shown": False,  # its addresses are known
+        "_held": [],  # volumes that a deleted server still shows
         "_crashed": False,  # found stopped without having been asked to
         "_machine": threading.Lock(),  # one call of the backend about this server at a time
     }

@@ -6,6 +6,7 @@ import logging
 import re
 import secrets
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from lab.cloud.compute import attachments, errors, records, requests
 from lab.cloud.state import Record, new_id, stamp
@@ -42,14 +43,15 @@ def _lists(nova: ComputeService) -> None:
     def listing(call: Call) -> Reply:
         _refresh_all(nova)
         with nova.cloud.lock:
-            return Reply(200, {"servers": [nova.views.brief(server) for server in _page(nova, call)]})
+            chosen, more = _page(nova, call)
+            return Reply(200, {"servers": [nova.views.brief(server) for server in chosen], **more})
 
     @nova.route("GET", "/v2.1/servers/detail", locked=False)
     def details(call: Call) -> Reply:
         _refresh_all(nova)
         with nova.cloud.lock:
-            version = nova.version(call)
-            return Reply(200, {"servers": [nova.views.server(server, version, single=False) for server in _page(nova, call)]})
+            (chosen, more), version = _page(nova, call), nova.version(call)
+            return Reply(200, {"servers": [nova.views.server(server, version, single=False) for server in chosen], **more})
 
 
 def _server(nova: ComputeService) -> None:
@@ -297,8 +299,9 @@ def _refresh_all(nova: ComputeService) -> None:
         nova.lifecycle.refresh(server)
 
 
-def _page(nova: ComputeService, call: Call) -> list[Record]:
-    """The servers that a list shows: filtered by name (a regular expression) and status, sorted, cut by marker and limit."""
+def _page(nova: ComputeService, call: Call) -> tuple[list[Record], dict[str, Any]]:
+    """The servers that a list shows: filtered by name (a regular expression) and status, sorted, cut by marker and limit; and the link
+    to the next page when the limit was reached."""
     servers = records.living(nova.cloud.region(nova.region))
     name, status = call.first("name"), call.first("status")
     if name is not None:
@@ -324,4 +327,8 @@ def _page(nova: ComputeService, call: Call) -> list[Record]:
         servers = servers[ids.index(marker) + 1 :]
     if limit is not None and not limit.isdigit():
         raise errors.bad_request(f"Invalid input for query parameters limit. Value: {limit}. '{limit}' does not match '^[0-9]*$'")
-    return servers[: int(limit)] if limit is not None else servers
+    if limit is None or not 0 < int(limit) <= len(servers):
+        return servers, {}
+    chosen = servers[: int(limit)]
+    query = urlencode({**{key: call.query[key][0] for key in sorted(call.query) if key != "marker"}, "marker": chosen[-1]["id"]})
+    return chosen, {"servers_links": [{"rel": "next", "href": f"{nova.root}{call.path}?{query}"}]}

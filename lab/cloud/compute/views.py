@@ -61,8 +61,9 @@ class Views:
             body["progress"] = 0
         if status in ("ERROR", "DELETED") and server["fault"] is not None:
             body["fault"] = dict(server["fault"])
-        if server["_networked"] and server["ports"]:
-            body["security_groups"] = self._security_groups(server)
+        bound = [port for port in self._ports(server) if port["device_id"] == server["id"]]
+        if bound:
+            body["security_groups"] = self._security_groups(bound)
         body |= self._newer(server, version, single)
         return body
 
@@ -167,13 +168,13 @@ class Views:
 
     def _volumes(self, server: Record, version: Version) -> list[Record]:
         extra = {"delete_on_termination": False} if version >= (2, 3) else {}
-        return [{"id": item["volume_id"], **extra} for item in records.attachments(self.cloud.region(self.region), server["id"])]
+        held = server["_held"] or records.attachments(self.cloud.region(self.region), server["id"])
+        return [{"id": item["volume_id"], **extra} for item in held]
 
-    def _security_groups(self, server: Record) -> list[Record]:
+    def _security_groups(self, ports: list[Record]) -> list[Record]:
+        """The groups of each port in turn, so that a group of two ports is there twice."""
         groups = self.cloud.region(self.region).security_groups
-        return [
-            {"name": groups[group_id]["name"]} for port in self._ports(server) for group_id in port["security_groups"] if group_id in groups
-        ]
+        return [{"name": groups[group_id]["name"]} for port in ports for group_id in port["security_groups"] if group_id in groups]
 
     def _newer(self, server: Record, version: Version, single: bool) -> Record:
         """What later microversions have added."""

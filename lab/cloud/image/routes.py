@@ -25,6 +25,10 @@ class ImageService(OpenStackService):
         def versions(call: Call) -> Reply:
             return Reply(300 if call.path in ("", "/") else 200, models.version_document(self.root))
 
+        @self.route("GET", "/v2")
+        def v2(call: Call) -> Reply:
+            raise ApiError(404, "The resource could not be found.", "NotFound")
+
         @self.route("GET", "/v2/images")
         def listing(call: Call) -> Reply:
             chosen = self._page(call, self._sorted(call, self._matching(call)))

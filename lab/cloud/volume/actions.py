@@ -40,13 +40,19 @@ def create(cloud: Cloud, region: str, wanted: dict[str, Any], token: Token) -> R
     )
     volume_id = volume["id"]
     cloud.region(region).volumes[volume_id] = volume
+    failed = _failed(cloud, volume, "error")
+
+    def place() -> None:
+        with cloud.lock:
+            models.touch(volume, "creating")
+        cloud.later(cloud.config.delays.volume, make, failed)
 
     def make() -> None:
         cloud.backend.create_volume(region, volume_id, size)
         with cloud.lock:
             models.touch(volume, "available")
 
-    cloud.later(cloud.config.delays.volume, make, _failed(cloud, volume, "error"))
+    cloud.later(cloud.config.delays.volume, place, failed)
     return volume
 
 
