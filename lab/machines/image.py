@@ -1,0 +1,150 @@
+"""The guests' image: Debian 13 with everything a host of the shop needs, nothing of it running, made once and kept in the cache.
+
+`python -m lab.machines.image` builds it and prints its folder. Hosts run on an overlay of it and never write to it.
+
+It has no identity (machine-id, ssh host keys, database cluster): a host gets its own at its first boot. Services of the shop are installed
+but not enabled, as nothing may start a database before the host's role is known. Not in it: a kernel; and the lab's own settings of a guest,
+which are a layer of their own (`lab.machines.settings`), because they change more often than packages do.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from lab.toolchain import cache
+
+SUITE = "trixie"
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+BASE = ("ca-certificates", "dbus", "iproute2", "netbase", "systemd", "systemd-sysv")
+PACKAGES = (
+    # a cloud's guest
+    "cloud-init", "openssh-server", "sudo", "nftables", "e2fsprogs", "iputils-ping", "procps", "curl", "ethtool", "logrotate",
+    # database, cache, proxies
+    "postgresql-17", "redis-server", "haproxy", "nginx-light", "pgbackrest",
+    # the shop
+    "ruby-rails", "puma", "ruby-pg", "ruby-redis", "ruby-aws-sdk-s3", "bundler",
+    # dr-host
+    "python3-psycopg", "python3-boto3", "openssl", "rsync",
+)  # fmt: skip
+NOT_ENABLED = ("postgresql", "redis-server", "haproxy", "nginx", "puma", "nftables", "pgbackrest", "rsync")
+FILES = {
+    "usr/sbin/policy-rc.d": "#!/bin/sh\nexit 101\n",
+    "etc/postgresql-common/createcluster.conf": "create_main_cluster = false\nstart_conf = 'manual'\n",
+    "etc/dpkg/dpkg.cfg.d/lab": "force-unsafe-io\npath-exclude /usr/share/doc/*\npath-exclude /usr/share/man/*\npath-exclude /usr/share/locale/*\n"
+    "path-include /usr/share/doc/*/copyright\n",
+    "etc/apt/apt.conf.d/99-lab": 'APT::Install-Recommends "false";\nAcquire::Languages "none";\n',
+}
+
+
+class ImageError(Exception):
+    """The image cannot be built. One line: which step, what it said, what to do."""
+
+
+def recipe() -> str:
+    """All that decides what is in the image."""
+    parts = [SUITE, *BASE, *PACKAGES, *NOT_ENABLED]
+    return "\n".join([*parts, *(f"{path}\n{text}" for path, text in sorted(FILES.items()))])
+
+
+def ensure() -> Path:
+    """The image's root folder, built first when the cache has none (minutes). Raises ImageError, CacheError."""
+    return cache.build("image", recipe(), _make) / "root"
+
+
+def ready() -> bool:
+    return cache.entry("image", recipe()).is_dir()
+
+
+def _make(folder: Path) -> None:
+    print("building the guests' image: Debian 13, some minutes", file=sys.stderr, flush=True)
+    for tool in ("debootstrap", "unshare", "chroot"):
+        if shutil.which(tool) is None:
+            raise ImageError(f"image: {tool} not found, it is needed to build the guests' image; install it (apt-get install {tool})")
+    root, debs, log = folder / "root", cache.home() / "debs", folder / "build.log"
+    (debs / "partial").mkdir(parents=True, exist_ok=True)
+    command = ["debootstrap", "--variant=minbase", f"--include={','.join(BASE)}", f"--cache-dir={debs}"]
+    if KEYRING.exists():
+        command.append(f"--keyring={KEYRING}")
+    _run("debootstrap", [*command, SUITE, str(root), *_mirror()], log)
+    _write(root, FILES)
+    (root / "usr/sbin/policy-rc.d").chmod(0o755)
+    inside = 'mount --bind "$1" "$2/var/cache/apt/archives"; mount -t proc proc "$2/proc"; root=$2; shift 2; exec chroot "$root" "$@"'
+    for arguments in (["-q", "update"], ["-q", "-y", "install", *PACKAGES]):
+        _run(f"apt-get {arguments[-1]}", ["sh", "-ec", inside, "sh", str(debs), str(root), "apt-get", *arguments], log)
+    _finish(root, log)
+
+
+def _finish(root: Path, log: Path) -> None:
+    """What runs and what does not, and no identity."""
+    chroot = ["chroot", str(root)]
+    there = [unit for unit in NOT_ENABLED if _has_unit(root, unit)]
+    _run("disable services", [*chroot, "systemctl", "disable", *there], log)
+    _run("enable services", [*chroot, "systemctl", "enable", "systemd-networkd.service", "ssh.service"], log)
+    for pattern in (
+        "etc/ssh/ssh_host_*",
+        "etc/machine-id",
+        "var/lib/dbus/machine-id",
+        "var/log/*.log",
+        "var/lib/apt/lists/*_*",
+        "etc/hostname",
+    ):
+        for path in root.glob(pattern):
+            path.unlink()
+    (root / "usr/sbin/policy-rc.d").unlink()
+    (root / "etc/resolv.conf").unlink(missing_ok=True)
+    (root / "etc/machine-id").write_text("uninitialized\n")
+
+
+def _has_unit(root: Path, unit: str) -> bool:
+    return any((root / place / f"{unit}.service").exists() for place in ("usr/lib/systemd/system", "etc/systemd/system"))
+
+
+def _write(root: Path, files: dict[str, str]) -> None:
+    for path, text in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+
+
+def _mirror() -> list[str]:
+    """The mirror that this machine's apt uses, if it is one of Debian; none: debootstrap's own choice."""
+    if shutil.which("apt-get") is None:
+        return []
+    found = subprocess.run(
+        ["apt-get", "indextargets", "--format", "$(LABEL) $(REPO_URI)"],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    return [line.split()[1] for line in found.stdout.splitlines() if line.startswith("Debian http")][:1]
+
+
+def _run(what: str, command: list[str], log: Path) -> None:
+    """One step, in mount and process namespaces of its own: nothing stays mounted and nothing goes on when the build is killed."""
+    wrapped = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private", *command]
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    with log.open("ab") as out:
+        done = subprocess.run(wrapped, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment, check=False)
+    if done.returncode:
+        kept = cache.home() / "image-failed.log"
+        shutil.copyfile(log, kept)
+        lines = [line for line in kept.read_text(errors="replace").splitlines() if line.strip()]
+        last = next((line for line in reversed(lines) if line.startswith(("E:", "W:", "dpkg:"))), lines[-1] if lines else "nothing")
+        raise ImageError(f"image: step {what!r} ended with status {done.returncode} ({last}), wanted 0, so there is no image; see {kept}")
+
+
+def main() -> int:
+    try:
+        print(ensure())
+    except (ImageError, cache.CacheError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
