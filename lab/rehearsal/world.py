@@ -1,0 +1,165 @@
+"""One rehearsal: a running lab, both stacks' files with fresh secrets, the real `pulumi`, and eyes on hosts, witness and orders.
+
+The demo, the life-cycle tests and the drills all work through this; none of them knows more of the lab than its endpoints and its faults.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import secrets as random_secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from lab.namespace import Places, places
+from lab.rehearsal import stacks
+from lab.rehearsal.engine import Pulumi
+from lab.toolchain import tools
+from scripts.ctl.hosts import Hosts, Unreachable
+from scripts.ctl.secrets import host_names
+from scripts.ctl.witness import Witness
+
+PROJECT = Path(__file__).resolve().parents[2]
+_CLONE_NEWNET = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@contextlib.contextmanager
+def entered(netns: Path) -> Iterator[None]:
+    """This thread, and what it starts, live in the network namespace until the end of the block."""
+    with Path("/proc/self/ns/net").open() as home, netns.open() as there:
+        _setns(there.fileno())
+        try:
+            yield
+        finally:
+            _setns(home.fileno())
+
+
+def _setns(descriptor: int) -> None:
+    if _libc.setns(descriptor, _CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "cannot enter the network namespace")
+
+
+def lab(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """`python -m lab ...` as a person would call it."""
+    command = [sys.executable, "-m", "lab", *arguments]
+    done = subprocess.run(command, cwd=PROJECT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if check and done.returncode:
+        raise RuntimeError(f"lab {' '.join(arguments)} ended with {done.returncode}: {done.stderr.strip()}")
+    return done
+
+
+@contextlib.contextmanager
+def running_lab() -> Iterator[Places]:
+    """A lab of this process: brought up, entered, and taken down at the end, whatever happened."""
+    where = places()
+    lab("up")
+    try:
+        with entered(where.netns):
+            yield where
+    finally:
+        lab("down")
+
+
+class World:
+    """Inside a running lab. `changes`: keys of the stack files to replace, without their prefix."""
+
+    def __init__(self, where: Places, changes: Mapping[str, Any] | None = None) -> None:
+        self.places = where
+        self.lab: dict[str, Any] = json.loads(where.description.read_text())
+        made = stacks.documents(PROJECT, self.lab, changes)
+        self.config: dict[str, Any] = made["a"]["config"]
+        self.secrets = stacks.secrets(self.config, self.lab)
+        files = stacks.write(where.run / "stacks", made)
+        self._make_bucket(stacks.WITNESS_BUCKET)
+        environment = {**os.environ, **tools.ensure().environment()}
+        self.pulumi = Pulumi(PROJECT, where.run, files, environment, random_secrets.token_urlsafe(16))
+        self.pulumi.create(stacks.to_stdin(self.secrets))
+        keys = self.secrets["witness"]
+        self.witness = Witness({**self.config["dr:witness"], **keys})
+
+    @property
+    def shop_url(self) -> str:
+        return f"https://{self.config['dr:shop']['host']}"
+
+    @property
+    def ca_file(self) -> Path:
+        """The private CA's certificate, for clients."""
+        file = self.places.run / "ca.pem"
+        file.write_text(self.secrets["tls"]["ca"])
+        return file
+
+    def request(self, site: str, active: str) -> None:
+        """`pulumi config set failover_region ...` on one stack."""
+        self.pulumi.config_set(site, "failover_region", active.encode())
+
+    def fault(self, *words: str) -> None:
+        """`lab fault ...`."""
+        lab("fault", *words)
+
+    @contextlib.contextmanager
+    def hosts(self, site: str) -> Iterator[Callable[[str, str], subprocess.CompletedProcess[bytes]]]:
+        """Run shell lines on hosts through the bastion of `site`: `run("db-1.b", "uptime")`."""
+        names = host_names(self.config)
+        document = {
+            "private_key": self.secrets["ssh"]["operator"]["private"],
+            "hosts": {key: {"vrack": it[1], "host_key": self.secrets["ssh"]["hosts"][key]["public"]} for key, it in names.items()},
+            "bastions": {site: self.witness.addresses(site).get("bastion")},
+        }
+        with Hosts(document) as hosts:
+            yield lambda host, line: hosts.execute(host, site, line, b"", 60)
+
+    def rows(self, site: str) -> list[dict[str, Any]]:
+        """Every order in the database of `site`: {"idempotency_key", "id", "site", "created_at"}."""
+        fields = ", ".join(f"'{name}', {name}" for name in ("id", "idempotency_key", "site", "created_at"))
+        sql = f"select coalesce(json_agg(json_build_object({fields}) order by id), '[]') from orders"
+        line = f'runuser -u postgres -- psql -X -At -d shop -c "{sql}"'
+        with self.hosts(site) as run:
+            done = run(f"db-1.{site}", line)
+        if done.returncode:
+            raise RuntimeError(f"orders of site {site}: {done.stderr.decode().strip()}")
+        return list(json.loads(done.stdout))
+
+    def status(self, site: str, service: str = "postgres") -> dict[str, Any]:
+        """`dr-host <service> status` of a site's host; empty when it cannot be reached."""
+        host = {"postgres": "db-1", "redis": "cache-1", "app": "app-1"}[service]
+        try:
+            with self.hosts(site) as run:
+                done = run(f"{host}.{site}", f"sh -c 'echo {{\\\"schema\\\":1}} | python3 /opt/dr/dr-host.pyz {service} status'")
+        except Unreachable:
+            return {}
+        return dict(json.loads(done.stdout)["facts"]) if done.returncode == 0 else {}
+
+    def _make_bucket(self, name: str) -> None:
+        """What a person does once by hand: the versioned witness bucket in the third region."""
+        keys = self.lab["root_s3"]
+        s3 = boto3.client(
+            "s3",
+            endpoint_url=self.lab["s3"]["de"]["endpoint"],
+            region_name="de",
+            aws_access_key_id=keys["access_key"],
+            aws_secret_access_key=keys["secret_key"],
+            config=Config(s3={"addressing_style": "path"}, request_checksum_calculation="when_required"),
+        )
+        if name not in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]:
+            s3.create_bucket(Bucket=name)
+            s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+
+
+def wait_for(what: str, condition: Callable[[], bool], limit_s: float, pause_s: float = 0.1) -> float:
+    """Wait until `condition` holds; returns the seconds it took. Raises RuntimeError with the words of `what`."""
+    began = time.monotonic()
+    while not condition():
+        if time.monotonic() - began > limit_s:
+            raise RuntimeError(f"{what}: not within {limit_s:.0f} s")
+        time.sleep(pause_s)
+    return time.monotonic() - began
