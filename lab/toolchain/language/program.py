@@ -71,6 +71,8 @@ def start(settings: dict[str, Any], pulumi: Any) -> int:
 
 def main() -> int:
     """Read the settings, connect the SDK to the engine, run."""
+    # The engine ends what is left of a run with SIGINT: that is no error of the program, and a traceback of it would look like one.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     settings = json.load(sys.stdin)
     die_with(settings["parent"])
     try:

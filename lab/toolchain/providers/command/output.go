@@ -12,12 +12,11 @@ import (
 	"drlab/toolchain/internal/plugin"
 )
 
-// recorder keeps a command's outputs, apart and as they came, and shows their lines while the command runs.
+// recorder keeps a command's two outputs and shows their lines while the command runs.
 type recorder struct {
 	mutex          sync.Mutex
 	call           *plugin.Call
 	stdout, stderr bytes.Buffer
-	together       bytes.Buffer
 }
 
 // stream is one of the two outputs.
@@ -42,7 +41,6 @@ func (s *stream) Write(data []byte) (int, error) {
 	s.recorder.mutex.Lock()
 	defer s.recorder.mutex.Unlock()
 	s.own.Write(data)
-	s.recorder.together.Write(data)
 	s.line.Write(data)
 	for {
 		end := bytes.IndexByte(s.line.Bytes(), '\n')
@@ -73,7 +71,7 @@ func (r *recorder) outputs() resource.PropertyMap {
 
 // failure is the published plugin's text: what happened, the whole command, all it printed.
 func (r *recorder) failure(err error, command string) error {
-	return fmt.Errorf("%w: running %q:\n%s", err, command, r.together.String())
+	return fmt.Errorf("%w: running %q:\n%s%s", err, command, r.stdout.String(), r.stderr.String())
 }
 
 // text returns a string property, "" when it is absent.
