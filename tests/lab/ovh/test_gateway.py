@@ -1,10 +1,9 @@
-"""Object storage for real: versitygw on loopback. `DRLAB_VERSITYGW` names the program, else it is looked for on PATH."""
+"""Object storage for real: versitygw on loopback. `DRLAB_VERSITYGW` names the program, else the toolchain's is used."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from lab.cloud.ovh import service
 from lab.s3.gateway import Storage, StorageError, connect
+from lab.toolchain import tools
 from tests.lab.ovh.fakes import CONFIG, Api, FakeDns
 
 pytestmark = pytest.mark.lab
@@ -29,9 +29,9 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def gateways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
-    binary = os.environ.get("DRLAB_VERSITYGW") or shutil.which("versitygw")
-    assert binary, "versitygw is not there: name it in DRLAB_VERSITYGW, or put it on PATH"
-    storage = Storage(tmp_path_factory.mktemp("run"), Path(binary), {region: ("127.0.0.1", free_port()) for region in ("gra", "sbg", "de")})
+    named = os.environ.get("DRLAB_VERSITYGW")
+    binary = Path(named) if named else tools.VERSITYGW.build()
+    storage = Storage(tmp_path_factory.mktemp("run"), binary, {region: ("127.0.0.1", free_port()) for region in ("gra", "sbg", "de")})
     storage.start()
     try:
         yield storage

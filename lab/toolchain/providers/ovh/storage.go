@@ -160,7 +160,7 @@ func (c containers) update(call *plugin.Call, _ string, _, inputs resource.Prope
 // delete empties the container first, old versions and delete markers included: that is what the published plugin does, so protect what matters.
 func (c containers) delete(call *plugin.Call, _ string, state resource.PropertyMap) error {
 	path := containerPath(state)
-	for {
+	for last := ""; ; {
 		var objects []struct{ Key, VersionID string }
 		if err := c.api.get(call, path+"/object?withVersions=true", &objects); gone(err) {
 			return nil
@@ -169,6 +169,11 @@ func (c containers) delete(call *plugin.Call, _ string, state resource.PropertyM
 		}
 		if len(objects) == 0 {
 			break
+		}
+		if first := objects[0].Key + " " + objects[0].VersionID; first == last { // a locked object, which no deletion removes
+			return fmt.Errorf("storage container %s still has %s after its deletion: it cannot be emptied; unlock its objects first", text(state, "name"), first)
+		} else {
+			last = first
 		}
 		doomed := make([]map[string]string, 0, len(objects))
 		for _, object := range objects {
