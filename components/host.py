@@ -18,7 +18,7 @@ from pulumi_openstack import blockstorage, compute, networking
 from components import naming
 from components.bundle import Bundle
 from components.network import Network
-from components.remote import TOOL_PATH, connection, host_link
+from components.remote import FIRST_CONTACT, LATER_CONTACT, TOOL_PATH, connection, host_link
 from components.render import documents
 from components.render.cloud_init import user_data
 from components.render.packages import packages
@@ -62,10 +62,10 @@ class Host(pulumi.ComponentResource):
             volume, attached = self._volume(name, args, server)
             self.volume_id = volume.id
             first.append(attached)
-        self.connection = connection(settings, address, args.bastion)
+        self.connection = connection(settings, address, args.bastion, LATER_CONTACT)
         self.reached = remote.CopyToRemote(
             f"{name}-tool",
-            connection=self.connection,
+            connection=connection(settings, address, args.bastion, FIRST_CONTACT),
             source=pulumi.FileAsset(args.tool.path),
             remote_path=TOOL_PATH,
             # A new server has nothing, whatever the file's digest says. A copy has no deletion, so its replacement is harmless.

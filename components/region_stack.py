@@ -77,7 +77,7 @@ class RegionStack(pulumi.ComponentResource):
                     network=network,
                     tool=args.tool,
                     bastion=self.bastion,
-                    reachable=[hosts["control-1"].reached] if hosts else [network.routed],
+                    reachable=[hosts["control-1"].reached] if hosts else [network],
                     server_group_id=apart.id if address.role == "app" else None,
                     volume_gb=settings.region.db_volume_gb if address.role == "db" else None,
                 ),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import pulumi
 from pulumi_command import remote
@@ -69,5 +70,5 @@ def unpack_script(release: str, archive: str) -> str:
         f"tar -xzf {archive} -C {partial} --no-same-owner",
         f"mv -T {partial} {release}",
     )
-    others = f"find {UPLOADS} -name '*.tar.gz' ! -path {archive} -delete"
+    others = f"find {PurePosixPath(archive).parent} -name '*.tar.gz' ! -path {archive} -delete"
     return f'timeout -k 5 {UNPACK_LIMIT} sh -c "set -eu; umask 022; test -d {release} || {{ {"; ".join(steps)}; }}; {others}"'

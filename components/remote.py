@@ -13,7 +13,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pulumi
 from pulumi_command import local, remote
@@ -22,7 +21,10 @@ from components.naming import HostAddress
 from components.settings import Settings
 
 TOOL_PATH = "/opt/dr/dr-host.pyz"
-DIAL_ERRORS = 60  # about five minutes of a booting host that refuses connections
+# Failed attempts to connect: of a new server's first contact (about five minutes of refusals), and of every later link, which may
+# meet a server that was just switched on (about two) but must not hold up a failover for a host that is gone.
+FIRST_CONTACT, LATER_CONTACT = 60, 30
+DIAL_SECONDS = 5
 
 # Seconds that a link may take, by its service. Generous: a link ends when its work is done, the limit is for a hang.
 LIMITS = {"host": 1200, "postgres": 7200, "redis": 900, "assets": 900, "app": 900, "fence": 600, "verify": 180, "pointer": 300}
@@ -31,24 +33,24 @@ UNPACK_LIMIT = 300
 _OUTPUTS = ["stdout", "stderr"]
 
 
-def connection(settings: Settings, host: HostAddress, bastion: pulumi.Input[str]) -> remote.ConnectionArgs:
+def connection(settings: Settings, host: HostAddress, bastion: pulumi.Input[str], patience: int) -> remote.ConnectionArgs:
     """How to reach a host of the own site: the bastion at its floating IP, the others through it, each by its pinned key."""
     key = pulumi.Output.secret(settings.secrets.operator.private)
     bastion_key = settings.secrets.host_keys[f"control-1.{settings.site}"].public
     if host.role == "control":
         return remote.ConnectionArgs(
-            host=bastion, user="root", private_key=key, host_key=bastion_key, dial_error_limit=DIAL_ERRORS, per_dial_timeout=15
+            host=bastion, user="root", private_key=key, host_key=bastion_key, dial_error_limit=patience, per_dial_timeout=DIAL_SECONDS
         )
     proxy = remote.ProxyConnectionArgs(
-        host=bastion, user="root", private_key=key, host_key=bastion_key, dial_error_limit=DIAL_ERRORS, per_dial_timeout=15
+        host=bastion, user="root", private_key=key, host_key=bastion_key, dial_error_limit=patience, per_dial_timeout=DIAL_SECONDS
     )
     return remote.ConnectionArgs(
         host=host.front,
         user="root",
         private_key=key,
         host_key=settings.secrets.host_keys[host.key].public,
-        dial_error_limit=DIAL_ERRORS,
-        per_dial_timeout=15,
+        dial_error_limit=patience,
+        per_dial_timeout=DIAL_SECONDS,
         proxy=proxy,
     )
 
@@ -109,8 +111,3 @@ def interpreter(executable: str = sys.executable, root: Path | None = None) -> s
     """The program's interpreter, relative to the project where it lies inside: another checkout must not look like a change."""
     path, base = Path(executable), root or Path.cwd()
     return path.relative_to(base).as_posix() if path.is_relative_to(base) else path.as_posix()
-
-
-def text(output: pulumi.Output[Any]) -> pulumi.Output[str]:
-    """An id as text, whatever the plugin's type for it."""
-    return output.apply(str)

@@ -1,0 +1,81 @@
+"""The program's edge: what stops a run before anything is declared, and how it is said."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+from pulumi.runtime import config as runtime
+
+from components import bundle
+from components.remote import interpreter
+from scripts.ctl import preflight
+from scripts.ctl.errors import Refused
+from tests.components import engine, stack
+
+
+def stored(values: dict[str, Any]) -> dict[str, str]:
+    """A configuration as the engine hands it to a program: strings, structured ones as JSON."""
+    return {f"dr:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
+    """Stands in for the witness and for packing; returns what was asked."""
+    questions: list[tuple[str, str, str]] = []
+    monkeypatch.setattr(preflight, "check", lambda site, request, witness: questions.append((site, request, witness["bucket"])))
+    packed = bundle.Bundle(path=".build/x", digest="0" * 12)
+    monkeypatch.setattr(bundle, "dr_host", lambda _: packed)
+    monkeypatch.setattr(bundle, "release", lambda *_: packed)
+    return questions
+
+
+def run(values: dict[str, Any], secret: tuple[str, ...] = ("dr:secrets",)) -> list[engine.Registered]:
+    def program() -> None:
+        runtime.set_all_config(stored(values), list(secret))
+        runpy.run_path(str(stack.ROOT / "__main__.py"), run_name="__main__")
+
+    return engine.build(program)
+
+
+def test_a_good_stack_asks_the_witness_and_declares(asked: list[tuple[str, str, str]]) -> None:
+    resources = run(stack.configuration("b"))
+    assert asked == [("b", "a", "shop-witness")]
+    assert any(it.name == "dns-pointer" for it in resources)
+
+
+def test_a_refusal_of_the_witness_stops_the_run_with_one_sentence(
+    asked: list[tuple[str, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise Refused("region b has not taken over; run `pulumi up -s region-b`")
+
+    monkeypatch.setattr(preflight, "check", refuse)
+    with pytest.raises(pulumi.RunError, match=r"^region b has not taken over; run `pulumi up -s region-b`$"):
+        run(stack.configuration())
+
+
+def test_a_bad_stack_file_never_reaches_the_witness(asked: list[tuple[str, str, str]]) -> None:
+    with pytest.raises(pulumi.RunError, match=r"2 faults(.|\n)*dr:failover_region(.|\n)*dr:project"):
+        run(stack.configuration(failover_region="B", project="Shop"))
+    assert asked == []
+
+
+def test_secrets_in_clear_are_refused(asked: list[tuple[str, str, str]]) -> None:
+    with pytest.raises(pulumi.RunError, match="dr:secrets is stored in clear"):
+        run(stack.configuration(), secret=())
+    assert asked == []
+
+
+def test_text_where_a_structure_belongs_is_refused_by_name(asked: list[tuple[str, str, str]]) -> None:
+    with pytest.raises(pulumi.RunError, match="dr:vrack is 'vlan 42'; wanted a mapping"):
+        run(stack.configuration(vrack="vlan 42"))
+
+
+def test_the_interpreter_of_a_checkout_is_named_without_its_path() -> None:
+    assert interpreter("/srv/shop/.venv/bin/python", Path("/srv/shop")) == ".venv/bin/python"
+    assert interpreter("/usr/bin/python3", Path("/srv/shop")) == "/usr/bin/python3"

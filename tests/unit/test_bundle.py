@@ -1,0 +1,107 @@
+"""What is uploaded: the same bytes from the same tree, runnable, and nothing that does not belong."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from components import bundle
+from components.errors import ConfigError
+from components.release import unpack_script
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    host = tmp_path / "scripts" / "host"
+    (host / "__pycache__").mkdir(parents=True)
+    (host / "__init__.py").write_text("")
+    (host / "__main__.py").write_text("import sys\nfrom host.words import WORD\nprint(WORD, *sys.argv[1:])\n")
+    (host / "words.py").write_text("WORD = 'ran'\n")
+    (host / "__pycache__" / "words.pyc").write_bytes(b"x")
+    shop = tmp_path / "shop"
+    (shop / "bin").mkdir(parents=True)
+    (shop / "log").mkdir()
+    (shop / "config.ru").write_text("run Shop\n")
+    (shop / "bin" / "migrate").write_text("#!/bin/sh\n")
+    (shop / "bin" / "migrate").chmod(0o700)
+    (shop / "log" / "production.log").write_text("noise")
+    return tmp_path
+
+
+def test_the_archive_runs_as_it_is_called_on_a_host(project: Path) -> None:
+    made = bundle.dr_host(project)
+    said = subprocess.run([sys.executable, "-I", str(project / made.path), "host", "converge"], capture_output=True, text=True, check=True)
+    assert said.stdout == "ran host converge\n"
+
+
+@pytest.mark.parametrize("pack", [bundle.dr_host, lambda root: bundle.release(root, "shop")], ids=["dr-host", "release"])
+def test_the_same_tree_gives_the_same_bytes(project: Path, pack: object) -> None:
+    assert callable(pack)
+    first = pack(project)
+    content = (project / first.path).read_bytes()
+    for path in project.rglob("*"):
+        if ".build" not in path.parts:
+            os.utime(path, (1, 1))
+    (project / first.path).unlink()
+    assert pack(project) == first
+    assert (project / first.path).read_bytes() == content
+
+
+def test_another_tree_gives_another_name(project: Path) -> None:
+    first = bundle.dr_host(project)
+    (project / "scripts" / "host" / "words.py").write_text("WORD = 'other'\n")
+    assert bundle.dr_host(project).digest != first.digest
+    assert not Path(first.path).is_absolute()
+
+
+def test_a_spoiled_file_is_written_again(project: Path) -> None:
+    made = bundle.dr_host(project)
+    content = (project / made.path).read_bytes()
+    (project / made.path).write_bytes(b"half")
+    bundle.dr_host(project)
+    assert (project / made.path).read_bytes() == content
+
+
+def test_the_release_holds_the_application_and_no_noise(project: Path) -> None:
+    packed = (project / bundle.release(project, "shop").path).read_bytes()
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        entries = {entry.name: entry for entry in archive}
+    assert {name: entry.mode for name, entry in entries.items()} == {"config.ru": 0o644, "bin/migrate": 0o755}
+    assert {(entry.uid, entry.uname, entry.mtime) for entry in entries.values()} == {(0, "root", 0)}
+
+
+@pytest.mark.parametrize(("folder", "found"), [("nowhere", "no folder"), ("scripts", "a folder without config.ru")])
+def test_a_folder_without_an_application_is_refused(project: Path, folder: str, found: str) -> None:
+    with pytest.raises(ConfigError, match=f"dr:shop.release is '{folder}', {found}"):
+        bundle.release(project, folder)
+
+
+def test_unpacking_is_whole_or_not_at_all_and_may_be_repeated(project: Path, tmp_path: Path) -> None:
+    uploads, release = tmp_path / "uploads", tmp_path / "releases" / "new"
+    uploads.mkdir()
+    archive = uploads / "new.tar.gz"
+    archive.write_bytes((project / bundle.release(project, "shop").path).read_bytes())
+    (uploads / "old.tar.gz").write_text("old")
+    partial = release.with_name("new.partial")
+    partial.mkdir(parents=True)
+    (partial / "left-over").write_text("from an interrupted run")
+    script = unpack_script(str(release), str(archive))
+    for _ in range(2):
+        subprocess.run(["sh", "-c", script], check=True)
+        assert sorted(path.relative_to(release).as_posix() for path in release.rglob("*") if path.is_file()) == ["bin/migrate", "config.ru"]
+    assert not partial.exists()
+    assert [path.name for path in uploads.iterdir()] == ["new.tar.gz"]
+
+
+def test_a_broken_archive_leaves_no_release(tmp_path: Path) -> None:
+    archive, release = tmp_path / "new.tar.gz", tmp_path / "releases" / "new"
+    archive.write_text("not an archive")
+    done = subprocess.run(["sh", "-c", unpack_script(str(release), str(archive))], capture_output=True, check=False)
+    assert done.returncode != 0
+    assert not release.exists()

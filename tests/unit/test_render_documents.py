@@ -1,0 +1,154 @@
+"""The documents are read by programs that were written from docs/interfaces.md: their keys are compared with it, key by key."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from components import config
+from components.render import documents
+from components.settings import Settings
+from tests.components import stack
+
+EPOCH = {"schema": 1, "epoch": 2, "active": "b", "previous": "a", "planned": True, "checkpoint": None, "fence": {"rung": 1}}
+KEYS = {"access_key": "AK", "secret_key": "SK"}
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return config.parse(stack.configuration("b", failover_region="b"))
+
+
+def shape(value: Any) -> Any:
+    """Keys of a document, all the way down."""
+    return {key: shape(inner) for key, inner in value.items()} if isinstance(value, dict) else None
+
+
+def keys(*names: str, **nested: Any) -> dict[str, Any]:
+    return {**dict.fromkeys(names), **nested}
+
+
+WITNESS = keys("endpoint", "region", "bucket", "access_key", "secret_key")
+
+
+def test_the_envelope(settings: Settings) -> None:
+    host = settings.hosts["db-1.b"]
+    document = {**documents.envelope(settings, host, instance="i-1", tool="t-1"), **documents.role(settings, EPOCH)}
+    hosts = {key: keys("name", "vrack", "front") for key in settings.hosts}
+    assert shape(document) == keys(
+        "schema", "site", "peer", "host", "request", "instance", "tool", epoch=shape(EPOCH), hosts=hosts, tls=keys("ca", "cert", "key")
+    )
+    assert (document["site"], document["peer"], document["host"], document["request"]) == ("b", "a", "db-1", "b")
+    assert document["hosts"]["cache-1.a"] == {"name": "cache-1.a.dr.internal", "vrack": "10.100.0.21", "front": "10.1.0.21"}
+    assert document["tls"]["cert"] == settings.secrets.host_certificates["db-1.b"].cert
+
+
+def test_the_setup_block(settings: Settings) -> None:
+    assert shape(documents.setup(settings, ("nginx",))) == keys("packages", witness=WITNESS)
+
+
+def test_the_postgres_block(settings: Settings) -> None:
+    block = documents.postgres(settings, "v-1")
+    assert shape(block) == keys(
+        "version",
+        "port",
+        "volume_id",
+        "database",
+        "app_clients",
+        "peer_db",
+        "mode",
+        "max_slot_wal_keep_size",
+        passwords=keys("replication", "app"),
+        parameters=keys("shared_buffers"),
+    )
+    assert block["peer_db"] == "db-1.a"
+    assert block["app_clients"] == ["10.100.0.41/32", "10.100.0.42/32", "10.100.0.141/32", "10.100.0.142/32"]
+
+
+def test_the_redis_block(settings: Settings) -> None:
+    block = documents.redis(settings)
+    assert shape(block) == keys("port", "peer_cache", "maxmemory", "app_clients", passwords=keys("app", "replica", "operator"))
+    assert block["peer_cache"] == "cache-1.a"
+
+
+def test_the_app_block_names_the_local_side_first(settings: Settings) -> None:
+    block = documents.app(settings, "/opt/shop/releases/x", KEYS)
+    assert shape(block) == keys(
+        "release",
+        "shop_host",
+        "secret_key_base",
+        "databases",
+        "database",
+        "database_password",
+        "caches",
+        "cache_password",
+        "assets_peer",
+        "peer_apps",
+        "vip_subnet",
+        "threads",
+        "workers",
+        shop_tls=keys("cert", "key"),
+        assets=WITNESS,
+    )
+    assert block["databases"] == ["db-1.b", "db-1.a"]
+    assert block["caches"] == ["cache-1.b", "cache-1.a"]
+    assert block["peer_apps"] == ["app-1.a", "app-2.a"]
+    assert block["vip_subnet"] == "10.2.0.0/24"
+    assert block["assets"]["bucket"] == "shop-01234567-b-assets"
+    assert block["assets"]["endpoint"] == "http://198.51.100.3:7070"
+
+
+def test_the_fence_document(settings: Settings) -> None:
+    document = documents.fence(settings, {"lb": "198.51.100.50", "bastion": "198.51.100.51"})
+    hosts = {key: keys("vrack", "front", "host_key") for key in settings.hosts}
+    assert shape(document) == keys(
+        "schema",
+        "site",
+        "peer",
+        "request",
+        "override",
+        "override_epoch",
+        "apps",
+        witness=WITNESS,
+        ssh=keys("private_key", hosts=hosts, bastions=keys("b")),
+        openstack=keys("auth_url", "user", "password", "project_id", "domain", regions=keys("a", "b"), servers=keys("a", "b")),
+        public=keys("lb", "bastion"),
+    )
+    assert document["openstack"]["regions"] == {"a": "GRA11", "b": "SBG5"}
+    assert document["openstack"]["servers"]["a"] == ["shop-a-db-1", "shop-a-app-1", "shop-a-app-2", "shop-a-cache-1"]
+    assert document["apps"] == ["app-1", "app-2"]
+    assert document["ssh"]["bastions"] == {"b": "198.51.100.51"}
+    assert (document["override"], document["override_epoch"]) == (None, None)
+
+
+def test_an_override_reaches_the_fence() -> None:
+    accept = {"without_fence": {"epoch": 4, "reason": "the building burned"}}
+    document = documents.fence(config.parse(stack.configuration(accept=accept)), {"lb": "x", "bastion": "y"})
+    assert (document["override"], document["override_epoch"]) == ("the building burned", 4)
+
+
+def test_the_verify_document(settings: Settings) -> None:
+    document = documents.verify(settings, EPOCH, "198.51.100.50")
+    assert shape(document) == keys("schema", "site", "peer", "shop_host", "address", "ca", epoch=shape(EPOCH), witness=WITNESS)
+
+
+def test_the_pointer_document_leaves_the_other_sites_address_to_the_witness(settings: Settings) -> None:
+    document = documents.pointer(settings, EPOCH, "198.51.100.50")
+    assert shape(document) == keys(
+        "schema",
+        "site",
+        epoch=shape(EPOCH),
+        witness=WITNESS,
+        addresses=keys("a", "b"),
+        dns=keys("zone", "subdomain", "ttl", "mode", "servers"),
+        ovh=keys("endpoint", "application_key", "application_secret", "consumer_key"),
+    )
+    assert document["addresses"] == {"a": None, "b": "198.51.100.50"}
+
+
+def test_the_same_facts_give_the_same_bytes(settings: Settings) -> None:
+    one = documents.dump({"b": 1, "a": {"d": [1, 2], "c": None}})
+    assert one == '{"a":{"c":null,"d":[1,2]},"b":1}'
+    assert json.loads(one) == {"a": {"c": None, "d": [1, 2]}, "b": 1}

@@ -1,0 +1,75 @@
+"""First boot, firewall, packages and bucket policy, as plain data."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+
+from components import config
+from components.render import cloud_init, firewall
+from components.render.packages import packages
+from components.render.policy import site_policy
+from components.settings import Settings, SshKey
+from tests.components import stack
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return config.parse(stack.configuration("a"))
+
+
+def test_the_first_boot_is_a_cloud_config_with_one_way_in(settings: Settings) -> None:
+    text = cloud_init.user_data(settings.hosts["db-1.a"], SshKey(private="KEY\nLINES", public="ssh-ed25519 HOST"), "ssh-ed25519 OPERATOR")
+    assert text.startswith("#cloud-config\n")
+    read = yaml.safe_load(text)
+    assert read["ssh_authorized_keys"] == ["ssh-ed25519 OPERATOR"]
+    assert read["users"] == [] and read["disable_root"] is False and read["ssh_pwauth"] is False
+    assert read["ssh_keys"] == {"ed25519_private": "KEY\nLINES\n", "ed25519_public": "ssh-ed25519 HOST"}
+    assert (read["hostname"], read["fqdn"]) == ("db-1", "db-1.a.dr.internal")
+
+
+def flows(settings: Settings, role: str, port: int) -> set[str]:
+    return {rule.prefix for rule in firewall.rules(settings, role) if rule.port == port and rule.direction == "ingress"}
+
+
+def test_the_database_is_open_to_those_who_use_it_and_nobody_else(settings: Settings) -> None:
+    apps = {f"10.100.0.{octet}/32" for octet in (41, 42, 141, 142)}
+    controls = {"10.100.0.31/32", "10.100.0.131/32"}
+    assert flows(settings, "db", 5432) == apps | controls | {"10.100.0.111/32"}
+    assert flows(settings, "cache", 6379) == apps | controls | {"10.100.0.121/32"}
+    assert flows(settings, "db", 443) == flows(settings, "app", 5432) == set()
+
+
+def test_the_shop_is_open_to_its_entrance_and_to_the_other_sites_app_hosts(settings: Settings) -> None:
+    assert flows(settings, "app", 443) == flows(settings, "app", 8080) == {"10.1.0.0/24"}
+    assert {"10.100.0.141/32", "10.100.0.142/32"} <= flows(settings, "app", 8443)
+
+
+@pytest.mark.parametrize("role", firewall.ROLES)
+def test_ssh_comes_from_bastions_alone_and_to_the_bastion_from_operators(settings: Settings, role: str) -> None:
+    bastions = {"10.1.0.31/32", "10.100.0.31/32", "10.100.0.131/32"}
+    assert flows(settings, role, 22) == bastions | ({"192.0.2.0/24"} if role == "control" else set())
+
+
+@pytest.mark.parametrize("role", firewall.ROLES)
+def test_every_rule_has_a_name_of_its_own(settings: Settings, role: str) -> None:
+    names = [rule.key for rule in firewall.rules(settings, role)]
+    assert len(names) == len(set(names))
+    assert [rule.direction for rule in firewall.rules(settings, role)].count("egress") == 1
+
+
+@pytest.mark.parametrize("role", firewall.ROLES)
+def test_packages_are_named_once_and_sorted(role: str) -> None:
+    names = packages(role)
+    assert list(names) == sorted(set(names))
+    assert ("postgresql-17" in names) is (role == "db")
+    assert ("nginx" in names) is (role == "app")
+
+
+def test_the_policy_covers_the_sites_own_buckets_alone() -> None:
+    allow, deny = json.loads(site_policy(["one", "two"]))["Statement"]
+    assert allow["Resource"] == ["arn:aws:s3:::one", "arn:aws:s3:::one/*", "arn:aws:s3:::two", "arn:aws:s3:::two/*"]
+    assert (allow["Effect"], deny["Effect"], deny["Action"]) == ("Allow", "Deny", ["s3:ListAllMyBuckets"])
+    assert "s3:DeleteObjectVersion" not in allow["Action"] and not any("*" in action for action in allow["Action"])
