@@ -62,8 +62,8 @@ class Sshd:
 
 
 @contextlib.contextmanager
-def running_sshd(folder: Path) -> Iterator[Sshd]:
-    """sshd on loopback with an ed25519 and an RSA host key; a process of this test, gone afterwards."""
+def running_sshd(folder: Path, level: str = "VERBOSE") -> Iterator[Sshd]:
+    """sshd on loopback with an ed25519 and an RSA host key; a process of this test, gone afterwards. At DEBUG1 its users see debug lines too."""
     program = shutil.which("sshd") or "/usr/sbin/sshd"
     assert Path(program).exists(), "these tests need sshd: apt-get install openssh-server"
     folder.mkdir(parents=True)
@@ -78,7 +78,7 @@ def running_sshd(folder: Path) -> Iterator[Sshd]:
     (folder / "config").write_text(
         f"ListenAddress 127.0.0.1:{port}\nHostKey {folder / 'other'}\nHostKey {folder / 'host'}\n"
         f"AuthorizedKeysFile {folder / 'authorized'}\nPidFile none\nUsePAM no\nStrictModes no\nPermitRootLogin yes\n"
-        "PasswordAuthentication no\nSubsystem sftp internal-sftp\nLogLevel DEBUG1\n"
+        f"PasswordAuthentication no\nSubsystem sftp internal-sftp\nLogLevel {level}\n"
     )
     log = folder / "log"
     with log.open("w") as out:
@@ -111,5 +111,5 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
 
 @pytest.fixture(scope="session")
 def jump_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    with running_sshd(tmp_path_factory.mktemp("sshd") / "jump") as server:
+    with running_sshd(tmp_path_factory.mktemp("sshd") / "jump", level="DEBUG1") as server:
         yield server
