@@ -111,7 +111,7 @@ class Service:
                 endpoint, variables = adapter.match(call.path, method=call.method)
             except (NotFound, MethodNotAllowed):
                 log.error("%s %s: 501, the lab does not know %s %s", self.name, self.region, call.method, call.url)
-                raise ApiError(501, f"the lab's {self.name} API does not know {call.method} {call.path}", "NotImplemented") from None
+                raise ApiError(501, f"the lab's {self.name} API does not know {call.method} {call.path}", "UnknownToTheLab") from None
             call.region = self.region
             call.token = self.authenticate(call)
             reply = self._handlers[endpoint](call, **variables)

@@ -275,4 +275,3 @@ class Lifecycle:
     def _forget(self, server_id: str) -> None:
         with self.cloud.lock:
             self.cloud.region(self.region).servers.pop(server_id, None)
-

@@ -32,6 +32,7 @@ _SORTABLE = {"created_at": "created", "updated_at": "updated", "display_name": "
 def register(nova: ComputeService) -> None:
     _lists(nova)
     _server(nova)
+    _changes(nova)
     _metadata(nova)
     _tags(nova)
     _volumes(nova)
@@ -86,6 +87,19 @@ def _server(nova: ComputeService) -> None:
         with nova.cloud.lock:
             return Reply(200, {"server": nova.views.server(nova.find(server_id), nova.version(call))})
 
+    @nova.route("POST", SERVER + "/action", locked=False)
+    def action(call: Call, server_id: str) -> Reply:
+        with nova.cloud.lock:
+            server = nova.cloud.region(nova.region).servers.get(server_id)
+        if server is None:
+            raise errors.not_found(f"Instance {server_id} has no mapping to a cell.")
+        nova.lifecycle.refresh(server)
+        with nova.cloud.lock:
+            _act(nova, server, call.body)
+        return Reply(202)
+
+
+def _changes(nova: ComputeService) -> None:
     @nova.route("PUT", SERVER)
     def update(call: Call, server_id: str) -> Reply:
         server, wanted, version = nova.find(server_id), document(call, "server"), nova.version(call)
@@ -104,17 +118,6 @@ def _server(nova: ComputeService) -> None:
             raise errors.unknown_server(server_id)
         nova.lifecycle.delete(server)
         return Reply(204)
-
-    @nova.route("POST", SERVER + "/action", locked=False)
-    def action(call: Call, server_id: str) -> Reply:
-        with nova.cloud.lock:
-            server = nova.cloud.region(nova.region).servers.get(server_id)
-        if server is None:
-            raise errors.not_found(f"Instance {server_id} has no mapping to a cell.")
-        nova.lifecycle.refresh(server)
-        with nova.cloud.lock:
-            _act(nova, server, call.body)
-        return Reply(202)
 
 
 def _act(nova: ComputeService, server: Record, body: Any) -> None:
@@ -280,14 +283,16 @@ def _interfaces(nova: ComputeService) -> None:
 
     @nova.route("POST", path)
     def attach(call: Call, server_id: str) -> Reply:
-        nova.find(server_id)
+        server = nova.find(server_id)
         port_id = document(call, "interfaceAttachment").get("port_id")
         if port_id is not None:
             port = nova.cloud.region(nova.region).ports.get(port_id) if is_uuid(port_id) else None
             if port is None:
                 raise errors.not_found(f"Port id {port_id} could not be found.")
             if port["device_id"]:
-                raise errors.port_in_use(port_id)
+                refusal = errors.port_in_use(port_id)  # Nova notes it on the server too, where it shows once the server is deleted
+                server["fault"] = {"code": 400, "created": stamp(), "message": refusal.message}
+                raise refusal
         log.error("compute %s: 501, the lab does not add interfaces to a server that exists", nova.region)
         raise errors.not_written("adding an interface to a server that exists")
 

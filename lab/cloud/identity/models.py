@@ -10,7 +10,14 @@ from typing import Any
 from lab.cloud.config import CloudConfig, User, fixed_id
 from lab.cloud.state import Cloud, Token, now, stamp
 
-NAMES = {"image": "glance", "identity": "keystone", "volumev3": "cinderv3", "load-balancer": "octavia", "network": "neutron", "compute": "nova"}
+NAMES = {
+    "image": "glance",
+    "identity": "keystone",
+    "volumev3": "cinderv3",
+    "load-balancer": "octavia",
+    "network": "neutron",
+    "compute": "nova",
+}
 
 
 def hex_id(*parts: str) -> str:

@@ -26,7 +26,10 @@ def cases() -> list[tuple[str, str]]:
     if not recording.FOLDER.is_dir():
         return [(flow, service) for flow in recording.names() for service in SERVICES]
     return [
-        (flow, service) for flow in recording.names() for service in SERVICES if any(row.service == service for row in recording.load(flow).rows)
+        (flow, service)
+        for flow in recording.names()
+        for service in SERVICES
+        if any(row.service == service for row in recording.load(flow).rows)
     ]
 
 

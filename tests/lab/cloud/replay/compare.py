@@ -127,6 +127,8 @@ class Comparison:
         if _NAMED.sub("@", recorded) != _NAMED.sub("@", found) or len(first_names) != len(second_names):
             self._note(where, f"recorded {recorded!r}, found {found!r}")
             return
+        if len(first_names) > 2 and not {self._name(name) for name in first_names} - set(second_names) - {None}:
+            return  # the same things as far as they are known; a list within a sentence has no promised order
         for first_name, second_name in zip(first_names, second_names, strict=True):
             known = self._name(first_name)
             if known is None:

@@ -21,8 +21,23 @@ from tests.lab.cloud.replay.exemptions import QUOTAS, UNRECORDED, exempt, skippe
 from tests.lab.cloud.replay.recording import Flow, Note, Row
 from tests.lab.cloud.replay.world import PASSWORD, REGION, World
 
-SERVICES = {"identity": "identity", "compute": "compute", "network": "network", "image": "image", "volume": "volumev3", "load-balancer": "load-balancer"}
-HEADERS = ("location", "retry-after", "www-authenticate", "openstack-api-version", "x-openstack-nova-api-version", "x-subject-token", "vary")
+SERVICES = {
+    "identity": "identity",
+    "compute": "compute",
+    "network": "network",
+    "image": "image",
+    "volume": "volumev3",
+    "load-balancer": "load-balancer",
+}
+HEADERS = (
+    "location",
+    "retry-after",
+    "www-authenticate",
+    "openstack-api-version",
+    "x-openstack-nova-api-version",
+    "x-subject-token",
+    "vary",
+)
 _BUSY = ("is immutable and cannot be updated", "Invalid state PENDING_UPDATE")
 
 
@@ -201,6 +216,17 @@ class Player:
         """What was done behind the recorded client's back."""
         if (flow, note) == ("lb-error-create", ""):
             self.world.backend.fail_next["ensure_balancer"] = "the worker has no certificate authority"
+        elif (flow, note) == ("errors-network", "associate, no router on the subnet"):
+            network = self._behind("POST", "/v2.0/networks", {"network": {"name": "far"}})["network"]["id"]
+            self._behind("POST", "/v2.0/subnets", {"subnet": {"network_id": network, "ip_version": 4, "cidr": "10.77.0.0/24"}})
+            port = self._behind("POST", "/v2.0/ports", {"port": {"network_id": network}})["port"]["id"]
+            row = next(item for item in recording.load(flow).rows if item.note == note)
+            self.known[row.request["floatingip"]["port_id"]] = port
+        elif (flow, note) == ("errors-network", "delete the floating IP"):
+            far = [item for item in self.world.cloud.region(REGION).networks.values() if item["name"] == "far"]
+            for port_id in [key for key, port in self.world.cloud.region(REGION).ports.items() if port["network_id"] == far[0]["id"]]:
+                self._behind("DELETE", f"/v2.0/ports/{port_id}")
+            self._behind("DELETE", f"/v2.0/networks/{far[0]['id']}")
         elif (flow, note) == ("provider-network-in-use", "a port made by somebody else is on the network; pulumi destroy"):
             network = next(item for item in recording.load(flow).rows if item.method == "POST" and item.path == "/v2.0/networks")
             body = {"port": {"network_id": self.known[network.response["network"]["id"]], "name": "somebody's"}}
@@ -209,7 +235,8 @@ class Player:
             ports = self.world.cloud.region(REGION).ports
             self._behind("DELETE", "/v2.0/ports/" + next(key for key, port in ports.items() if port["name"] == "somebody's"))
 
-    def _behind(self, method: str, path: str, body: Any = None, service: str = "network") -> None:
+    def _behind(self, method: str, path: str, body: Any = None, service: str = "network") -> Any:
         call = Call(method=method, path=path, query={}, headers={"x-auth-token": self.token}, body=body, raw=b"", url=path)
         reply = self.world.openstack.services[service, REGION].handle(call)
         assert reply.status < 300, (method, path, reply.status, reply.body)
+        return reply.body
