@@ -12,7 +12,7 @@ from .result import Result
 if TYPE_CHECKING:
     from .cli import Call
 
-ROUNDS = 4  # how often a plan may end in "look again"
+ROUNDS = 8  # how often a plan may end in "look again"
 
 F = TypeVar("F")
 

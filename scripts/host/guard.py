@@ -1,0 +1,124 @@
+"""May this service start here? Runs as `ExecStartPre` of the service's unit; anything but exit code 0 keeps the service down.
+
+A host that was primary does not become one again by itself: the witness says who is active, and silence is no answer. A standby may
+start as what it is. (Where the peer is asked, too, and the lease agent comes in: `decide`, between silence and refusal.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from . import rolefile
+from .cli import Call, Verb
+from .errors import Refused, say
+from .layout import Layout
+from .pg_desired import Memory
+from .pg_layout import PostgresLayout
+from .result import Result
+from .rolefile import FENCED, STANDBY, Role
+from .witness import Active, Silent, Witness
+
+OVERRIDE = "override-start"
+
+
+@dataclass(frozen=True)
+class Found:
+    """`unarmed`: why this service would not start as a standby; None when it would. `silence`: why the witness said nothing."""
+
+    role: Role | None
+    unarmed: str | None = None
+    active: Active | None = None
+    silence: str | None = None
+    override: int | None = None  # the epoch in the override file
+
+
+def decide(service: str, found: Found) -> str:
+    """Pure: why it may start. Raises Refused."""
+    role = found.role
+    if role is None:
+        raise _no(service, "no role", "a host that was converged", "run `pulumi up` for this site")
+    if role.role == FENCED:
+        raise _no(service, f"a host fenced in epoch {role.epoch}", "a role", "`dr-host postgres resume` undoes the fence; `pulumi up` gives a new role")
+    if role.role == STANDBY:
+        if found.unarmed is not None:
+            raise _no(service, f"a standby {found.unarmed}", "one that would follow", "run `pulumi up` for this site")
+        return f"standby in epoch {role.epoch}"
+    if found.active is not None:
+        if found.active == Active(role.epoch, role.site):
+            return f"primary in epoch {role.epoch}, the witness agrees"
+        raise _no(
+            service, f"primary of epoch {role.epoch} on this host, and at the witness epoch {found.active.epoch} with {found.active.site} active",
+            "the same at both", f"run `pulumi up -s region-{role.site}`, so that this site follows",
+        )
+    if found.override == role.epoch:
+        return f"primary in epoch {role.epoch}, started by the operator's override although nobody confirms it ({found.silence})"
+    raise _no(
+        service, f"primary of epoch {role.epoch}, and nobody to confirm it ({found.silence or 'the witness lists no such epoch'})", "the witness's word",
+        f"if the other site is certainly not active: `echo {role.epoch} > /var/lib/dr/{OVERRIDE}`, then start it; the file counts once",
+    )
+
+
+def _no(service: str, found: str, wanted: str, remedy: str) -> Refused:
+    consequence = "it was not started, because a second primary would split the shop's data"
+    return Refused(say(subject=f"start of {service}", found=found, wanted=wanted, consequence=consequence, remedy=remedy))
+
+
+def unarmed_postgres(layout: Layout) -> str | None:
+    """Why PostgreSQL would start as a primary."""
+    memory = Memory.read(PostgresLayout(layout))
+    if memory is None:
+        return "of which nothing is known"
+    signal = PostgresLayout(layout, memory.version).data / "standby.signal"
+    return None if signal.exists() else f"without {signal}"
+
+
+def unarmed_redis(layout: Layout) -> str | None:
+    """Why Redis would start as a primary."""
+    path = layout.at("/etc/redis/redis.conf")
+    try:
+        lines = path.read_text().splitlines()
+    except OSError as error:
+        return f"whose {path} cannot be read ({error.strerror})"
+    following = any(line.split()[:1] == ["replicaof"] and line.split()[1:] != ["no", "one"] for line in lines)
+    return None if following else f"without `replicaof` in {path}"
+
+
+def guard(service: str, unarmed: Callable[[Layout], str | None]) -> Callable[[Call], Result]:
+    """The verb of one service."""
+
+    def verb(call: Call) -> Result:
+        role = rolefile.read(call.layout)
+        found = Found(role, unarmed(call.layout))
+        if role is not None and role.role not in (STANDBY, FENCED):
+            found = _asked(call, role, found)
+        reason = decide(service, found)
+        call.log.info(f"may start: {reason}")
+        if found.override is not None:
+            (call.layout.var / OVERRIDE).unlink(missing_ok=True)
+            call.log.warning(f"override for epoch {found.override} used up")
+        return Result({"may_start": True, "reason": reason})
+
+    return verb
+
+
+def _asked(call: Call, role: Role, found: Found) -> Found:
+    try:
+        active, silence = Witness.of_host(call.layout).newest(role.epoch), None
+    except Silent as error:
+        active, silence = None, str(error)
+        call.log.warning(silence)
+    return Found(found.role, found.unarmed, active, silence, _override(call.layout))
+
+
+def _override(layout: Layout) -> int | None:
+    try:
+        return int((layout.var / OVERRIDE).read_text().strip())
+    except (OSError, ValueError):
+        return None
+
+
+VERBS = {
+    "postgres": Verb(guard("postgres", unarmed_postgres), locked=False, reads=False),
+    "redis": Verb(guard("redis", unarmed_redis), locked=False, reads=False),
+}

@@ -1,0 +1,115 @@
+"""PostgreSQL's managed files, whole, outside the data directory. The same on a primary and on a standby: only `standby.signal` differs,
+so a promotion rewrites nothing. Pure.
+"""
+
+from __future__ import annotations
+
+from .files import ManagedFile
+from .pg_desired import Desired
+from .pg_layout import APP_ROLE, REPLICATION_ROLE, SLOT, PostgresLayout
+from .pg_text import conninfo, hba_word, passfile_line, setting
+from .systemd import drop_in, guard_drop_in
+
+_HEAD = "# Written by dr-host; changes are overwritten.\n"
+_CONNECT_S = "5"
+_DEAD_LINK_MS = 10_000  # a peer that says nothing for so long is gone
+
+
+def upstream(desired: Desired, *, passfile: str, ca: str, database: str | None = None) -> dict[str, str]:
+    """How this host reaches the peer's database. The password is in the password file, never here."""
+    values = {
+        "host": desired.peer.name, "hostaddr": desired.peer.vrack, "port": str(desired.peer_port), "user": REPLICATION_ROLE,
+        "passfile": passfile, "sslmode": "verify-full", "sslrootcert": ca, "gssencmode": "disable",
+        "application_name": f"dr_{desired.envelope.site}", "connect_timeout": _CONNECT_S, "keepalives_idle": "5",
+        "keepalives_interval": "3", "keepalives_count": "3", "tcp_user_timeout": str(_DEAD_LINK_MS),
+    }
+    return {**values, "dbname": database} if database else values
+
+
+def settings(desired: Desired, layout: PostgresLayout) -> dict[str, str]:
+    """`conf.d/dr.conf`, unquoted."""
+    tls = layout.conf / "tls"
+    listen = dict.fromkeys((layout.local, desired.own.vrack))
+    return {
+        "cluster_name": f"dr_{desired.envelope.site}",
+        "listen_addresses": ",".join(listen),
+        "port": str(desired.port),
+        "unix_socket_directories": str(layout.sockets),
+        "ssl": "on",
+        "ssl_cert_file": str(tls / "server.crt"),
+        "ssl_key_file": str(tls / "server.key"),
+        "ssl_min_protocol_version": "TLSv1.2",
+        "password_encryption": "scram-sha-256",
+        "wal_level": "replica",
+        "hot_standby": "on",
+        "wal_log_hints": "on",
+        "full_page_writes": "on",
+        "fsync": "on",
+        "max_wal_senders": "10",
+        "max_replication_slots": "10",
+        "max_slot_wal_keep_size": desired.max_slot_wal_keep_size,
+        "synchronous_standby_names": "",
+        "primary_conninfo": conninfo(upstream(desired, passfile=str(layout.passfile), ca=str(layout.ca))),
+        "primary_slot_name": SLOT,
+        "recovery_target_timeline": "latest",
+        "recovery_min_apply_delay": "0",
+        "max_standby_streaming_delay": "5s",
+        "wal_receiver_timeout": "10s",
+        "wal_sender_timeout": "10s",
+        "wal_receiver_status_interval": "1s",
+        "wal_retrieve_retry_interval": "1s",
+        "tcp_keepalives_idle": "5",
+        "tcp_keepalives_interval": "3",
+        "tcp_keepalives_count": "3",
+        "tcp_user_timeout": str(_DEAD_LINK_MS),
+        "log_line_prefix": "%m [%p] %q%u@%d/%a ",
+        "log_checkpoints": "on",
+        "timezone": "UTC",
+        "log_timezone": "UTC",
+        **desired.parameters,
+    }
+
+
+def managed_files(desired: Desired, layout: PostgresLayout) -> list[ManagedFile]:
+    """Every file, in the order in which they are written. Unit files are among them."""
+
+    def own(name: str, content: str, mode: int = 0o640) -> ManagedFile:
+        return ManagedFile(path=layout.conf / name, content=content, mode=mode, owner=layout.user)
+
+    tls = desired.envelope.tls
+    secret = passfile_line(desired.peer.name, desired.peer_port, REPLICATION_ROLE, desired.replication_password)
+    lines = (f"{name} = {setting(value)}\n" for name, value in settings(desired, layout).items())
+    return [
+        own("postgresql.conf", _main(layout)),
+        own("conf.d/dr.conf", _HEAD + "".join(lines)),
+        own("pg_hba.conf", hba(desired)),
+        own("pg_ident.conf", _HEAD + f"dr {layout.user} postgres\n"),
+        own("start.conf", f"{_HEAD}manual\n", 0o644),
+        own("pg_ctl.conf", f"{_HEAD}pg_ctl_options = ''\n", 0o644),
+        own("environment", _HEAD, 0o644),
+        own("tls/ca.pem", tls.ca, 0o600),
+        own("tls/server.crt", tls.cert, 0o600),
+        own("tls/server.key", tls.key, 0o600),
+        own(layout.passfile.name, secret, 0o600),
+        ManagedFile(path=layout.memory, content=desired.memory.text(), mode=0o600),
+        guard_drop_in(layout.base, layout.unit, "postgres"),
+        drop_in(layout.base, layout.unit, "dr-limits", "[Service]\nTimeoutStartSec=600\nTimeoutStopSec=120\n"),
+    ]
+
+
+def _main(layout: PostgresLayout) -> str:
+    values = {
+        "data_directory": layout.data, "hba_file": layout.conf / "pg_hba.conf", "ident_file": layout.conf / "pg_ident.conf",
+        "external_pid_file": layout.pid_file,
+    }
+    return _HEAD + "".join(f"{name} = {setting(str(value))}\n" for name, value in values.items()) + "include_dir = 'conf.d'\n"
+
+
+def hba(desired: Desired) -> str:
+    """Who may come in: the server's own user over the socket, the shop's app hosts, the peer's database host; nobody without TLS."""
+    rules = ["local all postgres peer map=dr"]
+    database, app, replication = hba_word(desired.database), hba_word(APP_ROLE), hba_word(REPLICATION_ROLE)
+    rules += [f"hostssl {database} {app} {client} scram-sha-256" for client in desired.app_clients]
+    peer = f"{desired.peer.vrack}/32"
+    rules += [f"hostssl {name} {replication} {peer} scram-sha-256" for name in ("replication", hba_word("postgres"))]
+    return _HEAD + "\n".join([*rules, "local all all reject", "host all all all reject", "host replication all all reject"]) + "\n"

@@ -1,0 +1,108 @@
+"""Data directories: made new, copied from the peer, swapped in. Always beside the old one, which is renamed and kept, never deleted."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from .commands import CommandFailed, run
+from .errors import Failed, Refused, say
+from .files import make_folder, sync_folder
+from .pg_config import upstream
+from .pg_desired import Desired
+from .pg_facts import COMPLETE
+from .pg_layout import MARK, SLOT, PostgresLayout
+from .pg_text import conninfo
+
+INITDB_S, COPY_S = 120.0, 12 * 3600.0
+
+
+def initialise(desired: Desired, layout: PostgresLayout) -> None:
+    """A new cluster with checksums and a locale that no library update changes; in its place only when it is whole."""
+    discard(layout)
+    _parent(layout)
+    locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if desired.version >= 17 else []
+    argv = [layout.program("initdb"), "-D", str(layout.fresh), "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", *locale, "--data-checksums"]
+    run([*argv, "--auth-local=peer", "--auth-host=reject", "--no-instructions"], limit_s=INITDB_S, user=layout.user)
+    for name in ("postgresql.conf", "pg_hba.conf", "pg_ident.conf"):
+        (layout.fresh / name).unlink(missing_ok=True)  # the ones outside count; these would only mislead
+    _leave(layout, layout.fresh / MARK, {"site": desired.envelope.site})
+    _move(layout.fresh, layout.data)
+
+
+def copy(desired: Desired, layout: PostgresLayout) -> None:
+    """A base backup of the peer, verified against its manifest, marked as complete, ready to be a standby. Raises Failed."""
+    _parent(layout)
+    # Without a password file of its own libpq would look into a home directory; the managed one is in place by now.
+    target = upstream(desired, passfile=str(layout.passfile), ca=str(layout.ca))
+    argv = [layout.program("pg_basebackup"), "-D", str(layout.fresh), "-d", conninfo(target), "-X", "stream", "-c", "fast", "-S", SLOT]
+    try:
+        run([*argv, "--manifest-checksums=SHA256", "--no-password"], limit_s=COPY_S, user=layout.user)
+        run([layout.program("pg_verifybackup"), "-q", str(layout.fresh)], limit_s=COPY_S, user=layout.user)
+    except CommandFailed as error:
+        raise Failed(
+            say(
+                subject=f"copy of {desired.peer.name}", found=error.done.reason, wanted="a whole base backup",
+                consequence="this site has no standby yet, the old data directory is untouched", remedy="run the same again, it starts the copy anew",
+            )
+        ) from None
+    (layout.fresh / "recovery.signal").unlink(missing_ok=True)
+    signal_standby(layout, layout.fresh)
+    _leave(layout, layout.fresh / COMPLETE, {"epoch": desired.envelope.role().epoch})
+    sync_folder(layout.fresh)
+
+
+def swap(layout: PostgresLayout) -> None:
+    """The finished copy takes its place."""
+    _move(layout.fresh, layout.data)
+    (layout.data / COMPLETE).unlink(missing_ok=True)
+    if layout.data.stat().st_mode & 0o077:
+        layout.data.chmod(0o700)
+
+
+def set_aside(layout: PostgresLayout, name: str) -> None:
+    """Rename the data directory, `main.<name>`, with a number when there is one already. Refused while a server uses it."""
+    if (layout.data / "postmaster.pid").exists() and _alive(layout.data / "postmaster.pid"):
+        raise Refused(f"data directory {layout.data}: found a running server on it, wanted none; it was left where it is; stop the server first")
+    target, number = layout.data.with_name(f"{layout.data.name}.{name}"), 1
+    while target.exists():
+        number += 1
+        target = layout.data.with_name(f"{layout.data.name}.{name}.{number}")
+    _move(layout.data, target)
+
+
+def discard(layout: PostgresLayout) -> None:
+    """Remove an unfinished copy: never started, so it holds nothing that is not elsewhere."""
+    if layout.fresh.exists():
+        shutil.rmtree(layout.fresh)
+
+
+def signal_standby(layout: PostgresLayout, data: Path) -> None:
+    """From its next start on the cluster is a standby."""
+    _leave(layout, data / "standby.signal", None)
+
+
+def _parent(layout: PostgresLayout) -> None:
+    make_folder(layout.data.parent, 0o755, owner=layout.user)
+
+
+def _leave(layout: PostgresLayout, path: Path, document: dict[str, object] | None) -> None:
+    path.write_text("" if document is None else json.dumps(document, sort_keys=True))
+    path.chmod(0o600)
+    if os.geteuid() == 0:
+        shutil.chown(path, layout.user, layout.user)
+    with path.open() as stream:
+        os.fsync(stream.fileno())
+    sync_folder(path.parent)
+
+
+def _move(source: Path, target: Path) -> None:
+    source.rename(target)
+    sync_folder(target.parent)
+
+
+def _alive(pid_file: Path) -> bool:
+    pid = pid_file.read_text().split("\n")[0].strip()
+    return pid.isdigit() and Path(f"/proc/{pid}").exists()

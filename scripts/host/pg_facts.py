@@ -1,0 +1,157 @@
+"""Facts of the cluster on this host. Plain data: tests read them from files. Nothing here changes anything or fails."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import files, pg_text, pg_volume, rolefile
+from .pg_config import managed_files, settings
+from .pg_desired import Desired
+from .pg_layout import APP_ROLE, MARK, REPLICATION_ROLE, SLOT, PostgresLayout
+from .pg_peer import Peer, ask_peer
+from .pg_server import TIMELINE, Server
+from .pg_volume import Volume
+from .rolefile import Role
+from .systemd import Units
+
+COMPLETE = "dr.complete"  # in a finished copy that is not in its place yet; holds the epoch in which it was made
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The data directory. `managed`: made by this software. Positions as PostgreSQL writes them."""
+
+    managed: bool
+    running: bool
+    standby_signal: bool
+    state: str = "unknown"
+    system_identifier: str | None = None
+    timeline: int = 0
+    checkpoint: str = "0/0"
+    minimum_recovery: str = "0/0"
+
+
+@dataclass(frozen=True)
+class Live:
+    """What the running server says. `slot` is the slot for the peer: None, "good", "unreserved", "lost" or "active"."""
+
+    in_recovery: bool
+    timeline: int
+    replay_lsn: str | None = None
+    receive_lsn: str | None = None
+    paused: bool = False
+    streaming: bool = False
+    reload_due: bool = False
+    restart_due: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()  # managed settings that `alter system` replaced
+    slot: str | None = None
+    roles: tuple[str, ...] = ()  # roles that are missing or not as wanted
+    database: bool = True  # whether it exists with the right owner
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All of it. `copy`: None, "partial", or "complete" for one of this epoch."""
+
+    role: Role | None = None
+    volume: Volume = field(default_factory=Volume)
+    files: tuple[str, ...] = ()
+    enabled: bool = True
+    cluster: Cluster | None = None
+    copy: str | None = None
+    live: Live | None = None
+    peer: Peer | None = None
+
+
+def gather(desired: Desired, layout: PostgresLayout, server: Server, units: Units) -> Facts:
+    """Reads everything that the plan may ask for; the peer only when this host is to follow it."""
+    cluster = read_cluster(layout, server)
+    live = read_live(desired, layout, server) if cluster and cluster.running else None
+    return Facts(
+        role=rolefile.read(layout.base),
+        volume=pg_volume.look(layout, desired.volume_id),
+        files=tuple(files.differing(managed_files(desired, layout))),
+        enabled=units.enabled(layout.unit),
+        cluster=cluster,
+        copy=_copy(layout.fresh, desired.envelope.role().epoch),
+        live=live,
+        peer=None if desired.envelope.active else ask_peer(desired, layout),
+    )
+
+
+def read_cluster(layout: PostgresLayout, server: Server) -> Cluster | None:
+    """None when there is no data directory."""
+    data = layout.data
+    if not (data / "PG_VERSION").is_file():
+        return None
+    control = server.control_data()
+    flags = ((data / MARK).is_file(), server.pid() is not None, (data / "standby.signal").exists())
+    if control is None:
+        return Cluster(*flags)
+    # A standby's last restart point may lie on an older timeline than what it has replayed since.
+    timeline = max(control.timeline, control.minimum_recovery_timeline)
+    return Cluster(*flags, control.state, control.system_identifier, timeline, control.checkpoint, control.minimum_recovery)
+
+
+def read_live(desired: Desired, layout: PostgresLayout, server: Server) -> Live | None:
+    """None when the server does not answer."""
+    managed = [file.path for file in managed_files(desired, layout) if layout.conf in file.path.parents]
+    newest = max((path.stat().st_mtime for path in managed if path.exists()), default=0.0)
+    variables = {
+        "slot": SLOT, "database": desired.database, "owner": APP_ROLE, "replication": REPLICATION_ROLE, "newest": str(newest),
+        "managed": "{" + ",".join(settings(desired, layout)) + "}",
+    }
+    found = server.ask(_LIVE, variables)
+    if found is None:
+        return None
+    wanted = {APP_ROLE: desired.app_password, REPLICATION_ROLE: desired.replication_password}
+    return Live(
+        found["in_recovery"], found["timeline"], found["replay_lsn"], found["receive_lsn"], found["paused"], found["streaming"],
+        found["reload_due"], tuple(found["restart_due"] or ()), tuple(found["overrides"] or ()), found["slot"],
+        tuple(name for name, password in wanted.items() if not _as_wanted(found["roles"] or {}, name, password)),
+        found["database"],
+    )
+
+
+def _as_wanted(roles: dict[str, Any], name: str, password: str) -> bool:
+    role = roles.get(name)
+    if role is None or role["super"] or not role["login"] or role["replication"] != (name == REPLICATION_ROLE):
+        return False
+    return (role["rights"] or name != REPLICATION_ROLE) and pg_text.matches(password, role["password"])
+
+
+def _copy(fresh: Path, epoch: int) -> str | None:
+    if not fresh.exists():
+        return None
+    try:
+        made = json.loads((fresh / COMPLETE).read_bytes())
+    except (OSError, ValueError):
+        return "partial"
+    return "complete" if made == {"epoch": epoch} else "partial"
+
+
+REWIND_FUNCTIONS = (
+    "pg_catalog.pg_ls_dir(text, boolean, boolean)",
+    "pg_catalog.pg_stat_file(text, boolean)",
+    "pg_catalog.pg_read_binary_file(text)",
+    "pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean)",
+)
+_RIGHTS = " and ".join(f"has_function_privilege(r.oid, '{name}', 'execute')" for name in REWIND_FUNCTIONS)
+_LIVE = f"""select json_build_object(
+  'in_recovery', pg_is_in_recovery(), 'timeline', {TIMELINE},
+  'replay_lsn', pg_last_wal_replay_lsn(), 'receive_lsn', pg_last_wal_receive_lsn(),
+  'paused', case when pg_is_in_recovery() then pg_get_wal_replay_pause_state() <> 'not paused' else false end,
+  'streaming', exists (select from pg_stat_wal_receiver where status = 'streaming'),
+  'reload_due', extract(epoch from pg_conf_load_time()) < :'newest'::float8,
+  'restart_due', (select json_agg(name order by name) from pg_settings where pending_restart),
+  'overrides', (select json_agg(distinct name) from pg_file_settings
+                where sourcefile like '%/postgresql.auto.conf' and name = any (:'managed'::text[])),
+  'slot', (select case when wal_status = 'lost' then 'lost' when active then 'active' when restart_lsn is null then 'unreserved' else 'good' end
+           from pg_replication_slots where slot_name = :'slot'),
+  'roles', (select json_object_agg(rolname, json_build_object('login', rolcanlogin, 'super', rolsuper, 'replication', rolreplication,
+              'password', rolpassword, 'rights', pg_has_role(r.oid, 'pg_monitor', 'member') and {_RIGHTS}))
+            from pg_authid r where rolname in (:'owner', :'replication')),
+  'database', exists (select from pg_database d join pg_authid r on r.oid = datdba where datname = :'database' and rolname = :'owner'))"""  # noqa: S608

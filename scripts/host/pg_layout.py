@@ -1,0 +1,77 @@
+"""Where PostgreSQL lives: Debian's folders, or a scratch root of a test with another user and other programs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .layout import Layout
+
+CLUSTER = "main"
+SLOT = "dr_peer"
+REPLICATION_ROLE = "dr_replication"
+APP_ROLE = "shop"
+MARK = "dr.cluster"  # in a data directory made by this software; base backups carry it along
+
+
+@dataclass(frozen=True)
+class PostgresLayout:
+    """`user` owns the server and its files; `local` is the address of the machine itself."""
+
+    base: Layout = field(default_factory=Layout)
+    version: int = 17
+    user: str = "postgres"
+    programs: Path | None = None
+    local: str = "127.0.0.1"
+
+    def program(self, name: str) -> str:
+        """Path of PostgreSQL's own program, not of Debian's wrapper, which costs a tenth of a second."""
+        return str((self.programs or Path(f"/usr/lib/postgresql/{self.version}/bin")) / name)
+
+    @property
+    def mount(self) -> Path:
+        """Where the data volume is mounted."""
+        return self.base.at("/var/lib/postgresql")
+
+    @property
+    def data(self) -> Path:
+        return self.mount / str(self.version) / CLUSTER
+
+    @property
+    def fresh(self) -> Path:
+        """A data directory in the making; never started."""
+        return self.data.with_name(f"{CLUSTER}.new")
+
+    @property
+    def conf(self) -> Path:
+        """Configuration, outside the data directory."""
+        return self.base.at(f"/etc/postgresql/{self.version}/{CLUSTER}")
+
+    @property
+    def passfile(self) -> Path:
+        return self.conf / "replication.pgpass"
+
+    @property
+    def ca(self) -> Path:
+        return self.conf / "tls" / "ca.pem"
+
+    @property
+    def sockets(self) -> Path:
+        return self.base.at("/run/postgresql")
+
+    @property
+    def pid_file(self) -> Path:
+        return self.sockets / f"{self.version}-{CLUSTER}.pid"
+
+    @property
+    def unit(self) -> str:
+        return f"postgresql@{self.version}-{CLUSTER}.service"
+
+    @property
+    def mount_unit(self) -> str:
+        return "var-lib-postgresql.mount"
+
+    @property
+    def memory(self) -> Path:
+        """What `status`, `await`, `stop` and `resume`, which get no desired document, need to know. No secrets."""
+        return self.base.var / "postgres.json"

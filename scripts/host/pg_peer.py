@@ -1,0 +1,88 @@
+"""The peer's database as the standby sees it, over the connection that replication uses, too."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .commands import CommandFailed
+from .errors import Failed
+from .pg_config import upstream
+from .pg_desired import Desired
+from .pg_layout import REPLICATION_ROLE, SLOT, PostgresLayout
+from .pg_server import TIMELINE, psql
+from .pg_text import history, passfile_line
+
+LIMIT_S = 12.0
+
+
+@dataclass(frozen=True)
+class Peer:
+    """`error`: why it could not be asked; then the rest says nothing. `history`: (timeline, position at which it was left).
+
+    `slot`: None, "good" or "lost". `sees`: the state of this site's walsender there, such as "streaming"; None without one.
+    """
+
+    error: str | None = None
+    in_recovery: bool = False
+    system_identifier: str = ""
+    timeline: int = 0
+    history: tuple[tuple[int, str], ...] = ()
+    slot: str | None = None
+    sees: str | None = None
+
+
+@contextmanager
+def _target(desired: Desired, layout: PostgresLayout) -> Iterator[dict[str, str]]:
+    """Connection parameters with a password file that lives as long as the call: the managed one may not be there yet."""
+    with tempfile.TemporaryDirectory(prefix="dr-host-") as name:
+        passfile, ca = Path(name, "pgpass"), Path(name, "ca.pem")
+        passfile.touch(0o600)
+        passfile.write_text(passfile_line(desired.peer.name, desired.peer_port, REPLICATION_ROLE, desired.replication_password))
+        ca.write_text(desired.envelope.tls.ca)
+        target = upstream(desired, passfile=str(passfile), ca=str(ca), database="postgres")
+        yield {**target, "application_name": f"dr-host_{desired.envelope.site}"}
+
+
+def ask_peer(desired: Desired, layout: PostgresLayout) -> Peer:
+    """Never fails: what went wrong is in `error`."""
+    variables = {"slot": SLOT, "me": f"dr_{desired.envelope.site}"}
+    try:
+        with _target(desired, layout) as target:
+            found: dict[str, Any] = json.loads(psql(layout, target, _QUERY, variables, limit_s=LIMIT_S))
+    except CommandFailed as error:
+        return Peer(error=error.done.reason)
+    except ValueError:
+        return Peer(error="an answer that is no JSON")
+    return Peer(
+        None, found["in_recovery"], found["system_identifier"], found["timeline"], tuple(history(found["history"] or "")), found["slot"],
+        found["sees"],
+    )
+
+
+def prepare_slot(desired: Desired, layout: PostgresLayout) -> None:
+    """Have a slot there that keeps WAL from now on. One that lost its WAL is made again. Raises Failed."""
+    try:
+        with _target(desired, layout) as target:
+            psql(layout, target, _SLOT, {"slot": SLOT}, limit_s=LIMIT_S)
+    except CommandFailed as error:
+        raise Failed(
+            f"slot {SLOT} on {desired.peer.name}: found no way to make it ({error.done.reason}), wanted one; without it WAL may vanish during the copy; "
+            "nothing was copied; see the peer's log"
+        ) from None
+
+
+_QUERY = f"""select json_build_object(
+  'in_recovery', pg_is_in_recovery(), 'timeline', {TIMELINE},
+  'system_identifier', (select system_identifier::text from pg_control_system()),
+  'history', convert_from(pg_read_binary_file(format('pg_wal/%s.history', lpad(upper(to_hex({TIMELINE})), 8, '0')), 0, 1048576, true), 'UTF8'),
+  'slot', (select case when wal_status = 'lost' then 'lost' else 'good' end from pg_replication_slots where slot_name = :'slot'),
+  'sees', (select min(state) from pg_stat_replication where application_name = :'me'))"""  # noqa: S608
+_SLOT = """select pg_drop_replication_slot(slot_name) from pg_replication_slots
+  where slot_name = :'slot' and not active and (wal_status = 'lost' or restart_lsn is null);
+select pg_create_physical_replication_slot(:'slot', true) where not exists (select from pg_replication_slots where slot_name = :'slot')"""

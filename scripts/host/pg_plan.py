@@ -1,0 +1,245 @@
+"""What is to be done on a database host, from facts alone. Pure: tests read facts from files.
+
+Two rules carry the rest. A data directory is started as a standby only when it is an ancestor of the primary's history; and a cluster
+becomes the primary only from being its standby, or because it is the primary already.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .desired import Epoch
+from .errors import Failed, Refused, say
+from .pg_facts import Cluster, Facts, Live
+from .pg_peer import Peer
+from .pg_text import SHUT_DOWN, SHUT_DOWN_IN_RECOVERY, lsn
+from .pg_volume import BLANK
+from .plan import LOOK_AGAIN, Step
+from .rolefile import FENCED, PRIMARY, Role
+
+
+@dataclass(frozen=True)
+class Want:
+    """`role` is what this host is to be, in `epoch`."""
+
+    role: Role
+    epoch: Epoch
+    peer: str  # name of the peer's database host
+
+    @property
+    def active(self) -> bool:
+        return self.role.role == PRIMARY
+
+
+def plan(want: Want, facts: Facts) -> list[Step]:
+    """The steps in order; empty when all is as wanted. Raises Refused before anything was changed."""
+    if want.active:
+        # The write outage ends with the promotion, so nothing goes before it.
+        promotion = _promotion(want, facts)
+        if promotion:
+            return promotion
+    ground = _volume(facts) or _unmanaged(want, facts)
+    if ground:
+        return ground
+    return _active(want, facts) if want.active else _standby(want, facts)
+
+
+def _volume(facts: Facts) -> list[Step]:
+    volume = facts.volume
+    if not volume.wanted or volume.mounted:
+        return []
+    if volume.device is None:
+        return [Step("wait-for-volume"), LOOK_AGAIN]
+    if volume.filesystem not in (BLANK, "ext4"):
+        raise Refused(
+            say(
+                subject=f"volume {volume.device}", found=volume.filesystem or "nothing that can be told", wanted="ext4, or a blank device",
+                consequence="formatting it could destroy data, nothing was changed", remedy="look at it (`blkid -p`), empty it by hand if it is to be used",
+            )
+        )
+    stop = [Step("stop")] if facts.cluster and facts.cluster.running else []
+    return [*stop, *([Step("format-volume")] if volume.filesystem == BLANK else []), Step("mount-volume"), LOOK_AGAIN]
+
+
+def _unmanaged(want: Want, facts: Facts) -> list[Step]:
+    """A cluster that the package made, or anybody else: kept, out of the way."""
+    cluster = facts.cluster
+    if cluster is None or cluster.managed:
+        return []
+    if facts.role is not None and facts.role.epoch == want.role.epoch and facts.role.role == PRIMARY:
+        raise Refused(
+            say(
+                subject="data directory", found="a cluster that was not made here, on a host that is the primary", wanted="the one with the shop's data",
+                consequence="setting it aside could hide orders, nothing was changed", remedy="put the right data directory back",
+            )
+        )
+    return [*([Step("stop")] if cluster.running else []), Step("set-aside", "unmanaged"), LOOK_AGAIN]
+
+
+def _promotion(want: Want, facts: Facts) -> list[Step]:
+    live = facts.live
+    if live is None or not live.in_recovery:
+        return []
+    if facts.role is not None and facts.role.role == FENCED:
+        raise Refused("role of this host: found a fenced standby, wanted a standby; nothing was changed; converge the site as standby first")
+    return [Step("role", _told(want.role)), Step("promote"), *_overrides(live), Step("slot"), LOOK_AGAIN]
+
+
+def _active(want: Want, facts: Facts) -> list[Step]:
+    cluster, live = facts.cluster, facts.live
+    if cluster is None:
+        return _first(want, facts)
+    _may_lead(want, facts, cluster)
+    steps = _files(facts)
+    if facts.role != want.role:
+        steps.append(Step("role", _told(want.role)))
+    if not facts.enabled:
+        steps.append(Step("enable"))
+    if live is None:
+        return [*steps, Step("start"), LOOK_AGAIN]
+    if facts.files or live.reload_due:
+        return [*steps, Step("reload"), LOOK_AGAIN]
+    steps += _overrides(live)
+    steps += [Step("restart", ", ".join(live.restart_due))] if live.restart_due else []
+    steps += [Step("slot")] if live.slot not in ("good", "active") else []
+    steps += [Step("role-in-database", name) for name in live.roles]
+    return steps if live.database else [*steps, Step("database")]
+
+
+def _first(want: Want, facts: Facts) -> list[Step]:
+    if want.epoch.number != 1:
+        raise Refused(
+            say(
+                subject="data directory", found=f"none, in epoch {want.epoch.number}", wanted="the cluster that the site took over with",
+                consequence="an empty database in its place would look healthy, nothing was changed",
+                remedy="if the data volume is lost, move the shop to the other site and let this one follow",
+            )
+        )
+    return [*_files(facts), Step("role", _told(want.role)), Step("initialise"), Step("enable"), Step("start"), LOOK_AGAIN]
+
+
+def _may_lead(want: Want, facts: Facts, cluster: Cluster) -> None:
+    """Refuse a cluster that led in an older epoch and has not followed since: it lacks what the peer wrote."""
+    role = facts.role
+    same = role is None or role.epoch >= want.role.epoch or want.epoch.previous in (None, want.role.site)
+    if same or cluster.standby_signal or (facts.live is not None and facts.live.in_recovery):
+        return
+    raise Refused(
+        say(
+            subject="cluster on this host", found=f"a primary of epoch {role.epoch if role else 'unknown'} that has not followed since",
+            wanted=f"a standby of epoch {want.role.epoch - 1}", consequence="it lacks the other site's orders, nothing was changed",
+            remedy="converge this site as standby first, then move the shop",
+        )
+    )
+
+
+def _standby(want: Want, facts: Facts) -> list[Step]:
+    cluster, live = facts.cluster, facts.live
+    steps = _files(facts)
+    role = [Step("role", _told(want.role))] if facts.role != want.role else []
+    if cluster and cluster.running and not (live and live.in_recovery):
+        if live is None:
+            # It is starting or stopping; a standby in that state is waited for, anything else is stopped.
+            return [Step("start"), LOOK_AGAIN] if cluster.standby_signal else [*role, Step("stop"), LOOK_AGAIN]
+        return [*role, Step("stop"), LOOK_AGAIN]
+    if cluster is None or (why := diverged(want, cluster, _peer(want, facts))) is not None:
+        aside = [] if cluster is None else [Step("set-aside", "diverged")]
+        steps += role + ([] if cluster is None else [Step("say", why or "")])
+        steps += [*_stop(cluster), *_copied(want, facts), *aside, Step("swap"), *_enabled(facts), Step("start"), Step("follow")]
+        return steps
+    steps += role + _enabled(facts)
+    if live is None:
+        signal = [] if cluster.standby_signal else [Step("standby-signal")]
+        return [*steps, *signal, Step("start"), LOOK_AGAIN]
+    if facts.files or live.reload_due:
+        return [*steps, Step("reload"), LOOK_AGAIN]
+    steps += _overrides(live) + ([Step("restart", ", ".join(live.restart_due))] if live.restart_due else [])
+    steps += [Step("drop-slot")] if live.slot not in (None, "active") else []
+    following = live.streaming and _peer(want, facts).sees == "streaming"
+    return steps if following else [*steps, Step("follow")]
+
+
+def _copied(want: Want, facts: Facts) -> list[Step]:
+    _peer(want, facts)
+    if facts.copy == "complete":
+        return []
+    return [*([Step("discard-copy")] if facts.copy else []), Step("peer-slot"), Step("copy")]
+
+
+def _peer(want: Want, facts: Facts) -> Peer:
+    """The primary to follow. Raises Failed while it cannot be asked: whether these data fit is unknown without it."""
+    peer = facts.peer or Peer(error="not asked")
+    if peer.error is not None:
+        raise Failed(
+            say(
+                subject=f"database of the active site, {want.peer}", found=peer.error, wanted="an answer over TLS",
+                consequence="whether the data here can follow it is unknown, they were left as they are",
+                remedy="see whether that host and the link between the sites are up, run the same again",
+            )
+        )
+    if peer.in_recovery:
+        raise Refused(
+            say(
+                subject=f"database of the active site, {want.peer}", found="a standby", wanted="the primary",
+                consequence="there is nothing to follow, nothing was changed", remedy=f"run `pulumi up -s region-{want.role.peer}` first",
+            )
+        )
+    return peer
+
+
+def diverged(want: Want, cluster: Cluster, peer: Peer) -> str | None:
+    """Why `cluster` cannot simply stream from the primary; None when it can. Raises Refused for another cluster altogether."""
+    _same_cluster(want, cluster, peer)
+    if peer.slot == "lost":
+        return "the primary no longer has the WAL that this standby needs"
+    led = not cluster.standby_signal and cluster.state not in (SHUT_DOWN_IN_RECOVERY, "in archive recovery")
+    if led and cluster.state != SHUT_DOWN:
+        return f"it led and was not shut down (control file: {cluster.state})"
+    return _beyond(cluster, peer, led)
+
+
+def _same_cluster(want: Want, cluster: Cluster, peer: Peer) -> None:
+    if cluster.system_identifier != peer.system_identifier:
+        raise Refused(
+            say(
+                subject="cluster on this host", found=f"system identifier {cluster.system_identifier}", wanted=f"{peer.system_identifier} as on {want.peer}",
+                consequence="it is another database and may be the only copy of its data, nothing was changed",
+                remedy=f"make sure which one holds the shop's data; to follow {want.peer}, move the data directory here away by hand",
+            )
+        )
+
+
+def _beyond(cluster: Cluster, peer: Peer, led: bool) -> str | None:
+    """Whether it holds anything that is not in the primary's history."""
+    if cluster.timeline > peer.timeline:
+        return f"timeline {cluster.timeline} here is newer than {peer.timeline} there"
+    if cluster.timeline == peer.timeline:
+        return f"it led on timeline {cluster.timeline}, on which the primary is, too" if led else None
+    left = next((position for timeline, position in peer.history if timeline == cluster.timeline), None)
+    if left is None:
+        return f"timeline {cluster.timeline} here is no ancestor of {peer.timeline} there"
+    # Records do not straddle the switch: one that starts before it was replayed by the new primary.
+    here = max(lsn(cluster.checkpoint), 0 if led else lsn(cluster.minimum_recovery) - 1)
+    if here >= lsn(left):
+        return f"it went on past {left}, where timeline {cluster.timeline} was left"
+    return None
+
+
+def _files(facts: Facts) -> list[Step]:
+    return [Step("files", ", ".join(facts.files))] if facts.files else []
+
+
+def _enabled(facts: Facts) -> list[Step]:
+    return [] if facts.enabled else [Step("enable")]
+
+
+def _overrides(live: Live) -> list[Step]:
+    return [Step("reset-overrides", ", ".join(live.overrides))] if live.overrides else []
+
+
+def _stop(cluster: Cluster | None) -> list[Step]:
+    return [Step("stop")] if cluster and cluster.running else []
+
+
+def _told(role: Role) -> str:
+    return f"{role.role} in epoch {role.epoch}"

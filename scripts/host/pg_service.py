@@ -1,0 +1,195 @@
+"""PostgreSQL on this host as a service that converges: the steps of `pg_plan`, one method each."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from typing import Any
+
+from . import pg_copy, pg_facts, pg_peer, pg_volume
+from .errors import Failed, say
+from .files import make_folder
+from .log import Log
+from .pg_config import managed_files
+from .pg_desired import Desired
+from .pg_facts import REWIND_FUNCTIONS, Facts
+from .pg_layout import APP_ROLE, REPLICATION_ROLE, SLOT, PostgresLayout
+from .pg_plan import Want, plan
+from .pg_server import Server
+from .pg_text import conninfo, verifier
+from .plan import Step
+from .systemd import Units
+from .wait import until
+
+REPLAY_S, FOLLOW_S = 10.0, 60.0
+
+
+class Postgres:
+    """`plan.Service` of the database host."""
+
+    def __init__(self, desired: Desired, layout: PostgresLayout, server: Server, units: Units, log: Log) -> None:
+        self.desired, self.layout, self.server, self.units, self.log = desired, layout, server, units, log
+        epoch = desired.envelope.epoch
+        if epoch is None:
+            raise Failed("document.epoch: found nothing, wanted the epoch in force; nothing was changed; run the fence first")
+        self.epoch = epoch
+        self.want = Want(desired.envelope.role(), epoch, desired.peer.name)
+
+    def facts(self) -> Facts:
+        return pg_facts.gather(self.desired, self.layout, self.server, self.units)
+
+    def plan(self, facts: Facts) -> Sequence[Step]:
+        return plan(self.want, facts)
+
+    def apply(self, step: Step) -> None:
+        getattr(self, "_do_" + step.name.replace("-", "_"))(step.detail)
+
+    def verify(self, facts: Facts) -> dict[str, Any]:
+        live, cluster = facts.live, facts.cluster
+        if cluster is None or live is None or live.in_recovery == self.want.active:
+            raise Failed(
+                say(
+                    subject="database of this host", found="no answer" if live is None else "a standby" if live.in_recovery else "a primary",
+                    wanted=f"a {self.want.role.role}", consequence="the site has no database in its role", remedy="see `dr-host postgres status`",
+                )
+            )
+        checkpoint = self.epoch.checkpoint
+        if self.want.active and checkpoint and live.timeline <= checkpoint.timeline:
+            raise Failed(
+                f"promoted cluster: found timeline {live.timeline}, wanted one after {checkpoint.timeline}; it could not be told from the old "
+                "primary's; stop it (`dr-host postgres stop`) and see its log"
+            )
+        return {
+            "role": self.want.role.role, "epoch": self.epoch.number, "version": self.desired.version, "timeline": live.timeline,
+            "system_identifier": cluster.system_identifier, "data_directory": str(self.layout.data),
+        }
+
+    def _do_wait_for_volume(self, _: str) -> None:
+        pg_volume.wait(self.layout, self.desired.volume_id or "")
+
+    def _do_format_volume(self, _: str) -> None:
+        pg_volume.format_device(str(pg_volume.find(self.layout, self.desired.volume_id or "")))
+
+    def _do_mount_volume(self, _: str) -> None:
+        pg_volume.mount(self.layout, str(pg_volume.find(self.layout, self.desired.volume_id or "")), self.units)
+
+    def _do_files(self, _: str) -> None:
+        make_folder(self.layout.conf, 0o755, owner=self.layout.user)
+        changed = [file for file in managed_files(self.desired, self.layout) if file.differs()]
+        for file in changed:
+            file.write()
+            if self.layout.conf in file.path.parents:
+                make_folder(file.path.parent, owner=self.layout.user)
+        if any(self.layout.base.units in file.path.parents for file in changed):
+            self.units.daemon_reload()
+
+    def _do_role(self, _: str) -> None:
+        self.want.role.write(self.layout.base)
+
+    def _do_initialise(self, _: str) -> None:
+        pg_copy.initialise(self.desired, self.layout)
+
+    def _do_enable(self, _: str) -> None:
+        self.units.enable(self.layout.unit)
+
+    def _do_start(self, _: str) -> None:
+        self.server.start()
+
+    def _do_stop(self, _: str) -> None:
+        self.server.stop()
+
+    def _do_restart(self, _: str) -> None:
+        self.server.restart()
+
+    def _do_reload(self, _: str) -> None:
+        self.server.sql("select pg_reload_conf()")
+        newest = "select to_json(pg_conf_load_time() > now() - interval '1 minute' and not exists (select from pg_hba_file_rules where error is not null))"
+        if not until(lambda: self.server.ask(newest) is True, 10):
+            raise Failed(f"configuration of {self.layout.conf}: found an error on reload, wanted none; the old one stays in force; see the server's log")
+
+    def _do_promote(self, _: str) -> None:
+        checkpoint = self.epoch.checkpoint
+        if self.epoch.planned and checkpoint is not None:
+            self.server.wait_replayed(checkpoint.lsn, checkpoint.timeline, REPLAY_S)
+        timeline = self.server.promote()
+        self.log.info(f"promoted to timeline {timeline}")
+
+    def _do_reset_overrides(self, names: str) -> None:
+        for name in names.split(", "):
+            self.server.sql('alter system reset :"name"', {"name": name})
+        self.server.sql("select pg_reload_conf()")
+
+    def _do_slot(self, _: str) -> None:
+        """Keeps WAL for the peer from the last checkpoint on. The checkpoint that the promotion put off may then run by itself."""
+        script = """select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = :'slot' and not active;
+            select pg_create_physical_replication_slot(:'slot', true)
+            where not exists (select from pg_replication_slots where slot_name = :'slot')"""
+        self.server.sql(script, {"slot": SLOT})
+        target = {"host": str(self.layout.sockets), "port": str(self.server.port), "user": "postgres", "dbname": "postgres"}
+        become = self.layout.user if os.geteuid() == 0 else None
+        subprocess.Popen(
+            [self.layout.program("psql"), "-Xq", "-d", conninfo(target), "-c", "checkpoint"], stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, cwd="/", user=become, group=become,
+        )
+
+    def _do_drop_slot(self, _: str) -> None:
+        """A standby's own slot would keep WAL for nobody."""
+        self.server.sql("select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = :'slot' and not active", {"slot": SLOT})
+
+    def _do_role_in_database(self, name: str) -> None:
+        """The verifier is made here, so that the password itself is in no statement and in no log."""
+        password = self.desired.app_password if name == APP_ROLE else self.desired.replication_password
+        rights = "login nosuperuser nocreaterole " + ("replication" if name == REPLICATION_ROLE else "noreplication")
+        script = f"""select format('create role %I', :'name') where not exists (select from pg_roles where rolname = :'name') \\gexec
+            alter role :"name" with {rights} password :'verifier'"""  # noqa: S608
+        if name == REPLICATION_ROLE:
+            grants = (f'grant execute on function {function} to :"name"' for function in REWIND_FUNCTIONS)
+            script = ";\n".join([script, 'grant pg_monitor to :"name"', *grants])
+        self.server.sql(script, {"name": name, "verifier": verifier(password)})
+
+    def _do_database(self, _: str) -> None:
+        script = """select format('create database %I owner %I template template0', :'name', :'owner')
+              where not exists (select from pg_database where datname = :'name') \\gexec
+            alter database :"name" owner to :"owner\""""
+        self.server.sql(script, {"name": self.desired.database, "owner": APP_ROLE}, limit_s=60)
+
+    def _do_say(self, why: str) -> None:
+        self.log.warning(f"the data directory of this host cannot follow: {why}; it is kept beside the new one")
+
+    def _do_standby_signal(self, _: str) -> None:
+        pg_copy.signal_standby(self.layout, self.layout.data)
+
+    def _do_discard_copy(self, _: str) -> None:
+        pg_copy.discard(self.layout)
+
+    def _do_peer_slot(self, _: str) -> None:
+        pg_peer.prepare_slot(self.desired, self.layout)
+
+    def _do_copy(self, _: str) -> None:
+        pg_copy.copy(self.desired, self.layout)
+
+    def _do_set_aside(self, why: str) -> None:
+        pg_copy.set_aside(self.layout, f"{why}-{self.epoch.number}")
+
+    def _do_swap(self, _: str) -> None:
+        pg_copy.swap(self.layout)
+
+    def _do_follow(self, _: str) -> None:
+        """Wait until both ends say that WAL flows."""
+        seen: dict[str, Any] = {}
+
+        def flows() -> bool:
+            live, peer = pg_facts.read_live(self.desired, self.layout, self.server), pg_peer.ask_peer(self.desired, self.layout)
+            seen.update(here=live is not None and live.streaming, there=peer.sees, error=peer.error, slot=peer.slot)
+            return bool(seen["here"]) and peer.sees == "streaming"
+
+        pg_peer.prepare_slot(self.desired, self.layout)
+        if not until(flows, FOLLOW_S, 0.2):
+            raise Failed(
+                say(
+                    subject="replication to this standby", found=f"receiver {'streaming' if seen['here'] else 'not streaming'}, "
+                    f"sender {seen['there'] or seen['error'] or 'absent'}, slot {seen['slot']}", wanted=f"streaming at both ends within {FOLLOW_S:g} s",
+                    consequence="this site cannot take over without loss", remedy="see the log of this server, run the same again",
+                )
+            )

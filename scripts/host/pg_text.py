@@ -1,0 +1,123 @@
+"""Texts of PostgreSQL, read and written: control data, timeline histories, positions, connection strings, password files, verifiers.
+
+Pure functions.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+import secrets
+import stringprep
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+SHUT_DOWN = "shut down"
+SHUT_DOWN_IN_RECOVERY = "shut down in recovery"
+
+
+def lsn(text: str) -> int:
+    """A WAL position such as "0/3000E48" as a number. Raises ValueError."""
+    high, low = text.split("/")
+    return (int(high, 16) << 32) + int(low, 16)
+
+
+@dataclass(frozen=True)
+class ControlData:
+    """What `pg_controldata` says; positions as PostgreSQL writes them. `minimum_recovery` is "0/0" when there is none."""
+
+    system_identifier: str
+    state: str
+    checkpoint: str
+    timeline: int
+    minimum_recovery: str
+    minimum_recovery_timeline: int
+
+
+def control_data(text: str) -> ControlData | None:
+    """From the output of `pg_controldata` (LC_ALL=C); None when a line is missing."""
+    lines = dict(re.findall(r"^([^:\n]+):[ \t]*(.*?)[ \t]*$", text, re.MULTILINE))
+    try:
+        return ControlData(
+            lines["Database system identifier"],
+            lines["Database cluster state"],
+            lines["Latest checkpoint location"],
+            int(lines["Latest checkpoint's TimeLineID"]),
+            lines["Minimum recovery ending location"],
+            int(lines["Min recovery ending loc's timeline"]),
+        )
+    except (KeyError, ValueError):
+        return None
+
+
+def history(text: str) -> list[tuple[int, str]]:
+    """A timeline history file: (timeline, position at which it was left), oldest first."""
+    found = re.findall(r"^[ \t]*(\d+)[ \t]+([0-9A-F]+/[0-9A-F]+)", text, re.MULTILINE)
+    return [(int(timeline), position) for timeline, position in found]
+
+
+def conninfo(values: Mapping[str, str]) -> str:
+    """A libpq connection string: every value quoted, whatever is in it."""
+    quoted = (f"{key}='{_backslashed(value)}'" for key, value in values.items())
+    return " ".join(quoted)
+
+
+def _backslashed(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("'", "\\'")
+
+
+def setting(value: str) -> str:
+    """A value for postgresql.conf in single quotes. Raises ValueError for a text of several lines."""
+    if "\n" in value or "\0" in value:
+        raise ValueError("a setting of several lines")
+    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def hba_word(value: str) -> str:
+    """A name for pg_hba.conf in double quotes, so that `all` or `replication` as a name is a name."""
+    return '"' + value.replace('"', '""') + '"'
+
+
+def passfile_line(host: str, port: int, user: str, password: str) -> str:
+    """One line of a libpq password file for any database; `replication` is one of them. Colons and backslashes are escaped."""
+    escaped = (part.replace("\\", "\\\\").replace(":", "\\:") for part in (host, str(port)))
+    secret = password.replace("\\", "\\\\").replace(":", "\\:")
+    return f"{':'.join(escaped)}:*:{user}:{secret}\n"
+
+
+def verifier(password: str, salt: bytes | None = None, iterations: int = 4096) -> str:
+    """A SCRAM-SHA-256 verifier as PostgreSQL stores it, so that no clear password goes over a wire or into a log."""
+    salt = salt or secrets.token_bytes(16)
+    salted = hashlib.pbkdf2_hmac("sha256", prepared(password).encode(), salt, iterations)
+    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    server = hmac.digest(salted, b"Server Key", "sha256")
+    salt64, stored64, server64 = (base64.b64encode(part).decode() for part in (salt, stored, server))
+    return f"SCRAM-SHA-256${iterations}:{salt64}${stored64}:{server64}"
+
+
+def matches(password: str, stored: str | None) -> bool:
+    """Whether `stored` is a SCRAM verifier of this password."""
+    found = re.fullmatch(r"SCRAM-SHA-256\$(\d+):([A-Za-z0-9+/=]+)\$[A-Za-z0-9+/=]+:[A-Za-z0-9+/=]+", stored or "")
+    if not found:
+        return False
+    return hmac.compare_digest(verifier(password, base64.b64decode(found[2]), int(found[1])), stored or "")
+
+
+def prepared(password: str) -> str:
+    """SASLprep (RFC 4013) as PostgreSQL applies it: a password that it forbids is used as it is."""
+    mapped = "".join(" " if stringprep.in_table_c12(mark) else mark for mark in password if not stringprep.in_table_b1(mark))
+    normal = unicodedata.normalize("NFKC", mapped)
+    forbidden = (
+        stringprep.in_table_c12, stringprep.in_table_c21_c22, stringprep.in_table_c3, stringprep.in_table_c4, stringprep.in_table_c5,
+        stringprep.in_table_c6, stringprep.in_table_c7, stringprep.in_table_c8, stringprep.in_table_c9, stringprep.in_table_a1,
+    )
+    if not normal or any(test(mark) for mark in normal for test in forbidden):
+        return password
+    if any(map(stringprep.in_table_d1, normal)):
+        edges = stringprep.in_table_d1(normal[0]) and stringprep.in_table_d1(normal[-1])
+        if not edges or any(map(stringprep.in_table_d2, normal)):
+            return password
+    return normal

@@ -1,0 +1,141 @@
+"""The `postgres` service: `converge`, and what the operator's side asks in a hand-over: `status`, `await`, `stop`, `resume`."""
+
+from __future__ import annotations
+
+from . import plan, rolefile
+from .cli import Call, Verb
+from .commands import CommandFailed
+from .desired import Checkpoint, Reader
+from .errors import Failed, Refused, say
+from .pg_desired import Desired, Memory
+from .pg_layout import PostgresLayout
+from .pg_server import Server, UnitControl
+from .pg_service import Postgres
+from .pg_status import live_status
+from .pg_text import SHUT_DOWN
+from .result import Result
+from .rolefile import FENCED, PRIMARY, STANDBY, Role
+from .systemd import Systemd
+
+AWAIT_S = 10
+
+
+def converge(call: Call) -> Result:
+    """Exit 3 when the data here may not take the role that the document gives."""
+    desired = Desired.read(call.document)
+    layout, units = PostgresLayout(call.layout, desired.version), Systemd()
+    server = Server(layout, desired.port, UnitControl(units, layout.unit))
+    return plan.converge(Postgres(desired, layout, server, units, call.log), call)
+
+
+def status(call: Call) -> Result:
+    """Live facts; null for what cannot be learned. Never fails."""
+    memory = Memory.read(PostgresLayout(call.layout))
+    return Result(live_status(call.layout, None if memory is None else _server(call, memory)))
+
+
+def wait(call: Call) -> Result:
+    """`await`: until the checkpoint of a stopped primary is received and replayed. Exit 3 with the positions else."""
+    reader = Reader(call.document, "document")
+    checkpoint = Checkpoint.read(reader.mapping("checkpoint"), "document.checkpoint")
+    limit = reader.number("timeout_s", AWAIT_S)
+    reader.done()
+    _server(call, _memory(call)).wait_replayed(checkpoint.lsn, checkpoint.timeline, limit)
+    return Result({"replayed": True})
+
+
+def stop(call: Call) -> Result:
+    """Take the primary out of service for a hand-over: role `fenced` first, so that no boot starts it, then a fast stop."""
+    return stop_server(call, _server(call, _memory(call)))
+
+
+def stop_server(call: Call, server: Server) -> Result:
+    """As `stop`. The write outage starts with the signal, so what is slow goes before it."""
+    role = _role(call)
+    if role.role == STANDBY:
+        raise Refused(
+            say(
+                subject="role of this host", found=f"standby in epoch {role.epoch}", wanted=PRIMARY,
+                consequence="stopping a standby hands nothing over, nothing was changed", remedy="stop the primary, on the active site",
+            )
+        )
+    if server.pid() is not None:
+        try:
+            server.checkpoint()
+        except CommandFailed as error:
+            call.log.warning(f"no checkpoint before the stop, so it may take longer: {error.done.reason}")
+    changed = server.pid() is not None or role.role != FENCED
+    role.but(FENCED).write(call.layout)
+    found = server.stop()
+    if found.state != SHUT_DOWN:
+        raise Failed(
+            say(
+                subject="stopped cluster", found=f"control file {found.state!r}", wanted=f"{SHUT_DOWN!r}",
+                consequence="it was a standby, so there is nothing to hand over", remedy="`dr-host postgres resume` undoes the stop",
+            )
+        )
+    return Result({"cluster_state": found.state, "checkpoint": {"lsn": found.checkpoint, "timeline": found.timeline}}, changed)
+
+
+def resume(call: Call) -> Result:
+    """Undo `stop`: primary again in the same epoch, started through the guard, and proven to write."""
+    return resume_server(call, _server(call, _memory(call)))
+
+
+def resume_server(call: Call, server: Server) -> Result:
+    """As `resume`."""
+    role = _role(call)
+    if role.role == STANDBY:
+        raise Refused(
+            say(
+                subject="role of this host", found=f"standby in epoch {role.epoch}", wanted=f"{FENCED} or {PRIMARY}",
+                consequence="a standby is never resumed as primary, nothing was changed", remedy="to move the shop here, run `pulumi up` with its request",
+            )
+        )
+    changed = role.role != PRIMARY or server.pid() is None
+    role.but(PRIMARY).write(call.layout)
+    try:
+        server.start()
+    except Failed:
+        role.but(FENCED).write(call.layout)
+        raise
+    # A message in the WAL, committed: the smallest write that a standby or a full disk refuses.
+    server.sql("select pg_logical_emit_message(true, 'dr', 'resume')")
+    return Result({"writable": True}, changed)
+
+
+def _server(call: Call, memory: Memory) -> Server:
+    layout = PostgresLayout(call.layout, memory.version)
+    return Server(layout, memory.port, UnitControl(Systemd(), layout.unit))
+
+
+def _memory(call: Call) -> Memory:
+    memory = Memory.read(PostgresLayout(call.layout))
+    if memory is None:
+        raise _unknown("what was converged")
+    return memory
+
+
+def _role(call: Call) -> Role:
+    role = rolefile.read(call.layout)
+    if role is None:
+        raise _unknown("its role")
+    return role
+
+
+def _unknown(what: str) -> Refused:
+    return Refused(
+        say(
+            subject="database of this host", found=f"no record of {what}", wanted="a host that was converged",
+            consequence="nothing was changed", remedy="run `pulumi up` for this site first",
+        )
+    )
+
+
+VERBS = {
+    "converge": Verb(converge),
+    "status": Verb(status, locked=False),
+    "await": Verb(wait, locked=False),
+    "stop": Verb(stop),
+    "resume": Verb(resume),
+}
