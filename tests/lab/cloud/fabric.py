@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -25,6 +26,7 @@ class NotingBackend(RecordingBackend):
         self.cloud: Cloud | None = None
         self.locked_calls: list[str] = []
         self.health: dict[str, str] = {}
+        self.hold: dict[str, tuple[threading.Event, threading.Event]] = {}  # a call sets the first and waits for the second, once
 
     def __getattr__(self, name: str) -> Any:
         record = super().__getattr__(name)
@@ -32,6 +34,10 @@ class NotingBackend(RecordingBackend):
         def call(*args: Any) -> Any:
             if self.cloud is not None and self.cloud.lock._is_owned():  # type: ignore[attr-defined]
                 self.locked_calls.append(name)
+            arrived, go_on = self.hold.pop(name, (None, None))
+            if arrived is not None and go_on is not None:
+                arrived.set()
+                go_on.wait(10)
             answer = record(*args)
             return dict(self.health) if name == "balancer_health" else answer
 
@@ -90,7 +96,9 @@ class Fabric:
     def __init__(self, delays: Delays | None = None, quotas: dict[str, int] | None = None) -> None:
         endpoints = {"network": "http://203.0.113.2:9696", "load-balancer": "http://203.0.113.2:9876"}
         regions = tuple(
-            default_region(name, endpoints, cidr=f"{prefix}.0/24", gateway=f"{prefix}.1", pool=(f"{prefix}.10", f"{prefix}.250"), quotas=quotas)
+            default_region(
+                name, endpoints, cidr=f"{prefix}.0/24", gateway=f"{prefix}.1", pool=(f"{prefix}.10", f"{prefix}.250"), quotas=quotas
+            )
             for name, prefix in ((A, "203.0.113"), (B, "198.51.100"))
         )
         user = User(name="dr", password="secret", id="f" * 32)
