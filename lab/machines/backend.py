@@ -44,6 +44,18 @@ class Machines:
         settings.write(self.places.disks / "settings")
         self.networks.prepare()
 
+    def set_dark(self, region: str, dark: bool) -> None:
+        """The region's routers and load balancers, also those yet to come, give no sign of life; or they do again. Hosts: `lab.machines.power`."""
+        with self._router_lock:
+            self._dark = self._dark | {region} if dark else self._dark - {region}
+            for (where, _), router in self.routers.items():
+                if where == region:
+                    router.set_dark(dark)
+        with self._lock:
+            balancers = [balancer for (where, _), balancer in self.balancers.items() if where == region]
+        for balancer in balancers:
+            balancer.set_dark(dark)
+
     # --- networks and routers
 
     def ensure_network(self, region: str, network_id: str, vlan: int | None, mtu: int) -> None:

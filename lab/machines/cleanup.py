@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from lab.cloud.backend import BackendError
-from lab.machines.hosts import kill_cgroup
+from lab.machines.hosts import kill_cgroup, remove_groups
 from lab.machines.shell import drop_netns, mounted_under, run
 from lab.machines.volumes import loop_devices
 from lab.namespace import NETNS, Places
@@ -17,6 +17,7 @@ NSPAWN = Path("/run/systemd/nspawn")
 def leftovers(places: Places) -> list[str]:
     """What there is of this lab, a line each; empty: nothing. Reads only."""
     found = [f"control group {places.cgroup}"] if places.cgroup.exists() else []
+    found += [f"control group {group}" for group in _older_groups(places)]
     found += [f"mount {point}" for point in _mounts(places)]
     found += [f"loop device {device}" for device in _loops(places)]
     found += [f"network namespace {name}" for name in namespaces(places)]
@@ -38,6 +39,8 @@ def remove(places: Places, keep: tuple[str, ...] = ()) -> list[str]:
             troubles.append(str(error))
 
     attempt(kill_cgroup, places.cgroup)
+    for group in _older_groups(places):
+        attempt(remove_groups, group)
     for point in _mounts(places):
         attempt(run, f"mount {point}", ["umount", str(point)])
     for device in _loops(places):
@@ -56,6 +59,13 @@ def namespaces(places: Places) -> list[str]:
         return []
     names = sorted(entry.name for entry in NETNS.iterdir() if entry.name.startswith(f"{places.name}-"))
     return [*names, *([places.name] if places.netns.exists() else [])]
+
+
+def _older_groups(places: Places) -> list[Path]:
+    """Where both hierarchies are mounted, systemd-nspawn makes the same groups in systemd's old one."""
+    rows = [line.partition(" - ") for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    mounts = [Path(fields.split()[4]) for fields, _, after in rows if after.split()[0] == "cgroup"]
+    return [mount / places.name for mount in mounts if (mount / places.name).exists()]
 
 
 def _mounts(places: Places) -> list[Path]:

@@ -62,7 +62,7 @@ class Host:
     spec: ServerSpec
     places: HostPlaces
     volumes: dict[str, Volume] = field(default_factory=dict)
-    held: str = ""  # why it must not be started: a fault is in force
+    held: set[str] = field(default_factory=set)  # why it must not be started: faults in force
     lock: threading.RLock = field(default_factory=threading.RLock)
     _process: subprocess.Popen[bytes] | None = None
     _stopping: bool = False
@@ -98,7 +98,7 @@ class Host:
         """Power on. On a running one: nothing. Raises BackendError."""
         with self.lock:
             if self.held:
-                raise BackendError(f"{self._what}: cannot be started, {self.held}")
+                raise BackendError(f"{self._what}: cannot be started, {' and '.join(sorted(self.held))}")
             self.wanted = True
             if self.running:
                 return
@@ -258,15 +258,15 @@ def kill_cgroup(cgroup: Path) -> None:
         with contextlib.suppress(FileNotFoundError):
             (cgroup / "cgroup.kill").write_text("1")
             if "populated 0" in (cgroup / "cgroup.events").read_text():
-                _remove_cgroup(cgroup)
+                with contextlib.suppress(OSError):  # one just emptied may be busy for a moment: the next round finds it
+                    remove_groups(cgroup)
                 continue
         if time.monotonic() > deadline:
             raise BackendError(f"control group {cgroup}: still has processes {LIMIT_S:g} s after they were killed")
         time.sleep(POLL_S)
 
 
-def _remove_cgroup(cgroup: Path) -> None:
-    # A group just emptied may be busy for a moment: then the next round finds it.
-    with contextlib.suppress(OSError):
-        for folder, _, _ in os.walk(cgroup, topdown=False):
-            Path(folder).rmdir()
+def remove_groups(cgroup: Path) -> None:
+    """Remove an empty control group and those below it. Raises OSError while one is busy."""
+    for folder, _, _ in os.walk(cgroup, topdown=False):
+        Path(folder).rmdir()

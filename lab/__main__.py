@@ -1,0 +1,101 @@
+"""The lab's command line.
+
+    lab up                       start it and wait until everything answers
+    lab down                     remove all of it, also after a crash
+    lab status                   what runs and which faults are in force, as JSON
+    lab exec -- COMMAND...       run something inside, with the lab's resolver
+    lab fault KIND kill|return [TARGET] [DETAIL]
+    lab fault list | return-all
+
+Exit codes: 0 done, 1 failed, 2 usage or a machine that cannot run it, 3 refused and nothing changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from lab import lifecycle
+from lab.control import call
+from lab.namespace import LabError, Places, places
+
+FAULTS = """\
+faults (KIND TARGET DETAIL):
+  host NAME                      power cut of one server
+  region-hosts a|b               all servers, routers and balancers of a site; its APIs and storage go on
+  region a|b                     the whole region: hosts, network, APIs, storage
+  api NAME [503|500|429|timeout] one API: compute@a, network@b, load-balancer@a, volumev3@a, image@a, identity, ovh
+  storage gra|sbg|de             a storage region refuses connections
+  link [both|a->b|b->a]          the stretched VLAN: nothing arrives
+  slow-link '' [RATE]            the stretched VLAN carries no more than that (1mbit)
+  dns-refresh '' [refused|forbidden|ignored]   what OVHcloud's API makes of a zone refresh
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="lab", description="A cloud with two regions on one Linux machine.")
+    commands = top.add_subparsers(dest="command", required=True)
+    commands.add_parser("up", help="start it and wait until everything answers")
+    commands.add_parser("down", help="remove all of it, also after a crash")
+    commands.add_parser("clean", help="the same as down")
+    commands.add_parser("status", help="what runs, as JSON")
+    run = commands.add_parser("exec", help="run a command inside")
+    run.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND")
+    fault = commands.add_parser(
+        "fault", help="break something, mend it", epilog=FAULTS, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    fault.add_argument("kind", metavar="KIND | list | return-all")
+    fault.add_argument("action", nargs="?", choices=("kill", "return"))
+    fault.add_argument("target", nargs="?", default="")
+    fault.add_argument("detail", nargs="?", default="")
+    return top
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the exit code."""
+    options = parser().parse_args(arguments)
+    try:
+        return run(places(), options)
+    except LabError as error:
+        print(error, file=sys.stderr)
+        return error.code
+
+
+def run(where: Places, options: argparse.Namespace) -> int:
+    if options.command == "up":
+        lifecycle.up(where)
+        print(f"lab {where.name} is up; what a stack file needs: {where.description}")
+    elif options.command in ("down", "clean"):
+        print(f"lab {where.name} is down" if lifecycle.down(where) else f"lab {where.name}: there was none")
+    elif options.command == "status":
+        show(call(where, "status"))
+    elif options.command == "exec":
+        command = options.argv[1:] if options.argv[:1] == ["--"] else options.argv
+        if not command:
+            raise LabError("lab exec: found no command, wanted one after `--`", 2)
+        return lifecycle.execute(where, command)
+    else:
+        fault(where, options)
+    return 0
+
+
+def fault(where: Places, options: argparse.Namespace) -> None:
+    if options.kind == "list":
+        show(call(where, "faults"))
+    elif options.kind == "return-all":
+        show(call(where, "return-all"))
+    elif options.action is None:
+        raise LabError(f"lab fault {options.kind}: found no action, wanted `kill` or `return`; `lab fault --help` lists all", 2)
+    elif options.action == "kill":
+        show(call(where, "kill", kind=options.kind, target=options.target, detail=options.detail))
+    else:
+        show(call(where, "return", kind=options.kind, target=options.target))
+
+
+def show(value: object) -> None:
+    print(json.dumps(value, indent=1, sort_keys=True))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

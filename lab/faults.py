@@ -1,0 +1,276 @@
+"""What can go wrong in the lab, on demand, and how it is mended: each fault has a `kill` and a `return`.
+
+Targets: a site (`a`, `b`) or a region's name for regions; a server's name or its end (`db-1` is refused when two servers end so, `a-db-1` is
+not); `compute@a`, `identity`, `ovh` for an API; `a->b` for one direction of the link, `both` for the link. Faults may be laid over each other,
+but each of them is in force at most once: killing what is dead says so and changes nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lab.cloud.backend import BackendError
+from lab.cloud.ovh import OvhService
+from lab.cloud.web import ApiError, Call, Reply, Service
+from lab.machines.backend import Machines
+from lab.machines.hosts import Host
+from lab.machines.power import power_off, power_on, region_dark
+from lab.machines.shell import nft
+from lab.namespace import LabError
+from lab.s3.gateway import Storage
+
+HANGS_FOR_S = 300.0
+MODES = {"503": (503, "Service Unavailable"), "500": (500, "Internal Server Error"), "429": (429, "Too Many Requests")}
+DNS_MODES = ("refused", "forbidden", "ignored")
+
+
+@dataclass(frozen=True)
+class Site:
+    """A site of the lab: its compute region, its storage region, and the addresses where that region's services listen."""
+
+    name: str
+    region: str
+    storage: str
+    services: tuple[str, ...]
+
+
+@dataclass
+class Fault:
+    """A fault in force, and how to end it."""
+
+    kind: str
+    target: str
+    detail: str
+    undo: Callable[[], None]
+
+
+class Faults:
+    """All faults of one lab. Safe to call from several threads; one fault begins or ends at a time."""
+
+    def __init__(
+        self, sites: Mapping[str, Site], machines: Machines, services: Mapping[str, Service], storage: Storage, ovh: OvhService
+    ) -> None:
+        self._sites, self._machines, self._services = dict(sites), machines, dict(services)
+        self._storage, self._ovh = storage, ovh
+        self._active: dict[tuple[str, str], Fault] = {}
+        self._unreachable: set[str] = set()
+        self._lock = threading.RLock()
+        self._kinds: dict[str, Callable[[str, str], Fault]] = {
+            "host": self._host,
+            "region-hosts": self._region_hosts,
+            "region": self._region,
+            "api": self._api,
+            "storage": self._storage_region,
+            "link": self._link,
+            "slow-link": self._slow_link,
+            "dns-refresh": self._dns_refresh,
+        }
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        return tuple(self._kinds)
+
+    def kill(self, kind: str, target: str = "", detail: str = "") -> dict[str, str]:
+        """Begin a fault. `detail`: the mode of an API's or the DNS refresh's fault, the rate of a slow link."""
+        with self._lock:
+            begin = self._known(kind)
+            target = self._normal(kind, target)
+            if (kind, target) in self._active:
+                raise LabError(
+                    f"fault {kind} {target}: is in force already, nothing changed; end it with `lab fault {kind} return {target}`", 3
+                )
+            try:
+                fault = begin(target, detail)
+            except BackendError as error:
+                raise LabError(f"fault {kind} {target}: {error}") from error
+            self._active[kind, target] = fault
+            return {"kind": kind, "target": target, "detail": fault.detail}
+
+    def restore(self, kind: str, target: str = "") -> dict[str, str]:
+        """End a fault: what was dead comes back as after a power cut, by itself."""
+        with self._lock:
+            self._known(kind)
+            target = self._normal(kind, target)
+            fault = self._active.get((kind, target))
+            if fault is None:
+                there = ", ".join(" ".join(key) for key in self._active) or "none"
+                raise LabError(f"fault {kind} {target}: not in force (in force: {there}), nothing changed", 3)
+            try:
+                fault.undo()
+            except BackendError as error:
+                raise LabError(f"fault {kind} {target}: {error}") from error
+            del self._active[kind, target]
+            return {"kind": kind, "target": target, "detail": fault.detail}
+
+    def restore_all(self) -> list[dict[str, str]]:
+        """End every fault, the latest first."""
+        with self._lock:
+            return [self.restore(kind, target) for kind, target in reversed(list(self._active))]
+
+    def active(self) -> list[dict[str, str]]:
+        with self._lock:
+            return [{"kind": fault.kind, "target": fault.target, "detail": fault.detail} for fault in self._active.values()]
+
+    # --- names
+
+    def _known(self, kind: str) -> Callable[[str, str], Fault]:
+        if kind not in self._kinds:
+            raise LabError(f"fault: found {kind!r}, wanted one of {', '.join(self._kinds)}", 2)
+        return self._kinds[kind]
+
+    def _normal(self, kind: str, target: str) -> str:
+        """One spelling for each target."""
+        if kind == "host":
+            return self._find_host(target).spec.name
+        if kind in ("region-hosts", "region"):
+            return self._site(target).name
+        if kind == "storage":
+            return self._storage_name(target)
+        if kind == "link":
+            return self._direction(target or "both")
+        if kind == "api":
+            return self._api_name(target)
+        return ""
+
+    def _site(self, target: str) -> Site:
+        for site in self._sites.values():
+            if target in (site.name, site.region):
+                return site
+        raise LabError(f"site: found {target!r}, wanted one of {', '.join(self._sites)} or a region's name", 2)
+
+    def _storage_name(self, target: str) -> str:
+        name = self._sites[target].storage if target in self._sites else target.lower()
+        if name not in self._storage.addresses:
+            raise LabError(f"storage region: found {target!r}, wanted one of {', '.join(self._storage.addresses)}", 2)
+        return name
+
+    def _direction(self, target: str) -> str:
+        source, arrow, end = target.partition("->")
+        if target == "both":
+            return target
+        if not arrow or source == end:
+            raise LabError(f"link: found {target!r}, wanted `both` or one direction as `a->b`", 2)
+        return f"{self._site(source).name}->{self._site(end).name}"
+
+    def _api_name(self, target: str) -> str:
+        kind, at, site = target.partition("@")
+        name = f"{kind}@{self._site(site).name}" if at else kind
+        if name not in self._services:
+            raise LabError(f"API: found {target!r}, wanted one of {', '.join(self._services)}", 2)
+        return name
+
+    def _find_host(self, target: str) -> Host:
+        hosts = list(self._machines.hosts.values())
+        exact = [host for host in hosts if target in (host.spec.name, host.spec.server_id)]
+        found = exact or [host for host in hosts if host.spec.name.endswith(f"-{target}")]
+        if len(found) != 1:
+            names = ", ".join(sorted(host.spec.name for host in found or hosts)) or "none"
+            raise LabError(f"host: {target!r} names {len(found)} servers, wanted one of: {names}", 2)
+        return found[0]
+
+    # --- the faults
+
+    def _host(self, target: str, detail: str) -> Fault:
+        host = self._find_host(target)
+        power_off([host], "its power is cut (lab fault host)")
+        return Fault("host", target, detail, lambda: power_on([host], "its power is cut (lab fault host)"))
+
+    def _region_hosts(self, target: str, detail: str) -> Fault:
+        self._refuse_beside("region", target)
+        region = self._sites[target].region
+        region_dark(self._machines, region, True)
+        return Fault("region-hosts", target, detail, lambda: region_dark(self._machines, region, False))
+
+    def _region(self, target: str, detail: str) -> Fault:
+        self._refuse_beside("region-hosts", target)
+        site = self._sites[target]
+        self._reach(site.services, False)
+        self._storage.cut(site.storage)
+        region_dark(self._machines, site.region, True)
+
+        def undo() -> None:
+            self._storage.restore(site.storage)
+            self._reach(site.services, True)
+            region_dark(self._machines, site.region, False)
+
+        return Fault("region", target, detail, undo)
+
+    def _refuse_beside(self, kind: str, target: str) -> None:
+        if (kind, target) in self._active:
+            raise LabError(
+                f"site {target}: fault {kind} is in force, nothing changed; end that one first with `lab fault {kind} return {target}`", 3
+            )
+
+    def _reach(self, addresses: tuple[str, ...], reachable: bool) -> None:
+        """Packets to a dead region's services vanish, as they do on the way to a dead site."""
+        self._unreachable = self._unreachable - set(addresses) if reachable else self._unreachable | set(addresses)
+        nft("regions", unreachable_filter(sorted(self._unreachable)))
+
+    def _storage_region(self, target: str, detail: str) -> Fault:
+        self._storage.cut(target)
+        return Fault("storage", target, detail, lambda: self._storage.restore(target))
+
+    def _link(self, target: str, detail: str) -> Fault:
+        names = list(self._sites.values())
+        pairs = [(x.region, y.region) for x in names for y in names if x != y]
+        if target != "both":
+            source, _, end = target.partition("->")
+            pairs = [(self._sites[source].region, self._sites[end].region)]
+        for pair in pairs:
+            self._machines.networks.cut_links(*pair)
+
+        def undo() -> None:
+            for pair in pairs:
+                self._machines.networks.join_links(*pair)
+
+        return Fault("link", target, detail, undo)
+
+    def _slow_link(self, target: str, detail: str) -> Fault:
+        rate = detail or "1mbit"
+        try:
+            self._machines.networks.set_rate(rate)
+        except BackendError:
+            self._machines.networks.set_rate(None)
+            raise
+        return Fault("slow-link", target, rate, lambda: self._machines.networks.set_rate(None))
+
+    def _api(self, target: str, detail: str) -> Fault:
+        service, mode = self._services[target], detail or "503"
+        over = threading.Event()
+        if mode not in (*MODES, "timeout"):
+            raise LabError(f"API fault: found {mode!r}, wanted one of {', '.join((*MODES, 'timeout'))}", 2)
+
+        def reply(call: Call) -> Reply | None:
+            if mode == "timeout":
+                over.wait(HANGS_FOR_S)
+            status, text = MODES.get(mode, MODES["503"])
+            return service.render_error(ApiError(status, text))
+
+        def undo() -> None:
+            service.fault = None
+            over.set()
+
+        service.fault = reply
+        return Fault("api", target, mode, undo)
+
+    def _dns_refresh(self, target: str, detail: str) -> Fault:
+        mode = detail or "refused"
+        if mode not in DNS_MODES:
+            raise LabError(f"DNS refresh: found {mode!r}, wanted one of {', '.join(DNS_MODES)}", 2)
+        knobs: Any = self._ovh.knobs
+        knobs.refresh = mode
+
+        def undo() -> None:
+            knobs.refresh = "ok"
+
+        return Fault("dns-refresh", target, mode, undo)
+
+
+def unreachable_filter(addresses: list[str]) -> str:
+    """The table `lab_region` of the lab's own namespace, replaced as a whole."""
+    rule = f"ip daddr {{ {', '.join(addresses)} }} drop" if addresses else ""
+    chain = f"  chain input {{ type filter hook input priority -200; policy accept; {rule}\n  }}"
+    return f"table inet lab_region\ndelete table inet lab_region\ntable inet lab_region {{\n{chain}\n}}\n"
