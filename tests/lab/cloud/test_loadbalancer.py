@@ -318,6 +318,18 @@ def test_the_floating_ip_of_a_vip_goes_down_with_it(shop: Shop) -> None:
     assert shop.fabric.backend.last("ensure_router").floating == ()
 
 
+def test_who_admits_the_vip_s_group_no_longer_admits_it_when_it_is_gone(shop: Shop) -> None:
+    group = shop.fabric.group()
+    watcher = shop.fabric.port(shop.network, security_groups=[shop.fabric.group({"protocol": "tcp", "remote_group_id": group})])["id"]
+    port = shop.get(f"loadbalancers/{shop.balancer}")["vip_port_id"]
+    shop.fabric.neutron[A].ok("PUT", f"/v2.0/ports/{port}", {"port": {"security_groups": [group]}})
+    region, named, rules = shop.fabric.backend.of("set_port_rules")[-1]
+    assert (region, named, [rule.remote for rule in rules]) == (A, watcher, ["10.1.0.5/32"])
+    shop.octavia.ok("DELETE", f"{ROOT}/loadbalancers/{shop.balancer}?cascade=true")
+    shop.settle()
+    assert shop.fabric.backend.of("set_port_rules")[-1] == (A, watcher, ())
+
+
 def test_a_port_that_the_tenant_brought_is_let_go_not_deleted(fabric: Fabric) -> None:
     net, _ = fabric.network()
     port = fabric.port(net)["id"]

@@ -308,6 +308,8 @@ def test_two_changes_at_once_leave_the_port_with_both(fabric: Fabric) -> None:
     first.start()
     assert arrived.wait(5)
     second.start()
+    second.join(0.3)  # it must wait for the first, so this always takes its time
+    assert second.is_alive()
     go_on.set()
     first.join(5)
     second.join(5)
@@ -337,6 +339,16 @@ def test_the_router_gets_its_whole_state(fabric: Fabric) -> None:
     neutron.ok("PUT", f"/v2.0/routers/{router}", {"router": {"admin_state_up": False}})
     down = fabric.backend.last("ensure_router")
     assert (down.external_address, down.floating, down.interfaces) == (None, (), spec.interfaces)
+
+
+def test_an_interface_reaches_the_router_when_it_comes_and_when_it_goes(fabric: Fabric) -> None:
+    _, subnet = fabric.network()
+    router = fabric.routed(subnet)
+    assert [interface.address for interface in fabric.backend.last("ensure_router").interfaces] == ["10.1.0.1"]
+    again = fabric.neutron[A].refused("PUT", f"/v2.0/routers/{router}/add_router_interface", {"subnet_id": subnet})
+    assert again[:2] == (400, "BadRequest")
+    fabric.neutron[A].ok("PUT", f"/v2.0/routers/{router}/remove_router_interface", {"subnet_id": subnet})
+    assert fabric.backend.last("ensure_router").interfaces == ()
 
 
 def test_a_floating_ip_becomes_active_and_down_a_moment_later(fabric: Fabric) -> None:
