@@ -29,7 +29,12 @@ POLL_S = 0.05
 # Pings to a VIP are not answered; members' own errors still pass.
 NO_PING = """table ip lab_vip
 delete table ip lab_vip
-table ip lab_vip { chain input { type filter hook input priority 0; policy accept; icmp type echo-request drop; } }
+table ip lab_vip {
+  chain input {
+    type filter hook input priority 0; policy accept;
+    icmp type echo-request drop
+  }
+}
 """
 
 

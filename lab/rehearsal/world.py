@@ -121,7 +121,7 @@ class World:
     def rows(self, site: str) -> list[dict[str, Any]]:
         """Every order in the database of `site`: {"idempotency_key", "id", "site", "created_at"}."""
         fields = ", ".join(f"'{name}', {name}" for name in ("id", "idempotency_key", "site", "created_at"))
-        sql = f"select coalesce(json_agg(json_build_object({fields}) order by id), '[]') from orders"
+        sql = f"select coalesce(json_agg(json_build_object({fields}) order by id), '[]') from orders"  # noqa: S608 - four words of ours
         line = f'runuser -u postgres -- psql -X -At -d shop -c "{sql}"'
         with self.hosts(site) as run:
             done = run(f"db-1.{site}", line)
