@@ -73,6 +73,7 @@ class Service:
         self._rules: list[Rule] = []
         self._handlers: dict[str, Handler] = {}
         self._map: Map | None = None
+        self._mapping = threading.Lock()  # the first requests come at once, and a rule can be bound to one map only
         self.requests: list[tuple[str, str, int]] = []  # (method, path, status), for tests and `lab status`
         self.fault: Callable[[Call], Reply | None] | None = None  # lab.faults: answers instead of the service, or None
 
@@ -104,8 +105,9 @@ class Service:
         try:
             if self.fault is not None and (answer := self.fault(call)) is not None:
                 return self._done(call, answer)
-            if self._map is None:
-                self._map = Map(self._rules, strict_slashes=False, merge_slashes=False)
+            with self._mapping:
+                if self._map is None:
+                    self._map = Map(self._rules, strict_slashes=False, merge_slashes=False)
             adapter = self._map.bind("lab")
             try:
                 endpoint, variables = adapter.match(call.path, method=call.method)
