@@ -1,4 +1,4 @@
-"""The addresses of a load balancer: its VIP, a Neutron port of the tenant's, and the one of the machine behind it, which only Octavia sees."""
+"""The addresses of a load balancer: its VIP, a Neutron port of the tenant's, and that of the machine behind it, a port of Octavia's own."""
 
 from __future__ import annotations
 
@@ -90,17 +90,26 @@ def _new_port(cloud: Cloud, region: str, project: str, balancer: Record, values:
 
 
 def allocate_machine(cloud: Cloud, region: str, balancer: Record) -> None:
-    """The second address, of the machine that carries the balancer. 409 when the subnet has none left."""
+    """The second address, of the machine that carries the balancer. 409 when the subnet has none left.
+
+    The tenant sees it as the network's owner, and cannot delete the network before the balancer.
+    """
+    mac = allocation.new_mac(cloud)
+    vip = cloud.region(region).ports[balancer["vip_port_id"]]
     port = allocation.create_port(
         cloud,
         region,
         ADMIN_PROJECT,
         balancer["vip_network_id"],
         wanted=[{"subnet_id": balancer["vip_subnet_id"]}],
+        mac=mac,
         name=f"octavia-lb-vrrp-{new_id()}",
         device_id=new_id(),
-        device_owner=models.BALANCER_MACHINE,
+        device_owner=f"compute:{cloud.settings(region).zone}",
         status="ACTIVE",
+        security_groups=list(vip["security_groups"]),
+        allowed_address_pairs=[{"mac_address": mac, "ip_address": balancer["vip_address"]}],
+        _balancer=balancer["id"],
     )
     balancer["_machine_port"] = port["id"]
 

@@ -14,8 +14,7 @@ from lab.cloud.state import Cloud, Record, RegionState, Store, new_id, public, s
 
 INTERFACE = "network:router_interface"
 BALANCER = "Octavia"
-BALANCER_MACHINE = "compute:octavia"
-FABRIC = (INTERFACE, BALANCER, BALANCER_MACHINE)  # owners whose ports no server stands behind: nothing filters them
+FABRIC = (INTERFACE, BALANCER)  # owners whose ports no server stands behind: nothing filters them
 
 STORES = {
     "network": "networks",
@@ -41,9 +40,12 @@ def find(state: RegionState, kind: str, wanted: str) -> Record:
     return record
 
 
-def visible(record: Record, project: str) -> bool:
-    """Of one's own, or shared with everybody."""
-    return record["project_id"] == project or bool(record.get("shared") or record.get("router:external"))
+def visible(state: RegionState, record: Record, project: str) -> bool:
+    """Of one's own, on a network of one's own, or shared with everybody."""
+    if record["project_id"] == project or record.get("shared") or record.get("router:external"):
+        return True
+    network = state.networks.get(record.get("network_id") or "")
+    return network is not None and network["project_id"] == project
 
 
 def owned(project: str, revision: int) -> Record:

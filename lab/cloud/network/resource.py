@@ -27,12 +27,16 @@ class Change:
         """A record of the caller's own: 404 when it cannot be seen, 403 when it can only be seen."""
         record = models.find(self.state, kind, wanted)
         if record["project_id"] != self.project:
-            raise errors.forbidden(f"rule:{action}_{kind}") if models.visible(record, self.project) else errors.not_found(kind, wanted)
+            raise (
+                errors.forbidden(f"rule:{action}_{kind}")
+                if models.visible(self.state, record, self.project)
+                else errors.not_found(kind, wanted)
+            )
         return record
 
     def seen(self, kind: str, wanted: str) -> Record:
         record = models.find(self.state, kind, wanted)
-        if not models.visible(record, self.project):
+        if not models.visible(self.state, record, self.project):
             raise errors.not_found(kind, wanted)
         return record
 
@@ -104,7 +108,7 @@ class NeutronService(OpenStackService):
         def listing(call: Call) -> Reply:
             records = models.store(state(self.region), kind).values()
             body = resource.listed or resource.body
-            bodies = [body(state(self.region), r) for r in records if models.visible(r, call.token.project_id)]
+            bodies = [body(state(self.region), r) for r in records if models.visible(state(self.region), r, call.token.project_id)]
             return Reply(200, filters.apply(call, resource.path.replace("-", "_"), bodies, known, self.root + path))
 
         @self.route("GET", path + "/<wanted>")

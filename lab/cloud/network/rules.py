@@ -58,8 +58,8 @@ def compile_port(state: RegionState, port: Record) -> tuple[Rule, ...] | None:
 
 
 def filtered(port: Record) -> bool:
-    """Whether the backend filters that port at all: routers and load balancers stand behind their own."""
-    return port["device_owner"] not in models.FABRIC
+    """Whether the backend filters that port at all: routers and load balancers (`_balancer`: their second port) stand behind their own."""
+    return port["device_owner"] not in models.FABRIC and "_balancer" not in port
 
 
 def ports_in(state: RegionState, groups: Iterable[str]) -> set[str]:

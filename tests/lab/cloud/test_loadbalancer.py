@@ -271,8 +271,14 @@ def test_the_vip_is_a_port_of_the_tenant(shop: Shop) -> None:
     assert shop.fabric.neutron[A].refused("GET", f"/v2.0/security-groups/{port['security_groups'][0]}")[0] == 404
 
 
-def test_the_machine_behind_it_takes_an_address_that_the_tenant_does_not_see(shop: Shop) -> None:
-    assert [port["device_owner"] for port in shop.fabric.neutron[A].ok("GET", "/v2.0/ports")] == ["Octavia"]
+def test_the_machine_behind_it_takes_an_address_too_which_the_tenant_sees_but_does_not_own(shop: Shop) -> None:
+    neutron = shop.fabric.neutron[A]
+    machine = next(port for port in neutron.ok("GET", "/v2.0/ports") if port["device_owner"] != "Octavia")
+    assert [fixed["ip_address"] for fixed in machine["fixed_ips"]] == ["10.1.0.200"]
+    assert [pair["ip_address"] for pair in machine["allowed_address_pairs"]] == ["10.1.0.5"]
+    assert machine["name"].startswith("octavia-lb-vrrp-")
+    assert neutron.refused("DELETE", f"/v2.0/ports/{machine['id']}")[0] == 403
+    assert shop.fabric.backend.of("set_port_rules") == []
     assert shop.fabric.port(shop.network)["fixed_ips"][0]["ip_address"] == "10.1.0.201"
 
 
