@@ -58,9 +58,15 @@ def pins() -> dict[str, str]:
     return {name: found[name] for name in PLUGINS}
 
 
+def installed(program: str) -> str | None:
+    """A program on PATH that is not of our making: a process inside the lab's environment finds built tools there."""
+    folders = [folder for folder in os.environ.get("PATH", os.defpath).split(os.pathsep) if not Path(folder).is_relative_to(cache.home())]
+    return shutil.which(program, path=os.pathsep.join(folders))
+
+
 def installed_cli() -> Path | None:
     """A pulumi on PATH that is new enough for the SDK."""
-    path = shutil.which("pulumi")
+    path = installed("pulumi")
     if path is None:
         return None
     try:
@@ -74,6 +80,8 @@ def installed_cli() -> Path | None:
 def installed_plugin(name: str, version: str) -> Path | None:
     """The published plugin of exactly this version, as `pulumi plugin install` leaves it."""
     home = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
+    if home.is_relative_to(cache.home()):
+        home = Path.home() / ".pulumi"
     path = home / "plugins" / f"resource-{name}-v{version}" / f"pulumi-resource-{name}"
     return path if path.is_file() and os.access(path, os.X_OK) else None
 
@@ -99,7 +107,7 @@ def ensure() -> Toolchain:
 def _home(cli: Path | None, plugins: dict[str, Path]) -> Path:
     """The folder for PULUMI_HOME. Pulumi keeps small files of its own in it too (its version cache, locks), which does no harm."""
     sources = [HERE / "language" / name for name in ("host.py", "program.py")]
-    host = None if shutil.which(LANGUAGE_HOST) and cli is None else _launcher()
+    host = None if installed(LANGUAGE_HOST) else _launcher()
     recipe = json.dumps(
         {
             "cli": str(cli),

@@ -112,7 +112,7 @@ class Host(language_pb2_grpc.LanguageRuntimeServicer):
         return language_pb2.LanguageHandshakeResponse()
 
     def GetPluginInfo(self, request: Any, context: Any) -> Any:
-        return plugin_pb2.PluginInfo(version="3.272.0")
+        return plugin_pb2.PluginInfo()
 
     def GetRequiredPackages(self, request: Any, context: Any) -> Any:
         with reported(context):
