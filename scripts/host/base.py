@@ -37,13 +37,13 @@ class Desired:
     @classmethod
     def read(cls, document: dict[str, Any]) -> Desired:
         """Raises Usage that names every fault."""
-        envelope = Envelope.read(document, "host", with_epoch=False)
-        reader = Reader(envelope.block, "document.host")
+        envelope = Envelope.read(document, "setup", with_epoch=False)
+        reader = Reader(envelope.block, "document.setup")
         packages = reader.texts("packages", [])
         for name in packages:
             if not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", name):
                 reader.fault("packages", repr(name), "the name of a Debian package")
-        witness = Reader(reader.mapping("witness"), "document.host.witness")
+        witness = Reader(reader.mapping("witness"), "document.setup.witness")
         values = {key: witness.text(key) for key in _WITNESS}
         reader.done()
         witness.done()
