@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lab.child import ChildError
 from lab.cloud.backend import BackendError
 from lab.cloud.ovh import OvhService
 from lab.cloud.web import ApiError, Call, Reply, Service
@@ -84,7 +85,7 @@ class Faults:
                 )
             try:
                 fault = begin(target, detail)
-            except BackendError as error:
+            except (BackendError, ChildError) as error:
                 raise LabError(f"fault {kind} {target}: {error}") from error
             self._active[kind, target] = fault
             return {"kind": kind, "target": target, "detail": fault.detail}
@@ -100,7 +101,7 @@ class Faults:
                 raise LabError(f"fault {kind} {target}: not in force (in force: {there}), nothing changed", 3)
             try:
                 fault.undo()
-            except BackendError as error:
+            except (BackendError, ChildError) as error:
                 raise LabError(f"fault {kind} {target}: {error}") from error
             del self._active[kind, target]
             return {"kind": kind, "target": target, "detail": fault.detail}
@@ -192,8 +193,8 @@ class Faults:
         region_dark(self._machines, site.region, True)
 
         def undo() -> None:
-            self._storage.restore(site.storage)
             self._reach(site.services, True)
+            self._storage.restore(site.storage)
             region_dark(self._machines, site.region, False)
 
         return Fault("region", target, detail, undo)

@@ -12,7 +12,7 @@ from pathlib import Path
 from lab import preflight
 from lab.machines import cleanup, image
 from lab.machines.shell import add_netns
-from lab.namespace import NETNS, LabError, Places, holds, inside
+from lab.namespace import NETNS, LabError, Places, daemon, inside
 from lab.toolchain import cache, tools
 from lab.toolchain.go import ToolchainError
 
@@ -25,7 +25,7 @@ MOUNT_RESOLVER = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
 def up(places: Places) -> None:
     """Start the lab and wait until everything answers. Raises LabError; then nothing of it is left but its log."""
     preflight.check(places)
-    pid = holds(places.pid_file)
+    pid = daemon(places)
     if pid is not None:
         raise LabError(f"lab {places.name}: runs already (pid {pid}), nothing changed; use it, or end it with `lab down`", 3)
     if cleanup.leftovers(places):
@@ -53,14 +53,14 @@ def _start(places: Places, arguments: list[str]) -> None:
     command = inside(NETNS / places.name, [sys.executable, "-m", "lab.daemon", *arguments])
     environment = {**os.environ, "PATH": f"{preflight.PATH}:{os.environ.get('PATH', '')}", "PYTHONPATH": str(PROJECT)}
     with places.log.open("wb") as out:
-        daemon = subprocess.Popen(
+        process = subprocess.Popen(
             ["sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(group), *command],
             cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, env=environment,
         )  # fmt: skip
-    places.pid_file.write_text(f"{daemon.pid}\n")
+    places.pid_file.write_text(f"{process.pid}\n")
     deadline = time.monotonic() + READY_WITHIN_S
     while not places.description.exists():
-        if daemon.poll() is not None:
+        if process.poll() is not None:
             raise LabError(f"lab {places.name}: did not start: {_last_words(places.log)}; its log: {places.log}")
         if time.monotonic() > deadline:
             raise LabError(f"lab {places.name}: not ready after {READY_WITHIN_S:g} s, ended again; its log: {places.log}")
@@ -87,7 +87,7 @@ def down(places: Places) -> bool:
 
 def execute(places: Places, command: list[str]) -> int:
     """Become `command` inside the lab's network namespace, with the lab's resolver. Returns only when it cannot be started."""
-    if holds(places.pid_file) is None or not places.netns.exists():
+    if daemon(places) is None or not places.netns.exists():
         raise LabError(f"lab {places.name}: not running, wanted a running one for this; start it with `lab up`", 3)
     with contextlib.suppress(OSError):
         # A mount namespace of its own: the resolver is this command's alone.

@@ -7,13 +7,17 @@ that describe the running lab) and the folder of disks (what must not lie in mem
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 NETNS = Path("/run/netns")
+CLONE_NEWNET = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
 _NAME = re.compile(r"[a-z][a-z0-9]{1,15}")
 
 
@@ -84,11 +88,27 @@ def inside(netns: Path, command: Sequence[str]) -> list[str]:
     return ["nsenter", f"--net={netns}", "--", *command]
 
 
-def holds(pid_file: Path) -> int | None:
-    """The pid in `pid_file` if that process lives, else None."""
+def daemon(places: Places) -> int | None:
+    """The pid of the lab's daemon if it lives. A pid that now is somebody else's is in another control group."""
     try:
-        pid = int(pid_file.read_text())
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ValueError, ProcessLookupError):
+        pid = int(places.pid_file.read_text())
+        members = (places.cgroup / "daemon" / "cgroup.procs").read_text().split()
+    except (FileNotFoundError, ValueError):
         return None
-    return None if state == "Z" else pid
+    return pid if str(pid) in members else None
+
+
+@contextlib.contextmanager
+def entered(netns: Path) -> Iterator[None]:
+    """This thread, and what it starts, live in the network namespace until the end of the block."""
+    with Path("/proc/thread-self/ns/net").open() as home, netns.open() as there:
+        _setns(there.fileno())
+        try:
+            yield
+        finally:
+            _setns(home.fileno())
+
+
+def _setns(descriptor: int) -> None:
+    if _libc.setns(descriptor, CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "cannot enter the network namespace")

@@ -15,7 +15,7 @@ from lab.machines.balancers import Balancer
 from lab.machines.hosts import Host, HostPlaces, Volume
 from lab.machines.networks import ExtNet, Networks
 from lab.machines.routers import Router
-from lab.machines.shell import add_netns, drop_netns, ip, nft, short
+from lab.machines.shell import add_netns, drop_netns, ip, nft, short, sysctl
 from lab.machines.volumes import Volumes
 from lab.namespace import Places
 
@@ -125,6 +125,8 @@ class Machines:
     def _wire(self, spec: ServerSpec, netns: str) -> None:
         what = f"server {spec.name}"
         add_netns(what, netns)
+        # Anybody may ping, as on a cloud's images.
+        sysctl(what, ["net.ipv4.ping_group_range=0 2147483647"], netns)
         self._filter(spec, netns)
         for index, nic in enumerate(spec.nics):
             name, outer = guest.interface(index), "h" + short(spec.server_id, nic.port_id)

@@ -83,7 +83,7 @@ class Balancer:
             return
         argv = inside(
             NETNS / self.netns,
-            ["haproxy", "-W", "-db", "-f", str(self.folder / "haproxy.cfg"), "-S", f"{self.folder / 'master.sock'},mode,600"],
+            ["haproxy", "-W", "-db", "-f", str(self.folder / "haproxy.cfg")],
         )
         self._child = Child(what, argv, self.folder / "haproxy.log", self.folder / "haproxy.pid")
         try:
@@ -92,25 +92,24 @@ class Balancer:
             raise BackendError(str(error)) from error
 
     def _reload(self, what: str) -> None:
-        """The master starts a new worker with the new file; it is there when the master says so, or the old one stays in place."""
+        """The master starts a new worker with the new file; it is there once it answers at the socket, or the old one stays in place."""
         states = self._ask("show servers state")
         (self.folder / "servers.state").write_text(states or "")
-        before = self._workers()
+        before = self._worker()
         os.kill(int((self.folder / "haproxy.pid").read_text()), signal.SIGUSR2)
         deadline = time.monotonic() + LIMIT_S
-        while not (self._workers() - before and self._ready()):
+        while self._worker() in (before, None):
             if time.monotonic() > deadline or self._child is None or not self._child.running:
                 raise BackendError(f"{what}: no new HAProxy worker {LIMIT_S:g} s after a reload; see {self.folder / 'haproxy.log'}")
             time.sleep(POLL_S)
 
-    def _workers(self) -> set[str]:
-        """Pids of the workers that take connections."""
-        text = self._talk("master.sock", "show proc") or ""
-        current = text.partition("# old workers")[0].partition("# workers")[2]
-        return {line.split()[0] for line in current.splitlines() if line.strip()}
+    def _worker(self) -> str | None:
+        """Pid of the worker that takes connections. Asked of the worker: the master's own socket may stay silent after a reload."""
+        lines = (self._ask("show info") or "").splitlines()
+        return next((line.partition(": ")[2] for line in lines if line.startswith("Pid: ")), None)
 
     def _ready(self) -> bool:
-        return self._ask("show info") is not None
+        return self._worker() is not None
 
     def health(self) -> dict[str, str]:
         """By member id, members with a health check only."""
@@ -124,18 +123,15 @@ class Balancer:
         }
 
     def _ask(self, command: str) -> str | None:
-        return self._talk("stats.sock", command)
-
-    def _talk(self, name: str, command: str) -> str | None:
-        """An answer of HAProxy's socket, None when it does not answer."""
+        """An answer of the worker's socket, None when it does not answer."""
         try:
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.settimeout(5)
-                connection.connect(str(self.folder / name))
+                connection.connect(str(self.folder / "stats.sock"))
                 connection.sendall(f"{command}\n".encode())
                 return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
         except OSError as error:
-            log.debug("%s: %s", self.folder / name, error)
+            log.debug("%s: %s", self.folder, error)
             return None
 
     def set_dark(self, dark: bool) -> None:

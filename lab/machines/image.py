@@ -17,6 +17,7 @@ from pathlib import Path
 
 from lab.toolchain import cache
 
+FORMAT = 2  # raise it when the steps below change
 SUITE = "trixie"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 BASE = ("ca-certificates", "dbus", "iproute2", "netbase", "systemd", "systemd-sysv")
@@ -46,7 +47,7 @@ class ImageError(Exception):
 
 def recipe() -> str:
     """All that decides what is in the image."""
-    parts = [SUITE, *BASE, *PACKAGES, *NOT_ENABLED]
+    parts = [f"format {FORMAT}", SUITE, *BASE, *PACKAGES, *NOT_ENABLED]
     return "\n".join([*parts, *(f"{path}\n{text}" for path, text in sorted(FILES.items()))])
 
 
@@ -96,7 +97,8 @@ def _finish(root: Path, log: Path) -> None:
             path.unlink()
     (root / "usr/sbin/policy-rc.d").unlink()
     (root / "etc/resolv.conf").unlink(missing_ok=True)
-    (root / "etc/machine-id").write_text("uninitialized\n")
+    # Empty, not "uninitialized": that would be a first boot, on which systemd enables every service by Debian's presets.
+    (root / "etc/machine-id").write_text("")
 
 
 def _has_unit(root: Path, unit: str) -> bool:
