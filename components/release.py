@@ -17,7 +17,7 @@ from components.bundle import Bundle
 from components.host import Host
 from components.remote import UNPACK_LIMIT, host_script
 
-RELEASES, UPLOADS = "/opt/shop/releases", "/opt/shop/uploads"
+RELEASES, UPLOADS = "/opt/shop/releases", "/opt/dr/uploads"
 
 
 @dataclass(frozen=True, kw_only=True)

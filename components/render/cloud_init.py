@@ -27,6 +27,8 @@ def user_data(host: HostAddress, host_key: SshKey, operator_public_key: str) -> 
         "ssh_authorized_keys": [operator_public_key],
         # The hosts' software lists every host itself, by its own rules.
         "manage_etc_hosts": False,
+        # Before sshd answers: copies over ssh find their folders.
+        "bootcmd": [["mkdir", "-p", "/opt/dr/uploads"]],
         "package_update": False,
         "package_upgrade": False,
     }
