@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import grpc
 import pytest
+from pulumi.runtime.proto import language_pb2, language_pb2_grpc
 
 from lab.toolchain import tools
 from lab.toolchain.tools import Toolchain
@@ -140,11 +143,16 @@ def test_a_virtualenv_that_is_not_there_is_one_line(tmp_path: Path, toolchain: T
 
 
 def test_plugins_of_the_installed_sdks_are_the_required_ones(stack: Stack) -> None:
-    stack.write("import pulumi_command as command\ncommand.local.Command('it', create='true')\n")
-    stack.up()
-    listed = json.loads(stack.call("plugin", "ls", "--project", "--json", check=True).output)
-    found = {row["name"]: row["version"] for row in listed if row["kind"] == "resource"}
-    assert found == tools.pins()
+    host = shutil.which(tools.LANGUAGE_HOST, path=stack.environment()["PATH"])
+    assert host is not None
+    with subprocess.Popen([host, "127.0.0.1:1"], stdout=subprocess.PIPE, text=True, cwd=stack.folder, env=stack.environment()) as process:
+        assert process.stdout is not None
+        with grpc.insecure_channel(f"127.0.0.1:{process.stdout.readline().strip()}") as channel:
+            info = language_pb2.ProgramInfo(root_directory=str(stack.folder), program_directory=str(stack.folder), entry_point=".")
+            asked = language_pb2.GetRequiredPackagesRequest(info=info)
+            answer = language_pb2_grpc.LanguageRuntimeStub(channel).GetRequiredPackages(asked, wait_for_ready=True)
+        process.terminate()
+    assert {row.name: row.version for row in answer.packages if row.kind == "resource"} == tools.pins()
 
 
 def test_the_program_ends_with_the_engine(stack: Stack) -> None:
