@@ -233,11 +233,20 @@ def test_rules_name_prefixes_and_start_from_nothing(a: dict[str, Registered]) ->
     assert all(it.inputs["remoteIpPrefix"] and "remoteGroupId" not in it.inputs for it in rules.values())
     open_to_all = {name for name, it in rules.items() if it.inputs["remoteIpPrefix"] == "0.0.0.0/0" and it.inputs["direction"] == "ingress"}
     assert not open_to_all
+    outgoing = [it.inputs["remoteIpPrefix"] for it in rules.values() if it.inputs["direction"] == "egress"]
+    assert outgoing == ["0.0.0.0/0"] * 4
+
+
+def test_physical_names_say_whose_and_where(b: dict[str, Registered]) -> None:
+    named = {it.name: it.inputs["name"] for it in b.values() if it.type.startswith("openstack:") and "name" in it.inputs}
+    unnamed_by_site = {name for name, physical in named.items() if not physical.startswith("shop-b-")}
+    assert unnamed_by_site == {"region-balancer-https-app-1", "region-balancer-https-app-2"}
 
 
 def test_the_entrance_speaks_proxy_protocol_and_asks_nginx_for_health(a: dict[str, Registered]) -> None:
     assert [it.inputs["protocol"] for it in of_type(a, "Pool").values()] == ["PROXYV2"]
     assert [(it.inputs["protocol"], it.inputs["protocolPort"]) for it in of_type(a, "Listener").values()] == [("TCP", 443)]
+    assert [it.inputs["vipAddress"] for it in of_type(a, "LoadBalancer").values()] == ["10.1.0.5"]
     monitor = of_type(a, "Monitor")["region-balancer-https-monitor"].inputs
     assert (monitor["type"], monitor["urlPath"]) == ("HTTP", "/health") and monitor["delay"] > monitor["timeout"]
     assert all(it.inputs["monitorPort"] == 8080 for it in of_type(a, "Member").values())
