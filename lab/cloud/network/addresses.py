@@ -22,7 +22,7 @@ def parse_cidr(text: Any) -> IPv4Network:
     except ValueError:
         raise errors.invalid_input(f"{text} is not in a CIDR format") from None
     if not isinstance(network, IPv4Network):
-        raise ApiError(501, f"the lab has IPv4 subnets only, not {text}", "NotImplemented")
+        raise errors.not_in_the_lab(f"IPv6 subnets as {text}")
     return network
 
 

@@ -31,6 +31,11 @@ def bad_request(message: str) -> ApiError:
     return ApiError(400, message, "HTTPBadRequest")
 
 
+def not_in_the_lab(what: str) -> ApiError:
+    """Neutron can do it, the lab cannot."""
+    return ApiError(501, f"the lab has no {what}", "NotImplemented")
+
+
 def invalid_input(reason: str) -> ApiError:
     return ApiError(400, f"Invalid input for operation: {reason}.", "InvalidInput")
 

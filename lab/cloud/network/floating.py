@@ -12,7 +12,7 @@ from lab.cloud.state import Record, RegionState
 
 def settle_later(change: Change, floating: Record, *routers: str | None) -> None:
     """Have the routers follow the record; then its status: ACTIVE with a port, DOWN without, ERROR when its router is in ERROR."""
-    cloud, region, wanted, revision = change.cloud, change.region, floating["id"], floating["revision_number"]
+    cloud, region, wanted = change.cloud, change.region, floating["id"]
 
     def settle() -> None:
         effects = Effects(cloud, region)
@@ -22,7 +22,7 @@ def settle_later(change: Change, floating: Record, *routers: str | None) -> None
         with cloud.lock:
             state = cloud.region(region)
             record = state.floating_ips.get(wanted)
-            if record is None or record["revision_number"] < revision:
+            if record is None:
                 return
             serving = state.routers.get(record["router_id"] or "")
             status = "DOWN" if serving is None else "ERROR" if serving["status"] == "ERROR" else "ACTIVE"

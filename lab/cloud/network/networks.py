@@ -88,7 +88,7 @@ def create_subnet(change: Change, values: Record) -> Record:
     if values["ip_version"] not in (4, 6):
         raise errors.bad_request(f"Invalid input for ip_version. Reason: '{values['ip_version']}' is not in [4, 6].")
     if values["ip_version"] == 6:
-        raise ApiError(501, "the lab has IPv4 subnets only", "NotImplemented")
+        raise errors.not_in_the_lab("IPv6 subnets")
     change.check_quota("subnet")
     cidr = addresses.parse_cidr(values["cidr"])
     _name_servers(values)
