@@ -21,7 +21,7 @@ from pathlib import Path
 from lab.cloud.backend import BackendError, ServerSpec
 from lab.machines import guest
 from lab.machines.shell import LIMIT_S, run
-from lab.namespace import NETNS
+from lab.namespace import NETNS, inside
 
 log = logging.getLogger("lab.machines")
 REBOOT = 133  # how nspawn says with --keep-unit that the guest wants to boot again
@@ -116,12 +116,14 @@ class Host:
             threading.Thread(target=self._watch, args=(self._process,), name=f"host-{self.spec.name}", daemon=True).start()
 
     def _nspawn(self) -> list[str]:
-        return [
+        # Started inside the namespace although it is told of it: the guest's /sys shows the interfaces of where it was mounted.
+        options = [
             "systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--settings=no", "--console=read-only",
             f"--machine={self.places.netns}", f"--hostname={self.spec.name}", f"--uuid={self.spec.server_id}",
             f"--network-namespace-path={NETNS / self.places.netns}", "--capability=CAP_NET_ADMIN",
             "--resolv-conf=off", "--timezone=off", "--link-journal=no", f"--directory={self.root}",
         ]  # fmt: skip
+        return inside(NETNS / self.places.netns, options)
 
     def _await_leader(self) -> None:
         deadline = time.monotonic() + LIMIT_S

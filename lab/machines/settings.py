@@ -26,7 +26,7 @@ system_info:
   default_user:
     name: debian
     gecos: Debian
-    groups: [sudo]
+    groups: [adm, sudo]
     lock_passwd: true
     shell: /bin/bash
     sudo: ["ALL=(ALL) NOPASSWD:ALL"]

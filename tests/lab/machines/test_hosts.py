@@ -1,0 +1,92 @@
+"""Hosts boot as a cloud's do, keep their volumes, and lose and regain their power."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lab.cloud.backend import BackendError
+from lab.machines.power import power_off, power_on
+from tests.lab.machines.bench import GRA, SBG, Bench, wait_for
+
+pytestmark = pytest.mark.lab
+VOLUME = "6f1de2a4-0b7b-4f0c-9d38-2f6a3f1f9a10"
+
+
+def test_a_host_has_its_name_its_addresses_its_user_and_its_host_key(bench: Bench, host_key: Path) -> None:
+    assert bench.ssh(GRA, "hostname") == "host-gra11"
+    assert bench.addresses(GRA) == {"ens3": [bench.front(GRA)], "ens4": [bench.vrack(GRA)]}
+    assert bench.ssh(GRA, "sudo id -u") == "0"
+    assert bench.ssh(GRA, "cat /etc/ssh/ssh_host_*_key.pub").split()[:2] == host_key.with_suffix(".pub").read_text().split()[:2]
+    assert bench.ssh(GRA, "cat /etc/resolv.conf").splitlines()[0] == "nameserver 192.0.2.53"
+
+
+def test_hosts_run_apart_from_each_other_and_start_no_service_of_the_shop(bench: Bench) -> None:
+    assert bench.ssh(GRA, "cat /etc/machine-id") != bench.ssh(SBG, "cat /etc/machine-id")
+    running = bench.ssh(GRA, "systemctl list-units --type=service --state=running --plain --no-legend")
+    assert not [name for name in ("postgresql", "redis", "nginx", "haproxy", "puma") if name in running]
+    assert bench.ssh(GRA, "ls /etc/postgresql /var/lib/postgresql 2>/dev/null | grep -c main || true") == "0"
+
+
+def test_a_volume_survives_stop_and_start_and_is_mounted_again(bench: Bench) -> None:
+    server, link = bench.servers[GRA].server_id, f"/dev/disk/by-id/virtio-{VOLUME[:20]}"
+    bench.machines.create_volume(GRA, VOLUME, 1)
+    assert bench.machines.attach_volume(GRA, server, VOLUME) == "/dev/vdb"
+    assert bench.machines.attach_volume(GRA, server, VOLUME) == "/dev/vdb", "attaching again is no second device"
+    bench.ssh(
+        GRA,
+        f"sudo mkfs.ext4 -q {link} && sudo mkdir -p /srv/data && echo '{link} /srv/data ext4 defaults,nofail 0 2' | sudo tee -a /etc/fstab",
+    )
+    bench.ssh(GRA, "sudo mount /srv/data && echo kept | sudo tee /srv/data/file && sync")
+    bench.machines.stop_server(GRA, server)
+    assert not bench.machines.server_running(GRA, server)
+    bench.machines.start_server(GRA, server)
+    bench.await_ssh(GRA)
+    assert bench.ssh(GRA, "findmnt -no SOURCE /srv/data; cat /srv/data/file").splitlines() == ["/dev/vdb", "kept"]
+    bench.machines.extend_volume(GRA, VOLUME, 2)
+    assert bench.ssh(GRA, "sudo blockdev --getsize64 /dev/vdb") == str(2 * 2**30)
+    with pytest.raises(BackendError, match="cannot shrink"):
+        bench.machines.extend_volume(GRA, VOLUME, 1)
+    bench.ssh(GRA, "sudo umount /srv/data && sudo sed -i /srv.data/d /etc/fstab")
+    bench.machines.detach_volume(GRA, server, VOLUME)
+    assert bench.try_ssh(GRA, f"ls {link} /dev/vdb").stdout == ""
+    bench.machines.delete_volume(GRA, VOLUME)
+
+
+def test_a_power_cut_kills_at_once_and_the_host_comes_back_by_itself(bench: Bench) -> None:
+    host = bench.machines.hosts[GRA, bench.servers[GRA].server_id]
+    bench.ssh(GRA, "sudo touch /var/lib/before-the-cut")
+    assert bench.pings(SBG, bench.vrack(GRA))
+    power_off([host], "a test")
+    assert not host.running
+    assert not bench.pings(SBG, bench.vrack(GRA))
+    with pytest.raises(BackendError, match="a test"):
+        bench.machines.start_server(GRA, bench.servers[GRA].server_id)
+    power_on([host], "a test")
+    bench.await_ssh(GRA)
+    assert bench.ssh(GRA, "ls /var/lib/before-the-cut") == "/var/lib/before-the-cut"
+
+
+def test_a_host_switched_off_during_a_power_cut_stays_off(bench: Bench) -> None:
+    server = bench.servers[GRA].server_id
+    host = bench.machines.hosts[GRA, server]
+    power_off([host], "a test")
+    bench.machines.stop_server(GRA, server)
+    power_on([host], "a test")
+    assert not bench.machines.server_running(GRA, server)
+    bench.machines.start_server(GRA, server)
+    bench.await_ssh(GRA)
+
+
+def test_a_host_that_reboots_itself_comes_back_and_one_that_powers_off_stays_off(bench: Bench) -> None:
+    server = bench.servers[GRA].server_id
+    before = bench.machines.hosts[GRA, server].leader()
+    bench.try_ssh(GRA, "sudo systemctl reboot")
+    wait_for("another first process", lambda: bench.machines.hosts[GRA, server].leader() not in (None, before))
+    bench.await_ssh(GRA)
+    bench.try_ssh(GRA, "sudo systemctl poweroff")
+    wait_for("power off", lambda: not bench.machines.server_running(GRA, server))
+    bench.machines.start_server(GRA, server)
+    bench.await_ssh(GRA)
+    assert bench.addresses(GRA) == {"ens3": [bench.front(GRA)], "ens4": [bench.vrack(GRA)]}

@@ -1,0 +1,128 @@
+"""Networks carry what they should and nothing else: vRack, links, security groups, floating IPs, a dark region."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from lab.cloud.backend import Rule
+from lab.machines.power import region_dark
+from tests.lab.machines.bench import GRA, OPEN, SBG, Bench, wait_for
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture
+def web(bench: Bench) -> Iterator[Bench]:
+    """The host of GRA serves HTTP on 8000 and 8001."""
+    for port in (8000, 8001):
+        bench.ssh(GRA, f"sudo systemd-run -q --unit=web{port} python3 -m http.server {port}")
+    for port in (8000, 8001):
+        wait_for(f"port {port}", lambda port=port: connects(bench, bench.vrack(GRA), port))  # type: ignore[misc]
+    yield bench
+    bench.machines.set_port_rules(GRA, f"vrack-{GRA}", OPEN)
+    bench.ssh(GRA, "sudo systemctl stop web8000 web8001")
+
+
+def connects(bench: Bench, address: str, port: int) -> bool:
+    """From the host of SBG."""
+    return bench.try_ssh(SBG, f"timeout 1 bash -c 'exec 3<>/dev/tcp/{address}/{port}'").returncode == 0
+
+
+def from_outside(address: str, port: int) -> bool:
+    return (
+        subprocess.run(["timeout", "1", "bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}"], capture_output=True, check=False).returncode
+        == 0
+    )
+
+
+def test_the_vrack_joins_both_regions_with_whole_frames(bench: Bench) -> None:
+    assert bench.pings(GRA, bench.vrack(SBG))
+    assert bench.try_ssh(GRA, f"ping -c 1 -W 1 -M do -s 1472 {bench.vrack(SBG)}").returncode == 0
+
+
+def test_front_networks_of_the_regions_do_not_meet(bench: Bench) -> None:
+    assert not bench.pings(GRA, bench.front(SBG))
+
+
+def test_a_security_group_drops_what_it_does_not_name(web: Bench) -> None:
+    one = Rule(direction="ingress", protocol="tcp", port_min=8000, port_max=8000, remote="10.100.0.128/25")
+    web.machines.set_port_rules(GRA, f"vrack-{GRA}", (Rule(direction="egress"), one))
+    assert connects(web, web.vrack(GRA), 8000)
+    assert not connects(web, web.vrack(GRA), 8001)
+    assert not web.pings(SBG, web.vrack(GRA)), "no rule names ICMP"
+    elsewhere = Rule(direction="ingress", protocol="tcp", remote="10.100.0.0/25")
+    web.machines.set_port_rules(GRA, f"vrack-{GRA}", (Rule(direction="egress"), elsewhere))
+    assert not connects(web, web.vrack(GRA), 8000), "the prefix is not the caller's"
+    web.machines.set_port_rules(GRA, f"vrack-{GRA}", None)
+    assert connects(web, web.vrack(GRA), 8001), "without port security everything passes"
+
+
+def test_answers_of_connections_pass_where_nothing_may_come_in(web: Bench) -> None:
+    web.machines.set_port_rules(SBG, f"vrack-{SBG}", (Rule(direction="egress"),))
+    try:
+        assert connects(web, web.vrack(GRA), 8000)
+        assert not web.pings(GRA, web.vrack(SBG))
+    finally:
+        web.machines.set_port_rules(SBG, f"vrack-{SBG}", OPEN)
+
+
+def test_security_groups_hold_from_the_first_packet_of_a_boot(web: Bench) -> None:
+    web.machines.set_port_rules(GRA, f"vrack-{GRA}", (Rule(direction="egress"),))
+    web.machines.reboot_server(GRA, web.servers[GRA].server_id, True)
+    web.await_ssh(GRA)
+    assert not web.pings(SBG, web.vrack(GRA))
+    for port in (8000, 8001):
+        web.ssh(GRA, f"sudo systemd-run -q --unit=web{port} python3 -m http.server {port}")
+
+
+def test_a_floating_ip_leads_in_and_out_and_ends_when_it_is_withdrawn(web: Bench) -> None:
+    assert from_outside(web.floating(GRA), 8000)
+    seen = web.ssh(GRA, "echo $SSH_CONNECTION").split()[0]
+    assert seen == "192.0.2.100", "the caller's address arrives as it is"
+    assert connects(web, web.floating(GRA), 8000), "from the other region, over the internet"
+    web.machines.ensure_router(web.router_spec(GRA, floating=()))
+    assert not from_outside(web.floating(GRA), 8000)
+    web.machines.ensure_router(web.router_spec(GRA, floating=((f"{web.floating(GRA)[:-2]}60", web.front(GRA)),)))
+    assert from_outside(f"{web.floating(GRA)[:-2]}60", 8000)
+    web.machines.ensure_router(web.router_spec(GRA))
+    assert from_outside(web.floating(GRA), 8000)
+
+
+def test_from_outside_only_floating_ips_lead_in(bench: Bench) -> None:
+    subprocess.run(["ip", "route", "add", "10.1.0.0/24", "via", "203.0.113.10"], check=True)
+    try:
+        assert not from_outside(bench.front(GRA), 22)
+    finally:
+        subprocess.run(["ip", "route", "delete", "10.1.0.0/24"], check=True)
+
+
+def test_a_link_is_cut_in_one_direction_or_both_and_mended(bench: Bench) -> None:
+    networks = bench.machines.networks
+    bench.ssh(GRA, "sudo timeout 60 sh -c 'ip neigh flush all'")
+    networks.cut_links(GRA, SBG)
+    try:
+        assert not bench.pings(GRA, bench.vrack(SBG))
+        arrived = bench.ssh(GRA, "cat /sys/class/net/ens4/statistics/rx_packets")
+        bench.try_ssh(SBG, f"ping -c 3 -i 0.2 -W 1 -b {bench.vrack(GRA)}")
+        assert int(bench.ssh(GRA, "cat /sys/class/net/ens4/statistics/rx_packets")) > int(arrived), "the other direction still carries"
+        networks.cut_links(SBG, GRA)
+        arrived = bench.ssh(GRA, "cat /sys/class/net/ens4/statistics/rx_packets")
+        bench.try_ssh(SBG, f"ping -c 3 -i 0.2 -W 1 {bench.vrack(GRA)}")
+        assert bench.ssh(GRA, "cat /sys/class/net/ens4/statistics/rx_packets") == arrived
+    finally:
+        networks.join_links(GRA, SBG)
+        networks.join_links(SBG, GRA)
+    wait_for("the vRack", lambda: bench.pings(GRA, bench.vrack(SBG)))
+
+
+def test_a_dark_region_answers_nothing_and_comes_back_by_itself(bench: Bench) -> None:
+    region_dark(bench.machines, SBG, True)
+    assert not from_outside(bench.floating(SBG), 22)
+    assert not bench.pings(GRA, bench.vrack(SBG))
+    assert bench.ssh(GRA, "hostname") == "host-gra11", "the other region is not touched"
+    region_dark(bench.machines, SBG, False)
+    bench.await_ssh(SBG)
+    wait_for("the vRack", lambda: bench.pings(GRA, bench.vrack(SBG)))
