@@ -458,6 +458,89 @@ def test_a_balancer_that_cannot_be_asked_is_shown_as_unknown(shop: Shop) -> None
     assert shop.operating(f"pools/{shop.pool}/members/{member}") == "ONLINE"
 
 
+# Other ways to make and change them
+
+
+def test_a_vip_can_be_asked_for_by_network(shop: Shop) -> None:
+    second = shop.get("loadbalancers/" + shop.make("loadbalancers", vip_network_id=shop.network))
+    assert (second["vip_subnet_id"], second["vip_address"]) == (shop.subnet, "10.1.0.201")
+
+
+def test_a_pool_can_come_before_its_listener_and_change_hands(shop: Shop) -> None:
+    pool = shop.make("pools", loadbalancer_id=shop.balancer, protocol="HTTP", lb_algorithm="LEAST_CONNECTIONS")
+    assert shop.get(f"pools/{pool}")["listeners"] == []
+    listener = shop.make("listeners", loadbalancer_id=shop.balancer, protocol="HTTP", protocol_port=80, default_pool_id=pool)
+    assert {item.port: item.pool and item.pool.pool_id for item in shop.spec.listeners} == {443: shop.pool, 80: pool}
+    shop.octavia.ok("PUT", f"{ROOT}/listeners/{shop.listener}", {"listener": {"default_pool_id": pool}})
+    shop.settle()
+    assert shop.get(f"pools/{pool}")["listeners"] == [{"id": shop.listener}, {"id": listener}]
+    assert {item.port: item.pool and item.pool.pool_id for item in shop.spec.listeners} == {443: pool, 80: pool}
+
+
+def test_a_listener_takes_only_pools_that_fit_and_are_of_its_balancer(shop: Shop) -> None:
+    listener = shop.make("listeners", loadbalancer_id=shop.balancer, protocol="HTTP", protocol_port=80)
+    plain = shop.make("pools", loadbalancer_id=shop.balancer, protocol="TCP", lb_algorithm="ROUND_ROBIN")
+    other = shop.make("loadbalancers", vip_subnet_id=shop.subnet)
+    foreign = shop.make("pools", loadbalancer_id=other, protocol="HTTP", lb_algorithm="ROUND_ROBIN")
+    for pool, text in (
+        (plain, "The pool protocol 'TCP' is invalid while the listener protocol is 'HTTP'."),
+        (foreign, "another load balancer"),
+    ):
+        status, _, message = shop.octavia.refused("PUT", f"{ROOT}/listeners/{listener}", {"listener": {"default_pool_id": pool}})
+        assert status == 400
+        assert text in message
+
+
+def test_changes_of_pool_member_and_monitor_reach_the_machinery(shop: Shop) -> None:
+    monitor, member = shop.monitor(), shop.member("10.1.0.41")
+    for path, kind, values in (
+        (f"pools/{shop.pool}", "pool", {"lb_algorithm": "SOURCE_IP"}),
+        (f"pools/{shop.pool}/members/{member}", "member", {"weight": 9, "backup": True}),
+        (f"healthmonitors/{monitor}", "healthmonitor", {"delay": 9, "expected_codes": "200,204"}),
+    ):
+        changed = shop.octavia.ok("PUT", f"{ROOT}/{path}", {kind: values})
+        assert {name: changed[name] for name in values} == values
+        assert changed["provisioning_status"] == "PENDING_UPDATE"
+        shop.settle()
+    pool = shop.spec.listeners[0].pool
+    assert pool is not None
+    assert pool.monitor is not None
+    assert (pool.algorithm, pool.monitor.delay, pool.monitor.expected_codes) == ("SOURCE_IP", 9, "200,204")
+    assert [(item.weight, item.backup) for item in pool.members] == [(9, True)]
+
+
+def test_what_is_fixed_for_life_cannot_be_changed(shop: Shop) -> None:
+    status, _, message = shop.octavia.refused("PUT", f"{ROOT}/listeners/{shop.listener}", {"listener": {"protocol_port": 80}})
+    assert (status, message) == (400, "Unknown attribute for argument listener_.listener: protocol_port")
+
+
+def test_without_its_monitor_a_member_is_not_judged_any_more(shop: Shop) -> None:
+    monitor, member = shop.monitor(), shop.member("10.1.0.41")
+    shop.octavia.ok("DELETE", f"{ROOT}/healthmonitors/{monitor}")
+    shop.settle()
+    assert "healthmonitor_id" not in shop.get(f"pools/{shop.pool}")
+    assert shop.operating(f"pools/{shop.pool}/members/{member}") == "NO_MONITOR"
+
+
+def test_flavors_and_quotas_can_be_read(shop: Shop) -> None:
+    assert {flavor["name"] for flavor in shop.get("flavors")} == {"small", "medium", "large"}
+    small = shop.get("flavors?name=small")[0]
+    assert shop.get(f"flavors/{small['id']}") == small
+    project = shop.fabric.cloud.config.project_id
+    assert shop.get(f"quotas/{project}")["load_balancer"] == shop.fabric.cloud.region(A).quotas["load_balancer"]
+    assert shop.octavia.refused("PUT", f"{ROOT}/quotas/{project}", {"quota": {"pool": 1}})[0] == 403
+
+
+def test_lists_can_be_filtered_and_read_page_by_page(shop: Shop) -> None:
+    second = shop.make("loadbalancers", name="second", vip_subnet_id=shop.subnet, tags=["a", "b"])
+    assert [found["id"] for found in shop.get("loadbalancers?tags=a")] == [second]
+    assert [found["id"] for found in shop.get(f"listeners?load_balancer_id={shop.balancer}")] == [shop.listener]
+    assert shop.get(f"listeners?load_balancer_id={second}") == []
+    first_page = shop.get("loadbalancers?limit=1")
+    assert [found["id"] for found in first_page] == [min(shop.balancer, second)]
+    assert [found["id"] for found in shop.get(f"loadbalancers?limit=1&marker={first_page[0]['id']}")] == [max(shop.balancer, second)]
+
+
 # Refusals
 
 
@@ -472,6 +555,27 @@ REFUSALS: list[tuple[str, dict[str, Any], int, str]] = [
     ("listeners", {"loadbalancer_id": "{balancer}", "protocol_port": 444}, 400, "Mandatory field missing."),
     ("listeners", {"loadbalancer_id": "{balancer}", "protocol": "UDP", "protocol_port": 444}, 501, "no UDP listeners"),
     ("listeners", {"loadbalancer_id": "nope", "protocol": "TCP", "protocol_port": 444}, 404, "Load Balancer nope not found."),
+    ("loadbalancers", {"vip_network_id": "nope"}, 400, "Network nope not found."),
+    ("loadbalancers", {"vip_port_id": "nope"}, 400, "Port nope not found."),
+    ("loadbalancers", {"vip_subnet_id": "{subnet}", "availability_zone": "nope"}, 400, "Invalid availability zone."),
+    ("loadbalancers", {"vip_subnet_id": "{subnet}", "listeners": [{}]}, 501, "no creation as a whole tree"),
+    ("loadbalancers", {"vip_subnet_id": "{subnet}", "name": 7}, 400, "Wrong type."),
+    (
+        "listeners",
+        {"loadbalancer_id": "{balancer}", "protocol": "TCP", "protocol_port": 444, "default_pool_id": "nope"},
+        404,
+        "Pool nope not found.",
+    ),
+    (
+        "listeners",
+        {"loadbalancer_id": "{balancer}", "protocol": "TCP", "protocol_port": 444, "tls_versions": ["TLSv1.3"]},
+        501,
+        "no TLS of their own",
+    ),
+    ("listeners", {"loadbalancer_id": "{balancer}", "protocol": "TCP", "protocol_port": 444, "allowed_cidrs": ["x"]}, 400, "CIDR format"),
+    ("listeners", {"loadbalancer_id": "{balancer}", "protocol": "TCP", "protocol_port": 444, "admin_state_up": "yes"}, 400, "Wrong type."),
+    ("pools", {"loadbalancer_id": "{balancer}", "protocol": "UDP", "lb_algorithm": "ROUND_ROBIN"}, 501, "no UDP pools"),
+    ("pools", {"listener_id": "nope", "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"}, 500, "has no attribute 'load_balancer_id'"),
     ("pools", {"protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"}, 400, "at least one of: loadbalancer_id, listener_id"),
     ("pools", {"listener_id": "{listener}", "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"}, 409, "already has a default pool"),
     ("pools/{pool}/members", {"address": "10.1.0.41", "protocol_port": 443}, 409, "already using ip 10.1.0.41 on protocol_port 443"),
