@@ -24,6 +24,7 @@ SECRETS = "secrets"
 _NAME = reading.text(r"[a-z][a-z0-9-]{1,20}[a-z0-9]", "3 to 22 lower-case letters, digits and dashes")
 _UUID = reading.text(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "an OpenStack id (UUID)")
 _IDENTIFIER = reading.text(r"[A-Za-z0-9][A-Za-z0-9._-]*", "an id or name without spaces")
+_FLAVOR = reading.text(r"[A-Za-z0-9][A-Za-z0-9._-]*", "the id of a flavor of that region")
 _WORD = reading.text(r"\S+", "a word without spaces")
 _LINE = reading.text(r"[^\n]*\S[^\n]*", "one line of text")
 _DOMAIN = reading.text(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z0-9-]{2,}", "a domain name in lower case, without a dot at its end")
@@ -68,7 +69,7 @@ def load() -> s.Settings:
                     found="stored in clear",
                     wanted="a secret value",
                     consequence="every password and key of the shop stands readable in the stack file",
-                    remedy="run `drctl init --rotate`, or `pulumi config set --secret dr:secrets < secrets.json`, and change what was exposed",
+                    remedy="change what was exposed, then pipe `drctl secrets` into `pulumi config set --secret secrets`, in both stacks",
                 )
             ]
         )
@@ -197,19 +198,28 @@ def _regions(root: Section, hosts: tuple[str, ...]) -> dict[str, s.Region]:
         return {letter: _region(at, letter, hosts) for letter in SITES}
 
 
+def _look_up(command: str) -> str:
+    return f"look it up once, with that region's `openstack {command}`, and write it into both stack files"
+
+
 def _region(regions: Section, letter: str, hosts: tuple[str, ...]) -> s.Region:
     with regions.section(letter, "either stack has to know both regions") as at:
         compute = "no server can be created"
         generation = reading.integer(1, 999)
         with at.section("flavors", compute) as sizes:
-            flavors = s.Flavors(**{role: sizes.take(role, _IDENTIFIER, compute) for role in ("db", "cache", "app", "control")})
+            flavors = s.Flavors(
+                **{
+                    role: sizes.take(role, _FLAVOR, compute, _look_up("flavor list -c ID -c Name"))
+                    for role in ("db", "cache", "app", "control")
+                }
+            )
         return s.Region(
             compute_region=at.take("compute_region", _COMPUTE, compute),
             storage_region=at.take("storage_region", _STORAGE, "no bucket can be created"),
             s3_endpoint=at.take("s3_endpoint", reading.url, "the shop cannot reach its assets"),
             s3_region=at.take("s3_region", _S3_REGION, "signatures of S3 requests are refused"),
-            ext_net_id=at.take("ext_net_id", _UUID, "the router has no way out"),
-            image_id=at.take("image_id", _UUID, compute),
+            ext_net_id=at.take("ext_net_id", _UUID, "the router has no way out", _look_up("network show Ext-Net -f value -c id")),
+            image_id=at.take("image_id", _UUID, compute, _look_up("image show 'Debian 13' -f value -c id")),
             flavors=flavors,
             lb_flavor_id=at.take("lb_flavor_id", _IDENTIFIER, "no load balancer can be created", default=None),
             front_cidr=at.take("front_cidr", reading.cidr(24), "hosts have no address"),
@@ -258,6 +268,11 @@ def _override(root: Section) -> s.Override | None:
     with root.section("accept", "nothing is accepted") as accept, accept.section("without_fence", "the override names nothing") as at:
         why = "an override without its epoch and reason would stay in force for ever"
         return s.Override(
-            epoch=at.take("epoch", reading.integer(1, 99_999_999), why, "name the epoch that is in force now, as `drctl status` prints it"),
+            epoch=at.take(
+                "epoch",
+                reading.integer(1, 99_999_999),
+                why,
+                "name the epoch that is in force now: the newest object below epochs/ in the witness bucket",
+            ),
             reason=at.take("reason", reading.text(r"[^\n]{10,500}", "a reason in one line of 10 to 500 characters"), why),
         )

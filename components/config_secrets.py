@@ -1,4 +1,4 @@
-"""The one secret key, `dr:secrets`: an object that `drctl init` writes. No message shows a value of it."""
+"""The one secret key, `dr:secrets`: an object that `drctl secrets` makes. No message shows a value of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from components import reading
 from components import settings as s
 from components.reading import Section
 
-_REMEDY = "run `drctl init`, which makes what is missing and keeps what is there"
+_REMEDY = "correct the object, or pipe a new one of `drctl secrets` into `pulumi config set --secret secrets`, in both stacks"
 
 _PASSWORD = reading.text(r"[\x21-\x7e]{12,200}", "12 or more printable characters without spaces")
 _TOKEN = reading.text(r"[\x21-\x7e]+", "a word without spaces")
@@ -25,7 +25,7 @@ _LONG = reading.text(r"[0-9a-f]{64,256}", "64 or more hexadecimal digits")
 
 def read_secrets(root: Section, hosts: Sequence[str]) -> s.Secrets:
     """Secrets for exactly these hosts ("db-1.a")."""
-    inner = root.section("secrets", "nothing can be signed in to and no host can prove who it is")
+    inner = root.section("secrets", "nothing can be signed in to and no host can prove who it is", _REMEDY)
     inner.secret = True
     with inner as at:
         ssh, tls = at.section("ssh", "hosts cannot be reached"), at.section("tls", "hosts cannot trust each other")

@@ -19,7 +19,7 @@ from components.errors import Fault
 T = TypeVar("T")
 Check = Callable[[object], T]
 
-PLACEHOLDER = "set-by-drctl-init"
+PLACEHOLDER = "look-up-once"
 HIDDEN = "(hidden)"
 _ABSENT = object()
 
@@ -206,16 +206,14 @@ class Section:
             return cast(T, None)
 
     def _remedy(self, key: str, fix: str) -> str:
-        if self._values.get(key) == PLACEHOLDER:
-            return "this value differs from account to account: run `drctl init`, which looks it up once and writes it"
         return fix or f"set it in the stack file, or `pulumi config set --path '{self.subject(key)}' ...`"
 
-    def section(self, key: str, why: str) -> Section:
+    def section(self, key: str, why: str, fix: str = "see the comments in the example stack file") -> Section:
         """A mapping below this one; absent or of another kind is one fault, not one for each key in it."""
         self._taken.append(key)
         inner = self._values.get(key)
         if self.readable and not isinstance(inner, Mapping):
-            self.fault(key, "a mapping", why, "see the comments in the example stack file")
+            self.fault(key, "a mapping", why, fix)
         return Section(self.subject(key), inner, self.faults, secret=self.secret)
 
     def has(self, key: str) -> bool:

@@ -1,4 +1,4 @@
-"""A complete stack configuration for tests: the example file with the ids and secrets that `drctl init` would have written."""
+"""A complete stack configuration for tests: the example file with ids and secrets."""
 
 from __future__ import annotations
 

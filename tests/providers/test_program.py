@@ -136,7 +136,7 @@ class Program:
 
     def __init__(self, folder: Path, toolchain: Toolchain, values: dict[str, Any]) -> None:
         self.values = values
-        self.file = folder / "Pulumi.region-a.yaml"
+        self.file = folder / "configuration.yaml"
         backend = folder / "state"
         backend.mkdir()
         self._environment = {
@@ -147,9 +147,11 @@ class Program:
             "PULUMI_CONFIG_PASSPHRASE": "only for this test",
         }
         self._pulumi = str(toolchain.pulumi)
-        self.must("stack", "init", "region-a")
+        # `stack init` writes a stack file beside the project file: not into the checkout.
+        (folder / "Pulumi.yaml").write_text((stack.ROOT / "Pulumi.yaml").read_text())
+        self.must("stack", "init", "region-a", folder=folder)
         secret = json.dumps(values.pop("secrets"))
-        self.must("config", "set", "--config-file", str(self.file), "--secret", "dr:secrets", secret)
+        self.must("config", "set", "--stack", "region-a", "--config-file", str(self.file), "--secret", "dr:secrets", secret)
         self.configure()
 
     def _home(self, home: Path, toolchain: Toolchain) -> Path:
@@ -178,12 +180,12 @@ class Program:
         regions["a"].update(changes)
         return regions
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [self._pulumi, *arguments, "--cwd", str(stack.ROOT), "--non-interactive"]
+    def run(self, *arguments: str, folder: Path = stack.ROOT) -> subprocess.CompletedProcess[str]:
+        command = [self._pulumi, *arguments, "--cwd", str(folder), "--non-interactive"]
         return subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=RUN_S, check=False)
 
-    def must(self, *arguments: str) -> str:
-        done = self.run(*arguments)
+    def must(self, *arguments: str, folder: Path = stack.ROOT) -> str:
+        done = self.run(*arguments, folder=folder)
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
         return done.stdout
 

@@ -48,7 +48,8 @@ def test_the_example_as_it_lies_there_says_what_to_run() -> None:
     found = faults({key.removeprefix("dr:"): value for key, value in values.items()})
     ids = {f"dr:regions.{site}.{key}" for site in "ab" for key in ("ext_net_id", "image_id", "flavors.db", "flavors.app")}
     assert ids | {"dr:secrets"} <= set(found)
-    assert all("drctl init" in found[key].remedy for key in ids)
+    assert all("`openstack " in found[key].remedy for key in ids)
+    assert "--secret secrets" in found["dr:secrets"].remedy
 
 
 def test_every_fault_of_a_file_is_told_at_once() -> None:
