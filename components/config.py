@@ -26,7 +26,6 @@ _UUID = reading.text(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "an OpenStack
 _IDENTIFIER = reading.text(r"[A-Za-z0-9][A-Za-z0-9._-]*", "an id or name without spaces")
 _FLAVOR = reading.text(r"[A-Za-z0-9][A-Za-z0-9._-]*", "the id of a flavor of that region")
 _WORD = reading.text(r"\S+", "a word without spaces")
-_LINE = reading.text(r"[^\n]*\S[^\n]*", "one line of text")
 _DOMAIN = reading.text(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z0-9-]{2,}", "a domain name in lower case, without a dot at its end")
 _BUCKET = reading.text(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "a bucket name of 3 to 63 lower-case letters, digits, dots and dashes")
 _COMPUTE = reading.text(r"[A-Z][A-Z0-9-]*", "a compute region in upper case, like GRA11")
@@ -238,13 +237,20 @@ def _postgres(root: Section) -> s.Postgres:
     with root.section("postgres", "there is no database") as at:
         return s.Postgres(
             version=at.take("version", reading.integer(17, 17), "hosts install PostgreSQL 17 of Debian 13", default=17),
-            parameters=at.take("parameters", reading.mapping(r"[a-z_]+(\.[a-z_]+)?", _LINE), "the server would not start", default={}),
+            parameters=at.take("parameters", reading.mapping(r"[a-z_]+(\.[a-z_]+)?", _parameter), "the server would not start", default={}),
             max_slot_wal_keep_size=at.take(
                 "max_slot_wal_keep_size",
                 _PG_SIZE,
                 "a standby that stays away fills the disk of the primary",
             ),
         )
+
+
+def _parameter(value: object) -> str:
+    """A value of postgresql.conf as text. YAML reads a bare `on` as true, which would be written as `True`."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or "\n" in str(value) or not str(value).strip():
+        raise reading.Unwanted("a number or one line of text (quote on and off)")
+    return str(value)
 
 
 def _redis(root: Section) -> s.Redis:

@@ -16,11 +16,13 @@ FLOATING_IP_RANGE = "172.31.0.0/17"
 # What the hosts' software sets itself, from the role or from keys of its own.
 MANAGED_PARAMETERS = frozenset(
     {
-        "archive_command",
-        "archive_mode",
+        "archive_cleanup_command",
         "cluster_name",
         "config_file",
         "data_directory",
+        "external_pid_file",
+        "fsync",
+        "full_page_writes",
         "hba_file",
         "hot_standby",
         "ident_file",
@@ -33,8 +35,9 @@ MANAGED_PARAMETERS = frozenset(
         "port",
         "primary_conninfo",
         "primary_slot_name",
+        "recovery_end_command",
+        "recovery_min_apply_delay",
         "recovery_target_timeline",
-        "restore_command",
         "ssl",
         "ssl_ca_file",
         "ssl_cert_file",

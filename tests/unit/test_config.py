@@ -164,6 +164,12 @@ def test_an_override_names_its_epoch_and_reason() -> None:
     assert config.parse(stack.configuration()).override is None
 
 
+def test_parameters_are_written_as_postgresql_reads_them() -> None:
+    written = put(stack.configuration(), "postgres/parameters", {"max_connections": 200, "jit": "off"})
+    assert config.parse(written).postgres.parameters == {"max_connections": "200", "jit": "off"}
+    assert set(faults(put(stack.configuration(), "postgres/parameters", {"jit": False}))) == {"dr:postgres.parameters"}
+
+
 def test_secrets_are_asked_for_every_host_of_both_sites() -> None:
     values = put(stack.configuration(), "app/hosts", 3)
     missing = {f"dr:secrets.{kind}.hosts.app-3.{site}" for kind in ("ssh", "tls") for site in "ab"}

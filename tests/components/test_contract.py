@@ -1,0 +1,53 @@
+"""Both sides of docs/interfaces.md: what the program writes, the hosts' software reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from components import config, rules
+from components.render import documents
+from components.render.packages import packages
+from components.settings import Settings
+from scripts.host import base, pg_desired, redis_config
+from tests.components import stack
+from tests.components.engine import EPOCH
+
+VOLUME = stack.identifier(77)
+
+
+def document(settings: Settings, host: str, service: str, block: dict[str, Any]) -> dict[str, Any]:
+    envelope = documents.envelope(settings, settings.hosts[host], instance=stack.identifier(1), tool="0" * 12)
+    role = {} if service == "setup" else documents.role(settings, documents.epoch_of(EPOCH))
+    return {**envelope, **role, service: block}
+
+
+@pytest.fixture(params=["a", "b"])
+def settings(request: pytest.FixtureRequest) -> Settings:
+    return config.parse(stack.configuration(request.param))
+
+
+@pytest.mark.parametrize("host", ["control-1", "db-1", "cache-1", "app-1", "app-2"])
+def test_host_converge_reads_its_document(settings: Settings, host: str) -> None:
+    key = f"{host}.{settings.site}"
+    block = documents.setup(settings, packages(settings.hosts[key].role))
+    read = base.Desired.read(document(settings, key, "setup", block))
+    assert (read.envelope.own_key, read.envelope.epoch) == (key, None)
+    assert read.packages == packages(settings.hosts[key].role)
+    assert '"bucket": "shop-witness"' in read.witness
+
+
+def test_postgres_converge_reads_its_document(settings: Settings) -> None:
+    read = pg_desired.Desired.read(document(settings, f"db-1.{settings.site}", "postgres", documents.postgres(settings, VOLUME)))
+    assert read.envelope.active is (settings.site == "a")
+    assert read.peer.name == f"db-1.{settings.peer}.dr.internal"
+
+
+def test_redis_converge_reads_its_document(settings: Settings) -> None:
+    read = redis_config.Desired.read(document(settings, f"cache-1.{settings.site}", "redis", documents.redis(settings)))
+    assert read.envelope.active is (settings.site == "a")
+
+
+def test_what_hosts_reserve_is_refused_before_a_run() -> None:
+    assert rules.MANAGED_PARAMETERS == pg_desired.RESERVED
