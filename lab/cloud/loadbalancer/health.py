@@ -29,6 +29,8 @@ class Health:
             return "NO_MONITOR"
         if not member["admin_state_up"]:
             return "OFFLINE"
+        if member["weight"] == 0:
+            return "DRAINING"
         return self.members.get(member["id"], "OFFLINE")
 
     def pool(self, state: RegionState, pool: Record) -> str:

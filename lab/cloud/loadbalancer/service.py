@@ -26,6 +26,12 @@ class OctaviaService(OpenStackService):
     def state(self) -> RegionState:
         return self.cloud.region(self.region)
 
+    def handle(self, call: Call) -> Reply:
+        """Both roots lead to the same place: /v2.0, which Terraform's provider takes, and /v2, which the version document names."""
+        if call.path.startswith("/v2/"):
+            call.path = "/v2.0/" + call.path.removeprefix("/v2/")
+        return super().handle(call)
+
     def render_fault(self, error: ApiError) -> Reply:
         return errors.render(error)
 

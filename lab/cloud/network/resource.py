@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from lab.cloud.network.attributes import Attribute
 from lab.cloud.network.effects import Effects
 from lab.cloud.state import Cloud, Record, RegionState
 from lab.cloud.web import ApiError, Call, Reply
+
+log = logging.getLogger("lab.cloud.network")
 
 
 class Change:
@@ -83,17 +86,31 @@ class NeutronService(OpenStackService):
     def begin(self, call: Call) -> Change:
         return Change(self.cloud, self.region, call.token.project_id)
 
-    def change(self, call: Call, work: Callable[[Change], Callable[[], Reply]]) -> Reply:
-        """`work` changes records and returns how to render the answer once the machinery has followed."""
+    def change(self, call: Call, work: Callable[[Change], Callable[[], Reply]], undo: Callable[[Change], None] | None = None) -> Reply:
+        """`work` changes records and returns how to render the answer once the machinery has followed.
+
+        When it does not follow, the call fails with 500, and `undo` takes back what a client that got no id could never remove.
+        """
         with self.cloud.lock:
             change = self.begin(call)
             render = work(change)
         try:
             change.effects.run()
         except BackendError as error:
+            if undo is not None:
+                self._take_back(call, undo)
             raise ApiError(500, str(error), "BackendError") from error
         with self.cloud.lock:
             return render()
+
+    def _take_back(self, call: Call, undo: Callable[[Change], None]) -> None:
+        with self.cloud.lock:
+            change = self.begin(call)
+            undo(change)
+        try:
+            change.effects.run()
+        except BackendError as error:
+            log.error("network %s: after a failed creation: %s", self.region, error)
 
     def check_writer(self, call: Call, rule: str) -> None:
         if not {"member", "admin"} & set(call.token.roles):
@@ -121,13 +138,16 @@ class NeutronService(OpenStackService):
             self.check_writer(call, f"create_{kind}")
             values = attributes.on_create(call, kind, resource.schema)
 
+            made: list[Record] = []
+
             def work(change: Change) -> Callable[[], Reply]:
                 if values["project_id"] not in (attributes.UNSET, change.project):
                     raise errors.forbidden(f"rule:create_{kind}")
                 record = resource.create(change, values)
+                made.append(record)
                 return lambda: Reply(201, {kind: resource.body(change.state, record) | dict(resource.extra)})
 
-            return self.change(call, work)
+            return self.change(call, work, undo=lambda change: resource.remove(change, made[0]))
 
         @self.route("PUT", path + "/<wanted>", locked=False)
         def update(call: Call, wanted: str) -> Reply:

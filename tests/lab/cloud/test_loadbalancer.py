@@ -449,6 +449,13 @@ def test_a_disabled_member_is_offline_and_does_not_degrade_the_pool(shop: Shop) 
     assert statuses(shop, first, second) == ["ONLINE", "ONLINE", "ONLINE", "ONLINE", "OFFLINE"]
 
 
+def test_a_member_without_weight_is_draining_and_does_not_degrade_the_pool(shop: Shop) -> None:
+    shop.monitor()
+    first, second = shop.member("10.1.0.41"), shop.member("10.1.0.42", weight=0)
+    shop.fabric.backend.health = {first: "ONLINE"}
+    assert statuses(shop, first, second) == ["ONLINE", "ONLINE", "ONLINE", "ONLINE", "DRAINING"]
+
+
 def test_a_balancer_that_cannot_be_asked_is_shown_as_unknown(shop: Shop) -> None:
     shop.monitor()
     member = shop.member("10.1.0.41")
@@ -529,6 +536,13 @@ def test_flavors_and_quotas_can_be_read(shop: Shop) -> None:
     project = shop.fabric.cloud.config.project_id
     assert shop.get(f"quotas/{project}")["load_balancer"] == shop.fabric.cloud.region(A).quotas["load_balancer"]
     assert shop.octavia.refused("PUT", f"{ROOT}/quotas/{project}", {"quota": {"pool": 1}})[0] == 403
+
+
+def test_the_root_that_the_version_document_names_serves_as_well(shop: Shop) -> None:
+    links = {link["href"] for version in shop.octavia.ok("GET", "/") for link in version["links"]}
+    assert links == {"http://203.0.113.2:9876/v2"}
+    assert shop.octavia.ok("GET", f"/v2/lbaas/pools/{shop.pool}")["id"] == shop.pool
+    assert {provider["name"] for provider in shop.octavia.ok("GET", "/v2/lbaas/providers")} == {"amphora", "octavia"}
 
 
 def test_lists_can_be_filtered_and_read_page_by_page(shop: Shop) -> None:

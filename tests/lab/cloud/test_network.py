@@ -30,9 +30,11 @@ def floating(fabric: Fabric, port_id: str | None = None) -> Any:
 
 
 def test_addresses_come_from_the_pools_lowest_first_and_never_the_gateway(fabric: Fabric) -> None:
-    net, _ = fabric.network("10.1.0.0/29")
+    net, subnet = fabric.network("10.1.0.0/29")
     assert [address(fabric.port(net)) for _ in range(5)] == ["10.1.0.2", "10.1.0.3", "10.1.0.4", "10.1.0.5", "10.1.0.6"]
-    assert fabric.neutron[A].refused("POST", "/v2.0/ports", {"port": {"network_id": net}})[:2] == (409, "IpAddressGenerationFailure")
+    for more in ({}, {"fixed_ips": [{"subnet_id": subnet}]}):
+        body = {"port": {"network_id": net, **more}}
+        assert fabric.neutron[A].refused("POST", "/v2.0/ports", body)[:2] == (409, "IpAddressGenerationFailure")
 
 
 def test_a_fixed_address_may_lie_outside_the_pools(fabric: Fabric) -> None:
@@ -428,12 +430,25 @@ def test_what_cannot_be_removed_comes_back_in_error_and_can_be_deleted_again(fab
     assert fabric.neutron[A].refused("GET", f"/v2.0/networks/{net}")[0] == 404
 
 
-def test_rules_that_cannot_be_set_fail_the_call(fabric: Fabric) -> None:
+def test_rules_that_cannot_be_set_fail_the_call_and_the_new_port_is_taken_back(fabric: Fabric) -> None:
     net, _ = fabric.network()
     fabric.backend.fail_next["set_port_rules"] = "nft says no"
     status, _, message = fabric.neutron[A].refused("POST", "/v2.0/ports", {"port": {"network_id": net}})
     assert status == 500
     assert "nft says no" in message
+    assert fabric.neutron[A].ok("GET", "/v2.0/ports") == []
+
+
+def test_a_rule_that_cannot_be_set_is_taken_back_and_can_be_made_later(fabric: Fabric) -> None:
+    net, _ = fabric.network()
+    group = fabric.group()
+    fabric.port(net, security_groups=[group])
+    fabric.backend.fail_next["set_port_rules"] = "nft says no"
+    body = {"security_group_rule": {"security_group_id": group, "direction": "ingress", "protocol": "tcp"}}
+    assert fabric.neutron[A].refused("POST", "/v2.0/security-group-rules", body)[0] == 500
+    assert fabric.backend.last("set_port_rules") == ()
+    fabric.neutron[A].ok("POST", "/v2.0/security-group-rules", body)
+    assert fabric.backend.last("set_port_rules") == (Rule(direction="ingress", protocol="tcp"),)
 
 
 # The frame: quotas, revisions, filters, tags, roles

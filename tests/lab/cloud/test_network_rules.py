@@ -51,6 +51,8 @@ NEW: list[tuple[str, dict[str, Any], int, str]] = [
     ("subnet", {"network_id": "{ext}", "ip_version": 4, "cidr": "10.2.0.0/24"}, 403, "PolicyNotAuthorized"),
     ("subnet", {"network_id": "{net}", "ip_version": 5, "cidr": "10.2.0.0/24"}, 400, "HTTPBadRequest"),
     ("subnet", {"network_id": "{net}", "ip_version": 4}, 400, "HTTPBadRequest"),
+    ("subnet", {"network_id": "{net}", "ip_version": 4, "cidr": "10.2.0.5"}, 400, "InvalidInput"),
+    ("subnet", {"network_id": "{net}", "ip_version": 4, "cidr": "2001:db8::/64"}, 501, "NotImplemented"),
     ("subnet", {"network_id": "{net}", "ip_version": 4, "cidr": "10.2.0.0/24", "gateway_ip": "x"}, 400, "HTTPBadRequest"),
     ("subnet", {"network_id": "{net}", "ip_version": 4, "cidr": "10.2.0.0/24", "allocation_pools": ["x"]}, 400, "HTTPBadRequest"),
     (
@@ -70,6 +72,7 @@ NEW: list[tuple[str, dict[str, Any], int, str]] = [
     ("port", {"network_id": "{net}", "security_groups": ["{unknown}"]}, 404, "SecurityGroupNotFound"),
     ("port", {"network_id": "{net}", "mac_address": "nope"}, 400, "HTTPBadRequest"),
     ("port", {"network_id": "{net}", "fixed_ips": [{}]}, 400, "InvalidInput"),
+    ("port", {"network_id": "{net}", "fixed_ips": "10.1.0.7"}, 400, "HTTPBadRequest"),
     (
         "port",
         {"network_id": "{net}", "fixed_ips": [{"ip_address": "10.1.0.7"}, {"ip_address": "10.1.0.7"}]},
@@ -87,6 +90,7 @@ NEW: list[tuple[str, dict[str, Any], int, str]] = [
         409,
         "AddressPairAndPortSecurityRequired",
     ),
+    ("router", {"external_gateway_info": "{ext}"}, 400, "HTTPBadRequest"),
     ("router", {"external_gateway_info": {"network_id": "{unknown}"}}, 404, "NetworkNotFound"),
     ("router", {"external_gateway_info": {"network_id": "{net}"}}, 400, "BadRequest"),
     ("router", {"external_gateway_info": {"network_id": "{ext}", "nonsense": 1}}, 400, "HTTPBadRequest"),
