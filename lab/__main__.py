@@ -28,8 +28,8 @@ faults (KIND TARGET DETAIL):
   api NAME [503|500|429|timeout] one API: compute@a, network@b, load-balancer@a, volumev3@a, image@a, identity, ovh
   storage gra|sbg|de             a storage region refuses connections
   link [both|a->b|b->a]          the stretched VLAN: nothing arrives
-  slow-link '' [RATE]            the stretched VLAN carries no more than that (1mbit)
-  dns-refresh '' [refused|forbidden|ignored]   what OVHcloud's API makes of a zone refresh
+  slow-link [RATE]               the stretched VLAN carries no more than that (1mbit)
+  dns-refresh [refused|forbidden|ignored]   what OVHcloud's API makes of a zone refresh
 """
 
 

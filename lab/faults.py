@@ -1,12 +1,13 @@
 """What can go wrong in the lab, on demand, and how it is mended: each fault has a `kill` and a `return`.
 
 Targets: a site (`a`, `b`) or a region's name for regions; a server's name or its end (`db-1` is refused when two servers end so, `a-db-1` is
-not); `compute@a`, `identity`, `ovh` for an API; `a->b` for one direction of the link, `both` for the link. Faults may be laid over each other,
+not); `compute@a`, `identity`, `ovh` for an API; `a->b` for one direction of the link, `both` for the link; none for `slow-link` and `dns-refresh`. Faults may be laid over each other,
 but each of them is in force at most once: killing what is dead says so and changes nothing.
 """
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from lab.s3.gateway import Storage
 
 HANGS_FOR_S = 300.0
 MODES = {"503": (503, "Service Unavailable"), "500": (500, "Internal Server Error"), "429": (429, "Too Many Requests")}
+UNTARGETED = ("slow-link", "dns-refresh")  # there is only one of each: the word after `kill` is the detail
+RATE = re.compile(r"[1-9][0-9]*(bit|kbit|mbit|gbit)")
 DNS_MODES = ("refused", "forbidden", "ignored")
 
 
@@ -78,6 +81,8 @@ class Faults:
         """Begin a fault. `detail`: the mode of an API's or the DNS refresh's fault, the rate of a slow link."""
         with self._lock:
             begin = self._known(kind)
+            if kind in UNTARGETED:
+                target, detail = "", detail or target
             target = self._normal(kind, target)
             if (kind, target) in self._active:
                 raise LabError(
@@ -231,11 +236,9 @@ class Faults:
 
     def _slow_link(self, target: str, detail: str) -> Fault:
         rate = detail or "1mbit"
-        try:
-            self._machines.networks.set_rate(rate)
-        except BackendError:
-            self._machines.networks.set_rate(None)
-            raise
+        if not RATE.fullmatch(rate):
+            raise LabError(f"rate of the link: found {rate!r}, wanted a number with kbit, mbit or gbit, as 1mbit", 2)
+        self._machines.networks.set_rate(rate)
         return Fault("slow-link", target, rate, lambda: self._machines.networks.set_rate(None))
 
     def _api(self, target: str, detail: str) -> Fault:

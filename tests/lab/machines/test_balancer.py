@@ -92,8 +92,12 @@ def health(bench: Bench) -> dict[str, str]:
 
 
 def greeting(address: str = PUBLIC) -> str:
-    with socket.create_connection((address, 7000), timeout=3) as connection:
-        return connection.makefile().readline().strip()
+    """What a member says first; empty when the connection was closed without a word."""
+    try:
+        with socket.create_connection((address, 7000), timeout=3) as connection:
+            return connection.makefile().readline().strip()
+    except ConnectionResetError:
+        return ""
 
 
 def test_traffic_goes_to_all_members_and_brings_the_callers_address(balanced: Bench) -> None:
@@ -132,15 +136,15 @@ def test_a_member_known_as_dead_stays_dead_over_a_reload(balanced: Bench) -> Non
 
 def test_only_allowed_callers_get_in(balanced: Bench) -> None:
     balanced.machines.ensure_balancer(spec(9000, 9100, allowed_cidrs=("198.51.100.0/24",)))
-    with pytest.raises(AssertionError):
-        assert greeting(), "the connection is closed without a word"
+    assert greeting() == ""
     balanced.machines.ensure_balancer(spec(9000, 9100, allowed_cidrs=("198.51.100.0/24", "192.0.2.0/24")))
     assert greeting().startswith("member-")
 
 
 def test_pings_to_a_vip_are_not_answered(balanced: Bench) -> None:
     assert not balanced.pings(GRA, VIP)
-    assert subprocess.run(["ping", "-c", "1", "-W", "1", PUBLIC], capture_output=True, check=False).returncode != 0
+    assert not balanced.pings(SBG, PUBLIC)
+    assert balanced.pings(SBG, balanced.floating(GRA))
     assert balanced.pings(GRA, "10.1.0.1")
 
 

@@ -1,0 +1,164 @@
+"""`lab up`, `status`, `exec`, `fault`, `down`, by the command line; and that nothing stays behind, whatever happened in between."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.machines import cleanup
+from lab.machines.shell import run
+from lab.namespace import NETNS, Places, cgroup_mount
+
+pytestmark = pytest.mark.lab
+PROJECT = Path(__file__).resolve().parents[3]
+NAME = f"drl{os.getpid()}"
+
+
+def lab(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "DRLAB_NAME": NAME, "PYTHONPATH": str(PROJECT)}
+    command = [sys.executable, "-m", "lab", *arguments]
+    return subprocess.run(
+        command, env=environment, cwd=PROJECT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def places() -> Places:
+    return Places(NAME, Path("/run") / NAME, Path("/var/lib") / NAME, cgroup_mount() / NAME)
+
+
+def traces() -> dict[str, list[str]]:
+    """Whatever a lab could leave on the machine: anything that bears its name."""
+    mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if NAME in line]
+    loops = [line for line in run("test", ["losetup", "--list", "--noheadings"]).splitlines() if NAME in line]
+    namespaces = [entry.name for entry in NETNS.iterdir() if entry.name.startswith(NAME)] if NETNS.exists() else []
+    groups = [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/{NAME}")]
+    folders = [str(path) for base in ("/run", "/var/lib", "/run/systemd/nspawn/propagate") for path in Path(base).glob(f"{NAME}*")]
+    return {"mounts": mounts, "loops": loops, "namespaces": namespaces, "groups": groups, "folders": folders, "processes": processes()}
+
+
+def processes() -> list[str]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            line, member = (entry / "cmdline").read_bytes(), (entry / "cgroup").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        # One that has ended and waits for its parent has no command line.
+        if line and f"/{NAME}" in member:
+            found.append(line.decode(errors="replace").replace("\0", " "))
+    return found
+
+
+ASK = """
+for url in sys.argv[1:]:
+    try:
+        print(r.urlopen(url, timeout=5).status)
+    except e.HTTPError as error:
+        print(error.code)
+"""
+NOTHING: dict[str, list[str]] = {"mounts": [], "loops": [], "namespaces": [], "groups": [], "folders": [], "processes": []}
+
+
+@pytest.fixture
+def running() -> Iterator[None]:
+    assert traces() == NOTHING
+    done = lab("up")
+    assert done.returncode == 0, done.stderr
+    yield
+    cleanup.remove(places())
+    assert traces() == NOTHING
+
+
+def test_up_answers_and_a_second_up_changes_nothing(running: None) -> None:
+    described = json.loads((places().run / "lab.json").read_text())
+    assert (places().run / "lab.json").stat().st_mode & 0o077 == 0
+    assert set(described) == {"openstack", "ovh", "regions", "s3", "root_s3", "dns"}
+    assert set(described["regions"]["GRA11"]) == {"ext_net_id", "image_id", "flavors", "lb_flavor_id"}
+    again = lab("up")
+    assert again.returncode == 3
+    assert "runs already" in again.stderr
+    urls = (
+        described["openstack"]["auth_url"],
+        described["s3"]["de"]["endpoint"],
+        described["s3"]["gra"]["endpoint"],
+        "http://198.51.100.2:8774/",
+    )
+    code = "import sys, urllib.request as r, urllib.error as e\n" + ASK
+    answered = lab("exec", "--", sys.executable, "-c", code, *urls)
+    assert answered.returncode == 0, answered.stderr
+    assert len(answered.stdout.split()) == len(urls), answered.stdout
+    assert json.loads(lab("status").stdout)["storage"] == {"gra": True, "sbg": True, "de": True}
+
+
+def test_exec_uses_the_labs_resolver_and_gives_the_commands_status(running: None) -> None:
+    done = lab("exec", "--", "sh", "-c", "cat /etc/resolv.conf; exit 7")
+    assert done.returncode == 7
+    assert done.stdout.startswith("nameserver 192.0.2.53\n")
+    assert "192.0.2.53" not in Path("/etc/resolv.conf").read_text()
+
+
+def test_faults_begin_and_end_by_the_command_line(running: None) -> None:
+    for arguments in (("storage", "sbg"), ("api", "compute@a", "429"), ("region", "a"), ("link", "a->b"), ("dns-refresh", "refused")):
+        kind, *rest = arguments
+        assert lab("fault", kind, "kill", *rest).returncode == 0
+    status = json.loads(lab("status").stdout)
+    assert [fault["kind"] for fault in status["faults"]] == ["storage", "api", "region", "link", "dns-refresh"]
+    assert status["storage"] == {"gra": False, "sbg": False, "de": True}
+    twice = lab("fault", "region", "kill", "a")
+    assert (twice.returncode, "in force already" in twice.stderr) == (3, True)
+    assert lab("fault", "region-hosts", "kill", "a").returncode == 3
+    reach = ("exec", "--", "timeout", "1", "bash", "-c", "exec 3<>/dev/tcp/203.0.113.2/8774")
+    assert lab(*reach).returncode == 124, "packets to a dead region vanish"
+    assert lab("fault", "return-all").returncode == 0
+    assert json.loads(lab("fault", "list").stdout) == []
+    assert lab(*reach).returncode == 0
+    assert json.loads(lab("status").stdout)["storage"] == {"gra": True, "sbg": True, "de": True}
+
+
+def test_wrong_words_are_refused_with_what_is_wanted(running: None) -> None:
+    for arguments, wanted in (
+        (("explode", "kill"), "wanted one of host, region-hosts"),
+        (("host", "kill", "db-9"), "wanted one of"),
+        (("region", "kill", "c"), "wanted one of a, b"),
+        (("api", "kill", "nova@a"), "compute@a"),
+        (("link", "kill", "a-b"), "wanted `both`"),
+        (("storage", "return", "gra"), "not in force"),
+        (("slow-link", "kill", "fast"), "as 1mbit"),
+    ):
+        done = lab("fault", *arguments)
+        assert done.returncode in (1, 2, 3), arguments
+        assert wanted in done.stderr
+        assert "Traceback" not in done.stderr
+    assert json.loads(lab("fault", "list").stdout) == []
+
+
+def test_down_leaves_nothing_also_after_the_daemon_was_killed(running: None) -> None:
+    pid = int((places().run / "daemon.pid").read_text())
+    assert len(processes()) > 5
+    os.kill(pid, 9)
+    assert lab("status").returncode == 3
+    done = lab("down")
+    assert done.returncode == 0, done.stderr
+    assert traces() == NOTHING
+    assert "there was none" in lab("down").stdout
+
+
+def test_up_after_a_crash_starts_afresh(running: None) -> None:
+    before = (places().run / "lab.json").read_text()
+    os.kill(int((places().run / "daemon.pid").read_text()), 9)
+    done = lab("up")
+    assert done.returncode == 0, done.stderr
+    assert (places().run / "lab.json").read_text() != before
+
+
+def test_without_a_lab_every_command_says_how_to_start_one() -> None:
+    for arguments in (("status",), ("exec", "--", "true"), ("fault", "list")):
+        done = lab(*arguments)
+        assert done.returncode == 3
+        assert "start it with `lab up`" in done.stderr
