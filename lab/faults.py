@@ -1,8 +1,8 @@
 """What can go wrong in the lab, on demand, and how it is mended: each fault has a `kill` and a `return`.
 
 Targets: a site (`a`, `b`) or a region's name for regions; a server's name or its end (`db-1` is refused when two servers end so, `a-db-1` is
-not); `compute@a`, `identity`, `ovh` for an API; `a->b` for one direction of the link, `both` for the link; none for `slow-link` and `dns-refresh`. Faults may be laid over each other,
-but each of them is in force at most once: killing what is dead says so and changes nothing.
+not); `compute@a`, `identity`, `ovh` for an API; `a->b` for one direction of the link, `both` for the link; none for `slow-link` and
+`dns-refresh`. Faults may be laid over each other, but each of them is in force at most once: killing what is dead says so and changes nothing.
 """
 
 from __future__ import annotations
