@@ -145,10 +145,10 @@ def test_a_recipe_changes_with_what_the_linker_is_told() -> None:
 
 
 def test_the_environment_finds_our_tools_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "/usr/bin:/home/x/bin")
+    monkeypatch.setenv("PATH", "/usr/bin:/opt/x/bin")
     home = tmp_path / "pulumi-home-1"
     built = tools.Toolchain(pulumi=home / "bin" / "pulumi", home=home, versitygw=tmp_path / "versitygw")
-    assert built.environment()["PATH"] == f"{home}/bin:/usr/bin:/home/x/bin"
+    assert built.environment()["PATH"] == f"{home}/bin:/usr/bin:/opt/x/bin"
     assert built.environment()["PULUMI_HOME"] == str(home)
-    foreign = replace(built, pulumi=Path("/home/x/bin/pulumi"))
-    assert foreign.environment()["PATH"] == f"{home}/bin:/home/x/bin:/usr/bin"
+    foreign = replace(built, pulumi=Path("/opt/x/bin/pulumi"))
+    assert foreign.environment()["PATH"] == f"{home}/bin:/opt/x/bin:/usr/bin"

@@ -48,8 +48,9 @@ func run(provider *Provider, args []string) error {
 	if err != nil {
 		return err
 	}
-	// Files and states may be large: the engine itself sets no limit either.
-	serving := grpc.NewServer(grpc.MaxRecvMsgSize(math.MaxInt32), grpc.MaxSendMsgSize(math.MaxInt32))
+	// Files and states may be large: the engine itself sets no limit either. Work that was cancelled must come to its end before this
+	// process does: it has commands to kill.
+	serving := grpc.NewServer(grpc.MaxRecvMsgSize(math.MaxInt32), grpc.MaxSendMsgSize(math.MaxInt32), grpc.WaitForHandlers(true))
 	pulumirpc.RegisterResourceProviderServer(serving, answering)
 	fmt.Println(listener.Addr().(*net.TCPAddr).Port)
 
