@@ -27,7 +27,7 @@ from lab.cloud.backend import RecordingBackend
 from lab.cloud.config import SERVICE_TYPES, CloudConfig, User, default_region
 from lab.cloud.ovh import service as ovh_service
 from lab.cloud.ovh.config import OvhConfig
-from lab.cloud.web import Server
+from lab.cloud.web import Reply, Server
 from lab.toolchain.tools import Toolchain
 from scripts.ctl.secrets import generate
 from tests.components import stack
@@ -284,6 +284,23 @@ def test_a_raised_host_generation_replaces_one_server_and_keeps_its_volume(story
     assert set(planned) == {
         "region-db-1-server", "region-db-1-data-attached", "region-db-1-tool", "region-db-1-converge", "postgres-converge",
     }  # fmt: skip
+
+
+def test_a_change_of_roles_asks_no_cloud_api(story: Story) -> None:
+    clouds = story.clouds
+    clouds.witness.epochs["epochs/00000002.json"] = {"epoch": 2, "active": "b", "previous": "a", "planned": True}
+    story.program.configure(failover_region="b")
+    services = [*clouds.openstack.services.values(), clouds.ovh]
+    before = [len(service.requests) for service in services]
+    for service in services:
+        service.fault = lambda _: Reply(503, {"message": "the region is gone"})
+    followed = story.program.up()
+    for service in services:
+        service.fault = None
+    clouds.witness.epochs.clear()
+    assert followed.returncode == 0, followed.stdout[-2000:]
+    asked = [path for service, count in zip(services, before, strict=True) for _, path, _ in service.requests[count:]]
+    assert [path for path in asked if not path.startswith("/1.0/auth/")] == []
 
 
 def test_the_state_holds_no_secret_and_no_path_of_this_machine(story: Story) -> None:
