@@ -23,6 +23,7 @@ from lab.namespace import LabError, Places, places
 FAULTS = """\
 faults (KIND TARGET DETAIL):
   host NAME                      power cut of one server
+  disk-full NAME                 the volumes of one server are full
   region-hosts a|b               all servers, routers and balancers of a site; its APIs and storage go on
   region a|b                     the whole region: hosts, network, APIs, storage
   api NAME [503|500|429|timeout] one API: compute@a, network@b, load-balancer@a, volumev3@a, image@a, identity, ovh

@@ -17,6 +17,7 @@ from lab.child import ChildError
 from lab.cloud.backend import BackendError
 from lab.cloud.ovh import OvhService
 from lab.cloud.web import ApiError, Call, Reply, Service
+from lab.machines import disks
 from lab.machines.backend import Machines
 from lab.machines.hosts import Host
 from lab.machines.power import power_off, power_on, region_dark
@@ -66,6 +67,7 @@ class Faults:
             "host": self._host,
             "region-hosts": self._region_hosts,
             "region": self._region,
+            "disk-full": self._disk_full,
             "api": self._api,
             "storage": self._storage_region,
             "link": self._link,
@@ -129,7 +131,7 @@ class Faults:
 
     def _normal(self, kind: str, target: str) -> str:
         """One spelling for each target."""
-        if kind == "host":
+        if kind in ("host", "disk-full"):
             return self._find_host(target).spec.name
         if kind in ("region-hosts", "region"):
             return self._site(target).name
@@ -183,6 +185,11 @@ class Faults:
         host = self._find_host(target)
         power_off([host], "its power is cut (lab fault host)")
         return Fault("host", target, detail, lambda: power_on([host], "its power is cut (lab fault host)"))
+
+    def _disk_full(self, target: str, detail: str) -> Fault:
+        host = self._find_host(target)
+        disks.fill(host)
+        return Fault("disk-full", target, detail, lambda: disks.empty(host))
 
     def _region_hosts(self, target: str, detail: str) -> Fault:
         self._refuse_beside("region", target)

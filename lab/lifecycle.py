@@ -28,6 +28,12 @@ def up(places: Places) -> None:
     pid = daemon(places)
     if pid is not None:
         raise LabError(f"lab {places.name}: runs already (pid {pid}), nothing changed; use it, or end it with `lab down`", 3)
+    if places.netns.exists() and not (places.cgroup.exists() or places.disks.exists()):
+        raise LabError(
+            f"network namespace {places.name}: found one that is not of a lab, wanted to make it, nothing changed;"
+            f" remove it (ip netns delete {places.name}) or choose another name with DRLAB_NAME",
+            3,
+        )
     if cleanup.leftovers(places):
         print(f"lab {places.name}: removing what a lab that did not end by `lab down` left", file=sys.stderr)
         down(places)

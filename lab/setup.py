@@ -31,6 +31,7 @@ PACKAGES = (
     "unbound",
     "e2fsprogs",
     "util-linux",
+    "procps",
     "openssh-client",
     "openssh-server",
     "openssl",

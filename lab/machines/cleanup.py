@@ -6,12 +6,10 @@ import shutil
 from pathlib import Path
 
 from lab.cloud.backend import BackendError
-from lab.machines.hosts import kill_cgroup, remove_groups
+from lab.machines.hosts import kill_cgroup, nspawn_folders, release_nspawn, remove_groups
 from lab.machines.shell import drop_netns, mounted_under, run
 from lab.machines.volumes import loop_devices
 from lab.namespace import NETNS, Places
-
-NSPAWN = Path("/run/systemd/nspawn")
 
 
 def leftovers(places: Places) -> list[str]:
@@ -22,7 +20,7 @@ def leftovers(places: Places) -> list[str]:
     found += [f"loop device {device}" for device in _loops(places)]
     found += [f"network namespace {name}" for name in namespaces(places)]
     found += [f"folder {folder}" for folder in (places.disks, places.run) if folder.exists()]
-    return found + [f"folder {folder}" for folder in _nspawn(places)]
+    return found + [f"folder {folder}" for folder in nspawn_folders(f"{places.name}-*")]
 
 
 def remove(places: Places, keep: tuple[str, ...] = ()) -> list[str]:
@@ -47,8 +45,8 @@ def remove(places: Places, keep: tuple[str, ...] = ()) -> list[str]:
         attempt(run, f"loop device {device}", ["losetup", "--detach", str(device)])
     for name in namespaces(places):
         attempt(drop_netns, f"network namespace {name}", name)
-    for folder in (places.disks, *_nspawn(places)):
-        attempt(_remove_tree, folder)
+    attempt(release_nspawn, f"{places.name}-*")
+    attempt(_remove_tree, places.disks)
     attempt(_empty, places.run, keep)
     return troubles
 
@@ -74,11 +72,6 @@ def _mounts(places: Places) -> list[Path]:
 
 def _loops(places: Places) -> list[Path]:
     return loop_devices(places.disks / "volumes")
-
-
-def _nspawn(places: Places) -> list[Path]:
-    """Folders that systemd-nspawn makes per machine and a killed one leaves behind."""
-    return sorted(NSPAWN.glob(f"*/{places.name}-*"))
 
 
 def _remove_tree(folder: Path) -> None:

@@ -20,10 +20,11 @@ from pathlib import Path
 
 from lab.cloud.backend import BackendError, ServerSpec
 from lab.machines import guest
-from lab.machines.shell import LIMIT_S, run
+from lab.machines.shell import LIMIT_S, mounted_under, run
 from lab.namespace import NETNS, inside
 
 log = logging.getLogger("lab.machines")
+NSPAWN = Path("/run/systemd/nspawn")
 REBOOT = 133  # how nspawn says with --keep-unit that the guest wants to boot again
 ORDERLY_S = 15.0
 POLL_S = 0.05
@@ -168,6 +169,7 @@ class Host:
         """Whatever is left of a machine whose power is gone."""
         self._process = None
         kill_cgroup(self.places.cgroup)
+        release_nspawn(self.places.netns)
         self.places.unwire()
 
     def stop(self) -> None:
@@ -266,6 +268,19 @@ def kill_cgroup(cgroup: Path) -> None:
         if time.monotonic() > deadline:
             raise BackendError(f"control group {cgroup}: still has processes {LIMIT_S:g} s after they were killed")
         time.sleep(POLL_S)
+
+
+def nspawn_folders(machine: str) -> list[Path]:
+    """What systemd-nspawn makes for machines of this name (a pattern) outside of their disks, and leaves when it is killed."""
+    return sorted(NSPAWN.glob(f"*/{machine}"))
+
+
+def release_nspawn(machine: str) -> None:
+    """Remove that. systemd-nspawn refuses to start where a mount of an earlier run is left."""
+    for folder in nspawn_folders(machine):
+        for point in mounted_under(folder):
+            run(f"mount {point}", ["umount", str(point)])
+        shutil.rmtree(folder)
 
 
 def remove_groups(cgroup: Path) -> None:

@@ -10,7 +10,9 @@ import ipaddress
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from lab.cloud.backend import BackendError
 from lab.machines.shell import ip, link_exists, nft, run, short, sysctl
 
 OPERATOR, CLIENT = "192.0.2.100", "192.0.2.101"
@@ -51,7 +53,9 @@ class Networks:
 
     def prepare(self) -> None:
         """The internet: addresses of the operator and of every Ext-Net, forwarding between them."""
-        off = [f"net.bridge.bridge-nf-call-{kind}=0" for kind in ("iptables", "ip6tables", "arptables")]
+        # Bridged frames are not the packet filter's business; without br_netfilter there is nothing to switch off.
+        kinds = ("iptables", "ip6tables", "arptables") if Path("/proc/sys/net/bridge").exists() else ()
+        off = [f"net.bridge.bridge-nf-call-{kind}=0" for kind in kinds]
         sysctl(
             "the lab's namespace",
             ["net.ipv4.ip_forward=1", "net.ipv4.conf.all.arp_announce=2", "net.ipv6.conf.default.disable_ipv6=1", *off],
@@ -124,8 +128,10 @@ class Networks:
         self._apply_rate()
 
     def bridge(self, network_id: str) -> str:
-        """The bridge of a network. KeyError when it was never made."""
+        """The bridge of a network. Raises BackendError when it was never made."""
         with self._lock:
+            if network_id not in self._by_network:
+                raise BackendError(f"network {network_id}: has no bridge, so nothing can be plugged into it")
             return self._segments[self._by_network[network_id]].bridge
 
     def plug(self, what: str, bridge: str, netns: str, name: str, *, outer: str, mac: str | None = None, mtu: int = 1500) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lab.cloud.backend import BackendError
+from lab.machines import disks
 from lab.machines.power import power_off, power_on
 from tests.lab.machines.bench import GRA, SBG, Bench, wait_for
 
@@ -39,19 +40,33 @@ def test_a_volume_survives_stop_and_start_and_is_mounted_again(bench: Bench) -> 
         f"sudo mkfs.ext4 -q {link} && sudo mkdir -p /srv/data && echo '{link} /srv/data ext4 defaults,nofail 0 2' | sudo tee -a /etc/fstab",
     )
     bench.ssh(GRA, "sudo mount /srv/data && echo kept | sudo tee /srv/data/file && sync")
+    unit = f"[Mount]\\nWhat={link}\\nWhere=/srv/unit\\nType=ext4\\n[Install]\\nWantedBy=multi-user.target\\n"
+    bench.ssh(GRA, f"printf '{unit}' | sudo tee /etc/systemd/system/srv-unit.mount && sudo systemctl enable -q --now srv-unit.mount")
     bench.machines.stop_server(GRA, server)
     assert not bench.machines.server_running(GRA, server)
     bench.machines.start_server(GRA, server)
     bench.await_ssh(GRA)
+    wait_for("the mount unit", lambda: bench.try_ssh(GRA, "test -e /srv/unit/file").returncode == 0)
     assert bench.ssh(GRA, "findmnt -no SOURCE /srv/data; cat /srv/data/file").splitlines() == ["/dev/vdb", "kept"]
     bench.machines.extend_volume(GRA, VOLUME, 2)
     assert bench.ssh(GRA, "sudo blockdev --getsize64 /dev/vdb") == str(2 * 2**30)
     with pytest.raises(BackendError, match="cannot shrink"):
         bench.machines.extend_volume(GRA, VOLUME, 1)
-    bench.ssh(GRA, "sudo umount /srv/data && sudo sed -i /srv.data/d /etc/fstab")
+    full_and_emptied(bench)
+    bench.ssh(GRA, "sudo systemctl disable -q --now srv-unit.mount; sudo umount /srv/data && sudo sed -i /srv.data/d /etc/fstab")
     bench.machines.detach_volume(GRA, server, VOLUME)
     assert bench.try_ssh(GRA, f"ls {link} /dev/vdb").stdout == ""
     bench.machines.delete_volume(GRA, VOLUME)
+
+
+def full_and_emptied(bench: Bench) -> None:
+    """The disk-full fault, on a mounted volume."""
+    host = bench.machines.hosts[GRA, bench.servers[GRA].server_id]
+    disks.fill(host)
+    refused = bench.try_ssh(GRA, "echo 1 | sudo dd of=/srv/data/more bs=64k count=1 conv=fsync status=none")
+    assert "No space left on device" in refused.stderr
+    disks.empty(host)
+    assert bench.ssh(GRA, "echo fits | sudo tee /srv/data/more") == "fits"
 
 
 def test_a_power_cut_kills_at_once_and_the_host_comes_back_by_itself(bench: Bench) -> None:

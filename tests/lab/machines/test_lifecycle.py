@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.__main__ import main
 from lab.machines import cleanup
 from lab.machines.shell import run
 from lab.namespace import NETNS, Places, cgroup_mount
@@ -155,6 +156,33 @@ def test_up_after_a_crash_starts_afresh(running: None) -> None:
     done = lab("up")
     assert done.returncode == 0, done.stderr
     assert (places().run / "lab.json").read_text() != before
+
+
+def test_mounts_that_a_killed_nspawn_left_go_too(running: None) -> None:
+    left = Path("/run/systemd/nspawn/unix-export") / f"{NAME}-h-x"
+    left.mkdir(parents=True)
+    run("test", ["mount", "-t", "tmpfs", "none", str(left)])
+    assert lab("down").returncode == 0
+    assert not left.exists()
+    assert traces() == NOTHING
+
+
+def test_a_namespace_of_somebody_else_is_left_alone() -> None:
+    run("test", ["ip", "netns", "add", NAME])
+    try:
+        done = lab("up")
+        assert done.returncode == 3
+        assert f"ip netns delete {NAME}" in done.stderr
+        assert (NETNS / NAME).exists()
+    finally:
+        run("test", ["ip", "netns", "delete", NAME])
+
+
+def test_only_root_can_bring_a_lab_up_and_is_told_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("DRLAB_NAME", NAME)
+    monkeypatch.setattr(os, "geteuid", lambda: 65534)
+    assert (main(["up"]), main(["down"])) == (2, 2)
+    assert capsys.readouterr().err.count("found uid 65534, wanted root") == 2
 
 
 def test_without_a_lab_every_command_says_how_to_start_one() -> None:
