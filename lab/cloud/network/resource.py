@@ -118,6 +118,12 @@ class NeutronService(OpenStackService):
 
     def add(self, resource: Resource) -> None:
         """Register the collection's routes."""
+        self._add_reads(resource)
+        self._add_writes(resource)
+        if resource.tags:
+            self._add_tags(resource)
+
+    def _add_reads(self, resource: Resource) -> None:
         kind, path, state = resource.kind, f"/v2.0/{resource.path}", self.cloud.region
         known = set(resource.schema) | {"id", "tenant_id", "status", "revision_number", "created_at", "updated_at", "router_id", "subnets"}
 
@@ -132,6 +138,9 @@ class NeutronService(OpenStackService):
         def show(call: Call, wanted: str) -> Reply:
             change = self.begin(call)
             return Reply(200, {kind: resource.body(change.state, change.seen(kind, wanted))})
+
+    def _add_writes(self, resource: Resource) -> None:
+        kind, path = resource.kind, f"/v2.0/{resource.path}"
 
         @self.route("POST", path, locked=False)
         def create(call: Call) -> Reply:
@@ -174,9 +183,6 @@ class NeutronService(OpenStackService):
                 return lambda: Reply(204)
 
             return self.change(call, work)
-
-        if resource.tags:
-            self._add_tags(resource)
 
     def _add_tags(self, resource: Resource) -> None:
         kind, path = resource.kind, f"/v2.0/{resource.path}/<wanted>/tags"

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from lab.cloud.backend import BackendError
+from lab.cloud.network import ports
 from tests.lab.cloud.fabric import A, Fabric
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
@@ -42,6 +44,7 @@ NEW: list[tuple[str, dict[str, Any], int, str]] = [
     ("network", {"router:external": True}, 403, "PolicyNotAuthorized"),
     ("network", {"project_id": "somebody else"}, 403, "PolicyNotAuthorized"),
     ("network", {"mtu": 9001}, 400, "InvalidInput"),
+    ("network", {"mtu": True}, 400, "InvalidInput"),
     ("network", {"provider:network_type": "vrack"}, 400, "InvalidInput"),
     ("network", {"provider:segmentation_id": 42}, 400, "InvalidInput"),
     ("network", {"provider:network_type": "vrack", "provider:segmentation_id": "4095"}, 400, "InvalidInput"),
@@ -52,6 +55,7 @@ NEW: list[tuple[str, dict[str, Any], int, str]] = [
     ("subnet", {"network_id": "{net}", "ip_version": 5, "cidr": "10.2.0.0/24"}, 400, "HTTPBadRequest"),
     ("subnet", {"network_id": "{net}", "ip_version": 4}, 400, "HTTPBadRequest"),
     ("subnet", {"network_id": "{net}", "ip_version": 4, "cidr": "10.2.0.5"}, 400, "InvalidInput"),
+    ("subnet", {"network_id": "{net}", "ip_version": 6, "cidr": "10.2.0.0/24"}, 501, "NotImplemented"),
     ("subnet", {"network_id": "{net}", "ip_version": 4, "cidr": "2001:db8::/64"}, 501, "NotImplemented"),
     ("subnet", {"network_id": "{net}", "ip_version": 4, "cidr": "10.2.0.0/24", "gateway_ip": "x"}, 400, "HTTPBadRequest"),
     ("subnet", {"network_id": "{net}", "ip_version": 4, "cidr": "10.2.0.0/24", "allocation_pools": ["x"]}, 400, "HTTPBadRequest"),
@@ -82,6 +86,7 @@ NEW: list[tuple[str, dict[str, Any], int, str]] = [
     ("port", {"network_id": "{ext}", "fixed_ips": [{"subnet_id": "{subnet}"}]}, 400, "InvalidInput"),
     ("port", {"network_id": "{net}", "allowed_address_pairs": [{"mac_address": "fa:16:3e:00:00:01"}]}, 400, "AllowedAddressPairsMissingIP"),
     ("port", {"network_id": "{net}", "allowed_address_pairs": [{"ip_address": "x"}]}, 400, "HTTPBadRequest"),
+    ("port", {"network_id": "{net}", "allowed_address_pairs": [{"ip_address": "10.1.0.9", "nonsense": 1}]}, 400, "HTTPBadRequest"),
     ("port", {"network_id": "{net}", "allowed_address_pairs": [{"ip_address": "10.1.0.9"}] * 2}, 400, "DuplicateAddressPairInRequest"),
     ("port", {"network_id": "{net}", "allowed_address_pairs": [{"ip_address": "10.1.0.9"}] * 11}, 400, "AllowedAddressPairExhausted"),
     (
@@ -146,6 +151,7 @@ CHANGES: list[tuple[str, str, Any, int, str]] = [
     ("DELETE", "security-groups/{default}", None, 409, "SecurityGroupCannotRemoveDefault"),
     ("PUT", "security-groups/{group}/tags", {"tags": "x"}, 400, "HTTPBadRequest"),
     ("PUT", "security-groups/{group}/tags", {}, 400, "InvalidInput"),
+    ("GET", "quotas/{unknown}", None, 403, "PolicyNotAuthorized"),
     ("GET", "ports?limit=x", None, 400, "HTTPBadRequest"),
     ("GET", "ports?limit=1&marker=x", None, 400, "HTTPBadRequest"),
 ]
@@ -272,6 +278,17 @@ def test_a_router_can_take_a_port_as_its_interface(fabric: Fabric) -> None:
     assert neutron.refused("PUT", f"/v2.0/routers/{second}/add_router_interface", {"port_id": port})[:2] == (409, "PortInUse")
     neutron.ok("PUT", f"/v2.0/routers/{router}/remove_router_interface", {"port_id": port})
     assert neutron.refused("GET", f"/v2.0/ports/{port}")[0] == 404
+
+
+def test_a_port_without_an_address_is_no_interface(fabric: Fabric) -> None:
+    neutron = fabric.neutron[A]
+    net = neutron.ok("POST", "/v2.0/networks", {"network": {"name": "n"}})["id"]
+    port = fabric.port(net)
+    assert port["fixed_ips"] == []
+    router = neutron.ok("POST", "/v2.0/routers", {"router": {"name": "r"}})["id"]
+    assert neutron.refused("PUT", f"/v2.0/routers/{router}/add_router_interface", {"port_id": port["id"]})[:2] == (400, "BadRequest")
+    with pytest.raises(BackendError, match="has no fixed IP"):
+        ports.nic_of(fabric.cloud, A, port["id"])
 
 
 def test_a_subnet_without_gateway_takes_no_router(fabric: Fabric) -> None:
