@@ -574,6 +574,11 @@ REFUSALS: list[tuple[str, dict[str, Any], int, str]] = [
     ("loadbalancers", {"vip_subnet_id": "{subnet}", "availability_zone": "nope"}, 400, "Invalid availability zone."),
     ("loadbalancers", {"vip_subnet_id": "{subnet}", "listeners": [{}]}, 501, "no creation as a whole tree"),
     ("loadbalancers", {"vip_subnet_id": "{subnet}", "name": 7}, 400, "Wrong type."),
+    ("loadbalancers", {"vip_subnet_id": "{subnet}", "name": "x" * 256}, 400, "maximum character requirement of 255"),
+    ("loadbalancers", {"vip_subnet_id": "{subnet}", "tags": "x"}, 400, "Wrong type."),
+    ("listeners", {"loadbalancer_id": "{balancer}", "protocol": "TCP", "protocol_port": "444"}, 400, "Wrong type."),
+    ("listeners", {"loadbalancer_id": "{balancer}", "protocol": "TCP", "protocol_port": 444, "allowed_cidrs": "x"}, 400, "Wrong type."),
+    ("healthmonitors", {"pool_id": "{pool}", "type": "PING", "delay": 5, "timeout": 3, "max_retries": 3}, 501, "no PING monitors"),
     (
         "listeners",
         {"loadbalancer_id": "{balancer}", "protocol": "TCP", "protocol_port": 444, "default_pool_id": "nope"},
@@ -623,6 +628,50 @@ def test_what_cannot_be_is_refused_and_changes_nothing(shop: Shop, path: str, va
     assert found[0] == status
     assert text in found[2]
     assert shop.fabric.cloud.all() == before
+
+
+@pytest.mark.parametrize(
+    ("members", "status"),
+    [
+        (None, 400),
+        ([7], 400),
+        ([{"address": "10.1.0.43"}], 400),
+        ([{"address": "10.1.0.43", "protocol_port": 443}] * 2, 409),
+        ([{"address": "10.1.0.43", "protocol_port": 443, "subnet_id": "nope"}], 400),
+    ],
+)
+def test_a_whole_list_that_cannot_be_is_refused_and_changes_nothing(shop: Shop, members: Any, status: int) -> None:
+    shop.member("10.1.0.41")
+    before = shop.fabric.cloud.all()
+    assert shop.octavia.refused("PUT", shop.members, {"members": members})[0] == status
+    assert shop.fabric.cloud.all() == before
+
+
+def test_a_member_is_found_in_its_own_pool_only(shop: Shop) -> None:
+    member = shop.member("10.1.0.41")
+    other = shop.make("pools", loadbalancer_id=shop.balancer, protocol="TCP", lb_algorithm="ROUND_ROBIN")
+    for method, body in (("GET", None), ("PUT", {"member": {"weight": 2}}), ("DELETE", None)):
+        found = shop.octavia.refused(method, f"{ROOT}/pools/{other}/members/{member}", body)
+        assert found == (404, "Client", f"Member {member} not found.")
+
+
+def test_a_pool_is_of_the_balancer_of_its_listener(shop: Shop) -> None:
+    other = shop.make("loadbalancers", vip_subnet_id=shop.subnet)
+    listener = shop.make("listeners", loadbalancer_id=shop.balancer, protocol="TCP", protocol_port=80)
+    body = {"pool": {"loadbalancer_id": other, "listener_id": listener, "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"}}
+    assert shop.octavia.refused("POST", f"{ROOT}/pools", body)[0] == 400
+
+
+def test_a_vip_needs_a_subnet_and_a_port_of_its_own(shop: Shop) -> None:
+    net = shop.fabric.neutron[A].ok("POST", "/v2.0/networks", {"network": {"name": "n"}})["id"]
+    status, _, message = shop.octavia.refused("POST", f"{ROOT}/loadbalancers", {"loadbalancer": {"vip_network_id": net}})
+    assert (status, message) == (400, f"Validation failure: Supplied network does not contain a subnet: {net}")
+    taken = shop.get(f"loadbalancers/{shop.balancer}")["vip_port_id"]
+    assert shop.octavia.refused("POST", f"{ROOT}/loadbalancers", {"loadbalancer": {"vip_port_id": taken}})[0] == 500
+
+
+def test_another_projects_quotas_are_not_shown(shop: Shop) -> None:
+    assert shop.octavia.refused("GET", f"{ROOT}/quotas/{'e' * 32}")[0] == 403
 
 
 @pytest.mark.parametrize(
