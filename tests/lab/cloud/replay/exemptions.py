@@ -30,7 +30,10 @@ class Exemption:
 
 ROWS: list[tuple[str, str]] = [
     (r"destroy 22 load-balancer DELETE", "the recorded service's own failure (500) when two requests met; the client repeated it"),
-    (r"discovery \d+ network GET /v2.0/ports\?limit=2", "which two ports come first depends on their random ids; test_network has the pages"),
+    (
+        r"discovery \d+ network GET /v2.0/ports\?limit=2",
+        "which two ports come first depends on their random ids; test_network has the pages",
+    ),
     (r"\S+ \d+ placement ", "the lab has no placement service: no tenant's client asks for it"),
     (r"\S+ \d+ \S+ GET \S*/nonsense", "the lab answers 501 to what it does not know, so that nothing unwritten looks like a real 404"),
 ]
