@@ -20,7 +20,7 @@ from lab.cloud.backend import BackendError, BalancerSpec
 from lab.machines.haproxy import config
 from lab.machines.networks import Networks
 from lab.machines.routers import DARK, LIGHT
-from lab.machines.shell import LIMIT_S, add_netns, drop_netns, ip, nft, run, short, sysctl
+from lab.machines.shell import LIMIT_S, add_netns, drop_netns, ip, mac_of, nft, run, short, sysctl
 from lab.namespace import NETNS, inside
 
 log = logging.getLogger("lab.machines")
@@ -70,7 +70,14 @@ class Balancer:
         add_netns(what, self.netns)
         sysctl(what, ["net.ipv6.conf.all.disable_ipv6=1", "net.ipv4.conf.all.arp_notify=1"], self.netns)
         outer = "l" + short(self.netns)
-        self.networks.plug(what, self.networks.bridge(spec.network_id), self.netns, INTERFACE, outer=outer)
+        self.networks.plug(
+            what,
+            self.networks.bridge(spec.network_id),
+            self.netns,
+            INTERFACE,
+            outer=outer,
+            mac=mac_of(spec.region, spec.network_id, spec.vip),
+        )
         lines = [f"address add {spec.vip}/{spec.prefix_length} dev {INTERFACE}", f"link set {INTERFACE} up"]
         if spec.gateway is not None:
             lines.append(f"route add default via {spec.gateway}")

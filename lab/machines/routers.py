@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from lab.cloud.backend import RouterInterface, RouterSpec
 from lab.machines.networks import Networks, ext_bridge
-from lab.machines.shell import add_netns, drop_netns, ip, nft, short, sysctl
+from lab.machines.shell import add_netns, drop_netns, ip, mac_of, nft, short, sysctl
 
 EXTERNAL = "ext"
 # Dark: the power of the router is gone as seen from outside. ARP still answers, so that packets vanish as they do on the way to a dead site.
@@ -65,7 +65,9 @@ class Router:
             return
         if self._external is None:
             outer = "e" + short(self.netns)
-            self.networks.plug(what, ext_bridge(spec.region), self.netns, EXTERNAL, outer=outer)
+            self.networks.plug(
+                what, ext_bridge(spec.region), self.netns, EXTERNAL, outer=outer, mac=mac_of(spec.region, spec.external_address)
+            )
             ip(what, [
                 f"address replace {spec.external_address}/{net.network.prefixlen} dev {EXTERNAL}",
                 f"link set {EXTERNAL} up",

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from lab.__main__ import main
-from lab.machines import cleanup
+from lab.machines import cleanup, image
 from lab.machines.shell import run
-from lab.namespace import NETNS, Places, cgroup_mount
+from lab.namespace import NETNS, Places, cgroup_mount, entered
+from tests.lab.machines.bench import GRA, make_bench, make_namespace
 
 pytestmark = pytest.mark.lab
 PROJECT = Path(__file__).resolve().parents[3]
@@ -156,6 +157,26 @@ def test_up_after_a_crash_starts_afresh(running: None) -> None:
     done = lab("up")
     assert done.returncode == 0, done.stderr
     assert (places().run / "lab.json").read_text() != before
+
+
+def test_hosts_volumes_and_balancers_go_without_their_daemon_telling_of_them() -> None:
+    make_namespace(places())
+    try:
+        with entered(places().netns):
+            bench = make_bench(places(), image.ensure())
+            bench.build("")
+            bench.machines.create_volume(GRA, "volume", 1)
+            bench.machines.attach_volume(GRA, bench.servers[GRA].server_id, "volume")
+        found = cleanup.leftovers(places())
+        assert {kind: sum(line.startswith(kind) for line in found) for kind in ("mount", "loop", "network")} == {
+            "mount": 2,
+            "loop": 1,
+            "network": 5,
+        }
+    finally:
+        troubles = cleanup.remove(places())
+    assert troubles == []
+    assert traces() == NOTHING
 
 
 def test_mounts_that_a_killed_nspawn_left_go_too(running: None) -> None:
