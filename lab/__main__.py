@@ -29,6 +29,7 @@ faults (KIND TARGET DETAIL):
   api NAME [503|500|429|timeout] one API: compute@a, network@b, load-balancer@a, volumev3@a, image@a, identity, ovh
   storage gra|sbg|de             a storage region refuses connections
   link [both|a->b|b->a]          the stretched VLAN: nothing arrives
+  name-server 1|2                one of the two authoritative servers is dead
   slow-link [RATE]               the stretched VLAN carries no more than that (1mbit)
   dns-refresh [refused|forbidden|ignored]   what OVHcloud's API makes of a zone refresh
 """

@@ -45,7 +45,7 @@ class Lab:
         self.ovh = ovh.service(assembly.ovh_config(self.credentials), self.storage, self.dns)
         self.services = self._by_name()
         sites = {plan.site: plan.as_site for plan in assembly.REGIONS}
-        self.faults = Faults(sites, self.machines, self.services, self.storage, self.ovh)
+        self.faults = Faults(sites, self.machines, services=self.services, storage=self.storage, ovh=self.ovh, dns=self.dns)
         self.servers: list[Server] = []
 
     def _by_name(self) -> dict[str, Service]:

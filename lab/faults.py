@@ -17,6 +17,7 @@ from lab.child import ChildError
 from lab.cloud.backend import BackendError
 from lab.cloud.ovh import OvhService
 from lab.cloud.web import ApiError, Call, Reply, Service
+from lab.dns.servers import Dns
 from lab.machines import disks
 from lab.machines.backend import Machines
 from lab.machines.hosts import Host
@@ -56,10 +57,10 @@ class Faults:
     """All faults of one lab. Safe to call from several threads; one fault begins or ends at a time."""
 
     def __init__(
-        self, sites: Mapping[str, Site], machines: Machines, services: Mapping[str, Service], storage: Storage, ovh: OvhService
+        self, sites: Mapping[str, Site], machines: Machines, *, services: Mapping[str, Service], storage: Storage, ovh: OvhService, dns: Dns
     ) -> None:
         self._sites, self._machines, self._services = dict(sites), machines, dict(services)
-        self._storage, self._ovh = storage, ovh
+        self._storage, self._ovh, self._dns = storage, ovh, dns
         self._active: dict[tuple[str, str], Fault] = {}
         self._unreachable: set[str] = set()
         self._lock = threading.RLock()
@@ -73,6 +74,17 @@ class Faults:
             "link": self._link,
             "slow-link": self._slow_link,
             "dns-refresh": self._dns_refresh,
+            "name-server": self._name_server,
+        }
+        self._spellings: dict[str, Callable[[str], str]] = {
+            "host": self._host_name,
+            "disk-full": self._host_name,
+            "region-hosts": lambda target: self._site(target).name,
+            "region": lambda target: self._site(target).name,
+            "storage": self._storage_name,
+            "link": self._direction,
+            "api": self._api_name,
+            "name-server": self._name_server_number,
         }
 
     @property
@@ -101,7 +113,8 @@ class Faults:
         """End a fault: what was dead comes back as after a power cut, by itself."""
         with self._lock:
             self._known(kind)
-            target = self._normal(kind, target)
+            # A fault in force goes by its name also when its target is gone, as a server deleted meanwhile.
+            target = target if (kind, target) in self._active else self._normal(kind, target)
             fault = self._active.get((kind, target))
             if fault is None:
                 there = ", ".join(" ".join(key) for key in self._active) or "none"
@@ -114,9 +127,17 @@ class Faults:
             return {"kind": kind, "target": target, "detail": fault.detail}
 
     def restore_all(self) -> list[dict[str, str]]:
-        """End every fault, the latest first."""
+        """End every fault, the latest first. Raises LabError with all that could not be ended, after the others were."""
+        ended, troubles = [], []
         with self._lock:
-            return [self.restore(kind, target) for kind, target in reversed(list(self._active))]
+            for kind, target in reversed(list(self._active)):
+                try:
+                    ended.append(self.restore(kind, target))
+                except LabError as error:
+                    troubles.append(str(error))
+        if troubles:
+            raise LabError("\n".join(troubles))
+        return ended
 
     def active(self) -> list[dict[str, str]]:
         with self._lock:
@@ -131,17 +152,8 @@ class Faults:
 
     def _normal(self, kind: str, target: str) -> str:
         """One spelling for each target."""
-        if kind in ("host", "disk-full"):
-            return self._find_host(target).spec.name
-        if kind in ("region-hosts", "region"):
-            return self._site(target).name
-        if kind == "storage":
-            return self._storage_name(target)
-        if kind == "link":
-            return self._direction(target or "both")
-        if kind == "api":
-            return self._api_name(target)
-        return ""
+        spell = self._spellings.get(kind)
+        return spell(target) if spell is not None else ""
 
     def _site(self, target: str) -> Site:
         for site in self._sites.values():
@@ -155,10 +167,16 @@ class Faults:
             raise LabError(f"storage region: found {target!r}, wanted one of {', '.join(self._storage.addresses)}", 2)
         return name
 
+    def _name_server_number(self, target: str) -> str:
+        numbers = [str(number + 1) for number in range(len(self._dns.servers))]
+        if target not in numbers:
+            raise LabError(f"name server: found {target!r}, wanted one of {', '.join(numbers)}", 2)
+        return target
+
     def _direction(self, target: str) -> str:
         source, arrow, end = target.partition("->")
-        if target == "both":
-            return target
+        if target in ("", "both"):
+            return "both"
         if not arrow or source == end:
             raise LabError(f"link: found {target!r}, wanted `both` or one direction as `a->b`", 2)
         return f"{self._site(source).name}->{self._site(end).name}"
@@ -169,6 +187,9 @@ class Faults:
         if name not in self._services:
             raise LabError(f"API: found {target!r}, wanted one of {', '.join(self._services)}", 2)
         return name
+
+    def _host_name(self, target: str) -> str:
+        return self._find_host(target).spec.name
 
     def _find_host(self, target: str) -> Host:
         hosts = list(self._machines.hosts.values())
@@ -278,6 +299,11 @@ class Faults:
             knobs.refresh = "ok"
 
         return Fault("dns-refresh", target, mode, undo)
+
+    def _name_server(self, target: str, detail: str) -> Fault:
+        number = int(target) - 1
+        self._dns.stop_server(number)
+        return Fault("name-server", target, detail, lambda: self._dns.start_server(number))
 
 
 def unreachable_filter(addresses: list[str]) -> str:

@@ -21,7 +21,9 @@ def fill(host: Host) -> None:
 
 
 def empty(host: Host) -> None:
-    """Give the space back. Raises BackendError as `fill` does: a host that is off keeps its full disk."""
+    """Give the space back. Raises BackendError as `fill` does: a host that is off keeps its full disk. On a deleted host: nothing."""
+    if not host.places.folder.exists():
+        return
     for point in _mounts(host):
         (point / FILLER).unlink(missing_ok=True)
 

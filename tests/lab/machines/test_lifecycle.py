@@ -106,11 +106,18 @@ def test_exec_uses_the_labs_resolver_and_gives_the_commands_status(running: None
 
 
 def test_faults_begin_and_end_by_the_command_line(running: None) -> None:
-    for arguments in (("storage", "sbg"), ("api", "compute@a", "429"), ("region", "a"), ("link", "a->b"), ("dns-refresh", "refused")):
+    for arguments in (
+        ("storage", "sbg"),
+        ("api", "compute@a", "429"),
+        ("region", "a"),
+        ("link", "a->b"),
+        ("dns-refresh", "refused"),
+        ("name-server", "2"),
+    ):
         kind, *rest = arguments
         assert lab("fault", kind, "kill", *rest).returncode == 0
     status = json.loads(lab("status").stdout)
-    assert [fault["kind"] for fault in status["faults"]] == ["storage", "api", "region", "link", "dns-refresh"]
+    assert [fault["kind"] for fault in status["faults"]] == ["storage", "api", "region", "link", "dns-refresh", "name-server"]
     assert status["storage"] == {"gra": False, "sbg": False, "de": True}
     twice = lab("fault", "region", "kill", "a")
     assert (twice.returncode, "in force already" in twice.stderr) == (3, True)
