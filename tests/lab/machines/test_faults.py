@@ -140,12 +140,12 @@ def test_a_fault_that_is_not_in_force_cannot_end(parts: Parts) -> None:
 def test_a_fault_ends_also_when_its_target_is_gone_and_one_that_cannot_end_holds_up_no_other(parts: Parts) -> None:
     parts.faults.kill("storage", "de")
     parts.faults.kill("name-server", "1")
-    parts.dns.servers = ()
+    vars(parts.dns)["servers"] = ()
 
     def fail(region: str) -> None:
         raise ChildError(f"versitygw {region}: does not start")
 
-    parts.storage.restore = fail
+    vars(parts.storage)["restore"] = fail
     with pytest.raises(LabError, match="versitygw de: does not start"):
         parts.faults.restore_all()
     assert parts.dns.told == [("stop_server", 0), ("start_server", 0)]
