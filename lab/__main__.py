@@ -28,6 +28,7 @@ faults (KIND TARGET DETAIL):
   region a|b                     the whole region: hosts, network, APIs, storage
   api NAME [503|500|429|timeout] one API: compute@a, network@b, load-balancer@a, volumev3@a, image@a, identity, ovh
   storage gra|sbg|de             a storage region refuses connections
+  storage-lies gra|sbg|de [503|empty]   it refuses every request, or shows every bucket as empty
   link [both|a->b|b->a]          the stretched VLAN: nothing arrives
   name-server 1|2                one of the two authoritative servers is dead
   slow-link [RATE]               the stretched VLAN carries no more than that (1mbit)

@@ -11,6 +11,7 @@ from lab.cloud.ovh import OvhConfig
 from lab.dns.servers import Address
 from lab.faults import Site
 from lab.machines.networks import ExtNet
+from lab.s3.liar import SOURCE as LIAR
 
 PROJECT_ID, PROJECT_NAME = "0123456789abcdef0123456789abcdef", "shop"
 KEYSTONE, OVH, WITNESS = ("192.0.2.10", 5000), ("192.0.2.11", 8080), ("192.0.2.12", 7070)
@@ -54,7 +55,7 @@ class RegionPlan:
 
 REGIONS = (RegionPlan("a", "GRA11", "gra", "203.0.113"), RegionPlan("b", "SBG5", "sbg", "198.51.100"))
 STORAGE = {plan.storage: (plan.s3, S3_PORT) for plan in REGIONS} | {"de": WITNESS}
-GLOBAL_ADDRESSES = (KEYSTONE[0], OVH[0], WITNESS[0], *(server.host for server in NAME_SERVERS), RESOLVER.host)
+GLOBAL_ADDRESSES = (KEYSTONE[0], OVH[0], WITNESS[0], *(server.host for server in NAME_SERVERS), RESOLVER.host, LIAR)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from lab.machines.hosts import Host
 from lab.machines.power import power_off, power_on, region_dark
 from lab.machines.shell import nft
 from lab.namespace import LabError
+from lab.s3 import liar
 from lab.s3.gateway import Storage
 
 HANGS_FOR_S = 300.0
@@ -63,6 +64,7 @@ class Faults:
         self._storage, self._ovh, self._dns = storage, ovh, dns
         self._active: dict[tuple[str, str], Fault] = {}
         self._unreachable: set[str] = set()
+        self._lying: set[str] = set()
         self._lock = threading.RLock()
         self._kinds: dict[str, Callable[[str, str], Fault]] = {
             "host": self._host,
@@ -71,6 +73,7 @@ class Faults:
             "disk-full": self._disk_full,
             "api": self._api,
             "storage": self._storage_region,
+            "storage-lies": self._storage_lies,
             "link": self._link,
             "slow-link": self._slow_link,
             "dns-refresh": self._dns_refresh,
@@ -82,6 +85,7 @@ class Faults:
             "region-hosts": lambda target: self._site(target).name,
             "region": lambda target: self._site(target).name,
             "storage": self._storage_name,
+            "storage-lies": self._storage_name,
             "link": self._direction,
             "api": self._api_name,
             "name-server": self._name_server_number,
@@ -227,7 +231,8 @@ class Faults:
 
         def undo() -> None:
             self._reach(site.services, True)
-            self._storage.restore(site.storage)
+            if ("storage", site.storage) not in self._active:
+                self._storage.restore(site.storage)
             region_dark(self._machines, site.region, False)
 
         return Fault("region", target, detail, undo)
@@ -235,7 +240,7 @@ class Faults:
     def _refuse_beside(self, kind: str, target: str) -> None:
         if (kind, target) in self._active:
             raise LabError(
-                f"site {target}: fault {kind} is in force, nothing changed; end that one first with `lab fault {kind} return {target}`", 3
+                f"{target}: fault {kind} is in force, nothing changed; end that one first with `lab fault {kind} return {target}`", 3
             )
 
     def _reach(self, addresses: tuple[str, ...], reachable: bool) -> None:
@@ -246,6 +251,28 @@ class Faults:
     def _storage_region(self, target: str, detail: str) -> Fault:
         self._storage.cut(target)
         return Fault("storage", target, detail, lambda: self._storage.restore(target))
+
+    def _storage_lies(self, target: str, detail: str) -> Fault:
+        mode, address = detail or "503", self._storage.addresses[target]
+        if mode not in liar.MODES:
+            raise LabError(f"lie of a storage region: found {mode!r}, wanted one of {', '.join(liar.MODES)}", 2)
+        self._refuse_beside("storage", target)
+        # Connections that clients keep would lead past the front: they end.
+        self._storage.cut(target)
+        self._storage.restore(target)
+        front = liar.Liar(address, (address[0], liar.PORT), mode)
+        front.start()
+        self._redirect(self._lying | {target})
+
+        def undo() -> None:
+            self._redirect(self._lying - {target})
+            front.stop()
+
+        return Fault("storage-lies", target, mode, undo)
+
+    def _redirect(self, lying: set[str]) -> None:
+        nft("storage", liar.redirection(self._storage.addresses[region] for region in sorted(lying)))
+        self._lying = lying
 
     def _link(self, target: str, detail: str) -> Fault:
         names = list(self._sites.values())

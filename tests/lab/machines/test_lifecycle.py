@@ -64,6 +64,21 @@ for url in sys.argv[1:]:
     except e.HTTPError as error:
         print(error.code)
 """
+STORE = """
+import sys, boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+config = Config(retries=dict(total_max_attempts=1), s3=dict(addressing_style="path"))
+s3 = boto3.client("s3", endpoint_url="http://192.0.2.12:7070", region_name="de", aws_access_key_id="{access}", aws_secret_access_key="{secret}", config=config)
+try:
+    if sys.argv[1] == "make":
+        s3.create_bucket(Bucket="truth")
+        s3.put_object(Bucket="truth", Key="key", Body=b"data")
+    keys = [item["Key"] for item in s3.list_objects_v2(Bucket="truth").get("Contents", [])]
+    print(keys, *([s3.get_object(Bucket="truth", Key="key")["Body"].read()] if sys.argv[1] == "look" else []))
+except ClientError as error:
+    print(error.response["Error"]["Code"])
+"""
 NOTHING: dict[str, list[str]] = {"mounts": [], "loops": [], "namespaces": [], "groups": [], "folders": [], "processes": []}
 
 
@@ -128,6 +143,23 @@ def test_faults_begin_and_end_by_the_command_line(running: None) -> None:
     assert json.loads(lab("fault", "list").stdout) == []
     assert lab(*reach).returncode == 0
     assert json.loads(lab("status").stdout)["storage"] == {"gra": True, "sbg": True, "de": True}
+
+
+def test_a_storage_region_lies_and_tells_the_truth_again(running: None) -> None:
+    root = json.loads((places().run / "lab.json").read_text())["root_s3"]
+    code = STORE.format(access=root["access_key"], secret=root["secret_key"])
+
+    def listing(step: str) -> str:
+        return lab("exec", "--", sys.executable, "-c", code, step).stdout.strip()
+
+    assert listing("make") == "['key']"
+    assert lab("fault", "storage-lies", "kill", "de", "empty").returncode == 0
+    assert listing("look") == "[] b'data'"
+    assert lab("fault", "storage-lies", "return", "de").returncode == 0
+    assert lab("fault", "storage-lies", "kill", "de").returncode == 0
+    assert listing("look") == "SlowDown"
+    assert lab("fault", "return-all").returncode == 0
+    assert listing("look") == "['key'] b'data'"
 
 
 def test_wrong_words_are_refused_with_what_is_wanted(running: None) -> None:
