@@ -69,7 +69,7 @@ def test_an_api_under_a_fault_answers_with_it_and_recovers(parts: Parts, mode: s
 def test_an_api_that_hangs_answers_nothing_until_the_fault_ends(parts: Parts) -> None:
     parts.faults.kill("api", "compute@a", "timeout")
     answers: list[int] = []
-    asking = threading.Thread(target=lambda: answers.append(parts.ask()))
+    asking = threading.Thread(target=lambda: answers.append(parts.ask()), daemon=True)
     asking.start()
     assert answers == []
     parts.faults.restore("api", "compute@a")
