@@ -15,6 +15,7 @@ from .errors import Refused, say
 from .layout import Layout
 from .pg_desired import Memory
 from .pg_layout import PostgresLayout
+from .redis_config import find_engine
 from .result import Result
 from .rolefile import FENCED, STANDBY, Role
 from .witness import Active, Silent, Witness
@@ -75,7 +76,7 @@ def unarmed_postgres(layout: Layout) -> str | None:
 
 def unarmed_redis(layout: Layout) -> str | None:
     """Why Redis would start as a primary."""
-    path = layout.at("/etc/redis/redis.conf")
+    path = layout.at(find_engine(layout).etc) / "dr.conf"
     try:
         lines = path.read_text().splitlines()
     except OSError as error:

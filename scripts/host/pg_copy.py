@@ -14,6 +14,7 @@ from .pg_config import upstream
 from .pg_desired import Desired
 from .pg_facts import COMPLETE
 from .pg_layout import MARK, SLOT, PostgresLayout
+from .pg_server import alive
 from .pg_text import conninfo
 
 INITDB_S, COPY_S = 120.0, 12 * 3600.0
@@ -64,7 +65,7 @@ def swap(layout: PostgresLayout) -> None:
 
 def set_aside(layout: PostgresLayout, name: str) -> None:
     """Rename the data directory, `main.<name>`, with a number when there is one already. Refused while a server uses it."""
-    if (layout.data / "postmaster.pid").exists() and _alive(layout.data / "postmaster.pid"):
+    if alive(layout) is not None:
         raise Refused(f"data directory {layout.data}: found a running server on it, wanted none; it was left where it is; stop the server first")
     target, number = layout.data.with_name(f"{layout.data.name}.{name}"), 1
     while target.exists():
@@ -101,8 +102,3 @@ def _leave(layout: PostgresLayout, path: Path, document: dict[str, object] | Non
 def _move(source: Path, target: Path) -> None:
     source.rename(target)
     sync_folder(target.parent)
-
-
-def _alive(pid_file: Path) -> bool:
-    pid = pid_file.read_text().split("\n")[0].strip()
-    return pid.isdigit() and Path(f"/proc/{pid}").exists()

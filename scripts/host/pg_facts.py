@@ -27,6 +27,7 @@ class Cluster:
     managed: bool
     running: bool
     standby_signal: bool
+    recovery_signal: bool = False  # left behind by somebody: the next start would recover from an archive that is not there
     state: str = "unknown"
     system_identifier: str | None = None
     timeline: int = 0
@@ -46,6 +47,7 @@ class Live:
     streaming: bool = False
     reload_due: bool = False
     restart_due: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()  # settings in the files that the server would not take
     overrides: tuple[str, ...] = ()  # managed settings that `alter system` replaced
     slot: str | None = None
     roles: tuple[str, ...] = ()  # roles that are missing or not as wanted
@@ -88,7 +90,7 @@ def read_cluster(layout: PostgresLayout, server: Server) -> Cluster | None:
     if not (data / "PG_VERSION").is_file():
         return None
     control = server.control_data()
-    flags = ((data / MARK).is_file(), server.pid() is not None, (data / "standby.signal").exists())
+    flags = ((data / MARK).is_file(), server.pid() is not None, (data / "standby.signal").exists(), (data / "recovery.signal").exists())
     if control is None:
         return Cluster(*flags)
     # A standby's last restart point may lie on an older timeline than what it has replayed since.
@@ -110,7 +112,7 @@ def read_live(desired: Desired, layout: PostgresLayout, server: Server) -> Live 
     wanted = {APP_ROLE: desired.app_password, REPLICATION_ROLE: desired.replication_password}
     return Live(
         found["in_recovery"], found["timeline"], found["replay_lsn"], found["receive_lsn"], found["paused"], found["streaming"],
-        found["reload_due"], tuple(found["restart_due"] or ()), tuple(found["overrides"] or ()), found["slot"],
+        found["reload_due"], tuple(found["restart_due"] or ()), tuple(found["faults"] or ()), tuple(found["overrides"] or ()), found["slot"],
         tuple(name for name, password in wanted.items() if not _as_wanted(found["roles"] or {}, name, password)),
         found["database"],
     )
@@ -140,6 +142,9 @@ REWIND_FUNCTIONS = (
     "pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean)",
 )
 _RIGHTS = " and ".join(f"has_function_privilege(r.oid, '{name}', 'execute')" for name in REWIND_FUNCTIONS)
+# A parameter that waits for a restart is marked in the same way, and is no fault.
+FAULTS = """select json_agg(distinct coalesce(name, error)) from pg_file_settings f
+  where error is not null and not exists (select from pg_settings s where s.name = f.name and pending_restart)"""
 _LIVE = f"""select json_build_object(
   'in_recovery', pg_is_in_recovery(), 'timeline', {TIMELINE},
   'replay_lsn', pg_last_wal_replay_lsn(), 'receive_lsn', pg_last_wal_receive_lsn(),
@@ -147,6 +152,7 @@ _LIVE = f"""select json_build_object(
   'streaming', exists (select from pg_stat_wal_receiver where status = 'streaming'),
   'reload_due', extract(epoch from pg_conf_load_time()) < :'newest'::float8,
   'restart_due', (select json_agg(name order by name) from pg_settings where pending_restart),
+  'faults', ({FAULTS}),
   'overrides', (select json_agg(distinct name) from pg_file_settings
                 where sourcefile like '%/postgresql.auto.conf' and name = any (:'managed'::text[])),
   'slot', (select case when wal_status = 'lost' then 'lost' when active then 'active' when restart_lsn is null then 'unreserved' else 'good' end

@@ -97,7 +97,7 @@ def _active(want: Want, facts: Facts) -> list[Step]:
         steps.append(Step("enable"))
     if live is None:
         return [*steps, Step("start"), LOOK_AGAIN]
-    if facts.files or live.reload_due:
+    if facts.files or live.reload_due or live.faults:
         return [*steps, Step("reload"), LOOK_AGAIN]
     steps += _overrides(live)
     steps += [Step("restart", ", ".join(live.restart_due))] if live.restart_due else []
@@ -151,7 +151,7 @@ def _standby(want: Want, facts: Facts) -> list[Step]:
     if live is None:
         signal = [] if cluster.standby_signal else [Step("standby-signal")]
         return [*steps, *signal, Step("start"), LOOK_AGAIN]
-    if facts.files or live.reload_due:
+    if facts.files or live.reload_due or live.faults:
         return [*steps, Step("reload"), LOOK_AGAIN]
     steps += _overrides(live) + ([Step("restart", ", ".join(live.restart_due))] if live.restart_due else [])
     steps += [Step("drop-slot")] if live.slot not in (None, "active") else []
@@ -226,7 +226,10 @@ def _beyond(cluster: Cluster, peer: Peer, led: bool) -> str | None:
 
 
 def _files(facts: Facts) -> list[Step]:
-    return [Step("files", ", ".join(facts.files))] if facts.files else []
+    """Everything on disk that the next start or reload reads."""
+    stray = facts.cluster is not None and facts.cluster.recovery_signal
+    steps = [Step("files", ", ".join(facts.files))] if facts.files else []
+    return [*steps, Step("drop-recovery-signal")] if stray else steps
 
 
 def _enabled(facts: Facts) -> list[Step]:

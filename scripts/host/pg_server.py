@@ -67,13 +67,8 @@ class Server:
         return pg_text.control_data(done.out) if done.code == 0 else None
 
     def pid(self) -> int | None:
-        """The postmaster's process, when it lives. A file that a crash or another process's number left behind does not count."""
-        try:
-            pid = int((self.layout.data / "postmaster.pid").read_text().split("\n")[0])
-            name = Path(f"/proc/{pid}/comm").read_text().strip()
-        except (OSError, ValueError):
-            return None
-        return pid if name in ("postgres", "postmaster") else None
+        """The postmaster's process, when it lives."""
+        return alive(self.layout)
 
     def start(self) -> None:
         """Start and wait until it answers. Raises Failed."""
@@ -168,6 +163,18 @@ class Server:
         return int(after["timeline"])
 
 
+def alive(layout: PostgresLayout) -> int | None:
+    """The postmaster's process. A file that a crash left behind does not count, whoever has that number now."""
+    try:
+        pid = int((layout.data / "postmaster.pid").read_text().split("\n")[0])
+        name, state = Path(f"/proc/{pid}/stat").read_text().split("(", 1)[1].rsplit(")", 1)
+    except (OSError, ValueError, IndexError):
+        return None
+    if name not in ("postgres", "postmaster") or state.split()[0] == "Z":
+        return None
+    return pid if Path(f"/proc/{pid}/cwd").resolve() == layout.data.resolve() else None
+
+
 def past_checkpoint(replay: Mapping[str, Any], position: str, timeline: int) -> bool:
     """Whether replay got strictly past the record that starts at `position`: the end of that record is what counts, and it lies beyond."""
     received, replayed = replay.get("receive_lsn"), replay.get("replay_lsn")
@@ -193,10 +200,12 @@ def _quoted(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "''").replace("\n", "\\n") + "'"
 
 
+# Of a standby whose primary is gone: the control file lags behind, so the newest history that it has fetched speaks for it.
 TIMELINE = """
 case when pg_is_in_recovery()
-     then coalesce((select received_tli from pg_stat_wal_receiver), nullif((pg_control_recovery()).min_recovery_end_timeline, 0),
-                   (pg_control_checkpoint()).timeline_id)
+     then coalesce((select received_tli from pg_stat_wal_receiver),
+                   greatest((select max(('x' || substr(name, 1, 8))::bit(32)::int) from pg_ls_waldir() where name ~ '^[0-9A-F]{8}\\.history$'),
+                            (pg_control_recovery()).min_recovery_end_timeline, (pg_control_checkpoint()).timeline_id))
      else ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int end"""
 
 _REPLAY = f"""select json_build_object(

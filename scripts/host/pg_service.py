@@ -13,7 +13,7 @@ from .files import make_folder
 from .log import Log
 from .pg_config import managed_files
 from .pg_desired import Desired
-from .pg_facts import REWIND_FUNCTIONS, Facts
+from .pg_facts import FAULTS, REWIND_FUNCTIONS, Facts
 from .pg_layout import APP_ROLE, REPLICATION_ROLE, SLOT, PostgresLayout
 from .pg_plan import Want, plan
 from .pg_server import Server
@@ -22,7 +22,7 @@ from .plan import Step
 from .systemd import Units
 from .wait import until
 
-REPLAY_S, FOLLOW_S = 10.0, 60.0
+REPLAY_S, RELOAD_S, FOLLOW_S = 10.0, 5.0, 60.0
 
 
 class Postgres:
@@ -103,10 +103,20 @@ class Postgres:
         self.server.restart()
 
     def _do_reload(self, _: str) -> None:
+        before = self.server.ask("select to_json(pg_conf_load_time())")
         self.server.sql("select pg_reload_conf()")
-        newest = "select to_json(pg_conf_load_time() > now() - interval '1 minute' and not exists (select from pg_hba_file_rules where error is not null))"
-        if not until(lambda: self.server.ask(newest) is True, 10):
-            raise Failed(f"configuration of {self.layout.conf}: found an error on reload, wanted none; the old one stays in force; see the server's log")
+        done = until(lambda: self.server.ask("select to_json(pg_conf_load_time())") != before, RELOAD_S)
+        faults = [*(self.server.ask(FAULTS) or ()), *(self.server.ask("select json_agg(error) from pg_hba_file_rules where error is not null") or ())]
+        if faults or not done:
+            raise Failed(
+                say(
+                    subject=f"configuration in {self.layout.conf}", found=f"refused by the server: {', '.join(map(str, faults)) or 'no reload'}",
+                    wanted="settings that it takes", consequence="the old values stay in force", remedy="correct `parameters`, run the same again",
+                )
+            )
+
+    def _do_drop_recovery_signal(self, _: str) -> None:
+        (self.layout.data / "recovery.signal").unlink(missing_ok=True)
 
     def _do_promote(self, _: str) -> None:
         checkpoint = self.epoch.checkpoint

@@ -41,7 +41,7 @@ _STATUS = f"""select json_build_object(
   'streaming', case when pg_is_in_recovery() then exists (select from pg_stat_wal_receiver where status = 'streaming')
                     else exists (select from pg_stat_replication where application_name ~ '^dr_[a-z]+$' and state = 'streaming') end,
   'lag_bytes', case when pg_is_in_recovery()
-                    then (select pg_wal_lsn_diff(latest_end_lsn, pg_last_wal_replay_lsn())::bigint from pg_stat_wal_receiver)
+                    then (select coalesce(pg_wal_lsn_diff(latest_end_lsn, pg_last_wal_replay_lsn()), 0)::bigint from pg_stat_wal_receiver)
                     else (select max(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn))::bigint from pg_stat_replication
                           where application_name ~ '^dr_[a-z]+$') end,
   'slot', (select json_build_object('active', active, 'wal_status', wal_status, 'safe_wal_size', safe_wal_size)
