@@ -80,8 +80,8 @@ def main(
     except HostError as error:
         log.error(str(error))
         return error.code
-    except Exception as error:  # a fault of this program: one last line all the same, and where it happened
-        traceback.print_exc(file=err)
+    except Exception as error:  # a fault of this program: where it happened, without its text, which may hold a secret
+        traceback.print_tb(error.__traceback__, file=err)
         log.error(f"unexpected {type(error).__name__}; what was done so far stands; report it with the lines above, and see `status`")
         return ExitCode.FAILED
     report = arguments.report or arguments.check or call.verb != "converge"

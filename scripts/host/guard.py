@@ -15,7 +15,6 @@ from .errors import Refused, say
 from .layout import Layout
 from .pg_desired import Memory
 from .pg_layout import PostgresLayout
-from .redis_config import find_engine
 from .result import Result
 from .rolefile import FENCED, STANDBY, Role
 from .witness import Active, Silent, Witness
@@ -76,6 +75,8 @@ def unarmed_postgres(layout: Layout) -> str | None:
 
 def unarmed_redis(layout: Layout) -> str | None:
     """Why Redis would start as a primary."""
+    from .redis_config import find_engine  # noqa: PLC0415 - PostgreSQL's start does not wait for Redis's code
+
     path = layout.at(find_engine(layout).etc) / "dr.conf"
     try:
         lines = path.read_text().splitlines()

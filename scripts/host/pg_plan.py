@@ -15,7 +15,7 @@ from .pg_peer import Peer
 from .pg_text import SHUT_DOWN, SHUT_DOWN_IN_RECOVERY, lsn
 from .pg_volume import BLANK
 from .plan import LOOK_AGAIN, Step
-from .rolefile import FENCED, PRIMARY, Role
+from .rolefile import FENCED, PRIMARY, STANDBY, Role
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,16 @@ def _first(want: Want, facts: Facts) -> list[Step]:
                 remedy="if the data volume is lost, move the shop to the other site and let this one follow",
             )
         )
-    return [*_files(facts), Step("role", _told(want.role)), Step("initialise"), Step("enable"), Step("start"), LOOK_AGAIN]
+    if facts.role is not None and facts.role.role != STANDBY:
+        raise Refused(
+            say(
+                subject="data directory", found=f"none, on a host that is {facts.role.role} in epoch {facts.role.epoch}", wanted="the shop's data",
+                consequence="an empty database in its place would look healthy, nothing was changed",
+                remedy="bring the data volume back, or move the shop to the other site and let this one follow",
+            )
+        )
+    # The role comes after the data: a host with the role and without the data has lost them.
+    return [*_files(facts), Step("initialise"), Step("role", _told(want.role)), Step("enable"), Step("start"), LOOK_AGAIN]
 
 
 def _may_lead(want: Want, facts: Facts, cluster: Cluster) -> None:

@@ -134,8 +134,8 @@ def _unknown(what: str) -> Refused:
 
 VERBS = {
     "converge": Verb(converge),
-    "status": Verb(status, locked=False),
+    "status": Verb(status, locked=False, reads=False),
     "await": Verb(wait, locked=False),
     "stop": Verb(stop),
-    "resume": Verb(resume),
+    "resume": Verb(resume, reads=False),
 }

@@ -72,8 +72,10 @@ class Systemd:
         run(["systemctl", "reset-failed", unit], limit_s=QUICK_S, check=False)
         done = run(["systemctl", verb, unit], limit_s=limit_s, check=False)
         if done.code != 0:
-            lines = run(["journalctl", "-u", unit, "-n", "3", "-o", "cat", "--no-pager"], limit_s=QUICK_S, check=False).out.split("\n")
-            last = "; ".join(line.strip() for line in lines if line.strip()) or done.reason
+            journal = run(["journalctl", "-u", unit, "-n", "15", "-o", "cat", "--no-pager"], limit_s=QUICK_S, check=False).out
+            lines = [line.strip() for line in journal.split("\n") if line.strip()]
+            # A guard's refusal says more than systemd's own lines after it.
+            last = next((line for line in reversed(lines) if line.startswith("ERROR ")), "; ".join(lines[-3:]) or done.reason)
             raise Failed(
                 say(
                     subject=f"unit {unit}", found=f"systemctl {verb} ended with code {done.code} ({last})", wanted="a running service",

@@ -167,6 +167,9 @@ def test_another_cluster_is_never_copied_over_the_only_copy(streaming: Pair) -> 
     a, b = streaming.a, streaming.b
     a.close()
     shutil.rmtree(a.layout.data)
+    with pytest.raises(Refused, match="on a host that is primary"):
+        a.converge(1, "a")
+    (a.layout.base.var / "role.json").unlink()
     a.converge(1, "a")
     with pytest.raises(Refused, match="another database"):
         b.converge(1, "a")

@@ -1,0 +1,180 @@
+"""Who may start: the guard's decision, and what it hears from the witness."""
+
+from __future__ import annotations
+
+import datetime
+import io
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from scripts.host.cli import main
+from scripts.host.errors import Refused
+from scripts.host.guard import Found, decide, unarmed_redis
+from scripts.host.layout import Layout
+from scripts.host.rolefile import Role
+from scripts.host.witness import Active, Silent, Witness, signed
+
+PRIMARY, STANDBY, FENCED = (Role("a", "b", role, 3) for role in ("primary", "standby", "fenced"))
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        Found(STANDBY),
+        Found(PRIMARY, active=Active(3, "a")),
+        Found(PRIMARY, silence="timed out", override=3),
+    ],
+)
+def test_these_may_start(found: Found) -> None:
+    assert "epoch 3" in decide("postgres", found)
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        (Found(None), "no role"),
+        (Found(FENCED, active=Active(3, "a")), "fenced"),
+        (Found(STANDBY, unarmed="without standby.signal"), "without standby.signal"),
+        (Found(PRIMARY, active=Active(4, "b")), "epoch 4 with b active"),
+        (Found(PRIMARY, active=Active(4, "a")), "epoch 4 with a active"),
+        (Found(PRIMARY, active=Active(4, "b"), override=3), "epoch 4 with b active"),
+        (Found(PRIMARY, silence="timed out"), "override-start"),
+        (Found(PRIMARY, silence="timed out", override=2), "override-start"),
+        (Found(PRIMARY), "lists no such epoch"),
+    ],
+)
+def test_these_may_not_start(found: Found, says: str) -> None:
+    with pytest.raises(Refused, match=says):
+        decide("postgres", found)
+
+
+class Bucket(BaseHTTPRequestHandler):
+    """A witness with two epochs a page."""
+
+    epochs: dict[str, bytes] = {}
+    broken = False
+
+    def do_GET(self) -> None:
+        path, _, query = self.path.partition("?")
+        key = path.removeprefix("/witness").lstrip("/")
+        if self.broken:
+            self.send_error(503)
+            return
+        if key:
+            body = self.epochs[key]
+        else:
+            after = dict(part.split("=") for part in query.split("&"))["start-after"].replace("%2F", "/")
+            names = sorted(name for name in self.epochs if name > after)[:2]
+            items = "".join(f"<Contents><Key>{name}</Key></Contents>" for name in names)
+            body = f'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{items}</ListBucketResult>'.encode()
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        return None
+
+
+@pytest.fixture
+def witness() -> Iterator[Witness]:
+    server = HTTPServer(("127.0.0.1", 0), Bucket)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    Bucket.epochs, Bucket.broken = {}, False
+    yield Witness(f"http://127.0.0.1:{server.server_port}", "de", "witness", "key", "secret")
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def add(*epochs: tuple[int, str]) -> None:
+    for number, site in epochs:
+        Bucket.epochs[f"epochs/{number:08d}.json"] = json.dumps({"epoch": number, "active": site}).encode()
+
+
+def test_the_newest_epoch_is_found_over_several_pages(witness: Witness) -> None:
+    add(*((number, "ab"[number % 2]) for number in range(1, 8)))
+    assert witness.newest(1) == Active(7, "b")
+    assert witness.newest(7) == Active(7, "b")
+    assert witness.newest(8) is None
+
+
+def test_an_error_and_an_odd_object_are_silence_not_an_answer(witness: Witness) -> None:
+    Bucket.epochs["epochs/00000001.json"] = b"[]"
+    with pytest.raises(Silent, match="no epoch in it"):
+        witness.newest(1)
+    Bucket.broken = True
+    with pytest.raises(Silent, match="503"):
+        witness.newest(1)
+
+
+def test_the_signature_is_the_one_that_others_make() -> None:
+    witness = Witness("https://s3.de.io.cloud.ovh.net", "de", "my-witness", "AKID", "s/ecr+et")
+    for key, query in (("epochs/00000001.json", {}), ("", {"list-type": "2", "prefix": "epochs/", "start-after": "epochs/00000000.json"})):
+        ours = signed(witness, key, query, datetime.datetime.now(datetime.UTC))
+        theirs = AWSRequest("GET", ours.full_url.partition("?")[0], params=query)
+        theirs.headers["X-Amz-Content-SHA256"] = ours.get_header("X-amz-content-sha256")
+        auth = S3SigV4Auth(Credentials("AKID", "s/ecr+et"), "s3", "de")
+        theirs.context.update(timestamp=ours.get_header("X-amz-date"), payload_signing_enabled=True)
+        signature = auth.signature(auth.string_to_sign(theirs, auth.canonical_request(_with_date(theirs, ours))), theirs)
+        assert ours.get_header("Authorization").endswith(f"Signature={signature}")
+
+
+def _with_date(theirs: AWSRequest, ours: object) -> AWSRequest:
+    theirs.headers["X-Amz-Date"] = ours.get_header("X-amz-date")  # type: ignore[attr-defined]
+    return theirs
+
+
+def guard(root: Path) -> tuple[int, str]:
+    log = io.StringIO()
+    return main(["guard", "postgres"], stdin=io.StringIO(), stdout=io.StringIO(), stderr=log, layout=Layout(root)), log.getvalue()
+
+
+def test_a_primary_starts_when_the_witness_agrees_and_an_override_counts_once(tmp_path: Path, witness: Witness) -> None:
+    layout = Layout(tmp_path)
+    PRIMARY.write(layout)
+    layout.etc.mkdir(parents=True)
+    (layout.etc / "witness.json").write_text(json.dumps(witness.__dict__))
+    add((1, "a"), (2, "b"), (3, "a"))
+    assert guard(tmp_path)[0] == 0
+    Bucket.broken = True
+    (layout.var / "override-start").write_text("3\n")
+    first, second = guard(tmp_path), guard(tmp_path)
+    assert (first[0], second[0]) == (0, 3)
+    assert "override for epoch 3 used up" in first[1] and "override-start" in second[1]
+    Bucket.broken = False
+    add((4, "b"))
+    (layout.var / "override-start").write_text("3\n")
+    assert guard(tmp_path)[0] == 3, "no override against the witness's word"
+
+
+def test_a_standby_needs_no_witness_but_its_signal(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    STANDBY.write(layout)
+    assert guard(tmp_path)[0] == 3
+    (layout.var / "postgres.json").write_text(json.dumps({"version": 17, "port": 5432, "site": "a", "peer": "b"}))
+    data = layout.at("/var/lib/postgresql/17/main")
+    data.mkdir(parents=True)
+    assert guard(tmp_path)[0] == 3
+    (data / "standby.signal").touch()
+    assert guard(tmp_path)[0] == 0
+
+
+@pytest.mark.parametrize("path", ["etc/redis/dr.conf", "etc/valkey/dr.conf"])
+def test_a_standby_cache_starts_only_with_somebody_to_follow(tmp_path: Path, path: str) -> None:
+    assert unarmed_redis(Layout(tmp_path)) is not None
+    (tmp_path / path).parent.mkdir(parents=True)
+    binary = tmp_path / f"usr/bin/{path.split('/')[1]}-server"
+    binary.parent.mkdir(parents=True)
+    binary.touch()
+    for line, armed in (("port 6379\n", False), ("# replicaof x 1\n", False), ("replicaof no one\n", False), ("replicaof 10.0.0.1 6379\n", True)):
+        (tmp_path / path).write_text(line)
+        assert (unarmed_redis(Layout(tmp_path)) is None) is armed
