@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
+import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lab.toolchain import tools
 from lab.toolchain.tools import Toolchain
 from tests.providers.stacks import Stack
 
+PUBLISHED = tools.installed_plugin("openstack", tools.pins()["openstack"]) is not None
 # Port 9 of loopback: nobody answers there.
 PROVIDER = """
 import pulumi
@@ -66,3 +72,23 @@ def test_a_wrong_argument_is_named(stack: Stack) -> None:
 def test_without_the_api_a_preview_works_and_an_up_says_why_it_does_not(stack: Stack) -> None:
     planned(stack, "openstack.networking.Network('front', opts=opts)\n")
     assert "connection refused" in stack.fail().output
+
+
+@pytest.mark.skipif(PUBLISHED, reason="the published plugin outlives an engine that was killed")
+def test_the_plugin_ends_with_the_engine(toolchain: Toolchain) -> None:
+    program = next((toolchain.home / "plugins").glob("resource-openstack-*/pulumi-resource-openstack"))
+    with subprocess.Popen(
+        ["/bin/sh", "-c", '"$0" 127.0.0.1:1 2>/dev/null & echo $!; read line', program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as engine:
+        assert engine.stdout is not None
+        pid, port = int(engine.stdout.readline()), int(engine.stdout.readline())
+        engine.kill()
+    try:
+        assert port > 0
+        assert subprocess.run(["tail", f"--pid={pid}", "-f", "/dev/null"], timeout=30, check=False).returncode == 0
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
