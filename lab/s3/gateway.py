@@ -81,7 +81,16 @@ class Storage:
     def _child(self, region: str) -> Child:
         host, port = self.addresses[region]
         home = self._home / region
-        argv = [str(self._binary), "--port", f"{host}:{port}", "--region", region, "--iam-dir", str(self._home / "iam"), "--iam-cache-disable"]
+        argv = [
+            str(self._binary),
+            "--port",
+            f"{host}:{port}",
+            "--region",
+            region,
+            "--iam-dir",
+            str(self._home / "iam"),
+            "--iam-cache-disable",
+        ]
         argv += ["--keep-alive", "--quiet", "posix", "--versioning-dir", str(home / "versions"), str(home / "data")]
         environment = {"ROOT_ACCESS_KEY_ID": self.root_access_key, "ROOT_SECRET_ACCESS_KEY": self.root_secret_key}
         return Child(f"versitygw {region}", argv, self._home / f"{region}.log", self._home / f"{region}.pid", environment)
@@ -243,11 +252,15 @@ class Storage:
     def list_buckets(self, region: str) -> list[str]:
         return sorted(entry["Name"] for entry in self._ask(region, "list_buckets").get("Buckets", []))
 
-    def list_objects(self, region: str, name: str, *, versions: bool = False, prefix: str = "", marker: str = "", limit: int = 1000) -> list[StoredObject]:
+    def list_objects(
+        self, region: str, name: str, *, versions: bool = False, prefix: str = "", marker: str = "", limit: int = 1000
+    ) -> list[StoredObject]:
         """Up to `limit` entries after key `marker`, by key; with `versions` also old versions and delete markers."""
         if versions:
             answer = self._ask(region, "list_object_versions", Bucket=name, Prefix=prefix, KeyMarker=marker, MaxKeys=limit)
-            entries = [(entry, False) for entry in answer.get("Versions", [])] + [(entry, True) for entry in answer.get("DeleteMarkers", [])]
+            entries = [(entry, False) for entry in answer.get("Versions", [])] + [
+                (entry, True) for entry in answer.get("DeleteMarkers", [])
+            ]
         else:
             answer = self._ask(region, "list_objects_v2", Bucket=name, Prefix=prefix, StartAfter=marker, MaxKeys=limit)
             entries = [(entry, False) for entry in answer.get("Contents", [])]
@@ -275,7 +288,9 @@ class Storage:
             return getattr(self.client(region), operation)(**arguments)
         except ClientError as error:
             code = str(error.response["Error"].get("Code", ""))
-            raise StorageError(CODES.get(code, "refused"), f"S3 {region}: {operation} of {arguments.get('Bucket', '-')} gave {code}") from error
+            raise StorageError(
+                CODES.get(code, "refused"), f"S3 {region}: {operation} of {arguments.get('Bucket', '-')} gave {code}"
+            ) from error
         except BotoCoreError as error:
             raise StorageError("down", f"S3 {region}: no answer to {operation}; the region is cut, or its gateway ended") from error
 

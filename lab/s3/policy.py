@@ -165,7 +165,9 @@ def bucket_policy(bucket: str, owner_keys: Iterable[str], users: Mapping[str, tu
         items += own
     if not items:
         return None
-    items.append({"Effect": "Deny", "Principal": {"AWS": sorted(everybody)}, "Action": list(POLICY_ACTIONS), "Resource": [f"{ARN}{bucket}"]})
+    items.append(
+        {"Effect": "Deny", "Principal": {"AWS": sorted(everybody)}, "Action": list(POLICY_ACTIONS), "Resource": [f"{ARN}{bucket}"]}
+    )
     return json.dumps({"Version": "2012-10-17", "Statement": items}, sort_keys=True)
 
 

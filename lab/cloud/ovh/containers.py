@@ -61,7 +61,13 @@ def check_replication(ovh: OvhService, region: str, record: dict[str, Any]) -> N
 
 
 def shown_object(item: StoredObject, versions: bool) -> dict[str, Any]:
-    shown: dict[str, Any] = {"key": item.key, "size": item.size, "etag": item.etag, "lastModified": item.last_modified, "storageClass": "STANDARD"}
+    shown: dict[str, Any] = {
+        "key": item.key,
+        "size": item.size,
+        "etag": item.etag,
+        "lastModified": item.last_modified,
+        "storageClass": "STANDARD",
+    }
     if versions:
         shown |= {"versionId": item.version_id, "isLatest": item.is_latest, "isDeleteMarker": item.is_delete_marker}
     return shown

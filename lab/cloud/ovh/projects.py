@@ -56,7 +56,13 @@ def register(ovh: OvhService, prefix: str) -> None:
     def get_project(call: Call, project: str) -> Reply:
         ovh.check_project(project)
         return Reply(
-            body={"project_id": project, "projectName": config.project_name, "description": config.project_name, "status": "ok", "planCode": "project"}
+            body={
+                "project_id": project,
+                "projectName": config.project_name,
+                "description": config.project_name,
+                "status": "ok",
+                "planCode": "project",
+            }
         )
 
     @ovh.route("GET", f"{project}/role")

@@ -92,7 +92,10 @@ class OvhService(Service):
         base = f"http://{headers.get('host', '')}"
         given, body = headers.get("x-ovh-signature", ""), call.raw.decode("utf-8", "replace")
         targets = (call.target,) if call.target else (call.url, f"{call.url}?")
-        wanted = [signature(config.application_secret, consumer, method=call.method, url=base + target, body=body, timestamp=stamp) for target in targets]
+        wanted = [
+            signature(config.application_secret, consumer, method=call.method, url=base + target, body=body, timestamp=stamp)
+            for target in targets
+        ]
         if not any(hmac.compare_digest(given, candidate) for candidate in wanted):
             raise ApiError(400, "Invalid signature", "INVALID_SIGNATURE")
         return config.account
@@ -131,7 +134,14 @@ def service(config: OvhConfig, storage: StorageBackend, dns: DnsBackend) -> OvhS
     @ovh.route("GET", f"{PREFIX}/auth/details")
     def auth_details(call: Call) -> Reply:
         routes = [{"method": method, "path": "/*"} for method in ("GET", "POST", "PUT", "DELETE")]
-        details: dict[str, Any] = {"account": config.account, "user": None, "roles": [], "description": "", "identities": [], "method": "application"}
+        details: dict[str, Any] = {
+            "account": config.account,
+            "user": None,
+            "roles": [],
+            "description": "",
+            "identities": [],
+            "method": "application",
+        }
         return Reply(body={**details, "allowedRoutes": routes})
 
     projects.register(ovh, PREFIX)

@@ -71,7 +71,9 @@ class FakeStorage:
         self, region: str, name: str, *, versions: bool = False, prefix: str = "", marker: str = "", limit: int = 1000
     ) -> list[StoredObject]:
         found = [item for item in self.buckets[region, name]["objects"] if item.key.startswith(prefix) and item.key > marker]
-        return sorted((item for item in found if versions or (item.is_latest and not item.is_delete_marker)), key=lambda item: item.key)[:limit]
+        return sorted((item for item in found if versions or (item.is_latest and not item.is_delete_marker)), key=lambda item: item.key)[
+            :limit
+        ]
 
     def delete_objects(self, region: str, name: str, objects: Iterable[tuple[str, str]]) -> None:
         gone = set(objects)

@@ -46,7 +46,12 @@ def test_a_wrong_credential_is_refused_by_name(api: Api, changed: dict[str, str]
 def test_a_body_that_was_changed_on_the_way_is_refused(api: Api) -> None:
     record = {"fieldType": "A", "target": "203.0.113.5"}
     genuine = signature(
-        "lab-secret", "lab-consumer", method="POST", url="http://127.0.0.1:8080/1.0/domain/zone/shop.example/record", body="{}", timestamp="1"
+        "lab-secret",
+        "lab-consumer",
+        method="POST",
+        url="http://127.0.0.1:8080/1.0/domain/zone/shop.example/record",
+        body="{}",
+        timestamp="1",
     )
     assert api("POST", "/domain/zone/shop.example/record", record, {"x-ovh-signature": genuine})[0] == 400
 

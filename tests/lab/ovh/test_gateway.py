@@ -49,13 +49,17 @@ def account(gateways: Storage) -> Iterator[dict[str, Any]]:
     for region in ("gra", "sbg", "de"):
         gateways.restore(region)
         for name in gateways.list_buckets(region):
-            gateways.delete_objects(region, name, [(item.key, item.version_id) for item in gateways.list_objects(region, name, versions=True)])
+            gateways.delete_objects(
+                region, name, [(item.key, item.version_id) for item in gateways.list_objects(region, name, versions=True)]
+            )
             gateways.delete_bucket(region, name)
     gateways.forget_user(user)
 
 
 def policy(*statements: tuple[str, str | list[str], str | list[str]]) -> str:
-    return json.dumps({"Statement": [{"Effect": effect, "Action": action, "Resource": resource} for effect, action, resource in statements]})
+    return json.dumps(
+        {"Statement": [{"Effect": effect, "Action": action, "Resource": resource} for effect, action, resource in statements]}
+    )
 
 
 def refused(function: Any, **arguments: Any) -> str:
@@ -127,7 +131,11 @@ def test_old_versions_and_delete_markers_are_kept_and_listed(gateways: Storage, 
         root.put_object(Bucket="assets-a", Key="k", Body=body)
     root.delete_object(Bucket="assets-a", Key="k")
     found = gateways.list_objects("gra", "assets-a", versions=True)
-    assert sorted((item.size, item.is_latest, item.is_delete_marker) for item in found) == [(0, True, True), (1, False, False), (2, False, False)]
+    assert sorted((item.size, item.is_latest, item.is_delete_marker) for item in found) == [
+        (0, True, True),
+        (1, False, False),
+        (2, False, False),
+    ]
     assert gateways.list_objects("gra", "assets-a") == []
     with pytest.raises(StorageError) as caught:
         gateways.delete_bucket("gra", "assets-a")

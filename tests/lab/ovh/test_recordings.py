@@ -26,7 +26,9 @@ def differences(recorded: Any, answered: Any, where: str) -> list[str]:
     """Where an answer lacks what was recorded; more keys, other ids of roles and generated values are no difference."""
     if isinstance(recorded, dict) and isinstance(answered, dict):
         missing = [f"{where}: no {key}" for key in recorded if key not in answered]
-        return missing + [found for key in recorded if key in answered for found in differences_of(key, recorded[key], answered[key], where)]
+        return missing + [
+            found for key in recorded if key in answered for found in differences_of(key, recorded[key], answered[key], where)
+        ]
     if isinstance(recorded, list) and isinstance(answered, list):
         if len(recorded) > len(answered):
             return [f"{where}: {len(answered)} entries, {len(recorded)} recorded"]

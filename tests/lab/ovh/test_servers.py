@@ -27,7 +27,10 @@ def free_port() -> int:
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dns]:
     port = free_port()
     running = Dns(
-        tmp_path_factory.mktemp("run"), [Address("127.0.0.21", port), Address("127.0.0.22", port)], Address("127.0.0.53", port), (ZONE, "other.example")
+        tmp_path_factory.mktemp("run"),
+        [Address("127.0.0.21", port), Address("127.0.0.22", port)],
+        Address("127.0.0.53", port),
+        (ZONE, "other.example"),
     )
     running.start()
     try:
