@@ -1,0 +1,260 @@
+"""`dr-host redis converge|status`: the cache of this host, as master or as replica of the other site's.
+
+What it never does: `CONFIG REWRITE` (the file is rendered), sentinel, a decision about who is active.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import rolefile
+from .cli import Call, Verb
+from .errors import Failed, OutcomeUnknown, say
+from .files import ManagedFile, differing, make_folder
+from .layout import Layout
+from .log import Log
+from .plan import Step, converge
+from .redis_config import OPERATOR, Desired, directives, equal, files, find_engine
+from .redis_handover import hand_over
+from .redis_plan import MASTER, REPLICA, Facts, Instance, Wanted, describe, plan
+from .redis_wire import Connection, ErrorReply, Server, Unreachable
+from .result import Result
+from .systemd import Systemd, Units
+from .wait import until
+
+START_S = 90.0  # loading a full data set included
+LINK_S = 120.0  # one full copy over the vRack included
+
+
+def inspect(server: Server, wanted: Mapping[str, str] | None = None) -> Instance:
+    """Ask a server what it is; `wanted`: directives to compare. Raises Unreachable and ErrorReply."""
+    with Connection(server) as connection:
+        info = parse_info(connection.call("INFO", "everything"))
+        found: dict[str, str] = {}
+        if wanted:
+            flat = connection.call("CONFIG", "GET", *wanted)
+            found = dict(zip(flat[::2], flat[1::2], strict=True))
+    if info.get("loading") == "1":
+        raise Unreachable(f"{server.name}: still loading its data")
+    return Instance(
+        role=MASTER if info["role"] == "master" else REPLICA,
+        keys=sum(int(value.split("keys=")[1].split(",")[0]) for name, value in info.items() if name.startswith("db") and "keys=" in value),
+        offset=int(info["master_repl_offset"] if info["role"] == "master" else info.get("slave_repl_offset", "0")),
+        used_memory=int(info["used_memory"]),
+        master=info.get("master_host"),
+        link_up=info.get("master_link_status") == "up",
+        version=info.get("valkey_version") or info["redis_version"],
+        differing=tuple(name for name, value in (wanted or {}).items() if not equal(name, value, found.get(name))),
+    )
+
+
+def parse_info(text: str) -> dict[str, str]:
+    """The `name:value` lines of INFO."""
+    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+
+
+def look(server: Server, wanted: Mapping[str, str] | None = None) -> tuple[Instance | None, str | None]:
+    """What a server is, or why nobody knows."""
+    try:
+        return inspect(server, wanted), None
+    except (Unreachable, ErrorReply) as error:
+        return None, str(error)
+
+
+class Redis:
+    """The service, for `plan.converge`."""
+
+    def __init__(self, desired: Desired, layout: Layout, log: Log, units: Units) -> None:
+        self._desired, self._layout, self._log, self._units = desired, layout, log, units
+        self._engine = find_engine(layout)
+        envelope = desired.envelope
+        self._role = envelope.role()
+        self._settings = directives(desired, self._engine, layout)
+        self._data = layout.at(self._engine.data)
+        self.wanted = Wanted(
+            active=envelope.active,
+            planned=bool(envelope.epoch and envelope.epoch.planned),
+            epoch=self._role.epoch,
+            own=desired.local.address,
+            peer=desired.peer.address,
+            peer_name=desired.peer.name,
+            maxmemory=desired.maxmemory,
+        )
+
+    def facts(self) -> Facts:
+        """See `plan.Service`."""
+        found = rolefile.read(self._layout)
+        local, local_error = look(self._desired.local, self._settings)
+        peer, peer_error = look(self._desired.peer)
+        return Facts(
+            unit_active=self._units.active(self._engine.unit),
+            unit_enabled=self._units.enabled(self._engine.unit),
+            data=any((self._data / name).exists() for name in ("dr.rdb", "dr-aof")),
+            role=found.role if found else None,
+            role_epoch=found.epoch if found else None,
+            stale_files=tuple(differing(self._files(standby=not self.wanted.active))),
+            standby_conf=not self._conf(standby=True).differs(),
+            local=local,
+            local_error=local_error,
+            peer=peer,
+            peer_error=peer_error,
+        )
+
+    def plan(self, facts: Facts) -> Sequence[Step]:
+        """See `redis_plan`."""
+        steps = plan(facts, self.wanted)
+        if facts.peer is None and self.wanted.active and facts.local is not None and facts.local.role == REPLICA:
+            self._log.warning(f"peer {self.wanted.peer_name} does not answer ({facts.peer_error}): what it took last is lost if it never came here")
+        return steps
+
+    def apply(self, step: Step) -> None:
+        """See `redis_plan` for what each name means."""
+        actions: dict[str, Callable[[], None]] = {
+            "write": lambda: self._write(step.detail),
+            "write-conf": lambda: self._conf(standby=step.detail == "standby").write(),
+            "daemon-reload": self._units.daemon_reload,
+            "enable": lambda: self._units.enable(self._engine.unit),
+            "role": lambda: self._role.but(step.detail).write(self._layout),
+            "start": lambda: self._launch(restart=False),
+            "restart": lambda: self._launch(restart=True),
+            "set": lambda: self._local("CONFIG", "SET", step.detail, self._settings[step.detail]),
+            "load-acl": lambda: self._local("ACL", "LOAD"),
+            "load-tls": lambda: self._local("CONFIG", "SET", *_reloaded(self._settings)),
+            "keep-diverged": self._keep,
+            "follow": lambda: self._local("REPLICAOF", self._desired.peer.address, self._desired.peer.port),
+            "await-link": self._await_link,
+            "promote": lambda: self._local("REPLICAOF", "NO", "ONE"),
+            "promote-peer": lambda: self._peer("REPLICAOF", "NO", "ONE"),
+            "turn-peer": lambda: self._peer("REPLICAOF", self._desired.local.address, self._desired.local.port),
+            "handover": lambda: hand_over(self._desired.local, self._desired.peer, self._log),
+        }
+        actions[step.name]()
+
+    def verify(self, facts: Facts) -> dict[str, Any]:
+        """See `plan.Service`."""
+        role = MASTER if self.wanted.active else REPLICA
+        local = facts.local
+        if local is None or local.role != role or local.differing or facts.stale_files:
+            found = f"nobody answering ({facts.local_error})" if local is None else f"a {local.role}"
+            wrong = ", ".join([*(local.differing if local else ()), *facts.stale_files])
+            raise Failed(
+                say(
+                    subject="cache of this host", found=found + (f" with other settings: {wrong}" if wrong else ""), wanted=f"a {role} as configured",
+                    consequence="it has no place in its role", remedy=f"read `journalctl -u {self._engine.unit}`, then run the same again",
+                )
+            )
+        return {"engine": self._engine.name, "epoch": self._role.epoch, "role": self._role.role, "version": local.version}
+
+    def _files(self, *, standby: bool) -> list[ManagedFile]:
+        return files(self._desired, self._engine, self._layout, standby=standby)
+
+    def _conf(self, *, standby: bool) -> ManagedFile:
+        return next(file for file in self._files(standby=standby) if file.path.name == "dr.conf")
+
+    def _write(self, path: str) -> None:
+        next(file for file in self._files(standby=not self.wanted.active) if str(file.path) == path).write()
+
+    def _launch(self, *, restart: bool) -> None:
+        make_folder(self._data, 0o750, self._engine.user)
+        (self._units.restart if restart else self._units.start)(self._engine.unit, START_S)
+        if not until(lambda: look(self._desired.local)[0] is not None, START_S):
+            raise Failed(
+                say(
+                    subject=f"unit {self._engine.unit}", found=str(look(self._desired.local)[1]), wanted=f"an answer within {START_S:g} s of its start",
+                    consequence="the cache has no place in its role", remedy=f"read `journalctl -u {self._engine.unit}`, then run the same again",
+                )
+            )
+
+    def _await_link(self) -> None:
+        if not until(self._follows, LINK_S):
+            raise Failed(
+                say(
+                    subject="replication of the cache", found="link down", wanted=f"up within {LINK_S:g} s",
+                    consequence="a failover now would lose carts",
+                    remedy=f"see whether {self.wanted.peer_name} is reachable over the vRack, then run the same again",
+                )
+            )
+
+    def _follows(self) -> bool:
+        found = look(self._desired.local)[0]
+        return found is not None and found.role == REPLICA and found.link_up
+
+    def _keep(self) -> None:
+        """Copy what this host holds to `diverged-<epoch>` beside it; an earlier copy of the same epoch stays."""
+        place = self._data / f"diverged-{self._role.epoch}"
+        if place.exists():
+            return
+        if look(self._desired.local)[0] is not None:
+            self._local("SAVE")
+        partial = place.with_suffix(".part")
+        shutil.rmtree(partial, ignore_errors=True)
+        make_folder(partial, 0o750, self._engine.user)
+        for name in ("dr.rdb", "dr-aof"):
+            _copy(self._data / name, partial / name)
+        partial.rename(place)
+
+    def _local(self, *words: str | int) -> None:
+        _ask(self._desired.local, words)
+
+    def _peer(self, *words: str | int) -> None:
+        _ask(self._desired.peer, words)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target)
+    elif source.exists():
+        shutil.copy2(source, target)
+
+
+def _reloaded(settings: Mapping[str, str]) -> list[str]:
+    """Setting certificate files to what they are makes the server read them again; all in one command, so that they match."""
+    return [word for name in ("tls-ca-cert-file", "tls-cert-file", "tls-key-file") for word in (name, settings[name])]
+
+
+def _ask(server: Server, words: Sequence[str | int]) -> None:
+    """One command; the words may hold a secret and are in no message but the first two."""
+    subject = f"cache {server.name}, {' '.join(map(str, words[:2]))}"
+    try:
+        with Connection(server, timeout_s=60) as connection:
+            connection.call(*words)
+    except ErrorReply as error:
+        raise Failed(f"{subject}: found error {error.code}, wanted OK; the plan stops here; run the same again once mended") from None
+    except Unreachable as error:
+        raise OutcomeUnknown(f"{subject}: connection lost ({error}), wanted OK; nobody knows whether it was done; run the same again") from None
+
+
+def run_converge(call: Call) -> Result:
+    """Verb `converge`."""
+    return converge(Redis(Desired.read(call.document), call.layout, call.log, Systemd()), call)
+
+
+def status(call: Call) -> Result:
+    """Verb `status`: live facts; never fails; unknown is null. Reads how to reach the servers from `/etc/dr/redis.json`."""
+    role = rolefile.read(call.layout)
+    servers = _access(call.layout)
+    local, peer = (look(servers[which])[0] if servers else None for which in ("local", "peer"))
+    lag = peer.offset - local.offset if local and peer and local.role == REPLICA and peer.role == MASTER else None
+    facts = {
+        "running": None if servers is None else local is not None,
+        **describe(local),
+        "lag_bytes": None if lag is None else max(lag, 0),
+        "peer": describe(peer),
+        "role_file": role.document() if role else None,
+    }
+    return Result(facts)
+
+
+def _access(layout: Layout) -> dict[str, Server] | None:
+    try:
+        found = json.loads((layout.etc / "redis.json").read_bytes())
+        return {which: Server(**found[which], ca=found["ca"], user=OPERATOR, password=found["password"]) for which in ("local", "peer")}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+VERBS = {"converge": Verb(run_converge), "status": Verb(status, locked=False, reads=False)}

@@ -1,0 +1,212 @@
+"""What Redis is told on disk: `dr.conf`, `dr.acl`, certificates, drop-ins. Pure but for `find_engine`.
+
+The file is the whole truth: it is rendered from the document and from the role, never edited by `CONFIG REWRITE`, and every
+directive in it is compared with the running server.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .desired import Envelope, Reader
+from .files import ManagedFile
+from .layout import Layout
+from .redis_wire import Server
+from .systemd import drop_in, guard_drop_in
+
+SHOP, REPLICA, OPERATOR = "shop", "dr_replica", "dr_operator"
+UNITS = {"": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3}
+
+# The operator may look, replicate and hand over, and sees no data.
+_RULES = {
+    SHOP: "~* &* +@all -@admin -@dangerous +role",
+    REPLICA: "resetkeys resetchannels -@all +psync +replconf +ping",
+    OPERATOR: "resetkeys resetchannels -@all +@connection +client +info +role +replicaof +config|get +config|set +acl|load +save",
+}
+
+# What a running server takes by CONFIG SET; a change of anything else is a restart.
+RUNTIME = frozenset(
+    {
+        "appendfsync", "client-output-buffer-limit", "masterauth", "masteruser", "maxmemory", "maxmemory-policy", "repl-backlog-size",
+        "repl-backlog-ttl", "repl-diskless-sync", "repl-diskless-sync-delay", "repl-timeout", "replica-read-only",
+        "replica-serve-stale-data", "save", "tcp-keepalive", "timeout",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One of the two servers that speak this protocol, as Debian packages it."""
+
+    name: str
+    binary: str
+    unit: str
+    user: str
+    etc: str
+    data: str
+
+
+ENGINES = (
+    Engine("redis", "/usr/bin/redis-server", "redis-server.service", "redis", "/etc/redis", "/var/lib/redis"),
+    Engine("valkey", "/usr/bin/valkey-server", "valkey-server.service", "valkey", "/etc/valkey", "/var/lib/valkey"),
+)
+
+
+def find_engine(layout: Layout) -> Engine:
+    """The installed one. Redis is assumed where there is none: starting it then says what is missing."""
+    return next((engine for engine in ENGINES if layout.at(engine.binary).exists()), ENGINES[0])
+
+
+@dataclass(frozen=True)
+class Desired:
+    """The block `redis` of the document with what it needs of the envelope."""
+
+    envelope: Envelope = field(repr=False)
+    port: int
+    maxmemory: int  # bytes
+    passwords: dict[str, str] = field(repr=False)  # by user
+    local: Server
+    peer: Server
+
+    @classmethod
+    def read(cls, document: dict[str, object]) -> Desired:
+        """Raises Usage that names every fault."""
+        envelope = Envelope.read(document, "redis")
+        block = Reader(envelope.block, "document.redis")
+        port, peer_key = block.number("port"), block.text("peer_cache")
+        limit = size(block.text("maxmemory"))
+        if limit is None:
+            block.fault("maxmemory", "no size", 'a size such as "256mb"')
+        own_key = f"{envelope.host}.{envelope.site}"
+        for key in (own_key, peer_key):
+            if key not in envelope.hosts:
+                block.fault("peer_cache" if key == peer_key else "host", f"{key!r}", "a key of document.hosts")
+        keys = Reader(block.mapping("passwords"), "document.redis.passwords")
+        passwords = {SHOP: keys.secret("app"), REPLICA: keys.secret("replica"), OPERATOR: keys.secret("operator")}
+        block.done()
+        keys.done()
+
+        def server(key: str) -> Server:
+            host = envelope.hosts[key]
+            return Server(host.name, host.vrack, port, envelope.tls.ca, OPERATOR, passwords[OPERATOR])
+
+        return cls(envelope, port, limit or 0, passwords, server(own_key), server(peer_key))
+
+
+def size(text: str) -> int | None:
+    """Bytes of "256mb" and the like; None when it is no size."""
+    digits = text.lower().rstrip("bgkm")
+    unit = UNITS.get(text.lower()[len(digits) :])
+    return int(digits) * unit if digits.isdigit() and unit else None
+
+
+def directives(desired: Desired, engine: Engine, layout: Layout) -> dict[str, str]:
+    """Every directive but `replicaof`, spelled as CONFIG GET spells it (sizes in bytes)."""
+    etc = layout.at(engine.etc)
+    return {
+        "bind": desired.local.address,
+        "protected-mode": "yes",
+        "port": "0",
+        "tls-port": str(desired.port),
+        "tls-cert-file": str(etc / "dr.crt"),
+        "tls-key-file": str(etc / "dr.key"),
+        "tls-ca-cert-file": str(etc / "dr-ca.pem"),
+        "tls-auth-clients": "optional",
+        "tls-replication": "yes",
+        "aclfile": str(etc / "dr.acl"),
+        # On both nodes from the start: a demoted master without them could never follow.
+        "masteruser": REPLICA,
+        "masterauth": desired.passwords[REPLICA],
+        "dir": str(layout.at(engine.data)),
+        "dbfilename": "dr.rdb",
+        "save": "3600 1 300 100 60 10000",
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "appenddirname": "dr-aof",
+        "appendfilename": "dr.aof",
+        # A session that may be stale is worse than none; the shop asks the other cache.
+        "replica-serve-stale-data": "no",
+        "replica-read-only": "yes",
+        "repl-diskless-sync": "yes",
+        "repl-diskless-sync-delay": "0",
+        "repl-backlog-size": str(64 * UNITS["mb"]),
+        "repl-backlog-ttl": "0",
+        "repl-timeout": "60",
+        # Room for one full copy on its way to the other region, or a slow link never gets one through.
+        "client-output-buffer-limit": f"replica {max(desired.maxmemory, 256 * UNITS['mb'])} 0 0",
+        "maxmemory": str(desired.maxmemory),
+        "maxmemory-policy": "volatile-lru",
+        "timeout": "0",
+        "tcp-keepalive": "60",
+    }
+
+
+def conf(settings: Mapping[str, str], replica_of: Server | None) -> str:
+    """The text of `dr.conf`. `replica_of`: the master, None for a master."""
+    lines = ["# Written by dr-host; changes are overwritten."]
+    lines += [f"{name} {_value(name, value)}" for name, value in settings.items()]
+    if replica_of is not None:
+        lines.append(f"replicaof {replica_of.address} {replica_of.port}")
+    return "\n".join(lines) + "\n"
+
+
+def _value(name: str, value: str) -> str:
+    return value if name in ("save", "client-output-buffer-limit") else quoted(value)
+
+
+def quoted(value: str) -> str:
+    """A value as one word of a configuration file, whatever is in it."""
+    if value and all(char.isascii() and (char.isalnum() or char in "/._-:") for char in value):
+        return value
+    return '"' + "".join(chr(byte) if chr(byte).isalnum() and byte < 128 else f"\\x{byte:02x}" for byte in value.encode()) + '"'
+
+
+def acl(passwords: Mapping[str, str]) -> str:
+    """The text of `dr.acl`: digests only, hence nothing to escape and nothing to steal. Without its line, `default` would be open."""
+    lines = ["user default off sanitize-payload resetpass resetkeys resetchannels -@all"]
+    for user, rules in _RULES.items():
+        digest = hashlib.sha256(passwords[user].encode()).hexdigest()
+        lines.append(f"user {user} on #{digest} {rules}")
+    return "\n".join(lines) + "\n"
+
+
+def equal(name: str, wanted: str, found: str | None) -> bool:
+    """Whether a running server's answer to CONFIG GET means `wanted`."""
+    if found is None:
+        return False
+    if name == "client-output-buffer-limit":
+        return wanted.replace("replica", "slave", 1) in found.replace("replica", "slave")
+    return wanted == found
+
+
+def local_access(desired: Desired) -> str:
+    """`/etc/dr/redis.json`: how `status` reaches both servers without a document."""
+    servers = {
+        which: {"name": server.name, "address": server.address, "port": server.port}
+        for which, server in (("local", desired.local), ("peer", desired.peer))
+    }
+    return json.dumps({**servers, "ca": desired.envelope.tls.ca, "password": desired.passwords[OPERATOR]}, sort_keys=True) + "\n"
+
+
+def files(desired: Desired, engine: Engine, layout: Layout, *, standby: bool) -> list[ManagedFile]:
+    """Every file of ours, in the order in which they are written."""
+    etc, tls, user = layout.at(engine.etc), desired.envelope.tls, engine.user
+    text = conf(directives(desired, engine, layout), desired.peer if standby else None)
+    command = f"{engine.binary} {etc / 'dr.conf'} --supervised systemd --daemonize no"
+    unit = (
+        # Refused by the guard, it asks again every few seconds: a region that comes back heals without a visitor.
+        f"[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=\nExecStart={command}\nRestart=on-failure\nRestartSec=5\nTimeoutStopSec=30\n"
+    )
+    return [
+        ManagedFile(path=etc / "dr-ca.pem", content=tls.ca, owner=user),
+        ManagedFile(path=etc / "dr.crt", content=tls.cert, owner=user),
+        ManagedFile(path=etc / "dr.key", content=tls.key, mode=0o600, owner=user),
+        ManagedFile(path=etc / "dr.acl", content=acl(desired.passwords), mode=0o600, owner=user),
+        ManagedFile(path=etc / "dr.conf", content=text, mode=0o600, owner=user),
+        ManagedFile(path=layout.etc / "redis.json", content=local_access(desired), mode=0o600),
+        guard_drop_in(layout, engine.unit, "redis"),
+        drop_in(layout, engine.unit, "dr-redis", unit),
+    ]

@@ -1,0 +1,98 @@
+"""Move the master without losing a write: pause, wait for the offset, promote, turn the old one, go on.
+
+The order is the point. Promoting first and turning afterwards loses every write in between.
+"""
+
+from __future__ import annotations
+
+import time
+
+from .errors import Failed, OutcomeUnknown, say
+from .log import Log
+from .redis_wire import Caller, Connection, ErrorReply, Server, Unreachable
+from .wait import until
+
+PAUSE_S = 5.0  # writers wait at most so long if this process dies
+CATCH_UP_S = 2.0
+POLL_S = 0.002
+
+
+def hand_over(own: Server, peer_server: Server, log: Log) -> None:
+    """Make `own`, a replica of `peer_server` with its link up, the master, and the peer its replica.
+
+    Raises Failed when nothing was changed, OutcomeUnknown when the old master may still take writes.
+    """
+    try:
+        with Connection(own) as local, Connection(peer_server) as peer:
+            waited = exchange(local, peer, own)
+    except (Unreachable, ErrorReply) as error:
+        raise _failed(f"stopped before the promotion ({error})") from None
+    log.info(f"handover: writers waited {waited * 1000:.0f} ms")
+
+
+def exchange(local: Caller, peer: Caller, own: Server) -> float:
+    """The handover on two open connections; returns how long writers waited, in seconds."""
+    start = time.monotonic()
+    peer.call("CLIENT", "PAUSE", int(PAUSE_S * 1000), "WRITE")
+    try:
+        target = _offset(peer)
+        caught_up = until(lambda: _offset(local) >= target, CATCH_UP_S, POLL_S)
+    except (Unreachable, ErrorReply):
+        _unpause(peer)
+        raise
+    if not caught_up:
+        _unpause(peer)
+        raise _failed(f"this replica did not reach offset {target} within {CATCH_UP_S:g} s")
+    _promote(local, peer)
+    _turn(peer, own)
+    return time.monotonic() - start
+
+
+def _promote(local: Caller, peer: Caller) -> None:
+    try:
+        local.call("REPLICAOF", "NO", "ONE")
+    except ErrorReply as error:
+        _unpause(peer)
+        raise _failed(f"REPLICAOF NO ONE was answered with {error.code}") from None
+    except Unreachable as error:
+        raise _unknown(f"connection to this cache lost at its promotion ({error})") from None
+
+
+def _turn(peer: Caller, own: Server) -> None:
+    try:
+        peer.call("REPLICAOF", own.address, own.port)
+        peer.call("CLIENT", "UNPAUSE")
+    except (ErrorReply, Unreachable) as error:
+        raise _unknown(f"the old master was not turned ({error})") from None
+
+
+def _unpause(peer: Caller) -> None:
+    """As far as possible: a pause that cannot be lifted ends by itself after PAUSE_S."""
+    try:
+        peer.call("CLIENT", "UNPAUSE")
+    except (ErrorReply, Unreachable):
+        return
+
+
+def _offset(caller: Caller) -> int:
+    """Position in the stream of changes: of a master what it wrote, of a replica what it has applied."""
+    info = dict(line.split(":", 1) for line in caller.call("INFO", "replication").splitlines() if ":" in line)
+    return int(info["master_repl_offset"] if info["role"] == "master" else info["slave_repl_offset"])
+
+
+def _failed(found: str) -> Failed:
+    return Failed(
+        say(
+            subject="handover of the cache", found=found, wanted="master and replica changed places",
+            consequence="the old master goes on as before and writers go on", remedy="see `dr-host redis status`, then run the same again",
+        )
+    )
+
+
+def _unknown(found: str) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        say(
+            subject="handover of the cache", found=found, wanted="the old master following the new one",
+            consequence=f"after {PAUSE_S:g} s it may take writes that will be lost", remedy="run the same again at once: it turns the old master",
+        )
+    )

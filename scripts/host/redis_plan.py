@@ -1,0 +1,224 @@
+"""What is to be done with the cache: facts in, steps out. Pure, and the only place that decides about roles.
+
+Two rules stand above all: a copy is never laid over data that may be newer, and an empty master never empties a server that holds keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import Refused, say
+from .plan import LOOK_AGAIN, Step
+from .redis_config import RUNTIME
+
+MASTER, REPLICA = "master", "replica"
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A running server, by its own words."""
+
+    role: str  # MASTER or REPLICA
+    keys: int
+    offset: int  # position in the stream of changes, bytes
+    used_memory: int = 0
+    master: str | None = None  # address it follows
+    link_up: bool = False
+    version: str = ""
+    differing: tuple[str, ...] = ()  # directives that run otherwise than wanted; of the local server only
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that the plan looks at. `local` and `peer` are None when nobody answers there; `*_error` says why."""
+
+    unit_active: bool
+    unit_enabled: bool
+    data: bool  # files of an earlier run in the data folder
+    role: str | None  # of role.json
+    role_epoch: int | None
+    stale_files: tuple[str, ...] = ()  # not as wanted for this host's role in the epoch
+    standby_conf: bool = False  # dr.conf names the peer as master
+    local: Instance | None = None
+    local_error: str | None = None
+    peer: Instance | None = None
+    peer_error: str | None = None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The part of the document that decides."""
+
+    active: bool
+    planned: bool
+    epoch: int
+    own: str  # addresses
+    peer: str
+    peer_name: str
+    maxmemory: int  # bytes
+    runtime: frozenset[str] = field(default=RUNTIME, repr=False)
+
+
+def plan(facts: Facts, wanted: Wanted) -> list[Step]:
+    """Steps in order; empty when all is as wanted. Raises Refused before anything is changed."""
+    if wanted.active:
+        return _become_master(facts, wanted)
+    return _become_replica(facts, wanted)
+
+
+def _become_master(facts: Facts, wanted: Wanted) -> list[Step]:
+    local, peer = facts.local, facts.peer
+    if _peer_holds_what_is_missing_here(facts):
+        return _fetch_from_peer(facts, wanted)
+    if local is None:
+        return [*_configure(facts, wanted, standby=False), *_role(facts, wanted, "primary"), _launch(facts)]
+    if local.role == REPLICA:
+        return [*_take_over(facts, wanted, local), LOOK_AGAIN]
+    role = _role(facts, wanted, "primary")
+    # A handover that broke off after the promotion: the old master still takes writes.
+    turn = [Step("turn-peer", wanted.peer_name)] if role and peer is not None and peer.role == MASTER else []
+    return [*turn, *_configure(facts, wanted, standby=False), *role, *_apply_settings(facts, wanted)]
+
+
+def _peer_holds_what_is_missing_here(facts: Facts) -> bool:
+    """Whether this host, as a master, would make the peer forget: it is empty and the peer is not, or the peer is the master today."""
+    local, peer = facts.local, facts.peer
+    if peer is None:
+        return False
+    if local is None:
+        return peer.role == MASTER or (peer.keys > 0 and not facts.data)
+    return local.role == MASTER and local.keys == 0 and peer.role == REPLICA and peer.keys > 0 and not peer.link_up
+
+
+def _fetch_from_peer(facts: Facts, wanted: Wanted) -> list[Step]:
+    """Follow the peer first; the handover comes in the next round."""
+    lift = [] if facts.peer is not None and facts.peer.role == MASTER else [Step("promote-peer", wanted.peer_name)]
+    join = [_launch(facts)] if facts.local is None else [Step("follow", wanted.peer_name)]
+    role = _role(facts, wanted, "standby")
+    return [*_configure(facts, wanted, standby=True), *_keep(facts), *role, *lift, *join, Step("await-link"), LOOK_AGAIN]
+
+
+def _launch(facts: Facts) -> Step:
+    """A unit that runs and does not answer as ours runs something else: Debian's example configuration, or an older password."""
+    return Step("restart", "not ours as it runs") if facts.unit_active else Step("start")
+
+
+def _keep(facts: Facts) -> list[Step]:
+    """Put a copy of diverged data aside before a full copy replaces it."""
+    if facts.local is None:
+        return [Step("keep-diverged")] if facts.data and facts.role in ("primary", "fenced") else []
+    return [Step("keep-diverged")] if facts.local.role == MASTER and facts.local.keys > 0 else []
+
+
+def _take_over(facts: Facts, wanted: Wanted, local: Instance) -> Sequence[Step]:
+    """This host follows; now it is to lead. Files and settings come after: nothing may stand between the decision and the handover."""
+    if facts.peer is None or facts.peer.role == REPLICA:
+        return [Step("promote")]
+    if local.master == wanted.peer and local.link_up:
+        if facts.peer.used_memory > wanted.maxmemory > 0:
+            raise Refused(
+                say(
+                    subject="maxmemory of this cache", found=f"{wanted.maxmemory} bytes", wanted=f"more than the {facts.peer.used_memory} in use at the peer",
+                    consequence="after the handover it would evict carts at once; nothing was changed", remedy="raise dr:redis maxmemory in both stacks first",
+                )
+            )
+        return [Step("handover", wanted.peer_name)]
+    if wanted.planned:
+        raise Refused(
+            say(
+                subject="replication of the cache", found="link down" if local.master == wanted.peer else f"it follows {local.master}",
+                wanted=f"link up to {wanted.peer_name}", consequence="a handover would lose carts; nothing was changed",
+                remedy="mend the link (`dr-host redis status`), or do an unplanned failover",
+            )
+        )
+    return [Step("promote")]
+
+
+def _become_replica(facts: Facts, wanted: Wanted) -> list[Step]:
+    local = facts.local
+    if local is not None and local.role == REPLICA and local.master == wanted.peer and local.link_up:
+        return [*_configure(facts, wanted, standby=True), *_role(facts, wanted, "standby"), *_apply_settings(facts, wanted)]
+    leader = _leader(facts, wanted)
+    if _holds_data(facts) and leader.keys == 0 and leader.offset == 0:
+        raise Refused(
+            say(
+                subject=f"cache {wanted.peer_name}", found="an empty master that never had a change", wanted="one with the keys of the pair",
+                consequence="following it would wipe the keys that this host still holds; nothing was changed",
+                remedy="to keep them make this site active; to give them up stop the cache here and move its data folder away, then run again",
+            )
+        )
+    steps = [*_configure(facts, wanted, standby=True), *_apply_settings(facts, wanted), *_keep(facts), *_role(facts, wanted, "standby")]
+    if local is None:
+        steps.append(_launch(facts))
+    elif local.role == MASTER or local.master != wanted.peer:
+        steps.append(Step("follow", wanted.peer_name))
+    return [*steps, Step("await-link")]
+
+
+def _leader(facts: Facts, wanted: Wanted) -> Instance:
+    """The peer, when it is the master that this host may follow."""
+    peer = facts.peer
+    if peer is not None and peer.role == MASTER:
+        return peer
+    found = f"nobody answers ({facts.peer_error})" if peer is None else f"a replica of {peer.master}"
+    raise Refused(
+        say(
+            subject=f"cache {wanted.peer_name}", found=found, wanted="the master of this epoch",
+            consequence="this host stays as it is, for its data may be the newer; nothing was changed",
+            remedy=f"run `pulumi up` of the active site first, or mend {wanted.peer_name}, then run the same again",
+        )
+    )
+
+
+def _holds_data(facts: Facts) -> bool:
+    return facts.data if facts.local is None else facts.local.keys > 0
+
+
+def _configure(facts: Facts, wanted: Wanted, *, standby: bool) -> list[Step]:
+    """Files, and the unit at boot. `stale_files` was learned for the role of the epoch: the conf of the other role is told apart."""
+    stale = [path for path in facts.stale_files if not path.endswith("/dr.conf")]
+    conf_is_stale = len(stale) != len(facts.stale_files)
+    conf = conf_is_stale if standby != wanted.active else not facts.standby_conf
+    steps = [Step("write", path) for path in stale]
+    if conf:
+        steps.append(Step("write-conf", "standby" if standby else "primary"))
+    if any(path.endswith(".conf") and "/systemd/" in path for path in stale):
+        steps.append(Step("daemon-reload"))
+    if not facts.unit_enabled:
+        steps.append(Step("enable"))
+    return steps
+
+
+def _role(facts: Facts, wanted: Wanted, role: str) -> list[Step]:
+    return [] if (facts.role, facts.role_epoch) == (role, wanted.epoch) else [Step("role", role)]
+
+
+def _apply_settings(facts: Facts, wanted: Wanted) -> list[Step]:
+    """Bring a running server to what its files say; empty when it does not run, for then it will read them."""
+    if facts.local is None:
+        return []
+    fixed = [name for name in facts.local.differing if name not in wanted.runtime]
+    if fixed:
+        return [Step("restart", " ".join(sorted(fixed)))]
+    steps = [Step("set", name) for name in sorted(facts.local.differing)]
+    if any(path.endswith("/dr.acl") for path in facts.stale_files):
+        steps.append(Step("load-acl"))
+    if any(path.endswith(("/dr.crt", "/dr.key", "/dr-ca.pem")) for path in facts.stale_files):
+        steps.append(Step("load-tls"))
+    return steps
+
+
+def describe(instance: Instance | None) -> dict[str, Any]:
+    """Live facts of one server for `status`."""
+    if instance is None:
+        return {"role": None, "keys": None, "offset": None, "master": None, "link_up": None, "used_memory": None}
+    return {
+        "role": instance.role,
+        "keys": instance.keys,
+        "offset": instance.offset,
+        "master": instance.master,
+        "link_up": instance.link_up if instance.role == REPLICA else None,
+        "used_memory": instance.used_memory,
+    }

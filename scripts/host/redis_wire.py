@@ -1,0 +1,113 @@
+"""A client of the Redis protocol (RESP2) over TLS: enough to look, to replicate and to hand over. Speaks with Redis and Valkey alike."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+CONNECT_S = 2.0
+
+
+class Unreachable(Exception):
+    """Nobody answers there, or not in this language: no connection, no TLS, connection lost. The text names no secret."""
+
+
+class ErrorReply(Exception):
+    """The server said no. `code` is the first word of its reply: "NOAUTH", "WRONGPASS", "READONLY", "ERR" ..."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.code = message.split(" ", 1)[0]
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where a server is, and as whom to speak with it."""
+
+    name: str  # as in its certificate
+    address: str
+    port: int
+    ca: str = field(repr=False)  # PEM
+    user: str
+    password: str = field(repr=False)
+
+
+class Caller(Protocol):
+    """Whatever can be asked: a `Connection`, or a stand-in of a test."""
+
+    def call(self, *words: str | int) -> Any: ...
+
+
+class Connection:
+    """One authenticated connection; use it in a `with`. Raises Unreachable and ErrorReply."""
+
+    def __init__(self, server: Server, timeout_s: float = 5.0) -> None:
+        self._where = f"{server.name} ({server.address}:{server.port})"
+        context = ssl.create_default_context(cadata=server.ca)
+        try:
+            plain = socket.create_connection((server.address, server.port), timeout=CONNECT_S)
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._socket = context.wrap_socket(plain, server_hostname=server.name)
+        except OSError as error:
+            raise Unreachable(f"{self._where}: {error.strerror or error}") from None
+        self._socket.settimeout(timeout_s)
+        self._stream = self._socket.makefile("rb")
+        try:
+            self.call("AUTH", server.user, server.password)
+        except (Unreachable, ErrorReply):
+            self.close()
+            raise
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Safe to call again."""
+        self._stream.close()
+        self._socket.close()
+
+    def call(self, *words: str | int) -> Any:
+        """Send one command; its reply as str, int, list or None."""
+        try:
+            self._socket.sendall(encode(words))
+            return self._reply()
+        except (OSError, ValueError) as error:
+            raise Unreachable(f"{self._where}: {error}") from None
+
+    def _reply(self) -> Any:
+        line = self._line()
+        kind, rest = line[:1], line[1:].decode(errors="replace")
+        if kind == b"+":
+            return rest
+        if kind == b"-":
+            raise ErrorReply(rest)
+        if kind == b":":
+            return int(rest)
+        if kind == b"$":
+            return None if rest == "-1" else self._bulk(int(rest))
+        if kind == b"*":
+            return None if rest == "-1" else [self._reply() for _ in range(int(rest))]
+        raise Unreachable(f"{self._where}: no Redis answers there")
+
+    def _bulk(self, size: int) -> str:
+        data = self._stream.read(size + 2)
+        if len(data) != size + 2:
+            raise ConnectionResetError("connection lost")
+        return data[:size].decode(errors="replace")
+
+    def _line(self) -> bytes:
+        line = self._stream.readline()
+        if not line.endswith(b"\r\n"):
+            raise ConnectionResetError("connection lost")
+        return line[:-2]
+
+
+def encode(words: tuple[str | int, ...]) -> bytes:
+    """A command as an array of strings, so that no character of an argument needs an escape."""
+    parts = [str(word).encode() for word in words]
+    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
