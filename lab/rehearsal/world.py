@@ -6,7 +6,6 @@ The demo, the life-cycle tests and the drills all work through this; none of the
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import secrets as random_secrets
@@ -20,7 +19,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from lab.namespace import Places, places
+from lab.namespace import Places, entered, places
 from lab.rehearsal import stacks
 from lab.rehearsal.engine import Pulumi
 from lab.toolchain import tools
@@ -29,24 +28,6 @@ from scripts.ctl.secrets import host_names
 from scripts.ctl.witness import Witness
 
 PROJECT = Path(__file__).resolve().parents[2]
-_CLONE_NEWNET = 0x40000000
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-@contextlib.contextmanager
-def entered(netns: Path) -> Iterator[None]:
-    """This thread, and what it starts, live in the network namespace until the end of the block."""
-    with Path("/proc/self/ns/net").open() as home, netns.open() as there:
-        _setns(there.fileno())
-        try:
-            yield
-        finally:
-            _setns(home.fileno())
-
-
-def _setns(descriptor: int) -> None:
-    if _libc.setns(descriptor, _CLONE_NEWNET):
-        raise OSError(ctypes.get_errno(), "cannot enter the network namespace")
 
 
 def lab(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,104 @@
+"""The shop's customers: they fill a cart, order, insist until they are acknowledged, and write down every promise."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+import threading
+import time
+import urllib.parse
+import uuid
+from pathlib import Path
+from typing import Any
+
+from lab.client.connect import Link, Resolver
+from lab.client.ledger import Ledger
+
+ANSWER_S = 12.0  # longer than the shop holds a request
+PATIENCE_S = 0.1  # between two attempts at one order
+FRESH_EVERY = 20  # orders after which a customer comes with a new connection
+
+
+class Client:
+    """Places `rate` orders a second over `connections` customers until `stop`. `resolver`: address or "address:port"; `ca`: PEM file."""
+
+    def __init__(self, url: str, resolver: str, ca: Path, ledger: Path, *, rate: float = 10.0, connections: int = 4) -> None:
+        parts = urllib.parse.urlsplit(url)
+        self._name, self._port = str(parts.hostname), parts.port or 443
+        self._resolver, self._tls = Resolver(resolver), ssl.create_default_context(cafile=str(ca))
+        self._ledger = Ledger(ledger)
+        self._pause = connections / rate
+        self._stopped, self._lock, self._acknowledged = threading.Event(), threading.Lock(), 0
+        self._threads = [threading.Thread(target=self._shop, name=f"customer-{number}", daemon=True) for number in range(connections)]
+
+    @property
+    def acknowledged(self) -> int:
+        """Orders acknowledged so far."""
+        with self._lock:
+            return self._acknowledged
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """No new order begins; waits for the attempts that are under way."""
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join(ANSWER_S + 5)
+        self._ledger.close()
+
+    def _shop(self) -> None:
+        link = Link(self._name, self._port, self._resolver, self._tls, ANSWER_S)
+        products: list[int] = []
+        count, due = 0, time.monotonic()
+        while not self._stopped.wait(max(0.0, due - time.monotonic())):
+            due = max(due + self._pause, time.monotonic())
+            count += 1
+            if count % FRESH_EVERY == 0:
+                link.drop()
+            try:
+                products = products or [product["id"] for product in self._ask(link, "GET", "/products")[1]]
+            except (OSError, http.client.HTTPException, ValueError, TypeError, KeyError):
+                self._stopped.wait(PATIENCE_S)
+                continue
+            if products:
+                self._order(link, {"product_id": products[count % len(products)], "quantity": 1})
+        link.drop()
+
+    def _order(self, link: Link, item: dict[str, int]) -> None:
+        """One order, with one key, until it is acknowledged or the client is stopped."""
+        key, cart = str(uuid.uuid4()), str(uuid.uuid4())
+        filled = self._fill(link, cart, item)
+        while not self._stopped.is_set():
+            began = time.monotonic()
+            self._ledger.note("attempt", key, address=link.address)
+            headers = {"Idempotency-Key": key, **({"X-Cart": cart} if filled else {})}
+            try:
+                status, answer = self._ask(link, "POST", "/orders", None if filled else {"items": [item]}, headers)
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                status, answer, reason = None, {}, f"{type(error).__name__}: {error}"
+            else:
+                reason = f"status {status}"
+            took = round((time.monotonic() - began) * 1000)
+            if status in (200, 201) and isinstance(answer, dict) and answer.get("idempotency_key") == key:
+                self._ledger.note("ack", key, address=link.address, status=status, site=answer.get("site"), ms=took)
+                with self._lock:
+                    self._acknowledged += 1
+                return
+            self._ledger.note("fail", key, address=link.address, status=status, ms=took, error=reason)
+            filled = filled and not (status is not None and 400 <= status < 500)  # the cart is gone: bring the items along
+            self._stopped.wait(PATIENCE_S)
+
+    def _fill(self, link: Link, cart: str, item: dict[str, int]) -> bool:
+        try:
+            return self._ask(link, "POST", "/cart/items", dict(item), {"X-Cart": cart})[0] in (200, 201)
+        except (OSError, http.client.HTTPException, ValueError):
+            return False
+
+    def _ask(self, link: Link, method: str, path: str, body: dict[str, Any] | None = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
+        text = json.dumps(body) if body is not None else ("{}" if method == "POST" else None)
+        sent = {"Content-Type": "application/json", "Accept": "application/json", **(headers or {})}
+        status, data = link.request(method, path, text, sent)
+        return status, json.loads(data)

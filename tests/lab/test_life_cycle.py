@@ -1,0 +1,181 @@
+"""The product's life in the lab, with the real pulumi: up, refused, moved, killed half-way, lost with its APIs, destroyed without a trace.
+
+One world for all of it, in the order of the tests: each starts from the state that the one before left, and says which.
+"""
+
+import os
+import signal
+
+import pytest
+import yaml
+
+from lab import control
+from lab.client.client import Client
+from lab.client.ledger import compare, longest_gap, read
+from lab.rehearsal.demo import DUAL
+from lab.rehearsal.world import World, running_lab, wait_for
+
+pytestmark = pytest.mark.lab
+
+
+class Life:
+    """The world with what the tests ask of it over and over."""
+
+    def __init__(self, world):
+        self.world, self.pulumi, self.witness = world, world.pulumi, world.witness
+        self.before = control.call(world.places, "all")
+
+    def up(self, site, *, request=None):
+        if request is not None:
+            self.world.request(site, request)
+        done = self.pulumi.up(site)
+        assert done.ok, done.output[-3000:]
+        return done
+
+    def refused(self, site, request):
+        """`pulumi up` must fail, and neither hosts nor witness may differ afterwards. Returns what it said."""
+        before = self.state()
+        self.world.request(site, request)
+        done = self.pulumi.up(site)
+        assert not done.ok, f"{site} asked for {request} was not refused:\n{done.output[-2000:]}"
+        assert "Traceback" not in done.output
+        assert self.state() == before
+        return done.output
+
+    def state(self):
+        """Roles as the hosts tell them, and every epoch."""
+        facts = {}
+        for site in "ab":
+            for service in ("postgres", "redis", "app"):
+                found = self.world.status(site, service)
+                facts[site, service] = {name: found.get(name) for name in ("running", "in_recovery", "timeline", "role", "worker", "streaming")}
+        return facts, self.witness.newest()
+
+    def writers(self):
+        """Sites whose database takes writes."""
+        found = {site: self.world.status(site) for site in "ab"}
+        return {site for site, facts in found.items() if facts.get("running") and facts.get("in_recovery") is False}
+
+    def assert_settled(self, active, epoch):
+        """One writer, one follower that streams, epoch and previews as they should be."""
+        standby = "b" if active == "a" else "a"
+        newest = self.witness.newest()
+        assert (newest.active, newest.epoch) == (active, epoch)
+        assert self.writers() == {active}
+        assert self.world.status(standby).get("streaming") is True
+        assert self.world.status(active, "redis")["role"] == "master"
+        assert self.world.status(standby, "redis")["role"] == "replica"
+        assert (self.world.status(active, "app")["worker"], self.world.status(standby, "app")["worker"]) == (True, False)
+        assert {site: self.pulumi.preview_changes(site) for site in "ab"} == {"a": {}, "b": {}}
+
+    def client(self, name):
+        ledger = self.world.places.run / f"{name}.jsonl"
+        client = Client(self.world.shop_url, self.world.lab["dns"]["resolver"], self.world.ca_file, ledger, rate=20.0, connections=4)
+        client.start()
+        goal = 20
+        wait_for("orders flow", lambda: client.acknowledged >= goal, 60)
+        return client, ledger
+
+    def accept(self, site, value):
+        """Write the typed override into a stack file, or take it out."""
+        file = self.pulumi.files[site]
+        document = yaml.safe_load(file.read_text())
+        document["config"].pop("dr:accept", None)
+        if value is not None:
+            document["config"]["dr:accept"] = value
+        file.write_text(yaml.safe_dump(document, sort_keys=False))
+
+
+@pytest.fixture(scope="module")
+def life():
+    with running_lab() as where:
+        yield Life(World(where, {"dns": DUAL, "protect": False}))
+
+
+def test_a_standby_before_its_active_side_is_refused(life):
+    output = life.refused("b", "a")
+    assert "region a has not been brought up" in output
+
+
+def test_both_regions_come_up_and_a_second_run_changes_nothing(life):
+    life.up("a")
+    life.up("b")
+    life.assert_settled("a", 1)
+    again = life.up("a")
+    assert "created" not in again.output
+    assert "updated" not in again.output
+
+
+@pytest.mark.parametrize(
+    ("site", "request_", "sentence"),
+    [("a", "b", "region b has not taken over"), ("a", "c", "failover_region"), ("b", "c", "failover_region")],
+)
+def test_each_refusal_says_so_and_changes_nothing(life, site, request_, sentence):
+    assert sentence in life.refused(site, request_)
+    life.world.request(site, "a")
+
+
+def test_a_planned_move_loses_no_order(life):
+    client, ledger = life.client("planned")
+    life.up("b", request="b")
+    goal = client.acknowledged + 20
+    wait_for("orders after the move", lambda: client.acknowledged >= goal, 60)
+    client.stop()
+    found = compare(read(ledger), life.world.rows("b"))
+    assert (found.lost, found.duplicated) == ([], [])
+    assert found.acknowledged >= 40
+    print(f"longest gap between acknowledged orders: {longest_gap(read(ledger)):.2f} s")
+
+
+def test_a_forgotten_stack_file_is_refused_until_it_follows(life):
+    assert "the config is stale, follow first" in life.refused("a", "a")
+    life.up("a", request="b")
+    life.assert_settled("b", 2)
+
+
+def test_a_take_over_that_was_killed_is_finished_by_the_next_up(life):
+    life.world.request("a", "a")
+    process = life.pulumi.start("a")
+    wait_for("region a owns epoch 3", lambda: life.witness.newest().epoch == 3, 60, 0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    cancelled = life.pulumi.call(["cancel", "--yes", "-s", "region-a"])
+    assert cancelled.ok, cancelled.output
+    life.up("a")
+    life.up("b", request="a")
+    life.assert_settled("a", 3)
+
+
+def test_a_region_that_is_lost_with_its_apis_needs_the_operators_word(life):
+    life.world.fault("region", "kill", "a")
+    life.world.request("b", "b")
+    refused = life.pulumi.up("b")
+    assert not refused.ok
+    assert "rung 2 (OpenStack stop)" in refused.output
+    assert "accept.without_fence" in refused.output
+    assert life.witness.newest().epoch == 3
+    assert life.world.status("b")["in_recovery"] is True
+    reason = "the data centre burned, confirmed by telephone"
+    life.accept("b", {"without_fence": {"epoch": 3, "reason": reason}})
+    life.up("b")
+    newest = life.witness.newest()
+    assert (newest.epoch, newest.active, newest.fence["rung"]) == (4, "b", 4)
+    assert newest.fence["evidence"]["override"] == reason
+    assert life.writers() == {"b"}
+
+
+def test_a_region_that_comes_back_by_itself_writes_nothing_and_follows(life):
+    life.world.fault("region", "return", "a")
+    wait_for("region a's database host answers", lambda: bool(life.world.status("a")), 90, 1.0)
+    assert life.writers() == {"b"}
+    life.up("a", request="b")
+    life.accept("b", None)
+    life.up("b")
+    life.assert_settled("b", 4)
+
+
+def test_destroy_leaves_the_cloud_as_it_was(life):
+    for site in "ba":
+        done = life.pulumi.call(["destroy", "--yes", "--skip-preview", *life.pulumi._on(site)])
+        assert done.ok, done.output[-3000:]
+    assert control.call(life.world.places, "all") == life.before
