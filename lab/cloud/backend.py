@@ -160,7 +160,8 @@ class Backend(Protocol):
 
     def reboot_server(self, region: str, server_id: str, hard: bool) -> None: ...
 
-    def delete_server(self, region: str, server_id: str) -> None: ...
+    def delete_server(self, region: str, server_id: str) -> None:
+        """Its disk goes with it; volumes that were attached are free afterwards. An unknown server: nothing."""
 
     def server_running(self, region: str, server_id: str) -> bool: ...
 

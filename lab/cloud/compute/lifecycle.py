@@ -247,9 +247,6 @@ class Lifecycle:
     def _disconnect(self, server: Record) -> None:
         with self.cloud.lock:
             server["ports"] = []
-            held = records.attachments(self.cloud.region(self.region), server["id"])
-        for item in held:
-            self.cloud.backend.detach_volume(self.region, server["id"], item["volume_id"])
 
     def _end(self, server: Record) -> None:
         with self.cloud.lock:

@@ -22,6 +22,7 @@ FREE_VALUES = frozenset({
     "hours", "total_local_gb_usage", "total_vcpus_usage", "total_memory_mb_usage", "total_hours", "service_uuid", "flavor_profile_id",
     "provider:segmentation_id", "size", "virtual_size", "total_connections", "bytes_in", "bytes_out",
 })  # fmt: skip
+FREE_NUMBERS = FREE_VALUES | {"id"}  # a key pair's number; other ids are texts
 
 
 @dataclass
@@ -62,7 +63,7 @@ class Comparison:
         elif isinstance(recorded, str) and isinstance(found, str):
             if where.rsplit("/", 1)[-1] not in FREE_VALUES:
                 self._text(where, recorded, found)
-        elif _kind(recorded) != _kind(found) or (recorded != found and where.rsplit("/", 1)[-1] not in FREE_VALUES):
+        elif _kind(recorded) != _kind(found) or (recorded != found and where.rsplit("/", 1)[-1] not in FREE_NUMBERS):
             self._note(where, f"recorded {_brief(recorded)}, found {_brief(found)}")
 
     def _object(self, where: str, recorded: dict[str, Any], found: dict[str, Any]) -> None:
