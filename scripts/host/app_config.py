@@ -147,24 +147,27 @@ def nginx(desired: Desired) -> str:
     Active: requests go to the local Puma. Standby: to the peer's app hosts over the vRack; a request that may have reached one of them is never
     sent again, unless it changes nothing (nginx's own rule for methods that are not idempotent).
     """
-    envelope = desired.envelope
-    peers = "\n".join(f"    server {address}:{FORWARD_PORT} max_fails=1 fail_timeout=2s;" for address in desired.peer_apps)
-    target = "http://shop_local" if envelope.active else "https://shop_peer"
-    health = "proxy_pass http://shop_local/health; proxy_connect_timeout 1s; proxy_read_timeout 2s;"
-    if not envelope.active:
-        health = f'default_type application/json; return 200 \'{{"ok":true,"site":"{envelope.site}"}}\';'
-    return f"""# Written by dr-host app converge; changes made here are lost.
+    servers = "\n".join((_public(desired), _health(desired), _way_in(desired)))
+    return f"{_HEAD}\nhttp {{\n{_upstreams(desired)}\n{servers}}}\n"
+
+
+_HEAD = """\
+# Written by dr-host app converge; changes made here are lost.
 user www-data;
 worker_processes auto;
 pid /run/nginx.pid;
 error_log /var/log/nginx/error.log warn;
 
-events {{
-  worker_connections 2048;
-}}
+events {
+  worker_connections 1024;
+}
+"""
 
-http {{
-  include /etc/nginx/mime.types;
+
+def _upstreams(desired: Desired) -> str:
+    """Settings of all servers, and both places where requests can go."""
+    peers = "\n".join(f"    server {address}:{FORWARD_PORT} max_fails=1 fail_timeout=2s;" for address in desired.peer_apps)
+    return f"""  include /etc/nginx/mime.types;
   default_type application/octet-stream;
   access_log /var/log/nginx/access.log;
   server_tokens off;
@@ -192,13 +195,17 @@ http {{
   proxy_next_upstream error timeout;
   proxy_ssl_verify on;
   proxy_ssl_trusted_certificate /etc/dr/ca.pem;
-  proxy_ssl_name app.{envelope.peer}.dr.internal;
+  proxy_ssl_name app.{desired.envelope.peer}.dr.internal;
   proxy_ssl_server_name on;
   proxy_ssl_certificate /etc/dr/host.crt;
   proxy_ssl_certificate_key /etc/dr/host.key;
+"""
 
-  # The shop, behind the load balancer.
-  server {{
+
+def _public(desired: Desired) -> str:
+    """The shop, behind the load balancer."""
+    target = "http://shop_local" if desired.envelope.active else "https://shop_peer"
+    return f"""  server {{
     listen 443 ssl proxy_protocol;
     server_name {desired.shop_host};
     ssl_certificate /etc/shop/tls.crt;
@@ -209,21 +216,31 @@ http {{
       proxy_pass {target};
     }}
   }}
+"""
 
-  # The load balancer's monitor.
-  server {{
+
+def _health(desired: Desired) -> str:
+    """The load balancer's monitor. A standby host is well when its nginx is: it forwards."""
+    answer = "proxy_pass http://shop_local/health; proxy_connect_timeout 1s; proxy_read_timeout 2s;"
+    if not desired.envelope.active:
+        answer = f'default_type application/json; return 200 \'{{"ok":true,"site":"{desired.envelope.site}"}}\';'
+    return f"""  server {{
     listen {HEALTH_PORT};
     access_log off;
     location = /health {{
-      {health}
+      {answer}
     }}
     location / {{
       return 404;
     }}
   }}
+"""
 
-  # The way in for hosts of the pair, proven by their certificates.
-  server {{
+
+def _way_in(desired: Desired) -> str:
+    """The way in for hosts of the pair, proven by their certificates."""
+    envelope = desired.envelope
+    return f"""  server {{
     listen {envelope.at(envelope.own_key).vrack}:{FORWARD_PORT} ssl;
     server_name app.{envelope.site}.dr.internal;
     ssl_certificate /etc/dr/host.crt;
@@ -234,7 +251,6 @@ http {{
       proxy_pass http://shop_local;
     }}
   }}
-}}
 """
 
 

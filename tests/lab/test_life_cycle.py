@@ -29,8 +29,16 @@ class Life:
         if request is not None:
             self.world.request(site, request)
         done = self.pulumi.up(site)
-        assert done.ok, done.output[-3000:]
+        assert done.ok, f"{done.output[-3000:]}\n{self.evidence(site)}"
         return done
+
+    def evidence(self, site):
+        """What the hosts of a site say about a failed run: the lab is gone when somebody reads the failure."""
+        told = [f"{service} of {each}: {self.world.status(each, service)}" for each in "ab" for service in ("postgres", "redis", "app")]
+        with self.world.hosts(site) as run:
+            for host, line in ((f"app-1.{site}", "journalctl -u shop-web -n 25 -o cat --no-pager"), (f"app-1.{site}", "tail -n 5 /var/log/nginx/error.log")):
+                told.append(f"{host}, {line}:\n{run(host, line).stdout.decode(errors='replace')}")
+        return "\n".join(told)
 
     def refused(self, site, request):
         """`pulumi up` must fail, and neither hosts nor witness may differ afterwards. Returns what it said."""

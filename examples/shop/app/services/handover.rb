@@ -52,9 +52,12 @@ module Handover
     end
   end
 
-  # The next query opens a new connection, which looks for the writer among both hosts.
+  # The next query opens a new connection, which looks for the writer among both hosts. Idle ones go too: a connection that was broken while
+  # nobody held it (its reset found no writer) fails on every later use, and would be handed out again and again.
   def forget_connection
-    ActiveRecord::Base.connection_pool.active_connection?&.throw_away!
+    pool = ActiveRecord::Base.connection_pool
+    pool.active_connection?&.throw_away!
+    pool.flush!
   end
 
   def now
