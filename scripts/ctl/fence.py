@@ -12,7 +12,7 @@ import datetime
 import getpass
 import socket
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from scripts.ctl.epochs import Action, Epoch, decide, other
@@ -59,13 +59,31 @@ class Takeover:
         """Fence, then claim. Raises Refused, nothing changed, when no rung holds."""
         ssh = dict(self.document["ssh"])
         ssh["bastions"] = {**ssh["bastions"], self.peer: self.witness.addresses(self.peer).get("bastion")}
-        with Hosts(ssh) as hosts:
+        with Hosts(ssh) as hosts, ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(hosts.must, self.database, self.site, "postgres status", {"schema": 1}, QUICK_S)
             via, status = self._look(hosts)
+            own = self._own(asked)
             if via is not None and status is not None and _can_hand_over(status.facts):
-                return self._planned(hosts, via, resumed=not status.facts["running"])
+                return self._planned(hosts, via, own, resumed=not status.facts["running"])
             if via is not None and status is not None:
                 self.tried.append(f"rung 1 (ssh): {self.peer_database} answers, but {_state(status)}, not a running primary")
             return self._unplanned()
+
+    def _own(self, asked: Future[Answer]) -> dict[str, Any]:
+        """This site's own database, which must be there to be promoted: an epoch that no link can follow would leave the shop without a writer."""
+        try:
+            own = asked.result().facts
+        except OperatorError as error:
+            raise Refused(
+                f"{self.database}: does not answer ({error}), wanted a standby to promote; nothing was changed; bring this site's own bastion and "
+                f"database host within reach (`host_generation` of region {self.site} replaces a lost one) and run the same again"
+            ) from None
+        if not own.get("in_recovery"):
+            raise Refused(
+                f"{self.database}: is {_words(own)}, wanted a running standby to promote; nothing was changed; see `dr-host postgres status` there, "
+                f"and let it follow first if region {self.peer} is still well"
+            )
+        return own
 
     def _look(self, hosts: Hosts) -> tuple[str | None, Answer | None]:
         """Ask the peer's database host how it is, by every way at once; the first way that leads there is taken."""
@@ -79,13 +97,12 @@ class Takeover:
                     self.tried.append(f"rung 1 (ssh): {error}")
         return None, None
 
-    def _planned(self, hosts: Hosts, via: str, *, resumed: bool) -> Epoch:
+    def _planned(self, hosts: Hosts, via: str, own: dict[str, Any], *, resumed: bool) -> Epoch:
         """The peer is well: stop its writers, stop its database cleanly, see its last word here, and only then claim.
 
         `resumed`: an interrupted attempt has stopped it already, so there is nothing left to stream from.
         """
-        own = hosts.must(self.database, self.site, "postgres status", {"schema": 1}, QUICK_S).facts
-        if not own.get("in_recovery") or not (own.get("streaming") or resumed):
+        if not (own.get("streaming") or resumed):
             raise Refused(
                 f"{self.database}: is not streaming from {self.peer_database} ({_words(own)}), wanted a streaming standby: a move now could lose "
                 f"orders; nothing was changed; see `dr-host postgres status` there, and run `pulumi up -s region-{self.site}` once it streams"

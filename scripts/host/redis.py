@@ -75,6 +75,7 @@ class Redis:
         self._role = envelope.role()
         self._settings = directives(desired, self._engine, layout)
         self._data = layout.at(self._engine.data)
+        self._peer_silence: str | None = None  # why the peer did not answer, once it did not
         self.wanted = Wanted(
             active=envelope.active,
             planned=bool(envelope.epoch and envelope.epoch.planned),
@@ -89,7 +90,7 @@ class Redis:
         """See `plan.Service`."""
         found = rolefile.read(self._layout)
         local, local_error = look(self._desired.local, self._settings)
-        peer, peer_error = look(self._desired.peer)
+        peer, peer_error = self._look_at_peer()
         return Facts(
             unit_active=self._units.active(self._engine.unit),
             unit_enabled=self._units.enabled(self._engine.unit),
@@ -103,6 +104,13 @@ class Redis:
             peer=peer,
             peer_error=peer_error,
         )
+
+    def _look_at_peer(self) -> tuple[Instance | None, str | None]:
+        """A dead peer is asked once: each question costs its whole time-out, and this runs while nobody can order."""
+        if self._peer_silence is not None:
+            return None, self._peer_silence
+        peer, self._peer_silence = look(self._desired.peer)
+        return peer, self._peer_silence
 
     def plan(self, facts: Facts) -> Sequence[Step]:
         """See `redis_plan`."""

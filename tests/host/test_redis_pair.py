@@ -263,3 +263,22 @@ def test_check_says_what_is_due_and_touches_nothing(pair):
     result = pair.b.converge(2, "b", planned=True, check=True)
     assert (result.changed, result.actions[0]) == (True, "handover cache-1.a.dr.internal")
     assert own_files(pair.b) == before and pair.b.look().role == "replica"
+
+
+def test_a_dead_peer_is_asked_once_in_a_run(pair, monkeypatch):
+    from scripts.host import redis
+
+    pair.up()
+    pair.a.units.kill()
+    asked = []
+
+    def counted(server, wanted=None):
+        asked.append(server.name)
+        return look(server, wanted)
+
+    look = redis.look
+    monkeypatch.setattr(redis, "look", counted)
+    pair.b.converge(2, "b")
+    assert pair.b.role() == "primary"
+    name = pair.b.service(2, "b").wanted.peer_name
+    assert asked.count(name) == 1

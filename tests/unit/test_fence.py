@@ -93,7 +93,7 @@ def world(monkeypatch):
     monkeypatch.setattr(fence, "Witness", lambda document: witness)
     monkeypatch.setattr(fence, "Hosts", PlayedHosts)
     monkeypatch.setattr(fence, "Compute", PlayedCompute)
-    PlayedHosts.script, PlayedHosts.calls = {}, []
+    PlayedHosts.script, PlayedHosts.calls = {("db-1.b", "postgres status"): (0, STANDBY)}, []
     PlayedCompute.answer, PlayedCompute.states, PlayedCompute.asked = ApiDown("OpenStack API x: no answer"), {}, []
     return witness
 
@@ -156,7 +156,7 @@ def test_a_standby_that_never_gets_the_checkpoint_restarts_the_old_primary_and_c
     [
         ({**STANDBY, "streaming": False}, "is not streaming"),
         ({**STANDBY, "paused": True}, "replay is paused"),
-        ({**PRIMARY}, "is not streaming"),
+        ({**PRIMARY}, "is a primary, wanted a running standby"),
     ],
 )
 def test_a_standby_that_is_not_ready_is_refused_before_anything_is_stopped(world, own, words):
@@ -181,6 +181,19 @@ def test_a_peer_that_is_gone_is_stopped_through_its_cloud(world):
     assert (answer["planned"], answer["fence"]) == (False, {"rung": 2})
     assert PlayedCompute.asked == [("GRA11", "os-stop", ["shop-a-app-1", "shop-a-cache-1", "shop-a-db-1"])]
     assert world.newest().fence["evidence"] == {"SHUTOFF": {"shop-a-db-1": "id-1"}}
+
+
+@pytest.mark.parametrize(("own", "words"), [(None, "does not answer"), ({"running": False, "cluster_state": "shut down"}, "is down")])
+def test_nothing_is_fenced_for_a_site_that_could_not_take_over(world, own, words):
+    PlayedCompute.answer = {"shop-a-db-1": "id-1"}
+    if own is None:
+        del PlayedHosts.script["db-1.b", "postgres status"]
+    else:
+        PlayedHosts.script["db-1.b", "postgres status"] = (0, own)
+    with pytest.raises(Refused, match=words):
+        fence.run(document())
+    assert PlayedCompute.asked == []
+    assert world.newest().epoch == 1
 
 
 def test_a_cloud_without_those_servers_proves_nothing(world):
