@@ -20,7 +20,7 @@ def host_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return key
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lab_places() -> Iterator[Places]:
     """A namespace of its own for these tests; whatever is left in it goes at the end."""
     name = f"drt{os.getpid()}"
@@ -33,7 +33,7 @@ def lab_places() -> Iterator[Places]:
     assert troubles == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def machines_bench(lab_places: Places, host_key: Path) -> Iterator[Bench]:
     with entered(lab_places.netns):
         bench = make_bench(lab_places, image.ensure())
@@ -41,7 +41,8 @@ def machines_bench(lab_places: Places, host_key: Path) -> Iterator[Bench]:
         bench.build(
             f"#cloud-config\nssh_keys:\n  ed25519_private: |\n{private}  ed25519_public: {host_key.with_suffix('.pub').read_text()}"
         )
-        yield bench
+    # Not from inside: a fixture of this scope would keep every later test in the namespace, also those of other folders.
+    yield bench
 
 
 @pytest.fixture
