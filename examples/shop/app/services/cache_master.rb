@@ -28,8 +28,11 @@ module CacheMaster
     end
   end
 
+  # A kept connection may lead to a cache that was the master once; it says so without an error, and must not be kept for that.
   def role
-    with { |redis| redis.call("ROLE").first }
+    with do |redis|
+      redis.call("ROLE").first.tap { |role| raise NoMaster, "the cache is a #{role} by now" unless role == "master" }
+    end
   end
 
   def current
