@@ -101,4 +101,7 @@ class Client:
         text = json.dumps(body) if body is not None else ("{}" if method == "POST" else None)
         sent = {"Content-Type": "application/json", "Accept": "application/json", **(headers or {})}
         status, data = link.request(method, path, text, sent)
-        return status, json.loads(data)
+        try:
+            return status, json.loads(data)
+        except ValueError:  # an error page of somebody on the way: its status still counts
+            return status, None

@@ -86,7 +86,8 @@ class Link:
     def __init__(self, name: str, port: int, resolver: Resolver, tls: ssl.SSLContext, answer_s: float) -> None:
         self._name, self._port, self._resolver, self._tls, self._answer_s = name, port, resolver, tls, answer_s
         self._connection: http.client.HTTPSConnection | None = None
-        self.address: str | None = None
+        self.address: str | None = None  # of the last connection
+        self._preferred: str | None = None  # of the last good answer: a front that only accepts connections is not preferred
 
     def request(self, method: str, path: str, body: str | None, headers: dict[str, str]) -> tuple[int, bytes]:
         """Status and body. Raises OSError or http.client.HTTPException, the connection dropped."""
@@ -98,9 +99,15 @@ class Link:
             data = answer.read()
         except (OSError, http.client.HTTPException):
             self.drop()
+            self._preferred = None
             raise
-        if answer.will_close:
+        if answer.status >= 500:  # as good as no answer: the next attempt resolves and connects anew
             self.drop()
+            self._preferred = None
+        else:
+            self._preferred = self.address
+            if answer.will_close:
+                self.drop()
         return answer.status, data
 
     def drop(self) -> None:
@@ -110,9 +117,10 @@ class Link:
 
     def _open(self) -> http.client.HTTPSConnection:
         addresses = self._resolver.addresses(self._name)
-        preferred = [address for address in addresses if address == self.address]
+        preferred = [address for address in addresses if address == self._preferred]
         raw, self.address = race(preferred + [address for address in addresses if address not in preferred], self._port)
         raw.settimeout(self._answer_s)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else head and body of a POST wait for each other
         connection = http.client.HTTPSConnection(self._name, self._port, context=self._tls, timeout=self._answer_s)
         connection.sock = self._tls.wrap_socket(raw, server_hostname=self._name)
         return connection

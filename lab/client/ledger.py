@@ -65,10 +65,14 @@ def compare(events: Sequence[Event], rows: Iterable[Mapping[str, Any]]) -> Compa
 
 
 def longest_gap(events: Sequence[Event], since: float | None = None, until: float | None = None) -> float:
-    """Seconds between two acknowledgements that follow each other, by the monotonic clock, within the bounds; 0 with fewer than two."""
-    times = sorted(event["mono"] for event in events if event["event"] == "ack")
-    times = [mono for mono in times if (since is None or mono >= since) and (until is None or mono <= until)]
-    return max((later - earlier for earlier, later in itertools.pairwise(times)), default=0.0)
+    """The longest time without an acknowledgement within the bounds, in seconds by the monotonic clock.
+
+    A bound that is given counts as an edge: silence from `since` to the first acknowledgement, and from the last one to `until`, is a gap too.
+    """
+    times = [event["mono"] for event in events if event["event"] == "ack"]
+    inside = [mono for mono in times if (since is None or mono >= since) and (until is None or mono <= until)]
+    edges = [edge for edge in (since, until) if edge is not None]
+    return max((later - earlier for earlier, later in itertools.pairwise(sorted(inside + edges))), default=0.0)
 
 
 def first_ack_after(events: Sequence[Event], mono: float) -> float | None:

@@ -11,6 +11,7 @@ import dns.message
 import dns.rrset
 import pytest
 
+from lab.client import connect
 from lab.client.client import Client
 from lab.client.connect import race
 from lab.client.ledger import compare, first_ack_after, longest_gap, read
@@ -24,6 +25,7 @@ class Straw(http.server.BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     refuse, keys, lock = 0, [], threading.Lock()
+    broken: dict = {}  # own address -> body of the 503 that it answers to everything
 
     def do_GET(self):
         self._answer(200, [{"id": 1}])
@@ -42,6 +44,9 @@ class Straw(http.server.BaseHTTPRequestHandler):
 
     def _answer(self, status, body):
         data = json.dumps(body).encode()
+        page = Straw.broken.get(self.connection.getsockname()[0])
+        if page is not None:
+            status, data = 503, page
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
@@ -52,21 +57,32 @@ class Straw(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def shop(tmp_path):
+def shop(tmp_path, request):
+    """The shop on 127.0.0.1; with the parameter "two" on 127.0.0.2 as well."""
     authority = Authority("test")
     pair = authority.issue([NAME])
     (tmp_path / "ca.pem").write_text(authority.certificate_pem)
     (tmp_path / "pair.pem").write_text(pair["cert"] + pair["key"])
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Straw)
-    server.daemon_threads = True
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(tmp_path / "pair.pem")
-    server.socket = tls.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    servers = []
+
+    def serve(address, port=0):
+        server = http.server.ThreadingHTTPServer((address, port), Straw)
+        server.daemon_threads = True
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return server.server_address[1]
+
     Straw.refuse, Straw.keys = 0, []
-    yield server.server_address[1]
-    server.shutdown()
-    server.server_close()
+    port = serve("127.0.0.1")
+    if getattr(request, "param", "one") == "two":
+        serve("127.0.0.2", port)
+    yield port
+    for server in servers:
+        server.shutdown()
+        server.server_close()
 
 
 @pytest.fixture
@@ -165,13 +181,32 @@ def test_the_comparison_finds_what_was_lost_and_what_stands_twice():
     assert (found.acknowledged, found.unacknowledged_but_present, found.failed_attempts) == (2, 1, 1)
 
 
-def test_gaps_are_between_acknowledgements_within_the_bounds():
+def test_silence_counts_also_at_the_bounds():
     events = [event("ack", str(mono), mono) for mono in (1.0, 1.5, 9.0, 9.2)] + [event("attempt", "x", 5.0)]
     assert longest_gap(events) == 7.5
-    assert longest_gap(events, since=9.0) == pytest.approx(0.2)
-    assert longest_gap(events, until=1.2) == 0
+    assert longest_gap(events, since=2.0) == 7.0  # the outage was under way already
+    assert longest_gap(events, since=9.1, until=100.0) == pytest.approx(90.8)  # and this one still is
+    assert longest_gap([], since=1.0, until=5.0) == 4.0
     assert first_ack_after(events, 1.5) == 9.0
     assert first_ack_after(events, 10) is None
+
+
+@pytest.mark.parametrize("shop", ["two"], indirect=True)
+@pytest.mark.parametrize("body", [b'{"error": "no writer"}', b"<html>503</html>"])
+def test_a_site_that_answers_503_is_left_for_one_that_serves(tmp_path, shop, resolver, body, monkeypatch):
+    monkeypatch.setattr(Straw, "broken", {"127.0.0.1": body})
+    resolver[1][:] = ["127.0.0.1", "127.0.0.2"]
+    shuffled = {"turn": 0}
+    really = connect.Resolver.addresses
+
+    def rotating(self, name):  # as a resolver hands out two addresses: in turn
+        shuffled["turn"] += 1
+        found = really(self, name)
+        return found if shuffled["turn"] % 2 else found[::-1]
+
+    monkeypatch.setattr(connect.Resolver, "addresses", rotating)
+    _, events = run_client(tmp_path, shop, resolver[0], 5)
+    assert {event["address"] for event in events if event["event"] == "ack"} == {"127.0.0.2"}
 
 
 def test_half_a_line_is_not_an_event(tmp_path):
