@@ -39,7 +39,3 @@ class ConfigError(DrError, ValueError):
         count = len(self.faults)
         head = "the configuration has a fault" if count == 1 else f"the configuration has {count} faults"
         super().__init__("\n".join([f"{head}; nothing was changed:", *(f"  - {fault}" for fault in self.faults)]))
-
-
-class PreconditionError(DrError):
-    """The request contradicts a fact outside the configuration; nothing was changed."""

@@ -1,6 +1,6 @@
 """Everything that `make demo` and `make test` need on a fresh Debian 12 or 13: packages, the virtual environment, tools, the guests' image.
 
-Runs on the system's Python with nothing installed, so it imports the standard library and `lab.toolchain.cache` only; what needs the virtual
+Runs on the system's Python with nothing installed, so it imports the standard library and modules of the lab that do the same; what needs the virtual
 environment is started with its interpreter. Each step is skipped when its result is there.
 """
 
@@ -12,35 +12,29 @@ import subprocess
 import sys
 from pathlib import Path
 
+from lab.preflight import TOOLS
 from lab.toolchain import cache
 
 PROJECT = Path(__file__).resolve().parents[1]
 PYTHON = (3, 11)
 FREE_GIB = 12
-# The one apt line: hosts and their image, networks, load balancers, names, volumes, keys and certificates, building, the fast tests' servers.
-PACKAGES = (
-    "debootstrap",
-    "debian-archive-keyring",
-    "systemd-container",
-    "nftables",
-    "iproute2",
-    "iputils-ping",
-    "haproxy",
-    "knot",
-    "knot-dnsutils",
-    "unbound",
-    "e2fsprogs",
-    "util-linux",
-    "procps",
-    "openssh-client",
-    "openssh-server",
-    "openssl",
-    "ca-certificates",
-    "python3-venv",
-    "git",
-    "make",
-    "postgresql",
-    "redis-server",
+# The one apt line: what the lab's machines need, and for building, for names and certificates, and for the servers of the fast tests:
+PACKAGES = sorted(
+    {
+        *TOOLS.values(),
+        "debian-archive-keyring",
+        "iputils-ping",
+        "knot-dnsutils",
+        "e2fsprogs",
+        "openssh-server",
+        "openssl",
+        "ca-certificates",
+        "python3-venv",
+        "git",
+        "make",
+        "postgresql",
+        "redis-server",
+    }
 )
 USAGE, REFUSED = 2, 3
 

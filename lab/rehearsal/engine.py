@@ -68,9 +68,13 @@ class Pulumi:
         summary: dict[str, Any] = json.loads(done.output)["changeSummary"]
         return {kind: count for kind, count in summary.items() if kind != "same"}
 
-    def outputs(self, site: str) -> dict[str, Any]:
-        """The stack's exports."""
-        return dict(json.loads(self._must([*self._on(site, config=False), "stack", "output", "--json"]).output))
+    def destroy(self, site: str) -> Run:
+        """`pulumi destroy`, no questions asked."""
+        return self.call([*self._on(site), "destroy", "--yes", "--skip-preview"])
+
+    def cancel(self, site: str) -> Run:
+        """`pulumi cancel`: take the lock of a run that was killed."""
+        return self.call(["cancel", "--yes", "-s", stack_name(site)])
 
     def call(
         self,
@@ -125,9 +129,8 @@ class Pulumi:
                 start_new_session=True,
             )
 
-    def _on(self, site: str, *, config: bool = True) -> list[str]:
-        file = ["--config-file", str(self.files[site])] if config else []
-        return ["-s", stack_name(site), *file]
+    def _on(self, site: str) -> list[str]:
+        return ["-s", stack_name(site), "--config-file", str(self.files[site])]
 
     def _must(self, arguments: list[str], stdin: bytes = b"") -> Run:
         done = self.call(arguments, stdin=stdin)

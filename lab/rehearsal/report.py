@@ -1,4 +1,4 @@
-"""What the rehearsal found, as a table for people and JSON for machines. Pure."""
+"""What the rehearsal found, as a table. Pure."""
 
 from __future__ import annotations
 
@@ -32,12 +32,8 @@ class Report:
         if not holds:
             self.faults.append(fault)
 
-    def document(self) -> dict[str, Any]:
-        """For machines."""
-        return {"steps": [vars(step) for step in self.steps], "orders": self.orders, "faults": self.faults}
-
     def text(self) -> str:
-        """For people."""
+        """The table."""
         width = max([len(step.name) for step in self.steps] + [len(name) for name in self.orders] + [20])
         lines = [f"{'step':<{width}}  {'seconds':>8}  {'goal':>6}", "-" * (width + 18)]
         for step in self.steps:

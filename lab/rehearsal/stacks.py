@@ -21,7 +21,7 @@ def stack_name(site: str) -> str:
 
 
 def documents(project: Path, lab: Mapping[str, Any], changes: Mapping[str, Any] | None = None) -> dict[str, dict[str, Any]]:
-    """The stack file of each site, parsed, without `dr:secrets`. `changes`: keys without the prefix, replacing whole values in both."""
+    """The stack file of each site, parsed, without `dr:secrets`. `changes`: keys without the prefix, for both; an object is laid over the one there."""
     made = {}
     for site in SITES:
         document = yaml.safe_load((project / f"Pulumi.{stack_name(site)}.yaml").read_text())
@@ -36,7 +36,8 @@ def documents(project: Path, lab: Mapping[str, Any], changes: Mapping[str, Any] 
             region.update({"compute_region": compute, "storage_region": storage.upper(), "s3_region": storage})
             region.update({"s3_endpoint": lab["s3"][storage]["endpoint"], "ext_net_id": facts["ext_net_id"], "image_id": facts["image_id"]})
             region["flavors"] = {role: facts["flavors"]["d2-4" if role == "db" else "d2-2"] for role in ("db", "cache", "app", "control")}
-        config.update({f"dr:{key}": value for key, value in (changes or {}).items()})
+        for key, value in (changes or {}).items():
+            config[f"dr:{key}"] = {**config[f"dr:{key}"], **value} if isinstance(value, Mapping) else value
         made[site] = document
     return made
 

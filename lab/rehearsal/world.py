@@ -52,7 +52,7 @@ def running_lab() -> Iterator[Places]:
 
 
 class World:
-    """Inside a running lab. `changes`: keys of the stack files to replace, without their prefix."""
+    """Inside a running lab. `changes`: as in `stacks.documents`."""
 
     def __init__(self, where: Places, changes: Mapping[str, Any] | None = None) -> None:
         self.places = where

@@ -42,9 +42,3 @@ class Partial(OperatorError):
     """Stopped part-way; the same command again finishes the job."""
 
     code = ExitCode.PARTIAL
-
-
-class OutcomeUnknown(OperatorError):
-    """Nobody can say whether it happened; look before going on."""
-
-    code = ExitCode.UNKNOWN

@@ -12,7 +12,7 @@ import yaml
 from lab import control
 from lab.client.client import Client
 from lab.client.ledger import compare, longest_gap, read
-from lab.rehearsal.demo import DUAL
+from lab.rehearsal.demo import CHANGES
 from lab.rehearsal.world import World, running_lab, wait_for
 
 pytestmark = pytest.mark.lab
@@ -97,7 +97,7 @@ class Life:
 @pytest.fixture(scope="module")
 def life():
     with running_lab() as where:
-        yield Life(World(where, {"dns": DUAL, "protect": False}))
+        yield Life(World(where, CHANGES))
 
 
 def test_a_standby_before_its_active_side_is_refused(life):
@@ -147,7 +147,7 @@ def test_a_take_over_that_was_killed_is_finished_by_the_next_up(life):
     wait_for("region a owns epoch 3", lambda: life.witness.newest().epoch == 3, 60, 0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    cancelled = life.pulumi.call(["cancel", "--yes", "-s", "region-a"])
+    cancelled = life.pulumi.cancel("a")
     assert cancelled.ok, cancelled.output
     life.up("a")
     life.up("b", request="a")
@@ -184,6 +184,6 @@ def test_a_region_that_comes_back_by_itself_writes_nothing_and_follows(life):
 
 def test_destroy_leaves_the_cloud_as_it_was(life):
     for site in "ba":
-        done = life.pulumi.call(["destroy", "--yes", "--skip-preview", *life.pulumi._on(site)])
+        done = life.pulumi.destroy(site)
         assert done.ok, done.output[-3000:]
     assert control.call(life.world.places, "all") == life.before

@@ -12,11 +12,11 @@ def test_a_missed_goal_is_marked_and_is_no_fault():
     assert report.text().endswith("all as it should be")
 
 
-def test_a_fault_is_in_the_text_and_in_the_document():
+def test_a_fault_is_kept_and_in_the_text():
     report = Report()
     report.expect(True, "never")
     report.expect(False, "2 orders were lost in a planned move")
     report.orders["lost"] = 2
-    assert report.document()["faults"] == ["2 orders were lost in a planned move"]
+    assert report.faults == ["2 orders were lost in a planned move"]
     assert "FAULT: 2 orders were lost in a planned move" in report.text()
     assert "all as it should be" not in report.text()

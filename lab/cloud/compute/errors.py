@@ -1,36 +1,21 @@
-"""Nova's refusals: one key that names the class of fault, with code and message below it."""
+"""Nova's refusals."""
 
 from __future__ import annotations
 
+from lab.cloud.faults import bad_request, not_found, reply
 from lab.cloud.web import ApiError, Reply
 
-_KEYS = {
-    400: "badRequest",
-    403: "forbidden",
-    404: "itemNotFound",
-    406: "computeFault",
-    409: "conflictingRequest",
-    413: "overLimit",
-    501: "notImplemented",
-}
+__all__ = ["bad_request", "not_found"]
+
 NO_HOST = "No valid host was found. There are not enough hosts available."
 
 
 def render(error: ApiError) -> Reply:
-    headers = {"Content-Type": "application/json; charset=UTF-8", **error.headers}
-    return Reply(error.status, {_KEYS.get(error.status, "computeFault"): {"code": error.status, "message": error.message}}, headers)
-
-
-def bad_request(message: str) -> ApiError:
-    return ApiError(400, message, "badRequest")
+    return reply(error, {"Content-Type": "application/json; charset=UTF-8"})
 
 
 def forbidden(message: str) -> ApiError:
     return ApiError(403, message, "forbidden")
-
-
-def not_found(message: str) -> ApiError:
-    return ApiError(404, message, "itemNotFound")
 
 
 def conflict(message: str) -> ApiError:

@@ -1,18 +1,12 @@
-"""Cinder's refusals: one key that names the class of fault, with code and message below it."""
+"""Cinder's refusals."""
 
 from __future__ import annotations
 
+from lab.cloud.faults import bad_request, not_found, reply
 from lab.cloud.web import ApiError, Reply
 
-_KEYS = {
-    400: "badRequest",
-    403: "forbidden",
-    404: "itemNotFound",
-    406: "computeFault",
-    409: "conflictingRequest",
-    413: "overLimit",
-    501: "notImplemented",
-}
+__all__ = ["bad_request", "not_found"]
+
 NOT_DELETABLE = (
     "Invalid volume: Volume status must be available or error or error_restoring or error_extending or error_managing and must not be "
     "migrating, attached, belong to a group, have snapshots, awaiting a transfer, or be disassociated from snapshots after volume transfer."
@@ -21,18 +15,7 @@ MALFORMED = "The server could not comply with the request since it is either mal
 
 
 def render(error: ApiError) -> Reply:
-    body: dict[str, object] = {"code": error.status, "message": error.message}
-    if error.status == 413:
-        body["retryAfter"] = "0"
-    return Reply(error.status, {_KEYS.get(error.status, "computeFault"): body}, error.headers)
-
-
-def bad_request(message: str) -> ApiError:
-    return ApiError(400, message, "badRequest")
-
-
-def not_found(message: str) -> ApiError:
-    return ApiError(404, message, "itemNotFound")
+    return reply(error, retryAfter="0") if error.status == 413 else reply(error)
 
 
 def unknown_volume(volume_id: str) -> ApiError:
