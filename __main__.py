@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pulumi
 
-from components import bundle, config
+from components import bundle, config, leftovers
 from components.app_tier import AppTier, AppTierArgs
 from components.asset_buckets import AssetBuckets, AssetBucketsArgs
 from components.asset_sync import AssetSync, AssetSyncArgs
@@ -22,11 +22,12 @@ from components.providers import providers
 from components.redis_pair import RedisPair, RedisPairArgs
 from components.region_stack import RegionStack, RegionStackArgs
 from components.release import Release, ReleaseArgs
-from components.render.documents import witness
+from components.render.documents import openstack, ovh, witness
 from components.settings import Settings
 from components.verify import Verify, VerifyArgs
 from scripts.ctl import preflight
 from scripts.ctl.errors import OperatorError
+from scripts.leftovers.clear import KINDS, Leftovers
 
 
 def main() -> None:
@@ -43,6 +44,8 @@ def main() -> None:
 
 def declare(settings: Settings, tool: bundle.Bundle, shop: bundle.Bundle) -> None:
     """The whole stack."""
+    seen = Leftovers(openstack(settings), settings.region.compute_region, ovh(settings))
+    leftovers.clear_before_create(KINDS, seen.clear)
     opts = pulumi.ResourceOptions(providers=providers(settings))
 
     # The same whatever the role: hosts, entrance, buckets, the release on every app host.

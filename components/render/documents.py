@@ -131,9 +131,32 @@ def app(settings: Settings, release: str, keys: Mapping[str, str]) -> Document:
     }
 
 
+def openstack(settings: Settings) -> Document:
+    """How to log in at OpenStack."""
+    stack = settings.openstack
+    return {
+        "auth_url": stack.auth_url,
+        "user": stack.user,
+        "password": settings.secrets.openstack_password,
+        "project_id": stack.project_id,
+        "domain": stack.domain,
+    }
+
+
+def ovh(settings: Settings) -> Document:
+    """How to sign at the OVHcloud API."""
+    keys = settings.secrets.ovh
+    return {
+        "endpoint": settings.ovh_endpoint,
+        "application_key": keys.application_key,
+        "application_secret": keys.application_secret,
+        "consumer_key": keys.consumer_key,
+    }
+
+
 def fence(settings: Settings, public: Mapping[str, str]) -> Document:
     """Stdin of the fence link; `public` are the own site's addresses `lb` and `bastion`."""
-    override, stack = settings.override, settings.openstack
+    override = settings.override
     return {
         "schema": 1,
         "site": settings.site,
@@ -151,11 +174,7 @@ def fence(settings: Settings, public: Mapping[str, str]) -> Document:
             "bastions": {settings.site: public["bastion"]},
         },
         "openstack": {
-            "auth_url": stack.auth_url,
-            "user": stack.user,
-            "password": settings.secrets.openstack_password,
-            "project_id": stack.project_id,
-            "domain": stack.domain,
+            **openstack(settings),
             "regions": {site: region.compute_region for site, region in settings.regions.items()},
             "servers": {site: settings.server_names(site) for site in settings.regions},
         },
@@ -180,7 +199,7 @@ def verify(settings: Settings, epoch: Document, address: str) -> Document:
 
 def pointer(settings: Settings, epoch: Document, address: str) -> Document:
     """Stdin of the pointer link. The other site's address is not this stack's to know: the link reads it from the witness."""
-    dns, keys = settings.dns, settings.secrets.ovh
+    dns = settings.dns
     return {
         "schema": 1,
         "site": settings.site,
@@ -188,10 +207,5 @@ def pointer(settings: Settings, epoch: Document, address: str) -> Document:
         "dns": {"zone": dns.zone, "subdomain": dns.subdomain, "ttl": dns.ttl, "mode": dns.mode, "servers": list(dns.servers)},
         "addresses": {settings.site: address, settings.peer: None},
         "witness": witness(settings),
-        "ovh": {
-            "endpoint": settings.ovh_endpoint,
-            "application_key": keys.application_key,
-            "application_secret": keys.application_secret,
-            "consumer_key": keys.consumer_key,
-        },
+        "ovh": ovh(settings),
     }

@@ -1,4 +1,4 @@
-"""The four calls of the OpenStack API that a fence needs: a token, a server by name, stop or start, look again.
+"""The OpenStack API in the few calls that the operator's side needs: a token and the catalog, then plain requests; for a fence, stop and start.
 
 Plain HTTP: a fence must not wait for service discovery, and it asks a region that is half dead.
 API: https://docs.openstack.org/api-ref/compute/ (microversion 2.1).
@@ -20,40 +20,74 @@ ANSWER_S = 5
 
 
 class ApiDown(Failed):
-    """The API did not answer, or refused."""
+    """The API did not answer, or refused: `status` is its HTTP status then, None without an answer."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
-class Compute:
-    """`document`: {"auth_url", "user", "password", "project_id", "domain"}, one region."""
+class Cloud:
+    """One region of a project. `document`: {"auth_url", "user", "password", "project_id", "domain"}."""
 
     def __init__(self, document: dict[str, str], region: str) -> None:
         self._document, self.region = document, region
-        self._token = self._endpoint = ""
+        self._token = ""
+        self._endpoints: dict[str, str] = {}
 
     def connect(self) -> None:
-        """Log in and find the region's compute endpoint. Raises ApiDown."""
+        """Log in and read the region's endpoints. Raises ApiDown."""
         name = {"name": self._document["domain"]}
         user = {"name": self._document["user"], "domain": name, "password": self._document["password"]}
         scope = {"project": {"id": self._document["project_id"]}}
         body = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}}
         answer, headers = self._ask("POST", self._document["auth_url"].rstrip("/") + "/auth/tokens", body)
         self._token = headers.get("X-Subject-Token", "")
-        found = [
-            point["url"]
+        self._endpoints = {
+            service["type"]: point["url"].rstrip("/")
             for service in answer["token"]["catalog"]
-            if service["type"] == "compute"
             for point in service["endpoints"]
             if point["interface"] == "public" and point["region_id"] == self.region
-        ]
-        if not found:
+        }
+
+    def url(self, service: str, path: str) -> str:
+        """The address of `path` at a service of this region, by the catalog's type ("compute"). Raises ApiDown."""
+        if service not in self._endpoints:
             raise ApiDown(
-                f"OpenStack at {self._document['auth_url']}: has no compute endpoint for region {self.region}; check compute_region"
+                f"OpenStack at {self._document['auth_url']}: has no {service} endpoint for region {self.region}; check compute_region"
             )
-        self._endpoint = found[0].rstrip("/")
+        return self._endpoints[service] + path
+
+    def ask(self, method: str, service: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """One call to a service of the region; the answer's JSON object, empty when there is none. Raises ApiDown."""
+        return self._ask(method, self.url(service, path), body)[0]
+
+    def _ask(self, method: str, url: str, body: dict[str, Any] | None) -> tuple[dict[str, Any], Any]:
+        place = urllib.parse.urlsplit(url).netloc
+        headers = {"Accept": "application/json", "Content-Type": "application/json"}
+        if self._token:
+            headers["X-Auth-Token"] = self._token
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(url, data=data, headers=headers, method=method)  # noqa: S310 - the URL is the operator's config
+        try:
+            with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:  # noqa: S310
+                text = answer.read()
+                return (json.loads(text) if text else {}), answer.headers
+        except urllib.error.HTTPError as error:
+            raise ApiDown(
+                f"OpenStack API {place}, {method} {urllib.parse.urlsplit(url).path}: answered {error.code} {error.reason}", error.code
+            ) from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            raise ApiDown(f"OpenStack API {place}: no answer within {ANSWER_S} s ({reason})") from None
+
+
+class Compute(Cloud):
+    """What a fence asks of the region's compute service."""
 
     def servers(self, names: Iterable[str]) -> dict[str, dict[str, Any]]:
         """The servers with these names, by name; a name that does not exist is absent."""
-        answer, _ = self._ask("GET", f"{self._endpoint}/servers/detail", None)
+        answer = self.ask("GET", "compute", "/servers/detail")
         wanted = set(names)
         return {server["name"]: server for server in answer["servers"] if server["name"] in wanted}
 
@@ -81,26 +115,7 @@ class Compute:
 
     def _act(self, server_id: str, action: str) -> None:
         try:
-            self._ask("POST", f"{self._endpoint}/servers/{server_id}/action", {action: None})
+            self.ask("POST", "compute", f"/servers/{server_id}/action", {action: None})
         except ApiDown as error:
-            if " 409 " not in str(error):  # already on its way, or already there: the next look tells
+            if error.status != 409:  # already on its way, or already there: the next look tells
                 raise
-
-    def _ask(self, method: str, url: str, body: dict[str, Any] | None) -> tuple[dict[str, Any], Any]:
-        place = urllib.parse.urlsplit(url).netloc
-        headers = {"Accept": "application/json", "Content-Type": "application/json"}
-        if self._token:
-            headers["X-Auth-Token"] = self._token
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(url, data=data, headers=headers, method=method)  # noqa: S310 - the URL is the operator's config
-        try:
-            with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:  # noqa: S310
-                text = answer.read()
-                return (json.loads(text) if text else {}), answer.headers
-        except urllib.error.HTTPError as error:
-            raise ApiDown(
-                f"OpenStack API {place}, {method} {urllib.parse.urlsplit(url).path}: answered {error.code} {error.reason}"
-            ) from None
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "reason", error)
-            raise ApiDown(f"OpenStack API {place}: no answer within {ANSWER_S} s ({reason})") from None

@@ -1,0 +1,54 @@
+"""One entry for all kinds: `Leftovers.clear(kind, inputs)` before a resource is created."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from scripts.ctl.errors import Failed
+from scripts.ctl.openstack import ApiDown, Cloud
+from scripts.dns.ovh import OvhApi
+from scripts.leftovers import balancers, network, ovh, servers
+from scripts.leftovers.found import Found
+
+OPENSTACK: dict[str, Callable[[Cloud, Mapping[str, Any]], list[Found]]] = {**network.KINDS, **servers.KINDS, **balancers.KINDS}
+OVH: dict[str, Callable[[OvhApi, Mapping[str, Any]], list[Found]]] = {**ovh.KINDS}
+KINDS = frozenset({*OPENSTACK, *OVH})
+
+
+class Leftovers:
+    """Of one site. `openstack`, `ovh`: the documents of `Cloud` and `OvhApi`; nothing is asked before the first `clear`."""
+
+    def __init__(self, openstack: dict[str, str], region: str, ovh_document: dict[str, str]) -> None:
+        self._cloud, self._ovh = Cloud(openstack, region), OvhApi(ovh_document)
+        self._lock, self._connected = threading.Lock(), False
+
+    def clear(self, kind: str, inputs: Mapping[str, Any]) -> list[str]:
+        """Clear what is in the way of a resource of a kind in KINDS (Pulumi's type token, its inputs). Returns a sentence for each find.
+
+        An API that does not answer is no error here: the creation itself will meet it, with the provider's patience.
+        """
+        try:
+            found = OVH[kind](self._ovh, inputs) if kind in OVH else OPENSTACK[kind](self._openstack(), inputs)
+            return [_dealt_with(_word(kind), item) for item in found]
+        except (ApiDown, Failed) as error:
+            return [f"could not see whether an interrupted run left a {_word(kind)}: {error}"]
+
+    def _openstack(self) -> Cloud:
+        with self._lock:
+            if not self._connected:
+                self._cloud.connect()
+                self._connected = True
+        return self._cloud
+
+
+def _dealt_with(word: str, item: Found) -> str:
+    if item.held_by is not None:
+        return f"{word} {item.label}: exists and is in no state of this stack; {item.held_by}, so it was left alone; {item.remedy}"
+    item.remove()
+    return f"{word} {item.label}: was left by an interrupted run and nothing hung on it; removed"
+
+
+def _word(kind: str) -> str:
+    return kind.rsplit(":", 1)[1]

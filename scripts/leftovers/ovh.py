@@ -1,0 +1,50 @@
+"""The OVHcloud API: buckets, their users, a site's own DNS record (https://eu.api.ovh.com/console/)."""
+
+from __future__ import annotations
+
+import urllib.parse
+from collections.abc import Mapping
+from typing import Any
+
+from scripts.dns.ovh import OvhApi
+from scripts.leftovers.found import Found
+
+
+def buckets(api: OvhApi, inputs: Mapping[str, Any]) -> list[Found]:
+    """By name; an object holds it, an old version too. The platform refuses to remove one that is not empty, so a late write is safe."""
+    name, base = str(inputs["name"]), f"/cloud/project/{inputs['serviceName']}/region/{inputs['regionName']}/storage"
+    if name not in [item["name"] for item in api.ask("GET", base)]:
+        return []
+    inside = api.ask("GET", f"{base}/{name}/object?withVersions=true&limit=1")
+    remedy = "import it (`pulumi import`), or empty it if nobody needs it, and run the same again"
+    held = "it is not empty" if inside else None
+    return [Found(name, lambda: api.ask("DELETE", f"{base}/{name}"), held, remedy)]
+
+
+def users(api: OvhApi, inputs: Mapping[str, Any]) -> list[Found]:
+    """By description; a key holds it."""
+    base = f"/cloud/project/{inputs['serviceName']}/user"
+    found = []
+    for item in api.ask("GET", base):
+        if item["description"] == inputs["description"]:
+            path = f"{base}/{item['id']}"
+            held = "it has keys" if api.ask("GET", f"{path}/s3Credentials") else None
+            found.append(Found(f"{item['username']} ({item['description']})", lambda path=path: api.ask("DELETE", path), held))  # type: ignore[misc]
+    return found
+
+
+def records(api: OvhApi, inputs: Mapping[str, Any]) -> list[Found]:
+    """By name and type: the site's own record, made again a moment later."""
+    base, kind, subdomain = f"/domain/zone/{inputs['zone']}/record", str(inputs["fieldtype"]), str(inputs["subdomain"])
+    query = urllib.parse.urlencode({"fieldType": kind, "subDomain": subdomain})
+    return [
+        Found(f"{subdomain} {kind} ({number})", lambda number=number: api.ask("DELETE", f"{base}/{number}"))  # type: ignore[misc]
+        for number in api.ask("GET", f"{base}?{query}")
+    ]
+
+
+KINDS = {
+    "ovh:CloudProject/storage:Storage": buckets,
+    "ovh:CloudProject/user:User": users,
+    "ovh:Domain/zoneRecord:ZoneRecord": records,
+}

@@ -1,0 +1,94 @@
+"""Nova and Cinder: servers, server groups; volumes and their attachments are reported and never touched (https://docs.openstack.org/api-ref/compute/)."""
+
+from __future__ import annotations
+
+import urllib.parse
+from collections.abc import Mapping
+from typing import Any
+
+from scripts.ctl.openstack import ApiDown, Cloud
+from scripts.leftovers.found import Found, await_gone
+from scripts.leftovers.network import listed
+
+
+def servers(cloud: Cloud, inputs: Mapping[str, Any]) -> list[Found]:
+    """By name and by the ports of this very stack; a volume holds it, and so does a port that is not the stack's."""
+    name, ours = str(inputs["name"]), {str(net.get("port")) for net in inputs.get("networks") or ()}
+    answer = cloud.ask("GET", "compute", f"/servers/detail?{urllib.parse.urlencode({'name': f'^{name}$'})}")
+    return [_server(cloud, item, ours) for item in answer["servers"] if item["name"] == name and item["status"] != "DELETED"]
+
+
+def _server(cloud: Cloud, item: dict[str, Any], ours: set[str]) -> Found:
+    identity, label = item["id"], f"{item['name']} ({item['id']})"
+    volumes = [volume["id"] for volume in item.get("os-extended-volumes:volumes_attached") or ()]
+    foreign = [port["id"] for port in listed(cloud, "ports", device_id=identity) if port["id"] not in ours]
+    held = None
+    if volumes:
+        held = f"it has volumes ({', '.join(volumes)})"
+    elif foreign:
+        held = f"it uses ports that are not this stack's ({', '.join(foreign)})"
+
+    def remove() -> None:
+        _delete(cloud, f"/servers/{identity}")
+        await_gone(f"server {label}", lambda: _there(cloud, f"/servers/{identity}"))
+
+    return Found(label, remove, held)
+
+
+def server_groups(cloud: Cloud, inputs: Mapping[str, Any]) -> list[Found]:
+    """By name; a member holds it."""
+    found = []
+    for item in cloud.ask("GET", "compute", "/os-server-groups")["server_groups"]:
+        if item["name"] == inputs["name"]:
+            held = f"it has members ({', '.join(item['members'])})" if item["members"] else None
+            found.append(Found(f"{item['name']} ({item['id']})", lambda path=f"/os-server-groups/{item['id']}": _delete(cloud, path), held))  # type: ignore[misc]
+    return found
+
+
+def volumes(cloud: Cloud, inputs: Mapping[str, Any]) -> list[Found]:
+    """By name. Nobody can tell an empty volume from the shop's data, so none is ever removed."""
+    answer = cloud.ask("GET", "volumev3", f"/volumes/detail?{urllib.parse.urlencode({'name': str(inputs['name'])})}")
+    held, remedy = "a volume may hold data", "a new one is made beside it; delete the old one when it is surely empty"
+    return [Found(f"{item['name']} ({item['id']})", _never, held, remedy) for item in answer["volumes"] if item["name"] == inputs["name"]]
+
+
+def attachments(cloud: Cloud, inputs: Mapping[str, Any]) -> list[Found]:
+    """The volume at this very server. Detaching under a running database would tear its files, so it is left; the message names the import."""
+    server, volume = str(inputs["instanceId"]), str(inputs["volumeId"])
+    answer = cloud.ask("GET", "compute", f"/servers/{server}/os-volume_attachments")
+    remedy = f"if the server is new, detach it (`openstack server remove volume {server} {volume}`) and run the same again"
+    return [
+        Found(f"of {volume} at {server}", _never, "a database may be writing to it", remedy)
+        for item in answer["volumeAttachments"]
+        if item["volumeId"] == volume
+    ]
+
+
+def _never() -> None:
+    raise AssertionError("a volume is never removed")
+
+
+def _delete(cloud: Cloud, path: str) -> None:
+    try:
+        cloud.ask("DELETE", "compute", path)
+    except ApiDown as error:
+        if error.status != 404:
+            raise
+
+
+def _there(cloud: Cloud, path: str) -> bool:
+    try:
+        cloud.ask("GET", "compute", path)
+    except ApiDown as error:
+        if error.status == 404:
+            return False
+        raise
+    return True
+
+
+KINDS = {
+    "openstack:compute/instance:Instance": servers,
+    "openstack:compute/serverGroup:ServerGroup": server_groups,
+    "openstack:blockstorage/volume:Volume": volumes,
+    "openstack:compute/volumeAttach:VolumeAttach": attachments,
+}

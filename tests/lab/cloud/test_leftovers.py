@@ -1,0 +1,211 @@
+"""What an interrupted run left behind is cleared when nothing hangs on it, and left alone when something does: asked of the lab's cloud."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from scripts.ctl.openstack import ApiDown
+from scripts.leftovers import balancers, network, servers
+from scripts.leftovers.clear import Leftovers
+from tests.lab.cloud.tenant import PROJECT, Tenant
+
+ROOTS = {"compute": "/v2.1", "network": "", "volumev3": f"/v3/{PROJECT}", "load-balancer": ""}
+
+
+class TenantsCloud:
+    """`scripts.ctl.openstack.Cloud` over a tenant, without sockets; whatever is under way comes to its end after each call."""
+
+    def __init__(self, tenant: Tenant) -> None:
+        self.tenant = tenant
+
+    def ask(self, method: str, service: str, path: str, body: Any = None) -> dict[str, Any]:
+        reply = self.tenant.ask(service, method, ROOTS[service] + path, body)
+        self.tenant.settle()
+        if reply.status >= 400:
+            raise ApiDown(f"{method} {path}: answered {reply.status} {reply.body}", reply.status)
+        return reply.body or {}
+
+
+@pytest.fixture
+def tenant() -> Tenant:
+    return Tenant()
+
+
+@pytest.fixture
+def cloud(tenant: Tenant) -> TenantsCloud:
+    return TenantsCloud(tenant)
+
+
+def cleared(found: list[Any]) -> list[str | None]:
+    """Clears what may be cleared; why the rest was held."""
+    for item in found:
+        if item.held_by is None:
+            item.remove()
+    return [item.held_by for item in found]
+
+
+def make(tenant: Tenant, collection: str, **fields: Any) -> dict[str, Any]:
+    body = tenant.ok("network", "POST", f"/v2.0/{collection}", {collection.rstrip("s").replace("-", "_"): fields})
+    return dict(body)
+
+
+def subnet_of(tenant: Tenant, identity: str) -> str:
+    return str(tenant.ok("network", "GET", f"/v2.0/networks/{identity}")["subnets"][0])
+
+
+def test_a_bare_network_goes_and_one_with_a_subnet_stays(tenant: Tenant, cloud: TenantsCloud) -> None:
+    bare = make(tenant, "networks", name="front")
+    used = tenant.network()
+    held = cleared(network.networks(cloud, {"name": "front"}))
+    assert sorted(held, key=str) == sorted([None, f"it has subnets ({subnet_of(tenant, used)})"], key=str)
+    assert [item["id"] for item in network.listed(cloud, "networks", name="front")] == [used]
+    assert bare["id"] != used
+
+
+def test_a_network_of_another_name_is_nobodys_business(tenant: Tenant, cloud: TenantsCloud) -> None:
+    make(tenant, "networks", name="another")
+    assert network.networks(cloud, {"name": "front"}) == []
+
+
+def test_a_subnet_goes_until_a_port_has_an_address_in_it(tenant: Tenant, cloud: TenantsCloud) -> None:
+    where = tenant.network()
+    port = tenant.port(where)
+    inputs = {"networkId": where, "cidr": "10.1.0.0/24"}
+    assert cleared(network.subnets(cloud, inputs)) == [f"it has ports ({port})"]
+    tenant.ask("network", "DELETE", f"/v2.0/ports/{port}")
+    assert cleared(network.subnets(cloud, inputs)) == [None]
+    assert network.listed(cloud, "subnets", network_id=where) == []
+
+
+def test_a_port_goes_until_a_server_uses_it(tenant: Tenant, cloud: TenantsCloud) -> None:
+    where = tenant.network()
+    address = [{"subnet_id": subnet_of(tenant, where), "ip_address": "10.1.0.11"}]
+    inputs = {"networkId": where, "name": "db-1-front", "fixedIps": [{"ipAddress": "10.1.0.11"}]}
+    port = make(tenant, "ports", network_id=where, name="db-1-front", fixed_ips=address)["id"]
+    server = tenant.server({"port": port})
+    assert cleared(network.ports(cloud, inputs)) == [f"compute:nova {server} uses it"]
+    tenant.ask("compute", "DELETE", f"/v2.1/servers/{server}")
+    tenant.settle()
+    assert cleared(network.ports(cloud, inputs)) == [None]
+    assert network.ports(cloud, inputs) == []
+
+
+def test_a_port_of_another_name_at_our_address_is_left_and_named(tenant: Tenant, cloud: TenantsCloud) -> None:
+    where = tenant.network()
+    address = [{"subnet_id": subnet_of(tenant, where), "ip_address": "10.1.0.11"}]
+    make(tenant, "ports", network_id=where, name="printer", fixed_ips=address)
+    inputs = {"networkId": where, "name": "db-1-front", "fixedIps": [{"ipAddress": "10.1.0.11"}]}
+    assert cleared(network.ports(cloud, inputs)) == ["its name is 'printer'"]
+
+
+def test_a_router_goes_until_it_has_an_interface_and_the_interface_goes_alone(tenant: Tenant, cloud: TenantsCloud) -> None:
+    where = tenant.network()
+    subnet, router = subnet_of(tenant, where), make(tenant, "routers", name="way-out")["id"]
+    side = tenant.ask("network", "PUT", f"/v2.0/routers/{router}/add_router_interface", {"subnet_id": subnet}).body["port_id"]
+    assert cleared(network.routers(cloud, {"name": "way-out"})) == [f"it has interfaces ({side})"]
+    assert cleared(network.router_interfaces(cloud, {"routerId": router, "subnetId": subnet})) == [None]
+    assert cleared(network.routers(cloud, {"name": "way-out"})) == [None]
+    assert network.listed(cloud, "routers", name="way-out") == []
+
+
+def test_a_group_goes_until_a_port_uses_it_and_the_same_rule_goes(tenant: Tenant, cloud: TenantsCloud) -> None:
+    group = make(tenant, "security-groups", name="db")["id"]
+    rule = {"direction": "ingress", "ethertype": "IPv4", "protocol": "tcp", "port_range_min": 5432, "port_range_max": 5432}
+    make(tenant, "security-group-rules", security_group_id=group, remote_ip_prefix="10.100.0.0/24", **rule)
+    inputs = {
+        "securityGroupId": group, "direction": "ingress", "ethertype": "IPv4", "protocol": "tcp", "portRangeMin": 5432, "portRangeMax": 5432,
+    }
+    assert network.rules(cloud, {**inputs, "remoteIpPrefix": "10.1.0.0/24"}) == []
+    assert cleared(network.rules(cloud, {**inputs, "remoteIpPrefix": "10.100.0.0/24"})) == [None]
+    assert network.rules(cloud, {**inputs, "remoteIpPrefix": "10.100.0.0/24"}) == []
+    port = make(tenant, "ports", network_id=tenant.network(), security_groups=[group])["id"]
+    assert cleared(network.groups(cloud, {"name": "db"})) == [f"it has ports ({port})"]
+    tenant.ask("network", "DELETE", f"/v2.0/ports/{port}")
+    assert cleared(network.groups(cloud, {"name": "db"})) == [None]
+    assert network.groups(cloud, {"name": "db"}) == []
+
+
+def test_a_floating_address_that_is_bound_stays(tenant: Tenant, cloud: TenantsCloud) -> None:
+    outside = next(item["id"] for item in network.listed(cloud, "networks") if item["router:external"])
+    inputs = {"description": "shop-a-bastion"}
+    make(tenant, "floatingips", floating_network_id=outside, description="shop-a-bastion")
+    where = tenant.network()
+    router = make(tenant, "routers", name="way-out", external_gateway_info={"network_id": outside})["id"]
+    tenant.ask("network", "PUT", f"/v2.0/routers/{router}/add_router_interface", {"subnet_id": subnet_of(tenant, where)})
+    port = tenant.port(where)
+    make(tenant, "floatingips", floating_network_id=outside, description="shop-a-bastion", port_id=port)
+    assert sorted(cleared(network.floating_ips(cloud, inputs)), key=str) == sorted([None, f"it is bound to port {port}"], key=str)
+    assert [item["port_id"] for item in network.listed(cloud, "floatingips", **inputs)] == [port]
+
+
+def test_a_server_on_our_ports_goes_and_one_with_a_volume_or_other_ports_stays(tenant: Tenant, cloud: TenantsCloud) -> None:
+    where = tenant.network()
+    port = tenant.port(where)
+    server, inputs = tenant.server({"port": port}, name="shop-a-db-1"), {"name": "shop-a-db-1", "networks": [{"port": port}]}
+    assert cleared(servers.servers(cloud, {**inputs, "networks": []})) == [f"it uses ports that are not this stack's ({port})"]
+    volume = tenant.volume()
+    tenant.attach(server, volume)
+    tenant.settle()
+    assert cleared(servers.servers(cloud, inputs)) == [f"it has volumes ({volume})"]
+    assert cleared(servers.attachments(cloud, {"instanceId": server, "volumeId": volume})) == ["a database may be writing to it"]
+    assert cleared(servers.volumes(cloud, {"name": "data"})) == ["a volume may hold data"]
+    tenant.ask("compute", "DELETE", f"/v2.1/servers/{server}/os-volume_attachments/{volume}")
+    tenant.settle()
+    assert servers.attachments(cloud, {"instanceId": server, "volumeId": volume}) == []
+    assert cleared(servers.servers(cloud, inputs)) == [None]
+    assert tenant.state(server)[0] == "gone"
+    assert network.listed(cloud, "ports", network_id=where)[0]["id"] == port, "the port is the stack's own and stays"
+
+
+def test_a_server_group_goes_until_it_has_a_member(tenant: Tenant, cloud: TenantsCloud) -> None:
+    body = {"server_group": {"name": "shop-a-app", "policies": ["anti-affinity"]}}
+    group = tenant.ok("compute", "POST", "/v2.1/os-server-groups", body)["id"]
+    server = tenant.server({"uuid": tenant.network()}, {"group": group})
+    assert cleared(servers.server_groups(cloud, {"name": "shop-a-app"})) == [f"it has members ({server})"]
+    tenant.ask("compute", "DELETE", f"/v2.1/servers/{server}")
+    tenant.settle()
+    assert cleared(servers.server_groups(cloud, {"name": "shop-a-app"})) == [None]
+    assert servers.server_groups(cloud, {"name": "shop-a-app"}) == []
+
+
+def lb(tenant: Tenant, collection: str, **fields: Any) -> dict[str, Any]:
+    body = tenant.ok("load-balancer", "POST", f"/v2.0/lbaas/{collection}", {collection.rsplit("/", 1)[-1].rstrip("s"): fields})
+    tenant.settle()
+    return dict(body)
+
+
+def test_a_load_balancer_is_cleared_from_its_leaves_to_itself(tenant: Tenant, cloud: TenantsCloud) -> None:
+    subnet = subnet_of(tenant, tenant.network())
+    balancer = lb(tenant, "loadbalancers", name="shop", vip_subnet_id=subnet)["id"]
+    listener = lb(tenant, "listeners", name="https", loadbalancer_id=balancer, protocol="TCP", protocol_port=443)["id"]
+    pool = lb(tenant, "pools", name="https", listener_id=listener, protocol="PROXYV2", lb_algorithm="ROUND_ROBIN")["id"]
+    monitor = lb(tenant, "healthmonitors", pool_id=pool, type="TCP", delay=5, timeout=3, max_retries=2)["id"]
+    member = lb(tenant, f"pools/{pool}/members", address="10.1.0.41", protocol_port=443, subnet_id=subnet)["id"]
+    of = {
+        balancers.load_balancers: {"name": "shop"},
+        balancers.listeners: {"loadbalancerId": balancer, "protocolPort": 443.0},
+        balancers.pools: {"name": "https", "listenerId": listener},
+    }
+    held = [cleared(rule(cloud, inputs)) for rule, inputs in of.items()]
+    assert [text[0].split(" (")[0] for text in held] == ["it has listeners or pools", f"it has pool {pool}", "it has members or a monitor"]
+    assert member in held[2][0] and monitor in held[2][0]
+    assert balancers.members(cloud, {"poolId": pool, "address": "10.1.0.42", "protocolPort": 443}) == []
+    assert cleared(balancers.members(cloud, {"poolId": pool, "address": "10.1.0.41", "protocolPort": 443})) == [None]
+    assert cleared(balancers.monitors(cloud, {"poolId": pool})) == [None]
+    assert balancers.monitors(cloud, {"poolId": pool}) == []
+    for rule, inputs in reversed(of.items()):
+        assert cleared(rule(cloud, inputs)) == [None]
+        assert rule(cloud, inputs) == []
+
+
+def test_an_api_that_does_not_answer_is_told_and_stops_nothing() -> None:
+    nowhere = {"auth_url": "http://127.0.0.1:9/v3", "user": "u", "password": "secret-word", "project_id": "p", "domain": "Default"}
+    keys = {name: "secret-word" for name in ("application_key", "application_secret", "consumer_key")}
+    seen = Leftovers(nowhere, "GRA11", {"endpoint": "http://127.0.0.1:9/1.0", **keys})
+    told = seen.clear("openstack:networking/network:Network", {"name": "front"})
+    assert [text.split(":")[0] for text in told] == ["could not see whether an interrupted run left a Network"]
+    assert "secret-word" not in told[0]
+    assert threading.active_count() == 1
