@@ -65,9 +65,14 @@ def main(arguments: list[str] | None = None) -> int:
                 "stdout: is a terminal, wanted a pipe or a file, because this prints private keys; see README.md for the whole line"
             )
         json.dump(make_secrets(chosen.stack_file), sys.stdout)
+        sys.stdout.flush()
     except OperatorError as error:
         print(f"drctl: {error}", file=sys.stderr)
         return error.code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains at its end
+        print("drctl: stdout: was closed before the secrets were written whole; nothing was kept; run it into a file or a whole pipe", file=sys.stderr)
+        return ExitCode.FAILED
     return ExitCode.DONE
 
 

@@ -56,6 +56,7 @@ class App:
             nginx=self._units.active(NGINX),
             web_enabled=self._units.enabled(WEB),
             nginx_enabled=self._units.enabled(NGINX),
+            worker_enabled=self._units.enabled(WORKER),
             role=role.role if role else None,
             role_epoch=role.epoch if role else None,
         )
@@ -74,6 +75,7 @@ class App:
             "link": self._link,
             "migrate": self._migrate,
             "enable": lambda: self._units.enable(step.detail),
+            "disable": lambda: self._units.disable(step.detail),
             "stop": lambda: self._units.stop(step.detail, UNIT_S),
             "restart": lambda: self._restart(step.detail),
             "reload": self._reload_nginx,

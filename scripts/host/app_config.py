@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from .desired import Envelope, Reader
 from .files import ManagedFile
 from .layout import Layout
+from .systemd import guard_line
 
 USER = "shop"
 WEB, WORKER, MIGRATE, NGINX = "shop-web.service", "shop-worker.service", "shop-migrate.service", "nginx.service"
@@ -136,7 +137,11 @@ WantedBy=multi-user.target
 RESTART = "Restart=on-failure\nRestartSec=2\nTimeoutStopSec=20\n"
 UNITS = {
     WEB: unit("The shop", "simple", "/usr/bin/puma -C config/puma.rb config.ru", RESTART),
-    WORKER: unit("The shop's worker, in the active site only", "notify", "/usr/bin/ruby bin/worker", RESTART + "NotifyAccess=main\n"),
+    # Enabled in the active site. After a reboot the guard lets it start if that is still the active one, and is asked again while nobody answers.
+    WORKER: unit(
+        "The shop's worker, in the active site only", "notify", "/usr/bin/ruby bin/worker",
+        f"{guard_line('app')}Restart=on-failure\nRestartSec=10\nTimeoutStopSec=20\nNotifyAccess=main\n",
+    ),
     MIGRATE: unit("The shop's schema and products", "oneshot", "/usr/bin/ruby bin/migrate", "TimeoutStartSec=300\n"),
 }
 

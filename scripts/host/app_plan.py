@@ -26,6 +26,7 @@ class Facts:
     nginx: bool = False
     web_enabled: bool = False
     nginx_enabled: bool = False
+    worker_enabled: bool = False
     role: str | None = None  # of role.json
     role_epoch: int | None = None
 
@@ -58,6 +59,8 @@ def plan(facts: Facts, wanted: Wanted) -> Sequence[Step]:
     role = "primary" if wanted.active else "standby"
     if facts.worker and not wanted.active:
         steps.append(Step("stop", WORKER))
+    if facts.worker_enabled and not wanted.active:
+        steps.append(Step("disable", WORKER))
     steps += [Step("write", path) for path in (*facts.stale_web, *facts.stale_units, *facts.stale_nginx)]
     if facts.stale_units:
         steps.append(Step("daemon-reload"))
@@ -72,6 +75,8 @@ def plan(facts: Facts, wanted: Wanted) -> Sequence[Step]:
     steps += _serve(facts, changed=new or bool(facts.stale_web or facts.stale_units))
     if migrate and not new:
         steps.append(Step("migrate", MIGRATE))
+    if wanted.active and not facts.worker_enabled:
+        steps.append(Step("enable", WORKER))
     if wanted.active and (not facts.worker or new or facts.stale_web or facts.stale_units):
         steps.append(Step("restart", WORKER))
     return steps

@@ -7,7 +7,7 @@ start as what it is. (Where the peer is asked, too, and the lease agent comes in
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from . import rolefile
 from .cli import Call, Verb
@@ -20,6 +20,7 @@ from .rolefile import FENCED, STANDBY, Role
 from .witness import Active, Silent, Witness
 
 OVERRIDE = "override-start"
+APP = "app"  # the shop's workers
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Found:
     active: Active | None = None
     silence: str | None = None
     override: int | None = None  # the epoch in the override file
+    gone: str | None = None  # why a primary would start without the data that it had; None when it would not
 
 
 def decide(service: str, found: Found) -> str:
@@ -42,8 +44,14 @@ def decide(service: str, found: Found) -> str:
         raise _no(service, f"a host fenced in epoch {role.epoch}", "a role", "`dr-host postgres resume` undoes the fence; `pulumi up` gives a new role")
     if role.role == STANDBY:
         if found.unarmed is not None:
-            raise _no(service, f"a standby {found.unarmed}", "one that would follow", "run `pulumi up` for this site")
+            wanted = "the active site" if service == APP else "one that would follow"
+            raise _no(service, f"a standby {found.unarmed}", wanted, "run `pulumi up` for this site")
         return f"standby in epoch {role.epoch}"
+    if found.gone is not None:
+        raise _no(
+            service, f"a primary {found.gone}", "the data that it had", "`pulumi up --replace` of this site's redis link fetches it from the other site; "
+            "to begin empty set dr:redis cold_cache: true and run `pulumi up`", "an empty master would empty its replica",
+        )
     if found.active is not None:
         if found.active == Active(role.epoch, role.site):
             return f"primary in epoch {role.epoch}, the witness agrees"
@@ -60,7 +68,8 @@ def decide(service: str, found: Found) -> str:
 
 
 def _no(service: str, found: str, wanted: str, remedy: str) -> Refused:
-    consequence = "it was not started, because a second primary would split the shop's data"
+    reason = "workers in both sites would do the same work twice" if service == APP else "a second primary would split the shop's data"
+    consequence = f"it was not started, because {reason}"
     return Refused(say(subject=f"start of {service}", found=found, wanted=wanted, consequence=consequence, remedy=remedy))
 
 
@@ -86,12 +95,29 @@ def unarmed_redis(layout: Layout) -> str | None:
     return None if following else f"without `replicaof` in {path}"
 
 
-def guard(service: str, unarmed: Callable[[Layout], str | None]) -> Callable[[Call], Result]:
+def unarmed_app(_: Layout) -> str | None:
+    """Workers of a standby have nothing that they might do."""
+    return "in whose site no worker runs"
+
+
+def emptied_redis(layout: Layout) -> str | None:
+    """Why Redis would start as an empty master although it had data."""
+    from .redis_data import gone  # noqa: PLC0415 - see unarmed_redis
+
+    return gone(layout)
+
+
+def _never(_: Layout) -> str | None:
+    """PostgreSQL without its data does not start at all."""
+    return None
+
+
+def guard(service: str, unarmed: Callable[[Layout], str | None], emptied: Callable[[Layout], str | None] = _never) -> Callable[[Call], Result]:
     """The verb of one service."""
 
     def verb(call: Call) -> Result:
         role = rolefile.read(call.layout)
-        found = Found(role, unarmed(call.layout))
+        found = Found(role, unarmed(call.layout), gone=emptied(call.layout))
         if role is not None and role.role not in (STANDBY, FENCED):
             found = _asked(call, role, found)
         reason = decide(service, found)
@@ -110,7 +136,7 @@ def _asked(call: Call, role: Role, found: Found) -> Found:
     except Silent as error:
         active, silence = None, str(error)
         call.log.warning(silence)
-    return Found(found.role, found.unarmed, active, silence, _override(call.layout))
+    return replace(found, active=active, silence=silence, override=_override(call.layout))
 
 
 def _override(layout: Layout) -> int | None:
@@ -122,5 +148,6 @@ def _override(layout: Layout) -> int | None:
 
 VERBS = {
     "postgres": Verb(guard("postgres", unarmed_postgres), locked=False, reads=False),
-    "redis": Verb(guard("redis", unarmed_redis), locked=False, reads=False),
+    "redis": Verb(guard("redis", unarmed_redis, emptied_redis), locked=False, reads=False),
+    APP: Verb(guard(APP, unarmed_app), locked=False, reads=False),
 }

@@ -89,7 +89,11 @@ def drop_in(layout: Layout, unit: str, name: str, content: str) -> ManagedFile:
     return ManagedFile(path=layout.units / f"{unit}.d" / f"{name}.conf", content=content)
 
 
+def guard_line(service: str, tool: str = "/opt/dr/dr-host.pyz") -> str:
+    """The line that lets a unit start only when `dr-host guard <service>` agrees. The guard runs as root (`+`), bounded."""
+    return f"ExecStartPre=+/usr/bin/timeout -k 5 30 /usr/bin/python3 {tool} guard {service}\n"
+
+
 def guard_drop_in(layout: Layout, unit: str, service: str, tool: str = "/opt/dr/dr-host.pyz") -> ManagedFile:
-    """The drop-in that lets `unit` start only when `dr-host guard <service>` agrees. The guard runs as root (`+`), bounded."""
-    line = f"ExecStartPre=+/usr/bin/timeout -k 5 30 /usr/bin/python3 {tool} guard {service}"
-    return drop_in(layout, unit, "dr-guard", f"[Service]\n{line}\n")
+    """The same as a drop-in for a unit that is not ours."""
+    return drop_in(layout, unit, "dr-guard", f"[Service]\n{guard_line(service, tool)}")

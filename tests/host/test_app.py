@@ -60,6 +60,7 @@ SERVING = Facts(
     nginx=True,
     web_enabled=True,
     nginx_enabled=True,
+    worker_enabled=True,
     role="primary",
     role_epoch=3,
 )
@@ -73,7 +74,7 @@ def steps(facts, wanted):
 
 def test_a_host_that_is_as_wanted_is_left_alone():
     assert steps(SERVING, ACTIVE) == []
-    assert steps(replace(SERVING, worker=False, role="standby"), STANDBY) == []
+    assert steps(replace(SERVING, worker=False, worker_enabled=False, role="standby"), STANDBY) == []
 
 
 def test_a_fresh_active_host_migrates_before_it_serves_and_works_last():
@@ -91,6 +92,7 @@ def test_a_fresh_active_host_migrates_before_it_serves_and_works_last():
         f"restart {WEB}",
         f"enable {NGINX}",
         f"restart {NGINX}",
+        f"enable {WORKER}",
         f"restart {WORKER}",
     ]
 
@@ -102,13 +104,14 @@ def test_only_the_first_app_host_migrates():
 
 
 def test_taking_over_reloads_nginx_before_anything_slow_and_keeps_puma():
-    standby = replace(SERVING, worker=False, role="standby", role_epoch=2, migrated=f"{RELEASE} 1", stale_nginx=("/conf",))
-    assert steps(standby, ACTIVE) == ["write /conf", "role primary", f"reload {NGINX}", f"migrate {MIGRATE}", f"restart {WORKER}"]
+    standby = replace(SERVING, worker=False, worker_enabled=False, role="standby", role_epoch=2, migrated=f"{RELEASE} 1", stale_nginx=("/conf",))
+    assert steps(standby, ACTIVE) == ["write /conf", "role primary", f"reload {NGINX}", f"migrate {MIGRATE}", f"enable {WORKER}", f"restart {WORKER}"]
 
 
 def test_becoming_standby_stops_the_worker_first():
     assert steps(replace(SERVING, role_epoch=2, stale_nginx=("/conf",)), STANDBY) == [
         f"stop {WORKER}",
+        f"disable {WORKER}",
         "write /conf",
         "role standby",
         f"reload {NGINX}",

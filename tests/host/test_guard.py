@@ -17,7 +17,7 @@ from botocore.credentials import Credentials
 
 from scripts.host.cli import main
 from scripts.host.errors import Refused
-from scripts.host.guard import Found, decide, unarmed_redis
+from scripts.host.guard import Found, decide, unarmed_app, unarmed_redis
 from scripts.host.layout import Layout
 from scripts.host.rolefile import Role
 from scripts.host.witness import Active, Silent, Witness, signed
@@ -54,6 +54,13 @@ def test_these_may_start(found: Found) -> None:
 def test_these_may_not_start(found: Found, says: str) -> None:
     with pytest.raises(Refused, match=says):
         decide("postgres", found)
+
+
+def test_workers_start_in_the_active_site_alone() -> None:
+    assert "the witness agrees" in decide("app", Found(PRIMARY, unarmed=unarmed_app(Layout()), active=Active(3, "a")))
+    for role, active in ((STANDBY, None), (PRIMARY, Active(4, "b")), (PRIMARY, None)):
+        with pytest.raises(Refused, match="the same work twice"):
+            decide("app", Found(role, unarmed=unarmed_app(Layout()), active=active, silence=None if active else "timed out"))
 
 
 class Bucket(BaseHTTPRequestHandler):
