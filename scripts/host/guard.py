@@ -67,9 +67,9 @@ def decide(service: str, found: Found) -> str:
     )
 
 
-def _no(service: str, found: str, wanted: str, remedy: str) -> Refused:
-    reason = "workers in both sites would do the same work twice" if service == APP else "a second primary would split the shop's data"
-    consequence = f"it was not started, because {reason}"
+def _no(service: str, found: str, wanted: str, remedy: str, why: str | None = None) -> Refused:
+    twice = "workers in both sites would do the same work twice" if service == APP else "a second primary would split the shop's data"
+    consequence = f"it was not started, because {why or twice}"
     return Refused(say(subject=f"start of {service}", found=found, wanted=wanted, consequence=consequence, remedy=remedy))
 
 

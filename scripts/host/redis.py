@@ -8,38 +8,48 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from . import rolefile
+from . import redis_data, redis_takeover, rolefile
 from .cli import Call, Verb
 from .errors import Failed, OutcomeUnknown, say
-from .files import ManagedFile, differing, make_folder
+from .files import ManagedFile, differing, make_folder, write_atomically
 from .layout import Layout
 from .log import Log
 from .plan import Step, converge
-from .redis_config import OPERATOR, Desired, directives, equal, files, find_engine
+from .redis_config import ARMED, OPERATOR, Desired, directives, equal, files, find_engine
 from .redis_handover import hand_over
-from .redis_plan import MASTER, REPLICA, Facts, Instance, Wanted, describe, plan
+from .redis_machine import warnings
+from .redis_plan import MASTER, REPLICA, Facts, Instance, Wanted, decided_by_the_witness, describe, plan
+from .redis_takeover import COLD, HANDOVER, PROMOTION, STARTED, Loss, Takeover
 from .redis_wire import Connection, ErrorReply, Server, Unreachable
 from .result import Result
 from .systemd import Systemd, Units
 from .wait import until
+from .witness import Silent, Witness
 
 START_S = 90.0  # loading a full data set included
 LINK_S = 120.0  # one full copy over the vRack included
 
 
-def inspect(server: Server, wanted: Mapping[str, str] | None = None) -> Instance:
-    """Ask a server what it is; `wanted`: directives to compare. Raises Unreachable and ErrorReply."""
+def inspect(server: Server, settings: Callable[[Instance], Mapping[str, str]] | None = None) -> Instance:
+    """Ask a server what it is; `settings`: the directives that such a server should have. Raises Unreachable and ErrorReply."""
     with Connection(server) as connection:
         info = parse_info(connection.call("INFO", "everything"))
-        found: dict[str, str] = {}
-        if wanted:
-            flat = connection.call("CONFIG", "GET", *wanted)
-            found = dict(zip(flat[::2], flat[1::2], strict=True))
-    if info.get("loading") == "1":
-        raise Unreachable(f"{server.name}: still loading its data")
+        if info.get("loading") == "1":
+            raise Unreachable(f"{server.name}: still loading its data")
+        instance = _instance(info)
+        if settings is None:
+            return instance
+        wanted = settings(instance)
+        flat = connection.call("CONFIG", "GET", *wanted)
+    found = dict(zip(flat[::2], flat[1::2], strict=True))
+    return replace(instance, differing=tuple(name for name, value in wanted.items() if not equal(name, value, found.get(name))))
+
+
+def _instance(info: Mapping[str, str]) -> Instance:
     return Instance(
         role=MASTER if info["role"] == "master" else REPLICA,
         keys=sum(int(value.split("keys=")[1].split(",")[0]) for name, value in info.items() if name.startswith("db") and "keys=" in value),
@@ -48,7 +58,13 @@ def inspect(server: Server, wanted: Mapping[str, str] | None = None) -> Instance
         master=info.get("master_host"),
         link_up=info.get("master_link_status") == "up",
         version=info.get("valkey_version") or info["redis_version"],
-        differing=tuple(name for name, value in (wanted or {}).items() if not equal(name, value, found.get(name))),
+        stream=info.get("master_replid", ""),
+        former=info.get("master_replid2", ""),
+        former_end=int(info.get("second_repl_offset", "-1")),
+        replicas=int(info.get("connected_slaves", "0")),
+        maxmemory=int(info.get("maxmemory", "0")),
+        policy=info.get("maxmemory_policy", ""),
+        armed="min_slaves_good_slaves" in info,
     )
 
 
@@ -57,10 +73,10 @@ def parse_info(text: str) -> dict[str, str]:
     return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
 
 
-def look(server: Server, wanted: Mapping[str, str] | None = None) -> tuple[Instance | None, str | None]:
+def look(server: Server, settings: Callable[[Instance], Mapping[str, str]] | None = None) -> tuple[Instance | None, str | None]:
     """What a server is, or why nobody knows."""
     try:
-        return inspect(server, wanted), None
+        return inspect(server, settings), None
     except (Unreachable, ErrorReply) as error:
         return None, str(error)
 
@@ -74,6 +90,7 @@ class Redis:
         envelope = desired.envelope
         self._role = envelope.role()
         self._settings = directives(desired, self._engine, layout)
+        self._armed = False  # whether this master has the replica that `min_replicas` asks for
         self._data = layout.at(self._engine.data)
         self._peer_silence: str | None = None  # why the peer did not answer, once it did not
         self.wanted = Wanted(
@@ -84,17 +101,20 @@ class Redis:
             peer=desired.peer.address,
             peer_name=desired.peer.name,
             maxmemory=desired.maxmemory,
+            min_replicas=desired.min_replicas,
+            cold=desired.cold,
         )
 
     def facts(self) -> Facts:
         """See `plan.Service`."""
         found = rolefile.read(self._layout)
-        local, local_error = look(self._desired.local, self._settings)
+        local, local_error = look(self._desired.local, self._settings_of)
         peer, peer_error = self._look_at_peer()
-        return Facts(
+        facts = Facts(
             unit_active=self._units.active(self._engine.unit),
             unit_enabled=self._units.enabled(self._engine.unit),
-            data=any((self._data / name).exists() for name in ("dr.rdb", "dr-aof")),
+            data=redis_data.present(self._layout, self._engine),
+            had_data=redis_data.marker(self._layout).exists(),
             role=found.role if found else None,
             role_epoch=found.epoch if found else None,
             stale_files=tuple(differing(self._files(standby=not self.wanted.active))),
@@ -104,6 +124,23 @@ class Redis:
             peer=peer,
             peer_error=peer_error,
         )
+        if decided_by_the_witness(facts, self.wanted):
+            facts = replace(facts, peer_followed=self._peer_followed())
+        return facts
+
+    def _settings_of(self, local: Instance) -> Mapping[str, str]:
+        """What this host's server should run with; kept for the steps that follow."""
+        self._armed = self.wanted.active and local.role == MASTER and local.replicas >= self._desired.min_replicas
+        self._settings = directives(self._desired, self._engine, self._layout, armed=self._armed)
+        return self._settings
+
+    def _peer_followed(self) -> bool | None:
+        """Whether the peer site ever followed; None when the witness does not say."""
+        try:
+            return Witness.of_host(self._layout).has(f"followed/{self._role.peer}.json")
+        except Silent as error:
+            self._log.warning(str(error))
+            return None
 
     def _look_at_peer(self) -> tuple[Instance | None, str | None]:
         """A dead peer is asked once: each question costs its whole time-out, and this runs while nobody can order."""
@@ -117,7 +154,17 @@ class Redis:
         steps = plan(facts, self.wanted)
         if facts.peer is None and self.wanted.active and facts.local is not None and facts.local.role == REPLICA:
             self._log.warning(f"peer {self.wanted.peer_name} does not answer ({facts.peer_error}): what it took last is lost if it never came here")
+        self._compare_limits(facts.peer)
         return steps
+
+    def _compare_limits(self, peer: Instance | None) -> None:
+        """A replica ignores its limit until it is promoted; with another one than its master's it would evict keys that moment."""
+        here = (self._desired.maxmemory, self._desired.policy)
+        if peer is not None and (peer.maxmemory, peer.policy) != here:
+            self._log.warning(
+                f"limit of {self.wanted.peer_name}: found {peer.maxmemory} bytes with {peer.policy}, wanted {here[0]} with {here[1]} as here; "
+                "after a move keys would be evicted that were kept before; make dr:redis equal in both stacks and run `pulumi up` of both"
+            )
 
     def apply(self, step: Step) -> None:
         """See `redis_plan` for what each name means."""
@@ -135,10 +182,14 @@ class Redis:
             "keep-diverged": self._keep,
             "follow": lambda: self._local("REPLICAOF", self._desired.peer.address, self._desired.peer.port),
             "await-link": self._await_link,
-            "promote": lambda: self._local("REPLICAOF", "NO", "ONE"),
+            "promote": lambda: self._promote(PROMOTION),
+            "promote-cold": lambda: self._promote(COLD, ("FLUSHALL", "ASYNC")),
+            "forget-data": lambda: redis_data.marker(self._layout).unlink(missing_ok=True),
+            "record-start": lambda: self._record(Takeover(self._role.epoch, STARTED, Loss(None, "this cache was down when it was to take over"))),
+            "arm-peer": lambda: self._peer("CONFIG", "SET", ARMED, self._desired.min_replicas),
             "promote-peer": lambda: self._peer("REPLICAOF", "NO", "ONE"),
             "turn-peer": lambda: self._peer("REPLICAOF", self._desired.local.address, self._desired.local.port),
-            "handover": lambda: hand_over(self._desired.local, self._desired.peer, self._log),
+            "handover": self._hand_over,
         }
         actions[step.name]()
 
@@ -155,10 +206,29 @@ class Redis:
                     consequence="it has no place in its role", remedy=f"read `journalctl -u {self._engine.unit}`, then run the same again",
                 )
             )
-        return {"engine": self._engine.name, "epoch": self._role.epoch, "role": self._role.role, "version": local.version}
+        if not redis_data.marker(self._layout).exists():
+            write_atomically(redis_data.marker(self._layout), b"The guard does not start a primary whose data is gone since.\n")
+        for line in warnings(self._layout, self._desired.memory):
+            self._log.warning(line)
+        takeover = redis_takeover.read(self._layout, self._role.epoch)
+        told = {"engine": self._engine.name, "epoch": self._role.epoch, "role": self._role.role, "version": local.version}
+        return told | ({"takeover": takeover.facts()} if takeover and self.wanted.active else {})
+
+    def _hand_over(self) -> None:
+        held_s = hand_over(self._desired.local, self._desired.peer)
+        self._record(Takeover(self._role.epoch, HANDOVER, Loss(0), round(held_s * 1000, 1)))
+
+    def _promote(self, way: str, *then: tuple[str | int, ...]) -> None:
+        """Promote, then look what that cost: nothing is asked before the cache can be written to."""
+        info = parse_info(_ask(self._desired.local, ("REPLICAOF", "NO", "ONE"), *then, last=("INFO", "replication")))
+        self._record(Takeover(self._role.epoch, way, redis_takeover.loss(info, self._desired.last_seen)))
+
+    def _record(self, takeover: Takeover) -> None:
+        takeover.write(self._layout)
+        (self._log.info if takeover.lost.bytes == 0 else self._log.warning)(takeover.text())
 
     def _files(self, *, standby: bool) -> list[ManagedFile]:
-        return files(self._desired, self._engine, self._layout, standby=standby)
+        return files(self._desired, self._engine, self._layout, standby=standby, armed=self._armed)
 
     def _conf(self, *, standby: bool) -> ManagedFile:
         return next(file for file in self._files(standby=standby) if file.path.name == "dr.conf")
@@ -224,12 +294,13 @@ def _reloaded(settings: Mapping[str, str]) -> list[str]:
     return [word for name in ("tls-ca-cert-file", "tls-cert-file", "tls-key-file") for word in (name, settings[name])]
 
 
-def _ask(server: Server, words: Sequence[str | int]) -> None:
-    """One command; the words may hold a secret and are in no message but the first two."""
-    subject = f"cache {server.name}, {' '.join(map(str, words[:2]))}"
+def _ask(server: Server, *commands: Sequence[str | int], last: Sequence[str | int] = ()) -> str:
+    """Commands with nothing in between, then one more whose answer is returned; their words may hold a secret and only the first two are told."""
+    subject = f"cache {server.name}, {' '.join(map(str, commands[0][:2]))}"
     try:
         with Connection(server, timeout_s=60) as connection:
-            connection.call(*words)
+            connection.call_at_once(*map(tuple, commands))
+            return str(connection.call(*last)) if last else ""
     except ErrorReply as error:
         raise Failed(f"{subject}: found error {error.code}, wanted OK; the plan stops here; run the same again once mended") from None
     except Unreachable as error:

@@ -14,24 +14,28 @@ from dataclasses import dataclass, field
 from .desired import Envelope, Reader
 from .files import ManagedFile
 from .layout import Layout
+from .redis_sizes import Link, size
+from .redis_takeover import LastSeen
 from .redis_wire import Server
 from .systemd import drop_in, guard_drop_in
 
 SHOP, REPLICA, OPERATOR = "shop", "dr_replica", "dr_operator"
-UNITS = {"": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3}
+POLICIES = ("volatile-lru", "volatile-lfu", "volatile-ttl", "volatile-random", "allkeys-lru", "allkeys-lfu", "allkeys-random", "noeviction")
+ARMED = "min-replicas-to-write"
 
-# The operator may look, replicate and hand over, and sees no data.
+# The operator may look, replicate, hand over and empty, and sees no data.
 _RULES = {
     SHOP: "~* &* +@all -@admin -@dangerous +role",
     REPLICA: "resetkeys resetchannels -@all +psync +replconf +ping",
-    OPERATOR: "resetkeys resetchannels -@all +@connection +client +info +role +replicaof +config|get +config|set +acl|load +save",
+    OPERATOR: "resetkeys resetchannels -@all +@connection +client +info +role +replicaof +config|get +config|set +acl|load +save +flushall",
 }
 
 # What a running server takes by CONFIG SET; a change of anything else is a restart.
 RUNTIME = frozenset(
     {
-        "appendfsync", "client-output-buffer-limit", "masterauth", "masteruser", "maxmemory", "maxmemory-policy", "repl-backlog-size",
-        "repl-backlog-ttl", "repl-diskless-sync", "repl-diskless-sync-delay", "repl-timeout", "replica-read-only",
+        "appendfsync", "client-output-buffer-limit", "masterauth", "masteruser", "maxmemory", "maxmemory-policy", "min-replicas-max-lag",
+        "min-replicas-to-write", "repl-backlog-size", "repl-backlog-ttl", "repl-diskless-sync", "repl-diskless-sync-delay", "repl-timeout",
+        "replica-ignore-maxmemory", "replica-read-only",
         "replica-serve-stale-data", "save", "tcp-keepalive", "timeout",
     }
 )  # fmt: skip
@@ -67,6 +71,11 @@ class Desired:
     envelope: Envelope = field(repr=False)
     port: int
     maxmemory: int  # bytes
+    policy: str  # of POLICIES
+    link: Link
+    min_replicas: int  # a master without so many replicas refuses writes; 0: it never does
+    cold: bool  # whether a takeover without the old master begins empty
+    last_seen: LastSeen
     passwords: dict[str, str] = field(repr=False)  # by user
     local: Server
     peer: Server
@@ -77,9 +86,15 @@ class Desired:
         envelope = Envelope.read(document, "redis")
         block = Reader(envelope.block, "document.redis")
         port, peer_key = block.number("port"), block.text("peer_cache")
-        limit = size(block.text("maxmemory"))
-        if limit is None:
-            block.fault("maxmemory", "no size", 'a size such as "256mb"')
+        limit, rate = _size(block, "maxmemory"), _size(block, "write_rate", "512kb")
+        policy, replicas = block.text("maxmemory_policy", POLICIES[0]), block.number("min_replicas_to_write", 0)
+        if policy not in POLICIES:
+            block.fault("maxmemory_policy", repr(policy), f"one of {', '.join(POLICIES)}")
+        if replicas not in (0, 1):
+            block.fault("min_replicas_to_write", str(replicas), "0 or 1, as a master has one replica")
+        link = Link(rate, block.number("bridge_s", 120), block.number("link_mbit", 100) * 125_000)
+        cold, peer_id = block.flag("cold_cache", False), block.optional_text("peer_replication_id")
+        last_seen = LastSeen(None if envelope.block.get("peer_offset") is None else block.number("peer_offset"), peer_id)
         own_key = f"{envelope.host}.{envelope.site}"
         for key in (own_key, peer_key):
             if key not in envelope.hosts:
@@ -93,18 +108,27 @@ class Desired:
             host = envelope.hosts[key]
             return Server(host.name, host.vrack, port, envelope.tls.ca, OPERATOR, passwords[OPERATOR])
 
-        return cls(envelope, port, limit or 0, passwords, server(own_key), server(peer_key))
+        return cls(envelope, port, limit, policy, link, replicas, cold, last_seen, passwords, server(own_key), server(peer_key))
+
+    @property
+    def memory(self) -> int:
+        """Bytes that data and buffers of replication may come to need."""
+        return self.maxmemory + self.link.backlog() + self.link.replica_buffer(self.maxmemory)
 
 
-def size(text: str) -> int | None:
-    """Bytes of "256mb" and the like; None when it is no size."""
-    digits = text.lower().rstrip("bgkm")
-    unit = UNITS.get(text.lower()[len(digits) :])
-    return int(digits) * unit if digits.isdigit() and unit else None
+def _size(block: Reader, key: str, default: str | None = None) -> int:
+    found = size(block.text(key, default))
+    if found is None:
+        block.fault(key, "no size", 'a size such as "256mb"')
+    return found or 0
 
 
-def directives(desired: Desired, engine: Engine, layout: Layout) -> dict[str, str]:
-    """Every directive but `replicaof`, spelled as CONFIG GET spells it (sizes in bytes)."""
+def directives(desired: Desired, engine: Engine, layout: Layout, *, armed: bool = False) -> dict[str, str]:
+    """Every directive but `replicaof`, spelled as CONFIG GET spells it (sizes in bytes).
+
+    `armed`: a master with its replica attached. Without it `min_replicas` is not asked for: a cache that was just promoted has no
+    replica yet, and would refuse every write.
+    """
     etc = layout.at(engine.etc)
     return {
         "bind": desired.local.address,
@@ -132,13 +156,17 @@ def directives(desired: Desired, engine: Engine, layout: Layout) -> dict[str, st
         "replica-read-only": "yes",
         "repl-diskless-sync": "yes",
         "repl-diskless-sync-delay": "0",
-        "repl-backlog-size": str(64 * UNITS["mb"]),
+        "repl-backlog-size": str(desired.link.backlog()),
         "repl-backlog-ttl": "0",
         "repl-timeout": "60",
         # Room for one full copy on its way to the other region, or a slow link never gets one through.
-        "client-output-buffer-limit": f"replica {max(desired.maxmemory, 256 * UNITS['mb'])} 0 0",
+        "client-output-buffer-limit": f"replica {desired.link.replica_buffer(desired.maxmemory)} 0 0",
+        ARMED: str(desired.min_replicas if armed else 0),
+        "min-replicas-max-lag": "10",
         "maxmemory": str(desired.maxmemory),
-        "maxmemory-policy": "volatile-lru",
+        "maxmemory-policy": desired.policy,
+        # A replica that evicted by itself would hold other keys than its master.
+        "replica-ignore-maxmemory": "yes",
         "timeout": "0",
         "tcp-keepalive": "60",
     }
@@ -191,10 +219,10 @@ def local_access(desired: Desired) -> str:
     return json.dumps({**servers, "ca": desired.envelope.tls.ca, "password": desired.passwords[OPERATOR]}, sort_keys=True) + "\n"
 
 
-def files(desired: Desired, engine: Engine, layout: Layout, *, standby: bool) -> list[ManagedFile]:
+def files(desired: Desired, engine: Engine, layout: Layout, *, standby: bool, armed: bool = False) -> list[ManagedFile]:
     """Every file of ours, in the order in which they are written."""
     etc, tls, user = layout.at(engine.etc), desired.envelope.tls, engine.user
-    text = conf(directives(desired, engine, layout), desired.peer if standby else None)
+    text = conf(directives(desired, engine, layout, armed=armed and not standby), desired.peer if standby else None)
     command = f"{engine.binary} {etc / 'dr.conf'} --supervised systemd --daemonize no"
     unit = (
         # Refused by the guard, it asks again every few seconds: a region that comes back heals without a visitor.

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 
 from .errors import Failed, OutcomeUnknown, say
-from .log import Log
 from .redis_wire import Caller, Connection, ErrorReply, Server, Unreachable
 from .wait import until
 
@@ -17,17 +16,16 @@ CATCH_UP_S = 2.0
 POLL_S = 0.002
 
 
-def hand_over(own: Server, peer_server: Server, log: Log) -> None:
+def hand_over(own: Server, peer_server: Server) -> float:
     """Make `own`, a replica of `peer_server` with its link up, the master, and the peer its replica.
 
-    Raises Failed when nothing was changed, OutcomeUnknown when the old master may still take writes.
+    Returns for how many seconds writers were held. Raises Failed when nothing was changed, OutcomeUnknown when the old master may still take writes.
     """
     try:
         with Connection(own) as local, Connection(peer_server) as peer:
-            waited = exchange(local, peer, own)
+            return exchange(local, peer, own)
     except (Unreachable, ErrorReply) as error:
         raise _failed(f"stopped before the promotion ({error})") from None
-    log.info(f"handover: writers waited {waited * 1000:.0f} ms")
 
 
 def exchange(local: Caller, peer: Caller, own: Server) -> float:

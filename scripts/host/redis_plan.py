@@ -11,7 +11,7 @@ from typing import Any
 
 from .errors import Refused, say
 from .plan import LOOK_AGAIN, Step
-from .redis_config import RUNTIME
+from .redis_config import ARMED, RUNTIME
 
 MASTER, REPLICA = "master", "replica"
 
@@ -27,7 +27,21 @@ class Instance:
     master: str | None = None  # address it follows
     link_up: bool = False
     version: str = ""
+    stream: str = ""  # id of its replication stream
+    former: str = ""  # id of the stream that it went on from, good for positions before `former_end`
+    former_end: int = -1
+    replicas: int = 0  # attached
+    maxmemory: int = 0
+    policy: str = ""
+    armed: bool = False  # refuses writes without a replica
     differing: tuple[str, ...] = ()  # directives that run otherwise than wanted; of the local server only
+
+
+    def goes_on_from(self, other: Instance) -> bool:
+        """Whether all that `other` holds is in this one's stream, so that it may follow without losing anything."""
+        if self.stream == other.stream:
+            return other.offset <= self.offset
+        return self.former == other.stream and other.offset < self.former_end
 
 
 @dataclass(frozen=True)
@@ -39,6 +53,8 @@ class Facts:
     data: bool  # files of an earlier run in the data folder
     role: str | None  # of role.json
     role_epoch: int | None
+    had_data: bool = False  # whether the cache of this host ran with files of its own before
+    peer_followed: bool | None = False  # whether the peer ever was a standby, by the witness; asked only when it decides
     stale_files: tuple[str, ...] = ()  # not as wanted for this host's role in the epoch
     standby_conf: bool = False  # dr.conf names the peer as master
     local: Instance | None = None
@@ -58,6 +74,8 @@ class Wanted:
     peer: str
     peer_name: str
     maxmemory: int  # bytes
+    min_replicas: int = 0
+    cold: bool = False
     runtime: frozenset[str] = field(default=RUNTIME, repr=False)
 
 
@@ -73,7 +91,9 @@ def _become_master(facts: Facts, wanted: Wanted) -> list[Step]:
     if _peer_holds_what_is_missing_here(facts):
         return _fetch_from_peer(facts, wanted)
     if local is None:
-        return [*_configure(facts, wanted, standby=False), *_role(facts, wanted, "primary"), _launch(facts)]
+        forget, role = _begin_empty(facts, wanted), _role(facts, wanted, "primary")
+        cost = [Step("record-start")] if role and wanted.epoch > 1 else []
+        return [*forget, *_configure(facts, wanted, standby=False), *cost, *role, _launch(facts)]
     if local.role == REPLICA:
         return [*_take_over(facts, wanted, local), LOOK_AGAIN]
     role = _role(facts, wanted, "primary")
@@ -92,6 +112,28 @@ def _peer_holds_what_is_missing_here(facts: Facts) -> bool:
     return local.role == MASTER and local.keys == 0 and peer.role == REPLICA and peer.keys > 0 and not peer.link_up
 
 
+def decided_by_the_witness(facts: Facts, wanted: Wanted) -> bool:
+    """Whether only the witness can tell the first start of the first site from a host whose data is gone."""
+    alone = facts.local is None and facts.peer is None and not facts.data
+    return wanted.active and alone and not facts.had_data and wanted.epoch == 1 and not wanted.cold
+
+
+def _begin_empty(facts: Facts, wanted: Wanted) -> list[Step]:
+    """Leave to start a master without data. The replica, once it hears of it, would copy the emptiness by itself."""
+    if facts.data:
+        return []
+    first = wanted.epoch == 1 and not facts.had_data and facts.peer_followed is False
+    if first or wanted.cold or facts.peer is not None:
+        return [Step("forget-data")] if facts.had_data else []
+    raise Refused(
+        say(
+            subject="data of this cache", found=f"none, and nobody answers at {wanted.peer_name} ({facts.peer_error})", wanted="the keys of the pair",
+            consequence="an empty master would empty its replica as soon as they meet; nothing was changed",
+            remedy=f"bring {wanted.peer_name} back and run the same again (it fetches the keys), or begin empty: dr:redis cold_cache: true",
+        )
+    )
+
+
 def _fetch_from_peer(facts: Facts, wanted: Wanted) -> list[Step]:
     """Follow the peer first; the handover comes in the next round."""
     lift = [] if facts.peer is not None and facts.peer.role == MASTER else [Step("promote-peer", wanted.peer_name)]
@@ -106,16 +148,22 @@ def _launch(facts: Facts) -> Step:
 
 
 def _keep(facts: Facts) -> list[Step]:
-    """Put a copy of diverged data aside before a full copy replaces it."""
-    if facts.local is None:
+    """Put a copy of data that the leader may not have aside before a full copy replaces it."""
+    local, leader = facts.local, facts.peer
+    if local is None:
         return [Step("keep-diverged")] if facts.data and facts.role in ("primary", "fenced") else []
-    return [Step("keep-diverged")] if facts.local.role == MASTER and facts.local.keys > 0 else []
+    contained = leader is not None and leader.goes_on_from(local)
+    return [Step("keep-diverged")] if local.keys > 0 and not contained else []
 
 
 def _take_over(facts: Facts, wanted: Wanted, local: Instance) -> Sequence[Step]:
     """This host follows; now it is to lead. Files and settings come after: nothing may stand between the decision and the handover."""
+    disarm = [Step("set", ARMED)] if ARMED in local.differing else []  # or the new master, without a replica yet, would refuse writes
+    if facts.peer is None and wanted.cold and not wanted.planned:
+        right = [path for path in facts.stale_files if path.endswith("/dr.acl")]  # to empty it
+        return [*disarm, *(Step("write", path) for path in right), *(Step("load-acl") for _ in right), Step("promote-cold")]
     if facts.peer is None or facts.peer.role == REPLICA:
-        return [Step("promote")]
+        return [*disarm, Step("promote")]
     if local.master == wanted.peer and local.link_up:
         if facts.peer.used_memory > wanted.maxmemory > 0:
             raise Refused(
@@ -124,7 +172,7 @@ def _take_over(facts: Facts, wanted: Wanted, local: Instance) -> Sequence[Step]:
                     consequence="after the handover it would evict carts at once; nothing was changed", remedy="raise dr:redis maxmemory in both stacks first",
                 )
             )
-        return [Step("handover", wanted.peer_name)]
+        return [*disarm, Step("handover", wanted.peer_name)]
     if wanted.planned:
         raise Refused(
             say(
@@ -133,28 +181,49 @@ def _take_over(facts: Facts, wanted: Wanted, local: Instance) -> Sequence[Step]:
                 remedy="mend the link (`dr-host redis status`), or do an unplanned failover",
             )
         )
-    return [Step("promote")]
+    return [*disarm, Step("promote")]
 
 
 def _become_replica(facts: Facts, wanted: Wanted) -> list[Step]:
     local = facts.local
     if local is not None and local.role == REPLICA and local.master == wanted.peer and local.link_up:
-        return [*_configure(facts, wanted, standby=True), *_role(facts, wanted, "standby"), *_apply_settings(facts, wanted)]
+        arm = _arm(wanted) if facts.peer is not None and not facts.peer.armed else []
+        return [*_configure(facts, wanted, standby=True), *_role(facts, wanted, "standby"), *_apply_settings(facts, wanted), *arm]
     leader = _leader(facts, wanted)
-    if _holds_data(facts) and leader.keys == 0 and leader.offset == 0:
-        raise Refused(
-            say(
-                subject=f"cache {wanted.peer_name}", found="an empty master that never had a change", wanted="one with the keys of the pair",
-                consequence="following it would wipe the keys that this host still holds; nothing was changed",
-                remedy="to keep them make this site active; to give them up stop the cache here and move its data folder away, then run again",
-            )
-        )
+    if not wanted.cold:
+        _refuse_to_lose(facts, wanted, leader)
     steps = [*_configure(facts, wanted, standby=True), *_apply_settings(facts, wanted), *_keep(facts), *_role(facts, wanted, "standby")]
     if local is None:
         steps.append(_launch(facts))
     elif local.role == MASTER or local.master != wanted.peer:
         steps.append(Step("follow", wanted.peer_name))
-    return [*steps, Step("await-link")]
+    return [*steps, Step("await-link"), *_arm(wanted)]
+
+
+def _arm(wanted: Wanted) -> list[Step]:
+    """The master has its replica (again): from now on it may ask for one."""
+    return [Step("arm-peer", wanted.peer_name)] if wanted.min_replicas else []
+
+
+def _refuse_to_lose(facts: Facts, wanted: Wanted, leader: Instance) -> None:
+    """Never follow what would wipe newer data, or all of it."""
+    local = facts.local
+    remedy = "to keep this host's keys make this site active; to give them up set dr:redis cold_cache: true; a copy is kept beside them"
+    contained = local is not None and leader.goes_on_from(local)
+    if _holds_data(facts) and leader.keys == 0 and not contained:
+        raise Refused(
+            say(
+                subject=f"cache {wanted.peer_name}", found="an empty master", wanted="one with the keys of the pair",
+                consequence="following it would wipe the keys that this host still holds; nothing was changed", remedy=remedy,
+            )
+        )
+    if local is not None and local.role == REPLICA and local.stream == leader.stream and local.offset > leader.offset:
+        raise Refused(
+            say(
+                subject=f"cache {wanted.peer_name}", found=f"a master {local.offset - leader.offset} bytes behind this replica in the same stream",
+                wanted="one that is not behind", consequence="it was set back, and following it would undo newer writes; nothing was changed", remedy=remedy,
+            )
+        )
 
 
 def _leader(facts: Facts, wanted: Wanted) -> Instance:

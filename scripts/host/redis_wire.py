@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 from dataclasses import dataclass, field
@@ -71,6 +72,11 @@ class Connection:
         self._stream.close()
         self._socket.close()
 
+    def cut(self) -> None:
+        """End what another thread waits for: it raises Unreachable there."""
+        with contextlib.suppress(OSError):  # it may have ended by itself
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
     def call(self, *words: str | int) -> Any:
         """Send one command; its reply as str, int, list or None."""
         try:
@@ -78,6 +84,26 @@ class Connection:
             return self._reply()
         except (OSError, ValueError) as error:
             raise Unreachable(f"{self._where}: {error}") from None
+
+    def call_at_once(self, *commands: tuple[str | int, ...]) -> None:
+        """Send several in one piece: the server does them one after the other with no other client's command in between.
+
+        Raises ErrorReply for the first that was refused, after all were answered.
+        """
+        try:
+            self._socket.sendall(b"".join(encode(words) for words in commands))
+            refused = [error for _ in commands if (error := self._refusal()) is not None]
+        except (OSError, ValueError) as error:
+            raise Unreachable(f"{self._where}: {error}") from None
+        if refused:
+            raise refused[0]
+
+    def _refusal(self) -> ErrorReply | None:
+        try:
+            self._reply()
+        except ErrorReply as error:
+            return error
+        return None
 
     def _reply(self) -> Any:
         line = self._line()

@@ -1,4 +1,4 @@
-"""Who is active, by the witness bucket: two signed GETs with the standard library, for a guard that must answer quickly at boot.
+"""Who is active, by the witness bucket: signed requests with the standard library, for a guard that must answer quickly at boot.
 
 `/etc/dr/witness.json` is `{"endpoint", "region", "bucket", "access_key", "secret_key"}`.
 """
@@ -60,7 +60,7 @@ class Witness:
         after, names = f"epochs/{max(known - 1, 0):08d}.json", list[str]()
         while True:
             page = self._get("", {"list-type": "2", "prefix": "epochs/", "start-after": names[-1] if names else after})
-            found = _keys(page)
+            found = listed(page)
             if not found:
                 break
             names += found
@@ -71,6 +71,10 @@ class Witness:
             return Active(int(document["epoch"]), str(document["active"]))
         except (ValueError, KeyError, TypeError):
             raise Silent(f"witness object {max(names)}: found no epoch in it, wanted one; restore the object's first version") from None
+
+    def has(self, key: str) -> bool:
+        """Whether there is an object of this name. Raises Silent."""
+        return key in listed(self._get("", {"list-type": "2", "prefix": key}))
 
     def _get(self, key: str, query: dict[str, str]) -> bytes:
         request = signed(self, key, query, datetime.datetime.now(datetime.UTC))
@@ -85,15 +89,18 @@ class Witness:
             raise Silent(f"witness {self.bucket} at {self.endpoint}: found no answer ({reason}), wanted one; see the third region") from None
 
 
-def signed(witness: Witness, key: str, query: dict[str, str], now: datetime.datetime) -> urllib.request.Request:
-    """A GET with an AWS signature of version 4, bucket in the path."""
+def signed(
+    witness: Witness, key: str, query: dict[str, str], now: datetime.datetime, *, method: str = "GET", body: bytes = b""
+) -> urllib.request.Request:
+    """A request with an AWS signature of version 4, bucket in the path."""
     base = urllib.parse.urlsplit(witness.endpoint)
     path = urllib.parse.quote(f"{base.path.rstrip('/')}/{witness.bucket}/{key}" if key else f"{base.path.rstrip('/')}/{witness.bucket}", safe="/-_.~")
     encoded = "&".join(f"{_quote(name)}={_quote(value)}" for name, value in sorted(query.items()))
     stamp, day = now.strftime("%Y%m%dT%H%M%SZ"), now.strftime("%Y%m%d")
-    headers = {"host": base.netloc, "x-amz-content-sha256": _EMPTY, "x-amz-date": stamp}
+    digest = hashlib.sha256(body).hexdigest() if body else _EMPTY
+    headers = {"host": base.netloc, "x-amz-content-sha256": digest, "x-amz-date": stamp}
     names = ";".join(sorted(headers))
-    canonical = "\n".join(["GET", path, encoded, *(f"{name}:{headers[name]}" for name in sorted(headers)), "", names, _EMPTY])
+    canonical = "\n".join([method, path, encoded, *(f"{name}:{headers[name]}" for name in sorted(headers)), "", names, digest])
     scope = f"{day}/{witness.region}/s3/aws4_request"
     to_sign = "\n".join(["AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(canonical.encode()).hexdigest()])
     secret = f"AWS4{witness.secret_key}".encode()
@@ -102,14 +109,15 @@ def signed(witness: Witness, key: str, query: dict[str, str], now: datetime.date
     signature = hmac.digest(secret, to_sign.encode(), "sha256").hex()
     authorization = f"AWS4-HMAC-SHA256 Credential={witness.access_key}/{scope}, SignedHeaders={names}, Signature={signature}"
     url = f"{base.scheme}://{base.netloc}{path}{'?' + encoded if encoded else ''}"
-    return urllib.request.Request(url, headers={**headers, "Authorization": authorization})  # noqa: S310 - see _get
+    signed_headers = {**headers, "Authorization": authorization}
+    return urllib.request.Request(url, data=body or None, headers=signed_headers, method=method)  # noqa: S310 - see Witness._get
 
 
 def _quote(text: str) -> str:
     return urllib.parse.quote(text, safe="-_.~")
 
 
-def _keys(page: bytes) -> list[str]:
+def listed(page: bytes) -> list[str]:
     """Keys of a ListObjectsV2 answer, whatever its XML namespace."""
     try:
         root: Any = ElementTree.fromstring(page)  # noqa: S314 - from the witness, over a signed request

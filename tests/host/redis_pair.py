@@ -94,7 +94,9 @@ class Site:
 
     def service(self, epoch: int, active: str, **options: Any) -> Redis:
         desired = Desired.read(self.document(epoch, active, **options))
-        return Redis(desired, self.layout, Log(self.err, "redis converge"), self.units)
+        service = Redis(desired, self.layout, Log(self.err, "redis converge"), self.units)
+        service._peer_followed = lambda: self.pair.followed  # the witness's word
+        return service
 
     def converge(self, epoch: int, active: str, *, check: bool = False, **options: Any) -> Result:
         service = self.service(epoch, active, **options)
@@ -132,6 +134,7 @@ class Pair:
     def __init__(self, root: Path) -> None:
         self.authority = Authority("test")
         self.passwords = dict(PASSWORDS)
+        self.followed: bool | None = False  # whether site b ever followed, by the witness
         self.certificates = {f"cache-1.{site}": self.authority.issue([f"cache-1.{site}.dr.internal", at]) for site, at in ADDRESSES.items()}
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))

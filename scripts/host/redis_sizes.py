@@ -1,0 +1,43 @@
+"""How large the buffers of replication must be for the link between the regions. Pure; sizes in bytes, rates in bytes a second.
+
+Two ends of the same trouble: a backlog that is too small makes every cut of the link a full copy, and a replica's output buffer that is
+too small ends a full copy before it is through, for ever again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+UNITS = {"": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3}
+MB = UNITS["mb"]
+LEAST_BACKLOG, LEAST_BUFFER = 16 * MB, 256 * MB
+
+
+@dataclass(frozen=True)
+class Link:
+    """What the operator says of the shop and of the link: `write_rate` of the replication stream, the outage to bridge, the link's own rate."""
+
+    write_rate: int
+    bridge_s: int
+    link_rate: int
+
+    def backlog(self) -> int:
+        """Holds what is written while the link is cut for `bridge_s`, so that a replica goes on where it stopped."""
+        return _whole(max(LEAST_BACKLOG, self.write_rate * self.bridge_s))
+
+    def replica_buffer(self, maxmemory: int) -> int:
+        """Holds what is written while a full copy travels and is loaded at the other end (taken for as long again)."""
+        copy_s = maxmemory / max(self.link_rate, 1)
+        return _whole(max(LEAST_BUFFER, self.backlog() + int(2 * copy_s * self.write_rate)))
+
+
+def size(text: str) -> int | None:
+    """Bytes of "256mb" and the like; None when it is no size."""
+    digits = text.lower().rstrip("bgkm")
+    unit = UNITS.get(text.lower()[len(digits) :])
+    return int(digits) * unit if digits.isdigit() and unit else None
+
+
+def _whole(count: int) -> int:
+    """Rounded up to whole megabytes."""
+    return -(-count // MB) * MB
