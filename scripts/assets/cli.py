@@ -1,0 +1,200 @@
+"""`dr-assets`: compare, copy, verify and reconcile two S3 buckets. One JSON object on stdout, errors on stderr, exit codes as in `errors`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from .config import Job, parse
+from .epoch import Epoch
+from .errors import AssetsError, BadInput, ExitCode
+from .output import Bar, metrics, read_status, result, status, write_file
+from .plan import Step
+from .sync import Run
+from .tally import show
+
+
+def main(arguments: list[str] | None = None, now: Callable[[], Epoch] | None = None) -> int:
+    """Returns the exit code. `now` says which epoch is in force, in place of an epoch file."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        job = _job(chosen)
+        document, error = COMMANDS[chosen.command](job, chosen, now)
+    except AssetsError as found:
+        document, error = None, found
+    if document is not None:
+        print(json.dumps(document, sort_keys=True, indent=None if chosen.compact else 2))
+    if error is not None:
+        print(f"dr-assets: {error}", file=sys.stderr)
+        return error.code
+    return ExitCode.DONE
+
+
+Outcome = tuple[dict[str, Any] | None, AssetsError | None]
+
+
+def plan(job: Job, chosen: argparse.Namespace, now: Callable[[], Epoch] | None) -> Outcome:
+    """What a sync would do; nothing is changed but the state folder's lock."""
+    run = Run(job, now)
+
+    def see(name: str, step: Step) -> None:
+        entry = step.source or step.target
+        if entry is not None and len(run.tally.lists.get(name, ())) < run.options.listed:
+            run.tally.lists.setdefault(name, []).append({"key": show(entry.key), "size": entry.size})
+
+    try:
+        report = run.plan(see)
+        return result(run, "plan"), report.error
+    finally:
+        run.close()
+
+
+def sync(job: Job, chosen: argparse.Namespace, now: Callable[[], Epoch] | None) -> Outcome:
+    """Copy what differs, once or (`--continuous`) again and again until a signal or an epoch ends it."""
+    if chosen.dry_run:
+        return plan(job, chosen, now)
+    over = threading.Event()
+    while True:
+        outcome = _sync_once(job, now, over)
+        error = outcome[1]
+        if not chosen.continuous or over.is_set() or (error is not None and error.code != ExitCode.FAILED):
+            return outcome
+        if outcome[0] is not None:
+            print(json.dumps(outcome[0], sort_keys=True), flush=True)
+        if error is not None:
+            print(f"dr-assets: {error}", file=sys.stderr, flush=True)
+        if over.wait(chosen.continuous):
+            return outcome[0], None
+
+
+def _sync_once(job: Job, now: Callable[[], Epoch] | None, over: threading.Event) -> Outcome:
+    run = Run(job, now)
+    bar = Bar()
+
+    def stop(number: int, _: object) -> None:
+        over.set()
+        run.stop.set()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)} if _main_thread() else {}
+    try:
+        report = run.sync(bar)
+        known = status(run, read_status(job.status_file) if job.status_file else {})
+        document = result(run, "sync") | {name: known[name] for name in ("unreplicated", "replicated_until")}
+        if job.status_file:
+            write_file(job.status_file, json.dumps(known, sort_keys=True) + "\n")
+        if job.metrics_file:
+            write_file(job.metrics_file, metrics(known))
+        return document, report.error
+    finally:
+        bar.end()
+        run.close()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def show_status(job: Job, chosen: argparse.Namespace, now: Callable[[], Epoch] | None) -> Outcome:
+    """The last run's status file."""
+    if job.status_file is None:
+        raise BadInput("status_file: not set, wanted the file that `dr-assets sync` writes; name it in the document or with --status-file")
+    known = read_status(job.status_file)
+    if not known:
+        raise BadInput(
+            f"status file {job.status_file}: not there or not readable, wanted that of an earlier run; run `dr-assets sync` first"
+        )
+    return known | {"op": "status"}, None
+
+
+COMMANDS: dict[str, Callable[[Job, argparse.Namespace, Callable[[], Epoch] | None], Outcome]] = {
+    "plan": plan,
+    "sync": sync,
+    "status": show_status,
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="dr-assets", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    texts = {"plan": "what a sync would do", "sync": "copy what differs", "status": "the last run's figures"}
+    made = {name: commands.add_parser(name, help=text) for name, text in texts.items()}
+    for command in made.values():
+        command.add_argument("--config", metavar="FILE", help="the document (docs/assets.md); - for stdin")
+        command.add_argument(
+            "--source", metavar="URL", help="https://host/bucket[/prefix]; keys in SOURCE_ACCESS_KEY and SOURCE_SECRET_KEY"
+        )
+        command.add_argument("--target", metavar="URL", help="the same with TARGET_ACCESS_KEY and TARGET_SECRET_KEY")
+        command.add_argument("--source-region", default="us-east-1")
+        command.add_argument("--target-region", default="us-east-1")
+        command.add_argument("--state-dir", metavar="DIR", help="remembers what both sides had; one for each direction")
+        command.add_argument("--epoch", type=int, help="the epoch that this run belongs to")
+        command.add_argument(
+            "--epoch-file", metavar="FILE", help='{"epoch": n, "active": "a", "moving": false}, read again while the run writes'
+        )
+        command.add_argument("--status-file", metavar="FILE")
+        command.add_argument("--metrics-file", metavar="FILE")
+        command.add_argument("--set", metavar="OPTION=VALUE", action="append", default=[], help="one of `options`, for this run")
+        command.add_argument("--compact", action="store_true", help="the result on one line")
+    made["sync"].add_argument("--dry-run", action="store_true", help="the same as plan")
+    made["sync"].add_argument("--continuous", type=float, metavar="SECONDS", help="again and again, with a pause of so many seconds")
+    return parser
+
+
+def _job(chosen: argparse.Namespace) -> Job:
+    document = _document(chosen)
+    for option in chosen.set:
+        name, separator, value = option.partition("=")
+        if not separator:
+            raise BadInput(f"--set: found {option!r}, wanted OPTION=VALUE")
+        try:
+            document.setdefault("options", {})[name] = json.loads(value)
+        except ValueError:
+            document["options"][name] = value
+    job = parse(document)
+    given: dict[str, Any] = {} if chosen.epoch is None else {"epoch": chosen.epoch}
+    given |= {
+        name: Path(getattr(chosen, name)) for name in ("epoch_file", "status_file", "metrics_file", "state_dir") if getattr(chosen, name)
+    }
+    return replace(job, **given)
+
+
+def _document(chosen: argparse.Namespace) -> dict[str, Any]:
+    if chosen.config:
+        try:
+            document = json.loads(sys.stdin.read() if chosen.config == "-" else Path(chosen.config).read_text())
+        except OSError as error:
+            raise BadInput(f"document {chosen.config}: cannot be read ({error.strerror}); nothing was done") from None
+        except ValueError as error:
+            raise BadInput(f"document {chosen.config}: is not JSON ({error}); nothing was done") from None
+        if not isinstance(document, dict):
+            raise BadInput(f"document {chosen.config}: is {type(document).__name__}, wanted a JSON object; nothing was done")
+        return document
+    if not (chosen.source and chosen.target and chosen.state_dir):
+        raise BadInput("arguments: wanted --config, or --source, --target and --state-dir; nothing was done")
+    return {
+        "schema": 1,
+        "source": _endpoint("source", chosen.source, chosen.source_region),
+        "target": _endpoint("target", chosen.target, chosen.target_region),
+        "state_dir": chosen.state_dir,
+    }
+
+
+def _endpoint(name: str, url: str, region: str) -> dict[str, str]:
+    parts = urlsplit(url)
+    bucket, _, prefix = parts.path.lstrip("/").partition("/")
+    keys = {key: os.environ.get(f"{name.upper()}_{key.upper()}", "") for key in ("access_key", "secret_key")}
+    missing = [f"{name.upper()}_{key.upper()}" for key, value in keys.items() if not value]
+    if missing:
+        raise BadInput(f"environment: {', '.join(missing)} not set, wanted the keys of {name}; export them and run it again")
+    return {"endpoint": f"{parts.scheme}://{parts.netloc}", "region": region, "bucket": bucket, "prefix": unquote(prefix), **keys}

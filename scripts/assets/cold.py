@@ -1,0 +1,182 @@
+"""The rare calls, over boto3. It is loaded at the first of them: a run that changes nothing does without."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from .config import Endpoint
+from .errors import Kind, StoreError
+from .refusals import classify, text
+
+ALL_USERS = "http://acs.amazonaws.com/groups/global/AllUsers"
+AUTHENTICATED = "http://acs.amazonaws.com/groups/global/AuthenticatedUsers"
+CANNED: dict[frozenset[tuple[str, str]], str | None] = {
+    frozenset(): None,
+    frozenset({(ALL_USERS, "READ")}): "public-read",
+    frozenset({(ALL_USERS, "READ"), (ALL_USERS, "WRITE")}): "public-read-write",
+    frozenset({(AUTHENTICATED, "READ")}): "authenticated-read",
+}
+
+
+class Part(NamedTuple):
+    """One part of an upload, as the store holds it."""
+
+    number: int
+    etag: str
+    size: int
+
+
+class Cold:
+    """One attempt a call; the caller tries again. Raises StoreError."""
+
+    def __init__(self, endpoint: Endpoint, timeout_s: float) -> None:
+        self._endpoint, self._timeout = endpoint, timeout_s
+        self._made: Any = None
+        self._lock = threading.Lock()
+        self.requests: dict[str, int] = {}
+
+    @property
+    def _s3(self) -> Any:
+        with self._lock:
+            if self._made is None:
+                self._made = self._connect()
+            return self._made
+
+    def _connect(self) -> Any:
+        try:
+            import boto3  # noqa: PLC0415 - see above
+            from botocore.config import Config  # noqa: PLC0415
+        except ImportError:
+            raise StoreError(
+                Kind.OTHER, f"{self._endpoint.place}: needs boto3, which is not installed; run: apt-get install python3-boto3"
+            ) from None
+        e = self._endpoint
+        config = Config(
+            connect_timeout=5,
+            read_timeout=self._timeout,
+            max_pool_connections=32,
+            retries={"mode": "standard", "total_max_attempts": 1},
+            s3={"addressing_style": e.addressing},
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        )
+        # A session of its own: the default one is shared by whatever else runs in this process.
+        return boto3.session.Session().client(
+            "s3",
+            endpoint_url=e.endpoint,
+            region_name=e.region,
+            aws_access_key_id=e.access_key,
+            aws_secret_access_key=e.secret_key,
+            aws_session_token=e.session_token or None,
+            verify=e.ca or None,
+            config=config,
+        )
+
+    @contextmanager
+    def _asking(self, operation: str) -> Iterator[Any]:
+        s3 = self._s3
+        from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError  # noqa: PLC0415 - see above
+
+        self.requests[operation] = self.requests.get(operation, 0) + 1
+        try:
+            yield s3
+        except ClientError as error:
+            answer = error.response
+            code, status = str(answer["Error"].get("Code", "")), int(answer["ResponseMetadata"]["HTTPStatusCode"])
+            kind = classify(code, status, operation)
+            raise StoreError(kind, text(self._endpoint, operation, code, kind, None), status, side=self._endpoint.name) from None
+        except HTTPClientError as error:
+            raise StoreError(
+                Kind.NETWORK, f"{self._endpoint.place}: {operation}: no answer ({type(error).__name__}); run the same again"
+            ) from None
+        except BotoCoreError as error:
+            raise StoreError(Kind.OTHER, f"{self._endpoint.place}: {operation}: cannot be asked ({error})") from None
+
+    def _where(self, key: bytes) -> dict[str, str]:
+        return {"Bucket": self._endpoint.bucket, "Key": key.decode("utf-8", "surrogateescape")}
+
+    def tags(self, key: bytes) -> list[tuple[str, str]]:
+        with self._asking("tags") as s3:
+            return [(tag["Key"], tag["Value"]) for tag in s3.get_object_tagging(**self._where(key))["TagSet"]]
+
+    def canned_acl(self, key: bytes) -> str | None:
+        try:
+            with self._asking("acl") as s3:
+                answer = s3.get_object_acl(**self._where(key))
+        except StoreError as error:
+            if error.kind is Kind.UNSUPPORTED:
+                return None
+            raise
+        owner = answer.get("Owner", {}).get("ID")
+        grants = {
+            (grant["Grantee"].get("URI", grant["Grantee"].get("ID", "")), grant["Permission"])
+            for grant in answer.get("Grants", [])
+            if grant["Grantee"].get("ID", "") != owner or "URI" in grant["Grantee"]
+        }
+        if frozenset(grants) not in CANNED:
+            # Users differ between projects: such grants cannot be said over there.
+            raise StoreError(
+                Kind.UNSUPPORTED,
+                f"{self._endpoint.place}: {key!r} has grants to single users, wanted a canned ACL; grant by user policy instead",
+            )
+        return CANNED[frozenset(grants)]
+
+    def acls_in_use(self) -> bool:
+        try:
+            with self._asking("ownership") as s3:
+                rules = s3.get_bucket_ownership_controls(Bucket=self._endpoint.bucket)["OwnershipControls"]["Rules"]
+        except StoreError as error:
+            # A store without this call, or a bucket without the setting: ACLs have to be looked at.
+            if error.kind in (Kind.UNSUPPORTED, Kind.ABSENT, Kind.OTHER, Kind.DENIED):
+                return True
+            raise
+        return any(rule["ObjectOwnership"] != "BucketOwnerEnforced" for rule in rules)
+
+    def versioned(self) -> bool:
+        with self._asking("versioning") as s3:
+            return bool(s3.get_bucket_versioning(Bucket=self._endpoint.bucket).get("Status") == "Enabled")
+
+    def versions(self, key: bytes) -> list[tuple[str, str, bool]]:
+        where = self._where(key)
+        found: list[tuple[Any, str, str, bool]] = []
+        with self._asking("versions") as s3:
+            for page in s3.get_paginator("list_object_versions").paginate(Bucket=where["Bucket"], Prefix=where["Key"]):
+                both = [(item, False) for item in page.get("Versions", ())] + [(item, True) for item in page.get("DeleteMarkers", ())]
+                same = [(item, marker) for item, marker in both if item["Key"] == where["Key"]]
+                found += [(item["LastModified"], item["VersionId"], item.get("ETag", "").strip('"'), marker) for item, marker in same]
+                if both and not same:
+                    break
+        # Stores list the newest first, but markers apart: times of one second do not tell the order within each list.
+        return [item[1:] for item in sorted(found, key=lambda item: item[0], reverse=True)]
+
+    def parts(self, key: bytes, upload: str) -> list[Part]:
+        with self._asking("list parts") as s3:
+            pages = s3.get_paginator("list_parts").paginate(**self._where(key), UploadId=upload)
+            return [Part(item["PartNumber"], item["ETag"].strip('"'), item["Size"]) for page in pages for item in page.get("Parts", ())]
+
+    def finish_upload(self, key: bytes, upload: str, parts: list[Part], condition: Mapping[str, str]) -> str:
+        named = {"if-none-match": "IfNoneMatch", "if-match": "IfMatch"}
+        listed = {"Parts": [{"PartNumber": part.number, "ETag": f'"{part.etag}"'} for part in parts]}
+        with self._asking("finish upload") as s3:
+            answer = s3.complete_multipart_upload(
+                **self._where(key), UploadId=upload, MultipartUpload=listed, **{named[name]: value for name, value in condition.items()}
+            )
+        return str(answer["ETag"]).strip('"')
+
+    def abort_upload(self, key: bytes, upload: str) -> None:
+        try:
+            with self._asking("abort upload") as s3:
+                s3.abort_multipart_upload(**self._where(key), UploadId=upload)
+        except StoreError as error:
+            if error.kind is not Kind.ABSENT:
+                raise
+
+    def unfinished(self, key: bytes) -> list[tuple[str, float]]:
+        where = self._where(key)
+        with self._asking("list uploads") as s3:
+            pages = s3.get_paginator("list_multipart_uploads").paginate(Bucket=where["Bucket"], Prefix=where["Key"])
+            same = [item for page in pages for item in page.get("Uploads", ()) if item["Key"] == where["Key"]]
+            return [(item["UploadId"], item["Initiated"].timestamp()) for item in same]

@@ -1,0 +1,89 @@
+"""Is the copy what the source has? Pure decisions, first from listings and the manifest, then, only where those do not tell, from both headers.
+
+A time alone decides nothing, and neither does an ETag of many parts: those only say that it is worth a look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from .listing import Entry
+from .metadata import is_md5, origin, parse_time, same_content, same_metadata
+from .state import Row
+
+# Listings show whole seconds on some stores, and two clocks are never the same.
+MARGIN_S = 2.0
+
+
+class Verdict(Enum):
+    """What to do with a key that the source has."""
+
+    SAME = auto()
+    RECORD = auto()  # the same, and the manifest does not know it yet
+    COPY = auto()
+    LOOK = auto()  # ask both sides for the headers
+    HOLD = auto()  # the target has something newer: not overwritten, listed
+    STALE = auto()  # a copier of a later epoch was here: this one is of the past and must stop
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """Seconds that each store's clock is ahead of this machine's."""
+
+    source: float = 0.0
+    target: float = 0.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`over`: the target's etag that may be replaced, None for nothing. `reason` goes into the result."""
+
+    verdict: Verdict
+    over: str | None = None
+    reason: str = ""
+
+
+def from_listings(source: Entry, target: Entry | None, row: Row | None, clocks: Clocks) -> Verdict:
+    """By what costs nothing."""
+    if target is None:
+        return Verdict.COPY
+    if row is not None and target.etag == row.target_etag and target.size == row.size:
+        if (source.etag, source.time, source.size) == (row.source_etag, row.source_time, row.size):
+            if target.time == row.target_time:
+                return Verdict.RECORD if row.missing_runs else Verdict.SAME
+            return Verdict.LOOK if row.target_time else Verdict.RECORD
+        if target.time == row.target_time and row.source_time and source.time > row.source_time:
+            return Verdict.COPY
+    alike = row is None and source.size == target.size and is_md5(source.etag) and source.etag == target.etag
+    # Written after the source's last change, so its metadata are of that change too.
+    if alike and parse_time(target.time) - clocks.target > parse_time(source.time) - clocks.source + MARGIN_S:
+        return Verdict.RECORD
+    return Verdict.LOOK
+
+
+def from_headers(source: Mapping[str, str], target: Mapping[str, str] | None, epoch: int | None, clocks: Clocks) -> Finding:
+    """By what both stores say of this object now. Headers in lower case."""
+    if target is None:
+        return Finding(Verdict.COPY)
+    over = target.get("etag", "").strip('"')
+    note, changed = origin(target), parse_time(source["last-modified"])
+    sizes = source.get("content-length") == target.get("content-length")
+    if note is not None:
+        if note.epoch > (epoch or note.epoch):
+            return Finding(Verdict.STALE, over, f"written by a copier of epoch {note.epoch}")
+        version = source.get("x-amz-version-id", "")
+        same_version = note.version == version if version and note.version else abs(note.time - changed) < MARGIN_S
+        if sizes and same_version and note.etag == source.get("etag", "").strip('"'):
+            return Finding(Verdict.RECORD, over)
+        newer = note.time > changed + MARGIN_S and not same_version
+        held = "copied from a newer version of the source" if newer else ""
+    else:
+        newer = parse_time(target["last-modified"]) - clocks.target > changed - clocks.source + MARGIN_S
+        held = "written at the target after the source's last change" if newer else ""
+    if sizes and same_content(source, target) and not same_metadata(source, target):
+        return Finding(Verdict.RECORD, over)
+    if held:
+        return Finding(Verdict.HOLD, over, held)
+    return Finding(Verdict.COPY, over, "" if note else "written at the target, older than the source's")

@@ -1,0 +1,157 @@
+"""One bucket as the copier uses it: the hot calls over `wire`, the rare ones in `cold`. Every call is tried again while that may help."""
+
+from __future__ import annotations
+
+import html
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+from urllib.parse import quote
+
+from .cold import Cold, Part
+from .config import Endpoint, Options
+from .errors import Kind, StoreError
+from .listing import Entry, entries
+from .retry import Patience, Throttle
+from .wire import Answer, Body, Headers, Wire
+
+T = TypeVar("T")
+ABSENT = {"if-none-match": "*"}
+
+
+def only_over(etag: str | None) -> dict[str, str]:
+    """The condition of a write: over exactly this object, or (None) over none."""
+    # Bare: OVHcloud wants it without quotes, and other stores accept both.
+    return ABSENT if etag is None else {"if-match": etag}
+
+
+class Bucket:
+    """Safe to use from several threads."""
+
+    def __init__(self, endpoint: Endpoint, options: Options, stop: threading.Event) -> None:
+        self.endpoint = endpoint
+        self.throttle = Throttle(options.concurrency)
+        self.patience = Patience(options.attempts, options.backoff_s, options.backoff_cap_s, stop)
+        self.wire = Wire(endpoint, options.timeout_s)
+        self.etag_is_md5 = True  # of objects put in one piece; false once the store has shown otherwise
+        self._cold = Cold(endpoint, options.timeout_s)
+
+    def close(self) -> None:
+        self.wire.close()
+
+    @property
+    def requests(self) -> dict[str, int]:
+        """How often each operation was asked for."""
+        return dict(sorted((self.wire.requests | self._cold.requests).items()))
+
+    def _try(self, call: Callable[[], T]) -> T:
+        def once() -> T:
+            with self.throttle.slot():
+                return call()
+
+        return self.patience.run(once, self.throttle)
+
+    def _rare(self, call: Callable[[], T]) -> T:
+        # Without a slot: these are asked while one is held.
+        return self.patience.run(call, self.throttle)
+
+    # --- hot
+
+    def entries(self, after: bytes = b"", until: bytes | None = None) -> Iterator[Entry]:
+        """See `listing.entries`."""
+        return entries(lambda query: self._try(lambda: self.wire.ask("list", "GET", query=query)).body, self.endpoint, after, until)
+
+    def head(self, key: bytes) -> Answer | None:
+        """None when there is no such object (or a delete marker)."""
+        try:
+            return self._try(lambda: self.wire.ask("head", "HEAD", key))
+        except StoreError as error:
+            if error.kind is Kind.ABSENT:
+                return None
+            raise
+
+    def get(self, key: bytes, etag: str) -> Answer:
+        """The whole object into memory, as long as it is this version. Raises StoreError (CONDITION, ABSENT) when it is not any more."""
+        return self._try(lambda: self.wire.ask("get", "GET", key, headers={"if-match": quoted(etag)}))
+
+    @contextmanager
+    def open(self, key: bytes, etag: str, first: int | None = None, last: int | None = None) -> Iterator[tuple[Answer, Body]]:
+        """As `get`, to be read piece by piece, or bytes first..last of it. One attempt: who reads must begin afresh."""
+        headers = {"if-match": quoted(etag)} | ({} if first is None else {"range": f"bytes={first}-{last}"})
+        with self.throttle.slot(), self.wire.receive("get", key, {}, headers) as pair:
+            yield pair
+
+    def put(self, key: bytes, body: bytes, headers: Headers, digest: str = "") -> Answer:
+        """`digest`: the SHA-256 of `body`, if known; the store checks it."""
+        return self._try(lambda: self.wire.ask("put", "PUT", key, headers=headers, body=body, digest=digest))
+
+    def put_stream(self, key: bytes, pieces: Iterable[bytes], size: int, headers: Headers) -> Answer:
+        """One attempt."""
+        with self.throttle.slot():
+            return self.wire.send("put", key, {}, headers, pieces=pieces, size=size)
+
+    def put_part(self, key: bytes, upload: str, number: int, pieces: Iterable[bytes], size: int) -> Answer:
+        """One attempt."""
+        with self.throttle.slot():
+            return self.wire.send("part", key, {"partNumber": str(number), "uploadId": upload}, {}, pieces=pieces, size=size)
+
+    # --- rare
+
+    def tags(self, key: bytes) -> str:
+        """As the value of an `x-amz-tagging` header."""
+        pairs = self._rare(lambda: self._cold.tags(key))
+        return "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in pairs)
+
+    def canned_acl(self, key: bytes) -> str | None:
+        """The canned ACL that says the same as the object's own; None when it is private or there are no ACLs."""
+        return self._rare(lambda: self._cold.canned_acl(key))
+
+    def acls_in_use(self) -> bool:
+        """False when the bucket has ACLs switched off for all objects."""
+        return self._rare(self._cold.acls_in_use)
+
+    def versioned(self) -> bool:
+        return self._rare(self._cold.versioned)
+
+    def versions(self, key: bytes) -> list[tuple[str, str, bool]]:
+        """(version id, etag, is it a delete marker) of exactly this key, newest first."""
+        return self._rare(lambda: self._cold.versions(key))
+
+    def head_version(self, key: bytes, version: str) -> Answer:
+        return self._try(lambda: self.wire.ask("head", "HEAD", key, {"versionId": version}))
+
+    def delete(self, key: bytes, etag: str | None = None, version: str | None = None) -> None:
+        """With `etag`: only if that is what is there (where the store knows that condition). With `version`: that version for good."""
+        query = {"versionId": version} if version else {}
+        self._try(lambda: self.wire.ask("delete", "DELETE", key, query, {"if-match": etag} if etag else {}))
+
+    def begin_upload(self, key: bytes, headers: Headers) -> str:
+        """The upload's id. Over the wire, because boto3 refuses metadata that are not ASCII."""
+        answer = self._rare(lambda: self.wire.ask("begin upload", "POST", key, {"uploads": ""}, headers))
+        found = re.search(rb"<UploadId>([^<]+)</UploadId>", answer.body)
+        if not found:
+            raise StoreError(Kind.LYING, f"{self.endpoint.place}: begin upload: answer has no upload id, wanted one; run the same again")
+        return html.unescape(found.group(1).decode())
+
+    def parts(self, key: bytes, upload: str) -> list[Part]:
+        """What the store holds of an unfinished upload. Raises StoreError (ABSENT) when it holds nothing of it any more."""
+        return self._rare(lambda: self._cold.parts(key, upload))
+
+    def finish_upload(self, key: bytes, upload: str, parts: list[Part], condition: Headers) -> str:
+        """The new object's etag. `condition` as in `only_over`."""
+        return self._rare(lambda: self._cold.finish_upload(key, upload, parts, condition))
+
+    def abort_upload(self, key: bytes, upload: str) -> None:
+        """No error when it is gone."""
+        self._rare(lambda: self._cold.abort_upload(key, upload))
+
+    def unfinished(self, key: bytes) -> list[tuple[str, float]]:
+        """(upload id, when it was begun) of uploads of exactly this key."""
+        return self._rare(lambda: self._cold.unfinished(key))
+
+
+def quoted(etag: str) -> str:
+    """As HTTP wants it in a read's condition."""
+    return f'"{etag}"'

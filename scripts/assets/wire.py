@@ -1,0 +1,272 @@
+"""Signed requests to one bucket over kept-open connections: the hot path. docs/decisions/0005 says why it is not boto3.
+
+A request's path is the key's bytes, percent-encoded and otherwise as they are. One request is one attempt, but for a kept connection that the
+server had closed meanwhile; retries are the caller's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import re
+import select
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import KW_ONLY, dataclass
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+from .config import Endpoint
+from .errors import Kind, StoreError
+from .refusals import refusal
+from .sigv4 import UNSIGNED, Signer, encode_key, encode_query
+
+Query = Mapping[str, str | bytes]
+Headers = Mapping[str, str]
+
+CHUNK = 256 * 1024
+CONNECT_S = 5.0
+SLOWEST = 1024  # bytes a second, averaged; below it a server only pretends to answer
+SLOW_AFTER_S = 30.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Header names in lower case, values one character a byte."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+    @property
+    def etag(self) -> str:
+        """Without quotes; empty when the store gave none."""
+        return self.headers.get("etag", "").strip('"')
+
+
+class Body:
+    """The body of an answer while it arrives: read it to its end, in pieces."""
+
+    def __init__(self, response: http.client.HTTPResponse, headers: Mapping[str, str], fail: Callable[[Kind, str], StoreError]) -> None:
+        self._response, self._fail = response, fail
+        self.length = int(headers.get("content-length", "-1"))
+        self.done = self.length == 0
+
+    def pieces(self) -> Iterator[bytes]:
+        """All of it. Raises StoreError when it ends early or only trickles."""
+        started, seen = time.monotonic(), 0
+        while not self.done:
+            try:
+                piece = self._response.read1(CHUNK)
+            except (OSError, http.client.HTTPException) as error:
+                # Named here: the reader may be in the middle of a request to the other store.
+                raise self._fail(Kind.NETWORK, f"broke off ({str(error) or type(error).__name__})") from None
+            seen += len(piece)
+            self.done = not piece or seen == self.length
+            elapsed = time.monotonic() - started
+            if elapsed > SLOW_AFTER_S and seen < SLOWEST * elapsed:
+                raise self._fail(Kind.SLOW, f"sends {int(seen / elapsed)} bytes a second")
+            if piece:
+                yield piece
+        if self.length >= 0 and seen != self.length:
+            raise self._fail(Kind.NETWORK, f"ended the body after {seen} of {self.length} bytes")
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One request. `payload`: the SHA-256 of the body in hex, or UNSIGNED."""
+
+    operation: str
+    method: str
+    key: bytes
+    _: KW_ONLY
+    query: Query
+    headers: dict[str, str]
+    payload: str
+    body: bytes | Iterable[bytes] | None = None
+    size: int = 0
+
+    @property
+    def replayable(self) -> bool:
+        return self.body is None or isinstance(self.body, bytes)
+
+
+class Wire:
+    """Requests to the bucket of `endpoint`. Safe to use from several threads."""
+
+    def __init__(self, endpoint: Endpoint, timeout_s: float) -> None:
+        parts = urlsplit(endpoint.endpoint)
+        virtual = endpoint.addressing == "virtual"
+        self._secure, self._timeout, self.endpoint = parts.scheme == "https", timeout_s, endpoint
+        self._address = (f"{endpoint.bucket}." if virtual else "") + str(parts.hostname), parts.port or (443 if self._secure else 80)
+        self._host = self._address[0] if parts.port is None else f"{self._address[0]}:{parts.port}"
+        self._base = "/" if virtual else f"/{endpoint.bucket}/"
+        self._signer = Signer(endpoint.access_key, endpoint.secret_key, endpoint.region, endpoint.session_token)
+        self._tls = ssl.create_default_context(cafile=endpoint.ca or None) if self._secure else None
+        self._idle: list[http.client.HTTPConnection] = []
+        self._lock = threading.Lock()
+        self.skew: float | None = None  # seconds that the store's clock is ahead of ours
+        self.requests: dict[str, int] = {}
+
+    def close(self) -> None:
+        """Drop the kept connections."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def ask(
+        self,
+        operation: str,
+        method: str,
+        key: bytes = b"",
+        query: Query | None = None,
+        headers: Headers | None = None,
+        *,
+        body: bytes = b"",
+        digest: str = "",
+    ) -> Answer:
+        """One request, its answer read whole. `digest`: the SHA-256 of `body` if it is known. Raises StoreError on any status but 2xx."""
+        payload = digest or hashlib.sha256(body).hexdigest()
+        call = _Call(
+            operation, method, key, query=query or {}, headers=dict(headers or {}), payload=payload, body=body or None, size=len(body)
+        )
+        with self._exchange(call) as (answer, stream):
+            return Answer(answer.status, answer.headers, b"".join(stream.pieces()))
+
+    def send(self, operation: str, key: bytes, query: Query, headers: Headers, *, pieces: Iterable[bytes], size: int) -> Answer:
+        """A PUT whose body is not held in memory. `pieces` must add up to `size` bytes. Raises StoreError."""
+        call = _Call(operation, "PUT", key, query=query, headers=dict(headers), payload=UNSIGNED, body=pieces, size=size)
+        with self._exchange(call) as (answer, stream):
+            return Answer(answer.status, answer.headers, b"".join(stream.pieces()))
+
+    @contextmanager
+    def receive(self, operation: str, key: bytes, query: Query, headers: Headers) -> Iterator[tuple[Answer, Body]]:
+        """A GET whose body is read by the caller. Raises StoreError, also while the body is read."""
+        with self._exchange(_Call(operation, "GET", key, query=query, headers=dict(headers), payload=EMPTY)) as pair:
+            yield pair
+
+    @contextmanager
+    def _exchange(self, call: _Call) -> Iterator[tuple[Answer, Body]]:
+        path, text = self._base + encode_key(call.key), encode_query(call.query)
+        call.headers["host"] = self._host
+        if call.body is not None or call.method in ("PUT", "POST"):
+            call.headers["content-length"] = str(call.size)
+        self._signer.sign(call.method, path, text, call.headers, payload=call.payload)
+        self.requests[call.operation] = self.requests.get(call.operation, 0) + 1
+        connection, response = self._start(call, f"{path}?{text}" if text else path)
+        keep = False
+        try:
+            answer = Answer(response.status, {name.lower(): value for name, value in response.getheaders()})
+            self._see_clock(answer.headers)
+            if not 200 <= response.status < 300:
+                body = self._refusal_body(call, response)
+                keep = call.replayable and response.isclosed() and not response.will_close
+                raise refusal(self.endpoint, call.operation, answer, body, self.skew)
+            stream = Body(response, answer.headers, lambda kind, what: self._error(kind, call.operation, what))
+            if call.method == "HEAD":
+                stream.length, stream.done = 0, True
+            yield answer, stream
+            keep = stream.done and not response.will_close
+            if keep:
+                # Nothing is left to read; it only lets go of the connection.
+                response.read()
+        finally:
+            self._give_back(connection, keep)
+
+    def _refusal_body(self, call: _Call, response: http.client.HTTPResponse) -> bytes:
+        try:
+            return response.read(64 * 1024)
+        except (OSError, http.client.HTTPException) as error:
+            raise self._broken(call.operation, error) from None
+
+    def _start(self, call: _Call, target: str) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        connection = self._kept()
+        try:
+            if connection is not None:
+                try:
+                    return connection, _talk(connection, call, target)
+                except ConnectionError:
+                    # Closed by the server between two requests: that says nothing about the store.
+                    connection.close()
+                    if not call.replayable:
+                        raise
+            connection = self._connect()
+            return connection, _talk(connection, call, target)
+        except (OSError, http.client.HTTPException) as error:
+            if connection is not None:
+                connection.close()
+            raise self._broken(call.operation, error) from None
+        except BaseException:
+            if connection is not None:
+                connection.close()
+            raise
+
+    def _kept(self) -> http.client.HTTPConnection | None:
+        """An idle connection that the server has not closed."""
+        while True:
+            with self._lock:
+                if not self._idle:
+                    return None
+                connection = self._idle.pop()
+            poll = select.poll()
+            poll.register(connection.sock, select.POLLIN)
+            if not poll.poll(0):
+                return connection
+            connection.close()
+
+    def _connect(self) -> http.client.HTTPConnection:
+        host, port = self._address
+        if self._tls:
+            connection: http.client.HTTPConnection = http.client.HTTPSConnection(host, port, timeout=CONNECT_S, context=self._tls)
+        else:
+            connection = http.client.HTTPConnection(host, port, timeout=CONNECT_S)
+        connection.connect()
+        connection.sock.settimeout(self._timeout)
+        return connection
+
+    def _give_back(self, connection: http.client.HTTPConnection, keep: bool) -> None:
+        if not keep:
+            connection.close()
+            return
+        with self._lock:
+            self._idle.append(connection)
+
+    def _see_clock(self, headers: Mapping[str, str]) -> None:
+        if self.skew is None and "date" in headers:
+            try:
+                self.skew = parsedate_to_datetime(headers["date"]).timestamp() - time.time()
+            except ValueError:
+                self.skew = 0.0
+
+    def _broken(self, operation: str, error: Exception) -> StoreError:
+        what = f"no answer ({str(error) or type(error).__name__}); see whether the region has an outage, and run the same again"
+        return self._error(Kind.SLOW if isinstance(error, TimeoutError) else Kind.NETWORK, operation, what)
+
+    def _error(self, kind: Kind, operation: str, what: str) -> StoreError:
+        return StoreError(kind, f"{self.endpoint.place}: {operation}: {what}", side=self.endpoint.name)
+
+
+EMPTY = hashlib.sha256(b"").hexdigest()
+
+
+def _talk(connection: http.client.HTTPConnection, call: _Call, target: str) -> http.client.HTTPResponse:
+    if re.search(r"[\r\n]", "".join(call.headers.values())):
+        raise http.client.HTTPException("a header with a line break")
+    connection.putrequest(call.method, target, skip_host=True, skip_accept_encoding=True)
+    for name, value in call.headers.items():
+        connection.putheader(name, value.encode("latin-1"))
+    if isinstance(call.body, bytes):
+        connection.endheaders(call.body)
+        return connection.getresponse()
+    connection.endheaders()
+    try:
+        for piece in call.body or ():
+            connection.send(piece)
+    except (BrokenPipeError, ConnectionResetError):
+        # A server may refuse before it has read everything: its answer says more than the broken pipe.
+        return connection.getresponse()
+    return connection.getresponse()
