@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from .errors import Failed
@@ -59,3 +59,14 @@ def run(
     if check and answer.code != 0:
         raise CommandFailed(argv, answer)
     return answer
+
+
+def lines(argv: Sequence[str], *, limit_s: float, user: str | None = None) -> Iterator[str]:
+    """Lines of a program's output while it writes them, however long that is. Its end is not judged: `timeout` bounds it."""
+    become = user if user and os.geteuid() == 0 and user != "root" else None
+    with subprocess.Popen(
+        ["timeout", "-k", "5", f"{limit_s:g}", *argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        errors="replace", env={"PATH": PATH, "LC_ALL": "C", "HOME": "/"}, cwd="/", user=become, group=become, extra_groups=[] if become else None,
+    ) as program:
+        if program.stdout is not None:
+            yield from program.stdout

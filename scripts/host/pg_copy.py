@@ -12,11 +12,12 @@ from .errors import Failed, Refused, say
 from .files import make_folder, sync_folder
 from .pg_config import upstream
 from .pg_desired import Desired
-from .pg_facts import COMPLETE
 from .pg_layout import MARK, SLOT, PostgresLayout
 from .pg_server import alive
 from .pg_text import conninfo
+from .pg_versions import VERSIONS
 
+COMPLETE = "dr.complete"  # in a finished copy that is not in its place yet; holds the epoch in which it was made
 INITDB_S, COPY_S = 120.0, 12 * 3600.0
 
 
@@ -24,13 +25,13 @@ def initialise(desired: Desired, layout: PostgresLayout) -> None:
     """A new cluster with checksums and a locale that no library update changes; in its place only when it is whole."""
     discard(layout)
     _parent(layout)
-    locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if desired.version >= 17 else []
+    locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if VERSIONS[desired.version].builtin_locale else []
     argv = [layout.program("initdb"), "-D", str(layout.fresh), "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", *locale, "--data-checksums"]
     run([*argv, "--auth-local=peer", "--auth-host=reject", "--no-instructions"], limit_s=INITDB_S, user=layout.user)
     for name in ("postgresql.conf", "pg_hba.conf", "pg_ident.conf"):
         (layout.fresh / name).unlink(missing_ok=True)  # the ones outside count; these would only mislead
-    _leave(layout, layout.fresh / MARK, {"site": desired.envelope.site})
-    _move(layout.fresh, layout.data)
+    leave(layout, layout.fresh / MARK, {"site": desired.envelope.site})
+    move(layout.fresh, layout.data)
 
 
 def copy(desired: Desired, layout: PostgresLayout) -> None:
@@ -51,13 +52,13 @@ def copy(desired: Desired, layout: PostgresLayout) -> None:
         ) from None
     (layout.fresh / "recovery.signal").unlink(missing_ok=True)
     signal_standby(layout, layout.fresh)
-    _leave(layout, layout.fresh / COMPLETE, {"epoch": desired.envelope.role().epoch})
+    leave(layout, layout.fresh / COMPLETE, {"epoch": desired.envelope.role().epoch})
     sync_folder(layout.fresh)
 
 
-def swap(layout: PostgresLayout) -> None:
-    """The finished copy takes its place."""
-    _move(layout.fresh, layout.data)
+def swap(layout: PostgresLayout, source: Path | None = None) -> None:
+    """The finished copy, or `source`, takes its place."""
+    move(source or layout.fresh, layout.data)
     (layout.data / COMPLETE).unlink(missing_ok=True)
     if layout.data.stat().st_mode & 0o077:
         layout.data.chmod(0o700)
@@ -71,7 +72,7 @@ def set_aside(layout: PostgresLayout, name: str) -> None:
     while target.exists():
         number += 1
         target = layout.data.with_name(f"{layout.data.name}.{name}.{number}")
-    _move(layout.data, target)
+    move(layout.data, target)
 
 
 def discard(layout: PostgresLayout) -> None:
@@ -82,14 +83,15 @@ def discard(layout: PostgresLayout) -> None:
 
 def signal_standby(layout: PostgresLayout, data: Path) -> None:
     """From its next start on the cluster is a standby."""
-    _leave(layout, data / "standby.signal", None)
+    leave(layout, data / "standby.signal", None)
 
 
 def _parent(layout: PostgresLayout) -> None:
     make_folder(layout.data.parent, 0o755, owner=layout.user)
 
 
-def _leave(layout: PostgresLayout, path: Path, document: dict[str, object] | None) -> None:
+def leave(layout: PostgresLayout, path: Path, document: dict[str, object] | None) -> None:
+    """A small file of the server's user, empty or a JSON document, that lasts through a power cut."""
     path.write_text("" if document is None else json.dumps(document, sort_keys=True))
     path.chmod(0o600)
     if os.geteuid() == 0:
@@ -99,6 +101,7 @@ def _leave(layout: PostgresLayout, path: Path, document: dict[str, object] | Non
     sync_folder(path.parent)
 
 
-def _move(source: Path, target: Path) -> None:
+def move(source: Path, target: Path) -> None:
+    """Rename, and make it last."""
     source.rename(target)
     sync_folder(target.parent)

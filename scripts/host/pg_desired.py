@@ -10,8 +10,8 @@ from typing import Any
 
 from .desired import Envelope, Host, Reader
 from .pg_layout import PostgresLayout
+from .pg_versions import TESTED, VERSIONS, refusal
 
-VERSIONS = range(14, 19)
 _MODES = ("async",)
 
 
@@ -66,8 +66,9 @@ class Desired:
         subject = "document.postgres"
         reader = Reader(envelope.block, subject)
         version, port = reader.number("version"), reader.number("port", 5432)
-        if version not in VERSIONS:
-            reader.fault("version", str(version), f"{VERSIONS.start} to {VERSIONS.stop - 1}")
+        too = refusal(version)
+        if too is not None:
+            reader.fault("version", f"{version} ({too})", f"{min(VERSIONS)} to {max(VERSIONS)}, {TESTED} is the one that is tested most")
         if reader.text("mode", "async") not in _MODES:
             reader.fault("mode", repr(reader.text("mode")), " or ".join(_MODES))
         volume = reader.optional_text("volume_id")

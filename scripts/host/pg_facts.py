@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from . import files, pg_text, pg_volume, rolefile
 from .pg_config import managed_files, settings
+from .pg_copy import COMPLETE
 from .pg_desired import Desired
 from .pg_layout import APP_ROLE, MARK, REPLICATION_ROLE, SLOT, PostgresLayout
-from .pg_peer import Peer, ask_peer
+from .pg_mark import Mark, read_mark
+from .pg_peer import MARKER, Peer, ask_peer
 from .pg_server import TIMELINE, Server
 from .pg_volume import Volume
 from .rolefile import Role
 from .systemd import Units
 
-COMPLETE = "dr.complete"  # in a finished copy that is not in its place yet; holds the epoch in which it was made
-
 
 @dataclass(frozen=True)
 class Cluster:
-    """The data directory. `managed`: made by this software. Positions as PostgreSQL writes them."""
+    """The data directory. `managed`: made by this software. Positions as PostgreSQL writes them.
+
+    `history`: (timeline, position at which it was left) up to its own; `rewindable`, `limits`: see `pg_text.ControlData`.
+    """
 
     managed: bool
     running: bool
@@ -33,6 +37,9 @@ class Cluster:
     timeline: int = 0
     checkpoint: str = "0/0"
     minimum_recovery: str = "0/0"
+    history: tuple[tuple[int, str], ...] = ()
+    rewindable: bool = True
+    limits: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -52,11 +59,12 @@ class Live:
     slot: str | None = None
     roles: tuple[str, ...] = ()  # roles that are missing or not as wanted
     database: bool = True  # whether it exists with the right owner
+    marker: str | None = None  # see `pg_peer.MARKER`
 
 
 @dataclass(frozen=True)
 class Facts:
-    """All of it. `copy`: None, "partial", or "complete" for one of this epoch."""
+    """All of it. `copy`, `rewound`: None, "partial", or "complete" for one of this epoch. `mark`: see `pg_rejoin`."""
 
     role: Role | None = None
     volume: Volume = field(default_factory=Volume)
@@ -64,6 +72,8 @@ class Facts:
     enabled: bool = True
     cluster: Cluster | None = None
     copy: str | None = None
+    rewound: str | None = None
+    mark: Mark | None = None
     live: Live | None = None
     peer: Peer | None = None
 
@@ -79,6 +89,8 @@ def gather(desired: Desired, layout: PostgresLayout, server: Server, units: Unit
         enabled=units.enabled(layout.unit),
         cluster=cluster,
         copy=_copy(layout.fresh, desired.envelope.role().epoch),
+        rewound=_copy(layout.rewinding, desired.envelope.role().epoch),
+        mark=read_mark(layout),
         live=live,
         peer=None if desired.envelope.active else ask_peer(desired, layout),
     )
@@ -95,7 +107,17 @@ def read_cluster(layout: PostgresLayout, server: Server) -> Cluster | None:
         return Cluster(*flags)
     # A standby's last restart point may lie on an older timeline than what it has replayed since.
     timeline = max(control.timeline, control.minimum_recovery_timeline)
-    return Cluster(*flags, control.state, control.system_identifier, timeline, control.checkpoint, control.minimum_recovery)
+    return Cluster(
+        *flags, control.state, control.system_identifier, timeline, control.checkpoint, control.minimum_recovery, _history(data, timeline),
+        control.rewindable, control.limits,
+    )
+
+
+def _history(data: Path, timeline: int) -> tuple[tuple[int, str], ...]:
+    try:
+        return tuple(pg_text.history((data / "pg_wal" / f"{timeline:08X}.history").read_text(errors="replace")))
+    except OSError:
+        return ()
 
 
 def read_live(desired: Desired, layout: PostgresLayout, server: Server) -> Live | None:
@@ -114,7 +136,7 @@ def read_live(desired: Desired, layout: PostgresLayout, server: Server) -> Live 
         found["in_recovery"], found["timeline"], found["replay_lsn"], found["receive_lsn"], found["paused"], found["streaming"],
         found["reload_due"], tuple(found["restart_due"] or ()), tuple(found["faults"] or ()), tuple(found["overrides"] or ()), found["slot"],
         tuple(name for name, password in wanted.items() if not _as_wanted(found["roles"] or {}, name, password)),
-        found["database"],
+        found["database"], found["marker"],
     )
 
 
@@ -160,4 +182,5 @@ _LIVE = f"""select json_build_object(
   'roles', (select json_object_agg(rolname, json_build_object('login', rolcanlogin, 'super', rolsuper, 'replication', rolreplication,
               'password', rolpassword, 'rights', pg_has_role(r.oid, 'pg_monitor', 'member') and {_RIGHTS}))
             from pg_authid r where rolname in (:'owner', :'replication')),
+  'marker', {MARKER},
   'database', exists (select from pg_database d join pg_authid r on r.oid = datdba where datname = :'database' and rolname = :'owner'))"""  # noqa: S608

@@ -43,6 +43,21 @@ class PostgresLayout:
         return self.data.with_name(f"{CLUSTER}.new")
 
     @property
+    def rewinding(self) -> Path:
+        """The data directory while it is being rewound. Under this name nothing starts it; half way it is scrap."""
+        return self.data.with_name(f"{CLUSTER}.rewinding")
+
+    @property
+    def rejoin(self) -> Path:
+        """What is under way with data that cannot follow; see `pg_rejoin.Mark`."""
+        return self.data.with_name(f"{CLUSTER}.rejoin.json")
+
+    @property
+    def evidence(self) -> Path:
+        """What a primary wrote that its successor never saw, by epoch. Never removed by this software."""
+        return self.mount / "evidence"
+
+    @property
     def conf(self) -> Path:
         """Configuration, outside the data directory."""
         return self.base.at(f"/etc/postgresql/{self.version}/{CLUSTER}")

@@ -26,6 +26,7 @@ class Peer:
     """`error`: why it could not be asked; then the rest says nothing. `history`: (timeline, position at which it was left).
 
     `slot`: None, "good" or "lost". `sees`: the state of this site's walsender there, such as "streaming"; None without one.
+    `checkpointed`: the timeline of its last checkpoint. `write_lsn`: where it writes. `marker`: see `MARKER`.
     """
 
     error: str | None = None
@@ -35,6 +36,9 @@ class Peer:
     history: tuple[tuple[int, str], ...] = ()
     slot: str | None = None
     sees: str | None = None
+    checkpointed: int = 0
+    write_lsn: str | None = None
+    marker: str | None = None
 
 
 @contextmanager
@@ -61,7 +65,7 @@ def ask_peer(desired: Desired, layout: PostgresLayout) -> Peer:
         return Peer(error="an answer that is no JSON")
     return Peer(
         None, found["in_recovery"], found["system_identifier"], found["timeline"], tuple(history(found["history"] or "")), found["slot"],
-        found["sees"],
+        found["sees"], found["checkpointed"], found["write_lsn"], found["marker"],
     )
 
 
@@ -77,11 +81,23 @@ def prepare_slot(desired: Desired, layout: PostgresLayout) -> None:
         ) from None
 
 
+# A row that each primary writes when it takes over, the comment on the replication role: a standby that shows it has replayed that
+# primary's own WAL. No table of ours in anybody's database is needed for it.
+MARKER = f"(select shobj_description(oid, 'pg_authid') from pg_roles where rolname = '{REPLICATION_ROLE}')"  # noqa: S608
+
+
+def marker(epoch: int, site: str) -> str:
+    """What the primary of `epoch` writes there."""
+    return f"dr: epoch {epoch}, primary {site}"
+
+
 _QUERY = f"""select json_build_object(
   'in_recovery', pg_is_in_recovery(), 'timeline', {TIMELINE},
   'system_identifier', (select system_identifier::text from pg_control_system()),
   'history', convert_from(pg_read_binary_file(format('pg_wal/%s.history', lpad(upper(to_hex({TIMELINE})), 8, '0')), 0, 1048576, true), 'UTF8'),
   'slot', (select case when wal_status = 'lost' then 'lost' else 'good' end from pg_replication_slots where slot_name = :'slot'),
+  'checkpointed', (pg_control_checkpoint()).timeline_id,
+  'write_lsn', case when not pg_is_in_recovery() then pg_current_wal_lsn() end, 'marker', {MARKER},
   'sees', (select min(state) from pg_stat_replication where application_name = :'me'))"""  # noqa: S608
 _SLOT = """select pg_drop_replication_slot(slot_name) from pg_replication_slots
   where slot_name = :'slot' and not active and (wal_status = 'lost' or restart_lsn is null);

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 from .desired import Epoch
 from .errors import Failed, Refused, say
+from .pg_diverged import COPIED, Fault, fault_of
 from .pg_facts import Cluster, Facts, Live
-from .pg_peer import Peer
-from .pg_text import SHUT_DOWN, SHUT_DOWN_IN_RECOVERY, lsn
+from .pg_mark import COPY
+from .pg_peer import Peer, marker
+from .pg_text import SHUT_DOWN, SHUT_DOWN_IN_RECOVERY
 from .pg_volume import BLANK
 from .plan import LOOK_AGAIN, Step
 from .rolefile import FENCED, PRIMARY, STANDBY, Role
@@ -103,6 +105,7 @@ def _active(want: Want, facts: Facts) -> list[Step]:
     steps += [Step("restart", ", ".join(live.restart_due))] if live.restart_due else []
     steps += [Step("slot")] if live.slot not in ("good", "active") else []
     steps += [Step("role-in-database", name) for name in live.roles]
+    steps += [Step("marker")] if live.marker != marker(want.role.epoch, want.role.site) else []
     return steps if live.database else [*steps, Step("database")]
 
 
@@ -151,11 +154,9 @@ def _standby(want: Want, facts: Facts) -> list[Step]:
             # It is starting or stopping; a standby in that state is waited for, anything else is stopped.
             return [Step("start"), LOOK_AGAIN] if cluster.standby_signal else [*role, Step("stop"), LOOK_AGAIN]
         return [*role, Step("stop"), LOOK_AGAIN]
-    if cluster is None or (why := diverged(want, cluster, _peer(want, facts))) is not None:
-        aside = [] if cluster is None else [Step("set-aside", "diverged")]
-        steps += role + ([] if cluster is None else [Step("say", why or "")])
-        steps += [*_stop(cluster), *_copied(want, facts), *aside, Step("swap"), *_enabled(facts), Step("start"), Step("follow")]
-        return steps
+    fault = None if cluster is None else fault_of(want.peer, cluster, _peer(want, facts))
+    if cluster is None or fault is not None:
+        return [*steps, *role, *_rejoined(want, facts, fault)]
     steps += role + _enabled(facts)
     if live is None:
         signal = [] if cluster.standby_signal else [Step("standby-signal")]
@@ -164,8 +165,33 @@ def _standby(want: Want, facts: Facts) -> list[Step]:
         return [*steps, Step("reload"), LOOK_AGAIN]
     steps += _overrides(live) + ([Step("restart", ", ".join(live.restart_due))] if live.restart_due else [])
     steps += [Step("drop-slot")] if live.slot not in (None, "active") else []
-    following = live.streaming and _peer(want, facts).sees == "streaming"
-    return steps if following else [*steps, Step("follow")]
+    if not (live.streaming and _peer(want, facts).sees == "streaming"):
+        steps.append(Step("follow"))
+    return [*steps, *_settled(facts)]
+
+
+def _rejoined(want: Want, facts: Facts, fault: Fault | None) -> list[Step]:
+    """Data that follow the primary, made of those that cannot, or made anew. What they alone hold is kept first."""
+    cluster = facts.cluster
+    ready = [*_enabled(facts), Step("start"), Step("follow")]
+    if cluster is None or fault is None:
+        _peer(want, facts)
+        if facts.rewound == "complete":
+            return [Step("swap", "rewound"), *ready, Step("settle")]
+        return [*_copied(want, facts), Step("swap"), *ready, *_settled(facts)]
+    steps = [Step("say", fault.why), *_stop(cluster)]
+    stuck = facts.mark is not None and facts.mark.epoch == want.role.epoch and facts.mark.stage == COPY
+    if fault.fork is not None:
+        steps.append(Step("evidence", f"in evidence/{want.role.epoch}"))
+    if fault.repair == COPIED or stuck:
+        return [*steps, *_copied(want, facts), Step("set-aside", "diverged"), Step("swap"), *ready, *_settled(facts, fault)]
+    clean = cluster.running or cluster.state in (SHUT_DOWN, SHUT_DOWN_IN_RECOVERY)
+    return [*steps, *([] if clean else [Step("recover")]), Step("peer-slot"), Step("rewind"), LOOK_AGAIN]
+
+
+def _settled(facts: Facts, fault: Fault | None = None) -> list[Step]:
+    left = facts.mark is not None or facts.rewound is not None or (fault is not None and fault.fork is not None)
+    return [Step("settle")] if left else []
 
 
 def _copied(want: Want, facts: Facts) -> list[Step]:
@@ -194,44 +220,6 @@ def _peer(want: Want, facts: Facts) -> Peer:
             )
         )
     return peer
-
-
-def diverged(want: Want, cluster: Cluster, peer: Peer) -> str | None:
-    """Why `cluster` cannot simply stream from the primary; None when it can. Raises Refused for another cluster altogether."""
-    _same_cluster(want, cluster, peer)
-    if peer.slot == "lost":
-        return "the primary no longer has the WAL that this standby needs"
-    led = not cluster.standby_signal and cluster.state not in (SHUT_DOWN_IN_RECOVERY, "in archive recovery")
-    if led and cluster.state != SHUT_DOWN:
-        return f"it led and was not shut down (control file: {cluster.state})"
-    return _beyond(cluster, peer, led)
-
-
-def _same_cluster(want: Want, cluster: Cluster, peer: Peer) -> None:
-    if cluster.system_identifier != peer.system_identifier:
-        raise Refused(
-            say(
-                subject="cluster on this host", found=f"system identifier {cluster.system_identifier}", wanted=f"{peer.system_identifier} as on {want.peer}",
-                consequence="it is another database and may be the only copy of its data, nothing was changed",
-                remedy=f"make sure which one holds the shop's data; to follow {want.peer}, move the data directory here away by hand",
-            )
-        )
-
-
-def _beyond(cluster: Cluster, peer: Peer, led: bool) -> str | None:
-    """Whether it holds anything that is not in the primary's history."""
-    if cluster.timeline > peer.timeline:
-        return f"timeline {cluster.timeline} here is newer than {peer.timeline} there"
-    if cluster.timeline == peer.timeline:
-        return f"it led on timeline {cluster.timeline}, on which the primary is, too" if led else None
-    left = next((position for timeline, position in peer.history if timeline == cluster.timeline), None)
-    if left is None:
-        return f"timeline {cluster.timeline} here is no ancestor of {peer.timeline} there"
-    # Records do not straddle the switch: one that starts before it was replayed by the new primary.
-    here = max(lsn(cluster.checkpoint), 0 if led else lsn(cluster.minimum_recovery) - 1)
-    if here >= lsn(left):
-        return f"it went on past {left}, where timeline {cluster.timeline} was left"
-    return None
 
 
 def _files(facts: Facts) -> list[Step]:

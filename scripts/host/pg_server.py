@@ -55,10 +55,10 @@ class Server:
         target = {"host": str(self.layout.sockets), "port": str(self.port), "user": "postgres", "dbname": database, "connect_timeout": "3"}
         return psql(self.layout, target, script, variables, limit_s=limit_s, user=self.layout.user)
 
-    def ask(self, query: str, variables: Mapping[str, str] | None = None) -> Any:
+    def ask(self, query: str, variables: Mapping[str, str] | None = None, *, database: str = "postgres") -> Any:
         """One JSON value, or None when the server does not answer."""
         try:
-            return json.loads(self.sql(query, variables))
+            return json.loads(self.sql(query, variables, database=database))
         except (CommandFailed, ValueError):
             return None
 

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from typing import Any
 
-from . import pg_copy, pg_facts, pg_peer, pg_volume
+from . import pg_copy, pg_evidence, pg_facts, pg_peer, pg_volume
 from .errors import Failed, say
 from .files import make_folder
 from .log import Log
@@ -16,6 +16,7 @@ from .pg_desired import Desired
 from .pg_facts import FAULTS, REWIND_FUNCTIONS, Facts
 from .pg_layout import APP_ROLE, REPLICATION_ROLE, SLOT, PostgresLayout
 from .pg_plan import Want, plan
+from .pg_rejoin import Rejoin
 from .pg_server import Server
 from .pg_text import conninfo, verifier
 from .plan import Step
@@ -35,6 +36,7 @@ class Postgres:
             raise Failed("document.epoch: found nothing, wanted the epoch in force; nothing was changed; run the fence first")
         self.epoch = epoch
         self.want = Want(desired.envelope.role(), epoch, desired.peer.name)
+        self.rejoin = Rejoin(desired, layout, server, log)
 
     def facts(self) -> Facts:
         return pg_facts.gather(self.desired, self.layout, self.server, self.units)
@@ -63,6 +65,7 @@ class Postgres:
         return {
             "role": self.want.role.role, "epoch": self.epoch.number, "version": self.desired.version, "timeline": live.timeline,
             "system_identifier": cluster.system_identifier, "data_directory": str(self.layout.data),
+            "evidence": [str(folder) for folder in pg_evidence.existing(self.layout)],
         }
 
     def _do_wait_for_volume(self, _: str) -> None:
@@ -134,14 +137,21 @@ class Postgres:
         """Keeps WAL for the peer from the last checkpoint on. The checkpoint that the promotion put off may then run by itself."""
         script = """select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = :'slot' and not active;
             select pg_create_physical_replication_slot(:'slot', true)
-            where not exists (select from pg_replication_slots where slot_name = :'slot')"""
-        self.server.sql(script, {"slot": SLOT})
+            where not exists (select from pg_replication_slots where slot_name = :'slot');"""
+        self.server.sql(script + _MARK, {"slot": SLOT, **self._marker()})
         target = {"host": str(self.layout.sockets), "port": str(self.server.port), "user": "postgres", "dbname": "postgres"}
         become = self.layout.user if os.geteuid() == 0 else None
         subprocess.Popen(
             [self.layout.program("psql"), "-Xq", "-d", conninfo(target), "-c", "checkpoint"], stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, cwd="/", user=become, group=become,
         )
+
+    def _do_marker(self, _: str) -> None:
+        self.server.sql(_MARK, self._marker())
+
+    def _marker(self) -> dict[str, str]:
+        role = self.want.role
+        return {"replication": REPLICATION_ROLE, "marker": pg_peer.marker(role.epoch, role.site)}
 
     def _do_drop_slot(self, _: str) -> None:
         """A standby's own slot would keep WAL for nobody."""
@@ -165,7 +175,26 @@ class Postgres:
         self.server.sql(script, {"name": self.desired.database, "owner": APP_ROLE}, limit_s=60)
 
     def _do_say(self, why: str) -> None:
-        self.log.warning(f"the data directory of this host cannot follow: {why}; it is kept beside the new one")
+        self.log.warning(f"the data directory of this host cannot follow: {why}")
+
+    def _do_evidence(self, _: str) -> None:
+        self.rejoin.keep_evidence(self._peer())
+
+    def _do_recover(self, _: str) -> None:
+        self.rejoin.recover()
+
+    def _do_rewind(self, _: str) -> None:
+        timeline = self._peer().timeline
+        self.rejoin.rewind(lambda: pg_peer.ask_peer(self.desired, self.layout).checkpointed >= timeline)
+
+    def _do_settle(self, _: str) -> None:
+        self.rejoin.settle()
+
+    def _peer(self) -> pg_peer.Peer:
+        peer = pg_peer.ask_peer(self.desired, self.layout)
+        if peer.error is not None:
+            raise Failed(f"database of the active site, {self.want.peer}: found {peer.error}, wanted an answer; run the same again")
+        return peer
 
     def _do_standby_signal(self, _: str) -> None:
         pg_copy.signal_standby(self.layout, self.layout.data)
@@ -182,24 +211,32 @@ class Postgres:
     def _do_set_aside(self, why: str) -> None:
         pg_copy.set_aside(self.layout, f"{why}-{self.epoch.number}")
 
-    def _do_swap(self, _: str) -> None:
-        pg_copy.swap(self.layout)
+    def _do_swap(self, what: str) -> None:
+        pg_copy.swap(self.layout, self.layout.rewinding if what else None)
 
     def _do_follow(self, _: str) -> None:
-        """Wait until both ends say that WAL flows."""
+        """Wait until both ends say that WAL flows, and what the primary wrote in its own time is seen here."""
         seen: dict[str, Any] = {}
 
         def flows() -> bool:
             live, peer = pg_facts.read_live(self.desired, self.layout, self.server), pg_peer.ask_peer(self.desired, self.layout)
             seen.update(here=live is not None and live.streaming, there=peer.sees, error=peer.error, slot=peer.slot)
-            return bool(seen["here"]) and peer.sees == "streaming"
+            seen.update(timeline=live and live.timeline, wanted=peer.timeline, marker=live and live.marker, written=peer.marker)
+            return bool(seen["here"]) and peer.sees == "streaming" and live is not None and (live.timeline, live.marker) == (peer.timeline, peer.marker)
 
         pg_peer.prepare_slot(self.desired, self.layout)
         if not until(flows, FOLLOW_S, 0.2):
             raise Failed(
                 say(
                     subject="replication to this standby", found=f"receiver {'streaming' if seen['here'] else 'not streaming'}, "
-                    f"sender {seen['there'] or seen['error'] or 'absent'}, slot {seen['slot']}", wanted=f"streaming at both ends within {FOLLOW_S:g} s",
+                    f"sender {seen['there'] or seen['error'] or 'absent'}, slot {seen['slot']}, timeline {seen['timeline']} (there {seen['wanted']}), "
+                    f"marker {seen['marker']!r} (there {seen['written']!r})",
+                    wanted=f"streaming at both ends and the primary's marker here within {FOLLOW_S:g} s",
                     consequence="this site cannot take over without loss", remedy="see the log of this server, run the same again",
                 )
             )
+
+
+# The role is there but for the first start ever.
+_MARK = """select format('comment on role %I is %L', rolname, :'marker') from pg_roles where rolname = :'replication' \\gexec
+"""

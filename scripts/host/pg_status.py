@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from . import rolefile
 from .layout import Layout
+from .pg_mark import read_mark
 from .pg_server import TIMELINE, Server
 
 NOTHING: dict[str, Any] = {
     "running": False, "in_recovery": None, "timeline": None, "receive_lsn": None, "replay_lsn": None, "write_lsn": None, "paused": None,
     "streaming": False, "lag_bytes": None, "cluster_state": None, "checkpoint_lsn": None, "system_identifier": None, "slot": None,
+    "rejoin": None,
 }
 
 
@@ -21,6 +24,8 @@ def live_status(layout: Layout, server: Server | None) -> dict[str, Any]:
     if server is None:
         return facts
     facts["running"] = server.pid() is not None
+    mark = read_mark(server.layout)
+    facts["rejoin"] = None if mark is None else asdict(mark)
     control = server.control_data()
     if control is not None:
         facts |= {

@@ -12,11 +12,24 @@ import re
 import secrets
 import stringprep
 import unicodedata
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 SHUT_DOWN = "shut down"
 SHUT_DOWN_IN_RECOVERY = "shut down in recovery"
+
+# A standby with less of one of these than its primary stops its replay. Parameter: its line in the control data.
+LIMITS = {
+    "max_connections": "max_connections setting",
+    "max_worker_processes": "max_worker_processes setting",
+    "max_wal_senders": "max_wal_senders setting",
+    "max_prepared_transactions": "max_prepared_xacts setting",
+    "max_locks_per_transaction": "max_locks_per_xact setting",
+}
+
+
+History = Sequence[tuple[int, str]]
+_NEVER = "FFFFFFFF/FFFFFFFF"
 
 
 def lsn(text: str) -> int:
@@ -27,7 +40,11 @@ def lsn(text: str) -> int:
 
 @dataclass(frozen=True)
 class ControlData:
-    """What `pg_controldata` says; positions as PostgreSQL writes them. `minimum_recovery` is "0/0" when there is none."""
+    """What `pg_controldata` says; positions as PostgreSQL writes them. `minimum_recovery` is "0/0" when there is none.
+
+    `rewindable`: changed blocks can be told (checksums, or hints in the WAL). `limits`: the parameters, by name, that a standby may not
+    be below. `segment`: bytes of a WAL file.
+    """
 
     system_identifier: str
     state: str
@@ -35,6 +52,9 @@ class ControlData:
     timeline: int
     minimum_recovery: str
     minimum_recovery_timeline: int
+    rewindable: bool = False
+    limits: Mapping[str, int] = field(default_factory=dict)
+    segment: int = 16 << 20
 
 
 def control_data(text: str) -> ControlData | None:
@@ -48,6 +68,9 @@ def control_data(text: str) -> ControlData | None:
             int(lines["Latest checkpoint's TimeLineID"]),
             lines["Minimum recovery ending location"],
             int(lines["Min recovery ending loc's timeline"]),
+            lines.get("wal_log_hints setting") == "on" or lines.get("Data page checksum version", "0") != "0",
+            {name: int(lines[line]) for name, line in LIMITS.items() if line in lines},
+            int(lines.get("Bytes per WAL segment", 16 << 20)),
         )
     except (KeyError, ValueError):
         return None
@@ -57,6 +80,28 @@ def history(text: str) -> list[tuple[int, str]]:
     """A timeline history file: (timeline, position at which it was left), oldest first."""
     found = re.findall(r"^[ \t]*(\d+)[ \t]+([0-9A-F]+/[0-9A-F]+)", text, re.MULTILINE)
     return [(int(timeline), position) for timeline, position in found]
+
+
+def fork(own: History, timeline: int, other: History, other_timeline: int) -> tuple[int, str] | None:
+    """Where two histories part: the last timeline that both know, and the position up to which they share it. None: nowhere in common.
+
+    `own` and `other`: the timelines left behind so far; `timeline` and `other_timeline` are the ones they are on.
+    """
+    common: tuple[int, str] | None = None
+    for (here, left), (there, gone) in zip([*own, (timeline, _NEVER)], [*other, (other_timeline, _NEVER)], strict=False):
+        if here != there:
+            break
+        common = here, min(left, gone, key=lsn)
+        if left != gone:
+            break
+    return None if common is None or common[1] == _NEVER else common
+
+
+def segment_name(timeline: int, position: int, size: int) -> str:
+    """Name of the WAL file of `size` bytes that holds `position`."""
+    each = (1 << 32) // size
+    number = position // size
+    return f"{timeline:08X}{number // each:08X}{number % each:08X}"
 
 
 def conninfo(values: Mapping[str, str]) -> str:

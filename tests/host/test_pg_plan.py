@@ -11,6 +11,7 @@ import pytest
 from scripts.host.desired import Checkpoint, Epoch
 from scripts.host.errors import HostError
 from scripts.host.pg_facts import Cluster, Facts, Live
+from scripts.host.pg_mark import Mark
 from scripts.host.pg_peer import Peer
 from scripts.host.pg_plan import Want, plan
 from scripts.host.pg_volume import Volume
@@ -20,7 +21,7 @@ CASES = sorted(Path(__file__).parents[1].joinpath("fixtures/facts/postgres").glo
 
 
 def facts_of(document: dict[str, Any]) -> Facts:
-    kinds: dict[str, Any] = {"role": Role, "volume": Volume, "cluster": Cluster, "live": Live, "peer": Peer}
+    kinds: dict[str, Any] = {"role": Role, "mark": Mark, "volume": Volume, "cluster": Cluster, "live": Live, "peer": Peer}
     values = {key: kinds[key](**_tuples(value)) if key in kinds and value else value for key, value in document.items()}
     return Facts(**_tuples(values))
 

@@ -74,3 +74,33 @@ def test_passwords_are_prepared_as_the_client_prepares_them() -> None:
 
 def test_names_in_the_access_rules_are_names() -> None:
     assert pg_text.hba_word("all") == '"all"' and pg_text.hba_word('a"b') == '"a""b"'
+
+
+@pytest.mark.parametrize(
+    ("own", "timeline", "other", "newer", "found"),
+    [
+        ([], 1, [(1, "0/3000EC0")], 2, (1, "0/3000EC0")),
+        ([(1, "0/3000000")], 2, [(1, "0/3000000"), (2, "0/9000000")], 3, (2, "0/9000000")),
+        ([(1, "0/3000000"), (2, "0/10000000")], 3, [(1, "0/3000000"), (2, "0/9000000")], 4, (2, "0/9000000")),
+        ([(1, "0/3000000")], 2, [(1, "0/2000000")], 2, (1, "0/2000000")),
+        ([(1, "0/3000000")], 2, [(7, "0/3000000")], 8, None),
+        ([], 1, [], 1, None),
+    ],
+    ids=["first", "second", "both-left-one", "same-number-twice", "strangers", "the-same"],
+)
+def test_where_two_histories_part(own: list, timeline: int, other: list, newer: int, found: tuple | None) -> None:  # type: ignore[type-arg]
+    assert pg_text.fork(own, timeline, other, newer) == found
+
+
+def test_the_file_of_a_position_is_named_as_the_server_names_it() -> None:
+    assert pg_text.segment_name(1, pg_text.lsn("0/3000EC0"), 16 << 20) == "000000010000000000000003"
+    assert pg_text.segment_name(0x1A, pg_text.lsn("2A/FF000000"), 16 << 20) == "0000001A0000002A000000FF"
+    assert pg_text.segment_name(1, pg_text.lsn("2/80000000"), 1 << 30) == "000000010000000200000002"
+
+
+def test_what_decides_about_a_rewind_is_read_from_control_data() -> None:
+    more = "wal_log_hints setting:                off\nmax_connections setting:              20\nmax_prepared_xacts setting:           3\n"
+    for line, rewindable in (("Data page checksum version:           1\n", True), ("Data page checksum version:           0\n", False)):
+        found = pg_text.control_data(CONTROL + more + line)
+        assert found is not None and found.rewindable is rewindable
+    assert found.limits == {"max_connections": 20, "max_prepared_transactions": 3}

@@ -1,0 +1,45 @@
+"""The PostgreSQL versions that this software knows, and what differs between them. Nothing else in it compares version numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+TESTED = 17
+
+
+@dataclass(frozen=True)
+class Version:
+    """`slot_functions`: SQL that makes slots known on both sides; see `pg_config`."""
+
+    number: int
+    rewind_config_file: bool = True  # pg_rewind takes --config-file (15): Debian's configuration is outside the data directory
+    rewind_reads_history: bool = True  # pg_rewind goes by the timeline history (16); before, the source must have done a checkpoint
+    builtin_locale: bool = True  # initdb knows a locale provider that no system update changes (17)
+    failover_slots: bool = True  # logical slots are kept on the standby (17): sync_replication_slots, synchronized_standby_slots
+    idle_slot_timeout: bool = True  # idle_replication_slot_timeout (18)
+
+
+VERSIONS = {
+    14: Version(
+        14, rewind_config_file=False, rewind_reads_history=False, builtin_locale=False, failover_slots=False, idle_slot_timeout=False
+    ),
+    15: Version(15, rewind_reads_history=False, builtin_locale=False, failover_slots=False, idle_slot_timeout=False),
+    16: Version(16, builtin_locale=False, failover_slots=False, idle_slot_timeout=False),
+    17: Version(17, idle_slot_timeout=False),
+    18: Version(18),
+}
+
+_OLDER = (
+    (12, "it is set up by recovery.conf, which a promotion renames"),
+    (13, "its pg_rewind cannot recover a crashed server, and a slot of a dead standby fills its disk"),
+    (14, "its standby shuts down, where newer ones pause, when a parameter of the primary is raised; and it says nothing of a paused replay"),
+)
+
+
+def refusal(number: int) -> str | None:
+    """Why this version is not taken; None when it is."""
+    if number in VERSIONS:
+        return None
+    if number > max(VERSIONS):
+        return f"PostgreSQL {number} is newer than this software"
+    return f"PostgreSQL {number} is too old: {next(why for before, why in _OLDER if number < before)}"
