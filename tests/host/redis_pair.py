@@ -16,6 +16,7 @@ from scripts.host.layout import Layout
 from scripts.host.log import Log
 from scripts.host.redis import Redis, look
 from scripts.host.redis_config import Desired, find_engine
+from scripts.host.redis_plan import Instance
 from scripts.host.redis_wire import Connection, Server
 from scripts.host.result import Result
 from scripts.host.wait import until
@@ -28,8 +29,8 @@ PASSWORDS = {"app": "a\"b\\c #d'e{f}$g", "replica": "r >\"' #ä\\x41", "operator
 class Units:
     """systemd as far as this service needs it: one unit, its process a child of the test."""
 
-    def __init__(self, conf: Path) -> None:
-        self.conf, self.process, self.boot = conf, None, False
+    def __init__(self, conf: Path, server: str) -> None:
+        self.conf, self.server, self.process, self.boot = conf, server, None, False
         self.reloads = 0
 
     def active(self, unit: str) -> bool:
@@ -46,7 +47,7 @@ class Units:
 
     def start(self, unit: str, limit_s: float) -> None:
         if not self.active(unit):
-            self.process = subprocess.Popen(["redis-server", str(self.conf)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            self.process = subprocess.Popen([self.server, str(self.conf)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def restart(self, unit: str, limit_s: float) -> None:
         self.stop(unit, limit_s)
@@ -77,7 +78,7 @@ class Site:
         self.name = f"cache-1.{site}"
         for folder in ("etc/redis", "usr/bin", "var/lib/redis", "var/lib/dr", "etc/dr", "run"):
             (root / folder).mkdir(parents=True, exist_ok=True)
-        self.units = Units(root / "etc/redis/dr.conf")
+        self.units = Units(root / "etc/redis/dr.conf", pair.server)
         self.err = io.StringIO()
 
     def document(self, epoch: int, active: str, planned: bool = False, **block: Any) -> dict[str, Any]:
@@ -116,7 +117,7 @@ class Site:
         with Connection(self.server()) as connection:
             return connection.call(*words)
 
-    def look(self):
+    def look(self) -> Instance | None:
         return look(self.server())[0]
 
     def role(self) -> str | None:
@@ -131,7 +132,8 @@ class Site:
 class Pair:
     """Both sites; `close` ends what was started."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, server: str = "redis-server") -> None:
+        self.server = server  # the program that runs
         self.authority = Authority("test")
         self.passwords = dict(PASSWORDS)
         self.followed: bool | None = False  # whether site b ever followed, by the witness
