@@ -36,6 +36,10 @@ _SUBDOMAIN = reading.text(
     r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]*[a-z0-9])?", "a name in lower case below the zone, like www"
 )
 _PG_SIZE = reading.text(r"\d+(MB|GB|TB)", "a size that PostgreSQL knows, like 4GB")
+REDIS_POLICIES = (
+    *("volatile-lru", "volatile-lfu", "volatile-ttl", "volatile-random"),
+    *("allkeys-lru", "allkeys-lfu", "allkeys-random", "noeviction"),
+)
 _REDIS_SIZE = reading.text(r"\d+(mb|gb)", "a size that Redis knows, like 256mb")
 
 
@@ -115,6 +119,7 @@ def _read(root: Section) -> s.Settings:
         postgres=_postgres(root),
         redis=_redis(root),
         app=app,
+        lease=_lease(root),
         override=_override(root),
         secrets=read_secrets(root, [f"{host}.{letter}" for letter in SITES for host in hosts]),
     )
@@ -255,7 +260,45 @@ def _parameter(value: object) -> str:
 
 def _redis(root: Section) -> s.Redis:
     with root.section("redis", "there is no cache") as at:
-        return s.Redis(maxmemory=at.take("maxmemory", _REDIS_SIZE, "the cache grows until the kernel kills it"))
+        buffers = "buffers of replication cannot be sized"
+        at.take("cache_replicas", _no_replicas, "hosts beside cache-1 are not built", "remove the key: the other region holds the replica", default=0)
+        return s.Redis(
+            maxmemory=at.take("maxmemory", _REDIS_SIZE, "the cache grows until the kernel kills it"),
+            maxmemory_policy=at.take(
+                "maxmemory_policy", reading.one_of(*REDIS_POLICIES), "Redis does not know what to do when it is full", default="volatile-lru"
+            ),
+            write_rate=at.take("write_rate", reading.text(r"[1-9]\d*(kb|mb)", "a size, written in one second, like 512kb"), buffers, default="512kb"),
+            bridge_s=at.take("bridge_s", reading.integer(10, 3600), buffers, default=120),
+            link_mbit=at.take("link_mbit", reading.integer(1, 100_000), buffers, default=100),
+            min_replicas_to_write=at.take(
+                "min_replicas_to_write", reading.integer(0, 1), "the cache would wait for replicas that it does not have", default=0
+            ),
+            cold_cache=at.take("cold_cache", reading.boolean, "it is not clear whether carts may be given up", default=False),
+        )
+
+
+def _no_replicas(value: object) -> int:
+    """Replicas inside a region, with Sentinel, are not built: the key is known so that it is refused with its reason."""
+    if value != 0 or isinstance(value, bool):
+        raise reading.Unwanted("0: replicas inside a region, and Sentinel, are not built; a region has one cache host")
+    return 0
+
+
+def _lease(root: Section) -> s.Lease | None:
+    if not root.has("lease"):
+        root.take("lease", lambda value: value, "", default=None)
+        return s.Lease(lease_s=30, stop_s=5, margin_s=5, heartbeat_s=2)
+    if root.show("lease") in ("'off'", "False", "'false'"):  # YAML reads a bare `off` as false
+        root.take("lease", lambda value: value, "")
+        return None
+    with root.section("lease", "a region that is cut off would go on writing", "off, or the times in seconds; see the example stack file") as at:
+        seconds, why = reading.integer(1, 3600), "the agents of the hosts do not know when to stop"
+        return s.Lease(
+            lease_s=at.take("lease_s", seconds, why, default=30),
+            stop_s=at.take("stop_s", seconds, why, default=5),
+            margin_s=at.take("margin_s", seconds, why, default=5),
+            heartbeat_s=at.take("heartbeat_s", seconds, why, default=2),
+        )
 
 
 def _app(root: Section) -> s.App:

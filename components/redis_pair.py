@@ -26,6 +26,7 @@ class RedisPair(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: RedisPairArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dr:index:RedisPair", name, {}, opts)
-        block = documents.redis(args.chain.settings)
-        self.done = args.chain.link(f"{name}-converge", host=args.host, service="redis", block=block, parent=self, after=args.after)
+        chain = args.chain
+        block = chain.epoch.apply(lambda stdout: documents.redis(chain.settings, documents.epoch_of(stdout)))
+        self.done = chain.link(f"{name}-converge", host=args.host, service="redis", block=block, parent=self, after=args.after)
         self.register_outputs({})

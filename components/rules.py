@@ -71,6 +71,7 @@ def check(settings: Settings, root: Section) -> None:
         *_names(settings),
         *_operators(settings),
         *_parameters(settings),
+        *_cache(settings),
     ):
         root.fault(key, wanted, consequence, remedy, found=found)
 
@@ -180,4 +181,20 @@ def _parameters(settings: Settings) -> Iterator[_Row]:
             "no entry",
             "the hosts' software sets it itself and the two would fight",
             "remove it",
+        )
+
+
+def _cache(settings: Settings) -> Iterator[_Row]:
+    redis = settings.redis
+    if None in (redis.write_rate, redis.link_mbit):
+        return
+    written = int(redis.write_rate[:-2]) * {"kb": 1024, "mb": 1024**2}[redis.write_rate[-2:]]
+    carried = redis.link_mbit * 125_000
+    if 2 * written > carried:
+        yield (
+            "redis.write_rate",
+            repr(redis.write_rate),
+            f"at most half of what dr:redis.link_mbit ({redis.link_mbit}) carries",
+            "a full copy of the cache would never catch up with what is written meanwhile",
+            "correct the two figures, or keep the cache in one region",
         )

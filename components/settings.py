@@ -88,6 +88,22 @@ class Postgres:
 @dataclass(frozen=True, kw_only=True)
 class Redis:
     maxmemory: str
+    maxmemory_policy: str
+    write_rate: str  # of the replication stream, a second
+    bridge_s: int  # outage of the link that a replica should get over without a full copy
+    link_mbit: int  # what the link between the regions carries
+    min_replicas_to_write: int  # 0 or 1
+    cold_cache: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """Seconds. How long a primary that nobody hears goes on, and what others wait for beyond that."""
+
+    lease_s: int
+    stop_s: int  # for stopping the service once the lease has run out, by force in the end
+    margin_s: int  # on top, for those who rely on it
+    heartbeat_s: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +196,7 @@ class Settings:
     postgres: Postgres
     redis: Redis
     app: App
+    lease: Lease | None  # None: off
     override: Override | None
     secrets: Secrets
 

@@ -85,14 +85,23 @@ def postgres(settings: Settings, volume_id: str | None) -> Document:
     }
 
 
-def redis(settings: Settings) -> Document:
-    """Block of `redis converge`."""
-    passwords = settings.secrets.redis
+def redis(settings: Settings, epoch: Mapping[str, Any]) -> Document:
+    """Block of `redis converge`. What the old master's last heartbeat told comes from the fence link, with the epoch."""
+    passwords, cache = settings.secrets.redis, settings.redis
+    seen = (epoch.get("last_seen") or {}).get("redis") or {}
     return {
         "port": 6379,
         "passwords": {"app": passwords.app, "replica": passwords.replica, "operator": passwords.operator},
         "peer_cache": f"cache-1.{settings.peer}",
-        "maxmemory": settings.redis.maxmemory,
+        "peer_offset": seen.get("offset"),
+        "peer_replication_id": seen.get("replication_id"),
+        "maxmemory": cache.maxmemory,
+        "maxmemory_policy": cache.maxmemory_policy,
+        "write_rate": cache.write_rate,
+        "bridge_s": cache.bridge_s,
+        "link_mbit": cache.link_mbit,
+        "min_replicas_to_write": cache.min_replicas_to_write,
+        "cold_cache": cache.cold_cache,
         "app_clients": [f"{address}/32" for address in settings.vrack_of("app")],
     }
 

@@ -45,8 +45,14 @@ def test_postgres_converge_reads_its_document(settings: Settings) -> None:
 
 
 def test_redis_converge_reads_its_document(settings: Settings) -> None:
-    read = redis_config.Desired.read(document(settings, f"cache-1.{settings.site}", "redis", documents.redis(settings)))
+    seen = {"last_seen": {"redis": {"offset": 91442, "replication_id": "f" * 40}}}
+    read = redis_config.Desired.read(document(settings, f"cache-1.{settings.site}", "redis", documents.redis(settings, seen)))
     assert read.envelope.active is (settings.site == "a")
+    assert (read.last_seen.offset, read.last_seen.replication_id) == (91442, "f" * 40)
+
+
+def test_the_policies_of_the_cache_are_those_that_hosts_know() -> None:
+    assert config.REDIS_POLICIES == redis_config.POLICIES
 
 
 def test_what_hosts_reserve_is_refused_before_a_run() -> None:

@@ -68,9 +68,29 @@ def test_the_postgres_block(settings: Settings) -> None:
 
 
 def test_the_redis_block(settings: Settings) -> None:
-    block = documents.redis(settings)
-    assert shape(block) == keys("port", "peer_cache", "maxmemory", "app_clients", passwords=keys("app", "replica", "operator"))
+    block = documents.redis(settings, {"epoch": 1})
+    assert shape(block) == keys(
+        "port",
+        "peer_cache",
+        "peer_offset",
+        "peer_replication_id",
+        "maxmemory",
+        "maxmemory_policy",
+        "write_rate",
+        "bridge_s",
+        "link_mbit",
+        "min_replicas_to_write",
+        "cold_cache",
+        "app_clients",
+        passwords=keys("app", "replica", "operator"),
+    )
     assert block["peer_cache"] == "cache-1.a"
+
+
+@pytest.mark.parametrize("seen", [{}, {"last_seen": None}, {"last_seen": {"redis": None}}, {"last_seen": {"redis": {"running": False}}}])
+def test_a_cache_of_which_no_heartbeat_tells_has_an_unknown_offset(settings: Settings, seen: dict[str, Any]) -> None:
+    block = documents.redis(settings, seen)
+    assert (block["peer_offset"], block["peer_replication_id"]) == (None, None)
 
 
 def test_the_app_block_names_the_local_side_first(settings: Settings) -> None:
