@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pulumi
 
+LOOKS_AT_ONCE = 8
 Clear = Callable[[str, Mapping[str, Any]], list[str]]
 
 
 def clear_before_create(kinds: Collection[str], clear: Clear) -> None:
     """For every resource of these types (Pulumi's tokens) in the stack. `clear` gets type and inputs, and returns what to tell the operator."""
 
+    # Threads of our own: those of the event loop are all held by registrations that wait for this very look.
+    threads = ThreadPoolExecutor(LOOKS_AT_ONCE, thread_name_prefix="leftovers")
+
     async def look(args: pulumi.ResourceHookArgs) -> None:
-        for sentence in await asyncio.to_thread(clear, args.type, args.new_inputs or {}):
+        for sentence in await asyncio.get_running_loop().run_in_executor(threads, clear, args.type, args.new_inputs or {}):
             pulumi.log.warn(sentence)
 
     hook = pulumi.ResourceHook("leftovers", look)

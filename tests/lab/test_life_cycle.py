@@ -92,8 +92,8 @@ class Life:
     def kill_up(self, site, what, condition):
         """`pulumi up` until `condition` holds, then `kill -9` of the engine and all of its plugins; the lock is taken as the docs say."""
         process = self.pulumi.start(site)
-        wait_for(what, condition, 120, 0.02)
-        assert process.poll() is None, f"pulumi up of {site} had ended before it could be killed"
+        wait_for(what, lambda: condition() or process.poll() is not None, 120, 0.02)
+        assert process.poll() is None, f"pulumi up of {site} ended before {what}:\n{self.pulumi.log.read_text()[-3000:]}"
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         cancelled = self.pulumi.cancel(site)
