@@ -64,6 +64,7 @@ def _instance(info: Mapping[str, str]) -> Instance:
         replicas=int(info.get("connected_slaves", "0")),
         maxmemory=int(info.get("maxmemory", "0")),
         policy=info.get("maxmemory_policy", ""),
+        on_disk=info.get("aof_rewrite_in_progress", "0") == info.get("aof_rewrite_scheduled", "0") == "0",
         armed="min_slaves_good_slaves" in info,
     )
 
@@ -251,7 +252,7 @@ class Redis:
         if not until(self._follows, LINK_S):
             raise Failed(
                 say(
-                    subject="replication of the cache", found="link down", wanted=f"up within {LINK_S:g} s",
+                    subject="replication of the cache", found="link down or its copy not yet written", wanted=f"up, and the copy on disk, within {LINK_S:g} s",
                     consequence="a failover now would lose carts",
                     remedy=f"see whether {self.wanted.peer_name} is reachable over the vRack, then run the same again",
                 )
@@ -259,7 +260,7 @@ class Redis:
 
     def _follows(self) -> bool:
         found = look(self._desired.local)[0]
-        return found is not None and found.role == REPLICA and found.link_up
+        return found is not None and found.role == REPLICA and found.link_up and found.on_disk
 
     def _keep(self) -> None:
         """Copy what this host holds to `diverged-<epoch>` beside it; an earlier copy of the same epoch stays."""
@@ -267,7 +268,9 @@ class Redis:
         if place.exists():
             return
         if look(self._desired.local)[0] is not None:
-            self._local("SAVE")
+            # A replica without its master refuses even this unless it may serve what it has; for as long as it saves nobody else is served.
+            served = "CONFIG", "SET", "replica-serve-stale-data"
+            _ask(self._desired.local, (*served, "yes"), ("SAVE",), (*served, self._settings["replica-serve-stale-data"]))
         partial = place.with_suffix(".part")
         shutil.rmtree(partial, ignore_errors=True)
         make_folder(partial, 0o750, self._engine.user)

@@ -33,6 +33,7 @@ class Instance:
     replicas: int = 0  # attached
     maxmemory: int = 0
     policy: str = ""
+    on_disk: bool = True  # a replica's files hold nothing of a full copy until they were rewritten after it
     armed: bool = False  # refuses writes without a replica
     differing: tuple[str, ...] = ()  # directives that run otherwise than wanted; of the local server only
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import socket
 import subprocess
 from pathlib import Path
@@ -24,6 +25,9 @@ from scripts.host.wait import until
 ADDRESSES = {"a": "127.0.0.21", "b": "127.0.0.121"}
 # As an operator may choose them: each has something that a configuration file, a shell or an ACL line would trip over.
 PASSWORDS = {"app": "a\"b\\c #d'e{f}$g", "replica": "r >\"' #ä\\x41", "operator": "o p ~* +@all #\\\""}
+
+
+SERVERS = [name for name in ("redis-server", "valkey-server") if shutil.which(name)] or ["redis-server"]
 
 
 class Units:

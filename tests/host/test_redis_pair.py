@@ -11,12 +11,12 @@ from scripts.host.redis_config import directives, equal, find_engine
 from scripts.host.redis_wire import Connection, ErrorReply, Unreachable
 from scripts.host.wait import until
 
-from .redis_pair import PASSWORDS, Pair, conf_of, dumped, own_files, settled
+from .redis_pair import PASSWORDS, SERVERS, Pair, conf_of, dumped, own_files, settled
 
 
-@pytest.fixture
-def pair(tmp_path):
-    pair = Pair(tmp_path)
+@pytest.fixture(params=SERVERS)
+def pair(tmp_path, request):
+    pair = Pair(tmp_path, server=request.param)
     yield pair
     pair.close()
 
