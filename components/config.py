@@ -285,9 +285,6 @@ def _no_replicas(value: object) -> int:
 
 
 def _lease(root: Section) -> s.Lease | None:
-    if not root.has("lease"):
-        root.take("lease", lambda value: value, "", default=None)
-        return s.Lease(lease_s=30, stop_s=5, margin_s=5, heartbeat_s=2)
     if root.show("lease") in ("'off'", "False", "'false'"):  # YAML reads a bare `off` as false
         root.take("lease", lambda value: value, "")
         return None

@@ -21,6 +21,7 @@ from components.network import Network
 from components.remote import FIRST_CONTACT, LATER_CONTACT, TOOL_PATH, connection, host_link
 from components.render import documents
 from components.render.cloud_init import user_data
+from components.render.firewall import LEASED
 from components.render.packages import packages
 from components.settings import Settings
 
@@ -72,7 +73,7 @@ class Host(pulumi.ComponentResource):
             triggers=[server.id],
             opts=pulumi.ResourceOptions(parent=self, depends_on=first),
         )
-        block = {"setup": documents.setup(settings, packages(address.role))}
+        block = {"setup": documents.setup(settings, packages(address.role), leased=address.role in LEASED)}
         document = server.id.apply(
             lambda instance: documents.dump({**documents.envelope(settings, address, instance=instance, tool=args.tool.digest), **block})
         )

@@ -72,6 +72,7 @@ def check(settings: Settings, root: Section) -> None:
         *_operators(settings),
         *_parameters(settings),
         *_cache(settings),
+        *_lease(settings),
     ):
         root.fault(key, wanted, consequence, remedy, found=found)
 
@@ -171,6 +172,28 @@ def _operators(settings: Settings) -> Iterator[_Row]:
                 "the bastion's ssh would be open to the world",
                 "name the addresses that operators and CI come from",
             )
+
+
+def _lease(settings: Settings) -> Iterator[_Row]:
+    it = settings.lease
+    if it is None or None in (it.lease_s, it.stop_s, it.margin_s, it.heartbeat_s):
+        return
+    if it.stop_s + it.margin_s >= it.lease_s:
+        yield (
+            "lease.lease_s",
+            str(it.lease_s),
+            f"more than dr:lease.stop_s + dr:lease.margin_s ({it.stop_s} + {it.margin_s})",
+            "a short hiccup would stop the shop, and what is waited for on top of the lease would be the larger part",
+            "keep 30, 5 and 5, or raise lease_s",
+        )
+    if 3 * it.heartbeat_s > it.lease_s:
+        yield (
+            "lease.heartbeat_s",
+            str(it.heartbeat_s),
+            f"a third of dr:lease.lease_s ({it.lease_s}) or less",
+            "two heartbeats that get lost would stop the shop",
+            "keep 2, or raise lease_s",
+        )
 
 
 def _parameters(settings: Settings) -> Iterator[_Row]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from components.naming import HostAddress
@@ -63,9 +64,12 @@ def witness(settings: Settings) -> Document:
     }
 
 
-def setup(settings: Settings, packages: tuple[str, ...]) -> Document:
-    """Block of `host converge`. Its key is not the service's name: that one is taken by the envelope."""
-    return {"packages": list(packages), "witness": witness(settings)}
+def setup(settings: Settings, packages: tuple[str, ...], *, leased: bool = False) -> Document:
+    """Block of `host converge`. Its key is not the service's name: that one is taken by the envelope. `leased`: the host keeps a lease."""
+    block: Document = {"packages": list(packages), "witness": witness(settings)}
+    if leased:
+        block["lease"] = asdict(settings.lease) if settings.lease else "off"
+    return block
 
 
 def postgres(settings: Settings, volume_id: str | None) -> Document:

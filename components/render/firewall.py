@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from components.settings import Settings
 
-SSH, HTTPS, HEALTH, FORWARD, POSTGRES, REDIS = 22, 443, 8080, 8443, 5432, 6379
+SSH, HTTPS, HEALTH, FORWARD, POSTGRES, REDIS, LEASE = 22, 443, 8080, 8443, 5432, 6379, 7600
 ROLES = ("control", "db", "cache", "app")
+LEASED = ("db", "cache")  # hosts whose agent keeps a lease
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +61,17 @@ def _control(settings: Settings) -> tuple[Rule, ...]:
 
 def _db(settings: Settings) -> tuple[Rule, ...]:
     peers = {**_hosts(settings, "app"), **_hosts(settings, "db", without=f"db-1.{settings.site}"), **_hosts(settings, "control")}
-    return _tcp("postgres", POSTGRES, peers)
+    return (*_tcp("postgres", POSTGRES, peers), *_counterpart(settings, "db"))
 
 
 def _cache(settings: Settings) -> tuple[Rule, ...]:
     peers = {**_hosts(settings, "app"), **_hosts(settings, "cache", without=f"cache-1.{settings.site}"), **_hosts(settings, "control")}
-    return _tcp("redis", REDIS, peers)
+    return (*_tcp("redis", REDIS, peers), *_counterpart(settings, "cache"))
+
+
+def _counterpart(settings: Settings, role: str) -> tuple[Rule, ...]:
+    """The same host of the other site asks whether it may go on."""
+    return _tcp("lease", LEASE, _hosts(settings, role, without=f"{role}-1.{settings.site}"))
 
 
 def _app(settings: Settings) -> tuple[Rule, ...]:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import plan
+from . import agent_install, plan
+from .agent_config import Config
 from .cli import Call, Verb
 from .commands import run
 from .desired import Envelope, Reader
@@ -18,6 +19,7 @@ from .layout import Layout
 from .log import Log
 from .plan import Step
 from .result import Result
+from .systemd import Systemd, Units
 
 BLOCK = "dr hosts"
 INSTALL_S = 900.0
@@ -33,6 +35,7 @@ class Desired:
     envelope: Envelope
     packages: tuple[str, ...]
     witness: str = field(repr=False)
+    agent: Config | None = None
 
     @classmethod
     def read(cls, document: dict[str, Any]) -> Desired:
@@ -43,11 +46,12 @@ class Desired:
         for name in packages:
             if not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", name):
                 reader.fault("packages", repr(name), "the name of a Debian package")
+        agent = agent_install.read(envelope, reader, envelope.block.get("lease"))
         witness = Reader(reader.mapping("witness"), "document.setup.witness")
         values = {key: witness.text(key) for key in _WITNESS}
         reader.done()
         witness.done()
-        return cls(envelope, tuple(packages), json.dumps(values, sort_keys=True) + "\n")
+        return cls(envelope, tuple(packages), json.dumps(values, sort_keys=True) + "\n", agent)
 
 
 @dataclass(frozen=True)
@@ -57,26 +61,33 @@ class Facts:
     missing: tuple[str, ...]
     files: tuple[str, ...]
     installed: tuple[str, ...] = ()
+    agent: agent_install.Facts = field(default_factory=agent_install.Facts)
 
 
 class Base:
     """`plan.Service` of every host."""
 
-    def __init__(self, desired: Desired, layout: Layout, log: Log) -> None:
+    def __init__(self, desired: Desired, layout: Layout, log: Log, units: Units | None = None) -> None:
         self.desired, self.layout, self.log = desired, layout, log
+        self.agent = agent_install.Installation(desired.agent, layout, units or Systemd())
 
     def facts(self) -> Facts:
         installed = installed_packages(self.layout)
         missing = tuple(name for name in self.desired.packages if name not in installed)
-        return Facts(missing, tuple(differing(self.files())), tuple(name for name in self.desired.packages if name in installed))
+        present = tuple(name for name in self.desired.packages if name in installed)
+        return Facts(missing, tuple(differing(self.files())), present, self.agent.facts())
 
     def plan(self, facts: Facts) -> Sequence[Step]:
         # Files first: a package that is installed next finds its configuration.
         steps = [Step("files", ", ".join(facts.files))] if facts.files else []
-        return [*steps, Step("install", ", ".join(facts.missing))] if facts.missing else steps
+        if facts.missing:
+            steps.append(Step("install", ", ".join(facts.missing)))
+        return [*steps, *self.agent.plan(facts.agent, renewed=bool(facts.files))]
 
     def apply(self, step: Step) -> None:
-        if step.name == "files":
+        if step.name.startswith("agent-"):
+            self.agent.apply(step)
+        elif step.name == "files":
             make_folder(self.layout.var, 0o700)
             for file in self.files():
                 if file.differs():
@@ -87,7 +98,8 @@ class Base:
     def verify(self, facts: Facts) -> dict[str, Any]:
         if facts.missing or facts.files:
             raise Failed(f"host: found {', '.join(facts.missing + facts.files)} still not as wanted; the host is not ready; run the same again")
-        return {"packages": sorted(facts.installed), "name": self.desired.envelope.at(self.desired.envelope.own_key).name}
+        agent = self.agent.verify(facts.agent)
+        return {**agent, "packages": sorted(facts.installed), "name": self.desired.envelope.at(self.desired.envelope.own_key).name}
 
     def files(self) -> list[ManagedFile]:
         """In the order in which they are written."""

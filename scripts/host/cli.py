@@ -27,6 +27,7 @@ SERVICES = {
     "redis": "redis",
     "app": "app",
     "assets": "assets",
+    "agent": "agent",
     "guard": "guard",
 }
 

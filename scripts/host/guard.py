@@ -1,7 +1,8 @@
 """May this service start here? Runs as `ExecStartPre` of the service's unit; anything but exit code 0 keeps the service down.
 
-A host that was primary does not become one again by itself: the witness says who is active, and silence is no answer. A standby may
-start as what it is. (Where the peer is asked, too, and the lease agent comes in: `decide`, between silence and refusal.)
+A host that was primary does not become one again by itself: the witness says who is active; where it is silent, the counterpart's grant
+of this very epoch counts, as the lease agent has heard it; silence is no answer. Where there is a lease, it must be held. A standby may
+start as what it is.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from . import rolefile
+from . import agent_memory, rolefile
 from .cli import Call, Verb
 from .errors import Refused, say
+from .files import make_folder, write_atomically
 from .layout import Layout
 from .pg_desired import Memory
 from .pg_layout import PostgresLayout
@@ -25,13 +27,17 @@ APP = "app"  # the shop's workers
 
 @dataclass(frozen=True)
 class Found:
-    """`unarmed`: why this service would not start as a standby; None when it would. `silence`: why the witness said nothing."""
+    """`unarmed`: why this service would not start as a standby; None when it would. `silence`: why the witness said nothing. `lapsed`: why
+    the lease is not held; None when it is, or with `lease: off`. `granted`: the counterpart granted this epoch within the lease.
+    """
 
     role: Role | None
     unarmed: str | None = None
     active: Active | None = None
     silence: str | None = None
     override: int | None = None  # the epoch in the override file
+    lapsed: str | None = None
+    granted: bool = False
     gone: str | None = None  # why a primary would start without the data that it had; None when it would not
 
 
@@ -52,17 +58,21 @@ def decide(service: str, found: Found) -> str:
             service, f"a primary {found.gone}", "the data that it had", "`pulumi up --replace` of this site's redis link fetches it from the other site; "
             "to begin empty set dr:redis cold_cache: true and run `pulumi up`", "an empty master would empty its replica",
         )
-    if found.active is not None:
-        if found.active == Active(role.epoch, role.site):
-            return f"primary in epoch {role.epoch}, the witness agrees"
+    if found.active is not None and found.active != Active(role.epoch, role.site):
         raise _no(
             service, f"primary of epoch {role.epoch} on this host, and at the witness epoch {found.active.epoch} with {found.active.site} active",
             "the same at both", f"run `pulumi up -s region-{role.site}`, so that this site follows",
         )
+    if found.lapsed is None and found.active is not None:
+        return f"primary in epoch {role.epoch}, the witness agrees"
+    if found.lapsed is None and found.granted and found.silence is not None:
+        return f"primary in epoch {role.epoch}, the other site knows no newer one (the witness is silent: {found.silence})"
+    doubt = found.silence or (found.lapsed if found.active is not None else "the witness lists no such epoch")
     if found.override == role.epoch:
-        return f"primary in epoch {role.epoch}, started by the operator's override although nobody confirms it ({found.silence})"
+        return f"primary in epoch {role.epoch}, started by the operator's override although nobody confirms it ({doubt})"
     raise _no(
-        service, f"primary of epoch {role.epoch}, and nobody to confirm it ({found.silence or 'the witness lists no such epoch'})", "the witness's word",
+        service, f"primary of epoch {role.epoch}, and nobody to confirm it ({doubt})", "the witness's word" + (" and a lease" if found.lapsed else ""),
+        "where dr-agent runs it starts this service once it is heard; "
         f"if the other site is certainly not active: `echo {role.epoch} > /var/lib/dr/{OVERRIDE}`, then start it; the file counts once",
     )
 
@@ -124,6 +134,8 @@ def guard(service: str, unarmed: Callable[[Layout], str | None], emptied: Callab
         call.log.info(f"may start: {reason}")
         if found.override is not None:
             (call.layout.var / OVERRIDE).unlink(missing_ok=True)
+            make_folder(call.layout.run)
+            write_atomically(call.layout.run / agent_memory.OVERRIDE, str(found.override).encode())
             call.log.warning(f"override for epoch {found.override} used up")
         return Result({"may_start": True, "reason": reason})
 
