@@ -163,6 +163,31 @@ def test_a_missing_key_is_one_fault(key: str) -> None:
     assert found[f"dr:{key}"].found == "missing"
 
 
+@pytest.mark.parametrize("value", ["off", False, "false"])
+def test_the_lease_can_be_off_however_yaml_reads_the_word(value: object) -> None:
+    assert config.parse(stack.configuration(lease=value)).lease is None
+
+
+def test_a_lease_has_times_that_agree() -> None:
+    assert config.parse(stack.configuration(lease={})).lease == config.parse(stack.configuration()).lease
+    both = faults(stack.configuration(lease={"lease_s": 10, "stop_s": 5, "margin_s": 5, "heartbeat_s": 4}))
+    assert set(both) == {"dr:lease.lease_s", "dr:lease.heartbeat_s"}
+    assert "5 + 5" in both["dr:lease.lease_s"].wanted and "(10)" in both["dr:lease.heartbeat_s"].wanted
+    edge = config.parse(stack.configuration(lease={"lease_s": 11, "stop_s": 5, "margin_s": 5, "heartbeat_s": 3})).lease
+    assert edge is not None and edge.lease_s == 11
+
+
+@pytest.mark.parametrize("value", ["on", True, 30, None, []])
+def test_what_is_no_lease_is_one_fault(value: object) -> None:
+    assert set(faults(stack.configuration(lease=value))) == {"dr:lease"}
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, True, "x", 3601])
+def test_every_time_of_a_lease_is_a_positive_whole_number(value: object) -> None:
+    subjects = [f"dr:lease.{key}" for key in ("lease_s", "stop_s", "margin_s", "heartbeat_s")]
+    assert sorted(faults(stack.configuration(lease={subject.rpartition(".")[2]: value for subject in subjects}))) == sorted(subjects)
+
+
 def test_an_override_names_its_epoch_and_reason() -> None:
     accept = {"without_fence": {"epoch": 3, "reason": "the building burned, confirmed by phone"}}
     override = config.parse(stack.configuration(accept=accept)).override

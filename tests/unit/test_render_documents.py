@@ -47,6 +47,10 @@ def test_the_envelope(settings: Settings) -> None:
 
 def test_the_setup_block(settings: Settings) -> None:
     assert shape(documents.setup(settings, ("nginx",))) == keys("packages", witness=WITNESS)
+    lease = keys("lease_s", "stop_s", "margin_s", "heartbeat_s")
+    assert shape(documents.setup(settings, ("nginx",), leased=True)) == keys("packages", witness=WITNESS, lease=lease)
+    without = config.parse(stack.configuration("b", lease="off"))
+    assert documents.setup(without, (), leased=True)["lease"] == "off"
 
 
 def test_the_postgres_block(settings: Settings) -> None:

@@ -39,6 +39,8 @@ def test_the_database_is_open_to_those_who_use_it_and_nobody_else(settings: Sett
     controls = {"10.100.0.31/32", "10.100.0.131/32"}
     assert flows(settings, "db", 5432) == apps | controls | {"10.100.0.111/32"}
     assert flows(settings, "cache", 6379) == apps | controls | {"10.100.0.121/32"}
+    assert flows(settings, "db", 7600) == {"10.100.0.111/32"} and flows(settings, "cache", 7600) == {"10.100.0.121/32"}
+    assert flows(settings, "app", 7600) == flows(settings, "control", 7600) == set()
     assert flows(settings, "db", 443) == flows(settings, "app", 5432) == set()
 
 

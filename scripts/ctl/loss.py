@@ -1,0 +1,112 @@
+"""What an unplanned promotion would lose, from the lost site's last heartbeats and what this site has received. Pure.
+
+A heartbeat is the last that anybody knows: whatever was written after it is not in the figure, which is why `unseen_s` says how long
+that can have gone on. Formats: docs/interfaces.md, section 4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heartbeat:
+    """The newest word of one host. `age_s` is by the witness's own clock."""
+
+    document: dict[str, Any]
+    age_s: float
+
+    def block(self, service: str) -> dict[str, Any]:
+        """The service's part; empty when there is none."""
+        found = self.document.get(service)
+        return found if isinstance(found, dict) else {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What may be lost without the operator's word."""
+
+    max_lag_bytes: int
+    max_lag_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """None is unknown, and unknown counts as over any budget. `redis_bytes` and the assets are told, and are no part of the budget."""
+
+    bytes: int | None  # WAL that the lost primary had written and this site has not received
+    seconds: float | None  # how long the lost primary had been writing it
+    unseen_s: float | None  # how long it can have written after its last heartbeat; without a lease nobody knows
+    redis_bytes: int | None  # of the replication stream
+    redis: dict[str, Any] | None  # {"offset", "replication_id"} of the lost master, for the new master's report
+    assets: dict[str, Any] | None  # {"oldest_unreplicated", "count", "bytes"}
+    heartbeat_age_s: float | None
+
+    def document(self) -> dict[str, Any]:
+        """For the epoch's object."""
+        return asdict(self)
+
+
+def lsn(text: str) -> int:
+    """The byte position of `16/B374D848`. Raises ValueError."""
+    high, low = text.split("/")
+    return (int(high, 16) << 32) + int(low, 16)
+
+
+def measure(own: dict[str, Any], own_offset: int | None, beats: dict[str, Heartbeat | None], unseen_s: float | None) -> Loss:
+    """`own`: facts of the own `postgres status`; `own_offset`: the own cache's; `beats`: the lost site's, by host ("db-1")."""
+    database, cache, control = beats.get("db-1"), beats.get("cache-1"), beats.get("control-1")
+    lag_bytes, lag_s = _database(own, database)
+    master = cache.block("redis") if cache else {}
+    theirs = master.get("offset")
+    return Loss(
+        bytes=lag_bytes,
+        seconds=lag_s,
+        unseen_s=unseen_s,
+        redis_bytes=max(theirs - own_offset, 0) if isinstance(theirs, int) and own_offset is not None else None,
+        redis={"offset": theirs, "replication_id": master.get("replication_id")} if isinstance(theirs, int) else None,
+        assets=(control.block("assets") or None) if control else None,
+        heartbeat_age_s=round(database.age_s, 1) if database else None,
+    )
+
+
+def _database(own: dict[str, Any], beat: Heartbeat | None) -> tuple[int | None, float | None]:
+    theirs = beat.block("postgres") if beat else {}
+    comparable = beat is not None and beat.document.get("role") == "primary" and theirs.get("system_identifier") == own.get("system_identifier")
+    written, received = theirs.get("write_lsn"), own.get("receive_lsn") or own.get("replay_lsn")
+    if not comparable or not written or not received or theirs.get("timeline") != own.get("timeline"):
+        return None, None
+    lag = max(lsn(written) - lsn(received), 0)
+    if lag == 0:
+        return 0, 0.0
+    # The oldest moment at which the primary was already past what we have.
+    missing = [seconds for seconds, position in theirs.get("trail") or () if lsn(position) > lsn(received)]
+    complete = len(missing) < len(theirs.get("trail") or ())
+    return lag, float(max(missing)) if missing and complete else None
+
+
+def over(loss: Loss, budget: Budget, peer: str) -> list[str]:
+    """Why the loss is over the budget, a phrase each; empty when it is within."""
+    if loss.bytes is None:
+        beat = "it has no heartbeat" if loss.heartbeat_age_s is None else f"its last heartbeat ({loss.heartbeat_age_s:.0f} s ago) does not fit this site"
+        return [f"how much region {peer} had written that is not here is unknown: {beat}"]
+    found = []
+    if loss.bytes > budget.max_lag_bytes:
+        found.append(f"{loss.bytes} bytes of WAL are not here, wanted at most {budget.max_lag_bytes}")
+    if loss.seconds is None:
+        found.append("how many seconds of writes are not here is unknown: more than its last heartbeat reaches back")
+    elif loss.seconds > budget.max_lag_s:
+        found.append(f"{loss.seconds:.0f} s of writes are not here, wanted at most {budget.max_lag_s:g}")
+    return found
+
+
+def sentence(loss: Loss) -> str:
+    """For the operator."""
+    seen = "unknown" if loss.bytes is None else f"{loss.bytes} bytes of WAL"
+    seconds = "" if loss.seconds is None else f", {loss.seconds:.0f} s of writes"
+    cache = "unknown" if loss.redis_bytes is None else f"{loss.redis_bytes} bytes"
+    oldest = (loss.assets or {}).get("count")
+    assets = "unknown" if oldest is None else f"{oldest} objects"
+    after = "after its last heartbeat" if loss.unseen_s is None else f"in at most {loss.unseen_s:g} s after its last heartbeat"
+    return f"not received here: database {seen}{seconds} (and what it wrote {after}), cache {cache}, assets {assets}"
