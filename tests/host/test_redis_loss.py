@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 
 import pytest
 
+from scripts.host.cli import Call
 from scripts.host.errors import Refused
-from scripts.host.guard import Found, decide, emptied_redis
+from scripts.host.guard import VERBS, Found, decide, emptied_redis
+from scripts.host.log import Log
 from scripts.host.redis_data import marker
 from scripts.host.redis_wire import ErrorReply
 from scripts.host.rolefile import Role
@@ -149,6 +152,8 @@ def test_a_primary_whose_data_is_gone_is_not_started_and_its_replica_keeps_every
     reason = emptied_redis(pair.a.layout)
     with pytest.raises(Refused, match="an empty master would empty its replica"):
         decide("redis", Found(Role("a", "b", "primary", 1), gone=reason))
+    with pytest.raises(Refused, match="whose data is gone"):
+        VERBS["redis"].run(Call("redis", "guard", {}, pair.a.layout, Log(io.StringIO(), "guard redis"), False))
     assert decide("redis", Found(Role("a", "b", "standby", 1), gone=reason)) == "standby in epoch 1"
     assert pair.b.look().keys == 30
 
