@@ -92,6 +92,7 @@ def _decoded(key: str, value: object) -> object:
 def _read(root: Section) -> s.Settings:
     app = _app(root)
     hosts = host_names(app.hosts or 2)
+    override, accepted_loss = _accepted(root)
     site = root.take("site", reading.one_of(*SITES), "the program does not know which region this stack is")
     return s.Settings(
         site=site,
@@ -120,7 +121,9 @@ def _read(root: Section) -> s.Settings:
         redis=_redis(root),
         app=app,
         lease=_lease(root),
-        override=_override(root),
+        loss_budget=_loss_budget(root),
+        override=override,
+        accepted_loss=accepted_loss,
         secrets=read_secrets(root, [f"{host}.{letter}" for letter in SITES for host in hosts]),
     )
 
@@ -307,11 +310,29 @@ def _app(root: Section) -> s.App:
         )
 
 
-def _override(root: Section) -> s.Override | None:
+def _loss_budget(root: Section) -> s.LossBudget:
+    with root.section("loss_budget", "nobody knows what a take-over may lose") as at:
+        why = "nobody knows what a take-over may lose"
+        return s.LossBudget(
+            max_lag_bytes=at.take("max_lag_bytes", reading.integer(0, 999_999_999), why, default=16 * 2**20),
+            max_lag_s=at.take("max_lag_s", reading.integer(0, 86_400), why, default=30),
+        )
+
+
+def _accepted(root: Section) -> tuple[s.Override | None, s.Override | None]:
+    """The operator's words: without a fence, and over the loss budget."""
     if not root.has("accept"):
         root.take("accept", lambda value: value, "", default=None)
+        return None, None
+    with root.section("accept", "nothing is accepted") as accept:
+        return _word(accept, "without_fence"), _word(accept, "data_loss")
+
+
+def _word(accept: Section, key: str) -> s.Override | None:
+    if not accept.has(key):
+        accept.take(key, lambda value: value, "", default=None)
         return None
-    with root.section("accept", "nothing is accepted") as accept, accept.section("without_fence", "the override names nothing") as at:
+    with accept.section(key, "the override names nothing") as at:
         why = "an override without its epoch and reason would stay in force for ever"
         return s.Override(
             epoch=at.take(

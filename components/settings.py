@@ -114,8 +114,16 @@ class App:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LossBudget:
+    """What an unplanned move may lose without the operator's word."""
+
+    max_lag_bytes: int
+    max_lag_s: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Override:
-    """Leave to take over without a proven fence, for one epoch only; ends up in the report."""
+    """The operator's word (to take over without a proven fence, or to lose more than the budget), for one epoch only; ends up in the report."""
 
     epoch: int
     reason: str
@@ -197,7 +205,9 @@ class Settings:
     redis: Redis
     app: App
     lease: Lease | None  # None: off
+    loss_budget: LossBudget
     override: Override | None
+    accepted_loss: Override | None
     secrets: Secrets
 
     @property

@@ -177,6 +177,9 @@ def fence(settings: Settings, public: Mapping[str, str]) -> Document:
         "request": settings.request,
         "override": override.reason if override else None,
         "override_epoch": override.epoch if override else None,
+        "loss_budget": asdict(settings.loss_budget),
+        "accept_loss": settings.accepted_loss.epoch if settings.accepted_loss else None,
+        "lease": asdict(settings.lease) if settings.lease else None,
         "witness": witness(settings),
         "ssh": {
             "private_key": settings.secrets.operator.private,

@@ -24,6 +24,7 @@ class Epoch:
     planned: bool
     checkpoint: dict[str, Any] | None = None  # {"lsn", "timeline"} of the clean shutdown, planned moves only
     fence: dict[str, Any] = field(default_factory=dict)  # {"rung": n, "evidence": {...}}
+    loss: dict[str, Any] | None = None  # what an unplanned move has left behind, as far as anybody knows: `scripts.ctl.loss.Loss`
     claimed_at: str = ""  # RFC 3339, the claimer's clock: for reports only
     claimed_by: str = ""
     reason: str = ""
@@ -38,6 +39,7 @@ class Epoch:
             "planned": self.planned,
             "checkpoint": self.checkpoint,
             "fence": {"rung": self.fence.get("rung")},
+            "last_seen": {"redis": self.loss["redis"]} if self.loss else None,
         }
 
     @classmethod

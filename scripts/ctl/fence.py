@@ -1,9 +1,8 @@
 """The first link of the role chain: settle which epoch is in force, and take it over when the request says so.
 
 Nothing is claimed before the fence is proven. The rungs, tried in order: (1) over ssh the peer's database is stopped and its control file says
-"shut down"; (2) the OpenStack API has stopped the peer's servers, SHUTOFF was seen; (3) the lease: not built yet, so a region that is cut
-off but alive can only be fenced by the other rungs; (4) a typed override for this very epoch. The loss budget, not built yet either, belongs between the
-proven fence and the claim of an unplanned move (`Takeover.unplanned`).
+"shut down"; (2) the OpenStack API has stopped the peer's servers, SHUTOFF was seen; (3) the peer's lease has run out; (4) a typed override for this
+very epoch. An unplanned move counts first what it would lose, and again between the proven fence and the claim.
 """
 
 from __future__ import annotations
@@ -12,17 +11,21 @@ import datetime
 import getpass
 import socket
 import sys
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from scripts.ctl.epochs import Action, Epoch, decide, other
 from scripts.ctl.errors import Failed, OperatorError, Refused
 from scripts.ctl.hosts import Answer, Hosts, Unreachable
+from scripts.ctl.loss import Budget, Heartbeat, Loss, measure, over, sentence
 from scripts.ctl.openstack import ApiDown, Compute
+from scripts.ctl.rungs import POWER_S, QUICK_S, Lease, RungFailed, override, stopped
 from scripts.ctl.witness import EpochTaken, Witness
 
-DATABASE = "db-1"
-STOP_S, AWAIT_S, QUICK_S, POWER_S = 60, 15, 20, 90
+DATABASE, CACHE = "db-1", "cache-1"
+BEATING = (DATABASE, CACHE, "control-1")
+STOP_S, AWAIT_S = 60, 15
 
 
 def run(document: dict[str, Any]) -> dict[str, Any]:
@@ -67,7 +70,7 @@ class Takeover:
                 return self._planned(hosts, via, own, resumed=not status.facts["running"])
             if via is not None and status is not None:
                 self.tried.append(f"rung 1 (ssh): {self.peer_database} answers, but {_state(status)}, not a running primary")
-            return self._unplanned()
+            return self._unplanned(hosts, own)
 
     def _own(self, asked: Future[Answer]) -> dict[str, Any]:
         """This site's own database, which must be there to be promoted: an epoch that no link can follow would leave the shop without a writer."""
@@ -138,31 +141,80 @@ class Takeover:
         self._each(hosts, via, quiesced, "app resume")
         return f"the old primary {self.peer_database} was restarted and writes; no epoch was claimed"
 
-    def _unplanned(self) -> Epoch:
-        """The peer cannot stop itself: have its servers stopped, or take the operator's word."""
-        names = self.document["openstack"]["servers"][self.peer]
-        compute = Compute(self.document["openstack"], self.document["openstack"]["regions"][self.peer])
-        try:
-            compute.connect()
-            stopped = compute.settle(names, "os-stop", "SHUTOFF", POWER_S)
-            if not stopped:
-                raise ApiDown(f"region {compute.region}: has none of {', '.join(names)}")
-            return self._claim(planned=False, checkpoint=None, fence={"rung": 2, "evidence": {"SHUTOFF": stopped}})
-        except ApiDown as error:
-            self.tried.append(f"rung 2 (OpenStack stop): {error}")
-        override, epoch = self.document.get("override"), self.document.get("override_epoch")
-        if override and epoch == self.newest.epoch:
-            fence = {"rung": 4, "evidence": {"override": override, "tried": self.tried}}
-            return self._claim(planned=False, checkpoint=None, fence=fence)
-        if override:
-            self.tried.append(f"rung 4 (override): is for epoch {epoch}, the epoch in force is {self.newest.epoch}")
+    def _unplanned(self, hosts: Hosts, own: dict[str, Any]) -> Epoch:
+        """The peer cannot stop itself. Count the loss, fence, count again: what the peer still wrote until it was fenced counts too."""
+        self._within_budget(own, None, "nothing was changed")
+        with ThreadPoolExecutor(1) as pool:
+            offset = pool.submit(self._own_offset, hosts)
+            fence, leave = self._ladder(hosts)
+            try:
+                state = f"no epoch was claimed, but region {self.peer} is fenced by now (rung {fence['rung']})"
+                loss = self._within_budget(self._own_now(hosts), offset.result(), state)
+                print(f"INFO fence: rung {fence['rung']} holds; {sentence(loss)}", file=sys.stderr)
+                return self._claim(planned=False, checkpoint=None, fence=fence, loss=loss.document())
+            except OperatorError:
+                leave()
+                raise
+
+    def _ladder(self, hosts: Hosts) -> tuple[dict[str, Any], Callable[[], None]]:
+        """The first rung that holds, and how to let go of it. Raises Refused with every rung's reason."""
+        lease = Lease(self.document.get("lease"), hosts, self.witness, self.site, self.peer)
+        rungs: list[tuple[Callable[[], dict[str, Any]], Callable[[], None]]] = [
+            (lambda: stopped(self.document["openstack"], self.peer), lambda: None),
+            (lambda: lease.run(self.newest.epoch), lease.allow),
+            (lambda: override(self.document, self.newest.epoch, self.tried), lambda: None),
+        ]
+        for rung, leave in rungs:
+            try:
+                return rung(), leave
+            except RungFailed as error:
+                self.tried.append(str(error))
         raise Refused(
             f"region {self.peer}: nothing proves that it has stopped writing ({'; '.join(self.tried)}); a second writer could lose orders on both "
             f"sides, so nothing was changed; bring its OpenStack API or its hosts within reach, or, when you know that region {self.peer} is off and "
             f"stays off, set accept.without_fence to {{epoch: {self.newest.epoch}, reason: ...}} and run the same again"
         )
 
-    def _claim(self, *, planned: bool, checkpoint: dict[str, Any] | None, fence: dict[str, Any]) -> Epoch:
+    def _own_now(self, hosts: Hosts) -> dict[str, Any]:
+        return hosts.must(self.database, self.site, "postgres status", {"schema": 1}, QUICK_S).facts
+
+    def _within_budget(self, own: dict[str, Any], own_offset: int | None, state: str) -> Loss:
+        """What would be lost. Raises Refused when that is over the budget and the operator has not accepted it for this very epoch."""
+        with ThreadPoolExecutor(len(BEATING)) as pool:
+            beats = dict(zip(BEATING, pool.map(self._beat, BEATING), strict=True))
+        loss = measure(own, own_offset, beats, self._unseen_s)
+        limits = self.document["loss_budget"]
+        reasons = over(loss, Budget(max_lag_bytes=limits["max_lag_bytes"], max_lag_s=limits["max_lag_s"]), self.peer)
+        accepted = self.document.get("accept_loss")
+        if not reasons or accepted == self.newest.epoch:
+            return loss
+        stale = f" (dr:accept.data_loss is for epoch {accepted})" if accepted is not None else ""
+        raise Refused(
+            f"loss of an unplanned move: {'; '.join(reasons)}{stale}; {sentence(loss)}; those orders would be gone for the customers who were told "
+            f"that they are placed, so {state}; bring region {self.peer} back, or accept it: set accept.data_loss to "
+            f"{{epoch: {self.newest.epoch}, reason: ...}} and run the same again"
+        )
+
+    @property
+    def _unseen_s(self) -> float | None:
+        """A primary that reaches neither witness nor peer stops by itself; without a lease nobody knows."""
+        lease = self.document.get("lease")
+        return float(lease["lease_s"] + lease["stop_s"]) if lease else None
+
+    def _own_offset(self, hosts: Hosts) -> int | None:
+        try:
+            offset = hosts.must(f"{CACHE}.{self.site}", self.site, "redis status", {"schema": 1}, QUICK_S).facts.get("offset")
+        except OperatorError as error:
+            print(f"WARNING fence: {error}", file=sys.stderr)
+            return None
+        return offset if isinstance(offset, int) else None
+
+    def _beat(self, host: str) -> Heartbeat | None:
+        return self.witness.heartbeat(self.peer, host)
+
+    def _claim(
+        self, *, planned: bool, checkpoint: dict[str, Any] | None, fence: dict[str, Any], loss: dict[str, Any] | None = None
+    ) -> Epoch:
         epoch = Epoch(
             epoch=self.newest.epoch + 1,
             active=self.site,
@@ -170,6 +222,7 @@ class Takeover:
             planned=planned,
             checkpoint=checkpoint,
             fence=fence,
+            loss=loss,
             reason="planned move" if planned else f"region {self.peer} lost",
             **_claimer(),
         )

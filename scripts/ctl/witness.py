@@ -1,7 +1,8 @@
 """The witness: a versioned S3 bucket in a third region that says which site is active.
 
 Objects: `epochs/%08d.json` (created once, `If-None-Match: *`), `sites/<site>.json` (public addresses), `followed/<site>.json` (the newest
-epoch in which the site was seen following). See docs/interfaces.md, section 4. OVHcloud honours the condition atomically
+epoch in which the site was seen following), `heartbeats/<site>/<host>.json` (the hosts' agents). See docs/interfaces.md, section 4.
+OVHcloud honours the condition atomically
 (https://help.ovhcloud.com, "S3 conditional writes"); a store that does not is refused by `probe`.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import boto3
@@ -17,6 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from scripts.ctl.epochs import Epoch
 from scripts.ctl.errors import Failed, Refused
+from scripts.ctl.loss import Heartbeat
 
 EPOCHS = "epochs/"
 
@@ -103,6 +106,23 @@ class Witness:
             f"witness {self._place}: a second create with `If-None-Match: *` was accepted, wanted 412; two operators could both own one epoch, "
             "so nothing was changed; use a bucket of a store that honours conditional writes"
         )
+
+    def heartbeat(self, site: str, host: str) -> Heartbeat | None:
+        """The last word of a host, with its age by the store's own clock; None when it has never written one."""
+        key = f"heartbeats/{site}/{host}.json"
+        try:
+            answer = self._s3.get_object(Bucket=self.bucket, Key=key)
+            now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+            document = json.loads(answer["Body"].read())
+            return Heartbeat(document=dict(document), age_s=(now - answer["LastModified"]).total_seconds())
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
+                return None
+            raise self._down(f"read {key}", error) from None
+        except BotoCoreError as error:
+            raise self._down(f"read {key}", error) from None
+        except (ValueError, TypeError, KeyError):
+            raise Failed(f"witness object {key} in {self._place}: is no heartbeat; see the agent's log on {host}.{site}") from None
 
     def followed(self, site: str) -> int | None:
         """The newest epoch in which `site` was seen streaming from the active one."""

@@ -2,21 +2,25 @@
 
 import pytest
 
-from scripts.ctl import fence
+from scripts.ctl import fence, rungs
 from scripts.ctl.epochs import Epoch
 from scripts.ctl.errors import ExitCode, Failed, Refused
 from scripts.ctl.hosts import Answer, Unreachable
+from scripts.ctl.loss import Heartbeat
 from scripts.ctl.openstack import ApiDown
 from scripts.ctl.witness import EpochTaken
 
 PRIMARY = {"running": True, "in_recovery": False, "cluster_state": "in production"}
-STANDBY = {"running": True, "in_recovery": True, "streaming": True, "paused": False}
+STANDBY = {
+    "running": True, "in_recovery": True, "streaming": True, "paused": False, "system_identifier": "7", "timeline": 1, "receive_lsn": "0/5000148",
+}
 CHECKPOINT = {"lsn": "0/3000E48", "timeline": 1}
 
 
 class PlayedWitness:
     def __init__(self, *epochs):
         self.epochs, self.sites, self.seen = list(epochs), {"a": {"bastion": "203.0.113.9"}}, {"b": 1}
+        self.beats = {"db-1": beat("db-1"), "cache-1": beat("cache-1")}
 
     def newest(self):
         return self.epochs[-1] if self.epochs else None
@@ -33,10 +37,24 @@ class PlayedWitness:
     def probe(self):
         pass
 
+    def heartbeat(self, site, host):
+        assert site == "a"
+        return self.beats.get(host)
+
     def claim(self, epoch):
         if any(held.epoch == epoch.epoch for held in self.epochs):
             raise EpochTaken(self.epochs[-1])
         self.epochs.append(epoch)
+
+
+def beat(host, **changes):
+    """A heartbeat of region a, 8 s old, of a primary that had written nothing that region b has not."""
+    blocks = {
+        "db-1": {"postgres": {"write_lsn": "0/5000148", "timeline": 1, "system_identifier": "7", "trail": [[0, "0/5000148"], [2, "0/5000060"]]}},
+        "cache-1": {"redis": {"offset": 1000, "replication_id": "r1"}},
+    }
+    document = {"epoch": 1, "role": "primary", "sequence": 9, "lease": {"state": "held"}, "at": "then", **blocks.get(host, {})}
+    return Heartbeat(document={**document, **changes}, age_s=8.0)
 
 
 class PlayedHosts:
@@ -93,7 +111,9 @@ def world(monkeypatch):
     monkeypatch.setattr(fence, "Witness", lambda document: witness)
     monkeypatch.setattr(fence, "Hosts", PlayedHosts)
     monkeypatch.setattr(fence, "Compute", PlayedCompute)
-    PlayedHosts.script, PlayedHosts.calls = {("db-1.b", "postgres status"): (0, STANDBY)}, []
+    monkeypatch.setattr(rungs, "Compute", PlayedCompute)
+    PlayedHosts.script = {("db-1.b", "postgres status"): (0, STANDBY), ("cache-1.b", "redis status"): (0, {"offset": 900})}
+    PlayedHosts.calls = []
     PlayedCompute.answer, PlayedCompute.states, PlayedCompute.asked = ApiDown("OpenStack API x: no answer"), {}, []
     return witness
 
@@ -108,6 +128,9 @@ def document(**changes):
         "openstack": {"regions": {"a": "GRA11", "b": "SBG5"}, "servers": servers},
         "apps": ["app-1"],
         "public": {"lb": "198.51.100.5", "bastion": None},
+        "loss_budget": {"max_lag_bytes": 1000, "max_lag_s": 5},
+        "accept_loss": None,
+        "lease": None,
     } | changes
 
 
@@ -181,6 +204,11 @@ def test_a_peer_that_is_gone_is_stopped_through_its_cloud(world):
     assert (answer["planned"], answer["fence"]) == (False, {"rung": 2})
     assert PlayedCompute.asked == [("GRA11", "os-stop", ["shop-a-app-1", "shop-a-cache-1", "shop-a-db-1"])]
     assert world.newest().fence["evidence"] == {"SHUTOFF": {"shop-a-db-1": "id-1"}}
+    assert answer["last_seen"] == {"redis": {"offset": 1000, "replication_id": "r1"}}
+    assert world.newest().loss == {
+        "bytes": 0, "seconds": 0.0, "unseen_s": None, "redis_bytes": 100, "redis": {"offset": 1000, "replication_id": "r1"},
+        "assets": None, "heartbeat_age_s": 8.0,
+    }
 
 
 @pytest.mark.parametrize(("own", "words"), [(None, "does not answer"), ({"running": False, "cluster_state": "shut down"}, "is down")])
@@ -270,3 +298,125 @@ def test_an_error_is_an_exit_code_and_one_line(world, monkeypatch, capsys):
     assert captured.out == ""
     assert captured.err.startswith("ERROR fence: region a: nothing proves")
     assert captured.err.count("\n") == 1
+
+
+BEHIND = {"write_lsn": "0/5000948", "timeline": 1, "system_identifier": "7", "trail": [[0, "0/5000948"], [2, "0/5000800"], [4, "0/5000148"]]}
+
+
+@pytest.mark.parametrize(
+    ("beats", "words"),
+    [
+        ({}, "how much region a had written that is not here is unknown: it has no heartbeat"),
+        ({"db-1": beat("db-1", role="standby")}, r"its last heartbeat \(8 s ago\) does not fit this site"),
+        ({"db-1": beat("db-1", postgres=BEHIND)}, "2048 bytes of WAL are not here, wanted at most 1000"),
+    ],
+)
+def test_a_loss_over_the_budget_is_refused_before_anything_is_fenced(world, beats, words):
+    PlayedCompute.answer, world.beats = {"shop-a-db-1": "id-1"}, beats
+    with pytest.raises(Refused, match=words) as caught:
+        fence.run(document())
+    assert "nothing was changed" in str(caught.value)
+    assert "accept.data_loss to {epoch: 1" in str(caught.value)
+    assert PlayedCompute.asked == []
+    assert world.newest().epoch == 1
+
+
+def test_a_loss_that_grew_while_the_peer_was_fenced_claims_nothing(world):
+    PlayedCompute.answer = {"shop-a-db-1": "id-1"}
+    really = PlayedCompute.settle
+
+    def wrote_on(self, *arguments):
+        world.beats["db-1"] = beat("db-1", postgres=BEHIND)
+        return really(self, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PlayedCompute, "settle", wrote_on)
+        with pytest.raises(Refused, match=r"no epoch was claimed, but region a is fenced by now \(rung 2\)"):
+            fence.run(document())
+    assert world.newest().epoch == 1
+
+
+def test_an_accepted_loss_is_good_for_its_epoch_only_and_is_kept(world):
+    PlayedCompute.answer, world.beats = {"shop-a-db-1": "id-1"}, {"db-1": beat("db-1", postgres=BEHIND)}
+    with pytest.raises(Refused, match=r"dr:accept\.data_loss is for epoch 7"):
+        fence.run(document(accept_loss=7))
+    fence.run(document(accept_loss=1))
+    assert (world.newest().loss["bytes"], world.newest().loss["seconds"]) == (2048, 2.0)
+    assert world.newest().loss["redis_bytes"] is None
+
+
+LEASE = {"lease_s": 6, "stop_s": 1, "margin_s": 1, "heartbeat_s": 2}
+
+
+@pytest.fixture
+def leased(world, monkeypatch):
+    """Both writers of region a were last heard 8 s ago, and their counterparts have granted nothing for as long."""
+    for host in ("db-1.b", "cache-1.b"):
+        PlayedHosts.script[host, "agent deny"] = (0, {"last_granted_s": 30.0, "agent_up_s": 500.0})
+        PlayedHosts.script[host, "agent allow"] = (0, {})
+    monkeypatch.setattr(rungs, "LOOK_S", 0.001)
+    return world
+
+
+def test_a_lease_that_ran_out_on_both_ways_is_a_fence(leased):
+    answer = fence.run(document(lease=LEASE))
+    assert (answer["epoch"], answer["fence"]) == (2, {"rung": 3})
+    evidence = leased.newest().fence["evidence"]
+    assert evidence["heartbeats"]["db-1"] == {"age_s": 8.0, "sequence": 9, "at": "then"}
+    assert evidence["granted_s"] == {"db-1": 30.0, "cache-1": 30.0}
+    assert ("db-1.b", "agent allow") not in PlayedHosts.calls
+    assert leased.newest().loss["unseen_s"] == 7.0
+
+
+@pytest.mark.parametrize(
+    ("beats", "words"),
+    [
+        ({"db-1": beat("db-1")}, r"cache-1\.a has never written a heartbeat"),
+        ({"db-1": beat("db-1", lease={"state": "off"}), "cache-1": beat("cache-1")}, r"db-1\.a holds no lease"),
+        ({"db-1": beat("db-1", epoch=7), "cache-1": beat("cache-1")}, r"db-1\.a's heartbeat is of epoch 7"),
+    ],
+)
+def test_a_lease_that_nobody_can_vouch_for_proves_nothing(leased, beats, words):
+    leased.beats = beats
+    with pytest.raises(Refused, match=words):
+        fence.run(document(lease=LEASE))
+    assert leased.newest().epoch == 1
+    assert {("db-1.b", "agent allow"), ("cache-1.b", "agent allow")} <= set(PlayedHosts.calls), "the counterparts grant again"
+
+
+def test_a_peer_that_is_cut_off_but_beats_on_is_not_taken_over(leased):
+    beats = iter(range(10, 1000))
+    leased.heartbeat = lambda site, host: Heartbeat(document={**beat(host).document, "sequence": next(beats)}, age_s=1.0)
+    with pytest.raises(Refused, match="still writes heartbeats"):
+        fence.run(document(lease=LEASE))
+    assert leased.newest().epoch == 1
+
+
+def test_an_agent_that_granted_lately_is_waited_for(leased, monkeypatch):
+    """The peer may be alive by its contact with this side alone: what counts is the last grant, or the agent's start when it knows of none."""
+    PlayedHosts.script["cache-1.b", "agent deny"] = (0, {"last_granted_s": None, "agent_up_s": 3.0})
+    clock = iter(range(0, 10_000))
+    waited = []
+    monkeypatch.setattr(rungs.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(rungs.time, "sleep", waited.append)
+    assert fence.run(document(lease=LEASE))["fence"] == {"rung": 3}
+    assert len(waited) >= 2, "8 s of silence wanted, 3 s seen at the start"
+
+
+def test_counterparts_that_cannot_be_told_to_deny_prove_nothing(leased):
+    del PlayedHosts.script["cache-1.b", "agent deny"]
+    with pytest.raises(Refused, match=r"rung 3 \(lease\): host cache-1\.b"):
+        fence.run(document(lease=LEASE))
+
+
+def test_a_refused_budget_after_the_lease_lets_the_counterparts_grant_again(leased):
+    leased.beats["db-1"] = beat("db-1")
+    original, count = leased.heartbeat, iter(range(100))
+
+    def behind_later(site, host):
+        return beat("db-1", postgres=BEHIND) if host == "db-1" and next(count) > 1 else original(site, host)
+
+    leased.heartbeat = behind_later
+    with pytest.raises(Refused, match="is fenced by now"):
+        fence.run(document(lease=LEASE))
+    assert ("db-1.b", "agent allow") in PlayedHosts.calls
