@@ -1,8 +1,13 @@
 """PostgreSQL's managed files, whole, outside the data directory. The same on a primary and on a standby: only `standby.signal` differs,
-so a promotion rewrites nothing. Pure.
+so a promotion rewrites nothing. Pure, but for the size of the disk.
+
+`floors`: values of `pg_text.LIMITS` below which a standby may not go, because its primary has them: it holds them until it has replayed
+that the primary was lowered. For a primary: empty.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from .files import ManagedFile
 from .pg_desired import Desired
@@ -12,6 +17,11 @@ from .systemd import drop_in, guard_drop_in
 
 _HEAD = "# Written by dr-host; changes are overwritten.\n"
 _CONNECT_S = "5"
+_LIMITS = {  # PostgreSQL's own defaults, but for the last
+    "max_connections": "100", "max_worker_processes": "8", "max_prepared_transactions": "0", "max_locks_per_transaction": "64",
+    "max_wal_senders": "10",
+}
+_REWIND_MB, _SEGMENTS_MB = 1024, 64
 _DEAD_LINK_MS = 10_000  # a peer that says nothing for so long is gone
 
 
@@ -26,8 +36,32 @@ def upstream(desired: Desired, *, passfile: str, ca: str, database: str | None =
     return {**values, "dbname": database} if database else values
 
 
-def settings(desired: Desired, layout: PostgresLayout) -> dict[str, str]:
+def settings(desired: Desired, layout: PostgresLayout, floors: Mapping[str, int] | None = None) -> dict[str, str]:
     """`conf.d/dr.conf`, unquoted."""
+    chosen = _chosen(desired, layout)
+    own = limits(desired)
+    return {**chosen, **{name: str(floor) for name, floor in (floors or {}).items() if floor > own.get(name, floor)}}
+
+
+def limits(desired: Desired) -> dict[str, int]:
+    """What the configuration asks for of the parameters that a standby may not have less of than its primary."""
+    asked = {**_LIMITS, **{name: value for name, value in desired.parameters.items() if name in _LIMITS}}
+    return {name: int(value) for name, value in asked.items() if value.strip().isdecimal()}
+
+
+def keep_size(desired: Desired, layout: PostgresLayout) -> str:
+    """`max_slot_wal_keep_size`: as asked for, else two fifths of the data disk."""
+    return desired.max_slot_wal_keep_size or f"{max(layout.disk() * 2 // 5 >> 20, _SEGMENTS_MB)}MB"
+
+
+def _megabytes(size: str) -> int:
+    """Of a size as PostgreSQL writes it."""
+    units = {"kB": 1 / 1024, "MB": 1, "GB": 1024, "TB": 1 << 20}
+    return int(int(size[:-2]) * units[size[-2:]])
+
+
+def _chosen(desired: Desired, layout: PostgresLayout) -> dict[str, str]:
+    keep = keep_size(desired, layout)
     tls = layout.conf / "tls"
     listen = dict.fromkeys((layout.local, desired.own.vrack))
     return {
@@ -45,9 +79,11 @@ def settings(desired: Desired, layout: PostgresLayout) -> dict[str, str]:
         "wal_log_hints": "on",
         "full_page_writes": "on",
         "fsync": "on",
-        "max_wal_senders": "10",
+        "max_wal_senders": _LIMITS["max_wal_senders"],
         "max_replication_slots": "10",
-        "max_slot_wal_keep_size": desired.max_slot_wal_keep_size,
+        "max_slot_wal_keep_size": keep,
+        # A rewind needs the WAL back to the last checkpoint before the fork, which no slot keeps.
+        "wal_keep_size": f"{min(_REWIND_MB, _megabytes(keep))}MB",
         "synchronous_standby_names": "",
         "primary_conninfo": conninfo(upstream(desired, passfile=str(layout.passfile), ca=str(layout.ca))),
         "primary_slot_name": SLOT,
@@ -70,7 +106,7 @@ def settings(desired: Desired, layout: PostgresLayout) -> dict[str, str]:
     }
 
 
-def managed_files(desired: Desired, layout: PostgresLayout) -> list[ManagedFile]:
+def managed_files(desired: Desired, layout: PostgresLayout, floors: Mapping[str, int] | None = None) -> list[ManagedFile]:
     """Every file, in the order in which they are written. Unit files are among them."""
 
     def own(name: str, content: str, mode: int = 0o640) -> ManagedFile:
@@ -78,7 +114,7 @@ def managed_files(desired: Desired, layout: PostgresLayout) -> list[ManagedFile]
 
     tls = desired.envelope.tls
     secret = passfile_line(desired.peer.name, desired.peer_port, REPLICATION_ROLE, desired.replication_password)
-    lines = (f"{name} = {setting(value)}\n" for name, value in settings(desired, layout).items())
+    lines = (f"{name} = {setting(value)}\n" for name, value in settings(desired, layout, floors).items())
     return [
         own("postgresql.conf", _main(layout)),
         own("conf.d/dr.conf", _HEAD + "".join(lines)),

@@ -39,7 +39,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Desired:
-    """`own` and `peer` are the two database hosts; `app_clients` CIDR texts; sizes as PostgreSQL writes them."""
+    """`own` and `peer` are the two database hosts; `app_clients` CIDR texts; sizes as PostgreSQL writes them, None: by the disk."""
 
     envelope: Envelope
     version: int
@@ -52,7 +52,7 @@ class Desired:
     app_clients: tuple[str, ...]
     own: Host
     peer: Host
-    max_slot_wal_keep_size: str
+    max_slot_wal_keep_size: str | None
     parameters: dict[str, str]
 
     @property
@@ -74,9 +74,9 @@ class Desired:
         volume = reader.optional_text("volume_id")
         if volume is not None and len(volume) < 20:
             reader.fault("volume_id", repr(volume), "an id of 20 or more characters, or null")
-        keep = reader.text("max_slot_wal_keep_size", "4GB")
-        if not re.fullmatch(r"[1-9]\d*(kB|MB|GB|TB)", keep):
-            reader.fault("max_slot_wal_keep_size", repr(keep), 'a size such as "4GB"; without a limit a dead peer fills the disk')
+        keep = reader.optional_text("max_slot_wal_keep_size")
+        if keep is not None and not re.fullmatch(r"[1-9]\d*(kB|MB|GB|TB)", keep):
+            reader.fault("max_slot_wal_keep_size", repr(keep), 'a size such as "4GB", or null for a part of the disk; a dead peer must not fill it')
         secrets = Reader(reader.mapping("passwords"), f"{subject}.passwords")
         found = cls(
             envelope, version, port, reader.number("peer_port", port), volume, reader.text("database"),

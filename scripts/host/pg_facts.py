@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from . import files, pg_text, pg_volume, rolefile
-from .pg_config import managed_files, settings
+from .pg_config import limits, managed_files, settings
 from .pg_copy import COMPLETE
 from .pg_desired import Desired
 from .pg_layout import APP_ROLE, MARK, REPLICATION_ROLE, SLOT, PostgresLayout
 from .pg_mark import Mark, read_mark
 from .pg_peer import MARKER, Peer, ask_peer
-from .pg_server import TIMELINE, Server
+from .pg_server import LIMITS_IN_FORCE, TIMELINE, Server
 from .pg_volume import Volume
 from .rolefile import Role
 from .systemd import Units
@@ -60,11 +60,16 @@ class Live:
     roles: tuple[str, ...] = ()  # roles that are missing or not as wanted
     database: bool = True  # whether it exists with the right owner
     marker: str | None = None  # see `pg_peer.MARKER`
+    limits: Mapping[str, int] = field(default_factory=dict)  # `pg_text.LIMITS` as they are in force
 
 
 @dataclass(frozen=True)
 class Facts:
-    """All of it. `copy`, `rewound`: None, "partial", or "complete" for one of this epoch. `mark`: see `pg_rejoin`."""
+    """All of it. `copy`, `rewound`: None, "partial", or "complete" for one of this epoch. `mark`: see `pg_rejoin`.
+
+    `floors`: see `pg_config`. `raised`: limits that the configuration raises on a running primary; then the peer was asked for its own.
+    `promoted`: by this very run, so that clients come back to it now.
+    """
 
     role: Role | None = None
     volume: Volume = field(default_factory=Volume)
@@ -76,24 +81,47 @@ class Facts:
     mark: Mark | None = None
     live: Live | None = None
     peer: Peer | None = None
+    floors: Mapping[str, int] = field(default_factory=dict)
+    raised: Mapping[str, int] = field(default_factory=dict)
+    promoted: bool = False
 
 
 def gather(desired: Desired, layout: PostgresLayout, server: Server, units: Units) -> Facts:
     """Reads everything that the plan may ask for; the peer only when this host is to follow it."""
     cluster = read_cluster(layout, server)
     live = read_live(desired, layout, server) if cluster and cluster.running else None
+    active = desired.envelope.active
+    raised = _raised(desired, live) if active else {}
+    peer = ask_peer(desired, layout) if raised or not active else None
+    floors = {} if active and not (live and live.in_recovery) else _floors(cluster, peer)
     return Facts(
         role=rolefile.read(layout.base),
         volume=pg_volume.look(layout, desired.volume_id),
-        files=tuple(files.differing(managed_files(desired, layout))),
+        files=tuple(files.differing(managed_files(desired, layout, floors))),
         enabled=units.enabled(layout.unit),
         cluster=cluster,
         copy=_copy(layout.fresh, desired.envelope.role().epoch),
         rewound=_copy(layout.rewinding, desired.envelope.role().epoch),
         mark=read_mark(layout),
         live=live,
-        peer=None if desired.envelope.active else ask_peer(desired, layout),
+        peer=peer,
+        floors=floors,
+        raised=raised,
     )
+
+
+def _raised(desired: Desired, live: Live | None) -> dict[str, int]:
+    if live is None or live.in_recovery:
+        return {}
+    return {name: value for name, value in limits(desired).items() if value > live.limits.get(name, value)}
+
+
+def _floors(cluster: Cluster | None, peer: Peer | None) -> dict[str, int]:
+    """The primary's values: those that this standby has replayed, and those that it will."""
+    floors = dict(cluster.limits) if cluster else {}
+    for name, value in (peer.limits if peer else {}).items():
+        floors[name] = max(value, floors.get(name, value))
+    return floors
 
 
 def read_cluster(layout: PostgresLayout, server: Server) -> Cluster | None:
@@ -136,7 +164,7 @@ def read_live(desired: Desired, layout: PostgresLayout, server: Server) -> Live 
         found["in_recovery"], found["timeline"], found["replay_lsn"], found["receive_lsn"], found["paused"], found["streaming"],
         found["reload_due"], tuple(found["restart_due"] or ()), tuple(found["faults"] or ()), tuple(found["overrides"] or ()), found["slot"],
         tuple(name for name, password in wanted.items() if not _as_wanted(found["roles"] or {}, name, password)),
-        found["database"], found["marker"],
+        found["database"], found["marker"], found["limits"] or {},
     )
 
 
@@ -164,9 +192,9 @@ REWIND_FUNCTIONS = (
     "pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean)",
 )
 _RIGHTS = " and ".join(f"has_function_privilege(r.oid, '{name}', 'execute')" for name in REWIND_FUNCTIONS)
-# A parameter that waits for a restart is marked in the same way, and is no fault.
+# A parameter that waits for a restart is marked in the same way, and is no fault; one that is in the file no more has no name there.
 FAULTS = """select json_agg(distinct coalesce(name, error)) from pg_file_settings f
-  where error is not null and not exists (select from pg_settings s where s.name = f.name and pending_restart)"""
+  where error is not null and error not like '%cannot be changed without restarting%' and not exists (select from pg_settings s where s.name = f.name and pending_restart)"""
 _LIVE = f"""select json_build_object(
   'in_recovery', pg_is_in_recovery(), 'timeline', {TIMELINE},
   'replay_lsn', pg_last_wal_replay_lsn(), 'receive_lsn', pg_last_wal_receive_lsn(),
@@ -182,5 +210,5 @@ _LIVE = f"""select json_build_object(
   'roles', (select json_object_agg(rolname, json_build_object('login', rolcanlogin, 'super', rolsuper, 'replication', rolreplication,
               'password', rolpassword, 'rights', pg_has_role(r.oid, 'pg_monitor', 'member') and {_RIGHTS}))
             from pg_authid r where rolname in (:'owner', :'replication')),
-  'marker', {MARKER},
+  'marker', {MARKER}, 'limits', {LIMITS_IN_FORCE},
   'database', exists (select from pg_database d join pg_authid r on r.oid = datdba where datname = :'database' and rolname = :'owner'))"""  # noqa: S608

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +33,13 @@ class PostgresLayout:
     def mount(self) -> Path:
         """Where the data volume is mounted."""
         return self.base.at("/var/lib/postgresql")
+
+    def disk(self) -> int:
+        """Bytes of the file system that holds the data, or will."""
+        folder = self.mount
+        while not folder.exists():
+            folder = folder.parent
+        return shutil.disk_usage(folder).total
 
     @property
     def data(self) -> Path:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from .errors import Failed
 from .pg_config import upstream
 from .pg_desired import Desired
 from .pg_layout import REPLICATION_ROLE, SLOT, PostgresLayout
-from .pg_server import TIMELINE, psql
+from .pg_server import LIMITS_IN_FORCE, TIMELINE, psql
 from .pg_text import history, passfile_line
 
 LIMIT_S = 12.0
@@ -27,6 +27,7 @@ class Peer:
 
     `slot`: None, "good" or "lost". `sees`: the state of this site's walsender there, such as "streaming"; None without one.
     `checkpointed`: the timeline of its last checkpoint. `write_lsn`: where it writes. `marker`: see `MARKER`.
+    `limits`: `pg_text.LIMITS` as they are in force there.
     """
 
     error: str | None = None
@@ -39,6 +40,7 @@ class Peer:
     checkpointed: int = 0
     write_lsn: str | None = None
     marker: str | None = None
+    limits: Mapping[str, int] = field(default_factory=dict)
 
 
 @contextmanager
@@ -66,6 +68,7 @@ def ask_peer(desired: Desired, layout: PostgresLayout) -> Peer:
     return Peer(
         None, found["in_recovery"], found["system_identifier"], found["timeline"], tuple(history(found["history"] or "")), found["slot"],
         found["sees"], found["checkpointed"], found["write_lsn"], found["marker"],
+        found["limits"] or {},
     )
 
 
@@ -97,7 +100,7 @@ _QUERY = f"""select json_build_object(
   'history', convert_from(pg_read_binary_file(format('pg_wal/%s.history', lpad(upper(to_hex({TIMELINE})), 8, '0')), 0, 1048576, true), 'UTF8'),
   'slot', (select case when wal_status = 'lost' then 'lost' else 'good' end from pg_replication_slots where slot_name = :'slot'),
   'checkpointed', (pg_control_checkpoint()).timeline_id,
-  'write_lsn', case when not pg_is_in_recovery() then pg_current_wal_lsn() end, 'marker', {MARKER},
+  'write_lsn', case when not pg_is_in_recovery() then pg_current_wal_lsn() end, 'marker', {MARKER}, 'limits', {LIMITS_IN_FORCE},
   'sees', (select min(state) from pg_stat_replication where application_name = :'me'))"""  # noqa: S608
 _SLOT = """select pg_drop_replication_slot(slot_name) from pg_replication_slots
   where slot_name = :'slot' and not active and (wal_status = 'lost' or restart_lsn is null);

@@ -84,7 +84,11 @@ def _promotion(want: Want, facts: Facts) -> list[Step]:
         return []
     if facts.role is not None and facts.role.role == FENCED:
         raise Refused("role of this host: found a fenced standby, wanted a standby; nothing was changed; converge the site as standby first")
-    return [Step("role", _told(want.role)), Step("promote"), *_overrides(live), Step("slot"), LOOK_AGAIN]
+    if live.paused and short(facts):
+        # Replay stopped by itself, and a promotion would end the server: first the values of the old primary.
+        return [*_files(facts), Step("restart", ", ".join(short(facts))), LOOK_AGAIN]
+    resumed = [Step("resume-replay")] if live.paused else []
+    return [Step("role", _told(want.role)), *resumed, Step("promote"), *_overrides(live), Step("slot"), LOOK_AGAIN]
 
 
 def _active(want: Want, facts: Facts) -> list[Step]:
@@ -92,6 +96,7 @@ def _active(want: Want, facts: Facts) -> list[Step]:
     if cluster is None:
         return _first(want, facts)
     _may_lead(want, facts, cluster)
+    _may_raise(want, facts)
     steps = _files(facts)
     if facts.role != want.role:
         steps.append(Step("role", _told(want.role)))
@@ -102,7 +107,8 @@ def _active(want: Want, facts: Facts) -> list[Step]:
     if facts.files or live.reload_due or live.faults:
         return [*steps, Step("reload"), LOOK_AGAIN]
     steps += _overrides(live)
-    steps += [Step("restart", ", ".join(live.restart_due))] if live.restart_due else []
+    # Clients have just come back to a primary of this run: what needs a restart waits for the next one.
+    steps += [Step("restart", ", ".join(live.restart_due))] if live.restart_due and not facts.promoted else []
     steps += [Step("slot")] if live.slot not in ("good", "active") else []
     steps += [Step("role-in-database", name) for name in live.roles]
     steps += [Step("marker")] if live.marker != marker(want.role.epoch, want.role.site) else []
@@ -145,6 +151,30 @@ def _may_lead(want: Want, facts: Facts, cluster: Cluster) -> None:
     )
 
 
+def _may_raise(want: Want, facts: Facts) -> None:
+    """Raised on the standby first: it stops its replay when its primary has more than it has. A standby that is away gets it when it returns."""
+    peer = facts.peer
+    if peer is None or peer.error is not None or not peer.in_recovery:
+        return
+    low = [name for name, value in facts.raised.items() if peer.limits.get(name, value) < value]
+    if low:
+        raise Refused(
+            say(
+                subject=f"parameters {', '.join(low)}", found=", ".join(f"{peer.limits[name]}" for name in low) + f" on the standby {want.peer}",
+                wanted=f"{', '.join(str(facts.raised[name]) for name in low)} there before they are raised here",
+                consequence="replay there would stop, nothing was changed",
+                remedy=f"with the values in both stack files run `pulumi up -s region-{want.role.peer}`, then this again",
+            )
+        )
+
+
+def short(facts: Facts) -> list[str]:
+    """Limits that a running standby has less of than its primary had when it replayed last."""
+    if facts.cluster is None or facts.live is None or not facts.live.in_recovery:
+        return []
+    return [name for name, value in facts.cluster.limits.items() if facts.live.limits.get(name, value) < value]
+
+
 def _standby(want: Want, facts: Facts) -> list[Step]:
     cluster, live = facts.cluster, facts.live
     steps = _files(facts)
@@ -164,6 +194,7 @@ def _standby(want: Want, facts: Facts) -> list[Step]:
     if facts.files or live.reload_due or live.faults:
         return [*steps, Step("reload"), LOOK_AGAIN]
     steps += _overrides(live) + ([Step("restart", ", ".join(live.restart_due))] if live.restart_due else [])
+    steps += [Step("resume-replay")] if live.paused and not short(facts) else []
     steps += [Step("drop-slot")] if live.slot not in (None, "active") else []
     if not (live.streaming and _peer(want, facts).sees == "streaming"):
         steps.append(Step("follow"))

@@ -115,10 +115,14 @@ class Server:
     def wait_replayed(self, position: str, timeline: int, limit_s: float) -> None:
         """Until a standby has received and replayed strictly past `position`. Raises Refused with both positions."""
         seen: dict[str, Any] = {}
+        resumed = False
 
         def past() -> bool:
+            nonlocal resumed
             seen.clear()
             seen.update(self.ask(_REPLAY) or {})
+            if seen.get("paused") and not resumed:
+                resumed = self.resume_replay()
             return past_checkpoint(seen, position, timeline)
 
         if not until(past, limit_s, 0.01):
@@ -133,6 +137,14 @@ class Server:
                 )
             )
 
+    def resume_replay(self) -> bool:
+        """End a pause that somebody asked for; False when replay stopped by itself, below its primary's limits: resumed, the server would end."""
+        control, here = self.control_data(), self.ask(f"select {LIMITS_IN_FORCE}") or {}
+        if control is None or any(here.get(name, -1) < value for name, value in control.limits.items()):
+            return False
+        self.sql("select pg_wal_replay_resume()")
+        return True
+
     def promote(self) -> int:
         """Turn the standby into a primary on a new timeline; returns that timeline. Raises Refused, OutcomeUnknown or Failed."""
         before = self.ask(_REPLAY)
@@ -143,7 +155,7 @@ class Server:
                 say(
                     subject="standby's replay", found="paused", wanted="running",
                     consequence="a promotion could shut the server down (parameters below the old primary's), nothing was changed",
-                    remedy="see its log; raise the parameter it names, or `select pg_wal_replay_resume()`, and run the same again",
+                    remedy="run the same again; if it stays so, see its log and raise the parameter that it names",
                 )
             )
         try:
@@ -168,11 +180,12 @@ def alive(layout: PostgresLayout) -> int | None:
     try:
         pid = int((layout.data / "postmaster.pid").read_text().split("\n")[0])
         name, state = Path(f"/proc/{pid}/stat").read_text().split("(", 1)[1].rsplit(")", 1)
+        folder = Path(f"/proc/{pid}/cwd").readlink()
     except (OSError, ValueError, IndexError):
         return None
     if name not in ("postgres", "postmaster") or state.split()[0] == "Z":
         return None
-    return pid if Path(f"/proc/{pid}/cwd").resolve() == layout.data.resolve() else None
+    return pid if folder == layout.data.resolve() else None
 
 
 def past_checkpoint(replay: Mapping[str, Any], position: str, timeline: int) -> bool:
@@ -207,6 +220,9 @@ case when pg_is_in_recovery()
                    greatest((select max(('x' || substr(name, 1, 8))::bit(32)::int) from pg_ls_waldir() where name ~ '^[0-9A-F]{8}\\.history$'),
                             (pg_control_recovery()).min_recovery_end_timeline, (pg_control_checkpoint()).timeline_id))
      else ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int end"""
+
+_NAMES = ", ".join(f"'{name}'" for name in pg_text.LIMITS)
+LIMITS_IN_FORCE = f"(select json_object_agg(name, setting::int) from pg_settings where name in ({_NAMES}))"  # noqa: S608
 
 _REPLAY = f"""select json_build_object(
   'in_recovery', pg_is_in_recovery(), 'timeline', {TIMELINE}, 'receive_lsn', pg_last_wal_receive_lsn(), 'replay_lsn', pg_last_wal_replay_lsn(),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from . import pg_copy, pg_evidence, pg_facts, pg_peer, pg_volume
@@ -37,9 +38,13 @@ class Postgres:
         self.epoch = epoch
         self.want = Want(desired.envelope.role(), epoch, desired.peer.name)
         self.rejoin = Rejoin(desired, layout, server, log)
+        self.floors: Mapping[str, int] = {}
+        self.promoted = False
 
     def facts(self) -> Facts:
-        return pg_facts.gather(self.desired, self.layout, self.server, self.units)
+        found = pg_facts.gather(self.desired, self.layout, self.server, self.units)
+        self.floors = found.floors
+        return replace(found, promoted=self.promoted)
 
     def plan(self, facts: Facts) -> Sequence[Step]:
         return plan(self.want, facts)
@@ -79,7 +84,7 @@ class Postgres:
 
     def _do_files(self, _: str) -> None:
         make_folder(self.layout.conf, 0o755, owner=self.layout.user)
-        changed = [file for file in managed_files(self.desired, self.layout) if file.differs()]
+        changed = [file for file in managed_files(self.desired, self.layout, self.floors) if file.differs()]
         for file in changed:
             file.write()
             if self.layout.conf in file.path.parents:
@@ -126,7 +131,11 @@ class Postgres:
         if self.epoch.planned and checkpoint is not None:
             self.server.wait_replayed(checkpoint.lsn, checkpoint.timeline, REPLAY_S)
         timeline = self.server.promote()
+        self.promoted = True
         self.log.info(f"promoted to timeline {timeline}")
+
+    def _do_resume_replay(self, _: str) -> None:
+        self.server.resume_replay()
 
     def _do_reset_overrides(self, names: str) -> None:
         for name in names.split(", "):

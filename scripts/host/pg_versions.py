@@ -9,23 +9,23 @@ TESTED = 17
 
 @dataclass(frozen=True)
 class Version:
-    """`slot_functions`: SQL that makes slots known on both sides; see `pg_config`."""
+    """Features, each with the version that brought it."""
 
     number: int
     rewind_config_file: bool = True  # pg_rewind takes --config-file (15): Debian's configuration is outside the data directory
     rewind_reads_history: bool = True  # pg_rewind goes by the timeline history (16); before, the source must have done a checkpoint
     builtin_locale: bool = True  # initdb knows a locale provider that no system update changes (17)
     failover_slots: bool = True  # logical slots are kept on the standby (17): sync_replication_slots, synchronized_standby_slots
-    idle_slot_timeout: bool = True  # idle_replication_slot_timeout (18)
+    database_collations: bool = True  # pg_database says by which library version its indexes were sorted (15)
 
 
 VERSIONS = {
     14: Version(
-        14, rewind_config_file=False, rewind_reads_history=False, builtin_locale=False, failover_slots=False, idle_slot_timeout=False
+        14, rewind_config_file=False, rewind_reads_history=False, builtin_locale=False, failover_slots=False, database_collations=False
     ),
-    15: Version(15, rewind_reads_history=False, builtin_locale=False, failover_slots=False, idle_slot_timeout=False),
-    16: Version(16, builtin_locale=False, failover_slots=False, idle_slot_timeout=False),
-    17: Version(17, idle_slot_timeout=False),
+    15: Version(15, rewind_reads_history=False, builtin_locale=False, failover_slots=False),
+    16: Version(16, builtin_locale=False, failover_slots=False),
+    17: Version(17),
     18: Version(18),
 }
 

@@ -9,6 +9,7 @@ import getpass
 import io
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -159,8 +160,9 @@ class Node:
         pid = self.server.pid()
         if pid is None:
             return
+        os.kill(pid, signal.SIGSTOP)  # so that it does not see its processes go, and tidy up
         subprocess.run(["pkill", "-9", "-P", str(pid)], check=False)
-        os.kill(pid, 9)
+        os.kill(pid, signal.SIGKILL)
         assert until(lambda: self.server.pid() is None, 10), f"process {pid} outlives a kill"
         # After a boot no process has its number, and /run is empty; here a process that nobody reaps still has it.
         for left in (self.layout.data / "postmaster.pid", *self.layout.sockets.glob(".s.PGSQL.*")):

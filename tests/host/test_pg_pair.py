@@ -13,6 +13,7 @@ from scripts.host.errors import Failed, Refused
 from scripts.host.pg_desired import Desired
 from scripts.host.pg_status import live_status
 from scripts.host.postgres import resume_server, stop_server
+from scripts.host.wait import until
 from tests.host.pg_pair import Node, Pair
 
 
@@ -111,10 +112,23 @@ def test_a_standby_that_misses_the_checkpoint_is_not_promoted(streaming: Pair) -
     b = streaming.b
     with pytest.raises(Refused, match="strictly past 9/0"):
         b.server.wait_replayed("9/0", 1, 0.2)
-    b.sql("select pg_wal_replay_pause()")
-    with pytest.raises(Refused, match="paused"):
-        b.converge(2, "b", previous="a")
     assert b.sql("select pg_is_in_recovery()") == "t"
+
+
+def test_a_paused_replay_goes_on_before_a_promotion_and_in_a_hand_over(streaming: Pair) -> None:
+    a, b = streaming.a, streaming.b
+    b.sql("select pg_wal_replay_pause()")
+    a.sql("insert into orders values (2)", "shop")
+    b.converge(2, "b", **hand_over(a, b, 2))
+    a.converge(2, "b", previous="a")
+    a.sql("select pg_wal_replay_pause()")
+    assert "resume-replay" in a.converge(2, "b", previous="a").actions
+    a.sql("select pg_wal_replay_pause()")
+    b.sql("insert into orders values (3)", "shop")
+    assert until(lambda: a.sql("select pg_last_wal_receive_lsn() > pg_last_wal_replay_lsn()") == "t", 5)
+    b.kill()
+    assert "resume-replay" in a.converge(3, "a", previous="b").actions
+    assert orders(a) == ["1", "2", "3"], "what was received is replayed"
 
 
 def test_an_interrupted_copy_is_never_started_and_the_next_run_finishes(pair: Pair) -> None:

@@ -150,6 +150,22 @@ def test_without_the_wal_of_the_fork_a_copy_is_made_and_the_old_data_are_kept(di
     assert "no rewind" in a.log.getvalue()
 
 
+def test_a_primary_that_went_on_for_checkpoints_can_still_be_rewound(pair: Pair) -> None:
+    a, b = pair.a, pair.b
+    a.converge(1, "a")
+    b.converge(1, "a")
+    a.sql("create table orders (id int primary key)", "shop")
+    b.kill()
+    for number in range(3):
+        a.sql(f"insert into orders values ({number}); select pg_switch_wal(); checkpoint", "shop")
+    a.kill()
+    b.server.start()
+    b.converge(2, "b", previous="a")
+    back = a.converge(2, "b", previous="a")
+    assert "rewind" in back.actions and "copy" not in back.actions
+    assert evidence(a)["rows"] == 3 and len(evidence(a)["segments"]) >= 4
+
+
 def test_a_failback_rewinds_in_the_other_direction_without_a_copy(diverged: Pair) -> None:
     a, b = diverged.a, diverged.b
     a.converge(2, "b", previous="a")
