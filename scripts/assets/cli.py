@@ -8,7 +8,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from .epoch import Epoch
 from .errors import AssetsError, BadInput, ExitCode
 from .output import Bar, metrics, read_status, result, status, write_file
 from .plan import Step
+from .reconcile import Reconcile
 from .sync import Run
 from .tally import show
+from .verify import Verify
 
 
 def main(arguments: list[str] | None = None, now: Callable[[], Epoch] | None = None) -> int:
@@ -79,14 +82,9 @@ def sync(job: Job, chosen: argparse.Namespace, now: Callable[[], Epoch] | None) 
 def _sync_once(job: Job, now: Callable[[], Epoch] | None, over: threading.Event) -> Outcome:
     run = Run(job, now)
     bar = Bar()
-
-    def stop(number: int, _: object) -> None:
-        over.set()
-        run.stop.set()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)} if _main_thread() else {}
     try:
-        report = run.sync(bar)
+        with _signals(over, run.stop):
+            report = run.sync(bar)
         known = status(run, read_status(job.status_file) if job.status_file else {})
         document = result(run, "sync") | {name: known[name] for name in ("unreplicated", "replicated_until")}
         if job.status_file:
@@ -97,12 +95,51 @@ def _sync_once(job: Job, now: Callable[[], Epoch] | None, over: threading.Event)
     finally:
         bar.end()
         run.close()
+
+
+@contextmanager
+def _signals(*events: threading.Event) -> Iterator[None]:
+    """SIGTERM and SIGINT ask the run to stop, which writes down what it has done; elsewhere than in the main thread nothing is changed."""
+
+    def stop(number: int, _: object) -> None:
+        for event in events:
+            event.set()
+
+    here = threading.current_thread() is threading.main_thread()
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)} if here else {}
+    try:
+        yield
+    finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()
+def reconcile(job: Job, chosen: argparse.Namespace, now: Callable[[], Epoch] | None) -> Outcome:
+    """Settle what the losing side (the document's source) has and the winning one (its target) has not."""
+    run = Reconcile(job, now)
+    run.dry_run = chosen.dry_run
+    path = job.state_dir / f"reconcile-{run.guard.epoch or 0}.jsonl"
+    bar = Bar()
+    try:
+        run.check()
+        with path.open("a", encoding="utf-8") as listing, _signals(run.stop):
+            run.listing = listing
+            report = run.sync(bar)
+        return result(run, "reconcile") | {"listing": str(path), "dry_run": chosen.dry_run}, report.error
+    finally:
+        bar.end()
+        run.close()
+
+
+def verify(job: Job, chosen: argparse.Namespace, _: Callable[[], Epoch] | None) -> Outcome:
+    """Read both sides and compare."""
+    known = read_status(job.status_file) if job.status_file else {}
+    run = Verify(job, 1.0 if chosen.full else chosen.sample, known.get("replicated_until"), chosen.seed)
+    try:
+        with _signals(run.stop):
+            return run.run()
+    finally:
+        run.close()
 
 
 def show_status(job: Job, chosen: argparse.Namespace, now: Callable[[], Epoch] | None) -> Outcome:
@@ -120,6 +157,8 @@ def show_status(job: Job, chosen: argparse.Namespace, now: Callable[[], Epoch] |
 COMMANDS: dict[str, Callable[[Job, argparse.Namespace, Callable[[], Epoch] | None], Outcome]] = {
     "plan": plan,
     "sync": sync,
+    "verify": verify,
+    "reconcile": reconcile,
     "status": show_status,
 }
 
@@ -127,7 +166,13 @@ COMMANDS: dict[str, Callable[[Job, argparse.Namespace, Callable[[], Epoch] | Non
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dr-assets", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    texts = {"plan": "what a sync would do", "sync": "copy what differs", "status": "the last run's figures"}
+    texts = {
+        "plan": "what a sync would do",
+        "sync": "copy what differs",
+        "verify": "read both sides and compare",
+        "reconcile": "after a take-over: bring over what only the losing side (the source) has",
+        "status": "the last run's figures",
+    }
     made = {name: commands.add_parser(name, help=text) for name, text in texts.items()}
     for command in made.values():
         command.add_argument("--config", metavar="FILE", help="the document (docs/assets.md); - for stdin")
@@ -147,8 +192,20 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--set", metavar="OPTION=VALUE", action="append", default=[], help="one of `options`, for this run")
         command.add_argument("--compact", action="store_true", help="the result on one line")
     made["sync"].add_argument("--dry-run", action="store_true", help="the same as plan")
+    made["reconcile"].add_argument("--dry-run", action="store_true", help="decide and list, change nothing")
+    share = made["verify"].add_mutually_exclusive_group(required=True)
+    share.add_argument("--sample", type=_share, metavar="1%%", help="of the objects, the same ones for the same seed")
+    share.add_argument("--full", action="store_true", help="all of them")
+    made["verify"].add_argument("--seed", default="", help="another sample")
     made["sync"].add_argument("--continuous", type=float, metavar="SECONDS", help="again and again, with a pause of so many seconds")
     return parser
+
+
+def _share(text: str) -> float:
+    value = float(text.removesuffix("%")) / 100 if text.endswith("%") else float(text)
+    if not 0 < value <= 1:
+        raise ValueError(text)
+    return value
 
 
 def _job(chosen: argparse.Namespace) -> Job:

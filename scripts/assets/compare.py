@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from .listing import Entry
-from .metadata import is_md5, origin, parse_time, same_content, same_metadata
+from .metadata import Origin, is_md5, origin, parse_time, same_content, same_metadata
 from .state import Row
 
 # Listings show whole seconds on some stores, and two clocks are never the same.
@@ -68,22 +68,29 @@ def from_headers(source: Mapping[str, str], target: Mapping[str, str] | None, ep
     if target is None:
         return Finding(Verdict.COPY)
     over = target.get("etag", "").strip('"')
-    note, changed = origin(target), parse_time(source["last-modified"])
     sizes = source.get("content-length") == target.get("content-length")
-    if note is not None:
-        if note.epoch > (epoch or note.epoch):
-            return Finding(Verdict.STALE, over, f"written by a copier of epoch {note.epoch}")
-        version = source.get("x-amz-version-id", "")
-        same_version = note.version == version if version and note.version else abs(note.time - changed) < MARGIN_S
-        if sizes and same_version and note.etag == source.get("etag", "").strip('"'):
-            return Finding(Verdict.RECORD, over)
-        newer = note.time > changed + MARGIN_S and not same_version
-        held = "copied from a newer version of the source" if newer else ""
-    else:
-        newer = parse_time(target["last-modified"]) - clocks.target > changed - clocks.source + MARGIN_S
-        held = "written at the target after the source's last change" if newer else ""
-    if sizes and same_content(source, target) and not same_metadata(source, target):
+    note, back = origin(target), origin(source)
+    if note is not None and note.epoch > (epoch or note.epoch):
+        return Finding(Verdict.STALE, over, f"written by a copier of epoch {note.epoch}")
+    # The source's object may itself be a copy of this very one: the direction has turned since.
+    if sizes and (same_content(source, target) or (back is not None and back.etag == over)) and not same_metadata(source, target):
         return Finding(Verdict.RECORD, over)
-    if held:
-        return Finding(Verdict.HOLD, over, held)
-    return Finding(Verdict.COPY, over, "" if note else "written at the target, older than the source's")
+    return _over_copy(source, note, over, sizes) if note else _over_native(source, target, over, clocks)
+
+
+def _over_copy(source: Mapping[str, str], note: Origin, over: str, sizes: bool) -> Finding:
+    """The target's object was written by a copier: of this version of the source's, of an older one, or of a newer one."""
+    changed, version = parse_time(source["last-modified"]), source.get("x-amz-version-id", "")
+    same_version = note.version == version if version and note.version else abs(note.time - changed) < MARGIN_S
+    if sizes and same_version and note.etag == source.get("etag", "").strip('"'):
+        return Finding(Verdict.RECORD, over)
+    if note.time > changed + MARGIN_S and not same_version:
+        return Finding(Verdict.HOLD, over, "copied from a newer version of the source")
+    return Finding(Verdict.COPY, over)
+
+
+def _over_native(source: Mapping[str, str], target: Mapping[str, str], over: str, clocks: Clocks) -> Finding:
+    """The target's object was not written by a copier: only an older one gives way."""
+    if parse_time(target["last-modified"]) - clocks.target > parse_time(source["last-modified"]) - clocks.source + MARGIN_S:
+        return Finding(Verdict.HOLD, over, "written at the target after the source's last change")
+    return Finding(Verdict.COPY, over, "written at the target, older than the source's")

@@ -46,8 +46,11 @@ def from_file(path: Path) -> Callable[[], Epoch]:
 class Guard:
     """Asked before every write. Without an epoch in the job there is nothing to guard: two buckets copied by hand."""
 
-    def __init__(self, job: Job, now: Callable[[], Epoch] | None) -> None:
-        """`now` may raise UnknownEpoch, which stops the writes. Raises Refused when this run must not begin."""
+    def __init__(self, job: Job, now: Callable[[], Epoch] | None, *, into_active: bool = False) -> None:
+        """`now` may raise UnknownEpoch, which stops the writes; `into_active`: the run writes to the active side, as reconcile does.
+
+        Raises Refused when this run must not begin.
+        """
         self._wanted, self._interval = job.epoch, job.options.epoch_check_s
         self._now = now or (from_file(job.epoch_file) if job.epoch_file else None)
         self._seen, self._lock = time.monotonic(), threading.Lock()
@@ -66,10 +69,11 @@ class Guard:
             raise Refused(
                 f"epoch: {epoch.number} is in force, wanted this configuration's {self._wanted}; nothing was changed, converge the host first"
             )
-        if epoch.active and job.source_site and epoch.active != job.source_site:
+        wanted = job.target_site if into_active else job.source_site
+        if epoch.active and wanted and epoch.active != wanted:
             raise Refused(
-                f"direction: the configuration copies from site {job.source_site}, the active site of epoch {epoch.number} is {epoch.active}; "
-                "nothing was changed: it would put old objects over new ones; converge the host first"
+                f"direction: the configuration copies from site {job.source_site} to {job.target_site}, which wants {wanted} to be active; "
+                f"in epoch {epoch.number} it is {epoch.active}; nothing was changed: it would put old objects over new ones; converge the host first"
             )
         self.moving = epoch.moving
 

@@ -13,6 +13,7 @@ from .config import Job
 from .deletes import Deletes
 from .epoch import Epoch, Guard
 from .errors import FATAL, AssetsError, Failed, Refused, StoreError
+from .listing import Entry
 from .parts import Parts
 from .plan import Counts, Range, Step, merge, shards
 from .retry import Stopped
@@ -40,10 +41,12 @@ class Report:
 class Run:
     """One pass over a pair of buckets. `now` says which epoch is in force (see `epoch.Guard`)."""
 
+    into_active = False  # sync writes to the side that is not active
+
     def __init__(self, job: Job, now: Callable[[], Epoch] | None = None) -> None:
         """Raises Refused or Failed, with nothing changed."""
         self.job, self.options = job, job.options
-        self.guard = Guard(job, now)
+        self.guard = Guard(job, now, into_active=self.into_active)
         self.stop = threading.Event()
         self.source, self.target = Bucket(job.source, self.options, self.stop), Bucket(job.target, self.options, self.stop)
         self.state = State(job.state_dir, pair_name(job))
@@ -127,16 +130,24 @@ class Run:
             for step in merge(self.source, self.target, self.state, part, counts=counts, clocks=self.clocks):
                 if self.stop.is_set():
                     return
-                if step.verdict is None:
-                    self._deletes.see(step)
-                elif step.verdict is Verdict.RECORD and step.source and step.target:
-                    counts.same += 1
-                    self.state.record(step.source, step.target, step.target.etag, step.row.digest if step.row else "")
-                elif step.source:
-                    self.tally.begin(step.source)
-                    self._steps.put(step)
+                self._take(step, counts)
         except AssetsError as error:
             self._end_with(error)
+
+    def _take(self, step: Step, counts: Counts) -> None:
+        """Settle a step at once, or leave it to the workers."""
+        if step.verdict is None:
+            self._deletes.see(step)
+        elif step.verdict is Verdict.RECORD and step.source and step.target:
+            counts.same += 1
+            self.state.record(step.source, step.target, step.target.etag, step.row.digest if step.row else "")
+        elif step.source:
+            self._pass_on(step)
+
+    def _pass_on(self, step: Step) -> None:
+        if step.source:
+            self.tally.begin(step.source)
+            self._steps.put(step)
 
     def _worker(self, transfer: Transfer) -> None:
         while (step := self._steps.get()) is not None:
@@ -144,7 +155,7 @@ class Run:
             if self.stop.is_set() or entry is None:
                 continue
             try:
-                transfer.bring(entry, step.target.etag if step.target else None, look=step.verdict is Verdict.LOOK)
+                self._handle(transfer, step, entry)
                 self._in_a_row = 0
             except StoreError as error:
                 self.tally.owe(entry, "failed", str(error))
@@ -152,6 +163,10 @@ class Run:
                     self._end_with(error)
             except AssetsError as error:
                 self._end_with(error)
+
+    def _handle(self, transfer: Transfer, step: Step, entry: Entry) -> None:
+        """One step, in a worker."""
+        transfer.bring(entry, step.target.etag if step.target else None, look=step.verdict is Verdict.LOOK)
 
     def _one_more(self) -> int:
         with self._lock:
@@ -180,12 +195,8 @@ class Run:
             if report.error is None and self.stop.is_set():
                 report.error = Stopped("run: asked to stop; the same command again goes on from here")
             if report.error is None:
-                self._refuse_empty()
+                self._finish()
                 report.complete = True
-                report.held_deletes = self._deletes.run(report.started)
-                for upload in self.state.uploads():
-                    if upload.started < report.started:
-                        self.parts.drop(upload)
         except AssetsError as error:
             report.error = report.error or error
         failed = self.tally.counts.get("failed", 0)
@@ -196,6 +207,14 @@ class Run:
             )
         if report.error is None and report.held_deletes:
             report.error = Failed(f"deletes: {report.held_deletes}")
+
+    def _finish(self) -> None:
+        """What only complete listings allow."""
+        self._refuse_empty()
+        self.report.held_deletes = self._deletes.run(self.report.started)
+        for upload in self.state.uploads():
+            if upload.started < self.report.started:
+                self.parts.drop(upload)
 
 
 def pair_name(job: Job) -> str:

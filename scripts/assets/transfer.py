@@ -43,14 +43,17 @@ class Transfer:
     def clocks(self) -> Clocks:
         return Clocks(self.source.wire.skew or 0.0, self.target.wire.skew or 0.0)
 
-    def bring(self, entry: Entry, over: str | None, look: bool = False) -> None:
-        """Make the target have what the source has, and count it. `over`: the target's etag as listed, None for nothing; `look`: compare the headers first."""
+    def bring(self, entry: Entry, over: str | None, look: bool = False) -> bool:
+        """Make the target have what the source has, and count it; false when it does not after all.
+
+        `over`: the target's etag as listed, None for nothing; `look`: compare the headers first.
+        """
         for _ in range(AGAIN):
             try:
                 if look:
                     decided = self._look(entry)
                     if decided is None:
-                        return
+                        return False
                     entry, over = decided
                 self._copy(entry, over)
             except Changed:
@@ -61,8 +64,9 @@ class Transfer:
                 look = True
             else:
                 self.tally.done(entry, "copied", entry.size)
-                return
+                return True
         self.tally.owe(entry, "failed", f"changed {AGAIN} times while it was copied; the next run sees to it")
+        return False
 
     def _look(self, entry: Entry) -> tuple[Entry, str | None] | None:
         """What to copy and what over; None when there is nothing to do (and it is counted)."""

@@ -11,14 +11,23 @@ from typing import Any
 import pytest
 
 from scripts.assets import cli
-from scripts.assets.config import MIB, Endpoint, Job, Options
+from scripts.assets.config import Endpoint, Job, Options
 from scripts.assets.epoch import Epoch
 from scripts.assets.output import result
 from scripts.assets.sync import Run
 from tests.assets.stub import Stub
 
 OPTIONS = Options(
-    concurrency=4, backoff_s=0.01, backoff_cap_s=0.05, timeout_s=5, attempts=6, grace_s=0, part_size=5 * MIB, multipart_above=6 * MIB, epoch_check_s=0
+    concurrency=4,
+    backoff_s=0.01,
+    backoff_cap_s=0.05,
+    timeout_s=5,
+    attempts=6,
+    grace_s=0,
+    part_size=500_000,
+    multipart_above=600_000,
+    memory_limit=100_000,
+    epoch_check_s=0,
 )
 
 
@@ -45,7 +54,9 @@ class Pair:
         finally:
             run.close()
 
-    def cli(self, capsys: pytest.CaptureFixture[str], *arguments: str, document: dict[str, Any] | None = None) -> tuple[int, dict[str, Any] | None, str]:
+    def cli(
+        self, capsys: pytest.CaptureFixture[str], *arguments: str, document: dict[str, Any] | None = None
+    ) -> tuple[int, dict[str, Any] | None, str]:
         """(exit code, stdout as JSON, stderr) of a command with this pair's document."""
         path = self.folder / "job.json"
         path.write_text(json.dumps(self.document() | (document or {})))
@@ -67,5 +78,3 @@ class Pair:
 def pair(tmp_path: Path) -> Iterator[Pair]:
     with Stub("assets-a", region="gra") as a, Stub("assets-b", region="sbg") as b:
         yield Pair(a, b, tmp_path)
-
-

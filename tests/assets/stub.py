@@ -110,7 +110,9 @@ class Stub:
     def now(self) -> float:
         return time.time() + self.clock
 
-    def put(self, key: bytes, body: bytes, *, at: float | None = None, tags: str = "", acl: str = "", etag: str = "", **headers: str) -> Version:
+    def put(
+        self, key: bytes, body: bytes, *, at: float | None = None, tags: str = "", acl: str = "", etag: str = "", **headers: str
+    ) -> Version:
         """An object as an app would write it; header names with _ for -."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         made = Version(body, etag or self.etag(body), named, tags, acl, self.now() if at is None else at)
@@ -385,7 +387,11 @@ class _Handler(BaseHTTPRequestHandler):
                     f"<{tag}><Key>{quote(key)}</Key><VersionId>{item.id}</VersionId><IsLatest>{str(number == 0).lower()}</IsLatest>"
                     f"<LastModified>{iso(item.time)}</LastModified>{extra}</{tag}>"
                 )
-        return 200, {}, f"<ListVersionsResult><EncodingType>url</EncodingType><IsTruncated>false</IsTruncated>{rows}</ListVersionsResult>".encode()
+        return (
+            200,
+            {},
+            f"<ListVersionsResult><EncodingType>url</EncodingType><IsTruncated>false</IsTruncated>{rows}</ListVersionsResult>".encode(),
+        )
 
     def on_tags(self, request: Request) -> tuple[int, dict[str, str], bytes]:
         found = self.stub.current(request.key)
@@ -395,10 +401,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def on_acl(self, request: Request) -> tuple[int, dict[str, str], bytes]:
         found = self.stub.current(request.key)
-        grants = '<Grant><Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser"><ID>me</ID></Grantee><Permission>FULL_CONTROL</Permission></Grant>'
+        kind = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type'
+        grants = f'<Grant><Grantee {kind}="CanonicalUser"><ID>me</ID></Grantee><Permission>FULL_CONTROL</Permission></Grant>'
         if found and found.acl == "public-read":
             grants += (
-                '<Grant><Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="Group">'
+                f'<Grant><Grantee {kind}="Group">'
                 "<URI>http://acs.amazonaws.com/groups/global/AllUsers</URI></Grantee><Permission>READ</Permission></Grant>"
             )
         xml = f"<AccessControlPolicy><Owner><ID>me</ID></Owner><AccessControlList>{grants}</AccessControlList></AccessControlPolicy>"
@@ -417,10 +424,13 @@ def iso(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(seconds % 1 * 1000):03d}Z"
 
 
-def listing(rows: list[str], *, bucket: str = "bucket", more: bool = False, token: str = "", count: int | None = None, encoding: str = "url") -> bytes:
+def listing(
+    rows: list[str], *, bucket: str = "bucket", more: bool = False, token: str = "", count: int | None = None, encoding: str = "url"
+) -> bytes:
     """A ListObjectsV2 answer."""
     kind = f"<EncodingType>{encoding}</EncodingType>" if encoding else ""
     return (
-        f'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>{bucket}</Name>{kind}<KeyCount>{len(rows) if count is None else count}</KeyCount>'
+        f'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>{bucket}</Name>{kind}'
+        f"<KeyCount>{len(rows) if count is None else count}</KeyCount>"
         f"<IsTruncated>{str(more).lower()}</IsTruncated>{token}{''.join(rows)}</ListBucketResult>"
     ).encode()

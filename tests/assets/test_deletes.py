@@ -91,7 +91,9 @@ LIES: dict[str, Callable[[Request], Fault | None]] = {
     "same token": lambda _: Fault(body=listing([], bucket="assets-a", more=True, token="<NextContinuationToken>t</NextContinuationToken>")),
     "another document": lambda _: Fault(body=b"<ListAllMyBucketsResult/>"),
     "unreadable entry": lambda _: Fault(body=listing(["<Contents><Key>k</Key><Size>big</Size></Contents>"], bucket="assets-a")),
-    "disorder": lambda _: Fault(body=listing([f"<Contents><Key>k{n}</Key><Size>1</Size><ETag>x</ETag></Contents>" for n in (2, 0)], bucket="assets-a")),
+    "disorder": lambda _: Fault(
+        body=listing([f"<Contents><Key>k{n}</Key><Size>1</Size><ETag>x</ETag></Contents>" for n in (2, 0)], bucket="assets-a")
+    ),
 }
 
 
@@ -115,7 +117,9 @@ def test_a_key_that_is_not_listed_and_there_when_asked_stops_all_deletes(full: P
             found = full.a.current(key)
             assert found is not None
             time_text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(found.time)) + f".{int(found.time % 1 * 1000):03d}Z"
-            rows.append(f"<Contents><Key>{key.decode()}</Key><Size>1</Size><ETag>{found.etag}</ETag><LastModified>{time_text}</LastModified></Contents>")
+            rows.append(
+                f"<Contents><Key>{key.decode()}</Key><Size>1</Size><ETag>{found.etag}</ETag><LastModified>{time_text}</LastModified></Contents>"
+            )
         return Fault(body=listing(rows, bucket="assets-a"))
 
     full.a.rule("list", without, times=2)
@@ -131,7 +135,10 @@ def test_an_empty_page_in_the_middle_is_no_end(pair: Pair) -> None:
     for number in range(4):
         pair.a.put(b"k%d" % number, b"x")
     token = "<NextContinuationToken>azE=</NextContinuationToken>"  # after k1
-    pair.a.rule("list", lambda r: Fault(body=listing([], bucket="assets-a", more=True, token=token)) if "continuation-token" not in r.query else None)
+    pair.a.rule(
+        "list",
+        lambda r: Fault(body=listing([], bucket="assets-a", more=True, token=token)) if "continuation-token" not in r.query else None,
+    )
     assert pair.sync()["done"] == {"copied": 2}
     pair.a.rules.clear()
     assert pair.sync()["done"] == {"copied": 2}

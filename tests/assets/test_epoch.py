@@ -30,7 +30,7 @@ def test_another_epoch_at_the_start_is_refused(pair: Pair) -> None:
 
 
 def test_the_wrong_direction_is_refused(pair: Pair) -> None:
-    with pytest.raises(Refused, match="the active site of epoch 4 is b"):
+    with pytest.raises(Refused, match="in epoch 4 it is b"):
         pair.sync(epoch=4, source_site="a", target_site="b", now=lambda: Epoch(4, "b"))
     assert pair.a.log + pair.b.log == []
 

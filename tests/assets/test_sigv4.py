@@ -17,7 +17,9 @@ MOMENT = datetime.datetime(2026, 11, 25, 10, 0, tzinfo=datetime.UTC)
 
 
 def theirs(monkeypatch: pytest.MonkeyPatch, method: str, url: str, headers: dict[str, str], token: str | None) -> str:
-    monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda remove_tzinfo=True: MOMENT.replace(tzinfo=None) if remove_tzinfo else MOMENT)
+    monkeypatch.setattr(
+        botocore.auth, "get_current_datetime", lambda remove_tzinfo=True: MOMENT.replace(tzinfo=None) if remove_tzinfo else MOMENT
+    )
     request = AWSRequest(method=method, url=url, headers=headers)
     request.context["client_config"] = None
     signer = botocore.auth.S3SigV4Auth(Credentials("AK", "secret", token), "s3", "gra")
