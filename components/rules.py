@@ -17,6 +17,10 @@ FLOATING_IP_RANGE = "172.31.0.0/17"
 MANAGED_PARAMETERS = frozenset(
     {
         "archive_cleanup_command",
+        "archive_command",
+        "archive_library",
+        "archive_mode",
+        "archive_timeout",
         "cluster_name",
         "config_file",
         "data_directory",
@@ -38,6 +42,7 @@ MANAGED_PARAMETERS = frozenset(
         "recovery_end_command",
         "recovery_min_apply_delay",
         "recovery_target_timeline",
+        "restore_command",
         "ssl",
         "ssl_ca_file",
         "ssl_cert_file",

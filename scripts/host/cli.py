@@ -28,6 +28,7 @@ SERVICES = {
     "app": "app",
     "assets": "assets",
     "agent": "agent",
+    "archive": "archive",
     "guard": "guard",
 }
 

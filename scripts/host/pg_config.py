@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from .archive_config import postgres_settings
+from .archive_layout import ArchiveLayout
 from .files import ManagedFile
 from .pg_desired import Desired
 from .pg_layout import APP_ROLE, REPLICATION_ROLE, SLOT, PostgresLayout
@@ -102,6 +104,7 @@ def _chosen(desired: Desired, layout: PostgresLayout) -> dict[str, str]:
         "log_checkpoints": "on",
         "timezone": "UTC",
         "log_timezone": "UTC",
+        **(postgres_settings(ArchiveLayout(layout)) if desired.archive else {}),
         **desired.parameters,
     }
 

@@ -54,6 +54,7 @@ class Desired:
     peer: Host
     max_slot_wal_keep_size: str | None
     parameters: dict[str, str]
+    archive: bool = False  # WAL goes to the archive (`archive_config`)
 
     @property
     def memory(self) -> Memory:
@@ -81,7 +82,7 @@ class Desired:
         found = cls(
             envelope, version, port, reader.number("peer_port", port), volume, reader.text("database"),
             secrets.secret("replication"), secrets.secret("app"), tuple(_networks(reader)), envelope.at(envelope.own_key),
-            envelope.at(reader.text("peer_db")), keep, _parameters(reader),
+            envelope.at(reader.text("peer_db")), keep, _parameters(reader), reader.flag("archive", False),
         )
         reader.done()
         secrets.done()
@@ -112,9 +113,9 @@ def _parameters(reader: Reader) -> dict[str, str]:
 
 # What this software decides itself: another value would break the pair, or open it.
 RESERVED = frozenset({
-    "archive_cleanup_command", "cluster_name", "config_file", "data_directory", "external_pid_file", "fsync", "full_page_writes", "hba_file",
-    "hot_standby", "ident_file", "include", "include_dir", "include_if_exists", "listen_addresses", "max_slot_wal_keep_size",
+    "archive_cleanup_command", "archive_command", "archive_library", "archive_mode", "archive_timeout", "cluster_name",
+    "config_file", "data_directory", "external_pid_file", "fsync", "full_page_writes", "hba_file", "hot_standby", "ident_file", "include", "include_dir", "include_if_exists", "listen_addresses", "max_slot_wal_keep_size",
     "password_encryption", "port", "primary_conninfo", "primary_slot_name", "recovery_end_command", "recovery_min_apply_delay",
-    "recovery_target_timeline", "ssl", "ssl_ca_file", "ssl_cert_file", "ssl_key_file", "synchronous_standby_names",
+    "recovery_target_timeline", "restore_command", "ssl", "ssl_ca_file", "ssl_cert_file", "ssl_key_file", "synchronous_standby_names",
     "unix_socket_directories", "wal_level", "wal_log_hints",
 })

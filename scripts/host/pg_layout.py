@@ -24,6 +24,7 @@ class PostgresLayout:
     user: str = "postgres"
     programs: Path | None = None
     local: str = "127.0.0.1"
+    tool: str = "/usr/bin/python3 /opt/dr/dr-host.pyz"  # how the server calls this software: it archives through it
 
     def program(self, name: str) -> str:
         """Path of PostgreSQL's own program, not of Debian's wrapper, which costs a tenth of a second."""

@@ -30,8 +30,10 @@ class Role:
         return replace(self, role=role)
 
     def write(self, layout: Layout) -> None:
-        make_folder(layout.var, 0o700)
-        write_atomically(_path(layout), (json.dumps(self.document(), sort_keys=True) + "\n").encode(), 0o600)
+        make_folder(layout.var, 0o711)
+        # PostgreSQL's archiver, which is not root, asks for the role before it stores anything.
+        layout.var.chmod(0o711)
+        write_atomically(_path(layout), (json.dumps(self.document(), sort_keys=True) + "\n").encode(), 0o644)
 
 
 def read(layout: Layout) -> Role | None:
