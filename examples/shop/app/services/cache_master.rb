@@ -28,11 +28,23 @@ module CacheMaster
     end
   end
 
-  # A kept connection may lead to a cache that was the master once; it says so without an error, and must not be kept for that.
-  def role
+  # Results of the commands that the block gives to the transaction, of the master alone. A kept connection may lead to a cache that was the
+  # master once: to a read it answers without an error, with whatever it still holds. So the role is asked for in the same transaction.
+  def transaction
     with do |redis|
-      redis.call("ROLE").first.tap { |role| raise NoMaster, "the cache is a #{role} by now" unless role == "master" }
+      (role, *), *results = redis.multi do |transaction|
+        transaction.call("ROLE")
+        yield transaction
+      end
+      raise NoMaster, "the cache is a #{role} by now" unless role == "master"
+
+      results
     end
+  end
+
+  def role
+    transaction { |_| nil }
+    "master"
   end
 
   def current

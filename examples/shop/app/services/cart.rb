@@ -16,22 +16,20 @@ class Cart
 
   # Sets the quantity (so that a repeated request changes nothing) and returns the whole cart.
   def put(product_id, quantity)
-    CacheMaster.with do |redis|
-      _, _, items = redis.multi do |transaction|
-        transaction.hset(@key, product_id, quantity)
-        transaction.expire(@key, LIFETIME)
-        transaction.hgetall(@key)
-      end
-      numbers(items)
+    *, items = CacheMaster.transaction do |transaction|
+      transaction.hset(@key, product_id, quantity)
+      transaction.expire(@key, LIFETIME)
+      transaction.hgetall(@key)
     end
+    numbers(items)
   end
 
   def items
-    CacheMaster.with { |redis| numbers(redis.hgetall(@key)) }
+    numbers(CacheMaster.transaction { |transaction| transaction.hgetall(@key) }.first)
   end
 
   def clear
-    CacheMaster.with { |redis| redis.del(@key) }
+    CacheMaster.transaction { |transaction| transaction.del(@key) }
   end
 
   private

@@ -1,0 +1,35 @@
+# frozen_string_literal: true
+
+# The shop's cart without its web server: one command a line on stdin, one JSON answer a line on stdout. A connection is kept from line to line.
+#   ruby shop_cart.rb SERVICES_FOLDER CACHES PORT CA_FILE < commands      with SHOP_CACHE_PASSWORD in the environment
+
+require "json"
+require "redis"
+
+SERVICES, CACHES, PORT, CA = ARGV
+
+module Shop
+  Cache = Struct.new(:hosts, :port, :user, :password, :ca, keyword_init: true)
+  Settings = Struct.new(:cache)
+  SETTINGS = Settings.new(Cache.new(hosts: CACHES.split(","), port: Integer(PORT), user: "shop", password: ENV.fetch("SHOP_CACHE_PASSWORD"), ca: CA))
+end
+
+%w[cache_master cart].each { |name| require File.join(SERVICES, name) }
+
+def answer(cart, verb, arguments)
+  case verb
+  when "put" then { items: cart.put(*arguments.map { |each| Integer(each) }) }
+  when "items" then { items: cart.items }
+  when "clear" then { cleared: cart.clear }
+  when "role" then { role: CacheMaster.role }
+  end
+rescue StandardError => e
+  { error: e.class.name, message: e.message, passing: CacheMaster.passing?(e) }
+end
+
+cart = Cart.new("token-of-a-visitor")
+$stdout.sync = true
+$stdin.each_line do |line|
+  verb, *arguments = line.split
+  puts answer(cart, verb, arguments).to_json
+end
