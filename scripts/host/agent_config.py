@@ -85,6 +85,7 @@ WatchdogSec={watch_s:g}
 WatchdogSignal=SIGKILL
 TimeoutStartSec=30
 TimeoutStopSec={terms.stop_s + 10:g}
+Environment=MALLOC_ARENA_MAX=1 PYTHONNODEBUGRANGES=1
 OOMScoreAdjust=-950
 Nice=-10
 LimitNOFILE=256

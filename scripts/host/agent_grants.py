@@ -23,7 +23,7 @@ def grants(asked: int, *, role: Role | None, known: int | None, denied_below: in
     """Pure: whether a primary of epoch `asked` on the other site may go on. `known`: the newest epoch that this host has heard of."""
     if denied_below is not None and asked < denied_below:
         return False
-    if role is not None and (role.role == PRIMARY or role.epoch > asked):
+    if role is not None and (role.epoch > asked or (role.role == PRIMARY and role.epoch == asked)):
         return False
     return known is None or known <= asked
 

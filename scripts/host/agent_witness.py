@@ -26,7 +26,7 @@ class WitnessChannel:
         base = urllib.parse.urlsplit(witness.endpoint)
         secure = base.scheme == "https"
         port = base.port or (443 if secure else 80)
-        self._channel = Channel(base.hostname or "", base.hostname or "", port, ssl.create_default_context() if secure else None, limit_s)
+        self._channel = Channel(base.hostname or "", base.hostname or "", port, _public_tls() if secure else None, limit_s)
         self._ahead = datetime.timedelta()  # the witness's clock against this host's, when they are far apart
         self._newest: Newest | None = None
         self._listed_at: float | None = None
@@ -103,6 +103,17 @@ class WitnessChannel:
             return
         ahead = theirs - datetime.datetime.now(datetime.UTC)
         self._ahead = ahead if abs(ahead.total_seconds()) > SKEW_S else datetime.timedelta()
+
+
+def _public_tls() -> ssl.SSLContext:
+    """Public authorities, looked up one by one: the whole bundle costs megabytes in a process that asks one server."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    folder = ssl.get_default_verify_paths().capath
+    if folder is None:
+        context.load_default_certs()
+    else:
+        context.load_verify_locations(capath=folder)
+    return context
 
 
 def _key(epoch: int) -> str:

@@ -217,6 +217,7 @@ class World:
     def start(self) -> None:
         self.a.start()
         self.b.start()
+        must(lambda: all(Note.read(host.layout) is not None for host in (self.a, self.b)), "both leave notes")
         must(lambda: self.bucket.heartbeat("a") != {} and self.a.note.memory.granted_at is not None, "both are heard")
 
     def close(self) -> None:
@@ -354,6 +355,7 @@ def test_deny_outlives_a_restart_and_allow_undoes_it(world: World) -> None:
         (3, Role("b", "a", STANDBY, 3), 4, None, False),
         (3, Role("b", "a", STANDBY, 4), 3, None, False),
         (3, Role("b", "a", PRIMARY, 3), 3, None, False),
+        (3, Role("b", "a", PRIMARY, 2), 3, None, True),  # left in a planned move, not yet a follower
         (3, Role("b", "a", STANDBY, 3), 3, 4, False),
         (4, Role("b", "a", STANDBY, 3), 4, 4, True),
     ],

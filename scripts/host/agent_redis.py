@@ -1,0 +1,47 @@
+"""The block of Redis or Valkey in the heartbeat: its role and offset, over a connection that is kept."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from .layout import Layout
+from .redis_wire import Connection, ErrorReply, Server, Unreachable
+
+
+class RedisFacts:
+    """`Facts` of Redis or Valkey."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._connection: Connection | None = None
+
+    def read(self) -> dict[str, Any]:
+        """See `Facts`."""
+        block: dict[str, Any] = {"running": False, "role": None, "offset": None, "replication_id": None}
+        try:
+            if self._connection is None:
+                found = json.loads((self._layout.etc / "redis.json").read_bytes())
+                self._connection = Connection(Server(**found["local"], ca=found["ca"], user="dr_operator", password=found["password"]), 2.0)
+            text = str(self._connection.call("INFO", "replication"))
+        except (Unreachable, ErrorReply, OSError, ValueError, KeyError, TypeError):
+            self._close()
+            return block
+        info = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+        role = {"master": "master", "slave": "replica"}.get(info.get("role", ""))
+        offset = info.get("master_repl_offset" if role == "master" else "slave_repl_offset")
+        return {"running": True, "role": role, "offset": None if offset is None else int(offset), "replication_id": info.get("master_replid")}
+
+    def writes(self, block: dict[str, Any]) -> bool | None:
+        """See `Facts`."""
+        return None if block.get("role") is None else block["role"] == "master"
+
+    def abort(self) -> None:
+        connection = self._connection
+        if connection is not None:
+            connection.cut()
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
