@@ -67,7 +67,7 @@ def pgbackrest(desired: Desired, layout: ArchiveLayout, name: str) -> str:
     host, _, port = repository.endpoint.rpartition(":") if ":" in repository.endpoint else (repository.endpoint, "", "")
     values = {
         "repo1-type": "s3",
-        "repo1-path": "/archive",
+        "repo1-path": "/pgbackrest",
         "repo1-s3-bucket": repository.bucket,
         "repo1-s3-endpoint": host,
         **({"repo1-storage-port": port} if port else {}),

@@ -139,9 +139,13 @@ def stanza(layout: ArchiveLayout, data: str | None = None) -> str:
 
 
 def explain(done: Done) -> str:
-    """The reason without pgBackRest's time, process and level."""
-    lines = [line for line in done.err.splitlines() if re.search(r"\bERROR: ", line)] or [done.reason]
-    return re.sub(r"^.*?\bERROR: ", "", lines[0]).strip()
+    """The reason in one line, without pgBackRest's time, process and advice."""
+    lines = done.err.splitlines()
+    start = next((number for number, line in enumerate(lines) if re.search(r"\bERROR: ", line)), None)
+    if start is None:
+        return done.reason
+    more = [line.strip() for line in lines[start + 1 :] if line.startswith(" ") and "HINT:" not in line][:3]
+    return " ".join([re.sub(r"^.*?\bERROR: ", "", lines[start]).strip(), *more])[:400]
 
 
 @dataclass

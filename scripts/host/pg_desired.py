@@ -12,7 +12,8 @@ from .desired import Envelope, Host, Reader
 from .pg_layout import PostgresLayout
 from .pg_versions import TESTED, VERSIONS, refusal
 
-_MODES = ("async",)
+ASYNC, SYNC, DEGRADE = "async", "sync", "degrade"
+DEGRADE_S = 10
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Memory:
     port: int
     site: str
     peer: str
+    mode: str = ASYNC
+    degrade_after_s: int = DEGRADE_S
 
     def text(self) -> str:
         return json.dumps(self.__dict__, sort_keys=True) + "\n"
@@ -32,14 +35,19 @@ class Memory:
         """None on a host that was never converged."""
         try:
             found = json.loads(layout.memory.read_bytes())
-            return cls(int(found["version"]), int(found["port"]), str(found["site"]), str(found["peer"]))
-        except (OSError, ValueError, KeyError, TypeError):
+            mode, after = str(found.get("mode", ASYNC)), int(found.get("degrade_after_s", DEGRADE_S))
+            return cls(int(found["version"]), int(found["port"]), str(found["site"]), str(found["peer"]), mode, after)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
 
 @dataclass(frozen=True)
 class Desired:
-    """`own` and `peer` are the two database hosts; `app_clients` CIDR texts; sizes as PostgreSQL writes them, None: by the disk."""
+    """`own` and `peer` are the two database hosts; `app_clients` CIDR texts; sizes as PostgreSQL writes them, None: by the disk.
+
+    `mode`, `degrade_after_s`: see `pg_sync`. `preload`: shared libraries; `extensions`: in the shop's database; `logical`: logical slots, kept
+    on both sides.
+    """
 
     envelope: Envelope
     version: int
@@ -55,10 +63,15 @@ class Desired:
     max_slot_wal_keep_size: str | None
     parameters: dict[str, str]
     archive: bool = False  # WAL goes to the archive (`archive_config`)
+    mode: str = ASYNC
+    degrade_after_s: int = DEGRADE_S
+    preload: tuple[str, ...] = ()
+    extensions: tuple[str, ...] = ()
+    logical: bool = False
 
     @property
     def memory(self) -> Memory:
-        return Memory(self.version, self.port, self.envelope.site, self.envelope.peer)
+        return Memory(self.version, self.port, self.envelope.site, self.envelope.peer, self.mode, self.degrade_after_s)
 
     @classmethod
     def read(cls, document: dict[str, Any]) -> Desired:
@@ -70,8 +83,11 @@ class Desired:
         too = refusal(version)
         if too is not None:
             reader.fault("version", f"{version} ({too})", f"{min(VERSIONS)} to {max(VERSIONS)}, {TESTED} is the one that is tested most")
-        if reader.text("mode", "async") not in _MODES:
-            reader.fault("mode", repr(reader.text("mode")), " or ".join(_MODES))
+        mode, logical = reader.text("mode", ASYNC), reader.flag("logical", False)
+        if mode not in (ASYNC, SYNC, DEGRADE):
+            reader.fault("mode", repr(mode), f"{ASYNC}, {SYNC} or {DEGRADE}")
+        if logical and too is None and not VERSIONS[version].failover_slots:
+            reader.fault("logical", f"true with PostgreSQL {version}", "17 or newer: older ones lose logical slots in a failover")
         volume = reader.optional_text("volume_id")
         if volume is not None and len(volume) < 20:
             reader.fault("volume_id", repr(volume), "an id of 20 or more characters, or null")
@@ -82,7 +98,8 @@ class Desired:
         found = cls(
             envelope, version, port, reader.number("peer_port", port), volume, reader.text("database"),
             secrets.secret("replication"), secrets.secret("app"), tuple(_networks(reader)), envelope.at(envelope.own_key),
-            envelope.at(reader.text("peer_db")), keep, _parameters(reader), reader.flag("archive", False),
+            envelope.at(reader.text("peer_db")), keep, _parameters(reader), reader.flag("archive", False), mode,
+            reader.number("degrade_after_s", DEGRADE_S), _names(reader, "preload"), _names(reader, "extensions"), logical,
         )
         reader.done()
         secrets.done()
@@ -99,6 +116,14 @@ def _networks(reader: Reader) -> list[str]:
     return clients
 
 
+def _names(reader: Reader, key: str) -> tuple[str, ...]:
+    names = reader.texts(key, [])
+    for name in names:
+        if not re.fullmatch(r"[a-z][a-z0-9_-]*", name):
+            reader.fault(key, repr(name), "names such as pg_stat_statements")
+    return tuple(names)
+
+
 def _parameters(reader: Reader) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in reader.mapping("parameters", {}).items():
@@ -113,9 +138,10 @@ def _parameters(reader: Reader) -> dict[str, str]:
 
 # What this software decides itself: another value would break the pair, or open it.
 RESERVED = frozenset({
-    "archive_cleanup_command", "archive_command", "archive_library", "archive_mode", "archive_timeout", "cluster_name",
-    "config_file", "data_directory", "external_pid_file", "fsync", "full_page_writes", "hba_file", "hot_standby", "ident_file", "include", "include_dir", "include_if_exists", "listen_addresses", "max_slot_wal_keep_size",
-    "password_encryption", "port", "primary_conninfo", "primary_slot_name", "recovery_end_command", "recovery_min_apply_delay",
-    "recovery_target_timeline", "restore_command", "ssl", "ssl_ca_file", "ssl_cert_file", "ssl_key_file", "synchronous_standby_names",
-    "unix_socket_directories", "wal_level", "wal_log_hints",
+    "archive_cleanup_command", "archive_command", "archive_library", "archive_mode", "archive_timeout", "cluster_name", "config_file",
+    "data_directory", "external_pid_file", "fsync", "full_page_writes", "hba_file", "hot_standby", "hot_standby_feedback", "ident_file",
+    "include", "include_dir", "include_if_exists", "listen_addresses", "max_slot_wal_keep_size", "password_encryption", "port",
+    "primary_conninfo", "primary_slot_name", "recovery_end_command", "recovery_min_apply_delay", "recovery_target_timeline",
+    "restore_command", "shared_preload_libraries", "ssl", "ssl_ca_file", "ssl_cert_file", "ssl_key_file", "sync_replication_slots",
+    "synchronized_standby_slots", "synchronous_standby_names", "unix_socket_directories", "wal_level", "wal_log_hints",
 })
