@@ -23,6 +23,8 @@ _LIMITS = {  # PostgreSQL's own defaults, but for the last
     "max_connections": "100", "max_worker_processes": "8", "max_prepared_transactions": "0", "max_locks_per_transaction": "64",
     "max_wal_senders": "10",
 }
+# A standby keeps the primary's logical slots, and no subscriber gets ahead of the standby (a standby itself ignores the last one).
+_KEPT_SLOTS = {"sync_replication_slots": "on", "hot_standby_feedback": "on", "synchronized_standby_slots": SLOT}
 _REWIND_MB, _SEGMENTS_MB = 1024, 64
 _DEAD_LINK_MS = 10_000  # a peer that says nothing for so long is gone
 
@@ -64,6 +66,7 @@ def _megabytes(size: str) -> int:
 
 def _chosen(desired: Desired, layout: PostgresLayout) -> dict[str, str]:
     keep = keep_size(desired, layout)
+    database = "postgres" if desired.logical else None  # the worker that copies logical slots reads them there
     tls = layout.conf / "tls"
     listen = dict.fromkeys((layout.local, desired.own.vrack))
     return {
@@ -76,7 +79,7 @@ def _chosen(desired: Desired, layout: PostgresLayout) -> dict[str, str]:
         "ssl_key_file": str(tls / "server.key"),
         "ssl_min_protocol_version": "TLSv1.2",
         "password_encryption": "scram-sha-256",
-        "wal_level": "replica",
+        "wal_level": "logical" if desired.logical else "replica",
         "hot_standby": "on",
         "wal_log_hints": "on",
         "full_page_writes": "on",
@@ -87,7 +90,7 @@ def _chosen(desired: Desired, layout: PostgresLayout) -> dict[str, str]:
         # A rewind needs the WAL back to the last checkpoint before the fork, which no slot keeps.
         "wal_keep_size": f"{min(_REWIND_MB, _megabytes(keep))}MB",
         "synchronous_standby_names": "",
-        "primary_conninfo": conninfo(upstream(desired, passfile=str(layout.passfile), ca=str(layout.ca))),
+        "primary_conninfo": conninfo(upstream(desired, passfile=str(layout.passfile), ca=str(layout.ca), database=database)),
         "primary_slot_name": SLOT,
         "recovery_target_timeline": "latest",
         "recovery_min_apply_delay": "0",
@@ -105,6 +108,8 @@ def _chosen(desired: Desired, layout: PostgresLayout) -> dict[str, str]:
         "timezone": "UTC",
         "log_timezone": "UTC",
         **(postgres_settings(ArchiveLayout(layout)) if desired.archive else {}),
+        **({"shared_preload_libraries": ",".join(desired.preload)} if desired.preload else {}),
+        **(_KEPT_SLOTS if desired.logical else {}),
         **desired.parameters,
     }
 

@@ -16,6 +16,8 @@ from .pg_layout import APP_ROLE, MARK, REPLICATION_ROLE, SLOT, PostgresLayout
 from .pg_mark import Mark, read_mark
 from .pg_peer import MARKER, Peer, ask_peer
 from .pg_server import LIMITS_IN_FORCE, TIMELINE, Server
+from .pg_sync import FOLLOWS, Seen
+from .pg_versions import VERSIONS
 from .pg_volume import Volume
 from .rolefile import Role
 from .systemd import Units
@@ -61,6 +63,12 @@ class Live:
     database: bool = True  # whether it exists with the right owner
     marker: str | None = None  # see `pg_peer.MARKER`
     limits: Mapping[str, int] = field(default_factory=dict)  # `pg_text.LIMITS` as they are in force
+    sync: Seen | None = None
+    version: int = 0  # as `server_version_num` has it
+    collations: tuple[str, ...] = ()  # databases whose indexes were sorted by another version of the system's library
+    unavailable: tuple[str, ...] = ()  # extensions that this host does not have
+    extensions: tuple[str, ...] = ()  # wanted in the shop's database, and not there
+    stray_slots: tuple[str, ...] = ()  # logical ones of this host's time as primary, in the way of the copies of its primary's
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,7 @@ class Facts:
     floors: Mapping[str, int] = field(default_factory=dict)
     raised: Mapping[str, int] = field(default_factory=dict)
     promoted: bool = False
+    libraries: tuple[str, ...] = ()  # wanted at the server's start, and not on this host
 
 
 def gather(desired: Desired, layout: PostgresLayout, server: Server, units: Units) -> Facts:
@@ -107,6 +116,7 @@ def gather(desired: Desired, layout: PostgresLayout, server: Server, units: Unit
         peer=peer,
         floors=floors,
         raised=raised,
+        libraries=tuple(name for name in desired.preload if not layout.library(name).exists()),
     )
 
 
@@ -154,17 +164,25 @@ def read_live(desired: Desired, layout: PostgresLayout, server: Server) -> Live 
     newest = max((path.stat().st_mtime for path in managed if path.exists()), default=0.0)
     variables = {
         "slot": SLOT, "database": desired.database, "owner": APP_ROLE, "replication": REPLICATION_ROLE, "newest": str(newest),
-        "managed": "{" + ",".join(settings(desired, layout)) + "}",
+        "managed": "{" + ",".join(settings(desired, layout)) + "}", "standby": f"dr_{desired.envelope.peer}",
+        "extensions": "{" + ",".join(f'"{name}"' for name in desired.extensions) + "}",
     }
-    found = server.ask(_LIVE, variables)
+    known = VERSIONS[desired.version]
+    collations, strays = _COLLATIONS if known.database_collations else "null", _STRAYS if known.failover_slots else "null"
+    found = server.ask(f"select {_LIVE}::jsonb || jsonb_build_object('collations', {collations}, 'strays', {strays})", variables)
     if found is None:
         return None
+    extensions: tuple[str, ...] = ()
+    if desired.extensions and found["database"] and not found["in_recovery"]:
+        extensions = tuple(server.ask(_EXTENSIONS, variables, database=desired.database) or ())
     wanted = {APP_ROLE: desired.app_password, REPLICATION_ROLE: desired.replication_password}
     return Live(
         found["in_recovery"], found["timeline"], found["replay_lsn"], found["receive_lsn"], found["paused"], found["streaming"],
         found["reload_due"], tuple(found["restart_due"] or ()), tuple(found["faults"] or ()), tuple(found["overrides"] or ()), found["slot"],
         tuple(name for name, password in wanted.items() if not _as_wanted(found["roles"] or {}, name, password)),
         found["database"], found["marker"], found["limits"] or {},
+        Seen(found["in_recovery"], found["sync"], found["follows"]), found["version"], tuple(found["collations"] or ()),
+        tuple(found["unavailable"] or ()), extensions, tuple(found["strays"] or ()),
     )
 
 
@@ -194,8 +212,15 @@ REWIND_FUNCTIONS = (
 _RIGHTS = " and ".join(f"has_function_privilege(r.oid, '{name}', 'execute')" for name in REWIND_FUNCTIONS)
 # A parameter that waits for a restart is marked in the same way, and is no fault; one that is in the file no more has no name there.
 FAULTS = """select json_agg(distinct coalesce(name, error)) from pg_file_settings f
-  where error is not null and error not like '%cannot be changed without restarting%' and not exists (select from pg_settings s where s.name = f.name and pending_restart)"""
-_LIVE = f"""select json_build_object(
+  where error is not null and error not like '%cannot be changed without restarting%'
+  and not exists (select from pg_settings s where s.name = f.name and pending_restart)"""
+_EXTENSIONS = """select json_agg(name) from unnest(:'extensions'::text[]) as wanted (name)
+  where not exists (select from pg_extension where extname = wanted.name)"""
+_COLLATIONS = """(select json_agg(datname order by datname) from pg_database
+  where datcollversion is not null and datcollversion is distinct from pg_database_collation_actual_version(oid))"""
+_STRAYS = """(select json_agg(slot_name order by slot_name) from pg_replication_slots
+  where pg_is_in_recovery() and slot_type = 'logical' and failover and not synced and not active)"""
+_LIVE = f"""json_build_object(
   'in_recovery', pg_is_in_recovery(), 'timeline', {TIMELINE},
   'replay_lsn', pg_last_wal_replay_lsn(), 'receive_lsn', pg_last_wal_receive_lsn(),
   'paused', case when pg_is_in_recovery() then pg_get_wal_replay_pause_state() <> 'not paused' else false end,
@@ -211,4 +236,7 @@ _LIVE = f"""select json_build_object(
               'password', rolpassword, 'rights', pg_has_role(r.oid, 'pg_monitor', 'member') and {_RIGHTS}))
             from pg_authid r where rolname in (:'owner', :'replication')),
   'marker', {MARKER}, 'limits', {LIMITS_IN_FORCE},
+  'sync', current_setting('synchronous_standby_names') <> '', 'follows', {FOLLOWS}, 'version', current_setting('server_version_num')::int,
+  'unavailable', (select json_agg(wanted.name) from unnest(:'extensions'::text[]) as wanted (name)
+                  where not exists (select from pg_available_extensions a where a.name = wanted.name)),
   'database', exists (select from pg_database d join pg_authid r on r.oid = datdba where datname = :'database' and rolname = :'owner'))"""  # noqa: S608

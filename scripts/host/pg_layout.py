@@ -30,6 +30,10 @@ class PostgresLayout:
         """Path of PostgreSQL's own program, not of Debian's wrapper, which costs a tenth of a second."""
         return str((self.programs or Path(f"/usr/lib/postgresql/{self.version}/bin")) / name)
 
+    def library(self, name: str) -> Path:
+        """Where the package of a loadable library puts it."""
+        return Path(self.program("postgres")).parents[1] / "lib" / f"{name}.so"
+
     @property
     def mount(self) -> Path:
         """Where the data volume is mounted."""

@@ -41,6 +41,7 @@ class Peer:
     write_lsn: str | None = None
     marker: str | None = None
     limits: Mapping[str, int] = field(default_factory=dict)
+    version: int = 0  # as `server_version_num` has it
 
 
 @contextmanager
@@ -68,7 +69,7 @@ def ask_peer(desired: Desired, layout: PostgresLayout) -> Peer:
     return Peer(
         None, found["in_recovery"], found["system_identifier"], found["timeline"], tuple(history(found["history"] or "")), found["slot"],
         found["sees"], found["checkpointed"], found["write_lsn"], found["marker"],
-        found["limits"] or {},
+        found["limits"] or {}, found["version"],
     )
 
 
@@ -101,6 +102,7 @@ _QUERY = f"""select json_build_object(
   'slot', (select case when wal_status = 'lost' then 'lost' else 'good' end from pg_replication_slots where slot_name = :'slot'),
   'checkpointed', (pg_control_checkpoint()).timeline_id,
   'write_lsn', case when not pg_is_in_recovery() then pg_current_wal_lsn() end, 'marker', {MARKER}, 'limits', {LIMITS_IN_FORCE},
+  'version', current_setting('server_version_num')::int,
   'sees', (select min(state) from pg_stat_replication where application_name = :'me'))"""  # noqa: S608
 _SLOT = """select pg_drop_replication_slot(slot_name) from pg_replication_slots
   where slot_name = :'slot' and not active and (wal_status = 'lost' or restart_lsn is null);

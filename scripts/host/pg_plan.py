@@ -10,11 +10,14 @@ from dataclasses import dataclass
 
 from .desired import Epoch
 from .errors import Failed, Refused, say
+from .pg_desired import ASYNC
 from .pg_diverged import COPIED, Fault, fault_of
 from .pg_facts import Cluster, Facts, Live
 from .pg_mark import COPY
 from .pg_peer import Peer, marker
+from .pg_sync import State, step
 from .pg_text import SHUT_DOWN, SHUT_DOWN_IN_RECOVERY
+from .pg_versions import TESTED
 from .pg_volume import BLANK
 from .plan import LOOK_AGAIN, Step
 from .rolefile import FENCED, PRIMARY, STANDBY, Role
@@ -27,6 +30,8 @@ class Want:
     role: Role
     epoch: Epoch
     peer: str  # name of the peer's database host
+    mode: str = ASYNC
+    version: int = TESTED
 
     @property
     def active(self) -> bool:
@@ -40,10 +45,24 @@ def plan(want: Want, facts: Facts) -> list[Step]:
         promotion = _promotion(want, facts)
         if promotion:
             return promotion
+    _installed(facts)
     ground = _volume(facts) or _unmanaged(want, facts)
     if ground:
         return ground
     return _active(want, facts) if want.active else _standby(want, facts)
+
+
+def _installed(facts: Facts) -> None:
+    """What the server would not start without, or could not answer with after a take-over, has to be on this host."""
+    lacking = [*facts.libraries, *(facts.live.unavailable if facts.live else ())]
+    if lacking:
+        raise Refused(
+            say(
+                subject="libraries and extensions of this host", found=f"no {', no '.join(lacking)}", wanted="all that `preload` and `extensions` name",
+                consequence="the server would not start with them, nothing was changed",
+                remedy="use an image with their packages on the database hosts of both sites, or take them out of both stack files",
+            )
+        )
 
 
 def _volume(facts: Facts) -> list[Step]:
@@ -111,6 +130,8 @@ def _active(want: Want, facts: Facts) -> list[Step]:
     steps += [Step("restart", ", ".join(live.restart_due))] if live.restart_due and not facts.promoted else []
     steps += [Step("slot")] if live.slot not in ("good", "active") else []
     steps += [Step("role-in-database", name) for name in live.roles]
+    steps += _sync(want, live)
+    steps += [Step("extension", name) for name in live.extensions]
     steps += [Step("marker")] if live.marker != marker(want.role.epoch, want.role.site) else []
     return steps if live.database else [*steps, Step("database")]
 
@@ -149,6 +170,12 @@ def _may_lead(want: Want, facts: Facts, cluster: Cluster) -> None:
             remedy="converge this site as standby first, then move the shop",
         )
     )
+
+
+def _sync(want: Want, live: Live) -> list[Step]:
+    """What the watch of the agent would do by itself, but for what takes time to decide."""
+    move = None if live.sync is None else step(want.mode, State(), live.sync, 0.0, 1.0)[1]
+    return [Step("sync", "on" if move.on else "off")] if move else []
 
 
 def _may_raise(want: Want, facts: Facts) -> None:
@@ -195,6 +222,7 @@ def _standby(want: Want, facts: Facts) -> list[Step]:
         return [*steps, Step("reload"), LOOK_AGAIN]
     steps += _overrides(live) + ([Step("restart", ", ".join(live.restart_due))] if live.restart_due else [])
     steps += [Step("resume-replay")] if live.paused and not short(facts) else []
+    steps += [*_sync(want, live), *([Step("drop-logical-slots", ", ".join(live.stray_slots))] if live.stray_slots else [])]
     steps += [Step("drop-slot")] if live.slot not in (None, "active") else []
     if not (live.streaming and _peer(want, facts).sees == "streaming"):
         steps.append(Step("follow"))
@@ -248,6 +276,14 @@ def _peer(want: Want, facts: Facts) -> Peer:
             say(
                 subject=f"database of the active site, {want.peer}", found="a standby", wanted="the primary",
                 consequence="there is nothing to follow, nothing was changed", remedy=f"run `pulumi up -s region-{want.role.peer}` first",
+            )
+        )
+    if peer.version and peer.version // 10000 != want.version:
+        raise Refused(
+            say(
+                subject=f"PostgreSQL of the active site, {want.peer}", found=f"version {peer.version // 10000}", wanted=f"{want.version} as here",
+                consequence="a physical standby needs the same major version, nothing was changed",
+                remedy="give `postgres.version` the same value in both stack files; a major upgrade is made on the active site",
             )
         )
     return peer

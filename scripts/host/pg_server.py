@@ -17,6 +17,7 @@ from .pg_text import SHUT_DOWN, ControlData
 from .systemd import Units
 from .wait import until
 
+SLOW_S = 2.0  # a transaction that is open for longer does not hold up a hand-over
 QUICK_S, STOP_S, PROMOTE_S, START_S = 10.0, 45.0, 60, 600.0
 _TICK_S = 0.005
 
@@ -51,8 +52,12 @@ class Server:
         self.layout, self.port, self._control = layout, port, control
 
     def sql(self, script: str, variables: Mapping[str, str] | None = None, *, database: str = "postgres", limit_s: float = QUICK_S) -> str:
-        """Run SQL as the superuser. `variables` are bound (`:'name'`, `:"name"`) and travel on stdin. Raises CommandFailed."""
+        """Run SQL as the superuser, without waiting for a synchronous standby, which may be what is missing.
+
+        `variables` are bound (`:'name'`, `:"name"`) and travel on stdin. Raises CommandFailed.
+        """
         target = {"host": str(self.layout.sockets), "port": str(self.port), "user": "postgres", "dbname": database, "connect_timeout": "3"}
+        target["options"] = "-c synchronous_commit=local"
         return psql(self.layout, target, script, variables, limit_s=limit_s, user=self.layout.user)
 
     def ask(self, query: str, variables: Mapping[str, str] | None = None, *, database: str = "postgres") -> Any:
@@ -108,9 +113,12 @@ class Server:
             )
         )
 
-    def checkpoint(self) -> None:
-        """Write out what is dirty, so that the stop that follows is short. Bounded; raises CommandFailed."""
-        self.sql("checkpoint", limit_s=20)
+    def make_ready_to_stop(self) -> int:
+        """Write out what is dirty and end slow clients, so that the stop that follows is short. Returns how many. Raises CommandFailed.
+
+        Others have until the stop itself to finish what they do.
+        """
+        return int(self.sql(_READY, {"grace": f"{SLOW_S:g} s"}, limit_s=20).strip() or 0)
 
     def wait_replayed(self, position: str, timeline: int, limit_s: float) -> None:
         """Until a standby has received and replayed strictly past `position`. Raises Refused with both positions."""
@@ -204,7 +212,7 @@ def psql(
 ) -> str:
     """Run a script; unaligned rows on stdout. `target` are libpq's parameters and hold no secret: they are in argv."""
     bound = "".join(f"\\set {name} {_quoted(value)}\n" for name, value in (variables or {}).items())
-    argv = [layout.program("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "--no-password", "-d", pg_text.conninfo(target)]
+    argv = [layout.program("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=terse", "--no-password", "-d", pg_text.conninfo(target)]
     return run(argv, stdin=f"{bound}{script};\n", limit_s=limit_s, user=user).out
 
 
@@ -221,6 +229,9 @@ case when pg_is_in_recovery()
                             (pg_control_recovery()).min_recovery_end_timeline, (pg_control_checkpoint()).timeline_id))
      else ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int end"""
 
+_READY = """checkpoint;
+select count(pg_terminate_backend(pid)) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()
+  and xact_start < now() - :'grace'::interval"""
 _NAMES = ", ".join(f"'{name}'" for name in pg_text.LIMITS)
 LIMITS_IN_FORCE = f"(select json_object_agg(name, setting::int) from pg_settings where name in ({_NAMES}))"  # noqa: S608
 

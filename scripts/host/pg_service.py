@@ -8,17 +8,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from . import pg_copy, pg_evidence, pg_facts, pg_peer, pg_volume
+from . import pg_copy, pg_evidence, pg_facts, pg_peer, pg_sync, pg_volume
 from .errors import Failed, say
 from .files import make_folder
 from .log import Log
 from .pg_config import managed_files
 from .pg_desired import Desired
-from .pg_facts import FAULTS, REWIND_FUNCTIONS, Facts
+from .pg_facts import FAULTS, REWIND_FUNCTIONS, Facts, Live
 from .pg_layout import APP_ROLE, REPLICATION_ROLE, SLOT, PostgresLayout
 from .pg_plan import Want, plan
 from .pg_rejoin import Rejoin
 from .pg_server import Server
+from .pg_sync import ARMED, OFF, Move
 from .pg_text import conninfo, verifier
 from .plan import Step
 from .systemd import Units
@@ -36,7 +37,7 @@ class Postgres:
         if epoch is None:
             raise Failed("document.epoch: found nothing, wanted the epoch in force; nothing was changed; run the fence first")
         self.epoch = epoch
-        self.want = Want(desired.envelope.role(), epoch, desired.peer.name)
+        self.want = Want(desired.envelope.role(), epoch, desired.peer.name, desired.mode, desired.version)
         self.rejoin = Rejoin(desired, layout, server, log)
         self.floors: Mapping[str, int] = {}
         self.promoted = False
@@ -67,11 +68,27 @@ class Postgres:
                 f"promoted cluster: found timeline {live.timeline}, wanted one after {checkpoint.timeline}; it could not be told from the old "
                 "primary's; stop it (`dr-host postgres stop`) and see its log"
             )
+        self._compare(live, facts.peer)
         return {
             "role": self.want.role.role, "epoch": self.epoch.number, "version": self.desired.version, "timeline": live.timeline,
             "system_identifier": cluster.system_identifier, "data_directory": str(self.layout.data),
             "evidence": [str(folder) for folder in pg_evidence.existing(self.layout)],
         }
+
+    def _compare(self, live: Live, peer: pg_peer.Peer | None) -> None:
+        """Whether this host reads the data as the one that wrote them does. A primary is in service already: it only says so."""
+        if peer is not None and live.version < peer.version:
+            self.log.warning(f"PostgreSQL {live.version} here is older than {peer.version} on {self.want.peer}: update the standby first, then move the shop")
+        if not live.collations:
+            return
+        text = say(
+            subject=f"collation of {', '.join(live.collations)}", found="another version of the system's library than that of its indexes",
+            wanted="the same", consequence="rows would be missed and unique keys doubled after a take-over",
+            remedy="give the database hosts of both sites the same image, then `reindex database` and `alter database ... refresh collation version`",
+        )
+        if live.in_recovery:
+            raise Failed(text)
+        self.log.warning(text)
 
     def _do_wait_for_volume(self, _: str) -> None:
         pg_volume.wait(self.layout, self.desired.volume_id or "")
@@ -102,6 +119,8 @@ class Postgres:
         self.units.enable(self.layout.unit)
 
     def _do_start(self, _: str) -> None:
+        if not self.want.active:
+            pg_sync.disarm(self.layout)
         self.server.start()
 
     def _do_stop(self, _: str) -> None:
@@ -133,6 +152,19 @@ class Postgres:
         timeline = self.server.promote()
         self.promoted = True
         self.log.info(f"promoted to timeline {timeline}")
+
+    def _do_sync(self, state: str) -> None:
+        on = state == "on"
+        says = "commits wait for the standby" if on else "commits do not wait for a standby"
+        peer = self.desired.envelope.peer
+        pg_sync.apply(self.layout, self.server, peer, Move(on, ARMED if on else OFF, says))
+
+    def _do_extension(self, name: str) -> None:
+        self.server.sql('create extension if not exists :"name" cascade', {"name": name}, database=self.desired.database, limit_s=60)
+
+    def _do_drop_logical_slots(self, names: str) -> None:
+        for name in names.split(", "):
+            self.server.sql("select pg_drop_replication_slot(:'name')", {"name": name})
 
     def _do_resume_replay(self, _: str) -> None:
         self.server.resume_replay()

@@ -9,7 +9,7 @@ from .desired import Checkpoint, Reader
 from .errors import Failed, Refused, say
 from .pg_desired import Desired, Memory
 from .pg_layout import PostgresLayout
-from .pg_server import Server, UnitControl
+from .pg_server import SLOW_S, Server, UnitControl
 from .pg_service import Postgres
 from .pg_status import live_status
 from .pg_text import SHUT_DOWN
@@ -31,7 +31,7 @@ def converge(call: Call) -> Result:
 def status(call: Call) -> Result:
     """Live facts; null for what cannot be learned. Never fails."""
     memory = Memory.read(PostgresLayout(call.layout))
-    return Result(live_status(call.layout, None if memory is None else _server(call, memory)))
+    return Result(live_status(call.layout, None) if memory is None else live_status(call.layout, _server(call, memory), memory.mode))
 
 
 def wait(call: Call) -> Result:
@@ -61,7 +61,9 @@ def stop_server(call: Call, server: Server) -> Result:
         )
     if server.pid() is not None:
         try:
-            server.checkpoint()
+            ended = server.make_ready_to_stop()
+            if ended:
+                call.log.warning(f"{ended} clients with a transaction open for more than {SLOW_S:g} s were ended")
         except CommandFailed as error:
             call.log.warning(f"no checkpoint before the stop, so it may take longer: {error.done.reason}")
     changed = server.pid() is not None or role.role != FENCED

@@ -193,6 +193,12 @@ class Pair:
         shutil.rmtree(self.folder)
 
 
+def caught_up(primary: Node, standby: Node) -> None:
+    """Wait until the standby has replayed what the primary has written by now."""
+    position = primary.sql("select pg_current_wal_flush_lsn()")
+    assert until(lambda: standby.sql(f"select pg_last_wal_replay_lsn() >= '{position}'") == "t", 10)
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -14,7 +14,7 @@ from scripts.host.pg_desired import Desired
 from scripts.host.pg_status import live_status
 from scripts.host.postgres import resume_server, stop_server
 from scripts.host.wait import until
-from tests.host.pg_pair import Node, Pair
+from tests.host.pg_pair import Node, Pair, caught_up
 
 
 @pytest.fixture
@@ -32,6 +32,7 @@ def streaming(pair: Pair) -> Pair:
     pair.a.converge(1, "a")
     pair.b.converge(1, "a")
     pair.a.sql("create table orders (id int); insert into orders values (1)", "shop")
+    caught_up(pair.a, pair.b)
     return pair
 
 

@@ -16,7 +16,7 @@ from scripts.host.pg_rejoin import Rejoin
 from scripts.host.pg_service import Postgres
 from scripts.host.pg_status import live_status
 from scripts.host.plan import Step
-from tests.host.pg_pair import Node, Pair
+from tests.host.pg_pair import Node, Pair, caught_up
 
 
 @pytest.fixture
@@ -35,6 +35,7 @@ def diverged(pair: Pair) -> Pair:
     a.converge(1, "a")
     b.converge(1, "a")
     a.sql("create table orders (id int primary key); insert into orders select generate_series(1, 10)", "shop")
+    caught_up(a, b)
     b.kill()
     for first in range(100, 150, 10):
         a.sql(f"insert into orders select generate_series({first}, {first + 9})", "shop")
@@ -68,6 +69,7 @@ def test_a_diverged_primary_is_rewound_and_what_it_alone_had_is_kept(diverged: P
     back = a.converge(2, "b", previous="a")
     steps = [action.split()[0] for action in back.actions]
     assert steps[-8:] == ["evidence", "recover", "peer-slot", "rewind", "swap", "start", "follow", "settle"]
+    caught_up(b, a)
     assert orders(a) == orders(b) == list(range(1, 12))
     assert streams(a) and streams(b)
     assert names(a) == ["main"], "nothing is left of the work but the data"
@@ -155,6 +157,7 @@ def test_a_primary_that_went_on_for_checkpoints_can_still_be_rewound(pair: Pair)
     a.converge(1, "a")
     b.converge(1, "a")
     a.sql("create table orders (id int primary key)", "shop")
+    caught_up(a, b)
     b.kill()
     for number in range(3):
         a.sql(f"insert into orders values ({number}); select pg_switch_wal(); checkpoint", "shop")
@@ -169,6 +172,7 @@ def test_a_primary_that_went_on_for_checkpoints_can_still_be_rewound(pair: Pair)
 def test_a_failback_rewinds_in_the_other_direction_without_a_copy(diverged: Pair) -> None:
     a, b = diverged.a, diverged.b
     a.converge(2, "b", previous="a")
+    caught_up(b, a)
     a.kill()
     b.sql("insert into orders values (777)", "shop")
     b.kill()
@@ -176,6 +180,7 @@ def test_a_failback_rewinds_in_the_other_direction_without_a_copy(diverged: Pair
     a.converge(3, "a", previous="b")
     back = b.converge(3, "a", previous="b")
     assert "rewind" in back.actions and "copy" not in back.actions
+    caught_up(a, b)
     assert orders(a) == orders(b) == list(range(1, 12))
     assert evidence(b, "3")["rows"] == 1 and evidence(b, "3")["fork"]["timeline"] == 2
     assert back.facts["timeline"] == 3
