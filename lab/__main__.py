@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 
 from lab import lifecycle
 from lab.control import call
@@ -30,6 +31,7 @@ faults (KIND TARGET DETAIL):
   storage gra|sbg|de             a storage region refuses connections
   storage-lies gra|sbg|de [503|empty]   it refuses every request, or shows every bucket as empty
   link [both|a->b|b->a]          the stretched VLAN: nothing arrives
+  uplink a|b                     a site's way out and in: no address outside is reached, its own region's APIs and storage neither
   name-server 1|2                one of the two authoritative servers is dead
   slow-link [RATE]               the stretched VLAN carries no more than that (1mbit)
   dns-refresh [refused|forbidden|ignored]   what OVHcloud's API makes of a zone refresh
@@ -45,6 +47,11 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("status", help="what runs, as JSON")
     run = commands.add_parser("exec", help="run a command inside")
     run.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND")
+    for name, told in (("snapshot", "keep the disks of a server that has no power"), ("rollback", "put its disks back to the snapshot")):
+        commands.add_parser(name, help=told).add_argument("target", metavar="SERVER")
+    drill = commands.add_parser("drill", help="play drills in a lab of their own: kill, move, count; `lab drill list` names them")
+    drill.add_argument("names", nargs="*", metavar="NAME")
+    drill.add_argument("--records", type=Path, default=Path(".build/drills"), help="folder for a JSON record of each")
     fault = commands.add_parser(
         "fault", help="break something, mend it", epilog=FAULTS, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -78,6 +85,15 @@ def run(where: Places, options: argparse.Namespace) -> int:
         if not command:
             raise LabError("lab exec: found no command, wanted one after `--`", 2)
         return lifecycle.execute(where, command)
+    elif options.command == "drill":
+        from lab.rehearsal import drill  # noqa: PLC0415 - the other commands need no pulumi
+
+        if options.names == ["list"]:
+            print("\n".join(f"{each.name:<34} {each.shows}" for each in drill.chosen([])))
+        else:
+            return drill.main(options.names, options.records)
+    elif options.command in ("snapshot", "rollback"):
+        show(call(where, options.command, target=options.target))
     else:
         fault(where, options)
     return 0

@@ -24,6 +24,7 @@ from lab.cloud.web import Server, Service
 from lab.control import Server as Control
 from lab.dns.servers import Dns
 from lab.faults import Faults
+from lab.machines import snapshots
 from lab.machines.backend import Machines
 from lab.namespace import LabError, Places, places
 from lab.s3.gateway import Storage
@@ -82,7 +83,17 @@ class Lab:
             "return-all": faults.restore_all,
             "faults": faults.active,
             "all": self.openstack.cloud.all,
+            "snapshot": lambda target: self._snapshot(target, snapshots.take),
+            "rollback": lambda target: self._snapshot(target, snapshots.put_back),
         }
+
+    def _snapshot(self, target: str, do: Callable[..., None]) -> dict[str, str]:
+        """Of a server by its name, while it has no power."""
+        for (region, server_id), host in self.machines.hosts.items():
+            if host.spec.name == target:
+                do(host, self.machines.volumes, region, self.places.disks / "snapshots" / server_id)
+                return {"target": target}
+        raise LabError(f"server: found none that is called {target!r}; `lab status` lists all", 2)
 
     def status(self) -> dict[str, Any]:
         """For people and scripts; no secrets."""

@@ -75,6 +75,7 @@ class Faults:
             "storage": self._storage_region,
             "storage-lies": self._storage_lies,
             "link": self._link,
+            "uplink": self._uplink,
             "slow-link": self._slow_link,
             "dns-refresh": self._dns_refresh,
             "name-server": self._name_server,
@@ -87,6 +88,7 @@ class Faults:
             "storage": self._storage_name,
             "storage-lies": self._storage_name,
             "link": self._direction,
+            "uplink": lambda target: self._site(target).name,
             "api": self._api_name,
             "name-server": self._name_server_number,
         }
@@ -288,6 +290,11 @@ class Faults:
                 self._machines.networks.join_links(*pair)
 
         return Fault("link", target, detail, undo)
+
+    def _uplink(self, target: str, detail: str) -> Fault:
+        region = self._sites[target].region
+        self._machines.networks.cut_uplink(region, True)
+        return Fault("uplink", target, detail, lambda: self._machines.networks.cut_uplink(region, False))
 
     def _slow_link(self, target: str, detail: str) -> Fault:
         rate = detail or "1mbit"

@@ -49,6 +49,7 @@ class Networks:
         self._links: dict[str, list[tuple[str, str, str, str]]] = {}  # vlan: (region, end, other region, other end)
         self._cut: set[tuple[str, str]] = set()  # (from region, to region)
         self._rate: str | None = None
+        self._isolated: set[str] = set()
         self._lock = threading.RLock()
 
     def prepare(self) -> None:
@@ -161,6 +162,12 @@ class Networks:
             self._cut.discard((source, target))
             self._apply_cuts()
 
+    def cut_uplink(self, region: str, cut: bool) -> None:
+        """Nothing passes between a region's Ext-Net and anything else; its hosts run on and reach each other and the stretched VLANs."""
+        with self._lock:
+            self._isolated = self._isolated | {region} if cut else self._isolated - {region}
+            nft("uplinks", uplink_filter([ext_bridge(name) for name in sorted(self._isolated)]))
+
     def set_rate(self, rate: str | None) -> None:
         """Each direction of each link carries at most `rate` (`1mbit`); None: as fast as the machine."""
         with self._lock:
@@ -192,6 +199,18 @@ class Networks:
 
 def ext_bridge(region: str) -> str:
     return f"x-{region.lower()}"[:15]
+
+
+def uplink_filter(bridges: list[str]) -> str:
+    """The table `inet lab_uplink`, replaced as a whole: drop whatever comes from these bridges or goes there."""
+    names = ", ".join(f'"{name}"' for name in bridges)
+    rules = {"input": ("iifname",), "output": ("oifname",), "forward": ("iifname", "oifname")}
+    chains = [
+        f"  chain {hook} {{ type filter hook {hook} priority -190; policy accept; {' '.join(f'{side} {{ {names} }} drop;' for side in sides)} }}"
+        for hook, sides in rules.items()
+        if bridges
+    ]
+    return "\n".join(["table inet lab_uplink", "delete table inet lab_uplink", "table inet lab_uplink {", *chains, "}"]) + "\n"
 
 
 def link_filter(deaf: list[str]) -> str:

@@ -18,18 +18,19 @@ class Volumes:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def _file(self, region: str, volume_id: str) -> Path:
+    def file(self, region: str, volume_id: str) -> Path:
+        """Where a volume lies on this machine."""
         return self._folder / f"{region}-{volume_id}.img"
 
     def create(self, region: str, volume_id: str, size_gb: int) -> None:
-        file = self._file(region, volume_id)
+        file = self.file(region, volume_id)
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("ab") as out:
             out.truncate(size_gb * GIB)
 
     def extend(self, region: str, volume_id: str, size_gb: int) -> None:
         """Grow the file and, at once, the device in a running guest. Never smaller."""
-        file = self._file(region, volume_id)
+        file = self.file(region, volume_id)
         found = self._size(file)
         if size_gb * GIB < found:
             raise BackendError(f"volume {volume_id}: found {found // GIB} GB, wanted {size_gb} GB, but a volume cannot shrink")
@@ -39,11 +40,11 @@ class Volumes:
 
     def delete(self, region: str, volume_id: str) -> None:
         self.detach(region, volume_id)
-        self._file(region, volume_id).unlink(missing_ok=True)
+        self.file(region, volume_id).unlink(missing_ok=True)
 
     def attach(self, region: str, volume_id: str) -> Path:
         """Its loop device, made if there is none."""
-        file = self._file(region, volume_id)
+        file = self.file(region, volume_id)
         self._size(file)
         found = loop_devices(file)
         if found:
@@ -51,7 +52,7 @@ class Volumes:
         return Path(run(f"volume {volume_id}", ["losetup", "--find", "--show", str(file)]).strip())
 
     def detach(self, region: str, volume_id: str) -> None:
-        for device in loop_devices(self._file(region, volume_id)):
+        for device in loop_devices(self.file(region, volume_id)):
             run(f"volume {volume_id}", ["losetup", "--detach", str(device)])
 
     def _size(self, file: Path) -> int:

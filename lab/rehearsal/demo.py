@@ -143,7 +143,7 @@ class Demo:
 
     def _must(self, done: Run, stack: str) -> Run:
         if not done.ok:
-            raise StoryError(f"pulumi up -s {stack} ended with {done.code}:\n{_diagnostics(done.output)}")
+            raise StoryError(f"pulumi up -s {stack} ended with {done.code}:\n{done.diagnostics}")
         return done
 
     def _epoch(self) -> int:
@@ -152,11 +152,6 @@ class Demo:
         except WitnessDown:
             return 0
         return newest.epoch if newest else 0
-
-
-def _diagnostics(output: str) -> str:
-    """What pulumi says at the end of a failed run."""
-    return output[max(output.find("Diagnostics:"), 0) :][:3000]
 
 
 def memory_used_gib() -> float:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -25,6 +27,11 @@ class Run:
     def ok(self) -> bool:
         return self.code == 0
 
+    @property
+    def diagnostics(self) -> str:
+        """What pulumi says at the end of a failed run."""
+        return self.output[max(self.output.find("Diagnostics:"), 0) :][:3000]
+
 
 class Pulumi:
     """`project`: the program's folder; `state`: a folder for the backend; `files`: stack files by site; `environment`: where the tools are."""
@@ -41,6 +48,11 @@ class Pulumi:
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "NO_COLOR": "1",
         }
+
+    @classmethod
+    def of_another(cls, first: Pulumi, run: Path) -> Pulumi:
+        """Somebody else at a desk of their own: the same project, stack files and passphrase, a state of their own in `run`."""
+        return cls(first.project, run, first.files, first.environment, first.environment["PULUMI_CONFIG_PASSPHRASE"])
 
     def create(self, secrets: bytes) -> None:
         """Make both stacks. `stack init` writes into a project folder, so it is given one of its own, and the checkout stays as it is."""
@@ -128,6 +140,12 @@ class Pulumi:
                 text=True,
                 start_new_session=True,
             )
+
+    @staticmethod
+    def kill(process: subprocess.Popen[str]) -> None:
+        """`kill -9` of what `start` gave back: the engine and all of its plugins at once."""
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
     def _on(self, site: str) -> list[str]:
         return ["-s", stack_name(site), "--config-file", str(self.files[site])]

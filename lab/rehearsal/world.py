@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import yaml
 from botocore.config import Config
 
 from lab.namespace import Places, entered, places
@@ -83,13 +84,23 @@ class World:
         """`pulumi config set failover_region ...` on one stack."""
         self.pulumi.config_set(site, "failover_region", active.encode())
 
+    def configure(self, site: str, key: str, value: Any) -> Any:
+        """Write a key of a stack file as a person would, without its prefix; None takes it out. Returns what stood there."""
+        file = self.pulumi.files[site]
+        document = yaml.safe_load(file.read_text())
+        before = document["config"].pop(f"dr:{key}", None)
+        if value is not None:
+            document["config"][f"dr:{key}"] = value
+        file.write_text(yaml.safe_dump(document, sort_keys=False))
+        return before
+
     def fault(self, *words: str) -> None:
         """`lab fault ...`."""
         lab("fault", *words)
 
     @contextlib.contextmanager
-    def hosts(self, site: str) -> Iterator[Callable[[str, str], subprocess.CompletedProcess[bytes]]]:
-        """Run shell lines on hosts through the bastion of `site`: `run("db-1.b", "uptime")`."""
+    def hosts(self, site: str) -> Iterator[Callable[..., subprocess.CompletedProcess[bytes]]]:
+        """Run shell lines on hosts through the bastion of `site`: `run("db-1.b", "uptime")`, a third argument is the line's stdin."""
         names = host_names(self.config)
         document = {
             "private_key": self.secrets["ssh"]["operator"]["private"],
@@ -97,7 +108,7 @@ class World:
             "bastions": {site: self.witness.addresses(site).get("bastion")},
         }
         with Hosts(document) as hosts:
-            yield lambda host, line: hosts.execute(host, site, line, b"", 60)
+            yield lambda host, line, stdin=b"": hosts.execute(host, site, line, stdin, 60)
 
     def rows(self, site: str) -> list[dict[str, Any]]:
         """Every order in the database of `site`: {"idempotency_key", "id", "site", "created_at"}."""

@@ -169,9 +169,9 @@ def status(call: Call) -> Result:
     current = call.layout.at("/opt/shop/current")
     return Result(
         {
-            "web": units.active(WEB),
-            "worker": units.active(WORKER),
-            "nginx": units.active(NGINX),
+            "web": units.running(WEB),
+            "worker": units.running(WORKER),
+            "nginx": units.running(NGINX),
             "healthy": _healthy(),
             "release": str(current.readlink()) if current.is_symlink() else None,
             "role": role.document() if role else None,

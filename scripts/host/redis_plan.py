@@ -37,6 +37,10 @@ class Instance:
     armed: bool = False  # refuses writes without a replica
     differing: tuple[str, ...] = ()  # directives that run otherwise than wanted; of the local server only
 
+    @property
+    def emptied(self) -> bool:
+        """Holds nothing and went on from nobody: it was started empty. A promoted replica may well be empty, because every cart was paid."""
+        return self.keys == 0 and self.former_end < 0
 
     def goes_on_from(self, other: Instance) -> bool:
         """Whether all that `other` holds is in this one's stream, so that it may follow without losing anything."""
@@ -211,10 +215,10 @@ def _refuse_to_lose(facts: Facts, wanted: Wanted, leader: Instance) -> None:
     local = facts.local
     remedy = "to keep this host's keys make this site active; to give them up set dr:redis cold_cache: true; a copy is kept beside them"
     contained = local is not None and leader.goes_on_from(local)
-    if _holds_data(facts) and leader.keys == 0 and not contained:
+    if _holds_data(facts) and leader.emptied and not contained:
         raise Refused(
             say(
-                subject=f"cache {wanted.peer_name}", found="an empty master", wanted="one with the keys of the pair",
+                subject=f"cache {wanted.peer_name}", found="a master that was started empty", wanted="one with the keys of the pair",
                 consequence="following it would wipe the keys that this host still holds; nothing was changed", remedy=remedy,
             )
         )

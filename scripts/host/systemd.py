@@ -17,6 +17,8 @@ class Units(Protocol):
 
     def active(self, unit: str) -> bool: ...
 
+    def running(self, unit: str) -> bool: ...
+
     def enabled(self, unit: str) -> bool: ...
 
     def enable(self, unit: str) -> None: ...
@@ -40,6 +42,10 @@ class Systemd:
     def active(self, unit: str) -> bool:
         """Whether it runs, or is about to."""
         return run(["systemctl", "is-active", unit], limit_s=QUICK_S, check=False).out.strip() in ("active", "activating", "reloading")
+
+    def running(self, unit: str) -> bool:
+        """Whether it runs now; one that is only tried again and again does not."""
+        return run(["systemctl", "is-active", unit], limit_s=QUICK_S, check=False).out.strip() in ("active", "reloading")
 
     def enabled(self, unit: str) -> bool:
         """Whether it starts with the machine."""

@@ -170,7 +170,7 @@ def test_an_empty_master_does_not_wipe_a_server_that_holds_keys(pair):
         path.unlink()
     stranger.units.start("redis", 10)
     assert until(lambda: stranger.look() is not None and stranger.look().keys == 0, 10)
-    with pytest.raises(Refused, match="an empty master"):
+    with pytest.raises(Refused, match="a master that was started empty"):
         pair.b.converge(3, "a")
     assert pair.b.shop("GET", "cart") == "1"
 

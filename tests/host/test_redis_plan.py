@@ -62,6 +62,17 @@ def test_only_an_unplanned_cold_takeover_empties(changes):
     assert "promote-cold" not in names(plan(facts(local=replica(), peer=None), wanted(**{"cold": True} | changes)))
 
 
+# -- what a standby may follow although it is empty
+
+
+@pytest.mark.parametrize("local", [None, master(stream="s0", keys=3)])
+def test_a_promoted_master_whose_carts_are_all_paid_is_followed_and_the_old_keys_are_kept(local):
+    """The region was lost with carts in its cache; the other went on from the same stream, and since then every cart there was paid."""
+    peer = master(keys=0, stream="s1", former="s0", former_end=400)
+    steps = names(plan(facts(local=local, peer=peer, role="primary"), wanted(active=False)))
+    assert "keep-diverged" in steps and steps[-1] == "await-link"
+
+
 # -- what a standby must not follow
 
 

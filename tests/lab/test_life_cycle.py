@@ -3,12 +3,8 @@
 One world for all of it, in the order of the tests: each starts from the state that the one before left, and says which.
 """
 
-import os
-import signal
-
 import dns.resolver
 import pytest
-import yaml
 
 from lab import control
 from lab.client.client import Client
@@ -32,7 +28,7 @@ class Life:
         if request is not None:
             self.world.request(site, request)
         done = self.pulumi.up(site)
-        assert done.ok, f"{done.output[-3000:]}\n{self.evidence(site)}"
+        assert done.ok, f"{done.diagnostics}\n{self.evidence(site)}"
         return done
 
     def evidence(self, site):
@@ -94,8 +90,7 @@ class Life:
         process = self.pulumi.start(site)
         wait_for(what, lambda: condition() or process.poll() is not None, 120, 0.02)
         assert process.poll() is None, f"pulumi up of {site} ended before {what}:\n{self.pulumi.log.read_text()[-3000:]}"
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        self.pulumi.kill(process)
         cancelled = self.pulumi.cancel(site)
         assert cancelled.ok, cancelled.output
 
@@ -120,15 +115,6 @@ class Life:
         goal = 20
         wait_for("orders flow", lambda: client.acknowledged >= goal, 60)
         return client, ledger
-
-    def accept(self, site, value):
-        """Write the typed override into a stack file, or take it out."""
-        file = self.pulumi.files[site]
-        document = yaml.safe_load(file.read_text())
-        document["config"].pop("dr:accept", None)
-        if value is not None:
-            document["config"]["dr:accept"] = value
-        file.write_text(yaml.safe_dump(document, sort_keys=False))
 
 
 @pytest.fixture(scope="module")
@@ -211,14 +197,16 @@ def test_a_take_over_that_was_killed_is_finished_by_the_next_up(life):
 def test_a_region_that_is_lost_with_its_apis_needs_the_operators_word(life):
     life.world.fault("region", "kill", "a")
     life.world.request("b", "b")
+    life.lease = life.world.configure("b", "lease", "off")
     refused = life.pulumi.up("b")
     assert not refused.ok
     assert "rung 2 (OpenStack stop)" in refused.output
+    assert "rung 3 (lease): is off" in refused.output
     assert "accept.without_fence" in refused.output
     assert life.witness.newest().epoch == 3
     assert life.world.status("b")["in_recovery"] is True
     reason = "the data centre burned, confirmed by telephone"
-    life.accept("b", {"without_fence": {"epoch": 3, "reason": reason}})
+    life.world.configure("b", "accept", {"without_fence": {"epoch": 3, "reason": reason}})
     life.up("b")
     newest = life.witness.newest()
     assert (newest.epoch, newest.active, newest.fence["rung"]) == (4, "b", 4)
@@ -231,7 +219,8 @@ def test_a_region_that_comes_back_by_itself_writes_nothing_and_follows(life):
     wait_for("region a's database host answers", lambda: bool(life.world.status("a")), 90, 1.0)
     assert life.writers() == {"b"}
     life.up("a", request="b")
-    life.accept("b", None)
+    life.world.configure("b", "accept", None)
+    life.world.configure("b", "lease", life.lease)
     life.up("b")
     life.assert_settled("b", 4)
 

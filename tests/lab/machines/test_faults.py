@@ -57,6 +57,14 @@ def parts() -> Parts:
     return Parts()
 
 
+def test_an_uplink_is_cut_for_the_site_that_was_named(parts: Parts) -> None:
+    parts.faults.kill("uplink", "a")
+    parts.faults.restore("uplink", "GRA11")
+    assert parts.networks.told == [("cut_uplink", "GRA11", True), ("cut_uplink", "GRA11", False)]
+    with pytest.raises(LabError, match="site"):
+        parts.faults.kill("uplink", "c")
+
+
 @pytest.mark.parametrize(("mode", "status"), [("", 503), ("503", 503), ("500", 500), ("429", 429)])
 def test_an_api_under_a_fault_answers_with_it_and_recovers(parts: Parts, mode: str, status: int) -> None:
     parts.faults.kill("api", "compute@GRA11", mode)

@@ -1,0 +1,51 @@
+"""Drills: one fault each, the move that follows or must not follow, and what has to be true afterwards. `python -m lab drill --help`.
+
+A drill is a function of a `Stage` and a `Record`, registered under its name by `drill`. It may leave faults in force and regions down:
+`run` settles the pair behind it, and fails the drill when that cannot be done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lab.rehearsal.stage import Record, Stage
+
+Play = Callable[[Stage, Record], None]
+
+
+@dataclass(frozen=True)
+class Drill:
+    """`guards`: it shows that no second writer and no uncounted loss is possible, so every test run plays it."""
+
+    name: str
+    shows: str
+    play: Play
+    guards: bool
+
+
+DRILLS: dict[str, Drill] = {}
+
+
+def drill(name: str, *, guards: bool = True) -> Callable[[Play], Play]:
+    """Register a drill; what it shows is the first line of its docstring."""
+
+    def register(play: Play) -> Play:
+        DRILLS[name] = Drill(name, (play.__doc__ or "").strip().split("\n")[0], play, guards)
+        return play
+
+    return register
+
+
+def run(chosen: Drill, stage: Stage) -> Record:
+    """Play it, settle, and say what was found. Never raises for what the drill met: that is a fault of its record."""
+    record = Record(chosen.name)
+    try:
+        chosen.play(stage, record)
+    except (RuntimeError, AssertionError) as error:
+        record.faults.append(f"could not go on: {error}")
+    try:
+        stage.settle(record)
+    except RuntimeError as error:
+        record.faults.append(f"the pair could not be settled again: {error}")
+    return record

@@ -1,0 +1,106 @@
+"""Something is wrong on a host: full disks, old disks, parameters, slots."""
+
+from __future__ import annotations
+
+from lab.rehearsal.drills import drill
+from lab.rehearsal.drills.lost import evidence, loss_is_counted, take_over
+from lab.rehearsal.drills.planned import move, nothing_lost
+from lab.rehearsal.stage import Record, Stage
+from lab.rehearsal.world import lab, wait_for
+
+
+@drill("disk-full-standby", guards=False)
+def disk_full_on_the_standby(stage: Stage, record: Record) -> None:
+    """The standby's disk is full: the shop sells on, and the standby streams again when there is room."""
+    standby = stage.standby
+    with stage.shopping(record) as shop:
+        stage.fault("disk-full", "kill", f"{standby}-db-1")
+        for _ in range(3):
+            stage.sql(stage.active, "select pg_switch_wal()")
+            shop.flow("orders flow with a standby that is full")
+        stage.fault("disk-full", "return", f"{standby}-db-1")
+    nothing_lost(record)
+
+
+@drill("disk-full-primary", guards=False)
+def disk_full_on_the_primary(stage: Stage, record: Record) -> None:
+    """The primary's disk is full: whatever it acknowledged is there when there is room again, and the pair is well."""
+    active = stage.active
+    with stage.shopping(record) as shop:
+        stage.fault("disk-full", "kill", f"{active}-db-1")
+        _until_it_hurts(stage, active)
+        stage.fault("disk-full", "return", f"{active}-db-1")
+        stage.settle()
+        shop.flow("orders flow again", 90)
+    nothing_lost(record)
+
+
+def _until_it_hurts(stage: Stage, site: str) -> None:
+    statement = "create table if not exists drill_fill (filler text); insert into drill_fill select repeat('x', 900) from generate_series(1, 40000)"
+
+    def hurt() -> bool:
+        try:
+            stage.sql(site, statement)
+        except RuntimeError:
+            return True
+        return False
+
+    wait_for("the disk is full", hurt, 60, 0.1)
+
+
+@drill("raised-parameter", guards=False)
+def raised_parameter(stage: Stage, record: Record) -> None:
+    """A parameter that a standby must not have lower is raised, and lowered again: the stream goes on, and the shop moves afterwards."""
+    world, standby, active = stage.world, stage.standby, stage.active
+    before = {site: world.configure(site, "postgres", None) for site in "ab"}
+    for value in ("150", "100"):
+        for site in "ab":
+            postgres = dict(before[site] or {})
+            world.configure(site, "postgres", {**postgres, "parameters": {**(postgres.get("parameters") or {}), "max_connections": value}})
+        for site in (active, standby):
+            stage.must(stage.pulumi.up(site), site)
+        for site in (standby, active):
+            stage.must(stage.pulumi.up(site), site)
+        found = {site: stage.sql(site, "show max_connections") for site in "ab"}
+        record.expect(found == {"a": value, "b": value}, f"max_connections: found {found}, wanted {value} on both sides")
+        record.expect(world.status(standby).get("streaming") is True, f"the standby does not stream with max_connections {value}")
+    for site in "ab":
+        world.configure(site, "postgres", before[site])
+    with stage.shopping(record) as shop:
+        move(stage, record, shop)
+    nothing_lost(record)
+
+
+@drill("slot-lost")
+def slot_lost(stage: Stage, record: Record) -> None:
+    """The standby's slot was lost and the WAL that it needs is gone: the next `up` builds it anew, the shop sells on."""
+    active, standby = stage.active, stage.standby
+    with stage.shopping(record) as shop:
+        stage.line(f"db-1.{standby}", "systemctl stop postgresql@17-main")
+        slots = stage.sql(active, "select count(pg_drop_replication_slot(slot_name)) from pg_replication_slots where not active and slot_name like 'dr%'")
+        record.figures["slots_dropped"] = int(slots)
+        for _ in range(3):
+            stage.sql(active, "select pg_switch_wal()")
+            stage.sql(active, "checkpoint")
+        stage.must(stage.pulumi.up(standby), standby)
+        wait_for("the standby streams", lambda: stage.world.status(standby).get("streaming") is True, 60, 0.5)
+        shop.flow()
+    nothing_lost(record)
+
+
+@drill("snapshot-restored")
+def snapshot_restored(stage: Stage, record: Record) -> None:
+    """The disk of the old primary is put back to a snapshot from when it was the writer: it does not become one again."""
+    old, server = stage.active, f"{stage.active}-db-1"
+    before = evidence(stage, old)
+    with stage.shopping(record) as shop:
+        stage.fault("host", "kill", server)
+        lab("snapshot", f"shop-{server}")
+        take_over(stage, record, shop, rung=2)
+        stage.settle()
+        stage.fault("host", "kill", server)
+        lab("rollback", f"shop-{server}")
+        stage.fault("host", "return", server)
+        wait_for("the old database host answers", lambda: bool(stage.world.status(old)), 120, 1.0)
+        record.expect(old not in stage.writers(), "the database of the snapshot takes writes")
+    loss_is_counted(stage, record, old, before)

@@ -1,0 +1,185 @@
+"""A region that dies, wholly or in part, and comes back when it likes."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from typing import Any
+
+from lab.rehearsal.drills import drill
+from lab.rehearsal.stage import Record, Shop, Stage
+from lab.rehearsal.world import wait_for
+from lab.rehearsal.writers import silence
+
+
+def take_over(stage: Stage, record: Record, shop: Shop, *, rung: int) -> None:
+    """By the standby, with its figures; customers must be served again."""
+    target, began, epoch = stage.standby, time.monotonic(), stage.epoch().epoch
+    done = stage.must(stage.take_over(target), target)
+    shop.flow()
+    newest = stage.epoch()
+    record.expect((newest.epoch, newest.active, newest.planned) == (epoch + 1, target, False), f"epoch after the take-over: {newest}")
+    record.expect(newest.fence.get("rung") == rung, f"the fence was rung {newest.fence.get('rung')}, wanted {rung}")
+    record.figures |= {
+        "up_s": round(done.seconds, 1), "first_order_s": shop.first_after(began), "longest_gap_s": shop.gap(began), "fence_rung": newest.fence.get("rung"),
+        "loss_told": newest.loss,
+    }
+
+
+def evidence(stage: Stage, site: str) -> dict[str, Any] | None:
+    """The newest list of what the old primary of `site` had written and lost; None when it had nothing of the kind."""
+    found = stage.line(f"db-1.{site}", "sh -c 'ls -1t /var/lib/postgresql/evidence/*/evidence.json 2>/dev/null | head -n 1 | xargs -r cat'")
+    return dict(json.loads(found)) if found.strip() else None
+
+
+def loss_is_counted(stage: Stage, record: Record, old: str, before: dict[str, Any] | None) -> None:
+    """Every acknowledged order that is gone is among the commits that the old primary's evidence counts."""
+    found, lost = evidence(stage, old), record.figures["orders"]["lost"]
+    commits = 0 if found is None or found == before else int(found["commits"])
+    record.figures["commits_in_evidence"] = commits
+    record.expect(lost <= commits, f"{lost} acknowledged orders are gone, the old primary's evidence counts {commits} commits")
+
+
+def lose(stage: Stage, record: Record, fault: tuple[str, ...], *, rung: int) -> None:
+    """The fault, the take-over, the return, the count."""
+    old, before = stage.active, evidence(stage, stage.active)
+    with stage.shopping(record) as shop:
+        stage.fault(*fault)
+        take_over(stage, record, shop, rung=rung)
+        stage.settle()
+        shop.flow("orders flow while the old region follows")
+    loss_is_counted(stage, record, old, before)
+
+
+@drill("host-killed")
+def host_killed(stage: Stage, record: Record) -> None:
+    """The active database's host loses its power, its neighbours run on: they are fenced with it."""
+    lose(stage, record, ("host", "kill", f"{stage.active}-db-1"), rung=2)
+
+
+@drill("region-killed")
+def region_killed(stage: Stage, record: Record) -> None:
+    """All hosts of the active region lose their power, its API answers."""
+    lose(stage, record, ("region-hosts", "kill", stage.active), rung=2)
+
+
+@drill("region-killed-with-apis")
+def region_killed_with_apis(stage: Stage, record: Record) -> None:
+    """Nothing of the region answers: its lease is what proves that it has stopped."""
+    lose(stage, record, ("region", "kill", stage.active), rung=3)
+
+
+@drill("region-returns-mid-promotion")
+def region_returns_mid_promotion(stage: Stage, record: Record) -> None:
+    """A region that comes back by itself in the middle of the take-over accepts no write."""
+    old, before = stage.active, evidence(stage, stage.active)
+    epoch = stage.epoch().epoch
+    with stage.shopping(record) as shop:
+        stage.fault("region-hosts", "kill", old)
+        taking = threading.Thread(target=lambda: take_over(stage, record, shop, rung=2))
+        taking.start()
+        wait_for("the epoch is claimed", lambda: stage.epoch().epoch > epoch, 60, 0.05)
+        returned = time.time()
+        stage.fault("region-hosts", "return", old)
+        taking.join()
+        wait_for("the old database host answers", lambda: bool(stage.world.status(old)), 120, 1.0)
+        stage.settle()
+    wrote = silence(stage.samples(old, returned), returned)
+    record.expect(wrote is None, f"the region that came back took writes until {wrote} s after its return")
+    loss_is_counted(stage, record, old, before)
+
+
+@drill("isolated-region")
+def isolated_region(stage: Stage, record: Record) -> None:
+    """The active region lives and is cut off from everything: no promotion before its lease has run out, and it stops by itself."""
+    old, before = stage.active, evidence(stage, stage.active)
+    with stage.shopping(record) as shop:
+        cut = time.time()
+        stage.fault("uplink", "kill", old)
+        stage.fault("link", "kill", "both")
+        for api in (f"compute@{old}", f"network@{old}"):
+            stage.fault("api", "kill", api, "503")
+        take_over(stage, record, shop, rung=3)
+        claimed = time.time()
+        stage.settle()
+    stopped = silence(stage.samples(old, cut), cut)
+    record.figures["isolated_stopped_after_s"] = None if stopped is None else round(stopped, 1)
+    lease = stage.world.config["dr:lease"]
+    record.expect(stopped is not None and stopped <= lease["lease_s"] + lease["stop_s"], f"the isolated primary wrote for {stopped} s")
+    record.expect(stopped is not None and cut + stopped < claimed, "the isolated primary still wrote when the other was promoted")
+    loss_is_counted(stage, record, old, before)
+
+
+@drill("link-cut")
+def link_cut(stage: Stage, record: Record) -> None:
+    """The link alone is cut: the active region sells on, and the other cannot become active by a planned move."""
+    _link_cut(stage, record, "both")
+
+
+@drill("link-cut-one-way", guards=False)
+def link_cut_one_way(stage: Stage, record: Record) -> None:
+    """Only what the active region sends is lost on the link: the same."""
+    _link_cut(stage, record, f"{stage.active}->{stage.standby}")
+
+
+def _link_cut(stage: Stage, record: Record, direction: str) -> None:
+    from lab.rehearsal.drills.planned import refused  # noqa: PLC0415 - a refusal is a refusal
+
+    target, writers = stage.standby, stage.writers()
+    with stage.shopping(record) as shop:
+        stage.fault("link", "kill", direction)
+        wait_for("the standby has lost its stream", lambda: stage.world.status(target).get("streaming") is False, 90, 0.5)
+        refused(stage, record, "is not streaming")
+        shop.flow("orders flow on")
+    record.expect(stage.writers() == writers, f"writers changed from {writers} to {stage.writers()}")
+    record.expect(record.figures["orders"]["lost"] == 0, "orders were lost although nothing moved")
+
+
+@drill("witness-dead")
+def witness_dead(stage: Stage, record: Record) -> None:
+    """The witness alone is dead, for longer than a lease: nothing stops, and a run without a change goes through."""
+    active, lease = stage.active, stage.world.config["dr:lease"]
+    with stage.shopping(record) as shop:
+        began = time.time()
+        stage.fault("storage", "kill", "de")
+        patience = lease["lease_s"] + lease["stop_s"] + lease["margin_s"]
+        wait_for("a lease and more have passed", lambda: time.time() - began > patience, patience + 10, 0.5)
+        shop.flow("orders flow without a witness")
+        broken = [sample for sample in stage.samples(active, began) if not sample["writer"]]
+        record.expect(not broken, f"the writer paused {len(broken)} times although only the witness was dead")
+        stage.fault("storage", "return", "de")
+    record.expect(record.figures["orders"]["lost"] == 0, "orders were lost although nothing moved")
+
+
+@drill("witness-and-link-dead")
+def witness_and_link_dead(stage: Stage, record: Record) -> None:
+    """Neither witness nor peer is heard: the writer stops when its lease ends, and starts again by itself when it hears."""
+    active, lease = stage.active, stage.world.config["dr:lease"]
+    with stage.shopping(record) as shop:
+        cut = time.time()
+        stage.fault("storage", "kill", "de")
+        stage.fault("link", "kill", "both")
+        limit = lease["lease_s"] + lease["stop_s"]
+        wait_for("the writer has stopped", lambda: stage.world.status(active).get("running") is False, limit + 20, 0.5)
+        stopped = silence(stage.samples(active, cut), cut)
+        record.figures["isolated_stopped_after_s"] = None if stopped is None else round(stopped, 1)
+        record.expect(stopped is not None and stopped <= limit, f"the writer stopped after {stopped} s, wanted at most {limit}")
+        heard = time.monotonic()
+        stage.fault("storage", "return", "de")
+        shop.flow("orders flow again by themselves", 90)
+        record.figures["writes_again_after_s"] = shop.first_after(heard)
+        stage.fault("link", "return", "both")
+    record.expect(record.figures["orders"]["lost"] == 0, "orders were lost although nothing moved")
+
+
+@drill("api-throttled", guards=False)
+def api_throttled(stage: Stage, record: Record) -> None:
+    """The lost region's compute API answers 429 to everything: the lease decides."""
+    old, before = stage.active, evidence(stage, stage.active)
+    with stage.shopping(record) as shop:
+        stage.fault("region-hosts", "kill", old)
+        stage.fault("api", "kill", f"compute@{old}", "429")
+        take_over(stage, record, shop, rung=3)
+        stage.settle()
+    loss_is_counted(stage, record, old, before)

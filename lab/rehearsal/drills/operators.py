@@ -1,0 +1,111 @@
+"""What people do: kill a run, run two at once, forget a stack file, accept a loss."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from lab.rehearsal.drills import drill
+from lab.rehearsal.drills.lost import evidence, loss_is_counted, take_over
+from lab.rehearsal.drills.planned import BULK, nothing_lost, refused
+from lab.rehearsal.engine import Pulumi, Run
+from lab.rehearsal.stage import Record, Stage
+from lab.rehearsal.world import wait_for
+
+LINKS = ("fence-claim", "postgres-converge", "redis-converge", "sync-converge", "app-app-1", "verify", "dns")
+
+
+@drill("operator-killed")
+def operator_killed(stage: Stage, record: Record) -> None:
+    """The operator's machine dies in each link of the chain: the next `up` finishes the move, nothing is lost."""
+    killed = []
+    with stage.shopping(record) as shop:
+        for link in LINKS:
+            target, epoch = stage.standby, stage.epoch().epoch
+            stage.ask(target)
+            begun = stage.pulumi.log.stat().st_size
+            if stage.kill_up(target, f"{link} runs", partial(_begun, stage, begun, link)):
+                killed.append(link)
+            stage.must(stage.pulumi.up(target), target)
+            record.expect((stage.epoch().epoch, stage.epoch().active) == (epoch + 1, target), f"after a kill in {link}: {stage.epoch()}")
+            other = stage.standby
+            stage.world.request(other, target)
+            stage.must(stage.pulumi.up(other), other)
+            shop.flow(f"orders flow after a kill in {link}")
+    record.figures["killed_in"] = killed
+    record.expect(len(killed) >= len(LINKS) - 2, f"only {killed} were still running when the kill came")
+    nothing_lost(record)
+
+
+def _begun(stage: Stage, offset: int, link: str) -> bool:
+    with stage.pulumi.log.open() as log:
+        log.seek(offset)
+        return any(f" {link}" in line and "updating" in line for line in log)
+
+
+@drill("two-operators")
+def two_operators(stage: Stage, record: Record) -> None:
+    """Two operators with a state of their own ask for the same at once: one epoch, one owner, and the other is told."""
+    target, epoch = stage.standby, stage.epoch().epoch
+    stage.ask(target)
+    second = Pulumi.of_another(stage.pulumi, stage.world.places.run / "second-operator")
+    shutil.copytree(stage.pulumi.state, second.state, dirs_exist_ok=True)
+    with stage.shopping(record) as shop:
+        with ThreadPoolExecutor(2) as pool:
+            asked = {name: pool.submit(who.up, target) for name, who in (("first", stage.pulumi), ("second", second))}
+            done: dict[str, Run] = {name: future.result() for name, future in asked.items()}
+        record.figures["outcomes"] = {name: run.code for name, run in done.items()}
+        record.expect(any(run.ok for run in done.values()), "neither operator got through:\n" + "\n".join(run.diagnostics for run in done.values()))
+        for name, run in done.items():
+            record.expect(run.ok or "Traceback" not in run.output, f"the {name} operator was told by a traceback:\n{run.diagnostics}")
+        newest = stage.epoch()
+        record.expect((newest.epoch, newest.active) == (epoch + 1, target), f"after both: {newest}, wanted epoch {epoch + 1} of {target}")
+        stage.must(stage.pulumi.up(target), target)
+        shop.flow()
+    nothing_lost(record)
+    shutil.rmtree(second.state)
+
+
+@drill("stale-stack-file")
+def stale_stack_file(stage: Stage, record: Record) -> None:
+    """The stack file of a region that was left still asks for it: refused until it has followed."""
+    old = stage.active
+    with stage.shopping(record):
+        stage.fault("region-hosts", "kill", old)
+        stage.must(stage.take_over(stage.standby), old)
+        stage.fault("region-hosts", "return", old)
+        wait_for("the old database host answers", lambda: bool(stage.world.status(old)), 120, 1.0)
+        refused(stage, record, "the config is stale, follow first")
+        active = stage.active
+        stage.world.request(active, old)
+        done = stage.pulumi.up(active)
+        told = not done.ok and f"region {old} has not taken over" in done.output
+        record.expect(told, f"the active stack was not refused to ask for {old}:\n{done.diagnostics}")
+        stage.world.request(active, active)
+
+
+@drill("loss-over-budget")
+def loss_over_budget(stage: Stage, record: Record) -> None:
+    """The standby is far behind when the region dies: refused with the figures, then done by the operator's word, and every loss is counted."""
+    old, target, before = stage.active, stage.standby, evidence(stage, stage.active)
+    stage.world.configure(target, "loss_budget", {"max_lag_bytes": 65536, "max_lag_s": 30})
+    with stage.shopping(record, rate=10.0) as shop:
+        stage.fault("slow-link", "kill", "256kbit")
+        stage.sql(old, BULK.format(rows=20000))
+        shop.flow()
+        beaten = time.monotonic()
+        wait_for("two heartbeats have passed", lambda: time.monotonic() - beaten > 5, 10, 0.2)
+        stage.fault("region-hosts", "kill", old)
+        refused(stage, record, "loss of an unplanned move", "bytes of WAL are not here", "accept.data_loss")
+        stage.world.configure(target, "accept", {"data_loss": {"epoch": stage.epoch().epoch, "reason": "the region burned, the mail server knows the orders"}})
+        take_over(stage, record, shop, rung=2)
+        stage.world.configure(target, "accept", None)
+        stage.settle()
+    lost = record.figures["orders"]["lost"]
+    record.expect(lost > 0, "no order was lost, so nothing was tried")
+    record.expect((stage.epoch().loss or {}).get("bytes", 0) > 65536, f"the epoch does not say what was lost: {stage.epoch().loss}")
+    loss_is_counted(stage, record, old, before)
+    stage.world.configure(target, "loss_budget", stage.world.config["dr:loss_budget"])
+    stage.sql(stage.active, "drop table if exists drill_bulk")

@@ -1,0 +1,140 @@
+"""Planned moves: both sites well, or well enough to try."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from lab.rehearsal.drills import drill
+from lab.rehearsal.stage import Record, Shop, Stage
+from lab.rehearsal.world import wait_for
+
+BULK = "create table if not exists drill_bulk (id bigint, filler text); insert into drill_bulk select n, repeat('x', 900) from generate_series(1, {rows}) n"
+
+
+def move(stage: Stage, record: Record, shop: Shop) -> None:
+    """To the standby, with its figures."""
+    target, began, epoch = stage.standby, time.monotonic(), stage.epoch().epoch
+    done = stage.must(stage.take_over(target), target)
+    shop.flow()
+    newest = stage.epoch()
+    record.expect((newest.epoch, newest.active, newest.planned) == (epoch + 1, target, True), f"epoch after the move: {newest}")
+    record.figures |= {
+        "up_s": round(done.seconds, 1), "longest_gap_s": shop.gap(began), "failed_requests": shop.failures(began), "fence_rung": newest.fence.get("rung"),
+    }
+
+
+def refused(stage: Stage, record: Record, *words: str) -> None:
+    """Asking for the standby must fail with these words, and change nothing."""
+    target, before, writers = stage.standby, stage.epoch(), stage.writers()
+    done = stage.take_over(target)
+    record.expect(not done.ok, f"pulumi up -s region-{target} was not refused")
+    for word in words:
+        record.expect(word in done.output, f"the refusal does not say {word!r}:\n{done.diagnostics}")
+    record.expect(stage.epoch() == before, f"epoch {stage.epoch()} was claimed although the move was refused")
+    record.expect(stage.writers() == writers, f"writers changed from {writers} to {stage.writers()}")
+
+
+def nothing_lost(record: Record) -> None:
+    lost = record.figures["orders"]["lost"]
+    record.expect(lost == 0, f"{lost} acknowledged orders were lost in a planned move")
+
+
+@drill("planned-move")
+def planned_move(stage: Stage, record: Record) -> None:
+    """Both sites well: the shop moves, no order is lost, customers wait instead of failing."""
+    with stage.shopping(record) as shop:
+        move(stage, record, shop)
+    nothing_lost(record)
+    record.expect(record.figures["failed_requests"] == 0, f"{record.figures['failed_requests']} requests failed")
+
+
+@drill("planned-move-open-transactions")
+def planned_move_with_open_transactions(stage: Stage, record: Record) -> None:
+    """Clients that hold transactions open do not hold up the move; what they had not committed is nowhere."""
+    source = stage.active
+    hold = "begin; create table drill_held (id int); select pg_sleep(600);"
+    held = threading.Thread(target=_ignored, args=(stage, source, hold), daemon=True)
+    with stage.shopping(record) as shop:
+        held.start()
+        _until_held(stage, source)
+        move(stage, record, shop)
+    nothing_lost(record)
+    there = stage.sql(stage.active, "select to_regclass('drill_held') is not null")
+    record.expect(there == "f", "a table of a transaction that was never committed is there after the move")
+
+
+@drill("planned-move-lagging-standby")
+def planned_move_with_lagging_standby(stage: Stage, record: Record) -> None:
+    """A standby that cannot get the last record in time: the old primary writes again, nothing was claimed, nothing lost."""
+    source = stage.active
+    with stage.shopping(record, rate=5.0) as shop:
+        stage.fault("slow-link", "kill", "1mbit")
+        stage.sql(source, BULK.format(rows=20000))
+        refused(stage, record, "was restarted and writes; no epoch was claimed")
+        stage.fault("slow-link", "return")
+        shop.flow("orders flow again on the old primary")
+    nothing_lost(record)
+    stage.sql(source, "drop table drill_bulk")
+
+
+@drill("planned-move-disconnected-standby")
+def planned_move_with_disconnected_standby(stage: Stage, record: Record) -> None:
+    """A standby that does not stream is not moved to, although both sites answer."""
+    with stage.shopping(record) as shop:
+        stage.fault("link", "kill", "both")
+        target = stage.standby
+        wait_for("the standby has lost its stream", lambda: stage.world.status(target).get("streaming") is False, 60, 0.3)
+        refused(stage, record, "is not streaming")
+        shop.flow("orders flow on")
+    nothing_lost(record)
+
+
+@drill("planned-move-paused-replay")
+def planned_move_with_paused_replay(stage: Stage, record: Record) -> None:
+    """A standby whose replay somebody has paused is refused with the statement that resumes it."""
+    target = stage.standby
+    stage.sql(target, "select pg_wal_replay_pause()")
+    wait_for("replay is paused", lambda: stage.world.status(target).get("paused") is True, 60, 0.3)
+    refused(stage, record, "pg_wal_replay_resume")
+    stage.sql(target, "select pg_wal_replay_resume()")
+
+
+@drill("planned-move-failing-archive")
+def planned_move_with_failing_archive(stage: Stage, record: Record) -> None:
+    """A storage region that is down, so that WAL cannot be archived, does not hold up the move."""
+    storage = {"a": "gra", "b": "sbg"}[stage.active]
+    with stage.shopping(record) as shop:
+        stage.fault("storage", "kill", storage)
+        stage.sql(stage.active, "select pg_switch_wal()")
+        move(stage, record, shop)
+    nothing_lost(record)
+
+
+@drill("there-and-back-twice", guards=False)
+def there_and_back_twice(stage: Stage, record: Record) -> None:
+    """Four moves in a row: each follows the one before without a full copy."""
+    before = {site: stage.sql(site, "select system_identifier from pg_control_system()") for site in "ab"}
+    gaps = []
+    with stage.shopping(record) as shop:
+        for _ in range(4):
+            move(stage, record, shop)
+            gaps.append(record.figures["longest_gap_s"])
+            other = stage.standby
+            stage.world.request(other, stage.active)
+            stage.must(stage.pulumi.up(other), other)
+    record.figures["gaps_s"] = gaps
+    nothing_lost(record)
+    record.expect(before == {site: stage.sql(site, "select system_identifier from pg_control_system()") for site in "ab"}, "a database was made anew")
+
+
+def _ignored(stage: Stage, site: str, statement: str) -> None:
+    try:
+        stage.sql(site, statement)
+    except RuntimeError:
+        return  # the move ends it: that is the drill
+
+
+def _until_held(stage: Stage, site: str) -> None:
+    query = "select count(*) from pg_stat_activity where query like '%pg_sleep(600)%' and pid <> pg_backend_pid()"
+    wait_for("the transaction is open", lambda: stage.sql(site, query) == "1", 60, 0.3)

@@ -1,0 +1,219 @@
+"""What every drill stands on: both regions up and settled, customers who order, eyes on both databases, and the way back to a settled pair.
+
+A drill changes one thing, moves or does not move, and says what it expects. Whatever it does, `Stage.settle` brings the pair back to one
+writer, one follower that streams and empty previews; a pair that cannot be brought back by `pulumi up` alone is the drill's failure.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lab.client.client import Client
+from lab.client.ledger import compare, first_ack_after, longest_gap, read
+from lab.rehearsal.engine import Run
+from lab.rehearsal.world import World, wait_for
+from lab.rehearsal.writers import overlaps, spans
+from scripts.ctl.epochs import Epoch, other
+
+SAMPLES = "/var/tmp/lab-writers.jsonl"  # noqa: S108 - on a host of the lab
+SAMPLER_UNIT = f"""[Unit]
+Description=Is this database a writer? (lab)
+[Service]
+User=postgres
+ExecStart=/usr/bin/python3 /opt/lab/sampler.py {SAMPLES}
+Restart=always
+RestartSec=1
+StartLimitIntervalSec=0
+[Install]
+WantedBy=multi-user.target
+"""
+ORDERS, ORDERS_S = 20, 60
+
+
+@dataclass
+class Record:
+    """What a drill found, as it is kept: one JSON object."""
+
+    name: str
+    began: float = field(default_factory=time.time)
+    figures: dict[str, Any] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+
+    def expect(self, holds: bool, fault: str) -> None:
+        """Note a fault unless `holds`; the drill goes on."""
+        if not holds:
+            self.faults.append(fault)
+
+    def document(self) -> dict[str, Any]:
+        return {"drill": self.name, "passed": not self.faults, "faults": self.faults, "figures": self.figures}
+
+
+class Shop:
+    """Customers at work, and what they were promised."""
+
+    def __init__(self, client: Client, ledger: Path) -> None:
+        self.client, self._ledger = client, ledger
+
+    def flow(self, what: str = "orders flow", limit_s: float = ORDERS_S) -> None:
+        """Wait for some more acknowledged orders."""
+        goal = self.client.acknowledged + ORDERS
+        wait_for(what, lambda: self.client.acknowledged >= goal, limit_s)
+
+    def events(self) -> list[dict[str, Any]]:
+        return read(self._ledger)
+
+    def gap(self, since: float) -> float:
+        """Longest time without an acknowledged order from `since` (monotonic) to now."""
+        return round(longest_gap(self.events(), since, time.monotonic()), 2)
+
+    def first_after(self, mono: float) -> float | None:
+        """Seconds from `mono` to the first order acknowledged after it."""
+        first = first_ack_after(self.events(), mono)
+        return None if first is None else round(first - mono, 2)
+
+    def failures(self, since: float) -> int:
+        """Attempts from `since` (monotonic) that customers saw fail."""
+        return sum(event["event"] == "fail" and event["mono"] >= since for event in self.events())
+
+
+class Stage:
+    """One pair of regions for many drills."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self.pulumi, self.witness = world, world.pulumi, world.witness
+        self._ledgers = 0
+
+    def bring_up(self) -> None:
+        """Both regions from nothing, the samplers on both databases."""
+        for site in "ab":
+            self.must(self.pulumi.up(site), site)
+        for site in "ab":
+            self._install_sampler(site)
+        self.settle()
+
+    # --- who is who
+
+    def epoch(self) -> Epoch:
+        newest = self.witness.newest()
+        assert newest is not None
+        return newest
+
+    @property
+    def active(self) -> str:
+        return self.epoch().active
+
+    @property
+    def standby(self) -> str:
+        return other(self.active)
+
+    def writers(self) -> set[str]:
+        """Sites whose database takes writes just now."""
+        found = {site: self.world.status(site) for site in "ab"}
+        return {site for site, facts in found.items() if facts.get("running") and facts.get("in_recovery") is False}
+
+    # --- what people do
+
+    def ask(self, site: str) -> None:
+        """`pulumi config set failover_region SITE` on the stack that shall become active."""
+        self.world.request(site, site)
+
+    def take_over(self, site: str) -> Run:
+        """Ask for `site` and bring its stack up, whatever comes of it."""
+        self.ask(site)
+        return self.pulumi.up(site)
+
+    def must(self, done: Run, site: str) -> Run:
+        if not done.ok:
+            raise RuntimeError(f"pulumi up -s region-{site} ended with {done.code}:\n{done.diagnostics}")
+        return done
+
+    @contextlib.contextmanager
+    def shopping(self, record: Record, *, rate: float = 20.0) -> Iterator[Shop]:
+        """Customers until the end of the block; then every promise is compared with the database of the site that is active by then."""
+        self._ledgers += 1
+        ledger = self.world.places.run / f"drill-{self._ledgers}.jsonl"
+        client = Client(self.world.shop_url, self.world.lab["dns"]["resolver"], self.world.ca_file, ledger, rate=rate, connections=4)
+        client.start()
+        shop = Shop(client, ledger)
+        try:
+            shop.flow()
+            yield shop
+        finally:
+            client.stop()
+        found = compare(shop.events(), self.world.rows(self.active))
+        record.figures["orders"] = {"acknowledged": found.acknowledged, "lost": len(found.lost), "duplicated": len(found.duplicated)}
+        record.expect(not found.duplicated, f"{len(found.duplicated)} orders stand twice in the database")
+
+    def fault(self, *words: str) -> None:
+        """`lab fault ...`."""
+        self.world.fault(*words)
+
+    def line(self, host: str, text: str, stdin: str = "") -> str:
+        """Run a command on a host ("db-1.a") through its own bastion. Raises RuntimeError when it fails."""
+        site = host.rsplit(".", 1)[1]
+        with self.world.hosts(site) as run:
+            done = run(host, text, stdin.encode())
+        if done.returncode:
+            raise RuntimeError(f"{host}: {text[:80]}: exit code {done.returncode}: {done.stderr.decode(errors='replace').strip()[-500:]}")
+        return done.stdout.decode(errors="replace")
+
+    def sql(self, site: str, statement: str) -> str:
+        """As the superuser of a site's database."""
+        return self.line(f"db-1.{site}", "runuser -u postgres -- psql -X -At -v ON_ERROR_STOP=1 -d shop", statement).strip()
+
+    def kill_up(self, site: str, what: str, condition: Callable[[], bool], limit_s: float = 120) -> bool:
+        """`pulumi up` until `condition`, then `kill -9` of engine and plugins, and `pulumi cancel`. False when the run ended first."""
+        process = self.pulumi.start(site)
+        wait_for(what, lambda: condition() or process.poll() is not None, limit_s, 0.01)
+        if process.poll() is not None:
+            return False
+        self.pulumi.kill(process)
+        self.must(self.pulumi.cancel(site), site)
+        return True
+
+    # --- the way back
+
+    def settle(self, record: Record | None = None) -> None:
+        """No fault in force, the newest epoch's site writes, the other follows and streams, both previews are empty."""
+        self.world.fault("return-all")
+        active, standby = self.active, self.standby
+        for site in "ab":
+            self.world.request(site, active)
+        wait_for(f"region {active} answers", lambda: bool(self.world.status(active)), 120, 1.0)
+        self.must(self.pulumi.up(standby), standby)
+        if self.world.status(active).get("in_recovery") is not False or self.world.status(active, "app").get("worker") is not True:
+            self.must(self.pulumi.up(active), active)
+        wait_for(f"region {standby} streams", lambda: self.world.status(standby).get("streaming") is True, 60, 0.5)
+        if record is not None:
+            self._assert_settled(record, active, standby)
+
+    def _assert_settled(self, record: Record, active: str, standby: str) -> None:
+        record.expect(self.writers() == {active}, f"writers at the end: {sorted(self.writers())}, wanted {active} alone")
+        roles = {site: self.world.status(site, "redis").get("role") for site in "ab"}
+        record.expect(roles == {active: "master", standby: "replica"}, f"cache roles at the end: {roles}")
+        workers = {site: self.world.status(site, "app").get("worker") for site in "ab"}
+        record.expect(workers == {active: True, standby: False}, f"workers at the end: {workers}")
+        previews = {site: self.pulumi.preview_changes(site) for site in "ab"}
+        record.expect(not any(previews.values()), f"previews at the end are not empty: {previews}")
+        both = overlaps(*(spans(self.samples(site, record.began)) for site in "ab"))
+        when = [(round(begin - record.began, 1), round(end - record.began, 1)) for begin, end in both]
+        record.expect(not both, f"two writers at once, in seconds after the drill began: {when}")
+
+    def samples(self, site: str, since: float = 0.0) -> list[dict[str, Any]]:
+        """Of a site's database, from `since` (wall clock) on."""
+        rows = [json.loads(line) for line in self.line(f"db-1.{site}", f"tail -n 20000 {SAMPLES}").splitlines() if line.endswith("}")]
+        return [row for row in rows if row["t"] >= since]
+
+    def _install_sampler(self, site: str) -> None:
+        source = Path(__file__).with_name("sampler.py").read_text()
+        host = f"db-1.{site}"
+        self.line(host, "mkdir -p /opt/lab")
+        self.line(host, "tee /opt/lab/sampler.py", source)
+        self.line(host, "tee /etc/systemd/system/lab-sampler.service", SAMPLER_UNIT)
+        self.line(host, f"sh -c 'install -o postgres -m 600 /dev/null {SAMPLES}; systemctl daemon-reload; systemctl enable -q --now lab-sampler'")

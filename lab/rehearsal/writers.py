@@ -1,0 +1,50 @@
+"""Was there ever more than one writer? From the samples that `sampler.py` takes on both database hosts. Pure."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+APART_S = 1.0  # samples further apart than this say nothing of the time between them: the host was off, or the sampler was
+
+
+@dataclass(frozen=True)
+class Span:
+    """From the first to the last of neighbouring samples in which a database took writes, by the wall clock that all hosts share."""
+
+    begin: float
+    end: float
+
+
+def spans(samples: Iterable[Mapping[str, Any]]) -> list[Span]:
+    """`samples`: {"t", "writer"} in order."""
+    found: list[Span] = []
+    last: float | None = None
+    for sample in samples:
+        if sample["writer"]:
+            if last is not None and sample["t"] - last <= APART_S:
+                found[-1] = Span(found[-1].begin, sample["t"])
+            else:
+                found.append(Span(sample["t"], sample["t"]))
+            last = sample["t"]
+        else:
+            last = None
+    return found
+
+
+def overlaps(one: Iterable[Span], other: Iterable[Span]) -> list[tuple[float, float]]:
+    """Every stretch of time (begin, end) in which both sides took writes."""
+    found = []
+    for left, right in itertools.product(one, other):
+        begin, end = max(left.begin, right.begin), min(left.end, right.end)
+        if begin < end or (begin == end and left.begin < left.end and right.begin < right.end):
+            found.append((begin, end))
+    return sorted(found)
+
+
+def silence(samples: Iterable[Mapping[str, Any]], since: float) -> float | None:
+    """Seconds from `since` to the last sample in which the database still took writes; None when it did in none."""
+    times = [sample["t"] for sample in samples if sample["writer"] and sample["t"] >= since]
+    return max(times) - since if times else None
