@@ -107,9 +107,10 @@ def decide(terms: Terms, memory: Memory, heard: Heard) -> Decision:
     if newest is not None and newest.epoch > role.epoch and newest.active != role.site:
         if heard.writes is False or (heard.handover and newest.planned and heard.now - newest.since < HANDOVER_S):
             return Decision(memory)
-        return _stop(memory, heard, f"epoch {newest.epoch} of the witness names site {newest.active} active, this host is primary of epoch {role.epoch}")
+        why = f"epoch {newest.epoch} of the witness names site {newest.active} active, this host is primary of epoch {role.epoch}"
+        return _stop(memory, heard, why, news=why != memory.why)
     if ran_out(terms, memory, heard, role) and heard.writes is not False:
-        return _stop(memory, heard, f"nobody heard for {terms.lease_s:g} s: neither the witness nor the counterpart on site {role.peer}")
+        return _stop(memory, heard, f"nobody heard for {terms.lease_s:g} s: neither the witness nor the counterpart on site {role.peer}", news=False)
     return Decision(memory) if memory.state == HELD else _start(terms, memory, heard, role)
 
 
@@ -146,10 +147,10 @@ def _released(memory: Memory) -> Memory:
     return replace(memory, state=HELD, why=None, stopped_at=None, attempts=0, attempt_at=None)
 
 
-def _stop(memory: Memory, heard: Heard, why: str) -> Decision:
+def _stop(memory: Memory, heard: Heard, why: str, *, news: bool) -> Decision:
+    """`news`: said also of a service that is down already."""
     if memory.state == STOPPED and not heard.running:
-        # Down already. A new reason is said once.
-        return Decision(replace(memory, why=why), message=None if why == memory.why else f"stays down: {why}")
+        return Decision(replace(memory, why=why), message=f"stays down: {why}") if news else Decision(memory)
     stopped = replace(memory, state=STOPPED, why=why, stopped_at=heard.now, attempts=0, attempt_at=None)
     return Decision(stopped, Action.STOP, why)
 

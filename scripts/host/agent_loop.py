@@ -71,6 +71,7 @@ class Agent:
             "counterpart": Worker("counterpart", self._ask_counterpart, parts.asker.abort, limit, parts.log),
         }
         self._started, self._fingerprint = boottime(), fingerprint(parts.layout)
+        (parts.layout.run / RESTARTING).unlink(missing_ok=True)
         old, role = Note.read(parts.layout), rolefile.read(parts.layout)
         primary = role is not None and role.role == PRIMARY
         self.memory = lease.first(old.memory if old else None, self._started, primary=primary, running=self._control.running())

@@ -10,7 +10,6 @@ import pwd
 import socket
 import struct
 import subprocess
-import sys
 from typing import Any
 
 from .agent_channel import NoAnswer, boottime
@@ -21,6 +20,7 @@ from .pg_server import TIMELINE, alive
 
 TRAIL_S = 60.0
 APPLICATION = "dr_agent"
+PYTHON = "/usr/bin/python3"  # one that the server's user may run, too
 
 # As root connects, but as the server's user to the server: a helper connects and hands the connection over.
 _CONNECT = """
@@ -108,7 +108,7 @@ def _connected(path: str, user: str) -> socket.socket:
         entry = pwd.getpwnam(user)
         try:
             subprocess.run(
-                [sys.executable, "-I", "-S", "-c", _CONNECT, path, str(theirs.fileno())], pass_fds=[theirs.fileno()], user=entry.pw_uid,
+                [PYTHON, "-I", "-S", "-c", _CONNECT, path, str(theirs.fileno())], pass_fds=[theirs.fileno()], user=entry.pw_uid,
                 group=entry.pw_gid, extra_groups=[], cwd="/", stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=10, check=True,
             )
             ours.settimeout(1)

@@ -20,6 +20,7 @@ from .systemd import Systemd
 from .wait import until
 
 _SLICES = "/sys/fs/cgroup/system.slice"
+SERVERS = ("postgres", "redis-server", "valkey-server")  # as the kernel names the processes that take writes
 ASK_S = 1.0  # how long the service manager may take to take an order
 KILL_S = 5.0
 GRACE = 0.8  # part of `stop_s` that the service has to end by itself
@@ -49,7 +50,8 @@ class Unit:
 
     def running(self) -> bool:
         if self._layout.at(_SLICES).is_dir():
-            return bool(self._processes())
+            # Not the guard that is still asking whether the service may start: it must get to its answer, and to the operator's override.
+            return any(_command(process) in SERVERS for process in self._processes())
         unit = self._name()  # control groups are elsewhere on this machine, which costs a process at every beat
         return unit is not None and Systemd().active(unit)
 
@@ -108,6 +110,13 @@ class Unit:
         for process in self._processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, number)
+
+
+def _command(process: int) -> str | None:
+    try:
+        return Path(f"/proc/{process}/comm").read_text().strip()
+    except OSError:
+        return None  # ended meanwhile
 
 
 def unit_name(layout: Layout, service: str) -> str | None:

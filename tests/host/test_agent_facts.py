@@ -1,0 +1,107 @@
+"""The service's block of the heartbeat, read from real servers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scripts.host.agent_postgres import PgConnection, PostgresFacts
+from scripts.host.agent_redis import RedisFacts
+from scripts.host.layout import Layout
+from scripts.host.pg_text import lsn
+from scripts.host.wait import until
+from tests.host.pg_pair import Node, Pair
+from tests.host.redis_pair import Pair as CachePair
+from tests.host.redis_pair import settled
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    made = Pair()
+    try:
+        made.a.converge(1, "a")
+        made.b.converge(1, "a")
+        yield made
+    finally:
+        made.close()
+
+
+def facts(node: Node) -> PostgresFacts:
+    return PostgresFacts(node.layout.base, node.layout)
+
+
+def test_a_pair_of_databases_tells_its_positions_over_one_connection(pair: Pair) -> None:
+    primary, standby = facts(pair.a), facts(pair.b)
+    first = primary.read()
+    assert (first["running"], first["in_recovery"], first["timeline"], first["streaming"]) == (True, False, 1, True)
+    assert first["system_identifier"] == pair.a.server.control_data().system_identifier  # type: ignore[union-attr]
+    assert primary.writes(first) is True
+    pair.a.sql("create table t (id int); insert into t select generate_series(1, 1000)")
+    second = primary.read()
+    assert lsn(second["write_lsn"]) > lsn(first["write_lsn"])
+    assert [position for _, position in second["trail"]] == [second["write_lsn"], first["write_lsn"]]
+    assert second["trail"][0][0] <= second["trail"][1][0]
+    assert pair.a.sql("select count(*) from pg_stat_activity where application_name = 'dr_agent'") == "1"
+    other = standby.read()
+    assert (other["in_recovery"], other["write_lsn"], other["streaming"], other["trail"]) == (True, None, True, [])
+    assert standby.writes(other) is False
+    assert until(lambda: lsn(standby.read()["replay_lsn"]) >= lsn(second["write_lsn"]), 10)
+
+
+def test_a_database_that_goes_and_comes_is_told_as_such(pair: Pair) -> None:
+    told = facts(pair.a)
+    before = told.read()
+    pair.a.kill()
+    down = told.read()
+    assert (down["running"], down["write_lsn"], told.writes(down)) == (False, None, None)
+    assert [position for _, position in down["trail"]] == [before["write_lsn"]], "what it wrote last is still told"
+    pair.a.control.start()
+    assert until(lambda: told.read()["in_recovery"] is False, 20)
+
+
+def test_the_keys_are_those_of_the_contract_whatever_runs(pair: Pair, tmp_path: Path) -> None:
+    keys = {"running", "in_recovery", "timeline", "write_lsn", "receive_lsn", "replay_lsn", "streaming", "system_identifier", "mode", "trail"}
+    assert set(facts(pair.a).read()) == set(facts(pair.b).read()) == set(PostgresFacts(Layout(tmp_path)).read()) == keys
+
+
+def test_an_error_of_the_server_is_its_sentence(pair: Pair) -> None:
+    layout = pair.a.layout
+    connection = PgConnection(str(layout.sockets / f".s.PGSQL.{pair.a.ports['a']}"), layout.user, 2.0)
+    with pytest.raises(Exception, match="division by zero"):
+        connection.value("select 1/0")
+    connection.close()
+
+
+def test_a_cache_tells_its_role_and_offset(tmp_path: Path) -> None:
+    caches = CachePair(tmp_path).up()
+    try:
+        assert settled(caches.b)
+        told = {site.site: RedisFacts(site.layout) for site in (caches.a, caches.b)}
+        first = told["a"].read()
+        assert (first["running"], first["role"]) == (True, "master") and told["a"].writes(first) is True
+        for number in range(100):
+            caches.a.shop("SET", f"key:{number}", "x" * 100)
+        second = told["a"].read()
+        assert second["offset"] > first["offset"] + 10_000
+        assert until(lambda: told["b"].read()["offset"] >= second["offset"], 10)
+        other = told["b"].read()
+        assert (other["role"], other["replication_id"]) == ("replica", second["replication_id"]) and told["b"].writes(other) is False
+        caches.a.units.kill()
+        down = told["a"].read()
+        assert (down["running"], down["role"], told["a"].writes(down)) == (False, None, None)
+        caches.a.units.start("redis", 10)
+        assert until(lambda: told["a"].read()["role"] == "master", 10)
+    finally:
+        caches.close()
+
+
+@pytest.mark.parametrize("text", [None, "", "[]", '{"local": {}}', '{"local": {"name": 1}, "ca": "x", "password": "y"}'])
+def test_a_cache_that_nobody_knows_yet_is_unknown(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / "etc/dr").mkdir(parents=True)
+        (tmp_path / "etc/dr/redis.json").write_text(text)
+    told = RedisFacts(Layout(tmp_path))
+    assert told.read() == {"running": False, "role": None, "offset": None, "replication_id": None}
+    assert told.writes(told.read()) is None
