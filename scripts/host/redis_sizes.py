@@ -27,8 +27,11 @@ class Link:
 
     def replica_buffer(self, maxmemory: int) -> int:
         """Holds what is written while a full copy travels and is loaded at the other end (taken for as long again)."""
-        copy_s = maxmemory / max(self.link_rate, 1)
-        return _whole(max(LEAST_BUFFER, self.backlog() + int(2 * copy_s * self.write_rate)))
+        return _whole(max(LEAST_BUFFER, self.backlog() + int(2 * self.copy_s(maxmemory) * self.write_rate)))
+
+    def copy_s(self, maxmemory: int) -> float:
+        """Seconds that a full copy travels."""
+        return maxmemory / max(self.link_rate, 1)
 
 
 def size(text: str) -> int | None:
