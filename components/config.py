@@ -40,6 +40,7 @@ REDIS_POLICIES = (
     *("volatile-lru", "volatile-lfu", "volatile-ttl", "volatile-random"),
     *("allkeys-lru", "allkeys-lfu", "allkeys-random", "noeviction"),
 )
+_EXTENSIONS = reading.listing(reading.text(r"[a-z][a-z0-9_-]*", "a name like pg_stat_statements"), at_least=0)
 _REDIS_SIZE = reading.text(r"\d+(mb|gb)", "a size that Redis knows, like 256mb")
 
 
@@ -244,13 +245,29 @@ def _region(regions: Section, letter: str, hosts: tuple[str, ...]) -> s.Region:
 def _postgres(root: Section) -> s.Postgres:
     with root.section("postgres", "there is no database") as at:
         return s.Postgres(
-            version=at.take("version", reading.integer(17, 17), "hosts install PostgreSQL 17 of Debian 13", default=17),
+            version=at.take(
+                "version",
+                reading.integer(14, 18),
+                "13 and older stop a standby instead of pausing it, and rewind no crashed server; newer ones are not known",
+                "17 is Debian 13's and the one tested; others need an image with their packages",
+                default=17,
+            ),
             parameters=at.take("parameters", reading.mapping(r"[a-z_]+(\.[a-z_]+)?", _parameter), "the server would not start", default={}),
             max_slot_wal_keep_size=at.take(
                 "max_slot_wal_keep_size",
                 _PG_SIZE,
                 "a standby that stays away fills the disk of the primary",
+                default=None,
             ),
+            mode=at.take(
+                "mode", reading.one_of("async", "sync", "degrade"), "it is not clear whether commits wait for the other region", default="async"
+            ),
+            degrade_after_s=at.take(
+                "degrade_after_s", reading.integer(5, 3600), "it is not clear for how long orders wait for a standby that is gone", default=10
+            ),
+            preload=at.take("preload", _EXTENSIONS, "the server would not start", default=()),
+            extensions=at.take("extensions", _EXTENSIONS, "the shop's database would lack them", default=()),
+            logical=at.take("logical", reading.boolean, "it is not clear whether logical slots are kept", default=False),
         )
 
 

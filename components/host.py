@@ -73,7 +73,7 @@ class Host(pulumi.ComponentResource):
             triggers=[server.id],
             opts=pulumi.ResourceOptions(parent=self, depends_on=first),
         )
-        block = {"setup": documents.setup(settings, packages(address.role), leased=address.role in LEASED)}
+        block = {"setup": documents.setup(settings, packages(address.role, settings.postgres.version), leased=address.role in LEASED)}
         document = server.id.apply(
             lambda instance: documents.dump({**documents.envelope(settings, address, instance=instance, tool=args.tool.digest), **block})
         )

@@ -29,6 +29,7 @@ MANAGED_PARAMETERS = frozenset(
         "full_page_writes",
         "hba_file",
         "hot_standby",
+        "hot_standby_feedback",
         "ident_file",
         "include",
         "include_dir",
@@ -43,10 +44,13 @@ MANAGED_PARAMETERS = frozenset(
         "recovery_min_apply_delay",
         "recovery_target_timeline",
         "restore_command",
+        "shared_preload_libraries",
         "ssl",
         "ssl_ca_file",
         "ssl_cert_file",
         "ssl_key_file",
+        "sync_replication_slots",
+        "synchronized_standby_slots",
         "synchronous_standby_names",
         "unix_socket_directories",
         "wal_level",
@@ -209,6 +213,14 @@ def _parameters(settings: Settings) -> Iterator[_Row]:
             "no entry",
             "the hosts' software sets it itself and the two would fight",
             "remove it",
+        )
+    if settings.postgres.logical and (settings.postgres.version or 17) < 17:
+        yield (
+            "postgres.logical",
+            f"true with version {settings.postgres.version}",
+            "version 17 or newer",
+            "older ones lose logical slots with every move",
+            "raise the version, or leave logical replication to a subscriber that can start anew",
         )
 
 

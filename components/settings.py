@@ -82,7 +82,12 @@ class Region:
 class Postgres:
     version: int
     parameters: Mapping[str, str]
-    max_slot_wal_keep_size: str
+    max_slot_wal_keep_size: str | None  # None: a part of the data volume
+    mode: str  # async | sync | degrade
+    degrade_after_s: int  # seconds without the standby after which `degrade` stops waiting for it
+    preload: tuple[str, ...]  # shared_preload_libraries
+    extensions: tuple[str, ...]  # in the shop's database
+    logical: bool  # logical replication slots, kept on both sides
 
 
 @dataclass(frozen=True, kw_only=True)

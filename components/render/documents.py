@@ -83,9 +83,13 @@ def postgres(settings: Settings, volume_id: str | None) -> Document:
         "passwords": {"replication": passwords.replication, "app": passwords.app},
         "app_clients": [f"{address}/32" for address in settings.vrack_of("app")],
         "peer_db": f"db-1.{settings.peer}",
-        "mode": "async",
+        "mode": settings.postgres.mode,
+        "degrade_after_s": settings.postgres.degrade_after_s,
         "max_slot_wal_keep_size": settings.postgres.max_slot_wal_keep_size,
         "parameters": dict(settings.postgres.parameters),
+        "preload": list(settings.postgres.preload),
+        "extensions": list(settings.postgres.extensions),
+        "logical": settings.postgres.logical,
     }
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 _COMMON = ("python3-boto3", "ca-certificates", "nftables")
 
 _BY_ROLE = {
-    "control": ("postgresql-client-17", "redis-tools"),
-    "db": ("postgresql-17", "postgresql-client-17", "python3-psycopg", "e2fsprogs"),
+    "control": ("postgresql-client-{version}", "redis-tools"),
+    "db": ("postgresql-{version}", "postgresql-client-{version}", "python3-psycopg", "e2fsprogs"),
     "cache": ("redis-server", "redis-tools"),
     "app": (
         "nginx",
-        "postgresql-client-17",
+        "postgresql-client-{version}",
         "puma",
         "python3-psycopg",
         "redis-tools",
@@ -22,6 +22,6 @@ _BY_ROLE = {
 }
 
 
-def packages(role: str) -> tuple[str, ...]:
-    """Sorted package names of one kind of host."""
-    return tuple(sorted({*_COMMON, *_BY_ROLE[role]}))
+def packages(role: str, version: int) -> tuple[str, ...]:
+    """Sorted package names of one kind of host, with PostgreSQL of that major version."""
+    return tuple(sorted(name.format(version=version) for name in {*_COMMON, *_BY_ROLE[role]}))

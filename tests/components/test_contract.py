@@ -31,10 +31,10 @@ def settings(request: pytest.FixtureRequest) -> Settings:
 @pytest.mark.parametrize("host", ["control-1", "db-1", "cache-1", "app-1", "app-2"])
 def test_host_converge_reads_its_document(settings: Settings, host: str) -> None:
     key = f"{host}.{settings.site}"
-    block = documents.setup(settings, packages(settings.hosts[key].role))
+    block = documents.setup(settings, packages(settings.hosts[key].role, settings.postgres.version))
     read = base.Desired.read(document(settings, key, "setup", block))
     assert (read.envelope.own_key, read.envelope.epoch) == (key, None)
-    assert read.packages == packages(settings.hosts[key].role)
+    assert read.packages == packages(settings.hosts[key].role, 17)
     assert '"bucket": "shop-witness"' in read.witness
 
 

@@ -9,10 +9,12 @@ import ssl
 import struct
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
-from scripts.host.errors import Failed, Refused
+from scripts.host.errors import Failed, Refused, Usage
+from scripts.host.pg_versions import VERSIONS
 from scripts.host.postgres import stop_server
 from scripts.host.wait import until
 from tests.host.pg_pair import Node, Pair, caught_up, certificates
@@ -117,14 +119,25 @@ def test_what_is_not_installed_is_refused_before_anything_changes(streaming: Pai
     assert a.control.starts == 1 and a.converge(1, "a").changed is False
 
 
-def test_logical_slots_need_a_version_that_keeps_them(streaming: Pair) -> None:
-    from scripts.host.errors import Usage
-    from scripts.host.pg_versions import VERSIONS
+def kept(primary: Node, node: Node) -> bool:
+    primary.sql("select pg_log_standby_snapshot()")
+    return node.sql("select count(*) from pg_replication_slots where slot_name = 'sub' and synced and not temporary") == "1"
 
-    a = streaming.a
-    if VERSIONS[a.version].failover_slots:
-        a.converge(1, "a", logical=True)
-        assert a.sql("show wal_level") == "logical"
-    else:
+
+def test_logical_slots_are_kept_over_hand_overs_or_refused_with_an_older_version(streaming: Pair) -> None:
+    a, b = streaming.a, streaming.b
+    if not VERSIONS[a.version].failover_slots:
         with pytest.raises(Usage, match="17 or newer"):
             a.converge(1, "a", logical=True)
+        return
+    b.converge(1, "a", logical=True)
+    a.converge(1, "a", logical=True)
+    b.converge(1, "a", logical=True)
+    a.sql("create table orders (id int); select pg_create_logical_replication_slot('sub', 'pgoutput', false, false, true)", "shop")
+    for epoch, old, new in ((2, a, b), (3, b, a)):
+        assert until(partial(kept, old, new), 30, 0.5), "the standby has the slot"
+        facts = stop_server(old.call({}, "stop"), old.server).facts
+        moved = {"planned": True, "previous": old.site, "checkpoint": facts["checkpoint"], "logical": True}
+        new.converge(epoch, new.site, **moved)
+        assert new.sql("select count(*) from pg_replication_slots where slot_name = 'sub'") == "1"
+        assert "drop-logical-slots sub" in old.converge(epoch, new.site, **moved).actions + old.converge(epoch, new.site, **moved).actions

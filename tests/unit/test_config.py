@@ -121,7 +121,11 @@ def test_protect_is_never_guessed(value: object) -> None:
         ("regions/b/vrack_offset", 50, "dr:regions.b.vrack_offset"),
         ("regions/b/host_generation", {"app-7": 2}, "dr:regions.b.host_generation"),
         ("regions/b/balancer_generation", 0, "dr:regions.b.balancer_generation"),
-        ("postgres/version", 16, "dr:postgres.version"),
+        ("postgres/version", 13, "dr:postgres.version"),
+        ("postgres/mode", "quorum", "dr:postgres.mode"),
+        ("postgres/degrade_after_s", 1, "dr:postgres.degrade_after_s"),
+        ("postgres/preload", ["pg_stat_statements,evil"], "dr:postgres.preload"),
+        ("postgres/extensions", ["a b"], "dr:postgres.extensions"),
         ("postgres/max_slot_wal_keep_size", "-1", "dr:postgres.max_slot_wal_keep_size"),
         ("postgres/parameters", {"port": "5433"}, "dr:postgres.parameters.port"),
         ("postgres/parameters", {"shared_buffers": "1\nport=1"}, "dr:postgres.parameters"),
@@ -194,6 +198,12 @@ def test_an_override_names_its_epoch_and_reason() -> None:
     assert override is not None
     assert (override.epoch, override.reason) == (3, accept["without_fence"]["reason"])
     assert config.parse(stack.configuration()).override is None
+
+
+def test_logical_slots_need_a_version_that_keeps_them() -> None:
+    values = put(put(stack.configuration(), "postgres/logical", True), "postgres/version", 16)
+    assert set(faults(values)) == {"dr:postgres.logical"}
+    assert config.parse(put(values, "postgres/version", 17)).postgres.logical is True
 
 
 def test_parameters_are_written_as_postgresql_reads_them() -> None:

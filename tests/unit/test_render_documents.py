@@ -63,7 +63,11 @@ def test_the_postgres_block(settings: Settings) -> None:
         "app_clients",
         "peer_db",
         "mode",
+        "degrade_after_s",
         "max_slot_wal_keep_size",
+        "preload",
+        "extensions",
+        "logical",
         passwords=keys("replication", "app"),
         parameters=keys("shared_buffers"),
     )

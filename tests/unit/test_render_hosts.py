@@ -64,9 +64,10 @@ def test_every_rule_has_a_name_of_its_own(settings: Settings, role: str) -> None
 
 @pytest.mark.parametrize("role", firewall.ROLES)
 def test_packages_are_named_once_and_sorted(role: str) -> None:
-    names = packages(role)
+    names = packages(role, 17)
     assert list(names) == sorted(set(names))
-    assert ("postgresql-17" in names) is (role == "db")
+    assert ("postgresql-17" in names) is (role == "db") and "postgresql-14" not in names
+    assert ("postgresql-16" in packages(role, 16)) is (role == "db")
     assert ("nginx" in names) is (role == "app")
 
 
