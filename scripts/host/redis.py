@@ -115,6 +115,7 @@ class Redis:
             unit_active=self._units.active(self._engine.unit),
             unit_enabled=self._units.enabled(self._engine.unit),
             data=redis_data.present(self._layout, self._engine),
+            recorded=redis_takeover.read(self._layout, self._role.epoch) is not None,
             had_data=redis_data.marker(self._layout).exists(),
             role=found.role if found else None,
             role_epoch=found.epoch if found else None,
@@ -186,6 +187,7 @@ class Redis:
             "promote": lambda: self._promote(PROMOTION),
             "promote-cold": lambda: self._promote(COLD, ("FLUSHALL", "ASYNC")),
             "forget-data": lambda: redis_data.marker(self._layout).unlink(missing_ok=True),
+            "record-promotion": lambda: self._count(PROMOTION, _ask(self._desired.local, last=("INFO", "replication"))),
             "record-start": lambda: self._record(Takeover(self._role.epoch, STARTED, Loss(None, "this cache was down when it was to take over"))),
             "arm-peer": lambda: self._peer("CONFIG", "SET", ARMED, self._desired.min_replicas),
             "promote-peer": lambda: self._peer("REPLICAOF", "NO", "ONE"),
@@ -221,11 +223,15 @@ class Redis:
 
     def _promote(self, way: str, *then: tuple[str | int, ...]) -> None:
         """Promote, then look what that cost: nothing is asked before the cache can be written to."""
-        info = parse_info(_ask(self._desired.local, ("REPLICAOF", "NO", "ONE"), *then, last=("INFO", "replication")))
-        self._record(Takeover(self._role.epoch, way, redis_takeover.loss(info, self._desired.last_seen)))
+        self._count(way, _ask(self._desired.local, ("REPLICAOF", "NO", "ONE"), *then, last=("INFO", "replication")))
+
+    def _count(self, way: str, info: str) -> None:
+        self._record(Takeover(self._role.epoch, way, redis_takeover.loss(parse_info(info), self._desired.last_seen)))
 
     def _record(self, takeover: Takeover) -> None:
-        takeover.write(self._layout)
+        """The first word in an epoch stays: what comes later in it, as a rebuilt host that fetches its keys, is no takeover."""
+        if takeover.epoch > 1 and redis_takeover.read(self._layout, takeover.epoch) is None:
+            takeover.write(self._layout)
         (self._log.info if takeover.lost.bytes == 0 else self._log.warning)(takeover.text())
 
     def _files(self, *, standby: bool) -> list[ManagedFile]:
@@ -301,7 +307,7 @@ def _reloaded(settings: Mapping[str, str]) -> list[str]:
 
 def _ask(server: Server, *commands: Sequence[str | int], last: Sequence[str | int] = ()) -> str:
     """Commands with nothing in between, then one more whose answer is returned; their words may hold a secret and only the first two are told."""
-    subject = f"cache {server.name}, {' '.join(map(str, commands[0][:2]))}"
+    subject = f"cache {server.name}, {' '.join(map(str, (*commands, last)[0][:2]))}"
     try:
         with Connection(server, timeout_s=60) as connection:
             connection.call_at_once(*map(tuple, commands))
@@ -320,6 +326,7 @@ def run_converge(call: Call) -> Result:
 def status(call: Call) -> Result:
     """Verb `status`: live facts; never fails; unknown is null. Reads how to reach the servers from `/etc/dr/redis.json`."""
     role = rolefile.read(call.layout)
+    takeover = redis_takeover.read(call.layout, role.epoch) if role else None
     servers = _access(call.layout)
     local, peer = (look(servers[which])[0] if servers else None for which in ("local", "peer"))
     lag = peer.offset - local.offset if local and peer and local.role == REPLICA and peer.role == MASTER else None
@@ -329,6 +336,8 @@ def status(call: Call) -> Result:
         "lag_bytes": None if lag is None else max(lag, 0),
         "peer": describe(peer),
         "role_file": role.document() if role else None,
+        "takeover": takeover.facts() | {"held_ms": takeover.held_ms} if takeover else None,
+        "warnings": warnings(call.layout, 0),
     }
     return Result(facts)
 

@@ -58,6 +58,7 @@ class Facts:
     data: bool  # files of an earlier run in the data folder
     role: str | None  # of role.json
     role_epoch: int | None
+    recorded: bool = False  # whether what the takeover of this epoch cost is written down
     had_data: bool = False  # whether the cache of this host ran with files of its own before
     peer_followed: bool | None = False  # whether the peer ever was a standby, by the witness; asked only when it decides
     stale_files: tuple[str, ...] = ()  # not as wanted for this host's role in the epoch
@@ -104,7 +105,8 @@ def _become_master(facts: Facts, wanted: Wanted) -> list[Step]:
     role = _role(facts, wanted, "primary")
     # A handover that broke off after the promotion: the old master still takes writes.
     turn = [Step("turn-peer", wanted.peer_name)] if role and peer is not None and peer.role == MASTER else []
-    return [*turn, *_configure(facts, wanted, standby=False), *role, *_apply_settings(facts, wanted)]
+    cost = [Step("record-promotion")] if facts.role != "primary" and not facts.recorded and wanted.epoch > 1 else []
+    return [*turn, *cost, *_configure(facts, wanted, standby=False), *role, *_apply_settings(facts, wanted)]
 
 
 def _peer_holds_what_is_missing_here(facts: Facts) -> bool:
@@ -287,7 +289,7 @@ def _apply_settings(facts: Facts, wanted: Wanted) -> list[Step]:
 def describe(instance: Instance | None) -> dict[str, Any]:
     """Live facts of one server for `status`."""
     if instance is None:
-        return {"role": None, "keys": None, "offset": None, "master": None, "link_up": None, "used_memory": None}
+        return {"role": None, "keys": None, "offset": None, "master": None, "link_up": None, "used_memory": None, "maxmemory": None, "replicas": None}
     return {
         "role": instance.role,
         "keys": instance.keys,
@@ -295,4 +297,6 @@ def describe(instance: Instance | None) -> dict[str, Any]:
         "master": instance.master,
         "link_up": instance.link_up if instance.role == REPLICA else None,
         "used_memory": instance.used_memory,
+        "maxmemory": instance.maxmemory,
+        "replicas": instance.replicas,
     }

@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+from scripts.host import redis
 from scripts.host.cli import Call
 from scripts.host.errors import Refused
 from scripts.host.guard import VERBS, Found, decide, emptied_redis
@@ -101,10 +102,45 @@ def test_a_cache_that_was_down_at_the_takeover_cannot_say_what_it_missed(pair):
     write(pair.a, 3)
     assert caught_up(pair.b, pair.a)
     pair.a.units.kill()
-    pair.b.units.kill()
+    pair.b.units.stop("redis", 10)
     takeover = pair.b.converge(2, "b", peer_offset=1).facts["takeover"]
     assert (takeover["way"], takeover["lost_bytes"]) == ("start from own files", None)
     assert pair.b.shop("GET", "cart:2") == "2"
+
+
+def test_a_takeover_that_broke_off_is_still_counted(pair, monkeypatch):
+    write(pair.a, 10)
+    assert caught_up(pair.b, pair.a)
+    cut(pair.b)
+    write(pair.a, 5, "late")
+    seen, had = heartbeat(pair.a), pair.b.look().offset
+    pair.a.units.kill()
+    pair.b.operator("REPLICAOF", "NO", "ONE")  # the process died before it wrote anything down
+    takeover = pair.b.converge(2, "b", **seen).facts["takeover"]
+    assert (takeover["way"], takeover["lost_bytes"]) == ("promotion", seen["peer_offset"] - had)
+
+
+def test_the_first_word_of_an_epoch_stays(pair):
+    pair.a.units.kill()
+    pair.b.converge(2, "b", peer_offset=10_000_000)
+    lost = pair.b.converge(2, "b").facts["takeover"]["lost_bytes"]
+    pair.a.converge(2, "b")
+    write(pair.b, 3)
+    assert caught_up(pair.a, pair.b)
+    empty(pair.b)
+    assert "handover cache-1.a.dr.internal" in pair.b.converge(2, "b").actions
+    assert pair.b.look().keys == 3 and pair.b.converge(2, "b").facts["takeover"]["lost_bytes"] == lost > 0
+
+
+def test_status_tells_the_takeover_and_never_fails(pair):
+    call = Call("redis", "status", {}, pair.b.layout, Log(io.StringIO(), "redis status"), False)
+    pair.b.converge(2, "b", planned=True)
+    facts = redis.status(call).facts
+    assert facts["takeover"]["way"] == "handover" and facts["takeover"]["held_ms"] < 2000
+    assert (facts["role"], facts["peer"]["role"], facts["maxmemory"]) == ("master", "replica", 64 * 1024**2)
+    for path in (pair.b.layout.etc / "redis.json", pair.b.layout.var / "redis-takeover.json", pair.b.layout.var / "role.json"):
+        path.write_text("[]")
+    assert (redis.status(call).facts["takeover"], redis.status(call).facts["role"]) == (None, None)
 
 
 # -- partial resync
