@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from scripts.host import agent_memory, agent_notify, rolefile
+from scripts.host import agent, agent_memory, agent_notify, rolefile
 from scripts.host.agent_channel import Channel, NoAnswer, Worker, boottime
 from scripts.host.agent_config import Address, Config
 from scripts.host.agent_grants import Grants, grants
@@ -327,6 +327,19 @@ def test_the_counterpart_grants_no_epoch_that_it_knows_to_be_over(world: World) 
     must(lambda: "does not grant epoch 1" in str(world.a.note.counterpart), "b refuses")
     world.bucket.mode = "error"
     must(lambda: not world.a.service.up, "a stops: the refusal is no contact")
+    assert world.b.service.stops == 0
+
+
+def test_deny_tells_the_last_grant_and_how_long_the_agent_has_watched(world: World) -> None:
+    world.start()
+    with agent._alone(world.b.layout):  # as `agent run` holds it
+        code, facts, _ = world.b.call("deny", {"schema": 1, "epoch_next": 2})
+        assert (code, set(facts)) == (0, {"last_granted_s", "agent_up_s"})
+        assert 0 <= facts["last_granted_s"] <= facts["agent_up_s"]
+        several_leases(world.b)
+        assert world.b.call("deny", {"schema": 1, "epoch_next": 2})[1]["last_granted_s"] > facts["last_granted_s"] + TERMS.lease_s
+        never = world.a.call("status")[1]["last_granted_s"]
+    assert never is None and world.b.call("deny", {})[0] == 2
 
 
 def test_deny_outlives_a_restart_and_allow_undoes_it(world: World) -> None:
@@ -393,6 +406,7 @@ def test_a_primary_that_is_down_at_boot_is_started_once_it_is_heard(world: World
     world.a.service.up = False
     world.start()
     must(lambda: world.a.service.up, "a is started")
+    assert (world.a.service.starts, world.a.service.stops) == (1, 0)
 
 
 def test_a_start_that_the_guard_refuses_is_tried_again_but_not_at_every_beat(world: World) -> None:

@@ -15,6 +15,10 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from scripts.host.agent_channel import boottime
+from scripts.host.agent_config import Address, Config
+from scripts.host.agent_lease import Memory, Terms
+from scripts.host.agent_memory import Note
 from scripts.host.cli import main
 from scripts.host.errors import Refused
 from scripts.host.guard import Found, decide, unarmed_app, unarmed_redis
@@ -31,6 +35,8 @@ PRIMARY, STANDBY, FENCED = (Role("a", "b", role, 3) for role in ("primary", "sta
         Found(STANDBY),
         Found(PRIMARY, active=Active(3, "a")),
         Found(PRIMARY, silence="timed out", override=3),
+        Found(PRIMARY, silence="timed out", granted=True),
+        Found(PRIMARY, active=Active(3, "a"), lapsed="the lease ran out", override=3),
     ],
 )
 def test_these_may_start(found: Found) -> None:
@@ -49,6 +55,10 @@ def test_these_may_start(found: Found) -> None:
         (Found(PRIMARY, silence="timed out"), "override-start"),
         (Found(PRIMARY, silence="timed out", override=2), "override-start"),
         (Found(PRIMARY), "lists no such epoch"),
+        (Found(PRIMARY, granted=True), "lists no such epoch"),  # a witness that speaks is not overruled by the counterpart
+        (Found(PRIMARY, active=Active(3, "a"), lapsed="the lease ran out"), "the lease ran out"),
+        (Found(PRIMARY, silence="timed out", granted=True, lapsed="the lease ran out"), "override-start"),
+        (Found(PRIMARY, active=Active(4, "b"), granted=True), "epoch 4 with b active"),
     ],
 )
 def test_these_may_not_start(found: Found, says: str) -> None:
@@ -156,11 +166,33 @@ def test_a_primary_starts_when_the_witness_agrees_and_an_override_counts_once(tm
     (layout.var / "override-start").write_text("3\n")
     first, second = guard(tmp_path), guard(tmp_path)
     assert (first[0], second[0]) == (0, 3)
+    assert (layout.run / "lease-override").read_text() == "3", "the lease agent is told"
     assert "override for epoch 3 used up" in first[1] and "override-start" in second[1]
     Bucket.broken = False
     add((4, "b"))
     (layout.var / "override-start").write_text("3\n")
     assert guard(tmp_path)[0] == 3, "no override against the witness's word"
+
+
+def test_where_there_is_a_lease_a_primary_starts_only_while_it_is_held(tmp_path: Path, witness: Witness) -> None:
+    layout = Layout(tmp_path)
+    PRIMARY.write(layout)
+    layout.etc.mkdir(parents=True)
+    layout.run.mkdir(parents=True)
+    (layout.etc / "witness.json").write_text(json.dumps(witness.__dict__))
+    own, other = Address("db-1.a.dr.internal", "127.0.0.1"), Address("db-1.b.dr.internal", "127.0.0.1")
+    (layout.etc / "agent.json").write_text(Config("a", "b", "db-1", "postgres", own, other, Terms(30, 5, 5, 2)).text())
+    add((3, "a"))
+    code, text = guard(tmp_path)
+    assert code == 3 and "by nobody since the boot" in text and "dr-agent" in text
+    now = boottime()
+    for memory, may in ((Memory(witness_at=now - 31), False), (Memory(witness_at=now), True)):
+        Note(memory, started=now, beat=now, fingerprint="x").write(layout)
+        assert (guard(tmp_path)[0] == 0) is may
+    Bucket.broken = True
+    for memory, may in ((Memory(witness_at=now), False), (Memory(granted_at=now, granted_epoch=3), True), (Memory(granted_at=now, granted_epoch=2), False)):
+        Note(memory, started=now, beat=now, fingerprint="x").write(layout)
+        assert (guard(tmp_path)[0] == 0) is may
 
 
 def test_a_standby_needs_no_witness_but_its_signal(tmp_path: Path) -> None:
