@@ -5,6 +5,7 @@ What is created is the same whichever region is active; `failover_region` is a r
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pulumi
@@ -12,7 +13,7 @@ import pulumi
 from components import bundle, config, leftovers
 from components.app_tier import AppTier, AppTierArgs
 from components.asset_buckets import AssetBuckets, AssetBucketsArgs
-from components.asset_sync import AssetSync, AssetSyncArgs
+from components.asset_sync import AssetSync, AssetSyncArgs, Copier
 from components.chain import Chain
 from components.errors import DrError
 from components.failover_dns import FailoverDns, FailoverDnsArgs
@@ -36,14 +37,24 @@ def main() -> None:
     try:
         settings = config.load()
         preflight.check(settings.site, settings.request, witness(settings))
-        tool, shop = bundle.dr_host(root), bundle.release(root, settings.shop.release)
+        bundles = Bundles(tool=bundle.dr_host(root), copier=bundle.dr_assets(root), shop=bundle.release(root, settings.shop.release))
     except (DrError, OperatorError) as error:
         raise pulumi.RunError(str(error)) from None
-    declare(settings, tool, shop)
+    declare(settings, bundles)
 
 
-def declare(settings: Settings, tool: bundle.Bundle, shop: bundle.Bundle) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Bundles:
+    """What is uploaded to hosts."""
+
+    tool: bundle.Bundle  # dr-host
+    copier: bundle.Bundle  # dr-assets
+    shop: bundle.Bundle
+
+
+def declare(settings: Settings, bundles: Bundles) -> None:
     """The whole stack."""
+    tool = bundles.tool
     seen = Leftovers(openstack(settings), settings.region.compute_region, ovh(settings))
     leftovers.clear_before_create(KINDS, seen.clear)
     opts = pulumi.ResourceOptions(providers=providers(settings))
@@ -51,15 +62,17 @@ def declare(settings: Settings, tool: bundle.Bundle, shop: bundle.Bundle) -> Non
     # The same whatever the role: hosts, entrance, buckets, the release on every app host.
     region = RegionStack("region", RegionStackArgs(settings=settings, tool=tool), opts)
     buckets = AssetBuckets("assets", AssetBucketsArgs(settings=settings), opts)
-    release = Release("release", ReleaseArgs(bundle=shop, hosts=region.of("app")), opts)
-    built = [*region.ready, *buckets.ready, *release.ready]
+    release = Release("release", ReleaseArgs(bundle=bundles.shop, hosts=region.of("app")), opts)
+    copier = Copier("copier", bundles.copier, region.hosts["control-1"], opts)
+    built = [*region.ready, *buckets.ready, *release.ready, copier.ready]
 
     # The role chain: each link waits for the one before.
     fence = Fence("fence", FenceArgs(settings=settings, address=region.address, bastion=region.bastion, after=built), opts)
     chain = Chain(settings=settings, tool=tool, epoch=fence.epoch)
     database = PostgresPair("postgres", PostgresPairArgs(chain=chain, host=region.hosts["db-1"], after=[fence.done]), opts)
     cache = RedisPair("redis", RedisPairArgs(chain=chain, host=region.hosts["cache-1"], after=[database.done]), opts)
-    sync = AssetSync("sync", AssetSyncArgs(chain=chain, host=region.hosts["control-1"], buckets=buckets, after=[cache.done]), opts)
+    sync_args = AssetSyncArgs(chain=chain, host=region.hosts["control-1"], buckets=buckets, after=[cache.done])
+    sync = AssetSync("sync", sync_args, opts)
     app_args = AppTierArgs(chain=chain, hosts=region.of("app"), release=release, buckets=buckets, after=[sync.done])
     app = AppTier("app", app_args, opts)
     proof = Verify("verify", VerifyArgs(chain=chain, address=region.address, after=app.done), opts)

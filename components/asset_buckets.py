@@ -1,4 +1,4 @@
-"""The buckets of one site, for assets and for archived WAL, and the user that may write to them.
+"""The buckets of one site, for assets and for archived WAL, and the users that may reach them: the shop, the copier.
 
 Versioned, encrypted by the platform, kept when the stack is destroyed. It sets no owner (an owner's rights cannot be narrowed by a
 policy) and no replication of the platform's: which way objects are copied follows the epoch, and the platform's rules do not.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_ovh import cloudproject
 
-from components.render.policy import site_policy
+from components.render.policy import copier_policy, site_policy
 from components.settings import Settings
 
 KINDS = ("assets", "wal")
@@ -23,35 +23,47 @@ class AssetBucketsArgs:
 
 
 class AssetBuckets(pulumi.ComponentResource):
-    """`keys` are `access_key` and `secret_key`, secret. `ready` is what must be done before anybody uses them."""
+    """`keys` (of the shop) and `copier_keys` are `access_key` and `secret_key`, secret. `ready` is what must be done before anybody uses them."""
 
     keys: pulumi.Output[dict[str, str]]
+    copier_keys: pulumi.Output[dict[str, str]]
     ready: list[pulumi.Resource]
 
     def __init__(self, name: str, args: AssetBucketsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dr:index:AssetBuckets", name, {}, opts)
         settings = args.settings
-        service, child = settings.service_name, pulumi.ResourceOptions(parent=self)
+        self._settings = settings
+        own = {kind: settings.bucket(settings.site, kind) for kind in KINDS}
+        buckets = [self._bucket(f"{name}-{kind}", settings, kind) for kind in KINDS]
+        self.ready = list(buckets)
+        self.keys = self._user(f"{name}-user", "buckets", site_policy(list(own.values())), buckets)
+        # The peer's bucket may not exist yet: a policy is about names.
+        policy = copier_policy(settings.bucket(settings.peer, "assets"), own["assets"])
+        self.copier_keys = self._user(f"{name}-copier", "copier", policy, buckets)
+        self.register_outputs({"keys": self.keys, "copier_keys": self.copier_keys})
+
+    def _user(self, name: str, what: str, policy: str, buckets: list[cloudproject.Storage]) -> pulumi.Output[dict[str, str]]:
+        """A user of its own with one pair of keys, restricted to what `policy` allows. Returns the keys."""
+        settings, child = self._settings, pulumi.ResourceOptions(parent=self)
+        service = settings.service_name
         user = cloudproject.User(
-            f"{name}-user",
+            name,
             service_name=service,
-            description=f"{settings.project}-{settings.site} buckets",
+            description=f"{settings.project}-{settings.site} {what}",
             role_names=["objectstore_operator"],
             opts=child,
         )
         credential = cloudproject.S3Credential(f"{name}-credential", service_name=service, user_id=user.id, opts=child)
-        buckets = [self._bucket(f"{name}-{kind}", settings, kind) for kind in KINDS]
-        policy = cloudproject.S3Policy(
+        restricted = cloudproject.S3Policy(
             f"{name}-policy",
             service_name=service,
             user_id=user.id,
-            policy=site_policy([settings.bucket(settings.site, kind) for kind in KINDS]),
+            policy=policy,
             opts=pulumi.ResourceOptions(parent=self, depends_on=buckets),
         )
+        self.ready += [credential, restricted]
         pair = pulumi.Output.all(access_key=credential.access_key_id, secret_key=credential.secret_access_key)
-        self.keys = pulumi.Output.secret(pair)
-        self.ready = [credential, policy, *buckets]
-        self.register_outputs({"keys": self.keys})
+        return pulumi.Output.secret(pair)
 
     def _bucket(self, name: str, settings: Settings, kind: str) -> cloudproject.Storage:
         return cloudproject.Storage(

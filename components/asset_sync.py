@@ -1,6 +1,6 @@
-"""The copying of assets between the sites' buckets: the link that turns its direction by the epoch.
+"""The copying of assets between the sites' buckets: the copier on control-1, and the link that turns its direction by the epoch.
 
-The host says in its answer whether copying is implemented; this side needs no change when it is. It creates nothing.
+It makes no bucket and waits for no copy: the link says what is pulled from where, a timer on the host does the rest.
 """
 
 from __future__ import annotations
@@ -9,11 +9,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
+from pulumi_command import remote
 
 from components.asset_buckets import AssetBuckets
+from components.bundle import Bundle
 from components.chain import Chain
 from components.host import Host
 from components.render import documents
+
+COPIER_PATH = "/opt/dr/dr-assets.pyz"
+
+
+class Copier(pulumi.ComponentResource):
+    """The dr-assets archive on the host that copies. `ready` once it is there; it starts nothing."""
+
+    ready: pulumi.Resource
+
+    def __init__(self, name: str, bundle: Bundle, host: Host, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("dr:index:Copier", name, {}, opts)
+        self.ready = remote.CopyToRemote(
+            f"{name}-archive",
+            connection=host.connection,
+            source=pulumi.FileAsset(bundle.path),
+            remote_path=COPIER_PATH,
+            # A new server has nothing, whatever the file's digest says.
+            triggers=[host.instance_id],
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[host.ready]),
+        )
+        self.register_outputs({})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +55,6 @@ class AssetSync(pulumi.ComponentResource):
     def __init__(self, name: str, args: AssetSyncArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dr:index:AssetSync", name, {}, opts)
         settings = args.chain.settings
-        block = args.buckets.keys.apply(lambda keys: {"bucket": documents.assets(settings, keys)})
+        block = args.buckets.copier_keys.apply(lambda keys: documents.asset_sync(settings, keys))
         self.done = args.chain.link(f"{name}-converge", host=args.host, service="assets", block=block, parent=self, after=args.after)
         self.register_outputs({})

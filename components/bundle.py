@@ -20,7 +20,6 @@ from components.errors import ConfigError, Fault
 
 BUILD = ".build"
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold
-_ENTRY = "import runpy\n\nrunpy.run_module('host', run_name='__main__', alter_sys=True)\n"
 _SKIPPED = frozenset({"__pycache__", ".git", ".bundle", "node_modules", "tmp", "log", "storage", ".pytest_cache"})
 _SKIPPED_SUFFIXES = frozenset({".pyc", ".swp"})
 
@@ -35,13 +34,21 @@ class Bundle:
 
 def dr_host(root: Path) -> Bundle:
     """The hosts' software: `scripts/host` as the package `host`, started by `python3 dr-host.pyz <service> <verb>`."""
-    source = root / "scripts" / "host"
-    packed = io.BytesIO()
+    return _zipapp(root, "dr-host", "host")
+
+
+def _zipapp(root: Path, name: str, package: str) -> Bundle:
+    source, packed = root / "scripts" / package, io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        _write(archive, "__main__.py", _ENTRY.encode())
+        _write(archive, "__main__.py", f"import runpy\n\nrunpy.run_module('{package}', run_name='__main__', alter_sys=True)\n".encode())
         for path in _files(source):
-            _write(archive, f"host/{path.relative_to(source).as_posix()}", path.read_bytes())
-    return _keep(root, "dr-host", ".pyz", packed.getvalue())
+            _write(archive, f"{package}/{path.relative_to(source).as_posix()}", path.read_bytes())
+    return _keep(root, name, ".pyz", packed.getvalue())
+
+
+def dr_assets(root: Path) -> Bundle:
+    """The copier: `scripts/assets` as the package `assets`, started by `python3 dr-assets.pyz <command>`."""
+    return _zipapp(root, "dr-assets", "assets")
 
 
 def release(root: Path, folder: str) -> Bundle:

@@ -122,6 +122,7 @@ def _read(root: Section) -> s.Settings:
         redis=_redis(root),
         app=app,
         lease=_lease(root),
+        asset_sync=_assets(root),
         loss_budget=_loss_budget(root),
         override=override,
         accepted_loss=accepted_loss,
@@ -325,6 +326,24 @@ def _app(root: Section) -> s.App:
             threads=at.take("threads", reading.integer(1, 64), "Puma does not start", default=5),
             workers=at.take("workers", reading.integer(0, 32), "Puma does not start", default=1),
         )
+
+
+def _assets(root: Section) -> s.AssetCopying:
+    with root.section("assets", "nobody knows how assets reach the other region") as at:
+        at.take("mode", _copied, "objects would be copied twice, or not at all", default="copy")
+        why = "the copier does not know when to run"
+        return s.AssetCopying(
+            interval_s=at.take("interval_s", reading.integer(5, 86_400), why, default=300),
+            grace_s=at.take("grace_s", reading.integer(0, 2_592_000), "objects would vanish in both regions by one mistake", default=3600),
+            max_deletes=at.take("max_deletes", reading.integer(0, 1_000_000), "objects would vanish in both regions by one mistake", default=1000),
+        )
+
+
+def _copied(value: object) -> str:
+    """The platform's own replication is not built: the mode is known so that it is refused with its reason."""
+    if value != "copy":
+        raise reading.Unwanted("copy: the platform's own replication (native, both) is not built; the standby's control host copies")
+    return "copy"
 
 
 def _loss_budget(root: Section) -> s.LossBudget:

@@ -119,6 +119,15 @@ class App:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AssetCopying:
+    """How the standby pulls assets."""
+
+    interval_s: int  # between two runs
+    grace_s: int  # an object is deleted here only so long after it was gone there
+    max_deletes: int  # in one run
+
+
+@dataclass(frozen=True, kw_only=True)
 class LossBudget:
     """What an unplanned move may lose without the operator's word."""
 
@@ -210,6 +219,7 @@ class Settings:
     redis: Redis
     app: App
     lease: Lease | None  # None: off
+    asset_sync: AssetCopying
     loss_budget: LossBudget
     override: Override | None
     accepted_loss: Override | None

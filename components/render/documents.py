@@ -126,6 +126,22 @@ def assets(settings: Settings, keys: Mapping[str, str]) -> Document:
     }
 
 
+def asset_sync(settings: Settings, keys: Mapping[str, str]) -> Document:
+    """Block of `assets converge`: pulled from the peer's bucket into the own one, by the copier's own user."""
+
+    def side(site: str) -> Document:
+        region = settings.regions[site]
+        return {"endpoint": region.s3_endpoint, "region": region.s3_region, "bucket": settings.bucket(site, "assets"), **keys}
+
+    sync = settings.asset_sync
+    return {
+        "source": side(settings.peer),
+        "target": side(settings.site),
+        "interval_s": sync.interval_s,
+        "options": {"grace_s": float(sync.grace_s), "max_deletes": sync.max_deletes},
+    }
+
+
 def app(settings: Settings, release: str, keys: Mapping[str, str]) -> Document:
     """Block of `app converge`. Databases and caches are named local first: libpq tries them in order."""
     secrets, site, peer = settings.secrets, settings.site, settings.peer

@@ -20,11 +20,37 @@ _ACTIONS = (
 )
 
 
+_READ = (
+    "s3:GetBucketLocation",
+    "s3:GetBucketVersioning",
+    "s3:ListBucket",
+    "s3:ListBucketVersions",
+    "s3:GetBucketAcl",
+    "s3:GetObject",
+    "s3:GetObjectVersion",
+    "s3:GetObjectAcl",
+    "s3:GetObjectTagging",
+    "s3:GetObjectVersionTagging",
+)
+_COPY = ("s3:PutObjectAcl", "s3:PutObjectTagging", "s3:PutObjectVersionTagging")
+
+
 def site_policy(buckets: Sequence[str]) -> str:
-    """Read and write on a site's own buckets and on nothing else; listing all buckets is denied, because it is allowed by default."""
+    """Read and write on a site's own buckets and on nothing else."""
+    return _document(_allow("OwnBuckets", _ACTIONS, buckets))
+
+
+def copier_policy(source: str, target: str) -> str:
+    """Read there, read and write here."""
+    return _document(_allow("Source", _READ, [source]), _allow("Target", sorted({*_READ, *_ACTIONS, *_COPY}), [target]))
+
+
+def _allow(name: str, actions: Sequence[str], buckets: Sequence[str]) -> dict[str, object]:
     resources = [f"arn:aws:s3:::{bucket}{tail}" for bucket in buckets for tail in ("", "/*")]
-    statements = [
-        {"Sid": "OwnBuckets", "Effect": "Allow", "Action": list(_ACTIONS), "Resource": resources},
-        {"Sid": "NoListing", "Effect": "Deny", "Action": ["s3:ListAllMyBuckets"], "Resource": ["*"]},
-    ]
-    return json.dumps({"Statement": statements}, sort_keys=True, separators=(",", ":"))
+    return {"Sid": name, "Effect": "Allow", "Action": list(actions), "Resource": resources}
+
+
+def _document(*statements: dict[str, object]) -> str:
+    """Listing all buckets is denied, because it is allowed by default."""
+    denied = {"Sid": "NoListing", "Effect": "Deny", "Action": ["s3:ListAllMyBuckets"], "Resource": ["*"]}
+    return json.dumps({"Statement": [*statements, denied]}, sort_keys=True, separators=(",", ":"))

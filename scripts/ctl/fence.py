@@ -18,13 +18,13 @@ from typing import Any
 from scripts.ctl.epochs import Action, Epoch, decide, other
 from scripts.ctl.errors import Failed, OperatorError, Refused
 from scripts.ctl.hosts import Answer, Hosts, Unreachable
-from scripts.ctl.loss import Budget, Heartbeat, Loss, measure, over, sentence
+from scripts.ctl.loss import Budget, Heartbeat, Loss, Own, measure, over, sentence
 from scripts.ctl.openstack import ApiDown, Compute
 from scripts.ctl.rungs import POWER_S, QUICK_S, Lease, RungFailed, override, stopped
 from scripts.ctl.witness import EpochTaken, Witness
 
-DATABASE, CACHE = "db-1", "cache-1"
-BEATING = (DATABASE, CACHE, "control-1")
+DATABASE, CACHE, CONTROL = "db-1", "cache-1", "control-1"
+BEATING = (DATABASE, CACHE)
 STOP_S, AWAIT_S = 60, 15
 
 
@@ -143,13 +143,14 @@ class Takeover:
 
     def _unplanned(self, hosts: Hosts, own: dict[str, Any]) -> Epoch:
         """The peer cannot stop itself. Count the loss, fence, count again: what the peer still wrote until it was fenced counts too."""
-        self._within_budget(own, None, "nothing was changed")
-        with ThreadPoolExecutor(1) as pool:
-            offset = pool.submit(self._own_offset, hosts)
+        self._within_budget(Own(database=own), "nothing was changed")
+        with ThreadPoolExecutor(2) as pool:
+            cache, control = (pool.submit(self._own_facts, hosts, host, service) for host, service in ((CACHE, "redis"), (CONTROL, "assets")))
             fence, leave = self._ladder(hosts)
             try:
                 state = f"no epoch was claimed, but region {self.peer} is fenced by now (rung {fence['rung']})"
-                loss = self._within_budget(self._own_now(hosts), offset.result(), state)
+                now = hosts.must(self.database, self.site, "postgres status", {"schema": 1}, QUICK_S).facts
+                loss = self._within_budget(Own(database=now, offset=cache.result().get("offset"), assets=control.result() or None), state)
                 print(f"INFO fence: rung {fence['rung']} holds; {sentence(loss)}", file=sys.stderr)
                 return self._claim(planned=False, checkpoint=None, fence=fence, loss=loss.document())
             except OperatorError:
@@ -175,14 +176,11 @@ class Takeover:
             f"stays off, set accept.without_fence to {{epoch: {self.newest.epoch}, reason: ...}} and run the same again"
         )
 
-    def _own_now(self, hosts: Hosts) -> dict[str, Any]:
-        return hosts.must(self.database, self.site, "postgres status", {"schema": 1}, QUICK_S).facts
-
-    def _within_budget(self, own: dict[str, Any], own_offset: int | None, state: str) -> Loss:
+    def _within_budget(self, own: Own, state: str) -> Loss:
         """What would be lost. Raises Refused when that is over the budget and the operator has not accepted it for this very epoch."""
         with ThreadPoolExecutor(len(BEATING)) as pool:
             beats = dict(zip(BEATING, pool.map(self._beat, BEATING), strict=True))
-        loss = measure(own, own_offset, beats, self._unseen_s)
+        loss = measure(own, beats, self._unseen_s)
         limits = self.document["loss_budget"]
         reasons = over(loss, Budget(max_lag_bytes=limits["max_lag_bytes"], max_lag_s=limits["max_lag_s"]), self.peer)
         accepted = self.document.get("accept_loss")
@@ -201,13 +199,13 @@ class Takeover:
         lease = self.document.get("lease")
         return float(lease["lease_s"] + lease["stop_s"]) if lease else None
 
-    def _own_offset(self, hosts: Hosts) -> int | None:
+    def _own_facts(self, hosts: Hosts, host: str, service: str) -> dict[str, Any]:
+        """For the report alone, so a host that does not answer is a warning."""
         try:
-            offset = hosts.must(f"{CACHE}.{self.site}", self.site, "redis status", {"schema": 1}, QUICK_S).facts.get("offset")
+            return hosts.must(f"{host}.{self.site}", self.site, f"{service} status", {"schema": 1}, QUICK_S).facts
         except OperatorError as error:
             print(f"WARNING fence: {error}", file=sys.stderr)
-            return None
-        return offset if isinstance(offset, int) else None
+            return {}
 
     def _beat(self, host: str) -> Heartbeat | None:
         return self.witness.heartbeat(self.peer, host)

@@ -6,6 +6,7 @@ that can have gone on. Formats: docs/interfaces.md, section 4.
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -40,7 +41,7 @@ class Loss:
     unseen_s: float | None  # how long it can have written after its last heartbeat; without a lease nobody knows
     redis_bytes: int | None  # of the replication stream
     redis: dict[str, Any] | None  # {"offset", "replication_id"} of the lost master, for the new master's report
-    assets: dict[str, Any] | None  # {"oldest_unreplicated", "count", "bytes"}
+    assets: dict[str, Any] | None  # {"replicated_until", "unreplicated"} of this site's copier: what was uploaded there later is not here
     heartbeat_age_s: float | None
 
     def document(self) -> dict[str, Any]:
@@ -54,19 +55,28 @@ def lsn(text: str) -> int:
     return (int(high, 16) << 32) + int(low, 16)
 
 
-def measure(own: dict[str, Any], own_offset: int | None, beats: dict[str, Heartbeat | None], unseen_s: float | None) -> Loss:
-    """`own`: facts of the own `postgres status`; `own_offset`: the own cache's; `beats`: the lost site's, by host ("db-1")."""
-    database, cache, control = beats.get("db-1"), beats.get("cache-1"), beats.get("control-1")
-    lag_bytes, lag_s = _database(own, database)
+@dataclass(frozen=True, kw_only=True)
+class Own:
+    """What this site has: facts of its `postgres status`, its cache's offset, facts of its `assets status`; None is unknown."""
+
+    database: dict[str, Any]
+    offset: int | None = None
+    assets: dict[str, Any] | None = None
+
+
+def measure(own: Own, beats: dict[str, Heartbeat | None], unseen_s: float | None) -> Loss:
+    """`beats`: the lost site's, by host ("db-1")."""
+    database, cache = beats.get("db-1"), beats.get("cache-1")
+    lag_bytes, lag_s = _database(own.database, database)
     master = cache.block("redis") if cache else {}
     theirs = master.get("offset")
     return Loss(
         bytes=lag_bytes,
         seconds=lag_s,
         unseen_s=unseen_s,
-        redis_bytes=max(theirs - own_offset, 0) if isinstance(theirs, int) and own_offset is not None else None,
+        redis_bytes=max(theirs - own.offset, 0) if isinstance(theirs, int) and own.offset is not None else None,
         redis={"offset": theirs, "replication_id": master.get("replication_id")} if isinstance(theirs, int) else None,
-        assets=(control.block("assets") or None) if control else None,
+        assets={name: own.assets.get(name) for name in ("replicated_until", "unreplicated")} if own.assets else None,
         heartbeat_age_s=round(database.age_s, 1) if database else None,
     )
 
@@ -106,7 +116,7 @@ def sentence(loss: Loss) -> str:
     seen = "unknown" if loss.bytes is None else f"{loss.bytes} bytes of WAL"
     seconds = "" if loss.seconds is None else f", {loss.seconds:.0f} s of writes"
     cache = "unknown" if loss.redis_bytes is None else f"{loss.redis_bytes} bytes"
-    oldest = (loss.assets or {}).get("count")
-    assets = "unknown" if oldest is None else f"{oldest} objects"
+    until = (loss.assets or {}).get("replicated_until")
+    assets = "unknown" if until is None else f"what was uploaded since {datetime.datetime.fromtimestamp(until, datetime.UTC):%H:%M:%S} UTC"
     after = "after its last heartbeat" if loss.unseen_s is None else f"in at most {loss.unseen_s:g} s after its last heartbeat"
     return f"not received here: database {seen}{seconds} (and what it wrote {after}), cache {cache}, assets {assets}"

@@ -1,16 +1,189 @@
-"""Copying of assets between the sites' buckets. So far it only says that it does not copy."""
+"""`dr-host assets converge|status`: which way objects are copied between the sites' buckets, on control-1.
+
+The copier is `dr-assets` (its own archive beside this one); this sets what it copies and when. Standby: it pulls from the active site's
+bucket, every `interval_s`. Active: it pulls nothing any more; once in each epoch, and again until it succeeds, what only the other side
+had is brought over (reconcile). Neither is waited for: a bucket with a million objects must not hold up a take-over.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import rolefile
 from .cli import Call, Verb
-from .desired import Envelope
+from .desired import Envelope, Reader
+from .errors import Failed, say
+from .files import ManagedFile, differing, make_folder
+from .layout import Layout
+from .plan import Step, converge
 from .result import Result
+from .systemd import Systemd, Units
+
+TOOL = "/opt/dr/dr-assets.pyz"
+JOB, EPOCH = "/etc/dr/assets.json", "/var/lib/dr/assets/epoch.json"
+STATUS, METRICS, STATE = "/var/lib/dr/assets/status.json", "/var/lib/prometheus/node-exporter/dr_assets.prom", "/var/lib/dr/assets/state"
+SYNC, RECONCILE = "dr-assets-sync", "dr-assets-reconcile"
+RETRY_S = 60  # between two attempts to reconcile
+_BUCKET = ("endpoint", "region", "bucket", "access_key", "secret_key")
 
 
-def converge(call: Call) -> Result:
-    """Reads the document like every service, changes nothing, and says so in its facts."""
-    envelope = Envelope.read(call.document, "assets")
-    return Result({"active": envelope.active, "copying": "not implemented"})
+@dataclass(frozen=True)
+class Desired:
+    """The document of `assets converge`, checked. `job` is the copier's own document, as text."""
+
+    envelope: Envelope
+    interval_s: int
+    job: str = field(repr=False)
+
+    @classmethod
+    def read(cls, document: dict[str, Any]) -> Desired:
+        """Raises Usage that names every fault."""
+        envelope = Envelope.read(document, "assets")
+        block = Reader(envelope.block, "document.assets")
+        interval, options = block.number("interval_s", 300), block.mapping("options", {})
+        sides = {}
+        for side in ("source", "target"):
+            reader = Reader(block.mapping(side), f"document.assets.{side}")
+            sides[side] = {key: reader.secret(key) if key.endswith("_key") else reader.text(key) for key in _BUCKET}
+            reader.done()
+        block.done()
+        job = {
+            "schema": 1, **sides, "options": options, "source_site": envelope.peer, "target_site": envelope.site, "state_dir": STATE,
+            "epoch_file": EPOCH, "status_file": STATUS, "metrics_file": METRICS,
+        }
+        return cls(envelope, interval, json.dumps(job, sort_keys=True, indent=1) + "\n")
 
 
-VERBS = {"converge": Verb(converge)}
+@dataclass(frozen=True)
+class Facts:
+    """`timers`: which of the two is enabled and waits."""
+
+    stale: tuple[str, ...] = ()  # files
+    timers: tuple[str, ...] = ()
+    tool: bool = True
+    role: str | None = None  # of role.json
+    role_epoch: int | None = None
+
+
+def plan(facts: Facts, active: bool, epoch: int) -> list[Step]:
+    """Pure. The timer of the other role goes first: two directions are never at work at once."""
+    wanted, other = (RECONCILE, SYNC) if active else (SYNC, RECONCILE)
+    role = "primary" if active else "standby"
+    steps = [Step("stop", other)] if other in facts.timers else []
+    steps += [Step("write", path) for path in facts.stale]
+    if any("/systemd/" in path for path in facts.stale):
+        steps.append(Step("daemon-reload"))
+    turned = (facts.role, facts.role_epoch) != (role, epoch)
+    if turned:
+        steps.append(Step("role", role))
+    if wanted not in facts.timers or turned or facts.stale:
+        steps.append(Step("start", wanted))
+    return steps
+
+
+class Assets:
+    """The service, for `plan.converge`."""
+
+    def __init__(self, desired: Desired, layout: Layout, units: Units) -> None:
+        self._desired, self._layout, self._units = desired, layout, units
+        self._role = desired.envelope.role()
+
+    def facts(self) -> Facts:
+        """See `plan.Service`."""
+        role = rolefile.read(self._layout)
+        timers = (name for name in (SYNC, RECONCILE) if self._units.enabled(f"{name}.timer") and self._units.active(f"{name}.timer"))
+        return Facts(
+            tuple(differing(self.files())), tuple(timers), self._layout.at(TOOL).is_file(), role.role if role else None, role.epoch if role else None
+        )
+
+    def plan(self, facts: Facts) -> Sequence[Step]:
+        """See the function of this name."""
+        return plan(facts, self._desired.envelope.active, self._role.epoch)
+
+    def apply(self, step: Step) -> None:
+        """See `plan` for what each name means."""
+        actions: dict[str, Callable[[], Any]] = {
+            "write": lambda: self._write(step.detail),
+            "daemon-reload": self._units.daemon_reload,
+            "role": lambda: self._role.write(self._layout),
+            "start": lambda: self._start(step.detail),
+            "stop": lambda: self._stop(step.detail),
+        }
+        actions[step.name]()
+
+    def verify(self, facts: Facts) -> dict[str, Any]:
+        """See `plan.Service`."""
+        if not facts.tool:
+            raise Failed(
+                say(
+                    subject=f"copier {TOOL}", found="no such file", wanted="the archive of dr-assets", consequence="no object is copied",
+                    remedy="run `pulumi up` again, it copies the archive first",
+                )
+            )
+        return {"role": self._role.role, "epoch": self._role.epoch, "copying": "reconcile" if self._desired.envelope.active else "pull"}
+
+    def files(self) -> list[ManagedFile]:
+        """In the order in which they are written."""
+        epoch = {"epoch": self._role.epoch, "active": self._desired.envelope.site if self._desired.envelope.active else self._desired.envelope.peer}
+        at, units = self._layout.at, self._layout.units
+        done = f"/var/lib/dr/assets/reconciled-{self._role.epoch}"
+        sync = [f"ExecStart={_copier('sync')}"]
+        reconcile = [f"ExecCondition=/usr/bin/test ! -e {done}", f"ExecStart={_copier('reconcile')}", f"ExecStartPost=/usr/bin/touch {done}"]
+        return [
+            ManagedFile(path=at(JOB), content=self._desired.job, mode=0o600),
+            ManagedFile(path=at(EPOCH), content=json.dumps(epoch, sort_keys=True) + "\n"),
+            ManagedFile(path=units / f"{SYNC}.service", content=_service("Pull assets from the active site", sync)),
+            ManagedFile(path=units / f"{SYNC}.timer", content=_timer(self._desired.interval_s)),
+            ManagedFile(path=units / f"{RECONCILE}.service", content=_service("Bring over assets that only the other site has", reconcile)),
+            ManagedFile(path=units / f"{RECONCILE}.timer", content=_timer(RETRY_S)),
+        ]
+
+    def _write(self, path: str) -> None:
+        for folder in (EPOCH, METRICS):
+            make_folder(self._layout.at(folder).parent)
+        next(file for file in self.files() if str(file.path) == path).write()
+
+    def _start(self, name: str) -> None:
+        self._units.enable(f"{name}.timer")
+        self._units.restart(f"{name}.timer", 20)  # its first run begins at once
+
+    def _stop(self, name: str) -> None:
+        self._units.disable(f"{name}.timer")
+        for unit in (f"{name}.timer", f"{name}.service"):
+            self._units.stop(unit, 30)
+
+
+def _copier(command: str) -> str:
+    return f"/usr/bin/python3 {TOOL} {command} --compact --config {JOB}"
+
+
+def _service(description: str, commands: Sequence[str]) -> str:
+    head = ("[Unit]", f"Description={description}", "After=network-online.target", "Wants=network-online.target")
+    return "\n".join((*head, "[Service]", "Type=oneshot", "Nice=10", "MemoryMax=512M", *commands)) + "\n"
+
+
+def _timer(seconds: int) -> str:
+    return f"[Timer]\nOnActiveSec=0\nOnUnitInactiveSec={seconds}\nAccuracySec=1s\n[Install]\nWantedBy=timers.target\n"
+
+
+def run_converge(call: Call) -> Result:
+    """Verb `converge`."""
+    return converge(Assets(Desired.read(call.document), call.layout, Systemd()), call)
+
+
+def status(call: Call) -> Result:
+    """Verb `status`: the last run's figures, and whether this epoch's reconcile is done. Never fails; unknown is null."""
+    role, at = rolefile.read(call.layout), call.layout.at
+    try:
+        known = json.loads(at(STATUS).read_bytes())
+    except (OSError, ValueError):
+        known = {}
+    names = ("unreplicated", "replicated_until", "source", "finished", "ok", "error", "epoch")
+    reconciled = None if role is None else at(f"/var/lib/dr/assets/reconciled-{role.epoch}").exists()
+    return Result({**{name: known.get(name) for name in names}, "role": role.document() if role else None, "reconciled": reconciled})
+
+
+VERBS = {"converge": Verb(run_converge), "status": Verb(status, locked=False, reads=False)}

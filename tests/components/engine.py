@@ -64,6 +64,7 @@ COMPONENTS = frozenset(
         "AssetBuckets",
         "AssetSync",
         "Balancer",
+        "Copier",
         "FailoverDNS",
         "Fence",
         "Host",

@@ -18,6 +18,7 @@ from tests.components.engine import Registered
 
 TOOL = Bundle(path=".build/dr-host-0.pyz", digest="0" * 12)
 SHOP = Bundle(path=".build/shop-1.tar.gz", digest="1" * 12)
+COPIER = Bundle(path=".build/dr-assets-1.pyz", digest="1" * 12)
 CHAIN = [
     "fence-claim",
     "postgres-converge",
@@ -44,7 +45,7 @@ def program() -> ModuleType:
 def built(site: str = "a", **changes: Any) -> dict[str, Registered]:
     """Everything that the stack of a site registers, by type and name."""
     settings = config.parse(stack.configuration(site, **changes))
-    resources = engine.build(lambda: program().declare(settings, TOOL, SHOP))
+    resources = engine.build(lambda: program().declare(settings, program().Bundles(tool=TOOL, copier=COPIER, shop=SHOP)))
     return {f"{it.type} {it.name}": it for it in resources}
 
 
@@ -132,7 +133,7 @@ def test_remote_links_pin_host_keys_and_go_through_the_own_bastion(b: dict[str, 
     settings = config.parse(stack.configuration("b"))
     address = next(it for it in b.values() if it.name == "region-bastion-ip")
     remote = [it for it in b.values() if it.type.startswith("command:remote:")]
-    assert len(remote) == 19
+    assert len(remote) == 20
     for it in remote:
         connection = it.inputs["connection"]
         bastion = connection.get("proxy", connection)
@@ -192,9 +193,9 @@ def test_a_raised_generation_touches_one_server_or_the_balancer_alone(a: dict[st
 
 def test_copies_are_made_again_on_a_new_server(a: dict[str, Registered]) -> None:
     copies = of_type(a, "CopyToRemote")
-    assert len(copies) == 7
+    assert len(copies) == 8
     for name, it in copies.items():
-        host = name.removeprefix("region-").removeprefix("release-").rsplit("-", 1)[0]
+        host = "control-1" if name.startswith("copier") else name.removeprefix("region-").removeprefix("release-").rsplit("-", 1)[0]
         assert it.inputs["triggers"] == [f"region-{host}-server-id"]
 
 

@@ -19,13 +19,14 @@ from scripts.host.locks import hold
 from scripts.host.log import Log
 from scripts.host.plan import LOOK_AGAIN, Step, converge
 
+BUCKET = {"endpoint": "http://s3", "region": "gra", "bucket": "assets", "access_key": "k", "secret_key": "A-SECRET"}
 DOCUMENT: dict[str, Any] = {
     "schema": 1, "site": "a", "peer": "b", "host": "db-1", "request": "a",
     "hosts": {"db-1.a": {"name": "db-1.a.dr.internal", "vrack": "10.100.0.11", "front": "10.1.0.11"}},
     "tls": {"ca": "CA\n", "cert": "CERT\n", "key": "KEY-SECRET\n"},
     "epoch": {"epoch": 1, "active": "a", "previous": None, "planned": True, "checkpoint": None, "fence": {"rung": 1}},
     "setup": {"packages": [], "witness": {"endpoint": "http://w", "region": "de", "bucket": "w", "access_key": "k", "secret_key": "W-SECRET"}},
-    "assets": {},
+    "assets": {"source": BUCKET, "target": BUCKET},
 }
 
 

@@ -14,6 +14,7 @@ PRIMARY = {"running": True, "in_recovery": False, "cluster_state": "in productio
 STANDBY = {
     "running": True, "in_recovery": True, "streaming": True, "paused": False, "system_identifier": "7", "timeline": 1, "receive_lsn": "0/5000148",
 }
+COPIED = {"replicated_until": 1.5, "unreplicated": {"count": 2}, "ok": True}
 CHECKPOINT = {"lsn": "0/3000E48", "timeline": 1}
 
 
@@ -112,7 +113,8 @@ def world(monkeypatch):
     monkeypatch.setattr(fence, "Hosts", PlayedHosts)
     monkeypatch.setattr(fence, "Compute", PlayedCompute)
     monkeypatch.setattr(rungs, "Compute", PlayedCompute)
-    PlayedHosts.script = {("db-1.b", "postgres status"): (0, STANDBY), ("cache-1.b", "redis status"): (0, {"offset": 900})}
+    own = {("cache-1.b", "redis status"): (0, {"offset": 900}), ("control-1.b", "assets status"): (0, COPIED)}
+    PlayedHosts.script = {("db-1.b", "postgres status"): (0, STANDBY), **own}
     PlayedHosts.calls = []
     PlayedCompute.answer, PlayedCompute.states, PlayedCompute.asked = ApiDown("OpenStack API x: no answer"), {}, []
     return witness
@@ -207,7 +209,7 @@ def test_a_peer_that_is_gone_is_stopped_through_its_cloud(world):
     assert answer["last_seen"] == {"redis": {"offset": 1000, "replication_id": "r1"}}
     assert world.newest().loss == {
         "bytes": 0, "seconds": 0.0, "unseen_s": None, "redis_bytes": 100, "redis": {"offset": 1000, "replication_id": "r1"},
-        "assets": None, "heartbeat_age_s": 8.0,
+        "assets": {"replicated_until": 1.5, "unreplicated": {"count": 2}}, "heartbeat_age_s": 8.0,
     }
 
 
