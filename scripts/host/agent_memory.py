@@ -62,7 +62,10 @@ def lapsed(layout: Layout, role: Role) -> str | None:
 
 def granted(layout: Layout, role: Role) -> bool:
     """Whether the counterpart granted this epoch within the lease."""
-    config, note = Config.of_host(layout), Note.read(layout)
+    try:
+        config, note = Config.of_host(layout), Note.read(layout)
+    except HostError:
+        return False
     if config is None or note is None or note.memory.granted_at is None or note.memory.granted_epoch != role.epoch:
         return False
     return boottime() - note.memory.granted_at < config.terms.lease_s

@@ -148,7 +148,8 @@ def _asked(call: Call, role: Role, found: Found) -> Found:
     except Silent as error:
         active, silence = None, str(error)
         call.log.warning(silence)
-    return replace(found, active=active, silence=silence, override=_override(call.layout))
+    lapsed, granted = agent_memory.lapsed(call.layout, role), silence is not None and agent_memory.granted(call.layout, role)
+    return replace(found, active=active, silence=silence, override=_override(call.layout), lapsed=lapsed, granted=granted)
 
 
 def _override(layout: Layout) -> int | None:
