@@ -132,9 +132,10 @@ def _begin_empty(facts: Facts, wanted: Wanted) -> list[Step]:
     first = wanted.epoch == 1 and not facts.had_data and facts.peer_followed is False
     if first or wanted.cold or facts.peer is not None:
         return [Step("forget-data")] if facts.had_data else []
+    doubt = " and the witness does not say whether there ever was a replica" if facts.peer_followed is None else ""
     raise Refused(
         say(
-            subject="data of this cache", found=f"none, and nobody answers at {wanted.peer_name} ({facts.peer_error})", wanted="the keys of the pair",
+            subject="data of this cache", found=f"none, nobody answers at {wanted.peer_name} ({facts.peer_error}){doubt}", wanted="the keys of the pair",
             consequence="an empty master would empty its replica as soon as they meet; nothing was changed",
             remedy=f"bring {wanted.peer_name} back and run the same again (it fetches the keys), or begin empty: dr:redis cold_cache: true",
         )

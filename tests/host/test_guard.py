@@ -88,8 +88,9 @@ class Bucket(BaseHTTPRequestHandler):
         if key:
             body = self.epochs[key]
         else:
-            after = dict(part.split("=") for part in query.split("&"))["start-after"].replace("%2F", "/")
-            names = sorted(name for name in self.epochs if name > after)[:2]
+            asked = {name: value.replace("%2F", "/") for name, value in (part.split("=") for part in query.split("&"))}
+            after, prefix = asked.get("start-after", ""), asked["prefix"]
+            names = sorted(name for name in self.epochs if name > after and name.startswith(prefix))[:2]
             items = "".join(f"<Contents><Key>{name}</Key></Contents>" for name in names)
             body = f'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{items}</ListBucketResult>'.encode()
         self.send_response(200)
@@ -122,6 +123,16 @@ def test_the_newest_epoch_is_found_over_several_pages(witness: Witness) -> None:
     assert witness.newest(1) == Active(7, "b")
     assert witness.newest(7) == Active(7, "b")
     assert witness.newest(8) is None
+
+
+def test_whether_an_object_is_there_is_known_by_its_whole_name(witness: Witness) -> None:
+    Bucket.epochs["followed/b.json.old"] = b"{}"
+    assert witness.has("followed/b.json") is False
+    Bucket.epochs["followed/b.json"] = b"{}"
+    assert witness.has("followed/b.json") is True
+    Bucket.broken = True
+    with pytest.raises(Silent, match="503"):
+        witness.has("followed/b.json")
 
 
 def test_an_error_and_an_odd_object_are_silence_not_an_answer(witness: Witness) -> None:

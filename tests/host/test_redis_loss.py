@@ -225,8 +225,9 @@ def test_a_rebuilt_host_asks_the_witness_whether_there_ever_was_a_replica(pair, 
     if starts:
         assert pair.a.converge(1, "a").facts["role"] == "primary"
     else:
-        with pytest.raises(Refused, match="none, and nobody answers"):
+        with pytest.raises(Refused, match="none, nobody answers") as refusal:
             pair.a.converge(1, "a")
+        assert ("the witness does not say" in str(refusal.value)) is (followed is None)
 
 
 def test_a_standby_does_not_follow_a_master_that_lost_all_and_had_writes_since_it_was_emptied(pair):
