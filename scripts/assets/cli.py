@@ -66,17 +66,21 @@ def sync(job: Job, chosen: argparse.Namespace, now: Callable[[], Epoch] | None) 
     if chosen.dry_run:
         return plan(job, chosen, now)
     over = threading.Event()
-    while True:
-        outcome = _sync_once(job, now, over)
-        error = outcome[1]
-        if not chosen.continuous or over.is_set() or (error is not None and error.code != ExitCode.FAILED):
-            return outcome
-        if outcome[0] is not None:
-            print(json.dumps(outcome[0], sort_keys=True), flush=True)
-        if error is not None:
-            print(f"dr-assets: {error}", file=sys.stderr, flush=True)
-        if over.wait(chosen.continuous):
-            return outcome[0], None
+    if not chosen.continuous:
+        return _sync_once(job, now, over)
+    with _signals(over):
+        while True:
+            document, error = _sync_once(job, now, over)
+            if error is not None and error.code != ExitCode.FAILED:
+                return document, error
+            if over.is_set():
+                # Asked to end, and it ended.
+                return document, None
+            print(json.dumps(document, sort_keys=True), flush=True)
+            if error is not None:
+                print(f"dr-assets: {error}", file=sys.stderr, flush=True)
+            if over.wait(chosen.continuous):
+                return None, None
 
 
 def _sync_once(job: Job, now: Callable[[], Epoch] | None, over: threading.Event) -> Outcome:

@@ -40,7 +40,7 @@ class Options:
     """Sizes in bytes, times in seconds."""
 
     concurrency: int = 24  # objects under way at once, at most; the stores' answers lower it
-    part_streams: int = 6  # parts of large objects under way at once
+    part_streams: int = 6  # streamed objects, and parts of large ones, under way at once
     shards: int = 0  # listings side by side; 0: by the number of known keys
     memory_limit: int = MIB  # objects up to here are read whole; larger ones are streamed
     multipart_above: int = 100 * MIB

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any, TextIO
 
+from .conditions import FACT
 from .errors import Failed
 from .sync import Run
 
@@ -55,6 +56,7 @@ def result(run: Run, operation: str) -> dict[str, Any]:
         "objects_per_s": round(copied / seconds, 1),
         "lists": {name: tally.lists[name] for name in sorted(tally.lists)},
         "requests": {"source": run.source.requests, "target": run.target.requests},
+        "conditional_writes": {"yes": True, "no": False}.get(run.state.fact(FACT) or ""),
         "retries": run.source.patience.retries + run.target.patience.retries,
     }
 

@@ -13,7 +13,7 @@ from .state import Row, State
 from .store import Bucket
 
 PER_SHARD = 20_000  # known keys that are worth a listing of their own
-MOST_SHARDS = 8
+MOST_SHARDS = 4
 
 
 class Range(NamedTuple):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from .compare import Clocks, Verdict, from_headers
+from .conditions import Changed, Conditions
 from .config import Options
 from .epoch import Guard
 from .errors import EpochMoved, Kind, StoreError
@@ -23,10 +25,6 @@ AGAIN = 4  # times that an object may change under our hands before the next run
 OPTIONAL = (STORAGE_CLASS, "x-amz-acl")
 
 
-class Changed(Exception):
-    """Another version, or none, is at the source or at the target than was seen there."""
-
-
 @dataclass
 class Transfer:
     """Copies objects; one for a run, used from several threads."""
@@ -39,6 +37,12 @@ class Transfer:
     tally: Tally
     parts: Parts
     acls: bool
+
+    def __post_init__(self) -> None:
+        # More large bodies at once bring no speed and cost both stores memory.
+        self._streams = threading.Semaphore(self.options.part_streams)
+        self.conditions = Conditions(self.target, self.state)
+        self._versioned: bool | None = None
 
     def clocks(self) -> Clocks:
         return Clocks(self.source.wire.skew or 0.0, self.target.wire.skew or 0.0)
@@ -93,10 +97,20 @@ class Transfer:
             self.tally.owe(entry, "held", f"{finding.reason}; run `dr-assets reconcile` to decide")
             return None
         if finding.reason:
+            if not self._keeps_versions():
+                self.tally.owe(
+                    entry, "held", f"{finding.reason}, and the target is not versioned, so it would be lost; switch versioning on"
+                )
+                return None
             self.tally.note(
                 "replaced", key=show(entry.key), why=finding.reason, version=target.headers.get("x-amz-version-id", "") if target else ""
             )
         return now, finding.over
+
+    def _keeps_versions(self) -> bool:
+        if self._versioned is None:
+            self._versioned = self.target.versioned()
+        return self._versioned
 
     def _copy(self, entry: Entry, over: str | None) -> None:
         plain = is_md5(entry.etag) and self.source.etag_is_md5
@@ -111,6 +125,8 @@ class Transfer:
         sha = hashlib.sha256(answer.body).hexdigest()
         headers = self.headers(entry, answer, f"sha256:{sha}")
         put = self._put(headers, over, lambda all_: self.target.put(entry.key, answer.body, all_, sha), entry.key)
+        if over is None:
+            self.conditions.learn(lambda: self.target.put(entry.key, answer.body, {**headers, **only_over(None)}, sha))
         if is_md5(put.etag) and put.etag != md5 and self.target.etag_is_md5:
             self._read_back(entry.key, put, sha)
         self.state.record(entry, None, put.etag, f"sha256:{sha}")
@@ -161,7 +177,8 @@ class Transfer:
                 return self._put(headers, over, lambda all_: self.target.put_stream(entry.key, body.pieces(), entry.size, all_), entry.key)
 
         try:
-            put = self.target.patience.run(once, self.target.throttle)
+            with self._streams:
+                put = self.target.patience.run(once, self.target.throttle)
         except StoreError as error:
             if error.kind is Kind.LYING:
                 return False
@@ -181,6 +198,7 @@ class Transfer:
             raise Changed
         digest = f"md5:{entry.etag}" if is_md5(entry.etag) and self.source.etag_is_md5 else ""
         headers = self.headers(entry, head, digest)
+        self.conditions.check(entry.key, over)
         etag = self.parts.copy(entry, headers, only_over(over))
         self.state.record(entry, None, etag, digest)
 
@@ -196,6 +214,7 @@ class Transfer:
     def _put(self, headers: Headers, over: str | None, put: Callable[[Headers], Answer], key: bytes) -> Answer:
         """Conditional; what the target cannot hold is left out and counted."""
         self.guard.check()
+        self.conditions.check(key, over)
         try:
             return put({**headers, **only_over(over)})
         except StoreError as error:

@@ -84,6 +84,7 @@ class Stub:
         self.ownership = "BucketOwnerEnforced"
         self.opaque_etags = False  # etags look like an MD5 and are none
         self.encode_slash = False
+        self.conditional = True  # honours If-Match and If-None-Match of writes
         self.lock = threading.RLock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"stub": self}))
         self._server.daemon_threads = True
@@ -173,7 +174,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         path, _, query = self.path.partition("?")
-        bucket, _, key = path.lstrip("/").partition("/") if not path.startswith("//") else ("", "", "")
+        bucket, _, key = path[1:].partition("/")
+        host = self.headers["host"].partition(":")[0]
+        if host.startswith(self.stub.bucket + "."):
+            bucket, key = self.stub.bucket, path[1:]
         values = dict(parse_qsl(query, keep_blank_values=True, encoding="utf-8", errors="surrogateescape"))
         headers = {name.lower(): value for name, value in self.headers.items()}
         body = self.rfile.read(int(headers.get("content-length", 0)))
@@ -293,6 +297,8 @@ class _Handler(BaseHTTPRequestHandler):
         return 200, headers, found.body
 
     def _condition(self, request: Request) -> tuple[int, dict[str, str], bytes] | None:
+        if not self.stub.conditional:
+            return None
         found = self.stub.current(request.key)
         if "if-none-match" in request.headers and found is not None:
             return self._fail(412, "PreconditionFailed")

@@ -112,3 +112,23 @@ def test_written_at_the_target_while_it_was_copied(pair: Pair) -> None:
     pair.a.rule("get", Fault(after=lambda: pair.b.put(b"k", b"app at b") and None))
     assert pair.sync()["done"] == {"held": 1}
     assert pair.b.body(b"k") == b"app at b"
+
+
+def test_a_store_without_conditional_writes_is_found_out_and_asked_first(pair: Pair) -> None:
+    pair.b.conditional = False
+    pair.a.put(b"first", b"x")
+    assert pair.sync()["conditional_writes"] is False
+    pair.a.put(b"k", b"from a", at=time.time() - 100)
+    pair.a.rule("get", Fault(after=lambda: pair.b.put(b"k", b"app at b") and None))
+    assert pair.sync()["done"] == {"held": 1}
+    assert pair.b.body(b"k") == b"app at b"
+
+
+def test_what_could_not_be_kept_as_a_version_is_not_replaced(pair: Pair) -> None:
+    pair.b.versioned = False
+    pair.b.put(b"k", b"old", at=time.time() - 100)
+    pair.a.put(b"k", b"new")
+    done = pair.sync()
+    assert done["done"] == {"held": 1}
+    assert "not versioned" in done["lists"]["held"][0]["why"]
+    assert pair.b.body(b"k") == b"old"

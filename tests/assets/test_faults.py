@@ -92,7 +92,7 @@ def test_a_full_target_stops_and_the_next_run_goes_on(filled: Pair) -> None:
     filled.b.rules.clear()
     again = filled.sync()
     assert whole(filled)
-    assert again["requests"]["target"]["put"] == 20
+    assert (again["done"], again["requests"]["target"]["put"]) == ({"copied": 20}, 20)
 
 
 # --- overload and broken lines

@@ -1,0 +1,1 @@
+"""Figures of this product beside those of its peers, each printed by one command."""
