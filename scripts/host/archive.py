@@ -16,6 +16,7 @@ from .archive_config import CHECK, FULL, INCREMENTAL, folders, managed_files
 from .archive_desired import Desired, Memory
 from .archive_layout import ArchiveLayout
 from .archive_push import Push, may_write, refuse_unknown
+from .archive_restore import Order, Restore
 from .archive_tool import NO_SUCH_WAL, Outcome, PgBackRest, explain, stanza
 from .cli import Call, Verb
 from .commands import run
@@ -112,11 +113,19 @@ def converge(call: Call) -> Result:
         return result
     check = _check(call, layout, desired.memory)
     found = check.run()
-    known = [it for it in found["repositories"].values() if it["reachable"]]
-    if desired.envelope.active and any(not it["backups"] for it in known):
-        run(["systemctl", "start", "--no-block", f"{FULL}.service"], limit_s=15, check=False)
-        call.log.info("a repository has no backup yet: a full one was started")
+    due = backup_due(found) if desired.envelope.active else None
+    if due is not None:
+        run(["systemctl", "start", "--no-block", f"{due}.service"], limit_s=15, check=False)
+        call.log.info(f"{due} was started; it is not waited for")
     return result
+
+
+def backup_due(found: dict[str, Any]) -> str | None:
+    """The unit to start at once: a first full backup, or one on the timeline of a promotion, from which a restore needs no older WAL. Pure."""
+    known = [it for it in found["repositories"].values() if it["reachable"]]
+    if any(not it["backups"] for it in known):
+        return FULL
+    return INCREMENTAL if any(it["backup_timeline"] < (found["timeline"] or 0) for it in known) else None
 
 
 def status(call: Call) -> Result:
@@ -202,6 +211,13 @@ def backup(call: Call) -> Result:
     return Result({"made": made}, True)
 
 
+def restore(call: Call) -> Result:
+    """Into a new directory and port; see `archive_restore.Order` for the document. Exit 3 when the archive does not hold the target."""
+    layout, memory = _known(call)
+    known = refuse_unknown(memory)
+    return Result(Restore(layout, known, Order.read(call.document, known), call.log).run(), True)
+
+
 def clear(call: Call) -> Result:
     """End the split-brain alarm, naming its segment: `{"segment": "..."}`. Whether two wrote is then settled by a person."""
     layout, memory = _known(call)
@@ -259,5 +275,6 @@ VERBS = {
     "push": Verb(push, locked=False),
     "get": Verb(get, locked=False),
     "backup": Verb(backup, locked=False),
+    "restore": Verb(restore, locked=False),
     "clear": Verb(clear),
 }

@@ -7,8 +7,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from . import archive_state, rolefile
+from . import archive_inherit, archive_state, rolefile
 from .archive_desired import Memory
+from .archive_inherit import owed
 from .archive_layout import ArchiveLayout
 from .archive_push import may_write, waiting
 from .archive_tool import DIFFERENT_CONTENT, Info, PgBackRest, explain, stanza, system_identifier
@@ -16,7 +17,7 @@ from .errors import Refused
 from .files import make_folder, write_atomically
 from .log import Log
 from .pg_layout import PostgresLayout
-from .pg_server import Server
+from .pg_server import TIMELINE, Server
 from .rolefile import PRIMARY, STANDBY, Role
 from .witness import Silent, Witness
 
@@ -66,6 +67,7 @@ class Check:
                 self._make_place(repository, place)
             self._take_back(repository)
         self._fill(place)
+        self._inherit(place)
 
     def _ask_witness(self, role: Role) -> None:
         """Remember a newer epoch of another site: the archiver, which cannot ask, refuses from now on."""
@@ -129,6 +131,22 @@ class Check:
         finally:
             path.unlink(missing_ok=True)
 
+    def _inherit(self, place: str) -> None:
+        """Once for each promotion."""
+        now = self._timeline()
+        if now is None or now <= max(archive_state.load(self.layout).inherited, 1):
+            return
+        wal, control = self.postgres.data / "pg_wal", self.server.control_data()
+        stored = [self._wal(name, place) for name in self.memory.repositories]
+        known = [set(it) for it in stored if it is not None]
+        names = owed([path.name for path in wal.iterdir()], known, archive_inherit.ancestors(wal, now), now, control.segment if control else 16 << 20)
+        if names:
+            archive_inherit.mark(wal, names, archive_state.ids(self.layout.user))
+            self.log.info(f"archive: {len(names)} files that the old primary did not store are sent from here: {names[0]} to {names[-1]}")
+        elif len(known) == len(stored):
+            with archive_state.change(self.layout) as state:
+                state.inherited = now
+
     # --- standby
 
     def _standby(self) -> None:
@@ -145,6 +163,10 @@ class Check:
 
     # --- what it looks like
 
+    def _timeline(self) -> int | None:
+        found = self.server.ask(f"select to_json({TIMELINE})")
+        return found if isinstance(found, int) else None
+
     def status(self) -> dict[str, Any]:
         """Live facts, null for what cannot be learned."""
         state, role = archive_state.load(self.layout), rolefile.read(self.postgres.base)
@@ -158,7 +180,7 @@ class Check:
             repositories[repository] = {**_facts(info), "left_out": state.suspended.get(repository), "gap": state.gaps.get(repository)}
         ready = waiting(self.layout)
         return {
-            "role": role.document() if role else None, "cluster": place, "alarm": state.alarm, "hold": state.hold, "waiting": len(ready),
+            "role": role.document() if role else None, "cluster": place, "timeline": self._timeline(), "alarm": state.alarm, "hold": state.hold, "waiting": len(ready),
             "oldest_waiting": ready[0] if ready else None, "archiver": self.server.ask(_ARCHIVER), "repositories": repositories,
             "follows_archive": self.layout.follow.exists(),
         }
@@ -183,11 +205,11 @@ def to_fill(there: dict[str, int], here: dict[str, int]) -> list[str]:
 
 def _facts(info: Info | None) -> dict[str, Any]:
     if info is None:
-        return {"reachable": False, "backups": None, "oldest_backup": None, "newest_backup": None, "wal_first": None, "wal_last": None}
+        return {"reachable": False, "backups": None, "oldest_backup": None, "newest_backup": None, "wal_first": None, "wal_last": None, "backup_timeline": None}
     stops = [backup.stop for backup in info.backups]
     return {
         "reachable": True, "backups": len(stops), "oldest_backup": min(stops, default=None), "newest_backup": max(stops, default=None),
-        "wal_first": info.first, "wal_last": info.last,
+        "wal_first": info.first, "wal_last": info.last, "backup_timeline": max((int(it.wal[:8], 16) for it in info.backups), default=None),
     }
 
 

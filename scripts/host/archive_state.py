@@ -27,6 +27,7 @@ class State:
     suspended: dict[str, dict[str, str]] = field(default_factory=dict)
     gaps: dict[str, dict[str, str]] = field(default_factory=dict)
     hold: dict[str, Any] | None = None
+    inherited: int = 0  # the timeline up to which all that the old primary owed is in the archive
     silent_since: float | None = None  # a standby does not stream, by the clock since boot
 
 

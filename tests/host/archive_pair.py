@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -30,24 +31,27 @@ from .pg_pair import Node, Pair, free_port
 HOST_CODE = Path(__file__).resolve().parents[2] / "scripts" / "host"
 BUCKETS = {"a": "shop-a-wal", "b": "shop-b-wal"}
 KEYS = {"access_key": "archivekey", "secret_key": "archive-secret-0123456789"}
-PASSPHRASE = "it's a $ecret: %p \\ # for tests"  # noqa: S105
+PASSPHRASE = "it's a $ecret: %p \\ # for tests"
+# The installed tool, with the scratch root in place of the machine's.
 START = "import sys; sys.path.insert(0, {home!r}); from pathlib import Path; from host.cli import main; from host.layout import Layout; "
 START += "sys.exit(main(sys.argv[1:], layout=Layout(Path({root!r}))))\n"
 
 
 class Region:
-    """One region's S3 server, TLS with the pair's CA."""
+    """One region's S3 server, TLS with the pair's CA; in clear without (the witness's)."""
 
-    def __init__(self, site: str, folder: Path) -> None:
+    def __init__(self, site: str, folder: Path, bucket: str, tls: bool = True) -> None:
         self.site, self.folder, self.port = site, folder / f"s3-{site}", free_port()
         self.process: subprocess.Popen[bytes] | None = None
+        self.bucket, self.tls, self.ca = bucket, tls, folder / "ca.pem"
         self.folder.mkdir()
         (self.folder / "data").mkdir()
         certificate(folder, f"s3-{site}", "IP:127.0.0.1,DNS:127.0.0.1")  # pgBackRest looks at names only
         self.pem, self.key = folder / f"s3-{site}.pem", folder / f"s3-{site}.key"
 
     def start(self) -> None:
-        argv = [str(tools.ensure().versitygw), "--port", f"127.0.0.1:{self.port}", "--region", self.site, "--cert", str(self.pem), "--key", str(self.key)]
+        argv = [str(tools.ensure().versitygw), "--port", f"127.0.0.1:{self.port}", "--region", self.site]
+        argv += ["--cert", str(self.pem), "--key", str(self.key)] if self.tls else []
         environment = {**os.environ, "ROOT_ACCESS_KEY_ID": KEYS["access_key"], "ROOT_SECRET_ACCESS_KEY": KEYS["secret_key"]}
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
@@ -68,18 +72,26 @@ class Region:
             self.process.wait()
             self.process = None
 
-    def client(self, ca: Path) -> Any:
-        os.environ["AWS_CA_BUNDLE"] = str(ca)
+    @property
+    def endpoint(self) -> str:
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
+
+    @property
+    def client(self) -> Any:
+        os.environ["AWS_CA_BUNDLE"] = str(self.ca)
         try:
-            return connect(f"https://127.0.0.1:{self.port}", self.site, KEYS["access_key"], KEYS["secret_key"])
+            return connect(self.endpoint, self.site, KEYS["access_key"], KEYS["secret_key"])
         finally:
             del os.environ["AWS_CA_BUNDLE"]
 
-    def keys(self, ca: Path) -> list[str]:
-        """Every object of the archive."""
-        client = self.client(ca)
-        pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKETS[self.site])
+    def keys(self) -> list[str]:
+        """Every object of the bucket."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
         return [item["Key"] for page in pages for item in page.get("Contents", [])]
+
+    def wal(self) -> set[str]:
+        """Names of the WAL files in the archive."""
+        return {key.rsplit("/", 1)[1].split("-")[0].removesuffix(".zst") for key in self.keys() if re.search(r"/[0-9A-F]{16}/|[0-9A-F]{8}[.]history", key)}
 
 
 def certificate(folder: Path, name: str, san: str) -> None:
@@ -99,10 +111,12 @@ class ArchivePair(Pair):
 
     def __init__(self) -> None:
         super().__init__()
-        self.regions = {site: Region(site, self.folder) for site in "ab"}
-        for region in self.regions.values():
+        self.regions = {site: Region(site, self.folder, bucket) for site, bucket in BUCKETS.items()}
+        self.restored: list[Path] = []
+        self.witness = Region("w", self.folder, "witness", tls=False)
+        for region in (*self.regions.values(), self.witness):
             region.start()
-            region.client(self.folder / "ca.pem").create_bucket(Bucket=BUCKETS[region.site])
+            region.client.create_bucket(Bucket=region.bucket)
         shutil.copytree(HOST_CODE, self.folder / "host", ignore=shutil.ignore_patterns("__pycache__"))
         for node in (self.a, self.b):
             start = self.folder / f"tool-{node.site}.py"
@@ -111,13 +125,24 @@ class ArchivePair(Pair):
             node.layout = PostgresLayout(node.layout.base, node.version, user, tool=f"/usr/bin/python3 {start}")
             node.control.layout = node.layout
             node.server = Server(node.layout, node.ports[node.site], node.control)
+            witness = {"endpoint": self.witness.endpoint, "region": "w", "bucket": self.witness.bucket, **KEYS}
+            (node.root / "etc/dr").mkdir(parents=True)
+            (node.root / "etc/dr/witness.json").write_text(json.dumps(witness))
 
     def close(self) -> None:
         try:
+            for data in self.restored:
+                stop = [self.a.layout.program("pg_ctl"), "stop", "-s", "-m", "immediate", "-D", str(data)]
+                run(stop, limit_s=20, user=self.a.layout.user, check=False)
             super().close()
         finally:
-            for region in self.regions.values():
+            for region in (*self.regions.values(), self.witness):
                 region.stop()
+
+    def epoch(self, number: int, active: str) -> None:
+        """As the fence link claims it."""
+        body = json.dumps({"epoch": number, "active": active}).encode()
+        self.witness.client.put_object(Bucket=self.witness.bucket, Key=f"epochs/{number:08d}.json", Body=body)
 
     def archive_document(self, node: Node, epoch: int, active: str, **changes: Any) -> dict[str, Any]:
         """As the program renders it."""
@@ -141,7 +166,7 @@ class ArchivePair(Pair):
         plan.converge(Archive(desired, ArchiveLayout(node.layout), node.units, call.log), call)
 
     def check(self, node: Node) -> dict[str, Any]:
-        """`archive check`, as the minute's timer calls it; without a witness."""
+        """`archive check`, as the minute's timer calls it."""
         return Check(ArchiveLayout(node.layout), self.memory(node), node.server, Log(node.log, "archive check")).run()
 
     def memory(self, node: Node) -> Any:
