@@ -201,9 +201,16 @@ class Stage:
         record.expect(workers == {active: True, standby: False}, f"workers at the end: {workers}")
         previews = {site: self.pulumi.preview_changes(site) for site in "ab"}
         record.expect(not any(previews.values()), f"previews at the end are not empty: {previews}")
+        claimed = self.claims()
+        record.expect(not [key for key, times in claimed.items() if times != 1], f"an epoch was claimed more than once: {claimed}")
         both = overlaps(*(spans(self.samples(site, record.began)) for site in "ab"))
         when = [(round(begin - record.began, 1), round(end - record.began, 1)) for begin, end in both]
         record.expect(not both, f"two writers at once, in seconds after the drill began: {when}")
+
+    def claims(self) -> dict[str, int]:
+        """How often each epoch was written at the witness: once, or the witness is no witness. The bucket keeps every version."""
+        found = self.witness.versions("epochs/")
+        return {key: found.count(key) for key in sorted(set(found))}
 
     def samples(self, site: str, since: float = 0.0) -> list[dict[str, Any]]:
         """Of a site's database, from `since` (wall clock) on."""

@@ -133,6 +133,14 @@ class Witness:
         """The standby streams in this epoch."""
         self._put(f"followed/{site}.json", {"epoch": epoch})
 
+    def versions(self, prefix: str) -> list[str]:
+        """The key of every version of every object below `prefix`: an epoch that stands there twice was overwritten."""
+        try:
+            pages = self._s3.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix)
+            return [str(item["Key"]) for page in pages for item in page.get("Versions", ())]
+        except (BotoCoreError, ClientError) as error:
+            raise self._down("list versions", error) from None
+
     def addresses(self, site: str) -> dict[str, str]:
         """Public addresses of a site, {"lb", "bastion"}; empty before its first `pulumi up`."""
         return self._get(f"sites/{site}.json") or {}

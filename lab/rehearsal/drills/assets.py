@@ -11,8 +11,8 @@ from botocore.exceptions import ClientError
 
 from lab.rehearsal.drills import drill
 from lab.rehearsal.drills.lost import evidence, loss_is_counted, take_over
-from lab.rehearsal.stage import Record, Stage
 from lab.rehearsal.stacks import SITES
+from lab.rehearsal.stage import Record, Stage
 from lab.rehearsal.world import wait_for
 
 

@@ -1,0 +1,91 @@
+"""A drill that cannot fail proves nothing: each guard is switched off in a copy of the product, and the drill that watches it must turn red.
+
+The copy is what `pulumi up` runs then, so hosts get the weakened software too; afterwards the product itself puts everything right.
+"""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from lab.rehearsal.drills import DRILLS
+from lab.rehearsal.stage import Record
+from lab.rehearsal.world import PROJECT
+
+pytestmark = [pytest.mark.lab, pytest.mark.rest]
+
+# guard: (file, what stands there, what stands there without the guard, drill that must see it)
+GUARDS = {
+    "fence: nobody waits until the lease has run out": (
+        "scripts/ctl/rungs.py",
+        "silent = self._await(epoch, self._silence_s - min(granted.values()))",
+        "silent = {}",
+        "isolated-region",
+    ),
+    "witness: an epoch may be claimed twice": (
+        "scripts/ctl/witness.py",
+        'self._s3.put_object(Bucket=self.bucket, Key=key, Body=_bytes(body), IfNoneMatch="*", ContentType="application/json")',
+        '__import__("time").sleep(5); self._s3.put_object(Bucket=self.bucket, Key=key, Body=_bytes(body), ContentType="application/json")',
+        "two-operators",
+    ),
+    "guard: a service starts whatever the witness says": (
+        "scripts/host/guard.py",
+        "    if found.active is not None:\n        if found.active == Active(role.epoch, role.site):",
+        "    if True:\n        if True:",
+        "region-returns-mid-promotion",
+    ),
+    "budget: any loss is within it": (
+        "scripts/ctl/loss.py",
+        "    found = []\n    if loss.bytes > budget.max_lag_bytes:",
+        "    return []\n    if loss.bytes > budget.max_lag_bytes:",
+        "loss-over-budget",
+    ),
+    "checkpoint: nobody waits for the old primary's last word": (
+        "scripts/ctl/fence.py",
+        'hosts.must(self.database, self.site, "postgres await", awaited, AWAIT_S + 10)',
+        "del awaited",
+        "planned-move-lagging-standby",
+    ),
+    "follow: a region may take over before it has followed": (
+        "scripts/ctl/epochs.py",
+        "    if followed == newest.epoch:",
+        "    if newest.epoch:",
+        "stale-stack-file",
+    ),
+}
+
+
+@pytest.fixture
+def weakened(stage, tmp_path):
+    """`weakened(file, old, new)`: from now on `pulumi up` runs a copy of the product with that change, on both sides."""
+    copy = tmp_path / "project"
+
+    def weaken(file, old, new):
+        shutil.copytree(PROJECT, copy, symlinks=True, ignore=shutil.ignore_patterns(".git", ".build", "tests", "docs", "lab", "*cache*"))
+        text = (copy / file).read_text()
+        assert text.count(old) == 1, f"{file} has changed: found {text.count(old)} places like {old!r}, wanted one"
+        (copy / file).write_text(text.replace(old, new))
+        stage.pulumi.project = copy
+        for site in (stage.active, stage.standby):
+            stage.must(stage.pulumi.up(site), site)
+
+    yield weaken
+    stage.pulumi.project = PROJECT
+    stage.settle()
+    for site in (stage.active, stage.standby):
+        stage.must(stage.pulumi.up(site), site)
+
+
+@pytest.mark.parametrize("guard", GUARDS)
+def test_without_its_guard_the_drill_turns_red(stage, weakened, guard):
+    file, old, new, name = GUARDS[guard]
+    weakened(file, old, new)
+    record = Record(name)
+    try:
+        DRILLS[name].play(stage, record)
+        stage.settle(record)
+    except (RuntimeError, AssertionError) as error:
+        record.faults.append(str(error))
+    print(guard, record.faults)
+    assert record.faults, f"{name} passed although {guard}"
