@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass
 from .files import sync_folder, write_atomically
 from .pg_layout import PostgresLayout
 
-EVIDENCE, RECOVERY, REWIND, COPY = "evidence", "recovery", "rewind", "copy"
+EVIDENCE, RECOVERY, REWIND, COPY, EXPIRED = "evidence", "recovery", "rewind", "copy", "expired"
 
 
 @dataclass(frozen=True)
 class Mark:
-    """What is under way. `stage` COPY: a rewind is impossible, `why` says for what reason."""
+    """What is under way. `stage` COPY: a rewind is impossible, `why` says for what reason; EXPIRED: the
+    primary no longer has the WAL that these data, good in themselves, would need."""
 
     epoch: int
     stage: str

@@ -42,6 +42,7 @@ class Peer:
     marker: str | None = None
     limits: Mapping[str, int] = field(default_factory=dict)
     version: int = 0  # as `server_version_num` has it
+    oldest_wal: str | None = None  # name of its oldest WAL file, without the timeline
 
 
 @contextmanager
@@ -69,7 +70,7 @@ def ask_peer(desired: Desired, layout: PostgresLayout) -> Peer:
     return Peer(
         None, found["in_recovery"], found["system_identifier"], found["timeline"], tuple(history(found["history"] or "")), found["slot"],
         found["sees"], found["checkpointed"], found["write_lsn"], found["marker"],
-        found["limits"] or {}, found["version"],
+        found["limits"] or {}, found["version"], found["oldest_wal"],
     )
 
 
@@ -102,6 +103,7 @@ _QUERY = f"""select json_build_object(
   'slot', (select case when wal_status = 'lost' then 'lost' else 'good' end from pg_replication_slots where slot_name = :'slot'),
   'checkpointed', (pg_control_checkpoint()).timeline_id,
   'write_lsn', case when not pg_is_in_recovery() then pg_current_wal_lsn() end, 'marker', {MARKER}, 'limits', {LIMITS_IN_FORCE},
+  'oldest_wal', (select min(substr(name, 9)) from pg_ls_waldir() where name ~ '^[0-9A-F]{{24}}$'),
   'version', current_setting('server_version_num')::int,
   'sees', (select min(state) from pg_stat_replication where application_name = :'me'))"""  # noqa: S608
 _SLOT = """select pg_drop_replication_slot(slot_name) from pg_replication_slots

@@ -13,7 +13,7 @@ from .errors import Failed, Refused, say
 from .pg_desired import ASYNC
 from .pg_diverged import COPIED, Fault, fault_of
 from .pg_facts import Cluster, Facts, Live
-from .pg_mark import COPY
+from .pg_mark import COPY, EXPIRED
 from .pg_peer import Peer, marker
 from .pg_sync import State, step
 from .pg_text import SHUT_DOWN, SHUT_DOWN_IN_RECOVERY
@@ -212,12 +212,19 @@ def _standby(want: Want, facts: Facts) -> list[Step]:
             return [Step("start"), LOOK_AGAIN] if cluster.standby_signal else [*role, Step("stop"), LOOK_AGAIN]
         return [*role, Step("stop"), LOOK_AGAIN]
     fault = None if cluster is None else fault_of(want.peer, cluster, _peer(want, facts))
+    if fault is None and _marked(want, facts, EXPIRED):
+        fault = Fault(facts.mark.why if facts.mark else "", COPIED)
     if cluster is None or fault is not None:
         return [*steps, *role, *_rejoined(want, facts, fault)]
     steps += role + _enabled(facts)
     if live is None:
         signal = [] if cluster.standby_signal else [Step("standby-signal")]
         return [*steps, *signal, Step("start"), LOOK_AGAIN]
+    return _following(want, facts, steps, live)
+
+
+def _following(want: Want, facts: Facts, steps: list[Step], live: Live) -> list[Step]:
+    """What is left to do on a standby that runs; `steps` go before it."""
     if facts.files or live.reload_due or live.faults:
         return [*steps, Step("reload"), LOOK_AGAIN]
     steps += _overrides(live) + ([Step("restart", ", ".join(live.restart_due))] if live.restart_due else [])
@@ -225,7 +232,7 @@ def _standby(want: Want, facts: Facts) -> list[Step]:
     steps += [*_sync(want, live), *([Step("drop-logical-slots", ", ".join(live.stray_slots))] if live.stray_slots else [])]
     steps += [Step("drop-slot")] if live.slot not in (None, "active") else []
     if not (live.streaming and _peer(want, facts).sees == "streaming"):
-        steps.append(Step("follow"))
+        return [*steps, Step("follow"), LOOK_AGAIN]
     return [*steps, *_settled(facts)]
 
 
@@ -239,13 +246,17 @@ def _rejoined(want: Want, facts: Facts, fault: Fault | None) -> list[Step]:
             return [Step("swap", "rewound"), *ready, Step("settle")]
         return [*_copied(want, facts), Step("swap"), *ready, *_settled(facts)]
     steps = [Step("say", fault.why), *_stop(cluster)]
-    stuck = facts.mark is not None and facts.mark.epoch == want.role.epoch and facts.mark.stage == COPY
     if fault.fork is not None:
         steps.append(Step("evidence", f"in evidence/{want.role.epoch}"))
-    if fault.repair == COPIED or stuck:
+    if fault.repair == COPIED or _marked(want, facts, COPY):
         return [*steps, *_copied(want, facts), Step("set-aside", "diverged"), Step("swap"), *ready, *_settled(facts, fault)]
     clean = cluster.running or cluster.state in (SHUT_DOWN, SHUT_DOWN_IN_RECOVERY)
     return [*steps, *([] if clean else [Step("recover")]), Step("peer-slot"), Step("rewind"), LOOK_AGAIN]
+
+
+def _marked(want: Want, facts: Facts, stage: str) -> bool:
+    """Whether an earlier run of this epoch left this mark."""
+    return facts.mark is not None and (facts.mark.epoch, facts.mark.stage) == (want.role.epoch, stage)
 
 
 def _settled(facts: Facts, fault: Fault | None = None) -> list[Step]:

@@ -26,7 +26,7 @@ from .pg_diverged import fault_of, timelines
 from .pg_evidence import Range
 from .pg_facts import read_cluster
 from .pg_layout import PostgresLayout
-from .pg_mark import COPY, EVIDENCE, RECOVERY, REWIND, Mark, clear_mark, read_mark
+from .pg_mark import COPY, EVIDENCE, EXPIRED, RECOVERY, REWIND, Mark, clear_mark, read_mark
 from .pg_peer import Peer
 from .pg_server import Server
 from .pg_text import SHUT_DOWN, conninfo
@@ -71,6 +71,11 @@ class Rejoin:
         """Whether a rewind was found impossible in this epoch."""
         found = read_mark(self.layout)
         return found is not None and (found.epoch, found.stage) == (self.epoch, COPY)
+
+    def expired(self, why: str) -> None:
+        """Nothing was lost and nothing can be mended: only a copy helps."""
+        self.log.warning(f"{why}; a fresh copy is made beside the data of this host")
+        self.mark(EXPIRED, why)
 
     def recover(self) -> None:
         """Crash recovery without serving anybody: no connection, no network, no archiving, and no WAL removed that pg_rewind will want."""

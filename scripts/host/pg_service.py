@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,8 +15,10 @@ from .files import make_folder
 from .log import Log
 from .pg_config import managed_files
 from .pg_desired import Desired
+from .pg_expiry import Expiry
 from .pg_facts import FAULTS, REWIND_FUNCTIONS, Facts, Live
 from .pg_layout import APP_ROLE, REPLICATION_ROLE, SLOT, PostgresLayout
+from .pg_mark import COPY, EXPIRED, read_mark
 from .pg_plan import Want, plan
 from .pg_rejoin import Rejoin
 from .pg_server import Server
@@ -253,20 +256,29 @@ class Postgres:
         pg_copy.set_aside(self.layout, f"{why}-{self.epoch.number}")
 
     def _do_swap(self, what: str) -> None:
+        mark = read_mark(self.layout)
+        if mark is not None and mark.stage == EXPIRED:
+            self.rejoin.mark(COPY, mark.why)  # it speaks of the data that go
         pg_copy.swap(self.layout, self.layout.rewinding if what else None)
 
     def _do_follow(self, _: str) -> None:
         """Wait until both ends say that WAL flows, and what the primary wrote in its own time is seen here."""
         seen: dict[str, Any] = {}
+        expiry = Expiry(self.server)
 
         def flows() -> bool:
             live, peer = pg_facts.read_live(self.desired, self.layout, self.server), pg_peer.ask_peer(self.desired, self.layout)
+            if expiry.holds(live, peer, time.monotonic()):
+                return True
             seen.update(here=live is not None and live.streaming, there=peer.sees, error=peer.error, slot=peer.slot)
             seen.update(timeline=live and live.timeline, wanted=peer.timeline, marker=live and live.marker, written=peer.marker)
             return bool(seen["here"]) and peer.sees == "streaming" and live is not None and (live.timeline, live.marker) == (peer.timeline, peer.marker)
 
         pg_peer.prepare_slot(self.desired, self.layout)
-        if not until(flows, FOLLOW_S, 0.2):
+        flowing = until(flows, FOLLOW_S, 0.2)
+        if expiry.certain:
+            self.rejoin.expired("the primary no longer has the WAL that this standby needs")
+        elif not flowing:
             raise Failed(
                 say(
                     subject="replication to this standby", found=f"receiver {'streaming' if seen['here'] else 'not streaming'}, "

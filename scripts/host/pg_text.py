@@ -104,6 +104,11 @@ def segment_name(timeline: int, position: int, size: int) -> str:
     return f"{timeline:08X}{number // each:08X}{number % each:08X}"
 
 
+def segment_start(name: str, size: int) -> int:
+    """Where the WAL file `name` of `size` bytes begins. `name` without its timeline."""
+    return (int(name[:8], 16) << 32) + int(name[8:16], 16) * size
+
+
 def conninfo(values: Mapping[str, str]) -> str:
     """A libpq connection string: every value quoted, whatever is in it."""
     quoted = (f"{key}='{_backslashed(value)}'" for key, value in values.items())

@@ -177,6 +177,18 @@ def test_a_standby_whose_wal_is_gone_is_rebuilt_in_one_run(streaming: Pair) -> N
     assert a.sql("select wal_status from pg_replication_slots") in ("reserved", "extended")
 
 
+def test_a_standby_whose_wal_expired_without_a_slot_is_rebuilt_in_one_run(streaming: Pair) -> None:
+    a, b = streaming.a, streaming.b
+    b.kill()
+    a.sql("select pg_drop_replication_slot('dr_peer')")
+    for _ in range(8):
+        a.sql("select pg_logical_emit_message(false, 'fill', repeat('x', 12000000)); select pg_switch_wal(); checkpoint", "shop")
+    done = b.converge(1, "a")
+    assert done.actions.index("follow") < done.actions.index("copy") < done.actions.index("set-aside diverged")
+    assert orders(b) == ["1"] and status(b)["streaming"] is True
+    assert b.converge(1, "a").changed is False
+
+
 def test_another_cluster_is_never_copied_over_the_only_copy(streaming: Pair) -> None:
     a, b = streaming.a, streaming.b
     a.close()
