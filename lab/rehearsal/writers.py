@@ -39,7 +39,7 @@ def overlaps(one: Iterable[Span], other: Iterable[Span]) -> list[tuple[float, fl
     found = []
     for left, right in itertools.product(one, other):
         begin, end = max(left.begin, right.begin), min(left.end, right.end)
-        if begin < end or (begin == end and left.begin < left.end and right.begin < right.end):
+        if begin <= end:
             found.append((begin, end))
     return sorted(found)
 

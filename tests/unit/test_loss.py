@@ -1,0 +1,70 @@
+"""What an unplanned move would lose: measured, unknown, within a budget or over it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from scripts.ctl.loss import Budget, Heartbeat, Own, lsn, measure, over, sentence
+
+OWN = {"receive_lsn": "0/5000148", "timeline": 2, "system_identifier": "7"}
+BUDGET = Budget(max_lag_bytes=1000, max_lag_s=5)
+
+
+def beat(service, block, **changes):
+    return Heartbeat(document={"role": "primary", service: block, **changes}, age_s=8.04)
+
+
+def database(written="0/5000148", **changes):
+    trail = [[0.0, "0/5000948"], [2.0, "0/5000800"], [4.0, "0/5000148"]]
+    return beat("postgres", {"write_lsn": written, "timeline": 2, "system_identifier": "7", "trail": trail} | changes)
+
+
+def test_positions_are_bytes():
+    assert lsn("1/0") - lsn("0/FFFFFFFF") == 1
+
+
+def test_nothing_is_lost_when_the_last_word_had_arrived():
+    found = measure(Own(database=OWN), {"db-1": database()}, 35.0)
+    assert (found.bytes, found.seconds, found.heartbeat_age_s) == (0, 0.0, 8.0)
+    assert over(found, BUDGET, "a") == []
+
+
+def test_what_had_not_arrived_is_counted_in_bytes_and_in_seconds():
+    found = measure(Own(database=OWN), {"db-1": database("0/5000948")}, 35.0)
+    assert (found.bytes, found.seconds) == (2048, 2.0)
+    assert over(found, BUDGET, "a") == ["2048 bytes of WAL are not here, wanted at most 1000"]
+    assert over(found, Budget(max_lag_bytes=4096, max_lag_s=1), "a") == ["2 s of writes are not here, wanted at most 1"]
+
+
+def test_a_standby_that_is_further_behind_than_the_trail_reaches_does_not_know_the_seconds():
+    found = measure(Own(database={**OWN, "receive_lsn": "0/4000000"}), {"db-1": database("0/5000948")}, 35.0)
+    assert found.seconds is None
+    assert "seconds of writes are not here is unknown" in over(found, Budget(max_lag_bytes=10**9, max_lag_s=5), "a")[0]
+
+
+@pytest.mark.parametrize(
+    "heartbeat",
+    [
+        None,
+        database(timeline=3),
+        database(system_identifier="8"),
+        database(None),
+        beat("postgres", {"write_lsn": "0/5000148", "timeline": 2, "system_identifier": "7"}, role="standby"),
+    ],
+)
+def test_what_cannot_be_compared_is_unknown_and_unknown_is_over(heartbeat):
+    found = measure(Own(database=OWN), {"db-1": heartbeat}, None)
+    assert found.bytes is None
+    assert len(over(found, Budget(max_lag_bytes=10**12, max_lag_s=10**6), "a")) == 1
+
+
+def test_the_cache_and_the_assets_are_told():
+    master = beat("redis", {"offset": 1000, "replication_id": "r1"})
+    own = Own(database=OWN, offset=900, assets={"replicated_until": 0.0, "unreplicated": {"count": 3}, "ok": True})
+    found = measure(own, {"db-1": database(), "cache-1": master}, 35.0)
+    assert (found.redis_bytes, found.redis) == (100, {"offset": 1000, "replication_id": "r1"})
+    assert json.loads(json.dumps(found.document()))["assets"] == {"replicated_until": 0.0, "unreplicated": {"count": 3}}
+    assert "cache 100 bytes, assets what was uploaded since 00:00:00 UTC" in sentence(found)
+    assert "in at most 35 s after its last heartbeat" in sentence(found)
