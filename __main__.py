@@ -12,6 +12,7 @@ import pulumi
 
 from components import bundle, config, leftovers
 from components.app_tier import AppTier, AppTierArgs
+from components.archive import ArchiveLink, ArchiveLinkArgs, ArchivePlace, ArchivePlaceArgs
 from components.asset_buckets import AssetBuckets, AssetBucketsArgs
 from components.asset_sync import AssetSync, AssetSyncArgs, Copier
 from components.chain import Chain
@@ -64,7 +65,9 @@ def declare(settings: Settings, bundles: Bundles) -> None:
     buckets = AssetBuckets("assets", AssetBucketsArgs(settings=settings), opts)
     release = Release("release", ReleaseArgs(bundle=bundles.shop, hosts=region.of("app")), opts)
     copier = Copier("copier", bundles.copier, region.hosts["control-1"], opts)
-    built = [*region.ready, *buckets.ready, *release.ready, copier.ready]
+    place_args = ArchivePlaceArgs(settings=settings, tool=tool, host=region.hosts["db-1"], buckets=buckets)
+    place = ArchivePlace("archive-place", place_args, opts)
+    built = [*region.ready, *buckets.ready, *release.ready, copier.ready, *place.ready]
 
     # The role chain: each link waits for the one before.
     fence = Fence("fence", FenceArgs(settings=settings, address=region.address, bastion=region.bastion, after=built), opts)
@@ -75,6 +78,8 @@ def declare(settings: Settings, bundles: Bundles) -> None:
     sync = AssetSync("sync", sync_args, opts)
     app_args = AppTierArgs(chain=chain, hosts=region.of("app"), release=release, buckets=buckets, after=[sync.done])
     app = AppTier("app", app_args, opts)
+    # Beside the chain from here on: no client waits for backups.
+    ArchiveLink("archive", ArchiveLinkArgs(chain=chain, host=region.hosts["db-1"], place=place, after=app.done), opts)
     proof = Verify("verify", VerifyArgs(chain=chain, address=region.address, after=app.done), opts)
     dns = FailoverDns("dns", FailoverDnsArgs(chain=chain, address=region.address, after=[proof.done]), opts)
 

@@ -23,24 +23,30 @@ class AssetBucketsArgs:
 
 
 class AssetBuckets(pulumi.ComponentResource):
-    """`keys` (of the shop) and `copier_keys` are `access_key` and `secret_key`, secret. `ready` is what must be done before anybody uses them."""
+    """`keys` (of the shop), `copier_keys` and `archive_keys` are `access_key` and `secret_key`, secret. `ready` is what must be done before
+    anybody uses them.
+    """
 
     keys: pulumi.Output[dict[str, str]]
     copier_keys: pulumi.Output[dict[str, str]]
+    archive_keys: pulumi.Output[dict[str, str]]
     ready: list[pulumi.Resource]
 
     def __init__(self, name: str, args: AssetBucketsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dr:index:AssetBuckets", name, {}, opts)
         settings = args.settings
         self._settings = settings
-        own = {kind: settings.bucket(settings.site, kind) for kind in KINDS}
+        own = settings.bucket(settings.site, "assets")
         buckets = [self._bucket(f"{name}-{kind}", settings, kind) for kind in KINDS]
         self.ready = list(buckets)
-        self.keys = self._user(f"{name}-user", "buckets", site_policy(list(own.values())), buckets)
+        self.keys = self._user(f"{name}-user", "buckets", site_policy([own]), buckets)
         # The peer's bucket may not exist yet: a policy is about names.
-        policy = copier_policy(settings.bucket(settings.peer, "assets"), own["assets"])
+        policy = copier_policy(settings.bucket(settings.peer, "assets"), own)
         self.copier_keys = self._user(f"{name}-copier", "copier", policy, buckets)
-        self.register_outputs({"keys": self.keys, "copier_keys": self.copier_keys})
+        # WAL and backups go to both regions: either may be lost.
+        archives = [settings.bucket(site, "wal") for site in (settings.site, settings.peer)]
+        self.archive_keys = self._user(f"{name}-archive", "archive", site_policy(archives), buckets)
+        self.register_outputs({"keys": self.keys, "copier_keys": self.copier_keys, "archive_keys": self.archive_keys})
 
     def _user(self, name: str, what: str, policy: str, buckets: list[cloudproject.Storage]) -> pulumi.Output[dict[str, str]]:
         """A user of its own with one pair of keys, restricted to what `policy` allows. Returns the keys."""

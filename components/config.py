@@ -12,6 +12,7 @@ from typing import Any
 
 from components import reading, rules
 from components import settings as s
+from components.config_archive import read_archive
 from components.config_secrets import read_secrets
 from components.errors import ConfigError, Fault
 from components.naming import MAX_APP_HOSTS, SITES, host_names
@@ -122,6 +123,7 @@ def _read(root: Section) -> s.Settings:
         redis=_redis(root),
         app=app,
         lease=_lease(root),
+        archive=read_archive(root),
         asset_sync=_assets(root),
         loss_budget=_loss_budget(root),
         override=override,

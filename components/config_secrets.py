@@ -42,6 +42,7 @@ def read_secrets(root: Section, hosts: Sequence[str]) -> s.Secrets:
                 redis=_redis(at),
                 witness=_witness(at),
                 secret_key_base=_rails(at),
+                archive=_archive(at),
             )
 
 
@@ -94,3 +95,11 @@ def _witness(root: Section) -> s.S3Keys:
 def _rails(root: Section) -> str:
     with root.section("rails", "sessions cannot be signed") as at:
         return at.take("secret_key_base", _LONG, "sessions cannot be signed", _REMEDY)
+
+
+def _archive(root: Section) -> str | None:
+    if not root.has("archive"):
+        return None
+    with root.section("archive", "backups cannot be encrypted") as at:
+        why = "backups cannot be encrypted, and those that were made not be read"
+        return at.take("passphrase", _PASSWORD, why, "put back the passphrase that the archive was begun with")

@@ -82,6 +82,7 @@ def check(settings: Settings, root: Section) -> None:
         *_parameters(settings),
         *_cache(settings),
         *_lease(settings),
+        *_archive(settings),
     ):
         root.fault(key, wanted, consequence, remedy, found=found)
 
@@ -237,4 +238,15 @@ def _cache(settings: Settings) -> Iterator[_Row]:
             f"at most half of what dr:redis.link_mbit ({redis.link_mbit}) carries",
             "a full copy of the cache would never catch up with what is written meanwhile",
             "correct the two figures, or keep the cache in one region",
+        )
+
+
+def _archive(settings: Settings) -> Iterator[_Row]:
+    if settings.archive is not None and settings.secrets.secret_key_base is not None and settings.secrets.archive is None:
+        yield (
+            "archive",
+            "no passphrase for it in dr:secrets",
+            "dr:secrets archive.passphrase",
+            "backups hold every row of the shop and would lie readable in two buckets",
+            "add {archive: {passphrase: ...}} to the object of dr:secrets in both stacks, and keep it in a third place: without it no backup can be read",
         )

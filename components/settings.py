@@ -91,6 +91,19 @@ class Postgres:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Archive:
+    """WAL and backups in both regions. Schedules are calendar events of systemd."""
+
+    endpoints: Mapping[str, str]  # by site, always https
+    ca: str | None  # PEM of a private CA of the S3 servers
+    retention_full: int  # full backups that are kept
+    full: str
+    incremental: str
+    process_max: int
+    queue_max: str  # WAL that may wait for a repository that does not take it
+
+
+@dataclass(frozen=True, kw_only=True)
 class Redis:
     maxmemory: str
     maxmemory_policy: str
@@ -196,6 +209,7 @@ class Secrets:
     redis: RedisPasswords
     witness: S3Keys
     secret_key_base: str = field(repr=False)
+    archive: str | None = field(repr=False)  # passphrase; None: nothing was ever archived
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,6 +233,7 @@ class Settings:
     redis: Redis
     app: App
     lease: Lease | None  # None: off
+    archive: Archive | None  # None: nothing is archived
     asset_sync: AssetCopying
     loss_budget: LossBudget
     override: Override | None

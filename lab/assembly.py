@@ -54,6 +54,7 @@ class RegionPlan:
 
 
 REGIONS = (RegionPlan("a", "GRA11", "gra", "203.0.113"), RegionPlan("b", "SBG5", "sbg", "198.51.100"))
+TLS_STORAGE = {plan.storage: (plan.s3, 443) for plan in REGIONS}  # what archives: pgBackRest speaks TLS only
 STORAGE = {plan.storage: (plan.s3, S3_PORT) for plan in REGIONS} | {"de": WITNESS}
 GLOBAL_ADDRESSES = (KEYSTONE[0], OVH[0], WITNESS[0], *(server.host for server in NAME_SERVERS), RESOLVER.host, LIAR)
 
@@ -89,7 +90,7 @@ def ovh_config(credentials: Credentials) -> OvhConfig:
     )
 
 
-def description(cloud: CloudConfig, credentials: Credentials, root_keys: tuple[str, str]) -> dict[str, Any]:
+def description(cloud: CloudConfig, credentials: Credentials, root_keys: tuple[str, str], ca: str) -> dict[str, Any]:
     """What `<run>/lab.json` holds: every endpoint, id and credential that a stack file needs."""
     return {
         "openstack": {
@@ -109,6 +110,7 @@ def description(cloud: CloudConfig, credentials: Credentials, root_keys: tuple[s
         },
         "regions": {region.name: _region(region) for region in cloud.regions},
         "s3": {name: {"endpoint": f"http://{host}:{port}"} for name, (host, port) in STORAGE.items()},
+        "s3_tls": {"ca": ca, "endpoints": {name: f"https://{host}" for name, (host, _) in TLS_STORAGE.items()}},
         "root_s3": {"access_key": root_keys[0], "secret_key": root_keys[1]},
         "dns": {"servers": [f"{server.host}:{server.port}" for server in NAME_SERVERS], "resolver": f"{RESOLVER.host}:{RESOLVER.port}"},
     }

@@ -40,7 +40,7 @@ class Lab:
         self.credentials = assembly.Credentials()
         self.config = assembly.cloud_config(self.credentials)
         self.machines = Machines(where, image, {plan.region: plan.external for plan in assembly.REGIONS})
-        self.storage = Storage(where.disks, versitygw, assembly.STORAGE)
+        self.storage = Storage(where.disks, versitygw, assembly.STORAGE, assembly.TLS_STORAGE)
         self.dns = Dns(where.run, assembly.NAME_SERVERS, assembly.RESOLVER)
         self.openstack = openstack.build(self.config, self.machines)
         self.ovh = ovh.service(assembly.ovh_config(self.credentials), self.storage, self.dns)
@@ -68,7 +68,7 @@ class Lab:
                 self._serve(self.services[f"{kind}@{plan.site}"], (plan.api, port))
         keys = (self.storage.root_access_key, self.storage.root_secret_key)
         Control(self.places.socket, self.operations()).start()
-        write_private(self.places.description, json.dumps(assembly.description(self.config, self.credentials, keys), indent=1) + "\n")
+        write_private(self.places.description, json.dumps(assembly.description(self.config, self.credentials, keys, self.storage.ca), indent=1) + "\n")
 
     def _serve(self, service: Service, address: tuple[str, int]) -> None:
         self.servers.append(Server(service, *address).start())

@@ -32,6 +32,7 @@ PACKAGES = sorted(
         "python3-venv",
         "git",
         "make",
+        "pgbackrest",
         "postgresql",
         "redis-server",
     }

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from components.naming import HostAddress
-from components.settings import Settings
+from components.settings import Archive, Settings
 
 Document = dict[str, Any]
 
@@ -82,6 +82,7 @@ def postgres(settings: Settings, volume_id: str | None) -> Document:
         "database": "shop",
         "passwords": {"replication": passwords.replication, "app": passwords.app},
         "app_clients": [f"{address}/32" for address in settings.vrack_of("app")],
+        "archive": settings.archive is not None,
         "peer_db": f"db-1.{settings.peer}",
         "mode": settings.postgres.mode,
         "degrade_after_s": settings.postgres.degrade_after_s,
@@ -90,6 +91,25 @@ def postgres(settings: Settings, volume_id: str | None) -> Document:
         "preload": list(settings.postgres.preload),
         "extensions": list(settings.postgres.extensions),
         "logical": settings.postgres.logical,
+    }
+
+
+def archive(settings: Settings, it: Archive, keys: Mapping[str, str]) -> Document:
+    """Block of `archive prepare` and `archive converge`; `keys` reach the WAL buckets of both sites."""
+    return {
+        "version": settings.postgres.version,
+        "port": 5432,
+        "repositories": {
+            site: {"endpoint": it.endpoints[site], "region": region.s3_region, "bucket": settings.bucket(site, "wal")}
+            for site, region in settings.regions.items()
+        },
+        "keys": {"access_key": keys["access_key"], "secret_key": keys["secret_key"]},
+        "passphrase": settings.secrets.archive,
+        "ca": it.ca,
+        "retention_full": it.retention_full,
+        "process_max": it.process_max,
+        "queue_max": it.queue_max,
+        "schedule": {"full": it.full, "incremental": it.incremental},
     }
 
 

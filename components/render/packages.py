@@ -6,7 +6,7 @@ _COMMON = ("python3-boto3", "ca-certificates", "nftables")
 
 _BY_ROLE = {
     "control": ("postgresql-client-{version}", "redis-tools"),
-    "db": ("postgresql-{version}", "postgresql-client-{version}", "python3-psycopg", "e2fsprogs"),
+    "db": ("pgbackrest", "postgresql-{version}", "postgresql-client-{version}", "python3-psycopg", "e2fsprogs"),
     "cache": ("redis-server", "redis-tools"),
     "app": (
         "nginx",

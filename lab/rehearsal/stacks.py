@@ -30,6 +30,8 @@ def documents(project: Path, lab: Mapping[str, Any], changes: Mapping[str, Any] 
         config["dr:openstack"].update({key: lab["openstack"][key] for key in ("auth_url", "user", "project_id", "project_name", "domain")})
         config["dr:ovh"] = {"endpoint": lab["ovh"]["endpoint"]}
         config["dr:witness"] = {"endpoint": lab["s3"]["de"]["endpoint"], "region": "de", "bucket": WITNESS_BUCKET}
+        endpoints = lab["s3_tls"]["endpoints"]
+        config["dr:archive"] |= {"endpoints": {site: endpoints[storage] for site, (_, storage) in SITES.items()}, "ca": lab["s3_tls"]["ca"]}
         config["dr:dns"]["servers"] = lab["dns"]["servers"]
         for name, (compute, storage) in SITES.items():
             facts, region = lab["regions"][compute], config["dr:regions"][name]

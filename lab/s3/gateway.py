@@ -4,6 +4,9 @@ Data lies under `<run>/s3/<region>`, accounts in `<run>/s3/iam`, which all gatew
 (root) or to a user; whoever else gets in, gets in by a user policy (`lab.s3.policy`). Policies are put on every bucket that exists when a
 policy, a credential or a bucket changes here; a bucket that a user makes over S3 is that user's alone until the next such change.
 
+Where a region is to speak TLS too, a second gateway serves the same data with a certificate of the lab's own CA: pgBackRest speaks to S3 in no
+other way, and OVHcloud has nothing else.
+
 Not imitated: encryption at rest (the flag is kept by the OVHcloud API only), replication between regions, bucket names unique over regions for
 buckets made over S3, and the keys that a file system cannot hold (`a//b`, data in `dir/`).
 """
@@ -28,6 +31,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from lab.child import Child
 from lab.s3 import policy
+from scripts.ctl.secrets import Authority
 
 log = logging.getLogger("lab.s3")
 Users = dict[str, tuple[list[str], tuple[policy.Statement, ...]]]  # by user: access keys, statements
@@ -63,10 +67,15 @@ class StoredObject:
 
 
 class Storage:
-    """The S3 services of all storage regions. `addresses`: region (gra, sbg, de) to (address, port). Safe to call from several threads."""
+    """The S3 services of all storage regions. `addresses`: region (gra, sbg, de) to (address, port); `tls`: the same for those that speak TLS
+    too. Safe to call from several threads.
+    """
 
-    def __init__(self, run: Path, binary: Path, addresses: Mapping[str, tuple[str, int]]) -> None:
-        self.addresses = dict(addresses)
+    def __init__(
+        self, run: Path, binary: Path, addresses: Mapping[str, tuple[str, int]], tls: Mapping[str, tuple[str, int]] | None = None
+    ) -> None:
+        self.addresses, self.tls = dict(addresses), dict(tls or {})
+        self._authority = Authority("object storage of the lab")
         self.root_access_key = "root" + secrets.token_hex(8)
         self.root_secret_key = secrets.token_hex(20)
         self._home, self._binary = run / "s3", binary
@@ -76,10 +85,16 @@ class Storage:
         self._owners: dict[tuple[str, str], str] = {}  # (region, bucket) -> user
         self._applied: dict[tuple[str, str], str | None] = {}
         self._children = {region: self._child(region) for region in addresses}
+        self._fronts = {region: self._child(region, tls=True) for region in self.tls}
         self._clients: dict[str, Any] = {}
 
-    def _child(self, region: str) -> Child:
-        host, port = self.addresses[region]
+    @property
+    def ca(self) -> str:
+        """PEM of the CA of the gateways that speak TLS."""
+        return self._authority.certificate_pem
+
+    def _child(self, region: str, *, tls: bool = False) -> Child:
+        host, port = (self.tls if tls else self.addresses)[region]
         home = self._home / region
         argv = [
             str(self._binary),
@@ -91,9 +106,11 @@ class Storage:
             str(self._home / "iam"),
             "--iam-cache-disable",
         ]
+        argv += ["--cert", str(home / "tls.crt"), "--key", str(home / "tls.key")] if tls else []
         argv += ["--keep-alive", "--quiet", "posix", "--versioning-dir", str(home / "versions"), str(home / "data")]
         environment = {"ROOT_ACCESS_KEY_ID": self.root_access_key, "ROOT_SECRET_ACCESS_KEY": self.root_secret_key}
-        return Child(f"versitygw {region}", argv, self._home / f"{region}.log", self._home / f"{region}.pid", environment)
+        name = f"{region}-tls" if tls else region
+        return Child(f"versitygw {name}", argv, self._home / f"{name}.log", self._home / f"{name}.pid", environment)
 
     # --- life of the gateways
 
@@ -106,33 +123,43 @@ class Storage:
         self._write_accounts()
         try:
             for region, child in self._children.items():
-                child.start(lambda region=region: self._listens(region))  # type: ignore[misc]
+                self._write_certificate(region)
+                self._start(region, child)
         except Exception:
             self.stop()
             raise
 
+    def _start(self, region: str, child: Child) -> None:
+        child.start(lambda: _listens(self.addresses[region]))
+        if region in self._fronts:
+            self._fronts[region].start(lambda: _listens(self.tls[region]))
+
+    def _write_certificate(self, region: str) -> None:
+        if region in self.tls:
+            pair = self._authority.issue([self.tls[region][0]])
+            for name, text in (("tls.crt", pair["cert"]), ("tls.key", pair["key"])):
+                with os.fdopen(os.open(self._home / region / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+                    out.write(text)
+
     def stop(self) -> None:
-        for child in self._children.values():
+        for child in (*self._fronts.values(), *self._children.values()):
             child.stop()
 
     def cut(self, region: str) -> None:
         """The region's S3 is dead: its process is killed as by a power cut, connections are refused. Data stays."""
-        self._children[region].stop(hard=True)
+        for children in (self._fronts, self._children):
+            if region in children:
+                children[region].stop(hard=True)
 
     def restore(self, region: str) -> None:
         """Start the region again; policies that changed meanwhile take effect before this returns."""
-        self._children[region].start(lambda: self._listens(region))
+        self._start(region, self._children[region])
         with self._lock:
             self._applied = {place: text for place, text in self._applied.items() if place[0] != region}
             self._apply([region])
 
     def alive(self, region: str) -> bool:
         return self._children[region].running
-
-    def _listens(self, region: str) -> bool:
-        with contextlib.suppress(OSError), socket.create_connection(self.addresses[region], timeout=1):
-            return True
-        return False
 
     def endpoint(self, region: str) -> str:
         host, port = self.addresses[region]
@@ -293,6 +320,12 @@ class Storage:
             ) from error
         except BotoCoreError as error:
             raise StorageError("down", f"S3 {region}: no answer to {operation}; the region is cut, or its gateway ended") from error
+
+
+def _listens(address: tuple[str, int]) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(address, timeout=1):
+        return True
+    return False
 
 
 def connect(endpoint: str, region: str, access_key: str, secret_key: str) -> Any:

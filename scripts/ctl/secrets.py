@@ -55,6 +55,7 @@ def generate(hosts: Mapping[str, Sequence[str]], shop_host: str, outside: Mappin
         "tls": {"ca": authority.certificate_pem, "shop": authority.issue([shop_host]), "hosts": tls_hosts},
         "postgres": {"replication": _password(), "app": _password()},
         "redis": {"app": _password(), "replica": _password(), "operator": _password()},
+        "archive": {"passphrase": _password()},
         "rails": {"secret_key_base": secrets.token_hex(64)},
     }
 

@@ -180,7 +180,8 @@ class Check:
             repositories[repository] = {**_facts(info), "left_out": state.suspended.get(repository), "gap": state.gaps.get(repository)}
         ready = waiting(self.layout)
         return {
-            "role": role.document() if role else None, "cluster": place, "timeline": self._timeline(), "alarm": state.alarm, "hold": state.hold, "waiting": len(ready),
+            "role": role.document() if role else None, "cluster": place, "timeline": self._timeline(),
+            "alarm": state.alarm, "hold": state.hold, "waiting": len(ready),
             "oldest_waiting": ready[0] if ready else None, "archiver": self.server.ask(_ARCHIVER), "repositories": repositories,
             "follows_archive": self.layout.follow.exists(),
         }

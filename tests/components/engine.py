@@ -64,6 +64,8 @@ COMPONENTS = frozenset(
         "AssetBuckets",
         "AssetSync",
         "Balancer",
+        "ArchiveLink",
+        "ArchivePlace",
         "Copier",
         "FailoverDNS",
         "Fence",

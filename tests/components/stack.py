@@ -53,6 +53,7 @@ def secrets() -> dict[str, Any]:
         "postgres": {"replication": "secret-replication-password", "app": "secret-database-password"},
         "redis": {"app": "secret-cache-password", "replica": "secret-replica-password", "operator": "secret-operator-password"},
         "witness": {"access_key": "secret-witness-access", "secret_key": "secret-witness-secret"},
+        "archive": {"passphrase": "secret-archive-passphrase"},
         "rails": {"secret_key_base": "5ec2e7" * 20},
     }
 

@@ -29,6 +29,7 @@ CHAIN = [
     "verify-order",
     "dns-pointer",
 ]
+BESIDE = "archive-converge"  # told the epoch too, and waited for by nothing
 COMMANDS = ("command:local:Command", "command:remote:Command")
 
 
@@ -89,15 +90,15 @@ def test_a_request_changes_no_resource_but_what_the_links_are_told(a: dict[str, 
     other = built("a", failover_region="b")
     assert list(sorted(a)) == list(sorted(other))
     changed = {it.name for key, it in a.items() if it != other[key]}
-    assert changed == {"fence-claim", *(name for name in CHAIN if name.endswith("-converge"))}
+    assert changed == {"fence-claim", BESIDE, *(name for name in CHAIN if name.endswith("-converge"))}
     for name in changed:
         one, two = (json.loads(commands(tree)[name].inputs["stdin"]) for tree in (a, other))
         assert {key for key in one.keys() | two.keys() if one.get(key) != two.get(key)} == {"request"}
 
 
 def test_what_is_built_before_the_fence_is_told_no_role(a: dict[str, Registered]) -> None:
-    early = [it for name, it in commands(a).items() if name not in CHAIN]
-    assert len(early) == 7
+    early = [it for name, it in commands(a).items() if name not in (*CHAIN, BESIDE)]
+    assert len(early) == 8
     for it in early:
         assert not {"request", "epoch"} & set(json.loads(it.inputs["stdin"]) if it.inputs["stdin"].startswith("{") else ())
 
@@ -109,15 +110,25 @@ def test_the_chain_has_the_order_of_a_failover(a: dict[str, Registered]) -> None
         assert not set(CHAIN[number:]) & waits
 
 
+def test_nothing_waits_for_backups_and_wal_has_a_place_before_the_fence(a: dict[str, Registered]) -> None:
+    assert "app-app-2-converge" in closure(a, BESIDE)
+    assert not [it.name for it in a.values() if BESIDE in it.depends_on]
+    assert {"archive-place-prepare", "assets-archive-policy"} <= closure(a, "fence-claim")
+    without = {key: value for key, value in stack.configuration("a").items() if key != "archive"}
+    settings = config.parse(without)
+    resources = engine.build(lambda: program().declare(settings, program().Bundles(tool=TOOL, copier=COPIER, shop=SHOP)))
+    assert not {BESIDE, "archive-place-prepare"} & {it.name for it in resources}
+
+
 def test_the_fence_waits_for_everything_that_has_no_role(a: dict[str, Registered]) -> None:
     waits = closure(a, "fence-claim")
-    late = {"dns-site"}
+    late = {"dns-site", BESIDE}
     early = {it.name for it in a.values() if not it.type.startswith(("dr:", "pulumi:")) and it.name not in {*CHAIN, *late}}
     assert early <= waits
 
 
 def test_every_link_is_run_again_by_an_update_and_leaves_nothing_readable(a: dict[str, Registered]) -> None:
-    assert len(commands(a)) == 15
+    assert len(commands(a)) == 17
     for name, it in commands(a).items():
         inputs = it.inputs
         assert inputs["create"] == inputs["update"], name
@@ -133,7 +144,7 @@ def test_remote_links_pin_host_keys_and_go_through_the_own_bastion(b: dict[str, 
     settings = config.parse(stack.configuration("b"))
     address = next(it for it in b.values() if it.name == "region-bastion-ip")
     remote = [it for it in b.values() if it.type.startswith("command:remote:")]
-    assert len(remote) == 20
+    assert len(remote) == 22
     for it in remote:
         connection = it.inputs["connection"]
         bastion = connection.get("proxy", connection)

@@ -158,13 +158,22 @@ def test_a_misspelled_key_is_answered_with_the_right_one() -> None:
     assert "did you mean 'ttl'?" in fault.remedy
 
 
-@pytest.mark.parametrize("key", sorted(set(stack.configuration()) - {"project", "protect"}))
+@pytest.mark.parametrize("key", sorted(set(stack.configuration()) - {"archive", "project", "protect"}))
 def test_a_missing_key_is_one_fault(key: str) -> None:
     values = stack.configuration()
     del values[key]
     found = faults(values)
     assert list(found) == [f"dr:{key}"]
     assert found[f"dr:{key}"].found == "missing"
+
+
+def test_the_archive_may_be_left_out_but_not_go_unencrypted_or_in_clear() -> None:
+    values = stack.configuration()
+    assert config.parse({key: value for key, value in values.items() if key != "archive"}).archive is None
+    found = faults(put(stack.configuration(), "archive/endpoints/b", "http://198.51.100.3:7070"))
+    assert list(found) == ["dr:archive.endpoints.b"] and "TLS only" in found["dr:archive.endpoints.b"].wanted
+    del values["secrets"]["archive"]
+    assert list(faults(values)) == ["dr:archive"]
 
 
 @pytest.mark.parametrize("value", ["off", False, "false"])

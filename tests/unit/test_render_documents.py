@@ -61,6 +61,7 @@ def test_the_postgres_block(settings: Settings) -> None:
         "volume_id",
         "database",
         "app_clients",
+        "archive",
         "peer_db",
         "mode",
         "degrade_after_s",
@@ -73,6 +74,17 @@ def test_the_postgres_block(settings: Settings) -> None:
     )
     assert block["peer_db"] == "db-1.a"
     assert block["app_clients"] == ["10.100.0.41/32", "10.100.0.42/32", "10.100.0.141/32", "10.100.0.142/32"]
+
+
+def test_the_archive_block(settings: Settings) -> None:
+    assert settings.archive is not None
+    block = documents.archive(settings, settings.archive, {"access_key": "k", "secret_key": "s"})
+    place = keys("endpoint", "region", "bucket")
+    assert shape(block) == keys(
+        "version", "port", "passphrase", "ca", "retention_full", "process_max", "queue_max",
+        repositories={"a": place, "b": place}, keys=keys("access_key", "secret_key"), schedule=keys("full", "incremental"),
+    )  # fmt: skip
+    assert block["repositories"]["a"] == {"endpoint": "https://203.0.113.3", "region": "gra", "bucket": "shop-01234567-a-wal"}
 
 
 def test_the_redis_block(settings: Settings) -> None:
