@@ -26,6 +26,7 @@ from scripts.host.redis_wire import Connection, ErrorReply, Server, Unreachable
 from tests.host.redis_pair import Pair, Site, settled
 
 WARM_S = 0.3
+LIMIT = {"maxmemory": "1gb"}  # every key is looked for at the end
 
 
 class Writer:
@@ -77,13 +78,13 @@ def move(pair: Pair, moves: int) -> tuple[list[float], list[tuple[float, float]]
     for epoch in range(2, 2 + moves):
         target, other = (pair.b, pair.a) if epoch % 2 == 0 else (pair.a, pair.b)
         since = _settle()
-        target.converge(epoch, target.site, planned=True)
+        target.converge(epoch, target.site, planned=True, **LIMIT)
         spans.append((since, _settle()))
         record = redis_takeover.read(target.layout, epoch)
         if record is None or record.held_ms is None:
             raise SystemExit(f"move {epoch - 1}: found no handover, wanted one; the figures would mean nothing; read the log of dr-host")
         held.append(record.held_ms)
-        other.converge(epoch, target.site, planned=True)
+        other.converge(epoch, target.site, planned=True, **LIMIT)
         settled(other)
     return held, spans
 
@@ -116,7 +117,8 @@ def main() -> None:
 
 
 def run(pair: Pair, moves: int, count: int) -> dict[str, Any]:
-    pair.up()
+    for site in (pair.a, pair.b):
+        site.converge(1, "a", **LIMIT)
     writers = [Writer(pair, name) for name in range(count)]
     held, spans = move(pair, moves)
     for writer in writers:

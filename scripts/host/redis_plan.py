@@ -173,7 +173,9 @@ def _take_over(facts: Facts, wanted: Wanted, local: Instance) -> Sequence[Step]:
     if facts.peer is None or facts.peer.role == REPLICA:
         return [*disarm, Step("promote")]
     if local.master == wanted.peer and local.link_up:
-        if facts.peer.used_memory > wanted.maxmemory > 0:
+        # A full cache uses a little more than its limit at all times: that alone is no reason.
+        wider = facts.peer.maxmemory == 0 or facts.peer.maxmemory > wanted.maxmemory
+        if wider and facts.peer.used_memory > wanted.maxmemory > 0:
             raise Refused(
                 say(
                     subject="maxmemory of this cache", found=f"{wanted.maxmemory} bytes", wanted=f"more than the {facts.peer.used_memory} in use at the peer",

@@ -73,6 +73,16 @@ def test_a_promoted_master_whose_carts_are_all_paid_is_followed_and_the_old_keys
     assert "keep-diverged" in steps and steps[-1] == "await-link"
 
 
+@pytest.mark.parametrize(("used", "limit", "moves"), [(65, 64, True), (65, 128, False), (65, 0, False), (60, 128, True)])
+def test_a_move_to_a_smaller_cache_is_refused_and_a_full_cache_moves(used, limit, moves):
+    found = facts(local=replica(), peer=master(used_memory=used * MB, maxmemory=limit * MB))
+    if moves:
+        assert "handover cache-1.a" in names(plan(found, wanted(planned=True)))
+    else:
+        with pytest.raises(Refused, match="it would evict carts at once"):
+            plan(found, wanted(planned=True))
+
+
 # -- what a standby must not follow
 
 
