@@ -517,6 +517,28 @@ def test_a_clock_far_off_is_signed_with_the_witnesss_time(world: World) -> None:
         channel.put("heartbeats/a/x.json", {})
 
 
+@pytest.mark.parametrize("mode", ["hang", "trickle"])
+def test_a_question_over_its_limit_is_cut_off(world: World, mode: str) -> None:
+    world.bucket.mode, answers = mode, list[str]()
+    channel = WitnessChannel(world.a.witness, 100 * LIMIT_S)  # no limit of the socket's own comes first
+
+    def work() -> None:
+        try:
+            channel.put("heartbeats/a/x.json", {})
+        except Silent as error:
+            answers.append(str(error))
+
+    worker = Worker("x", work, channel.abort, 5.0, Log(io.StringIO(), "agent run"))
+    worker.start()
+    worker.kick()
+    must(lambda: len(world.bucket.requests) == 1, "the witness is asked")
+    worker.kick()
+    assert not answers, "within its limit it may take its time"
+    world.clock.now += 6
+    worker.kick()
+    must(lambda: len(answers) == 1 and "no answer" in answers[0], "it is cut off")
+
+
 def test_a_worker_outlives_what_its_work_raises() -> None:
     rounds, log = [], io.StringIO()
 
