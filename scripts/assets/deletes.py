@@ -57,7 +57,7 @@ class Deletes:
             return ""
         due = []
         for row, entry in self._missing:
-            if row.missing_runs >= 1 and row.missing_since is not None and started - row.missing_since >= self._options.grace_s:
+            if row.missing_since is not None and started - row.missing_since >= self._options.grace_s:
                 due.append((row, entry))
             else:
                 self._state.missing(row.key, started)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import re
 import threading
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from xml.etree import ElementTree
 from .config import Endpoint
 from .errors import Kind, StoreError
 
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 EMPTY_PAGES = 100  # in a row; a store that skips deleted entries sends a few
 AHEAD = 2  # pages read before they are asked for
 
@@ -60,6 +62,8 @@ def parse_page(document: bytes, endpoint: Endpoint) -> Page:
                 if place is not None:
                     values[place] = child.text or ""
             key, size, etag, time = values
+            if not MOMENT.fullmatch(time):
+                raise ValueError(f"LastModified {time!r}")
             raw = unquote_to_bytes(key.replace("+", " ")) if encoded else key.encode()
             entries.append(Entry(raw, int(size), etag.strip('"'), time))
     except ValueError as error:
@@ -131,8 +135,8 @@ class Ahead:
         self._thread.join()
 
     def _read(self) -> None:
+        batch: list[Entry] = []
         try:
-            batch: list[Entry] = []
             for entry in self._source:
                 if self._left.is_set():
                     return
@@ -143,6 +147,8 @@ class Ahead:
             self._queue.put(batch)
             self._queue.put(None)
         except BaseException as error:
+            # What came before is true all the same.
+            self._queue.put(batch)
             self._queue.put(error)
 
     def _entries(self) -> Iterator[Entry]:

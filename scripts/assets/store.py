@@ -14,6 +14,7 @@ from .cold import Cold, Part
 from .config import Endpoint, Options
 from .errors import Kind, StoreError
 from .listing import Entry, entries
+from .metadata import parse_time
 from .retry import Patience, Throttle
 from .wire import Answer, Body, Headers, Wire
 
@@ -57,6 +58,16 @@ class Bucket:
         # Without a slot: these are asked while one is held.
         return self.patience.run(call, self.throttle)
 
+    def _dated(self, answer: Answer) -> Answer:
+        """What every object has."""
+        try:
+            parse_time(answer.headers["last-modified"])
+        except (KeyError, ValueError):
+            found = answer.headers.get("last-modified", "none")
+            text = f"{self.endpoint.place}: answers with an object whose Last-Modified is {found}, wanted a date; not believed, see the store's status"
+            raise StoreError(Kind.LYING, text, side=self.endpoint.name) from None
+        return answer
+
     # --- hot
 
     def entries(self, after: bytes = b"", until: bytes | None = None) -> Iterator[Entry]:
@@ -66,7 +77,7 @@ class Bucket:
     def head(self, key: bytes) -> Answer | None:
         """None when there is no such object (or a delete marker)."""
         try:
-            return self._try(lambda: self.wire.ask("head", "HEAD", key))
+            return self._dated(self._try(lambda: self.wire.ask("head", "HEAD", key)))
         except StoreError as error:
             if error.kind is Kind.ABSENT:
                 return None
@@ -74,14 +85,14 @@ class Bucket:
 
     def get(self, key: bytes, etag: str) -> Answer:
         """The whole object into memory, as long as it is this version. Raises StoreError (CONDITION, ABSENT) when it is not any more."""
-        return self._try(lambda: self.wire.ask("get", "GET", key, headers={"if-match": quoted(etag)}))
+        return self._dated(self._try(lambda: self.wire.ask("get", "GET", key, headers={"if-match": quoted(etag)})))
 
     @contextmanager
     def open(self, key: bytes, etag: str, first: int | None = None, last: int | None = None) -> Iterator[tuple[Answer, Body]]:
         """As `get`, to be read piece by piece, or bytes first..last of it. One attempt: who reads must begin afresh."""
         headers = {"if-match": quoted(etag)} | ({} if first is None else {"range": f"bytes={first}-{last}"})
-        with self.throttle.slot(), self.wire.receive("get", key, {}, headers) as pair:
-            yield pair
+        with self.throttle.slot(), self.wire.receive("get", key, {}, headers) as (answer, body):
+            yield self._dated(answer), body
 
     def put(self, key: bytes, body: bytes, headers: Headers, digest: str = "") -> Answer:
         """`digest`: the SHA-256 of `body`, if known; the store checks it."""

@@ -55,6 +55,7 @@ class Run:
         self.report = Report(time.time())
         self._steps: queue.Queue[Step | None] = queue.Queue(AHEAD * self.options.concurrency)
         self._in_a_row = 0
+        self._bug: Exception | None = None
         self._deletes = Deletes(self.source, self.target, self.state, guard=self.guard, options=self.options, tally=self.tally)
         self._lock = threading.Lock()
 
@@ -104,6 +105,8 @@ class Run:
         for _ in workers:
             self._steps.put(None)
         self._attend(workers, watch)
+        if self._bug:
+            raise self._bug
         for part in counts:
             self.report.counts += part
         self._end()
@@ -133,6 +136,8 @@ class Run:
                 self._take(step, counts)
         except AssetsError as error:
             self._end_with(error)
+        except Exception as error:
+            self._break_off(error)
 
     def _take(self, step: Step, counts: Counts) -> None:
         """Settle a step at once, or leave it to the workers."""
@@ -163,6 +168,13 @@ class Run:
                     self._end_with(error)
             except AssetsError as error:
                 self._end_with(error)
+            except Exception as error:
+                self._break_off(error)
+
+    def _break_off(self, error: Exception) -> None:
+        with self._lock:
+            self._bug = self._bug or error
+        self.stop.set()
 
     def _handle(self, transfer: Transfer, step: Step, entry: Entry) -> None:
         """One step, in a worker."""

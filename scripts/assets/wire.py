@@ -52,7 +52,10 @@ class Body:
 
     def __init__(self, response: http.client.HTTPResponse, headers: Mapping[str, str], fail: Callable[[Kind, str], StoreError]) -> None:
         self._response, self._fail = response, fail
-        self.length = int(headers.get("content-length", "-1"))
+        length = headers.get("content-length", "-1")
+        if not length.removeprefix("-").isdigit():
+            raise fail(Kind.LYING, f"answers with a length of {length!r}, wanted a number; not believed")
+        self.length = int(length)
         self.done = self.length == 0
 
     def pieces(self) -> Iterator[bytes]:

@@ -72,7 +72,10 @@ def test_an_empty_listing_of_a_full_store_is_refused(full: Pair) -> None:
 
 
 def test_a_listing_that_fails_half_way_deletes_nothing(full: Pair) -> None:
-    full.a.page = 1
+    for number in range(3, 6):
+        full.a.put(b"k%d" % number, b"x")
+    full.sync(options=replace(OPTIONS, deletes=False), state_dir=full.folder / "other")
+    full.a.page = 2
     for _ in range(3):
         full.a.rule("list", lambda request: Fault(503, "SlowDown") if "continuation-token" in request.query else None, times=100)
         done = full.sync()
@@ -83,6 +86,7 @@ def test_a_listing_that_fails_half_way_deletes_nothing(full: Pair) -> None:
     assert full.sync()["done"] == {"delete_waits": 1}
 
 
+ROW = "<Contents><Key>k{}</Key><Size>1</Size><ETag>x</ETag><LastModified>2026-11-25T10:00:00Z</LastModified></Contents>"
 LIES: dict[str, Callable[[Request], Fault | None]] = {
     "no token": lambda _: Fault(body=listing([], bucket="assets-a", more=True)),
     "no xml": lambda _: Fault(body=b"<html>busy"),
@@ -90,9 +94,18 @@ LIES: dict[str, Callable[[Request], Fault | None]] = {
     "count": lambda _: Fault(body=listing([], bucket="assets-a", count=2)),
     "same token": lambda _: Fault(body=listing([], bucket="assets-a", more=True, token="<NextContinuationToken>t</NextContinuationToken>")),
     "another document": lambda _: Fault(body=b"<ListAllMyBucketsResult/>"),
+    "unreadable time": lambda _: Fault(
+        body=listing(["<Contents><Key>k</Key><Size>1</Size><LastModified>yesterday</LastModified></Contents>"], bucket="assets-a")
+    ),
     "unreadable entry": lambda _: Fault(body=listing(["<Contents><Key>k</Key><Size>big</Size></Contents>"], bucket="assets-a")),
     "disorder": lambda _: Fault(
-        body=listing([f"<Contents><Key>k{n}</Key><Size>1</Size><ETag>x</ETag></Contents>" for n in (2, 0)], bucket="assets-a")
+        body=listing(
+            [
+                f"<Contents><Key>k{n}</Key><Size>1</Size><ETag>x</ETag><LastModified>2026-11-25T10:00:00Z</LastModified></Contents>"
+                for n in (2, 0)
+            ],
+            bucket="assets-a",
+        )
     ),
 }
 

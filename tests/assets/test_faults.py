@@ -167,9 +167,9 @@ def test_a_server_that_only_trickles_is_given_up(pair: Pair, monkeypatch: pytest
 
 
 def test_silence_is_an_overload(filled: Pair) -> None:
-    filled.options = replace(OPTIONS, timeout_s=0.2)
+    filled.options = replace(OPTIONS, timeout_s=1)
     over = threading.Event()
-    filled.a.rule("get", Fault(before=lambda: over.wait(3) and None), times=2)
+    filled.a.rule("get", Fault(before=lambda: over.wait(30) and None))
     try:
         assert filled.sync()["ok"]
     finally:
@@ -230,6 +230,24 @@ def test_etags_that_are_no_md5_are_lived_with(pair: Pair) -> None:
     assert done["ok"], done["error"]
     assert whole(pair)
     assert pair.sync()["done"] == {}
+
+
+@pytest.mark.parametrize("lie", [{"last-modified": "yesterday"}, {"content-length": "many"}])
+def test_headers_that_cannot_be_read_fail_the_object_and_no_other(filled: Pair, lie: dict[str, str]) -> None:
+    filled.a.rule("get", Fault(headers=lie), times=20, key=b"k05")
+    done = filled.sync()
+    assert (done["code"], done["done"]) == (1, {"copied": 29, "failed": 1})
+    assert "not believed" in done["lists"]["failed"][0]["why"]
+
+
+def test_a_fault_of_the_program_itself_ends_the_run_and_is_raised(filled: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("scripts.assets.transfer.hashlib.sha256", broken)
+    with pytest.raises(ZeroDivisionError):
+        filled.sync()
+    assert filled.b.bodies() == {}
 
 
 # --- objects that change under our hands

@@ -213,13 +213,16 @@ def test_delays_grow_to_a_cap_and_respect_the_store() -> None:
 
 
 def test_a_key_is_decoded_only_where_the_answer_says_so() -> None:
-    item = "<Contents><Key>a+b%2Fc</Key><Size>1</Size><ETag>x</ETag></Contents>"
+    item = "<Contents><Key>a+b%2Fc</Key><Size>1</Size><ETag>x</ETag><LastModified>2026-11-25T10:00:00Z</LastModified></Contents>"
     assert parse_page(listing([item]), END).entries[0].key == b"a b/c"
     assert parse_page(listing([item], encoding=""), END).entries[0].key == b"a+b%2Fc"
 
 
 def test_a_listing_ends_in_its_range() -> None:
-    rows = [f"<Contents><Key>k{number}</Key><Size>1</Size><ETag>x</ETag></Contents>" for number in range(9)]
+    rows = [
+        f"<Contents><Key>k{number}</Key><Size>1</Size><ETag>x</ETag><LastModified>2026-11-25T10:00:00Z</LastModified></Contents>"
+        for number in range(9)
+    ]
     asked: list[Any] = []
 
     def fetch(query: Any) -> bytes:
