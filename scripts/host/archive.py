@@ -12,7 +12,7 @@ from typing import Any
 
 from . import archive_state, plan, rolefile
 from .archive_check import Check, data_of
-from .archive_config import CHECK, FULL, INCREMENTAL, folders, managed_files
+from .archive_config import CHECK, DUE, FULL, INCREMENTAL, folders, managed_files
 from .archive_desired import Desired, Memory
 from .archive_layout import ArchiveLayout
 from .archive_push import Push, may_write, refuse_unknown
@@ -28,11 +28,12 @@ from .pg_layout import PostgresLayout
 from .pg_server import Server, UnitControl
 from .plan import Step
 from .result import Result
+from .rolefile import PRIMARY
 from .systemd import Systemd, Units
 from .witness import Witness
 
 BACKUP_S = 20 * 3600.0
-KINDS = ("full", "diff", "incr")
+KINDS = ("due", "full", "diff", "incr")
 BACKUPS = (f"{FULL}.timer", f"{INCREMENTAL}.timer")
 
 
@@ -113,19 +114,25 @@ def converge(call: Call) -> Result:
         return result
     check = _check(call, layout, desired.memory)
     found = check.run()
-    due = backup_due(found) if desired.envelope.active else None
-    if due is not None:
-        run(["systemctl", "start", "--no-block", f"{due}.service"], limit_s=15, check=False)
-        call.log.info(f"{due} was started; it is not waited for")
+    _start_due(call, found)
     return result
 
 
-def backup_due(found: dict[str, Any]) -> str | None:
-    """The unit to start at once: a first full backup, or one on the timeline of a promotion, from which a restore needs no older WAL. Pure."""
-    known = [it for it in found["repositories"].values() if it["reachable"]]
-    if any(not it["backups"] for it in known):
-        return FULL
-    return INCREMENTAL if any(it["backup_timeline"] < (found["timeline"] or 0) for it in known) else None
+def _start_due(call: Call, found: dict[str, Any]) -> None:
+    """On the primary, what no timer should wait for."""
+    role = rolefile.read(call.layout)
+    if role is not None and role.role == PRIMARY and any(it["reachable"] and due(it, found["timeline"]) for it in found["repositories"].values()):
+        run(["systemctl", "start", "--no-block", f"{DUE}.service"], limit_s=15, check=False)
+        call.log.info(f"{DUE} was started; it is not waited for")
+
+
+def due(repository: dict[str, Any], timeline: int | None) -> str | None:
+    """The kind of backup that a repository needs at once: a first full one, or one on the timeline of a promotion, from which a restore
+    needs no older WAL. Pure.
+    """
+    if not repository["backups"]:
+        return "full"
+    return "incr" if repository["backup_timeline"] < (timeline or 0) else None
 
 
 def status(call: Call) -> Result:
@@ -140,6 +147,7 @@ def check(call: Call) -> Result:
     """What the minute's timer does. Exit 1 while the alarm is raised."""
     layout, memory = _known(call)
     found = _check(call, layout, refuse_unknown(memory)).run()
+    _start_due(call, found)
     if found["alarm"] is not None:
         alarm = found["alarm"]
         raise Failed(
@@ -182,8 +190,8 @@ def get(call: Call) -> Result:
 
 
 def backup(call: Call) -> Result:
-    """`{"type": "full|diff|incr"}` into both repositories, the own region's first; one that fails keeps nothing from the other. Exit 3 on
-    a host that is not the primary by the witness's word.
+    """`{"type": "due|full|diff|incr"}` (see `due`) into both repositories, the own region's first; one that fails keeps nothing from the
+    other. Exit 3 on a host that is not the primary by the witness's word.
     """
     reader = Reader(call.document, "document")
     kind = reader.text("type", "incr")
@@ -194,17 +202,19 @@ def backup(call: Call) -> Result:
     known = refuse_unknown(memory)
     check = _check(call, layout, known)
     _prove_active(call, layout)
+    found = check.run()  # what was left out may answer again
     tool, place, outcome, made = PgBackRest(layout, known.port), stanza(layout), Outcome(), list[str]()
     for repository in known.repositories:
-        if repository in archive_state.load(layout).suspended:
-            check.run()  # it may answer again
-        done = tool.call(repository, place, "backup", f"--type={kind}", limit_s=BACKUP_S)
+        wanted = due(found["repositories"][repository], found["timeline"]) if kind == "due" else kind
+        if wanted is None:
+            continue
+        done = tool.call(repository, place, "backup", f"--type={wanted}", limit_s=BACKUP_S)
         if done.code:
             outcome.failed[repository] = done
             call.log.error(f"repository {repository}: {explain(done)}")
         else:
             made.append(repository)
-            call.log.info(f"repository {repository}: backup ({kind}) made")
+            call.log.info(f"repository {repository}: backup ({wanted}) made")
     outcome.raise_failed(
         f"backup ({kind})", f"made in: {', '.join(made) or 'no region'}", "see `dr-host archive status`, then `systemctl start dr-archive-full`"
     )

@@ -13,7 +13,7 @@ from .archive_layout import ArchiveLayout
 from .files import ManagedFile
 
 TOOL = "/opt/dr/dr-host.pyz"
-CHECK, FULL, INCREMENTAL = "dr-archive-check", "dr-archive-full", "dr-archive-incremental"
+CHECK, DUE, FULL, INCREMENTAL = "dr-archive-check", "dr-archive-due", "dr-archive-full", "dr-archive-incremental"
 ARCHIVE_TIMEOUT = "60s"  # what a restore-only recovery may lose when nothing else does
 IO_S, PUSH_S = 15, 10  # how long a repository may be silent, and how long the archiver waits for one segment
 _HEAD = "# Written by dr-host; changes are overwritten.\n"
@@ -55,6 +55,7 @@ def managed_files(desired: Desired, layout: ArchiveLayout) -> list[ManagedFile]:
     files.append(ManagedFile(path=layout.memory, content=desired.memory.text()))
     files.append(_service(layout, CHECK, "Look after the WAL archive", "check", "{}"))
     files.append(_timer(layout, CHECK, "OnBootSec=60\nOnUnitActiveSec=60\nAccuracySec=5\n"))
+    files.append(_service(layout, DUE, "Backup of PostgreSQL where one is due at once", "backup", '{"type": "due"}'))
     for name, kind, when in ((FULL, "full", desired.full), (INCREMENTAL, "incr", desired.incremental)):
         files.append(_service(layout, name, f"Backup ({kind}) of PostgreSQL to both regions", "backup", f'{{"type": "{kind}"}}'))
         files.append(_timer(layout, name, f"OnCalendar={when}\nRandomizedDelaySec=300\nPersistent=true\n"))

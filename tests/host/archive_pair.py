@@ -84,14 +84,14 @@ class Region:
         finally:
             del os.environ["AWS_CA_BUNDLE"]
 
-    def keys(self) -> list[str]:
+    def objects(self) -> list[str]:
         """Every object of the bucket."""
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
         return [item["Key"] for page in pages for item in page.get("Contents", [])]
 
     def wal(self) -> set[str]:
         """Names of the WAL files in the archive."""
-        return {key.rsplit("/", 1)[1].split("-")[0].removesuffix(".zst") for key in self.keys() if re.search(r"/[0-9A-F]{16}/|[0-9A-F]{8}[.]history", key)}
+        return {key.rsplit("/", 1)[1].split("-")[0].removesuffix(".zst") for key in self.objects() if re.search(r"/[0-9A-F]{16}/|[0-9A-F]{8}[.]history", key)}
 
 
 def certificate(folder: Path, name: str, san: str) -> None:
