@@ -3,7 +3,8 @@
     python -m benchmarks.assets --rclone PATH --versitygw PATH [--case NAME ...] [--repeat 3] [--json FILE]
 
 Two versitygw servers (posix back end, versioned buckets) are started on loopback in a scratch folder. For each repetition every tool starts from the same
-state: the target is made afresh for a first copy. CPU time and peak memory are those of the tool's process (its children's included); requests are counted
+state, and the order of the tools rotates: the target is made afresh for a first copy, and for the others each tool has a target bucket of its
+own. CPU time and peak memory are those of the tool's process (its children's included); requests are counted
 from the servers' access logs. `left wrong` is what differs between the two buckets afterwards, by an independent look at names, sizes and MD5.
 
 `--case scale` needs no server: listings are simulated, 10,000 to 1,000,000 keys on each side, and time and peak memory of the planner are printed.
@@ -66,7 +67,15 @@ class Bench:
         if name == "dr-assets":
             return [sys.executable, "-m", "scripts.assets", "sync", "--compact", "--config", str(self.home / "job.json")]
         options = TUNED if name == "rclone tuned" else []
-        return [self.rclone, "--config", str(self.home / "rclone.conf"), "sync", "source:bench", "target:bench", *options]
+        return [
+            self.rclone,
+            "--config",
+            str(self.home / "rclone.conf"),
+            "sync",
+            f"source:{data.BUCKET}",
+            f"target:{TARGETS[name]}",
+            *options,
+        ]
 
     def configure(self) -> None:
         ends = {name: server.document() for name, server in self.servers.items()}
@@ -99,6 +108,7 @@ class Bench:
 
 
 TOOLS = ("dr-assets", "rclone tuned", "rclone default")
+TARGETS = {"dr-assets": data.BUCKET, "rclone tuned": "bench-tuned", "rclone default": "bench-default"}
 
 
 def first_copy(bench: Bench, fill: Callable[[data.Server], int], repeat: int, tools: tuple[str, ...]) -> dict[str, list[Measured]]:
@@ -107,10 +117,10 @@ def first_copy(bench: Bench, fill: Callable[[data.Server], int], repeat: int, to
     results: dict[str, list[Measured]] = {}
     for number in range(repeat):
         for name in rotated(tools, number):
-            bench.servers["target"].empty()
+            bench.servers["target"].empty(*TARGETS.values())
             bench.forget()
             measured = bench.run(name)
-            measured.wrong = data.differences(bench.servers["source"], bench.servers["target"])
+            measured.wrong = data.differences(bench.servers["source"], bench.servers["target"], TARGETS[name])
             results.setdefault(name, []).append(measured)
             tell(name, measured, count)
     return results
@@ -136,18 +146,18 @@ def repeated(
 ) -> dict[str, list[Measured]]:
     count = fill(bench.servers["source"])
     results: dict[str, list[Measured]] = {}
+    bench.servers["target"].empty(*TARGETS.values())
     for name in tools:
-        # The state before is the tool's own: each notes its own things at the target.
-        bench.servers["target"].empty()
-        bench.forget()
-        bench.run("dr-assets" if name == "dr-assets" else "rclone tuned")
-        if name == "dr-assets":
-            bench.run(name)
-        for number in range(repeat):
-            if change:
-                change(bench.servers["source"], number)
+        bench.run(name)
+    if "dr-assets" in tools:
+        # Its second run notes what the target's listing shows of the copies.
+        bench.run("dr-assets")
+    for number in range(repeat):
+        if change:
+            change(bench.servers["source"], number)
+        for name in rotated(tools, number):
             measured = bench.run(name)
-            measured.wrong = data.differences(bench.servers["source"], bench.servers["target"])
+            measured.wrong = data.differences(bench.servers["source"], bench.servers["target"], TARGETS[name])
             results.setdefault(name, []).append(measured)
             tell(name, measured, count)
     return results
@@ -179,13 +189,15 @@ def tell(name: str, measured: Measured, count: int) -> None:
 def summary(results: dict[str, list[Measured]]) -> list[str]:
     """Medians, and how many times each peer's time ours takes to fit in."""
     rows = []
-    ours = statistics.median(item.wall for item in results["dr-assets"])
+    ours = {key: statistics.median(getattr(item, key) for item in results["dr-assets"]) for key in ("wall", "cpu", "memory", "servers")}
     cores = os.cpu_count() or 1
     for name, runs in results.items():
         middle = {key: statistics.median(getattr(item, key) for item in runs) for key in ("wall", "cpu", "memory", "servers")}
         busy = (middle["cpu"] + middle["servers"]) / (middle["wall"] * cores)
+        together = (middle["cpu"] + middle["servers"]) / (ours["cpu"] + ours["servers"])
         rows.append(
-            f"  {name:15} median {middle['wall']:.2f} s of {len(runs)}, {middle['wall'] / ours:.2f}x our time, client CPU {middle['cpu']:.2f} s, "
+            f"  {name:15} median {middle['wall']:.2f} s of {len(runs)}, {middle['wall'] / ours['wall']:.2f}x our time, "
+            f"{together:.2f}x our processor time with the servers', client CPU {middle['cpu']:.2f} s, "
             f"servers' share {middle['servers'] / max(middle['servers'] + middle['cpu'], 1e-9):.0%}, machine busy with both {busy:.0%}, "
             f"peak {middle['memory']:.0f} MB, requests {runs[-1].requests}"
         )

@@ -37,10 +37,12 @@ class Server:
     def document(self) -> dict[str, str]:
         return {"endpoint": f"http://127.0.0.1:{self._port}", "region": self.region, "bucket": BUCKET, **KEYS}
 
-    def bucket(self, concurrency: int = 24) -> Bucket:
-        return Bucket(Endpoint(name=self.region, **self.document()), Options(concurrency=concurrency), threading.Event())
+    def bucket(self, concurrency: int = 24, name: str = BUCKET) -> Bucket:
+        return Bucket(
+            Endpoint(name=self.region, **(self.document() | {"bucket": name})), Options(concurrency=concurrency), threading.Event()
+        )
 
-    def _start(self) -> None:
+    def _start(self, *buckets: str) -> None:
         for folder in ("data", "versions"):
             (self._home / folder).mkdir(parents=True, exist_ok=True)
         argv = [
@@ -66,21 +68,22 @@ class Server:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)
-        bucket = self.bucket()
-        bucket.wire.ask("create", "PUT")
-        bucket.wire.ask("version", "PUT", query={"versioning": ""}, body=VERSIONED)
+        for name in {BUCKET, *buckets}:
+            bucket = self.bucket(name=name)
+            bucket.wire.ask("create", "PUT")
+            bucket.wire.ask("version", "PUT", query={"versioning": ""}, body=VERSIONED)
 
     def stop(self) -> None:
         if self._process:
             self._process.kill()
             self._process.wait()
 
-    def empty(self) -> None:
-        """A fresh server with an empty bucket, on the same port."""
+    def empty(self, *buckets: str) -> None:
+        """A fresh server with empty buckets, on the same port."""
         self.stop()
         shutil.rmtree(self._home)
         self._home.mkdir()
-        self._start()
+        self._start(*buckets)
 
     def cpu(self) -> float:
         """Seconds of processor time so far."""
@@ -138,11 +141,10 @@ def change_one_percent(server: Server, step: int) -> None:
     bucket.close()
 
 
-def differences(source: Server, target: Server) -> int:
+def differences(source: Server, target: Server, name: str) -> int:
     """Objects that are not the same on both sides, by name, size and MD5."""
     sides = []
-    for server in (source, target):
-        bucket = server.bucket()
+    for bucket in (source.bucket(), target.bucket(name=name)):
         sides.append({entry.key: (entry.size, entry.etag) for entry in bucket.entries()})
         bucket.close()
     return sum(sides[0].get(key) != sides[1].get(key) for key in sides[0].keys() | sides[1].keys())

@@ -18,7 +18,7 @@ import pytest
 
 from scripts.assets.errors import Failed, Refused
 from tests.assets.conftest import OPTIONS, Pair
-from tests.assets.stub import Fault, Request
+from tests.assets.stub import Fault, Request, Rule
 
 KEYS = [b"k%02d" % number for number in range(30)]
 
@@ -262,6 +262,22 @@ def test_replaced_while_it_is_copied(pair: Pair, size: int) -> None:
     assert done["ok"], done["error"]
     assert pair.b.body(b"k") == newer
     assert pair.b.uploads == {}
+
+
+def test_parts_of_two_versions_are_never_mixed(pair: Pair) -> None:
+    pair.a.put(b"k", os.urandom(1_400_000))
+    newer = os.urandom(1_400_000)
+
+    def second_part(request: Request) -> Fault | None:
+        if request.headers.get("range", "").startswith("bytes=500000-"):
+            return Fault(before=lambda: pair.a.put(b"k", newer, at=time.time() + 5) and None)
+        return None
+
+    pair.options = replace(OPTIONS, part_streams=1)
+    pair.a.rules.append(Rule(lambda request: bool(second_part(request)), second_part, 1))
+    done = pair.sync()
+    assert done["ok"], done["error"]
+    assert pair.b.body(b"k") == newer
 
 
 @pytest.mark.parametrize("size", [10, 300_000, 700_000])

@@ -52,6 +52,7 @@ LISTED = [
     (entry(), entry(OTHER, T2), row(), Verdict.LOOK),
     (entry(), entry(at=T2), row(), Verdict.LOOK),
     (entry(OTHER, T2), entry(OTHER, T2), row(), Verdict.LOOK),
+    (entry(OTHER, T2), entry(MD5, T2), row(), Verdict.LOOK),
     # Nothing is remembered.
     (entry(), entry(at=T1), None, Verdict.RECORD),
     (entry(at=T1), entry(at=T0), None, Verdict.LOOK),
@@ -111,6 +112,13 @@ HEADED = [
 @pytest.mark.parametrize(("source", "target", "verdict"), HEADED)
 def test_what_headers_tell(source: dict[str, str], target: dict[str, str] | None, verdict: Verdict) -> None:
     assert from_headers(source, target, 3, Clocks()).verdict is verdict
+
+
+def test_what_was_written_later_is_told_by_both_clocks() -> None:
+    source, target = headers(OTHER), headers(at="Wed, 25 Nov 2026 10:01:00 GMT")
+    assert from_headers(source, target, 3, Clocks()).verdict is Verdict.HOLD
+    assert from_headers(source, target, 3, Clocks(target=100)).verdict is Verdict.COPY
+    assert from_headers(source, target, 3, Clocks(source=-100, target=0)).verdict is Verdict.COPY
 
 
 def test_notes_are_read_back_and_not_carried_on() -> None:

@@ -130,7 +130,7 @@ EVERYTHING = {
 }
 
 
-def carried(pair: Pair, body: bytes) -> None:
+def check_carried(pair: Pair, body: bytes) -> None:
     pair.a.ownership = "ObjectWriter"
     pair.a.put(b"k", body, tags="a=1&b=x%20y", acl="public-read", **EVERYTHING)
     done = pair.sync()
@@ -145,15 +145,15 @@ def carried(pair: Pair, body: bytes) -> None:
 
 
 def test_small_objects_carry_everything(pair: Pair) -> None:
-    carried(pair, b"body { }")
+    check_carried(pair, b"body { }")
 
 
 def test_streamed_objects_carry_everything(pair: Pair) -> None:
-    carried(pair, os.urandom(300_000))
+    check_carried(pair, os.urandom(300_000))
 
 
 def test_objects_in_parts_carry_everything(pair: Pair) -> None:
-    carried(pair, os.urandom(1_200_000))
+    check_carried(pair, os.urandom(1_200_000))
     assert pair.b.asked("part") == 3
 
 
