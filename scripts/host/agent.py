@@ -47,7 +47,7 @@ def run(call: Call) -> Result:
 def _parts(call: Call, config: Config) -> Parts:
     limit = config.terms.limit_s
     return Parts(
-        config=config, layout=call.layout, log=call.log, facts=facts_of(config.service, call.layout),
+        config=config, layout=call.layout, log=call.log, facts=facts_of(config.service, call.layout, call.log),
         control=Unit(call.layout, lambda: unit_name(call.layout, config.service), call.log),
         witness=WitnessChannel(Witness.of_host(call.layout), limit),
         asker=Asker(call.layout, config.counterpart.name, config.counterpart.address, config.counterpart.port, limit),

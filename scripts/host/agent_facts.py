@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from .layout import Layout
+from .log import Log
 
 
 class Facts(Protocol):
@@ -18,10 +19,14 @@ class Facts(Protocol):
         """False when the service is certainly no writer, None when nobody knows."""
         ...
 
+    def told(self, block: dict[str, Any]) -> None:
+        """The witness has this block. What must not happen before it knows happens now."""
+        ...
+
     def abort(self) -> None: ...
 
 
-def facts_of(service: str, layout: Layout) -> Facts:
+def facts_of(service: str, layout: Layout, log: Log) -> Facts:
     """`service` is "postgres" or "redis". Each is loaded only where it is: the agent stays small."""
     if service == "redis":
         from .agent_redis import RedisFacts  # noqa: PLC0415 - see above
@@ -29,4 +34,4 @@ def facts_of(service: str, layout: Layout) -> Facts:
         return RedisFacts(layout)
     from .agent_postgres import PostgresFacts  # noqa: PLC0415 - see above
 
-    return PostgresFacts(layout)
+    return PostgresFacts(layout, log)

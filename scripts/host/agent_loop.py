@@ -210,8 +210,10 @@ class Agent:
         role = rolefile.read(self.layout)
         self._sequence += 1
         primary = role is not None and role.role == PRIMARY
+        beat = self.heartbeat(role)
         try:
-            self._put_at = self._witness.put(f"heartbeats/{self.config.site}/{self.config.host}.json", self.heartbeat(role))
+            self._put_at = self._witness.put(f"heartbeats/{self.config.site}/{self.config.host}.json", beat)
+            self._facts.told(beat[self.config.service])
             if primary or self._sequence % EPOCH_EVERY == 1:
                 self._newest = self._witness.newest(sure=self.memory.state != lease.HELD)
         except Silent as error:

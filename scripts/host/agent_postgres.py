@@ -14,9 +14,11 @@ from typing import Any
 
 from .agent_channel import NoAnswer, boottime
 from .layout import Layout
+from .log import Log
 from .pg_desired import Memory
 from .pg_layout import PostgresLayout
 from .pg_server import TIMELINE, alive
+from .pg_watch import Watch
 
 TRAIL_S = 60.0
 APPLICATION = "dr_agent"
@@ -132,8 +134,9 @@ _POSTGRES = f"""select json_build_object(
 class PostgresFacts:
     """`Facts` of PostgreSQL, with the trail of its write positions."""
 
-    def __init__(self, layout: Layout, base: PostgresLayout | None = None) -> None:
+    def __init__(self, layout: Layout, log: Log, base: PostgresLayout | None = None) -> None:
         self._base = base or PostgresLayout(layout)
+        self._watch = Watch(self._base, log)
         self._connection: PgConnection | None = None
         self._trail: collections.deque[tuple[float, str]] = collections.deque()
 
@@ -146,9 +149,11 @@ class PostgresFacts:
             return block
         layout = self._base if self._base.version == memory.version else PostgresLayout(self._base.base, memory.version)
         block["running"] = alive(layout) is not None
-        block["mode"] = _mode(layout)
+        block["mode"] = memory.mode
         if block["running"]:
-            block |= self._ask(str(layout.sockets / f".s.PGSQL.{memory.port}"), layout.user)
+            path = str(layout.sockets / f".s.PGSQL.{memory.port}")
+            block |= self._ask(path, layout.user)
+            block["mode"] = self._watch.look(memory, self._value, boottime())
         else:
             self._close()
         block["trail"] = self._remember(block["write_lsn"])
@@ -158,10 +163,22 @@ class PostgresFacts:
         """See `Facts`. A server that is down may be on its way up."""
         return None if block.get("in_recovery") is None else not block["in_recovery"]
 
+    def told(self, block: dict[str, Any]) -> None:
+        """See `Facts`."""
+        self._watch.told(block.get("mode"))
+
     def abort(self) -> None:
         connection = self._connection
         if connection is not None:
             connection.cut()
+
+    def _value(self, query: str) -> str | None:
+        """Over the connection that the block was read with; None when there is none."""
+        try:
+            return None if self._connection is None else self._connection.value(query)
+        except NoAnswer:
+            self._close()
+            return None
 
     def _ask(self, path: str, user: str) -> dict[str, Any]:
         try:
@@ -185,11 +202,3 @@ class PostgresFacts:
         while self._trail and now - self._trail[-1][0] > TRAIL_S:
             self._trail.pop()
         return [[round(now - at, 1), lsn] for at, lsn in self._trail]
-
-
-def _mode(layout: PostgresLayout) -> str:
-    """As `postgres converge` left it."""
-    try:
-        return str(json.loads(layout.memory.read_bytes()).get("mode", "async"))
-    except (OSError, ValueError, AttributeError):
-        return "async"

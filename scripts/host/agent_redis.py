@@ -36,6 +36,9 @@ class RedisFacts:
         """See `Facts`."""
         return None if block.get("role") is None else block["role"] == "master"
 
+    def told(self, block: dict[str, Any]) -> None:
+        return None
+
     def abort(self) -> None:
         connection = self._connection
         if connection is not None:

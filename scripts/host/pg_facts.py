@@ -146,12 +146,13 @@ def read_cluster(layout: PostgresLayout, server: Server) -> Cluster | None:
     # A standby's last restart point may lie on an older timeline than what it has replayed since.
     timeline = max(control.timeline, control.minimum_recovery_timeline)
     return Cluster(
-        *flags, control.state, control.system_identifier, timeline, control.checkpoint, control.minimum_recovery, _history(data, timeline),
+        *flags, control.state, control.system_identifier, timeline, control.checkpoint, control.minimum_recovery, read_history(data, timeline),
         control.rewindable, control.limits,
     )
 
 
-def _history(data: Path, timeline: int) -> tuple[tuple[int, str], ...]:
+def read_history(data: Path, timeline: int) -> tuple[tuple[int, str], ...]:
+    """How the cluster in `data` came to `timeline`; empty for the first one, and when there is no file."""
     try:
         return tuple(pg_text.history((data / "pg_wal" / f"{timeline:08X}.history").read_text(errors="replace")))
     except OSError:

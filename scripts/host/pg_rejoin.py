@@ -24,7 +24,7 @@ from .pg_copy import COMPLETE, leave, move, signal_standby
 from .pg_desired import Desired
 from .pg_diverged import fault_of, timelines
 from .pg_evidence import Range
-from .pg_facts import read_cluster
+from .pg_facts import read_cluster, read_history
 from .pg_layout import PostgresLayout
 from .pg_mark import COPY, EVIDENCE, EXPIRED, RECOVERY, REWIND, Mark, clear_mark, read_mark
 from .pg_peer import Peer
@@ -136,6 +136,19 @@ class Rejoin:
             if settings(self.desired, self.layout).get("restore_command"):
                 argv.append("--restore-target-wal")  # what the server removed may still be in the archive
         return run(argv, limit_s=REWIND_S, user=self.layout.user, check=False)
+
+    def prove(self, peer: Peer) -> None:
+        """That the streaming standby is the primary's own: one cluster, one history. pg_rewind's exit code proves neither. Raises Failed."""
+        control, history = self.server.control_data(), read_history(self.layout.data, peer.timeline)
+        if control is None or control.system_identifier != peer.system_identifier or history != peer.history:
+            raise Failed(
+                say(
+                    subject="standby that streams", found=f"system identifier {control.system_identifier if control else 'unreadable'}, history {history}",
+                    wanted=f"{peer.system_identifier} and {peer.history} as on {self.desired.peer.name}",
+                    consequence="it may hold other rows than the primary, so it must not take over",
+                    remedy=f"stop it, move {self.layout.data} away by hand and run the same again: a copy is made",
+                )
+            )
 
     def settle(self) -> None:
         """It streams: scrap gets its last name, and nothing is under way any more."""

@@ -75,7 +75,7 @@ class Postgres:
         return {
             "role": self.want.role.role, "epoch": self.epoch.number, "version": self.desired.version, "timeline": live.timeline,
             "system_identifier": cluster.system_identifier, "data_directory": str(self.layout.data),
-            "evidence": [str(folder) for folder in pg_evidence.existing(self.layout)],
+            "mode": self.desired.mode, "evidence": [str(folder) for folder in pg_evidence.existing(self.layout)],
         }
 
     def _compare(self, live: Live, peer: pg_peer.Peer | None) -> None:
@@ -270,7 +270,7 @@ class Postgres:
             live, peer = pg_facts.read_live(self.desired, self.layout, self.server), pg_peer.ask_peer(self.desired, self.layout)
             if expiry.holds(live, peer, time.monotonic()):
                 return True
-            seen.update(here=live is not None and live.streaming, there=peer.sees, error=peer.error, slot=peer.slot)
+            seen.update(here=live is not None and live.streaming, there=peer.sees, error=peer.error, slot=peer.slot, peer=peer)
             seen.update(timeline=live and live.timeline, wanted=peer.timeline, marker=live and live.marker, written=peer.marker)
             return bool(seen["here"]) and peer.sees == "streaming" and live is not None and (live.timeline, live.marker) == (peer.timeline, peer.marker)
 
@@ -278,7 +278,9 @@ class Postgres:
         flowing = until(flows, FOLLOW_S, 0.2)
         if expiry.certain:
             self.rejoin.expired("the primary no longer has the WAL that this standby needs")
-        elif not flowing:
+        elif flowing:
+            self.rejoin.prove(seen["peer"])
+        else:
             raise Failed(
                 say(
                     subject="replication to this standby", found=f"receiver {'streaming' if seen['here'] else 'not streaming'}, "

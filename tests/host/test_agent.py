@@ -153,6 +153,9 @@ class Block:
     def writes(self, block: dict[str, Any]) -> bool | None:
         return None if block.get("in_recovery") is None else not block["in_recovery"]
 
+    def told(self, block: dict[str, Any]) -> None:
+        return None
+
     def abort(self) -> None:
         return None
 

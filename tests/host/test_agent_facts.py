@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from scripts.host.agent_postgres import PgConnection, PostgresFacts
 from scripts.host.agent_redis import RedisFacts
 from scripts.host.layout import Layout
+from scripts.host.log import Log
 from scripts.host.pg_text import lsn
 from scripts.host.wait import until
 from tests.host.pg_pair import Node, Pair
@@ -30,7 +32,7 @@ def pair() -> Iterator[Pair]:
 
 
 def facts(node: Node) -> PostgresFacts:
-    return PostgresFacts(node.layout.base, node.layout)
+    return PostgresFacts(node.layout.base, Log(node.log, "agent run"), node.layout)
 
 
 def test_a_pair_of_databases_tells_its_positions_over_one_connection(pair: Pair) -> None:
@@ -70,7 +72,7 @@ def test_a_database_that_goes_and_comes_is_told_as_such(pair: Pair) -> None:
 
 def test_the_keys_are_those_of_the_contract_whatever_runs(pair: Pair, tmp_path: Path) -> None:
     keys = {"running", "in_recovery", "timeline", "write_lsn", "receive_lsn", "replay_lsn", "streaming", "system_identifier", "mode", "trail"}
-    assert set(facts(pair.a).read()) == set(facts(pair.b).read()) == set(PostgresFacts(Layout(tmp_path)).read()) == keys
+    assert set(facts(pair.a).read()) == set(facts(pair.b).read()) == set(PostgresFacts(Layout(tmp_path), Log(io.StringIO(), "agent run")).read()) == keys
 
 
 def test_an_error_of_the_server_is_its_sentence(pair: Pair) -> None:

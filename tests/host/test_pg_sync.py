@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import io
+import json
 import subprocess
 from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
 from scripts.host import pg_sync
-from scripts.host.desired import Reader
 from scripts.host.errors import Usage
+from scripts.host.layout import Layout
+from scripts.host.log import Log
 from scripts.host.pg_desired import Desired, Memory
+from scripts.host.pg_layout import PostgresLayout
 from scripts.host.pg_status import live_status
 from scripts.host.pg_sync import Move, Seen, State, step
+from scripts.host.pg_watch import Watch
 from scripts.host.wait import until
 from tests.host.pg_pair import Node, Pair, caught_up
 
@@ -63,11 +70,42 @@ def test_a_standby_and_another_mode_are_disarmed_and_silence_changes_nothing() -
     assert step("degrade", State(5.0), None, 99, 10) == (State(5.0), None)
 
 
-def test_an_unknown_mode_is_refused(tmp_path: object) -> None:
-    node = Node("a", tmp_path, {"ca": "c", "cert": "c", "key": "k"}, {"a": 1, "b": 2})  # type: ignore[arg-type]
+def test_an_unknown_mode_is_refused(tmp_path: Path) -> None:
+    node = Node("a", tmp_path, {"ca": "c", "cert": "c", "key": "k"}, {"a": 1, "b": 2})
     with pytest.raises(Usage, match="async, sync or degrade"):
         Desired.read(node.document(1, "a", mode="quorum"))
-    assert Reader  # the reader names every fault at once
+
+
+def test_the_watch_stops_waiting_only_after_the_witness_was_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[Move] = []
+    monkeypatch.setattr(pg_sync, "apply", lambda layout, server, peer, move: done.append(move))
+    watch = Watch(PostgresLayout(Layout(tmp_path)), Log(io.StringIO(), "agent run"))
+    memory = Memory(17, 5432, "a", "b", "degrade", 10)
+
+    def look(now: float, seen: Seen | None) -> str:
+        return watch.look(memory, lambda query: json.dumps(asdict(seen)) if seen else None, now)
+
+    assert [look(now, GONE_ON) for now in (0, 9)] == ["degrade", "degrade"]
+    watch.told("degrade")
+    assert look(10, GONE_ON) == "degraded"
+    watch.told("degrade")
+    assert done == [], "a beat of before that was still on its way counts for nothing"
+    assert look(12, GONE_ON) == "degraded"
+    watch.told("degraded")
+    assert [move.event for move in done] == ["degraded"]
+    assert look(14, GONE_OFF) == "degraded" and look(15, None) == "degraded"
+    watch.told("degraded")
+    assert len(done) == 1
+    assert look(16, FOLLOWS_OFF) == "degrade"
+    assert [move.event for move in done] == ["degraded", "restored"]
+
+
+def test_the_watch_of_an_asynchronous_pair_asks_nothing(tmp_path: Path) -> None:
+    def ask(query: str) -> str:
+        raise AssertionError(query)
+
+    watch = Watch(PostgresLayout(Layout(tmp_path)), Log(io.StringIO(), "agent run"))
+    assert watch.look(Memory(17, 5432, "a", "b"), ask, 0) == "async"
 
 
 @pytest.fixture
