@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from scripts.host import pg_evidence
+from scripts.host import pg_evidence, pg_rejoin
 from scripts.host.commands import Done
 from scripts.host.errors import Failed
 from scripts.host.pg_rejoin import Rejoin
@@ -167,6 +167,14 @@ def test_a_primary_that_went_on_for_checkpoints_can_still_be_rewound(pair: Pair)
     back = a.converge(2, "b", previous="a")
     assert "rewind" in back.actions and "copy" not in back.actions
     assert evidence(a)["rows"] == 3 and len(evidence(a)["segments"]) >= 4
+
+
+def test_a_standby_of_another_history_is_not_accepted_although_it_streams(diverged: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    a = diverged.a
+    monkeypatch.setattr(pg_rejoin, "read_history", lambda data, timeline: ((1, "0/1000000"),))
+    with pytest.raises(Failed, match="may hold other rows"):
+        a.converge(2, "b", previous="a")
+    assert a.layout.rejoin.exists(), "nothing is settled"
 
 
 def test_a_failback_rewinds_in_the_other_direction_without_a_copy(diverged: Pair) -> None:
