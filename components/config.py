@@ -36,6 +36,7 @@ _FOLDER = reading.text(r"(?!/)(?!.*\.\.)[\w./-]+", "a folder below the project, 
 _SUBDOMAIN = reading.text(
     r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]*[a-z0-9])?", "a name in lower case below the zone, like www"
 )
+_ORIGIN = reading.text(r"\*|https?://[a-z0-9*.-]+(:\d+)?", "an origin like https://www.shop.example, without a path, or *")
 _PG_SIZE = reading.text(r"\d+(MB|GB|TB)", "a size that PostgreSQL knows, like 4GB")
 REDIS_POLICIES = (
     *("volatile-lru", "volatile-lfu", "volatile-ttl", "volatile-random"),
@@ -332,12 +333,21 @@ def _app(root: Section) -> s.App:
 
 def _assets(root: Section) -> s.AssetCopying:
     with root.section("assets", "nobody knows how assets reach the other region") as at:
-        at.take("mode", _copied, "objects would be copied twice, or not at all", default="copy")
         why = "the copier does not know when to run"
         return s.AssetCopying(
+            mode=at.take("mode", _copied, "objects would be copied twice, or not at all", default="copy"),
             interval_s=at.take("interval_s", reading.integer(5, 86_400), why, default=300),
             grace_s=at.take("grace_s", reading.integer(0, 2_592_000), "objects would vanish in both regions by one mistake", default=3600),
             max_deletes=at.take("max_deletes", reading.integer(0, 1_000_000), "objects would vanish in both regions by one mistake", default=1000),
+            keep_old_versions_days=at.take(
+                "keep_old_versions_days", reading.integer(0, 3650), "what was overwritten or deleted is paid for, or lost, without a word", default=90
+            ),
+            abort_uploads_days=at.take(
+                "abort_uploads_days", reading.integer(0, 365), "parts of unfinished uploads are paid for and shown by no listing", default=7
+            ),
+            cors_origins=at.take(
+                "cors_origins", reading.listing(_ORIGIN, at_least=0), "pages of other origins could not read assets, or any page could", default=()
+            ),
         )
 
 

@@ -133,11 +133,15 @@ class App:
 
 @dataclass(frozen=True, kw_only=True)
 class AssetCopying:
-    """How the standby pulls assets."""
+    """How the standby gets assets, and what their buckets keep."""
 
+    mode: str  # copy (by the standby's control host), native (by the platform) or both
     interval_s: int  # between two runs
     grace_s: int  # an object is deleted here only so long after it was gone there
     max_deletes: int  # in one run
+    keep_old_versions_days: int  # 0: for ever
+    abort_uploads_days: int  # unfinished ones; 0: never
+    cors_origins: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

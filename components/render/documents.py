@@ -159,6 +159,11 @@ def asset_sync(settings: Settings, keys: Mapping[str, str]) -> Document:
         "target": side(settings.site),
         "interval_s": sync.interval_s,
         "options": {"grace_s": float(sync.grace_s), "max_deletes": sync.max_deletes},
+        "bucket": {
+            "keep_old_versions_days": sync.keep_old_versions_days,
+            "abort_uploads_days": sync.abort_uploads_days,
+            "cors_origins": list(sync.cors_origins),
+        },
     }
 
 

@@ -33,6 +33,8 @@ _READ = (
     "s3:GetObjectVersionTagging",
 )
 _COPY = ("s3:PutObjectAcl", "s3:PutObjectTagging", "s3:PutObjectVersionTagging")
+# What control-1 puts with the copier's key, because the platform's API knows neither.
+_SETTINGS = ("s3:GetLifecycleConfiguration", "s3:PutLifecycleConfiguration", "s3:GetBucketCORS", "s3:PutBucketCORS")
 
 
 def site_policy(buckets: Sequence[str]) -> str:
@@ -41,8 +43,8 @@ def site_policy(buckets: Sequence[str]) -> str:
 
 
 def copier_policy(source: str, target: str) -> str:
-    """Read there, read and write here."""
-    return _document(_allow("Source", _READ, [source]), _allow("Target", sorted({*_READ, *_ACTIONS, *_COPY}), [target]))
+    """Read there; read, write, and the bucket's lifecycle and CORS here."""
+    return _document(_allow("Source", _READ, [source]), _allow("Target", sorted({*_READ, *_ACTIONS, *_COPY, *_SETTINGS}), [target]))
 
 
 def _allow(name: str, actions: Sequence[str], buckets: Sequence[str]) -> dict[str, object]:

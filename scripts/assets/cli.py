@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from . import bucket
 from .config import Job, parse
 from .epoch import Epoch
 from .errors import AssetsError, BadInput, ExitCode
@@ -158,12 +159,18 @@ def show_status(job: Job, chosen: argparse.Namespace, now: Callable[[], Epoch] |
     return known | {"op": "status"}, None
 
 
+def settings(job: Job, chosen: argparse.Namespace, _: Callable[[], Epoch] | None) -> Outcome:
+    """The target bucket's lifecycle and CORS as the document says."""
+    return bucket.converge(job)
+
+
 COMMANDS: dict[str, Callable[[Job, argparse.Namespace, Callable[[], Epoch] | None], Outcome]] = {
     "plan": plan,
     "sync": sync,
     "verify": verify,
     "reconcile": reconcile,
     "status": show_status,
+    "bucket": settings,
 }
 
 
@@ -176,6 +183,7 @@ def _parser() -> argparse.ArgumentParser:
         "verify": "read both sides and compare",
         "reconcile": "after a take-over: bring over what only the losing side (the source) has",
         "status": "the last run's figures",
+        "bucket": "put the target bucket's lifecycle and CORS, where they differ from the document's",
     }
     made = {name: commands.add_parser(name, help=text) for name, text in texts.items()}
     for command in made.values():

@@ -58,6 +58,15 @@ class Options:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BucketRules:
+    """S3's own settings of the target bucket; days, 0: never."""
+
+    keep_old_versions_days: int = 0
+    abort_uploads_days: int = 0
+    cors_origins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """One direction of copying."""
 
@@ -71,6 +80,7 @@ class Job:
     target_site: str | None = None
     metrics_file: Path | None = None
     status_file: Path | None = None
+    bucket: BucketRules | None = None
 
 
 REQUIRED = ("endpoint", "region", "bucket", "access_key", "secret_key")
@@ -88,6 +98,7 @@ def parse(document: Any) -> Job:
     source = _endpoint("source", document.get("source"), faults)
     target = _endpoint("target", document.get("target"), faults)
     options = _options(document.get("options", {}), faults)
+    bucket = _bucket(document["bucket"], faults) if document.get("bucket") is not None else None
     if not isinstance(document.get("state_dir"), str) or not document["state_dir"]:
         faults.append(f"state_dir: found {document.get('state_dir')!r}, wanted a folder that belongs to this pair of buckets alone")
     epoch = document.get("epoch")
@@ -113,6 +124,7 @@ def parse(document: Any) -> Job:
         epoch=epoch,
         source_site=document.get("source_site"),
         target_site=document.get("target_site"),
+        bucket=bucket,
         **paths,
     )
 
@@ -153,6 +165,21 @@ def _same(source: Endpoint, target: Endpoint) -> bool:
         return parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
 
     return source.bucket == target.bucket and host(source) == host(target)
+
+
+def _bucket(found: Any, faults: list[str]) -> BucketRules | None:
+    if not isinstance(found, dict):
+        faults.append(f"bucket: found {type(found).__name__}, wanted an object")
+        return None
+    days, origins = ("keep_old_versions_days", "abort_uploads_days"), found.get("cors_origins", [])
+    faults += [f"bucket.{name}: unknown, wanted one of cors_origins, {', '.join(days)}" for name in sorted(set(found) - {*days, "cors_origins"})]
+    wrong = [name for name in days if type(found.get(name, 0)) is not int or found.get(name, 0) < 0]
+    faults += [f"bucket.{name}: found {found[name]!r}, wanted a number of days, 0 for never" for name in wrong]
+    if not isinstance(origins, list) or not all(isinstance(origin, str) and origin for origin in origins):
+        faults.append("bucket.cors_origins: wanted a list of origins like https://www.shop.example")
+    elif not wrong:
+        return BucketRules(**{name: found[name] for name in days if name in found}, cors_origins=tuple(origins))
+    return None
 
 
 def _options(found: Any, faults: list[str]) -> Options | None:

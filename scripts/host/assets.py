@@ -3,6 +3,9 @@
 The copier is `dr-assets` (its own archive beside this one); this sets what it copies and when. Standby: it pulls from the active site's
 bucket, every `interval_s`. Active: it pulls nothing any more; once in each epoch, and again until it succeeds, what only the other side
 had is brought over (reconcile). Neither is waited for: a bucket with a million objects must not hold up a take-over.
+
+The own bucket's lifecycle and CORS are put here too (`dr-assets bucket`), once for each wording of them and again before each run of the
+copier. That they are not is a fact and a warning, no failure: nobody must wait for them either.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from typing import Any
 
 from . import rolefile
 from .cli import Call, Verb
+from .commands import run
 from .desired import Envelope, Reader
 from .errors import Failed, say
 from .files import ManagedFile, differing, make_folder
@@ -24,7 +28,9 @@ from .systemd import Systemd, Units
 
 TOOL = "/opt/dr/dr-assets.pyz"
 JOB, EPOCH = "/etc/dr/assets.json", "/var/lib/dr/assets/epoch.json"
+SETTINGS, SETTINGS_LIMIT_S = "/var/lib/dr/assets/bucket.json", 45.0
 STATUS, METRICS, STATE = "/var/lib/dr/assets/status.json", "/var/lib/prometheus/node-exporter/dr_assets.prom", "/var/lib/dr/assets/state"
+_COPIER = ("/usr/bin/python3", TOOL)
 SYNC, RECONCILE = "dr-assets-sync", "dr-assets-reconcile"
 RETRY_S = 60  # between two attempts to reconcile
 _BUCKET = ("endpoint", "region", "bucket", "access_key", "secret_key")
@@ -36,6 +42,7 @@ class Desired:
 
     envelope: Envelope
     interval_s: int
+    bucket: dict[str, Any]  # lifecycle and CORS of the own bucket
     job: str = field(repr=False)
 
     @classmethod
@@ -44,6 +51,7 @@ class Desired:
         envelope = Envelope.read(document, "assets")
         block = Reader(envelope.block, "document.assets")
         interval, options = block.number("interval_s", 300), block.mapping("options", {})
+        bucket = block.mapping("bucket", {})
         sides = {}
         for side in ("source", "target"):
             reader = Reader(block.mapping(side), f"document.assets.{side}")
@@ -51,10 +59,10 @@ class Desired:
             reader.done()
         block.done()
         job = {
-            "schema": 1, **sides, "options": options, "source_site": envelope.peer, "target_site": envelope.site, "state_dir": STATE,
-            "epoch_file": EPOCH, "status_file": STATUS, "metrics_file": METRICS,
+            "schema": 1, **sides, "options": options, "bucket": bucket, "source_site": envelope.peer, "target_site": envelope.site,
+            "state_dir": STATE, "epoch_file": EPOCH, "status_file": STATUS, "metrics_file": METRICS,
         }
-        return cls(envelope, interval, json.dumps(job, sort_keys=True, indent=1) + "\n")
+        return cls(envelope, interval, bucket, json.dumps(job, sort_keys=True, indent=1) + "\n")
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,7 @@ class Facts:
     tool: bool = True
     role: str | None = None  # of role.json
     role_epoch: int | None = None
+    settings: dict[str, str] | None = None  # how each setting of the own bucket went; None: never tried as they are wanted now
 
 
 def plan(facts: Facts, active: bool, epoch: int) -> list[Step]:
@@ -81,14 +90,16 @@ def plan(facts: Facts, active: bool, epoch: int) -> list[Step]:
         steps.append(Step("role", role))
     if wanted not in facts.timers or turned or facts.stale:
         steps.append(Step("start", wanted))
+    if facts.settings is None and facts.tool:
+        steps.append(Step("settings"))
     return steps
 
 
 class Assets:
     """The service, for `plan.converge`."""
 
-    def __init__(self, desired: Desired, layout: Layout, units: Units) -> None:
-        self._desired, self._layout, self._units = desired, layout, units
+    def __init__(self, desired: Desired, layout: Layout, units: Units, warn: Callable[[str], None]) -> None:
+        self._desired, self._layout, self._units, self._warn = desired, layout, units, warn
         self._role = desired.envelope.role()
 
     def facts(self) -> Facts:
@@ -96,7 +107,8 @@ class Assets:
         role = rolefile.read(self._layout)
         timers = (name for name in (SYNC, RECONCILE) if self._units.enabled(f"{name}.timer") and self._units.active(f"{name}.timer"))
         return Facts(
-            tuple(differing(self.files())), tuple(timers), self._layout.at(TOOL).is_file(), role.role if role else None, role.epoch if role else None
+            tuple(differing(self.files())), tuple(timers), self._layout.at(TOOL).is_file(), role.role if role else None,
+            role.epoch if role else None, self._settings(),
         )
 
     def plan(self, facts: Facts) -> Sequence[Step]:
@@ -109,6 +121,7 @@ class Assets:
             "write": lambda: self._write(step.detail),
             "daemon-reload": self._units.daemon_reload,
             "role": lambda: self._role.write(self._layout),
+            "settings": self._put_settings,
             "start": lambda: self._start(step.detail),
             "stop": lambda: self._stop(step.detail),
         }
@@ -123,15 +136,19 @@ class Assets:
                     remedy="run `pulumi up` again, it copies the archive first",
                 )
             )
-        return {"role": self._role.role, "epoch": self._role.epoch, "copying": "reconcile" if self._desired.envelope.active else "pull"}
+        copying = "reconcile" if self._desired.envelope.active else "pull"
+        return {"role": self._role.role, "epoch": self._role.epoch, "copying": copying, "bucket": facts.settings or "failed"}
 
     def files(self) -> list[ManagedFile]:
         """In the order in which they are written."""
         epoch = {"epoch": self._role.epoch, "active": self._desired.envelope.site if self._desired.envelope.active else self._desired.envelope.peer}
         at, units = self._layout.at, self._layout.units
         done = f"/var/lib/dr/assets/reconciled-{self._role.epoch}"
-        sync = [f"ExecStart={_copier('sync')}"]
-        reconcile = [f"ExecCondition=/usr/bin/test ! -e {done}", f"ExecStart={_copier('reconcile')}", f"ExecStartPost=/usr/bin/touch {done}"]
+        # Its failure is the link's to tell; the copier copies all the same.
+        settings = f"ExecStartPre=-{_copier('bucket')}"
+        sync = [settings, f"ExecStart={_copier('sync')}"]
+        reconcile = [f"ExecCondition=/usr/bin/test ! -e {done}", settings, f"ExecStart={_copier('reconcile')}"]
+        reconcile.append(f"ExecStartPost=/usr/bin/touch {done}")
         return [
             ManagedFile(path=at(JOB), content=self._desired.job, mode=0o600),
             ManagedFile(path=at(EPOCH), content=json.dumps(epoch, sort_keys=True) + "\n"),
@@ -146,6 +163,32 @@ class Assets:
             make_folder(self._layout.at(folder).parent)
         next(file for file in self.files() if str(file.path) == path).write()
 
+    def _settings(self) -> dict[str, str] | None:
+        """As recorded; a record of other wishes is none."""
+        try:
+            known = json.loads(self._layout.at(SETTINGS).read_bytes())
+        except (OSError, ValueError):
+            return None
+        return known.get("settings") if known.get("wanted") == self._desired.bucket else None
+
+    def _put_settings(self) -> None:
+        argv = [*_COPIER, "bucket", "--compact", "--config", str(self._layout.at(JOB)), "--set", "attempts=2", "--set", "timeout_s=10"]
+        done = run(argv, limit_s=SETTINGS_LIMIT_S, check=False)
+        if done.code:
+            self._warn(
+                say(
+                    subject="lifecycle and CORS of the own bucket", found=done.reason, wanted="both put", remedy=f"each run of {SYNC} tries again",
+                    consequence="old versions and unfinished uploads stay, other origins' pages read nothing",
+                )
+            )
+            return
+        # What was found and what was just put look the same in the next run.
+        settings = {name: how if how.startswith("not ") else "set" for name, how in json.loads(done.out)["settings"].items()}
+        for name in sorted(name for name, how in settings.items() if how != "set"):
+            self._warn(f"{name} of the own bucket: {settings[name]}; wanted it put; the bucket does without; see docs/configuration.md")
+        record = {"wanted": self._desired.bucket, "settings": settings}
+        ManagedFile(path=self._layout.at(SETTINGS), content=json.dumps(record, sort_keys=True) + "\n").write()
+
     def _start(self, name: str) -> None:
         self._units.enable(f"{name}.timer")
         self._units.restart(f"{name}.timer", 20)  # its first run begins at once
@@ -157,7 +200,7 @@ class Assets:
 
 
 def _copier(command: str) -> str:
-    return f"/usr/bin/python3 {TOOL} {command} --compact --config {JOB}"
+    return f"{' '.join(_COPIER)} {command} --compact --config {JOB}"
 
 
 def _service(description: str, commands: Sequence[str]) -> str:
@@ -171,7 +214,7 @@ def _timer(seconds: int) -> str:
 
 def run_converge(call: Call) -> Result:
     """Verb `converge`."""
-    return converge(Assets(Desired.read(call.document), call.layout, Systemd()), call)
+    return converge(Assets(Desired.read(call.document), call.layout, Systemd(), call.log.warning), call)
 
 
 def status(call: Call) -> Result:

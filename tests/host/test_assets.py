@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scripts.assets.config import parse
-from scripts.host.assets import EPOCH, JOB, RECONCILE, SYNC, Assets, Desired, Facts, plan
+from scripts.assets.bucket import UNSUPPORTED
+from scripts.assets.config import BucketRules, parse
+from scripts.host import assets
+from scripts.host.assets import EPOCH, JOB, RECONCILE, SYNC, TOOL, Assets, Desired, Facts, plan
+from scripts.host.commands import Done
 from scripts.host.errors import Usage
 from scripts.host.layout import Layout
+from scripts.host.plan import Step
 from tests.host.test_frame import BUCKET, DOCUMENT
 
 UNIT = f"/etc/systemd/system/{SYNC}.timer"
@@ -26,22 +32,23 @@ def steps(facts: Facts, *, active: bool) -> list[str]:
 
 
 def test_a_host_that_is_as_wanted_is_left_alone() -> None:
-    assert steps(Facts(timers=(SYNC,), role="standby", role_epoch=3), active=False) == []
-    assert steps(Facts(timers=(RECONCILE,), role="primary", role_epoch=3), active=True) == []
+    assert steps(Facts(timers=(SYNC,), role="standby", role_epoch=3, settings={}), active=False) == []
+    assert steps(Facts(timers=(RECONCILE,), role="primary", role_epoch=3, settings={}), active=True) == []
 
 
 def test_the_pull_ends_before_anything_else_when_the_site_becomes_active() -> None:
-    found = steps(Facts(stale=(EPOCH, UNIT), timers=(SYNC,), role="standby", role_epoch=2), active=True)
+    found = steps(Facts(stale=(EPOCH, UNIT), timers=(SYNC,), role="standby", role_epoch=2, settings={}), active=True)
     assert found == [f"stop {SYNC}", f"write {EPOCH}", f"write {UNIT}", "daemon-reload", "role primary", f"start {RECONCILE}"]
 
 
 def test_a_new_epoch_starts_the_same_timer_anew_so_that_it_runs_at_once() -> None:
-    assert steps(Facts(stale=(EPOCH,), timers=(SYNC,), role="standby", role_epoch=1), active=False) == [f"write {EPOCH}", "role standby", f"start {SYNC}"]
+    behind = Facts(stale=(EPOCH,), timers=(SYNC,), role="standby", role_epoch=1, settings={})
+    assert steps(behind, active=False) == [f"write {EPOCH}", "role standby", f"start {SYNC}"]
 
 
 @pytest.mark.parametrize(("active", "says"), [("a", {"epoch": 3, "active": "a"}), ("b", {"epoch": 3, "active": "b"})])
 def test_the_copier_takes_what_it_is_told(active: str, says: dict[str, Any]) -> None:
-    files = {str(file.path): file for file in Assets(Desired.read(document(active)), Layout(), None).files()}  # type: ignore[arg-type]
+    files = {str(file.path): file for file in Assets(Desired.read(document(active)), Layout(), None, print).files()}  # type: ignore[arg-type]
     job = parse(json.loads(files[JOB].content))
     assert (job.source.endpoint, job.target.endpoint) == ("http://peer", "http://s3")
     assert (job.source_site, job.target_site) == ("b", "a")
@@ -54,3 +61,73 @@ def test_the_copier_takes_what_it_is_told(active: str, says: dict[str, Any]) -> 
 def test_a_bucket_without_keys_is_named() -> None:
     with pytest.raises(Usage, match=r"document\.assets\.source\.secret_key: found nothing"):
         Desired.read(document(source={key: value for key, value in BUCKET.items() if key != "secret_key"}))
+
+
+def test_settings_of_the_bucket_come_last_so_that_neither_role_nor_copier_waits_for_them() -> None:
+    as_wanted = Facts(timers=(SYNC,), role="standby", role_epoch=3)
+    assert steps(as_wanted, active=False) == ["settings"]
+    assert steps(replace(as_wanted, timers=()), active=False) == [f"start {SYNC}", "settings"]
+    assert steps(replace(as_wanted, tool=False), active=False) == []
+
+
+RULES = {"keep_old_versions_days": 90, "abort_uploads_days": 7, "cors_origins": ["https://www.shop.example"]}
+
+
+class Copier:
+    """In place of `dr-assets bucket`: ends as told, and its calls are kept."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.done = Done(0, json.dumps({"settings": {"lifecycle": "changed", "cors": "as wanted"}}), "")
+        self.calls: list[list[str]] = []
+        monkeypatch.setattr(assets, "run", self)
+
+    def __call__(self, argv: list[str], **_: Any) -> Done:
+        self.calls.append(argv)
+        return self.done
+
+
+def service(root: Path, warnings: list[str], **block: Any) -> Assets:
+    return Assets(Desired.read(document(**{"bucket": RULES, **block})), Layout(root), Silent(), warnings.append)  # type: ignore[arg-type]
+
+
+class Silent:
+    """No unit is there."""
+
+    def enabled(self, unit: str) -> bool:
+        return False
+
+    def daemon_reload(self) -> None:
+        raise AssertionError("not asked for")
+
+
+def test_settings_are_put_once_for_each_wording_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copier, warnings = Copier(monkeypatch), list[str]()
+    service(tmp_path, warnings).apply(Step("settings"))
+    assert copier.calls[0][1:3] == [TOOL, "bucket"] and not warnings
+    assert service(tmp_path, warnings).facts().settings == {"lifecycle": "set", "cors": "set"}
+    assert service(tmp_path, warnings, bucket={**RULES, "abort_uploads_days": 3}).facts().settings is None
+
+
+def test_what_a_store_does_not_know_is_a_fact_and_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copier, warnings = Copier(monkeypatch), list[str]()
+    copier.done = Done(0, json.dumps({"settings": {"lifecycle": UNSUPPORTED, "cors": "changed"}}), "")
+    service(tmp_path, warnings).apply(Step("settings"))
+    assert service(tmp_path, warnings).facts().settings == {"lifecycle": UNSUPPORTED, "cors": "set"}
+    assert len(warnings) == 1 and warnings[0].startswith(f"lifecycle of the own bucket: {UNSUPPORTED}")
+
+
+def test_a_failure_of_the_settings_holds_nothing_up_and_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copier, warnings = Copier(monkeypatch), list[str]()
+    copier.done = Done(1, "", "dr-assets: target bucket assets at http://s3: get cors: no answer")
+    one = service(tmp_path, warnings)
+    one.apply(Step("settings"))
+    assert one.facts().settings is None and "get cors: no answer" in warnings[0]
+    assert one.verify(Facts())["bucket"] == "failed"
+    for file in one.files():
+        if str(file.path).endswith(".service"):
+            assert f"ExecStartPre=-/usr/bin/python3 {TOOL} bucket --compact --config {JOB}\n" in file.content
+
+
+def test_the_copier_reads_the_settings_it_is_handed(tmp_path: Path) -> None:
+    job = next(file for file in service(tmp_path, []).files() if str(file.path).endswith("assets.json"))
+    assert parse(json.loads(job.content)).bucket == BucketRules(keep_old_versions_days=90, abort_uploads_days=7, cors_origins=("https://www.shop.example",))

@@ -1,0 +1,140 @@
+"""`dr-assets bucket`: the settings of the target bucket that are S3's own and not the platform's: lifecycle and CORS.
+
+Read first, put only where they differ. A store that does not know one of them is no failure: it is said, and the rest is done.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import threading
+from dataclasses import dataclass
+from typing import Any
+from xml.etree import ElementTree
+from xml.sax.saxutils import escape
+
+from .config import BucketRules, Job
+from .errors import BadInput, Kind, StoreError
+from .retry import Patience, Throttle
+from .wire import Wire
+
+SPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+ASIDE = "dr-"  # ids of our rules begin with it
+METHODS = ("GET", "HEAD", "PUT", "POST")
+CORS_AGE_S = 3600  # how long a browser may remember the answer to its question
+AS_WANTED, CHANGED, UNSUPPORTED = "as wanted", "changed", "not supported by this store"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One sub-resource of a bucket. `wanted`: the document; None: none shall be there."""
+
+    name: str
+    wanted: str | None
+
+
+def lifecycle(rules: BucketRules) -> str | None:
+    """Unfinished uploads and old versions go after a time; a marker that hides nothing goes with them. None: nothing ever goes."""
+    found = []
+    if days := rules.abort_uploads_days:
+        after = f"<DaysAfterInitiation>{days}</DaysAfterInitiation>"
+        found.append(_rule("unfinished-uploads", f"<AbortIncompleteMultipartUpload>{after}</AbortIncompleteMultipartUpload>"))
+    if days := rules.keep_old_versions_days:
+        expiry = f"<NoncurrentVersionExpiration><NoncurrentDays>{days}</NoncurrentDays></NoncurrentVersionExpiration>"
+        found.append(_rule("old-versions", expiry + "<Expiration><ExpiredObjectDeleteMarker>true</ExpiredObjectDeleteMarker></Expiration>"))
+    return f'<LifecycleConfiguration xmlns="{SPACE}">{"".join(found)}</LifecycleConfiguration>' if found else None
+
+
+def _rule(name: str, action: str) -> str:
+    return f"<Rule><ID>{ASIDE}{name}</ID><Filter><Prefix></Prefix></Filter><Status>Enabled</Status>{action}</Rule>"
+
+
+def cors(rules: BucketRules) -> str | None:
+    """Pages of these origins may read, and write with what the shop signed. None: no page of another origin may."""
+    if not rules.cors_origins:
+        return None
+    fields = [f"<ID>{ASIDE}shop</ID>"]
+    fields += [f"<AllowedOrigin>{escape(origin)}</AllowedOrigin>" for origin in rules.cors_origins]
+    fields += [f"<AllowedMethod>{method}</AllowedMethod>" for method in METHODS]
+    fields += ["<AllowedHeader>*</AllowedHeader>", "<ExposeHeader>ETag</ExposeHeader>", f"<MaxAgeSeconds>{CORS_AGE_S}</MaxAgeSeconds>"]
+    return f'<CORSConfiguration xmlns="{SPACE}"><CORSRule>{"".join(fields)}</CORSRule></CORSConfiguration>'
+
+
+def settings(rules: BucketRules) -> list[Setting]:
+    """All of them, in the order in which they are put. Pure."""
+    return [Setting("lifecycle", lifecycle(rules)), Setting("cors", cors(rules))]
+
+
+def same(one: str, other: str) -> bool:
+    """Whether both documents say the same; a store may put other spaces, another order and another namespace."""
+    try:
+        return _plain(ElementTree.fromstring(one)) == _plain(ElementTree.fromstring(other))  # noqa: S314 - expat of Python 3.11 and later bounds entity expansion
+    except ElementTree.ParseError:
+        return False
+
+
+def _plain(element: ElementTree.Element) -> tuple[Any, ...]:
+    return element.tag.rpartition("}")[2], (element.text or "").strip(), tuple(sorted(_plain(child) for child in element))
+
+
+class Settings:
+    """The target's settings over the wire."""
+
+    def __init__(self, job: Job) -> None:
+        options = job.options
+        self._wire = Wire(job.target, options.timeout_s)
+        self._patience, self._throttle = Patience(options.attempts, options.backoff_s, options.backoff_cap_s, threading.Event()), Throttle(1)
+
+    def close(self) -> None:
+        self._wire.close()
+
+    def converge(self, setting: Setting) -> str:
+        """AS_WANTED, CHANGED or UNSUPPORTED. Raises StoreError."""
+        try:
+            found = self._get(setting)
+            if setting.wanted is None and found is None:
+                return AS_WANTED
+            if setting.wanted is not None and found is not None and same(setting.wanted, found):
+                return AS_WANTED
+            self._put(setting)
+        except StoreError as error:
+            if error.kind is Kind.UNSUPPORTED:
+                return UNSUPPORTED
+            raise
+        return CHANGED
+
+    def _get(self, setting: Setting) -> str | None:
+        try:
+            answer = self._patience.run(lambda: self._wire.ask(f"get {setting.name}", "GET", query={setting.name: ""}), self._throttle)
+        except StoreError as error:
+            if error.kind is Kind.ABSENT:
+                return None
+            raise
+        return answer.body.decode()
+
+    def _put(self, setting: Setting) -> None:
+        query = {setting.name: ""}
+        if setting.wanted is None:
+            self._patience.run(lambda: self._wire.ask(f"delete {setting.name}", "DELETE", query=query), self._throttle)
+            return
+        body = setting.wanted.encode()
+        # S3 asks for it with these two calls, whatever checksum goes beside it.
+        headers = {"content-type": "application/xml", "content-md5": base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()}
+        self._patience.run(lambda: self._wire.ask(f"put {setting.name}", "PUT", query=query, headers=headers, body=body), self._throttle)
+
+
+def converge(job: Job) -> tuple[dict[str, Any], StoreError | None]:
+    """Each setting's outcome by its name, and the first error; the others are still done. Raises BadInput without `bucket` in the document."""
+    if job.bucket is None:
+        raise BadInput("bucket: not in the document, wanted keep_old_versions_days, abort_uploads_days and cors_origins; nothing was done")
+    store, outcome, first = Settings(job), {}, None
+    try:
+        for setting in settings(job.bucket):
+            try:
+                outcome[setting.name] = store.converge(setting)
+            except StoreError as error:
+                outcome[setting.name] = f"failed: {error.kind}"
+                first = first or error
+    finally:
+        store.close()
+    return {"schema": 1, "op": "bucket", "bucket": job.target.bucket, "settings": outcome}, first
