@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lab.rehearsal.stage import Record, Stage
+from scripts.ctl.errors import OperatorError
 
 Play = Callable[[Stage, Record], None]
 
@@ -42,10 +43,10 @@ def run(chosen: Drill, stage: Stage) -> Record:
     record = Record(chosen.name)
     try:
         chosen.play(stage, record)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, OperatorError) as error:
         record.faults.append(f"could not go on: {error}")
     try:
         stage.settle(record)
-    except RuntimeError as error:
+    except (RuntimeError, OperatorError) as error:
         record.faults.append(f"the pair could not be settled again: {error}")
     return record
