@@ -83,7 +83,10 @@ class Settings:
     def __init__(self, job: Job) -> None:
         options = job.options
         self._wire = Wire(job.target, options.timeout_s)
-        self._patience, self._throttle = Patience(options.attempts, options.backoff_s, options.backoff_cap_s, threading.Event()), Throttle(1)
+        self._patience, self._throttle = (
+            Patience(options.attempts, options.backoff_s, options.backoff_cap_s, threading.Event()),
+            Throttle(1),
+        )
 
     def close(self) -> None:
         self._wire.close()
@@ -119,7 +122,10 @@ class Settings:
             return
         body = setting.wanted.encode()
         # S3 asks for it with these two calls, whatever checksum goes beside it.
-        headers = {"content-type": "application/xml", "content-md5": base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()}
+        headers = {
+            "content-type": "application/xml",
+            "content-md5": base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode(),
+        }
         self._patience.run(lambda: self._wire.ask(f"put {setting.name}", "PUT", query=query, headers=headers, body=body), self._throttle)
 
 

@@ -172,7 +172,9 @@ def _bucket(found: Any, faults: list[str]) -> BucketRules | None:
         faults.append(f"bucket: found {type(found).__name__}, wanted an object")
         return None
     days, origins = ("keep_old_versions_days", "abort_uploads_days"), found.get("cors_origins", [])
-    faults += [f"bucket.{name}: unknown, wanted one of cors_origins, {', '.join(days)}" for name in sorted(set(found) - {*days, "cors_origins"})]
+    faults += [
+        f"bucket.{name}: unknown, wanted one of cors_origins, {', '.join(days)}" for name in sorted(set(found) - {*days, "cors_origins"})
+    ]
     wrong = [name for name in days if type(found.get(name, 0)) is not int or found.get(name, 0) < 0]
     faults += [f"bucket.{name}: found {found[name]!r}, wanted a number of days, 0 for never" for name in wrong]
     if not isinstance(origins, list) or not all(isinstance(origin, str) and origin for origin in origins):

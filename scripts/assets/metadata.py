@@ -55,6 +55,11 @@ def parse_time(text: str) -> float:
     return datetime.datetime.strptime(text, "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=datetime.UTC).timestamp()
 
 
+def iso_time(text: str) -> str:
+    """A header's time in the form that listings have."""
+    return datetime.datetime.fromtimestamp(parse_time(text), datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
 def carried(headers: Mapping[str, str]) -> dict[str, str]:
     """The request headers that give the copy what the answer's `headers` say of the source."""
     kept = {name: headers[name] for name in PLAIN if headers.get(name)}

@@ -14,7 +14,7 @@ from .config import Options
 from .epoch import Guard
 from .errors import EpochMoved, Kind, StoreError
 from .listing import Entry
-from .metadata import STORAGE_CLASS, carried, is_md5, notes
+from .metadata import STORAGE_CLASS, carried, is_md5, iso_time, notes
 from .parts import Parts
 from .state import State
 from .store import Bucket, only_over
@@ -43,6 +43,8 @@ class Transfer:
         self._streams = threading.Semaphore(self.options.part_streams)
         self.conditions = Conditions(self.target, self.state)
         self._versioned: bool | None = None
+        for bucket in (self.source, self.target):
+            bucket.etag_is_md5 = self.state.fact(f"{bucket.endpoint.name} etags") != "opaque"
 
     def clocks(self) -> Clocks:
         return Clocks(self.source.wire.skew or 0.0, self.target.wire.skew or 0.0)
@@ -81,7 +83,9 @@ class Transfer:
             else:
                 self.tally.done(entry, "vanished")
             return None
-        now = Entry(entry.key, int(source.headers.get("content-length", entry.size)), source.etag, entry.time)
+        now = entry
+        if source.etag != entry.etag:
+            now = Entry(entry.key, int(source.headers["content-length"]), source.etag, iso_time(source.headers["last-modified"]))
         finding = from_headers(source.headers, target.headers if target else None, self.guard.epoch, self.clocks())
         if finding.verdict is Verdict.STALE:
             raise EpochMoved(
@@ -128,7 +132,7 @@ class Transfer:
         if over is None:
             self.conditions.learn(lambda: self.target.put(entry.key, answer.body, {**headers, **only_over(None)}, sha))
         if is_md5(put.etag) and put.etag != md5 and self.target.etag_is_md5:
-            self._read_back(entry.key, put, sha)
+            self._read_back(entry.key, put, "sha256", sha)
         self.state.record(entry, None, put.etag, f"sha256:{sha}")
 
     def _checked(self, entry: Entry, answer: Answer) -> str:
@@ -145,16 +149,23 @@ class Transfer:
                     Kind.LYING,
                     f"{self.source.endpoint.place}: {show(entry.key)}: sends other bytes each time, wanted MD5 {entry.etag}; not copied",
                 )
-            # Twice the same bytes: this store's etags are something else (server-side encryption does that).
-            self.source.etag_is_md5 = False
+            self._opaque(self.source)
         return md5
 
-    def _read_back(self, key: bytes, put: Answer, sha: str) -> None:
+    def _read_back(self, key: bytes, put: Answer, algorithm: str, wanted: str) -> None:
         """The target's etag is not the MD5 of what was sent: a store of another kind, or damage."""
-        if hashlib.sha256(self.target.get(key, put.etag).body).hexdigest() == sha:
-            self.target.etag_is_md5 = False
-            return
-        self._damaged(key, put)
+        found = hashlib.new(algorithm, usedforsecurity=False)
+        with self.target.open(key, put.etag) as (_, body):
+            for piece in body.pieces():
+                found.update(piece)
+        if found.hexdigest() != wanted:
+            self._damaged(key, put)
+        self._opaque(self.target)
+
+    def _opaque(self, bucket: Bucket) -> None:
+        """The bytes were right and the etag was not their MD5: this store's etags are something else (server-side encryption does that)."""
+        bucket.etag_is_md5 = False
+        self.state.set_fact(f"{bucket.endpoint.name} etags", "opaque")
 
     def _damaged(self, key: bytes, put: Answer) -> None:
         version = put.headers.get("x-amz-version-id")
@@ -184,11 +195,7 @@ class Transfer:
                 return False
             raise
         if is_md5(put.etag) and put.etag != entry.etag and self.target.etag_is_md5:
-            # Proven by Content-MD5 where the store checks it; one that gives another etag is not believed.
-            self.tally.note("doubted", key=show(entry.key), why="the target's etag is not the MD5 that was sent")
-            over_now = put.etag
-            self._in_parts(entry, over_now)
-            return True
+            self._read_back(entry.key, put, "md5", entry.etag)
         self.state.record(entry, None, put.etag, f"md5:{entry.etag}")
         return True
 

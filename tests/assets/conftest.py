@@ -42,7 +42,9 @@ class Pair:
         return {"endpoint": stub.endpoint, "region": stub.region, "bucket": stub.bucket, "access_key": "AK", "secret_key": "secret"}
 
     def job(self, **more: Any) -> Job:
-        ends: dict[str, Any] = {name: Endpoint(name=name, **self.endpoint(name, stub)) for name, stub in (("source", self.a), ("target", self.b))}
+        ends: dict[str, Any] = {
+            name: Endpoint(name=name, **self.endpoint(name, stub)) for name, stub in (("source", self.a), ("target", self.b))
+        }
         return replace(Job(**ends, state_dir=self.folder / "state", options=self.options), **more)
 
     def sync(self, now: Callable[[], Epoch] | None = None, **more: Any) -> dict[str, Any]:

@@ -109,7 +109,9 @@ def test_a_missing_right_is_an_error_and_the_other_setting_is_still_put(pair: Pa
         ({"expire": 3}, "bucket.expire: unknown"),
     ],
 )
-def test_wrong_settings_are_refused_by_name(pair: Pair, store: Store, capsys: pytest.CaptureFixture[str], rules: dict[str, Any], says: str) -> None:
+def test_wrong_settings_are_refused_by_name(
+    pair: Pair, store: Store, capsys: pytest.CaptureFixture[str], rules: dict[str, Any], says: str
+) -> None:
     code, _, error = pair.cli(capsys, "bucket", document={"bucket": rules})
     assert code == 2 and says in error and not store.asked
 

@@ -262,6 +262,7 @@ def test_replaced_while_it_is_copied(pair: Pair, size: int) -> None:
     assert done["ok"], done["error"]
     assert pair.b.body(b"k") == newer
     assert pair.b.uploads == {}
+    assert len(pair.b.objects[b"k"]) == 1
 
 
 def test_parts_of_two_versions_are_never_mixed(pair: Pair) -> None:
