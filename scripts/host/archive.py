@@ -214,6 +214,8 @@ def backup(call: Call) -> Result:
             call.log.error(f"repository {repository}: {explain(done)}")
         else:
             made.append(repository)
+            with archive_state.change(layout) as state:
+                state.dropped = None  # restores from this backup on need none of it
             call.log.info(f"repository {repository}: backup ({wanted}) made")
     outcome.raise_failed(
         f"backup ({kind})", f"made in: {', '.join(made) or 'no region'}", "see `dr-host archive status`, then `systemctl start dr-archive-full`"

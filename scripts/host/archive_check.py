@@ -5,6 +5,7 @@ repository missed; on a standby whether it has to fetch WAL from the archive. It
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from . import archive_inherit, archive_state, rolefile
@@ -31,6 +32,7 @@ class Check:
     def __init__(self, layout: ArchiveLayout, memory: Memory, server: Server, log: Log) -> None:
         self.layout, self.memory, self.server, self.log = layout, memory, server, log
         self.tool = PgBackRest(layout, memory.port)
+        self._infos: dict[str, Info | None] = {}  # of this run: a dead region is asked once, and both at the same time
 
     @property
     def postgres(self) -> PostgresLayout:
@@ -39,6 +41,7 @@ class Check:
     def run(self) -> dict[str, Any]:
         """Do what is due; the status afterwards."""
         role = rolefile.read(self.postgres.base)
+        self._infos = {}
         if role is not None and role.role == PRIMARY:
             self._primary(role)
         elif role is not None and role.role == STANDBY:
@@ -58,16 +61,23 @@ class Check:
             self.log.warning(str(error))
             return
         self.layout.follow.unlink(missing_ok=True)
-        for repository in self.memory.repositories:
-            info = self.tool.info(repository, place)
+        for repository, info in self._ask_repositories(place).items():
             if info is None:
                 self.log.warning(f"repository {repository}: no answer; what it misses is sent when it answers")
                 continue
             if not info.exists:
                 self._make_place(repository, place)
+                self._infos[repository] = self.tool.info(repository, place)
             self._take_back(repository)
         self._fill(place)
         self._inherit(place)
+
+    def _ask_repositories(self, place: str) -> dict[str, Info | None]:
+        if not self._infos:
+            with ThreadPoolExecutor(max_workers=2) as pool:
+                found = pool.map(lambda name: self.tool.info(name, place), self.memory.repositories)
+                self._infos = dict(zip(self.memory.repositories, found, strict=True))
+        return dict(self._infos)
 
     def _ask_witness(self, role: Role) -> None:
         """Remember a newer epoch of another site: the archiver, which cannot ask, refuses from now on."""
@@ -112,7 +122,7 @@ class Check:
                 self.log.info(f"repository {repository}: the gap is filled in from {other}")
 
     def _wal(self, repository: str, place: str) -> dict[str, int] | None:
-        info = self.tool.info(repository, place)
+        info = self._infos.get(repository)
         if info is None or info.archive is None:
             return {} if info is not None else None
         return self.tool.wal(repository, place, info.archive)
@@ -174,14 +184,15 @@ class Check:
             place = f"dr-{system_identifier(self.layout)}"
         except Refused:
             place = None
+        infos = self._ask_repositories(place) if place else {}
         repositories: dict[str, Any] = {}
         for repository in self.memory.repositories:
-            info = self.tool.info(repository, place) if place else None
+            info = infos.get(repository)
             repositories[repository] = {**_facts(info), "left_out": state.suspended.get(repository), "gap": state.gaps.get(repository)}
         ready = waiting(self.layout)
         return {
             "role": role.document() if role else None, "cluster": place, "timeline": self._timeline(),
-            "alarm": state.alarm, "hold": state.hold, "waiting": len(ready),
+            "dropped": state.dropped, "alarm": state.alarm, "hold": state.hold, "waiting": len(ready),
             "oldest_waiting": ready[0] if ready else None, "archiver": self.server.ask(_ARCHIVER), "repositories": repositories,
             "follows_archive": self.layout.follow.exists(),
         }
@@ -220,6 +231,7 @@ def metrics(found: dict[str, Any]) -> str:
     values: list[tuple[str, str, Any]] = [
         ("dr_archive_split_brain", "", int(found["alarm"] is not None)),
         ("dr_archive_hold", "", int(found["hold"] is not None)),
+        ("dr_archive_dropped", "", int(found["dropped"] is not None)),
         ("dr_archive_waiting_files", "", found["waiting"]),
         ("dr_archive_failed_total", "", archiver.get("failed")),
         ("dr_archive_last_age_seconds", "", archiver.get("age_s")),

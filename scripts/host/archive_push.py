@@ -77,7 +77,8 @@ class Push:
         state = archive_state.load(self.layout)
         role = may_write(rolefile.read(base), state)
         name, path = Path(wal).name, self.layout.postgres.data / wal
-        active = [repository for repository in self.memory.repositories if repository not in state.suspended]
+        every = self.memory.repositories
+        active = [repository for repository in every if repository not in state.suspended] or list(every)
         place = stanza(self.layout)
         failed = self._push(active, place, path)
         for repository, done in failed.items():
@@ -90,6 +91,8 @@ class Push:
         verdict = judge(list(failed), self._bytes(ready), self.memory.queue_max)
         if verdict.leave_out:
             self._leave_out(verdict.leave_out, name, failed)
+            if len(failed) == len(active):
+                self._drop(name)
         if not verdict.stored:
             Outcome(dict(failed)).raise_failed(
                 f"WAL segment {name}", "the server keeps it and tries again, the other region's repository goes on",
@@ -116,6 +119,14 @@ class Push:
         self.log.error(
             f"SPLIT BRAIN: WAL segment {name} is in repository {repository} with other content: another server wrote as this cluster on this "
             "timeline, or this one did before it was put back; stop one of the two before anything else, see docs/restore.md"
+        )
+
+    def _drop(self, name: str) -> None:
+        with archive_state.change(self.layout) as state:
+            state.dropped = {"from": state.dropped["from"] if state.dropped else name, "to": name}
+        self.log.error(
+            f"archive: WAL segment {name} is dropped: no repository takes it and more than {self.memory.queue_max} bytes wait; a restore cannot go "
+            'past it from older backups; once a repository answers, `{"type": "full"}` for `dr-host archive backup`'
         )
 
     def _leave_out(self, repositories: Sequence[str], name: str, failed: Mapping[str, Done]) -> None:

@@ -19,16 +19,18 @@ from .files import write_atomically
 @dataclass
 class State:
     """`alarm`: {"repository", "segment", "epoch", "message", "at"}: somebody else wrote this cluster's WAL. `suspended`: by repository,
-    {"from": first segment not sent there, "since", "why"}. `gaps`: by repository, what was not sent and is not yet filled in,
-    {"from", "to"}. `hold`: {"epoch", "active"} when the witness knows a newer epoch in which another site is active.
+    {"from": first segment not sent there, "since", "why"}. `gaps`: by repository, {"from"}: what was not sent and is not yet filled in.
+    `dropped`: {"from", "to"}, WAL that no repository took and the disk had no room for; a backup ends it. `hold`: {"epoch", "active"} when
+    the witness knows a newer epoch in which another site is active. `silent_since`: by the clock since boot.
     """
 
     alarm: dict[str, Any] | None = None
     suspended: dict[str, dict[str, str]] = field(default_factory=dict)
     gaps: dict[str, dict[str, str]] = field(default_factory=dict)
+    dropped: dict[str, str] | None = None
     hold: dict[str, Any] | None = None
     inherited: int = 0  # the timeline up to which all that the old primary owed is in the archive
-    silent_since: float | None = None  # a standby does not stream, by the clock since boot
+    silent_since: float | None = None  # a standby that does not stream
 
 
 def load(layout: ArchiveLayout) -> State:

@@ -141,13 +141,13 @@ def stanza(layout: ArchiveLayout, data: str | None = None) -> str:
 def explain(done: Done) -> str:
     """The reason in one line, without pgBackRest's time, process and advice."""
     lines = done.err.splitlines()
-    start = next((number for number, line in enumerate(lines) if re.search(r"\bERROR: ", line)), None)
+    start = next((number for number, line in enumerate(lines) if re.search(r"\b(ERROR|ASSERT): ", line)), None)
     if start is None:
         return done.reason
     if "FileMissingError" in done.err and "archive.info" in done.err:
         return "no place for this cluster in it yet; `dr-host archive check` makes it each minute once the bucket is there"
     more = [line.strip() for line in lines[start + 1 :] if line.startswith(" ") and "HINT:" not in line][:3]
-    return " ".join([re.sub(r"^.*?\bERROR: ", "", lines[start]).strip(), *more])[:400]
+    return " ".join([re.sub(r"^.*?\b(ERROR|ASSERT): ", "", lines[start]).strip(), *more])[:400]
 
 
 @dataclass

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from scripts.host.archive_check import metrics
+from scripts.host.errors import Refused
 from scripts.host.pg_server import psql
+from scripts.host.postgres import stop_server
 from scripts.host.wait import until
 
 from .archive_pair import KEYS, PASSPHRASE, ArchivePair
-from .pg_pair import Node, free_port
-from .test_pg_pair import caught_up, hand_over
+from .pg_pair import Node, caught_up, free_port
+from .test_pg_pair import hand_over
 
 
 @pytest.fixture
@@ -41,7 +45,7 @@ def archived(pair: ArchivePair, node: Node, *sites: str) -> str:
 
 
 def server_log(node: Node) -> str:
-    return (node.layout.sockets / "server.log").read_text()[-2000:]
+    return (node.layout.sockets / "server.log").read_text()[-20000:]
 
 
 def now(node: Node) -> str:
@@ -71,7 +75,7 @@ def test_times_before_and_after_a_promotion_come_back(pair: ArchivePair) -> None
     pair.a.sql("insert into orders values (3)", "shop")
     archived(pair, pair.a)
     caught_up(pair.a, pair.b)
-    facts = hand_over(pair.a, pair.b, 2)
+    facts: dict[str, Any] = hand_over(pair.a, pair.b, 2)
     pair.epoch(2, "b")
     pair.b.converge(2, "b", archive=True, **facts)
     pair.a.converge(2, "b", archive=True, **facts)
@@ -93,3 +97,119 @@ def test_times_before_and_after_a_promotion_come_back(pair: ArchivePair) -> None
     assert outside.code == 3 and "a: from 20" in outside.err and "b: from 20" in outside.err and not (pair.folder / "r4").exists()
     assert pair.b.sql("select count(*) from orders", "shop") == "5", "the running cluster goes on"
     assert KEYS["secret_key"] not in outside.err and PASSPHRASE not in outside.err
+
+
+def test_every_segment_lies_encrypted_in_both_regions_and_no_key_is_told(pair: ArchivePair) -> None:
+    pair.a.sql("insert into orders select 7654321 from generate_series(1, 1000)", "shop")
+    name = archived(pair, pair.a)
+    place = pair.check(pair.a)["cluster"]
+    assert place == "dr-" + pair.a.sql("select system_identifier from pg_control_system()")
+    for region in pair.regions.values():
+        key = next(key for key in region.objects() if name in key)
+        assert key.startswith(f"pgbackrest/archive/{place}/")
+        body = region.client.get_object(Bucket=region.bucket, Key=key)["Body"].read()
+        assert body.startswith(b"Salted__"), "compressed before it was encrypted, and encrypted it is"
+    told = server_log(pair.a) + pair.a.log.getvalue() + json.dumps(pair.check(pair.a))
+    for path in (pair.a.root / "var/log/pgbackrest").rglob("*.log"):
+        told += path.read_text()
+    assert KEYS["secret_key"] not in told and PASSPHRASE not in told
+    config = pair.a.root / "etc/dr/archive/a.conf"
+    assert PASSPHRASE in config.read_text() and config.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_fenced_host_and_one_of_an_old_epoch_store_nothing(pair: ArchivePair) -> None:
+    archived(pair, pair.a)
+    before = {site: region.objects() for site, region in pair.regions.items()}
+    pair.epoch(2, "b")
+    assert pair.check(pair.a)["hold"] == {"epoch": 2, "active": "b"}
+    pair.a.sql("insert into orders values (2)", "shop")
+    name = pair.a.sql("select pg_walfile_name(pg_switch_wal())")
+    said = pair.call(pair.a, "push", {"wal": f"pg_wal/{name}"}, user=pair.a.layout.user)
+    assert said.code == 3 and "the witness has 2 with site b active" in said.err
+    assert until(lambda: "FATAL:  archive command failed with exit code 255" in server_log(pair.a), 60), "the archiver is ended, not kept trying"
+
+    backup = pair.call(pair.a, "backup", {"type": "full"})
+    assert backup.code == 3 and "the witness has 2" in backup.err
+
+    stop_server(pair.a.call({}, "stop"), pair.a.server)
+    fenced = pair.call(pair.a, "push", {"wal": f"pg_wal/{name}"}, user=pair.a.layout.user)
+    assert fenced.code == 3 and "found fenced" in fenced.err
+    assert {site: region.objects() for site, region in pair.regions.items()} == before
+
+
+def test_the_same_segment_with_other_content_is_the_alarm_of_two_writers(pair: ArchivePair) -> None:
+    name = archived(pair, pair.a)
+    # As a standby that was opened without a new timeline would: the same name, another content.
+    segment = pair.a.layout.data / "pg_wal" / name
+    segment.write_bytes(segment.read_bytes()[:-100] + b"x" * 100)
+    for spool in (pair.a.root / "var/lib/dr/archive").glob("spool-*/archive"):
+        shutil.rmtree(spool)
+    status = pair.a.layout.data / "pg_wal/archive_status"
+    (status / f"{name}.done").rename(status / f"{name}.ready")
+
+    assert until(lambda: pair.state(pair.a).alarm is not None, 90), server_log(pair.a)
+    assert f"SPLIT BRAIN: WAL segment {name}" in server_log(pair.a)
+    alarm = pair.state(pair.a).alarm
+    assert alarm is not None and (alarm["segment"], alarm["epoch"]) == (name, 1)
+    look = pair.call(pair.a, "check")
+    assert look.code == 1 and "wanted one writer" in look.err
+    found = json.loads(pair.call(pair.a, "status").out)["facts"]
+    assert found["alarm"]["segment"] == name and "dr_archive_split_brain 1" in metrics(found)
+
+    assert pair.call(pair.a, "clear", {"segment": "0" * 24}).code == 3
+    assert pair.call(pair.a, "clear", {"segment": name}).code == 0
+    assert pair.state(pair.a).alarm is None
+
+
+def test_a_dead_repository_stops_neither_the_other_nor_the_disk_and_is_filled_in_later(pair: ArchivePair) -> None:
+    archived(pair, pair.a)
+    pair.prepare(pair.a, queue_max="20MB")
+    pair.regions["b"].stop()
+    pair.a.sql("insert into orders values (2)", "shop")
+    first = archived(pair, pair.a, "a")
+    pair.a.sql("insert into orders values (3)", "shop")
+    archived(pair, pair.a, "a")
+    assert until(lambda: "b" in pair.state(pair.a).suspended, 90), server_log(pair.a)
+    left_out = pair.state(pair.a).suspended["b"]
+    assert left_out["from"] <= first and left_out["why"]
+    pair.a.sql("insert into orders values (4)", "shop")
+    archived(pair, pair.a, "a")
+    assert until(lambda: pair.check(pair.a)["waiting"] == 0, 150, 1), "nothing waits for it on the primary's disk"
+    assert pair.check(pair.a)["repositories"]["b"]["reachable"] is False
+
+    pair.regions["b"].start()
+    found = pair.check(pair.a)
+    archived(pair, pair.a)
+    found = pair.check(pair.a)
+    assert found["repositories"]["b"]["left_out"] is None and found["repositories"]["b"]["gap"] is None
+    assert pair.regions["a"].wal() <= pair.regions["b"].wal(), "what it missed is there"
+
+
+def test_both_databases_lost_the_shop_comes_back_from_the_archive(pair: ArchivePair) -> None:
+    assert pair.call(pair.a, "backup", {"type": "full"}).code == 0
+    pair.a.sql("insert into orders values (2)", "shop")
+    archived(pair, pair.a)
+    for node in (pair.a, pair.b):
+        node.kill()
+        shutil.rmtree(node.layout.mount)
+        shutil.rmtree(node.root / "var/lib/dr")
+        node.layout.mount.mkdir()
+        node.units.on.clear()
+    pair.epoch(2, "a")
+    pair.prepare(pair.a)
+    with pytest.raises(Refused, match="none, in epoch 2"):
+        pair.a.converge(2, "a", archive=True)
+
+    done = pair.call(pair.a, "restore", {"directory": str(pair.a.layout.mount / "back"), "port": free_port(), "adopt": True})
+    assert done.code == 0, done.err
+    pair.a.converge(2, "a", archive=True)
+    assert pair.a.sql("select id from orders order by id", "shop").split() == ["1", "2"]
+    pair.a.sql("insert into orders values (3)", "shop")
+    pair.check(pair.a)
+    name = archived(pair, pair.a)
+    assert int(name[:8], 16) > 1 and f"{name[:8]}.history" in pair.regions["b"].wal()
+    later = restored(pair, pair.a, "later")
+    assert orders(pair.a, later) == ["1", "2", "3"]
+    pair.b.converge(2, "a", archive=True)
+    caught_up(pair.a, pair.b)
+    assert pair.b.sql("select count(*) from orders", "shop") == "3"

@@ -17,12 +17,12 @@ from scripts.host.archive_config import archive_command, managed_files, pgbackre
 from scripts.host.archive_desired import Desired, Memory
 from scripts.host.archive_inherit import mark, owed
 from scripts.host.archive_layout import ArchiveLayout
-from scripts.host.archive_push import Verdict, judge, may_write, waiting
+from scripts.host.archive_push import Push, Verdict, judge, may_write, waiting
 from scripts.host.archive_restore import Order, Source, choose
 from scripts.host.archive_state import State, change, load
-from scripts.host.archive_tool import Backup, Info, explain, read_info, read_wal
+from scripts.host.archive_tool import Backup, Info, PgBackRest, explain, read_info, read_wal
 from scripts.host.commands import Done
-from scripts.host.errors import Refused, Usage
+from scripts.host.errors import Failed, Refused, Usage
 from scripts.host.layout import Layout
 from scripts.host.log import Log
 from scripts.host.pg_layout import PostgresLayout
@@ -128,6 +128,39 @@ def test_state_survives_and_an_unreadable_one_is_empty(tmp_path: Path) -> None:
     assert load(it).suspended["b"]["why"] == "down"
     it.state.write_text("{")
     assert load(it) == State()
+
+
+class Deaf(PgBackRest):
+    """Repositories of which none takes anything."""
+
+    def call(self, repository: str, stanza: str, command: str, *arguments: str, limit_s: float = 0) -> Done:
+        return Done(103, "", "ERROR: [103]: no answer")
+
+
+def test_wal_that_nobody_takes_waits_up_to_the_limit_and_is_dropped_beyond_with_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    it = layout(tmp_path)
+    Role("b", "a", "primary", 1).write(it.postgres.base)
+    it.folder.mkdir(parents=True)
+    status = it.postgres.data / "pg_wal/archive_status"
+    status.mkdir(parents=True)
+    monkeypatch.setattr("scripts.host.archive_push.stanza", lambda layout: "dr-1")
+
+    def push(name: str, queue: int) -> None:
+        (status / f"{name}.ready").touch()
+        (status.parent / name).write_bytes(b"x" * 100)
+        made = Push(it, Memory("b", "a", 17, 5432, queue), Log(io.StringIO(), "archive push"))
+        made.tool = Deaf(it)
+        made.segment(f"pg_wal/{name}")
+
+    with pytest.raises(Failed, match="no answer"):
+        push("000000010000000000000001", 150)
+    assert load(it) == State()
+    push("000000010000000000000002", 150)
+    assert sorted(load(it).suspended) == ["a", "b"] and load(it).dropped == {"from": "000000010000000000000002", "to": "000000010000000000000002"}
+    with pytest.raises(Failed, match="no answer"):
+        push("000000010000000000000003", 1000)
+    push("000000010000000000000003", 150)
+    assert load(it).dropped == {"from": "000000010000000000000002", "to": "000000010000000000000003"}
 
 
 # --- commands that PostgreSQL calls
@@ -310,9 +343,10 @@ def test_answers_of_pgbackrest() -> None:
 
 def test_metrics_leave_out_what_is_unknown() -> None:
     found = {
-        "alarm": None, "hold": None, "waiting": 2, "archiver": None,
+        "alarm": None, "hold": None, "dropped": {"from": "1", "to": "2"}, "waiting": 2, "archiver": None,
         "repositories": {"a": {"reachable": False, "left_out": {"from": "1"}, "gap": None, "newest_backup": None}},
     }
     lines = metrics(found).splitlines()
     assert 'dr_archive_repository_up{repository="a"} 0' in lines and 'dr_archive_repository_left_out{repository="a"} 1' in lines
-    assert "dr_archive_split_brain 0" in lines and not [line for line in lines if "backup_timestamp" in line and "TYPE" not in line]
+    assert {"dr_archive_split_brain 0", "dr_archive_dropped 1"} <= set(lines)
+    assert not [line for line in lines if "backup_timestamp" in line and "TYPE" not in line]
