@@ -36,7 +36,7 @@ RUNTIME = frozenset(
         "appendfsync", "client-output-buffer-limit", "masterauth", "masteruser", "maxmemory", "maxmemory-policy", "min-replicas-max-lag",
         "min-replicas-to-write", "repl-backlog-size", "repl-backlog-ttl", "repl-diskless-sync", "repl-diskless-sync-delay", "repl-timeout",
         "replica-ignore-maxmemory", "replica-read-only",
-        "replica-serve-stale-data", "save", "tcp-keepalive", "timeout",
+        "replica-serve-stale-data", "save", "shutdown-timeout", "tcp-keepalive", "timeout",
     }
 )  # fmt: skip
 
@@ -167,6 +167,8 @@ def directives(desired: Desired, engine: Engine, layout: Layout, *, armed: bool 
         "maxmemory-policy": desired.policy,
         # A replica that evicted by itself would hold other keys than its master.
         "replica-ignore-maxmemory": "yes",
+        # A replica that lags is not waited for at the end: a lease that ran out leaves no time, and the files have it all.
+        "shutdown-timeout": "2",
         "timeout": "0",
         "tcp-keepalive": "60",
     }
