@@ -25,6 +25,8 @@ PLAIN = (
     "x-amz-website-redirect-location",
 )
 STORAGE_CLASS = "x-amz-storage-class"
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+HEADER_TIME = re.compile(r"\w{3}, (\d\d) (\w{3}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT")
 MD5 = re.compile(r"[0-9a-f]{32}")
 
 
@@ -52,7 +54,12 @@ def parse_time(text: str) -> float:
     """Seconds since 1970 of a listing's or a header's time. Raises ValueError."""
     if text[:1].isdigit():
         return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
-    return datetime.datetime.strptime(text, "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=datetime.UTC).timestamp()
+    found = HEADER_TIME.fullmatch(text)
+    if found is None:
+        raise ValueError(f"time {text!r}")
+    day, month, *rest = found.groups()
+    year, hour, minute, second = map(int, rest)
+    return datetime.datetime(year, MONTHS.index(month) + 1, int(day), hour, minute, second, tzinfo=datetime.UTC).timestamp()
 
 
 def iso_time(text: str) -> str:

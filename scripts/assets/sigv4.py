@@ -31,7 +31,7 @@ class Signer:
 
     def __init__(self, access_key: str, secret_key: str, region: str, session_token: str = "") -> None:
         self._access_key, self._secret_key, self._region, self._token = access_key, secret_key, region, session_token
-        self._derived: tuple[str, bytes] = ("", b"")
+        self._derived = ("", (hashlib.sha256(), hashlib.sha256()))
 
     def sign(self, method: str, path: str, query: str, headers: dict[str, str], *, payload: str, now: float | None = None) -> None:
         """Add date, payload and authorization to `headers` (names in lower case, `host` among them). `payload`: its SHA-256 in hex, or UNSIGNED."""
@@ -46,13 +46,19 @@ class Signer:
         canonical = "\n".join([method, path, query, *lines, "", signed, payload]).encode("latin-1")
         scope = f"{stamp[:8]}/{self._region}/s3/aws4_request"
         text = f"{ALGORITHM}\n{stamp}\n{scope}\n{hashlib.sha256(canonical).hexdigest()}"
-        signature = hmac.digest(self._key(stamp[:8]), text.encode(), "sha256").hex()
+        inner, outer = (half.copy() for half in self._key(stamp[:8]))
+        inner.update(text.encode())
+        outer.update(inner.digest())
+        signature = outer.hexdigest()
         headers["authorization"] = f"{ALGORITHM} Credential={self._access_key}/{scope}, SignedHeaders={signed}, Signature={signature}"
 
-    def _key(self, day: str) -> bytes:
+    def _key(self, day: str) -> tuple[hashlib._Hash, hashlib._Hash]:
+        """Both halves of the HMAC, with the day's key in them: the rest is two updates a request."""
         if self._derived[0] != day:
             key = b"AWS4" + self._secret_key.encode()
             for part in (day, self._region, "s3", "aws4_request"):
                 key = hmac.digest(key, part.encode(), "sha256")
-            self._derived = (day, key)
+            key = key.ljust(64, b"\0")
+            halves = (hashlib.sha256(bytes(byte ^ pad for byte in key)) for pad in (0x36, 0x5C))
+            self._derived = (day, (next(halves), next(halves)))
         return self._derived[1]

@@ -7,9 +7,6 @@ server had closed meanwhile; retries are the caller's.
 from __future__ import annotations
 
 import hashlib
-import http.client
-import re
-import select
 import ssl
 import threading
 import time
@@ -21,6 +18,7 @@ from urllib.parse import urlsplit
 
 from .config import Endpoint
 from .errors import Kind, StoreError
+from .http1 import Connection, ProtocolError, Response
 from .refusals import refusal
 from .sigv4 import UNSIGNED, Signer, encode_key, encode_query
 
@@ -29,6 +27,7 @@ Headers = Mapping[str, str]
 
 CHUNK = 256 * 1024
 CONNECT_S = 5.0
+MOST_REFUSAL = 64 * 1024
 SLOWEST = 1024  # bytes a second, averaged; below it a server only pretends to answer
 SLOW_AFTER_S = 30.0
 
@@ -50,30 +49,26 @@ class Answer:
 class Body:
     """The body of an answer while it arrives: read it to its end, in pieces."""
 
-    def __init__(self, response: http.client.HTTPResponse, headers: Mapping[str, str], fail: Callable[[Kind, str], StoreError]) -> None:
+    def __init__(self, response: Response, fail: Callable[[Kind, str], StoreError]) -> None:
         self._response, self._fail = response, fail
-        length = headers.get("content-length", "-1")
-        if not length.removeprefix("-").isdigit():
-            raise fail(Kind.LYING, f"answers with a length of {length!r}, wanted a number; not believed")
-        self.length = int(length)
-        self.done = self.length == 0
+        self.length = -1 if response.length is None else response.length
 
     def pieces(self) -> Iterator[bytes]:
         """All of it. Raises StoreError when it ends early or only trickles."""
         started, seen = time.monotonic(), 0
-        while not self.done:
+        while not self._response.done:
             try:
-                piece = self._response.read1(CHUNK)
-            except (OSError, http.client.HTTPException) as error:
+                piece = self._response.read(CHUNK)
+            except (OSError, ProtocolError) as error:
                 # Named here: the reader may be in the middle of a request to the other store.
                 raise self._fail(Kind.NETWORK, f"broke off ({str(error) or type(error).__name__})") from None
             seen += len(piece)
-            self.done = not piece or seen == self.length
+            if not piece:
+                break
             elapsed = time.monotonic() - started
             if elapsed > SLOW_AFTER_S and seen < SLOWEST * elapsed:
                 raise self._fail(Kind.SLOW, f"sends {int(seen / elapsed)} bytes a second")
-            if piece:
-                yield piece
+            yield piece
         if self.length >= 0 and seen != self.length:
             raise self._fail(Kind.NETWORK, f"ended the body after {seen} of {self.length} bytes")
 
@@ -109,7 +104,7 @@ class Wire:
         self._base = "/" if virtual else f"/{endpoint.bucket}/"
         self._signer = Signer(endpoint.access_key, endpoint.secret_key, endpoint.region, endpoint.session_token)
         self._tls = ssl.create_default_context(cafile=endpoint.ca or None) if self._secure else None
-        self._idle: list[http.client.HTTPConnection] = []
+        self._idle: list[Connection] = []
         self._lock = threading.Lock()
         self.skew: float | None = None  # seconds that the store's clock is ahead of ours
         self.requests: dict[str, int] = {}
@@ -163,43 +158,40 @@ class Wire:
         connection, response = self._start(call, f"{path}?{text}" if text else path)
         keep = False
         try:
-            answer = Answer(response.status, {name.lower(): value for name, value in response.getheaders()})
+            answer = Answer(response.status, response.headers)
             self._see_clock(answer.headers)
             if not 200 <= response.status < 300:
                 body = self._refusal_body(call, response)
-                keep = call.replayable and response.isclosed() and not response.will_close
+                keep = call.replayable and response.done and response.keeps
                 raise refusal(self.endpoint, call.operation, answer, body, self.skew)
-            stream = Body(response, answer.headers, lambda kind, what: self._error(kind, call.operation, what))
-            if call.method == "HEAD":
-                stream.length, stream.done = 0, True
-            yield answer, stream
-            keep = stream.done and not response.will_close
-            if keep:
-                # Nothing is left to read; it only lets go of the connection.
-                response.read()
+            yield answer, Body(response, lambda kind, what: self._error(kind, call.operation, what))
+            keep = response.done and response.keeps
         finally:
             self._give_back(connection, keep)
 
-    def _refusal_body(self, call: _Call, response: http.client.HTTPResponse) -> bytes:
+    def _refusal_body(self, call: _Call, response: Response) -> bytes:
+        body = b""
         try:
-            return response.read(64 * 1024)
-        except (OSError, http.client.HTTPException) as error:
+            while len(body) < MOST_REFUSAL and (piece := response.read(MOST_REFUSAL)):
+                body += piece
+        except (OSError, ProtocolError) as error:
             raise self._broken(call.operation, error) from None
+        return body
 
-    def _start(self, call: _Call, target: str) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+    def _start(self, call: _Call, target: str) -> tuple[Connection, Response]:
         connection = self._kept()
         try:
             if connection is not None:
                 try:
-                    return connection, _talk(connection, call, target)
+                    return connection, connection.request(call.method, target, call.headers, call.body)
                 except ConnectionError:
                     # Closed by the server between two requests: that says nothing about the store.
                     connection.close()
                     if not call.replayable:
                         raise
             connection = self._connect()
-            return connection, _talk(connection, call, target)
-        except (OSError, http.client.HTTPException) as error:
+            return connection, connection.request(call.method, target, call.headers, call.body)
+        except (OSError, ProtocolError) as error:
             if connection is not None:
                 connection.close()
             raise self._broken(call.operation, error) from None
@@ -208,30 +200,21 @@ class Wire:
                 connection.close()
             raise
 
-    def _kept(self) -> http.client.HTTPConnection | None:
+    def _kept(self) -> Connection | None:
         """An idle connection that the server has not closed."""
         while True:
             with self._lock:
                 if not self._idle:
                     return None
                 connection = self._idle.pop()
-            poll = select.poll()
-            poll.register(connection.sock, select.POLLIN)
-            if not poll.poll(0):
+            if connection.quiet():
                 return connection
             connection.close()
 
-    def _connect(self) -> http.client.HTTPConnection:
-        host, port = self._address
-        if self._tls:
-            connection: http.client.HTTPConnection = http.client.HTTPSConnection(host, port, timeout=CONNECT_S, context=self._tls)
-        else:
-            connection = http.client.HTTPConnection(host, port, timeout=CONNECT_S)
-        connection.connect()
-        connection.sock.settimeout(self._timeout)
-        return connection
+    def _connect(self) -> Connection:
+        return Connection(*self._address, self._tls, connect_s=CONNECT_S, timeout_s=self._timeout)
 
-    def _give_back(self, connection: http.client.HTTPConnection, keep: bool) -> None:
+    def _give_back(self, connection: Connection, keep: bool) -> None:
         if not keep:
             connection.close()
             return
@@ -246,6 +229,8 @@ class Wire:
                 self.skew = 0.0
 
     def _broken(self, operation: str, error: Exception) -> StoreError:
+        if isinstance(error, ProtocolError):
+            return self._error(Kind.LYING, operation, f"answers {error}, wanted HTTP/1.1; not believed, see what stands at this endpoint")
         what = f"no answer ({str(error) or type(error).__name__}); see whether the region has an outage, and run the same again"
         return self._error(Kind.SLOW if isinstance(error, TimeoutError) else Kind.NETWORK, operation, what)
 
@@ -254,22 +239,3 @@ class Wire:
 
 
 EMPTY = hashlib.sha256(b"").hexdigest()
-
-
-def _talk(connection: http.client.HTTPConnection, call: _Call, target: str) -> http.client.HTTPResponse:
-    if re.search(r"[\r\n]", "".join(call.headers.values())):
-        raise http.client.HTTPException("a header with a line break")
-    connection.putrequest(call.method, target, skip_host=True, skip_accept_encoding=True)
-    for name, value in call.headers.items():
-        connection.putheader(name, value.encode("latin-1"))
-    if isinstance(call.body, bytes):
-        connection.endheaders(call.body)
-        return connection.getresponse()
-    connection.endheaders()
-    try:
-        for piece in call.body or ():
-            connection.send(piece)
-    except (BrokenPipeError, ConnectionResetError):
-        # A server may refuse before it has read everything: its answer says more than the broken pipe.
-        return connection.getresponse()
-    return connection.getresponse()
