@@ -139,16 +139,17 @@ def test_a_fenced_host_and_one_of_an_old_epoch_store_nothing(pair: ArchivePair) 
 
 def test_the_same_segment_with_other_content_is_the_alarm_of_two_writers(pair: ArchivePair) -> None:
     name = archived(pair, pair.a)
+    status = pair.a.layout.data / "pg_wal/archive_status"
+    assert until((status / f"{name}.done").exists, 90), server_log(pair.a)
     # As a standby that was opened without a new timeline would: the same name, another content.
     segment = pair.a.layout.data / "pg_wal" / name
     segment.write_bytes(segment.read_bytes()[:-100] + b"x" * 100)
     for spool in (pair.a.root / "var/lib/dr/archive").glob("spool-*/archive"):
         shutil.rmtree(spool)
-    status = pair.a.layout.data / "pg_wal/archive_status"
     (status / f"{name}.done").rename(status / f"{name}.ready")
 
-    assert until(lambda: pair.state(pair.a).alarm is not None, 90), server_log(pair.a)
-    assert f"SPLIT BRAIN: WAL segment {name}" in server_log(pair.a)
+    again = pair.call(pair.a, "push", {"wal": f"pg_wal/{name}"}, user=pair.a.layout.user)
+    assert again.code == 1 and f"SPLIT BRAIN: WAL segment {name}" in again.err, again
     alarm = pair.state(pair.a).alarm
     assert alarm is not None and (alarm["segment"], alarm["epoch"]) == (name, 1)
     look = pair.call(pair.a, "check")
