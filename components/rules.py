@@ -223,6 +223,14 @@ def _parameters(settings: Settings) -> Iterator[_Row]:
             "older ones lose logical slots with every move",
             "raise the version, or leave logical replication to a subscriber that can start anew",
         )
+    if settings.postgres.mode in ("sync", "degrade") and settings.lease is None:
+        yield (
+            "postgres.mode",
+            f"{settings.postgres.mode!r} with dr:lease off",
+            "async, or a lease",
+            "the agent watches the standby, and without a lease there is none: commits would wait for ever, or for nobody after a move",
+            "give dr:lease its object in both stack files, or leave the mode async",
+        )
 
 
 def _cache(settings: Settings) -> Iterator[_Row]:

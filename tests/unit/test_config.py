@@ -219,6 +219,13 @@ def test_logical_slots_need_a_version_that_keeps_them() -> None:
     assert config.parse(put(values, "postgres/version", 17)).postgres.logical is True
 
 
+@pytest.mark.parametrize("mode", ["sync", "degrade"])
+def test_commits_wait_only_where_an_agent_watches(mode: str) -> None:
+    values = put(stack.configuration(), "postgres/mode", mode)
+    assert config.parse(values).postgres.mode == mode
+    assert set(faults(put(values, "lease", "off"))) == {"dr:postgres.mode"}
+
+
 def test_parameters_are_written_as_postgresql_reads_them() -> None:
     written = put(stack.configuration(), "postgres/parameters", {"max_connections": 200, "jit": "off"})
     assert config.parse(written).postgres.parameters == {"max_connections": "200", "jit": "off"}
