@@ -14,7 +14,7 @@ from components import bundle, config, leftovers
 from components.app_tier import AppTier, AppTierArgs
 from components.archive import ArchiveLink, ArchiveLinkArgs, ArchivePlace, ArchivePlaceArgs
 from components.asset_buckets import AssetBuckets, AssetBucketsArgs
-from components.asset_sync import AssetSync, AssetSyncArgs, Copier
+from components.asset_sync import AssetRules, AssetRulesArgs, AssetSync, AssetSyncArgs, Copier
 from components.chain import Chain
 from components.errors import DrError
 from components.failover_dns import FailoverDns, FailoverDnsArgs
@@ -82,6 +82,8 @@ def declare(settings: Settings, bundles: Bundles) -> None:
     ArchiveLink("archive", ArchiveLinkArgs(chain=chain, host=region.hosts["db-1"], place=place, after=app.done), opts)
     proof = Verify("verify", VerifyArgs(chain=chain, address=region.address, after=app.done), opts)
     dns = FailoverDns("dns", FailoverDnsArgs(chain=chain, address=region.address, after=[proof.done]), opts)
+    # After the last step of a failover: the platform copies when it likes, no client waits for it.
+    AssetRules("asset-rules", AssetRulesArgs(chain=chain, after=[dns.done]), opts)
 
     pulumi.export("site", settings.site)
     pulumi.export("address", region.address)

@@ -1,7 +1,7 @@
 """The buckets of one site, for assets and for archived WAL, and the users that may reach them: the shop, the copier.
 
 Versioned, encrypted by the platform, kept when the stack is destroyed. It sets no owner (an owner's rights cannot be narrowed by a
-policy) and no replication of the platform's: which way objects are copied follows the epoch, and the platform's rules do not.
+policy) and no replication of the platform's: a rule names the other site's bucket and follows the epoch, so a link puts it (`asset_sync.py`).
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class AssetBuckets(pulumi.ComponentResource):
                 # Deleting a bucket through the platform's API empties it first, all versions included.
                 protect=settings.protect,
                 retain_on_delete=settings.protect,
-                # The platform answers with an owner of its own choice; a change of it in place fails.
-                ignore_changes=["owner_id"],
+                # The platform answers with an owner of its own choice; a change of it in place fails. Replication rules are put by a link.
+                ignore_changes=["owner_id", "replication"],
             ),
         )

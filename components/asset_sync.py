@@ -1,6 +1,7 @@
 """The copying of assets between the sites' buckets: the copier on control-1, and the link that turns its direction by the epoch.
 
-It makes no bucket and waits for no copy: the link says what is pulled from where, a timer on the host does the rest.
+It makes no bucket and waits for no copy: the link says what is pulled from where, a timer on the host does the rest. The platform's own
+replication is turned by a link of its own, beside the chain.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from components.asset_buckets import AssetBuckets
 from components.bundle import Bundle
 from components.chain import Chain
 from components.host import Host
+from components.remote import local_link
 from components.render import documents
 
 COPIER_PATH = "/opt/dr/dr-assets.pyz"
@@ -57,4 +59,21 @@ class AssetSync(pulumi.ComponentResource):
         settings = args.chain.settings
         block = args.buckets.copier_keys.apply(lambda keys: documents.asset_sync(settings, keys))
         self.done = args.chain.link(f"{name}-converge", host=args.host, service="assets", block=block, parent=self, after=args.after)
+        self.register_outputs({})
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssetRulesArgs:
+    chain: Chain
+    after: Sequence[pulumi.Resource]
+
+
+class AssetRules(pulumi.ComponentResource):
+    """The platform's replication rules of both asset buckets, by the epoch. In mode `copy` too: a rule that an earlier mode left is disabled."""
+
+    def __init__(self, name: str, args: AssetRulesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("dr:index:AssetRules", name, {}, opts)
+        settings = args.chain.settings
+        document = args.chain.epoch.apply(lambda epoch: documents.dump(documents.replication(settings, documents.epoch_of(epoch))))
+        local_link(f"{name}-replication", link="replication", document=document, parent=self, after=args.after)
         self.register_outputs({})

@@ -335,7 +335,7 @@ def _assets(root: Section) -> s.AssetCopying:
     with root.section("assets", "nobody knows how assets reach the other region") as at:
         why = "the copier does not know when to run"
         return s.AssetCopying(
-            mode=at.take("mode", _copied, "objects would be copied twice, or not at all", default="copy"),
+            mode=at.take("mode", reading.one_of("copy", "native", "both"), "nobody knows who copies objects", default="copy"),
             interval_s=at.take("interval_s", reading.integer(5, 86_400), why, default=300),
             grace_s=at.take("grace_s", reading.integer(0, 2_592_000), "objects would vanish in both regions by one mistake", default=3600),
             max_deletes=at.take("max_deletes", reading.integer(0, 1_000_000), "objects would vanish in both regions by one mistake", default=1000),
@@ -349,13 +349,6 @@ def _assets(root: Section) -> s.AssetCopying:
                 "cors_origins", reading.listing(_ORIGIN, at_least=0), "pages of other origins could not read assets, or any page could", default=()
             ),
         )
-
-
-def _copied(value: object) -> str:
-    """The platform's own replication is not built: the mode is known so that it is refused with its reason."""
-    if value != "copy":
-        raise reading.Unwanted("copy: the platform's own replication (native, both) is not built; the standby's control host copies")
-    return "copy"
 
 
 def _loss_budget(root: Section) -> s.LossBudget:

@@ -27,7 +27,10 @@ FIRST_CONTACT, LATER_CONTACT = 60, 30
 DIAL_SECONDS = 5
 
 # Seconds that a link may take, by its service. Generous: a link ends when its work is done, the limit is for a hang.
-LIMITS = {"host": 1200, "postgres": 7200, "redis": 900, "assets": 900, "app": 900, "archive": 900, "fence": 600, "verify": 180, "pointer": 300}
+LIMITS = {
+    "host": 1200, "postgres": 7200, "redis": 900, "assets": 900, "app": 900, "archive": 900, "fence": 600, "verify": 180, "pointer": 300,
+    "replication": 180,
+}  # fmt: skip
 UNPACK_LIMIT = 300
 
 _OUTPUTS = ["stdout", "stderr"]

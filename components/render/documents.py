@@ -157,6 +157,7 @@ def asset_sync(settings: Settings, keys: Mapping[str, str]) -> Document:
     return {
         "source": side(settings.peer),
         "target": side(settings.site),
+        "mode": sync.mode,
         "interval_s": sync.interval_s,
         "options": {"grace_s": float(sync.grace_s), "max_deletes": sync.max_deletes},
         "bucket": {
@@ -268,5 +269,20 @@ def pointer(settings: Settings, epoch: Document, address: str) -> Document:
         "dns": {"zone": dns.zone, "subdomain": dns.subdomain, "ttl": dns.ttl, "mode": dns.mode, "servers": list(dns.servers)},
         "addresses": {settings.site: address, settings.peer: None},
         "witness": witness(settings),
+        "ovh": ovh(settings),
+    }
+
+
+def replication(settings: Settings, epoch: Document) -> Document:
+    """Stdin of the replication link."""
+    return {
+        "schema": 1,
+        "site": settings.site,
+        "epoch": epoch,
+        "mode": settings.asset_sync.mode,
+        "service_name": settings.service_name,
+        "buckets": {
+            site: {"region": region.storage_region, "bucket": settings.bucket(site, "assets")} for site, region in settings.regions.items()
+        },
         "ovh": ovh(settings),
     }

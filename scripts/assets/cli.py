@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from . import bucket
+from . import bucket, replication
 from .config import Job, parse
 from .epoch import Epoch
 from .errors import AssetsError, BadInput, ExitCode
@@ -164,6 +164,11 @@ def settings(job: Job, chosen: argparse.Namespace, _: Callable[[], Epoch] | None
     return bucket.converge(job)
 
 
+def replicated(job: Job, chosen: argparse.Namespace, now: Callable[[], Epoch] | None) -> Outcome:
+    """How far the platform's own replication from the source is."""
+    return replication.run(job, now, alone=chosen.alone)
+
+
 COMMANDS: dict[str, Callable[[Job, argparse.Namespace, Callable[[], Epoch] | None], Outcome]] = {
     "plan": plan,
     "sync": sync,
@@ -171,6 +176,7 @@ COMMANDS: dict[str, Callable[[Job, argparse.Namespace, Callable[[], Epoch] | Non
     "reconcile": reconcile,
     "status": show_status,
     "bucket": settings,
+    "replication": replicated,
 }
 
 
@@ -184,6 +190,7 @@ def _parser() -> argparse.ArgumentParser:
         "reconcile": "after a take-over: bring over what only the losing side (the source) has",
         "status": "the last run's figures",
         "bucket": "put the target bucket's lifecycle and CORS, where they differ from the document's",
+        "replication": "how far the platform's own replication from the source is, by a sample of its objects",
     }
     made = {name: commands.add_parser(name, help=text) for name, text in texts.items()}
     for command in made.values():
@@ -203,6 +210,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--metrics-file", metavar="FILE")
         command.add_argument("--set", metavar="OPTION=VALUE", action="append", default=[], help="one of `options`, for this run")
         command.add_argument("--compact", action="store_true", help="the result on one line")
+    made["replication"].add_argument("--alone", action="store_true", help="no copier runs beside: the status file's figures are these")
     made["sync"].add_argument("--dry-run", action="store_true", help="the same as plan")
     made["reconcile"].add_argument("--dry-run", action="store_true", help="decide and list, change nothing")
     share = made["verify"].add_mutually_exclusive_group(required=True)

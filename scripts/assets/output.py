@@ -31,6 +31,9 @@ METRICS = (
     ("last_run_seconds", ("seconds",), "Duration of the last run."),
     ("last_run_success", ("ok",), "1 when the last run ended without an error."),
     ("epoch", ("epoch",), "Epoch of the last run."),
+    ("platform_lag_seconds", ("replication", "lag_s"), "Age of the oldest object that the platform's own replication has still to copy; sampled."),
+    ("platform_failed_objects", ("replication", "status", "failed"), "Objects that it gave up; sampled."),
+    ("platform_uncovered_objects", ("replication", "status", "none"), "Objects that it does not cover: older than its rule; sampled."),
 )
 
 

@@ -1,4 +1,4 @@
-"""The links of the role chain that run on the operator's machine: `python -m scripts.ctl.link fence|verify|pointer`.
+"""The links of the role chain that run on the operator's machine: `python -m scripts.ctl.link fence|verify|pointer|replication`.
 
 A JSON document on stdin, one JSON object on stdout (it is stored in Pulumi's state: no secrets, no times), one line of error on stderr.
 """
@@ -29,6 +29,10 @@ def _load(name: str) -> Link | None:
         from scripts.dns import pointer  # noqa: PLC0415
 
         return pointer.run
+    if name == "replication":
+        from scripts.ctl import replication  # noqa: PLC0415
+
+        return replication.run
     return None
 
 
@@ -37,7 +41,7 @@ def main(arguments: list[str]) -> int:
     name = arguments[0] if len(arguments) == 1 else ""
     link = _load(name)
     if link is None:
-        print("usage: python -m scripts.ctl.link fence|verify|pointer < document.json", file=sys.stderr)
+        print("usage: python -m scripts.ctl.link fence|verify|pointer|replication < document.json", file=sys.stderr)
         return ExitCode.USAGE
     try:
         document = json.load(sys.stdin)

@@ -20,16 +20,24 @@ ANSWER_S, ATTEMPTS, PAUSE_S = 10, 5, 0.5
 NAMED = {"ovh-eu": "https://eu.api.ovh.com/1.0", "ovh-ca": "https://ca.api.ovh.com/1.0", "ovh-us": "https://api.us.ovhcloud.com/1.0"}
 
 
+class Answered(Failed):
+    """The API answered with a refusal; `status` is HTTP's."""
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.status = status
+
+
 class OvhApi:
     """`document`: {"endpoint": name or URL, "application_key", "application_secret", "consumer_key"}."""
 
-    def __init__(self, document: dict[str, str]) -> None:
-        self._document = document
+    def __init__(self, document: dict[str, str], attempts: int = ATTEMPTS) -> None:
+        self._document, self._attempts = document, attempts
         self.endpoint = NAMED.get(document["endpoint"], document["endpoint"]).rstrip("/")
 
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """One signed call, repeated on 429, 5xx and lost connections (all calls used here may be repeated). Raises Failed."""
-        for attempt in range(ATTEMPTS):
+        for attempt in range(self._attempts):
             try:
                 return self._send(method, path, body)
             except urllib.error.HTTPError as error:
@@ -38,14 +46,14 @@ class OvhApi:
                     said = json.loads(text).get("message", "")
                 except (ValueError, AttributeError):
                     said = ""
-                failure = Failed(f"OVHcloud API {self.endpoint}, {method} {path}: answered {error.code} {said}".rstrip())
+                failure: Failed = Answered(f"OVHcloud API {self.endpoint}, {method} {path}: answered {error.code} {said}".rstrip(), error.code)
                 if error.code != 429 and error.code < 500:
                     raise failure from None
                 wait = float(error.headers.get("Retry-After") or PAUSE_S * 2**attempt)
             except (OSError, ValueError) as error:
                 failure = Failed(f"OVHcloud API {self.endpoint}: no usable answer within {ANSWER_S} s ({getattr(error, 'reason', error)})")
                 wait = PAUSE_S * 2**attempt
-            if attempt + 1 < ATTEMPTS:
+            if attempt + 1 < self._attempts:
                 time.sleep(min(wait, 10.0))
         raise failure
 

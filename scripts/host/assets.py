@@ -2,7 +2,8 @@
 
 The copier is `dr-assets` (its own archive beside this one); this sets what it copies and when. Standby: it pulls from the active site's
 bucket, every `interval_s`. Active: it pulls nothing any more; once in each epoch, and again until it succeeds, what only the other side
-had is brought over (reconcile). Neither is waited for: a bucket with a million objects must not hold up a take-over.
+had is brought over (reconcile). In mode `both` the platform copies as well, and the copier looks how far that is; in mode `native` it only
+looks, and copies in a reconcile alone. Neither is waited for: a bucket with a million objects must not hold up a take-over.
 
 The own bucket's lifecycle and CORS are put here too (`dr-assets bucket`), once for each wording of them and again before each run of the
 copier. That they are not is a fact and a warning, no failure: nobody must wait for them either.
@@ -30,6 +31,7 @@ TOOL = "/opt/dr/dr-assets.pyz"
 JOB, EPOCH = "/etc/dr/assets.json", "/var/lib/dr/assets/epoch.json"
 SETTINGS, SETTINGS_LIMIT_S = "/var/lib/dr/assets/bucket.json", 45.0
 STATUS, METRICS, STATE = "/var/lib/dr/assets/status.json", "/var/lib/prometheus/node-exporter/dr_assets.prom", "/var/lib/dr/assets/state"
+MODES = ("copy", "native", "both")
 _COPIER = ("/usr/bin/python3", TOOL)
 SYNC, RECONCILE = "dr-assets-sync", "dr-assets-reconcile"
 RETRY_S = 60  # between two attempts to reconcile
@@ -41,6 +43,7 @@ class Desired:
     """The document of `assets converge`, checked. `job` is the copier's own document, as text."""
 
     envelope: Envelope
+    mode: str  # copy, native or both
     interval_s: int
     bucket: dict[str, Any]  # lifecycle and CORS of the own bucket
     job: str = field(repr=False)
@@ -51,7 +54,9 @@ class Desired:
         envelope = Envelope.read(document, "assets")
         block = Reader(envelope.block, "document.assets")
         interval, options = block.number("interval_s", 300), block.mapping("options", {})
-        bucket = block.mapping("bucket", {})
+        bucket, mode = block.mapping("bucket", {}), block.text("mode", "copy")
+        if mode not in MODES:
+            block.fault("mode", repr(mode), f"one of {', '.join(MODES)}")
         sides = {}
         for side in ("source", "target"):
             reader = Reader(block.mapping(side), f"document.assets.{side}")
@@ -62,7 +67,7 @@ class Desired:
             "schema": 1, **sides, "options": options, "bucket": bucket, "source_site": envelope.peer, "target_site": envelope.site,
             "state_dir": STATE, "epoch_file": EPOCH, "status_file": STATUS, "metrics_file": METRICS,
         }
-        return cls(envelope, interval, bucket, json.dumps(job, sort_keys=True, indent=1) + "\n")
+        return cls(envelope, mode, interval, bucket, json.dumps(job, sort_keys=True, indent=1) + "\n")
 
 
 @dataclass(frozen=True)
@@ -136,7 +141,8 @@ class Assets:
                     remedy="run `pulumi up` again, it copies the archive first",
                 )
             )
-        copying = "reconcile" if self._desired.envelope.active else "pull"
+        pull = "by the platform" if self._desired.mode == "native" else "pull"
+        copying = "reconcile" if self._desired.envelope.active else pull
         return {"role": self._role.role, "epoch": self._role.epoch, "copying": copying, "bucket": facts.settings or "failed"}
 
     def files(self) -> list[ManagedFile]:
@@ -146,7 +152,9 @@ class Assets:
         done = f"/var/lib/dr/assets/reconciled-{self._role.epoch}"
         # Its failure is the link's to tell; the copier copies all the same.
         settings = f"ExecStartPre=-{_copier('bucket')}"
-        sync = [settings, f"ExecStart={_copier('sync')}"]
+        look = f"ExecStart={_copier('replication --alone')}", f"ExecStartPost=-{_copier('replication')}"
+        copy = f"ExecStart={_copier('sync')}"
+        sync = [settings, *{"copy": [copy], "both": [copy, look[1]], "native": [look[0]]}[self._desired.mode]]
         reconcile = [f"ExecCondition=/usr/bin/test ! -e {done}", settings, f"ExecStart={_copier('reconcile')}"]
         reconcile.append(f"ExecStartPost=/usr/bin/touch {done}")
         return [
@@ -224,7 +232,7 @@ def status(call: Call) -> Result:
         known = json.loads(at(STATUS).read_bytes())
     except (OSError, ValueError):
         known = {}
-    names = ("unreplicated", "replicated_until", "source", "finished", "ok", "error", "epoch")
+    names = ("unreplicated", "replicated_until", "source", "finished", "ok", "error", "epoch", "replication")
     reconciled = None if role is None else at(f"/var/lib/dr/assets/reconciled-{role.epoch}").exists()
     return Result({**{name: known.get(name) for name in names}, "role": role.document() if role else None, "reconciled": reconciled})
 

@@ -62,6 +62,7 @@ COMPONENTS = frozenset(
     for kind in (
         "AppTier",
         "AssetBuckets",
+        "AssetRules",
         "AssetSync",
         "Balancer",
         "ArchiveLink",

@@ -30,6 +30,7 @@ CHAIN = [
     "dns-pointer",
 ]
 BESIDE = "archive-converge"  # told the epoch too, and waited for by nothing
+LAST = "asset-rules-replication"  # the same, after all of the chain
 COMMANDS = ("command:local:Command", "command:remote:Command")
 
 
@@ -97,7 +98,7 @@ def test_a_request_changes_no_resource_but_what_the_links_are_told(a: dict[str, 
 
 
 def test_what_is_built_before_the_fence_is_told_no_role(a: dict[str, Registered]) -> None:
-    early = [it for name, it in commands(a).items() if name not in (*CHAIN, BESIDE)]
+    early = [it for name, it in commands(a).items() if name not in (*CHAIN, BESIDE, LAST)]
     assert len(early) == 8
     for it in early:
         assert not {"request", "epoch"} & set(json.loads(it.inputs["stdin"]) if it.inputs["stdin"].startswith("{") else ())
@@ -120,15 +121,30 @@ def test_nothing_waits_for_backups_and_wal_has_a_place_before_the_fence(a: dict[
     assert not {BESIDE, "archive-place-prepare"} & {it.name for it in resources}
 
 
+def test_nothing_waits_for_the_platforms_replication_and_it_waits_for_the_whole_failover(a: dict[str, Registered]) -> None:
+    assert set(CHAIN) <= closure(a, LAST)
+    assert not [it.name for it in a.values() if LAST in it.depends_on]
+    document = json.loads(commands(a)[LAST].inputs["stdin"])
+    assert document["mode"] == "copy" and document["epoch"]["active"] == "a"
+    names = {site: next(it.inputs["name"] for it in of_type(built(site), "Storage").values() if it.name == "assets-assets") for site in "ab"}
+    assert {site: it["bucket"] for site, it in document["buckets"].items()} == names
+    assert {site: it["region"] for site, it in document["buckets"].items()} == {"a": "GRA", "b": "SBG"}
+
+
+def test_no_bucket_names_another_one(a: dict[str, Registered]) -> None:
+    for it in of_type(a, "Storage").values():
+        assert "replication" not in it.inputs and "replication" in it.ignore_changes
+
+
 def test_the_fence_waits_for_everything_that_has_no_role(a: dict[str, Registered]) -> None:
     waits = closure(a, "fence-claim")
-    late = {"dns-site", BESIDE}
+    late = {"dns-site", BESIDE, LAST}
     early = {it.name for it in a.values() if not it.type.startswith(("dr:", "pulumi:")) and it.name not in {*CHAIN, *late}}
     assert early <= waits
 
 
 def test_every_link_is_run_again_by_an_update_and_leaves_nothing_readable(a: dict[str, Registered]) -> None:
-    assert len(commands(a)) == 17
+    assert len(commands(a)) == 18
     for name, it in commands(a).items():
         inputs = it.inputs
         assert inputs["create"] == inputs["update"], name

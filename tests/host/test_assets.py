@@ -131,3 +131,23 @@ def test_a_failure_of_the_settings_holds_nothing_up_and_is_tried_again(tmp_path:
 def test_the_copier_reads_the_settings_it_is_handed(tmp_path: Path) -> None:
     job = next(file for file in service(tmp_path, []).files() if str(file.path).endswith("assets.json"))
     assert parse(json.loads(job.content)).bucket == BucketRules(keep_old_versions_days=90, abort_uploads_days=7, cors_origins=("https://www.shop.example",))
+
+
+@pytest.mark.parametrize(
+    ("mode", "runs"),
+    [
+        ("copy", ["ExecStart=sync"]),
+        ("both", ["ExecStart=sync", "ExecStartPost=-replication"]),
+        ("native", ["ExecStart=replication --alone"]),
+    ],
+)
+def test_who_copies_is_the_modes_matter_and_a_reconcile_is_always_ours(tmp_path: Path, mode: str, runs: list[str]) -> None:
+    texts = {file.path.name: file.content for file in service(tmp_path, [], mode=mode).files()}
+    found = [line.replace(f"/usr/bin/python3 {TOOL} ", "") for line in texts[f"{SYNC}.service"].splitlines() if line.startswith("ExecStart")]
+    assert found[1:] == [f"{line} --compact --config {JOB}" for line in runs]
+    assert f"ExecStart=/usr/bin/python3 {TOOL} reconcile " in texts[f"{RECONCILE}.service"]
+
+
+def test_an_unknown_mode_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Usage, match=r"document\.assets\.mode: found 'mirror', wanted one of copy, native, both"):
+        service(tmp_path, [], mode="mirror")

@@ -137,6 +137,7 @@ def test_protect_is_never_guessed(value: object) -> None:
         ("redis/min_replicas_to_write", 2, "dr:redis.min_replicas_to_write"),
         ("redis/cold_cache", "perhaps", "dr:redis.cold_cache"),
         ("redis/cache_replicas", 2, "dr:redis.cache_replicas"),
+        ("assets/mode", "mirror", "dr:assets.mode"),
         ("assets/keep_old_versions_days", -1, "dr:assets.keep_old_versions_days"),
         ("assets/abort_uploads_days", "7d", "dr:assets.abort_uploads_days"),
         ("assets/cors_origins", "https://www.shop.example", "dr:assets.cors_origins"),

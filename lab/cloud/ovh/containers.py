@@ -1,8 +1,12 @@
-"""Storage containers (buckets) of a region. Versioning is real; encryption and replication rules are checked and kept, not carried out."""
+"""Storage containers (buckets) of a region. Versioning is real; encryption is checked and kept, not carried out; replication rules and jobs are
+carried out by `lab.s3.replication`.
+"""
 
 from __future__ import annotations
 
 import re
+import time
+import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -143,6 +147,7 @@ class Containers:
             owned_by = str(owner) if owner is not None else ""
             ask(lambda: self.ovh.storage.create_bucket(site, name, versioning=versioned, object_lock=locked, owner=owned_by))
             self.ovh.containers[region, name] = record
+            self._note_rules(region, name, record)
             return Reply(body=self.shown(record, call))
 
     def update(self, call: Call, project: str, region: str, name: str) -> Reply:
@@ -158,13 +163,34 @@ class Containers:
             if changed["versioning"] != record["versioning"]:
                 enabled = changed["versioning"]["status"] == "enabled"
                 ask(lambda: self.ovh.storage.set_versioning(region.lower(), name, enabled))
+            self._note_rules(region, name, changed)
             record.update(changed)
         return answers.null()
+
+    def _note_rules(self, region: str, name: str, record: dict[str, Any]) -> None:
+        """Since when each rule is enabled: what is older is not copied."""
+        enabled = {rule["id"] for rule in (record["replication"] or {}).get("rules") or [] if rule["status"] == "enabled"}
+        for place in [place for place in self.ovh.rules_since if place[:2] == (region, name) and place[2] not in enabled]:
+            del self.ovh.rules_since[place]
+        for rule_id in enabled:
+            self.ovh.rules_since.setdefault((region, name, rule_id), time.time())
+
+    def begin_job(self, call: Call, project: str, region: str, name: str) -> Reply:
+        """One at a time; nothing says how far it is."""
+        with self.ovh.lock:
+            record = self.record(project, region, name)
+            if not any(place[:2] == (region, name) for place in self.ovh.rules_since):
+                raise ApiError(400, f"[replication] {record['name']} has no enabled rule that a job could follow")
+            if (region, name) in self.ovh.jobs:
+                raise ApiError(409, f"a replication job of {name} is under way")
+            self.ovh.jobs[region, name] = time.time()
+        return Reply(body={"id": str(uuid.uuid4())})
 
     def delete(self, call: Call, project: str, region: str, name: str) -> Reply:
         with self.ovh.lock:
             self.record(project, region, name)
             ask(lambda: self.ovh.storage.delete_bucket(region.lower(), name))
+            self._note_rules(region, name, {"replication": None})
             self.ovh.containers.pop((region, name), None)
         return answers.null()
 
@@ -185,6 +211,7 @@ def register(ovh: OvhService, prefix: str) -> None:
     ovh.route("POST", base)(held.create)
     ovh.route("PUT", f"{base}/<name>")(held.update)
     ovh.route("DELETE", f"{base}/<name>")(held.delete)
+    ovh.route("POST", f"{base}/<name>/job/replication")(held.begin_job)
     ovh.route("POST", f"{base}/<name>/bulkDeleteObjects")(held.delete_objects)
 
     @ovh.route("GET", base)

@@ -40,6 +40,8 @@ class OvhService(Service):
         self.credentials: dict[str, dict[str, Any]] = {}  # by access key
         self.policies: dict[int, str] = {}
         self.containers: dict[tuple[str, str], dict[str, Any]] = {}  # by region and name
+        self.rules_since: dict[tuple[str, str, str], float] = {}  # enabled rules, by region, name and id
+        self.jobs: dict[tuple[str, str], float] = {}  # since when a replication job is under way, by region and name
         self.zones = {name: zones.Zone(name, config.name_servers) for name in config.zones}
 
     def next_id(self) -> int:
