@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from scripts.host import pg_sync
+from scripts.host.agent_postgres import PostgresFacts
 from scripts.host.errors import Usage
 from scripts.host.layout import Layout
 from scripts.host.log import Log
@@ -174,3 +175,18 @@ def test_a_promoted_standby_waits_for_nobody(pair: Pair) -> None:
     assert until(lambda: look(b) == FOLLOWS_OFF, 10)
     assert b.converge(2, "b", previous="a", mode="sync").actions == ["sync on"]
     assert b.converge(2, "b", previous="a", mode="async").actions[-1] == "sync off"
+
+
+def test_the_agent_arms_degrades_after_its_word_to_the_witness_and_restores(pair: Pair) -> None:
+    a, b = pair.a, pair.b
+    a.converge(1, "a", mode="degrade", degrade_after_s=1)
+    agent = PostgresFacts(a.layout.base, Log(a.log, "agent run"), a.layout)
+    assert until(lambda: agent.read()["mode"] == "degrade" and a.sql("show synchronous_standby_names") == "FIRST 1 (dr_b)", 20)
+    b.kill()
+    assert until(lambda: agent.read()["mode"] == "degraded", 30)
+    assert a.sql("show synchronous_standby_names") != "", "the witness does not know yet"
+    agent.told(agent.read())
+    assert a.sql("show synchronous_standby_names") == "" and "lost if this site dies" in a.log.getvalue()
+    b.server.start()
+    assert until(lambda: agent.read()["mode"] == "degrade", 30)
+    assert a.sql("show synchronous_standby_names") == "FIRST 1 (dr_b)"
