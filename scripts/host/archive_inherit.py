@@ -49,8 +49,6 @@ def mark(wal: Path, names: Sequence[str], ids: tuple[int, int] | None) -> None:
     status = wal / "archive_status"
     for name in names:
         ready, done = status / f"{name}.ready", status / f"{name}.done"
-        if ready.exists():
-            continue
         if done.exists():
             done.rename(ready)
             continue

@@ -16,7 +16,7 @@ from . import archive_state, rolefile
 from .archive_desired import Memory
 from .archive_layout import ArchiveLayout
 from .archive_state import State
-from .archive_tool import DIFFERENT_CONTENT, Outcome, PgBackRest, explain, stanza
+from .archive_tool import DIFFERENT_CONTENT, GIVEN_UP, Outcome, PgBackRest, explain, stanza
 from .commands import Done
 from .errors import Failed, Refused, say
 from .layout import Layout
@@ -81,6 +81,8 @@ class Push:
         active = [repository for repository in every if repository not in state.suspended] or list(every)
         place = stanza(self.layout)
         failed = self._push(active, place, path)
+        if any(done.code == GIVEN_UP for done in failed.values()):
+            may_write(rolefile.read(base), state)
         for repository, done in failed.items():
             if done.code == DIFFERENT_CONTENT:
                 self._alarm(repository, name, role, explain(done))
@@ -101,11 +103,15 @@ class Push:
 
     def _push(self, repositories: Sequence[str], place: str, path: Path) -> dict[str, Done]:
         def one(repository: str) -> Done:
-            return self.tool.call(repository, place, "archive-push", str(path), limit_s=LIMIT_S)
+            return self.tool.call_while(self._primary, repository, place, "archive-push", str(path), limit_s=LIMIT_S)
 
         with ThreadPoolExecutor(max_workers=2) as pool:
             done = dict(zip(repositories, pool.map(one, repositories), strict=True))
         return {repository: it for repository, it in done.items() if it.code != 0}
+
+    def _primary(self) -> bool:
+        role = rolefile.read(self.layout.postgres.base)
+        return role is not None and role.role == PRIMARY
 
     def _bytes(self, ready: Sequence[str]) -> int:
         folder = self.layout.postgres.data / "pg_wal"

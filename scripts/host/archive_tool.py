@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Mapping, Sequence
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from .archive_layout import ArchiveLayout
-from .commands import Done, run
+from .commands import PATH, TIMED_OUT, Done, run
 from .errors import Failed, Refused, say
 from .pg_text import control_data
+from .wait import until
 
 DIFFERENT_CONTENT = 45  # the archive has this segment with other bytes
 NO_SUCH_WAL = 1  # archive-get: proven absent
+GIVEN_UP = -1  # ended from here
 QUICK_S = 60.0
 _NO_PLACE, _NO_BACKUP = (1, 3), 2  # states of a stanza in `info`
 STANZA = re.compile(r"dr-\d+")
@@ -58,13 +63,20 @@ class PgBackRest:
 
     def call(self, repository: str, stanza: str, command: str, *arguments: str, limit_s: float = QUICK_S) -> Done:
         """Never raises for pgBackRest's own faults: the code says which."""
+        return run(self._argv(repository, stanza, command, *arguments), limit_s=limit_s, user=self.layout.user, check=False)
+
+    def call_while(self, keep: Callable[[], bool], repository: str, stanza: str, command: str, *arguments: str, limit_s: float) -> Done:
+        """The same, ended (GIVEN_UP) as soon as `keep` does not hold any more."""
+        return run_while(keep, self._argv(repository, stanza, command, *arguments), limit_s=limit_s, user=self.layout.user)
+
+    def _argv(self, repository: str, stanza: str, command: str, *arguments: str) -> list[str]:
         postgres = self.layout.postgres
         argv = ["pgbackrest", f"--config={self.layout.config(repository)}", f"--stanza={stanza}"]
         if command not in ("info", "repo-ls"):
             argv.append(f"--pg1-path={self.data or postgres.data}")
         if command in ("backup", "stanza-create", "check"):
             argv += [f"--pg1-port={self.port}", f"--pg1-socket-path={postgres.sockets}", "--pg1-user=postgres"]
-        return run([*argv, command, *arguments], limit_s=limit_s, user=self.layout.user, check=False)
+        return [*argv, command, *arguments]
 
     def info(self, repository: str, stanza: str) -> Info | None:
         """None when the repository does not answer, or says something that cannot be understood."""
@@ -87,6 +99,23 @@ class PgBackRest:
             return read_wal(done.out) if done.code == 0 else None
         except (ValueError, TypeError, KeyError):
             return None
+
+
+def run_while(keep: Callable[[], bool], argv: Sequence[str], *, limit_s: float, user: str) -> Done:
+    """As `commands.run`, ended as soon as `keep` does not hold any more: the server's shutdown waits for its archiver's command."""
+    become = user if os.geteuid() == 0 and user != "root" else None
+    with tempfile.TemporaryFile("w+") as err:
+        program = subprocess.Popen(
+            list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err, env={"PATH": PATH, "LC_ALL": "C", "HOME": "/"}, cwd="/",
+            user=become, group=become, extra_groups=[] if become else None,
+        )
+        over = until(lambda: program.poll() is not None or not keep(), limit_s)
+        if program.poll() is None:
+            program.kill()
+            program.wait()
+            return Done(GIVEN_UP if over else TIMED_OUT, "", "given up: this host is no longer the primary" if over else f"no end within {limit_s:g} s")
+        err.seek(0)
+        return Done(program.returncode, "", err.read())
 
 
 def read_info(text: str) -> Info | None:

@@ -21,19 +21,26 @@ from .test_pg_pair import hand_over
 
 
 @pytest.fixture
-def pair() -> Iterator[ArchivePair]:
-    """Epoch 1: a leads and archives, b follows; a table with one row."""
+def alone() -> Iterator[ArchivePair]:
+    """Epoch 1: a leads and archives, b is not there yet; a table with one row."""
     made = ArchivePair()
     try:
         made.epoch(1, "a")
-        for node in (made.a, made.b):
-            made.prepare(node)
-            node.converge(1, "a", archive=True)
+        made.prepare(made.a)
+        made.a.converge(1, "a", archive=True)
         made.check(made.a)
         made.a.sql("create table orders (id int); insert into orders values (1)", "shop")
         yield made
     finally:
         made.close()
+
+
+@pytest.fixture
+def pair(alone: ArchivePair) -> ArchivePair:
+    """And b follows."""
+    alone.prepare(alone.b)
+    alone.b.converge(1, "a", archive=True)
+    return alone
 
 
 def archived(pair: ArchivePair, node: Node, *sites: str) -> str:
@@ -99,91 +106,91 @@ def test_times_before_and_after_a_promotion_come_back(pair: ArchivePair) -> None
     assert KEYS["secret_key"] not in outside.err and PASSPHRASE not in outside.err
 
 
-def test_every_segment_lies_encrypted_in_both_regions_and_no_key_is_told(pair: ArchivePair) -> None:
-    pair.a.sql("insert into orders select 7654321 from generate_series(1, 1000)", "shop")
-    name = archived(pair, pair.a)
-    place = pair.check(pair.a)["cluster"]
-    assert place == "dr-" + pair.a.sql("select system_identifier from pg_control_system()")
-    for region in pair.regions.values():
+def test_every_segment_lies_encrypted_in_both_regions_and_no_key_is_told(alone: ArchivePair) -> None:
+    alone.a.sql("insert into orders select 7654321 from generate_series(1, 1000)", "shop")
+    name = archived(alone, alone.a)
+    place = alone.check(alone.a)["cluster"]
+    assert place == "dr-" + alone.a.sql("select system_identifier from pg_control_system()")
+    for region in alone.regions.values():
         key = next(key for key in region.objects() if name in key)
         assert key.startswith(f"pgbackrest/archive/{place}/")
         body = region.client.get_object(Bucket=region.bucket, Key=key)["Body"].read()
         assert body.startswith(b"Salted__"), "compressed before it was encrypted, and encrypted it is"
-    told = server_log(pair.a) + pair.a.log.getvalue() + json.dumps(pair.check(pair.a))
-    for path in (pair.a.root / "var/log/pgbackrest").rglob("*.log"):
+    told = server_log(alone.a) + alone.a.log.getvalue() + json.dumps(alone.check(alone.a))
+    for path in (alone.a.root / "var/log/pgbackrest").rglob("*.log"):
         told += path.read_text()
     assert KEYS["secret_key"] not in told and PASSPHRASE not in told
-    config = pair.a.root / "etc/dr/archive/a.conf"
+    config = alone.a.root / "etc/dr/archive/a.conf"
     assert PASSPHRASE in config.read_text() and config.stat().st_mode & 0o777 == 0o640
 
 
-def test_a_fenced_host_and_one_of_an_old_epoch_store_nothing(pair: ArchivePair) -> None:
-    archived(pair, pair.a)
-    before = {site: region.objects() for site, region in pair.regions.items()}
-    pair.epoch(2, "b")
-    assert pair.check(pair.a)["hold"] == {"epoch": 2, "active": "b"}
-    pair.a.sql("insert into orders values (2)", "shop")
-    name = pair.a.sql("select pg_walfile_name(pg_switch_wal())")
-    said = pair.call(pair.a, "push", {"wal": f"pg_wal/{name}"}, user=pair.a.layout.user)
+def test_a_fenced_host_and_one_of_an_old_epoch_store_nothing(alone: ArchivePair) -> None:
+    archived(alone, alone.a)
+    before = {site: region.objects() for site, region in alone.regions.items()}
+    alone.epoch(2, "b")
+    assert alone.check(alone.a)["hold"] == {"epoch": 2, "active": "b"}
+    alone.a.sql("insert into orders values (2)", "shop")
+    name = alone.a.sql("select pg_walfile_name(pg_switch_wal())")
+    said = alone.call(alone.a, "push", {"wal": f"pg_wal/{name}"}, user=alone.a.layout.user)
     assert said.code == 3 and "the witness has 2 with site b active" in said.err
-    assert until(lambda: "FATAL:  archive command failed with exit code 255" in server_log(pair.a), 60), "the archiver is ended, not kept trying"
+    assert until(lambda: "FATAL:  archive command failed with exit code 255" in server_log(alone.a), 60), "the archiver is ended, not kept trying"
 
-    backup = pair.call(pair.a, "backup", {"type": "full"})
+    backup = alone.call(alone.a, "backup", {"type": "full"})
     assert backup.code == 3 and "the witness has 2" in backup.err
 
-    stop_server(pair.a.call({}, "stop"), pair.a.server)
-    fenced = pair.call(pair.a, "push", {"wal": f"pg_wal/{name}"}, user=pair.a.layout.user)
+    stop_server(alone.a.call({}, "stop"), alone.a.server)
+    fenced = alone.call(alone.a, "push", {"wal": f"pg_wal/{name}"}, user=alone.a.layout.user)
     assert fenced.code == 3 and "found fenced" in fenced.err
-    assert {site: region.objects() for site, region in pair.regions.items()} == before
+    assert {site: region.objects() for site, region in alone.regions.items()} == before
 
 
-def test_the_same_segment_with_other_content_is_the_alarm_of_two_writers(pair: ArchivePair) -> None:
-    name = archived(pair, pair.a)
-    status = pair.a.layout.data / "pg_wal/archive_status"
-    assert until((status / f"{name}.done").exists, 90), server_log(pair.a)
+def test_the_same_segment_with_other_content_is_the_alarm_of_two_writers(alone: ArchivePair) -> None:
+    name = archived(alone, alone.a)
+    status = alone.a.layout.data / "pg_wal/archive_status"
+    assert until((status / f"{name}.done").exists, 90), server_log(alone.a)
     # As a standby that was opened without a new timeline would: the same name, another content.
-    segment = pair.a.layout.data / "pg_wal" / name
+    segment = alone.a.layout.data / "pg_wal" / name
     segment.write_bytes(segment.read_bytes()[:-100] + b"x" * 100)
-    for spool in (pair.a.root / "var/lib/dr/archive").glob("spool-*/archive"):
+    for spool in (alone.a.root / "var/lib/dr/archive").glob("spool-*/archive"):
         shutil.rmtree(spool)
     (status / f"{name}.done").rename(status / f"{name}.ready")
 
-    again = pair.call(pair.a, "push", {"wal": f"pg_wal/{name}"}, user=pair.a.layout.user)
+    again = alone.call(alone.a, "push", {"wal": f"pg_wal/{name}"}, user=alone.a.layout.user)
     assert again.code == 1 and f"SPLIT BRAIN: WAL segment {name}" in again.err, again
-    alarm = pair.state(pair.a).alarm
+    alarm = alone.state(alone.a).alarm
     assert alarm is not None and (alarm["segment"], alarm["epoch"]) == (name, 1)
-    look = pair.call(pair.a, "check")
+    look = alone.call(alone.a, "check")
     assert look.code == 1 and "wanted one writer" in look.err
-    found = json.loads(pair.call(pair.a, "status").out)["facts"]
+    found = json.loads(alone.call(alone.a, "status").out)["facts"]
     assert found["alarm"]["segment"] == name and "dr_archive_split_brain 1" in metrics(found)
 
-    assert pair.call(pair.a, "clear", {"segment": "0" * 24}).code == 3
-    assert pair.call(pair.a, "clear", {"segment": name}).code == 0
-    assert pair.state(pair.a).alarm is None
+    assert alone.call(alone.a, "clear", {"segment": "0" * 24}).code == 3
+    assert alone.call(alone.a, "clear", {"segment": name}).code == 0
+    assert alone.state(alone.a).alarm is None
 
 
-def test_a_dead_repository_stops_neither_the_other_nor_the_disk_and_is_filled_in_later(pair: ArchivePair) -> None:
-    archived(pair, pair.a)
-    pair.prepare(pair.a, queue_max="20MB")
-    pair.regions["b"].stop()
-    pair.a.sql("insert into orders values (2)", "shop")
-    first = archived(pair, pair.a, "a")
-    pair.a.sql("insert into orders values (3)", "shop")
-    archived(pair, pair.a, "a")
-    assert until(lambda: "b" in pair.state(pair.a).suspended, 90), server_log(pair.a)
-    left_out = pair.state(pair.a).suspended["b"]
+def test_a_dead_repository_stops_neither_the_other_nor_the_disk_and_is_filled_in_later(alone: ArchivePair) -> None:
+    archived(alone, alone.a)
+    alone.prepare(alone.a, queue_max="20MB")
+    alone.regions["b"].stop()
+    alone.a.sql("insert into orders values (2)", "shop")
+    first = archived(alone, alone.a, "a")
+    alone.a.sql("insert into orders values (3)", "shop")
+    archived(alone, alone.a, "a")
+    assert until(lambda: "b" in alone.state(alone.a).suspended, 90), server_log(alone.a)
+    left_out = alone.state(alone.a).suspended["b"]
     assert left_out["from"] <= first and left_out["why"]
-    pair.a.sql("insert into orders values (4)", "shop")
-    archived(pair, pair.a, "a")
-    assert until(lambda: pair.check(pair.a)["waiting"] == 0, 150, 1), "nothing waits for it on the primary's disk"
-    assert pair.check(pair.a)["repositories"]["b"]["reachable"] is False
+    alone.a.sql("insert into orders values (4)", "shop")
+    archived(alone, alone.a, "a")
+    assert until(lambda: alone.check(alone.a)["waiting"] == 0, 150, 1), "nothing waits for it on the primary's disk"
+    assert alone.check(alone.a)["repositories"]["b"]["reachable"] is False
 
-    pair.regions["b"].start()
-    found = pair.check(pair.a)
-    archived(pair, pair.a)
-    found = pair.check(pair.a)
+    alone.regions["b"].start()
+    found = alone.check(alone.a)
+    archived(alone, alone.a)
+    found = alone.check(alone.a)
     assert found["repositories"]["b"]["left_out"] is None and found["repositories"]["b"]["gap"] is None
-    assert pair.regions["a"].wal() <= pair.regions["b"].wal(), "what it missed is there"
+    assert alone.regions["a"].wal() <= alone.regions["b"].wal(), "what it missed is there"
 
 
 def test_both_databases_lost_the_shop_comes_back_from_the_archive(pair: ArchivePair) -> None:

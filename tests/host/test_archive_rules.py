@@ -6,6 +6,7 @@ import datetime
 import io
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ from scripts.host.archive_layout import ArchiveLayout
 from scripts.host.archive_push import Push, Verdict, judge, may_write, waiting
 from scripts.host.archive_restore import Order, Source, choose
 from scripts.host.archive_state import State, change, load
-from scripts.host.archive_tool import Backup, Info, PgBackRest, explain, read_info, read_wal
-from scripts.host.commands import Done
+from scripts.host.archive_tool import GIVEN_UP, Backup, Info, PgBackRest, explain, read_info, read_wal, run_while
+from scripts.host.commands import TIMED_OUT, Done
 from scripts.host.errors import Failed, Refused, Usage
 from scripts.host.layout import Layout
 from scripts.host.log import Log
@@ -133,7 +134,7 @@ def test_state_survives_and_an_unreadable_one_is_empty(tmp_path: Path) -> None:
 class Deaf(PgBackRest):
     """Repositories of which none takes anything."""
 
-    def call(self, repository: str, stanza: str, command: str, *arguments: str, limit_s: float = 0) -> Done:
+    def call_while(self, keep: Callable[[], bool], repository: str, stanza: str, command: str, *arguments: str, limit_s: float) -> Done:
         return Done(103, "", "ERROR: [103]: no answer")
 
 
@@ -171,11 +172,30 @@ def test_a_refusal_ends_the_archiver_and_a_failure_is_tried_again(tmp_path: Path
     tool = tmp_path / "tool"
     tool.write_text(f'#!/bin/sh\ncat > {tmp_path}/stdin\necho "$@" > {tmp_path}/argv\necho noise\nexit {code}\n')
     tool.chmod(0o755)
-    line = archive_command(str(tool)).replace("%p", "pg_wal/000000010000000000000001")
+    it = layout(tmp_path)
+    Role("a", "b", "primary", 1).write(it.postgres.base)
+    line = archive_command(it, str(tool)).replace("%p", "pg_wal/000000010000000000000001")
     done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (becomes, "")
     assert json.loads((tmp_path / "stdin").read_text()) == {"wal": "pg_wal/000000010000000000000001"}
     assert (tmp_path / "argv").read_text() == "archive push\n"
+
+
+@pytest.mark.parametrize("role", ["fenced", "standby"])
+def test_a_host_that_is_not_the_primary_does_not_even_start_the_tool(tmp_path: Path, role: str) -> None:
+    it = layout(tmp_path)
+    line = archive_command(it, f"touch {tmp_path}/started #")
+    assert subprocess.run(["sh", "-c", line], capture_output=True, check=False).returncode == 255, "no role at all"
+    Role("a", "b", role, 1).write(it.postgres.base)
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+    assert done.returncode == 255 and "not the primary" in done.stderr and not (tmp_path / "started").exists()
+
+
+def test_a_push_under_way_ends_when_the_host_is_fenced() -> None:
+    asked = iter([True, True, False])
+    assert run_while(lambda: next(asked), ["sleep", "600"], limit_s=300, user="root").code == GIVEN_UP
+    assert run_while(lambda: True, ["sh", "-c", "echo ERROR: [103]: x >&2; exit 103"], limit_s=60, user="root") == Done(103, "", "ERROR: [103]: x\n")
+    assert run_while(lambda: True, ["sleep", "600"], limit_s=0.1, user="root").code == TIMED_OUT
 
 
 def test_a_running_standby_asks_the_archive_only_when_told_to_follow_it(tmp_path: Path) -> None:
