@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import socket
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from lab.cloud.ovh import service
@@ -31,7 +34,8 @@ def free_port() -> int:
 def gateways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
     named = os.environ.get("DRLAB_VERSITYGW")
     binary = Path(named) if named else tools.VERSITYGW.build()
-    storage = Storage(tmp_path_factory.mktemp("run"), binary, {region: ("127.0.0.1", free_port()) for region in ("gra", "sbg", "de")})
+    addresses = {region: ("127.0.0.1", free_port()) for region in ("gra", "sbg", "de")}
+    storage = Storage(tmp_path_factory.mktemp("run"), binary, addresses, {"gra": ("127.0.0.1", free_port())})
     storage.start()
     try:
         yield storage
@@ -54,6 +58,31 @@ def account(gateways: Storage) -> Iterator[dict[str, Any]]:
             )
             gateways.delete_bucket(region, name)
     gateways.forget_user(user)
+
+
+def test_tls_serves_the_same_objects_and_dies_with_its_region(gateways: Storage, account: dict[str, Any], tmp_path: Path) -> None:
+    gateways.client("gra").put_object(Bucket="assets-a", Key="one", Body=b"1")
+    trusted = tmp_path / "ca.pem"
+    trusted.write_text(gateways.ca)
+    address = gateways.tls["gra"]
+
+    def served() -> bytes:
+        with socket.create_connection(address, timeout=5) as plain, ssl.create_default_context(cafile=str(trusted)).wrap_socket(
+            plain, server_hostname=address[0]
+        ) as wire:
+            wire.sendall(b"GET /assets-a/one HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            return wire.recv(4096)
+
+    assert served().startswith(b"HTTP/1.1 403"), "signatures are asked for there, too"
+    gateways.cut("gra")
+    with pytest.raises(OSError):
+        served()
+    gateways.restore("gra")
+    client = boto3.client(
+        "s3", endpoint_url=f"https://{address[0]}:{address[1]}", region_name="gra", aws_access_key_id=gateways.root_access_key,
+        aws_secret_access_key=gateways.root_secret_key, verify=str(trusted), config=Config(s3={"addressing_style": "path"}),
+    )  # fmt: skip
+    assert client.get_object(Bucket="assets-a", Key="one")["Body"].read() == b"1"
 
 
 def policy(*statements: tuple[str, str | list[str], str | list[str]]) -> str:
