@@ -66,6 +66,9 @@ class Manual:
     def active(self, unit: str) -> bool:
         return unit in self.on
 
+    def running(self, unit: str) -> bool:
+        return unit in self.on
+
     def enabled(self, unit: str) -> bool:
         return unit in self.on
 
