@@ -27,6 +27,7 @@ from lab.faults import Faults
 from lab.machines import snapshots
 from lab.machines.backend import Machines
 from lab.namespace import LabError, Places, places
+from lab.replication import Replication
 from lab.s3.gateway import Storage
 
 log = logging.getLogger("lab")
@@ -44,6 +45,7 @@ class Lab:
         self.dns = Dns(where.run, assembly.NAME_SERVERS, assembly.RESOLVER)
         self.openstack = openstack.build(self.config, self.machines)
         self.ovh = ovh.service(assembly.ovh_config(self.credentials), self.storage, self.dns)
+        self.replication = Replication(self.ovh, self.storage)
         self.services = self._by_name()
         sites = {plan.site: plan.as_site for plan in assembly.REGIONS}
         self.faults = Faults(sites, self.machines, services=self.services, storage=self.storage, ovh=self.ovh, dns=self.dns)
@@ -66,6 +68,7 @@ class Lab:
         for plan in assembly.REGIONS:
             for kind, port in assembly.PORTS.items():
                 self._serve(self.services[f"{kind}@{plan.site}"], (plan.api, port))
+        self.replication.start()
         keys = (self.storage.root_access_key, self.storage.root_secret_key)
         Control(self.places.socket, self.operations()).start()
         write_private(self.places.description, json.dumps(assembly.description(self.config, self.credentials, keys, self.storage.ca), indent=1) + "\n")

@@ -7,8 +7,9 @@ policy, a credential or a bucket changes here; a bucket that a user makes over S
 Where a region is to speak TLS too, a second gateway serves the same data with a certificate of the lab's own CA: pgBackRest speaks to S3 in no
 other way, and OVHcloud has nothing else.
 
-Not imitated: encryption at rest (the flag is kept by the OVHcloud API only), replication between regions, bucket names unique over regions for
-buckets made over S3, and the keys that a file system cannot hold (`a//b`, data in `dir/`).
+Replication between regions is carried out by `lab.s3.replication`, from outside. Not imitated: encryption at rest (the flag is kept by the
+OVHcloud API only), lifecycle rules, bucket names unique over regions for buckets made over S3, and the keys that a file system cannot hold
+(`a//b`, data in `dir/`).
 """
 
 from __future__ import annotations

@@ -24,8 +24,10 @@ UPSTREAM_S = 30.0
 class Liar:
     """The false front of one gateway at `upstream`; listens on `listen`, port 0 takes any. `source`: None connects from anywhere."""
 
-    def __init__(self, upstream: tuple[str, int], listen: tuple[str, int], mode: str, source: str | None = SOURCE) -> None:
-        handler = type("Handler", (_Handler,), {"upstream": upstream, "mode": mode, "source": source})
+    def __init__(
+        self, upstream: tuple[str, int], listen: tuple[str, int], mode: str, source: str | None = SOURCE, base: type[Handler] | None = None
+    ) -> None:
+        handler = type("Front", (base or Handler,), {"upstream": upstream, "mode": mode, "source": source})
         self._server = ThreadingHTTPServer(listen, handler)
         self._server.daemon_threads = True
         self.port = int(self._server.server_port)
@@ -40,7 +42,9 @@ class Liar:
         self._thread.join(5)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
+    """`mode`: one of MODES, or `honest`: everything is passed on."""
+
     upstream: tuple[str, int]
     mode: str
     source: str | None
@@ -49,7 +53,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.mode == "503":
             self._say(503, b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>")
-        elif self.command == "GET" and (name := listed(self.path)) is not None:
+        elif self.mode == "empty" and self.command == "GET" and (name := listed(self.path)) is not None:
             self._say(200, empty_list(name, "versions" in parse_qs(urlsplit(self.path).query, keep_blank_values=True)))
         else:
             self._pass_on(body)
@@ -86,9 +90,15 @@ class _Handler(BaseHTTPRequestHandler):
             if key.lower() not in HOPS | {"content-length"}:
                 self.send_header(key, value)
         self.send_header("Content-Length", length or "0")
+        for key, value in self.added(reply).items():
+            self.send_header(key, value)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(data)
+
+    def added(self, reply: http.client.HTTPResponse) -> dict[str, str]:
+        """Headers beside those of the gateway's reply."""
+        return {}
 
     def log_message(self, format: str, *arguments: object) -> None:
         """Clients of a liar are not worth a log line each."""
@@ -110,20 +120,23 @@ def empty_list(bucket: str, versions: bool) -> bytes:
     ).encode()
 
 
-def redirection(gateways: Iterable[tuple[str, int]]) -> str:
-    """The table `lab_liar` of the lab's own namespace, replaced as a whole: new connections to these gateways go to their fronts."""
-    rules = [f"ip daddr {host} tcp dport {port} dnat to {host}:{PORT}" for host, port in gateways]
+def redirection(gateways: Iterable[tuple[str, int]], table: str = "lab_liar", front: int = PORT, after: int = 0) -> str:
+    """`table` of the lab's own namespace, replaced as a whole: new connections to these gateways go to their fronts on port `front`.
+
+    `after`: a table with a higher number leaves alone what one with a lower number redirected.
+    """
+    rules = [f"ip daddr {host} tcp dport {port} dnat to {host}:{front}" for host, port in gateways]
     outside = "\n".join(f"    {rule}" for rule in rules)
     inside = "\n".join(f"    ip saddr != {SOURCE} {rule}" for rule in rules)
-    return f"""table ip lab_liar
-delete table ip lab_liar
-table ip lab_liar {{
+    return f"""table ip {table}
+delete table ip {table}
+table ip {table} {{
   chain prerouting {{
-    type nat hook prerouting priority dstnat; policy accept;
+    type nat hook prerouting priority {after - 100}; policy accept;
 {outside}
   }}
   chain output {{
-    type nat hook output priority -100; policy accept;
+    type nat hook output priority {after - 100}; policy accept;
 {inside}
   }}
 }}

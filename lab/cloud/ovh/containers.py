@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from lab.cloud.ovh import answers
 from lab.cloud.web import ApiError, Call, Reply
 from lab.s3.gateway import StorageError, StoredObject
+from lab.s3.replication import Place, Rule
 
 if TYPE_CHECKING:
     from lab.cloud.ovh.service import OvhService
@@ -53,8 +54,10 @@ def check_replication(ovh: OvhService, region: str, record: dict[str, Any]) -> N
         where = f"[replication.rules.{rule.get('id')}]"
         if rule.get("status") not in ("enabled", "disabled"):
             raise ApiError(400, f"{where} status is {rule.get('status')!r}, wanted enabled or disabled")
-        if (rule.get("filter") or {}).get("tags") and rule.get("deleteMarkerReplication") == "enabled":
-            raise ApiError(400, f"{where} delete markers cannot be replicated by a filter with tags")
+        if (rule.get("filter") or {}).get("tags"):
+            if rule.get("deleteMarkerReplication") == "enabled":
+                raise ApiError(400, f"{where} delete markers cannot be replicated by a filter with tags")
+            raise ApiError(501, f"{where} a filter with tags is not imitated by the lab; leave it out in a rehearsal")
         destination = rule.get("destination") or {}
         place = (str(destination.get("region", "")), str(destination.get("name", "")))
         target = ovh.containers.get(place)
@@ -62,6 +65,26 @@ def check_replication(ovh: OvhService, region: str, record: dict[str, Any]) -> N
             raise ApiError(400, f"{where} destination {place[1]} in {place[0]} does not exist")
         if target["versioning"]["status"] != "enabled":
             raise ApiError(400, f"{where} versioning must be enabled on the destination {place[1]}")
+
+
+def enabled_rules(ovh: OvhService) -> list[Rule]:
+    """What `lab.s3.replication` is to carry out."""
+    with ovh.lock:
+        found = []
+        for (region, name), record in ovh.containers.items():
+            for rule in (record["replication"] or {}).get("rules") or []:
+                since = ovh.rules_since.get((region, name, rule["id"]))
+                if since is not None:
+                    target = rule["destination"]["region"].lower(), rule["destination"]["name"]
+                    prefix, markers = (rule.get("filter") or {}).get("prefix") or "", rule.get("deleteMarkerReplication") == "enabled"
+                    found.append(Rule((region.lower(), name), target, since, prefix, markers, ovh.jobs.get((region, name))))
+        return found
+
+
+def end_job(ovh: OvhService, place: Place) -> None:
+    """The job of the bucket has nothing left to copy."""
+    with ovh.lock:
+        ovh.jobs.pop((place[0].upper(), place[1]), None)
 
 
 def shown_object(item: StoredObject, versions: bool) -> dict[str, Any]:
