@@ -14,6 +14,7 @@ from .conditions import FACT
 from .errors import Failed
 from .sync import Run
 
+PLATFORM_S = 3600.0  # figures of the platform's own replication are kept that long beside newer ones of the copier
 METRICS = (
     # name, place in the status, help
     ("objects", ("source", "objects"), "Objects at the source in the last complete listing."),
@@ -76,6 +77,8 @@ def status(run: Run, before: dict[str, Any]) -> dict[str, Any]:
         known["unreplicated"] = {"count": debt.count, "bytes": debt.bytes, "oldest": debt.oldest}
         known["complete_at"] = report.started
         known["replicated_until"] = begun if debt.oldest is None else min(begun, debt.oldest)
+    if known.get("replication", {}).get("at", now) < now - PLATFORM_S:
+        del known["replication"]  # nobody looks at it any more
     known.setdefault("source", None)
     known.setdefault("unreplicated", None)
     known.setdefault("complete_at", None)

@@ -74,6 +74,19 @@ def test_beside_a_copier_its_figures_stay(pair: Pair, capsys: pytest.CaptureFixt
     assert status == before
 
 
+def test_figures_that_nobody_renews_go_with_a_later_sync(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+    pair.a.put(b"a", b"1", **says("COMPLETED"))
+    look(pair, capsys)
+    path = pair.folder / "status.json"
+    pair.cli(capsys, "sync", document={"status_file": str(path)})
+    status = json.loads(path.read_text())
+    assert status["replication"]["status"]["completed"] == 1
+    status["replication"]["at"] -= 3601
+    path.write_text(json.dumps(status))
+    pair.cli(capsys, "sync", document={"status_file": str(path)})
+    assert "replication" not in json.loads(path.read_text())
+
+
 def test_a_source_that_does_not_answer_leaves_the_last_figures_and_an_error(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
     pair.a.put(b"a", b"1", **says("COMPLETED"))
     look(pair, capsys, "--alone")

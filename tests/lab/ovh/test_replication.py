@@ -227,3 +227,21 @@ def test_delete_markers_come_where_a_rule_says_so(pair: Pair) -> None:
     pair.pass_lag()
     pair.s3("a").delete_object(Bucket=pair.names["a"], Key="k")
     assert pair.pass_lag() == 1 and pair.bodies("b") == {}
+
+
+def test_after_a_take_over_the_copier_brings_what_the_platform_still_owed_and_leaves_what_is_newer(
+    pair: Pair, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair.link("a", "native")
+    for key in ("same", "changed"):
+        pair.put("a", key, b"1")
+    pair.pass_lag()
+    pair.put("a", "late", b"late")
+    pair.link("b", "native")
+    next_second()
+    pair.put("b", "changed", b"2")
+    result = pair.copier(capsys, "reconcile")
+    assert pair.bodies("b") == {"same": b"1", "changed": b"2", "late": b"late"}
+    assert [item["key"] for item in result["lists"]["restored"]] == ["late"]
+    # Without a record of what the platform had copied, a change on one side cannot be told from a change on both.
+    assert [item["key"] for item in result["lists"]["conflict"]] == ["changed"]
