@@ -124,17 +124,6 @@ class Cold:
             )
         return CANNED[frozenset(grants)]
 
-    def acls_in_use(self) -> bool:
-        try:
-            with self._asking("ownership") as s3:
-                rules = s3.get_bucket_ownership_controls(Bucket=self._endpoint.bucket)["OwnershipControls"]["Rules"]
-        except StoreError as error:
-            # A store without this call, or a bucket without the setting: ACLs have to be looked at.
-            if error.kind in (Kind.UNSUPPORTED, Kind.ABSENT, Kind.OTHER, Kind.DENIED):
-                return True
-            raise
-        return any(rule["ObjectOwnership"] != "BucketOwnerEnforced" for rule in rules)
-
     def versioned(self) -> bool:
         with self._asking("versioning") as s3:
             return bool(s3.get_bucket_versioning(Bucket=self._endpoint.bucket).get("Status") == "Enabled")

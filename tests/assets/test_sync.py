@@ -157,6 +157,15 @@ def test_objects_in_parts_carry_everything(pair: Pair) -> None:
     assert pair.b.asked("part") == 3
 
 
+def test_where_nobody_tells_whether_there_are_acls_they_are_looked_at(pair: Pair) -> None:
+    pair.a.rule("ownership", Fault(404, "OwnershipControlsNotFoundError"))
+    pair.a.put(b"k", b"x", acl="public-read")
+    assert pair.sync()["ok"]
+    found = pair.b.current(b"k")
+    assert found is not None
+    assert found.acl == "public-read"
+
+
 def test_what_the_target_cannot_hold_is_left_out_and_told(pair: Pair) -> None:
     pair.a.put(b"k", b"x", x_amz_storage_class="DEEP")
     pair.b.rule("put", lambda request: Fault(400, "InvalidStorageClass") if "x-amz-storage-class" in request.headers else None, times=2)
