@@ -284,5 +284,6 @@ def replication(settings: Settings, epoch: Document) -> Document:
         "buckets": {
             site: {"region": region.storage_region, "bucket": settings.bucket(site, "assets")} for site, region in settings.regions.items()
         },
+        "witness": witness(settings),
         "ovh": ovh(settings),
     }

@@ -13,7 +13,8 @@ from typing import Any
 from urllib.parse import quote
 
 from scripts.ctl.epochs import other
-from scripts.ctl.errors import Failed
+from scripts.ctl.errors import Failed, Refused
+from scripts.ctl.witness import Witness, WitnessDown
 from scripts.dns.ovh import Answered, OvhApi
 
 MODES = ("copy", "native", "both")
@@ -96,7 +97,8 @@ class Bucket:
         try:
             self._api.ask("POST", f"{self._path}/job/replication")
         except Failed as error:
-            warn(f"{error}; wanted a job for the objects older than the rule; they are in one region only; start it in the Control Panel, or set mode: both")
+            wanted = "wanted a job for the objects older than the rule; they are in one region only"
+            warn(f"{error}; {wanted}; start it in the Control Panel, or set mode: both")
             return "refused"
         return "begun"
 
@@ -112,6 +114,7 @@ def run(document: dict[str, Any]) -> dict[str, Any]:
     answer: dict[str, Any] = {"schema": 1, "mode": mode, "active": active, "backfill": None}
     if mode == "copy":
         return answer | {"rules": {site: _retire(bucket) for site, bucket in buckets.items()}}
+    _not_past(document)
     there = {passive: _there(buckets[passive]), active: buckets[active].there()}
     if False in there.values():
         missing = [site for site, found in sorted(there.items()) if found is False]
@@ -122,6 +125,21 @@ def run(document: dict[str, Any]) -> dict[str, Any]:
     if changed and mode == "native":
         answer["backfill"] = buckets[active].backfill()
     return answer | {"rules": {**rules, active: "enabled"}}
+
+
+def _not_past(document: dict[str, Any]) -> None:
+    """Raises Refused when the epoch moved after this run's fence: its rules would lead the old way."""
+    epoch = document["epoch"]["epoch"]
+    try:
+        newest = Witness(document["witness"]).newest()
+    except WitnessDown as error:
+        warn(f"{error}; wanted the newest epoch; rules are put for epoch {epoch}, because nobody can claim another one without the witness")
+        return
+    if newest is not None and newest.epoch > epoch:
+        raise Refused(
+            f"replication rules: epoch {newest.epoch} is in force, wanted this run's {epoch}; nothing was changed, the rules of a past epoch would "
+            f"lead away from the wrong site; set failover_region to {newest.active} or to what you want, and run `pulumi up` again"
+        )
 
 
 def _there(bucket: Bucket) -> bool | None:

@@ -9,7 +9,9 @@ import pytest
 
 from lab.cloud.ovh import service
 from scripts.ctl import replication
-from scripts.ctl.errors import Failed
+from scripts.ctl.epochs import Epoch
+from scripts.ctl.errors import Failed, Refused
+from scripts.ctl.witness import WitnessDown
 from scripts.dns.ovh import Answered
 from tests.lab.ovh.fakes import CONFIG, Api, FakeDns, FakeStorage
 
@@ -26,7 +28,15 @@ class Platform:
         self.api = Api(service(CONFIG, self.storage, FakeDns()))
         self.asked: list[tuple[str, str]] = []
         self.refuse: Callable[[str, str], bool] = lambda method, path: False
+        self.epoch: int | None = 3
         monkeypatch.setattr(replication, "OvhApi", lambda document, attempts: self)
+        monkeypatch.setattr(replication, "Witness", lambda document: self)
+
+    def newest(self) -> Epoch:
+        """The witness's word."""
+        if self.epoch is None:
+            raise WitnessDown("witness w: no answer")
+        return Epoch(epoch=self.epoch, active="b", previous="a", planned=True)
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         if method != "GET":
@@ -57,7 +67,8 @@ def platform(monkeypatch: pytest.MonkeyPatch) -> Platform:
 
 
 def link(active: str, mode: str = "native") -> dict[str, Any]:
-    return replication.run({"schema": 1, "mode": mode, "epoch": {"active": active}, "service_name": SERVICE, "buckets": BUCKETS, "ovh": {}})
+    facts = {"schema": 1, "mode": mode, "epoch": {"epoch": 3, "active": active}, "service_name": SERVICE, "buckets": BUCKETS}
+    return replication.run({**facts, "witness": {}, "ovh": {}})
 
 
 def test_no_rule_is_put_before_both_buckets_are_there(platform: Platform) -> None:
@@ -145,3 +156,18 @@ def test_a_rule_that_somebody_changed_is_put_again(platform: Platform) -> None:
     platform.api("PUT", f"/cloud/project/{SERVICE}/region/GRA/storage/shop-a-assets", {"replication": {"rules": [changed]}})
     link("a")
     assert platform.bucket("a")["replication"]["rules"][0]["deleteMarkerReplication"] == "disabled"
+
+
+def test_a_run_of_a_past_epoch_puts_nothing(platform: Platform) -> None:
+    platform.make("a", "b")
+    platform.epoch = 4
+    with pytest.raises(Refused, match="epoch 4 is in force, wanted this run's 3"):
+        link("a")
+    assert platform.asked == []
+
+
+def test_without_the_witness_nobody_can_have_moved(platform: Platform, capsys: pytest.CaptureFixture[str]) -> None:
+    platform.make("a", "b")
+    platform.epoch = None
+    assert link("a")["rules"] == {"a": "enabled", "b": "disabled"}
+    assert "no answer" in capsys.readouterr().err

@@ -86,8 +86,11 @@ class Pair:
 
     def link(self, active: str, mode: str = "both") -> dict[str, Any]:
         buckets = {site: {"region": REGIONS[site], "bucket": name} for site, name in self.names.items()}
-        document = {"mode": mode, "epoch": {"active": active}, "service_name": CONFIG.service_name, "buckets": buckets, "ovh": {}}
+        document = {"mode": mode, "epoch": {"epoch": 1, "active": active}, "service_name": CONFIG.service_name, "buckets": buckets, "witness": {}, "ovh": {}}
         return replication.run(document)
+
+    def newest(self) -> None:
+        """The witness's word: nothing was ever claimed."""
 
     def s3(self, site: str) -> Any:
         return self.storage.client(REGIONS[site].lower())
@@ -126,6 +129,7 @@ class Pair:
 def pair(gateways: Storage, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
     made = Pair(gateways, f"r{abs(hash(request.node.name)) % 10**9}", tmp_path)
     monkeypatch.setattr(replication, "OvhApi", lambda document, attempts: made)
+    monkeypatch.setattr(replication, "Witness", lambda document: made)
     yield made
     for one in made.fronts.values():
         one.stop()
