@@ -131,7 +131,7 @@ class Storage:
             raise
 
     def _start(self, region: str, child: Child) -> None:
-        child.start(lambda: _listens(self.addresses[region]))
+        child.start(lambda: _answers(self.addresses[region]))
         if region in self._fronts:
             self._fronts[region].start(lambda: _listens(self.tls[region]))
 
@@ -326,6 +326,15 @@ class Storage:
 def _listens(address: tuple[str, int]) -> bool:
     with contextlib.suppress(OSError), socket.create_connection(address, timeout=1):
         return True
+    return False
+
+
+def _answers(address: tuple[str, int]) -> bool:
+    """Behind a front (`lab.s3.replication`) a connection alone says nothing."""
+    with contextlib.suppress(OSError), socket.create_connection(address, timeout=1) as probe:
+        probe.settimeout(1)
+        probe.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        return bool(probe.recv(1))
     return False
 
 

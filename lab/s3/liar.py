@@ -79,7 +79,11 @@ class Handler(BaseHTTPRequestHandler):
             connection.endheaders(body or None)
             reply = connection.getresponse()
             data = reply.read()
-        except OSError:
+        except (OSError, http.client.HTTPException):
+            if self.mode == "honest":
+                # A dead gateway looks dead: the connection ends without an answer.
+                self.close_connection = True
+                return
             self._say(502, b"<Error><Code>BadGateway</Code></Error>")
             return
         finally:

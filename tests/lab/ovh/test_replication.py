@@ -14,7 +14,7 @@ import pytest
 
 from lab.cloud.ovh import service
 from lab.cloud.ovh.containers import enabled_rules, end_job
-from lab.s3.gateway import Storage
+from lab.s3.gateway import Storage, _answers
 from lab.s3.liar import Liar
 from lab.s3.replication import Replicator, front
 from lab.toolchain import tools
@@ -249,3 +249,14 @@ def test_after_a_take_over_the_copier_brings_what_the_platform_still_owed_and_le
     assert [item["key"] for item in result["lists"]["restored"]] == ["late"]
     # Without a record of what the platform had copied, a change on one side cannot be told from a change on both.
     assert [item["key"] for item in result["lists"]["conflict"]] == ["changed"]
+
+
+def test_a_front_before_a_dead_gateway_is_no_answer(pair: Pair) -> None:
+    address = ("127.0.0.1", pair.fronts["a"].port)
+    assert _answers(address)
+    pair.storage.cut("gra")
+    try:
+        assert not _answers(address)
+    finally:
+        pair.storage.restore("gra")
+    assert _answers(address)
