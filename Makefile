@@ -1,4 +1,4 @@
-# Two commands: `make demo` tells the story, `make test` checks everything that guards data (`make drills` the rest). Both set the machine up first; the second time that takes seconds.
+# Two commands: `make demo` tells the story, `make test` checks everything but the drills (`make drills`). Both set the machine up first; the second time that takes seconds.
 PYTHON ?= python3
 RUN := .venv/bin/python -m
 
@@ -10,7 +10,7 @@ demo: setup
 test: setup check
 	$(RUN) pytest -m "not rest"
 
-# The other drills, and the proof that the drills can fail.
+# The drills, and the proof that they can fail.
 drills: setup
 	$(RUN) pytest -m rest tests/drills
 
