@@ -18,7 +18,7 @@ from typing import Any
 from scripts.ctl.epochs import Action, Epoch, decide, other
 from scripts.ctl.errors import Failed, OperatorError, Refused
 from scripts.ctl.hosts import Answer, Hosts, Unreachable
-from scripts.ctl.loss import Budget, Heartbeat, Loss, Own, measure, over, sentence
+from scripts.ctl.loss import Budget, Heartbeat, Loss, Own, arrived, lsn, measure, over, sentence
 from scripts.ctl.openstack import ApiDown, Compute
 from scripts.ctl.rungs import POWER_S, QUICK_S, Lease, RungFailed, override, stopped
 from scripts.ctl.witness import EpochTaken, Witness
@@ -26,6 +26,7 @@ from scripts.ctl.witness import EpochTaken, Witness
 DATABASE, CACHE, CONTROL = "db-1", "cache-1", "control-1"
 BEATING = (DATABASE, CACHE)
 STOP_S, AWAIT_S = 60, 15
+CLOSE_BYTES = 4 * 2**20  # a standby this close is there within a second on any link that serves replication
 
 
 def run(document: dict[str, Any]) -> dict[str, Any]:
@@ -67,7 +68,7 @@ class Takeover:
             via, status = self._look(hosts)
             own = self._own(asked)
             if via is not None and status is not None and _can_hand_over(status.facts):
-                return self._planned(hosts, via, own, resumed=not status.facts["running"])
+                return self._planned(hosts, via, own, status.facts)
             if via is not None and status is not None:
                 self.tried.append(f"rung 1 (ssh): {self.peer_database} answers, but {_state(status)}, not a running primary")
             return self._unplanned(hosts, own)
@@ -100,11 +101,12 @@ class Takeover:
                     self.tried.append(f"rung 1 (ssh): {error}")
         return None, None
 
-    def _planned(self, hosts: Hosts, via: str, own: dict[str, Any], *, resumed: bool) -> Epoch:
+    def _planned(self, hosts: Hosts, via: str, own: dict[str, Any], theirs: dict[str, Any]) -> Epoch:
         """The peer is well: stop its writers, stop its database cleanly, see its last word here, and only then claim.
 
-        `resumed`: an interrupted attempt has stopped it already, so there is nothing left to stream from.
+        `theirs`: its database's status. When an interrupted attempt has stopped it already, there is nothing left to stream from.
         """
+        resumed = not theirs["running"]
         if not (own.get("streaming") or resumed):
             raise Refused(
                 f"{self.database}: is not streaming from {self.peer_database} ({_words(own)}), wanted a streaming standby: a move now could lose "
@@ -115,6 +117,7 @@ class Takeover:
                 f"{self.database}: replay is paused, wanted a replaying standby: it would refuse to be promoted; nothing was changed; run "
                 "`SELECT pg_wal_replay_resume()` there, or mend what paused it (a parameter that is lower than the primary's)"
             )
+        self._close_behind(theirs, own)
         apps = [f"{app}.{self.peer}" for app in self.document.get("apps", ())]
         quiesced = self._each(hosts, via, apps, "app quiesce")
         try:
@@ -128,6 +131,16 @@ class Takeover:
         except OperatorError as error:
             undone = self._undo(hosts, via, quiesced)
             raise type(error)(f"{error}; {undone}") from None
+
+    def _close_behind(self, theirs: dict[str, Any], own: dict[str, Any]) -> None:
+        """A primary that stops waits until its standby has everything: one that is far behind would hold up the shop for as long as that takes."""
+        written, here = theirs.get("write_lsn"), arrived(own)
+        if not written or here is None or lsn(written) - here <= CLOSE_BYTES:
+            return
+        raise Refused(
+            f"{self.database}: is {lsn(written) - here} bytes of WAL behind {self.peer_database}, wanted at most {CLOSE_BYTES}: the shop could not "
+            f"write until they had arrived; nothing was changed; wait until it has caught up (`dr-host postgres status` there), or see what slows the link"
+        )
 
     def _undo(self, hosts: Hosts, via: str, quiesced: list[str]) -> str:
         """The old primary writes again. Says what is so now."""

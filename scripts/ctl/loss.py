@@ -64,6 +64,11 @@ class Own:
     assets: dict[str, Any] | None = None
 
 
+def arrived(facts: dict[str, Any]) -> int | None:
+    """How far the WAL of a standby reaches, from its `postgres status`: what it received since its start, or what it had before."""
+    return max((lsn(facts[name]) for name in ("receive_lsn", "replay_lsn") if facts.get(name)), default=None)
+
+
 def measure(own: Own, beats: dict[str, Heartbeat | None], unseen_s: float | None) -> Loss:
     """`beats`: the lost site's, by host ("db-1")."""
     database, cache = beats.get("db-1"), beats.get("cache-1")
@@ -84,14 +89,14 @@ def measure(own: Own, beats: dict[str, Heartbeat | None], unseen_s: float | None
 def _database(own: dict[str, Any], beat: Heartbeat | None) -> tuple[int | None, float | None]:
     theirs = beat.block("postgres") if beat else {}
     comparable = beat is not None and beat.document.get("role") == "primary" and theirs.get("system_identifier") == own.get("system_identifier")
-    written, received = theirs.get("write_lsn"), own.get("receive_lsn") or own.get("replay_lsn")
+    written, received = theirs.get("write_lsn"), arrived(own)
     if not comparable or not written or not received or theirs.get("timeline") != own.get("timeline"):
         return None, None
-    lag = max(lsn(written) - lsn(received), 0)
+    lag = max(lsn(written) - received, 0)
     if lag == 0:
         return 0, 0.0
     # The oldest moment at which the primary was already past what we have.
-    missing = [seconds for seconds, position in theirs.get("trail") or () if lsn(position) > lsn(received)]
+    missing = [seconds for seconds, position in theirs.get("trail") or () if lsn(position) > received]
     complete = len(missing) < len(theirs.get("trail") or ())
     return lag, float(max(missing)) if missing and complete else None
 

@@ -41,12 +41,6 @@ GUARDS = {
         "    return []\n    if loss.bytes > budget.max_lag_bytes:",
         "loss-over-budget",
     ),
-    "checkpoint: nobody waits for the old primary's last word": (
-        "scripts/ctl/fence.py",
-        'hosts.must(self.database, self.site, "postgres await", awaited, AWAIT_S + 10)',
-        "del awaited",
-        "planned-move-lagging-standby",
-    ),
     "follow: a region may take over before it has followed": (
         "scripts/ctl/epochs.py",
         "    if followed == newest.epoch:",

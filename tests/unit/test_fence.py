@@ -10,7 +10,7 @@ from scripts.ctl.loss import Heartbeat
 from scripts.ctl.openstack import ApiDown
 from scripts.ctl.witness import EpochTaken
 
-PRIMARY = {"running": True, "in_recovery": False, "cluster_state": "in production"}
+PRIMARY = {"running": True, "in_recovery": False, "cluster_state": "in production", "write_lsn": "0/5000148"}
 STANDBY = {
     "running": True, "in_recovery": True, "streaming": True, "paused": False, "system_identifier": "7", "timeline": 1, "receive_lsn": "0/5000148",
 }
@@ -182,6 +182,7 @@ def test_a_standby_that_never_gets_the_checkpoint_restarts_the_old_primary_and_c
         ({**STANDBY, "streaming": False}, "is not streaming"),
         ({**STANDBY, "paused": True}, "replay is paused"),
         ({**PRIMARY}, "is a primary, wanted a running standby"),
+        ({**STANDBY, "receive_lsn": "0/1000000"}, "67109192 bytes of WAL behind"),
     ],
 )
 def test_a_standby_that_is_not_ready_is_refused_before_anything_is_stopped(world, own, words):

@@ -31,6 +31,11 @@ def test_nothing_is_lost_when_the_last_word_had_arrived():
     assert over(found, BUDGET, "a") == []
 
 
+def test_a_standby_that_was_started_anew_has_what_it_replayed():
+    found = measure(Own(database={**OWN, "receive_lsn": "0/5000000", "replay_lsn": "0/5000148"}), {"db-1": database()}, 35.0)
+    assert found.bytes == 0
+
+
 def test_what_had_not_arrived_is_counted_in_bytes_and_in_seconds():
     found = measure(Own(database=OWN), {"db-1": database("0/5000948")}, 35.0)
     assert (found.bytes, found.seconds) == (2048, 2.0)

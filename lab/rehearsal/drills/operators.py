@@ -108,4 +108,5 @@ def loss_over_budget(stage: Stage, record: Record) -> None:
     record.expect((stage.epoch().loss or {}).get("bytes", 0) > 65536, f"the epoch does not say what was lost: {stage.epoch().loss}")
     loss_is_counted(stage, record, old, before)
     stage.world.configure(target, "loss_budget", stage.world.config["dr:loss_budget"])
+    stage.must(stage.pulumi.up(target), target)  # what the fence is told has changed back
     stage.sql(stage.active, "drop table if exists drill_bulk")
