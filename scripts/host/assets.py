@@ -155,7 +155,8 @@ class Assets:
         look = f"ExecStart={_copier('replication --alone')}", f"ExecStartPost=-{_copier('replication')}"
         copy = f"ExecStart={_copier('sync')}"
         sync = [settings, *{"copy": [copy], "both": [copy, look[1]], "native": [look[0]]}[self._desired.mode]]
-        reconcile = [f"ExecCondition=/usr/bin/test ! -e {done}", settings, f"ExecStart={_copier('reconcile')}"]
+        # A region that is gone is found gone in seconds and asked again a minute later: it may be back by then.
+        reconcile = [f"ExecCondition=/usr/bin/test ! -e {done}", settings, f"ExecStart={_copier('reconcile')} --set attempts=3"]
         reconcile.append(f"ExecStartPost=/usr/bin/touch {done}")
         return [
             ManagedFile(path=at(JOB), content=self._desired.job, mode=0o600),
