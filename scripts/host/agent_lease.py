@@ -29,7 +29,7 @@ class Terms:
     @property
     def limit_s(self) -> float:
         """How long one question to the outside may take."""
-        return max(1.0, self.lease_s / 4)
+        return max(1.0, min(10.0, self.lease_s / 4))
 
 
 @dataclass(frozen=True)

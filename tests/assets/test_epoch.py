@@ -48,7 +48,9 @@ def test_it_stops_when_the_epoch_moves(pair: Pair, tmp_path: Path) -> None:
     path.write_text(json.dumps({"epoch": 4, "active": "a"}))
     for number in range(50):
         pair.a.put(b"k%02d" % number, b"x")
-    pair.b.rule("put", Fault(after=lambda: path.write_text(json.dumps({"epoch": 5, "active": "b"})) and None), key=b"k20")
+    fresh = tmp_path / "epoch.new"  # whole or not at all, as the host writes it
+    fresh.write_text(json.dumps({"epoch": 5, "active": "b"}))
+    pair.b.rule("put", Fault(after=lambda: fresh.exists() and fresh.replace(path) and None), key=b"k20")
     done = pair.sync(epoch=4, epoch_file=path)
     assert done["code"] == 1
     assert "5 is in force" in done["error"]

@@ -567,4 +567,4 @@ def test_the_service_manager_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_short_lease_asks_no_longer_than_it_lasts() -> None:
-    assert replace(TERMS, lease_s=8).limit_s == 2 and replace(TERMS, lease_s=600).limit_s == 5
+    assert replace(TERMS, lease_s=8).limit_s == 2 and replace(TERMS, lease_s=600).limit_s == 10
