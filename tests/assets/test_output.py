@@ -234,20 +234,21 @@ def test_continuous_runs_again_and_ends_with_a_signal(pair: Pair) -> None:
 
 
 def test_a_signal_stops_a_run_and_what_was_copied_is_remembered(pair: Pair) -> None:
-    for number in range(40):
-        pair.a.put(b"k%02d" % number, b"x")
+    # Many more than can be copied between the signal and its being heard.
+    for number in range(1000):
+        pair.a.put(b"k%03d" % number, b"x")
     path = pair.folder / "job.json"
     path.write_text(json.dumps(pair.document()))
     argv = [sys.executable, "-m", "scripts.assets", "sync", "--config", str(path)]
     child = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
-    pair.b.rule("put", Fault(after=lambda: os.kill(child.pid, signal.SIGTERM)), key=b"k10")
+    pair.b.rule("put", Fault(after=lambda: os.kill(child.pid, signal.SIGTERM)), key=b"k010")
     out, err = child.communicate(timeout=30)
     assert child.returncode == 1
     assert "asked to stop" in err
     assert json.loads(out)["complete"] is False
     copied = len(pair.b.objects)
-    assert 10 <= copied < 40
-    assert pair.sync()["done"].get("copied") == 40 - copied
+    assert 10 <= copied < 1000
+    assert pair.sync()["done"].get("copied") == 1000 - copied
 
 
 class Terminal(io.StringIO):
