@@ -1,4 +1,4 @@
-"""The buckets of one site, for assets and for archived WAL, and the users that may reach them: the shop, the copier.
+"""The buckets of one site, for assets and for archived WAL, and the users that may reach them: the shop, the copier, the archive.
 
 Versioned, encrypted by the platform, kept when the stack is destroyed. It sets no owner (an owner's rights cannot be narrowed by a
 policy) and no replication of the platform's: a rule names the other site's bucket and follows the epoch, so a link puts it (`asset_sync.py`).

@@ -10,13 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_command import remote
 
 from components.asset_buckets import AssetBuckets
 from components.bundle import Bundle
 from components.chain import Chain
 from components.host import Host
-from components.remote import local_link
+from components.remote import host_copy, local_link
 from components.render import documents
 
 COPIER_PATH = "/opt/dr/dr-assets.pyz"
@@ -29,14 +28,14 @@ class Copier(pulumi.ComponentResource):
 
     def __init__(self, name: str, bundle: Bundle, host: Host, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dr:index:Copier", name, {}, opts)
-        self.ready = remote.CopyToRemote(
+        self.ready = host_copy(
             f"{name}-archive",
+            source=bundle.path,
+            path=COPIER_PATH,
             connection=host.connection,
-            source=pulumi.FileAsset(bundle.path),
-            remote_path=COPIER_PATH,
-            # A new server has nothing, whatever the file's digest says.
-            triggers=[host.instance_id],
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[host.ready]),
+            instance_id=host.instance_id,
+            parent=self,
+            after=[host.ready],
         )
         self.register_outputs({})
 

@@ -309,8 +309,7 @@ def _no_replicas(value: object) -> int:
 
 
 def _lease(root: Section) -> s.Lease | None:
-    if root.show("lease") in ("'off'", "False", "'false'"):  # YAML reads a bare `off` as false
-        root.take("lease", lambda value: value, "")
+    if root.has("lease") and root.show("lease") in ("'off'", "False", "'false'"):  # YAML reads a bare `off` as false
         return None
     with root.section("lease", "a region that is cut off would go on writing", "off, or the times in seconds; see the example stack file") as at:
         seconds, why = reading.integer(1, 3600), "the agents of the hosts do not know when to stop"
@@ -363,7 +362,6 @@ def _loss_budget(root: Section) -> s.LossBudget:
 def _accepted(root: Section) -> tuple[s.Override | None, s.Override | None]:
     """The operator's words: without a fence, and over the loss budget."""
     if not root.has("accept"):
-        root.take("accept", lambda value: value, "", default=None)
         return None, None
     with root.section("accept", "nothing is accepted") as accept:
         return _word(accept, "without_fence"), _word(accept, "data_loss")
@@ -371,7 +369,6 @@ def _accepted(root: Section) -> tuple[s.Override | None, s.Override | None]:
 
 def _word(accept: Section, key: str) -> s.Override | None:
     if not accept.has(key):
-        accept.take(key, lambda value: value, "", default=None)
         return None
     with accept.section(key, "the override names nothing") as at:
         why = "an override without its epoch and reason would stay in force for ever"

@@ -16,7 +16,6 @@ _EVENT = reading.text(r"[^\n%]{3,80}", "a calendar event of systemd, like Sun *-
 def read_archive(root: Section) -> s.Archive | None:
     """None when the stack archives nothing."""
     if not root.has("archive"):
-        root.take("archive", lambda value: value, "", default=None)
         return None
     with root.section("archive", "nothing is archived") as at:
         with at.section("endpoints", "WAL has no place to go") as places:

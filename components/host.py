@@ -18,7 +18,7 @@ from pulumi_openstack import blockstorage, compute, networking
 from components import naming
 from components.bundle import Bundle
 from components.network import Network
-from components.remote import FIRST_CONTACT, LATER_CONTACT, TOOL_PATH, connection, host_link
+from components.remote import FIRST_CONTACT, LATER_CONTACT, TOOL_PATH, connection, host_copy, host_link
 from components.render import documents
 from components.render.cloud_init import user_data
 from components.render.firewall import LEASED
@@ -64,14 +64,14 @@ class Host(pulumi.ComponentResource):
             self.volume_id = volume.id
             first.append(attached)
         self.connection = connection(settings, address, args.bastion, LATER_CONTACT)
-        self.reached = remote.CopyToRemote(
+        self.reached = host_copy(
             f"{name}-tool",
+            source=args.tool.path,
+            path=TOOL_PATH,
             connection=connection(settings, address, args.bastion, FIRST_CONTACT),
-            source=pulumi.FileAsset(args.tool.path),
-            remote_path=TOOL_PATH,
-            # A new server has nothing, whatever the file's digest says. A copy has no deletion, so its replacement is harmless.
-            triggers=[server.id],
-            opts=pulumi.ResourceOptions(parent=self, depends_on=first),
+            instance_id=server.id,
+            parent=self,
+            after=first,
         )
         block = {"setup": documents.setup(settings, packages(address.role, settings.postgres.version), leased=address.role in LEASED)}
         document = server.id.apply(

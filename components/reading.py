@@ -193,7 +193,7 @@ class Section:
 
     def take(self, key: str, check: Check[T], why: str, fix: str = "", *, default: object = _ABSENT) -> T:
         """The checked value of one key; `why` is what goes wrong without it, `fix` the remedy when it is not plain."""
-        self._taken.append(key)
+        self._note(key)
         if key not in self._values and default is not _ABSENT:
             return cast(T, default)
         try:
@@ -210,14 +210,20 @@ class Section:
 
     def section(self, key: str, why: str, fix: str = "see the comments in the example stack file") -> Section:
         """A mapping below this one; absent or of another kind is one fault, not one for each key in it."""
-        self._taken.append(key)
+        self._note(key)
         inner = self._values.get(key)
         if self.readable and not isinstance(inner, Mapping):
             self.fault(key, "a mapping", why, fix)
         return Section(self.subject(key), inner, self.faults, secret=self.secret)
 
     def has(self, key: str) -> bool:
+        """Whether an optional key is there. Asked for, it is known."""
+        self._note(key)
         return key in self._values
+
+    def _note(self, key: str) -> None:
+        if key not in self._taken:
+            self._taken.append(key)
 
     def _refuse_unknown(self) -> None:
         for key in self._values:

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import pulumi
-from pulumi_command import remote
 
 from components.bundle import Bundle
 from components.host import Host
-from components.remote import UNPACK_LIMIT, host_script
+from components.remote import UNPACK_LIMIT, host_copy, host_script
 
 RELEASES, UPLOADS = "/opt/shop/releases", "/opt/dr/uploads"
 
@@ -40,14 +39,14 @@ class Release(pulumi.ComponentResource):
 
     def _on(self, name: str, host: Host, bundle: Bundle) -> pulumi.Resource:
         archive = f"{UPLOADS}/{bundle.digest}.tar.gz"
-        copied = remote.CopyToRemote(
+        copied = host_copy(
             f"{name}-archive",
+            source=bundle.path,
+            path=archive,
             connection=host.connection,
-            source=pulumi.FileAsset(bundle.path),
-            remote_path=archive,
-            # A new server has nothing, whatever the file's digest says.
-            triggers=[host.instance_id],
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[host.ready]),
+            instance_id=host.instance_id,
+            parent=self,
+            after=[host.ready],
         )
         unpacked: pulumi.Resource = host_script(
             f"{name}-unpacked",

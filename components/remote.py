@@ -94,6 +94,28 @@ def host_script(
     )
 
 
+def host_copy(
+    name: str,
+    *,
+    source: str,
+    path: str,
+    connection: remote.ConnectionArgs,
+    instance_id: pulumi.Input[str],
+    parent: pulumi.Resource,
+    after: Sequence[pulumi.Resource],
+) -> remote.CopyToRemote:
+    """A file of the project at `path` on one host; again on a new server."""
+    return remote.CopyToRemote(
+        name,
+        connection=connection,
+        source=pulumi.FileAsset(source),
+        remote_path=path,
+        # A new server has nothing, whatever the file's digest says. A copy has no deletion, so its replacement is harmless.
+        triggers=[instance_id],
+        opts=pulumi.ResourceOptions(parent=parent, depends_on=list(after)),
+    )
+
+
 def local_link(
     name: str, *, link: str, document: pulumi.Input[str], parent: pulumi.Resource, after: Sequence[pulumi.Resource]
 ) -> local.Command:

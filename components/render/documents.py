@@ -134,13 +134,13 @@ def redis(settings: Settings, epoch: Mapping[str, Any]) -> Document:
     }
 
 
-def assets(settings: Settings, keys: Mapping[str, str]) -> Document:
-    """The own site's asset bucket; `keys` are `access_key` and `secret_key` of its user."""
-    region = settings.region
+def assets(settings: Settings, site: str, keys: Mapping[str, str]) -> Document:
+    """A site's asset bucket; `keys` are `access_key` and `secret_key` of a user who may reach it."""
+    region = settings.regions[site]
     return {
         "endpoint": region.s3_endpoint,
         "region": region.s3_region,
-        "bucket": settings.bucket(settings.site, "assets"),
+        "bucket": settings.bucket(site, "assets"),
         "access_key": keys["access_key"],
         "secret_key": keys["secret_key"],
     }
@@ -148,15 +148,10 @@ def assets(settings: Settings, keys: Mapping[str, str]) -> Document:
 
 def asset_sync(settings: Settings, keys: Mapping[str, str]) -> Document:
     """Block of `assets converge`: pulled from the peer's bucket into the own one, by the copier's own user."""
-
-    def side(site: str) -> Document:
-        region = settings.regions[site]
-        return {"endpoint": region.s3_endpoint, "region": region.s3_region, "bucket": settings.bucket(site, "assets"), **keys}
-
     sync = settings.asset_sync
     return {
-        "source": side(settings.peer),
-        "target": side(settings.site),
+        "source": assets(settings, settings.peer, keys),
+        "target": assets(settings, settings.site, keys),
         "mode": sync.mode,
         "interval_s": sync.interval_s,
         "options": {"grace_s": float(sync.grace_s), "max_deletes": sync.max_deletes},
@@ -181,7 +176,7 @@ def app(settings: Settings, release: str, keys: Mapping[str, str]) -> Document:
         "database_password": secrets.postgres.app,
         "caches": [f"cache-1.{site}", f"cache-1.{peer}"],
         "cache_password": secrets.redis.app,
-        "assets": assets(settings, keys),
+        "assets": assets(settings, site, keys),
         "assets_peer": None,
         "peer_apps": [key for key, it in settings.hosts_of(peer).items() if it.role == "app"],
         "vip_subnet": settings.region.front_cidr,

@@ -12,6 +12,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Any
 
 from scripts.ctl.errors import Failed
@@ -61,6 +62,23 @@ class Cloud:
     def ask(self, method: str, service: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """One call to a service of the region; the answer's JSON object, empty when there is none. Raises ApiDown."""
         return self._ask(method, self.url(service, path), body)[0]
+
+    def find(self, service: str, path: str) -> dict[str, Any] | None:
+        """What stands at `path`; None when there is nothing. Raises ApiDown."""
+        try:
+            return self.ask("GET", service, path)
+        except ApiDown as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise
+
+    def delete(self, service: str, path: str) -> None:
+        """Ask for a removal; what is gone already is fine. Raises ApiDown."""
+        try:
+            self.ask("DELETE", service, path)
+        except ApiDown as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
 
     def _ask(self, method: str, url: str, body: dict[str, Any] | None) -> tuple[dict[str, Any], Any]:
         place = urllib.parse.urlsplit(url).netloc

@@ -59,12 +59,7 @@ class Witness:
 
     def newest(self) -> Epoch | None:
         """The epoch in force; None when nothing was ever claimed."""
-        keys: list[str] = []
-        try:
-            for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=EPOCHS):
-                keys += [item["Key"] for item in page.get("Contents", ())]
-        except (BotoCoreError, ClientError) as error:
-            raise self._down("list the epochs", error) from None
+        keys = self._list("list the epochs", "list_objects_v2", "Contents", EPOCHS)
         if not keys:
             return None
         document = self._get(max(keys))
@@ -110,17 +105,13 @@ class Witness:
     def heartbeat(self, site: str, host: str) -> Heartbeat | None:
         """The last word of a host, with its age by the store's own clock; None when it has never written one."""
         key = f"heartbeats/{site}/{host}.json"
+        found = self._read(key)
+        if found is None:
+            return None
+        answer, body = found
         try:
-            answer = self._s3.get_object(Bucket=self.bucket, Key=key)
             now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
-            document = json.loads(answer["Body"].read())
-            return Heartbeat(document=dict(document), age_s=(now - answer["LastModified"]).total_seconds())
-        except ClientError as error:
-            if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
-                return None
-            raise self._down(f"read {key}", error) from None
-        except BotoCoreError as error:
-            raise self._down(f"read {key}", error) from None
+            return Heartbeat(document=dict(json.loads(body)), age_s=(now - answer["LastModified"]).total_seconds())
         except (ValueError, TypeError, KeyError):
             raise Failed(f"witness object {key} in {self._place}: is no heartbeat; see the agent's log on {host}.{site}") from None
 
@@ -135,11 +126,7 @@ class Witness:
 
     def versions(self, prefix: str) -> list[str]:
         """The key of every version of every object below `prefix`: an epoch that stands there twice was overwritten."""
-        try:
-            pages = self._s3.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix)
-            return [str(item["Key"]) for page in pages for item in page.get("Versions", ())]
-        except (BotoCoreError, ClientError) as error:
-            raise self._down("list versions", error) from None
+        return self._list("list versions", "list_object_versions", "Versions", prefix)
 
     def addresses(self, site: str) -> dict[str, str]:
         """Public addresses of a site, {"lb", "bastion"}; empty before its first `pulumi up`."""
@@ -154,17 +141,32 @@ class Witness:
     def _place(self) -> str:
         return f"bucket {self.bucket} at {self.endpoint}"
 
-    def _get(self, key: str) -> dict[str, Any] | None:
+    def _list(self, what: str, operation: str, part: str, prefix: str) -> list[str]:
+        """The key of every row in `part` of a listing. `what`: for the message."""
         try:
-            body = self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+            pages = self._s3.get_paginator(operation).paginate(Bucket=self.bucket, Prefix=prefix)
+            return [str(item["Key"]) for page in pages for item in page.get(part, ())]
+        except (BotoCoreError, ClientError) as error:
+            raise self._down(what, error) from None
+
+    def _read(self, key: str) -> tuple[dict[str, Any], bytes] | None:
+        """The store's answer and the object's bytes; None when there is no such object."""
+        try:
+            answer = self._s3.get_object(Bucket=self.bucket, Key=key)
+            return answer, answer["Body"].read()
         except ClientError as error:
             if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
                 return None
             raise self._down(f"read {key}", error) from None
         except BotoCoreError as error:
             raise self._down(f"read {key}", error) from None
+
+    def _get(self, key: str) -> dict[str, Any] | None:
+        found = self._read(key)
+        if found is None:
+            return None
         try:
-            document = json.loads(body)
+            document = json.loads(found[1])
         except ValueError:
             document = None
         if not isinstance(document, dict):

@@ -8,18 +8,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from scripts.ctl.errors import Failed
-from scripts.ctl.openstack import ApiDown, Cloud
+from scripts.ctl.openstack import Cloud
 from scripts.leftovers.found import Found, await_gone
 
+SERVICE, ROOT = "load-balancer", "/v2.0/lbaas/"
 SETTLE_S = 300.0
 
 
-def ask(cloud: Cloud, method: str, path: str) -> dict[str, Any]:
-    return cloud.ask(method, "load-balancer", f"/v2.0/lbaas/{path}")
+def _get(cloud: Cloud, path: str) -> dict[str, Any]:
+    return cloud.ask("GET", SERVICE, f"{ROOT}{path}")
 
 
 def listed(cloud: Cloud, collection: str, path: str = "", **query: str) -> list[dict[str, Any]]:
-    return list(ask(cloud, "GET", f"{path or collection}?{urllib.parse.urlencode(query)}")[collection])
+    return list(_get(cloud, f"{path or collection}?{urllib.parse.urlencode(query)}")[collection])
 
 
 def load_balancers(cloud: Cloud, inputs: Mapping[str, Any]) -> list[Found]:
@@ -56,14 +57,14 @@ def pools(cloud: Cloud, inputs: Mapping[str, Any]) -> list[Found]:
 
 def monitors(cloud: Cloud, inputs: Mapping[str, Any]) -> list[Found]:
     """The pool's monitor: made again a moment later."""
-    pool = ask(cloud, "GET", f"pools/{inputs['poolId']}")["pool"]
+    pool = _get(cloud, f"pools/{inputs['poolId']}")["pool"]
     monitor = pool.get("healthmonitor_id")
     return [Found(f"of pool {pool['id']}", _remover(cloud, _of_pool(pool), f"healthmonitors/{monitor}"))] if monitor else []
 
 
 def members(cloud: Cloud, inputs: Mapping[str, Any]) -> list[Found]:
     """By address and port in its pool: made again a moment later."""
-    pool = ask(cloud, "GET", f"pools/{inputs['poolId']}")["pool"]
+    pool = _get(cloud, f"pools/{inputs['poolId']}")["pool"]
     same = [
         item
         for item in listed(cloud, "members", f"pools/{pool['id']}/members", address=str(inputs["address"]))
@@ -79,11 +80,7 @@ def _of_pool(pool: dict[str, Any]) -> str:
 def _remover(cloud: Cloud, balancer: str, path: str) -> Callable[[], None]:
     def remove() -> None:
         _settled(cloud, balancer)
-        try:
-            ask(cloud, "DELETE", path)
-        except ApiDown as error:
-            if error.status != 404:
-                raise
+        cloud.delete(SERVICE, f"{ROOT}{path}")
         await_gone(path, lambda: _there(cloud, path))
         _settled(cloud, balancer)
 
@@ -94,13 +91,9 @@ def _settled(cloud: Cloud, balancer: str) -> None:
     """Wait until the load balancer takes changes, or is gone."""
     deadline = time.monotonic() + SETTLE_S
     while True:
-        try:
-            status = ask(cloud, "GET", f"loadbalancers/{balancer}")["loadbalancer"]["provisioning_status"]
-        except ApiDown as error:
-            if error.status == 404:
-                return
-            raise
-        if not str(status).startswith("PENDING"):
+        found = cloud.find(SERVICE, f"{ROOT}loadbalancers/{balancer}")
+        status = "gone" if found is None else str(found["loadbalancer"]["provisioning_status"])
+        if not status.startswith("PENDING"):
             return
         if time.monotonic() > deadline:
             raise Failed(f"load balancer {balancer}: found {status} for {SETTLE_S:.0f} s, wanted ACTIVE; ask the platform's support")
@@ -108,13 +101,8 @@ def _settled(cloud: Cloud, balancer: str) -> None:
 
 
 def _there(cloud: Cloud, path: str) -> bool:
-    try:
-        answer = ask(cloud, "GET", path)
-    except ApiDown as error:
-        if error.status == 404:
-            return False
-        raise
-    return all(str(body.get("provisioning_status")) != "DELETED" for body in answer.values() if isinstance(body, dict))
+    found = cloud.find(SERVICE, f"{ROOT}{path}")
+    return found is not None and all(str(body.get("provisioning_status")) != "DELETED" for body in found.values() if isinstance(body, dict))
 
 
 KINDS = {

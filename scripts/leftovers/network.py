@@ -6,7 +6,7 @@ import urllib.parse
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from scripts.ctl.openstack import ApiDown, Cloud
+from scripts.ctl.openstack import Cloud
 from scripts.leftovers.found import Found
 
 ROUTER_SIDE = "network:router_interface"
@@ -20,16 +20,8 @@ def listed(cloud: Cloud, collection: str, **query: str) -> list[dict[str, Any]]:
 
 
 def remover(cloud: Cloud, path: str) -> Callable[[], None]:
-    """A deletion; what is already gone is fine."""
-
-    def remove() -> None:
-        try:
-            cloud.ask("DELETE", "network", f"/v2.0/{path}")
-        except ApiDown as error:
-            if error.status != 404:
-                raise
-
-    return remove
+    """The deletion of one object."""
+    return lambda: cloud.delete("network", f"/v2.0/{path}")
 
 
 def networks(cloud: Cloud, inputs: Mapping[str, Any]) -> list[Found]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import urllib.parse
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from scripts.dns.ovh import OvhApi
@@ -18,7 +19,7 @@ def buckets(api: OvhApi, inputs: Mapping[str, Any]) -> list[Found]:
     inside = api.ask("GET", f"{base}/{name}/object?withVersions=true&limit=1")
     remedy = "import it (`pulumi import`), or empty it if nobody needs it, and run the same again"
     held = "it is not empty" if inside else None
-    return [Found(name, lambda: api.ask("DELETE", f"{base}/{name}"), held, remedy)]
+    return [Found(name, partial(api.ask, "DELETE", f"{base}/{name}"), held, remedy)]
 
 
 def users(api: OvhApi, inputs: Mapping[str, Any]) -> list[Found]:
@@ -29,7 +30,7 @@ def users(api: OvhApi, inputs: Mapping[str, Any]) -> list[Found]:
         if item["description"] == inputs["description"]:
             path = f"{base}/{item['id']}"
             held = "it has keys" if api.ask("GET", f"{path}/s3Credentials") else None
-            found.append(Found(f"{item['username']} ({item['description']})", lambda path=path: api.ask("DELETE", path), held))  # type: ignore[misc]
+            found.append(Found(f"{item['username']} ({item['description']})", partial(api.ask, "DELETE", path), held))
     return found
 
 
@@ -38,7 +39,7 @@ def records(api: OvhApi, inputs: Mapping[str, Any]) -> list[Found]:
     base, kind, subdomain = f"/domain/zone/{inputs['zone']}/record", str(inputs["fieldtype"]), str(inputs["subdomain"])
     query = urllib.parse.urlencode({"fieldType": kind, "subDomain": subdomain})
     return [
-        Found(f"{subdomain} {kind} ({number})", lambda number=number: api.ask("DELETE", f"{base}/{number}"))  # type: ignore[misc]
+        Found(f"{subdomain} {kind} ({number})", partial(api.ask, "DELETE", f"{base}/{number}"))
         for number in api.ask("GET", f"{base}?{query}")
     ]
 

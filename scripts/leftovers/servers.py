@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import urllib.parse
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from scripts.ctl.openstack import ApiDown, Cloud
+from scripts.ctl.openstack import Cloud
 from scripts.leftovers.found import Found, await_gone
 from scripts.leftovers.network import listed
 
@@ -29,8 +30,8 @@ def _server(cloud: Cloud, item: dict[str, Any], ours: set[str]) -> Found:
         held = f"it uses ports that are not this stack's ({', '.join(foreign)})"
 
     def remove() -> None:
-        _delete(cloud, f"/servers/{identity}")
-        await_gone(f"server {label}", lambda: _there(cloud, f"/servers/{identity}"))
+        cloud.delete("compute", f"/servers/{identity}")
+        await_gone(f"server {label}", lambda: cloud.find("compute", f"/servers/{identity}") is not None)
 
     return Found(label, remove, held)
 
@@ -41,7 +42,7 @@ def server_groups(cloud: Cloud, inputs: Mapping[str, Any]) -> list[Found]:
     for item in cloud.ask("GET", "compute", "/os-server-groups")["server_groups"]:
         if item["name"] == inputs["name"]:
             held = f"it has members ({', '.join(item['members'])})" if item["members"] else None
-            found.append(Found(f"{item['name']} ({item['id']})", lambda path=f"/os-server-groups/{item['id']}": _delete(cloud, path), held))  # type: ignore[misc]
+            found.append(Found(f"{item['name']} ({item['id']})", partial(cloud.delete, "compute", f"/os-server-groups/{item['id']}"), held))
     return found
 
 
@@ -66,24 +67,6 @@ def attachments(cloud: Cloud, inputs: Mapping[str, Any]) -> list[Found]:
 
 def _never() -> None:
     raise AssertionError("a volume is never removed")
-
-
-def _delete(cloud: Cloud, path: str) -> None:
-    try:
-        cloud.ask("DELETE", "compute", path)
-    except ApiDown as error:
-        if error.status != 404:
-            raise
-
-
-def _there(cloud: Cloud, path: str) -> bool:
-    try:
-        cloud.ask("GET", "compute", path)
-    except ApiDown as error:
-        if error.status == 404:
-            return False
-        raise
-    return True
 
 
 KINDS = {

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from scripts.ctl.openstack import ApiDown
+from scripts.ctl.openstack import ApiDown, Cloud
 from scripts.leftovers import balancers, network, servers
 from scripts.leftovers.clear import Leftovers
 from tests.lab.cloud.tenant import PROJECT, Tenant
@@ -14,8 +14,8 @@ from tests.lab.cloud.tenant import PROJECT, Tenant
 ROOTS = {"compute": "/v2.1", "network": "", "volumev3": f"/v3/{PROJECT}", "load-balancer": ""}
 
 
-class TenantsCloud:
-    """`scripts.ctl.openstack.Cloud` over a tenant, without sockets; whatever is under way comes to its end after each call."""
+class TenantsCloud(Cloud):
+    """The real one over a tenant, without sockets; whatever is under way comes to its end after each call."""
 
     def __init__(self, tenant: Tenant) -> None:
         self.tenant = tenant
