@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,11 +112,6 @@ class Stage:
     def standby(self) -> str:
         return other(self.active)
 
-    def writers(self) -> set[str]:
-        """Sites whose database takes writes just now."""
-        found = {site: self.world.status(site) for site in "ab"}
-        return {site for site, facts in found.items() if facts.get("running") and facts.get("in_recovery") is False}
-
     # --- what people do
 
     def ask(self, site: str) -> None:
@@ -167,16 +162,6 @@ class Stage:
         """As the superuser of a site's database."""
         return self.line(f"db-1.{site}", "runuser -u postgres -- psql -X -At -v ON_ERROR_STOP=1 -d shop", statement).strip()
 
-    def kill_up(self, site: str, what: str, condition: Callable[[], bool], limit_s: float = 120) -> bool:
-        """`pulumi up` until `condition`, then `kill -9` of engine and plugins, and `pulumi cancel`. False when the run ended first."""
-        process = self.pulumi.start(site)
-        wait_for(what, lambda: condition() or process.poll() is not None, limit_s, 0.01)
-        if process.poll() is not None:
-            return False
-        self.pulumi.kill(process)
-        self.must(self.pulumi.cancel(site), site)
-        return True
-
     # --- the way back
 
     def settle(self, record: Record | None = None) -> None:
@@ -194,7 +179,8 @@ class Stage:
             self._assert_settled(record, active, standby)
 
     def _assert_settled(self, record: Record, active: str, standby: str) -> None:
-        record.expect(self.writers() == {active}, f"writers at the end: {sorted(self.writers())}, wanted {active} alone")
+        writers = self.world.writers()
+        record.expect(writers == {active}, f"writers at the end: {sorted(writers)}, wanted {active} alone")
         roles = {site: self.world.status(site, "redis").get("role") for site in "ab"}
         record.expect(roles == {active: "master", standby: "replica"}, f"cache roles at the end: {roles}")
         workers = {site: self.world.status(site, "app").get("worker") for site in "ab"}

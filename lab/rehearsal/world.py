@@ -138,17 +138,38 @@ class World:
             return {}
         return dict(json.loads(done.stdout)["facts"]) if done.returncode == 0 else {}
 
-    def _make_bucket(self, name: str) -> None:
-        """What a person does once by hand: the versioned witness bucket in the third region."""
+    def writers(self) -> set[str]:
+        """Sites whose database takes writes just now."""
+        found = {site: self.status(site) for site in stacks.SITES}
+        return {site for site, facts in found.items() if facts.get("running") and facts.get("in_recovery") is False}
+
+    def kill_up(self, site: str, what: str, condition: Callable[[], bool], limit_s: float = 120) -> bool:
+        """`pulumi up` until `condition`, then `kill -9` of engine and plugins, and `pulumi cancel`. False when the run ended first."""
+        process = self.pulumi.start(site)
+        wait_for(what, lambda: condition() or process.poll() is not None, limit_s, 0.01)
+        if process.poll() is not None:
+            return False
+        self.pulumi.kill(process)
+        cancelled = self.pulumi.cancel(site)
+        if not cancelled.ok:
+            raise RuntimeError(f"pulumi cancel of region-{site} ended with {cancelled.code}:\n{cancelled.output}")
+        return True
+
+    def s3(self, region: str) -> Any:
+        """A storage region of the lab ("gra") as its owner reaches it."""
         keys = self.lab["root_s3"]
-        s3 = boto3.client(
+        return boto3.client(
             "s3",
-            endpoint_url=self.lab["s3"]["de"]["endpoint"],
-            region_name="de",
+            endpoint_url=self.lab["s3"][region]["endpoint"],
+            region_name=region,
             aws_access_key_id=keys["access_key"],
             aws_secret_access_key=keys["secret_key"],
             config=Config(s3={"addressing_style": "path"}, request_checksum_calculation="when_required"),
         )
+
+    def _make_bucket(self, name: str) -> None:
+        """What a person does once by hand: the versioned witness bucket in the third region."""
+        s3 = self.s3("de")
         if name not in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]:
             s3.create_bucket(Bucket=name)
             s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})

@@ -20,28 +20,21 @@ import pytest
 from botocore.config import Config
 from moto.server import ThreadedMotoServer
 
-from lab.toolchain import tools
 from scripts.assets.config import MIB, Endpoint, Job, Options
 from scripts.assets.output import result
 from scripts.assets.reconcile import Reconcile
 from scripts.assets.sync import Run
 from scripts.assets.verify import Verify
 from tests.assets.test_sync import HOSTILE
+from tests.loopback import free_port, versitygw
 
 KEYS = {"access_key": "ACCESSKEY", "secret_key": "secretsecret"}
 OPTIONS = Options(concurrency=8, backoff_s=0.01, grace_s=0, part_size=5 * MIB, multipart_above=6 * MIB, memory_limit=1_000_000)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def gateway(home: Path, region: str) -> Iterator[str]:
-    named = os.environ.get("DRLAB_VERSITYGW")
-    binary, port = Path(named) if named else tools.VERSITYGW.build(), free_port()
+    binary, port = versitygw(), free_port()
     for folder in ("data", "versions"):
         (home / folder).mkdir(parents=True)
     argv = [str(binary), "--port", f"127.0.0.1:{port}", "--region", region, "--keep-alive", "--quiet"]

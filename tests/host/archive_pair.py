@@ -25,8 +25,9 @@ from scripts.host.log import Log
 from scripts.host.pg_layout import PostgresLayout
 from scripts.host.pg_server import Server
 from scripts.host.wait import until
+from tests.loopback import free_port
 
-from .pg_pair import Node, Pair, free_port
+from .pg_pair import Node, Pair
 
 HOST_CODE = Path(__file__).resolve().parents[2] / "scripts" / "host"
 BUCKETS = {"a": "shop-a-wal", "b": "shop-b-wal"}

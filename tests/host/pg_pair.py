@@ -10,7 +10,6 @@ import io
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
@@ -28,6 +27,7 @@ from scripts.host.pg_server import Server
 from scripts.host.pg_service import Postgres
 from scripts.host.result import Result
 from scripts.host.wait import until
+from tests.loopback import free_port
 
 PASSWORD = r"""p'w\d x%@#é$HOME:"q" """
 
@@ -190,6 +190,17 @@ class Pair:
         for node in (self.a, self.b):
             node.root.mkdir(mode=0o755)
 
+    def __enter__(self) -> Pair:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def up(self, **block: Any) -> None:
+        """Epoch 1: a leads, b follows. `block`: more of the desired state, for both."""
+        for node in (self.a, self.b):
+            node.converge(1, "a", **block)
+
     def close(self) -> None:
         for node in (self.a, self.b):
             node.close()
@@ -200,9 +211,3 @@ def caught_up(primary: Node, standby: Node) -> None:
     """Wait until the standby has replayed what the primary has written by now."""
     position = primary.sql("select pg_current_wal_flush_lsn()")
     assert until(lambda: standby.sql(f"select pg_last_wal_replay_lsn() >= '{position}'") == "t", 10)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -34,7 +34,8 @@ from scripts.host.log import Log
 from scripts.host.rolefile import FENCED, PRIMARY, STANDBY, Role
 from scripts.host.wait import until
 from scripts.host.witness import Silent, Witness
-from tests.host.pg_pair import certificates, free_port
+from tests.host.pg_pair import certificates
+from tests.loopback import free_port
 
 TERMS = Terms(lease_s=30, stop_s=5, margin_s=5, heartbeat_s=2)
 TIMED = (agent, agent_channel, agent_grants, agent_loop, agent_memory, agent_peer, agent_witness)

@@ -22,13 +22,9 @@ from tests.host.redis_pair import settled
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Pair]:
     """One for all tests here: each leaves both servers running."""
-    made = Pair()
-    try:
-        made.a.converge(1, "a")
-        made.b.converge(1, "a")
+    with Pair() as made:
+        made.up()
         yield made
-    finally:
-        made.close()
 
 
 def facts(node: Node) -> PostgresFacts:

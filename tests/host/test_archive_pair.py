@@ -14,9 +14,10 @@ from scripts.host.errors import Refused
 from scripts.host.pg_server import psql
 from scripts.host.postgres import stop_server
 from scripts.host.wait import until
+from tests.loopback import free_port
 
 from .archive_pair import KEYS, PASSPHRASE, ArchivePair
-from .pg_pair import Node, caught_up, free_port
+from .pg_pair import Node, caught_up
 from .test_pg_pair import hand_over
 
 

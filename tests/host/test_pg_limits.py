@@ -17,13 +17,9 @@ HIGH = {"shared_buffers": "16MB", "max_connections": "40", "max_worker_processes
 
 @pytest.fixture
 def streaming() -> Iterator[Pair]:
-    made = Pair()
-    try:
-        made.a.converge(1, "a")
-        made.b.converge(1, "a")
+    with Pair() as made:
+        made.up()
         yield made
-    finally:
-        made.close()
 
 
 def connections(node: Node) -> str:

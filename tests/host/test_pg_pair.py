@@ -19,18 +19,14 @@ from tests.host.pg_pair import Node, Pair, caught_up
 
 @pytest.fixture
 def pair() -> Iterator[Pair]:
-    made = Pair()
-    try:
+    with Pair() as made:
         yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture
 def streaming(pair: Pair) -> Pair:
     """Epoch 1: a leads, b follows, one table with one row."""
-    pair.a.converge(1, "a")
-    pair.b.converge(1, "a")
+    pair.up()
     pair.a.sql("create table orders (id int); insert into orders values (1)", "shop")
     caught_up(pair.a, pair.b)
     return pair

@@ -22,14 +22,10 @@ from tests.host.pg_pair import Node, Pair, caught_up, certificates
 
 @pytest.fixture
 def streaming() -> Iterator[Pair]:
-    made = Pair()
-    try:
-        made.a.converge(1, "a")
-        made.b.converge(1, "a")
+    with Pair() as made:
+        made.up()
         caught_up(made.a, made.b)
         yield made
-    finally:
-        made.close()
 
 
 def session(node: Node, script: str) -> subprocess.Popen[str]:

@@ -21,19 +21,15 @@ from tests.host.pg_pair import Node, Pair, caught_up
 
 @pytest.fixture
 def pair() -> Iterator[Pair]:
-    made = Pair()
-    try:
+    with Pair() as made:
         yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture
 def diverged(pair: Pair) -> Pair:
     """Epoch 2 with b active; a went on alone for 50 orders in 5 commits, and was killed."""
     a, b = pair.a, pair.b
-    a.converge(1, "a")
-    b.converge(1, "a")
+    pair.up()
     a.sql("create table orders (id int primary key); insert into orders select generate_series(1, 10)", "shop")
     caught_up(a, b)
     b.kill()
@@ -154,8 +150,7 @@ def test_without_the_wal_of_the_fork_a_copy_is_made_and_the_old_data_are_kept(di
 
 def test_a_primary_that_went_on_for_checkpoints_can_still_be_rewound(pair: Pair) -> None:
     a, b = pair.a, pair.b
-    a.converge(1, "a")
-    b.converge(1, "a")
+    pair.up()
     a.sql("create table orders (id int primary key)", "shop")
     caught_up(a, b)
     b.kill()

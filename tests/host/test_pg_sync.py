@@ -111,15 +111,11 @@ def test_the_watch_of_an_asynchronous_pair_asks_nothing(tmp_path: Path) -> None:
 
 @pytest.fixture
 def pair() -> Iterator[Pair]:
-    made = Pair()
-    try:
-        made.a.converge(1, "a", mode="degrade", degrade_after_s=7)
-        made.b.converge(1, "a", mode="degrade", degrade_after_s=7)
+    with Pair() as made:
+        made.up(mode="degrade", degrade_after_s=7)
         made.a.sql("create table orders (id int)", "shop")
         caught_up(made.a, made.b)
         yield made
-    finally:
-        made.close()
 
 
 def commit(node: Node, seconds: int) -> subprocess.CompletedProcess[str]:

@@ -58,17 +58,12 @@ class Life:
                 facts[site, service] = {name: found.get(name) for name in ("running", "in_recovery", "timeline", "role", "worker", "streaming")}
         return facts, self.witness.newest()
 
-    def writers(self):
-        """Sites whose database takes writes."""
-        found = {site: self.world.status(site) for site in "ab"}
-        return {site for site, facts in found.items() if facts.get("running") and facts.get("in_recovery") is False}
-
     def assert_settled(self, active, epoch):
         """One writer, one follower that streams, epoch and previews as they should be."""
         standby = "b" if active == "a" else "a"
         newest = self.witness.newest()
         assert (newest.active, newest.epoch) == (active, epoch)
-        assert self.writers() == {active}
+        assert self.world.writers() == {active}
         assert self.world.status(standby).get("streaming") is True
         assert self.world.status(active, "redis")["role"] == "master"
         assert self.world.status(standby, "redis")["role"] == "replica"
@@ -86,13 +81,8 @@ class Life:
             assert [row.to_text() for row in found.resolve(name, "A")] == [address], server
 
     def kill_up(self, site, what, condition):
-        """`pulumi up` until `condition` holds, then `kill -9` of the engine and all of its plugins; the lock is taken as the docs say."""
-        process = self.pulumi.start(site)
-        wait_for(what, lambda: condition() or process.poll() is not None, 120, 0.02)
-        assert process.poll() is None, f"pulumi up of {site} ended before {what}:\n{self.pulumi.log.read_text()[-3000:]}"
-        self.pulumi.kill(process)
-        cancelled = self.pulumi.cancel(site)
-        assert cancelled.ok, cancelled.output
+        """As `World.kill_up`; a run that ends by itself was not killed, and fails the test with what it said."""
+        assert self.world.kill_up(site, what, condition), f"pulumi up of {site} ended before {what}:\n{self.pulumi.log.read_text()[-3000:]}"
 
     def remove_named_volumes(self):
         """What a person does after a killed bring-up: a volume that is in no state is never removed by the product, and named by it."""
@@ -147,7 +137,7 @@ def test_a_bring_up_that_was_killed_over_and_over_is_finished_by_the_next_up(lif
         life.kill_up("a", f"{more} new {kind}", lambda kind=kind, more=more: len(life.cloud(kind)) >= counted[kind] + more)
     done = life.up("a")
     assert done.ok
-    assert life.writers() == {"a"}
+    assert life.world.writers() == {"a"}
 
 
 def test_both_regions_come_up_and_a_second_run_changes_nothing(life):
@@ -211,13 +201,13 @@ def test_a_region_that_is_lost_with_its_apis_needs_the_operators_word(life):
     newest = life.witness.newest()
     assert (newest.epoch, newest.active, newest.fence["rung"]) == (4, "b", 4)
     assert newest.fence["evidence"]["override"] == reason
-    assert life.writers() == {"b"}
+    assert life.world.writers() == {"b"}
 
 
 def test_a_region_that_comes_back_by_itself_writes_nothing_and_follows(life):
     life.world.fault("region", "return", "a")
     wait_for("region a's database host answers", lambda: bool(life.world.status("a")), 90, 1.0)
-    assert life.writers() == {"b"}
+    assert life.world.writers() == {"b"}
     life.up("a", request="b")
     life.world.configure("b", "accept", None)
     life.world.configure("b", "lease", life.lease)

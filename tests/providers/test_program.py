@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -32,14 +31,10 @@ from lab.toolchain.tools import Toolchain
 from scripts.ctl.secrets import generate
 from tests.components import stack
 from tests.lab.ovh.fakes import FakeDns, FakeStorage
+from tests.loopback import free_port
 
 SITES = {"GRA11": "203.0.113", "SBG5": "198.51.100"}
 RUN_S = 180
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 class Witness(ThreadingHTTPServer):

@@ -17,22 +17,21 @@ Play = Callable[[Stage, Record], None]
 
 @dataclass(frozen=True)
 class Drill:
-    """`guards`: it shows that no second writer and no uncounted loss is possible, so every test run plays it."""
+    """A story by its name, and what it shows."""
 
     name: str
     shows: str
     play: Play
-    guards: bool
 
 
 DRILLS: dict[str, Drill] = {}
 
 
-def drill(name: str, *, guards: bool = True) -> Callable[[Play], Play]:
+def drill(name: str) -> Callable[[Play], Play]:
     """Register a drill; what it shows is the first line of its docstring."""
 
     def register(play: Play) -> Play:
-        DRILLS[name] = Drill(name, (play.__doc__ or "").strip().split("\n")[0], play, guards)
+        DRILLS[name] = Drill(name, (play.__doc__ or "").strip().split("\n")[0], play)
         return play
 
     return register

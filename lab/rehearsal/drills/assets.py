@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from lab.rehearsal.drills import drill
@@ -20,13 +17,8 @@ class Bucket:
     """The asset bucket of one site, as the shop of that site would reach it."""
 
     def __init__(self, stage: Stage, site: str) -> None:
-        lab, storage = stage.world.lab, SITES[site][1]
-        self.name = f"shop-{lab['ovh']['service_name'][:8]}-{site}-assets"
-        self.s3: Any = boto3.client(
-            "s3", endpoint_url=lab["s3"][storage]["endpoint"], region_name=storage, aws_access_key_id=lab["root_s3"]["access_key"],
-            aws_secret_access_key=lab["root_s3"]["secret_key"],
-            config=Config(s3={"addressing_style": "path"}, request_checksum_calculation="when_required", retries={"total_max_attempts": 1}),
-        )
+        self.name = f"shop-{stage.world.lab['ovh']['service_name'][:8]}-{site}-assets"
+        self.s3 = stage.world.s3(SITES[site][1])
 
     def put(self, key: str, body: bytes) -> None:
         self.s3.put_object(Bucket=self.name, Key=key, Body=body, ContentType="text/plain", CacheControl="max-age=60")

@@ -9,7 +9,7 @@ from lab.rehearsal.stage import Record, Stage
 from lab.rehearsal.world import lab, wait_for
 
 
-@drill("disk-full-standby", guards=False)
+@drill("disk-full-standby")
 def disk_full_on_the_standby(stage: Stage, record: Record) -> None:
     """The standby's disk is full: the shop sells on, and the standby streams again when there is room."""
     standby = stage.standby
@@ -22,7 +22,7 @@ def disk_full_on_the_standby(stage: Stage, record: Record) -> None:
     nothing_lost(record)
 
 
-@drill("disk-full-primary", guards=False)
+@drill("disk-full-primary")
 def disk_full_on_the_primary(stage: Stage, record: Record) -> None:
     """The primary's disk is full: whatever it acknowledged is there when there is room again, and the pair is well."""
     active = stage.active
@@ -48,7 +48,7 @@ def _until_it_hurts(stage: Stage, site: str) -> None:
     wait_for("the disk is full", hurt, 60, 0.1)
 
 
-@drill("raised-parameter", guards=False)
+@drill("raised-parameter")
 def raised_parameter(stage: Stage, record: Record) -> None:
     """A parameter that a standby must not have lower is raised, and lowered again: the stream goes on, and the shop moves afterwards."""
     world, standby, active = stage.world, stage.standby, stage.active
@@ -102,5 +102,5 @@ def snapshot_restored(stage: Stage, record: Record) -> None:
         lab("rollback", f"shop-{server}")
         stage.fault("host", "return", server)
         wait_for("the old database host answers", lambda: bool(stage.world.status(old)), 120, 1.0)
-        record.expect(old not in stage.writers(), "the database of the snapshot takes writes")
+        record.expect(old not in stage.world.writers(), "the database of the snapshot takes writes")
     loss_is_counted(stage, record, old, before)

@@ -26,7 +26,7 @@ def operator_killed(stage: Stage, record: Record) -> None:
             target, epoch = stage.standby, stage.epoch().epoch
             stage.ask(target)
             begun = stage.pulumi.log.stat().st_size
-            if stage.kill_up(target, f"{link} runs", partial(_begun, stage, begun, link)):
+            if stage.world.kill_up(target, f"{link} runs", partial(_begun, stage, begun, link)):
                 killed.append(link)
             stage.must(stage.pulumi.up(target), target)
             record.expect((stage.epoch().epoch, stage.epoch().active) == (epoch + 1, target), f"after a kill in {link}: {stage.epoch()}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import ssl
 from collections.abc import Iterator
@@ -17,30 +16,17 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from lab.cloud.ovh import service
 from lab.s3.gateway import Storage, StorageError, connect
-from lab.toolchain import tools
+from tests import loopback
 from tests.lab.ovh.fakes import CONFIG, Api, FakeDns
 
 pytestmark = pytest.mark.lab
 PROJECT = "/cloud/project/project0123"
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def gateways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
-    named = os.environ.get("DRLAB_VERSITYGW")
-    binary = Path(named) if named else tools.VERSITYGW.build()
-    addresses = {region: ("127.0.0.1", free_port()) for region in ("gra", "sbg", "de")}
-    storage = Storage(tmp_path_factory.mktemp("run"), binary, addresses, {"gra": ("127.0.0.1", free_port())})
-    storage.start()
-    try:
-        yield storage
-    finally:
-        storage.stop()
+    with loopback.storage(tmp_path_factory.mktemp("run"), ("gra", "sbg", "de"), tls=("gra",)) as running:
+        yield running
 
 
 @pytest.fixture

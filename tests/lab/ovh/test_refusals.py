@@ -5,8 +5,6 @@ The policies are those of the program (`components.render.policy`); keys and pol
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +14,9 @@ from botocore.exceptions import ClientError
 
 from components.render.policy import copier_policy, site_policy
 from lab.s3.gateway import Storage, connect
-from lab.toolchain import tools
 from scripts.assets.bucket import UNSUPPORTED, converge
 from scripts.assets.config import BucketRules, Endpoint, Job
+from tests import loopback
 
 pytestmark = pytest.mark.lab
 OWN, PEER, WAL, PEER_WAL, OTHER = "shop-a-assets", "shop-b-assets", "shop-a-wal", "shop-b-wal", "another-bucket"
@@ -68,18 +66,8 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    named = os.environ.get("DRLAB_VERSITYGW")
-    ports = {}
-    for region in ("gra", "sbg"):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            ports[region] = ("127.0.0.1", int(probe.getsockname()[1]))
-    storage = Storage(tmp_path_factory.mktemp("run"), Path(named) if named else tools.VERSITYGW.build(), ports)
-    storage.start()
-    try:
-        yield Site(storage)
-    finally:
-        storage.stop()
+    with loopback.storage(tmp_path_factory.mktemp("run"), ("gra", "sbg")) as running:
+        yield Site(running)
 
 
 def attempt(site: Site, user: str, call: str, bucket: str) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,10 +15,10 @@ from lab.cloud.ovh.containers import enabled_rules, end_job
 from lab.s3.gateway import Storage, _answers
 from lab.s3.liar import Liar
 from lab.s3.replication import Replicator, front
-from lab.toolchain import tools
 from scripts.assets import cli
 from scripts.ctl import replication
 from scripts.dns.ovh import Answered
+from tests import loopback
 from tests.lab.ovh.fakes import CONFIG, Api, FakeDns
 
 pytestmark = pytest.mark.lab
@@ -28,22 +26,10 @@ REGIONS = {"a": "GRA", "b": "SBG"}
 LAG_S = 900.0
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def gateways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
-    named = os.environ.get("DRLAB_VERSITYGW")
-    binary = Path(named) if named else tools.VERSITYGW.build()
-    storage = Storage(tmp_path_factory.mktemp("run"), binary, {region: ("127.0.0.1", free_port()) for region in ("gra", "sbg")})
-    storage.start()
-    try:
-        yield storage
-    finally:
-        storage.stop()
+    with loopback.storage(tmp_path_factory.mktemp("run"), ("gra", "sbg")) as running:
+        yield running
 
 
 def next_second() -> None:

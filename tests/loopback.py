@@ -1,0 +1,37 @@
+"""Servers on loopback that several folders of tests need: free ports, S3 gateways."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lab.s3.gateway import Storage
+from lab.toolchain import tools
+
+
+def free_port() -> int:
+    """A TCP port that nobody listened at a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def versitygw() -> Path:
+    """The program: `DRLAB_VERSITYGW`, else the toolchain's."""
+    named = os.environ.get("DRLAB_VERSITYGW")
+    return Path(named) if named else tools.VERSITYGW.build()
+
+
+@contextmanager
+def storage(folder: Path, regions: Iterable[str], tls: Iterable[str] = ()) -> Iterator[Storage]:
+    """The lab's object storage with one gateway a region, and a second one over TLS for the regions in `tls`."""
+    plain, secure = ({region: ("127.0.0.1", free_port()) for region in names} for names in (regions, tls))
+    made = Storage(folder, versitygw(), plain, secure)
+    made.start()
+    try:
+        yield made
+    finally:
+        made.stop()
