@@ -43,7 +43,8 @@ class Pulumi:
         self.log = run / "pulumi.log"
         self.environment = {
             **environment,
-            "PULUMI_BACKEND_URL": f"file://{self.state}",
+            # Without files of metadata beside each object: they are not written in one step, and a kill in between makes the stack unreadable.
+            "PULUMI_BACKEND_URL": f"file://{self.state}?metadata=skip",
             "PULUMI_CONFIG_PASSPHRASE": passphrase,
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "NO_COLOR": "1",
