@@ -112,6 +112,7 @@ def _read(root: Section) -> s.Settings:
             "OVHcloud does not know which project to put buckets and users in",
         ),
         protect=root.take("protect", reading.boolean, "it is not clear whether data may be deleted", default=True),
+        repair=root.take("repair", reading.integer(0, 999_999), "it is not clear whether hosts are asked again", default=0),
         shop=_shop(root),
         dns=_dns(root),
         openstack=_openstack(root),

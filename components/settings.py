@@ -225,6 +225,7 @@ class Settings:
     project: str  # prefix of every physical name
     service_name: str
     protect: bool
+    repair: int  # raised to have every link of the chain run again
     shop: Shop
     dns: Dns
     openstack: OpenStack

@@ -22,6 +22,11 @@ def dump(document: Mapping[str, Any]) -> str:
     return json.dumps(document, sort_keys=True, separators=(",", ":"))
 
 
+def _head(settings: Settings) -> Document:
+    """What every document begins with. A raised `repair` makes each of them another one, so that every link runs again."""
+    return {"schema": 1, "site": settings.site, "repair": settings.repair}
+
+
 def epoch_of(stdout: str) -> Document:
     """The epoch that the fence link printed; every document after it carries it."""
     epoch: Document = json.loads(stdout)
@@ -36,8 +41,7 @@ def envelope(settings: Settings, host: HostAddress, *, instance: str, tool: str)
     """
     certificate = settings.secrets.host_certificates[host.key]
     return {
-        "schema": 1,
-        "site": host.site,
+        **_head(settings),
         "peer": settings.peer,
         "host": host.name,
         "instance": instance,
@@ -212,8 +216,7 @@ def fence(settings: Settings, public: Mapping[str, str]) -> Document:
     """Stdin of the fence link; `public` are the own site's addresses `lb` and `bastion`."""
     override = settings.override
     return {
-        "schema": 1,
-        "site": settings.site,
+        **_head(settings),
         "peer": settings.peer,
         "request": settings.request,
         "override": override.reason if override else None,
@@ -243,8 +246,7 @@ def fence(settings: Settings, public: Mapping[str, str]) -> Document:
 def verify(settings: Settings, epoch: Document, address: str) -> Document:
     """Stdin of the verify link; `address` is the load balancer's floating IP."""
     return {
-        "schema": 1,
-        "site": settings.site,
+        **_head(settings),
         "peer": settings.peer,
         "epoch": epoch,
         "shop_host": settings.shop.host,
@@ -258,8 +260,7 @@ def pointer(settings: Settings, epoch: Document, address: str) -> Document:
     """Stdin of the pointer link. The other site's address is not this stack's to know: the link reads it from the witness."""
     dns = settings.dns
     return {
-        "schema": 1,
-        "site": settings.site,
+        **_head(settings),
         "epoch": epoch,
         "dns": {"zone": dns.zone, "subdomain": dns.subdomain, "ttl": dns.ttl, "mode": dns.mode, "servers": list(dns.servers)},
         "addresses": {settings.site: address, settings.peer: None},
@@ -271,8 +272,7 @@ def pointer(settings: Settings, epoch: Document, address: str) -> Document:
 def replication(settings: Settings, epoch: Document) -> Document:
     """Stdin of the replication link."""
     return {
-        "schema": 1,
-        "site": settings.site,
+        **_head(settings),
         "epoch": epoch,
         "mode": settings.asset_sync.mode,
         "service_name": settings.service_name,

@@ -89,6 +89,7 @@ class Stage:
         self.world, self.pulumi, self.witness = world, world.pulumi, world.witness
         self._ledgers = 0
         self._overwritten: set[str] = set()  # epochs that an earlier drill has told of
+        self._repairs = 0
 
     def bring_up(self) -> None:
         """Both regions from nothing, the samplers on both databases."""
@@ -178,6 +179,13 @@ class Stage:
         wait_for(f"region {standby} streams", lambda: self.world.status(standby).get("streaming") is True, 60, 0.5)
         if record is not None:
             self._assert_settled(record, active, standby)
+
+    def repair(self) -> None:
+        """`dr:repair` raised on both stacks: what one drill has broken must not be the next one's fault."""
+        self._repairs += 1
+        for site in (self.standby, self.active):
+            self.world.configure(site, "repair", self._repairs)
+            self.pulumi.up(site)
 
     def _assert_settled(self, record: Record, active: str, standby: str) -> None:
         writers = self.world.writers()

@@ -29,8 +29,8 @@ class Epoch:
     claimed_by: str = ""
     reason: str = ""
 
-    def link_output(self) -> dict[str, Any]:
-        """What the chain's later links are told: the same on every run within the epoch."""
+    def link_output(self, entrance: str | None) -> dict[str, Any]:
+        """What the chain's later links are told: the same on every run within the epoch. `entrance`: public address of the active site's shop."""
         return {
             "schema": 1,
             "epoch": self.epoch,
@@ -40,6 +40,7 @@ class Epoch:
             "checkpoint": self.checkpoint,
             "fence": {"rung": self.fence.get("rung")},
             "last_seen": {"redis": self.loss["redis"]} if self.loss else None,
+            "entrance": entrance,
         }
 
     @classmethod

@@ -47,7 +47,7 @@ def run(document: dict[str, Any]) -> dict[str, Any]:
         _power_on(document)
     assert newest is not None
     witness.record_addresses(site, public)
-    return newest.link_output()
+    return newest.link_output(witness.addresses(newest.active).get("lb"))
 
 
 class Takeover:

@@ -18,6 +18,7 @@ from .log import Log
 from .pg_desired import Memory
 from .pg_layout import PostgresLayout
 from .pg_server import TIMELINE, alive
+from .pg_slot import Slots
 from .pg_watch import Watch
 
 TRAIL_S = 60.0
@@ -136,7 +137,7 @@ class PostgresFacts:
 
     def __init__(self, layout: Layout, log: Log, base: PostgresLayout | None = None) -> None:
         self._base = base or PostgresLayout(layout)
-        self._watch = Watch(self._base, log)
+        self._watch, self._slots = Watch(self._base, log), Slots(log)
         self._connection: PgConnection | None = None
         self._trail: collections.deque[tuple[float, str]] = collections.deque()
 
@@ -154,6 +155,7 @@ class PostgresFacts:
             path = str(layout.sockets / f".s.PGSQL.{memory.port}")
             block |= self._ask(path, layout.user)
             block["mode"] = self._watch.look(memory, self._value, boottime())
+            self._slots.look(self._value)
         else:
             self._close()
         block["trail"] = self._remember(block["write_lsn"])

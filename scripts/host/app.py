@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import rolefile
-from .app_config import MIGRATE, NGINX, PUMA, USER, WEB, WORKER, Desired, files
+from .app_config import MIGRATE, NGINX, PUMA, RETRIES, USER, WEB, WORKER, Desired, files
 from .app_plan import Facts, Wanted, plan
 from .cli import Call, Verb
 from .commands import run
@@ -37,6 +37,7 @@ class App:
         self._role = desired.envelope.role()
         self._current = layout.at("/opt/shop/current")
         self._marker = layout.at("/var/lib/dr/app-migrated")
+        self._retries = layout.at("/proc/sys/net/ipv4/tcp_retries2")
         self.wanted = Wanted(active=desired.envelope.active, epoch=self._role.epoch, host=desired.envelope.host, release=desired.release)
 
     def facts(self) -> Facts:
@@ -51,6 +52,8 @@ class App:
             stale_web=stale["web"],
             stale_units=stale["units"],
             stale_nginx=stale["nginx"],
+            stale_kernel=stale["kernel"],
+            kernel_set=_read(self._retries) == str(RETRIES),
             web=self._units.active(WEB),
             worker=self._units.active(WORKER),
             nginx=self._units.active(NGINX),
@@ -79,6 +82,7 @@ class App:
             "stop": lambda: self._units.stop(step.detail, UNIT_S),
             "restart": lambda: self._restart(step.detail),
             "reload": self._reload_nginx,
+            "kernel": lambda: self._retries.write_text(f"{RETRIES}\n"),
         }
         actions[step.name]()
 

@@ -13,7 +13,10 @@ from .systemd import guard_line
 USER = "shop"
 WEB, WORKER, MIGRATE, NGINX = "shop-web.service", "shop-worker.service", "shop-migrate.service", "nginx.service"
 PUMA = "127.0.0.1:9292"
-HEALTH_PORT, FORWARD_PORT = 8080, 8443
+HTTPS_PORT, HEALTH_PORT, FORWARD_PORT = 443, 8080, 8443
+# Packets of an established connection that nobody acknowledges are sent again this often, 6.2 s in all (tcp(7), tcp_retries2; the kernel's own
+# 15 times take a quarter of an hour): a link that is cut while requests are on it must not hold customers for longer than they wait.
+RETRIES = 4
 FIRST_APP = "app-1"  # the host that migrates
 
 
@@ -149,8 +152,9 @@ UNITS = {
 def nginx(desired: Desired) -> str:
     """The whole nginx.conf: the public side, the load balancer's health, the way in for the other site.
 
-    Active: requests go to the local Puma. Standby: to the peer's app hosts over the vRack; a request that may have reached one of them is never
-    sent again, unless it changes nothing (nginx's own rule for methods that are not idempotent).
+    Active: requests go to the local Puma. Standby: to the peer's app hosts over the vRack, and where that is cut through the peer's public
+    entrance; a request that may have reached one of them is never sent again, unless it changes nothing (nginx's own rule for methods that are
+    not idempotent).
     """
     servers = "\n".join((_public(desired), _health(desired), _way_in(desired)))
     return f"{_HEAD}\nhttp {{\n{_upstreams(desired)}\n{servers}}}\n"
@@ -170,8 +174,16 @@ events {
 
 
 def _upstreams(desired: Desired) -> str:
-    """Settings of all servers, and both places where requests can go."""
-    peers = "\n".join(f"    server {address}:{FORWARD_PORT} max_fails=1 fail_timeout=2s;" for address in desired.peer_apps)
+    """Settings of all servers, and both places where requests can go.
+
+    Kept connections to the peer are let go before a host that failed is tried again: the one request that tries then opens its own, and finds out
+    before it was sent whether the way is there.
+    """
+    peers = [f"    server {address}:{FORWARD_PORT} max_fails=1 fail_timeout=10s;" for address in desired.peer_apps]
+    entrance = desired.envelope.epoch.entrance if desired.envelope.epoch and not desired.envelope.active else None
+    if entrance:
+        peers.append(f"    server {entrance}:{HTTPS_PORT} max_fails=0 backup;")
+    ways = "\n".join(peers)
     return f"""  include /etc/nginx/mime.types;
   default_type application/octet-stream;
   access_log /var/log/nginx/access.log;
@@ -186,39 +198,51 @@ def _upstreams(desired: Desired) -> str:
     keepalive 16;
   }}
   upstream shop_peer {{
-{peers}
+    zone shop_peer 64k;
+{ways}
     keepalive 16;
+    keepalive_timeout 5s;
   }}
 
   proxy_http_version 1.1;
-  proxy_set_header Connection "";
-  proxy_set_header Host $host;
-  proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-  proxy_set_header X-Forwarded-Proto https;
-  proxy_connect_timeout 2s;
+{_headers(desired.shop_host, "  ")}
+  proxy_connect_timeout 1500ms;
   proxy_read_timeout 20s;
   proxy_next_upstream error timeout;
   proxy_ssl_verify on;
   proxy_ssl_trusted_certificate /etc/dr/ca.pem;
-  proxy_ssl_name app.{desired.envelope.peer}.dr.internal;
+  proxy_ssl_name {_internal(desired.envelope.peer)};
   proxy_ssl_server_name on;
   proxy_ssl_certificate /etc/dr/host.crt;
   proxy_ssl_certificate_key /etc/dr/host.key;
 """
 
 
+def _internal(site: str) -> str:
+    """The name by which hosts of the pair ask for a site's app."""
+    return f"app.{site}.dr.internal"
+
+
+def _headers(host: str, indent: str) -> str:
+    """What a request carries on. `host`: the shop's name, or that of the way in: nginx refuses one that is not the name of the TLS handshake."""
+    lines = ('Connection ""', f"Host {host}", "X-Forwarded-For $proxy_add_x_forwarded_for", "X-Forwarded-Proto https")
+    return "\n".join(f"{indent}proxy_set_header {line};" for line in lines)
+
+
 def _public(desired: Desired) -> str:
     """The shop, behind the load balancer."""
-    target = "http://shop_local" if desired.envelope.active else "https://shop_peer"
+    target = "      proxy_pass http://shop_local;"
+    if not desired.envelope.active:
+        target = f"      proxy_pass https://shop_peer;\n{_headers(_internal(desired.envelope.peer), '      ')}"
     return f"""  server {{
-    listen 443 ssl proxy_protocol;
+    listen {HTTPS_PORT} ssl proxy_protocol default_server;
     server_name {desired.shop_host};
     ssl_certificate /etc/shop/tls.crt;
     ssl_certificate_key /etc/shop/tls.key;
     set_real_ip_from {desired.vip_subnet};
     real_ip_header proxy_protocol;
     location / {{
-      proxy_pass {target};
+{target}
     }}
   }}
 """
@@ -243,11 +267,12 @@ def _health(desired: Desired) -> str:
 
 
 def _way_in(desired: Desired) -> str:
-    """The way in for hosts of the pair, proven by their certificates."""
+    """The way in for hosts of the pair, proven by their certificates: over the vRack, and behind the public entrance where that is cut."""
     envelope = desired.envelope
     return f"""  server {{
     listen {envelope.at(envelope.own_key).vrack}:{FORWARD_PORT} ssl;
-    server_name app.{envelope.site}.dr.internal;
+    listen {HTTPS_PORT} ssl proxy_protocol;
+    server_name {_internal(envelope.site)};
     ssl_certificate /etc/dr/host.crt;
     ssl_certificate_key /etc/dr/host.key;
     ssl_client_certificate /etc/dr/ca.pem;
@@ -260,7 +285,7 @@ def _way_in(desired: Desired) -> str:
 
 
 def files(desired: Desired, layout: Layout) -> dict[str, list[ManagedFile]]:
-    """Every managed file, by whom it concerns: web (web and workers), units, nginx."""
+    """Every managed file, by whom it concerns: web (web and workers), units, nginx, kernel."""
     return {
         "web": [ManagedFile(path=layout.at("/etc/shop/env"), content=environment_file(environment(desired)), mode=0o600)],
         "units": [ManagedFile(path=layout.units / name, content=text) for name, text in UNITS.items()],
@@ -269,4 +294,5 @@ def files(desired: Desired, layout: Layout) -> dict[str, list[ManagedFile]]:
             ManagedFile(path=layout.at("/etc/shop/tls.key"), content=desired.shop_key, mode=0o600),
             ManagedFile(path=layout.at("/etc/nginx/nginx.conf"), content=nginx(desired)),
         ],
+        "kernel": [ManagedFile(path=layout.at("/etc/sysctl.d/90-dr-app.conf"), content=f"net.ipv4.tcp_retries2 = {RETRIES}\n")],
     }

@@ -21,6 +21,8 @@ class Facts:
     stale_web: tuple[str, ...] = ()  # files that differ, by whom they concern
     stale_units: tuple[str, ...] = ()
     stale_nginx: tuple[str, ...] = ()
+    stale_kernel: tuple[str, ...] = ()
+    kernel_set: bool = True  # the running kernel has what its file says
     web: bool = False
     worker: bool = False
     nginx: bool = False
@@ -61,7 +63,9 @@ def plan(facts: Facts, wanted: Wanted) -> Sequence[Step]:
         steps.append(Step("stop", WORKER))
     if facts.worker_enabled and not wanted.active:
         steps.append(Step("disable", WORKER))
-    steps += [Step("write", path) for path in (*facts.stale_web, *facts.stale_units, *facts.stale_nginx)]
+    steps += [Step("write", path) for path in (*facts.stale_web, *facts.stale_units, *facts.stale_nginx, *facts.stale_kernel)]
+    if facts.stale_kernel or not facts.kernel_set:
+        steps.append(Step("kernel"))
     if facts.stale_units:
         steps.append(Step("daemon-reload"))
     if (facts.role, facts.role_epoch) != (role, wanted.epoch):

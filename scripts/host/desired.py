@@ -102,6 +102,7 @@ class Epoch:
     previous: str | None
     planned: bool
     checkpoint: Checkpoint | None
+    entrance: str | None = None  # public address of the active site's shop
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ def _epoch(document: dict[str, Any]) -> Epoch:
     checkpoint = reader.optional_mapping("checkpoint")
     found = Epoch(
         reader.number("epoch"), reader.text("active"), reader.optional_text("previous"), reader.flag("planned", False),
-        None if checkpoint is None else Checkpoint.read(checkpoint, "document.epoch.checkpoint"),
+        None if checkpoint is None else Checkpoint.read(checkpoint, "document.epoch.checkpoint"), reader.optional_text("entrance"),
     )
     reader.done()
     return found

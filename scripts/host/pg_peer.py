@@ -16,6 +16,7 @@ from .pg_config import upstream
 from .pg_desired import Desired
 from .pg_layout import REPLICATION_ROLE, SLOT, PostgresLayout
 from .pg_server import LIMITS_IN_FORCE, TIMELINE, psql
+from .pg_slot import ENSURE
 from .pg_text import history, passfile_line
 
 LIMIT_S = 12.0
@@ -78,7 +79,7 @@ def prepare_slot(desired: Desired, layout: PostgresLayout) -> None:
     """Have a slot there that keeps WAL from now on. One that lost its WAL is made again. Raises Failed."""
     try:
         with _target(desired, layout) as target:
-            psql(layout, target, _SLOT, {"slot": SLOT}, limit_s=LIMIT_S)
+            psql(layout, target, ENSURE, limit_s=LIMIT_S)
     except CommandFailed as error:
         raise Failed(
             f"slot {SLOT} on {desired.peer.name}: found no way to make it ({error.done.reason}), wanted one; without it WAL may vanish during the copy; "
@@ -106,6 +107,3 @@ _QUERY = f"""select json_build_object(
   'oldest_wal', (select min(substr(name, 9)) from pg_ls_waldir() where name ~ '^[0-9A-F]{{24}}$'),
   'version', current_setting('server_version_num')::int,
   'sees', (select min(state) from pg_stat_replication where application_name = :'me'))"""  # noqa: S608
-_SLOT = """select pg_drop_replication_slot(slot_name) from pg_replication_slots
-  where slot_name = :'slot' and not active and (wal_status = 'lost' or restart_lsn is null);
-select pg_create_physical_replication_slot(:'slot', true) where not exists (select from pg_replication_slots where slot_name = :'slot')"""

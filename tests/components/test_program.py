@@ -218,6 +218,14 @@ def test_a_raised_generation_touches_one_server_or_the_balancer_alone(a: dict[st
     assert balancer.replace_on_changes == ("description",) and balancer.delete_before_replace
 
 
+def test_a_raised_repair_runs_every_link_again_and_touches_nothing_else(a: dict[str, Registered]) -> None:
+    raised = built("a", repair=1)
+    changed = {it.name for key, it in raised.items() if it != a[key]}
+    asked = {name for name in commands(a) if not name.endswith("-unpacked")}
+    assert changed == asked
+    assert asked >= {*CHAIN, BESIDE, LAST, "region-db-1-converge"}
+
+
 def test_copies_are_made_again_on_a_new_server(a: dict[str, Registered]) -> None:
     copies = of_type(a, "CopyToRemote")
     assert len(copies) == 8

@@ -12,6 +12,7 @@ from scripts.host.agent_postgres import PgConnection, PostgresFacts
 from scripts.host.agent_redis import RedisFacts
 from scripts.host.layout import Layout
 from scripts.host.log import Log
+from scripts.host.pg_slot import ENSURE, LOOKS, SEEN, Slots
 from scripts.host.pg_text import lsn
 from scripts.host.wait import until
 from tests.host.pg_pair import Node, Pair
@@ -110,3 +111,32 @@ def test_a_cache_that_nobody_knows_yet_is_unknown(tmp_path: Path, text: str | No
     told = RedisFacts(Layout(tmp_path))
     assert told.read() == {"running": False, "role": None, "offset": None, "replication_id": None}
     assert told.writes(told.read()) is None
+
+
+def test_a_slot_that_somebody_dropped_is_made_anew_and_the_standby_streams_again(pair: Pair) -> None:
+    told = facts(pair.a)
+    assert until(lambda: told.read()["streaming"] is True, 20)
+    pair.b.kill()
+    assert until(lambda: pair.a.sql("select count(pg_drop_replication_slot(slot_name)) from pg_replication_slots where not active") == "1", 20)
+    for _ in range(LOOKS - 1):
+        told.read()
+    assert pair.a.sql("select count(*) from pg_replication_slots") == "0", "a promotion makes its own: not at once"
+    told.read()
+    assert pair.a.sql("select wal_status from pg_replication_slots where slot_name = 'dr_peer'") == "reserved"
+    assert "slot dr_peer: found none" in pair.a.log.getvalue()
+    pair.b.control.start()
+    assert until(lambda: told.read()["streaming"] is True, 20)
+
+
+def test_a_slot_that_cannot_be_made_is_told_once_and_tried_on() -> None:
+    asked, text = [], io.StringIO()
+
+    def ask(query: str) -> str | None:
+        asked.append(query)
+        return "none" if query == SEEN else None
+
+    slots = Slots(Log(text, "agent run"))
+    for _ in range(3 * LOOKS):
+        slots.look(ask)
+    assert asked.count(ENSURE) == 3
+    assert text.getvalue().count("max_replication_slots") == 1

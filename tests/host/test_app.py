@@ -161,6 +161,36 @@ def test_the_active_site_serves_and_the_standby_forwards():
     assert "http://shop_local" not in health
 
 
+def forwarding(entrance, active="b"):
+    """nginx's text for a host of site a, while `entrance` is where the active site is reached from outside."""
+    told = document(active)
+    told["epoch"]["entrance"] = entrance
+    return nginx(Desired.read(told))
+
+
+def test_a_standby_whose_link_is_cut_forwards_through_the_peers_entrance():
+    upstream = forwarding("203.0.113.9").partition("upstream shop_peer {")[2].partition("}")[0]
+    assert [line.split()[1:] for line in upstream.splitlines() if " server " in line] == [
+        ["10.100.0.141:8443", "max_fails=1", "fail_timeout=10s;"],
+        ["10.100.0.142:8443", "max_fails=1", "fail_timeout=10s;"],
+        ["203.0.113.9:443", "max_fails=0", "backup;"],
+    ]
+    for text in (forwarding(None), forwarding("203.0.113.9", "a")):
+        assert "backup" not in text
+
+
+def test_what_is_forwarded_bears_the_name_of_the_way_in_and_arrives_as_the_shops():
+    text = forwarding("203.0.113.9")
+    assert "proxy_set_header Host app.b.dr.internal;" in text.partition("proxy_pass https://shop_peer;")[2].partition("}")[0]
+    outside = text.partition("server_name app.a.dr.internal;")[0]
+    assert "listen 443 ssl proxy_protocol default_server;" in outside and "proxy_set_header Host www.shop.example;" in outside
+
+
+def test_a_kernel_that_gives_up_too_late_is_told():
+    assert steps(replace(SERVING, kernel_set=False), ACTIVE) == ["kernel"]
+    assert steps(replace(SERVING, stale_kernel=("/sysctl",)), ACTIVE) == ["write /sysctl", "kernel"]
+
+
 def test_the_way_in_for_the_peer_is_this_host_alone_and_wants_its_certificate():
     text = nginx(Desired.read(document("b")))
     inner = text.partition("listen 10.100.0.41:8443 ssl;")[2]

@@ -104,6 +104,7 @@ def test_protect_is_never_guessed(value: object) -> None:
         ("ovh/endpoint", "ovh-fr", "dr:ovh.endpoint"),
         ("witness/region", "gra", "dr:witness.region"),
         ("witness/bucket", "ab", "dr:witness.bucket"),
+        ("repair", -1, "dr:repair"),
         ("vrack/vlan", 4001, "dr:vrack.vlan"),
         ("vrack/cidr", "10.100.0.0/16", "dr:vrack.cidr"),
         ("vrack/cidr", "10.100.0.1/24", "dr:vrack.cidr"),

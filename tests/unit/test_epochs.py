@@ -65,8 +65,9 @@ def test_what_the_links_are_told_holds_no_time_and_no_evidence():
         claimed_by="me",
     )
     again = Epoch(epoch=2, active="b", previous="a", planned=False, fence={"rung": 2}, claimed_at="2026-02-02", claimed_by="you")
-    assert first.link_output() == again.link_output()
-    assert first.link_output()["fence"] == {"rung": 2}
+    told = first.link_output("203.0.113.7")
+    assert told == again.link_output("203.0.113.7")
+    assert (told["fence"], told["entrance"]) == ({"rung": 2}, "203.0.113.7")
 
 
 @pytest.mark.parametrize("document", [{"epoch": 1}, {"epoch": 1, "active": "c", "previous": None, "planned": True}])

@@ -208,6 +208,7 @@ def test_a_peer_that_is_gone_is_stopped_through_its_cloud(world):
     assert PlayedCompute.asked == [("GRA11", "os-stop", ["shop-a-app-1", "shop-a-cache-1", "shop-a-db-1"])]
     assert world.newest().fence["evidence"] == {"SHUTOFF": {"shop-a-db-1": "id-1"}}
     assert answer["last_seen"] == {"redis": {"offset": 1000, "replication_id": "r1"}}
+    assert answer["entrance"] == document()["public"]["lb"]
     assert world.newest().loss == {
         "bytes": 0, "seconds": 0.0, "unseen_s": None, "redis_bytes": 100, "redis": {"offset": 1000, "replication_id": "r1"},
         "assets": {"replicated_until": 1.5, "unreplicated": {"count": 2}}, "heartbeat_age_s": 8.0,

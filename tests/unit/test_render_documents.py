@@ -38,7 +38,7 @@ def test_the_envelope(settings: Settings) -> None:
     document = {**documents.envelope(settings, host, instance="i-1", tool="t-1"), **documents.role(settings, EPOCH)}
     hosts = {key: keys("name", "vrack", "front") for key in settings.hosts}
     assert shape(document) == keys(
-        "schema", "site", "peer", "host", "request", "instance", "tool", epoch=shape(EPOCH), hosts=hosts, tls=keys("ca", "cert", "key")
+        "schema", "site", "repair", "peer", "host", "request", "instance", "tool", epoch=shape(EPOCH), hosts=hosts, tls=keys("ca", "cert", "key")
     )
     assert (document["site"], document["peer"], document["host"], document["request"]) == ("b", "a", "db-1", "b")
     assert document["hosts"]["cache-1.a"] == {"name": "cache-1.a.dr.internal", "vrack": "10.100.0.21", "front": "10.1.0.21"}
@@ -145,6 +145,7 @@ def test_the_fence_document(settings: Settings) -> None:
     hosts = {key: keys("vrack", "front", "host_key") for key in settings.hosts}
     assert shape(document) == keys(
         "schema",
+        "repair",
         "site",
         "peer",
         "request",
@@ -174,13 +175,14 @@ def test_an_override_reaches_the_fence() -> None:
 
 def test_the_verify_document(settings: Settings) -> None:
     document = documents.verify(settings, EPOCH, "198.51.100.50")
-    assert shape(document) == keys("schema", "site", "peer", "shop_host", "address", "ca", epoch=shape(EPOCH), witness=WITNESS)
+    assert shape(document) == keys("schema", "site", "repair", "peer", "shop_host", "address", "ca", epoch=shape(EPOCH), witness=WITNESS)
 
 
 def test_the_pointer_document_leaves_the_other_sites_address_to_the_witness(settings: Settings) -> None:
     document = documents.pointer(settings, EPOCH, "198.51.100.50")
     assert shape(document) == keys(
         "schema",
+        "repair",
         "site",
         epoch=shape(EPOCH),
         witness=WITNESS,

@@ -48,4 +48,5 @@ def run(chosen: Drill, stage: Stage) -> Record:
         stage.settle(record)
     except (RuntimeError, OperatorError) as error:
         record.faults.append(f"the pair could not be settled again: {error}")
+        stage.repair()
     return record

@@ -73,7 +73,7 @@ def raised_parameter(stage: Stage, record: Record) -> None:
 
 @drill("slot-lost")
 def slot_lost(stage: Stage, record: Record) -> None:
-    """The standby's slot was lost while it was down: what `wal_keep_size` keeps is enough, it streams again by itself."""
+    """The standby's slot was dropped while it was down: the primary's agent makes it anew, and it streams again by itself."""
     active, standby = stage.active, stage.standby
     with stage.shopping(record) as shop:
         stage.line(f"db-1.{standby}", "systemctl stop postgresql@17-main")
