@@ -111,7 +111,7 @@ class Host:
                 self._process = subprocess.Popen(
                     ["sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(self.places.cgroup), *self._nspawn()],
                     stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT, start_new_session=True,
-                    env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", "SYSTEMD_NSPAWN_LOCK": "0"},
+                    env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", "SYSTEMD_NSPAWN_LOCK": "0", "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"},
                 )  # fmt: skip
             self._await_leader()
             threading.Thread(target=self._watch, args=(self._process,), name=f"host-{self.spec.name}", daemon=True).start()

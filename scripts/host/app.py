@@ -19,6 +19,7 @@ from .commands import run
 from .errors import Failed, say
 from .files import differing, make_folder, sync_folder, write_atomically
 from .layout import Layout
+from .log import Log
 from .plan import Step, converge
 from .result import Result
 from .systemd import Systemd, Units
@@ -31,8 +32,8 @@ WRITABLE = ("tmp", "log")  # folders that Rails wants beside its code; a release
 class App:
     """The service, for `plan.converge`."""
 
-    def __init__(self, desired: Desired, layout: Layout, units: Units) -> None:
-        self._desired, self._layout, self._units = desired, layout, units
+    def __init__(self, desired: Desired, layout: Layout, units: Units, log: Log) -> None:
+        self._desired, self._layout, self._units, self._log = desired, layout, units, log
         self._files = files(desired, layout)
         self._role = desired.envelope.role()
         self._current = layout.at("/opt/shop/current")
@@ -82,7 +83,7 @@ class App:
             "stop": lambda: self._units.stop(step.detail, UNIT_S),
             "restart": lambda: self._restart(step.detail),
             "reload": self._reload_nginx,
-            "kernel": lambda: self._retries.write_text(f"{RETRIES}\n"),
+            "kernel": self._set_kernel,
         }
         actions[step.name]()
 
@@ -100,6 +101,16 @@ class App:
                 )
             )
         return {"role": self._role.role, "epoch": self._role.epoch, "release": self.wanted.release}
+
+    def _set_kernel(self) -> None:
+        """A kernel that takes no such setting must not keep the shop from moving."""
+        try:
+            self._retries.write_text(f"{RETRIES}\n")
+        except OSError as error:
+            self._log.warning(
+                f"{self._retries}: cannot be set to {RETRIES} ({error.strerror}); requests that are on the link when it is cut are held for minutes; "
+                "set net.ipv4.tcp_retries2 where this host's kernel is set up"
+            )
 
     def _write(self, path: str) -> None:
         next(file for group in self._files.values() for file in group if str(file.path) == path).write()
@@ -164,7 +175,7 @@ def _healthy() -> bool:
 
 def run_converge(call: Call) -> Result:
     """Verb `converge`."""
-    return converge(App(Desired.read(call.document), call.layout, Systemd()), call)
+    return converge(App(Desired.read(call.document), call.layout, Systemd(), call.log), call)
 
 
 def status(call: Call) -> Result:

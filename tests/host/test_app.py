@@ -1,14 +1,18 @@
 """The app of a host: what is done in which order, what its files say."""
 
+import io
 from dataclasses import replace
 
 import pytest
 
 from scripts.ctl.secrets import generate
-from scripts.host.app_config import MIGRATE, NGINX, UNITS, WEB, WORKER, Desired, environment, environment_file, files, nginx
+from scripts.host.app import App
+from scripts.host.app_config import MIGRATE, NGINX, RETRIES, UNITS, WEB, WORKER, Desired, environment, environment_file, files, nginx
 from scripts.host.app_plan import Facts, Wanted, plan
 from scripts.host.errors import Refused, Usage
 from scripts.host.layout import Layout
+from scripts.host.log import Log
+from scripts.host.plan import Step
 
 RELEASE = "/opt/shop/releases/abc"
 NAMES = {f"{host}.{site}": [f"{host}.{site}.dr.internal"] for site in "ab" for host in ("db-1", "cache-1", "app-1", "app-2")}
@@ -202,3 +206,14 @@ def test_units_run_as_the_shop_and_only_the_worker_waits_for_readiness():
     assert all("User=shop\n" in text and "EnvironmentFile=/etc/shop/env" in text for text in UNITS.values())
     assert "Type=notify" in UNITS[WORKER]
     assert "Type=oneshot" in UNITS[MIGRATE]
+
+
+def test_a_kernel_that_takes_no_setting_is_told_and_stops_nothing(tmp_path):
+    text = io.StringIO()
+    app = App(Desired.read(document()), Layout(tmp_path), None, Log(text, "app converge"))
+    app.apply(Step("kernel"))  # there is no such file
+    assert "set net.ipv4.tcp_retries2" in text.getvalue()
+    place = tmp_path / "proc/sys/net/ipv4/tcp_retries2"
+    place.parent.mkdir(parents=True)
+    app.apply(Step("kernel"))
+    assert place.read_text() == f"{RETRIES}\n"
