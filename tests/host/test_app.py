@@ -13,6 +13,7 @@ from scripts.host.errors import Refused, Usage
 from scripts.host.layout import Layout
 from scripts.host.log import Log
 from scripts.host.plan import Step
+from scripts.host.systemd import Systemd
 
 RELEASE = "/opt/shop/releases/abc"
 NAMES = {f"{host}.{site}": [f"{host}.{site}.dr.internal"] for site in "ab" for host in ("db-1", "cache-1", "app-1", "app-2")}
@@ -210,7 +211,7 @@ def test_units_run_as_the_shop_and_only_the_worker_waits_for_readiness():
 
 def test_a_kernel_that_takes_no_setting_is_told_and_stops_nothing(tmp_path):
     text = io.StringIO()
-    app = App(Desired.read(document()), Layout(tmp_path), None, Log(text, "app converge"))
+    app = App(Desired.read(document()), Layout(tmp_path), Systemd(), Log(text, "app converge"))
     app.apply(Step("kernel"))  # there is no such file
     assert "set net.ipv4.tcp_retries2" in text.getvalue()
     place = tmp_path / "proc/sys/net/ipv4/tcp_retries2"
