@@ -270,10 +270,10 @@ def pointer(settings: Settings, epoch: Document, address: str) -> Document:
 
 
 def replication(settings: Settings, epoch: Document) -> Document:
-    """Stdin of the replication link."""
+    """Stdin of the replication link. In mode `copy` there is no direction to turn: no move makes it run."""
     return {
         **_head(settings),
-        "epoch": epoch,
+        "epoch": epoch if settings.asset_sync.mode != "copy" else None,
         "mode": settings.asset_sync.mode,
         "service_name": settings.service_name,
         "buckets": {

@@ -105,15 +105,16 @@ class Bucket:
 
 def run(document: dict[str, Any]) -> dict[str, Any]:
     """The document is in docs/interfaces.md, section 3. Returns {"schema", "mode", "active", "rules": {site: status}, "backfill"}."""
-    mode, active, api = document["mode"], document["epoch"]["active"], OvhApi(document["ovh"], ATTEMPTS)
+    mode, api = document["mode"], OvhApi(document["ovh"], ATTEMPTS)
     buckets = {
         site: Bucket(api, document["service_name"], Place(site, document["buckets"][site]["region"], document["buckets"][site]["bucket"]))
         for site in ("a", "b")
     }
-    passive = other(active)
-    answer: dict[str, Any] = {"schema": 1, "mode": mode, "active": active, "backfill": None}
+    answer: dict[str, Any] = {"schema": 1, "mode": mode, "active": None, "backfill": None}
     if mode == "copy":
         return answer | {"rules": {site: _retire(bucket) for site, bucket in buckets.items()}}
+    answer["active"] = active = document["epoch"]["active"]
+    passive = other(active)
     _not_past(document)
     there = {passive: _there(buckets[passive]), active: buckets[active].there()}
     if False in there.values():

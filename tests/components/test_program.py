@@ -125,7 +125,10 @@ def test_nothing_waits_for_the_platforms_replication_and_it_waits_for_the_whole_
     assert set(CHAIN) <= closure(a, LAST)
     assert not [it.name for it in a.values() if LAST in it.depends_on]
     document = json.loads(commands(a)[LAST].inputs["stdin"])
-    assert document["mode"] == "copy" and document["epoch"]["active"] == "a"
+    assert (document["mode"], document["epoch"]) == ("copy", None), "nothing to turn: a move does not run it"
+    for mode in ("native", "both"):
+        told = json.loads(commands(built("a", assets={"mode": mode}))[LAST].inputs["stdin"])
+        assert (told["mode"], told["epoch"]["active"]) == (mode, "a")
     names = {site: next(it.inputs["name"] for it in of_type(built(site), "Storage").values() if it.name == "assets-assets") for site in "ab"}
     assert {site: it["bucket"] for site, it in document["buckets"].items()} == names
     assert {site: it["region"] for site, it in document["buckets"].items()} == {"a": "GRA", "b": "SBG"}
