@@ -181,7 +181,7 @@ class Stage:
             self._assert_settled(record, active, standby)
 
     def repair(self) -> None:
-        """`dr:repair` raised on both stacks: what one drill has broken must not be the next one's fault."""
+        """`dr:repair` raised on both stacks, the standby first: every host is asked again, whatever pulumi believes."""
         self._repairs += 1
         for site in (self.standby, self.active):
             self.world.configure(site, "repair", self._repairs)
