@@ -180,12 +180,14 @@ class Stage:
         if record is not None:
             self._assert_settled(record, active, standby)
 
-    def repair(self) -> None:
+    def repair(self) -> dict[str, Run]:
         """`dr:repair` raised on both stacks, the standby first: every host is asked again, whatever pulumi believes."""
         self._repairs += 1
+        done = {}
         for site in (self.standby, self.active):
             self.world.configure(site, "repair", self._repairs)
-            self.pulumi.up(site)
+            done[site] = self.pulumi.up(site)
+        return done
 
     def _assert_settled(self, record: Record, active: str, standby: str) -> None:
         writers = self.world.writers()

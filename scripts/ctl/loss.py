@@ -42,7 +42,7 @@ class Loss:
     redis_bytes: int | None  # of the replication stream
     redis: dict[str, Any] | None  # {"offset", "replication_id"} of the lost master, for the new master's report
     assets: dict[str, Any] | None  # {"replicated_until", "unreplicated"} of this site's copier: what was uploaded there later is not here
-    heartbeat_age_s: float | None
+    heartbeat_age_s: float | None  # of the position in it
 
     def document(self) -> dict[str, Any]:
         """For the epoch's object."""
@@ -73,31 +73,40 @@ def measure(own: Own, beats: dict[str, Heartbeat | None], unseen_s: float | None
     """`beats`: the lost site's, by host ("db-1")."""
     database, cache = beats.get("db-1"), beats.get("cache-1")
     lag_bytes, lag_s = _database(own.database, database)
+    late = _late(database)
     master = cache.block("redis") if cache else {}
     theirs = master.get("offset")
     return Loss(
         bytes=lag_bytes,
         seconds=lag_s,
-        unseen_s=unseen_s,
+        unseen_s=None if unseen_s is None else unseen_s + late,
         redis_bytes=max(theirs - own.offset, 0) if isinstance(theirs, int) and own.offset is not None else None,
         redis={"offset": theirs, "replication_id": master.get("replication_id")} if isinstance(theirs, int) else None,
         assets={name: own.assets.get(name) for name in ("replicated_until", "unreplicated")} if own.assets else None,
-        heartbeat_age_s=round(database.age_s, 1) if database else None,
+        heartbeat_age_s=round(database.age_s + late, 1) if database else None,
     )
+
+
+def _late(beat: Heartbeat | None) -> float:
+    """How long before its last heartbeat the lost primary's position was last known: it may have been silent by then, or down."""
+    block = beat.block("postgres") if beat else {}
+    trail = block.get("trail") or ()
+    return float(trail[0][0]) if trail and not block.get("write_lsn") else 0.0
 
 
 def _database(own: dict[str, Any], beat: Heartbeat | None) -> tuple[int | None, float | None]:
     theirs = beat.block("postgres") if beat else {}
     comparable = beat is not None and beat.document.get("role") == "primary" and theirs.get("system_identifier") == own.get("system_identifier")
-    written, received = theirs.get("write_lsn"), arrived(own)
+    trail = theirs.get("trail") or ()
+    written, received = theirs.get("write_lsn") or (trail[0][1] if trail else None), arrived(own)
     if not comparable or not written or not received or theirs.get("timeline") != own.get("timeline"):
         return None, None
     lag = max(lsn(written) - received, 0)
     if lag == 0:
         return 0, 0.0
     # The oldest moment at which the primary was already past what we have.
-    missing = [seconds for seconds, position in theirs.get("trail") or () if lsn(position) > received]
-    complete = len(missing) < len(theirs.get("trail") or ())
+    missing = [seconds for seconds, position in trail if lsn(position) > received]
+    complete = len(missing) < len(trail)
     return lag, float(max(missing)) if missing and complete else None
 
 

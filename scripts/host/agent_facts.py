@@ -23,6 +23,10 @@ class Facts(Protocol):
         """The witness has this block. What must not happen before it knows happens now."""
         ...
 
+    def recall(self, block: dict[str, Any], age_s: float) -> None:
+        """What this host's last heartbeat, of an agent before this one, said `age_s` ago: a service that has been down since has nothing newer."""
+        ...
+
     def abort(self) -> None: ...
 
 

@@ -62,6 +62,8 @@ class Agent:
         self._granted: Grant | None = None
         self._troubles: dict[str, str | None] = {"witness": "not asked yet", "counterpart": "not asked yet"}
         self._sequence = 0
+        self._recalled = False
+        self._past: tuple[dict[str, Any], float] | None = None  # what the agent before this one said last, until the facts have it
         self._read = threading.Event()  # the facts of this beat are there
         self._wake, self._over = threading.Event(), threading.Event()
         limit = self.config.terms.limit_s
@@ -201,6 +203,9 @@ class Agent:
     # --- in threads of their own
 
     def _read_facts(self) -> None:
+        past, self._past = self._past, None
+        if past is not None:
+            self._facts.recall(*past)
         self._block = self._facts.read()
         self._block_at = boottime()
         self._read.set()
@@ -210,9 +215,11 @@ class Agent:
         role = rolefile.read(self.layout)
         self._sequence += 1
         primary = role is not None and role.role == PRIMARY
-        beat = self.heartbeat(role)
+        key = f"heartbeats/{self.config.site}/{self.config.host}.json"
         try:
-            self._put_at = self._witness.put(f"heartbeats/{self.config.site}/{self.config.host}.json", beat)
+            self._recall(key, role)
+            beat = self.heartbeat(role)
+            self._put_at = self._witness.put(key, beat)
             self._facts.told(beat[self.config.service])
             if primary or self._sequence % EPOCH_EVERY == 1:
                 self._newest = self._witness.newest(sure=self.memory.state != lease.HELD)
@@ -221,6 +228,25 @@ class Agent:
         else:
             self._trouble("witness", None)
         self._wake.set()
+
+    def _recall(self, key: str, role: rolefile.Role | None) -> None:
+        """Once, before the first beat lays itself over what the agent before this one knew. Raises Silent."""
+        if self._recalled:
+            return
+        found = self._witness.get(key) or {}
+        self._recalled = True
+        block = found.get(self.config.service)
+        if role is None or role.role != PRIMARY or (found.get("role"), found.get("epoch")) != (PRIMARY, role.epoch) or not isinstance(block, dict):
+            return
+        try:
+            at = datetime.datetime.fromisoformat(str(found.get("at")))
+            self._past = block, max((datetime.datetime.now(datetime.UTC) - at).total_seconds(), 0.0)
+        except (ValueError, TypeError) as error:
+            self.log.warning(f"{key}: the last heartbeat cannot be read ({error}); nobody knows a position until the service answers")
+            return
+        self._read.clear()
+        self._workers["service"].kick()
+        self._read.wait(FACTS_S)
 
     def _ask_counterpart(self) -> None:
         role = rolefile.read(self.layout)

@@ -22,6 +22,7 @@ from .pg_slot import Slots
 from .pg_watch import Watch
 
 TRAIL_S = 60.0
+IDENTITY = ("system_identifier", "timeline")  # what positions can be compared by
 APPLICATION = "dr_agent"
 PYTHON = "/usr/bin/python3"  # one that the server's user may run, too
 
@@ -140,6 +141,7 @@ class PostgresFacts:
         self._watch, self._slots = Watch(self._base, log), Slots(log)
         self._connection: PgConnection | None = None
         self._trail: collections.deque[tuple[float, str]] = collections.deque()
+        self._identity: dict[str, Any] = {}  # of the server that the trail is of
 
     def read(self) -> dict[str, Any]:
         """See `Facts`."""
@@ -158,8 +160,8 @@ class PostgresFacts:
             self._slots.look(self._value)
         else:
             self._close()
-        block["trail"] = self._remember(block["write_lsn"])
-        return block
+        self._remember(block)
+        return block | self._last_known(block)
 
     def writes(self, block: dict[str, Any]) -> bool | None:
         """See `Facts`. A server that is down may be on its way up."""
@@ -168,6 +170,14 @@ class PostgresFacts:
     def told(self, block: dict[str, Any]) -> None:
         """See `Facts`."""
         self._watch.told(block.get("mode"))
+
+    def recall(self, block: dict[str, Any], age_s: float) -> None:
+        """See `Facts`."""
+        if self._trail:
+            return
+        now = boottime() - age_s
+        self._trail.extend((now - float(seconds), str(position)) for seconds, position in block.get("trail") or ())
+        self._identity = {name: block.get(name) for name in IDENTITY}
 
     def abort(self) -> None:
         connection = self._connection
@@ -197,10 +207,19 @@ class PostgresFacts:
             self._connection.close()
             self._connection = None
 
-    def _remember(self, position: str | None) -> list[list[Any]]:
+    def _remember(self, block: dict[str, Any]) -> None:
+        """The last position of all stays, however old: a primary that dies may have been silent for a beat, and one that is down for hours."""
         now = boottime()
-        if position is not None:
-            self._trail.appendleft((now, position))
-        while self._trail and now - self._trail[-1][0] > TRAIL_S:
+        if block["in_recovery"]:
+            self._trail.clear()
+            self._identity = {}
+        if block["write_lsn"] is not None:
+            self._trail.appendleft((now, block["write_lsn"]))
+            self._identity = {name: block[name] for name in IDENTITY}
+        while len(self._trail) > 1 and now - self._trail[-1][0] > TRAIL_S:
             self._trail.pop()
-        return [[round(now - at, 1), lsn] for at, lsn in self._trail]
+
+    def _last_known(self, block: dict[str, Any]) -> dict[str, Any]:
+        now = boottime()
+        trail = [[round(now - at, 1), position] for at, position in self._trail]
+        return {"trail": trail, **(self._identity if block["in_recovery"] is None else {})}

@@ -39,6 +39,9 @@ class RedisFacts:
     def told(self, block: dict[str, Any]) -> None:
         return None
 
+    def recall(self, block: dict[str, Any], age_s: float) -> None:
+        return None
+
     def abort(self) -> None:
         connection = self._connection
         if connection is not None:

@@ -41,6 +41,17 @@ class WitnessChannel:
         self._must(self._ask("PUT", key, {}, json.dumps(document, sort_keys=True).encode()), key)
         return sent
 
+    def get(self, key: str) -> dict[str, Any] | None:
+        """A JSON object; None when there is none, or nothing that can be read. Raises Silent."""
+        answer = self._ask("GET", key, {})
+        if answer.status == 404:
+            return None
+        try:
+            found = json.loads(self._must(answer, key).body)
+        except ValueError:
+            return None
+        return found if isinstance(found, dict) else None
+
     def newest(self, *, sure: bool) -> Newest | None:
         """The newest epoch; None when there is none. `sure`: look at the whole list. Raises Silent."""
         asked = boottime()

@@ -147,15 +147,20 @@ class Block:
 
     def __init__(self) -> None:
         self.writer: bool | None = True
+        self.recalled: list[tuple[dict[str, Any], float]] = []
 
     def read(self) -> dict[str, Any]:
-        return {"running": True, "in_recovery": None if self.writer is None else not self.writer}
+        known = {"recalled": self.recalled[0][0]["running"]} if self.recalled else {}
+        return {"running": True, "in_recovery": None if self.writer is None else not self.writer, **known}
 
     def writes(self, block: dict[str, Any]) -> bool | None:
         return None if block.get("in_recovery") is None else not block["in_recovery"]
 
     def told(self, block: dict[str, Any]) -> None:
         return None
+
+    def recall(self, block: dict[str, Any], age_s: float) -> None:
+        self.recalled.append((block, age_s))
 
     def abort(self) -> None:
         return None
@@ -437,6 +442,22 @@ def test_a_restarted_agent_goes_on_with_its_lease_and_does_not_renew_it(world: W
         world.until(lambda: not world.a.service.up, "what somebody started is stopped again")
         assert world.a.note.memory.witness_at == contact
         world.a.service.up = True
+
+
+def test_a_new_agents_first_heartbeat_holds_what_the_one_before_knew(world: World) -> None:
+    world.start()
+    world.a.stop()
+    before = world.bucket.heartbeat("a")
+    world.a.start()
+    world.until(lambda: world.bucket.heartbeat("a")["at"] != before["at"], "a beats")
+    ((block, age),) = world.a.block.recalled
+    assert block == before["postgres"] and age >= 0
+    assert world.bucket.heartbeat("a")["postgres"]["recalled"] is True
+    world.a.stop()
+    world.a.role("primary", 2)
+    world.a.start()
+    world.until(lambda: world.bucket.heartbeat("a")["epoch"] == 2, "a beats in its new epoch")
+    assert len(world.a.block.recalled) == 1, "what was known of another epoch is no position of this one"
 
 
 def test_an_agent_that_is_stopped_takes_its_primary_along_and_one_that_is_renewed_does_not(world: World) -> None:

@@ -63,8 +63,17 @@ def test_a_database_that_goes_and_comes_is_told_as_such(pair: Pair) -> None:
     down = told.read()
     assert (down["running"], down["write_lsn"], told.writes(down)) == (False, None, None)
     assert [position for _, position in down["trail"]] == [before["write_lsn"]], "what it wrote last is still told"
+    assert (down["system_identifier"], down["timeline"]) == (before["system_identifier"], before["timeline"]), "and what it can be compared by"
+    after = facts(pair.a)  # of the agent that was started after a power cut
+    assert after.read()["trail"] == []
+    after.recall(down, 3600.0)
+    recalled = after.read()
+    (age, position), = recalled["trail"]
+    assert age >= 3600.0 and (position, recalled["timeline"]) == (before["write_lsn"], before["timeline"])
     pair.a.control.start()
     assert until(lambda: told.read()["in_recovery"] is False, 20)
+    assert until(lambda: after.read()["in_recovery"] is False, 20)
+    assert after.read()["trail"][0][0] < 60 and len(after.read()["trail"]) <= 3, "what is older than its minute has gone"
 
 
 def test_the_keys_are_those_of_the_contract_whatever_runs(pair: Pair, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_a_standby_that_is_further_behind_than_the_trail_reaches_does_not_know_t
         None,
         database(timeline=3),
         database(system_identifier="8"),
-        database(None),
+        database(None, trail=[]),
         beat("postgres", {"write_lsn": "0/5000148", "timeline": 2, "system_identifier": "7"}, role="standby"),
     ],
 )
@@ -63,6 +63,11 @@ def test_what_cannot_be_compared_is_unknown_and_unknown_is_over(heartbeat):
     found = measure(Own(database=OWN), {"db-1": heartbeat}, None)
     assert found.bytes is None
     assert len(over(found, Budget(max_lag_bytes=10**12, max_lag_s=10**6), "a")) == 1
+
+
+def test_a_primary_that_was_silent_or_down_at_its_last_heartbeat_is_judged_by_its_last_known_position():
+    found = measure(Own(database=OWN), {"db-1": database(None, trail=[[2.0, "0/5000948"], [4.0, "0/5000148"]])}, 35.0)
+    assert (found.bytes, found.seconds, found.heartbeat_age_s, found.unseen_s) == (0x800, 2.0, 10.0, 37.0)
 
 
 def test_the_cache_and_the_assets_are_told():

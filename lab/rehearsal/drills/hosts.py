@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections.abc import Iterator
+
 from lab.rehearsal.drills import drill
 from lab.rehearsal.drills.lost import evidence, loss_is_counted, take_over
 from lab.rehearsal.drills.planned import move, nothing_lost
@@ -105,3 +109,60 @@ def snapshot_restored(stage: Stage, record: Record) -> None:
         record.expect(old not in stage.world.writers(), "the database of the snapshot takes writes")
         stage.repair()  # pulumi knows of no change
     loss_is_counted(stage, record, old, before)
+
+
+@contextlib.contextmanager
+def interrupted(stage: Stage, record: Record, host: str, program: str) -> Iterator[None]:
+    """While the block runs: `program`, and the software that runs it on `host`, are killed as soon as it is there. It must have been there."""
+    hunt = f"sh -c 'n=0; until pkill -9 -x {program}; do n=$((n+1)); test $n -lt 2500 || exit 1; sleep 0.02; done; pkill -9 -f dr-host.pyz.postgres'"
+    hits: list[bool] = []
+
+    def hunter() -> None:
+        try:
+            stage.line(host, hunt)
+        except RuntimeError:
+            return
+        hits.append(True)
+
+    hunting = threading.Thread(target=hunter)
+    hunting.start()
+    yield
+    hunting.join()
+    record.expect(bool(hits), f"{program} was never seen on {host}, so nothing was interrupted")
+
+
+@drill("rewind-interrupted")
+def rewind_interrupted(stage: Stage, record: Record) -> None:
+    """The rewind of an old primary that has orders of its own is killed half-way: the next run finishes, and its orders are counted."""
+    old, before = stage.active, evidence(stage, stage.active)
+    with stage.shopping(record) as shop:
+        stage.fault("link", "kill", "both")
+        shop.flow("orders flow that the other region never sees")
+        stage.fault("region-hosts", "kill", old)
+        take_over(stage, record, shop, rung=2)
+        stage.fault("return-all")
+        wait_for("the old database host answers", lambda: bool(stage.world.status(old)), 120, 1.0)
+        stage.world.request(old, stage.active)
+        with interrupted(stage, record, f"db-1.{old}", "pg_rewind"):
+            done = stage.pulumi.up(old)
+        record.expect(not done.ok, "a run whose rewind was killed reported success")
+        record.expect(old not in stage.world.writers(), "the half-rewound database takes writes")
+        stage.settle()
+    loss_is_counted(stage, record, old, before)
+
+
+@drill("base-backup-interrupted")
+def base_backup_interrupted(stage: Stage, record: Record) -> None:
+    """The standby's data are gone, and the copy that replaces them is killed half-way: the next run makes a whole one."""
+    standby = stage.standby
+    with stage.shopping(record) as shop:
+        data = "/var/lib/postgresql/17/main"
+        stage.line(f"db-1.{standby}", f"sh -c 'systemctl stop postgresql@17-main && mv {data} {data}.taken'")
+        with interrupted(stage, record, f"db-1.{standby}", "pg_basebackup"):
+            done = stage.repair()
+        record.expect(not done[standby].ok, "a run whose copy was killed reported success")
+        stage.must(stage.pulumi.up(standby), standby)
+        wait_for("the standby streams", lambda: stage.world.status(standby).get("streaming") is True, 60, 0.5)
+        shop.flow("orders flow with a new standby")
+    nothing_lost(record)
+    stage.line(f"db-1.{standby}", f"rm -r {data}.taken")
