@@ -106,24 +106,26 @@ def prepare(call: Call) -> Result:
 
 
 def converge(call: Call) -> Result:
-    """Timers by role; on the primary also the cluster's place in each repository, and a first full backup without waiting for it."""
+    """Timers by role. A check is started and not waited for (the cluster's place in each repository, a first backup): a dead region's storage
+    must not hold up the run that moves the shop.
+    """
     desired = Desired.read(call.document)
-    layout = _layout(call, desired.version)
-    result = plan.converge(Archive(desired, layout, Systemd(), call.log), call)
-    if call.check:
-        return result
-    check = _check(call, layout, desired.memory)
-    found = check.run()
-    _start_due(call, found)
+    result = plan.converge(Archive(desired, _layout(call, desired.version), Systemd(), call.log), call)
+    if not call.check:
+        _start(call, CHECK)
     return result
+
+
+def _start(call: Call, unit: str) -> None:
+    run(["systemctl", "start", "--no-block", f"{unit}.service"], limit_s=15, check=False)
+    call.log.info(f"{unit} was started; it is not waited for")
 
 
 def _start_due(call: Call, found: dict[str, Any]) -> None:
     """On the primary, what no timer should wait for."""
     role = rolefile.read(call.layout)
     if role is not None and role.role == PRIMARY and any(it["reachable"] and due(it, found["timeline"]) for it in found["repositories"].values()):
-        run(["systemctl", "start", "--no-block", f"{DUE}.service"], limit_s=15, check=False)
-        call.log.info(f"{DUE} was started; it is not waited for")
+        _start(call, DUE)
 
 
 def due(repository: dict[str, Any], timeline: int | None) -> str | None:
@@ -283,7 +285,7 @@ VERBS = {
     "prepare": Verb(prepare),
     "converge": Verb(converge),
     "status": Verb(status, locked=False, reads=False),
-    "check": Verb(check),
+    "check": Verb(check, apart=True),
     "push": Verb(push, locked=False),
     "get": Verb(get, locked=False),
     "backup": Verb(backup, locked=False),

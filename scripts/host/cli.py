@@ -55,6 +55,7 @@ class Verb:
 
     run: Callable[[Call], Result]
     locked: bool = True  # one such run per service at a time; False for verbs that only look
+    apart: bool = False  # locked against itself alone: long work in the background, which no converge has to wait for
     reads: bool = True  # takes a document on stdin
 
 
@@ -75,7 +76,7 @@ def main(
         verb = _verb(arguments.service, arguments.verb)
         document = _document(stdin or sys.stdin) if verb.reads else {}
         call = Call(arguments.service, arguments.verb, document, layout or Layout(), log, arguments.check)
-        with hold(call.layout, call.service) if verb.locked else nullcontext():
+        with hold(call.layout, f"{call.service}-{call.verb}" if verb.apart else call.service) if verb.locked else nullcontext():
             result = verb.run(call)
             if call.verb == "converge" and not call.check:
                 _remember(call, result)

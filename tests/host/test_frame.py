@@ -12,7 +12,7 @@ import pytest
 from scripts.host import base, cli
 from scripts.host.cli import Verb, main
 from scripts.host.desired import Envelope
-from scripts.host.errors import Failed, Refused, Usage
+from scripts.host.errors import ExitCode, Failed, Refused, Usage
 from scripts.host.files import ManagedFile, with_block
 from scripts.host.layout import Layout
 from scripts.host.locks import hold
@@ -103,6 +103,14 @@ def test_a_managed_file_differs_by_content_and_by_mode(tmp_path: Path) -> None:
     file.path.chmod(0o644)
     assert file.differs()
     assert [path.name for path in file.path.parent.iterdir()] == ["file"], "nothing half-written stays"
+
+
+def test_long_work_in_the_background_keeps_no_converge_waiting(tmp_path: Path) -> None:
+    layout, err = Layout(tmp_path), io.StringIO()
+    with hold(layout, "archive"):  # each minute's check beside a converge
+        code = main(["archive", "check"], stdin=io.StringIO("{}"), stdout=io.StringIO(), stderr=err, layout=layout)
+    assert code == ExitCode.REFUSED and "lock" not in err.getvalue(), "there is no archive here, and that is all that is said"
+    assert (layout.run / "archive-check.lock").exists()
 
 
 def test_a_second_run_is_refused_while_the_first_holds_the_lock(tmp_path: Path) -> None:
