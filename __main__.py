@@ -69,14 +69,15 @@ def declare(settings: Settings, bundles: Bundles) -> None:
     place = ArchivePlace("archive-place", place_args, opts)
     built = [*region.ready, *buckets.ready, *release.ready, copier.ready, *place.ready]
 
-    # The role chain: each link waits for the one before.
+    # The role chain: the fence, then data, then those who use them, then the proof, then the name.
     fence = Fence("fence", FenceArgs(settings=settings, address=region.address, bastion=region.bastion, after=built), opts)
     chain = Chain(settings=settings, tool=tool, epoch=fence.epoch)
     database = PostgresPair("postgres", PostgresPairArgs(chain=chain, host=region.hosts["db-1"], after=[fence.done]), opts)
-    cache = RedisPair("redis", RedisPairArgs(chain=chain, host=region.hosts["cache-1"], after=[database.done]), opts)
-    sync_args = AssetSyncArgs(chain=chain, host=region.hosts["control-1"], buckets=buckets, after=[cache.done])
+    cache = RedisPair("redis", RedisPairArgs(chain=chain, host=region.hosts["cache-1"], after=[fence.done]), opts)
+    sync_args = AssetSyncArgs(chain=chain, host=region.hosts["control-1"], buckets=buckets, after=[fence.done])
     sync = AssetSync("sync", sync_args, opts)
-    app_args = AppTierArgs(chain=chain, hosts=region.of("app"), release=release, buckets=buckets, after=[sync.done])
+    data = [database.done, cache.done, sync.done]
+    app_args = AppTierArgs(chain=chain, hosts=region.of("app"), release=release, buckets=buckets, after=data)
     app = AppTier("app", app_args, opts)
     # Beside the chain from here on: no client waits for backups.
     ArchiveLink("archive", ArchiveLinkArgs(chain=chain, host=region.hosts["db-1"], place=place, after=app.done), opts)

@@ -17,7 +17,7 @@ from typing import Any
 
 from scripts.ctl.epochs import Action, Epoch, decide, other
 from scripts.ctl.errors import Failed, OperatorError, Refused
-from scripts.ctl.hosts import Answer, Hosts, Unreachable
+from scripts.ctl.hosts import Answer, Conversation, Hosts, Unreachable
 from scripts.ctl.loss import Budget, Heartbeat, Loss, Own, arrived, lsn, measure, over, sentence
 from scripts.ctl.openstack import ApiDown, Compute
 from scripts.ctl.rungs import POWER_S, QUICK_S, Lease, RungFailed, override, stopped
@@ -25,7 +25,8 @@ from scripts.ctl.witness import EpochTaken, Witness
 
 DATABASE, CACHE, CONTROL = "db-1", "cache-1", "control-1"
 BEATING = (DATABASE, CACHE)
-STOP_S, AWAIT_S = 60, 15
+STOP_S, AWAIT_S, PROMOTE_S = 60, 15, 80
+TALK_S = 560  # less than the link's own limit
 CLOSE_BYTES = 4 * 2**20  # a standby this close is there within a second on any link that serves replication
 
 
@@ -58,6 +59,7 @@ class Takeover:
         self.site, self.peer = document["site"], other(document["site"])
         self.database, self.peer_database = f"{DATABASE}.{self.site}", f"{DATABASE}.{self.peer}"
         self.tried: list[str] = []  # a line for each rung that did not hold
+        self._heir: Conversation  # with this site's database
 
     def run(self) -> Epoch:
         """Fence, then claim. Raises Refused, nothing changed, when no rung holds."""
@@ -67,6 +69,7 @@ class Takeover:
             asked = pool.submit(hosts.must, self.database, self.site, "postgres status", {"schema": 1}, QUICK_S)
             via, status = self._look(hosts)
             own = self._own(asked)
+            self._heir = hosts.talk(self.database, self.site, "postgres takeover", TALK_S)
             if via is not None and status is not None and _can_hand_over(status.facts):
                 return self._planned(hosts, via, own, status.facts)
             if via is not None and status is not None:
@@ -123,8 +126,7 @@ class Takeover:
         try:
             stopped = hosts.must(self.peer_database, via, "postgres stop", {"schema": 1, "epoch_next": self.newest.epoch + 1}, STOP_S)
             checkpoint = stopped.facts["checkpoint"]
-            awaited = {"schema": 1, "checkpoint": checkpoint, "timeout_s": AWAIT_S}
-            hosts.must(self.database, self.site, "postgres await", awaited, AWAIT_S + 10)
+            self._heir.say({"checkpoint": checkpoint, "timeout_s": AWAIT_S}, AWAIT_S + 10)
             return self._claim(
                 planned=True, checkpoint=checkpoint, fence={"rung": 1, "evidence": {"cluster_state": "shut down", **checkpoint}}
             )
@@ -237,7 +239,16 @@ class Takeover:
             reason="planned move" if planned else f"region {self.peer} lost",
             **_claimer(),
         )
-        return _claim(self.witness, epoch)
+        claimed = _claim(self.witness, epoch)
+        self._promote(claimed)
+        return claimed
+
+    def _promote(self, epoch: Epoch) -> None:
+        """At once, with the connection that is there: every link from here on is part of the write outage. What fails is done by the next link."""
+        try:
+            self._heir.say({"epoch": epoch.epoch}, PROMOTE_S)
+        except OperatorError as error:
+            print(f"WARNING fence: {error}; the next link promotes", file=sys.stderr)
 
     def _each(self, hosts: Hosts, via: str, names: list[str], command: str) -> list[str]:
         """Best effort on several hosts at once: a worker that cannot be stopped cannot write either once its database is down."""

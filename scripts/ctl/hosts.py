@@ -7,14 +7,15 @@ hosts over the vRack, the peer's own when the vRack is cut. OpenSSH does the wor
 from __future__ import annotations
 
 import json
+import select
 import shutil
 import subprocess
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 from scripts.ctl.errors import ExitCode, Failed
 
@@ -41,6 +42,45 @@ class Unreachable(Failed):
     """There was no ssh session: nothing was run, or (after a lost connection) nobody knows."""
 
 
+class Conversation:
+    """A verb that is told one JSON object a line and answers each with one. Its end without an answer is an error that names the host."""
+
+    def __init__(self, command: list[str], name: str) -> None:
+        self._name = name
+        self._err: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process; a pipe would stay open in ssh's kept connection
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._err, bufsize=0)
+
+    def say(self, document: dict[str, Any], limit_s: float) -> dict[str, Any]:
+        """The answer. Raises Failed when there is none within the limit, or one that is no JSON object."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None and stdout is not None
+        answer = None
+        with suppress(OSError, ValueError):  # it has ended, and says why in its last line
+            stdin.write(json.dumps(document).encode() + b"\n")
+            if not select.select([stdout], [], [], limit_s)[0]:
+                raise Failed(f"{self._name}: no answer within {limit_s:g} s")
+            answer = json.loads(stdout.readline())
+        if not isinstance(answer, dict):
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(5)
+            self._err.seek(0)
+            raise Failed(f"{self._name}: exit code {self._process.poll()}: {_last_line(self._err.read()) or 'no message'}")
+        return answer
+
+    def close(self) -> None:
+        """It is told nothing more, and ends."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._err.close()
+
+
 class Hosts:
     """`document`: {"private_key", "hosts": {"db-1.a": {"vrack", "host_key"}}, "bastions": {"a": public address}}. A context manager."""
 
@@ -58,12 +98,15 @@ class Hosts:
         known = [f"{name} {host['host_key']}" for name, host in self._document["hosts"].items()]
         (folder / "known_hosts").write_text("\n".join(known) + "\n")
         (folder / "config").write_text(self._config())
+        self._cleanup.callback(self._hang_up)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._cleanup.close()
+
+    def _hang_up(self) -> None:
         for alias in self._used:
             self._ssh(["-O", "exit", alias], b"", 5)
-        self._cleanup.close()
 
     def routes(self, host: str) -> list[str]:
         """The sites whose bastion may lead to `host`: its peer's first when it has an address, then its own."""
@@ -94,6 +137,15 @@ class Hosts:
         if answer.code != ExitCode.DONE:
             raise Failed(f"host {host}, dr-host {command}: exit code {answer.code}: {answer.message or 'no message'}")
         return answer
+
+    def talk(self, host: str, via: str, command: str, limit_s: int) -> Conversation:
+        """Start `dr-host <command>` and keep it waiting for what `Conversation.say` tells it: what it takes to start is over by then."""
+        alias = f"{host}.via-{via}"
+        self._used.add(alias)
+        line = f"timeout -k 5 {limit_s} python3 {DR_HOST} {command}"
+        talk = Conversation(["ssh", "-F", str(self._folder / "config"), alias, line], f"host {host}, dr-host {command}")
+        self._cleanup.callback(talk.close)
+        return talk
 
     def _ssh(self, arguments: list[str], stdin: bytes, limit_s: int) -> subprocess.CompletedProcess[bytes]:
         command = ["ssh", "-F", str(self._folder / "config"), *arguments]

@@ -35,7 +35,7 @@ SERVICES = {
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a verb. `document` is stdin (empty for verbs that read none)."""
+    """One call of a verb. `document` is stdin (empty for verbs that read none); `lines` is stdin itself, for a verb that is told line by line."""
 
     service: str
     verb: str
@@ -43,6 +43,7 @@ class Call:
     layout: Layout
     log: Log
     check: bool = False
+    lines: TextIO | None = None
 
     @property
     def op(self) -> str:
@@ -75,7 +76,8 @@ def main(
     try:
         verb = _verb(arguments.service, arguments.verb)
         document = _document(stdin or sys.stdin) if verb.reads else {}
-        call = Call(arguments.service, arguments.verb, document, layout or Layout(), log, arguments.check)
+        lines = None if verb.reads else stdin or sys.stdin
+        call = Call(arguments.service, arguments.verb, document, layout or Layout(), log, arguments.check, lines)
         with hold(call.layout, f"{call.service}-{call.verb}" if verb.apart else call.service) if verb.locked else nullcontext():
             result = verb.run(call)
             if call.verb == "converge" and not call.check:

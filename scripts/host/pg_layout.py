@@ -101,5 +101,5 @@ class PostgresLayout:
 
     @property
     def memory(self) -> Path:
-        """What `status`, `await`, `stop` and `resume`, which get no desired document, need to know. No secrets."""
+        """What `status`, `stop`, `resume` and `takeover`, which get no desired document, need to know. No secrets."""
         return self.base.var / "postgres.json"

@@ -126,8 +126,9 @@ def _active(want: Want, facts: Facts) -> list[Step]:
     if facts.files or live.reload_due or live.faults:
         return [*steps, Step("reload"), LOOK_AGAIN]
     steps += _overrides(live)
-    # Clients have just come back to a primary of this run: what needs a restart waits for the next one.
-    steps += [Step("restart", ", ".join(live.restart_due))] if live.restart_due and not facts.promoted else []
+    # Clients have just come back to a primary of this epoch, whoever promoted it: what needs a restart waits for the next run.
+    fresh = facts.promoted or live.marker != marker(want.role.epoch, want.role.site)
+    steps += [Step("restart", ", ".join(live.restart_due))] if live.restart_due and not fresh else []
     steps += [Step("slot")] if live.slot not in ("good", "active") else []
     steps += [Step("role-in-database", name) for name in live.roles]
     steps += _sync(want, live)

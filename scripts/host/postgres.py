@@ -1,12 +1,16 @@
-"""The `postgres` service: `converge`, and what the operator's side asks in a hand-over: `status`, `await`, `stop`, `resume`."""
+"""The `postgres` service: `converge`, and what the operator's side asks in a hand-over: `status`, `stop`, `resume`, `takeover`."""
 
 from __future__ import annotations
+
+import json
+from collections.abc import Iterator
 
 from . import plan, rolefile
 from .cli import Call, Verb
 from .commands import CommandFailed
 from .desired import Checkpoint, Reader
-from .errors import Failed, Refused, say
+from .errors import Failed, Refused, Usage, say
+from .locks import hold
 from .pg_desired import Desired, Memory
 from .pg_layout import PostgresLayout
 from .pg_server import SLOW_S, Server, UnitControl
@@ -34,14 +38,67 @@ def status(call: Call) -> Result:
     return Result(live_status(call.layout, None) if memory is None else live_status(call.layout, _server(call, memory), memory.mode))
 
 
-def wait(call: Call) -> Result:
-    """`await`: until the checkpoint of a stopped primary is received and replayed. Exit 3 with the positions else."""
-    reader = Reader(call.document, "document")
-    checkpoint = Checkpoint.read(reader.mapping("checkpoint"), "document.checkpoint")
-    limit = reader.number("timeout_s", AWAIT_S)
-    reader.done()
-    _server(call, _memory(call)).wait_replayed(checkpoint.lsn, checkpoint.timeline, limit)
-    return Result({"replayed": True})
+def takeover(call: Call) -> Result:
+    """What a standby is told on its way to the top, one JSON object a line, each answered by one: started before the write outage, so that
+    nothing of the outage is spent on starting.
+
+    `{"checkpoint", "timeout_s"}`: wait until the stopped primary's checkpoint is received and replayed (exit 3 with the positions else).
+    `{"epoch"}`: promote, now that the epoch is claimed. What else belongs to a primary is `converge`'s, which comes next.
+    """
+    return takeover_server(call, _server(call, _memory(call)))
+
+
+def takeover_server(call: Call, server: Server) -> Result:
+    """As `takeover`."""
+    promoted = False
+    for document in _told(call):
+        reader = Reader(document, "line")
+        if "checkpoint" in document:
+            checkpoint = Checkpoint.read(reader.mapping("checkpoint"), "line.checkpoint")
+            limit = reader.number("timeout_s", AWAIT_S)
+            reader.done()
+            server.wait_replayed(checkpoint.lsn, checkpoint.timeline, limit)
+            _answer({"replayed": True})
+        else:
+            epoch = reader.number("epoch")
+            reader.done()
+            _answer({"timeline": _promote(call, server, epoch)})
+            promoted = True
+    return Result({"promoted": promoted}, promoted)
+
+
+def _promote(call: Call, server: Server, epoch: int) -> int:
+    """The role first, so that no boot makes a standby of it again. Returns the new timeline. Raises Refused on what is no standby of an older epoch."""
+    with hold(call.layout, "postgres"):
+        role = _role(call)
+        if role.role != STANDBY or role.epoch >= epoch:
+            raise Refused(
+                say(
+                    subject="role of this host", found=f"{role.role} in epoch {role.epoch}", wanted=f"{STANDBY} in an epoch before {epoch}",
+                    consequence="nothing was promoted", remedy="run `pulumi up` for this site, which sees what is to be done",
+                )
+            )
+        Role(role.site, role.peer, PRIMARY, epoch).write(call.layout)
+        try:
+            return server.promote()
+        except Refused:
+            role.write(call.layout)
+            raise
+
+
+def _told(call: Call) -> Iterator[dict[str, object]]:
+    for line in call.lines or ():
+        try:
+            document = json.loads(line)
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise Usage("stdin: found a line that is no JSON object, wanted one object a line; nothing more was done; see docs/interfaces.md")
+        yield document
+
+
+def _answer(document: dict[str, object]) -> None:
+    print(json.dumps(document, sort_keys=True), flush=True)
 
 
 def stop(call: Call) -> Result:
@@ -137,7 +194,7 @@ def _unknown(what: str) -> Refused:
 VERBS = {
     "converge": Verb(converge),
     "status": Verb(status, locked=False, reads=False),
-    "await": Verb(wait, locked=False),
     "stop": Verb(stop),
     "resume": Verb(resume, reads=False),
+    "takeover": Verb(takeover, locked=False, reads=False),
 }

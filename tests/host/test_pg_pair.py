@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
-from scripts.host import pg_copy
-from scripts.host.errors import Failed, Refused
+from scripts.host import pg_copy, rolefile
+from scripts.host.errors import Failed, HostError, Refused
 from scripts.host.pg_desired import Desired
 from scripts.host.pg_status import live_status
-from scripts.host.postgres import resume_server, stop_server
+from scripts.host.postgres import resume_server, stop_server, takeover_server
+from scripts.host.rolefile import Role
 from scripts.host.wait import until
 from tests.host.pg_pair import Node, Pair, caught_up
 
@@ -37,6 +41,11 @@ def hand_over(old: Node, new: Node, epoch: int) -> dict[str, object]:
     facts = stop_server(old.call({}, "stop"), old.server).facts
     new.server.wait_replayed(facts["checkpoint"]["lsn"], facts["checkpoint"]["timeline"], 10)
     return {"planned": True, "previous": old.site, "checkpoint": facts["checkpoint"]}
+
+
+def tell(node: Node, *lines: dict[str, object]) -> None:
+    """`postgres takeover`, told these lines."""
+    takeover_server(replace(node.call({}, "takeover"), lines=io.StringIO("".join(f"{json.dumps(line)}\n" for line in lines))), node.server)
 
 
 def orders(node: Node) -> list[str]:
@@ -72,6 +81,39 @@ def test_three_hand_overs_lose_nothing_and_copy_nothing(streaming: Pair) -> None
         assert old.converge(epoch, new.site, **facts).changed is False, "the slot of its time as primary is gone"
         old, new = new, old
     assert orders(old) == orders(new) == ["1", "2", "3", "4"]
+
+
+def test_a_standby_that_the_fence_has_promoted_needs_no_second_promotion_and_no_restart(
+    streaming: Pair, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b = streaming.a, streaming.b
+    checkpoint = stop_server(a.call({}, "stop"), a.server).facts["checkpoint"]
+    tell(b, {"checkpoint": checkpoint, "timeout_s": 10}, {"epoch": 2})
+    assert capsys.readouterr().out.splitlines() == ['{"replayed": true}', '{"timeline": 2}']
+    b.sql("insert into orders values (2)", "shop")
+    assert rolefile.read(b.layout.base) == Role("b", "a", "primary", 2)
+    facts = {"planned": True, "previous": "a", "checkpoint": checkpoint}
+    took = b.converge(2, "b", **facts, parameters={"shared_buffers": "17MB", "max_connections": "20"})
+    assert "promote" not in took.actions and "slot" in took.actions
+    assert not [action for action in took.actions if action.startswith("restart")], "clients have just come back"
+    a.converge(2, "b", **facts)
+    assert orders(a) == orders(b) == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("site", "line", "says"),
+    [
+        ("a", {"epoch": 2}, "primary in epoch 1, wanted standby"),
+        ("b", {"epoch": 1}, "standby in epoch 1, wanted standby in an epoch before 1"),
+        ("b", {"checkpoint": {"lsn": "F/0", "timeline": 1}, "timeout_s": 1}, "wanted strictly past F/0"),
+        ("b", {"epoch": True}, "line.epoch"),
+    ],
+)
+def test_a_takeover_that_does_not_fit_promotes_nothing(streaming: Pair, site: str, line: dict[str, object], says: str) -> None:
+    node = streaming.a if site == "a" else streaming.b
+    with pytest.raises(HostError, match=says):
+        tell(node, line)
+    assert status(streaming.b)["in_recovery"] is True and node.role == ("primary" if site == "a" else "standby")
 
 
 def test_a_killed_primary_comes_back_as_standby_and_its_unsent_order_is_kept_beside(streaming: Pair) -> None:

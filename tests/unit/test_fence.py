@@ -85,6 +85,25 @@ class PlayedHosts:
 
     must = fence.Hosts.must
 
+    def talk(self, host, via, command, limit_s):
+        return PlayedTalk(host, command)
+
+
+class PlayedTalk:
+    """Answers as the script's entry for (host, "takeover <what is told>") says; a database that is not scripted does what it is told."""
+
+    def __init__(self, host, command):
+        assert command == "postgres takeover"
+        self.host = host
+
+    def say(self, document, limit_s):
+        told = f"takeover {next(iter(document))}"
+        PlayedHosts.calls.append((self.host, told))
+        code, facts = PlayedHosts.script.get((self.host, told), (0, {}))
+        if code:
+            raise Failed(f"host {self.host}, dr-host postgres takeover: exit code {code}: said no")
+        return facts
+
 
 class PlayedCompute:
     answer: object = ApiDown("OpenStack API x: no answer")
@@ -144,7 +163,6 @@ def well():
         ("app-1.a", "app resume"): (0, {}),
         ("db-1.a", "postgres stop"): (0, {"cluster_state": "shut down", "checkpoint": CHECKPOINT}),
         ("db-1.a", "postgres resume"): (0, {}),
-        ("db-1.b", "postgres await"): (0, {}),
     }
 
 
@@ -153,8 +171,8 @@ def test_a_planned_move_stops_the_peer_sees_its_last_word_and_claims(world):
     answer = fence.run(document())
     assert (answer["epoch"], answer["active"], answer["planned"], answer["checkpoint"]) == (2, "b", True, CHECKPOINT)
     assert answer["fence"] == {"rung": 1}
-    order = [call for call in PlayedHosts.calls if call[1] in ("app quiesce", "postgres stop", "postgres await")]
-    assert order == [("app-1.a", "app quiesce"), ("db-1.a", "postgres stop"), ("db-1.b", "postgres await")]
+    order = [call for call in PlayedHosts.calls if call[1] in ("app quiesce", "postgres stop") or call[1].startswith("takeover")]
+    assert order == [("app-1.a", "app quiesce"), ("db-1.a", "postgres stop"), ("db-1.b", "takeover checkpoint"), ("db-1.b", "takeover epoch")]
     assert world.sites["b"] == {"lb": "198.51.100.5"}
     assert PlayedCompute.asked == []
 
@@ -169,7 +187,7 @@ def test_the_same_fence_again_says_the_same_and_touches_no_host(world):
 
 def test_a_standby_that_never_gets_the_checkpoint_restarts_the_old_primary_and_claims_nothing(world):
     well()
-    PlayedHosts.script["db-1.b", "postgres await"] = (3, {})
+    PlayedHosts.script["db-1.b", "takeover checkpoint"] = (3, {})
     with pytest.raises(Failed, match=r"the old primary db-1\.a was restarted and writes; no epoch was claimed"):
         fence.run(document())
     assert world.newest().epoch == 1
@@ -199,6 +217,21 @@ def test_an_interrupted_move_goes_on_from_the_stopped_primary(world):
     PlayedHosts.script["db-1.a", "postgres status"] = (0, stopped)
     PlayedHosts.script["db-1.b", "postgres status"] = (0, {**STANDBY, "streaming": False})
     assert fence.run(document())["planned"] is True
+
+
+def test_a_promotion_that_fails_is_left_to_the_next_link(world, capsys):
+    well()
+    PlayedHosts.script["db-1.b", "takeover epoch"] = (1, {})
+    assert fence.run(document())["epoch"] == 2
+    assert "the next link promotes" in capsys.readouterr().err
+
+
+def test_nobody_is_promoted_who_has_not_claimed(world):
+    well()
+    world.claim = lambda epoch: (_ for _ in ()).throw(EpochTaken(Epoch(epoch=2, active="b", previous="a", planned=True, claimed_by="else@where")))
+    with pytest.raises(Failed, match="was claimed by else@where"):
+        fence.run(document())
+    assert ("db-1.b", "takeover epoch") not in PlayedHosts.calls
 
 
 def test_a_peer_that_is_gone_is_stopped_through_its_cloud(world):
