@@ -43,7 +43,7 @@ def test_what_is_no_answer_is_an_error_that_names_the_host_and_its_reason(talk, 
 
 
 def test_silence_ends_at_the_limit(talk):
-    with pytest.raises(Failed, match="no answer within 0.2 s"):
+    with pytest.raises(Failed, match=r"no answer within 0\.2 s"):
         talk.say({"do": "nothing"}, 0.2)
 
 
