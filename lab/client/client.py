@@ -18,19 +18,23 @@ from lab.client.ledger import Ledger
 ANSWER_S = 12.0  # longer than the shop holds a request
 PATIENCE_S = 0.1  # between two attempts at one order
 FRESH_EVERY = 20  # orders after which a customer comes with a new connection
+NEWCOMER_S = 1.0  # between two customers who have never been here: they hang on no connection of before, and ask the resolver themselves
 
 
 class Client:
-    """Places `rate` orders a second over `connections` customers until `stop`. `resolver`: address or "address:port"; `ca`: PEM file."""
+    """Places `rate` orders a second over `connections` customers until `stop`, and one for each newcomer. `resolver`: address or
+    "address:port"; `ca`: PEM file.
+    """
 
     def __init__(self, url: str, resolver: str, ca: Path, ledger: Path, *, rate: float = 10.0, connections: int = 4) -> None:
         parts = urllib.parse.urlsplit(url)
         self._name, self._port = str(parts.hostname), parts.port or 443
-        self._resolver, self._tls = Resolver(resolver), ssl.create_default_context(cafile=str(ca))
+        self._server, self._resolver, self._tls = resolver, Resolver(resolver), ssl.create_default_context(cafile=str(ca))
         self._ledger = Ledger(ledger)
         self._pause = connections / rate
         self._stopped, self._lock, self._acknowledged = threading.Event(), threading.Lock(), 0
         self._threads = [threading.Thread(target=self._shop, name=f"customer-{number}", daemon=True) for number in range(connections)]
+        self._threads.append(threading.Thread(target=self._welcome, name="newcomers", daemon=True))
 
     @property
     def acknowledged(self) -> int:
@@ -46,7 +50,7 @@ class Client:
         """No new order begins; waits for the attempts that are under way."""
         self._stopped.set()
         for thread in self._threads:
-            thread.join(ANSWER_S + 5)
+            thread.join(2 * ANSWER_S + 5)
         self._ledger.close()
 
     def _shop(self) -> None:
@@ -65,6 +69,26 @@ class Client:
                 continue
             if products:
                 self._order(link, {"product_id": products[count % len(products)], "quantity": 1})
+        link.drop()
+
+    def _welcome(self) -> None:
+        visitors: list[threading.Thread] = []
+        while not self._stopped.wait(NEWCOMER_S):
+            visitors = [*(thread for thread in visitors if thread.is_alive()), threading.Thread(target=self._visit, name="newcomer", daemon=True)]
+            visitors[-1].start()
+        for thread in visitors:
+            thread.join()
+
+    def _visit(self) -> None:
+        link = Link(self._name, self._port, Resolver(self._server), self._tls, ANSWER_S)
+        while not self._stopped.is_set():
+            try:
+                (product, *_) = [product["id"] for product in self._ask(link, "GET", "/products")[1]]
+            except (OSError, http.client.HTTPException, ValueError, TypeError, KeyError):
+                self._stopped.wait(PATIENCE_S)
+            else:
+                self._order(link, {"product_id": product, "quantity": 1})
+                break
         link.drop()
 
     def _order(self, link: Link, item: dict[str, int]) -> None:

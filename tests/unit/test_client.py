@@ -11,6 +11,7 @@ import dns.message
 import dns.rrset
 import pytest
 
+from lab.client import client as client_module
 from lab.client import connect
 from lab.client.client import Client
 from lab.client.connect import race
@@ -129,6 +130,16 @@ def test_every_acknowledgement_is_counted_and_written_down(tmp_path, shop, resol
     assert len(acks) == client.acknowledged >= 30
     assert {event["site"] for event in acks} == {"a"}
     assert {event["address"] for event in acks} == {"127.0.0.1"}
+
+
+def test_newcomers_come_all_the_time_and_ask_the_resolver_themselves(tmp_path, shop, resolver, monkeypatch):
+    monkeypatch.setattr(client_module, "NEWCOMER_S", 0.02)
+    asked = []
+    really = connect.Resolver.addresses
+    monkeypatch.setattr(connect.Resolver, "addresses", lambda self, name: asked.append(id(self)) or really(self, name))
+    client, events = run_client(tmp_path, shop, resolver[0], 30)
+    assert len({event["key"] for event in events if event["event"] == "ack"}) == client.acknowledged >= 30
+    assert len(set(asked)) > 3
 
 
 def test_a_refused_order_is_asked_for_again_by_the_same_key(tmp_path, shop, resolver):

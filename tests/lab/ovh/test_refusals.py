@@ -6,6 +6,8 @@ The policies are those of the program (`components.render.policy`); keys and pol
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,9 @@ from botocore.exceptions import ClientError
 from components.render.policy import copier_policy, site_policy
 from lab.s3.gateway import Storage, connect
 from scripts.assets.bucket import UNSUPPORTED, converge
-from scripts.assets.config import BucketRules, Endpoint, Job
+from scripts.assets.config import BucketRules, Endpoint, Job, Options
+from scripts.assets.reconcile import Reconcile
+from scripts.assets.sync import Run
 from tests import loopback
 
 pytestmark = pytest.mark.lab
@@ -131,6 +135,21 @@ def test_the_copiers_rights_are_enough_for_the_buckets_settings_and_this_store_k
     (rule,) = site.root(OWN).get_bucket_cors(Bucket=OWN)["CORSRules"]
     assert rule["AllowedOrigins"] == ["https://www.shop.example"] and "PUT" in rule["AllowedMethods"]
     assert converge(site.copier())[0]["settings"] == {"lifecycle": UNSUPPORTED, "cors": "as wanted"}
+
+
+def test_the_copiers_rights_are_enough_for_a_reconcile_and_for_deletions(site: Site, tmp_path: Path) -> None:
+    job = replace(site.copier(), state_dir=tmp_path, options=Options(grace_s=0))
+    source, target = site.root(PEER), site.root(OWN)
+    source.put_object(Bucket=PEER, Key="only-there", Body=b"late")
+    with closing(Reconcile(job)) as reconcile:
+        assert (report := reconcile.sync(lambda _: None)).error is None, report.error
+    assert target.get_object(Bucket=OWN, Key="only-there")["Body"].read() == b"late"
+    for deleted in (False, True, True):  # noticed in one listing, confirmed by the next
+        if deleted:
+            source.delete_object(Bucket=PEER, Key="only-there")
+        with closing(Run(job)) as run:
+            assert (report := run.sync(lambda _: None)).error is None, report.error
+    assert "only-there" not in [item["Key"] for item in target.list_objects_v2(Bucket=OWN)["Contents"]]
 
 
 def test_no_other_user_has_these_rights(site: Site) -> None:
