@@ -48,3 +48,9 @@ def silence(samples: Iterable[Mapping[str, Any]], since: float) -> float | None:
     """Seconds from `since` to the last sample in which the database still took writes; None when it did in none."""
     times = [sample["t"] for sample in samples if sample["writer"] and sample["t"] >= since]
     return max(times) - since if times else None
+
+
+def outage(samples: Iterable[Mapping[str, Any]]) -> float | None:
+    """The longest time between two samples, of either side, in which a database took writes; None with fewer than two such samples."""
+    times = sorted(sample["t"] for sample in samples if sample["writer"])
+    return max((later - earlier for earlier, later in itertools.pairwise(times)), default=None)

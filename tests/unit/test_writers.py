@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lab.rehearsal.writers import Span, overlaps, silence, spans
+from lab.rehearsal.writers import Span, outage, overlaps, silence, spans
 
 
 def samples(*rows):
@@ -38,3 +38,9 @@ def test_every_stretch_with_two_writers_is_named(a, b, found):
 def test_the_last_write_after_a_cut():
     assert silence(samples((1.0, True), (2.0, True), (2.5, False)), since=0.5) == 1.5
     assert silence(samples((1.0, True), (2.0, False)), since=1.5) is None
+
+
+def test_the_outage_of_a_move_is_from_the_last_write_of_one_side_to_the_first_of_the_other():
+    old, new = samples((0.0, True), (0.1, True), (0.2, False)), samples((0.1, False), (0.5, True), (0.6, True))
+    assert outage([*old, *new]) == pytest.approx(0.4)
+    assert outage(samples((0.0, True), (0.1, False))) is None

@@ -11,6 +11,7 @@ from lab.rehearsal.drills.lost import evidence, loss_is_counted, take_over
 from lab.rehearsal.drills.planned import move, nothing_lost
 from lab.rehearsal.stage import Record, Stage
 from lab.rehearsal.world import lab, wait_for
+from scripts.ctl.errors import OperatorError
 
 
 @drill("disk-full-standby")
@@ -114,13 +115,13 @@ def snapshot_restored(stage: Stage, record: Record) -> None:
 @contextlib.contextmanager
 def interrupted(stage: Stage, record: Record, host: str, program: str) -> Iterator[None]:
     """While the block runs: `program`, and the software that runs it on `host`, are killed as soon as it is there. It must have been there."""
-    hunt = f"sh -c 'n=0; until pkill -9 -x {program}; do n=$((n+1)); test $n -lt 2500 || exit 1; sleep 0.02; done; pkill -9 -f dr-host.pyz.postgres'"
+    hunt = f"sh -c 'n=0; until pkill -9 -x {program}; do n=$((n+1)); test $n -lt 2500 || exit 1; sleep 0.02; done; pkill -9 -f [d]r-host.pyz.postgres'"
     hits: list[bool] = []
 
     def hunter() -> None:
         try:
             stage.line(host, hunt)
-        except RuntimeError:
+        except (RuntimeError, OperatorError):
             return
         hits.append(True)
 

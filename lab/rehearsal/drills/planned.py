@@ -8,19 +8,22 @@ import time
 from lab.rehearsal.drills import drill
 from lab.rehearsal.stage import Record, Shop, Stage
 from lab.rehearsal.world import wait_for
+from lab.rehearsal.writers import outage
 
 BULK = "create table if not exists drill_bulk (id bigint, filler text); insert into drill_bulk select n, repeat('x', 900) from generate_series(1, {rows}) n"
 
 
 def move(stage: Stage, record: Record, shop: Shop) -> None:
     """To the standby, with its figures."""
-    target, began, epoch = stage.standby, time.monotonic(), stage.epoch().epoch
+    target, began, wall, epoch = stage.standby, time.monotonic(), time.time(), stage.epoch().epoch
     done = stage.must(stage.take_over(target), target)
     shop.flow()
+    silent = outage(sample for site in "ab" for sample in stage.samples(site, wall))
     newest = stage.epoch()
     record.expect((newest.epoch, newest.active, newest.planned) == (epoch + 1, target, True), f"epoch after the move: {newest}")
     record.figures |= {
-        "up_s": round(done.seconds, 1), "longest_gap_s": shop.gap(began), "failed_requests": shop.failures(began), "fence_rung": newest.fence.get("rung"),
+        "up_s": round(done.seconds, 1), "database_gap_s": None if silent is None else round(silent, 2),
+        "longest_gap_s": shop.gap(began), "failed_requests": shop.failures(began), "fence_rung": newest.fence.get("rung"),
     }
 
 
