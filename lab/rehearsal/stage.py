@@ -44,6 +44,7 @@ class Record:
     began: float = field(default_factory=time.time)
     figures: dict[str, Any] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
+    isolates: bool = False  # the drill cuts a primary off: then its lease may stop it
 
     def expect(self, holds: bool, fault: str) -> None:
         """Note a fault unless `holds`; the drill goes on."""
@@ -201,9 +202,16 @@ class Stage:
         twice = {key for key, times in self.claims().items() if times != 1} - self._overwritten
         self._overwritten |= twice
         record.expect(not twice, f"claimed more than once: {sorted(twice)}")
+        stops = [line for site in "ab" for host in ("db-1", "cache-1") for line in self._lease_stops(f"{host}.{site}", record.began)]
+        record.expect(record.isolates or not stops, f"agents stopped services that were heard: {stops}")
         both = overlaps(*(spans(self.samples(site, record.began)) for site in "ab"))
         when = [(round(begin - record.began, 1), round(end - record.began, 1)) for begin, end in both]
         record.expect(not both, f"two writers at once, in seconds after the drill began: {when}")
+
+    def _lease_stops(self, host: str, since: float) -> list[str]:
+        """What the host's agent says of services that nobody had heard, from `since` (wall clock) on."""
+        command = f"sh -c 'journalctl -u dr-agent --since=@{since:.0f} -o cat --no-pager | grep \"nobody heard for\" || true'"
+        return [f"{host}: {line}" for line in self.line(host, command).splitlines()]
 
     def claims(self) -> dict[str, int]:
         """How often each epoch was written at the witness: once, or the witness is no witness. The bucket keeps every version."""

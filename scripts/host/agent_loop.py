@@ -89,7 +89,7 @@ class Agent:
             if now >= next_beat:
                 self._beat()
                 next_beat = max(next_beat + self.config.terms.heartbeat_s, now)
-            self._enforce(boottime())
+            self._enforce()
             ready = ready or self._tell_ready(now)
             _still_here()
             self._wake.wait(self._pause(boottime(), next_beat))
@@ -127,9 +127,10 @@ class Agent:
             worker.kick()
         self._note(boottime())
 
-    def _enforce(self, now: float) -> None:
+    def _enforce(self) -> None:
         role = rolefile.read(self.layout)
         self._take_contacts()
+        now = boottime()  # after them: a contact that is later than now would count as none
         fresh = now - self._block_at < 3 * self.config.terms.heartbeat_s
         heard = Heard(
             now=now, role=role, newest=self._newest, running=self._control.running(), writes=self._facts.writes(self._block) if fresh else None,
@@ -271,7 +272,7 @@ class Agent:
 
     def heartbeat(self, role: rolefile.Role | None) -> dict[str, Any]:
         """The object at the witness."""
-        now, memory = boottime(), self.memory
+        memory, now = self.memory, boottime()
         silent = None if role is None else lease.silent_s(memory, role, now)
         return {
             "schema": SCHEMA, "site": self.config.site, "host": self.config.host, "epoch": role.epoch if role else None,

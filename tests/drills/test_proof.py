@@ -33,7 +33,7 @@ GUARDS = {
         "scripts/host/guard.py",
         "    if found.active is not None and found.active != Active(role.epoch, role.site):",
         "    if role:\n        return 'whatever the witness says'\n    if found.active is not None and found.active != Active(role.epoch, role.site):",
-        "region-returns-mid-promotion",
+        "region-returns-without-agent",  # the agent would stop what the guard has let start
     ),
     "budget: any loss is within it": (
         "scripts/ctl/loss.py",

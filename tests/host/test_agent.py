@@ -365,6 +365,23 @@ def test_it_stays_down_when_the_other_side_is_active_by_now(world: World) -> Non
     assert world.a.service.starts == 0, "who gave the role starts the service"
 
 
+def test_a_contact_that_comes_while_the_rule_is_asked_is_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.start()
+    world.leases(2)  # since the agent's start
+    agent, read = world.a.agent, rolefile.read
+    assert agent is not None
+
+    def meanwhile(layout: Layout) -> Role | None:
+        if threading.current_thread() is threading.main_thread():
+            world.clock.now += 0.001
+            agent._put_at = world.clock.now
+        return read(layout)
+
+    monkeypatch.setattr(rolefile, "read", meanwhile)
+    agent._enforce()
+    assert (world.a.service.up, world.a.service.stops) == (True, 0), world.a.log.getvalue()
+
+
 def test_a_newer_epoch_stops_a_primary_that_is_heard(world: World) -> None:
     world.start()
     world.bucket.claim(2, "b")

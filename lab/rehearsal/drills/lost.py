@@ -100,9 +100,32 @@ def region_returns_mid_promotion(stage: Stage, record: Record) -> None:
     loss_is_counted(stage, record, old, before)
 
 
+@drill("region-returns-without-agent")
+def region_returns_without_agent(stage: Stage, record: Record) -> None:
+    """A region that comes back without its lease agent: the guard alone keeps its database down, and a repair puts the agent back."""
+    old, before = stage.active, evidence(stage, stage.active)
+    host = f"db-1.{old}"
+    with stage.shopping(record) as shop:
+        stage.line(host, "systemctl disable -q dr-agent")
+        stage.fault("region-hosts", "kill", old)
+        take_over(stage, record, shop, rung=2)
+        returned = time.time()
+        stage.fault("region-hosts", "return", old)
+        wait_for("the old database host answers", lambda: bool(stage.world.status(old)), 120, 1.0)
+        refusals = "sh -c 'journalctl -b -u postgresql@17-main -o cat --no-pager | grep -c \"it was not started\" || true'"
+        wait_for("the guard has refused", lambda: stage.line(host, refusals).strip() != "0", 60, 1.0)
+        stage.repair()
+        stage.settle()
+    record.expect(stage.line(host, "systemctl is-active dr-agent").strip() == "active", "the agent is not back")
+    wrote = silence(stage.samples(old, returned), returned)
+    record.expect(wrote is None, f"the region that came back took writes until {wrote} s after its return")
+    loss_is_counted(stage, record, old, before)
+
+
 @drill("isolated-region")
 def isolated_region(stage: Stage, record: Record) -> None:
     """The active region lives and is cut off from everything: no promotion before its lease has run out, and it stops by itself."""
+    record.isolates = True
     old, before = stage.active, evidence(stage, stage.active)
     with stage.shopping(record) as shop:
         cut = time.time()
@@ -160,6 +183,7 @@ def witness_dead(stage: Stage, record: Record) -> None:
 @drill("witness-and-link-dead")
 def witness_and_link_dead(stage: Stage, record: Record) -> None:
     """Neither witness nor peer is heard: the writer stops when its lease ends, and starts again by itself when it hears."""
+    record.isolates = True
     active, lease = stage.active, stage.world.config["dr:lease"]
     with stage.shopping(record) as shop:
         cut = time.time()
