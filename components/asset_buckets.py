@@ -41,7 +41,7 @@ class AssetBuckets(pulumi.ComponentResource):
         self.ready = list(buckets)
         self.keys = self._user(f"{name}-user", "buckets", site_policy([own]), buckets)
         # The peer's bucket may not exist yet: a policy is about names.
-        policy = copier_policy(settings.bucket(settings.peer, "assets"), own)
+        policy = copier_policy(settings.bucket(settings.peer, "assets"), own, [settings.bucket(settings.site, "wal")])
         self.copier_keys = self._user(f"{name}-copier", "copier", policy, buckets)
         # WAL and backups go to both regions: either may be lost.
         archives = [settings.bucket(site, "wal") for site in (settings.site, settings.peer)]

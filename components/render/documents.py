@@ -163,6 +163,8 @@ def asset_sync(settings: Settings, keys: Mapping[str, str]) -> Document:
             "keep_old_versions_days": sync.keep_old_versions_days,
             "abort_uploads_days": sync.abort_uploads_days,
             "cors_origins": list(sync.cors_origins),
+            # What backups that expired leave behind in a versioned bucket.
+            "lifecycle_of": [settings.bucket(settings.site, "wal")],
         },
     }
 

@@ -34,7 +34,8 @@ _READ = (
 )
 _COPY = ("s3:PutObjectAcl", "s3:PutObjectTagging", "s3:PutObjectVersionTagging")
 # What control-1 puts with the copier's key, because the platform's API knows neither.
-_SETTINGS = ("s3:GetLifecycleConfiguration", "s3:PutLifecycleConfiguration", "s3:GetBucketCORS", "s3:PutBucketCORS")
+_LIFECYCLE = ("s3:GetLifecycleConfiguration", "s3:PutLifecycleConfiguration")
+_CORS = ("s3:GetBucketCORS", "s3:PutBucketCORS")
 
 
 def site_policy(buckets: Sequence[str]) -> str:
@@ -42,9 +43,13 @@ def site_policy(buckets: Sequence[str]) -> str:
     return _document(_allow("OwnBuckets", _ACTIONS, buckets))
 
 
-def copier_policy(source: str, target: str) -> str:
-    """Read there; read, write, and the bucket's lifecycle and CORS here."""
-    return _document(_allow("Source", _READ, [source]), _allow("Target", sorted({*_READ, *_ACTIONS, *_COPY, *_SETTINGS}), [target]))
+def copier_policy(source: str, target: str, beside: Sequence[str]) -> str:
+    """Read there; read, write, and the bucket's lifecycle and CORS here; of the buckets `beside` it the lifecycle alone."""
+    return _document(
+        _allow("Source", _READ, [source]),
+        _allow("Target", sorted({*_READ, *_ACTIONS, *_COPY, *_LIFECYCLE, *_CORS}), [target]),
+        _allow("Beside", _LIFECYCLE, beside),
+    )
 
 
 def _allow(name: str, actions: Sequence[str], buckets: Sequence[str]) -> dict[str, object]:

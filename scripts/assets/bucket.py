@@ -1,4 +1,5 @@
-"""`dr-assets bucket`: the settings of the target bucket that are S3's own and not the platform's: lifecycle and CORS.
+"""`dr-assets bucket`: the settings of the target bucket that are S3's own and not the platform's: lifecycle and CORS; and the same lifecycle on
+buckets beside it.
 
 Read first, put only where they differ. A store that does not know one of them is no failure: it is said, and the rest is done.
 """
@@ -8,12 +9,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import threading
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from typing import Any
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
-from .config import BucketRules, Job
+from .config import BucketRules, Endpoint, Job, Options
 from .errors import BadInput, Kind, StoreError
 from .retry import Patience, Throttle
 from .wire import Wire
@@ -78,11 +80,10 @@ def _plain(element: ElementTree.Element) -> tuple[Any, ...]:
 
 
 class Settings:
-    """The target's settings over the wire."""
+    """Those of one bucket over the wire."""
 
-    def __init__(self, job: Job) -> None:
-        options = job.options
-        self._wire = Wire(job.target, options.timeout_s)
+    def __init__(self, bucket: Endpoint, options: Options) -> None:
+        self._wire = Wire(bucket, options.timeout_s)
         self._patience, self._throttle = (
             Patience(options.attempts, options.backoff_s, options.backoff_cap_s, threading.Event()),
             Throttle(1),
@@ -130,17 +131,20 @@ class Settings:
 
 
 def converge(job: Job) -> tuple[dict[str, Any], StoreError | None]:
-    """Each setting's outcome by its name, and the first error; the others are still done. Raises BadInput without `bucket` in the document."""
+    """Each setting's outcome by its name, and the first error; the others are still done. A bucket beside the target counts as one setting,
+    `lifecycle of <bucket>`. Raises BadInput without `bucket` in the document.
+    """
     if job.bucket is None:
         raise BadInput("bucket: not in the document, wanted keep_old_versions_days, abort_uploads_days and cors_origins; nothing was done")
-    store, outcome, first = Settings(job), {}, None
-    try:
-        for setting in settings(job.bucket):
+    due = [(setting.name, job.target, setting) for setting in settings(job.bucket)]
+    for name in job.bucket.lifecycle_of:
+        due.append((f"lifecycle of {name}", replace(job.target, bucket=name), Setting("lifecycle", lifecycle(job.bucket))))
+    outcome, first = {}, None
+    for name, bucket, setting in due:
+        with closing(Settings(bucket, job.options)) as store:
             try:
-                outcome[setting.name] = store.converge(setting)
+                outcome[name] = store.converge(setting)
             except StoreError as error:
-                outcome[setting.name] = f"failed: {error.kind}"
+                outcome[name] = f"failed: {error.kind}"
                 first = first or error
-    finally:
-        store.close()
     return {"schema": 1, "op": "bucket", "bucket": job.target.bucket, "settings": outcome}, first

@@ -59,11 +59,12 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class BucketRules:
-    """S3's own settings of the target bucket; days, 0: never."""
+    """S3's own settings of the target bucket; days, 0: never. `lifecycle_of`: buckets beside it that get its lifecycle and nothing else."""
 
     keep_old_versions_days: int = 0
     abort_uploads_days: int = 0
     cors_origins: tuple[str, ...] = ()
+    lifecycle_of: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,16 +172,17 @@ def _bucket(found: Any, faults: list[str]) -> BucketRules | None:
     if not isinstance(found, dict):
         faults.append(f"bucket: found {type(found).__name__}, wanted an object")
         return None
-    days, origins = ("keep_old_versions_days", "abort_uploads_days"), found.get("cors_origins", [])
-    faults += [
-        f"bucket.{name}: unknown, wanted one of cors_origins, {', '.join(days)}" for name in sorted(set(found) - {*days, "cors_origins"})
-    ]
+    days, lists = ("keep_old_versions_days", "abort_uploads_days"), ("cors_origins", "lifecycle_of")
+    origins, beside = (found.get(name, []) for name in lists)
+    faults += [f"bucket.{name}: unknown, wanted one of {', '.join((*lists, *days))}" for name in sorted(set(found) - {*days, *lists})]
     wrong = [name for name in days if type(found.get(name, 0)) is not int or found.get(name, 0) < 0]
     faults += [f"bucket.{name}: found {found[name]!r}, wanted a number of days, 0 for never" for name in wrong]
     if not isinstance(origins, list) or not all(isinstance(origin, str) and origin for origin in origins):
         faults.append("bucket.cors_origins: wanted a list of origins like https://www.shop.example")
+    elif not isinstance(beside, list) or not all(isinstance(name, str) and BUCKET.fullmatch(name) for name in beside):
+        faults.append("bucket.lifecycle_of: wanted a list of buckets on the target's server")
     elif not wrong:
-        return BucketRules(**{name: found[name] for name in days if name in found}, cors_origins=tuple(origins))
+        return BucketRules(**{name: found[name] for name in days if name in found}, cors_origins=tuple(origins), lifecycle_of=tuple(beside))
     return None
 
 

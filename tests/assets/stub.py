@@ -76,6 +76,7 @@ class Stub:
 
     def __init__(self, bucket: str = "bucket", *, versioned: bool = True, page: int = 1000, region: str = "gra") -> None:
         self.bucket, self.versioned, self.page, self.region = bucket, versioned, page, region
+        self.beside: set[str] = set()  # further buckets that are there, for calls whose answer a rule gives
         self.objects: dict[bytes, list[Version]] = {}
         self.uploads: dict[str, tuple[bytes, dict[str, str], dict[int, bytes], float]] = {}
         self.log: list[Request] = []
@@ -194,7 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._reset()
         elif self.fault.code or self.fault.status:
             self._error(self.fault.status or 503, self.fault.code)
-        elif bucket != self.stub.bucket:
+        elif bucket not in (self.stub.bucket, *self.stub.beside):
             self._error(404, "NoSuchBucket")
         elif f"/{self.stub.region}/s3/" not in headers.get("authorization", ""):
             self._error(400, "AuthorizationHeaderMalformed")

@@ -91,6 +91,13 @@ def test_a_store_without_one_of_them_is_told_and_gets_the_other(pair: Pair, stor
     assert set(store.kept) == {"cors"}
 
 
+def test_buckets_beside_the_target_get_its_lifecycle_and_nothing_else(pair: Pair, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    beside = "shop-wal"
+    pair.b.beside.add(beside)
+    assert put(pair, capsys, lifecycle_of=[beside]) == {**dict.fromkeys(NAMES, "changed"), f"lifecycle of {beside}": "as wanted"}
+    assert [name for _, name in store.asked].count("cors") == 2
+
+
 def test_a_missing_right_is_an_error_and_the_other_setting_is_still_put(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
     pair.b.rule("list", Fault(403, "AccessDenied"))
     store = Store(pair)
@@ -107,6 +114,7 @@ def test_a_missing_right_is_an_error_and_the_other_setting_is_still_put(pair: Pa
         ({"abort_uploads_days": -1}, "bucket.abort_uploads_days: found -1"),
         ({"abort_uploads_days": True}, "bucket.abort_uploads_days: found True"),
         ({"expire": 3}, "bucket.expire: unknown"),
+        ({"lifecycle_of": ["UPPER"]}, "bucket.lifecycle_of: wanted a list of buckets"),
     ],
 )
 def test_wrong_settings_are_refused_by_name(

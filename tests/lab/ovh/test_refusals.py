@@ -25,7 +25,7 @@ from tests import loopback
 pytestmark = pytest.mark.lab
 OWN, PEER, WAL, PEER_WAL, OTHER = "shop-a-assets", "shop-b-assets", "shop-a-wal", "shop-b-wal", "another-bucket"
 REGION = {OWN: "gra", WAL: "gra", OTHER: "gra", PEER: "sbg", PEER_WAL: "sbg"}
-POLICIES = {"shop": site_policy([OWN]), "copier": copier_policy(PEER, OWN), "archive": site_policy([WAL, PEER_WAL])}
+POLICIES = {"shop": site_policy([OWN]), "copier": copier_policy(PEER, OWN, [WAL]), "archive": site_policy([WAL, PEER_WAL])}
 USERS = ("shop", "copier", "archive")
 
 
@@ -64,7 +64,7 @@ class Site:
             )
             for name, bucket in (("source", PEER), ("target", OWN))
         }
-        rules = BucketRules(keep_old_versions_days=90, abort_uploads_days=7, cors_origins=("https://www.shop.example",))
+        rules = BucketRules(keep_old_versions_days=90, abort_uploads_days=7, cors_origins=("https://www.shop.example",), lifecycle_of=(WAL,))
         return Job(**ends, state_dir=Path("unused"), bucket=rules)
 
 
@@ -131,10 +131,10 @@ def test_a_key_that_is_not_the_users_opens_nothing(site: Site) -> None:
 def test_the_copiers_rights_are_enough_for_the_buckets_settings_and_this_store_knows_no_lifecycle(site: Site) -> None:
     site.root(OWN).delete_bucket_cors(Bucket=OWN)
     document, error = converge(site.copier())
-    assert error is None and document["settings"] == {"lifecycle": UNSUPPORTED, "cors": "changed"}
+    assert error is None and document["settings"] == {"lifecycle": UNSUPPORTED, "cors": "changed", f"lifecycle of {WAL}": UNSUPPORTED}
     (rule,) = site.root(OWN).get_bucket_cors(Bucket=OWN)["CORSRules"]
     assert rule["AllowedOrigins"] == ["https://www.shop.example"] and "PUT" in rule["AllowedMethods"]
-    assert converge(site.copier())[0]["settings"] == {"lifecycle": UNSUPPORTED, "cors": "as wanted"}
+    assert converge(site.copier())[0]["settings"] == {"lifecycle": UNSUPPORTED, "cors": "as wanted", f"lifecycle of {WAL}": UNSUPPORTED}
 
 
 def test_the_copiers_rights_are_enough_for_a_reconcile_and_for_deletions(site: Site, tmp_path: Path) -> None:
