@@ -6,6 +6,7 @@ What is created is the same whichever region is active; `failover_region` is a r
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pulumi
@@ -30,6 +31,7 @@ from components.verify import Verify, VerifyArgs
 from scripts.ctl import preflight
 from scripts.ctl.errors import OperatorError
 from scripts.leftovers.clear import KINDS, Leftovers
+from scripts.leftovers.writer import may_write
 
 
 def main() -> None:
@@ -56,7 +58,8 @@ class Bundles:
 def declare(settings: Settings, bundles: Bundles) -> None:
     """The whole stack."""
     tool = bundles.tool
-    seen = Leftovers(openstack(settings), settings.region.compute_region, ovh(settings))
+    at_work = partial(may_write, settings.site, witness(settings))
+    seen = Leftovers(openstack(settings), settings.region.compute_region, ovh(settings), at_work)
     leftovers.clear_before_create(KINDS, seen.clear)
     opts = pulumi.ResourceOptions(providers=providers(settings))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from scripts.ctl.errors import Failed
@@ -12,16 +13,20 @@ from scripts.dns.ovh import OvhApi
 from scripts.leftovers import balancers, network, ovh, servers
 from scripts.leftovers.found import Found
 
-OPENSTACK: dict[str, Callable[[Cloud, Mapping[str, Any]], list[Found]]] = {**network.KINDS, **servers.KINDS, **balancers.KINDS}
+Rule = Callable[[Cloud, Mapping[str, Any]], list[Found]]
+OPENSTACK: dict[str, Rule] = {**network.KINDS, **servers.KINDS, **balancers.KINDS}
 OVH: dict[str, Callable[[OvhApi, Mapping[str, Any]], list[Found]]] = {**ovh.KINDS}
-KINDS = frozenset({*OPENSTACK, *OVH})
+KINDS = frozenset({*OPENSTACK, *OVH, servers.ATTACHMENT})
 
 
 class Leftovers:
-    """Of one site. `openstack`, `ovh`: the documents of `Cloud` and `OvhApi`; nothing is asked before the first `clear`."""
+    """Of one site. `openstack`, `ovh`: the documents of `Cloud` and `OvhApi`; `may_write`: why a database of the site may be at work, or None.
+    Nothing is asked before the first `clear`.
+    """
 
-    def __init__(self, openstack: dict[str, str], region: str, ovh_document: dict[str, str]) -> None:
+    def __init__(self, openstack: dict[str, str], region: str, ovh_document: dict[str, str], may_write: Callable[[], str | None]) -> None:
         self._cloud, self._ovh = Cloud(openstack, region), OvhApi(ovh_document)
+        self._rules: dict[str, Rule] = {**OPENSTACK, servers.ATTACHMENT: partial(servers.attachments, may_write=may_write)}
         self._lock, self._connected = threading.Lock(), False
 
     def clear(self, kind: str, inputs: Mapping[str, Any]) -> list[str]:
@@ -30,7 +35,7 @@ class Leftovers:
         An API that does not answer is no error here: the creation itself will meet it, with the provider's patience.
         """
         try:
-            found = OVH[kind](self._ovh, inputs) if kind in OVH else OPENSTACK[kind](self._openstack(), inputs)
+            found = OVH[kind](self._ovh, inputs) if kind in OVH else self._rules[kind](self._openstack(), inputs)
             return [_dealt_with(_word(kind), item) for item in found]
         except (ApiDown, Failed) as error:
             return [f"could not see whether an interrupted run left a {_word(kind)}: {error}"]

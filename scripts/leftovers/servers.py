@@ -1,9 +1,9 @@
-"""Nova and Cinder: servers, server groups; volumes and their attachments are reported and never touched (https://docs.openstack.org/api-ref/compute/)."""
+"""Nova and Cinder: servers, server groups, attachments; volumes are reported and never touched (https://docs.openstack.org/api-ref/compute/)."""
 
 from __future__ import annotations
 
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -53,25 +53,37 @@ def volumes(cloud: Cloud, inputs: Mapping[str, Any]) -> list[Found]:
     return [Found(f"{item['name']} ({item['id']})", _never, held, remedy) for item in answer["volumes"] if item["name"] == inputs["name"]]
 
 
-def attachments(cloud: Cloud, inputs: Mapping[str, Any]) -> list[Found]:
-    """The volume at this very server. Detaching under a running database would tear its files, so it is left; the message names the import."""
+def attachments(cloud: Cloud, inputs: Mapping[str, Any], may_write: Callable[[], str | None]) -> list[Found]:
+    """The volume at this very server; `may_write`: why a database may be writing to it, which holds it.
+
+    Taken off a server that was shut down first: a standby that runs there closes its files and starts again with them.
+    """
     server, volume = str(inputs["instanceId"]), str(inputs["volumeId"])
-    answer = cloud.ask("GET", "compute", f"/servers/{server}/os-volume_attachments")
-    remedy = f"if the server is new, detach it (`openstack server remove volume {server} {volume}`) and run the same again"
-    return [
-        Found(f"of {volume} at {server}", _never, "a database may be writing to it", remedy)
-        for item in answer["volumeAttachments"]
-        if item["volumeId"] == volume
-    ]
+    place, label = f"/servers/{server}/os-volume_attachments", f"of {volume} at {server}"
+    found = [item for item in cloud.ask("GET", "compute", place)["volumeAttachments"] if item["volumeId"] == volume]
+
+    def take_off() -> None:
+        _power(cloud, server, "os-stop", "SHUTOFF")
+        cloud.delete("compute", f"{place}/{volume}")
+        await_gone(label, lambda: cloud.find("compute", f"{place}/{volume}") is not None)
+        _power(cloud, server, "os-start", "ACTIVE")
+
+    remedy = f"when it is surely idle, detach it (`openstack server remove volume {server} {volume}`) and run the same again"
+    return [Found(label, take_off, may_write(), remedy) for _ in found]
+
+
+def _power(cloud: Cloud, server: str, action: str, state: str) -> None:
+    cloud.ask("POST", "compute", f"/servers/{server}/action", {action: None})
+    await_gone(f"server {server}, on its way to {state}", lambda: cloud.ask("GET", "compute", f"/servers/{server}")["server"]["status"] != state)
 
 
 def _never() -> None:
     raise AssertionError("a volume is never removed")
 
 
+ATTACHMENT = "openstack:compute/volumeAttach:VolumeAttach"
 KINDS = {
     "openstack:compute/instance:Instance": servers,
     "openstack:compute/serverGroup:ServerGroup": server_groups,
     "openstack:blockstorage/volume:Volume": volumes,
-    "openstack:compute/volumeAttach:VolumeAttach": attachments,
 }

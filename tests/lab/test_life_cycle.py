@@ -135,6 +135,7 @@ def test_a_bring_up_that_was_killed_over_and_over_is_finished_by_the_next_up(lif
     counted = {kind: len(life.before["GRA11"][kind]) for kind in ("networks", "ports", "servers", "load_balancers")}
     for kind, more in (("networks", 1), ("ports", 2), ("servers", 1), ("servers", 5), ("load_balancers", 1)):
         life.kill_up("a", f"{more} new {kind}", lambda kind=kind, more=more: len(life.cloud(kind)) >= counted[kind] + more)
+    life.kill_up("a", "the data volume is attached", lambda: any(volume["status"] == "in-use" for volume in life.cloud("volumes").values()))
     done = life.up("a")
     assert done.ok
     assert life.world.writers() == {"a"}

@@ -1,0 +1,18 @@
+"""May a database of this site be at work? What the witness says of it, for those who would take a volume from a server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scripts.ctl.witness import Witness, WitnessDown
+
+
+def may_write(site: str, document: dict[str, Any]) -> str | None:
+    """The reason; None when the newest epoch names no site, or the other one. `document`: as of `Witness`."""
+    try:
+        newest = Witness(document).newest()
+    except WitnessDown as error:
+        return f"nobody can say whether a database is writing to it ({error})"
+    if newest is None or newest.active != site:
+        return None
+    return f"region {site} is active (epoch {newest.epoch}), so a database may be writing to it"
