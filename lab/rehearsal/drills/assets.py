@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from functools import partial
+from typing import Any
 
 from botocore.exceptions import ClientError
 
 from lab.rehearsal.drills import drill
 from lab.rehearsal.drills.lost import evidence, loss_is_counted, take_over
+from lab.rehearsal.drills.planned import move, nothing_lost
 from lab.rehearsal.stacks import SITES
 from lab.rehearsal.stage import Record, Stage
 from lab.rehearsal.world import wait_for
@@ -22,6 +25,9 @@ class Bucket:
 
     def put(self, key: str, body: bytes) -> None:
         self.s3.put_object(Bucket=self.name, Key=key, Body=body, ContentType="text/plain", CacheControl="max-age=60")
+
+    def holds(self, key: str) -> bool:
+        return self.get(key) is not None
 
     def get(self, key: str) -> bytes | None:
         try:
@@ -52,3 +58,28 @@ def upload_before_the_kill(stage: Stage, record: Record) -> None:
         wait_for("the newer object went back", lambda: (mine.get(f"{name}/early") or b"").startswith(b"newer"), 120, 1.0)
         record.expect((theirs.get(f"{name}/early") or b"").startswith(b"newer"), "an older object was laid over a newer one")
     loss_is_counted(stage, record, old, before)
+
+
+@drill("assets-native")
+def assets_native(stage: Stage, record: Record) -> None:
+    """Mode native: the platform's own rules carry what is uploaded, and turn round with the shop."""
+    copying = stage.world.config["dr:assets"]
+    _mode(stage, {**copying, "mode": "native"})
+    name = uuid.uuid4().hex
+    with stage.shopping(record) as shop:
+        for turn in ("there", "back"):
+            key = f"{name}/{turn}"
+            Bucket(stage, stage.active).put(key, turn.encode())
+            wait_for(f"the platform has carried {turn}", partial(Bucket(stage, stage.standby).holds, key), 120, 0.5)
+            if turn == "there":
+                move(stage, record, shop)
+                stage.settle()
+    nothing_lost(record)
+    _mode(stage, copying)
+
+
+def _mode(stage: Stage, assets: dict[str, Any]) -> None:
+    """Both stacks copy assets like this from now on."""
+    for site in (stage.active, stage.standby):
+        stage.world.configure(site, "assets", assets)
+        stage.must(stage.pulumi.up(site), site)
