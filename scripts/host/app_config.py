@@ -137,7 +137,8 @@ WantedBy=multi-user.target
 """
 
 
-RESTART = "Restart=on-failure\nRestartSec=2\nTimeoutStopSec=20\n"
+# The stop of a host is part of a fence: requests that are held because the writer is gone must not hold it up.
+RESTART = "Restart=on-failure\nRestartSec=2\nTimeoutStopSec=5\n"
 UNITS = {
     WEB: unit("The shop", "simple", "/usr/bin/puma -C config/puma.rb config.ru", RESTART),
     # Enabled in the active site. After a reboot the guard lets it start if that is still the active one, and is asked again while nobody answers.
