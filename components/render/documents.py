@@ -83,6 +83,7 @@ def postgres(settings: Settings, volume_id: str | None) -> Document:
         "version": settings.postgres.version,
         "port": 5432,
         "volume_id": volume_id,
+        "volume_gb": settings.region.db_volume_gb,
         "database": "shop",
         "passwords": {"replication": passwords.replication, "app": passwords.app},
         "app_clients": [f"{address}/32" for address in settings.vrack_of("app")],

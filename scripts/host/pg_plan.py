@@ -67,6 +67,8 @@ def _installed(facts: Facts) -> None:
 
 def _volume(facts: Facts) -> list[Step]:
     volume = facts.volume
+    if volume.grown:
+        return [Step("grow-volume"), LOOK_AGAIN]
     if not volume.wanted or volume.mounted:
         return []
     if volume.device is None:

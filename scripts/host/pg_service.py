@@ -99,6 +99,9 @@ class Postgres:
     def _do_format_volume(self, _: str) -> None:
         pg_volume.format_device(str(pg_volume.find(self.layout, self.desired.volume_id or "")))
 
+    def _do_grow_volume(self, _: str) -> None:
+        pg_volume.grow(str(pg_volume.find(self.layout, self.desired.volume_id or "")))
+
     def _do_mount_volume(self, _: str) -> None:
         pg_volume.mount(self.layout, str(pg_volume.find(self.layout, self.desired.volume_id or "")), self.units)
 

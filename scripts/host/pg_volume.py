@@ -1,4 +1,6 @@
-"""The data volume: found by its id, formatted only when blank, mounted by a unit of its own that PostgreSQL's unit waits for."""
+"""The data volume: found by its id, formatted only when blank, mounted by a unit of its own that PostgreSQL's unit waits for, and its file
+system grown with it.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +17,19 @@ from .wait import until
 
 DEVICE_S = 60.0
 BLANK = "blank"
+_64BIT = 0x80
+GROWN = 64 << 20  # less than that at its end a file system may leave unused by itself
 
 
 @dataclass(frozen=True)
 class Volume:
-    """`wanted`: there is to be one. `filesystem`: its type, "blank", or None when nobody can say."""
+    """`wanted`: there is to be one. `filesystem`: its type, "blank", or None when nobody can say. `grown`: since its file system was made."""
 
     wanted: bool = False
     device: str | None = None
     filesystem: str | None = None
     mounted: bool = False
+    grown: bool = False
 
 
 def look(layout: PostgresLayout, volume_id: str | None) -> Volume:
@@ -35,7 +40,7 @@ def look(layout: PostgresLayout, volume_id: str | None) -> Volume:
     if device is None:
         return Volume(wanted=True)
     if _mounted(layout.mount, device):
-        return Volume(True, str(device), "ext4", True)
+        return Volume(True, str(device), "ext4", True, spare(device) >= GROWN)
     return Volume(True, str(device), _filesystem(device), False)
 
 
@@ -55,6 +60,27 @@ def _filesystem(device: Path) -> str | None:
     if done.code == 2 and not done.out.strip():
         return BLANK
     return done.out.strip() or None
+
+
+def spare(device: Path) -> int:
+    """Bytes of the device that its ext4 does not use, by the superblock (kernel documentation, ext4, "Super Block"); 0 when it cannot be read."""
+    try:
+        with device.open("rb") as raw:
+            size = raw.seek(0, os.SEEK_END)
+            raw.seek(1024)
+            head = raw.read(1024)
+    except OSError:
+        return 0
+    if len(head) < 1024 or head[0x38:0x3A] != b"\x53\xef":
+        return 0
+    low, shift, features, high = (int.from_bytes(head[at : at + 4], "little") for at in (0x4, 0x18, 0x60, 0x150))
+    blocks = low | (high << 32 if features & _64BIT else 0)
+    return max(size - (blocks << (10 + shift)), 0)
+
+
+def grow(device: str) -> None:
+    """While it is in use: ext4 can."""
+    run(["resize2fs", device], limit_s=600)
 
 
 def wait(layout: PostgresLayout, volume_id: str) -> None:

@@ -59,6 +59,7 @@ def test_the_postgres_block(settings: Settings) -> None:
         "version",
         "port",
         "volume_id",
+        "volume_gb",
         "database",
         "app_clients",
         "archive",
