@@ -23,7 +23,8 @@ def move(stage: Stage, record: Record, shop: Shop) -> None:
     record.expect((newest.epoch, newest.active, newest.planned) == (epoch + 1, target, True), f"epoch after the move: {newest}")
     record.figures |= {
         "up_s": round(done.seconds, 1), "database_gap_s": None if silent is None else round(silent, 2),
-        "longest_gap_s": shop.gap(began), "failed_requests": shop.failures(began), "fence_rung": newest.fence.get("rung"),
+        "cache_held_ms": (stage.world.status(target, "redis").get("takeover") or {}).get("held_ms"), "longest_gap_s": shop.gap(began),
+        "failed_requests": shop.failures(began), "fence_rung": newest.fence.get("rung"),
     }
 
 
