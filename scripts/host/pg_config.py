@@ -137,8 +137,22 @@ def managed_files(desired: Desired, layout: PostgresLayout, floors: Mapping[str,
         own(layout.passfile.name, secret, 0o600),
         ManagedFile(path=layout.memory, content=desired.memory.text(), mode=0o600),
         guard_drop_in(layout.base, layout.unit, "postgres"),
-        drop_in(layout.base, layout.unit, "dr-limits", "[Service]\nTimeoutStartSec=600\nTimeoutStopSec=120\n"),
+        drop_in(layout.base, layout.unit, "dr-limits", _UNIT),
     ]
+
+
+# A server that ended by itself (a full disk, the kernel short of memory) is started again, through its guard; Debian's unit leaves it down.
+# What this software stops it also tells systemd, long before the first attempt.
+_UNIT = """[Unit]
+StartLimitIntervalSec=0
+[Service]
+TimeoutStartSec=600
+TimeoutStopSec=120
+Restart=on-failure
+RestartSec=5
+RestartSteps=4
+RestartMaxDelaySec=30
+"""
 
 
 def _main(layout: PostgresLayout) -> str:

@@ -81,13 +81,11 @@ def raised_parameter(stage: Stage, record: Record) -> None:
     """A parameter that a standby must not have lower is raised, and lowered again: the stream goes on, and the shop moves afterwards."""
     world, standby, active = stage.world, stage.standby, stage.active
     before = {site: world.configure(site, "postgres", None) for site in "ab"}
-    for value in ("150", "100"):
+    for value, order in (("150", (standby, active)), ("100", (active, standby))):  # the standby is never the one with less
         for site in "ab":
             postgres = dict(before[site] or {})
             world.configure(site, "postgres", {**postgres, "parameters": {**(postgres.get("parameters") or {}), "max_connections": value}})
-        for site in (active, standby):
-            stage.must(stage.pulumi.up(site), site)
-        for site in (standby, active):
+        for site in order:
             stage.must(stage.pulumi.up(site), site)
         found = {site: stage.sql(site, "show max_connections") for site in "ab"}
         record.expect(found == {"a": value, "b": value}, f"max_connections: found {found}, wanted {value} on both sides")
