@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from . import pg_copy, pg_evidence, pg_facts, pg_peer, pg_sync, pg_volume
+from .commands import CommandFailed
 from .errors import Failed, say
 from .files import make_folder
 from .log import Log
@@ -44,10 +45,13 @@ class Postgres:
         self.rejoin = Rejoin(desired, layout, server, log)
         self.floors: Mapping[str, int] = {}
         self.promoted = False
+        self.too_small = False  # the file system could not be grown: no reason to stop here
 
     def facts(self) -> Facts:
         found = pg_facts.gather(self.desired, self.layout, self.server, self.units)
         self.floors = found.floors
+        if self.too_small:
+            found = replace(found, volume=replace(found.volume, grown=False))
         return replace(found, promoted=self.promoted)
 
     def plan(self, facts: Facts) -> Sequence[Step]:
@@ -100,7 +104,17 @@ class Postgres:
         pg_volume.format_device(str(pg_volume.find(self.layout, self.desired.volume_id or "")))
 
     def _do_grow_volume(self, _: str) -> None:
-        pg_volume.grow(str(pg_volume.find(self.layout, self.desired.volume_id or "")))
+        device = str(pg_volume.find(self.layout, self.desired.volume_id or ""))
+        try:
+            pg_volume.grow(device)
+        except CommandFailed as error:
+            self.too_small = True
+            self.log.warning(
+                say(
+                    subject=f"file system of {device}", found=f"smaller than its volume, and not to be grown ({error.done.reason})", wanted="all of the volume",
+                    consequence="the database has the room that it had", remedy=f"see `dmesg`, and run `resize2fs {device}`",
+                )
+            )
 
     def _do_mount_volume(self, _: str) -> None:
         pg_volume.mount(self.layout, str(pg_volume.find(self.layout, self.desired.volume_id or "")), self.units)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import threading
 from collections.abc import Iterator
 
@@ -52,28 +51,6 @@ def _until_it_hurts(stage: Stage, site: str) -> None:
         return False
 
     wait_for("the disk is full", hurt, 60, 0.1)
-
-
-@drill("volume-grown")
-def volume_grown(stage: Stage, record: Record) -> None:
-    """The data volumes are made larger in the stack files: the databases have the room after one run each, and nobody waits."""
-    regions = copy.deepcopy(stage.world.config["dr:regions"])
-    gib = {site: _room(stage, site) >> 30 for site in "ab"}
-    for site in "ab":
-        regions[site]["db_volume_gb"] += 2
-    with stage.shopping(record) as shop:
-        for site in (stage.standby, stage.active):
-            stage.world.configure(site, "regions", regions)
-            stage.must(stage.pulumi.up(site), site)
-            found = _room(stage, site) >> 30
-            record.expect(found > gib[site], f"the file system of db-1.{site} has {found} GiB, wanted more than {gib[site]}")
-        shop.flow()
-    nothing_lost(record)
-
-
-def _room(stage: Stage, site: str) -> int:
-    """Bytes of the file system of a site's database."""
-    return int(stage.line(f"db-1.{site}", "findmnt -bno SIZE /var/lib/postgresql"))
 
 
 @drill("raised-parameter")
