@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 from scripts.host import pg_volume
-from scripts.host.pg_volume import GROWN, spare
+from scripts.host.commands import CommandFailed, Done
+from scripts.host.pg_desired import Desired
+from scripts.host.pg_service import Postgres
+from scripts.host.pg_volume import GROWN, Volume, spare
+from tests.host.pg_pair import Pair
 
 
 @pytest.mark.parametrize("features", ["64bit", "^64bit"])
@@ -31,3 +35,20 @@ def test_what_is_no_file_system_has_not_grown(tmp_path: Path, content: bytes) ->
     assert spare(device) == 0
     device.write_bytes(content)
     assert spare(device) == 0
+
+
+def test_a_file_system_that_cannot_be_grown_is_told_once_and_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(device: str) -> None:
+        raise CommandFailed("resize2fs", Done(1, "", "resize2fs: Permission denied to resize filesystem"))
+
+    monkeypatch.setattr(pg_volume, "grow", refused)
+    monkeypatch.setattr(pg_volume, "look", lambda layout, volume_id: Volume(True, "/dev/vdb", "ext4", True, True))
+    with Pair() as pair:
+        node = pair.a
+        document = node.document(1, "a")
+        service = Postgres(Desired.read(document), node.layout, node.server, node.units, node.call(document).log)
+        first = service.plan(service.facts())[0]
+        assert str(first) == "grow-volume"
+        service.apply(first)
+        assert "grow-volume" not in [str(step) for step in service.plan(service.facts())]
+        assert "Permission denied" in node.log.getvalue()
