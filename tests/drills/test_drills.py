@@ -10,10 +10,8 @@ from lab.rehearsal.drill import keep, tell
 from lab.rehearsal.drills import DRILLS, run
 
 RECORDS = Path(__file__).resolve().parents[2] / ".build" / "drills"
-GUARD_DATA = (
-    "planned-move", "region-killed", "region-killed-with-apis", "region-returns-mid-promotion", "region-returns-without-agent", "isolated-region",
-    "rewind-interrupted", "two-operators", "stale-stack-file", "loss-over-budget",
-)  # fmt: skip
+# Planned moves, refusals and a killed take-over are the life cycle's (tests/lab/test_life_cycle.py), which `make test` plays too.
+GUARD_DATA = ("region-killed", "region-killed-with-apis", "region-returns-without-agent", "isolated-region", "rewind-interrupted", "loss-over-budget")
 
 pytestmark = pytest.mark.lab
 

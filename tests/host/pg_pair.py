@@ -44,11 +44,11 @@ def certificates(folder: Path) -> dict[str, dict[str, str]]:
         subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
 
     openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "ca.key", "-out", "ca.pem",
-            "-subj", "/CN=dr", "-days", "30")
+            "-subj", "/CN=dr", "-days", "30", "-addext", "keyUsage=critical,keyCertSign,cRLSign")  # newer Pythons check as RFC 5280 says
     made: dict[str, dict[str, str]] = {}
     for site in ("a", "b"):
         name = f"db-1.{site}.dr.internal"
-        (folder / "san").write_text(f"subjectAltName=DNS:{name}\n")
+        (folder / "san").write_text(f"subjectAltName=DNS:{name}\nauthorityKeyIdentifier=keyid\n")
         openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{site}.key", "-out", f"{site}.csr",
                 "-subj", f"/CN={name}")
         openssl("x509", "-req", "-in", f"{site}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "30",
