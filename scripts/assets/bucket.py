@@ -136,15 +136,17 @@ def converge(job: Job) -> tuple[dict[str, Any], StoreError | None]:
     """
     if job.bucket is None:
         raise BadInput("bucket: not in the document, wanted keep_old_versions_days, abort_uploads_days and cors_origins; nothing was done")
-    due = [(setting.name, job.target, setting) for setting in settings(job.bucket)]
-    for name in job.bucket.lifecycle_of:
-        due.append((f"lifecycle of {name}", replace(job.target, bucket=name), Setting("lifecycle", lifecycle(job.bucket))))
+    due = [(job.target, "{0}", settings(job.bucket))]
+    for beside in job.bucket.lifecycle_of:
+        due.append((replace(job.target, bucket=beside), f"{{0}} of {beside}", [Setting("lifecycle", lifecycle(job.bucket))]))
     outcome, first = {}, None
-    for name, bucket, setting in due:
+    for bucket, called, wanted in due:
         with closing(Settings(bucket, job.options)) as store:
-            try:
-                outcome[name] = store.converge(setting)
-            except StoreError as error:
-                outcome[name] = f"failed: {error.kind}"
-                first = first or error
+            for setting in wanted:
+                name = called.format(setting.name)
+                try:
+                    outcome[name] = store.converge(setting)
+                except StoreError as error:
+                    outcome[name] = f"failed: {error.kind}"
+                    first = first or error
     return {"schema": 1, "op": "bucket", "bucket": job.target.bucket, "settings": outcome}, first

@@ -23,8 +23,13 @@ class Found:
 
 def await_gone(label: str, there: Callable[[], bool]) -> None:
     """Wait until the platform has finished removing. Raises Failed."""
+    await_end(label, there, "still there", "its removal")
+
+
+def await_end(label: str, lasts: Callable[[], bool], found: str, asked: str) -> None:
+    """Wait until `lasts` holds no more. `found`: what is so until then; `asked`: what was asked for. Raises Failed."""
     deadline = time.monotonic() + GONE_S
-    while there():
+    while lasts():
         if time.monotonic() > deadline:
-            raise Failed(f"{label}: still there {GONE_S:.0f} s after its removal was asked for; look at it in the platform's console")
+            raise Failed(f"{label}: {found} {GONE_S:.0f} s after {asked} was asked for; look at it in the platform's console")
         time.sleep(0.3)

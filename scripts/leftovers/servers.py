@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from scripts.ctl.openstack import Cloud
-from scripts.leftovers.found import Found, await_gone
+from scripts.leftovers.found import Found, await_end, await_gone
 from scripts.leftovers.network import listed
 
 
@@ -74,7 +74,9 @@ def attachments(cloud: Cloud, inputs: Mapping[str, Any], may_write: Callable[[],
 
 def _power(cloud: Cloud, server: str, action: str, state: str) -> None:
     cloud.ask("POST", "compute", f"/servers/{server}/action", {action: None})
-    await_gone(f"server {server}, on its way to {state}", lambda: cloud.ask("GET", "compute", f"/servers/{server}")["server"]["status"] != state)
+    await_end(
+        f"server {server}", lambda: cloud.ask("GET", "compute", f"/servers/{server}")["server"]["status"] != state, f"not {state}", action
+    )
 
 
 def _never() -> None:

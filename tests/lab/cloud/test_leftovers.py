@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from scripts.ctl.errors import Failed
 from scripts.ctl.openstack import ApiDown, Cloud
-from scripts.leftovers import balancers, network, servers
+from scripts.leftovers import balancers, found, network, servers
 from scripts.leftovers.clear import Leftovers
 from tests.lab.cloud.tenant import PROJECT, Tenant
 
@@ -208,3 +209,11 @@ def test_an_api_that_does_not_answer_is_told_and_stops_nothing() -> None:
     told = seen.clear("openstack:networking/network:Network", {"name": "front"})
     assert [text.split(":")[0] for text in told] == ["could not see whether an interrupted run left a Network"]
     assert "secret-word" not in told[0]
+
+
+def test_a_wait_that_is_over_says_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(found, "GONE_S", 0.0)
+    with pytest.raises(Failed, match="server x: not SHUTOFF 0 s after os-stop was asked for"):
+        found.await_end("server x", lambda: True, "not SHUTOFF", "os-stop")
+    with pytest.raises(Failed, match="port y: still there 0 s after its removal was asked for"):
+        found.await_gone("port y", lambda: True)
