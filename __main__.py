@@ -76,7 +76,7 @@ def declare(settings: Settings, bundles: Bundles) -> None:
     fence = Fence("fence", FenceArgs(settings=settings, address=region.address, bastion=region.bastion, after=built), opts)
     chain = Chain(settings=settings, tool=tool, epoch=fence.epoch)
     database = PostgresPair("postgres", PostgresPairArgs(chain=chain, host=region.hosts["db-1"], after=[fence.done]), opts)
-    cache = RedisPair("redis", RedisPairArgs(chain=chain, host=region.hosts["cache-1"], after=[fence.done]), opts)
+    cache = RedisPair("redis", RedisPairArgs(chain=chain, hosts=region.of("cache"), after=[fence.done]), opts)
     sync_args = AssetSyncArgs(chain=chain, host=region.hosts["control-1"], buckets=buckets, after=[fence.done])
     sync = AssetSync("sync", sync_args, opts)
     data = [database.done, cache.done, sync.done]

@@ -7,7 +7,7 @@ mapping from the running program. Rules between keys are in `components.rules`, 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from components import reading, rules
@@ -15,7 +15,7 @@ from components import settings as s
 from components.config_archive import read_archive
 from components.config_secrets import read_secrets
 from components.errors import ConfigError, Fault
-from components.naming import MAX_APP_HOSTS, SITES, host_names
+from components.naming import MAX_APP_HOSTS, MAX_CACHE_REPLICAS, SITES, host_names
 from components.reading import Section
 
 NAMESPACE = "dr"
@@ -94,7 +94,9 @@ def _decoded(key: str, value: object) -> object:
 
 def _read(root: Section) -> s.Settings:
     app = _app(root)
-    hosts = host_names(app.hosts or 2)
+    redis = _redis(root)
+    hosts = host_names(app.hosts or 2, redis.cache_replicas or 0)
+    spare = [host for host in host_names(MAX_APP_HOSTS, MAX_CACHE_REPLICAS) if host not in hosts]
     override, accepted_loss = _accepted(root)
     site = root.take("site", reading.one_of(*SITES), "the program does not know which region this stack is")
     return s.Settings(
@@ -122,7 +124,7 @@ def _read(root: Section) -> s.Settings:
         operator_cidrs=root.take("operator_cidrs", reading.listing(reading.cidr(), at_least=1), "nobody could reach the bastion by ssh"),
         regions=_regions(root, hosts),
         postgres=_postgres(root),
-        redis=_redis(root),
+        redis=redis,
         app=app,
         lease=_lease(root),
         archive=read_archive(root),
@@ -130,8 +132,13 @@ def _read(root: Section) -> s.Settings:
         loss_budget=_loss_budget(root),
         override=override,
         accepted_loss=accepted_loss,
-        secrets=read_secrets(root, [f"{host}.{letter}" for letter in SITES for host in hosts]),
+        secrets=read_secrets(root, _everywhere(hosts), _everywhere(spare)),
     )
+
+
+def _everywhere(hosts: Iterable[str]) -> list[str]:
+    """Keys of hosts of these names in both sites."""
+    return [f"{host}.{letter}" for letter in SITES for host in hosts]
 
 
 def _shop(root: Section) -> s.Shop:
@@ -286,7 +293,6 @@ def _parameter(value: object) -> str:
 def _redis(root: Section) -> s.Redis:
     with root.section("redis", "there is no cache") as at:
         buffers = "buffers of replication cannot be sized"
-        at.take("cache_replicas", _no_replicas, "hosts beside cache-1 are not built", "remove the key: the other region holds the replica", default=0)
         return s.Redis(
             maxmemory=at.take("maxmemory", _REDIS_SIZE, "the cache grows until the kernel kills it"),
             maxmemory_policy=at.take(
@@ -299,14 +305,15 @@ def _redis(root: Section) -> s.Redis:
                 "min_replicas_to_write", reading.integer(0, 1), "the cache would wait for replicas that it does not have", default=0
             ),
             cold_cache=at.take("cold_cache", reading.boolean, "it is not clear whether carts may be given up", default=False),
+            cache_replicas=at.take("cache_replicas", _replicas, "Sentinel cannot tell a dead cache from a cut link", default=0),
         )
 
 
-def _no_replicas(value: object) -> int:
-    """Replicas inside a region, with Sentinel, are not built: the key is known so that it is refused with its reason."""
-    if value != 0 or isinstance(value, bool):
-        raise reading.Unwanted("0: replicas inside a region, and Sentinel, are not built; a region has one cache host")
-    return 0
+def _replicas(value: object) -> int:
+    """With two cache hosts neither is a majority: one dead host, or one cut link, and none could lead."""
+    if value not in (0, MAX_CACHE_REPLICAS) or isinstance(value, bool):
+        raise reading.Unwanted(f"0 (one cache host in a region) or {MAX_CACHE_REPLICAS} (three, and Sentinel)")
+    return int(str(value))
 
 
 def _lease(root: Section) -> s.Lease | None:

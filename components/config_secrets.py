@@ -23,8 +23,8 @@ _TLS_KEY = reading.text(
 _LONG = reading.text(r"[0-9a-f]{64,256}", "64 or more hexadecimal digits")
 
 
-def read_secrets(root: Section, hosts: Sequence[str]) -> s.Secrets:
-    """Secrets for exactly these hosts ("db-1.a")."""
+def read_secrets(root: Section, hosts: Sequence[str], spare: Sequence[str] = ()) -> s.Secrets:
+    """Secrets of these hosts ("db-1.a"). Those of `spare` hosts, which may be added later, are checked where there are some, and left out."""
     inner = root.section("secrets", "nothing can be signed in to and no host can prove who it is", _REMEDY)
     inner.secret = True
     with inner as at:
@@ -34,10 +34,10 @@ def read_secrets(root: Section, hosts: Sequence[str]) -> s.Secrets:
                 openstack_password=at.take("openstack_password", _TOKEN, "signing in to OpenStack fails", _REMEDY),
                 ovh=_ovh(at),
                 operator=_ssh_key(ssh, "operator"),
-                host_keys=_host_keys(ssh, hosts),
+                host_keys=_host_keys(ssh, hosts, spare),
                 ca=tls.take("ca", _CERTIFICATE, "hosts cannot trust each other", _REMEDY),
                 shop=_certificate(tls, "shop"),
-                host_certificates=_host_certificates(tls, hosts),
+                host_certificates=_host_certificates(tls, hosts, spare),
                 postgres=_postgres(at),
                 redis=_redis(at),
                 witness=_witness(at),
@@ -58,9 +58,10 @@ def _ssh_key(parent: Section, name: str) -> s.SshKey:
         return s.SshKey(private=at.take("private", _PRIVATE_KEY, why, _REMEDY), public=at.take("public", _PUBLIC_KEY, why, _REMEDY))
 
 
-def _host_keys(ssh: Section, hosts: Sequence[str]) -> dict[str, s.SshKey]:
+def _host_keys(ssh: Section, hosts: Sequence[str], spare: Sequence[str]) -> dict[str, s.SshKey]:
     with ssh.section("hosts", "no host has a key to be known by") as at:
-        return {host: _ssh_key(at, host) for host in hosts} if at.readable else {}
+        found = {host: _ssh_key(at, host) for host in (*hosts, *filter(at.has, spare))} if at.readable else {}
+    return {host: key for host, key in found.items() if host in hosts}
 
 
 def _certificate(parent: Section, name: str) -> s.Certificate:
@@ -69,9 +70,10 @@ def _certificate(parent: Section, name: str) -> s.Certificate:
         return s.Certificate(cert=at.take("cert", _CERTIFICATE, why, _REMEDY), key=at.take("key", _TLS_KEY, why, _REMEDY))
 
 
-def _host_certificates(tls: Section, hosts: Sequence[str]) -> dict[str, s.Certificate]:
+def _host_certificates(tls: Section, hosts: Sequence[str], spare: Sequence[str]) -> dict[str, s.Certificate]:
     with tls.section("hosts", "hosts cannot trust each other") as at:
-        return {host: _certificate(at, host) for host in hosts} if at.readable else {}
+        found = {host: _certificate(at, host) for host in (*hosts, *filter(at.has, spare))} if at.readable else {}
+    return {host: certificate for host, certificate in found.items() if host in hosts}
 
 
 def _postgres(root: Section) -> s.PostgresPasswords:

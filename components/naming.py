@@ -18,8 +18,9 @@ FRONT_POOL = (200, 239)
 VRACK_POOL = (60, 89)
 MAX_APP_HOSTS = 9
 
-_OCTETS = {"db-1": 11, "cache-1": 21, "control-1": 31}
+_OCTETS = {"db-1": 11, "cache-1": 21, "cache-2": 22, "cache-3": 23, "control-1": 31}
 _APP_OCTET = 40
+MAX_CACHE_REPLICAS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +54,14 @@ def app_names(count: int) -> tuple[str, ...]:
     return tuple(f"app-{number}" for number in range(1, count + 1))
 
 
-def host_names(app_hosts: int) -> tuple[str, ...]:
+def cache_names(replicas: int) -> tuple[str, ...]:
+    """Names of the cache hosts of one site, the one that leads after a move first."""
+    return tuple(f"cache-{number}" for number in range(1, replicas + 2))
+
+
+def host_names(app_hosts: int, cache_replicas: int = 0) -> tuple[str, ...]:
     """Names of all hosts of one site; control-1 first, because the others are reached through it."""
-    return ("control-1", "db-1", "cache-1", *app_names(app_hosts))
+    return ("control-1", "db-1", *cache_names(cache_replicas), *app_names(app_hosts))
 
 
 def at(network: str, octet: int) -> str:
@@ -73,7 +79,7 @@ def octet_of(name: str) -> int:
     return _OCTETS[name] if name in _OCTETS else _APP_OCTET + int(name.removeprefix("app-"))
 
 
-def site_hosts(site: str, *, front: str, vrack: str, offset: int, app_hosts: int) -> dict[str, HostAddress]:
+def site_hosts(site: str, *, front: str, vrack: str, offset: int, app_hosts: int, cache_replicas: int = 0) -> dict[str, HostAddress]:
     """All hosts of one site by key ("db-1.a")."""
     hosts = (
         HostAddress(
@@ -83,7 +89,7 @@ def site_hosts(site: str, *, front: str, vrack: str, offset: int, app_hosts: int
             front=at(front, octet_of(name)),
             vrack=at(vrack, octet_of(name) + offset),
         )
-        for name in host_names(app_hosts)
+        for name in host_names(app_hosts, cache_replicas)
     )
     return {host.key: host for host in hosts}
 

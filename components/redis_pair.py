@@ -1,4 +1,4 @@
-"""This site's half of the Redis pair: the link that makes cache-1 master or replica by the epoch. It creates nothing."""
+"""This site's half of the Redis pair: the links that make its cache hosts master and replicas by the epoch. It creates nothing."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from components.render import documents
 @dataclass(frozen=True, kw_only=True)
 class RedisPairArgs:
     chain: Chain
-    host: Host
+    hosts: Sequence[Host]  # cache-1 first: it leads after a move, the others follow it
     after: Sequence[pulumi.Resource]
 
 
 class RedisPair(pulumi.ComponentResource):
-    """`done` once the cache has its role."""
+    """`done` once cache-1 has its role: the shop waits for no other."""
 
     done: pulumi.Resource
 
@@ -28,5 +28,8 @@ class RedisPair(pulumi.ComponentResource):
         super().__init__("dr:index:RedisPair", name, {}, opts)
         chain = args.chain
         block = chain.epoch.apply(lambda stdout: documents.redis(chain.settings, documents.epoch_of(stdout)))
-        self.done = chain.link(f"{name}-converge", host=args.host, service="redis", block=block, parent=self, after=args.after)
+        first, *others = args.hosts
+        self.done = chain.link(f"{name}-converge", host=first, service="redis", block=block, parent=self, after=args.after)
+        for host in others:
+            chain.link(f"{name}-{host.address.name}-converge", host=host, service="redis", block=block, parent=self, after=[self.done])
         self.register_outputs({})

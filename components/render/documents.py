@@ -125,7 +125,8 @@ def redis(settings: Settings, epoch: Mapping[str, Any]) -> Document:
     return {
         "port": 6379,
         "passwords": {"app": passwords.app, "replica": passwords.replica, "operator": passwords.operator},
-        "peer_cache": f"cache-1.{settings.peer}",
+        "caches": settings.caches(settings.site),
+        "peer_caches": settings.caches(settings.peer),
         "peer_offset": seen.get("offset"),
         "peer_replication_id": seen.get("replication_id"),
         "maxmemory": cache.maxmemory,
@@ -181,7 +182,7 @@ def app(settings: Settings, release: str, keys: Mapping[str, str]) -> Document:
         "databases": [f"db-1.{site}", f"db-1.{peer}"],
         "database": "shop",
         "database_password": secrets.postgres.app,
-        "caches": [f"cache-1.{site}", f"cache-1.{peer}"],
+        "caches": [*settings.caches(site), *settings.caches(peer)],
         "cache_password": secrets.redis.app,
         "assets": assets(settings, site, keys),
         "assets_peer": None,
@@ -242,6 +243,7 @@ def fence(settings: Settings, public: Mapping[str, str]) -> Document:
             "servers": {site: settings.server_names(site) for site in settings.regions},
         },
         "apps": [it.name for it in settings.hosts_of(settings.peer).values() if it.role == "app"],
+        "caches": [key.rsplit(".", 1)[0] for key in settings.caches(settings.peer)],
         "public": dict(public),
     }
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from components.settings import Settings
 
-SSH, HTTPS, HEALTH, FORWARD, POSTGRES, REDIS, LEASE = 22, 443, 8080, 8443, 5432, 6379, 7600
+SSH, HTTPS, HEALTH, FORWARD, POSTGRES, REDIS, SENTINEL, LEASE = 22, 443, 8080, 8443, 5432, 6379, 26379, 7600
 ROLES = ("control", "db", "cache", "app")
 LEASED = ("db", "cache")  # hosts whose agent keeps a lease
 
@@ -65,13 +65,22 @@ def _db(settings: Settings) -> tuple[Rule, ...]:
 
 
 def _cache(settings: Settings) -> tuple[Rule, ...]:
-    peers = {**_hosts(settings, "app"), **_hosts(settings, "cache", without=f"cache-1.{settings.site}"), **_hosts(settings, "control")}
-    return (*_tcp("redis", REDIS, peers), *_counterpart(settings, "cache"))
+    caches = _hosts(settings, "cache", without=alone(settings))
+    peers = {**_hosts(settings, "app"), **caches, **_hosts(settings, "control")}
+    # Also from the other site: who takes over tells them that this site leads no more.
+    sentinels = _tcp("sentinel", SENTINEL, caches) if settings.redis.cache_replicas else ()
+    return (*_tcp("redis", REDIS, peers), *sentinels, *_counterpart(settings, "cache"))
+
+
+def alone(settings: Settings) -> str:
+    """The only cache host of the site, which has nothing to say to itself; empty where there are several in one group of rules."""
+    return "" if settings.redis.cache_replicas else f"cache-1.{settings.site}"
 
 
 def _counterpart(settings: Settings, role: str) -> tuple[Rule, ...]:
     """The same host of the other site asks whether it may go on."""
-    return _tcp("lease", LEASE, _hosts(settings, role, without=f"{role}-1.{settings.site}"))
+    peers = {f"{host.name}-peer": f"{host.vrack}/32" for host in settings.hosts_of(settings.peer).values() if host.role == role}
+    return _tcp("lease", LEASE, peers)
 
 
 def _app(settings: Settings) -> tuple[Rule, ...]:

@@ -128,9 +128,9 @@ class World:
             raise RuntimeError(f"orders of site {site}: {done.stderr.decode().strip()}")
         return list(json.loads(done.stdout))
 
-    def status(self, site: str, service: str = "postgres") -> dict[str, Any]:
-        """`dr-host <service> status` of a site's host; empty when it cannot be reached."""
-        host = {"postgres": "db-1", "redis": "cache-1", "app": "app-1"}[service]
+    def status(self, site: str, service: str = "postgres", host: str | None = None) -> dict[str, Any]:
+        """`dr-host <service> status` of a site's host, the first of its kind unless named; empty when it cannot be reached."""
+        host = host or {"postgres": "db-1", "redis": "cache-1", "app": "app-1"}[service]
         try:
             with self.hosts(site) as run:
                 done = run(f"{host}.{site}", f"sh -c 'echo {{\\\"schema\\\":1}} | python3 /opt/dr/dr-host.pyz {service} status'")

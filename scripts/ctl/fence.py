@@ -24,7 +24,6 @@ from scripts.ctl.rungs import POWER_S, QUICK_S, Lease, RungFailed, override, sto
 from scripts.ctl.witness import EpochTaken, Witness
 
 DATABASE, CACHE, CONTROL = "db-1", "cache-1", "control-1"
-BEATING = (DATABASE, CACHE)
 STOP_S, AWAIT_S, PROMOTE_S = 60, 15, 80
 TALK_S = 560  # less than the link's own limit
 CLOSE_BYTES = 4 * 2**20  # a standby this close is there within a second on any link that serves replication
@@ -174,7 +173,7 @@ class Takeover:
 
     def _ladder(self, hosts: Hosts) -> tuple[dict[str, Any], Callable[[], None]]:
         """The first rung that holds, and how to let go of it. Raises Refused with every rung's reason."""
-        lease = Lease(self.document.get("lease"), hosts, self.witness, self.site, self.peer)
+        lease = Lease(self.document, hosts, self.witness, self._beating)
         rungs: list[tuple[Callable[[], dict[str, Any]], Callable[[], None]]] = [
             (lambda: stopped(self.document["openstack"], self.peer), lambda: None),
             (lambda: lease.run(self.newest.epoch), lease.allow),
@@ -193,8 +192,8 @@ class Takeover:
 
     def _within_budget(self, own: Own, state: str) -> Loss:
         """What would be lost. Raises Refused when that is over the budget and the operator has not accepted it for this very epoch."""
-        with ThreadPoolExecutor(len(BEATING)) as pool:
-            beats = dict(zip(BEATING, pool.map(self._beat, BEATING), strict=True))
+        with ThreadPoolExecutor(len(self._beating)) as pool:
+            beats = dict(zip(self._beating, pool.map(self._beat, self._beating), strict=True))
         loss = measure(own, beats, self._unseen_s)
         limits = self.document["loss_budget"]
         reasons = over(loss, Budget(max_lag_bytes=limits["max_lag_bytes"], max_lag_s=limits["max_lag_s"]), self.peer)
@@ -207,6 +206,11 @@ class Takeover:
             f"that they are placed, so {state}; bring region {self.peer} back, or accept it: set accept.data_loss to "
             f"{{epoch: {self.newest.epoch}, reason: ...}} and run the same again"
         )
+
+    @property
+    def _beating(self) -> list[str]:
+        """Names of the hosts of either site that tell the witness of themselves."""
+        return [DATABASE, *self.document["caches"]]
 
     @property
     def _unseen_s(self) -> float | None:

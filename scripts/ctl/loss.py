@@ -71,10 +71,10 @@ def arrived(facts: dict[str, Any]) -> int | None:
 
 def measure(own: Own, beats: dict[str, Heartbeat | None], unseen_s: float | None) -> Loss:
     """`beats`: the lost site's, by host ("db-1")."""
-    database, cache = beats.get("db-1"), beats.get("cache-1")
+    database = beats.get("db-1")
     lag_bytes, lag_s = _database(own.database, database)
     late = _late(database)
-    master = cache.block("redis") if cache else {}
+    master = _master(beats)
     theirs = master.get("offset")
     return Loss(
         bytes=lag_bytes,
@@ -85,6 +85,14 @@ def measure(own: Own, beats: dict[str, Heartbeat | None], unseen_s: float | None
         assets={name: own.assets.get(name) for name in ("replicated_until", "unreplicated")} if own.assets else None,
         heartbeat_age_s=round(database.age_s + late, 1) if database else None,
     )
+
+
+def _master(beats: dict[str, Heartbeat | None]) -> dict[str, Any]:
+    """What the lost site's cache said: the one that said last that it leads, for an older one may have been led away from. Else the first."""
+    caches = sorted(((beat.age_s, name, beat) for name, beat in beats.items() if name.startswith("cache-") and beat is not None), key=lambda it: it[:2])
+    leading = [beat.block("redis") for *_, beat in caches if beat.block("redis").get("role") == "master"]
+    first = beats.get("cache-1")
+    return leading[0] if leading else first.block("redis") if first else {}
 
 
 def _late(beat: Heartbeat | None) -> float:

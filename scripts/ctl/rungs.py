@@ -7,8 +7,10 @@ planned move (`scripts.ctl.fence`).
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
+from scripts.ctl.epochs import other
 from scripts.ctl.errors import OperatorError
 from scripts.ctl.hosts import Hosts
 from scripts.ctl.loss import Heartbeat
@@ -16,7 +18,6 @@ from scripts.ctl.openstack import ApiDown, Compute
 from scripts.ctl.witness import Witness
 
 POWER_S, QUICK_S = 90, 20
-WRITERS = ("db-1", "cache-1")  # hosts of a site that hold a lease
 LOOK_S = 1.0
 
 
@@ -55,8 +56,11 @@ class Lease:
     counterparts here (who are told to grant nothing more, and say when they last did).
     """
 
-    def __init__(self, lease: dict[str, float] | None, hosts: Hosts, witness: Witness, site: str, peer: str) -> None:
-        self._lease, self._hosts, self._witness, self._site, self._peer = lease, hosts, witness, site, peer
+    def __init__(self, document: dict[str, Any], hosts: Hosts, witness: Witness, writers: Sequence[str]) -> None:
+        """`document`: of the link; `writers`: names, within each site, of the hosts that hold a lease."""
+        self._lease: dict[str, float] | None = document.get("lease")
+        self._hosts, self._witness, self._site, self._peer = hosts, witness, document["site"], other(document["site"])
+        self._writers = tuple(writers)
 
     def run(self, epoch: int) -> dict[str, Any]:
         """`epoch` is the one in force. Raises RungFailed; then the counterparts grant again."""
@@ -72,7 +76,7 @@ class Lease:
 
     def allow(self) -> None:
         """Best effort: a counterpart that cannot be reached denies on, which only ever stops a peer that has lost the witness too."""
-        for name in WRITERS:
+        for name in self._writers:
             try:
                 self._hosts.must(f"{name}.{self._site}", self._site, "agent allow", {"schema": 1}, QUICK_S)
             except OperatorError:
@@ -86,7 +90,7 @@ class Lease:
     def _deny(self, epoch_next: int) -> dict[str, float]:
         """Seconds since the last grant of each counterpart; one that was up for less counts from its start."""
         since = {}
-        for name in WRITERS:
+        for name in self._writers:
             facts = self._hosts.must(f"{name}.{self._site}", self._site, "agent deny", {"schema": 1, "epoch_next": epoch_next}, QUICK_S).facts
             last = facts.get("last_granted_s")
             since[name] = float(facts["agent_up_s"] if last is None else last)
@@ -95,14 +99,14 @@ class Lease:
     def _await(self, epoch: int, ungranted_s: float) -> dict[str, Any]:
         """Wait until the peer has been silent for long enough on both ways; `ungranted_s` is what is left of the one, from now."""
         began = time.monotonic()
-        beats = {name: self._beat(name, epoch) for name in WRITERS}
+        beats = {name: self._beat(name, epoch) for name in self._writers}
         first = {name: beat.document.get("sequence") for name, beat in beats.items()}
         while not (all(beat.age_s >= self._silence_s for beat in beats.values()) and time.monotonic() - began >= ungranted_s):
             if time.monotonic() - began > self._silence_s + 2 * LOOK_S:
                 ages = ", ".join(f"{name}.{self._peer} {beat.age_s:.0f} s" for name, beat in beats.items())
                 raise RungFailed(f"heartbeats are too young ({ages}), wanted {self._silence_s:g} s")
             time.sleep(LOOK_S)
-            beats = {name: self._beat(name, epoch) for name in WRITERS}
+            beats = {name: self._beat(name, epoch) for name in self._writers}
             for name, beat in beats.items():
                 if beat.document.get("sequence") != first[name]:
                     raise RungFailed(

@@ -36,6 +36,7 @@ def host_names(config: Mapping[str, Any]) -> dict[str, list[str]]:
             vrack=config["dr:vrack"]["cidr"],
             offset=region["vrack_offset"],
             app_hosts=config.get("dr:app", {}).get("hosts", 2),
+            cache_replicas=naming.MAX_CACHE_REPLICAS,  # they can be added later without a new set of secrets
         )
         shared = naming.app_tier_name(site)
         names |= {key: [host.fqdn, host.vrack, host.front, *([shared] if host.role == "app" else [])] for key, host in placed.items()}

@@ -16,7 +16,7 @@ from .redis_config import ENGINES
 
 PORT = 7600
 UNIT = "dr-agent.service"
-SERVICES = {"db-1": "postgres", "cache-1": "redis"}  # host: what its agent stops
+SERVICES = {"db-1": "postgres", "cache-1": "redis", "cache-2": "redis", "cache-3": "redis"}  # host: what its agent stops
 OFF = "off"
 # At boot they start after the agent has tried to be heard, since their guard asks for the lease.
 _SERVICE_UNITS = ["postgresql.service", *(f"postgresql@{version}-main.service" for version in VERSIONS), *(engine.unit for engine in ENGINES)]

@@ -35,7 +35,7 @@ def facts_of(service: str, layout: Layout, log: Log) -> Facts:
     if service == "redis":
         from .agent_redis import RedisFacts  # noqa: PLC0415 - see above
 
-        return RedisFacts(layout)
+        return RedisFacts(layout, log)
     from .agent_postgres import PostgresFacts  # noqa: PLC0415 - see above
 
     return PostgresFacts(layout, log)

@@ -2,39 +2,48 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from .layout import Layout
-from .redis_wire import Connection, ErrorReply, Server, Unreachable
+from .log import Log
+from .redis_leader import Access
+from .redis_upstream import Upstream
+from .redis_wire import Connection, ErrorReply, Unreachable
 
 
 class RedisFacts:
     """`Facts` of Redis or Valkey."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, log: Log) -> None:
         self._layout = layout
         self._connection: Connection | None = None
+        self._chosen = False  # whether Sentinel may have this one lead at any moment
+        self._upstream = Upstream(layout, log)
 
     def read(self) -> dict[str, Any]:
         """See `Facts`."""
         block: dict[str, Any] = {"running": False, "role": None, "offset": None, "replication_id": None}
         try:
             if self._connection is None:
-                found = json.loads((self._layout.etc / "redis.json").read_bytes())
-                self._connection = Connection(Server(**found["local"], ca=found["ca"], user="dr_operator", password=found["password"]), 2.0)
+                access = Access.of_host(self._layout)
+                if access is None:
+                    return block
+                self._chosen, self._connection = bool(access.sentinels), Connection(access.local, 2.0)
             text = str(self._connection.call("INFO", "replication"))
-        except (Unreachable, ErrorReply, OSError, ValueError, KeyError, TypeError):
+        except (Unreachable, ErrorReply):
             self._close()
             return block
         info = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+        self._upstream.look(info)
         role = {"master": "master", "slave": "replica"}.get(info.get("role", ""))
         offset = info.get("master_repl_offset" if role == "master" else "slave_repl_offset")
         return {"running": True, "role": role, "offset": None if offset is None else int(offset), "replication_id": info.get("master_replid")}
 
     def writes(self, block: dict[str, Any]) -> bool | None:
         """See `Facts`."""
-        return None if block.get("role") is None else block["role"] == "master"
+        if block.get("role") is None or (self._chosen and block["role"] == "replica"):
+            return None
+        return bool(block["role"] == "master")
 
     def told(self, block: dict[str, Any]) -> None:
         return None

@@ -18,11 +18,12 @@ from .layout import Layout
 from .pg_desired import Memory
 from .pg_layout import PostgresLayout
 from .result import Result
-from .rolefile import FENCED, STANDBY, Role
+from .rolefile import FENCED, PRIMARY, STANDBY, Role
 from .witness import Active, Silent, Witness
 
 OVERRIDE = "override-start"
 APP = "app"  # the shop's workers
+WORD_S = 15.0  # less than the unit gives the guard: until Sentinels that start with their hosts have met
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,27 @@ def emptied_redis(layout: Layout) -> str | None:
     """Why Redis would start as an empty master although it had data."""
     from .redis_data import gone  # noqa: PLC0415 - see unarmed_redis
 
-    return gone(layout)
+    return gone(layout) if unarmed_redis(layout) is not None else None
+
+
+def led(layout: Layout, role: Role) -> None:
+    """Have this cache start in the place that Sentinel names, where it runs. A host that was away does not know who leads by now. Raises Refused."""
+    from .redis_config import find_engine  # noqa: PLC0415 - see unarmed_redis
+    from .redis_leader import QUORUM, Access, await_word, point  # noqa: PLC0415
+    from .redis_sentinel import UNIT, configured  # noqa: PLC0415
+
+    access = Access.of_host(layout) if configured(layout, role.epoch) else None
+    if access is None or not access.sentinels:
+        return
+    said = await_word(access.sentinels, WORD_S)
+    leader = next((member for member in access.members if said is not None and member.address == said.leader), None)
+    if leader is None:
+        found = "fewer answering, or choosing just now" if said is None else f"the word that {said.leader} leads, which is none of its caches"
+        raise _no(
+            "redis", f"{found}", f"{QUORUM} Sentinels of this site that name a leader", f"see `journalctl -u {UNIT}` on its cache hosts; it is tried "
+            "again every few seconds; with two of the three hosts lost, move the shop to the other site", "a second master would split the shop's carts",
+        )
+    point(layout.at(find_engine(layout).etc) / "dr.conf", None if leader == access.local else leader)
 
 
 def _never(_: Layout) -> str | None:
@@ -122,11 +143,20 @@ def _never(_: Layout) -> str | None:
     return None
 
 
-def guard(service: str, unarmed: Callable[[Layout], str | None], emptied: Callable[[Layout], str | None] = _never) -> Callable[[Call], Result]:
-    """The verb of one service."""
+def _nowhere(_: Layout, __: Role) -> None:
+    """Its place does not change while it is away."""
+
+
+def guard(
+    service: str, unarmed: Callable[[Layout], str | None], emptied: Callable[[Layout], str | None] = _never,
+    place: Callable[[Layout, Role], None] = _nowhere,
+) -> Callable[[Call], Result]:
+    """The verb of one service. `place`: puts one of the active site into the place that it has there by now."""
 
     def verb(call: Call) -> Result:
         role = rolefile.read(call.layout)
+        if role is not None and role.role == PRIMARY:
+            place(call.layout, role)
         found = Found(role, unarmed(call.layout), gone=emptied(call.layout))
         if role is not None and role.role not in (STANDBY, FENCED):
             found = _asked(call, role, found)
@@ -140,6 +170,24 @@ def guard(service: str, unarmed: Callable[[Layout], str | None], emptied: Callab
         return Result({"may_start": True, "reason": reason})
 
     return verb
+
+
+def sentinel(call: Call) -> Result:
+    """Sentinel writes nothing, and what it chooses is guarded by itself: it only must not work for a site that leads no more."""
+    role = rolefile.read(call.layout)
+    if role is None or role.role != PRIMARY:
+        raise _no("Sentinel", "none" if role is None else f"a {role.role}", "a primary", "run `pulumi up` for this site", "none of its caches may lead")
+    try:
+        active = Witness.of_host(call.layout).newest(role.epoch)
+    except Silent as error:
+        call.log.warning(str(error))
+        active = None
+    if active not in (None, Active(role.epoch, role.site)):
+        raise _no(
+            "Sentinel", f"primary of epoch {role.epoch} on this host, and a newer epoch at the witness", "the same at both",
+            f"run `pulumi up -s region-{role.site}`, so that this site follows", "none of its caches may lead",
+        )
+    return Result({"may_start": True})
 
 
 def _asked(call: Call, role: Role, found: Found) -> Found:
@@ -161,6 +209,7 @@ def _override(layout: Layout) -> int | None:
 
 VERBS = {
     "postgres": Verb(guard("postgres", unarmed_postgres), locked=False, reads=False),
-    "redis": Verb(guard("redis", unarmed_redis, emptied_redis), locked=False, reads=False),
+    "redis": Verb(guard("redis", unarmed_redis, emptied_redis, led), locked=False, reads=False),
+    "sentinel": Verb(sentinel, locked=False, reads=False),
     APP: Verb(guard(APP, unarmed_app), locked=False, reads=False),
 }

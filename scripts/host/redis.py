@@ -1,11 +1,11 @@
 """`dr-host redis converge|status`: the cache of this host, as master or as replica of the other site's.
 
-What it never does: `CONFIG REWRITE` (the file is rendered), sentinel, a decision about who is active.
+What it never does: `CONFIG REWRITE` (the file is rendered), a decision about who is active. Where a site has several caches, Sentinel decides
+which of the active site's leads, and this joins it.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -18,11 +18,14 @@ from .errors import Failed, OutcomeUnknown, say
 from .files import ManagedFile, differing, make_folder, write_atomically
 from .layout import Layout
 from .log import Log
-from .plan import Step, converge
-from .redis_config import ARMED, OPERATOR, Desired, directives, equal, files, find_engine
+from .plan import LOOK_AGAIN, Step, converge
+from .redis_config import ARMED, Desired, directives, equal, files, find_engine
+from .redis_group import others, place
 from .redis_handover import hand_over
+from .redis_leader import Access, side_by_side, word
 from .redis_machine import warnings
 from .redis_plan import MASTER, REPLICA, Facts, Instance, Wanted, decided_by_the_witness, describe, plan
+from .redis_sentinel import Sentinel, forget
 from .redis_takeover import COLD, HANDOVER, PROMOTION, STARTED, Loss, Takeover
 from .redis_wire import Connection, ErrorReply, Server, Unreachable
 from .result import Result
@@ -34,19 +37,21 @@ START_S = 90.0  # loading a full data set included
 LINK_S, LINK_MOST_S = 120.0, 840.0  # until a replica follows; the most stays below the limit of the whole verb, and the copy goes on without us
 
 
-def inspect(server: Server, settings: Callable[[Instance], Mapping[str, str]] | None = None) -> Instance:
-    """Ask a server what it is; `settings`: the directives that such a server should have. Raises Unreachable and ErrorReply."""
+def inspect(server: Server) -> Instance:
+    """Ask a server what it is. Raises Unreachable and ErrorReply."""
     with Connection(server) as connection:
         info = parse_info(connection.call("INFO", "everything"))
-        if info.get("loading") == "1":
-            raise Unreachable(f"{server.name}: still loading its data")
-        instance = _instance(info)
-        if settings is None:
-            return instance
-        wanted = settings(instance)
+    if info.get("loading") == "1":
+        raise Unreachable(f"{server.name}: still loading its data")
+    return _instance(info)
+
+
+def differing_directives(server: Server, wanted: Mapping[str, str]) -> tuple[str, ...]:
+    """Names of those with which the server runs otherwise. Raises Unreachable and ErrorReply."""
+    with Connection(server) as connection:
         flat = connection.call("CONFIG", "GET", *wanted)
     found = dict(zip(flat[::2], flat[1::2], strict=True))
-    return replace(instance, differing=tuple(name for name, value in wanted.items() if not equal(name, value, found.get(name))))
+    return tuple(name for name, value in wanted.items() if not equal(name, value, found.get(name)))
 
 
 def _instance(info: Mapping[str, str]) -> Instance:
@@ -74,10 +79,10 @@ def parse_info(text: str) -> dict[str, str]:
     return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
 
 
-def look(server: Server, settings: Callable[[Instance], Mapping[str, str]] | None = None) -> tuple[Instance | None, str | None]:
+def look(server: Server) -> tuple[Instance | None, str | None]:
     """What a server is, or why nobody knows."""
     try:
-        return inspect(server, settings), None
+        return inspect(server), None
     except (Unreachable, ErrorReply) as error:
         return None, str(error)
 
@@ -91,36 +96,55 @@ class Redis:
         envelope = desired.envelope
         self._role = envelope.role()
         self._settings = directives(desired, self._engine, layout)
-        self._armed = False  # whether this master has the replica that `min_replicas` asks for
+        self._armed = False  # whether it asks for the replica that `min_replicas` names
         self._data = layout.at(self._engine.data)
-        self._peer_silence: str | None = None  # why the peer did not answer, once it did not
-        self.wanted = Wanted(
-            active=envelope.active,
-            planned=bool(envelope.epoch and envelope.epoch.planned),
+        self._silence: dict[str, str] = {}  # of those that did not answer, why
+        self._sentinel = Sentinel(desired, self._role, self._engine, layout, units)
+        self._place = place(desired, None, {}, data=False)
+        self.wanted = self._wanted()
+
+    def _wanted(self) -> Wanted:
+        desired, epoch, at = self._desired, self._desired.envelope.epoch, self._place
+        return Wanted(
+            active=at.leads,
+            planned=bool(epoch and epoch.planned),
             epoch=self._role.epoch,
             own=desired.local.address,
-            peer=desired.peer.address,
-            peer_name=desired.peer.name,
+            peer=at.other.address,
+            peer_name=at.other.name,
             maxmemory=desired.maxmemory,
-            min_replicas=desired.min_replicas,
+            min_replicas=0 if at.chained else desired.min_replicas,
             cold=desired.cold,
+            role=at.role,
+            chained=at.chained,
+            pair=tuple(server.address for server in (*desired.members, *desired.peers)),
         )
 
     def facts(self) -> Facts:
         """See `plan.Service`."""
-        found = rolefile.read(self._layout)
-        local, local_error = look(self._desired.local, self._settings_of)
-        peer, peer_error = self._look_at_peer()
+        found, data = rolefile.read(self._layout), redis_data.present(self._layout, self._engine)
+        local, local_error = look(self._desired.local)
+        seen = self._look_around()  # after it: one that is followed is not behind whoever follows it
+        self._place = place(self._desired, local, {name: instance for name, (instance, _) in seen.items()}, data=data)
+        self.wanted = self._wanted()
+        self._settle_settings(local)
+        if local is not None:
+            try:
+                local = replace(local, differing=differing_directives(self._desired.local, self._settings))
+            except (Unreachable, ErrorReply) as error:
+                local, local_error = None, str(error)
+        peer, peer_error = seen[self._place.other.name]
         facts = Facts(
             unit_active=self._units.active(self._engine.unit),
             unit_enabled=self._units.enabled(self._engine.unit),
-            data=redis_data.present(self._layout, self._engine),
+            data=data,
             recorded=redis_takeover.read(self._layout, self._role.epoch) is not None,
             had_data=redis_data.marker(self._layout).exists(),
             role=found.role if found else None,
             role_epoch=found.epoch if found else None,
             stale_files=tuple(differing(self._files(standby=not self.wanted.active))),
             standby_conf=not self._conf(standby=True).differs(),
+            sentinel=self._sentinel.facts(),
             local=local,
             local_error=local_error,
             peer=peer,
@@ -130,11 +154,11 @@ class Redis:
             facts = replace(facts, peer_followed=self._peer_followed())
         return facts
 
-    def _settings_of(self, local: Instance) -> Mapping[str, str]:
-        """What this host's server should run with; kept for the steps that follow."""
-        self._armed = self.wanted.active and local.role == MASTER and local.replicas >= self._desired.min_replicas
+    def _settle_settings(self, local: Instance | None) -> None:
+        """What this host's server should run with, in the place that it has."""
+        attended = local is not None and local.role == MASTER and local.replicas >= self._desired.min_replicas
+        self._armed = self._place.joined or (self._place.leads and attended)
         self._settings = directives(self._desired, self._engine, self._layout, armed=self._armed)
-        return self._settings
 
     def _peer_followed(self) -> bool | None:
         """Whether the peer site ever followed; None when the witness does not say."""
@@ -144,20 +168,27 @@ class Redis:
             self._log.warning(str(error))
             return None
 
-    def _look_at_peer(self) -> tuple[Instance | None, str | None]:
-        """A dead peer is asked once: each question costs its whole time-out, and this runs while nobody can order."""
-        if self._peer_silence is not None:
-            return None, self._peer_silence
-        peer, self._peer_silence = look(self._desired.peer)
-        return peer, self._peer_silence
+    def _look_around(self) -> dict[str, tuple[Instance | None, str | None]]:
+        """The other caches, by name. A dead one is asked once: each question costs its whole time-out, and this runs while nobody can order."""
+        asked = [server for server in others(self._desired) if server.name not in self._silence]
+        found = dict(zip((server.name for server in asked), side_by_side(look, asked), strict=True))
+        self._silence |= {name: why for name, (_, why) in found.items() if why is not None}
+        return {name: (None, why) for name, why in self._silence.items()} | found
 
     def plan(self, facts: Facts) -> Sequence[Step]:
-        """See `redis_plan`."""
-        steps = plan(facts, self.wanted)
+        """See `redis_plan`; Sentinel rests while roles change."""
+        steps = [*self._sentinel.off(facts.sentinel), *plan(facts, self.wanted)]
+        if LOOK_AGAIN not in steps:
+            steps += self._sentinel.on(facts.sentinel, self._leader)
         if facts.peer is None and self.wanted.active and facts.local is not None and facts.local.role == REPLICA:
             self._log.warning(f"peer {self.wanted.peer_name} does not answer ({facts.peer_error}): what it took last is lost if it never came here")
         self._compare_limits(facts.peer)
         return steps
+
+    @property
+    def _leader(self) -> Server:
+        """Of this site, if it is the active one."""
+        return self._desired.local if self._place.leads else self._place.other
 
     def _compare_limits(self, peer: Instance | None) -> None:
         """A replica ignores its limit until it is promoted; with another one than its master's it would evict keys that moment."""
@@ -170,6 +201,9 @@ class Redis:
 
     def apply(self, step: Step) -> None:
         """See `redis_plan` for what each name means."""
+        if step.name.startswith("sentinel-"):
+            self._sentinel.apply(step, self._leader)
+            return
         actions: dict[str, Callable[[], None]] = {
             "write": lambda: self._write(step.detail),
             "write-conf": lambda: self._conf(standby=step.detail == "standby").write(),
@@ -182,7 +216,7 @@ class Redis:
             "load-acl": lambda: self._local("ACL", "LOAD"),
             "load-tls": lambda: self._local("CONFIG", "SET", *_reloaded(self._settings)),
             "keep-diverged": self._keep,
-            "follow": lambda: self._local("REPLICAOF", self._desired.peer.address, self._desired.peer.port),
+            "follow": lambda: self._local("REPLICAOF", self._place.other.address, self._place.other.port),
             "await-link": self._await_link,
             "promote": lambda: self._promote(PROMOTION),
             "promote-cold": lambda: self._promote(COLD, ("FLUSHALL", "ASYNC")),
@@ -199,6 +233,7 @@ class Redis:
     def verify(self, facts: Facts) -> dict[str, Any]:
         """See `plan.Service`."""
         role = MASTER if self.wanted.active else REPLICA
+        self._sentinel.verify(facts.sentinel)
         local = facts.local
         if local is None or local.role != role or local.differing or facts.stale_files:
             found = f"nobody answering ({facts.local_error})" if local is None else f"a {local.role}"
@@ -218,7 +253,9 @@ class Redis:
         return told | ({"takeover": takeover.facts()} if takeover and self.wanted.active else {})
 
     def _hand_over(self) -> None:
-        held_s = hand_over(self._desired.local, self._desired.peer)
+        if len(self._desired.peers) > 1:
+            forget(self._desired)
+        held_s = hand_over(self._desired.local, self._place.other)
         self._record(Takeover(self._role.epoch, HANDOVER, Loss(0), round(held_s * 1000, 1)))
 
     def _promote(self, way: str, *then: tuple[str | int, ...]) -> None:
@@ -235,7 +272,8 @@ class Redis:
         (self._log.info if takeover.lost.bytes == 0 else self._log.warning)(takeover.text())
 
     def _files(self, *, standby: bool) -> list[ManagedFile]:
-        return files(self._desired, self._engine, self._layout, standby=standby, armed=self._armed)
+        armed = self._armed and (self._place.joined or not standby)
+        return files(self._desired, self._engine, self._layout, follows=self._place.other if standby else None, armed=armed)
 
     def _conf(self, *, standby: bool) -> ManagedFile:
         return next(file for file in self._files(standby=standby) if file.path.name == "dr.conf")
@@ -290,7 +328,7 @@ class Redis:
         _ask(self._desired.local, words)
 
     def _peer(self, *words: str | int) -> None:
-        _ask(self._desired.peer, words)
+        _ask(self._place.other, words)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -327,27 +365,23 @@ def status(call: Call) -> Result:
     """Verb `status`: live facts; never fails; unknown is null. Reads how to reach the servers from `/etc/dr/redis.json`."""
     role = rolefile.read(call.layout)
     takeover = redis_takeover.read(call.layout, role.epoch) if role else None
-    servers = _access(call.layout)
-    local, peer = (look(servers[which])[0] if servers else None for which in ("local", "peer"))
+    access = Access.of_host(call.layout)
+    said = word(access.sentinels) if access and access.sentinels else None
+    found = dict(zip(access.peers, (it for it, _ in side_by_side(look, access.peers)), strict=True)) if access else {}
+    local = look(access.local)[0] if access else None
+    peer = next((it for it in found.values() if it is not None and it.role == MASTER), next(iter(found.values()), None))
     lag = peer.offset - local.offset if local and peer and local.role == REPLICA and peer.role == MASTER else None
     facts = {
-        "running": None if servers is None else local is not None,
+        "running": None if access is None else local is not None,
         **describe(local),
         "lag_bytes": None if lag is None else max(lag, 0),
         "peer": describe(peer),
+        "sentinel": {"leader": said.leader, "answers": said.answers, "others": said.others} if said else None,
         "role_file": role.document() if role else None,
         "takeover": takeover.facts() | {"held_ms": takeover.held_ms} if takeover else None,
         "warnings": warnings(call.layout, 0),
     }
     return Result(facts)
-
-
-def _access(layout: Layout) -> dict[str, Server] | None:
-    try:
-        found = json.loads((layout.etc / "redis.json").read_bytes())
-        return {which: Server(**found[which], ca=found["ca"], user=OPERATOR, password=found["password"]) for which in ("local", "peer")}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 VERBS = {"converge": Verb(run_converge), "status": Verb(status, locked=False, reads=False)}

@@ -7,6 +7,7 @@ directive in it is compared with the running server.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,15 +20,18 @@ from .redis_takeover import LastSeen
 from .redis_wire import Server
 from .systemd import drop_in, guard_drop_in
 
-SHOP, REPLICA, OPERATOR = "shop", "dr_replica", "dr_operator"
+SHOP, REPLICA, OPERATOR, SENTINEL = "shop", "dr_replica", "dr_operator", "dr_sentinel"
 POLICIES = ("volatile-lru", "volatile-lfu", "volatile-ttl", "volatile-random", "allkeys-lru", "allkeys-lfu", "allkeys-random", "noeviction")
 ARMED = "min-replicas-to-write"
+SIZES = (1, 3)  # how many caches a site may have
 
 # The operator may look, replicate, hand over and empty, and sees no data.
 _RULES = {
     SHOP: "~* &* +@all -@admin -@dangerous +role",
     REPLICA: "resetkeys resetchannels -@all +psync +replconf +ping",
     OPERATOR: "resetkeys resetchannels -@all +@connection +client +info +role +replicaof +config|get +config|set +acl|load +save +flushall",
+    # What it does to a server that it chooses or turns; it may not have the server rewrite its file.
+    SENTINEL: "resetkeys resetchannels &__sentinel__:hello -@all +@connection +multi +exec +slaveof +publish +subscribe +info +role +client +script|kill",
 }
 
 # What a running server takes by CONFIG SET; a change of anything else is a restart.
@@ -35,7 +39,7 @@ RUNTIME = frozenset(
     {
         "appendfsync", "client-output-buffer-limit", "masterauth", "masteruser", "maxmemory", "maxmemory-policy", "min-replicas-max-lag",
         "min-replicas-to-write", "repl-backlog-size", "repl-backlog-ttl", "repl-diskless-sync", "repl-diskless-sync-delay", "repl-timeout",
-        "replica-ignore-maxmemory", "replica-read-only",
+        "replica-announce-ip", "replica-announce-port", "replica-ignore-maxmemory", "replica-read-only",
         "replica-serve-stale-data", "save", "shutdown-timeout", "tcp-keepalive", "timeout",
     }
 )  # fmt: skip
@@ -78,14 +82,15 @@ class Desired:
     last_seen: LastSeen
     passwords: dict[str, str] = field(repr=False)  # by user
     local: Server
-    peer: Server
+    members: tuple[Server, ...]  # caches of this site, this one among them, the head first
+    peers: tuple[Server, ...]  # caches of the other site, its head first
 
     @classmethod
     def read(cls, document: dict[str, object]) -> Desired:
         """Raises Usage that names every fault."""
         envelope = Envelope.read(document, "redis")
         block = Reader(envelope.block, "document.redis")
-        port, peer_key = block.number("port"), block.text("peer_cache")
+        port, own, theirs = block.number("port"), block.texts("caches"), block.texts("peer_caches")
         limit, rate = _size(block, "maxmemory"), _size(block, "write_rate", "512kb")
         policy, replicas = block.text("maxmemory_policy", POLICIES[0]), block.number("min_replicas_to_write", 0)
         if policy not in POLICIES:
@@ -95,12 +100,16 @@ class Desired:
         link = Link(rate, block.number("bridge_s", 120), block.number("link_mbit", 100) * 125_000)
         cold, peer_id = block.flag("cold_cache", False), block.optional_text("peer_replication_id")
         last_seen = LastSeen(None if envelope.block.get("peer_offset") is None else block.number("peer_offset"), peer_id)
-        own_key = f"{envelope.host}.{envelope.site}"
-        for key in (own_key, peer_key):
-            if key not in envelope.hosts:
-                block.fault("peer_cache" if key == peer_key else "host", f"{key!r}", "a key of document.hosts")
+        for name, listed in (("caches", own), ("peer_caches", theirs)):
+            if len(listed) not in SIZES or any(key not in envelope.hosts for key in listed):
+                block.fault(name, repr(listed), f"{' or '.join(map(str, SIZES))} keys of document.hosts")
+        if envelope.own_key not in own:
+            block.fault("caches", repr(own), f"a list with {envelope.own_key!r}")
         keys = Reader(block.mapping("passwords"), "document.redis.passwords")
         passwords = {SHOP: keys.secret("app"), REPLICA: keys.secret("replica"), OPERATOR: keys.secret("operator")}
+        if len(own) > 1:
+            replicas = 1  # a leader that is cut off from its followers must not write beside the one that they choose
+            passwords[SENTINEL] = sentinel_password(passwords[OPERATOR], envelope.site)
         block.done()
         keys.done()
 
@@ -108,7 +117,23 @@ class Desired:
             host = envelope.hosts[key]
             return Server(host.name, host.vrack, port, envelope.tls.ca, OPERATOR, passwords[OPERATOR])
 
-        return cls(envelope, port, limit, policy, link, replicas, cold, last_seen, passwords, server(own_key), server(peer_key))
+        members, peers = tuple(map(server, own)), tuple(map(server, theirs))
+        return cls(envelope, port, limit, policy, link, replicas, cold, last_seen, passwords, members[own.index(envelope.own_key)], members, peers)
+
+    @property
+    def grouped(self) -> bool:
+        """Whether this site has several caches, and Sentinel."""
+        return len(self.members) > 1
+
+    @property
+    def head(self) -> Server:
+        """This site's cache that takes over."""
+        return self.members[0]
+
+    @property
+    def operator(self) -> str:
+        """The operator's password."""
+        return self.passwords[OPERATOR]
 
     @property
     def memory(self) -> int:
@@ -154,6 +179,9 @@ def directives(desired: Desired, engine: Engine, layout: Layout, *, armed: bool 
         # A session that may be stale is worse than none; the shop asks the other cache.
         "replica-serve-stale-data": "no",
         "replica-read-only": "yes",
+        # A host has two networks; who lists replicas must see the address that others use.
+        "replica-announce-ip": desired.local.address,
+        "replica-announce-port": str(desired.port),
         "repl-diskless-sync": "yes",
         "repl-diskless-sync-delay": "0",
         "repl-backlog-size": str(desired.link.backlog()),
@@ -197,9 +225,9 @@ def quoted(value: str) -> str:
 def acl(passwords: Mapping[str, str]) -> str:
     """The text of `dr.acl`: digests only, hence nothing to escape and nothing to steal. Without its line, `default` would be open."""
     lines = ["user default off sanitize-payload resetpass resetkeys resetchannels -@all"]
-    for user, rules in _RULES.items():
-        digest = hashlib.sha256(passwords[user].encode()).hexdigest()
-        lines.append(f"user {user} on #{digest} {rules}")
+    for user, password in passwords.items():
+        digest = hashlib.sha256(password.encode()).hexdigest()
+        lines.append(f"user {user} on #{digest} {_RULES[user]}")
     return "\n".join(lines) + "\n"
 
 
@@ -212,19 +240,26 @@ def equal(name: str, wanted: str, found: str | None) -> bool:
     return wanted == found
 
 
+def sentinel_password(operator: str, site: str) -> str:
+    """Of a site's Sentinels, and theirs at its caches: made of the operator's, and another one in each site."""
+    return hmac.new(operator.encode(), f"sentinel of {site}".encode(), hashlib.sha256).hexdigest()
+
+
 def local_access(desired: Desired) -> str:
-    """`/etc/dr/redis.json`: how `status` reaches both servers without a document."""
-    servers = {
-        which: {"name": server.name, "address": server.address, "port": server.port}
-        for which, server in (("local", desired.local), ("peer", desired.peer))
-    }
-    return json.dumps({**servers, "ca": desired.envelope.tls.ca, "password": desired.passwords[OPERATOR]}, sort_keys=True) + "\n"
+    """`/etc/dr/redis.json`: how agent, guard and `status` reach the servers without a document."""
+
+    def place(server: Server) -> dict[str, object]:
+        return {"name": server.name, "address": server.address, "port": server.port}
+
+    found = {"local": place(desired.local), "members": [*map(place, desired.members)], "peers": [*map(place, desired.peers)]}
+    word = desired.passwords.get(SENTINEL)
+    return json.dumps({**found, "ca": desired.envelope.tls.ca, "password": desired.operator, "sentinel": word}, sort_keys=True) + "\n"
 
 
-def files(desired: Desired, engine: Engine, layout: Layout, *, standby: bool, armed: bool = False) -> list[ManagedFile]:
-    """Every file of ours, in the order in which they are written."""
+def files(desired: Desired, engine: Engine, layout: Layout, *, follows: Server | None, armed: bool = False) -> list[ManagedFile]:
+    """Every file of ours, in the order in which they are written. `follows`: None for a master."""
     etc, tls, user = layout.at(engine.etc), desired.envelope.tls, engine.user
-    text = conf(directives(desired, engine, layout, armed=armed and not standby), desired.peer if standby else None)
+    text = conf(directives(desired, engine, layout, armed=armed), follows)
     command = f"{engine.binary} {etc / 'dr.conf'} --supervised systemd --daemonize no"
     unit = (
         # Refused by the guard, it asks again every few seconds: a region that comes back heals without a visitor.

@@ -12,6 +12,7 @@ from typing import Any
 from .errors import Refused, say
 from .plan import LOOK_AGAIN, Step
 from .redis_config import ARMED, RUNTIME
+from .redis_sentinel import Facts as SentinelFacts
 
 MASTER, REPLICA = "master", "replica"
 
@@ -63,6 +64,7 @@ class Facts:
     peer_followed: bool | None = False  # whether the peer ever was a standby, by the witness; asked only when it decides
     stale_files: tuple[str, ...] = ()  # not as wanted for this host's role in the epoch
     standby_conf: bool = False  # dr.conf names the peer as master
+    sentinel: SentinelFacts = field(default_factory=SentinelFacts)  # of the one on this host
     local: Instance | None = None
     local_error: str | None = None
     peer: Instance | None = None
@@ -82,6 +84,9 @@ class Wanted:
     maxmemory: int  # bytes
     min_replicas: int = 0
     cold: bool = False
+    role: str = "standby"  # of role.json, for one that follows: a follower of the active site may lead at any moment
+    chained: bool = False  # whether the one that is followed may follow itself
+    pair: tuple[str, ...] = ()  # addresses of all caches that this program knows
     runtime: frozenset[str] = field(default=RUNTIME, repr=False)
 
 
@@ -166,6 +171,7 @@ def _keep(facts: Facts) -> list[Step]:
 
 def _take_over(facts: Facts, wanted: Wanted, local: Instance) -> Sequence[Step]:
     """This host follows; now it is to lead. Files and settings come after: nothing may stand between the decision and the handover."""
+    _refuse_a_stranger(local, wanted)
     disarm = [Step("set", ARMED)] if ARMED in local.differing else []  # or the new master, without a replica yet, would refuse writes
     if facts.peer is None and wanted.cold and not wanted.planned:
         right = [path for path in facts.stale_files if path.endswith("/dr.acl")]  # to empty it
@@ -194,15 +200,27 @@ def _take_over(facts: Facts, wanted: Wanted, local: Instance) -> Sequence[Step]:
     return [*disarm, Step("promote")]
 
 
+def _refuse_a_stranger(local: Instance, wanted: Wanted) -> None:
+    """Promoted beside a leader that this program does not know, this host would be a second one."""
+    if wanted.pair and local.master not in wanted.pair and local.link_up:
+        raise Refused(
+            say(
+                subject="cache of this host", found=f"a replica of {local.master}, which is in no stack file", wanted="one of the caches of the pair",
+                consequence="promoted beside it, this host would be a second master; nothing was changed",
+                remedy="set dr:redis cache_replicas back to 2 in both stacks and move the shop to the other site: there cache-1 leads, and then it can be 0",
+            )
+        )
+
+
 def _become_replica(facts: Facts, wanted: Wanted) -> list[Step]:
     local = facts.local
     if local is not None and local.role == REPLICA and local.master == wanted.peer and local.link_up:
         arm = _arm(wanted) if facts.peer is not None and not facts.peer.armed else []
-        return [*_configure(facts, wanted, standby=True), *_role(facts, wanted, "standby"), *_apply_settings(facts, wanted), *arm]
+        return [*_configure(facts, wanted, standby=True), *_role(facts, wanted, wanted.role), *_apply_settings(facts, wanted), *arm]
     leader = _leader(facts, wanted)
     if not wanted.cold:
         _refuse_to_lose(facts, wanted, leader)
-    steps = [*_configure(facts, wanted, standby=True), *_apply_settings(facts, wanted), *_keep(facts), *_role(facts, wanted, "standby")]
+    steps = [*_configure(facts, wanted, standby=True), *_apply_settings(facts, wanted), *_keep(facts), *_role(facts, wanted, wanted.role)]
     if local is None:
         steps.append(_launch(facts))
     elif local.role == MASTER or local.master != wanted.peer:
@@ -239,7 +257,7 @@ def _refuse_to_lose(facts: Facts, wanted: Wanted, leader: Instance) -> None:
 def _leader(facts: Facts, wanted: Wanted) -> Instance:
     """The peer, when it is the master that this host may follow."""
     peer = facts.peer
-    if peer is not None and peer.role == MASTER:
+    if peer is not None and (peer.role == MASTER or (wanted.chained and peer.link_up)):
         return peer
     found = f"nobody answers ({facts.peer_error})" if peer is None else f"a replica of {peer.master}"
     raise Refused(

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 KEY_BODY = "AAAA" * 10
 
 SERVICE_NAME = "0123456789abcdef0123456789abcdef"
-HOSTS = [f"{name}.{site}" for site in "ab" for name in ("control-1", "db-1", "cache-1", "app-1", "app-2")]
+HOSTS = [f"{name}.{site}" for site in "ab" for name in ("control-1", "db-1", "cache-1", "cache-2", "cache-3", "app-1", "app-2")]
 
 
 def identifier(number: int) -> str:

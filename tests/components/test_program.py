@@ -323,3 +323,13 @@ def test_app_hosts_are_kept_apart(a: dict[str, Registered]) -> None:
     grouped = {name for name, hint in hints.items() if hint == [{"group": "region-app-apart-id"}]}
     assert grouped == {"region-app-1-server", "region-app-2-server"}
     assert of_type(a, "ServerGroup")["region-app-apart"].inputs["policies"] == "anti-affinity"
+
+
+def test_of_several_caches_the_shop_waits_for_the_head_alone_and_the_others_for_the_head() -> None:
+    grouped = built("a", redis={"maxmemory": "256mb", "cache_replicas": 2})
+    others = {"redis-cache-2-converge", "redis-cache-3-converge"}
+    assert others < set(commands(grouped)) and not others & closure(grouped, "dns-pointer")
+    for name in others:
+        assert {"redis-converge", "fence-claim"} <= closure(grouped, name)
+    servers = {it.inputs["name"] for it in of_type(grouped, "Instance").values()}
+    assert {"shop-a-cache-1", "shop-a-cache-2", "shop-a-cache-3"} < servers

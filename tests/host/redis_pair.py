@@ -17,12 +17,14 @@ from scripts.host.layout import Layout
 from scripts.host.log import Log
 from scripts.host.redis import Redis, look
 from scripts.host.redis_config import Desired, find_engine
+from scripts.host.redis_leader import SENTINEL_PORT
 from scripts.host.redis_plan import Instance
+from scripts.host.redis_sentinel import UNIT
 from scripts.host.redis_wire import Connection, Server
 from scripts.host.result import Result
 from scripts.host.wait import until
 
-ADDRESSES = {"a": "127.0.0.21", "b": "127.0.0.121"}
+ADDRESSES = {f"cache-{number}.{site}": f"127.0.0.{first + number}" for site, first in (("a", 20), ("b", 120)) for number in (1, 2, 3)}
 # As an operator may choose them: each has something that a configuration file, a shell or an ACL line would trip over.
 PASSWORDS = {"app": "a\"b\\c #d'e{f}$g", "replica": "r >\"' #ä\\x41", "operator": "o p ~* +@all #\\\""}
 
@@ -31,27 +33,35 @@ SERVERS = [name for name in ("redis-server", "valkey-server") if shutil.which(na
 
 
 class Units:
-    """systemd as far as this service needs it: one unit, its process a child of the test."""
+    """systemd as far as this service needs it: a cache and a Sentinel, their processes children of the test."""
 
-    def __init__(self, conf: Path, server: str) -> None:
-        self.conf, self.server, self.process, self.boot = conf, server, None, False
+    def __init__(self, conf: Path, sentinel: Path, server: str) -> None:
+        self.conf = conf
+        self._commands = {UNIT: [server, str(sentinel), "--sentinel"]}
+        self._cache = [server, str(conf)]
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.boot: set[str] = set()
         self.reloads = 0
 
     def active(self, unit: str) -> bool:
-        return self.process is not None and self.process.poll() is None
+        process = self.processes.get(_which(unit))
+        return process is not None and process.poll() is None
 
     def enabled(self, unit: str) -> bool:
-        return self.boot
+        return _which(unit) in self.boot
 
     def enable(self, unit: str) -> None:
-        self.boot = True
+        self.boot.add(_which(unit))
 
     def disable(self, unit: str) -> None:
-        self.boot = False
+        self.boot.discard(_which(unit))
 
     def start(self, unit: str, limit_s: float) -> None:
         if not self.active(unit):
-            self.process = subprocess.Popen([self.server, str(self.conf)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            command = self._commands.get(unit, self._cache)
+            self.processes[_which(unit)] = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            if unit == UNIT:
+                assert until(lambda: _listens(command[1]), 10)
 
     def restart(self, unit: str, limit_s: float) -> None:
         self.stop(unit, limit_s)
@@ -61,39 +71,54 @@ class Units:
         raise AssertionError("Redis cannot be reloaded")
 
     def stop(self, unit: str, limit_s: float) -> bool:
-        if self.process is not None:
-            self.process.terminate()
-            self.process.wait(limit_s)
+        process = self.processes.get(_which(unit))
+        if process is not None:
+            process.terminate()
+            process.wait(limit_s)
         return True
 
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait(10)
+    def kill(self, unit: str = "redis") -> None:
+        process = self.processes[_which(unit)]
+        process.kill()
+        process.wait(10)
 
     def daemon_reload(self) -> None:
         self.reloads += 1
 
 
-class Site:
-    """The cache host of one site."""
+def _which(unit: str) -> str:
+    return "sentinel" if unit == UNIT else "redis"
 
-    def __init__(self, pair: Pair, site: str, root: Path) -> None:
-        self.pair, self.site, self.layout = pair, site, Layout(root)
-        self.name = f"cache-1.{site}"
-        for folder in ("etc/redis", "usr/bin", "var/lib/redis", "var/lib/dr", "etc/dr", "run"):
+
+def _listens(conf: str) -> bool:
+    address = next(line.split()[1] for line in Path(conf).read_text().splitlines() if line.startswith("bind "))
+    try:
+        socket.create_connection((address.strip('"'), SENTINEL_PORT), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+class Site:
+    """A cache host; that of one site, unless there are several."""
+
+    def __init__(self, pair: Pair, name: str, root: Path) -> None:
+        self.pair, self.site, self.layout = pair, name[-1], Layout(root)
+        self.name = name
+        for folder in ("etc/redis", "usr/bin", "var/lib/redis", "var/lib/dr", "etc/dr", "etc/systemd/system", "run"):
             (root / folder).mkdir(parents=True, exist_ok=True)
-        self.units = Units(root / "etc/redis/dr.conf", pair.server)
+        self.units = Units(root / "etc/redis/dr.conf", root / "var/lib/redis/dr-sentinel/sentinel.conf", pair.server)
         self.err = io.StringIO()
 
     def document(self, epoch: int, active: str, planned: bool = False, **block: Any) -> dict[str, Any]:
         return {
-            "schema": 1, "site": self.site, "peer": "b" if self.site == "a" else "a", "host": "cache-1", "request": active,
+            "schema": 1, "site": self.site, "peer": "b" if self.site == "a" else "a", "host": self.name[:-2], "request": active,
             "epoch": {"epoch": epoch, "active": active, "previous": None, "planned": planned, "checkpoint": None},
-            "hosts": {f"cache-1.{site}": {"name": f"cache-1.{site}.dr.internal", "vrack": at, "front": at} for site, at in ADDRESSES.items()},
+            "hosts": {name: {"name": f"{name}.dr.internal", "vrack": at, "front": at} for name, at in ADDRESSES.items()},
             "tls": {"ca": self.pair.authority.certificate_pem, **self.pair.certificates[self.name]},
             "redis": {
                 "port": self.pair.port, "passwords": self.pair.passwords, "maxmemory": "64mb", "app_clients": [],
-                "peer_cache": f"cache-1.{'b' if self.site == 'a' else 'a'}",
+                "caches": self.pair.names(self.site), "peer_caches": self.pair.names("b" if self.site == "a" else "a"),
             } | block,
         }  # fmt: skip
 
@@ -111,7 +136,7 @@ class Site:
     def server(self, user: str = "dr_operator") -> Server:
         key = {"dr_operator": "operator", "shop": "app", "dr_replica": "replica"}[user]
         ca, password = self.pair.authority.certificate_pem, self.pair.passwords[key]
-        return Server(f"{self.name}.dr.internal", ADDRESSES[self.site], self.pair.port, ca, user, password)
+        return Server(f"{self.name}.dr.internal", ADDRESSES[self.name], self.pair.port, ca, user, password)
 
     def shop(self, *words: str | int) -> Any:
         with Connection(self.server("shop")) as connection:
@@ -136,26 +161,35 @@ class Site:
 class Pair:
     """Both sites; `close` ends what was started."""
 
-    def __init__(self, root: Path, server: str = "redis-server") -> None:
+    def __init__(self, root: Path, server: str = "redis-server", caches: int = 1) -> None:
         self.server = server  # the program that runs
+        self.caches = caches  # in each site
         self.authority = Authority("test")
         self.passwords = dict(PASSWORDS)
         self.followed: bool | None = False  # whether site b ever followed, by the witness
-        self.certificates = {f"cache-1.{site}": self.authority.issue([f"cache-1.{site}.dr.internal", at]) for site, at in ADDRESSES.items()}
+        self.certificates = {name: self.authority.issue([f"{name}.dr.internal", at]) for name, at in ADDRESSES.items()}
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        self.a, self.b = Site(self, "a", root / "a"), Site(self, "b", root / "b")
+        self.hosts = {name: Site(self, name, root / name) for site in "ab" for name in self.names(site)}
+        self.a, self.b = self.hosts["cache-1.a"], self.hosts["cache-1.b"]
+
+    def names(self, site: str) -> list[str]:
+        return [f"cache-{number}.{site}" for number in range(1, self.caches + 1)]
+
+    def of(self, site: str) -> list[Site]:
+        return [self.hosts[name] for name in self.names(site)]
 
     def up(self) -> Pair:
-        self.a.converge(1, "a")
-        self.b.converge(1, "a")
+        for host in self.hosts.values():
+            host.converge(1, "a")
         return self
 
     def close(self) -> None:
-        for site in (self.a, self.b):
-            if site.units.active("redis"):
-                site.units.kill()
+        for host in self.hosts.values():
+            for unit in ("redis", UNIT):
+                if host.units.active(unit):
+                    host.units.kill(unit)
 
 
 def settled(site: Site) -> bool:

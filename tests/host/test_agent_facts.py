@@ -93,7 +93,7 @@ def test_a_cache_tells_its_role_and_offset(tmp_path: Path) -> None:
     caches = CachePair(tmp_path).up()
     try:
         assert settled(caches.b)
-        told = {site.site: RedisFacts(site.layout) for site in (caches.a, caches.b)}
+        told = {site.site: RedisFacts(site.layout, Log(io.StringIO(), "agent run")) for site in (caches.a, caches.b)}
         first = told["a"].read()
         assert (first["running"], first["role"]) == (True, "master") and told["a"].writes(first) is True
         for number in range(100):
@@ -117,7 +117,7 @@ def test_a_cache_that_nobody_knows_yet_is_unknown(tmp_path: Path, text: str | No
     if text is not None:
         (tmp_path / "etc/dr").mkdir(parents=True)
         (tmp_path / "etc/dr/redis.json").write_text(text)
-    told = RedisFacts(Layout(tmp_path))
+    told = RedisFacts(Layout(tmp_path), Log(io.StringIO(), "agent run"))
     assert told.read() == {"running": False, "role": None, "offset": None, "replication_id": None}
     assert told.writes(told.read()) is None
 

@@ -176,7 +176,7 @@ def test_a_lease_that_cannot_be_kept_is_refused(machine: Machine, lease: Any, sa
 
 def test_only_databases_and_caches_keep_one(machine: Machine) -> None:
     hosts = {"app-1.a": {"name": "app-1.a.dr.internal", "vrack": "10.100.0.41", "front": "10.1.0.41"}}
-    with pytest.raises(Usage, match="none but on db-1, cache-1"):
+    with pytest.raises(Usage, match="none but on db-1, cache-1, cache-2, cache-3"):
         machine.converge(LEASE, host="app-1", hosts=hosts)
 
 

@@ -161,9 +161,9 @@ def _with_date(theirs: AWSRequest, ours: object) -> AWSRequest:
     return theirs
 
 
-def guard(root: Path) -> tuple[int, str]:
+def guard(root: Path, service: str = "postgres") -> tuple[int, str]:
     log = io.StringIO()
-    return main(["guard", "postgres"], stdin=io.StringIO(), stdout=io.StringIO(), stderr=log, layout=Layout(root)), log.getvalue()
+    return main(["guard", service], stdin=io.StringIO(), stdout=io.StringIO(), stderr=log, layout=Layout(root)), log.getvalue()
 
 
 def test_a_primary_starts_when_the_witness_agrees_and_an_override_counts_once(tmp_path: Path, witness: Witness) -> None:
@@ -228,3 +228,21 @@ def test_a_standby_cache_starts_only_with_somebody_to_follow(tmp_path: Path, pat
     for line, armed in (("port 6379\n", False), ("# replicaof x 1\n", False), ("replicaof no one\n", False), ("replicaof 10.0.0.1 6379\n", True)):
         (tmp_path / path).write_text(line)
         assert (unarmed_redis(Layout(tmp_path)) is None) is armed
+
+
+def test_sentinel_works_for_the_active_site_alone_and_a_silent_witness_does_not_stop_it(tmp_path: Path, witness: Witness) -> None:
+    layout = Layout(tmp_path)
+    layout.etc.mkdir(parents=True)
+    (layout.etc / "witness.json").write_text(json.dumps(witness.__dict__))
+    assert guard(tmp_path, "sentinel")[0] == 3
+    STANDBY.write(layout)
+    assert guard(tmp_path, "sentinel")[0] == 3
+    PRIMARY.write(layout)
+    add((3, "a"))
+    assert guard(tmp_path, "sentinel")[0] == 0
+    Bucket.broken = True
+    assert guard(tmp_path, "sentinel")[0] == 0, "each cache has its own guard"
+    Bucket.broken = False
+    add((4, "b"))
+    code, text = guard(tmp_path, "sentinel")
+    assert code == 3 and "a newer epoch at the witness" in text

@@ -150,7 +150,7 @@ def test_a_rebuilt_empty_active_host_takes_the_keys_back_from_its_replica_first(
     pair.a.units.kill()
     for path in sorted(pair.a.layout.root.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
-    pair.a = type(pair.a)(pair, "a", pair.a.layout.root)
+    pair.a = pair.hosts["cache-1.a"] = type(pair.a)(pair, "cache-1.a", pair.a.layout.root)
     result = pair.a.converge(1, "a")
     assert "promote-peer cache-1.b.dr.internal" in result.actions
     assert pair.a.look().role == "master" and pair.a.shop("GET", "cart") == "1"
@@ -219,21 +219,21 @@ def test_a_handover_that_broke_off_after_the_promotion_is_finished_by_the_next_r
 
 def test_a_changed_limit_is_set_without_a_restart_and_a_fixed_one_with_it(pair):
     pair.up()
-    process = pair.a.units.process.pid
+    process = pair.a.units.processes["redis"].pid
     result = pair.a.converge(1, "a", maxmemory="80mb")
-    assert "set maxmemory" in result.actions and pair.a.units.process.pid == process
+    assert "set maxmemory" in result.actions and pair.a.units.processes["redis"].pid == process
     assert pair.a.converge(1, "a", maxmemory="80mb").changed is False
     assert "maxmemory 83886080" in conf_of(pair.a)
 
 
 def test_new_certificates_and_passwords_of_others_are_taken_without_a_restart(pair):
     pair.up()
-    process = pair.a.units.process.pid
+    process = pair.a.units.processes["redis"].pid
     pair.passwords["app"] = "another\"one"
     pair.certificates["cache-1.a"] = pair.authority.issue(["cache-1.a.dr.internal", "127.0.0.21"])
     result = pair.a.converge(1, "a")
     assert {"load-acl", "load-tls"} <= set(result.actions)
-    assert pair.a.shop("PING") == "PONG" and pair.a.units.process.pid == process
+    assert pair.a.shop("PING") == "PONG" and pair.a.units.processes["redis"].pid == process
 
 
 def test_the_users_may_do_what_they_need_and_no_more(pair):
@@ -252,7 +252,7 @@ def test_the_users_may_do_what_they_need_and_no_more(pair):
 
 def test_no_secret_in_results_logs_or_arguments(pair):
     pair.up()
-    shown = dumped(pair.a.converge(1, "a")) + pair.a.err.getvalue() + " ".join(map(str, pair.a.units.process.args))
+    shown = dumped(pair.a.converge(1, "a")) + pair.a.err.getvalue() + " ".join(map(str, pair.a.units.processes["redis"].args))
     for secret in (*PASSWORDS.values(), pair.certificates["cache-1.a"]["key"]):
         assert secret not in shown
 
@@ -272,9 +272,9 @@ def test_a_dead_peer_is_asked_once_in_a_run(pair, monkeypatch):
     pair.a.units.kill()
     asked = []
 
-    def counted(server, wanted=None):
+    def counted(server):
         asked.append(server.name)
-        return look(server, wanted)
+        return look(server)
 
     look = redis.look
     monkeypatch.setattr(redis, "look", counted)

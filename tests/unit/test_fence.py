@@ -148,6 +148,7 @@ def document(**changes):
         "ssh": {"bastions": {"b": "198.51.100.9"}},
         "openstack": {"regions": {"a": "GRA11", "b": "SBG5"}, "servers": servers},
         "apps": ["app-1"],
+        "caches": ["cache-1"],
         "public": {"lb": "198.51.100.5", "bastion": None},
         "loss_budget": {"max_lag_bytes": 1000, "max_lag_s": 5},
         "accept_loss": None,

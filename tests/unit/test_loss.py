@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -78,3 +79,13 @@ def test_the_cache_and_the_assets_are_told():
     assert json.loads(json.dumps(found.document()))["assets"] == {"replicated_until": 0.0, "unreplicated": {"count": 3}}
     assert "cache 100 bytes, assets what was uploaded since 00:00:00 UTC" in sentence(found)
     assert "in at most 35 s after its last heartbeat" in sentence(found)
+
+
+def test_of_several_caches_the_one_that_led_last_is_compared():
+    caches = {
+        "cache-1": replace(beat("redis", {"role": "master", "offset": 700, "replication_id": "r0"}), age_s=90.0),
+        "cache-2": replace(beat("redis", {"role": "master", "offset": 1000, "replication_id": "r1"}), age_s=8.0),
+        "cache-3": replace(beat("redis", {"role": "replica", "offset": 990, "replication_id": "r1"}), age_s=7.0),
+    }
+    found = measure(Own(database=OWN, offset=900), {"db-1": database(), **caches}, 35.0)
+    assert (found.redis_bytes, found.redis) == (100, {"offset": 1000, "replication_id": "r1"})

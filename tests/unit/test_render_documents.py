@@ -92,7 +92,6 @@ def test_the_redis_block(settings: Settings) -> None:
     block = documents.redis(settings, {"epoch": 1})
     assert shape(block) == keys(
         "port",
-        "peer_cache",
         "peer_offset",
         "peer_replication_id",
         "maxmemory",
@@ -103,9 +102,11 @@ def test_the_redis_block(settings: Settings) -> None:
         "min_replicas_to_write",
         "cold_cache",
         "app_clients",
+        "caches",
+        "peer_caches",
         passwords=keys("app", "replica", "operator"),
     )
-    assert block["peer_cache"] == "cache-1.a"
+    assert (block["caches"], block["peer_caches"]) == (["cache-1.b"], ["cache-1.a"])
 
 
 @pytest.mark.parametrize("seen", [{}, {"last_seen": None}, {"last_seen": {"redis": None}}, {"last_seen": {"redis": {"running": False}}}])
@@ -154,6 +155,7 @@ def test_the_fence_document(settings: Settings) -> None:
         "override_epoch",
         "accept_loss",
         "apps",
+        "caches",
         loss_budget=keys("max_lag_bytes", "max_lag_s"),
         lease=keys("lease_s", "stop_s", "margin_s", "heartbeat_s"),
         witness=WITNESS,
@@ -164,6 +166,7 @@ def test_the_fence_document(settings: Settings) -> None:
     assert document["openstack"]["regions"] == {"a": "GRA11", "b": "SBG5"}
     assert document["openstack"]["servers"]["a"] == ["shop-a-db-1", "shop-a-app-1", "shop-a-app-2", "shop-a-cache-1"]
     assert document["apps"] == ["app-1", "app-2"]
+    assert document["caches"] == ["cache-1"]
     assert document["ssh"]["bastions"] == {"b": "198.51.100.51"}
     assert (document["override"], document["override_epoch"]) == (None, None)
 
@@ -198,3 +201,14 @@ def test_the_same_facts_give_the_same_bytes(settings: Settings) -> None:
     one = documents.dump({"b": 1, "a": {"d": [1, 2], "c": None}})
     assert one == '{"a":{"c":null,"d":[1,2]},"b":1}'
     assert json.loads(one) == {"a": {"c": None, "d": [1, 2]}, "b": 1}
+
+
+def test_several_caches_are_named_to_hosts_shop_and_fence() -> None:
+    settings = config.parse(stack.configuration("b", redis={"maxmemory": "256mb", "cache_replicas": 2}))
+    own, peers = ([f"cache-{number}.{site}" for number in (1, 2, 3)] for site in "ba")
+    block = documents.redis(settings, {})
+    assert (block["caches"], block["peer_caches"]) == (own, peers)
+    assert documents.app(settings, "/opt/shop/releases/x", KEYS)["caches"] == [*own, *peers]
+    document = documents.fence(settings, {"lb": "x", "bastion": "y"})
+    assert document["caches"] == ["cache-1", "cache-2", "cache-3"]
+    assert {"shop-a-cache-1", "shop-a-cache-2", "shop-a-cache-3"} < set(document["openstack"]["servers"]["a"])

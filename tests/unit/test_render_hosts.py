@@ -76,3 +76,11 @@ def test_the_policy_covers_the_sites_own_buckets_alone() -> None:
     assert allow["Resource"] == ["arn:aws:s3:::one", "arn:aws:s3:::one/*", "arn:aws:s3:::two", "arn:aws:s3:::two/*"]
     assert (allow["Effect"], deny["Effect"], deny["Action"]) == ("Allow", "Deny", ["s3:ListAllMyBuckets"])
     assert "s3:DeleteObjectVersion" not in allow["Action"] and not any("*" in action for action in allow["Action"])
+
+
+def test_several_caches_of_a_site_reach_each_other_and_the_other_sites_sentinels(settings: Settings) -> None:
+    grouped = config.parse(stack.configuration("a", redis={"maxmemory": "256mb", "cache_replicas": 2}))
+    caches = {f"10.100.0.{octet}/32" for octet in (21, 22, 23, 121, 122, 123)}
+    assert caches < flows(grouped, "cache", 6379) and flows(grouped, "cache", 26379) == caches
+    assert flows(grouped, "cache", 7600) == {f"10.100.0.{octet}/32" for octet in (121, 122, 123)}
+    assert flows(settings, "cache", 26379) == set()

@@ -1,0 +1,273 @@
+"""Three caches in each site, real servers and Sentinels on loopback: who leads, who follows, and that no old leader leads again."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import pytest
+
+from scripts.host import guard, rolefile
+from scripts.host.agent_redis import RedisFacts
+from scripts.host.errors import Refused
+from scripts.host.log import Log
+from scripts.host.redis_config import SENTINEL, sentinel_password
+from scripts.host.redis_leader import SHOP, Access, await_word, word
+from scripts.host.redis_sentinel import UNIT
+from scripts.host.redis_upstream import LOOKS, Upstream
+from scripts.host.redis_wire import Connection, ErrorReply, Unreachable
+from scripts.host.wait import until
+
+from .redis_pair import ADDRESSES, SERVERS, Pair, conf_of, settled
+
+
+@pytest.fixture(params=SERVERS)
+def pair(tmp_path, request):
+    pair = Pair(tmp_path, request.param, caches=3).up()
+    yield pair
+    pair.close()
+
+
+def leaders(pair, site):
+    return [host.name for host in pair.of(site) if (found := host.look()) is not None and found.role == "master"]
+
+
+def sentinels(host):
+    return Access.of_host(host.layout).sentinels
+
+
+def agreed(pair, site):
+    """All three Sentinels know each other."""
+
+    def knows(sentinel):
+        with Connection(sentinel) as connection:
+            flat = connection.call("SENTINEL", "MASTER", SHOP)
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        return (fields["num-other-sentinels"], int(fields["num-slaves"]) >= 2) == ("2", True)
+
+    return until(lambda: all(knows(sentinel) for sentinel in sentinels(pair.of(site)[0])), 20)
+
+
+def chosen(pair, site, without):
+    """Wait until another than `without` leads; its name."""
+    found = []
+
+    def led():
+        found[:] = [name for name in leaders(pair, site) if name != without]
+        return bool(found)
+
+    assert until(led, 30), "nobody was chosen"
+    return found[0]
+
+
+def lose(host):
+    """The host: its cache and its Sentinel."""
+    for unit in ("redis", UNIT):
+        host.units.kill(unit)
+
+
+def started(host):
+    """As its unit would start it: Sentinel, then the guard's word, then the server."""
+    host.units.start(UNIT, 10)
+    guard.led(host.layout, rolefile.read(host.layout))
+    host.units.start("redis", 10)
+
+
+def test_one_leads_in_the_active_site_all_others_follow_and_a_second_run_changes_nothing(pair):
+    assert [leaders(pair, site) for site in "ab"] == [["cache-1.a"], []]
+    assert [host.look().master for host in pair.of("a")] == [None, ADDRESSES["cache-1.a"], ADDRESSES["cache-1.a"]]
+    assert [host.look().master for host in pair.of("b")] == [ADDRESSES["cache-1.a"], ADDRESSES["cache-1.b"], ADDRESSES["cache-1.b"]]
+    assert [host.role() for host in pair.hosts.values()] == ["primary"] * 3 + ["standby"] * 3
+    assert [host.units.active(UNIT) for host in pair.hosts.values()] == [True] * 3 + [False] * 3
+    pair.a.converge(1, "a")  # by now it has followers, and may ask for one
+    assert [host.converge(1, "a").actions for host in pair.hosts.values()] == [[]] * 6
+
+
+def test_a_dead_leader_is_replaced_and_comes_back_as_a_follower(pair):
+    assert agreed(pair, "a")
+    pair.a.shop("SET", "cart", "1")
+    assert until(lambda: pair.hosts["cache-2.a"].look().offset == pair.a.look().offset, 10)
+    lose(pair.a)
+    heir = pair.hosts[chosen(pair, "a", "cache-1.a")]
+    assert heir.shop("GET", "cart") == "1"
+    assert until(lambda: _writes(heir), 15), "with a follower left it takes writes"
+    assert "replicaof" not in conf_of(pair.a), "as it would start without the guard's word"
+    started(pair.a)
+    assert settled(pair.a) and pair.a.look().master == ADDRESSES[heir.name]
+    assert leaders(pair, "a") == [heir.name]
+    assert [host.converge(1, "a").facts["role"] for host in pair.of("a")] == ["primary"] * 3
+    assert leaders(pair, "a") == [heir.name], "a run leaves whoever leads"
+    assert [host.converge(1, "a").actions for host in pair.of("a")] == [[]] * 3
+
+
+def test_the_files_stay_the_programs_own(pair):
+    assert agreed(pair, "a")
+    before = {host.name: conf_of(host) for host in pair.of("a")}
+    lose(pair.a)
+    chosen(pair, "a", "cache-1.a")
+    assert {host.name: conf_of(host) for host in pair.of("a")} == before
+
+
+def test_a_leader_without_followers_refuses_writes(pair):
+    assert agreed(pair, "a")
+    assert _writes(pair.a)
+    for host in pair.of("a")[1:]:
+        lose(host)
+    pair.b.units.kill("redis")
+    assert until(lambda: not _writes(pair.a), 20)
+
+
+def test_the_standby_follows_whoever_leads_by_now(pair):
+    assert agreed(pair, "a")
+    lose(pair.a)
+    heir = chosen(pair, "a", "cache-1.a")
+    upstream = Upstream(pair.b.layout, Log(pair.b.err, "agent run"))
+    assert until(lambda: pair.b.look().link_up is False, 20)
+    for _ in range(LOOKS):
+        with Connection(pair.b.server()) as connection:
+            upstream.look(dict(line.split(":", 1) for line in connection.call("INFO", "replication").splitlines() if ":" in line))
+    assert settled(pair.b) and pair.b.look().master == ADDRESSES[heir]
+    assert f"replicaof {ADDRESSES[heir]} " in conf_of(pair.b)
+
+
+def test_a_follower_that_may_be_chosen_counts_as_a_possible_writer(pair):
+    for host, writes in ((pair.a, True), (pair.hosts["cache-2.a"], None), (pair.b, False)):
+        facts = RedisFacts(host.layout, Log(host.err, "agent run"))
+        assert facts.writes(facts.read()) is writes, host.name
+
+
+class Shopper(threading.Thread):
+    """Writes to whichever cache leads, and keeps what was acknowledged."""
+
+    def __init__(self, pair):
+        super().__init__(daemon=True)
+        self._pair, self._halt, self.acknowledged = pair, threading.Event(), []
+
+    def run(self):
+        number = 0
+        while not self._halt.is_set():
+            for host in self._pair.hosts.values():
+                try:
+                    with Connection(host.server("shop")) as connection:
+                        while not self._halt.is_set() and connection.call("ROLE")[0] == "master":
+                            connection.call("SET", f"key:{number}", number)
+                            self.acknowledged.append(number)
+                            number += 1
+                except (Unreachable, ErrorReply):
+                    continue
+
+    def stop(self):
+        self._halt.set()
+        self.join(20)
+
+
+def test_the_shop_moves_from_a_chosen_leader_to_the_other_site_and_back_without_a_lost_write(pair):
+    assert agreed(pair, "a")
+    lose(pair.a)
+    chosen(pair, "a", "cache-1.a")
+    started(pair.a)
+    assert settled(pair.a)
+    pair.b.converge(1, "a")
+    assert settled(pair.b)
+    shopper = Shopper(pair)
+    shopper.start()
+    for epoch, active, standby in ((2, "b", "a"), (3, "a", "b")):
+        had = len(shopper.acknowledged)
+        assert until(lambda at=had: len(shopper.acknowledged) > at + 100, 20)
+        for host in (*pair.of(active), *pair.of(standby)):
+            host.converge(epoch, active, planned=True)
+        assert leaders(pair, active) == [f"cache-1.{active}"] and leaders(pair, standby) == []
+        assert [host.units.active(UNIT) for host in (*pair.of(active), *pair.of(standby))] == [True] * 3 + [False] * 3
+        assert agreed(pair, active)
+    shopper.stop()
+    missing = [number for number in shopper.acknowledged if pair.a.shop("GET", f"key:{number}") != str(number)]
+    assert missing == []
+
+
+def test_after_a_handover_the_left_sites_sentinels_choose_nobody(pair):
+    assert agreed(pair, "a")
+    pair.b.converge(2, "b", planned=True)
+    assert [host.units.active(UNIT) for host in pair.of("a")] == [True] * 3, "it has not followed yet"
+    with pytest.raises(ErrorReply, match="No such master"), Connection(sentinels(pair.a)[0]) as connection:
+        connection.call("SENTINEL", "FAILOVER", SHOP)
+    assert word(sentinels(pair.a)) is None
+    assert leaders(pair, "a") == [] and leaders(pair, "b") == ["cache-1.b"]
+
+
+def test_sentinels_that_cannot_be_told_keep_the_cache_where_it_is(pair):
+    for host in pair.of("a")[1:]:
+        host.units.kill(UNIT)
+    with pytest.raises(Exception, match=r"cache-2\.a\.dr\.internal, cache-3\.a\.dr\.internal not answering"):
+        pair.b.converge(2, "b", planned=True)
+    assert leaders(pair, "a") == ["cache-1.a"] and leaders(pair, "b") == []
+
+
+def test_a_sentinel_of_the_lost_site_has_no_say_over_the_new_leader(pair):
+    assert agreed(pair, "a")
+    for host in pair.of("a"):
+        host.units.kill("redis")
+    pair.b.converge(2, "b")
+    with pytest.raises(ErrorReply, match="WRONGPASS"), Connection(_as_sentinel(pair, pair.b, "a")):
+        pass
+    with Connection(_as_sentinel(pair, pair.b, "b")) as connection, pytest.raises(ErrorReply, match="NOPERM"):
+        connection.call("CONFIG", "REWRITE")
+
+
+def test_a_host_that_was_away_does_not_start_without_sentinels_word(pair, monkeypatch):
+    monkeypatch.setattr(guard, "WORD_S", 0.1)
+    for host in pair.of("a"):
+        lose(host)
+    pair.a.units.start(UNIT, 10)
+    with pytest.raises(Refused, match="2 Sentinels of this site that name a leader"):
+        guard.led(pair.a.layout, rolefile.read(pair.a.layout))
+    pair.hosts["cache-3.a"].units.start(UNIT, 10)
+    assert await_word(sentinels(pair.a), 20).leader == ADDRESSES["cache-1.a"]
+    monkeypatch.undo()
+    guard.led(pair.a.layout, rolefile.read(pair.a.layout))
+    assert "replicaof" not in conf_of(pair.a)
+
+
+def test_a_rebuilt_head_fetches_the_keys_from_a_sibling_although_nobody_was_chosen(pair):
+    pair.a.shop("SET", "cart", "1")
+    assert until(lambda: pair.hosts["cache-2.a"].look().offset == pair.a.look().offset, 10)
+    for host in pair.of("a"):
+        host.units.kill(UNIT)
+    pair.a.units.kill("redis")
+    for folder in ("var/lib/redis", "var/lib/dr", "etc/redis"):
+        for path in sorted((pair.a.layout.root / folder).rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+    pair.a.converge(1, "a")
+    assert pair.a.look().keys == 1 and len(leaders(pair, "a")) == 1
+
+
+def test_back_to_one_cache_a_host_does_not_leave_a_leader_that_no_stack_file_names(pair):
+    assert agreed(pair, "a")
+    lose(pair.a)
+    heir = chosen(pair, "a", "cache-1.a")
+    started(pair.a)
+    assert settled(pair.a)
+    pair.caches = 1
+    with pytest.raises(Refused, match="which is in no stack file"):
+        pair.a.converge(1, "a")
+    assert pair.a.look().master == ADDRESSES[heir]
+    pair.caches = 3
+
+
+def test_back_to_one_cache_sentinel_goes(pair):
+    pair.caches = 1
+    pair.a.converge(1, "a")
+    assert (pair.a.units.active(UNIT), pair.a.units.enabled(UNIT), pair.a.look().role) == (False, False, "master")
+    pair.caches = 3
+
+
+def _writes(host):
+    try:
+        host.shop("SET", "try", "1")
+    except (Unreachable, ErrorReply):
+        return False
+    return True
+
+
+def _as_sentinel(pair, host, site):
+    """A cache as a Sentinel of `site` signs in to it."""
+    return replace(host.server(), user=SENTINEL, password=sentinel_password(pair.passwords["operator"], site))
