@@ -5,9 +5,10 @@ from __future__ import annotations
 import urllib.parse
 from collections.abc import Callable, Mapping
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
-from scripts.ctl.openstack import Cloud
+from scripts.ctl.openstack import ApiDown, Cloud
 from scripts.leftovers.found import Found, await_end, await_gone
 from scripts.leftovers.network import listed
 
@@ -73,10 +74,18 @@ def attachments(cloud: Cloud, inputs: Mapping[str, Any], may_write: Callable[[],
 
 
 def _power(cloud: Cloud, server: str, action: str, state: str) -> None:
-    cloud.ask("POST", "compute", f"/servers/{server}/action", {action: None})
-    await_end(
-        f"server {server}", lambda: cloud.ask("GET", "compute", f"/servers/{server}")["server"]["status"] != state, f"not {state}", action
-    )
+    """Ask, unless it is so already. One that is on its way answers 409: the next look tells."""
+
+    def elsewhere() -> bool:
+        return bool(cloud.ask("GET", "compute", f"/servers/{server}")["server"]["status"] != state)
+
+    if elsewhere():
+        try:
+            cloud.ask("POST", "compute", f"/servers/{server}/action", {action: None})
+        except ApiDown as error:
+            if error.status != HTTPStatus.CONFLICT:
+                raise
+    await_end(f"server {server}", elsewhere, f"not {state}", action)
 
 
 def _never() -> None:
