@@ -45,15 +45,27 @@ class Finding:
     reason: str = ""
 
 
+def unchanged(source: Entry, target: Entry, row: Row) -> bool:
+    """Both sides look as the manifest has them."""
+    return (
+        source.etag == row.source_etag
+        and source.time == row.source_time
+        and source.size == row.size == target.size
+        and target.etag == row.target_etag
+        and target.time == row.target_time
+        and not row.missing_runs
+    )
+
+
 def from_listings(source: Entry, target: Entry | None, row: Row | None, clocks: Clocks) -> Verdict:
     """By what costs nothing."""
     if target is None:
         return Verdict.COPY
+    if row is not None and unchanged(source, target, row):
+        return Verdict.SAME
     if row is not None and target.etag == row.target_etag and target.size == row.size:
         if (source.etag, source.time, source.size) == (row.source_etag, row.source_time, row.size):
-            if target.time == row.target_time:
-                return Verdict.RECORD if row.missing_runs else Verdict.SAME
-            return Verdict.LOOK if row.target_time else Verdict.RECORD
+            return Verdict.LOOK if row.target_time and target.time != row.target_time else Verdict.RECORD
         if target.time == row.target_time and row.source_time and source.time > row.source_time:
             return Verdict.COPY
     alike = row is None and source.size == target.size and is_md5(source.etag) and source.etag == target.etag

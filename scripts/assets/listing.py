@@ -5,8 +5,10 @@ from __future__ import annotations
 import queue
 import re
 import threading
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from operator import ge
+from typing import Generic, NamedTuple, TypeVar
 from urllib.parse import unquote_to_bytes
 from xml.etree import ElementTree
 
@@ -14,8 +16,12 @@ from .config import Endpoint
 from .errors import Kind, StoreError
 
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+PLAIN_KEY = re.compile(r"[^%+]*")
 EMPTY_PAGES = 100  # in a row; a store that skips deleted entries sends a few
-AHEAD = 2  # pages read before they are asked for
+AHEAD = 2  # answers fetched before they are asked for
+CUT_OFF = re.compile(rb"<IsTruncated>([^<]*)</IsTruncated>")
+TOKEN = re.compile(rb"<NextContinuationToken>([^<&]+)</NextContinuationToken>")
+T = TypeVar("T")
 
 
 class Entry(NamedTuple):
@@ -31,6 +37,13 @@ class Page(NamedTuple):
     """`token`: for the next page; None at the end."""
 
     entries: list[Entry]
+    token: str | None
+
+
+class Document(NamedTuple):
+    """One answer, not parsed yet. `token`: what the next request was told; None when there is none."""
+
+    body: bytes
     token: str | None
 
 
@@ -52,20 +65,16 @@ def parse_page(document: bytes, endpoint: Endpoint) -> Page:
     if root.findtext(space + "Name", endpoint.bucket) not in (endpoint.bucket, ""):
         raise lie(f"answer is of bucket {root.findtext(space + 'Name')}")
     encoded = root.findtext(space + "EncodingType") == "url"
-    names = {space + "Key": 0, space + "Size": 1, space + "ETag": 2, space + "LastModified": 3}
+    key_tag, size_tag, etag_tag, time_tag = (space + name for name in ("Key", "Size", "ETag", "LastModified"))
     entries = []
     try:
         for item in root.iterfind(space + "Contents"):
-            values: list[str] = ["", "", "", ""]
-            for child in item:
-                place = names.get(child.tag)
-                if place is not None:
-                    values[place] = child.text or ""
-            key, size, etag, time = values
+            text = item.findtext
+            key, time = text(key_tag, ""), text(time_tag, "")
             if not MOMENT.fullmatch(time):
                 raise ValueError(f"LastModified {time!r}")
-            raw = unquote_to_bytes(key.replace("+", " ")) if encoded else key.encode()
-            entries.append(Entry(raw, int(size), etag.strip('"'), time))
+            raw = unquote_to_bytes(key.replace("+", " ")) if encoded and not PLAIN_KEY.fullmatch(key) else key.encode()
+            entries.append(Entry(raw, int(text(size_tag, "")), text(etag_tag, "").strip('"'), time))
     except ValueError as error:
         raise lie(f"an entry cannot be read ({error})") from None
     count = root.findtext(space + "KeyCount")
@@ -78,52 +87,85 @@ def parse_page(document: bytes, endpoint: Endpoint) -> Page:
     return Page(entries, token if truncated else None)
 
 
-def entries(
+def _goes_on(body: bytes, endpoint: Endpoint, until: bytes | None) -> str | None:
+    """The token for the next request, None where no more is wanted. Found without parsing, so that the request goes out before that."""
+    cut_off, tokens = CUT_OFF.findall(body), TOKEN.findall(body)
+    last = body[body.rfind(b"<Key>") + 5 : body.rfind(b"</Key>")]
+    plain = len(cut_off) == 1 and body.count(b"<NextContinuationToken>") == len(tokens) < 2
+    if not plain or (until is not None and (b"&" in last or b"<" in last)):
+        page = parse_page(body, endpoint)
+        return page.token if until is None or not page.entries or page.entries[-1].key < until else None
+    if until is not None and last:
+        encoded = b"<EncodingType>url</EncodingType>" in body
+        if (unquote_to_bytes(last.replace(b"+", b" ")) if encoded else last) >= until:
+            return None
+    return tokens[0].decode() if tokens and cut_off == [b"true"] else None
+
+
+def documents(
     fetch: Callable[[dict[str, str | bytes]], bytes], endpoint: Endpoint, after: bytes = b"", until: bytes | None = None
-) -> Iterator[Entry]:
-    """Objects with after < key <= until in byte order; `fetch` sends one list request. Raises StoreError, and then the listing is partial."""
+) -> Iterator[Document]:
+    """Answers that hold the keys with after < key <= until; `fetch` sends one list request. Raises StoreError."""
     query: dict[str, str | bytes] = {"list-type": "2", "encoding-type": "url", "prefix": endpoint.prefix}
     if after:
         query["start-after"] = after
-    last, empty, place = after or None, 0, endpoint.place
     while True:
-        page = parse_page(fetch(query), endpoint)
-        prefix = endpoint.prefix.encode()
-        for entry in page.entries:
-            key = entry[0]
-            if last is not None and key <= last:
-                raise StoreError(
-                    Kind.LYING, f"{place}: list: {key!r} comes after {last!r}, wanted byte order; the store cannot be merged safely"
-                )
+        body = fetch(query)
+        token = _goes_on(body, endpoint, until)
+        yield Document(body, token)
+        if token is None:
+            return
+        if token == query.get("continuation-token"):
+            raise _circles(endpoint, "the same token")
+        query.pop("start-after", None)
+        query = query | {"continuation-token": token}
+
+
+def _circles(endpoint: Endpoint, how: str) -> StoreError:
+    return StoreError(Kind.LYING, f"{endpoint.place}: list: goes round in circles ({how}), wanted an end; nothing was deleted")
+
+
+def entries(answers: Iterable[Document], endpoint: Endpoint, after: bytes = b"", until: bytes | None = None) -> Iterator[Entry]:
+    """Objects with after < key <= until in byte order. Raises StoreError, and then the listing is partial."""
+    last, empty, place, prefix = after, 0, endpoint.place, endpoint.prefix.encode()
+    for answer in answers:
+        page = parse_page(answer.body, endpoint)
+        keys = [entry[0] for entry in page.entries]
+        before = [last, *keys[:-1]] if keys else []
+        if any(map(ge, before, keys)):
+            earlier, key = next(pair for pair in zip(before, keys, strict=True) if ge(*pair))
+            raise StoreError(
+                Kind.LYING, f"{place}: list: {key!r} comes after {earlier!r}, wanted byte order; the store cannot be merged safely"
+            )
+        # In order, so the first and the last speak for those between.
+        for key in keys[:1] + keys[-1:]:
             if not key.startswith(prefix):
                 raise StoreError(Kind.LYING, f"{place}: list: {key!r} is outside the prefix, wanted {prefix!r}; nothing was deleted")
-            last = key
-            if until is not None and key > until:
-                return
-            yield entry
-        if page.token is None:
+        last = keys[-1] if keys else last
+        yield from page.entries if until is None or last <= until else page.entries[: bisect_right(keys, until)]
+        if page.token is None or (until is not None and last >= until):
             return
-        empty = 0 if page.entries else empty + 1
-        if page.token == query.get("continuation-token") or empty > EMPTY_PAGES:
+        if page.token != answer.token:
             raise StoreError(
-                Kind.LYING,
-                f"{place}: list: goes round in circles (the same token, or {empty} empty pages), wanted an end; nothing was deleted",
+                Kind.LYING, f"{place}: list: says twice how it goes on, wanted one token; nothing was deleted, see the store's status"
             )
-        query = {name: value for name, value in query.items() if name != "start-after"} | {"continuation-token": page.token}
+        empty = 0 if page.entries else empty + 1
+        if empty > EMPTY_PAGES:
+            raise _circles(endpoint, f"{empty} empty pages")
 
 
-class Ahead:
-    """Reads pages of an iterator in a thread of its own, so that two listings run side by side. Use as a context manager."""
+class Ahead(Generic[T]):
+    """Takes from an iterator in a thread of its own, so that several wait for their stores side by side. Use as a context manager."""
 
-    def __init__(self, source: Iterator[Entry], batch: int = 1000) -> None:
-        self._queue: queue.Queue[list[Entry] | BaseException | None] = queue.Queue(AHEAD)
-        self._source, self._batch = source, batch
+    def __init__(self, source: Iterator[T]) -> None:
+        self._queue: queue.Queue[tuple[T] | BaseException | None] = queue.Queue(AHEAD)
+        self._source = source
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._read, daemon=True, name="list")
 
-    def __enter__(self) -> Iterator[Entry]:
+    def __enter__(self) -> Iterator[T]:
         self._thread.start()
-        return self._entries()
+        return self._items()
 
     def __exit__(self, *_: object) -> None:
         self._left.set()
@@ -135,27 +177,19 @@ class Ahead:
         self._thread.join()
 
     def _read(self) -> None:
-        batch: list[Entry] = []
+        end: BaseException | None = None
         try:
-            for entry in self._source:
+            for item in self._source:
+                self._queue.put((item,))
                 if self._left.is_set():
                     return
-                batch.append(entry)
-                if len(batch) >= self._batch:
-                    self._queue.put(batch)
-                    batch = []
-            self._queue.put(batch)
-            self._queue.put(None)
         except BaseException as error:
             # What came before is true all the same.
-            self._queue.put(batch)
-            self._queue.put(error)
+            end = error
+        self._queue.put(end)
 
-    def _entries(self) -> Iterator[Entry]:
-        while True:
-            got = self._queue.get()
-            if got is None:
-                return
+    def _items(self) -> Iterator[T]:
+        while (got := self._queue.get()) is not None:
             if isinstance(got, BaseException):
                 raise got
-            yield from got
+            yield got[0]

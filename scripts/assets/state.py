@@ -7,6 +7,7 @@ file costs requests, never objects; what a killed run had not written down yet i
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import sqlite3
 import threading
@@ -20,6 +21,8 @@ from .listing import Entry
 
 SCHEMA = 1
 BATCH = 500
+CHUNK = 1000  # rows read at once
+END = b"\xff" * 1025  # after every key: they have 1,024 bytes at most
 FLUSH_S = 0.5
 TABLES = """
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
@@ -28,6 +31,10 @@ CREATE TABLE IF NOT EXISTS pairs (
     missing_runs INTEGER DEFAULT 0, missing_since REAL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS uploads (key BLOB PRIMARY KEY, source_etag TEXT, part_size INTEGER, upload TEXT, started REAL) WITHOUT ROWID;
+"""
+ROWS = """
+SELECT json_group_array(json_array(hex(key), size, source_etag, source_time, target_etag, target_time, digest, missing_runs, missing_since))
+FROM (SELECT * FROM pairs WHERE key > ? AND key <= ? ORDER BY key LIMIT ?)
 """
 UPSERT = "INSERT OR REPLACE INTO pairs (key, size, source_etag, source_time, target_etag, target_time, digest) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
@@ -139,11 +146,12 @@ class State:
         """Number of pairs."""
         return int(self._ask("SELECT count(*) FROM pairs")[0][0])
 
-    def bounds(self, shards: int) -> list[bytes]:
-        """Keys that cut the known ones into `shards` ranges of about the same number."""
+    def bounds(self, shards: int, step: int = 1) -> list[bytes]:
+        """Last keys of `shards` ranges of about the same number of known ones, a multiple of `step` where there are as many; the last range is open."""
         count = self.known()
         places = [count * number // shards for number in range(1, shards)]
-        keys = [self._ask("SELECT key FROM pairs ORDER BY key LIMIT 1 OFFSET ?", place) for place in places]
+        places = [place // step * step or place for place in places]
+        keys = [self._ask("SELECT key FROM pairs ORDER BY key LIMIT 1 OFFSET ?", place - 1) for place in places if place]
         return [bytes(found[0][0]) for found in keys if found]
 
     def rows(self, after: bytes = b"", until: bytes | None = None) -> Iterator[Row]:
@@ -152,10 +160,16 @@ class State:
         try:
             reader = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
             self._readers.append(reader)
-            end = "" if until is None else " AND key <= ?"
-            query = f"SELECT * FROM pairs WHERE key > ?{end} ORDER BY key"  # noqa: S608 - `end` is one of two constants
-            for row in reader.execute(query, (after,) if until is None else (after, until)):
-                yield Row(*row)
+            reader.execute("BEGIN")
+            while True:
+                # The module lets other threads in at each row it fetches, which costs more than the row.
+                found = sorted(json.loads(reader.execute(ROWS, (after, END if until is None else until, CHUNK)).fetchone()[0]))
+                for key, *others in found:
+                    yield Row(bytes.fromhex(key), *others)
+                if len(found) < CHUNK:
+                    reader.execute("COMMIT")
+                    return
+                after = bytes.fromhex(found[-1][0])
         except sqlite3.DatabaseError as error:
             raise self._broken(error) from None
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from .cold import Cold, Part
 from .config import Endpoint, Options
 from .errors import Kind, StoreError
-from .listing import Entry, entries
+from .listing import Ahead, Document, Entry, documents, entries
 from .metadata import parse_time
 from .retry import Patience, Throttle
 from .wire import Answer, Body, Headers, Wire
@@ -70,9 +70,18 @@ class Bucket:
 
     # --- hot
 
+    def _documents(self, after: bytes, until: bytes | None) -> Iterator[Document]:
+        return documents(lambda query: self._try(lambda: self.wire.ask("list", "GET", query=query)).body, self.endpoint, after, until)
+
     def entries(self, after: bytes = b"", until: bytes | None = None) -> Iterator[Entry]:
         """See `listing.entries`."""
-        return entries(lambda query: self._try(lambda: self.wire.ask("list", "GET", query=query)).body, self.endpoint, after, until)
+        return entries(self._documents(after, until), self.endpoint, after, until)
+
+    @contextmanager
+    def ahead(self, after: bytes = b"", until: bytes | None = None) -> Iterator[Iterator[Entry]]:
+        """As `entries`, with the next answers on their way while one is read."""
+        with Ahead(self._documents(after, until)) as answers:
+            yield entries(answers, self.endpoint, after, until)
 
     def head(self, key: bytes) -> Answer | None:
         """None when there is no such object (or a delete marker)."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from .config import Job
 from .errors import AssetsError, Failed, Kind, Refused, StoreError
-from .listing import Ahead, Entry
+from .listing import Entry
 from .metadata import DIGEST_NOTE, parse_time, same_metadata
 from .retry import Patience
 from .store import Bucket
@@ -81,7 +81,7 @@ class Verify:
 
     def _walk(self, pool: ThreadPoolExecutor, seen: dict[str, int]) -> None:
         futures: set[Future[None]] = set()
-        with Ahead(self.source.entries()) as here, Ahead(self.target.entries()) as there:
+        with self.source.ahead() as here, self.target.ahead() as there:
             other = next(there, None)
             for entry in here:
                 seen["source"] += 1
