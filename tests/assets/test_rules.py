@@ -11,7 +11,7 @@ import pytest
 from scripts.assets.compare import Clocks, Verdict, from_headers, from_listings
 from scripts.assets.config import Endpoint
 from scripts.assets.errors import Kind, StoreError
-from scripts.assets.listing import Ahead, Entry, entries, parse_page
+from scripts.assets.listing import Ahead, Document, Entry, documents, entries, parse_page
 from scripts.assets.metadata import carried, notes, origin, parse_time
 from scripts.assets.parts import part_size
 from scripts.assets.refusals import classify
@@ -226,19 +226,63 @@ def test_a_key_is_decoded_only_where_the_answer_says_so() -> None:
     assert parse_page(listing([item], encoding=""), END).entries[0].key == b"a+b%2Fc"
 
 
-def test_a_listing_ends_in_its_range() -> None:
-    rows = [
-        f"<Contents><Key>k{number}</Key><Size>1</Size><ETag>x</ETag><LastModified>2026-11-25T10:00:00Z</LastModified></Contents>"
-        for number in range(9)
-    ]
+def rows_of(*keys: str) -> list[str]:
+    return [f"<Contents><Key>{key}</Key><Size>1</Size><ETag>x</ETag><LastModified>{T0}</LastModified></Contents>" for key in keys]
+
+
+def token(text: str) -> str:
+    return f"<NextContinuationToken>{text}</NextContinuationToken>"
+
+
+@pytest.mark.parametrize("until", ["k5", "k8A"])
+@pytest.mark.parametrize("cdata", [False, True])
+def test_no_answer_is_asked_for_beyond_a_range(until: str, cdata: bool) -> None:
+    keys = [*(f"k{number}" for number in range(2, 8)), "k8%41"]
     asked: list[Any] = []
 
     def fetch(query: Any) -> bytes:
-        asked.append(query)
-        return listing(rows[3:])
+        asked.append(dict(query))
+        shown = keys if len(asked) == 1 else ["k9"]
+        return listing(rows_of(*(f"<![CDATA[{key}]]>" if cdata else key for key in shown)), more=True, token=token("t"))
 
-    found = [item.key for item in entries(fetch, END, after=b"k2", until=b"k5")]
-    assert (found, len(asked), asked[0]["start-after"]) == ([b"k3", b"k4", b"k5"], 1, b"k2")
+    end = until.encode()
+    found = [item.key for item in entries(documents(fetch, END, b"k1", end), END, b"k1", end)]
+    assert (found[0], found[-1]) == (b"k2", end)
+    # In one of the cases the range's last key is the answer's last too: it is decoded before it is compared.
+    assert [query.get("start-after") for query in asked] == [b"k1"]
+
+
+@pytest.mark.parametrize("text", ["next", "a&amp;b", "<![CDATA[a&b]]>"])
+def test_the_next_answer_is_asked_for_before_one_is_read(text: str) -> None:
+    asked: list[Any] = []
+    second = threading.Event()
+
+    def fetch(query: Any) -> bytes:
+        asked.append(query.get("continuation-token"))
+        if len(asked) == 1:
+            return listing(rows_of("a"), more=True, token=token(text))
+        second.set()
+        return listing(rows_of("b"))
+
+    with Ahead(documents(fetch, END)) as answers:
+        assert second.wait(5), "the first answer was not read, and the second not asked for"
+        assert [item.key for item in entries(answers, END)] == [b"a", b"b"]
+    assert asked == [None, "next" if text == "next" else "a&b"]
+
+
+def test_an_answer_with_two_tokens_is_not_believed() -> None:
+    odd = listing(rows_of("a"), more=True, token=token("real"))
+    with pytest.raises(StoreError, match="twice"):
+        list(entries([Document(odd, "other")], END))
+
+
+@pytest.mark.parametrize("keys", [("a", "c", "b"), ("a", "a")])
+def test_keys_out_of_order_are_not_believed(keys: tuple[str, ...]) -> None:
+    with pytest.raises(StoreError, match="byte order"):
+        list(entries([Document(listing(rows_of(*keys)), None)], END))
+    later = [Document(listing(rows_of(key), more=True, token=token(key)), key) for key in keys[1:]]
+    with pytest.raises(StoreError, match="byte order"):
+        list(entries(later, END, after=keys[1].encode()))
 
 
 def test_reading_ahead_is_bounded_and_can_be_left() -> None:
@@ -247,16 +291,17 @@ def test_reading_ahead_is_bounded_and_can_be_left() -> None:
     def endless() -> Any:
         while True:
             taken[0] += 1
-            yield Entry(b"%012d" % taken[0], 1, "x", T0)
+            yield taken[0]
 
-    with Ahead(endless(), batch=10) as items:
+    with Ahead(endless()) as items:
         next(items)
         deadline = time.monotonic() + 5
-        while taken[0] < 40 and time.monotonic() < deadline:
+        while taken[0] < 4 and time.monotonic() < deadline:
             time.sleep(0.01)
+        time.sleep(0.05)
         seen = taken[0]
-    assert seen <= 50
-    assert taken[0] <= 70
+    assert seen == 4, "one read, two waiting, one in the hand"
+    assert taken[0] <= 7
 
 
 def test_a_failing_listing_fails_its_reader() -> None:
