@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from lab.rehearsal.drills import drill
 from lab.rehearsal.stage import Record, Shop, Stage
 from lab.rehearsal.world import wait_for
 from lab.rehearsal.writers import outage
 
+CLOSE_BYTES = 4096  # of the cache's replication stream, while customers order
 BULK = "create table if not exists drill_bulk (id bigint, filler text); insert into drill_bulk select n, repeat('x', 900) from generate_series(1, {rows}) n"
 
 
@@ -94,6 +96,27 @@ def planned_move_with_disconnected_standby(stage: Stage, record: Record) -> None
     nothing_lost(record)
 
 
+@drill("planned-move-link-cut-at-the-stop")
+def planned_move_with_link_cut_at_the_stop(stage: Stage, record: Record) -> None:
+    """The link dies between the last look at the standby and the stop: its last records are not there, so it is not promoted, and the old primary goes on."""
+    source, target = stage.active, stage.standby
+    with stage.shopping(record) as shop:
+        began, wall = time.monotonic(), time.time()
+        with ThreadPoolExecutor(1) as pool:
+            cut = pool.submit(_cut_once_it_waits, stage, target)
+            refused(stage, record, "strictly past")
+            cut.result()
+        shop.flow("orders flow again from the old primary")
+        record.figures["gap_of_the_refused_move_s"] = shop.gap(began)
+        broken = [sample for sample in stage.samples(source, wall) if not sample["writer"]]
+        record.expect(bool(broken), "the old primary was never stopped, so nothing was tried")
+        stage.fault("link", "return", "both")
+        wait_for("the standby streams again", lambda: stage.world.status(target).get("streaming") is True, 60, 0.3)
+        wait_for("the cache's replica has caught up", lambda: _cache_is_close(stage, target), 60, 0.3)
+        move(stage, record, shop)
+    nothing_lost(record)
+
+
 @drill("planned-move-paused-replay")
 def planned_move_with_paused_replay(stage: Stage, record: Record) -> None:
     """A standby whose replay somebody has paused is refused with the statement that resumes it."""
@@ -130,6 +153,17 @@ def there_and_back_twice(stage: Stage, record: Record) -> None:
     record.figures["gaps_s"] = gaps
     nothing_lost(record)
     record.expect(before == {site: stage.sql(site, "select system_identifier from pg_control_system()") for site in "ab"}, "a database was made anew")
+
+
+def _cache_is_close(stage: Stage, site: str) -> bool:
+    lag = stage.world.status(site, "redis").get("lag_bytes")
+    return lag is not None and lag < CLOSE_BYTES
+
+
+def _cut_once_it_waits(stage: Stage, target: str) -> None:
+    """The standby's database has said how it is once it waits for the checkpoint and the epoch; the old primary takes orders for a moment yet."""
+    stage.line(f"db-1.{target}", "sh -c 'until pgrep -f \"[p]yz postgres takeover\" > /dev/null; do sleep 0.02; done'")
+    stage.fault("link", "kill", "both")
 
 
 def _ignored(stage: Stage, site: str, statement: str) -> None:
