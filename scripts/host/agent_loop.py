@@ -234,17 +234,12 @@ class Agent:
         """Once, before the first beat lays itself over what the agent before this one knew. Raises Silent."""
         if self._recalled:
             return
-        found = self._witness.get(key) or {}
+        found, age_s = self._witness.get(key) or ({}, 0.0)
         self._recalled = True
         block = found.get(self.config.service)
         if role is None or role.role != PRIMARY or (found.get("role"), found.get("epoch")) != (PRIMARY, role.epoch) or not isinstance(block, dict):
             return
-        try:
-            at = datetime.datetime.fromisoformat(str(found.get("at")))
-            self._past = block, max((datetime.datetime.now(datetime.UTC) - at).total_seconds(), 0.0)
-        except (ValueError, TypeError) as error:
-            self.log.warning(f"{key}: the last heartbeat cannot be read ({error}); nobody knows a position until the service answers")
-            return
+        self._past = block, age_s
         self._read.clear()
         self._workers["service"].kick()
         self._read.wait(FACTS_S)

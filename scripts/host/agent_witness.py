@@ -41,16 +41,20 @@ class WitnessChannel:
         self._must(self._ask("PUT", key, {}, json.dumps(document, sort_keys=True).encode()), key)
         return sent
 
-    def get(self, key: str) -> dict[str, Any] | None:
-        """A JSON object; None when there is none, or nothing that can be read. Raises Silent."""
+    def get(self, key: str) -> tuple[dict[str, Any], float] | None:
+        """A JSON object and how many seconds ago it was stored, by the witness's own clock: this host's may have been set since.
+
+        None when there is none, or nothing that can be read. Raises Silent.
+        """
         answer = self._ask("GET", key, {})
         if answer.status == 404:
             return None
         try:
             found = json.loads(self._must(answer, key).body)
-        except ValueError:
+            stored, now = (email.utils.parsedate_to_datetime(answer.headers[name]) for name in ("last-modified", "date"))
+        except (ValueError, KeyError):
             return None
-        return found if isinstance(found, dict) else None
+        return (found, max((now - stored).total_seconds(), 0.0)) if isinstance(found, dict) else None
 
     def newest(self, *, sure: bool) -> Newest | None:
         """The newest epoch; None when there is none. `sure`: look at the whole list. Raises Silent."""

@@ -5,6 +5,8 @@ Time is invented: it moves when a test moves it, and a step ends when every agen
 
 from __future__ import annotations
 
+import datetime
+import email.utils
 import io
 import json
 import socket
@@ -47,6 +49,7 @@ class Bucket:
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
+        self.stored: dict[str, str] = {}  # when, as HTTP says it
         self.requests: list[tuple[str, str]] = []
         self.mode = "well"  # well | error | hang | trickle
         self.over = threading.Event()
@@ -65,7 +68,7 @@ def handler(bucket: Bucket) -> type[BaseHTTPRequestHandler]:
         def do_PUT(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self._usual():
-                bucket.objects[self._key] = body
+                bucket.objects[self._key], bucket.stored[self._key] = body, self.date_time_string()
                 self._reply(200, b"")
 
         def do_GET(self) -> None:
@@ -103,6 +106,8 @@ def handler(bucket: Bucket) -> type[BaseHTTPRequestHandler]:
         def _reply(self, status: int, body: bytes) -> None:
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
+            if self.command == "GET" and self._key in bucket.stored:
+                self.send_header("Last-Modified", bucket.stored[self._key])
             self.end_headers()
             self.wfile.write(body)
 
@@ -475,6 +480,20 @@ def test_a_new_agents_first_heartbeat_holds_what_the_one_before_knew(world: Worl
     world.a.start()
     world.until(lambda: world.bucket.heartbeat("a")["epoch"] == 2, "a beats in its new epoch")
     assert len(world.a.block.recalled) == 1, "what was known of another epoch is no position of this one"
+
+
+def test_how_old_the_last_heartbeat_is_says_the_witness_whatever_became_of_the_hosts_own_clock(world: World) -> None:
+    world.start()
+    world.a.stop()
+    before, hour = world.bucket.heartbeat("a"), datetime.timedelta(hours=1)
+    key = "heartbeats/a/db-1.json"
+    told = datetime.datetime.fromisoformat(before["at"])
+    world.bucket.objects[key] = json.dumps({**before, "at": (told - hour).isoformat()}).encode()  # the clock was set since, an hour ahead
+    world.bucket.stored[key] = email.utils.format_datetime(told - datetime.timedelta(minutes=2), usegmt=True)
+    world.a.start()
+    world.until(lambda: world.a.block.recalled, "the last heartbeat is read")
+    ((_, age),) = world.a.block.recalled
+    assert 120 <= age < 120 + LIMIT_S
 
 
 def test_an_agent_that_is_stopped_takes_its_primary_along_and_one_that_is_renewed_does_not(world: World) -> None:
