@@ -27,6 +27,7 @@ faults (KIND TARGET DETAIL):
   disk-full NAME                 the volumes of one server are full
   region-hosts a|b               all servers, routers and balancers of a site; its APIs and storage go on
   region a|b                     the whole region: hosts, network, APIs, storage
+  clock a|b [MINUTES]            the wall clocks of a site's servers are ahead by that (10), behind with a minus; the first time boots them
   api NAME [503|500|429|timeout] one API: compute@a, network@b, load-balancer@a, volumev3@a, image@a, identity, ovh
   storage gra|sbg|de             a storage region refuses connections
   storage-lies gra|sbg|de [503|empty]   it refuses every request, or shows every bucket as empty

@@ -18,7 +18,7 @@ from lab.cloud.backend import BackendError
 from lab.cloud.ovh import OvhService
 from lab.cloud.web import ApiError, Call, Reply, Service
 from lab.dns.servers import Dns
-from lab.machines import disks
+from lab.machines import clock, disks
 from lab.machines.backend import Machines
 from lab.machines.hosts import Host
 from lab.machines.power import power_off, power_on, region_dark
@@ -31,6 +31,7 @@ HANGS_FOR_S = 300.0
 MODES = {"503": (503, "Service Unavailable"), "500": (500, "Internal Server Error"), "429": (429, "Too Many Requests")}
 UNTARGETED = ("slow-link", "dns-refresh")  # there is only one of each: the word after `kill` is the detail
 RATE = re.compile(r"[1-9][0-9]*(bit|kbit|mbit|gbit)")
+MINUTES = re.compile(r"[+-]?[1-9][0-9]{0,5}")
 DNS_MODES = ("refused", "forbidden", "ignored")
 
 
@@ -71,6 +72,7 @@ class Faults:
             "region-hosts": self._region_hosts,
             "region": self._region,
             "disk-full": self._disk_full,
+            "clock": self._clock,
             "api": self._api,
             "storage": self._storage_region,
             "storage-lies": self._storage_lies,
@@ -85,6 +87,7 @@ class Faults:
             "disk-full": self._host_name,
             "region-hosts": lambda target: self._site(target).name,
             "region": lambda target: self._site(target).name,
+            "clock": lambda target: self._site(target).name,
             "storage": self._storage_name,
             "storage-lies": self._storage_name,
             "link": self._direction,
@@ -98,7 +101,7 @@ class Faults:
         return tuple(self._kinds)
 
     def kill(self, kind: str, target: str = "", detail: str = "") -> dict[str, str]:
-        """Begin a fault. `detail`: the mode of an API's or the DNS refresh's fault, the rate of a slow link."""
+        """Begin a fault. `detail`: the mode of an API's or the DNS refresh's fault, the rate of a slow link, the minutes of a clock."""
         with self._lock:
             begin = self._known(kind)
             if kind in UNTARGETED:
@@ -217,6 +220,14 @@ class Faults:
         host = self._find_host(target)
         disks.fill(host)
         return Fault("disk-full", target, detail, lambda: disks.empty(host))
+
+    def _clock(self, target: str, detail: str) -> Fault:
+        minutes = detail or "10"
+        if not MINUTES.fullmatch(minutes):
+            raise LabError(f"clock: found {minutes!r}, wanted whole minutes, as 10 (ahead) or -10 (behind)", 2)
+        hosts = [host for (region, _), host in list(self._machines.hosts.items()) if region == self._sites[target].region]
+        clock.set_off(hosts, 60 * int(minutes))
+        return Fault("clock", target, minutes, lambda: clock.set_right(hosts))
 
     def _region_hosts(self, target: str, detail: str) -> Fault:
         self._refuse_beside("region", target)

@@ -127,6 +127,8 @@ def test_a_storage_region_goes_by_its_site_too_and_a_name_server_by_its_number(p
         ("storage", "waw", "", "wanted one of gra, sbg, de"),
         ("link", "a->a", "", "wanted `both`"),
         ("slow-link", "fast", "", "wanted a number"),
+        ("clock", "a", "ten", "wanted whole minutes"),
+        ("clock", "c", "", "wanted one of a, b"),
         ("dns-refresh", "no", "", "wanted one of refused"),
         ("name-server", "3", "", "wanted one of 1, 2"),
         ("meteor", "", "", "wanted one of host"),
