@@ -16,17 +16,20 @@ from typing import Any
 
 from lab.client.client import Client
 from lab.client.ledger import compare, first_ack_after, longest_gap, read
+from lab.machines import clock
 from lab.rehearsal.engine import Run
 from lab.rehearsal.world import World, wait_for
 from lab.rehearsal.writers import overlaps, spans
 from scripts.ctl.epochs import Epoch, other
 
 SAMPLES = "/var/tmp/lab-writers.jsonl"  # noqa: S108 - on a host of the lab
+# Its clock is the lab's, also on a host whose own is off: both sides' samples are compared.
 SAMPLER_UNIT = f"""[Unit]
 Description=Is this database a writer? (lab)
 [Service]
 User=postgres
 ExecStart=/usr/bin/python3 /opt/lab/sampler.py {SAMPLES}
+InaccessiblePaths=-/{clock.HERE}
 Restart=always
 RestartSec=1
 StartLimitIntervalSec=0
