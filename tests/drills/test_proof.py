@@ -41,6 +41,18 @@ GUARDS = {
         "    return []\n    if loss.bytes > budget.max_lag_bytes:",
         "loss-over-budget",
     ),
+    "checkpoint: nobody waits for the old primary's last record": (
+        "scripts/host/postgres.py",
+        "            server.wait_replayed(checkpoint.lsn, checkpoint.timeline, limit)\n",
+        "",
+        "planned-move-link-cut-at-the-stop",
+    ),
+    "age: a heartbeat is as old as its host's own clock says": (
+        "scripts/ctl/witness.py",
+        'age_s=(now - answer["LastModified"]).total_seconds()',
+        'age_s=(now - __import__("datetime").datetime.fromisoformat(json.loads(body)["at"])).total_seconds()',
+        "clock-off-on-one-side",
+    ),
     "follow: a region may take over before it has followed": (
         "scripts/ctl/epochs.py",
         "    if followed == newest.epoch:",
