@@ -149,11 +149,24 @@ class Takeover:
         if newest is not None and newest.epoch > self.newest.epoch:
             return f"epoch {newest.epoch} belongs to {newest.active} by now, so {self.peer_database} was left stopped; run the same again"
         try:
-            hosts.must(self.peer_database, via, "postgres resume", {"schema": 1}, STOP_S)
+            way = self._resume(hosts, via)
         except OperatorError as error:
             return f"and the old primary could not be restarted ({error}): the shop cannot write; run the same again"
-        self._each(hosts, via, quiesced, "app resume")
+        self._each(hosts, way, quiesced, "app resume")
         return f"the old primary {self.peer_database} was restarted and writes; no epoch was claimed"
+
+    def _resume(self, hosts: Hosts, via: str) -> str:
+        """By the way that led to the old primary, or by another where that one is dead by now: it may be what the move failed by. Returns the way."""
+        *others, last = dict.fromkeys((via, *hosts.routes(self.peer_database)))
+        for way in others:
+            try:
+                hosts.must(self.peer_database, way, "postgres resume", {"schema": 1}, STOP_S)
+            except Unreachable as error:
+                print(f"WARNING fence: {error}", file=sys.stderr)
+            else:
+                return way
+        hosts.must(self.peer_database, last, "postgres resume", {"schema": 1}, STOP_S)
+        return last
 
     def _unplanned(self, hosts: Hosts, own: dict[str, Any]) -> Epoch:
         """The peer cannot stop itself. Count the loss, fence, count again: what the peer still wrote until it was fenced counts too."""

@@ -59,9 +59,10 @@ def beat(host, **changes):
 
 
 class PlayedHosts:
-    """Answers by (host, command); anything not scripted is unreachable."""
+    """Answers by (host, command); anything not scripted is unreachable. `dead`: ways that nothing passes any more, as soon as the peer was asked to stop."""
 
     script: dict = {}
+    dead: tuple = ()
     calls: list = []
 
     def __init__(self, document):
@@ -78,7 +79,8 @@ class PlayedHosts:
 
     def call(self, host, via, command, document, limit_s):
         PlayedHosts.calls.append((host, command))
-        if (host, command) not in PlayedHosts.script:
+        stopping = ("db-1.a", "postgres stop") in PlayedHosts.calls
+        if (host, command) not in PlayedHosts.script or (stopping and via in PlayedHosts.dead):
             raise Unreachable(f"host {host} through the bastion of {via}: no ssh session")
         code, facts = PlayedHosts.script[host, command]
         return Answer(code, {"facts": facts}, "" if code == 0 else "said no")
@@ -134,7 +136,7 @@ def world(monkeypatch):
     monkeypatch.setattr(rungs, "Compute", PlayedCompute)
     own = {("cache-1.b", "redis status"): (0, {"offset": 900}), ("control-1.b", "assets status"): (0, COPIED)}
     PlayedHosts.script = {("db-1.b", "postgres status"): (0, STANDBY), **own}
-    PlayedHosts.calls = []
+    PlayedHosts.calls, PlayedHosts.dead = [], ()
     PlayedCompute.answer, PlayedCompute.states, PlayedCompute.asked = ApiDown("OpenStack API x: no answer"), {}, []
     return witness
 
@@ -193,6 +195,21 @@ def test_a_standby_that_never_gets_the_checkpoint_restarts_the_old_primary_and_c
         fence.run(document())
     assert world.newest().epoch == 1
     assert PlayedHosts.calls[-2:] == [("db-1.a", "postgres resume"), ("app-1.a", "app resume")]
+
+
+def test_a_way_to_the_old_primary_that_dies_with_the_stop_is_not_the_only_one_back(world):
+    well()
+    PlayedHosts.dead = ("b",)
+    with pytest.raises(Failed, match=r"bastion of b: no ssh session; the old primary db-1\.a was restarted and writes; no epoch was claimed"):
+        fence.run(document())
+    assert PlayedHosts.calls[-2:] == [("db-1.a", "postgres resume"), ("app-1.a", "app resume")]
+
+
+def test_an_old_primary_that_no_way_leads_to_any_more_is_told_of(world):
+    well()
+    PlayedHosts.dead = ("a", "b")
+    with pytest.raises(Failed, match=r"the old primary could not be restarted \(host db-1\.a through the bastion of .: no ssh session\)"):
+        fence.run(document())
 
 
 @pytest.mark.parametrize(
