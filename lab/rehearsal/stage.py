@@ -37,6 +37,7 @@ StartLimitIntervalSec=0
 WantedBy=multi-user.target
 """
 ORDERS, ORDERS_S = 20, 60
+LEASED = ("db-1", "cache-1")  # hosts of a site whose agents keep a lease
 
 
 @dataclass
@@ -205,7 +206,7 @@ class Stage:
         twice = {key for key, times in self.claims().items() if times != 1} - self._overwritten
         self._overwritten |= twice
         record.expect(not twice, f"claimed more than once: {sorted(twice)}")
-        stops = [line for site in "ab" for host in ("db-1", "cache-1") for line in self._lease_stops(f"{host}.{site}", record.began)]
+        stops = [line for site in "ab" for host in LEASED for line in self._lease_stops(f"{host}.{site}", record.began)]
         record.expect(record.isolates or not stops, f"agents stopped services that were heard: {stops}")
         both = overlaps(*(spans(self.samples(site, record.began)) for site in "ab"))
         when = [(round(begin - record.began, 1), round(end - record.began, 1)) for begin, end in both]

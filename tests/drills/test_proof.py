@@ -13,7 +13,7 @@ from lab.rehearsal.drills import DRILLS
 from lab.rehearsal.stage import Record
 from lab.rehearsal.world import PROJECT
 
-pytestmark = [pytest.mark.lab, pytest.mark.rest]
+pytestmark = [pytest.mark.lab, pytest.mark.proof]
 
 # guard: (file, what stands there, what stands there without the guard, drill that must see it)
 GUARDS = {
