@@ -12,7 +12,7 @@ from .listing import Entry
 from .state import Row, State
 from .store import Bucket
 
-PER_SHARD = 20_000  # known keys that are worth a listing of their own
+PER_SHARD = 100_000  # known keys that are worth a listing of their own: 100 answers, some 20 s of a store that takes its time over each
 MOST_SHARDS = 4
 PER_PAGE = 995  # of the 1,000 that one answer holds: room for new keys, lest a range ends with an answer of its own for a few
 
