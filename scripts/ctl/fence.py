@@ -121,7 +121,7 @@ class Takeover:
             )
         self._close_behind(theirs, own)
         apps = [f"{app}.{self.peer}" for app in self.document.get("apps", ())]
-        quiesced = self._each(hosts, via, apps, "app quiesce")
+        self._each(hosts, via, apps, "app quiesce")
         try:
             stopped = hosts.must(self.peer_database, via, "postgres stop", {"schema": 1, "epoch_next": self.newest.epoch + 1}, STOP_S)
             checkpoint = stopped.facts["checkpoint"]
@@ -130,7 +130,7 @@ class Takeover:
                 planned=True, checkpoint=checkpoint, fence={"rung": 1, "evidence": {"cluster_state": "shut down", **checkpoint}}
             )
         except OperatorError as error:
-            undone = self._undo(hosts, via, quiesced)
+            undone = self._undo(hosts, via, apps)
             raise type(error)(f"{error}; {undone}") from None
 
     def _close_behind(self, theirs: dict[str, Any], own: dict[str, Any]) -> None:
@@ -143,8 +143,8 @@ class Takeover:
             f"write until they had arrived; nothing was changed; wait until it has caught up (`dr-host postgres status` there), or see what slows the link"
         )
 
-    def _undo(self, hosts: Hosts, via: str, quiesced: list[str]) -> str:
-        """The old primary writes again. Says what is so now."""
+    def _undo(self, hosts: Hosts, via: str, apps: list[str]) -> str:
+        """The old primary writes again, and workers work, also where the answer to `quiesce` was lost. Says what is so now."""
         newest = self.witness.newest()
         if newest is not None and newest.epoch > self.newest.epoch:
             return f"epoch {newest.epoch} belongs to {newest.active} by now, so {self.peer_database} was left stopped; run the same again"
@@ -152,7 +152,7 @@ class Takeover:
             way = self._resume(hosts, via)
         except OperatorError as error:
             return f"and the old primary could not be restarted ({error}): the shop cannot write; run the same again"
-        self._each(hosts, way, quiesced, "app resume")
+        self._each(hosts, way, apps, "app resume")
         return f"the old primary {self.peer_database} was restarted and writes; no epoch was claimed"
 
     def _resume(self, hosts: Hosts, via: str) -> str:
@@ -267,19 +267,17 @@ class Takeover:
         except OperatorError as error:
             print(f"WARNING fence: {error}; the next link promotes", file=sys.stderr)
 
-    def _each(self, hosts: Hosts, via: str, names: list[str], command: str) -> list[str]:
+    def _each(self, hosts: Hosts, via: str, names: list[str], command: str) -> None:
         """Best effort on several hosts at once: a worker that cannot be stopped cannot write either once its database is down."""
 
-        def one(name: str) -> str | None:
+        def one(name: str) -> None:
             try:
                 hosts.must(name, via, command, {"schema": 1}, QUICK_S)
             except OperatorError as error:
                 print(f"WARNING fence: {error}", file=sys.stderr)
-                return None
-            return name
 
         with ThreadPoolExecutor(len(names) or 1) as pool:
-            return [name for name in pool.map(one, names) if name is not None]
+            list(pool.map(one, names))
 
 
 def _power_on(document: dict[str, Any]) -> None:

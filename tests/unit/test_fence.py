@@ -197,6 +197,15 @@ def test_a_standby_that_never_gets_the_checkpoint_restarts_the_old_primary_and_c
     assert PlayedHosts.calls[-2:] == [("db-1.a", "postgres resume"), ("app-1.a", "app resume")]
 
 
+def test_workers_whose_answer_was_lost_are_resumed_with_the_others(world):
+    well()
+    del PlayedHosts.script["app-1.a", "app quiesce"]
+    PlayedHosts.script["db-1.b", "takeover checkpoint"] = (3, {})
+    with pytest.raises(Failed, match="no epoch was claimed"):
+        fence.run(document())
+    assert PlayedHosts.calls[-1] == ("app-1.a", "app resume")
+
+
 def test_a_way_to_the_old_primary_that_dies_with_the_stop_is_not_the_only_one_back(world):
     well()
     PlayedHosts.dead = ("b",)
