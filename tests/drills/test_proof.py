@@ -45,7 +45,7 @@ GUARDS = {
         "scripts/host/postgres.py",
         "            server.wait_replayed(checkpoint.lsn, checkpoint.timeline, limit)\n",
         "",
-        "planned-move-link-cut-at-the-stop",
+        "planned-move-stream-cut-at-the-stop",
     ),
     "age: a heartbeat is as old as its host's own clock says": (
         "scripts/ctl/witness.py",
