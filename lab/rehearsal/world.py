@@ -111,6 +111,10 @@ class World:
         with Hosts(document) as hosts:
             yield lambda host, line, stdin=b"": hosts.execute(host, site, line, stdin, 60)
 
+    def vrack(self, host: str) -> str:
+        """Address of a host ("db-1.b") between the regions."""
+        return host_names(self.config)[host][1]
+
     def _bastion(self, site: str) -> str | None:
         """Kept once it is known: eyes must not depend on the witness that a drill has killed."""
         if self._bastions.get(site) is None:

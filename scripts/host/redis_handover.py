@@ -11,6 +11,7 @@ from .errors import Failed, OutcomeUnknown, say
 from .redis_wire import Caller, Connection, ErrorReply, Server, Unreachable
 from .wait import until
 
+FLOW_S = 60.0  # until the stream flows, while writers go on: after a cut of the link it says that it is up long before it flows again
 PAUSE_S = 5.0  # writers wait at most so long if this process dies
 CATCH_UP_S = 2.0
 POLL_S = 0.002
@@ -30,20 +31,24 @@ def hand_over(own: Server, peer_server: Server) -> float:
 
 def exchange(local: Caller, peer: Caller, own: Server) -> float:
     """The handover on two open connections; returns how long writers waited, in seconds."""
+    _catch_up(local, peer, FLOW_S)
     start = time.monotonic()
     peer.call("CLIENT", "PAUSE", int(PAUSE_S * 1000), "WRITE")
     try:
-        target = _offset(peer)
-        caught_up = until(lambda: _offset(local) >= target, CATCH_UP_S, POLL_S)
-    except (Unreachable, ErrorReply):
+        _catch_up(local, peer, CATCH_UP_S)
+    except (Unreachable, ErrorReply, Failed):
         _unpause(peer)
         raise
-    if not caught_up:
-        _unpause(peer)
-        raise _failed(f"this replica did not reach offset {target} within {CATCH_UP_S:g} s")
     _promote(local, peer)
     _turn(peer, own)
     return time.monotonic() - start
+
+
+def _catch_up(local: Caller, peer: Caller, limit_s: float) -> None:
+    """Wait until this replica has what the peer has now. Raises Failed."""
+    target = _offset(peer)
+    if not until(lambda: _offset(local) >= target, limit_s, POLL_S):
+        raise _failed(f"this replica did not reach offset {target} within {limit_s:g} s")
 
 
 def _promote(local: Caller, peer: Caller) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from scripts.host.errors import Failed, Refused
 from scripts.host.redis_config import directives, equal, find_engine
-from scripts.host.redis_wire import Connection, ErrorReply, Unreachable
+from scripts.host.redis_handover import exchange
+from scripts.host.redis_wire import Connection, ErrorReply, Server, Unreachable
 from scripts.host.wait import until
 
 from .redis_pair import PASSWORDS, SERVERS, Pair, conf_of, dumped, own_files, settled
@@ -198,9 +199,42 @@ def test_a_planned_handover_with_the_link_down_is_refused(pair):
     assert (pair.a.look().role, pair.b.look().role) == ("master", "replica")
 
 
+class Played:
+    """A server of a handover on paper: its offsets in the order in which they are asked for, the last one for ever."""
+
+    def __init__(self, role, said, *offsets):
+        self._field = "master_repl_offset" if role == "master" else "slave_repl_offset"
+        self._role, self._said, self._offsets = role, said, list(offsets)
+
+    def call(self, *words):
+        if words[0] != "INFO":
+            self._said.append(" ".join(map(str, words[:2])))
+            return "OK"
+        offset = self._offsets.pop(0) if len(self._offsets) > 1 else self._offsets[0]
+        self._said.append(f"{self._role} {offset}")
+        return f"role:{self._role}\n{self._field}:{offset}"
+
+
+def test_writers_are_held_only_once_the_stream_flows(monkeypatch):
+    monkeypatch.setattr("scripts.host.redis_handover.POLL_S", 0.001)
+    said = []
+    exchange(Played("slave", said, 5, 5, 10, 12), Played("master", said, 10, 12), Server("own", "127.0.0.1", 1, "", "", ""))
+    assert said == [
+        "master 10", "slave 5", "slave 5", "slave 10", "CLIENT PAUSE", "master 12", "slave 12", "REPLICAOF NO", "REPLICAOF 127.0.0.1", "CLIENT UNPAUSE",
+    ]  # fmt: skip
+
+
+def test_a_stream_that_stalls_while_writers_are_held_lets_them_go(monkeypatch):
+    monkeypatch.setattr("scripts.host.redis_handover.CATCH_UP_S", 0.01)
+    said = []
+    with pytest.raises(Failed, match="did not reach offset 12"):
+        exchange(Played("slave", said, 10), Played("master", said, 10, 12), Server("own", "127.0.0.1", 1, "", "", ""))
+    assert said[-1] == "CLIENT UNPAUSE" and "REPLICAOF NO" not in said
+
+
 def test_a_handover_that_cannot_catch_up_leaves_the_old_master_writable(pair, monkeypatch):
     pair.up()
-    monkeypatch.setattr("scripts.host.redis_handover.CATCH_UP_S", 0.05)
+    monkeypatch.setattr("scripts.host.redis_handover.FLOW_S", 0.05)
     monkeypatch.setattr("scripts.host.redis_handover._offset", lambda caller: 2 if "role:master" in caller.call("INFO", "replication") else 1)
     with pytest.raises(Failed, match="did not reach offset"):
         pair.b.converge(2, "b", planned=True)

@@ -16,6 +16,12 @@ DEAF = """table inet drill {
   chain input { type filter hook input priority -20; tcp sport 5432 drop; }
 }
 """
+# One that neither hears a bastion's ssh nor is heard there.
+MUTE = """table inet drill {{
+  chain input {{ type filter hook input priority -20; ip saddr {bastion} tcp dport 22 drop; }}
+  chain output {{ type filter hook output priority -20; ip daddr {bastion} tcp sport 22 drop; }}
+}}
+"""
 BULK = "create table if not exists drill_bulk (id bigint, filler text); insert into drill_bulk select n, repeat('x', 900) from generate_series(1, {rows}) n"
 
 
@@ -108,7 +114,8 @@ def planned_move_with_stream_cut_at_the_stop(stage: Stage, record: Record) -> No
         began, wall = time.monotonic(), time.time()
         try:
             with ThreadPoolExecutor(1) as pool:
-                deaf = pool.submit(_once_it_waits, stage, target, "nft -f -", DEAF)
+                # It has said how it is once it waits for the checkpoint; the old primary takes orders for a moment yet.
+                deaf = pool.submit(_once_it_runs, stage, f"db-1.{target}", "postgres takeover", DEAF)
                 refused(stage, record, "strictly past")
                 deaf.result()
         finally:
@@ -123,18 +130,23 @@ def planned_move_with_stream_cut_at_the_stop(stage: Stage, record: Record) -> No
     nothing_lost(record)
 
 
-@drill("planned-move-link-cut-on-the-way")
-def planned_move_with_link_cut_on_the_way(stage: Stage, record: Record) -> None:
-    """The link dies, and with it the way by which the move reaches the old primary: the move fails, and the old primary takes orders, told by another way."""
+@drill("planned-move-way-lost-at-the-stop")
+def planned_move_with_way_lost_at_the_stop(stage: Stage, record: Record) -> None:
+    """The way to the old primary dies with the stop, and its answer with it: the move fails, and the old primary is told by another way to go on."""
+    source, target = stage.active, stage.standby
     with stage.shopping(record) as shop:
-        began = time.monotonic()
-        with ThreadPoolExecutor(1) as pool:
-            cut = pool.submit(_cut_once_it_waits, stage, stage.standby)
-            refused(stage, record, "no epoch was claimed")
-            cut.result()
+        began, wall = time.monotonic(), time.time()
+        try:
+            with ThreadPoolExecutor(1) as pool:
+                mute = pool.submit(_once_it_runs, stage, f"db-1.{source}", "postgres stop", MUTE.format(bastion=stage.world.vrack(f"control-1.{target}")))
+                refused(stage, record, "no epoch was claimed")
+                mute.result()
+        finally:
+            stage.line(f"db-1.{source}", "sh -c 'nft delete table inet drill || true'")
         shop.flow("orders flow again from the old primary")
         record.figures["gap_of_the_refused_move_s"] = shop.gap(began)
-        stage.fault("link", "return", "both")
+        broken = [sample for sample in stage.samples(source, wall) if not sample["writer"]]
+        record.expect(bool(broken), "the old primary was never stopped, so nothing was tried")
     nothing_lost(record)
 
 
@@ -176,15 +188,10 @@ def there_and_back_twice(stage: Stage, record: Record) -> None:
     record.expect(before == {site: stage.sql(site, "select system_identifier from pg_control_system()") for site in "ab"}, "a database was made anew")
 
 
-def _once_it_waits(stage: Stage, target: str, command: str = "true", stdin: str = "") -> None:
-    """A command on the standby's database host, when that has said how it is and waits for the checkpoint: the old primary takes orders for a moment yet."""
-    waits = "until pgrep -f \"[p]yz postgres takeover\" > /dev/null; do sleep 0.02; done"
-    stage.line(f"db-1.{target}", f"sh -c '{waits}; exec {command}'", stdin)
-
-
-def _cut_once_it_waits(stage: Stage, target: str) -> None:
-    _once_it_waits(stage, target)
-    stage.fault("link", "kill", "both")
+def _once_it_runs(stage: Stage, host: str, verb: str, rules: str) -> None:
+    """Load these rules of nft on the host as soon as `dr-host <verb>` runs there."""
+    waits = f"until pgrep -f \"[p]yz {verb}\" > /dev/null; do sleep 0.01; done"
+    stage.line(host, f"sh -c '{waits}; exec nft -f -'", rules)
 
 
 def _ignored(stage: Stage, site: str, statement: str) -> None:
