@@ -7,7 +7,7 @@ from typing import Any
 from .layout import Layout
 from .log import Log
 from .redis_leader import Access
-from .redis_upstream import Upstream
+from .redis_upstream import Company, Upstream
 from .redis_wire import Connection, ErrorReply, Unreachable
 
 
@@ -18,7 +18,7 @@ class RedisFacts:
         self._layout = layout
         self._connection: Connection | None = None
         self._chosen = False  # whether Sentinel may have this one lead at any moment
-        self._upstream = Upstream(layout, log)
+        self._upstream, self._company = Upstream(layout, log), Company(layout, log)
 
     def read(self) -> dict[str, Any]:
         """See `Facts`."""
@@ -35,6 +35,10 @@ class RedisFacts:
             return block
         info = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
         self._upstream.look(info)
+        try:
+            self._company.look(info, self._connection.call)
+        except (Unreachable, ErrorReply):
+            self._close()
         role = {"master": "master", "slave": "replica"}.get(info.get("role", ""))
         offset = info.get("master_repl_offset" if role == "master" else "slave_repl_offset")
         return {"running": True, "role": role, "offset": None if offset is None else int(offset), "replication_id": info.get("master_replid")}

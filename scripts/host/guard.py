@@ -127,13 +127,14 @@ def led(layout: Layout, role: Role) -> None:
     access = Access.of_host(layout) if configured(layout, role.epoch) else None
     if access is None or not access.sentinels:
         return
-    said = await_word(access.sentinels, WORD_S)
+    said = await_word(access.sentinels, access.local.address, WORD_S)
     leader = next((member for member in access.members if said is not None and member.address == said.leader), None)
     if leader is None:
-        found = "fewer answering, or choosing just now" if said is None else f"the word that {said.leader} leads, which is none of its caches"
+        answers = 0 if said is None else said.answers
         raise _no(
-            "redis", f"{found}", f"{QUORUM} Sentinels of this site that name a leader", f"see `journalctl -u {UNIT}` on its cache hosts; it is tried "
-            "again every few seconds; with two of the three hosts lost, move the shop to the other site", "a second master would split the shop's carts",
+            "redis", f"{answers or 'too few'} Sentinels of this site, and no leader that they name", f"{QUORUM} or more that name one",
+            f"see `journalctl -u {UNIT}` on its cache hosts; it is tried again every few seconds; with two of the three hosts lost, move the shop to the "
+            f"other site, or, if that is lost too, `echo {role.epoch} > /var/lib/dr/{OVERRIDE}`", "a second master would split the shop's carts",
         )
     point(layout.at(find_engine(layout).etc) / "dr.conf", None if leader == access.local else leader)
 
@@ -155,11 +156,13 @@ def guard(
 
     def verb(call: Call) -> Result:
         role = rolefile.read(call.layout)
-        if role is not None and role.role == PRIMARY:
-            place(call.layout, role)
-        found = Found(role, unarmed(call.layout), gone=emptied(call.layout))
+        found = Found(role, unarmed(call.layout))
         if role is not None and role.role not in (STANDBY, FENCED):
             found = _asked(call, role, found)
+            decide(service, found)  # whether this site leads at all comes first
+            if found.override != role.epoch:
+                place(call.layout, role)
+        found = replace(found, gone=emptied(call.layout))
         reason = decide(service, found)
         call.log.info(f"may start: {reason}")
         if found.override is not None:

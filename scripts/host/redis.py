@@ -14,7 +14,7 @@ from typing import Any
 
 from . import redis_data, redis_takeover, rolefile
 from .cli import Call, Verb
-from .errors import Failed, OutcomeUnknown, say
+from .errors import Failed, OutcomeUnknown, Refused, say
 from .files import ManagedFile, differing, make_folder, write_atomically
 from .layout import Layout
 from .log import Log
@@ -22,13 +22,14 @@ from .plan import LOOK_AGAIN, Step, converge
 from .redis_config import ARMED, Desired, directives, equal, files, find_engine
 from .redis_group import others, place
 from .redis_handover import hand_over
-from .redis_leader import Access, side_by_side, word
+from .redis_leader import Access, Word, side_by_side, word
 from .redis_machine import warnings
 from .redis_plan import MASTER, REPLICA, Facts, Instance, Wanted, decided_by_the_witness, describe, plan
-from .redis_sentinel import Sentinel, forget
+from .redis_sentinel import Sentinel, let_go
 from .redis_takeover import COLD, HANDOVER, PROMOTION, STARTED, Loss, Takeover
 from .redis_wire import Connection, ErrorReply, Server, Unreachable
 from .result import Result
+from .rolefile import PRIMARY
 from .systemd import Systemd, Units
 from .wait import until
 from .witness import Silent, Witness
@@ -91,12 +92,12 @@ class Redis:
     """The service, for `plan.converge`."""
 
     def __init__(self, desired: Desired, layout: Layout, log: Log, units: Units) -> None:
-        self._desired, self._layout, self._log, self._units = desired, layout, log, units
+        self._desired, self._layout, self._log, self._units = desired.beside(Access.of_host(layout)), layout, log, units
         self._engine = find_engine(layout)
-        envelope = desired.envelope
-        self._role = envelope.role()
+        self._role = desired.envelope.role()
         self._settings = directives(desired, self._engine, layout)
         self._armed = False  # whether it asks for the replica that `min_replicas` names
+        self._attended: bool | None = None  # whether it had that one when this run first saw it lead: what attaches meanwhile is the next run's
         self._data = layout.at(self._engine.data)
         self._silence: dict[str, str] = {}  # of those that did not answer, why
         self._sentinel = Sentinel(desired, self._role, self._engine, layout, units)
@@ -125,7 +126,9 @@ class Redis:
         found, data = rolefile.read(self._layout), redis_data.present(self._layout, self._engine)
         local, local_error = look(self._desired.local)
         seen = self._look_around()  # after it: one that is followed is not behind whoever follows it
-        self._place = place(self._desired, local, {name: instance for name, (instance, _) in seen.items()}, data=data)
+        instances = {name: instance for name, (instance, _) in seen.items()}
+        said = self._sentinels_word(local) if found == self._role.but(PRIMARY) else None
+        self._place = place(self._desired, local, instances, data=data, said=said)
         self.wanted = self._wanted()
         self._settle_settings(local)
         if local is not None:
@@ -154,10 +157,18 @@ class Redis:
             facts = replace(facts, peer_followed=self._peer_followed())
         return facts
 
+    def _sentinels_word(self, local: Instance | None) -> Word | None:
+        """Where they work already: a leader that does not answer this run may lead all the same."""
+        access = Access.of_host(self._layout)
+        if access is None or not access.sentinels or not self._sentinel.wanted:
+            return None
+        return word(access.sentinels, self._desired.local.address if local is None else None)
+
     def _settle_settings(self, local: Instance | None) -> None:
         """What this host's server should run with, in the place that it has."""
-        attended = local is not None and local.role == MASTER and local.replicas >= self._desired.min_replicas
-        self._armed = self._place.joined or (self._place.leads and attended)
+        if local is not None and local.role == MASTER and self._attended is None:
+            self._attended = local.replicas >= self._desired.min_replicas
+        self._armed = self._place.joined or (self._place.leads and bool(self._attended))
         self._settings = directives(self._desired, self._engine, self._layout, armed=self._armed)
 
     def _peer_followed(self) -> bool | None:
@@ -177,6 +188,13 @@ class Redis:
 
     def plan(self, facts: Facts) -> Sequence[Step]:
         """See `redis_plan`; Sentinel rests while roles change."""
+        if self._place.waits is not None:
+            raise Refused(
+                say(
+                    subject="leader of the caches", found=self._place.waits, wanted="one that leads alone", consequence="nothing was changed",
+                    remedy="Sentinel settles that within half a minute: run the same again; see `dr-host redis status` on each cache host",
+                )
+            )
         steps = [*self._sentinel.off(facts.sentinel), *plan(facts, self.wanted)]
         if LOOK_AGAIN not in steps:
             steps += self._sentinel.on(facts.sentinel, self._leader)
@@ -253,8 +271,10 @@ class Redis:
         return told | ({"takeover": takeover.facts()} if takeover and self.wanted.active else {})
 
     def _hand_over(self) -> None:
-        if len(self._desired.peers) > 1:
-            forget(self._desired)
+        try:
+            let_go(self._desired, self._place.other)
+        except (Unreachable, ErrorReply) as error:
+            raise Failed(f"{self._place.other.name}: {error}; wanted a leader to take over from; nothing was handed over; run the same again") from None
         held_s = hand_over(self._desired.local, self._place.other)
         self._record(Takeover(self._role.epoch, HANDOVER, Loss(0), round(held_s * 1000, 1)))
 
@@ -282,6 +302,7 @@ class Redis:
         next(file for file in self._files(standby=not self.wanted.active) if str(file.path) == path).write()
 
     def _launch(self, *, restart: bool) -> None:
+        self._sentinel.step_aside()
         make_folder(self._data, 0o750, self._engine.user)
         (self._units.restart if restart else self._units.start)(self._engine.unit, START_S)
         if not until(lambda: look(self._desired.local)[0] is not None, START_S):

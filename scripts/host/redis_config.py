@@ -10,14 +10,15 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .desired import Envelope, Reader
 from .files import ManagedFile
 from .layout import Layout
+from .redis_leader import Access
 from .redis_sizes import Link, size
 from .redis_takeover import LastSeen
-from .redis_wire import Server
+from .redis_wire import Former, Server
 from .systemd import drop_in, guard_drop_in
 
 SHOP, REPLICA, OPERATOR, SENTINEL = "shop", "dr_replica", "dr_operator", "dr_sentinel"
@@ -31,7 +32,8 @@ _RULES = {
     REPLICA: "resetkeys resetchannels -@all +psync +replconf +ping",
     OPERATOR: "resetkeys resetchannels -@all +@connection +client +info +role +replicaof +config|get +config|set +acl|load +save +flushall",
     # What it does to a server that it chooses or turns; it may not have the server rewrite its file.
-    SENTINEL: "resetkeys resetchannels &__sentinel__:hello -@all +@connection +multi +exec +slaveof +publish +subscribe +info +role +client +script|kill",
+    SENTINEL: "resetkeys resetchannels &__sentinel__:hello -@all +@connection +multi +exec +slaveof +replicaof +failover"
+    " +publish +subscribe +info +role +client +script|kill",
 }
 
 # What a running server takes by CONFIG SET; a change of anything else is a restart.
@@ -119,6 +121,17 @@ class Desired:
 
         members, peers = tuple(map(server, own)), tuple(map(server, theirs))
         return cls(envelope, port, limit, policy, link, replicas, cold, last_seen, passwords, members[own.index(envelope.own_key)], members, peers)
+
+    def beside(self, before: Access | None) -> Desired:
+        """The same, with servers that are also reached by what was good before this run, for they may not have heard of the new yet."""
+        if before is None or (before.local.ca, before.local.password) == (self.local.ca, self.local.password):
+            return self
+        former = Former(before.local.ca, before.local.password)
+
+        def both(servers: tuple[Server, ...]) -> tuple[Server, ...]:
+            return tuple(replace(server, former=former) for server in servers)
+
+        return replace(self, local=replace(self.local, former=former), members=both(self.members), peers=both(self.peers))
 
     @property
     def grouped(self) -> bool:
@@ -262,8 +275,10 @@ def files(desired: Desired, engine: Engine, layout: Layout, *, follows: Server |
     text = conf(directives(desired, engine, layout, armed=armed), follows)
     command = f"{engine.binary} {etc / 'dr.conf'} --supervised systemd --daemonize no"
     unit = (
-        # Refused by the guard, it asks again every few seconds: a region that comes back heals without a visitor.
-        f"[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=\nExecStart={command}\nRestart=on-failure\nRestartSec=5\nTimeoutStopSec=30\n"
+        # Refused by the guard, it asks again every few seconds: a region that comes back heals without a visitor. One that crashed is back before
+        # Sentinel has missed it.
+        f"[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=\nExecStart={command}\n"
+        f"Restart=on-failure\nRestartSec={1 if desired.grouped else 5}\nTimeoutStopSec=30\n"
     )
     return [
         ManagedFile(path=etc / "dr-ca.pem", content=tls.ca, owner=user),

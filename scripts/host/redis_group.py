@@ -6,10 +6,11 @@ head. In the active site whoever leads may change, for Sentinel chooses: there a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .redis_config import Desired
+from .redis_leader import Word
 from .redis_plan import MASTER, Instance
 from .redis_wire import Server
 from .rolefile import PRIMARY, STANDBY
@@ -17,12 +18,16 @@ from .rolefile import PRIMARY, STANDBY
 
 @dataclass(frozen=True)
 class Place:
-    """`leads`: this host is to be the master. `other`: then whom it takes over from, else whom it follows. `chained`: that one may follow, too."""
+    """`leads`: this host is to be the master. `other`: then whom it takes over from, else whom it follows. `chained`: that one may follow, too.
+
+    `waits`: why nobody can say who leads just now; None when it is known.
+    """
 
     leads: bool
     other: Server
     role: str  # of role.json: PRIMARY also for those who follow in the active site, because they may lead at any moment
     chained: bool = False
+    waits: str | None = None
 
     @property
     def joined(self) -> bool:
@@ -35,34 +40,56 @@ Found = Mapping[str, Instance | None]  # by the server's name; None: nobody answ
 
 def others(desired: Desired) -> list[Server]:
     """Everybody whose state this host's place may depend on."""
-    siblings = [server for server in desired.members if server != desired.local]
     if not desired.envelope.active and desired.local != desired.head:
         return [desired.head]
-    return [*(siblings if desired.envelope.active else []), *desired.peers]
+    return [*(siblings(desired) if desired.envelope.active else ()), *desired.peers]
 
 
-def place(desired: Desired, local: Instance | None, found: Found, *, data: bool) -> Place:
-    """`data`: this host has files of an earlier run."""
-    leading = local is not None and local.role == MASTER
+def siblings(desired: Desired) -> list[Server]:
+    """The other caches of this site."""
+    return [server for server in desired.members if server != desired.local]
+
+
+def place(desired: Desired, local: Instance | None, found: Found, *, data: bool, said: Word | None = None) -> Place:
+    """`data`: this host has files of an earlier run. `said`: Sentinel's word, where it runs and nobody is seen to lead."""
     if not desired.envelope.active:
         if desired.local != desired.head:
             return Place(False, desired.head, STANDBY, chained=True)
-        return Place(False, _leader_of(desired.peers, found) or desired.peers[0], STANDBY)
-    siblings = [server for server in desired.members if server != desired.local]
-    leader = _leader_of(siblings, found)
-    if leader is not None and not leading:
-        return Place(False, leader, PRIMARY)
-    if not leading and desired.local != desired.head:
-        return Place(False, desired.head, PRIMARY)
-    holder = _fullest(siblings, found) if local is None and not data else None
-    return Place(True, holder or _leader_of(desired.peers, found) or desired.peers[0], PRIMARY)
+        leaders = _leading(desired.peers, found)
+        return Place(False, (*leaders, *desired.peers)[0], STANDBY, waits=_divided(leaders))
+    leads, near = local is not None and local.role == MASTER, _leading(siblings(desired), found)
+    if near:
+        return Place(leads, near[0], PRIMARY, waits=_divided([*near, *([desired.local] if leads else [])]))
+    if not leads:
+        follower = _follower(desired, local, said)
+        if follower is not None:
+            return follower
+    leaders = _leading(desired.peers, found)
+    holder = _fullest(siblings(desired), found) if local is None and not data else ()
+    return Place(True, (*holder, *leaders, *desired.peers)[0], PRIMARY, waits=_divided(leaders))
 
 
-def _leader_of(servers: list[Server] | tuple[Server, ...], found: Found) -> Server | None:
-    return next((server for server in servers if (it := found.get(server.name)) is not None and it.role == MASTER), None)
+def _follower(desired: Desired, local: Instance | None, said: Word | None) -> Place | None:
+    """Where no leader is seen: behind whom this host belongs all the same; None when it is to lead."""
+    by_address = {server.address: server for server in siblings(desired)}
+    if local is not None and local.link_up and local.master in by_address:
+        return Place(False, by_address[local.master], PRIMARY)  # it did not answer us, and answers here
+    if said is not None and said.leader is None:
+        return Place(False, desired.peers[0], PRIMARY, waits="Sentinel has another one chosen")
+    if said is not None and said.leader in by_address:
+        return Place(False, by_address[said.leader], PRIMARY)
+    return None if desired.local == desired.head else Place(False, desired.head, PRIMARY)
 
 
-def _fullest(servers: list[Server], found: Found) -> Server | None:
-    """A sibling that holds keys, and of several the one that is furthest: a host without data must not lead it into emptiness."""
+def _leading(servers: Iterable[Server], found: Found) -> list[Server]:
+    return [server for server in servers if (it := found.get(server.name)) is not None and it.role == MASTER]
+
+
+def _divided(leaders: Sequence[Server]) -> str | None:
+    return f"{' and '.join(server.name for server in leaders)} say that they lead" if len(leaders) > 1 else None
+
+
+def _fullest(servers: Iterable[Server], found: Found) -> list[Server]:
+    """The siblings that hold keys, the furthest first: a host without data must not lead them into emptiness."""
     holding = [(it.offset, server.name, server) for server in servers if (it := found.get(server.name)) is not None and it.keys > 0]
-    return max(holding, default=(0, "", None), key=lambda one: one[:2])[2]
+    return [server for *_, server in sorted(holding, key=lambda one: one[:2], reverse=True)]

@@ -17,6 +17,7 @@ SHOP = "shop"  # Sentinel's name for the group
 SENTINEL_PORT = 26379
 QUORUM = 2  # of three
 ASK_S = 2.0
+AWAKE_S = 5  # a Sentinel says something each second
 
 A = TypeVar("A")
 
@@ -32,30 +33,29 @@ class Access:
 
     @classmethod
     def of_host(cls, layout: Layout) -> Access | None:
-        """From `/etc/dr/redis.json`; None where there is none that can be read."""
+        """From `/etc/dr/redis.json`, also as it was before a site could have several; None where there is none that can be read."""
         try:
             found = json.loads((layout.etc / "redis.json").read_bytes())
-            servers = {
-                key: tuple(Server(**it, ca=found["ca"], user="dr_operator", password=found["password"]) for it in found[key])
-                for key in ("members", "peers")
-            }
-            secret = found["sentinel"]
-            sentinels = tuple(sentinel_of(member, secret) for member in servers["members"]) if secret else ()
-            local = next(member for member in servers["members"] if member.name == found["local"]["name"])
-        except (OSError, ValueError, KeyError, TypeError, StopIteration):
+            listed = {"members": found.get("members") or [found["local"]], "peers": found.get("peers") or [found["peer"]]}
+            members, peers = (
+                tuple(Server(**it, ca=found["ca"], user="dr_operator", password=found["password"]) for it in listed[key]) for key in ("members", "peers")
+            )
+            secret = found.get("sentinel")
+            sentinels = tuple(sentinel_of(member, secret) for member in members) if secret else ()
+            local = next(member for member in members if member.name == found["local"]["name"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration):
             return None
-        return cls(local, servers["members"], servers["peers"], sentinels)
+        return cls(local, members, peers, sentinels)
 
 
 @dataclass(frozen=True)
 class Word:
-    """Sentinel's: `leader` is an address, `config_epoch` its own count of changes, `answers` how many said so or older things.
+    """Sentinel's. `leader`: an address, None while another one is being chosen; `answers`: how many said so or older things.
 
     `others`: how many of its kind the one knows that knows fewest.
     """
 
-    leader: str
-    config_epoch: int
+    leader: str | None
     answers: int
     others: int
 
@@ -74,39 +74,72 @@ def side_by_side(ask: Callable[[Server], A], servers: Iterable[Server]) -> list[
         return list(pool.map(ask, asked))
 
 
-def word(sentinels: Sequence[Server]) -> Word | None:
-    """The newest word of those that answer; None when fewer than QUORUM do, or when one is just having another lead: the others hear it last."""
+def word(sentinels: Sequence[Server], own: str | None = None) -> Word | None:
+    """The newest word of those that answer; None when fewer than QUORUM do.
+
+    Nobody leads for as long as one of them has another chosen, for the others hear of it last; nor when the leader is `own`, a cache that does
+    not run, and they have missed it already: another will be chosen.
+    """
     found = [one for one in side_by_side(_ask, sentinels) if one is not None]
-    if len(found) < QUORUM or any(choosing for *_, choosing in found):
+    if len(found) < QUORUM:
         return None
-    newest, leader, *_ = max(found)
-    return Word(leader, newest, len(found), min(others for *_, others, _ in found))
+    newest = max(found, key=lambda one: one.changes)
+    choosing = any("failover_in_progress" in one.flags for one in found)
+    missed = newest.leader == own and any("s_down" in one.flags for one in found)
+    return Word(None if choosing or missed else newest.leader, len(found), min(one.others for one in found))
 
 
-def await_word(sentinels: Sequence[Server], limit_s: float) -> Word | None:
-    """The same, for as long as `limit_s` seconds: Sentinels start with their hosts."""
-    found: list[Word] = []
+def await_word(sentinels: Sequence[Server], own: str, limit_s: float) -> Word | None:
+    """The same, for as long as `limit_s` seconds until somebody leads: Sentinels start with their hosts."""
+    found: list[Word | None] = [None]
 
     def heard() -> bool:
-        said = word(sentinels)
-        if said is not None:
-            found.append(said)
-        return bool(found)
+        found[0] = word(sentinels, own)
+        return found[0] is not None and found[0].leader is not None
 
     until(heard, limit_s, 0.5)
-    return found[-1] if found else None
+    return found[0]
 
 
-def _ask(sentinel: Server) -> tuple[int, str, int, bool] | None:
-    """Its count of changes, who leads, how many others it knows, and whether it is just changing the leader."""
+@dataclass(frozen=True)
+class _Answer:
+    """One Sentinel's: its count of changes, the leader's address, what it thinks of it, and how many others it knows."""
+
+    changes: int
+    leader: str
+    flags: tuple[str, ...]
+    others: int
+
+
+def _ask(sentinel: Server) -> _Answer | None:
     try:
         with Connection(sentinel, ASK_S) as connection:
             flat = connection.call("SENTINEL", "MASTER", SHOP)
     except (Unreachable, ErrorReply):
         return None
     fields = dict(zip(flat[::2], flat[1::2], strict=True))
-    choosing = "failover_in_progress" in fields["flags"].split(",")
-    return int(fields["config-epoch"]), str(fields["ip"]), int(fields["num-other-sentinels"]), choosing
+    return _Answer(int(fields["config-epoch"]), str(fields["ip"]), tuple(fields["flags"].split(",")), int(fields["num-other-sentinels"]))
+
+
+def watchers(leader: Server) -> int:
+    """How many Sentinels watch this cache just now. Raises Unreachable and ErrorReply."""
+    with Connection(leader) as connection:
+        listed = str(connection.call("CLIENT", "LIST")).splitlines()
+    clients = [dict(word.split("=", 1) for word in line.split() if "=" in word) for line in listed]
+    return sum(client.get("name", "").startswith("sentinel-") and client["name"].endswith("-cmd") and int(client["idle"]) < AWAKE_S for client in clients)
+
+
+def forget(sentinels: Iterable[Server]) -> None:
+    """Have them let go of their caches, as far as they can be reached: they choose nobody from then on."""
+    side_by_side(_forget, sentinels)
+
+
+def _forget(sentinel: Server) -> None:
+    try:
+        with Connection(sentinel, ASK_S) as connection:
+            connection.call("SENTINEL", "REMOVE", SHOP)
+    except (ErrorReply, Unreachable):
+        return  # it has let go already, or whoever asked counts those that still watch
 
 
 def role_of(server: Server) -> str | None:

@@ -189,6 +189,9 @@ def _take_over(facts: Facts, wanted: Wanted, local: Instance) -> Sequence[Step]:
                 )
             )
         return [*disarm, Step("handover", wanted.peer_name)]
+    if wanted.planned and facts.peer.role == MASTER and local.master != wanted.peer and local.master in wanted.pair:
+        # It hangs on another of the other site's, which leads no more: the writes of the one that does have to come here first.
+        return [*disarm, Step("follow", wanted.peer_name), Step("await-link")]
     if wanted.planned:
         raise Refused(
             say(

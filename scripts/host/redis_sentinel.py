@@ -16,25 +16,31 @@ from .files import ManagedFile, differing, make_folder, write_atomically
 from .layout import Layout
 from .plan import Step
 from .redis_config import SENTINEL, Desired, Engine, quoted, sentinel_password
-from .redis_leader import ASK_S, QUORUM, SENTINEL_PORT, SHOP, sentinel_of, side_by_side
+from .redis_leader import ASK_S, QUORUM, SENTINEL_PORT, SHOP, Access, forget, sentinel_of, watchers
 from .redis_wire import Connection, ErrorReply, Server, Unreachable
 from .rolefile import Role
 from .systemd import Units, guard_line
+from .wait import until
 
 UNIT = "dr-sentinel.service"
 DOWN_MS, FAILOVER_MS = 5000, 20000  # silence after which a leader counts as down; patience with one change of leader
 START_S, STOP_S = 40.0, 15.0
+LET_GO_S = 8.0  # longer than a connection of a dead Sentinel counts as one that watches
 
 
 @dataclass(frozen=True)
 class Facts:
-    """`present`: a unit is installed; `stale`: paths; `current`: its state is of this epoch and these settings, and it watches the group."""
+    """`present`: a unit is installed; `stale`: paths; `current`: its state is of this epoch and these settings, and it watches the group.
+
+    `rotated`: the site's Sentinels sign in by another password than the one wanted now.
+    """
 
     present: bool = False
     stale: tuple[str, ...] = ()
     enabled: bool = False
     active: bool = False
     current: bool = False
+    rotated: bool = False
 
 
 class Sentinel:
@@ -43,6 +49,7 @@ class Sentinel:
     def __init__(self, desired: Desired, role: Role, engine: Engine, layout: Layout, units: Units) -> None:
         self._desired, self._role, self._engine, self._layout, self._units = desired, role, engine, layout, units
         self.wanted = desired.grouped and desired.envelope.active
+        self._former = Access.of_host(layout)  # as the run before left it
         self._folder = layout.at(engine.data) / "dr-sentinel"
         self._note = layout.var / "sentinel.json"
 
@@ -53,12 +60,16 @@ class Sentinel:
             return Facts()
         return Facts(
             present, tuple(differing([self._unit()])), self._units.enabled(UNIT), self._units.active(UNIT),
-            self.wanted and self._noted() == self._of_now() and self._watches(),
+            self.wanted and self._noted() == self._of_now() and self._watches(), self._rotated(),
         )
 
     def off(self, facts: Facts) -> list[Step]:
-        """Before everything else: while roles change nobody else may choose."""
-        return [Step("sentinel-off")] if facts.present and not self.wanted and (facts.active or facts.enabled) else []
+        """Before everything else: while roles, members or the word by which they sign in change, nobody may choose."""
+        if not facts.present or not (facts.active or facts.enabled):
+            return []
+        if not self.wanted:
+            return [Step("sentinel-off")]
+        return [Step("sentinel-rest")] if facts.rotated else []
 
     def on(self, facts: Facts, leader: Server) -> list[Step]:
         """Last of all, once this host has its place in the group."""
@@ -73,7 +84,10 @@ class Sentinel:
 
     def apply(self, step: Step, leader: Server) -> None:
         """See `off` and `on`."""
-        if step.name == "sentinel-off":
+        if step.name == "sentinel-rest":
+            self._let_go()
+        elif step.name == "sentinel-off":
+            self._let_go()
             self._units.disable(UNIT)
             if not self._units.stop(UNIT, STOP_S):
                 raise Failed(f"unit {UNIT}: found one that does not stop within {STOP_S:g} s, wanted none; it could choose a leader; run the same again")
@@ -96,9 +110,18 @@ class Sentinel:
                 )
             )
 
+    def step_aside(self) -> None:
+        """The next start of the cache is this run's: the guard takes the place that the run has written, until Sentinel is begun anew."""
+        self._note.unlink(missing_ok=True)
+
+    def _let_go(self) -> None:
+        if self._former is not None:
+            forget(self._former.sentinels)
+
     def _start(self, leader: Server) -> None:
         """With a fresh state, for Sentinel keeps what it believes in the file that it was started with."""
-        self._units.stop(UNIT, STOP_S)
+        if not self._units.stop(UNIT, STOP_S):
+            raise Failed(f"unit {UNIT}: found one that does not stop within {STOP_S:g} s, wanted none; its file cannot be begun anew; run the same again")
         make_folder(self._folder, 0o750, self._engine.user)
         text = settings(self._desired, self._engine, self._layout, leader)
         ManagedFile(path=self._folder / "sentinel.conf", content=text, mode=0o640, owner=self._engine.user).write()
@@ -107,8 +130,13 @@ class Sentinel:
 
     def _of_now(self) -> dict[str, object]:
         """What a state that is good was begun with; whoever leads changes by itself and is no part of it."""
-        text = settings(self._desired, self._engine, self._layout, self._desired.members[0])
-        return {"epoch": self._role.epoch, "settings": hashlib.sha256(text.encode()).hexdigest()[:16]}
+        text, tls = settings(self._desired, self._engine, self._layout, self._desired.members[0]), self._desired.envelope.tls
+        digest = hashlib.sha256("\0".join((text, tls.ca, tls.cert, tls.key)).encode()).hexdigest()  # Sentinel reads certificates once
+        return {"epoch": self._role.epoch, "settings": digest[:16]}
+
+    def _rotated(self) -> bool:
+        found = Access.of_host(self._layout)
+        return found is not None and any(it.password != self._desired.passwords.get(SENTINEL) for it in found.sentinels)
 
     def _noted(self) -> object:
         try:
@@ -180,33 +208,24 @@ def settings(desired: Desired, engine: Engine, layout: Layout, leader: Server) -
     return "".join(f"{name} {value}\n" for name, value in lines.items())
 
 
-def forget(desired: Desired) -> None:
-    """Have the other site's Sentinels let go of their caches, before one here takes over from their leader. Raises Failed.
+def let_go(desired: Desired, leader: Server) -> None:
+    """Have the other site's Sentinels let go of `leader`, before one here takes over from it. Raises Failed, Unreachable and ErrorReply.
 
-    One that does not answer cannot choose alone; two that do not could, once they are back.
+    One that watches on cannot choose alone; two could make a follower of theirs a second leader.
     """
+    if not watchers(leader):
+        return
     password = sentinel_password(desired.operator, desired.envelope.peer)
-    gone = side_by_side(lambda peer: _forgets(sentinel_of(peer, password)), desired.peers)
-    silent = [peer.name for peer, done in zip(desired.peers, gone, strict=True) if not done]
-    if len(silent) >= QUORUM:
+    forget(sentinel_of(peer, password) for peer in desired.peers)
+    if not until(lambda: watchers(leader) < QUORUM, LET_GO_S, 0.1):
         raise Failed(
             say(
-                subject="Sentinels of the other site", found=f"{', '.join(silent)} not answering", wanted=f"fewer than {QUORUM} of them silent",
-                consequence="they could make a replica of theirs a second master; nothing was handed over",
-                remedy=f"bring them back (`systemctl status {UNIT}` there), then run the same again; or switch their site off and move without it",
+                subject=f"Sentinels that watch {leader.name}", found=f"{watchers(leader)} that cannot be told to let go", wanted=f"fewer than {QUORUM}",
+                consequence="they could make a follower of theirs a second leader; nothing was handed over",
+                remedy=f"make dr:redis cache_replicas equal in both stacks, or bring them within reach (`systemctl status {UNIT}` there), then run the same "
+                "again; or switch their site off and move without it",
             )
         )
-
-
-def _forgets(sentinel: Server) -> bool:
-    try:
-        with Connection(sentinel, ASK_S) as connection:
-            connection.call("SENTINEL", "REMOVE", SHOP)
-    except ErrorReply as error:
-        return "No such master" in str(error)
-    except Unreachable:
-        return False
-    return True
 
 
 def _says(sentinel: Server, *words: str) -> str | None:

@@ -1,24 +1,30 @@
-"""A standby's cache whose leader is dead while another of that site leads by now: the agent has it follow that one."""
+"""What a cache's agent mends where a site has several: a standby that hangs on a dead leader, and a leader that is cut off inside its site."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from . import rolefile
 from .errors import Refused
 from .layout import Layout
 from .locks import hold
 from .log import Log
-from .redis_config import find_engine
+from .redis_config import ARMED, find_engine
 from .redis_leader import Access, point, role_of, side_by_side
 from .redis_wire import Connection, ErrorReply, Server, Unreachable
 from .rolefile import STANDBY
 
-LOOKS = 5  # beats without a link: a leader that was only restarted is back by then
+LOOKS = 5  # beats without a leader: one that was only restarted is back by then
+ALONE_LOOKS = 2  # beats without a follower of the own site
+NEAR_S = 10  # a follower that confirmed so lately is there
+NEVER = 9  # more followers than there are: such a leader refuses writes
+
+Ask = Callable[..., Any]
 
 
 class Upstream:
-    """One look with each beat."""
+    """Of a standby's head: when its leader is gone, or leads no more, it follows whoever does. One look with each beat."""
 
     def __init__(self, layout: Layout, log: Log) -> None:
         self._layout, self._log = layout, log
@@ -43,13 +49,49 @@ class Upstream:
 
     def _follow(self, access: Access, lost: str | None) -> None:
         candidates = [peer for peer in access.peers if peer.address != lost]
-        leader = next((peer for peer, role in zip(candidates, side_by_side(role_of, candidates), strict=True) if role == "master"), None)
-        if leader is None or _replica_of(access.local) != lost:
+        leaders = [peer for peer, role in zip(candidates, side_by_side(role_of, candidates), strict=True) if role == "master"]
+        if len(leaders) != 1 or _replica_of(access.local) != lost:
             return
+        (leader,) = leaders
         with Connection(access.local) as connection:
             connection.call("REPLICAOF", leader.address, leader.port)
         point(self._layout.at(find_engine(self._layout).etc) / "dr.conf", leader)
         self._log.warning(f"cache: {lost} is lost, and {leader.name} leads in its site by now; this one follows it")
+
+
+class Company:
+    """Of a leader: cut off from the followers of its own site it may have been replaced, whatever the other region still confirms to it."""
+
+    def __init__(self, layout: Layout, log: Log) -> None:
+        self._layout, self._log = layout, log
+        self._alone, self._closed = 0, True  # as far as is known: an agent before this one may have closed it
+
+    def look(self, info: Mapping[str, str], ask: Ask) -> None:
+        """`ask`: one command to the own server. One that asks for no follower, as after a take-over with all others lost, is left alone."""
+        access = Access.of_host(self._layout) if info.get("role") == "master" and "min_slaves_good_slaves" in info else None
+        if access is None or not access.sentinels:
+            self._alone = 0
+            return
+        own = {member.address for member in access.members} - {access.local.address}
+        if any(_near(value) in own for name, value in info.items() if name.startswith("slave") and name[5:].isdigit()):
+            self._alone = 0
+            if self._closed and ask("CONFIG", "GET", ARMED)[1] == str(NEVER):
+                ask("CONFIG", "SET", ARMED, 1)
+                self._log.warning("cache: a follower of this site is there again; writes are taken")
+            self._closed = False
+            return
+        self._alone += 1
+        if self._alone % ALONE_LOOKS == 0:
+            ask("CONFIG", "SET", ARMED, NEVER)
+            if not self._closed:
+                self._log.warning(f"cache: no follower of this site has confirmed anything for {NEAR_S} s; another may lead by now, so no writes are taken")
+            self._closed = True
+
+
+def _near(line: str) -> str | None:
+    """The address of a follower that confirmed lately, from its line of INFO replication; None of another."""
+    fields = dict(word.split("=", 1) for word in line.split(",") if "=" in word)
+    return fields.get("ip") if fields.get("state") == "online" and int(fields.get("lag", NEAR_S + 1)) <= NEAR_S else None
 
 
 def _replica_of(server: Server) -> str | None:

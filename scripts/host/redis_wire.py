@@ -24,6 +24,14 @@ class ErrorReply(Exception):
 
 
 @dataclass(frozen=True)
+class Former:
+    """What was good before it was rotated: a server may not have heard yet."""
+
+    ca: str = field(repr=False)  # PEM
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Server:
     """Where a server is, and as whom to speak with it."""
 
@@ -33,6 +41,7 @@ class Server:
     ca: str = field(repr=False)  # PEM
     user: str
     password: str = field(repr=False)
+    former: Former | None = field(default=None, repr=False, compare=False)
 
 
 class Caller(Protocol):
@@ -46,7 +55,8 @@ class Connection:
 
     def __init__(self, server: Server, timeout_s: float = 5.0) -> None:
         self._where = f"{server.name} ({server.address}:{server.port})"
-        context = ssl.create_default_context(cadata=server.ca)
+        former = server.former
+        context = ssl.create_default_context(cadata=server.ca + (f"\n{former.ca}" if former else ""))
         try:
             plain = socket.create_connection((server.address, server.port), timeout=CONNECT_S)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -56,10 +66,18 @@ class Connection:
         self._socket.settimeout(timeout_s)
         self._stream = self._socket.makefile("rb")
         try:
-            self.call("AUTH", server.user, server.password)
+            self._sign_in(server)
         except (Unreachable, ErrorReply):
             self.close()
             raise
+
+    def _sign_in(self, server: Server) -> None:
+        try:
+            self.call("AUTH", server.user, server.password)
+        except ErrorReply as error:
+            if error.code != "WRONGPASS" or server.former is None:
+                raise
+            self.call("AUTH", server.user, server.former.password)
 
     def __enter__(self) -> Connection:
         return self

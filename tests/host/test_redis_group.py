@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from dataclasses import replace
 
 import pytest
 
-from scripts.host import guard, rolefile
+from scripts.host import guard, redis, redis_sentinel, redis_upstream, rolefile
 from scripts.host.agent_redis import RedisFacts
-from scripts.host.errors import Refused
+from scripts.host.errors import Failed, Refused
 from scripts.host.log import Log
 from scripts.host.redis_config import SENTINEL, sentinel_password
-from scripts.host.redis_leader import SHOP, Access, await_word, word
+from scripts.host.redis_leader import SHOP, Access, word
 from scripts.host.redis_sentinel import UNIT
 from scripts.host.redis_upstream import LOOKS, Upstream
 from scripts.host.redis_wire import Connection, ErrorReply, Unreachable
@@ -108,13 +109,31 @@ def test_the_files_stay_the_programs_own(pair):
     assert {host.name: conf_of(host) for host in pair.of("a")} == before
 
 
-def test_a_leader_without_followers_refuses_writes(pair):
+def test_a_leader_without_followers_of_its_own_site_refuses_writes_whatever_the_other_site_confirms(pair, monkeypatch):
     assert agreed(pair, "a")
+    pair.a.converge(1, "a")
     assert _writes(pair.a)
-    for host in pair.of("a")[1:]:
-        lose(host)
-    pair.b.units.kill("redis")
-    assert until(lambda: not _writes(pair.a), 20)
+    facts = RedisFacts(pair.a.layout, Log(pair.a.err, "agent run"))
+    facts.read()
+    monkeypatch.setattr(redis_upstream, "NEAR_S", 1)
+    others = pair.of("a")[1:]
+    for host in others:
+        host.units.kill("redis")
+
+    def closed():
+        facts.read()
+        return not _writes(pair.a)
+
+    assert until(closed, 20) and pair.b.look().link_up
+    assert "no follower of this site" in pair.a.err.getvalue()
+    others[0].units.start("redis", 10)
+    assert until(lambda: not closed(), 20)
+    facts = RedisFacts(pair.a.layout, Log(pair.a.err, "agent run"))  # another agent opens what this one has closed
+    others[0].units.kill("redis")
+    assert until(closed, 20)
+    again = RedisFacts(pair.a.layout, Log(pair.a.err, "agent run"))
+    others[0].units.start("redis", 10)
+    assert until(lambda: again.read()["running"] and _writes(pair.a), 20)
 
 
 def test_the_standby_follows_whoever_leads_by_now(pair):
@@ -194,12 +213,92 @@ def test_after_a_handover_the_left_sites_sentinels_choose_nobody(pair):
     assert leaders(pair, "a") == [] and leaders(pair, "b") == ["cache-1.b"]
 
 
-def test_sentinels_that_cannot_be_told_keep_the_cache_where_it_is(pair):
-    for host in pair.of("a")[1:]:
-        host.units.kill(UNIT)
-    with pytest.raises(Exception, match=r"cache-2\.a\.dr\.internal, cache-3\.a\.dr\.internal not answering"):
+def test_sentinels_that_watch_on_keep_the_cache_where_it_is(pair, monkeypatch):
+    assert agreed(pair, "a")
+    monkeypatch.setattr(redis_sentinel, "LET_GO_S", 0.5)
+    monkeypatch.setattr(redis_sentinel, "forget", lambda sentinels: None)
+    with pytest.raises(Failed, match="3 that cannot be told to let go"):
         pair.b.converge(2, "b", planned=True)
     assert leaders(pair, "a") == ["cache-1.a"] and leaders(pair, "b") == []
+
+
+def test_the_shop_moves_away_from_a_leader_that_is_the_last_of_its_site(pair):
+    assert agreed(pair, "a")
+    for host in pair.of("a")[1:]:
+        lose(host)
+    pair.b.converge(2, "b", planned=True)
+    assert leaders(pair, "a") == [] and leaders(pair, "b") == ["cache-1.b"]
+
+
+def test_a_head_that_hangs_on_a_former_leader_turns_to_the_present_one_before_it_takes_over(pair):
+    assert agreed(pair, "a")
+    lose(pair.a)
+    heir = pair.hosts[chosen(pair, "a", "cache-1.a")]
+    started(pair.a)
+    assert settled(pair.a) and settled(pair.b)
+    assert pair.b.look().master == ADDRESSES["cache-1.a"], "a follower of a follower"
+    heir.shop("SET", "late", "1")
+    actions = pair.b.converge(2, "b", planned=True).actions
+    assert f"follow {heir.name}.dr.internal" in actions and f"handover {heir.name}.dr.internal" in actions
+    assert pair.b.shop("GET", "late") == "1"
+
+
+def test_a_run_does_not_promote_the_head_beside_a_leader_that_it_cannot_see(pair, monkeypatch):
+    assert agreed(pair, "a")
+    lose(pair.a)
+    heir = chosen(pair, "a", "cache-1.a")
+    started(pair.a)
+    assert settled(pair.a)
+    seen = redis.look
+    monkeypatch.setattr(redis, "look", lambda server: (None, "frozen") if server.name.startswith(heir) else seen(server))
+    pair.a.converge(1, "a")
+    monkeypatch.undo()
+    assert pair.a.look().master == ADDRESSES[heir], "it follows a leader whom the run could not see"
+    monkeypatch.setattr(redis, "look", lambda server: (None, "frozen") if server.name.startswith(heir) else seen(server))
+    pair.a.operator("REPLICAOF", ADDRESSES["cache-1.b"], pair.port)
+    with pytest.raises(Refused, match="nobody answers"):
+        pair.a.converge(1, "a")  # Sentinel says who leads
+    assert pair.a.look().role == "replica"
+
+
+def test_nobody_is_promoted_while_sentinel_chooses(pair):
+    assert agreed(pair, "a")
+    pair.a.units.kill("redis")
+    assert until(lambda: (said := word(sentinels(pair.a), ADDRESSES["cache-1.a"])) is not None and said.leader is None, 10)
+    with pytest.raises(Refused, match="Sentinel has another one chosen"):
+        pair.a.converge(1, "a")
+
+
+def test_two_leaders_of_a_site_are_taken_over_from_by_nobody(pair):
+    for host in pair.of("a"):
+        host.units.kill(UNIT)
+    pair.hosts["cache-3.a"].operator("REPLICAOF", "NO", "ONE")
+    with pytest.raises(Refused, match=r"cache-1\.a\.dr\.internal and cache-3\.a\.dr\.internal say that they lead"):
+        pair.b.converge(2, "b", planned=True)
+
+
+@pytest.mark.parametrize("what", ["operator", "certificates"])
+def test_what_is_rotated_reaches_caches_and_sentinels_of_a_running_site(pair, what):
+    assert agreed(pair, "a")
+    if what == "operator":
+        pair.passwords["operator"] = "another one, just as long"
+    else:
+        pair.certificates = {name: pair.authority.issue([f"{name}.dr.internal", at]) for name, at in ADDRESSES.items()}
+    for host in (*pair.of("a"), *pair.of("b")):
+        actions = host.converge(1, "a").actions
+        assert any(action.startswith("sentinel-start") for action in actions) is (host.site == "a"), host.name
+    assert [leaders(pair, site) for site in "ab"] == [["cache-1.a"], []]
+    assert agreed(pair, "a")
+    assert [host.converge(1, "a").actions for host in pair.hosts.values()] == [[]] * 6
+
+
+def test_the_settings_file_of_a_host_from_before_is_still_read(pair):
+    path = pair.a.layout.etc / "redis.json"
+    found = json.loads(path.read_text())
+    path.write_text(json.dumps({"local": found["local"], "peer": found["peers"][0], "ca": found["ca"], "password": found["password"]}))
+    access = Access.of_host(pair.a.layout)
+    assert (access.local.name, [it.name for it in access.members], access.sentinels) == ("cache-1.a.dr.internal", ["cache-1.a.dr.internal"], ())
+    assert RedisFacts(pair.a.layout, Log(pair.a.err, "agent run")).read()["role"] == "master"
 
 
 def test_a_sentinel_of_the_lost_site_has_no_say_over_the_new_leader(pair):
@@ -214,17 +313,24 @@ def test_a_sentinel_of_the_lost_site_has_no_say_over_the_new_leader(pair):
 
 
 def test_a_host_that_was_away_does_not_start_without_sentinels_word(pair, monkeypatch):
+    assert agreed(pair, "a")
     monkeypatch.setattr(guard, "WORD_S", 0.1)
+    third = pair.hosts["cache-3.a"]
     for host in pair.of("a"):
         lose(host)
     pair.a.units.start(UNIT, 10)
-    with pytest.raises(Refused, match="2 Sentinels of this site that name a leader"):
+    with pytest.raises(Refused, match="2 or more that name one"):
         guard.led(pair.a.layout, rolefile.read(pair.a.layout))
-    pair.hosts["cache-3.a"].units.start(UNIT, 10)
-    assert await_word(sentinels(pair.a), 20).leader == ADDRESSES["cache-1.a"]
+    third.units.start(UNIT, 10)
+    assert until(lambda: (said := word(sentinels(pair.a), ADDRESSES["cache-1.a"])) is not None and said.leader is None, 20), "they have missed it"
+    with pytest.raises(Refused, match="no leader that they name"):
+        guard.led(pair.a.layout, rolefile.read(pair.a.layout))
+    started(third)
+    assert f"replicaof {ADDRESSES['cache-1.a']} " in conf_of(third), "it never led"
     monkeypatch.undo()
-    guard.led(pair.a.layout, rolefile.read(pair.a.layout))
-    assert "replicaof" not in conf_of(pair.a)
+    assert until(lambda: third.look() is not None and third.look().role == "master", 60), "the one that is there is chosen"
+    started(pair.a)
+    assert f"replicaof {ADDRESSES['cache-3.a']} " in conf_of(pair.a) and settled(pair.a)
 
 
 def test_a_rebuilt_head_fetches_the_keys_from_a_sibling_although_nobody_was_chosen(pair):
@@ -253,9 +359,12 @@ def test_back_to_one_cache_a_host_does_not_leave_a_leader_that_no_stack_file_nam
     pair.caches = 3
 
 
-def test_back_to_one_cache_sentinel_goes(pair):
+def test_back_to_one_cache_sentinel_goes_and_those_of_hosts_that_are_still_there_choose_nobody(pair):
+    assert agreed(pair, "a")
     pair.caches = 1
+    left = sentinels(pair.a)
     pair.a.converge(1, "a")
+    assert word(left) is None
     assert (pair.a.units.active(UNIT), pair.a.units.enabled(UNIT), pair.a.look().role) == (False, False, "master")
     pair.caches = 3
 

@@ -1,8 +1,8 @@
 # frozen_string_literal: true
 
-# One connection per thread to whichever of the two caches is the master.
+# One connection per thread to whichever of the caches is the master.
 module CacheMaster
-  # Neither cache says that it is a master.
+  # No cache says that it is a master.
   class NoMaster < StandardError; end
 
   CONNECT_TIMEOUT = 1.0
