@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import shutil
+from dataclasses import replace
 
 import pytest
 
-from scripts.host import redis
+from scripts.host import guard, redis
 from scripts.host.cli import Call
 from scripts.host.errors import Refused
 from scripts.host.guard import VERBS, Found, decide, emptied_redis
@@ -16,6 +17,7 @@ from scripts.host.redis_data import marker
 from scripts.host.redis_wire import ErrorReply
 from scripts.host.rolefile import Role
 from scripts.host.wait import until
+from scripts.host.witness import Active
 
 from .redis_pair import SERVERS, Pair, Site, conf_of, settled
 
@@ -180,7 +182,7 @@ def test_a_replica_that_was_cut_off_goes_on_from_the_backlog(pair):
 # -- an empty master
 
 
-def test_a_primary_whose_data_is_gone_is_not_started_and_its_replica_keeps_every_key(pair):
+def test_a_primary_whose_data_is_gone_is_not_started_and_its_replica_keeps_every_key(pair, monkeypatch):
     write(pair.a, 30)
     assert caught_up(pair.b, pair.a)
     assert emptied_redis(pair.a.layout) is None
@@ -188,6 +190,7 @@ def test_a_primary_whose_data_is_gone_is_not_started_and_its_replica_keeps_every
     reason = emptied_redis(pair.a.layout)
     with pytest.raises(Refused, match="an empty master would empty its replica"):
         decide("redis", Found(Role("a", "b", "primary", 1), gone=reason))
+    monkeypatch.setattr(guard, "_asked", lambda call, role, found: replace(found, active=Active(1, "a")))  # the witness agrees
     with pytest.raises(Refused, match="whose data is gone"):
         VERBS["redis"].run(Call("redis", "guard", {}, pair.a.layout, Log(io.StringIO(), "guard redis"), False))
     assert decide("redis", Found(Role("a", "b", "standby", 1), gone=reason)) == "standby in epoch 1"
