@@ -17,7 +17,6 @@ class RedisFacts:
     def __init__(self, layout: Layout, log: Log) -> None:
         self._layout = layout
         self._connection: Connection | None = None
-        self._chosen = False  # whether Sentinel may have this one lead at any moment
         self._upstream, self._company = Upstream(layout, log), Company(layout, log)
 
     def read(self) -> dict[str, Any]:
@@ -28,7 +27,7 @@ class RedisFacts:
                 access = Access.of_host(self._layout)
                 if access is None:
                     return block
-                self._chosen, self._connection = bool(access.sentinels), Connection(access.local, 2.0)
+                self._connection = Connection(access.local, 2.0)
             text = str(self._connection.call("INFO", "replication"))
         except (Unreachable, ErrorReply):
             self._close()
@@ -45,9 +44,12 @@ class RedisFacts:
 
     def writes(self, block: dict[str, Any]) -> bool | None:
         """See `Facts`."""
-        if block.get("role") is None or (self._chosen and block["role"] == "replica"):
+        if block.get("role") is None:
             return None
-        return bool(block["role"] == "master")
+        if block["role"] == "master":
+            return True
+        access = Access.of_host(self._layout)
+        return None if access is not None and access.sentinels else False  # Sentinel may have it lead at any moment
 
     def told(self, block: dict[str, Any]) -> None:
         return None
