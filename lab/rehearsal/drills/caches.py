@@ -20,10 +20,12 @@ def grouped(stage: Stage) -> Iterator[None]:
     before = {site: stage.world.configure(site, "redis", None) for site in "ab"}
     for site in "ab":
         stage.world.configure(site, "redis", {**(before[site] or {}), "cache_replicas": 2})
-    _up(stage)
-    yield
-    for site in "ab":
-        stage.world.configure(site, "redis", before[site])
+    try:
+        _up(stage)
+        yield
+    finally:  # the next drill has one cache a site, whatever became of this one
+        for site in "ab":
+            stage.world.configure(site, "redis", before[site])
     _up(stage)
 
 
