@@ -34,7 +34,7 @@ class Shop:
     def __init__(self, pair: Pair, folder: Path) -> None:
         (folder / "ca.pem").write_text(pair.authority.certificate_pem)
         (folder / "shop_cart.rb").write_text((ROOT / "tests/host/shop_cart.rb").read_text())
-        ruby = ["ruby", "/mnt/test/shop_cart.rb", "/mnt/shop", ",".join(ADDRESSES.values()), str(pair.port), "/mnt/test/ca.pem"]
+        ruby = ["ruby", "/mnt/test/shop_cart.rb", "/mnt/shop", ",".join(ADDRESSES[name] for name in pair.hosts), str(pair.port), "/mnt/test/ca.pem"]
         where = [str(image.ensure()), str(ROOT / "examples/shop/app/services"), str(folder)]
         self._process = subprocess.Popen(
             ["unshare", "--mount", "sh", "-ec", INSIDE, "sh", *where, *ruby], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -112,3 +112,22 @@ def test_a_dead_master_is_left(pair, shop):
     assert shop.ask("items")["passing"] is True
     pair.b.converge(2, "b")
     assert shop.ask("put 9 1") == {"items": {"7": 2, "9": 1}}
+
+
+HANDOVER = """
+require "active_record"
+require "pg"
+require "redis"
+%w[cache_master handover].each { |name| require "/mnt/shop/#{name}" }
+def Handover.forget_connection = @forgotten = true
+tries = 0
+held = Handover.hold { (tries += 1) < 2 ? raise(IOError, "stream closed in another thread") : tries }
+puts [held, Handover.instance_variable_get(:@forgotten), Handover.passing?(IOError.new("closed stream"))].inspect
+"""
+
+
+def test_a_connection_that_another_thread_threw_away_is_no_error_for_the_visitor(tmp_path):
+    where = [str(image.ensure()), str(ROOT / "examples/shop/app/services"), str(tmp_path)]
+    command = ["unshare", "--mount", "sh", "-ec", INSIDE, "sh", *where, "ruby", "-e", HANDOVER]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert told.strip() == "[2, true, false]"

@@ -24,6 +24,9 @@ module Handover
     PG::UnableToSend
   ].freeze
 
+  # Another thread has thrown idle connections away, one that this thread was just taking among them.
+  TAKEN = /stream closed in another thread/
+
   module_function
 
   # Returns what the block returns; raises its last error when `limit` seconds are over.
@@ -47,6 +50,7 @@ module Handover
   def database?(error)
     case error
     when *DATABASE_ERRORS then true
+    when IOError then error.message.match?(TAKEN)
     when ActiveRecord::StatementInvalid, PG::Error then DATABASE_CAUSES.any? { |kind| error.is_a?(kind) || error.cause.is_a?(kind) }
     else false
     end
