@@ -1,4 +1,4 @@
-"""Every drill by its name. `make test` plays those in which data could be lost or written twice, `make drills` the rest, `make test ALL=1` all."""
+"""Every drill by its name. `make test` plays those in which data could be lost or written twice, `make drills` the rest."""
 
 from __future__ import annotations
 
