@@ -89,10 +89,10 @@ def measure(own: Own, beats: dict[str, Heartbeat | None], unseen_s: float | None
 
 def _master(beats: dict[str, Heartbeat | None]) -> dict[str, Any]:
     """What the lost site's cache said: the one that said last that it leads, for an older one may have been led away from. Else the first."""
-    caches = sorted(((beat.age_s, name, beat) for name, beat in beats.items() if name.startswith("cache-") and beat is not None), key=lambda it: it[:2])
-    leading = [beat.block("redis") for *_, beat in caches if beat.block("redis").get("role") == "master"]
-    first = beats.get("cache-1")
-    return leading[0] if leading else first.block("redis") if first else {}
+    caches = [beat for name, beat in beats.items() if name.startswith("cache-") and beat is not None]
+    leading = [beat for beat in caches if beat.block("redis").get("role") == "master"]
+    found = min(leading, key=lambda beat: beat.age_s, default=beats.get("cache-1"))
+    return found.block("redis") if found else {}
 
 
 def _late(beat: Heartbeat | None) -> float:

@@ -123,7 +123,7 @@ class Compute(Cloud):
                 return {name: found[name]["id"] for name in wanted if name in found}
             for name, server in found.items():
                 if server["status"] != state and name not in asked:
-                    self._act(server["id"], action)
+                    act(self, server["id"], action)
                     asked.add(name)
             if time.monotonic() > deadline:
                 text = ", ".join(f"{name} is {status}" for name, status in seen.items() if status != state)
@@ -131,9 +131,11 @@ class Compute(Cloud):
             time.sleep(pause)
             pause = min(pause * 1.5, 1.0)
 
-    def _act(self, server_id: str, action: str) -> None:
-        try:
-            self.ask("POST", "compute", f"/servers/{server_id}/action", {action: None})
-        except ApiDown as error:
-            if error.status != 409:  # already on its way, or already there: the next look tells
-                raise
+
+def act(cloud: Cloud, server_id: str, action: str) -> None:
+    """Ask a server for `os-stop` or `os-start`. Raises ApiDown."""
+    try:
+        cloud.ask("POST", "compute", f"/servers/{server_id}/action", {action: None})
+    except ApiDown as error:
+        if error.status != HTTPStatus.CONFLICT:  # already on its way, or already there: the next look tells
+            raise

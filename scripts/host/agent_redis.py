@@ -8,7 +8,7 @@ from .layout import Layout
 from .log import Log
 from .redis_leader import Access
 from .redis_upstream import Company, Upstream
-from .redis_wire import Connection, ErrorReply, Unreachable
+from .redis_wire import Connection, ErrorReply, Unreachable, parse_info
 
 
 class RedisFacts:
@@ -32,7 +32,7 @@ class RedisFacts:
         except (Unreachable, ErrorReply):
             self._close()
             return block
-        info = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+        info = parse_info(text)
         self._upstream.look(info)
         try:
             self._company.look(info, self._connection.call)

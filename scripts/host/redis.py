@@ -19,15 +19,16 @@ from .files import ManagedFile, differing, make_folder, write_atomically
 from .layout import Layout
 from .log import Log
 from .plan import LOOK_AGAIN, Step, converge
-from .redis_config import ARMED, Desired, directives, equal, files, find_engine
+from .redis_config import ARMED, Desired, directives, files, find_engine
 from .redis_group import others, place
 from .redis_handover import hand_over
 from .redis_leader import Access, Word, side_by_side, word
+from .redis_look import differing_directives, look
 from .redis_machine import warnings
 from .redis_plan import MASTER, REPLICA, Facts, Instance, Wanted, decided_by_the_witness, describe, plan
 from .redis_sentinel import Sentinel, let_go
 from .redis_takeover import COLD, HANDOVER, PROMOTION, STARTED, Loss, Takeover
-from .redis_wire import Connection, ErrorReply, Server, Unreachable
+from .redis_wire import Connection, ErrorReply, Server, Unreachable, parse_info
 from .result import Result
 from .rolefile import PRIMARY
 from .systemd import Systemd, Units
@@ -36,56 +37,6 @@ from .witness import Silent, Witness
 
 START_S = 90.0  # loading a full data set included
 LINK_S, LINK_MOST_S = 120.0, 840.0  # until a replica follows; the most stays below the limit of the whole verb, and the copy goes on without us
-
-
-def inspect(server: Server) -> Instance:
-    """Ask a server what it is. Raises Unreachable and ErrorReply."""
-    with Connection(server) as connection:
-        info = parse_info(connection.call("INFO", "everything"))
-    if info.get("loading") == "1":
-        raise Unreachable(f"{server.name}: still loading its data")
-    return _instance(info)
-
-
-def differing_directives(server: Server, wanted: Mapping[str, str]) -> tuple[str, ...]:
-    """Names of those with which the server runs otherwise. Raises Unreachable and ErrorReply."""
-    with Connection(server) as connection:
-        flat = connection.call("CONFIG", "GET", *wanted)
-    found = dict(zip(flat[::2], flat[1::2], strict=True))
-    return tuple(name for name, value in wanted.items() if not equal(name, value, found.get(name)))
-
-
-def _instance(info: Mapping[str, str]) -> Instance:
-    return Instance(
-        role=MASTER if info["role"] == "master" else REPLICA,
-        keys=sum(int(value.split("keys=")[1].split(",")[0]) for name, value in info.items() if name.startswith("db") and "keys=" in value),
-        offset=int(info["master_repl_offset"] if info["role"] == "master" else info.get("slave_repl_offset", "0")),
-        used_memory=int(info["used_memory"]),
-        master=info.get("master_host"),
-        link_up=info.get("master_link_status") == "up",
-        version=info.get("valkey_version") or info["redis_version"],
-        stream=info.get("master_replid", ""),
-        former=info.get("master_replid2", ""),
-        former_end=int(info.get("second_repl_offset", "-1")),
-        replicas=int(info.get("connected_slaves", "0")),
-        maxmemory=int(info.get("maxmemory", "0")),
-        policy=info.get("maxmemory_policy", ""),
-        on_disk=info.get("aof_rewrite_in_progress", "0") == info.get("aof_rewrite_scheduled", "0") == "0",
-        armed="min_slaves_good_slaves" in info,
-    )
-
-
-def parse_info(text: str) -> dict[str, str]:
-    """The `name:value` lines of INFO."""
-    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-
-
-def look(server: Server) -> tuple[Instance | None, str | None]:
-    """What a server is, or why nobody knows."""
-    try:
-        return inspect(server), None
-    except (Unreachable, ErrorReply) as error:
-        return None, str(error)
 
 
 class Redis:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 from .errors import Failed, OutcomeUnknown, say
-from .redis_wire import Caller, Connection, ErrorReply, Server, Unreachable
+from .redis_wire import Caller, Connection, ErrorReply, Server, Unreachable, parse_info
 from .wait import until
 
 FLOW_S = 60.0  # until the stream flows, while writers go on: after a cut of the link it says that it is up long before it flows again
@@ -79,7 +79,7 @@ def _unpause(peer: Caller) -> None:
 
 def _offset(caller: Caller) -> int:
     """Position in the stream of changes: of a master what it wrote, of a replica what it has applied."""
-    info = dict(line.split(":", 1) for line in caller.call("INFO", "replication").splitlines() if ":" in line)
+    info = parse_info(caller.call("INFO", "replication"))
     return int(info["master_repl_offset"] if info["role"] == "master" else info["slave_repl_offset"])
 
 

@@ -151,14 +151,12 @@ def role_of(server: Server) -> str | None:
         return None
 
 
-def point(conf: Path, leader: Server | None) -> bool:
-    """Make the server, when it starts next, follow `leader`, or lead when that is None. Whether that is news. Raises OSError."""
+def point(conf: Path, leader: Server | None) -> None:
+    """Make the server, when it starts next, follow `leader`, or lead when that is None. Raises OSError."""
     text, status = conf.read_text(), conf.stat()
     lines = [line for line in text.splitlines() if not line.startswith("replicaof ")]
     if leader is not None:
         lines.append(f"replicaof {leader.address} {leader.port}")
     wanted = "\n".join(lines) + "\n"
-    if wanted == text:
-        return False
-    write_atomically(conf, wanted.encode(), status.st_mode & 0o7777, (status.st_uid, status.st_gid))
-    return True
+    if wanted != text:
+        write_atomically(conf, wanted.encode(), status.st_mode & 0o7777, (status.st_uid, status.st_gid))

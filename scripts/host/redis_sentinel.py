@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 from .errors import Failed, say
 from .files import ManagedFile, differing, make_folder, write_atomically
@@ -51,7 +52,6 @@ class Sentinel:
         self.wanted = desired.grouped and desired.envelope.active
         self._former = Access.of_host(layout)  # as the run before left it
         self._folder = layout.at(engine.data) / "dr-sentinel"
-        self._note = layout.var / "sentinel.json"
 
     def facts(self) -> Facts:
         """Cheap where there is none and none is wanted."""
@@ -60,7 +60,7 @@ class Sentinel:
             return Facts()
         return Facts(
             present, tuple(differing([self._unit()])), self._units.enabled(UNIT), self._units.active(UNIT),
-            self.wanted and self._noted() == self._of_now() and self._watches(), self._rotated(),
+            self.wanted and _noted(self._layout) == self._of_now() and self._watches(), self._rotated(),
         )
 
     def off(self, facts: Facts) -> list[Step]:
@@ -112,7 +112,7 @@ class Sentinel:
 
     def step_aside(self) -> None:
         """The next start of the cache is this run's: the guard takes the place that the run has written, until Sentinel is begun anew."""
-        self._note.unlink(missing_ok=True)
+        _note(self._layout).unlink(missing_ok=True)
 
     def _let_go(self) -> None:
         if self._former is not None:
@@ -125,12 +125,12 @@ class Sentinel:
         make_folder(self._folder, 0o750, self._engine.user)
         text = settings(self._desired, self._engine, self._layout, leader)
         ManagedFile(path=self._folder / "sentinel.conf", content=text, mode=0o640, owner=self._engine.user).write()
-        write_atomically(self._note, (json.dumps(self._of_now(), sort_keys=True) + "\n").encode())
+        write_atomically(_note(self._layout), (json.dumps(self._of_now(), sort_keys=True) + "\n").encode())
         self._units.start(UNIT, START_S)
 
     def _of_now(self) -> dict[str, object]:
         """What a state that is good was begun with; whoever leads changes by itself and is no part of it."""
-        text, tls = settings(self._desired, self._engine, self._layout, self._desired.members[0]), self._desired.envelope.tls
+        text, tls = settings(self._desired, self._engine, self._layout, self._desired.head), self._desired.envelope.tls
         digest = hashlib.sha256("\0".join((text, tls.ca, tls.cert, tls.key)).encode()).hexdigest()  # Sentinel reads certificates once
         return {"epoch": self._role.epoch, "settings": digest[:16]}
 
@@ -138,14 +138,16 @@ class Sentinel:
         found = Access.of_host(self._layout)
         return found is not None and any(it.password != self._desired.passwords.get(SENTINEL) for it in found.sentinels)
 
-    def _noted(self) -> object:
-        try:
-            return json.loads(self._note.read_bytes())
-        except (OSError, ValueError):
-            return None
-
     def _watches(self) -> bool:
-        return _says(sentinel_of(self._desired.local, sentinel_password(self._desired.operator, self._role.site)), "SENTINEL", "CKQUORUM", SHOP) is not None
+        """Whether it answers and knows the group; an error about numbers of others is an answer, too."""
+        try:
+            with Connection(sentinel_of(self._desired.local, self._desired.passwords[SENTINEL]), ASK_S) as connection:
+                connection.call("SENTINEL", "CKQUORUM", SHOP)
+        except ErrorReply as error:
+            return "No such master" not in str(error)
+        except Unreachable:
+            return False
+        return True
 
     def _unit(self) -> ManagedFile:
         command = f"{self._engine.binary} {self._folder / 'sentinel.conf'} --supervised systemd --daemonize no --sentinel"
@@ -172,10 +174,20 @@ WantedBy=multi-user.target
 
 def configured(layout: Layout, epoch: int) -> bool:
     """Whether this host's Sentinel was begun in this epoch: then its word decides who leads, not the file of the last run."""
+    return _noted(layout).get("epoch") == epoch
+
+
+def _noted(layout: Layout) -> dict[str, object]:
+    """What this host's Sentinel was begun with; empty when there is none, or nothing that can be read."""
     try:
-        return bool(json.loads((layout.var / "sentinel.json").read_bytes())["epoch"] == epoch)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+        found = json.loads(_note(layout).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _note(layout: Layout) -> Path:
+    return layout.var / "sentinel.json"
 
 
 def settings(desired: Desired, engine: Engine, layout: Layout, leader: Server) -> str:
@@ -226,16 +238,3 @@ def let_go(desired: Desired, leader: Server) -> None:
                 "again; or switch their site off and move without it",
             )
         )
-
-
-def _says(sentinel: Server, *words: str) -> str | None:
-    """Its answer, an error about numbers of others included; None when it does not answer or does not know the group."""
-    try:
-        with Connection(sentinel, ASK_S) as connection:
-            return str(connection.call(*words))
-    except ErrorReply as error:
-        return None if "No such master" in str(error) else str(error)
-    except Unreachable:
-        return None
-
-

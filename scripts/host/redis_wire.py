@@ -155,3 +155,8 @@ def encode(words: tuple[str | int, ...]) -> bytes:
     """A command as an array of strings, so that no character of an argument needs an escape."""
     parts = [str(word).encode() for word in words]
     return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
+
+
+def parse_info(text: str) -> dict[str, str]:
+    """The `name:value` lines of INFO."""
+    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)

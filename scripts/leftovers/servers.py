@@ -5,10 +5,9 @@ from __future__ import annotations
 import urllib.parse
 from collections.abc import Callable, Mapping
 from functools import partial
-from http import HTTPStatus
 from typing import Any
 
-from scripts.ctl.openstack import ApiDown, Cloud
+from scripts.ctl.openstack import Cloud, act
 from scripts.leftovers.found import Found, await_end, await_gone
 from scripts.leftovers.network import listed
 
@@ -74,17 +73,13 @@ def attachments(cloud: Cloud, inputs: Mapping[str, Any], may_write: Callable[[],
 
 
 def _power(cloud: Cloud, server: str, action: str, state: str) -> None:
-    """Ask, unless it is so already. One that is on its way answers 409: the next look tells."""
+    """Ask, unless it is so already, and wait."""
 
     def elsewhere() -> bool:
         return bool(cloud.ask("GET", "compute", f"/servers/{server}")["server"]["status"] != state)
 
     if elsewhere():
-        try:
-            cloud.ask("POST", "compute", f"/servers/{server}/action", {action: None})
-        except ApiDown as error:
-            if error.status != HTTPStatus.CONFLICT:
-                raise
+        act(cloud, server, action)
     await_end(f"server {server}", elsewhere, f"not {state}", action)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 from lab.rehearsal.drills import drill
 from lab.rehearsal.stage import Record, Shop, Stage
@@ -111,19 +112,9 @@ def planned_move_with_stream_cut_at_the_stop(stage: Stage, record: Record) -> No
     """The stream breaks between the last look at the standby and the stop: its last records are not there, so it is not promoted, the old primary goes on."""
     source, target = stage.active, stage.standby
     with stage.shopping(record) as shop:
-        began, wall = time.monotonic(), time.time()
-        try:
-            with ThreadPoolExecutor(1) as pool:
-                # It has said how it is once it waits for the checkpoint; the old primary takes orders for a moment yet.
-                deaf = pool.submit(_once_it_runs, stage, f"db-1.{target}", "postgres takeover", DEAF)
-                refused(stage, record, "strictly past")
-                deaf.result()
-        finally:
-            stage.line(f"db-1.{target}", "sh -c 'nft delete table inet drill || true'")
-        shop.flow("orders flow again from the old primary")
-        record.figures["gap_of_the_refused_move_s"] = shop.gap(began)
-        broken = [sample for sample in stage.samples(source, wall) if not sample["writer"]]
-        record.expect(bool(broken), "the old primary was never stopped, so nothing was tried")
+        # It has said how it is once it waits for the checkpoint; the old primary takes orders for a moment yet.
+        cut = Cut(f"db-1.{target}", "postgres takeover", DEAF)
+        _refused_after_the_stop(stage, record, shop, cut, "strictly past")
         if stage.active == source:  # else what is lost is counted at once
             wait_for("the standby streams again", lambda: stage.world.status(target).get("streaming") is True, 60, 0.3)
             move(stage, record, shop)
@@ -133,20 +124,9 @@ def planned_move_with_stream_cut_at_the_stop(stage: Stage, record: Record) -> No
 @drill("planned-move-way-lost-at-the-stop")
 def planned_move_with_way_lost_at_the_stop(stage: Stage, record: Record) -> None:
     """The way to the old primary dies with the stop, and its answer with it: the move fails, and the old primary is told by another way to go on."""
-    source, target = stage.active, stage.standby
     with stage.shopping(record) as shop:
-        began, wall = time.monotonic(), time.time()
-        try:
-            with ThreadPoolExecutor(1) as pool:
-                mute = pool.submit(_once_it_runs, stage, f"db-1.{source}", "postgres stop", MUTE.format(bastion=stage.world.vrack(f"control-1.{target}")))
-                refused(stage, record, "no epoch was claimed")
-                mute.result()
-        finally:
-            stage.line(f"db-1.{source}", "sh -c 'nft delete table inet drill || true'")
-        shop.flow("orders flow again from the old primary")
-        record.figures["gap_of_the_refused_move_s"] = shop.gap(began)
-        broken = [sample for sample in stage.samples(source, wall) if not sample["writer"]]
-        record.expect(bool(broken), "the old primary was never stopped, so nothing was tried")
+        cut = Cut(f"db-1.{stage.active}", "postgres stop", MUTE.format(bastion=stage.world.vrack(f"control-1.{stage.standby}")))
+        _refused_after_the_stop(stage, record, shop, cut, "no epoch was claimed")
     nothing_lost(record)
 
 
@@ -188,10 +168,36 @@ def there_and_back_twice(stage: Stage, record: Record) -> None:
     record.expect(before == {site: stage.sql(site, "select system_identifier from pg_control_system()") for site in "ab"}, "a database was made anew")
 
 
-def _once_it_runs(stage: Stage, host: str, verb: str, rules: str) -> None:
-    """Load these rules of nft on the host as soon as `dr-host <verb>` runs there."""
-    waits = f"until pgrep -f \"[p]yz {verb}\" > /dev/null; do sleep 0.01; done"
-    stage.line(host, f"sh -c '{waits}; exec nft -f -'", rules)
+@dataclass(frozen=True)
+class Cut:
+    """Rules of nft that a host loads as soon as `dr-host <verb>` runs there."""
+
+    host: str
+    verb: str
+    rules: str
+
+    def load(self, stage: Stage) -> None:
+        waits = f"until pgrep -f \"[p]yz {self.verb}\" > /dev/null; do sleep 0.01; done"
+        stage.line(self.host, f"sh -c '{waits}; exec nft -f -'", self.rules)
+
+    def lift(self, stage: Stage) -> None:
+        stage.line(self.host, "sh -c 'nft delete table inet drill || true'")
+
+
+def _refused_after_the_stop(stage: Stage, record: Record, shop: Shop, cut: Cut, words: str) -> None:
+    """A move during which the cut happens is refused with these words; the old primary was stopped for it and takes orders again."""
+    source, began, wall = stage.active, time.monotonic(), time.time()
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            loaded = pool.submit(cut.load, stage)
+            refused(stage, record, words)
+            loaded.result()
+    finally:
+        cut.lift(stage)
+    shop.flow("orders flow again from the old primary")
+    record.figures["gap_of_the_refused_move_s"] = shop.gap(began)
+    broken = [sample for sample in stage.samples(source, wall) if not sample["writer"]]
+    record.expect(bool(broken), "the old primary was never stopped, so nothing was tried")
 
 
 def _ignored(stage: Stage, site: str, statement: str) -> None:
