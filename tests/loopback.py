@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import socket
 from collections.abc import Iterable, Iterator
@@ -35,3 +36,9 @@ def storage(folder: Path, regions: Iterable[str], tls: Iterable[str] = ()) -> It
         yield made
     finally:
         made.stop()
+
+
+def refuses(amz_date: str, ahead_s: float) -> bool:
+    """Whether an S3 server whose clock is `ahead_s` ahead of ours says RequestTimeTooSkewed to a request signed at `amz_date`."""
+    signed = datetime.datetime.strptime(amz_date, "%Y%m%dT%H%M%S%z")
+    return abs((datetime.datetime.now(datetime.UTC) - signed).total_seconds() + ahead_s) > 900

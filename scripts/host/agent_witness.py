@@ -12,10 +12,9 @@ from typing import Any
 
 from .agent_channel import Answer, Channel, NoAnswer, boottime
 from .agent_lease import Newest
-from .witness import Silent, Witness, listed, signed
+from .witness import Silent, Witness, clock_ahead, listed, signed
 
 LIST_EVERY_S = 60.0  # a full look, in case the object after the known one was never there
-SKEW_S = 60.0  # a signature may be off by 15 minutes; well before that the witness's clock is used to sign
 
 
 class WitnessChannel:
@@ -100,7 +99,8 @@ class WitnessChannel:
             answer = self._channel.request(method, request.selector, headers, body or None)
         except NoAnswer as error:
             raise Silent(f"witness {self.witness.bucket} at {self.witness.endpoint}: found no answer ({error}), wanted one; see the third region") from None
-        self._compare_clocks(answer.headers.get("date"))
+        ahead = clock_ahead(answer.headers.get("date"))
+        self._ahead = self._ahead if ahead is None else ahead
         return answer
 
     def _must(self, answer: Answer, key: str) -> Answer:
@@ -109,15 +109,6 @@ class WitnessChannel:
                 f"witness {self.witness.bucket} at {self.witness.endpoint}: found HTTP {answer.status} for {key}, wanted 200; see the third region and the keys"
             )
         return answer
-
-    def _compare_clocks(self, date: str | None) -> None:
-        """This host's clock may be wrong; the witness refuses what is signed with a time far from its own."""
-        try:
-            theirs = email.utils.parsedate_to_datetime(date or "")
-        except ValueError:
-            return
-        ahead = theirs - datetime.datetime.now(datetime.UTC)
-        self._ahead = ahead if abs(ahead.total_seconds()) > SKEW_S else datetime.timedelta()
 
 
 def _public_tls() -> ssl.SSLContext:

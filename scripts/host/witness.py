@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime
+import email.utils
 import hashlib
 import hmac
 import json
@@ -20,7 +21,9 @@ from .errors import Failed
 from .layout import Layout
 
 CONNECT_S = 4.0
+SKEW_S = 60.0  # a signature may be off by 15 minutes; well before that the witness's clock is used to sign
 _EMPTY = hashlib.sha256(b"").hexdigest()
+_NONE = datetime.timedelta()
 
 
 @dataclass(frozen=True)
@@ -76,17 +79,30 @@ class Witness:
         """Whether there is an object of this name. Raises Silent."""
         return key in listed(self._get("", {"list-type": "2", "prefix": key}))
 
-    def _get(self, key: str, query: dict[str, str]) -> bytes:
-        request = signed(self, key, query, datetime.datetime.now(datetime.UTC))
+    def _get(self, key: str, query: dict[str, str], ahead: datetime.timedelta = _NONE) -> bytes:
+        """`ahead`: how far the witness's clock is ahead of this host's, which may have been set wrong since it last spoke to anybody."""
+        request = signed(self, key, query, datetime.datetime.now(datetime.UTC) + ahead)
         try:
             with urllib.request.urlopen(request, timeout=CONNECT_S) as answer:  # noqa: S310 - the endpoint is the operator's own
                 body: bytes = answer.read()
                 return body
         except urllib.error.HTTPError as error:
+            theirs = clock_ahead(error.headers.get("date"))
+            if error.code == 403 and theirs and not ahead:
+                return self._get(key, query, theirs)
             raise Silent(f"witness {self.bucket} at {self.endpoint}: found HTTP {error.code}, wanted 200; see the third region and the keys") from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
             raise Silent(f"witness {self.bucket} at {self.endpoint}: found no answer ({reason}), wanted one; see the third region") from None
+
+
+def clock_ahead(date: str | None) -> datetime.timedelta | None:
+    """How far a server's clock is ahead of this host's, by the `Date` of its answer: zero when they are close, None when it does not say."""
+    try:
+        ahead = email.utils.parsedate_to_datetime(date or "") - datetime.datetime.now(datetime.UTC)
+    except (ValueError, TypeError):  # the latter: a date without a zone
+        return None
+    return ahead if abs(ahead.total_seconds()) > SKEW_S else _NONE
 
 
 def signed(

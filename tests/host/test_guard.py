@@ -6,6 +6,7 @@ import datetime
 import io
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -25,6 +26,7 @@ from scripts.host.guard import Found, decide, unarmed_app, unarmed_redis
 from scripts.host.layout import Layout
 from scripts.host.rolefile import Role
 from scripts.host.witness import Active, Silent, Witness, signed
+from tests.loopback import refuses
 
 PRIMARY, STANDBY, FENCED = (Role("a", "b", role, 3) for role in ("primary", "standby", "fenced"))
 
@@ -78,12 +80,16 @@ class Bucket(BaseHTTPRequestHandler):
 
     epochs: dict[str, bytes] = {}
     broken = False
+    ahead_s = 0.0  # its clock, before ours
 
     def do_GET(self) -> None:
         path, _, query = self.path.partition("?")
         key = path.removeprefix("/witness").lstrip("/")
         if self.broken:
             self.send_error(503)
+            return
+        if refuses(self.headers["X-amz-date"], self.ahead_s):
+            self.send_error(403)
             return
         if key:
             body = self.epochs[key]
@@ -97,6 +103,9 @@ class Bucket(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string(time.time() + self.ahead_s if timestamp is None else timestamp)
+
     def log_message(self, *_: object) -> None:
         return None
 
@@ -106,7 +115,7 @@ def witness() -> Iterator[Witness]:
     server = HTTPServer(("127.0.0.1", 0), Bucket)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    Bucket.epochs, Bucket.broken = {}, False
+    Bucket.epochs, Bucket.broken, Bucket.ahead_s = {}, False, 0.0
     yield Witness(f"http://127.0.0.1:{server.server_port}", "de", "witness", "key", "secret")
     server.shutdown()
     thread.join()
@@ -142,6 +151,20 @@ def test_an_error_and_an_odd_object_are_silence_not_an_answer(witness: Witness) 
     Bucket.broken = True
     with pytest.raises(Silent, match="503"):
         witness.newest(1)
+
+
+@pytest.mark.parametrize("ahead_s", [-3600, 3600])
+def test_a_host_whose_clock_is_far_off_is_answered_all_the_same(witness: Witness, ahead_s: float) -> None:
+    Bucket.epochs, Bucket.ahead_s = {"epochs/00000001.json": b'{"epoch": 1, "active": "a"}'}, ahead_s
+    assert witness.newest(1) == Active(1, "a")
+
+
+def test_a_refusal_for_another_reason_is_not_asked_for_twice(witness: Witness, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[str]()
+    monkeypatch.setattr("tests.host.test_guard.refuses", lambda date, _: asked.append(date) or True)
+    with pytest.raises(Silent, match="403"):
+        witness.newest(1)
+    assert len(asked) == 1
 
 
 def test_the_signature_is_the_one_that_others_make() -> None:

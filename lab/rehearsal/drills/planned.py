@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from lab.rehearsal.drills import drill
 from lab.rehearsal.stage import Record, Shop, Stage
@@ -23,6 +24,9 @@ MUTE = """table inet drill {{
   chain output {{ type filter hook output priority -20; ip daddr {bastion} tcp sport 22 drop; }}
 }}
 """
+# Rules that a database's unit loads with its stop, until the host starts anew.
+STOP_RULES, STOP_DROP_IN = "/run/drill.nft", "/run/systemd/system/postgresql@.service.d"
+STOP_CONF = f"[Service]\nExecStopPost=+/usr/sbin/nft -f {STOP_RULES}\n"
 BULK = "create table if not exists drill_bulk (id bigint, filler text); insert into drill_bulk select n, repeat('x', 900) from generate_series(1, {rows}) n"
 
 
@@ -113,7 +117,7 @@ def planned_move_with_stream_cut_at_the_stop(stage: Stage, record: Record) -> No
     source, target = stage.active, stage.standby
     with stage.shopping(record) as shop:
         # It has said how it is once it waits for the checkpoint; the old primary takes orders for a moment yet.
-        cut = Cut(f"db-1.{target}", "postgres takeover", DEAF)
+        cut = _cut_beside(stage, f"db-1.{target}", "postgres takeover", DEAF)
         _refused_after_the_stop(stage, record, shop, cut, "strictly past")
         if stage.active == source:  # else what is lost is counted at once
             wait_for("the standby streams again", lambda: stage.world.status(target).get("streaming") is True, 60, 0.3)
@@ -125,7 +129,7 @@ def planned_move_with_stream_cut_at_the_stop(stage: Stage, record: Record) -> No
 def planned_move_with_way_lost_at_the_stop(stage: Stage, record: Record) -> None:
     """The way to the old primary dies with the stop, and its answer with it: the move fails, and the old primary is told by another way to go on."""
     with stage.shopping(record) as shop:
-        cut = Cut(f"db-1.{stage.active}", "postgres stop", MUTE.format(bastion=stage.world.vrack(f"control-1.{stage.standby}")))
+        cut = _cut_by_its_stop(stage, f"db-1.{stage.active}", MUTE.format(bastion=stage.world.vrack(f"control-1.{stage.standby}")))
         _refused_after_the_stop(stage, record, shop, cut, "no epoch was claimed")
     nothing_lost(record)
 
@@ -168,32 +172,41 @@ def there_and_back_twice(stage: Stage, record: Record) -> None:
     record.expect(before == {site: stage.sql(site, "select system_identifier from pg_control_system()") for site in "ab"}, "a database was made anew")
 
 
-@dataclass(frozen=True)
-class Cut:
-    """Rules of nft that a host loads as soon as `dr-host <verb>` runs there."""
-
-    host: str
-    verb: str
-    rules: str
-
-    def load(self, stage: Stage) -> None:
-        waits = f"until pgrep -f \"[p]yz {self.verb}\" > /dev/null; do sleep 0.01; done"
-        stage.line(self.host, f"sh -c '{waits}; exec nft -f -'", self.rules)
-
-    def lift(self, stage: Stage) -> None:
-        stage.line(self.host, "sh -c 'nft delete table inet drill || true'")
+@contextlib.contextmanager
+def _cut_beside(stage: Stage, host: str, verb: str, rules: str) -> Iterator[None]:
+    """The host loads these rules of nft as soon as `dr-host <verb>` runs there."""
+    waits = f"until pgrep -f \"[p]yz {verb}\" > /dev/null; do sleep 0.01; done"
+    with _lifted(stage, host), ThreadPoolExecutor(1) as pool:
+        loaded = pool.submit(stage.line, host, f"timeout 120 sh -c '{waits}; exec nft -f -'", rules)
+        yield
+        loaded.result()
 
 
-def _refused_after_the_stop(stage: Stage, record: Record, shop: Shop, cut: Cut, words: str) -> None:
+@contextlib.contextmanager
+def _cut_by_its_stop(stage: Stage, host: str, rules: str) -> Iterator[None]:
+    """The host loads these rules of nft as the last part of its database's stop: never before, and never after the stop is answered."""
+    stage.line(host, f"tee {STOP_RULES}", rules)
+    stage.line(host, f"sh -c 'mkdir -p {STOP_DROP_IN}; tee {STOP_DROP_IN}/drill.conf; systemctl daemon-reload'", STOP_CONF)
+    with _lifted(stage, host):
+        try:
+            yield
+        finally:
+            stage.line(host, f"sh -c 'rm -r {STOP_DROP_IN}; systemctl daemon-reload'")
+
+
+@contextlib.contextmanager
+def _lifted(stage: Stage, host: str) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        stage.line(host, "sh -c 'nft delete table inet drill || true'")
+
+
+def _refused_after_the_stop(stage: Stage, record: Record, shop: Shop, cut: contextlib.AbstractContextManager[None], words: str) -> None:
     """A move during which the cut happens is refused with these words; the old primary was stopped for it and takes orders again."""
     source, began, wall = stage.active, time.monotonic(), time.time()
-    try:
-        with ThreadPoolExecutor(1) as pool:
-            loaded = pool.submit(cut.load, stage)
-            refused(stage, record, words)
-            loaded.result()
-    finally:
-        cut.lift(stage)
+    with cut:
+        refused(stage, record, words)
     shop.flow("orders flow again from the old primary")
     record.figures["gap_of_the_refused_move_s"] = shop.gap(began)
     broken = [sample for sample in stage.samples(source, wall) if not sample["writer"]]
