@@ -4,8 +4,9 @@
 
 Two versitygw servers (posix back end, versioned buckets) are started on loopback in a scratch folder. For each repetition every tool starts from the same
 state, and the order of the tools rotates: the target is made afresh for a first copy, and for the others each tool has a target bucket of its
-own. CPU time and peak memory are those of the tool's process (its children's included); requests are counted
-from the servers' access logs. `left wrong` is what differs between the two buckets afterwards, by an independent look at names, sizes and MD5.
+own. Where nothing changed, `listings alone` is what both listings cost with nobody who looks at them. CPU time and peak memory are those of
+the tool's process (its children's included); requests are counted from the servers' access logs. `left wrong` is what differs between the
+two buckets afterwards, by an independent look at names, sizes and MD5.
 
 `--case scale` needs no server: listings are simulated, 10,000 to 1,000,000 keys on each side, and time and peak memory of the planner are printed.
 """
@@ -39,6 +40,7 @@ with open(sys.argv[1], "w") as out:
     out.write(f"{usage.ru_utime + usage.ru_stime} {usage.ru_maxrss}")
 sys.exit(os.waitstatus_to_exitcode(status))
 """
+FLOOR = "listings alone"  # of the copier's pair, by nobody who looks at them: the bound of "nothing changed"
 TUNED = ["--fast-list", "--transfers", "32", "--checkers", "64", "--checksum"]
 
 
@@ -64,6 +66,8 @@ class Bench:
 
     def tool(self, name: str) -> list[str]:
         """The command line that brings `target` to what `source` has."""
+        if name == FLOOR:
+            return [sys.executable, "-m", "benchmarks.assets_floor", str(self.home / "job.json")]
         if name == "dr-assets":
             return [sys.executable, "-m", "scripts.assets", "sync", "--compact", "--config", str(self.home / "job.json")]
         options = TUNED if name == "rclone tuned" else []
@@ -128,7 +132,7 @@ def first_copy(bench: Bench, fill: Callable[[data.Server], int], repeat: int, to
 
 def no_change(bench: Bench, fill: Callable[[data.Server], int], repeat: int, tools: tuple[str, ...]) -> dict[str, list[Measured]]:
     """Both sides are equal, copied by the tool itself before."""
-    return repeated(bench, fill, repeat, tools, change=None)
+    return repeated(bench, fill, repeat, (*tools, *([FLOOR] if "dr-assets" in tools else ())), change=None)
 
 
 def one_percent(bench: Bench, fill: Callable[[data.Server], int], repeat: int, tools: tuple[str, ...]) -> dict[str, list[Measured]]:
@@ -148,7 +152,8 @@ def repeated(
     results: dict[str, list[Measured]] = {}
     bench.servers["target"].empty(*TARGETS.values())
     for name in tools:
-        bench.run(name)
+        if name in TARGETS:
+            bench.run(name)
     if "dr-assets" in tools:
         # Its second run notes what the target's listing shows of the copies.
         bench.run("dr-assets")
@@ -157,7 +162,7 @@ def repeated(
             change(bench.servers["source"], number)
         for name in rotated(tools, number):
             measured = bench.run(name)
-            measured.wrong = data.differences(bench.servers["source"], bench.servers["target"], TARGETS[name])
+            measured.wrong = data.differences(bench.servers["source"], bench.servers["target"], TARGETS.get(name, data.BUCKET))
             results.setdefault(name, []).append(measured)
             tell(name, measured, count)
     return results

@@ -90,7 +90,9 @@ def run(where: Places, options: argparse.Namespace) -> int:
         from lab.rehearsal import drill  # noqa: PLC0415 - the other commands need no pulumi
 
         if options.names == ["list"]:
-            print("\n".join(f"{each.name:<34} {each.shows}" for each in drill.chosen([])))
+            drills = drill.chosen([])
+            width = max(len(each.name) for each in drills)
+            print("\n".join(f"{each.name:<{width}}  {each.shows}" for each in drills))
         else:
             return drill.main(options.names, options.records)
     elif options.command in ("snapshot", "rollback"):

@@ -109,7 +109,7 @@ class Hosts:
             self._ssh(["-O", "exit", alias], b"", 5)
 
     def routes(self, host: str) -> list[str]:
-        """The sites whose bastion may lead to `host`: its peer's first when it has an address, then its own."""
+        """The sites whose bastion may lead to `host`, where they have an address: that of the other region first, then of its own."""
         own = host.rsplit(".", 1)[1]
         return [site for site in sorted(self._document["bastions"], key=lambda site: site == own) if self._document["bastions"][site]]
 
@@ -178,7 +178,8 @@ class Hosts:
             "  ServerAliveInterval 3",
             "  ServerAliveCountMax 2",
             "  ControlMaster auto",
-            f"  ControlPath {folder}/%C",
+            # By the way's name: two ways to a host lead to the same address, and must not share a connection.
+            f"  ControlPath {folder}/%n",
             "  ControlPersist 60",
             "  LogLevel ERROR",
         ]

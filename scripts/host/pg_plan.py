@@ -145,7 +145,7 @@ def _first(want: Want, facts: Facts) -> list[Step]:
             say(
                 subject="data directory", found=f"none, in epoch {want.epoch.number}", wanted="the cluster that the site took over with",
                 consequence="an empty database in its place would look healthy, nothing was changed",
-                remedy="if the data volume is lost, move the shop to the other site and let this one follow",
+                remedy="if the data volume is lost, move the shop to the other site and let this one follow; if both are, docs/restore.md",
             )
         )
     if facts.role is not None and facts.role.role != STANDBY:
@@ -153,7 +153,7 @@ def _first(want: Want, facts: Facts) -> list[Step]:
             say(
                 subject="data directory", found=f"none, on a host that is {facts.role.role} in epoch {facts.role.epoch}", wanted="the shop's data",
                 consequence="an empty database in its place would look healthy, nothing was changed",
-                remedy="bring the data volume back, or move the shop to the other site and let this one follow",
+                remedy="bring the data volume back, or move the shop to the other site and let this one follow; if both are lost, docs/restore.md",
             )
         )
     # The role comes after the data: a host with the role and without the data has lost them.

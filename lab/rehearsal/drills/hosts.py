@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 
 from lab.rehearsal.drills import drill
-from lab.rehearsal.drills.lost import evidence, loss_is_counted, take_over
+from lab.rehearsal.drills.lost import DATA, evidence, loss_is_counted, take_over
 from lab.rehearsal.drills.planned import move, nothing_lost
 from lab.rehearsal.stage import Record, Stage
 from lab.rehearsal.world import lab, wait_for
@@ -155,8 +155,7 @@ def base_backup_interrupted(stage: Stage, record: Record) -> None:
     """The standby's data are gone, and the copy that replaces them is killed half-way: the next run makes a whole one."""
     standby = stage.standby
     with stage.shopping(record) as shop:
-        data = "/var/lib/postgresql/17/main"
-        stage.line(f"db-1.{standby}", f"sh -c 'systemctl stop postgresql@17-main && mv {data} {data}.taken'")
+        stage.line(f"db-1.{standby}", f"sh -c 'systemctl stop postgresql@17-main && mv {DATA} {DATA}.taken'")
         with interrupted(stage, record, f"db-1.{standby}", "pg_basebackup"):
             done = stage.repair()
         record.expect(not done[standby].ok, "a run whose copy was killed reported success")
@@ -164,4 +163,4 @@ def base_backup_interrupted(stage: Stage, record: Record) -> None:
         wait_for("the standby streams", lambda: stage.world.status(standby).get("streaming") is True, 60, 0.5)
         shop.flow("orders flow with a new standby")
     nothing_lost(record)
-    stage.line(f"db-1.{standby}", f"rm -r {data}.taken")
+    stage.line(f"db-1.{standby}", f"rm -r {DATA}.taken")

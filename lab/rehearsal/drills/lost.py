@@ -7,11 +7,14 @@ import threading
 import time
 from typing import Any
 
+from lab.client.ledger import compare
 from lab.rehearsal.drills import drill
 from lab.rehearsal.drills.planned import nothing_lost, refused
 from lab.rehearsal.stage import Record, Shop, Stage
 from lab.rehearsal.world import wait_for
 from lab.rehearsal.writers import silence
+
+DATA = "/var/lib/postgresql/17/main"
 
 
 def take_over(stage: Stage, record: Record, shop: Shop, *, rung: int) -> None:
@@ -210,3 +213,39 @@ def api_throttled(stage: Stage, record: Record) -> None:
         take_over(stage, record, shop, rung=3)
         stage.settle()
     loss_is_counted(stage, record, old, before)
+
+
+@drill("both-databases-lost")
+def both_databases_lost(stage: Stage, record: Record) -> None:
+    """The data of both databases are gone: nothing empty takes their place, and the shop comes back from the archive as of its last segment."""
+    active, standby = stage.active, stage.standby
+    before = stage.sql(active, "select system_identifier from pg_control_system()")
+    wait_for("there is a backup", lambda: any(found["backups"] for found in _archive(stage, active)["repositories"].values()), 120, 1.0)
+    with stage.shopping(record) as shop:
+        stored = time.monotonic()  # what was acknowledged up to here will be in the archive
+        segment = stage.sql(active, "select pg_walfile_name(pg_switch_wal())")
+        wait_for(f"segment {segment} is archived", lambda: str(_archive(stage, active)["archiver"]["last"]) >= segment, 60, 0.3)
+        shop.flow("orders flow that are not archived yet")
+        began = time.monotonic()
+        for site in (active, standby):
+            stage.line(f"db-1.{site}", f"sh -c 'mv {DATA} {DATA}.taken; systemctl kill -s KILL postgresql@17-main'")
+        done = stage.repair()[active]
+        record.expect(not done.ok and "an empty database in its place would look healthy" in done.output, f"lost data were not refused:\n{done.diagnostics}")
+        record.expect(not stage.world.writers(), "an empty database takes writes")
+        stage.line(f"db-1.{active}", "python3 /opt/dr/dr-host.pyz archive restore", '{"directory": "/var/lib/postgresql/back", "adopt": true}')
+        for site in (active, standby):
+            stage.must(stage.pulumi.up(site), site)
+        shop.flow("orders flow again", 90)
+        record.figures["longest_gap_s"] = shop.gap(began)
+    lost = compare(shop.events(), stage.world.rows(active)).lost
+    archived = [order["key"] for order in lost if order["mono"] <= stored]
+    record.expect(not archived, f"{len(archived)} orders are gone although they were archived")
+    record.expect(before == stage.sql(standby, "select system_identifier from pg_control_system()"), "it is another cluster than the one that was lost")
+    for site in (active, standby):
+        stage.line(f"db-1.{site}", f"rm -r {DATA}.taken")
+
+
+def _archive(stage: Stage, site: str) -> dict[str, Any]:
+    """`dr-host archive status` of a site's database host."""
+    said = stage.line(f"db-1.{site}", "python3 /opt/dr/dr-host.pyz archive status", "{}")
+    return dict(json.loads(said)["facts"])
