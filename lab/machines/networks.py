@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab.cloud.backend import BackendError
-from lab.machines.shell import ip, link_exists, nft, run, short, sysctl
+from lab.machines.shell import drop_link, ip, link_exists, nft, run, short, sysctl
 
 OPERATOR, CLIENT = "192.0.2.100", "192.0.2.101"
 
@@ -138,8 +138,7 @@ class Networks:
     def plug(self, what: str, bridge: str, netns: str, name: str, *, outer: str, mac: str | None = None, mtu: int = 1500) -> None:
         """An interface `name` in `netns`, on a bridge; `outer` is the pair's end here."""
         address = f" address {mac}" if mac else ""
-        if link_exists(outer):
-            ip(what, [f"link delete {outer}"])
+        drop_link(what, outer)
         ip(what, [
             f"link add {outer} mtu {mtu} type veth peer name {name} netns {netns} mtu {mtu}{address}",
             f"link set {outer} master {bridge} up",

@@ -64,6 +64,13 @@ def link_exists(name: str) -> bool:
     return subprocess.run(["ip", "link", "show", name], capture_output=True, check=False).returncode == 0
 
 
+def drop_link(what: str, name: str) -> None:
+    """Remove an interface of the caller's namespace. Nothing if there is none: those of a removed namespace go a moment after it, by themselves."""
+    done = subprocess.run(["ip", "link", "delete", name], capture_output=True, text=True, check=False)
+    if done.returncode and link_exists(name):
+        raise BackendError(f"{what}: interface {name} cannot be removed: {done.stderr.strip()}")
+
+
 def short(*parts: str) -> str:
     """Ten characters that stand for the parts: interface names have fifteen at most."""
     return hashlib.sha256("/".join(parts).encode()).hexdigest()[:10]

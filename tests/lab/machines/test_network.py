@@ -9,6 +9,7 @@ import pytest
 
 from lab.cloud.backend import Rule
 from lab.machines.power import region_dark
+from lab.machines.shell import add_netns, drop_netns
 from tests.lab.machines.bench import GRA, OPEN, SBG, Bench, wait_for
 
 pytestmark = pytest.mark.lab
@@ -150,3 +151,13 @@ def test_a_dark_region_answers_nothing_and_comes_back_by_itself(bench: Bench) ->
     region_dark(bench.machines, SBG, False)
     bench.await_ssh(SBG)
     wait_for("the vRack", lambda: bench.pings(GRA, bench.vrack(SBG)))
+
+
+def test_a_host_that_was_off_for_a_moment_only_is_plugged_in_again(bench: Bench) -> None:
+    networks, netns = bench.machines.networks, f"{bench.machines.places.name}-off"
+    try:
+        for _ in range(200):  # what was plugged in before goes with its namespace, at a moment of the kernel's choice
+            add_netns("test", netns)
+            networks.plug("test", networks.bridge(f"front-{GRA}"), netns, "ens9", outer="off9")
+    finally:
+        drop_netns("test", netns)
