@@ -9,7 +9,7 @@ import pytest
 
 from lab.cloud.backend import Rule
 from lab.machines.power import region_dark
-from lab.machines.shell import add_netns, drop_netns
+from lab.machines.shell import add_netns, drop_netns, link_exists
 from tests.lab.machines.bench import GRA, OPEN, SBG, Bench, wait_for
 
 pytestmark = pytest.mark.lab
@@ -159,5 +159,6 @@ def test_a_host_that_was_off_for_a_moment_only_is_plugged_in_again(bench: Bench)
         for _ in range(200):  # what was plugged in before goes with its namespace, at a moment of the kernel's choice
             add_netns("test", netns)
             networks.plug("test", networks.bridge(f"front-{GRA}"), netns, "ens9", outer="off9")
+            assert link_exists("off9")
     finally:
         drop_netns("test", netns)
