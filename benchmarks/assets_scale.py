@@ -9,7 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-SIZES = (10_000, 100_000, 1_000_000)
+# (keys, ranges listed side by side): one range shows what a key costs, four are what so many keys get where nobody says otherwise.
+SIZES = ((10_000, 1), (100_000, 1), (1_000_000, 1), (1_000_000, 4))
 # In a process of its own, so that the peak is that of this size alone.
 CHILD = """
 import json, resource, sys, threading, time
@@ -31,7 +32,7 @@ def page(query):
     more = f"<IsTruncated>true</IsTruncated><NextContinuationToken>{last}</NextContinuationToken>" if last < count else "<IsTruncated>false</IsTruncated>"
     return f'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><EncodingType>url</EncodingType>{more}{rows}</ListBucketResult>'.encode()
 def run():
-    one = Run(Job(**ends, state_dir=folder, options=Options(carry_acl="never")))
+    one = Run(Job(**ends, state_dir=folder, options=Options(carry_acl="never", shards=int(sys.argv[4]))))
     for bucket in (one.source, one.target):
         bucket.wire.ask = lambda operation, method, key=b"", query=None, headers=None, **more: type("A", (), {"body": page(query)})()
     begun, cpu = time.perf_counter(), time.process_time()
@@ -62,17 +63,17 @@ def scale() -> list[dict[str, Any]]:
     """Prints a line a size; the cost of making the simulated pages is in it."""
     rows = []
     print("scale: nothing changed, listings of both sides simulated (made and parsed in the same process)")
-    for count in SIZES:
+    for count, ranges in SIZES:
         with tempfile.TemporaryDirectory(prefix="assets-scale-") as folder:
             for step in ("prepare", "run"):
-                argv = [sys.executable, "-c", CHILD, str(count), folder, step]
+                argv = [sys.executable, "-c", CHILD, str(count), folder, step, str(ranges)]
                 done = subprocess.run(argv, capture_output=True, text=True, cwd=Path(__file__).resolve().parents[1], check=False)
                 if done.returncode:
                     raise SystemExit(f"benchmark: scale of {count} ended with {done.returncode}: {done.stderr[-2000:]}")
-        row = json.loads(done.stdout)
+        row = {"ranges": ranges, **json.loads(done.stdout)}
         rows.append(row)
         print(
-            f"  {row['keys']:9,} keys  {row['wall_s']:6.2f} s  {row['us_per_key']:5.1f} us of CPU a key  peak {row['peak_mib']:5.1f} MiB",
+            f"  {row['keys']:9,} keys in {ranges}  {row['wall_s']:6.2f} s  {row['us_per_key']:5.1f} us of CPU a key  peak {row['peak_mib']:5.1f} MiB",
             flush=True,
         )
     return rows

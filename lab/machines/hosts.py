@@ -7,6 +7,7 @@ waits for each running machine: one that powers itself off becomes a stopped one
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import shutil
@@ -259,12 +260,16 @@ def kill_cgroup(cgroup: Path) -> None:
     """Kill every process in and below the group and remove it. Raises BackendError when it cannot be emptied. No such group: nothing."""
     deadline = time.monotonic() + LIMIT_S
     while cgroup.exists():
-        with contextlib.suppress(FileNotFoundError):
+        try:
             (cgroup / "cgroup.kill").write_text("1")
             if "populated 0" in (cgroup / "cgroup.events").read_text():
                 with contextlib.suppress(OSError):  # one just emptied may be busy for a moment: the next round finds it
                     remove_groups(cgroup)
                 continue
+        except OSError as error:
+            # Somebody else may remove it meanwhile: an open file of it says that there is no device.
+            if error.errno not in (errno.ENOENT, errno.ENODEV):
+                raise
         if time.monotonic() > deadline:
             raise BackendError(f"control group {cgroup}: still has processes {LIMIT_S:g} s after they were killed")
         time.sleep(POLL_S)

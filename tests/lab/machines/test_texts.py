@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from lab.cloud.backend import BalancerSpec, Listener, Member, Monitor, Nic, Pool, RouterInterface, RouterSpec, Rule, ServerSpec
 from lab.faults import unreachable_filter
 from lab.machines import guest, haproxy, image, settings
-from lab.machines.hosts import Volume, device_script
+from lab.machines.hosts import Volume, device_script, kill_cgroup
 from lab.machines.networks import ext_bridge, link_filter
 from lab.machines.routers import nat
 
@@ -179,3 +181,16 @@ def test_the_image_follows_from_its_recipe(monkeypatch: pytest.MonkeyPatch) -> N
     assert "postgresql-17" in before
     monkeypatch.setattr(image, "PACKAGES", (*image.PACKAGES, "another"))
     assert image.recipe() != before
+
+
+def test_a_control_group_that_goes_meanwhile_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    group = tmp_path / "group"
+    group.mkdir()
+
+    def read(_: Path) -> str:
+        shutil.rmtree(group)
+        raise OSError(errno.ENODEV, "No such device")
+
+    monkeypatch.setattr(Path, "read_text", read)
+    kill_cgroup(group)
+    assert not group.exists()
