@@ -112,7 +112,7 @@ class Bench:
 
 
 TOOLS = ("dr-assets", "rclone tuned", "rclone default")
-TARGETS = {"dr-assets": data.BUCKET, "rclone tuned": "bench-tuned", "rclone default": "bench-default"}
+TARGETS = {"dr-assets": data.BUCKET, FLOOR: data.BUCKET, "rclone tuned": "bench-tuned", "rclone default": "bench-default"}
 
 
 def first_copy(bench: Bench, fill: Callable[[data.Server], int], repeat: int, tools: tuple[str, ...]) -> dict[str, list[Measured]]:
@@ -152,8 +152,7 @@ def repeated(
     results: dict[str, list[Measured]] = {}
     bench.servers["target"].empty(*TARGETS.values())
     for name in tools:
-        if name in TARGETS:
-            bench.run(name)
+        bench.run(name)
     if "dr-assets" in tools:
         # Its second run notes what the target's listing shows of the copies.
         bench.run("dr-assets")
@@ -162,7 +161,7 @@ def repeated(
             change(bench.servers["source"], number)
         for name in rotated(tools, number):
             measured = bench.run(name)
-            measured.wrong = data.differences(bench.servers["source"], bench.servers["target"], TARGETS.get(name, data.BUCKET))
+            measured.wrong = data.differences(bench.servers["source"], bench.servers["target"], TARGETS[name])
             results.setdefault(name, []).append(measured)
             tell(name, measured, count)
     return results
