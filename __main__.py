@@ -40,7 +40,9 @@ def main() -> None:
     try:
         settings = config.load()
         preflight.check(settings.site, settings.request, witness(settings))
-        bundles = Bundles(tool=bundle.dr_host(root), copier=bundle.dr_assets(root), shop=bundle.release(root, settings.shop.release))
+        bundles = Bundles(
+            tool=bundle.dr_host(root), copier=bundle.dr_assets(root), shop=bundle.release(root, settings.shop.release)
+        )
     except (DrError, OperatorError) as error:
         raise pulumi.RunError(str(error)) from None
     declare(settings, bundles)
@@ -73,9 +75,13 @@ def declare(settings: Settings, bundles: Bundles) -> None:
     built = [*region.ready, *buckets.ready, *release.ready, copier.ready, *place.ready]
 
     # The role chain: the fence, then data, then those who use them, then the proof, then the name.
-    fence = Fence("fence", FenceArgs(settings=settings, address=region.address, bastion=region.bastion, after=built), opts)
+    fence = Fence(
+        "fence", FenceArgs(settings=settings, address=region.address, bastion=region.bastion, after=built), opts
+    )
     chain = Chain(settings=settings, tool=tool, epoch=fence.epoch)
-    database = PostgresPair("postgres", PostgresPairArgs(chain=chain, host=region.hosts["db-1"], after=[fence.done]), opts)
+    database = PostgresPair(
+        "postgres", PostgresPairArgs(chain=chain, host=region.hosts["db-1"], after=[fence.done]), opts
+    )
     cache = RedisPair("redis", RedisPairArgs(chain=chain, hosts=region.of("cache"), after=[fence.done]), opts)
     sync_args = AssetSyncArgs(chain=chain, host=region.hosts["control-1"], buckets=buckets, after=[fence.done])
     sync = AssetSync("sync", sync_args, opts)

@@ -69,7 +69,15 @@ class Bench:
         if name == FLOOR:
             return [sys.executable, "-m", "benchmarks.assets_floor", str(self.home / "job.json")]
         if name == "dr-assets":
-            return [sys.executable, "-m", "scripts.assets", "sync", "--compact", "--config", str(self.home / "job.json")]
+            return [
+                sys.executable,
+                "-m",
+                "scripts.assets",
+                "sync",
+                "--compact",
+                "--config",
+                str(self.home / "job.json"),
+            ]
         options = TUNED if name == "rclone tuned" else []
         return [
             self.rclone,
@@ -101,7 +109,9 @@ class Bench:
         done = subprocess.run(argv, cwd=PROJECT, capture_output=True, text=True, check=False)
         wall = time.monotonic() - started
         if done.returncode:
-            raise SystemExit(f"benchmark: {name} ended with {done.returncode}, wanted 0: {done.stdout[-1000:]}{done.stderr[-1000:]}")
+            raise SystemExit(
+                f"benchmark: {name} ended with {done.returncode}, wanted 0: {done.stdout[-1000:]}{done.stderr[-1000:]}"
+            )
         cpu, peak = (float(text) for text in (self.home / "usage").read_text().split())
         used = sum(server.cpu() - before[key] for key, server in self.servers.items())
         requests = {key: server.requests(marks[key]) for key, server in self.servers.items()}
@@ -112,10 +122,17 @@ class Bench:
 
 
 TOOLS = ("dr-assets", "rclone tuned", "rclone default")
-TARGETS = {"dr-assets": data.BUCKET, FLOOR: data.BUCKET, "rclone tuned": "bench-tuned", "rclone default": "bench-default"}
+TARGETS = {
+    "dr-assets": data.BUCKET,
+    FLOOR: data.BUCKET,
+    "rclone tuned": "bench-tuned",
+    "rclone default": "bench-default",
+}
 
 
-def first_copy(bench: Bench, fill: Callable[[data.Server], int], repeat: int, tools: tuple[str, ...]) -> dict[str, list[Measured]]:
+def first_copy(
+    bench: Bench, fill: Callable[[data.Server], int], repeat: int, tools: tuple[str, ...]
+) -> dict[str, list[Measured]]:
     """Into an empty bucket."""
     count = fill(bench.servers["source"])
     results: dict[str, list[Measured]] = {}
@@ -130,12 +147,16 @@ def first_copy(bench: Bench, fill: Callable[[data.Server], int], repeat: int, to
     return results
 
 
-def no_change(bench: Bench, fill: Callable[[data.Server], int], repeat: int, tools: tuple[str, ...]) -> dict[str, list[Measured]]:
+def no_change(
+    bench: Bench, fill: Callable[[data.Server], int], repeat: int, tools: tuple[str, ...]
+) -> dict[str, list[Measured]]:
     """Both sides are equal, copied by the tool itself before."""
     return repeated(bench, fill, repeat, (*tools, *([FLOOR] if "dr-assets" in tools else ())), change=None)
 
 
-def one_percent(bench: Bench, fill: Callable[[data.Server], int], repeat: int, tools: tuple[str, ...]) -> dict[str, list[Measured]]:
+def one_percent(
+    bench: Bench, fill: Callable[[data.Server], int], repeat: int, tools: tuple[str, ...]
+) -> dict[str, list[Measured]]:
     """One object in a hundred changed since, half of them at the same size."""
     return repeated(bench, fill, repeat, tools, change=data.change_one_percent)
 
@@ -174,11 +195,31 @@ def rotated(tools: tuple[str, ...], by: int) -> tuple[str, ...]:
 
 
 CASES: dict[str, tuple[str, Callable[..., dict[str, list[Measured]]], Callable[[data.Server], int]]] = {
-    "small": ("20,000 objects of 4-40 KB, first copy", first_copy, lambda server: data.fill(server, 20_000, 4_000, 40_000)),
-    "large": ("50 objects of 64 MB, first copy", first_copy, lambda server: data.fill(server, 50, 64_000_000, 64_000_000)),
-    "same": ("20,000 objects of 1 KB, nothing changed", no_change, lambda server: data.fill(server, 20_000, 1_000, 1_000)),
-    "changed": ("20,000 objects of 1 KB, 1 % changed", one_percent, lambda server: data.fill(server, 20_000, 1_000, 1_000)),
-    "same100k": ("100,000 objects of 1 KB, nothing changed", no_change, lambda server: data.fill(server, 100_000, 1_000, 1_000)),
+    "small": (
+        "20,000 objects of 4-40 KB, first copy",
+        first_copy,
+        lambda server: data.fill(server, 20_000, 4_000, 40_000),
+    ),
+    "large": (
+        "50 objects of 64 MB, first copy",
+        first_copy,
+        lambda server: data.fill(server, 50, 64_000_000, 64_000_000),
+    ),
+    "same": (
+        "20,000 objects of 1 KB, nothing changed",
+        no_change,
+        lambda server: data.fill(server, 20_000, 1_000, 1_000),
+    ),
+    "changed": (
+        "20,000 objects of 1 KB, 1 % changed",
+        one_percent,
+        lambda server: data.fill(server, 20_000, 1_000, 1_000),
+    ),
+    "same100k": (
+        "100,000 objects of 1 KB, nothing changed",
+        no_change,
+        lambda server: data.fill(server, 100_000, 1_000, 1_000),
+    ),
 }
 
 
@@ -193,10 +234,15 @@ def tell(name: str, measured: Measured, count: int) -> None:
 def summary(results: dict[str, list[Measured]]) -> list[str]:
     """Medians, and how many times each peer's time ours takes to fit in."""
     rows = []
-    ours = {key: statistics.median(getattr(item, key) for item in results["dr-assets"]) for key in ("wall", "cpu", "memory", "servers")}
+    ours = {
+        key: statistics.median(getattr(item, key) for item in results["dr-assets"])
+        for key in ("wall", "cpu", "memory", "servers")
+    }
     cores = os.cpu_count() or 1
     for name, runs in results.items():
-        middle = {key: statistics.median(getattr(item, key) for item in runs) for key in ("wall", "cpu", "memory", "servers")}
+        middle = {
+            key: statistics.median(getattr(item, key) for item in runs) for key in ("wall", "cpu", "memory", "servers")
+        }
         busy = (middle["cpu"] + middle["servers"]) / (middle["wall"] * cores)
         together = (middle["cpu"] + middle["servers"]) / (ours["cpu"] + ours["servers"])
         rows.append(
@@ -230,7 +276,11 @@ def main() -> None:
     parser.add_argument("--case", action="append", choices=[*CASES, "scale"])
     parser.add_argument("--tool", action="append", choices=TOOLS)
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--folder", type=Path, help="where the servers keep their objects; one in memory takes the disk out of the figures")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        help="where the servers keep their objects; one in memory takes the disk out of the figures",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE")
     chosen = parser.parse_args()
     cases = chosen.case or ["scale", *CASES]

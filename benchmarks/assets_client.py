@@ -40,7 +40,9 @@ def by_boto3(source: data.Server, target: data.Server, keys: list[str], threads:
 
     def one(key: str) -> None:
         answer = clients[0].get_object(Bucket=data.BUCKET, Key=key)
-        clients[1].put_object(Bucket=data.BUCKET, Key=key, Body=answer["Body"].read(), ContentType=answer["ContentType"], IfNoneMatch="*")
+        clients[1].put_object(
+            Bucket=data.BUCKET, Key=key, Body=answer["Body"].read(), ContentType=answer["ContentType"], IfNoneMatch="*"
+        )
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(one, keys))
@@ -83,7 +85,9 @@ def by_obstore(source: data.Server, target: data.Server, keys: list[str], thread
             async with places:
                 answer = await obstore.get_async(ends[0], key)
                 body = await answer.bytes_async()
-                await obstore.put_async(ends[1], key, body, attributes=answer.attributes, mode="create", use_multipart=False)
+                await obstore.put_async(
+                    ends[1], key, body, attributes=answer.attributes, mode="create", use_multipart=False
+                )
 
         await asyncio.gather(*(one(key) for key in keys))
 
@@ -106,7 +110,10 @@ def main() -> None:
     home = Path(tempfile.mkdtemp(prefix="assets-client-"))
     servers = []
     try:
-        servers = [data.Server(home / name, chosen.versitygw, region) for name, region in (("source", "gra"), ("target", "sbg"))]
+        servers = [
+            data.Server(home / name, chosen.versitygw, region)
+            for name, region in (("source", "gra"), ("target", "sbg"))
+        ]
         data.fill(servers[0], chosen.count, 4_000, 40_000)
         keys = [data.key_of(number).decode() for number in range(chosen.count)]
         for name, copy in CLIENTS.items():
@@ -119,7 +126,8 @@ def main() -> None:
                 continue
             wall, cpu = time.monotonic() - wall, time.process_time() - cpu
             print(
-                f"  {name:10} {chosen.count / wall:6.0f} objects/s  {cpu / chosen.count * 1000:5.2f} ms of client CPU an object", flush=True
+                f"  {name:10} {chosen.count / wall:6.0f} objects/s  {cpu / chosen.count * 1000:5.2f} ms of client CPU an object",
+                flush=True,
             )
     finally:
         for server in servers:

@@ -39,7 +39,9 @@ class Server:
 
     def bucket(self, concurrency: int = 24, name: str = BUCKET) -> Bucket:
         return Bucket(
-            Endpoint(name=self.region, **(self.document() | {"bucket": name})), Options(concurrency=concurrency), threading.Event()
+            Endpoint(name=self.region, **(self.document() | {"bucket": name})),
+            Options(concurrency=concurrency),
+            threading.Event(),
         )
 
     def _start(self, *buckets: str) -> None:
@@ -58,7 +60,9 @@ class Server:
         ]
         argv += ["posix", "--versioning-dir", str(self._home / "versions"), str(self._home / "data")]
         keys = {"ROOT_ACCESS_KEY_ID": KEYS["access_key"], "ROOT_SECRET_ACCESS_KEY": KEYS["secret_key"]}
-        self._process = subprocess.Popen(argv, env=os.environ | keys, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._process = subprocess.Popen(
+            argv, env=os.environ | keys, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         deadline = time.monotonic() + 20
         while True:
             try:

@@ -67,7 +67,9 @@ def scale() -> list[dict[str, Any]]:
         with tempfile.TemporaryDirectory(prefix="assets-scale-") as folder:
             for step in ("prepare", "run"):
                 argv = [sys.executable, "-c", CHILD, str(count), folder, step, str(ranges)]
-                done = subprocess.run(argv, capture_output=True, text=True, cwd=Path(__file__).resolve().parents[1], check=False)
+                done = subprocess.run(
+                    argv, capture_output=True, text=True, cwd=Path(__file__).resolve().parents[1], check=False
+                )
                 if done.returncode:
                     raise SystemExit(f"benchmark: scale of {count} ended with {done.returncode}: {done.stderr[-2000:]}")
         row = {"ranges": ranges, **json.loads(done.stdout)}

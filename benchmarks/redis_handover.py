@@ -69,7 +69,10 @@ class Writer:
 
     def lost(self, master: Site) -> int:
         with Connection(master.server("shop")) as connection:
-            return sum(connection.call("GET", f"{self._name}:{number}") != str(number) for number in range(len(self.acknowledged)))
+            return sum(
+                connection.call("GET", f"{self._name}:{number}") != str(number)
+                for number in range(len(self.acknowledged))
+            )
 
 
 def move(pair: Pair, moves: int) -> tuple[list[float], list[tuple[float, float]]]:
@@ -82,7 +85,9 @@ def move(pair: Pair, moves: int) -> tuple[list[float], list[tuple[float, float]]
         spans.append((since, _settle()))
         record = redis_takeover.read(target.layout, epoch)
         if record is None or record.held_ms is None:
-            raise SystemExit(f"move {epoch - 1}: found no handover, wanted one; the figures would mean nothing; read the log of dr-host")
+            raise SystemExit(
+                f"move {epoch - 1}: found no handover, wanted one; the figures would mean nothing; read the log of dr-host"
+            )
         held.append(record.held_ms)
         other.converge(epoch, target.site, planned=True, **LIMIT)
         settled(other)
@@ -98,7 +103,11 @@ def _settle() -> float:
 
 
 def spread(values: list[float]) -> dict[str, float]:
-    return {"median": round(statistics.median(values), 1), "least": round(min(values), 1), "most": round(max(values), 1)}
+    return {
+        "median": round(statistics.median(values), 1),
+        "least": round(min(values), 1),
+        "most": round(max(values), 1),
+    }
 
 
 def main() -> None:

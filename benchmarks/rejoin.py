@@ -53,7 +53,15 @@ def clocked() -> Iterator[dict[str, float]]:
 
 def fill(node: Node, megabytes: int) -> None:
     """pgbench's tables, made inside the server."""
-    argv = [node.layout.program("pgbench"), "-q", "-i", "-I", "dtGp", "-s", str(max(1, round(megabytes / MB_PER_SCALE)))]
+    argv = [
+        node.layout.program("pgbench"),
+        "-q",
+        "-i",
+        "-I",
+        "dtGp",
+        "-s",
+        str(max(1, round(megabytes / MB_PER_SCALE))),
+    ]
     argv += ["-h", str(node.layout.sockets), "-p", str(node.ports[node.site]), "-U", "postgres", "shop"]
     subprocess.run(argv, user=node.layout.user, check=True, capture_output=True)
     node.sql("checkpoint")
@@ -84,7 +92,13 @@ def rejoin(pair: Pair, epoch: int, rows: int) -> dict[str, Any]:
     assert not copied and evidence["rows"] == rows, (result.actions, evidence["rows"])
     caught_up(new, old)
     assert old.sql("select count(*) from orders", "shop") == new.sql("select count(*) from orders", "shop")
-    return {"seconds": round(total, 2), "evidence_rows": evidence["rows"], "evidence_bytes": evidence["bytes"], "copied": copied, "steps": steps}
+    return {
+        "seconds": round(total, 2),
+        "evidence_rows": evidence["rows"],
+        "evidence_bytes": evidence["bytes"],
+        "copied": copied,
+        "steps": steps,
+    }
 
 
 def measure(megabytes: int, rows: int, repeat: int) -> dict[str, Any]:
@@ -117,7 +131,10 @@ def main() -> None:
         one = measure(megabytes, arguments.rows, arguments.repeat)
         found.append(one)
         seconds = [run["seconds"] for run in one["runs"]]
-        medians = {name: statistics.median(run["steps"].get(name, 0.0) for run in one["runs"]) for name in one["runs"][0]["steps"]}
+        medians = {
+            name: statistics.median(run["steps"].get(name, 0.0) for run in one["runs"])
+            for name in one["runs"][0]["steps"]
+        }
         told = ", ".join(f"{name} {value:.2f}" for name, value in medians.items() if value >= 0.05)
         spread = f"{min(seconds):.2f} / {statistics.median(seconds):.2f} / {max(seconds):.2f} s"
         print(f"{one['database_mb']:>7} MB {one['first_copy_s']:>9.1f} s {spread:>27}  {told}", flush=True)

@@ -41,6 +41,13 @@ class AppTier(pulumi.ComponentResource):
             # The first host migrates the schema; the others start after it and side by side.
             after = [*args.after, *args.release.ready, *self.done[:1]]
             self.done.append(
-                args.chain.link(f"{name}-{host.address.name}-converge", host=host, service="app", block=block, parent=self, after=after)
+                args.chain.link(
+                    f"{name}-{host.address.name}-converge",
+                    host=host,
+                    service="app",
+                    block=block,
+                    parent=self,
+                    after=after,
+                )
             )
         self.register_outputs({})

@@ -51,7 +51,10 @@ class ArchivePlace(pulumi.ComponentResource):
         host = args.host
         document = pulumi.Output.all(instance=host.instance_id, block=block).apply(
             lambda it: documents.dump(
-                {**documents.envelope(args.settings, host.address, instance=it["instance"], tool=args.tool.digest), "archive": it["block"]}
+                {
+                    **documents.envelope(args.settings, host.address, instance=it["instance"], tool=args.tool.digest),
+                    "archive": it["block"],
+                }
             )
         )
         prepared: pulumi.Resource = host_script(
@@ -79,5 +82,12 @@ class ArchiveLink(pulumi.ComponentResource):
     def __init__(self, name: str, args: ArchiveLinkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dr:index:ArchiveLink", name, {}, opts)
         if args.place.block is not None:
-            args.chain.link(f"{name}-converge", host=args.host, service="archive", block=args.place.block, parent=self, after=args.after)
+            args.chain.link(
+                f"{name}-converge",
+                host=args.host,
+                service="archive",
+                block=args.place.block,
+                parent=self,
+                after=args.after,
+            )
         self.register_outputs({})

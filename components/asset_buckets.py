@@ -48,7 +48,9 @@ class AssetBuckets(pulumi.ComponentResource):
         self.archive_keys = self._user(f"{name}-archive", "archive", site_policy(archives), buckets)
         self.register_outputs({"keys": self.keys, "copier_keys": self.copier_keys, "archive_keys": self.archive_keys})
 
-    def _user(self, name: str, what: str, policy: str, buckets: list[cloudproject.Storage]) -> pulumi.Output[dict[str, str]]:
+    def _user(
+        self, name: str, what: str, policy: str, buckets: list[cloudproject.Storage]
+    ) -> pulumi.Output[dict[str, str]]:
         """A user of its own with one pair of keys, restricted to what `policy` allows. Returns the keys."""
         settings, child = self._settings, pulumi.ResourceOptions(parent=self)
         service = settings.service_name

@@ -57,7 +57,9 @@ class AssetSync(pulumi.ComponentResource):
         super().__init__("dr:index:AssetSync", name, {}, opts)
         settings = args.chain.settings
         block = args.buckets.copier_keys.apply(lambda keys: documents.asset_sync(settings, keys))
-        self.done = args.chain.link(f"{name}-converge", host=args.host, service="assets", block=block, parent=self, after=args.after)
+        self.done = args.chain.link(
+            f"{name}-converge", host=args.host, service="assets", block=block, parent=self, after=args.after
+        )
         self.register_outputs({})
 
 
@@ -73,6 +75,8 @@ class AssetRules(pulumi.ComponentResource):
     def __init__(self, name: str, args: AssetRulesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dr:index:AssetRules", name, {}, opts)
         settings = args.chain.settings
-        document = args.chain.epoch.apply(lambda epoch: documents.dump(documents.replication(settings, documents.epoch_of(epoch))))
+        document = args.chain.epoch.apply(
+            lambda epoch: documents.dump(documents.replication(settings, documents.epoch_of(epoch)))
+        )
         local_link(f"{name}-replication", link="replication", document=document, parent=self, after=args.after)
         self.register_outputs({})

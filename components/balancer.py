@@ -50,7 +50,9 @@ class Balancer(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, replace_on_changes=["description"], delete_before_replace=True),
         )
         self._https(name, prefix, balancer.id, args)
-        public = networking.FloatingIp(f"{name}-ip", pool=naming.EXT_NET, description=prefix, opts=pulumi.ResourceOptions(parent=self))
+        public = networking.FloatingIp(
+            f"{name}-ip", pool=naming.EXT_NET, description=prefix, opts=pulumi.ResourceOptions(parent=self)
+        )
         networking.FloatingIpAssociate(
             f"{name}-ip-vip",
             floating_ip=public.address,

@@ -40,7 +40,11 @@ def dr_host(root: Path) -> Bundle:
 def _zipapp(root: Path, name: str, package: str) -> Bundle:
     source, packed = root / "scripts" / package, io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        _write(archive, "__main__.py", f"import runpy\n\nrunpy.run_module('{package}', run_name='__main__', alter_sys=True)\n".encode())
+        _write(
+            archive,
+            "__main__.py",
+            f"import runpy\n\nrunpy.run_module('{package}', run_name='__main__', alter_sys=True)\n".encode(),
+        )
         for path in _files(source):
             _write(archive, f"{package}/{path.relative_to(source).as_posix()}", path.read_bytes())
     return _keep(root, name, ".pyz", packed.getvalue())
@@ -65,7 +69,10 @@ def release(root: Path, folder: str) -> Bundle:
         )
         raise ConfigError([fault])
     packed = io.BytesIO()
-    with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as compressed, tarfile.open(fileobj=compressed, mode="w") as archive:
+    with (
+        gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as compressed,
+        tarfile.open(fileobj=compressed, mode="w") as archive,
+    ):
         for path in _files(source):
             archive.add(path, arcname=path.relative_to(source).as_posix(), recursive=False, filter=_plain)
     return _keep(root, "shop", ".tar.gz", packed.getvalue())

@@ -45,4 +45,6 @@ class Chain:
             return documents.dump({**common, **role, service: facts["block"]})
 
         stdin = pulumi.Output.all(instance=host.instance_id, epoch=self.epoch, block=block).apply(document)
-        return host_link(name, service=service, connection=host.connection, document=stdin, parent=parent, after=[host.ready, *after])
+        return host_link(
+            name, service=service, connection=host.connection, document=stdin, parent=parent, after=[host.ready, *after]
+        )

@@ -27,8 +27,12 @@ _UUID = reading.text(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "an OpenStack
 _IDENTIFIER = reading.text(r"[A-Za-z0-9][A-Za-z0-9._-]*", "an id or name without spaces")
 _FLAVOR = reading.text(r"[A-Za-z0-9][A-Za-z0-9._-]*", "the id of a flavor of that region")
 _WORD = reading.text(r"\S+", "a word without spaces")
-_DOMAIN = reading.text(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z0-9-]{2,}", "a domain name in lower case, without a dot at its end")
-_BUCKET = reading.text(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "a bucket name of 3 to 63 lower-case letters, digits, dots and dashes")
+_DOMAIN = reading.text(
+    r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z0-9-]{2,}", "a domain name in lower case, without a dot at its end"
+)
+_BUCKET = reading.text(
+    r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "a bucket name of 3 to 63 lower-case letters, digits, dots and dashes"
+)
 _COMPUTE = reading.text(r"[A-Z][A-Z0-9-]*", "a compute region in upper case, like GRA11")
 _STORAGE = reading.text(r"[A-Z][A-Z0-9-]*", "a storage region in upper case, mostly without its number, like GRA")
 _S3_REGION = reading.text(r"[a-z][a-z0-9-]*", "an S3 region in lower case, like gra")
@@ -36,7 +40,9 @@ _FOLDER = reading.text(r"(?!/)(?!.*\.\.)[\w./-]+", "a folder below the project, 
 _SUBDOMAIN = reading.text(
     r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]*[a-z0-9])?", "a name in lower case below the zone, like www"
 )
-_ORIGIN = reading.text(r"\*|https?://[a-z0-9*.-]+(:\d+)?", "an origin like https://www.shop.example, without a path, or *")
+_ORIGIN = reading.text(
+    r"\*|https?://[a-z0-9*.-]+(:\d+)?", "an origin like https://www.shop.example, without a path, or *"
+)
 _PG_SIZE = reading.text(r"\d+(MB|GB|TB)", "a size that PostgreSQL knows, like 4GB")
 REDIS_POLICIES = (
     *("volatile-lru", "volatile-lfu", "volatile-ttl", "volatile-random"),
@@ -114,14 +120,18 @@ def _read(root: Section) -> s.Settings:
             "OVHcloud does not know which project to put buckets and users in",
         ),
         protect=root.take("protect", reading.boolean, "it is not clear whether data may be deleted", default=True),
-        repair=root.take("repair", reading.integer(0, 999_999), "it is not clear whether hosts are asked again", default=0),
+        repair=root.take(
+            "repair", reading.integer(0, 999_999), "it is not clear whether hosts are asked again", default=0
+        ),
         shop=_shop(root),
         dns=_dns(root),
         openstack=_openstack(root),
         ovh_endpoint=_ovh(root),
         witness=_witness(root),
         vrack=_vrack(root),
-        operator_cidrs=root.take("operator_cidrs", reading.listing(reading.cidr(), at_least=1), "nobody could reach the bastion by ssh"),
+        operator_cidrs=root.take(
+            "operator_cidrs", reading.listing(reading.cidr(), at_least=1), "nobody could reach the bastion by ssh"
+        ),
         regions=_regions(root, hosts),
         postgres=_postgres(root),
         redis=redis,
@@ -145,7 +155,9 @@ def _shop(root: Section) -> s.Shop:
     with root.section("shop", "there is no shop to run") as at:
         return s.Shop(
             host=at.take("host", _DOMAIN, "nginx does not know the shop's name"),
-            release=at.take("release", _FOLDER, "there is no code to upload", "name the folder that holds the Rails app"),
+            release=at.take(
+                "release", _FOLDER, "there is no code to upload", "name the folder that holds the Rails app"
+            ),
         )
 
 
@@ -153,14 +165,21 @@ def _dns(root: Section) -> s.Dns:
     with root.section("dns", "the public name cannot follow the shop") as at:
         return s.Dns(
             zone=at.take("zone", _DOMAIN, "the record has no zone"),
-            subdomain=at.take("subdomain", _SUBDOMAIN, "the record has no name", "a name at the zone's own apex is not supported: use www"),
+            subdomain=at.take(
+                "subdomain",
+                _SUBDOMAIN,
+                "the record has no name",
+                "a name at the zone's own apex is not supported: use www",
+            ),
             ttl=at.take(
                 "ttl",
                 reading.integer(60, 3600),
                 "OVHcloud refuses less than 60 s, and more than an hour keeps clients on a dead region",
                 default=60,
             ),
-            mode=at.take("mode", reading.one_of("single", "dual"), "it is not clear which addresses to publish", default="single"),
+            mode=at.take(
+                "mode", reading.one_of("single", "dual"), "it is not clear which addresses to publish", default="single"
+            ),
             servers=at.take(
                 "servers",
                 reading.listing(reading.socket, at_least=1),
@@ -190,7 +209,9 @@ def _openstack(root: Section) -> s.OpenStack:
 
 def _ovh(root: Section) -> str:
     with root.section("ovh", "buckets and DNS records cannot be made") as at:
-        endpoint = reading.text(r"ovh-(eu|ca|us)|https?://\S+[^/]", "ovh-eu, ovh-ca, ovh-us or a URL without a slash at its end")
+        endpoint = reading.text(
+            r"ovh-(eu|ca|us)|https?://\S+[^/]", "ovh-eu, ovh-ca, ovh-us or a URL without a slash at its end"
+        )
         return at.take("endpoint", endpoint, "the OVHcloud API cannot be reached")
 
 
@@ -238,18 +259,29 @@ def _region(regions: Section, letter: str, hosts: tuple[str, ...]) -> s.Region:
             storage_region=at.take("storage_region", _STORAGE, "no bucket can be created"),
             s3_endpoint=at.take("s3_endpoint", reading.url, "the shop cannot reach its assets"),
             s3_region=at.take("s3_region", _S3_REGION, "signatures of S3 requests are refused"),
-            ext_net_id=at.take("ext_net_id", _UUID, "the router has no way out", _look_up("network show Ext-Net -f value -c id")),
+            ext_net_id=at.take(
+                "ext_net_id", _UUID, "the router has no way out", _look_up("network show Ext-Net -f value -c id")
+            ),
             image_id=at.take("image_id", _UUID, compute, _look_up("image show 'Debian 13' -f value -c id")),
             flavors=flavors,
             lb_flavor_id=at.take("lb_flavor_id", _IDENTIFIER, "no load balancer can be created", default=None),
             front_cidr=at.take("front_cidr", reading.cidr(24), "hosts have no address"),
-            vrack_offset=at.take("vrack_offset", reading.integer(0, 160), "hosts of both regions would take the same addresses"),
+            vrack_offset=at.take(
+                "vrack_offset", reading.integer(0, 160), "hosts of both regions would take the same addresses"
+            ),
             volume_type=at.take("volume_type", _IDENTIFIER, "no data volume can be created", default=None),
             db_volume_gb=at.take("db_volume_gb", reading.integer(1, 12000), "no data volume can be created"),
-            dns_servers=at.take("dns_servers", reading.listing(reading.address, at_least=1), "hosts cannot resolve names"),
-            balancer_generation=at.take("balancer_generation", generation, "the load balancer cannot be numbered", default=1),
+            dns_servers=at.take(
+                "dns_servers", reading.listing(reading.address, at_least=1), "hosts cannot resolve names"
+            ),
+            balancer_generation=at.take(
+                "balancer_generation", generation, "the load balancer cannot be numbered", default=1
+            ),
             host_generation=at.take(
-                "host_generation", reading.mapping("|".join(hosts), generation), "a server cannot be numbered", default={}
+                "host_generation",
+                reading.mapping("|".join(hosts), generation),
+                "a server cannot be numbered",
+                default={},
             ),
         )
 
@@ -264,7 +296,12 @@ def _postgres(root: Section) -> s.Postgres:
                 "17 is Debian 13's and the one tested; others need an image with their packages",
                 default=17,
             ),
-            parameters=at.take("parameters", reading.mapping(r"[a-z_]+(\.[a-z_]+)?", _parameter), "the server would not start", default={}),
+            parameters=at.take(
+                "parameters",
+                reading.mapping(r"[a-z_]+(\.[a-z_]+)?", _parameter),
+                "the server would not start",
+                default={},
+            ),
             max_slot_wal_keep_size=at.take(
                 "max_slot_wal_keep_size",
                 _PG_SIZE,
@@ -272,20 +309,33 @@ def _postgres(root: Section) -> s.Postgres:
                 default=None,
             ),
             mode=at.take(
-                "mode", reading.one_of("async", "sync", "degrade"), "it is not clear whether commits wait for the other region", default="async"
+                "mode",
+                reading.one_of("async", "sync", "degrade"),
+                "it is not clear whether commits wait for the other region",
+                default="async",
             ),
             degrade_after_s=at.take(
-                "degrade_after_s", reading.integer(5, 3600), "it is not clear for how long orders wait for a standby that is gone", default=10
+                "degrade_after_s",
+                reading.integer(5, 3600),
+                "it is not clear for how long orders wait for a standby that is gone",
+                default=10,
             ),
             preload=at.take("preload", _EXTENSIONS, "the server would not start", default=()),
             extensions=at.take("extensions", _EXTENSIONS, "the shop's database would lack them", default=()),
-            logical=at.take("logical", reading.boolean, "it is not clear whether logical slots are kept", default=False),
+            logical=at.take(
+                "logical", reading.boolean, "it is not clear whether logical slots are kept", default=False
+            ),
         )
 
 
 def _parameter(value: object) -> str:
     """A value of postgresql.conf as text. YAML reads a bare `on` as true, which would be written as `True`."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float) or "\n" in str(value) or not str(value).strip():
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, str | int | float)
+        or "\n" in str(value)
+        or not str(value).strip()
+    ):
         raise reading.Unwanted("a number or one line of text (quote on and off)")
     return str(value)
 
@@ -296,16 +346,31 @@ def _redis(root: Section) -> s.Redis:
         return s.Redis(
             maxmemory=at.take("maxmemory", _REDIS_SIZE, "the cache grows until the kernel kills it"),
             maxmemory_policy=at.take(
-                "maxmemory_policy", reading.one_of(*REDIS_POLICIES), "Redis does not know what to do when it is full", default="volatile-lru"
+                "maxmemory_policy",
+                reading.one_of(*REDIS_POLICIES),
+                "Redis does not know what to do when it is full",
+                default="volatile-lru",
             ),
-            write_rate=at.take("write_rate", reading.text(r"[1-9]\d*(kb|mb)", "a size, written in one second, like 512kb"), buffers, default="512kb"),
+            write_rate=at.take(
+                "write_rate",
+                reading.text(r"[1-9]\d*(kb|mb)", "a size, written in one second, like 512kb"),
+                buffers,
+                default="512kb",
+            ),
             bridge_s=at.take("bridge_s", reading.integer(10, 3600), buffers, default=120),
             link_mbit=at.take("link_mbit", reading.integer(1, 100_000), buffers, default=100),
             min_replicas_to_write=at.take(
-                "min_replicas_to_write", reading.integer(0, 1), "the cache would wait for replicas that it does not have", default=0
+                "min_replicas_to_write",
+                reading.integer(0, 1),
+                "the cache would wait for replicas that it does not have",
+                default=0,
             ),
-            cold_cache=at.take("cold_cache", reading.boolean, "it is not clear whether carts may be given up", default=False),
-            cache_replicas=at.take("cache_replicas", _replicas, "Sentinel cannot tell a dead cache from a cut link", default=0),
+            cold_cache=at.take(
+                "cold_cache", reading.boolean, "it is not clear whether carts may be given up", default=False
+            ),
+            cache_replicas=at.take(
+                "cache_replicas", _replicas, "Sentinel cannot tell a dead cache from a cut link", default=0
+            ),
         )
 
 
@@ -319,7 +384,11 @@ def _replicas(value: object) -> int:
 def _lease(root: Section) -> s.Lease | None:
     if root.has("lease") and root.show("lease") in ("'off'", "False", "'false'"):  # YAML reads a bare `off` as false
         return None
-    with root.section("lease", "a region that is cut off would go on writing", "off, or the times in seconds; see the example stack file") as at:
+    with root.section(
+        "lease",
+        "a region that is cut off would go on writing",
+        "off, or the times in seconds; see the example stack file",
+    ) as at:
         seconds, why = reading.integer(1, 3600), "the agents of the hosts do not know when to stop"
         return s.Lease(
             lease_s=at.take("lease_s", seconds, why, default=30),
@@ -342,18 +411,39 @@ def _assets(root: Section) -> s.AssetCopying:
     with root.section("assets", "nobody knows how assets reach the other region") as at:
         why = "the copier does not know when to run"
         return s.AssetCopying(
-            mode=at.take("mode", reading.one_of("copy", "native", "both"), "nobody knows who copies objects", default="copy"),
+            mode=at.take(
+                "mode", reading.one_of("copy", "native", "both"), "nobody knows who copies objects", default="copy"
+            ),
             interval_s=at.take("interval_s", reading.integer(5, 86_400), why, default=300),
-            grace_s=at.take("grace_s", reading.integer(0, 2_592_000), "objects would vanish in both regions by one mistake", default=3600),
-            max_deletes=at.take("max_deletes", reading.integer(0, 1_000_000), "objects would vanish in both regions by one mistake", default=1000),
+            grace_s=at.take(
+                "grace_s",
+                reading.integer(0, 2_592_000),
+                "objects would vanish in both regions by one mistake",
+                default=3600,
+            ),
+            max_deletes=at.take(
+                "max_deletes",
+                reading.integer(0, 1_000_000),
+                "objects would vanish in both regions by one mistake",
+                default=1000,
+            ),
             keep_old_versions_days=at.take(
-                "keep_old_versions_days", reading.integer(0, 3650), "what was overwritten or deleted is paid for, or lost, without a word", default=90
+                "keep_old_versions_days",
+                reading.integer(0, 3650),
+                "what was overwritten or deleted is paid for, or lost, without a word",
+                default=90,
             ),
             abort_uploads_days=at.take(
-                "abort_uploads_days", reading.integer(0, 365), "parts of unfinished uploads are paid for and shown by no listing", default=7
+                "abort_uploads_days",
+                reading.integer(0, 365),
+                "parts of unfinished uploads are paid for and shown by no listing",
+                default=7,
             ),
             cors_origins=at.take(
-                "cors_origins", reading.listing(_ORIGIN, at_least=0), "pages of other origins could not read assets, or any page could", default=()
+                "cors_origins",
+                reading.listing(_ORIGIN, at_least=0),
+                "pages of other origins could not read assets, or any page could",
+                default=(),
             ),
         )
 
@@ -387,5 +477,7 @@ def _word(accept: Section, key: str) -> s.Override | None:
                 why,
                 "name the epoch that is in force now: the newest object below epochs/ in the witness bucket",
             ),
-            reason=at.take("reason", reading.text(r"[^\n]{10,500}", "a reason in one line of 10 to 500 characters"), why),
+            reason=at.take(
+                "reason", reading.text(r"[^\n]{10,500}", "a reason in one line of 10 to 500 characters"), why
+            ),
         )

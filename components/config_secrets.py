@@ -8,17 +8,23 @@ from components import reading
 from components import settings as s
 from components.reading import Section
 
-_REMEDY = "correct the object, or pipe a new one of `drctl secrets` into `pulumi config set --secret secrets`, in both stacks"
+_REMEDY = (
+    "correct the object, or pipe a new one of `drctl secrets` into `pulumi config set --secret secrets`, in both stacks"
+)
 
 _PASSWORD = reading.text(r"[\x21-\x7e]{12,200}", "12 or more printable characters without spaces")
 _TOKEN = reading.text(r"[\x21-\x7e]+", "a word without spaces")
 _PRIVATE_KEY = reading.text(
-    r"-----BEGIN OPENSSH PRIVATE KEY-----\n[A-Za-z0-9+/=\n]+-----END OPENSSH PRIVATE KEY-----\n?", "an OpenSSH private key"
+    r"-----BEGIN OPENSSH PRIVATE KEY-----\n[A-Za-z0-9+/=\n]+-----END OPENSSH PRIVATE KEY-----\n?",
+    "an OpenSSH private key",
 )
 _PUBLIC_KEY = reading.text(r"ssh-ed25519 [A-Za-z0-9+/=]+( \S+)?", "an ssh-ed25519 public key in one line")
-_CERTIFICATE = reading.text(r"(-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+-----END CERTIFICATE-----\n?)+", "a PEM certificate or chain")
+_CERTIFICATE = reading.text(
+    r"(-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+-----END CERTIFICATE-----\n?)+", "a PEM certificate or chain"
+)
 _TLS_KEY = reading.text(
-    r"-----BEGIN ((EC|RSA) )?PRIVATE KEY-----\n[A-Za-z0-9+/=\n]+-----END ((EC|RSA) )?PRIVATE KEY-----\n?", "a PEM private key"
+    r"-----BEGIN ((EC|RSA) )?PRIVATE KEY-----\n[A-Za-z0-9+/=\n]+-----END ((EC|RSA) )?PRIVATE KEY-----\n?",
+    "a PEM private key",
 )
 _LONG = reading.text(r"[0-9a-f]{64,256}", "64 or more hexadecimal digits")
 
@@ -49,13 +55,17 @@ def read_secrets(root: Section, hosts: Sequence[str], spare: Sequence[str] = ())
 def _ovh(root: Section) -> s.OvhKeys:
     with root.section("ovh", "the OVHcloud API refuses every request") as at:
         names = ("application_key", "application_secret", "consumer_key")
-        return s.OvhKeys(**{name: at.take(name, _TOKEN, "the OVHcloud API refuses every request", _REMEDY) for name in names})
+        return s.OvhKeys(
+            **{name: at.take(name, _TOKEN, "the OVHcloud API refuses every request", _REMEDY) for name in names}
+        )
 
 
 def _ssh_key(parent: Section, name: str) -> s.SshKey:
     with parent.section(name, "the host cannot be reached by ssh") as at:
         why = "the host cannot be reached by ssh, or not be told from another"
-        return s.SshKey(private=at.take("private", _PRIVATE_KEY, why, _REMEDY), public=at.take("public", _PUBLIC_KEY, why, _REMEDY))
+        return s.SshKey(
+            private=at.take("private", _PRIVATE_KEY, why, _REMEDY), public=at.take("public", _PUBLIC_KEY, why, _REMEDY)
+        )
 
 
 def _host_keys(ssh: Section, hosts: Sequence[str], spare: Sequence[str]) -> dict[str, s.SshKey]:
@@ -67,7 +77,9 @@ def _host_keys(ssh: Section, hosts: Sequence[str], spare: Sequence[str]) -> dict
 def _certificate(parent: Section, name: str) -> s.Certificate:
     with parent.section(name, "TLS cannot be served") as at:
         why = "TLS cannot be served"
-        return s.Certificate(cert=at.take("cert", _CERTIFICATE, why, _REMEDY), key=at.take("key", _TLS_KEY, why, _REMEDY))
+        return s.Certificate(
+            cert=at.take("cert", _CERTIFICATE, why, _REMEDY), key=at.take("key", _TLS_KEY, why, _REMEDY)
+        )
 
 
 def _host_certificates(tls: Section, hosts: Sequence[str], spare: Sequence[str]) -> dict[str, s.Certificate]:
@@ -79,19 +91,26 @@ def _host_certificates(tls: Section, hosts: Sequence[str], spare: Sequence[str])
 def _postgres(root: Section) -> s.PostgresPasswords:
     with root.section("postgres", "the database has no passwords") as at:
         why = "replication or the shop cannot sign in to the database"
-        return s.PostgresPasswords(replication=at.take("replication", _PASSWORD, why, _REMEDY), app=at.take("app", _PASSWORD, why, _REMEDY))
+        return s.PostgresPasswords(
+            replication=at.take("replication", _PASSWORD, why, _REMEDY), app=at.take("app", _PASSWORD, why, _REMEDY)
+        )
 
 
 def _redis(root: Section) -> s.RedisPasswords:
     with root.section("redis", "the cache has no passwords") as at:
         names = ("app", "replica", "operator")
-        return s.RedisPasswords(**{name: at.take(name, _PASSWORD, "nobody can sign in to the cache", _REMEDY) for name in names})
+        return s.RedisPasswords(
+            **{name: at.take(name, _PASSWORD, "nobody can sign in to the cache", _REMEDY) for name in names}
+        )
 
 
 def _witness(root: Section) -> s.S3Keys:
     with root.section("witness", "epochs cannot be claimed") as at:
         why = "epochs cannot be claimed"
-        return s.S3Keys(access_key=at.take("access_key", _TOKEN, why, _REMEDY), secret_key=at.take("secret_key", _TOKEN, why, _REMEDY))
+        return s.S3Keys(
+            access_key=at.take("access_key", _TOKEN, why, _REMEDY),
+            secret_key=at.take("secret_key", _TOKEN, why, _REMEDY),
+        )
 
 
 def _rails(root: Section) -> str:

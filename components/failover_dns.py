@@ -46,7 +46,9 @@ class FailoverDns(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         document = pulumi.Output.all(epoch=args.chain.epoch, address=args.address).apply(
-            lambda facts: documents.dump(documents.pointer(settings, documents.epoch_of(facts["epoch"]), facts["address"]))
+            lambda facts: documents.dump(
+                documents.pointer(settings, documents.epoch_of(facts["epoch"]), facts["address"])
+            )
         )
         self.done = local_link(f"{name}-pointer", link="pointer", document=document, parent=self, after=args.after)
         self.record = pulumi.Output.from_input(f"{subdomain}.{settings.dns.zone}")

@@ -73,12 +73,23 @@ class Host(pulumi.ComponentResource):
             parent=self,
             after=first,
         )
-        block = {"setup": documents.setup(settings, packages(address.role, settings.postgres.version), leased=address.role in LEASED)}
+        block = {
+            "setup": documents.setup(
+                settings, packages(address.role, settings.postgres.version), leased=address.role in LEASED
+            )
+        }
         document = server.id.apply(
-            lambda instance: documents.dump({**documents.envelope(settings, address, instance=instance, tool=args.tool.digest), **block})
+            lambda instance: documents.dump(
+                {**documents.envelope(settings, address, instance=instance, tool=args.tool.digest), **block}
+            )
         )
         self.ready = host_link(
-            f"{name}-converge", service="host", connection=self.connection, document=document, parent=self, after=[self.reached]
+            f"{name}-converge",
+            service="host",
+            connection=self.connection,
+            document=document,
+            parent=self,
+            after=[self.reached],
         )
         self.register_outputs({"instance_id": self.instance_id, "volume_id": self.volume_id})
 
@@ -101,7 +112,11 @@ class Host(pulumi.ComponentResource):
     def _server(self, name: str, args: HostArgs, front: networking.Port, vrack: networking.Port) -> compute.Instance:
         settings, address = args.settings, args.address
         region = settings.regions[address.site]
-        hints = [compute.InstanceSchedulerHintArgs(group=args.server_group_id)] if args.server_group_id is not None else None
+        hints = (
+            [compute.InstanceSchedulerHintArgs(group=args.server_group_id)]
+            if args.server_group_id is not None
+            else None
+        )
         first_boot = user_data(address, settings.secrets.host_keys[address.key], settings.secrets.operator.public)
         return compute.Instance(
             f"{name}-server",
@@ -135,7 +150,9 @@ class Host(pulumi.ComponentResource):
         )
         return bound
 
-    def _volume(self, name: str, args: HostArgs, server: compute.Instance) -> tuple[blockstorage.Volume, pulumi.Resource]:
+    def _volume(
+        self, name: str, args: HostArgs, server: compute.Instance
+    ) -> tuple[blockstorage.Volume, pulumi.Resource]:
         settings = args.settings
         volume = blockstorage.Volume(
             f"{name}-data",

@@ -24,7 +24,9 @@ def clear_before_create(kinds: Collection[str], clear: Clear) -> None:
     threads = ThreadPoolExecutor(LOOKS_AT_ONCE, thread_name_prefix="leftovers")
 
     async def look(args: pulumi.ResourceHookArgs) -> None:
-        for sentence in await asyncio.get_running_loop().run_in_executor(threads, clear, args.type, args.new_inputs or {}):
+        for sentence in await asyncio.get_running_loop().run_in_executor(
+            threads, clear, args.type, args.new_inputs or {}
+        ):
             pulumi.log.warn(sentence)
 
     hook = pulumi.ResourceHook("leftovers", look)

@@ -79,7 +79,9 @@ def octet_of(name: str) -> int:
     return _OCTETS[name] if name in _OCTETS else _APP_OCTET + int(name.removeprefix("app-"))
 
 
-def site_hosts(site: str, *, front: str, vrack: str, offset: int, app_hosts: int, cache_replicas: int = 0) -> dict[str, HostAddress]:
+def site_hosts(
+    site: str, *, front: str, vrack: str, offset: int, app_hosts: int, cache_replicas: int = 0
+) -> dict[str, HostAddress]:
     """All hosts of one site by key ("db-1.a")."""
     hosts = (
         HostAddress(

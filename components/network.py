@@ -40,12 +40,19 @@ class Network(pulumi.ComponentResource):
         front, front_subnet = self._front(name, prefix, settings)
         vrack, vrack_subnet = self._vrack(name, prefix, settings)
         router = networking.Router(
-            f"{name}-router", name=f"{prefix}-router", external_network_id=settings.region.ext_net_id, opts=self._child()
+            f"{name}-router",
+            name=f"{prefix}-router",
+            external_network_id=settings.region.ext_net_id,
+            opts=self._child(),
         )
-        self.routed = networking.RouterInterface(f"{name}-router-front", router_id=router.id, subnet_id=front_subnet.id, opts=self._child())
+        self.routed = networking.RouterInterface(
+            f"{name}-router-front", router_id=router.id, subnet_id=front_subnet.id, opts=self._child()
+        )
         self.front_network_id, self.front_subnet_id = front.id, front_subnet.id
         self.vrack_network_id, self.vrack_subnet_id = vrack.id, vrack_subnet.id
-        self.group_ids = {role: self._group(name, prefix, role, firewall.rules(settings, role)) for role in firewall.ROLES}
+        self.group_ids = {
+            role: self._group(name, prefix, role, firewall.rules(settings, role)) for role in firewall.ROLES
+        }
         self.register_outputs(
             {
                 "front_network_id": self.front_network_id,
@@ -61,7 +68,9 @@ class Network(pulumi.ComponentResource):
 
     def _front(self, name: str, prefix: str, settings: Settings) -> tuple[networking.Network, networking.Subnet]:
         cidr = settings.region.front_cidr
-        network = networking.Network(f"{name}-front", name=f"{prefix}-front", mtu=1500, admin_state_up=True, opts=self._child())
+        network = networking.Network(
+            f"{name}-front", name=f"{prefix}-front", mtu=1500, admin_state_up=True, opts=self._child()
+        )
         subnet = networking.Subnet(
             f"{name}-front-subnet",
             name=f"{prefix}-front",
@@ -127,4 +136,6 @@ class Network(pulumi.ComponentResource):
 
 def _pool(network: str, octets: tuple[int, int], offset: int) -> networking.SubnetAllocationPoolArgs:
     first, last = octets
-    return networking.SubnetAllocationPoolArgs(start=naming.at(network, first + offset), end=naming.at(network, last + offset))
+    return networking.SubnetAllocationPoolArgs(
+        start=naming.at(network, first + offset), end=naming.at(network, last + offset)
+    )

@@ -32,5 +32,7 @@ class PostgresPair(pulumi.ComponentResource):
         super().__init__("dr:index:PostgresPair", name, {}, opts)
         settings = args.chain.settings
         block = pulumi.Output.from_input(args.host.volume_id).apply(lambda volume: documents.postgres(settings, volume))
-        self.done = args.chain.link(f"{name}-converge", host=args.host, service="postgres", block=block, parent=self, after=args.after)
+        self.done = args.chain.link(
+            f"{name}-converge", host=args.host, service="postgres", block=block, parent=self, after=args.after
+        )
         self.register_outputs({})

@@ -182,7 +182,13 @@ class Section:
     def fault(self, key: str, wanted: str, consequence: str, remedy: str, found: str | None = None) -> None:
         """Records a fault of one key."""
         self.faults.append(
-            Fault(subject=self.subject(key), found=found or self.show(key), wanted=wanted, consequence=consequence, remedy=remedy)
+            Fault(
+                subject=self.subject(key),
+                found=found or self.show(key),
+                wanted=wanted,
+                consequence=consequence,
+                remedy=remedy,
+            )
         )
 
     def show(self, key: str) -> str:
@@ -231,4 +237,6 @@ class Section:
                 continue
             close = difflib.get_close_matches(str(key), self._taken, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(sorted(self._taken))}"
-            self.fault(str(key), "a known key", "it would be ignored in silence", f"correct or remove it; {hint}", "unknown")
+            self.fault(
+                str(key), "a known key", "it would be ignored in silence", f"correct or remove it; {hint}", "unknown"
+            )

@@ -29,7 +29,16 @@ class RedisPair(pulumi.ComponentResource):
         chain = args.chain
         block = chain.epoch.apply(lambda stdout: documents.redis(chain.settings, documents.epoch_of(stdout)))
         first, *others = args.hosts
-        self.done = chain.link(f"{name}-converge", host=first, service="redis", block=block, parent=self, after=args.after)
+        self.done = chain.link(
+            f"{name}-converge", host=first, service="redis", block=block, parent=self, after=args.after
+        )
         for host in others:
-            chain.link(f"{name}-{host.address.name}-converge", host=host, service="redis", block=block, parent=self, after=[self.done])
+            chain.link(
+                f"{name}-{host.address.name}-converge",
+                host=host,
+                service="redis",
+                block=block,
+                parent=self,
+                after=[self.done],
+            )
         self.register_outputs({})

@@ -42,7 +42,10 @@ class RegionStack(pulumi.ComponentResource):
             f"{name}-app-apart", name=f"{settings.project}-{settings.site}-app", policies="anti-affinity", opts=child
         )
         bastion = networking.FloatingIp(
-            f"{name}-bastion-ip", pool=naming.EXT_NET, description=f"{settings.project}-{settings.site}-bastion", opts=child
+            f"{name}-bastion-ip",
+            pool=naming.EXT_NET,
+            description=f"{settings.project}-{settings.site}-bastion",
+            opts=child,
         )
         self.bastion = bastion.address
         self.hosts = self._hosts(name, args, network, apart)

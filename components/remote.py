@@ -36,16 +36,28 @@ UNPACK_LIMIT = 300
 _OUTPUTS = ["stdout", "stderr"]
 
 
-def connection(settings: Settings, host: HostAddress, bastion: pulumi.Input[str], patience: int) -> remote.ConnectionArgs:
+def connection(
+    settings: Settings, host: HostAddress, bastion: pulumi.Input[str], patience: int
+) -> remote.ConnectionArgs:
     """How to reach a host of the own site: the bastion at its floating IP, the others through it, each by its pinned key."""
     key = pulumi.Output.secret(settings.secrets.operator.private)
     bastion_key = settings.secrets.host_keys[f"control-1.{settings.site}"].public
     if host.role == "control":
         return remote.ConnectionArgs(
-            host=bastion, user="root", private_key=key, host_key=bastion_key, dial_error_limit=patience, per_dial_timeout=DIAL_SECONDS
+            host=bastion,
+            user="root",
+            private_key=key,
+            host_key=bastion_key,
+            dial_error_limit=patience,
+            per_dial_timeout=DIAL_SECONDS,
         )
     proxy = remote.ProxyConnectionArgs(
-        host=bastion, user="root", private_key=key, host_key=bastion_key, dial_error_limit=patience, per_dial_timeout=DIAL_SECONDS
+        host=bastion,
+        user="root",
+        private_key=key,
+        host_key=bastion_key,
+        dial_error_limit=patience,
+        per_dial_timeout=DIAL_SECONDS,
     )
     return remote.ConnectionArgs(
         host=host.front,

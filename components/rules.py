@@ -66,7 +66,13 @@ def readable(settings: Settings) -> bool:
     values: list[object] = [settings.vrack.cidr, settings.dns.zone, settings.dns.subdomain, settings.shop.host]
     values += [settings.operator_cidrs, settings.postgres.parameters, settings.witness.region, settings.app.hosts]
     for region in settings.regions.values():
-        values += [region.compute_region, region.storage_region, region.s3_region, region.front_cidr, region.vrack_offset]
+        values += [
+            region.compute_region,
+            region.storage_region,
+            region.s3_region,
+            region.front_cidr,
+            region.vrack_offset,
+        ]
     return None not in values
 
 
@@ -250,7 +256,11 @@ def _cache(settings: Settings) -> Iterator[_Row]:
 
 
 def _archive(settings: Settings) -> Iterator[_Row]:
-    if settings.archive is not None and settings.secrets.secret_key_base is not None and settings.secrets.archive is None:
+    if (
+        settings.archive is not None
+        and settings.secrets.secret_key_base is not None
+        and settings.secrets.archive is None
+    ):
         yield (
             "archive",
             "no passphrase for it in dr:secrets",

@@ -112,7 +112,9 @@ class Redis:
     link_mbit: int  # what the link between the regions carries
     min_replicas_to_write: int  # 0 or 1
     cold_cache: bool
-    cache_replicas: int  # 0, or 2: three cache hosts in each region, and Sentinel chooses which of the active region's leads
+    cache_replicas: (
+        int  # 0, or 2: three cache hosts in each region, and Sentinel chooses which of the active region's leads
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,7 +261,11 @@ class Settings:
         """Hosts of one site by key ("db-1.a")."""
         region = self.regions[site]
         return naming.site_hosts(
-            site, front=region.front_cidr, vrack=self.vrack.cidr, offset=region.vrack_offset, app_hosts=self.app.hosts,
+            site,
+            front=region.front_cidr,
+            vrack=self.vrack.cidr,
+            offset=region.vrack_offset,
+            app_hosts=self.app.hosts,
             cache_replicas=self.redis.cache_replicas,
         )
 
@@ -270,7 +276,9 @@ class Settings:
 
     def vrack_of(self, role: str, *sites: str) -> tuple[str, ...]:
         """vRack addresses of all hosts of one kind in the sites named, both when none is."""
-        return tuple(host.vrack for site in sites or naming.SITES for host in self.hosts_of(site).values() if host.role == role)
+        return tuple(
+            host.vrack for site in sites or naming.SITES for host in self.hosts_of(site).values() if host.role == role
+        )
 
     def caches(self, site: str) -> list[str]:
         """Keys of a site's cache hosts, the one that leads after a move first."""

@@ -31,7 +31,9 @@ class Verify(pulumi.ComponentResource):
         super().__init__("dr:index:Verify", name, {}, opts)
         settings = args.chain.settings
         document = pulumi.Output.all(epoch=args.chain.epoch, address=args.address).apply(
-            lambda facts: documents.dump(documents.verify(settings, documents.epoch_of(facts["epoch"]), facts["address"]))
+            lambda facts: documents.dump(
+                documents.verify(settings, documents.epoch_of(facts["epoch"]), facts["address"])
+            )
         )
         self.done = local_link(f"{name}-order", link="verify", document=document, parent=self, after=args.after)
         self.register_outputs({})

@@ -48,9 +48,14 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("status", help="what runs, as JSON")
     run = commands.add_parser("exec", help="run a command inside")
     run.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND")
-    for name, told in (("snapshot", "keep the disks of a server that has no power"), ("rollback", "put its disks back to the snapshot")):
+    for name, told in (
+        ("snapshot", "keep the disks of a server that has no power"),
+        ("rollback", "put its disks back to the snapshot"),
+    ):
         commands.add_parser(name, help=told).add_argument("target", metavar="SERVER")
-    drill = commands.add_parser("drill", help="play drills in a lab of their own: kill, move, count; `lab drill list` names them")
+    drill = commands.add_parser(
+        "drill", help="play drills in a lab of their own: kill, move, count; `lab drill list` names them"
+    )
     drill.add_argument("names", nargs="*", metavar="NAME")
     drill.add_argument("--records", type=Path, default=Path(".build/drills"), help="folder for a JSON record of each")
     fault = commands.add_parser(
@@ -108,7 +113,9 @@ def fault(where: Places, options: argparse.Namespace) -> None:
     elif options.kind == "return-all":
         show(call(where, "return-all"))
     elif options.action is None:
-        raise LabError(f"lab fault {options.kind}: found no action, wanted `kill` or `return`; `lab fault --help` lists all", 2)
+        raise LabError(
+            f"lab fault {options.kind}: found no action, wanted `kill` or `return`; `lab fault --help` lists all", 2
+        )
     elif options.action == "kill":
         show(call(where, "kill", kind=options.kind, target=options.target, detail=options.detail))
     else:

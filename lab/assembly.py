@@ -76,7 +76,9 @@ def auth_url() -> str:
 def cloud_config(credentials: Credentials) -> CloudConfig:
     user = User(name="dr", password=credentials.password, id=fixed_id("user", "dr").replace("-", ""))
     regions = tuple(plan.config() for plan in REGIONS)
-    return CloudConfig(auth_url=auth_url(), project_id=PROJECT_ID, project_name=PROJECT_NAME, users=(user,), regions=regions)
+    return CloudConfig(
+        auth_url=auth_url(), project_id=PROJECT_ID, project_name=PROJECT_NAME, users=(user,), regions=regions
+    )
 
 
 def ovh_config(credentials: Credentials) -> OvhConfig:
@@ -112,7 +114,10 @@ def description(cloud: CloudConfig, credentials: Credentials, root_keys: tuple[s
         "s3": {name: {"endpoint": f"http://{host}:{port}"} for name, (host, port) in STORAGE.items()},
         "s3_tls": {"ca": ca, "endpoints": {name: f"https://{host}" for name, (host, _) in TLS_STORAGE.items()}},
         "root_s3": {"access_key": root_keys[0], "secret_key": root_keys[1]},
-        "dns": {"servers": [f"{server.host}:{server.port}" for server in NAME_SERVERS], "resolver": f"{RESOLVER.host}:{RESOLVER.port}"},
+        "dns": {
+            "servers": [f"{server.host}:{server.port}" for server in NAME_SERVERS],
+            "resolver": f"{RESOLVER.host}:{RESOLVER.port}",
+        },
     }
 
 

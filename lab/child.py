@@ -20,7 +20,9 @@ class ChildError(Exception):
 class Child:
     """One process. `start` and `stop` may be repeated; the pid stands in `<pid_file>` while it runs, for a clean-up after a crash of the lab."""
 
-    def __init__(self, name: str, argv: Sequence[str], log: Path, pid_file: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, name: str, argv: Sequence[str], log: Path, pid_file: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.name, self.argv, self.log, self.pid_file = name, list(argv), log, pid_file
         self._environment = dict(environment or {})  # added to the lab's own; secrets go here, never into argv
         self._process: subprocess.Popen[bytes] | None = None
@@ -45,7 +47,9 @@ class Child:
                     start_new_session=True,
                 )
             except OSError as error:
-                raise ChildError(f"{self.name}: {self.argv[0]} cannot be started ({error}); build or install it first") from error
+                raise ChildError(
+                    f"{self.name}: {self.argv[0]} cannot be started ({error}); build or install it first"
+                ) from error
         self.pid_file.write_text(f"{self._process.pid}\n")
         deadline = time.monotonic() + within_s
         while not ready():

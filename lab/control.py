@@ -29,7 +29,9 @@ def call(places: Places, operation: str, **arguments: Any) -> Any:
     except TimeoutError:
         raise LabError(f"lab {places.name}: no answer to {operation} within {LIMIT_S:g} s; see {places.log}") from None
     except (FileNotFoundError, ConnectionError):
-        raise LabError(f"lab {places.name}: not running, wanted a running one for this; start it with `lab up`", 3) from None
+        raise LabError(
+            f"lab {places.name}: not running, wanted a running one for this; start it with `lab up`", 3
+        ) from None
     if not line:
         raise LabError(f"lab {places.name}: ended in the middle of {operation}; see {places.log}")
     said = json.loads(line)
@@ -68,7 +70,10 @@ def answer(operations: dict[str, Operation], line: bytes) -> dict[str, Any]:
         request = json.loads(line)
         operation = operations[request["op"]]
     except (ValueError, KeyError, TypeError):
-        return {"error": f"control socket: {line[:80]!r} is not a request, wanted {{'op': one of {', '.join(operations)}}}", "code": 2}
+        return {
+            "error": f"control socket: {line[:80]!r} is not a request, wanted {{'op': one of {', '.join(operations)}}}",
+            "code": 2,
+        }
     try:
         return {"result": operation(**request.get("arguments", {}))}
     except LabError as error:

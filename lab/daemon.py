@@ -48,13 +48,18 @@ class Lab:
         self.replication = Replication(self.ovh, self.storage)
         self.services = self._by_name()
         sites = {plan.site: plan.as_site for plan in assembly.REGIONS}
-        self.faults = Faults(sites, self.machines, services=self.services, storage=self.storage, ovh=self.ovh, dns=self.dns)
+        self.faults = Faults(
+            sites, self.machines, services=self.services, storage=self.storage, ovh=self.ovh, dns=self.dns
+        )
         self.servers: list[Server] = []
 
     def _by_name(self) -> dict[str, Service]:
         """Services as faults and `lab status` call them: `compute@a`, `identity`, `ovh`."""
         sites = {plan.region: plan.site for plan in assembly.REGIONS}
-        named = {f"{kind}@{sites[region]}" if region else kind: service for (kind, region), service in self.openstack.services.items()}
+        named = {
+            f"{kind}@{sites[region]}" if region else kind: service
+            for (kind, region), service in self.openstack.services.items()
+        }
         return {**named, "ovh": self.ovh}
 
     def start(self) -> None:
@@ -71,7 +76,10 @@ class Lab:
         self.replication.start()
         keys = (self.storage.root_access_key, self.storage.root_secret_key)
         Control(self.places.socket, self.operations()).start()
-        write_private(self.places.description, json.dumps(assembly.description(self.config, self.credentials, keys, self.storage.ca), indent=1) + "\n")
+        write_private(
+            self.places.description,
+            json.dumps(assembly.description(self.config, self.credentials, keys, self.storage.ca), indent=1) + "\n",
+        )
 
     def _serve(self, service: Service, address: tuple[str, int]) -> None:
         self.servers.append(Server(service, *address).start())
@@ -112,7 +120,12 @@ class Lab:
             for (region, server_id), host in sorted(self.machines.hosts.items())
         ]
         balancers = [
-            {"id": balancer_id, "site": sites[region], "vip": balancer.spec.vip if balancer.spec else None, "members": balancer.health()}
+            {
+                "id": balancer_id,
+                "site": sites[region],
+                "vip": balancer.spec.vip if balancer.spec else None,
+                "members": balancer.health(),
+            }
             for (region, balancer_id), balancer in sorted(self.machines.balancers.items())
         ]
         apis = {

@@ -59,7 +59,14 @@ class Faults:
     """All faults of one lab. Safe to call from several threads; one fault begins or ends at a time."""
 
     def __init__(
-        self, sites: Mapping[str, Site], machines: Machines, *, services: Mapping[str, Service], storage: Storage, ovh: OvhService, dns: Dns
+        self,
+        sites: Mapping[str, Site],
+        machines: Machines,
+        *,
+        services: Mapping[str, Service],
+        storage: Storage,
+        ovh: OvhService,
+        dns: Dns,
     ) -> None:
         self._sites, self._machines, self._services = dict(sites), machines, dict(services)
         self._storage, self._ovh, self._dns = storage, ovh, dns
@@ -109,7 +116,8 @@ class Faults:
             target = self._normal(kind, target)
             if (kind, target) in self._active:
                 raise LabError(
-                    f"fault {kind} {target}: is in force already, nothing changed; end it with `lab fault {kind} return {target}`", 3
+                    f"fault {kind} {target}: is in force already, nothing changed; end it with `lab fault {kind} return {target}`",
+                    3,
                 )
             try:
                 fault = begin(target, detail)
@@ -150,7 +158,9 @@ class Faults:
 
     def active(self) -> list[dict[str, str]]:
         with self._lock:
-            return [{"kind": fault.kind, "target": fault.target, "detail": fault.detail} for fault in self._active.values()]
+            return [
+                {"kind": fault.kind, "target": fault.target, "detail": fault.detail} for fault in self._active.values()
+            ]
 
     # --- names
 
@@ -225,7 +235,9 @@ class Faults:
         minutes = detail or "10"
         if not MINUTES.fullmatch(minutes):
             raise LabError(f"clock: found {minutes!r}, wanted whole minutes, as 10 (ahead) or -10 (behind)", 2)
-        hosts = [host for (region, _), host in list(self._machines.hosts.items()) if region == self._sites[target].region]
+        hosts = [
+            host for (region, _), host in list(self._machines.hosts.items()) if region == self._sites[target].region
+        ]
         clock.set_off(hosts, 60 * int(minutes))
         return Fault("clock", target, minutes, lambda: clock.set_right(hosts))
 
@@ -253,7 +265,8 @@ class Faults:
     def _refuse_beside(self, kind: str, target: str) -> None:
         if (kind, target) in self._active:
             raise LabError(
-                f"{target}: fault {kind} is in force, nothing changed; end that one first with `lab fault {kind} return {target}`", 3
+                f"{target}: fault {kind} is in force, nothing changed; end that one first with `lab fault {kind} return {target}`",
+                3,
             )
 
     def _reach(self, addresses: tuple[str, ...], reachable: bool) -> None:

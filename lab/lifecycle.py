@@ -27,7 +27,9 @@ def up(places: Places) -> None:
     preflight.check(places)
     pid = daemon(places)
     if pid is not None:
-        raise LabError(f"lab {places.name}: runs already (pid {pid}), nothing changed; use it, or end it with `lab down`", 3)
+        raise LabError(
+            f"lab {places.name}: runs already (pid {pid}), nothing changed; use it, or end it with `lab down`", 3
+        )
     if places.netns.exists() and not (places.cgroup.exists() or places.disks.exists()):
         raise LabError(
             f"network namespace {places.name}: found one that is not of a lab, wanted to make it, nothing changed;"
@@ -69,7 +71,9 @@ def _start(places: Places, arguments: list[str]) -> None:
         if process.poll() is not None:
             raise LabError(f"lab {places.name}: did not start: {_last_words(places.log)}; its log: {places.log}")
         if time.monotonic() > deadline:
-            raise LabError(f"lab {places.name}: not ready after {READY_WITHIN_S:g} s, ended again; its log: {places.log}")
+            raise LabError(
+                f"lab {places.name}: not ready after {READY_WITHIN_S:g} s, ended again; its log: {places.log}"
+            )
         time.sleep(POLL_S)
 
 
@@ -82,12 +86,15 @@ def down(places: Places) -> bool:
     """Remove everything of the lab, whether its daemon lives or not. False: there was nothing. Raises LabError when something stays."""
     if os.geteuid() != 0:
         raise LabError(
-            f"user: found uid {os.geteuid()}, wanted root, because the lab's mounts and namespaces are root's; run the same with sudo", 2
+            f"user: found uid {os.geteuid()}, wanted root, because the lab's mounts and namespaces are root's; run the same with sudo",
+            2,
         )
     found = cleanup.leftovers(places)
     troubles = cleanup.remove(places)
     if troubles:
-        raise LabError(f"lab {places.name}: not all of it could be removed, run `lab down` again:\n" + "\n".join(troubles))
+        raise LabError(
+            f"lab {places.name}: not all of it could be removed, run `lab down` again:\n" + "\n".join(troubles)
+        )
     return bool(found)
 
 
@@ -97,6 +104,16 @@ def execute(places: Places, command: list[str]) -> int:
         raise LabError(f"lab {places.name}: not running, wanted a running one for this; start it with `lab up`", 3)
     with contextlib.suppress(OSError):
         # A mount namespace of its own: the resolver is this command's alone.
-        wrapped = ["unshare", "--mount", "--propagation", "slave", "sh", "-ec", MOUNT_RESOLVER, str(places.run / "resolv.conf"), *command]
+        wrapped = [
+            "unshare",
+            "--mount",
+            "--propagation",
+            "slave",
+            "sh",
+            "-ec",
+            MOUNT_RESOLVER,
+            str(places.run / "resolv.conf"),
+            *command,
+        ]
         os.execvp("nsenter", inside(places.netns, wrapped))  # noqa: S606
     raise LabError(f"{command[0]}: cannot be started inside the lab; install util-linux", 1)

@@ -67,7 +67,9 @@ def places() -> Places:
     """The lab that the environment names. Raises LabError for a name that cannot be one."""
     name = os.environ.get("DRLAB_NAME", "drlab")
     if not _NAME.fullmatch(name):
-        raise LabError(f"DRLAB_NAME: found {name!r}, wanted 2 to 16 lower-case letters and digits; unset it or choose another", 2)
+        raise LabError(
+            f"DRLAB_NAME: found {name!r}, wanted 2 to 16 lower-case letters and digits; unset it or choose another", 2
+        )
     run = Path(os.environ.get("DRLAB_RUN") or f"/run/{name}")
     if not run.is_absolute():
         raise LabError(f"DRLAB_RUN: found {str(run)!r}, wanted an absolute path", 2)
@@ -80,7 +82,9 @@ def cgroup_mount() -> Path:
         fields, _, after = line.partition(" - ")
         if after.split()[0] == "cgroup2":
             return Path(fields.split()[4])
-    raise LabError("control groups: no cgroup2 file system is mounted, wanted one, so hosts cannot be told apart; mount it", 2)
+    raise LabError(
+        "control groups: no cgroup2 file system is mounted, wanted one, so hosts cannot be told apart; mount it", 2
+    )
 
 
 def inside(netns: Path, command: Sequence[str]) -> list[str]:

@@ -34,7 +34,8 @@ def check(places: Places) -> None:
     if os.geteuid() != 0:
         # The other answers would be wrong for somebody who may not look.
         raise LabError(
-            f"user: found uid {os.geteuid()}, wanted root, because the lab makes namespaces and mounts; run the same with sudo", 2
+            f"user: found uid {os.geteuid()}, wanted root, because the lab makes namespaces and mounts; run the same with sudo",
+            2,
         )
     found = [text for question in (_tools, _kernel, _control_groups, lambda: _space(places)) for text in question()]
     if found:
@@ -54,7 +55,9 @@ def _kernel() -> list[str]:
     faults = []
     systems = Path("/proc/filesystems").read_text().split()
     if "overlay" not in systems and shutil.which("modprobe", path=PATH) is None:
-        faults.append("kernel: no overlay file system, wanted for the hosts' disks; use a kernel that has it (CONFIG_OVERLAY_FS)")
+        faults.append(
+            "kernel: no overlay file system, wanted for the hosts' disks; use a kernel that has it (CONFIG_OVERLAY_FS)"
+        )
     if not Path("/dev/loop-control").exists():
         faults.append("kernel: no /dev/loop-control, wanted for volumes; load the loop module (modprobe loop)")
     return faults
@@ -66,10 +69,14 @@ def _control_groups() -> list[str]:
     except LabError as error:
         return [str(error)]
     if not os.access(mount, os.W_OK):
-        return [f"control groups: {mount} cannot be written, wanted a group for each host; run the lab outside of a container"]
+        return [
+            f"control groups: {mount} cannot be written, wanted a group for each host; run the lab outside of a container"
+        ]
     release = tuple(int(part) for part in os.uname().release.split("-")[0].split(".")[:2])
     if release < (5, 14):
-        return [f"kernel: found {os.uname().release}, wanted 5.14 or newer for cgroup.kill, without it hosts cannot lose their power"]
+        return [
+            f"kernel: found {os.uname().release}, wanted 5.14 or newer for cgroup.kill, without it hosts cannot lose their power"
+        ]
     return []
 
 
@@ -78,4 +85,6 @@ def _space(places: Places) -> list[str]:
     free = shutil.disk_usage(folder).free / 2**30
     if free >= FREE_GIB:
         return []
-    return [f"disk: {free:.1f} GiB free at {folder}, wanted {FREE_GIB} for the hosts' disks, else their databases stop; make room"]
+    return [
+        f"disk: {free:.1f} GiB free at {folder}, wanted {FREE_GIB} for the hosts' disks, else their databases stop; make room"
+    ]

@@ -27,7 +27,9 @@ class Replication:
     def __init__(self, ovh: OvhService, storage: Storage) -> None:
         lag_s = float(os.environ.get("DRLAB_REPLICATION_LAG_S", LAG_S))
         self._ovh, self._storage = ovh, storage
-        self.replicator = Replicator(storage, lambda: enabled_rules(ovh), lag_s, ended=lambda place: end_job(ovh, place))
+        self.replicator = Replicator(
+            storage, lambda: enabled_rules(ovh), lag_s, ended=lambda place: end_job(ovh, place)
+        )
         self._fronts: dict[str, Liar] = {}
         self._over = threading.Event()
 
@@ -37,7 +39,9 @@ class Replication:
     def _run(self) -> None:
         while not self._over.wait(PERIOD_S):
             try:
-                self._put_fronts({region for rule in enabled_rules(self._ovh) for region in (rule.source[0], rule.target[0])})
+                self._put_fronts(
+                    {region for rule in enabled_rules(self._ovh) for region in (rule.source[0], rule.target[0])}
+                )
                 self.replicator.step()
             except (BackendError, OSError) as error:
                 log.error("replication: %s; tried again in %g s", error, PERIOD_S)
@@ -49,7 +53,12 @@ class Replication:
             self._fronts[region] = front(address, (address[0], PORT), partial(self._status, region))
             self._fronts[region].start()
         if fresh:
-            nft("replication", redirection((self._storage.addresses[region] for region in sorted(self._fronts)), TABLE, PORT, AFTER_LIES))
+            nft(
+                "replication",
+                redirection(
+                    (self._storage.addresses[region] for region in sorted(self._fronts)), TABLE, PORT, AFTER_LIES
+                ),
+            )
 
     def _status(self, region: str, bucket: str, key: str, version: str) -> str | None:
         return self.replicator.status((region, bucket), key, version)

@@ -53,11 +53,13 @@ def check_machine() -> None:
     if sys.version_info < PYTHON:
         found = ".".join(map(str, sys.version_info[:2]))
         raise SetupError(
-            f"python3: found {found}, wanted {PYTHON[0]}.{PYTHON[1]} or newer; run `make PYTHON=/path/to/python3.11 ...`", USAGE
+            f"python3: found {found}, wanted {PYTHON[0]}.{PYTHON[1]} or newer; run `make PYTHON=/path/to/python3.11 ...`",
+            USAGE,
         )
     if os.geteuid() != 0:
         raise SetupError(
-            f"user: found uid {os.geteuid()}, wanted root, because the lab makes namespaces and mounts; run the same with sudo", USAGE
+            f"user: found uid {os.geteuid()}, wanted root, because the lab makes namespaces and mounts; run the same with sudo",
+            USAGE,
         )
     place = cache.home()
     while not place.exists():
@@ -72,7 +74,10 @@ def check_machine() -> None:
 def packages() -> None:
     """Install what is missing, and start nothing: a server of this machine is none of the lab's."""
     known = subprocess.run(
-        ["dpkg-query", "-W", "-f", "${db:Status-Abbrev}${Package}\n", *PACKAGES], capture_output=True, text=True, check=False
+        ["dpkg-query", "-W", "-f", "${db:Status-Abbrev}${Package}\n", *PACKAGES],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     here = {line[3:].strip() for line in known.stdout.splitlines() if line.startswith("ii")}
     missing = [name for name in PACKAGES if name not in here]
@@ -85,8 +90,13 @@ def packages() -> None:
         policy.chmod(0o755)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     try:
-        for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]):
-            done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        for command in (
+            ["apt-get", "update", "-qq"],
+            ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing],
+        ):
+            done = subprocess.run(
+                command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+            )
             if done.returncode:
                 raise SetupError(
                     f"`{' '.join(command[:2])}` ended with {done.returncode}: {done.stderr.strip().splitlines()[-1:]}; mend apt and run the same again"
@@ -98,7 +108,9 @@ def packages() -> None:
 
 def environment() -> Path:
     """The virtual environment with `requirements-dev.txt`, linked as `.venv`. Returns its interpreter."""
-    recipe = "\n".join([sys.version, sys.base_prefix, *(path.read_text() for path in sorted(PROJECT.glob("requirements*.txt")))])
+    recipe = "\n".join(
+        [sys.version, sys.base_prefix, *(path.read_text() for path in sorted(PROJECT.glob("requirements*.txt")))]
+    )
     place = cache.entry("venv", recipe)
 
     def make(folder: Path) -> None:
@@ -118,7 +130,9 @@ def environment() -> Path:
         )
         for command in commands:
             if subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode:
-                raise SetupError(f"`{' '.join(command[:4])}` failed, its message is above; mend it and run the same again")
+                raise SetupError(
+                    f"`{' '.join(command[:4])}` failed, its message is above; mend it and run the same again"
+                )
         # Console scripts name the interpreter by the path at which they were installed; the folder is renamed once it is complete.
         for script in (folder / "bin").iterdir():
             if script.is_file() and not script.is_symlink():
@@ -142,7 +156,8 @@ def main() -> int:
             done = subprocess.run([str(python), "-m", module], cwd=PROJECT, stdin=subprocess.DEVNULL, check=False)
             if done.returncode:
                 raise SetupError(
-                    f"set-up step {module} ended with {done.returncode}, its message is above; run the same again once it is mended", 1
+                    f"set-up step {module} ended with {done.returncode}, its message is above; run the same again once it is mended",
+                    1,
                 )
     except (SetupError, cache.CacheError) as error:
         print(f"set-up: {error}", file=sys.stderr)

@@ -12,4 +12,6 @@ def pytest_runtest_teardown(item, nextitem):
     yield
     if nextitem is None or nextitem.module is not item.module:
         here = Path("/proc/thread-self/ns/net").readlink()
-        assert here == HOME, f"{item.module.__name__} leaves the tests in network namespace {here}, wanted {HOME}: what follows has no network"
+        assert here == HOME, (
+            f"{item.module.__name__} leaves the tests in network namespace {here}, wanted {HOME}: what follows has no network"
+        )

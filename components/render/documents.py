@@ -267,7 +267,13 @@ def pointer(settings: Settings, epoch: Document, address: str) -> Document:
     return {
         **_head(settings),
         "epoch": epoch,
-        "dns": {"zone": dns.zone, "subdomain": dns.subdomain, "ttl": dns.ttl, "mode": dns.mode, "servers": list(dns.servers)},
+        "dns": {
+            "zone": dns.zone,
+            "subdomain": dns.subdomain,
+            "ttl": dns.ttl,
+            "mode": dns.mode,
+            "servers": list(dns.servers),
+        },
         "addresses": {settings.site: address, settings.peer: None},
         "witness": witness(settings),
         "ovh": ovh(settings),
@@ -282,7 +288,8 @@ def replication(settings: Settings, epoch: Document) -> Document:
         "mode": settings.asset_sync.mode,
         "service_name": settings.service_name,
         "buckets": {
-            site: {"region": region.storage_region, "bucket": settings.bucket(site, "assets")} for site, region in settings.regions.items()
+            site: {"region": region.storage_region, "bucket": settings.bucket(site, "assets")}
+            for site, region in settings.regions.items()
         },
         "witness": witness(settings),
         "ovh": ovh(settings),

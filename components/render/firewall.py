@@ -32,7 +32,9 @@ def rules(settings: Settings, role: str) -> tuple[Rule, ...]:
 
 
 def _tcp(key: str, port: int, addresses: dict[str, str]) -> tuple[Rule, ...]:
-    return tuple(Rule(key=f"{key}-{name}", protocol="tcp", port=port, prefix=prefix) for name, prefix in addresses.items())
+    return tuple(
+        Rule(key=f"{key}-{name}", protocol="tcp", port=port, prefix=prefix) for name, prefix in addresses.items()
+    )
 
 
 def _hosts(settings: Settings, role: str, *, without: str = "") -> dict[str, str]:
@@ -56,11 +58,17 @@ def _common(settings: Settings) -> tuple[Rule, ...]:
 
 
 def _control(settings: Settings) -> tuple[Rule, ...]:
-    return _tcp("ssh", SSH, {network.replace(".", "-").replace("/", "-"): network for network in settings.operator_cidrs})
+    return _tcp(
+        "ssh", SSH, {network.replace(".", "-").replace("/", "-"): network for network in settings.operator_cidrs}
+    )
 
 
 def _db(settings: Settings) -> tuple[Rule, ...]:
-    peers = {**_hosts(settings, "app"), **_hosts(settings, "db", without=f"db-1.{settings.site}"), **_hosts(settings, "control")}
+    peers = {
+        **_hosts(settings, "app"),
+        **_hosts(settings, "db", without=f"db-1.{settings.site}"),
+        **_hosts(settings, "control"),
+    }
     return (*_tcp("postgres", POSTGRES, peers), *_counterpart(settings, "db"))
 
 
@@ -79,7 +87,11 @@ def alone(settings: Settings) -> str:
 
 def _counterpart(settings: Settings, role: str) -> tuple[Rule, ...]:
     """The same host of the other site asks whether it may go on."""
-    peers = {f"{host.name}-peer": f"{host.vrack}/32" for host in settings.hosts_of(settings.peer).values() if host.role == role}
+    peers = {
+        f"{host.name}-peer": f"{host.vrack}/32"
+        for host in settings.hosts_of(settings.peer).values()
+        if host.role == role
+    }
     return _tcp("lease", LEASE, peers)
 
 

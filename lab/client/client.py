@@ -26,14 +26,22 @@ class Client:
     "address:port"; `ca`: PEM file.
     """
 
-    def __init__(self, url: str, resolver: str, ca: Path, ledger: Path, *, rate: float = 10.0, connections: int = 4) -> None:
+    def __init__(
+        self, url: str, resolver: str, ca: Path, ledger: Path, *, rate: float = 10.0, connections: int = 4
+    ) -> None:
         parts = urllib.parse.urlsplit(url)
         self._name, self._port = str(parts.hostname), parts.port or 443
-        self._server, self._resolver, self._tls = resolver, Resolver(resolver), ssl.create_default_context(cafile=str(ca))
+        self._server, self._resolver, self._tls = (
+            resolver,
+            Resolver(resolver),
+            ssl.create_default_context(cafile=str(ca)),
+        )
         self._ledger = Ledger(ledger)
         self._pause = connections / rate
         self._stopped, self._lock, self._acknowledged = threading.Event(), threading.Lock(), 0
-        self._threads = [threading.Thread(target=self._shop, name=f"customer-{number}", daemon=True) for number in range(connections)]
+        self._threads = [
+            threading.Thread(target=self._shop, name=f"customer-{number}", daemon=True) for number in range(connections)
+        ]
         self._threads.append(threading.Thread(target=self._welcome, name="newcomers", daemon=True))
 
     @property
@@ -74,7 +82,10 @@ class Client:
     def _welcome(self) -> None:
         visitors: list[threading.Thread] = []
         while not self._stopped.wait(NEWCOMER_S):
-            visitors = [*(thread for thread in visitors if thread.is_alive()), threading.Thread(target=self._visit, name="newcomer", daemon=True)]
+            visitors = [
+                *(thread for thread in visitors if thread.is_alive()),
+                threading.Thread(target=self._visit, name="newcomer", daemon=True),
+            ]
             visitors[-1].start()
         for thread in visitors:
             thread.join()
@@ -112,7 +123,9 @@ class Client:
                     self._acknowledged += 1
                 return
             self._ledger.note("fail", key, address=link.address, status=status, ms=took, error=reason)
-            filled = filled and not (status is not None and 400 <= status < 500)  # the cart is gone: bring the items along
+            filled = filled and not (
+                status is not None and 400 <= status < 500
+            )  # the cart is gone: bring the items along
             self._stopped.wait(PATIENCE_S)
 
     def _fill(self, link: Link, cart: str, item: dict[str, int]) -> bool:
@@ -121,7 +134,14 @@ class Client:
         except (OSError, http.client.HTTPException, ValueError):
             return False
 
-    def _ask(self, link: Link, method: str, path: str, body: dict[str, Any] | None = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
+    def _ask(
+        self,
+        link: Link,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> tuple[int, Any]:
         text = json.dumps(body) if body is not None else ("{}" if method == "POST" else None)
         sent = {"Content-Type": "application/json", "Accept": "application/json", **(headers or {})}
         status, data = link.request(method, path, text, sent)

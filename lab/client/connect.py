@@ -87,7 +87,9 @@ class Link:
         self._name, self._port, self._resolver, self._tls, self._answer_s = name, port, resolver, tls, answer_s
         self._connection: http.client.HTTPSConnection | None = None
         self.address: str | None = None  # of the last connection
-        self._preferred: str | None = None  # of the last good answer: a front that only accepts connections is not preferred
+        self._preferred: str | None = (
+            None  # of the last good answer: a front that only accepts connections is not preferred
+        )
 
     def request(self, method: str, path: str, body: str | None, headers: dict[str, str]) -> tuple[int, bytes]:
         """Status and body. Raises OSError or http.client.HTTPException, the connection dropped."""

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-Event = dict[str, Any]  # {"event": attempt | ack | fail, "key", "at": wall clock, "mono": monotonic, "address", "status", "site", "ms", "error"}
+Event = dict[
+    str, Any
+]  # {"event": attempt | ack | fail, "key", "at": wall clock, "mono": monotonic, "address", "status", "site", "ms", "error"}
 
 
 class Ledger:

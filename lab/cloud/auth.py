@@ -52,14 +52,18 @@ class OpenStackService(Service):
         with self.cloud.lock:
             token = self.cloud.tokens.get(call.headers.get("x-auth-token", ""))
         if token is None or token.expired or token.project_id is None:
-            raise ApiError(401, DENIED, "Unauthorized", {"WWW-Authenticate": f'Keystone uri="{self.cloud.config.auth_url}"'})
+            raise ApiError(
+                401, DENIED, "Unauthorized", {"WWW-Authenticate": f'Keystone uri="{self.cloud.config.auth_url}"'}
+            )
         return token
 
     def render_error(self, error: ApiError) -> Reply:
         if error.status == 401:
             return self.render_unauthorized(error)
         if error.status == 429:
-            return Reply(429, {"error": {"code": 429, "title": "Too Many Requests", "message": error.message}}, error.headers)
+            return Reply(
+                429, {"error": {"code": 429, "title": "Too Many Requests", "message": error.message}}, error.headers
+            )
         return self.render_fault(error)
 
     def render_unauthorized(self, error: ApiError) -> Reply:

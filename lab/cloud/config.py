@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 SERVICE_TYPES = ("image", "compute", "network", "load-balancer", "volumev3")
-ADMIN_PROJECT = "267dca8aca21410f8fbe58d59fdc2ab2"  # owns what the tenant only sees: Ext-Net, images, the balancers' own ports
+ADMIN_PROJECT = (
+    "267dca8aca21410f8fbe58d59fdc2ab2"  # owns what the tenant only sees: Ext-Net, images, the balancers' own ports
+)
 
 _NAMESPACE = uuid.UUID("8d3a4a3e-7f0b-5c83-9d0a-3c1c0f4b6a52")
 
@@ -133,15 +135,32 @@ class CloudConfig:
 
 
 def default_region(
-    name: str, endpoints: Mapping[str, str], *, cidr: str, gateway: str, pool: tuple[str, str], quotas: Mapping[str, int] | None = None
+    name: str,
+    endpoints: Mapping[str, str],
+    *,
+    cidr: str,
+    gateway: str,
+    pool: tuple[str, str],
+    quotas: Mapping[str, int] | None = None,
 ) -> RegionConfig:
     """A region as the lab offers it: `Debian 13`, OVHcloud's small flavors, `Ext-Net`; ids are fixed by the region's name."""
-    flavors = (("b3-8", 8192, 2), ("b3-16", 16384, 4), ("d2-2", 2048, 1), ("d2-4", 4096, 2), ("d2-8", 8192, 4), ("r3-16", 16384, 2))
+    flavors = (
+        ("b3-8", 8192, 2),
+        ("b3-16", 16384, 4),
+        ("d2-2", 2048, 1),
+        ("d2-4", 4096, 2),
+        ("d2-8", 8192, 4),
+        ("r3-16", 16384, 2),
+    )
     return RegionConfig(
         name=name,
         endpoints=endpoints,
         external=ExternalNetwork(
-            id=fixed_id(name, "ext-net"), subnet_id=fixed_id(name, "ext-net", "subnet"), cidr=cidr, gateway=gateway, pool=pool
+            id=fixed_id(name, "ext-net"),
+            subnet_id=fixed_id(name, "ext-net", "subnet"),
+            cidr=cidr,
+            gateway=gateway,
+            pool=pool,
         ),
         images=(Image(id=fixed_id(name, "image", "Debian 13"), name="Debian 13"),),
         flavors=tuple(Flavor(id=fixed_id(name, "flavor", n), name=n, ram=ram, vcpus=cpus) for n, ram, cpus in flavors),

@@ -109,7 +109,9 @@ class Cloud:
         self.tokens: dict[str, Token] = {}
         self.revoked: set[str] = set()
         self.services: dict[tuple[str, str], Service] = {}
-        self.seeds: list[Callable[[Cloud, str], None]] = []  # what each region has from the beginning (Ext-Net, images, default group)
+        self.seeds: list[
+            Callable[[Cloud, str], None]
+        ] = []  # what each region has from the beginning (Ext-Net, images, default group)
         self.reset()
 
     def region(self, name: str) -> RegionState:
@@ -161,6 +163,9 @@ class Cloud:
         """Everything that a tenant could see, by region, kind and id (deep copies): equal before and after means nothing was left behind."""
         with self.lock:
             return {
-                name: {kind: {key: public(record) for key, record in sorted(getattr(state, kind).items())} for kind in KINDS}
+                name: {
+                    kind: {key: public(record) for key, record in sorted(getattr(state, kind).items())}
+                    for kind in KINDS
+                }
                 for name, state in sorted(self.regions.items())
             }

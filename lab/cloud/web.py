@@ -113,7 +113,9 @@ class Service:
                 endpoint, variables = adapter.match(call.path, method=call.method)
             except (NotFound, MethodNotAllowed):
                 log.error("%s %s: 501, the lab does not know %s %s", self.name, self.region, call.method, call.url)
-                raise ApiError(501, f"the lab's {self.name} API does not know {call.method} {call.path}", "UnknownToTheLab") from None
+                raise ApiError(
+                    501, f"the lab's {self.name} API does not know {call.method} {call.path}", "UnknownToTheLab"
+                ) from None
             call.region = self.region
             call.token = self.authenticate(call)
             reply = self._handlers[endpoint](call, **variables)
@@ -175,7 +177,9 @@ class Server:
     def __init__(self, service: Service, host: str, port: int = 0) -> None:
         self._server = make_server(host, port, service, threaded=True, request_handler=_Quiet)
         self.host, self.port = host, int(self._server.server_port)
-        self._thread = threading.Thread(target=self._server.serve_forever, name=f"{service.name}-{service.region}", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, name=f"{service.name}-{service.region}", daemon=True
+        )
 
     def start(self) -> Server:
         self._thread.start()

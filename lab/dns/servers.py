@@ -52,13 +52,18 @@ class Address:
 class Dns:
     """Two authoritative servers and a resolver. `publish` is the only way in."""
 
-    def __init__(self, run: Path, servers: Sequence[Address], resolver: Address, zones: Sequence[str] = ("shop.example",)) -> None:
+    def __init__(
+        self, run: Path, servers: Sequence[Address], resolver: Address, zones: Sequence[str] = ("shop.example",)
+    ) -> None:
         self.servers, self.resolver, self.zones = tuple(servers), resolver, tuple(zones)
         self._home = run / "dns"
         self._lock = threading.Lock()
         self._knots = [self._knot(number) for number in range(len(self.servers))]
         self._unbound = Child(
-            "unbound", [UNBOUND, "-d", "-p", "-c", str(self._home / "unbound.conf")], self._home / "unbound.log", self._home / "unbound.pid"
+            "unbound",
+            [UNBOUND, "-d", "-p", "-c", str(self._home / "unbound.conf")],
+            self._home / "unbound.log",
+            self._home / "unbound.pid",
         )
 
     def _knot(self, number: int) -> Child:
@@ -183,7 +188,11 @@ def zone_text(zone: str, records: Iterable[Record], serial: int) -> str:
     if not any(row.fieldtype == "NS" and not row.subdomain for row in rows):
         rows += [Record("", "NS", f"ns{number}.lab.invalid.") for number in (1, 2)]
     primary = next(row.target for row in rows if row.fieldtype == "NS" and not row.subdomain)
-    lines = [f"$ORIGIN {zone}.", f"$TTL {DEFAULT_TTL_S}", f"@ {DEFAULT_TTL_S} IN SOA {primary} tech.{zone}. {serial} 86400 3600 3600000 60"]
+    lines = [
+        f"$ORIGIN {zone}.",
+        f"$TTL {DEFAULT_TTL_S}",
+        f"@ {DEFAULT_TTL_S} IN SOA {primary} tech.{zone}. {serial} 86400 3600 3600000 60",
+    ]
     lines += [f"{row.subdomain or '@'} {row.ttl or DEFAULT_TTL_S} IN {row.fieldtype} {_target(row)}" for row in rows]
     return "\n".join(lines) + "\n"
 

@@ -130,7 +130,9 @@ class Machines:
         self._filter(spec, netns)
         for index, nic in enumerate(spec.nics):
             name, outer = guest.interface(index), "h" + short(spec.server_id, nic.port_id)
-            self.networks.plug(what, self.networks.bridge(nic.network_id), netns, name, outer=outer, mac=nic.mac, mtu=nic.mtu)
+            self.networks.plug(
+                what, self.networks.bridge(nic.network_id), netns, name, outer=outer, mac=nic.mac, mtu=nic.mtu
+            )
             ip(what, [f"link set {name} up"], netns)
 
     def _host(self, region: str, server_id: str) -> Host:
@@ -197,7 +199,10 @@ class Machines:
             if balancer is None:
                 name = short(*key)
                 balancer = Balancer(
-                    self.places.inner("l", name), self.places.run / "lb" / name, self.networks, dark=spec.region in self._dark
+                    self.places.inner("l", name),
+                    self.places.run / "lb" / name,
+                    self.networks,
+                    dark=spec.region in self._dark,
                 )
                 self.balancers[key] = balancer
         balancer.ensure(spec)

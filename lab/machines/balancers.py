@@ -58,7 +58,12 @@ class Balancer:
         self.folder.mkdir(parents=True, exist_ok=True)
         fresh, current = self.folder / "new.cfg", self.folder / "haproxy.cfg"
         fresh.write_text(config(spec, self.folder))
-        if self._child is not None and self._child.running and current.exists() and current.read_text() == fresh.read_text():
+        if (
+            self._child is not None
+            and self._child.running
+            and current.exists()
+            and current.read_text() == fresh.read_text()
+        ):
             return
         run(what, ["haproxy", "-c", "-q", "-f", str(fresh)])
         fresh.replace(current)
@@ -107,7 +112,9 @@ class Balancer:
         deadline = time.monotonic() + LIMIT_S
         while self._worker() in (before, None):
             if time.monotonic() > deadline or self._child is None or not self._child.running:
-                raise BackendError(f"{what}: no new HAProxy worker {LIMIT_S:g} s after a reload; see {self.folder / 'haproxy.log'}")
+                raise BackendError(
+                    f"{what}: no new HAProxy worker {LIMIT_S:g} s after a reload; see {self.folder / 'haproxy.log'}"
+                )
             time.sleep(POLL_S)
 
     def _worker(self) -> str | None:
@@ -126,7 +133,9 @@ class Balancer:
         rows = csv.DictReader(text.lstrip("# ").splitlines())
         known = {row["svname"]: row["status"] for row in rows if row["svname"] not in ("FRONTEND", "BACKEND")}
         return {
-            name: "ONLINE" if status.startswith("UP") else "ERROR" for name, status in known.items() if status.startswith(("UP", "DOWN"))
+            name: "ONLINE" if status.startswith("UP") else "ERROR"
+            for name, status in known.items()
+            if status.startswith(("UP", "DOWN"))
         }
 
     def _ask(self, command: str) -> str | None:

@@ -76,7 +76,9 @@ def _loops(places: Places) -> list[Path]:
 
 def _remove_tree(folder: Path) -> None:
     if mounted_under(folder):
-        raise BackendError(f"folder {folder}: something is still mounted in it, so it stays; unmount it and run `lab down` again")
+        raise BackendError(
+            f"folder {folder}: something is still mounted in it, so it stays; unmount it and run `lab down` again"
+        )
     if folder.exists():
         shutil.rmtree(folder)
 

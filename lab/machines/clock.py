@@ -85,7 +85,9 @@ def library(seconds: int) -> bytes:
     symbols, code = bytes(24), b""
     for name, text in CODE.items():
         at = code_at + len(code)
-        symbols += struct.pack("<IBBHQQ", names.index(b"\0" + name.encode() + b"\0") + 1, 0x12, 0, 1, at, len(text))  # a global function
+        symbols += struct.pack(
+            "<IBBHQQ", names.index(b"\0" + name.encode() + b"\0") + 1, 0x12, 0, 1, at, len(text)
+        )  # a global function
         code += text.replace(TO_WORD, struct.pack("<i", word_at - (at + text.index(TO_WORD) + 4)))
     size = word_at + WORD.size
     identity = b"\x7fELF" + bytes((2, 1, 1, 0)) + bytes(8)
@@ -94,7 +96,14 @@ def library(seconds: int) -> bytes:
     header += _segment(2, 4, dynamic_at, len(dynamic), 8)
     header += _segment(0x6474E551, 6, 0, 0, 16)  # a stack that is not executable
     out = bytearray(size)
-    for at, part in ((0, header), (symbols_at, symbols), (names_at, names), (hashes_at, hashes), (dynamic_at, dynamic), (code_at, code)):
+    for at, part in (
+        (0, header),
+        (symbols_at, symbols),
+        (names_at, names),
+        (hashes_at, hashes),
+        (dynamic_at, dynamic),
+        (code_at, code),
+    ):
         out[at : at + len(part)] = part
     out[word_at:] = WORD.pack(seconds)
     return bytes(out)
@@ -111,7 +120,9 @@ def _aligned(number: int) -> int:
 def set_off(hosts: Iterable[Host], seconds: int) -> None:
     """Their wall clocks are `seconds` ahead of the machine's from now on. A guest that runs without the library is rebooted, in order."""
     if platform.machine() != MACHINE:
-        raise BackendError(f"clock: this machine is {platform.machine()}, wanted {MACHINE}: there is no library for another one, nothing was changed")
+        raise BackendError(
+            f"clock: this machine is {platform.machine()}, wanted {MACHINE}: there is no library for another one, nothing was changed"
+        )
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda host: _set_off(host, seconds), hosts))
 

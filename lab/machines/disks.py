@@ -47,7 +47,9 @@ def _mounts(host: Host) -> list[Path]:
     leader = host.leader()
     if leader is None:
         raise BackendError(f"server {host.spec.name}: is off, its volumes cannot be reached")
-    devices = {f"/dev/{volume.name}" for volume in host.volumes.values()} | {volume.link for volume in host.volumes.values()}
+    devices = {f"/dev/{volume.name}" for volume in host.volumes.values()} | {
+        volume.link for volume in host.volumes.values()
+    }
     rows = [line.split() for line in Path(f"/proc/{leader}/mounts").read_text().splitlines()]
     points = [Path(f"/proc/{leader}/root{row[1]}") for row in rows if row[0] in devices]
     if not points:

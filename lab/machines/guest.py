@@ -9,7 +9,15 @@ from lab.cloud.backend import Nic, Rule, ServerSpec
 
 FIRST_INTERFACE = 3  # ens3, ens4: as OVHcloud's guests number them
 PORTS = ("tcp", "udp", "sctp", "dccp", "udplite")
-PROTOCOLS = {"ipv6-icmp": "icmpv6", "icmpv6": "icmpv6", "icmp": "icmp", "1": "icmp", "6": "tcp", "17": "udp", "58": "icmpv6"}
+PROTOCOLS = {
+    "ipv6-icmp": "icmpv6",
+    "icmpv6": "icmpv6",
+    "icmp": "icmp",
+    "1": "icmp",
+    "6": "tcp",
+    "17": "udp",
+    "58": "icmpv6",
+}
 
 
 def interface(index: int) -> str:

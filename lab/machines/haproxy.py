@@ -7,7 +7,12 @@ from pathlib import Path
 
 from lab.cloud.backend import BalancerSpec, Listener, Member, Monitor, Pool
 
-BALANCE = {"ROUND_ROBIN": "roundrobin", "LEAST_CONNECTIONS": "leastconn", "SOURCE_IP": "source", "SOURCE_IP_PORT": "source"}
+BALANCE = {
+    "ROUND_ROBIN": "roundrobin",
+    "LEAST_CONNECTIONS": "leastconn",
+    "SOURCE_IP": "source",
+    "SOURCE_IP_PORT": "source",
+}
 PROXY = {"PROXY": " send-proxy", "PROXYV2": " send-proxy-v2"}
 HTTP = ("HTTP", "TERMINATED_HTTPS")
 
@@ -33,7 +38,9 @@ defaults
     parts = [head]
     for listener in sorted(spec.listeners, key=lambda item: item.listener_id):
         parts.append(_frontend(spec.vip, listener))
-    pools = {listener.pool.pool_id: (listener.pool, listener) for listener in spec.listeners if listener.pool is not None}
+    pools = {
+        listener.pool.pool_id: (listener.pool, listener) for listener in spec.listeners if listener.pool is not None
+    }
     for _, (pool, listener) in sorted(pools.items()):
         parts.append(_backend(pool, listener))
     return "\n".join(parts)

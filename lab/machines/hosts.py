@@ -115,7 +115,9 @@ class Host:
                     env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", "SYSTEMD_NSPAWN_LOCK": "0", "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"},
                 )  # fmt: skip
             self._await_leader()
-            threading.Thread(target=self._watch, args=(self._process,), name=f"host-{self.spec.name}", daemon=True).start()
+            threading.Thread(
+                target=self._watch, args=(self._process,), name=f"host-{self.spec.name}", daemon=True
+            ).start()
 
     def _nspawn(self) -> list[str]:
         # Started inside the namespace although it is told of it: the guest's /sys shows the interfaces of where it was mounted.
@@ -131,10 +133,14 @@ class Host:
         deadline = time.monotonic() + LIMIT_S
         while self.leader() is None:
             if not self.running:
-                raise BackendError(f"{self._what}: systemd-nspawn ended at once; see {self.places.folder / 'console.log'}")
+                raise BackendError(
+                    f"{self._what}: systemd-nspawn ended at once; see {self.places.folder / 'console.log'}"
+                )
             if time.monotonic() > deadline:
                 self.cut()
-                raise BackendError(f"{self._what}: no first process after {LIMIT_S:g} s, power taken again; see its console.log")
+                raise BackendError(
+                    f"{self._what}: no first process after {LIMIT_S:g} s, power taken again; see its console.log"
+                )
             time.sleep(POLL_S)
 
     def leader(self) -> int | None:

@@ -64,7 +64,9 @@ def _make(folder: Path) -> None:
     print("building the guests' image: Debian 13, some minutes", file=sys.stderr, flush=True)
     for tool in ("debootstrap", "unshare", "chroot"):
         if shutil.which(tool) is None:
-            raise ImageError(f"image: {tool} not found, it is needed to build the guests' image; install it (apt-get install {tool})")
+            raise ImageError(
+                f"image: {tool} not found, it is needed to build the guests' image; install it (apt-get install {tool})"
+            )
     root, debs, log = folder / "root", cache.home() / "debs", folder / "build.log"
     (debs / "partial").mkdir(parents=True, exist_ok=True)
     command = ["debootstrap", "--variant=minbase", f"--include={','.join(BASE)}", f"--cache-dir={debs}"]
@@ -102,7 +104,9 @@ def _finish(root: Path, log: Path) -> None:
 
 
 def _has_unit(root: Path, unit: str) -> bool:
-    return any((root / place / f"{unit}.service").exists() for place in ("usr/lib/systemd/system", "etc/systemd/system"))
+    return any(
+        (root / place / f"{unit}.service").exists() for place in ("usr/lib/systemd/system", "etc/systemd/system")
+    )
 
 
 def _write(root: Path, files: dict[str, str]) -> None:
@@ -128,15 +132,25 @@ def _mirror() -> list[str]:
 def _run(what: str, command: list[str], log: Path) -> None:
     """One step, in mount and process namespaces of its own: nothing stays mounted and nothing goes on when the build is killed."""
     wrapped = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private", *command]
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    environment = {
+        **os.environ,
+        "DEBIAN_FRONTEND": "noninteractive",
+        "LC_ALL": "C.UTF-8",
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+    }
     with log.open("ab") as out:
         done = subprocess.run(wrapped, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment, check=False)
     if done.returncode:
         kept = cache.home() / "image-failed.log"
         shutil.copyfile(log, kept)
         lines = [line for line in kept.read_text(errors="replace").splitlines() if line.strip()]
-        last = next((line for line in reversed(lines) if line.startswith(("E:", "W:", "dpkg:"))), lines[-1] if lines else "nothing")
-        raise ImageError(f"image: step {what!r} ended with status {done.returncode} ({last}), wanted 0, so there is no image; see {kept}")
+        last = next(
+            (line for line in reversed(lines) if line.startswith(("E:", "W:", "dpkg:"))),
+            lines[-1] if lines else "nothing",
+        )
+        raise ImageError(
+            f"image: step {what!r} ended with status {done.returncode} ({last}), wanted 0, so there is no image; see {kept}"
+        )
 
 
 def main() -> int:

@@ -135,7 +135,9 @@ class Networks:
                 raise BackendError(f"network {network_id}: has no bridge, so nothing can be plugged into it")
             return self._segments[self._by_network[network_id]].bridge
 
-    def plug(self, what: str, bridge: str, netns: str, name: str, *, outer: str, mac: str | None = None, mtu: int = 1500) -> None:
+    def plug(
+        self, what: str, bridge: str, netns: str, name: str, *, outer: str, mac: str | None = None, mtu: int = 1500
+    ) -> None:
         """An interface `name` in `netns`, on a bridge; `outer` is the pair's end here."""
         address = f" address {mac}" if mac else ""
         drop_link(what, outer)
@@ -209,10 +211,18 @@ def uplink_filter(bridges: list[str]) -> str:
         for hook, sides in rules.items()
         if bridges
     ]
-    return "\n".join(["table inet lab_uplink", "delete table inet lab_uplink", "table inet lab_uplink {", *chains, "}"]) + "\n"
+    return (
+        "\n".join(["table inet lab_uplink", "delete table inet lab_uplink", "table inet lab_uplink {", *chains, "}"])
+        + "\n"
+    )
 
 
 def link_filter(deaf: list[str]) -> str:
     """The table `lab_link`, replaced as a whole: drop whatever arrives at these interfaces."""
-    chains = [f'  chain {name} {{ type filter hook ingress device "{name}" priority 0; policy drop; }}' for name in deaf]
-    return "\n".join(["table netdev lab_link", "delete table netdev lab_link", "table netdev lab_link {", *chains, "}"]) + "\n"
+    chains = [
+        f'  chain {name} {{ type filter hook ingress device "{name}" priority 0; policy drop; }}' for name in deaf
+    ]
+    return (
+        "\n".join(["table netdev lab_link", "delete table netdev lab_link", "table netdev lab_link {", *chains, "}"])
+        + "\n"
+    )

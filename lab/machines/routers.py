@@ -36,7 +36,11 @@ class Router:
         what = f"router {spec.router_id}"
         if self.spec is None:
             add_netns(what, self.netns)
-            sysctl(what, ["net.ipv4.ip_forward=1", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv4.conf.all.arp_notify=1"], self.netns)
+            sysctl(
+                what,
+                ["net.ipv4.ip_forward=1", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv4.conf.all.arp_notify=1"],
+                self.netns,
+            )
         self.spec = spec
         self._interfaces(what, spec)
         self._outside(what, spec)
@@ -52,8 +56,14 @@ class Router:
             if name in self._plugged:
                 continue
             outer = "r" + short(self.netns, name)
-            self.networks.plug(what, self.networks.bridge(entry.network_id), self.netns, name, outer=outer, mac=entry.mac)
-            ip(what, [f"address replace {entry.address}/{entry.prefix_length} dev {name}", f"link set {name} up"], self.netns)
+            self.networks.plug(
+                what, self.networks.bridge(entry.network_id), self.netns, name, outer=outer, mac=entry.mac
+            )
+            ip(
+                what,
+                [f"address replace {entry.address}/{entry.prefix_length} dev {name}", f"link set {name} up"],
+                self.netns,
+            )
             self._plugged[name] = entry
 
     def _outside(self, what: str, spec: RouterSpec) -> None:
@@ -66,7 +76,12 @@ class Router:
         if self._external is None:
             outer = "e" + short(self.netns)
             self.networks.plug(
-                what, ext_bridge(spec.region), self.netns, EXTERNAL, outer=outer, mac=mac_of(spec.region, spec.external_address)
+                what,
+                ext_bridge(spec.region),
+                self.netns,
+                EXTERNAL,
+                outer=outer,
+                mac=mac_of(spec.region, spec.external_address),
             )
             ip(what, [
                 f"address replace {spec.external_address}/{net.network.prefixlen} dev {EXTERNAL}",
@@ -95,7 +110,9 @@ class Router:
 def nat(spec: RouterSpec) -> str:
     """The router's tables, replaced as a whole. From outside only floating IPs lead in."""
     inward = "\n".join(f"    ip daddr {floating} dnat to {fixed}" for floating, fixed in spec.floating)
-    outward = "\n".join(f'    oifname "{EXTERNAL}" ip saddr {fixed} snat to {floating}' for floating, fixed in spec.floating)
+    outward = "\n".join(
+        f'    oifname "{EXTERNAL}" ip saddr {fixed} snat to {floating}' for floating, fixed in spec.floating
+    )
     through = (
         f"""    oifname "{EXTERNAL}" snat to {spec.external_address}
     iifname != "{EXTERNAL}" oifname != "{EXTERNAL}" ct status dnat snat to {spec.external_address}"""

@@ -23,7 +23,9 @@ def run(what: str, command: Sequence[str], stdin: str | None = None) -> str:
         raise BackendError(f"{what}: `{command[0]}` cannot be started: {error.strerror}") from error
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()
-        raise BackendError(f"{what}: `{' '.join(command[:4])}` ended with status {done.returncode}: {' / '.join(said[:3])}")
+        raise BackendError(
+            f"{what}: `{' '.join(command[:4])}` ended with status {done.returncode}: {' / '.join(said[:3])}"
+        )
     return done.stdout
 
 
@@ -85,5 +87,11 @@ def mac_of(*parts: str) -> str:
 def mounted_under(folder: Path) -> list[Path]:
     """Mount points in `folder`, the deepest first."""
     inside_it = f"{folder}/"
-    points = [line.split()[4].encode().decode("unicode_escape") for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    return sorted((Path(point) for point in points if point.startswith(inside_it) or point == str(folder)), key=lambda p: -len(p.parts))
+    points = [
+        line.split()[4].encode().decode("unicode_escape")
+        for line in Path("/proc/self/mountinfo").read_text().splitlines()
+    ]
+    return sorted(
+        (Path(point) for point in points if point.startswith(inside_it) or point == str(folder)),
+        key=lambda p: -len(p.parts),
+    )

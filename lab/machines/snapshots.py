@@ -31,7 +31,19 @@ def put_back(host: Host, volumes: Volumes, region: str, folder: Path) -> None:
     if not (folder / "system.tar").exists():
         raise BackendError(f"server {host.spec.name}: has no snapshot, wanted one that was taken before")
     what = f"snapshot of {host.spec.name}"
-    run(what, ["find", *(str(host.root / part) for part in KEPT), "-xdev", "-newer", str(folder / "system.tar"), "-type", "f", "-delete"])
+    run(
+        what,
+        [
+            "find",
+            *(str(host.root / part) for part in KEPT),
+            "-xdev",
+            "-newer",
+            str(folder / "system.tar"),
+            "-type",
+            "f",
+            "-delete",
+        ],
+    )
     run(what, ["tar", "-C", str(host.root), "-xf", str(folder / "system.tar")])
     for volume_id, volume in host.volumes.items():
         run(what, ["cp", "--sparse=always", str(folder / f"{volume_id}.img"), str(volumes.file(region, volume_id))])
@@ -40,4 +52,6 @@ def put_back(host: Host, volumes: Volumes, region: str, folder: Path) -> None:
 
 def _must_be_off(host: Host) -> None:
     if host.running:
-        raise BackendError(f"server {host.spec.name}: runs, wanted one without power; `lab fault host kill {host.spec.name}` first")
+        raise BackendError(
+            f"server {host.spec.name}: runs, wanted one without power; `lab fault host kill {host.spec.name}` first"
+        )

@@ -33,7 +33,9 @@ class Volumes:
         file = self.file(region, volume_id)
         found = self._size(file)
         if size_gb * GIB < found:
-            raise BackendError(f"volume {volume_id}: found {found // GIB} GB, wanted {size_gb} GB, but a volume cannot shrink")
+            raise BackendError(
+                f"volume {volume_id}: found {found // GIB} GB, wanted {size_gb} GB, but a volume cannot shrink"
+            )
         os.truncate(file, size_gb * GIB)
         for device in loop_devices(file):
             run(f"volume {volume_id}", ["losetup", "--set-capacity", str(device)])
@@ -67,4 +69,6 @@ def loop_devices(place: Path) -> list[Path]:
     out = run("loop devices", ["losetup", "--list", "--json", "--output", "NAME,BACK-FILE"])
     rows = json.loads(out)["loopdevices"] if out.strip() else []
     names = (str(place), f"{place} (deleted)")
-    return [Path(row["name"]) for row in rows if row["back-file"] in names or str(row["back-file"]).startswith(f"{place}/")]
+    return [
+        Path(row["name"]) for row in rows if row["back-file"] in names or str(row["back-file"]).startswith(f"{place}/")
+    ]

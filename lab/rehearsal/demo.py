@@ -67,8 +67,15 @@ class Demo:
         builder.join()
         self._must(first["a"], "region-a")
         took = time.monotonic() - began
-        self.report.step("both regions up from nothing", took, 150, f"a {first['a'].seconds:.0f} s, b {second.seconds if second else 0:.0f} s")
-        self.report.step("memory of the lab with both regions", detail=f"{memory_used_gib() - self.memory_before:.1f} GiB, goal 6")
+        self.report.step(
+            "both regions up from nothing",
+            took,
+            150,
+            f"a {first['a'].seconds:.0f} s, b {second.seconds if second else 0:.0f} s",
+        )
+        self.report.step(
+            "memory of the lab with both regions", detail=f"{memory_used_gib() - self.memory_before:.1f} GiB, goal 6"
+        )
         self.previews("after both came up")
         unchanged = self.up("a", "again, without a change")
         self.report.step("pulumi up without changes", unchanged.seconds, 8)
@@ -84,10 +91,15 @@ class Demo:
         first = first_ack_after(read(self.ledger), began)
         fence = self.world.witness.newest()
         rung = fence.fence.get("rung") if fence else None
-        self.report.expect(rung == 2, f"the fence of the take-over was rung {rung}, wanted 2 (servers stopped through OpenStack)")
+        self.report.expect(
+            rung == 2, f"the fence of the take-over was rung {rung}, wanted 2 (servers stopped through OpenStack)"
+        )
         self.report.step("take-over: pulumi up", taken.seconds, None, f"fence rung {rung}")
         self.report.step("take-over: first order after `pulumi up` began", None if first is None else first - began, 20)
-        self.report.step("take-over: longest gap between orders", longest_gap(read(self.ledger), self.killed[1] - 1, time.monotonic()))
+        self.report.step(
+            "take-over: longest gap between orders",
+            longest_gap(read(self.ledger), self.killed[1] - 1, time.monotonic()),
+        )
 
     def take_region_a_back(self) -> None:
         self.world.fault("region-hosts", "return", "a")
@@ -95,7 +107,9 @@ class Demo:
         self.world.request("a", "b")
         followed = self.up("a", "pulumi up -s region-a: region a follows")
         self.report.step("region a returns and follows", followed.seconds)
-        self.report.expect(self.world.status("a").get("in_recovery") is True, "region a's database is not a standby after it returned")
+        self.report.expect(
+            self.world.status("a").get("in_recovery") is True, "region a's database is not a standby after it returned"
+        )
         self.orders_flow("orders flow, region a streams")
         self.previews("after region a followed")
 
@@ -110,19 +124,30 @@ class Demo:
         self.report.step("planned move: pulumi up", moved.seconds)
         self.report.step("planned move: longest gap between orders", gap, 3)
         newest = self.world.witness.newest()
-        self.report.expect(newest is not None and newest.planned and newest.active == "a", "the move home was not a planned one")
+        self.report.expect(
+            newest is not None and newest.planned and newest.active == "a", "the move home was not a planned one"
+        )
         self.previews("after the move home")
 
     def count(self) -> None:
         rows, events = self.world.rows("a"), read(self.ledger)
         found = compare(events, rows)
         assert self.killed is not None
-        unexplained = [ack for ack in found.lost if not self.killed[0] - LOSS_WINDOW_S <= ack["at"] <= self.killed[0] + 1]
-        self.report.orders.update({"acknowledged": found.acknowledged, "lost": len(found.lost), "duplicated": len(found.duplicated)})
+        unexplained = [
+            ack for ack in found.lost if not self.killed[0] - LOSS_WINDOW_S <= ack["at"] <= self.killed[0] + 1
+        ]
+        self.report.orders.update(
+            {"acknowledged": found.acknowledged, "lost": len(found.lost), "duplicated": len(found.duplicated)}
+        )
         for ack in found.lost:
             before = self.killed[0] - ack["at"]
-            self.report.orders[f"lost {ack['key']}"] = f"acknowledged {before * 1000:.0f} ms before the kill, not yet replicated"
-        self.report.expect(not unexplained, f"{len(unexplained)} orders were lost that the replication lag at the kill does not explain")
+            self.report.orders[f"lost {ack['key']}"] = (
+                f"acknowledged {before * 1000:.0f} ms before the kill, not yet replicated"
+            )
+        self.report.expect(
+            not unexplained,
+            f"{len(unexplained)} orders were lost that the replication lag at the kill does not explain",
+        )
         self.report.expect(not found.duplicated, f"{len(found.duplicated)} orders stand twice in the database")
         self.report.expect(found.acknowledged >= 4 * ORDERS_EACH, f"only {found.acknowledged} orders were acknowledged")
 

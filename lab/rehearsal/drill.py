@@ -49,7 +49,9 @@ def keep(record: Record, folder: Path) -> None:
 def tell(record: Record) -> str:
     """For people: one line, and one for each fault."""
     took = time.time() - record.began
-    lines = [f"{'passed' if not record.faults else 'FAILED'}  {record.name}  ({took:.0f} s)  {json.dumps(record.figures, sort_keys=True, default=str)}"]
+    lines = [
+        f"{'passed' if not record.faults else 'FAILED'}  {record.name}  ({took:.0f} s)  {json.dumps(record.figures, sort_keys=True, default=str)}"
+    ]
     return "\n".join([*lines, *(f"        {fault}" for fault in record.faults)])
 
 

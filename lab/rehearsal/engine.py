@@ -36,7 +36,9 @@ class Run:
 class Pulumi:
     """`project`: the program's folder; `state`: a folder for the backend; `files`: stack files by site; `environment`: where the tools are."""
 
-    def __init__(self, project: Path, run: Path, files: Mapping[str, Path], environment: Mapping[str, str], passphrase: str) -> None:
+    def __init__(
+        self, project: Path, run: Path, files: Mapping[str, Path], environment: Mapping[str, str], passphrase: str
+    ) -> None:
         self.project, self.run, self.files = project, run, dict(files)
         self.state = run / "pulumi-state"
         self.state.mkdir(parents=True, exist_ok=True)
@@ -104,7 +106,13 @@ class Pulumi:
             log.write(f"$ pulumi {' '.join(arguments)}\n")
             stderr = log if quiet_stderr else subprocess.STDOUT
             with subprocess.Popen(
-                command, cwd=self.project, env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True
+                command,
+                cwd=self.project,
+                env=self.environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
             ) as process:
                 assert process.stdin is not None and process.stdout is not None
                 process.stdin.write(stdin.decode())

@@ -40,7 +40,9 @@ class Report:
             seconds = "" if step.seconds is None else f"{step.seconds:.1f}"
             goal = "" if step.goal is None else f"{step.goal:.0f}"
             missed = "  over" if step.seconds is not None and step.goal is not None and step.seconds > step.goal else ""
-            lines.append(f"{step.name:<{width}}  {seconds:>8}  {goal:>6}{missed}{'  ' + step.detail if step.detail else ''}".rstrip())
+            lines.append(
+                f"{step.name:<{width}}  {seconds:>8}  {goal:>6}{missed}{'  ' + step.detail if step.detail else ''}".rstrip()
+            )
         lines += ["", f"{'orders':<{width}}", "-" * (width + 18)]
         lines += [f"{name:<{width}}  {value}" for name, value in self.orders.items()]
         lines += ["", *(f"FAULT: {fault}" for fault in self.faults)] if self.faults else ["", "all as it should be"]

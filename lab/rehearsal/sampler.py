@@ -27,7 +27,9 @@ def main(path: str) -> None:
             writer, timeline = False, None
             try:
                 if connection is None:
-                    connection = psycopg.connect("dbname=postgres user=postgres application_name=lab_sampler connect_timeout=2", autocommit=True)
+                    connection = psycopg.connect(
+                        "dbname=postgres user=postgres application_name=lab_sampler connect_timeout=2", autocommit=True
+                    )
                     connection.execute("set statement_timeout = '1s'")
                 writer, timeline = connection.execute(QUERY).fetchone()
             except psycopg.Error:

@@ -20,24 +20,39 @@ def stack_name(site: str) -> str:
     return f"region-{site}"
 
 
-def documents(project: Path, lab: Mapping[str, Any], changes: Mapping[str, Any] | None = None) -> dict[str, dict[str, Any]]:
+def documents(
+    project: Path, lab: Mapping[str, Any], changes: Mapping[str, Any] | None = None
+) -> dict[str, dict[str, Any]]:
     """The stack file of each site, parsed, without `dr:secrets`. `changes`: keys without the prefix, for both; an object is laid over the one there."""
     made = {}
     for site in SITES:
         document = yaml.safe_load((project / f"Pulumi.{stack_name(site)}.yaml").read_text())
         config = document["config"]
         config["dr:service_name"] = lab["ovh"]["service_name"]
-        config["dr:openstack"].update({key: lab["openstack"][key] for key in ("auth_url", "user", "project_id", "project_name", "domain")})
+        config["dr:openstack"].update(
+            {key: lab["openstack"][key] for key in ("auth_url", "user", "project_id", "project_name", "domain")}
+        )
         config["dr:ovh"] = {"endpoint": lab["ovh"]["endpoint"]}
         config["dr:witness"] = {"endpoint": lab["s3"]["de"]["endpoint"], "region": "de", "bucket": WITNESS_BUCKET}
         endpoints = lab["s3_tls"]["endpoints"]
-        config["dr:archive"] |= {"endpoints": {site: endpoints[storage] for site, (_, storage) in SITES.items()}, "ca": lab["s3_tls"]["ca"]}
+        config["dr:archive"] |= {
+            "endpoints": {site: endpoints[storage] for site, (_, storage) in SITES.items()},
+            "ca": lab["s3_tls"]["ca"],
+        }
         config["dr:dns"]["servers"] = lab["dns"]["servers"]
         for name, (compute, storage) in SITES.items():
             facts, region = lab["regions"][compute], config["dr:regions"][name]
             region.update({"compute_region": compute, "storage_region": storage.upper(), "s3_region": storage})
-            region.update({"s3_endpoint": lab["s3"][storage]["endpoint"], "ext_net_id": facts["ext_net_id"], "image_id": facts["image_id"]})
-            region["flavors"] = {role: facts["flavors"]["d2-4" if role == "db" else "d2-2"] for role in ("db", "cache", "app", "control")}
+            region.update(
+                {
+                    "s3_endpoint": lab["s3"][storage]["endpoint"],
+                    "ext_net_id": facts["ext_net_id"],
+                    "image_id": facts["image_id"],
+                }
+            )
+            region["flavors"] = {
+                role: facts["flavors"]["d2-4" if role == "db" else "d2-2"] for role in ("db", "cache", "app", "control")
+            }
         for key, value in (changes or {}).items():
             config[f"dr:{key}"] = {**config[f"dr:{key}"], **value} if isinstance(value, Mapping) else value
         made[site] = document

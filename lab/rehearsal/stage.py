@@ -140,7 +140,9 @@ class Stage:
         """Customers until the end of the block; then every promise is compared with the database of the site that is active by then."""
         self._ledgers += 1
         ledger = self.world.places.run / f"drill-{self._ledgers}.jsonl"
-        client = Client(self.world.shop_url, self.world.lab["dns"]["resolver"], self.world.ca_file, ledger, rate=rate, connections=4)
+        client = Client(
+            self.world.shop_url, self.world.lab["dns"]["resolver"], self.world.ca_file, ledger, rate=rate, connections=4
+        )
         client.start()
         shop = Shop(client, ledger)
         try:
@@ -149,7 +151,11 @@ class Stage:
         finally:
             client.stop()
         found = compare(shop.events(), self.world.rows(self.active))
-        record.figures["orders"] = {"acknowledged": found.acknowledged, "lost": len(found.lost), "duplicated": len(found.duplicated)}
+        record.figures["orders"] = {
+            "acknowledged": found.acknowledged,
+            "lost": len(found.lost),
+            "duplicated": len(found.duplicated),
+        }
         record.expect(not found.duplicated, f"{len(found.duplicated)} orders stand twice in the database")
 
     def fault(self, *words: str) -> None:
@@ -162,12 +168,16 @@ class Stage:
         with self.world.hosts(site) as run:
             done = run(host, text, stdin.encode())
         if done.returncode:
-            raise RuntimeError(f"{host}: {text[:80]}: exit code {done.returncode}: {done.stderr.decode(errors='replace').strip()[-500:]}")
+            raise RuntimeError(
+                f"{host}: {text[:80]}: exit code {done.returncode}: {done.stderr.decode(errors='replace').strip()[-500:]}"
+            )
         return done.stdout.decode(errors="replace")
 
     def sql(self, site: str, statement: str) -> str:
         """As the superuser of a site's database."""
-        return self.line(f"db-1.{site}", "runuser -u postgres -- psql -X -At -v ON_ERROR_STOP=1 -d shop", statement).strip()
+        return self.line(
+            f"db-1.{site}", "runuser -u postgres -- psql -X -At -v ON_ERROR_STOP=1 -d shop", statement
+        ).strip()
 
     # --- the way back
 
@@ -179,7 +189,10 @@ class Stage:
             self.world.request(site, active)
         wait_for(f"region {active} answers", lambda: bool(self.world.status(active)), 120, 1.0)
         self.must(self.pulumi.up(standby), standby)
-        if self.world.status(active).get("in_recovery") is not False or self.world.status(active, "app").get("worker") is not True:
+        if (
+            self.world.status(active).get("in_recovery") is not False
+            or self.world.status(active, "app").get("worker") is not True
+        ):
             self.must(self.pulumi.up(active), active)
         wait_for(f"region {standby} streams", lambda: self.world.status(standby).get("streaming") is True, 60, 0.5)
         if record is not None:
@@ -214,7 +227,9 @@ class Stage:
 
     def _lease_stops(self, host: str, since: float) -> list[str]:
         """What the host's agent says of services that nobody had heard, from `since` (wall clock) on."""
-        command = f"sh -c 'journalctl -u dr-agent --since=@{since:.0f} -o cat --no-pager | grep \"nobody heard for\" || true'"
+        command = (
+            f"sh -c 'journalctl -u dr-agent --since=@{since:.0f} -o cat --no-pager | grep \"nobody heard for\" || true'"
+        )
         return [f"{host}: {line}" for line in self.line(host, command).splitlines()]
 
     def claims(self) -> dict[str, int]:
@@ -224,7 +239,11 @@ class Stage:
 
     def samples(self, site: str, since: float = 0.0) -> list[dict[str, Any]]:
         """Of a site's database, from `since` (wall clock) on."""
-        rows = [json.loads(line) for line in self.line(f"db-1.{site}", f"tail -n 20000 {SAMPLES}").splitlines() if line.endswith("}")]
+        rows = [
+            json.loads(line)
+            for line in self.line(f"db-1.{site}", f"tail -n 20000 {SAMPLES}").splitlines()
+            if line.endswith("}")
+        ]
         return [row for row in rows if row["t"] >= since]
 
     def _install_sampler(self, site: str) -> None:
@@ -233,4 +252,7 @@ class Stage:
         self.line(host, "mkdir -p /opt/lab")
         self.line(host, "tee /opt/lab/sampler.py", source)
         self.line(host, "tee /etc/systemd/system/lab-sampler.service", SAMPLER_UNIT)
-        self.line(host, f"sh -c 'install -o postgres -m 600 /dev/null {SAMPLES}; systemctl daemon-reload; systemctl enable -q --now lab-sampler'")
+        self.line(
+            host,
+            f"sh -c 'install -o postgres -m 600 /dev/null {SAMPLES}; systemctl daemon-reload; systemctl enable -q --now lab-sampler'",
+        )

@@ -105,7 +105,10 @@ class World:
         names = host_names(self.config)
         document = {
             "private_key": self.secrets["ssh"]["operator"]["private"],
-            "hosts": {key: {"vrack": it[1], "host_key": self.secrets["ssh"]["hosts"][key]["public"]} for key, it in names.items()},
+            "hosts": {
+                key: {"vrack": it[1], "host_key": self.secrets["ssh"]["hosts"][key]["public"]}
+                for key, it in names.items()
+            },
             "bastions": {site: self._bastion(site)},
         }
         with Hosts(document) as hosts:
@@ -137,7 +140,10 @@ class World:
         host = host or {"postgres": "db-1", "redis": "cache-1", "app": "app-1"}[service]
         try:
             with self.hosts(site) as run:
-                done = run(f"{host}.{site}", f"sh -c 'echo {{\\\"schema\\\":1}} | python3 /opt/dr/dr-host.pyz {service} status'")
+                done = run(
+                    f"{host}.{site}",
+                    f"sh -c 'echo {{\\\"schema\\\":1}} | python3 /opt/dr/dr-host.pyz {service} status'",
+                )
         except Unreachable:
             return {}
         return dict(json.loads(done.stdout)["facts"]) if done.returncode == 0 else {}

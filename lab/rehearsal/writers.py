@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-APART_S = 1.0  # samples further apart than this say nothing of the time between them: the host was off, or the sampler was
+APART_S = (
+    1.0  # samples further apart than this say nothing of the time between them: the host was off, or the sampler was
+)
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,11 @@ class Storage:
     """
 
     def __init__(
-        self, run: Path, binary: Path, addresses: Mapping[str, tuple[str, int]], tls: Mapping[str, tuple[str, int]] | None = None
+        self,
+        run: Path,
+        binary: Path,
+        addresses: Mapping[str, tuple[str, int]],
+        tls: Mapping[str, tuple[str, int]] | None = None,
     ) -> None:
         self.addresses, self.tls = dict(addresses), dict(tls or {})
         self._authority = Authority("object storage of the lab")
@@ -139,7 +143,9 @@ class Storage:
         if region in self.tls:
             pair = self._authority.issue([self.tls[region][0]])
             for name, text in (("tls.crt", pair["cert"]), ("tls.key", pair["key"])):
-                with os.fdopen(os.open(self._home / region / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+                with os.fdopen(
+                    os.open(self._home / region / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w"
+                ) as out:
                     out.write(text)
 
     def stop(self) -> None:
@@ -170,7 +176,9 @@ class Storage:
         """A boto3 S3 client with root's rights."""
         with self._lock:
             if region not in self._clients:
-                self._clients[region] = connect(self.endpoint(region), region, self.root_access_key, self.root_secret_key)
+                self._clients[region] = connect(
+                    self.endpoint(region), region, self.root_access_key, self.root_secret_key
+                )
             return self._clients[region]
 
     # --- accounts and policies
@@ -210,7 +218,14 @@ class Storage:
         accounts = {}
         for access_key, (user, secret) in self._keys.items():
             role = "userplus" if policy.may_create_buckets(self._statements.get(user, ())) else "user"
-            accounts[access_key] = {"access": access_key, "secret": secret, "role": role, "userID": 0, "groupID": 0, "projectID": 0}
+            accounts[access_key] = {
+                "access": access_key,
+                "secret": secret,
+                "role": role,
+                "userID": 0,
+                "groupID": 0,
+                "projectID": 0,
+            }
         target = self._home / "iam" / "users.json"
         if not target.parent.is_dir():  # before start(), which writes them
             return
@@ -257,10 +272,14 @@ class Storage:
 
     # --- buckets and objects
 
-    def create_bucket(self, region: str, name: str, *, versioning: bool = False, object_lock: bool = False, owner: str = "") -> None:
+    def create_bucket(
+        self, region: str, name: str, *, versioning: bool = False, object_lock: bool = False, owner: str = ""
+    ) -> None:
         """`owner`: the user with full control; empty: the project, and users get in by policy alone. Names have 3 characters or more."""
         with self._lock:
-            self._ask(region, "create_bucket", Bucket=name, **({"ObjectLockEnabledForBucket": True} if object_lock else {}))
+            self._ask(
+                region, "create_bucket", Bucket=name, **({"ObjectLockEnabledForBucket": True} if object_lock else {})
+            )
             self._owners[region, name] = owner
             if versioning:
                 self.set_versioning(region, name, True)
@@ -285,7 +304,9 @@ class Storage:
     ) -> list[StoredObject]:
         """Up to `limit` entries after key `marker`, by key; with `versions` also old versions and delete markers."""
         if versions:
-            answer = self._ask(region, "list_object_versions", Bucket=name, Prefix=prefix, KeyMarker=marker, MaxKeys=limit)
+            answer = self._ask(
+                region, "list_object_versions", Bucket=name, Prefix=prefix, KeyMarker=marker, MaxKeys=limit
+            )
             entries = [(entry, False) for entry in answer.get("Versions", [])] + [
                 (entry, True) for entry in answer.get("DeleteMarkers", [])
             ]
@@ -320,7 +341,9 @@ class Storage:
                 CODES.get(code, "refused"), f"S3 {region}: {operation} of {arguments.get('Bucket', '-')} gave {code}"
             ) from error
         except BotoCoreError as error:
-            raise StorageError("down", f"S3 {region}: no answer to {operation}; the region is cut, or its gateway ended") from error
+            raise StorageError(
+                "down", f"S3 {region}: no answer to {operation}; the region is cut, or its gateway ended"
+            ) from error
 
 
 def _listens(address: tuple[str, int]) -> bool:
@@ -349,5 +372,10 @@ def connect(endpoint: str, region: str, access_key: str, secret_key: str) -> Any
         response_checksum_validation="when_required",
     )
     return boto3.client(
-        "s3", endpoint_url=endpoint, region_name=region, aws_access_key_id=access_key, aws_secret_access_key=secret_key, config=config
+        "s3",
+        endpoint_url=endpoint,
+        region_name=region,
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret_key,
+        config=config,
     )

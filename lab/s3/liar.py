@@ -15,7 +15,17 @@ from urllib.parse import parse_qs, urlsplit
 SOURCE = "192.0.2.13"
 PORT = 7071
 MODES = ("503", "empty")
-LISTS = {"list-type", "versions", "prefix", "delimiter", "max-keys", "marker", "start-after", "continuation-token", "encoding-type"}
+LISTS = {
+    "list-type",
+    "versions",
+    "prefix",
+    "delimiter",
+    "max-keys",
+    "marker",
+    "start-after",
+    "continuation-token",
+    "encoding-type",
+}
 HOPS = {"connection", "keep-alive", "transfer-encoding", "te", "upgrade", "proxy-connection"}
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 UPSTREAM_S = 30.0
@@ -25,7 +35,12 @@ class Liar:
     """The false front of one gateway at `upstream`; listens on `listen`, port 0 takes any. `source`: None connects from anywhere."""
 
     def __init__(
-        self, upstream: tuple[str, int], listen: tuple[str, int], mode: str, source: str | None = SOURCE, base: type[Handler] | None = None
+        self,
+        upstream: tuple[str, int],
+        listen: tuple[str, int],
+        mode: str,
+        source: str | None = SOURCE,
+        base: type[Handler] | None = None,
     ) -> None:
         handler = type("Front", (base or Handler,), {"upstream": upstream, "mode": mode, "source": source})
         self._server = ThreadingHTTPServer(listen, handler)

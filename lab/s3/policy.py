@@ -74,7 +74,9 @@ def _statement(number: int, item: Any) -> Statement:
         raise PolicyError(f"{where}: found {type(item).__name__}, wanted an object")
     for name in ("Condition", "NotAction", "NotResource", "Principal"):
         if name in item:
-            raise UnsupportedPolicyError(f"{where}: has {name}, which the lab does not imitate; leave it out in a rehearsal")
+            raise UnsupportedPolicyError(
+                f"{where}: has {name}, which the lab does not imitate; leave it out in a rehearsal"
+            )
     effect = item.get("Effect")
     if effect not in ("Allow", "Deny"):
         raise PolicyError(f"{where}: Effect is {effect!r}, wanted Allow or Deny")
@@ -132,7 +134,10 @@ def _items(bucket: str, statement: Statement, keys: list[str]) -> list[dict[str,
     on_bucket = any(not rest.strip("*") for pattern in statement.resources for rest in _remainders(pattern, bucket))
     objects = sorted({rest for pattern in statement.resources for rest in _remainders(pattern, f"{bucket}/") if rest})
     items = []
-    for resources, known in (([bucket] if on_bucket else [], BUCKET_ACTIONS), ([f"{bucket}/{rest}" for rest in objects], OBJECT_ACTIONS)):
+    for resources, known in (
+        ([bucket] if on_bucket else [], BUCKET_ACTIONS),
+        ([f"{bucket}/{rest}" for rest in objects], OBJECT_ACTIONS),
+    ):
         actions = sorted({name for action in statement.actions for name in _expand(action, known)})
         if resources and actions:
             items.append(
@@ -146,7 +151,9 @@ def _items(bucket: str, statement: Statement, keys: list[str]) -> list[dict[str,
     return items
 
 
-def bucket_policy(bucket: str, owner_keys: Iterable[str], users: Mapping[str, tuple[Iterable[str], tuple[Statement, ...]]]) -> str | None:
+def bucket_policy(
+    bucket: str, owner_keys: Iterable[str], users: Mapping[str, tuple[Iterable[str], tuple[Statement, ...]]]
+) -> str | None:
     """The bucket policy that gives `bucket` the effect of the users' policies, or None when nobody but root may have access.
 
     `users`: by user, that user's access keys and statements; `owner_keys`: access keys of the bucket's owner.
@@ -166,7 +173,12 @@ def bucket_policy(bucket: str, owner_keys: Iterable[str], users: Mapping[str, tu
     if not items:
         return None
     items.append(
-        {"Effect": "Deny", "Principal": {"AWS": sorted(everybody)}, "Action": list(POLICY_ACTIONS), "Resource": [f"{ARN}{bucket}"]}
+        {
+            "Effect": "Deny",
+            "Principal": {"AWS": sorted(everybody)},
+            "Action": list(POLICY_ACTIONS),
+            "Resource": [f"{ARN}{bucket}"],
+        }
     )
     return json.dumps({"Version": "2012-10-17", "Statement": items}, sort_keys=True)
 
@@ -174,6 +186,8 @@ def bucket_policy(bucket: str, owner_keys: Iterable[str], users: Mapping[str, tu
 def may_create_buckets(statements: tuple[Statement, ...]) -> bool:
     """A user may, unless a statement denies `s3:CreateBucket` on everything."""
     return not any(
-        not statement.allow and "*" in statement.resources and any(_expand(action, {"s3:CreateBucket"}) for action in statement.actions)
+        not statement.allow
+        and "*" in statement.resources
+        and any(_expand(action, {"s3:CreateBucket"}) for action in statement.actions)
         for statement in statements
     )

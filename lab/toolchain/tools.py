@@ -19,11 +19,17 @@ OLDEST_CLI = (3, 272, 0)
 REQUIREMENTS = HERE.parent.parent / "requirements.txt"
 # The order is that of building: the CLI takes longest and everything needs it.
 PLUGINS = {
-    "command": GoTool("pulumi-resource-command", "./providers/command", sources=("internal/plugin", "providers/command")),
+    "command": GoTool(
+        "pulumi-resource-command", "./providers/command", sources=("internal/plugin", "providers/command")
+    ),
     "ovh": GoTool("pulumi-resource-ovh", "./providers/ovh", sources=("internal/plugin", "providers/ovh")),
-    "openstack": GoTool("pulumi-resource-openstack", ".", module="providers/openstack", sources=("providers/openstack",)),
+    "openstack": GoTool(
+        "pulumi-resource-openstack", ".", module="providers/openstack", sources=("providers/openstack",)
+    ),
 }
-OPENSTACK_SCHEMA = GoTool("openstack-schema", "./schema", module="providers/openstack", sources=("providers/openstack",))
+OPENSTACK_SCHEMA = GoTool(
+    "openstack-schema", "./schema", module="providers/openstack", sources=("providers/openstack",)
+)
 VERSITYGW = GoTool("versitygw", "github.com/versity/versitygw/cmd/versitygw")
 LANGUAGE_HOST = "pulumi-language-python"
 
@@ -54,13 +60,19 @@ def pins() -> dict[str, str]:
     found = dict(re.findall(r"^pulumi-(\w+)==(\S+)$", REQUIREMENTS.read_text(), re.MULTILINE))
     missing = PLUGINS.keys() - found.keys()
     if missing:
-        raise ToolchainError(f"{REQUIREMENTS}: no pin for pulumi-{', pulumi-'.join(sorted(missing))}; add `pulumi-<name>==<version>`")
+        raise ToolchainError(
+            f"{REQUIREMENTS}: no pin for pulumi-{', pulumi-'.join(sorted(missing))}; add `pulumi-<name>==<version>`"
+        )
     return {name: found[name] for name in PLUGINS}
 
 
 def installed(program: str) -> str | None:
     """A program on PATH that is not of our making: a process inside the lab's environment finds built tools there."""
-    folders = [folder for folder in os.environ.get("PATH", os.defpath).split(os.pathsep) if not Path(folder).is_relative_to(cache.home())]
+    folders = [
+        folder
+        for folder in os.environ.get("PATH", os.defpath).split(os.pathsep)
+        if not Path(folder).is_relative_to(cache.home())
+    ]
     return shutil.which(program, path=os.pathsep.join(folders))
 
 

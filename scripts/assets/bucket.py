@@ -40,10 +40,17 @@ def lifecycle(rules: BucketRules) -> str | None:
     found = []
     if days := rules.abort_uploads_days:
         after = f"<DaysAfterInitiation>{days}</DaysAfterInitiation>"
-        found.append(_rule("unfinished-uploads", f"<AbortIncompleteMultipartUpload>{after}</AbortIncompleteMultipartUpload>"))
+        found.append(
+            _rule("unfinished-uploads", f"<AbortIncompleteMultipartUpload>{after}</AbortIncompleteMultipartUpload>")
+        )
     if days := rules.keep_old_versions_days:
         expiry = f"<NoncurrentVersionExpiration><NoncurrentDays>{days}</NoncurrentDays></NoncurrentVersionExpiration>"
-        found.append(_rule("old-versions", expiry + "<Expiration><ExpiredObjectDeleteMarker>true</ExpiredObjectDeleteMarker></Expiration>"))
+        found.append(
+            _rule(
+                "old-versions",
+                expiry + "<Expiration><ExpiredObjectDeleteMarker>true</ExpiredObjectDeleteMarker></Expiration>",
+            )
+        )
     return f'<LifecycleConfiguration xmlns="{SPACE}">{"".join(found)}</LifecycleConfiguration>' if found else None
 
 
@@ -58,7 +65,11 @@ def cors(rules: BucketRules) -> str | None:
     fields = [f"<ID>{ASIDE}shop</ID>"]
     fields += [f"<AllowedOrigin>{escape(origin)}</AllowedOrigin>" for origin in rules.cors_origins]
     fields += [f"<AllowedMethod>{method}</AllowedMethod>" for method in METHODS]
-    fields += ["<AllowedHeader>*</AllowedHeader>", "<ExposeHeader>ETag</ExposeHeader>", f"<MaxAgeSeconds>{CORS_AGE_S}</MaxAgeSeconds>"]
+    fields += [
+        "<AllowedHeader>*</AllowedHeader>",
+        "<ExposeHeader>ETag</ExposeHeader>",
+        f"<MaxAgeSeconds>{CORS_AGE_S}</MaxAgeSeconds>",
+    ]
     return f'<CORSConfiguration xmlns="{SPACE}"><CORSRule>{"".join(fields)}</CORSRule></CORSConfiguration>'
 
 
@@ -76,7 +87,11 @@ def same(one: str, other: str) -> bool:
 
 
 def _plain(element: ElementTree.Element) -> tuple[Any, ...]:
-    return element.tag.rpartition("}")[2], (element.text or "").strip(), tuple(sorted(_plain(child) for child in element))
+    return (
+        element.tag.rpartition("}")[2],
+        (element.text or "").strip(),
+        tuple(sorted(_plain(child) for child in element)),
+    )
 
 
 class Settings:
@@ -109,7 +124,9 @@ class Settings:
 
     def _get(self, setting: Setting) -> str | None:
         try:
-            answer = self._patience.run(lambda: self._wire.ask(f"get {setting.name}", "GET", query={setting.name: ""}), self._throttle)
+            answer = self._patience.run(
+                lambda: self._wire.ask(f"get {setting.name}", "GET", query={setting.name: ""}), self._throttle
+            )
         except StoreError as error:
             if error.kind is Kind.ABSENT:
                 return None
@@ -127,7 +144,10 @@ class Settings:
             "content-type": "application/xml",
             "content-md5": base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode(),
         }
-        self._patience.run(lambda: self._wire.ask(f"put {setting.name}", "PUT", query=query, headers=headers, body=body), self._throttle)
+        self._patience.run(
+            lambda: self._wire.ask(f"put {setting.name}", "PUT", query=query, headers=headers, body=body),
+            self._throttle,
+        )
 
 
 def converge(job: Job) -> tuple[dict[str, Any], StoreError | None]:
@@ -135,10 +155,14 @@ def converge(job: Job) -> tuple[dict[str, Any], StoreError | None]:
     `lifecycle of <bucket>`. Raises BadInput without `bucket` in the document.
     """
     if job.bucket is None:
-        raise BadInput("bucket: not in the document, wanted keep_old_versions_days, abort_uploads_days and cors_origins; nothing was done")
+        raise BadInput(
+            "bucket: not in the document, wanted keep_old_versions_days, abort_uploads_days and cors_origins; nothing was done"
+        )
     due = [(job.target, "{0}", settings(job.bucket))]
     for beside in job.bucket.lifecycle_of:
-        due.append((replace(job.target, bucket=beside), f"{{0}} of {beside}", [Setting("lifecycle", lifecycle(job.bucket))]))
+        due.append(
+            (replace(job.target, bucket=beside), f"{{0}} of {beside}", [Setting("lifecycle", lifecycle(job.bucket))])
+        )
     outcome, first = {}, None
     for bucket, called, wanted in due:
         with closing(Settings(bucket, job.options)) as store:

@@ -149,7 +149,9 @@ def verify(job: Job, chosen: argparse.Namespace, _: Callable[[], Epoch] | None) 
 def show_status(job: Job, chosen: argparse.Namespace, now: Callable[[], Epoch] | None) -> Outcome:
     """The last run's status file."""
     if job.status_file is None:
-        raise BadInput("status_file: not set, wanted the file that `dr-assets sync` writes; name it in the document or with --status-file")
+        raise BadInput(
+            "status_file: not set, wanted the file that `dr-assets sync` writes; name it in the document or with --status-file"
+        )
     known = read_status(job.status_file)
     if not known:
         raise BadInput(
@@ -199,7 +201,9 @@ def _parser() -> argparse.ArgumentParser:
     for command in made.values():
         command.add_argument("--config", metavar="FILE", help="the document (docs/assets.md); - for stdin")
         command.add_argument(
-            "--source", metavar="URL", help="https://host/bucket[/prefix]; keys in SOURCE_ACCESS_KEY and SOURCE_SECRET_KEY"
+            "--source",
+            metavar="URL",
+            help="https://host/bucket[/prefix]; keys in SOURCE_ACCESS_KEY and SOURCE_SECRET_KEY",
         )
         command.add_argument("--target", metavar="URL", help="the same with TARGET_ACCESS_KEY and TARGET_SECRET_KEY")
         command.add_argument("--source-region", default="us-east-1")
@@ -207,20 +211,28 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--state-dir", metavar="DIR", help="remembers what both sides had; one for each direction")
         command.add_argument("--epoch", type=int, help="the epoch that this run belongs to")
         command.add_argument(
-            "--epoch-file", metavar="FILE", help='{"epoch": n, "active": "a", "moving": false}, read again while the run writes'
+            "--epoch-file",
+            metavar="FILE",
+            help='{"epoch": n, "active": "a", "moving": false}, read again while the run writes',
         )
         command.add_argument("--status-file", metavar="FILE")
         command.add_argument("--metrics-file", metavar="FILE")
-        command.add_argument("--set", metavar="OPTION=VALUE", action="append", default=[], help="one of `options`, for this run")
+        command.add_argument(
+            "--set", metavar="OPTION=VALUE", action="append", default=[], help="one of `options`, for this run"
+        )
         command.add_argument("--compact", action="store_true", help="the result on one line")
-    made["replication"].add_argument("--alone", action="store_true", help="no copier runs beside: the status file's figures are these")
+    made["replication"].add_argument(
+        "--alone", action="store_true", help="no copier runs beside: the status file's figures are these"
+    )
     made["sync"].add_argument("--dry-run", action="store_true", help="the same as plan")
     made["reconcile"].add_argument("--dry-run", action="store_true", help="decide and list, change nothing")
     share = made["verify"].add_mutually_exclusive_group(required=True)
     share.add_argument("--sample", type=_share, metavar="1%%", help="of the objects, the same ones for the same seed")
     share.add_argument("--full", action="store_true", help="all of them")
     made["verify"].add_argument("--seed", default="", help="another sample")
-    made["sync"].add_argument("--continuous", type=float, metavar="SECONDS", help="again and again, with a pause of so many seconds")
+    made["sync"].add_argument(
+        "--continuous", type=float, metavar="SECONDS", help="again and again, with a pause of so many seconds"
+    )
     return parser
 
 
@@ -244,7 +256,9 @@ def _job(chosen: argparse.Namespace) -> Job:
     job = parse(document)
     given: dict[str, Any] = {} if chosen.epoch is None else {"epoch": chosen.epoch}
     given |= {
-        name: Path(getattr(chosen, name)) for name in ("epoch_file", "status_file", "metrics_file", "state_dir") if getattr(chosen, name)
+        name: Path(getattr(chosen, name))
+        for name in ("epoch_file", "status_file", "metrics_file", "state_dir")
+        if getattr(chosen, name)
     }
     return replace(job, **given)
 
@@ -258,7 +272,9 @@ def _document(chosen: argparse.Namespace) -> dict[str, Any]:
         except ValueError as error:
             raise BadInput(f"document {chosen.config}: is not JSON ({error}); nothing was done") from None
         if not isinstance(document, dict):
-            raise BadInput(f"document {chosen.config}: is {type(document).__name__}, wanted a JSON object; nothing was done")
+            raise BadInput(
+                f"document {chosen.config}: is {type(document).__name__}, wanted a JSON object; nothing was done"
+            )
         return document
     if not (chosen.source and chosen.target and chosen.state_dir):
         raise BadInput("arguments: wanted --config, or --source, --target and --state-dir; nothing was done")
@@ -276,5 +292,13 @@ def _endpoint(name: str, url: str, region: str) -> dict[str, str]:
     keys = {key: os.environ.get(f"{name.upper()}_{key.upper()}", "") for key in ("access_key", "secret_key")}
     missing = [f"{name.upper()}_{key.upper()}" for key, value in keys.items() if not value]
     if missing:
-        raise BadInput(f"environment: {', '.join(missing)} not set, wanted the keys of {name}; export them and run it again")
-    return {"endpoint": f"{parts.scheme}://{parts.netloc}", "region": region, "bucket": bucket, "prefix": unquote(prefix), **keys}
+        raise BadInput(
+            f"environment: {', '.join(missing)} not set, wanted the keys of {name}; export them and run it again"
+        )
+    return {
+        "endpoint": f"{parts.scheme}://{parts.netloc}",
+        "region": region,
+        "bucket": bucket,
+        "prefix": unquote(prefix),
+        **keys,
+    }

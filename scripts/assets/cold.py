@@ -51,7 +51,8 @@ class Cold:
             from botocore.config import Config  # noqa: PLC0415
         except ImportError:
             raise StoreError(
-                Kind.OTHER, f"{self._endpoint.place}: needs boto3, which is not installed; run: apt-get install python3-boto3"
+                Kind.OTHER,
+                f"{self._endpoint.place}: needs boto3, which is not installed; run: apt-get install python3-boto3",
             ) from None
         e = self._endpoint
         config = Config(
@@ -87,10 +88,13 @@ class Cold:
             answer = error.response
             code, status = str(answer["Error"].get("Code", "")), int(answer["ResponseMetadata"]["HTTPStatusCode"])
             kind = classify(code, status, operation)
-            raise StoreError(kind, text(self._endpoint, operation, code, kind, None), status, side=self._endpoint.name) from None
+            raise StoreError(
+                kind, text(self._endpoint, operation, code, kind, None), status, side=self._endpoint.name
+            ) from None
         except HTTPClientError as error:
             raise StoreError(
-                Kind.NETWORK, f"{self._endpoint.place}: {operation}: no answer ({type(error).__name__}); run the same again"
+                Kind.NETWORK,
+                f"{self._endpoint.place}: {operation}: no answer ({type(error).__name__}); run the same again",
             ) from None
         except BotoCoreError as error:
             raise StoreError(Kind.OTHER, f"{self._endpoint.place}: {operation}: cannot be asked ({error})") from None
@@ -144,9 +148,14 @@ class Cold:
         found: list[tuple[Any, str, str, bool]] = []
         with self._asking("versions") as s3:
             for page in s3.get_paginator("list_object_versions").paginate(Bucket=where["Bucket"], Prefix=where["Key"]):
-                both = [(item, False) for item in page.get("Versions", ())] + [(item, True) for item in page.get("DeleteMarkers", ())]
+                both = [(item, False) for item in page.get("Versions", ())] + [
+                    (item, True) for item in page.get("DeleteMarkers", ())
+                ]
                 same = [(item, marker) for item, marker in both if item["Key"] == where["Key"]]
-                found += [(item["LastModified"], item["VersionId"], item.get("ETag", "").strip('"'), marker) for item, marker in same]
+                found += [
+                    (item["LastModified"], item["VersionId"], item.get("ETag", "").strip('"'), marker)
+                    for item, marker in same
+                ]
                 if both and not same:
                     break
         # Stores list the newest first, but markers apart: times of one second do not tell the order within each list.
@@ -155,14 +164,21 @@ class Cold:
     def parts(self, key: bytes, upload: str) -> list[Part]:
         with self._asking("list parts") as s3:
             pages = s3.get_paginator("list_parts").paginate(**self._where(key), UploadId=upload)
-            return [Part(item["PartNumber"], item["ETag"].strip('"'), item["Size"]) for page in pages for item in page.get("Parts", ())]
+            return [
+                Part(item["PartNumber"], item["ETag"].strip('"'), item["Size"])
+                for page in pages
+                for item in page.get("Parts", ())
+            ]
 
     def finish_upload(self, key: bytes, upload: str, parts: list[Part], condition: Mapping[str, str]) -> str:
         named = {"if-none-match": "IfNoneMatch", "if-match": "IfMatch"}
         listed = {"Parts": [{"PartNumber": part.number, "ETag": f'"{part.etag}"'} for part in parts]}
         with self._asking("finish upload") as s3:
             answer = s3.complete_multipart_upload(
-                **self._where(key), UploadId=upload, MultipartUpload=listed, **{named[name]: value for name, value in condition.items()}
+                **self._where(key),
+                UploadId=upload,
+                MultipartUpload=listed,
+                **{named[name]: value for name, value in condition.items()},
             )
         return str(answer["ETag"]).strip('"')
 

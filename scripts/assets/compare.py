@@ -75,7 +75,9 @@ def from_listings(source: Entry, target: Entry | None, row: Row | None, clocks: 
     return Verdict.LOOK
 
 
-def from_headers(source: Mapping[str, str], target: Mapping[str, str] | None, epoch: int | None, clocks: Clocks) -> Finding:
+def from_headers(
+    source: Mapping[str, str], target: Mapping[str, str] | None, epoch: int | None, clocks: Clocks
+) -> Finding:
     """By what both stores say of this object now. Headers in lower case."""
     if target is None:
         return Finding(Verdict.COPY)
@@ -85,7 +87,11 @@ def from_headers(source: Mapping[str, str], target: Mapping[str, str] | None, ep
     if note is not None and note.epoch > (epoch or note.epoch):
         return Finding(Verdict.STALE, over, f"written by a copier of epoch {note.epoch}")
     # The source's object may itself be a copy of this very one: the direction has turned since.
-    if sizes and (same_content(source, target) or (back is not None and back.etag == over)) and not same_metadata(source, target):
+    if (
+        sizes
+        and (same_content(source, target) or (back is not None and back.etag == over))
+        and not same_metadata(source, target)
+    ):
         return Finding(Verdict.RECORD, over)
     return _over_copy(source, note, over, sizes) if note else _over_native(source, target, over, clocks)
 
@@ -103,6 +109,9 @@ def _over_copy(source: Mapping[str, str], note: Origin, over: str, sizes: bool) 
 
 def _over_native(source: Mapping[str, str], target: Mapping[str, str], over: str, clocks: Clocks) -> Finding:
     """The target's object was not written by a copier: only an older one gives way."""
-    if parse_time(target["last-modified"]) - clocks.target > parse_time(source["last-modified"]) - clocks.source + MARGIN_S:
+    if (
+        parse_time(target["last-modified"]) - clocks.target
+        > parse_time(source["last-modified"]) - clocks.source + MARGIN_S
+    ):
         return Finding(Verdict.HOLD, over, "written at the target after the source's last change")
     return Finding(Verdict.COPY, over, "written at the target, older than the source's")

@@ -101,7 +101,9 @@ def parse(document: Any) -> Job:
     options = _options(document.get("options", {}), faults)
     bucket = _bucket(document["bucket"], faults) if document.get("bucket") is not None else None
     if not isinstance(document.get("state_dir"), str) or not document["state_dir"]:
-        faults.append(f"state_dir: found {document.get('state_dir')!r}, wanted a folder that belongs to this pair of buckets alone")
+        faults.append(
+            f"state_dir: found {document.get('state_dir')!r}, wanted a folder that belongs to this pair of buckets alone"
+        )
     epoch = document.get("epoch")
     if epoch is not None and (not isinstance(epoch, int) or isinstance(epoch, bool) or epoch < 1):
         faults.append(f"epoch: found {epoch!r}, wanted a whole number from 1")
@@ -113,10 +115,15 @@ def parse(document: Any) -> Job:
             f"target: is the source's own bucket {source.bucket} at {source.endpoint}, wanted another one; a copy onto itself would rewrite every object"
         )
     if source and target and source.prefix != target.prefix:
-        faults.append(f"target.prefix: found {target.prefix!r}, wanted the source's {source.prefix!r}; keys are the same on both sides")
+        faults.append(
+            f"target.prefix: found {target.prefix!r}, wanted the source's {source.prefix!r}; keys are the same on both sides"
+        )
     if faults or source is None or target is None or options is None:
         raise BadInput("document: " + "; ".join(faults) + "; nothing was done")
-    paths = {name: Path(document[name]) if document.get(name) else None for name in ("epoch_file", "metrics_file", "status_file")}
+    paths = {
+        name: Path(document[name]) if document.get(name) else None
+        for name in ("epoch_file", "metrics_file", "status_file")
+    }
     return Job(
         source=source,
         target=target,
@@ -136,7 +143,11 @@ def _endpoint(name: str, found: Any, faults: list[str]) -> Endpoint | None:
         return None
     known = {item.name for item in fields(Endpoint)} - {"name"}
     here = [f"{name}.{key}: unknown" for key in sorted(set(found) - known)]
-    here += [f"{name}.{key}: missing or not a string" for key in REQUIRED if not isinstance(found.get(key), str) or not found[key]]
+    here += [
+        f"{name}.{key}: missing or not a string"
+        for key in REQUIRED
+        if not isinstance(found.get(key), str) or not found[key]
+    ]
     here += [f"{name}.{key}: not a string" for key in sorted(known & set(found)) if not isinstance(found[key], str)]
     if not here:
         here += _address_faults(name, found)
@@ -174,7 +185,10 @@ def _bucket(found: Any, faults: list[str]) -> BucketRules | None:
         return None
     days, lists = ("keep_old_versions_days", "abort_uploads_days"), ("cors_origins", "lifecycle_of")
     origins, beside = (found.get(name, []) for name in lists)
-    faults += [f"bucket.{name}: unknown, wanted one of {', '.join((*lists, *days))}" for name in sorted(set(found) - {*days, *lists})]
+    faults += [
+        f"bucket.{name}: unknown, wanted one of {', '.join((*lists, *days))}"
+        for name in sorted(set(found) - {*days, *lists})
+    ]
     wrong = [name for name in days if type(found.get(name, 0)) is not int or found.get(name, 0) < 0]
     faults += [f"bucket.{name}: found {found[name]!r}, wanted a number of days, 0 for never" for name in wrong]
     if not isinstance(origins, list) or not all(isinstance(origin, str) and origin for origin in origins):
@@ -182,7 +196,11 @@ def _bucket(found: Any, faults: list[str]) -> BucketRules | None:
     elif not isinstance(beside, list) or not all(isinstance(name, str) and BUCKET.fullmatch(name) for name in beside):
         faults.append("bucket.lifecycle_of: wanted a list of buckets on the target's server")
     elif not wrong:
-        return BucketRules(**{name: found[name] for name in days if name in found}, cors_origins=tuple(origins), lifecycle_of=tuple(beside))
+        return BucketRules(
+            **{name: found[name] for name in days if name in found},
+            cors_origins=tuple(origins),
+            lifecycle_of=tuple(beside),
+        )
     return None
 
 
@@ -207,9 +225,13 @@ def _options(found: Any, faults: list[str]) -> Options | None:
     if values.get("carry_acl", "auto") not in ("auto", "always", "never"):
         faults.append(f"options.carry_acl: found {values['carry_acl']!r}, wanted auto, always or never")
     if values.get("part_size", Options.part_size) < SMALLEST_PART:
-        faults.append(f"options.part_size: found {values['part_size']}, wanted {SMALLEST_PART} or more: stores refuse smaller parts")
+        faults.append(
+            f"options.part_size: found {values['part_size']}, wanted {SMALLEST_PART} or more: stores refuse smaller parts"
+        )
     return Options(**values)
 
 
-ZERO_ALLOWED = frozenset({"shards", "grace_s", "max_deletes", "memory_limit", "multipart_above", "listed", "epoch_check_s", "backoff_s"})
+ZERO_ALLOWED = frozenset(
+    {"shards", "grace_s", "max_deletes", "memory_limit", "multipart_above", "listed", "epoch_check_s", "backoff_s"}
+)
 SMALLEST_PART = 5 * MIB

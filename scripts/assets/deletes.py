@@ -20,8 +20,17 @@ FOREIGN = ""  # in place of a source's etag: the target has it, and no copier pu
 class Deletes:
     """Collects while the listings are read; acts only when they were read to their end."""
 
-    def __init__(self, source: Bucket, target: Bucket, state: State, *, guard: Guard, options: Options, tally: Tally) -> None:
-        self._source, self._target, self._state, self._guard, self._options, self._tally = source, target, state, guard, options, tally
+    def __init__(
+        self, source: Bucket, target: Bucket, state: State, *, guard: Guard, options: Options, tally: Tally
+    ) -> None:
+        self._source, self._target, self._state, self._guard, self._options, self._tally = (
+            source,
+            target,
+            state,
+            guard,
+            options,
+            tally,
+        )
         self._lock = threading.Lock()
         self._missing: list[tuple[Row, Entry]] = []
         self._unknown: list[Entry] = []
@@ -99,11 +108,15 @@ class Deletes:
         note = origin(head.headers)
         later = note is not None and note.epoch > (self._guard.epoch or note.epoch)
         if head.etag != row.target_etag or entry.etag != row.target_etag or later:
-            self._tally.note("kept", key=show(row.key), why="gone at the source, changed at the target since it was copied")
+            self._tally.note(
+                "kept", key=show(row.key), why="gone at the source, changed at the target since it was copied"
+            )
             return
         self._guard.check()
         if self._guard.moving:
-            raise Failed("deletes: a move began, wanted none under way; nothing more was deleted, the next run after it sees to them")
+            raise Failed(
+                "deletes: a move began, wanted none under way; nothing more was deleted, the next run after it sees to them"
+            )
         try:
             self._target.delete(row.key, head.etag)
         except StoreError as error:

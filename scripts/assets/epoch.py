@@ -92,7 +92,9 @@ class Guard:
             try:
                 epoch = self._now()
             except UnknownEpoch as error:
-                raise EpochMoved(f"epoch: {error}, wanted {self._wanted}; this run stopped writing, what it copied stays") from None
+                raise EpochMoved(
+                    f"epoch: {error}, wanted {self._wanted}; this run stopped writing, what it copied stays"
+                ) from None
             if epoch.number != self._wanted:
                 raise EpochMoved(
                     f"epoch: {epoch.number} is in force, wanted {self._wanted}, in which this run began; it stopped writing, what it copied stays; "

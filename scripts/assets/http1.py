@@ -137,7 +137,9 @@ class Connection:
         poll.register(self._sock, select.POLLIN)
         return not poll.poll(0)
 
-    def request(self, method: str, target: str, headers: Mapping[str, str], body: bytes | Iterable[bytes] | None) -> Response:
+    def request(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes | Iterable[bytes] | None
+    ) -> Response:
         """Send it and read the answer's head. `headers` must frame the body."""
         lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
         if any("\r" in line or "\n" in line for line in lines):

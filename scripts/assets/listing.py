@@ -52,7 +52,8 @@ def parse_page(document: bytes, endpoint: Endpoint) -> Page:
 
     def lie(what: str) -> StoreError:
         return StoreError(
-            Kind.LYING, f"{endpoint.place}: list: {what}, wanted a whole listing; nothing is deleted on such a one, see the store's status"
+            Kind.LYING,
+            f"{endpoint.place}: list: {what}, wanted a whole listing; nothing is deleted on such a one, see the store's status",
         )
 
     try:
@@ -122,10 +123,14 @@ def documents(
 
 
 def _circles(endpoint: Endpoint, how: str) -> StoreError:
-    return StoreError(Kind.LYING, f"{endpoint.place}: list: goes round in circles ({how}), wanted an end; nothing was deleted")
+    return StoreError(
+        Kind.LYING, f"{endpoint.place}: list: goes round in circles ({how}), wanted an end; nothing was deleted"
+    )
 
 
-def entries(answers: Iterable[Document], endpoint: Endpoint, after: bytes = b"", until: bytes | None = None) -> Iterator[Entry]:
+def entries(
+    answers: Iterable[Document], endpoint: Endpoint, after: bytes = b"", until: bytes | None = None
+) -> Iterator[Entry]:
     """Objects with after < key <= until in byte order. Raises StoreError, and then the listing is partial."""
     last, empty, place, prefix = after, 0, endpoint.place, endpoint.prefix.encode()
     for answer in answers:
@@ -135,19 +140,23 @@ def entries(answers: Iterable[Document], endpoint: Endpoint, after: bytes = b"",
         if any(map(ge, before, keys)):
             earlier, key = next(pair for pair in zip(before, keys, strict=True) if ge(*pair))
             raise StoreError(
-                Kind.LYING, f"{place}: list: {key!r} comes after {earlier!r}, wanted byte order; the store cannot be merged safely"
+                Kind.LYING,
+                f"{place}: list: {key!r} comes after {earlier!r}, wanted byte order; the store cannot be merged safely",
             )
         # In order, so the first and the last speak for those between.
         for key in keys[:1] + keys[-1:]:
             if not key.startswith(prefix):
-                raise StoreError(Kind.LYING, f"{place}: list: {key!r} is outside the prefix, wanted {prefix!r}; nothing was deleted")
+                raise StoreError(
+                    Kind.LYING, f"{place}: list: {key!r} is outside the prefix, wanted {prefix!r}; nothing was deleted"
+                )
         last = keys[-1] if keys else last
         yield from page.entries if until is None or last <= until else page.entries[: bisect_right(keys, until)]
         if page.token is None or (until is not None and last >= until):
             return
         if page.token != answer.token:
             raise StoreError(
-                Kind.LYING, f"{place}: list: says twice how it goes on, wanted one token; nothing was deleted, see the store's status"
+                Kind.LYING,
+                f"{place}: list: says twice how it goes on, wanted one token; nothing was deleted, see the store's status",
             )
         empty = 0 if page.entries else empty + 1
         if empty > EMPTY_PAGES:

@@ -59,7 +59,9 @@ def parse_time(text: str) -> float:
         raise ValueError(f"time {text!r}")
     day, month, *rest = found.groups()
     year, hour, minute, second = map(int, rest)
-    return datetime.datetime(year, MONTHS.index(month) + 1, int(day), hour, minute, second, tzinfo=datetime.UTC).timestamp()
+    return datetime.datetime(
+        year, MONTHS.index(month) + 1, int(day), hour, minute, second, tzinfo=datetime.UTC
+    ).timestamp()
 
 
 def iso_time(text: str) -> str:
@@ -70,7 +72,11 @@ def iso_time(text: str) -> str:
 def carried(headers: Mapping[str, str]) -> dict[str, str]:
     """The request headers that give the copy what the answer's `headers` say of the source."""
     kept = {name: headers[name] for name in PLAIN if headers.get(name)}
-    kept |= {name: value for name, value in headers.items() if name.startswith(META) and name not in (SOURCE_NOTE, DIGEST_NOTE)}
+    kept |= {
+        name: value
+        for name, value in headers.items()
+        if name.startswith(META) and name not in (SOURCE_NOTE, DIGEST_NOTE)
+    }
     if headers.get(STORAGE_CLASS, "STANDARD") != "STANDARD":
         kept[STORAGE_CLASS] = headers[STORAGE_CLASS]
     return kept

@@ -19,22 +19,42 @@ METRICS = (
     # name, place in the status, help
     ("objects", ("source", "objects"), "Objects at the source in the last complete listing."),
     ("bytes", ("source", "bytes"), "Bytes at the source in the last complete listing."),
-    ("unreplicated_objects", ("unreplicated", "count"), "Objects that the target does not have, or not in this version."),
+    (
+        "unreplicated_objects",
+        ("unreplicated", "count"),
+        "Objects that the target does not have, or not in this version.",
+    ),
     ("unreplicated_bytes", ("unreplicated", "bytes"), "Bytes of these objects."),
-    ("oldest_unreplicated_timestamp_seconds", ("unreplicated", "oldest"), "When the oldest of them was written, by the source's clock."),
+    (
+        "oldest_unreplicated_timestamp_seconds",
+        ("unreplicated", "oldest"),
+        "When the oldest of them was written, by the source's clock.",
+    ),
     (
         "replicated_until_timestamp_seconds",
         ("replicated_until",),
         "All that was written at the source before this moment is at the target.",
     ),
     ("last_run_timestamp_seconds", ("finished",), "End of the last run."),
-    ("last_complete_timestamp_seconds", ("complete_at",), "Start of the last run that read both listings to their end."),
+    (
+        "last_complete_timestamp_seconds",
+        ("complete_at",),
+        "Start of the last run that read both listings to their end.",
+    ),
     ("last_run_seconds", ("seconds",), "Duration of the last run."),
     ("last_run_success", ("ok",), "1 when the last run ended without an error."),
     ("epoch", ("epoch",), "Epoch of the last run."),
-    ("platform_lag_seconds", ("replication", "lag_s"), "Age of the oldest object that the platform's own replication has still to copy; sampled."),
+    (
+        "platform_lag_seconds",
+        ("replication", "lag_s"),
+        "Age of the oldest object that the platform's own replication has still to copy; sampled.",
+    ),
     ("platform_failed_objects", ("replication", "status", "failed"), "Objects that it gave up; sampled."),
-    ("platform_uncovered_objects", ("replication", "status", "none"), "Objects that it does not cover: older than its rule; sampled."),
+    (
+        "platform_uncovered_objects",
+        ("replication", "status", "none"),
+        "Objects that it does not cover: older than its rule; sampled.",
+    ),
 )
 
 
@@ -115,7 +135,9 @@ def write_file(path: Path, text: str, mode: int = 0o644) -> None:
             os.fsync(out.fileno())
         fresh.replace(path)
     except OSError as error:
-        raise Failed(f"file {path}: cannot be written ({error.strerror}); what was copied stays; make room or name another file") from None
+        raise Failed(
+            f"file {path}: cannot be written ({error.strerror}); what was copied stays; make room or name another file"
+        ) from None
 
 
 def metrics(known: dict[str, Any]) -> str:
@@ -128,14 +150,23 @@ def metrics(known: dict[str, Any]) -> str:
         if value is not None:
             full = f"dr_assets_{name}"
             lines += [f"# HELP {full} {text}", f"# TYPE {full} gauge", f"{full} {float(value):.15g}"]
-    lines += ["# HELP dr_assets_last_run_objects What the last run did, by kind.", "# TYPE dr_assets_last_run_objects gauge"]
-    lines += [f'dr_assets_last_run_objects{{kind="{kind}"}} {count}' for kind, count in sorted(known.get("done", {}).items())]
+    lines += [
+        "# HELP dr_assets_last_run_objects What the last run did, by kind.",
+        "# TYPE dr_assets_last_run_objects gauge",
+    ]
+    lines += [
+        f'dr_assets_last_run_objects{{kind="{kind}"}} {count}' for kind, count in sorted(known.get("done", {}).items())
+    ]
     return "\n".join(lines) + "\n"
 
 
 def moment(seconds: float | None) -> str | None:
     """For people."""
-    return None if seconds is None else datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")
+    return (
+        None
+        if seconds is None
+        else datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")
+    )
 
 
 class Bar:

@@ -14,7 +14,9 @@ from .store import Bucket
 
 PER_SHARD = 100_000  # known keys that are worth a listing of their own: 100 answers, some 20 s of a store that takes its time over each
 MOST_SHARDS = 4
-PER_PAGE = 995  # of the 1,000 that one answer holds: room for new keys, lest a range ends with an answer of its own for a few
+PER_PAGE = (
+    995  # of the 1,000 that one answer holds: room for new keys, lest a range ends with an answer of its own for a few
+)
 
 
 class Range(NamedTuple):
@@ -57,7 +59,9 @@ def shards(state: State, wanted: int) -> list[Range]:
     return [Range(after, until) for after, until in zip([b"", *cuts], [*cuts, None], strict=True)]
 
 
-def merge(source: Bucket, target: Bucket, state: State, part: Range, *, counts: Counts, clocks: Callable[[], Clocks]) -> Iterator[Step]:
+def merge(
+    source: Bucket, target: Bucket, state: State, part: Range, *, counts: Counts, clocks: Callable[[], Clocks]
+) -> Iterator[Step]:
     """Steps of one range in key order; what is the same is only counted. Raises StoreError, and then nothing of this pass may be deleted."""
     with ExitStack() as stack:
         here = stack.enter_context(source.ahead(*part))
@@ -65,7 +69,13 @@ def merge(source: Bucket, target: Bucket, state: State, part: Range, *, counts: 
         rows = state.rows(*part)
         a, b, row = next(here, None), next(there, None), next(rows, None)
         while a is not None or b is not None or row is not None:
-            if a is not None and b is not None and row is not None and a.key == b.key == row.key and unchanged(a, b, row):
+            if (
+                a is not None
+                and b is not None
+                and row is not None
+                and a.key == b.key == row.key
+                and unchanged(a, b, row)
+            ):
                 counts.source += 1
                 counts.target += 1
                 counts.same += 1

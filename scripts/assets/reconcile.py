@@ -66,9 +66,16 @@ class Reconcile(Run):
         if row is None and not history:
             self._bring(transfer, entry, None, "never replicated")
         elif (row is not None and row.source_etag == entry.etag) or self._was_there(entry, history):
-            self._settle(entry, "deleted_at_winner", "replicated, then deleted at the winner; the loser's object stays there")
+            self._settle(
+                entry, "deleted_at_winner", "replicated, then deleted at the winner; the loser's object stays there"
+            )
         else:
-            self._settle(entry, "conflict", "changed at the loser, deleted at the winner; the loser's object stays there", loser=entry.etag)
+            self._settle(
+                entry,
+                "conflict",
+                "changed at the loser, deleted at the winner; the loser's object stays there",
+                loser=entry.etag,
+            )
 
     def _both(self, transfer: Transfer, entry: Entry, row: Row | None, loser: Answer, winner: Answer) -> None:
         finding = from_headers(loser.headers, winner.headers, None, self.clocks())
@@ -78,7 +85,11 @@ class Reconcile(Run):
         theirs, ours = origin(loser.headers), origin(winner.headers)
         known = row is not None and row.source_etag == entry.etag
         history = self.target.versions(entry.key)
-        if known or self._was_there(entry, history) or (theirs is not None and theirs.etag in {etag for _, etag, _ in history}):
+        if (
+            known
+            or self._was_there(entry, history)
+            or (theirs is not None and theirs.etag in {etag for _, etag, _ in history})
+        ):
             self._settle(entry, "superseded", "the winner has a newer version of what both had")
         elif ours is not None and ours.time <= parse_time(loser.headers["last-modified"]):
             self._bring(transfer, entry, winner.etag, "changed at the loser, and the change was never replicated")

@@ -29,7 +29,13 @@ HEADER = "x-amz-replication-status"
 NONE = "none"
 OWED = ("pending", "failed", NONE)
 # Some stores say the one, some the other.
-NAMES = {"completed": "completed", "complete": "completed", "pending": "pending", "failed": "failed", "replica": "replica"}
+NAMES = {
+    "completed": "completed",
+    "complete": "completed",
+    "pending": "pending",
+    "failed": "failed",
+    "replica": "replica",
+}
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,9 @@ def _seen(source: Bucket, entry: Entry) -> Seen | None:
 
 def figures(seen: list[Seen], begun: float) -> dict[str, Any]:
     """Counts by status; `lag_s`: age of the oldest object that is on its way; what is in one region only. Pure."""
-    counts = {name: sum(item.status == name for item in seen) for name in ("completed", "pending", "failed", "replica", NONE)}
+    counts = {
+        name: sum(item.status == name for item in seen) for name in ("completed", "pending", "failed", "replica", NONE)
+    }
     owed = [item for item in seen if item.status in OWED]
     waiting = [item.written for item in seen if item.status == "pending"]
     oldest = min((item.written for item in owed), default=None)
@@ -136,14 +144,31 @@ def figures(seen: list[Seen], begun: float) -> dict[str, Any]:
 
 
 def _status(
-    before: dict[str, Any], document: dict[str, Any] | None, error: StoreError | None, *, started: float, alone: bool, epoch: int | None
+    before: dict[str, Any],
+    document: dict[str, Any] | None,
+    error: StoreError | None,
+    *,
+    started: float,
+    alone: bool,
+    epoch: int | None,
 ) -> dict[str, Any]:
     known: dict[str, Any] = dict(before) if before.get("schema") == 1 else {"schema": 1}
     seen = {name: value for name, value in (document or {}).items() if name not in ("schema", "op")}
-    known["replication"] = {**(seen or known.get("replication") or {}), "at": started, "error": str(error) if error else None}
+    known["replication"] = {
+        **(seen or known.get("replication") or {}),
+        "at": started,
+        "error": str(error) if error else None,
+    }
     if not alone:
         return known
-    known |= {"started": started, "finished": time.time(), "ok": error is None, "error": str(error) if error else None, "epoch": epoch, "done": {}}
+    known |= {
+        "started": started,
+        "finished": time.time(),
+        "ok": error is None,
+        "error": str(error) if error else None,
+        "epoch": epoch,
+        "done": {},
+    }
     if document:
         known |= {name: document[name] for name in ("unreplicated", "replicated_until")}
         known |= {"source": {"objects": document["objects"], "bytes": document["bytes"]}, "complete_at": started}

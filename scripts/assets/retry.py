@@ -90,4 +90,6 @@ class Patience:
 
     def delay(self, attempt: int, retry_after: float) -> float:
         """Seconds before attempt + 1."""
-        return float(max(min(retry_after, self._cap), random.uniform(0, min(self._cap, self._base * 2 ** (attempt - 1)))))
+        return float(
+            max(min(retry_after, self._cap), random.uniform(0, min(self._cap, self._base * 2 ** (attempt - 1))))
+        )

@@ -33,7 +33,9 @@ class Signer:
         self._access_key, self._secret_key, self._region, self._token = access_key, secret_key, region, session_token
         self._derived = ("", (hashlib.sha256(), hashlib.sha256()))
 
-    def sign(self, method: str, path: str, query: str, headers: dict[str, str], *, payload: str, now: float | None = None) -> None:
+    def sign(
+        self, method: str, path: str, query: str, headers: dict[str, str], *, payload: str, now: float | None = None
+    ) -> None:
         """Add date, payload and authorization to `headers` (names in lower case, `host` among them). `payload`: its SHA-256 in hex, or UNSIGNED."""
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
         headers["x-amz-date"] = stamp
@@ -50,7 +52,9 @@ class Signer:
         inner.update(text.encode())
         outer.update(inner.digest())
         signature = outer.hexdigest()
-        headers["authorization"] = f"{ALGORITHM} Credential={self._access_key}/{scope}, SignedHeaders={signed}, Signature={signature}"
+        headers["authorization"] = (
+            f"{ALGORITHM} Credential={self._access_key}/{scope}, SignedHeaders={signed}, Signature={signature}"
+        )
 
     def _key(self, day: str) -> tuple[hashlib._Hash, hashlib._Hash]:
         """Both halves of the HMAC, with the day's key in them: the rest is two updates a request."""

@@ -73,7 +73,9 @@ class State:
             folder.mkdir(parents=True, exist_ok=True)
             self._hold = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise Failed(f"state folder {folder}: cannot be written ({error.strerror}); name another one in `state_dir`") from None
+            raise Failed(
+                f"state folder {folder}: cannot be written ({error.strerror}); name another one in `state_dir`"
+            ) from None
         try:
             fcntl.flock(self._hold, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -151,7 +153,9 @@ class State:
         count = self.known()
         places = [count * number // shards for number in range(1, shards)]
         places = [place // step * step or place for place in places]
-        keys = [self._ask("SELECT key FROM pairs ORDER BY key LIMIT 1 OFFSET ?", place - 1) for place in places if place]
+        keys = [
+            self._ask("SELECT key FROM pairs ORDER BY key LIMIT 1 OFFSET ?", place - 1) for place in places if place
+        ]
         return [bytes(found[0][0]) for found in keys if found]
 
     def rows(self, after: bytes = b"", until: bytes | None = None) -> Iterator[Row]:
@@ -163,7 +167,9 @@ class State:
             reader.execute("BEGIN")
             while True:
                 # The module lets other threads in at each row it fetches, which costs more than the row.
-                found = sorted(json.loads(reader.execute(ROWS, (after, END if until is None else until, CHUNK)).fetchone()[0]))
+                found = sorted(
+                    json.loads(reader.execute(ROWS, (after, END if until is None else until, CHUNK)).fetchone()[0])
+                )
                 for key, *others in found:
                     yield Row(bytes.fromhex(key), *others)
                 if len(found) < CHUNK:
@@ -183,7 +189,11 @@ class State:
 
     def missing(self, key: bytes, since: float) -> None:
         """One more complete listing of the source without this key."""
-        self._ask("UPDATE pairs SET missing_runs = missing_runs + 1, missing_since = coalesce(missing_since, ?) WHERE key = ?", since, key)
+        self._ask(
+            "UPDATE pairs SET missing_runs = missing_runs + 1, missing_since = coalesce(missing_since, ?) WHERE key = ?",
+            since,
+            key,
+        )
 
     def forget(self, key: bytes) -> None:
         """The pair is gone on both sides, or no pair any more."""

@@ -71,7 +71,9 @@ class Bucket:
     # --- hot
 
     def _documents(self, after: bytes, until: bytes | None) -> Iterator[Document]:
-        return documents(lambda query: self._try(lambda: self.wire.ask("list", "GET", query=query)).body, self.endpoint, after, until)
+        return documents(
+            lambda query: self._try(lambda: self.wire.ask("list", "GET", query=query)).body, self.endpoint, after, until
+        )
 
     def entries(self, after: bytes = b"", until: bytes | None = None) -> Iterator[Entry]:
         """See `listing.entries`."""
@@ -97,7 +99,9 @@ class Bucket:
         return self._dated(self._try(lambda: self.wire.ask("get", "GET", key, headers={"if-match": quoted(etag)})))
 
     @contextmanager
-    def open(self, key: bytes, etag: str, first: int | None = None, last: int | None = None) -> Iterator[tuple[Answer, Body]]:
+    def open(
+        self, key: bytes, etag: str, first: int | None = None, last: int | None = None
+    ) -> Iterator[tuple[Answer, Body]]:
         """As `get`, to be read piece by piece, or bytes first..last of it. One attempt: who reads must begin afresh."""
         headers = {"if-match": quoted(etag)} | ({} if first is None else {"range": f"bytes={first}-{last}"})
         with self.throttle.slot(), self.wire.receive("get", key, {}, headers) as (answer, body):
@@ -115,7 +119,9 @@ class Bucket:
     def put_part(self, key: bytes, upload: str, number: int, pieces: Iterable[bytes], size: int) -> Answer:
         """One attempt."""
         with self.throttle.slot():
-            return self.wire.send("part", key, {"partNumber": str(number), "uploadId": upload}, {}, pieces=pieces, size=size)
+            return self.wire.send(
+                "part", key, {"partNumber": str(number), "uploadId": upload}, {}, pieces=pieces, size=size
+            )
 
     # --- rare
 
@@ -159,7 +165,10 @@ class Bucket:
         answer = self._rare(lambda: self.wire.ask("begin upload", "POST", key, {"uploads": ""}, headers))
         found = re.search(rb"<UploadId>([^<]+)</UploadId>", answer.body)
         if not found:
-            raise StoreError(Kind.LYING, f"{self.endpoint.place}: begin upload: answer has no upload id, wanted one; run the same again")
+            raise StoreError(
+                Kind.LYING,
+                f"{self.endpoint.place}: begin upload: answer has no upload id, wanted one; run the same again",
+            )
         return html.unescape(found.group(1).decode())
 
     def parts(self, key: bytes, upload: str) -> list[Part]:

@@ -48,7 +48,10 @@ class Run:
         self.job, self.options = job, job.options
         self.guard = Guard(job, now, into_active=self.into_active)
         self.stop = threading.Event()
-        self.source, self.target = Bucket(job.source, self.options, self.stop), Bucket(job.target, self.options, self.stop)
+        self.source, self.target = (
+            Bucket(job.source, self.options, self.stop),
+            Bucket(job.target, self.options, self.stop),
+        )
         self.state = State(job.state_dir, pair_name(job))
         self.tally = Tally(self.options.listed)
         self.parts = Parts(self.source, self.target, self.state, self.guard, self.options)
@@ -56,7 +59,9 @@ class Run:
         self._steps: queue.Queue[Step | None] = queue.Queue(AHEAD * self.options.concurrency)
         self._in_a_row = 0
         self._bug: Exception | None = None
-        self._deletes = Deletes(self.source, self.target, self.state, guard=self.guard, options=self.options, tally=self.tally)
+        self._deletes = Deletes(
+            self.source, self.target, self.state, guard=self.guard, options=self.options, tally=self.tally
+        )
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -73,7 +78,9 @@ class Run:
         """Compare and change nothing. `see` gets every key that would be copied, looked at or considered for deletion."""
         try:
             for part in shards(self.state, self.options.shards):
-                for step in merge(self.source, self.target, self.state, part, counts=self.report.counts, clocks=self.clocks):
+                for step in merge(
+                    self.source, self.target, self.state, part, counts=self.report.counts, clocks=self.clocks
+                ):
                     name = step.verdict.name.lower() if step.verdict else "target_only" if step.target else "gone"
                     self.report.planned[name] = self.report.planned.get(name, 0) + 1
                     see(name, step)
@@ -92,13 +99,27 @@ class Run:
         """Copy what differs. `watch` is called twice a second, and at the end. The report holds the error, if any; nothing is raised."""
         try:
             ranges = shards(self.state, self.options.shards)
-            transfer = Transfer(self.source, self.target, self.state, self.guard, self.options, self.tally, self.parts, self._carry_acls())
+            transfer = Transfer(
+                self.source,
+                self.target,
+                self.state,
+                self.guard,
+                self.options,
+                self.tally,
+                self.parts,
+                self._carry_acls(),
+            )
         except AssetsError as error:
             self.report.error = error
             return self.report
         counts = [Counts() for _ in ranges]
-        planners = [threading.Thread(target=self._planner, args=pair, name="plan") for pair in zip(ranges, counts, strict=True)]
-        workers = [threading.Thread(target=self._worker, args=(transfer,), name="copy") for _ in range(self.options.concurrency)]
+        planners = [
+            threading.Thread(target=self._planner, args=pair, name="plan") for pair in zip(ranges, counts, strict=True)
+        ]
+        workers = [
+            threading.Thread(target=self._worker, args=(transfer,), name="copy")
+            for _ in range(self.options.concurrency)
+        ]
         for thread in planners + workers:
             thread.start()
         self._attend(planners, watch)

@@ -79,13 +79,17 @@ class Transfer:
         source, target = self.source.head(entry.key), self.target.head(entry.key)
         if source is None:
             if b"\xef\xbf\xbd" in entry.key:
-                self.tally.owe(entry, "failed", "the source lists it under a name that is not its own (U+FFFD); rename it there")
+                self.tally.owe(
+                    entry, "failed", "the source lists it under a name that is not its own (U+FFFD); rename it there"
+                )
             else:
                 self.tally.done(entry, "vanished")
             return None
         now = entry
         if source.etag != entry.etag:
-            now = Entry(entry.key, int(source.headers["content-length"]), source.etag, iso_time(source.headers["last-modified"]))
+            now = Entry(
+                entry.key, int(source.headers["content-length"]), source.etag, iso_time(source.headers["last-modified"])
+            )
         finding = from_headers(source.headers, target.headers if target else None, self.guard.epoch, self.clocks())
         if finding.verdict is Verdict.STALE:
             raise EpochMoved(
@@ -103,11 +107,16 @@ class Transfer:
         if finding.reason:
             if not self._keeps_versions():
                 self.tally.owe(
-                    entry, "held", f"{finding.reason}, and the target is not versioned, so it would be lost; switch versioning on"
+                    entry,
+                    "held",
+                    f"{finding.reason}, and the target is not versioned, so it would be lost; switch versioning on",
                 )
                 return None
             self.tally.note(
-                "replaced", key=show(entry.key), why=finding.reason, version=target.headers.get("x-amz-version-id", "") if target else ""
+                "replaced",
+                key=show(entry.key),
+                why=finding.reason,
+                version=target.headers.get("x-amz-version-id", "") if target else "",
             )
         return now, finding.over
 
@@ -185,7 +194,12 @@ class Transfer:
             with self.source.open(entry.key, entry.etag) as (answer, body):
                 check = {"content-md5": base64.b64encode(bytes.fromhex(entry.etag)).decode()}
                 headers = self.headers(entry, answer, f"md5:{entry.etag}") | check
-                return self._put(headers, over, lambda all_: self.target.put_stream(entry.key, body.pieces(), entry.size, all_), entry.key)
+                return self._put(
+                    headers,
+                    over,
+                    lambda all_: self.target.put_stream(entry.key, body.pieces(), entry.size, all_),
+                    entry.key,
+                )
 
         try:
             with self._streams:
@@ -212,7 +226,9 @@ class Transfer:
     def headers(self, entry: Entry, answer: Answer, digest: str) -> dict[str, str]:
         """Everything that goes with the object."""
         version = answer.headers.get("x-amz-version-id", "")
-        kept = carried(answer.headers) | notes(self.guard.epoch, entry.etag, answer.headers["last-modified"], version, digest)
+        kept = carried(answer.headers) | notes(
+            self.guard.epoch, entry.etag, answer.headers["last-modified"], version, digest
+        )
         if answer.headers.get("x-amz-tagging-count", "0") != "0":
             kept["x-amz-tagging"] = self.source.tags(entry.key)
         acl = self.source.canned_acl(entry.key) if self.acls else None

@@ -34,7 +34,10 @@ class Verify:
 
     def __post_init__(self) -> None:
         options = self.job.options
-        self.source, self.target = Bucket(self.job.source, options, self.stop), Bucket(self.job.target, options, self.stop)
+        self.source, self.target = (
+            Bucket(self.job.source, options, self.stop),
+            Bucket(self.job.target, options, self.stop),
+        )
         self.tally = Tally(options.listed)
         self._room = threading.Semaphore(options.concurrency * 2)
         self._acls = False
@@ -61,7 +64,9 @@ class Verify:
         faults = {name: self.tally.counts[name] for name in FAULTS if name in self.tally.counts}
         if error is None and faults:
             text = ", ".join(f"{count} {name}" for name, count in faults.items())
-            error = Failed(f"verify: {text}, wanted none; run `dr-assets sync`, and if it stays so look at the lists in the result")
+            error = Failed(
+                f"verify: {text}, wanted none; run `dr-assets sync`, and if it stays so look at the lists in the result"
+            )
         document = {
             "schema": 1,
             "op": "verify",
@@ -134,8 +139,15 @@ class Verify:
             self.tally.note("pending", key=show(entry.key), why="changed while it was verified")
         elif mine != theirs:
             self._fault("different", entry, f"source sha256 {mine}, target sha256 {theirs}")
-        elif second.headers.get(DIGEST_NOTE, "").startswith("sha256:") and second.headers[DIGEST_NOTE] != f"sha256:{theirs}":
-            self._fault("different", entry, f"both sides hold sha256 {theirs}, the copier had noted {second.headers[DIGEST_NOTE]}")
+        elif (
+            second.headers.get(DIGEST_NOTE, "").startswith("sha256:")
+            and second.headers[DIGEST_NOTE] != f"sha256:{theirs}"
+        ):
+            self._fault(
+                "different",
+                entry,
+                f"both sides hold sha256 {theirs}, the copier had noted {second.headers[DIGEST_NOTE]}",
+            )
         else:
             differing = same_metadata(first.headers, second.headers) + self._extras(entry.key, first, second)
             if differing:

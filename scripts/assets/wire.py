@@ -99,7 +99,10 @@ class Wire:
         parts = urlsplit(endpoint.endpoint)
         virtual = endpoint.addressing == "virtual"
         self._secure, self._timeout, self.endpoint = parts.scheme == "https", timeout_s, endpoint
-        self._address = (f"{endpoint.bucket}." if virtual else "") + str(parts.hostname), parts.port or (443 if self._secure else 80)
+        self._address = (
+            (f"{endpoint.bucket}." if virtual else "") + str(parts.hostname),
+            parts.port or (443 if self._secure else 80),
+        )
         self._host = self._address[0] if parts.port is None else f"{self._address[0]}:{parts.port}"
         self._base = "/" if virtual else f"/{endpoint.bucket}/"
         self._signer = Signer(endpoint.access_key, endpoint.secret_key, endpoint.region, endpoint.session_token)
@@ -130,14 +133,25 @@ class Wire:
         """One request, its answer read whole. `digest`: the SHA-256 of `body` if it is known. Raises StoreError on any status but 2xx."""
         payload = digest or hashlib.sha256(body).hexdigest()
         call = _Call(
-            operation, method, key, query=query or {}, headers=dict(headers or {}), payload=payload, body=body or None, size=len(body)
+            operation,
+            method,
+            key,
+            query=query or {},
+            headers=dict(headers or {}),
+            payload=payload,
+            body=body or None,
+            size=len(body),
         )
         with self._exchange(call) as (answer, stream):
             return Answer(answer.status, answer.headers, b"".join(stream.pieces()))
 
-    def send(self, operation: str, key: bytes, query: Query, headers: Headers, *, pieces: Iterable[bytes], size: int) -> Answer:
+    def send(
+        self, operation: str, key: bytes, query: Query, headers: Headers, *, pieces: Iterable[bytes], size: int
+    ) -> Answer:
         """A PUT whose body is not held in memory. `pieces` must add up to `size` bytes. Raises StoreError."""
-        call = _Call(operation, "PUT", key, query=query, headers=dict(headers), payload=UNSIGNED, body=pieces, size=size)
+        call = _Call(
+            operation, "PUT", key, query=query, headers=dict(headers), payload=UNSIGNED, body=pieces, size=size
+        )
         with self._exchange(call) as (answer, stream):
             return Answer(answer.status, answer.headers, b"".join(stream.pieces()))
 
@@ -230,7 +244,11 @@ class Wire:
 
     def _broken(self, operation: str, error: Exception) -> StoreError:
         if isinstance(error, ProtocolError):
-            return self._error(Kind.LYING, operation, f"answers {error}, wanted HTTP/1.1; not believed, see what stands at this endpoint")
+            return self._error(
+                Kind.LYING,
+                operation,
+                f"answers {error}, wanted HTTP/1.1; not believed, see what stands at this endpoint",
+            )
         what = f"no answer ({str(error) or type(error).__name__}); see whether the region has an outage, and run the same again"
         return self._error(Kind.SLOW if isinstance(error, TimeoutError) else Kind.NETWORK, operation, what)
 

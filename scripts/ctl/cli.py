@@ -47,7 +47,9 @@ def make_secrets(stack_file: Path) -> dict[str, Any]:
             f"stack file {stack_file}: cannot be read ({error.strerror}); name the Pulumi.region-a.yaml of the installation"
         ) from None
     except (KeyError, TypeError, yaml.YAMLError) as error:
-        raise Usage(f"stack file {stack_file}: lacks {error}; fill it in first, `pulumi preview` lists every fault") from None
+        raise Usage(
+            f"stack file {stack_file}: lacks {error}; fill it in first, `pulumi preview` lists every fault"
+        ) from None
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -55,9 +57,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="drctl", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     new = commands.add_parser(
-        "secrets", help="make keys, certificates and passwords once; prints JSON for `pulumi config set --secret secrets`"
+        "secrets",
+        help="make keys, certificates and passwords once; prints JSON for `pulumi config set --secret secrets`",
     )
-    new.add_argument("stack_file", type=Path, help="the filled-in Pulumi.region-a.yaml; the same secrets go into both stacks")
+    new.add_argument(
+        "stack_file", type=Path, help="the filled-in Pulumi.region-a.yaml; the same secrets go into both stacks"
+    )
     chosen = parser.parse_args(arguments)
     try:
         if sys.stdout.isatty():
@@ -71,7 +76,10 @@ def main(arguments: list[str] | None = None) -> int:
         return error.code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains at its end
-        print("drctl: stdout: was closed before the secrets were written whole; nothing was kept; run it into a file or a whole pipe", file=sys.stderr)
+        print(
+            "drctl: stdout: was closed before the secrets were written whole; nothing was kept; run it into a file or a whole pipe",
+            file=sys.stderr,
+        )
         return ExitCode.FAILED
     return ExitCode.DONE
 

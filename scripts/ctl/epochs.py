@@ -24,7 +24,9 @@ class Epoch:
     planned: bool
     checkpoint: dict[str, Any] | None = None  # {"lsn", "timeline"} of the clean shutdown, planned moves only
     fence: dict[str, Any] = field(default_factory=dict)  # {"rung": n, "evidence": {...}}
-    loss: dict[str, Any] | None = None  # what an unplanned move has left behind, as far as anybody knows: `scripts.ctl.loss.Loss`
+    loss: dict[str, Any] | None = (
+        None  # what an unplanned move has left behind, as far as anybody knows: `scripts.ctl.loss.Loss`
+    )
     claimed_at: str = ""  # RFC 3339, the claimer's clock: for reports only
     claimed_by: str = ""
     reason: str = ""
@@ -55,7 +57,9 @@ class Epoch:
                 "look at the bucket's older versions of that object and restore the one that was created first"
             ) from None
         if epoch.active not in SITES:
-            raise Usage(f"witness object {name}: active is {epoch.active!r}, wanted a or b; restore the object's first version")
+            raise Usage(
+                f"witness object {name}: active is {epoch.active!r}, wanted a or b; restore the object's first version"
+            )
         return epoch
 
 
@@ -82,7 +86,9 @@ def decide(site: str, request: str, newest: Epoch | None, followed: int | None) 
     peer = other(site)
     for name, value in (("site", site), ("failover_region", request)):
         if value not in SITES:
-            raise Refused(f"{name}: found {value!r}, wanted a or b; nothing was changed; run `pulumi config set {name} a` or `... b`")
+            raise Refused(
+                f"{name}: found {value!r}, wanted a or b; nothing was changed; run `pulumi config set {name} a` or `... b`"
+            )
     if newest is None:
         if request == site:
             return Action.CLAIM_FIRST

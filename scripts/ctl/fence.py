@@ -72,7 +72,9 @@ class Takeover:
             if via is not None and status is not None and _can_hand_over(status.facts):
                 return self._planned(hosts, via, own, status.facts)
             if via is not None and status is not None:
-                self.tried.append(f"rung 1 (ssh): {self.peer_database} answers, but {_state(status)}, not a running primary")
+                self.tried.append(
+                    f"rung 1 (ssh): {self.peer_database} answers, but {_state(status)}, not a running primary"
+                )
             return self._unplanned(hosts, own)
 
     def _own(self, asked: Future[Answer]) -> dict[str, Any]:
@@ -95,7 +97,10 @@ class Takeover:
         """Ask the peer's database host how it is, by every way at once; the first way that leads there is taken."""
         ways = hosts.routes(self.peer_database)
         with ThreadPoolExecutor(len(ways) or 1) as pool:
-            asked = [(way, pool.submit(hosts.call, self.peer_database, way, "postgres status", {"schema": 1}, QUICK_S)) for way in ways]
+            asked = [
+                (way, pool.submit(hosts.call, self.peer_database, way, "postgres status", {"schema": 1}, QUICK_S))
+                for way in ways
+            ]
             for way, future in asked:
                 try:
                     return way, future.result()
@@ -123,11 +128,15 @@ class Takeover:
         apps = [f"{app}.{self.peer}" for app in self.document.get("apps", ())]
         self._each(hosts, via, apps, "app quiesce")
         try:
-            stopped = hosts.must(self.peer_database, via, "postgres stop", {"schema": 1, "epoch_next": self.newest.epoch + 1}, STOP_S)
+            stopped = hosts.must(
+                self.peer_database, via, "postgres stop", {"schema": 1, "epoch_next": self.newest.epoch + 1}, STOP_S
+            )
             checkpoint = stopped.facts["checkpoint"]
             self._heir.say({"checkpoint": checkpoint, "timeout_s": AWAIT_S}, AWAIT_S + 10)
             return self._claim(
-                planned=True, checkpoint=checkpoint, fence={"rung": 1, "evidence": {"cluster_state": "shut down", **checkpoint}}
+                planned=True,
+                checkpoint=checkpoint,
+                fence={"rung": 1, "evidence": {"cluster_state": "shut down", **checkpoint}},
             )
         except OperatorError as error:
             undone = self._undo(hosts, via, apps)
@@ -172,12 +181,17 @@ class Takeover:
         """The peer cannot stop itself. Count the loss, fence, count again: what the peer still wrote until it was fenced counts too."""
         self._within_budget(Own(database=own), "nothing was changed")
         with ThreadPoolExecutor(2) as pool:
-            cache, control = (pool.submit(self._own_facts, hosts, host, service) for host, service in ((CACHE, "redis"), (CONTROL, "assets")))
+            cache, control = (
+                pool.submit(self._own_facts, hosts, host, service)
+                for host, service in ((CACHE, "redis"), (CONTROL, "assets"))
+            )
             fence, leave = self._ladder(hosts)
             try:
                 state = f"no epoch was claimed, but region {self.peer} is fenced by now (rung {fence['rung']})"
                 now = hosts.must(self.database, self.site, "postgres status", {"schema": 1}, QUICK_S).facts
-                loss = self._within_budget(Own(database=now, offset=cache.result().get("offset"), assets=control.result() or None), state)
+                loss = self._within_budget(
+                    Own(database=now, offset=cache.result().get("offset"), assets=control.result() or None), state
+                )
                 print(f"INFO fence: rung {fence['rung']} holds; {sentence(loss)}", file=sys.stderr)
                 return self._claim(planned=False, checkpoint=None, fence=fence, loss=loss.document())
             except OperatorError:
@@ -243,7 +257,12 @@ class Takeover:
         return self.witness.heartbeat(self.peer, host)
 
     def _claim(
-        self, *, planned: bool, checkpoint: dict[str, Any] | None, fence: dict[str, Any], loss: dict[str, Any] | None = None
+        self,
+        *,
+        planned: bool,
+        checkpoint: dict[str, Any] | None,
+        fence: dict[str, Any],
+        loss: dict[str, Any] | None = None,
     ) -> Epoch:
         epoch = Epoch(
             epoch=self.newest.epoch + 1,
@@ -290,10 +309,15 @@ def _power_on(document: dict[str, Any]) -> None:
     try:
         compute.connect()
         compute.settle(
-            [name for name, server in compute.servers(names).items() if server["status"] == "SHUTOFF"], "os-start", "ACTIVE", POWER_S
+            [name for name, server in compute.servers(names).items() if server["status"] == "SHUTOFF"],
+            "os-start",
+            "ACTIVE",
+            POWER_S,
         )
     except ApiDown as error:
-        print(f"WARNING fence: could not see whether the servers of {document['site']} are on: {error}", file=sys.stderr)
+        print(
+            f"WARNING fence: could not see whether the servers of {document['site']} are on: {error}", file=sys.stderr
+        )
 
 
 def _claim(witness: Witness, epoch: Epoch) -> Epoch:

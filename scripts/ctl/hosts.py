@@ -48,7 +48,9 @@ class Conversation:
     def __init__(self, command: list[str], name: str) -> None:
         self._name = name
         self._err: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process; a pipe would stay open in ssh's kept connection
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._err, bufsize=0)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._err, bufsize=0
+        )
 
     def say(self, document: dict[str, Any], limit_s: float) -> dict[str, Any]:
         """The answer. Raises Failed when there is none within the limit, or one that is no JSON object."""
@@ -64,7 +66,9 @@ class Conversation:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(5)
             self._err.seek(0)
-            raise Failed(f"{self._name}: exit code {self._process.poll()}: {_last_line(self._err.read()) or 'no message'}")
+            raise Failed(
+                f"{self._name}: exit code {self._process.poll()}: {_last_line(self._err.read()) or 'no message'}"
+            )
         return answer
 
     def close(self) -> None:
@@ -101,7 +105,9 @@ class Hosts:
         self._cleanup.callback(self._hang_up)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._cleanup.close()
 
     def _hang_up(self) -> None:
@@ -111,7 +117,11 @@ class Hosts:
     def routes(self, host: str) -> list[str]:
         """The sites whose bastion may lead to `host`, where they have an address: that of the other region first, then of its own."""
         own = host.rsplit(".", 1)[1]
-        return [site for site in sorted(self._document["bastions"], key=lambda site: site == own) if self._document["bastions"][site]]
+        return [
+            site
+            for site in sorted(self._document["bastions"], key=lambda site: site == own)
+            if self._document["bastions"][site]
+        ]
 
     def execute(self, host: str, via: str, line: str, stdin: bytes, limit_s: int) -> subprocess.CompletedProcess[bytes]:
         """Run a shell line on `host` through the bastion of site `via`, whatever its exit code. Raises Unreachable."""
@@ -163,7 +173,11 @@ class Hosts:
             for site, address in self._document["bastions"].items():
                 if address:
                     direct = name == f"control-1.{site}"
-                    lines += [f"Host {name}.via-{site}", f"  HostName {address if direct else host['vrack']}", f"  HostKeyAlias {name}"]
+                    lines += [
+                        f"Host {name}.via-{site}",
+                        f"  HostName {address if direct else host['vrack']}",
+                        f"  HostKeyAlias {name}",
+                    ]
                     lines += [] if direct else [f"  ProxyCommand ssh -F {folder}/config -W %h:%p bastion-{site}"]
         lines += [
             "Host *",

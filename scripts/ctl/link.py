@@ -48,7 +48,10 @@ def main(arguments: list[str]) -> int:
         if not isinstance(document, dict):
             raise TypeError
     except (ValueError, TypeError):
-        print(f"ERROR {name}: stdin is not a JSON object, wanted the link's document (docs/interfaces.md, section 3)", file=sys.stderr)
+        print(
+            f"ERROR {name}: stdin is not a JSON object, wanted the link's document (docs/interfaces.md, section 3)",
+            file=sys.stderr,
+        )
         return ExitCode.USAGE
     try:
         answer = link(document)
@@ -56,7 +59,10 @@ def main(arguments: list[str]) -> int:
         print(f"ERROR {name}: {error}", file=sys.stderr)
         return error.code
     except KeyError as error:
-        print(f"ERROR {name}: the document lacks {error}; nothing was changed; see docs/interfaces.md, section 3", file=sys.stderr)
+        print(
+            f"ERROR {name}: the document lacks {error}; nothing was changed; see docs/interfaces.md, section 3",
+            file=sys.stderr,
+        )
         return ExitCode.USAGE
     json.dump(answer, sys.stdout, sort_keys=True)
     print()

@@ -41,7 +41,9 @@ class Loss:
     unseen_s: float | None  # how long it can have written after its last heartbeat; without a lease nobody knows
     redis_bytes: int | None  # of the replication stream
     redis: dict[str, Any] | None  # {"offset", "replication_id"} of the lost master, for the new master's report
-    assets: dict[str, Any] | None  # {"replicated_until", "unreplicated"} of this site's copier: what was uploaded there later is not here
+    assets: (
+        dict[str, Any] | None
+    )  # {"replicated_until", "unreplicated"} of this site's copier: what was uploaded there later is not here
     heartbeat_age_s: float | None  # of the position in it
 
     def document(self) -> dict[str, Any]:
@@ -104,7 +106,11 @@ def _late(beat: Heartbeat | None) -> float:
 
 def _database(own: dict[str, Any], beat: Heartbeat | None) -> tuple[int | None, float | None]:
     theirs = beat.block("postgres") if beat else {}
-    comparable = beat is not None and beat.document.get("role") == "primary" and theirs.get("system_identifier") == own.get("system_identifier")
+    comparable = (
+        beat is not None
+        and beat.document.get("role") == "primary"
+        and theirs.get("system_identifier") == own.get("system_identifier")
+    )
     trail = theirs.get("trail") or ()
     written, received = theirs.get("write_lsn") or (trail[0][1] if trail else None), arrived(own)
     if not comparable or not written or not received or theirs.get("timeline") != own.get("timeline"):
@@ -121,7 +127,11 @@ def _database(own: dict[str, Any], beat: Heartbeat | None) -> tuple[int | None, 
 def over(loss: Loss, budget: Budget, peer: str) -> list[str]:
     """Why the loss is over the budget, a phrase each; empty when it is within."""
     if loss.bytes is None:
-        beat = "it has no heartbeat" if loss.heartbeat_age_s is None else f"its last heartbeat ({loss.heartbeat_age_s:.0f} s ago) does not fit this site"
+        beat = (
+            "it has no heartbeat"
+            if loss.heartbeat_age_s is None
+            else f"its last heartbeat ({loss.heartbeat_age_s:.0f} s ago) does not fit this site"
+        )
         return [f"how much region {peer} had written that is not here is unknown: {beat}"]
     found = []
     if loss.bytes > budget.max_lag_bytes:
@@ -139,6 +149,14 @@ def sentence(loss: Loss) -> str:
     seconds = "" if loss.seconds is None else f", {loss.seconds:.0f} s of writes"
     cache = "unknown" if loss.redis_bytes is None else f"{loss.redis_bytes} bytes"
     until = (loss.assets or {}).get("replicated_until")
-    assets = "unknown" if until is None else f"what was uploaded since {datetime.datetime.fromtimestamp(until, datetime.UTC):%H:%M:%S} UTC"
-    after = "after its last heartbeat" if loss.unseen_s is None else f"in at most {loss.unseen_s:g} s after its last heartbeat"
+    assets = (
+        "unknown"
+        if until is None
+        else f"what was uploaded since {datetime.datetime.fromtimestamp(until, datetime.UTC):%H:%M:%S} UTC"
+    )
+    after = (
+        "after its last heartbeat"
+        if loss.unseen_s is None
+        else f"in at most {loss.unseen_s:g} s after its last heartbeat"
+    )
     return f"not received here: database {seen}{seconds} (and what it wrote {after}), cache {cache}, assets {assets}"

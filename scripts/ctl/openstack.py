@@ -93,7 +93,8 @@ class Cloud:
                 return (json.loads(text) if text else {}), answer.headers
         except urllib.error.HTTPError as error:
             raise ApiDown(
-                f"OpenStack API {place}, {method} {urllib.parse.urlsplit(url).path}: answered {error.code} {error.reason}", error.code
+                f"OpenStack API {place}, {method} {urllib.parse.urlsplit(url).path}: answered {error.code} {error.reason}",
+                error.code,
             ) from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", error)

@@ -107,7 +107,11 @@ def run(document: dict[str, Any]) -> dict[str, Any]:
     """The document is in docs/interfaces.md, section 3. Returns {"schema", "mode", "active", "rules": {site: status}, "backfill"}."""
     mode, api = document["mode"], OvhApi(document["ovh"], ATTEMPTS)
     buckets = {
-        site: Bucket(api, document["service_name"], Place(site, document["buckets"][site]["region"], document["buckets"][site]["bucket"]))
+        site: Bucket(
+            api,
+            document["service_name"],
+            Place(site, document["buckets"][site]["region"], document["buckets"][site]["bucket"]),
+        )
         for site in ("a", "b")
     }
     answer: dict[str, Any] = {"schema": 1, "mode": mode, "active": None, "backfill": None}
@@ -134,7 +138,9 @@ def _not_past(document: dict[str, Any]) -> None:
     try:
         newest = Witness(document["witness"]).newest()
     except WitnessDown as error:
-        warn(f"{error}; wanted the newest epoch; rules are put for epoch {epoch}, because nobody can claim another one without the witness")
+        warn(
+            f"{error}; wanted the newest epoch; rules are put for epoch {epoch}, because nobody can claim another one without the witness"
+        )
         return
     if newest is not None and newest.epoch > epoch:
         raise Refused(

@@ -91,7 +91,9 @@ class Lease:
         """Seconds since the last grant of each counterpart; one that was up for less counts from its start."""
         since = {}
         for name in self._writers:
-            facts = self._hosts.must(f"{name}.{self._site}", self._site, "agent deny", {"schema": 1, "epoch_next": epoch_next}, QUICK_S).facts
+            facts = self._hosts.must(
+                f"{name}.{self._site}", self._site, "agent deny", {"schema": 1, "epoch_next": epoch_next}, QUICK_S
+            ).facts
             last = facts.get("last_granted_s")
             since[name] = float(facts["agent_up_s"] if last is None else last)
         return since
@@ -101,7 +103,9 @@ class Lease:
         began = time.monotonic()
         beats = {name: self._beat(name, epoch) for name in self._writers}
         first = {name: beat.document.get("sequence") for name, beat in beats.items()}
-        while not (all(beat.age_s >= self._silence_s for beat in beats.values()) and time.monotonic() - began >= ungranted_s):
+        while not (
+            all(beat.age_s >= self._silence_s for beat in beats.values()) and time.monotonic() - began >= ungranted_s
+        ):
             if time.monotonic() - began > self._silence_s + 2 * LOOK_S:
                 ages = ", ".join(f"{name}.{self._peer} {beat.age_s:.0f} s" for name, beat in beats.items())
                 raise RungFailed(f"heartbeats are too young ({ages}), wanted {self._silence_s:g} s")
@@ -113,7 +117,11 @@ class Lease:
                         f"{name}.{self._peer} still writes heartbeats (the last {beat.age_s:.0f} s ago): it is cut off from here, not dead"
                     )
         return {
-            name: {"age_s": round(beat.age_s, 1), "sequence": beat.document.get("sequence"), "at": beat.document.get("at")}
+            name: {
+                "age_s": round(beat.age_s, 1),
+                "sequence": beat.document.get("sequence"),
+                "at": beat.document.get("at"),
+            }
             for name, beat in beats.items()
         }
 
@@ -124,5 +132,7 @@ class Lease:
         if beat.document.get("lease", {}).get("state") == "off":
             raise RungFailed(f"{name}.{self._peer} holds no lease (dr:lease was off there)")
         if beat.document.get("epoch") != epoch:
-            raise RungFailed(f"{name}.{self._peer}'s heartbeat is of epoch {beat.document.get('epoch')}, the epoch in force is {epoch}")
+            raise RungFailed(
+                f"{name}.{self._peer}'s heartbeat is of epoch {beat.document.get('epoch')}, the epoch in force is {epoch}"
+            )
         return beat

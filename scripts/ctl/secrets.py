@@ -39,7 +39,10 @@ def host_names(config: Mapping[str, Any]) -> dict[str, list[str]]:
             cache_replicas=naming.MAX_CACHE_REPLICAS,  # they can be added later without a new set of secrets
         )
         shared = naming.app_tier_name(site)
-        names |= {key: [host.fqdn, host.vrack, host.front, *([shared] if host.role == "app" else [])] for key, host in placed.items()}
+        names |= {
+            key: [host.fqdn, host.vrack, host.front, *([shared] if host.role == "app" else [])]
+            for key, host in placed.items()
+        }
     return names
 
 
@@ -99,11 +102,16 @@ class Authority:
             self._builder(subject, key.public_key(), LEAF_DAYS)
             .add_extension(x509.SubjectAlternativeName([_san(name) for name in names]), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+            .add_extension(
+                x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),
+                critical=False,
+            )
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )
-        private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        private = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
         return {"cert": certificate.public_bytes(serialization.Encoding.PEM).decode(), "key": private.decode()}
 
     def _builder(self, subject: x509.Name, public: Any, days: int) -> x509.CertificateBuilder:
@@ -127,6 +135,8 @@ def _san(name: str) -> x509.GeneralName:
 def _ssh_pair(comment: str) -> dict[str, str]:
     """An ed25519 pair in OpenSSH's forms."""
     key = ed25519.Ed25519PrivateKey.generate()
-    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption())
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+    )
     public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
     return {"private": private.decode(), "public": f"{public.decode()} {comment}"}

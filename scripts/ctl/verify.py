@@ -43,14 +43,21 @@ class Shop:
         self.host, self.address = host, address
         self._tls = ssl.create_default_context(cadata=ca)
 
-    def ask(self, method: str, path: str, body: dict[str, Any] | None = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
+    def ask(
+        self, method: str, path: str, body: dict[str, Any] | None = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, Any]:
         """One request on a connection of its own: status and parsed JSON body. Raises OSError or NotYet."""
         link = http.client.HTTPSConnection(self.host, context=self._tls, timeout=ANSWER_S)
         raw = socket.create_connection((self.address, 443), timeout=ANSWER_S)
         try:
             link.sock = self._tls.wrap_socket(raw, server_hostname=self.host)
             data = None if body is None else json.dumps(body)
-            link.request(method, path, data, {"Content-Type": "application/json", "Accept": "application/json", **(headers or {})})
+            link.request(
+                method,
+                path,
+                data,
+                {"Content-Type": "application/json", "Accept": "application/json", **(headers or {})},
+            )
             answer = link.getresponse()
             return answer.status, json.loads(answer.read())
         except (http.client.HTTPException, ValueError) as error:

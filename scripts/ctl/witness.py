@@ -74,7 +74,9 @@ class Witness:
         key = f"{EPOCHS}{epoch.epoch:08d}.json"
         body = {name: getattr(epoch, name) for name in epoch.__dataclass_fields__}
         try:
-            self._s3.put_object(Bucket=self.bucket, Key=key, Body=_bytes(body), IfNoneMatch="*", ContentType="application/json")
+            self._s3.put_object(
+                Bucket=self.bucket, Key=key, Body=_bytes(body), IfNoneMatch="*", ContentType="application/json"
+            )
         except (BotoCoreError, ClientError) as error:
             held = self._get(key)
             if held is None:
@@ -113,7 +115,9 @@ class Witness:
             now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
             return Heartbeat(document=dict(json.loads(body)), age_s=(now - answer["LastModified"]).total_seconds())
         except (ValueError, TypeError, KeyError):
-            raise Failed(f"witness object {key} in {self._place}: is no heartbeat; see the agent's log on {host}.{site}") from None
+            raise Failed(
+                f"witness object {key} in {self._place}: is no heartbeat; see the agent's log on {host}.{site}"
+            ) from None
 
     def followed(self, site: str) -> int | None:
         """The newest epoch in which `site` was seen streaming from the active one."""
@@ -170,7 +174,9 @@ class Witness:
         except ValueError:
             document = None
         if not isinstance(document, dict):
-            raise Failed(f"witness object {key} in {self._place}: is not a JSON object; restore the object's first version")
+            raise Failed(
+                f"witness object {key} in {self._place}: is not a JSON object; restore the object's first version"
+            )
         return document
 
     def _put(self, key: str, document: dict[str, Any]) -> None:

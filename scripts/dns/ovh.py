@@ -17,7 +17,11 @@ from typing import Any
 from scripts.ctl.errors import Failed
 
 ANSWER_S, ATTEMPTS, PAUSE_S = 10, 5, 0.5
-NAMED = {"ovh-eu": "https://eu.api.ovh.com/1.0", "ovh-ca": "https://ca.api.ovh.com/1.0", "ovh-us": "https://api.us.ovhcloud.com/1.0"}
+NAMED = {
+    "ovh-eu": "https://eu.api.ovh.com/1.0",
+    "ovh-ca": "https://ca.api.ovh.com/1.0",
+    "ovh-us": "https://api.us.ovhcloud.com/1.0",
+}
 
 
 class Answered(Failed):
@@ -46,12 +50,16 @@ class OvhApi:
                     said = json.loads(text).get("message", "")
                 except (ValueError, AttributeError):
                     said = ""
-                failure: Failed = Answered(f"OVHcloud API {self.endpoint}, {method} {path}: answered {error.code} {said}".rstrip(), error.code)
+                failure: Failed = Answered(
+                    f"OVHcloud API {self.endpoint}, {method} {path}: answered {error.code} {said}".rstrip(), error.code
+                )
                 if error.code != 429 and error.code < 500:
                     raise failure from None
                 wait = float(error.headers.get("Retry-After") or PAUSE_S * 2**attempt)
             except (OSError, ValueError) as error:
-                failure = Failed(f"OVHcloud API {self.endpoint}: no usable answer within {ANSWER_S} s ({getattr(error, 'reason', error)})")
+                failure = Failed(
+                    f"OVHcloud API {self.endpoint}: no usable answer within {ANSWER_S} s ({getattr(error, 'reason', error)})"
+                )
                 wait = PAUSE_S * 2**attempt
             if attempt + 1 < self._attempts:
                 time.sleep(min(wait, 10.0))

@@ -34,7 +34,10 @@ def run(document: dict[str, Any]) -> dict[str, Any]:
     answer = {"schema": 1, "site": site, "name": name, "addresses": sorted(wanted)}
     if not wanted:
         return answer
-    zone, servers = Zone(OvhApi(document["ovh"]), settings["zone"], settings["subdomain"], settings["ttl"]), settings["servers"]
+    zone, servers = (
+        Zone(OvhApi(document["ovh"]), settings["zone"], settings["subdomain"], settings["ttl"]),
+        settings["servers"],
+    )
     try:
         if zone.point(wanted) or not _served(servers, name, wanted):
             zone.refresh()
@@ -60,7 +63,9 @@ class Plan:
     def __init__(self, records: list[dict[str, Any]], wanted: set[str], ttl: int) -> None:
         have = {record["target"] for record in records}
         missing = sorted(wanted - have)
-        spare = sorted((record for record in records if record["target"] not in wanted), key=lambda record: record["id"])
+        spare = sorted(
+            (record for record in records if record["target"] not in wanted), key=lambda record: record["id"]
+        )
         kept: set[str] = set()
         self.delete: list[int] = []
         self.update: list[tuple[int, str]] = []
@@ -91,7 +96,11 @@ class Zone:
             body = {"fieldType": "A", "subDomain": self._subdomain, "target": target, "ttl": self._ttl}
             self._api.ask("POST", f"{self._base}/record", body)
         for number, target in plan.update:
-            self._api.ask("PUT", f"{self._base}/record/{number}", {"subDomain": self._subdomain, "target": target, "ttl": self._ttl})
+            self._api.ask(
+                "PUT",
+                f"{self._base}/record/{number}",
+                {"subDomain": self._subdomain, "target": target, "ttl": self._ttl},
+            )
         for number in plan.delete:
             self._api.ask("DELETE", f"{self._base}/record/{number}")
         return bool(plan.create or plan.update or plan.delete)
@@ -122,7 +131,11 @@ def _await_served(servers: list[str], name: str, wanted: set[str]) -> None:
         if all(addresses == wanted for addresses in seen.values()):
             return
         if time.monotonic() > deadline:
-            text = "; ".join(f"{server} says {'nothing' if got is None else sorted(got)}" for server, got in seen.items() if got != wanted)
+            text = "; ".join(
+                f"{server} says {'nothing' if got is None else sorted(got)}"
+                for server, got in seen.items()
+                if got != wanted
+            )
             raise Partial(
                 f"name {name}: {SERVED_S:.0f} s after the zone's refresh {text}; wanted {sorted(wanted)}; clients still go to the old address, "
                 "where the standby site forwards them; run the same again, it refreshes the zone once more"

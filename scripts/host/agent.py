@@ -39,7 +39,9 @@ def run(call: Call) -> Result:
         agent = Agent(_parts(call, Config.read(call.layout)))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: agent.stop())
-        call.log.info(f"started for {agent.config.service} of site {agent.config.site}, lease {agent.config.terms.lease_s:g} s")
+        call.log.info(
+            f"started for {agent.config.service} of site {agent.config.site}, lease {agent.config.terms.lease_s:g} s"
+        )
         agent.run()
     return Result({"ended": True})
 
@@ -47,7 +49,10 @@ def run(call: Call) -> Result:
 def _parts(call: Call, config: Config) -> Parts:
     limit = config.terms.limit_s
     return Parts(
-        config=config, layout=call.layout, log=call.log, facts=facts_of(config.service, call.layout, call.log),
+        config=config,
+        layout=call.layout,
+        log=call.log,
+        facts=facts_of(config.service, call.layout, call.log),
         control=Unit(call.layout, lambda: unit_name(call.layout, config.service), call.log),
         witness=WitnessChannel(Witness.of_host(call.layout), limit),
         asker=Asker(call.layout, config.counterpart.name, config.counterpart.address, config.counterpart.port, limit),
@@ -59,15 +64,28 @@ def status(call: Call) -> Result:
     config, note, role = Config.of_host(call.layout), Note.read(call.layout), rolefile.read(call.layout)
     grants, now = Grants(call.layout), boottime()
     facts: dict[str, Any] = {
-        "running": running(call.layout), "role": None if role is None else role.document(), "denied_below": grants.denied_below(),
-        "last_granted_s": _rounded(grants.last_granted_s()), "lease": OFF if config is None else config.terms.__dict__,
-        "state": None, "why": None, "silent_s": None, "beat_s": None, "epoch": None, "witness": None, "counterpart": None,
+        "running": running(call.layout),
+        "role": None if role is None else role.document(),
+        "denied_below": grants.denied_below(),
+        "last_granted_s": _rounded(grants.last_granted_s()),
+        "lease": OFF if config is None else config.terms.__dict__,
+        "state": None,
+        "why": None,
+        "silent_s": None,
+        "beat_s": None,
+        "epoch": None,
+        "witness": None,
+        "counterpart": None,
     }
     if note is not None:
         silent = None if role is None else silent_s(note.memory, role, now)
         facts |= {
-            "state": note.memory.state, "why": note.memory.why, "silent_s": None if silent == float("inf") else _rounded(silent),
-            "beat_s": _rounded(now - note.beat), "epoch": note.epoch, "witness": note.witness or "answers",
+            "state": note.memory.state,
+            "why": note.memory.why,
+            "silent_s": None if silent == float("inf") else _rounded(silent),
+            "beat_s": _rounded(now - note.beat),
+            "epoch": note.epoch,
+            "witness": note.witness or "answers",
             "counterpart": note.counterpart or "grants",
         }
     return Result(facts)
@@ -83,8 +101,11 @@ def deny(call: Call) -> Result:
     if note is None or not running(call.layout):
         raise Failed(
             say(
-                subject="lease agent of this host", found="none that runs", wanted="one that has watched its grants",
-                consequence="it grants nothing now, and nobody knows when it last did", remedy="see `journalctl -u dr-agent`, or use another rung of the fence",
+                subject="lease agent of this host",
+                found="none that runs",
+                wanted="one that has watched its grants",
+                consequence="it grants nothing now, and nobody knows when it last did",
+                remedy="see `journalctl -u dr-agent`, or use another rung of the fence",
             )
         )
     return Result({"last_granted_s": _rounded(last), "agent_up_s": _rounded(boottime() - note.started)}, True)
@@ -115,7 +136,10 @@ def _alone(layout: Layout) -> Iterator[None]:
         except BlockingIOError:
             raise Refused(
                 say(
-                    subject="lease agent of this host", found="one that runs already", wanted="none", consequence="this one ends at once",
+                    subject="lease agent of this host",
+                    found="one that runs already",
+                    wanted="none",
+                    consequence="this one ends at once",
                     remedy="`systemctl restart dr-agent` to start it anew",
                 )
             ) from None

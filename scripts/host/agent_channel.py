@@ -72,7 +72,9 @@ class Channel:
         try:
             self._connection.request(method, path, body=body, headers=dict(headers))
             answer = self._connection.getresponse()
-            found = Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read(BODY_MAX))
+            found = Answer(
+                answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read(BODY_MAX)
+            )
             if answer.will_close or not answer.isclosed():
                 self.close()
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -109,7 +111,9 @@ class _Connection(http.client.HTTPConnection):
 class Worker:
     """Does `work` in a daemon thread whenever it is kicked, never twice at once. What `work` raises is logged, and the thread goes on."""
 
-    def __init__(self, name: str, work: Callable[[], None], abort: Callable[[], None], limit_s: float, log: Log) -> None:
+    def __init__(
+        self, name: str, work: Callable[[], None], abort: Callable[[], None], limit_s: float, log: Log
+    ) -> None:
         self._work, self._abort, self._limit_s, self._log = work, abort, limit_s, log
         self._kicked = threading.Event()
         self._since: float | None = None

@@ -16,10 +16,19 @@ from .redis_config import ENGINES
 
 PORT = 7600
 UNIT = "dr-agent.service"
-SERVICES = {"db-1": "postgres", "cache-1": "redis", "cache-2": "redis", "cache-3": "redis"}  # host: what its agent stops
+SERVICES = {
+    "db-1": "postgres",
+    "cache-1": "redis",
+    "cache-2": "redis",
+    "cache-3": "redis",
+}  # host: what its agent stops
 OFF = "off"
 # At boot they start after the agent has tried to be heard, since their guard asks for the lease.
-_SERVICE_UNITS = ["postgresql.service", *(f"postgresql@{version}-main.service" for version in VERSIONS), *(engine.unit for engine in ENGINES)]
+_SERVICE_UNITS = [
+    "postgresql.service",
+    *(f"postgresql@{version}-main.service" for version in VERSIONS),
+    *(engine.unit for engine in ENGINES),
+]
 
 
 @dataclass(frozen=True)
@@ -53,9 +62,19 @@ class Config:
         found = _json(path)
         try:
             site, peer, host, service = (str(found[key]) for key in ("site", "peer", "host", "service"))
-            return cls(site, peer, host, service, Address(**found["own"]), Address(**found["counterpart"]), Terms(**found["terms"]))
+            return cls(
+                site,
+                peer,
+                host,
+                service,
+                Address(**found["own"]),
+                Address(**found["counterpart"]),
+                Terms(**found["terms"]),
+            )
         except (KeyError, TypeError):
-            raise Failed(f"file {path}: found none that can be read, wanted the agent's settings; no lease is kept; run `pulumi up` for this site") from None
+            raise Failed(
+                f"file {path}: found none that can be read, wanted the agent's settings; no lease is kept; run `pulumi up` for this site"
+            ) from None
 
     @classmethod
     def of_host(cls, layout: Layout) -> Config | None:
@@ -103,7 +122,11 @@ def config_file(layout: Layout, config: Config) -> ManagedFile:
 def fingerprint(layout: Layout) -> str:
     """Of everything that an agent reads only when it starts; another one asks for a restart."""
     digest = hashlib.sha256()
-    files = [layout.tool, layout.units / UNIT, *(layout.etc / name for name in ("agent.json", "witness.json", "ca.pem", "host.crt", "host.key"))]
+    files = [
+        layout.tool,
+        layout.units / UNIT,
+        *(layout.etc / name for name in ("agent.json", "witness.json", "ca.pem", "host.crt", "host.key")),
+    ]
     for path in files:
         digest.update(hashlib.sha256(path.read_bytes() if path.exists() else b"").digest())
     return digest.hexdigest()[:16]

@@ -39,7 +39,9 @@ class Grants:
         with self._locked():
             granted = grants(asked, role=role, known=known, denied_below=self._denied_below())
             if granted:
-                write_atomically(self._layout.run / "granted.json", json.dumps({"at": boottime(), "epoch": asked}).encode())
+                write_atomically(
+                    self._layout.run / "granted.json", json.dumps({"at": boottime(), "epoch": asked}).encode()
+                )
         return granted
 
     def deny(self, epoch_next: int) -> float | None:

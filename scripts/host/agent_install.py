@@ -40,7 +40,13 @@ def read(envelope: Envelope, reader: Reader, value: Any) -> Config | None:
         return None
     own, other = envelope.at(envelope.own_key), envelope.at(f"{envelope.host}.{envelope.peer}")
     return Config(
-        envelope.site, envelope.peer, envelope.host, SERVICES[envelope.host], Address(own.name, own.vrack), Address(other.name, other.vrack), seconds
+        envelope.site,
+        envelope.peer,
+        envelope.host,
+        SERVICES[envelope.host],
+        Address(own.name, own.vrack),
+        Address(other.name, other.vrack),
+        seconds,
     )
 
 
@@ -62,7 +68,11 @@ class Installation:
         self.wanted, self._layout, self._units = wanted, layout, units
 
     def files(self) -> list[ManagedFile]:
-        return [] if self.wanted is None else [config_file(self._layout, self.wanted), unit_file(self._layout, self.wanted.terms)]
+        return (
+            []
+            if self.wanted is None
+            else [config_file(self._layout, self.wanted), unit_file(self._layout, self.wanted.terms)]
+        )
 
     def facts(self) -> Facts:
         """Cheap on hosts without an agent."""
@@ -71,7 +81,10 @@ class Installation:
             return Facts()
         note = Note.read(self._layout)
         return Facts(
-            tuple(differing(self.files())), present, self._units.enabled(UNIT), self._units.active(UNIT),
+            tuple(differing(self.files())),
+            present,
+            self._units.enabled(UNIT),
+            self._units.active(UNIT),
             note is not None and note.fingerprint == fingerprint(self._layout),
         )
 
@@ -88,7 +101,12 @@ class Installation:
 
     def apply(self, step: Step) -> None:
         """See `plan`."""
-        {"agent-files": self._write, "agent-enable": lambda: self._units.enable(UNIT), "agent-restart": self._restart, "agent-off": self._off}[step.name]()
+        {
+            "agent-files": self._write,
+            "agent-enable": lambda: self._units.enable(UNIT),
+            "agent-restart": self._restart,
+            "agent-off": self._off,
+        }[step.name]()
 
     def verify(self, facts: Facts) -> dict[str, Any]:
         """Raises Failed."""
@@ -97,7 +115,10 @@ class Installation:
         if facts.files or not (facts.enabled and facts.active and facts.current):
             raise Failed(
                 say(
-                    subject=f"unit {UNIT}", found="none that runs with the settings of now", wanted="one", consequence="this host keeps no lease",
+                    subject=f"unit {UNIT}",
+                    found="none that runs with the settings of now",
+                    wanted="one",
+                    consequence="this host keeps no lease",
                     remedy="read `journalctl -u dr-agent`, then run the same again",
                 )
             )
@@ -136,12 +157,19 @@ class Installation:
         self._units.stop(UNIT, START_S)
         role = rolefile.read(self._layout)
         word = {
-            "schema": SCHEMA, "site": config.site, "host": config.host, "epoch": role.epoch if role else None, "role": role.role if role else None,
+            "schema": SCHEMA,
+            "site": config.site,
+            "host": config.host,
+            "epoch": role.epoch if role else None,
+            "role": role.role if role else None,
             "lease": {"state": OFF, "silent_s": None},
         }
         try:
-            WitnessChannel(Witness.of_host(self._layout), FAREWELL_S).put(f"heartbeats/{config.site}/{config.host}.json", word)
+            WitnessChannel(Witness.of_host(self._layout), FAREWELL_S).put(
+                f"heartbeats/{config.site}/{config.host}.json", word
+            )
         except Silent as error:
             self._units.start(UNIT, START_S)
-            raise Failed(f"{error}; without that word its silence would look like a lease that ran out, so the agent stays; run the same again") from None
-
+            raise Failed(
+                f"{error}; without that word its silence would look like a lease that ran out, so the agent stays; run the same again"
+            ) from None

@@ -110,7 +110,12 @@ def decide(terms: Terms, memory: Memory, heard: Heard) -> Decision:
         why = f"epoch {newest.epoch} of the witness names site {newest.active} active, this host is primary of epoch {role.epoch}"
         return _stop(memory, heard, why, news=why != memory.why)
     if ran_out(terms, memory, heard, role) and heard.writes is not False:
-        return _stop(memory, heard, f"nobody heard for {terms.lease_s:g} s: neither the witness nor the counterpart on site {role.peer}", news=False)
+        return _stop(
+            memory,
+            heard,
+            f"nobody heard for {terms.lease_s:g} s: neither the witness nor the counterpart on site {role.peer}",
+            news=False,
+        )
     return Decision(memory) if memory.state == HELD else _start(terms, memory, heard, role)
 
 
@@ -160,13 +165,22 @@ def _start(terms: Terms, memory: Memory, heard: Heard, role: Role) -> Decision:
     if heard.running:
         return Decision(_released(memory), message=f"running again as primary of epoch {role.epoch}")
     newest, since = heard.newest, memory.stopped_at or 0.0
-    confirmed = newest is not None and newest.asked_at >= since and (newest.epoch, newest.active) == (role.epoch, role.site)
+    confirmed = (
+        newest is not None and newest.asked_at >= since and (newest.epoch, newest.active) == (role.epoch, role.site)
+    )
     # A counterpart grants no epoch when it knows a newer one. It is believed where the witness is silent, never against the witness.
     witness_silent = memory.witness_at is None or heard.now - memory.witness_at >= terms.lease_s
     granted = memory.granted_epoch == role.epoch and memory.granted_at is not None and memory.granted_at >= since
     if not confirmed and not (witness_silent and granted):
         return Decision(memory)
-    if memory.attempt_at is not None and heard.now < memory.attempt_at + BACKOFF_S[min(memory.attempts, len(BACKOFF_S)) - 1]:
+    if (
+        memory.attempt_at is not None
+        and heard.now < memory.attempt_at + BACKOFF_S[min(memory.attempts, len(BACKOFF_S)) - 1]
+    ):
         return Decision(memory)
     tried = replace(memory, attempts=memory.attempts + 1, attempt_at=heard.now)
-    return Decision(tried, Action.START, f"heard again by {'the witness' if confirmed else 'the counterpart'}: epoch {role.epoch} is still this site's")
+    return Decision(
+        tried,
+        Action.START,
+        f"heard again by {'the witness' if confirmed else 'the counterpart'}: epoch {role.epoch} is still this site's",
+    )

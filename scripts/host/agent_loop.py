@@ -52,7 +52,11 @@ class Agent:
         self._facts, self._control, self._witness, self._asker = parts.facts, parts.control, parts.witness, parts.asker
         self._grants = Grants(parts.layout)
         self.endpoint = Endpoint(
-            parts.layout, self.config.counterpart.name, (self.config.own.address, self.config.own.port), self._grant, parts.log
+            parts.layout,
+            self.config.counterpart.name,
+            (self.config.own.address, self.config.own.port),
+            self._grant,
+            parts.log,
         )
         # Written by one thread each, read by all: whole values, replaced.
         self._block: dict[str, Any] = {}
@@ -63,7 +67,9 @@ class Agent:
         self._troubles: dict[str, str | None] = {"witness": "not asked yet", "counterpart": "not asked yet"}
         self._sequence = 0
         self._recalled = False
-        self._past: tuple[dict[str, Any], float] | None = None  # what the agent before this one said last, until the facts have it
+        self._past: tuple[dict[str, Any], float] | None = (
+            None  # what the agent before this one said last, until the facts have it
+        )
         self._read = threading.Event()  # the facts of this beat are there
         self._wake, self._over = threading.Event(), threading.Event()
         limit = self.config.terms.limit_s
@@ -76,7 +82,9 @@ class Agent:
         (parts.layout.run / RESTARTING).unlink(missing_ok=True)
         old, role = Note.read(parts.layout), rolefile.read(parts.layout)
         primary = role is not None and role.role == PRIMARY
-        self.memory = lease.first(old.memory if old else None, self._started, primary=primary, running=self._control.running())
+        self.memory = lease.first(
+            old.memory if old else None, self._started, primary=primary, running=self._control.running()
+        )
 
     def run(self) -> None:
         """Until `stop` is called."""
@@ -133,8 +141,13 @@ class Agent:
         now = boottime()  # after them: a contact that is later than now would count as none
         fresh = now - self._block_at < 3 * self.config.terms.heartbeat_s
         heard = Heard(
-            now=now, role=role, newest=self._newest, running=self._control.running(), writes=self._facts.writes(self._block) if fresh else None,
-            handover=self.config.service == "redis", override=self._override(),
+            now=now,
+            role=role,
+            newest=self._newest,
+            running=self._control.running(),
+            writes=self._facts.writes(self._block) if fresh else None,
+            handover=self.config.service == "redis",
+            override=self._override(),
         )
         decision = lease.decide(self.config.terms, self.memory, heard)
         changed = decision.memory != self.memory
@@ -147,7 +160,11 @@ class Agent:
             self._control.start()
         if changed:
             self._note(now)
-        if heard.override is not None and role is not None and lease.silent_s(self.memory, role, now) < self.config.terms.lease_s:
+        if (
+            heard.override is not None
+            and role is not None
+            and lease.silent_s(self.memory, role, now) < self.config.terms.lease_s
+        ):
             (self.layout.run / OVERRIDE).unlink(missing_ok=True)  # somebody answers again: the lease is what counts
 
     def _stop_service(self, why: str) -> None:
@@ -157,9 +174,13 @@ class Agent:
         began = boottime()
         self.log.warning(f"stopping {self.config.service}: {why}")
         if self._control.stop(self.config.terms.stop_s, _still_here):
-            self.log.warning(f"{self.config.service} is down after {boottime() - began:.1f} s; `dr-host agent status` says why")
+            self.log.warning(
+                f"{self.config.service} is down after {boottime() - began:.1f} s; `dr-host agent status` says why"
+            )
         else:
-            self.log.error(f"{self.config.service}: found processes that outlive a kill, wanted none; it may still write; cut this host's power")
+            self.log.error(
+                f"{self.config.service}: found processes that outlive a kill, wanted none; it may still write; cut this host's power"
+            )
 
     def _take_contacts(self) -> None:
         put_at, granted = self._put_at, self._granted
@@ -179,13 +200,21 @@ class Agent:
     def _note(self, now: float) -> None:
         newest = self._newest
         note = Note(
-            memory=self.memory, started=self._started, beat=now, fingerprint=self._fingerprint, epoch=newest.epoch if newest else None,
-            witness=self._troubles["witness"], counterpart=self._troubles["counterpart"],
+            memory=self.memory,
+            started=self._started,
+            beat=now,
+            fingerprint=self._fingerprint,
+            epoch=newest.epoch if newest else None,
+            witness=self._troubles["witness"],
+            counterpart=self._troubles["counterpart"],
         )
         try:
             note.write(self.layout)
         except OSError as error:
-            self._trouble("memory", f"{self.layout.run}/lease.json: cannot be written ({error.strerror}); a restarted agent would be too strict")
+            self._trouble(
+                "memory",
+                f"{self.layout.run}/lease.json: cannot be written ({error.strerror}); a restarted agent would be too strict",
+            )
 
     def _leave(self) -> None:
         """The agent is told to go. A primary without it has no lease, so it goes first, unless another agent takes over at once."""
@@ -195,7 +224,12 @@ class Agent:
         except (OSError, ValueError):
             restarting = False
         role = rolefile.read(self.layout)
-        if not restarting and role is not None and role.role == PRIMARY and self._facts.writes(self._block) is not False:
+        if (
+            not restarting
+            and role is not None
+            and role.role == PRIMARY
+            and self._facts.writes(self._block) is not False
+        ):
             why = "its lease agent was stopped"
             self.memory = replace(self.memory, state=lease.STOPPED, why=why, stopped_at=boottime())
             self._stop_service(why)
@@ -237,7 +271,12 @@ class Agent:
         found, age_s = self._witness.get(key) or ({}, 0.0)
         self._recalled = True
         block = found.get(self.config.service)
-        if role is None or role.role != PRIMARY or (found.get("role"), found.get("epoch")) != (PRIMARY, role.epoch) or not isinstance(block, dict):
+        if (
+            role is None
+            or role.role != PRIMARY
+            or (found.get("role"), found.get("epoch")) != (PRIMARY, role.epoch)
+            or not isinstance(block, dict)
+        ):
             return
         self._past = block, age_s
         self._read.clear()
@@ -256,23 +295,45 @@ class Agent:
             return
         # What it knows may be older than this epoch; what it grants is the epoch that was asked for.
         self._granted = replace(found, epoch=role.epoch)
-        self._trouble("counterpart", None if found.granted else f"{self.config.counterpart.name}: does not grant epoch {role.epoch}, it knows {found.epoch}")
+        self._trouble(
+            "counterpart",
+            None
+            if found.granted
+            else f"{self.config.counterpart.name}: does not grant epoch {role.epoch}, it knows {found.epoch}",
+        )
         self._wake.set()
 
     def _grant(self, asked: int) -> dict[str, Any]:
         role, newest = rolefile.read(self.layout), self._newest
-        known = max((epoch for epoch in (newest.epoch if newest else None, role.epoch if role else None) if epoch is not None), default=None)
+        known = max(
+            (epoch for epoch in (newest.epoch if newest else None, role.epoch if role else None) if epoch is not None),
+            default=None,
+        )
         granted = self._grants.answer(asked, role, known)
-        return {"schema": SCHEMA, "site": self.config.site, "role": role.role if role else None, "epoch": known, "granted": granted}
+        return {
+            "schema": SCHEMA,
+            "site": self.config.site,
+            "role": role.role if role else None,
+            "epoch": known,
+            "granted": granted,
+        }
 
     def heartbeat(self, role: rolefile.Role | None) -> dict[str, Any]:
         """The object at the witness."""
         memory, now = self.memory, boottime()
         silent = None if role is None else lease.silent_s(memory, role, now)
         return {
-            "schema": SCHEMA, "site": self.config.site, "host": self.config.host, "epoch": role.epoch if role else None,
-            "role": role.role if role else None, "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
-            "sequence": self._sequence, "lease": {"state": memory.state, "silent_s": None if silent in (None, float("inf")) else round(silent or 0.0, 1)},
+            "schema": SCHEMA,
+            "site": self.config.site,
+            "host": self.config.host,
+            "epoch": role.epoch if role else None,
+            "role": role.role if role else None,
+            "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
+            "sequence": self._sequence,
+            "lease": {
+                "state": memory.state,
+                "silent_s": None if silent in (None, float("inf")) else round(silent or 0.0, 1),
+            },
             self.config.service: self._block,
         }
 

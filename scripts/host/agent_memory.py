@@ -57,7 +57,11 @@ def lapsed(layout: Layout, role: Role) -> str | None:
     if contact is None:
         return "this host's lease agent was heard by nobody since the boot"
     silent = boottime() - contact
-    return None if silent < config.terms.lease_s else f"the lease of {config.terms.lease_s:g} s ran out: nobody outside has heard this host for {silent:.0f} s"
+    return (
+        None
+        if silent < config.terms.lease_s
+        else f"the lease of {config.terms.lease_s:g} s ran out: nobody outside has heard this host for {silent:.0f} s"
+    )
 
 
 def granted(layout: Layout, role: Role) -> bool:

@@ -77,7 +77,9 @@ class Asker:
 class Endpoint:
     """Answers the counterpart, named `name` in its certificate, and nobody else. `grant(epoch)` gives the answer's document."""
 
-    def __init__(self, layout: Layout, name: str, address: tuple[str, int], grant: Callable[[int], dict[str, Any]], log: Log) -> None:
+    def __init__(
+        self, layout: Layout, name: str, address: tuple[str, int], grant: Callable[[int], dict[str, Any]], log: Log
+    ) -> None:
         self._name, self._address, self._grant, self._log = name, address, grant, log
         self._layout = layout
         self._room = threading.BoundedSemaphore(CONNECTIONS_MAX)
@@ -103,7 +105,9 @@ class Endpoint:
         try:
             context = tls(self._layout, server=True)
         except OSError as error:
-            self._log.error(f"certificates in {self._layout.etc}: cannot be used ({error}); the counterpart gets no grant; run `pulumi up` for this site")
+            self._log.error(
+                f"certificates in {self._layout.etc}: cannot be used ({error}); the counterpart gets no grant; run `pulumi up` for this site"
+            )
             return
         listener = self._listen()
         while listener is not None and not self._over.is_set():
@@ -124,7 +128,9 @@ class Endpoint:
                 self._listener = socket.create_server(self._address, backlog=8)
             except OSError as error:
                 if not said:
-                    self._log.warning(f"{self._address[0]}:{self._address[1]}: cannot listen ({error.strerror}), the counterpart gets no grant; goes on trying")
+                    self._log.warning(
+                        f"{self._address[0]}:{self._address[1]}: cannot listen ({error.strerror}), the counterpart gets no grant; goes on trying"
+                    )
                 said = True
                 self._over.wait(BIND_AGAIN_S)
             else:

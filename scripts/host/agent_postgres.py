@@ -112,8 +112,16 @@ def _connected(path: str, user: str) -> socket.socket:
         entry = pwd.getpwnam(user)
         try:
             subprocess.run(
-                [PYTHON, "-I", "-S", "-c", _CONNECT, path, str(theirs.fileno())], pass_fds=[theirs.fileno()], user=entry.pw_uid,
-                group=entry.pw_gid, extra_groups=[], cwd="/", stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=10, check=True,
+                [PYTHON, "-I", "-S", "-c", _CONNECT, path, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                user=entry.pw_uid,
+                group=entry.pw_gid,
+                extra_groups=[],
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=10,
+                check=True,
             )
             ours.settimeout(1)
             _, handles, _, _ = socket.recv_fds(ours, 1, 1)
@@ -145,7 +153,10 @@ class PostgresFacts:
 
     def read(self) -> dict[str, Any]:
         """See `Facts`."""
-        block: dict[str, Any] = {"running": False, **dict.fromkeys(("in_recovery", "timeline", "write_lsn", "receive_lsn", "replay_lsn", "streaming"))}
+        block: dict[str, Any] = {
+            "running": False,
+            **dict.fromkeys(("in_recovery", "timeline", "write_lsn", "receive_lsn", "replay_lsn", "streaming")),
+        }
         block |= {"system_identifier": None, "mode": "async", "trail": []}
         memory = Memory.read(self._base)
         if memory is None:

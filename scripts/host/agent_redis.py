@@ -40,7 +40,12 @@ class RedisFacts:
             self._close()
         role = {"master": "master", "slave": "replica"}.get(info.get("role", ""))
         offset = info.get("master_repl_offset" if role == "master" else "slave_repl_offset")
-        return {"running": True, "role": role, "offset": None if offset is None else int(offset), "replication_id": info.get("master_replid")}
+        return {
+            "running": True,
+            "role": role,
+            "offset": None if offset is None else int(offset),
+            "replication_id": info.get("master_replid"),
+        }
 
     def writes(self, block: dict[str, Any]) -> bool | None:
         """See `Facts`."""

@@ -62,7 +62,9 @@ class Unit:
         # Without waiting for the job: that may hang although the service is down.
         asked = run(["systemctl", "stop", "--no-block", unit], limit_s=ASK_S, check=False)
         if asked.code != 0:
-            self._log.warning(f"{unit}: systemctl does not take the order ({asked.reason}), the processes are asked directly")
+            self._log.warning(
+                f"{unit}: systemctl does not take the order ({asked.reason}), the processes are asked directly"
+            )
             self._signal(signal.SIGTERM)
 
         def gone() -> bool:

@@ -25,7 +25,9 @@ class WitnessChannel:
         base = urllib.parse.urlsplit(witness.endpoint)
         secure = base.scheme == "https"
         port = base.port or (443 if secure else 80)
-        self._channel = Channel(base.hostname or "", base.hostname or "", port, _public_tls() if secure else None, limit_s)
+        self._channel = Channel(
+            base.hostname or "", base.hostname or "", port, _public_tls() if secure else None, limit_s
+        )
         self._ahead = datetime.timedelta()  # the witness's clock against this host's, when they are far apart
         self._newest: Newest | None = None
         self._listed_at: float | None = None
@@ -50,7 +52,9 @@ class WitnessChannel:
             return None
         try:
             found = json.loads(self._must(answer, key).body)
-            stored, now = (email.utils.parsedate_to_datetime(answer.headers[name]) for name in ("last-modified", "date"))
+            stored, now = (
+                email.utils.parsedate_to_datetime(answer.headers[name]) for name in ("last-modified", "date")
+            )
         except (ValueError, KeyError):
             return None
         return (found, max((now - stored).total_seconds(), 0.0)) if isinstance(found, dict) else None
@@ -91,14 +95,18 @@ class WitnessChannel:
         return _epoch(self._must(self._ask("GET", max(names), {}), max(names)), max(names)) if names else None
 
     def _ask(self, method: str, key: str, query: dict[str, str], body: bytes = b"") -> Answer:
-        request = signed(self.witness, key, query, datetime.datetime.now(datetime.UTC) + self._ahead, method=method, body=body)
+        request = signed(
+            self.witness, key, query, datetime.datetime.now(datetime.UTC) + self._ahead, method=method, body=body
+        )
         headers = dict(request.header_items())
         if body:
             headers["Content-type"] = "application/json"
         try:
             answer = self._channel.request(method, request.selector, headers, body or None)
         except NoAnswer as error:
-            raise Silent(f"witness {self.witness.bucket} at {self.witness.endpoint}: found no answer ({error}), wanted one; see the third region") from None
+            raise Silent(
+                f"witness {self.witness.bucket} at {self.witness.endpoint}: found no answer ({error}), wanted one; see the third region"
+            ) from None
         ahead = clock_ahead(answer.headers.get("date"))
         self._ahead = self._ahead if ahead is None else ahead
         return answer
@@ -131,4 +139,6 @@ def _epoch(answer: Answer, key: str) -> dict[str, Any]:
         found = json.loads(answer.body)
         return {"epoch": int(found["epoch"]), "active": str(found["active"]), "planned": bool(found.get("planned"))}
     except (ValueError, KeyError, TypeError):
-        raise Silent(f"witness object {key}: found no epoch in it, wanted one; restore the object's first version") from None
+        raise Silent(
+            f"witness object {key}: found no epoch in it, wanted one; restore the object's first version"
+        ) from None

@@ -39,7 +39,9 @@ class App:
         self._current = layout.at("/opt/shop/current")
         self._marker = layout.at("/var/lib/dr/app-migrated")
         self._retries = layout.at("/proc/sys/net/ipv4/tcp_retries2")
-        self.wanted = Wanted(active=desired.envelope.active, epoch=self._role.epoch, host=desired.envelope.host, release=desired.release)
+        self.wanted = Wanted(
+            active=desired.envelope.active, epoch=self._role.epoch, host=desired.envelope.host, release=desired.release
+        )
 
     def facts(self) -> Facts:
         """See `plan.Service`."""
@@ -95,8 +97,10 @@ class App:
         if missing or (facts.worker and not self.wanted.active):
             raise Failed(
                 say(
-                    subject="app of this host", found=f"not well: {', '.join(missing)}" if missing else "a worker in the standby site",
-                    wanted="nginx and Puma answering, a worker in the active site only", consequence="requests of this site fail or work is done twice",
+                    subject="app of this host",
+                    found=f"not well: {', '.join(missing)}" if missing else "a worker in the standby site",
+                    wanted="nginx and Puma answering, a worker in the active site only",
+                    consequence="requests of this site fail or work is done twice",
                     remedy=f"read `journalctl -u {(missing or [WORKER])[0]}`, then run the same again",
                 )
             )
@@ -116,7 +120,10 @@ class App:
         next(file for group in self._files.values() for file in group if str(file.path) == path).write()
 
     def _make_user(self) -> None:
-        run(["useradd", "--system", "--user-group", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", USER], limit_s=UNIT_S)
+        run(
+            ["useradd", "--system", "--user-group", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", USER],
+            limit_s=UNIT_S,
+        )
 
     def _link(self) -> None:
         """The release that runs, replaced in one step. Its code stays root's; Rails writes below `tmp` and `log` alone."""
@@ -200,7 +207,10 @@ def quiesce(call: Call) -> Result:
     if units.active(WORKER) and not units.stop(WORKER, UNIT_S) and units.active(WORKER):
         raise Failed(
             say(
-                subject=f"unit {WORKER}", found=f"still running after {UNIT_S:g} s", wanted="stopped", consequence="it may write until its database is down",
+                subject=f"unit {WORKER}",
+                found=f"still running after {UNIT_S:g} s",
+                wanted="stopped",
+                consequence="it may write until its database is down",
                 remedy=f"`systemctl kill -s KILL {WORKER}`",
             )
         )

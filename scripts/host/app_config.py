@@ -55,7 +55,10 @@ class Desired:
         """Raises Usage that names every fault of the block."""
         envelope = Envelope.read(document, "app")
         block = Reader(envelope.block, "document.app")
-        tls, assets = Reader(block.mapping("shop_tls"), "document.app.shop_tls"), Reader(block.mapping("assets"), "document.app.assets")
+        tls, assets = (
+            Reader(block.mapping("shop_tls"), "document.app.shop_tls"),
+            Reader(block.mapping("assets"), "document.app.assets"),
+        )
         found = cls(
             envelope=envelope,
             release=block.text("release"),
@@ -69,7 +72,11 @@ class Desired:
             caches=[envelope.at(key).name for key in block.texts("caches")],
             cache_password=block.secret("cache_password"),
             assets=Assets(
-                assets.text("endpoint"), assets.text("region"), assets.text("bucket"), assets.secret("access_key"), assets.secret("secret_key")
+                assets.text("endpoint"),
+                assets.text("region"),
+                assets.text("bucket"),
+                assets.secret("access_key"),
+                assets.secret("secret_key"),
             ),
             peer_apps=[envelope.at(key).vrack for key in block.texts("peer_apps")],
             vip_subnet=block.text("vip_subnet"),
@@ -143,7 +150,9 @@ UNITS = {
     WEB: unit("The shop", "simple", "/usr/bin/puma -C config/puma.rb config.ru", RESTART),
     # Enabled in the active site. After a reboot the guard lets it start if that is still the active one, and is asked again while nobody answers.
     WORKER: unit(
-        "The shop's worker, in the active site only", "notify", "/usr/bin/ruby bin/worker",
+        "The shop's worker, in the active site only",
+        "notify",
+        "/usr/bin/ruby bin/worker",
         f"{guard_line('app')}Restart=on-failure\nRestartSec=10\nTimeoutStopSec=20\nNotifyAccess=main\n",
     ),
     MIGRATE: unit("The shop's schema and products", "oneshot", "/usr/bin/ruby bin/migrate", "TimeoutStartSec=300\n"),
@@ -288,12 +297,16 @@ def _way_in(desired: Desired) -> str:
 def files(desired: Desired, layout: Layout) -> dict[str, list[ManagedFile]]:
     """Every managed file, by whom it concerns: web (web and workers), units, nginx, kernel."""
     return {
-        "web": [ManagedFile(path=layout.at("/etc/shop/env"), content=environment_file(environment(desired)), mode=0o600)],
+        "web": [
+            ManagedFile(path=layout.at("/etc/shop/env"), content=environment_file(environment(desired)), mode=0o600)
+        ],
         "units": [ManagedFile(path=layout.units / name, content=text) for name, text in UNITS.items()],
         "nginx": [
             ManagedFile(path=layout.at("/etc/shop/tls.crt"), content=desired.shop_cert),
             ManagedFile(path=layout.at("/etc/shop/tls.key"), content=desired.shop_key, mode=0o600),
             ManagedFile(path=layout.at("/etc/nginx/nginx.conf"), content=nginx(desired)),
         ],
-        "kernel": [ManagedFile(path=layout.at("/etc/sysctl.d/90-dr-app.conf"), content=f"net.ipv4.tcp_retries2 = {RETRIES}\n")],
+        "kernel": [
+            ManagedFile(path=layout.at("/etc/sysctl.d/90-dr-app.conf"), content=f"net.ipv4.tcp_retries2 = {RETRIES}\n")
+        ],
     }

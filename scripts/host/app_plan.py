@@ -53,8 +53,11 @@ def plan(facts: Facts, wanted: Wanted) -> Sequence[Step]:
     if not facts.release_there:
         raise Refused(
             say(
-                subject=f"release {wanted.release}", found="no such folder", wanted="the unpacked release",
-                consequence="nothing was changed", remedy="run `pulumi up` again, it copies the release first",
+                subject=f"release {wanted.release}",
+                found="no such folder",
+                wanted="the unpacked release",
+                consequence="nothing was changed",
+                remedy="run `pulumi up` again, it copies the release first",
             )
         )
     steps = [] if facts.user else [Step("user")]
@@ -63,7 +66,9 @@ def plan(facts: Facts, wanted: Wanted) -> Sequence[Step]:
         steps.append(Step("stop", WORKER))
     if facts.worker_enabled and not wanted.active:
         steps.append(Step("disable", WORKER))
-    steps += [Step("write", path) for path in (*facts.stale_web, *facts.stale_units, *facts.stale_nginx, *facts.stale_kernel)]
+    steps += [
+        Step("write", path) for path in (*facts.stale_web, *facts.stale_units, *facts.stale_nginx, *facts.stale_kernel)
+    ]
     if facts.stale_kernel or not facts.kernel_set:
         steps.append(Step("kernel"))
     if facts.stale_units:
@@ -74,7 +79,9 @@ def plan(facts: Facts, wanted: Wanted) -> Sequence[Step]:
     migrate = wanted.migration is not None and facts.migrated != wanted.migration
     if new:
         steps.append(Step("link", wanted.release))
-    if new and migrate:  # new code wants its schema first; the same code in a new epoch has it, and requests come before
+    if (
+        new and migrate
+    ):  # new code wants its schema first; the same code in a new epoch has it, and requests come before
         steps.append(Step("migrate", MIGRATE))
     steps += _serve(facts, changed=new or bool(facts.stale_web or facts.stale_units))
     if migrate and not new:

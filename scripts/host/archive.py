@@ -54,7 +54,11 @@ class Archive:
     def facts(self) -> Facts:
         absent = [str(folder) for folder in folders(self.desired, self.layout) if not folder.is_dir()]
         timers = (f"{CHECK}.timer", *BACKUPS)
-        on = () if self.desired.envelope.epoch is None else tuple(it for it in timers if self.units.enabled(it) and self.units.active(it))
+        on = (
+            ()
+            if self.desired.envelope.epoch is None
+            else tuple(it for it in timers if self.units.enabled(it) and self.units.active(it))
+        )
         return Facts((*absent, *differing(managed_files(self.desired, self.layout))), on)
 
     def plan(self, facts: Facts) -> Sequence[Step]:
@@ -92,8 +96,11 @@ class Archive:
         if facts.files or set(facts.on) != set(self.timers()):
             raise Failed(
                 say(
-                    subject="archive of this host", found=f"files {', '.join(facts.files) or 'as wanted'}, timers {', '.join(facts.on) or 'off'}",
-                    wanted=f"timers {', '.join(self.timers()) or 'off'}", consequence="backups do not run as configured", remedy="run the same again",
+                    subject="archive of this host",
+                    found=f"files {', '.join(facts.files) or 'as wanted'}, timers {', '.join(facts.on) or 'off'}",
+                    wanted=f"timers {', '.join(self.timers()) or 'off'}",
+                    consequence="backups do not run as configured",
+                    remedy="run the same again",
                 )
             )
         return {"repositories": sorted(self.desired.repositories), "timers": sorted(facts.on)}
@@ -124,7 +131,11 @@ def _start(call: Call, unit: str) -> None:
 def _start_due(call: Call, found: dict[str, Any]) -> None:
     """On the primary, what no timer should wait for."""
     role = rolefile.read(call.layout)
-    if role is not None and role.role == PRIMARY and any(it["reachable"] and due(it, found["timeline"]) for it in found["repositories"].values()):
+    if (
+        role is not None
+        and role.role == PRIMARY
+        and any(it["reachable"] and due(it, found["timeline"]) for it in found["repositories"].values())
+    ):
         _start(call, DUE)
 
 
@@ -154,8 +165,10 @@ def check(call: Call) -> Result:
         alarm = found["alarm"]
         raise Failed(
             say(
-                subject=f"WAL segment {alarm['segment']}", found=f"another content in repository {alarm['repository']} ({alarm['message']})",
-                wanted="one writer", consequence="SPLIT BRAIN: what this host writes is not archived from there on",
+                subject=f"WAL segment {alarm['segment']}",
+                found=f"another content in repository {alarm['repository']} ({alarm['message']})",
+                wanted="one writer",
+                consequence="SPLIT BRAIN: what this host writes is not archived from there on",
                 remedy="find the other writer and stop it; docs/restore.md, then `dr-host archive clear`",
             )
         )
@@ -187,7 +200,11 @@ def get(call: Call) -> Result:
     tool = PgBackRest(layout, known.port, data)
     done = tool.call(known.site, stanza(layout, data), "archive-get", "--no-archive-async", wal, target, limit_s=60)
     if done.code:
-        raise Failed(f"WAL segment {wal}: not in repository {known.site}" if done.code == NO_SUCH_WAL else f"repository {known.site}: {explain(done)}")
+        raise Failed(
+            f"WAL segment {wal}: not in repository {known.site}"
+            if done.code == NO_SUCH_WAL
+            else f"repository {known.site}: {explain(done)}"
+        )
     return Result({"fetched": wal})
 
 
@@ -199,7 +216,9 @@ def backup(call: Call) -> Result:
     kind = reader.text("type", "incr")
     reader.done()
     if kind not in KINDS:
-        raise Usage(f"document.type: found {kind!r}, wanted one of {', '.join(KINDS)}; nothing was changed; correct the document")
+        raise Usage(
+            f"document.type: found {kind!r}, wanted one of {', '.join(KINDS)}; nothing was changed; correct the document"
+        )
     layout, memory = _known(call)
     known = refuse_unknown(memory)
     check = _check(call, layout, known)
@@ -220,7 +239,9 @@ def backup(call: Call) -> Result:
                 state.dropped = None  # restores from this backup on need none of it
             call.log.info(f"repository {repository}: backup ({wanted}) made")
     outcome.raise_failed(
-        f"backup ({kind})", f"made in: {', '.join(made) or 'no region'}", "see `dr-host archive status`, then `systemctl start dr-archive-full`"
+        f"backup ({kind})",
+        f"made in: {', '.join(made) or 'no region'}",
+        "see `dr-host archive status`, then `systemctl start dr-archive-full`",
     )
     return Result({"made": made}, True)
 
@@ -243,8 +264,11 @@ def clear(call: Call) -> Result:
     if alarm is None or alarm["segment"] != segment:
         raise Refused(
             say(
-                subject="alarm of this host", found=f"segment {alarm['segment']}" if alarm else "none", wanted=f"segment {segment}",
-                consequence="nothing was changed", remedy="see `dr-host archive status`",
+                subject="alarm of this host",
+                found=f"segment {alarm['segment']}" if alarm else "none",
+                wanted=f"segment {segment}",
+                consequence="nothing was changed",
+                remedy="see `dr-host archive status`",
             )
         )
     with archive_state.change(layout) as state:
@@ -260,8 +284,11 @@ def _prove_active(call: Call, layout: ArchiveLayout) -> None:
         found = "no epoch" if newest is None else f"epoch {newest.epoch}, active {newest.site}"
         raise Refused(
             say(
-                subject="witness", found=found, wanted=f"epoch {role.epoch}, active {role.site}",
-                consequence="no backup was made: this host is not, or no longer, the primary", remedy="run `pulumi up` for this site",
+                subject="witness",
+                found=found,
+                wanted=f"epoch {role.epoch}, active {role.site}",
+                consequence="no backup was made: this host is not, or no longer, the primary",
+                remedy="run `pulumi up` for this site",
             )
         )
 

@@ -103,7 +103,9 @@ class Check:
             left_out = state.suspended.pop(repository, None)
             if left_out is not None:
                 state.gaps[repository] = {"from": left_out["from"]}
-                self.log.info(f"repository {repository}: answers again, gets new WAL, and has a gap from {left_out['from']} on")
+                self.log.info(
+                    f"repository {repository}: answers again, gets new WAL, and has a gap from {left_out['from']} on"
+                )
 
     def _fill(self, place: str) -> None:
         """Send WAL that one repository has and the other lacks."""
@@ -130,10 +132,15 @@ class Check:
     def _send(self, name: str, source: str, target: str, place: str) -> bool:
         path = self.layout.repair / name
         try:
-            for repository, command in ((source, ("archive-get", name, str(path))), (target, ("archive-push", str(path)))):
+            for repository, command in (
+                (source, ("archive-get", name, str(path))),
+                (target, ("archive-push", str(path))),
+            ):
                 done = self.tool.call(repository, place, command[0], "--no-archive-async", *command[1:], limit_s=120)
                 if done.code == DIFFERENT_CONTENT:
-                    self.log.error(f"WAL segment {name}: repositories {source} and {target} have different content: see docs/restore.md, split brain")
+                    self.log.error(
+                        f"WAL segment {name}: repositories {source} and {target} have different content: see docs/restore.md, split brain"
+                    )
                 if done.code:
                     self.log.warning(f"repository {repository}: {command[0]} of {name}: {explain(done)}")
                     return False
@@ -149,10 +156,18 @@ class Check:
         wal, control = self.postgres.data / "pg_wal", self.server.control_data()
         stored = [self._wal(name, place) for name in self.memory.repositories]
         known = [set(it) for it in stored if it is not None]
-        names = owed([path.name for path in wal.iterdir()], known, archive_inherit.ancestors(wal, now), now, control.segment if control else 16 << 20)
+        names = owed(
+            [path.name for path in wal.iterdir()],
+            known,
+            archive_inherit.ancestors(wal, now),
+            now,
+            control.segment if control else 16 << 20,
+        )
         if names:
             archive_inherit.mark(wal, names, archive_state.ids(self.layout.user))
-            self.log.info(f"archive: {len(names)} files that the old primary did not store are sent from here: {names[0]} to {names[-1]}")
+            self.log.info(
+                f"archive: {len(names)} files that the old primary did not store are sent from here: {names[0]} to {names[-1]}"
+            )
         elif len(known) == len(stored):
             with archive_state.change(self.layout) as state:
                 state.inherited = now
@@ -160,7 +175,9 @@ class Check:
     # --- standby
 
     def _standby(self) -> None:
-        streaming = self.server.ask("select to_json(exists (select from pg_stat_wal_receiver where status = 'streaming'))")
+        streaming = self.server.ask(
+            "select to_json(exists (select from pg_stat_wal_receiver where status = 'streaming'))"
+        )
         with archive_state.change(self.layout) as state:
             clock = time.clock_gettime(time.CLOCK_BOOTTIME)
             if streaming is not False or not state.silent_since or state.silent_since > clock:
@@ -188,12 +205,23 @@ class Check:
         repositories: dict[str, Any] = {}
         for repository in self.memory.repositories:
             info = infos.get(repository)
-            repositories[repository] = {**_facts(info), "left_out": state.suspended.get(repository), "gap": state.gaps.get(repository)}
+            repositories[repository] = {
+                **_facts(info),
+                "left_out": state.suspended.get(repository),
+                "gap": state.gaps.get(repository),
+            }
         ready = waiting(self.layout)
         return {
-            "role": role.document() if role else None, "cluster": place, "timeline": self._timeline(),
-            "dropped": state.dropped, "alarm": state.alarm, "hold": state.hold, "waiting": len(ready),
-            "oldest_waiting": ready[0] if ready else None, "archiver": self.server.ask(_ARCHIVER), "repositories": repositories,
+            "role": role.document() if role else None,
+            "cluster": place,
+            "timeline": self._timeline(),
+            "dropped": state.dropped,
+            "alarm": state.alarm,
+            "hold": state.hold,
+            "waiting": len(ready),
+            "oldest_waiting": ready[0] if ready else None,
+            "archiver": self.server.ask(_ARCHIVER),
+            "repositories": repositories,
             "follows_archive": self.layout.follow.exists(),
         }
 
@@ -212,16 +240,31 @@ def follows(streaming: bool | None, silent_since: float | None, clock: float) ->
 def to_fill(there: dict[str, int], here: dict[str, int]) -> list[str]:
     """What the other repository has and this one lacks, oldest first, from this one's own beginning on. Pure."""
     first = min((name[8:] for name in here if len(name) == 24), default=None)
-    return sorted(name for name in there if name not in here and (first is None or len(name) < 24 or name[8:24] >= first))
+    return sorted(
+        name for name in there if name not in here and (first is None or len(name) < 24 or name[8:24] >= first)
+    )
 
 
 def _facts(info: Info | None) -> dict[str, Any]:
     if info is None:
-        return {"reachable": False, "backups": None, "oldest_backup": None, "newest_backup": None, "wal_first": None, "wal_last": None, "backup_timeline": None}
+        return {
+            "reachable": False,
+            "backups": None,
+            "oldest_backup": None,
+            "newest_backup": None,
+            "wal_first": None,
+            "wal_last": None,
+            "backup_timeline": None,
+        }
     stops = [backup.stop for backup in info.backups]
     return {
-        "reachable": True, "backups": len(stops), "oldest_backup": min(stops, default=None), "newest_backup": max(stops, default=None),
-        "wal_first": info.first, "wal_last": info.last, "backup_timeline": max((int(it.wal[:8], 16) for it in info.backups), default=None),
+        "reachable": True,
+        "backups": len(stops),
+        "oldest_backup": min(stops, default=None),
+        "newest_backup": max(stops, default=None),
+        "wal_first": info.first,
+        "wal_last": info.last,
+        "backup_timeline": max((int(it.wal[:8], 16) for it in info.backups), default=None),
     }
 
 

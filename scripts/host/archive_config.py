@@ -50,7 +50,8 @@ def managed_files(desired: Desired, layout: ArchiveLayout) -> list[ManagedFile]:
     """Every file that does not depend on the role, in the order in which they are written."""
     group = layout.user if layout.user == "postgres" else None
     files = [
-        ManagedFile(path=layout.config(name), content=pgbackrest(desired, layout, name), mode=0o640, group=group) for name in desired.repositories
+        ManagedFile(path=layout.config(name), content=pgbackrest(desired, layout, name), mode=0o640, group=group)
+        for name in desired.repositories
     ]
     if desired.ca is not None:
         files.append(ManagedFile(path=layout.ca, content=desired.ca))
@@ -59,7 +60,9 @@ def managed_files(desired: Desired, layout: ArchiveLayout) -> list[ManagedFile]:
     files.append(_timer(layout, CHECK, "OnBootSec=60\nOnUnitActiveSec=60\nAccuracySec=5\n"))
     files.append(_service(layout, DUE, "Backup of PostgreSQL where one is due at once", "backup", '{"type": "due"}'))
     for name, kind, when in ((FULL, "full", desired.full), (INCREMENTAL, "incr", desired.incremental)):
-        files.append(_service(layout, name, f"Backup ({kind}) of PostgreSQL to both regions", "backup", f'{{"type": "{kind}"}}'))
+        files.append(
+            _service(layout, name, f"Backup ({kind}) of PostgreSQL to both regions", "backup", f'{{"type": "{kind}"}}')
+        )
         files.append(_timer(layout, name, f"OnCalendar={when}\nRandomizedDelaySec=300\nPersistent=true\n"))
     return files
 
@@ -104,7 +107,11 @@ def pgbackrest(desired: Desired, layout: ArchiveLayout, name: str) -> str:
 def folders(desired: Desired, layout: ArchiveLayout) -> list[Path]:
     """Folders of PostgreSQL's user."""
     own = [layout.folder, layout.repair, layout.logs]
-    return own + [make(name) for name in desired.repositories for make in (layout.spool, layout.locks, lambda name: layout.logs / name)]
+    return own + [
+        make(name)
+        for name in desired.repositories
+        for make in (layout.spool, layout.locks, lambda name: layout.logs / name)
+    ]
 
 
 def _service(layout: ArchiveLayout, name: str, about: str, verb: str, document: str) -> ManagedFile:
@@ -117,5 +124,7 @@ def _service(layout: ArchiveLayout, name: str, about: str, verb: str, document: 
 
 
 def _timer(layout: ArchiveLayout, name: str, when: str) -> ManagedFile:
-    text = f"{_HEAD}[Unit]\nDescription=When {name}.service runs\n\n[Timer]\n{when}\n[Install]\nWantedBy=timers.target\n"
+    text = (
+        f"{_HEAD}[Unit]\nDescription=When {name}.service runs\n\n[Timer]\n{when}\n[Install]\nWantedBy=timers.target\n"
+    )
     return ManagedFile(path=layout.postgres.base.units / f"{name}.timer", content=text)

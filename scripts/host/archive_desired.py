@@ -46,7 +46,9 @@ class Memory:
         """None on a host that was never prepared."""
         try:
             found = json.loads(layout.memory.read_bytes())
-            return cls(str(found["site"]), str(found["peer"]), *(int(found[key]) for key in ("version", "port", "queue_max")))
+            return cls(
+                str(found["site"]), str(found["peer"]), *(int(found[key]) for key in ("version", "port", "queue_max"))
+            )
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -81,18 +83,35 @@ class Desired:
         reader = Reader(envelope.block, subject)
         raw = Reader(reader.mapping("repositories"), f"{subject}.repositories")
         repositories = {site: _repository(raw, site, subject) for site in (envelope.site, envelope.peer)}
-        keys, schedule = Reader(reader.mapping("keys"), f"{subject}.keys"), Reader(reader.mapping("schedule", {}), f"{subject}.schedule")
+        keys, schedule = (
+            Reader(reader.mapping("keys"), f"{subject}.keys"),
+            Reader(reader.mapping("schedule", {}), f"{subject}.schedule"),
+        )
         queue = reader.text("queue_max", DEFAULT_QUEUE)
         if not re.fullmatch(r"[1-9]\d*(MB|GB|TB)", queue):
-            reader.fault("queue_max", repr(queue), 'a size such as "2GB"; without a limit a dead repository fills the disk of the primary')
+            reader.fault(
+                "queue_max",
+                repr(queue),
+                'a size such as "2GB"; without a limit a dead repository fills the disk of the primary',
+            )
         numbers = {name: reader.number(name, default) for name, default in (("retention_full", 4), ("process_max", 2))}
         for name, value in numbers.items():
             if not 1 <= value <= 999:
                 reader.fault(name, str(value), "1 to 999")
         found = cls(
-            envelope, reader.number("version"), reader.number("port", 5432), repositories, keys.secret("access_key"), keys.secret("secret_key"),
-            _passphrase(reader), reader.optional_text("ca"), numbers["retention_full"], numbers["process_max"], queue,
-            schedule.text("full", DEFAULT_FULL), schedule.text("incremental", DEFAULT_INCREMENTAL),
+            envelope,
+            reader.number("version"),
+            reader.number("port", 5432),
+            repositories,
+            keys.secret("access_key"),
+            keys.secret("secret_key"),
+            _passphrase(reader),
+            reader.optional_text("ca"),
+            numbers["retention_full"],
+            numbers["process_max"],
+            queue,
+            schedule.text("full", DEFAULT_FULL),
+            schedule.text("incremental", DEFAULT_INCREMENTAL),
         )
         for key in ("full", "incremental"):
             if "\n" in schedule.text(key, "-"):
@@ -106,7 +125,11 @@ def _repository(raw: Reader, site: str, subject: str) -> Repository:
     reader = Reader(raw.mapping(site), f"{subject}.repositories.{site}")
     endpoint = reader.text("endpoint")
     if not re.fullmatch(r"https://[^/\s]+/?", endpoint):
-        reader.fault("endpoint", repr(endpoint), "https://host or https://host:port: WAL holds every row, and pgBackRest speaks to S3 over TLS only")
+        reader.fault(
+            "endpoint",
+            repr(endpoint),
+            "https://host or https://host:port: WAL holds every row, and pgBackRest speaks to S3 over TLS only",
+        )
     found = Repository(endpoint.removeprefix("https://").rstrip("/"), reader.text("region"), reader.text("bucket"))
     reader.done()
     return found
@@ -116,7 +139,11 @@ def _passphrase(reader: Reader) -> str:
     value = reader.secret("passphrase")
     # pgBackRest's configuration has no quotes: blanks at the ends of a value are lost there.
     if value != value.strip() or len(value) < 12:
-        reader.fault("passphrase", "fewer than 12 characters, or blanks at an end", "12 or more characters without blanks at the ends")
+        reader.fault(
+            "passphrase",
+            "fewer than 12 characters, or blanks at an end",
+            "12 or more characters without blanks at the ends",
+        )
     return value
 
 

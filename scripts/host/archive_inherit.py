@@ -18,7 +18,9 @@ SEGMENT = re.compile(r"([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})")
 HISTORY = re.compile(r"([0-9A-F]{8})\.history")
 
 
-def owed(here: Iterable[str], stored: Sequence[set[str]], ancestors: Sequence[tuple[int, str]], timeline: int, size: int) -> list[str]:
+def owed(
+    here: Iterable[str], stored: Sequence[set[str]], ancestors: Sequence[tuple[int, str]], timeline: int, size: int
+) -> list[str]:
     """Files of pg_wal (`here`) that a repository lacks and that belong to this cluster's own past: whole segments of an ancestor before the
     point at which it was left, and histories up to `timeline`. `size`: bytes of a segment. Pure.
     """

@@ -48,7 +48,9 @@ def may_write(role: Role | None, state: State) -> Role:
     if role is None or role.role != PRIMARY:
         raise Refused(
             say(
-                subject="role of this host", found=role.role if role else "none", wanted=PRIMARY,
+                subject="role of this host",
+                found=role.role if role else "none",
+                wanted=PRIMARY,
                 consequence="nothing was written to the archive: WAL of two writers in one archive cannot be told apart",
                 remedy="the active site archives; `pulumi up` gives a role",
             )
@@ -56,8 +58,10 @@ def may_write(role: Role | None, state: State) -> Role:
     if state.hold is not None and int(state.hold["epoch"]) > role.epoch:
         raise Refused(
             say(
-                subject="epoch of this host", found=f"{role.epoch}, while the witness has {state.hold['epoch']} with site {state.hold['active']} active",
-                wanted="the newest", consequence="nothing was written to the archive: this host is no longer the primary",
+                subject="epoch of this host",
+                found=f"{role.epoch}, while the witness has {state.hold['epoch']} with site {state.hold['active']} active",
+                wanted="the newest",
+                consequence="nothing was written to the archive: this host is no longer the primary",
                 remedy="run `pulumi up` for this site, so that it follows",
             )
         )
@@ -97,7 +101,8 @@ class Push:
                 self._drop(name)
         if not verdict.stored:
             Outcome(dict(failed)).raise_failed(
-                f"WAL segment {name}", "the server keeps it and tries again, the other region's repository goes on",
+                f"WAL segment {name}",
+                "the server keeps it and tries again, the other region's repository goes on",
                 "see `dr-host archive status`; beyond dr:archive queue_max the failing repository is left out until it answers",
             )
 
@@ -121,7 +126,13 @@ class Push:
     def _alarm(self, repository: str, name: str, role: Role, message: str) -> None:
         with archive_state.change(self.layout) as state:
             if state.alarm is None:
-                state.alarm = {"repository": repository, "segment": name, "epoch": role.epoch, "message": message, "at": archive_state.now()}
+                state.alarm = {
+                    "repository": repository,
+                    "segment": name,
+                    "epoch": role.epoch,
+                    "message": message,
+                    "at": archive_state.now(),
+                }
         self.log.error(
             f"SPLIT BRAIN: WAL segment {name} is in repository {repository} with other content: another server wrote as this cluster on this "
             "timeline, or this one did before it was put back; stop one of the two before anything else, see docs/restore.md"
@@ -138,7 +149,9 @@ class Push:
     def _leave_out(self, repositories: Sequence[str], name: str, failed: Mapping[str, Done]) -> None:
         with archive_state.change(self.layout) as state:
             for repository in repositories:
-                state.suspended.setdefault(repository, {"from": name, "since": archive_state.now(), "why": explain(failed[repository])})
+                state.suspended.setdefault(
+                    repository, {"from": name, "since": archive_state.now(), "why": explain(failed[repository])}
+                )
         self.log.error(
             f"archive: repository {', '.join(repositories)} is left out from {name} on, because more than {self.memory.queue_max} bytes wait for it; "
             "the primary's disk comes first; a restore from there ends before this segment until `archive check` has filled it in"
@@ -159,8 +172,11 @@ def refuse_unknown(memory: Memory | None) -> Memory:
     if memory is None:
         raise Failed(
             say(
-                subject="archive of this host", found="no record of what was prepared", wanted="a host that was prepared",
-                consequence="WAL waits on this host", remedy="run `pulumi up` for this site first",
+                subject="archive of this host",
+                found="no record of what was prepared",
+                wanted="a host that was prepared",
+                consequence="WAL waits on this host",
+                remedy="run `pulumi up` for this site first",
             )
         )
     return memory

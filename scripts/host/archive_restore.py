@@ -57,7 +57,11 @@ class Order:
         except ValueError:
             reader.fault("target", repr(text), '"latest" or a time such as "2026-11-25T10:00:00+00:00"')
         if target is not None and target.tzinfo is None:
-            reader.fault("target", repr(text), 'a time with its zone, such as "2026-11-25T10:00:00+00:00": two hosts may mean two hours by it')
+            reader.fault(
+                "target",
+                repr(text),
+                'a time with its zone, such as "2026-11-25T10:00:00+00:00": two hosts may mean two hours by it',
+            )
         repository, timeline = reader.optional_text("repository"), reader.number("timeline", 0)
         if repository not in (None, *memory.repositories):
             reader.fault("repository", repr(repository), " or ".join(memory.repositories))
@@ -66,7 +70,15 @@ class Order:
             reader.fault("directory", repr(str(directory)), "an absolute path of a directory that is not there yet")
         if not 1024 <= port <= 65535 or port == memory.port:
             reader.fault("port", str(port), f"a free port from 1024 on, other than {memory.port}")
-        found = cls(target, timeline or None, directory, port, repository, reader.optional_text("cluster"), reader.flag("adopt", False))
+        found = cls(
+            target,
+            timeline or None,
+            directory,
+            port,
+            repository,
+            reader.optional_text("cluster"),
+            reader.flag("adopt", False),
+        )
         reader.done()
         return found
 
@@ -94,7 +106,10 @@ def choose(order: Order, infos: dict[str, Info | None], newest: dict[str, int]) 
             continue
         backups = [it for it in info.backups if order.timeline is None or int(it.wal[:8], 16) <= order.timeline]
         if not backups:
-            said.append(f"{repository}: no backup" + (f" on timeline {order.timeline} or before" if order.timeline and info.backups else ""))
+            said.append(
+                f"{repository}: no backup"
+                + (f" on timeline {order.timeline} or before" if order.timeline and info.backups else "")
+            )
             continue
         first, last = min(it.stop for it in backups), newest.get(repository, 0)
         said.append(f"{repository}: from {moment(first)} to {moment(last)}")
@@ -105,8 +120,10 @@ def choose(order: Order, infos: dict[str, Info | None], newest: dict[str, int]) 
             return Source(repository, max(fitting, key=lambda it: it.stop))
     raise Refused(
         say(
-            subject="restore target", found=f"{order.target.isoformat() if order.target else LATEST}",
-            wanted=f"a time in the archive ({'; '.join(said) or 'no repository'})", consequence="nothing was restored",
+            subject="restore target",
+            found=f"{order.target.isoformat() if order.target else LATEST}",
+            wanted=f"a time in the archive ({'; '.join(said) or 'no repository'})",
+            consequence="nothing was restored",
             remedy="choose a time within; what the primary wrote in the last minute is archived by `select pg_switch_wal()` there",
         )
     )
@@ -144,22 +161,32 @@ class Restore:
         if taken or order.directory == own or own in order.directory.parents:
             raise Refused(
                 say(
-                    subject=f"directory {order.directory}", found="data in it" if taken else "a place in the running cluster", wanted="an empty or new one",
-                    consequence="nothing was restored", remedy="name another directory on a disk with room for the database",
+                    subject=f"directory {order.directory}",
+                    found="data in it" if taken else "a place in the running cluster",
+                    wanted="an empty or new one",
+                    consequence="nothing was restored",
+                    remedy="name another directory on a disk with room for the database",
                 )
             )
         if not order.directory.parent.is_dir():
-            raise Refused(f"directory {order.directory}: found no {order.directory.parent}, wanted it to exist; nothing was restored; make it or mount it")
+            raise Refused(
+                f"directory {order.directory}: found no {order.directory.parent}, wanted it to exist; nothing was restored; make it or mount it"
+            )
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", order.port))
             except OSError:
-                raise Refused(f"port {order.port}: found it taken, wanted a free one; nothing was restored; name another `port`") from None
+                raise Refused(
+                    f"port {order.port}: found it taken, wanted a free one; nothing was restored; name another `port`"
+                ) from None
         if order.adopt and self._running():
             raise Refused(
                 say(
-                    subject=f"cluster {own}", found="a running server", wanted="none", consequence="nothing was restored",
+                    subject=f"cluster {own}",
+                    found="a running server",
+                    wanted="none",
+                    consequence="nothing was restored",
                     remedy="`adopt` is for data that are lost; stop the server by `dr-host postgres stop` first if they are",
                 )
             )
@@ -184,8 +211,13 @@ class Restore:
             return others[0]
         raise Refused(
             say(
-                subject="cluster to restore", found=names(sorted(known)), wanted="one", consequence="nothing was restored",
-                remedy="name it as `cluster`" if known else "see whether the repositories answer (`dr-host archive status`)",
+                subject="cluster to restore",
+                found=names(sorted(known)),
+                wanted="one",
+                consequence="nothing was restored",
+                remedy="name it as `cluster`"
+                if known
+                else "see whether the repositories answer (`dr-host archive status`)",
             )
         )
 
@@ -193,7 +225,11 @@ class Restore:
         infos = {name: self.tool.info(name, place) for name in self._repositories()}
         newest: dict[str, int] = {}
         for name, info in infos.items():
-            wal = self.tool.wal(name, place, info.archive) if info is not None and info.archive and self.order.target else None
+            wal = (
+                self.tool.wal(name, place, info.archive)
+                if info is not None and info.archive and self.order.target
+                else None
+            )
             newest[name] = max((wal or {}).values(), default=0)
         return choose(self.order, infos, newest)
 
@@ -204,8 +240,11 @@ class Restore:
         make_folder(order.directory, 0o700, self.layout.user)
         order.directory.chmod(0o700)
         options = [
-            f"--set={source.backup.label}", "--archive-mode=off", f"--tablespace-map-all={order.directory}.tablespaces",
-            f"--target-timeline={order.timeline or LATEST}", f"--recovery-option=restore_command={self._fetch(place, source)}",
+            f"--set={source.backup.label}",
+            "--archive-mode=off",
+            f"--tablespace-map-all={order.directory}.tablespaces",
+            f"--target-timeline={order.timeline or LATEST}",
+            f"--recovery-option=restore_command={self._fetch(place, source)}",
         ]
         if order.target is not None:
             exact = order.target.astimezone(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S.%f+00")
@@ -214,9 +253,13 @@ class Restore:
         if done.code:
             raise Failed(
                 say(
-                    subject=f"restore from repository {source.repository}", found=explain(done), wanted="a copy",
+                    subject=f"restore from repository {source.repository}",
+                    found=explain(done),
+                    wanted="a copy",
                     consequence=f"what lies in {order.directory} is no cluster; the running one was not touched",
-                    remedy="try `repository` " + " or ".join(it for it in self.memory.repositories if it != source.repository) + ", into another directory",
+                    remedy="try `repository` "
+                    + " or ".join(it for it in self.memory.repositories if it != source.repository)
+                    + ", into another directory",
                 )
             )
         (order.directory / "standby.signal").unlink(missing_ok=True)
@@ -235,15 +278,27 @@ class Restore:
         control = control_data(done.out)
         limits = {name: str(value) for name, value in control.limits.items()} if control else {}
         values = {
-            "data_directory": str(folder), "hba_file": str(folder / "pg_hba.conf"), "ident_file": str(folder / "pg_ident.conf"), "port": str(self.order.port),
-            "listen_addresses": "", "unix_socket_directories": str(self._sockets()), "cluster_name": "dr_restore", "hot_standby": "on",
-            "primary_conninfo": "", "primary_slot_name": "", "synchronous_standby_names": "", "shared_buffers": "128MB", "timezone": "UTC",
-            "log_line_prefix": "%m [%p] ", **limits,
+            "data_directory": str(folder),
+            "hba_file": str(folder / "pg_hba.conf"),
+            "ident_file": str(folder / "pg_ident.conf"),
+            "port": str(self.order.port),
+            "listen_addresses": "",
+            "unix_socket_directories": str(self._sockets()),
+            "cluster_name": "dr_restore",
+            "hot_standby": "on",
+            "primary_conninfo": "",
+            "primary_slot_name": "",
+            "synchronous_standby_names": "",
+            "shared_buffers": "128MB",
+            "timezone": "UTC",
+            "log_line_prefix": "%m [%p] ",
+            **limits,
         }
         own = "postgres" if self.layout.user == "postgres" else self.layout.user
         texts = {
             "postgresql.conf": "".join(f"{name} = {setting(value)}\n" for name, value in values.items()),
-            "pg_hba.conf": "local all postgres peer map=dr\n", "pg_ident.conf": f"dr {own} postgres\n",
+            "pg_hba.conf": "local all postgres peer map=dr\n",
+            "pg_ident.conf": f"dr {own} postgres\n",
         }
         ids = _ids(folder)
         for name, text in texts.items():
@@ -258,7 +313,11 @@ class Restore:
 
     def _recover(self) -> dict[str, Any]:
         postgres, folder = self.layout.postgres, self.order.directory
-        run([postgres.program("pg_ctl"), "start", "-s", "-W", "-D", str(folder), "-l", str(self._log())], limit_s=60, user=self.layout.user)
+        run(
+            [postgres.program("pg_ctl"), "start", "-s", "-W", "-D", str(folder), "-l", str(self._log())],
+            limit_s=60,
+            user=self.layout.user,
+        )
         until(lambda: (folder / "postmaster.pid").exists() or "FATAL" in self._text(), START_S)
         seen: dict[str, Any] = {}
 
@@ -272,8 +331,14 @@ class Restore:
             raise self._stopped(seen["alive"])
         line = self._ask(_REACHED)
         timeline, position, last = (line or "||").split("|")
-        return {"directory": str(folder), "port": self.order.port, "sockets": str(self._sockets()), "timeline": int(timeline or 0), "lsn": position,
-                "recovered_to": last or self._last() or None}
+        return {
+            "directory": str(folder),
+            "port": self.order.port,
+            "sockets": str(self._sockets()),
+            "timeline": int(timeline or 0),
+            "lsn": position,
+            "recovered_to": last or self._last() or None,
+        }
 
     def _text(self) -> str:
         try:
@@ -282,7 +347,13 @@ class Restore:
             return ""
 
     def _ask(self, query: str) -> str | None:
-        target = {"host": str(self._sockets()), "port": str(self.order.port), "user": "postgres", "dbname": "postgres", "connect_timeout": "3"}
+        target = {
+            "host": str(self._sockets()),
+            "port": str(self.order.port),
+            "user": "postgres",
+            "dbname": "postgres",
+            "connect_timeout": "3",
+        }
         try:
             return psql(self.layout.postgres, target, query, limit_s=10, user=self.layout.user).strip()
         except CommandFailed:
@@ -300,15 +371,20 @@ class Restore:
         if "recovery ended before configured recovery target was reached" in text:
             return Refused(
                 say(
-                    subject="restore target", found=f"{self.order.target.isoformat() if self.order.target else LATEST}, after the archive's last commit",
-                    wanted=f"a time up to {self._last() or 'the end of the backup'}", consequence=left,
+                    subject="restore target",
+                    found=f"{self.order.target.isoformat() if self.order.target else LATEST}, after the archive's last commit",
+                    wanted=f"a time up to {self._last() or 'the end of the backup'}",
+                    consequence=left,
                     remedy='choose a time within, or "latest"; another `timeline` or `repository` may hold more',
                 )
             )
         return Failed(
             say(
-                subject="recovery", found="no end in time" if alive else (fatal or ["a server that stopped"])[-1], wanted="a server that is open",
-                consequence=left, remedy=f"read {self._log()}",
+                subject="recovery",
+                found="no end in time" if alive else (fatal or ["a server that stopped"])[-1],
+                wanted="a server that is open",
+                consequence=left,
+                remedy=f"read {self._log()}",
             )
         )
 
@@ -317,15 +393,29 @@ class Restore:
     def _adopt(self) -> str:
         """Stop it, take the recovery's settings out, and move it to the data directory; what was there is kept beside it."""
         postgres, folder = self.layout.postgres, self.order.directory
-        for name in ("restore_command", "archive_mode", "recovery_target_time", "recovery_target_action", "recovery_target_timeline"):
+        for name in (
+            "restore_command",
+            "archive_mode",
+            "recovery_target_time",
+            "recovery_target_action",
+            "recovery_target_timeline",
+        ):
             self._ask(f"alter system reset {name}")
-        run([postgres.program("pg_ctl"), "stop", "-s", "-m", "fast", "-D", str(folder)], limit_s=300, user=self.layout.user)
+        run(
+            [postgres.program("pg_ctl"), "stop", "-s", "-m", "fast", "-D", str(folder)],
+            limit_s=300,
+            user=self.layout.user,
+        )
         for name in ("postgresql.conf", "pg_hba.conf", "pg_ident.conf"):
             (folder / name).unlink()
         shutil.rmtree(self._sockets())
         target = postgres.data
         if target.exists():
-            kept = next(path for path in (target.with_name(f"{target.name}.before-restore-{number}") for number in range(1, 1000)) if not path.exists())
+            kept = next(
+                path
+                for path in (target.with_name(f"{target.name}.before-restore-{number}") for number in range(1, 1000))
+                if not path.exists()
+            )
             target.rename(kept)
             self.log.warning(f"{kept}: what was in the place of the restored cluster; never start it")
         make_folder(target.parent, owner=self.layout.user)

@@ -38,7 +38,11 @@ class Backup:
     @classmethod
     def read(cls, found: Mapping[str, Any]) -> Backup:
         return cls(
-            str(found["label"]), str(found["type"]), int(found["timestamp"]["start"]), int(found["timestamp"]["stop"]), str(found["archive"]["start"])
+            str(found["label"]),
+            str(found["type"]),
+            int(found["timestamp"]["start"]),
+            int(found["timestamp"]["stop"]),
+            str(found["archive"]["start"]),
         )
 
 
@@ -63,11 +67,17 @@ class PgBackRest:
 
     def call(self, repository: str, stanza: str, command: str, *arguments: str, limit_s: float = QUICK_S) -> Done:
         """Never raises for pgBackRest's own faults: the code says which."""
-        return run(self._argv(repository, stanza, command, *arguments), limit_s=limit_s, user=self.layout.user, check=False)
+        return run(
+            self._argv(repository, stanza, command, *arguments), limit_s=limit_s, user=self.layout.user, check=False
+        )
 
-    def call_while(self, keep: Callable[[], bool], repository: str, stanza: str, command: str, *arguments: str, limit_s: float) -> Done:
+    def call_while(
+        self, keep: Callable[[], bool], repository: str, stanza: str, command: str, *arguments: str, limit_s: float
+    ) -> Done:
         """The same, ended (GIVEN_UP) as soon as `keep` does not hold any more."""
-        return run_while(keep, self._argv(repository, stanza, command, *arguments), limit_s=limit_s, user=self.layout.user)
+        return run_while(
+            keep, self._argv(repository, stanza, command, *arguments), limit_s=limit_s, user=self.layout.user
+        )
 
     def _argv(self, repository: str, stanza: str, command: str, *arguments: str) -> list[str]:
         postgres = self.layout.postgres
@@ -94,7 +104,9 @@ class PgBackRest:
 
     def wal(self, repository: str, stanza: str, archive: str) -> dict[str, int] | None:
         """Every WAL file there and when it was stored (seconds since 1970)."""
-        done = self.call(repository, stanza, "repo-ls", "--output=json", "--recurse", f"archive/{stanza}/{archive}", limit_s=600)
+        done = self.call(
+            repository, stanza, "repo-ls", "--output=json", "--recurse", f"archive/{stanza}/{archive}", limit_s=600
+        )
         try:
             return read_wal(done.out) if done.code == 0 else None
         except (ValueError, TypeError, KeyError):
@@ -106,14 +118,25 @@ def run_while(keep: Callable[[], bool], argv: Sequence[str], *, limit_s: float, 
     become = user if os.geteuid() == 0 and user != "root" else None
     with tempfile.TemporaryFile("w+") as err:
         program = subprocess.Popen(
-            list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err, env={"PATH": PATH, "LC_ALL": "C", "HOME": "/"}, cwd="/",
-            user=become, group=become, extra_groups=[] if become else None,
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=err,
+            env={"PATH": PATH, "LC_ALL": "C", "HOME": "/"},
+            cwd="/",
+            user=become,
+            group=become,
+            extra_groups=[] if become else None,
         )
         over = until(lambda: program.poll() is not None or not keep(), limit_s)
         if program.poll() is None:
             program.kill()
             program.wait()
-            return Done(GIVEN_UP if over else TIMED_OUT, "", "given up: this host is no longer the primary" if over else f"no end within {limit_s:g} s")
+            return Done(
+                GIVEN_UP if over else TIMED_OUT,
+                "",
+                "given up: this host is no longer the primary" if over else f"no end within {limit_s:g} s",
+            )
         err.seek(0)
         return Done(program.returncode, "", err.read())
 
@@ -134,7 +157,9 @@ def read_info(text: str) -> Info | None:
         return None
 
 
-_WAL = re.compile(r"(?:.*/)?([0-9A-F]{24}(?:\.partial)?|[0-9A-F]{8}\.history)(?:-[0-9a-f]{40})?(?:\.(?:zst|gz|lz4|bz2))?")
+_WAL = re.compile(
+    r"(?:.*/)?([0-9A-F]{24}(?:\.partial)?|[0-9A-F]{8}\.history)(?:-[0-9a-f]{40})?(?:\.(?:zst|gz|lz4|bz2))?"
+)
 
 
 def read_wal(text: str) -> dict[str, int]:
@@ -155,8 +180,11 @@ def system_identifier(layout: ArchiveLayout, data: str | None = None) -> str:
     if found is None:
         raise Refused(
             say(
-                subject=f"cluster {data or postgres.data}", found=f"no control data ({done.reason})", wanted="a cluster",
-                consequence="there is nothing to archive, nothing was changed", remedy="run `pulumi up` for this site, or restore",
+                subject=f"cluster {data or postgres.data}",
+                found=f"no control data ({done.reason})",
+                wanted="a cluster",
+                consequence="there is nothing to archive, nothing was changed",
+                remedy="run `pulumi up` for this site, or restore",
             )
         )
     return found.system_identifier
@@ -174,7 +202,9 @@ def explain(done: Done) -> str:
     if start is None:
         return done.reason
     if "FileMissingError" in done.err and "archive.info" in done.err:
-        return "no place for this cluster in it yet; `dr-host archive check` makes it each minute once the bucket is there"
+        return (
+            "no place for this cluster in it yet; `dr-host archive check` makes it each minute once the bucket is there"
+        )
     more = [line.strip() for line in lines[start + 1 :] if line.startswith(" ") and "HINT:" not in line][:3]
     return " ".join([re.sub(r"^.*?\b(ERROR|ASSERT): ", "", lines[start]).strip(), *more])[:400]
 
@@ -190,7 +220,15 @@ class Outcome:
 
     def raise_failed(self, subject: str, consequence: str, remedy: str) -> None:
         if self.failed:
-            raise Failed(say(subject=subject, found=self.text(), wanted="success in both regions", consequence=consequence, remedy=remedy))
+            raise Failed(
+                say(
+                    subject=subject,
+                    found=self.text(),
+                    wanted="success in both regions",
+                    consequence=consequence,
+                    remedy=remedy,
+                )
+            )
 
 
 def names(values: Sequence[str]) -> str:

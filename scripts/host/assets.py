@@ -30,7 +30,11 @@ from .systemd import Systemd, Units
 TOOL = "/opt/dr/dr-assets.pyz"
 JOB, EPOCH = "/etc/dr/assets.json", "/var/lib/dr/assets/epoch.json"
 SETTINGS, SETTINGS_LIMIT_S = "/var/lib/dr/assets/bucket.json", 45.0
-STATUS, METRICS, STATE = "/var/lib/dr/assets/status.json", "/var/lib/prometheus/node-exporter/dr_assets.prom", "/var/lib/dr/assets/state"
+STATUS, METRICS, STATE = (
+    "/var/lib/dr/assets/status.json",
+    "/var/lib/prometheus/node-exporter/dr_assets.prom",
+    "/var/lib/dr/assets/state",
+)
 MODES = ("copy", "native", "both")
 _COPIER = ("/usr/bin/python3", TOOL)
 SYNC, RECONCILE = "dr-assets-sync", "dr-assets-reconcile"
@@ -64,8 +68,16 @@ class Desired:
             reader.done()
         block.done()
         job = {
-            "schema": 1, **sides, "options": options, "bucket": bucket, "source_site": envelope.peer, "target_site": envelope.site,
-            "state_dir": STATE, "epoch_file": EPOCH, "status_file": STATUS, "metrics_file": METRICS,
+            "schema": 1,
+            **sides,
+            "options": options,
+            "bucket": bucket,
+            "source_site": envelope.peer,
+            "target_site": envelope.site,
+            "state_dir": STATE,
+            "epoch_file": EPOCH,
+            "status_file": STATUS,
+            "metrics_file": METRICS,
         }
         return cls(envelope, mode, interval, bucket, json.dumps(job, sort_keys=True, indent=1) + "\n")
 
@@ -79,7 +91,9 @@ class Facts:
     tool: bool = True
     role: str | None = None  # of role.json
     role_epoch: int | None = None
-    settings: dict[str, str] | None = None  # how each setting of the own bucket went; None: never tried as they are wanted now
+    settings: dict[str, str] | None = (
+        None  # how each setting of the own bucket went; None: never tried as they are wanted now
+    )
 
 
 def plan(facts: Facts, active: bool, epoch: int) -> list[Step]:
@@ -110,10 +124,18 @@ class Assets:
     def facts(self) -> Facts:
         """See `plan.Service`."""
         role = rolefile.read(self._layout)
-        timers = (name for name in (SYNC, RECONCILE) if self._units.enabled(f"{name}.timer") and self._units.active(f"{name}.timer"))
+        timers = (
+            name
+            for name in (SYNC, RECONCILE)
+            if self._units.enabled(f"{name}.timer") and self._units.active(f"{name}.timer")
+        )
         return Facts(
-            tuple(differing(self.files())), tuple(timers), self._layout.at(TOOL).is_file(), role.role if role else None,
-            role.epoch if role else None, self._settings(),
+            tuple(differing(self.files())),
+            tuple(timers),
+            self._layout.at(TOOL).is_file(),
+            role.role if role else None,
+            role.epoch if role else None,
+            self._settings(),
         )
 
     def plan(self, facts: Facts) -> Sequence[Step]:
@@ -137,17 +159,28 @@ class Assets:
         if not facts.tool:
             raise Failed(
                 say(
-                    subject=f"copier {TOOL}", found="no such file", wanted="the archive of dr-assets", consequence="no object is copied",
+                    subject=f"copier {TOOL}",
+                    found="no such file",
+                    wanted="the archive of dr-assets",
+                    consequence="no object is copied",
                     remedy="run `pulumi up` again, it copies the archive first",
                 )
             )
         pull = "by the platform" if self._desired.mode == "native" else "pull"
         copying = "reconcile" if self._desired.envelope.active else pull
-        return {"role": self._role.role, "epoch": self._role.epoch, "copying": copying, "bucket": facts.settings or "failed"}
+        return {
+            "role": self._role.role,
+            "epoch": self._role.epoch,
+            "copying": copying,
+            "bucket": facts.settings or "failed",
+        }
 
     def files(self) -> list[ManagedFile]:
         """In the order in which they are written."""
-        epoch = {"epoch": self._role.epoch, "active": self._desired.envelope.site if self._desired.envelope.active else self._desired.envelope.peer}
+        epoch = {
+            "epoch": self._role.epoch,
+            "active": self._desired.envelope.site if self._desired.envelope.active else self._desired.envelope.peer,
+        }
         at, units = self._layout.at, self._layout.units
         done = f"/var/lib/dr/assets/reconciled-{self._role.epoch}"
         # Its failure is the link's to tell; the copier copies all the same.
@@ -156,14 +189,21 @@ class Assets:
         copy = f"ExecStart={_copier('sync')}"
         sync = [settings, *{"copy": [copy], "both": [copy, look[1]], "native": [look[0]]}[self._desired.mode]]
         # A region that is gone is found gone in seconds and asked again a minute later: it may be back by then.
-        reconcile = [f"ExecCondition=/usr/bin/test ! -e {done}", settings, f"ExecStart={_copier('reconcile')} --set attempts=3"]
+        reconcile = [
+            f"ExecCondition=/usr/bin/test ! -e {done}",
+            settings,
+            f"ExecStart={_copier('reconcile')} --set attempts=3",
+        ]
         reconcile.append(f"ExecStartPost=/usr/bin/touch {done}")
         return [
             ManagedFile(path=at(JOB), content=self._desired.job, mode=0o600),
             ManagedFile(path=at(EPOCH), content=json.dumps(epoch, sort_keys=True) + "\n"),
             ManagedFile(path=units / f"{SYNC}.service", content=_service("Pull assets from the active site", sync)),
             ManagedFile(path=units / f"{SYNC}.timer", content=_timer(self._desired.interval_s)),
-            ManagedFile(path=units / f"{RECONCILE}.service", content=_service("Bring over assets that only the other site has", reconcile)),
+            ManagedFile(
+                path=units / f"{RECONCILE}.service",
+                content=_service("Bring over assets that only the other site has", reconcile),
+            ),
             ManagedFile(path=units / f"{RECONCILE}.timer", content=_timer(RETRY_S)),
         ]
 
@@ -181,20 +221,37 @@ class Assets:
         return known.get("settings") if known.get("wanted") == self._desired.bucket else None
 
     def _put_settings(self) -> None:
-        argv = [*_COPIER, "bucket", "--compact", "--config", str(self._layout.at(JOB)), "--set", "attempts=2", "--set", "timeout_s=10"]
+        argv = [
+            *_COPIER,
+            "bucket",
+            "--compact",
+            "--config",
+            str(self._layout.at(JOB)),
+            "--set",
+            "attempts=2",
+            "--set",
+            "timeout_s=10",
+        ]
         done = run(argv, limit_s=SETTINGS_LIMIT_S, check=False)
         if done.code:
             self._warn(
                 say(
-                    subject="lifecycle and CORS of the own bucket", found=done.reason, wanted="both put", remedy=f"each run of {SYNC} tries again",
+                    subject="lifecycle and CORS of the own bucket",
+                    found=done.reason,
+                    wanted="both put",
+                    remedy=f"each run of {SYNC} tries again",
                     consequence="old versions and unfinished uploads stay, other origins' pages read nothing",
                 )
             )
             return
         # What was found and what was just put look the same in the next run.
-        settings = {name: how if how.startswith("not ") else "set" for name, how in json.loads(done.out)["settings"].items()}
+        settings = {
+            name: how if how.startswith("not ") else "set" for name, how in json.loads(done.out)["settings"].items()
+        }
         for name in sorted(name for name, how in settings.items() if how != "set"):
-            self._warn(f"{name} of the own bucket: {settings[name]}; wanted it put; the bucket does without; see docs/configuration.md")
+            self._warn(
+                f"{name} of the own bucket: {settings[name]}; wanted it put; the bucket does without; see docs/configuration.md"
+            )
         record = {"wanted": self._desired.bucket, "settings": settings}
         ManagedFile(path=self._layout.at(SETTINGS), content=json.dumps(record, sort_keys=True) + "\n").write()
 
@@ -235,7 +292,13 @@ def status(call: Call) -> Result:
         known = {}
     names = ("unreplicated", "replicated_until", "source", "finished", "ok", "error", "epoch", "replication")
     reconciled = None if role is None else at(f"/var/lib/dr/assets/reconciled-{role.epoch}").exists()
-    return Result({**{name: known.get(name) for name in names}, "role": role.document() if role else None, "reconciled": reconciled})
+    return Result(
+        {
+            **{name: known.get(name) for name in names},
+            "role": role.document() if role else None,
+            "reconciled": reconciled,
+        }
+    )
 
 
 VERBS = {"converge": Verb(run_converge), "status": Verb(status, locked=False, reads=False)}

@@ -97,9 +97,15 @@ class Base:
 
     def verify(self, facts: Facts) -> dict[str, Any]:
         if facts.missing or facts.files:
-            raise Failed(f"host: found {', '.join(facts.missing + facts.files)} still not as wanted; the host is not ready; run the same again")
+            raise Failed(
+                f"host: found {', '.join(facts.missing + facts.files)} still not as wanted; the host is not ready; run the same again"
+            )
         agent = self.agent.verify(facts.agent)
-        return {**agent, "packages": sorted(facts.installed), "name": self.desired.envelope.at(self.desired.envelope.own_key).name}
+        return {
+            **agent,
+            "packages": sorted(facts.installed),
+            "name": self.desired.envelope.at(self.desired.envelope.own_key).name,
+        }
 
     def files(self) -> list[ManagedFile]:
         """In the order in which they are written."""
@@ -112,7 +118,9 @@ class Base:
             self._hosts(),
         ]
         if any(name.startswith("postgresql-") for name in self.desired.packages):
-            files.append(ManagedFile(path=self.layout.at("/etc/postgresql-common/createcluster.conf"), content=_CREATE_CLUSTER))
+            files.append(
+                ManagedFile(path=self.layout.at("/etc/postgresql-common/createcluster.conf"), content=_CREATE_CLUSTER)
+            )
         return files
 
     def _hosts(self) -> ManagedFile:
@@ -140,13 +148,23 @@ def install(names: Sequence[str]) -> None:
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     lock = ["-o", "DPkg::Lock::Timeout=300"]
     keep = ["-o", "Dpkg::Options::=--force-confold", "-o", "Dpkg::Options::=--force-confdef"]
-    run(["apt-get", "-qq", *lock, "update"], limit_s=INSTALL_S, environment=quiet, check=False)  # a mirror may be down, the cache may do
-    done = run(["apt-get", "-qq", "-y", *lock, *keep, "--no-install-recommends", "install", *names], limit_s=INSTALL_S, environment=quiet, check=False)
+    run(
+        ["apt-get", "-qq", *lock, "update"], limit_s=INSTALL_S, environment=quiet, check=False
+    )  # a mirror may be down, the cache may do
+    done = run(
+        ["apt-get", "-qq", "-y", *lock, *keep, "--no-install-recommends", "install", *names],
+        limit_s=INSTALL_S,
+        environment=quiet,
+        check=False,
+    )
     if done.code != 0:
         raise Failed(
             say(
-                subject="packages", found=f"{', '.join(names)} not installed ({done.reason})", wanted="all of them",
-                consequence="the host cannot take its role", remedy="see whether it reaches a Debian mirror, or use an image that has them; run the same again",
+                subject="packages",
+                found=f"{', '.join(names)} not installed ({done.reason})",
+                wanted="all of them",
+                consequence="the host cannot take its role",
+                remedy="see whether it reaches a Debian mirror, or use an image that has them; run the same again",
             )
         )
 

@@ -61,7 +61,11 @@ class Verb:
 
 
 def main(
-    argv: Sequence[str], *, stdin: TextIO | None = None, stdout: TextIO | None = None, stderr: TextIO | None = None,
+    argv: Sequence[str],
+    *,
+    stdin: TextIO | None = None,
+    stdout: TextIO | None = None,
+    stderr: TextIO | None = None,
     layout: Layout | None = None,
 ) -> int:
     """Exit code as in `errors.ExitCode`."""
@@ -78,7 +82,11 @@ def main(
         document = _document(stdin or sys.stdin) if verb.reads else {}
         lines = None if verb.reads else stdin or sys.stdin
         call = Call(arguments.service, arguments.verb, document, layout or Layout(), log, arguments.check, lines)
-        with hold(call.layout, f"{call.service}-{call.verb}" if verb.apart else call.service) if verb.locked else nullcontext():
+        with (
+            hold(call.layout, f"{call.service}-{call.verb}" if verb.apart else call.service)
+            if verb.locked
+            else nullcontext()
+        ):
             result = verb.run(call)
             if call.verb == "converge" and not call.check:
                 _remember(call, result)
@@ -87,7 +95,9 @@ def main(
         return error.code
     except Exception as error:  # a fault of this program: where it happened, without its text, which may hold a secret
         traceback.print_tb(error.__traceback__, file=err)
-        log.error(f"unexpected {type(error).__name__}; what was done so far stands; report it with the lines above, and see `status`")
+        log.error(
+            f"unexpected {type(error).__name__}; what was done so far stands; report it with the lines above, and see `status`"
+        )
         return ExitCode.FAILED
     report = arguments.report or arguments.check or call.verb != "converge"
     print(dump(result.document(call.op, report=report)), file=stdout or sys.stdout)
@@ -111,7 +121,9 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
 def _verb(service: str, verb: str) -> Verb:
     verbs: dict[str, Verb] = importlib.import_module(f".{SERVICES[service]}", __package__).VERBS
     if verb not in verbs:
-        raise Usage(f"verb of {service}: found {verb!r}, wanted one of {', '.join(sorted(verbs))}; nothing was changed; correct the call")
+        raise Usage(
+            f"verb of {service}: found {verb!r}, wanted one of {', '.join(sorted(verbs))}; nothing was changed; correct the call"
+        )
     return verbs[verb]
 
 
@@ -121,18 +133,26 @@ def _document(stream: TextIO) -> dict[str, Any]:
         found = json.loads(text)
     except ValueError as error:
         where = f"line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else "somewhere"
-        raise Usage(f"stdin: found no JSON ({where}), wanted one object; nothing was changed; pass the desired document") from None
+        raise Usage(
+            f"stdin: found no JSON ({where}), wanted one object; nothing was changed; pass the desired document"
+        ) from None
     if not isinstance(found, dict):
-        raise Usage("stdin: found JSON that is no object, wanted one object; nothing was changed; pass the desired document")
+        raise Usage(
+            "stdin: found JSON that is no object, wanted one object; nothing was changed; pass the desired document"
+        )
     return found
 
 
 def _remember(call: Call, result: Result) -> None:
     """Leave `changed` and `actions` where people find them; stdout must not differ between runs."""
-    call.log.info(f"changed: {str(result.changed).lower()}" + (f" ({', '.join(result.actions)})" if result.actions else ""))
+    call.log.info(
+        f"changed: {str(result.changed).lower()}" + (f" ({', '.join(result.actions)})" if result.actions else "")
+    )
     folder = call.layout.var / "last"
     try:
         make_folder(folder, 0o700)
         write_atomically(folder / f"{call.service}.json", (dump(result.document(call.op, report=True)) + "\n").encode())
     except OSError as error:
-        raise Failed(f"file {folder / call.service}.json: cannot be written ({error.strerror}); the change itself is done; free the disk") from None
+        raise Failed(
+            f"file {folder / call.service}.json: cannot be written ({error.strerror}); the change itself is done; free the disk"
+        ) from None

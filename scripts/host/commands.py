@@ -37,8 +37,13 @@ class CommandFailed(Failed):
 
 
 def run(
-    argv: Sequence[str], *, limit_s: float, stdin: str | None = None, user: str | None = None,
-    environment: Mapping[str, str] | None = None, check: bool = True,
+    argv: Sequence[str],
+    *,
+    limit_s: float,
+    stdin: str | None = None,
+    user: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    check: bool = True,
 ) -> Done:
     """Run `argv` and wait at most `limit_s` seconds. `user`: run as that user (when root; else as oneself).
 
@@ -48,8 +53,18 @@ def run(
     become = user if user and os.geteuid() == 0 and user != "root" else None
     try:
         done = subprocess.run(
-            list(argv), input=stdin or "", capture_output=True, text=True, errors="replace", timeout=limit_s, check=False, env=environ, cwd="/",
-            user=become, group=become, extra_groups=[] if become else None,
+            list(argv),
+            input=stdin or "",
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=limit_s,
+            check=False,
+            env=environ,
+            cwd="/",
+            user=become,
+            group=become,
+            extra_groups=[] if become else None,
         )
         answer = Done(done.returncode, done.stdout, done.stderr)
     except subprocess.TimeoutExpired:
@@ -65,8 +80,17 @@ def lines(argv: Sequence[str], *, limit_s: float, user: str | None = None) -> It
     """Lines of a program's output while it writes them, however long that is. Its end is not judged: `timeout` bounds it."""
     become = user if user and os.geteuid() == 0 and user != "root" else None
     with subprocess.Popen(
-        ["timeout", "-k", "5", f"{limit_s:g}", *argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        errors="replace", env={"PATH": PATH, "LC_ALL": "C", "HOME": "/"}, cwd="/", user=become, group=become, extra_groups=[] if become else None,
+        ["timeout", "-k", "5", f"{limit_s:g}", *argv],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        errors="replace",
+        env={"PATH": PATH, "LC_ALL": "C", "HOME": "/"},
+        cwd="/",
+        user=become,
+        group=become,
+        extra_groups=[] if become else None,
     ) as program:
         if program.stdout is not None:
             yield from program.stdout

@@ -164,7 +164,9 @@ class Envelope:
     def at(self, key: str) -> Host:
         """The host `key`. Raises Usage when the document does not list it."""
         if key not in self.hosts:
-            raise Usage(f"document.hosts.{key}: found nothing, wanted a host; nothing was changed; correct the document")
+            raise Usage(
+                f"document.hosts.{key}: found nothing, wanted a host; nothing was changed; correct the document"
+            )
         return self.hosts[key]
 
     def role(self) -> Role:
@@ -185,13 +187,25 @@ def _epoch(document: dict[str, Any]) -> Epoch:
     reader = Reader(document, "document.epoch")
     checkpoint = reader.optional_mapping("checkpoint")
     found = Epoch(
-        reader.number("epoch"), reader.text("active"), reader.optional_text("previous"), reader.flag("planned", False),
-        None if checkpoint is None else Checkpoint.read(checkpoint, "document.epoch.checkpoint"), reader.optional_text("entrance"),
+        reader.number("epoch"),
+        reader.text("active"),
+        reader.optional_text("previous"),
+        reader.flag("planned", False),
+        None if checkpoint is None else Checkpoint.read(checkpoint, "document.epoch.checkpoint"),
+        reader.optional_text("entrance"),
     )
     reader.done()
     return found
 
 
 def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", int: "a number", float: "a number", type(None): "null"}
+    names = {
+        dict: "an object",
+        list: "a list",
+        str: "a string",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        type(None): "null",
+    }
     return names.get(type(value), type(value).__name__)

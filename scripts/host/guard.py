@@ -48,7 +48,12 @@ def decide(service: str, found: Found) -> str:
     if role is None:
         raise _no(service, "no role", "a host that was converged", "run `pulumi up` for this site")
     if role.role == FENCED:
-        raise _no(service, f"a host fenced in epoch {role.epoch}", "a role", "`dr-host postgres resume` undoes the fence; `pulumi up` gives a new role")
+        raise _no(
+            service,
+            f"a host fenced in epoch {role.epoch}",
+            "a role",
+            "`dr-host postgres resume` undoes the fence; `pulumi up` gives a new role",
+        )
     if role.role == STANDBY:
         if found.unarmed is not None:
             wanted = "the active site" if service == APP else "one that would follow"
@@ -56,32 +61,50 @@ def decide(service: str, found: Found) -> str:
         return f"standby in epoch {role.epoch}"
     if found.gone is not None:
         raise _no(
-            service, f"a primary {found.gone}", "the data that it had", "`pulumi up --replace` of this site's redis link fetches it from the other site; "
-            "to begin empty set dr:redis cold_cache: true and run `pulumi up`", "an empty master would empty its replica",
+            service,
+            f"a primary {found.gone}",
+            "the data that it had",
+            "`pulumi up --replace` of this site's redis link fetches it from the other site; "
+            "to begin empty set dr:redis cold_cache: true and run `pulumi up`",
+            "an empty master would empty its replica",
         )
     if found.active is not None and found.active != Active(role.epoch, role.site):
         raise _no(
-            service, f"primary of epoch {role.epoch} on this host, and at the witness epoch {found.active.epoch} with {found.active.site} active",
-            "the same at both", f"run `pulumi up -s region-{role.site}`, so that this site follows",
+            service,
+            f"primary of epoch {role.epoch} on this host, and at the witness epoch {found.active.epoch} with {found.active.site} active",
+            "the same at both",
+            f"run `pulumi up -s region-{role.site}`, so that this site follows",
         )
     if found.lapsed is None and found.active is not None:
         return f"primary in epoch {role.epoch}, the witness agrees"
     if found.lapsed is None and found.granted and found.silence is not None:
-        return f"primary in epoch {role.epoch}, the other site knows no newer one (the witness is silent: {found.silence})"
+        return (
+            f"primary in epoch {role.epoch}, the other site knows no newer one (the witness is silent: {found.silence})"
+        )
     doubt = found.silence or (found.lapsed if found.active is not None else "the witness lists no such epoch")
     if found.override == role.epoch:
-        return f"primary in epoch {role.epoch}, started by the operator's override although nobody confirms it ({doubt})"
+        return (
+            f"primary in epoch {role.epoch}, started by the operator's override although nobody confirms it ({doubt})"
+        )
     raise _no(
-        service, f"primary of epoch {role.epoch}, and nobody to confirm it ({doubt})", "the witness's word" + (" and a lease" if found.lapsed else ""),
+        service,
+        f"primary of epoch {role.epoch}, and nobody to confirm it ({doubt})",
+        "the witness's word" + (" and a lease" if found.lapsed else ""),
         "where dr-agent runs it starts this service once it is heard; "
         f"if the other site is certainly not active: `echo {role.epoch} > /var/lib/dr/{OVERRIDE}`, then start it; the file counts once",
     )
 
 
 def _no(service: str, found: str, wanted: str, remedy: str, why: str | None = None) -> Refused:
-    twice = "workers in both sites would do the same work twice" if service == APP else "a second primary would split the shop's data"
+    twice = (
+        "workers in both sites would do the same work twice"
+        if service == APP
+        else "a second primary would split the shop's data"
+    )
     consequence = f"it was not started, because {why or twice}"
-    return Refused(say(subject=f"start of {service}", found=found, wanted=wanted, consequence=consequence, remedy=remedy))
+    return Refused(
+        say(subject=f"start of {service}", found=found, wanted=wanted, consequence=consequence, remedy=remedy)
+    )
 
 
 def unarmed_postgres(layout: Layout) -> str | None:
@@ -132,9 +155,12 @@ def led(layout: Layout, role: Role) -> None:
     if leader is None:
         answers = 0 if said is None else said.answers
         raise _no(
-            "redis", f"{answers or 'too few'} Sentinels of this site, and no leader that they name", f"{QUORUM} or more that name one",
+            "redis",
+            f"{answers or 'too few'} Sentinels of this site, and no leader that they name",
+            f"{QUORUM} or more that name one",
             f"see `journalctl -u {UNIT}` on its cache hosts; it is tried again every few seconds; with two of the three hosts lost, move the shop to the "
-            f"other site, or, if that is lost too, `echo {role.epoch} > /var/lib/dr/{OVERRIDE}`", "a second master would split the shop's carts",
+            f"other site, or, if that is lost too, `echo {role.epoch} > /var/lib/dr/{OVERRIDE}`",
+            "a second master would split the shop's carts",
         )
     point(layout.at(find_engine(layout).etc) / "dr.conf", None if leader == access.local else leader)
 
@@ -149,7 +175,9 @@ def _nowhere(_: Layout, __: Role) -> None:
 
 
 def guard(
-    service: str, unarmed: Callable[[Layout], str | None], emptied: Callable[[Layout], str | None] = _never,
+    service: str,
+    unarmed: Callable[[Layout], str | None],
+    emptied: Callable[[Layout], str | None] = _never,
     place: Callable[[Layout, Role], None] = _nowhere,
 ) -> Callable[[Call], Result]:
     """The verb of one service. `place`: puts one of the active site into the place that it has there by now."""
@@ -179,7 +207,13 @@ def sentinel(call: Call) -> Result:
     """Sentinel writes nothing, and what it chooses is guarded by itself: it only must not work for a site that leads no more."""
     role = rolefile.read(call.layout)
     if role is None or role.role != PRIMARY:
-        raise _no("Sentinel", "none" if role is None else f"a {role.role}", "a primary", "run `pulumi up` for this site", "none of its caches may lead")
+        raise _no(
+            "Sentinel",
+            "none" if role is None else f"a {role.role}",
+            "a primary",
+            "run `pulumi up` for this site",
+            "none of its caches may lead",
+        )
     try:
         active = Witness.of_host(call.layout).newest(role.epoch)
     except Silent as error:
@@ -187,8 +221,11 @@ def sentinel(call: Call) -> Result:
         active = None
     if active not in (None, Active(role.epoch, role.site)):
         raise _no(
-            "Sentinel", f"primary of epoch {role.epoch} on this host, and a newer epoch at the witness", "the same at both",
-            f"run `pulumi up -s region-{role.site}`, so that this site follows", "none of its caches may lead",
+            "Sentinel",
+            f"primary of epoch {role.epoch} on this host, and a newer epoch at the witness",
+            "the same at both",
+            f"run `pulumi up -s region-{role.site}`, so that this site follows",
+            "none of its caches may lead",
         )
     return Result({"may_start": True})
 
@@ -199,8 +236,13 @@ def _asked(call: Call, role: Role, found: Found) -> Found:
     except Silent as error:
         active, silence = None, str(error)
         call.log.warning(silence)
-    lapsed, granted = agent_memory.lapsed(call.layout, role), silence is not None and agent_memory.granted(call.layout, role)
-    return replace(found, active=active, silence=silence, override=_override(call.layout), lapsed=lapsed, granted=granted)
+    lapsed, granted = (
+        agent_memory.lapsed(call.layout, role),
+        silence is not None and agent_memory.granted(call.layout, role),
+    )
+    return replace(
+        found, active=active, silence=silence, override=_override(call.layout), lapsed=lapsed, granted=granted
+    )
 
 
 def _override(layout: Layout) -> int | None:

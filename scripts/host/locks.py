@@ -33,8 +33,11 @@ def hold(layout: Layout, service: str, limit_s: float = WAIT_S) -> Iterator[None
             holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
             raise Refused(
                 say(
-                    subject=f"lock of {service}", found=f"held by process {holder} for more than {limit_s:g} s", wanted="free",
-                    consequence="two runs at once would undo each other, nothing was changed", remedy="wait for that run, then run the same again",
+                    subject=f"lock of {service}",
+                    found=f"held by process {holder} for more than {limit_s:g} s",
+                    wanted="free",
+                    consequence="two runs at once would undo each other, nothing was changed",
+                    remedy="wait for that run, then run the same again",
                 )
             )
         os.ftruncate(handle, 0)

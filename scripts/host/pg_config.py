@@ -20,7 +20,10 @@ from .systemd import drop_in, guard_drop_in
 _HEAD = "# Written by dr-host; changes are overwritten.\n"
 _CONNECT_S = "5"
 _LIMITS = {  # PostgreSQL's own defaults, but for the last
-    "max_connections": "100", "max_worker_processes": "8", "max_prepared_transactions": "0", "max_locks_per_transaction": "64",
+    "max_connections": "100",
+    "max_worker_processes": "8",
+    "max_prepared_transactions": "0",
+    "max_locks_per_transaction": "64",
     "max_wal_senders": "10",
 }
 # A standby keeps the primary's logical slots, and no subscriber gets ahead of the standby (a standby itself ignores the last one).
@@ -32,10 +35,20 @@ _DEAD_LINK_MS = 10_000  # a peer that says nothing for so long is gone
 def upstream(desired: Desired, *, passfile: str, ca: str, database: str | None = None) -> dict[str, str]:
     """How this host reaches the peer's database. The password is in the password file, never here."""
     values = {
-        "host": desired.peer.name, "hostaddr": desired.peer.vrack, "port": str(desired.peer_port), "user": REPLICATION_ROLE,
-        "passfile": passfile, "sslmode": "verify-full", "sslrootcert": ca, "gssencmode": "disable",
-        "application_name": f"dr_{desired.envelope.site}", "connect_timeout": _CONNECT_S, "keepalives_idle": "5",
-        "keepalives_interval": "3", "keepalives_count": "3", "tcp_user_timeout": str(_DEAD_LINK_MS),
+        "host": desired.peer.name,
+        "hostaddr": desired.peer.vrack,
+        "port": str(desired.peer_port),
+        "user": REPLICATION_ROLE,
+        "passfile": passfile,
+        "sslmode": "verify-full",
+        "sslrootcert": ca,
+        "gssencmode": "disable",
+        "application_name": f"dr_{desired.envelope.site}",
+        "connect_timeout": _CONNECT_S,
+        "keepalives_idle": "5",
+        "keepalives_interval": "3",
+        "keepalives_count": "3",
+        "tcp_user_timeout": str(_DEAD_LINK_MS),
     }
     return {**values, "dbname": database} if database else values
 
@@ -90,7 +103,9 @@ def _chosen(desired: Desired, layout: PostgresLayout) -> dict[str, str]:
         # A rewind needs the WAL back to the last checkpoint before the fork, which no slot keeps.
         "wal_keep_size": f"{min(_REWIND_MB, _megabytes(keep))}MB",
         "synchronous_standby_names": "",
-        "primary_conninfo": conninfo(upstream(desired, passfile=str(layout.passfile), ca=str(layout.ca), database=database)),
+        "primary_conninfo": conninfo(
+            upstream(desired, passfile=str(layout.passfile), ca=str(layout.ca), database=database)
+        ),
         "primary_slot_name": SLOT,
         "recovery_target_timeline": "latest",
         "recovery_min_apply_delay": "0",
@@ -114,7 +129,9 @@ def _chosen(desired: Desired, layout: PostgresLayout) -> dict[str, str]:
     }
 
 
-def managed_files(desired: Desired, layout: PostgresLayout, floors: Mapping[str, int] | None = None) -> list[ManagedFile]:
+def managed_files(
+    desired: Desired, layout: PostgresLayout, floors: Mapping[str, int] | None = None
+) -> list[ManagedFile]:
     """Every file, in the order in which they are written. Unit files are among them."""
 
     def own(name: str, content: str, mode: int = 0o640) -> ManagedFile:
@@ -157,10 +174,16 @@ RestartMaxDelaySec=30
 
 def _main(layout: PostgresLayout) -> str:
     values = {
-        "data_directory": layout.data, "hba_file": layout.conf / "pg_hba.conf", "ident_file": layout.conf / "pg_ident.conf",
+        "data_directory": layout.data,
+        "hba_file": layout.conf / "pg_hba.conf",
+        "ident_file": layout.conf / "pg_ident.conf",
         "external_pid_file": layout.pid_file,
     }
-    return _HEAD + "".join(f"{name} = {setting(str(value))}\n" for name, value in values.items()) + "include_dir = 'conf.d'\n"
+    return (
+        _HEAD
+        + "".join(f"{name} = {setting(str(value))}\n" for name, value in values.items())
+        + "include_dir = 'conf.d'\n"
+    )
 
 
 def hba(desired: Desired) -> str:
@@ -170,4 +193,8 @@ def hba(desired: Desired) -> str:
     rules += [f"hostssl {database} {app} {client} scram-sha-256" for client in desired.app_clients]
     peer = f"{desired.peer.vrack}/32"
     rules += [f"hostssl {name} {replication} {peer} scram-sha-256" for name in ("replication", hba_word("postgres"))]
-    return _HEAD + "\n".join([*rules, "local all all reject", "host all all all reject", "host replication all all reject"]) + "\n"
+    return (
+        _HEAD
+        + "\n".join([*rules, "local all all reject", "host all all all reject", "host replication all all reject"])
+        + "\n"
+    )

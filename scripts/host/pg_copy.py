@@ -25,8 +25,21 @@ def initialise(desired: Desired, layout: PostgresLayout) -> None:
     """A new cluster with checksums and a locale that no library update changes; in its place only when it is whole."""
     discard(layout)
     _parent(layout)
-    locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if VERSIONS[desired.version].builtin_locale else []
-    argv = [layout.program("initdb"), "-D", str(layout.fresh), "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", *locale, "--data-checksums"]
+    locale = (
+        ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if VERSIONS[desired.version].builtin_locale else []
+    )
+    argv = [
+        layout.program("initdb"),
+        "-D",
+        str(layout.fresh),
+        "-U",
+        "postgres",
+        "-E",
+        "UTF8",
+        "--locale=C.UTF-8",
+        *locale,
+        "--data-checksums",
+    ]
     run([*argv, "--auth-local=peer", "--auth-host=reject", "--no-instructions"], limit_s=INITDB_S, user=layout.user)
     for name in ("postgresql.conf", "pg_hba.conf", "pg_ident.conf"):
         (layout.fresh / name).unlink(missing_ok=True)  # the ones outside count; these would only mislead
@@ -39,15 +52,30 @@ def copy(desired: Desired, layout: PostgresLayout) -> None:
     _parent(layout)
     # Without a password file of its own libpq would look into a home directory; the managed one is in place by now.
     target = upstream(desired, passfile=str(layout.passfile), ca=str(layout.ca))
-    argv = [layout.program("pg_basebackup"), "-D", str(layout.fresh), "-d", conninfo(target), "-X", "stream", "-c", "fast", "-S", SLOT]
+    argv = [
+        layout.program("pg_basebackup"),
+        "-D",
+        str(layout.fresh),
+        "-d",
+        conninfo(target),
+        "-X",
+        "stream",
+        "-c",
+        "fast",
+        "-S",
+        SLOT,
+    ]
     try:
         run([*argv, "--manifest-checksums=SHA256", "--no-password"], limit_s=COPY_S, user=layout.user)
         run([layout.program("pg_verifybackup"), "-q", str(layout.fresh)], limit_s=COPY_S, user=layout.user)
     except CommandFailed as error:
         raise Failed(
             say(
-                subject=f"copy of {desired.peer.name}", found=error.done.reason, wanted="a whole base backup",
-                consequence="this site has no standby yet, the old data directory is untouched", remedy="run the same again, it starts the copy anew",
+                subject=f"copy of {desired.peer.name}",
+                found=error.done.reason,
+                wanted="a whole base backup",
+                consequence="this site has no standby yet, the old data directory is untouched",
+                remedy="run the same again, it starts the copy anew",
             )
         ) from None
     (layout.fresh / "recovery.signal").unlink(missing_ok=True)
@@ -67,7 +95,9 @@ def swap(layout: PostgresLayout, source: Path | None = None) -> None:
 def set_aside(layout: PostgresLayout, name: str) -> None:
     """Rename the data directory, `main.<name>`, with a number when there is one already. Refused while a server uses it."""
     if alive(layout) is not None:
-        raise Refused(f"data directory {layout.data}: found a running server on it, wanted none; it was left where it is; stop the server first")
+        raise Refused(
+            f"data directory {layout.data}: found a running server on it, wanted none; it was left where it is; stop the server first"
+        )
     target, number = layout.data.with_name(f"{layout.data.name}.{name}"), 1
     while target.exists():
         number += 1

@@ -25,7 +25,11 @@ def fault_of(name: str, cluster: Cluster, peer: Peer) -> Fault | None:
     """None when `cluster` can stream from `peer`, the primary, called `name`. Raises Refused for another cluster altogether."""
     _same_cluster(name, cluster, peer)
     if peer.slot == "lost":
-        return Fault("the primary no longer has the WAL that this standby needs", COPIED, _parted(cluster, peer) if _led(cluster) else None)
+        return Fault(
+            "the primary no longer has the WAL that this standby needs",
+            COPIED,
+            _parted(cluster, peer) if _led(cluster) else None,
+        )
     why = _diverged(cluster, peer)
     if why is None:
         return None
@@ -67,7 +71,9 @@ def _same_cluster(name: str, cluster: Cluster, peer: Peer) -> None:
     if cluster.system_identifier != peer.system_identifier:
         raise Refused(
             say(
-                subject="cluster on this host", found=f"system identifier {cluster.system_identifier}", wanted=f"{peer.system_identifier} as on {name}",
+                subject="cluster on this host",
+                found=f"system identifier {cluster.system_identifier}",
+                wanted=f"{peer.system_identifier} as on {name}",
                 consequence="it is another database and may be the only copy of its data, nothing was changed",
                 remedy=f"make sure which one holds the shop's data; to follow {name}, move the data directory here away by hand",
             )

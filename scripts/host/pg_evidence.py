@@ -84,7 +84,9 @@ class Summary:
     @property
     def rows(self) -> int:
         """Committed rows of tables that are not PostgreSQL's own."""
-        return sum(sum(changes.values()) for name, changes in self.relations.items() if int(name.rsplit("/", 1)[1]) >= 16384)
+        return sum(
+            sum(changes.values()) for name, changes in self.relations.items() if int(name.rsplit("/", 1)[1]) >= 16384
+        )
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,9 @@ def keep(layout: PostgresLayout, wanted: Range, control: ControlData) -> tuple[P
     (partial / "wal").mkdir(parents=True)
     for path in segments:
         _copy(path, partial / "wal" / path.name)
-    (partial / "pg_controldata.txt").write_text(run([layout.program("pg_controldata"), str(layout.data)], limit_s=15).out)
+    (partial / "pg_controldata.txt").write_text(
+        run([layout.program("pg_controldata"), str(layout.data)], limit_s=15).out
+    )
     found = _list(wanted, control, summary, segments)
     write_atomically(partial / LIST, (json.dumps(found, indent=1, sort_keys=True) + "\n").encode())
     for folder in (partial / "wal", partial):
@@ -179,7 +183,9 @@ def _segments(layout: PostgresLayout, wanted: Range, control: ControlData, summa
     for number in range(first, last // control.segment + 1):
         names |= {segment_name(timeline, number * control.segment, control.segment) for timeline, _ in wanted.timelines}
     folder = layout.data / "pg_wal"
-    return sorted(path for path in folder.iterdir() if path.is_file() and (path.name in names or path.suffix == ".history"))
+    return sorted(
+        path for path in folder.iterdir() if path.is_file() and (path.name in names or path.suffix == ".history")
+    )
 
 
 def _room(layout: PostgresLayout, segments: list[Path]) -> None:
@@ -187,7 +193,9 @@ def _room(layout: PostgresLayout, segments: list[Path]) -> None:
     if free < needed:
         raise Failed(
             say(
-                subject=f"evidence of diverged data, {layout.evidence}", found=f"{free >> 20} MiB free", wanted=f"{needed >> 20} MiB",
+                subject=f"evidence of diverged data, {layout.evidence}",
+                found=f"{free >> 20} MiB free",
+                wanted=f"{needed >> 20} MiB",
                 consequence="the data of this host were left as they are, it does not follow yet",
                 remedy="enlarge the data volume (`db_volume_gb`) or move older folders of evidence elsewhere, run the same again",
             )

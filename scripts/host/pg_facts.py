@@ -33,7 +33,9 @@ class Cluster:
     managed: bool
     running: bool
     standby_signal: bool
-    recovery_signal: bool = False  # left behind by somebody: the next start would recover from an archive that is not there
+    recovery_signal: bool = (
+        False  # left behind by somebody: the next start would recover from an archive that is not there
+    )
     state: str = "unknown"
     system_identifier: str | None = None
     timeline: int = 0
@@ -68,7 +70,9 @@ class Live:
     collations: tuple[str, ...] = ()  # databases whose indexes were sorted by another version of the system's library
     unavailable: tuple[str, ...] = ()  # extensions that this host does not have
     extensions: tuple[str, ...] = ()  # wanted in the shop's database, and not there
-    stray_slots: tuple[str, ...] = ()  # logical ones of this host's time as primary, in the way of the copies of its primary's
+    stray_slots: tuple[
+        str, ...
+    ] = ()  # logical ones of this host's time as primary, in the way of the copies of its primary's
 
 
 @dataclass(frozen=True)
@@ -140,14 +144,26 @@ def read_cluster(layout: PostgresLayout, server: Server) -> Cluster | None:
     if not (data / "PG_VERSION").is_file():
         return None
     control = server.control_data()
-    flags = ((data / MARK).is_file(), server.pid() is not None, (data / "standby.signal").exists(), (data / "recovery.signal").exists())
+    flags = (
+        (data / MARK).is_file(),
+        server.pid() is not None,
+        (data / "standby.signal").exists(),
+        (data / "recovery.signal").exists(),
+    )
     if control is None:
         return Cluster(*flags)
     # A standby's last restart point may lie on an older timeline than what it has replayed since.
     timeline = max(control.timeline, control.minimum_recovery_timeline)
     return Cluster(
-        *flags, control.state, control.system_identifier, timeline, control.checkpoint, control.minimum_recovery, read_history(data, timeline),
-        control.rewindable, control.limits,
+        *flags,
+        control.state,
+        control.system_identifier,
+        timeline,
+        control.checkpoint,
+        control.minimum_recovery,
+        read_history(data, timeline),
+        control.rewindable,
+        control.limits,
     )
 
 
@@ -164,13 +180,23 @@ def read_live(desired: Desired, layout: PostgresLayout, server: Server) -> Live 
     managed = [file.path for file in managed_files(desired, layout) if layout.conf in file.path.parents]
     newest = max((path.stat().st_mtime for path in managed if path.exists()), default=0.0)
     variables = {
-        "slot": SLOT, "database": desired.database, "owner": APP_ROLE, "replication": REPLICATION_ROLE, "newest": str(newest),
-        "managed": "{" + ",".join(settings(desired, layout)) + "}", "standby": f"dr_{desired.envelope.peer}",
+        "slot": SLOT,
+        "database": desired.database,
+        "owner": APP_ROLE,
+        "replication": REPLICATION_ROLE,
+        "newest": str(newest),
+        "managed": "{" + ",".join(settings(desired, layout)) + "}",
+        "standby": f"dr_{desired.envelope.peer}",
         "extensions": "{" + ",".join(f'"{name}"' for name in desired.extensions) + "}",
     }
     known = VERSIONS[desired.version]
-    collations, strays = _COLLATIONS if known.database_collations else "null", _STRAYS if known.failover_slots else "null"
-    found = server.ask(f"select {_LIVE}::jsonb || jsonb_build_object('collations', {collations}, 'strays', {strays})", variables)
+    collations, strays = (
+        _COLLATIONS if known.database_collations else "null",
+        _STRAYS if known.failover_slots else "null",
+    )
+    found = server.ask(
+        f"select {_LIVE}::jsonb || jsonb_build_object('collations', {collations}, 'strays', {strays})", variables
+    )
     if found is None:
         return None
     extensions: tuple[str, ...] = ()
@@ -178,12 +204,27 @@ def read_live(desired: Desired, layout: PostgresLayout, server: Server) -> Live 
         extensions = tuple(server.ask(_EXTENSIONS, variables, database=desired.database) or ())
     wanted = {APP_ROLE: desired.app_password, REPLICATION_ROLE: desired.replication_password}
     return Live(
-        found["in_recovery"], found["timeline"], found["replay_lsn"], found["receive_lsn"], found["paused"], found["streaming"],
-        found["reload_due"], tuple(found["restart_due"] or ()), tuple(found["faults"] or ()), tuple(found["overrides"] or ()), found["slot"],
+        found["in_recovery"],
+        found["timeline"],
+        found["replay_lsn"],
+        found["receive_lsn"],
+        found["paused"],
+        found["streaming"],
+        found["reload_due"],
+        tuple(found["restart_due"] or ()),
+        tuple(found["faults"] or ()),
+        tuple(found["overrides"] or ()),
+        found["slot"],
         tuple(name for name, password in wanted.items() if not _as_wanted(found["roles"] or {}, name, password)),
-        found["database"], found["marker"], found["limits"] or {},
-        Seen(found["in_recovery"], found["sync"], found["follows"]), found["version"], tuple(found["collations"] or ()),
-        tuple(found["unavailable"] or ()), extensions, tuple(found["strays"] or ()),
+        found["database"],
+        found["marker"],
+        found["limits"] or {},
+        Seen(found["in_recovery"], found["sync"], found["follows"]),
+        found["version"],
+        tuple(found["collations"] or ()),
+        tuple(found["unavailable"] or ()),
+        extensions,
+        tuple(found["strays"] or ()),
     )
 
 

@@ -52,7 +52,9 @@ def _target(desired: Desired, layout: PostgresLayout) -> Iterator[dict[str, str]
     with tempfile.TemporaryDirectory(prefix="dr-host-") as name:
         passfile, ca = Path(name, "pgpass"), Path(name, "ca.pem")
         passfile.touch(0o600)
-        passfile.write_text(passfile_line(desired.peer.name, desired.peer_port, REPLICATION_ROLE, desired.replication_password))
+        passfile.write_text(
+            passfile_line(desired.peer.name, desired.peer_port, REPLICATION_ROLE, desired.replication_password)
+        )
         ca.write_text(desired.envelope.tls.ca)
         target = upstream(desired, passfile=str(passfile), ca=str(ca), database="postgres")
         yield {**target, "application_name": f"dr-host_{desired.envelope.site}"}
@@ -69,9 +71,19 @@ def ask_peer(desired: Desired, layout: PostgresLayout) -> Peer:
     except ValueError:
         return Peer(error="an answer that is no JSON")
     return Peer(
-        None, found["in_recovery"], found["system_identifier"], found["timeline"], tuple(history(found["history"] or "")), found["slot"],
-        found["sees"], found["checkpointed"], found["write_lsn"], found["marker"],
-        found["limits"] or {}, found["version"], found["oldest_wal"],
+        None,
+        found["in_recovery"],
+        found["system_identifier"],
+        found["timeline"],
+        tuple(history(found["history"] or "")),
+        found["slot"],
+        found["sees"],
+        found["checkpointed"],
+        found["write_lsn"],
+        found["marker"],
+        found["limits"] or {},
+        found["version"],
+        found["oldest_wal"],
     )
 
 

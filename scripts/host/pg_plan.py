@@ -58,7 +58,9 @@ def _installed(facts: Facts) -> None:
     if lacking:
         raise Refused(
             say(
-                subject="libraries and extensions of this host", found=f"no {', no '.join(lacking)}", wanted="all that `preload` and `extensions` name",
+                subject="libraries and extensions of this host",
+                found=f"no {', no '.join(lacking)}",
+                wanted="all that `preload` and `extensions` name",
                 consequence="the server would not start with them, nothing was changed",
                 remedy="use an image with their packages on the database hosts of both sites, or take them out of both stack files",
             )
@@ -76,8 +78,11 @@ def _volume(facts: Facts) -> list[Step]:
     if volume.filesystem not in (BLANK, "ext4"):
         raise Refused(
             say(
-                subject=f"volume {volume.device}", found=volume.filesystem or "nothing that can be told", wanted="ext4, or a blank device",
-                consequence="formatting it could destroy data, nothing was changed", remedy="look at it (`blkid -p`), empty it by hand if it is to be used",
+                subject=f"volume {volume.device}",
+                found=volume.filesystem or "nothing that can be told",
+                wanted="ext4, or a blank device",
+                consequence="formatting it could destroy data, nothing was changed",
+                remedy="look at it (`blkid -p`), empty it by hand if it is to be used",
             )
         )
     stop = [Step("stop")] if facts.cluster and facts.cluster.running else []
@@ -92,8 +97,11 @@ def _unmanaged(want: Want, facts: Facts) -> list[Step]:
     if facts.role is not None and facts.role.epoch == want.role.epoch and facts.role.role == PRIMARY:
         raise Refused(
             say(
-                subject="data directory", found="a cluster that was not made here, on a host that is the primary", wanted="the one with the shop's data",
-                consequence="setting it aside could hide orders, nothing was changed", remedy="put the right data directory back",
+                subject="data directory",
+                found="a cluster that was not made here, on a host that is the primary",
+                wanted="the one with the shop's data",
+                consequence="setting it aside could hide orders, nothing was changed",
+                remedy="put the right data directory back",
             )
         )
     return [*([Step("stop")] if cluster.running else []), Step("set-aside", "unmanaged"), LOOK_AGAIN]
@@ -104,7 +112,9 @@ def _promotion(want: Want, facts: Facts) -> list[Step]:
     if live is None or not live.in_recovery:
         return []
     if facts.role is not None and facts.role.role == FENCED:
-        raise Refused("role of this host: found a fenced standby, wanted a standby; nothing was changed; converge the site as standby first")
+        raise Refused(
+            "role of this host: found a fenced standby, wanted a standby; nothing was changed; converge the site as standby first"
+        )
     if live.paused and short(facts):
         # Replay stopped by itself, and a promotion would end the server: first the values of the old primary.
         return [*_files(facts), Step("restart", ", ".join(short(facts))), LOOK_AGAIN]
@@ -143,7 +153,9 @@ def _first(want: Want, facts: Facts) -> list[Step]:
     if want.epoch.number != 1:
         raise Refused(
             say(
-                subject="data directory", found=f"none, in epoch {want.epoch.number}", wanted="the cluster that the site took over with",
+                subject="data directory",
+                found=f"none, in epoch {want.epoch.number}",
+                wanted="the cluster that the site took over with",
                 consequence="an empty database in its place would look healthy, nothing was changed",
                 remedy="if the data volume is lost, move the shop to the other site and let this one follow; if both are, docs/restore.md",
             )
@@ -151,13 +163,22 @@ def _first(want: Want, facts: Facts) -> list[Step]:
     if facts.role is not None and facts.role.role != STANDBY:
         raise Refused(
             say(
-                subject="data directory", found=f"none, on a host that is {facts.role.role} in epoch {facts.role.epoch}", wanted="the shop's data",
+                subject="data directory",
+                found=f"none, on a host that is {facts.role.role} in epoch {facts.role.epoch}",
+                wanted="the shop's data",
                 consequence="an empty database in its place would look healthy, nothing was changed",
                 remedy="bring the data volume back, or move the shop to the other site and let this one follow; if both are lost, docs/restore.md",
             )
         )
     # The role comes after the data: a host with the role and without the data has lost them.
-    return [*_files(facts), Step("initialise"), Step("role", _told(want.role)), Step("enable"), Step("start"), LOOK_AGAIN]
+    return [
+        *_files(facts),
+        Step("initialise"),
+        Step("role", _told(want.role)),
+        Step("enable"),
+        Step("start"),
+        LOOK_AGAIN,
+    ]
 
 
 def _may_lead(want: Want, facts: Facts, cluster: Cluster) -> None:
@@ -168,8 +189,10 @@ def _may_lead(want: Want, facts: Facts, cluster: Cluster) -> None:
         return
     raise Refused(
         say(
-            subject="cluster on this host", found=f"a primary of epoch {role.epoch if role else 'unknown'} that has not followed since",
-            wanted=f"a standby of epoch {want.role.epoch - 1}", consequence="it lacks the other site's orders, nothing was changed",
+            subject="cluster on this host",
+            found=f"a primary of epoch {role.epoch if role else 'unknown'} that has not followed since",
+            wanted=f"a standby of epoch {want.role.epoch - 1}",
+            consequence="it lacks the other site's orders, nothing was changed",
             remedy="converge this site as standby first, then move the shop",
         )
     )
@@ -190,7 +213,8 @@ def _may_raise(want: Want, facts: Facts) -> None:
     if low:
         raise Refused(
             say(
-                subject=f"parameters {', '.join(low)}", found=", ".join(f"{peer.limits[name]}" for name in low) + f" on the standby {want.peer}",
+                subject=f"parameters {', '.join(low)}",
+                found=", ".join(f"{peer.limits[name]}" for name in low) + f" on the standby {want.peer}",
                 wanted=f"{', '.join(str(facts.raised[name]) for name in low)} there before they are raised here",
                 consequence="replay there would stop, nothing was changed",
                 remedy=f"with the values in both stack files run `pulumi up -s region-{want.role.peer}`, then this again",
@@ -232,7 +256,10 @@ def _following(want: Want, facts: Facts, steps: list[Step], live: Live) -> list[
         return [*steps, Step("reload"), LOOK_AGAIN]
     steps += _overrides(live) + ([Step("restart", ", ".join(live.restart_due))] if live.restart_due else [])
     steps += [Step("resume-replay")] if live.paused and not short(facts) else []
-    steps += [*_sync(want, live), *([Step("drop-logical-slots", ", ".join(live.stray_slots))] if live.stray_slots else [])]
+    steps += [
+        *_sync(want, live),
+        *([Step("drop-logical-slots", ", ".join(live.stray_slots))] if live.stray_slots else []),
+    ]
     steps += [Step("drop-slot")] if live.slot not in (None, "active") else []
     if not (live.streaming and _peer(want, facts).sees == "streaming"):
         return [*steps, Step("follow"), LOOK_AGAIN]
@@ -252,7 +279,14 @@ def _rejoined(want: Want, facts: Facts, fault: Fault | None) -> list[Step]:
     if fault.fork is not None:
         steps.append(Step("evidence", f"in evidence/{want.role.epoch}"))
     if fault.repair == COPIED or _marked(want, facts, COPY):
-        return [*steps, *_copied(want, facts), Step("set-aside", "diverged"), Step("swap"), *ready, *_settled(facts, fault)]
+        return [
+            *steps,
+            *_copied(want, facts),
+            Step("set-aside", "diverged"),
+            Step("swap"),
+            *ready,
+            *_settled(facts, fault),
+        ]
     clean = cluster.running or cluster.state in (SHUT_DOWN, SHUT_DOWN_IN_RECOVERY)
     return [*steps, *([] if clean else [Step("recover")]), Step("peer-slot"), Step("rewind"), LOOK_AGAIN]
 
@@ -280,7 +314,9 @@ def _peer(want: Want, facts: Facts) -> Peer:
     if peer.error is not None:
         raise Failed(
             say(
-                subject=f"database of the active site, {want.peer}", found=peer.error, wanted="an answer over TLS",
+                subject=f"database of the active site, {want.peer}",
+                found=peer.error,
+                wanted="an answer over TLS",
                 consequence="whether the data here can follow it is unknown, they were left as they are",
                 remedy="see whether that host and the link between the sites are up, run the same again",
             )
@@ -288,14 +324,19 @@ def _peer(want: Want, facts: Facts) -> Peer:
     if peer.in_recovery:
         raise Refused(
             say(
-                subject=f"database of the active site, {want.peer}", found="a standby", wanted="the primary",
-                consequence="there is nothing to follow, nothing was changed", remedy=f"run `pulumi up -s region-{want.role.peer}` first",
+                subject=f"database of the active site, {want.peer}",
+                found="a standby",
+                wanted="the primary",
+                consequence="there is nothing to follow, nothing was changed",
+                remedy=f"run `pulumi up -s region-{want.role.peer}` first",
             )
         )
     if peer.version and peer.version // 10000 != want.version:
         raise Refused(
             say(
-                subject=f"PostgreSQL of the active site, {want.peer}", found=f"version {peer.version // 10000}", wanted=f"{want.version} as here",
+                subject=f"PostgreSQL of the active site, {want.peer}",
+                found=f"version {peer.version // 10000}",
+                wanted=f"{want.version} as here",
                 consequence="a physical standby needs the same major version, nothing was changed",
                 remedy="give `postgres.version` the same value in both stack files; a major upgrade is made on the active site",
             )

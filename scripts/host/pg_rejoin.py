@@ -59,7 +59,9 @@ class Rejoin:
             return
         if not self.stuck():
             self.mark(EVIDENCE)
-        folder, found = pg_evidence.keep(self.layout, Range(self.epoch, fault.fork, timelines(cluster, fault.fork)), control)
+        folder, found = pg_evidence.keep(
+            self.layout, Range(self.epoch, fault.fork, timelines(cluster, fault.fork)), control
+        )
         self.log.warning(
             f"evidence in {folder}: {found['commits']} commits with {found['rows']} rows, {found['bytes']} bytes from {fault.fork[1]} on timeline "
             f"{fault.fork[0]} to {found['end_lsn']}, last commit {found['last_commit']}"
@@ -85,15 +87,20 @@ class Rejoin:
         for signal in ("standby.signal", "recovery.signal"):
             (self.layout.data / signal).unlink(missing_ok=True)  # a single-user server refuses to be a standby
         own = {
-            "config_file": str(self.layout.conf / "postgresql.conf"), "wal_keep_size": _KEEP_ALL, "max_slot_wal_keep_size": "-1",
-            "archive_mode": "off", "synchronous_standby_names": "",
+            "config_file": str(self.layout.conf / "postgresql.conf"),
+            "wal_keep_size": _KEEP_ALL,
+            "max_slot_wal_keep_size": "-1",
+            "archive_mode": "off",
+            "synchronous_standby_names": "",
         }
         options = [part for name, value in own.items() for part in ("-c", f"{name}={value}")]
         argv = [self.layout.program("postgres"), "--single", "-D", str(self.layout.data), *options, "template1"]
         done = run(argv, limit_s=RECOVER_S, user=self.layout.user, check=False)
         found = self.server.control_data()
         if done.code != 0 or found is None or found.state != SHUT_DOWN:
-            self.impossible(f"crash recovery ended with {done.reason!r}, control file {found.state if found else 'unreadable'!r}")
+            self.impossible(
+                f"crash recovery ended with {done.reason!r}, control file {found.state if found else 'unreadable'!r}"
+            )
 
     def rewind(self, checkpointed: Callable[[], bool]) -> None:
         """Tried first without a write, then done under a name that nothing starts. `checkpointed`: the source's control file is up to date."""
@@ -102,8 +109,10 @@ class Rejoin:
         if not VERSIONS[self.desired.version].rewind_reads_history and not until(checkpointed, CHECKPOINT_S, 0.5):
             raise Failed(
                 say(
-                    subject=f"checkpoint of {self.desired.peer.name}", found=f"none on its timeline within {CHECKPOINT_S:g} s",
-                    wanted="one since its promotion", consequence="pg_rewind would take both sides for equal, nothing was changed",
+                    subject=f"checkpoint of {self.desired.peer.name}",
+                    found=f"none on its timeline within {CHECKPOINT_S:g} s",
+                    wanted="one since its promotion",
+                    consequence="pg_rewind would take both sides for equal, nothing was changed",
                     remedy="run the same again in a minute",
                 )
             )
@@ -111,8 +120,11 @@ class Rejoin:
         if tried.code != 0 and _unreachable(tried):
             raise Failed(
                 say(
-                    subject=f"rewind from {self.desired.peer.name}", found=tried.reason, wanted="a connection",
-                    consequence="the data of this host were left as they are", remedy="see whether that host is up, run the same again",
+                    subject=f"rewind from {self.desired.peer.name}",
+                    found=tried.reason,
+                    wanted="a connection",
+                    consequence="the data of this host were left as they are",
+                    remedy="see whether that host is up, run the same again",
                 )
             )
         if tried.code != 0 or _idle(tried):
@@ -130,7 +142,15 @@ class Rejoin:
 
     def _run(self, data: str, *more: str) -> Done:
         source = upstream(self.desired, passfile=str(self.layout.passfile), ca=str(self.layout.ca), database="postgres")
-        argv = [self.layout.program("pg_rewind"), "--target-pgdata", data, "--source-server", conninfo(source), "--no-ensure-shutdown", *more]
+        argv = [
+            self.layout.program("pg_rewind"),
+            "--target-pgdata",
+            data,
+            "--source-server",
+            conninfo(source),
+            "--no-ensure-shutdown",
+            *more,
+        ]
         if VERSIONS[self.desired.version].rewind_config_file:
             argv += ["--config-file", str(self.layout.conf / "postgresql.conf")]
             if settings(self.desired, self.layout).get("restore_command"):
@@ -143,7 +163,8 @@ class Rejoin:
         if control is None or control.system_identifier != peer.system_identifier or history != peer.history:
             raise Failed(
                 say(
-                    subject="standby that streams", found=f"system identifier {control.system_identifier if control else 'unreadable'}, history {history}",
+                    subject="standby that streams",
+                    found=f"system identifier {control.system_identifier if control else 'unreadable'}, history {history}",
                     wanted=f"{peer.system_identifier} and {peer.history} as on {self.desired.peer.name}",
                     consequence="it may hold other rows than the primary, so it must not take over",
                     remedy=f"stop it, move {self.layout.data} away by hand and run the same again: a copy is made",
@@ -158,17 +179,25 @@ class Rejoin:
                 number += 1
                 target = self.layout.data.with_name(f"{self.layout.data.name}.diverged-{self.epoch}.{number}")
             move(self.layout.rewinding, target)
-            self.log.warning(f"{target}: what an interrupted rewind left behind; never start it; the evidence has what was lost")
+            self.log.warning(
+                f"{target}: what an interrupted rewind left behind; never start it; the evidence has what was lost"
+            )
         for folder in pg_evidence.existing(self.layout, self.epoch):
             pg_evidence.name_relations(folder, lambda database, query: self.server.ask(query, database=database))
         clear_mark(self.layout)
 
 
 def _unreachable(done: Done) -> bool:
-    return any(mark in done.err for mark in ("connection to server", "could not connect", "could not translate host name", "server closed the connection"))
+    return any(
+        mark in done.err
+        for mark in (
+            "connection to server",
+            "could not connect",
+            "could not translate host name",
+            "server closed the connection",
+        )
+    )
 
 
 def _idle(done: Done) -> bool:
     return "no rewind required" in done.err + done.out
-
-

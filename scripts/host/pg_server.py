@@ -51,12 +51,25 @@ class Server:
     def __init__(self, layout: PostgresLayout, port: int, control: Control) -> None:
         self.layout, self.port, self._control = layout, port, control
 
-    def sql(self, script: str, variables: Mapping[str, str] | None = None, *, database: str = "postgres", limit_s: float = QUICK_S) -> str:
+    def sql(
+        self,
+        script: str,
+        variables: Mapping[str, str] | None = None,
+        *,
+        database: str = "postgres",
+        limit_s: float = QUICK_S,
+    ) -> str:
         """Run SQL as the superuser, without waiting for a synchronous standby, which may be what is missing.
 
         `variables` are bound (`:'name'`, `:"name"`) and travel on stdin. Raises CommandFailed.
         """
-        target = {"host": str(self.layout.sockets), "port": str(self.port), "user": "postgres", "dbname": database, "connect_timeout": "3"}
+        target = {
+            "host": str(self.layout.sockets),
+            "port": str(self.port),
+            "user": "postgres",
+            "dbname": database,
+            "connect_timeout": "3",
+        }
         target["options"] = "-c synchronous_commit=local"
         return psql(self.layout, target, script, variables, limit_s=limit_s, user=self.layout.user)
 
@@ -82,8 +95,11 @@ class Server:
         if not until(lambda: self.ask("select to_json(true)") is True, START_S / 10, 0.02):
             raise Failed(
                 say(
-                    subject=f"cluster {self.layout.data}", found="a server that does not answer on its socket", wanted="an answer within 60 s",
-                    consequence="it has no part in replication", remedy=f"read /var/log/postgresql and `journalctl -u {self.layout.unit}`",
+                    subject=f"cluster {self.layout.data}",
+                    found="a server that does not answer on its socket",
+                    wanted="an answer within 60 s",
+                    consequence="it has no part in replication",
+                    remedy=f"read /var/log/postgresql and `journalctl -u {self.layout.unit}`",
                 )
             )
 
@@ -108,8 +124,11 @@ class Server:
     def _not_stopped(self, found: str) -> Failed:
         return Failed(
             say(
-                subject=f"cluster {self.layout.data}", found=found, wanted=f"control file {SHUT_DOWN!r}",
-                consequence="the site is not proven to be out of service", remedy="see `dr-host postgres status`; `resume` undoes a stop",
+                subject=f"cluster {self.layout.data}",
+                found=found,
+                wanted=f"control file {SHUT_DOWN!r}",
+                consequence="the site is not proven to be out of service",
+                remedy="see `dr-host postgres status`; `resume` undoes a stop",
             )
         )
 
@@ -157,27 +176,40 @@ class Server:
         """Turn the standby into a primary on a new timeline; returns that timeline. Raises Refused, OutcomeUnknown or Failed."""
         before = self.ask(_REPLAY)
         if before is None:
-            raise Failed(f"cluster {self.layout.data}: found no answer, wanted a standby; nothing was promoted; see `dr-host postgres status`")
+            raise Failed(
+                f"cluster {self.layout.data}: found no answer, wanted a standby; nothing was promoted; see `dr-host postgres status`"
+            )
         if before["paused"]:
             raise Refused(
                 say(
-                    subject="standby's replay", found="paused", wanted="running",
+                    subject="standby's replay",
+                    found="paused",
+                    wanted="running",
                     consequence="a promotion could shut the server down (parameters below the old primary's), nothing was changed",
                     remedy="run the same again; if it stays so, see its log and raise the parameter that it names",
                 )
             )
         try:
-            done = self.sql("select pg_promote(true, :limit)", {"limit": str(PROMOTE_S)}, limit_s=PROMOTE_S + 10).strip()
+            done = self.sql(
+                "select pg_promote(true, :limit)", {"limit": str(PROMOTE_S)}, limit_s=PROMOTE_S + 10
+            ).strip()
         except CommandFailed as error:
-            raise OutcomeUnknown(f"promotion of {self.layout.data}: {error}; see `dr-host postgres status` before going on") from None
+            raise OutcomeUnknown(
+                f"promotion of {self.layout.data}: {error}; see `dr-host postgres status` before going on"
+            ) from None
         after = self.ask(_REPLAY)
         if done != "t" or after is None or after["in_recovery"]:
-            raise OutcomeUnknown(f"promotion of {self.layout.data}: not finished within {PROMOTE_S} s; see `dr-host postgres status` before going on")
+            raise OutcomeUnknown(
+                f"promotion of {self.layout.data}: not finished within {PROMOTE_S} s; see `dr-host postgres status` before going on"
+            )
         if after["timeline"] <= before["timeline"]:
             raise Failed(
                 say(
-                    subject="promoted cluster", found=f"timeline {after['timeline']}", wanted=f"one after {before['timeline']}",
-                    consequence="the old primary could not be told from it", remedy="stop it (`dr-host postgres stop`) and see its log",
+                    subject="promoted cluster",
+                    found=f"timeline {after['timeline']}",
+                    wanted=f"one after {before['timeline']}",
+                    consequence="the old primary could not be told from it",
+                    remedy="stop it (`dr-host postgres stop`) and see its log",
                 )
             )
         return int(after["timeline"])
@@ -207,12 +239,27 @@ def past_checkpoint(replay: Mapping[str, Any], position: str, timeline: int) -> 
 
 
 def psql(
-    layout: PostgresLayout, target: Mapping[str, str], script: str, variables: Mapping[str, str] | None = None, *, limit_s: float,
+    layout: PostgresLayout,
+    target: Mapping[str, str],
+    script: str,
+    variables: Mapping[str, str] | None = None,
+    *,
+    limit_s: float,
     user: str | None = None,
 ) -> str:
     """Run a script; unaligned rows on stdout. `target` are libpq's parameters and hold no secret: they are in argv."""
     bound = "".join(f"\\set {name} {_quoted(value)}\n" for name, value in (variables or {}).items())
-    argv = [layout.program("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=terse", "--no-password", "-d", pg_text.conninfo(target)]
+    argv = [
+        layout.program("psql"),
+        "-XAtq",
+        "-v",
+        "ON_ERROR_STOP=1",
+        "-v",
+        "VERBOSITY=terse",
+        "--no-password",
+        "-d",
+        pg_text.conninfo(target),
+    ]
     return run(argv, stdin=f"{bound}{script};\n", limit_s=limit_s, user=user).out
 
 

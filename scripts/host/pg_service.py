@@ -39,7 +39,9 @@ class Postgres:
         self.desired, self.layout, self.server, self.units, self.log = desired, layout, server, units, log
         epoch = desired.envelope.epoch
         if epoch is None:
-            raise Failed("document.epoch: found nothing, wanted the epoch in force; nothing was changed; run the fence first")
+            raise Failed(
+                "document.epoch: found nothing, wanted the epoch in force; nothing was changed; run the fence first"
+            )
         self.epoch = epoch
         self.want = Want(desired.envelope.role(), epoch, desired.peer.name, desired.mode, desired.version)
         self.rejoin = Rejoin(desired, layout, server, log)
@@ -65,8 +67,11 @@ class Postgres:
         if cluster is None or live is None or live.in_recovery == self.want.active:
             raise Failed(
                 say(
-                    subject="database of this host", found="no answer" if live is None else "a standby" if live.in_recovery else "a primary",
-                    wanted=f"a {self.want.role.role}", consequence="the site has no database in its role", remedy="see `dr-host postgres status`",
+                    subject="database of this host",
+                    found="no answer" if live is None else "a standby" if live.in_recovery else "a primary",
+                    wanted=f"a {self.want.role.role}",
+                    consequence="the site has no database in its role",
+                    remedy="see `dr-host postgres status`",
                 )
             )
         checkpoint = self.epoch.checkpoint
@@ -77,20 +82,29 @@ class Postgres:
             )
         self._compare(live, facts.peer)
         return {
-            "role": self.want.role.role, "epoch": self.epoch.number, "version": self.desired.version, "timeline": live.timeline,
-            "system_identifier": cluster.system_identifier, "data_directory": str(self.layout.data),
-            "mode": self.desired.mode, "evidence": [str(folder) for folder in pg_evidence.existing(self.layout)],
+            "role": self.want.role.role,
+            "epoch": self.epoch.number,
+            "version": self.desired.version,
+            "timeline": live.timeline,
+            "system_identifier": cluster.system_identifier,
+            "data_directory": str(self.layout.data),
+            "mode": self.desired.mode,
+            "evidence": [str(folder) for folder in pg_evidence.existing(self.layout)],
         }
 
     def _compare(self, live: Live, peer: pg_peer.Peer | None) -> None:
         """Whether this host reads the data as the one that wrote them does. A primary is in service already: it only says so."""
         if peer is not None and live.version < peer.version:
-            self.log.warning(f"PostgreSQL {live.version} here is older than {peer.version} on {self.want.peer}: update the standby first, then move the shop")
+            self.log.warning(
+                f"PostgreSQL {live.version} here is older than {peer.version} on {self.want.peer}: update the standby first, then move the shop"
+            )
         if not live.collations:
             return
         text = say(
-            subject=f"collation of {', '.join(live.collations)}", found="another version of the system's library than that of its indexes",
-            wanted="the same", consequence="rows would be missed and unique keys doubled after a take-over",
+            subject=f"collation of {', '.join(live.collations)}",
+            found="another version of the system's library than that of its indexes",
+            wanted="the same",
+            consequence="rows would be missed and unique keys doubled after a take-over",
             remedy="give the database hosts of both sites the same image, then `reindex database` and `alter database ... refresh collation version`",
         )
         if live.in_recovery:
@@ -111,8 +125,11 @@ class Postgres:
             self.too_small = True
             self.log.warning(
                 say(
-                    subject=f"file system of {device}", found=f"smaller than its volume, and not to be grown ({error.done.reason})", wanted="all of the volume",
-                    consequence="the database has the room that it had", remedy=f"see `dmesg`, and run `resize2fs {device}`",
+                    subject=f"file system of {device}",
+                    found=f"smaller than its volume, and not to be grown ({error.done.reason})",
+                    wanted="all of the volume",
+                    consequence="the database has the room that it had",
+                    remedy=f"see `dmesg`, and run `resize2fs {device}`",
                 )
             )
 
@@ -153,12 +170,18 @@ class Postgres:
         before = self.server.ask("select to_json(pg_conf_load_time())")
         self.server.sql("select pg_reload_conf()")
         done = until(lambda: self.server.ask("select to_json(pg_conf_load_time())") != before, RELOAD_S)
-        faults = [*(self.server.ask(FAULTS) or ()), *(self.server.ask("select json_agg(error) from pg_hba_file_rules where error is not null") or ())]
+        faults = [
+            *(self.server.ask(FAULTS) or ()),
+            *(self.server.ask("select json_agg(error) from pg_hba_file_rules where error is not null") or ()),
+        ]
         if faults or not done:
             raise Failed(
                 say(
-                    subject=f"configuration in {self.layout.conf}", found=f"refused by the server: {', '.join(map(str, faults)) or 'no reload'}",
-                    wanted="settings that it takes", consequence="the old values stay in force", remedy="correct `parameters`, run the same again",
+                    subject=f"configuration in {self.layout.conf}",
+                    found=f"refused by the server: {', '.join(map(str, faults)) or 'no reload'}",
+                    wanted="settings that it takes",
+                    consequence="the old values stay in force",
+                    remedy="correct `parameters`, run the same again",
                 )
             )
 
@@ -180,7 +203,9 @@ class Postgres:
         pg_sync.apply(self.layout, self.server, peer, Move(on, ARMED if on else OFF, says))
 
     def _do_extension(self, name: str) -> None:
-        self.server.sql('create extension if not exists :"name" cascade', {"name": name}, database=self.desired.database, limit_s=60)
+        self.server.sql(
+            'create extension if not exists :"name" cascade', {"name": name}, database=self.desired.database, limit_s=60
+        )
 
     def _do_drop_logical_slots(self, names: str) -> None:
         for name in names.split(", "):
@@ -200,11 +225,22 @@ class Postgres:
             select pg_create_physical_replication_slot(:'slot', true)
             where not exists (select from pg_replication_slots where slot_name = :'slot');"""
         self.server.sql(script + _MARK, {"slot": SLOT, **self._marker()})
-        target = {"host": str(self.layout.sockets), "port": str(self.server.port), "user": "postgres", "dbname": "postgres"}
+        target = {
+            "host": str(self.layout.sockets),
+            "port": str(self.server.port),
+            "user": "postgres",
+            "dbname": "postgres",
+        }
         become = self.layout.user if os.geteuid() == 0 else None
         subprocess.Popen(
-            [self.layout.program("psql"), "-Xq", "-d", conninfo(target), "-c", "checkpoint"], stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, cwd="/", user=become, group=become,
+            [self.layout.program("psql"), "-Xq", "-d", conninfo(target), "-c", "checkpoint"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd="/",
+            user=become,
+            group=become,
         )
 
     def _do_marker(self, _: str) -> None:
@@ -216,7 +252,10 @@ class Postgres:
 
     def _do_drop_slot(self, _: str) -> None:
         """A standby's own slot would keep WAL for nobody."""
-        self.server.sql("select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = :'slot' and not active", {"slot": SLOT})
+        self.server.sql(
+            "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = :'slot' and not active",
+            {"slot": SLOT},
+        )
 
     def _do_role_in_database(self, name: str) -> None:
         """The verifier is made here, so that the password itself is in no statement and in no log."""
@@ -254,7 +293,9 @@ class Postgres:
     def _peer(self) -> pg_peer.Peer:
         peer = pg_peer.ask_peer(self.desired, self.layout)
         if peer.error is not None:
-            raise Failed(f"database of the active site, {self.want.peer}: found {peer.error}, wanted an answer; run the same again")
+            raise Failed(
+                f"database of the active site, {self.want.peer}: found {peer.error}, wanted an answer; run the same again"
+            )
         return peer
 
     def _do_standby_signal(self, _: str) -> None:
@@ -284,12 +325,24 @@ class Postgres:
         expiry = Expiry(self.server)
 
         def flows() -> bool:
-            live, peer = pg_facts.read_live(self.desired, self.layout, self.server), pg_peer.ask_peer(self.desired, self.layout)
+            live, peer = (
+                pg_facts.read_live(self.desired, self.layout, self.server),
+                pg_peer.ask_peer(self.desired, self.layout),
+            )
             if expiry.holds(live, peer, time.monotonic()):
                 return True
-            seen.update(here=live is not None and live.streaming, there=peer.sees, error=peer.error, slot=peer.slot, peer=peer)
-            seen.update(timeline=live and live.timeline, wanted=peer.timeline, marker=live and live.marker, written=peer.marker)
-            return bool(seen["here"]) and peer.sees == "streaming" and live is not None and (live.timeline, live.marker) == (peer.timeline, peer.marker)
+            seen.update(
+                here=live is not None and live.streaming, there=peer.sees, error=peer.error, slot=peer.slot, peer=peer
+            )
+            seen.update(
+                timeline=live and live.timeline, wanted=peer.timeline, marker=live and live.marker, written=peer.marker
+            )
+            return (
+                bool(seen["here"])
+                and peer.sees == "streaming"
+                and live is not None
+                and (live.timeline, live.marker) == (peer.timeline, peer.marker)
+            )
 
         pg_peer.prepare_slot(self.desired, self.layout)
         flowing = until(flows, FOLLOW_S, 0.2)
@@ -300,11 +353,13 @@ class Postgres:
         else:
             raise Failed(
                 say(
-                    subject="replication to this standby", found=f"receiver {'streaming' if seen['here'] else 'not streaming'}, "
+                    subject="replication to this standby",
+                    found=f"receiver {'streaming' if seen['here'] else 'not streaming'}, "
                     f"sender {seen['there'] or seen['error'] or 'absent'}, slot {seen['slot']}, timeline {seen['timeline']} (there {seen['wanted']}), "
                     f"marker {seen['marker']!r} (there {seen['written']!r})",
                     wanted=f"streaming at both ends and the primary's marker here within {FOLLOW_S:g} s",
-                    consequence="this site cannot take over without loss", remedy="see the log of this server, run the same again",
+                    consequence="this site cannot take over without loss",
+                    remedy="see the log of this server, run the same again",
                 )
             )
 

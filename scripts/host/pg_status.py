@@ -12,9 +12,22 @@ from .pg_server import TIMELINE, Server
 from .pg_sync import DEGRADED, recorded
 
 NOTHING: dict[str, Any] = {
-    "running": False, "in_recovery": None, "timeline": None, "receive_lsn": None, "replay_lsn": None, "write_lsn": None, "paused": None,
-    "streaming": False, "lag_bytes": None, "cluster_state": None, "checkpoint_lsn": None, "system_identifier": None, "slot": None,
-    "rejoin": None, "mode": None, "sync": None,
+    "running": False,
+    "in_recovery": None,
+    "timeline": None,
+    "receive_lsn": None,
+    "replay_lsn": None,
+    "write_lsn": None,
+    "paused": None,
+    "streaming": False,
+    "lag_bytes": None,
+    "cluster_state": None,
+    "checkpoint_lsn": None,
+    "system_identifier": None,
+    "slot": None,
+    "rejoin": None,
+    "mode": None,
+    "sync": None,
 }
 
 
@@ -34,7 +47,9 @@ def live_status(layout: Layout, server: Server | None, mode: str | None = None) 
     control = server.control_data()
     if control is not None:
         facts |= {
-            "cluster_state": control.state, "checkpoint_lsn": control.checkpoint, "system_identifier": control.system_identifier,
+            "cluster_state": control.state,
+            "checkpoint_lsn": control.checkpoint,
+            "system_identifier": control.system_identifier,
             "timeline": control.timeline,
         }
     if facts["running"]:

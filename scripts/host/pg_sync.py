@@ -62,7 +62,11 @@ def step(mode: str, state: State, seen: Seen | None, now: float, after_s: float)
     if seen.in_recovery or mode == ASYNC:
         return State(), Move(False, OFF, "commits do not wait for a standby") if seen.on else None
     if seen.follows:
-        armed = Move(True, RESTORED if state.degraded else ARMED, "commits wait for the standby: no acknowledged one can be lost with this site")
+        armed = Move(
+            True,
+            RESTORED if state.degraded else ARMED,
+            "commits wait for the standby: no acknowledged one can be lost with this site",
+        )
         return State(), None if seen.on else armed
     if not seen.on:
         return State(None, state.degraded), None
@@ -97,7 +101,9 @@ def apply(layout: PostgresLayout, server: Server, peer: str, move: Move) -> None
     _write(layout, move, names)
     server.sql("select pg_reload_conf()")
     if not until(lambda: server.ask("select to_json(current_setting('synchronous_standby_names'))") == names, RELOAD_S):
-        raise Failed(f"synchronous_standby_names: found another value {RELOAD_S:g} s after a reload, wanted {names!r}; see `alter system` settings and the log")
+        raise Failed(
+            f"synchronous_standby_names: found another value {RELOAD_S:g} s after a reload, wanted {names!r}; see `alter system` settings and the log"
+        )
 
 
 def disarm(layout: PostgresLayout) -> None:

@@ -88,7 +88,9 @@ def fork(own: History, timeline: int, other: History, other_timeline: int) -> tu
     `own` and `other`: the timelines left behind so far; `timeline` and `other_timeline` are the ones they are on.
     """
     common: tuple[int, str] | None = None
-    for (here, left), (there, gone) in zip([*own, (timeline, _NEVER)], [*other, (other_timeline, _NEVER)], strict=False):
+    for (here, left), (there, gone) in zip(
+        [*own, (timeline, _NEVER)], [*other, (other_timeline, _NEVER)], strict=False
+    ):
         if here != there:
             break
         common = here, min(left, gone, key=lsn)
@@ -158,11 +160,21 @@ def matches(password: str, stored: str | None) -> bool:
 
 def prepared(password: str) -> str:
     """SASLprep (RFC 4013) as PostgreSQL applies it: a password that it forbids is used as it is."""
-    mapped = "".join(" " if stringprep.in_table_c12(mark) else mark for mark in password if not stringprep.in_table_b1(mark))
+    mapped = "".join(
+        " " if stringprep.in_table_c12(mark) else mark for mark in password if not stringprep.in_table_b1(mark)
+    )
     normal = unicodedata.normalize("NFKC", mapped)
     forbidden = (
-        stringprep.in_table_c12, stringprep.in_table_c21_c22, stringprep.in_table_c3, stringprep.in_table_c4, stringprep.in_table_c5,
-        stringprep.in_table_c6, stringprep.in_table_c7, stringprep.in_table_c8, stringprep.in_table_c9, stringprep.in_table_a1,
+        stringprep.in_table_c12,
+        stringprep.in_table_c21_c22,
+        stringprep.in_table_c3,
+        stringprep.in_table_c4,
+        stringprep.in_table_c5,
+        stringprep.in_table_c6,
+        stringprep.in_table_c7,
+        stringprep.in_table_c8,
+        stringprep.in_table_c9,
+        stringprep.in_table_a1,
     )
     if not normal or any(test(mark) for mark in normal for test in forbidden):
         return password

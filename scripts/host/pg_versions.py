@@ -12,16 +12,27 @@ class Version:
     """Features, each with the version that brought it."""
 
     number: int
-    rewind_config_file: bool = True  # pg_rewind takes --config-file (15): Debian's configuration is outside the data directory
-    rewind_reads_history: bool = True  # pg_rewind goes by the timeline history (16); before, the source must have done a checkpoint
+    rewind_config_file: bool = (
+        True  # pg_rewind takes --config-file (15): Debian's configuration is outside the data directory
+    )
+    rewind_reads_history: bool = (
+        True  # pg_rewind goes by the timeline history (16); before, the source must have done a checkpoint
+    )
     builtin_locale: bool = True  # initdb knows a locale provider that no system update changes (17)
-    failover_slots: bool = True  # logical slots are kept on the standby (17): sync_replication_slots, synchronized_standby_slots
+    failover_slots: bool = (
+        True  # logical slots are kept on the standby (17): sync_replication_slots, synchronized_standby_slots
+    )
     database_collations: bool = True  # pg_database says by which library version its indexes were sorted (15)
 
 
 VERSIONS = {
     14: Version(
-        14, rewind_config_file=False, rewind_reads_history=False, builtin_locale=False, failover_slots=False, database_collations=False
+        14,
+        rewind_config_file=False,
+        rewind_reads_history=False,
+        builtin_locale=False,
+        failover_slots=False,
+        database_collations=False,
     ),
     15: Version(15, rewind_reads_history=False, builtin_locale=False, failover_slots=False),
     16: Version(16, builtin_locale=False, failover_slots=False),
@@ -32,7 +43,10 @@ VERSIONS = {
 _OLDER = (
     (12, "it is set up by recovery.conf, which a promotion renames"),
     (13, "its pg_rewind cannot recover a crashed server, and a slot of a dead standby fills its disk"),
-    (14, "its standby shuts down, where newer ones pause, when a parameter of the primary is raised; and it says nothing of a paused replay"),
+    (
+        14,
+        "its standby shuts down, where newer ones pause, when a parameter of the primary is raised; and it says nothing of a paused replay",
+    ),
 )
 
 

@@ -88,8 +88,11 @@ def wait(layout: PostgresLayout, volume_id: str) -> None:
     if not until(lambda: find(layout, volume_id) is not None, DEVICE_S, 0.2):
         raise Failed(
             say(
-                subject=f"volume {volume_id}", found=f"no device in /dev/disk/by-id within {DEVICE_S:g} s", wanted="an attached volume",
-                consequence="the database has no place for its data", remedy="see whether the volume is attached to this server",
+                subject=f"volume {volume_id}",
+                found=f"no device in /dev/disk/by-id within {DEVICE_S:g} s",
+                wanted="an attached volume",
+                consequence="the database has no place for its data",
+                remedy="see whether the volume is attached to this server",
             )
         )
 
@@ -97,13 +100,22 @@ def wait(layout: PostgresLayout, volume_id: str) -> None:
 def format_device(device: str) -> None:
     """Only ever called for a device that was blank a moment ago, and asks once more."""
     if _filesystem(Path(device)) != BLANK:
-        raise Failed(f"device {device}: found data on it, wanted a blank one; it was not formatted; see `blkid -p {device}`")
+        raise Failed(
+            f"device {device}: found data on it, wanted a blank one; it was not formatted; see `blkid -p {device}`"
+        )
     run(["mkfs.ext4", "-q", "-L", "dr-postgresql", device], limit_s=300)
 
 
 def mount(layout: PostgresLayout, device: str, units: Units) -> None:
     """Write the mount unit, enable and start it; then give the root of the volume to PostgreSQL."""
-    lines = ["[Unit]", "Description=Data volume of PostgreSQL", "[Mount]", f"What={device}", f"Where={layout.mount}", "Type=ext4"]
+    lines = [
+        "[Unit]",
+        "Description=Data volume of PostgreSQL",
+        "[Mount]",
+        f"What={device}",
+        f"Where={layout.mount}",
+        "Type=ext4",
+    ]
     lines += ["Options=nofail,noatime", "[Install]", "WantedBy=multi-user.target"]
     file = ManagedFile(path=layout.base.units / layout.mount_unit, content="\n".join(lines) + "\n")
     if file.differs():
@@ -113,6 +125,8 @@ def mount(layout: PostgresLayout, device: str, units: Units) -> None:
     units.enable(layout.mount_unit)
     units.start(layout.mount_unit, 60)
     if not _mounted(layout.mount, Path(device)):
-        raise Failed(f"mount {layout.mount}: found another file system there, wanted {device}; nothing was written to it; see `findmnt`")
+        raise Failed(
+            f"mount {layout.mount}: found another file system there, wanted {device}; nothing was written to it; see `findmnt`"
+        )
     layout.mount.chmod(0o755)
     make_folder(layout.mount, owner=layout.user)

@@ -68,4 +68,6 @@ def converge(service: Service[F], call: Call) -> Result:
             facts = service.facts()
         if LOOK_AGAIN not in steps:
             return Result(service.verify(facts), bool(done), done)
-    raise Failed(f"plan: still {', '.join(map(str, steps))} after {ROUNDS} rounds, wanted an end; the state keeps changing; see `status`")
+    raise Failed(
+        f"plan: still {', '.join(map(str, steps))} after {ROUNDS} rounds, wanted an end; the state keeps changing; see `status`"
+    )

@@ -35,7 +35,11 @@ def converge(call: Call) -> Result:
 def status(call: Call) -> Result:
     """Live facts; null for what cannot be learned. Never fails."""
     memory = Memory.read(PostgresLayout(call.layout))
-    return Result(live_status(call.layout, None) if memory is None else live_status(call.layout, _server(call, memory), memory.mode))
+    return Result(
+        live_status(call.layout, None)
+        if memory is None
+        else live_status(call.layout, _server(call, memory), memory.mode)
+    )
 
 
 def takeover(call: Call) -> Result:
@@ -74,8 +78,11 @@ def _promote(call: Call, server: Server, epoch: int) -> int:
         if role.role != STANDBY or role.epoch >= epoch:
             raise Refused(
                 say(
-                    subject="role of this host", found=f"{role.role} in epoch {role.epoch}", wanted=f"{STANDBY} in an epoch before {epoch}",
-                    consequence="nothing was promoted", remedy="run `pulumi up` for this site, which sees what is to be done",
+                    subject="role of this host",
+                    found=f"{role.role} in epoch {role.epoch}",
+                    wanted=f"{STANDBY} in an epoch before {epoch}",
+                    consequence="nothing was promoted",
+                    remedy="run `pulumi up` for this site, which sees what is to be done",
                 )
             )
         Role(role.site, role.peer, PRIMARY, epoch).write(call.layout)
@@ -93,7 +100,9 @@ def _told(call: Call) -> Iterator[dict[str, object]]:
         except ValueError:
             document = None
         if not isinstance(document, dict):
-            raise Usage("stdin: found a line that is no JSON object, wanted one object a line; nothing more was done; see docs/interfaces.md")
+            raise Usage(
+                "stdin: found a line that is no JSON object, wanted one object a line; nothing more was done; see docs/interfaces.md"
+            )
         yield document
 
 
@@ -112,8 +121,11 @@ def stop_server(call: Call, server: Server) -> Result:
     if role.role == STANDBY:
         raise Refused(
             say(
-                subject="role of this host", found=f"standby in epoch {role.epoch}", wanted=PRIMARY,
-                consequence="stopping a standby hands nothing over, nothing was changed", remedy="stop the primary, on the active site",
+                subject="role of this host",
+                found=f"standby in epoch {role.epoch}",
+                wanted=PRIMARY,
+                consequence="stopping a standby hands nothing over, nothing was changed",
+                remedy="stop the primary, on the active site",
             )
         )
     if server.pid() is not None:
@@ -129,11 +141,16 @@ def stop_server(call: Call, server: Server) -> Result:
     if found.state != SHUT_DOWN:
         raise Failed(
             say(
-                subject="stopped cluster", found=f"control file {found.state!r}", wanted=f"{SHUT_DOWN!r}",
-                consequence="it was a standby, so there is nothing to hand over", remedy="`dr-host postgres resume` undoes the stop",
+                subject="stopped cluster",
+                found=f"control file {found.state!r}",
+                wanted=f"{SHUT_DOWN!r}",
+                consequence="it was a standby, so there is nothing to hand over",
+                remedy="`dr-host postgres resume` undoes the stop",
             )
         )
-    return Result({"cluster_state": found.state, "checkpoint": {"lsn": found.checkpoint, "timeline": found.timeline}}, changed)
+    return Result(
+        {"cluster_state": found.state, "checkpoint": {"lsn": found.checkpoint, "timeline": found.timeline}}, changed
+    )
 
 
 def resume(call: Call) -> Result:
@@ -147,8 +164,11 @@ def resume_server(call: Call, server: Server) -> Result:
     if role.role == STANDBY:
         raise Refused(
             say(
-                subject="role of this host", found=f"standby in epoch {role.epoch}", wanted=f"{FENCED} or {PRIMARY}",
-                consequence="a standby is never resumed as primary, nothing was changed", remedy="to move the shop here, run `pulumi up` with its request",
+                subject="role of this host",
+                found=f"standby in epoch {role.epoch}",
+                wanted=f"{FENCED} or {PRIMARY}",
+                consequence="a standby is never resumed as primary, nothing was changed",
+                remedy="to move the shop here, run `pulumi up` with its request",
             )
         )
     changed = role.role != PRIMARY or server.pid() is None
@@ -185,8 +205,11 @@ def _role(call: Call) -> Role:
 def _unknown(what: str) -> Refused:
     return Refused(
         say(
-            subject="database of this host", found=f"no record of {what}", wanted="a host that was converged",
-            consequence="nothing was changed", remedy="run `pulumi up` for this site first",
+            subject="database of this host",
+            found=f"no record of {what}",
+            wanted="a host that was converged",
+            consequence="nothing was changed",
+            remedy="run `pulumi up` for this site first",
         )
     )
 

@@ -36,7 +36,10 @@ from .wait import until
 from .witness import Silent, Witness
 
 START_S = 90.0  # loading a full data set included
-LINK_S, LINK_MOST_S = 120.0, 840.0  # until a replica follows; the most stays below the limit of the whole verb, and the copy goes on without us
+LINK_S, LINK_MOST_S = (
+    120.0,
+    840.0,
+)  # until a replica follows; the most stays below the limit of the whole verb, and the copy goes on without us
 
 
 class Redis:
@@ -48,7 +51,9 @@ class Redis:
         self._role = desired.envelope.role()
         self._settings = directives(desired, self._engine, layout)
         self._armed = False  # whether it asks for the replica that `min_replicas` names
-        self._attended: bool | None = None  # whether it had that one when this run first saw it lead: what attaches meanwhile is the next run's
+        self._attended: bool | None = (
+            None  # whether it had that one when this run first saw it lead: what attaches meanwhile is the next run's
+        )
         self._data = layout.at(self._engine.data)
         self._silence: dict[str, str] = {}  # of those that did not answer, why
         self._sentinel = Sentinel(desired, self._role, self._engine, layout, units)
@@ -142,7 +147,10 @@ class Redis:
         if self._place.waits is not None:
             raise Refused(
                 say(
-                    subject="leader of the caches", found=self._place.waits, wanted="one that leads alone", consequence="nothing was changed",
+                    subject="leader of the caches",
+                    found=self._place.waits,
+                    wanted="one that leads alone",
+                    consequence="nothing was changed",
                     remedy="Sentinel settles that within half a minute: run the same again; see `dr-host redis status` on each cache host",
                 )
             )
@@ -150,7 +158,9 @@ class Redis:
         if LOOK_AGAIN not in steps:
             steps += self._sentinel.on(facts.sentinel, self._leader)
         if facts.peer is None and self.wanted.active and facts.local is not None and facts.local.role == REPLICA:
-            self._log.warning(f"peer {self.wanted.peer_name} does not answer ({facts.peer_error}): what it took last is lost if it never came here")
+            self._log.warning(
+                f"peer {self.wanted.peer_name} does not answer ({facts.peer_error}): what it took last is lost if it never came here"
+            )
         self._compare_limits(facts.peer)
         return steps
 
@@ -191,7 +201,9 @@ class Redis:
             "promote-cold": lambda: self._promote(COLD, ("FLUSHALL", "ASYNC")),
             "forget-data": lambda: redis_data.marker(self._layout).unlink(missing_ok=True),
             "record-promotion": lambda: self._count(PROMOTION, _ask(self._desired.local, last=("INFO", "replication"))),
-            "record-start": lambda: self._record(Takeover(self._role.epoch, STARTED, Loss(None, "this cache was down when it was to take over"))),
+            "record-start": lambda: self._record(
+                Takeover(self._role.epoch, STARTED, Loss(None, "this cache was down when it was to take over"))
+            ),
             "arm-peer": lambda: self._peer("CONFIG", "SET", ARMED, self._desired.min_replicas),
             "promote-peer": lambda: self._peer("REPLICAOF", "NO", "ONE"),
             "turn-peer": lambda: self._peer("REPLICAOF", self._desired.local.address, self._desired.local.port),
@@ -209,23 +221,35 @@ class Redis:
             wrong = ", ".join([*(local.differing if local else ()), *facts.stale_files])
             raise Failed(
                 say(
-                    subject="cache of this host", found=found + (f" with other settings: {wrong}" if wrong else ""), wanted=f"a {role} as configured",
-                    consequence="it has no place in its role", remedy=f"read `journalctl -u {self._engine.unit}`, then run the same again",
+                    subject="cache of this host",
+                    found=found + (f" with other settings: {wrong}" if wrong else ""),
+                    wanted=f"a {role} as configured",
+                    consequence="it has no place in its role",
+                    remedy=f"read `journalctl -u {self._engine.unit}`, then run the same again",
                 )
             )
         if not redis_data.marker(self._layout).exists():
-            write_atomically(redis_data.marker(self._layout), b"The guard does not start a primary whose data is gone since.\n")
+            write_atomically(
+                redis_data.marker(self._layout), b"The guard does not start a primary whose data is gone since.\n"
+            )
         for line in warnings(self._layout, self._desired.memory):
             self._log.warning(line)
         takeover = redis_takeover.read(self._layout, self._role.epoch)
-        told = {"engine": self._engine.name, "epoch": self._role.epoch, "role": self._role.role, "version": local.version}
+        told = {
+            "engine": self._engine.name,
+            "epoch": self._role.epoch,
+            "role": self._role.role,
+            "version": local.version,
+        }
         return told | ({"takeover": takeover.facts()} if takeover and self.wanted.active else {})
 
     def _hand_over(self) -> None:
         try:
             let_go(self._desired, self._place.other)
         except (Unreachable, ErrorReply) as error:
-            raise Failed(f"{self._place.other.name}: {error}; wanted a leader to take over from; nothing was handed over; run the same again") from None
+            raise Failed(
+                f"{self._place.other.name}: {error}; wanted a leader to take over from; nothing was handed over; run the same again"
+            ) from None
         held_s = hand_over(self._desired.local, self._place.other)
         self._record(Takeover(self._role.epoch, HANDOVER, Loss(0), round(held_s * 1000, 1)))
 
@@ -244,7 +268,9 @@ class Redis:
 
     def _files(self, *, standby: bool) -> list[ManagedFile]:
         armed = self._armed and (self._place.joined or not standby)
-        return files(self._desired, self._engine, self._layout, follows=self._place.other if standby else None, armed=armed)
+        return files(
+            self._desired, self._engine, self._layout, follows=self._place.other if standby else None, armed=armed
+        )
 
     def _conf(self, *, standby: bool) -> ManagedFile:
         return next(file for file in self._files(standby=standby) if file.path.name == "dr.conf")
@@ -259,8 +285,11 @@ class Redis:
         if not until(lambda: look(self._desired.local)[0] is not None, START_S):
             raise Failed(
                 say(
-                    subject=f"unit {self._engine.unit}", found=str(look(self._desired.local)[1]), wanted=f"an answer within {START_S:g} s of its start",
-                    consequence="the cache has no place in its role", remedy=f"read `journalctl -u {self._engine.unit}`, then run the same again",
+                    subject=f"unit {self._engine.unit}",
+                    found=str(look(self._desired.local)[1]),
+                    wanted=f"an answer within {START_S:g} s of its start",
+                    consequence="the cache has no place in its role",
+                    remedy=f"read `journalctl -u {self._engine.unit}`, then run the same again",
                 )
             )
 
@@ -269,7 +298,8 @@ class Redis:
         if not until(self._follows, limit_s):
             raise Failed(
                 say(
-                    subject="replication of the cache", found="link down or its copy not yet written",
+                    subject="replication of the cache",
+                    found="link down or its copy not yet written",
                     wanted=f"up, and the copy on disk, within {limit_s:.0f} s",
                     consequence="a failover now would lose carts",
                     remedy=f"see whether {self.wanted.peer_name} is reachable over the vRack, then run the same again",
@@ -288,7 +318,9 @@ class Redis:
         if look(self._desired.local)[0] is not None:
             # A replica without its master refuses even this unless it may serve what it has; for as long as it saves nobody else is served.
             served = "CONFIG", "SET", "replica-serve-stale-data"
-            _ask(self._desired.local, (*served, "yes"), ("SAVE",), (*served, self._settings["replica-serve-stale-data"]))
+            _ask(
+                self._desired.local, (*served, "yes"), ("SAVE",), (*served, self._settings["replica-serve-stale-data"])
+            )
         partial = place.with_suffix(".part")
         shutil.rmtree(partial, ignore_errors=True)
         make_folder(partial, 0o750, self._engine.user)
@@ -323,9 +355,13 @@ def _ask(server: Server, *commands: Sequence[str | int], last: Sequence[str | in
             connection.call_at_once(*map(tuple, commands))
             return str(connection.call(*last)) if last else ""
     except ErrorReply as error:
-        raise Failed(f"{subject}: found error {error.code}, wanted OK; the plan stops here; run the same again once mended") from None
+        raise Failed(
+            f"{subject}: found error {error.code}, wanted OK; the plan stops here; run the same again once mended"
+        ) from None
     except Unreachable as error:
-        raise OutcomeUnknown(f"{subject}: connection lost ({error}), wanted OK; nobody knows whether it was done; run the same again") from None
+        raise OutcomeUnknown(
+            f"{subject}: connection lost ({error}), wanted OK; nobody knows whether it was done; run the same again"
+        ) from None
 
 
 def run_converge(call: Call) -> Result:

@@ -22,7 +22,16 @@ from .redis_wire import Former, Server
 from .systemd import drop_in, guard_drop_in
 
 SHOP, REPLICA, OPERATOR, SENTINEL = "shop", "dr_replica", "dr_operator", "dr_sentinel"
-POLICIES = ("volatile-lru", "volatile-lfu", "volatile-ttl", "volatile-random", "allkeys-lru", "allkeys-lfu", "allkeys-random", "noeviction")
+POLICIES = (
+    "volatile-lru",
+    "volatile-lfu",
+    "volatile-ttl",
+    "volatile-random",
+    "allkeys-lru",
+    "allkeys-lfu",
+    "allkeys-random",
+    "noeviction",
+)
 ARMED = "min-replicas-to-write"
 SIZES = (1, 3)  # how many caches a site may have
 
@@ -101,7 +110,9 @@ class Desired:
             block.fault("min_replicas_to_write", str(replicas), "0 or 1, as a master has one replica")
         link = Link(rate, block.number("bridge_s", 120), block.number("link_mbit", 100) * 125_000)
         cold, peer_id = block.flag("cold_cache", False), block.optional_text("peer_replication_id")
-        last_seen = LastSeen(None if envelope.block.get("peer_offset") is None else block.number("peer_offset"), peer_id)
+        last_seen = LastSeen(
+            None if envelope.block.get("peer_offset") is None else block.number("peer_offset"), peer_id
+        )
         for name, listed in (("caches", own), ("peer_caches", theirs)):
             if len(listed) not in SIZES or any(key not in envelope.hosts for key in listed):
                 block.fault(name, repr(listed), f"{' or '.join(map(str, SIZES))} keys of document.hosts")
@@ -120,7 +131,20 @@ class Desired:
             return Server(host.name, host.vrack, port, envelope.tls.ca, OPERATOR, passwords[OPERATOR])
 
         members, peers = tuple(map(server, own)), tuple(map(server, theirs))
-        return cls(envelope, port, limit, policy, link, replicas, cold, last_seen, passwords, members[own.index(envelope.own_key)], members, peers)
+        return cls(
+            envelope,
+            port,
+            limit,
+            policy,
+            link,
+            replicas,
+            cold,
+            last_seen,
+            passwords,
+            members[own.index(envelope.own_key)],
+            members,
+            peers,
+        )
 
     def beside(self, before: Access | None) -> Desired:
         """The same, with servers that are also reached by what was good before this run, for they may not have heard of the new yet."""
@@ -131,7 +155,9 @@ class Desired:
         def both(servers: tuple[Server, ...]) -> tuple[Server, ...]:
             return tuple(replace(server, former=former) for server in servers)
 
-        return replace(self, local=replace(self.local, former=former), members=both(self.members), peers=both(self.peers))
+        return replace(
+            self, local=replace(self.local, former=former), members=both(self.members), peers=both(self.peers)
+        )
 
     @property
     def grouped(self) -> bool:
@@ -232,7 +258,11 @@ def quoted(value: str) -> str:
     """A value as one word of a configuration file, whatever is in it."""
     if value and all(char.isascii() and (char.isalnum() or char in "/._-:") for char in value):
         return value
-    return '"' + "".join(chr(byte) if chr(byte).isalnum() and byte < 128 else f"\\x{byte:02x}" for byte in value.encode()) + '"'
+    return (
+        '"'
+        + "".join(chr(byte) if chr(byte).isalnum() and byte < 128 else f"\\x{byte:02x}" for byte in value.encode())
+        + '"'
+    )
 
 
 def acl(passwords: Mapping[str, str]) -> str:
@@ -264,12 +294,23 @@ def local_access(desired: Desired) -> str:
     def place(server: Server) -> dict[str, object]:
         return {"name": server.name, "address": server.address, "port": server.port}
 
-    found = {"local": place(desired.local), "members": [*map(place, desired.members)], "peers": [*map(place, desired.peers)]}
+    found = {
+        "local": place(desired.local),
+        "members": [*map(place, desired.members)],
+        "peers": [*map(place, desired.peers)],
+    }
     word = desired.passwords.get(SENTINEL)
-    return json.dumps({**found, "ca": desired.envelope.tls.ca, "password": desired.operator, "sentinel": word}, sort_keys=True) + "\n"
+    return (
+        json.dumps(
+            {**found, "ca": desired.envelope.tls.ca, "password": desired.operator, "sentinel": word}, sort_keys=True
+        )
+        + "\n"
+    )
 
 
-def files(desired: Desired, engine: Engine, layout: Layout, *, follows: Server | None, armed: bool = False) -> list[ManagedFile]:
+def files(
+    desired: Desired, engine: Engine, layout: Layout, *, follows: Server | None, armed: bool = False
+) -> list[ManagedFile]:
     """Every file of ours, in the order in which they are written. `follows`: None for a master."""
     etc, tls, user = layout.at(engine.etc), desired.envelope.tls, engine.user
     text = conf(directives(desired, engine, layout, armed=armed), follows)

@@ -91,5 +91,9 @@ def _divided(leaders: Sequence[Server]) -> str | None:
 
 def _fullest(servers: Iterable[Server], found: Found) -> list[Server]:
     """The siblings that hold keys, the furthest first: a host without data must not lead them into emptiness."""
-    holding = [(it.offset, server.name, server) for server in servers if (it := found.get(server.name)) is not None and it.keys > 0]
+    holding = [
+        (it.offset, server.name, server)
+        for server in servers
+        if (it := found.get(server.name)) is not None and it.keys > 0
+    ]
     return [server for *_, server in sorted(holding, key=lambda one: one[:2], reverse=True)]

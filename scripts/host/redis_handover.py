@@ -86,8 +86,11 @@ def _offset(caller: Caller) -> int:
 def _failed(found: str) -> Failed:
     return Failed(
         say(
-            subject="handover of the cache", found=found, wanted="master and replica changed places",
-            consequence="the old master goes on as before and writers go on", remedy="see `dr-host redis status`, then run the same again",
+            subject="handover of the cache",
+            found=found,
+            wanted="master and replica changed places",
+            consequence="the old master goes on as before and writers go on",
+            remedy="see `dr-host redis status`, then run the same again",
         )
     )
 
@@ -95,7 +98,10 @@ def _failed(found: str) -> Failed:
 def _unknown(found: str) -> OutcomeUnknown:
     return OutcomeUnknown(
         say(
-            subject="handover of the cache", found=found, wanted="the old master following the new one",
-            consequence=f"after {PAUSE_S:g} s it may take writes that will be lost", remedy="run the same again at once: it turns the old master",
+            subject="handover of the cache",
+            found=found,
+            wanted="the old master following the new one",
+            consequence=f"after {PAUSE_S:g} s it may take writes that will be lost",
+            remedy="run the same again at once: it turns the old master",
         )
     )

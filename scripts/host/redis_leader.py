@@ -36,9 +36,15 @@ class Access:
         """From `/etc/dr/redis.json`, also as it was before a site could have several; None where there is none that can be read."""
         try:
             found = json.loads((layout.etc / "redis.json").read_bytes())
-            listed = {"members": found.get("members") or [found["local"]], "peers": found.get("peers") or [found["peer"]]}
+            listed = {
+                "members": found.get("members") or [found["local"]],
+                "peers": found.get("peers") or [found["peer"]],
+            }
             members, peers = (
-                tuple(Server(**it, ca=found["ca"], user="dr_operator", password=found["password"]) for it in listed[key]) for key in ("members", "peers")
+                tuple(
+                    Server(**it, ca=found["ca"], user="dr_operator", password=found["password"]) for it in listed[key]
+                )
+                for key in ("members", "peers")
             )
             secret = found.get("sentinel")
             sentinels = tuple(sentinel_of(member, secret) for member in members) if secret else ()
@@ -118,7 +124,12 @@ def _ask(sentinel: Server) -> _Answer | None:
     except (Unreachable, ErrorReply):
         return None
     fields = dict(zip(flat[::2], flat[1::2], strict=True))
-    return _Answer(int(fields["config-epoch"]), str(fields["ip"]), tuple(fields["flags"].split(",")), int(fields["num-other-sentinels"]))
+    return _Answer(
+        int(fields["config-epoch"]),
+        str(fields["ip"]),
+        tuple(fields["flags"].split(",")),
+        int(fields["num-other-sentinels"]),
+    )
 
 
 def watchers(leader: Server) -> int:
@@ -126,7 +137,12 @@ def watchers(leader: Server) -> int:
     with Connection(leader) as connection:
         listed = str(connection.call("CLIENT", "LIST")).splitlines()
     clients = [dict(word.split("=", 1) for word in line.split() if "=" in word) for line in listed]
-    return sum(client.get("name", "").startswith("sentinel-") and client["name"].endswith("-cmd") and int(client["idle"]) < AWAKE_S for client in clients)
+    return sum(
+        client.get("name", "").startswith("sentinel-")
+        and client["name"].endswith("-cmd")
+        and int(client["idle"]) < AWAKE_S
+        for client in clients
+    )
 
 
 def forget(sentinels: Iterable[Server]) -> None:

@@ -29,7 +29,11 @@ def differing_directives(server: Server, wanted: Mapping[str, str]) -> tuple[str
 def _instance(info: Mapping[str, str]) -> Instance:
     return Instance(
         role=MASTER if info["role"] == "master" else REPLICA,
-        keys=sum(int(value.split("keys=")[1].split(",")[0]) for name, value in info.items() if name.startswith("db") and "keys=" in value),
+        keys=sum(
+            int(value.split("keys=")[1].split(",")[0])
+            for name, value in info.items()
+            if name.startswith("db") and "keys=" in value
+        ),
         offset=int(info["master_repl_offset"] if info["role"] == "master" else info.get("slave_repl_offset", "0")),
         used_memory=int(info["used_memory"]),
         master=info.get("master_host"),

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from .layout import Layout
 
-OVERCOMMIT, HUGE_PAGES, MEMORY = "/proc/sys/vm/overcommit_memory", "/sys/kernel/mm/transparent_hugepage/enabled", "/proc/meminfo"
+OVERCOMMIT, HUGE_PAGES, MEMORY = (
+    "/proc/sys/vm/overcommit_memory",
+    "/sys/kernel/mm/transparent_hugepage/enabled",
+    "/proc/meminfo",
+)
 
 
 def warnings(layout: Layout, needed: int) -> list[str]:

@@ -61,7 +61,9 @@ class Facts:
     role_epoch: int | None
     recorded: bool = False  # whether what the takeover of this epoch cost is written down
     had_data: bool = False  # whether the cache of this host ran with files of its own before
-    peer_followed: bool | None = False  # whether the peer ever was a standby, by the witness; asked only when it decides
+    peer_followed: bool | None = (
+        False  # whether the peer ever was a standby, by the witness; asked only when it decides
+    )
     stale_files: tuple[str, ...] = ()  # not as wanted for this host's role in the epoch
     standby_conf: bool = False  # dr.conf names the peer as master
     sentinel: SentinelFacts = field(default_factory=SentinelFacts)  # of the one on this host
@@ -140,7 +142,9 @@ def _begin_empty(facts: Facts, wanted: Wanted) -> list[Step]:
     doubt = " and the witness does not say whether there ever was a replica" if facts.peer_followed is None else ""
     raise Refused(
         say(
-            subject="data of this cache", found=f"none, nobody answers at {wanted.peer_name} ({facts.peer_error}){doubt}", wanted="the keys of the pair",
+            subject="data of this cache",
+            found=f"none, nobody answers at {wanted.peer_name} ({facts.peer_error}){doubt}",
+            wanted="the keys of the pair",
             consequence="an empty master would empty its replica as soon as they meet; nothing was changed",
             remedy=f"bring {wanted.peer_name} back and run the same again (it fetches the keys), or begin empty: dr:redis cold_cache: true",
         )
@@ -152,7 +156,15 @@ def _fetch_from_peer(facts: Facts, wanted: Wanted) -> list[Step]:
     lift = [] if facts.peer is not None and facts.peer.role == MASTER else [Step("promote-peer", wanted.peer_name)]
     join = [_launch(facts)] if facts.local is None else [Step("follow", wanted.peer_name)]
     role = _role(facts, wanted, "standby")
-    return [*_configure(facts, wanted, standby=True), *_keep(facts), *role, *lift, *join, Step("await-link"), LOOK_AGAIN]
+    return [
+        *_configure(facts, wanted, standby=True),
+        *_keep(facts),
+        *role,
+        *lift,
+        *join,
+        Step("await-link"),
+        LOOK_AGAIN,
+    ]
 
 
 def _launch(facts: Facts) -> Step:
@@ -172,10 +184,17 @@ def _keep(facts: Facts) -> list[Step]:
 def _take_over(facts: Facts, wanted: Wanted, local: Instance) -> Sequence[Step]:
     """This host follows; now it is to lead. Files and settings come after: nothing may stand between the decision and the handover."""
     _refuse_a_stranger(local, wanted)
-    disarm = [Step("set", ARMED)] if ARMED in local.differing else []  # or the new master, without a replica yet, would refuse writes
+    disarm = (
+        [Step("set", ARMED)] if ARMED in local.differing else []
+    )  # or the new master, without a replica yet, would refuse writes
     if facts.peer is None and wanted.cold and not wanted.planned:
         right = [path for path in facts.stale_files if path.endswith("/dr.acl")]  # to empty it
-        return [*disarm, *(Step("write", path) for path in right), *(Step("load-acl") for _ in right), Step("promote-cold")]
+        return [
+            *disarm,
+            *(Step("write", path) for path in right),
+            *(Step("load-acl") for _ in right),
+            Step("promote-cold"),
+        ]
     if facts.peer is None or facts.peer.role == REPLICA:
         return [*disarm, Step("promote")]
     if local.master == wanted.peer and local.link_up:
@@ -184,8 +203,11 @@ def _take_over(facts: Facts, wanted: Wanted, local: Instance) -> Sequence[Step]:
         if wider and facts.peer.used_memory > wanted.maxmemory > 0:
             raise Refused(
                 say(
-                    subject="maxmemory of this cache", found=f"{wanted.maxmemory} bytes", wanted=f"more than the {facts.peer.used_memory} in use at the peer",
-                    consequence="after the handover it would evict carts at once; nothing was changed", remedy="raise dr:redis maxmemory in both stacks first",
+                    subject="maxmemory of this cache",
+                    found=f"{wanted.maxmemory} bytes",
+                    wanted=f"more than the {facts.peer.used_memory} in use at the peer",
+                    consequence="after the handover it would evict carts at once; nothing was changed",
+                    remedy="raise dr:redis maxmemory in both stacks first",
                 )
             )
         return [*disarm, Step("handover", wanted.peer_name)]
@@ -195,8 +217,10 @@ def _take_over(facts: Facts, wanted: Wanted, local: Instance) -> Sequence[Step]:
     if wanted.planned:
         raise Refused(
             say(
-                subject="replication of the cache", found="link down" if local.master == wanted.peer else f"it follows {local.master}",
-                wanted=f"link up to {wanted.peer_name}", consequence="a handover would lose carts; nothing was changed",
+                subject="replication of the cache",
+                found="link down" if local.master == wanted.peer else f"it follows {local.master}",
+                wanted=f"link up to {wanted.peer_name}",
+                consequence="a handover would lose carts; nothing was changed",
                 remedy="mend the link (`dr-host redis status`), or do an unplanned failover",
             )
         )
@@ -208,7 +232,9 @@ def _refuse_a_stranger(local: Instance, wanted: Wanted) -> None:
     if wanted.pair and local.master not in wanted.pair and local.link_up:
         raise Refused(
             say(
-                subject="cache of this host", found=f"a replica of {local.master}, which is in no stack file", wanted="one of the caches of the pair",
+                subject="cache of this host",
+                found=f"a replica of {local.master}, which is in no stack file",
+                wanted="one of the caches of the pair",
                 consequence="promoted beside it, this host would be a second master; nothing was changed",
                 remedy="set dr:redis cache_replicas back to 2 in both stacks and move the shop to the other site: there cache-1 leads, and then it can be 0",
             )
@@ -219,11 +245,21 @@ def _become_replica(facts: Facts, wanted: Wanted) -> list[Step]:
     local = facts.local
     if local is not None and local.role == REPLICA and local.master == wanted.peer and local.link_up:
         arm = _arm(wanted) if facts.peer is not None and not facts.peer.armed else []
-        return [*_configure(facts, wanted, standby=True), *_role(facts, wanted, wanted.role), *_apply_settings(facts, wanted), *arm]
+        return [
+            *_configure(facts, wanted, standby=True),
+            *_role(facts, wanted, wanted.role),
+            *_apply_settings(facts, wanted),
+            *arm,
+        ]
     leader = _leader(facts, wanted)
     if not wanted.cold:
         _refuse_to_lose(facts, wanted, leader)
-    steps = [*_configure(facts, wanted, standby=True), *_apply_settings(facts, wanted), *_keep(facts), *_role(facts, wanted, wanted.role)]
+    steps = [
+        *_configure(facts, wanted, standby=True),
+        *_apply_settings(facts, wanted),
+        *_keep(facts),
+        *_role(facts, wanted, wanted.role),
+    ]
     if local is None:
         steps.append(_launch(facts))
     elif local.role == MASTER or local.master != wanted.peer:
@@ -244,15 +280,21 @@ def _refuse_to_lose(facts: Facts, wanted: Wanted, leader: Instance) -> None:
     if _holds_data(facts) and leader.emptied and not contained:
         raise Refused(
             say(
-                subject=f"cache {wanted.peer_name}", found="a master that was started empty", wanted="one with the keys of the pair",
-                consequence="following it would wipe the keys that this host still holds; nothing was changed", remedy=remedy,
+                subject=f"cache {wanted.peer_name}",
+                found="a master that was started empty",
+                wanted="one with the keys of the pair",
+                consequence="following it would wipe the keys that this host still holds; nothing was changed",
+                remedy=remedy,
             )
         )
     if local is not None and local.role == REPLICA and local.stream == leader.stream and local.offset > leader.offset:
         raise Refused(
             say(
-                subject=f"cache {wanted.peer_name}", found=f"a master {local.offset - leader.offset} bytes behind this replica in the same stream",
-                wanted="one that is not behind", consequence="it was set back, and following it would undo newer writes; nothing was changed", remedy=remedy,
+                subject=f"cache {wanted.peer_name}",
+                found=f"a master {local.offset - leader.offset} bytes behind this replica in the same stream",
+                wanted="one that is not behind",
+                consequence="it was set back, and following it would undo newer writes; nothing was changed",
+                remedy=remedy,
             )
         )
 
@@ -265,7 +307,9 @@ def _leader(facts: Facts, wanted: Wanted) -> Instance:
     found = f"nobody answers ({facts.peer_error})" if peer is None else f"a replica of {peer.master}"
     raise Refused(
         say(
-            subject=f"cache {wanted.peer_name}", found=found, wanted="the master of this epoch",
+            subject=f"cache {wanted.peer_name}",
+            found=found,
+            wanted="the master of this epoch",
             consequence="this host stays as it is, for its data may be the newer; nothing was changed",
             remedy=f"run `pulumi up` of the active site first, or mend {wanted.peer_name}, then run the same again",
         )
@@ -313,7 +357,16 @@ def _apply_settings(facts: Facts, wanted: Wanted) -> list[Step]:
 def describe(instance: Instance | None) -> dict[str, Any]:
     """Live facts of one server for `status`."""
     if instance is None:
-        return {"role": None, "keys": None, "offset": None, "master": None, "link_up": None, "used_memory": None, "maxmemory": None, "replicas": None}
+        return {
+            "role": None,
+            "keys": None,
+            "offset": None,
+            "master": None,
+            "link_up": None,
+            "used_memory": None,
+            "maxmemory": None,
+            "replicas": None,
+        }
     return {
         "role": instance.role,
         "keys": instance.keys,

@@ -59,8 +59,12 @@ class Sentinel:
         if not present and not self.wanted:
             return Facts()
         return Facts(
-            present, tuple(differing([self._unit()])), self._units.enabled(UNIT), self._units.active(UNIT),
-            self.wanted and _noted(self._layout) == self._of_now() and self._watches(), self._rotated(),
+            present,
+            tuple(differing([self._unit()])),
+            self._units.enabled(UNIT),
+            self._units.active(UNIT),
+            self.wanted and _noted(self._layout) == self._of_now() and self._watches(),
+            self._rotated(),
         )
 
     def off(self, facts: Facts) -> list[Step]:
@@ -90,7 +94,9 @@ class Sentinel:
             self._let_go()
             self._units.disable(UNIT)
             if not self._units.stop(UNIT, STOP_S):
-                raise Failed(f"unit {UNIT}: found one that does not stop within {STOP_S:g} s, wanted none; it could choose a leader; run the same again")
+                raise Failed(
+                    f"unit {UNIT}: found one that does not stop within {STOP_S:g} s, wanted none; it could choose a leader; run the same again"
+                )
         elif step.name == "sentinel-unit":
             self._unit().write()
             self._units.daemon_reload()
@@ -104,7 +110,9 @@ class Sentinel:
         if self.wanted and not (facts.enabled and facts.active and facts.current):
             raise Failed(
                 say(
-                    subject=f"unit {UNIT}", found="none that watches this site's caches", wanted="one",
+                    subject=f"unit {UNIT}",
+                    found="none that watches this site's caches",
+                    wanted="one",
                     consequence="a dead cache host would not be replaced by another of its site",
                     remedy=f"read `journalctl -u {UNIT}`, then run the same again",
                 )
@@ -121,7 +129,9 @@ class Sentinel:
     def _start(self, leader: Server) -> None:
         """With a fresh state, for Sentinel keeps what it believes in the file that it was started with."""
         if not self._units.stop(UNIT, STOP_S):
-            raise Failed(f"unit {UNIT}: found one that does not stop within {STOP_S:g} s, wanted none; its file cannot be begun anew; run the same again")
+            raise Failed(
+                f"unit {UNIT}: found one that does not stop within {STOP_S:g} s, wanted none; its file cannot be begun anew; run the same again"
+            )
         make_folder(self._folder, 0o750, self._engine.user)
         text = settings(self._desired, self._engine, self._layout, leader)
         ManagedFile(path=self._folder / "sentinel.conf", content=text, mode=0o640, owner=self._engine.user).write()
@@ -131,7 +141,9 @@ class Sentinel:
     def _of_now(self) -> dict[str, object]:
         """What a state that is good was begun with; whoever leads changes by itself and is no part of it."""
         text, tls = settings(self._desired, self._engine, self._layout, self._desired.head), self._desired.envelope.tls
-        digest = hashlib.sha256("\0".join((text, tls.ca, tls.cert, tls.key)).encode()).hexdigest()  # Sentinel reads certificates once
+        digest = hashlib.sha256(
+            "\0".join((text, tls.ca, tls.cert, tls.key)).encode()
+        ).hexdigest()  # Sentinel reads certificates once
         return {"epoch": self._role.epoch, "settings": digest[:16]}
 
     def _rotated(self) -> bool:
@@ -150,7 +162,9 @@ class Sentinel:
         return True
 
     def _unit(self) -> ManagedFile:
-        command = f"{self._engine.binary} {self._folder / 'sentinel.conf'} --supervised systemd --daemonize no --sentinel"
+        command = (
+            f"{self._engine.binary} {self._folder / 'sentinel.conf'} --supervised systemd --daemonize no --sentinel"
+        )
         text = f"""# Written by dr-host; changes are overwritten.
 [Unit]
 Description=Chooses which cache of this site leads
@@ -232,7 +246,9 @@ def let_go(desired: Desired, leader: Server) -> None:
     if not until(lambda: watchers(leader) < QUORUM, LET_GO_S, 0.1):
         raise Failed(
             say(
-                subject=f"Sentinels that watch {leader.name}", found=f"{watchers(leader)} that cannot be told to let go", wanted=f"fewer than {QUORUM}",
+                subject=f"Sentinels that watch {leader.name}",
+                found=f"{watchers(leader)} that cannot be told to let go",
+                wanted=f"fewer than {QUORUM}",
                 consequence="they could make a follower of theirs a second leader; nothing was handed over",
                 remedy=f"make dr:redis cache_replicas equal in both stacks, or bring them within reach (`systemctl status {UNIT}` there), then run the same "
                 "again; or switch their site off and move without it",

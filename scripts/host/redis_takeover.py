@@ -51,7 +51,11 @@ class Takeover:
         """One line for the log."""
         if self.way == HANDOVER:
             return f"handover: nothing lost, writers were held for {self.held_ms or 0:.0f} ms"
-        lost = f"unknown ({self.lost.why})" if self.lost.bytes is None else f"at least {self.lost.bytes} bytes, by the old master's last heartbeat"
+        lost = (
+            f"unknown ({self.lost.why})"
+            if self.lost.bytes is None
+            else f"at least {self.lost.bytes} bytes, by the old master's last heartbeat"
+        )
         return f"{self.way}: replication stream that never came here: {lost}"
 
     def write(self, layout: Layout) -> None:

@@ -45,11 +45,15 @@ class Upstream:
             with hold(self._layout, "redis", 0):
                 self._follow(access, info.get("master_host"))
         except (Refused, Unreachable, ErrorReply, OSError) as error:
-            self._log.warning(f"cache of the other site: this one lost its leader and could not be turned to another ({error}); tried again")
+            self._log.warning(
+                f"cache of the other site: this one lost its leader and could not be turned to another ({error}); tried again"
+            )
 
     def _follow(self, access: Access, lost: str | None) -> None:
         candidates = [peer for peer in access.peers if peer.address != lost]
-        leaders = [peer for peer, role in zip(candidates, side_by_side(role_of, candidates), strict=True) if role == "master"]
+        leaders = [
+            peer for peer, role in zip(candidates, side_by_side(role_of, candidates), strict=True) if role == "master"
+        ]
         if len(leaders) != 1 or _replica_of(access.local) != lost:
             return
         (leader,) = leaders
@@ -68,7 +72,9 @@ class Company:
 
     def look(self, info: Mapping[str, str], ask: Ask) -> None:
         """`ask`: one command to the own server. One that asks for no follower, as after a take-over with all others lost, is left alone."""
-        access = Access.of_host(self._layout) if info.get("role") == "master" and "min_slaves_good_slaves" in info else None
+        access = (
+            Access.of_host(self._layout) if info.get("role") == "master" and "min_slaves_good_slaves" in info else None
+        )
         if access is None or not access.sentinels:
             self._alone = 0
             return
@@ -84,14 +90,18 @@ class Company:
         if self._alone % ALONE_LOOKS == 0:
             ask("CONFIG", "SET", ARMED, NEVER)
             if not self._closed:
-                self._log.warning(f"cache: no follower of this site has confirmed anything for {NEAR_S} s; another may lead by now, so no writes are taken")
+                self._log.warning(
+                    f"cache: no follower of this site has confirmed anything for {NEAR_S} s; another may lead by now, so no writes are taken"
+                )
             self._closed = True
 
 
 def _near(line: str) -> str | None:
     """The address of a follower that confirmed lately, from its line of INFO replication; None of another."""
     fields = dict(word.split("=", 1) for word in line.split(",") if "=" in word)
-    return fields.get("ip") if fields.get("state") == "online" and int(fields.get("lag", NEAR_S + 1)) <= NEAR_S else None
+    return (
+        fields.get("ip") if fields.get("state") == "online" and int(fields.get("lag", NEAR_S + 1)) <= NEAR_S else None
+    )
 
 
 def _replica_of(server: Server) -> str | None:

@@ -41,11 +41,18 @@ class Systemd:
 
     def active(self, unit: str) -> bool:
         """Whether it runs, or is about to."""
-        return run(["systemctl", "is-active", unit], limit_s=QUICK_S, check=False).out.strip() in ("active", "activating", "reloading")
+        return run(["systemctl", "is-active", unit], limit_s=QUICK_S, check=False).out.strip() in (
+            "active",
+            "activating",
+            "reloading",
+        )
 
     def running(self, unit: str) -> bool:
         """Whether it runs now; one that is only tried again and again does not."""
-        return run(["systemctl", "is-active", unit], limit_s=QUICK_S, check=False).out.strip() in ("active", "reloading")
+        return run(["systemctl", "is-active", unit], limit_s=QUICK_S, check=False).out.strip() in (
+            "active",
+            "reloading",
+        )
 
     def enabled(self, unit: str) -> bool:
         """Whether it starts with the machine."""
@@ -78,14 +85,21 @@ class Systemd:
         run(["systemctl", "reset-failed", unit], limit_s=QUICK_S, check=False)
         done = run(["systemctl", verb, unit], limit_s=limit_s, check=False)
         if done.code != 0:
-            journal = run(["journalctl", "-u", unit, "-n", "15", "-o", "cat", "--no-pager"], limit_s=QUICK_S, check=False).out
+            journal = run(
+                ["journalctl", "-u", unit, "-n", "15", "-o", "cat", "--no-pager"], limit_s=QUICK_S, check=False
+            ).out
             lines = [line.strip() for line in journal.split("\n") if line.strip()]
             # A guard's refusal says more than systemd's own lines after it.
-            last = next((line for line in reversed(lines) if line.startswith("ERROR ")), "; ".join(lines[-3:]) or done.reason)
+            last = next(
+                (line for line in reversed(lines) if line.startswith("ERROR ")), "; ".join(lines[-3:]) or done.reason
+            )
             raise Failed(
                 say(
-                    subject=f"unit {unit}", found=f"systemctl {verb} ended with code {done.code} ({last})", wanted="a running service",
-                    consequence="the service has no place in its role", remedy=f"read `journalctl -u {unit}`, mend it, run the same again",
+                    subject=f"unit {unit}",
+                    found=f"systemctl {verb} ended with code {done.code} ({last})",
+                    wanted="a running service",
+                    consequence="the service has no place in its role",
+                    remedy=f"read `journalctl -u {unit}`, mend it, run the same again",
                 )
             )
 

@@ -56,7 +56,9 @@ class Witness:
             found = json.loads(path.read_bytes())
             return cls(*(str(found[key]) for key in ("endpoint", "region", "bucket", "access_key", "secret_key")))
         except (OSError, ValueError, KeyError, TypeError):
-            raise Silent(f"file {path}: found none that can be read, wanted the witness's address; run `pulumi up` for this site") from None
+            raise Silent(
+                f"file {path}: found none that can be read, wanted the witness's address; run `pulumi up` for this site"
+            ) from None
 
     def newest(self, known: int) -> Active | None:
         """The newest epoch from `known` on; None when there is none. Raises Silent."""
@@ -73,7 +75,9 @@ class Witness:
             document = json.loads(self._get(max(names), {}))
             return Active(int(document["epoch"]), str(document["active"]))
         except (ValueError, KeyError, TypeError):
-            raise Silent(f"witness object {max(names)}: found no epoch in it, wanted one; restore the object's first version") from None
+            raise Silent(
+                f"witness object {max(names)}: found no epoch in it, wanted one; restore the object's first version"
+            ) from None
 
     def has(self, key: str) -> bool:
         """Whether there is an object of this name. Raises Silent."""
@@ -90,10 +94,14 @@ class Witness:
             theirs = clock_ahead(error.headers.get("date"))
             if error.code == 403 and theirs and not ahead:
                 return self._get(key, query, theirs)
-            raise Silent(f"witness {self.bucket} at {self.endpoint}: found HTTP {error.code}, wanted 200; see the third region and the keys") from None
+            raise Silent(
+                f"witness {self.bucket} at {self.endpoint}: found HTTP {error.code}, wanted 200; see the third region and the keys"
+            ) from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
-            raise Silent(f"witness {self.bucket} at {self.endpoint}: found no answer ({reason}), wanted one; see the third region") from None
+            raise Silent(
+                f"witness {self.bucket} at {self.endpoint}: found no answer ({reason}), wanted one; see the third region"
+            ) from None
 
 
 def clock_ahead(date: str | None) -> datetime.timedelta | None:
@@ -110,20 +118,27 @@ def signed(
 ) -> urllib.request.Request:
     """A request with an AWS signature of version 4, bucket in the path."""
     base = urllib.parse.urlsplit(witness.endpoint)
-    path = urllib.parse.quote(f"{base.path.rstrip('/')}/{witness.bucket}/{key}" if key else f"{base.path.rstrip('/')}/{witness.bucket}", safe="/-_.~")
+    path = urllib.parse.quote(
+        f"{base.path.rstrip('/')}/{witness.bucket}/{key}" if key else f"{base.path.rstrip('/')}/{witness.bucket}",
+        safe="/-_.~",
+    )
     encoded = "&".join(f"{_quote(name)}={_quote(value)}" for name, value in sorted(query.items()))
     stamp, day = now.strftime("%Y%m%dT%H%M%SZ"), now.strftime("%Y%m%d")
     digest = hashlib.sha256(body).hexdigest() if body else _EMPTY
     headers = {"host": base.netloc, "x-amz-content-sha256": digest, "x-amz-date": stamp}
     names = ";".join(sorted(headers))
-    canonical = "\n".join([method, path, encoded, *(f"{name}:{headers[name]}" for name in sorted(headers)), "", names, digest])
+    canonical = "\n".join(
+        [method, path, encoded, *(f"{name}:{headers[name]}" for name in sorted(headers)), "", names, digest]
+    )
     scope = f"{day}/{witness.region}/s3/aws4_request"
     to_sign = "\n".join(["AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(canonical.encode()).hexdigest()])
     secret = f"AWS4{witness.secret_key}".encode()
     for part in (day, witness.region, "s3", "aws4_request"):
         secret = hmac.digest(secret, part.encode(), "sha256")
     signature = hmac.digest(secret, to_sign.encode(), "sha256").hex()
-    authorization = f"AWS4-HMAC-SHA256 Credential={witness.access_key}/{scope}, SignedHeaders={names}, Signature={signature}"
+    authorization = (
+        f"AWS4-HMAC-SHA256 Credential={witness.access_key}/{scope}, SignedHeaders={names}, Signature={signature}"
+    )
     url = f"{base.scheme}://{base.netloc}{path}{'?' + encoded if encoded else ''}"
     signed_headers = {**headers, "Authorization": authorization}
     return urllib.request.Request(url, data=body or None, headers=signed_headers, method=method)  # noqa: S310 - see Witness._get
@@ -138,5 +153,7 @@ def listed(page: bytes) -> list[str]:
     try:
         root: Any = ElementTree.fromstring(page)  # noqa: S314 - from the witness, over a signed request
     except ElementTree.ParseError:
-        raise Silent("witness: found a listing that is no XML, wanted one; see whether the endpoint is an S3 server") from None
+        raise Silent(
+            "witness: found a listing that is no XML, wanted one; see whether the endpoint is an S3 server"
+        ) from None
     return sorted(item.text for item in root.iterfind("{*}Contents/{*}Key") if item.text)

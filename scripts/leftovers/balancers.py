@@ -29,7 +29,9 @@ def load_balancers(cloud: Cloud, inputs: Mapping[str, Any]) -> list[Found]:
     for item in listed(cloud, "loadbalancers", name=str(inputs["name"])):
         parts = [part["id"] for part in (*item["listeners"], *item["pools"])]
         held = f"it has listeners or pools ({', '.join(parts)})" if parts else None
-        found.append(Found(f"{item['name']} ({item['id']})", _remover(cloud, item["id"], f"loadbalancers/{item['id']}"), held))
+        found.append(
+            Found(f"{item['name']} ({item['id']})", _remover(cloud, item["id"], f"loadbalancers/{item['id']}"), held)
+        )
     return found
 
 
@@ -40,7 +42,9 @@ def listeners(cloud: Cloud, inputs: Mapping[str, Any]) -> list[Found]:
     for item in listed(cloud, "listeners", load_balancer_id=balancer):
         if item["protocol_port"] == port:
             held = f"it has pool {item['default_pool_id']}" if item.get("default_pool_id") else None
-            found.append(Found(f"{item['name']} ({item['id']})", _remover(cloud, balancer, f"listeners/{item['id']}"), held))
+            found.append(
+                Found(f"{item['name']} ({item['id']})", _remover(cloud, balancer, f"listeners/{item['id']}"), held)
+            )
     return found
 
 
@@ -49,9 +53,13 @@ def pools(cloud: Cloud, inputs: Mapping[str, Any]) -> list[Found]:
     found = []
     for item in listed(cloud, "pools", name=str(inputs["name"])):
         if str(inputs["listenerId"]) in [listener["id"] for listener in item["listeners"]]:
-            parts = [member["id"] for member in item["members"]] + ([item.get("healthmonitor_id")] if item.get("healthmonitor_id") else [])
+            parts = [member["id"] for member in item["members"]] + (
+                [item.get("healthmonitor_id")] if item.get("healthmonitor_id") else []
+            )
             held = f"it has members or a monitor ({', '.join(parts)})" if parts else None
-            found.append(Found(f"{item['name']} ({item['id']})", _remover(cloud, _of_pool(item), f"pools/{item['id']}"), held))
+            found.append(
+                Found(f"{item['name']} ({item['id']})", _remover(cloud, _of_pool(item), f"pools/{item['id']}"), held)
+            )
     return found
 
 
@@ -59,7 +67,11 @@ def monitors(cloud: Cloud, inputs: Mapping[str, Any]) -> list[Found]:
     """The pool's monitor: made again a moment later."""
     pool = _get(cloud, f"pools/{inputs['poolId']}")["pool"]
     monitor = pool.get("healthmonitor_id")
-    return [Found(f"of pool {pool['id']}", _remover(cloud, _of_pool(pool), f"healthmonitors/{monitor}"))] if monitor else []
+    return (
+        [Found(f"of pool {pool['id']}", _remover(cloud, _of_pool(pool), f"healthmonitors/{monitor}"))]
+        if monitor
+        else []
+    )
 
 
 def members(cloud: Cloud, inputs: Mapping[str, Any]) -> list[Found]:
@@ -70,7 +82,13 @@ def members(cloud: Cloud, inputs: Mapping[str, Any]) -> list[Found]:
         for item in listed(cloud, "members", f"pools/{pool['id']}/members", address=str(inputs["address"]))
         if item["address"] == inputs["address"] and item["protocol_port"] == int(inputs["protocolPort"])
     ]
-    return [Found(f"{item['name']} ({item['id']})", _remover(cloud, _of_pool(pool), f"pools/{pool['id']}/members/{item['id']}")) for item in same]
+    return [
+        Found(
+            f"{item['name']} ({item['id']})",
+            _remover(cloud, _of_pool(pool), f"pools/{pool['id']}/members/{item['id']}"),
+        )
+        for item in same
+    ]
 
 
 def _of_pool(pool: dict[str, Any]) -> str:
@@ -96,13 +114,17 @@ def _settled(cloud: Cloud, balancer: str) -> None:
         if not status.startswith("PENDING"):
             return
         if time.monotonic() > deadline:
-            raise Failed(f"load balancer {balancer}: found {status} for {SETTLE_S:.0f} s, wanted ACTIVE; ask the platform's support")
+            raise Failed(
+                f"load balancer {balancer}: found {status} for {SETTLE_S:.0f} s, wanted ACTIVE; ask the platform's support"
+            )
         time.sleep(0.3)
 
 
 def _there(cloud: Cloud, path: str) -> bool:
     found = cloud.find(SERVICE, f"{ROOT}{path}")
-    return found is not None and all(str(body.get("provisioning_status")) != "DELETED" for body in found.values() if isinstance(body, dict))
+    return found is not None and all(
+        str(body.get("provisioning_status")) != "DELETED" for body in found.values() if isinstance(body, dict)
+    )
 
 
 KINDS = {

@@ -24,9 +24,14 @@ class Leftovers:
     Nothing is asked before the first `clear`.
     """
 
-    def __init__(self, openstack: dict[str, str], region: str, ovh_document: dict[str, str], may_write: Callable[[], str | None]) -> None:
+    def __init__(
+        self, openstack: dict[str, str], region: str, ovh_document: dict[str, str], may_write: Callable[[], str | None]
+    ) -> None:
         self._cloud, self._ovh = Cloud(openstack, region), OvhApi(ovh_document)
-        self._rules: dict[str, Rule] = {**OPENSTACK, servers.ATTACHMENT: partial(servers.attachments, may_write=may_write)}
+        self._rules: dict[str, Rule] = {
+            **OPENSTACK,
+            servers.ATTACHMENT: partial(servers.attachments, may_write=may_write),
+        }
         self._lock, self._connected = threading.Lock(), False
 
     def clear(self, kind: str, inputs: Mapping[str, Any]) -> list[str]:

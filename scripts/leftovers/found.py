@@ -31,5 +31,7 @@ def await_end(label: str, lasts: Callable[[], bool], found: str, asked: str) -> 
     deadline = time.monotonic() + GONE_S
     while lasts():
         if time.monotonic() > deadline:
-            raise Failed(f"{label}: {found} {GONE_S:.0f} s after {asked} was asked for; look at it in the platform's console")
+            raise Failed(
+                f"{label}: {found} {GONE_S:.0f} s after {asked} was asked for; look at it in the platform's console"
+            )
         time.sleep(0.3)

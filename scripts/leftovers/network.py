@@ -28,7 +28,9 @@ def networks(cloud: Cloud, inputs: Mapping[str, Any]) -> list[Found]:
     """By name; a subnet or a port of somebody's holds it."""
     found = []
     for item in listed(cloud, "networks", name=str(inputs["name"])):
-        ports = [port for port in listed(cloud, "ports", network_id=item["id"]) if port["device_owner"] not in PLATFORMS_OWN]
+        ports = [
+            port for port in listed(cloud, "ports", network_id=item["id"]) if port["device_owner"] not in PLATFORMS_OWN
+        ]
         held = _held("subnets", item["subnets"]) or _held("ports", [port["id"] for port in ports])
         found.append(Found(f"{item['name']} ({item['id']})", remover(cloud, f"networks/{item['id']}"), held))
     return found
@@ -38,9 +40,15 @@ def subnets(cloud: Cloud, inputs: Mapping[str, Any]) -> list[Found]:
     """By range within its network; a port with an address in it holds it."""
     found = []
     for item in listed(cloud, "subnets", network_id=str(inputs["networkId"]), cidr=str(inputs["cidr"])):
-        ports = [port for port in listed(cloud, "ports", network_id=item["network_id"]) if port["device_owner"] not in PLATFORMS_OWN]
+        ports = [
+            port
+            for port in listed(cloud, "ports", network_id=item["network_id"])
+            if port["device_owner"] not in PLATFORMS_OWN
+        ]
         using = [port["id"] for port in ports if any(ip["subnet_id"] == item["id"] for ip in port["fixed_ips"])]
-        found.append(Found(f"{item['name']} ({item['id']})", remover(cloud, f"subnets/{item['id']}"), _held("ports", using)))
+        found.append(
+            Found(f"{item['name']} ({item['id']})", remover(cloud, f"subnets/{item['id']}"), _held("ports", using))
+        )
     return found
 
 
@@ -62,7 +70,11 @@ def router_interfaces(cloud: Cloud, inputs: Mapping[str, Any]) -> list[Found]:
         cloud.ask("PUT", "network", f"/v2.0/routers/{router}/remove_router_interface", {"subnet_id": subnet})
 
     sides = listed(cloud, "ports", device_id=router, device_owner=ROUTER_SIDE)
-    return [Found(f"of router {router}", remove) for port in sides if any(ip["subnet_id"] == subnet for ip in port["fixed_ips"])]
+    return [
+        Found(f"of router {router}", remove)
+        for port in sides
+        if any(ip["subnet_id"] == subnet for ip in port["fixed_ips"])
+    ]
 
 
 def ports(cloud: Cloud, inputs: Mapping[str, Any]) -> list[Found]:
@@ -82,8 +94,16 @@ def groups(cloud: Cloud, inputs: Mapping[str, Any]) -> list[Found]:
     """By name; a port that uses it holds it."""
     found = []
     for item in listed(cloud, "security-groups", name=str(inputs["name"])):
-        using = [port["id"] for port in listed(cloud, "ports", project_id=item["project_id"]) if item["id"] in port["security_groups"]]
-        found.append(Found(f"{item['name']} ({item['id']})", remover(cloud, f"security-groups/{item['id']}"), _held("ports", using)))
+        using = [
+            port["id"]
+            for port in listed(cloud, "ports", project_id=item["project_id"])
+            if item["id"] in port["security_groups"]
+        ]
+        found.append(
+            Found(
+                f"{item['name']} ({item['id']})", remover(cloud, f"security-groups/{item['id']}"), _held("ports", using)
+            )
+        )
     return found
 
 
@@ -102,7 +122,10 @@ def rules(cloud: Cloud, inputs: Mapping[str, Any]) -> list[Found]:
         for item in listed(cloud, "security-group-rules", security_group_id=str(inputs["securityGroupId"]))
         if all(item[key] == value for key, value in wanted.items())
     ]
-    return [Found(f"{item['description']} ({item['id']})", remover(cloud, f"security-group-rules/{item['id']}")) for item in same]
+    return [
+        Found(f"{item['description']} ({item['id']})", remover(cloud, f"security-group-rules/{item['id']}"))
+        for item in same
+    ]
 
 
 def floating_ips(cloud: Cloud, inputs: Mapping[str, Any]) -> list[Found]:
@@ -110,7 +133,9 @@ def floating_ips(cloud: Cloud, inputs: Mapping[str, Any]) -> list[Found]:
     found = []
     for item in listed(cloud, "floatingips", description=str(inputs["description"])):
         held = f"it is bound to port {item['port_id']}" if item["port_id"] else None
-        found.append(Found(f"{item['floating_ip_address']} ({item['id']})", remover(cloud, f"floatingips/{item['id']}"), held))
+        found.append(
+            Found(f"{item['floating_ip_address']} ({item['id']})", remover(cloud, f"floatingips/{item['id']}"), held)
+        )
     return found
 
 

@@ -16,7 +16,9 @@ def servers(cloud: Cloud, inputs: Mapping[str, Any]) -> list[Found]:
     """By name and by the ports of this very stack; a volume holds it, and so does a port that is not the stack's."""
     name, ours = str(inputs["name"]), {str(net.get("port")) for net in inputs.get("networks") or ()}
     answer = cloud.ask("GET", "compute", f"/servers/detail?{urllib.parse.urlencode({'name': f'^{name}$'})}")
-    return [_server(cloud, item, ours) for item in answer["servers"] if item["name"] == name and item["status"] != "DELETED"]
+    return [
+        _server(cloud, item, ours) for item in answer["servers"] if item["name"] == name and item["status"] != "DELETED"
+    ]
 
 
 def _server(cloud: Cloud, item: dict[str, Any], ours: set[str]) -> Found:
@@ -42,7 +44,13 @@ def server_groups(cloud: Cloud, inputs: Mapping[str, Any]) -> list[Found]:
     for item in cloud.ask("GET", "compute", "/os-server-groups")["server_groups"]:
         if item["name"] == inputs["name"]:
             held = f"it has members ({', '.join(item['members'])})" if item["members"] else None
-            found.append(Found(f"{item['name']} ({item['id']})", partial(cloud.delete, "compute", f"/os-server-groups/{item['id']}"), held))
+            found.append(
+                Found(
+                    f"{item['name']} ({item['id']})",
+                    partial(cloud.delete, "compute", f"/os-server-groups/{item['id']}"),
+                    held,
+                )
+            )
     return found
 
 
@@ -50,7 +58,11 @@ def volumes(cloud: Cloud, inputs: Mapping[str, Any]) -> list[Found]:
     """By name. Nobody can tell an empty volume from the shop's data, so none is ever removed."""
     answer = cloud.ask("GET", "volumev3", f"/volumes/detail?{urllib.parse.urlencode({'name': str(inputs['name'])})}")
     held, remedy = "a volume may hold data", "a new one is made beside it; delete the old one when it is surely empty"
-    return [Found(f"{item['name']} ({item['id']})", _never, held, remedy) for item in answer["volumes"] if item["name"] == inputs["name"]]
+    return [
+        Found(f"{item['name']} ({item['id']})", _never, held, remedy)
+        for item in answer["volumes"]
+        if item["name"] == inputs["name"]
+    ]
 
 
 def attachments(cloud: Cloud, inputs: Mapping[str, Any], may_write: Callable[[], str | None]) -> list[Found]:
@@ -68,7 +80,9 @@ def attachments(cloud: Cloud, inputs: Mapping[str, Any], may_write: Callable[[],
         await_gone(label, lambda: cloud.find("compute", f"{place}/{volume}") is not None)
         _power(cloud, server, "os-start", "ACTIVE")
 
-    remedy = f"when it is surely idle, detach it (`openstack server remove volume {server} {volume}`) and run the same again"
+    remedy = (
+        f"when it is surely idle, detach it (`openstack server remove volume {server} {volume}`) and run the same again"
+    )
     return [Found(label, take_off, may_write(), remedy) for _ in found]
 
 

@@ -39,11 +39,18 @@ class Pair:
         self.options = OPTIONS
 
     def endpoint(self, name: str, stub: Stub) -> dict[str, str]:
-        return {"endpoint": stub.endpoint, "region": stub.region, "bucket": stub.bucket, "access_key": "AK", "secret_key": "secret"}
+        return {
+            "endpoint": stub.endpoint,
+            "region": stub.region,
+            "bucket": stub.bucket,
+            "access_key": "AK",
+            "secret_key": "secret",
+        }
 
     def job(self, **more: Any) -> Job:
         ends: dict[str, Any] = {
-            name: Endpoint(name=name, **self.endpoint(name, stub)) for name, stub in (("source", self.a), ("target", self.b))
+            name: Endpoint(name=name, **self.endpoint(name, stub))
+            for name, stub in (("source", self.a), ("target", self.b))
         }
         return replace(Job(**ends, state_dir=self.folder / "state", options=self.options), **more)
 

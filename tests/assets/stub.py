@@ -22,7 +22,15 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 from xml.sax.saxutils import escape
 
-CARRIED = ("content-type", "cache-control", "content-disposition", "content-encoding", "content-language", "expires", "x-amz-storage-class")
+CARRIED = (
+    "content-type",
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "expires",
+    "x-amz-storage-class",
+)
 
 
 @dataclass
@@ -74,7 +82,9 @@ class Rule:
 class Stub:
     """One bucket on one port. Use as a context manager."""
 
-    def __init__(self, bucket: str = "bucket", *, versioned: bool = True, page: int = 1000, region: str = "gra") -> None:
+    def __init__(
+        self, bucket: str = "bucket", *, versioned: bool = True, page: int = 1000, region: str = "gra"
+    ) -> None:
         self.bucket, self.versioned, self.page, self.region = bucket, versioned, page, region
         self.beside: set[str] = set()  # further buckets that are there, for calls whose answer a rule gives
         self.objects: dict[bytes, list[Version]] = {}
@@ -104,7 +114,9 @@ class Stub:
 
     # --- what a test does directly
 
-    def rule(self, operation: str, then: Fault | Callable[[Request], Fault | None], times: int = 1, key: bytes | None = None) -> None:
+    def rule(
+        self, operation: str, then: Fault | Callable[[Request], Fault | None], times: int = 1, key: bytes | None = None
+    ) -> None:
         """For the next `times` requests of this operation (and key)."""
         when = lambda request: request.operation == operation and key in (None, request.key)  # noqa: E731
         self.rules.append(Rule(when, then if callable(then) else lambda _: then, times))
@@ -113,7 +125,15 @@ class Stub:
         return time.time() + self.clock
 
     def put(
-        self, key: bytes, body: bytes, *, at: float | None = None, tags: str = "", acl: str = "", etag: str = "", **headers: str
+        self,
+        key: bytes,
+        body: bytes,
+        *,
+        at: float | None = None,
+        tags: str = "",
+        acl: str = "",
+        etag: str = "",
+        **headers: str,
     ) -> Version:
         """An object as an app would write it; header names with _ for -."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -271,7 +291,11 @@ class _Handler(BaseHTTPRequestHandler):
                 f"<Size>{len(found.body)}</Size><StorageClass>STANDARD</StorageClass></Contents>"
             )
         more = len(keys) > len(page)
-        token = f"<NextContinuationToken>{base64.urlsafe_b64encode(page[-1]).decode()}</NextContinuationToken>" if more else ""
+        token = (
+            f"<NextContinuationToken>{base64.urlsafe_b64encode(page[-1]).decode()}</NextContinuationToken>"
+            if more
+            else ""
+        )
         return 200, {}, listing(rows, bucket=stub.bucket, more=more, token=token)
 
     def on_head(self, request: Request) -> tuple[int, dict[str, str], bytes]:
@@ -281,7 +305,9 @@ class _Handler(BaseHTTPRequestHandler):
     def on_get(self, request: Request) -> tuple[int, dict[str, str], bytes]:
         found = self.stub.current(request.key)
         if "versionId" in request.query:
-            found = next((item for item in self.stub.objects.get(request.key, []) if item.id == request.query["versionId"]), None)
+            found = next(
+                (item for item in self.stub.objects.get(request.key, []) if item.id == request.query["versionId"]), None
+            )
         if found is None or found.body is None:
             return self._fail(404, "NoSuchKey")
         wanted = request.headers.get("if-match")
@@ -323,7 +349,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self._fail(400, "BadDigest")
         return self._condition(request) or self._store(request.key, request.body, request.headers)
 
-    def _store(self, key: bytes, body: bytes, headers: dict[str, str], etag: str = "") -> tuple[int, dict[str, str], bytes]:
+    def _store(
+        self, key: bytes, body: bytes, headers: dict[str, str], etag: str = ""
+    ) -> tuple[int, dict[str, str], bytes]:
         kept = {name: value for name, value in headers.items() if name in CARRIED or name.startswith("x-amz-meta-")}
         tags, acl = headers.get("x-amz-tagging", ""), headers.get("x-amz-acl", "")
         made = self.stub.add(key, Version(body, etag or self.stub.etag(body), kept, tags, acl, self.stub.now()))
@@ -331,7 +359,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def on_delete(self, request: Request) -> tuple[int, dict[str, str], bytes]:
         if "versionId" in request.query:
-            self.stub.objects[request.key] = [item for item in self.stub.objects[request.key] if item.id != request.query["versionId"]]
+            self.stub.objects[request.key] = [
+                item for item in self.stub.objects[request.key] if item.id != request.query["versionId"]
+            ]
             return 204, {}, b""
         refused = self._condition(request) if "if-match" in request.headers else None
         if refused is None and self.stub.current(request.key):
@@ -341,7 +371,11 @@ class _Handler(BaseHTTPRequestHandler):
     def on_begin(self, request: Request) -> tuple[int, dict[str, str], bytes]:
         identity = uuid.uuid4().hex
         self.stub.uploads[identity] = (request.key, request.headers, {}, self.stub.now())
-        return 200, {}, f"<InitiateMultipartUploadResult><UploadId>{identity}</UploadId></InitiateMultipartUploadResult>".encode()
+        return (
+            200,
+            {},
+            f"<InitiateMultipartUploadResult><UploadId>{identity}</UploadId></InitiateMultipartUploadResult>".encode(),
+        )
 
     def on_part(self, request: Request) -> tuple[int, dict[str, str], bytes]:
         if request.query["uploadId"] not in self.stub.uploads:
@@ -370,7 +404,11 @@ class _Handler(BaseHTTPRequestHandler):
         bodies = [parts[number] for number in sorted(parts)]
         etag = hashlib.md5(b"".join(hashlib.md5(body).digest() for body in bodies)).hexdigest() + f"-{len(bodies)}"
         self._store(request.key, b"".join(bodies), headers, etag)
-        return 200, {}, f"<CompleteMultipartUploadResult><ETag>&quot;{etag}&quot;</ETag></CompleteMultipartUploadResult>".encode()
+        return (
+            200,
+            {},
+            f"<CompleteMultipartUploadResult><ETag>&quot;{etag}&quot;</ETag></CompleteMultipartUploadResult>".encode(),
+        )
 
     def on_abort(self, request: Request) -> tuple[int, dict[str, str], bytes]:
         found = self.stub.uploads.pop(request.query["uploadId"], None)
@@ -381,7 +419,11 @@ class _Handler(BaseHTTPRequestHandler):
             f"<Upload><Key>{escape(key.decode())}</Key><UploadId>{identity}</UploadId><Initiated>{iso(begun)}</Initiated></Upload>"
             for identity, (key, _, _, begun) in self.stub.uploads.items()
         )
-        return 200, {}, f"<ListMultipartUploadsResult><IsTruncated>false</IsTruncated>{rows}</ListMultipartUploadsResult>".encode()
+        return (
+            200,
+            {},
+            f"<ListMultipartUploadsResult><IsTruncated>false</IsTruncated>{rows}</ListMultipartUploadsResult>".encode(),
+        )
 
     def on_versions(self, request: Request) -> tuple[int, dict[str, str], bytes]:
         prefix = request.query.get("prefix", "").encode()
@@ -389,7 +431,9 @@ class _Handler(BaseHTTPRequestHandler):
         for key in sorted(self.stub.objects):
             for number, item in enumerate(self.stub.objects[key] if key.startswith(prefix) else []):
                 tag = "DeleteMarker" if item.body is None else "Version"
-                extra = "" if item.body is None else f"<ETag>&quot;{item.etag}&quot;</ETag><Size>{len(item.body)}</Size>"
+                extra = (
+                    "" if item.body is None else f"<ETag>&quot;{item.etag}&quot;</ETag><Size>{len(item.body)}</Size>"
+                )
                 rows += (
                     f"<{tag}><Key>{quote(key)}</Key><VersionId>{item.id}</VersionId><IsLatest>{str(number == 0).lower()}</IsLatest>"
                     f"<LastModified>{iso(item.time)}</LastModified>{extra}</{tag}>"
@@ -409,7 +453,9 @@ class _Handler(BaseHTTPRequestHandler):
     def on_acl(self, request: Request) -> tuple[int, dict[str, str], bytes]:
         found = self.stub.current(request.key)
         kind = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type'
-        grants = f'<Grant><Grantee {kind}="CanonicalUser"><ID>me</ID></Grantee><Permission>FULL_CONTROL</Permission></Grant>'
+        grants = (
+            f'<Grant><Grantee {kind}="CanonicalUser"><ID>me</ID></Grantee><Permission>FULL_CONTROL</Permission></Grant>'
+        )
         if found and found.acl == "public-read":
             grants += (
                 f'<Grant><Grantee {kind}="Group">'
@@ -432,7 +478,13 @@ def iso(seconds: float) -> str:
 
 
 def listing(
-    rows: list[str], *, bucket: str = "bucket", more: bool = False, token: str = "", count: int | None = None, encoding: str = "url"
+    rows: list[str],
+    *,
+    bucket: str = "bucket",
+    more: bool = False,
+    token: str = "",
+    count: int | None = None,
+    encoding: str = "url",
 ) -> bytes:
     """A ListObjectsV2 answer."""
     kind = f"<EncodingType>{encoding}</EncodingType>" if encoding else ""

@@ -70,35 +70,50 @@ def test_nothing_current_ever_expires(pair: Pair, store: Store, capsys: pytest.C
     assert expiry == "<ExpiredObjectDeleteMarker>true</ExpiredObjectDeleteMarker>" and text.count("<Expiration>") == 1
 
 
-def test_a_store_may_write_the_same_in_its_own_way(pair: Pair, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_store_may_write_the_same_in_its_own_way(
+    pair: Pair, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
     put(pair, capsys)
     for name, text in store.kept.items():
-        store.kept[name] = text.replace(b' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"', b"").replace(b"><", b">\n  <")
+        store.kept[name] = text.replace(b' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"', b"").replace(
+            b"><", b">\n  <"
+        )
     assert put(pair, capsys) == dict.fromkeys(NAMES, "as wanted")
     assert put(pair, capsys, abort_uploads_days=8) == {"lifecycle": "changed", "cors": "as wanted"}
 
 
-def test_zero_and_no_origin_take_away_what_is_there(pair: Pair, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_zero_and_no_origin_take_away_what_is_there(
+    pair: Pair, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
     put(pair, capsys)
     gone: dict[str, Any] = {"keep_old_versions_days": 0, "abort_uploads_days": 0, "cors_origins": []}
     assert put(pair, capsys, **gone) == dict.fromkeys(NAMES, "changed") and not store.kept
     assert put(pair, capsys, **gone) == dict.fromkeys(NAMES, "as wanted")
 
 
-def test_a_store_without_one_of_them_is_told_and_gets_the_other(pair: Pair, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_store_without_one_of_them_is_told_and_gets_the_other(
+    pair: Pair, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
     store.unknown = {"lifecycle"}
     assert put(pair, capsys) == {"lifecycle": "not supported by this store", "cors": "changed"}
     assert set(store.kept) == {"cors"}
 
 
-def test_buckets_beside_the_target_get_its_lifecycle_and_nothing_else(pair: Pair, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_buckets_beside_the_target_get_its_lifecycle_and_nothing_else(
+    pair: Pair, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
     beside = "shop-wal"
     pair.b.beside.add(beside)
-    assert put(pair, capsys, lifecycle_of=[beside]) == {**dict.fromkeys(NAMES, "changed"), f"lifecycle of {beside}": "as wanted"}
+    assert put(pair, capsys, lifecycle_of=[beside]) == {
+        **dict.fromkeys(NAMES, "changed"),
+        f"lifecycle of {beside}": "as wanted",
+    }
     assert [name for _, name in store.asked].count("cors") == 2
 
 
-def test_a_missing_right_is_an_error_and_the_other_setting_is_still_put(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_right_is_an_error_and_the_other_setting_is_still_put(
+    pair: Pair, capsys: pytest.CaptureFixture[str]
+) -> None:
     pair.b.rule("list", Fault(403, "AccessDenied"))
     store = Store(pair)
     code, document, error = pair.cli(capsys, "bucket", document={"bucket": RULES})

@@ -77,7 +77,9 @@ def test_a_listing_that_fails_half_way_deletes_nothing(full: Pair) -> None:
     full.sync(options=replace(OPTIONS, deletes=False), state_dir=full.folder / "other")
     full.a.page = 2
     for _ in range(3):
-        full.a.rule("list", lambda request: Fault(503, "SlowDown") if "continuation-token" in request.query else None, times=100)
+        full.a.rule(
+            "list", lambda request: Fault(503, "SlowDown") if "continuation-token" in request.query else None, times=100
+        )
         done = full.sync()
         assert (done["code"], done["complete"], full.b.asked("delete")) == (1, False, 0)
         full.a.rules.clear()
@@ -133,7 +135,9 @@ def test_a_key_that_is_not_listed_and_there_when_asked_stops_all_deletes(full: P
         for key in (b"k0", b"k2"):
             found = full.a.current(key)
             assert found is not None
-            time_text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(found.time)) + f".{int(found.time % 1 * 1000):03d}Z"
+            time_text = (
+                time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(found.time)) + f".{int(found.time % 1 * 1000):03d}Z"
+            )
             rows.append(
                 f"<Contents><Key>{key.decode()}</Key><Size>1</Size><ETag>{found.etag}</ETag><LastModified>{time_text}</LastModified></Contents>"
             )
@@ -154,7 +158,11 @@ def test_an_empty_page_in_the_middle_is_no_end(pair: Pair) -> None:
     token = "<NextContinuationToken>azE=</NextContinuationToken>"  # after k1
     pair.a.rule(
         "list",
-        lambda r: Fault(body=listing([], bucket="assets-a", more=True, token=token)) if "continuation-token" not in r.query else None,
+        lambda r: (
+            Fault(body=listing([], bucket="assets-a", more=True, token=token))
+            if "continuation-token" not in r.query
+            else None
+        ),
     )
     assert pair.sync()["done"] == {"copied": 2}
     pair.a.rules.clear()

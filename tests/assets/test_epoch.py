@@ -97,7 +97,9 @@ def test_an_older_native_object_gives_way_and_stays_as_a_version(pair: Pair) -> 
     pair.a.put(b"k", b"new")
     done = pair.sync()
     assert done["done"] == {"copied": 1, "replaced": 1}
-    assert done["lists"]["replaced"] == [{"key": "k", "version": was.id, "why": "written at the target, older than the source's"}]
+    assert done["lists"]["replaced"] == [
+        {"key": "k", "version": was.id, "why": "written at the target, older than the source's"}
+    ]
     assert [item.body for item in pair.b.objects[b"k"]] == [b"new", b"old"]
 
 

@@ -85,7 +85,9 @@ def test_a_clock_that_is_wrong_is_named(filled: Pair) -> None:
 
 
 def test_a_full_target_stops_and_the_next_run_goes_on(filled: Pair) -> None:
-    filled.b.rule("put", lambda _: Fault(507, "InsufficientStorage") if len(filled.b.objects) >= 10 else None, times=1000)
+    filled.b.rule(
+        "put", lambda _: Fault(507, "InsufficientStorage") if len(filled.b.objects) >= 10 else None, times=1000
+    )
     done = filled.sync()
     assert done["code"] == 1
     assert "raise the quota or free space" in done["error"]
@@ -240,7 +242,9 @@ def test_headers_that_cannot_be_read_fail_the_object_and_no_other(filled: Pair, 
     assert "not believed" in done["lists"]["failed"][0]["why"]
 
 
-def test_a_fault_of_the_program_itself_ends_the_run_and_is_raised(filled: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_the_program_itself_ends_the_run_and_is_raised(
+    filled: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
@@ -296,7 +300,11 @@ def test_deleted_while_it_is_copied(pair: Pair, size: int) -> None:
 def test_it_does_not_run_after_an_object_for_ever(pair: Pair) -> None:
     pair.a.put(b"k", b"0")
     counter = iter(range(1, 1000))
-    pair.a.rule("get", lambda _: Fault(before=lambda: pair.a.put(b"k", b"%d" % next(counter), at=time.time() + 5) and None), times=1000)
+    pair.a.rule(
+        "get",
+        lambda _: Fault(before=lambda: pair.a.put(b"k", b"%d" % next(counter), at=time.time() + 5) and None),
+        times=1000,
+    )
     done = pair.sync()
     assert done["code"] == 1
     assert "changed 4 times while it was copied" in done["error"]
@@ -413,7 +421,11 @@ def killed(pair: Pair, owner: str, method: str, calls: int, before: bool = False
     module, _, name = owner.rpartition(".")
     text = KILL.format(module=module, owner=name, method=method, before=before)
     done = subprocess.run(
-        [sys.executable, "-c", text, str(path), str(calls)], capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False
+        [sys.executable, "-c", text, str(path), str(calls)],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        check=False,
     )
     assert done.returncode == 99, done.stderr + done.stdout
 

@@ -20,7 +20,13 @@ def whole(found: Response, most: int = 7) -> bytes:
 
 def test_a_body_by_length_leaves_the_next_answer_alone() -> None:
     found = response(b'HTTP/1.1 200 OK\r\nETag: "x"\r\nContent-Length: 10\r\n\r\n0123456789HTTP/1.1')
-    assert (found.status, found.headers["etag"], whole(found), found.done, found.keeps) == (200, '"x"', b"0123456789", True, True)
+    assert (found.status, found.headers["etag"], whole(found), found.done, found.keeps) == (
+        200,
+        '"x"',
+        b"0123456789",
+        True,
+        True,
+    )
 
 
 def test_a_body_in_chunks() -> None:
@@ -35,7 +41,8 @@ def test_a_body_to_the_end_of_the_connection() -> None:
 
 
 @pytest.mark.parametrize(
-    ("head", "method"), [(b"204 No Content", "DELETE"), (b"200 OK\r\nContent-Length: 99", "HEAD"), (b"200 OK\r\nContent-Length: 0", "PUT")]
+    ("head", "method"),
+    [(b"204 No Content", "DELETE"), (b"200 OK\r\nContent-Length: 99", "HEAD"), (b"200 OK\r\nContent-Length: 0", "PUT")],
 )
 def test_no_body(head: bytes, method: str) -> None:
     found = response(b"HTTP/1.1 " + head + b"\r\n\r\n", method)
@@ -47,7 +54,9 @@ def test_a_server_says_go_on_first() -> None:
     assert (found.status, "x" in found.headers) == (412, False)
 
 
-@pytest.mark.parametrize("head", [b"HTTP/1.0 200 OK\r\nContent-Length: 0", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: Close"])
+@pytest.mark.parametrize(
+    "head", [b"HTTP/1.0 200 OK\r\nContent-Length: 0", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: Close"]
+)
 def test_connections_that_are_not_kept(head: bytes) -> None:
     assert response(head + b"\r\n\r\n").keeps is False
 

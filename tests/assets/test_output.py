@@ -59,10 +59,14 @@ def test_what_could_not_be_copied_is_owed(pair: Pair, capsys: pytest.CaptureFixt
     assert (status["unreplicated"]["count"], status["unreplicated"]["bytes"]) == (2, 600)
     assert status["unreplicated"]["oldest"] == pytest.approx(now - 500, abs=1)
     assert status["replicated_until"] == status["unreplicated"]["oldest"]
-    assert re.search(r"^dr_assets_oldest_unreplicated_timestamp_seconds \d{10}", (pair.folder / "assets.prom").read_text(), re.M)
+    assert re.search(
+        r"^dr_assets_oldest_unreplicated_timestamp_seconds \d{10}", (pair.folder / "assets.prom").read_text(), re.M
+    )
 
 
-def test_a_failed_run_does_not_claim_to_know_more_than_the_last_whole_one(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_run_does_not_claim_to_know_more_than_the_last_whole_one(
+    pair: Pair, capsys: pytest.CaptureFixture[str]
+) -> None:
     pair.a.put(b"k", b"x")
     pair.cli(capsys, "sync", document=files(pair))
     whole = known(pair)
@@ -131,7 +135,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("change", "text"), WRONG, ids=[text for _, text in WRONG])
-def test_a_wrong_document_names_its_fault(pair: Pair, capsys: pytest.CaptureFixture[str], change: dict[str, Any], text: str) -> None:
+def test_a_wrong_document_names_its_fault(
+    pair: Pair, capsys: pytest.CaptureFixture[str], change: dict[str, Any], text: str
+) -> None:
     code, done, err = pair.cli(capsys, "sync", document=change)
     assert (code, done) == (2, None)
     assert text in err
@@ -150,7 +156,9 @@ ENDPOINTS = [
 
 
 @pytest.mark.parametrize(("change", "text"), ENDPOINTS, ids=[text for _, text in ENDPOINTS])
-def test_a_wrong_endpoint_is_refused(pair: Pair, capsys: pytest.CaptureFixture[str], change: dict[str, str], text: str) -> None:
+def test_a_wrong_endpoint_is_refused(
+    pair: Pair, capsys: pytest.CaptureFixture[str], change: dict[str, str], text: str
+) -> None:
     target = pair.document()["target"] | change
     code, _, err = pair.cli(capsys, "sync", document={"target": target})
     assert code == 2
@@ -172,7 +180,9 @@ def test_a_trailing_slash_of_an_endpoint_is_no_fault(pair: Pair, capsys: pytest.
     assert pair.b.body(b"k") == b"x"
 
 
-def test_the_bucket_in_the_host_name(pair: Pair, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bucket_in_the_host_name(
+    pair: Pair, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = []
     real = socket.getaddrinfo
 
@@ -184,7 +194,8 @@ def test_the_bucket_in_the_host_name(pair: Pair, capsys: pytest.CaptureFixture[s
     pair.a.put(b"a//b", b"x")
     ends = {name: pair.document()[name] for name in ("source", "target")}
     virtual = {
-        name: end | {"addressing": "virtual", "endpoint": end["endpoint"].replace("127.0.0.1", "s3.test")} for name, end in ends.items()
+        name: end | {"addressing": "virtual", "endpoint": end["endpoint"].replace("127.0.0.1", "s3.test")}
+        for name, end in ends.items()
     }
     code, _, err = pair.cli(capsys, "sync", document=virtual | {"options": {"carry_acl": "never"}})
     assert (code, err) == (0, "")
@@ -192,13 +203,24 @@ def test_the_bucket_in_the_host_name(pair: Pair, capsys: pytest.CaptureFixture[s
     assert set(asked) == {"assets-a.s3.test", "assets-b.s3.test"}
 
 
-def test_any_two_endpoints_by_hand(pair: Pair, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_two_endpoints_by_hand(
+    pair: Pair, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from scripts.assets import cli
 
     pair.a.put(b"img/k", b"x")
     pair.a.put(b"other", b"y")
     arguments = ["sync", "--source", f"{pair.a.endpoint}/assets-a/img/", "--target", f"{pair.b.endpoint}/assets-b/img/"]
-    arguments += ["--source-region", "gra", "--target-region", "sbg", "--state-dir", str(pair.folder / "hand"), "--set", "concurrency=2"]
+    arguments += [
+        "--source-region",
+        "gra",
+        "--target-region",
+        "sbg",
+        "--state-dir",
+        str(pair.folder / "hand"),
+        "--set",
+        "concurrency=2",
+    ]
     assert cli.main(arguments) == 2
     assert "SOURCE_ACCESS_KEY, SOURCE_SECRET_KEY not set" in capsys.readouterr().err
     for name in ("SOURCE_ACCESS_KEY", "SOURCE_SECRET_KEY", "TARGET_ACCESS_KEY", "TARGET_SECRET_KEY"):
@@ -212,7 +234,13 @@ def test_no_secret_in_anything_that_is_said(pair: Pair, capsys: pytest.CaptureFi
     ends = {name: pair.document()[name] | {"secret_key": "hunter2hunter2"} for name in ("source", "target")}
     code, done, err = pair.cli(capsys, "sync", document=ends | files(pair))
     assert code == 1
-    said = err + json.dumps(done) + (pair.folder / "status.json").read_text() + repr(pair.job()) + (pair.folder / "assets.prom").read_text()
+    said = (
+        err
+        + json.dumps(done)
+        + (pair.folder / "status.json").read_text()
+        + repr(pair.job())
+        + (pair.folder / "assets.prom").read_text()
+    )
     assert "hunter2" not in said
 
 
@@ -221,7 +249,9 @@ def test_continuous_runs_again_and_ends_with_a_signal(pair: Pair) -> None:
     path = pair.folder / "job.json"
     path.write_text(json.dumps(pair.document()))
     argv = [sys.executable, "-m", "scripts.assets", "sync", "--config", str(path), "--continuous", "0.05"]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as child:
+    with subprocess.Popen(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+    ) as child:
         assert child.stdout is not None
         assert json.loads(child.stdout.readline())["done"] == {"copied": 1}
         pair.a.put(b"k1", b"y")
@@ -240,7 +270,9 @@ def test_a_signal_stops_a_run_and_what_was_copied_is_remembered(pair: Pair) -> N
     path = pair.folder / "job.json"
     path.write_text(json.dumps(pair.document()))
     argv = [sys.executable, "-m", "scripts.assets", "sync", "--config", str(path)]
-    child = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
+    child = subprocess.Popen(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+    )
     pair.b.rule("put", Fault(after=lambda: os.kill(child.pid, signal.SIGTERM)), key=b"k010")
     out, err = child.communicate(timeout=30)
     assert child.returncode == 1

@@ -32,7 +32,14 @@ def reconcile(pair: Pair, dry_run: bool = False, now: Callable[[], Epoch] | None
 @pytest.fixture(params=["manifest", "no manifest"])
 def forked(pair: Pair, request: pytest.FixtureRequest) -> Pair:
     """Replicated in epoch 1; then `a` took writes that never arrived, died, and `b` took writes in epoch 2."""
-    for key in (b"same", b"changed at a", b"changed at b", b"changed at both", b"deleted at b", b"deleted at b, changed at a"):
+    for key in (
+        b"same",
+        b"changed at a",
+        b"changed at b",
+        b"changed at both",
+        b"deleted at b",
+        b"deleted at b, changed at a",
+    ):
         pair.a.put(key, b"old " + key, at=time.time() - 1000)
     pair.a.put(b"large", os.urandom(700_000), at=time.time() - 1000)
     assert pair.sync(epoch=1)["ok"]
@@ -133,4 +140,7 @@ def test_the_command_leaves_a_list(forked: Pair, capsys: pytest.CaptureFixture[s
     assert (code, err) == (0, "")
     assert done is not None
     rows = [json.loads(line) for line in Path(done["listing"]).read_text().splitlines()]
-    assert sorted(row["key"] for row in rows if row["what"] == "conflict") == ["changed at both", "deleted at b, changed at a"]
+    assert sorted(row["key"] for row in rows if row["what"] == "conflict") == [
+        "changed at both",
+        "deleted at b, changed at a",
+    ]

@@ -26,7 +26,9 @@ def says(status: str) -> dict[str, Any]:
     return {HEADER: status}
 
 
-def look(pair: Pair, capsys: pytest.CaptureFixture[str], *arguments: str, **document: Any) -> tuple[int, dict[str, Any], dict[str, Any], str]:
+def look(
+    pair: Pair, capsys: pytest.CaptureFixture[str], *arguments: str, **document: Any
+) -> tuple[int, dict[str, Any], dict[str, Any], str]:
     """(exit code, answer, status file, stderr)."""
     status = pair.folder / "status.json"
     code, answer, error = pair.cli(capsys, "replication", *arguments, document={"status_file": str(status), **document})
@@ -35,7 +37,13 @@ def look(pair: Pair, capsys: pytest.CaptureFixture[str], *arguments: str, **docu
 
 def test_objects_are_counted_by_what_they_say(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
     now = time.time()
-    for key, said, age in ((b"a", "COMPLETED", 900), (b"b", "PENDING", 60), (b"c", "PENDING", 300), (b"d", "FAILED", 500), (b"e", "REPLICA", 9000)):
+    for key, said, age in (
+        (b"a", "COMPLETED", 900),
+        (b"b", "PENDING", 60),
+        (b"c", "PENDING", 300),
+        (b"d", "FAILED", 500),
+        (b"e", "REPLICA", 9000),
+    ):
         pair.a.put(key, b"12345", at=now - age, **says(said))
     pair.a.put(b"f", b"1234567", at=now - 5000)
     code, answer, status, _ = look(pair, capsys)
@@ -57,7 +65,11 @@ def test_alone_the_figures_are_those_of_the_loss_budget(pair: Pair, capsys: pyte
     _, _, status, _ = look(pair, capsys, "--alone", metrics_file=str(metrics))
     assert status["ok"] and abs(status["replicated_until"] - (now - 60)) < 2
     assert status["unreplicated"]["count"] == 1 and status["source"] == {"objects": 2, "bytes": 2}
-    (lag,) = [line.split()[1] for line in metrics.read_text().splitlines() if line.startswith("dr_assets_platform_lag_seconds ")]
+    (lag,) = [
+        line.split()[1]
+        for line in metrics.read_text().splitlines()
+        if line.startswith("dr_assets_platform_lag_seconds ")
+    ]
     assert 58 < float(lag) < 160
     pair.a.put(b"b", b"2", **says("COMPLETED"))
     _, _, status, _ = look(pair, capsys, "--alone")
@@ -87,13 +99,19 @@ def test_figures_that_nobody_renews_go_with_a_later_sync(pair: Pair, capsys: pyt
     assert "replication" not in json.loads(path.read_text())
 
 
-def test_a_source_that_does_not_answer_leaves_the_last_figures_and_an_error(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_source_that_does_not_answer_leaves_the_last_figures_and_an_error(
+    pair: Pair, capsys: pytest.CaptureFixture[str]
+) -> None:
     pair.a.put(b"a", b"1", **says("COMPLETED"))
     look(pair, capsys, "--alone")
     pair.a.rule("list", Fault(403, "AccessDenied"))
     code, _, status, error = look(pair, capsys, "--alone")
     assert code == 1 and "list refused (AccessDenied)" in error
-    assert status["ok"] is False and status["replication"]["status"]["completed"] == 1 and "AccessDenied" in status["replication"]["error"]
+    assert (
+        status["ok"] is False
+        and status["replication"]["status"]["completed"] == 1
+        and "AccessDenied" in status["replication"]["error"]
+    )
     assert status["replicated_until"] is not None
 
 

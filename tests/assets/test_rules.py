@@ -33,7 +33,17 @@ def row(missing: int = 0, **more: Any) -> Row:
     return Row(
         b"k",
         5,
-        **({"source_etag": MD5, "source_time": T0, "target_etag": MD5, "target_time": T1, "digest": "", "missing_runs": missing} | more),
+        **(
+            {
+                "source_etag": MD5,
+                "source_time": T0,
+                "target_etag": MD5,
+                "target_time": T1,
+                "digest": "",
+                "missing_runs": missing,
+            }
+            | more
+        ),
     )
 
 
@@ -125,7 +135,12 @@ def test_notes_are_read_back_and_not_carried_on() -> None:
     made = notes(7, 'odd "etag=1"', "Wed, 25 Nov 2026 10:00:00 GMT", "v 1", "sha256:x")
     found = origin(made)
     assert found is not None
-    assert (found.epoch, found.etag, found.version, found.time) == (7, 'odd "etag=1"', "v 1", parse_time("2026-11-25T10:00:00Z"))
+    assert (found.epoch, found.etag, found.version, found.time) == (
+        7,
+        'odd "etag=1"',
+        "v 1",
+        parse_time("2026-11-25T10:00:00Z"),
+    )
     assert carried(made | {"x-amz-meta-mine": "1"}) == {"x-amz-meta-mine": "1"}
 
 
@@ -227,7 +242,10 @@ def test_a_key_is_decoded_only_where_the_answer_says_so() -> None:
 
 
 def rows_of(*keys: str) -> list[str]:
-    return [f"<Contents><Key>{key}</Key><Size>1</Size><ETag>x</ETag><LastModified>{T0}</LastModified></Contents>" for key in keys]
+    return [
+        f"<Contents><Key>{key}</Key><Size>1</Size><ETag>x</ETag><LastModified>{T0}</LastModified></Contents>"
+        for key in keys
+    ]
 
 
 def token(text: str) -> str:

@@ -18,7 +18,9 @@ MOMENT = datetime.datetime(2026, 11, 25, 10, 0, tzinfo=datetime.UTC)
 
 def theirs(monkeypatch: pytest.MonkeyPatch, method: str, url: str, headers: dict[str, str], token: str | None) -> str:
     monkeypatch.setattr(
-        botocore.auth, "get_current_datetime", lambda remove_tzinfo=True: MOMENT.replace(tzinfo=None) if remove_tzinfo else MOMENT
+        botocore.auth,
+        "get_current_datetime",
+        lambda remove_tzinfo=True: MOMENT.replace(tzinfo=None) if remove_tzinfo else MOMENT,
     )
     request = AWSRequest(method=method, url=url, headers=headers)
     request.context["client_config"] = None
@@ -33,7 +35,9 @@ def test_the_same_as_botocore_for_every_key(monkeypatch: pytest.MonkeyPatch, key
     query: dict[str, Any] = {"versionId": "a b+c/~", "acl": ""}
     headers = {"host": "s3.example", "x-amz-meta-a": "two  blanks ", "if-match": "abc"}
     mine = dict(headers)
-    Signer("AK", "secret", "gra").sign("GET", "/b/" + encode_key(key), encode_query(query), mine, payload=UNSIGNED, now=MOMENT.timestamp())
+    Signer("AK", "secret", "gra").sign(
+        "GET", "/b/" + encode_key(key), encode_query(query), mine, payload=UNSIGNED, now=MOMENT.timestamp()
+    )
     url = f"https://s3.example/b/{encode_key(key)}?{encode_query(query)}"
     assert mine["authorization"] == theirs(monkeypatch, "GET", url, headers, None)
 
@@ -41,5 +45,7 @@ def test_the_same_as_botocore_for_every_key(monkeypatch: pytest.MonkeyPatch, key
 def test_a_session_token_is_signed(monkeypatch: pytest.MonkeyPatch) -> None:
     mine = {"host": "s3.example"}
     Signer("AK", "secret", "gra", "token").sign("PUT", "/b/k", "", mine, payload=UNSIGNED, now=MOMENT.timestamp())
-    assert mine["authorization"] == theirs(monkeypatch, "PUT", "https://s3.example/b/k", {"host": "s3.example"}, "token")
+    assert mine["authorization"] == theirs(
+        monkeypatch, "PUT", "https://s3.example/b/k", {"host": "s3.example"}, "token"
+    )
     assert "x-amz-security-token" in mine["authorization"]

@@ -66,7 +66,12 @@ def test_ranges_fill_their_answers(state: State) -> None:
     fill(state, 4100)
     cuts = state.bounds(4, 995)
     assert cuts == [key(994), key(1989), key(2984)]
-    assert [len(list(state.rows(*part))) for part in zip([b"", *cuts], [*cuts, None], strict=True)] == [995, 995, 995, 1115]
+    assert [len(list(state.rows(*part))) for part in zip([b"", *cuts], [*cuts, None], strict=True)] == [
+        995,
+        995,
+        995,
+        1115,
+    ]
 
 
 def test_few_keys_are_cut_evenly(state: State) -> None:

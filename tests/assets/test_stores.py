@@ -29,7 +29,9 @@ from tests.assets.test_sync import HOSTILE
 from tests.loopback import free_port, versitygw
 
 KEYS = {"access_key": "ACCESSKEY", "secret_key": "secretsecret"}
-OPTIONS = Options(concurrency=8, backoff_s=0.01, grace_s=0, part_size=5 * MIB, multipart_above=6 * MIB, memory_limit=1_000_000)
+OPTIONS = Options(
+    concurrency=8, backoff_s=0.01, grace_s=0, part_size=5 * MIB, multipart_above=6 * MIB, memory_limit=1_000_000
+)
 
 
 @contextmanager
@@ -104,9 +106,13 @@ def finished(run: Run, operation: str) -> dict[str, Any]:
 
 def client(end: Endpoint) -> Any:
     config = Config(
-        s3={"addressing_style": "path"}, request_checksum_calculation="when_required", response_checksum_validation="when_required"
+        s3={"addressing_style": "path"},
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
     )
-    session = boto3.session.Session(aws_access_key_id=end.access_key, aws_secret_access_key=end.secret_key, region_name=end.region)
+    session = boto3.session.Session(
+        aws_access_key_id=end.access_key, aws_secret_access_key=end.secret_key, region_name=end.region
+    )
     return session.client("s3", endpoint_url=end.endpoint, config=config)
 
 
@@ -131,7 +137,13 @@ def test_sizes_and_metadata_on_versitygw(posix: Sides) -> None:
         "Metadata": {"a": "b"},
     }
     more |= {"Tagging": "x=1&y=2", "ContentDisposition": "attachment; filename=x.css"}
-    bodies = {"zero": b"", "dir/": b"", "small": os.urandom(1000), "stream": os.urandom(2_000_000), "parts": os.urandom(11_000_000)}
+    bodies = {
+        "zero": b"",
+        "dir/": b"",
+        "small": os.urandom(1000),
+        "stream": os.urandom(2_000_000),
+        "parts": os.urandom(11_000_000),
+    }
     for key, body in bodies.items():
         posix.put("a", key, body, **more)
     done = posix.sync()
@@ -139,7 +151,13 @@ def test_sizes_and_metadata_on_versitygw(posix: Sides) -> None:
     assert {key: posix.body("b", key) for key in posix.keys("b")} == bodies
     for key in ("zero", "small", "stream", "parts"):
         head = posix.s3["b"].head_object(Bucket="assets-b", Key=key)
-        found = (head["ContentType"], head["CacheControl"], head["ContentEncoding"], head["ContentLanguage"], head["ContentDisposition"])
+        found = (
+            head["ContentType"],
+            head["CacheControl"],
+            head["ContentEncoding"],
+            head["ContentLanguage"],
+            head["ContentDisposition"],
+        )
         assert found == ("text/css", "max-age=9", "gzip", "de", "attachment; filename=x.css"), key
         assert {name: value for name, value in head["Metadata"].items() if not name.startswith("dr-")} == {"a": "b"}
         tags = posix.s3["b"].get_object_tagging(Bucket="assets-b", Key=key)["TagSet"]
@@ -204,7 +222,9 @@ def moto() -> Iterator[str]:
 
 def test_hostile_keys_on_a_server_of_others(moto: str, tmp_path: Path) -> None:
     ends = {
-        name: Endpoint(name=name, endpoint=moto, region="us-east-1", bucket=f"assets-{name}", access_key="k", secret_key="s")
+        name: Endpoint(
+            name=name, endpoint=moto, region="us-east-1", bucket=f"assets-{name}", access_key="k", secret_key="s"
+        )
         for name in ("a", "b")
     }
     sides = Sides(ends, tmp_path)

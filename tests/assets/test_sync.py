@@ -68,7 +68,11 @@ def test_no_change_costs_two_listings(pair: Pair) -> None:
         pair.a.put(b"k%04d" % number, b"x")
     pair.sync()
     again = pair.sync()
-    assert (again["requests"], again["same"], again["done"]) == ({"source": {"list": 2}, "target": {"list": 2}}, 1100, {})
+    assert (again["requests"], again["same"], again["done"]) == (
+        {"source": {"list": 2}, "target": {"list": 2}},
+        1100,
+        {},
+    )
 
 
 def test_without_its_memory_it_copies_nothing_again(pair: Pair) -> None:
@@ -168,7 +172,11 @@ def test_where_nobody_tells_whether_there_are_acls_they_are_looked_at(pair: Pair
 
 def test_what_the_target_cannot_hold_is_left_out_and_told(pair: Pair) -> None:
     pair.a.put(b"k", b"x", x_amz_storage_class="DEEP")
-    pair.b.rule("put", lambda request: Fault(400, "InvalidStorageClass") if "x-amz-storage-class" in request.headers else None, times=2)
+    pair.b.rule(
+        "put",
+        lambda request: Fault(400, "InvalidStorageClass") if "x-amz-storage-class" in request.headers else None,
+        times=2,
+    )
     done = pair.sync()
     assert (done["ok"], done["done"]) == (True, {"copied": 1, "not_carried": 1})
     assert pair.b.body(b"k") == b"x"

@@ -18,7 +18,12 @@ def copied(pair: Pair) -> Pair:
     pair.a.ownership = "ObjectWriter"
     for number in range(20):
         pair.a.put(
-            b"k%02d" % number, b"body %d" % number, at=time.time() - 60, content_type="text/plain", tags="a=1&b=2", acl="public-read"
+            b"k%02d" % number,
+            b"body %d" % number,
+            at=time.time() - 60,
+            content_type="text/plain",
+            tags="a=1&b=2",
+            acl="public-read",
         )
     pair.a.put(b"large", os.urandom(700_000), at=time.time() - 60)
     assert pair.sync()["ok"]
@@ -81,7 +86,11 @@ def test_metadata_tags_and_acl(copied: Pair) -> None:
             setattr(found, name, value)
     done = verify(copied)
     assert done["found"] == nothing(metadata=3)
-    assert {row["key"]: row["why"] for row in done["lists"]["metadata"]} == {"k01": "content-type", "k02": "tags", "k03": "acl"}
+    assert {row["key"]: row["why"] for row in done["lists"]["metadata"]} == {
+        "k01": "content-type",
+        "k02": "tags",
+        "k03": "acl",
+    }
 
 
 def test_what_is_younger_than_the_last_whole_run_is_not_owed_yet(copied: Pair) -> None:

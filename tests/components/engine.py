@@ -132,11 +132,15 @@ class _Monitor(mocks.MockMonitor):
 
     def _check(self, request: Any) -> None:
         if request.type not in ANSWERS and request.type not in COMPONENTS:
-            raise Refused(f"unknown resource type {request.type} ({request.name}): add it to ANSWERS if the program should make it")
+            raise Refused(
+                f"unknown resource type {request.type} ({request.name}): add it to ANSWERS if the program should make it"
+            )
         if any((it.type, it.name) == (request.type, request.name) for it in self.registered):
             raise Refused(f"{request.type} {request.name!r} was registered twice: a URN must be unique")
         if request.custom and not request.type.startswith("pulumi:providers:") and not request.provider:
-            raise Refused(f"{request.type} {request.name!r} has no explicit provider: it would land wherever the default one points")
+            raise Refused(
+                f"{request.type} {request.name!r} has no explicit provider: it would land wherever the default one points"
+            )
 
     def _record(self, request: Any) -> None:
         raw = rpc.deserialize_properties(request.object, keep_unknowns=True)

@@ -13,7 +13,11 @@ ROOT = Path(__file__).resolve().parents[2]
 KEY_BODY = "AAAA" * 10
 
 SERVICE_NAME = "0123456789abcdef0123456789abcdef"
-HOSTS = [f"{name}.{site}" for site in "ab" for name in ("control-1", "db-1", "cache-1", "cache-2", "cache-3", "app-1", "app-2")]
+HOSTS = [
+    f"{name}.{site}"
+    for site in "ab"
+    for name in ("control-1", "db-1", "cache-1", "cache-2", "cache-3", "app-1", "app-2")
+]
 
 
 def identifier(number: int) -> str:
@@ -51,7 +55,11 @@ def secrets() -> dict[str, Any]:
             "hosts": {host: _certificate(host) for host in HOSTS},
         },
         "postgres": {"replication": "secret-replication-password", "app": "secret-database-password"},
-        "redis": {"app": "secret-cache-password", "replica": "secret-replica-password", "operator": "secret-operator-password"},
+        "redis": {
+            "app": "secret-cache-password",
+            "replica": "secret-replica-password",
+            "operator": "secret-operator-password",
+        },
         "witness": {"access_key": "secret-witness-access", "secret_key": "secret-witness-secret"},
         "archive": {"passphrase": "secret-archive-passphrase"},
         "rails": {"secret_key_base": "5ec2e7" * 20},

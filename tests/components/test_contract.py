@@ -39,14 +39,18 @@ def test_host_converge_reads_its_document(settings: Settings, host: str) -> None
 
 
 def test_postgres_converge_reads_its_document(settings: Settings) -> None:
-    read = pg_desired.Desired.read(document(settings, f"db-1.{settings.site}", "postgres", documents.postgres(settings, VOLUME)))
+    read = pg_desired.Desired.read(
+        document(settings, f"db-1.{settings.site}", "postgres", documents.postgres(settings, VOLUME))
+    )
     assert read.envelope.active is (settings.site == "a")
     assert read.peer.name == f"db-1.{settings.peer}.dr.internal"
 
 
 def test_redis_converge_reads_its_document(settings: Settings) -> None:
     seen = {"last_seen": {"redis": {"offset": 91442, "replication_id": "f" * 40}}}
-    read = redis_config.Desired.read(document(settings, f"cache-1.{settings.site}", "redis", documents.redis(settings, seen)))
+    read = redis_config.Desired.read(
+        document(settings, f"cache-1.{settings.site}", "redis", documents.redis(settings, seen))
+    )
     assert read.envelope.active is (settings.site == "a")
     assert (read.last_seen.offset, read.last_seen.replication_id) == (91442, "f" * 40)
 

@@ -27,7 +27,9 @@ def stored(values: dict[str, Any]) -> dict[str, str]:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
     """Stands in for the witness and for packing; returns what was asked."""
     questions: list[tuple[str, str, str]] = []
-    monkeypatch.setattr(preflight, "check", lambda site, request, witness: questions.append((site, request, witness["bucket"])))
+    monkeypatch.setattr(
+        preflight, "check", lambda site, request, witness: questions.append((site, request, witness["bucket"]))
+    )
     packed = bundle.Bundle(path=".build/x", digest="0" * 12)
     monkeypatch.setattr(bundle, "dr_host", lambda _: packed)
     monkeypatch.setattr(bundle, "release", lambda *_: packed)

@@ -46,7 +46,9 @@ def program() -> ModuleType:
 def built(site: str = "a", **changes: Any) -> dict[str, Registered]:
     """Everything that the stack of a site registers, by type and name."""
     settings = config.parse(stack.configuration(site, **changes))
-    resources = engine.build(lambda: program().declare(settings, program().Bundles(tool=TOOL, copier=COPIER, shop=SHOP)))
+    resources = engine.build(
+        lambda: program().declare(settings, program().Bundles(tool=TOOL, copier=COPIER, shop=SHOP))
+    )
     return {f"{it.type} {it.name}": it for it in resources}
 
 
@@ -100,7 +102,9 @@ def test_what_is_built_before_the_fence_is_told_no_role(a: dict[str, Registered]
     early = [it for name, it in commands(a).items() if name not in (*CHAIN, BESIDE, LAST)]
     assert len(early) == 8
     for it in early:
-        assert not {"request", "epoch"} & set(json.loads(it.inputs["stdin"]) if it.inputs["stdin"].startswith("{") else ())
+        assert not {"request", "epoch"} & set(
+            json.loads(it.inputs["stdin"]) if it.inputs["stdin"].startswith("{") else ()
+        )
 
 
 def test_the_chain_has_the_order_of_a_failover(a: dict[str, Registered]) -> None:
@@ -118,11 +122,15 @@ def test_nothing_waits_for_backups_and_wal_has_a_place_before_the_fence(a: dict[
     assert {"archive-place-prepare", "assets-archive-policy"} <= closure(a, "fence-claim")
     without = {key: value for key, value in stack.configuration("a").items() if key != "archive"}
     settings = config.parse(without)
-    resources = engine.build(lambda: program().declare(settings, program().Bundles(tool=TOOL, copier=COPIER, shop=SHOP)))
+    resources = engine.build(
+        lambda: program().declare(settings, program().Bundles(tool=TOOL, copier=COPIER, shop=SHOP))
+    )
     assert not {BESIDE, "archive-place-prepare"} & {it.name for it in resources}
 
 
-def test_nothing_waits_for_the_platforms_replication_and_it_waits_for_the_whole_failover(a: dict[str, Registered]) -> None:
+def test_nothing_waits_for_the_platforms_replication_and_it_waits_for_the_whole_failover(
+    a: dict[str, Registered],
+) -> None:
     assert set(CHAIN) <= closure(a, LAST)
     assert not [it.name for it in a.values() if LAST in it.depends_on]
     document = json.loads(commands(a)[LAST].inputs["stdin"])
@@ -130,7 +138,10 @@ def test_nothing_waits_for_the_platforms_replication_and_it_waits_for_the_whole_
     for mode in ("native", "both"):
         told = json.loads(commands(built("a", assets={"mode": mode}))[LAST].inputs["stdin"])
         assert (told["mode"], told["epoch"]["active"]) == (mode, "a")
-    names = {site: next(it.inputs["name"] for it in of_type(built(site), "Storage").values() if it.name == "assets-assets") for site in "ab"}
+    names = {
+        site: next(it.inputs["name"] for it in of_type(built(site), "Storage").values() if it.name == "assets-assets")
+        for site in "ab"
+    }
     assert {site: it["bucket"] for site, it in document["buckets"].items()} == names
     assert {site: it["region"] for site, it in document["buckets"].items()} == {"a": "GRA", "b": "SBG"}
 
@@ -143,7 +154,9 @@ def test_no_bucket_names_another_one(a: dict[str, Registered]) -> None:
 def test_the_fence_waits_for_everything_that_has_no_role(a: dict[str, Registered]) -> None:
     waits = closure(a, "fence-claim")
     late = {"dns-site", BESIDE, LAST}
-    early = {it.name for it in a.values() if not it.type.startswith(("dr:", "pulumi:")) and it.name not in {*CHAIN, *late}}
+    early = {
+        it.name for it in a.values() if not it.type.startswith(("dr:", "pulumi:")) and it.name not in {*CHAIN, *late}
+    }
     assert early <= waits
 
 
@@ -170,13 +183,17 @@ def test_remote_links_pin_host_keys_and_go_through_the_own_bastion(b: dict[str, 
         bastion = connection.get("proxy", connection)
         assert bastion["hostKey"] == settings.secrets.host_keys["control-1.b"].public
         assert bastion["host"] == engine.ANSWERS[address.type](address.name, {})["address"]
-        assert connection["user"] == "root" and connection["dialErrorLimit"] == (60 if it.name.endswith("-tool") else 30)
+        assert connection["user"] == "root" and connection["dialErrorLimit"] == (
+            60 if it.name.endswith("-tool") else 30
+        )
         assert connection["hostKey"] in {settings.secrets.host_keys[key].public for key in settings.hosts_of("b")}
         assert "connection" in it.secret
 
 
 def test_no_secret_is_readable_outside_secret_inputs(a: dict[str, Registered]) -> None:
-    shown = json.dumps([{key: value for key, value in it.inputs.items() if key not in it.secret} for it in a.values()], default=str)
+    shown = json.dumps(
+        [{key: value for key, value in it.inputs.items() if key not in it.secret} for it in a.values()], default=str
+    )
     for marker in ("secret-", "PRIVATE KEY", "5ec2e7"):
         assert marker not in shown
     assert "secret-" in json.dumps([it.inputs for it in a.values()], default=str)
@@ -234,7 +251,11 @@ def test_copies_are_made_again_on_a_new_server(a: dict[str, Registered]) -> None
     copies = of_type(a, "CopyToRemote")
     assert len(copies) == 8
     for name, it in copies.items():
-        host = "control-1" if name.startswith("copier") else name.removeprefix("region-").removeprefix("release-").rsplit("-", 1)[0]
+        host = (
+            "control-1"
+            if name.startswith("copier")
+            else name.removeprefix("region-").removeprefix("release-").rsplit("-", 1)[0]
+        )
         assert it.inputs["triggers"] == [f"region-{host}-server-id"]
 
 
@@ -246,14 +267,18 @@ def test_a_new_server_or_other_software_changes_every_document_of_its_host(a: di
             assert document["tool"] == TOOL.digest
 
 
-def test_servers_have_the_names_that_the_other_sites_fence_looks_for(a: dict[str, Registered], b: dict[str, Registered]) -> None:
+def test_servers_have_the_names_that_the_other_sites_fence_looks_for(
+    a: dict[str, Registered], b: dict[str, Registered]
+) -> None:
     names = {it.inputs["name"] for it in of_type(b, "Instance").values()}
     fence = json.loads(commands(a)["fence-claim"].inputs["stdin"])
     assert set(fence["openstack"]["servers"]["b"]) == names - {"shop-b-control-1"}
     assert fence["openstack"]["servers"]["b"][0] == "shop-b-db-1"
 
 
-def test_both_halves_of_the_vrack_meet_without_sharing_an_address(a: dict[str, Registered], b: dict[str, Registered]) -> None:
+def test_both_halves_of_the_vrack_meet_without_sharing_an_address(
+    a: dict[str, Registered], b: dict[str, Registered]
+) -> None:
     networks = [next(it for it in tree.values() if it.name == "region-network-vrack") for tree in (a, b)]
     specs = [it.inputs["valueSpecs"] for it in networks]
     assert specs == [{"provider:network_type": "vrack", "provider:segmentation_id": "42"}] * 2
@@ -271,21 +296,29 @@ def test_rules_name_prefixes_and_start_from_nothing(a: dict[str, Registered]) ->
     assert all(it.inputs["deleteDefaultRules"] for it in of_type(a, "SecGroup").values())
     rules = of_type(a, "SecGroupRule")
     assert all(it.inputs["remoteIpPrefix"] and "remoteGroupId" not in it.inputs for it in rules.values())
-    open_to_all = {name for name, it in rules.items() if it.inputs["remoteIpPrefix"] == "0.0.0.0/0" and it.inputs["direction"] == "ingress"}
+    open_to_all = {
+        name
+        for name, it in rules.items()
+        if it.inputs["remoteIpPrefix"] == "0.0.0.0/0" and it.inputs["direction"] == "ingress"
+    }
     assert not open_to_all
     outgoing = [it.inputs["remoteIpPrefix"] for it in rules.values() if it.inputs["direction"] == "egress"]
     assert outgoing == ["0.0.0.0/0"] * 4
 
 
 def test_physical_names_say_whose_and_where(b: dict[str, Registered]) -> None:
-    named = {it.name: it.inputs["name"] for it in b.values() if it.type.startswith("openstack:") and "name" in it.inputs}
+    named = {
+        it.name: it.inputs["name"] for it in b.values() if it.type.startswith("openstack:") and "name" in it.inputs
+    }
     unnamed_by_site = {name for name, physical in named.items() if not physical.startswith("shop-b-")}
     assert unnamed_by_site == {"region-balancer-https-app-1", "region-balancer-https-app-2"}
 
 
 def test_the_entrance_speaks_proxy_protocol_and_asks_nginx_for_health(a: dict[str, Registered]) -> None:
     assert [it.inputs["protocol"] for it in of_type(a, "Pool").values()] == ["PROXYV2"]
-    assert [(it.inputs["protocol"], it.inputs["protocolPort"]) for it in of_type(a, "Listener").values()] == [("TCP", 443)]
+    assert [(it.inputs["protocol"], it.inputs["protocolPort"]) for it in of_type(a, "Listener").values()] == [
+        ("TCP", 443)
+    ]
     assert [it.inputs["vipAddress"] for it in of_type(a, "LoadBalancer").values()] == ["10.1.0.5"]
     monitor = of_type(a, "Monitor")["region-balancer-https-monitor"].inputs
     assert (monitor["type"], monitor["urlPath"]) == ("HTTP", "/health") and monitor["delay"] > monitor["timeout"]

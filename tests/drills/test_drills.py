@@ -11,12 +11,21 @@ from lab.rehearsal.drills import DRILLS, run
 
 RECORDS = Path(__file__).resolve().parents[2] / ".build" / "drills"
 # Planned moves, refusals and a killed take-over are the life cycle's (tests/lab/test_life_cycle.py), which `make test` plays too.
-GUARD_DATA = ("region-killed", "region-killed-with-apis", "region-returns-without-agent", "isolated-region", "rewind-interrupted", "loss-over-budget")
+GUARD_DATA = (
+    "region-killed",
+    "region-killed-with-apis",
+    "region-returns-without-agent",
+    "isolated-region",
+    "rewind-interrupted",
+    "loss-over-budget",
+)
 
 pytestmark = pytest.mark.lab
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in GUARD_DATA else pytest.mark.rest) for name in DRILLS])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in GUARD_DATA else pytest.mark.rest) for name in DRILLS]
+)
 def test_drill(stage, name):
     record = run(DRILLS[name], stage)
     keep(record, RECORDS)

@@ -105,4 +105,6 @@ def test_without_its_guard_the_drill_turns_red(stage, weakened, guard):
     except (RuntimeError, AssertionError) as error:
         record.faults.append(str(error))
     print(guard, record.faults)
-    assert any(words in fault for fault in record.faults), f"{name} does not say {words!r} although {guard}: {record.faults}"
+    assert any(words in fault for fault in record.faults), (
+        f"{name} does not say {words!r} although {guard}: {record.faults}"
+    )

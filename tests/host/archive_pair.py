@@ -53,10 +53,18 @@ class Region:
     def start(self) -> None:
         argv = [str(tools.ensure().versitygw), "--port", f"127.0.0.1:{self.port}", "--region", self.site]
         argv += ["--cert", str(self.pem), "--key", str(self.key)] if self.tls else []
-        environment = {**os.environ, "ROOT_ACCESS_KEY_ID": KEYS["access_key"], "ROOT_SECRET_ACCESS_KEY": KEYS["secret_key"]}
+        environment = {
+            **os.environ,
+            "ROOT_ACCESS_KEY_ID": KEYS["access_key"],
+            "ROOT_SECRET_ACCESS_KEY": KEYS["secret_key"],
+        }
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*argv, "--quiet", "posix", str(self.folder / "data")], env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [*argv, "--quiet", "posix", str(self.folder / "data")],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
         assert until(self._listens, 20), f"S3 of {self.site} does not start, see {self.folder}/log"
 
@@ -92,7 +100,11 @@ class Region:
 
     def wal(self) -> set[str]:
         """Names of the WAL files in the archive."""
-        return {key.rsplit("/", 1)[1].split("-")[0].removesuffix(".zst") for key in self.objects() if re.search(r"/[0-9A-F]{16}/|[0-9A-F]{8}[.]history", key)}
+        return {
+            key.rsplit("/", 1)[1].split("-")[0].removesuffix(".zst")
+            for key in self.objects()
+            if re.search(r"/[0-9A-F]{16}/|[0-9A-F]{8}[.]history", key)
+        }
 
 
 def certificate(folder: Path, name: str, san: str) -> None:
@@ -102,9 +114,37 @@ def certificate(folder: Path, name: str, san: str) -> None:
         subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
 
     (folder / "san").write_text(f"subjectAltName={san}\n")
-    openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
-    openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "30", "-extfile", "san",
-            "-out", f"{name}.pem")
+    openssl(
+        "req",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-keyout",
+        f"{name}.key",
+        "-out",
+        f"{name}.csr",
+        "-subj",
+        f"/CN={name}",
+    )
+    openssl(
+        "x509",
+        "-req",
+        "-in",
+        f"{name}.csr",
+        "-CA",
+        "ca.pem",
+        "-CAkey",
+        "ca.key",
+        "-CAcreateserial",
+        "-days",
+        "30",
+        "-extfile",
+        "san",
+        "-out",
+        f"{name}.pem",
+    )
 
 
 class ArchivePair(Pair):
@@ -149,11 +189,19 @@ class ArchivePair(Pair):
         """As the program renders it."""
         document = node.document(epoch, active)
         repositories = {
-            site: {"endpoint": f"https://127.0.0.1:{region.port}", "region": site, "bucket": BUCKETS[site]} for site, region in self.regions.items()
+            site: {"endpoint": f"https://127.0.0.1:{region.port}", "region": site, "bucket": BUCKETS[site]}
+            for site, region in self.regions.items()
         }
         block = {
-            "version": node.version, "port": node.ports[node.site], "repositories": repositories, "keys": KEYS, "passphrase": PASSPHRASE,
-            "ca": (self.folder / "ca.pem").read_text(), "retention_full": 2, "process_max": 1, "queue_max": "1GB",
+            "version": node.version,
+            "port": node.ports[node.site],
+            "repositories": repositories,
+            "keys": KEYS,
+            "passphrase": PASSPHRASE,
+            "ca": (self.folder / "ca.pem").read_text(),
+            "retention_full": 2,
+            "process_max": 1,
+            "queue_max": "1GB",
         }
         del document["postgres"]
         return {**document, "archive": {**block, **changes}}
@@ -176,7 +224,10 @@ class ArchivePair(Pair):
     def call(self, node: Node, verb: str, document: dict[str, Any] | None = None, user: str | None = None) -> Done:
         """`dr-host archive <verb>` as a process of its own."""
         return run(
-            ["/usr/bin/python3", str(self.folder / f"tool-{node.site}.py"), "archive", verb], stdin=json.dumps(document or {}), limit_s=300, check=False,
+            ["/usr/bin/python3", str(self.folder / f"tool-{node.site}.py"), "archive", verb],
+            stdin=json.dumps(document or {}),
+            limit_s=300,
+            check=False,
             user=user,
         )
 

@@ -43,17 +43,65 @@ def certificates(folder: Path) -> dict[str, dict[str, str]]:
     def openssl(*arguments: str) -> None:
         subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
 
-    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "ca.key", "-out", "ca.pem",
-            "-subj", "/CN=dr", "-days", "30", "-addext", "keyUsage=critical,keyCertSign,cRLSign")  # newer Pythons check as RFC 5280 says
+    openssl(
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-keyout",
+        "ca.key",
+        "-out",
+        "ca.pem",
+        "-subj",
+        "/CN=dr",
+        "-days",
+        "30",
+        "-addext",
+        "keyUsage=critical,keyCertSign,cRLSign",
+    )  # newer Pythons check as RFC 5280 says
     made: dict[str, dict[str, str]] = {}
     for site in ("a", "b"):
         name = f"db-1.{site}.dr.internal"
         (folder / "san").write_text(f"subjectAltName=DNS:{name}\nauthorityKeyIdentifier=keyid\n")
-        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{site}.key", "-out", f"{site}.csr",
-                "-subj", f"/CN={name}")
-        openssl("x509", "-req", "-in", f"{site}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "30",
-                "-extfile", "san", "-out", f"{site}.pem")
-        made[site] = {"ca": (folder / "ca.pem").read_text(), "cert": (folder / f"{site}.pem").read_text(), "key": (folder / f"{site}.key").read_text()}
+        openssl(
+            "req",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-keyout",
+            f"{site}.key",
+            "-out",
+            f"{site}.csr",
+            "-subj",
+            f"/CN={name}",
+        )
+        openssl(
+            "x509",
+            "-req",
+            "-in",
+            f"{site}.csr",
+            "-CA",
+            "ca.pem",
+            "-CAkey",
+            "ca.key",
+            "-CAcreateserial",
+            "-days",
+            "30",
+            "-extfile",
+            "san",
+            "-out",
+            f"{site}.pem",
+        )
+        made[site] = {
+            "ca": (folder / "ca.pem").read_text(),
+            "cert": (folder / f"{site}.pem").read_text(),
+            "key": (folder / f"{site}.key").read_text(),
+        }
     return made
 
 
@@ -103,7 +151,18 @@ class PgCtl:
             shutil.chown(self.layout.sockets, self.layout.user, self.layout.user)
         log = self.layout.sockets / "server.log"
         options = f"-c config_file={self.layout.conf}/postgresql.conf -c fsync=off"
-        argv = [self.layout.program("pg_ctl"), "start", "-s", "-W", "-D", str(self.layout.data), "-l", str(log), "-o", options]
+        argv = [
+            self.layout.program("pg_ctl"),
+            "start",
+            "-s",
+            "-W",
+            "-D",
+            str(self.layout.data),
+            "-l",
+            str(log),
+            "-o",
+            options,
+        ]
         done = run(argv, limit_s=30, user=self.layout.user, check=False)
         if done.code != 0:
             raise Failed(done.err)
@@ -128,17 +187,35 @@ class Node:
     def document(self, epoch: int, active: str, **changes: Any) -> dict[str, Any]:
         """The desired document; `changes`: keys of `epoch` or of the postgres block."""
         peer = "b" if self.site == "a" else "a"
-        hosts = {f"db-1.{site}": {"name": f"db-1.{site}.dr.internal", "vrack": "127.0.0.1", "front": "127.0.0.1"} for site in "ab"}
+        hosts = {
+            f"db-1.{site}": {"name": f"db-1.{site}.dr.internal", "vrack": "127.0.0.1", "front": "127.0.0.1"}
+            for site in "ab"
+        }
         facts = {"epoch": epoch, "active": active, "previous": None, "planned": False, "checkpoint": None}
         block = {
-            "version": self.version, "port": self.ports[self.site], "peer_port": self.ports[peer], "volume_id": None, "database": "shop",
-            "passwords": self.passwords, "app_clients": ["127.0.0.1/32"], "peer_db": f"db-1.{peer}", "mode": "async",
-            "max_slot_wal_keep_size": "64MB", "parameters": {"shared_buffers": "16MB", "max_connections": "20"},
+            "version": self.version,
+            "port": self.ports[self.site],
+            "peer_port": self.ports[peer],
+            "volume_id": None,
+            "database": "shop",
+            "passwords": self.passwords,
+            "app_clients": ["127.0.0.1/32"],
+            "peer_db": f"db-1.{peer}",
+            "mode": "async",
+            "max_slot_wal_keep_size": "64MB",
+            "parameters": {"shared_buffers": "16MB", "max_connections": "20"},
         }
         for key, value in changes.items():
             (facts if key in facts else block)[key] = value
         return {
-            "schema": 1, "site": self.site, "peer": peer, "host": "db-1", "request": active, "epoch": facts, "hosts": hosts, "tls": self.tls,
+            "schema": 1,
+            "site": self.site,
+            "peer": peer,
+            "host": "db-1",
+            "request": active,
+            "epoch": facts,
+            "hosts": hosts,
+            "tls": self.tls,
             "postgres": block,
         }
 
@@ -174,7 +251,12 @@ class Node:
     def close(self) -> None:
         pid = self.server.pid()
         if pid is not None:
-            run([self.layout.program("pg_ctl"), "stop", "-m", "immediate", "-s", "-D", str(self.layout.data)], limit_s=20, user=self.layout.user, check=False)
+            run(
+                [self.layout.program("pg_ctl"), "stop", "-m", "immediate", "-s", "-D", str(self.layout.data)],
+                limit_s=20,
+                user=self.layout.user,
+                check=False,
+            )
 
 
 class Pair:

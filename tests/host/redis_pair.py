@@ -24,9 +24,13 @@ from scripts.host.redis_wire import Connection, Server
 from scripts.host.result import Result
 from scripts.host.wait import until
 
-ADDRESSES = {f"cache-{number}.{site}": f"127.0.0.{first + number}" for site, first in (("a", 20), ("b", 120)) for number in (1, 2, 3)}
+ADDRESSES = {
+    f"cache-{number}.{site}": f"127.0.0.{first + number}"
+    for site, first in (("a", 20), ("b", 120))
+    for number in (1, 2, 3)
+}
 # As an operator may choose them: each has something that a configuration file, a shell or an ACL line would trip over.
-PASSWORDS = {"app": "a\"b\\c #d'e{f}$g", "replica": "r >\"' #ä\\x41", "operator": "o p ~* +@all #\\\""}
+PASSWORDS = {"app": "a\"b\\c #d'e{f}$g", "replica": "r >\"' #ä\\x41", "operator": 'o p ~* +@all #\\"'}
 
 
 SERVERS = [name for name in ("redis-server", "valkey-server") if shutil.which(name)] or ["redis-server"]
@@ -59,7 +63,9 @@ class Units:
     def start(self, unit: str, limit_s: float) -> None:
         if not self.active(unit):
             command = self._commands.get(unit, self._cache)
-            self.processes[_which(unit)] = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            self.processes[_which(unit)] = subprocess.Popen(
+                command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
             if unit == UNIT:
                 assert until(lambda: _listens(command[1]), 10)
 

@@ -22,7 +22,17 @@ from typing import Any
 
 import pytest
 
-from scripts.host import agent, agent_channel, agent_grants, agent_loop, agent_memory, agent_notify, agent_peer, agent_witness, rolefile
+from scripts.host import (
+    agent,
+    agent_channel,
+    agent_grants,
+    agent_loop,
+    agent_memory,
+    agent_notify,
+    agent_peer,
+    agent_witness,
+    rolefile,
+)
 from scripts.host.agent_channel import Channel, NoAnswer, Worker
 from scripts.host.agent_config import Address, Config
 from scripts.host.agent_grants import Grants, grants
@@ -83,7 +93,10 @@ def handler(bucket: Bucket) -> type[BaseHTTPRequestHandler]:
             after = self.path.split("start-after=")[1].replace("%2F", "/")
             names = [name for name in sorted(bucket.objects) if name.startswith("epochs/") and name > after]
             items = "".join(f"<Contents><Key>{name}</Key></Contents>" for name in names)
-            self._reply(200, f'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{items}</ListBucketResult>'.encode())
+            self._reply(
+                200,
+                f'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{items}</ListBucketResult>'.encode(),
+            )
 
         @property
         def _key(self) -> str:
@@ -182,7 +195,9 @@ class Block:
 class Host:
     """One site's database host with its agent."""
 
-    def __init__(self, site: str, root: Path, tls: dict[str, str], ports: dict[str, int], witness: Witness, clock: Clock) -> None:
+    def __init__(
+        self, site: str, root: Path, tls: dict[str, str], ports: dict[str, int], witness: Witness, clock: Clock
+    ) -> None:
         peer = "b" if site == "a" else "a"
         self.clock = clock
         self.site, self.layout, self.witness = site, Layout(root), witness
@@ -205,7 +220,12 @@ class Host:
         other = self.config.counterpart
         self.agent = Agent(
             Parts(
-                self.config, self.layout, Log(self.log, "agent run"), self.block, self.service, WitnessChannel(self.witness, limit),
+                self.config,
+                self.layout,
+                Log(self.log, "agent run"),
+                self.block,
+                self.service,
+                WitnessChannel(self.witness, limit),
                 Asker(self.layout, other.name, other.address, other.port, limit),
             )
         )
@@ -233,7 +253,9 @@ class Host:
 
     def call(self, verb: str, document: Any = None) -> tuple[int, dict[str, Any], str]:
         out, err = io.StringIO(), io.StringIO()
-        code = main(["agent", verb], stdin=io.StringIO(json.dumps(document or {})), stdout=out, stderr=err, layout=self.layout)
+        code = main(
+            ["agent", verb], stdin=io.StringIO(json.dumps(document or {})), stdout=out, stderr=err, layout=self.layout
+        )
         return code, json.loads(out.getvalue() or "{}").get("facts", {}), err.getvalue()
 
 
@@ -267,7 +289,11 @@ class World:
         def beaten() -> bool:
             return all(
                 host.note.beat >= self.clock.now
-                and all(count > before[host][name] for name, count in host.rounds().items() if name != "witness" or self.bucket.mode in ("well", "error"))
+                and all(
+                    count > before[host][name]
+                    for name, count in host.rounds().items()
+                    if name != "witness" or self.bucket.mode in ("well", "error")
+                )
                 for host in before
             )
 
@@ -419,7 +445,10 @@ def test_deny_tells_the_last_grant_and_how_long_the_agent_has_watched(world: Wor
         assert (code, set(facts)) == (0, {"last_granted_s", "agent_up_s"})
         assert 0 <= facts["last_granted_s"] <= facts["agent_up_s"]
         world.leases(2)
-        assert world.b.call("deny", {"schema": 1, "epoch_next": 2})[1]["last_granted_s"] > facts["last_granted_s"] + TERMS.lease_s
+        assert (
+            world.b.call("deny", {"schema": 1, "epoch_next": 2})[1]["last_granted_s"]
+            > facts["last_granted_s"] + TERMS.lease_s
+        )
         never = world.a.call("status")[1]["last_granted_s"]
     assert never is None and world.b.call("deny", {})[0] == 2
 
@@ -496,7 +525,9 @@ def test_how_old_the_last_heartbeat_is_says_the_witness_whatever_became_of_the_h
     before, hour = world.bucket.heartbeat("a"), datetime.timedelta(hours=1)
     key = "heartbeats/a/db-1.json"
     told = datetime.datetime.fromisoformat(before["at"])
-    world.bucket.objects[key] = json.dumps({**before, "at": (told - hour).isoformat()}).encode()  # the clock was set since, an hour ahead
+    world.bucket.objects[key] = json.dumps(
+        {**before, "at": (told - hour).isoformat()}
+    ).encode()  # the clock was set since, an hour ahead
     world.bucket.stored[key] = email.utils.format_datetime(told - datetime.timedelta(minutes=2), usegmt=True)
     world.a.start()
     world.until(lambda: world.a.block.recalled, "the last heartbeat is read")

@@ -63,22 +63,42 @@ def test_a_database_that_goes_and_comes_is_told_as_such(pair: Pair) -> None:
     down = told.read()
     assert (down["running"], down["write_lsn"], told.writes(down)) == (False, None, None)
     assert [position for _, position in down["trail"]] == [before["write_lsn"]], "what it wrote last is still told"
-    assert (down["system_identifier"], down["timeline"]) == (before["system_identifier"], before["timeline"]), "and what it can be compared by"
+    assert (down["system_identifier"], down["timeline"]) == (before["system_identifier"], before["timeline"]), (
+        "and what it can be compared by"
+    )
     after = facts(pair.a)  # of the agent that was started after a power cut
     assert after.read()["trail"] == []
     after.recall(down, 3600.0)
     recalled = after.read()
-    (age, position), = recalled["trail"]
+    ((age, position),) = recalled["trail"]
     assert age >= 3600.0 and (position, recalled["timeline"]) == (before["write_lsn"], before["timeline"])
     pair.a.control.start()
     assert until(lambda: told.read()["in_recovery"] is False, 20)
     assert until(lambda: after.read()["in_recovery"] is False, 20)
-    assert after.read()["trail"][0][0] < 60 and len(after.read()["trail"]) <= 3, "what is older than its minute has gone"
+    assert after.read()["trail"][0][0] < 60 and len(after.read()["trail"]) <= 3, (
+        "what is older than its minute has gone"
+    )
 
 
 def test_the_keys_are_those_of_the_contract_whatever_runs(pair: Pair, tmp_path: Path) -> None:
-    keys = {"running", "in_recovery", "timeline", "write_lsn", "receive_lsn", "replay_lsn", "streaming", "system_identifier", "mode", "trail"}
-    assert set(facts(pair.a).read()) == set(facts(pair.b).read()) == set(PostgresFacts(Layout(tmp_path), Log(io.StringIO(), "agent run")).read()) == keys
+    keys = {
+        "running",
+        "in_recovery",
+        "timeline",
+        "write_lsn",
+        "receive_lsn",
+        "replay_lsn",
+        "streaming",
+        "system_identifier",
+        "mode",
+        "trail",
+    }
+    assert (
+        set(facts(pair.a).read())
+        == set(facts(pair.b).read())
+        == set(PostgresFacts(Layout(tmp_path), Log(io.StringIO(), "agent run")).read())
+        == keys
+    )
 
 
 def test_an_error_of_the_server_is_its_sentence(pair: Pair) -> None:
@@ -102,7 +122,9 @@ def test_a_cache_tells_its_role_and_offset(tmp_path: Path) -> None:
         assert second["offset"] > first["offset"] + 10_000
         assert until(lambda: told["b"].read()["offset"] >= second["offset"], 10)
         other = told["b"].read()
-        assert (other["role"], other["replication_id"]) == ("replica", second["replication_id"]) and told["b"].writes(other) is False
+        assert (other["role"], other["replication_id"]) == ("replica", second["replication_id"]) and told["b"].writes(
+            other
+        ) is False
         caches.a.units.kill()
         down = told["a"].read()
         assert (down["running"], down["role"], told["a"].writes(down)) == (False, None, None)
@@ -112,7 +134,9 @@ def test_a_cache_tells_its_role_and_offset(tmp_path: Path) -> None:
         caches.close()
 
 
-@pytest.mark.parametrize("text", [None, "", "[]", '{"local": {}}', '{"local": {"name": 1}, "ca": "x", "password": "y"}'])
+@pytest.mark.parametrize(
+    "text", [None, "", "[]", '{"local": {}}', '{"local": {"name": 1}, "ca": "x", "password": "y"}']
+)
 def test_a_cache_that_nobody_knows_yet_is_unknown(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "etc/dr").mkdir(parents=True)
@@ -126,7 +150,13 @@ def test_a_slot_that_somebody_dropped_is_made_anew_and_the_standby_streams_again
     told = facts(pair.a)
     assert until(lambda: told.read()["streaming"] is True, 20)
     pair.b.kill()
-    assert until(lambda: pair.a.sql("select count(pg_drop_replication_slot(slot_name)) from pg_replication_slots where not active") == "1", 20)
+    assert until(
+        lambda: (
+            pair.a.sql("select count(pg_drop_replication_slot(slot_name)) from pg_replication_slots where not active")
+            == "1"
+        ),
+        20,
+    )
     for _ in range(LOOKS - 1):
         told.read()
     assert pair.a.sql("select count(*) from pg_replication_slots") == "0", "a promotion makes its own: not at once"

@@ -86,9 +86,20 @@ class Machine:
 
     def converge(self, lease: Any = None, **changes: Any) -> list[str]:
         """Steps done."""
-        hosts = {**DOCUMENT["hosts"], "db-1.b": {"name": "db-1.b.dr.internal", "vrack": "10.100.0.111", "front": "10.2.0.11"}}
-        setup = {**DOCUMENT["setup"], "witness": {**DOCUMENT["setup"]["witness"], "endpoint": self.endpoint, "bucket": "witness"}}
-        document = {**DOCUMENT, "hosts": hosts, "setup": setup if lease is None else {**setup, "lease": lease}, **changes}
+        hosts = {
+            **DOCUMENT["hosts"],
+            "db-1.b": {"name": "db-1.b.dr.internal", "vrack": "10.100.0.111", "front": "10.2.0.11"},
+        }
+        setup = {
+            **DOCUMENT["setup"],
+            "witness": {**DOCUMENT["setup"]["witness"], "endpoint": self.endpoint, "bucket": "witness"},
+        }
+        document = {
+            **DOCUMENT,
+            "hosts": hosts,
+            "setup": setup if lease is None else {**setup, "lease": lease},
+            **changes,
+        }
         call = Call("host", "converge", document, self.layout, Log(io.StringIO(), "host converge"))
         return plan.converge(base.Base(base.Desired.read(document), self.layout, call.log, self.units), call).actions
 
@@ -118,7 +129,11 @@ def test_it_is_put_there_once(machine: Machine) -> None:
     assert [step.split()[0] for step in first] == ["files", "agent-files", "agent-enable", "agent-restart"]
     assert machine.converge(LEASE) == []
     config = Config.read(machine.layout)
-    assert (config.service, config.own.address, config.counterpart.name) == ("postgres", "10.100.0.11", "db-1.b.dr.internal")
+    assert (config.service, config.own.address, config.counterpart.name) == (
+        "postgres",
+        "10.100.0.11",
+        "db-1.b.dr.internal",
+    )
     assert (machine.layout.etc / "agent.json").stat().st_mode & 0o777 == 0o600
 
 
@@ -212,5 +227,9 @@ def test_the_guard_knows_whether_the_lease_is_held(machine: Machine) -> None:
 def test_an_installation_can_be_looked_at_without_a_change(machine: Machine) -> None:
     machine.converge(LEASE)
     config = Config.read(machine.layout)
-    assert Installation(config, machine.layout, machine.units).facts() == agent_install.Facts((), True, True, True, True)
-    assert Installation(replace(config, service="redis"), machine.layout, machine.units).facts().files == (str(machine.layout.etc / "agent.json"),)
+    assert Installation(config, machine.layout, machine.units).facts() == agent_install.Facts(
+        (), True, True, True, True
+    )
+    assert Installation(replace(config, service="redis"), machine.layout, machine.units).facts().files == (
+        str(machine.layout.etc / "agent.json"),
+    )

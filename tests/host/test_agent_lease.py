@@ -19,7 +19,9 @@ def decide(memory: Memory, now: float = 1000.0, **heard: object) -> lease.Decisi
     return lease.decide(TERMS, memory, Heard(**{"now": now, "role": ROLE, **heard}))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("contact", [{"witness_at": 970.5}, {"granted_at": 970.5, "granted_epoch": 3}, {"begun": 970.5}])
+@pytest.mark.parametrize(
+    "contact", [{"witness_at": 970.5}, {"granted_at": 970.5, "granted_epoch": 3}, {"begun": 970.5}]
+)
 def test_one_contact_within_the_lease_is_enough(contact: dict[str, float]) -> None:
     memory = Memory(**contact)  # type: ignore[arg-type]
     assert decide(memory).action is Action.NONE
@@ -95,7 +97,10 @@ def test_heard_again_in_the_same_epoch_it_starts() -> None:
         ({"witness_at": 999}, replace(OURS, asked_at=989)),  # what it said before the silence
         ({"witness_at": 999}, replace(OURS, epoch=2)),
         ({"witness_at": 999}, Newest(5, "a", False, 1000, 1)),  # the other side was active in between
-        ({"witness_at": 999, "granted_at": 999, "granted_epoch": 3}, None),  # the witness speaks, so the counterpart does not decide
+        (
+            {"witness_at": 999, "granted_at": 999, "granted_epoch": 3},
+            None,
+        ),  # the witness speaks, so the counterpart does not decide
         ({"granted_at": 999, "granted_epoch": 2}, None),
         ({"granted_at": 985, "granted_epoch": 3}, None),  # granted before it was stopped
     ],
@@ -105,7 +110,9 @@ def test_nothing_less_starts_it(contact: dict[str, object], newest: Newest | Non
 
 
 def test_where_the_witness_is_silent_the_counterparts_grant_starts_it() -> None:
-    found = decide(stopped(witness_at=900, granted_at=999, granted_epoch=3), newest=replace(OURS, asked_at=900), running=False)
+    found = decide(
+        stopped(witness_at=900, granted_at=999, granted_epoch=3), newest=replace(OURS, asked_at=900), running=False
+    )
     assert found.action is Action.START and "the counterpart" in str(found.message)
 
 
@@ -138,7 +145,10 @@ def test_after_a_boot_a_running_primary_has_one_lease_and_one_that_is_down_waits
     down = lease.first(None, 1000, primary=True, running=False)
     assert down.state == STOPPED
     assert decide(down, 1001, running=False).action is Action.NONE
-    assert decide(replace(down, witness_at=1002), 1003, running=False, newest=replace(OURS, asked_at=1002)).action is Action.START
+    assert (
+        decide(replace(down, witness_at=1002), 1003, running=False, newest=replace(OURS, asked_at=1002)).action
+        is Action.START
+    )
     assert lease.first(None, 1000, primary=False, running=False).state == HELD
 
 

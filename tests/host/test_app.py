@@ -7,7 +7,19 @@ import pytest
 
 from scripts.ctl.secrets import generate
 from scripts.host.app import App
-from scripts.host.app_config import MIGRATE, NGINX, RETRIES, UNITS, WEB, WORKER, Desired, environment, environment_file, files, nginx
+from scripts.host.app_config import (
+    MIGRATE,
+    NGINX,
+    RETRIES,
+    UNITS,
+    WEB,
+    WORKER,
+    Desired,
+    environment,
+    environment_file,
+    files,
+    nginx,
+)
 from scripts.host.app_plan import Facts, Wanted, plan
 from scripts.host.errors import Refused, Usage
 from scripts.host.layout import Layout
@@ -16,14 +28,20 @@ from scripts.host.plan import Step
 from scripts.host.systemd import Systemd
 
 RELEASE = "/opt/shop/releases/abc"
-NAMES = {f"{host}.{site}": [f"{host}.{site}.dr.internal"] for site in "ab" for host in ("db-1", "cache-1", "app-1", "app-2")}
+NAMES = {
+    f"{host}.{site}": [f"{host}.{site}.dr.internal"] for site in "ab" for host in ("db-1", "cache-1", "app-1", "app-2")
+}
 SECRETS = generate(NAMES, "www.shop.example", {})
 
 
 def document(active="a", **block):
     octets = {"db-1": 11, "cache-1": 21, "app-1": 41, "app-2": 42}
     hosts = {
-        f"{host}.{site}": {"name": f"{host}.{site}.dr.internal", "vrack": f"10.100.0.{octet + (100 if site == 'b' else 0)}", "front": "10.1.0.9"}
+        f"{host}.{site}": {
+            "name": f"{host}.{site}.dr.internal",
+            "vrack": f"10.100.0.{octet + (100 if site == 'b' else 0)}",
+            "front": "10.1.0.9",
+        }
         for host, octet in octets.items()
         for site in "ab"
     }
@@ -45,7 +63,13 @@ def document(active="a", **block):
             "database_password": "p'w\"d\\$x%é",
             "caches": ["cache-1.a", "cache-1.b"],
             "cache_password": "cachepw",
-            "assets": {"endpoint": "http://s3", "region": "gra", "bucket": "assets", "access_key": "key", "secret_key": "hidden"},
+            "assets": {
+                "endpoint": "http://s3",
+                "region": "gra",
+                "bucket": "assets",
+                "access_key": "key",
+                "secret_key": "hidden",
+            },
             "peer_apps": ["app-1.b", "app-2.b"],
             "vip_subnet": "10.1.0.0/24",
             "threads": 5,
@@ -83,7 +107,15 @@ def test_a_host_that_is_as_wanted_is_left_alone():
 
 
 def test_a_fresh_active_host_migrates_before_it_serves_and_works_last():
-    fresh = Facts(user=False, release_there=True, current=None, migrated=None, stale_web=("/env",), stale_units=("/unit",), stale_nginx=("/conf",))
+    fresh = Facts(
+        user=False,
+        release_there=True,
+        current=None,
+        migrated=None,
+        stale_web=("/env",),
+        stale_units=("/unit",),
+        stale_nginx=("/conf",),
+    )
     assert steps(fresh, ACTIVE) == [
         "user",
         "write /env",
@@ -109,8 +141,23 @@ def test_only_the_first_app_host_migrates():
 
 
 def test_taking_over_reloads_nginx_before_anything_slow_and_keeps_puma():
-    standby = replace(SERVING, worker=False, worker_enabled=False, role="standby", role_epoch=2, migrated=f"{RELEASE} 1", stale_nginx=("/conf",))
-    assert steps(standby, ACTIVE) == ["write /conf", "role primary", f"reload {NGINX}", f"migrate {MIGRATE}", f"enable {WORKER}", f"restart {WORKER}"]
+    standby = replace(
+        SERVING,
+        worker=False,
+        worker_enabled=False,
+        role="standby",
+        role_epoch=2,
+        migrated=f"{RELEASE} 1",
+        stale_nginx=("/conf",),
+    )
+    assert steps(standby, ACTIVE) == [
+        "write /conf",
+        "role primary",
+        f"reload {NGINX}",
+        f"migrate {MIGRATE}",
+        f"enable {WORKER}",
+        f"restart {WORKER}",
+    ]
 
 
 def test_becoming_standby_stops_the_worker_first():
@@ -150,7 +197,10 @@ def test_an_environment_file_keeps_any_password():
 
 def test_files_with_secrets_are_for_root_alone():
     by_path = {str(file.path): file for group in files(Desired.read(document()), Layout()).values() for file in group}
-    assert {path: by_path[path].mode for path in ("/etc/shop/env", "/etc/shop/tls.key")} == {"/etc/shop/env": 0o600, "/etc/shop/tls.key": 0o600}
+    assert {path: by_path[path].mode for path in ("/etc/shop/env", "/etc/shop/tls.key")} == {
+        "/etc/shop/env": 0o600,
+        "/etc/shop/tls.key": 0o600,
+    }
     assert not any("hidden" in file.content for path, file in by_path.items() if path != "/etc/shop/env")
 
 
@@ -186,9 +236,15 @@ def test_a_standby_whose_link_is_cut_forwards_through_the_peers_entrance():
 
 def test_what_is_forwarded_bears_the_name_of_the_way_in_and_arrives_as_the_shops():
     text = forwarding("203.0.113.9")
-    assert "proxy_set_header Host app.b.dr.internal;" in text.partition("proxy_pass https://shop_peer;")[2].partition("}")[0]
+    assert (
+        "proxy_set_header Host app.b.dr.internal;"
+        in text.partition("proxy_pass https://shop_peer;")[2].partition("}")[0]
+    )
     outside = text.partition("server_name app.a.dr.internal;")[0]
-    assert "listen 443 ssl proxy_protocol default_server;" in outside and "proxy_set_header Host www.shop.example;" in outside
+    assert (
+        "listen 443 ssl proxy_protocol default_server;" in outside
+        and "proxy_set_header Host www.shop.example;" in outside
+    )
 
 
 def test_a_kernel_that_gives_up_too_late_is_told():

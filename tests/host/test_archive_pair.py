@@ -48,7 +48,9 @@ def archived(pair: ArchivePair, node: Node, *sites: str) -> str:
     """Everything written so far is in the archive of these sites (both when none is named); returns the last segment's name."""
     name = node.sql("select pg_walfile_name(pg_switch_wal())")
     for site in sites or "ab":
-        assert until(lambda site=site: name in pair.regions[site].wal(), 60, 0.2), f"{name} is not in {site}: {server_log(node)}"  # type: ignore[misc]
+        assert until(lambda site=site: name in pair.regions[site].wal(), 60, 0.2), (
+            f"{name} is not in {site}: {server_log(node)}"
+        )  # type: ignore[misc]
     return name
 
 
@@ -106,8 +108,17 @@ def test_times_before_and_after_a_promotion_come_back(pair: ArchivePair) -> None
     assert orders(pair.a, everything) == ["1", "2", "3", "4", "5"]
     assert first["timeline"] > 1 and second["timeline"] > 2, "each restore ends on a timeline of its own"
 
-    outside = pair.call(pair.b, "restore", {"directory": str(pair.folder / "r4"), "target": "2020-01-01T00:00:00+00:00", "port": free_port()})
-    assert outside.code == 3 and "a: from 20" in outside.err and "b: from 20" in outside.err and not (pair.folder / "r4").exists()
+    outside = pair.call(
+        pair.b,
+        "restore",
+        {"directory": str(pair.folder / "r4"), "target": "2020-01-01T00:00:00+00:00", "port": free_port()},
+    )
+    assert (
+        outside.code == 3
+        and "a: from 20" in outside.err
+        and "b: from 20" in outside.err
+        and not (pair.folder / "r4").exists()
+    )
     assert pair.b.sql("select count(*) from orders", "shop") == "5", "the running cluster goes on"
     assert KEYS["secret_key"] not in outside.err and PASSPHRASE not in outside.err
 
@@ -139,7 +150,9 @@ def test_a_fenced_host_and_one_of_an_old_epoch_store_nothing(alone: ArchivePair)
     name = alone.a.sql("select pg_walfile_name(pg_switch_wal())")
     said = alone.call(alone.a, "push", {"wal": f"pg_wal/{name}"}, user=alone.a.layout.user)
     assert said.code == 3 and "the witness has 2 with site b active" in said.err
-    assert until(lambda: "FATAL:  archive command failed with exit code 255" in server_log(alone.a), 60), "the archiver is ended, not kept trying"
+    assert until(lambda: "FATAL:  archive command failed with exit code 255" in server_log(alone.a), 60), (
+        "the archiver is ended, not kept trying"
+    )
 
     backup = alone.call(alone.a, "backup", {"type": "full"})
     assert backup.code == 3 and "the witness has 2" in backup.err
@@ -188,7 +201,9 @@ def test_a_dead_repository_stops_neither_the_other_nor_the_disk_and_is_filled_in
     assert left_out["from"] <= first and left_out["why"]
     alone.a.sql("insert into orders values (4)", "shop")
     archived(alone, alone.a, "a")
-    assert until(lambda: nudged(alone.a) and alone.check(alone.a)["waiting"] == 0, 150, 2), "nothing waits for it on the primary's disk"
+    assert until(lambda: nudged(alone.a) and alone.check(alone.a)["waiting"] == 0, 150, 2), (
+        "nothing waits for it on the primary's disk"
+    )
     assert alone.check(alone.a)["repositories"]["b"]["reachable"] is False
 
     alone.regions["b"].start()
@@ -214,7 +229,9 @@ def test_both_databases_lost_the_shop_comes_back_from_the_archive(pair: ArchiveP
     with pytest.raises(Refused, match="none, in epoch 2"):
         pair.a.converge(2, "a", archive=True)
 
-    done = pair.call(pair.a, "restore", {"directory": str(pair.a.layout.mount / "back"), "port": free_port(), "adopt": True})
+    done = pair.call(
+        pair.a, "restore", {"directory": str(pair.a.layout.mount / "back"), "port": free_port(), "adopt": True}
+    )
     assert done.code == 0, done.err
     pair.a.converge(2, "a", archive=True)
     assert pair.a.sql("select id from orders order by id", "shop").split() == ["1", "2"]

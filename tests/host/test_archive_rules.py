@@ -34,16 +34,34 @@ from .pg_pair import Manual
 MEMORY = Memory("b", "a", 17, 5432, 2 << 30)
 DAY = 86400
 START = 1_764_000_000
-BACKUPS = (Backup("F1", "full", START - 60, START, f"{1:024X}"), Backup("I1", "incr", START + DAY - 60, START + DAY, "00000002" + f"{9:016X}"))
+BACKUPS = (
+    Backup("F1", "full", START - 60, START, f"{1:024X}"),
+    Backup("I1", "incr", START + DAY - 60, START + DAY, "00000002" + f"{9:016X}"),
+)
 
 
 def document(**changes: Any) -> dict[str, Any]:
-    hosts = {f"db-1.{site}": {"name": f"db-1.{site}.dr.internal", "vrack": "10.0.0.1", "front": "10.1.0.1"} for site in "ab"}
-    repositories = {site: {"endpoint": f"https://s3.{site}.example", "region": site, "bucket": f"shop-{site}-wal"} for site in "ab"}
-    block = {"version": 17, "repositories": repositories, "keys": {"access_key": "AK", "secret_key": "hidden-key"}, "passphrase": "hidden passphrase"}
+    hosts = {
+        f"db-1.{site}": {"name": f"db-1.{site}.dr.internal", "vrack": "10.0.0.1", "front": "10.1.0.1"} for site in "ab"
+    }
+    repositories = {
+        site: {"endpoint": f"https://s3.{site}.example", "region": site, "bucket": f"shop-{site}-wal"} for site in "ab"
+    }
+    block = {
+        "version": 17,
+        "repositories": repositories,
+        "keys": {"access_key": "AK", "secret_key": "hidden-key"},
+        "passphrase": "hidden passphrase",
+    }
     return {
-        "schema": 1, "site": "a", "peer": "b", "host": "db-1", "hosts": hosts, "tls": {"ca": "", "cert": "", "key": ""},
-        "epoch": {"epoch": 1, "active": "a", "previous": None}, "archive": {**block, **changes},
+        "schema": 1,
+        "site": "a",
+        "peer": "b",
+        "host": "db-1",
+        "hosts": hosts,
+        "tls": {"ca": "", "cert": "", "key": ""},
+        "epoch": {"epoch": 1, "active": "a", "previous": None},
+        "archive": {**block, **changes},
     }
 
 
@@ -63,7 +81,9 @@ def layout(root: Path) -> ArchiveLayout:
         (["b", "a"], 1001, Verdict(("a", "b"), True)),
     ],
 )
-def test_a_failing_repository_is_left_out_when_the_disk_is_at_stake_and_not_before(failed: list[str], bytes_waiting: int, verdict: Verdict) -> None:
+def test_a_failing_repository_is_left_out_when_the_disk_is_at_stake_and_not_before(
+    failed: list[str], bytes_waiting: int, verdict: Verdict
+) -> None:
     assert judge(failed, bytes_waiting, 1000) == verdict
 
 
@@ -84,10 +104,21 @@ def test_a_promoted_standby_owes_whole_segments_of_its_own_past_before_the_fork(
     def segment(timeline: int, number: int) -> str:
         return f"{timeline:08X}{0:08X}{number:08X}"
 
-    here = [segment(1, 6), segment(1, 7), segment(1, 8), segment(2, 8), segment(3, 1), "00000002.history", "00000009.history", "archive_status"]
+    here = [
+        segment(1, 6),
+        segment(1, 7),
+        segment(1, 8),
+        segment(2, 8),
+        segment(3, 1),
+        "00000002.history",
+        "00000009.history",
+        "archive_status",
+    ]
     ancestors = [(1, "0/8000148")]
     assert owed(here, [{segment(1, 6)}, {segment(1, 6)}], ancestors, 2, 16 << 20) == [segment(1, 7), "00000002.history"]
-    assert owed(here, [{segment(1, 6), segment(1, 7), "00000002.history"}, set()], ancestors, 2, 16 << 20)[0] == segment(1, 6), "one repository lacks it"
+    assert owed(here, [{segment(1, 6), segment(1, 7), "00000002.history"}, set()], ancestors, 2, 16 << 20)[
+        0
+    ] == segment(1, 6), "one repository lacks it"
 
 
 def test_what_is_owed_waits_for_the_archiver(tmp_path: Path) -> None:
@@ -134,11 +165,15 @@ def test_state_survives_and_an_unreadable_one_is_empty(tmp_path: Path) -> None:
 class Deaf(PgBackRest):
     """Repositories of which none takes anything."""
 
-    def call_while(self, keep: Callable[[], bool], repository: str, stanza: str, command: str, *arguments: str, limit_s: float) -> Done:
+    def call_while(
+        self, keep: Callable[[], bool], repository: str, stanza: str, command: str, *arguments: str, limit_s: float
+    ) -> Done:
         return Done(103, "", "ERROR: [103]: no answer")
 
 
-def test_wal_that_nobody_takes_waits_up_to_the_limit_and_is_dropped_beyond_with_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wal_that_nobody_takes_waits_up_to_the_limit_and_is_dropped_beyond_with_a_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     it = layout(tmp_path)
     Role("b", "a", "primary", 1).write(it.postgres.base)
     it.folder.mkdir(parents=True)
@@ -157,7 +192,10 @@ def test_wal_that_nobody_takes_waits_up_to_the_limit_and_is_dropped_beyond_with_
         push("000000010000000000000001", 150)
     assert load(it) == State()
     push("000000010000000000000002", 150)
-    assert sorted(load(it).suspended) == ["a", "b"] and load(it).dropped == {"from": "000000010000000000000002", "to": "000000010000000000000002"}
+    assert sorted(load(it).suspended) == ["a", "b"] and load(it).dropped == {
+        "from": "000000010000000000000002",
+        "to": "000000010000000000000002",
+    }
     with pytest.raises(Failed, match="no answer"):
         push("000000010000000000000003", 1000)
     push("000000010000000000000003", 150)
@@ -194,7 +232,9 @@ def test_a_host_that_is_not_the_primary_does_not_even_start_the_tool(tmp_path: P
 def test_a_push_under_way_ends_when_the_host_is_fenced() -> None:
     asked = iter([True, True, False])
     assert run_while(lambda: next(asked), ["sleep", "600"], limit_s=300, user="root").code == GIVEN_UP
-    assert run_while(lambda: True, ["sh", "-c", "echo ERROR: [103]: x >&2; exit 103"], limit_s=60, user="root") == Done(103, "", "ERROR: [103]: x\n")
+    assert run_while(lambda: True, ["sh", "-c", "echo ERROR: [103]: x >&2; exit 103"], limit_s=60, user="root") == Done(
+        103, "", "ERROR: [103]: x\n"
+    )
     assert run_while(lambda: True, ["sleep", "600"], limit_s=0.1, user="root").code == TIMED_OUT
 
 
@@ -232,20 +272,40 @@ def test_the_configuration_of_one_repository(tmp_path: Path) -> None:
     desired = Desired.read(document(retention_full=3, process_max=4))
     lines = pgbackrest(desired, layout(tmp_path), "b").splitlines()
     wanted = {
-        "repo1-s3-bucket=shop-b-wal", "repo1-s3-endpoint=s3.b.example", "repo1-cipher-type=aes-256-cbc", "repo1-cipher-pass=hidden passphrase",
-        "archive-async=y", "repo1-retention-full=3", "process-max=4",
+        "repo1-s3-bucket=shop-b-wal",
+        "repo1-s3-endpoint=s3.b.example",
+        "repo1-cipher-type=aes-256-cbc",
+        "repo1-cipher-pass=hidden passphrase",
+        "archive-async=y",
+        "repo1-retention-full=3",
+        "process-max=4",
     }
     assert wanted <= set(lines)
-    assert not [line for line in lines if line.startswith(("repo2", "archive-push-queue-max", "repo1-storage-verify-tls"))]
-    port = Desired.read(document(repositories={site: {"endpoint": "https://10.0.0.9:7443", "region": site, "bucket": "x-y"} for site in "ab"}))
-    assert {"repo1-s3-endpoint=10.0.0.9", "repo1-storage-port=7443"} <= set(pgbackrest(port, layout(tmp_path), "a").splitlines())
+    assert not [
+        line for line in lines if line.startswith(("repo2", "archive-push-queue-max", "repo1-storage-verify-tls"))
+    ]
+    port = Desired.read(
+        document(
+            repositories={site: {"endpoint": "https://10.0.0.9:7443", "region": site, "bucket": "x-y"} for site in "ab"}
+        )
+    )
+    assert {"repo1-s3-endpoint=10.0.0.9", "repo1-storage-port=7443"} <= set(
+        pgbackrest(port, layout(tmp_path), "a").splitlines()
+    )
 
 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"repositories": {"a": {"endpoint": "http://x", "region": "a", "bucket": "b"}, "b": {"endpoint": "https://x", "region": "a", "bucket": "b"}}},
-         "over TLS only"),
+        (
+            {
+                "repositories": {
+                    "a": {"endpoint": "http://x", "region": "a", "bucket": "b"},
+                    "b": {"endpoint": "https://x", "region": "a", "bucket": "b"},
+                }
+            },
+            "over TLS only",
+        ),
         ({"passphrase": "short"}, "passphrase: found fewer than 12"),
         ({"passphrase": " blanks at the ends "}, "blanks at an end"),
         ({"queue_max": "lots"}, "queue_max"),
@@ -274,9 +334,12 @@ def test_backups_are_timed_in_the_active_site_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("backups", "timeline", "kind"), [(0, None, "full"), (2, 1, "incr"), (2, 2, None)],
+    ("backups", "timeline", "kind"),
+    [(0, None, "full"), (2, 1, "incr"), (2, 2, None)],
 )
-def test_a_repository_without_a_backup_of_this_timeline_gets_one_at_once(backups: int, timeline: int | None, kind: str | None) -> None:
+def test_a_repository_without_a_backup_of_this_timeline_gets_one_at_once(
+    backups: int, timeline: int | None, kind: str | None
+) -> None:
     assert due({"backups": backups, "backup_timeline": timeline}, 2) == kind
 
 
@@ -306,7 +369,9 @@ NEWEST = {"a": START + 2 * DAY, "b": START + 2 * DAY}
         ({}, {"b": Info(), "a": INFO}, Source("a", BACKUPS[1])),
     ],
 )
-def test_a_restore_takes_the_last_backup_before_its_target(wanted: dict[str, Any], infos: dict[str, Info | None], source: Source) -> None:
+def test_a_restore_takes_the_last_backup_before_its_target(
+    wanted: dict[str, Any], infos: dict[str, Info | None], source: Source
+) -> None:
     assert choose(order(**wanted), infos, NEWEST) == source
 
 
@@ -317,11 +382,15 @@ def test_a_restore_takes_the_last_backup_before_its_target(wanted: dict[str, Any
         ({"target": at(START + 3 * DAY)}, {"b": INFO, "a": Info()}),
     ],
 )
-def test_a_target_outside_is_refused_with_the_range_that_exists(wanted: dict[str, Any], infos: dict[str, Info | None]) -> None:
+def test_a_target_outside_is_refused_with_the_range_that_exists(
+    wanted: dict[str, Any], infos: dict[str, Info | None]
+) -> None:
     with pytest.raises(Refused) as refused:
         choose(order(**wanted), infos, NEWEST)
     text = str(refused.value)
-    assert f"b: from {at(START)} to {at(START + 2 * DAY)}" in text and ("a: no answer" in text or "a: no backup" in text)
+    assert f"b: from {at(START)} to {at(START + 2 * DAY)}" in text and (
+        "a: no answer" in text or "a: no backup" in text
+    )
     assert "nothing was restored" in text
 
 
@@ -344,29 +413,65 @@ def test_bad_orders_are_refused(wanted: dict[str, Any], says: str) -> None:
 
 
 def test_answers_of_pgbackrest() -> None:
-    backup = {"label": "20261125-102931F", "type": "full", "timestamp": {"start": 1, "stop": 2}, "archive": {"start": "00000001" + "0" * 16}}
-    good = [{"repo": [{"status": {"code": 0}}], "archive": [{"id": "15-1", "min": "A", "max": "B"}], "backup": [backup, {**backup, "error": True}]}]
+    backup = {
+        "label": "20261125-102931F",
+        "type": "full",
+        "timestamp": {"start": 1, "stop": 2},
+        "archive": {"start": "00000001" + "0" * 16},
+    }
+    good = [
+        {
+            "repo": [{"status": {"code": 0}}],
+            "archive": [{"id": "15-1", "min": "A", "max": "B"}],
+            "backup": [backup, {**backup, "error": True}],
+        }
+    ]
     info = read_info(json.dumps(good))
-    assert info is not None and (info.first, info.last, info.archive, len(info.backups), info.exists) == ("A", "B", "15-1", 1, True)
+    assert info is not None and (info.first, info.last, info.archive, len(info.backups), info.exists) == (
+        "A",
+        "B",
+        "15-1",
+        1,
+        True,
+    )
     empty = read_info(json.dumps([{"repo": [{"status": {"code": 1}}], "archive": [], "backup": []}]))
     assert empty is not None and not empty.exists
-    assert read_info(json.dumps([{"repo": [{"status": {"code": 99}}], "archive": [], "backup": []}])) is None, "no answer"
+    assert read_info(json.dumps([{"repo": [{"status": {"code": 99}}], "archive": [], "backup": []}])) is None, (
+        "no answer"
+    )
     assert read_info("[]") is None
     listing = {
-        ".": {"type": "path"}, "0000000100000000/000000010000000000000001-" + "a" * 40 + ".zst": {"type": "file", "time": 7},
-        "00000002.history": {"type": "file", "time": 9}, "0000000100000000/000000010000000000000009.partial-" + "b" * 40 + ".zst": {"type": "file", "time": 8},
+        ".": {"type": "path"},
+        "0000000100000000/000000010000000000000001-" + "a" * 40 + ".zst": {"type": "file", "time": 7},
+        "00000002.history": {"type": "file", "time": 9},
+        "0000000100000000/000000010000000000000009.partial-" + "b" * 40 + ".zst": {"type": "file", "time": 8},
     }
-    assert read_wal(json.dumps(listing)) == {"000000010000000000000001": 7, "00000002.history": 9, "000000010000000000000009.partial": 8}
-    assert explain(Done(45, "", "P00  ERROR: [045]: WAL file exists\n            HINT: x\n")) == "[045]: WAL file exists"
-    assert "no place for this cluster" in explain(Done(103, "", "ERROR: [103]: unable\n repo1: [FileMissingError] unable to load info file 'archive.info'"))
+    assert read_wal(json.dumps(listing)) == {
+        "000000010000000000000001": 7,
+        "00000002.history": 9,
+        "000000010000000000000009.partial": 8,
+    }
+    assert (
+        explain(Done(45, "", "P00  ERROR: [045]: WAL file exists\n            HINT: x\n")) == "[045]: WAL file exists"
+    )
+    assert "no place for this cluster" in explain(
+        Done(103, "", "ERROR: [103]: unable\n repo1: [FileMissingError] unable to load info file 'archive.info'")
+    )
 
 
 def test_metrics_leave_out_what_is_unknown() -> None:
     found = {
-        "alarm": None, "hold": None, "dropped": {"from": "1", "to": "2"}, "waiting": 2, "archiver": None,
+        "alarm": None,
+        "hold": None,
+        "dropped": {"from": "1", "to": "2"},
+        "waiting": 2,
+        "archiver": None,
         "repositories": {"a": {"reachable": False, "left_out": {"from": "1"}, "gap": None, "newest_backup": None}},
     }
     lines = metrics(found).splitlines()
-    assert 'dr_archive_repository_up{repository="a"} 0' in lines and 'dr_archive_repository_left_out{repository="a"} 1' in lines
+    assert (
+        'dr_archive_repository_up{repository="a"} 0' in lines
+        and 'dr_archive_repository_left_out{repository="a"} 1' in lines
+    )
     assert {"dr_archive_split_brain 0", "dr_archive_dropped 1"} <= set(lines)
     assert not [line for line in lines if "backup_timestamp" in line and "TYPE" not in line]

@@ -24,7 +24,12 @@ UNIT = f"/etc/systemd/system/{SYNC}.timer"
 
 def document(active: str = "a", **block: Any) -> dict[str, Any]:
     peer = BUCKET | {"endpoint": "http://peer", "region": "sbg"}
-    return {**DOCUMENT, "host": "control-1", "epoch": {**DOCUMENT["epoch"], "epoch": 3, "active": active}, "assets": {"source": peer, "target": BUCKET} | block}
+    return {
+        **DOCUMENT,
+        "host": "control-1",
+        "epoch": {**DOCUMENT["epoch"], "epoch": 3, "active": active},
+        "assets": {"source": peer, "target": BUCKET} | block,
+    }
 
 
 def steps(facts: Facts, *, active: bool) -> list[str]:
@@ -38,7 +43,14 @@ def test_a_host_that_is_as_wanted_is_left_alone() -> None:
 
 def test_the_pull_ends_before_anything_else_when_the_site_becomes_active() -> None:
     found = steps(Facts(stale=(EPOCH, UNIT), timers=(SYNC,), role="standby", role_epoch=2, settings={}), active=True)
-    assert found == [f"stop {SYNC}", f"write {EPOCH}", f"write {UNIT}", "daemon-reload", "role primary", f"start {RECONCILE}"]
+    assert found == [
+        f"stop {SYNC}",
+        f"write {EPOCH}",
+        f"write {UNIT}",
+        "daemon-reload",
+        "role primary",
+        f"start {RECONCILE}",
+    ]
 
 
 def test_a_new_epoch_starts_the_same_timer_anew_so_that_it_runs_at_once() -> None:
@@ -116,7 +128,9 @@ def test_what_a_store_does_not_know_is_a_fact_and_a_warning(tmp_path: Path, monk
     assert len(warnings) == 1 and warnings[0].startswith(f"lifecycle of the own bucket: {UNSUPPORTED}")
 
 
-def test_a_failure_of_the_settings_holds_nothing_up_and_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_of_the_settings_holds_nothing_up_and_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     copier, warnings = Copier(monkeypatch), list[str]()
     copier.done = Done(1, "", "dr-assets: target bucket assets at http://s3: get cors: no answer")
     one = service(tmp_path, warnings)
@@ -130,7 +144,9 @@ def test_a_failure_of_the_settings_holds_nothing_up_and_is_tried_again(tmp_path:
 
 def test_the_copier_reads_the_settings_it_is_handed(tmp_path: Path) -> None:
     job = next(file for file in service(tmp_path, []).files() if str(file.path).endswith("assets.json"))
-    assert parse(json.loads(job.content)).bucket == BucketRules(keep_old_versions_days=90, abort_uploads_days=7, cors_origins=("https://www.shop.example",))
+    assert parse(json.loads(job.content)).bucket == BucketRules(
+        keep_old_versions_days=90, abort_uploads_days=7, cors_origins=("https://www.shop.example",)
+    )
 
 
 @pytest.mark.parametrize(
@@ -141,9 +157,15 @@ def test_the_copier_reads_the_settings_it_is_handed(tmp_path: Path) -> None:
         ("native", ["ExecStart=replication --alone"]),
     ],
 )
-def test_who_copies_is_the_modes_matter_and_a_reconcile_is_always_ours(tmp_path: Path, mode: str, runs: list[str]) -> None:
+def test_who_copies_is_the_modes_matter_and_a_reconcile_is_always_ours(
+    tmp_path: Path, mode: str, runs: list[str]
+) -> None:
     texts = {file.path.name: file.content for file in service(tmp_path, [], mode=mode).files()}
-    found = [line.replace(f"/usr/bin/python3 {TOOL} ", "") for line in texts[f"{SYNC}.service"].splitlines() if line.startswith("ExecStart")]
+    found = [
+        line.replace(f"/usr/bin/python3 {TOOL} ", "")
+        for line in texts[f"{SYNC}.service"].splitlines()
+        if line.startswith("ExecStart")
+    ]
     assert found[1:] == [f"{line} --compact --config {JOB}" for line in runs]
     assert f"ExecStart=/usr/bin/python3 {TOOL} reconcile " in texts[f"{RECONCILE}.service"]
 

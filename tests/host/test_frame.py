@@ -21,11 +21,18 @@ from scripts.host.plan import LOOK_AGAIN, Step, converge
 
 BUCKET = {"endpoint": "http://s3", "region": "gra", "bucket": "assets", "access_key": "k", "secret_key": "A-SECRET"}
 DOCUMENT: dict[str, Any] = {
-    "schema": 1, "site": "a", "peer": "b", "host": "db-1", "request": "a",
+    "schema": 1,
+    "site": "a",
+    "peer": "b",
+    "host": "db-1",
+    "request": "a",
     "hosts": {"db-1.a": {"name": "db-1.a.dr.internal", "vrack": "10.100.0.11", "front": "10.1.0.11"}},
     "tls": {"ca": "CA\n", "cert": "CERT\n", "key": "KEY-SECRET\n"},
     "epoch": {"epoch": 1, "active": "a", "previous": None, "planned": True, "checkpoint": None, "fence": {"rung": 1}},
-    "setup": {"packages": [], "witness": {"endpoint": "http://w", "region": "de", "bucket": "w", "access_key": "k", "secret_key": "W-SECRET"}},
+    "setup": {
+        "packages": [],
+        "witness": {"endpoint": "http://w", "region": "de", "bucket": "w", "access_key": "k", "secret_key": "W-SECRET"},
+    },
     "assets": {"source": BUCKET, "target": BUCKET},
 }
 
@@ -45,10 +52,16 @@ def call(root: Path, *argv: str, document: Any = DOCUMENT) -> tuple[int, str, st
         (("assets", "converge"), "{", "found no JSON (line 1"),
         (("assets", "converge"), [], "no object"),
         (("assets", "converge"), {**DOCUMENT, "schema": 2}, "document.schema: found 2, wanted 1"),
-        (("assets", "converge"), {**DOCUMENT, "site": 5, "hosts": []}, "document.site: found a number, wanted a string; document.hosts: found a list"),
+        (
+            ("assets", "converge"),
+            {**DOCUMENT, "site": 5, "hosts": []},
+            "document.site: found a number, wanted a string; document.hosts: found a list",
+        ),
     ],
 )
-def test_bad_input_is_exit_2_one_line_and_changes_nothing(tmp_path: Path, argv: tuple[str, ...], document: Any, says: str) -> None:
+def test_bad_input_is_exit_2_one_line_and_changes_nothing(
+    tmp_path: Path, argv: tuple[str, ...], document: Any, says: str
+) -> None:
     code, out, err = call(tmp_path, *argv, document=document)
     assert (code, out) == (2, "")
     assert says in err and len(err.splitlines()) == 1 and "SECRET" not in err
@@ -58,7 +71,11 @@ def test_bad_input_is_exit_2_one_line_and_changes_nothing(tmp_path: Path, argv: 
 def test_converge_prints_the_same_bytes_whether_or_not_it_changed_anything(tmp_path: Path) -> None:
     first, second = call(tmp_path, "host", "converge"), call(tmp_path, "host", "converge")
     assert first[0] == second[0] == 0
-    assert first[1] == second[1] == '{"facts": {"name": "db-1.a.dr.internal", "packages": []}, "op": "host converge", "schema": 1}\n'
+    assert (
+        first[1]
+        == second[1]
+        == '{"facts": {"name": "db-1.a.dr.internal", "packages": []}, "op": "host converge", "schema": 1}\n'
+    )
     assert "changed: true" in first[2] and "changed: false" in second[2]
     last = json.loads((tmp_path / "var/lib/dr/last/host.json").read_text())
     assert (last["changed"], last["actions"]) == (False, [])
@@ -73,8 +90,12 @@ def test_base_files_have_their_modes_and_a_hosts_block_once(tmp_path: Path) -> N
     for _ in range(2):
         code, out, err = call(tmp_path, "host", "converge")
         assert code == 0 and "SECRET" not in out + err
-    assert (tmp_path / "etc/hosts").read_text() == "127.0.0.1 localhost\n# begin dr hosts\n10.100.0.11 db-1.a.dr.internal\n# end dr hosts\n"
-    modes = {name: (tmp_path / "etc/dr" / name).stat().st_mode & 0o777 for name in ("ca.pem", "host.key", "witness.json")}
+    assert (
+        tmp_path / "etc/hosts"
+    ).read_text() == "127.0.0.1 localhost\n# begin dr hosts\n10.100.0.11 db-1.a.dr.internal\n# end dr hosts\n"
+    modes = {
+        name: (tmp_path / "etc/dr" / name).stat().st_mode & 0o777 for name in ("ca.pem", "host.key", "witness.json")
+    }
     assert modes == {"ca.pem": 0o644, "host.key": 0o600, "witness.json": 0o600}
 
 
@@ -109,7 +130,9 @@ def test_long_work_in_the_background_keeps_no_converge_waiting(tmp_path: Path) -
     layout, err = Layout(tmp_path), io.StringIO()
     with hold(layout, "archive"):  # each minute's check beside a converge
         code = main(["archive", "check"], stdin=io.StringIO("{}"), stdout=io.StringIO(), stderr=err, layout=layout)
-    assert code == ExitCode.FAILED and "no record of what was prepared" in err.getvalue(), "it ran, and that is all that it has to say here"
+    assert code == ExitCode.FAILED and "no record of what was prepared" in err.getvalue(), (
+        "it ran, and that is all that it has to say here"
+    )
     assert (layout.run / "archive-check.lock").exists()
 
 
@@ -121,7 +144,9 @@ def test_a_second_run_is_refused_while_the_first_holds_the_lock(tmp_path: Path) 
         assert (layout.run / "postgres.lock").exists()
 
 
-@pytest.mark.parametrize(("error", "code"), [(Failed("it"), 1), (Usage("it"), 2), (Refused("it"), 3), (KeyError("W-SECRET"), 1)])
+@pytest.mark.parametrize(
+    ("error", "code"), [(Failed("it"), 1), (Usage("it"), 2), (Refused("it"), 3), (KeyError("W-SECRET"), 1)]
+)
 def test_exit_codes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, code: int) -> None:
     def fails(_: object) -> Any:
         raise error

@@ -57,7 +57,10 @@ def test_these_may_start(found: Found) -> None:
         (Found(PRIMARY, silence="timed out"), "override-start"),
         (Found(PRIMARY, silence="timed out", override=2), "override-start"),
         (Found(PRIMARY), "lists no such epoch"),
-        (Found(PRIMARY, granted=True), "lists no such epoch"),  # a witness that speaks is not overruled by the counterpart
+        (
+            Found(PRIMARY, granted=True),
+            "lists no such epoch",
+        ),  # a witness that speaks is not overruled by the counterpart
         (Found(PRIMARY, active=Active(3, "a"), lapsed="the lease ran out"), "the lease ran out"),
         (Found(PRIMARY, silence="timed out", granted=True, lapsed="the lease ran out"), "override-start"),
         (Found(PRIMARY, active=Active(4, "b"), granted=True), "epoch 4 with b active"),
@@ -72,7 +75,10 @@ def test_workers_start_in_the_active_site_alone() -> None:
     assert "the witness agrees" in decide("app", Found(PRIMARY, unarmed=unarmed_app(Layout()), active=Active(3, "a")))
     for role, active in ((STANDBY, None), (PRIMARY, Active(4, "b")), (PRIMARY, None)):
         with pytest.raises(Refused, match="the same work twice"):
-            decide("app", Found(role, unarmed=unarmed_app(Layout()), active=active, silence=None if active else "timed out"))
+            decide(
+                "app",
+                Found(role, unarmed=unarmed_app(Layout()), active=active, silence=None if active else "timed out"),
+            )
 
 
 class Bucket(BaseHTTPRequestHandler):
@@ -98,7 +104,9 @@ class Bucket(BaseHTTPRequestHandler):
             after, prefix = asked.get("start-after", ""), asked["prefix"]
             names = sorted(name for name in self.epochs if name > after and name.startswith(prefix))[:2]
             items = "".join(f"<Contents><Key>{name}</Key></Contents>" for name in names)
-            body = f'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{items}</ListBucketResult>'.encode()
+            body = (
+                f'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{items}</ListBucketResult>'.encode()
+            )
         self.send_response(200)
         self.end_headers()
         self.wfile.write(body)
@@ -169,13 +177,18 @@ def test_a_refusal_for_another_reason_is_not_asked_for_twice(witness: Witness, m
 
 def test_the_signature_is_the_one_that_others_make() -> None:
     witness = Witness("https://s3.de.io.cloud.ovh.net", "de", "my-witness", "AKID", "s/ecr+et")
-    for key, query in (("epochs/00000001.json", {}), ("", {"list-type": "2", "prefix": "epochs/", "start-after": "epochs/00000000.json"})):
+    for key, query in (
+        ("epochs/00000001.json", {}),
+        ("", {"list-type": "2", "prefix": "epochs/", "start-after": "epochs/00000000.json"}),
+    ):
         ours = signed(witness, key, query, datetime.datetime.now(datetime.UTC))
         theirs = AWSRequest("GET", ours.full_url.partition("?")[0], params=query)
         theirs.headers["X-Amz-Content-SHA256"] = ours.get_header("X-amz-content-sha256")
         auth = S3SigV4Auth(Credentials("AKID", "s/ecr+et"), "s3", "de")
         theirs.context.update(timestamp=ours.get_header("X-amz-date"), payload_signing_enabled=True)
-        signature = auth.signature(auth.string_to_sign(theirs, auth.canonical_request(_with_date(theirs, ours))), theirs)
+        signature = auth.signature(
+            auth.string_to_sign(theirs, auth.canonical_request(_with_date(theirs, ours))), theirs
+        )
         assert ours.get_header("Authorization").endswith(f"Signature={signature}")
 
 
@@ -186,7 +199,9 @@ def _with_date(theirs: AWSRequest, ours: object) -> AWSRequest:
 
 def guard(root: Path, service: str = "postgres") -> tuple[int, str]:
     log = io.StringIO()
-    return main(["guard", service], stdin=io.StringIO(), stdout=io.StringIO(), stderr=log, layout=Layout(root)), log.getvalue()
+    return main(
+        ["guard", service], stdin=io.StringIO(), stdout=io.StringIO(), stderr=log, layout=Layout(root)
+    ), log.getvalue()
 
 
 def test_a_primary_starts_when_the_witness_agrees_and_an_override_counts_once(tmp_path: Path, witness: Witness) -> None:
@@ -224,7 +239,11 @@ def test_where_there_is_a_lease_a_primary_starts_only_while_it_is_held(tmp_path:
         Note(memory, started=now, beat=now, fingerprint="x").write(layout)
         assert (guard(tmp_path)[0] == 0) is may
     Bucket.broken = True
-    for memory, may in ((Memory(witness_at=now), False), (Memory(granted_at=now, granted_epoch=3), True), (Memory(granted_at=now, granted_epoch=2), False)):
+    for memory, may in (
+        (Memory(witness_at=now), False),
+        (Memory(granted_at=now, granted_epoch=3), True),
+        (Memory(granted_at=now, granted_epoch=2), False),
+    ):
         Note(memory, started=now, beat=now, fingerprint="x").write(layout)
         assert (guard(tmp_path)[0] == 0) is may
 
@@ -248,12 +267,19 @@ def test_a_standby_cache_starts_only_with_somebody_to_follow(tmp_path: Path, pat
     binary = tmp_path / f"usr/bin/{path.split('/')[1]}-server"
     binary.parent.mkdir(parents=True)
     binary.touch()
-    for line, armed in (("port 6379\n", False), ("# replicaof x 1\n", False), ("replicaof no one\n", False), ("replicaof 10.0.0.1 6379\n", True)):
+    for line, armed in (
+        ("port 6379\n", False),
+        ("# replicaof x 1\n", False),
+        ("replicaof no one\n", False),
+        ("replicaof 10.0.0.1 6379\n", True),
+    ):
         (tmp_path / path).write_text(line)
         assert (unarmed_redis(Layout(tmp_path)) is None) is armed
 
 
-def test_sentinel_works_for_the_active_site_alone_and_a_silent_witness_does_not_stop_it(tmp_path: Path, witness: Witness) -> None:
+def test_sentinel_works_for_the_active_site_alone_and_a_silent_witness_does_not_stop_it(
+    tmp_path: Path, witness: Witness
+) -> None:
     layout = Layout(tmp_path)
     layout.etc.mkdir(parents=True)
     (layout.etc / "witness.json").write_text(json.dumps(witness.__dict__))

@@ -20,13 +20,19 @@ def rendered(root: Path, floors: dict[str, int] | None = None, **block: object) 
 
 
 def test_a_standby_is_never_below_its_primary_and_keeps_what_is_more(tmp_path: Path) -> None:
-    found = rendered(tmp_path, {"max_connections": 50, "max_wal_senders": 10, "max_prepared_transactions": 7}, parameters={"max_connections": "20"})
+    found = rendered(
+        tmp_path,
+        {"max_connections": 50, "max_wal_senders": 10, "max_prepared_transactions": 7},
+        parameters={"max_connections": "20"},
+    )
     assert (found["max_connections"], found["max_wal_senders"], found["max_prepared_transactions"]) == ("50", "10", "7")
     assert rendered(tmp_path, {"max_connections": 15}, parameters={"max_connections": "20"})["max_connections"] == "20"
     assert "max_worker_processes" not in rendered(tmp_path, {"max_worker_processes": 8}), "a default is left alone"
 
 
-@pytest.mark.parametrize(("disk_gb", "keep", "rewind"), [(10, "4096MB", "1024MB"), (1, "409MB", "409MB"), (0.05, "64MB", "64MB")])
+@pytest.mark.parametrize(
+    ("disk_gb", "keep", "rewind"), [(10, "4096MB", "1024MB"), (1, "409MB", "409MB"), (0.05, "64MB", "64MB")]
+)
 def test_the_disk_decides_how_much_wal_a_standby_that_is_away_may_hold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk_gb: float, keep: str, rewind: str
 ) -> None:

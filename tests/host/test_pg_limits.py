@@ -12,7 +12,12 @@ from scripts.host.wait import until
 from tests.host.pg_pair import Node, Pair
 
 LOW = {"shared_buffers": "16MB", "max_connections": "20"}
-HIGH = {"shared_buffers": "16MB", "max_connections": "40", "max_worker_processes": "12", "max_prepared_transactions": "5"}
+HIGH = {
+    "shared_buffers": "16MB",
+    "max_connections": "40",
+    "max_worker_processes": "12",
+    "max_prepared_transactions": "5",
+}
 
 
 @pytest.fixture
@@ -27,7 +32,10 @@ def connections(node: Node) -> str:
 
 
 def streams(node: Node) -> bool:
-    return live_status(node.layout.base, node.server)["streaming"] is True and node.sql("select pg_is_wal_replay_paused()") == "f"
+    return (
+        live_status(node.layout.base, node.server)["streaming"] is True
+        and node.sql("select pg_is_wal_replay_paused()") == "f"
+    )
 
 
 def test_raised_on_the_standby_first_and_refused_on_the_primary_until_then(streaming: Pair) -> None:

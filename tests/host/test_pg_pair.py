@@ -45,7 +45,10 @@ def hand_over(old: Node, new: Node, epoch: int) -> dict[str, object]:
 
 def tell(node: Node, *lines: dict[str, object]) -> None:
     """`postgres takeover`, told these lines."""
-    takeover_server(replace(node.call({}, "takeover"), lines=io.StringIO("".join(f"{json.dumps(line)}\n" for line in lines))), node.server)
+    takeover_server(
+        replace(node.call({}, "takeover"), lines=io.StringIO("".join(f"{json.dumps(line)}\n" for line in lines))),
+        node.server,
+    )
 
 
 def orders(node: Node) -> list[str]:
@@ -72,7 +75,9 @@ def test_three_hand_overs_lose_nothing_and_copy_nothing(streaming: Pair) -> None
         facts = hand_over(old, new, epoch)
         took = new.converge(epoch, new.site, **facts)
         assert took.facts["timeline"] == epoch, "each promotion makes a timeline of its own"
-        assert not any(action.startswith(("restart", "files", "start")) for action in took.actions), "a promotion restarts nothing"
+        assert not any(action.startswith(("restart", "files", "start")) for action in took.actions), (
+            "a promotion restarts nothing"
+        )
         new.sql(f"insert into orders values ({epoch})", "shop")
         followed = old.converge(epoch, new.site, **facts)
         assert "copy" not in followed.actions
@@ -109,7 +114,9 @@ def test_a_standby_that_the_fence_has_promoted_needs_no_second_promotion_and_no_
         ("b", {"epoch": True}, "line.epoch"),
     ],
 )
-def test_a_takeover_that_does_not_fit_promotes_nothing(streaming: Pair, site: str, line: dict[str, object], says: str) -> None:
+def test_a_takeover_that_does_not_fit_promotes_nothing(
+    streaming: Pair, site: str, line: dict[str, object], says: str
+) -> None:
     node = streaming.a if site == "a" else streaming.b
     with pytest.raises(HostError, match=says):
         tell(node, line)
@@ -207,7 +214,10 @@ def test_a_standby_whose_wal_is_gone_is_rebuilt_in_one_run(streaming: Pair) -> N
     a, b = streaming.a, streaming.b
     b.kill()
     for _ in range(8):
-        a.sql("select pg_logical_emit_message(false, 'fill', repeat('x', 12000000)); select pg_switch_wal(); checkpoint", "shop")
+        a.sql(
+            "select pg_logical_emit_message(false, 'fill', repeat('x', 12000000)); select pg_switch_wal(); checkpoint",
+            "shop",
+        )
     assert a.sql("select wal_status from pg_replication_slots") == "lost"
     done = b.converge(1, "a")
     assert "copy" in done.actions and "peer-slot" in done.actions
@@ -220,7 +230,10 @@ def test_a_standby_whose_wal_expired_without_a_slot_is_rebuilt_in_one_run(stream
     b.kill()
     a.sql("select pg_drop_replication_slot('dr_peer')")
     for _ in range(8):
-        a.sql("select pg_logical_emit_message(false, 'fill', repeat('x', 12000000)); select pg_switch_wal(); checkpoint", "shop")
+        a.sql(
+            "select pg_logical_emit_message(false, 'fill', repeat('x', 12000000)); select pg_switch_wal(); checkpoint",
+            "shop",
+        )
     done = b.converge(1, "a")
     assert done.actions.index("follow") < done.actions.index("copy") < done.actions.index("set-aside diverged")
     assert orders(b) == ["1"] and status(b)["streaming"] is True
@@ -272,10 +285,18 @@ def test_passwords_of_any_marks_work_and_a_changed_one_is_set(streaming: Pair) -
         escaped = password.replace("\\", "\\\\").replace(":", "\\:")
         client.write_text(f"127.0.0.1:*:*:*:{escaped}\n")
         target = f"host=127.0.0.1 port={a.ports['a']} user=shop dbname=shop sslmode=require passfile={client}"
-        answer = subprocess.run([a.layout.program("psql"), "-XAtd", target, "-c", "select current_user"], capture_output=True, text=True, check=False)
+        answer = subprocess.run(
+            [a.layout.program("psql"), "-XAtd", target, "-c", "select current_user"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert answer.stdout.strip() == "shop", answer.stderr
     refused = subprocess.run(
-        [a.layout.program("psql"), "-XAtd", target.replace("sslmode=require", "sslmode=disable"), "-c", "select 1"], capture_output=True, text=True, check=False
+        [a.layout.program("psql"), "-XAtd", target.replace("sslmode=require", "sslmode=disable"), "-c", "select 1"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert "rejects connection" in refused.stderr, "nobody comes in without TLS"
     log = (a.layout.sockets / "server.log").read_text()

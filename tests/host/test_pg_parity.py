@@ -30,8 +30,19 @@ def streaming() -> Iterator[Pair]:
 
 def session(node: Node, script: str) -> subprocess.Popen[str]:
     """A client that runs a script and stays."""
-    argv = [node.layout.program("psql"), "-XAtq", "-h", str(node.layout.sockets), "-p", str(node.ports[node.site]), "-d", "shop"]
-    client = subprocess.Popen(argv, user="postgres", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    argv = [
+        node.layout.program("psql"),
+        "-XAtq",
+        "-h",
+        str(node.layout.sockets),
+        "-p",
+        str(node.ports[node.site]),
+        "-d",
+        "shop",
+    ]
+    client = subprocess.Popen(
+        argv, user="postgres", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert client.stdin is not None
     client.stdin.write(script + "\n")
     client.stdin.flush()
@@ -84,14 +95,19 @@ def test_changed_certificates_are_in_force_without_a_restart(streaming: Pair) ->
     # As one does it: first both authorities are trusted, then the certificates are exchanged, then the old authority goes.
     for step in ({"ca": both}, {"cert": None, "key": None}, {"ca": None}):
         for node in (streaming.a, streaming.b):
-            node.tls = {**node.tls, **{key: made[node.site][key] if value is None else value for key, value in step.items()}}
+            node.tls = {
+                **node.tls,
+                **{key: made[node.site][key] if value is None else value for key, value in step.items()},
+            }
             node.converge(1, "a")
     for node in (streaming.a, streaming.b):
         assert hashlib.sha256(shown(node)).digest() != before[node.site]
         assert node.converge(1, "a").changed is False
         assert node.control.starts == 1
     streaming.b.sql("select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'walreceiver'")
-    assert until(lambda: streaming.b.sql("select status from pg_stat_wal_receiver") == "streaming", 15), "a new connection trusts the new one"
+    assert until(lambda: streaming.b.sql("select status from pg_stat_wal_receiver") == "streaming", 15), (
+        "a new connection trusts the new one"
+    )
 
 
 def test_extensions_and_libraries_come_on_both_sides(streaming: Pair) -> None:
@@ -117,8 +133,13 @@ def test_what_is_not_installed_is_refused_before_anything_changes(streaming: Pai
 
 def kept(primary: Node, node: Node) -> bool:
     """A slot is copied once its subscriber has gone on, past what the standby's own begins with."""
-    primary.sql("select pg_log_standby_snapshot(); select count(*) from pg_logical_slot_get_changes('sub', null, null)", "shop")
-    return node.sql("select count(*) from pg_replication_slots where slot_name = 'sub' and synced and not temporary") == "1"
+    primary.sql(
+        "select pg_log_standby_snapshot(); select count(*) from pg_logical_slot_get_changes('sub', null, null)", "shop"
+    )
+    return (
+        node.sql("select count(*) from pg_replication_slots where slot_name = 'sub' and synced and not temporary")
+        == "1"
+    )
 
 
 def test_logical_slots_are_kept_over_hand_overs_or_refused_with_an_older_version(streaming: Pair) -> None:
@@ -130,7 +151,10 @@ def test_logical_slots_are_kept_over_hand_overs_or_refused_with_an_older_version
     b.converge(1, "a", logical=True)
     a.converge(1, "a", logical=True)
     b.converge(1, "a", logical=True)
-    a.sql("create table orders (id int); select pg_create_logical_replication_slot('sub', 'test_decoding', false, false, true)", "shop")
+    a.sql(
+        "create table orders (id int); select pg_create_logical_replication_slot('sub', 'test_decoding', false, false, true)",
+        "shop",
+    )
     for epoch, old, new in ((2, a, b), (3, b, a)):
         assert until(partial(kept, old, new), 30, 0.5), "the standby has the slot"
         facts = stop_server(old.call({}, "stop"), old.server).facts

@@ -21,7 +21,14 @@ CASES = sorted(Path(__file__).parents[1].joinpath("fixtures/facts/postgres").glo
 
 
 def facts_of(document: dict[str, Any]) -> Facts:
-    kinds: dict[str, Any] = {"role": Role, "mark": Mark, "volume": Volume, "cluster": Cluster, "live": Live, "peer": Peer}
+    kinds: dict[str, Any] = {
+        "role": Role,
+        "mark": Mark,
+        "volume": Volume,
+        "cluster": Cluster,
+        "live": Live,
+        "peer": Peer,
+    }
     values = {key: kinds[key](**_tuples(value)) if key in kinds and value else value for key, value in document.items()}
     return Facts(**_tuples(values))
 
@@ -40,7 +47,11 @@ def want_of(case: dict[str, Any]) -> Want:
     peer = "b" if site == "a" else "a"
     checkpoint = Checkpoint(**epoch["checkpoint"]) if epoch["checkpoint"] else None
     role = Role(site, peer, "primary" if epoch["active"] == site else "standby", epoch["epoch"])
-    return Want(role, Epoch(epoch["epoch"], epoch["active"], epoch["previous"], epoch["planned"], checkpoint), f"db-1.{peer}.dr.internal")
+    return Want(
+        role,
+        Epoch(epoch["epoch"], epoch["active"], epoch["previous"], epoch["planned"], checkpoint),
+        f"db-1.{peer}.dr.internal",
+    )
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)

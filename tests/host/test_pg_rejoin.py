@@ -72,7 +72,9 @@ def test_a_diverged_primary_is_rewound_and_what_it_alone_had_is_kept(diverged: P
     found = evidence(a)
     assert (found["commits"], found["rows"], found["complete"]) == (5, 50, True)
     assert found["system_identifier"] == a.server.control_data().system_identifier  # type: ignore[union-attr]
-    assert {"insert": 50, "database": "shop", "name": "orders"}.items() <= next(r for r in found["relations"] if r["name"] == "orders").items()
+    assert {"insert": 50, "database": "shop", "name": "orders"}.items() <= next(
+        r for r in found["relations"] if r["name"] == "orders"
+    ).items()
     assert found["fork"]["timeline"] == found["timeline"] == 1 and found["first_commit"] < found["last_commit"]
     assert {path.name for path in (a.layout.evidence / "2" / "wal").iterdir()} >= set(found["segments"]) != set()
     assert back.facts["evidence"] == [str(a.layout.evidence / "2")]
@@ -102,13 +104,17 @@ def test_a_kill_after_any_step_is_taken_up_by_the_next_run(diverged: Pair, monke
             break
         except Killed:
             assert streams(a) or a.server.pid() is None or killed[-1] == "start", killed
-    assert {"role", "evidence", "recover", "peer-slot", "rewind", "swap", "start"} <= set(killed) and "copy" not in killed
+    assert {"role", "evidence", "recover", "peer-slot", "rewind", "swap", "start"} <= set(
+        killed
+    ) and "copy" not in killed
     assert streams(a) and orders(a) == list(range(1, 12))
     assert evidence(a)["rows"] == 50 and names(a) == ["main"]
     assert len(pg_evidence.existing(a.layout)) == 1, "the same evidence is not taken twice"
 
 
-def test_a_rewind_killed_half_way_is_scrap_kept_and_never_started(diverged: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rewind_killed_half_way_is_scrap_kept_and_never_started(
+    diverged: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
     a, run = diverged.a, Rejoin._run
 
     def half_way(self: Rejoin, data: str, *more: str) -> Done:
@@ -164,7 +170,9 @@ def test_a_primary_that_went_on_for_checkpoints_can_still_be_rewound(pair: Pair)
     assert evidence(a)["rows"] == 3 and len(evidence(a)["segments"]) >= 4
 
 
-def test_a_standby_of_another_history_is_not_accepted_although_it_streams(diverged: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_standby_of_another_history_is_not_accepted_although_it_streams(
+    diverged: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
     a = diverged.a
     monkeypatch.setattr(pg_rejoin, "read_history", lambda data, timeline: ((1, "0/1000000"),))
     with pytest.raises(Failed, match="may hold other rows"):

@@ -77,7 +77,9 @@ def test_an_unknown_mode_is_refused(tmp_path: Path) -> None:
         Desired.read(node.document(1, "a", mode="quorum"))
 
 
-def test_the_watch_stops_waiting_only_after_the_witness_was_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_watch_stops_waiting_only_after_the_witness_was_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     done: list[Move] = []
     monkeypatch.setattr(pg_sync, "apply", lambda layout, server, peer, move: done.append(move))
     watch = Watch(PostgresLayout(Layout(tmp_path)), Log(io.StringIO(), "agent run"))
@@ -120,8 +122,20 @@ def pair() -> Iterator[Pair]:
 
 def commit(node: Node, seconds: int) -> subprocess.CompletedProcess[str]:
     """An order as the shop commits it, with a limit."""
-    argv = [node.layout.program("psql"), "-XAtq", "-h", str(node.layout.sockets), "-p", str(node.ports[node.site]), "-d", "shop"]
-    argv += ["-c", f"set role shop; set statement_timeout to '{seconds}s'; insert into orders values (1) returning 'done'"]
+    argv = [
+        node.layout.program("psql"),
+        "-XAtq",
+        "-h",
+        str(node.layout.sockets),
+        "-p",
+        str(node.ports[node.site]),
+        "-d",
+        "shop",
+    ]
+    argv += [
+        "-c",
+        f"set role shop; set statement_timeout to '{seconds}s'; insert into orders values (1) returning 'done'",
+    ]
     try:
         return subprocess.run(argv, user="postgres", capture_output=True, text=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired:
@@ -144,7 +158,9 @@ def test_a_pair_is_armed_waits_degrades_and_is_restored(pair: Pair) -> None:
     b.kill()
     assert until(lambda: look(a) == GONE_ON, 15)
     assert commit(a, 2).returncode == 124, "nothing is acknowledged that the standby lacks"
-    assert a.converge(1, "a", mode="degrade", degrade_after_s=7).changed is False, "our own sessions do not wait, and a converge is no reason to degrade"
+    assert a.converge(1, "a", mode="degrade", degrade_after_s=7).changed is False, (
+        "our own sessions do not wait, and a converge is no reason to degrade"
+    )
     state, _ = step("degrade", pg_sync.start(a.layout), look(a), 0, 7)
     state, move = step("degrade", state, look(a), 7, 7)
     assert move is not None
@@ -177,7 +193,9 @@ def test_the_agent_arms_degrades_after_its_word_to_the_witness_and_restores(pair
     a, b = pair.a, pair.b
     a.converge(1, "a", mode="degrade", degrade_after_s=1)
     agent = PostgresFacts(a.layout.base, Log(a.log, "agent run"), a.layout)
-    assert until(lambda: agent.read()["mode"] == "degrade" and a.sql("show synchronous_standby_names") == "FIRST 1 (dr_b)", 20)
+    assert until(
+        lambda: agent.read()["mode"] == "degrade" and a.sql("show synchronous_standby_names") == "FIRST 1 (dr_b)", 20
+    )
     b.kill()
     assert until(lambda: agent.read()["mode"] == "degraded", 30)
     assert a.sql("show synchronous_standby_names") != "", "the witness does not know yet"

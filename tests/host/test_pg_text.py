@@ -100,7 +100,10 @@ def test_the_file_of_a_position_is_named_as_the_server_names_it() -> None:
 
 def test_what_decides_about_a_rewind_is_read_from_control_data() -> None:
     more = "wal_log_hints setting:                off\nmax_connections setting:              20\nmax_prepared_xacts setting:           3\n"
-    for line, rewindable in (("Data page checksum version:           1\n", True), ("Data page checksum version:           0\n", False)):
+    for line, rewindable in (
+        ("Data page checksum version:           1\n", True),
+        ("Data page checksum version:           0\n", False),
+    ):
         found = pg_text.control_data(CONTROL + more + line)
         assert found is not None and found.rewindable is rewindable
     assert found.limits == {"max_connections": 20, "max_prepared_transactions": 3}

@@ -20,7 +20,10 @@ def test_the_default_is_known_and_known_versions_are_not_refused() -> None:
     assert all(version.number == number for number, version in VERSIONS.items())
 
 
-@pytest.mark.parametrize(("number", "why"), [(9, "recovery.conf"), (12, "pg_rewind"), (13, "paused replay"), (19, "newer than this software")])
+@pytest.mark.parametrize(
+    ("number", "why"),
+    [(9, "recovery.conf"), (12, "pg_rewind"), (13, "paused replay"), (19, "newer than this software")],
+)
 def test_others_are_refused_with_the_reason(number: int, why: str, tmp_path: Path) -> None:
     node = Node("a", tmp_path, TLS, {"a": 5432, "b": 5433})
     document = node.document(1, "a", version=number)

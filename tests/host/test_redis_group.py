@@ -77,7 +77,11 @@ def started(host):
 def test_one_leads_in_the_active_site_all_others_follow_and_a_second_run_changes_nothing(pair):
     assert [leaders(pair, site) for site in "ab"] == [["cache-1.a"], []]
     assert [host.look().master for host in pair.of("a")] == [None, ADDRESSES["cache-1.a"], ADDRESSES["cache-1.a"]]
-    assert [host.look().master for host in pair.of("b")] == [ADDRESSES["cache-1.a"], ADDRESSES["cache-1.b"], ADDRESSES["cache-1.b"]]
+    assert [host.look().master for host in pair.of("b")] == [
+        ADDRESSES["cache-1.a"],
+        ADDRESSES["cache-1.b"],
+        ADDRESSES["cache-1.b"],
+    ]
     assert [host.role() for host in pair.hosts.values()] == ["primary"] * 3 + ["standby"] * 3
     assert [host.units.active(UNIT) for host in pair.hosts.values()] == [True] * 3 + [False] * 3
     pair.a.converge(1, "a")  # by now it has followers, and may ask for one
@@ -144,7 +148,9 @@ def test_the_standby_follows_whoever_leads_by_now(pair):
     assert until(lambda: pair.b.look().link_up is False, 20)
     for _ in range(LOOKS):
         with Connection(pair.b.server()) as connection:
-            upstream.look(dict(line.split(":", 1) for line in connection.call("INFO", "replication").splitlines() if ":" in line))
+            upstream.look(
+                dict(line.split(":", 1) for line in connection.call("INFO", "replication").splitlines() if ":" in line)
+            )
     assert settled(pair.b) and pair.b.look().master == ADDRESSES[heir]
     assert f"replicaof {ADDRESSES[heir]} " in conf_of(pair.b)
 
@@ -250,11 +256,15 @@ def test_a_run_does_not_promote_the_head_beside_a_leader_that_it_cannot_see(pair
     started(pair.a)
     assert settled(pair.a)
     seen = redis.look
-    monkeypatch.setattr(redis, "look", lambda server: (None, "frozen") if server.name.startswith(heir) else seen(server))
+    monkeypatch.setattr(
+        redis, "look", lambda server: (None, "frozen") if server.name.startswith(heir) else seen(server)
+    )
     pair.a.converge(1, "a")
     monkeypatch.undo()
     assert pair.a.look().master == ADDRESSES[heir], "it follows a leader whom the run could not see"
-    monkeypatch.setattr(redis, "look", lambda server: (None, "frozen") if server.name.startswith(heir) else seen(server))
+    monkeypatch.setattr(
+        redis, "look", lambda server: (None, "frozen") if server.name.startswith(heir) else seen(server)
+    )
     pair.a.operator("REPLICAOF", ADDRESSES["cache-1.b"], pair.port)
     with pytest.raises(Refused, match="nobody answers"):
         pair.a.converge(1, "a")  # Sentinel says who leads
@@ -264,7 +274,9 @@ def test_a_run_does_not_promote_the_head_beside_a_leader_that_it_cannot_see(pair
 def test_nobody_is_promoted_while_sentinel_chooses(pair):
     assert agreed(pair, "a")
     pair.a.units.kill("redis")
-    assert until(lambda: (said := word(sentinels(pair.a), ADDRESSES["cache-1.a"])) is not None and said.leader is None, 10)
+    assert until(
+        lambda: (said := word(sentinels(pair.a), ADDRESSES["cache-1.a"])) is not None and said.leader is None, 10
+    )
     with pytest.raises(Refused, match="Sentinel has another one chosen"):
         pair.a.converge(1, "a")
 
@@ -295,9 +307,17 @@ def test_what_is_rotated_reaches_caches_and_sentinels_of_a_running_site(pair, wh
 def test_the_settings_file_of_a_host_from_before_is_still_read(pair):
     path = pair.a.layout.etc / "redis.json"
     found = json.loads(path.read_text())
-    path.write_text(json.dumps({"local": found["local"], "peer": found["peers"][0], "ca": found["ca"], "password": found["password"]}))
+    path.write_text(
+        json.dumps(
+            {"local": found["local"], "peer": found["peers"][0], "ca": found["ca"], "password": found["password"]}
+        )
+    )
     access = Access.of_host(pair.a.layout)
-    assert (access.local.name, [it.name for it in access.members], access.sentinels) == ("cache-1.a.dr.internal", ["cache-1.a.dr.internal"], ())
+    assert (access.local.name, [it.name for it in access.members], access.sentinels) == (
+        "cache-1.a.dr.internal",
+        ["cache-1.a.dr.internal"],
+        (),
+    )
     assert RedisFacts(pair.a.layout, Log(pair.a.err, "agent run")).read()["role"] == "master"
 
 
@@ -322,13 +342,17 @@ def test_a_host_that_was_away_does_not_start_without_sentinels_word(pair, monkey
     with pytest.raises(Refused, match="2 or more that name one"):
         guard.led(pair.a.layout, rolefile.read(pair.a.layout))
     third.units.start(UNIT, 10)
-    assert until(lambda: (said := word(sentinels(pair.a), ADDRESSES["cache-1.a"])) is not None and said.leader is None, 20), "they have missed it"
+    assert until(
+        lambda: (said := word(sentinels(pair.a), ADDRESSES["cache-1.a"])) is not None and said.leader is None, 20
+    ), "they have missed it"
     with pytest.raises(Refused, match="no leader that they name"):
         guard.led(pair.a.layout, rolefile.read(pair.a.layout))
     started(third)
     assert f"replicaof {ADDRESSES['cache-1.a']} " in conf_of(third), "it never led"
     monkeypatch.undo()
-    assert until(lambda: third.look() is not None and third.look().role == "master", 60), "the one that is there is chosen"
+    assert until(lambda: third.look() is not None and third.look().role == "master", 60), (
+        "the one that is there is chosen"
+    )
     started(pair.a)
     assert f"replicaof {ADDRESSES['cache-3.a']} " in conf_of(pair.a) and settled(pair.a)
 

@@ -17,7 +17,9 @@ pytestmark = pytest.mark.lab
 @pytest.mark.parametrize("server", SERVERS)
 def test_a_full_copy_gets_through_a_slow_link_once(tmp_path, server):
     command = ["unshare", "--net", sys.executable, "-m", "tests.host.redis_slow_link", str(tmp_path), server]
-    done = subprocess.run(command, cwd=Path(__file__).resolve().parents[2], capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(
+        command, cwd=Path(__file__).resolve().parents[2], capture_output=True, text=True, timeout=240, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout)
     assert found["first"] == {"sync_full": 1, "sync_partial_ok": 0}

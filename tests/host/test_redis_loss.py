@@ -83,10 +83,18 @@ def test_nothing_is_lost_when_the_replica_had_all_of_it(pair):
     assert caught_up(pair.b, pair.a)
     seen = heartbeat(pair.a)
     pair.a.units.kill()
-    assert pair.b.converge(2, "b", **seen).facts["takeover"] == {"epoch": 2, "way": "promotion", "lost_bytes": 0, "unknown_because": None}
+    assert pair.b.converge(2, "b", **seen).facts["takeover"] == {
+        "epoch": 2,
+        "way": "promotion",
+        "lost_bytes": 0,
+        "unknown_because": None,
+    }
 
 
-@pytest.mark.parametrize(("seen", "why"), [({}, "tells no offset"), ({"peer_offset": 5, "peer_replication_id": "f" * 40}, "another replication stream")])
+@pytest.mark.parametrize(
+    ("seen", "why"),
+    [({}, "tells no offset"), ({"peer_offset": 5, "peer_replication_id": "f" * 40}, "another replication stream")],
+)
 def test_what_cannot_be_compared_is_unknown_and_not_nothing(pair, seen, why):
     pair.a.units.kill()
     takeover = pair.b.converge(2, "b", **seen).facts["takeover"]
@@ -140,7 +148,11 @@ def test_status_tells_the_takeover_and_never_fails(pair):
     facts = redis.status(call).facts
     assert facts["takeover"]["way"] == "handover" and facts["takeover"]["held_ms"] < 2000
     assert (facts["role"], facts["peer"]["role"], facts["maxmemory"]) == ("master", "replica", 64 * 1024**2)
-    for path in (pair.b.layout.etc / "redis.json", pair.b.layout.var / "redis-takeover.json", pair.b.layout.var / "role.json"):
+    for path in (
+        pair.b.layout.etc / "redis.json",
+        pair.b.layout.var / "redis-takeover.json",
+        pair.b.layout.var / "role.json",
+    ):
         path.write_text("[]")
     assert (redis.status(call).facts["takeover"], redis.status(call).facts["role"]) == (None, None)
 
@@ -190,7 +202,9 @@ def test_a_primary_whose_data_is_gone_is_not_started_and_its_replica_keeps_every
     reason = emptied_redis(pair.a.layout)
     with pytest.raises(Refused, match="an empty master would empty its replica"):
         decide("redis", Found(Role("a", "b", "primary", 1), gone=reason))
-    monkeypatch.setattr(guard, "_asked", lambda call, role, found: replace(found, active=Active(1, "a")))  # the witness agrees
+    monkeypatch.setattr(
+        guard, "_asked", lambda call, role, found: replace(found, active=Active(1, "a"))
+    )  # the witness agrees
     with pytest.raises(Refused, match="whose data is gone"):
         VERBS["redis"].run(Call("redis", "guard", {}, pair.a.layout, Log(io.StringIO(), "guard redis"), False))
     assert decide("redis", Found(Role("a", "b", "standby", 1), gone=reason)) == "standby in epoch 1"

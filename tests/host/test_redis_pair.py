@@ -218,7 +218,9 @@ class Played:
 def test_writers_are_held_only_once_the_stream_flows(monkeypatch):
     monkeypatch.setattr("scripts.host.redis_handover.POLL_S", 0.001)
     said = []
-    exchange(Played("slave", said, 5, 5, 10, 12), Played("master", said, 10, 12), Server("own", "127.0.0.1", 1, "", "", ""))
+    exchange(
+        Played("slave", said, 5, 5, 10, 12), Played("master", said, 10, 12), Server("own", "127.0.0.1", 1, "", "", "")
+    )
     assert said == [
         "master 10", "slave 5", "slave 5", "slave 10", "CLIENT PAUSE", "master 12", "slave 12", "REPLICAOF NO", "REPLICAOF 127.0.0.1", "CLIENT UNPAUSE",
     ]  # fmt: skip
@@ -235,7 +237,10 @@ def test_a_stream_that_stalls_while_writers_are_held_lets_them_go(monkeypatch):
 def test_a_handover_that_cannot_catch_up_leaves_the_old_master_writable(pair, monkeypatch):
     pair.up()
     monkeypatch.setattr("scripts.host.redis_handover.FLOW_S", 0.05)
-    monkeypatch.setattr("scripts.host.redis_handover._offset", lambda caller: 2 if "role:master" in caller.call("INFO", "replication") else 1)
+    monkeypatch.setattr(
+        "scripts.host.redis_handover._offset",
+        lambda caller: 2 if "role:master" in caller.call("INFO", "replication") else 1,
+    )
     with pytest.raises(Failed, match="did not reach offset"):
         pair.b.converge(2, "b", planned=True)
     assert pair.a.shop("SET", "still", "writable") == "OK"
@@ -263,7 +268,7 @@ def test_a_changed_limit_is_set_without_a_restart_and_a_fixed_one_with_it(pair):
 def test_new_certificates_and_passwords_of_others_are_taken_without_a_restart(pair):
     pair.up()
     process = pair.a.units.processes["redis"].pid
-    pair.passwords["app"] = "another\"one"
+    pair.passwords["app"] = 'another"one'
     pair.certificates["cache-1.a"] = pair.authority.issue(["cache-1.a.dr.internal", "127.0.0.21"])
     result = pair.a.converge(1, "a")
     assert {"load-acl", "load-tls"} <= set(result.actions)
@@ -286,7 +291,11 @@ def test_the_users_may_do_what_they_need_and_no_more(pair):
 
 def test_no_secret_in_results_logs_or_arguments(pair):
     pair.up()
-    shown = dumped(pair.a.converge(1, "a")) + pair.a.err.getvalue() + " ".join(map(str, pair.a.units.processes["redis"].args))
+    shown = (
+        dumped(pair.a.converge(1, "a"))
+        + pair.a.err.getvalue()
+        + " ".join(map(str, pair.a.units.processes["redis"].args))
+    )
     for secret in (*PASSWORDS.values(), pair.certificates["cache-1.a"]["key"]):
         assert secret not in shown
 

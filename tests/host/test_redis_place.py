@@ -14,13 +14,22 @@ from scripts.host.redis_upstream import ALONE_LOOKS, NEVER, Company
 from scripts.host.redis_wire import Server
 from scripts.host.rolefile import PRIMARY, STANDBY
 
-ALL = {f"{name}.{site}": Server(f"{name}.{site}", f"{name}.{site}", 6379, "", "", "") for site in "ab" for name in ("cache-1", "cache-2", "cache-3")}
+ALL = {
+    f"{name}.{site}": Server(f"{name}.{site}", f"{name}.{site}", 6379, "", "", "")
+    for site in "ab"
+    for name in ("cache-1", "cache-2", "cache-3")
+}
 
 
 def desired(host="cache-1.a", *, active=True, replicas=2):
     """As this host's document has it; addresses are names here."""
-    own, peers = ([ALL[f"cache-{number}.{site}"] for number in range(1, replicas + 2)] for site in (host[-1], "b" if host[-1] == "a" else "a"))
-    return SimpleNamespace(envelope=SimpleNamespace(active=active), local=ALL[host], members=tuple(own), peers=tuple(peers), head=own[0])
+    own, peers = (
+        [ALL[f"cache-{number}.{site}"] for number in range(1, replicas + 2)]
+        for site in (host[-1], "b" if host[-1] == "a" else "a")
+    )
+    return SimpleNamespace(
+        envelope=SimpleNamespace(active=active), local=ALL[host], members=tuple(own), peers=tuple(peers), head=own[0]
+    )
 
 
 def leads(**changes):
@@ -39,7 +48,14 @@ NEW = follows("cache-1.b")  # a head that is to take over
     [
         # a take-over: the head, from whoever leads over there
         ("cache-1.a", True, NEW, {"cache-1.b": leads()}, None, (True, "cache-1.b", PRIMARY)),
-        ("cache-1.a", True, NEW, {"cache-1.b": follows("cache-2.b"), "cache-2.b": leads()}, None, (True, "cache-2.b", PRIMARY)),
+        (
+            "cache-1.a",
+            True,
+            NEW,
+            {"cache-1.b": follows("cache-2.b"), "cache-2.b": leads()},
+            None,
+            (True, "cache-2.b", PRIMARY),
+        ),
         ("cache-1.a", True, NEW, {}, None, (True, "cache-1.b", PRIMARY)),
         ("cache-2.a", True, follows("cache-1.a"), {"cache-1.a": leads()}, None, (False, "cache-1.a", PRIMARY)),
         # the active site, in which another one was chosen
@@ -48,11 +64,32 @@ NEW = follows("cache-1.b")  # a head that is to take over
         ("cache-2.a", True, leads(), {"cache-1.a": follows("cache-2.a")}, None, (True, "cache-1.b", PRIMARY)),
         # a leader that nobody sees is not replaced by a run
         ("cache-1.a", True, follows("cache-2.a"), {}, None, (False, "cache-2.a", PRIMARY)),
-        ("cache-1.a", True, follows("cache-2.a", link_up=False), {}, Word("cache-2.a", 2, 1), (False, "cache-2.a", PRIMARY)),
+        (
+            "cache-1.a",
+            True,
+            follows("cache-2.a", link_up=False),
+            {},
+            Word("cache-2.a", 2, 1),
+            (False, "cache-2.a", PRIMARY),
+        ),
         ("cache-1.a", True, None, {}, Word("cache-1.a", 2, 1), (True, "cache-1.b", PRIMARY)),
-        ("cache-1.a", True, follows("cache-2.a", link_up=False), {}, None, (True, "cache-1.b", PRIMARY)),  # two of three are lost
+        (
+            "cache-1.a",
+            True,
+            follows("cache-2.a", link_up=False),
+            {},
+            None,
+            (True, "cache-1.b", PRIMARY),
+        ),  # two of three are lost
         # an empty head does not lead siblings that hold keys into emptiness: it takes over from the furthest
-        ("cache-1.a", True, None, {"cache-2.a": follows("x", offset=7), "cache-3.a": follows("x", offset=8)}, None, (True, "cache-3.a", PRIMARY)),
+        (
+            "cache-1.a",
+            True,
+            None,
+            {"cache-2.a": follows("x", offset=7), "cache-3.a": follows("x", offset=8)},
+            None,
+            (True, "cache-3.a", PRIMARY),
+        ),
         # a standby: the head follows the leader over there, the others follow the head
         ("cache-1.a", False, None, {"cache-3.b": leads()}, None, (False, "cache-3.b", STANDBY)),
         ("cache-1.a", False, None, {}, None, (False, "cache-1.b", STANDBY)),
@@ -70,7 +107,14 @@ def test_the_place_of_a_host(host, active, local, found, said, wanted):
     [
         ("cache-1.a", True, follows("cache-2.a", link_up=False), {}, Word(None, 2, 1), "chosen"),
         ("cache-1.a", True, leads(), {"cache-2.a": leads()}, None, "cache-2.a and cache-1.a say that they lead"),
-        ("cache-3.a", True, follows("cache-1.a"), {"cache-1.a": leads(), "cache-2.a": leads()}, None, "cache-1.a and cache-2.a"),
+        (
+            "cache-3.a",
+            True,
+            follows("cache-1.a"),
+            {"cache-1.a": leads(), "cache-2.a": leads()},
+            None,
+            "cache-1.a and cache-2.a",
+        ),
         ("cache-1.a", True, NEW, {"cache-1.b": leads(), "cache-3.b": leads()}, None, "cache-1.b and cache-3.b"),
         ("cache-1.a", False, NEW, {"cache-1.b": leads(), "cache-3.b": leads()}, None, "cache-1.b and cache-3.b"),
     ],
@@ -102,7 +146,10 @@ class Server3:
 
 
 def info(*followers, armed=True):
-    lines = {f"slave{number}": f"ip={ip},port=6379,state=online,offset=1,lag={lag}" for number, (ip, lag) in enumerate(followers)}
+    lines = {
+        f"slave{number}": f"ip={ip},port=6379,state=online,offset=1,lag={lag}"
+        for number, (ip, lag) in enumerate(followers)
+    }
     return {"role": "master", **lines, **({"min_slaves_good_slaves": "1"} if armed else {})}
 
 

@@ -18,12 +18,25 @@ A, B = "10.100.0.21", "10.100.0.121"
 
 
 def facts(**changes) -> Facts:
-    return Facts(**{"unit_active": True, "unit_enabled": True, "data": True, "role": "standby", "role_epoch": 1} | changes)
+    return Facts(
+        **{"unit_active": True, "unit_enabled": True, "data": True, "role": "standby", "role_epoch": 1} | changes
+    )
 
 
 def wanted(**changes) -> Wanted:
     """Site b's cache; the peer is a's."""
-    return Wanted(**{"active": True, "planned": False, "epoch": 2, "own": B, "peer": A, "peer_name": "cache-1.a", "maxmemory": 64 * MB} | changes)
+    return Wanted(
+        **{
+            "active": True,
+            "planned": False,
+            "epoch": 2,
+            "own": B,
+            "peer": A,
+            "peer_name": "cache-1.a",
+            "maxmemory": 64 * MB,
+        }
+        | changes
+    )
 
 
 def master(**changes) -> Instance:
@@ -31,7 +44,9 @@ def master(**changes) -> Instance:
 
 
 def replica(**changes) -> Instance:
-    return Instance(**{"role": REPLICA, "keys": 9, "offset": 500, "stream": "s1", "master": A, "link_up": True} | changes)
+    return Instance(
+        **{"role": REPLICA, "keys": 9, "offset": 500, "stream": "s1", "master": A, "link_up": True} | changes
+    )
 
 
 def names(steps) -> list[str]:
@@ -43,7 +58,10 @@ def names(steps) -> list[str]:
 
 @pytest.mark.parametrize(("peer", "planned"), [(master(), True), (master(), False), (None, False)])
 def test_a_takeover_is_one_step(peer, planned):
-    steps = plan(facts(local=replica(), peer=peer, stale_files=("/etc/redis/dr.conf", "/etc/redis/dr.crt")), wanted(planned=planned))
+    steps = plan(
+        facts(local=replica(), peer=peer, stale_files=("/etc/redis/dr.conf", "/etc/redis/dr.crt")),
+        wanted(planned=planned),
+    )
     assert names(steps) == ["handover cache-1.a" if peer else "promote", "look-again"]
 
 
@@ -73,7 +91,9 @@ def test_a_promoted_master_whose_carts_are_all_paid_is_followed_and_the_old_keys
     assert "keep-diverged" in steps and steps[-1] == "await-link"
 
 
-@pytest.mark.parametrize(("used", "limit", "moves"), [(65, 64, True), (65, 128, False), (65, 0, False), (60, 128, True)])
+@pytest.mark.parametrize(
+    ("used", "limit", "moves"), [(65, 64, True), (65, 128, False), (65, 0, False), (60, 128, True)]
+)
 def test_a_move_to_a_smaller_cache_is_refused_and_a_full_cache_moves(used, limit, moves):
     found = facts(local=replica(), peer=master(used_memory=used * MB, maxmemory=limit * MB))
     if moves:
@@ -94,7 +114,12 @@ def test_a_standby_is_not_set_back_by_a_master_that_was():
 
 
 def test_a_standby_that_is_behind_just_follows():
-    steps = names(plan(facts(local=replica(offset=300, link_up=False, master="10.9.9.9"), peer=master(), role_epoch=2), wanted(active=False)))
+    steps = names(
+        plan(
+            facts(local=replica(offset=300, link_up=False, master="10.9.9.9"), peer=master(), role_epoch=2),
+            wanted(active=False),
+        )
+    )
     assert "keep-diverged" not in steps and steps[-2:] == ["follow cache-1.a", "await-link"]
 
 
@@ -139,7 +164,12 @@ def test_the_witness_is_asked_only_where_it_decides(found, decision, asked):
 
 @pytest.mark.parametrize(
     ("found", "decision"),
-    [({}, {}), ({"had_data": True}, {"epoch": 1}), ({"peer_followed": None}, {"epoch": 1}), ({"peer_followed": True}, {"epoch": 1})],
+    [
+        ({}, {}),
+        ({"had_data": True}, {"epoch": 1}),
+        ({"peer_followed": None}, {"epoch": 1}),
+        ({"peer_followed": True}, {"epoch": 1}),
+    ],
 )
 def test_no_master_begins_empty_by_itself(found, decision):
     with pytest.raises(Refused, match="cold_cache: true"):
@@ -207,9 +237,15 @@ def test_a_wrong_value_is_named(tmp_path, block, says):
 # -- the machine
 
 
-def machine(tmp_path, overcommit: str = "1\n", huge: str = "always [madvise] never\n", total_kb: int = 4_000_000) -> Layout:
+def machine(
+    tmp_path, overcommit: str = "1\n", huge: str = "always [madvise] never\n", total_kb: int = 4_000_000
+) -> Layout:
     layout = Layout(tmp_path)
-    for path, text in ((OVERCOMMIT, overcommit), (HUGE_PAGES, huge), (MEMORY, f"MemFree: 5 kB\nMemTotal:  {total_kb} kB\n")):
+    for path, text in (
+        (OVERCOMMIT, overcommit),
+        (HUGE_PAGES, huge),
+        (MEMORY, f"MemFree: 5 kB\nMemTotal:  {total_kb} kB\n"),
+    ):
         layout.at(path).parent.mkdir(parents=True, exist_ok=True)
         layout.at(path).write_text(text)
     return layout

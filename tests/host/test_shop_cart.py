@@ -34,7 +34,14 @@ class Shop:
     def __init__(self, pair: Pair, folder: Path) -> None:
         (folder / "ca.pem").write_text(pair.authority.certificate_pem)
         (folder / "shop_cart.rb").write_text((ROOT / "tests/host/shop_cart.rb").read_text())
-        ruby = ["ruby", "/mnt/test/shop_cart.rb", "/mnt/shop", ",".join(ADDRESSES[name] for name in pair.hosts), str(pair.port), "/mnt/test/ca.pem"]
+        ruby = [
+            "ruby",
+            "/mnt/test/shop_cart.rb",
+            "/mnt/shop",
+            ",".join(ADDRESSES[name] for name in pair.hosts),
+            str(pair.port),
+            "/mnt/test/ca.pem",
+        ]
         where = [str(image.ensure()), str(ROOT / "examples/shop/app/services"), str(folder)]
         self._process = subprocess.Popen(
             ["unshare", "--mount", "sh", "-ec", INSIDE, "sh", *where, *ruby], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,

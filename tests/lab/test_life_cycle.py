@@ -33,9 +33,16 @@ class Life:
 
     def evidence(self, site):
         """What the hosts of a site say about a failed run: the lab is gone when somebody reads the failure."""
-        told = [f"{service} of {each}: {self.world.status(each, service)}" for each in "ab" for service in ("postgres", "redis", "app")]
+        told = [
+            f"{service} of {each}: {self.world.status(each, service)}"
+            for each in "ab"
+            for service in ("postgres", "redis", "app")
+        ]
         with self.world.hosts(site) as run:
-            for host, line in ((f"app-1.{site}", "journalctl -u shop-web -n 25 -o cat --no-pager"), (f"app-1.{site}", "tail -n 5 /var/log/nginx/error.log")):
+            for host, line in (
+                (f"app-1.{site}", "journalctl -u shop-web -n 25 -o cat --no-pager"),
+                (f"app-1.{site}", "tail -n 5 /var/log/nginx/error.log"),
+            ):
                 told.append(f"{host}, {line}:\n{run(host, line).stdout.decode(errors='replace')}")
         return "\n".join(told)
 
@@ -55,7 +62,10 @@ class Life:
         for site in "ab":
             for service in ("postgres", "redis", "app"):
                 found = self.world.status(site, service)
-                facts[site, service] = {name: found.get(name) for name in ("running", "in_recovery", "timeline", "role", "worker", "streaming")}
+                facts[site, service] = {
+                    name: found.get(name)
+                    for name in ("running", "in_recovery", "timeline", "role", "worker", "streaming")
+                }
         return facts, self.witness.newest()
 
     def assert_settled(self, active, epoch):
@@ -67,7 +77,10 @@ class Life:
         assert self.world.status(standby).get("streaming") is True
         assert self.world.status(active, "redis")["role"] == "master"
         assert self.world.status(standby, "redis")["role"] == "replica"
-        assert (self.world.status(active, "app")["worker"], self.world.status(standby, "app")["worker"]) == (True, False)
+        assert (self.world.status(active, "app")["worker"], self.world.status(standby, "app")["worker"]) == (
+            True,
+            False,
+        )
         assert {site: self.pulumi.preview_changes(site) for site in "ab"} == {"a": {}, "b": {}}
         self.assert_named(active)
 
@@ -82,7 +95,9 @@ class Life:
 
     def kill_up(self, site, what, condition):
         """As `World.kill_up`; a run that ends by itself was not killed, and fails the test with what it said."""
-        assert self.world.kill_up(site, what, condition), f"pulumi up of {site} ended before {what}:\n{self.pulumi.log.read_text()[-3000:]}"
+        assert self.world.kill_up(site, what, condition), (
+            f"pulumi up of {site} ended before {what}:\n{self.pulumi.log.read_text()[-3000:]}"
+        )
 
     def remove_named_volumes(self):
         """What a person does after a killed bring-up: a volume that is in no state is never removed by the product, and named by it."""
@@ -100,7 +115,9 @@ class Life:
 
     def client(self, name):
         ledger = self.world.places.run / f"{name}.jsonl"
-        client = Client(self.world.shop_url, self.world.lab["dns"]["resolver"], self.world.ca_file, ledger, rate=20.0, connections=4)
+        client = Client(
+            self.world.shop_url, self.world.lab["dns"]["resolver"], self.world.ca_file, ledger, rate=20.0, connections=4
+        )
         client.start()
         goal = 20
         wait_for("orders flow", lambda: client.acknowledged >= goal, 60)
@@ -134,8 +151,14 @@ def test_a_bring_up_that_was_killed_over_and_over_is_finished_by_the_next_up(lif
     """The condition holds from what the platform has; what the engine had recorded by then is up to chance, and must not matter."""
     counted = {kind: len(life.before["GRA11"][kind]) for kind in ("networks", "ports", "servers", "load_balancers")}
     for kind, more in (("networks", 1), ("ports", 2), ("servers", 1), ("servers", 5), ("load_balancers", 1)):
-        life.kill_up("a", f"{more} new {kind}", lambda kind=kind, more=more: len(life.cloud(kind)) >= counted[kind] + more)
-    life.kill_up("a", "the data volume is attached", lambda: any(volume["status"] == "in-use" for volume in life.cloud("volumes").values()))
+        life.kill_up(
+            "a", f"{more} new {kind}", lambda kind=kind, more=more: len(life.cloud(kind)) >= counted[kind] + more
+        )
+    life.kill_up(
+        "a",
+        "the data volume is attached",
+        lambda: any(volume["status"] == "in-use" for volume in life.cloud("volumes").values()),
+    )
     done = life.up("a")
     assert done.ok
     assert life.world.writers() == {"a"}

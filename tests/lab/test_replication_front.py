@@ -26,7 +26,11 @@ class Running:
         self.facts: dict[str, Any] = json.loads(where.description.read_text())
         api, service = OvhApi(self.facts["ovh"]), self.facts["ovh"]["service_name"]
         for region, name in NAMES.values():
-            api.ask("POST", f"/cloud/project/{service}/region/{region}/storage", {"name": name, "versioning": {"status": "enabled"}})
+            api.ask(
+                "POST",
+                f"/cloud/project/{service}/region/{region}/storage",
+                {"name": name, "versioning": {"status": "enabled"}},
+            )
         self.document = {
             "mode": "both", "epoch": {"epoch": 1, "active": "a"}, "service_name": service, "ovh": self.facts["ovh"],
             "buckets": {site: {"region": region, "bucket": name} for site, (region, name) in NAMES.items()},

@@ -17,7 +17,15 @@ from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 VERSION = "1.2.1"
 ID = "quiet"
-EPOCH = {"schema": 1, "epoch": 1, "active": "a", "previous": None, "planned": True, "checkpoint": None, "fence": {"rung": 0}}
+EPOCH = {
+    "schema": 1,
+    "epoch": 1,
+    "active": "a",
+    "previous": None,
+    "planned": True,
+    "checkpoint": None,
+    "fence": {"rung": 0},
+}
 
 
 class Quiet(provider_pb2_grpc.ResourceProviderServicer):
@@ -43,10 +51,14 @@ class Quiet(provider_pb2_grpc.ResourceProviderServicer):
         old, new = dict(request.old_inputs), dict(request.news)
         changed = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
         kind = provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE
-        return provider_pb2.DiffResponse(changes=kind, diffs=changed, replaces=[key for key in changed if key == "triggers"])
+        return provider_pb2.DiffResponse(
+            changes=kind, diffs=changed, replaces=[key for key in changed if key == "triggers"]
+        )
 
     def Create(self, request: Any, context: Any) -> Any:
-        return provider_pb2.CreateResponse(id="" if request.preview else ID, properties=_answered(request.urn, request.properties))
+        return provider_pb2.CreateResponse(
+            id="" if request.preview else ID, properties=_answered(request.urn, request.properties)
+        )
 
     def Read(self, request: Any, context: Any) -> Any:
         return provider_pb2.ReadResponse(id=request.id, properties=request.properties, inputs=request.inputs)

@@ -47,7 +47,9 @@ class Stack:
 
     def environment(self) -> dict[str, str]:
         """The CLI's environment: nothing of the machine's own Pulumi, and no ssh agent."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PULUMI_", "SSH_", "OS_", "OVH_"))}
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("PULUMI_", "SSH_", "OS_", "OVH_"))
+        }
         ours = {
             "PULUMI_BACKEND_URL": f"file://{self.folder / 'state'}",
             "PULUMI_CONFIG_PASSPHRASE": "trial",
@@ -77,7 +79,10 @@ class Stack:
             process.kill()
             output, _ = process.communicate()
             raise AssertionError(f"pulumi {' '.join(arguments)} did not end within {LIMIT_S} s:\n{output}") from None
-        counts = {what: int(count) for count, what in re.findall(r"^\s+(?:[-+~=]{1,2}\s?)?(\d+) (?:to )?(\w+)", output, re.MULTILINE)}
+        counts = {
+            what: int(count)
+            for count, what in re.findall(r"^\s+(?:[-+~=]{1,2}\s?)?(\d+) (?:to )?(\w+)", output, re.MULTILINE)
+        }
         assert not check or process.returncode == 0, output
         return Run(process.returncode, output, counts)
 
@@ -98,7 +103,11 @@ class Stack:
     def resources(self) -> dict[str, Any]:
         """The state's custom resources by name, as they are stored (secrets encrypted)."""
         exported = json.loads(self.call("stack", "export", check=True).output)
-        return {row["urn"].rsplit("::", 1)[1]: row for row in exported["deployment"].get("resources", []) if row.get("custom")}
+        return {
+            row["urn"].rsplit("::", 1)[1]: row
+            for row in exported["deployment"].get("resources", [])
+            if row.get("custom")
+        }
 
 
 def secret(value: Any) -> bool:

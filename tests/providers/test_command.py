@@ -56,7 +56,9 @@ class Commands:
         self.stack = Stack(folder, toolchain, PROGRAM)
         self.described: dict[str, Any] = {}
 
-    def declare(self, name: str, kind: str, /, *, secret: tuple[str, ...] = (), opts: dict[str, Any] | None = None, **args: Any) -> None:
+    def declare(
+        self, name: str, kind: str, /, *, secret: tuple[str, ...] = (), opts: dict[str, Any] | None = None, **args: Any
+    ) -> None:
         self.described[name] = {"kind": kind, "args": args, "secret": secret, "opts": opts or {}}
         (self.stack.folder / "resources.json").write_text(json.dumps(self.described))
 
@@ -74,10 +76,14 @@ def log_to(path: Path, text: str) -> str:
     return f'echo "{text} $(cat)" >> {path}'
 
 
-def test_a_changed_stdin_runs_create_again_when_there_is_no_update(commands: Commands, sshd: Sshd, tmp_path: Path) -> None:
+def test_a_changed_stdin_runs_create_again_when_there_is_no_update(
+    commands: Commands, sshd: Sshd, tmp_path: Path
+) -> None:
     log = tmp_path / "log"
     for kind, extra in (("local", {}), ("remote", {"connection": sshd.connection()})):
-        commands.declare(kind, kind, create=log_to(log, f"create {kind}"), stdin="one", add_previous_output_in_env=False, **extra)
+        commands.declare(
+            kind, kind, create=log_to(log, f"create {kind}"), stdin="one", add_previous_output_in_env=False, **extra
+        )
     assert commands.stack.up().changed() == {"created": 3}
     assert sorted(log.read_text().splitlines()) == ["create local one", "create remote one"]
     unchanged = commands.stack.up()
@@ -108,7 +114,9 @@ def test_an_update_runs_update_and_a_destroy_runs_delete(commands: Commands, ssh
 
 
 @pytest.mark.parametrize(("before", "after"), [(None, ["x"]), (["x"], ["y"]), (["x"], None)])
-def test_triggers_replace_and_so_run_delete(commands: Commands, tmp_path: Path, before: list[str] | None, after: list[str] | None) -> None:
+def test_triggers_replace_and_so_run_delete(
+    commands: Commands, tmp_path: Path, before: list[str] | None, after: list[str] | None
+) -> None:
     log = tmp_path / "log"
     verbs = {"create": f"echo create >> {log}", "delete": f"echo delete >> {log}"}
     commands.declare("it", "local", **verbs, **({"triggers": before} if before else {}))
@@ -141,14 +149,23 @@ def test_a_failing_command_says_all(commands: Commands, sshd: Sshd) -> None:
     for said in (f'exit status 4: running "{noise} 4":', f'Process exited with status 3: running "{noise} 3":'):
         assert said in output
         printed = output.split(said)[1].split()[:2]
-        assert sorted(printed) == ["to-stderr", "to-stdout"], "both outputs follow; the published plugin mixes them as they come"
+        assert sorted(printed) == ["to-stderr", "to-stdout"], (
+            "both outputs follow; the published plugin mixes them as they come"
+        )
     assert "Process exited with status 124" in output
 
 
 def test_outputs_are_in_clear_unless_asked_otherwise(commands: Commands, sshd: Sshd) -> None:
-    common = {"create": "cat; cat >&2 </dev/null", "stdin": "hunter2", "logging": "none", "connection": sshd.connection()}
+    common = {
+        "create": "cat; cat >&2 </dev/null",
+        "stdin": "hunter2",
+        "logging": "none",
+        "connection": sshd.connection(),
+    }
     commands.declare("open", "remote", secret=("stdin",), **common)
-    commands.declare("closed", "remote", secret=("stdin",), opts={"additional_secret_outputs": ["stdout", "stderr"]}, **common)
+    commands.declare(
+        "closed", "remote", secret=("stdin",), opts={"additional_secret_outputs": ["stdout", "stderr"]}, **common
+    )
     commands.stack.up()
     resources = commands.stack.resources()
     clear, hidden = resources["open"], resources["closed"]
@@ -182,7 +199,9 @@ def test_previous_output_goes_into_the_environment(commands: Commands, sshd: Ssh
     commands.declare("near", "local", create=show, stdin="1")
     commands.declare("nothing", "local", create=show, stdin="1", add_previous_output_in_env=False)
     commands.declare("far", "remote", create=show, stdin="1", connection=sshd.connection())
-    commands.declare("quiet", "remote", create=show, stdin="1", connection=sshd.connection(), add_previous_output_in_env=False)
+    commands.declare(
+        "quiet", "remote", create=show, stdin="1", connection=sshd.connection(), add_previous_output_in_env=False
+    )
     commands.stack.up()
     for name in ("near", "nothing", "far", "quiet"):
         commands.described[name]["args"]["stdin"] = "2"
@@ -192,7 +211,9 @@ def test_previous_output_goes_into_the_environment(commands: Commands, sshd: Ssh
     assert commands.outputs("nothing")["stdout"] == "was:"
     diagnostics = output.split("Diagnostics:")[1]
     assert "AcceptEnv" in diagnostics
-    assert diagnostics.count("Unable to set 'PULUMI_COMMAND_STDOUT'") == 1, "the one with add_previous_output_in_env=False must not warn"
+    assert diagnostics.count("Unable to set 'PULUMI_COMMAND_STDOUT'") == 1, (
+        "the one with add_previous_output_in_env=False must not warn"
+    )
 
 
 def test_environment_of_a_remote_command_is_the_servers_choice(commands: Commands, sshd: Sshd) -> None:
@@ -236,7 +257,9 @@ def test_a_wrong_login_key_fails(commands: Commands, sshd: Sshd) -> None:
 
 
 def test_a_jump_host_has_a_host_key_of_its_own(commands: Commands, sshd: Sshd, jump_host: Sshd) -> None:
-    commands.declare("it", "remote", create='echo "$SSH_CONNECTION"', connection=sshd.connection(proxy=jump_host.connection()))
+    commands.declare(
+        "it", "remote", create='echo "$SSH_CONNECTION"', connection=sshd.connection(proxy=jump_host.connection())
+    )
     commands.stack.up()
     assert commands.outputs("it")["stdout"].split()[-1] == str(sshd.port)
     assert f"target 127.0.0.1 port {sshd.port}" in jump_host.log.read_text()
@@ -255,21 +278,27 @@ def test_a_file_is_copied_when_its_content_or_place_changes(commands: Commands, 
     target.unlink()
     assert commands.stack.up().changed() == {}
     assert not target.exists(), "nothing has changed, so nothing is copied"
-    commands.declare("it", "copy", source=str(source), remote_path=str(target), connection=sshd.connection(dial_error_limit=4))
+    commands.declare(
+        "it", "copy", source=str(source), remote_path=str(target), connection=sshd.connection(dial_error_limit=4)
+    )
     assert commands.stack.up().changed() == {"updated": 1}
     assert not target.exists(), "another connection is no reason to copy"
     source.write_bytes(b"two")
     assert commands.stack.up().changed() == {"updated": 1}
     assert target.read_bytes() == b"two"
     moved = target.with_name("moved")
-    commands.declare("it", "copy", source=str(source), remote_path=str(moved), connection=sshd.connection(dial_error_limit=4))
+    commands.declare(
+        "it", "copy", source=str(source), remote_path=str(moved), connection=sshd.connection(dial_error_limit=4)
+    )
     assert commands.stack.up().changed() == {"updated": 1}
     assert moved.read_bytes() == b"two"
     commands.stack.destroy()
     assert moved.exists(), "a copy is not deleted"
 
 
-def test_a_folder_goes_into_an_existing_folder_under_its_own_name(commands: Commands, sshd: Sshd, tmp_path: Path) -> None:
+def test_a_folder_goes_into_an_existing_folder_under_its_own_name(
+    commands: Commands, sshd: Sshd, tmp_path: Path
+) -> None:
     source, target = tmp_path / "conf", tmp_path / "remote"
     (source / "deep").mkdir(parents=True)
     (source / "deep" / "file").write_text("x")

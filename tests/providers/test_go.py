@@ -14,7 +14,13 @@ MODULES = [".", "providers/openstack"]
 
 
 def run(module: str, *arguments: str, program: str = "go") -> str:
-    environment = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly -trimpath", "GOWORK": "off", "CGO_ENABLED": "0"}
+    environment = {
+        **os.environ,
+        "GOTOOLCHAIN": "local",
+        "GOFLAGS": "-mod=readonly -trimpath",
+        "GOWORK": "off",
+        "CGO_ENABLED": "0",
+    }
     command = [str(go.compiler().with_name(program)), *arguments]
     done = subprocess.run(command, cwd=go.HERE / module, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -41,7 +47,9 @@ def test_modules_are_those_that_were_recorded(module: str) -> None:
 @pytest.mark.parametrize("module", MODULES)
 def test_modules_name_no_toolchain_and_no_folder_of_one_machine(module: str) -> None:
     directives = {
-        line for line in (Path(go.HERE) / module / "go.mod").read_text().splitlines() if line.startswith(("toolchain ", "replace "))
+        line
+        for line in (Path(go.HERE) / module / "go.mod").read_text().splitlines()
+        if line.startswith(("toolchain ", "replace "))
     }
     assert not any(line.startswith("toolchain ") for line in directives)
     assert not any(line.split("=>")[-1].strip().startswith((".", "/")) for line in directives)

@@ -18,7 +18,9 @@ from lab.toolchain import tools
 from lab.toolchain.tools import Toolchain
 from tests.providers.stacks import Stack
 
-own_only = pytest.mark.skipif(tools.installed(tools.LANGUAGE_HOST) is not None, reason="the published language host does as it likes here")
+own_only = pytest.mark.skipif(
+    tools.installed(tools.LANGUAGE_HOST) is not None, reason="the published language host does as it likes here"
+)
 
 
 @pytest.fixture
@@ -61,7 +63,10 @@ def test_configuration_and_secrets_arrive(stack: Stack) -> None:
         "pulumi.export('hidden', config.require_secret('hidden'))\n"
     )
     stack.up()
-    assert json.loads(stack.call("stack", "output", "--json", check=True).output) == {"hidden": "[secret]", "plain": "p"}
+    assert json.loads(stack.call("stack", "output", "--json", check=True).output) == {
+        "hidden": "[secret]",
+        "plain": "p",
+    }
     shown = json.loads(stack.call("stack", "output", "--json", "--show-secrets", check=True).output)
     assert shown["hidden"] == "hunter2"
 
@@ -128,7 +133,10 @@ def test_the_program_runs_in_the_virtualenv_of_the_project(tmp_path: Path, toolc
     packages = next(venv.glob("lib/python3*/site-packages"))
     (packages / "tests.pth").write_text("\n".join(entry for entry in sys.path if entry.endswith("site-packages")))
     stack = Stack(
-        tmp_path / "stack", toolchain, "import pulumi, sys\npulumi.export('prefix', sys.prefix)\n", "  options:\n    virtualenv: venv\n"
+        tmp_path / "stack",
+        toolchain,
+        "import pulumi, sys\npulumi.export('prefix', sys.prefix)\n",
+        "  options:\n    virtualenv: venv\n",
     )
     stack.up()
     assert json.loads(stack.call("stack", "output", "--json", check=True).output) == {"prefix": str(venv)}
@@ -145,10 +153,14 @@ def test_a_virtualenv_that_is_not_there_is_one_line(tmp_path: Path, toolchain: T
 def test_plugins_of_the_installed_sdks_are_the_required_ones(stack: Stack) -> None:
     host = shutil.which(tools.LANGUAGE_HOST, path=stack.environment()["PATH"])
     assert host is not None
-    with subprocess.Popen([host, "127.0.0.1:1"], stdout=subprocess.PIPE, text=True, cwd=stack.folder, env=stack.environment()) as process:
+    with subprocess.Popen(
+        [host, "127.0.0.1:1"], stdout=subprocess.PIPE, text=True, cwd=stack.folder, env=stack.environment()
+    ) as process:
         assert process.stdout is not None
         with grpc.insecure_channel(f"127.0.0.1:{process.stdout.readline().strip()}") as channel:
-            info = language_pb2.ProgramInfo(root_directory=str(stack.folder), program_directory=str(stack.folder), entry_point=".")
+            info = language_pb2.ProgramInfo(
+                root_directory=str(stack.folder), program_directory=str(stack.folder), entry_point="."
+            )
             asked = language_pb2.GetRequiredPackagesRequest(info=info)
             answer = language_pb2_grpc.LanguageRuntimeStub(channel).GetRequiredPackages(asked, wait_for_ready=True)
         process.terminate()

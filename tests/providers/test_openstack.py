@@ -62,7 +62,8 @@ def test_the_password_is_a_secret(stack: Stack) -> None:
 
 def test_a_wrong_argument_is_named(stack: Stack) -> None:
     stack.write(
-        PROVIDER + "openstack.networking.SecGroupRule('r', direction='sideways', ethertype='IPv4', security_group_id='x', opts=opts)\n"
+        PROVIDER
+        + "openstack.networking.SecGroupRule('r', direction='sideways', ethertype='IPv4', security_group_id='x', opts=opts)\n"
     )
     run = stack.call("preview")
     assert run.code != 0

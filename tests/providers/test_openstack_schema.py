@@ -31,7 +31,11 @@ def published() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def ours() -> dict[str, Any]:
     said = subprocess.run(
-        [tools.OPENSTACK_SCHEMA.build()], capture_output=True, text=True, check=True, env={"PATH": os.defpath, "HOME": "/nonexistent"}
+        [tools.OPENSTACK_SCHEMA.build()],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PATH": os.defpath, "HOME": "/nonexistent"},
     )
     return json.loads(said.stdout)
 
@@ -58,5 +62,7 @@ def differences(wanted: Any, found: Any, path: str) -> Iterator[str]:
 def test_schema_is_the_published_one(part: str, published: dict[str, Any], ours: dict[str, Any]) -> None:
     found = list(differences(published[part], ours[part], part))
     assert [row for row in found if row.split(":")[0] not in EXEMPT] == []
-    stale = [path for path in EXEMPT if path.startswith(f"{part}/") and not any(row.startswith(f"{path}:") for row in found)]
+    stale = [
+        path for path in EXEMPT if path.startswith(f"{part}/") and not any(row.startswith(f"{path}:") for row in found)
+    ]
     assert stale == []

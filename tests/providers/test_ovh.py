@@ -60,12 +60,18 @@ BUCKET = {
     "hide_objects": True,
 }
 RECORDED: dict[str, Any] = {
-    "user": ["cloudproject.User", {"service_name": "project0123", "description": "copier", "role_names": ["objectstore_operator"]}],
+    "user": [
+        "cloudproject.User",
+        {"service_name": "project0123", "description": "copier", "role_names": ["objectstore_operator"]},
+    ],
     "key": ["cloudproject.S3Credential", {"service_name": "project0123", "user_id": "@user"}],
     "policy": ["cloudproject.S3Policy", {"service_name": "project0123", "user_id": "@user", "policy": policy("rw1")}],
     "b": ["cloudproject.Storage", {**BUCKET, "region_name": "SBG", "name": "assets-b"}],
     "a": ["cloudproject.Storage", {**BUCKET, "region_name": "GRA", "name": "assets-a"}],
-    "www": ["domain.ZoneRecord", {"zone": "shop.example", "subdomain": "www", "fieldtype": "A", "target": "203.0.113.10", "ttl": 60}],
+    "www": [
+        "domain.ZoneRecord",
+        {"zone": "shop.example", "subdomain": "www", "fieldtype": "A", "target": "203.0.113.10", "ttl": 60},
+    ],
 }
 
 
@@ -94,7 +100,9 @@ class Trial:
 
     def declare(self, resources: dict[str, Any]) -> None:
         self.resources = json.loads(json.dumps(resources))
-        (self.stack.folder / "resources.json").write_text(json.dumps({"provider": self.provider, "resources": self.resources}))
+        (self.stack.folder / "resources.json").write_text(
+            json.dumps({"provider": self.provider, "resources": self.resources})
+        )
 
     def change(self, name: str, /, **args: Any) -> None:
         self.resources[name][1].update(args)
@@ -146,7 +154,11 @@ def recorded(flow: str) -> set[str]:
 
 
 def asked(trial: Trial, resources: dict[str, Any]) -> set[str]:
-    names = {"access": str(resources["key"]["id"]), "user": str(resources["user"]["id"]), "record": str(resources["www"]["id"])}
+    names = {
+        "access": str(resources["key"]["id"]),
+        "user": str(resources["user"]["id"]),
+        "record": str(resources["www"]["id"]),
+    }
     return {normal(*request, names) for request in trial.asked}
 
 
@@ -275,7 +287,12 @@ def test_a_destroyed_container_is_emptied_with_all_versions(trial: Trial) -> Non
 
 
 def test_objects_stay_out_of_the_state_when_they_are_hidden(trial: Trial) -> None:
-    trial.declare({"a": [RECORDED["a"][0], RECORDED["a"][1]], "b": [RECORDED["b"][0], {**RECORDED["b"][1], "hide_objects": False}]})
+    trial.declare(
+        {
+            "a": [RECORDED["a"][0], RECORDED["a"][1]],
+            "b": [RECORDED["b"][0], {**RECORDED["b"][1], "hide_objects": False}],
+        }
+    )
     trial.up()
     for region, name in (("gra", "assets-a"), ("sbg", "assets-b")):
         trial.storage.add(region, name, "k", "v1")
@@ -335,11 +352,17 @@ def test_the_cut_of_the_schema_is_the_published_one() -> None:
     for token, resource in ours["resources"].items():
         for part in ("inputProperties", "properties"):
             found = {name: rest(value) for name, value in resource[part].items() if name not in added}
-            assert found == {name: rest(value) for name, value in published["resources"][token][part].items()}, f"{token} {part}"
+            assert found == {name: rest(value) for name, value in published["resources"][token][part].items()}, (
+                f"{token} {part}"
+            )
         for part in ("required", "requiredInputs"):
             assert resource.get(part) == published["resources"][token].get(part), f"{token} {part}"
         replaced = {name for name, value in resource["inputProperties"].items() if value.get("willReplaceOnChanges")}
-        known = {name for name, value in published["resources"][token]["inputProperties"].items() if value.get("willReplaceOnChanges")}
+        known = {
+            name
+            for name, value in published["resources"][token]["inputProperties"].items()
+            if value.get("willReplaceOnChanges")
+        }
         assert replaced - known <= {"description", "name", "regionName", "serviceName"}, token
         assert known <= replaced, token
 

@@ -90,11 +90,15 @@ class Clouds:
             for name, prefix in SITES.items()
         )
         user = User(name="dr", password=secrets["openstack_password"], id="f" * 32)
-        config = CloudConfig(auth_url=self.auth_url, project_id=stack.SERVICE_NAME, project_name="shop", users=(user,), regions=regions)
+        config = CloudConfig(
+            auth_url=self.auth_url, project_id=stack.SERVICE_NAME, project_name="shop", users=(user,), regions=regions
+        )
         self.regions = {region.name: region for region in regions}
         self.openstack = openstack.build(config, self.backend)
         for (kind, region), service in self.openstack.services.items():
-            self.servers.append(Server(service, "127.0.0.1", identity if kind == "identity" else ports[(kind, region)]).start())
+            self.servers.append(
+                Server(service, "127.0.0.1", identity if kind == "identity" else ports[(kind, region)]).start()
+            )
         keys = OvhConfig(**secrets["ovh"], service_name=stack.SERVICE_NAME, auth_url=self.auth_url)
         self.ovh = ovh_service(keys, FakeStorage(), FakeDns())
         self.servers.append(Server(self.ovh, "127.0.0.1").start())
@@ -122,7 +126,9 @@ class Clouds:
         values["openstack"]["auth_url"], values["ovh"]["endpoint"] = self.auth_url, self.ovh_url
         values["witness"]["endpoint"] = f"http://127.0.0.1:{self.witness.server_address[1]}"
         outside = {key: values["secrets"][key] for key in ("openstack_password", "ovh", "witness")}
-        values["secrets"] = generate({host: [f"{host}.dr.internal"] for host in stack.HOSTS}, "www.shop.example", outside)
+        values["secrets"] = generate(
+            {host: [f"{host}.dr.internal"] for host in stack.HOSTS}, "www.shop.example", outside
+        )
         return values
 
 
@@ -146,7 +152,9 @@ class Program:
         (folder / "Pulumi.yaml").write_text((stack.ROOT / "Pulumi.yaml").read_text())
         self.must("stack", "init", "region-a", folder=folder)
         secret = json.dumps(values.pop("secrets"))
-        self.must("config", "set", "--stack", "region-a", "--config-file", str(self.file), "--secret", "dr:secrets", secret)
+        self.must(
+            "config", "set", "--stack", "region-a", "--config-file", str(self.file), "--secret", "dr:secrets", secret
+        )
         self.configure()
 
     def _home(self, home: Path, toolchain: Toolchain) -> Path:
@@ -166,7 +174,10 @@ class Program:
         """Writes the stack file: the fixture's values with these instead; what was encrypted stays."""
         document = yaml.safe_load(self.file.read_text())
         encrypted = document["config"]["dr:secrets"]
-        document["config"] = {**{f"dr:{key}": value for key, value in {**self.values, **changes}.items()}, "dr:secrets": encrypted}
+        document["config"] = {
+            **{f"dr:{key}": value for key, value in {**self.values, **changes}.items()},
+            "dr:secrets": encrypted,
+        }
         self.file.write_text(yaml.safe_dump(document))
 
     def regions(self, **changes: Any) -> dict[str, Any]:
@@ -177,7 +188,9 @@ class Program:
 
     def run(self, *arguments: str, folder: Path = stack.ROOT) -> subprocess.CompletedProcess[str]:
         command = [self._pulumi, *arguments, "--cwd", str(folder), "--non-interactive"]
-        return subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=RUN_S, check=False)
+        return subprocess.run(
+            command, env=self._environment, capture_output=True, text=True, timeout=RUN_S, check=False
+        )
 
     def must(self, *arguments: str, folder: Path = stack.ROOT) -> str:
         done = self.run(*arguments, folder=folder)
@@ -190,7 +203,11 @@ class Program:
     def preview(self) -> dict[str, str]:
         """What a run would do, by resource; unchanged ones are left out."""
         said = json.loads(self.must("preview", *self.on, "--json"))
-        return {step["urn"].rsplit("::", 1)[1]: step["op"] for step in said["steps"] if step["op"] not in ("same", "delete-replaced")}
+        return {
+            step["urn"].rsplit("::", 1)[1]: step["op"]
+            for step in said["steps"]
+            if step["op"] not in ("same", "delete-replaced")
+        }
 
     def destroy(self) -> subprocess.CompletedProcess[str]:
         return self.run("destroy", *self.on, "--yes", "--skip-preview")
@@ -261,7 +278,10 @@ def test_following_the_other_site_updates_links_and_nothing_else(story: Story) -
     epochs.clear()
     assert set(planned.values()) == {"update"}
     assert {"fence-claim", "postgres-converge", "redis-converge", "app-app-1-converge"} <= set(planned)
-    assert all(name.endswith(("-converge", "-claim", "-order", "-pointer")) and not name.startswith("region-") for name in planned)
+    assert all(
+        name.endswith(("-converge", "-claim", "-order", "-pointer")) and not name.startswith("region-")
+        for name in planned
+    )
 
 
 def test_new_images_and_secrets_replace_no_server(story: Story) -> None:

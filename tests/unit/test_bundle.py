@@ -37,11 +37,15 @@ def project(tmp_path: Path) -> Path:
 
 def test_the_archive_runs_as_it_is_called_on_a_host(project: Path) -> None:
     made = bundle.dr_host(project)
-    said = subprocess.run([sys.executable, "-I", str(project / made.path), "host", "converge"], capture_output=True, text=True, check=True)
+    said = subprocess.run(
+        [sys.executable, "-I", str(project / made.path), "host", "converge"], capture_output=True, text=True, check=True
+    )
     assert said.stdout == "ran host converge\n"
 
 
-@pytest.mark.parametrize("pack", [bundle.dr_host, lambda root: bundle.release(root, "shop")], ids=["dr-host", "release"])
+@pytest.mark.parametrize(
+    "pack", [bundle.dr_host, lambda root: bundle.release(root, "shop")], ids=["dr-host", "release"]
+)
 def test_the_same_tree_gives_the_same_bytes(project: Path, pack: object, monkeypatch: pytest.MonkeyPatch) -> None:
     assert callable(pack)
     first = pack(project)
@@ -96,7 +100,10 @@ def test_unpacking_is_whole_or_not_at_all_and_may_be_repeated(project: Path, tmp
     script = unpack_script(str(release), str(archive))
     for _ in range(2):
         subprocess.run(["sh", "-c", script], check=True)
-        assert sorted(path.relative_to(release).as_posix() for path in release.rglob("*") if path.is_file()) == ["bin/migrate", "config.ru"]
+        assert sorted(path.relative_to(release).as_posix() for path in release.rglob("*") if path.is_file()) == [
+            "bin/migrate",
+            "config.ru",
+        ]
     assert not partial.exists()
     assert [path.name for path in uploads.iterdir()] == ["new.tar.gz"]
 

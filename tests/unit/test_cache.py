@@ -35,7 +35,9 @@ def forbidden(folder: Path) -> None:
 def child(code: str) -> subprocess.Popen[str]:
     """Another process that runs `code` with `cache` imported; it talks to us by lines."""
     program = "from pathlib import Path\nimport os, sys\nfrom lab.toolchain import cache\n" + code
-    return subprocess.Popen([sys.executable, "-c", program], cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", program], cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
 
 
 def test_builds_once_per_recipe() -> None:
@@ -50,7 +52,9 @@ def test_builds_once_per_recipe() -> None:
 
 def test_the_name_is_the_contract(tmp_path: Path) -> None:
     # sha256("v1") begins with 3bfc269594ef6492
-    assert cache.build("guest-image", "v1", write("x")) == tmp_path / "cache" / "shop-dr" / "guest-image-3bfc269594ef6492"
+    assert (
+        cache.build("guest-image", "v1", write("x")) == tmp_path / "cache" / "shop-dr" / "guest-image-3bfc269594ef6492"
+    )
 
 
 @pytest.mark.parametrize("value", [None, "", "relative"])

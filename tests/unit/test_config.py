@@ -46,7 +46,9 @@ def test_both_example_files_differ_in_their_site_alone() -> None:
 def test_the_example_as_it_lies_there_says_what_to_run() -> None:
     values = yaml.safe_load((stack.ROOT / "Pulumi.region-a.yaml").read_text())["config"]
     found = faults({key.removeprefix("dr:"): value for key, value in values.items()})
-    ids = {f"dr:regions.{site}.{key}" for site in "ab" for key in ("ext_net_id", "image_id", "flavors.db", "flavors.app")}
+    ids = {
+        f"dr:regions.{site}.{key}" for site in "ab" for key in ("ext_net_id", "image_id", "flavors.db", "flavors.app")
+    }
     assert ids | {"dr:secrets"} <= set(found)
     assert all("`openstack " in found[key].remedy for key in ids)
     assert "--secret secrets" in found["dr:secrets"].remedy
@@ -153,7 +155,9 @@ def test_a_wrong_value_is_the_only_fault_told(path: str, value: object, subject:
     assert subject in faults(put(stack.configuration(), path, value))
 
 
-@pytest.mark.parametrize("path", ["failover_regoin", "dns/tll", "regions/a/flavour", "secrets/tls/hosts/db-9.a", "regions/c"])
+@pytest.mark.parametrize(
+    "path", ["failover_regoin", "dns/tll", "regions/a/flavour", "secrets/tls/hosts/db-9.a", "regions/c"]
+)
 def test_unknown_keys_are_refused(path: str) -> None:
     found = faults(put(stack.configuration(), path, "x"))
     assert list(found) == ["dr:" + path.replace("/", ".")]
@@ -205,7 +209,9 @@ def test_what_is_no_lease_is_one_fault(value: object) -> None:
 @pytest.mark.parametrize("value", [0, -1, 1.5, True, "x", 3601])
 def test_every_time_of_a_lease_is_a_positive_whole_number(value: object) -> None:
     subjects = [f"dr:lease.{key}" for key in ("lease_s", "stop_s", "margin_s", "heartbeat_s")]
-    assert sorted(faults(stack.configuration(lease={subject.rpartition(".")[2]: value for subject in subjects}))) == sorted(subjects)
+    assert sorted(
+        faults(stack.configuration(lease={subject.rpartition(".")[2]: value for subject in subjects}))
+    ) == sorted(subjects)
 
 
 def test_an_override_names_its_epoch_and_reason() -> None:

@@ -36,7 +36,10 @@ def test_each_line_has_its_answer(talk):
         assert talk.say({"do": "answer", "number": number}, 20) == {"told": {"do": "answer", "number": number}}
 
 
-@pytest.mark.parametrize(("do", "says"), [("fail", "exit code 3: ERROR postgres takeover: found this, wanted that"), ("babble", "no message")])
+@pytest.mark.parametrize(
+    ("do", "says"),
+    [("fail", "exit code 3: ERROR postgres takeover: found this, wanted that"), ("babble", "no message")],
+)
 def test_what_is_no_answer_is_an_error_that_names_the_host_and_its_reason(talk, do, says):
     with pytest.raises(Failed, match=f"host db-1.b, dr-host postgres takeover: .*{says}"):
         talk.say({"do": do}, 20)

@@ -64,7 +64,9 @@ def test_what_the_links_are_told_holds_no_time_and_no_evidence():
         claimed_at="2026-01-01",
         claimed_by="me",
     )
-    again = Epoch(epoch=2, active="b", previous="a", planned=False, fence={"rung": 2}, claimed_at="2026-02-02", claimed_by="you")
+    again = Epoch(
+        epoch=2, active="b", previous="a", planned=False, fence={"rung": 2}, claimed_at="2026-02-02", claimed_by="you"
+    )
     told = first.link_output("203.0.113.7")
     assert told == again.link_output("203.0.113.7")
     assert (told["fence"], told["entrance"]) == ({"rung": 2}, "203.0.113.7")

@@ -12,7 +12,13 @@ from scripts.ctl.witness import EpochTaken
 
 PRIMARY = {"running": True, "in_recovery": False, "cluster_state": "in production", "write_lsn": "0/5000148"}
 STANDBY = {
-    "running": True, "in_recovery": True, "streaming": True, "paused": False, "system_identifier": "7", "timeline": 1, "receive_lsn": "0/5000148",
+    "running": True,
+    "in_recovery": True,
+    "streaming": True,
+    "paused": False,
+    "system_identifier": "7",
+    "timeline": 1,
+    "receive_lsn": "0/5000148",
 }
 COPIED = {"replicated_until": 1.5, "unreplicated": {"count": 2}, "ok": True}
 CHECKPOINT = {"lsn": "0/3000E48", "timeline": 1}
@@ -51,10 +57,24 @@ class PlayedWitness:
 def beat(host, **changes):
     """A heartbeat of region a, 8 s old, of a primary that had written nothing that region b has not."""
     blocks = {
-        "db-1": {"postgres": {"write_lsn": "0/5000148", "timeline": 1, "system_identifier": "7", "trail": [[0, "0/5000148"], [2, "0/5000060"]]}},
+        "db-1": {
+            "postgres": {
+                "write_lsn": "0/5000148",
+                "timeline": 1,
+                "system_identifier": "7",
+                "trail": [[0, "0/5000148"], [2, "0/5000060"]],
+            }
+        },
         "cache-1": {"redis": {"offset": 1000, "replication_id": "r1"}},
     }
-    document = {"epoch": 1, "role": "primary", "sequence": 9, "lease": {"state": "held"}, "at": "then", **blocks.get(host, {})}
+    document = {
+        "epoch": 1,
+        "role": "primary",
+        "sequence": 9,
+        "lease": {"state": "held"},
+        "at": "then",
+        **blocks.get(host, {}),
+    }
     return Heartbeat(document={**document, **changes}, age_s=8.0)
 
 
@@ -174,8 +194,17 @@ def test_a_planned_move_stops_the_peer_sees_its_last_word_and_claims(world):
     answer = fence.run(document())
     assert (answer["epoch"], answer["active"], answer["planned"], answer["checkpoint"]) == (2, "b", True, CHECKPOINT)
     assert answer["fence"] == {"rung": 1}
-    order = [call for call in PlayedHosts.calls if call[1] in ("app quiesce", "postgres stop") or call[1].startswith("takeover")]
-    assert order == [("app-1.a", "app quiesce"), ("db-1.a", "postgres stop"), ("db-1.b", "takeover checkpoint"), ("db-1.b", "takeover epoch")]
+    order = [
+        call
+        for call in PlayedHosts.calls
+        if call[1] in ("app quiesce", "postgres stop") or call[1].startswith("takeover")
+    ]
+    assert order == [
+        ("app-1.a", "app quiesce"),
+        ("db-1.a", "postgres stop"),
+        ("db-1.b", "takeover checkpoint"),
+        ("db-1.b", "takeover epoch"),
+    ]
     assert world.sites["b"] == {"lb": "198.51.100.5"}
     assert PlayedCompute.asked == []
 
@@ -209,7 +238,10 @@ def test_workers_whose_answer_was_lost_are_resumed_with_the_others(world):
 def test_a_way_to_the_old_primary_that_dies_with_the_stop_is_not_the_only_one_back(world):
     well()
     PlayedHosts.dead = ("b",)
-    with pytest.raises(Failed, match=r"bastion of b: no ssh session; the old primary db-1\.a was restarted and writes; no epoch was claimed"):
+    with pytest.raises(
+        Failed,
+        match=r"bastion of b: no ssh session; the old primary db-1\.a was restarted and writes; no epoch was claimed",
+    ):
         fence.run(document())
     assert PlayedHosts.calls[-2:] == [("db-1.a", "postgres resume"), ("app-1.a", "app resume")]
 
@@ -217,7 +249,10 @@ def test_a_way_to_the_old_primary_that_dies_with_the_stop_is_not_the_only_one_ba
 def test_an_old_primary_that_no_way_leads_to_any_more_is_told_of(world):
     well()
     PlayedHosts.dead = ("a", "b")
-    with pytest.raises(Failed, match=r"the old primary could not be restarted \(host db-1\.a through the bastion of .: no ssh session\)"):
+    with pytest.raises(
+        Failed,
+        match=r"the old primary could not be restarted \(host db-1\.a through the bastion of .: no ssh session\)",
+    ):
         fence.run(document())
 
 
@@ -255,7 +290,9 @@ def test_a_promotion_that_fails_is_left_to_the_next_link(world, capsys):
 
 def test_nobody_is_promoted_who_has_not_claimed(world):
     well()
-    world.claim = lambda epoch: (_ for _ in ()).throw(EpochTaken(Epoch(epoch=2, active="b", previous="a", planned=True, claimed_by="else@where")))
+    world.claim = lambda epoch: (_ for _ in ()).throw(
+        EpochTaken(Epoch(epoch=2, active="b", previous="a", planned=True, claimed_by="else@where"))
+    )
     with pytest.raises(Failed, match="was claimed by else@where"):
         fence.run(document())
     assert ("db-1.b", "takeover epoch") not in PlayedHosts.calls
@@ -270,12 +307,19 @@ def test_a_peer_that_is_gone_is_stopped_through_its_cloud(world):
     assert answer["last_seen"] == {"redis": {"offset": 1000, "replication_id": "r1"}}
     assert answer["entrance"] == document()["public"]["lb"]
     assert world.newest().loss == {
-        "bytes": 0, "seconds": 0.0, "unseen_s": None, "redis_bytes": 100, "redis": {"offset": 1000, "replication_id": "r1"},
-        "assets": {"replicated_until": 1.5, "unreplicated": {"count": 2}}, "heartbeat_age_s": 8.0,
+        "bytes": 0,
+        "seconds": 0.0,
+        "unseen_s": None,
+        "redis_bytes": 100,
+        "redis": {"offset": 1000, "replication_id": "r1"},
+        "assets": {"replicated_until": 1.5, "unreplicated": {"count": 2}},
+        "heartbeat_age_s": 8.0,
     }
 
 
-@pytest.mark.parametrize(("own", "words"), [(None, "does not answer"), ({"running": False, "cluster_state": "shut down"}, "is down")])
+@pytest.mark.parametrize(
+    ("own", "words"), [(None, "does not answer"), ({"running": False, "cluster_state": "shut down"}, "is down")]
+)
 def test_nothing_is_fenced_for_a_site_that_could_not_take_over(world, own, words):
     PlayedCompute.answer = {"shop-a-db-1": "id-1"}
     if own is None:
@@ -364,7 +408,12 @@ def test_an_error_is_an_exit_code_and_one_line(world, monkeypatch, capsys):
     assert captured.err.count("\n") == 1
 
 
-BEHIND = {"write_lsn": "0/5000948", "timeline": 1, "system_identifier": "7", "trail": [[0, "0/5000948"], [2, "0/5000800"], [4, "0/5000148"]]}
+BEHIND = {
+    "write_lsn": "0/5000948",
+    "timeline": 1,
+    "system_identifier": "7",
+    "trail": [[0, "0/5000948"], [2, "0/5000800"], [4, "0/5000148"]],
+}
 
 
 @pytest.mark.parametrize(
@@ -445,12 +494,16 @@ def test_a_lease_that_nobody_can_vouch_for_proves_nothing(leased, beats, words):
     with pytest.raises(Refused, match=words):
         fence.run(document(lease=LEASE))
     assert leased.newest().epoch == 1
-    assert {("db-1.b", "agent allow"), ("cache-1.b", "agent allow")} <= set(PlayedHosts.calls), "the counterparts grant again"
+    assert {("db-1.b", "agent allow"), ("cache-1.b", "agent allow")} <= set(PlayedHosts.calls), (
+        "the counterparts grant again"
+    )
 
 
 def test_a_peer_that_is_cut_off_but_beats_on_is_not_taken_over(leased):
     beats = iter(range(10, 1000))
-    leased.heartbeat = lambda site, host: Heartbeat(document={**beat(host).document, "sequence": next(beats)}, age_s=1.0)
+    leased.heartbeat = lambda site, host: Heartbeat(
+        document={**beat(host).document, "sequence": next(beats)}, age_s=1.0
+    )
     with pytest.raises(Refused, match="still writes heartbeats"):
         fence.run(document(lease=LEASE))
     assert leased.newest().epoch == 1

@@ -6,14 +6,19 @@ from scripts.ctl.hosts import Hosts
 
 DOCUMENT = {
     "private_key": "no key",
-    "hosts": {name: {"vrack": f"10.100.0.{number}", "host_key": "ssh-ed25519 AAAA"} for number, name in enumerate(("control-1.a", "db-1.a", "db-1.b"))},
+    "hosts": {
+        name: {"vrack": f"10.100.0.{number}", "host_key": "ssh-ed25519 AAAA"}
+        for number, name in enumerate(("control-1.a", "db-1.a", "db-1.b"))
+    },
     "bastions": {"a": "203.0.113.10", "b": "198.51.100.10"},
 }
 
 
 def said(hosts: Hosts, alias: str, option: str) -> str:
     """What ssh itself makes of its configuration."""
-    done = subprocess.run(["ssh", "-G", "-F", str(hosts._folder / "config"), alias], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["ssh", "-G", "-F", str(hosts._folder / "config"), alias], capture_output=True, text=True, check=True
+    )
     return dict(line.partition(" ")[::2] for line in done.stdout.splitlines())[option]
 
 

@@ -19,7 +19,11 @@ class PlayedCloud:
 
     def ask(self, method: str, service: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         if method == "GET":
-            return {"volumeAttachments": self.volumes} if path.endswith("attachments") else {"server": {"status": self.status}}
+            return (
+                {"volumeAttachments": self.volumes}
+                if path.endswith("attachments")
+                else {"server": {"status": self.status}}
+            )
         (action,) = body or {"": None}
         self.asked.append(action)
         self.status = {"os-stop": "SHUTOFF", "os-start": "ACTIVE"}[action]  # one that was on its way arrives
@@ -37,7 +41,11 @@ class PlayedCloud:
 
 @pytest.mark.parametrize(
     ("status", "answers", "asked"),
-    [("ACTIVE", None, ["os-stop", "os-start"]), ("ACTIVE", 409, ["os-stop", "os-start"]), ("SHUTOFF", None, ["os-start"])],
+    [
+        ("ACTIVE", None, ["os-stop", "os-start"]),
+        ("ACTIVE", 409, ["os-stop", "os-start"]),
+        ("SHUTOFF", None, ["os-start"]),
+    ],
 )
 def test_a_volume_is_taken_off_and_its_server_runs_again(status: str, answers: int | None, asked: list[str]) -> None:
     cloud = PlayedCloud(status, answers)

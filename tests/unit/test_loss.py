@@ -33,7 +33,9 @@ def test_nothing_is_lost_when_the_last_word_had_arrived():
 
 
 def test_a_standby_that_was_started_anew_has_what_it_replayed():
-    found = measure(Own(database={**OWN, "receive_lsn": "0/5000000", "replay_lsn": "0/5000148"}), {"db-1": database()}, 35.0)
+    found = measure(
+        Own(database={**OWN, "receive_lsn": "0/5000000", "replay_lsn": "0/5000148"}), {"db-1": database()}, 35.0
+    )
     assert found.bytes == 0
 
 

@@ -27,7 +27,11 @@ def test_no_host_meets_a_pool_or_a_host_of_the_other_site() -> None:
         host.vrack
         for letter in "ab"
         for host in naming.site_hosts(
-            letter, front="10.1.0.0/24", vrack="10.100.0.0/24", offset={"a": 0, "b": 100}[letter], app_hosts=naming.MAX_APP_HOSTS
+            letter,
+            front="10.1.0.0/24",
+            vrack="10.100.0.0/24",
+            offset={"a": 0, "b": 100}[letter],
+            app_hosts=naming.MAX_APP_HOSTS,
         ).values()
     ]
     first, last = naming.VRACK_POOL

@@ -85,7 +85,13 @@ class PlayedApi:
 
 @pytest.fixture
 def zone(monkeypatch):
-    PlayedApi.records, PlayedApi.served, PlayedApi.calls, PlayedApi.down, PlayedApi.refresh_lies = {}, set(), [], False, 0
+    PlayedApi.records, PlayedApi.served, PlayedApi.calls, PlayedApi.down, PlayedApi.refresh_lies = (
+        {},
+        set(),
+        [],
+        False,
+        0,
+    )
     monkeypatch.setattr(pointer, "OvhApi", PlayedApi)
     monkeypatch.setattr(pointer, "_answers", lambda server, name: set(PlayedApi.served))
     monkeypatch.setattr(pointer, "SERVED_S", 0.3)

@@ -12,7 +12,15 @@ from components.render import documents
 from components.settings import Settings
 from tests.components import stack
 
-EPOCH = {"schema": 1, "epoch": 2, "active": "b", "previous": "a", "planned": True, "checkpoint": None, "fence": {"rung": 1}}
+EPOCH = {
+    "schema": 1,
+    "epoch": 2,
+    "active": "b",
+    "previous": "a",
+    "planned": True,
+    "checkpoint": None,
+    "fence": {"rung": 1},
+}
 KEYS = {"access_key": "AK", "secret_key": "SK"}
 
 
@@ -38,10 +46,24 @@ def test_the_envelope(settings: Settings) -> None:
     document = {**documents.envelope(settings, host, instance="i-1", tool="t-1"), **documents.role(settings, EPOCH)}
     hosts = {key: keys("name", "vrack", "front") for key in settings.hosts}
     assert shape(document) == keys(
-        "schema", "site", "repair", "peer", "host", "request", "instance", "tool", epoch=shape(EPOCH), hosts=hosts, tls=keys("ca", "cert", "key")
+        "schema",
+        "site",
+        "repair",
+        "peer",
+        "host",
+        "request",
+        "instance",
+        "tool",
+        epoch=shape(EPOCH),
+        hosts=hosts,
+        tls=keys("ca", "cert", "key"),
     )
     assert (document["site"], document["peer"], document["host"], document["request"]) == ("b", "a", "db-1", "b")
-    assert document["hosts"]["cache-1.a"] == {"name": "cache-1.a.dr.internal", "vrack": "10.100.0.21", "front": "10.1.0.21"}
+    assert document["hosts"]["cache-1.a"] == {
+        "name": "cache-1.a.dr.internal",
+        "vrack": "10.100.0.21",
+        "front": "10.1.0.21",
+    }
     assert document["tls"]["cert"] == settings.secrets.host_certificates["db-1.b"].cert
 
 
@@ -85,7 +107,11 @@ def test_the_archive_block(settings: Settings) -> None:
         "version", "port", "passphrase", "ca", "retention_full", "process_max", "queue_max",
         repositories={"a": place, "b": place}, keys=keys("access_key", "secret_key"), schedule=keys("full", "incremental"),
     )  # fmt: skip
-    assert block["repositories"]["a"] == {"endpoint": "https://203.0.113.3", "region": "gra", "bucket": "shop-01234567-a-wal"}
+    assert block["repositories"]["a"] == {
+        "endpoint": "https://203.0.113.3",
+        "region": "gra",
+        "bucket": "shop-01234567-a-wal",
+    }
 
 
 def test_the_redis_block(settings: Settings) -> None:
@@ -109,7 +135,9 @@ def test_the_redis_block(settings: Settings) -> None:
     assert (block["caches"], block["peer_caches"]) == (["cache-1.b"], ["cache-1.a"])
 
 
-@pytest.mark.parametrize("seen", [{}, {"last_seen": None}, {"last_seen": {"redis": None}}, {"last_seen": {"redis": {"running": False}}}])
+@pytest.mark.parametrize(
+    "seen", [{}, {"last_seen": None}, {"last_seen": {"redis": None}}, {"last_seen": {"redis": {"running": False}}}]
+)
 def test_a_cache_of_which_no_heartbeat_tells_has_an_unknown_offset(settings: Settings, seen: dict[str, Any]) -> None:
     block = documents.redis(settings, seen)
     assert (block["peer_offset"], block["peer_replication_id"]) == (None, None)
@@ -160,7 +188,9 @@ def test_the_fence_document(settings: Settings) -> None:
         lease=keys("lease_s", "stop_s", "margin_s", "heartbeat_s"),
         witness=WITNESS,
         ssh=keys("private_key", hosts=hosts, bastions=keys("b")),
-        openstack=keys("auth_url", "user", "password", "project_id", "domain", regions=keys("a", "b"), servers=keys("a", "b")),
+        openstack=keys(
+            "auth_url", "user", "password", "project_id", "domain", regions=keys("a", "b"), servers=keys("a", "b")
+        ),
         public=keys("lb", "bastion"),
     )
     assert document["openstack"]["regions"] == {"a": "GRA11", "b": "SBG5"}
@@ -179,7 +209,9 @@ def test_an_override_reaches_the_fence() -> None:
 
 def test_the_verify_document(settings: Settings) -> None:
     document = documents.verify(settings, EPOCH, "198.51.100.50")
-    assert shape(document) == keys("schema", "site", "repair", "peer", "shop_host", "address", "ca", epoch=shape(EPOCH), witness=WITNESS)
+    assert shape(document) == keys(
+        "schema", "site", "repair", "peer", "shop_host", "address", "ca", epoch=shape(EPOCH), witness=WITNESS
+    )
 
 
 def test_the_pointer_document_leaves_the_other_sites_address_to_the_witness(settings: Settings) -> None:

@@ -21,7 +21,9 @@ def settings() -> Settings:
 
 
 def test_the_first_boot_is_a_cloud_config_with_one_way_in(settings: Settings) -> None:
-    text = cloud_init.user_data(settings.hosts["db-1.a"], SshKey(private="KEY\nLINES", public="ssh-ed25519 HOST"), "ssh-ed25519 OPERATOR")
+    text = cloud_init.user_data(
+        settings.hosts["db-1.a"], SshKey(private="KEY\nLINES", public="ssh-ed25519 HOST"), "ssh-ed25519 OPERATOR"
+    )
     assert text.startswith("#cloud-config\n")
     read = yaml.safe_load(text)
     assert read["ssh_authorized_keys"] == ["ssh-ed25519 OPERATOR"]

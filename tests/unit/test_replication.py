@@ -50,15 +50,24 @@ class Platform:
 
     def make(self, *sites: str) -> None:
         for site in sites:
-            body = {"name": BUCKETS[site]["bucket"], "versioning": {"status": "enabled"}, "encryption": {"sseAlgorithm": "AES256"}}
+            body = {
+                "name": BUCKETS[site]["bucket"],
+                "versioning": {"status": "enabled"},
+                "encryption": {"sseAlgorithm": "AES256"},
+            }
             assert self.api("POST", f"/cloud/project/{SERVICE}/region/{REGIONS[site]}/storage", body)[0] == 200
 
     def bucket(self, site: str) -> dict[str, Any]:
-        answer: dict[str, Any] = self.api("GET", f"/cloud/project/{SERVICE}/region/{REGIONS[site]}/storage/{BUCKETS[site]['bucket']}")[1]
+        answer: dict[str, Any] = self.api(
+            "GET", f"/cloud/project/{SERVICE}/region/{REGIONS[site]}/storage/{BUCKETS[site]['bucket']}"
+        )[1]
         return answer
 
     def states(self) -> dict[str, list[str]]:
-        return {site: [rule["status"] for rule in (self.bucket(site)["replication"] or {}).get("rules", [])] for site in "ab"}
+        return {
+            site: [rule["status"] for rule in (self.bucket(site)["replication"] or {}).get("rules", [])]
+            for site in "ab"
+        }
 
 
 @pytest.fixture
@@ -67,7 +76,13 @@ def platform(monkeypatch: pytest.MonkeyPatch) -> Platform:
 
 
 def link(active: str, mode: str = "native") -> dict[str, Any]:
-    facts = {"schema": 1, "mode": mode, "epoch": {"epoch": 3, "active": active}, "service_name": SERVICE, "buckets": BUCKETS}
+    facts = {
+        "schema": 1,
+        "mode": mode,
+        "epoch": {"epoch": 3, "active": active},
+        "service_name": SERVICE,
+        "buckets": BUCKETS,
+    }
     return replication.run({**facts, "witness": {}, "ovh": {}})
 
 
@@ -79,7 +94,13 @@ def test_no_rule_is_put_before_both_buckets_are_there(platform: Platform) -> Non
 
 def test_whichever_site_runs_last_puts_both_rules_and_one_is_enabled(platform: Platform) -> None:
     platform.make("a", "b")
-    assert link("a") == {"schema": 1, "mode": "native", "active": "a", "backfill": "begun", "rules": {"a": "enabled", "b": "disabled"}}
+    assert link("a") == {
+        "schema": 1,
+        "mode": "native",
+        "active": "a",
+        "backfill": "begun",
+        "rules": {"a": "enabled", "b": "disabled"},
+    }
     assert platform.states() == {"a": ["enabled"], "b": ["disabled"]}
     (rule,) = platform.bucket("a")["replication"]["rules"]
     assert rule["destination"]["name"] == "shop-b-assets" and rule["destination"]["region"] == "SBG"
@@ -120,7 +141,9 @@ def test_a_dead_api_of_the_active_site_is_an_error(platform: Platform) -> None:
         link("b")
 
 
-def test_older_objects_are_the_copiers_in_mode_both_and_a_refused_job_is_told(platform: Platform, capsys: pytest.CaptureFixture[str]) -> None:
+def test_older_objects_are_the_copiers_in_mode_both_and_a_refused_job_is_told(
+    platform: Platform, capsys: pytest.CaptureFixture[str]
+) -> None:
     platform.make("a", "b")
     assert link("a", "both")["backfill"] is None
     assert not [path for method, path in platform.asked if method == "POST"]
@@ -131,7 +154,12 @@ def test_older_objects_are_the_copiers_in_mode_both_and_a_refused_job_is_told(pl
 
 def test_rules_and_settings_of_others_stay(platform: Platform) -> None:
     platform.make("a", "b")
-    theirs = {**replication.rule(replication.Place("a", "GRA", "x"), replication.Place("b", "SBG", "shop-b-assets"), enabled=True), "id": "theirs"}
+    theirs = {
+        **replication.rule(
+            replication.Place("a", "GRA", "x"), replication.Place("b", "SBG", "shop-b-assets"), enabled=True
+        ),
+        "id": "theirs",
+    }
     path = f"/cloud/project/{SERVICE}/region/GRA/storage/shop-a-assets"
     assert platform.api("PUT", path, {"replication": {"rules": [theirs]}})[0] == 200
     link("a")
@@ -153,7 +181,9 @@ def test_a_rule_that_somebody_changed_is_put_again(platform: Platform) -> None:
     link("a")
     (rule,) = platform.bucket("a")["replication"]["rules"]
     changed = {**rule, "deleteMarkerReplication": "enabled"}
-    platform.api("PUT", f"/cloud/project/{SERVICE}/region/GRA/storage/shop-a-assets", {"replication": {"rules": [changed]}})
+    platform.api(
+        "PUT", f"/cloud/project/{SERVICE}/region/GRA/storage/shop-a-assets", {"replication": {"rules": [changed]}}
+    )
     link("a")
     assert platform.bucket("a")["replication"]["rules"][0]["deleteMarkerReplication"] == "disabled"
 

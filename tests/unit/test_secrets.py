@@ -8,7 +8,11 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from scripts.ctl.secrets import generate
 
 HOSTS = {"db-1.a": ["db-1.a.dr.internal", "10.100.0.11"], "db-1.b": ["db-1.b.dr.internal", "10.100.0.111"]}
-OUTSIDE = {"openstack_password": "x", "ovh": {"application_key": "k"}, "witness": {"access_key": "a", "secret_key": "s"}}
+OUTSIDE = {
+    "openstack_password": "x",
+    "ovh": {"application_key": "k"},
+    "witness": {"access_key": "a", "secret_key": "s"},
+}
 
 
 def test_every_host_has_a_certificate_of_the_one_ca_with_all_its_names():
@@ -36,6 +40,11 @@ def test_ssh_keys_are_read_by_openssh(tmp_path):
 
 def test_no_two_sets_and_no_two_passwords_are_alike():
     first, second = generate(HOSTS, "www.shop.example", OUTSIDE), generate(HOSTS, "www.shop.example", OUTSIDE)
-    passwords = [*first["postgres"].values(), *first["redis"].values(), *second["postgres"].values(), *second["redis"].values()]
+    passwords = [
+        *first["postgres"].values(),
+        *first["redis"].values(),
+        *second["postgres"].values(),
+        *second["redis"].values(),
+    ]
     assert len(set(passwords)) == len(passwords)
     assert first["openstack_password"] == "x"

@@ -30,7 +30,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("says", "taken"), [("v3.272.0", True), ("3.300.1", True), ("v3.271.9", False), ("v2.999.0", False), ("", False), ("what?", False)]
+    ("says", "taken"),
+    [("v3.272.0", True), ("3.300.1", True), ("v3.271.9", False), ("v2.999.0", False), ("", False), ("what?", False)],
 )
 def test_an_installed_cli_is_taken_when_it_is_new_enough(machine: Path, says: str, taken: bool) -> None:
     path = program(machine / "bin" / "pulumi", says)

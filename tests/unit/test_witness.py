@@ -22,8 +22,20 @@ def endpoint():
 @pytest.fixture
 def document(endpoint, request):
     bucket = request.node.name.replace("_", "-").replace("[", "-").replace("]", "")[:60].lower()
-    document = {"endpoint": endpoint, "region": "de", "bucket": bucket, "access_key": "key", "secret_key": "hidden-secret"}
-    s3 = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="key", aws_secret_access_key="hidden-secret")
+    document = {
+        "endpoint": endpoint,
+        "region": "de",
+        "bucket": bucket,
+        "access_key": "key",
+        "secret_key": "hidden-secret",
+    }
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="key",
+        aws_secret_access_key="hidden-secret",
+    )
     s3.create_bucket(Bucket=bucket)
     return document
 
@@ -70,7 +82,11 @@ def test_a_store_that_honours_the_condition_passes_the_probe_and_keeps_nothing_o
 def test_a_store_that_ignores_the_condition_is_no_witness(document, monkeypatch):
     witness = Witness(document)
     really = witness._s3.put_object
-    monkeypatch.setattr(witness._s3, "put_object", lambda **arguments: really(**{k: v for k, v in arguments.items() if k != "IfNoneMatch"}))
+    monkeypatch.setattr(
+        witness._s3,
+        "put_object",
+        lambda **arguments: really(**{k: v for k, v in arguments.items() if k != "IfNoneMatch"}),
+    )
     with pytest.raises(Refused, match="honours conditional writes"):
         witness.probe()
 

@@ -35,7 +35,11 @@ def fingerprint(public_key: str) -> str:
 def create_pair(cloud: Cloud, region: str, call: Call, version: Version) -> Record:
     """A key pair from a public key. Nova could make the key itself; the lab does not."""
     wanted = document(call, "keypair")
-    allowed = {"name", "public_key"} | ({"type"} if version >= (2, 2) else set()) | ({"user_id"} if version >= (2, 10) else set())
+    allowed = (
+        {"name", "public_key"}
+        | ({"type"} if version >= (2, 2) else set())
+        | ({"user_id"} if version >= (2, 10) else set())
+    )
     only("keypair", wanted, frozenset(allowed))
     required("keypair", wanted, ("name",))
     name = text("name", wanted["name"], shortest=1)
@@ -74,7 +78,13 @@ def pair_view(pair: Record, version: Version, *, detail: str = "list") -> Record
     if detail != "list":
         body["user_id"] = pair["user_id"]
     if detail == "show":
-        body |= {"created_at": pair["created_at"], "deleted": False, "deleted_at": None, "id": pair["_number"], "updated_at": None}
+        body |= {
+            "created_at": pair["created_at"],
+            "deleted": False,
+            "deleted_at": None,
+            "id": pair["_number"],
+            "updated_at": None,
+        }
     return body
 
 
@@ -82,7 +92,11 @@ def create_group(cloud: Cloud, region: str, call: Call, version: Version) -> Rec
     """Up to 2.63 a group has `policies`, since 2.64 one `policy`: the other word is 400."""
     wanted = document(call, "server_group")
     new_form = version >= (2, 64)
-    field, allowed = ("policy", frozenset({"name", "policy", "rules"})) if new_form else ("policies", frozenset({"name", "policies"}))
+    field, allowed = (
+        ("policy", frozenset({"name", "policy", "rules"}))
+        if new_form
+        else ("policies", frozenset({"name", "policies"}))
+    )
     required("server_group", wanted, (field,) if "name" in wanted else ("name",))
     only("server_group", wanted, allowed)
     name = text("name", wanted["name"], shortest=1)

@@ -105,7 +105,9 @@ class Lifecycle:
         """See whether the machine still runs, and show it when it does not (or does again). Called without the cloud's lock."""
         with self.cloud.lock:
             idle = server["task_state"] is None
-            watched = idle and (server["vm_state"] == records.ACTIVE or (server["vm_state"] == records.STOPPED and server["_crashed"]))
+            watched = idle and (
+                server["vm_state"] == records.ACTIVE or (server["vm_state"] == records.STOPPED and server["_crashed"])
+            )
             before = server["updated"], server["vm_state"]
         if not watched:
             return
@@ -132,7 +134,11 @@ class Lifecycle:
                 self._live(server)
                 steps[index](server)
             except Gone:
-                log.info("compute %s: server %s is being deleted, its building or power change ends", self.region, server["id"])
+                log.info(
+                    "compute %s: server %s is being deleted, its building or power change ends",
+                    self.region,
+                    server["id"],
+                )
                 return
             if index + 1 < len(steps):
                 self.cloud.later(self.cloud.config.delays.server, lambda: run(index + 1), failed)
@@ -194,13 +200,19 @@ class Lifecycle:
         with self.cloud.lock:
             token = identity.issue(self.cloud, owner, self.cloud.config.project_id, ("password",))
         try:
-            call = Call(method=method, path=path, query={}, headers={"x-auth-token": token.id}, body=body, raw=b"", url=path)
+            call = Call(
+                method=method, path=path, query={}, headers={"x-auth-token": token.id}, body=body, raw=b"", url=path
+            )
             reply = self.cloud.services["network", self.region].handle(call)
         finally:
             with self.cloud.lock:
                 self.cloud.tokens.pop(token.id, None)
         if reply.status >= 400 and reply.status != 404:
-            detail = (reply.body or {}).get("NeutronError", {}).get("message", f"{method} {path} was answered with {reply.status}")
+            detail = (
+                (reply.body or {})
+                .get("NeutronError", {})
+                .get("message", f"{method} {path} was answered with {reply.status}")
+            )
             raise BackendError(f"Failed to allocate the network(s), not rescheduling: {detail}")
         return dict(reply.body or {})
 

@@ -23,7 +23,9 @@ _TASK_STATUS = {
 _STATUS = {ACTIVE: "ACTIVE", BUILDING: "BUILD", STOPPED: "SHUTOFF", ERROR: "ERROR", DELETED: "DELETED"}
 
 
-def new_server(*, server_id: str, name: str, user_id: str, flavor_id: str, image_id: str, wanted: dict[str, Any]) -> Record:
+def new_server(
+    *, server_id: str, name: str, user_id: str, flavor_id: str, image_id: str, wanted: dict[str, Any]
+) -> Record:
     """A server in BUILD. `wanted`: the checked rest of the request (see `lab.cloud.compute.requests.Wanted`)."""
     moment = stamp()
     return {
@@ -78,7 +80,9 @@ def living(state: RegionState) -> list[Record]:
 
 
 def group_members(state: RegionState, group_id: str) -> list[Record]:
-    return [server for server in state.servers.values() if server["group"] == group_id and server["vm_state"] != DELETED]
+    return [
+        server for server in state.servers.values() if server["group"] == group_id and server["vm_state"] != DELETED
+    ]
 
 
 def attachments(state: RegionState, server_id: str) -> list[Record]:
@@ -93,7 +97,11 @@ def usage(cloud: Cloud, region: str) -> dict[str, int]:
     """What the tenant's servers take of the quotas `instances`, `cores` and `ram` (MB)."""
     flavors = [flavor(cloud, region, server["flavor_id"]) for server in living(cloud.region(region))]
     known = [item for item in flavors if item is not None]
-    return {"instances": len(flavors), "cores": sum(item.vcpus for item in known), "ram": sum(item.ram for item in known)}
+    return {
+        "instances": len(flavors),
+        "cores": sum(item.vcpus for item in known),
+        "ram": sum(item.ram for item in known),
+    }
 
 
 def host_id(project_id: str, host: str) -> str:

@@ -27,7 +27,14 @@ _NEWER_FIELDS: dict[Version, tuple[str, ...]] = {
     (2, 74): ("host", "hypervisor_hostname"),
     (2, 90): ("hostname",),
 }
-_NOT_WRITTEN = ("block_device_mapping", "block_device_mapping_v2", "personality", "return_reservation_id", "host", "hypervisor_hostname")
+_NOT_WRITTEN = (
+    "block_device_mapping",
+    "block_device_mapping_v2",
+    "personality",
+    "return_reservation_id",
+    "host",
+    "hypervisor_hostname",
+)
 _HINTS = ("os:scheduler_hints", "OS-SCH-HNT:scheduler_hints")
 
 
@@ -83,7 +90,11 @@ class Wanted:
             text("user_data", user_data, longest=LONGEST_USER_DATA)
         strings("metadata", body.get("metadata") or {})
         drive = body.get("config_drive")
-        if not (drive is None or isinstance(drive, bool) or str(drive).lower() in ("true", "false", "0", "1", "yes", "no", "on", "off")):
+        if not (
+            drive is None
+            or isinstance(drive, bool)
+            or str(drive).lower() in ("true", "false", "0", "1", "yes", "no", "on", "off")
+        ):
             raise invalid("config_drive", drive, f"{drive!r} is not one of [True, 'True', False, 'False']")
         for name in _NOT_WRITTEN:
             if body.get(name):
@@ -195,7 +206,9 @@ class Wanted:
 
     def _any_network(self) -> list[Record]:
         """No network named: the tenant's only one, none when it has none, 409 when there are several."""
-        own = [item["id"] for item in self.state.networks.values() if item["project_id"] == self.cloud.config.project_id]
+        own = [
+            item["id"] for item in self.state.networks.values() if item["project_id"] == self.cloud.config.project_id
+        ]
         if len(own) > 1:
             raise errors.conflict("Multiple possible networks found, use a Network ID to be more specific.")
         return [{"network": network_id, "fixed_ip": None} for network_id in own]

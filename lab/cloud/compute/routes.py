@@ -81,7 +81,9 @@ class ComputeService(VersionedService):
 
         @self.route("GET", "/v2.1/flavors")
         def listing(call: Call) -> Reply:
-            rows: list[Record] = [{"id": item.id, "name": item.name, "links": self.views.links("flavors", item.id)} for item in flavors]
+            rows: list[Record] = [
+                {"id": item.id, "name": item.name, "links": self.views.links("flavors", item.id)} for item in flavors
+            ]
             if self.version(call) >= (2, 55):
                 rows = [{**row, "description": None} for row in rows]
             return Reply(200, {"flavors": rows})

@@ -26,7 +26,14 @@ _UNWRITTEN_ACTIONS = frozenset({
     "addFloatingIp", "removeFloatingIp", "addFixedIp", "removeFixedIp", "os-getConsoleOutput", "os-getVNCConsole", "migrate",
     "os-migrateLive", "evacuate", "forceDelete", "restore", "os-resetState", "resetNetwork", "trigger_crash_dump",
 })  # fmt: skip
-_SORTABLE = {"created_at": "created", "updated_at": "updated", "display_name": "name", "name": "name", "uuid": "id", "vm_state": "vm_state"}
+_SORTABLE = {
+    "created_at": "created",
+    "updated_at": "updated",
+    "display_name": "name",
+    "name": "name",
+    "uuid": "id",
+    "vm_state": "vm_state",
+}
 
 
 def register(nova: ComputeService) -> None:
@@ -52,7 +59,9 @@ def _lists(nova: ComputeService) -> None:
         _refresh_all(nova)
         with nova.cloud.lock:
             (chosen, more), version = _page(nova, call), nova.version(call)
-            return Reply(200, {"servers": [nova.views.server(server, version, single=False) for server in chosen], **more})
+            return Reply(
+                200, {"servers": [nova.views.server(server, version, single=False) for server in chosen], **more}
+            )
 
 
 def _server(nova: ComputeService) -> None:
@@ -103,7 +112,9 @@ def _changes(nova: ComputeService) -> None:
     @nova.route("PUT", SERVER)
     def update(call: Call, server_id: str) -> Reply:
         server, wanted, version = nova.find(server_id), document(call, "server"), nova.version(call)
-        allowed = {"name", "accessIPv4", "accessIPv6", "OS-DCF:diskConfig"} | ({"description"} if version >= (2, 19) else set())
+        allowed = {"name", "accessIPv4", "accessIPv6", "OS-DCF:diskConfig"} | (
+            {"description"} if version >= (2, 19) else set()
+        )
         only("server", wanted, frozenset(allowed))
         if "name" in wanted:
             server["name"] = text("name", wanted["name"], shortest=1)
@@ -290,7 +301,9 @@ def _interfaces(nova: ComputeService) -> None:
             if port is None:
                 raise errors.not_found(f"Port id {port_id} could not be found.")
             if port["device_id"]:
-                refusal = errors.port_in_use(port_id)  # Nova notes it on the server too, where it shows once the server is deleted
+                refusal = errors.port_in_use(
+                    port_id
+                )  # Nova notes it on the server too, where it shows once the server is deleted
                 server["fault"] = {"code": 400, "created": stamp(), "message": refusal.message}
                 raise refusal
         log.error("compute %s: 501, the lab does not add interfaces to a server that exists", nova.region)
@@ -331,9 +344,13 @@ def _page(nova: ComputeService, call: Call) -> tuple[list[Record], dict[str, Any
             raise errors.bad_request(f"marker [{marker}] not found")
         servers = servers[ids.index(marker) + 1 :]
     if limit is not None and not limit.isdigit():
-        raise errors.bad_request(f"Invalid input for query parameters limit. Value: {limit}. '{limit}' does not match '^[0-9]*$'")
+        raise errors.bad_request(
+            f"Invalid input for query parameters limit. Value: {limit}. '{limit}' does not match '^[0-9]*$'"
+        )
     if limit is None or not 0 < int(limit) <= len(servers):
         return servers, {}
     chosen = servers[: int(limit)]
-    query = urlencode({**{key: call.query[key][0] for key in sorted(call.query) if key != "marker"}, "marker": chosen[-1]["id"]})
+    query = urlencode(
+        {**{key: call.query[key][0] for key in sorted(call.query) if key != "marker"}, "marker": chosen[-1]["id"]}
+    )
     return chosen, {"servers_links": [{"rel": "next", "href": f"{nova.root}{call.path}?{query}"}]}

@@ -110,13 +110,20 @@ class Views:
             body |= {"policy": group["policy"], "rules": dict(group["rules"])}
         else:
             body |= {"policies": [group["policy"]], "metadata": {}}
-        body["members"] = [server["id"] for server in records.group_members(self.cloud.region(self.region), group["id"])]
+        body["members"] = [
+            server["id"] for server in records.group_members(self.cloud.region(self.region), group["id"])
+        ]
         if version >= (2, 13):
             body |= {"project_id": self.cloud.config.project_id, "user_id": group["user_id"]}
         return body
 
     def attachment(self, item: Record, version: Version) -> Record:
-        body: Record = {"id": item["volume_id"], "volumeId": item["volume_id"], "serverId": item["server_id"], "device": item["device"]}
+        body: Record = {
+            "id": item["volume_id"],
+            "volumeId": item["volume_id"],
+            "serverId": item["server_id"],
+            "device": item["device"],
+        }
         if version >= (2, 70):
             body["tag"] = None
         if version >= (2, 79):
@@ -155,7 +162,10 @@ class Views:
     def _flavor_of(self, server: Record, version: Version) -> Record:
         flavor = records.flavor(self.cloud, self.region, server["flavor_id"])
         if version < (2, 47) or flavor is None:
-            return {"id": server["flavor_id"], "links": [{"rel": "bookmark", "href": f"{self.root}/flavors/{server['flavor_id']}"}]}
+            return {
+                "id": server["flavor_id"],
+                "links": [{"rel": "bookmark", "href": f"{self.root}/flavors/{server['flavor_id']}"}],
+            }
         return {
             "vcpus": flavor.vcpus,
             "ram": flavor.ram,
@@ -174,7 +184,12 @@ class Views:
     def _security_groups(self, ports: list[Record]) -> list[Record]:
         """The groups of each port in turn, so that a group of two ports is there twice."""
         groups = self.cloud.region(self.region).security_groups
-        return [{"name": groups[group_id]["name"]} for port in ports for group_id in port["security_groups"] if group_id in groups]
+        return [
+            {"name": groups[group_id]["name"]}
+            for port in ports
+            for group_id in port["security_groups"]
+            if group_id in groups
+        ]
 
     def _newer(self, server: Record, version: Version, single: bool) -> Record:
         """What later microversions have added."""

@@ -86,7 +86,9 @@ class IdentityService(OpenStackService):
 
         @self.route("GET", "/v3/auth/catalog")
         def catalogue(call: Call) -> Reply:
-            return Reply(200, {"catalog": models.catalogue(self.config), "links": {"self": f"{self.root}/v3/auth/catalog"}})
+            return Reply(
+                200, {"catalog": models.catalogue(self.config), "links": {"self": f"{self.root}/v3/auth/catalog"}}
+            )
 
         @self.route("GET", "/v3/projects/<project_id>")
         def project(call: Call, project_id: str) -> Reply:
@@ -128,7 +130,9 @@ class IdentityService(OpenStackService):
 
     def _by_password(self, given: dict[str, Any]) -> User:
         for user in self.config.users:
-            named = given.get("id") == user.id or (given.get("name") == user.name and self._our_domain(given.get("domain")))
+            named = given.get("id") == user.id or (
+                given.get("name") == user.name and self._our_domain(given.get("domain"))
+            )
             if named and hmac.compare_digest(str(given.get("password", "")).encode(), user.password.encode()):
                 return user
         raise errors.unauthorized(self.config.auth_url)
@@ -152,7 +156,9 @@ class IdentityService(OpenStackService):
         raise errors.unauthorized(self.config.auth_url)
 
     def _our_domain(self, domain: Any) -> bool:
-        return isinstance(domain, dict) and (domain.get("id") == self.config.domain_id or domain.get("name") == self.config.domain_name)
+        return isinstance(domain, dict) and (
+            domain.get("id") == self.config.domain_id or domain.get("name") == self.config.domain_name
+        )
 
 
 def _member(document: Any, name: str) -> dict[str, Any]:

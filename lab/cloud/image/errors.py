@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from lab.cloud.web import ApiError, Reply
 
-TITLES = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 500: "Internal Server Error", 501: "Not Implemented"}
+TITLES = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    500: "Internal Server Error",
+    501: "Not Implemented",
+}
 UNVERIFIED = (
     "This server could not verify that you are authorized to access the document you requested. Either you supplied the wrong "
     "credentials (e.g., bad password), or your browser does not understand how to supply the credentials required."

@@ -9,7 +9,17 @@ from lab.cloud.config import ADMIN_PROJECT, Image
 from lab.cloud.state import Cloud, Record, now, stamp
 
 SORT_KEYS = ("name", "status", "container_format", "disk_format", "size", "id", "created_at", "updated_at")
-STATUSES = ("queued", "saving", "active", "killed", "deleted", "uploading", "importing", "pending_delete", "deactivated")
+STATUSES = (
+    "queued",
+    "saving",
+    "active",
+    "killed",
+    "deleted",
+    "uploading",
+    "importing",
+    "pending_delete",
+    "deactivated",
+)
 _UUID = "^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){12}$"
 
 
@@ -53,8 +63,30 @@ def _record(image: Image) -> Record:
 
 def version_document(root: str) -> dict[str, Any]:
     links = [{"rel": "self", "href": f"{root}/v2/"}]
-    known = ("2.17", "2.15", "2.13", "2.12", "2.11", "2.10", "2.9", "2.8", "2.7", "2.6", "2.5", "2.4", "2.3", "2.2", "2.1", "2.0")
-    return {"versions": [{"id": f"v{item}", "status": "CURRENT" if item == known[0] else "SUPPORTED", "links": links} for item in known]}
+    known = (
+        "2.17",
+        "2.15",
+        "2.13",
+        "2.12",
+        "2.11",
+        "2.10",
+        "2.9",
+        "2.8",
+        "2.7",
+        "2.6",
+        "2.5",
+        "2.4",
+        "2.3",
+        "2.2",
+        "2.1",
+        "2.0",
+    )
+    return {
+        "versions": [
+            {"id": f"v{item}", "status": "CURRENT" if item == known[0] else "SUPPORTED", "links": links}
+            for item in known
+        ]
+    }
 
 
 def schema() -> dict[str, Any]:
@@ -80,8 +112,14 @@ def schema() -> dict[str, Any]:
             "owner": {**nullable, "maxLength": 255},
             "size": size,
             "virtual_size": size,
-            "container_format": {**nullable, "enum": [None, "ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed"]},
-            "disk_format": {**nullable, "enum": [None, "ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop"]},
+            "container_format": {
+                **nullable,
+                "enum": [None, "ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed"],
+            },
+            "disk_format": {
+                **nullable,
+                "enum": [None, "ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop"],
+            },
             "created_at": read,
             "updated_at": read,
             "tags": {"type": "array", "items": {"type": "string", "maxLength": 255}},

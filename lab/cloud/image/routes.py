@@ -70,11 +70,15 @@ class ImageService(OpenStackService):
     def _sorted(self, call: Call, images: list[Record]) -> list[Record]:
         keys = [part.partition(":") for part in (call.first("sort") or "").split(",") if part]
         orders = [(name, direction or "desc") for name, _, direction in keys]
-        orders = orders or [(name, call.first("sort_dir", "desc") or "desc") for name in call.query.get("sort_key", ["created_at"])]
+        orders = orders or [
+            (name, call.first("sort_dir", "desc") or "desc") for name in call.query.get("sort_key", ["created_at"])
+        ]
         for name, direction in reversed(orders):
             if name not in models.SORT_KEYS:
                 allowed = ", ".join(models.SORT_KEYS)
-                raise ApiError(400, f"Invalid sort key: {name}. It must be one of the following: {allowed}.", "BadRequest")
+                raise ApiError(
+                    400, f"Invalid sort key: {name}. It must be one of the following: {allowed}.", "BadRequest"
+                )
             images.sort(key=lambda image: str(image[name]), reverse=direction == "desc")
         return images
 

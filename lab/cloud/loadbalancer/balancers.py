@@ -18,7 +18,9 @@ def _create(octavia: OctaviaService, call: Call) -> Record:
     vip.check(state, values)
     if values["provider"] not in _PROVIDERS:
         raise ApiError(400, f"Provider '{values['provider']}' is not enabled.")
-    if values["flavor_id"] is not None and values["flavor_id"] not in {f.id for f in octavia.cloud.settings(octavia.region).lb_flavors}:
+    if values["flavor_id"] is not None and values["flavor_id"] not in {
+        f.id for f in octavia.cloud.settings(octavia.region).lb_flavors
+    }:
         raise errors.failure("Invalid flavor_id.")
     if values["availability_zone"] is not None:
         raise errors.failure("Invalid availability zone.")
@@ -95,7 +97,9 @@ def _tree(state: RegionState, heard: health.Health, balancer: Record) -> Record:
         return {**shown, "operating_status": heard.of(state, kind, record)}
 
     def pool_tree(pool: Record) -> Record:
-        members = [brief("member", member, "address", "protocol_port") for member in models.members_of(state, pool["id"])]
+        members = [
+            brief("member", member, "address", "protocol_port") for member in models.members_of(state, pool["id"])
+        ]
         shown = {**brief("pool", pool), "members": members}
         monitor = models.monitor_of(state, pool["id"])
         return shown if monitor is None else {**shown, "health_monitor": brief("healthmonitor", monitor, "type")}

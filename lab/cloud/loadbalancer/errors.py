@@ -19,7 +19,9 @@ NAMES = {
 def render(error: ApiError) -> Reply:
     """`faultcode` is Server from 500 on. A kind "plain" leaves in the form of the framework below Octavia."""
     if error.kind == "plain":
-        return Reply(error.status, {"code": error.status, "title": "Bad Request", "description": error.message}, error.headers)
+        return Reply(
+            error.status, {"code": error.status, "title": "Bad Request", "description": error.message}, error.headers
+        )
     side = "Server" if error.status >= 500 else "Client"
     return Reply(error.status, {"faultcode": side, "faultstring": error.message, "debuginfo": None}, error.headers)
 
@@ -65,4 +67,6 @@ def forbidden() -> ApiError:
 def provider_failed(cause: ApiError) -> ApiError:
     """What Octavia makes of a refusal of Neutron."""
     names = {400: "BadRequestException", 404: "NotFoundException", 409: "ConflictException"}
-    return ApiError(500, f"Provider 'amphora' reports error: {names.get(cause.status, 'HttpException')}: {cause.status}")
+    return ApiError(
+        500, f"Provider 'amphora' reports error: {names.get(cause.status, 'HttpException')}: {cause.status}"
+    )

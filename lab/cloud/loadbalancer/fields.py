@@ -208,7 +208,9 @@ MONITOR = {
     "timeout": Field(between(0)),
     "max_retries": Field(between(1, 10)),
     "max_retries_down": Field(between(1, 10), 3),
-    "http_method": Field(optional(one_of("GET", "HEAD", "POST", "PUT", "DELETE", "TRACE", "OPTIONS", "PATCH", "CONNECT")), None),
+    "http_method": Field(
+        optional(one_of("GET", "HEAD", "POST", "PUT", "DELETE", "TRACE", "OPTIONS", "PATCH", "CONNECT")), None
+    ),
     "url_path": Field(optional(text), None),
     "expected_codes": Field(optional(text), None),
     "http_version": Field(nothing("HTTP version in monitors"), None),

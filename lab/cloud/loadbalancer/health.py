@@ -35,9 +35,15 @@ class Health:
 
     def pool(self, state: RegionState, pool: Record) -> str:
         """ONLINE, DEGRADED (some members fail), ERROR (all fail), OFFLINE (disabled, not in use, or nothing known yet)."""
-        if not pool["admin_state_up"] or not models.users_of(state, pool["id"]) or pool["provisioning_status"] == "PENDING_CREATE":
+        if (
+            not pool["admin_state_up"]
+            or not models.users_of(state, pool["id"])
+            or pool["provisioning_status"] == "PENDING_CREATE"
+        ):
             return "OFFLINE"
-        found = {self.member(state, member) for member in models.members_of(state, pool["id"]) if member["admin_state_up"]}
+        found = {
+            self.member(state, member) for member in models.members_of(state, pool["id"]) if member["admin_state_up"]
+        }
         known = found - {"OFFLINE"}
         if found and not known:
             return "OFFLINE"
@@ -56,7 +62,11 @@ class Health:
         """The worst of the pools in use; OFFLINE while it does not serve or nothing is known of its pools."""
         if balancer["provisioning_status"] not in _SERVING or not balancer["admin_state_up"]:
             return "OFFLINE"
-        pools = [self.pool(state, pool) for pool in models.pools_of(state, balancer["id"]) if models.users_of(state, pool["id"])]
+        pools = [
+            self.pool(state, pool)
+            for pool in models.pools_of(state, balancer["id"])
+            if models.users_of(state, pool["id"])
+        ]
         for status in ("ERROR", "DEGRADED"):
             if status in pools:
                 return status

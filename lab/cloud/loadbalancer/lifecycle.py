@@ -58,7 +58,9 @@ class Provisioner:
 
     def whole(self, balancer: Record, status: str) -> None:
         """Start the creation, change or deletion of the balancer itself. Under the lock."""
-        children = [("listener", record) for record in models.listeners_of(self.cloud.region(self.region), balancer["id"])]
+        children = [
+            ("listener", record) for record in models.listeners_of(self.cloud.region(self.region), balancer["id"])
+        ]
         children += [("pool", record) for record in models.pools_of(self.cloud.region(self.region), balancer["id"])]
         steps = [Step("loadbalancer", balancer, status)]
         if status == "PENDING_DELETE":
@@ -105,7 +107,9 @@ class Provisioner:
                 for child in [record["id"] for record in store.values() if record["_pool"] == wanted]:
                     del store[child]
 
-    def _start(self, balancer: Record, act: Callable[[Record], None], succeed: Callable[[], None], fail: Callable[[], None]) -> None:
+    def _start(
+        self, balancer: Record, act: Callable[[Record], None], succeed: Callable[[], None], fail: Callable[[], None]
+    ) -> None:
         failure = self.fail_next.pop(0) if self.fail_next else None
 
         def failed(text: str) -> None:

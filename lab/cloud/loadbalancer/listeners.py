@@ -48,7 +48,9 @@ def create_listener(octavia: OctaviaService, call: Call) -> Record:
             text = f"Another Listener on this Load Balancer is already using protocol {other['protocol']} and protocol_port "
             raise ApiError(409, text + str(listener["protocol_port"]))
     octavia.state.listeners[listener["id"]] = listener
-    octavia.provisioner.child(balancer, [Step("listener", listener, "PENDING_CREATE")], [("pool", pool)] if pool else [])
+    octavia.provisioner.child(
+        balancer, [Step("listener", listener, "PENDING_CREATE")], [("pool", pool)] if pool else []
+    )
     return listener
 
 
@@ -60,7 +62,9 @@ def update_listener(octavia: OctaviaService, call: Call, wanted: str) -> Record:
     balancer = octavia.state.load_balancers[listener["_balancer"]]
     octavia.mutable(balancer, "loadbalancer", balancer["id"])
     listener |= values
-    octavia.provisioner.child(balancer, [Step("listener", listener, "PENDING_UPDATE")], [("pool", pool)] if pool else [])
+    octavia.provisioner.child(
+        balancer, [Step("listener", listener, "PENDING_UPDATE")], [("pool", pool)] if pool else []
+    )
     return listener
 
 
@@ -89,14 +93,18 @@ def create_pool(octavia: OctaviaService, call: Call) -> Record:
         _check_match(values, listener)
     if values["protocol"] in ("UDP", "SCTP") or values["lb_algorithm"] == "SOURCE_IP_PORT":
         raise errors.not_in_the_lab(f"{values['protocol']} pools with {values['lb_algorithm']}")
-    balancer = models.find(octavia.state, "loadbalancer", listener["_balancer"] if listener else values["loadbalancer_id"])
+    balancer = models.find(
+        octavia.state, "loadbalancer", listener["_balancer"] if listener else values["loadbalancer_id"]
+    )
     octavia.check_quota("pool")
     octavia.mutable(balancer, "loadbalancer", balancer["id"])
     pool = models.new_pool(project, values, balancer["id"])
     octavia.state.pools[pool["id"]] = pool
     if listener is not None:
         listener["default_pool_id"] = pool["id"]
-    octavia.provisioner.child(balancer, [Step("pool", pool, "PENDING_CREATE")], [("listener", listener)] if listener else [])
+    octavia.provisioner.child(
+        balancer, [Step("pool", pool, "PENDING_CREATE")], [("listener", listener)] if listener else []
+    )
     return pool
 
 

@@ -91,7 +91,9 @@ def replace_members(octavia: OctaviaService, call: Call, pool_id: str) -> None:
     if not isinstance(call.body, dict) or not isinstance(call.body.get("members"), list):
         raise errors.invalid("members", call.body, "Mandatory field missing.")
     pool = _pool(octavia, pool_id)
-    have = {(member["address"], member["protocol_port"]): member for member in models.members_of(octavia.state, pool_id)}
+    have = {
+        (member["address"], member["protocol_port"]): member for member in models.members_of(octavia.state, pool_id)
+    }
     wanted: dict[tuple[str, int], tuple[Record, set[str]]] = {}
     for given in call.body["members"]:
         values = _checked(octavia, given)

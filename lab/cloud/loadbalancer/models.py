@@ -62,7 +62,15 @@ def new_balancer(project: str, values: Record) -> Record:
     """Without its VIP, which `lab.cloud.loadbalancer.vip` adds."""
     return {
         **_common(project, values),
-        **_copied(values, "description", "flavor_id", "availability_zone", "vip_qos_policy_id", "vip_sg_ids", "additional_vips"),
+        **_copied(
+            values,
+            "description",
+            "flavor_id",
+            "availability_zone",
+            "vip_qos_policy_id",
+            "vip_sg_ids",
+            "additional_vips",
+        ),
         "provider": "amphora",
         "vip_vnic_type": "normal",
     }
@@ -86,7 +94,12 @@ _MONITOR = (
 
 
 def new_listener(project: str, values: Record) -> Record:
-    return {**_common(project, values), **_copied(values, *_LISTENER), "l7policies": [], "_balancer": values["loadbalancer_id"]}
+    return {
+        **_common(project, values),
+        **_copied(values, *_LISTENER),
+        "l7policies": [],
+        "_balancer": values["loadbalancer_id"],
+    }
 
 
 def new_pool(project: str, values: Record, balancer: str) -> Record:
@@ -95,7 +108,13 @@ def new_pool(project: str, values: Record, balancer: str) -> Record:
 
 def new_member(project: str, values: Record, pool: str, monitored: bool) -> Record:
     status = "OFFLINE" if monitored else "NO_MONITOR"
-    return {**_common(project, values), **_copied(values, *_MEMBER), "operating_status": status, "vnic_type": "normal", "_pool": pool}
+    return {
+        **_common(project, values),
+        **_copied(values, *_MEMBER),
+        "operating_status": status,
+        "vnic_type": "normal",
+        "_pool": pool,
+    }
 
 
 def new_monitor(project: str, values: Record) -> Record:

@@ -101,7 +101,13 @@ def _add_members(octavia: OctaviaService) -> None:
 def _add_flavors(octavia: OctaviaService) -> None:
     def body(flavor: LbFlavor) -> Record:
         profile = fixed_id(octavia.region, "lb-flavor-profile", flavor.name)
-        return {"id": flavor.id, "name": flavor.name, "description": flavor.description, "enabled": True, "flavor_profile_id": profile}
+        return {
+            "id": flavor.id,
+            "name": flavor.name,
+            "description": flavor.description,
+            "enabled": True,
+            "flavor_profile_id": profile,
+        }
 
     @octavia.route("GET", f"{_ROOT}/flavors")
     def listing(call: Call) -> Reply:

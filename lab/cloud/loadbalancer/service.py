@@ -85,7 +85,9 @@ def select(call: Call, bodies: list[Record]) -> list[Record]:
         if name in ("loadbalancer_id", "load_balancer_id"):
             return any(item["id"] in values for item in body.get("loadbalancers", []))
         have = body.get(name)
-        return (str(have).lower() if isinstance(have, bool) else str(have)) in [v.lower() if isinstance(have, bool) else v for v in values]
+        return (str(have).lower() if isinstance(have, bool) else str(have)) in [
+            v.lower() if isinstance(have, bool) else v for v in values
+        ]
 
     filters = {name: values for name, values in call.query.items() if name not in _CONTROL}
     found = [body for body in bodies if all(matches(body, name, values) for name, values in filters.items())]

@@ -52,8 +52,12 @@ def default_pools(network: IPv4Network, gateway: str | None) -> Pools:
 
 def check_pools(network: IPv4Network, pools: Any) -> Pools:
     """The pools of a request, sorted; refused when one is out of the subnet, upside down, or overlaps another."""
-    if not isinstance(pools, list) or not all(isinstance(pool, dict) and set(pool) == {"start", "end"} for pool in pools):
-        raise errors.bad_request(f"Invalid input for allocation_pools. Reason: Invalid data format for IP pool: '{pools}'.")
+    if not isinstance(pools, list) or not all(
+        isinstance(pool, dict) and set(pool) == {"start", "end"} for pool in pools
+    ):
+        raise errors.bad_request(
+            f"Invalid input for allocation_pools. Reason: Invalid data format for IP pool: '{pools}'."
+        )
     first, last = hosts(network)
     ranges: list[tuple[IPv4Address, IPv4Address]] = []
     for pool in pools:
@@ -61,7 +65,11 @@ def check_pools(network: IPv4Network, pools: Any) -> Pools:
         if start > end:
             raise ApiError(400, f"The allocation pool {start}-{end} is not valid.", "InvalidAllocationPool")
         if start < first or end > last:
-            raise ApiError(400, f"The allocation pool {start}-{end} spans beyond the subnet cidr {network}.", "OutOfBoundsAllocationPool")
+            raise ApiError(
+                400,
+                f"The allocation pool {start}-{end} spans beyond the subnet cidr {network}.",
+                "OutOfBoundsAllocationPool",
+            )
         ranges.append((start, end))
     ranges.sort()
     for (start, end), (next_start, next_end) in pairwise(ranges):

@@ -12,13 +12,20 @@ from lab.cloud.web import ApiError
 
 def taken(state: RegionState, subnet: str) -> set[str]:
     """All addresses of a subnet that are given out: to ports, and on an external network to routers and as floating IPs."""
-    used = {fixed["ip_address"] for port in state.ports.values() for fixed in port["fixed_ips"] if fixed["subnet_id"] == subnet}
+    used = {
+        fixed["ip_address"]
+        for port in state.ports.values()
+        for fixed in port["fixed_ips"]
+        if fixed["subnet_id"] == subnet
+    }
     network = state.subnets[subnet]["network_id"]
     for router in state.routers.values():
         gateway = router["external_gateway_info"] or {"external_fixed_ips": []}
         used |= {fixed["ip_address"] for fixed in gateway["external_fixed_ips"] if fixed["subnet_id"] == subnet}
     return used | {
-        floating["floating_ip_address"] for floating in state.floating_ips.values() if floating["floating_network_id"] == network
+        floating["floating_ip_address"]
+        for floating in state.floating_ips.values()
+        if floating["floating_network_id"] == network
     }
 
 
@@ -66,7 +73,9 @@ def _any_address(state: RegionState, network: Record) -> list[dict[str, str]]:
     raise errors.no_more_addresses(network["id"])
 
 
-def fixed_ips(state: RegionState, network: Record, wanted: list[dict[str, Any]] | None, keep: Record | None = None) -> list[dict[str, str]]:
+def fixed_ips(
+    state: RegionState, network: Record, wanted: list[dict[str, Any]] | None, keep: Record | None = None
+) -> list[dict[str, str]]:
     """Addresses for a port: those asked for, or any (`wanted` None). `keep`: the port that may go on using its own.
 
     Refusals: 404 unknown subnet, 400 address outside, 409 `IpAddressAlreadyAllocated`, 409 no address left.
@@ -114,7 +123,9 @@ def create_port(
     """Store a new port with its addresses; `values` are further fields of the record. The caller checks quota and applies the rules."""
     state = cloud.region(region)
     network = models.find(state, "network", network_id)
-    if mac is not None and any(port["mac_address"] == mac and port["network_id"] == network_id for port in state.ports.values()):
+    if mac is not None and any(
+        port["mac_address"] == mac and port["network_id"] == network_id for port in state.ports.values()
+    ):
         raise errors.mac_in_use(network_id, mac)
     port = models.new_port(project, network_id, mac or new_mac(cloud), fixed_ips(state, network, wanted), **values)
     state.ports[port["id"]] = port

@@ -116,7 +116,11 @@ def one_of(*allowed: str) -> Callable[[str, Any], str]:
     return check
 
 
-_NAMED = {"name": Attribute(text, ""), "description": Attribute(text, ""), "project_id": Attribute(text, UNSET, update=False)}
+_NAMED = {
+    "name": Attribute(text, ""),
+    "description": Attribute(text, ""),
+    "project_id": Attribute(text, UNSET, update=False),
+}
 
 NETWORK = {
     **_NAMED,

@@ -29,7 +29,11 @@ def guard(kind: str, region: str, name: str) -> threading.Lock:
 
 def router_spec(state: RegionState, region: str, router: Record) -> RouterSpec:
     """The whole wanted state of a router; one that is administratively down keeps its interfaces but reaches nothing outside."""
-    ports = [port for port in state.ports.values() if port["device_id"] == router["id"] and port["device_owner"] == models.INTERFACE]
+    ports = [
+        port
+        for port in state.ports.values()
+        if port["device_id"] == router["id"] and port["device_owner"] == models.INTERFACE
+    ]
     interfaces = [
         RouterInterface(
             network_id=port["network_id"],
@@ -41,7 +45,11 @@ def router_spec(state: RegionState, region: str, router: Record) -> RouterSpec:
         for fixed in port["fixed_ips"]
     ]
     gateway = router["external_gateway_info"] if router["admin_state_up"] else None
-    floating = [(f["floating_ip_address"], f["fixed_ip_address"]) for f in state.floating_ips.values() if f["router_id"] == router["id"]]
+    floating = [
+        (f["floating_ip_address"], f["fixed_ip_address"])
+        for f in state.floating_ips.values()
+        if f["router_id"] == router["id"]
+    ]
     return RouterSpec(
         region=region,
         router_id=router["id"],

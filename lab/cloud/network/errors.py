@@ -19,7 +19,9 @@ def render(error: ApiError) -> Reply:
     """The error document: `NeutronError`, but for 401, which the token check in front of Neutron answers in its own form."""
     if error.status == 401:
         return Reply(401, {"error": {"code": 401, "title": "Unauthorized", "message": error.message}}, error.headers)
-    return Reply(error.status, {"NeutronError": {"type": error.kind, "message": error.message, "detail": ""}}, error.headers)
+    return Reply(
+        error.status, {"NeutronError": {"type": error.kind, "message": error.message, "detail": ""}}, error.headers
+    )
 
 
 def not_found(kind: str, wanted: str) -> ApiError:
@@ -54,11 +56,15 @@ def over_quota(resource: str) -> ApiError:
 
 
 def stale_revision(wanted: int, current: int) -> ApiError:
-    return ApiError(412, f"Constrained to {wanted}, but current revision is {current}", "RevisionNumberConstraintFailed")
+    return ApiError(
+        412, f"Constrained to {wanted}, but current revision is {current}", "RevisionNumberConstraintFailed"
+    )
 
 
 def vlan_in_use(vlan: int) -> ApiError:
-    return ApiError(409, f"Unable to create the network. The VLAN {vlan} on physical network vrack is in use.", "VlanIdInUse")
+    return ApiError(
+        409, f"Unable to create the network. The VLAN {vlan} on physical network vrack is in use.", "VlanIdInUse"
+    )
 
 
 def network_in_use(network: str, ports: list[str]) -> ApiError:
@@ -80,7 +86,9 @@ def no_more_addresses(network: str) -> ApiError:
 
 
 def mac_in_use(network: str, mac: str) -> ApiError:
-    return ApiError(409, f"Unable to complete operation for network {network}. The mac address {mac} is in use.", "MacAddressInUse")
+    return ApiError(
+        409, f"Unable to complete operation for network {network}. The mac address {mac} is in use.", "MacAddressInUse"
+    )
 
 
 def port_in_use(port: str) -> ApiError:
@@ -88,7 +96,9 @@ def port_in_use(port: str) -> ApiError:
 
 
 def service_port(port: str, owner: str) -> ApiError:
-    return ApiError(409, f"Port {port} cannot be deleted directly via the port API: has device owner {owner}.", "ServicePortInUse")
+    return ApiError(
+        409, f"Port {port} cannot be deleted directly via the port API: has device owner {owner}.", "ServicePortInUse"
+    )
 
 
 def router_in_use(router: str, ports: list[str]) -> ApiError:
@@ -116,7 +126,9 @@ def group_in_use(group: str) -> ApiError:
 def default_group(action: str) -> ApiError:
     """`action`: what is forbidden, as in "removing"."""
     if action == "removing":
-        return ApiError(409, "Insufficient rights for removing default security group.", "SecurityGroupCannotRemoveDefault")
+        return ApiError(
+            409, "Insufficient rights for removing default security group.", "SecurityGroupCannotRemoveDefault"
+        )
     return ApiError(409, "Default security group already exists.", "SecurityGroupDefaultAlreadyExists")
 
 

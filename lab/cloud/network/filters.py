@@ -48,7 +48,9 @@ def apply(call: Call, path: str, bodies: list[Record], known: set[str], url: str
         raise errors.bad_request(f"{unknown} is invalid attribute for filtering")
     found = [body for body in bodies if all(_admits(body, name, values) for name, values in filters.items())]
     found.sort(key=lambda body: str(body["id"]))
-    for key, direction in reversed(list(zip(call.query.get("sort_key", []), call.query.get("sort_dir", []), strict=False))):
+    for key, direction in reversed(
+        list(zip(call.query.get("sort_key", []), call.query.get("sort_dir", []), strict=False))
+    ):
         found.sort(key=lambda body, key=key: str(body.get(key)), reverse=direction == "desc")  # type: ignore[misc]
     answer: Record = {}
     limit = call.first("limit")
@@ -73,7 +75,10 @@ def _page(call: Call, found: list[Record], limit: str, url: str) -> tuple[list[R
     size = int(limit) or len(found)
     page, more = found[:size], len(found) > size
     kept = "&".join(
-        f"{quote(name)}={quote(value)}" for name, values in call.query.items() if name not in ("marker", "page_reverse") for value in values
+        f"{quote(name)}={quote(value)}"
+        for name, values in call.query.items()
+        if name not in ("marker", "page_reverse")
+        for value in values
     )
     links: list[dict[str, str]] = []
     if page and more:

@@ -36,7 +36,9 @@ def settle_later(change: Change, floating: Record, *routers: str | None) -> None
 def _serving_router(state: RegionState, network: str, subnet: str) -> str | None:
     """The router that leads from a subnet to the external network: it has an interface there and its gateway here."""
     for port in state.ports.values():
-        if port["device_owner"] == models.INTERFACE and any(fixed["subnet_id"] == subnet for fixed in port["fixed_ips"]):
+        if port["device_owner"] == models.INTERFACE and any(
+            fixed["subnet_id"] == subnet for fixed in port["fixed_ips"]
+        ):
             gateway = state.routers[port["device_id"]]["external_gateway_info"]
             if gateway and gateway["network_id"] == network:
                 return str(port["device_id"])
@@ -56,7 +58,9 @@ def _associate(change: Change, floating: Record, port_id: str, fixed_address: st
     for other in change.state.floating_ips.values():
         same = other["port_id"] == port_id and other["fixed_ip_address"] == fixed["ip_address"]
         if same and other["id"] != floating["id"]:
-            raise errors.port_has_floating_ip(floating["floating_ip_address"], floating["id"], port_id, fixed["ip_address"], network)
+            raise errors.port_has_floating_ip(
+                floating["floating_ip_address"], floating["id"], port_id, fixed["ip_address"], network
+            )
     router = _serving_router(change.state, network, fixed["subnet_id"])
     if router is None:
         raise errors.not_reachable(network, fixed["subnet_id"], port_id)

@@ -65,14 +65,20 @@ def _check_ports(protocol: str | None, low: int | None, high: int | None) -> Non
     if low is None and high is None:
         return
     if protocol is None:
-        raise ApiError(400, "Must also specify protocol if port range is given.", "SecurityGroupProtocolRequiredWithPorts")
+        raise ApiError(
+            400, "Must also specify protocol if port range is given.", "SecurityGroupProtocolRequiredWithPorts"
+        )
     if protocol in _WITH_TYPES:
         for field, value in (("type", low), ("code", high)):
             if value is not None and not 0 <= value <= 255:
                 text = f"Invalid value for ICMP {field} {value}. It must be 0 to 255."
                 raise ApiError(400, text, "SecurityGroupInvalidIcmpValue")
         if low is None:
-            raise ApiError(400, f"ICMP code (port-range-max) {high} is provided but ICMP type is missing.", "SecurityGroupMissingIcmpType")
+            raise ApiError(
+                400,
+                f"ICMP code (port-range-max) {high} is provided but ICMP type is missing.",
+                "SecurityGroupMissingIcmpType",
+            )
         return
     if protocol not in _WITH_PORTS and protocol not in {str(number) for number in _WITH_PORTS.values()}:
         text = f"Invalid protocol {protocol} for port range, only supported for TCP, UDP, UDPLITE, SCTP and DCCP."

@@ -20,7 +20,9 @@ def _segment(state: RegionState, values: Record) -> tuple[str, int]:
     if kind is UNSET:
         if wanted is not UNSET:
             raise errors.invalid_input("network_type required")
-        taken = {n["provider:segmentation_id"] for n in state.networks.values() if n["provider:network_type"] == "vxlan"}
+        taken = {
+            n["provider:segmentation_id"] for n in state.networks.values() if n["provider:network_type"] == "vxlan"
+        }
         return "vxlan", next(number for number in range(1, len(taken) + 2) if number not in taken)
     if kind != "vrack":
         raise errors.invalid_input(f"network_type value '{kind}' not supported")
@@ -103,7 +105,9 @@ def create_subnet(change: Change, values: Record) -> Record:
             addresses.check_gateway(gateway, pools)
     for other in network["subnets"]:
         if cidr.overlaps(IPv4Network(change.state.subnets[other]["cidr"])):
-            raise errors.invalid_input(f"Requested subnet with cidr: {cidr} for network: {network['id']} overlaps with another subnet")
+            raise errors.invalid_input(
+                f"Requested subnet with cidr: {cidr} for network: {network['id']} overlaps with another subnet"
+            )
     subnet = models.new_subnet(change.project, values, cidr=str(cidr), gateway=gateway, pools=pools)
     change.state.subnets[subnet["id"]] = subnet
     network["subnets"].append(subnet["id"])
@@ -114,13 +118,21 @@ def create_subnet(change: Change, values: Record) -> Record:
 def update_subnet(change: Change, subnet: Record, values: Record) -> None:
     _name_servers(values)
     cidr = IPv4Network(subnet["cidr"])
-    pools = addresses.check_pools(cidr, values["allocation_pools"]) if "allocation_pools" in values else subnet["allocation_pools"]
+    pools = (
+        addresses.check_pools(cidr, values["allocation_pools"])
+        if "allocation_pools" in values
+        else subnet["allocation_pools"]
+    )
     gateway = values.get("gateway_ip", subnet["gateway_ip"])
     if gateway is not None:
         addresses.check_gateway(str(addresses.parse_address(gateway, "gateway_ip")), pools)
     for port in change.state.ports.values():
         held = {fixed["ip_address"] for fixed in port["fixed_ips"] if fixed["subnet_id"] == subnet["id"]}
-        if port["device_owner"] == models.INTERFACE and subnet["gateway_ip"] in held and gateway != subnet["gateway_ip"]:
+        if (
+            port["device_owner"] == models.INTERFACE
+            and subnet["gateway_ip"] in held
+            and gateway != subnet["gateway_ip"]
+        ):
             text = f"Current gateway ip {subnet['gateway_ip']} already in use by port {port['id']}. Unable to update."
             raise ApiError(409, text, "GatewayIpInUse")
     subnet |= {**values, "allocation_pools": pools, "gateway_ip": gateway}
@@ -145,5 +157,10 @@ NETWORKS = Resource(
     extra=(("is_default", False),),
 )
 SUBNETS = Resource(
-    kind="subnet", path="subnets", schema=attributes.SUBNET, create=create_subnet, update=update_subnet, remove=delete_subnet
+    kind="subnet",
+    path="subnets",
+    schema=attributes.SUBNET,
+    create=create_subnet,
+    update=update_subnet,
+    remove=delete_subnet,
 )

@@ -22,7 +22,9 @@ def _groups(change: Change, wanted: list[str]) -> list[str]:
 
 def _pairs(wanted: list[dict[str, Any]], mac: str) -> list[dict[str, str]]:
     if len(wanted) > MOST_PAIRS:
-        raise ApiError(400, f"The number of allowed address pair exceeds the maximum {MOST_PAIRS}.", "AllowedAddressPairExhausted")
+        raise ApiError(
+            400, f"The number of allowed address pair exceeds the maximum {MOST_PAIRS}.", "AllowedAddressPairExhausted"
+        )
     pairs: list[dict[str, str]] = []
     for entry in wanted:
         unknown = sorted(set(entry) - {"ip_address", "mac_address"})
@@ -56,7 +58,11 @@ def _check_security(secure: bool, groups: list[str], pairs: list[dict[str, str]]
 def create_port(change: Change, values: Record) -> Record:
     network = change.seen("network", values["network_id"])
     change.check_quota("port")
-    secure = network["port_security_enabled"] if values["port_security_enabled"] is UNSET else values["port_security_enabled"]
+    secure = (
+        network["port_security_enabled"]
+        if values["port_security_enabled"] is UNSET
+        else values["port_security_enabled"]
+    )
     if values["security_groups"] is UNSET:
         groups = [models.default_group(change.state, change.project)["id"]] if secure else []
     else:
@@ -74,7 +80,10 @@ def create_port(change: Change, values: Record) -> Record:
         security_groups=groups,
         port_security_enabled=secure,
         allowed_address_pairs=pairs,
-        **{name: values[name] for name in ("name", "description", "admin_state_up", "device_id", "device_owner", "extra_dhcp_opts")},
+        **{
+            name: values[name]
+            for name in ("name", "description", "admin_state_up", "device_id", "device_owner", "extra_dhcp_opts")
+        },
     )
     change.effects.port(port["id"])
     change.effects.membership(change.state, groups)
@@ -92,7 +101,9 @@ def update_port(change: Change, port: Record, values: Record) -> None:
     _check_security(secure, groups, pairs)
     fixed = port["fixed_ips"]
     if "fixed_ips" in values:
-        fixed = allocation.fixed_ips(change.state, change.state.networks[port["network_id"]], values["fixed_ips"], keep=port)
+        fixed = allocation.fixed_ips(
+            change.state, change.state.networks[port["network_id"]], values["fixed_ips"], keep=port
+        )
     touched = {*port["security_groups"], *groups}
     port |= {**values, "security_groups": groups, "allowed_address_pairs": pairs, "fixed_ips": fixed}
     floating.release(change, port["id"], keep={entry["ip_address"] for entry in fixed})
@@ -116,4 +127,6 @@ def remove_port(change: Change, port: Record) -> None:
         change.effects.dropped("port", port)
 
 
-PORTS = Resource(kind="port", path="ports", schema=attributes.PORT, create=create_port, update=update_port, remove=delete_port)
+PORTS = Resource(
+    kind="port", path="ports", schema=attributes.PORT, create=create_port, update=update_port, remove=delete_port
+)

@@ -36,7 +36,9 @@ def nic_of(cloud: Cloud, region: str, port_id: str) -> backend.Nic:
         state = cloud.region(region)
         port = models.find(state, "port", port_id)
         if not port["fixed_ips"]:
-            raise backend.BackendError(f"port {port_id} has no fixed IP, a server needs one: make a subnet before the port")
+            raise backend.BackendError(
+                f"port {port_id} has no fixed IP, a server needs one: make a subnet before the port"
+            )
         fixed = port["fixed_ips"][0]
         subnet = state.subnets[fixed["subnet_id"]]
         return backend.Nic(

@@ -86,7 +86,9 @@ class NeutronService(OpenStackService):
     def begin(self, call: Call) -> Change:
         return Change(self.cloud, self.region, call.token.project_id)
 
-    def change(self, call: Call, work: Callable[[Change], Callable[[], Reply]], undo: Callable[[Change], None] | None = None) -> Reply:
+    def change(
+        self, call: Call, work: Callable[[Change], Callable[[], Reply]], undo: Callable[[Change], None] | None = None
+    ) -> Reply:
         """`work` changes records and returns how to render the answer once the machinery has followed.
 
         When it does not follow, the call fails with 500, and `undo` takes back what a client that got no id could never remove.
@@ -125,13 +127,26 @@ class NeutronService(OpenStackService):
 
     def _add_reads(self, resource: Resource) -> None:
         kind, path, state = resource.kind, f"/v2.0/{resource.path}", self.cloud.region
-        known = set(resource.schema) | {"id", "tenant_id", "status", "revision_number", "created_at", "updated_at", "router_id", "subnets"}
+        known = set(resource.schema) | {
+            "id",
+            "tenant_id",
+            "status",
+            "revision_number",
+            "created_at",
+            "updated_at",
+            "router_id",
+            "subnets",
+        }
 
         @self.route("GET", path)
         def listing(call: Call) -> Reply:
             records = models.store(state(self.region), kind).values()
             body = resource.listed or resource.body
-            bodies = [body(state(self.region), r) for r in records if models.visible(state(self.region), r, call.token.project_id)]
+            bodies = [
+                body(state(self.region), r)
+                for r in records
+                if models.visible(state(self.region), r, call.token.project_id)
+            ]
             return Reply(200, filters.apply(call, resource.path.replace("-", "_"), bodies, known, self.root + path))
 
         @self.route("GET", path + "/<wanted>")

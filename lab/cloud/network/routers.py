@@ -20,7 +20,9 @@ def _floating(change: Change, router: str, subnet: str | None = None) -> bool:
         if floating["router_id"] != router:
             continue
         port = change.state.ports[floating["port_id"]]
-        held = [fixed["subnet_id"] for fixed in port["fixed_ips"] if fixed["ip_address"] == floating["fixed_ip_address"]]
+        held = [
+            fixed["subnet_id"] for fixed in port["fixed_ips"] if fixed["ip_address"] == floating["fixed_ip_address"]
+        ]
         if subnet is None or subnet in held:
             return True
     return False
@@ -78,7 +80,11 @@ def remove(change: Change, router: Record) -> None:
 
 
 def _interfaces(change: Change, router: Record) -> list[Record]:
-    return [p for p in change.state.ports.values() if p["device_id"] == router["id"] and p["device_owner"] == models.INTERFACE]
+    return [
+        p
+        for p in change.state.ports.values()
+        if p["device_id"] == router["id"] and p["device_owner"] == models.INTERFACE
+    ]
 
 
 def _check_subnet(change: Change, router: Record, subnet: Record) -> None:
@@ -124,7 +130,9 @@ def add_interface(change: Change, router: Record, body: Any) -> Record:
         if port["device_id"]:
             raise errors.port_in_use(port["id"])
         if not port["fixed_ips"]:
-            raise errors.bad_resource("router", f"Router port must have at least one fixed IP, port {port_id} has none.")
+            raise errors.bad_resource(
+                "router", f"Router port must have at least one fixed IP, port {port_id} has none."
+            )
         for fixed in port["fixed_ips"]:
             _check_subnet(change, router, change.state.subnets[fixed["subnet_id"]])
         port |= {"device_id": router["id"], "device_owner": models.INTERFACE}

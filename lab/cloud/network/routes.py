@@ -13,7 +13,17 @@ from lab.cloud.state import Cloud, Record
 from lab.cloud.web import ApiError, Call, Reply
 
 RESOURCES = (NETWORKS, SUBNETS, PORTS, ROUTERS, GROUPS, RULES, FLOATING_IPS)
-QUOTAS = ("network", "subnet", "subnetpool", "port", "router", "floatingip", "rbac_policy", "security_group", "security_group_rule")
+QUOTAS = (
+    "network",
+    "subnet",
+    "subnetpool",
+    "port",
+    "router",
+    "floatingip",
+    "rbac_policy",
+    "security_group",
+    "security_group_rule",
+)
 EXTENSIONS = {
     "allowed-address-pairs": "Allowed Address Pairs",
     "external-net": "Neutron external network",
@@ -74,7 +84,14 @@ def _add_quotas(neutron: NeutronService) -> None:
     def details(call: Call, project: str) -> Reply:
         check_owner(call, project, "get_quota")
         counts = used(Change(neutron.cloud, neutron.region, project))
-        return Reply(200, {"quota": {name: {"limit": limit, "used": counts[name], "reserved": 0} for name, limit in limits().items()}})
+        return Reply(
+            200,
+            {
+                "quota": {
+                    name: {"limit": limit, "used": counts[name], "reserved": 0} for name, limit in limits().items()
+                }
+            },
+        )
 
     @neutron.route("PUT", "/v2.0/quotas/<project>")
     def update(call: Call, project: str) -> Reply:
@@ -85,7 +102,9 @@ def _add_quotas(neutron: NeutronService) -> None:
         counts = used(Change(neutron.cloud, neutron.region, project))
         below = [name for name, limit in wanted.items() if 0 <= limit < counts[name]]
         if below:
-            raise ApiError(400, f"Change would make usage less than 0 for the following resources: {below}.", "InvalidQuotaValue")
+            raise ApiError(
+                400, f"Change would make usage less than 0 for the following resources: {below}.", "InvalidQuotaValue"
+            )
         neutron.cloud.region(neutron.region).quotas.update(wanted)
         return Reply(200, {"quota": limits()})
 

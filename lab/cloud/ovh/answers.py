@@ -19,7 +19,12 @@ def null() -> Reply:
 
 def signature(secret: str, consumer_key: str, *, method: str, url: str, body: str, timestamp: str) -> str:
     """`X-Ovh-Signature` of one request; `url` whole, with its query."""
-    return "$1$" + hashlib.sha1("+".join((secret, consumer_key, method, url, body, timestamp)).encode(), usedforsecurity=False).hexdigest()
+    return (
+        "$1$"
+        + hashlib.sha1(
+            "+".join((secret, consumer_key, method, url, body, timestamp)).encode(), usedforsecurity=False
+        ).hexdigest()
+    )
 
 
 def refusal(error: StorageError | PolicyError) -> ApiError:

@@ -47,7 +47,9 @@ class OvhConfig:
 class Knobs:
     """Faults and known quirks, off at first. Counters count down with each request that they spoil."""
 
-    refresh: Literal["ok", "refused", "forbidden", "ignored"] = "ok"  # ignored: answers as if done, the servers keep the old zone
+    refresh: Literal["ok", "refused", "forbidden", "ignored"] = (
+        "ok"  # ignored: answers as if done, the servers keep the old zone
+    )
     too_many: int = 0  # so many requests get a 429, without Retry-After, as the real API's
     failing: int = 0  # so many requests get a 500
     slow_s: float = 0.0  # every request takes that much longer
@@ -67,7 +69,9 @@ class StorageBackend(Protocol):
 
     def forget_user(self, user: str) -> None: ...
 
-    def create_bucket(self, region: str, name: str, *, versioning: bool = False, object_lock: bool = False, owner: str = "") -> None: ...
+    def create_bucket(
+        self, region: str, name: str, *, versioning: bool = False, object_lock: bool = False, owner: str = ""
+    ) -> None: ...
 
     def set_versioning(self, region: str, name: str, enabled: bool) -> None: ...
 

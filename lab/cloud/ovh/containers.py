@@ -76,8 +76,13 @@ def enabled_rules(ovh: OvhService) -> list[Rule]:
                 since = ovh.rules_since.get((region, name, rule["id"]))
                 if since is not None:
                     target = rule["destination"]["region"].lower(), rule["destination"]["name"]
-                    prefix, markers = (rule.get("filter") or {}).get("prefix") or "", rule.get("deleteMarkerReplication") == "enabled"
-                    found.append(Rule((region.lower(), name), target, since, prefix, markers, ovh.jobs.get((region, name))))
+                    prefix, markers = (
+                        (rule.get("filter") or {}).get("prefix") or "",
+                        rule.get("deleteMarkerReplication") == "enabled",
+                    )
+                    found.append(
+                        Rule((region.lower(), name), target, since, prefix, markers, ovh.jobs.get((region, name)))
+                    )
         return found
 
 
@@ -138,7 +143,9 @@ class Containers:
     def shown(self, record: dict[str, Any], call: Call) -> dict[str, Any]:
         site, name = record["region"].lower(), record["name"]
         prefix, marker, limit = call.first("prefix") or "", call.first("marker") or "", int(call.first("limit") or PAGE)
-        objects = ask(lambda: self.ovh.storage.list_objects(site, name, prefix=prefix, marker=marker, limit=min(limit, PAGE)))
+        objects = ask(
+            lambda: self.ovh.storage.list_objects(site, name, prefix=prefix, marker=marker, limit=min(limit, PAGE))
+        )
         everything = self.pages(site, name)
         totals = {"objectsCount": len(everything), "objectsSize": sum(item.size for item in everything)}
         return {**record, **totals, "objects": [shown_object(item, False) for item in objects]}
@@ -156,7 +163,9 @@ class Containers:
         site, body = self.site(project, region), call.body or {}
         name, owner = str(body.get("name") or ""), body.get("ownerId")
         if not NAME.fullmatch(name):
-            raise ApiError(400, f"[name] {name!r} is no bucket name: 3 to 63 small letters, digits, dots and dashes wanted")
+            raise ApiError(
+                400, f"[name] {name!r} is no bucket name: 3 to 63 small letters, digits, dots and dashes wanted"
+            )
         check_blocks(body)
         with self.ovh.lock:
             if any(other == name for _, other in self.ovh.containers):
@@ -168,7 +177,11 @@ class Containers:
             locked = record["objectLock"]["status"] == "enabled"
             versioned = record["versioning"]["status"] == "enabled" or locked
             owned_by = str(owner) if owner is not None else ""
-            ask(lambda: self.ovh.storage.create_bucket(site, name, versioning=versioned, object_lock=locked, owner=owned_by))
+            ask(
+                lambda: self.ovh.storage.create_bucket(
+                    site, name, versioning=versioned, object_lock=locked, owner=owned_by
+                )
+            )
             self.ovh.containers[region, name] = record
             self._note_rules(region, name, record)
             return Reply(body=self.shown(record, call))
@@ -192,8 +205,12 @@ class Containers:
 
     def _note_rules(self, region: str, name: str, record: dict[str, Any]) -> None:
         """Since when each rule is enabled: what is older is not copied."""
-        enabled = {rule["id"] for rule in (record["replication"] or {}).get("rules") or [] if rule["status"] == "enabled"}
-        for place in [place for place in self.ovh.rules_since if place[:2] == (region, name) and place[2] not in enabled]:
+        enabled = {
+            rule["id"] for rule in (record["replication"] or {}).get("rules") or [] if rule["status"] == "enabled"
+        }
+        for place in [
+            place for place in self.ovh.rules_since if place[:2] == (region, name) and place[2] not in enabled
+        ]:
             del self.ovh.rules_since[place]
         for rule_id in enabled:
             self.ovh.rules_since.setdefault((region, name, rule_id), time.time())
@@ -256,7 +273,9 @@ def register(ovh: OvhService, prefix: str) -> None:
         versions = call.first("withVersions") == "true"
         prefix, marker, limit = call.first("prefix") or "", call.first("marker") or "", int(call.first("limit") or PAGE)
         found = ask(
-            lambda: ovh.storage.list_objects(region.lower(), name, versions=versions, prefix=prefix, marker=marker, limit=min(limit, PAGE))
+            lambda: ovh.storage.list_objects(
+                region.lower(), name, versions=versions, prefix=prefix, marker=marker, limit=min(limit, PAGE)
+            )
         )
         return Reply(body=[shown_object(item, versions) for item in found])
 

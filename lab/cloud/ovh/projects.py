@@ -170,7 +170,12 @@ def _register_s3(ovh: OvhService, base: str) -> None:
     def create_credential(call: Call, project: str, user: str) -> Reply:
         with ovh.lock:
             ovh.user(project, user)
-            entry = {"access": secrets.token_hex(16), "secret": secrets.token_hex(16), "userId": user, "tenantId": project}
+            entry = {
+                "access": secrets.token_hex(16),
+                "secret": secrets.token_hex(16),
+                "userId": user,
+                "tenantId": project,
+            }
             _ask(ovh.storage.create_credential, user, entry["access"], entry["secret"])
             ovh.credentials[entry["access"]] = entry
             return Reply(body=entry)

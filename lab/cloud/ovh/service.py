@@ -57,7 +57,9 @@ class OvhService(Service):
                 "credentials": sorted((entry["userId"], access) for access, entry in self.credentials.items()),
                 "policies": {user: text for user, text in sorted(self.policies.items()) if user in self.users},
                 "containers": sorted(self.containers),
-                "records": {name: [dict(record) for record in zone.records()] for name, zone in sorted(self.zones.items())},
+                "records": {
+                    name: [dict(record) for record in zone.records()] for name, zone in sorted(self.zones.items())
+                },
             }
 
     def handle(self, call: Call) -> Reply:
@@ -95,7 +97,9 @@ class OvhService(Service):
         given, body = headers.get("x-ovh-signature", ""), call.raw.decode("utf-8", "replace")
         targets = (call.target,) if call.target else (call.url, f"{call.url}?")
         wanted = [
-            signature(config.application_secret, consumer, method=call.method, url=base + target, body=body, timestamp=stamp)
+            signature(
+                config.application_secret, consumer, method=call.method, url=base + target, body=body, timestamp=stamp
+            )
             for target in targets
         ]
         if not any(hmac.compare_digest(given, candidate) for candidate in wanted):

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 TYPES = ("A", "AAAA", "CAA", "CNAME", "DNAME", "MX", "NAPTR", "NS", "PTR", "SPF", "SRV", "SSHFP", "TLSA", "TXT")
 MIN_TTL_S = 60
-SUBDOMAIN = re.compile(r"(\*|[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?)(\.[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?)*")
+SUBDOMAIN = re.compile(
+    r"(\*|[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?)(\.[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?)*"
+)
 
 
 class Zone:
@@ -51,7 +53,10 @@ class Zone:
             for other in self._records.values():
                 same_name = other["id"] != record["id"] and other["subDomain"] == record["subDomain"]
                 if same_name and "CNAME" in (other["fieldType"], record["fieldType"]):
-                    raise ApiError(409, f"A CNAME cannot stand beside another record of {record['subDomain'] or '@'} in {self.name}")
+                    raise ApiError(
+                        409,
+                        f"A CNAME cannot stand beside another record of {record['subDomain'] or '@'} in {self.name}",
+                    )
             self._records[record["id"]] = record
             self.updated = answers.now()
 
@@ -138,12 +143,18 @@ def _register_records(ovh: OvhService, base: str, zone_of: Any) -> None:
     def list_records(call: Call, name: str) -> Reply:
         kind, sub = call.first("fieldType"), call.first("subDomain")
         rows = zone_of(name).records()
-        return Reply(body=[row["id"] for row in rows if kind in (None, row["fieldType"]) and sub in (None, row["subDomain"])])
+        return Reply(
+            body=[row["id"] for row in rows if kind in (None, row["fieldType"]) and sub in (None, row["subDomain"])]
+        )
 
     @ovh.route("POST", base)
     def create_record(call: Call, name: str) -> Reply:
         zone, body = zone_of(name), call.body or {}
-        fields = {"subDomain": body.get("subDomain") or "", "fieldType": body.get("fieldType"), "target": body.get("target")}
+        fields = {
+            "subDomain": body.get("subDomain") or "",
+            "fieldType": body.get("fieldType"),
+            "target": body.get("target"),
+        }
         record = checked({"id": ovh.next_id(), "zone": name, **fields, "ttl": body.get("ttl") or 0})
         zone.put(record)
         with ovh.lock:

@@ -94,7 +94,9 @@ def act(cloud: Cloud, region: str, volume: Record, body: Any, version: Version) 
         log.error("volumev3 %s: 501, the lab does not know the action %s of a volume", region, name)
         raise ApiError(501, f"the lab's volumev3 API does not know the action {name}", "notImplemented")
     else:
-        raise errors.bad_request(f"There is no such action: {name}. Verify the request body and Content-Type header and try again.")
+        raise errors.bad_request(
+            f"There is no such action: {name}. Verify the request body and Content-Type header and try again."
+        )
 
 
 def _extend(cloud: Cloud, region: str, volume: Record, wanted: Any, version: Version) -> None:

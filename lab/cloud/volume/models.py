@@ -33,7 +33,15 @@ def volume_types(cloud: Cloud, region: str) -> list[Record]:
 
 
 def record(
-    *, volume_id: str, size: int, zone: str, name: str | None, description: str | None, kind: str, metadata: dict[str, str], user_id: str
+    *,
+    volume_id: str,
+    size: int,
+    zone: str,
+    name: str | None,
+    description: str | None,
+    kind: str,
+    metadata: dict[str, str],
+    user_id: str,
 ) -> Record:
     return {
         "id": volume_id,
@@ -98,7 +106,9 @@ def reserve(cloud: Cloud, region: str, volume_id: str) -> Record:
     volume = cloud.region(region).volumes.get(volume_id)
     if volume is None:
         raise ApiError(404, f"Volume {volume_id} could not be found.", "itemNotFound")
-    holders = [item["server_id"] for item in cloud.region(region).attachments.values() if item["volume_id"] == volume_id]
+    holders = [
+        item["server_id"] for item in cloud.region(region).attachments.values() if item["volume_id"] == volume_id
+    ]
     if holders:
         text = f"Invalid volume: volume {volume_id} is already attached to instances: {', '.join(holders)}"
         raise ApiError(400, text, "badRequest")
@@ -132,7 +142,13 @@ def released(volume: Record) -> None:
 
 
 def new_attachment(volume_id: str, server_id: str, device: str) -> Record:
-    return {"id": new_id(), "volume_id": volume_id, "server_id": server_id, "device": device, "attached_at": stamp(style="micro")}
+    return {
+        "id": new_id(),
+        "volume_id": volume_id,
+        "server_id": server_id,
+        "device": device,
+        "attached_at": stamp(style="micro"),
+    }
 
 
 def quota_set(cloud: Cloud, region: str, *, usage: bool) -> dict[str, Any]:
@@ -153,7 +169,8 @@ def quota_set(cloud: Cloud, region: str, *, usage: bool) -> dict[str, Any]:
         rows[f"snapshots_{kind['name']}"] = (-1, 0)
     rows["groups"] = (limits.get("groups", -1), 0)
     body: dict[str, Any] = {
-        name: {"limit": limit, "in_use": used, "reserved": 0} if usage else limit for name, (limit, used) in rows.items()
+        name: {"limit": limit, "in_use": used, "reserved": 0} if usage else limit
+        for name, (limit, used) in rows.items()
     }
     body["id"] = cloud.config.project_id
     return body
@@ -189,7 +206,9 @@ def version_document(root: str) -> dict[str, Any]:
                     {"rel": "describedby", "type": "text/html", "href": "https://docs.openstack.org/"},
                     {"rel": "self", "href": f"{root}/v3/"},
                 ],
-                "media-types": [{"base": "application/json", "type": "application/vnd.openstack.volume+json;version=3"}],
+                "media-types": [
+                    {"base": "application/json", "type": "application/vnd.openstack.volume+json;version=3"}
+                ],
             }
         ]
     }

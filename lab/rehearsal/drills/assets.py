@@ -50,13 +50,19 @@ def upload_before_the_kill(stage: Stage, record: Record) -> None:
         stage.fault("region", "kill", old)
         take_over(stage, record, shop, rung=3)
         told = (stage.epoch().loss or {}).get("assets") or {}
-        record.expect(told.get("replicated_until") is not None, f"the epoch does not say until when uploads were copied: {told}")
+        record.expect(
+            told.get("replicated_until") is not None, f"the epoch does not say until when uploads were copied: {told}"
+        )
         theirs.put(f"{name}/early", b"newer, written by the shop after the take-over")
         record.figures["late_upload_was_there"] = theirs.get(f"{name}/late") is not None
         stage.settle()
         wait_for("the late upload came over", lambda: theirs.get(f"{name}/late") == b"late", 240, 1.0)
-        wait_for("the newer object went back", lambda: (mine.get(f"{name}/early") or b"").startswith(b"newer"), 120, 1.0)
-        record.expect((theirs.get(f"{name}/early") or b"").startswith(b"newer"), "an older object was laid over a newer one")
+        wait_for(
+            "the newer object went back", lambda: (mine.get(f"{name}/early") or b"").startswith(b"newer"), 120, 1.0
+        )
+        record.expect(
+            (theirs.get(f"{name}/early") or b"").startswith(b"newer"), "an older object was laid over a newer one"
+        )
     loss_is_counted(stage, record, old, before)
 
 

@@ -53,10 +53,15 @@ def cache_host_killed(stage: Stage, record: Record) -> None:
             shop.flow("orders flow with another cache")
             record.figures |= {"cache_lost_gap_s": shop.gap(began), "cache_lost_failures": shop.failures(began)}
             stage.fault("host", "return", f"{old}-cache-1")
-            wait_for("the dead cache follows", lambda: stage.world.status(old, "redis").get("link_up") is True, 120, 0.5)
+            wait_for(
+                "the dead cache follows", lambda: stage.world.status(old, "redis").get("link_up") is True, 120, 0.5
+            )
             record.expect(len(leaders(stage, old)) == 1, f"leaders of {old} after the return: {leaders(stage, old)}")
             move(stage, record, shop)
-            record.expect((leaders(stage, old), leaders(stage, stage.active)) == ([], ["cache-1"]), "after the move cache-1 of the new site leads alone")
+            record.expect(
+                (leaders(stage, old), leaders(stage, stage.active)) == ([], ["cache-1"]),
+                "after the move cache-1 of the new site leads alone",
+            )
             stage.settle()
         nothing_lost(record)
 
@@ -65,6 +70,9 @@ def _until_sentinels_agree(stage: Stage, site: str) -> None:
     """They have met, and know the followers: that takes them a few seconds after their start."""
 
     def agreed() -> bool:
-        return all((stage.world.status(site, "redis", name).get("sentinel") or {}).get("others") == len(NAMES) - 1 for name in NAMES)
+        return all(
+            (stage.world.status(site, "redis", name).get("sentinel") or {}).get("others") == len(NAMES) - 1
+            for name in NAMES
+        )
 
     wait_for("Sentinels know each other", agreed, 60, 1.0)

@@ -23,7 +23,12 @@ def clock_off_on_one_side(stage: Stage, record: Record) -> None:
     lease = stage.world.config["dr:lease"]
     with stage.shopping(record) as shop:
         stage.fault("clock", "kill", site, f"{OFF_MIN}")
-        wait_for("the standby streams with its new clock", lambda: stage.world.status(site).get("streaming") is True, 120, 0.5)
+        wait_for(
+            "the standby streams with its new clock",
+            lambda: stage.world.status(site).get("streaming") is True,
+            120,
+            0.5,
+        )
         _is_off(stage, record, site, OFF_MIN)
         move(stage, record, shop)
         _ages_are_true(stage, record, site, OFF_MIN)
@@ -47,14 +52,18 @@ def clock_off_on_one_side(stage: Stage, record: Record) -> None:
         stage.sql(site, BULK.format(rows=3000))
         shop.flow()
         beaten = time.monotonic()
-        wait_for("two heartbeats have passed", lambda: time.monotonic() - beaten > 2 * lease["heartbeat_s"] + 1, 20, 0.2)
+        wait_for(
+            "two heartbeats have passed", lambda: time.monotonic() - beaten > 2 * lease["heartbeat_s"] + 1, 20, 0.2
+        )
         stage.fault("region", "kill", site)
         take_over(stage, record, shop, rung=3)
         stage.settle()
     told, silence_s = stage.epoch().loss or {}, lease["lease_s"] + lease["stop_s"] + lease["margin_s"]
     lag, age = told.get("seconds"), told.get("heartbeat_age_s")
     record.expect(lag is not None and 0 < lag < silence_s, f"the lag at the loss is not a true one: {told}")
-    record.expect(age is not None and silence_s <= age < 3 * silence_s, f"the age of the last heartbeat is not a true one: {told}")
+    record.expect(
+        age is not None and silence_s <= age < 3 * silence_s, f"the age of the last heartbeat is not a true one: {told}"
+    )
     loss_is_counted(stage, record, site, before)
     stage.sql(stage.active, "drop table if exists drill_bulk")
 
@@ -78,12 +87,19 @@ def _ages_are_true(stage: Stage, record: Record, site: str, minutes: int) -> Non
             assert beat is not None
             state = beat.document["lease"]
             ages[f"{name}.{each}"] = round(beat.age_s, 1)
-            record.expect(-TICK_S <= beat.age_s < lease["lease_s"] / 2, f"{name}.{each}: the heartbeat is {beat.age_s:.1f} s old")
-            heard = beat.document["role"] != "primary" or (state["state"] == "held" and state["silent_s"] < lease["lease_s"] / 2)
+            record.expect(
+                -TICK_S <= beat.age_s < lease["lease_s"] / 2, f"{name}.{each}: the heartbeat is {beat.age_s:.1f} s old"
+            )
+            heard = beat.document["role"] != "primary" or (
+                state["state"] == "held" and state["silent_s"] < lease["lease_s"] / 2
+            )
             record.expect(heard, f"{name}.{each}: the lease is {state}")
             off = datetime.datetime.fromisoformat(beat.document["at"]).timestamp() - time.time()
             wanted = 60 * minutes if each == site else 0
-            record.expect(abs(off - wanted) < lease["lease_s"], f"{name}.{each}: beats with a clock that is {off:.1f} s off, wanted {wanted}")
+            record.expect(
+                abs(off - wanted) < lease["lease_s"],
+                f"{name}.{each}: beats with a clock that is {off:.1f} s off, wanted {wanted}",
+            )
     record.figures[f"heartbeat_ages_at_{minutes:+d}_min"] = ages
 
 

@@ -58,15 +58,26 @@ def raised_parameter(stage: Stage, record: Record) -> None:
     """A parameter that a standby must not have lower is raised, and lowered again: the stream goes on, and the shop moves afterwards."""
     world, standby, active = stage.world, stage.standby, stage.active
     before = {site: world.configure(site, "postgres", None) for site in "ab"}
-    for value, order in (("150", (standby, active)), ("100", (active, standby))):  # the standby is never the one with less
+    for value, order in (
+        ("150", (standby, active)),
+        ("100", (active, standby)),
+    ):  # the standby is never the one with less
         for site in "ab":
             postgres = dict(before[site] or {})
-            world.configure(site, "postgres", {**postgres, "parameters": {**(postgres.get("parameters") or {}), "max_connections": value}})
+            world.configure(
+                site,
+                "postgres",
+                {**postgres, "parameters": {**(postgres.get("parameters") or {}), "max_connections": value}},
+            )
         for site in order:
             stage.must(stage.pulumi.up(site), site)
         found = {site: stage.sql(site, "show max_connections") for site in "ab"}
-        record.expect(found == {"a": value, "b": value}, f"max_connections: found {found}, wanted {value} on both sides")
-        record.expect(world.status(standby).get("streaming") is True, f"the standby does not stream with max_connections {value}")
+        record.expect(
+            found == {"a": value, "b": value}, f"max_connections: found {found}, wanted {value} on both sides"
+        )
+        record.expect(
+            world.status(standby).get("streaming") is True, f"the standby does not stream with max_connections {value}"
+        )
     for site in "ab":
         world.configure(site, "postgres", before[site])
     with stage.shopping(record) as shop:
@@ -80,7 +91,10 @@ def slot_lost(stage: Stage, record: Record) -> None:
     active, standby = stage.active, stage.standby
     with stage.shopping(record) as shop:
         stage.line(f"db-1.{standby}", "systemctl stop postgresql@17-main")
-        slots = stage.sql(active, "select count(pg_drop_replication_slot(slot_name)) from pg_replication_slots where not active and slot_name like 'dr%'")
+        slots = stage.sql(
+            active,
+            "select count(pg_drop_replication_slot(slot_name)) from pg_replication_slots where not active and slot_name like 'dr%'",
+        )
         record.figures["slots_dropped"] = int(slots)
         for _ in range(3):
             stage.sql(active, "select pg_switch_wal()")

@@ -23,17 +23,26 @@ def take_over(stage: Stage, record: Record, shop: Shop, *, rung: int) -> None:
     done = stage.must(stage.take_over(target), target)
     shop.flow()
     newest = stage.epoch()
-    record.expect((newest.epoch, newest.active, newest.planned) == (epoch + 1, target, False), f"epoch after the take-over: {newest}")
+    record.expect(
+        (newest.epoch, newest.active, newest.planned) == (epoch + 1, target, False),
+        f"epoch after the take-over: {newest}",
+    )
     record.expect(newest.fence.get("rung") == rung, f"the fence was rung {newest.fence.get('rung')}, wanted {rung}")
     record.figures |= {
-        "up_s": round(done.seconds, 1), "first_order_s": shop.first_after(began), "longest_gap_s": shop.gap(began), "fence_rung": newest.fence.get("rung"),
+        "up_s": round(done.seconds, 1),
+        "first_order_s": shop.first_after(began),
+        "longest_gap_s": shop.gap(began),
+        "fence_rung": newest.fence.get("rung"),
         "loss_told": newest.loss,
     }
 
 
 def evidence(stage: Stage, site: str) -> dict[str, Any] | None:
     """The newest list of what the old primary of `site` had written and lost; None when it had nothing of the kind."""
-    found = stage.line(f"db-1.{site}", "sh -c 'ls -1t /var/lib/postgresql/evidence/*/evidence.json 2>/dev/null | head -n 1 | xargs -r cat'")
+    found = stage.line(
+        f"db-1.{site}",
+        "sh -c 'ls -1t /var/lib/postgresql/evidence/*/evidence.json 2>/dev/null | head -n 1 | xargs -r cat'",
+    )
     return dict(json.loads(found)) if found.strip() else None
 
 
@@ -42,7 +51,9 @@ def loss_is_counted(stage: Stage, record: Record, old: str, before: dict[str, An
     found, lost = evidence(stage, old), record.figures["orders"]["lost"]
     commits = 0 if found is None or found == before else int(found["commits"])
     record.figures["commits_in_evidence"] = commits
-    record.expect(lost <= commits, f"{lost} acknowledged orders are gone, the old primary's evidence counts {commits} commits")
+    record.expect(
+        lost <= commits, f"{lost} acknowledged orders are gone, the old primary's evidence counts {commits} commits"
+    )
 
 
 def stopped_in_time(stage: Stage, record: Record, site: str, cut: float) -> float | None:
@@ -50,7 +61,9 @@ def stopped_in_time(stage: Stage, record: Record, site: str, cut: float) -> floa
     stopped, lease = silence(stage.samples(site, cut), cut), stage.world.config["dr:lease"]
     limit = lease["lease_s"] + lease["stop_s"]
     record.figures["isolated_stopped_after_s"] = None if stopped is None else round(stopped, 1)
-    record.expect(stopped is not None and stopped <= limit, f"the isolated writer wrote for {stopped} s, wanted at most {limit}")
+    record.expect(
+        stopped is not None and stopped <= limit, f"the isolated writer wrote for {stopped} s, wanted at most {limit}"
+    )
     return stopped
 
 
@@ -115,7 +128,9 @@ def region_returns_without_agent(stage: Stage, record: Record) -> None:
         returned = time.time()
         stage.fault("region-hosts", "return", old)
         wait_for("the old database host answers", lambda: bool(stage.world.status(old)), 120, 1.0)
-        refusals = "sh -c 'journalctl -b -u postgresql@17-main -o cat --no-pager | grep -c \"it was not started\" || true'"
+        refusals = (
+            "sh -c 'journalctl -b -u postgresql@17-main -o cat --no-pager | grep -c \"it was not started\" || true'"
+        )
         wait_for("the guard has refused", lambda: stage.line(host, refusals).strip() != "0", 60, 1.0)
         stage.repair()
         stage.settle()
@@ -140,7 +155,9 @@ def isolated_region(stage: Stage, record: Record) -> None:
         claimed = time.time()
         stage.settle()
     stopped = stopped_in_time(stage, record, old, cut)
-    record.expect(stopped is not None and cut + stopped < claimed, "the isolated primary still wrote when the other was promoted")
+    record.expect(
+        stopped is not None and cut + stopped < claimed, "the isolated primary still wrote when the other was promoted"
+    )
     loss_is_counted(stage, record, old, before)
 
 
@@ -160,7 +177,9 @@ def _link_cut(stage: Stage, record: Record, direction: str) -> None:
     target, writers = stage.standby, stage.world.writers()
     with stage.shopping(record) as shop:
         stage.fault("link", "kill", direction)
-        wait_for("the standby has lost its stream", lambda: stage.world.status(target).get("streaming") is False, 90, 0.5)
+        wait_for(
+            "the standby has lost its stream", lambda: stage.world.status(target).get("streaming") is False, 90, 0.5
+        )
         refused(stage, record, "is not streaming")
         shop.flow("orders flow on")
     record.expect(stage.world.writers() == writers, f"writers changed from {writers} to {stage.world.writers()}")
@@ -220,19 +239,36 @@ def both_databases_lost(stage: Stage, record: Record) -> None:
     """The data of both databases are gone: nothing empty takes their place, and the shop comes back from the archive as of its last segment."""
     active, standby = stage.active, stage.standby
     before = stage.sql(active, "select system_identifier from pg_control_system()")
-    wait_for("there is a backup", lambda: any(found["backups"] for found in _archive(stage, active)["repositories"].values()), 120, 1.0)
+    wait_for(
+        "there is a backup",
+        lambda: any(found["backups"] for found in _archive(stage, active)["repositories"].values()),
+        120,
+        1.0,
+    )
     with stage.shopping(record) as shop:
         stored = time.monotonic()  # what was acknowledged up to here will be in the archive
         segment = stage.sql(active, "select pg_walfile_name(pg_switch_wal())")
-        wait_for(f"segment {segment} is archived", lambda: str(_archive(stage, active)["archiver"]["last"]) >= segment, 60, 0.3)
+        wait_for(
+            f"segment {segment} is archived",
+            lambda: str(_archive(stage, active)["archiver"]["last"]) >= segment,
+            60,
+            0.3,
+        )
         shop.flow("orders flow that are not archived yet")
         began = time.monotonic()
         for site in (active, standby):
             stage.line(f"db-1.{site}", f"sh -c 'mv {DATA} {DATA}.taken; systemctl kill -s KILL postgresql@17-main'")
         done = stage.repair()[active]
-        record.expect(not done.ok and "an empty database in its place would look healthy" in done.output, f"lost data were not refused:\n{done.diagnostics}")
+        record.expect(
+            not done.ok and "an empty database in its place would look healthy" in done.output,
+            f"lost data were not refused:\n{done.diagnostics}",
+        )
         record.expect(not stage.world.writers(), "an empty database takes writes")
-        stage.line(f"db-1.{active}", "python3 /opt/dr/dr-host.pyz archive restore", '{"directory": "/var/lib/postgresql/back", "adopt": true}')
+        stage.line(
+            f"db-1.{active}",
+            "python3 /opt/dr/dr-host.pyz archive restore",
+            '{"directory": "/var/lib/postgresql/back", "adopt": true}',
+        )
         for site in (active, standby):
             stage.must(stage.pulumi.up(site), site)
         shop.flow("orders flow again", 90)
@@ -240,7 +276,10 @@ def both_databases_lost(stage: Stage, record: Record) -> None:
     lost = compare(shop.events(), stage.world.rows(active)).lost
     archived = [order["key"] for order in lost if order["mono"] <= stored]
     record.expect(not archived, f"{len(archived)} orders are gone although they were archived")
-    record.expect(before == stage.sql(standby, "select system_identifier from pg_control_system()"), "it is another cluster than the one that was lost")
+    record.expect(
+        before == stage.sql(standby, "select system_identifier from pg_control_system()"),
+        "it is another cluster than the one that was lost",
+    )
     for site in (active, standby):
         stage.line(f"db-1.{site}", f"rm -r {DATA}.taken")
 

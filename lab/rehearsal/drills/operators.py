@@ -29,7 +29,10 @@ def operator_killed(stage: Stage, record: Record) -> None:
             if stage.world.kill_up(target, f"{link} runs", partial(_begun, stage, begun, link)):
                 killed.append(link)
             stage.must(stage.pulumi.up(target), target)
-            record.expect((stage.epoch().epoch, stage.epoch().active) == (epoch + 1, target), f"after a kill in {link}: {stage.epoch()}")
+            record.expect(
+                (stage.epoch().epoch, stage.epoch().active) == (epoch + 1, target),
+                f"after a kill in {link}: {stage.epoch()}",
+            )
             other = stage.standby
             stage.world.request(other, target)
             stage.must(stage.pulumi.up(other), other)
@@ -57,11 +60,20 @@ def two_operators(stage: Stage, record: Record) -> None:
             asked = {name: pool.submit(who.up, target) for name, who in (("first", stage.pulumi), ("second", second))}
             done: dict[str, Run] = {name: future.result() for name, future in asked.items()}
         record.figures["outcomes"] = {name: run.code for name, run in done.items()}
-        record.expect(any(run.ok for run in done.values()), "neither operator got through:\n" + "\n".join(run.diagnostics for run in done.values()))
+        record.expect(
+            any(run.ok for run in done.values()),
+            "neither operator got through:\n" + "\n".join(run.diagnostics for run in done.values()),
+        )
         for name, run in done.items():
-            record.expect(run.ok or "Traceback" not in run.output, f"the {name} operator was told by a traceback:\n{run.diagnostics}")
+            record.expect(
+                run.ok or "Traceback" not in run.output,
+                f"the {name} operator was told by a traceback:\n{run.diagnostics}",
+            )
         newest = stage.epoch()
-        record.expect((newest.epoch, newest.active) == (epoch + 1, target), f"after both: {newest}, wanted epoch {epoch + 1} of {target}")
+        record.expect(
+            (newest.epoch, newest.active) == (epoch + 1, target),
+            f"after both: {newest}, wanted epoch {epoch + 1} of {target}",
+        )
         stage.must(stage.pulumi.up(target), target)
         shop.flow()
     nothing_lost(record)
@@ -99,13 +111,25 @@ def loss_over_budget(stage: Stage, record: Record) -> None:
         wait_for("two heartbeats have passed", lambda: time.monotonic() - beaten > 5, 10, 0.2)
         stage.fault("region-hosts", "kill", old)
         refused(stage, record, "loss of an unplanned move", "bytes of WAL are not here", "accept.data_loss")
-        stage.world.configure(target, "accept", {"data_loss": {"epoch": stage.epoch().epoch, "reason": "the region burned, the mail server knows the orders"}})
+        stage.world.configure(
+            target,
+            "accept",
+            {
+                "data_loss": {
+                    "epoch": stage.epoch().epoch,
+                    "reason": "the region burned, the mail server knows the orders",
+                }
+            },
+        )
         take_over(stage, record, shop, rung=2)
         stage.world.configure(target, "accept", None)
         stage.settle()
     lost = record.figures["orders"]["lost"]
     record.expect(lost > 0, "no order was lost, so nothing was tried")
-    record.expect((stage.epoch().loss or {}).get("bytes", 0) > 65536, f"the epoch does not say what was lost: {stage.epoch().loss}")
+    record.expect(
+        (stage.epoch().loss or {}).get("bytes", 0) > 65536,
+        f"the epoch does not say what was lost: {stage.epoch().loss}",
+    )
     loss_is_counted(stage, record, old, before)
     stage.world.configure(target, "loss_budget", stage.world.config["dr:loss_budget"])
     stage.must(stage.pulumi.up(target), target)  # what the fence is told has changed back

@@ -37,11 +37,16 @@ def move(stage: Stage, record: Record, shop: Shop) -> None:
     shop.flow()
     silent = outage(sample for site in "ab" for sample in stage.samples(site, wall))
     newest = stage.epoch()
-    record.expect((newest.epoch, newest.active, newest.planned) == (epoch + 1, target, True), f"epoch after the move: {newest}")
+    record.expect(
+        (newest.epoch, newest.active, newest.planned) == (epoch + 1, target, True), f"epoch after the move: {newest}"
+    )
     record.figures |= {
-        "up_s": round(done.seconds, 1), "database_gap_s": None if silent is None else round(silent, 2),
-        "cache_held_ms": (stage.world.status(target, "redis").get("takeover") or {}).get("held_ms"), "longest_gap_s": shop.gap(began),
-        "failed_requests": shop.failures(began), "fence_rung": newest.fence.get("rung"),
+        "up_s": round(done.seconds, 1),
+        "database_gap_s": None if silent is None else round(silent, 2),
+        "cache_held_ms": (stage.world.status(target, "redis").get("takeover") or {}).get("held_ms"),
+        "longest_gap_s": shop.gap(began),
+        "failed_requests": shop.failures(began),
+        "fence_rung": newest.fence.get("rung"),
     }
 
 
@@ -105,7 +110,9 @@ def planned_move_with_disconnected_standby(stage: Stage, record: Record) -> None
     with stage.shopping(record) as shop:
         stage.fault("link", "kill", "both")
         target = stage.standby
-        wait_for("the standby has lost its stream", lambda: stage.world.status(target).get("streaming") is False, 60, 0.3)
+        wait_for(
+            "the standby has lost its stream", lambda: stage.world.status(target).get("streaming") is False, 60, 0.3
+        )
         refused(stage, record, "is not streaming")
         shop.flow("orders flow on")
     nothing_lost(record)
@@ -129,7 +136,9 @@ def planned_move_with_stream_cut_at_the_stop(stage: Stage, record: Record) -> No
 def planned_move_with_way_lost_at_the_stop(stage: Stage, record: Record) -> None:
     """The way to the old primary dies with the stop, and its answer with it: the move fails, and the old primary is told by another way to go on."""
     with stage.shopping(record) as shop:
-        cut = _cut_by_its_stop(stage, f"db-1.{stage.active}", MUTE.format(bastion=stage.world.vrack(f"control-1.{stage.standby}")))
+        cut = _cut_by_its_stop(
+            stage, f"db-1.{stage.active}", MUTE.format(bastion=stage.world.vrack(f"control-1.{stage.standby}"))
+        )
         _refused_after_the_stop(stage, record, shop, cut, "no epoch was claimed")
     nothing_lost(record)
 
@@ -169,13 +178,16 @@ def there_and_back_twice(stage: Stage, record: Record) -> None:
             stage.must(stage.pulumi.up(other), other)
     record.figures["gaps_s"] = gaps
     nothing_lost(record)
-    record.expect(before == {site: stage.sql(site, "select system_identifier from pg_control_system()") for site in "ab"}, "a database was made anew")
+    record.expect(
+        before == {site: stage.sql(site, "select system_identifier from pg_control_system()") for site in "ab"},
+        "a database was made anew",
+    )
 
 
 @contextlib.contextmanager
 def _cut_beside(stage: Stage, host: str, verb: str, rules: str) -> Iterator[None]:
     """The host loads these rules of nft as soon as `dr-host <verb>` runs there."""
-    waits = f"until pgrep -f \"[p]yz {verb}\" > /dev/null; do sleep 0.01; done"
+    waits = f'until pgrep -f "[p]yz {verb}" > /dev/null; do sleep 0.01; done'
     with _lifted(stage, host), ThreadPoolExecutor(1) as pool:
         loaded = pool.submit(stage.line, host, f"timeout 120 sh -c '{waits}; exec nft -f -'", rules)
         yield
@@ -186,7 +198,9 @@ def _cut_beside(stage: Stage, host: str, verb: str, rules: str) -> Iterator[None
 def _cut_by_its_stop(stage: Stage, host: str, rules: str) -> Iterator[None]:
     """The host loads these rules of nft as the last part of its database's stop: never before, and never after the stop is answered."""
     stage.line(host, f"tee {STOP_RULES}", rules)
-    stage.line(host, f"sh -c 'mkdir -p {STOP_DROP_IN}; tee {STOP_DROP_IN}/drill.conf; systemctl daemon-reload'", STOP_CONF)
+    stage.line(
+        host, f"sh -c 'mkdir -p {STOP_DROP_IN}; tee {STOP_DROP_IN}/drill.conf; systemctl daemon-reload'", STOP_CONF
+    )
     with _lifted(stage, host):
         try:
             yield
@@ -202,7 +216,9 @@ def _lifted(stage: Stage, host: str) -> Iterator[None]:
         stage.line(host, "sh -c 'nft delete table inet drill || true'")
 
 
-def _refused_after_the_stop(stage: Stage, record: Record, shop: Shop, cut: contextlib.AbstractContextManager[None], words: str) -> None:
+def _refused_after_the_stop(
+    stage: Stage, record: Record, shop: Shop, cut: contextlib.AbstractContextManager[None], words: str
+) -> None:
     """A move during which the cut happens is refused with these words; the old primary was stopped for it and takes orders again."""
     source, began, wall = stage.active, time.monotonic(), time.time()
     with cut:

@@ -47,7 +47,9 @@ def interpreter(info: Any) -> str:
         return sys.executable
     python = Path(info.root_directory or info.program_directory, chosen, "bin", "python")
     if not python.exists():
-        raise HostError(f"Pulumi.yaml: runtime.options.virtualenv is {chosen!r}, but there is no {python}: make it or correct the option")
+        raise HostError(
+            f"Pulumi.yaml: runtime.options.virtualenv is {chosen!r}, but there is no {python}: make it or correct the option"
+        )
     return str(python)
 
 
@@ -71,7 +73,9 @@ def packages(python: str) -> Iterator[Any]:
 
 def run(request: Any, engine: str, ended: Any) -> Any:
     """Run the program to its end and say how it went. `ended(callback)` registers what to do when the engine gives up."""
-    child = subprocess.Popen([interpreter(request.info), "-u", str(PROGRAM)], stdin=subprocess.PIPE, text=True, cwd=request.pwd or None)
+    child = subprocess.Popen(
+        [interpreter(request.info), "-u", str(PROGRAM)], stdin=subprocess.PIPE, text=True, cwd=request.pwd or None
+    )
     ended(child.kill)
     settings = {
         "program": str(Path(request.info.program_directory or request.pwd, request.info.entry_point)),
@@ -126,7 +130,10 @@ class Host(language_pb2_grpc.LanguageRuntimeServicer):
         with reported(context):
             python = interpreter(request.info)
         version = subprocess.run(
-            [python, "-c", "import platform; print(platform.python_version())"], capture_output=True, text=True, check=True
+            [python, "-c", "import platform; print(platform.python_version())"],
+            capture_output=True,
+            text=True,
+            check=True,
         )
         return language_pb2.AboutResponse(executable=python, version=version.stdout.strip())
 
@@ -135,7 +142,9 @@ class Host(language_pb2_grpc.LanguageRuntimeServicer):
 
     def InstallDependencies(self, request: Any, context: Any) -> Iterator[Any]:
         """The lab's program runs with what is installed: `make setup` installs it."""
-        yield language_pb2.InstallDependenciesResponse(stdout=b"Nothing installed: the environment's own packages are used.\n")
+        yield language_pb2.InstallDependenciesResponse(
+            stdout=b"Nothing installed: the environment's own packages are used.\n"
+        )
 
     def Cancel(self, request: Any, context: Any) -> Any:
         return empty_pb2.Empty()

@@ -79,7 +79,10 @@ def main() -> int:
         import pulumi  # noqa: PLC0415
         import pulumi.runtime  # noqa: PLC0415
     except ImportError as error:
-        print(f"{sys.executable}: {error}; install the program's packages: pip install -r requirements.txt", file=sys.stderr)
+        print(
+            f"{sys.executable}: {error}; install the program's packages: pip install -r requirements.txt",
+            file=sys.stderr,
+        )
         return 1
     pulumi.runtime.set_all_config(settings["config"], settings["secret_keys"])
     pulumi.runtime.configure(

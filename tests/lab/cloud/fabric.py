@@ -26,7 +26,9 @@ class NotingBackend(RecordingBackend):
         self.cloud: Cloud | None = None
         self.locked_calls: list[str] = []
         self.health: dict[str, str] = {}
-        self.hold: dict[str, tuple[threading.Event, threading.Event]] = {}  # a call sets the first and waits for the second, once
+        self.hold: dict[
+            str, tuple[threading.Event, threading.Event]
+        ] = {}  # a call sets the first and waits for the second, once
 
     def __getattr__(self, name: str) -> Any:
         record = super().__getattr__(name)
@@ -66,7 +68,10 @@ class Client:
                 method=method,
                 path=parts.path,
                 query=parse_qs(parts.query, keep_blank_values=True),
-                headers={"x-auth-token": self.token, **{name.replace("_", "-"): value for name, value in headers.items()}},
+                headers={
+                    "x-auth-token": self.token,
+                    **{name.replace("_", "-"): value for name, value in headers.items()},
+                },
                 body=body,
                 raw=sent,
                 url=path,
@@ -87,7 +92,11 @@ class Client:
         reply = self.call(method, path, body, **headers)
         assert reply.status >= 400, (method, path, reply.status, reply.body)
         fault = reply.body.get("NeutronError", {})
-        return reply.status, fault.get("type", reply.body.get("faultcode", "")), fault.get("message", reply.body.get("faultstring", ""))
+        return (
+            reply.status,
+            fault.get("type", reply.body.get("faultcode", "")),
+            fault.get("message", reply.body.get("faultstring", "")),
+        )
 
 
 class Fabric:
@@ -97,7 +106,12 @@ class Fabric:
         endpoints = {"network": "http://203.0.113.2:9696", "load-balancer": "http://203.0.113.2:9876"}
         regions = tuple(
             default_region(
-                name, endpoints, cidr=f"{prefix}.0/24", gateway=f"{prefix}.1", pool=(f"{prefix}.10", f"{prefix}.250"), quotas=quotas
+                name,
+                endpoints,
+                cidr=f"{prefix}.0/24",
+                gateway=f"{prefix}.1",
+                pool=(f"{prefix}.10", f"{prefix}.250"),
+                quotas=quotas,
             )
             for name, prefix in ((A, "203.0.113"), (B, "198.51.100"))
         )

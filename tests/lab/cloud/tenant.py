@@ -16,7 +16,9 @@ from tests.lab.cloud.replay.world import StepWorker
 
 PROJECT, PASSWORD, REGION = "0123456789abcdef0123456789abcdef", "open sesame", "GRA11"
 PORTS = {"compute": 8774, "network": 9696, "image": 9292, "volumev3": 8776, "load-balancer": 9876}
-NEED_A_MACHINE = frozenset({"stop_server", "start_server", "reboot_server", "attach_volume", "detach_volume", "server_running"})
+NEED_A_MACHINE = frozenset(
+    {"stop_server", "start_server", "reboot_server", "attach_volume", "detach_volume", "server_running"}
+)
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKJ0xQ9vWqT6xQm3bYb1p1mD8b0l1r5tq7s8u9v0w1x2 shop"
 
 
@@ -54,7 +56,12 @@ class Tenant:
     def __init__(self, rate_limits: dict[str, float] | None = None, **quotas: int) -> None:
         endpoints = {kind: f"http://203.0.113.2:{port}" for kind, port in PORTS.items()}
         region = default_region(
-            REGION, endpoints, cidr="203.0.113.0/24", gateway="203.0.113.1", pool=("203.0.113.100", "203.0.113.250"), quotas=quotas
+            REGION,
+            endpoints,
+            cidr="203.0.113.0/24",
+            gateway="203.0.113.1",
+            pool=("203.0.113.100", "203.0.113.250"),
+            quotas=quotas,
         )
         self.backend = StrictBackend()
         self.config = CloudConfig(
@@ -104,15 +111,28 @@ class Tenant:
 
     def network(self) -> str:
         network = self.ok("network", "POST", "/v2.0/networks", {"network": {"name": "front"}})["id"]
-        self.ok("network", "POST", "/v2.0/subnets", {"subnet": {"network_id": network, "ip_version": 4, "cidr": "10.1.0.0/24"}})
+        self.ok(
+            "network",
+            "POST",
+            "/v2.0/subnets",
+            {"subnet": {"network_id": network, "ip_version": 4, "cidr": "10.1.0.0/24"}},
+        )
         return str(network)
 
     def port(self, network: str) -> str:
         return str(self.ok("network", "POST", "/v2.0/ports", {"port": {"network_id": network}})["id"])
 
     def post_server(self, nic: dict[str, str] | None, hints: dict[str, Any] | None = None, **more: Any) -> Reply:
-        server = {"name": "web", "flavorRef": self.flavor, "imageRef": self.image, **({"networks": [nic]} if nic else {}), **more}
-        return self.ask("compute", "POST", "/v2.1/servers", {"server": server, **({"os:scheduler_hints": hints} if hints else {})})
+        server = {
+            "name": "web",
+            "flavorRef": self.flavor,
+            "imageRef": self.image,
+            **({"networks": [nic]} if nic else {}),
+            **more,
+        }
+        return self.ask(
+            "compute", "POST", "/v2.1/servers", {"server": server, **({"os:scheduler_hints": hints} if hints else {})}
+        )
 
     def server(self, nic: dict[str, str], hints: dict[str, Any] | None = None, **more: Any) -> str:
         """A server that runs."""
@@ -145,4 +165,9 @@ class Tenant:
         return str(self.ok("volumev3", "GET", f"/v3/{PROJECT}/volumes/{volume}")["status"])
 
     def attach(self, server: str, volume: str) -> Reply:
-        return self.ask("compute", "POST", f"/v2.1/servers/{server}/os-volume_attachments", {"volumeAttachment": {"volumeId": volume}})
+        return self.ask(
+            "compute",
+            "POST",
+            f"/v2.1/servers/{server}/os-volume_attachments",
+            {"volumeAttachment": {"volumeId": volume}},
+        )

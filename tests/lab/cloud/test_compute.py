@@ -39,7 +39,13 @@ def test_the_machine_boots_with_what_the_request_said(tenant: Tenant) -> None:
     tenant.backend.calls.clear()
     server = tenant.server({"port": port}, key_name="k", user_data=data, metadata={"role": "web"})
     spec = next(args[0] for name, args in tenant.backend.calls if name == "boot_server")
-    assert (spec.server_id, spec.name, spec.user_data, spec.key, spec.metadata) == (server, "web", "#cloud-config\n", KEY, {"role": "web"})
+    assert (spec.server_id, spec.name, spec.user_data, spec.key, spec.metadata) == (
+        server,
+        "web",
+        "#cloud-config\n",
+        KEY,
+        {"role": "web"},
+    )
     assert [(nic.port_id, nic.prefix_length, nic.gateway) for nic in spec.nics] == [(port, 24, "10.1.0.1")]
     assert tenant.backend.names().index("set_port_rules") < tenant.backend.names().index("boot_server")
 
@@ -86,7 +92,9 @@ def test_deleting_leaves_given_ports_and_takes_its_own(tenant: Tenant) -> None:
         assert tenant.ask("compute", "DELETE", f"/v2.1/servers/{server}").status == 204
         assert tenant.states(server) == [("ACTIVE", "deleting"), ("DELETED", None), ("gone", None)]
     ports = tenant.ok("network", "GET", "/v2.0/ports")
-    assert [(port["id"], port["device_id"], port["device_owner"], port["status"]) for port in ports] == [(given, "", "", "DOWN")]
+    assert [(port["id"], port["device_id"], port["device_owner"], port["status"]) for port in ports] == [
+        (given, "", "", "DOWN")
+    ]
 
 
 def test_deleting_a_server_frees_its_volume(tenant: Tenant) -> None:
@@ -112,7 +120,9 @@ def test_deleting_while_it_builds_leaves_nothing(tenant: Tenant) -> None:
     assert not tenant.backend.machines
 
 
-def test_deleting_while_a_port_is_being_bound_gives_the_port_back(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deleting_while_a_port_is_being_bound_gives_the_port_back(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
     port, bind = tenant.port(tenant.network()), ports.bind_port
 
     def bind_late(cloud: Cloud, region: str, port_id: str, server_id: str, zone: str) -> None:
@@ -137,7 +147,9 @@ def test_a_boot_that_fails_is_an_error_with_a_fault_and_gives_the_port_back(tena
 
 def test_anti_affinity_needs_a_host_for_each(tenant: Tenant) -> None:
     network = tenant.network()
-    group = tenant.ok("compute", "POST", "/v2.1/os-server-groups", {"server_group": {"name": "g", "policies": ["anti-affinity"]}})["id"]
+    group = tenant.ok(
+        "compute", "POST", "/v2.1/os-server-groups", {"server_group": {"name": "g", "policies": ["anti-affinity"]}}
+    )["id"]
     servers = [tenant.server({"uuid": network}, {"group": group}) for _ in range(3)]
     assert [tenant.state(server)[0] for server in servers] == ["ACTIVE", "ACTIVE", "ERROR"]
     shown = [tenant.ok("compute", "GET", f"/v2.1/servers/{server}") for server in servers]

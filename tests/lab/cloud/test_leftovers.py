@@ -101,10 +101,14 @@ def test_a_port_of_another_name_at_our_address_is_left_and_named(tenant: Tenant,
     assert cleared(network.ports(cloud, inputs)) == ["its name is 'printer'"]
 
 
-def test_a_router_goes_until_it_has_an_interface_and_the_interface_goes_alone(tenant: Tenant, cloud: TenantsCloud) -> None:
+def test_a_router_goes_until_it_has_an_interface_and_the_interface_goes_alone(
+    tenant: Tenant, cloud: TenantsCloud
+) -> None:
     where = tenant.network()
     subnet, router = subnet_of(tenant, where), make(tenant, "routers", name="way-out")["id"]
-    side = tenant.ask("network", "PUT", f"/v2.0/routers/{router}/add_router_interface", {"subnet_id": subnet}).body["port_id"]
+    side = tenant.ask("network", "PUT", f"/v2.0/routers/{router}/add_router_interface", {"subnet_id": subnet}).body[
+        "port_id"
+    ]
     assert cleared(network.routers(cloud, {"name": "way-out"})) == [f"it has interfaces ({side})"]
     assert cleared(network.router_interfaces(cloud, {"routerId": router, "subnetId": subnet})) == [None]
     assert cleared(network.routers(cloud, {"name": "way-out"})) == [None]
@@ -113,10 +117,21 @@ def test_a_router_goes_until_it_has_an_interface_and_the_interface_goes_alone(te
 
 def test_a_group_goes_until_a_port_uses_it_and_the_same_rule_goes(tenant: Tenant, cloud: TenantsCloud) -> None:
     group = make(tenant, "security-groups", name="db")["id"]
-    rule = {"direction": "ingress", "ethertype": "IPv4", "protocol": "tcp", "port_range_min": 5432, "port_range_max": 5432}
+    rule = {
+        "direction": "ingress",
+        "ethertype": "IPv4",
+        "protocol": "tcp",
+        "port_range_min": 5432,
+        "port_range_max": 5432,
+    }
     make(tenant, "security-group-rules", security_group_id=group, remote_ip_prefix="10.100.0.0/24", **rule)
     inputs = {
-        "securityGroupId": group, "direction": "ingress", "ethertype": "IPv4", "protocol": "tcp", "portRangeMin": 5432, "portRangeMax": 5432,
+        "securityGroupId": group,
+        "direction": "ingress",
+        "ethertype": "IPv4",
+        "protocol": "tcp",
+        "portRangeMin": 5432,
+        "portRangeMax": 5432,
     }
     assert network.rules(cloud, {**inputs, "remoteIpPrefix": "10.1.0.0/24"}) == []
     assert cleared(network.rules(cloud, {**inputs, "remoteIpPrefix": "10.100.0.0/24"})) == [None]
@@ -134,27 +149,42 @@ def test_a_floating_address_that_is_bound_stays(tenant: Tenant, cloud: TenantsCl
     make(tenant, "floatingips", floating_network_id=outside, description="shop-a-bastion")
     where = tenant.network()
     router = make(tenant, "routers", name="way-out", external_gateway_info={"network_id": outside})["id"]
-    tenant.ask("network", "PUT", f"/v2.0/routers/{router}/add_router_interface", {"subnet_id": subnet_of(tenant, where)})
+    tenant.ask(
+        "network", "PUT", f"/v2.0/routers/{router}/add_router_interface", {"subnet_id": subnet_of(tenant, where)}
+    )
     port = tenant.port(where)
     make(tenant, "floatingips", floating_network_id=outside, description="shop-a-bastion", port_id=port)
-    assert sorted(cleared(network.floating_ips(cloud, inputs)), key=str) == sorted([None, f"it is bound to port {port}"], key=str)
+    assert sorted(cleared(network.floating_ips(cloud, inputs)), key=str) == sorted(
+        [None, f"it is bound to port {port}"], key=str
+    )
     assert [item["port_id"] for item in network.listed(cloud, "floatingips", **inputs)] == [port]
 
 
-def test_a_server_on_our_ports_goes_and_one_with_a_volume_or_other_ports_stays(tenant: Tenant, cloud: TenantsCloud) -> None:
+def test_a_server_on_our_ports_goes_and_one_with_a_volume_or_other_ports_stays(
+    tenant: Tenant, cloud: TenantsCloud
+) -> None:
     where = tenant.network()
     port = tenant.port(where)
-    server, inputs = tenant.server({"port": port}, name="shop-a-db-1"), {"name": "shop-a-db-1", "networks": [{"port": port}]}
-    assert cleared(servers.servers(cloud, {**inputs, "networks": []})) == [f"it uses ports that are not this stack's ({port})"]
+    server, inputs = (
+        tenant.server({"port": port}, name="shop-a-db-1"),
+        {"name": "shop-a-db-1", "networks": [{"port": port}]},
+    )
+    assert cleared(servers.servers(cloud, {**inputs, "networks": []})) == [
+        f"it uses ports that are not this stack's ({port})"
+    ]
     volume = tenant.volume()
     tenant.attach(server, volume)
     tenant.settle()
     assert cleared(servers.servers(cloud, inputs)) == [f"it has volumes ({volume})"]
     attached = {"instanceId": server, "volumeId": volume}
-    assert cleared(servers.attachments(cloud, attached, lambda: "a database may be writing to it")) == ["a database may be writing to it"]
+    assert cleared(servers.attachments(cloud, attached, lambda: "a database may be writing to it")) == [
+        "a database may be writing to it"
+    ]
     assert cleared(servers.volumes(cloud, {"name": "data"})) == ["a volume may hold data"]
     assert cleared(servers.attachments(cloud, attached, lambda: None)) == [None]
-    assert servers.attachments(cloud, attached, lambda: None) == [], "it is free, and was taken off a server that was down"
+    assert servers.attachments(cloud, attached, lambda: None) == [], (
+        "it is free, and was taken off a server that was down"
+    )
     assert tenant.state(server)[0] == "ACTIVE"
     assert cleared(servers.servers(cloud, inputs)) == [None]
     assert tenant.state(server)[0] == "gone"
@@ -173,7 +203,9 @@ def test_a_server_group_goes_until_it_has_a_member(tenant: Tenant, cloud: Tenant
 
 
 def lb(tenant: Tenant, collection: str, **fields: Any) -> dict[str, Any]:
-    body = tenant.ok("load-balancer", "POST", f"/v2.0/lbaas/{collection}", {collection.rsplit("/", 1)[-1].rstrip("s"): fields})
+    body = tenant.ok(
+        "load-balancer", "POST", f"/v2.0/lbaas/{collection}", {collection.rsplit("/", 1)[-1].rstrip("s"): fields}
+    )
     tenant.settle()
     return dict(body)
 
@@ -191,7 +223,11 @@ def test_a_load_balancer_is_cleared_from_its_leaves_to_itself(tenant: Tenant, cl
         balancers.pools: {"name": "https", "listenerId": listener},
     }
     held = [cleared(rule(cloud, inputs)) for rule, inputs in of.items()]
-    assert [text[0].split(" (")[0] for text in held] == ["it has listeners or pools", f"it has pool {pool}", "it has members or a monitor"]
+    assert [text[0].split(" (")[0] for text in held] == [
+        "it has listeners or pools",
+        f"it has pool {pool}",
+        "it has members or a monitor",
+    ]
     assert member in held[2][0] and monitor in held[2][0]
     assert balancers.members(cloud, {"poolId": pool, "address": "10.1.0.42", "protocolPort": 443}) == []
     assert cleared(balancers.members(cloud, {"poolId": pool, "address": "10.1.0.41", "protocolPort": 443})) == [None]
@@ -203,7 +239,13 @@ def test_a_load_balancer_is_cleared_from_its_leaves_to_itself(tenant: Tenant, cl
 
 
 def test_an_api_that_does_not_answer_is_told_and_stops_nothing() -> None:
-    nowhere = {"auth_url": "http://127.0.0.1:9/v3", "user": "u", "password": "secret-word", "project_id": "p", "domain": "Default"}
+    nowhere = {
+        "auth_url": "http://127.0.0.1:9/v3",
+        "user": "u",
+        "password": "secret-word",
+        "project_id": "p",
+        "domain": "Default",
+    }
     keys = {name: "secret-word" for name in ("application_key", "application_secret", "consumer_key")}
     seen = Leftovers(nowhere, "GRA11", {"endpoint": "http://127.0.0.1:9/1.0", **keys}, lambda: None)
     told = seen.clear("openstack:networking/network:Network", {"name": "front"})

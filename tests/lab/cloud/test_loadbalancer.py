@@ -31,7 +31,15 @@ class Shop:
         return str(made["id"])
 
     def monitor(self, **more: Any) -> str:
-        values = {"pool_id": self.pool, "type": "HTTP", "url_path": "/health", "delay": 5, "timeout": 3, "max_retries": 2, **more}
+        values = {
+            "pool_id": self.pool,
+            "type": "HTTP",
+            "url_path": "/health",
+            "delay": 5,
+            "timeout": 3,
+            "max_retries": 2,
+            **more,
+        }
         return self.make("healthmonitors", **values)
 
     def member(self, address: str, **more: Any) -> str:
@@ -115,7 +123,12 @@ def test_the_machinery_gets_the_whole_wanted_state(shop: Shop) -> None:
 
 def test_timeouts_and_prefixes_of_a_listener_reach_the_machinery(shop: Shop) -> None:
     body = {
-        "listener": {"timeout_client_data": 1, "timeout_member_data": 2, "timeout_member_connect": 3, "allowed_cidrs": ["192.0.2.0/24"]}
+        "listener": {
+            "timeout_client_data": 1,
+            "timeout_member_data": 2,
+            "timeout_member_connect": 3,
+            "allowed_cidrs": ["192.0.2.0/24"],
+        }
     }
     shop.octavia.ok("PUT", f"{ROOT}/listeners/{shop.listener}", body)
     shop.settle()
@@ -234,7 +247,10 @@ def test_of_many_changes_at_once_one_wins_and_all_come_through_when_repeated(sho
 
 def test_a_whole_list_replaces_the_members_and_keeps_the_ids_of_those_that_stay(shop: Shop) -> None:
     kept, gone = shop.member("10.1.0.41"), shop.member("10.1.0.42")
-    wanted = [{"address": "10.1.0.43", "protocol_port": 443}, {"address": "10.1.0.41", "protocol_port": 443, "weight": 5}]
+    wanted = [
+        {"address": "10.1.0.43", "protocol_port": 443},
+        {"address": "10.1.0.41", "protocol_port": 443, "weight": 5},
+    ]
     go_on = shop.hold()
     reply = shop.octavia.call("PUT", shop.members, {"members": wanted})
     assert (reply.status, reply.body) == (202, None)
@@ -251,7 +267,9 @@ def test_a_whole_list_replaces_the_members_and_keeps_the_ids_of_those_that_stay(
 
 def test_an_additive_list_takes_nothing_away(shop: Shop) -> None:
     kept = shop.member("10.1.0.41")
-    shop.octavia.ok("PUT", f"{shop.members}?additive_only=true", {"members": [{"address": "10.1.0.42", "protocol_port": 443}]})
+    shop.octavia.ok(
+        "PUT", f"{shop.members}?additive_only=true", {"members": [{"address": "10.1.0.42", "protocol_port": 443}]}
+    )
     shop.settle()
     assert kept in {member["id"] for member in shop.get(f"pools/{shop.pool}/members")}
     assert len(shop.get(f"pools/{shop.pool}/members")) == 2
@@ -263,7 +281,11 @@ def test_an_additive_list_takes_nothing_away(shop: Shop) -> None:
 def test_the_vip_is_a_port_of_the_tenant(shop: Shop) -> None:
     balancer = shop.get(f"loadbalancers/{shop.balancer}")
     port = shop.fabric.neutron[A].ok("GET", f"/v2.0/ports/{balancer['vip_port_id']}")
-    assert (balancer["vip_address"], balancer["vip_subnet_id"], balancer["vip_network_id"]) == ("10.1.0.5", shop.subnet, shop.network)
+    assert (balancer["vip_address"], balancer["vip_subnet_id"], balancer["vip_network_id"]) == (
+        "10.1.0.5",
+        shop.subnet,
+        shop.network,
+    )
     assert (port["name"], port["device_id"]) == (f"octavia-lb-{shop.balancer}", f"lb-{shop.balancer}")
     assert (port["device_owner"], port["admin_state_up"], port["status"]) == ("Octavia", False, "DOWN")
     assert [fixed["ip_address"] for fixed in port["fixed_ips"]] == ["10.1.0.5"]
@@ -326,7 +348,9 @@ def test_the_floating_ip_of_a_vip_goes_down_with_it(shop: Shop) -> None:
 
 def test_who_admits_the_vip_s_group_no_longer_admits_it_when_it_is_gone(shop: Shop) -> None:
     group = shop.fabric.group()
-    watcher = shop.fabric.port(shop.network, security_groups=[shop.fabric.group({"protocol": "tcp", "remote_group_id": group})])["id"]
+    watcher = shop.fabric.port(
+        shop.network, security_groups=[shop.fabric.group({"protocol": "tcp", "remote_group_id": group})]
+    )["id"]
     port = shop.get(f"loadbalancers/{shop.balancer}")["vip_port_id"]
     shop.fabric.neutron[A].ok("PUT", f"/v2.0/ports/{port}", {"port": {"security_groups": [group]}})
     region, named, rules = shop.fabric.backend.of("set_port_rules")[-1]
@@ -349,10 +373,16 @@ def test_a_port_that_the_tenant_brought_is_let_go_not_deleted(fabric: Fabric) ->
     assert (shown["device_id"], shown["device_owner"]) == ("", "")
 
 
-@pytest.mark.parametrize(("address", "cause"), [("10.1.0.5", "ConflictException: 409"), ("10.9.0.5", "BadRequestException: 400")])
+@pytest.mark.parametrize(
+    ("address", "cause"), [("10.1.0.5", "ConflictException: 409"), ("10.9.0.5", "BadRequestException: 400")]
+)
 def test_a_vip_that_cannot_be_had_is_a_500(shop: Shop, address: str, cause: str) -> None:
     body = {"loadbalancer": {"vip_subnet_id": shop.subnet, "vip_address": address}}
-    assert shop.octavia.refused("POST", f"{ROOT}/loadbalancers", body) == (500, "Server", f"Provider 'amphora' reports error: {cause}")
+    assert shop.octavia.refused("POST", f"{ROOT}/loadbalancers", body) == (
+        500,
+        "Server",
+        f"Provider 'amphora' reports error: {cause}",
+    )
 
 
 # ERROR
@@ -382,7 +412,10 @@ def test_a_child_that_cannot_be_made_is_in_error_and_the_balancer_stays_usable(s
     shop.fabric.backend.fail_next["ensure_balancer"] = "haproxy refuses the configuration"
     member = shop.member("10.1.0.41")
     assert shop.status(f"pools/{shop.pool}/members/{member}") == "ERROR"
-    assert [shop.status(path) for path in (f"loadbalancers/{shop.balancer}", f"pools/{shop.pool}")] == ["ACTIVE", "ACTIVE"]
+    assert [shop.status(path) for path in (f"loadbalancers/{shop.balancer}", f"pools/{shop.pool}")] == [
+        "ACTIVE",
+        "ACTIVE",
+    ]
     shop.octavia.ok("DELETE", f"{shop.members}/{member}")
     shop.settle()
     assert shop.octavia.refused("GET", f"{shop.members}/{member}")[0] == 404
@@ -424,10 +457,14 @@ def statuses(shop: Shop, *members: str) -> list[str]:
         (None, None, ["OFFLINE", "OFFLINE", "OFFLINE", "OFFLINE", "OFFLINE"]),
     ],
 )
-def test_the_operating_status_is_what_the_machinery_sees(shop: Shop, first: str | None, second: str | None, expected: list[str]) -> None:
+def test_the_operating_status_is_what_the_machinery_sees(
+    shop: Shop, first: str | None, second: str | None, expected: list[str]
+) -> None:
     shop.monitor()
     members = shop.member("10.1.0.41"), shop.member("10.1.0.42")
-    shop.fabric.backend.health = {key: value for key, value in zip(members, (first, second), strict=True) if value is not None}
+    shop.fabric.backend.health = {
+        key: value for key, value in zip(members, (first, second), strict=True) if value is not None
+    }
     assert statuses(shop, *members) == expected
     listed = {member["id"]: member["operating_status"] for member in shop.get(f"pools/{shop.pool}/members")}
     assert [listed[member] for member in members] == expected[3:]
@@ -476,7 +513,9 @@ def test_a_vip_can_be_asked_for_by_network(shop: Shop) -> None:
 def test_a_pool_can_come_before_its_listener_and_change_hands(shop: Shop) -> None:
     pool = shop.make("pools", loadbalancer_id=shop.balancer, protocol="HTTP", lb_algorithm="LEAST_CONNECTIONS")
     assert shop.get(f"pools/{pool}")["listeners"] == []
-    listener = shop.make("listeners", loadbalancer_id=shop.balancer, protocol="HTTP", protocol_port=80, default_pool_id=pool)
+    listener = shop.make(
+        "listeners", loadbalancer_id=shop.balancer, protocol="HTTP", protocol_port=80, default_pool_id=pool
+    )
     assert {item.port: item.pool and item.pool.pool_id for item in shop.spec.listeners} == {443: shop.pool, 80: pool}
     shop.octavia.ok("PUT", f"{ROOT}/listeners/{shop.listener}", {"listener": {"default_pool_id": pool}})
     shop.settle()
@@ -493,7 +532,9 @@ def test_a_listener_takes_only_pools_that_fit_and_are_of_its_balancer(shop: Shop
         (plain, "The pool protocol 'TCP' is invalid while the listener protocol is 'HTTP'."),
         (foreign, "another load balancer"),
     ):
-        status, _, message = shop.octavia.refused("PUT", f"{ROOT}/listeners/{listener}", {"listener": {"default_pool_id": pool}})
+        status, _, message = shop.octavia.refused(
+            "PUT", f"{ROOT}/listeners/{listener}", {"listener": {"default_pool_id": pool}}
+        )
         assert status == 400
         assert text in message
 
@@ -517,7 +558,9 @@ def test_changes_of_pool_member_and_monitor_reach_the_machinery(shop: Shop) -> N
 
 
 def test_what_is_fixed_for_life_cannot_be_changed(shop: Shop) -> None:
-    status, _, message = shop.octavia.refused("PUT", f"{ROOT}/listeners/{shop.listener}", {"listener": {"protocol_port": 80}})
+    status, _, message = shop.octavia.refused(
+        "PUT", f"{ROOT}/listeners/{shop.listener}", {"listener": {"protocol_port": 80}}
+    )
     assert (status, message) == (400, "Unknown attribute for argument listener_.listener: protocol_port")
 
 
@@ -552,7 +595,9 @@ def test_lists_can_be_filtered_and_read_page_by_page(shop: Shop) -> None:
     assert shop.get(f"listeners?load_balancer_id={second}") == []
     first_page = shop.get("loadbalancers?limit=1")
     assert [found["id"] for found in first_page] == [min(shop.balancer, second)]
-    assert [found["id"] for found in shop.get(f"loadbalancers?limit=1&marker={first_page[0]['id']}")] == [max(shop.balancer, second)]
+    assert [found["id"] for found in shop.get(f"loadbalancers?limit=1&marker={first_page[0]['id']}")] == [
+        max(shop.balancer, second)
+    ]
 
 
 # Refusals
@@ -564,11 +609,26 @@ REFUSALS: list[tuple[str, dict[str, Any], int, str]] = [
     ("loadbalancers", {"vip_subnet_id": "{subnet}", "flavor_id": "nope"}, 400, "Invalid flavor_id."),
     ("loadbalancers", {"vip_subnet_id": "{subnet}", "provider": "nope"}, 400, "Provider 'nope' is not enabled."),
     ("loadbalancers", {"vip_subnet_id": "{subnet}", "nonsense": 1}, 400, "load_balancer.loadbalancer: nonsense"),
-    ("listeners", {"loadbalancer_id": "{balancer}", "protocol": "TCP", "protocol_port": 443}, 409, "protocol TCP and protocol_port 443"),
-    ("listeners", {"loadbalancer_id": "{balancer}", "protocol": "TCP", "protocol_port": 0}, 400, "greater or equal to 1"),
+    (
+        "listeners",
+        {"loadbalancer_id": "{balancer}", "protocol": "TCP", "protocol_port": 443},
+        409,
+        "protocol TCP and protocol_port 443",
+    ),
+    (
+        "listeners",
+        {"loadbalancer_id": "{balancer}", "protocol": "TCP", "protocol_port": 0},
+        400,
+        "greater or equal to 1",
+    ),
     ("listeners", {"loadbalancer_id": "{balancer}", "protocol_port": 444}, 400, "Mandatory field missing."),
     ("listeners", {"loadbalancer_id": "{balancer}", "protocol": "UDP", "protocol_port": 444}, 501, "no UDP listeners"),
-    ("listeners", {"loadbalancer_id": "nope", "protocol": "TCP", "protocol_port": 444}, 404, "Load Balancer nope not found."),
+    (
+        "listeners",
+        {"loadbalancer_id": "nope", "protocol": "TCP", "protocol_port": 444},
+        404,
+        "Load Balancer nope not found.",
+    ),
     ("loadbalancers", {"vip_network_id": "nope"}, 400, "Network nope not found."),
     ("loadbalancers", {"vip_port_id": "nope"}, 400, "Port nope not found."),
     ("loadbalancers", {"vip_subnet_id": "{subnet}", "availability_zone": "nope"}, 400, "Invalid availability zone."),
@@ -577,8 +637,18 @@ REFUSALS: list[tuple[str, dict[str, Any], int, str]] = [
     ("loadbalancers", {"vip_subnet_id": "{subnet}", "name": "x" * 256}, 400, "maximum character requirement of 255"),
     ("loadbalancers", {"vip_subnet_id": "{subnet}", "tags": "x"}, 400, "Wrong type."),
     ("listeners", {"loadbalancer_id": "{balancer}", "protocol": "TCP", "protocol_port": "444"}, 400, "Wrong type."),
-    ("listeners", {"loadbalancer_id": "{balancer}", "protocol": "TCP", "protocol_port": 444, "allowed_cidrs": "x"}, 400, "Wrong type."),
-    ("healthmonitors", {"pool_id": "{pool}", "type": "PING", "delay": 5, "timeout": 3, "max_retries": 3}, 501, "no PING monitors"),
+    (
+        "listeners",
+        {"loadbalancer_id": "{balancer}", "protocol": "TCP", "protocol_port": 444, "allowed_cidrs": "x"},
+        400,
+        "Wrong type.",
+    ),
+    (
+        "healthmonitors",
+        {"pool_id": "{pool}", "type": "PING", "delay": 5, "timeout": 3, "max_retries": 3},
+        501,
+        "no PING monitors",
+    ),
     (
         "listeners",
         {"loadbalancer_id": "{balancer}", "protocol": "TCP", "protocol_port": 444, "default_pool_id": "nope"},
@@ -591,14 +661,44 @@ REFUSALS: list[tuple[str, dict[str, Any], int, str]] = [
         501,
         "no TLS of their own",
     ),
-    ("listeners", {"loadbalancer_id": "{balancer}", "protocol": "TCP", "protocol_port": 444, "allowed_cidrs": ["x"]}, 400, "CIDR format"),
-    ("listeners", {"loadbalancer_id": "{balancer}", "protocol": "TCP", "protocol_port": 444, "admin_state_up": "yes"}, 400, "Wrong type."),
+    (
+        "listeners",
+        {"loadbalancer_id": "{balancer}", "protocol": "TCP", "protocol_port": 444, "allowed_cidrs": ["x"]},
+        400,
+        "CIDR format",
+    ),
+    (
+        "listeners",
+        {"loadbalancer_id": "{balancer}", "protocol": "TCP", "protocol_port": 444, "admin_state_up": "yes"},
+        400,
+        "Wrong type.",
+    ),
     ("pools", {"loadbalancer_id": "{balancer}", "protocol": "UDP", "lb_algorithm": "ROUND_ROBIN"}, 501, "no UDP pools"),
-    ("pools", {"listener_id": "nope", "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"}, 500, "has no attribute 'load_balancer_id'"),
+    (
+        "pools",
+        {"listener_id": "nope", "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"},
+        500,
+        "has no attribute 'load_balancer_id'",
+    ),
     ("pools", {"protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"}, 400, "at least one of: loadbalancer_id, listener_id"),
-    ("pools", {"listener_id": "{listener}", "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"}, 409, "already has a default pool"),
-    ("pools/{pool}/members", {"address": "10.1.0.41", "protocol_port": 443}, 409, "already using ip 10.1.0.41 on protocol_port 443"),
-    ("pools/{pool}/members", {"address": "10.1.0.9", "protocol_port": 443, "weight": 257}, 400, "lower or equal to 256"),
+    (
+        "pools",
+        {"listener_id": "{listener}", "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"},
+        409,
+        "already has a default pool",
+    ),
+    (
+        "pools/{pool}/members",
+        {"address": "10.1.0.41", "protocol_port": 443},
+        409,
+        "already using ip 10.1.0.41 on protocol_port 443",
+    ),
+    (
+        "pools/{pool}/members",
+        {"address": "10.1.0.9", "protocol_port": 443, "weight": 257},
+        400,
+        "lower or equal to 256",
+    ),
     ("pools/{pool}/members", {"address": "nope", "protocol_port": 443}, 400, "IPv4 or IPv6 format"),
     (
         "healthmonitors",
@@ -606,7 +706,12 @@ REFUSALS: list[tuple[str, dict[str, Any], int, str]] = [
         409,
         "already has a health monitor",
     ),
-    ("healthmonitors", {"pool_id": "{pool}", "type": "HTTP", "delay": 5, "timeout": 3, "max_retries": 11}, 400, "lower or equal to 10"),
+    (
+        "healthmonitors",
+        {"pool_id": "{pool}", "type": "HTTP", "delay": 5, "timeout": 3, "max_retries": 11},
+        400,
+        "lower or equal to 10",
+    ),
     (
         "healthmonitors",
         {"pool_id": "{pool}", "type": "TCP", "delay": 5, "timeout": 3, "max_retries": 3, "url_path": "/"},
@@ -617,7 +722,9 @@ REFUSALS: list[tuple[str, dict[str, Any], int, str]] = [
 
 
 @pytest.mark.parametrize(("path", "values", "status", "text"), REFUSALS)
-def test_what_cannot_be_is_refused_and_changes_nothing(shop: Shop, path: str, values: dict[str, Any], status: int, text: str) -> None:
+def test_what_cannot_be_is_refused_and_changes_nothing(
+    shop: Shop, path: str, values: dict[str, Any], status: int, text: str
+) -> None:
     shop.monitor()
     shop.member("10.1.0.41")
     before = shop.fabric.cloud.all()
@@ -658,13 +765,17 @@ def test_a_member_is_found_in_its_own_pool_only(shop: Shop) -> None:
 def test_a_pool_is_of_the_balancer_of_its_listener(shop: Shop) -> None:
     other = shop.make("loadbalancers", vip_subnet_id=shop.subnet)
     listener = shop.make("listeners", loadbalancer_id=shop.balancer, protocol="TCP", protocol_port=80)
-    body = {"pool": {"loadbalancer_id": other, "listener_id": listener, "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"}}
+    body = {
+        "pool": {"loadbalancer_id": other, "listener_id": listener, "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"}
+    }
     assert shop.octavia.refused("POST", f"{ROOT}/pools", body)[0] == 400
 
 
 def test_a_vip_needs_a_subnet_and_a_port_of_its_own(shop: Shop) -> None:
     net = shop.fabric.neutron[A].ok("POST", "/v2.0/networks", {"network": {"name": "n"}})["id"]
-    status, _, message = shop.octavia.refused("POST", f"{ROOT}/loadbalancers", {"loadbalancer": {"vip_network_id": net}})
+    status, _, message = shop.octavia.refused(
+        "POST", f"{ROOT}/loadbalancers", {"loadbalancer": {"vip_network_id": net}}
+    )
     assert (status, message) == (400, f"Validation failure: Supplied network does not contain a subnet: {net}")
     taken = shop.get(f"loadbalancers/{shop.balancer}")["vip_port_id"]
     assert shop.octavia.refused("POST", f"{ROOT}/loadbalancers", {"loadbalancer": {"vip_port_id": taken}})[0] == 500
@@ -675,17 +786,28 @@ def test_another_projects_quotas_are_not_shown(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    ("resource", "text"), [("load_balancer", "Load Balancer"), ("listener", "Listener"), ("pool", "Pool"), ("member", "Member")]
+    ("resource", "text"),
+    [("load_balancer", "Load Balancer"), ("listener", "Listener"), ("pool", "Pool"), ("member", "Member")],
 )
 def test_quotas_refuse_with_403(shop: Shop, resource: str, text: str) -> None:
     shop.fabric.cloud.region(A).quotas[resource] = 0
     path, body = {
         "load_balancer": ("loadbalancers", {"loadbalancer": {"vip_subnet_id": shop.subnet}}),
-        "listener": ("listeners", {"listener": {"loadbalancer_id": shop.balancer, "protocol": "TCP", "protocol_port": 444}}),
-        "pool": ("pools", {"pool": {"loadbalancer_id": shop.balancer, "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"}}),
+        "listener": (
+            "listeners",
+            {"listener": {"loadbalancer_id": shop.balancer, "protocol": "TCP", "protocol_port": 444}},
+        ),
+        "pool": (
+            "pools",
+            {"pool": {"loadbalancer_id": shop.balancer, "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"}},
+        ),
         "member": (f"pools/{shop.pool}/members", {"member": {"address": "10.1.0.41", "protocol_port": 443}}),
     }[resource]
-    assert shop.octavia.refused("POST", f"{ROOT}/{path}", body) == (403, "Client", f"Quota has been met for resources: {text}")
+    assert shop.octavia.refused("POST", f"{ROOT}/{path}", body) == (
+        403,
+        "Client",
+        f"Quota has been met for resources: {text}",
+    )
 
 
 def test_a_reader_sees_all_and_changes_nothing(shop: Shop) -> None:

@@ -54,10 +54,14 @@ def test_a_fixed_address_may_lie_outside_the_pools(fabric: Fabric) -> None:
         ({"subnet_id": "00000000-0000-4000-8000-000000000000"}, 404, "SubnetNotFound"),
     ],
 )
-def test_an_address_that_cannot_be_had_is_refused(fabric: Fabric, asked: dict[str, str], status: int, kind: str) -> None:
+def test_an_address_that_cannot_be_had_is_refused(
+    fabric: Fabric, asked: dict[str, str], status: int, kind: str
+) -> None:
     net, _ = fabric.network()
     fabric.port(net, fixed_ips=[{"ip_address": "10.1.0.11"}])
-    assert fabric.neutron[A].refused("POST", "/v2.0/ports", {"port": {"network_id": net, "fixed_ips": [asked]}})[:2] == (status, kind)
+    assert fabric.neutron[A].refused("POST", "/v2.0/ports", {"port": {"network_id": net, "fixed_ips": [asked]}})[
+        :2
+    ] == (status, kind)
 
 
 def test_a_deleted_port_gives_its_address_back(fabric: Fabric) -> None:
@@ -109,7 +113,9 @@ def test_a_plain_network_is_of_its_region_alone(fabric: Fabric) -> None:
 
 def test_ext_net_is_shared_and_cannot_be_deleted(fabric: Fabric) -> None:
     found = fabric.neutron[A].ok("GET", "/v2.0/networks?name=Ext-Net")
-    assert [(net["id"], net["router:external"], net["shared"], net["status"]) for net in found] == [(ext_net(fabric), True, True, "ACTIVE")]
+    assert [(net["id"], net["router:external"], net["shared"], net["status"]) for net in found] == [
+        (ext_net(fabric), True, True, "ACTIVE")
+    ]
     assert fabric.neutron[A].refused("DELETE", f"/v2.0/networks/{ext_net(fabric)}")[:2] == (403, "PolicyNotAuthorized")
 
 
@@ -125,8 +131,16 @@ def test_a_subnet_without_gateway_leaves_the_first_address_free(fabric: Fabric) 
     [
         ({"cidr": "10.2.0.0/99"}, 400, "InvalidInput"),
         ({"cidr": "10.1.0.128/25"}, 400, "InvalidInput"),
-        ({"cidr": "10.2.0.0/24", "allocation_pools": [{"start": "10.3.0.1", "end": "10.3.0.9"}]}, 400, "OutOfBoundsAllocationPool"),
-        ({"cidr": "10.2.0.0/24", "allocation_pools": [{"start": "10.2.0.9", "end": "10.2.0.5"}]}, 400, "InvalidAllocationPool"),
+        (
+            {"cidr": "10.2.0.0/24", "allocation_pools": [{"start": "10.3.0.1", "end": "10.3.0.9"}]},
+            400,
+            "OutOfBoundsAllocationPool",
+        ),
+        (
+            {"cidr": "10.2.0.0/24", "allocation_pools": [{"start": "10.2.0.9", "end": "10.2.0.5"}]},
+            400,
+            "InvalidAllocationPool",
+        ),
         (
             {"cidr": "10.2.0.0/24", "allocation_pools": [{"start": "10.2.0.1", "end": "10.2.0.9"}]},
             409,
@@ -154,7 +168,12 @@ def test_things_go_in_the_order_in_which_they_need_each_other(fabric: Fabric) ->
     public = floating(fabric, port)["id"]
     interface = f"/v2.0/routers/{router}/remove_router_interface"
     steps = [
-        ("PUT", f"/v2.0/routers/{router}", {"router": {"external_gateway_info": {}}}, "RouterExternalGatewayInUseByFloatingIp"),
+        (
+            "PUT",
+            f"/v2.0/routers/{router}",
+            {"router": {"external_gateway_info": {}}},
+            "RouterExternalGatewayInUseByFloatingIp",
+        ),
         ("PUT", interface, {"subnet_id": subnet}, "RouterInterfaceInUseByFloatingIP"),
         ("DELETE", f"/v2.0/routers/{router}", None, "RouterInUse"),
         ("DELETE", f"/v2.0/subnets/{subnet}", None, "SubnetInUse"),
@@ -198,7 +217,10 @@ ANY_OUT = Rule(direction="egress")
             Rule(direction="ingress", protocol="tcp", port_min=443, port_max=443, remote="10.1.0.0/24"),
         ),
         ({"protocol": "icmp", "remote_ip_prefix": "0.0.0.0/0"}, Rule(direction="ingress", protocol="icmp")),
-        ({"protocol": 6, "port_range_min": 1, "port_range_max": 9}, Rule(direction="ingress", protocol="tcp", port_min=1, port_max=9)),
+        (
+            {"protocol": 6, "port_range_min": 1, "port_range_max": 9},
+            Rule(direction="ingress", protocol="tcp", port_min=1, port_max=9),
+        ),
         ({"protocol": "any", "remote_ip_prefix": "192.0.2.7"}, Rule(direction="ingress", remote="192.0.2.7/32")),
         ({"direction": "egress"}, ANY_OUT),
     ],
@@ -218,7 +240,10 @@ def test_a_group_without_its_default_rules_lets_nothing_through(fabric: Fabric) 
 def test_a_new_group_lets_everything_out_and_nothing_in(fabric: Fabric) -> None:
     net, _ = fabric.network()
     group = fabric.neutron[A].ok("POST", "/v2.0/security-groups", {"security_group": {"name": "g"}})
-    assert {(rule["direction"], rule["ethertype"]) for rule in group["security_group_rules"]} == {("egress", "IPv4"), ("egress", "IPv6")}
+    assert {(rule["direction"], rule["ethertype"]) for rule in group["security_group_rules"]} == {
+        ("egress", "IPv4"),
+        ("egress", "IPv6"),
+    }
     fabric.port(net, security_groups=[group["id"]])
     assert fabric.backend.last("set_port_rules") == (ANY_OUT,)
 
@@ -240,7 +265,10 @@ def test_without_port_security_nothing_is_filtered(fabric: Fabric) -> None:
     fabric.port(net, port_security_enabled=False)
     assert fabric.backend.last("set_port_rules") is None
     body = {"port": {"network_id": net, "port_security_enabled": False, "security_groups": [fabric.group()]}}
-    assert fabric.neutron[A].refused("POST", "/v2.0/ports", body)[:2] == (400, "PortSecurityAndIPRequiredForSecurityGroups")
+    assert fabric.neutron[A].refused("POST", "/v2.0/ports", body)[:2] == (
+        400,
+        "PortSecurityAndIPRequiredForSecurityGroups",
+    )
 
 
 def test_a_change_of_rules_reaches_all_ports_of_the_group(fabric: Fabric) -> None:
@@ -265,7 +293,9 @@ def test_a_remote_group_means_the_addresses_of_its_ports_of_the_moment(fabric: F
     watcher = fabric.port(net, security_groups=[fabric.group({"protocol": "tcp", "remote_group_id": members})])["id"]
 
     def admitted() -> list[str | None]:
-        return [rule.remote for rule in [args for args in fabric.backend.of("set_port_rules") if args[1] == watcher][-1][2]]
+        return [
+            rule.remote for rule in [args for args in fabric.backend.of("set_port_rules") if args[1] == watcher][-1][2]
+        ]
 
     assert admitted() == []
     first = fabric.port(net, security_groups=[members], fixed_ips=[{"ip_address": "10.1.0.11"}])["id"]
@@ -284,7 +314,9 @@ def test_a_remote_group_means_the_addresses_of_its_ports_of_the_moment(fabric: F
     assert admitted() == []
 
 
-@pytest.mark.parametrize("again", [{}, {"remote_ip_prefix": "0.0.0.0/0"}, {"port_range_min": 1, "port_range_max": 65535}])
+@pytest.mark.parametrize(
+    "again", [{}, {"remote_ip_prefix": "0.0.0.0/0"}, {"port_range_min": 1, "port_range_max": 65535}]
+)
 def test_the_same_rule_twice_is_refused_and_names_the_first(fabric: Fabric, again: dict[str, Any]) -> None:
     group = fabric.group({"protocol": "tcp"})
     first = fabric.neutron[A].ok("GET", f"/v2.0/security-group-rules?security_group_id={group}")[0]["id"]
@@ -330,7 +362,9 @@ def test_the_router_gets_its_whole_state(fabric: Fabric) -> None:
     public = floating(fabric, fabric.port(front, fixed_ips=[{"ip_address": "10.1.0.11"}])["id"])
     fabric.cloud.settle()
     spec = fabric.backend.last("ensure_router")
-    gateway = neutron.ok("GET", f"/v2.0/routers/{router}")["external_gateway_info"]["external_fixed_ips"][0]["ip_address"]
+    gateway = neutron.ok("GET", f"/v2.0/routers/{router}")["external_gateway_info"]["external_fixed_ips"][0][
+        "ip_address"
+    ]
     macs = {port["network_id"]: port["mac_address"] for port in neutron.ok("GET", f"/v2.0/ports?device_id={router}")}
     assert (spec.region, spec.router_id, spec.external_address) == (A, router, gateway)
     assert set(spec.interfaces) == {
@@ -359,7 +393,11 @@ def test_a_floating_ip_becomes_active_and_down_a_moment_later(fabric: Fabric) ->
     fabric.routed(subnet)
     port = fabric.port(net)["id"]
     public = floating(fabric, port)
-    assert (public["status"], public["fixed_ip_address"], public["port_details"]["device_owner"]) == ("DOWN", "10.1.0.2", "")
+    assert (public["status"], public["fixed_ip_address"], public["port_details"]["device_owner"]) == (
+        "DOWN",
+        "10.1.0.2",
+        "",
+    )
     fabric.cloud.settle()
     path = f"/v2.0/floatingips/{public['id']}"
     assert neutron.ok("GET", path)["status"] == "ACTIVE"
@@ -386,7 +424,10 @@ def test_without_a_router_a_floating_ip_is_refused_and_none_is_left_behind(fabri
     net, _ = fabric.network()
     port = fabric.port(net)["id"]
     body = {"floatingip": {"floating_network_id": ext_net(fabric), "port_id": port}}
-    assert fabric.neutron[A].refused("POST", "/v2.0/floatingips", body)[:2] == (404, "ExternalGatewayForFloatingIPNotFound")
+    assert fabric.neutron[A].refused("POST", "/v2.0/floatingips", body)[:2] == (
+        404,
+        "ExternalGatewayForFloatingIPNotFound",
+    )
     assert fabric.neutron[A].ok("GET", "/v2.0/floatingips") == []
 
 
@@ -397,7 +438,10 @@ def test_a_port_has_one_floating_ip(fabric: Fabric) -> None:
     floating(fabric, port)
     second = floating(fabric)["id"]
     body = {"floatingip": {"port_id": port}}
-    assert fabric.neutron[A].refused("PUT", f"/v2.0/floatingips/{second}", body)[:2] == (409, "FloatingIPPortAlreadyAssociated")
+    assert fabric.neutron[A].refused("PUT", f"/v2.0/floatingips/{second}", body)[:2] == (
+        409,
+        "FloatingIPPortAlreadyAssociated",
+    )
 
 
 # When the machinery fails
@@ -459,7 +503,11 @@ def test_quotas_refuse_with_409_and_count_the_tenants_own(fabric: Fabric) -> Non
     fabric.network()
     assert fabric.neutron[A].refused("POST", "/v2.0/networks", {"network": {"name": "n"}})[:2] == (409, "OverQuota")
     project = fabric.cloud.config.project_id
-    assert fabric.neutron[A].ok("GET", f"/v2.0/quotas/{project}/details.json")["network"] == {"limit": 1, "used": 1, "reserved": 0}
+    assert fabric.neutron[A].ok("GET", f"/v2.0/quotas/{project}/details.json")["network"] == {
+        "limit": 1,
+        "used": 1,
+        "reserved": 0,
+    }
 
 
 def test_a_quota_cannot_be_set_below_use_and_not_by_the_tenant(fabric: Fabric) -> None:
@@ -477,7 +525,11 @@ def test_a_stale_revision_is_refused(fabric: Fabric) -> None:
     revision = fabric.neutron[A].ok("GET", path)["revision_number"]
     fabric.neutron[A].ok("PUT", path, {"network": {"name": "x"}}, if_match=f"revision_number={revision}")
     found = fabric.neutron[A].refused("PUT", path, {"network": {"name": "y"}}, if_match=f"revision_number={revision}")
-    assert found == (412, "RevisionNumberConstraintFailed", f"Constrained to {revision}, but current revision is {revision + 1}")
+    assert found == (
+        412,
+        "RevisionNumberConstraintFailed",
+        f"Constrained to {revision}, but current revision is {revision + 1}",
+    )
 
 
 def test_lists_are_filtered(fabric: Fabric) -> None:
@@ -533,7 +585,9 @@ def test_what_the_lab_does_not_know_is_501(fabric: Fabric) -> None:
     assert fabric.neutron[A].refused("GET", "/v2.0/trunks")[0] == 501
     net, _ = fabric.network()
     assert (
-        fabric.neutron[A].refused("POST", "/v2.0/subnets", {"subnet": {"network_id": net, "ip_version": 6, "cidr": "2001:db8::/64"}})[0]
+        fabric.neutron[A].refused(
+            "POST", "/v2.0/subnets", {"subnet": {"network_id": net, "ip_version": 6, "cidr": "2001:db8::/64"}}
+        )[0]
         == 501
     )
 
@@ -552,7 +606,12 @@ def test_a_port_is_bound_to_one_server_and_keeps_its_address_afterwards(fabric: 
     assert refusal.value.status == 409
     ports.unbind_port(fabric.cloud, A, port["id"])
     shown = fabric.neutron[A].ok("GET", f"/v2.0/ports/{port['id']}")
-    assert (shown["device_id"], shown["device_owner"], shown["status"], address(shown)) == ("", "", "DOWN", address(port))
+    assert (shown["device_id"], shown["device_owner"], shown["status"], address(shown)) == (
+        "",
+        "",
+        "DOWN",
+        address(port),
+    )
 
 
 def test_a_nic_has_what_the_guest_must_know(fabric: Fabric) -> None:
@@ -564,7 +623,13 @@ def test_a_nic_has_what_the_guest_must_know(fabric: Fabric) -> None:
         dns=("192.0.2.53",), mtu=1450,
     )  # fmt: skip
     assert ports.nic_of(fabric.cloud, A, second["id"]) == Nic(
-        port_id=second["id"], network_id=vrack, mac=second["mac_address"], address="10.100.0.11", prefix_length=16, gateway=None, mtu=1500
+        port_id=second["id"],
+        network_id=vrack,
+        mac=second["mac_address"],
+        address="10.100.0.11",
+        prefix_length=16,
+        gateway=None,
+        mtu=1500,
     )
 
 

@@ -22,7 +22,9 @@ class Place:
         self.group = fabric.group({"protocol": "tcp", "port_range_min": 443, "port_range_max": 443})
         self.port = fabric.port(self.net, security_groups=[self.group], fixed_ips=[{"ip_address": "10.1.0.11"}])["id"]
         self.ext = fabric.cloud.settings(A).external.id
-        self.floating = fabric.neutron[A].ok("POST", "/v2.0/floatingips", {"floatingip": {"floating_network_id": self.ext}})["id"]
+        self.floating = fabric.neutron[A].ok(
+            "POST", "/v2.0/floatingips", {"floatingip": {"floating_network_id": self.ext}}
+        )["id"]
         self.default = fabric.neutron[A].ok("GET", "/v2.0/security-groups?name=default")[0]["id"]
         self.unknown = UNKNOWN
 
@@ -57,8 +59,18 @@ NEW: list[tuple[str, dict[str, Any], int, str]] = [
     ("subnet", {"network_id": "{net}", "ip_version": 4, "cidr": "10.2.0.5"}, 400, "InvalidInput"),
     ("subnet", {"network_id": "{net}", "ip_version": 6, "cidr": "10.2.0.0/24"}, 501, "NotImplemented"),
     ("subnet", {"network_id": "{net}", "ip_version": 4, "cidr": "2001:db8::/64"}, 501, "NotImplemented"),
-    ("subnet", {"network_id": "{net}", "ip_version": 4, "cidr": "10.2.0.0/24", "gateway_ip": "x"}, 400, "HTTPBadRequest"),
-    ("subnet", {"network_id": "{net}", "ip_version": 4, "cidr": "10.2.0.0/24", "allocation_pools": ["x"]}, 400, "HTTPBadRequest"),
+    (
+        "subnet",
+        {"network_id": "{net}", "ip_version": 4, "cidr": "10.2.0.0/24", "gateway_ip": "x"},
+        400,
+        "HTTPBadRequest",
+    ),
+    (
+        "subnet",
+        {"network_id": "{net}", "ip_version": 4, "cidr": "10.2.0.0/24", "allocation_pools": ["x"]},
+        400,
+        "HTTPBadRequest",
+    ),
     (
         "subnet",
         {
@@ -84,11 +96,31 @@ NEW: list[tuple[str, dict[str, Any], int, str]] = [
         "IpAddressAlreadyAllocated",
     ),
     ("port", {"network_id": "{ext}", "fixed_ips": [{"subnet_id": "{subnet}"}]}, 400, "InvalidInput"),
-    ("port", {"network_id": "{net}", "allowed_address_pairs": [{"mac_address": "fa:16:3e:00:00:01"}]}, 400, "AllowedAddressPairsMissingIP"),
+    (
+        "port",
+        {"network_id": "{net}", "allowed_address_pairs": [{"mac_address": "fa:16:3e:00:00:01"}]},
+        400,
+        "AllowedAddressPairsMissingIP",
+    ),
     ("port", {"network_id": "{net}", "allowed_address_pairs": [{"ip_address": "x"}]}, 400, "HTTPBadRequest"),
-    ("port", {"network_id": "{net}", "allowed_address_pairs": [{"ip_address": "10.1.0.9", "nonsense": 1}]}, 400, "HTTPBadRequest"),
-    ("port", {"network_id": "{net}", "allowed_address_pairs": [{"ip_address": "10.1.0.9"}] * 2}, 400, "DuplicateAddressPairInRequest"),
-    ("port", {"network_id": "{net}", "allowed_address_pairs": [{"ip_address": "10.1.0.9"}] * 11}, 400, "AllowedAddressPairExhausted"),
+    (
+        "port",
+        {"network_id": "{net}", "allowed_address_pairs": [{"ip_address": "10.1.0.9", "nonsense": 1}]},
+        400,
+        "HTTPBadRequest",
+    ),
+    (
+        "port",
+        {"network_id": "{net}", "allowed_address_pairs": [{"ip_address": "10.1.0.9"}] * 2},
+        400,
+        "DuplicateAddressPairInRequest",
+    ),
+    (
+        "port",
+        {"network_id": "{net}", "allowed_address_pairs": [{"ip_address": "10.1.0.9"}] * 11},
+        400,
+        "AllowedAddressPairExhausted",
+    ),
     (
         "port",
         {"network_id": "{net}", "port_security_enabled": False, "allowed_address_pairs": [{"ip_address": "10.1.0.9"}]},
@@ -108,7 +140,12 @@ NEW: list[tuple[str, dict[str, Any], int, str]] = [
     ("floatingip", {"floating_network_id": "{net}"}, 400, "BadRequest"),
     ("floatingip", {"floating_network_id": "{ext}", "port_id": "{unknown}"}, 404, "PortNotFound"),
     ("floatingip", {"floating_network_id": "{ext}", "floating_ip_address": "203.0.113.77"}, 403, "PolicyNotAuthorized"),
-    ("floatingip", {"floating_network_id": "{ext}", "port_id": "{port}", "fixed_ip_address": "10.1.0.99"}, 400, "BadRequest"),
+    (
+        "floatingip",
+        {"floating_network_id": "{ext}", "port_id": "{port}", "fixed_ip_address": "10.1.0.99"},
+        400,
+        "BadRequest",
+    ),
     ("security_group", {"name": "default"}, 409, "SecurityGroupDefaultAlreadyExists"),
 ]
 RULES: list[tuple[dict[str, Any], int, str]] = [
@@ -136,7 +173,13 @@ CHANGES: list[tuple[str, str, Any, int, str]] = [
     ("PUT", "subnets/{subnet}", {"subnet": {"gateway_ip": "10.1.0.200"}}, 409, "GatewayConflictWithAllocationPools"),
     ("PUT", "subnets/{subnet}", {"subnet": {"gateway_ip": None}}, 409, "GatewayIpInUse"),
     ("PUT", "ports/{port}", {"port": {"mac_address": "fa:16:3e:00:00:01"}}, 403, "PolicyNotAuthorized"),
-    ("PUT", "ports/{port}", {"port": {"port_security_enabled": False}}, 400, "PortSecurityAndIPRequiredForSecurityGroups"),
+    (
+        "PUT",
+        "ports/{port}",
+        {"port": {"port_security_enabled": False}},
+        400,
+        "PortSecurityAndIPRequiredForSecurityGroups",
+    ),
     ("PUT", "ports/{port}", {"port": {"network_id": "{net}"}}, 400, "HTTPBadRequest"),
     ("PUT", "ports/{port}", {"port": {"fixed_ips": [{"ip_address": "10.1.0.1"}]}}, 409, "IpAddressAlreadyAllocated"),
     ("PUT", "ports/{unknown}", {"port": {"name": "x"}}, 404, "PortNotFound"),
@@ -170,7 +213,9 @@ def check_refused(fabric: Fabric, request: tuple[str, str, Any], expected: tuple
 
 
 @pytest.mark.parametrize(("kind", "values", "status", "fault"), NEW)
-def test_what_cannot_be_made_is_refused(fabric: Fabric, kind: str, values: dict[str, Any], status: int, fault: str) -> None:
+def test_what_cannot_be_made_is_refused(
+    fabric: Fabric, kind: str, values: dict[str, Any], status: int, fault: str
+) -> None:
     check_refused(fabric, ("POST", kind.replace("_", "-") + "s", {kind: values}), (status, fault))
 
 
@@ -181,7 +226,9 @@ def test_a_rule_that_cannot_be_is_refused(fabric: Fabric, values: dict[str, Any]
 
 
 @pytest.mark.parametrize(("method", "path", "body", "status", "fault"), CHANGES)
-def test_a_change_that_cannot_be_is_refused(fabric: Fabric, method: str, path: str, body: Any, status: int, fault: str) -> None:
+def test_a_change_that_cannot_be_is_refused(
+    fabric: Fabric, method: str, path: str, body: Any, status: int, fault: str
+) -> None:
     check_refused(fabric, (method, path, body), (status, fault))
 
 
@@ -209,7 +256,11 @@ def test_an_mtu_reaches_the_machinery(fabric: Fabric) -> None:
 
 def test_pools_and_name_servers_of_a_subnet_can_change(fabric: Fabric) -> None:
     net, subnet = fabric.network()
-    values = {"allocation_pools": [{"start": "10.1.0.50", "end": "10.1.0.60"}], "dns_nameservers": ["192.0.2.53"], "gateway_ip": None}
+    values = {
+        "allocation_pools": [{"start": "10.1.0.50", "end": "10.1.0.60"}],
+        "dns_nameservers": ["192.0.2.53"],
+        "gateway_ip": None,
+    }
     shown = fabric.neutron[A].ok("PUT", f"/v2.0/subnets/{subnet}", {"subnet": values})
     assert {name: shown[name] for name in values} == values
     assert fabric.port(net)["fixed_ips"][0]["ip_address"] == "10.1.0.50"
@@ -242,7 +293,11 @@ def test_a_port_can_keep_its_address_and_get_another(fabric: Fabric) -> None:
 def test_a_floating_ip_comes_off_when_its_fixed_address_goes(fabric: Fabric) -> None:
     place = Place(fabric)
     neutron = fabric.neutron[A]
-    neutron.ok("PUT", f"/v2.0/floatingips/{place.floating}", {"floatingip": {"port_id": place.port, "fixed_ip_address": "10.1.0.11"}})
+    neutron.ok(
+        "PUT",
+        f"/v2.0/floatingips/{place.floating}",
+        {"floatingip": {"port_id": place.port, "fixed_ip_address": "10.1.0.11"}},
+    )
     neutron.ok("PUT", f"/v2.0/ports/{place.port}", {"port": {"fixed_ips": [{"ip_address": "10.1.0.12"}]}})
     fabric.cloud.settle()
     assert neutron.ok("GET", f"/v2.0/floatingips/{place.floating}")["port_id"] is None
@@ -256,7 +311,9 @@ def test_a_floating_ip_moves_from_one_router_to_another(fabric: Fabric) -> None:
     second = fabric.routed(subnet)
     other = fabric.port(net)["id"]
     for port in (place.port, other):
-        moved = neutron.ok("PUT", f"/v2.0/floatingips/{place.floating}", {"floatingip": {"port_id": port, "description": "d"}})
+        moved = neutron.ok(
+            "PUT", f"/v2.0/floatingips/{place.floating}", {"floatingip": {"port_id": port, "description": "d"}}
+        )
         assert (moved["status"], moved["description"]) == ("DOWN", "d")
         fabric.cloud.settle()
     specs = {args[0].router_id: args[0].floating for args in fabric.backend.of("ensure_router")}
@@ -273,9 +330,15 @@ def test_a_router_can_take_a_port_as_its_interface(fabric: Fabric) -> None:
     assert (added["port_id"], added["subnet_ids"]) == (port, [subnet])
     assert [interface.address for interface in fabric.backend.last("ensure_router").interfaces] == ["10.1.0.254"]
     overlapping = fabric.network("10.1.0.0/16")[1]
-    assert neutron.refused("PUT", f"/v2.0/routers/{router}/add_router_interface", {"subnet_id": overlapping})[:2] == (400, "BadRequest")
+    assert neutron.refused("PUT", f"/v2.0/routers/{router}/add_router_interface", {"subnet_id": overlapping})[:2] == (
+        400,
+        "BadRequest",
+    )
     second = neutron.ok("POST", "/v2.0/routers", {"router": {"name": "r"}})["id"]
-    assert neutron.refused("PUT", f"/v2.0/routers/{second}/add_router_interface", {"port_id": port})[:2] == (409, "PortInUse")
+    assert neutron.refused("PUT", f"/v2.0/routers/{second}/add_router_interface", {"port_id": port})[:2] == (
+        409,
+        "PortInUse",
+    )
     neutron.ok("PUT", f"/v2.0/routers/{router}/remove_router_interface", {"port_id": port})
     assert neutron.refused("GET", f"/v2.0/ports/{port}")[0] == 404
 
@@ -286,7 +349,10 @@ def test_a_port_without_an_address_is_no_interface(fabric: Fabric) -> None:
     port = fabric.port(net)
     assert port["fixed_ips"] == []
     router = neutron.ok("POST", "/v2.0/routers", {"router": {"name": "r"}})["id"]
-    assert neutron.refused("PUT", f"/v2.0/routers/{router}/add_router_interface", {"port_id": port["id"]})[:2] == (400, "BadRequest")
+    assert neutron.refused("PUT", f"/v2.0/routers/{router}/add_router_interface", {"port_id": port["id"]})[:2] == (
+        400,
+        "BadRequest",
+    )
     with pytest.raises(BackendError, match="has no fixed IP"):
         ports.nic_of(fabric.cloud, A, port["id"])
 
@@ -295,7 +361,10 @@ def test_a_subnet_without_gateway_takes_no_router(fabric: Fabric) -> None:
     neutron = fabric.neutron[A]
     _, subnet = fabric.network(gateway_ip=None)
     router = neutron.ok("POST", "/v2.0/routers", {"router": {"name": "r"}})["id"]
-    assert neutron.refused("PUT", f"/v2.0/routers/{router}/add_router_interface", {"subnet_id": subnet})[:2] == (400, "BadRequest")
+    assert neutron.refused("PUT", f"/v2.0/routers/{router}/add_router_interface", {"subnet_id": subnet})[:2] == (
+        400,
+        "BadRequest",
+    )
 
 
 def test_the_gateway_of_a_router_comes_and_goes(fabric: Fabric) -> None:
@@ -303,12 +372,21 @@ def test_the_gateway_of_a_router_comes_and_goes(fabric: Fabric) -> None:
     router = neutron.ok("POST", "/v2.0/routers", {"router": {"name": "r"}})["id"]
     assert fabric.backend.last("ensure_router").external_address is None
     gateway = {"network_id": fabric.cloud.settings(A).external.id, "enable_snat": True}
-    shown = neutron.ok("PUT", f"/v2.0/routers/{router}", {"router": {"external_gateway_info": gateway}})["external_gateway_info"]
+    shown = neutron.ok("PUT", f"/v2.0/routers/{router}", {"router": {"external_gateway_info": gateway}})[
+        "external_gateway_info"
+    ]
     address = shown["external_fixed_ips"][0]["ip_address"]
     assert fabric.backend.last("ensure_router").external_address == address
-    again = neutron.ok("PUT", f"/v2.0/routers/{router}", {"router": {"external_gateway_info": gateway}})["external_gateway_info"]
+    again = neutron.ok("PUT", f"/v2.0/routers/{router}", {"router": {"external_gateway_info": gateway}})[
+        "external_gateway_info"
+    ]
     assert again == shown
-    assert neutron.ok("PUT", f"/v2.0/routers/{router}", {"router": {"external_gateway_info": None}})["external_gateway_info"] is None
+    assert (
+        neutron.ok("PUT", f"/v2.0/routers/{router}", {"router": {"external_gateway_info": None}})[
+            "external_gateway_info"
+        ]
+        is None
+    )
     assert fabric.backend.last("ensure_router").external_address is None
 
 

@@ -86,7 +86,9 @@ class Site:
         number = os.getpid()
         self.host = f"127.{64 + number % 64}.{number // 250 % 250 + 1}.{number % 250 + 1}"
         endpoints = {kind: f"http://{self.host}:{port}" for kind, port in PORTS.items() if kind != "identity"}
-        region = default_region(REGION, endpoints, cidr="203.0.113.0/24", gateway="203.0.113.1", pool=("203.0.113.10", "203.0.113.250"))
+        region = default_region(
+            REGION, endpoints, cidr="203.0.113.0/24", gateway="203.0.113.1", pool=("203.0.113.10", "203.0.113.250")
+        )
         config = CloudConfig(
             auth_url=f"http://{self.host}:{PORTS['identity']}/v3",
             project_id=PROJECT,
@@ -97,7 +99,9 @@ class Site:
         self.backend = RecordingBackend()
         self.openstack: OpenStack = build(config, self.backend)
         self.cloud = self.openstack.cloud
-        self.servers = [Server(service, self.host, PORTS[kind]).start() for (kind, _), service in self.openstack.services.items()]
+        self.servers = [
+            Server(service, self.host, PORTS[kind]).start() for (kind, _), service in self.openstack.services.items()
+        ]
         self.given: dict[str, Any] = {
             "auth_url": config.auth_url,
             "ext_net_id": region.external.id,
@@ -142,7 +146,10 @@ def test_a_site_comes_stays_and_goes_without_a_trace(site: Site) -> None:
     assert site.cloud.all() == before
     made = {(args[0], args[1]) for name, args in site.backend.calls if name == "ensure_network"}
     assert made == {args for name, args in site.backend.calls if name == "delete_network"}
-    for make, drop, key in (("ensure_router", "delete_router", "router_id"), ("ensure_balancer", "delete_balancer", "balancer_id")):
+    for make, drop, key in (
+        ("ensure_router", "delete_router", "router_id"),
+        ("ensure_balancer", "delete_balancer", "balancer_id"),
+    ):
         found = {(args[0].region, getattr(args[0], key)) for name, args in site.backend.calls if name == make}
         assert found == {args for name, args in site.backend.calls if name == drop}
         assert len(found) == 1

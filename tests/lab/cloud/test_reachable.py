@@ -59,7 +59,10 @@ class Region:
     def change(self, balancer: str, method: str, path: str, body: Any = None) -> Any:
         """A change of the balancer, awaited."""
         answer = self.octavia(method, path, body)
-        until(lambda: self.octavia("GET", f"loadbalancers/{balancer}")["provisioning_status"] == "ACTIVE", "the balancer is ACTIVE")
+        until(
+            lambda: self.octavia("GET", f"loadbalancers/{balancer}")["provisioning_status"] == "ACTIVE",
+            "the balancer is ACTIVE",
+        )
         return answer
 
 
@@ -113,13 +116,22 @@ def region() -> Iterator[Region]:
 def test_a_balancer_serves_through_its_floating_ip_for_as_long_as_the_apis_say(region: Region) -> None:
     """The member that answers is the region's S3 server, reached through the router; nobody is at the other member's address."""
     network = region.neutron("POST", "networks", {"network": {"name": "front", "mtu": 1500}})["id"]
-    subnet = region.neutron("POST", "subnets", {"subnet": {"network_id": network, "ip_version": 4, "cidr": "10.1.0.0/24"}})["id"]
-    router = region.neutron("POST", "routers", {"router": {"external_gateway_info": {"network_id": region.ext_net}}})["id"]
+    subnet = region.neutron(
+        "POST", "subnets", {"subnet": {"network_id": network, "ip_version": 4, "cidr": "10.1.0.0/24"}}
+    )["id"]
+    router = region.neutron("POST", "routers", {"router": {"external_gateway_info": {"network_id": region.ext_net}}})[
+        "id"
+    ]
     region.neutron("PUT", f"routers/{router}/add_router_interface", {"subnet_id": subnet})
 
-    made = region.octavia("POST", "loadbalancers", {"loadbalancer": {"vip_subnet_id": subnet, "vip_address": "10.1.0.5"}})
+    made = region.octavia(
+        "POST", "loadbalancers", {"loadbalancer": {"vip_subnet_id": subnet, "vip_address": "10.1.0.5"}}
+    )
     balancer = made["id"]
-    until(lambda: region.octavia("GET", f"loadbalancers/{balancer}")["provisioning_status"] == "ACTIVE", "the balancer is ACTIVE")
+    until(
+        lambda: region.octavia("GET", f"loadbalancers/{balancer}")["provisioning_status"] == "ACTIVE",
+        "the balancer is ACTIVE",
+    )
     body: dict[str, Any] = {"listener": {"loadbalancer_id": balancer, "protocol": "TCP", "protocol_port": 80}}
     listener = region.change(balancer, "POST", "listeners", body)["id"]
     body = {"pool": {"listener_id": listener, "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"}}
@@ -127,13 +139,18 @@ def test_a_balancer_serves_through_its_floating_ip_for_as_long_as_the_apis_say(r
     monitor = {"pool_id": pool, "type": "TCP", "delay": 1, "timeout": 1, "max_retries": 1, "max_retries_down": 1}
     region.change(balancer, "POST", "healthmonitors", {"healthmonitor": monitor})
     for address, port in (("203.0.113.3", 7070), ("10.1.0.41", 443)):
-        region.change(balancer, "POST", f"pools/{pool}/members", {"member": {"address": address, "protocol_port": port}})
+        region.change(
+            balancer, "POST", f"pools/{pool}/members", {"member": {"address": address, "protocol_port": port}}
+        )
 
     wanted = {"floating_network_id": region.ext_net, "port_id": made["vip_port_id"]}
     public = region.neutron("POST", "floatingips", {"floatingip": wanted})
     floating, address = f"floatingips/{public['id']}", public["floating_ip_address"]
     until(lambda: region.neutron("GET", floating)["status"] == "ACTIVE", "the floating IP is ACTIVE")
-    until(lambda: region.octavia("GET", f"loadbalancers/{balancer}")["operating_status"] == "DEGRADED", "the dead member is seen")
+    until(
+        lambda: region.octavia("GET", f"loadbalancers/{balancer}")["operating_status"] == "DEGRADED",
+        "the dead member is seen",
+    )
     seen = {member["address"]: member["operating_status"] for member in region.octavia("GET", f"pools/{pool}/members")}
     assert seen == {"203.0.113.3": "ONLINE", "10.1.0.41": "ERROR"}
     assert answers(address, 80)
@@ -143,7 +160,9 @@ def test_a_balancer_serves_through_its_floating_ip_for_as_long_as_the_apis_say(r
     assert not answers(address, 80)
 
     region.octavia("DELETE", f"loadbalancers/{balancer}?cascade=true")
-    until(lambda: region.call(BALANCER, "GET", f"/v2.0/lbaas/loadbalancers/{balancer}")[0] == 404, "the balancer is gone")
+    until(
+        lambda: region.call(BALANCER, "GET", f"/v2.0/lbaas/loadbalancers/{balancer}")[0] == 404, "the balancer is gone"
+    )
     region.neutron("DELETE", floating)
     region.neutron("PUT", f"routers/{router}/remove_router_interface", {"subnet_id": subnet})
     for path in (f"routers/{router}", f"subnets/{subnet}", f"networks/{network}"):

@@ -18,7 +18,9 @@ def tenant() -> Tenant:
 
 
 def extend(tenant: Tenant, volume: str, size: int, **headers: str) -> int:
-    return tenant.ask("volumev3", "POST", f"{VOLUMES}/{volume}/action", {"os-extend": {"new_size": size}}, **headers).status
+    return tenant.ask(
+        "volumev3", "POST", f"{VOLUMES}/{volume}/action", {"os-extend": {"new_size": size}}, **headers
+    ).status
 
 
 def test_attachment_states(tenant: Tenant) -> None:
@@ -59,7 +61,8 @@ def test_growing_in_use_needs_the_microversion(tenant: Tenant) -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "status"), [("create_volume", "error"), ("extend_volume", "error_extending"), ("delete_volume", "error_deleting")]
+    ("call", "status"),
+    [("create_volume", "error"), ("extend_volume", "error_extending"), ("delete_volume", "error_deleting")],
 )
 def test_what_the_machinery_cannot_do_shows_on_the_volume(tenant: Tenant, call: str, status: str) -> None:
     tenant.backend.fail_next[call] = "no loop device is free"
@@ -129,7 +132,8 @@ def test_the_catalogue_names_every_endpoint_of_the_region(tenant: Tenant) -> Non
 
 
 @pytest.mark.parametrize(
-    ("asked", "status", "echoed"), [("2.26", 200, "2.26"), ("latest", 200, "2.100"), ("2.999", 406, "2.999"), ("two", 400, "2.1")]
+    ("asked", "status", "echoed"),
+    [("2.26", 200, "2.26"), ("latest", 200, "2.100"), ("2.999", 406, "2.999"), ("two", 400, "2.1")],
 )
 def test_microversions(tenant: Tenant, asked: str, status: int, echoed: str) -> None:
     reply = tenant.ask("compute", "GET", "/v2.1/servers", openstack_api_version=f"compute {asked}")
@@ -152,7 +156,9 @@ def test_reset_is_the_first_day_again(tenant: Tenant) -> None:
     assert not tenant.worker.jobs
     assert tenant.ask("compute", "GET", "/v2.1/servers").status == 401, "tokens are gone too"
     after = tenant.cloud.all()
-    assert {kind: sorted(store) for kind, store in after["GRA11"].items() if kind != "security_groups" and kind != "rules"} == {
+    assert {
+        kind: sorted(store) for kind, store in after["GRA11"].items() if kind != "security_groups" and kind != "rules"
+    } == {
         kind: sorted(store) for kind, store in before["GRA11"].items() if kind != "security_groups" and kind != "rules"
     }
 

@@ -60,7 +60,10 @@ class Bench:
 
     def router_spec(self, region: str, *, floating: tuple[tuple[str, str], ...] | None = None) -> RouterSpec:
         gateway = RouterInterface(
-            network_id=f"front-{region}", address=f"10.{SITE[region]}.0.1", prefix_length=24, mac=f"fa:16:3e:00:00:0{SITE[region]}"
+            network_id=f"front-{region}",
+            address=f"10.{SITE[region]}.0.1",
+            prefix_length=24,
+            mac=f"fa:16:3e:00:00:0{SITE[region]}",
         )
         own = ((self.floating(region), self.front(region)),)
         return RouterSpec(
@@ -84,7 +87,12 @@ class Bench:
         public = self.key.with_suffix(".pub").read_text().strip()
         server_id = str(uuid.uuid5(uuid.NAMESPACE_DNS, region))
         return ServerSpec(
-            region=region, server_id=server_id, name=f"host-{region.lower()}", nics=(front, vrack), user_data=user_data, key=public
+            region=region,
+            server_id=server_id,
+            name=f"host-{region.lower()}",
+            nics=(front, vrack),
+            user_data=user_data,
+            key=public,
         )
 
     def build(self, user_data: str) -> None:
@@ -104,10 +112,18 @@ class Bench:
         wait_for(f"sshd of {region}", lambda: self.try_ssh(region, "true").returncode == 0, 60)
 
     def try_ssh(self, region: str, line: str) -> subprocess.CompletedProcess[str]:
-        options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "ConnectTimeout=2", "LogLevel=ERROR", "BatchMode=yes")
+        options = (
+            "StrictHostKeyChecking=no",
+            "UserKnownHostsFile=/dev/null",
+            "ConnectTimeout=2",
+            "LogLevel=ERROR",
+            "BatchMode=yes",
+        )
         flags = [part for option in options for part in ("-o", option)]
         command = ["ssh", "-i", str(self.key), *flags, f"debian@{self.floating(region)}", line]
-        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60)
+        return subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60
+        )
 
     def ssh(self, region: str, line: str) -> str:
         """Run a line on the region's host; it must succeed."""

@@ -37,15 +37,38 @@ Server(("", port), Talk).serve_forever()
 """
 
 MONITOR = Monitor(
-    kind="HTTP", delay=1, timeout=1, max_retries=1, max_retries_down=1, http_method="GET", url_path="/health", expected_codes="200"
+    kind="HTTP",
+    delay=1,
+    timeout=1,
+    max_retries=1,
+    max_retries_down=1,
+    http_method="GET",
+    url_path="/health",
+    expected_codes="200",
 )
 
-MEMBER = Member(member_id="", address="10.1.0.31", port=0, weight=1, monitor_address=None, monitor_port=1, backup=False, enabled=True)
+MEMBER = Member(
+    member_id="",
+    address="10.1.0.31",
+    port=0,
+    weight=1,
+    monitor_address=None,
+    monitor_port=1,
+    backup=False,
+    enabled=True,
+)
 
 
 def spec(*ports: int, monitor: Monitor | None = None, more: tuple[Member, ...] = (), **changes: object) -> BalancerSpec:
-    members = tuple(dataclasses.replace(MEMBER, member_id=f"member-{port}", port=port, monitor_port=port + 1) for port in ports) + more
-    pool = Pool(pool_id="pool", protocol="PROXYV2", algorithm="ROUND_ROBIN", members=members, monitor=monitor or MONITOR)
+    members = (
+        tuple(
+            dataclasses.replace(MEMBER, member_id=f"member-{port}", port=port, monitor_port=port + 1) for port in ports
+        )
+        + more
+    )
+    pool = Pool(
+        pool_id="pool", protocol="PROXYV2", algorithm="ROUND_ROBIN", members=members, monitor=monitor or MONITOR
+    )
     listener = Listener(listener_id="listener", protocol="TCP", port=7000, pool=pool)
     return BalancerSpec(
         region=GRA, balancer_id="lb", network_id=f"front-{GRA}", vip=VIP, prefix_length=24, gateway="10.1.0.1",
@@ -64,11 +87,25 @@ def stop(bench: Bench, port: int) -> None:
 @pytest.fixture
 def balanced(bench: Bench) -> Iterator[Bench]:
     """A balancer in front of two talkers, with a floating IP."""
-    command = ["ssh", "-i", str(bench.key), "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]
-    subprocess.run([*command, f"debian@{bench.floating(GRA)}", "cat > /tmp/talker.py"], input=TALKER.encode(), check=True)
+    command = [
+        "ssh",
+        "-i",
+        str(bench.key),
+        "-o",
+        "StrictHostKeyChecking=no",
+        "-o",
+        "UserKnownHostsFile=/dev/null",
+        "-o",
+        "LogLevel=ERROR",
+    ]
+    subprocess.run(
+        [*command, f"debian@{bench.floating(GRA)}", "cat > /tmp/talker.py"], input=TALKER.encode(), check=True
+    )
     for port in (9000, 9100):
         start(bench, port)
-    bench.machines.ensure_router(bench.router_spec(GRA, floating=((bench.floating(GRA), bench.front(GRA)), (PUBLIC, VIP))))
+    bench.machines.ensure_router(
+        bench.router_spec(GRA, floating=((bench.floating(GRA), bench.front(GRA)), (PUBLIC, VIP)))
+    )
     bench.machines.ensure_balancer(spec(9000, 9100))
     wait_for("both members", lambda: set(health(bench).values()) == {"ONLINE"} and len(health(bench)) == 2)
     yield bench

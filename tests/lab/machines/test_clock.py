@@ -35,7 +35,9 @@ def test_a_running_program_sees_its_wall_clock_set_and_no_other_clock(tmp_path: 
     library = tmp_path / "lib.so"
     library.write_bytes(clock.library(600))
     environment = {**os.environ, "LD_PRELOAD": str(library)}
-    with subprocess.Popen([sys.executable, "-c", TELLS], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
+    with subprocess.Popen(
+        [sys.executable, "-c", TELLS], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as program:
         assert program.stdin and program.stdout
         for off in (600, -600, 0):
             clock.write_word(library, off)
@@ -43,7 +45,10 @@ def test_a_running_program_sees_its_wall_clock_set_and_no_other_clock(tmp_path: 
             program.stdin.flush()
             wall, coarse, monotonic, boottime = map(float, program.stdout.readline().split())
             assert abs(wall - time.time() - off) < NEAR_S and abs(coarse - time.time() - off) < NEAR_S
-            assert abs(monotonic - time.monotonic()) < NEAR_S and abs(boottime - time.clock_gettime(time.CLOCK_BOOTTIME)) < NEAR_S
+            assert (
+                abs(monotonic - time.monotonic()) < NEAR_S
+                and abs(boottime - time.clock_gettime(time.CLOCK_BOOTTIME)) < NEAR_S
+            )
         program.stdin.close()
 
 
@@ -51,7 +56,9 @@ def test_every_way_to_ask_for_the_time_is_told_the_same(tmp_path: Path) -> None:
     library = tmp_path / "lib.so"
     library.write_bytes(clock.library(-3600))
     environment = {**os.environ, "LD_PRELOAD": str(library)}
-    told = subprocess.run([sys.executable, "-c", ASKS], env=environment, capture_output=True, text=True, check=True).stdout.split()
+    told = subprocess.run(
+        [sys.executable, "-c", ASKS], env=environment, capture_output=True, text=True, check=True
+    ).stdout.split()
     assert all(abs(int(each) - (time.time() - 3600)) < NEAR_S for each in told[:5])
     assert told[5] == "-1", "a clock that does not exist"
 
@@ -75,4 +82,6 @@ def test_a_guests_clock_is_off_by_a_boot_set_while_it_runs_and_right_again(bench
     assert host.leader() == booted and abs(off()) < NEAR_S
     host.reboot(hard=False)
     bench.await_ssh(GRA)
-    wait_for("no program has the library", lambda: bench.ssh(GRA, "sudo grep -l lab-clock /proc/[0-9]*/maps || true") == "")
+    wait_for(
+        "no program has the library", lambda: bench.ssh(GRA, "sudo grep -l lab-clock /proc/[0-9]*/maps || true") == ""
+    )

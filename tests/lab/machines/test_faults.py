@@ -33,7 +33,9 @@ class Parts:
     def __init__(self) -> None:
         self.compute = Service("GRA11")
         self.compute.route("GET", "/servers")(lambda call: Reply(200, {"servers": []}))
-        self.storage = Recorder(addresses={"gra": ("203.0.113.3", 7070), "sbg": ("198.51.100.3", 7070), "de": ("192.0.2.12", 7070)})
+        self.storage = Recorder(
+            addresses={"gra": ("203.0.113.3", 7070), "sbg": ("198.51.100.3", 7070), "de": ("192.0.2.12", 7070)}
+        )
         self.networks = Recorder()
         self.dns = Recorder(servers=("one", "two"))
         self.knobs = SimpleNamespace(refresh="ok")
@@ -92,7 +94,11 @@ def test_a_link_is_cut_in_the_direction_that_was_named(parts: Parts) -> None:
     parts.faults.restore("link", "b->a")
     parts.faults.restore("link", "both")
     assert parts.networks.told[1:3] == [("cut_links", "GRA11", "SBG5"), ("cut_links", "SBG5", "GRA11")]
-    assert parts.networks.told[3:] == [("join_links", "SBG5", "GRA11"), ("join_links", "GRA11", "SBG5"), ("join_links", "SBG5", "GRA11")]
+    assert parts.networks.told[3:] == [
+        ("join_links", "SBG5", "GRA11"),
+        ("join_links", "GRA11", "SBG5"),
+        ("join_links", "SBG5", "GRA11"),
+    ]
 
 
 def test_a_fault_without_a_target_takes_the_next_word_as_its_detail(parts: Parts) -> None:
@@ -134,7 +140,9 @@ def test_a_storage_region_goes_by_its_site_too_and_a_name_server_by_its_number(p
         ("meteor", "", "", "wanted one of host"),
     ],
 )
-def test_what_is_not_known_is_refused_with_what_is(parts: Parts, kind: str, target: str, detail: str, said: str) -> None:
+def test_what_is_not_known_is_refused_with_what_is(
+    parts: Parts, kind: str, target: str, detail: str, said: str
+) -> None:
     with pytest.raises(LabError, match=said) as caught:
         parts.faults.kill(kind, target, detail)
     assert caught.value.code == 2
@@ -178,7 +186,12 @@ def test_a_labs_places_bear_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DRLAB_RUN", raising=False)
     monkeypatch.setenv("DRLAB_NAME", "other")
     where = places()
-    assert (str(where.run), str(where.disks), where.cgroup.name, where.netns.name) == ("/run/other", "/var/lib/other", "other", "other")
+    assert (str(where.run), str(where.disks), where.cgroup.name, where.netns.name) == (
+        "/run/other",
+        "/var/lib/other",
+        "other",
+        "other",
+    )
     for wrong in ("Dr lab", "a", "x" * 17, "../x"):
         monkeypatch.setenv("DRLAB_NAME", wrong)
         with pytest.raises(LabError, match="wanted 2 to 16 lower-case letters"):
@@ -187,7 +200,9 @@ def test_a_labs_places_bear_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_preflight_tells_all_missing_packages_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
-    monkeypatch.setattr("shutil.which", lambda tool, path=None: None if tool in ("nft", "knotd") else f"/usr/bin/{tool}")
+    monkeypatch.setattr(
+        "shutil.which", lambda tool, path=None: None if tool in ("nft", "knotd") else f"/usr/bin/{tool}"
+    )
     with pytest.raises(LabError, match="apt-get install --no-install-recommends knot nftables") as caught:
         preflight.check(places())
     assert caught.value.code == 2

@@ -19,7 +19,10 @@ def test_a_host_has_its_name_its_addresses_its_user_and_its_host_key(bench: Benc
     assert bench.ssh(GRA, "hostname") == "host-gra11"
     assert bench.addresses(GRA) == {"ens3": [bench.front(GRA)], "ens4": [bench.vrack(GRA)]}
     assert bench.ssh(GRA, "sudo id -u") == "0"
-    assert bench.ssh(GRA, "cat /etc/ssh/ssh_host_*_key.pub").split()[:2] == host_key.with_suffix(".pub").read_text().split()[:2]
+    assert (
+        bench.ssh(GRA, "cat /etc/ssh/ssh_host_*_key.pub").split()[:2]
+        == host_key.with_suffix(".pub").read_text().split()[:2]
+    )
     assert bench.ssh(GRA, "cat /etc/resolv.conf").splitlines()[0] == "nameserver 192.0.2.53"
 
 
@@ -41,7 +44,10 @@ def test_a_volume_survives_stop_and_start_and_is_mounted_again(bench: Bench) -> 
     )
     bench.ssh(GRA, "sudo mount /srv/data && echo kept | sudo tee /srv/data/file && sync")
     unit = f"[Mount]\\nWhat={link}\\nWhere=/srv/unit\\nType=ext4\\n[Install]\\nWantedBy=multi-user.target\\n"
-    bench.ssh(GRA, f"printf '{unit}' | sudo tee /etc/systemd/system/srv-unit.mount && sudo systemctl enable -q --now srv-unit.mount")
+    bench.ssh(
+        GRA,
+        f"printf '{unit}' | sudo tee /etc/systemd/system/srv-unit.mount && sudo systemctl enable -q --now srv-unit.mount",
+    )
     bench.machines.stop_server(GRA, server)
     assert not bench.machines.server_running(GRA, server)
     bench.machines.start_server(GRA, server)
@@ -53,7 +59,10 @@ def test_a_volume_survives_stop_and_start_and_is_mounted_again(bench: Bench) -> 
     with pytest.raises(BackendError, match="cannot shrink"):
         bench.machines.extend_volume(GRA, VOLUME, 1)
     full_and_emptied(bench)
-    bench.ssh(GRA, "sudo systemctl disable -q --now srv-unit.mount; sudo umount /srv/data && sudo sed -i /srv.data/d /etc/fstab")
+    bench.ssh(
+        GRA,
+        "sudo systemctl disable -q --now srv-unit.mount; sudo umount /srv/data && sudo sed -i /srv.data/d /etc/fstab",
+    )
     bench.machines.detach_volume(GRA, server, VOLUME)
     assert bench.try_ssh(GRA, f"ls {link} /dev/vdb").stdout == ""
     bench.machines.delete_volume(GRA, VOLUME)

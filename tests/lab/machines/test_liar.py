@@ -65,7 +65,9 @@ def ask(port: int, method: str, target: str, body: bytes = b"") -> tuple[int, di
     return found
 
 
-def test_a_front_that_refuses_refuses_everything_and_asks_nobody(front: Callable[[str], Liar], gateway: tuple[int, Seen]) -> None:
+def test_a_front_that_refuses_refuses_everything_and_asks_nobody(
+    front: Callable[[str], Liar], gateway: tuple[int, Seen]
+) -> None:
     port = front("503").port
     for method, target in (("GET", "/bucket/key"), ("PUT", "/bucket/key"), ("GET", "/bucket?list-type=2")):
         status, _, body = ask(port, method, target, b"x")
@@ -73,7 +75,9 @@ def test_a_front_that_refuses_refuses_everything_and_asks_nobody(front: Callable
     assert gateway[1] == []
 
 
-def test_a_front_that_shows_nothing_still_gives_and_takes_objects(front: Callable[[str], Liar], gateway: tuple[int, Seen]) -> None:
+def test_a_front_that_shows_nothing_still_gives_and_takes_objects(
+    front: Callable[[str], Liar], gateway: tuple[int, Seen]
+) -> None:
     port = front("empty").port
     status, _, body = ask(port, "GET", "/bucket?list-type=2&prefix=a")
     assert (status, b"<KeyCount>0</KeyCount>" in body, b"<Contents>" in body) == (200, True, False)

@@ -26,7 +26,14 @@ def lab(*arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "DRLAB_NAME": NAME, "PYTHONPATH": str(PROJECT)}
     command = [sys.executable, "-m", "lab", *arguments]
     return subprocess.run(
-        command, env=environment, cwd=PROJECT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=120
+        command,
+        env=environment,
+        cwd=PROJECT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
 
 
@@ -40,8 +47,19 @@ def traces() -> dict[str, list[str]]:
     loops = [line for line in run("test", ["losetup", "--list", "--noheadings"]).splitlines() if NAME in line]
     namespaces = [entry.name for entry in NETNS.iterdir() if entry.name.startswith(NAME)] if NETNS.exists() else []
     groups = [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/{NAME}")]
-    folders = [str(path) for base in ("/run", "/var/lib", "/run/systemd/nspawn/propagate") for path in Path(base).glob(f"{NAME}*")]
-    return {"mounts": mounts, "loops": loops, "namespaces": namespaces, "groups": groups, "folders": folders, "processes": processes()}
+    folders = [
+        str(path)
+        for base in ("/run", "/var/lib", "/run/systemd/nspawn/propagate")
+        for path in Path(base).glob(f"{NAME}*")
+    ]
+    return {
+        "mounts": mounts,
+        "loops": loops,
+        "namespaces": namespaces,
+        "groups": groups,
+        "folders": folders,
+        "processes": processes(),
+    }
 
 
 def processes() -> list[str]:
@@ -79,7 +97,14 @@ try:
 except ClientError as error:
     print(error.response["Error"]["Code"])
 """
-NOTHING: dict[str, list[str]] = {"mounts": [], "loops": [], "namespaces": [], "groups": [], "folders": [], "processes": []}
+NOTHING: dict[str, list[str]] = {
+    "mounts": [],
+    "loops": [],
+    "namespaces": [],
+    "groups": [],
+    "folders": [],
+    "processes": [],
+}
 
 
 @pytest.fixture
@@ -132,7 +157,14 @@ def test_faults_begin_and_end_by_the_command_line(running: None) -> None:
         kind, *rest = arguments
         assert lab("fault", kind, "kill", *rest).returncode == 0
     status = json.loads(lab("status").stdout)
-    assert [fault["kind"] for fault in status["faults"]] == ["storage", "api", "region", "link", "dns-refresh", "name-server"]
+    assert [fault["kind"] for fault in status["faults"]] == [
+        "storage",
+        "api",
+        "region",
+        "link",
+        "dns-refresh",
+        "name-server",
+    ]
     assert status["storage"] == {"gra": False, "sbg": False, "de": True}
     twice = lab("fault", "region", "kill", "a")
     assert (twice.returncode, "in force already" in twice.stderr) == (3, True)
@@ -238,7 +270,9 @@ def test_a_namespace_of_somebody_else_is_left_alone() -> None:
         run("test", ["ip", "netns", "delete", NAME])
 
 
-def test_only_root_can_bring_a_lab_up_and_is_told_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_root_can_bring_a_lab_up_and_is_told_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("DRLAB_NAME", NAME)
     monkeypatch.setattr(os, "geteuid", lambda: 65534)
     assert (main(["up"]), main(["down"])) == (2, 2)

@@ -34,7 +34,9 @@ def connects(bench: Bench, address: str, port: int) -> bool:
 
 def from_outside(address: str, port: int) -> bool:
     return (
-        subprocess.run(["timeout", "1", "bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}"], capture_output=True, check=False).returncode
+        subprocess.run(
+            ["timeout", "1", "bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}"], capture_output=True, check=False
+        ).returncode
         == 0
     )
 

@@ -9,7 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from lab.cloud.backend import BalancerSpec, Listener, Member, Monitor, Nic, Pool, RouterInterface, RouterSpec, Rule, ServerSpec
+from lab.cloud.backend import (
+    BalancerSpec,
+    Listener,
+    Member,
+    Monitor,
+    Nic,
+    Pool,
+    RouterInterface,
+    RouterSpec,
+    Rule,
+    ServerSpec,
+)
 from lab.faults import unreachable_filter
 from lab.machines import guest, haproxy, image, settings
 from lab.machines.hosts import Volume, device_script, kill_cgroup
@@ -26,7 +37,9 @@ FRONT = Nic(
     dns=("192.0.2.53",),
     mtu=1450,
 )
-VRACK = Nic(port_id="p2", network_id="n2", mac="fa:16:3e:00:00:12", address="10.100.0.11", prefix_length=24, gateway=None)
+VRACK = Nic(
+    port_id="p2", network_id="n2", mac="fa:16:3e:00:00:12", address="10.100.0.11", prefix_length=24, gateway=None
+)
 
 
 def test_the_guest_gets_static_addresses_and_one_default_route() -> None:
@@ -41,10 +54,19 @@ def test_the_guest_gets_static_addresses_and_one_default_route() -> None:
 
 def test_the_seed_names_the_instance_and_carries_user_data_as_it_is() -> None:
     spec = ServerSpec(
-        region="GRA11", server_id="id", name="db-1", nics=(FRONT,), user_data="#cloud-config\nx: 1\n", key="ssh-ed25519 AAAA me"
+        region="GRA11",
+        server_id="id",
+        name="db-1",
+        nics=(FRONT,),
+        user_data="#cloud-config\nx: 1\n",
+        key="ssh-ed25519 AAAA me",
     )
     seed = guest.seed(spec)
-    assert json.loads(seed["meta-data"]) == {"instance-id": "id", "local-hostname": "db-1", "public-keys": ["ssh-ed25519 AAAA me"]}
+    assert json.loads(seed["meta-data"]) == {
+        "instance-id": "id",
+        "local-hostname": "db-1",
+        "public-keys": ["ssh-ed25519 AAAA me"],
+    }
     assert seed["user-data"] == "#cloud-config\nx: 1\n"
     bare = guest.seed(ServerSpec(region="GRA11", server_id="id", name="db-1", nics=(FRONT,), user_data="", key=None))
     assert bare["user-data"].startswith("#cloud-config\n")
@@ -65,7 +87,10 @@ def test_the_seed_names_the_instance_and_carries_user_data_as_it_is() -> None:
         ),
         (Rule(direction="ingress", protocol="tcp", remote="0.0.0.0/0"), "meta nfproto ipv4 meta l4proto tcp accept"),
         (Rule(direction="ingress", protocol="6", port_min=22, port_max=22), "tcp dport 22 accept"),
-        (Rule(direction="ingress", protocol="icmp", port_min=8, port_max=0), "meta l4proto icmp icmp type 8 icmp code 0 accept"),
+        (
+            Rule(direction="ingress", protocol="icmp", port_min=8, port_max=0),
+            "meta l4proto icmp icmp type 8 icmp code 0 accept",
+        ),
         (Rule(direction="ingress", protocol="icmp"), "meta l4proto icmp accept"),
         (Rule(direction="ingress", protocol="112"), "meta l4proto 112 accept"),
         (Rule(direction="egress", remote="::/0"), "meta nfproto ipv6 accept"),
@@ -76,7 +101,9 @@ def test_a_security_group_rule_as_a_statement(rule: Rule, wanted: str) -> None:
 
 
 def test_a_port_drops_by_default_and_one_without_security_is_not_named() -> None:
-    text = guest.port_filter({"ens3": (Rule(direction="ingress", protocol="tcp", port_min=22, port_max=22),), "ens4": None})
+    text = guest.port_filter(
+        {"ens3": (Rule(direction="ingress", protocol="tcp", port_min=22, port_max=22),), "ens4": None}
+    )
     assert "ens4" not in text
     chain = text[text.rindex("chain ingress_ens3 {") :].split("}")[0]
     assert [line.strip() for line in chain.splitlines()[1:] if line.strip()] == [
@@ -92,7 +119,9 @@ def test_a_port_drops_by_default_and_one_without_security_is_not_named() -> None
 
 def router(external: str | None = "203.0.113.10", floating: tuple[tuple[str, str], ...] = ()) -> RouterSpec:
     gateway = RouterInterface(network_id="n1", address="10.1.0.1", prefix_length=24, mac="fa:16:3e:00:00:01")
-    return RouterSpec(region="GRA11", router_id="r", external_address=external, interfaces=(gateway,), floating=floating)
+    return RouterSpec(
+        region="GRA11", router_id="r", external_address=external, interfaces=(gateway,), floating=floating
+    )
 
 
 def test_a_floating_ip_is_translated_in_before_the_common_address_out() -> None:
@@ -116,13 +145,28 @@ MONITOR = Monitor(
     expected_codes="200-204, 301",
 )
 MEMBER = Member(
-    member_id="m1", address="10.1.0.41", port=443, weight=1, monitor_address=None, monitor_port=8080, backup=False, enabled=True
+    member_id="m1",
+    address="10.1.0.41",
+    port=443,
+    weight=1,
+    monitor_address=None,
+    monitor_port=8080,
+    backup=False,
+    enabled=True,
 )
 
 
 def balancer(pool: Pool | None, **listener: object) -> str:
     entry = Listener(listener_id="l1", protocol=str(listener.pop("protocol", "TCP")), port=443, pool=pool, **listener)  # type: ignore[arg-type]
-    spec = BalancerSpec(region="GRA11", balancer_id="b", network_id="n", vip="10.1.0.5", prefix_length=24, gateway=None, listeners=(entry,))
+    spec = BalancerSpec(
+        region="GRA11",
+        balancer_id="b",
+        network_id="n",
+        vip="10.1.0.5",
+        prefix_length=24,
+        gateway=None,
+        listeners=(entry,),
+    )
     return haproxy.config(spec, Path("/run/lb"))
 
 
@@ -163,7 +207,9 @@ def test_names_of_interfaces_fit_the_kernel() -> None:
 
 
 def test_a_volume_has_its_name_and_its_link_in_the_guest() -> None:
-    script = device_script(Volume("6f1de2a4-0b7b-4f0c-9d38-2f6a3f1f9a10", Path("/dev/loop5"), "vdc"), number=(7 << 8) | 5)
+    script = device_script(
+        Volume("6f1de2a4-0b7b-4f0c-9d38-2f6a3f1f9a10", Path("/dev/loop5"), "vdc"), number=(7 << 8) | 5
+    )
     assert "mknod -m 0660 /dev/vdc b 7 5" in script
     assert "ln -sfn /dev/vdc /dev/disk/by-id/virtio-6f1de2a4-0b7b-4f0c-9" in script
 
@@ -173,7 +219,9 @@ def test_the_guests_layer_masks_and_wants_units(tmp_path: Path) -> None:
     settings.write(tmp_path)
     units = tmp_path / "etc/systemd/system"
     assert (units / "getty.target").readlink() == Path("/dev/null")
-    assert (units / "local-fs.target.wants/lab-volumes.service").readlink() == Path("/etc/systemd/system/lab-volumes.service")
+    assert (units / "local-fs.target.wants/lab-volumes.service").readlink() == Path(
+        "/etc/systemd/system/lab-volumes.service"
+    )
 
 
 def test_the_image_follows_from_its_recipe(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,7 +51,9 @@ class FakeStorage:
         self.keys = {key: owner for key, owner in self.keys.items() if owner != user}
         self.policies.pop(user, None)
 
-    def create_bucket(self, region: str, name: str, *, versioning: bool = False, object_lock: bool = False, owner: str = "") -> None:
+    def create_bucket(
+        self, region: str, name: str, *, versioning: bool = False, object_lock: bool = False, owner: str = ""
+    ) -> None:
         self._reach(region)
         self.buckets[region, name] = {"versioning": versioning, "owner": owner, "objects": []}
 
@@ -70,10 +72,13 @@ class FakeStorage:
     def list_objects(
         self, region: str, name: str, *, versions: bool = False, prefix: str = "", marker: str = "", limit: int = 1000
     ) -> list[StoredObject]:
-        found = [item for item in self.buckets[region, name]["objects"] if item.key.startswith(prefix) and item.key > marker]
-        return sorted((item for item in found if versions or (item.is_latest and not item.is_delete_marker)), key=lambda item: item.key)[
-            :limit
+        found = [
+            item for item in self.buckets[region, name]["objects"] if item.key.startswith(prefix) and item.key > marker
         ]
+        return sorted(
+            (item for item in found if versions or (item.is_latest and not item.is_delete_marker)),
+            key=lambda item: item.key,
+        )[:limit]
 
     def delete_objects(self, region: str, name: str, objects: Iterable[tuple[str, str]]) -> None:
         gone = set(objects)
@@ -82,7 +87,13 @@ class FakeStorage:
 
     def add(self, region: str, name: str, key: str, version: str, *, latest: bool = True) -> None:
         item = StoredObject(
-            key=key, size=3, etag="e", last_modified="2026-01-01T00:00:00Z", version_id=version, is_latest=latest, is_delete_marker=False
+            key=key,
+            size=3,
+            etag="e",
+            last_modified="2026-01-01T00:00:00Z",
+            version_id=version,
+            is_latest=latest,
+            is_delete_marker=False,
         )
         self.buckets[region, name]["objects"].append(item)
 
@@ -102,7 +113,11 @@ class FakeDns:
 
     def served(self, subdomain: str) -> list[str]:
         """The targets of A records of that name in the newest publication."""
-        return [row.target for row in self.published[-1][1] if (row.subdomain, row.fieldtype) == (subdomain, "A")] if self.published else []
+        return (
+            [row.target for row in self.published[-1][1] if (row.subdomain, row.fieldtype) == (subdomain, "A")]
+            if self.published
+            else []
+        )
 
 
 class Api:
@@ -111,12 +126,19 @@ class Api:
     def __init__(self, service: OvhService) -> None:
         self.service = service
 
-    def __call__(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
+    def __call__(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, Any]:
         raw = b"" if body is None else json.dumps(body).encode()
         target = f"/1.0{path}"
         config, stamp = self.service.config, str(int(time.time()))
         sign = signature(
-            config.application_secret, config.consumer_key, method=method, url=f"http://{HOST}{target}", body=raw.decode(), timestamp=stamp
+            config.application_secret,
+            config.consumer_key,
+            method=method,
+            url=f"http://{HOST}{target}",
+            body=raw.decode(),
+            timestamp=stamp,
         )
         signed = {
             "host": HOST,
@@ -126,5 +148,7 @@ class Api:
             "x-ovh-signature": sign,
         } | (headers or {})
         parts = urlsplit(target)
-        reply = self.service.handle(Call(method, parts.path, parse_qs(parts.query), signed, body, raw, target.rstrip("?"), target=target))
+        reply = self.service.handle(
+            Call(method, parts.path, parse_qs(parts.query), signed, body, raw, target.rstrip("?"), target=target)
+        )
         return reply.status, json.loads(reply.text) if reply.text is not None else reply.body

@@ -16,11 +16,16 @@ from tests.lab.ovh.fakes import CONFIG, Api
 
 def test_the_signature_is_the_documented_one() -> None:
     wanted = "$1$" + hashlib.sha1(b"secret+consumer+GET+http://api/1.0/x?a=b++1700000000").hexdigest()
-    assert signature("secret", "consumer", method="GET", url="http://api/1.0/x?a=b", body="", timestamp="1700000000") == wanted
+    assert (
+        signature("secret", "consumer", method="GET", url="http://api/1.0/x?a=b", body="", timestamp="1700000000")
+        == wanted
+    )
 
 
 def test_the_time_needs_no_signature(api: Api) -> None:
-    status, answer = api("GET", "/auth/time", headers={"x-ovh-signature": "", "x-ovh-consumer": "", "x-ovh-application": ""})
+    status, answer = api(
+        "GET", "/auth/time", headers={"x-ovh-signature": "", "x-ovh-consumer": "", "x-ovh-application": ""}
+    )
     assert status == 200
     assert abs(answer - time.time()) < 60
 
@@ -60,10 +65,19 @@ def test_a_target_with_a_bare_question_mark_and_escapes_verifies_over_a_socket(a
     server = Server(api.service, "127.0.0.1").start()
     try:
         base = f"http://127.0.0.1:{server.port}"
-        for target, wanted in (("/1.0/domain/zone?", 200), ("/1.0/domain/zone/sh%6Fp.example", 200), ("/1.0/domain/zone/no%2Fzone", 501)):
+        for target, wanted in (
+            ("/1.0/domain/zone?", 200),
+            ("/1.0/domain/zone/sh%6Fp.example", 200),
+            ("/1.0/domain/zone/no%2Fzone", 501),
+        ):
             stamp = str(int(time.time()))
             sign = signature("lab-secret", "lab-consumer", method="GET", url=base + target, body="", timestamp=stamp)
-            headers = {"X-Ovh-Application": "lab-key", "X-Ovh-Consumer": "lab-consumer", "X-Ovh-Timestamp": stamp, "X-Ovh-Signature": sign}
+            headers = {
+                "X-Ovh-Application": "lab-key",
+                "X-Ovh-Consumer": "lab-consumer",
+                "X-Ovh-Timestamp": stamp,
+                "X-Ovh-Signature": sign,
+            }
             request = urllib.request.Request(base + target, headers=headers)
             try:
                 with urllib.request.urlopen(request, timeout=5) as answer:

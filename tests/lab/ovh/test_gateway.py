@@ -35,27 +35,34 @@ def account(gateways: Storage) -> Iterator[dict[str, Any]]:
     user, access, secret = "1001", "AK1001", "a-long-enough-secret"
     gateways.create_bucket("gra", "assets-a", versioning=True)
     gateways.create_credential(user, access, secret)
-    yield {region: connect(gateways.endpoint(region), region, access, secret) for region in ("gra", "sbg", "de")} | {"user": user}
+    yield {region: connect(gateways.endpoint(region), region, access, secret) for region in ("gra", "sbg", "de")} | {
+        "user": user
+    }
     for region in ("gra", "sbg", "de"):
         gateways.restore(region)
         for name in gateways.list_buckets(region):
             gateways.delete_objects(
-                region, name, [(item.key, item.version_id) for item in gateways.list_objects(region, name, versions=True)]
+                region,
+                name,
+                [(item.key, item.version_id) for item in gateways.list_objects(region, name, versions=True)],
             )
             gateways.delete_bucket(region, name)
     gateways.forget_user(user)
 
 
-def test_tls_serves_the_same_objects_and_dies_with_its_region(gateways: Storage, account: dict[str, Any], tmp_path: Path) -> None:
+def test_tls_serves_the_same_objects_and_dies_with_its_region(
+    gateways: Storage, account: dict[str, Any], tmp_path: Path
+) -> None:
     gateways.client("gra").put_object(Bucket="assets-a", Key="one", Body=b"1")
     trusted = tmp_path / "ca.pem"
     trusted.write_text(gateways.ca)
     address = gateways.tls["gra"]
 
     def served() -> bytes:
-        with socket.create_connection(address, timeout=5) as plain, ssl.create_default_context(cafile=str(trusted)).wrap_socket(
-            plain, server_hostname=address[0]
-        ) as wire:
+        with (
+            socket.create_connection(address, timeout=5) as plain,
+            ssl.create_default_context(cafile=str(trusted)).wrap_socket(plain, server_hostname=address[0]) as wire,
+        ):
             wire.sendall(b"GET /assets-a/one HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             return wire.recv(4096)
 
@@ -73,7 +80,11 @@ def test_tls_serves_the_same_objects_and_dies_with_its_region(gateways: Storage,
 
 def policy(*statements: tuple[str, str | list[str], str | list[str]]) -> str:
     return json.dumps(
-        {"Statement": [{"Effect": effect, "Action": action, "Resource": resource} for effect, action, resource in statements]}
+        {
+            "Statement": [
+                {"Effect": effect, "Action": action, "Resource": resource} for effect, action, resource in statements
+            ]
+        }
     )
 
 
@@ -100,7 +111,9 @@ def test_a_policy_allows_what_it_names_and_nothing_else(gateways: Storage, accou
 
 
 def test_a_deny_wins_over_an_allow(gateways: Storage, account: dict[str, Any]) -> None:
-    gateways.set_policy(account["user"], policy(("Allow", "s3:*", "*"), ("Deny", "s3:PutObject", "arn:aws:s3:::assets-?/epochs/*")))
+    gateways.set_policy(
+        account["user"], policy(("Allow", "s3:*", "*"), ("Deny", "s3:PutObject", "arn:aws:s3:::assets-?/epochs/*"))
+    )
     account["gra"].put_object(Bucket="assets-a", Key="k", Body=b"x")
     assert refused(account["gra"].put_object, Bucket="assets-a", Key="epochs/1", Body=b"x") == "AccessDenied"
 
@@ -136,7 +149,10 @@ def test_a_user_cannot_write_bucket_policies(gateways: Storage, account: dict[st
 def test_the_conditional_write_of_the_witness_is_honoured(gateways: Storage, account: dict[str, Any]) -> None:
     gateways.set_policy(account["user"], policy(("Allow", "s3:*", "*")))
     account["gra"].put_object(Bucket="assets-a", Key="epochs/1", Body=b"a", IfNoneMatch="*")
-    assert refused(account["gra"].put_object, Bucket="assets-a", Key="epochs/1", Body=b"b", IfNoneMatch="*") == "PreconditionFailed"
+    assert (
+        refused(account["gra"].put_object, Bucket="assets-a", Key="epochs/1", Body=b"b", IfNoneMatch="*")
+        == "PreconditionFailed"
+    )
     assert account["gra"].get_object(Bucket="assets-a", Key="epochs/1")["Body"].read() == b"a"
 
 
@@ -157,7 +173,9 @@ def test_old_versions_and_delete_markers_are_kept_and_listed(gateways: Storage, 
     assert caught.value.reason == "not empty"
 
 
-def test_a_cut_region_refuses_connections_and_comes_back_with_data_and_todays_policy(gateways: Storage, account: dict[str, Any]) -> None:
+def test_a_cut_region_refuses_connections_and_comes_back_with_data_and_todays_policy(
+    gateways: Storage, account: dict[str, Any]
+) -> None:
     gateways.set_policy(account["user"], policy(("Allow", "s3:*", "*")))
     account["gra"].put_object(Bucket="assets-a", Key="k", Body=b"x")
     gateways.cut("gra")
@@ -190,7 +208,10 @@ def test_the_api_and_the_gateways_together(gateways: Storage, account: dict[str,
     api = Api(service(CONFIG, gateways, FakeDns()))
     user = api("POST", f"{PROJECT}/user", {"roles": ["objectstore_operator"]})[1]["id"]
     keys = api("POST", f"{PROJECT}/user/{user}/s3Credentials")[1]
-    assert api("POST", f"{PROJECT}/region/SBG/storage", {"name": "assets-b", "versioning": {"status": "enabled"}})[0] == 200
+    assert (
+        api("POST", f"{PROJECT}/region/SBG/storage", {"name": "assets-b", "versioning": {"status": "enabled"}})[0]
+        == 200
+    )
     text = policy(("Allow", "s3:*", ["arn:aws:s3:::assets-b", "arn:aws:s3:::assets-b/*"]))
     assert api("POST", f"{PROJECT}/user/{user}/policy", {"policy": text})[0] == 200
     s3 = connect(gateways.endpoint("sbg"), "sbg", keys["access"], keys["secret"])
@@ -198,7 +219,10 @@ def test_the_api_and_the_gateways_together(gateways: Storage, account: dict[str,
     place = f"{PROJECT}/region/SBG/storage/assets-b"
     assert api("GET", place)[1]["objectsCount"] == 1
     assert api("DELETE", place)[0] == 409
-    found = [{"key": item["key"], "versionId": item["versionId"]} for item in api("GET", f"{place}/object?withVersions=true")[1]]
+    found = [
+        {"key": item["key"], "versionId": item["versionId"]}
+        for item in api("GET", f"{place}/object?withVersions=true")[1]
+    ]
     assert api("POST", f"{place}/bulkDeleteObjects", {"objects": found})[0] == 200
     assert api("DELETE", place)[0] == 200
     assert api("DELETE", f"{PROJECT}/user/{user}")[0] == 200

@@ -58,7 +58,11 @@ def test_a_user_goes_until_it_has_a_key(signed: Signed) -> None:
 def test_the_sites_own_record_goes_and_others_stay(signed: Signed) -> None:
     zone = CONFIG.zones[0]
     for name in ("a.www", "www"):
-        signed.ask("POST", f"/domain/zone/{zone}/record", {"fieldType": "A", "subDomain": name, "target": "203.0.113.7", "ttl": 60})
+        signed.ask(
+            "POST",
+            f"/domain/zone/{zone}/record",
+            {"fieldType": "A", "subDomain": name, "target": "203.0.113.7", "ttl": 60},
+        )
     inputs = {"zone": zone, "fieldtype": "A", "subdomain": "a.www"}
     for item in ovh.records(signed, inputs):
         item.remove()

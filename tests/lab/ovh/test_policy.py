@@ -25,7 +25,9 @@ def allow(action: str | list[str], resource: str | list[str]) -> dict[str, Any]:
 
 
 def test_object_and_bucket_actions_go_to_the_resources_they_apply_to() -> None:
-    [on_bucket, on_objects] = rendered("assets", allow(["s3:GetObject", "s3:ListBucket"], ["arn:aws:s3:::assets", "arn:aws:s3:::assets/*"]))
+    [on_bucket, on_objects] = rendered(
+        "assets", allow(["s3:GetObject", "s3:ListBucket"], ["arn:aws:s3:::assets", "arn:aws:s3:::assets/*"])
+    )
     assert (on_bucket["Action"], on_bucket["Resource"]) == (["s3:ListBucket"], ["arn:aws:s3:::assets"])
     assert (on_objects["Action"], on_objects["Resource"]) == (["s3:GetObject"], ["arn:aws:s3:::assets/*"])
 
@@ -71,7 +73,11 @@ def test_without_a_rule_nobody_is_named() -> None:
 def test_nobody_may_touch_the_bucket_policies_themselves() -> None:
     text = policy.bucket_policy("assets", ("OWN",), {"1001": (["AK"], statements(allow("s3:*", "*")))})
     last = json.loads(text or "")["Statement"][-1]
-    assert (last["Effect"], last["Action"], last["Principal"]["AWS"]) == ("Deny", list(policy.POLICY_ACTIONS), ["AK", "OWN"])
+    assert (last["Effect"], last["Action"], last["Principal"]["AWS"]) == (
+        "Deny",
+        list(policy.POLICY_ACTIONS),
+        ["AK", "OWN"],
+    )
 
 
 @pytest.mark.parametrize("name", ["Condition", "NotAction", "NotResource", "Principal"])

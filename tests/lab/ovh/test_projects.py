@@ -24,7 +24,9 @@ def user(api: Api) -> str:
 
 
 def bucket(api: Api, region: str, name: str, **fields: Any) -> tuple[int, Any]:
-    return api("POST", f"{PROJECT}/region/{region}/storage", {"name": name, "versioning": {"status": "enabled"}} | fields)
+    return api(
+        "POST", f"{PROJECT}/region/{region}/storage", {"name": name, "versioning": {"status": "enabled"}} | fields
+    )
 
 
 def test_a_password_is_shown_once(api: Api) -> None:

@@ -27,12 +27,17 @@ def differences(recorded: Any, answered: Any, where: str) -> list[str]:
     if isinstance(recorded, dict) and isinstance(answered, dict):
         missing = [f"{where}: no {key}" for key in recorded if key not in answered]
         return missing + [
-            found for key in recorded if key in answered for found in differences_of(key, recorded[key], answered[key], where)
+            found
+            for key in recorded
+            if key in answered
+            for found in differences_of(key, recorded[key], answered[key], where)
         ]
     if isinstance(recorded, list) and isinstance(answered, list):
         if len(recorded) > len(answered):
             return [f"{where}: {len(answered)} entries, {len(recorded)} recorded"]
-        return [found for old, new in zip(recorded, answered, strict=False) for found in differences(old, new, f"{where}[]")]
+        return [
+            found for old, new in zip(recorded, answered, strict=False) for found in differences(old, new, f"{where}[]")
+        ]
     if type(recorded) is not type(answered):
         return [f"{where}: {type(answered).__name__}, {type(recorded).__name__} recorded"]
     return [] if recorded == answered else [f"{where}: {answered!r}, {recorded!r} recorded"]
@@ -61,7 +66,11 @@ def test_the_api_answers_every_recorded_request_as_recorded(api: Api) -> None:
                 found += [] if isinstance(answer, int) else [f"{where}: {answer!r} is no time"]
             elif path.endswith("/role"):
                 known = {role["name"] for role in answer["roles"]}
-                found += [f"{where}: no role {role['name']}" for role in line["response"]["roles"] if role["name"] not in known]
+                found += [
+                    f"{where}: no role {role['name']}"
+                    for role in line["response"]["roles"]
+                    if role["name"] not in known
+                ]
             else:
                 found += differences(line["response"], answer, where)
             if line["method"] == "POST" and path.endswith("/s3Credentials") and status == 200:

@@ -25,7 +25,11 @@ from tests import loopback
 pytestmark = pytest.mark.lab
 OWN, PEER, WAL, PEER_WAL, OTHER = "shop-a-assets", "shop-b-assets", "shop-a-wal", "shop-b-wal", "another-bucket"
 REGION = {OWN: "gra", WAL: "gra", OTHER: "gra", PEER: "sbg", PEER_WAL: "sbg"}
-POLICIES = {"shop": site_policy([OWN]), "copier": copier_policy(PEER, OWN, [WAL]), "archive": site_policy([WAL, PEER_WAL])}
+POLICIES = {
+    "shop": site_policy([OWN]),
+    "copier": copier_policy(PEER, OWN, [WAL]),
+    "archive": site_policy([WAL, PEER_WAL]),
+}
 USERS = ("shop", "copier", "archive")
 
 
@@ -40,7 +44,9 @@ class Site:
             storage.create_credential(user, f"AK{user}", f"secret-of-{user}")
             storage.set_policy(user, POLICIES[user])
         for bucket in REGION:
-            self.versions = [self.root(bucket).put_object(Bucket=bucket, Key="k", Body=body)["VersionId"] for body in (b"1", b"2")]
+            self.versions = [
+                self.root(bucket).put_object(Bucket=bucket, Key="k", Body=body)["VersionId"] for body in (b"1", b"2")
+            ]
 
     def root(self, bucket: str) -> Any:
         return self.storage.client(REGION[bucket])
@@ -59,12 +65,21 @@ class Site:
         """The copier's job, towards the own bucket."""
         ends: dict[str, Any] = {
             name: Endpoint(
-                name=name, endpoint=self.storage.endpoint(REGION[bucket]), region=REGION[bucket], bucket=bucket, access_key="AKcopier",
+                name=name,
+                endpoint=self.storage.endpoint(REGION[bucket]),
+                region=REGION[bucket],
+                bucket=bucket,
+                access_key="AKcopier",
                 secret_key="secret-of-copier",
             )
             for name, bucket in (("source", PEER), ("target", OWN))
         }
-        rules = BucketRules(keep_old_versions_days=90, abort_uploads_days=7, cors_origins=("https://www.shop.example",), lifecycle_of=(WAL,))
+        rules = BucketRules(
+            keep_old_versions_days=90,
+            abort_uploads_days=7,
+            cors_origins=("https://www.shop.example",),
+            lifecycle_of=(WAL,),
+        )
         return Job(**ends, state_dir=Path("unused"), bucket=rules)
 
 
@@ -83,7 +98,9 @@ def attempt(site: Site, user: str, call: str, bucket: str) -> str:
         "list": lambda: s3.list_objects_v2(Bucket=bucket),
         "mark deleted": lambda: s3.delete_object(Bucket=bucket, Key=f"by-{user}"),
         "delete a version": lambda: s3.delete_object(**key, VersionId=site.old_version(bucket)),
-        "switch versions off": lambda: s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"}),
+        "switch versions off": lambda: s3.put_bucket_versioning(
+            Bucket=bucket, VersioningConfiguration={"Status": "Suspended"}
+        ),
         "delete the bucket": lambda: s3.delete_bucket(Bucket=bucket),
         "put CORS": lambda: s3.put_bucket_cors(
             Bucket=bucket, CORSConfiguration={"CORSRules": [{"AllowedMethods": ["GET"], "AllowedOrigins": ["*"]}]}
@@ -131,10 +148,18 @@ def test_a_key_that_is_not_the_users_opens_nothing(site: Site) -> None:
 def test_the_copiers_rights_are_enough_for_the_buckets_settings_and_this_store_knows_no_lifecycle(site: Site) -> None:
     site.root(OWN).delete_bucket_cors(Bucket=OWN)
     document, error = converge(site.copier())
-    assert error is None and document["settings"] == {"lifecycle": UNSUPPORTED, "cors": "changed", f"lifecycle of {WAL}": UNSUPPORTED}
+    assert error is None and document["settings"] == {
+        "lifecycle": UNSUPPORTED,
+        "cors": "changed",
+        f"lifecycle of {WAL}": UNSUPPORTED,
+    }
     (rule,) = site.root(OWN).get_bucket_cors(Bucket=OWN)["CORSRules"]
     assert rule["AllowedOrigins"] == ["https://www.shop.example"] and "PUT" in rule["AllowedMethods"]
-    assert converge(site.copier())[0]["settings"] == {"lifecycle": UNSUPPORTED, "cors": "as wanted", f"lifecycle of {WAL}": UNSUPPORTED}
+    assert converge(site.copier())[0]["settings"] == {
+        "lifecycle": UNSUPPORTED,
+        "cors": "as wanted",
+        f"lifecycle of {WAL}": UNSUPPORTED,
+    }
 
 
 def test_the_copiers_rights_are_enough_for_a_reconcile_and_for_deletions(site: Site, tmp_path: Path) -> None:
@@ -156,7 +181,12 @@ def test_no_other_user_has_these_rights(site: Site) -> None:
     job = site.copier()
     for user in ("shop", "archive"):
         target = Endpoint(
-            name="target", endpoint=job.target.endpoint, region="gra", bucket=OWN, access_key=f"AK{user}", secret_key=f"secret-of-{user}"
+            name="target",
+            endpoint=job.target.endpoint,
+            region="gra",
+            bucket=OWN,
+            access_key=f"AK{user}",
+            secret_key=f"secret-of-{user}",
         )
         document, error = converge(Job(source=job.source, target=target, state_dir=Path("unused"), bucket=job.bucket))
         assert error is not None and document["settings"]["cors"] == "failed: denied"

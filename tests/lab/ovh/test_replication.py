@@ -49,7 +49,11 @@ class Pair:
         self.api = Api(self.ovh)
         self.names = {site: f"{name}-{site}" for site in "ab"}
         self.replicator = Replicator(
-            storage, lambda: enabled_rules(self.ovh), LAG_S, ended=lambda place: end_job(self.ovh, place), clock=lambda: time.time() + self.ahead
+            storage,
+            lambda: enabled_rules(self.ovh),
+            LAG_S,
+            ended=lambda place: end_job(self.ovh, place),
+            clock=lambda: time.time() + self.ahead,
         )
         self.fronts = {site: self._front(region.lower()) for site, region in REGIONS.items()}
         for site, region in REGIONS.items():
@@ -72,7 +76,14 @@ class Pair:
 
     def link(self, active: str, mode: str = "both") -> dict[str, Any]:
         buckets = {site: {"region": REGIONS[site], "bucket": name} for site, name in self.names.items()}
-        document = {"mode": mode, "epoch": {"epoch": 1, "active": active}, "service_name": CONFIG.service_name, "buckets": buckets, "witness": {}, "ovh": {}}
+        document = {
+            "mode": mode,
+            "epoch": {"epoch": 1, "active": active},
+            "service_name": CONFIG.service_name,
+            "buckets": buckets,
+            "witness": {},
+            "ovh": {},
+        }
         return replication.run(document)
 
     def newest(self) -> None:
@@ -86,13 +97,18 @@ class Pair:
 
     def bodies(self, site: str) -> dict[str, bytes]:
         found = self.s3(site).list_objects_v2(Bucket=self.names[site]).get("Contents", [])
-        return {item["Key"]: self.s3(site).get_object(Bucket=self.names[site], Key=item["Key"])["Body"].read() for item in found}
+        return {
+            item["Key"]: self.s3(site).get_object(Bucket=self.names[site], Key=item["Key"])["Body"].read()
+            for item in found
+        }
 
     def pass_lag(self) -> int:
         self.ahead += LAG_S + 2
         return self.replicator.step()
 
-    def copier(self, capsys: pytest.CaptureFixture[str], command: str, *arguments: str, source: str = "a", **options: Any) -> dict[str, Any]:
+    def copier(
+        self, capsys: pytest.CaptureFixture[str], command: str, *arguments: str, source: str = "a", **options: Any
+    ) -> dict[str, Any]:
         """`dr-assets <command>` of the other site, through the fronts."""
         ends = {
             side: {
@@ -112,7 +128,9 @@ class Pair:
 
 
 @pytest.fixture
-def pair(gateways: Storage, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
+def pair(
+    gateways: Storage, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Pair]:
     made = Pair(gateways, f"r{abs(hash(request.node.name)) % 10**9}", tmp_path)
     monkeypatch.setattr(replication, "OvhApi", lambda document, attempts: made)
     monkeypatch.setattr(replication, "Witness", lambda document: made)
@@ -123,13 +141,19 @@ def pair(gateways: Storage, tmp_path: Path, request: pytest.FixtureRequest, monk
 
 def test_an_object_comes_over_after_the_lag_with_all_it_carries(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
     pair.link("a")
-    pair.put("a", "k", b"1", ContentType="image/png", CacheControl="max-age=5", Metadata={"owner": "shop"}, Tagging="t=1")
+    pair.put(
+        "a", "k", b"1", ContentType="image/png", CacheControl="max-age=5", Metadata={"owner": "shop"}, Tagging="t=1"
+    )
     assert pair.replicator.step() == 0 and pair.bodies("b") == {}
     seen = pair.copier(capsys, "replication")
     assert seen["status"]["pending"] == 1 and seen["unreplicated"]["count"] == 1
     assert pair.pass_lag() == 1
     found = pair.s3("b").head_object(Bucket=pair.names["b"], Key="k")
-    assert (found["ContentType"], found["CacheControl"], found["Metadata"]) == ("image/png", "max-age=5", {"owner": "shop"})
+    assert (found["ContentType"], found["CacheControl"], found["Metadata"]) == (
+        "image/png",
+        "max-age=5",
+        {"owner": "shop"},
+    )
     assert pair.s3("b").get_object_tagging(Bucket=pair.names["b"], Key="k")["TagSet"] == [{"Key": "t", "Value": "1"}]
     seen = pair.copier(capsys, "replication")
     assert seen["status"]["completed"] == 1 and seen["unreplicated"]["count"] == 0 and seen["lag_s"] == 0
@@ -187,7 +211,9 @@ def test_older_objects_come_by_a_job_of_mode_native(pair: Pair, capsys: pytest.C
     assert pair.copier(capsys, "replication")["status"]["completed"] == 1
 
 
-def test_what_a_dead_region_cannot_take_stays_pending_and_comes_later(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_dead_region_cannot_take_stays_pending_and_comes_later(
+    pair: Pair, capsys: pytest.CaptureFixture[str]
+) -> None:
     pair.link("a")
     pair.put("a", "k", b"1")
     pair.storage.cut("sbg")

@@ -101,7 +101,9 @@ def test_an_unknown_zone_is_refused_by_name(servers: Dns) -> None:
         servers.publish("none.example", [], 10)
 
 
-def test_a_zone_that_no_server_can_load_is_an_error_and_the_old_one_stays(servers: Dns, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_zone_that_no_server_can_load_is_an_error_and_the_old_one_stays(
+    servers: Dns, monkeypatch: pytest.MonkeyPatch
+) -> None:
     servers.publish(ZONE, [Record("www", "A", "203.0.113.5", 60)], 10)
     monkeypatch.setattr("lab.dns.servers.PUBLISHED_WITHIN_S", 0.5)
     with pytest.raises(DnsError, match="serves serial 10"):
@@ -111,7 +113,11 @@ def test_a_zone_that_no_server_can_load_is_an_error_and_the_old_one_stays(server
 
 def test_the_api_publishes_through_the_servers(servers: Dns) -> None:
     api = Api(service(CONFIG, FakeStorage(), servers))
-    api("POST", f"/domain/zone/{ZONE}/record", {"fieldType": "A", "subDomain": "www", "target": "203.0.113.5", "ttl": 60})
+    api(
+        "POST",
+        f"/domain/zone/{ZONE}/record",
+        {"fieldType": "A", "subDomain": "www", "target": "203.0.113.5", "ttl": 60},
+    )
     assert addresses(servers.servers[0]) == []
     assert api("POST", f"/domain/zone/{ZONE}/refresh")[0] == 200
     assert [addresses(server) for server in (*servers.servers, servers.resolver)] == [["203.0.113.5"]] * 3

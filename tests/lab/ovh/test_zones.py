@@ -15,7 +15,9 @@ ZONE = "/domain/zone/shop.example"
 
 
 def add(api: Api, **fields: Any) -> dict[str, Any]:
-    status, answer = api("POST", f"{ZONE}/record", {"fieldType": "A", "subDomain": "www", "target": "203.0.113.5", "ttl": 60} | fields)
+    status, answer = api(
+        "POST", f"{ZONE}/record", {"fieldType": "A", "subDomain": "www", "target": "203.0.113.5", "ttl": 60} | fields
+    )
     assert status == 200, answer
     return dict(answer)
 
@@ -29,8 +31,18 @@ def test_a_record_is_served_after_the_refresh_and_not_before(api: Api, dns: Fake
 
 def test_a_record_can_be_changed_in_place_and_deleted(api: Api, dns: FakeDns) -> None:
     number = add(api)["id"]
-    assert api("PUT", f"{ZONE}/record/{number}", {"target": "198.51.100.20", "ttl": 0, "subDomain": "shop"}) == (200, None)
-    wanted = {"id": number, "zone": "shop.example", "subDomain": "shop", "fieldType": "A", "target": "198.51.100.20", "ttl": 0}
+    assert api("PUT", f"{ZONE}/record/{number}", {"target": "198.51.100.20", "ttl": 0, "subDomain": "shop"}) == (
+        200,
+        None,
+    )
+    wanted = {
+        "id": number,
+        "zone": "shop.example",
+        "subDomain": "shop",
+        "fieldType": "A",
+        "target": "198.51.100.20",
+        "ttl": 0,
+    }
     assert api("GET", f"{ZONE}/record/{number}") == (200, wanted)
     assert api("DELETE", f"{ZONE}/record/{number}") == (200, None)
     assert api("GET", f"{ZONE}/record/{number}")[0] == 404
@@ -67,7 +79,9 @@ def test_records_are_found_by_type_and_name(api: Api) -> None:
 )
 def test_a_wrong_record_is_refused_and_the_field_named(api: Api, fields: dict[str, Any], named: str) -> None:
     before = api.service.all()
-    status, answer = api("POST", f"{ZONE}/record", {"fieldType": "A", "subDomain": "www", "target": "203.0.113.5", "ttl": 60} | fields)
+    status, answer = api(
+        "POST", f"{ZONE}/record", {"fieldType": "A", "subDomain": "www", "target": "203.0.113.5", "ttl": 60} | fields
+    )
     assert (status, answer["class"]) == (400, "Client::BadRequest")
     assert named in answer["message"]
     assert api.service.all() == before
@@ -92,7 +106,9 @@ def test_the_id_zero_quirk_hides_the_id_of_a_record_that_is_there(api: Api) -> N
 
 
 @pytest.mark.parametrize(("mode", "status"), [("refused", 500), ("forbidden", 403), ("ignored", 200)])
-def test_a_refresh_that_does_not_work_leaves_the_servers_as_they_are(api: Api, dns: FakeDns, mode: Any, status: int) -> None:
+def test_a_refresh_that_does_not_work_leaves_the_servers_as_they_are(
+    api: Api, dns: FakeDns, mode: Any, status: int
+) -> None:
     number = add(api)["id"]
     api("POST", f"{ZONE}/refresh")
     api("PUT", f"{ZONE}/record/{number}", {"target": "198.51.100.20"})
@@ -130,7 +146,9 @@ def test_only_one_refresh_runs_at_a_time(api: Api, dns: FakeDns, monkeypatch: py
     assert api("POST", f"{ZONE}/refresh")[0] == 200
 
 
-def test_name_servers_that_do_not_take_the_zone_make_the_refresh_fail(api: Api, dns: FakeDns, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_name_servers_that_do_not_take_the_zone_make_the_refresh_fail(
+    api: Api, dns: FakeDns, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(zone: str, records: Iterable[Record], serial: int) -> None:
         raise DnsError("name server 192.0.2.21: serves serial 1")
 

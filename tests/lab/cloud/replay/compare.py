@@ -145,7 +145,9 @@ def translate(value: Any, known: dict[str, str]) -> Any:
     if isinstance(value, list):
         return [translate(item, known) for item in value]
     if isinstance(value, str):
-        whole = re.sub(r"^(.*)…\(\+(\d+)\)$", lambda match: match[1] + match[1][-1] * int(match[2]), value, flags=re.DOTALL)
+        whole = re.sub(
+            r"^(.*)…\(\+(\d+)\)$", lambda match: match[1] + match[1][-1] * int(match[2]), value, flags=re.DOTALL
+        )
         return _NAMED.sub(lambda match: known.get(match[0], match[0]), whole)
     return value
 

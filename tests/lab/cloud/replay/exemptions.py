@@ -24,18 +24,29 @@ class Exemption:
         found = f"{row.method} {row.path}"
         return all(
             re.match(pattern, text)
-            for pattern, text in ((self.flow, flow), (self.service, row.service), (self.path, found), (self.where, where))
+            for pattern, text in (
+                (self.flow, flow),
+                (self.service, row.service),
+                (self.path, found),
+                (self.where, where),
+            )
         )
 
 
 ROWS: list[tuple[str, str]] = [
-    (r"destroy 22 load-balancer DELETE", "the recorded service's own failure (500) when two requests met; the client repeated it"),
+    (
+        r"destroy 22 load-balancer DELETE",
+        "the recorded service's own failure (500) when two requests met; the client repeated it",
+    ),
     (
         r"discovery \d+ network GET /v2.0/ports\?limit=2",
         "which two ports come first depends on their random ids; test_network has the pages",
     ),
     (r"\S+ \d+ placement ", "the lab has no placement service: no tenant's client asks for it"),
-    (r"\S+ \d+ \S+ GET \S*/nonsense", "the lab answers 501 to what it does not know, so that nothing unwritten looks like a real 404"),
+    (
+        r"\S+ \d+ \S+ GET \S*/nonsense",
+        "the lab answers 501 to what it does not know, so that nothing unwritten looks like a real 404",
+    ),
 ]
 
 EXEMPTIONS: list[Exemption] = [
@@ -68,7 +79,10 @@ EXEMPTIONS: list[Exemption] = [
         where=r"/.*/remote_group_id$",
     ),
     Exemption(
-        "the provider of the lab's balancers describes itself", flow="discovery", path="GET /v2.0/lbaas/providers", where=r".*/description$"
+        "the provider of the lab's balancers describes itself",
+        flow="discovery",
+        path="GET /v2.0/lbaas/providers",
+        where=r".*/description$",
     ),
     Exemption(
         "how often a port is touched inwardly while a server gets it is not part of the API",
@@ -105,7 +119,9 @@ QUOTAS: dict[tuple[str, str], dict[str, int]] = {
     ("errors-network", "quota exceeded"): dict.fromkeys(
         ("network", "subnet", "port", "floatingip", "security_group_rule", "router", "security_group"), 0
     ),
-    ("errors-load-balancer", "quota exceeded"): dict.fromkeys(("load_balancer", "listener", "pool", "member", "health_monitor"), 0),
+    ("errors-load-balancer", "quota exceeded"): dict.fromkeys(
+        ("load_balancer", "listener", "pool", "member", "health_monitor"), 0
+    ),
     ("provider-quota-network", ""): {"network": 0},
     ("provider-quota-server", ""): {"instances": 2},
     ("provider-quota-volume", ""): {"gigabytes": 100},
@@ -115,7 +131,10 @@ QUOTAS: dict[tuple[str, str], dict[str, int]] = {
 UNRECORDED: dict[tuple[str, int], tuple[str, str]] = {
     ("errors-network", 104): ("network", "/v2.0/subnets/f323d74d-021b-4687-b53c-aa50bad3da67"),
     ("drift-out-of-band", 2): ("compute", "/v2.1/servers/91a796a2-3b96-44b0-ab07-7ee1593e0245"),
-    ("errors-volume", 30): ("volumev3", "/v3/e334c3bfb51c4e1ba28bbf32dcf093b8/volumes/dcbf43a0-0e68-412e-b4e8-d82af942e76b"),
+    ("errors-volume", 30): (
+        "volumev3",
+        "/v3/e334c3bfb51c4e1ba28bbf32dcf093b8/volumes/dcbf43a0-0e68-412e-b4e8-d82af942e76b",
+    ),
     ("up-after-server-deleted", 2): ("compute", "/v2.1/servers/83309566-4913-4468-b26d-46435e9af9a6"),
     ("errors-compute", 73): ("compute", "/v2.1/servers/537918bf-7dd5-444d-bcfb-528d17e6440d"),
 }

@@ -85,7 +85,10 @@ class Player:
                 self._prepare(flow.name, step.text)
             elif skipped(flow.name, step) is None:
                 found += self._row(flow.name, step)
-        found += [Difference(flow.name, row, "status", "refused as busy when recorded, the lab never was") for row in self._waiting]
+        found += [
+            Difference(flow.name, row, "status", "refused as busy when recorded, the lab never was")
+            for row in self._waiting
+        ]
         self.world.settle()
         return found
 
@@ -114,14 +117,20 @@ class Player:
         while True:
             reply = self._send(flow, row, number)
             verdict = self._compare(row, reply)
-            left = [Difference(flow, row, where, what) for where, what in verdict.differences if not exempt(flow, row, where)]
+            left = [
+                Difference(flow, row, where, what)
+                for where, what in verdict.differences
+                if not exempt(flow, row, where)
+            ]
             if best is None or len(left) < len(best[0]):
                 best = left, verdict, reply
             if not left or not self._again(row, reply) or not self._advance(row):
                 break
         left, verdict, reply = best
         self.known.update(verdict.learned)
-        self.mentions[number] = (names_in(translate(row.path, self.known)) | names_in(translate(row.request, self.known))) - self.common
+        self.mentions[number] = (
+            names_in(translate(row.path, self.known)) | names_in(translate(row.request, self.known))
+        ) - self.common
         self.mentions[number] |= names_in(reply.body) - self.common
         if reply.headers.get("X-Subject-Token") and row.method == "POST" and "catalog" in row.response["token"]:
             self.token = reply.headers["X-Subject-Token"]
@@ -140,7 +149,9 @@ class Player:
     def _compare(self, row: Row, reply: Reply) -> Verdict:
         comparison = Comparison(self.known)
         if row.status != reply.status:
-            comparison.verdict.differences.append(("status", f"recorded {row.status}, found {reply.status} {reply.body!r:.200}"))
+            comparison.verdict.differences.append(
+                ("status", f"recorded {row.status}, found {reply.status} {reply.body!r:.200}")
+            )
             return comparison.verdict
         headers = {key.lower(): value for key, value in reply.headers.items()}
         for name in HEADERS:
@@ -170,7 +181,9 @@ class Player:
         if isinstance(row.request, dict) and "<text>" in row.request:
             return None, str(row.request["<text>"]).encode()
         body = translate(row.request, self.known)
-        user = body.get("auth", {}).get("identity", {}).get("password", {}).get("user") if isinstance(body, dict) else None
+        user = (
+            body.get("auth", {}).get("identity", {}).get("password", {}).get("user") if isinstance(body, dict) else None
+        )
         if isinstance(user, dict) and user.get("password") == "<password>":
             user["password"] = PASSWORD if row.status != 401 or row.note.startswith("unknown") else "wrong"
         return body, b"" if body is None else b"{}"
@@ -218,25 +231,38 @@ class Player:
             self.world.backend.fail_next["ensure_balancer"] = "the worker has no certificate authority"
         elif (flow, note) == ("errors-network", "associate, no router on the subnet"):
             network = self._behind("POST", "/v2.0/networks", {"network": {"name": "far"}})["network"]["id"]
-            self._behind("POST", "/v2.0/subnets", {"subnet": {"network_id": network, "ip_version": 4, "cidr": "10.77.0.0/24"}})
+            self._behind(
+                "POST", "/v2.0/subnets", {"subnet": {"network_id": network, "ip_version": 4, "cidr": "10.77.0.0/24"}}
+            )
             port = self._behind("POST", "/v2.0/ports", {"port": {"network_id": network}})["port"]["id"]
             row = next(item for item in recording.load(flow).rows if item.note == note)
             self.known[row.request["floatingip"]["port_id"]] = port
         elif (flow, note) == ("errors-network", "delete the floating IP"):
             far = [item for item in self.world.cloud.region(REGION).networks.values() if item["name"] == "far"]
-            for port_id in [key for key, port in self.world.cloud.region(REGION).ports.items() if port["network_id"] == far[0]["id"]]:
+            for port_id in [
+                key for key, port in self.world.cloud.region(REGION).ports.items() if port["network_id"] == far[0]["id"]
+            ]:
                 self._behind("DELETE", f"/v2.0/ports/{port_id}")
             self._behind("DELETE", f"/v2.0/networks/{far[0]['id']}")
-        elif (flow, note) == ("provider-network-in-use", "a port made by somebody else is on the network; pulumi destroy"):
-            network = next(item for item in recording.load(flow).rows if item.method == "POST" and item.path == "/v2.0/networks")
+        elif (flow, note) == (
+            "provider-network-in-use",
+            "a port made by somebody else is on the network; pulumi destroy",
+        ):
+            network = next(
+                item for item in recording.load(flow).rows if item.method == "POST" and item.path == "/v2.0/networks"
+            )
             body = {"port": {"network_id": self.known[network.response["network"]["id"]], "name": "somebody's"}}
             self._behind("POST", "/v2.0/ports", body)
         elif (flow, note) == ("provider-network-in-use", "that port is deleted"):
             ports = self.world.cloud.region(REGION).ports
-            self._behind("DELETE", "/v2.0/ports/" + next(key for key, port in ports.items() if port["name"] == "somebody's"))
+            self._behind(
+                "DELETE", "/v2.0/ports/" + next(key for key, port in ports.items() if port["name"] == "somebody's")
+            )
 
     def _behind(self, method: str, path: str, body: Any = None, service: str = "network") -> Any:
-        call = Call(method=method, path=path, query={}, headers={"x-auth-token": self.token}, body=body, raw=b"", url=path)
+        call = Call(
+            method=method, path=path, query={}, headers={"x-auth-token": self.token}, body=body, raw=b"", url=path
+        )
         reply = self.world.openstack.services[service, REGION].handle(call)
         assert reply.status < 300, (method, path, reply.status, reply.body)
         return reply.body

@@ -72,7 +72,9 @@ def config() -> CloudConfig:
     """The recorded cloud's own offers, with their ids; both regions alike."""
     token: dict[str, Any] = _row("/v3/auth/tokens", "POST").response["token"]
     quota = _row("/v2.0/quotas/" + token["project"]["id"]).response["quota"]
-    volumes = next(row for row in load("discovery").rows if row.service == "volume" and "os-quota-sets" in row.path).response["quota_set"]
+    volumes = next(
+        row for row in load("discovery").rows if row.service == "volume" and "os-quota-sets" in row.path
+    ).response["quota_set"]
     balancers = next(row for row in load("discovery").rows if "/lbaas/quotas/" in row.path).response["quota"]
     external = next(net for net in _row("/v2.0/networks").response["networks"] if net["router:external"])
     limits = {
@@ -91,12 +93,17 @@ def config() -> CloudConfig:
             gateway="203.0.113.1",
             pool=("203.0.113.10", "203.0.113.250"),
         ),
-        images=tuple(Image(id=image["id"], name=image["name"], size=image["size"]) for image in _row("/v2/images").response["images"]),
+        images=tuple(
+            Image(id=image["id"], name=image["name"], size=image["size"])
+            for image in _row("/v2/images").response["images"]
+        ),
         flavors=tuple(
             Flavor(id=item["id"], name=item["name"], ram=item["ram"], vcpus=item["vcpus"], disk=item["disk"])
             for item in _row("/v2.1/flavors/detail").response["flavors"]
         ),
-        lb_flavors=tuple(LbFlavor(id=item["id"], name=item["name"]) for item in _row("/v2.0/lbaas/flavors").response["flavors"]),
+        lb_flavors=tuple(
+            LbFlavor(id=item["id"], name=item["name"]) for item in _row("/v2.0/lbaas/flavors").response["flavors"]
+        ),
         quotas=limits,
     )
     user = User(name="shop", password=PASSWORD, id=token["user"]["id"])
