@@ -17,7 +17,6 @@ from components.archive import ArchiveLink, ArchiveLinkArgs, ArchivePlace, Archi
 from components.asset_buckets import AssetBuckets, AssetBucketsArgs
 from components.asset_sync import AssetRules, AssetRulesArgs, AssetSync, AssetSyncArgs, Copier
 from components.chain import Chain
-from components.errors import DrError
 from components.failover_dns import FailoverDns, FailoverDnsArgs
 from components.fence import Fence, FenceArgs
 from components.postgres_pair import PostgresPair, PostgresPairArgs
@@ -28,10 +27,10 @@ from components.release import Release, ReleaseArgs
 from components.render.documents import openstack, ovh, witness
 from components.settings import Settings
 from components.verify import Verify, VerifyArgs
-from scripts.ctl import preflight
-from scripts.ctl.errors import OperatorError
+from contract.errors import DrError
 from scripts.leftovers.clear import KINDS, Leftovers
 from scripts.leftovers.writer import may_write
+from scripts.links import preflight
 
 
 def main() -> None:
@@ -43,7 +42,7 @@ def main() -> None:
         bundles = Bundles(
             tool=bundle.dr_host(root), copier=bundle.dr_assets(root), shop=bundle.release(root, settings.shop.release)
         )
-    except (DrError, OperatorError) as error:
+    except DrError as error:
         raise pulumi.RunError(str(error)) from None
     declare(settings, bundles)
 

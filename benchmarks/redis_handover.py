@@ -21,9 +21,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from scripts.host import redis_takeover
-from scripts.host.redis_wire import Connection, ErrorReply, Server, Unreachable
-from tests.host.redis_pair import Pair, Site, settled
+from lab.pairs.redis import Pair, Site, settled
+from scripts.host.redis import takeover as redis_takeover
+from scripts.host.redis.wire import Connection, ErrorReply, Server, Unreachable
 
 WARM_S = 0.3
 LIMIT = {"maxmemory": "1gb"}  # every key is looked for at the end

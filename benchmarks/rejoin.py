@@ -23,9 +23,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from scripts.host.pg_service import Postgres
-from scripts.host.plan import Step
-from tests.host.pg_pair import Node, Pair, caught_up
+from lab.pairs.postgres import Node, Pair, caught_up
+from scripts.host.frame.plan import Step
+from scripts.host.postgres.service import Postgres
 
 MB_PER_SCALE = 14.9  # pgbench's tables and their indexes
 PARAMETERS = {"shared_buffers": "256MB", "max_connections": "20", "max_wal_size": "4GB"}

@@ -16,9 +16,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.errors import ConfigError, Fault
+from contract.errors import ConfigError, Fault
 
 BUILD = ".build"
+CONTRACT = "contract"  # the one package beside its own that either archive imports
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold
 _SKIPPED = frozenset({"__pycache__", ".git", ".bundle", "node_modules", "tmp", "log", "storage", ".pytest_cache"})
 _SKIPPED_SUFFIXES = frozenset({".pyc", ".swp"})
@@ -38,6 +39,7 @@ def dr_host(root: Path) -> Bundle:
 
 
 def _zipapp(root: Path, name: str, package: str) -> Bundle:
+    """The package and the contract that all parts share, in one archive that runs on the system's Python alone."""
     source, packed = root / "scripts" / package, io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         _write(
@@ -45,8 +47,9 @@ def _zipapp(root: Path, name: str, package: str) -> Bundle:
             "__main__.py",
             f"import runpy\n\nrunpy.run_module('{package}', run_name='__main__', alter_sys=True)\n".encode(),
         )
-        for path in _files(source):
-            _write(archive, f"{package}/{path.relative_to(source).as_posix()}", path.read_bytes())
+        for prefix, folder in ((package, source), (CONTRACT, root / CONTRACT)):
+            for path in _files(folder):
+                _write(archive, f"{prefix}/{path.relative_to(folder).as_posix()}", path.read_bytes())
     return _keep(root, name, ".pyz", packed.getvalue())
 
 

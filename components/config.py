@@ -14,9 +14,9 @@ from components import reading, rules
 from components import settings as s
 from components.config_archive import read_archive
 from components.config_secrets import read_secrets
-from components.errors import ConfigError, Fault
 from components.naming import MAX_APP_HOSTS, MAX_CACHE_REPLICAS, SITES, host_names
 from components.reading import Section
+from contract.errors import ConfigError, Fault
 
 NAMESPACE = "dr"
 SCALARS = frozenset({"site", "failover_region", "project", "service_name", "protect"})

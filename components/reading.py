@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
-from components.errors import Fault
+from contract.errors import Fault
 
 T = TypeVar("T")
 Check = Callable[[object], T]

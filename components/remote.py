@@ -131,8 +131,8 @@ def host_copy(
 def local_link(
     name: str, *, link: str, document: pulumi.Input[str], parent: pulumi.Resource, after: Sequence[pulumi.Resource]
 ) -> local.Command:
-    """`scripts.ctl.link <link>` on the operator's machine. Plugins start in the project's folder, so nothing here names a path."""
-    script = f"timeout -k 5 {LIMITS[link]} {interpreter()} -m scripts.ctl.link {link}"
+    """`scripts.links <link>` on the operator's machine. Plugins start in the project's folder, so nothing here names a path."""
+    script = f"timeout -k 5 {LIMITS[link]} {interpreter()} -m scripts.links {link}"
     return local.Command(
         name,
         create=script,

@@ -20,7 +20,7 @@ from lab.machines import clock
 from lab.rehearsal.engine import Run
 from lab.rehearsal.world import World, wait_for
 from lab.rehearsal.writers import overlaps, spans
-from scripts.ctl.epochs import Epoch, other
+from scripts.links.epochs import Epoch, other
 
 SAMPLES = "/var/tmp/lab-writers.jsonl"  # noqa: S108 - on a host of the lab
 # Its clock is the lab's, also on a host whose own is off: both sides' samples are compared.

@@ -24,9 +24,9 @@ from lab.namespace import Places, entered, places
 from lab.rehearsal import stacks
 from lab.rehearsal.engine import Pulumi
 from lab.toolchain import tools
-from scripts.ctl.hosts import Hosts, Unreachable
+from scripts.clients.hosts import Hosts, Unreachable
+from scripts.clients.witness import Witness
 from scripts.ctl.secrets import host_names
-from scripts.ctl.witness import Witness
 
 PROJECT = Path(__file__).resolve().parents[2]
 

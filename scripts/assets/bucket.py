@@ -15,8 +15,10 @@ from typing import Any
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
+from contract.errors import Usage
+
 from .config import BucketRules, Endpoint, Job, Options
-from .errors import BadInput, Kind, StoreError
+from .errors import Kind, StoreError
 from .retry import Patience, Throttle
 from .wire import Wire
 
@@ -152,10 +154,10 @@ class Settings:
 
 def converge(job: Job) -> tuple[dict[str, Any], StoreError | None]:
     """Each setting's outcome by its name, and the first error; the others are still done. A bucket beside the target counts as one setting,
-    `lifecycle of <bucket>`. Raises BadInput without `bucket` in the document.
+    `lifecycle of <bucket>`. Raises Usage without `bucket` in the document.
     """
     if job.bucket is None:
-        raise BadInput(
+        raise Usage(
             "bucket: not in the document, wanted keep_old_versions_days, abort_uploads_days and cors_origins; nothing was done"
         )
     due = [(job.target, "{0}", settings(job.bucket))]

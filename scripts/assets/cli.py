@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from contract.errors import DrError, ExitCode, Usage
+
 from .config import Job, parse
 from .epoch import Epoch
-from .errors import AssetsError, BadInput, ExitCode
 from .output import Bar, metrics, read_status, result, status, write_file
 from .plan import Step
 from .reconcile import Reconcile
@@ -32,7 +33,7 @@ def main(arguments: list[str] | None = None, now: Callable[[], Epoch] | None = N
     try:
         job = _job(chosen)
         document, error = COMMANDS[chosen.command](job, chosen, now)
-    except AssetsError as found:
+    except DrError as found:
         document, error = None, found
     if document is not None:
         print(json.dumps(document, sort_keys=True, indent=None if chosen.compact else 2))
@@ -42,7 +43,7 @@ def main(arguments: list[str] | None = None, now: Callable[[], Epoch] | None = N
     return ExitCode.DONE
 
 
-Outcome = tuple[dict[str, Any] | None, AssetsError | None]
+Outcome = tuple[dict[str, Any] | None, DrError | None]
 
 
 def plan(job: Job, chosen: argparse.Namespace, now: Callable[[], Epoch] | None) -> Outcome:
@@ -149,12 +150,12 @@ def verify(job: Job, chosen: argparse.Namespace, _: Callable[[], Epoch] | None) 
 def show_status(job: Job, chosen: argparse.Namespace, now: Callable[[], Epoch] | None) -> Outcome:
     """The last run's status file."""
     if job.status_file is None:
-        raise BadInput(
+        raise Usage(
             "status_file: not set, wanted the file that `dr-assets sync` writes; name it in the document or with --status-file"
         )
     known = read_status(job.status_file)
     if not known:
-        raise BadInput(
+        raise Usage(
             f"status file {job.status_file}: not there or not readable, wanted that of an earlier run; run `dr-assets sync` first"
         )
     return known | {"op": "status"}, None
@@ -248,7 +249,7 @@ def _job(chosen: argparse.Namespace) -> Job:
     for option in chosen.set:
         name, separator, value = option.partition("=")
         if not separator:
-            raise BadInput(f"--set: found {option!r}, wanted OPTION=VALUE")
+            raise Usage(f"--set: found {option!r}, wanted OPTION=VALUE")
         try:
             document.setdefault("options", {})[name] = json.loads(value)
         except ValueError:
@@ -268,16 +269,16 @@ def _document(chosen: argparse.Namespace) -> dict[str, Any]:
         try:
             document = json.loads(sys.stdin.read() if chosen.config == "-" else Path(chosen.config).read_text())
         except OSError as error:
-            raise BadInput(f"document {chosen.config}: cannot be read ({error.strerror}); nothing was done") from None
+            raise Usage(f"document {chosen.config}: cannot be read ({error.strerror}); nothing was done") from None
         except ValueError as error:
-            raise BadInput(f"document {chosen.config}: is not JSON ({error}); nothing was done") from None
+            raise Usage(f"document {chosen.config}: is not JSON ({error}); nothing was done") from None
         if not isinstance(document, dict):
-            raise BadInput(
+            raise Usage(
                 f"document {chosen.config}: is {type(document).__name__}, wanted a JSON object; nothing was done"
             )
         return document
     if not (chosen.source and chosen.target and chosen.state_dir):
-        raise BadInput("arguments: wanted --config, or --source, --target and --state-dir; nothing was done")
+        raise Usage("arguments: wanted --config, or --source, --target and --state-dir; nothing was done")
     return {
         "schema": 1,
         "source": _endpoint("source", chosen.source, chosen.source_region),
@@ -292,7 +293,7 @@ def _endpoint(name: str, url: str, region: str) -> dict[str, str]:
     keys = {key: os.environ.get(f"{name.upper()}_{key.upper()}", "") for key in ("access_key", "secret_key")}
     missing = [f"{name.upper()}_{key.upper()}" for key, value in keys.items() if not value]
     if missing:
-        raise BadInput(
+        raise Usage(
             f"environment: {', '.join(missing)} not set, wanted the keys of {name}; export them and run it again"
         )
     return {

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from .errors import BadInput
+from contract.errors import Usage
 
 MIB = 1024 * 1024
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -88,10 +88,10 @@ REQUIRED = ("endpoint", "region", "bucket", "access_key", "secret_key")
 
 
 def parse(document: Any) -> Job:
-    """The job that `document` describes. Raises BadInput with every fault."""
+    """The job that `document` describes. Raises Usage with every fault."""
     faults: list[str] = []
     if not isinstance(document, dict):
-        raise BadInput(f"document: is {type(document).__name__}, wanted a JSON object; see docs/assets.md")
+        raise Usage(f"document: is {type(document).__name__}, wanted a JSON object; see docs/assets.md")
     if document.get("schema") != 1:
         faults.append(f"schema: found {document.get('schema')!r}, wanted 1")
     known = {item.name for item in fields(Job)} | {"schema"}
@@ -119,7 +119,7 @@ def parse(document: Any) -> Job:
             f"target.prefix: found {target.prefix!r}, wanted the source's {source.prefix!r}; keys are the same on both sides"
         )
     if faults or source is None or target is None or options is None:
-        raise BadInput("document: " + "; ".join(faults) + "; nothing was done")
+        raise Usage("document: " + "; ".join(faults) + "; nothing was done")
     paths = {
         name: Path(document[name]) if document.get(name) else None
         for name in ("epoch_file", "metrics_file", "status_file")

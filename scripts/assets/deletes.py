@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 
+from contract.errors import Failed
+
 from .config import Options
 from .epoch import Guard
-from .errors import Failed, Kind, StoreError
+from .errors import Kind, StoreError
 from .listing import Entry
 from .metadata import origin
 from .plan import Step

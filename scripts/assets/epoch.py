@@ -9,8 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from contract.errors import Refused
+
 from .config import Job
-from .errors import EpochMoved, Refused
+from .errors import EpochMoved
 
 
 @dataclass(frozen=True)

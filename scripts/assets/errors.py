@@ -1,39 +1,10 @@
-"""How a run ends: one tree of errors, one table of exit codes."""
+"""What a store's refusal means to the copier, and its own two errors beside those of `contract.errors`."""
 
 from __future__ import annotations
 
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 
-
-class ExitCode(IntEnum):
-    """What a caller may rely on; the same numbers as of the other commands."""
-
-    DONE = 0
-    FAILED = 1  # what was copied stays; the same command again goes on from there
-    BAD_INPUT = 2
-    REFUSED = 3  # by a precondition; nothing was changed
-
-
-class AssetsError(Exception):
-    """One line for the operator: subject, value found, value wanted, consequence, remedy. Never a secret."""
-
-    code = ExitCode.FAILED
-
-
-class Failed(AssetsError):
-    """It did not work; nothing is lost, and the same command again goes on."""
-
-
-class BadInput(AssetsError):
-    """The document or the arguments are wrong."""
-
-    code = ExitCode.BAD_INPUT
-
-
-class Refused(AssetsError):
-    """A precondition does not hold; nothing was changed."""
-
-    code = ExitCode.REFUSED
+from contract.errors import DrError, Failed
 
 
 class EpochMoved(Failed):
@@ -63,7 +34,7 @@ RETRYABLE = frozenset({Kind.SLOW, Kind.NETWORK})
 FATAL = frozenset({Kind.NO_BUCKET, Kind.EXPIRED, Kind.SKEW, Kind.REGION, Kind.FULL})
 
 
-class StoreError(AssetsError):
+class StoreError(DrError):
     """A store refused or did not answer. `kind` decides what follows, the text is for the operator."""
 
     def __init__(self, kind: Kind, text: str, status: int = 0, retry_after: float = 0.0, side: str = "") -> None:

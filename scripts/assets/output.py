@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 from typing import Any, TextIO
 
+from contract.errors import Failed
+
 from .conditions import FACT
-from .errors import Failed
 from .sync import Run
 
 PLATFORM_S = 3600.0  # figures of the platform's own replication are kept that long beside newer ones of the copier

@@ -11,8 +11,10 @@ import json
 import threading
 from typing import Any, TextIO
 
+from contract.errors import Refused
+
 from .compare import Verdict, from_headers
-from .errors import Kind, Refused, StoreError
+from .errors import Kind, StoreError
 from .listing import Entry
 from .metadata import origin, parse_time, same_content
 from .plan import Counts, Step

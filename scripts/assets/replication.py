@@ -16,9 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from contract.errors import DrError
+
 from .config import Job
 from .epoch import Epoch, Guard
-from .errors import AssetsError, Kind, StoreError
+from .errors import Kind, StoreError
 from .listing import Entry
 from .metadata import parse_time
 from .output import metrics, read_status, write_file
@@ -75,7 +77,7 @@ class Sample:
         return [entry for _, _, entry in self._heap] + self._drawn
 
 
-def run(job: Job, now: Callable[[], Epoch] | None, *, alone: bool) -> tuple[dict[str, Any] | None, AssetsError | None]:
+def run(job: Job, now: Callable[[], Epoch] | None, *, alone: bool) -> tuple[dict[str, Any] | None, DrError | None]:
     """Look, and put what was seen into the status file. `alone`: no copier runs beside, so these figures are also those of the loss budget.
 
     Raises Refused when the epoch says that the source is not the active side.

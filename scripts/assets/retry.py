@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from .errors import RETRYABLE, Failed, StoreError
+from contract.errors import Failed
+
+from .errors import RETRYABLE, StoreError
 
 T = TypeVar("T")
 

@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .errors import Failed, Refused
+from contract.errors import Failed, Refused
+
 from .listing import Entry
 
 SCHEMA = 1

@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from contract.errors import DrError, Failed, Refused
+
 from .compare import Clocks, Verdict
 from .config import Job
 from .deletes import Deletes
 from .epoch import Epoch, Guard
-from .errors import FATAL, AssetsError, Failed, Refused, StoreError
+from .errors import FATAL, StoreError
 from .listing import Entry
 from .parts import Parts
 from .plan import Counts, Range, Step, merge, shards
@@ -34,7 +36,7 @@ class Report:
     counts: Counts = field(default_factory=Counts)
     complete: bool = False  # both listings were read to their end
     planned: dict[str, int] = field(default_factory=dict)
-    error: AssetsError | None = None
+    error: DrError | None = None
     held_deletes: str = ""
 
 
@@ -86,7 +88,7 @@ class Run:
                     see(name, step)
             self._refuse_empty()
             self.report.complete = True
-        except AssetsError as error:
+        except DrError as error:
             self.report.error = error
         return self.report
 
@@ -109,7 +111,7 @@ class Run:
                 self.parts,
                 self._carry_acls(),
             )
-        except AssetsError as error:
+        except DrError as error:
             self.report.error = error
             return self.report
         counts = [Counts() for _ in ranges]
@@ -155,7 +157,7 @@ class Run:
                 if self.stop.is_set():
                     return
                 self._take(step, counts)
-        except AssetsError as error:
+        except DrError as error:
             self._end_with(error)
         except Exception as error:
             self._break_off(error)
@@ -187,7 +189,7 @@ class Run:
                 self.tally.owe(entry, "failed", str(error))
                 if error.kind in FATAL or self._one_more() >= GIVE_UP:
                     self._end_with(error)
-            except AssetsError as error:
+            except DrError as error:
                 self._end_with(error)
             except Exception as error:
                 self._break_off(error)
@@ -206,7 +208,7 @@ class Run:
             self._in_a_row += 1
             return self._in_a_row
 
-    def _end_with(self, error: AssetsError) -> None:
+    def _end_with(self, error: DrError) -> None:
         """The first error is the one to tell; what follows is its consequence."""
         with self._lock:
             if self.report.error is None or isinstance(self.report.error, Stopped):
@@ -230,7 +232,7 @@ class Run:
             if report.error is None:
                 self._finish()
                 report.complete = True
-        except AssetsError as error:
+        except DrError as error:
             report.error = report.error or error
         failed = self.tally.counts.get("failed", 0)
         if report.error is None and failed:

@@ -10,8 +10,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from contract.errors import DrError, Failed, Refused
+
 from .config import Job
-from .errors import AssetsError, Failed, Kind, Refused, StoreError
+from .errors import Kind, StoreError
 from .listing import Entry
 from .metadata import DIGEST_NOTE, parse_time, same_metadata
 from .retry import Patience
@@ -47,15 +49,15 @@ class Verify:
         self.source.close()
         self.target.close()
 
-    def run(self) -> tuple[dict[str, Any], AssetsError | None]:
+    def run(self) -> tuple[dict[str, Any], DrError | None]:
         """The result and the error that the faults amount to, if any."""
         started, seen = time.time(), {"source": 0, "target": 0}
-        error: AssetsError | None = None
+        error: DrError | None = None
         try:
             self._acls = self.job.options.carry_acl != "never" and self.source.acls_in_use()
             with ThreadPoolExecutor(self.job.options.concurrency, thread_name_prefix="verify") as pool:
                 self._walk(pool, seen)
-        except AssetsError as found:
+        except DrError as found:
             error = found
         if error is None and seen["source"] == 0 and seen["target"]:
             error = Refused(

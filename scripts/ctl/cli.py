@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from scripts.ctl.errors import ExitCode, OperatorError, Usage
+from contract.errors import DrError, ExitCode, Usage
 
 # What the outside parties have given: environment variable -> place in dr:secrets.
 OUTSIDE = {
@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
             )
         json.dump(make_secrets(chosen.stack_file), sys.stdout)
         sys.stdout.flush()
-    except OperatorError as error:
+    except DrError as error:
         print(f"drctl: {error}", file=sys.stderr)
         return error.code
     except BrokenPipeError:

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from typing import Any
 
-from .cli import main
+from .frame import cli
+from .services import SERVICES
+
+
+def main(argv: Sequence[str], **streams: Any) -> int:
+    """`frame.cli.main` with this program's services."""
+    return cli.main(argv, SERVICES, **streams)
+
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -16,16 +16,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import rolefile
-from .cli import Call, Verb
-from .commands import run
-from .desired import Envelope, Reader
-from .errors import Failed, say
-from .files import ManagedFile, differing, make_folder
-from .layout import Layout
-from .plan import Step, converge
-from .result import Result
-from .systemd import Systemd, Units
+from contract.errors import Failed, say
+
+from .frame import rolefile
+from .frame.call import Call, Verb
+from .frame.commands import run
+from .frame.desired import Envelope, Reader
+from .frame.files import ManagedFile, differing, make_folder
+from .frame.layout import Layout
+from .frame.plan import Step, converge
+from .frame.result import Result
+from .frame.systemd import Systemd, Units
 
 TOOL = "/opt/dr/dr-assets.pyz"
 JOB, EPOCH = "/etc/dr/assets.json", "/var/lib/dr/assets/epoch.json"

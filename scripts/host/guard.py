@@ -10,16 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from . import agent_memory, rolefile
-from .cli import Call, Verb
-from .errors import Refused, say
-from .files import make_folder, write_atomically
-from .layout import Layout
-from .pg_desired import Memory
-from .pg_layout import PostgresLayout
-from .result import Result
-from .rolefile import FENCED, PRIMARY, STANDBY, Role
-from .witness import Active, Silent, Witness
+from contract.errors import Refused, say
+
+from .agent import memory as agent_memory
+from .frame import rolefile
+from .frame.call import Call, Verb
+from .frame.files import make_folder, write_atomically
+from .frame.layout import Layout
+from .frame.result import Result
+from .frame.rolefile import FENCED, PRIMARY, STANDBY, Role
+from .frame.witness import Active, Silent, Witness
+from .postgres.desired import Memory
+from .postgres.layout import PostgresLayout
 
 OVERRIDE = "override-start"
 APP = "app"  # the shop's workers
@@ -118,7 +120,7 @@ def unarmed_postgres(layout: Layout) -> str | None:
 
 def unarmed_redis(layout: Layout) -> str | None:
     """Why Redis would start as a primary."""
-    from .redis_config import find_engine  # noqa: PLC0415 - PostgreSQL's start does not wait for Redis's code
+    from .redis.config import find_engine  # noqa: PLC0415 - PostgreSQL's start does not wait for Redis's code
 
     path = layout.at(find_engine(layout).etc) / "dr.conf"
     try:
@@ -136,16 +138,16 @@ def unarmed_app(_: Layout) -> str | None:
 
 def emptied_redis(layout: Layout) -> str | None:
     """Why Redis would start as an empty master although it had data."""
-    from .redis_data import gone  # noqa: PLC0415 - see unarmed_redis
+    from .redis.data import gone  # noqa: PLC0415 - see unarmed_redis
 
     return gone(layout) if unarmed_redis(layout) is not None else None
 
 
 def led(layout: Layout, role: Role) -> None:
     """Have this cache start in the place that Sentinel names, where it runs. A host that was away does not know who leads by now. Raises Refused."""
-    from .redis_config import find_engine  # noqa: PLC0415 - see unarmed_redis
-    from .redis_leader import QUORUM, Access, await_word, point  # noqa: PLC0415
-    from .redis_sentinel import UNIT, configured  # noqa: PLC0415
+    from .redis.config import find_engine  # noqa: PLC0415 - see unarmed_redis
+    from .redis.leader import QUORUM, Access, await_word, point  # noqa: PLC0415
+    from .redis.sentinel import UNIT, configured  # noqa: PLC0415
 
     access = Access.of_host(layout) if configured(layout, role.epoch) else None
     if access is None or not access.sentinels:

@@ -7,8 +7,8 @@ import urllib.parse
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from scripts.ctl.errors import Failed
-from scripts.ctl.openstack import Cloud
+from contract.errors import Failed
+from scripts.clients.openstack import Cloud
 from scripts.leftovers.found import Found, await_gone
 
 SERVICE, ROOT = "load-balancer", "/v2.0/lbaas/"

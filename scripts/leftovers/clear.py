@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from scripts.ctl.errors import Failed
-from scripts.ctl.openstack import ApiDown, Cloud
-from scripts.dns.ovh import OvhApi
+from contract.errors import Failed
+from scripts.clients.openstack import ApiDown, Cloud
+from scripts.clients.ovh import OvhApi
 from scripts.leftovers import balancers, network, ovh, servers
 from scripts.leftovers.found import Found
 

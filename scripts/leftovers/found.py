@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from scripts.ctl.errors import Failed
+from contract.errors import Failed
 
 GONE_S = 120.0
 

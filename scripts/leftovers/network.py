@@ -6,7 +6,7 @@ import urllib.parse
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from scripts.ctl.openstack import Cloud
+from scripts.clients.openstack import Cloud
 from scripts.leftovers.found import Found
 
 ROUTER_SIDE = "network:router_interface"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from scripts.dns.ovh import OvhApi
+from scripts.clients.ovh import OvhApi
 from scripts.leftovers.found import Found
 
 

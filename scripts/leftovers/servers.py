@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from scripts.ctl.openstack import Cloud, act
+from scripts.clients.openstack import Cloud, act
 from scripts.leftovers.found import Found, await_end, await_gone
 from scripts.leftovers.network import listed
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from scripts.ctl.witness import Witness, WitnessDown
+from scripts.clients.witness import Witness, WitnessDown
 
 
 def may_write(site: str, document: dict[str, Any]) -> str | None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from contract.errors import Refused
 from scripts.assets.epoch import Epoch, UnknownEpoch
-from scripts.assets.errors import Refused
 from tests.assets.conftest import Pair
 from tests.assets.stub import Fault
 

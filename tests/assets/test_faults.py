@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.assets.errors import Failed, Refused
+from contract.errors import Failed, Refused
 from tests.assets.conftest import OPTIONS, Pair
 from tests.assets.stub import Fault, Request, Rule
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from contract.errors import Refused
 from scripts.assets.epoch import Epoch
-from scripts.assets.errors import Refused
 from scripts.assets.output import result
 from scripts.assets.reconcile import Reconcile
 from tests.assets.conftest import Pair

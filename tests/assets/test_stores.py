@@ -20,13 +20,13 @@ import pytest
 from botocore.config import Config
 from moto.server import ThreadedMotoServer
 
+from lab.pairs.loopback import free_port, versitygw
 from scripts.assets.config import MIB, Endpoint, Job, Options
 from scripts.assets.output import result
 from scripts.assets.reconcile import Reconcile
 from scripts.assets.sync import Run
 from scripts.assets.verify import Verify
 from tests.assets.test_sync import HOSTILE
-from tests.loopback import free_port, versitygw
 
 KEYS = {"access_key": "ACCESSKEY", "secret_key": "secretsecret"}
 OPTIONS = Options(

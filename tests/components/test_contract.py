@@ -10,7 +10,9 @@ from components import config, rules
 from components.render import documents
 from components.render.packages import packages
 from components.settings import Settings
-from scripts.host import base, pg_desired, redis_config
+from scripts.host import host as base
+from scripts.host.postgres import desired as pg_desired
+from scripts.host.redis import config as redis_config
 from tests.components import stack
 from tests.components.engine import EPOCH
 

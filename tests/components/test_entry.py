@@ -13,8 +13,8 @@ from pulumi.runtime import config as runtime
 
 from components import bundle
 from components.remote import interpreter
-from scripts.ctl import preflight
-from scripts.ctl.errors import Refused
+from contract.errors import Refused
+from scripts.links import preflight
 from tests.components import engine, stack
 
 

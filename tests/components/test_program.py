@@ -35,7 +35,7 @@ COMMANDS = ("command:local:Command", "command:remote:Command")
 
 @cache
 def program() -> ModuleType:
-    """`__main__.py` as a module; importing it declares nothing."""
+    """`.__main__.py` as a module; importing it declares nothing."""
     spec = importlib.util.spec_from_file_location("program", stack.ROOT / "__main__.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
+from contract.errors import Usage
 from scripts.assets.bucket import UNSUPPORTED
 from scripts.assets.config import BucketRules, parse
 from scripts.host import assets
 from scripts.host.assets import EPOCH, JOB, RECONCILE, SYNC, TOOL, Assets, Desired, Facts, plan
-from scripts.host.commands import Done
-from scripts.host.errors import Usage
-from scripts.host.layout import Layout
-from scripts.host.plan import Step
-from tests.host.test_frame import BUCKET, DOCUMENT
+from scripts.host.frame.commands import Done
+from scripts.host.frame.layout import Layout
+from scripts.host.frame.plan import Step
+from tests.host.frame.test_frame import BUCKET, DOCUMENT
 
 UNIT = f"/etc/systemd/system/{SYNC}.timer"
 

@@ -16,17 +16,17 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from scripts.host.agent_channel import boottime
-from scripts.host.agent_config import Address, Config
-from scripts.host.agent_lease import Memory, Terms
-from scripts.host.agent_memory import Note
-from scripts.host.cli import main
-from scripts.host.errors import Refused
+from contract.errors import Refused
+from lab.pairs.loopback import refuses
+from scripts.host.__main__ import main
+from scripts.host.agent.channel import boottime
+from scripts.host.agent.config import Address, Config
+from scripts.host.agent.lease import Memory, Terms
+from scripts.host.agent.memory import Note
+from scripts.host.frame.layout import Layout
+from scripts.host.frame.rolefile import Role
+from scripts.host.frame.witness import Active, Silent, Witness, signed
 from scripts.host.guard import Found, decide, unarmed_app, unarmed_redis
-from scripts.host.layout import Layout
-from scripts.host.rolefile import Role
-from scripts.host.witness import Active, Silent, Witness, signed
-from tests.loopback import refuses
 
 PRIMARY, STANDBY, FENCED = (Role("a", "b", role, 3) for role in ("primary", "standby", "fenced"))
 

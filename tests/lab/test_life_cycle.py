@@ -10,7 +10,7 @@ from lab import control
 from lab.client.client import Client
 from lab.client.ledger import compare, longest_gap, read
 from lab.rehearsal.world import World, running_lab, wait_for
-from scripts.ctl.openstack import Cloud
+from scripts.clients.openstack import Cloud
 
 pytestmark = pytest.mark.lab
 # One address in DNS, which moves with the active site; the demo publishes both.

@@ -12,8 +12,8 @@ from botocore.exceptions import ClientError
 from lab.namespace import Places
 from lab.rehearsal.world import lab, running_lab, wait_for
 from lab.s3.gateway import connect
-from scripts.ctl import replication
-from scripts.dns.ovh import OvhApi
+from scripts.clients.ovh import OvhApi
+from scripts.links import replication
 
 pytestmark = pytest.mark.lab
 NAMES = {"a": ("GRA", "replicated-a"), "b": ("SBG", "replicated-b")}

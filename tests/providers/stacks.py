@@ -30,7 +30,7 @@ class Run:
 
 
 class Stack:
-    """`program` is the text of `__main__.py`; secrets are encrypted with a fixed passphrase."""
+    """`program` is the text of `.__main__.py`; secrets are encrypted with a fixed passphrase."""
 
     def __init__(self, folder: Path, toolchain: Toolchain, program: str, options: str = "") -> None:
         self.folder = folder

@@ -27,11 +27,11 @@ from lab.cloud.config import SERVICE_TYPES, CloudConfig, User, default_region
 from lab.cloud.ovh import service as ovh_service
 from lab.cloud.ovh.config import OvhConfig
 from lab.cloud.web import Reply, Server
+from lab.pairs.loopback import free_port
 from lab.toolchain.tools import Toolchain
 from scripts.ctl.secrets import generate
 from tests.components import stack
 from tests.lab.ovh.fakes import FakeDns, FakeStorage
-from tests.loopback import free_port
 
 SITES = {"GRA11": "203.0.113", "SBG5": "198.51.100"}
 RUN_S = 180

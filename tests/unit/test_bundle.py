@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from components import bundle
-from components.errors import ConfigError
 from components.release import unpack_script
+from contract.errors import ConfigError
 
 
 @pytest.fixture
@@ -25,6 +25,8 @@ def project(tmp_path: Path) -> Path:
     (host / "__main__.py").write_text("import sys\nfrom host.words import WORD\nprint(WORD, *sys.argv[1:])\n")
     (host / "words.py").write_text("WORD = 'ran'\n")
     (host / "__pycache__" / "words.pyc").write_bytes(b"x")
+    (tmp_path / "contract").mkdir()
+    (tmp_path / "contract" / "__init__.py").write_text("")
     shop = tmp_path / "shop"
     (shop / "bin").mkdir(parents=True)
     (shop / "log").mkdir()

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from components import config
-from components.errors import ConfigError, Fault
+from contract.errors import ConfigError, Fault
 from scripts.ctl.secrets import generate
 from tests.components import stack
 

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from scripts.ctl.errors import Failed
-from scripts.ctl.hosts import Conversation
+from contract.errors import Failed
+from scripts.clients.hosts import Conversation
 
 HOST = """
 import json, sys, time

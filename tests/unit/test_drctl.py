@@ -5,8 +5,8 @@ import json
 import pytest
 import yaml
 
+from contract.errors import ExitCode
 from scripts.ctl import cli
-from scripts.ctl.errors import ExitCode
 
 REGION = {"front_cidr": "10.1.0.0/24", "vrack_offset": 0}
 CONFIG = {

@@ -2,8 +2,8 @@
 
 import pytest
 
-from scripts.ctl.epochs import Action, Epoch, decide
-from scripts.ctl.errors import ExitCode, OperatorError, Refused
+from contract.errors import DrError, ExitCode, Refused
+from scripts.links.epochs import Action, Epoch, decide
 
 
 def epoch(number: int, active: str) -> Epoch:
@@ -74,5 +74,5 @@ def test_what_the_links_are_told_holds_no_time_and_no_evidence():
 
 @pytest.mark.parametrize("document", [{"epoch": 1}, {"epoch": 1, "active": "c", "previous": None, "planned": True}])
 def test_a_spoilt_epoch_is_an_error_with_a_remedy(document):
-    with pytest.raises(OperatorError, match="restore"):
+    with pytest.raises(DrError, match="restore"):
         Epoch.from_document(document, "epochs/00000001.json")

@@ -2,13 +2,13 @@
 
 import pytest
 
-from scripts.ctl import fence, rungs
-from scripts.ctl.epochs import Epoch
-from scripts.ctl.errors import ExitCode, Failed, Refused
-from scripts.ctl.hosts import Answer, Unreachable
-from scripts.ctl.loss import Heartbeat
-from scripts.ctl.openstack import ApiDown
-from scripts.ctl.witness import EpochTaken
+from contract.errors import ExitCode, Failed, Refused
+from scripts.clients.hosts import Answer, Unreachable
+from scripts.clients.openstack import ApiDown
+from scripts.clients.witness import EpochTaken
+from scripts.links import fence, rungs
+from scripts.links.epochs import Epoch
+from scripts.links.loss import Heartbeat
 
 PRIMARY = {"running": True, "in_recovery": False, "cluster_state": "in production", "write_lsn": "0/5000148"}
 STANDBY = {
@@ -398,7 +398,7 @@ def test_an_error_is_an_exit_code_and_one_line(world, monkeypatch, capsys):
     import io
     import json
 
-    from scripts.ctl import link
+    from scripts.links import __main__ as link
 
     monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(document())))
     assert link.main(["fence"]) == ExitCode.REFUSED

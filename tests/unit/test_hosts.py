@@ -2,7 +2,7 @@
 
 import subprocess
 
-from scripts.ctl.hosts import Hosts
+from scripts.clients.hosts import Hosts
 
 DOCUMENT = {
     "private_key": "no key",

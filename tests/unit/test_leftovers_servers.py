@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from scripts.ctl.openstack import ApiDown
+from scripts.clients.openstack import ApiDown
 from scripts.leftovers import servers
 
 

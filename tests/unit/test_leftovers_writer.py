@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from scripts.ctl.epochs import Epoch
-from scripts.ctl.witness import WitnessDown
+from scripts.clients.witness import WitnessDown
 from scripts.leftovers import writer
+from scripts.links.epochs import Epoch
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from scripts.ctl.loss import Budget, Heartbeat, Own, lsn, measure, over, sentence
+from scripts.links.loss import Budget, Heartbeat, Own, lsn, measure, over, sentence
 
 OWN = {"receive_lsn": "0/5000148", "timeline": 2, "system_identifier": "7"}
 BUDGET = Budget(max_lag_bytes=1000, max_lag_s=5)

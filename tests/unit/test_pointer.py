@@ -2,9 +2,9 @@
 
 import pytest
 
-from scripts.ctl.errors import Failed, Partial
-from scripts.dns import pointer
-from scripts.dns.pointer import Plan, targets
+from contract.errors import Failed, Partial
+from scripts.links import pointer
+from scripts.links.pointer import Plan, targets
 
 A, B = "203.0.113.5", "198.51.100.5"
 

@@ -5,9 +5,9 @@ import pytest
 from botocore.exceptions import ConnectionClosedError
 from moto.server import ThreadedMotoServer
 
-from scripts.ctl.epochs import Epoch
-from scripts.ctl.errors import OperatorError, Refused
-from scripts.ctl.witness import EpochTaken, Witness, WitnessDown
+from contract.errors import DrError, Refused
+from scripts.clients.witness import EpochTaken, Witness, WitnessDown
+from scripts.links.epochs import Epoch
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_a_dead_store_is_one_sentence_without_the_secret(document):
 
 
 def test_a_missing_bucket_names_the_remedy(document):
-    with pytest.raises(OperatorError, match="create it, versioned, in a region that is neither a nor b"):
+    with pytest.raises(DrError, match="create it, versioned, in a region that is neither a nor b"):
         Witness({**document, "bucket": "no-such-bucket"}).newest()
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from contract.errors import DrError
 from lab.rehearsal.stage import Record, Stage
-from scripts.ctl.errors import OperatorError
 
 Play = Callable[[Stage, Record], None]
 
@@ -42,11 +42,11 @@ def run(chosen: Drill, stage: Stage) -> Record:
     record = Record(chosen.name)
     try:
         chosen.play(stage, record)
-    except (RuntimeError, AssertionError, OperatorError) as error:
+    except (RuntimeError, AssertionError, DrError) as error:
         record.faults.append(f"could not go on: {error}")
     try:
         stage.settle(record)
-    except (RuntimeError, OperatorError) as error:
+    except (RuntimeError, DrError) as error:
         record.faults.append(f"the pair could not be settled again: {error}")
         stage.repair()
     return record

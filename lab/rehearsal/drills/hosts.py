@@ -6,12 +6,12 @@ import contextlib
 import threading
 from collections.abc import Iterator
 
+from contract.errors import DrError
 from lab.rehearsal.drills import drill
 from lab.rehearsal.drills.lost import DATA, evidence, loss_is_counted, take_over
 from lab.rehearsal.drills.planned import move, nothing_lost
 from lab.rehearsal.stage import Record, Stage
 from lab.rehearsal.world import lab, wait_for
-from scripts.ctl.errors import OperatorError
 
 
 @drill("disk-full-standby")
@@ -133,7 +133,7 @@ def interrupted(stage: Stage, record: Record, host: str, program: str) -> Iterat
     def hunter() -> None:
         try:
             stage.line(host, hunt)
-        except (RuntimeError, OperatorError):
+        except (RuntimeError, DrError):
             return
         hits.append(True)
 

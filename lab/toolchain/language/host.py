@@ -36,7 +36,7 @@ PARENT_CHECK_S = 1.0
 PROGRAM = Path(__file__).with_name("program.py")
 
 
-class HostError(Exception):
+class DrError(Exception):
     """What the operator must change before the program can run. One line."""
 
 
@@ -47,7 +47,7 @@ def interpreter(info: Any) -> str:
         return sys.executable
     python = Path(info.root_directory or info.program_directory, chosen, "bin", "python")
     if not python.exists():
-        raise HostError(
+        raise DrError(
             f"Pulumi.yaml: runtime.options.virtualenv is {chosen!r}, but there is no {python}: make it or correct the option"
         )
     return str(python)
@@ -155,7 +155,7 @@ def reported(context: Any) -> Iterator[None]:
     """Send an operator's mistake to the engine as one line."""
     try:
         yield
-    except (HostError, OSError, ValueError) as error:
+    except (DrError, OSError, ValueError) as error:
         context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
 
 

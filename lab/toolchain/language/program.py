@@ -46,7 +46,7 @@ def start(settings: dict[str, Any], pulumi: Any) -> int:
     """Run the program in a stack of its own and return the exit code."""
     program = settings["program"]
     if Path(program).is_dir() and not Path(program, "__main__.py").is_file():
-        pulumi.log.error(f"unable to find main python program `__main__.py` in `{program}`")
+        pulumi.log.error(f"unable to find main python program `.__main__.py` in `{program}`")
         return ALREADY_REPORTED
     sys.argv = [program, *settings["arguments"]]
     loop = asyncio.new_event_loop()

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from scripts.ctl.errors import Failed
-from scripts.ctl.openstack import ApiDown, Cloud
+from contract.errors import Failed
+from scripts.clients.openstack import ApiDown, Cloud
 from scripts.leftovers import balancers, found, network, servers
 from scripts.leftovers.clear import Leftovers
 from tests.lab.cloud.tenant import PROJECT, Tenant

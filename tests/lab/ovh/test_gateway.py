@@ -15,8 +15,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from lab.cloud.ovh import service
+from lab.pairs import loopback
 from lab.s3.gateway import Storage, StorageError, connect
-from tests import loopback
 from tests.lab.ovh.fakes import CONFIG, Api, FakeDns
 
 pytestmark = pytest.mark.lab

@@ -14,7 +14,7 @@ BASE = f"/cloud/project/{CONFIG.service_name}"
 
 
 class Signed:
-    """`scripts.dns.ovh.OvhApi` without sockets."""
+    """`scripts.clients.ovh.OvhApi` without sockets."""
 
     def __init__(self, api: Api) -> None:
         self.api = api

@@ -15,12 +15,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 from components.render.policy import copier_policy, site_policy
+from lab.pairs import loopback
 from lab.s3.gateway import Storage, connect
 from scripts.assets.bucket import UNSUPPORTED, converge
 from scripts.assets.config import BucketRules, Endpoint, Job, Options
 from scripts.assets.reconcile import Reconcile
 from scripts.assets.sync import Run
-from tests import loopback
 
 pytestmark = pytest.mark.lab
 OWN, PEER, WAL, PEER_WAL, OTHER = "shop-a-assets", "shop-b-assets", "shop-a-wal", "shop-b-wal", "another-bucket"

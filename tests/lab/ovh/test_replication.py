@@ -12,13 +12,13 @@ import pytest
 
 from lab.cloud.ovh import service
 from lab.cloud.ovh.containers import enabled_rules, end_job
+from lab.pairs import loopback
 from lab.s3.gateway import Storage, _answers
 from lab.s3.liar import Liar
 from lab.s3.replication import Replicator, front
 from scripts.assets import cli
-from scripts.ctl import replication
-from scripts.dns.ovh import Answered
-from tests import loopback
+from scripts.clients.ovh import Answered
+from scripts.links import replication
 from tests.lab.ovh.fakes import CONFIG, Api, FakeDns
 
 pytestmark = pytest.mark.lab

@@ -1,0 +1,204 @@
+"""The operator's way to the hosts: ssh with pinned keys, through a bastion, one kept connection a host.
+
+A host is named `db-1.a`. Its vRack address is reached through the bastion (`control-1`) of a chosen site: the own site's reaches the peer's
+hosts over the vRack, the peer's own when the vRack is cut. OpenSSH does the work; keys live in a private folder that is removed at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import shutil
+import subprocess
+import tempfile
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+from contract.errors import ExitCode, Failed
+
+CONNECT_S = 4
+DR_HOST = "/opt/dr/dr-host.pyz"
+_SSH_FAILED = 255  # OpenSSH's own exit code when there was no session
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a host's command said."""
+
+    code: int
+    document: dict[str, Any] | None  # stdout, when it is a JSON object
+    message: str  # last line of stderr
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The facts of a `dr-host` result; empty when there is none."""
+        return dict((self.document or {}).get("facts", {}))
+
+
+class Unreachable(Failed):
+    """There was no ssh session: nothing was run, or (after a lost connection) nobody knows."""
+
+
+class Conversation:
+    """A verb that is told one JSON object a line and answers each with one. Its end without an answer is an error that names the host."""
+
+    def __init__(self, command: list[str], name: str) -> None:
+        self._name = name
+        self._err: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process; a pipe would stay open in ssh's kept connection
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._err, bufsize=0
+        )
+
+    def say(self, document: dict[str, Any], limit_s: float) -> dict[str, Any]:
+        """The answer. Raises Failed when there is none within the limit, or one that is no JSON object."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None and stdout is not None
+        answer = None
+        with suppress(OSError, ValueError):  # it has ended, and says why in its last line
+            stdin.write(json.dumps(document).encode() + b"\n")
+            if not select.select([stdout], [], [], limit_s)[0]:
+                raise Failed(f"{self._name}: no answer within {limit_s:g} s")
+            answer = json.loads(stdout.readline())
+        if not isinstance(answer, dict):
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(5)
+            self._err.seek(0)
+            raise Failed(
+                f"{self._name}: exit code {self._process.poll()}: {_last_line(self._err.read()) or 'no message'}"
+            )
+        return answer
+
+    def close(self) -> None:
+        """It is told nothing more, and ends."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._err.close()
+
+
+class Hosts:
+    """`document`: {"private_key", "hosts": {"db-1.a": {"vrack", "host_key"}}, "bastions": {"a": public address}}. A context manager."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self._document = document
+        self._cleanup = ExitStack()
+        self._used: set[str] = set()
+
+    def __enter__(self) -> Hosts:
+        folder = Path(tempfile.mkdtemp(prefix="dr-ssh-"))
+        self._cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
+        self._folder = folder
+        (folder / "key").touch(mode=0o600)
+        (folder / "key").write_text(self._document["private_key"].rstrip("\n") + "\n")
+        known = [f"{name} {host['host_key']}" for name, host in self._document["hosts"].items()]
+        (folder / "known_hosts").write_text("\n".join(known) + "\n")
+        (folder / "config").write_text(self._config())
+        self._cleanup.callback(self._hang_up)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._cleanup.close()
+
+    def _hang_up(self) -> None:
+        for alias in self._used:
+            self._ssh(["-O", "exit", alias], b"", 5)
+
+    def routes(self, host: str) -> list[str]:
+        """The sites whose bastion may lead to `host`, where they have an address: that of the other region first, then of its own."""
+        own = host.rsplit(".", 1)[1]
+        return [
+            site
+            for site in sorted(self._document["bastions"], key=lambda site: site == own)
+            if self._document["bastions"][site]
+        ]
+
+    def execute(self, host: str, via: str, line: str, stdin: bytes, limit_s: int) -> subprocess.CompletedProcess[bytes]:
+        """Run a shell line on `host` through the bastion of site `via`, whatever its exit code. Raises Unreachable."""
+        alias = f"{host}.via-{via}"
+        self._used.add(alias)
+        done = self._ssh([alias, f"timeout -k 5 {limit_s} {line}"], stdin, limit_s + CONNECT_S + 10)
+        if done.returncode == _SSH_FAILED:
+            raise Unreachable(f"host {host} through the bastion of {via}: no ssh session ({_last_line(done.stderr)})")
+        return done
+
+    def call(self, host: str, via: str, command: str, document: dict[str, Any], limit_s: int) -> Answer:
+        """Run `dr-host <command>` with the document on stdin. Raises Unreachable."""
+        done = self.execute(host, via, f"python3 {DR_HOST} {command}", json.dumps(document).encode(), limit_s)
+        try:
+            answer = json.loads(done.stdout)
+        except ValueError:
+            answer = None
+        return Answer(done.returncode, answer if isinstance(answer, dict) else None, _last_line(done.stderr))
+
+    def must(self, host: str, via: str, command: str, document: dict[str, Any], limit_s: int) -> Answer:
+        """Like `call`, and anything but success is an error that names the host."""
+        answer = self.call(host, via, command, document, limit_s)
+        if answer.code != ExitCode.DONE:
+            raise Failed(f"host {host}, dr-host {command}: exit code {answer.code}: {answer.message or 'no message'}")
+        return answer
+
+    def talk(self, host: str, via: str, command: str, limit_s: int) -> Conversation:
+        """Start `dr-host <command>` and keep it waiting for what `Conversation.say` tells it: what it takes to start is over by then."""
+        alias = f"{host}.via-{via}"
+        self._used.add(alias)
+        line = f"timeout -k 5 {limit_s} python3 {DR_HOST} {command}"
+        talk = Conversation(["ssh", "-F", str(self._folder / "config"), alias, line], f"host {host}, dr-host {command}")
+        self._cleanup.callback(talk.close)
+        return talk
+
+    def _ssh(self, arguments: list[str], stdin: bytes, limit_s: int) -> subprocess.CompletedProcess[bytes]:
+        command = ["ssh", "-F", str(self._folder / "config"), *arguments]
+        try:
+            return subprocess.run(command, input=stdin, capture_output=True, timeout=limit_s, check=False)
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(command, _SSH_FAILED, b"", f"no end within {limit_s} s".encode())
+
+    def _config(self) -> str:
+        folder, lines = self._folder, []
+        for site, address in self._document["bastions"].items():
+            if address:
+                lines += [f"Host bastion-{site}", f"  HostName {address}", f"  HostKeyAlias control-1.{site}"]
+        for name, host in self._document["hosts"].items():
+            for site, address in self._document["bastions"].items():
+                if address:
+                    direct = name == f"control-1.{site}"
+                    lines += [
+                        f"Host {name}.via-{site}",
+                        f"  HostName {address if direct else host['vrack']}",
+                        f"  HostKeyAlias {name}",
+                    ]
+                    lines += [] if direct else [f"  ProxyCommand ssh -F {folder}/config -W %h:%p bastion-{site}"]
+        lines += [
+            "Host *",
+            "  User root",
+            f"  IdentityFile {folder}/key",
+            "  IdentitiesOnly yes",
+            f"  UserKnownHostsFile {folder}/known_hosts",
+            "  StrictHostKeyChecking yes",
+            "  HostKeyAlgorithms ssh-ed25519",
+            "  BatchMode yes",
+            f"  ConnectTimeout {CONNECT_S}",
+            "  ServerAliveInterval 3",
+            "  ServerAliveCountMax 2",
+            "  ControlMaster auto",
+            # By the way's name: two ways to a host lead to the same address, and must not share a connection.
+            f"  ControlPath {folder}/%n",
+            "  ControlPersist 60",
+            "  LogLevel ERROR",
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def _last_line(text: bytes) -> str:
+    return (text.decode(errors="replace").strip().splitlines() or [""])[-1]

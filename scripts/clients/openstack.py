@@ -1,0 +1,142 @@
+"""The OpenStack API in the few calls that the operator's side needs: a token and the catalog, then plain requests; for a fence, stop and start.
+
+Plain HTTP: a fence must not wait for service discovery, and it asks a region that is half dead.
+API: https://docs.openstack.org/api-ref/compute/ (microversion 2.1).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+from contract.errors import Failed
+
+ANSWER_S = 5
+
+
+class ApiDown(Failed):
+    """The API did not answer, or refused: `status` is its HTTP status then, None without an answer."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Cloud:
+    """One region of a project. `document`: {"auth_url", "user", "password", "project_id", "domain"}."""
+
+    def __init__(self, document: dict[str, str], region: str) -> None:
+        self._document, self.region = document, region
+        self._token = ""
+        self._endpoints: dict[str, str] = {}
+
+    def connect(self) -> None:
+        """Log in and read the region's endpoints. Raises ApiDown."""
+        name = {"name": self._document["domain"]}
+        user = {"name": self._document["user"], "domain": name, "password": self._document["password"]}
+        scope = {"project": {"id": self._document["project_id"]}}
+        body = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}}
+        answer, headers = self._ask("POST", self._document["auth_url"].rstrip("/") + "/auth/tokens", body)
+        self._token = headers.get("X-Subject-Token", "")
+        self._endpoints = {
+            service["type"]: point["url"].rstrip("/")
+            for service in answer["token"]["catalog"]
+            for point in service["endpoints"]
+            if point["interface"] == "public" and point["region_id"] == self.region
+        }
+
+    def url(self, service: str, path: str) -> str:
+        """The address of `path` at a service of this region, by the catalog's type ("compute"). Raises ApiDown."""
+        if service not in self._endpoints:
+            raise ApiDown(
+                f"OpenStack at {self._document['auth_url']}: has no {service} endpoint for region {self.region}; check compute_region"
+            )
+        return self._endpoints[service] + path
+
+    def ask(self, method: str, service: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """One call to a service of the region; the answer's JSON object, empty when there is none. Raises ApiDown."""
+        return self._ask(method, self.url(service, path), body)[0]
+
+    def find(self, service: str, path: str) -> dict[str, Any] | None:
+        """What stands at `path`; None when there is nothing. Raises ApiDown."""
+        try:
+            return self.ask("GET", service, path)
+        except ApiDown as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise
+
+    def delete(self, service: str, path: str) -> None:
+        """Ask for a removal; what is gone already is fine. Raises ApiDown."""
+        try:
+            self.ask("DELETE", service, path)
+        except ApiDown as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+
+    def _ask(self, method: str, url: str, body: dict[str, Any] | None) -> tuple[dict[str, Any], Any]:
+        place = urllib.parse.urlsplit(url).netloc
+        headers = {"Accept": "application/json", "Content-Type": "application/json"}
+        if self._token:
+            headers["X-Auth-Token"] = self._token
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(url, data=data, headers=headers, method=method)  # noqa: S310 - the URL is the operator's config
+        try:
+            with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:  # noqa: S310
+                text = answer.read()
+                return (json.loads(text) if text else {}), answer.headers
+        except urllib.error.HTTPError as error:
+            raise ApiDown(
+                f"OpenStack API {place}, {method} {urllib.parse.urlsplit(url).path}: answered {error.code} {error.reason}",
+                error.code,
+            ) from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            raise ApiDown(f"OpenStack API {place}: no answer within {ANSWER_S} s ({reason})") from None
+
+
+class Compute(Cloud):
+    """What a fence asks of the region's compute service."""
+
+    def servers(self, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """The servers with these names, by name; a name that does not exist is absent."""
+        answer = self.ask("GET", "compute", "/servers/detail")
+        wanted = set(names)
+        return {server["name"]: server for server in answer["servers"] if server["name"] in wanted}
+
+    def settle(self, names: Iterable[str], action: str, state: str, limit_s: float) -> dict[str, str]:
+        """Send `os-stop` or `os-start` to the servers that are not in `state`, and wait until all are. Returns the id of each.
+
+        A server that does not exist counts as stopped, never as started. Raises ApiDown with what was last seen.
+        """
+        wanted = sorted(names)
+        deadline, pause, asked = time.monotonic() + limit_s, 0.2, set[str]()
+        while True:
+            found = self.servers(wanted)
+            seen = {name: found[name]["status"] if name in found else "absent" for name in wanted}
+            if all(status == state or (status == "absent" and state == "SHUTOFF") for status in seen.values()):
+                return {name: found[name]["id"] for name in wanted if name in found}
+            for name, server in found.items():
+                if server["status"] != state and name not in asked:
+                    act(self, server["id"], action)
+                    asked.add(name)
+            if time.monotonic() > deadline:
+                text = ", ".join(f"{name} is {status}" for name, status in seen.items() if status != state)
+                raise ApiDown(f"region {self.region}: after {limit_s:.0f} s {text}; wanted {state}")
+            time.sleep(pause)
+            pause = min(pause * 1.5, 1.0)
+
+
+def act(cloud: Cloud, server_id: str, action: str) -> None:
+    """Ask a server for `os-stop` or `os-start`. Raises ApiDown."""
+    try:
+        cloud.ask("POST", "compute", f"/servers/{server_id}/action", {action: None})
+    except ApiDown as error:
+        if error.status != HTTPStatus.CONFLICT:  # already on its way, or already there: the next look tells
+            raise

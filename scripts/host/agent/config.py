@@ -1,0 +1,141 @@
+"""`/etc/dr/agent.json`, the unit `dr-agent.service`, and what both are made of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from contract.errors import Failed
+
+from ..frame.files import ManagedFile
+from ..frame.layout import Layout
+from ..postgres.versions import VERSIONS
+from ..redis.config import ENGINES
+from .lease import Terms
+
+PORT = 7600
+UNIT = "dr-agent.service"
+SERVICES = {
+    "db-1": "postgres",
+    "cache-1": "redis",
+    "cache-2": "redis",
+    "cache-3": "redis",
+}  # host: what its agent stops
+OFF = "off"
+# At boot they start after the agent has tried to be heard, since their guard asks for the lease.
+_SERVICE_UNITS = [
+    "postgresql.service",
+    *(f"postgresql@{version}-main.service" for version in VERSIONS),
+    *(engine.unit for engine in ENGINES),
+]
+
+
+@dataclass(frozen=True)
+class Address:
+    """A host on the vRack."""
+
+    name: str
+    address: str
+    port: int = PORT
+
+
+@dataclass(frozen=True)
+class Config:
+    """`own` and `counterpart`: this host, and the same one of the other site."""
+
+    site: str
+    peer: str
+    host: str
+    service: str
+    own: Address
+    counterpart: Address
+    terms: Terms
+
+    def text(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True, indent=1) + "\n"
+
+    @classmethod
+    def read(cls, layout: Layout) -> Config:
+        """Raises Failed."""
+        path = layout.etc / "agent.json"
+        found = _json(path)
+        try:
+            site, peer, host, service = (str(found[key]) for key in ("site", "peer", "host", "service"))
+            return cls(
+                site,
+                peer,
+                host,
+                service,
+                Address(**found["own"]),
+                Address(**found["counterpart"]),
+                Terms(**found["terms"]),
+            )
+        except (KeyError, TypeError):
+            raise Failed(
+                f"file {path}: found none that can be read, wanted the agent's settings; no lease is kept; run `pulumi up` for this site"
+            ) from None
+
+    @classmethod
+    def of_host(cls, layout: Layout) -> Config | None:
+        """None where there is no lease: no agent, or `lease: off`."""
+        return cls.read(layout) if (layout.etc / "agent.json").exists() else None
+
+
+def unit_file(layout: Layout, terms: Terms) -> ManagedFile:
+    """The unit. It comes back whatever ends it, before the margin of those who wait for the lease is used up."""
+    watch_s = max(3.0, terms.margin_s - 2)
+    text = f"""# Written by dr-host; changes are overwritten.
+[Unit]
+Description=Heartbeat and lease of this host's database or cache
+Documentation=man:systemd.service(5)
+After=network-online.target
+Wants=network-online.target
+Before={" ".join(_SERVICE_UNITS)}
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+NotifyAccess=main
+ExecStart=/usr/bin/python3 /opt/dr/dr-host.pyz agent run
+Restart=always
+RestartSec=1
+WatchdogSec={watch_s:g}
+WatchdogSignal=SIGKILL
+TimeoutStartSec=30
+TimeoutStopSec={terms.stop_s + 10:g}
+Environment=MALLOC_ARENA_MAX=1 PYTHONNODEBUGRANGES=1
+OOMScoreAdjust=-950
+Nice=-10
+LimitNOFILE=256
+
+[Install]
+WantedBy=multi-user.target
+"""
+    return ManagedFile(path=layout.units / UNIT, content=text)
+
+
+def config_file(layout: Layout, config: Config) -> ManagedFile:
+    return ManagedFile(path=layout.etc / "agent.json", content=config.text(), mode=0o600)
+
+
+def fingerprint(layout: Layout) -> str:
+    """Of everything that an agent reads only when it starts; another one asks for a restart."""
+    digest = hashlib.sha256()
+    files = [
+        layout.tool,
+        layout.units / UNIT,
+        *(layout.etc / name for name in ("agent.json", "witness.json", "ca.pem", "host.crt", "host.key")),
+    ]
+    for path in files:
+        digest.update(hashlib.sha256(path.read_bytes() if path.exists() else b"").digest())
+    return digest.hexdigest()[:16]
+
+
+def _json(path: Any) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,176 @@
+"""Putting the agent on a host, renewing it without dropping its lease, and taking it away: steps of `host converge`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from contract.errors import Failed, say
+
+from ..frame import rolefile
+from ..frame.desired import SCHEMA, Envelope, Reader
+from ..frame.files import ManagedFile, differing, make_folder, write_atomically
+from ..frame.layout import Layout
+from ..frame.plan import Step
+from ..frame.systemd import Units
+from ..frame.witness import Silent, Witness
+from .channel import boottime
+from .config import OFF, SERVICES, UNIT, Address, Config, config_file, fingerprint, unit_file
+from .lease import Terms
+from .loop import RESTARTING
+from .memory import Note
+from .witness import WitnessChannel
+
+START_S = 40.0
+FAREWELL_S = 5.0
+_TERMS = ("lease_s", "stop_s", "margin_s", "heartbeat_s")
+
+
+def read(envelope: Envelope, reader: Reader, value: Any) -> Config | None:
+    """The agent that the block `lease` asks for; None for `off` and where there is none. Faults go to the reader."""
+    if value is None or value == OFF:
+        return None
+    if envelope.host not in SERVICES:
+        reader.fault("lease", f"one for {envelope.host}", f"none but on {', '.join(SERVICES)}")
+        return None
+    terms = Reader(value, "document.setup.lease")
+    seconds = Terms(*(float(terms.number(key)) for key in _TERMS))
+    terms.done()
+    if min(seconds.__dict__.values()) <= 0 or seconds.stop_s + seconds.margin_s >= seconds.lease_s:
+        reader.fault("lease", "times that contradict each other", "positive ones, stop_s + margin_s below lease_s")
+        return None
+    own, other = envelope.at(envelope.own_key), envelope.at(f"{envelope.host}.{envelope.peer}")
+    return Config(
+        envelope.site,
+        envelope.peer,
+        envelope.host,
+        SERVICES[envelope.host],
+        Address(own.name, own.vrack),
+        Address(other.name, other.vrack),
+        seconds,
+    )
+
+
+@dataclass(frozen=True)
+class Facts:
+    """`files`: those that differ; `present`: an agent is installed; `current`: the one that runs has the software and settings of now."""
+
+    files: tuple[str, ...] = ()
+    present: bool = False
+    enabled: bool = False
+    active: bool = False
+    current: bool = False
+
+
+class Installation:
+    """`wanted`: None for no agent."""
+
+    def __init__(self, wanted: Config | None, layout: Layout, units: Units) -> None:
+        self.wanted, self._layout, self._units = wanted, layout, units
+
+    def files(self) -> list[ManagedFile]:
+        return (
+            []
+            if self.wanted is None
+            else [config_file(self._layout, self.wanted), unit_file(self._layout, self.wanted.terms)]
+        )
+
+    def facts(self) -> Facts:
+        """Cheap on hosts without an agent."""
+        present = (self._layout.units / UNIT).exists() or (self._layout.etc / "agent.json").exists()
+        if self.wanted is None and not present:
+            return Facts()
+        note = Note.read(self._layout)
+        return Facts(
+            tuple(differing(self.files())),
+            present,
+            self._units.enabled(UNIT),
+            self._units.active(UNIT),
+            note is not None and note.fingerprint == fingerprint(self._layout),
+        )
+
+    def plan(self, facts: Facts, *, renewed: bool) -> list[Step]:
+        """`renewed`: something that the agent reads when it starts is written in the steps before."""
+        if self.wanted is None:
+            return [Step("agent-off")] if facts.present else []
+        steps = [Step("agent-files", ", ".join(facts.files))] if facts.files else []
+        if not facts.enabled:
+            steps.append(Step("agent-enable"))
+        if facts.files or renewed or not facts.active or not facts.current:
+            steps.append(Step("agent-restart"))
+        return steps
+
+    def apply(self, step: Step) -> None:
+        """See `plan`."""
+        {
+            "agent-files": self._write,
+            "agent-enable": lambda: self._units.enable(UNIT),
+            "agent-restart": self._restart,
+            "agent-off": self._off,
+        }[step.name]()
+
+    def verify(self, facts: Facts) -> dict[str, Any]:
+        """Raises Failed."""
+        if self.wanted is None:
+            return {}
+        if facts.files or not (facts.enabled and facts.active and facts.current):
+            raise Failed(
+                say(
+                    subject=f"unit {UNIT}",
+                    found="none that runs with the settings of now",
+                    wanted="one",
+                    consequence="this host keeps no lease",
+                    remedy="read `journalctl -u dr-agent`, then run the same again",
+                )
+            )
+        return {"lease": self.wanted.terms.__dict__}
+
+    def _write(self) -> None:
+        for file in self.files():
+            if file.differs():
+                file.write()
+        self._units.daemon_reload()
+
+    def _restart(self) -> None:
+        """The mark tells the old agent that another one takes its lease over: it leaves the service alone."""
+        self._mark()
+        self._units.restart(UNIT, START_S)
+
+    def _mark(self) -> None:
+        make_folder(self._layout.run)
+        write_atomically(self._layout.run / RESTARTING, str(boottime()).encode())
+
+    def _off(self) -> None:
+        """A silent primary must not look like one whose lease ran out, so the witness is told first. Raises Failed when it cannot be."""
+        config = Config.of_host(self._layout)
+        if config is not None:
+            self._farewell(config)
+        self._mark()
+        self._units.disable(UNIT)
+        self._units.stop(UNIT, START_S)
+        for path in (self._layout.units / UNIT, self._layout.etc / "agent.json", self._layout.run / "lease.json"):
+            path.unlink(missing_ok=True)
+        self._units.daemon_reload()
+
+    def _farewell(self, config: Config) -> None:
+        # Stopped before the last word, or its next heartbeat would take it back.
+        self._mark()
+        self._units.stop(UNIT, START_S)
+        role = rolefile.read(self._layout)
+        word = {
+            "schema": SCHEMA,
+            "site": config.site,
+            "host": config.host,
+            "epoch": role.epoch if role else None,
+            "role": role.role if role else None,
+            "lease": {"state": OFF, "silent_s": None},
+        }
+        try:
+            WitnessChannel(Witness.of_host(self._layout), FAREWELL_S).put(
+                f"heartbeats/{config.site}/{config.host}.json", word
+            )
+        except Silent as error:
+            self._units.start(UNIT, START_S)
+            raise Failed(
+                f"{error}; without that word its silence would look like a lease that ran out, so the agent stays; run the same again"
+            ) from None

@@ -1,0 +1,186 @@
+"""The lease, as rules without a clock or a host: may the service of this host go on, must it stop, may it start again?
+
+A primary holds the lease while somebody outside its site hears it: the witness, which stored its heartbeat, or its counterpart on the other
+site, which granted its epoch. Both contacts count from the moment in which the question was *sent*, so that whoever answered may rely on
+this host being silent earlier than they can tell. Times are seconds of one clock that also runs while the machine is suspended.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from ..frame.rolefile import PRIMARY, Role
+
+HELD, STOPPED = "held", "stopped"
+HANDOVER_S = 120.0  # how long the cache of a site that was left in a planned move stays up to be handed over
+BACKOFF_S = (5.0, 10.0, 20.0, 40.0, 60.0)  # between two attempts to start the service again
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Seconds. `margin_s` is for those who wait for the lease to run out; this host does not use it up on purpose."""
+
+    lease_s: float
+    stop_s: float
+    margin_s: float
+    heartbeat_s: float
+
+    @property
+    def limit_s(self) -> float:
+        """How long one question to the outside may take."""
+        return max(1.0, min(10.0, self.lease_s / 4))
+
+
+@dataclass(frozen=True)
+class Newest:
+    """The newest epoch at the witness. `asked_at`: when the question that confirmed it was sent; `since`: when it was first heard of."""
+
+    epoch: int
+    active: str
+    planned: bool
+    asked_at: float
+    since: float
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What outlives the agent's process, but no boot. `begun`: the agent's first start since the boot, with a service that ran."""
+
+    state: str = HELD
+    why: str | None = None  # why it was stopped
+    stopped_at: float | None = None
+    begun: float | None = None
+    witness_at: float | None = None
+    granted_at: float | None = None
+    granted_epoch: int | None = None
+    attempts: int = 0
+    attempt_at: float | None = None
+
+    def contact_at(self, epoch: int) -> float | None:
+        """When this host was last heard, as a primary of `epoch`."""
+        granted = self.granted_at if self.granted_epoch == epoch else None
+        times = [at for at in (self.witness_at, granted) if at is not None]
+        return max(times, default=None)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What is known at `now`.
+
+    `running`: the service has processes. `writes`: False when it is certainly no writer (a replica), None when nobody knows. `handover`: it
+    is handed over after a planned epoch was claimed. `override`: epoch in which the operator started it although nobody answered.
+    """
+
+    now: float
+    role: Role | None
+    newest: Newest | None = None
+    running: bool = True
+    writes: bool | None = None
+    handover: bool = False
+    override: int | None = None
+
+
+class Action(Enum):
+    """What the agent has to do."""
+
+    NONE = "none"
+    STOP = "stop"
+    START = "start"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """`message`: for the log, once per change."""
+
+    memory: Memory
+    action: Action = Action.NONE
+    message: str | None = None
+
+
+def decide(terms: Terms, memory: Memory, heard: Heard) -> Decision:
+    """The rules. Total: there is an answer to whatever was heard."""
+    role = heard.role
+    if role is None or role.role != PRIMARY:
+        return Decision(_released(memory))
+    newest = heard.newest
+    if newest is not None and newest.epoch > role.epoch and newest.active != role.site:
+        if heard.writes is False or (heard.handover and newest.planned and heard.now - newest.since < HANDOVER_S):
+            return Decision(memory)
+        why = f"epoch {newest.epoch} of the witness names site {newest.active} active, this host is primary of epoch {role.epoch}"
+        return _stop(memory, heard, why, news=why != memory.why)
+    if ran_out(terms, memory, heard, role) and heard.writes is not False:
+        return _stop(
+            memory,
+            heard,
+            f"nobody heard for {terms.lease_s:g} s: neither the witness nor the counterpart on site {role.peer}",
+            news=False,
+        )
+    return Decision(memory) if memory.state == HELD else _start(terms, memory, heard, role)
+
+
+def ran_out(terms: Terms, memory: Memory, heard: Heard, role: Role) -> bool:
+    """Whether the lease is over."""
+    return heard.override != role.epoch and silent_s(memory, role, heard.now) >= terms.lease_s
+
+
+def silent_s(memory: Memory, role: Role, now: float) -> float:
+    """Since when nobody has heard this primary. Before the first contact after a boot, since the agent's start, when the service ran already."""
+    contact, begun = memory.contact_at(role.epoch), memory.begun
+    times = [at for at in (contact, begun) if at is not None and at <= now]
+    return now - max(times) if times else float("inf")
+
+
+def deadline(terms: Terms, memory: Memory, role: Role | None) -> float | None:
+    """When the lease runs out if nothing more is heard; None when nothing depends on it."""
+    if role is None or role.role != PRIMARY or memory.state != HELD:
+        return None
+    times = [at for at in (memory.contact_at(role.epoch), memory.begun) if at is not None]
+    return max(times) + terms.lease_s if times else None
+
+
+def first(memory: Memory | None, now: float, *, primary: bool, running: bool) -> Memory:
+    """Memory at the agent's start. After a boot a primary that is down waits for somebody to hear it; one that runs has one lease's time."""
+    if memory is not None:
+        return memory
+    if primary and not running:
+        return Memory(state=STOPPED, why="nobody heard since the boot", stopped_at=now)
+    return Memory(begun=now)
+
+
+def _released(memory: Memory) -> Memory:
+    return replace(memory, state=HELD, why=None, stopped_at=None, attempts=0, attempt_at=None)
+
+
+def _stop(memory: Memory, heard: Heard, why: str, *, news: bool) -> Decision:
+    """`news`: said also of a service that is down already."""
+    if memory.state == STOPPED and not heard.running:
+        return Decision(replace(memory, why=why), message=f"stays down: {why}") if news else Decision(memory)
+    stopped = replace(memory, state=STOPPED, why=why, stopped_at=heard.now, attempts=0, attempt_at=None)
+    return Decision(stopped, Action.STOP, why)
+
+
+def _start(terms: Terms, memory: Memory, heard: Heard, role: Role) -> Decision:
+    """It was stopped, and somebody answers again: the epoch decides."""
+    if heard.running:
+        return Decision(_released(memory), message=f"running again as primary of epoch {role.epoch}")
+    newest, since = heard.newest, memory.stopped_at or 0.0
+    confirmed = (
+        newest is not None and newest.asked_at >= since and (newest.epoch, newest.active) == (role.epoch, role.site)
+    )
+    # A counterpart grants no epoch when it knows a newer one. It is believed where the witness is silent, never against the witness.
+    witness_silent = memory.witness_at is None or heard.now - memory.witness_at >= terms.lease_s
+    granted = memory.granted_epoch == role.epoch and memory.granted_at is not None and memory.granted_at >= since
+    if not confirmed and not (witness_silent and granted):
+        return Decision(memory)
+    if (
+        memory.attempt_at is not None
+        and heard.now < memory.attempt_at + BACKOFF_S[min(memory.attempts, len(BACKOFF_S)) - 1]
+    ):
+        return Decision(memory)
+    tried = replace(memory, attempts=memory.attempts + 1, attempt_at=heard.now)
+    return Decision(
+        tried,
+        Action.START,
+        f"heard again by {'the witness' if confirmed else 'the counterpart'}: epoch {role.epoch} is still this site's",
+    )

@@ -1,0 +1,351 @@
+"""The agent at work: it beats, it listens, it enforces the lease. Whatever is slow runs in threads; the loop only looks at what they left."""
+
+from __future__ import annotations
+
+import datetime
+import threading
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..frame import rolefile
+from ..frame.desired import SCHEMA
+from ..frame.layout import Layout
+from ..frame.log import Log
+from ..frame.rolefile import PRIMARY
+from ..frame.witness import Silent
+from . import lease
+from .channel import NoAnswer, Worker, boottime
+from .config import Config, fingerprint
+from .facts import Facts
+from .grants import Grants
+from .lease import Action, Heard, Newest
+from .memory import OVERRIDE, Note
+from .notify import notify
+from .peer import Asker, Endpoint, Grant
+from .unit import Control
+from .witness import WitnessChannel
+
+TICK_S, FACTS_S, READY_S = 1.0, 0.5, 6.0
+EPOCH_EVERY = 3  # beats between two looks at the epoch of a host that is no primary
+RESTARTING = "agent-restarting"  # in /run/dr: when the successor of this agent was ordered
+RESTARTING_S = 30.0
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the loop works with; tests put others in."""
+
+    config: Config
+    layout: Layout
+    log: Log
+    facts: Facts
+    control: Control
+    witness: WitnessChannel
+    asker: Asker
+
+
+class Agent:
+    """One host's agent."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.config, self.layout, self.log = parts.config, parts.layout, parts.log
+        self._facts, self._control, self._witness, self._asker = parts.facts, parts.control, parts.witness, parts.asker
+        self._grants = Grants(parts.layout)
+        self.endpoint = Endpoint(
+            parts.layout,
+            self.config.counterpart.name,
+            (self.config.own.address, self.config.own.port),
+            self._grant,
+            parts.log,
+        )
+        # Written by one thread each, read by all: whole values, replaced.
+        self._block: dict[str, Any] = {}
+        self._block_at = float("-inf")
+        self._put_at: float | None = None
+        self._newest: Newest | None = None
+        self._granted: Grant | None = None
+        self._troubles: dict[str, str | None] = {"witness": "not asked yet", "counterpart": "not asked yet"}
+        self._sequence = 0
+        self._recalled = False
+        self._past: tuple[dict[str, Any], float] | None = (
+            None  # what the agent before this one said last, until the facts have it
+        )
+        self._read = threading.Event()  # the facts of this beat are there
+        self._wake, self._over = threading.Event(), threading.Event()
+        limit = self.config.terms.limit_s
+        self._workers = {
+            "service": Worker("service", self._read_facts, parts.facts.abort, limit, parts.log),
+            "witness": Worker("witness", self._ask_witness, parts.witness.abort, 2 * limit, parts.log),
+            "counterpart": Worker("counterpart", self._ask_counterpart, parts.asker.abort, limit, parts.log),
+        }
+        self._started, self._fingerprint = boottime(), fingerprint(parts.layout)
+        (parts.layout.run / RESTARTING).unlink(missing_ok=True)
+        old, role = Note.read(parts.layout), rolefile.read(parts.layout)
+        primary = role is not None and role.role == PRIMARY
+        self.memory = lease.first(
+            old.memory if old else None, self._started, primary=primary, running=self._control.running()
+        )
+
+    def run(self) -> None:
+        """Until `stop` is called."""
+        for worker in self._workers.values():
+            worker.start()
+        self.endpoint.start()
+        next_beat, ready = self._started, False
+        while not self._over.is_set():
+            now = boottime()
+            if now >= next_beat:
+                self._beat()
+                next_beat = max(next_beat + self.config.terms.heartbeat_s, now)
+            self._enforce()
+            ready = ready or self._tell_ready(now)
+            _still_here()
+            self._wake.wait(self._pause(boottime(), next_beat))
+            self._wake.clear()
+        self.endpoint.stop()
+        self._leave()
+
+    def stop(self) -> None:
+        """Safe in a signal handler."""
+        self._over.set()
+        self._wake.set()
+
+    def _tell_ready(self, now: float) -> bool:
+        """Ready once it was tried to be heard: services that are ordered after the agent find their lease, or its absence."""
+        tried = all(self._workers[name].rounds > 0 for name in ("witness", "counterpart"))
+        if not tried and now - self._started < READY_S:
+            return False
+        self._note(now)
+        notify("READY=1")
+        return True
+
+    def _pause(self, now: float, next_beat: float) -> float:
+        """How long nothing has to be done."""
+        due = [next_beat, now + TICK_S]
+        runs_out = lease.deadline(self.config.terms, self.memory, rolefile.read(self.layout))
+        if runs_out is not None and runs_out > now:
+            due.append(runs_out)
+        return max(min(due) - now, 0.0)
+
+    # --- in the loop's own thread
+
+    def _beat(self) -> None:
+        self._read.clear()
+        for worker in self._workers.values():
+            worker.kick()
+        self._note(boottime())
+
+    def _enforce(self) -> None:
+        role = rolefile.read(self.layout)
+        self._take_contacts()
+        now = boottime()  # after them: a contact that is later than now would count as none
+        fresh = now - self._block_at < 3 * self.config.terms.heartbeat_s
+        heard = Heard(
+            now=now,
+            role=role,
+            newest=self._newest,
+            running=self._control.running(),
+            writes=self._facts.writes(self._block) if fresh else None,
+            handover=self.config.service == "redis",
+            override=self._override(),
+        )
+        decision = lease.decide(self.config.terms, self.memory, heard)
+        changed = decision.memory != self.memory
+        self.memory = decision.memory
+        if decision.action is Action.STOP:
+            self._stop_service(decision.message or "")
+        elif decision.message is not None:
+            self.log.warning(decision.message)
+        if decision.action is Action.START:
+            self._control.start()
+        if changed:
+            self._note(now)
+        if (
+            heard.override is not None
+            and role is not None
+            and lease.silent_s(self.memory, role, now) < self.config.terms.lease_s
+        ):
+            (self.layout.run / OVERRIDE).unlink(missing_ok=True)  # somebody answers again: the lease is what counts
+
+    def _stop_service(self, why: str) -> None:
+        if not self._control.running():
+            self.log.warning(f"{self.config.service} is down and stays down: {why}")
+            return
+        began = boottime()
+        self.log.warning(f"stopping {self.config.service}: {why}")
+        if self._control.stop(self.config.terms.stop_s, _still_here):
+            self.log.warning(
+                f"{self.config.service} is down after {boottime() - began:.1f} s; `dr-host agent status` says why"
+            )
+        else:
+            self.log.error(
+                f"{self.config.service}: found processes that outlive a kill, wanted none; it may still write; cut this host's power"
+            )
+
+    def _take_contacts(self) -> None:
+        put_at, granted = self._put_at, self._granted
+        memory = self.memory
+        if put_at is not None and put_at > (memory.witness_at or 0):
+            memory = replace(memory, witness_at=put_at)
+        if granted is not None and granted.granted and granted.sent > (memory.granted_at or 0):
+            memory = replace(memory, granted_at=granted.sent, granted_epoch=granted.epoch)
+        self.memory = memory
+
+    def _override(self) -> int | None:
+        try:
+            return int((self.layout.run / OVERRIDE).read_text())
+        except (OSError, ValueError):
+            return None
+
+    def _note(self, now: float) -> None:
+        newest = self._newest
+        note = Note(
+            memory=self.memory,
+            started=self._started,
+            beat=now,
+            fingerprint=self._fingerprint,
+            epoch=newest.epoch if newest else None,
+            witness=self._troubles["witness"],
+            counterpart=self._troubles["counterpart"],
+        )
+        try:
+            note.write(self.layout)
+        except OSError as error:
+            self._trouble(
+                "memory",
+                f"{self.layout.run}/lease.json: cannot be written ({error.strerror}); a restarted agent would be too strict",
+            )
+
+    def _leave(self) -> None:
+        """The agent is told to go. A primary without it has no lease, so it goes first, unless another agent takes over at once."""
+        mark = self.layout.run / RESTARTING
+        try:
+            restarting = 0 <= boottime() - float(mark.read_text()) < RESTARTING_S
+        except (OSError, ValueError):
+            restarting = False
+        role = rolefile.read(self.layout)
+        if (
+            not restarting
+            and role is not None
+            and role.role == PRIMARY
+            and self._facts.writes(self._block) is not False
+        ):
+            why = "its lease agent was stopped"
+            self.memory = replace(self.memory, state=lease.STOPPED, why=why, stopped_at=boottime())
+            self._stop_service(why)
+        self._note(boottime())
+
+    # --- in threads of their own
+
+    def _read_facts(self) -> None:
+        past, self._past = self._past, None
+        if past is not None:
+            self._facts.recall(*past)
+        self._block = self._facts.read()
+        self._block_at = boottime()
+        self._read.set()
+
+    def _ask_witness(self) -> None:
+        self._read.wait(FACTS_S)
+        role = rolefile.read(self.layout)
+        self._sequence += 1
+        primary = role is not None and role.role == PRIMARY
+        key = f"heartbeats/{self.config.site}/{self.config.host}.json"
+        try:
+            self._recall(key, role)
+            beat = self.heartbeat(role)
+            self._put_at = self._witness.put(key, beat)
+            self._facts.told(beat[self.config.service])
+            if primary or self._sequence % EPOCH_EVERY == 1:
+                self._newest = self._witness.newest(sure=self.memory.state != lease.HELD)
+        except Silent as error:
+            self._trouble("witness", str(error))
+        else:
+            self._trouble("witness", None)
+        self._wake.set()
+
+    def _recall(self, key: str, role: rolefile.Role | None) -> None:
+        """Once, before the first beat lays itself over what the agent before this one knew. Raises Silent."""
+        if self._recalled:
+            return
+        found, age_s = self._witness.get(key) or ({}, 0.0)
+        self._recalled = True
+        block = found.get(self.config.service)
+        if (
+            role is None
+            or role.role != PRIMARY
+            or (found.get("role"), found.get("epoch")) != (PRIMARY, role.epoch)
+            or not isinstance(block, dict)
+        ):
+            return
+        self._past = block, age_s
+        self._read.clear()
+        self._workers["service"].kick()
+        self._read.wait(FACTS_S)
+
+    def _ask_counterpart(self) -> None:
+        role = rolefile.read(self.layout)
+        if role is None or role.role != PRIMARY:
+            self._troubles["counterpart"] = "not asked: this host is no primary"
+            return
+        try:
+            found = self._asker.ask(self.config.site, role.epoch)
+        except NoAnswer as error:
+            self._trouble("counterpart", f"{self.config.counterpart.name}: no answer ({error})")
+            return
+        # What it knows may be older than this epoch; what it grants is the epoch that was asked for.
+        self._granted = replace(found, epoch=role.epoch)
+        self._trouble(
+            "counterpart",
+            None
+            if found.granted
+            else f"{self.config.counterpart.name}: does not grant epoch {role.epoch}, it knows {found.epoch}",
+        )
+        self._wake.set()
+
+    def _grant(self, asked: int) -> dict[str, Any]:
+        role, newest = rolefile.read(self.layout), self._newest
+        known = max(
+            (epoch for epoch in (newest.epoch if newest else None, role.epoch if role else None) if epoch is not None),
+            default=None,
+        )
+        granted = self._grants.answer(asked, role, known)
+        return {
+            "schema": SCHEMA,
+            "site": self.config.site,
+            "role": role.role if role else None,
+            "epoch": known,
+            "granted": granted,
+        }
+
+    def heartbeat(self, role: rolefile.Role | None) -> dict[str, Any]:
+        """The object at the witness."""
+        memory, now = self.memory, boottime()
+        silent = None if role is None else lease.silent_s(memory, role, now)
+        return {
+            "schema": SCHEMA,
+            "site": self.config.site,
+            "host": self.config.host,
+            "epoch": role.epoch if role else None,
+            "role": role.role if role else None,
+            "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
+            "sequence": self._sequence,
+            "lease": {
+                "state": memory.state,
+                "silent_s": None if silent in (None, float("inf")) else round(silent or 0.0, 1),
+            },
+            self.config.service: self._block,
+        }
+
+    def _trouble(self, what: str, text: str | None) -> None:
+        """Said when it begins and when it ends."""
+        before = self._troubles.get(what)
+        self._troubles[what] = text
+        if text is not None and before != text:
+            self.log.warning(text)
+        elif text is None and before is not None:
+            self.log.info(f"{what} answers")
+
+
+def _still_here() -> None:
+    notify("WATCHDOG=1")

@@ -1,0 +1,188 @@
+"""The counterpart: the same host of the other site, asked and answered over the vRack with host certificates on both ends.
+
+`GET /lease?site=a&epoch=3` is answered with `{"schema": 1, "site", "role", "epoch", "granted"}`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import ssl
+import threading
+import urllib.parse
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..frame.desired import SCHEMA
+from ..frame.layout import Layout
+from ..frame.log import Log
+from .channel import Channel, NoAnswer, boottime
+
+REQUEST_MAX, REQUEST_S, IDLE_S, CONNECTIONS_MAX, BIND_AGAIN_S = 4096, 5.0, 60.0, 8, 2.0
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A counterpart's answer; `sent`: when it was asked, by `boottime`."""
+
+    epoch: int | None
+    granted: bool
+    sent: float
+
+
+def tls(layout: Layout, *, server: bool) -> ssl.SSLContext:
+    """This host's certificate, the private CA alone, a certificate wanted of the other end. Raises OSError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(layout.etc / "host.crt", layout.etc / "host.key")
+    context.load_verify_locations(layout.etc / "ca.pem")
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+class Asker:
+    """Asks the counterpart. Use from one thread; `abort` may come from another."""
+
+    def __init__(self, layout: Layout, name: str, address: str, port: int, limit_s: float) -> None:
+        self._layout, self._where, self._limit_s = layout, (name, address, port), limit_s
+        self._channel: Channel | None = None
+
+    def abort(self) -> None:
+        """See `Channel.abort`."""
+        channel = self._channel
+        if channel is not None:
+            channel.abort()
+
+    def ask(self, site: str, epoch: int) -> Grant:
+        """Raises NoAnswer."""
+        if self._channel is None:
+            try:
+                self._channel = Channel(*self._where, tls(self._layout, server=False), self._limit_s)
+            except OSError as error:  # broken certificates must not end the agent
+                raise NoAnswer(f"certificates in {self._layout.etc}: {error}") from None
+        sent = boottime()
+        answer = self._channel.request("GET", f"/lease?site={site}&epoch={epoch}", {"Connection": "keep-alive"})
+        if answer.status != 200:
+            raise NoAnswer(f"HTTP {answer.status}")
+        try:
+            found = json.loads(answer.body)
+            known = found["epoch"]
+            return Grant(None if known is None else int(known), found["granted"] is True, sent)
+        except (ValueError, KeyError, TypeError):
+            raise NoAnswer("an answer that is no grant") from None
+
+
+class Endpoint:
+    """Answers the counterpart, named `name` in its certificate, and nobody else. `grant(epoch)` gives the answer's document."""
+
+    def __init__(
+        self, layout: Layout, name: str, address: tuple[str, int], grant: Callable[[int], dict[str, Any]], log: Log
+    ) -> None:
+        self._name, self._address, self._grant, self._log = name, address, grant, log
+        self._layout = layout
+        self._room = threading.BoundedSemaphore(CONNECTIONS_MAX)
+        self._over = threading.Event()
+        self._listener: socket.socket | None = None
+        self._streams: set[ssl.SSLSocket] = set()
+        self.port: int | None = None  # once it listens
+
+    def start(self) -> None:
+        threading.Thread(target=self._serve, name="endpoint", daemon=True).start()
+
+    def stop(self) -> None:
+        """Nothing is granted any more, also not over connections that are kept."""
+        self._over.set()
+        for sock in (self._listener, *self._streams):
+            if sock is not None:
+                with contextlib.suppress(OSError):  # it may have ended by itself
+                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
+        if self._listener is not None:
+            self._listener.close()
+
+    def _serve(self) -> None:
+        try:
+            context = tls(self._layout, server=True)
+        except OSError as error:
+            self._log.error(
+                f"certificates in {self._layout.etc}: cannot be used ({error}); the counterpart gets no grant; run `pulumi up` for this site"
+            )
+            return
+        listener = self._listen()
+        while listener is not None and not self._over.is_set():
+            try:
+                plain, _ = listener.accept()
+            except OSError:
+                return  # stopped
+            if not self._room.acquire(blocking=False):
+                plain.close()
+                continue
+            threading.Thread(target=self._talk, args=(plain, context), name="counterpart", daemon=True).start()
+
+    def _listen(self) -> socket.socket | None:
+        """Again and again: at boot the address may come later than the agent."""
+        said = False
+        while not self._over.is_set():
+            try:
+                self._listener = socket.create_server(self._address, backlog=8)
+            except OSError as error:
+                if not said:
+                    self._log.warning(
+                        f"{self._address[0]}:{self._address[1]}: cannot listen ({error.strerror}), the counterpart gets no grant; goes on trying"
+                    )
+                said = True
+                self._over.wait(BIND_AGAIN_S)
+            else:
+                self.port = self._listener.getsockname()[1]
+                return self._listener
+        return None
+
+    def _talk(self, plain: socket.socket, context: ssl.SSLContext) -> None:
+        try:
+            plain.settimeout(REQUEST_S)
+            with context.wrap_socket(plain, server_side=True) as stream:
+                if self._name not in names_of(stream.getpeercert()):
+                    self._log.warning(f"refused a client whose certificate does not name {self._name}")
+                    return
+                self._streams.add(stream)
+                try:
+                    while not self._over.is_set() and self._one(stream):
+                        stream.settimeout(IDLE_S)
+                finally:
+                    self._streams.discard(stream)
+        except (OSError, ValueError):
+            plain.close()  # a probe, or a link that was cut
+        finally:
+            self._room.release()
+
+    def _one(self, stream: ssl.SSLSocket) -> bool:
+        """One request; False when the connection ends."""
+        raw, began = b"", None
+        while b"\r\n\r\n" not in raw:
+            part = stream.recv(REQUEST_MAX)
+            began = boottime() if began is None else began
+            stream.settimeout(REQUEST_S)
+            raw += part
+            if not part or len(raw) > REQUEST_MAX or boottime() - began > REQUEST_S:
+                return False
+        status, document = self._answer(raw.split(b"\r\n", 1)[0].decode("ascii", "replace"))
+        body = json.dumps(document, sort_keys=True).encode()
+        head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        stream.sendall(head.encode() + body)
+        return status.startswith("200")
+
+    def _answer(self, line: str) -> tuple[str, dict[str, Any]]:
+        method, _, rest = line.partition(" ")
+        url = urllib.parse.urlsplit(rest.partition(" ")[0])
+        if method != "GET" or url.path != "/lease":
+            return "404 Not Found", {"schema": SCHEMA}
+        epoch = dict(urllib.parse.parse_qsl(url.query)).get("epoch", "")
+        if not epoch.isascii() or not epoch.isdigit() or len(epoch) > 9:
+            return "400 Bad Request", {"schema": SCHEMA}
+        return "200 OK", self._grant(int(epoch))
+
+
+def names_of(certificate: Any) -> set[str]:
+    """DNS names of a verified certificate."""
+    return {value for kind, value in (certificate or {}).get("subjectAltName", ()) if kind == "DNS"}

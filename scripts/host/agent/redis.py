@@ -1,0 +1,73 @@
+"""The block of Redis or Valkey in the heartbeat: its role and offset, over a connection that is kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..frame.layout import Layout
+from ..frame.log import Log
+from ..redis.leader import Access
+from ..redis.upstream import Company, Upstream
+from ..redis.wire import Connection, ErrorReply, Unreachable, parse_info
+
+
+class RedisFacts:
+    """`Facts` of Redis or Valkey."""
+
+    def __init__(self, layout: Layout, log: Log) -> None:
+        self._layout = layout
+        self._connection: Connection | None = None
+        self._upstream, self._company = Upstream(layout, log), Company(layout, log)
+
+    def read(self) -> dict[str, Any]:
+        """See `Facts`."""
+        block: dict[str, Any] = {"running": False, "role": None, "offset": None, "replication_id": None}
+        try:
+            if self._connection is None:
+                access = Access.of_host(self._layout)
+                if access is None:
+                    return block
+                self._connection = Connection(access.local, 2.0)
+            text = str(self._connection.call("INFO", "replication"))
+        except (Unreachable, ErrorReply):
+            self._close()
+            return block
+        info = parse_info(text)
+        self._upstream.look(info)
+        try:
+            self._company.look(info, self._connection.call)
+        except (Unreachable, ErrorReply):
+            self._close()
+        role = {"master": "master", "slave": "replica"}.get(info.get("role", ""))
+        offset = info.get("master_repl_offset" if role == "master" else "slave_repl_offset")
+        return {
+            "running": True,
+            "role": role,
+            "offset": None if offset is None else int(offset),
+            "replication_id": info.get("master_replid"),
+        }
+
+    def writes(self, block: dict[str, Any]) -> bool | None:
+        """See `Facts`."""
+        if block.get("role") is None:
+            return None
+        if block["role"] == "master":
+            return True
+        access = Access.of_host(self._layout)
+        return None if access is not None and access.sentinels else False  # Sentinel may have it lead at any moment
+
+    def told(self, block: dict[str, Any]) -> None:
+        return None
+
+    def recall(self, block: dict[str, Any], age_s: float) -> None:
+        return None
+
+    def abort(self) -> None:
+        connection = self._connection
+        if connection is not None:
+            connection.cut()
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

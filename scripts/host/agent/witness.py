@@ -1,0 +1,144 @@
+"""The agent's side of the witness: the heartbeat put there, and the newest epoch read without listing the bucket at every beat."""
+
+from __future__ import annotations
+
+import datetime
+import email.utils
+import json
+import ssl
+import urllib.parse
+from collections.abc import Mapping
+from typing import Any
+
+from ..frame.witness import Silent, Witness, clock_ahead, listed, signed
+from .channel import Answer, Channel, NoAnswer, boottime
+from .lease import Newest
+
+LIST_EVERY_S = 60.0  # a full look, in case the object after the known one was never there
+
+
+class WitnessChannel:
+    """Use from one thread; `abort` may come from another."""
+
+    def __init__(self, witness: Witness, limit_s: float) -> None:
+        self.witness = witness
+        base = urllib.parse.urlsplit(witness.endpoint)
+        secure = base.scheme == "https"
+        port = base.port or (443 if secure else 80)
+        self._channel = Channel(
+            base.hostname or "", base.hostname or "", port, _public_tls() if secure else None, limit_s
+        )
+        self._ahead = datetime.timedelta()  # the witness's clock against this host's, when they are far apart
+        self._newest: Newest | None = None
+        self._listed_at: float | None = None
+
+    def abort(self) -> None:
+        """See `Channel.abort`."""
+        self._channel.abort()
+
+    def put(self, key: str, document: Mapping[str, Any]) -> float:
+        """Store a JSON object; returns when the request was sent, by `boottime`. Raises Silent."""
+        sent = boottime()
+        self._must(self._ask("PUT", key, {}, json.dumps(document, sort_keys=True).encode()), key)
+        return sent
+
+    def get(self, key: str) -> tuple[dict[str, Any], float] | None:
+        """A JSON object and how many seconds ago it was stored, by the witness's own clock: this host's may have been set since.
+
+        None when there is none, or nothing that can be read. Raises Silent.
+        """
+        answer = self._ask("GET", key, {})
+        if answer.status == 404:
+            return None
+        try:
+            found = json.loads(self._must(answer, key).body)
+            stored, now = (
+                email.utils.parsedate_to_datetime(answer.headers[name]) for name in ("last-modified", "date")
+            )
+        except (ValueError, KeyError):
+            return None
+        return (found, max((now - stored).total_seconds(), 0.0)) if isinstance(found, dict) else None
+
+    def newest(self, *, sure: bool) -> Newest | None:
+        """The newest epoch; None when there is none. `sure`: look at the whole list. Raises Silent."""
+        asked = boottime()
+        known = self._newest
+        if sure or known is None or self._listed_at is None or asked - self._listed_at >= LIST_EVERY_S:
+            found = self._by_list()
+            self._listed_at = asked
+        else:
+            found = self._by_next(known)
+        if found is None:
+            self._newest = None
+            return None
+        since = known.since if known is not None and known.epoch == found["epoch"] else asked
+        self._newest = Newest(int(found["epoch"]), str(found["active"]), bool(found.get("planned")), asked, since)
+        return self._newest
+
+    def _by_next(self, known: Newest) -> dict[str, Any]:
+        """Epochs have no gaps: as long as the next one is not there, the known one is the newest."""
+        found: dict[str, Any] = {"epoch": known.epoch, "active": known.active, "planned": known.planned}
+        while True:
+            answer = self._ask("GET", _key(found["epoch"] + 1), {})
+            if answer.status == 404:
+                return found
+            found = _epoch(self._must(answer, _key(found["epoch"] + 1)), _key(found["epoch"] + 1))
+
+    def _by_list(self) -> dict[str, Any] | None:
+        names, after = list[str](), "epochs/"
+        while True:
+            query = {"list-type": "2", "prefix": "epochs/", "start-after": names[-1] if names else after}
+            page = listed(self._must(self._ask("GET", "", query), "epochs/").body)
+            if not page:
+                break
+            names += page
+        return _epoch(self._must(self._ask("GET", max(names), {}), max(names)), max(names)) if names else None
+
+    def _ask(self, method: str, key: str, query: dict[str, str], body: bytes = b"") -> Answer:
+        request = signed(
+            self.witness, key, query, datetime.datetime.now(datetime.UTC) + self._ahead, method=method, body=body
+        )
+        headers = dict(request.header_items())
+        if body:
+            headers["Content-type"] = "application/json"
+        try:
+            answer = self._channel.request(method, request.selector, headers, body or None)
+        except NoAnswer as error:
+            raise Silent(
+                f"witness {self.witness.bucket} at {self.witness.endpoint}: found no answer ({error}), wanted one; see the third region"
+            ) from None
+        ahead = clock_ahead(answer.headers.get("date"))
+        self._ahead = self._ahead if ahead is None else ahead
+        return answer
+
+    def _must(self, answer: Answer, key: str) -> Answer:
+        if answer.status not in (200, 204):
+            raise Silent(
+                f"witness {self.witness.bucket} at {self.witness.endpoint}: found HTTP {answer.status} for {key}, wanted 200; see the third region and the keys"
+            )
+        return answer
+
+
+def _public_tls() -> ssl.SSLContext:
+    """Public authorities, looked up one by one: the whole bundle costs megabytes in a process that asks one server."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    folder = ssl.get_default_verify_paths().capath
+    if folder is None:
+        context.load_default_certs()
+    else:
+        context.load_verify_locations(capath=folder)
+    return context
+
+
+def _key(epoch: int) -> str:
+    return f"epochs/{epoch:08d}.json"
+
+
+def _epoch(answer: Answer, key: str) -> dict[str, Any]:
+    try:
+        found = json.loads(answer.body)
+        return {"epoch": int(found["epoch"]), "active": str(found["active"]), "planned": bool(found.get("planned"))}
+    except (ValueError, KeyError, TypeError):
+        raise Silent(
+            f"witness object {key}: found no epoch in it, wanted one; restore the object's first version"
+        ) from None

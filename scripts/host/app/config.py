@@ -1,0 +1,312 @@
+"""What an app host is told, and the files that follow from it: environment, units, nginx. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..frame.desired import Envelope, Reader
+from ..frame.files import ManagedFile
+from ..frame.layout import Layout
+from ..frame.systemd import guard_line
+
+USER = "shop"
+WEB, WORKER, MIGRATE, NGINX = "shop-web.service", "shop-worker.service", "shop-migrate.service", "nginx.service"
+PUMA = "127.0.0.1:9292"
+HTTPS_PORT, HEALTH_PORT, FORWARD_PORT = 443, 8080, 8443
+# Packets of an established connection that nobody acknowledges are sent again this often, 6.2 s in all (tcp(7), tcp_retries2; the kernel's own
+# 15 times take a quarter of an hour): a link that is cut while requests are on it must not hold customers for longer than they wait.
+RETRIES = 4
+FIRST_APP = "app-1"  # the host that migrates
+
+
+@dataclass(frozen=True)
+class Assets:
+    endpoint: str
+    region: str
+    bucket: str
+    access_key: str
+    secret_key: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Desired:
+    """The document of `app converge`, checked."""
+
+    envelope: Envelope
+    release: str
+    shop_host: str
+    shop_cert: str
+    shop_key: str = field(repr=False)
+    secret_key_base: str = field(repr=False)
+    databases: list[str]
+    database: str
+    database_password: str = field(repr=False)
+    caches: list[str]
+    cache_password: str = field(repr=False)
+    assets: Assets
+    peer_apps: list[str]
+    vip_subnet: str
+    threads: int
+    workers: int
+
+    @classmethod
+    def read(cls, document: dict[str, object]) -> Desired:
+        """Raises Usage that names every fault of the block."""
+        envelope = Envelope.read(document, "app")
+        block = Reader(envelope.block, "document.app")
+        tls, assets = (
+            Reader(block.mapping("shop_tls"), "document.app.shop_tls"),
+            Reader(block.mapping("assets"), "document.app.assets"),
+        )
+        found = cls(
+            envelope=envelope,
+            release=block.text("release"),
+            shop_host=block.text("shop_host"),
+            shop_cert=tls.text("cert"),
+            shop_key=tls.text("key"),
+            secret_key_base=block.secret("secret_key_base"),
+            databases=[envelope.at(key).name for key in block.texts("databases")],
+            database=block.text("database"),
+            database_password=block.secret("database_password"),
+            caches=[envelope.at(key).name for key in block.texts("caches")],
+            cache_password=block.secret("cache_password"),
+            assets=Assets(
+                assets.text("endpoint"),
+                assets.text("region"),
+                assets.text("bucket"),
+                assets.secret("access_key"),
+                assets.secret("secret_key"),
+            ),
+            peer_apps=[envelope.at(key).vrack for key in block.texts("peer_apps")],
+            vip_subnet=block.text("vip_subnet"),
+            threads=block.number("threads", 5),
+            workers=block.number("workers", 1),
+        )
+        for reader in (block, tls, assets):
+            reader.done()
+        return found
+
+
+def environment(desired: Desired) -> dict[str, str]:
+    """The shop's environment, by name (docs/interfaces.md, section 5)."""
+    return {
+        "RAILS_ENV": "production",
+        "SECRET_KEY_BASE": desired.secret_key_base,
+        "SHOP_ASSETS_ACCESS_KEY": desired.assets.access_key,
+        "SHOP_ASSETS_BUCKET": desired.assets.bucket,
+        "SHOP_ASSETS_ENDPOINT": desired.assets.endpoint,
+        "SHOP_ASSETS_REGION": desired.assets.region,
+        "SHOP_ASSETS_SECRET_KEY": desired.assets.secret_key,
+        "SHOP_CACHES": ",".join(desired.caches),
+        "SHOP_CACHE_PASSWORD": desired.cache_password,
+        "SHOP_DATABASE_HOSTS": ",".join(desired.databases),
+        "SHOP_DATABASE_NAME": desired.database,
+        "SHOP_DATABASE_PASSWORD": desired.database_password,
+        "SHOP_DATABASE_USER": "shop",
+        "SHOP_PROCESSES": str(desired.workers),
+        "SHOP_SITE": desired.envelope.site,
+        "SHOP_THREADS": str(desired.threads),
+    }
+
+
+def environment_file(values: Mapping[str, str]) -> str:
+    """As systemd's EnvironmentFile reads it: in double quotes, where a backslash protects quote, backslash, dollar and backtick."""
+    lines = []
+    for name, value in sorted(values.items()):
+        quoted = "".join(f"\\{mark}" if mark in '"\\$`' else mark for mark in value)
+        lines.append(f'{name}="{quoted}"')
+    return "\n".join(lines) + "\n"
+
+
+def unit(description: str, kind: str, command: str, extra: str = "") -> str:
+    """One of the shop's units. The environment stands in a file of root, which systemd reads before it becomes the shop's user."""
+    return f"""[Unit]
+Description={description}
+After=network-online.target
+Wants=network-online.target
+
+[Service]
+Type={kind}
+User={USER}
+Group={USER}
+WorkingDirectory=/opt/shop/current
+EnvironmentFile=/etc/shop/env
+ExecStart={command}
+UMask=0027
+NoNewPrivileges=yes
+PrivateTmp=yes
+ProtectSystem=full
+ProtectHome=yes
+{extra}
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+# The stop of a host is part of a fence: requests that are held because the writer is gone must not hold it up.
+RESTART = "Restart=on-failure\nRestartSec=2\nTimeoutStopSec=5\n"
+UNITS = {
+    WEB: unit("The shop", "simple", "/usr/bin/puma -C config/puma.rb config.ru", RESTART),
+    # Enabled in the active site. After a reboot the guard lets it start if that is still the active one, and is asked again while nobody answers.
+    WORKER: unit(
+        "The shop's worker, in the active site only",
+        "notify",
+        "/usr/bin/ruby bin/worker",
+        f"{guard_line('app')}Restart=on-failure\nRestartSec=10\nTimeoutStopSec=20\nNotifyAccess=main\n",
+    ),
+    MIGRATE: unit("The shop's schema and products", "oneshot", "/usr/bin/ruby bin/migrate", "TimeoutStartSec=300\n"),
+}
+
+
+def nginx(desired: Desired) -> str:
+    """The whole nginx.conf: the public side, the load balancer's health, the way in for the other site.
+
+    Active: requests go to the local Puma. Standby: to the peer's app hosts over the vRack, and where that is cut through the peer's public
+    entrance; a request that may have reached one of them is never sent again, unless it changes nothing (nginx's own rule for methods that are
+    not idempotent).
+    """
+    servers = "\n".join((_public(desired), _health(desired), _way_in(desired)))
+    return f"{_HEAD}\nhttp {{\n{_upstreams(desired)}\n{servers}}}\n"
+
+
+_HEAD = """\
+# Written by dr-host app converge; changes made here are lost.
+user www-data;
+worker_processes auto;
+pid /run/nginx.pid;
+error_log /var/log/nginx/error.log warn;
+
+events {
+  worker_connections 1024;
+}
+"""
+
+
+def _upstreams(desired: Desired) -> str:
+    """Settings of all servers, and both places where requests can go.
+
+    Kept connections to the peer are let go before a host that failed is tried again: the one request that tries then opens its own, and finds out
+    before it was sent whether the way is there.
+    """
+    peers = [f"    server {address}:{FORWARD_PORT} max_fails=1 fail_timeout=10s;" for address in desired.peer_apps]
+    entrance = desired.envelope.epoch.entrance if desired.envelope.epoch and not desired.envelope.active else None
+    if entrance:
+        peers.append(f"    server {entrance}:{HTTPS_PORT} max_fails=0 backup;")
+    ways = "\n".join(peers)
+    return f"""  include /etc/nginx/mime.types;
+  default_type application/octet-stream;
+  access_log /var/log/nginx/access.log;
+  server_tokens off;
+  client_max_body_size 10m;
+  keepalive_timeout 60s;
+  ssl_protocols TLSv1.2 TLSv1.3;
+  ssl_session_cache shared:shop:1m;
+
+  upstream shop_local {{
+    server {PUMA} max_fails=0;
+    keepalive 16;
+  }}
+  upstream shop_peer {{
+    zone shop_peer 64k;
+{ways}
+    keepalive 16;
+    keepalive_timeout 5s;
+  }}
+
+  proxy_http_version 1.1;
+{_headers(desired.shop_host, "  ")}
+  proxy_connect_timeout 1500ms;
+  proxy_read_timeout 20s;
+  proxy_next_upstream error timeout;
+  proxy_ssl_verify on;
+  proxy_ssl_trusted_certificate /etc/dr/ca.pem;
+  proxy_ssl_name {_internal(desired.envelope.peer)};
+  proxy_ssl_server_name on;
+  proxy_ssl_certificate /etc/dr/host.crt;
+  proxy_ssl_certificate_key /etc/dr/host.key;
+"""
+
+
+def _internal(site: str) -> str:
+    """The name by which hosts of the pair ask for a site's app."""
+    return f"app.{site}.dr.internal"
+
+
+def _headers(host: str, indent: str) -> str:
+    """What a request carries on. `host`: the shop's name, or that of the way in: nginx refuses one that is not the name of the TLS handshake."""
+    lines = ('Connection ""', f"Host {host}", "X-Forwarded-For $proxy_add_x_forwarded_for", "X-Forwarded-Proto https")
+    return "\n".join(f"{indent}proxy_set_header {line};" for line in lines)
+
+
+def _public(desired: Desired) -> str:
+    """The shop, behind the load balancer."""
+    target = "      proxy_pass http://shop_local;"
+    if not desired.envelope.active:
+        target = f"      proxy_pass https://shop_peer;\n{_headers(_internal(desired.envelope.peer), '      ')}"
+    return f"""  server {{
+    listen {HTTPS_PORT} ssl proxy_protocol default_server;
+    server_name {desired.shop_host};
+    ssl_certificate /etc/shop/tls.crt;
+    ssl_certificate_key /etc/shop/tls.key;
+    set_real_ip_from {desired.vip_subnet};
+    real_ip_header proxy_protocol;
+    location / {{
+{target}
+    }}
+  }}
+"""
+
+
+def _health(desired: Desired) -> str:
+    """The load balancer's monitor. A standby host is well when its nginx is: it forwards."""
+    answer = "proxy_pass http://shop_local/health; proxy_connect_timeout 1s; proxy_read_timeout 2s;"
+    if not desired.envelope.active:
+        answer = f'default_type application/json; return 200 \'{{"ok":true,"site":"{desired.envelope.site}"}}\';'
+    return f"""  server {{
+    listen {HEALTH_PORT};
+    access_log off;
+    location = /health {{
+      {answer}
+    }}
+    location / {{
+      return 404;
+    }}
+  }}
+"""
+
+
+def _way_in(desired: Desired) -> str:
+    """The way in for hosts of the pair, proven by their certificates: over the vRack, and behind the public entrance where that is cut."""
+    envelope = desired.envelope
+    return f"""  server {{
+    listen {envelope.at(envelope.own_key).vrack}:{FORWARD_PORT} ssl;
+    listen {HTTPS_PORT} ssl proxy_protocol;
+    server_name {_internal(envelope.site)};
+    ssl_certificate /etc/dr/host.crt;
+    ssl_certificate_key /etc/dr/host.key;
+    ssl_client_certificate /etc/dr/ca.pem;
+    ssl_verify_client on;
+    location / {{
+      proxy_pass http://shop_local;
+    }}
+  }}
+"""
+
+
+def files(desired: Desired, layout: Layout) -> dict[str, list[ManagedFile]]:
+    """Every managed file, by whom it concerns: web (web and workers), units, nginx, kernel."""
+    return {
+        "web": [
+            ManagedFile(path=layout.at("/etc/shop/env"), content=environment_file(environment(desired)), mode=0o600)
+        ],
+        "units": [ManagedFile(path=layout.units / name, content=text) for name, text in UNITS.items()],
+        "nginx": [
+            ManagedFile(path=layout.at("/etc/shop/tls.crt"), content=desired.shop_cert),
+            ManagedFile(path=layout.at("/etc/shop/tls.key"), content=desired.shop_key, mode=0o600),
+            ManagedFile(path=layout.at("/etc/nginx/nginx.conf"), content=nginx(desired)),
+        ],
+        "kernel": [
+            ManagedFile(path=layout.at("/etc/sysctl.d/90-dr-app.conf"), content=f"net.ipv4.tcp_retries2 = {RETRIES}\n")
+        ],
+    }

@@ -1,0 +1,109 @@
+"""What is to be done with the app on this host: facts in, steps out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from contract.errors import Refused, say
+
+from ..frame.plan import Step
+from .config import FIRST_APP, MIGRATE, NGINX, WEB, WORKER
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that the plan looks at."""
+
+    user: bool  # the shop's user exists
+    release_there: bool  # the wanted release lies on this host
+    current: str | None  # release that runs, by the link
+    migrated: str | None  # release whose migrations this host has run last, in which epoch: "<release> <epoch>"
+    stale_web: tuple[str, ...] = ()  # files that differ, by whom they concern
+    stale_units: tuple[str, ...] = ()
+    stale_nginx: tuple[str, ...] = ()
+    stale_kernel: tuple[str, ...] = ()
+    kernel_set: bool = True  # the running kernel has what its file says
+    web: bool = False
+    worker: bool = False
+    nginx: bool = False
+    web_enabled: bool = False
+    nginx_enabled: bool = False
+    worker_enabled: bool = False
+    role: str | None = None  # of role.json
+    role_epoch: int | None = None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The part of the document that decides."""
+
+    active: bool
+    epoch: int
+    host: str
+    release: str
+
+    @property
+    def migration(self) -> str | None:
+        """What `Facts.migrated` shall say; None on a host that does not migrate."""
+        return f"{self.release} {self.epoch}" if self.active and self.host == FIRST_APP else None
+
+
+def plan(facts: Facts, wanted: Wanted) -> Sequence[Step]:
+    """Steps in order: whatever answers requests first, workers last. Empty when all is as wanted. Raises Refused."""
+    if not facts.release_there:
+        raise Refused(
+            say(
+                subject=f"release {wanted.release}",
+                found="no such folder",
+                wanted="the unpacked release",
+                consequence="nothing was changed",
+                remedy="run `pulumi up` again, it copies the release first",
+            )
+        )
+    steps = [] if facts.user else [Step("user")]
+    role = "primary" if wanted.active else "standby"
+    if facts.worker and not wanted.active:
+        steps.append(Step("stop", WORKER))
+    if facts.worker_enabled and not wanted.active:
+        steps.append(Step("disable", WORKER))
+    steps += [
+        Step("write", path) for path in (*facts.stale_web, *facts.stale_units, *facts.stale_nginx, *facts.stale_kernel)
+    ]
+    if facts.stale_kernel or not facts.kernel_set:
+        steps.append(Step("kernel"))
+    if facts.stale_units:
+        steps.append(Step("daemon-reload"))
+    if (facts.role, facts.role_epoch) != (role, wanted.epoch):
+        steps.append(Step("role", role))
+    new = facts.current != wanted.release
+    migrate = wanted.migration is not None and facts.migrated != wanted.migration
+    if new:
+        steps.append(Step("link", wanted.release))
+    if (
+        new and migrate
+    ):  # new code wants its schema first; the same code in a new epoch has it, and requests come before
+        steps.append(Step("migrate", MIGRATE))
+    steps += _serve(facts, changed=new or bool(facts.stale_web or facts.stale_units))
+    if migrate and not new:
+        steps.append(Step("migrate", MIGRATE))
+    if wanted.active and not facts.worker_enabled:
+        steps.append(Step("enable", WORKER))
+    if wanted.active and (not facts.worker or new or facts.stale_web or facts.stale_units):
+        steps.append(Step("restart", WORKER))
+    return steps
+
+
+def _serve(facts: Facts, *, changed: bool) -> list[Step]:
+    steps = []
+    if not facts.web_enabled:
+        steps.append(Step("enable", WEB))
+    if changed or not facts.web:
+        steps.append(Step("restart", WEB))
+    if not facts.nginx_enabled:
+        steps.append(Step("enable", NGINX))
+    if not facts.nginx:
+        steps.append(Step("restart", NGINX))
+    elif facts.stale_nginx:
+        steps.append(Step("reload", NGINX))
+    return steps

@@ -1,0 +1,72 @@
+"""Where the WAL archive's own files live on a database host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..postgres import archiving
+from ..postgres.layout import PostgresLayout
+
+
+@dataclass(frozen=True)
+class ArchiveLayout:
+    """Two repositories, named by the site whose region holds them. Everything is of PostgreSQL's user: its archiver works here."""
+
+    postgres: PostgresLayout = field(default_factory=PostgresLayout)
+
+    @property
+    def user(self) -> str:
+        return self.postgres.user
+
+    @property
+    def memory(self) -> Path:
+        """What verbs without a desired document need to know. No secrets."""
+        return self.folder / "archive.json"
+
+    @property
+    def folder(self) -> Path:
+        """State, queues and locks."""
+        return archiving.folder(self.postgres)
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state.json"
+
+    @property
+    def follow(self) -> Path:
+        """While it is there, a standby's server fetches WAL from the archive."""
+        return archiving.follow(self.postgres)
+
+    @property
+    def repair(self) -> Path:
+        """WAL on its way from one repository to the other."""
+        return self.folder / "repair"
+
+    @property
+    def conf(self) -> Path:
+        return self.postgres.base.at("/etc/dr/archive")
+
+    def config(self, repository: str) -> Path:
+        """pgBackRest's configuration of one repository: keys and passphrase are in it."""
+        return self.conf / f"{repository}.conf"
+
+    def spool(self, repository: str) -> Path:
+        return self.folder / f"spool-{repository}"
+
+    def locks(self, repository: str) -> Path:
+        return self.folder / f"locks-{repository}"
+
+    @property
+    def ca(self) -> Path:
+        """CA of the repositories' servers, where it is not one that the system trusts."""
+        return self.conf / "s3-ca.pem"
+
+    @property
+    def logs(self) -> Path:
+        return self.postgres.base.at("/var/log/pgbackrest")
+
+    @property
+    def metrics(self) -> Path:
+        """Where the node exporter's text collector reads."""
+        return self.postgres.base.at("/var/lib/prometheus/node-exporter/dr_archive.prom")

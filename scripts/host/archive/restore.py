@@ -1,0 +1,444 @@
+"""A restore into a new cluster beside the running one: choose the repository and the backup, refuse a target that the archive does not hold,
+recover with a server that archives nothing, say to where.
+
+The new cluster has its configuration in its own directory and listens on a socket only. It follows no one and nobody follows it. `adopt`
+puts it in the place of the host's own data when those are lost.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import re
+import shutil
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from contract.errors import Failed, Refused, say
+
+from ..frame.commands import CommandFailed, run
+from ..frame.desired import Reader
+from ..frame.files import make_folder, sync_folder, write_atomically
+from ..frame.log import Log
+from ..frame.wait import until
+from ..postgres.server import Server, psql
+from ..postgres.text import control_data, setting
+from .desired import Memory
+from .layout import ArchiveLayout
+from .tool import Backup, Info, PgBackRest, explain, names, system_identifier
+
+LATEST = "latest"
+COPY_S, START_S, RECOVER_S = 20 * 3600.0, 30.0, 20 * 3600.0
+_SOCKETS = "sockets"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the operator asks for. `target`: seconds since 1970, None for everything that the archive has. `timeline`: None for the newest."""
+
+    target: datetime.datetime | None
+    timeline: int | None
+    directory: Path
+    port: int
+    repository: str | None
+    cluster: str | None
+    adopt: bool
+
+    @classmethod
+    def read(cls, document: dict[str, Any], memory: Memory) -> Order:
+        """Raises Usage that names every fault."""
+        reader = Reader(document, "document")
+        text = reader.text("target", LATEST)
+        target = None
+        try:
+            target = None if text == LATEST else datetime.datetime.fromisoformat(text)
+        except ValueError:
+            reader.fault("target", repr(text), '"latest" or a time such as "2026-11-25T10:00:00+00:00"')
+        if target is not None and target.tzinfo is None:
+            reader.fault(
+                "target",
+                repr(text),
+                'a time with its zone, such as "2026-11-25T10:00:00+00:00": two hosts may mean two hours by it',
+            )
+        repository, timeline = reader.optional_text("repository"), reader.number("timeline", 0)
+        if repository not in (None, *memory.repositories):
+            reader.fault("repository", repr(repository), " or ".join(memory.repositories))
+        directory, port = Path(reader.text("directory")), reader.number("port", 5433)
+        if not directory.is_absolute() or len(directory.parts) < 3:
+            reader.fault("directory", repr(str(directory)), "an absolute path of a directory that is not there yet")
+        if not 1024 <= port <= 65535 or port == memory.port:
+            reader.fault("port", str(port), f"a free port from 1024 on, other than {memory.port}")
+        found = cls(
+            target,
+            timeline or None,
+            directory,
+            port,
+            repository,
+            reader.optional_text("cluster"),
+            reader.flag("adopt", False),
+        )
+        reader.done()
+        return found
+
+    @property
+    def moment(self) -> float | None:
+        return None if self.target is None else self.target.timestamp()
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a restore comes from."""
+
+    repository: str
+    backup: Backup
+
+
+def choose(order: Order, infos: dict[str, Info | None], newest: dict[str, int]) -> Source:
+    """The first repository that holds the target, and its last backup before it. `newest`: when WAL was last stored there. Pure; raises
+    Refused with the range of each repository.
+    """
+    said: list[str] = []
+    for repository, info in infos.items():
+        if info is None:
+            said.append(f"{repository}: no answer")
+            continue
+        backups = [it for it in info.backups if order.timeline is None or int(it.wal[:8], 16) <= order.timeline]
+        if not backups:
+            said.append(
+                f"{repository}: no backup"
+                + (f" on timeline {order.timeline} or before" if order.timeline and info.backups else "")
+            )
+            continue
+        first, last = min(it.stop for it in backups), newest.get(repository, 0)
+        said.append(f"{repository}: from {moment(first)} to {moment(last)}")
+        wanted = order.moment
+        # A backup is consistent from the end of its copying on.
+        fitting = backups if wanted is None else [it for it in backups if it.stop < wanted <= last + 1]
+        if fitting:
+            return Source(repository, max(fitting, key=lambda it: it.stop))
+    raise Refused(
+        say(
+            subject="restore target",
+            found=f"{order.target.isoformat() if order.target else LATEST}",
+            wanted=f"a time in the archive ({'; '.join(said) or 'no repository'})",
+            consequence="nothing was restored",
+            remedy="choose a time within; what the primary wrote in the last minute is archived by `select pg_switch_wal()` there",
+        )
+    )
+
+
+def moment(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")
+
+
+class Restore:
+    """One restore. Nothing of the running cluster is touched before everything is recovered."""
+
+    def __init__(self, layout: ArchiveLayout, memory: Memory, order: Order, log: Log) -> None:
+        self.layout, self.memory, self.order, self.log = layout, memory, order, log
+        self.tool = PgBackRest(layout, order.port, str(order.directory))
+
+    def run(self) -> dict[str, Any]:
+        """Facts of the new cluster. Raises Refused, with nothing changed, or Failed, with the directory left for a look."""
+        self._free()
+        place = self.order.cluster or self._cluster()
+        source = self._source(place)
+        self.log.info(f"restore of {place} from repository {source.repository}, backup {source.backup.label}")
+        self._copy(place, source)
+        found = self._recover()
+        facts = {"repository": source.repository, "backup": source.backup.label, "cluster": place, **found}
+        if self.order.adopt:
+            facts["directory"] = self._adopt()
+        return facts
+
+    # --- before anything is written
+
+    def _free(self) -> None:
+        order, own = self.order, self.layout.postgres.data
+        taken = order.directory.exists() and (not order.directory.is_dir() or any(order.directory.iterdir()))
+        if taken or order.directory == own or own in order.directory.parents:
+            raise Refused(
+                say(
+                    subject=f"directory {order.directory}",
+                    found="data in it" if taken else "a place in the running cluster",
+                    wanted="an empty or new one",
+                    consequence="nothing was restored",
+                    remedy="name another directory on a disk with room for the database",
+                )
+            )
+        if not order.directory.parent.is_dir():
+            raise Refused(
+                f"directory {order.directory}: found no {order.directory.parent}, wanted it to exist; nothing was restored; make it or mount it"
+            )
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", order.port))
+            except OSError:
+                raise Refused(
+                    f"port {order.port}: found it taken, wanted a free one; nothing was restored; name another `port`"
+                ) from None
+        if order.adopt and self._running():
+            raise Refused(
+                say(
+                    subject=f"cluster {own}",
+                    found="a running server",
+                    wanted="none",
+                    consequence="nothing was restored",
+                    remedy="`adopt` is for data that are lost; stop the server by `dr-host postgres stop` first if they are",
+                )
+            )
+
+    def _running(self) -> bool:
+        return Server(self.layout.postgres, self.memory.port, _NoControl()).pid() is not None
+
+    def _repositories(self) -> Sequence[str]:
+        return [self.order.repository] if self.order.repository else self.memory.repositories
+
+    def _cluster(self) -> str:
+        """This host's own, else the only one that was ever archived. Raises Refused with the choice."""
+        try:
+            own = f"dr-{system_identifier(self.layout)}"
+        except Refused:
+            own = None
+        known = {it for name in self._repositories() for it in self.tool.stanzas(name) or ()}
+        if own in known and not self.order.adopt:
+            return str(own)
+        others = sorted(known - {own}) if self.order.adopt and len(known) > 1 else sorted(known)
+        if len(others) == 1:
+            return others[0]
+        raise Refused(
+            say(
+                subject="cluster to restore",
+                found=names(sorted(known)),
+                wanted="one",
+                consequence="nothing was restored",
+                remedy="name it as `cluster`"
+                if known
+                else "see whether the repositories answer (`dr-host archive status`)",
+            )
+        )
+
+    def _source(self, place: str) -> Source:
+        infos = {name: self.tool.info(name, place) for name in self._repositories()}
+        newest: dict[str, int] = {}
+        for name, info in infos.items():
+            wal = (
+                self.tool.wal(name, place, info.archive)
+                if info is not None and info.archive and self.order.target
+                else None
+            )
+            newest[name] = max((wal or {}).values(), default=0)
+        return choose(self.order, infos, newest)
+
+    # --- copy and recover
+
+    def _copy(self, place: str, source: Source) -> None:
+        order = self.order
+        make_folder(order.directory, 0o700, self.layout.user)
+        order.directory.chmod(0o700)
+        options = [
+            f"--set={source.backup.label}",
+            "--archive-mode=off",
+            f"--tablespace-map-all={order.directory}.tablespaces",
+            f"--target-timeline={order.timeline or LATEST}",
+            f"--recovery-option=restore_command={self._fetch(place, source)}",
+        ]
+        if order.target is not None:
+            exact = order.target.astimezone(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S.%f+00")
+            options += ["--type=time", f"--target={exact}", "--target-action=promote"]
+        done = self.tool.call(source.repository, place, "restore", *options, limit_s=COPY_S)
+        if done.code:
+            raise Failed(
+                say(
+                    subject=f"restore from repository {source.repository}",
+                    found=explain(done),
+                    wanted="a copy",
+                    consequence=f"what lies in {order.directory} is no cluster; the running one was not touched",
+                    remedy="try `repository` "
+                    + " or ".join(it for it in self.memory.repositories if it != source.repository)
+                    + ", into another directory",
+                )
+            )
+        (order.directory / "standby.signal").unlink(missing_ok=True)
+        self._configure()
+
+    def _fetch(self, place: str, source: Source) -> str:
+        """A fault of the repository stops the server (255): taken for the archive's end it would lose rows without a word."""
+        config = self.layout.config(source.repository)
+        get = f'pgbackrest --config={config} --stanza={place} --pg1-path={self.order.directory} archive-get --no-archive-async %f "%p"'
+        return f"{get}; rc=$?; test $rc -le 1 && exit $rc; exit 255"
+
+    def _configure(self) -> None:
+        """Debian's configuration is outside the data directory, so the copy brings none."""
+        postgres, folder = self.layout.postgres, self.order.directory
+        done = run([postgres.program("pg_controldata"), str(folder)], limit_s=10)
+        control = control_data(done.out)
+        limits = {name: str(value) for name, value in control.limits.items()} if control else {}
+        values = {
+            "data_directory": str(folder),
+            "hba_file": str(folder / "pg_hba.conf"),
+            "ident_file": str(folder / "pg_ident.conf"),
+            "port": str(self.order.port),
+            "listen_addresses": "",
+            "unix_socket_directories": str(self._sockets()),
+            "cluster_name": "dr_restore",
+            "hot_standby": "on",
+            "primary_conninfo": "",
+            "primary_slot_name": "",
+            "synchronous_standby_names": "",
+            "shared_buffers": "128MB",
+            "timezone": "UTC",
+            "log_line_prefix": "%m [%p] ",
+            **limits,
+        }
+        own = "postgres" if self.layout.user == "postgres" else self.layout.user
+        texts = {
+            "postgresql.conf": "".join(f"{name} = {setting(value)}\n" for name, value in values.items()),
+            "pg_hba.conf": "local all postgres peer map=dr\n",
+            "pg_ident.conf": f"dr {own} postgres\n",
+        }
+        ids = _ids(folder)
+        for name, text in texts.items():
+            write_atomically(folder / name, text.encode(), 0o600, ids)
+        make_folder(self._sockets(), 0o700, self.layout.user)
+
+    def _sockets(self) -> Path:
+        return self.order.directory.with_name(f"{self.order.directory.name}.{_SOCKETS}")
+
+    def _log(self) -> Path:
+        return self.order.directory / "restore.log"
+
+    def _recover(self) -> dict[str, Any]:
+        postgres, folder = self.layout.postgres, self.order.directory
+        run(
+            [postgres.program("pg_ctl"), "start", "-s", "-W", "-D", str(folder), "-l", str(self._log())],
+            limit_s=60,
+            user=self.layout.user,
+        )
+        until(lambda: (folder / "postmaster.pid").exists() or "FATAL" in self._text(), START_S)
+        seen: dict[str, Any] = {}
+
+        def recovered() -> bool:
+            seen["alive"] = (folder / "postmaster.pid").exists()
+            seen["open"] = self._ask("select pg_is_in_recovery()") == "f"
+            return seen["open"] or not seen["alive"]
+
+        until(recovered, RECOVER_S, 0.2)
+        if not seen["open"]:
+            raise self._stopped(seen["alive"])
+        line = self._ask(_REACHED)
+        timeline, position, last = (line or "||").split("|")
+        return {
+            "directory": str(folder),
+            "port": self.order.port,
+            "sockets": str(self._sockets()),
+            "timeline": int(timeline or 0),
+            "lsn": position,
+            "recovered_to": last or self._last() or None,
+        }
+
+    def _text(self) -> str:
+        try:
+            return self._log().read_text(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def _ask(self, query: str) -> str | None:
+        target = {
+            "host": str(self._sockets()),
+            "port": str(self.order.port),
+            "user": "postgres",
+            "dbname": "postgres",
+            "connect_timeout": "3",
+        }
+        try:
+            return psql(self.layout.postgres, target, query, limit_s=10, user=self.layout.user).strip()
+        except CommandFailed:
+            return None
+
+    def _last(self) -> str | None:
+        """Commit time of the last transaction that was recovered, from the server's log."""
+        found = re.findall(r"last completed transaction was at log time (.*)$", self._text(), re.MULTILINE)
+        return found[-1].strip() if found else None
+
+    def _stopped(self, alive: bool) -> Failed | Refused:
+        text = self._text()
+        fatal = re.findall(r"FATAL:\s+(.*)$", text, re.MULTILINE)
+        left = f"what lies in {self.order.directory} is left for a look, the running cluster was not touched"
+        if "recovery ended before configured recovery target was reached" in text:
+            return Refused(
+                say(
+                    subject="restore target",
+                    found=f"{self.order.target.isoformat() if self.order.target else LATEST}, after the archive's last commit",
+                    wanted=f"a time up to {self._last() or 'the end of the backup'}",
+                    consequence=left,
+                    remedy='choose a time within, or "latest"; another `timeline` or `repository` may hold more',
+                )
+            )
+        return Failed(
+            say(
+                subject="recovery",
+                found="no end in time" if alive else (fatal or ["a server that stopped"])[-1],
+                wanted="a server that is open",
+                consequence=left,
+                remedy=f"read {self._log()}",
+            )
+        )
+
+    # --- in place of lost data
+
+    def _adopt(self) -> str:
+        """Stop it, take the recovery's settings out, and move it to the data directory; what was there is kept beside it."""
+        postgres, folder = self.layout.postgres, self.order.directory
+        for name in (
+            "restore_command",
+            "archive_mode",
+            "recovery_target_time",
+            "recovery_target_action",
+            "recovery_target_timeline",
+        ):
+            self._ask(f"alter system reset {name}")
+        run(
+            [postgres.program("pg_ctl"), "stop", "-s", "-m", "fast", "-D", str(folder)],
+            limit_s=300,
+            user=self.layout.user,
+        )
+        for name in ("postgresql.conf", "pg_hba.conf", "pg_ident.conf"):
+            (folder / name).unlink()
+        shutil.rmtree(self._sockets())
+        target = postgres.data
+        if target.exists():
+            kept = next(
+                path
+                for path in (target.with_name(f"{target.name}.before-restore-{number}") for number in range(1, 1000))
+                if not path.exists()
+            )
+            target.rename(kept)
+            self.log.warning(f"{kept}: what was in the place of the restored cluster; never start it")
+        make_folder(target.parent, owner=self.layout.user)
+        folder.rename(target)
+        sync_folder(target.parent)
+        return str(target)
+
+
+class _NoControl:
+    """A server that is only asked."""
+
+    def start(self) -> None:
+        raise AssertionError("a restore starts no service")
+
+    def settle(self) -> None:
+        return None
+
+
+def _ids(folder: Path) -> tuple[int, int] | None:
+    status = folder.stat()
+    return (status.st_uid, status.st_gid) if os.geteuid() == 0 else None
+
+
+_REACHED = """
+select (pg_control_checkpoint()).timeline_id, pg_current_wal_lsn(), coalesce(to_char(pg_last_xact_replay_timestamp(), 'YYYY-MM-DD HH24:MI:SS.USOF'), '')"""

@@ -1,0 +1,73 @@
+"""What the archive remembers between calls: the alarm, repositories that are left out, an epoch that outruns this host."""
+
+from __future__ import annotations
+
+import datetime
+import fcntl
+import json
+import os
+import pwd
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ..frame.files import write_atomically
+from .layout import ArchiveLayout
+
+
+@dataclass
+class State:
+    """`alarm`: {"repository", "segment", "epoch", "message", "at"}: somebody else wrote this cluster's WAL. `suspended`: by repository,
+    {"from": first segment not sent there, "since", "why"}. `gaps`: by repository, {"from"}: what was not sent and is not yet filled in.
+    `dropped`: {"from", "to"}, WAL that no repository took and the disk had no room for; a backup ends it. `hold`: {"epoch", "active"} when
+    the witness knows a newer epoch in which another site is active. `silent_since`: by the clock since boot.
+    """
+
+    alarm: dict[str, Any] | None = None
+    suspended: dict[str, dict[str, str]] = field(default_factory=dict)
+    gaps: dict[str, dict[str, str]] = field(default_factory=dict)
+    dropped: dict[str, str] | None = None
+    hold: dict[str, Any] | None = None
+    inherited: int = 0  # the timeline up to which all that the old primary owed is in the archive
+    silent_since: float | None = None  # a standby that does not stream
+
+
+def load(layout: ArchiveLayout) -> State:
+    """An empty one when there is none that can be understood."""
+    try:
+        found = json.loads(layout.state.read_bytes())
+        return State(**{key: found[key] for key in asdict(State()) if key in found})
+    except (OSError, ValueError, TypeError):
+        return State()
+
+
+@contextmanager
+def change(layout: ArchiveLayout) -> Iterator[State]:
+    """Load, let the caller change it, store: one at a time, whether root or PostgreSQL's user does it."""
+    owner = layout.folder.stat()
+    handle = os.open(layout.folder / "state.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if os.geteuid() == 0:
+            os.fchown(handle, owner.st_uid, owner.st_gid)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        state = load(layout)
+        before = asdict(state)
+        yield state
+        if asdict(state) != before:
+            ids = (owner.st_uid, owner.st_gid) if os.geteuid() == 0 else None
+            write_atomically(layout.state, (json.dumps(asdict(state), sort_keys=True) + "\n").encode(), 0o640, ids)
+    finally:
+        os.close(handle)
+
+
+def now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def ids(user: str) -> tuple[int, int] | None:
+    """Owner of files that root writes for PostgreSQL's user; None when this is not root."""
+    if os.geteuid() != 0:
+        return None
+    found = pwd.getpwnam(user)
+    return found.pw_uid, found.pw_gid

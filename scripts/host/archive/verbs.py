@@ -1,0 +1,323 @@
+"""The `archive` service: WAL and backups of PostgreSQL in a bucket of each region, by pgBackRest; restores beside the running cluster.
+
+`prepare` writes what does not depend on the role, before any role is given; `converge` comes after a promotion and is in nobody's way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from contract.errors import Failed, Refused, Usage, say
+
+from ..frame import plan, rolefile
+from ..frame.call import Call, Verb
+from ..frame.commands import run
+from ..frame.desired import Reader
+from ..frame.files import differing, make_folder
+from ..frame.log import Log
+from ..frame.plan import Step
+from ..frame.result import Result
+from ..frame.rolefile import PRIMARY
+from ..frame.systemd import Systemd, Units
+from ..frame.witness import Witness
+from ..postgres.layout import PostgresLayout
+from ..postgres.server import Server, UnitControl
+from . import state as archive_state
+from .check import Check, data_of
+from .config import CHECK, DUE, FULL, INCREMENTAL, folders, managed_files
+from .desired import Desired, Memory
+from .layout import ArchiveLayout
+from .push import Push, may_write, refuse_unknown
+from .restore import Order, Restore
+from .tool import NO_SUCH_WAL, Outcome, PgBackRest, explain, stanza
+
+BACKUP_S = 20 * 3600.0
+KINDS = ("due", "full", "diff", "incr")
+BACKUPS = (f"{FULL}.timer", f"{INCREMENTAL}.timer")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """`on`: timers that run; `backups`: whether any repository has one, None when that could not be learned."""
+
+    files: tuple[str, ...]
+    on: tuple[str, ...]
+
+
+class Archive:
+    """`plan.Service`. Without an epoch (`prepare`) only files."""
+
+    def __init__(self, desired: Desired, layout: ArchiveLayout, units: Units, log: Log) -> None:
+        self.desired, self.layout, self.units, self.log = desired, layout, units, log
+
+    def facts(self) -> Facts:
+        absent = [str(folder) for folder in folders(self.desired, self.layout) if not folder.is_dir()]
+        timers = (f"{CHECK}.timer", *BACKUPS)
+        on = (
+            ()
+            if self.desired.envelope.epoch is None
+            else tuple(it for it in timers if self.units.enabled(it) and self.units.active(it))
+        )
+        return Facts((*absent, *differing(managed_files(self.desired, self.layout))), on)
+
+    def plan(self, facts: Facts) -> Sequence[Step]:
+        steps = [Step("files", ", ".join(facts.files))] if facts.files else []
+        wanted = self.timers()
+        steps += [Step("timer-on", name) for name in wanted if name not in facts.on or facts.files]
+        return steps + [Step("timer-off", name) for name in facts.on if name not in wanted]
+
+    def timers(self) -> tuple[str, ...]:
+        """Those that run in this role: backups in the active site only."""
+        if self.desired.envelope.epoch is None:
+            return ()
+        return (f"{CHECK}.timer", *(BACKUPS if self.desired.envelope.active else ()))
+
+    def apply(self, step: Step) -> None:
+        if step.name == "files":
+            self._write()
+        elif step.name == "timer-on":
+            self.units.enable(step.detail)
+            self.units.restart(step.detail, 30)
+        else:
+            self.units.disable(step.detail)
+            self.units.stop(step.detail, 30)
+
+    def _write(self) -> None:
+        make_folder(self.layout.conf)
+        for folder in folders(self.desired, self.layout):
+            make_folder(folder, 0o750, self.layout.user)
+        for file in managed_files(self.desired, self.layout):
+            if file.differs():
+                file.write()
+        self.units.daemon_reload()
+
+    def verify(self, facts: Facts) -> dict[str, Any]:
+        if facts.files or set(facts.on) != set(self.timers()):
+            raise Failed(
+                say(
+                    subject="archive of this host",
+                    found=f"files {', '.join(facts.files) or 'as wanted'}, timers {', '.join(facts.on) or 'off'}",
+                    wanted=f"timers {', '.join(self.timers()) or 'off'}",
+                    consequence="backups do not run as configured",
+                    remedy="run the same again",
+                )
+            )
+        return {"repositories": sorted(self.desired.repositories), "timers": sorted(facts.on)}
+
+
+def prepare(call: Call) -> Result:
+    """Configuration only, the same in both roles. Safe before there is a cluster."""
+    desired = Desired.read(call.document, with_epoch=False)
+    return plan.converge(Archive(desired, _layout(call, desired.version), Systemd(), call.log), call)
+
+
+def converge(call: Call) -> Result:
+    """Timers by role. A check is started and not waited for (the cluster's place in each repository, a first backup): a dead region's storage
+    must not hold up the run that moves the shop.
+    """
+    desired = Desired.read(call.document)
+    result = plan.converge(Archive(desired, _layout(call, desired.version), Systemd(), call.log), call)
+    if not call.check:
+        _start(call, CHECK)
+    return result
+
+
+def _start(call: Call, unit: str) -> None:
+    run(["systemctl", "start", "--no-block", f"{unit}.service"], limit_s=15, check=False)
+    call.log.info(f"{unit} was started; it is not waited for")
+
+
+def _start_due(call: Call, found: dict[str, Any]) -> None:
+    """On the primary, what no timer should wait for."""
+    role = rolefile.read(call.layout)
+    if (
+        role is not None
+        and role.role == PRIMARY
+        and any(it["reachable"] and due(it, found["timeline"]) for it in found["repositories"].values())
+    ):
+        _start(call, DUE)
+
+
+def due(repository: dict[str, Any], timeline: int | None) -> str | None:
+    """The kind of backup that a repository needs at once: a first full one, or one on the timeline of a promotion, from which a restore
+    needs no older WAL. Pure.
+    """
+    if not repository["backups"]:
+        return "full"
+    return "incr" if repository["backup_timeline"] < (timeline or 0) else None
+
+
+def status(call: Call) -> Result:
+    """Live facts; null for what cannot be learned. Never fails."""
+    layout, memory = _known(call)
+    if memory is None:
+        return Result({"prepared": False})
+    return Result({"prepared": True, **_check(call, layout, memory).status()})
+
+
+def check(call: Call) -> Result:
+    """What the minute's timer does. Exit 1 while the alarm is raised."""
+    layout, memory = _known(call)
+    found = _check(call, layout, refuse_unknown(memory)).run()
+    _start_due(call, found)
+    if found["alarm"] is not None:
+        alarm = found["alarm"]
+        raise Failed(
+            say(
+                subject=f"WAL segment {alarm['segment']}",
+                found=f"another content in repository {alarm['repository']} ({alarm['message']})",
+                wanted="one writer",
+                consequence="SPLIT BRAIN: what this host writes is not archived from there on",
+                remedy="find the other writer and stop it; docs/restore.md, then `dr-host archive clear`",
+            )
+        )
+    return Result(found)
+
+
+def push(call: Call) -> Result:
+    """One WAL segment, `{"wal": "%p"}`: called by PostgreSQL, as its user."""
+    layout, memory = _known(call)
+    reader = Reader(call.document, "document")
+    wal = reader.text("wal")
+    reader.done()
+    Push(layout, refuse_unknown(memory), call.log).segment(wal)
+    return Result({"stored": Path(wal).name})
+
+
+def get(call: Call) -> Result:
+    """One WAL segment from the own region's repository, `{"wal": "%f", "to": "%p"}`. Exit 1 when it has none or does not answer.
+
+    For standbys and pg_rewind, which try again or go another way. A restore takes pgBackRest itself, where silence is no end.
+    """
+    layout, memory = _known(call)
+    reader = Reader(call.document, "document")
+    wal, to = reader.text("wal"), reader.text("to")
+    reader.done()
+    known = refuse_unknown(memory)
+    data = data_of(to) or str(layout.postgres.data)
+    target = to if to.startswith("/") else f"{data}/{to}"
+    tool = PgBackRest(layout, known.port, data)
+    done = tool.call(known.site, stanza(layout, data), "archive-get", "--no-archive-async", wal, target, limit_s=60)
+    if done.code:
+        raise Failed(
+            f"WAL segment {wal}: not in repository {known.site}"
+            if done.code == NO_SUCH_WAL
+            else f"repository {known.site}: {explain(done)}"
+        )
+    return Result({"fetched": wal})
+
+
+def backup(call: Call) -> Result:
+    """`{"type": "due|full|diff|incr"}` (see `due`) into both repositories, the own region's first; one that fails keeps nothing from the
+    other. Exit 3 on a host that is not the primary by the witness's word.
+    """
+    reader = Reader(call.document, "document")
+    kind = reader.text("type", "incr")
+    reader.done()
+    if kind not in KINDS:
+        raise Usage(
+            f"document.type: found {kind!r}, wanted one of {', '.join(KINDS)}; nothing was changed; correct the document"
+        )
+    layout, memory = _known(call)
+    known = refuse_unknown(memory)
+    check = _check(call, layout, known)
+    _prove_active(call, layout)
+    found = check.run()  # what was left out may answer again
+    tool, place, outcome, made = PgBackRest(layout, known.port), stanza(layout), Outcome(), list[str]()
+    for repository in known.repositories:
+        wanted = due(found["repositories"][repository], found["timeline"]) if kind == "due" else kind
+        if wanted is None:
+            continue
+        done = tool.call(repository, place, "backup", f"--type={wanted}", limit_s=BACKUP_S)
+        if done.code:
+            outcome.failed[repository] = done
+            call.log.error(f"repository {repository}: {explain(done)}")
+        else:
+            made.append(repository)
+            with archive_state.change(layout) as state:
+                state.dropped = None  # restores from this backup on need none of it
+            call.log.info(f"repository {repository}: backup ({wanted}) made")
+    outcome.raise_failed(
+        f"backup ({kind})",
+        f"made in: {', '.join(made) or 'no region'}",
+        "see `dr-host archive status`, then `systemctl start dr-archive-full`",
+    )
+    return Result({"made": made}, True)
+
+
+def restore(call: Call) -> Result:
+    """Into a new directory and port; see `restore.Order` for the document. Exit 3 when the archive does not hold the target."""
+    layout, memory = _known(call)
+    known = refuse_unknown(memory)
+    return Result(Restore(layout, known, Order.read(call.document, known), call.log).run(), True)
+
+
+def clear(call: Call) -> Result:
+    """End the split-brain alarm, naming its segment: `{"segment": "..."}`. Whether two wrote is then settled by a person."""
+    layout, memory = _known(call)
+    refuse_unknown(memory)
+    reader = Reader(call.document, "document")
+    segment = reader.text("segment")
+    reader.done()
+    alarm = archive_state.load(layout).alarm
+    if alarm is None or alarm["segment"] != segment:
+        raise Refused(
+            say(
+                subject="alarm of this host",
+                found=f"segment {alarm['segment']}" if alarm else "none",
+                wanted=f"segment {segment}",
+                consequence="nothing was changed",
+                remedy="see `dr-host archive status`",
+            )
+        )
+    with archive_state.change(layout) as state:
+        state.alarm = None
+    return Result({"cleared": segment}, True)
+
+
+def _prove_active(call: Call, layout: ArchiveLayout) -> None:
+    """Raises Refused unless role file and witness agree that this host is the primary. A backup can wait; one of a second writer poisons."""
+    role = may_write(rolefile.read(call.layout), archive_state.load(layout))
+    newest = Witness.of_host(call.layout).newest(role.epoch)
+    if newest is None or (newest.epoch, newest.site) != (role.epoch, role.site):
+        found = "no epoch" if newest is None else f"epoch {newest.epoch}, active {newest.site}"
+        raise Refused(
+            say(
+                subject="witness",
+                found=found,
+                wanted=f"epoch {role.epoch}, active {role.site}",
+                consequence="no backup was made: this host is not, or no longer, the primary",
+                remedy="run `pulumi up` for this site",
+            )
+        )
+
+
+def _layout(call: Call, version: int) -> ArchiveLayout:
+    return ArchiveLayout(PostgresLayout(call.layout, version))
+
+
+def _known(call: Call) -> tuple[ArchiveLayout, Memory | None]:
+    layout = _layout(call, 17)
+    memory = Memory.read(layout)
+    return (layout, None) if memory is None else (_layout(call, memory.version), memory)
+
+
+def _check(call: Call, layout: ArchiveLayout, memory: Memory) -> Check:
+    server = Server(layout.postgres, memory.port, UnitControl(Systemd(), layout.postgres.unit))
+    return Check(layout, memory, server, call.log)
+
+
+VERBS = {
+    "prepare": Verb(prepare),
+    "converge": Verb(converge),
+    "status": Verb(status, locked=False, reads=False),
+    "check": Verb(check, apart=True),
+    "push": Verb(push, locked=False),
+    "get": Verb(get, locked=False),
+    "backup": Verb(backup, locked=False),
+    "restore": Verb(restore, locked=False),
+    "clear": Verb(clear),
+}

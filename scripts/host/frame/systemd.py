@@ -1,0 +1,120 @@
+"""systemd units behind one seam. No call waits without a limit; whoever needs to know whether a service is down asks the service."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from contract.errors import Failed, say
+
+from .commands import run
+from .files import ManagedFile
+from .layout import Layout
+
+QUICK_S = 15.0
+
+
+class Units(Protocol):
+    """What this software asks of a service manager."""
+
+    def active(self, unit: str) -> bool: ...
+
+    def running(self, unit: str) -> bool: ...
+
+    def enabled(self, unit: str) -> bool: ...
+
+    def enable(self, unit: str) -> None: ...
+
+    def disable(self, unit: str) -> None: ...
+
+    def start(self, unit: str, limit_s: float) -> None: ...
+
+    def restart(self, unit: str, limit_s: float) -> None: ...
+
+    def reload(self, unit: str, limit_s: float) -> None: ...
+
+    def stop(self, unit: str, limit_s: float) -> bool: ...
+
+    def daemon_reload(self) -> None: ...
+
+
+class Systemd:
+    """`Units` by systemctl."""
+
+    def active(self, unit: str) -> bool:
+        """Whether it runs, or is about to."""
+        return run(["systemctl", "is-active", unit], limit_s=QUICK_S, check=False).out.strip() in (
+            "active",
+            "activating",
+            "reloading",
+        )
+
+    def running(self, unit: str) -> bool:
+        """Whether it runs now; one that is only tried again and again does not."""
+        return run(["systemctl", "is-active", unit], limit_s=QUICK_S, check=False).out.strip() in (
+            "active",
+            "reloading",
+        )
+
+    def enabled(self, unit: str) -> bool:
+        """Whether it starts with the machine."""
+        return run(["systemctl", "is-enabled", unit], limit_s=QUICK_S, check=False).out.strip() == "enabled"
+
+    def enable(self, unit: str) -> None:
+        run(["systemctl", "enable", "--quiet", unit], limit_s=QUICK_S)
+
+    def disable(self, unit: str) -> None:
+        run(["systemctl", "disable", "--quiet", unit], limit_s=QUICK_S)
+
+    def start(self, unit: str, limit_s: float) -> None:
+        """Raises Failed, with the unit's last log line."""
+        self._job("start", unit, limit_s)
+
+    def restart(self, unit: str, limit_s: float) -> None:
+        self._job("restart", unit, limit_s)
+
+    def reload(self, unit: str, limit_s: float) -> None:
+        self._job("reload", unit, limit_s)
+
+    def stop(self, unit: str, limit_s: float) -> bool:
+        """Ask it to stop; True when systemd says so within the limit. Not the last word: a service's processes may be down long before."""
+        return run(["systemctl", "stop", unit], limit_s=limit_s, check=False).code == 0
+
+    def daemon_reload(self) -> None:
+        run(["systemctl", "daemon-reload"], limit_s=60)
+
+    def _job(self, verb: str, unit: str, limit_s: float) -> None:
+        run(["systemctl", "reset-failed", unit], limit_s=QUICK_S, check=False)
+        done = run(["systemctl", verb, unit], limit_s=limit_s, check=False)
+        if done.code != 0:
+            journal = run(
+                ["journalctl", "-u", unit, "-n", "15", "-o", "cat", "--no-pager"], limit_s=QUICK_S, check=False
+            ).out
+            lines = [line.strip() for line in journal.split("\n") if line.strip()]
+            # A guard's refusal says more than systemd's own lines after it.
+            last = next(
+                (line for line in reversed(lines) if line.startswith("ERROR ")), "; ".join(lines[-3:]) or done.reason
+            )
+            raise Failed(
+                say(
+                    subject=f"unit {unit}",
+                    found=f"systemctl {verb} ended with code {done.code} ({last})",
+                    wanted="a running service",
+                    consequence="the service has no place in its role",
+                    remedy=f"read `journalctl -u {unit}`, mend it, run the same again",
+                )
+            )
+
+
+def drop_in(layout: Layout, unit: str, name: str, content: str) -> ManagedFile:
+    """A drop-in of ours for `unit` (for a template instance the instance's own folder). Needs `daemon_reload` when it changed."""
+    return ManagedFile(path=layout.units / f"{unit}.d" / f"{name}.conf", content=content)
+
+
+def guard_line(service: str, tool: str = "/opt/dr/dr-host.pyz") -> str:
+    """The line that lets a unit start only when `dr-host guard <service>` agrees. The guard runs as root (`+`), bounded."""
+    return f"ExecStartPre=+/usr/bin/timeout -k 5 30 /usr/bin/python3 {tool} guard {service}\n"
+
+
+def guard_drop_in(layout: Layout, unit: str, service: str, tool: str = "/opt/dr/dr-host.pyz") -> ManagedFile:
+    """The same as a drop-in for a unit that is not ours."""
+    return drop_in(layout, unit, "dr-guard", f"[Service]\n{guard_line(service, tool)}")

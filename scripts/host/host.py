@@ -1,0 +1,179 @@
+"""The `host` service: what every host has whatever its role. Packages, names of the other hosts, certificates, the witness's address."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from contract.errors import Failed, say
+
+from .agent import install as agent_install
+from .agent.config import Config
+from .frame import plan
+from .frame.call import Call, Verb
+from .frame.commands import run
+from .frame.desired import Envelope, Reader
+from .frame.files import ManagedFile, differing, make_folder, with_block
+from .frame.layout import Layout
+from .frame.log import Log
+from .frame.plan import Step
+from .frame.result import Result
+from .frame.systemd import Systemd, Units
+
+BLOCK = "dr hosts"
+INSTALL_S = 900.0
+_WITNESS = ("endpoint", "region", "bucket", "access_key", "secret_key")
+# A package's own start of a service would come before its role, and PostgreSQL's would make a cluster of its own.
+_CREATE_CLUSTER = "create_main_cluster = false\nstart_conf = 'manual'\n"
+
+
+@dataclass(frozen=True)
+class Desired:
+    """`witness`: the text of the file."""
+
+    envelope: Envelope
+    packages: tuple[str, ...]
+    witness: str = field(repr=False)
+    agent: Config | None = None
+
+    @classmethod
+    def read(cls, document: dict[str, Any]) -> Desired:
+        """Raises Usage that names every fault."""
+        envelope = Envelope.read(document, "setup", with_epoch=False)
+        reader = Reader(envelope.block, "document.setup")
+        packages = reader.texts("packages", [])
+        for name in packages:
+            if not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", name):
+                reader.fault("packages", repr(name), "the name of a Debian package")
+        agent = agent_install.read(envelope, reader, envelope.block.get("lease"))
+        witness = Reader(reader.mapping("witness"), "document.setup.witness")
+        values = {key: witness.text(key) for key in _WITNESS}
+        reader.done()
+        witness.done()
+        return cls(envelope, tuple(packages), json.dumps(values, sort_keys=True) + "\n", agent)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """`missing`: packages; `files`: those that differ."""
+
+    missing: tuple[str, ...]
+    files: tuple[str, ...]
+    installed: tuple[str, ...] = ()
+    agent: agent_install.Facts = field(default_factory=agent_install.Facts)
+
+
+class Base:
+    """`plan.Service` of every host."""
+
+    def __init__(self, desired: Desired, layout: Layout, log: Log, units: Units | None = None) -> None:
+        self.desired, self.layout, self.log = desired, layout, log
+        self.agent = agent_install.Installation(desired.agent, layout, units or Systemd())
+
+    def facts(self) -> Facts:
+        installed = installed_packages(self.layout)
+        missing = tuple(name for name in self.desired.packages if name not in installed)
+        present = tuple(name for name in self.desired.packages if name in installed)
+        return Facts(missing, tuple(differing(self.files())), present, self.agent.facts())
+
+    def plan(self, facts: Facts) -> Sequence[Step]:
+        # Files first: a package that is installed next finds its configuration.
+        steps = [Step("files", ", ".join(facts.files))] if facts.files else []
+        if facts.missing:
+            steps.append(Step("install", ", ".join(facts.missing)))
+        return [*steps, *self.agent.plan(facts.agent, renewed=bool(facts.files))]
+
+    def apply(self, step: Step) -> None:
+        if step.name.startswith("agent-"):
+            self.agent.apply(step)
+        elif step.name == "files":
+            make_folder(self.layout.var, 0o700)
+            for file in self.files():
+                if file.differs():
+                    file.write()
+        else:
+            install(step.detail.split(", "))
+
+    def verify(self, facts: Facts) -> dict[str, Any]:
+        if facts.missing or facts.files:
+            raise Failed(
+                f"host: found {', '.join(facts.missing + facts.files)} still not as wanted; the host is not ready; run the same again"
+            )
+        agent = self.agent.verify(facts.agent)
+        return {
+            **agent,
+            "packages": sorted(facts.installed),
+            "name": self.desired.envelope.at(self.desired.envelope.own_key).name,
+        }
+
+    def files(self) -> list[ManagedFile]:
+        """In the order in which they are written."""
+        tls, etc = self.desired.envelope.tls, self.layout.etc
+        files = [
+            ManagedFile(path=etc / "ca.pem", content=tls.ca),
+            ManagedFile(path=etc / "host.crt", content=tls.cert),
+            ManagedFile(path=etc / "host.key", content=tls.key, mode=0o600),
+            ManagedFile(path=etc / "witness.json", content=self.desired.witness, mode=0o600),
+            self._hosts(),
+        ]
+        if any(name.startswith("postgresql-") for name in self.desired.packages):
+            files.append(
+                ManagedFile(path=self.layout.at("/etc/postgresql-common/createcluster.conf"), content=_CREATE_CLUSTER)
+            )
+        return files
+
+    def _hosts(self) -> ManagedFile:
+        path = self.layout.at("/etc/hosts")
+        try:
+            text = path.read_text()
+        except FileNotFoundError:
+            text = "127.0.0.1 localhost\n"
+        lines = [f"{host.vrack} {host.name}" for _, host in sorted(self.desired.envelope.hosts.items())]
+        return ManagedFile(path=path, content=with_block(text, BLOCK, lines))
+
+
+def installed_packages(layout: Layout) -> set[str]:
+    """Names, from dpkg's own status file: asking dpkg costs ten times as much. Empty when there is none."""
+    try:
+        text = layout.at("/var/lib/dpkg/status").read_text(errors="replace")
+    except OSError:
+        return set()
+    pattern = re.compile(r"^Package: (\S+)\n(?:(?!\n\n)[\s\S])*?^Status: \S+ ok installed$", re.MULTILINE)
+    return {found[1] for part in text.split("\n\n") if (found := pattern.search(part))}
+
+
+def install(names: Sequence[str]) -> None:
+    """By apt, without questions; the packages' own configuration files keep what is there. Raises Failed."""
+    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    lock = ["-o", "DPkg::Lock::Timeout=300"]
+    keep = ["-o", "Dpkg::Options::=--force-confold", "-o", "Dpkg::Options::=--force-confdef"]
+    run(
+        ["apt-get", "-qq", *lock, "update"], limit_s=INSTALL_S, environment=quiet, check=False
+    )  # a mirror may be down, the cache may do
+    done = run(
+        ["apt-get", "-qq", "-y", *lock, *keep, "--no-install-recommends", "install", *names],
+        limit_s=INSTALL_S,
+        environment=quiet,
+        check=False,
+    )
+    if done.code != 0:
+        raise Failed(
+            say(
+                subject="packages",
+                found=f"{', '.join(names)} not installed ({done.reason})",
+                wanted="all of them",
+                consequence="the host cannot take its role",
+                remedy="see whether it reaches a Debian mirror, or use an image that has them; run the same again",
+            )
+        )
+
+
+def converge(call: Call) -> Result:
+    """Under a second when nothing differs."""
+    return plan.converge(Base(Desired.read(call.document), call.layout, call.log), call)
+
+
+VERBS = {"converge": Verb(converge)}

@@ -1,0 +1,138 @@
+"""Data directories: made new, copied from the peer, swapped in. Always beside the old one, which is renamed and kept, never deleted."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from contract.errors import Failed, Refused, say
+
+from ..frame.commands import CommandFailed, run
+from ..frame.files import make_folder, sync_folder
+from .config import upstream
+from .desired import Desired
+from .layout import MARK, SLOT, PostgresLayout
+from .server import alive
+from .text import conninfo
+from .versions import VERSIONS
+
+COMPLETE = "dr.complete"  # in a finished copy that is not in its place yet; holds the epoch in which it was made
+INITDB_S, COPY_S = 120.0, 12 * 3600.0
+
+
+def initialise(desired: Desired, layout: PostgresLayout) -> None:
+    """A new cluster with checksums and a locale that no library update changes; in its place only when it is whole."""
+    discard(layout)
+    _parent(layout)
+    locale = (
+        ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if VERSIONS[desired.version].builtin_locale else []
+    )
+    argv = [
+        layout.program("initdb"),
+        "-D",
+        str(layout.fresh),
+        "-U",
+        "postgres",
+        "-E",
+        "UTF8",
+        "--locale=C.UTF-8",
+        *locale,
+        "--data-checksums",
+    ]
+    run([*argv, "--auth-local=peer", "--auth-host=reject", "--no-instructions"], limit_s=INITDB_S, user=layout.user)
+    for name in ("postgresql.conf", "pg_hba.conf", "pg_ident.conf"):
+        (layout.fresh / name).unlink(missing_ok=True)  # the ones outside count; these would only mislead
+    leave(layout, layout.fresh / MARK, {"site": desired.envelope.site})
+    move(layout.fresh, layout.data)
+
+
+def copy(desired: Desired, layout: PostgresLayout) -> None:
+    """A base backup of the peer, verified against its manifest, marked as complete, ready to be a standby. Raises Failed."""
+    _parent(layout)
+    # Without a password file of its own libpq would look into a home directory; the managed one is in place by now.
+    target = upstream(desired, passfile=str(layout.passfile), ca=str(layout.ca))
+    argv = [
+        layout.program("pg_basebackup"),
+        "-D",
+        str(layout.fresh),
+        "-d",
+        conninfo(target),
+        "-X",
+        "stream",
+        "-c",
+        "fast",
+        "-S",
+        SLOT,
+    ]
+    try:
+        run([*argv, "--manifest-checksums=SHA256", "--no-password"], limit_s=COPY_S, user=layout.user)
+        run([layout.program("pg_verifybackup"), "-q", str(layout.fresh)], limit_s=COPY_S, user=layout.user)
+    except CommandFailed as error:
+        raise Failed(
+            say(
+                subject=f"copy of {desired.peer.name}",
+                found=error.done.reason,
+                wanted="a whole base backup",
+                consequence="this site has no standby yet, the old data directory is untouched",
+                remedy="run the same again, it starts the copy anew",
+            )
+        ) from None
+    (layout.fresh / "recovery.signal").unlink(missing_ok=True)
+    signal_standby(layout, layout.fresh)
+    leave(layout, layout.fresh / COMPLETE, {"epoch": desired.envelope.role().epoch})
+    sync_folder(layout.fresh)
+
+
+def swap(layout: PostgresLayout, source: Path | None = None) -> None:
+    """The finished copy, or `source`, takes its place."""
+    move(source or layout.fresh, layout.data)
+    (layout.data / COMPLETE).unlink(missing_ok=True)
+    if layout.data.stat().st_mode & 0o077:
+        layout.data.chmod(0o700)
+
+
+def set_aside(layout: PostgresLayout, name: str) -> None:
+    """Rename the data directory, `main.<name>`, with a number when there is one already. Refused while a server uses it."""
+    if alive(layout) is not None:
+        raise Refused(
+            f"data directory {layout.data}: found a running server on it, wanted none; it was left where it is; stop the server first"
+        )
+    target, number = layout.data.with_name(f"{layout.data.name}.{name}"), 1
+    while target.exists():
+        number += 1
+        target = layout.data.with_name(f"{layout.data.name}.{name}.{number}")
+    move(layout.data, target)
+
+
+def discard(layout: PostgresLayout) -> None:
+    """Remove an unfinished copy: never started, so it holds nothing that is not elsewhere."""
+    if layout.fresh.exists():
+        shutil.rmtree(layout.fresh)
+
+
+def signal_standby(layout: PostgresLayout, data: Path) -> None:
+    """From its next start on the cluster is a standby."""
+    leave(layout, data / "standby.signal", None)
+
+
+def _parent(layout: PostgresLayout) -> None:
+    make_folder(layout.data.parent, 0o755, owner=layout.user)
+
+
+def leave(layout: PostgresLayout, path: Path, document: dict[str, object] | None) -> None:
+    """A small file of the server's user, empty or a JSON document, that lasts through a power cut."""
+    path.write_text("" if document is None else json.dumps(document, sort_keys=True))
+    path.chmod(0o600)
+    if os.geteuid() == 0:
+        shutil.chown(path, layout.user, layout.user)
+    with path.open() as stream:
+        os.fsync(stream.fileno())
+    sync_folder(path.parent)
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename, and make it last."""
+    source.rename(target)
+    sync_folder(target.parent)

@@ -1,0 +1,286 @@
+"""Facts of the cluster on this host. Plain data: tests read them from files. Nothing here changes anything or fails."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..frame import files, rolefile
+from ..frame.rolefile import Role
+from ..frame.systemd import Units
+from . import text as pg_text
+from . import volume as pg_volume
+from .config import limits, managed_files, settings
+from .copy import COMPLETE
+from .desired import Desired
+from .layout import APP_ROLE, MARK, REPLICATION_ROLE, SLOT, PostgresLayout
+from .mark import Mark, read_mark
+from .peer import MARKER, Peer, ask_peer
+from .server import LIMITS_IN_FORCE, TIMELINE, Server
+from .sync import FOLLOWS, Seen
+from .versions import VERSIONS
+from .volume import Volume
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The data directory. `managed`: made by this software. Positions as PostgreSQL writes them.
+
+    `history`: (timeline, position at which it was left) up to its own; `rewindable`, `limits`: see `text.ControlData`.
+    """
+
+    managed: bool
+    running: bool
+    standby_signal: bool
+    recovery_signal: bool = (
+        False  # left behind by somebody: the next start would recover from an archive that is not there
+    )
+    state: str = "unknown"
+    system_identifier: str | None = None
+    timeline: int = 0
+    checkpoint: str = "0/0"
+    minimum_recovery: str = "0/0"
+    history: tuple[tuple[int, str], ...] = ()
+    rewindable: bool = True
+    limits: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Live:
+    """What the running server says. `slot` is the slot for the peer: None, "good", "unreserved", "lost" or "active"."""
+
+    in_recovery: bool
+    timeline: int
+    replay_lsn: str | None = None
+    receive_lsn: str | None = None
+    paused: bool = False
+    streaming: bool = False
+    reload_due: bool = False
+    restart_due: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()  # settings in the files that the server would not take
+    overrides: tuple[str, ...] = ()  # managed settings that `alter system` replaced
+    slot: str | None = None
+    roles: tuple[str, ...] = ()  # roles that are missing or not as wanted
+    database: bool = True  # whether it exists with the right owner
+    marker: str | None = None  # see `peer.MARKER`
+    limits: Mapping[str, int] = field(default_factory=dict)  # `text.LIMITS` as they are in force
+    sync: Seen | None = None
+    version: int = 0  # as `server_version_num` has it
+    collations: tuple[str, ...] = ()  # databases whose indexes were sorted by another version of the system's library
+    unavailable: tuple[str, ...] = ()  # extensions that this host does not have
+    extensions: tuple[str, ...] = ()  # wanted in the shop's database, and not there
+    stray_slots: tuple[
+        str, ...
+    ] = ()  # logical ones of this host's time as primary, in the way of the copies of its primary's
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All of it. `copy`, `rewound`: None, "partial", or "complete" for one of this epoch. `mark`: see `rejoin`.
+
+    `floors`: see `config`. `raised`: limits that the configuration raises on a running primary; then the peer was asked for its own.
+    `promoted`: by this very run, so that clients come back to it now.
+    """
+
+    role: Role | None = None
+    volume: Volume = field(default_factory=Volume)
+    files: tuple[str, ...] = ()
+    enabled: bool = True
+    cluster: Cluster | None = None
+    copy: str | None = None
+    rewound: str | None = None
+    mark: Mark | None = None
+    live: Live | None = None
+    peer: Peer | None = None
+    floors: Mapping[str, int] = field(default_factory=dict)
+    raised: Mapping[str, int] = field(default_factory=dict)
+    promoted: bool = False
+    libraries: tuple[str, ...] = ()  # wanted at the server's start, and not on this host
+
+
+def gather(desired: Desired, layout: PostgresLayout, server: Server, units: Units) -> Facts:
+    """Reads everything that the plan may ask for; the peer only when this host is to follow it."""
+    cluster = read_cluster(layout, server)
+    live = read_live(desired, layout, server) if cluster and cluster.running else None
+    active = desired.envelope.active
+    raised = _raised(desired, live) if active else {}
+    peer = ask_peer(desired, layout) if raised or not active else None
+    floors = {} if active and not (live and live.in_recovery) else _floors(cluster, peer)
+    return Facts(
+        role=rolefile.read(layout.base),
+        volume=pg_volume.look(layout, desired.volume_id),
+        files=tuple(files.differing(managed_files(desired, layout, floors))),
+        enabled=units.enabled(layout.unit),
+        cluster=cluster,
+        copy=_copy(layout.fresh, desired.envelope.role().epoch),
+        rewound=_copy(layout.rewinding, desired.envelope.role().epoch),
+        mark=read_mark(layout),
+        live=live,
+        peer=peer,
+        floors=floors,
+        raised=raised,
+        libraries=tuple(name for name in desired.preload if not layout.library(name).exists()),
+    )
+
+
+def _raised(desired: Desired, live: Live | None) -> dict[str, int]:
+    if live is None or live.in_recovery:
+        return {}
+    return {name: value for name, value in limits(desired).items() if value > live.limits.get(name, value)}
+
+
+def _floors(cluster: Cluster | None, peer: Peer | None) -> dict[str, int]:
+    """The primary's values: those that this standby has replayed, and those that it will."""
+    floors = dict(cluster.limits) if cluster else {}
+    for name, value in (peer.limits if peer else {}).items():
+        floors[name] = max(value, floors.get(name, value))
+    return floors
+
+
+def read_cluster(layout: PostgresLayout, server: Server) -> Cluster | None:
+    """None when there is no data directory."""
+    data = layout.data
+    if not (data / "PG_VERSION").is_file():
+        return None
+    control = server.control_data()
+    flags = (
+        (data / MARK).is_file(),
+        server.pid() is not None,
+        (data / "standby.signal").exists(),
+        (data / "recovery.signal").exists(),
+    )
+    if control is None:
+        return Cluster(*flags)
+    # A standby's last restart point may lie on an older timeline than what it has replayed since.
+    timeline = max(control.timeline, control.minimum_recovery_timeline)
+    return Cluster(
+        *flags,
+        control.state,
+        control.system_identifier,
+        timeline,
+        control.checkpoint,
+        control.minimum_recovery,
+        read_history(data, timeline),
+        control.rewindable,
+        control.limits,
+    )
+
+
+def read_history(data: Path, timeline: int) -> tuple[tuple[int, str], ...]:
+    """How the cluster in `data` came to `timeline`; empty for the first one, and when there is no file."""
+    try:
+        return tuple(pg_text.history((data / "pg_wal" / f"{timeline:08X}.history").read_text(errors="replace")))
+    except OSError:
+        return ()
+
+
+def read_live(desired: Desired, layout: PostgresLayout, server: Server) -> Live | None:
+    """None when the server does not answer."""
+    managed = [file.path for file in managed_files(desired, layout) if layout.conf in file.path.parents]
+    newest = max((path.stat().st_mtime for path in managed if path.exists()), default=0.0)
+    variables = {
+        "slot": SLOT,
+        "database": desired.database,
+        "owner": APP_ROLE,
+        "replication": REPLICATION_ROLE,
+        "newest": str(newest),
+        "managed": "{" + ",".join(settings(desired, layout)) + "}",
+        "standby": f"dr_{desired.envelope.peer}",
+        "extensions": "{" + ",".join(f'"{name}"' for name in desired.extensions) + "}",
+    }
+    known = VERSIONS[desired.version]
+    collations, strays = (
+        _COLLATIONS if known.database_collations else "null",
+        _STRAYS if known.failover_slots else "null",
+    )
+    found = server.ask(
+        f"select {_LIVE}::jsonb || jsonb_build_object('collations', {collations}, 'strays', {strays})", variables
+    )
+    if found is None:
+        return None
+    extensions: tuple[str, ...] = ()
+    if desired.extensions and found["database"] and not found["in_recovery"]:
+        extensions = tuple(server.ask(_EXTENSIONS, variables, database=desired.database) or ())
+    wanted = {APP_ROLE: desired.app_password, REPLICATION_ROLE: desired.replication_password}
+    return Live(
+        found["in_recovery"],
+        found["timeline"],
+        found["replay_lsn"],
+        found["receive_lsn"],
+        found["paused"],
+        found["streaming"],
+        found["reload_due"],
+        tuple(found["restart_due"] or ()),
+        tuple(found["faults"] or ()),
+        tuple(found["overrides"] or ()),
+        found["slot"],
+        tuple(name for name, password in wanted.items() if not _as_wanted(found["roles"] or {}, name, password)),
+        found["database"],
+        found["marker"],
+        found["limits"] or {},
+        Seen(found["in_recovery"], found["sync"], found["follows"]),
+        found["version"],
+        tuple(found["collations"] or ()),
+        tuple(found["unavailable"] or ()),
+        extensions,
+        tuple(found["strays"] or ()),
+    )
+
+
+def _as_wanted(roles: dict[str, Any], name: str, password: str) -> bool:
+    role = roles.get(name)
+    if role is None or role["super"] or not role["login"] or role["replication"] != (name == REPLICATION_ROLE):
+        return False
+    return (role["rights"] or name != REPLICATION_ROLE) and pg_text.matches(password, role["password"])
+
+
+def _copy(fresh: Path, epoch: int) -> str | None:
+    if not fresh.exists():
+        return None
+    try:
+        made = json.loads((fresh / COMPLETE).read_bytes())
+    except (OSError, ValueError):
+        return "partial"
+    return "complete" if made == {"epoch": epoch} else "partial"
+
+
+REWIND_FUNCTIONS = (
+    "pg_catalog.pg_ls_dir(text, boolean, boolean)",
+    "pg_catalog.pg_stat_file(text, boolean)",
+    "pg_catalog.pg_read_binary_file(text)",
+    "pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean)",
+)
+_RIGHTS = " and ".join(f"has_function_privilege(r.oid, '{name}', 'execute')" for name in REWIND_FUNCTIONS)
+# A parameter that waits for a restart is marked in the same way, and is no fault; one that is in the file no more has no name there.
+FAULTS = """select json_agg(distinct coalesce(name, error)) from pg_file_settings f
+  where error is not null and error not like '%cannot be changed without restarting%'
+  and not exists (select from pg_settings s where s.name = f.name and pending_restart)"""
+_EXTENSIONS = """select json_agg(name) from unnest(:'extensions'::text[]) as wanted (name)
+  where not exists (select from pg_extension where extname = wanted.name)"""
+_COLLATIONS = """(select json_agg(datname order by datname) from pg_database
+  where datcollversion is not null and datcollversion is distinct from pg_database_collation_actual_version(oid))"""
+_STRAYS = """(select json_agg(slot_name order by slot_name) from pg_replication_slots
+  where pg_is_in_recovery() and slot_type = 'logical' and failover and not synced and not active)"""
+_LIVE = f"""json_build_object(
+  'in_recovery', pg_is_in_recovery(), 'timeline', {TIMELINE},
+  'replay_lsn', pg_last_wal_replay_lsn(), 'receive_lsn', pg_last_wal_receive_lsn(),
+  'paused', case when pg_is_in_recovery() then pg_get_wal_replay_pause_state() <> 'not paused' else false end,
+  'streaming', exists (select from pg_stat_wal_receiver where status = 'streaming'),
+  'reload_due', extract(epoch from pg_conf_load_time()) < :'newest'::float8,
+  'restart_due', (select json_agg(name order by name) from pg_settings where pending_restart),
+  'faults', ({FAULTS}),
+  'overrides', (select json_agg(distinct name) from pg_file_settings
+                where sourcefile like '%/postgresql.auto.conf' and name = any (:'managed'::text[])),
+  'slot', (select case when wal_status = 'lost' then 'lost' when active then 'active' when restart_lsn is null then 'unreserved' else 'good' end
+           from pg_replication_slots where slot_name = :'slot'),
+  'roles', (select json_object_agg(rolname, json_build_object('login', rolcanlogin, 'super', rolsuper, 'replication', rolreplication,
+              'password', rolpassword, 'rights', pg_has_role(r.oid, 'pg_monitor', 'member') and {_RIGHTS}))
+            from pg_authid r where rolname in (:'owner', :'replication')),
+  'marker', {MARKER}, 'limits', {LIMITS_IN_FORCE},
+  'sync', current_setting('synchronous_standby_names') <> '', 'follows', {FOLLOWS}, 'version', current_setting('server_version_num')::int,
+  'unavailable', (select json_agg(wanted.name) from unnest(:'extensions'::text[]) as wanted (name)
+                  where not exists (select from pg_available_extensions a where a.name = wanted.name)),
+  'database', exists (select from pg_database d join pg_authid r on r.oid = datdba where datname = :'database' and rolname = :'owner'))"""  # noqa: S608

@@ -1,0 +1,105 @@
+"""Where PostgreSQL lives: Debian's folders, or a scratch root of a test with another user and other programs."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..frame.layout import Layout
+
+CLUSTER = "main"
+SLOT = "dr_peer"
+REPLICATION_ROLE = "dr_replication"
+APP_ROLE = "shop"
+MARK = "dr.cluster"  # in a data directory made by this software; base backups carry it along
+
+
+@dataclass(frozen=True)
+class PostgresLayout:
+    """`user` owns the server and its files; `local` is the address of the machine itself."""
+
+    base: Layout = field(default_factory=Layout)
+    version: int = 17
+    user: str = "postgres"
+    programs: Path | None = None
+    local: str = "127.0.0.1"
+    tool: str = "/usr/bin/python3 /opt/dr/dr-host.pyz"  # how the server calls this software: it archives through it
+
+    def program(self, name: str) -> str:
+        """Path of PostgreSQL's own program, not of Debian's wrapper, which costs a tenth of a second."""
+        return str((self.programs or Path(f"/usr/lib/postgresql/{self.version}/bin")) / name)
+
+    def library(self, name: str) -> Path:
+        """Where the package of a loadable library puts it."""
+        return Path(self.program("postgres")).parents[1] / "lib" / f"{name}.so"
+
+    @property
+    def mount(self) -> Path:
+        """Where the data volume is mounted."""
+        return self.base.at("/var/lib/postgresql")
+
+    def disk(self) -> int:
+        """Bytes of the file system that holds the data, or will."""
+        folder = self.mount
+        while not folder.exists():
+            folder = folder.parent
+        return shutil.disk_usage(folder).total
+
+    @property
+    def data(self) -> Path:
+        return self.mount / str(self.version) / CLUSTER
+
+    @property
+    def fresh(self) -> Path:
+        """A data directory in the making; never started."""
+        return self.data.with_name(f"{CLUSTER}.new")
+
+    @property
+    def rewinding(self) -> Path:
+        """The data directory while it is being rewound. Under this name nothing starts it; half way it is scrap."""
+        return self.data.with_name(f"{CLUSTER}.rewinding")
+
+    @property
+    def rejoin(self) -> Path:
+        """What is under way with data that cannot follow; see `rejoin.Mark`."""
+        return self.data.with_name(f"{CLUSTER}.rejoin.json")
+
+    @property
+    def evidence(self) -> Path:
+        """What a primary wrote that its successor never saw, by epoch. Never removed by this software."""
+        return self.mount / "evidence"
+
+    @property
+    def conf(self) -> Path:
+        """Configuration, outside the data directory."""
+        return self.base.at(f"/etc/postgresql/{self.version}/{CLUSTER}")
+
+    @property
+    def passfile(self) -> Path:
+        return self.conf / "replication.pgpass"
+
+    @property
+    def ca(self) -> Path:
+        return self.conf / "tls" / "ca.pem"
+
+    @property
+    def sockets(self) -> Path:
+        return self.base.at("/run/postgresql")
+
+    @property
+    def pid_file(self) -> Path:
+        return self.sockets / f"{self.version}-{CLUSTER}.pid"
+
+    @property
+    def unit(self) -> str:
+        return f"postgresql@{self.version}-{CLUSTER}.service"
+
+    @property
+    def mount_unit(self) -> str:
+        return "var-lib-postgresql.mount"
+
+    @property
+    def memory(self) -> Path:
+        """What `status`, `stop`, `resume` and `takeover`, which get no desired document, need to know. No secrets."""
+        return self.base.var / "postgres.json"

@@ -1,0 +1,76 @@
+"""`postgres status`: what the operator's side decides on. Positions as PostgreSQL writes them; null for what cannot be learned."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from ..frame import rolefile
+from ..frame.layout import Layout
+from .mark import read_mark
+from .server import TIMELINE, Server
+from .sync import DEGRADED, recorded
+
+NOTHING: dict[str, Any] = {
+    "running": False,
+    "in_recovery": None,
+    "timeline": None,
+    "receive_lsn": None,
+    "replay_lsn": None,
+    "write_lsn": None,
+    "paused": None,
+    "streaming": False,
+    "lag_bytes": None,
+    "cluster_state": None,
+    "checkpoint_lsn": None,
+    "system_identifier": None,
+    "slot": None,
+    "rejoin": None,
+    "mode": None,
+    "sync": None,
+}
+
+
+def live_status(layout: Layout, server: Server | None, mode: str | None = None) -> dict[str, Any]:
+    """Never fails. `server`: None on a host that was never converged. `mode`: the one it was converged to.
+
+    `sync`: "on" (commits wait for the standby), "off", or "degraded" (off because the standby has been gone).
+    """
+    role = rolefile.read(layout)
+    facts = {**NOTHING, "role": None if role is None else role.document()}
+    if server is None:
+        return facts
+    facts["mode"] = mode
+    facts["running"] = server.pid() is not None
+    mark = read_mark(server.layout)
+    facts["rejoin"] = None if mark is None else asdict(mark)
+    control = server.control_data()
+    if control is not None:
+        facts |= {
+            "cluster_state": control.state,
+            "checkpoint_lsn": control.checkpoint,
+            "system_identifier": control.system_identifier,
+            "timeline": control.timeline,
+        }
+    if facts["running"]:
+        facts |= server.ask(_STATUS) or {}
+        if facts["sync"] == "off" and recorded(server.layout) == DEGRADED:
+            facts["sync"] = DEGRADED
+    return facts
+
+
+# `streaming` and `lag_bytes`: on a standby of what it receives, on a primary of the standby that it serves.
+_STATUS = f"""select json_build_object(
+  'in_recovery', pg_is_in_recovery(), 'timeline', {TIMELINE},
+  'receive_lsn', pg_last_wal_receive_lsn(), 'replay_lsn', pg_last_wal_replay_lsn(),
+  'write_lsn', case when not pg_is_in_recovery() then pg_current_wal_lsn() end,
+  'sync', case when current_setting('synchronous_standby_names') = '' then 'off' else 'on' end,
+  'paused', case when pg_is_in_recovery() then pg_get_wal_replay_pause_state() <> 'not paused' else false end,
+  'streaming', case when pg_is_in_recovery() then exists (select from pg_stat_wal_receiver where status = 'streaming')
+                    else exists (select from pg_stat_replication where application_name ~ '^dr_[a-z]+$' and state = 'streaming') end,
+  'lag_bytes', case when pg_is_in_recovery()
+                    then (select coalesce(pg_wal_lsn_diff(latest_end_lsn, pg_last_wal_replay_lsn()), 0)::bigint from pg_stat_wal_receiver)
+                    else (select max(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn))::bigint from pg_stat_replication
+                          where application_name ~ '^dr_[a-z]+$') end,
+  'slot', (select json_build_object('active', active, 'wal_status', wal_status, 'safe_wal_size', safe_wal_size)
+           from pg_replication_slots where slot_name = 'dr_peer'))"""  # noqa: S608

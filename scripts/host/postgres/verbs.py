@@ -1,0 +1,224 @@
+"""The `postgres` service: `converge`, and what the operator's side asks in a hand-over: `status`, `stop`, `resume`, `takeover`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from contract.errors import Failed, Refused, Usage, say
+
+from ..frame import plan, rolefile
+from ..frame.call import Call, Verb
+from ..frame.commands import CommandFailed
+from ..frame.desired import Checkpoint, Reader
+from ..frame.locks import hold
+from ..frame.result import Result
+from ..frame.rolefile import FENCED, PRIMARY, STANDBY, Role
+from ..frame.systemd import Systemd
+from .desired import Desired, Memory
+from .layout import PostgresLayout
+from .server import SLOW_S, Server, UnitControl
+from .service import Postgres
+from .status import live_status
+from .text import SHUT_DOWN
+
+AWAIT_S = 10
+
+
+def converge(call: Call) -> Result:
+    """Exit 3 when the data here may not take the role that the document gives."""
+    desired = Desired.read(call.document)
+    layout, units = PostgresLayout(call.layout, desired.version), Systemd()
+    server = Server(layout, desired.port, UnitControl(units, layout.unit))
+    return plan.converge(Postgres(desired, layout, server, units, call.log), call)
+
+
+def status(call: Call) -> Result:
+    """Live facts; null for what cannot be learned. Never fails."""
+    memory = Memory.read(PostgresLayout(call.layout))
+    return Result(
+        live_status(call.layout, None)
+        if memory is None
+        else live_status(call.layout, _server(call, memory), memory.mode)
+    )
+
+
+def takeover(call: Call) -> Result:
+    """What a standby is told on its way to the top, one JSON object a line, each answered by one: started before the write outage, so that
+    nothing of the outage is spent on starting.
+
+    `{"checkpoint", "timeout_s"}`: wait until the stopped primary's checkpoint is received and replayed (exit 3 with the positions else).
+    `{"epoch"}`: promote, now that the epoch is claimed. What else belongs to a primary is `converge`'s, which comes next.
+    """
+    return takeover_server(call, _server(call, _memory(call)))
+
+
+def takeover_server(call: Call, server: Server) -> Result:
+    """As `takeover`."""
+    promoted = False
+    for document in _told(call):
+        reader = Reader(document, "line")
+        if "checkpoint" in document:
+            checkpoint = Checkpoint.read(reader.mapping("checkpoint"), "line.checkpoint")
+            limit = reader.number("timeout_s", AWAIT_S)
+            reader.done()
+            server.wait_replayed(checkpoint.lsn, checkpoint.timeline, limit)
+            _answer({"replayed": True})
+        else:
+            epoch = reader.number("epoch")
+            reader.done()
+            _answer({"timeline": _promote(call, server, epoch)})
+            promoted = True
+    return Result({"promoted": promoted}, promoted)
+
+
+def _promote(call: Call, server: Server, epoch: int) -> int:
+    """The role first, so that no boot makes a standby of it again. Returns the new timeline. Raises Refused on what is no standby of an older epoch."""
+    with hold(call.layout, "postgres"):
+        role = _role(call)
+        if role.role != STANDBY or role.epoch >= epoch:
+            raise Refused(
+                say(
+                    subject="role of this host",
+                    found=f"{role.role} in epoch {role.epoch}",
+                    wanted=f"{STANDBY} in an epoch before {epoch}",
+                    consequence="nothing was promoted",
+                    remedy="run `pulumi up` for this site, which sees what is to be done",
+                )
+            )
+        Role(role.site, role.peer, PRIMARY, epoch).write(call.layout)
+        try:
+            return server.promote()
+        except Refused:
+            role.write(call.layout)
+            raise
+
+
+def _told(call: Call) -> Iterator[dict[str, object]]:
+    for line in call.lines or ():
+        try:
+            document = json.loads(line)
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise Usage(
+                "stdin: found a line that is no JSON object, wanted one object a line; nothing more was done; see docs/interfaces.md"
+            )
+        yield document
+
+
+def _answer(document: dict[str, object]) -> None:
+    print(json.dumps(document, sort_keys=True), flush=True)
+
+
+def stop(call: Call) -> Result:
+    """Take the primary out of service for a hand-over: role `fenced` first, so that no boot starts it, then a fast stop."""
+    return stop_server(call, _server(call, _memory(call)))
+
+
+def stop_server(call: Call, server: Server) -> Result:
+    """As `stop`. The write outage starts with the signal, so what is slow goes before it."""
+    role = _role(call)
+    if role.role == STANDBY:
+        raise Refused(
+            say(
+                subject="role of this host",
+                found=f"standby in epoch {role.epoch}",
+                wanted=PRIMARY,
+                consequence="stopping a standby hands nothing over, nothing was changed",
+                remedy="stop the primary, on the active site",
+            )
+        )
+    if server.pid() is not None:
+        try:
+            ended = server.make_ready_to_stop()
+            if ended:
+                call.log.warning(f"{ended} clients with a transaction open for more than {SLOW_S:g} s were ended")
+        except CommandFailed as error:
+            call.log.warning(f"no checkpoint before the stop, so it may take longer: {error.done.reason}")
+    changed = server.pid() is not None or role.role != FENCED
+    role.but(FENCED).write(call.layout)
+    found = server.stop()
+    if found.state != SHUT_DOWN:
+        raise Failed(
+            say(
+                subject="stopped cluster",
+                found=f"control file {found.state!r}",
+                wanted=f"{SHUT_DOWN!r}",
+                consequence="it was a standby, so there is nothing to hand over",
+                remedy="`dr-host postgres resume` undoes the stop",
+            )
+        )
+    return Result(
+        {"cluster_state": found.state, "checkpoint": {"lsn": found.checkpoint, "timeline": found.timeline}}, changed
+    )
+
+
+def resume(call: Call) -> Result:
+    """Undo `stop`: primary again in the same epoch, started through the guard, and proven to write."""
+    return resume_server(call, _server(call, _memory(call)))
+
+
+def resume_server(call: Call, server: Server) -> Result:
+    """As `resume`."""
+    role = _role(call)
+    if role.role == STANDBY:
+        raise Refused(
+            say(
+                subject="role of this host",
+                found=f"standby in epoch {role.epoch}",
+                wanted=f"{FENCED} or {PRIMARY}",
+                consequence="a standby is never resumed as primary, nothing was changed",
+                remedy="to move the shop here, run `pulumi up` with its request",
+            )
+        )
+    changed = role.role != PRIMARY or server.pid() is None
+    role.but(PRIMARY).write(call.layout)
+    try:
+        server.start()
+    except Failed:
+        role.but(FENCED).write(call.layout)
+        raise
+    # A message in the WAL, committed: the smallest write that a standby or a full disk refuses.
+    server.sql("select pg_logical_emit_message(true, 'dr', 'resume')")
+    return Result({"writable": True}, changed)
+
+
+def _server(call: Call, memory: Memory) -> Server:
+    layout = PostgresLayout(call.layout, memory.version)
+    return Server(layout, memory.port, UnitControl(Systemd(), layout.unit))
+
+
+def _memory(call: Call) -> Memory:
+    memory = Memory.read(PostgresLayout(call.layout))
+    if memory is None:
+        raise _unknown("what was converged")
+    return memory
+
+
+def _role(call: Call) -> Role:
+    role = rolefile.read(call.layout)
+    if role is None:
+        raise _unknown("its role")
+    return role
+
+
+def _unknown(what: str) -> Refused:
+    return Refused(
+        say(
+            subject="database of this host",
+            found=f"no record of {what}",
+            wanted="a host that was converged",
+            consequence="nothing was changed",
+            remedy="run `pulumi up` for this site first",
+        )
+    )
+
+
+VERBS = {
+    "converge": Verb(converge),
+    "status": Verb(status, locked=False, reads=False),
+    "stop": Verb(stop),
+    "resume": Verb(resume, reads=False),
+    "takeover": Verb(takeover, locked=False, reads=False),
+}

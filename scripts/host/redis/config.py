@@ -1,0 +1,333 @@
+"""What Redis is told on disk: `dr.conf`, `dr.acl`, certificates, drop-ins. Pure but for `find_engine`.
+
+The file is the whole truth: it is rendered from the document and from the role, never edited by `CONFIG REWRITE`, and every
+directive in it is compared with the running server.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from ..frame.desired import Envelope, Reader
+from ..frame.files import ManagedFile
+from ..frame.layout import Layout
+from ..frame.systemd import drop_in, guard_drop_in
+from .leader import Access
+from .sizes import Link, size
+from .takeover import LastSeen
+from .wire import Former, Server
+
+SHOP, REPLICA, OPERATOR, SENTINEL = "shop", "dr_replica", "dr_operator", "dr_sentinel"
+POLICIES = (
+    "volatile-lru",
+    "volatile-lfu",
+    "volatile-ttl",
+    "volatile-random",
+    "allkeys-lru",
+    "allkeys-lfu",
+    "allkeys-random",
+    "noeviction",
+)
+ARMED = "min-replicas-to-write"
+SIZES = (1, 3)  # how many caches a site may have
+
+# The operator may look, replicate, hand over and empty, and sees no data.
+_RULES = {
+    SHOP: "~* &* +@all -@admin -@dangerous +role",
+    REPLICA: "resetkeys resetchannels -@all +psync +replconf +ping",
+    OPERATOR: "resetkeys resetchannels -@all +@connection +client +info +role +replicaof +config|get +config|set +acl|load +save +flushall",
+    # What it does to a server that it chooses or turns; it may not have the server rewrite its file.
+    SENTINEL: "resetkeys resetchannels &__sentinel__:hello -@all +@connection +multi +exec +slaveof +replicaof +failover"
+    " +publish +subscribe +info +role +client +script|kill",
+}
+
+# What a running server takes by CONFIG SET; a change of anything else is a restart.
+RUNTIME = frozenset(
+    {
+        "appendfsync", "client-output-buffer-limit", "masterauth", "masteruser", "maxmemory", "maxmemory-policy", "min-replicas-max-lag",
+        "min-replicas-to-write", "repl-backlog-size", "repl-backlog-ttl", "repl-diskless-sync", "repl-diskless-sync-delay", "repl-timeout",
+        "replica-announce-ip", "replica-announce-port", "replica-ignore-maxmemory", "replica-read-only",
+        "replica-serve-stale-data", "save", "shutdown-timeout", "tcp-keepalive", "timeout",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One of the two servers that speak this protocol, as Debian packages it."""
+
+    name: str
+    binary: str
+    unit: str
+    user: str
+    etc: str
+    data: str
+
+
+ENGINES = (
+    Engine("redis", "/usr/bin/redis-server", "redis-server.service", "redis", "/etc/redis", "/var/lib/redis"),
+    Engine("valkey", "/usr/bin/valkey-server", "valkey-server.service", "valkey", "/etc/valkey", "/var/lib/valkey"),
+)
+
+
+def find_engine(layout: Layout) -> Engine:
+    """The installed one. Redis is assumed where there is none: starting it then says what is missing."""
+    return next((engine for engine in ENGINES if layout.at(engine.binary).exists()), ENGINES[0])
+
+
+@dataclass(frozen=True)
+class Desired:
+    """The block `redis` of the document with what it needs of the envelope."""
+
+    envelope: Envelope = field(repr=False)
+    port: int
+    maxmemory: int  # bytes
+    policy: str  # of POLICIES
+    link: Link
+    min_replicas: int  # a master without so many replicas refuses writes; 0: it never does
+    cold: bool  # whether a takeover without the old master begins empty
+    last_seen: LastSeen
+    passwords: dict[str, str] = field(repr=False)  # by user
+    local: Server
+    members: tuple[Server, ...]  # caches of this site, this one among them, the head first
+    peers: tuple[Server, ...]  # caches of the other site, its head first
+
+    @classmethod
+    def read(cls, document: dict[str, object]) -> Desired:
+        """Raises Usage that names every fault."""
+        envelope = Envelope.read(document, "redis")
+        block = Reader(envelope.block, "document.redis")
+        port, own, theirs = block.number("port"), block.texts("caches"), block.texts("peer_caches")
+        limit, rate = _size(block, "maxmemory"), _size(block, "write_rate", "512kb")
+        policy, replicas = block.text("maxmemory_policy", POLICIES[0]), block.number("min_replicas_to_write", 0)
+        if policy not in POLICIES:
+            block.fault("maxmemory_policy", repr(policy), f"one of {', '.join(POLICIES)}")
+        if replicas not in (0, 1):
+            block.fault("min_replicas_to_write", str(replicas), "0 or 1, as a master has one replica")
+        link = Link(rate, block.number("bridge_s", 120), block.number("link_mbit", 100) * 125_000)
+        cold, peer_id = block.flag("cold_cache", False), block.optional_text("peer_replication_id")
+        last_seen = LastSeen(
+            None if envelope.block.get("peer_offset") is None else block.number("peer_offset"), peer_id
+        )
+        for name, listed in (("caches", own), ("peer_caches", theirs)):
+            if len(listed) not in SIZES or any(key not in envelope.hosts for key in listed):
+                block.fault(name, repr(listed), f"{' or '.join(map(str, SIZES))} keys of document.hosts")
+        if envelope.own_key not in own:
+            block.fault("caches", repr(own), f"a list with {envelope.own_key!r}")
+        keys = Reader(block.mapping("passwords"), "document.redis.passwords")
+        passwords = {SHOP: keys.secret("app"), REPLICA: keys.secret("replica"), OPERATOR: keys.secret("operator")}
+        if len(own) > 1:
+            replicas = 1  # a leader that is cut off from its followers must not write beside the one that they choose
+            passwords[SENTINEL] = sentinel_password(passwords[OPERATOR], envelope.site)
+        block.done()
+        keys.done()
+
+        def server(key: str) -> Server:
+            host = envelope.hosts[key]
+            return Server(host.name, host.vrack, port, envelope.tls.ca, OPERATOR, passwords[OPERATOR])
+
+        members, peers = tuple(map(server, own)), tuple(map(server, theirs))
+        return cls(
+            envelope,
+            port,
+            limit,
+            policy,
+            link,
+            replicas,
+            cold,
+            last_seen,
+            passwords,
+            members[own.index(envelope.own_key)],
+            members,
+            peers,
+        )
+
+    def beside(self, before: Access | None) -> Desired:
+        """The same, with servers that are also reached by what was good before this run, for they may not have heard of the new yet."""
+        if before is None or (before.local.ca, before.local.password) == (self.local.ca, self.local.password):
+            return self
+        former = Former(before.local.ca, before.local.password)
+
+        def both(servers: tuple[Server, ...]) -> tuple[Server, ...]:
+            return tuple(replace(server, former=former) for server in servers)
+
+        return replace(
+            self, local=replace(self.local, former=former), members=both(self.members), peers=both(self.peers)
+        )
+
+    @property
+    def grouped(self) -> bool:
+        """Whether this site has several caches, and Sentinel."""
+        return len(self.members) > 1
+
+    @property
+    def head(self) -> Server:
+        """This site's cache that takes over."""
+        return self.members[0]
+
+    @property
+    def operator(self) -> str:
+        """The operator's password."""
+        return self.passwords[OPERATOR]
+
+    @property
+    def memory(self) -> int:
+        """Bytes that data and buffers of replication may come to need."""
+        return self.maxmemory + self.link.backlog() + self.link.replica_buffer(self.maxmemory)
+
+
+def _size(block: Reader, key: str, default: str | None = None) -> int:
+    found = size(block.text(key, default))
+    if found is None:
+        block.fault(key, "no size", 'a size such as "256mb"')
+    return found or 0
+
+
+def directives(desired: Desired, engine: Engine, layout: Layout, *, armed: bool = False) -> dict[str, str]:
+    """Every directive but `replicaof`, spelled as CONFIG GET spells it (sizes in bytes).
+
+    `armed`: a master with its replica attached. Without it `min_replicas` is not asked for: a cache that was just promoted has no
+    replica yet, and would refuse every write.
+    """
+    etc = layout.at(engine.etc)
+    return {
+        "bind": desired.local.address,
+        "protected-mode": "yes",
+        "port": "0",
+        "tls-port": str(desired.port),
+        "tls-cert-file": str(etc / "dr.crt"),
+        "tls-key-file": str(etc / "dr.key"),
+        "tls-ca-cert-file": str(etc / "dr-ca.pem"),
+        "tls-auth-clients": "optional",
+        "tls-replication": "yes",
+        "aclfile": str(etc / "dr.acl"),
+        # On both nodes from the start: a demoted master without them could never follow.
+        "masteruser": REPLICA,
+        "masterauth": desired.passwords[REPLICA],
+        "dir": str(layout.at(engine.data)),
+        "dbfilename": "dr.rdb",
+        "save": "3600 1 300 100 60 10000",
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "appenddirname": "dr-aof",
+        "appendfilename": "dr.aof",
+        # A session that may be stale is worse than none; the shop asks the other cache.
+        "replica-serve-stale-data": "no",
+        "replica-read-only": "yes",
+        # A host has two networks; who lists replicas must see the address that others use.
+        "replica-announce-ip": desired.local.address,
+        "replica-announce-port": str(desired.port),
+        "repl-diskless-sync": "yes",
+        "repl-diskless-sync-delay": "0",
+        "repl-backlog-size": str(desired.link.backlog()),
+        "repl-backlog-ttl": "0",
+        "repl-timeout": "60",
+        # Room for one full copy on its way to the other region, or a slow link never gets one through.
+        "client-output-buffer-limit": f"replica {desired.link.replica_buffer(desired.maxmemory)} 0 0",
+        ARMED: str(desired.min_replicas if armed else 0),
+        "min-replicas-max-lag": "10",
+        "maxmemory": str(desired.maxmemory),
+        "maxmemory-policy": desired.policy,
+        # A replica that evicted by itself would hold other keys than its master.
+        "replica-ignore-maxmemory": "yes",
+        # A replica that lags is not waited for at the end: a lease that ran out leaves no time, and the files have it all.
+        "shutdown-timeout": "2",
+        "timeout": "0",
+        "tcp-keepalive": "60",
+    }
+
+
+def conf(settings: Mapping[str, str], replica_of: Server | None) -> str:
+    """The text of `dr.conf`. `replica_of`: the master, None for a master."""
+    lines = ["# Written by dr-host; changes are overwritten."]
+    lines += [f"{name} {_value(name, value)}" for name, value in settings.items()]
+    if replica_of is not None:
+        lines.append(f"replicaof {replica_of.address} {replica_of.port}")
+    return "\n".join(lines) + "\n"
+
+
+def _value(name: str, value: str) -> str:
+    return value if name in ("save", "client-output-buffer-limit") else quoted(value)
+
+
+def quoted(value: str) -> str:
+    """A value as one word of a configuration file, whatever is in it."""
+    if value and all(char.isascii() and (char.isalnum() or char in "/._-:") for char in value):
+        return value
+    return (
+        '"'
+        + "".join(chr(byte) if chr(byte).isalnum() and byte < 128 else f"\\x{byte:02x}" for byte in value.encode())
+        + '"'
+    )
+
+
+def acl(passwords: Mapping[str, str]) -> str:
+    """The text of `dr.acl`: digests only, hence nothing to escape and nothing to steal. Without its line, `default` would be open."""
+    lines = ["user default off sanitize-payload resetpass resetkeys resetchannels -@all"]
+    for user, password in passwords.items():
+        digest = hashlib.sha256(password.encode()).hexdigest()
+        lines.append(f"user {user} on #{digest} {_RULES[user]}")
+    return "\n".join(lines) + "\n"
+
+
+def equal(name: str, wanted: str, found: str | None) -> bool:
+    """Whether a running server's answer to CONFIG GET means `wanted`."""
+    if found is None:
+        return False
+    if name == "client-output-buffer-limit":
+        return wanted.replace("replica", "slave", 1) in found.replace("replica", "slave")
+    return wanted == found
+
+
+def sentinel_password(operator: str, site: str) -> str:
+    """Of a site's Sentinels, and theirs at its caches: made of the operator's, and another one in each site."""
+    return hmac.new(operator.encode(), f"sentinel of {site}".encode(), hashlib.sha256).hexdigest()
+
+
+def local_access(desired: Desired) -> str:
+    """`/etc/dr/redis.json`: how agent, guard and `status` reach the servers without a document."""
+
+    def place(server: Server) -> dict[str, object]:
+        return {"name": server.name, "address": server.address, "port": server.port}
+
+    found = {
+        "local": place(desired.local),
+        "members": [*map(place, desired.members)],
+        "peers": [*map(place, desired.peers)],
+    }
+    word = desired.passwords.get(SENTINEL)
+    return (
+        json.dumps(
+            {**found, "ca": desired.envelope.tls.ca, "password": desired.operator, "sentinel": word}, sort_keys=True
+        )
+        + "\n"
+    )
+
+
+def files(
+    desired: Desired, engine: Engine, layout: Layout, *, follows: Server | None, armed: bool = False
+) -> list[ManagedFile]:
+    """Every file of ours, in the order in which they are written. `follows`: None for a master."""
+    etc, tls, user = layout.at(engine.etc), desired.envelope.tls, engine.user
+    text = conf(directives(desired, engine, layout, armed=armed), follows)
+    command = f"{engine.binary} {etc / 'dr.conf'} --supervised systemd --daemonize no"
+    unit = (
+        # Refused by the guard, it asks again every few seconds: a region that comes back heals without a visitor. One that crashed is back before
+        # Sentinel has missed it.
+        f"[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=\nExecStart={command}\n"
+        f"Restart=on-failure\nRestartSec={1 if desired.grouped else 5}\nTimeoutStopSec=30\n"
+    )
+    return [
+        ManagedFile(path=etc / "dr-ca.pem", content=tls.ca, owner=user),
+        ManagedFile(path=etc / "dr.crt", content=tls.cert, owner=user),
+        ManagedFile(path=etc / "dr.key", content=tls.key, mode=0o600, owner=user),
+        ManagedFile(path=etc / "dr.acl", content=acl(desired.passwords), mode=0o600, owner=user),
+        ManagedFile(path=etc / "dr.conf", content=text, mode=0o600, owner=user),
+        ManagedFile(path=layout.etc / "redis.json", content=local_access(desired), mode=0o600),
+        guard_drop_in(layout, engine.unit, "redis"),
+        drop_in(layout, engine.unit, "dr-redis", unit),
+    ]

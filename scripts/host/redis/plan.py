@@ -1,0 +1,380 @@
+"""What is to be done with the cache: facts in, steps out. Pure, and the only place that decides about roles.
+
+Two rules stand above all: a copy is never laid over data that may be newer, and an empty master never empties a server that holds keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from contract.errors import Refused, say
+
+from ..frame.plan import LOOK_AGAIN, Step
+from .config import ARMED, RUNTIME
+from .sentinel import Facts as SentinelFacts
+
+MASTER, REPLICA = "master", "replica"
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A running server, by its own words."""
+
+    role: str  # MASTER or REPLICA
+    keys: int
+    offset: int  # position in the stream of changes, bytes
+    used_memory: int = 0
+    master: str | None = None  # address it follows
+    link_up: bool = False
+    version: str = ""
+    stream: str = ""  # id of its replication stream
+    former: str = ""  # id of the stream that it went on from, good for positions before `former_end`
+    former_end: int = -1
+    replicas: int = 0  # attached
+    maxmemory: int = 0
+    policy: str = ""
+    on_disk: bool = True  # a replica's files hold nothing of a full copy until they were rewritten after it
+    armed: bool = False  # refuses writes without a replica
+    differing: tuple[str, ...] = ()  # directives that run otherwise than wanted; of the local server only
+
+    @property
+    def emptied(self) -> bool:
+        """Holds nothing and went on from nobody: it was started empty. A promoted replica may well be empty, because every cart was paid."""
+        return self.keys == 0 and self.former_end < 0
+
+    def goes_on_from(self, other: Instance) -> bool:
+        """Whether all that `other` holds is in this one's stream, so that it may follow without losing anything."""
+        if self.stream == other.stream:
+            return other.offset <= self.offset
+        return self.former == other.stream and other.offset < self.former_end
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that the plan looks at. `local` and `peer` are None when nobody answers there; `*_error` says why."""
+
+    unit_active: bool
+    unit_enabled: bool
+    data: bool  # files of an earlier run in the data folder
+    role: str | None  # of role.json
+    role_epoch: int | None
+    recorded: bool = False  # whether what the takeover of this epoch cost is written down
+    had_data: bool = False  # whether the cache of this host ran with files of its own before
+    peer_followed: bool | None = (
+        False  # whether the peer ever was a standby, by the witness; asked only when it decides
+    )
+    stale_files: tuple[str, ...] = ()  # not as wanted for this host's role in the epoch
+    standby_conf: bool = False  # dr.conf names the peer as master
+    sentinel: SentinelFacts = field(default_factory=SentinelFacts)  # of the one on this host
+    local: Instance | None = None
+    local_error: str | None = None
+    peer: Instance | None = None
+    peer_error: str | None = None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The part of the document that decides."""
+
+    active: bool
+    planned: bool
+    epoch: int
+    own: str  # addresses
+    peer: str
+    peer_name: str
+    maxmemory: int  # bytes
+    min_replicas: int = 0
+    cold: bool = False
+    role: str = "standby"  # of role.json, for one that follows: a follower of the active site may lead at any moment
+    chained: bool = False  # whether the one that is followed may follow itself
+    pair: tuple[str, ...] = ()  # addresses of all caches that this program knows
+    runtime: frozenset[str] = field(default=RUNTIME, repr=False)
+
+
+def plan(facts: Facts, wanted: Wanted) -> list[Step]:
+    """Steps in order; empty when all is as wanted. Raises Refused before anything is changed."""
+    if wanted.active:
+        return _become_master(facts, wanted)
+    return _become_replica(facts, wanted)
+
+
+def _become_master(facts: Facts, wanted: Wanted) -> list[Step]:
+    local, peer = facts.local, facts.peer
+    if _peer_holds_what_is_missing_here(facts):
+        return _fetch_from_peer(facts, wanted)
+    if local is None:
+        forget, role = _begin_empty(facts, wanted), _role(facts, wanted, "primary")
+        cost = [Step("record-start")] if role and wanted.epoch > 1 else []
+        return [*forget, *_configure(facts, wanted, standby=False), *cost, *role, _launch(facts)]
+    if local.role == REPLICA:
+        return [*_take_over(facts, wanted, local), LOOK_AGAIN]
+    role = _role(facts, wanted, "primary")
+    # A handover that broke off after the promotion: the old master still takes writes.
+    turn = [Step("turn-peer", wanted.peer_name)] if role and peer is not None and peer.role == MASTER else []
+    cost = [Step("record-promotion")] if facts.role != "primary" and not facts.recorded and wanted.epoch > 1 else []
+    return [*turn, *cost, *_configure(facts, wanted, standby=False), *role, *_apply_settings(facts, wanted)]
+
+
+def _peer_holds_what_is_missing_here(facts: Facts) -> bool:
+    """Whether this host, as a master, would make the peer forget: it is empty and the peer is not, or the peer is the master today."""
+    local, peer = facts.local, facts.peer
+    if peer is None:
+        return False
+    if local is None:
+        return peer.role == MASTER or (peer.keys > 0 and not facts.data)
+    return local.role == MASTER and local.keys == 0 and peer.role == REPLICA and peer.keys > 0 and not peer.link_up
+
+
+def decided_by_the_witness(facts: Facts, wanted: Wanted) -> bool:
+    """Whether only the witness can tell the first start of the first site from a host whose data is gone."""
+    alone = facts.local is None and facts.peer is None and not facts.data
+    return wanted.active and alone and not facts.had_data and wanted.epoch == 1 and not wanted.cold
+
+
+def _begin_empty(facts: Facts, wanted: Wanted) -> list[Step]:
+    """Leave to start a master without data. The replica, once it hears of it, would copy the emptiness by itself."""
+    if facts.data:
+        return []
+    first = wanted.epoch == 1 and not facts.had_data and facts.peer_followed is False
+    if first or wanted.cold or facts.peer is not None:
+        return [Step("forget-data")] if facts.had_data else []
+    doubt = " and the witness does not say whether there ever was a replica" if facts.peer_followed is None else ""
+    raise Refused(
+        say(
+            subject="data of this cache",
+            found=f"none, nobody answers at {wanted.peer_name} ({facts.peer_error}){doubt}",
+            wanted="the keys of the pair",
+            consequence="an empty master would empty its replica as soon as they meet; nothing was changed",
+            remedy=f"bring {wanted.peer_name} back and run the same again (it fetches the keys), or begin empty: dr:redis cold_cache: true",
+        )
+    )
+
+
+def _fetch_from_peer(facts: Facts, wanted: Wanted) -> list[Step]:
+    """Follow the peer first; the handover comes in the next round."""
+    lift = [] if facts.peer is not None and facts.peer.role == MASTER else [Step("promote-peer", wanted.peer_name)]
+    join = [_launch(facts)] if facts.local is None else [Step("follow", wanted.peer_name)]
+    role = _role(facts, wanted, "standby")
+    return [
+        *_configure(facts, wanted, standby=True),
+        *_keep(facts),
+        *role,
+        *lift,
+        *join,
+        Step("await-link"),
+        LOOK_AGAIN,
+    ]
+
+
+def _launch(facts: Facts) -> Step:
+    """A unit that runs and does not answer as ours runs something else: Debian's example configuration, or an older password."""
+    return Step("restart", "not ours as it runs") if facts.unit_active else Step("start")
+
+
+def _keep(facts: Facts) -> list[Step]:
+    """Put a copy of data that the leader may not have aside before a full copy replaces it."""
+    local, leader = facts.local, facts.peer
+    if local is None:
+        return [Step("keep-diverged")] if facts.data and facts.role in ("primary", "fenced") else []
+    contained = leader is not None and leader.goes_on_from(local)
+    return [Step("keep-diverged")] if local.keys > 0 and not contained else []
+
+
+def _take_over(facts: Facts, wanted: Wanted, local: Instance) -> Sequence[Step]:
+    """This host follows; now it is to lead. Files and settings come after: nothing may stand between the decision and the handover."""
+    _refuse_a_stranger(local, wanted)
+    disarm = (
+        [Step("set", ARMED)] if ARMED in local.differing else []
+    )  # or the new master, without a replica yet, would refuse writes
+    if facts.peer is None and wanted.cold and not wanted.planned:
+        right = [path for path in facts.stale_files if path.endswith("/dr.acl")]  # to empty it
+        return [
+            *disarm,
+            *(Step("write", path) for path in right),
+            *(Step("load-acl") for _ in right),
+            Step("promote-cold"),
+        ]
+    if facts.peer is None or facts.peer.role == REPLICA:
+        return [*disarm, Step("promote")]
+    if local.master == wanted.peer and local.link_up:
+        # A full cache uses a little more than its limit at all times: that alone is no reason.
+        wider = facts.peer.maxmemory == 0 or facts.peer.maxmemory > wanted.maxmemory
+        if wider and facts.peer.used_memory > wanted.maxmemory > 0:
+            raise Refused(
+                say(
+                    subject="maxmemory of this cache",
+                    found=f"{wanted.maxmemory} bytes",
+                    wanted=f"more than the {facts.peer.used_memory} in use at the peer",
+                    consequence="after the handover it would evict carts at once; nothing was changed",
+                    remedy="raise dr:redis maxmemory in both stacks first",
+                )
+            )
+        return [*disarm, Step("handover", wanted.peer_name)]
+    if wanted.planned and facts.peer.role == MASTER and local.master != wanted.peer and local.master in wanted.pair:
+        # It hangs on another of the other site's, which leads no more: the writes of the one that does have to come here first.
+        return [*disarm, Step("follow", wanted.peer_name), Step("await-link")]
+    if wanted.planned:
+        raise Refused(
+            say(
+                subject="replication of the cache",
+                found="link down" if local.master == wanted.peer else f"it follows {local.master}",
+                wanted=f"link up to {wanted.peer_name}",
+                consequence="a handover would lose carts; nothing was changed",
+                remedy="mend the link (`dr-host redis status`), or do an unplanned failover",
+            )
+        )
+    return [*disarm, Step("promote")]
+
+
+def _refuse_a_stranger(local: Instance, wanted: Wanted) -> None:
+    """Promoted beside a leader that this program does not know, this host would be a second one."""
+    if wanted.pair and local.master not in wanted.pair and local.link_up:
+        raise Refused(
+            say(
+                subject="cache of this host",
+                found=f"a replica of {local.master}, which is in no stack file",
+                wanted="one of the caches of the pair",
+                consequence="promoted beside it, this host would be a second master; nothing was changed",
+                remedy="set dr:redis cache_replicas back to 2 in both stacks and move the shop to the other site: there cache-1 leads, and then it can be 0",
+            )
+        )
+
+
+def _become_replica(facts: Facts, wanted: Wanted) -> list[Step]:
+    local = facts.local
+    if local is not None and local.role == REPLICA and local.master == wanted.peer and local.link_up:
+        arm = _arm(wanted) if facts.peer is not None and not facts.peer.armed else []
+        return [
+            *_configure(facts, wanted, standby=True),
+            *_role(facts, wanted, wanted.role),
+            *_apply_settings(facts, wanted),
+            *arm,
+        ]
+    leader = _leader(facts, wanted)
+    if not wanted.cold:
+        _refuse_to_lose(facts, wanted, leader)
+    steps = [
+        *_configure(facts, wanted, standby=True),
+        *_apply_settings(facts, wanted),
+        *_keep(facts),
+        *_role(facts, wanted, wanted.role),
+    ]
+    if local is None:
+        steps.append(_launch(facts))
+    elif local.role == MASTER or local.master != wanted.peer:
+        steps.append(Step("follow", wanted.peer_name))
+    return [*steps, Step("await-link"), *_arm(wanted)]
+
+
+def _arm(wanted: Wanted) -> list[Step]:
+    """The master has its replica (again): from now on it may ask for one."""
+    return [Step("arm-peer", wanted.peer_name)] if wanted.min_replicas else []
+
+
+def _refuse_to_lose(facts: Facts, wanted: Wanted, leader: Instance) -> None:
+    """Never follow what would wipe newer data, or all of it."""
+    local = facts.local
+    remedy = "to keep this host's keys make this site active; to give them up set dr:redis cold_cache: true; a copy is kept beside them"
+    contained = local is not None and leader.goes_on_from(local)
+    if _holds_data(facts) and leader.emptied and not contained:
+        raise Refused(
+            say(
+                subject=f"cache {wanted.peer_name}",
+                found="a master that was started empty",
+                wanted="one with the keys of the pair",
+                consequence="following it would wipe the keys that this host still holds; nothing was changed",
+                remedy=remedy,
+            )
+        )
+    if local is not None and local.role == REPLICA and local.stream == leader.stream and local.offset > leader.offset:
+        raise Refused(
+            say(
+                subject=f"cache {wanted.peer_name}",
+                found=f"a master {local.offset - leader.offset} bytes behind this replica in the same stream",
+                wanted="one that is not behind",
+                consequence="it was set back, and following it would undo newer writes; nothing was changed",
+                remedy=remedy,
+            )
+        )
+
+
+def _leader(facts: Facts, wanted: Wanted) -> Instance:
+    """The peer, when it is the master that this host may follow."""
+    peer = facts.peer
+    if peer is not None and (peer.role == MASTER or (wanted.chained and peer.link_up)):
+        return peer
+    found = f"nobody answers ({facts.peer_error})" if peer is None else f"a replica of {peer.master}"
+    raise Refused(
+        say(
+            subject=f"cache {wanted.peer_name}",
+            found=found,
+            wanted="the master of this epoch",
+            consequence="this host stays as it is, for its data may be the newer; nothing was changed",
+            remedy=f"run `pulumi up` of the active site first, or mend {wanted.peer_name}, then run the same again",
+        )
+    )
+
+
+def _holds_data(facts: Facts) -> bool:
+    return facts.data if facts.local is None else facts.local.keys > 0
+
+
+def _configure(facts: Facts, wanted: Wanted, *, standby: bool) -> list[Step]:
+    """Files, and the unit at boot. `stale_files` was learned for the role of the epoch: the conf of the other role is told apart."""
+    stale = [path for path in facts.stale_files if not path.endswith("/dr.conf")]
+    conf_is_stale = len(stale) != len(facts.stale_files)
+    conf = conf_is_stale if standby != wanted.active else not facts.standby_conf
+    steps = [Step("write", path) for path in stale]
+    if conf:
+        steps.append(Step("write-conf", "standby" if standby else "primary"))
+    if any(path.endswith(".conf") and "/systemd/" in path for path in stale):
+        steps.append(Step("daemon-reload"))
+    if not facts.unit_enabled:
+        steps.append(Step("enable"))
+    return steps
+
+
+def _role(facts: Facts, wanted: Wanted, role: str) -> list[Step]:
+    return [] if (facts.role, facts.role_epoch) == (role, wanted.epoch) else [Step("role", role)]
+
+
+def _apply_settings(facts: Facts, wanted: Wanted) -> list[Step]:
+    """Bring a running server to what its files say; empty when it does not run, for then it will read them."""
+    if facts.local is None:
+        return []
+    fixed = [name for name in facts.local.differing if name not in wanted.runtime]
+    if fixed:
+        return [Step("restart", " ".join(sorted(fixed)))]
+    steps = [Step("set", name) for name in sorted(facts.local.differing)]
+    if any(path.endswith("/dr.acl") for path in facts.stale_files):
+        steps.append(Step("load-acl"))
+    if any(path.endswith(("/dr.crt", "/dr.key", "/dr-ca.pem")) for path in facts.stale_files):
+        steps.append(Step("load-tls"))
+    return steps
+
+
+def describe(instance: Instance | None) -> dict[str, Any]:
+    """Live facts of one server for `status`."""
+    if instance is None:
+        return {
+            "role": None,
+            "keys": None,
+            "offset": None,
+            "master": None,
+            "link_up": None,
+            "used_memory": None,
+            "maxmemory": None,
+            "replicas": None,
+        }
+    return {
+        "role": instance.role,
+        "keys": instance.keys,
+        "offset": instance.offset,
+        "master": instance.master,
+        "link_up": instance.link_up if instance.role == REPLICA else None,
+        "used_memory": instance.used_memory,
+        "maxmemory": instance.maxmemory,
+        "replicas": instance.replicas,
+    }

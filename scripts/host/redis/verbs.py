@@ -1,0 +1,398 @@
+"""`dr-host redis converge|status`: the cache of this host, as master or as replica of the other site's.
+
+What it never does: `CONFIG REWRITE` (the file is rendered), a decision about who is active. Where a site has several caches, Sentinel decides
+which of the active site's leads, and this joins it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from contract.errors import Failed, OutcomeUnknown, Refused, say
+
+from ..frame import rolefile
+from ..frame.call import Call, Verb
+from ..frame.files import ManagedFile, differing, make_folder, write_atomically
+from ..frame.layout import Layout
+from ..frame.log import Log
+from ..frame.plan import LOOK_AGAIN, Step, converge
+from ..frame.result import Result
+from ..frame.rolefile import PRIMARY
+from ..frame.systemd import Systemd, Units
+from ..frame.wait import until
+from ..frame.witness import Silent, Witness
+from . import data as redis_data
+from . import takeover as redis_takeover
+from .config import ARMED, Desired, directives, files, find_engine
+from .group import others, place
+from .handover import hand_over
+from .leader import Access, Word, side_by_side, word
+from .look import differing_directives, look
+from .machine import warnings
+from .plan import MASTER, REPLICA, Facts, Instance, Wanted, decided_by_the_witness, describe, plan
+from .sentinel import Sentinel, let_go
+from .takeover import COLD, HANDOVER, PROMOTION, STARTED, Loss, Takeover
+from .wire import Connection, ErrorReply, Server, Unreachable, parse_info
+
+START_S = 90.0  # loading a full data set included
+LINK_S, LINK_MOST_S = (
+    120.0,
+    840.0,
+)  # until a replica follows; the most stays below the limit of the whole verb, and the copy goes on without us
+
+
+class Redis:
+    """The service, for `plan.converge`."""
+
+    def __init__(self, desired: Desired, layout: Layout, log: Log, units: Units) -> None:
+        self._desired, self._layout, self._log, self._units = desired.beside(Access.of_host(layout)), layout, log, units
+        self._engine = find_engine(layout)
+        self._role = desired.envelope.role()
+        self._settings = directives(desired, self._engine, layout)
+        self._armed = False  # whether it asks for the replica that `min_replicas` names
+        self._attended: bool | None = (
+            None  # whether it had that one when this run first saw it lead: what attaches meanwhile is the next run's
+        )
+        self._data = layout.at(self._engine.data)
+        self._silence: dict[str, str] = {}  # of those that did not answer, why
+        self._sentinel = Sentinel(desired, self._role, self._engine, layout, units)
+        self._place = place(desired, None, {}, data=False)
+        self.wanted = self._wanted()
+
+    def _wanted(self) -> Wanted:
+        desired, epoch, at = self._desired, self._desired.envelope.epoch, self._place
+        return Wanted(
+            active=at.leads,
+            planned=bool(epoch and epoch.planned),
+            epoch=self._role.epoch,
+            own=desired.local.address,
+            peer=at.other.address,
+            peer_name=at.other.name,
+            maxmemory=desired.maxmemory,
+            min_replicas=0 if at.chained else desired.min_replicas,
+            cold=desired.cold,
+            role=at.role,
+            chained=at.chained,
+            pair=tuple(server.address for server in (*desired.members, *desired.peers)),
+        )
+
+    def facts(self) -> Facts:
+        """See `plan.Service`."""
+        found, data = rolefile.read(self._layout), redis_data.present(self._layout, self._engine)
+        local, local_error = look(self._desired.local)
+        seen = self._look_around()  # after it: one that is followed is not behind whoever follows it
+        instances = {name: instance for name, (instance, _) in seen.items()}
+        said = self._sentinels_word(local) if found == self._role.but(PRIMARY) else None
+        self._place = place(self._desired, local, instances, data=data, said=said)
+        self.wanted = self._wanted()
+        self._settle_settings(local)
+        if local is not None:
+            try:
+                local = replace(local, differing=differing_directives(self._desired.local, self._settings))
+            except (Unreachable, ErrorReply) as error:
+                local, local_error = None, str(error)
+        peer, peer_error = seen[self._place.other.name]
+        facts = Facts(
+            unit_active=self._units.active(self._engine.unit),
+            unit_enabled=self._units.enabled(self._engine.unit),
+            data=data,
+            recorded=redis_takeover.read(self._layout, self._role.epoch) is not None,
+            had_data=redis_data.marker(self._layout).exists(),
+            role=found.role if found else None,
+            role_epoch=found.epoch if found else None,
+            stale_files=tuple(differing(self._files(standby=not self.wanted.active))),
+            standby_conf=not self._conf(standby=True).differs(),
+            sentinel=self._sentinel.facts(),
+            local=local,
+            local_error=local_error,
+            peer=peer,
+            peer_error=peer_error,
+        )
+        if decided_by_the_witness(facts, self.wanted):
+            facts = replace(facts, peer_followed=self._peer_followed())
+        return facts
+
+    def _sentinels_word(self, local: Instance | None) -> Word | None:
+        """Where they work already: a leader that does not answer this run may lead all the same."""
+        access = Access.of_host(self._layout)
+        if access is None or not access.sentinels or not self._sentinel.wanted:
+            return None
+        return word(access.sentinels, self._desired.local.address if local is None else None)
+
+    def _settle_settings(self, local: Instance | None) -> None:
+        """What this host's server should run with, in the place that it has."""
+        if local is not None and local.role == MASTER and self._attended is None:
+            self._attended = local.replicas >= self._desired.min_replicas
+        self._armed = self._place.joined or (self._place.leads and bool(self._attended))
+        self._settings = directives(self._desired, self._engine, self._layout, armed=self._armed)
+
+    def _peer_followed(self) -> bool | None:
+        """Whether the peer site ever followed; None when the witness does not say."""
+        try:
+            return Witness.of_host(self._layout).has(f"followed/{self._role.peer}.json")
+        except Silent as error:
+            self._log.warning(str(error))
+            return None
+
+    def _look_around(self) -> dict[str, tuple[Instance | None, str | None]]:
+        """The other caches, by name. A dead one is asked once: each question costs its whole time-out, and this runs while nobody can order."""
+        asked = [server for server in others(self._desired) if server.name not in self._silence]
+        found = dict(zip((server.name for server in asked), side_by_side(look, asked), strict=True))
+        self._silence |= {name: why for name, (_, why) in found.items() if why is not None}
+        return {name: (None, why) for name, why in self._silence.items()} | found
+
+    def plan(self, facts: Facts) -> Sequence[Step]:
+        """See `plan`; Sentinel rests while roles change."""
+        if self._place.waits is not None:
+            raise Refused(
+                say(
+                    subject="leader of the caches",
+                    found=self._place.waits,
+                    wanted="one that leads alone",
+                    consequence="nothing was changed",
+                    remedy="Sentinel settles that within half a minute: run the same again; see `dr-host redis status` on each cache host",
+                )
+            )
+        steps = [*self._sentinel.off(facts.sentinel), *plan(facts, self.wanted)]
+        if LOOK_AGAIN not in steps:
+            steps += self._sentinel.on(facts.sentinel, self._leader)
+        if facts.peer is None and self.wanted.active and facts.local is not None and facts.local.role == REPLICA:
+            self._log.warning(
+                f"peer {self.wanted.peer_name} does not answer ({facts.peer_error}): what it took last is lost if it never came here"
+            )
+        self._compare_limits(facts.peer)
+        return steps
+
+    @property
+    def _leader(self) -> Server:
+        """Of this site, if it is the active one."""
+        return self._desired.local if self._place.leads else self._place.other
+
+    def _compare_limits(self, peer: Instance | None) -> None:
+        """A replica ignores its limit until it is promoted; with another one than its master's it would evict keys that moment."""
+        here = (self._desired.maxmemory, self._desired.policy)
+        if peer is not None and (peer.maxmemory, peer.policy) != here:
+            self._log.warning(
+                f"limit of {self.wanted.peer_name}: found {peer.maxmemory} bytes with {peer.policy}, wanted {here[0]} with {here[1]} as here; "
+                "after a move keys would be evicted that were kept before; make dr:redis equal in both stacks and run `pulumi up` of both"
+            )
+
+    def apply(self, step: Step) -> None:
+        """See `plan` for what each name means."""
+        if step.name.startswith("sentinel-"):
+            self._sentinel.apply(step, self._leader)
+            return
+        actions: dict[str, Callable[[], None]] = {
+            "write": lambda: self._write(step.detail),
+            "write-conf": lambda: self._conf(standby=step.detail == "standby").write(),
+            "daemon-reload": self._units.daemon_reload,
+            "enable": lambda: self._units.enable(self._engine.unit),
+            "role": lambda: self._role.but(step.detail).write(self._layout),
+            "start": lambda: self._launch(restart=False),
+            "restart": lambda: self._launch(restart=True),
+            "set": lambda: self._local("CONFIG", "SET", step.detail, self._settings[step.detail]),
+            "load-acl": lambda: self._local("ACL", "LOAD"),
+            "load-tls": lambda: self._local("CONFIG", "SET", *_reloaded(self._settings)),
+            "keep-diverged": self._keep,
+            "follow": lambda: self._local("REPLICAOF", self._place.other.address, self._place.other.port),
+            "await-link": self._await_link,
+            "promote": lambda: self._promote(PROMOTION),
+            "promote-cold": lambda: self._promote(COLD, ("FLUSHALL", "ASYNC")),
+            "forget-data": lambda: redis_data.marker(self._layout).unlink(missing_ok=True),
+            "record-promotion": lambda: self._count(PROMOTION, _ask(self._desired.local, last=("INFO", "replication"))),
+            "record-start": lambda: self._record(
+                Takeover(self._role.epoch, STARTED, Loss(None, "this cache was down when it was to take over"))
+            ),
+            "arm-peer": lambda: self._peer("CONFIG", "SET", ARMED, self._desired.min_replicas),
+            "promote-peer": lambda: self._peer("REPLICAOF", "NO", "ONE"),
+            "turn-peer": lambda: self._peer("REPLICAOF", self._desired.local.address, self._desired.local.port),
+            "handover": self._hand_over,
+        }
+        actions[step.name]()
+
+    def verify(self, facts: Facts) -> dict[str, Any]:
+        """See `plan.Service`."""
+        role = MASTER if self.wanted.active else REPLICA
+        self._sentinel.verify(facts.sentinel)
+        local = facts.local
+        if local is None or local.role != role or local.differing or facts.stale_files:
+            found = f"nobody answering ({facts.local_error})" if local is None else f"a {local.role}"
+            wrong = ", ".join([*(local.differing if local else ()), *facts.stale_files])
+            raise Failed(
+                say(
+                    subject="cache of this host",
+                    found=found + (f" with other settings: {wrong}" if wrong else ""),
+                    wanted=f"a {role} as configured",
+                    consequence="it has no place in its role",
+                    remedy=f"read `journalctl -u {self._engine.unit}`, then run the same again",
+                )
+            )
+        if not redis_data.marker(self._layout).exists():
+            write_atomically(
+                redis_data.marker(self._layout), b"The guard does not start a primary whose data is gone since.\n"
+            )
+        for line in warnings(self._layout, self._desired.memory):
+            self._log.warning(line)
+        takeover = redis_takeover.read(self._layout, self._role.epoch)
+        told = {
+            "engine": self._engine.name,
+            "epoch": self._role.epoch,
+            "role": self._role.role,
+            "version": local.version,
+        }
+        return told | ({"takeover": takeover.facts()} if takeover and self.wanted.active else {})
+
+    def _hand_over(self) -> None:
+        try:
+            let_go(self._desired, self._place.other)
+        except (Unreachable, ErrorReply) as error:
+            raise Failed(
+                f"{self._place.other.name}: {error}; wanted a leader to take over from; nothing was handed over; run the same again"
+            ) from None
+        held_s = hand_over(self._desired.local, self._place.other)
+        self._record(Takeover(self._role.epoch, HANDOVER, Loss(0), round(held_s * 1000, 1)))
+
+    def _promote(self, way: str, *then: tuple[str | int, ...]) -> None:
+        """Promote, then look what that cost: nothing is asked before the cache can be written to."""
+        self._count(way, _ask(self._desired.local, ("REPLICAOF", "NO", "ONE"), *then, last=("INFO", "replication")))
+
+    def _count(self, way: str, info: str) -> None:
+        self._record(Takeover(self._role.epoch, way, redis_takeover.loss(parse_info(info), self._desired.last_seen)))
+
+    def _record(self, takeover: Takeover) -> None:
+        """The first word in an epoch stays: what comes later in it, as a rebuilt host that fetches its keys, is no takeover."""
+        if takeover.epoch > 1 and redis_takeover.read(self._layout, takeover.epoch) is None:
+            takeover.write(self._layout)
+        (self._log.info if takeover.lost.bytes == 0 else self._log.warning)(takeover.text())
+
+    def _files(self, *, standby: bool) -> list[ManagedFile]:
+        armed = self._armed and (self._place.joined or not standby)
+        return files(
+            self._desired, self._engine, self._layout, follows=self._place.other if standby else None, armed=armed
+        )
+
+    def _conf(self, *, standby: bool) -> ManagedFile:
+        return next(file for file in self._files(standby=standby) if file.path.name == "dr.conf")
+
+    def _write(self, path: str) -> None:
+        next(file for file in self._files(standby=not self.wanted.active) if str(file.path) == path).write()
+
+    def _launch(self, *, restart: bool) -> None:
+        self._sentinel.step_aside()
+        make_folder(self._data, 0o750, self._engine.user)
+        (self._units.restart if restart else self._units.start)(self._engine.unit, START_S)
+        if not until(lambda: look(self._desired.local)[0] is not None, START_S):
+            raise Failed(
+                say(
+                    subject=f"unit {self._engine.unit}",
+                    found=str(look(self._desired.local)[1]),
+                    wanted=f"an answer within {START_S:g} s of its start",
+                    consequence="the cache has no place in its role",
+                    remedy=f"read `journalctl -u {self._engine.unit}`, then run the same again",
+                )
+            )
+
+    def _await_link(self) -> None:
+        limit_s = min(max(LINK_S, 60 + 3 * self._desired.link.copy_s(self._desired.maxmemory)), LINK_MOST_S)
+        if not until(self._follows, limit_s):
+            raise Failed(
+                say(
+                    subject="replication of the cache",
+                    found="link down or its copy not yet written",
+                    wanted=f"up, and the copy on disk, within {limit_s:.0f} s",
+                    consequence="a failover now would lose carts",
+                    remedy=f"see whether {self.wanted.peer_name} is reachable over the vRack, then run the same again",
+                )
+            )
+
+    def _follows(self) -> bool:
+        found = look(self._desired.local)[0]
+        return found is not None and found.role == REPLICA and found.link_up and found.on_disk
+
+    def _keep(self) -> None:
+        """Copy what this host holds to `diverged-<epoch>` beside it; an earlier copy of the same epoch stays."""
+        place = self._data / f"diverged-{self._role.epoch}"
+        if place.exists():
+            return
+        if look(self._desired.local)[0] is not None:
+            # A replica without its master refuses even this unless it may serve what it has; for as long as it saves nobody else is served.
+            served = "CONFIG", "SET", "replica-serve-stale-data"
+            _ask(
+                self._desired.local, (*served, "yes"), ("SAVE",), (*served, self._settings["replica-serve-stale-data"])
+            )
+        partial = place.with_suffix(".part")
+        shutil.rmtree(partial, ignore_errors=True)
+        make_folder(partial, 0o750, self._engine.user)
+        for name in ("dr.rdb", "dr-aof"):
+            _copy(self._data / name, partial / name)
+        partial.rename(place)
+
+    def _local(self, *words: str | int) -> None:
+        _ask(self._desired.local, words)
+
+    def _peer(self, *words: str | int) -> None:
+        _ask(self._place.other, words)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target)
+    elif source.exists():
+        shutil.copy2(source, target)
+
+
+def _reloaded(settings: Mapping[str, str]) -> list[str]:
+    """Setting certificate files to what they are makes the server read them again; all in one command, so that they match."""
+    return [word for name in ("tls-ca-cert-file", "tls-cert-file", "tls-key-file") for word in (name, settings[name])]
+
+
+def _ask(server: Server, *commands: Sequence[str | int], last: Sequence[str | int] = ()) -> str:
+    """Commands with nothing in between, then one more whose answer is returned; their words may hold a secret and only the first two are told."""
+    subject = f"cache {server.name}, {' '.join(map(str, (*commands, last)[0][:2]))}"
+    try:
+        with Connection(server, timeout_s=60) as connection:
+            connection.call_at_once(*map(tuple, commands))
+            return str(connection.call(*last)) if last else ""
+    except ErrorReply as error:
+        raise Failed(
+            f"{subject}: found error {error.code}, wanted OK; the plan stops here; run the same again once mended"
+        ) from None
+    except Unreachable as error:
+        raise OutcomeUnknown(
+            f"{subject}: connection lost ({error}), wanted OK; nobody knows whether it was done; run the same again"
+        ) from None
+
+
+def run_converge(call: Call) -> Result:
+    """Verb `converge`."""
+    return converge(Redis(Desired.read(call.document), call.layout, call.log, Systemd()), call)
+
+
+def status(call: Call) -> Result:
+    """Verb `status`: live facts; never fails; unknown is null. Reads how to reach the servers from `/etc/dr/redis.json`."""
+    role = rolefile.read(call.layout)
+    takeover = redis_takeover.read(call.layout, role.epoch) if role else None
+    access = Access.of_host(call.layout)
+    said = word(access.sentinels) if access and access.sentinels else None
+    found = dict(zip(access.peers, (it for it, _ in side_by_side(look, access.peers)), strict=True)) if access else {}
+    local = look(access.local)[0] if access else None
+    peer = next((it for it in found.values() if it is not None and it.role == MASTER), next(iter(found.values()), None))
+    lag = peer.offset - local.offset if local and peer and local.role == REPLICA and peer.role == MASTER else None
+    facts = {
+        "running": None if access is None else local is not None,
+        **describe(local),
+        "lag_bytes": None if lag is None else max(lag, 0),
+        "peer": describe(peer),
+        "sentinel": {"leader": said.leader, "answers": said.answers, "others": said.others} if said else None,
+        "role_file": role.document() if role else None,
+        "takeover": takeover.facts() | {"held_ms": takeover.held_ms} if takeover else None,
+        "warnings": warnings(call.layout, 0),
+    }
+    return Result(facts)
+
+
+VERBS = {"converge": Verb(run_converge), "status": Verb(status, locked=False, reads=False)}

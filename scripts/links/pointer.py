@@ -1,0 +1,143 @@
+"""The last link: the shop's public name points at the active site (`single`) or at both (`dual`), and every name server says so.
+
+Records are changed in place, never deleted first: a gap would be cached as "no such name". After a change the zone is refreshed, and also when
+the servers do not say what the records do, because an earlier refresh may have failed without a word: what counts is what the servers answer.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import dns.exception
+import dns.message
+import dns.query
+import dns.rdatatype
+
+from contract.errors import Failed, Partial
+from scripts.clients.ovh import OvhApi
+from scripts.clients.witness import Witness
+from scripts.links.epochs import other
+
+SERVED_S, QUERY_S, PAUSE_S = 60.0, 2.0, 0.2
+
+
+def run(document: dict[str, Any]) -> dict[str, Any]:
+    """The document is in docs/interfaces.md, section 3. Returns {"schema", "site", "name", "addresses"}; raises DrError."""
+    site, settings, active = document["site"], document["dns"], document["epoch"]["active"]
+    name = f"{settings['subdomain']}.{settings['zone']}" if settings["subdomain"] else settings["zone"]
+    known = {site: document["addresses"].get(site), other(site): document["addresses"].get(other(site))}
+    if settings["mode"] == "dual" and not known[other(site)]:
+        known[other(site)] = Witness(document["witness"]).addresses(other(site)).get("lb")
+    wanted = targets(settings["mode"], site, active, known)
+    answer = {"schema": 1, "site": site, "name": name, "addresses": sorted(wanted)}
+    if not wanted:
+        return answer
+    zone, servers = (
+        Zone(OvhApi(document["ovh"]), settings["zone"], settings["subdomain"], settings["ttl"]),
+        settings["servers"],
+    )
+    try:
+        if zone.point(wanted) or not _served(servers, name, wanted):
+            zone.refresh()
+    except Failed as error:
+        if not _served(servers, name, wanted):
+            raise
+        print(f"WARNING pointer: {error}; {name} is served as wanted all the same", file=sys.stderr)
+    _await_served(servers, name, wanted)
+    return answer
+
+
+def targets(mode: str, site: str, active: str, known: dict[str, str | None]) -> set[str]:
+    """The addresses that the name shall have; none: this site has nothing to say (standby, single). Pure."""
+    if mode == "single":
+        address = known[site] if site == active else None
+        return {address} if address else set()
+    return {address for address in known.values() if address}
+
+
+class Plan:
+    """What to do with the records so that their targets become `wanted`, in place where possible. Pure."""
+
+    def __init__(self, records: list[dict[str, Any]], wanted: set[str], ttl: int) -> None:
+        have = {record["target"] for record in records}
+        missing = sorted(wanted - have)
+        spare = sorted(
+            (record for record in records if record["target"] not in wanted), key=lambda record: record["id"]
+        )
+        kept: set[str] = set()
+        self.delete: list[int] = []
+        self.update: list[tuple[int, str]] = []
+        for record in sorted(records, key=lambda record: record["id"]):
+            if record["target"] in wanted and record["target"] in kept:
+                self.delete.append(record["id"])
+            elif record["target"] in wanted:
+                kept.add(record["target"])
+                if record["ttl"] != ttl:
+                    self.update.append((record["id"], record["target"]))
+        while missing and spare:
+            self.update.append((spare.pop(0)["id"], missing.pop(0)))
+        self.create: list[str] = missing
+        self.delete += [record["id"] for record in spare]
+
+
+class Zone:
+    """The A records of one name in an OVHcloud zone."""
+
+    def __init__(self, api: OvhApi, zone: str, subdomain: str, ttl: int) -> None:
+        self._api, self._base, self._subdomain, self._ttl = api, f"/domain/zone/{zone}", subdomain, ttl
+
+    def point(self, wanted: set[str]) -> bool:
+        """Make the records so, adding before removing. Returns whether anything was changed; nothing is served before `refresh`."""
+        ids = self._api.ask("GET", f"{self._base}/record?fieldType=A&subDomain={self._subdomain}")
+        plan = Plan([self._api.ask("GET", f"{self._base}/record/{number}") for number in ids], wanted, self._ttl)
+        for target in plan.create:
+            body = {"fieldType": "A", "subDomain": self._subdomain, "target": target, "ttl": self._ttl}
+            self._api.ask("POST", f"{self._base}/record", body)
+        for number, target in plan.update:
+            self._api.ask(
+                "PUT",
+                f"{self._base}/record/{number}",
+                {"subDomain": self._subdomain, "target": target, "ttl": self._ttl},
+            )
+        for number in plan.delete:
+            self._api.ask("DELETE", f"{self._base}/record/{number}")
+        return bool(plan.create or plan.update or plan.delete)
+
+    def refresh(self) -> None:
+        """Have the name servers serve what the records say."""
+        self._api.ask("POST", f"{self._base}/refresh")
+
+
+def _answers(server: str, name: str) -> set[str] | None:
+    """The A addresses that one authoritative server ("ip:port") gives; None when it does not answer."""
+    host, _, port = server.partition(":")
+    try:
+        reply = dns.query.udp(dns.message.make_query(name, "A"), host, timeout=QUERY_S, port=int(port or 53))
+    except (OSError, dns.exception.DNSException):
+        return None
+    return {item.address for rrset in reply.answer if rrset.rdtype == dns.rdatatype.A for item in rrset}
+
+
+def _served(servers: list[str], name: str, wanted: set[str]) -> bool:
+    return all(_answers(server, name) == wanted for server in servers)
+
+
+def _await_served(servers: list[str], name: str, wanted: set[str]) -> None:
+    deadline = time.monotonic() + SERVED_S
+    while True:
+        seen = {server: _answers(server, name) for server in servers}
+        if all(addresses == wanted for addresses in seen.values()):
+            return
+        if time.monotonic() > deadline:
+            text = "; ".join(
+                f"{server} says {'nothing' if got is None else sorted(got)}"
+                for server, got in seen.items()
+                if got != wanted
+            )
+            raise Partial(
+                f"name {name}: {SERVED_S:.0f} s after the zone's refresh {text}; wanted {sorted(wanted)}; clients still go to the old address, "
+                "where the standby site forwards them; run the same again, it refreshes the zone once more"
+            )
+        time.sleep(PAUSE_S)

@@ -1,0 +1,56 @@
+"""Which text of the product is which guard: what `test_proof.py` takes out, and which drill must see that it is gone."""
+
+from __future__ import annotations
+
+# guard: (file, what stands there, what stands there without the guard, drill that must see it, words with which it must)
+GUARDS = {
+    "fence: nobody waits until the lease has run out": (
+        "scripts/links/rungs.py",
+        "silent = self._await(epoch, self._silence_s - min(granted.values()))",
+        "silent = {}",
+        "isolated-region",
+        "two writers at once",
+    ),
+    "witness: an epoch may be claimed twice": (
+        "scripts/clients/witness.py",
+        '            self._s3.put_object(\n                Bucket=self.bucket, Key=key, Body=_bytes(body), IfNoneMatch="*",',
+        '            __import__("time").sleep(5)\n            self._s3.put_object(\n                Bucket=self.bucket, Key=key, Body=_bytes(body),',
+        "two-operators",
+        "claimed more than once",
+    ),
+    "guard: a service starts whatever the witness says": (
+        "scripts/host/guard.py",
+        "    if found.active is not None and found.active != Active(role.epoch, role.site):",
+        "    if role:\n        return 'whatever the witness says'\n    if found.active is not None and found.active != Active(role.epoch, role.site):",
+        "region-returns-without-agent",  # the agent would stop what the guard has let start
+        "the guard has refused: not within",
+    ),
+    "budget: any loss is within it": (
+        "scripts/links/loss.py",
+        "    found = []\n    if loss.bytes > budget.max_lag_bytes:",
+        "    return []\n    if loss.bytes > budget.max_lag_bytes:",
+        "loss-over-budget",
+        "was not refused",
+    ),
+    "checkpoint: nobody waits for the old primary's last record": (
+        "scripts/host/postgres/verbs.py",
+        "            server.wait_replayed(checkpoint.lsn, checkpoint.timeline, limit)\n",
+        "",
+        "planned-move-stream-cut-at-the-stop",
+        "was not refused",
+    ),
+    "age: a heartbeat is as old as its host's own clock says": (
+        "scripts/clients/witness.py",
+        'age_s=(now - answer["LastModified"]).total_seconds()',
+        'age_s=(now - __import__("datetime").datetime.fromisoformat(json.loads(body)["at"])).total_seconds()',
+        "clock-off-on-one-side",
+        "the age of the last heartbeat is not a true one",
+    ),
+    "follow: a region may take over before it has followed": (
+        "scripts/links/epochs.py",
+        "    if followed == newest.epoch:",
+        "    if newest.epoch:",
+        "stale-stack-file",
+        "was not refused",
+    ),
+}

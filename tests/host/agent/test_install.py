@@ -1,0 +1,238 @@
+"""`host converge` and the agent: put there, renewed, taken away with a last word, and nothing done twice."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.errors import Failed, Usage
+from scripts.host import host as base
+from scripts.host.agent import install as agent_install
+from scripts.host.agent import memory as agent_memory
+from scripts.host.agent.channel import boottime
+from scripts.host.agent.config import UNIT, Config, fingerprint, unit_file
+from scripts.host.agent.install import Installation
+from scripts.host.agent.lease import Memory, Terms
+from scripts.host.agent.loop import RESTARTING
+from scripts.host.agent.memory import Note
+from scripts.host.frame import plan
+from scripts.host.frame.call import Call
+from scripts.host.frame.layout import Layout
+from scripts.host.frame.log import Log
+from scripts.host.frame.rolefile import PRIMARY, Role
+from tests.host.frame.test_frame import DOCUMENT
+from tests.host.servers.test_agent import Bucket, handler
+
+LEASE = {"lease_s": 30, "stop_s": 5, "margin_s": 5, "heartbeat_s": 2}
+
+
+class Units:
+    """A service manager whose agent leaves its note as soon as it starts."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout, self.calls, self.on, self.boot = layout, list[str](), False, False
+        self.starts = True
+
+    def active(self, unit: str) -> bool:
+        return self.on
+
+    def enabled(self, unit: str) -> bool:
+        return self.boot
+
+    def enable(self, unit: str) -> None:
+        self.calls.append("enable")
+        self.boot = True
+
+    def disable(self, unit: str) -> None:
+        self.calls.append("disable")
+        self.boot = False
+
+    def start(self, unit: str, limit_s: float) -> None:
+        assert unit == UNIT
+        self.calls.append("start")
+        self.on = self.starts
+        now = boottime()
+        Note(Memory(), started=now, beat=now, fingerprint=fingerprint(self.layout)).write(self.layout)
+
+    def restart(self, unit: str, limit_s: float) -> None:
+        assert (self.layout.run / RESTARTING).exists(), "the old agent is told that another one follows"
+        self.calls.append("restart")
+        self.start(unit, limit_s)
+
+    reload = restart
+
+    def stop(self, unit: str, limit_s: float) -> bool:
+        assert (self.layout.run / RESTARTING).exists(), "or it would stop its primary"
+        self.calls.append("stop")
+        self.on = False
+        return True
+
+    def daemon_reload(self) -> None:
+        self.calls.append("daemon-reload")
+
+
+class Machine:
+    """A db-1 below a scratch root."""
+
+    def __init__(self, root: Path, endpoint: str) -> None:
+        self.layout, self.endpoint = Layout(root), endpoint
+        self.units = Units(self.layout)
+        self.layout.run.mkdir(parents=True)
+        (root / "opt/dr").mkdir(parents=True)
+        self.layout.tool.write_bytes(b"one")
+
+    def converge(self, lease: Any = None, **changes: Any) -> list[str]:
+        """Steps done."""
+        hosts = {
+            **DOCUMENT["hosts"],
+            "db-1.b": {"name": "db-1.b.dr.internal", "vrack": "10.100.0.111", "front": "10.2.0.11"},
+        }
+        setup = {
+            **DOCUMENT["setup"],
+            "witness": {**DOCUMENT["setup"]["witness"], "endpoint": self.endpoint, "bucket": "witness"},
+        }
+        document = {
+            **DOCUMENT,
+            "hosts": hosts,
+            "setup": setup if lease is None else {**setup, "lease": lease},
+            **changes,
+        }
+        call = Call("host", "converge", document, self.layout, Log(io.StringIO(), "host converge"))
+        return plan.converge(base.Base(base.Desired.read(document), self.layout, call.log, self.units), call).actions
+
+
+@pytest.fixture
+def bucket() -> Iterator[tuple[Bucket, str]]:
+    from http.server import ThreadingHTTPServer
+    from threading import Thread
+
+    made = Bucket()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(made))
+    server.daemon_threads = True
+    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    yield made, f"http://127.0.0.1:{server.server_port}"
+    made.over.set()
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def machine(tmp_path: Path, bucket: tuple[Bucket, str]) -> Machine:
+    return Machine(tmp_path, bucket[1])
+
+
+def test_it_is_put_there_once(machine: Machine) -> None:
+    first = machine.converge(LEASE)
+    assert [step.split()[0] for step in first] == ["files", "agent-files", "agent-enable", "agent-restart"]
+    assert machine.converge(LEASE) == []
+    config = Config.read(machine.layout)
+    assert (config.service, config.own.address, config.counterpart.name) == (
+        "postgres",
+        "10.100.0.11",
+        "db-1.b.dr.internal",
+    )
+    assert (machine.layout.etc / "agent.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_other_software_settings_or_certificates_renew_it_and_nothing_else_does(machine: Machine) -> None:
+    machine.converge(LEASE)
+    machine.layout.tool.write_bytes(b"two")
+    assert machine.converge(LEASE) == ["agent-restart"]
+    assert [step.split()[0] for step in machine.converge({**LEASE, "lease_s": 40})] == ["agent-files", "agent-restart"]
+    renewed = machine.converge({**LEASE, "lease_s": 40}, tls={**DOCUMENT["tls"], "cert": "NEW\n"})
+    assert [step.split()[0] for step in renewed] == ["files", "agent-restart"]
+    machine.units.on = False
+    assert machine.converge({**LEASE, "lease_s": 40}, tls={**DOCUMENT["tls"], "cert": "NEW\n"}) == ["agent-restart"]
+
+
+def test_one_that_does_not_come_up_is_a_failure(machine: Machine) -> None:
+    machine.units.starts = False
+    with pytest.raises(Failed, match="keeps no lease"):
+        machine.converge(LEASE)
+
+
+def test_off_says_so_at_the_witness_and_leaves_nothing(machine: Machine, bucket: tuple[Bucket, str]) -> None:
+    Role("a", "b", PRIMARY, 3).write(machine.layout)
+    machine.converge(LEASE)
+    machine.units.calls.clear()
+    assert machine.converge("off") == ["agent-off"]
+    assert machine.units.calls.index("stop") < machine.units.calls.index("disable") and not machine.units.on
+    word = json.loads(bucket[0].objects["heartbeats/a/db-1.json"])
+    assert (word["lease"], word["epoch"], word["role"]) == ({"state": "off", "silent_s": None}, 3, "primary")
+    assert not (machine.layout.etc / "agent.json").exists() and not (machine.layout.units / UNIT).exists()
+    assert machine.converge("off") == [] == machine.converge(None)
+
+
+def test_off_without_the_witness_keeps_the_agent(machine: Machine, bucket: tuple[Bucket, str]) -> None:
+    machine.converge(LEASE)
+    bucket[0].mode = "error"
+    with pytest.raises(Failed, match="run the same again"):
+        machine.converge("off")
+    assert machine.units.on and (machine.layout.etc / "agent.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("lease", "says"),
+    [
+        ({**LEASE, "lease_s": 10}, "contradict"),
+        ({**LEASE, "stop_s": 0}, "contradict"),
+        ({**LEASE, "heartbeat_s": "2"}, "heartbeat_s: found a string"),
+        ("on", "found a string, wanted an object"),
+    ],
+)
+def test_a_lease_that_cannot_be_kept_is_refused(machine: Machine, lease: Any, says: str) -> None:
+    with pytest.raises(Usage, match=says):
+        machine.converge(lease)
+    assert not (machine.layout.etc / "agent.json").exists()
+
+
+def test_only_databases_and_caches_keep_one(machine: Machine) -> None:
+    hosts = {"app-1.a": {"name": "app-1.a.dr.internal", "vrack": "10.100.0.41", "front": "10.1.0.41"}}
+    with pytest.raises(Usage, match="none but on db-1, cache-1, cache-2, cache-3"):
+        machine.converge(LEASE, host="app-1", hosts=hosts)
+
+
+def test_the_watchdog_ends_a_hanging_agent_within_the_margin(tmp_path: Path) -> None:
+    text = unit_file(Layout(tmp_path), Terms(30, 5, 8, 2)).content
+    assert "WatchdogSec=6\n" in text and "Restart=always\n" in text and "StartLimitIntervalSec=0\n" in text
+    assert "Before=postgresql.service postgresql@14-main.service" in text and "redis-server.service" in text
+
+
+def lapsed(layout: Layout, **memory: Any) -> str | None:
+    now = boottime()
+    Note(Memory(**memory), started=now, beat=now, fingerprint="x").write(layout)
+    return agent_memory.lapsed(layout, Role("a", "b", PRIMARY, 3))
+
+
+def test_the_guard_knows_whether_the_lease_is_held(machine: Machine) -> None:
+    role, now = Role("a", "b", PRIMARY, 3), boottime()
+    assert agent_memory.lapsed(machine.layout, role) is None, "without an agent there is none"
+    machine.converge(LEASE)
+    (machine.layout.run / "lease.json").unlink()
+    assert "by nobody since the boot" in str(agent_memory.lapsed(machine.layout, role))
+    assert lapsed(machine.layout, witness_at=now - 1) is None
+    assert "ran out" in str(lapsed(machine.layout, witness_at=now - 31))
+    assert lapsed(machine.layout, witness_at=now - 31, granted_at=now - 1, granted_epoch=3) is None
+    assert agent_memory.granted(machine.layout, role) is True
+    assert lapsed(machine.layout, granted_at=now - 1, granted_epoch=2) is not None
+    assert agent_memory.granted(machine.layout, role) is False
+    assert lapsed(machine.layout, begun=now - 1) is not None, "the agent's own start is no contact"
+    (machine.layout.etc / "agent.json").write_text("{")
+    assert "no lease is kept" in str(agent_memory.lapsed(machine.layout, role))
+
+
+def test_an_installation_can_be_looked_at_without_a_change(machine: Machine) -> None:
+    machine.converge(LEASE)
+    config = Config.read(machine.layout)
+    assert Installation(config, machine.layout, machine.units).facts() == agent_install.Facts(
+        (), True, True, True, True
+    )
+    assert Installation(replace(config, service="redis"), machine.layout, machine.units).facts().files == (
+        str(machine.layout.etc / "agent.json"),
+    )

@@ -1,0 +1,276 @@
+"""The app of a host: what is done in which order, what its files say."""
+
+import io
+from dataclasses import replace
+
+import pytest
+
+from contract.errors import Refused, Usage
+from scripts.ctl.secrets import generate
+from scripts.host.app.config import (
+    MIGRATE,
+    NGINX,
+    RETRIES,
+    UNITS,
+    WEB,
+    WORKER,
+    Desired,
+    environment,
+    environment_file,
+    files,
+    nginx,
+)
+from scripts.host.app.plan import Facts, Wanted, plan
+from scripts.host.app.verbs import App
+from scripts.host.frame.layout import Layout
+from scripts.host.frame.log import Log
+from scripts.host.frame.plan import Step
+from scripts.host.frame.systemd import Systemd
+
+RELEASE = "/opt/shop/releases/abc"
+NAMES = {
+    f"{host}.{site}": [f"{host}.{site}.dr.internal"] for site in "ab" for host in ("db-1", "cache-1", "app-1", "app-2")
+}
+SECRETS = generate(NAMES, "www.shop.example", {})
+
+
+def document(active="a", **block):
+    octets = {"db-1": 11, "cache-1": 21, "app-1": 41, "app-2": 42}
+    hosts = {
+        f"{host}.{site}": {
+            "name": f"{host}.{site}.dr.internal",
+            "vrack": f"10.100.0.{octet + (100 if site == 'b' else 0)}",
+            "front": "10.1.0.9",
+        }
+        for host, octet in octets.items()
+        for site in "ab"
+    }
+    return {
+        "schema": 1,
+        "site": "a",
+        "peer": "b",
+        "host": "app-1",
+        "epoch": {"epoch": 3, "active": active, "previous": None, "planned": True, "checkpoint": None},
+        "hosts": hosts,
+        "tls": {"ca": "ca", "cert": "cert", "key": "key"},
+        "app": {
+            "release": RELEASE,
+            "shop_host": "www.shop.example",
+            "shop_tls": SECRETS["tls"]["shop"],
+            "secret_key_base": "base",
+            "databases": ["db-1.a", "db-1.b"],
+            "database": "shop",
+            "database_password": "p'w\"d\\$x%é",
+            "caches": ["cache-1.a", "cache-1.b"],
+            "cache_password": "cachepw",
+            "assets": {
+                "endpoint": "http://s3",
+                "region": "gra",
+                "bucket": "assets",
+                "access_key": "key",
+                "secret_key": "hidden",
+            },
+            "peer_apps": ["app-1.b", "app-2.b"],
+            "vip_subnet": "10.1.0.0/24",
+            "threads": 5,
+            "workers": 1,
+        }
+        | block,
+    }
+
+
+SERVING = Facts(
+    user=True,
+    release_there=True,
+    current=RELEASE,
+    migrated=f"{RELEASE} 3",
+    web=True,
+    worker=True,
+    nginx=True,
+    web_enabled=True,
+    nginx_enabled=True,
+    worker_enabled=True,
+    role="primary",
+    role_epoch=3,
+)
+ACTIVE = Wanted(active=True, epoch=3, host="app-1", release=RELEASE)
+STANDBY = replace(ACTIVE, active=False)
+
+
+def steps(facts, wanted):
+    return [str(step) for step in plan(facts, wanted)]
+
+
+def test_a_host_that_is_as_wanted_is_left_alone():
+    assert steps(SERVING, ACTIVE) == []
+    assert steps(replace(SERVING, worker=False, worker_enabled=False, role="standby"), STANDBY) == []
+
+
+def test_a_fresh_active_host_migrates_before_it_serves_and_works_last():
+    fresh = Facts(
+        user=False,
+        release_there=True,
+        current=None,
+        migrated=None,
+        stale_web=("/env",),
+        stale_units=("/unit",),
+        stale_nginx=("/conf",),
+    )
+    assert steps(fresh, ACTIVE) == [
+        "user",
+        "write /env",
+        "write /unit",
+        "write /conf",
+        "daemon-reload",
+        "role primary",
+        f"link {RELEASE}",
+        f"migrate {MIGRATE}",
+        f"enable {WEB}",
+        f"restart {WEB}",
+        f"enable {NGINX}",
+        f"restart {NGINX}",
+        f"enable {WORKER}",
+        f"restart {WORKER}",
+    ]
+
+
+def test_only_the_first_app_host_migrates():
+    assert ACTIVE.migration == f"{RELEASE} 3"
+    assert replace(ACTIVE, host="app-2").migration is None
+    assert STANDBY.migration is None
+
+
+def test_taking_over_reloads_nginx_before_anything_slow_and_keeps_puma():
+    standby = replace(
+        SERVING,
+        worker=False,
+        worker_enabled=False,
+        role="standby",
+        role_epoch=2,
+        migrated=f"{RELEASE} 1",
+        stale_nginx=("/conf",),
+    )
+    assert steps(standby, ACTIVE) == [
+        "write /conf",
+        "role primary",
+        f"reload {NGINX}",
+        f"migrate {MIGRATE}",
+        f"enable {WORKER}",
+        f"restart {WORKER}",
+    ]
+
+
+def test_becoming_standby_stops_the_worker_first():
+    assert steps(replace(SERVING, role_epoch=2, stale_nginx=("/conf",)), STANDBY) == [
+        f"stop {WORKER}",
+        f"disable {WORKER}",
+        "write /conf",
+        "role standby",
+        f"reload {NGINX}",
+    ]
+
+
+def test_a_new_release_has_its_schema_before_its_code_runs():
+    found = steps(replace(SERVING, current="/opt/shop/releases/old", migrated="/opt/shop/releases/old 3"), ACTIVE)
+    assert found == [f"link {RELEASE}", f"migrate {MIGRATE}", f"restart {WEB}", f"restart {WORKER}"]
+
+
+def test_a_missing_release_is_refused():
+    with pytest.raises(Refused, match="it copies the release first"):
+        plan(replace(SERVING, release_there=False), ACTIVE)
+
+
+def test_every_fault_of_the_document_is_named_without_its_secrets():
+    with pytest.raises(Usage) as caught:
+        Desired.read(document(release=7, database_password="", vip_subnet=None))
+    for key in ("release", "database_password", "vip_subnet"):
+        assert f"document.app.{key}" in str(caught.value)
+    assert "hidden" not in str(caught.value)
+
+
+def test_an_environment_file_keeps_any_password():
+    desired = Desired.read(document())
+    text = environment_file(environment(desired))
+    assert 'SHOP_DATABASE_PASSWORD="p\'w\\"d\\\\\\$x%é"' in text
+    assert 'SHOP_DATABASE_HOSTS="db-1.a.dr.internal,db-1.b.dr.internal"' in text
+
+
+def test_files_with_secrets_are_for_root_alone():
+    by_path = {str(file.path): file for group in files(Desired.read(document()), Layout()).values() for file in group}
+    assert {path: by_path[path].mode for path in ("/etc/shop/env", "/etc/shop/tls.key")} == {
+        "/etc/shop/env": 0o600,
+        "/etc/shop/tls.key": 0o600,
+    }
+    assert not any("hidden" in file.content for path, file in by_path.items() if path != "/etc/shop/env")
+
+
+def test_the_active_site_serves_and_the_standby_forwards():
+    active, standby = nginx(Desired.read(document("a"))), nginx(Desired.read(document("b")))
+    assert "proxy_pass http://shop_local;" in active.partition("listen 443")[2].partition("listen 8080")[0]
+    forward = standby.partition("listen 443")[2].partition("listen 8080")[0]
+    assert "proxy_pass https://shop_peer;" in forward
+    assert "server 10.100.0.141:8443" in standby
+    assert "proxy_ssl_name app.b.dr.internal;" in standby
+    health = standby.partition("listen 8080")[2].partition("listen 10.")[0]
+    assert 'return 200 \'{"ok":true,"site":"a"}\'' in health
+    assert "http://shop_local" not in health
+
+
+def forwarding(entrance, active="b"):
+    """nginx's text for a host of site a, while `entrance` is where the active site is reached from outside."""
+    told = document(active)
+    told["epoch"]["entrance"] = entrance
+    return nginx(Desired.read(told))
+
+
+def test_a_standby_whose_link_is_cut_forwards_through_the_peers_entrance():
+    upstream = forwarding("203.0.113.9").partition("upstream shop_peer {")[2].partition("}")[0]
+    assert [line.split()[1:] for line in upstream.splitlines() if " server " in line] == [
+        ["10.100.0.141:8443", "max_fails=1", "fail_timeout=10s;"],
+        ["10.100.0.142:8443", "max_fails=1", "fail_timeout=10s;"],
+        ["203.0.113.9:443", "max_fails=0", "backup;"],
+    ]
+    for text in (forwarding(None), forwarding("203.0.113.9", "a")):
+        assert "backup" not in text
+
+
+def test_what_is_forwarded_bears_the_name_of_the_way_in_and_arrives_as_the_shops():
+    text = forwarding("203.0.113.9")
+    assert (
+        "proxy_set_header Host app.b.dr.internal;"
+        in text.partition("proxy_pass https://shop_peer;")[2].partition("}")[0]
+    )
+    outside = text.partition("server_name app.a.dr.internal;")[0]
+    assert (
+        "listen 443 ssl proxy_protocol default_server;" in outside
+        and "proxy_set_header Host www.shop.example;" in outside
+    )
+
+
+def test_a_kernel_that_gives_up_too_late_is_told():
+    assert steps(replace(SERVING, kernel_set=False), ACTIVE) == ["kernel"]
+    assert steps(replace(SERVING, stale_kernel=("/sysctl",)), ACTIVE) == ["write /sysctl", "kernel"]
+
+
+def test_the_way_in_for_the_peer_is_this_host_alone_and_wants_its_certificate():
+    text = nginx(Desired.read(document("b")))
+    inner = text.partition("listen 10.100.0.41:8443 ssl;")[2]
+    assert "ssl_verify_client on;" in inner
+    assert "proxy_pass http://shop_local;" in inner
+
+
+def test_units_run_as_the_shop_and_only_the_worker_waits_for_readiness():
+    assert all("User=shop\n" in text and "EnvironmentFile=/etc/shop/env" in text for text in UNITS.values())
+    assert "Type=notify" in UNITS[WORKER]
+    assert "Type=oneshot" in UNITS[MIGRATE]
+
+
+def test_a_kernel_that_takes_no_setting_is_told_and_stops_nothing(tmp_path):
+    text = io.StringIO()
+    app = App(Desired.read(document()), Layout(tmp_path), Systemd(), Log(text, "app converge"))
+    app.apply(Step("kernel"))  # there is no such file
+    assert "set net.ipv4.tcp_retries2" in text.getvalue()
+    place = tmp_path / "proc/sys/net/ipv4/tcp_retries2"
+    place.parent.mkdir(parents=True)
+    app.apply(Step("kernel"))
+    assert place.read_text() == f"{RETRIES}\n"

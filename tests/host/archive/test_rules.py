@@ -1,0 +1,477 @@
+"""The archive's rules and files, without a server."""
+
+from __future__ import annotations
+
+import datetime
+import io
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.errors import Failed, Refused, Usage
+from lab.pairs.postgres import Manual
+from scripts.host.archive.check import follows, metrics, to_fill
+from scripts.host.archive.config import managed_files, pgbackrest
+from scripts.host.archive.desired import Desired, Memory
+from scripts.host.archive.inherit import mark, owed
+from scripts.host.archive.layout import ArchiveLayout
+from scripts.host.archive.push import Push, Verdict, judge, may_write, waiting
+from scripts.host.archive.restore import Order, Source, choose
+from scripts.host.archive.state import State, change, load
+from scripts.host.archive.tool import GIVEN_UP, Backup, Info, PgBackRest, explain, read_info, read_wal, run_while
+from scripts.host.archive.verbs import Archive, Facts, due
+from scripts.host.frame.commands import TIMED_OUT, Done
+from scripts.host.frame.layout import Layout
+from scripts.host.frame.log import Log
+from scripts.host.frame.rolefile import Role
+from scripts.host.postgres.archiving import archive_command, restore_command
+from scripts.host.postgres.layout import PostgresLayout
+
+MEMORY = Memory("b", "a", 17, 5432, 2 << 30)
+DAY = 86400
+START = 1_764_000_000
+BACKUPS = (
+    Backup("F1", "full", START - 60, START, f"{1:024X}"),
+    Backup("I1", "incr", START + DAY - 60, START + DAY, "00000002" + f"{9:016X}"),
+)
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    hosts = {
+        f"db-1.{site}": {"name": f"db-1.{site}.dr.internal", "vrack": "10.0.0.1", "front": "10.1.0.1"} for site in "ab"
+    }
+    repositories = {
+        site: {"endpoint": f"https://s3.{site}.example", "region": site, "bucket": f"shop-{site}-wal"} for site in "ab"
+    }
+    block = {
+        "version": 17,
+        "repositories": repositories,
+        "keys": {"access_key": "AK", "secret_key": "hidden-key"},
+        "passphrase": "hidden passphrase",
+    }
+    return {
+        "schema": 1,
+        "site": "a",
+        "peer": "b",
+        "host": "db-1",
+        "hosts": hosts,
+        "tls": {"ca": "", "cert": "", "key": ""},
+        "epoch": {"epoch": 1, "active": "a", "previous": None},
+        "archive": {**block, **changes},
+    }
+
+
+def layout(root: Path) -> ArchiveLayout:
+    return ArchiveLayout(PostgresLayout(Layout(root), user="root"))
+
+
+# --- who stores what
+
+
+@pytest.mark.parametrize(
+    ("failed", "bytes_waiting", "verdict"),
+    [
+        ([], 5000, Verdict((), True)),
+        (["b"], 1000, Verdict((), False)),
+        (["b"], 1001, Verdict(("b",), True)),
+        (["b", "a"], 1001, Verdict(("a", "b"), True)),
+    ],
+)
+def test_a_failing_repository_is_left_out_when_the_disk_is_at_stake_and_not_before(
+    failed: list[str], bytes_waiting: int, verdict: Verdict
+) -> None:
+    assert judge(failed, bytes_waiting, 1000) == verdict
+
+
+@pytest.mark.parametrize("role", [None, Role("a", "b", "standby", 3), Role("a", "b", "fenced", 3)])
+def test_only_a_primary_may_write(role: Role | None) -> None:
+    with pytest.raises(Refused, match="nothing was written to the archive"):
+        may_write(role, State())
+
+
+def test_a_primary_of_an_old_epoch_may_not_write() -> None:
+    primary = Role("a", "b", "primary", 3)
+    with pytest.raises(Refused, match="the witness has 4 with site b active"):
+        may_write(primary, State(hold={"epoch": 4, "active": "b"}))
+    assert may_write(primary, State(hold={"epoch": 3, "active": "b"})) == primary, "it has been given an epoch since"
+
+
+def test_a_promoted_standby_owes_whole_segments_of_its_own_past_before_the_fork() -> None:
+    def segment(timeline: int, number: int) -> str:
+        return f"{timeline:08X}{0:08X}{number:08X}"
+
+    here = [
+        segment(1, 6),
+        segment(1, 7),
+        segment(1, 8),
+        segment(2, 8),
+        segment(3, 1),
+        "00000002.history",
+        "00000009.history",
+        "archive_status",
+    ]
+    ancestors = [(1, "0/8000148")]
+    assert owed(here, [{segment(1, 6)}, {segment(1, 6)}], ancestors, 2, 16 << 20) == [segment(1, 7), "00000002.history"]
+    assert owed(here, [{segment(1, 6), segment(1, 7), "00000002.history"}, set()], ancestors, 2, 16 << 20)[
+        0
+    ] == segment(1, 6), "one repository lacks it"
+
+
+def test_what_is_owed_waits_for_the_archiver(tmp_path: Path) -> None:
+    status = tmp_path / "pg_wal" / "archive_status"
+    status.mkdir(parents=True)
+    for name in ("1.done", "2.ready", "4.done"):
+        (status / name).touch()
+    mark(tmp_path / "pg_wal", ["1", "2", "3"], None)
+    assert sorted(path.name for path in status.iterdir()) == ["1.ready", "2.ready", "3.ready", "4.done"]
+
+
+def test_a_gap_is_filled_from_the_receivers_own_beginning_on() -> None:
+    a, b, c = (f"00000001{0:08X}{number:08X}" for number in (4, 5, 6))
+    there = {a: 1, b: 2, c: 3, "00000002.history": 4}
+    assert to_fill(there, {b: 1}) == [c, "00000002.history"]
+    assert to_fill(there, {}) == sorted(there)
+
+
+def test_a_standby_fetches_only_after_a_minute_without_its_stream() -> None:
+    assert follows(False, 100.0, 160.0)
+    assert not follows(False, 100.0, 159.0)
+    assert not follows(True, 100.0, 900.0)
+    assert not follows(None, 100.0, 900.0), "a server that does not answer is not told to fetch"
+
+
+def test_waiting_files_are_read_from_the_servers_own_marks(tmp_path: Path) -> None:
+    status = layout(tmp_path).postgres.data / "pg_wal/archive_status"
+    status.mkdir(parents=True)
+    for name in ("000000010000000000000002.ready", "000000010000000000000001.ready", "000000010000000000000000.done"):
+        (status / name).touch()
+    assert waiting(layout(tmp_path)) == ["000000010000000000000001", "000000010000000000000002"]
+
+
+def test_state_survives_and_an_unreadable_one_is_empty(tmp_path: Path) -> None:
+    it = layout(tmp_path)
+    it.folder.mkdir(parents=True)
+    with change(it) as state:
+        state.suspended["b"] = {"from": "1", "since": "now", "why": "down"}
+    assert load(it).suspended["b"]["why"] == "down"
+    it.state.write_text("{")
+    assert load(it) == State()
+
+
+class Deaf(PgBackRest):
+    """Repositories of which none takes anything."""
+
+    def call_while(
+        self, keep: Callable[[], bool], repository: str, stanza: str, command: str, *arguments: str, limit_s: float
+    ) -> Done:
+        return Done(103, "", "ERROR: [103]: no answer")
+
+
+def test_wal_that_nobody_takes_waits_up_to_the_limit_and_is_dropped_beyond_with_a_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = layout(tmp_path)
+    Role("b", "a", "primary", 1).write(it.postgres.base)
+    it.folder.mkdir(parents=True)
+    status = it.postgres.data / "pg_wal/archive_status"
+    status.mkdir(parents=True)
+    monkeypatch.setattr("scripts.host.archive.push.stanza", lambda layout: "dr-1")
+
+    def push(name: str, queue: int) -> None:
+        (status / f"{name}.ready").touch()
+        (status.parent / name).write_bytes(b"x" * 100)
+        made = Push(it, Memory("b", "a", 17, 5432, queue), Log(io.StringIO(), "archive push"))
+        made.tool = Deaf(it)
+        made.segment(f"pg_wal/{name}")
+
+    with pytest.raises(Failed, match="no answer"):
+        push("000000010000000000000001", 150)
+    assert load(it) == State()
+    push("000000010000000000000002", 150)
+    assert sorted(load(it).suspended) == ["a", "b"] and load(it).dropped == {
+        "from": "000000010000000000000002",
+        "to": "000000010000000000000002",
+    }
+    with pytest.raises(Failed, match="no answer"):
+        push("000000010000000000000003", 1000)
+    push("000000010000000000000003", 150)
+    assert load(it).dropped == {"from": "000000010000000000000002", "to": "000000010000000000000003"}
+
+
+# --- commands that PostgreSQL calls
+
+
+@pytest.mark.parametrize(("code", "becomes"), [(0, 0), (1, 1), (2, 2), (3, 255)])
+def test_a_refusal_ends_the_archiver_and_a_failure_is_tried_again(tmp_path: Path, code: int, becomes: int) -> None:
+    tool = tmp_path / "tool"
+    tool.write_text(f'#!/bin/sh\ncat > {tmp_path}/stdin\necho "$@" > {tmp_path}/argv\necho noise\nexit {code}\n')
+    tool.chmod(0o755)
+    it = layout(tmp_path)
+    Role("a", "b", "primary", 1).write(it.postgres.base)
+    line = archive_command(it.postgres, str(tool)).replace("%p", "pg_wal/000000010000000000000001")
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (becomes, "")
+    assert json.loads((tmp_path / "stdin").read_text()) == {"wal": "pg_wal/000000010000000000000001"}
+    assert (tmp_path / "argv").read_text() == "archive push\n"
+
+
+@pytest.mark.parametrize("role", ["fenced", "standby"])
+def test_a_host_that_is_not_the_primary_does_not_even_start_the_tool(tmp_path: Path, role: str) -> None:
+    it = layout(tmp_path)
+    line = archive_command(it.postgres, f"touch {tmp_path}/started #")
+    assert subprocess.run(["sh", "-c", line], capture_output=True, check=False).returncode == 255, "no role at all"
+    Role("a", "b", role, 1).write(it.postgres.base)
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+    assert done.returncode == 255 and "not the primary" in done.stderr and not (tmp_path / "started").exists()
+
+
+def test_a_push_under_way_ends_when_the_host_is_fenced() -> None:
+    asked = iter([True, True, False])
+    assert run_while(lambda: next(asked), ["sleep", "600"], limit_s=300, user="root").code == GIVEN_UP
+    assert run_while(lambda: True, ["sh", "-c", "echo ERROR: [103]: x >&2; exit 103"], limit_s=60, user="root") == Done(
+        103, "", "ERROR: [103]: x\n"
+    )
+    assert run_while(lambda: True, ["sleep", "600"], limit_s=0.1, user="root").code == TIMED_OUT
+
+
+def test_a_running_standby_asks_the_archive_only_when_told_to_follow_it(tmp_path: Path) -> None:
+    it = layout(tmp_path)
+    it.postgres.data.mkdir(parents=True)
+    it.folder.mkdir(parents=True)
+    line = restore_command(it.postgres, "cat #")
+
+    def fetched() -> bool:
+        shown = line.replace(">/dev/null", "").replace("cat #", "cat; #")
+        return "wal" in subprocess.run(["sh", "-c", shown], capture_output=True, text=True, check=False).stdout
+
+    assert fetched(), "pg_rewind of a stopped server may"
+    (it.postgres.data / "postmaster.pid").touch()
+    assert not fetched()
+    assert subprocess.run(["sh", "-c", line], check=False).returncode == 1, "as if there were none"
+    it.follow.touch()
+    assert fetched()
+
+
+# --- files
+
+
+def test_keys_and_passphrase_are_in_two_files_that_others_cannot_read(tmp_path: Path) -> None:
+    desired = Desired.read(document())
+    files = managed_files(desired, layout(tmp_path))
+    secret = [file for file in files if "hidden" in file.content]
+    assert [file.path.name for file in secret] == ["a.conf", "b.conf"]
+    assert {file.mode for file in secret} == {0o640}
+    assert "hidden" not in repr(desired) + desired.memory.text()
+
+
+def test_the_configuration_of_one_repository(tmp_path: Path) -> None:
+    desired = Desired.read(document(retention_full=3, process_max=4))
+    lines = pgbackrest(desired, layout(tmp_path), "b").splitlines()
+    wanted = {
+        "repo1-s3-bucket=shop-b-wal",
+        "repo1-s3-endpoint=s3.b.example",
+        "repo1-cipher-type=aes-256-cbc",
+        "repo1-cipher-pass=hidden passphrase",
+        "archive-async=y",
+        "repo1-retention-full=3",
+        "process-max=4",
+    }
+    assert wanted <= set(lines)
+    assert not [
+        line for line in lines if line.startswith(("repo2", "archive-push-queue-max", "repo1-storage-verify-tls"))
+    ]
+    port = Desired.read(
+        document(
+            repositories={site: {"endpoint": "https://10.0.0.9:7443", "region": site, "bucket": "x-y"} for site in "ab"}
+        )
+    )
+    assert {"repo1-s3-endpoint=10.0.0.9", "repo1-storage-port=7443"} <= set(
+        pgbackrest(port, layout(tmp_path), "a").splitlines()
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (
+            {
+                "repositories": {
+                    "a": {"endpoint": "http://x", "region": "a", "bucket": "b"},
+                    "b": {"endpoint": "https://x", "region": "a", "bucket": "b"},
+                }
+            },
+            "over TLS only",
+        ),
+        ({"passphrase": "short"}, "passphrase: found fewer than 12"),
+        ({"passphrase": " blanks at the ends "}, "blanks at an end"),
+        ({"queue_max": "lots"}, "queue_max"),
+        ({"retention_full": 0}, "retention_full: found 0"),
+        ({"schedule": {"full": "daily\nExecStart=x"}}, "schedule.full"),
+    ],
+)
+def test_bad_documents_are_refused_by_name_without_their_secrets(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(Usage, match=says) as refused:
+        Desired.read(document(**changes))
+    assert "hidden" not in str(refused.value)
+
+
+def test_backups_are_timed_in_the_active_site_alone(tmp_path: Path) -> None:
+    active, units = document(), Manual()
+    standby = {**active, "site": "b", "peer": "a"}
+    log = Log(io.StringIO(), "archive converge")
+
+    def steps(wanted: dict[str, Any], on: tuple[str, ...]) -> list[str]:
+        return [str(step) for step in Archive(Desired.read(wanted), layout(tmp_path), units, log).plan(Facts((), on))]
+
+    every = ("dr-archive-check.timer", "dr-archive-full.timer", "dr-archive-incremental.timer")
+    assert steps(active, every[:1]) == ["timer-on dr-archive-full.timer", "timer-on dr-archive-incremental.timer"]
+    assert steps(standby, every) == ["timer-off dr-archive-full.timer", "timer-off dr-archive-incremental.timer"]
+    assert steps(active, every) == [] == steps(standby, every[:1])
+
+
+@pytest.mark.parametrize(
+    ("backups", "timeline", "kind"),
+    [(0, None, "full"), (2, 1, "incr"), (2, 2, None)],
+)
+def test_a_repository_without_a_backup_of_this_timeline_gets_one_at_once(
+    backups: int, timeline: int | None, kind: str | None
+) -> None:
+    assert due({"backups": backups, "backup_timeline": timeline}, 2) == kind
+
+
+# --- restores
+
+
+def order(**changes: Any) -> Order:
+    return Order.read({"directory": "/srv/back", **changes}, MEMORY)
+
+
+def at(seconds: int) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat()
+
+
+INFO = Info(BACKUPS, f"{1:024X}", "00000002" + f"{12:016X}", "17-1")
+NEWEST = {"a": START + 2 * DAY, "b": START + 2 * DAY}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "infos", "source"),
+    [
+        ({}, {"b": INFO, "a": INFO}, Source("b", BACKUPS[1])),
+        ({"target": at(START + 10)}, {"b": INFO, "a": INFO}, Source("b", BACKUPS[0])),
+        ({"target": at(START + DAY + 10)}, {"b": None, "a": INFO}, Source("a", BACKUPS[1])),
+        ({"timeline": 1}, {"b": INFO}, Source("b", BACKUPS[0])),
+        ({"target": at(START + DAY + 10), "timeline": 1}, {"b": INFO}, Source("b", BACKUPS[0])),
+        ({}, {"b": Info(), "a": INFO}, Source("a", BACKUPS[1])),
+    ],
+)
+def test_a_restore_takes_the_last_backup_before_its_target(
+    wanted: dict[str, Any], infos: dict[str, Info | None], source: Source
+) -> None:
+    assert choose(order(**wanted), infos, NEWEST) == source
+
+
+@pytest.mark.parametrize(
+    ("wanted", "infos"),
+    [
+        ({"target": at(START - 10)}, {"b": INFO, "a": None}),
+        ({"target": at(START + 3 * DAY)}, {"b": INFO, "a": Info()}),
+    ],
+)
+def test_a_target_outside_is_refused_with_the_range_that_exists(
+    wanted: dict[str, Any], infos: dict[str, Info | None]
+) -> None:
+    with pytest.raises(Refused) as refused:
+        choose(order(**wanted), infos, NEWEST)
+    text = str(refused.value)
+    assert f"b: from {at(START)} to {at(START + 2 * DAY)}" in text and (
+        "a: no answer" in text or "a: no backup" in text
+    )
+    assert "nothing was restored" in text
+
+
+@pytest.mark.parametrize(
+    ("wanted", "says"),
+    [
+        ({"target": "yesterday"}, '"latest" or a time'),
+        ({"target": "2026-11-25T10:00:00"}, "with its zone"),
+        ({"directory": "back"}, "an absolute path"),
+        ({"port": 5432}, "other than 5432"),
+        ({"repository": "c"}, "b or a"),
+    ],
+)
+def test_bad_orders_are_refused(wanted: dict[str, Any], says: str) -> None:
+    with pytest.raises(Usage, match=says):
+        order(**wanted)
+
+
+# --- what pgBackRest says
+
+
+def test_answers_of_pgbackrest() -> None:
+    backup = {
+        "label": "20261125-102931F",
+        "type": "full",
+        "timestamp": {"start": 1, "stop": 2},
+        "archive": {"start": "00000001" + "0" * 16},
+    }
+    good = [
+        {
+            "repo": [{"status": {"code": 0}}],
+            "archive": [{"id": "15-1", "min": "A", "max": "B"}],
+            "backup": [backup, {**backup, "error": True}],
+        }
+    ]
+    info = read_info(json.dumps(good))
+    assert info is not None and (info.first, info.last, info.archive, len(info.backups), info.exists) == (
+        "A",
+        "B",
+        "15-1",
+        1,
+        True,
+    )
+    empty = read_info(json.dumps([{"repo": [{"status": {"code": 1}}], "archive": [], "backup": []}]))
+    assert empty is not None and not empty.exists
+    assert read_info(json.dumps([{"repo": [{"status": {"code": 99}}], "archive": [], "backup": []}])) is None, (
+        "no answer"
+    )
+    assert read_info("[]") is None
+    listing = {
+        ".": {"type": "path"},
+        "0000000100000000/000000010000000000000001-" + "a" * 40 + ".zst": {"type": "file", "time": 7},
+        "00000002.history": {"type": "file", "time": 9},
+        "0000000100000000/000000010000000000000009.partial-" + "b" * 40 + ".zst": {"type": "file", "time": 8},
+    }
+    assert read_wal(json.dumps(listing)) == {
+        "000000010000000000000001": 7,
+        "00000002.history": 9,
+        "000000010000000000000009.partial": 8,
+    }
+    assert (
+        explain(Done(45, "", "P00  ERROR: [045]: WAL file exists\n            HINT: x\n")) == "[045]: WAL file exists"
+    )
+    assert "no place for this cluster" in explain(
+        Done(103, "", "ERROR: [103]: unable\n repo1: [FileMissingError] unable to load info file 'archive.info'")
+    )
+
+
+def test_metrics_leave_out_what_is_unknown() -> None:
+    found = {
+        "alarm": None,
+        "hold": None,
+        "dropped": {"from": "1", "to": "2"},
+        "waiting": 2,
+        "archiver": None,
+        "repositories": {"a": {"reachable": False, "left_out": {"from": "1"}, "gap": None, "newest_backup": None}},
+    }
+    lines = metrics(found).splitlines()
+    assert (
+        'dr_archive_repository_up{repository="a"} 0' in lines
+        and 'dr_archive_repository_left_out{repository="a"} 1' in lines
+    )
+    assert {"dr_archive_split_brain 0", "dr_archive_dropped 1"} <= set(lines)
+    assert not [line for line in lines if "backup_timestamp" in line and "TYPE" not in line]

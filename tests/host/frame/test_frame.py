@@ -1,0 +1,194 @@
+"""What every verb of dr-host shares: arguments, documents, exit codes, locks, files, and the base of a host."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.errors import ExitCode, Failed, Refused, Usage
+from scripts.host import host as base
+from scripts.host.__main__ import main
+from scripts.host.frame import cli
+from scripts.host.frame.call import Verb
+from scripts.host.frame.desired import Envelope
+from scripts.host.frame.files import ManagedFile, with_block
+from scripts.host.frame.layout import Layout
+from scripts.host.frame.locks import hold
+from scripts.host.frame.log import Log
+from scripts.host.frame.plan import LOOK_AGAIN, Step, converge
+
+BUCKET = {"endpoint": "http://s3", "region": "gra", "bucket": "assets", "access_key": "k", "secret_key": "A-SECRET"}
+DOCUMENT: dict[str, Any] = {
+    "schema": 1,
+    "site": "a",
+    "peer": "b",
+    "host": "db-1",
+    "request": "a",
+    "hosts": {"db-1.a": {"name": "db-1.a.dr.internal", "vrack": "10.100.0.11", "front": "10.1.0.11"}},
+    "tls": {"ca": "CA\n", "cert": "CERT\n", "key": "KEY-SECRET\n"},
+    "epoch": {"epoch": 1, "active": "a", "previous": None, "planned": True, "checkpoint": None, "fence": {"rung": 1}},
+    "setup": {
+        "packages": [],
+        "witness": {"endpoint": "http://w", "region": "de", "bucket": "w", "access_key": "k", "secret_key": "W-SECRET"},
+    },
+    "assets": {"source": BUCKET, "target": BUCKET},
+}
+
+
+def call(root: Path, *argv: str, document: Any = DOCUMENT) -> tuple[int, str, str]:
+    out, err = io.StringIO(), io.StringIO()
+    text = document if isinstance(document, str) else json.dumps(document)
+    code = main(argv, stdin=io.StringIO(text), stdout=out, stderr=err, layout=Layout(root))
+    return code, out.getvalue(), err.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("argv", "document", "says"),
+    [
+        (("nothing", "converge"), DOCUMENT, "arguments"),
+        (("assets", "dance"), DOCUMENT, "wanted one of converge"),
+        (("assets", "converge"), "{", "found no JSON (line 1"),
+        (("assets", "converge"), [], "no object"),
+        (("assets", "converge"), {**DOCUMENT, "schema": 2}, "document.schema: found 2, wanted 1"),
+        (
+            ("assets", "converge"),
+            {**DOCUMENT, "site": 5, "hosts": []},
+            "document.site: found a number, wanted a string; document.hosts: found a list",
+        ),
+    ],
+)
+def test_bad_input_is_exit_2_one_line_and_changes_nothing(
+    tmp_path: Path, argv: tuple[str, ...], document: Any, says: str
+) -> None:
+    code, out, err = call(tmp_path, *argv, document=document)
+    assert (code, out) == (2, "")
+    assert says in err and len(err.splitlines()) == 1 and "SECRET" not in err
+    assert not (tmp_path / "var").exists()
+
+
+def test_converge_prints_the_same_bytes_whether_or_not_it_changed_anything(tmp_path: Path) -> None:
+    first, second = call(tmp_path, "host", "converge"), call(tmp_path, "host", "converge")
+    assert first[0] == second[0] == 0
+    assert (
+        first[1]
+        == second[1]
+        == '{"facts": {"name": "db-1.a.dr.internal", "packages": []}, "op": "host converge", "schema": 1}\n'
+    )
+    assert "changed: true" in first[2] and "changed: false" in second[2]
+    last = json.loads((tmp_path / "var/lib/dr/last/host.json").read_text())
+    assert (last["changed"], last["actions"]) == (False, [])
+    assert json.loads(call(tmp_path, "host", "converge", "--report")[1])["changed"] is False
+
+
+def test_base_files_have_their_modes_and_a_hosts_block_once(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/hosts").write_text("127.0.0.1 localhost\n")
+    check = call(tmp_path, "host", "converge", "--check")
+    assert json.loads(check[1])["changed"] is True and not (tmp_path / "etc/dr").exists()
+    for _ in range(2):
+        code, out, err = call(tmp_path, "host", "converge")
+        assert code == 0 and "SECRET" not in out + err
+    assert (
+        tmp_path / "etc/hosts"
+    ).read_text() == "127.0.0.1 localhost\n# begin dr hosts\n10.100.0.11 db-1.a.dr.internal\n# end dr hosts\n"
+    modes = {
+        name: (tmp_path / "etc/dr" / name).stat().st_mode & 0o777 for name in ("ca.pem", "host.key", "witness.json")
+    }
+    assert modes == {"ca.pem": 0o644, "host.key": 0o600, "witness.json": 0o600}
+
+
+def test_only_missing_packages_are_installed(tmp_path: Path) -> None:
+    states = {"nginx": "install ok installed", "puma": "deinstall ok config-files", "ruby": "hold ok installed"}
+    status = "\n".join(f"Package: {name}\nEssential: no\nStatus: {state}\n" for name, state in states.items())
+    (tmp_path / "var/lib/dpkg").mkdir(parents=True)
+    (tmp_path / "var/lib/dpkg/status").write_text(status)
+    assert base.installed_packages(Layout(tmp_path)) == {"nginx", "ruby"}
+    document = {**DOCUMENT, "setup": {**DOCUMENT["setup"], "packages": ["nginx", "puma", "ruby"]}}
+    actions = json.loads(call(tmp_path, "host", "converge", "--check", document=document)[1])["actions"]
+    assert actions[-1] == "install puma"
+
+
+def test_a_block_is_replaced_where_it_stands() -> None:
+    text = "one\n# begin x\nold\n# end x\ntwo\n# begin x\nolder\n# end x\n"
+    assert with_block(text, "x", ["new"]) == "one\n# begin x\nnew\n# end x\ntwo\n"
+    assert with_block("one", "x", ["new"]) == "one\n# begin x\nnew\n# end x\n"
+
+
+def test_a_managed_file_differs_by_content_and_by_mode(tmp_path: Path) -> None:
+    file = ManagedFile(path=tmp_path / "sub" / "file", content="é\n", mode=0o600)
+    assert file.differs()
+    file.write()
+    assert not file.differs()
+    file.path.chmod(0o644)
+    assert file.differs()
+    assert [path.name for path in file.path.parent.iterdir()] == ["file"], "nothing half-written stays"
+
+
+def test_long_work_in_the_background_keeps_no_converge_waiting(tmp_path: Path) -> None:
+    layout, err = Layout(tmp_path), io.StringIO()
+    with hold(layout, "archive"):  # each minute's check beside a converge
+        code = main(["archive", "check"], stdin=io.StringIO("{}"), stdout=io.StringIO(), stderr=err, layout=layout)
+    assert code == ExitCode.FAILED and "no record of what was prepared" in err.getvalue(), (
+        "it ran, and that is all that it has to say here"
+    )
+    assert (layout.run / "archive-check.lock").exists()
+
+
+def test_a_second_run_is_refused_while_the_first_holds_the_lock(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    with hold(layout, "postgres"), pytest.raises(Refused, match="held by process"), hold(layout, "postgres", 0.05):
+        pass
+    with hold(layout, "postgres", 0.05):
+        assert (layout.run / "postgres.lock").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(Failed("it"), 1), (Usage("it"), 2), (Refused("it"), 3), (KeyError("W-SECRET"), 1)]
+)
+def test_exit_codes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, code: int) -> None:
+    def fails(_: object) -> Any:
+        raise error
+
+    monkeypatch.setattr(cli, "_verb", lambda module, service, verb: Verb(fails))
+    found = call(tmp_path, "assets", "converge")
+    assert found[0] == code and found[1] == ""
+    assert found[2].splitlines()[-1].startswith("ERROR assets converge: ")
+    assert "W-SECRET" not in found[2]
+
+
+class Counter:
+    """A service that needs two rounds."""
+
+    def __init__(self, broken: bool = False) -> None:
+        self.state, self.broken = 0, broken
+
+    def facts(self) -> int:
+        return self.state
+
+    def plan(self, facts: int) -> list[Step]:
+        return {0: [Step("up"), LOOK_AGAIN], 1: [Step("up", "again")]}.get(facts, [])
+
+    def apply(self, step: Step) -> None:
+        self.state += 0 if self.broken else 1
+
+    def verify(self, facts: int) -> dict[str, Any]:
+        return {"state": facts}
+
+
+def test_a_plan_may_ask_to_look_again_but_not_for_ever(tmp_path: Path) -> None:
+    request = cli.Call("x", "converge", {}, Layout(tmp_path), Log(io.StringIO(), "x converge"))
+    done = converge(Counter(), request)
+    assert (done.actions, done.facts, done.changed) == (["up", "up again"], {"state": 2}, True)
+    with pytest.raises(Failed, match="rounds"):
+        converge(Counter(broken=True), request)
+
+
+def test_the_role_comes_from_the_epoch_alone() -> None:
+    envelope = Envelope.read({**DOCUMENT, "request": "b"}, "assets")
+    assert envelope.active and envelope.role().role == "primary"
+    other = Envelope.read({**DOCUMENT, "epoch": {**DOCUMENT["epoch"], "epoch": 2, "active": "b"}}, "assets")
+    assert (other.role().role, other.role().epoch) == ("standby", 2)

@@ -1,0 +1,268 @@
+"""Decisions about the cache from facts alone, the sizes of its buffers, and what is said of its machine."""
+
+from __future__ import annotations
+
+import pytest
+
+from contract.errors import Refused, Usage
+from lab.pairs.redis import Pair
+from scripts.host.frame.layout import Layout
+from scripts.host.redis.config import ARMED, Desired
+from scripts.host.redis.machine import HUGE_PAGES, MEMORY, OVERCOMMIT, warnings
+from scripts.host.redis.plan import MASTER, REPLICA, Facts, Instance, Wanted, decided_by_the_witness, plan
+from scripts.host.redis.sizes import LEAST_BACKLOG, LEAST_BUFFER, MB, Link
+from scripts.host.redis.takeover import LastSeen, Loss, loss
+
+A, B = "10.100.0.21", "10.100.0.121"
+
+
+def facts(**changes) -> Facts:
+    return Facts(
+        **{"unit_active": True, "unit_enabled": True, "data": True, "role": "standby", "role_epoch": 1} | changes
+    )
+
+
+def wanted(**changes) -> Wanted:
+    """Site b's cache; the peer is a's."""
+    return Wanted(
+        **{
+            "active": True,
+            "planned": False,
+            "epoch": 2,
+            "own": B,
+            "peer": A,
+            "peer_name": "cache-1.a",
+            "maxmemory": 64 * MB,
+        }
+        | changes
+    )
+
+
+def master(**changes) -> Instance:
+    return Instance(**{"role": MASTER, "keys": 9, "offset": 500, "stream": "s1"} | changes)
+
+
+def replica(**changes) -> Instance:
+    return Instance(
+        **{"role": REPLICA, "keys": 9, "offset": 500, "stream": "s1", "master": A, "link_up": True} | changes
+    )
+
+
+def names(steps) -> list[str]:
+    return [str(step) for step in steps]
+
+
+# -- nothing between the old master's pause and the promotion
+
+
+@pytest.mark.parametrize(("peer", "planned"), [(master(), True), (master(), False), (None, False)])
+def test_a_takeover_is_one_step(peer, planned):
+    steps = plan(
+        facts(local=replica(), peer=peer, stale_files=("/etc/redis/dr.conf", "/etc/redis/dr.crt")),
+        wanted(planned=planned),
+    )
+    assert names(steps) == ["handover cache-1.a" if peer else "promote", "look-again"]
+
+
+def test_a_cache_that_still_asks_for_a_replica_stops_asking_before_it_leads():
+    steps = plan(facts(local=replica(differing=(ARMED,)), peer=None), wanted(min_replicas=1))
+    assert names(steps) == [f"set {ARMED}", "promote", "look-again"]
+
+
+def test_a_cold_takeover_has_the_right_to_empty_first():
+    steps = plan(facts(local=replica(), peer=None, stale_files=("/etc/redis/dr.acl",)), wanted(cold=True))
+    assert names(steps) == ["write /etc/redis/dr.acl", "load-acl", "promote-cold", "look-again"]
+
+
+@pytest.mark.parametrize("changes", [{"planned": True}, {"cold": False}])
+def test_only_an_unplanned_cold_takeover_empties(changes):
+    assert "promote-cold" not in names(plan(facts(local=replica(), peer=None), wanted(**{"cold": True} | changes)))
+
+
+# -- what a standby may follow although it is empty
+
+
+@pytest.mark.parametrize("local", [None, master(stream="s0", keys=3)])
+def test_a_promoted_master_whose_carts_are_all_paid_is_followed_and_the_old_keys_are_kept(local):
+    """The region was lost with carts in its cache; the other went on from the same stream, and since then every cart there was paid."""
+    peer = master(keys=0, stream="s1", former="s0", former_end=400)
+    steps = names(plan(facts(local=local, peer=peer, role="primary"), wanted(active=False)))
+    assert "keep-diverged" in steps and steps[-1] == "await-link"
+
+
+@pytest.mark.parametrize(
+    ("used", "limit", "moves"), [(65, 64, True), (65, 128, False), (65, 0, False), (60, 128, True)]
+)
+def test_a_move_to_a_smaller_cache_is_refused_and_a_full_cache_moves(used, limit, moves):
+    found = facts(local=replica(), peer=master(used_memory=used * MB, maxmemory=limit * MB))
+    if moves:
+        assert "handover cache-1.a" in names(plan(found, wanted(planned=True)))
+    else:
+        with pytest.raises(Refused, match="it would evict carts at once"):
+            plan(found, wanted(planned=True))
+
+
+# -- what a standby must not follow
+
+
+def test_a_standby_is_not_set_back_by_a_master_that_was():
+    found = facts(local=replica(offset=700, link_up=False), peer=master(offset=500))
+    with pytest.raises(Refused, match="200 bytes behind this replica"):
+        plan(found, wanted(active=False))
+    assert "await-link" in names(plan(found, wanted(active=False, cold=True)))
+
+
+def test_a_standby_that_is_behind_just_follows():
+    steps = names(
+        plan(
+            facts(local=replica(offset=300, link_up=False, master="10.9.9.9"), peer=master(), role_epoch=2),
+            wanted(active=False),
+        )
+    )
+    assert "keep-diverged" not in steps and steps[-2:] == ["follow cache-1.a", "await-link"]
+
+
+@pytest.mark.parametrize(
+    ("local", "kept"),
+    [
+        (master(stream="s0", offset=400), False),  # ended where the new master went on
+        (master(stream="s0", offset=401), True),  # wrote on after the fork
+        (master(stream="s9", offset=10), True),  # restarted: nobody can tell
+        (master(stream="s9", keys=0, offset=0), False),
+        (replica(stream="s9", link_up=False), True),
+    ],
+)
+def test_what_the_new_master_may_not_have_is_kept(local, kept):
+    steps = plan(facts(local=local, peer=master(stream="s1", former="s0", former_end=401)), wanted(active=False))
+    assert ("keep-diverged" in names(steps)) is kept
+
+
+def test_an_emptied_master_is_followed_when_it_emptied_itself_in_the_stream_that_this_replica_knows():
+    steps = plan(facts(local=replica(link_up=False, offset=400), peer=master(keys=0)), wanted(active=False))
+    assert "await-link" in names(steps) and "keep-diverged" not in names(steps)
+
+
+# -- who begins empty
+
+
+@pytest.mark.parametrize(
+    ("found", "decision", "asked"),
+    [
+        ({"peer_followed": False}, {"epoch": 1}, True),
+        ({"data": True}, {"epoch": 1}, False),
+        ({"had_data": True}, {"epoch": 1}, False),
+        ({}, {"epoch": 2}, False),
+        ({"peer": master(keys=0)}, {"epoch": 1}, False),
+        ({}, {"epoch": 1, "cold": True}, False),
+        ({}, {"epoch": 1, "active": False}, False),
+    ],
+)
+def test_the_witness_is_asked_only_where_it_decides(found, decision, asked):
+    assert decided_by_the_witness(facts(**{"data": False} | found), wanted(**decision)) is asked
+
+
+@pytest.mark.parametrize(
+    ("found", "decision"),
+    [
+        ({}, {}),
+        ({"had_data": True}, {"epoch": 1}),
+        ({"peer_followed": None}, {"epoch": 1}),
+        ({"peer_followed": True}, {"epoch": 1}),
+    ],
+)
+def test_no_master_begins_empty_by_itself(found, decision):
+    with pytest.raises(Refused, match="cold_cache: true"):
+        plan(facts(**{"data": False, "role": None, "role_epoch": None} | found), wanted(**decision))
+    assert "role primary" in names(plan(facts(**{"data": False, "role": None} | found), wanted(**decision, cold=True)))
+
+
+# -- losses
+
+
+def after(replid2: str = "s0", end: int = 401) -> dict[str, str]:
+    return {"master_replid2": replid2, "second_repl_offset": str(end)}
+
+
+@pytest.mark.parametrize(
+    ("info", "seen", "expected"),
+    [
+        (after(), LastSeen(400, "s0"), 0),
+        (after(), LastSeen(390, "s0"), 0),
+        (after(), LastSeen(450, "s0"), 50),
+        (after(), LastSeen(450, None), 50),
+        (after(), LastSeen(450, "s7"), None),
+        (after(), LastSeen(None, "s0"), None),
+        (after("0" * 40, -1), LastSeen(450, "s0"), None),
+    ],
+)
+def test_the_loss_is_what_the_last_heartbeat_had_beyond_the_promotion(info, seen, expected):
+    found = loss(info, seen)
+    assert found.bytes == expected
+    assert (found.why is None) is (expected is not None)
+    assert found != Loss(None)
+
+
+# -- buffers
+
+
+def test_the_backlog_bridges_the_outage_and_the_buffer_a_full_copy():
+    link = Link(write_rate=MB, bridge_s=300, link_rate=10 * MB)
+    assert link.backlog() == 300 * MB
+    # 1000 MB travel for 100 s and load for as long: 200 MB are written meanwhile.
+    assert link.replica_buffer(1000 * MB) == 500 * MB
+
+
+def test_small_figures_do_not_make_small_buffers():
+    link = Link(write_rate=1024, bridge_s=10, link_rate=MB)
+    assert (link.backlog(), link.replica_buffer(MB)) == (LEAST_BACKLOG, LEAST_BUFFER)
+
+
+@pytest.mark.parametrize(
+    ("block", "says"),
+    [
+        ({"maxmemory_policy": "lru"}, "maxmemory_policy"),
+        ({"min_replicas_to_write": 2}, "min_replicas_to_write"),
+        ({"write_rate": "much"}, "write_rate"),
+        ({"peer_offset": "5"}, "peer_offset"),
+        ({"cold_cache": 1}, "cold_cache"),
+    ],
+)
+def test_a_wrong_value_is_named(tmp_path, block, says):
+    pair = Pair(tmp_path)
+    with pytest.raises(Usage, match=says):
+        Desired.read(pair.a.document(1, "a", **block))
+
+
+# -- the machine
+
+
+def machine(
+    tmp_path, overcommit: str = "1\n", huge: str = "always [madvise] never\n", total_kb: int = 4_000_000
+) -> Layout:
+    layout = Layout(tmp_path)
+    for path, text in (
+        (OVERCOMMIT, overcommit),
+        (HUGE_PAGES, huge),
+        (MEMORY, f"MemFree: 5 kB\nMemTotal:  {total_kb} kB\n"),
+    ):
+        layout.at(path).parent.mkdir(parents=True, exist_ok=True)
+        layout.at(path).write_text(text)
+    return layout
+
+
+def test_a_machine_as_it_should_be_is_not_mentioned(tmp_path):
+    assert warnings(machine(tmp_path), 1000 * MB) == []
+    assert warnings(Layout(tmp_path / "none"), 1000 * MB) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"overcommit": "0\n"}, "vm.overcommit_memory: found 0"),
+        ({"huge": "[always] madvise never\n"}, "transparent huge pages"),
+        ({"total_kb": 500_000}, "memory of this host"),
+    ],
+)
+def test_each_dangerous_setting_is_told_alone(tmp_path, changes, says):
+    found = warnings(machine(tmp_path, **changes), 1000 * MB)
+    assert len(found) == 1 and found[0].startswith(says)

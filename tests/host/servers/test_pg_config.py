@@ -1,0 +1,47 @@
+"""What is written into PostgreSQL's files, without a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lab.pairs.postgres import Node
+from scripts.host.postgres.config import settings
+from scripts.host.postgres.desired import Desired
+from scripts.host.postgres.layout import PostgresLayout
+
+TLS = {"ca": "c", "cert": "c", "key": "k"}
+
+
+def rendered(root: Path, floors: dict[str, int] | None = None, **block: object) -> dict[str, str]:
+    node = Node("a", root, TLS, {"a": 5432, "b": 5433})
+    return settings(Desired.read(node.document(1, "a", **block)), node.layout, floors)
+
+
+def test_a_standby_is_never_below_its_primary_and_keeps_what_is_more(tmp_path: Path) -> None:
+    found = rendered(
+        tmp_path,
+        {"max_connections": 50, "max_wal_senders": 10, "max_prepared_transactions": 7},
+        parameters={"max_connections": "20"},
+    )
+    assert (found["max_connections"], found["max_wal_senders"], found["max_prepared_transactions"]) == ("50", "10", "7")
+    assert rendered(tmp_path, {"max_connections": 15}, parameters={"max_connections": "20"})["max_connections"] == "20"
+    assert "max_worker_processes" not in rendered(tmp_path, {"max_worker_processes": 8}), "a default is left alone"
+
+
+@pytest.mark.parametrize(
+    ("disk_gb", "keep", "rewind"), [(10, "4096MB", "1024MB"), (1, "409MB", "409MB"), (0.05, "64MB", "64MB")]
+)
+def test_the_disk_decides_how_much_wal_a_standby_that_is_away_may_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk_gb: float, keep: str, rewind: str
+) -> None:
+    monkeypatch.setattr(PostgresLayout, "disk", lambda self: int(disk_gb * (1 << 30)))
+    found = rendered(tmp_path, max_slot_wal_keep_size=None)
+    assert (found["max_slot_wal_keep_size"], found["wal_keep_size"]) == (keep, rewind)
+    assert rendered(tmp_path, max_slot_wal_keep_size="2GB")["max_slot_wal_keep_size"] == "2GB"
+
+
+def test_a_data_folder_that_is_not_there_yet_has_a_disk(tmp_path: Path) -> None:
+    layout = Node("a", tmp_path, TLS, {"a": 5432, "b": 5433}).layout
+    assert not layout.mount.exists() and layout.disk() > 0

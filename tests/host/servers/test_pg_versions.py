@@ -1,0 +1,31 @@
+"""The table of versions, and what is said to those that are not in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from contract.errors import Usage
+from lab.pairs.postgres import Node
+from scripts.host.postgres.desired import Desired
+from scripts.host.postgres.versions import TESTED, VERSIONS, refusal
+
+TLS = {"ca": "c", "cert": "c", "key": "k"}
+
+
+def test_the_default_is_known_and_known_versions_are_not_refused() -> None:
+    assert TESTED == 17 and sorted(VERSIONS) == [14, 15, 16, 17, 18]
+    assert [refusal(number) for number in VERSIONS] == [None] * 5
+    assert all(version.number == number for number, version in VERSIONS.items())
+
+
+@pytest.mark.parametrize(
+    ("number", "why"),
+    [(9, "recovery.conf"), (12, "pg_rewind"), (13, "paused replay"), (19, "newer than this software")],
+)
+def test_others_are_refused_with_the_reason(number: int, why: str, tmp_path: Path) -> None:
+    node = Node("a", tmp_path, TLS, {"a": 5432, "b": 5433})
+    document = node.document(1, "a", version=number)
+    with pytest.raises(Usage, match=f"{number}.*{why}.*wanted 14 to 18"):
+        Desired.read(document)
