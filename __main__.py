@@ -17,14 +17,15 @@ from components.archive import ArchiveLink, ArchiveLinkArgs, ArchivePlace, Archi
 from components.asset_buckets import AssetBuckets, AssetBucketsArgs
 from components.asset_sync import AssetRules, AssetRulesArgs, AssetSync, AssetSyncArgs, Copier
 from components.chain import Chain
-from components.failover_dns import FailoverDns, FailoverDnsArgs
+from components.failover_dns import FailoverDNS, FailoverDNSArgs
 from components.fence import Fence, FenceArgs
 from components.postgres_pair import PostgresPair, PostgresPairArgs
 from components.providers import providers
 from components.redis_pair import RedisPair, RedisPairArgs
 from components.region_stack import RegionStack, RegionStackArgs
 from components.release import Release, ReleaseArgs
-from components.render.documents import openstack, ovh, witness
+from components.render.documents import witness
+from components.render.links import openstack, ovh
 from components.settings import Settings
 from components.verify import Verify, VerifyArgs
 from contract.errors import DrError
@@ -38,7 +39,7 @@ def main() -> None:
     root = Path(__file__).resolve().parent
     try:
         settings = config.load()
-        preflight.check(settings.site, settings.request, witness(settings))
+        preflight.check(settings.site, settings.failover_region, vars(witness(settings)))
         bundles = Bundles(
             tool=bundle.dr_host(root), copier=bundle.dr_assets(root), shop=bundle.release(root, settings.shop.release)
         )
@@ -59,8 +60,8 @@ class Bundles:
 def declare(settings: Settings, bundles: Bundles) -> None:
     """The whole stack."""
     tool = bundles.tool
-    at_work = partial(may_write, settings.site, witness(settings))
-    seen = Leftovers(openstack(settings), settings.region.compute_region, ovh(settings), at_work)
+    at_work = partial(may_write, settings.site, vars(witness(settings)))
+    seen = Leftovers(vars(openstack(settings)), settings.region.compute_region, vars(ovh(settings)), at_work)
     leftovers.clear_before_create(KINDS, seen.clear)
     opts = pulumi.ResourceOptions(providers=providers(settings))
 
@@ -90,7 +91,7 @@ def declare(settings: Settings, bundles: Bundles) -> None:
     # Beside the chain from here on: no client waits for backups.
     ArchiveLink("archive", ArchiveLinkArgs(chain=chain, host=region.hosts["db-1"], place=place, after=app.done), opts)
     proof = Verify("verify", VerifyArgs(chain=chain, address=region.address, after=app.done), opts)
-    dns = FailoverDns("dns", FailoverDnsArgs(chain=chain, address=region.address, after=[proof.done]), opts)
+    dns = FailoverDNS("dns", FailoverDNSArgs(chain=chain, address=region.address, after=[proof.done]), opts)
     # After the last step of a failover: the platform copies when it likes, no client waits for it.
     AssetRules("asset-rules", AssetRulesArgs(chain=chain, after=[dns.done]), opts)
 

@@ -17,9 +17,9 @@ from components.chain import Chain
 from components.host import Host
 from components.remote import TOOL_PATH, host_script
 from components.render import documents
-from components.settings import Archive, Settings
-
-PREPARE_LIMIT = 120
+from components.settings import Settings
+from contract.limits import KILL_AFTER_S, PREPARE_S
+from contract.services.archive import Keys
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class ArchivePlace(pulumi.ComponentResource):
             self.ready = [self._prepared(name, args, self.block)]
         self.register_outputs({})
 
-    def _block(self, args: ArchivePlaceArgs, archive: Archive) -> pulumi.Output[documents.Document]:
+    def _block(self, args: ArchivePlaceArgs, archive: Keys) -> pulumi.Output[documents.Document]:
         return args.buckets.archive_keys.apply(lambda keys: documents.archive(args.settings, archive, keys))
 
     def _prepared(self, name: str, args: ArchivePlaceArgs, block: pulumi.Output[documents.Document]) -> pulumi.Resource:
@@ -59,7 +59,7 @@ class ArchivePlace(pulumi.ComponentResource):
         )
         prepared: pulumi.Resource = host_script(
             f"{name}-prepare",
-            script=f"timeout -k 5 {PREPARE_LIMIT} python3 {TOOL_PATH} archive prepare",
+            script=f"timeout -k {KILL_AFTER_S} {PREPARE_S} python3 {TOOL_PATH} archive prepare",
             connection=host.connection,
             stdin=document,
             parent=self,

@@ -16,7 +16,7 @@ from components.bundle import Bundle
 from components.chain import Chain
 from components.host import Host
 from components.remote import host_copy, local_link
-from components.render import documents
+from components.render import documents, links
 
 COPIER_PATH = "/opt/dr/dr-assets.pyz"
 
@@ -56,7 +56,7 @@ class AssetSync(pulumi.ComponentResource):
     def __init__(self, name: str, args: AssetSyncArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dr:index:AssetSync", name, {}, opts)
         settings = args.chain.settings
-        block = args.buckets.copier_keys.apply(lambda keys: documents.asset_sync(settings, keys))
+        block = args.buckets.copier_keys.apply(lambda keys: documents.assets(settings, keys))
         self.done = args.chain.link(
             f"{name}-converge", host=args.host, service="assets", block=block, parent=self, after=args.after
         )
@@ -76,7 +76,7 @@ class AssetRules(pulumi.ComponentResource):
         super().__init__("dr:index:AssetRules", name, {}, opts)
         settings = args.chain.settings
         document = args.chain.epoch.apply(
-            lambda epoch: documents.dump(documents.replication(settings, documents.epoch_of(epoch)))
+            lambda epoch: documents.dump(links.replication(settings, documents.epoch_of(epoch)))
         )
         local_link(f"{name}-replication", link="replication", document=document, parent=self, after=args.after)
         self.register_outputs({})

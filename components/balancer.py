@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_openstack import loadbalancer, networking
 
-from components import naming
-from components.render.firewall import HEALTH, HTTPS
 from components.settings import Settings
+from contract import hosts, names
+from contract.hosts import PORTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,14 +44,14 @@ class Balancer(pulumi.ComponentResource):
             name=prefix,
             description=f"shop, site {settings.site}, generation {settings.region.balancer_generation}",
             vip_subnet_id=args.subnet_id,
-            vip_address=naming.at(settings.region.front_cidr, naming.BALANCER_OCTET),
+            vip_address=hosts.at(settings.region.front_cidr, hosts.BALANCER_OCTET),
             flavor_id=settings.region.lb_flavor_id,
             # The old one first: the fixed address can be held by one at a time.
             opts=pulumi.ResourceOptions(parent=self, replace_on_changes=["description"], delete_before_replace=True),
         )
         self._https(name, prefix, balancer.id, args)
         public = networking.FloatingIp(
-            f"{name}-ip", pool=naming.EXT_NET, description=prefix, opts=pulumi.ResourceOptions(parent=self)
+            f"{name}-ip", pool=names.EXT_NET, description=prefix, opts=pulumi.ResourceOptions(parent=self)
         )
         networking.FloatingIpAssociate(
             f"{name}-ip-vip",
@@ -68,7 +68,7 @@ class Balancer(pulumi.ComponentResource):
             name=f"{prefix}-https",
             loadbalancer_id=balancer_id,
             protocol="TCP",
-            protocol_port=HTTPS,
+            protocol_port=PORTS["https"],
             opts=pulumi.ResourceOptions(parent=self),
         )
         pool = loadbalancer.Pool(
@@ -100,8 +100,8 @@ class Balancer(pulumi.ComponentResource):
                 name=host,
                 pool_id=pool.id,
                 address=address,
-                protocol_port=HTTPS,
-                monitor_port=HEALTH,
+                protocol_port=PORTS["https"],
+                monitor_port=PORTS["health"],
                 subnet_id=args.subnet_id,
                 weight=1,
                 opts=pulumi.ResourceOptions(parent=self, depends_on=[last]),

@@ -40,9 +40,11 @@ class Chain:
         """`dr-host <service> converge` on the host, told the epoch and this block, once everything in `after` is done."""
 
         def document(facts: dict[str, Any]) -> str:
-            common = documents.envelope(self.settings, host.address, instance=facts["instance"], tool=self.tool.digest)
-            role = documents.role(self.settings, documents.epoch_of(facts["epoch"]))
-            return documents.dump({**common, **role, service: facts["block"]})
+            epoch = documents.epoch_of(facts["epoch"])
+            envelope = documents.envelope(
+                self.settings, host.address, instance=facts["instance"], tool=self.tool.digest, epoch=epoch
+            )
+            return documents.dump({**envelope, service: facts["block"]})
 
         stdin = pulumi.Output.all(instance=host.instance_id, epoch=self.epoch, block=block).apply(document)
         return host_link(

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from components import reading
 from components import settings as s
-from components.reading import Section
+from contract import checks
+from contract.reading import Section
 
 _REMEDY = (
     "correct the object, or pipe a new one of `drctl secrets` into `pulumi config set --secret secrets`, in both stacks"
 )
 
-_PASSWORD = reading.text(r"[\x21-\x7e]{12,200}", "12 or more printable characters without spaces")
-_TOKEN = reading.text(r"[\x21-\x7e]+", "a word without spaces")
-_PRIVATE_KEY = reading.text(
+_PASSWORD = checks.text(r"[\x21-\x7e]{12,200}", "12 or more printable characters without spaces")
+_TOKEN = checks.text(r"[\x21-\x7e]+", "a word without spaces")
+_PRIVATE_KEY = checks.text(
     r"-----BEGIN OPENSSH PRIVATE KEY-----\n[A-Za-z0-9+/=\n]+-----END OPENSSH PRIVATE KEY-----\n?",
     "an OpenSSH private key",
 )
-_PUBLIC_KEY = reading.text(r"ssh-ed25519 [A-Za-z0-9+/=]+( \S+)?", "an ssh-ed25519 public key in one line")
-_CERTIFICATE = reading.text(
+_PUBLIC_KEY = checks.text(r"ssh-ed25519 [A-Za-z0-9+/=]+( \S+)?", "an ssh-ed25519 public key in one line")
+_CERTIFICATE = checks.text(
     r"(-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+-----END CERTIFICATE-----\n?)+", "a PEM certificate or chain"
 )
-_TLS_KEY = reading.text(
+_TLS_KEY = checks.text(
     r"-----BEGIN ((EC|RSA) )?PRIVATE KEY-----\n[A-Za-z0-9+/=\n]+-----END ((EC|RSA) )?PRIVATE KEY-----\n?",
     "a PEM private key",
 )
-_LONG = reading.text(r"[0-9a-f]{64,256}", "64 or more hexadecimal digits")
+_LONG = checks.text(r"[0-9a-f]{64,256}", "64 or more hexadecimal digits")
 
 
 def read_secrets(root: Section, hosts: Sequence[str], spare: Sequence[str] = ()) -> s.Secrets:

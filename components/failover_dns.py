@@ -13,29 +13,29 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_ovh import domain
 
-from components import naming
 from components.chain import Chain
 from components.remote import local_link
-from components.render import documents
+from components.render import documents, links
+from contract import names
 
 
 @dataclass(frozen=True, kw_only=True)
-class FailoverDnsArgs:
+class FailoverDNSArgs:
     chain: Chain
     address: pulumi.Input[str]  # public, of the own load balancer
     after: Sequence[pulumi.Resource]  # the last proof before the name may move
 
 
-class FailoverDns(pulumi.ComponentResource):
+class FailoverDNS(pulumi.ComponentResource):
     """`done` once the public name is served with the right address."""
 
     record: pulumi.Output[str]  # the site's own name
     done: pulumi.Resource
 
-    def __init__(self, name: str, args: FailoverDnsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, args: FailoverDNSArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dr:index:FailoverDNS", name, {}, opts)
         settings = args.chain.settings
-        subdomain = naming.record_name(settings.site, settings.dns.subdomain)
+        subdomain = names.record_name(settings.site, settings.dns.subdomain)
         domain.ZoneRecord(
             f"{name}-site",
             zone=settings.dns.zone,
@@ -46,9 +46,7 @@ class FailoverDns(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         document = pulumi.Output.all(epoch=args.chain.epoch, address=args.address).apply(
-            lambda facts: documents.dump(
-                documents.pointer(settings, documents.epoch_of(facts["epoch"]), facts["address"])
-            )
+            lambda facts: documents.dump(links.pointer(settings, documents.epoch_of(facts["epoch"]), facts["address"]))
         )
         self.done = local_link(f"{name}-pointer", link="pointer", document=document, parent=self, after=args.after)
         self.record = pulumi.Output.from_input(f"{subdomain}.{settings.dns.zone}")

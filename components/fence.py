@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pulumi
 
 from components.remote import local_link
-from components.render import documents
+from components.render import documents, links
 from components.settings import Settings
 
 
@@ -34,7 +34,7 @@ class Fence(pulumi.ComponentResource):
         super().__init__("dr:index:Fence", name, {}, opts)
         settings = args.settings
         document = pulumi.Output.all(lb=args.address, bastion=args.bastion).apply(
-            lambda public: documents.dump(documents.fence(settings, public))
+            lambda public: documents.dump(links.fence(settings, public))
         )
         link = local_link(f"{name}-claim", link="fence", document=document, parent=self, after=args.after)
         self.done = link

@@ -15,21 +15,20 @@ import pulumi
 from pulumi_command import remote
 from pulumi_openstack import blockstorage, compute, networking
 
-from components import naming
 from components.bundle import Bundle
 from components.network import Network
 from components.remote import FIRST_CONTACT, LATER_CONTACT, TOOL_PATH, connection, host_copy, host_link
 from components.render import documents
 from components.render.cloud_init import user_data
-from components.render.firewall import LEASED
-from components.render.packages import packages
 from components.settings import Settings
+from contract.hosts import CONTROL, HostAddress
+from contract.names import server_name
 
 
 @dataclass(frozen=True, kw_only=True)
 class HostArgs:
     settings: Settings
-    address: naming.HostAddress
+    address: HostAddress
     network: Network
     tool: Bundle  # the dr-host archive
     bastion: pulumi.Input[str]  # public address of the site's control host
@@ -41,7 +40,7 @@ class HostArgs:
 class Host(pulumi.ComponentResource):
     """A server that takes orders from `dr-host`."""
 
-    address: naming.HostAddress
+    address: HostAddress
     instance_id: pulumi.Output[str]
     volume_id: pulumi.Output[str] | None
     connection: remote.ConnectionArgs
@@ -56,7 +55,7 @@ class Host(pulumi.ComponentResource):
         server = self._server(name, args, front, vrack)
         self.instance_id = server.id
         first: list[pulumi.Resource] = [server, *args.reachable]
-        if address.role == "control":
+        if address.role == CONTROL:
             first.append(self._public(name, args, front))
         self.volume_id = None
         if args.volume_gb is not None:
@@ -73,11 +72,7 @@ class Host(pulumi.ComponentResource):
             parent=self,
             after=first,
         )
-        block = {
-            "setup": documents.setup(
-                settings, packages(address.role, settings.postgres.version), leased=address.role in LEASED
-            )
-        }
+        block = {"setup": documents.setup(settings, address.role)}
         document = server.id.apply(
             lambda instance: documents.dump(
                 {**documents.envelope(settings, address, instance=instance, tool=args.tool.digest), **block}
@@ -101,7 +96,7 @@ class Host(pulumi.ComponentResource):
         }[side]
         return networking.Port(
             f"{name}-{side}",
-            name=f"{naming.server_name(settings.project, address.site, address.name)}-{side}",
+            name=f"{server_name(settings.project, address.site, address.name)}-{side}",
             network_id=network_id,
             fixed_ips=[networking.PortFixedIpArgs(subnet_id=subnet_id, ip_address=fixed)],
             security_group_ids=[network.group_ids[address.role]],
@@ -121,8 +116,8 @@ class Host(pulumi.ComponentResource):
         return compute.Instance(
             f"{name}-server",
             # The fence of the other site finds the server by this name.
-            name=naming.server_name(settings.project, address.site, address.name),
-            flavor_id=region.flavors.of(address.role),
+            name=server_name(settings.project, address.site, address.name),
+            flavor_id=region.flavors[address.role],
             image_id=region.image_id,
             # Front first: it carries the default route.
             networks=[compute.InstanceNetworkArgs(port=front.id), compute.InstanceNetworkArgs(port=vrack.id)],
@@ -156,7 +151,7 @@ class Host(pulumi.ComponentResource):
         settings = args.settings
         volume = blockstorage.Volume(
             f"{name}-data",
-            name=f"{naming.server_name(settings.project, args.address.site, args.address.name)}-data",
+            name=f"{server_name(settings.project, args.address.site, args.address.name)}-data",
             size=args.volume_gb,
             volume_type=settings.region.volume_type,
             enable_online_resize=True,

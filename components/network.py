@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_openstack import networking
 
-from components import naming
 from components.render import firewall
 from components.settings import Settings
+from contract import hosts
+from contract.hosts import KINDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +51,7 @@ class Network(pulumi.ComponentResource):
         )
         self.front_network_id, self.front_subnet_id = front.id, front_subnet.id
         self.vrack_network_id, self.vrack_subnet_id = vrack.id, vrack_subnet.id
-        self.group_ids = {
-            role: self._group(name, prefix, role, firewall.rules(settings, role)) for role in firewall.ROLES
-        }
+        self.group_ids = {role: self._group(name, prefix, role, firewall.rules(settings, role)) for role in KINDS}
         self.register_outputs(
             {
                 "front_network_id": self.front_network_id,
@@ -77,9 +76,9 @@ class Network(pulumi.ComponentResource):
             network_id=network.id,
             cidr=cidr,
             ip_version=4,
-            gateway_ip=naming.at(cidr, naming.GATEWAY_OCTET),
+            gateway_ip=hosts.at(cidr, hosts.GATEWAY_OCTET),
             enable_dhcp=True,
-            allocation_pools=[_pool(cidr, naming.FRONT_POOL, 0)],
+            allocation_pools=[_pool(cidr, hosts.FRONT_POOL, 0)],
             dns_nameservers=list(settings.region.dns_servers),
             opts=self._child(),
         )
@@ -103,7 +102,7 @@ class Network(pulumi.ComponentResource):
             ip_version=4,
             no_gateway=True,
             enable_dhcp=True,
-            allocation_pools=[_pool(settings.vrack.cidr, naming.VRACK_POOL, settings.region.vrack_offset)],
+            allocation_pools=[_pool(settings.vrack.cidr, hosts.VRACK_POOL, settings.region.vrack_offset)],
             opts=self._child(),
         )
         return network, subnet
@@ -137,5 +136,5 @@ class Network(pulumi.ComponentResource):
 def _pool(network: str, octets: tuple[int, int], offset: int) -> networking.SubnetAllocationPoolArgs:
     first, last = octets
     return networking.SubnetAllocationPoolArgs(
-        start=naming.at(network, first + offset), end=naming.at(network, last + offset)
+        start=hosts.at(network, first + offset), end=hosts.at(network, last + offset)
     )

@@ -42,7 +42,7 @@ def _ovh(settings: Settings) -> ovh.Provider:
     keys = settings.secrets.ovh
     return ovh.Provider(
         "ovh",
-        endpoint=settings.ovh_endpoint,
+        endpoint=settings.ovh.endpoint,
         application_key=pulumi.Output.secret(keys.application_key),
         application_secret=pulumi.Output.secret(keys.application_secret),
         consumer_key=pulumi.Output.secret(keys.consumer_key),

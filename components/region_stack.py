@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_openstack import compute, networking
 
-from components import naming
 from components.balancer import Balancer, BalancerArgs
 from components.bundle import Bundle
 from components.host import Host, HostArgs
 from components.network import Network, NetworkArgs
 from components.settings import Settings
+from contract.hosts import APP, CONTROL, DATABASE, first
+from contract.names import EXT_NET
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,7 @@ class RegionStack(pulumi.ComponentResource):
         )
         bastion = networking.FloatingIp(
             f"{name}-bastion-ip",
-            pool=naming.EXT_NET,
+            pool=EXT_NET,
             description=f"{settings.project}-{settings.site}-bastion",
             opts=child,
         )
@@ -54,7 +55,7 @@ class RegionStack(pulumi.ComponentResource):
             BalancerArgs(
                 settings=settings,
                 subnet_id=network.front_subnet_id,
-                members={host.address.name: host.address.front for host in self.of("app")},
+                members={host.address.name: host.address.front for host in self.of(APP)},
                 routed=[network.routed],
             ),
             opts=child,
@@ -80,9 +81,9 @@ class RegionStack(pulumi.ComponentResource):
                     network=network,
                     tool=args.tool,
                     bastion=self.bastion,
-                    reachable=[hosts["control-1"].reached] if hosts else [network],
-                    server_group_id=apart.id if address.role == "app" else None,
-                    volume_gb=settings.region.db_volume_gb if address.role == "db" else None,
+                    reachable=[hosts[first(CONTROL)].reached] if hosts else [network],
+                    server_group_id=apart.id if address.role == APP else None,
+                    volume_gb=settings.region.db_volume_gb if address.role == DATABASE else None,
                 ),
                 opts=pulumi.ResourceOptions(parent=self),
             )

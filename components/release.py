@@ -14,7 +14,8 @@ import pulumi
 
 from components.bundle import Bundle
 from components.host import Host
-from components.remote import UNPACK_LIMIT, host_copy, host_script
+from components.remote import host_copy, host_script
+from contract.limits import KILL_AFTER_S, UNPACK_S
 
 RELEASES, UPLOADS = "/opt/shop/releases", "/opt/dr/uploads"
 
@@ -70,4 +71,4 @@ def unpack_script(release: str, archive: str) -> str:
         f"mv -T {partial} {release}",
     )
     others = f"find {PurePosixPath(archive).parent} -name '*.tar.gz' ! -path {archive} -delete"
-    return f'timeout -k 5 {UNPACK_LIMIT} sh -c "set -eu; umask 022; test -d {release} || {{ {"; ".join(steps)}; }}; {others}"'
+    return f'timeout -k {KILL_AFTER_S} {UNPACK_S} sh -c "set -eu; umask 022; test -d {release} || {{ {"; ".join(steps)}; }}; {others}"'

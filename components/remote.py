@@ -17,21 +17,15 @@ from pathlib import Path
 import pulumi
 from pulumi_command import local, remote
 
-from components.naming import HostAddress
 from components.settings import Settings
+from contract.hosts import CONTROL, HostAddress, first
+from contract.limits import KILL_AFTER_S, LINKS_S
 
 TOOL_PATH = "/opt/dr/dr-host.pyz"
 # Failed attempts to connect: of a new server's first contact (about five minutes of refusals), and of every later link, which may
 # meet a server that was just switched on (about two) but must not hold up a failover for a host that is gone.
 FIRST_CONTACT, LATER_CONTACT = 60, 30
 DIAL_SECONDS = 5
-
-# Seconds that a link may take, by its service. Generous: a link ends when its work is done, the limit is for a hang.
-LIMITS = {
-    "host": 1200, "postgres": 7200, "redis": 900, "assets": 900, "app": 900, "archive": 900, "fence": 600, "verify": 180, "pointer": 300,
-    "replication": 180,
-}  # fmt: skip
-UNPACK_LIMIT = 300
 
 _OUTPUTS = ["stdout", "stderr"]
 
@@ -41,8 +35,8 @@ def connection(
 ) -> remote.ConnectionArgs:
     """How to reach a host of the own site: the bastion at its floating IP, the others through it, each by its pinned key."""
     key = pulumi.Output.secret(settings.secrets.operator.private)
-    bastion_key = settings.secrets.host_keys[f"control-1.{settings.site}"].public
-    if host.role == "control":
+    bastion_key = settings.secrets.host_keys[f"{first(CONTROL)}.{settings.site}"].public
+    if host.role == CONTROL:
         return remote.ConnectionArgs(
             host=bastion,
             user="root",
@@ -80,7 +74,7 @@ def host_link(
     after: Sequence[pulumi.Resource],
 ) -> remote.Command:
     """`dr-host <service> converge` on one host with this document, once everything in `after` is done."""
-    script = f"timeout -k 5 {LIMITS[service]} python3 {TOOL_PATH} {service} converge"
+    script = f"timeout -k {KILL_AFTER_S} {LINKS_S[service]} python3 {TOOL_PATH} {service} converge"
     return host_script(name, script=script, connection=connection, stdin=document, parent=parent, after=after)
 
 
@@ -132,7 +126,7 @@ def local_link(
     name: str, *, link: str, document: pulumi.Input[str], parent: pulumi.Resource, after: Sequence[pulumi.Resource]
 ) -> local.Command:
     """`scripts.links <link>` on the operator's machine. Plugins start in the project's folder, so nothing here names a path."""
-    script = f"timeout -k 5 {LIMITS[link]} {interpreter()} -m scripts.links {link}"
+    script = f"timeout -k {KILL_AFTER_S} {LINKS_S[link]} {interpreter()} -m scripts.links {link}"
     return local.Command(
         name,
         create=script,

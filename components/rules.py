@@ -1,4 +1,4 @@
-"""Rules between keys: values that are fine alone and wrong together."""
+"""Rules between keys of several sections: values that are fine alone and wrong together. Those within one section are the contract's."""
 
 from __future__ import annotations
 
@@ -6,57 +6,15 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network
 from itertools import combinations
 
-from components.naming import SITES, VRACK_POOL
-from components.reading import Section
-from components.settings import Region, Settings
+from components.settings import Settings
+from contract.hosts import VRACK_POOL, host_names
+from contract.installation import Region
+from contract.reading import Section
+from contract.services.postgres import Mode
+from contract.sites import SITES
 
 # OVHcloud uses this range inside Ext-Net for the gateways of floating IPs.
 FLOATING_IP_RANGE = "172.31.0.0/17"
-
-# What the hosts' software sets itself, from the role or from keys of its own.
-MANAGED_PARAMETERS = frozenset(
-    {
-        "archive_cleanup_command",
-        "archive_command",
-        "archive_library",
-        "archive_mode",
-        "archive_timeout",
-        "cluster_name",
-        "config_file",
-        "data_directory",
-        "external_pid_file",
-        "fsync",
-        "full_page_writes",
-        "hba_file",
-        "hot_standby",
-        "hot_standby_feedback",
-        "ident_file",
-        "include",
-        "include_dir",
-        "include_if_exists",
-        "listen_addresses",
-        "max_slot_wal_keep_size",
-        "password_encryption",
-        "port",
-        "primary_conninfo",
-        "primary_slot_name",
-        "recovery_end_command",
-        "recovery_min_apply_delay",
-        "recovery_target_timeline",
-        "restore_command",
-        "shared_preload_libraries",
-        "ssl",
-        "ssl_ca_file",
-        "ssl_cert_file",
-        "ssl_key_file",
-        "sync_replication_slots",
-        "synchronized_standby_slots",
-        "synchronous_standby_names",
-        "unix_socket_directories",
-        "wal_level",
-        "wal_log_hints",
-    }
-)
 
 
 def readable(settings: Settings) -> bool:
@@ -64,7 +22,13 @@ def readable(settings: Settings) -> bool:
     if settings.regions is None or any(region is None for region in settings.regions.values()):
         return False
     values: list[object] = [settings.vrack.cidr, settings.dns.zone, settings.dns.subdomain, settings.shop.host]
-    values += [settings.operator_cidrs, settings.postgres.parameters, settings.witness.region, settings.app.hosts]
+    values += [
+        settings.operator_cidrs,
+        settings.postgres.parameters,
+        settings.witness.region,
+        settings.app.hosts,
+        settings.redis.cache_replicas,
+    ]
     for region in settings.regions.values():
         values += [
             region.compute_region,
@@ -77,7 +41,9 @@ def readable(settings: Settings) -> bool:
 
 
 def check(settings: Settings, root: Section) -> None:
-    """Adds a fault to the section's list for every contradiction."""
+    """Adds a fault to the section's list for every contradiction, where the keys that are compared were all read."""
+    if not readable(settings):
+        return
     for key, found, wanted, consequence, remedy in (
         *_networks(settings),
         *_offsets(settings),
@@ -85,9 +51,8 @@ def check(settings: Settings, root: Section) -> None:
         *_witness(settings),
         *_names(settings),
         *_operators(settings),
-        *_parameters(settings),
-        *_cache(settings),
-        *_lease(settings),
+        *_waiting(settings),
+        *_generations(settings),
         *_archive(settings),
     ):
         root.fault(key, wanted, consequence, remedy, found=found)
@@ -190,69 +155,28 @@ def _operators(settings: Settings) -> Iterator[_Row]:
             )
 
 
-def _lease(settings: Settings) -> Iterator[_Row]:
-    it = settings.lease
-    if it is None or None in (it.lease_s, it.stop_s, it.margin_s, it.heartbeat_s):
-        return
-    if it.stop_s + it.margin_s >= it.lease_s:
-        yield (
-            "lease.lease_s",
-            str(it.lease_s),
-            f"more than dr:lease.stop_s + dr:lease.margin_s ({it.stop_s} + {it.margin_s})",
-            "a short hiccup would stop the shop, and what is waited for on top of the lease would be the larger part",
-            "keep 30, 5 and 5, or raise lease_s",
-        )
-    if 3 * it.heartbeat_s > it.lease_s:
-        yield (
-            "lease.heartbeat_s",
-            str(it.heartbeat_s),
-            f"a third of dr:lease.lease_s ({it.lease_s}) or less",
-            "two heartbeats that get lost would stop the shop",
-            "keep 2, or raise lease_s",
-        )
-
-
-def _parameters(settings: Settings) -> Iterator[_Row]:
-    for name in sorted(MANAGED_PARAMETERS & set(settings.postgres.parameters)):
-        yield (
-            f"postgres.parameters.{name}",
-            repr(settings.postgres.parameters[name]),
-            "no entry",
-            "the hosts' software sets it itself and the two would fight",
-            "remove it",
-        )
-    if settings.postgres.logical and (settings.postgres.version or 17) < 17:
-        yield (
-            "postgres.logical",
-            f"true with version {settings.postgres.version}",
-            "version 17 or newer",
-            "older ones lose logical slots with every move",
-            "raise the version, or leave logical replication to a subscriber that can start anew",
-        )
-    if settings.postgres.mode in ("sync", "degrade") and settings.lease is None:
+def _waiting(settings: Settings) -> Iterator[_Row]:
+    if settings.postgres.mode in (Mode.SYNC, Mode.DEGRADE) and settings.lease is None:
         yield (
             "postgres.mode",
             f"{settings.postgres.mode!r} with dr:lease off",
             "async, or a lease",
             "the agent watches the standby, and without a lease there is none: commits would wait for ever, or for nobody after a move",
-            "give dr:lease its object in both stack files, or leave the mode async",
+            "give dr:lease its object, or leave the mode async",
         )
 
 
-def _cache(settings: Settings) -> Iterator[_Row]:
-    redis = settings.redis
-    if None in (redis.write_rate, redis.link_mbit):
-        return
-    written = int(redis.write_rate[:-2]) * {"kb": 1024, "mb": 1024**2}[redis.write_rate[-2:]]
-    carried = redis.link_mbit * 125_000
-    if 2 * written > carried:
-        yield (
-            "redis.write_rate",
-            repr(redis.write_rate),
-            f"at most half of what dr:redis.link_mbit ({redis.link_mbit}) carries",
-            "a full copy of the cache would never catch up with what is written meanwhile",
-            "correct the two figures, or keep the cache in one region",
-        )
+def _generations(settings: Settings) -> Iterator[_Row]:
+    there = host_names(settings.sizes)
+    for site in SITES:
+        for name in sorted(set(settings.regions[site].host_generation or ()) - set(there)):
+            yield (
+                f"regions.{site}.host_generation",
+                repr(name),
+                f"one of {', '.join(there)}",
+                "it numbers a server that there is not",
+                "correct the name",
+            )
 
 
 def _archive(settings: Settings) -> Iterator[_Row]:

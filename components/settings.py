@@ -1,166 +1,16 @@
-"""The configuration as the program uses it: frozen, typed, already validated by `components.config.parse`."""
+"""The configuration as the program uses it: frozen, typed, already validated by `components.config.parse`.
+
+What can be configured is the contract's (`contract.installation`); here are the secrets, and what follows from both.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from components import naming
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shop:
-    host: str  # public name, equal to <dns.subdomain>.<dns.zone>
-    release: str  # folder of the release, relative to the project
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dns:
-    zone: str
-    subdomain: str
-    ttl: int  # seconds, at least 60
-    mode: str  # single | dual
-    servers: tuple[str, ...]  # authoritative servers, ip:port
-
-
-@dataclass(frozen=True, kw_only=True)
-class OpenStack:
-    auth_url: str
-    user: str
-    project_id: str
-    project_name: str
-    domain: str
-    endpoint_overrides: Mapping[str, str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Witness:
-    endpoint: str
-    region: str
-    bucket: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Vrack:
-    vlan: int
-    cidr: str
-    mtu: int  # bytes
-
-
-@dataclass(frozen=True, kw_only=True)
-class Flavors:
-    db: str
-    cache: str
-    app: str
-    control: str
-
-    def of(self, role: str) -> str:
-        """Flavor id of one kind of host."""
-        return str(getattr(self, role))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Region:
-    compute_region: str  # GRA11
-    storage_region: str  # GRA
-    s3_endpoint: str
-    s3_region: str  # gra
-    ext_net_id: str
-    image_id: str
-    flavors: Flavors
-    lb_flavor_id: str | None  # None: the region's default size
-    front_cidr: str
-    vrack_offset: int
-    volume_type: str | None  # None: the region's default type
-    db_volume_gb: int
-    dns_servers: tuple[str, ...]
-    balancer_generation: int  # raised to have the load balancer replaced
-    host_generation: Mapping[str, int]  # host name -> the same for one server
-
-
-@dataclass(frozen=True, kw_only=True)
-class Postgres:
-    version: int
-    parameters: Mapping[str, str]
-    max_slot_wal_keep_size: str | None  # None: a part of the data volume
-    mode: str  # async | sync | degrade
-    degrade_after_s: int  # seconds without the standby after which `degrade` stops waiting for it
-    preload: tuple[str, ...]  # shared_preload_libraries
-    extensions: tuple[str, ...]  # in the shop's database
-    logical: bool  # logical replication slots, kept on both sides
-
-
-@dataclass(frozen=True, kw_only=True)
-class Archive:
-    """WAL and backups in both regions. Schedules are calendar events of systemd."""
-
-    endpoints: Mapping[str, str]  # by site, always https
-    ca: str | None  # PEM of a private CA of the S3 servers
-    retention_full: int  # full backups that are kept
-    full: str
-    incremental: str
-    process_max: int
-    queue_max: str  # WAL that may wait for a repository that does not take it
-
-
-@dataclass(frozen=True, kw_only=True)
-class Redis:
-    maxmemory: str
-    maxmemory_policy: str
-    write_rate: str  # of the replication stream, a second
-    bridge_s: int  # outage of the link that a replica should get over without a full copy
-    link_mbit: int  # what the link between the regions carries
-    min_replicas_to_write: int  # 0 or 1
-    cold_cache: bool
-    cache_replicas: (
-        int  # 0, or 2: three cache hosts in each region, and Sentinel chooses which of the active region's leads
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lease:
-    """Seconds. How long a primary that nobody hears goes on, and what others wait for beyond that."""
-
-    lease_s: int
-    stop_s: int  # for stopping the service once the lease has run out, by force in the end
-    margin_s: int  # on top, for those who rely on it
-    heartbeat_s: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class App:
-    hosts: int  # per site
-    threads: int  # per Puma process
-    workers: int  # Puma processes per host
-
-
-@dataclass(frozen=True, kw_only=True)
-class AssetCopying:
-    """How the standby gets assets, and what their buckets keep."""
-
-    mode: str  # copy (by the standby's control host), native (by the platform) or both
-    interval_s: int  # between two runs
-    grace_s: int  # an object is deleted here only so long after it was gone there
-    max_deletes: int  # in one run
-    keep_old_versions_days: int  # 0: for ever
-    abort_uploads_days: int  # unfinished ones; 0: never
-    cors_origins: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class LossBudget:
-    """What an unplanned move may lose without the operator's word."""
-
-    max_lag_bytes: int
-    max_lag_s: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Override:
-    """The operator's word (to take over without a proven fence, or to lose more than the budget), for one epoch only; ends up in the report."""
-
-    epoch: int
-    reason: str
+from contract import hosts, names, sites
+from contract.hosts import HostAddress, Place, Sizes
+from contract.installation import Configuration, Region, Word
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,75 +70,62 @@ class Secrets:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(Configuration):
     """One stack's configuration: both regions as facts, one site as its own, one request."""
 
-    site: str
-    request: str  # `failover_region`: the site that is asked to be active
-    project: str  # prefix of every physical name
-    service_name: str
-    protect: bool
-    repair: int  # raised to have every link of the chain run again
-    shop: Shop
-    dns: Dns
-    openstack: OpenStack
-    ovh_endpoint: str
-    witness: Witness
-    vrack: Vrack
-    operator_cidrs: tuple[str, ...]
-    regions: Mapping[str, Region]
-    postgres: Postgres
-    redis: Redis
-    app: App
-    lease: Lease | None  # None: off
-    archive: Archive | None  # None: nothing is archived
-    asset_sync: AssetCopying
-    loss_budget: LossBudget
-    override: Override | None
-    accepted_loss: Override | None
     secrets: Secrets
 
     @property
     def peer(self) -> str:
-        return naming.peer_of(self.site)
+        return sites.other(self.site)
 
     @property
     def region(self) -> Region:
         """The stack's own region."""
         return self.regions[self.site]
 
-    def hosts_of(self, site: str) -> dict[str, naming.HostAddress]:
-        """Hosts of one site by key ("db-1.a")."""
-        region = self.regions[site]
-        return naming.site_hosts(
-            site,
-            front=region.front_cidr,
-            vrack=self.vrack.cidr,
-            offset=region.vrack_offset,
-            app_hosts=self.app.hosts,
-            cache_replicas=self.redis.cache_replicas,
-        )
+    @property
+    def without_fence(self) -> Word | None:
+        """The operator's word to take over from a site that nothing proves stopped."""
+        return self.accept.without_fence if self.accept else None
 
     @property
-    def hosts(self) -> dict[str, naming.HostAddress]:
-        """Hosts of both sites by key."""
-        return {**self.hosts_of("a"), **self.hosts_of("b")}
+    def data_loss(self) -> Word | None:
+        """The operator's word to lose more than the budget."""
+        return self.accept.data_loss if self.accept else None
 
-    def vrack_of(self, role: str, *sites: str) -> tuple[str, ...]:
+    @property
+    def sizes(self) -> Sizes:
+        """How many hosts a site has."""
+        return Sizes(app=self.app.hosts, cache_replicas=self.redis.cache_replicas)
+
+    def hosts_of(self, site: str) -> dict[str, HostAddress]:
+        """Hosts of one site by key ("db-1.a")."""
+        region = self.regions[site]
+        place = Place(front=region.front_cidr, vrack=self.vrack.cidr, offset=region.vrack_offset, sizes=self.sizes)
+        return hosts.site_hosts(site, place)
+
+    @property
+    def hosts(self) -> dict[str, HostAddress]:
+        """Hosts of both sites by key."""
+        return {key: host for site in sites.SITES for key, host in self.hosts_of(site).items()}
+
+    def vrack_of(self, role: str, *of: str) -> tuple[str, ...]:
         """vRack addresses of all hosts of one kind in the sites named, both when none is."""
         return tuple(
-            host.vrack for site in sites or naming.SITES for host in self.hosts_of(site).values() if host.role == role
+            host.vrack for site in of or sites.SITES for host in self.hosts_of(site).values() if host.role == role
         )
 
-    def caches(self, site: str) -> list[str]:
-        """Keys of a site's cache hosts, the one that leads after a move first."""
-        return [key for key, host in self.hosts_of(site).items() if host.role == "cache"]
+    def keys_of(self, role: str, site: str) -> list[str]:
+        """Keys of a site's hosts of one kind, the first one first."""
+        return [key for key, host in self.hosts_of(site).items() if host.role == role]
 
     def bucket(self, site: str, kind: str) -> str:
         """Name of a site's bucket: kind is `assets` or `wal`."""
-        return naming.bucket_name(self.project, self.service_name, site, kind)
+        return names.bucket_name(self.project, self.service_name, site, kind)
 
     def server_names(self, site: str) -> list[str]:
-        """Names at the OpenStack API of a site's servers that write or work, database first. The bastion does neither."""
-        hosts = sorted(self.hosts_of(site).values(), key=lambda host: (host.role != "db", host.name))
-        return [naming.server_name(self.project, site, host.name) for host in hosts if host.role != "control"]
+        """Names at the OpenStack API of a site's servers that write or work, database first."""
+        fenced = [host for host in self.hosts_of(site).values() if hosts.KINDS[host.role].fenced]
+        fenced.sort(key=lambda host: (host.role != hosts.DATABASE, host.name))
+        return [names.server_name(self.project, site, host.name) for host in fenced]

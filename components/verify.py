@@ -12,7 +12,7 @@ import pulumi
 
 from components.chain import Chain
 from components.remote import local_link
-from components.render import documents
+from components.render import documents, links
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +31,7 @@ class Verify(pulumi.ComponentResource):
         super().__init__("dr:index:Verify", name, {}, opts)
         settings = args.chain.settings
         document = pulumi.Output.all(epoch=args.chain.epoch, address=args.address).apply(
-            lambda facts: documents.dump(
-                documents.verify(settings, documents.epoch_of(facts["epoch"]), facts["address"])
-            )
+            lambda facts: documents.dump(links.verify(settings, documents.epoch_of(facts["epoch"]), facts["address"]))
         )
         self.done = local_link(f"{name}-order", link="verify", document=document, parent=self, after=args.after)
         self.register_outputs({})

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 
-from components.naming import HostAddress
 from components.settings import SshKey
+from contract.hosts import HostAddress
 
 
 def user_data(host: HostAddress, host_key: SshKey, operator_public_key: str) -> str:

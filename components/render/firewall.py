@@ -9,10 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from components.settings import Settings
-
-SSH, HTTPS, HEALTH, FORWARD, POSTGRES, REDIS, SENTINEL, LEASE = 22, 443, 8080, 8443, 5432, 6379, 26379, 7600
-ROLES = ("control", "db", "cache", "app")
-LEASED = ("db", "cache")  # hosts whose agent keeps a lease
+from contract import hosts
+from contract.hosts import CONTROL, KINDS, Asker, Port
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,13 +26,42 @@ class Rule:
 
 def rules(settings: Settings, role: str) -> tuple[Rule, ...]:
     """Every rule of one kind of host, outgoing ones included (the group starts with none)."""
-    return (*_common(settings), *{"control": _control, "db": _db, "cache": _cache, "app": _app}[role](settings))
+    ports = (port for port in KINDS[role].ports if not port.grouped or KINDS[role].count(settings.sizes) > 1)
+    return (*_common(settings), *(rule for port in ports for rule in _of(settings, role, port)))
 
 
-def _tcp(key: str, port: int, addresses: dict[str, str]) -> tuple[Rule, ...]:
-    return tuple(
-        Rule(key=f"{key}-{name}", protocol="tcp", port=port, prefix=prefix) for name, prefix in addresses.items()
+def _common(settings: Settings) -> tuple[Rule, ...]:
+    bastion = settings.hosts[settings.keys_of(CONTROL, settings.site)[0]]
+    return (
+        Rule(key="out", direction="egress"),
+        Rule(key="icmp-front", protocol="icmp", prefix=settings.region.front_cidr),
+        Rule(key="icmp-vrack", protocol="icmp", prefix=settings.vrack.cidr),
+        # From the own bastion, and from the other site's: the way in when this one is lost.
+        *_tcp(hosts.SSH, {"front": f"{bastion.front}/32", **_hosts(settings, CONTROL)}),
     )
+
+
+def _of(settings: Settings, role: str, port: Port) -> tuple[Rule, ...]:
+    """The rules of one port of a kind of host."""
+    addresses: dict[str, str] = {}
+    for asker in port.asked_by:
+        if asker == Asker.FRONT:
+            addresses["front"] = settings.region.front_cidr
+        elif asker == Asker.OPERATORS:
+            addresses |= {it.replace(".", "-").replace("/", "-"): it for it in settings.operator_cidrs}
+        elif asker == Asker.COUNTERPART:
+            addresses |= {name: prefix for name, prefix in _hosts(settings, role).items() if name.endswith("-peer")}
+        else:
+            addresses |= _hosts(
+                settings, asker, without=_alone(settings, role) if asker == role and not port.itself else ""
+            )
+    return _tcp(port, addresses)
+
+
+def _alone(settings: Settings, role: str) -> str:
+    """The only host of a kind in this site, which has nothing to say to itself; empty where there are several in one group of rules."""
+    own = settings.keys_of(role, settings.site)
+    return own[0] if len(own) == 1 else ""
 
 
 def _hosts(settings: Settings, role: str, *, without: str = "") -> dict[str, str]:
@@ -46,58 +73,8 @@ def _hosts(settings: Settings, role: str, *, without: str = "") -> dict[str, str
     }
 
 
-def _common(settings: Settings) -> tuple[Rule, ...]:
-    bastion = settings.hosts_of(settings.site)[f"control-1.{settings.site}"]
-    return (
-        Rule(key="out", direction="egress"),
-        Rule(key="icmp-front", protocol="icmp", prefix=settings.region.front_cidr),
-        Rule(key="icmp-vrack", protocol="icmp", prefix=settings.vrack.cidr),
-        # From the own bastion, and from the other site's: the way in when this one is lost.
-        *_tcp("ssh", SSH, {"front": f"{bastion.front}/32", **_hosts(settings, "control")}),
-    )
-
-
-def _control(settings: Settings) -> tuple[Rule, ...]:
-    return _tcp(
-        "ssh", SSH, {network.replace(".", "-").replace("/", "-"): network for network in settings.operator_cidrs}
-    )
-
-
-def _db(settings: Settings) -> tuple[Rule, ...]:
-    peers = {
-        **_hosts(settings, "app"),
-        **_hosts(settings, "db", without=f"db-1.{settings.site}"),
-        **_hosts(settings, "control"),
-    }
-    return (*_tcp("postgres", POSTGRES, peers), *_counterpart(settings, "db"))
-
-
-def _cache(settings: Settings) -> tuple[Rule, ...]:
-    caches = _hosts(settings, "cache", without=alone(settings))
-    peers = {**_hosts(settings, "app"), **caches, **_hosts(settings, "control")}
-    # Also from the other site: who takes over tells them that this site leads no more.
-    sentinels = _tcp("sentinel", SENTINEL, caches) if settings.redis.cache_replicas else ()
-    return (*_tcp("redis", REDIS, peers), *sentinels, *_counterpart(settings, "cache"))
-
-
-def alone(settings: Settings) -> str:
-    """The only cache host of the site, which has nothing to say to itself; empty where there are several in one group of rules."""
-    return "" if settings.redis.cache_replicas else f"cache-1.{settings.site}"
-
-
-def _counterpart(settings: Settings, role: str) -> tuple[Rule, ...]:
-    """The same host of the other site asks whether it may go on."""
-    peers = {
-        f"{host.name}-peer": f"{host.vrack}/32"
-        for host in settings.hosts_of(settings.peer).values()
-        if host.role == role
-    }
-    return _tcp("lease", LEASE, peers)
-
-
-def _app(settings: Settings) -> tuple[Rule, ...]:
-    return (
-        *_tcp("https", HTTPS, {"front": settings.region.front_cidr}),
-        *_tcp("health", HEALTH, {"front": settings.region.front_cidr}),
-        *_tcp("forward", FORWARD, {**_hosts(settings, "app"), **_hosts(settings, "control")}),
+def _tcp(port: Port, addresses: dict[str, str]) -> tuple[Rule, ...]:
+    return tuple(
+        Rule(key=f"{port.name}-{name}", protocol="tcp", port=port.number, prefix=prefix)
+        for name, prefix in addresses.items()
     )

@@ -188,14 +188,11 @@ class ArchivePair(Pair):
     def archive_document(self, node: Node, epoch: int, active: str, **changes: Any) -> dict[str, Any]:
         """As the program renders it."""
         document = node.document(epoch, active)
-        repositories = {
-            site: {"endpoint": f"https://127.0.0.1:{region.port}", "region": site, "bucket": BUCKETS[site]}
-            for site, region in self.regions.items()
-        }
         block = {
             "version": node.version,
             "port": node.ports[node.site],
-            "repositories": repositories,
+            "repositories": {site: {"region": site, "bucket": BUCKETS[site]} for site in self.regions},
+            "endpoints": {site: f"https://127.0.0.1:{region.port}" for site, region in self.regions.items()},
             "keys": KEYS,
             "passphrase": PASSPHRASE,
             "ca": (self.folder / "ca.pem").read_text(),

@@ -126,7 +126,7 @@ class Site:
             "hosts": {name: {"name": f"{name}.dr.internal", "vrack": at, "front": at} for name, at in ADDRESSES.items()},
             "tls": {"ca": self.pair.authority.certificate_pem, **self.pair.certificates[self.name]},
             "redis": {
-                "port": self.pair.port, "passwords": self.pair.passwords, "maxmemory": "64mb", "app_clients": [],
+                "port": self.pair.port, "passwords": self.pair.passwords, "maxmemory": "64mb",
                 "caches": self.pair.names(self.site), "peer_caches": self.pair.names("b" if self.site == "a" else "a"),
             } | block,
         }  # fmt: skip

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from components import naming
+from contract.hosts import MAX_CACHE_REPLICAS, Place, Sizes, certificate_names, site_hosts
 
 PASSWORD_BYTES = 32
 CA_DAYS, LEAF_DAYS = 3650, 825
@@ -28,21 +28,15 @@ def host_names(config: Mapping[str, Any]) -> dict[str, list[str]]:
 
     App hosts of a site share one name more: nginx of the other site checks one name for all members of its upstream.
     """
+    regions = config["dr:regions"]
+    # Further caches can be added later without a new set of secrets.
+    sizes = Sizes(app=config.get("dr:app", {}).get("hosts", 2), cache_replicas=MAX_CACHE_REPLICAS)
     names: dict[str, list[str]] = {}
-    for site, region in config["dr:regions"].items():
-        placed = naming.site_hosts(
-            site,
-            front=region["front_cidr"],
-            vrack=config["dr:vrack"]["cidr"],
-            offset=region["vrack_offset"],
-            app_hosts=config.get("dr:app", {}).get("hosts", 2),
-            cache_replicas=naming.MAX_CACHE_REPLICAS,  # they can be added later without a new set of secrets
+    for site, region in regions.items():
+        place = Place(
+            front=region["front_cidr"], vrack=config["dr:vrack"]["cidr"], offset=region["vrack_offset"], sizes=sizes
         )
-        shared = naming.app_tier_name(site)
-        names |= {
-            key: [host.fqdn, host.vrack, host.front, *([shared] if host.role == "app" else [])]
-            for key, host in placed.items()
-        }
+        names |= {key: certificate_names(host) for key, host in site_hosts(site, place).items()}
     return names
 
 

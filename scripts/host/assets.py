@@ -13,15 +13,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from contract import fields
 from contract.errors import Failed, say
+from contract.services import assets
 
 from .frame import rolefile
 from .frame.call import Call, Verb
 from .frame.commands import run
-from .frame.desired import Envelope, Reader
+from .frame.desired import Envelope, read
 from .frame.files import ManagedFile, differing, make_folder
 from .frame.layout import Layout
 from .frame.plan import Step, converge
@@ -36,51 +38,50 @@ STATUS, METRICS, STATE = (
     "/var/lib/prometheus/node-exporter/dr_assets.prom",
     "/var/lib/dr/assets/state",
 )
-MODES = ("copy", "native", "both")
 _COPIER = ("/usr/bin/python3", TOOL)
 SYNC, RECONCILE = "dr-assets-sync", "dr-assets-reconcile"
 RETRY_S = 60  # between two attempts to reconcile
-_BUCKET = ("endpoint", "region", "bucket", "access_key", "secret_key")
 
 
-@dataclass(frozen=True)
-class Desired:
-    """The document of `assets converge`, checked. `job` is the copier's own document, as text."""
+@dataclass(frozen=True, kw_only=True)
+class Desired(assets.Block):
+    """The block of the document, with what it needs of the envelope."""
 
     envelope: Envelope
-    mode: str  # copy, native or both
-    interval_s: int
-    bucket: dict[str, Any]  # lifecycle and CORS of the own bucket
-    job: str = field(repr=False)
 
     @classmethod
     def read(cls, document: dict[str, Any]) -> Desired:
         """Raises Usage that names every fault."""
-        envelope = Envelope.read(document, "assets")
-        block = Reader(envelope.block, "document.assets")
-        interval, options = block.number("interval_s", 300), block.mapping("options", {})
-        bucket, mode = block.mapping("bucket", {}), block.text("mode", "copy")
-        if mode not in MODES:
-            block.fault("mode", repr(mode), f"one of {', '.join(MODES)}")
-        sides = {}
-        for side in ("source", "target"):
-            reader = Reader(block.mapping(side), f"document.assets.{side}")
-            sides[side] = {key: reader.secret(key) if key.endswith("_key") else reader.text(key) for key in _BUCKET}
-            reader.done()
-        block.done()
+        envelope, block = read(document, "assets", assets.Block)
+        return cls(**vars(block), envelope=envelope)
+
+    @property
+    def bucket(self) -> dict[str, Any]:
+        """Lifecycle and CORS of the own bucket, as the copier reads them."""
+        return {
+            "keep_old_versions_days": self.keep_old_versions_days,
+            "abort_uploads_days": self.abort_uploads_days,
+            "cors_origins": list(self.cors_origins),
+            "lifecycle_of": list(self.lifecycle_of),
+        }
+
+    @property
+    def job(self) -> str:
+        """The copier's own document, as text."""
         job = {
             "schema": 1,
-            **sides,
-            "options": options,
-            "bucket": bucket,
-            "source_site": envelope.peer,
-            "target_site": envelope.site,
+            "source": fields.write(self.source),
+            "target": fields.write(self.target),
+            "options": {"grace_s": float(self.grace_s), "max_deletes": self.max_deletes},
+            "bucket": self.bucket,
+            "source_site": self.envelope.peer,
+            "target_site": self.envelope.site,
             "state_dir": STATE,
             "epoch_file": EPOCH,
             "status_file": STATUS,
             "metrics_file": METRICS,
         }
-        return cls(envelope, mode, interval, bucket, json.dumps(job, sort_keys=True, indent=1) + "\n")
+        return json.dumps(job, sort_keys=True, indent=1) + "\n"
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ class Assets:
                     remedy="run `pulumi up` again, it copies the archive first",
                 )
             )
-        pull = "by the platform" if self._desired.mode == "native" else "pull"
+        pull = "by the platform" if self._desired.mode == assets.Mode.NATIVE else "pull"
         copying = "reconcile" if self._desired.envelope.active else pull
         return {
             "role": self._role.role,

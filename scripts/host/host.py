@@ -8,14 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from contract import fields
 from contract.errors import Failed, say
+from contract.services.setup import Block
 
 from .agent import install as agent_install
 from .agent.config import Config
 from .frame import plan
 from .frame.call import Call, Verb
 from .frame.commands import run
-from .frame.desired import Envelope, Reader
+from .frame.desired import Envelope, read
 from .frame.files import ManagedFile, differing, make_folder, with_block
 from .frame.layout import Layout
 from .frame.log import Log
@@ -25,7 +27,6 @@ from .frame.systemd import Systemd, Units
 
 BLOCK = "dr hosts"
 INSTALL_S = 900.0
-_WITNESS = ("endpoint", "region", "bucket", "access_key", "secret_key")
 # A package's own start of a service would come before its role, and PostgreSQL's would make a cluster of its own.
 _CREATE_CLUSTER = "create_main_cluster = false\nstart_conf = 'manual'\n"
 
@@ -42,18 +43,9 @@ class Desired:
     @classmethod
     def read(cls, document: dict[str, Any]) -> Desired:
         """Raises Usage that names every fault."""
-        envelope = Envelope.read(document, "setup", with_epoch=False)
-        reader = Reader(envelope.block, "document.setup")
-        packages = reader.texts("packages", [])
-        for name in packages:
-            if not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", name):
-                reader.fault("packages", repr(name), "the name of a Debian package")
-        agent = agent_install.read(envelope, reader, envelope.block.get("lease"))
-        witness = Reader(reader.mapping("witness"), "document.setup.witness")
-        values = {key: witness.text(key) for key in _WITNESS}
-        reader.done()
-        witness.done()
-        return cls(envelope, tuple(packages), json.dumps(values, sort_keys=True) + "\n", agent)
+        envelope, block = read(document, "setup", Block, with_epoch=False)
+        witness = json.dumps(fields.write(block.witness), sort_keys=True) + "\n"
+        return cls(envelope, block.packages, witness, agent_install.wanted(envelope, block.lease))
 
 
 @dataclass(frozen=True)

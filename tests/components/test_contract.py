@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from components import config, rules
+from components import config
 from components.render import documents
-from components.render.packages import packages
 from components.settings import Settings
+from contract.epoch import InForce, LastSeen, LastSeenCache
+from contract.hosts import packages
 from scripts.host import host as base
 from scripts.host.postgres import desired as pg_desired
 from scripts.host.redis import config as redis_config
@@ -20,9 +21,11 @@ VOLUME = stack.identifier(77)
 
 
 def document(settings: Settings, host: str, service: str, block: dict[str, Any]) -> dict[str, Any]:
-    envelope = documents.envelope(settings, settings.hosts[host], instance=stack.identifier(1), tool="0" * 12)
-    role = {} if service == "setup" else documents.role(settings, documents.epoch_of(EPOCH))
-    return {**envelope, **role, service: block}
+    epoch = None if service == "setup" else documents.epoch_of(EPOCH)
+    envelope = documents.envelope(
+        settings, settings.hosts[host], instance=stack.identifier(1), tool="0" * 12, epoch=epoch
+    )
+    return {**envelope, service: block}
 
 
 @pytest.fixture(params=["a", "b"])
@@ -33,7 +36,7 @@ def settings(request: pytest.FixtureRequest) -> Settings:
 @pytest.mark.parametrize("host", ["control-1", "db-1", "cache-1", "app-1", "app-2"])
 def test_host_converge_reads_its_document(settings: Settings, host: str) -> None:
     key = f"{host}.{settings.site}"
-    block = documents.setup(settings, packages(settings.hosts[key].role, settings.postgres.version))
+    block = documents.setup(settings, settings.hosts[key].role)
     read = base.Desired.read(document(settings, key, "setup", block))
     assert (read.envelope.own_key, read.envelope.epoch) == (key, None)
     assert read.packages == packages(settings.hosts[key].role, 17)
@@ -49,17 +52,9 @@ def test_postgres_converge_reads_its_document(settings: Settings) -> None:
 
 
 def test_redis_converge_reads_its_document(settings: Settings) -> None:
-    seen = {"last_seen": {"redis": {"offset": 91442, "replication_id": "f" * 40}}}
+    seen = InForce(epoch=2, active="b", last_seen=LastSeen(redis=LastSeenCache(offset=91442, replication_id="f" * 40)))
     read = redis_config.Desired.read(
         document(settings, f"cache-1.{settings.site}", "redis", documents.redis(settings, seen))
     )
     assert read.envelope.active is (settings.site == "a")
     assert (read.last_seen.offset, read.last_seen.replication_id) == (91442, "f" * 40)
-
-
-def test_the_policies_of_the_cache_are_those_that_hosts_know() -> None:
-    assert config.REDIS_POLICIES == redis_config.POLICIES
-
-
-def test_what_hosts_reserve_is_refused_before_a_run() -> None:
-    assert rules.MANAGED_PARAMETERS == pg_desired.RESERVED

@@ -99,7 +99,7 @@ class Copier:
 
 
 def service(root: Path, warnings: list[str], **block: Any) -> Assets:
-    return Assets(Desired.read(document(**{"bucket": RULES, **block})), Layout(root), Silent(), warnings.append)  # type: ignore[arg-type]
+    return Assets(Desired.read(document(**{**RULES, **block})), Layout(root), Silent(), warnings.append)  # type: ignore[arg-type]
 
 
 class Silent:
@@ -117,7 +117,7 @@ def test_settings_are_put_once_for_each_wording_of_them(tmp_path: Path, monkeypa
     service(tmp_path, warnings).apply(Step("settings"))
     assert copier.calls[0][1:3] == [TOOL, "bucket"] and not warnings
     assert service(tmp_path, warnings).facts().settings == {"lifecycle": "set", "cors": "set"}
-    assert service(tmp_path, warnings, bucket={**RULES, "abort_uploads_days": 3}).facts().settings is None
+    assert service(tmp_path, warnings, abort_uploads_days=3).facts().settings is None
 
 
 def test_what_a_store_does_not_know_is_a_fact_and_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,5 +171,5 @@ def test_who_copies_is_the_modes_matter_and_a_reconcile_is_always_ours(
 
 
 def test_an_unknown_mode_is_named(tmp_path: Path) -> None:
-    with pytest.raises(Usage, match=r"document\.assets\.mode: found 'mirror', wanted one of copy, native, both"):
+    with pytest.raises(Usage, match=r"document\.assets\.mode: found a string, wanted copy or native or both"):
         service(tmp_path, [], mode="mirror")

@@ -17,11 +17,12 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from contract.errors import Refused
+from contract.lease import Lease
 from lab.pairs.loopback import refuses
 from scripts.host.__main__ import main
 from scripts.host.agent.channel import boottime
 from scripts.host.agent.config import Address, Config
-from scripts.host.agent.lease import Memory, Terms
+from scripts.host.agent.lease import Memory
 from scripts.host.agent.memory import Note
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.rolefile import Role
@@ -230,7 +231,7 @@ def test_where_there_is_a_lease_a_primary_starts_only_while_it_is_held(tmp_path:
     layout.run.mkdir(parents=True)
     (layout.etc / "witness.json").write_text(json.dumps(witness.__dict__))
     own, other = Address("db-1.a.dr.internal", "127.0.0.1"), Address("db-1.b.dr.internal", "127.0.0.1")
-    (layout.etc / "agent.json").write_text(Config("a", "b", "db-1", "postgres", own, other, Terms(30, 5, 5, 2)).text())
+    (layout.etc / "agent.json").write_text(Config("a", "b", "db-1", "postgres", own, other, Lease()).text())
     add((3, "a"))
     code, text = guard(tmp_path)
     assert code == 3 and "by nobody since the boot" in text and "dr-agent" in text

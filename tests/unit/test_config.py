@@ -32,7 +32,7 @@ def put(values: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
 
 def test_the_example_with_ids_and_secrets_is_accepted() -> None:
     settings = config.parse(stack.configuration("b"))
-    assert (settings.site, settings.peer, settings.request) == ("b", "a", "a")
+    assert (settings.site, settings.peer, settings.failover_region) == ("b", "a", "a")
     assert settings.region.compute_region == "SBG5"
     assert settings.hosts["db-1.b"].vrack == "10.100.0.111"
     assert settings.bucket("b", "assets") == "shop-01234567-b-assets"
@@ -216,10 +216,10 @@ def test_every_time_of_a_lease_is_a_positive_whole_number(value: object) -> None
 
 def test_an_override_names_its_epoch_and_reason() -> None:
     accept = {"without_fence": {"epoch": 3, "reason": "the building burned, confirmed by phone"}}
-    override = config.parse(stack.configuration(accept=accept)).override
+    override = config.parse(stack.configuration(accept=accept)).without_fence
     assert override is not None
     assert (override.epoch, override.reason) == (3, accept["without_fence"]["reason"])
-    assert config.parse(stack.configuration()).override is None
+    assert config.parse(stack.configuration()).without_fence is None
 
 
 def test_logical_slots_need_a_version_that_keeps_them() -> None:

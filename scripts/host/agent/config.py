@@ -8,22 +8,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from contract.errors import Failed
+from contract.hosts import LEASE_PORT
+from contract.lease import Lease
 
 from ..frame.files import ManagedFile
 from ..frame.layout import Layout
 from ..postgres.versions import VERSIONS
 from ..redis.config import ENGINES
-from .lease import Terms
 
-PORT = 7600
 UNIT = "dr-agent.service"
-SERVICES = {
-    "db-1": "postgres",
-    "cache-1": "redis",
-    "cache-2": "redis",
-    "cache-3": "redis",
-}  # host: what its agent stops
-OFF = "off"
 # At boot they start after the agent has tried to be heard, since their guard asks for the lease.
 _SERVICE_UNITS = [
     "postgresql.service",
@@ -38,7 +31,7 @@ class Address:
 
     name: str
     address: str
-    port: int = PORT
+    port: int = LEASE_PORT
 
 
 @dataclass(frozen=True)
@@ -51,7 +44,7 @@ class Config:
     service: str
     own: Address
     counterpart: Address
-    terms: Terms
+    terms: Lease
 
     def text(self) -> str:
         return json.dumps(asdict(self), sort_keys=True, indent=1) + "\n"
@@ -70,7 +63,7 @@ class Config:
                 service,
                 Address(**found["own"]),
                 Address(**found["counterpart"]),
-                Terms(**found["terms"]),
+                Lease(**found["terms"]),
             )
         except (KeyError, TypeError):
             raise Failed(
@@ -83,9 +76,8 @@ class Config:
         return cls.read(layout) if (layout.etc / "agent.json").exists() else None
 
 
-def unit_file(layout: Layout, terms: Terms) -> ManagedFile:
+def unit_file(layout: Layout, terms: Lease) -> ManagedFile:
     """The unit. It comes back whatever ends it, before the margin of those who wait for the lease is used up."""
-    watch_s = max(3.0, terms.margin_s - 2)
     text = f"""# Written by dr-host; changes are overwritten.
 [Unit]
 Description=Heartbeat and lease of this host's database or cache
@@ -101,7 +93,7 @@ NotifyAccess=main
 ExecStart=/usr/bin/python3 /opt/dr/dr-host.pyz agent run
 Restart=always
 RestartSec=1
-WatchdogSec={watch_s:g}
+WatchdogSec={terms.watchdog_s:g}
 WatchdogSignal=SIGKILL
 TimeoutStartSec=30
 TimeoutStopSec={terms.stop_s + 10:g}

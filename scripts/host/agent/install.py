@@ -5,49 +5,47 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from contract.errors import Failed, say
+from contract import fields, hosts
+from contract.errors import Failed, Usage, say
+from contract.lease import Lease, LeaseState
 
 from ..frame import rolefile
-from ..frame.desired import SCHEMA, Envelope, Reader
+from ..frame.desired import SCHEMA, Envelope
 from ..frame.files import ManagedFile, differing, make_folder, write_atomically
 from ..frame.layout import Layout
 from ..frame.plan import Step
 from ..frame.systemd import Units
 from ..frame.witness import Silent, Witness
 from .channel import boottime
-from .config import OFF, SERVICES, UNIT, Address, Config, config_file, fingerprint, unit_file
-from .lease import Terms
+from .config import UNIT, Address, Config, config_file, fingerprint, unit_file
 from .loop import RESTARTING
 from .memory import Note
 from .witness import WitnessChannel
 
 START_S = 40.0
 FAREWELL_S = 5.0
-_TERMS = ("lease_s", "stop_s", "margin_s", "heartbeat_s")
 
 
-def read(envelope: Envelope, reader: Reader, value: Any) -> Config | None:
-    """The agent that the block `lease` asks for; None for `off` and where there is none. Faults go to the reader."""
-    if value is None or value == OFF:
+def wanted(envelope: Envelope, lease: Lease | None) -> Config | None:
+    """The agent that keeps this lease; None for none. Raises Usage on a host of a kind that has no agent."""
+    if lease is None:
         return None
-    if envelope.host not in SERVICES:
-        reader.fault("lease", f"one for {envelope.host}", f"none but on {', '.join(SERVICES)}")
-        return None
-    terms = Reader(value, "document.setup.lease")
-    seconds = Terms(*(float(terms.number(key)) for key in _TERMS))
-    terms.done()
-    if min(seconds.__dict__.values()) <= 0 or seconds.stop_s + seconds.margin_s >= seconds.lease_s:
-        reader.fault("lease", "times that contradict each other", "positive ones, stop_s + margin_s below lease_s")
-        return None
+    service = hosts.lease_of(envelope.host)
+    if service is None:
+        kinds = " and ".join(kind.name for kind in hosts.KINDS.values() if kind.leased)
+        raise Usage(
+            f"document.setup.lease: found one for {envelope.host}, wanted none but on hosts of kind {kinds}; "
+            "nothing was changed; correct the document"
+        )
     own, other = envelope.at(envelope.own_key), envelope.at(f"{envelope.host}.{envelope.peer}")
     return Config(
         envelope.site,
         envelope.peer,
         envelope.host,
-        SERVICES[envelope.host],
+        service,
         Address(own.name, own.vrack),
         Address(other.name, other.vrack),
-        seconds,
+        lease,
     )
 
 
@@ -123,7 +121,7 @@ class Installation:
                     remedy="read `journalctl -u dr-agent`, then run the same again",
                 )
             )
-        return {"lease": self.wanted.terms.__dict__}
+        return {"lease": fields.write(self.wanted.terms)}
 
     def _write(self) -> None:
         for file in self.files():
@@ -163,7 +161,7 @@ class Installation:
             "host": config.host,
             "epoch": role.epoch if role else None,
             "role": role.role if role else None,
-            "lease": {"state": OFF, "silent_s": None},
+            "lease": {"state": LeaseState.OFF, "silent_s": None},
         }
         try:
             WitnessChannel(Witness.of_host(self._layout), FAREWELL_S).put(

@@ -10,26 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from contract.lease import Lease, LeaseState
+
 from ..frame.rolefile import PRIMARY, Role
 
-HELD, STOPPED = "held", "stopped"
+HELD, STOPPED = LeaseState.HELD, LeaseState.STOPPED
 HANDOVER_S = 120.0  # how long the cache of a site that was left in a planned move stays up to be handed over
 BACKOFF_S = (5.0, 10.0, 20.0, 40.0, 60.0)  # between two attempts to start the service again
-
-
-@dataclass(frozen=True)
-class Terms:
-    """Seconds. `margin_s` is for those who wait for the lease to run out; this host does not use it up on purpose."""
-
-    lease_s: float
-    stop_s: float
-    margin_s: float
-    heartbeat_s: float
-
-    @property
-    def limit_s(self) -> float:
-        """How long one question to the outside may take."""
-        return max(1.0, min(10.0, self.lease_s / 4))
 
 
 @dataclass(frozen=True)
@@ -98,7 +85,7 @@ class Decision:
     message: str | None = None
 
 
-def decide(terms: Terms, memory: Memory, heard: Heard) -> Decision:
+def decide(terms: Lease, memory: Memory, heard: Heard) -> Decision:
     """The rules. Total: there is an answer to whatever was heard."""
     role = heard.role
     if role is None or role.role != PRIMARY:
@@ -119,7 +106,7 @@ def decide(terms: Terms, memory: Memory, heard: Heard) -> Decision:
     return Decision(memory) if memory.state == HELD else _start(terms, memory, heard, role)
 
 
-def ran_out(terms: Terms, memory: Memory, heard: Heard, role: Role) -> bool:
+def ran_out(terms: Lease, memory: Memory, heard: Heard, role: Role) -> bool:
     """Whether the lease is over."""
     return heard.override != role.epoch and silent_s(memory, role, heard.now) >= terms.lease_s
 
@@ -131,7 +118,7 @@ def silent_s(memory: Memory, role: Role, now: float) -> float:
     return now - max(times) if times else float("inf")
 
 
-def deadline(terms: Terms, memory: Memory, role: Role | None) -> float | None:
+def deadline(terms: Lease, memory: Memory, role: Role | None) -> float | None:
     """When the lease runs out if nothing more is heard; None when nothing depends on it."""
     if role is None or role.role != PRIMARY or memory.state != HELD:
         return None
@@ -160,7 +147,7 @@ def _stop(memory: Memory, heard: Heard, why: str, *, news: bool) -> Decision:
     return Decision(stopped, Action.STOP, why)
 
 
-def _start(terms: Terms, memory: Memory, heard: Heard, role: Role) -> Decision:
+def _start(terms: Lease, memory: Memory, heard: Heard, role: Role) -> Decision:
     """It was stopped, and somebody answers again: the epoch decides."""
     if heard.running:
         return Decision(_released(memory), message=f"running again as primary of epoch {role.epoch}")

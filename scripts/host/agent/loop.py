@@ -72,7 +72,7 @@ class Agent:
         )
         self._read = threading.Event()  # the facts of this beat are there
         self._wake, self._over = threading.Event(), threading.Event()
-        limit = self.config.terms.limit_s
+        limit = self.config.terms.question_s
         self._workers = {
             "service": Worker("service", self._read_facts, parts.facts.abort, limit, parts.log),
             "witness": Worker("witness", self._ask_witness, parts.witness.abort, 2 * limit, parts.log),

@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from contract import fields
 from contract.errors import Failed, Refused, say
+from contract.lease import LeaseState
 
 from ..frame import rolefile
 from ..frame.call import Call, Verb
@@ -22,7 +24,7 @@ from ..frame.layout import Layout
 from ..frame.result import Result
 from ..frame.witness import Witness
 from .channel import boottime
-from .config import OFF, Config
+from .config import Config
 from .facts import facts_of
 from .grants import Grants
 from .lease import silent_s
@@ -48,7 +50,7 @@ def run(call: Call) -> Result:
 
 
 def _parts(call: Call, config: Config) -> Parts:
-    limit = config.terms.limit_s
+    limit = config.terms.question_s
     return Parts(
         config=config,
         layout=call.layout,
@@ -69,7 +71,7 @@ def status(call: Call) -> Result:
         "role": None if role is None else role.document(),
         "denied_below": grants.denied_below(),
         "last_granted_s": _rounded(grants.last_granted_s()),
-        "lease": OFF if config is None else config.terms.__dict__,
+        "lease": LeaseState.OFF if config is None else fields.write(config.terms),
         "state": None,
         "why": None,
         "silent_s": None,

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
-from ..frame.desired import Envelope, Reader
+from contract import hosts
+from contract.hosts import APP, PORTS
+from contract.services import app
+
+from ..frame.desired import Envelope, read
 from ..frame.files import ManagedFile
 from ..frame.layout import Layout
 from ..frame.systemd import guard_line
@@ -13,79 +18,33 @@ from ..frame.systemd import guard_line
 USER = "shop"
 WEB, WORKER, MIGRATE, NGINX = "shop-web.service", "shop-worker.service", "shop-migrate.service", "nginx.service"
 PUMA = "127.0.0.1:9292"
-HTTPS_PORT, HEALTH_PORT, FORWARD_PORT = 443, 8080, 8443
+HTTPS_PORT, HEALTH_PORT, FORWARD_PORT = (PORTS[name] for name in ("https", "health", "forward"))
 # Packets of an established connection that nobody acknowledges are sent again this often, 6.2 s in all (tcp(7), tcp_retries2; the kernel's own
 # 15 times take a quarter of an hour): a link that is cut while requests are on it must not hold customers for longer than they wait.
 RETRIES = 4
-FIRST_APP = "app-1"  # the host that migrates
+FIRST_APP = hosts.first(APP)  # the host that migrates
 
 
-@dataclass(frozen=True)
-class Assets:
-    endpoint: str
-    region: str
-    bucket: str
-    access_key: str
-    secret_key: str = field(repr=False)
-
-
-@dataclass(frozen=True)
-class Desired:
-    """The document of `app converge`, checked."""
+@dataclass(frozen=True, kw_only=True)
+class Desired(app.Block):
+    """The block of the document, with what it needs of the envelope: names of databases and caches, vRack addresses of the peer's app hosts."""
 
     envelope: Envelope
-    release: str
-    shop_host: str
-    shop_cert: str
-    shop_key: str = field(repr=False)
-    secret_key_base: str = field(repr=False)
-    databases: list[str]
-    database: str
-    database_password: str = field(repr=False)
-    caches: list[str]
-    cache_password: str = field(repr=False)
-    assets: Assets
-    peer_apps: list[str]
-    vip_subnet: str
-    threads: int
-    workers: int
+    database_names: list[str]
+    cache_names: list[str]
+    peer_addresses: list[str]
 
     @classmethod
-    def read(cls, document: dict[str, object]) -> Desired:
+    def read(cls, document: dict[str, Any]) -> Desired:
         """Raises Usage that names every fault of the block."""
-        envelope = Envelope.read(document, "app")
-        block = Reader(envelope.block, "document.app")
-        tls, assets = (
-            Reader(block.mapping("shop_tls"), "document.app.shop_tls"),
-            Reader(block.mapping("assets"), "document.app.assets"),
-        )
-        found = cls(
+        envelope, block = read(document, "app", app.Block)
+        return cls(
+            **vars(block),
             envelope=envelope,
-            release=block.text("release"),
-            shop_host=block.text("shop_host"),
-            shop_cert=tls.text("cert"),
-            shop_key=tls.text("key"),
-            secret_key_base=block.secret("secret_key_base"),
-            databases=[envelope.at(key).name for key in block.texts("databases")],
-            database=block.text("database"),
-            database_password=block.secret("database_password"),
-            caches=[envelope.at(key).name for key in block.texts("caches")],
-            cache_password=block.secret("cache_password"),
-            assets=Assets(
-                assets.text("endpoint"),
-                assets.text("region"),
-                assets.text("bucket"),
-                assets.secret("access_key"),
-                assets.secret("secret_key"),
-            ),
-            peer_apps=[envelope.at(key).vrack for key in block.texts("peer_apps")],
-            vip_subnet=block.text("vip_subnet"),
-            threads=block.number("threads", 5),
-            workers=block.number("workers", 1),
+            database_names=[envelope.at(key).name for key in block.databases],
+            cache_names=[envelope.at(key).name for key in block.caches],
+            peer_addresses=[envelope.at(key).vrack for key in block.peer_apps],
         )
-        for reader in (block, tls, assets):
-            reader.done()
-        return found
 
 
 def environment(desired: Desired) -> dict[str, str]:
@@ -98,9 +57,9 @@ def environment(desired: Desired) -> dict[str, str]:
         "SHOP_ASSETS_ENDPOINT": desired.assets.endpoint,
         "SHOP_ASSETS_REGION": desired.assets.region,
         "SHOP_ASSETS_SECRET_KEY": desired.assets.secret_key,
-        "SHOP_CACHES": ",".join(desired.caches),
+        "SHOP_CACHES": ",".join(desired.cache_names),
         "SHOP_CACHE_PASSWORD": desired.cache_password,
-        "SHOP_DATABASE_HOSTS": ",".join(desired.databases),
+        "SHOP_DATABASE_HOSTS": ",".join(desired.database_names),
         "SHOP_DATABASE_NAME": desired.database,
         "SHOP_DATABASE_PASSWORD": desired.database_password,
         "SHOP_DATABASE_USER": "shop",
@@ -189,7 +148,7 @@ def _upstreams(desired: Desired) -> str:
     Kept connections to the peer are let go before a host that failed is tried again: the one request that tries then opens its own, and finds out
     before it was sent whether the way is there.
     """
-    peers = [f"    server {address}:{FORWARD_PORT} max_fails=1 fail_timeout=10s;" for address in desired.peer_apps]
+    peers = [f"    server {address}:{FORWARD_PORT} max_fails=1 fail_timeout=10s;" for address in desired.peer_addresses]
     entrance = desired.envelope.epoch.entrance if desired.envelope.epoch and not desired.envelope.active else None
     if entrance:
         peers.append(f"    server {entrance}:{HTTPS_PORT} max_fails=0 backup;")
@@ -230,7 +189,7 @@ def _upstreams(desired: Desired) -> str:
 
 def _internal(site: str) -> str:
     """The name by which hosts of the pair ask for a site's app."""
-    return f"app.{site}.dr.internal"
+    return str(hosts.shared_name(APP, site))
 
 
 def _headers(host: str, indent: str) -> str:
@@ -302,8 +261,8 @@ def files(desired: Desired, layout: Layout) -> dict[str, list[ManagedFile]]:
         ],
         "units": [ManagedFile(path=layout.units / name, content=text) for name, text in UNITS.items()],
         "nginx": [
-            ManagedFile(path=layout.at("/etc/shop/tls.crt"), content=desired.shop_cert),
-            ManagedFile(path=layout.at("/etc/shop/tls.key"), content=desired.shop_key, mode=0o600),
+            ManagedFile(path=layout.at("/etc/shop/tls.crt"), content=desired.shop_tls.cert),
+            ManagedFile(path=layout.at("/etc/shop/tls.key"), content=desired.shop_tls.key, mode=0o600),
             ManagedFile(path=layout.at("/etc/nginx/nginx.conf"), content=nginx(desired)),
         ],
         "kernel": [

@@ -42,7 +42,7 @@ def managed_files(desired: Desired, layout: ArchiveLayout) -> list[ManagedFile]:
 def pgbackrest(desired: Desired, layout: ArchiveLayout, name: str) -> str:
     """Configuration of the repository `name`. The stanza, which is the cluster's identity, is said on each call."""
     repository = desired.repositories[name]
-    host, _, port = repository.endpoint.rpartition(":") if ":" in repository.endpoint else (repository.endpoint, "", "")
+    host, _, port = desired.server(name).partition(":")
     values = {
         "repo1-type": "s3",
         "repo1-path": "/pgbackrest",
@@ -51,8 +51,8 @@ def pgbackrest(desired: Desired, layout: ArchiveLayout, name: str) -> str:
         **({"repo1-storage-port": port} if port else {}),
         "repo1-s3-region": repository.region,
         "repo1-s3-uri-style": "path",
-        "repo1-s3-key": desired.access_key,
-        "repo1-s3-key-secret": desired.secret_key,
+        "repo1-s3-key": desired.keys.access_key,
+        "repo1-s3-key-secret": desired.keys.secret_key,
         **({"repo1-storage-ca-file": str(layout.ca)} if desired.ca is not None else {}),
         "repo1-cipher-type": "aes-256-cbc",
         "repo1-cipher-pass": desired.passphrase,

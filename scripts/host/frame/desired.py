@@ -1,15 +1,20 @@
-"""The document on stdin: the envelope that every service shares, and a reader that names each fault of a block at once."""
+"""The document on stdin: the envelope that every service shares with the service's own block, and a reader of the small documents of other verbs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from contract.errors import Usage
+from contract import documents, fields
+from contract.documents import SCHEMA, Host
+from contract.errors import Fault, Usage
+from contract.reading import Told
 
 from .rolefile import PRIMARY, STANDBY, Role
 
-SCHEMA = 1
+__all__ = ["SCHEMA", "Envelope", "Host", "Reader", "read"]
+T = TypeVar("T")
 
 
 class Reader:
@@ -80,77 +85,8 @@ class Reader:
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """Where the old primary ended: the start of its shutdown checkpoint record, and its timeline."""
-
-    lsn: str
-    timeline: int
-
-    @classmethod
-    def read(cls, document: dict[str, Any], subject: str) -> Checkpoint:
-        reader = Reader(document, subject)
-        found = cls(reader.text("lsn"), reader.number("timeline"))
-        reader.done()
-        return found
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """The epoch in force, as the fence link found it."""
-
-    number: int
-    active: str
-    previous: str | None
-    planned: bool
-    checkpoint: Checkpoint | None
-    entrance: str | None = None  # public address of the active site's shop
-
-
-@dataclass(frozen=True)
-class Host:
-    """A host of either site."""
-
-    name: str
-    vrack: str
-    front: str
-
-
-@dataclass(frozen=True)
-class Tls:
-    """PEM texts: the private CA, this host's certificate and key."""
-
-    ca: str
-    cert: str
-    key: str = field(repr=False)
-
-
-@dataclass(frozen=True)
-class Envelope:
-    """What every desired document says. `block` is the service's own part, for a `Reader`."""
-
-    site: str
-    peer: str
-    host: str
-    epoch: Epoch | None
-    hosts: dict[str, Host]
-    tls: Tls
-    block: dict[str, Any] = field(repr=False)
-
-    @classmethod
-    def read(cls, document: dict[str, Any], service: str, *, with_epoch: bool = True) -> Envelope:
-        """Raises Usage that names every fault."""
-        reader = Reader(document, "document")
-        if document.get("schema") != SCHEMA:
-            reader.fault("schema", repr(document.get("schema")), str(SCHEMA))
-        site, peer, host = reader.text("site"), reader.text("peer"), reader.text("host")
-        raw_hosts, raw_tls, block = reader.mapping("hosts"), reader.mapping("tls"), reader.mapping(service)
-        raw_epoch = reader.mapping("epoch") if with_epoch else None
-        reader.done()
-        tls = Reader(raw_tls, "document.tls")
-        pem = Tls(tls.text("ca"), tls.text("cert"), tls.text("key"))
-        tls.done()
-        hosts = {key: _host(key, value) for key, value in raw_hosts.items()}
-        return cls(site, peer, host, None if raw_epoch is None else _epoch(raw_epoch), hosts, pem, block)
+class Envelope(documents.Envelope):
+    """What every desired document says, and what follows from it for this host."""
 
     @property
     def active(self) -> bool:
@@ -174,29 +110,21 @@ class Envelope:
         """The role that this document gives to the host."""
         if self.epoch is None:
             raise Usage("document.epoch: found nothing, wanted an object; nothing was changed; correct the document")
-        return Role(self.site, self.peer, PRIMARY if self.active else STANDBY, self.epoch.number)
+        return Role(self.site, self.peer, PRIMARY if self.active else STANDBY, self.epoch.epoch)
 
 
-def _host(key: str, value: Any) -> Host:
-    reader = Reader(value, f"document.hosts.{key}")
-    host = Host(reader.text("name"), reader.text("vrack"), reader.text("front"))
-    reader.done()
-    return host
-
-
-def _epoch(document: dict[str, Any]) -> Epoch:
-    reader = Reader(document, "document.epoch")
-    checkpoint = reader.optional_mapping("checkpoint")
-    found = Epoch(
-        reader.number("epoch"),
-        reader.text("active"),
-        reader.optional_text("previous"),
-        reader.flag("planned", False),
-        None if checkpoint is None else Checkpoint.read(checkpoint, "document.epoch.checkpoint"),
-        reader.optional_text("entrance"),
-    )
-    reader.done()
-    return found
+def read(document: Mapping[str, Any], service: str, block: type[T], *, with_epoch: bool = True) -> tuple[Envelope, T]:
+    """The envelope, and the block that stands in it under the service's name. Raises Usage that names every fault of both."""
+    faults: list[Fault] = []
+    with Told("document", document, faults) as at:
+        envelope = fields.take(at, Envelope)
+        with at.section(service, "there is nothing to converge to") as inner:
+            told = fields.take(inner, block)
+        if with_epoch and at.empty("epoch"):
+            at.fault("epoch", "an object", "no role is known", "correct the document")
+    fields.agree(Told(f"document.{service}", document.get(service), faults), told)
+    fields.refuse(faults)
+    return envelope, told
 
 
 def _kind(value: Any) -> str:

@@ -7,25 +7,27 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from contract import sites
+
 from .files import make_folder, write_atomically
 from .layout import Layout
 
-PRIMARY, STANDBY, FENCED = "primary", "standby", "fenced"
+PRIMARY, STANDBY, FENCED = sites.Role
 
 
 @dataclass(frozen=True)
 class Role:
-    """`role` is PRIMARY, STANDBY or FENCED; `epoch` the one in which it was given."""
+    """`epoch`: the one in which the role was given."""
 
     site: str
     peer: str
-    role: str
+    role: sites.Role
     epoch: int
 
     def document(self) -> dict[str, Any]:
         return asdict(self)
 
-    def but(self, role: str) -> Role:
+    def but(self, role: sites.Role) -> Role:
         """The same host and epoch in another role."""
         return replace(self, role=role)
 
@@ -40,10 +42,9 @@ def read(layout: Layout) -> Role | None:
     """None when there is none, or none that can be understood: then this host has no role."""
     try:
         found = json.loads(_path(layout).read_bytes())
-        role = Role(str(found["site"]), str(found["peer"]), str(found["role"]), int(found["epoch"]))
+        return Role(str(found["site"]), str(found["peer"]), sites.Role(found["role"]), int(found["epoch"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return role if role.role in (PRIMARY, STANDBY, FENCED) else None
 
 
 def _path(layout: Layout) -> Path:

@@ -137,7 +137,7 @@ def managed_files(
         return ManagedFile(path=layout.conf / name, content=content, mode=mode, owner=layout.user)
 
     tls = desired.envelope.tls
-    secret = passfile_line(desired.peer.name, desired.peer_port, REPLICATION_ROLE, desired.replication_password)
+    secret = passfile_line(desired.peer.name, desired.peer_port, REPLICATION_ROLE, desired.passwords.replication)
     lines = (f"{name} = {setting(value)}\n" for name, value in settings(desired, layout, floors).items())
     return [
         own("postgresql.conf", _main(layout)),

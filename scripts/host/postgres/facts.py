@@ -204,7 +204,7 @@ def read_live(desired: Desired, layout: PostgresLayout, server: Server) -> Live 
     extensions: tuple[str, ...] = ()
     if desired.extensions and found["database"] and not found["in_recovery"]:
         extensions = tuple(server.ask(_EXTENSIONS, variables, database=desired.database) or ())
-    wanted = {APP_ROLE: desired.app_password, REPLICATION_ROLE: desired.replication_password}
+    wanted = {APP_ROLE: desired.passwords.app, REPLICATION_ROLE: desired.passwords.replication}
     return Live(
         found["in_recovery"],
         found["timeline"],

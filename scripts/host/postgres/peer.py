@@ -54,7 +54,7 @@ def _target(desired: Desired, layout: PostgresLayout) -> Iterator[dict[str, str]
         passfile, ca = Path(name, "pgpass"), Path(name, "ca.pem")
         passfile.touch(0o600)
         passfile.write_text(
-            passfile_line(desired.peer.name, desired.peer_port, REPLICATION_ROLE, desired.replication_password)
+            passfile_line(desired.peer.name, desired.peer_port, REPLICATION_ROLE, desired.passwords.replication)
         )
         ca.write_text(desired.envelope.tls.ca)
         target = upstream(desired, passfile=str(passfile), ca=str(ca), database="postgres")

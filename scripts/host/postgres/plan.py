@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from contract.epoch import InForce
 from contract.errors import Failed, Refused, say
+from contract.services.postgres import TESTED
 
-from ..frame.desired import Epoch
 from ..frame.plan import LOOK_AGAIN, Step
 from ..frame.rolefile import FENCED, PRIMARY, STANDBY, Role
 from .desired import ASYNC
@@ -20,7 +21,6 @@ from .mark import COPY, EXPIRED
 from .peer import Peer, marker
 from .sync import State, step
 from .text import SHUT_DOWN, SHUT_DOWN_IN_RECOVERY
-from .versions import TESTED
 from .volume import BLANK
 
 
@@ -29,7 +29,7 @@ class Want:
     """`role` is what this host is to be, in `epoch`."""
 
     role: Role
-    epoch: Epoch
+    epoch: InForce
     peer: str  # name of the peer's database host
     mode: str = ASYNC
     version: int = TESTED
@@ -151,11 +151,11 @@ def _active(want: Want, facts: Facts) -> list[Step]:
 
 
 def _first(want: Want, facts: Facts) -> list[Step]:
-    if want.epoch.number != 1:
+    if want.epoch.epoch != 1:
         raise Refused(
             say(
                 subject="data directory",
-                found=f"none, in epoch {want.epoch.number}",
+                found=f"none, in epoch {want.epoch.epoch}",
                 wanted="the cluster that the site took over with",
                 consequence="an empty database in its place would look healthy, nothing was changed",
                 remedy="if the data volume is lost, move the shop to the other site and let this one follow; if both are, docs/restore.md",

@@ -89,7 +89,7 @@ class Postgres:
         self._compare(live, facts.peer)
         return {
             "role": self.want.role.role,
-            "epoch": self.epoch.number,
+            "epoch": self.epoch.epoch,
             "version": self.desired.version,
             "timeline": live.timeline,
             "system_identifier": cluster.system_identifier,
@@ -265,7 +265,7 @@ class Postgres:
 
     def _do_role_in_database(self, name: str) -> None:
         """The verifier is made here, so that the password itself is in no statement and in no log."""
-        password = self.desired.app_password if name == APP_ROLE else self.desired.replication_password
+        password = self.desired.passwords.app if name == APP_ROLE else self.desired.passwords.replication
         rights = "login nosuperuser nocreaterole " + ("replication" if name == REPLICATION_ROLE else "noreplication")
         script = f"""select format('create role %I', :'name') where not exists (select from pg_roles where rolname = :'name') \\gexec
             alter role :"name" with {rights} password :'verifier'"""  # noqa: S608
@@ -317,7 +317,7 @@ class Postgres:
         pg_copy.copy(self.desired, self.layout)
 
     def _do_set_aside(self, why: str) -> None:
-        pg_copy.set_aside(self.layout, f"{why}-{self.epoch.number}")
+        pg_copy.set_aside(self.layout, f"{why}-{self.epoch.epoch}")
 
     def _do_swap(self, what: str) -> None:
         mark = read_mark(self.layout)

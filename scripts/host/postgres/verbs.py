@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+from contract import fields
+from contract.epoch import Checkpoint
 from contract.errors import Failed, Refused, Usage, say
 
 from ..frame import plan, rolefile
 from ..frame.call import Call, Verb
 from ..frame.commands import CommandFailed
-from ..frame.desired import Checkpoint, Reader
+from ..frame.desired import Reader
 from ..frame.locks import hold
 from ..frame.result import Result
 from ..frame.rolefile import FENCED, PRIMARY, STANDBY, Role
@@ -59,7 +61,7 @@ def takeover_server(call: Call, server: Server) -> Result:
     for document in _told(call):
         reader = Reader(document, "line")
         if "checkpoint" in document:
-            checkpoint = Checkpoint.read(reader.mapping("checkpoint"), "line.checkpoint")
+            checkpoint = fields.read(Checkpoint, reader.mapping("checkpoint"), "line.checkpoint")
             limit = reader.number("timeout_s", AWAIT_S)
             reader.done()
             server.wait_replayed(checkpoint.lsn, checkpoint.timeline, limit)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-TESTED = 17
-
 
 @dataclass(frozen=True)
 class Version:
@@ -39,21 +37,3 @@ VERSIONS = {
     17: Version(17),
     18: Version(18),
 }
-
-_OLDER = (
-    (12, "it is set up by recovery.conf, which a promotion renames"),
-    (13, "its pg_rewind cannot recover a crashed server, and a slot of a dead standby fills its disk"),
-    (
-        14,
-        "its standby shuts down, where newer ones pause, when a parameter of the primary is raised; and it says nothing of a paused replay",
-    ),
-)
-
-
-def refusal(number: int) -> str | None:
-    """Why this version is not taken; None when it is."""
-    if number in VERSIONS:
-        return None
-    if number > max(VERSIONS):
-        return f"PostgreSQL {number} is newer than this software"
-    return f"PostgreSQL {number} is too old: {next(why for before, why in _OLDER if number < before)}"

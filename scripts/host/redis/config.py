@@ -9,31 +9,25 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ..frame.desired import Envelope, Reader
+from contract.errors import Usage
+from contract.hosts import MAX_CACHE_REPLICAS
+from contract.services import redis
+
+from ..frame.desired import Envelope, read
 from ..frame.files import ManagedFile
 from ..frame.layout import Layout
 from ..frame.systemd import drop_in, guard_drop_in
 from .leader import Access
-from .sizes import Link, size
+from .sizes import Link
 from .takeover import LastSeen
 from .wire import Former, Server
 
 SHOP, REPLICA, OPERATOR, SENTINEL = "shop", "dr_replica", "dr_operator", "dr_sentinel"
-POLICIES = (
-    "volatile-lru",
-    "volatile-lfu",
-    "volatile-ttl",
-    "volatile-random",
-    "allkeys-lru",
-    "allkeys-lfu",
-    "allkeys-random",
-    "noeviction",
-)
 ARMED = "min-replicas-to-write"
-SIZES = (1, 3)  # how many caches a site may have
+SIZES = (1, 1 + MAX_CACHE_REPLICAS)  # how many caches a site may have
 
 # The operator may look, replicate, hand over and empty, and sees no data.
 _RULES = {
@@ -86,7 +80,7 @@ class Desired:
     envelope: Envelope = field(repr=False)
     port: int
     maxmemory: int  # bytes
-    policy: str  # of POLICIES
+    policy: str  # when maxmemory is reached
     link: Link
     min_replicas: int  # a master without so many replicas refuses writes; 0: it never does
     cold: bool  # whether a takeover without the old master begins empty
@@ -99,32 +93,14 @@ class Desired:
     @classmethod
     def read(cls, document: dict[str, object]) -> Desired:
         """Raises Usage that names every fault."""
-        envelope = Envelope.read(document, "redis")
-        block = Reader(envelope.block, "document.redis")
-        port, own, theirs = block.number("port"), block.texts("caches"), block.texts("peer_caches")
-        limit, rate = _size(block, "maxmemory"), _size(block, "write_rate", "512kb")
-        policy, replicas = block.text("maxmemory_policy", POLICIES[0]), block.number("min_replicas_to_write", 0)
-        if policy not in POLICIES:
-            block.fault("maxmemory_policy", repr(policy), f"one of {', '.join(POLICIES)}")
-        if replicas not in (0, 1):
-            block.fault("min_replicas_to_write", str(replicas), "0 or 1, as a master has one replica")
-        link = Link(rate, block.number("bridge_s", 120), block.number("link_mbit", 100) * 125_000)
-        cold, peer_id = block.flag("cold_cache", False), block.optional_text("peer_replication_id")
-        last_seen = LastSeen(
-            None if envelope.block.get("peer_offset") is None else block.number("peer_offset"), peer_id
-        )
-        for name, listed in (("caches", own), ("peer_caches", theirs)):
-            if len(listed) not in SIZES or any(key not in envelope.hosts for key in listed):
-                block.fault(name, repr(listed), f"{' or '.join(map(str, SIZES))} keys of document.hosts")
-        if envelope.own_key not in own:
-            block.fault("caches", repr(own), f"a list with {envelope.own_key!r}")
-        keys = Reader(block.mapping("passwords"), "document.redis.passwords")
-        passwords = {SHOP: keys.secret("app"), REPLICA: keys.secret("replica"), OPERATOR: keys.secret("operator")}
+        envelope, block = read(document, "redis", redis.Block)
+        port, own, theirs = block.port, block.caches, block.peer_caches
+        _listed(envelope, own, theirs)
+        passwords = {SHOP: block.passwords.app, REPLICA: block.passwords.replica, OPERATOR: block.passwords.operator}
+        replicas = block.min_replicas_to_write
         if len(own) > 1:
             replicas = 1  # a leader that is cut off from its followers must not write beside the one that they choose
             passwords[SENTINEL] = sentinel_password(passwords[OPERATOR], envelope.site)
-        block.done()
-        keys.done()
 
         def server(key: str) -> Server:
             host = envelope.hosts[key]
@@ -132,18 +108,18 @@ class Desired:
 
         members, peers = tuple(map(server, own)), tuple(map(server, theirs))
         return cls(
-            envelope,
-            port,
-            limit,
-            policy,
-            link,
-            replicas,
-            cold,
-            last_seen,
-            passwords,
-            members[own.index(envelope.own_key)],
-            members,
-            peers,
+            envelope=envelope,
+            port=port,
+            maxmemory=redis.size(block.maxmemory) or 0,
+            policy=block.maxmemory_policy,
+            link=Link(redis.size(block.write_rate) or 0, block.bridge_s, block.link_mbit * 125_000),
+            min_replicas=replicas,
+            cold=block.cold_cache,
+            last_seen=LastSeen(block.peer_offset, block.peer_replication_id),
+            passwords=passwords,
+            local=members[own.index(envelope.own_key)],
+            members=members,
+            peers=peers,
         )
 
     def beside(self, before: Access | None) -> Desired:
@@ -180,11 +156,17 @@ class Desired:
         return self.maxmemory + self.link.backlog() + self.link.replica_buffer(self.maxmemory)
 
 
-def _size(block: Reader, key: str, default: str | None = None) -> int:
-    found = size(block.text(key, default))
-    if found is None:
-        block.fault(key, "no size", 'a size such as "256mb"')
-    return found or 0
+def _listed(envelope: Envelope, own: Sequence[str], theirs: Sequence[str]) -> None:
+    """Raises Usage unless both sites have as many caches as a site may have, and this host is one of them."""
+    faults = [
+        f"document.redis.{name}: found {len(listed)} of them, wanted {' or '.join(map(str, SIZES))} keys of document.hosts"
+        for name, listed in (("caches", own), ("peer_caches", theirs))
+        if len(listed) not in SIZES or any(key not in envelope.hosts for key in listed)
+    ]
+    if envelope.own_key not in own:
+        faults.append(f"document.redis.caches: found a list without {envelope.own_key!r}, wanted one with it")
+    if faults:
+        raise Usage(f"{'; '.join(faults)}; nothing was changed; correct the document")
 
 
 def directives(desired: Desired, engine: Engine, layout: Layout, *, armed: bool = False) -> dict[str, str]:

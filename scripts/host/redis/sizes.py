@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-UNITS = {"": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3}
+from contract.services.redis import UNITS
+
 MB = UNITS["mb"]
 LEAST_BACKLOG, LEAST_BUFFER = 16 * MB, 256 * MB
 
@@ -32,13 +33,6 @@ class Link:
     def copy_s(self, maxmemory: int) -> float:
         """Seconds that a full copy travels."""
         return maxmemory / max(self.link_rate, 1)
-
-
-def size(text: str) -> int | None:
-    """Bytes of "256mb" and the like; None when it is no size."""
-    digits = text.lower().rstrip("bgkm")
-    unit = UNITS.get(text.lower()[len(digits) :])
-    return int(digits) * unit if digits.isdigit() and unit else None
 
 
 def _whole(count: int) -> int:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from contract import sites
 from contract.errors import Failed, OutcomeUnknown, Refused, say
 
 from ..frame import rolefile
@@ -191,7 +192,7 @@ class Redis:
             "write-conf": lambda: self._conf(standby=step.detail == "standby").write(),
             "daemon-reload": self._units.daemon_reload,
             "enable": lambda: self._units.enable(self._engine.unit),
-            "role": lambda: self._role.but(step.detail).write(self._layout),
+            "role": lambda: self._role.but(sites.Role(step.detail)).write(self._layout),
             "start": lambda: self._launch(restart=False),
             "restart": lambda: self._launch(restart=True),
             "set": lambda: self._local("CONFIG", "SET", step.detail, self._settings[step.detail]),

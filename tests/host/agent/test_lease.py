@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from contract.lease import Lease
 from scripts.host.agent import lease
-from scripts.host.agent.lease import HELD, STOPPED, Action, Heard, Memory, Newest, Terms
+from scripts.host.agent.lease import HELD, STOPPED, Action, Heard, Memory, Newest
 from scripts.host.frame.rolefile import FENCED, PRIMARY, STANDBY, Role
 
-TERMS = Terms(30, 5, 5, 2)
+TERMS = Lease()
 ROLE = Role("a", "b", PRIMARY, 3)
 OURS, THEIRS = Newest(3, "a", False, 1000, 900), Newest(4, "b", False, 1000, 1000)
 

@@ -44,12 +44,11 @@ def document(**changes: Any) -> dict[str, Any]:
     hosts = {
         f"db-1.{site}": {"name": f"db-1.{site}.dr.internal", "vrack": "10.0.0.1", "front": "10.1.0.1"} for site in "ab"
     }
-    repositories = {
-        site: {"endpoint": f"https://s3.{site}.example", "region": site, "bucket": f"shop-{site}-wal"} for site in "ab"
-    }
+    repositories = {site: {"region": site, "bucket": f"shop-{site}-wal"} for site in "ab"}
     block = {
         "version": 17,
         "repositories": repositories,
+        "endpoints": {site: f"https://s3.{site}.example" for site in "ab"},
         "keys": {"access_key": "AK", "secret_key": "hidden-key"},
         "passphrase": "hidden passphrase",
     }
@@ -284,11 +283,7 @@ def test_the_configuration_of_one_repository(tmp_path: Path) -> None:
     assert not [
         line for line in lines if line.startswith(("repo2", "archive-push-queue-max", "repo1-storage-verify-tls"))
     ]
-    port = Desired.read(
-        document(
-            repositories={site: {"endpoint": "https://10.0.0.9:7443", "region": site, "bucket": "x-y"} for site in "ab"}
-        )
-    )
+    port = Desired.read(document(endpoints=dict.fromkeys("ab", "https://10.0.0.9:7443")))
     assert {"repo1-s3-endpoint=10.0.0.9", "repo1-storage-port=7443"} <= set(
         pgbackrest(port, layout(tmp_path), "a").splitlines()
     )
@@ -298,19 +293,14 @@ def test_the_configuration_of_one_repository(tmp_path: Path) -> None:
     ("changes", "says"),
     [
         (
-            {
-                "repositories": {
-                    "a": {"endpoint": "http://x", "region": "a", "bucket": "b"},
-                    "b": {"endpoint": "https://x", "region": "a", "bucket": "b"},
-                }
-            },
-            "over TLS only",
+            {"endpoints": {"a": "http://x", "b": "https://x"}},
+            r"endpoints\.a: found a string.*TLS only",
         ),
-        ({"passphrase": "short"}, "passphrase: found fewer than 12"),
-        ({"passphrase": " blanks at the ends "}, "blanks at an end"),
+        ({"passphrase": "short"}, "passphrase: found a string, wanted 12 or more"),
+        ({"passphrase": " blanks at the ends "}, "without blanks at the ends"),
         ({"queue_max": "lots"}, "queue_max"),
-        ({"retention_full": 0}, "retention_full: found 0"),
-        ({"schedule": {"full": "daily\nExecStart=x"}}, "schedule.full"),
+        ({"retention_full": 0}, "retention_full: found a number, wanted a whole number from 1"),
+        ({"full": "daily\nExecStart=x"}, "archive.full"),
     ],
 )
 def test_bad_documents_are_refused_by_name_without_their_secrets(changes: dict[str, Any], says: str) -> None:

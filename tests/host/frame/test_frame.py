@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from contract.errors import ExitCode, Failed, Refused, Usage
+from contract.services import assets
 from scripts.host import host as base
 from scripts.host.__main__ import main
 from scripts.host.frame import cli
 from scripts.host.frame.call import Verb
-from scripts.host.frame.desired import Envelope
+from scripts.host.frame.desired import read
 from scripts.host.frame.files import ManagedFile, with_block
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.locks import hold
@@ -31,16 +32,19 @@ DOCUMENT: dict[str, Any] = {
     "hosts": {"db-1.a": {"name": "db-1.a.dr.internal", "vrack": "10.100.0.11", "front": "10.1.0.11"}},
     "tls": {"ca": "CA\n", "cert": "CERT\n", "key": "KEY-SECRET\n"},
     "epoch": {"epoch": 1, "active": "a", "previous": None, "planned": True, "checkpoint": None, "fence": {"rung": 1}},
-    "setup": {
-        "packages": [],
-        "witness": {"endpoint": "http://w", "region": "de", "bucket": "w", "access_key": "k", "secret_key": "W-SECRET"},
-    },
-    "assets": {"source": BUCKET, "target": BUCKET},
 }
+SETUP: dict[str, Any] = {
+    "packages": [],
+    "witness": {"endpoint": "http://w", "region": "de", "bucket": "w", "access_key": "k", "secret_key": "W-SECRET"},
+}
+ASSETS: dict[str, Any] = {**DOCUMENT, "assets": {"source": BUCKET, "target": BUCKET}}
+HOST: dict[str, Any] = {**DOCUMENT, "setup": SETUP}
 
 
-def call(root: Path, *argv: str, document: Any = DOCUMENT) -> tuple[int, str, str]:
+def call(root: Path, *argv: str, document: Any = None) -> tuple[int, str, str]:
     out, err = io.StringIO(), io.StringIO()
+    if document is None:
+        document = HOST if argv[0] == "host" else ASSETS
     text = document if isinstance(document, str) else json.dumps(document)
     code = main(argv, stdin=io.StringIO(text), stdout=out, stderr=err, layout=Layout(root))
     return code, out.getvalue(), err.getvalue()
@@ -49,15 +53,19 @@ def call(root: Path, *argv: str, document: Any = DOCUMENT) -> tuple[int, str, st
 @pytest.mark.parametrize(
     ("argv", "document", "says"),
     [
-        (("nothing", "converge"), DOCUMENT, "arguments"),
-        (("assets", "dance"), DOCUMENT, "wanted one of converge"),
+        (("nothing", "converge"), ASSETS, "arguments"),
+        (("assets", "dance"), ASSETS, "wanted one of converge"),
         (("assets", "converge"), "{", "found no JSON (line 1"),
         (("assets", "converge"), [], "no object"),
-        (("assets", "converge"), {**DOCUMENT, "schema": 2}, "document.schema: found 2, wanted 1"),
         (
             ("assets", "converge"),
-            {**DOCUMENT, "site": 5, "hosts": []},
-            "document.site: found a number, wanted a string; document.hosts: found a list",
+            {**ASSETS, "schema": 2},
+            "document.schema: found a number, wanted a whole number from 1 to 1",
+        ),
+        (
+            ("assets", "converge"),
+            {**ASSETS, "site": 5, "hosts": []},
+            "document.site: found a number, wanted a or b; document.hosts: found a list",
         ),
     ],
 )
@@ -107,7 +115,7 @@ def test_only_missing_packages_are_installed(tmp_path: Path) -> None:
     (tmp_path / "var/lib/dpkg").mkdir(parents=True)
     (tmp_path / "var/lib/dpkg/status").write_text(status)
     assert base.installed_packages(Layout(tmp_path)) == {"nginx", "ruby"}
-    document = {**DOCUMENT, "setup": {**DOCUMENT["setup"], "packages": ["nginx", "puma", "ruby"]}}
+    document = {**DOCUMENT, "setup": {**SETUP, "packages": ["nginx", "puma", "ruby"]}}
     actions = json.loads(call(tmp_path, "host", "converge", "--check", document=document)[1])["actions"]
     assert actions[-1] == "install puma"
 
@@ -188,7 +196,7 @@ def test_a_plan_may_ask_to_look_again_but_not_for_ever(tmp_path: Path) -> None:
 
 
 def test_the_role_comes_from_the_epoch_alone() -> None:
-    envelope = Envelope.read({**DOCUMENT, "request": "b"}, "assets")
+    envelope, _ = read({**ASSETS, "request": "b"}, "assets", assets.Block)
     assert envelope.active and envelope.role().role == "primary"
-    other = Envelope.read({**DOCUMENT, "epoch": {**DOCUMENT["epoch"], "epoch": 2, "active": "b"}}, "assets")
+    other, _ = read({**ASSETS, "epoch": {**DOCUMENT["epoch"], "epoch": 2, "active": "b"}}, "assets", assets.Block)
     assert (other.role().role, other.role().epoch) == ("standby", 2)

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from contract.epoch import Checkpoint, InForce
 from contract.errors import DrError
-from scripts.host.frame.desired import Checkpoint, Epoch
+from contract.sites import Role as Kind
 from scripts.host.frame.rolefile import Role
 from scripts.host.postgres.facts import Cluster, Facts, Live
 from scripts.host.postgres.mark import Mark
@@ -46,10 +47,16 @@ def want_of(case: dict[str, Any]) -> Want:
     site, epoch = case["site"], case["epoch"]
     peer = "b" if site == "a" else "a"
     checkpoint = Checkpoint(**epoch["checkpoint"]) if epoch["checkpoint"] else None
-    role = Role(site, peer, "primary" if epoch["active"] == site else "standby", epoch["epoch"])
+    role = Role(site, peer, Kind.PRIMARY if epoch["active"] == site else Kind.STANDBY, epoch["epoch"])
     return Want(
         role,
-        Epoch(epoch["epoch"], epoch["active"], epoch["previous"], epoch["planned"], checkpoint),
+        InForce(
+            epoch=epoch["epoch"],
+            active=epoch["active"],
+            previous=epoch["previous"],
+            planned=epoch["planned"],
+            checkpoint=checkpoint,
+        ),
         f"db-1.{peer}.dr.internal",
     )
 

@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 
+from contract.lease import Lease
 from lab.pairs.loopback import free_port, refuses
 from lab.pairs.postgres import certificates
 from scripts.host.__main__ import main
@@ -36,7 +37,7 @@ from scripts.host.agent import witness as agent_witness
 from scripts.host.agent.channel import Channel, NoAnswer, Worker
 from scripts.host.agent.config import Address, Config
 from scripts.host.agent.grants import Grants, grants
-from scripts.host.agent.lease import STOPPED, Terms
+from scripts.host.agent.lease import STOPPED
 from scripts.host.agent.loop import RESTARTING, Agent, Parts
 from scripts.host.agent.memory import Note
 from scripts.host.agent.peer import Asker
@@ -48,7 +49,7 @@ from scripts.host.frame.rolefile import FENCED, PRIMARY, STANDBY, Role
 from scripts.host.frame.wait import until
 from scripts.host.frame.witness import Silent, Witness
 
-TERMS = Terms(lease_s=30, stop_s=5, margin_s=5, heartbeat_s=2)
+TERMS = Lease(lease_s=30, stop_s=5, margin_s=5, heartbeat_s=2)
 TIMED = (agent, agent_channel, agent_grants, agent_loop, agent_memory, agent_peer, agent_witness)
 LIMIT_S = 20.0
 

@@ -7,16 +7,18 @@ from pathlib import Path
 import pytest
 
 from contract.errors import Usage
+from contract.services.postgres import KEEPS_SLOTS, NEWEST, OLDEST, TESTED, VERSION
 from lab.pairs.postgres import Node
 from scripts.host.postgres.desired import Desired
-from scripts.host.postgres.versions import TESTED, VERSIONS, refusal
+from scripts.host.postgres.versions import VERSIONS
 
 TLS = {"ca": "c", "cert": "c", "key": "k"}
 
 
 def test_the_default_is_known_and_known_versions_are_not_refused() -> None:
     assert TESTED == 17 and sorted(VERSIONS) == [14, 15, 16, 17, 18]
-    assert [refusal(number) for number in VERSIONS] == [None] * 5
+    assert [VERSION(number) for number in VERSIONS] == list(range(OLDEST, NEWEST + 1))
+    assert [number for number, it in VERSIONS.items() if it.failover_slots] == list(range(KEEPS_SLOTS, NEWEST + 1))
     assert all(version.number == number for number, version in VERSIONS.items())
 
 
@@ -27,5 +29,5 @@ def test_the_default_is_known_and_known_versions_are_not_refused() -> None:
 def test_others_are_refused_with_the_reason(number: int, why: str, tmp_path: Path) -> None:
     node = Node("a", tmp_path, TLS, {"a": 5432, "b": 5433})
     document = node.document(1, "a", version=number)
-    with pytest.raises(Usage, match=f"{number}.*{why}.*wanted 14 to 18"):
+    with pytest.raises(Usage, match=f"wanted 14 to 18.*PostgreSQL {number} is .*{why}"):
         Desired.read(document)

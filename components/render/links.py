@@ -1,0 +1,126 @@
+"""The JSON documents that the links on the operator's machine read on stdin, in the forms of the contract. Pure; each holds secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from components.render.documents import Document, witness
+from components.settings import Settings
+from contract import access, fields
+from contract.epoch import InForce
+from contract.hosts import APP, CACHE
+from contract.links import fence as fence_link
+from contract.links import pointer as pointer_link
+from contract.links import replication as replication_link
+from contract.links import verify as verify_link
+from contract.services.assets import Mode
+
+
+def openstack(settings: Settings) -> access.OpenStack:
+    """How to log in at OpenStack."""
+    stack = settings.openstack
+    return access.OpenStack(
+        auth_url=stack.auth_url,
+        user=stack.user,
+        password=settings.secrets.openstack_password,
+        project_id=stack.project_id,
+        domain=stack.domain,
+    )
+
+
+def ovh(settings: Settings) -> access.Ovh:
+    """How to sign at the OVHcloud API."""
+    keys = settings.secrets.ovh
+    return access.Ovh(
+        endpoint=settings.ovh.endpoint,
+        application_key=keys.application_key,
+        application_secret=keys.application_secret,
+        consumer_key=keys.consumer_key,
+    )
+
+
+def fence(settings: Settings, public: Mapping[str, str]) -> Document:
+    """Of the fence link; `public` are the own site's addresses `lb` and `bastion`."""
+    ssh = access.Ssh(
+        private_key=settings.secrets.operator.private,
+        hosts={
+            key: access.SshHost(vrack=it.vrack, front=it.front, host_key=settings.secrets.host_keys[key].public)
+            for key, it in settings.hosts.items()
+        },
+        bastions={settings.site: public["bastion"]},
+    )
+    servers = fence_link.Servers(
+        **vars(openstack(settings)),
+        regions={site: region.compute_region for site, region in settings.regions.items()},
+        servers={site: tuple(settings.server_names(site)) for site in settings.regions},
+    )
+    document = fence_link.Document(
+        site=settings.site,
+        peer=settings.peer,
+        repair=settings.repair,
+        request=settings.failover_region,
+        without_fence=settings.without_fence,
+        data_loss=settings.data_loss,
+        loss_budget=settings.loss_budget,
+        lease=settings.lease,
+        witness=witness(settings),
+        ssh=ssh,
+        openstack=servers,
+        apps=_names(settings, APP),
+        caches=_names(settings, CACHE),
+        public=fence_link.Public(lb=public["lb"], bastion=public["bastion"]),
+    )
+    return dict(fields.write(document))
+
+
+def _names(settings: Settings, kind: str) -> tuple[str, ...]:
+    """Names within its site of the peer's hosts of one kind."""
+    return tuple(it.name for it in settings.hosts_of(settings.peer).values() if it.role == kind)
+
+
+def verify(settings: Settings, epoch: InForce, address: str) -> Document:
+    """Of the verify link; `address` is the load balancer's floating IP."""
+    document = verify_link.Document(
+        site=settings.site,
+        peer=settings.peer,
+        repair=settings.repair,
+        epoch=epoch,
+        shop_host=settings.shop.host,
+        address=address,
+        ca=settings.secrets.ca,
+        witness=witness(settings),
+    )
+    return dict(fields.write(document))
+
+
+def pointer(settings: Settings, epoch: InForce, address: str) -> Document:
+    """Of the pointer link."""
+    document = pointer_link.Document(
+        site=settings.site,
+        repair=settings.repair,
+        epoch=epoch,
+        dns=settings.dns,
+        address=address,
+        witness=witness(settings),
+        ovh=ovh(settings),
+    )
+    return dict(fields.write(document))
+
+
+def replication(settings: Settings, epoch: InForce) -> Document:
+    """Of the replication link."""
+    mode = settings.assets.mode
+    document = replication_link.Document(
+        site=settings.site,
+        repair=settings.repair,
+        epoch=epoch if mode != Mode.COPY else None,
+        mode=mode,
+        service_name=settings.service_name,
+        buckets={
+            site: replication_link.Place(region=region.storage_region, bucket=settings.bucket(site, "assets"))
+            for site, region in settings.regions.items()
+        },
+        witness=witness(settings),
+        ovh=ovh(settings),
+    )
+    return dict(fields.write(document))

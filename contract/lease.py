@@ -1,0 +1,83 @@
+"""The lease: how long a primary that nobody hears goes on, and every limit that follows from it. Seconds, whole ones in the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from .checks import integer
+from .fields import Contradiction, key
+
+_SECONDS = integer(1, 3600)
+_WHY = "the agents of the hosts do not know when to stop"
+
+
+class LeaseState(StrEnum):
+    """What a heartbeat says of its host's lease."""
+
+    HELD = "held"
+    STOPPED = "stopped"  # the agent has stopped the service, because nobody heard it
+    OFF = "off"  # the last word of an agent that was taken away: its silence proves nothing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """`dr:lease`, the same on hosts, links and in the configuration; where the lease is off there is none (None)."""
+
+    lease_s: int = key(
+        _SECONDS, "a primary that neither the witness nor its counterpart on the other site has heard for so long stops",
+        default=30, unit="s", why=_WHY,
+    )  # fmt: skip
+    stop_s: int = key(
+        _SECONDS,
+        "for the stop; what is left of the service after four fifths of it is killed",
+        default=5,
+        unit="s",
+        why=_WHY,
+    )
+    margin_s: int = key(
+        _SECONDS,
+        "what others wait for on top of `lease_s + stop_s`: scheduling, a restarting agent, a clock that ticks slower",
+        default=5, unit="s", why=_WHY,
+    )  # fmt: skip
+    heartbeat_s: int = key(_SECONDS, "between two heartbeats", default=2, unit="s", why=_WHY)
+
+    @property
+    def unseen_s(self) -> int:
+        """How long a primary can have written after its last heartbeat."""
+        return self.lease_s + self.stop_s
+
+    @property
+    def silence_s(self) -> int:
+        """How long its hosts must have been silent before another site may rely on it (rung 3 of the fence)."""
+        return self.unseen_s + self.margin_s
+
+    @property
+    def question_s(self) -> float:
+        """How long one question of an agent to the outside may take."""
+        return max(1.0, min(10.0, self.lease_s / 4))
+
+    @property
+    def watchdog_s(self) -> float:
+        """An agent that says nothing to systemd for so long is killed and started again, before the margin of those who wait is used up."""
+        return max(3.0, self.margin_s - 2)
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        """Times that are fine alone and wrong together."""
+        if self.stop_s + self.margin_s >= self.lease_s:
+            yield Contradiction(
+                "lease_s",
+                str(self.lease_s),
+                f"more than dr:lease.stop_s + dr:lease.margin_s ({self.stop_s} + {self.margin_s})",
+                "a short hiccup would stop the shop, and what is waited for on top of the lease would be the larger part",
+                "keep 30, 5 and 5, or raise lease_s",
+            )
+        if 3 * self.heartbeat_s > self.lease_s:
+            yield Contradiction(
+                "heartbeat_s",
+                str(self.heartbeat_s),
+                f"a third of dr:lease.lease_s ({self.lease_s}) or less",
+                "two heartbeats that get lost would stop the shop",
+                "keep 2, or raise lease_s",
+            )

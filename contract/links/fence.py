@@ -1,0 +1,53 @@
+"""What the fence link is told; it answers with `contract.epoch.InForce`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..access import OpenStack, Ssh
+from ..buckets import Bucket
+from ..checks import integer, line, listing
+from ..fields import key, part, table
+from ..installation import LossBudget, Word
+from ..lease import Lease
+from ..sites import A_SITE, SITES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Servers(OpenStack):
+    """How the fence stops servers."""
+
+    regions: Mapping[str, str] = table(line, "compute region of each site", names=SITES)
+    servers: Mapping[str, tuple[str, ...]] = table(
+        listing(line), "names of each site's servers that write or work, database first", names=SITES
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Public:
+    """Public addresses of a site, as `sites/<site>.json` holds them at the witness."""
+
+    lb: str = key(line, "of the load balancer")
+    bastion: str = key(line, "of the bastion")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """Stdin of the link."""
+
+    schema: int = key(integer(1, 1), "form of the document", default=1)
+    site: str = key(A_SITE, "the stack's site")
+    peer: str = key(A_SITE, "the other one")
+    repair: int = key(integer(0, 999_999), "`dr:repair`", default=0)
+    request: str = key(A_SITE, "`failover_region`")
+    without_fence: Word | None = part(Word, "`dr:accept.without_fence`", optional=True)
+    data_loss: Word | None = part(Word, "`dr:accept.data_loss`", optional=True)
+    loss_budget: LossBudget = part(LossBudget, "`dr:loss_budget`")
+    lease: Lease | None = part(Lease, "null: off", optional=True)
+    witness: Bucket = part(Bucket, "the witness bucket")
+    ssh: Ssh = part(Ssh, "the way to the hosts")
+    openstack: Servers = part(Servers, "the way to the servers")
+    apps: tuple[str, ...] = key(listing(line), "names of the other site's app hosts")
+    caches: tuple[str, ...] = key(listing(line, at_least=1), "names of a site's cache hosts, the head first")
+    public: Public = part(Public, "addresses of the own site")

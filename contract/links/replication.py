@@ -1,0 +1,37 @@
+"""What the replication link is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..access import Ovh
+from ..buckets import Bucket
+from ..checks import integer, line, one_of
+from ..epoch import InForce
+from ..fields import key, part, parts
+from ..services.assets import Mode
+from ..sites import A_SITE, SITES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A site's asset bucket at the platform's API."""
+
+    region: str = key(line, "storage region, like GRA")
+    bucket: str = key(line, "its name")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """Stdin of the link. In mode `copy` there is no direction to turn, and no epoch: no move makes it run."""
+
+    schema: int = key(integer(1, 1), "form of the document", default=1)
+    site: str = key(A_SITE, "the stack's site")
+    repair: int = key(integer(0, 999_999), "`dr:repair`", default=0)
+    epoch: InForce | None = part(InForce, "the epoch in force; null in mode `copy`", optional=True)
+    mode: str = key(one_of(*Mode), "`dr:assets.mode`")
+    service_name: str = key(line, "`dr:service_name`")
+    buckets: Mapping[str, Place] = parts(Place, "asset buckets of both sites", names=SITES)
+    witness: Bucket = part(Bucket, "the witness bucket")
+    ovh: Ovh = part(Ovh, "the API that holds the buckets")

@@ -1,0 +1,26 @@
+"""What the verify link is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..buckets import Bucket
+from ..checks import integer, line, prose
+from ..epoch import InForce
+from ..fields import key, part
+from ..sites import A_SITE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """Stdin of the link. Active: a real order; standby: a forwarded request, and then `followed/<site>.json`."""
+
+    schema: int = key(integer(1, 1), "form of the document", default=1)
+    site: str = key(A_SITE, "the stack's site")
+    peer: str = key(A_SITE, "the other one")
+    repair: int = key(integer(0, 999_999), "`dr:repair`", default=0)
+    epoch: InForce = part(InForce, "the epoch in force")
+    shop_host: str = key(line, "the shop's public name")
+    address: str = key(line, "public address of the own load balancer")
+    ca: str = key(prose, "PEM of the CA that has signed the shop's certificate")
+    witness: Bucket = part(Bucket, "the witness bucket")

@@ -1,0 +1,45 @@
+"""The shop's app hosts: what is configured of them (`dr:app`) and what `app converge` is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..buckets import Bucket
+from ..checks import cidr, integer, line, listing, password, prose, text
+from ..fields import key, part
+from ..hosts import MAX_APP_HOSTS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """`dr:app`."""
+
+    hosts: int = key(integer(1, MAX_APP_HOSTS), "app hosts of a site", default=2, why="the shop has no hosts")
+    threads: int = key(integer(1, 64), "of each Puma process", default=5, why="Puma does not start")
+    workers: int = key(integer(0, 32), "Puma processes of a host", default=1, why="Puma does not start")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certificate:
+    """PEM texts."""
+
+    cert: str = key(prose, "certificate, with its chain")
+    key: str = key(prose, "its key", secret=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block(Keys):
+    """What `app converge` is told beside the keys of `dr:app`. Databases and caches are named local first: libpq tries them in order."""
+
+    release: str = key(text(r"/\S+", "an absolute path"), "where the release lies")
+    shop_host: str = key(line, "the shop's public name")
+    shop_tls: Certificate = part(Certificate, "of that name")
+    secret_key_base: str = key(password, "what Rails signs with", secret=True)
+    databases: tuple[str, ...] = key(listing(line, at_least=1), "keys of the database hosts")
+    database: str = key(line, "the shop's database")
+    database_password: str = key(password, "of its role", secret=True)
+    caches: tuple[str, ...] = key(listing(line, at_least=1), "keys of the cache hosts")
+    cache_password: str = key(password, "of the shop's user", secret=True)
+    assets: Bucket = part(Bucket, "the own site's asset bucket, by the shop's user")
+    peer_apps: tuple[str, ...] = key(listing(line), "keys of the other site's app hosts")
+    vip_subnet: str = key(cidr(), "where the load balancer's requests come from")

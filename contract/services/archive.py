@@ -1,0 +1,104 @@
+"""WAL and backups: what is configured of them (`dr:archive`) and what `archive prepare` and `archive converge` are told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..checks import Check, Unwanted, integer, line, optional, password, text
+from ..fields import key, part, parts, table
+from ..hosts import PORTS
+from ..sites import SITES
+from .postgres import VERSION
+
+# pgBackRest speaks to S3 over TLS only.
+_ENDPOINT = text(
+    r"https://[^/\s:]+(:\d{1,5})?/?", "https://host or https://host:port, as pgBackRest speaks to S3 over TLS only"
+)
+_PEM = optional(
+    text(r"(-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+-----END CERTIFICATE-----\n?)+", "a PEM certificate")
+)
+_EVENT = text(r"[^\n%]{3,80}", "a calendar event of systemd, like Sun *-*-* 02:30:00 UTC")
+_NUMBER = integer(1, 999)
+
+
+def _passphrase(value: object) -> str:
+    """pgBackRest's configuration has no quotes: blanks at the ends of a value are lost there."""
+    found = password(value)
+    if len(found) < 12 or found != found.strip():
+        raise Unwanted(PASSPHRASE.wanted)
+    return found
+
+
+PASSPHRASE = Check("12 or more characters in one line, without blanks at the ends", _passphrase)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """`dr:archive`. Absent: nothing is archived, and what both databases lose together is lost."""
+
+    endpoints: Mapping[str, str] = table(
+        _ENDPOINT,
+        "S3 servers of both regions, `https://` only; on OVHcloud those of `s3_endpoint`",
+        names=SITES,
+        why="WAL cannot be sent to that region",
+        fix="the region's S3 endpoint, on OVHcloud https://s3.<region>.io.cloud.ovh.net",
+    )
+    ca: str | None = key(
+        _PEM,
+        "PEM of their CA, where it is not a public one",
+        default=None,
+        why="certificates of the S3 servers cannot be checked",
+    )
+    retention_full: int = key(
+        _NUMBER,
+        "full backups that are kept, with all that depends on them",
+        default=4,
+        why="backups would be kept for ever, or not at all",
+    )
+    full: str = key(
+        _EVENT,
+        "when full backups are made: a calendar event of systemd, in the active site",
+        default="Sun *-*-* 02:30:00 UTC",
+        why="no full backup is made",
+    )
+    incremental: str = key(
+        _EVENT,
+        "when incremental ones are made",
+        default="Mon..Sat *-*-* 02:30:00 UTC",
+        why="no incremental backup is made",
+    )
+    process_max: int = key(_NUMBER, "processes that compress and send", default=2, why="backups cannot start")
+    queue_max: str = key(
+        text(r"[1-9]\d*(MB|GB|TB)", "a size like 2GB"),
+        "WAL that may wait on the primary's disk for a region that does not take it; beyond that the region is left out until it answers",
+        default="2GB",
+        why="a repository that is down fills the disk of the primary",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repository:
+    """The WAL bucket of one region."""
+
+    region: str = key(line, "name of the region in signatures")
+    bucket: str = key(line, "name of the bucket")
+
+
+@dataclass(frozen=True, kw_only=True)
+class S3Keys:
+    """Of the archive's own user, who reaches the WAL buckets of both sites."""
+
+    access_key: str = key(password, "id of the key", secret=True)
+    secret_key: str = key(password, "the key", secret=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block(Keys):
+    """What the archive's verbs are told beside the keys of `dr:archive`."""
+
+    version: int = key(VERSION, "PostgreSQL's major version")
+    port: int = key(integer(1, 65535), "where the server listens", default=PORTS["postgres"])
+    repositories: Mapping[str, Repository] = parts(Repository, "the WAL bucket of each site", names=SITES)
+    keys: S3Keys = part(S3Keys, "to both")
+    passphrase: str = key(PASSPHRASE, "what all of it is encrypted with", secret=True)

@@ -1,0 +1,217 @@
+"""The database: what is configured of it (`dr:postgres`) and what `postgres converge` is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ..checks import Check, Unwanted, boolean, cidr, integer, line, listing, mapping, one_of, optional, password, text
+from ..fields import Contradiction, key, part
+from ..hosts import PORTS
+
+OLDEST, NEWEST, TESTED = 14, 18, 17
+KEEPS_SLOTS = 17  # the first version whose logical slots survive a failover
+
+
+class Mode(StrEnum):
+    """Whether commits wait for the other region."""
+
+    ASYNC = "async"
+    SYNC = "sync"
+    DEGRADE = "degrade"
+
+
+def _parameter(value: object) -> str:
+    """YAML reads a bare `on` as true, which would be written as `True`."""
+    plain = isinstance(value, str | int | float) and not isinstance(value, bool)
+    if not plain or any(mark in str(value) for mark in "\r\n\0") or not str(value).strip():
+        raise Unwanted(_PARAMETER.wanted)
+    return str(value)
+
+
+# Below which version a server lacks what the pair relies on.
+_OLDER = (
+    (12, "it is set up by recovery.conf, which a promotion renames"),
+    (13, "its pg_rewind cannot recover a crashed server, and a slot of a dead standby fills its disk"),
+    (
+        14,
+        "its standby shuts down, where newer ones pause, when a parameter of the primary is raised; and it says nothing of a paused replay",
+    ),
+)
+
+
+def _version(value: object) -> int:
+    number = integer(0, 999)(value)
+    if number > NEWEST:
+        raise Unwanted(f"{VERSION.wanted} (PostgreSQL {number} is newer than this software)")
+    if number < OLDEST:
+        why = next(why for before, why in _OLDER if number < before)
+        raise Unwanted(f"{VERSION.wanted} (PostgreSQL {number} is too old: {why})")
+    return number
+
+
+VERSION = Check(f"{OLDEST} to {NEWEST}, of which {TESTED} is the one that is tested most", _version)
+_PARAMETER = Check("a number or one line of text (quote on and off)", _parameter)
+_NAMES = listing(text(r"[a-z][a-z0-9_-]*", "a name like pg_stat_statements"))
+_SIZE = optional(text(r"[1-9]\d*(MB|GB|TB)", "a size that PostgreSQL knows, like 4GB"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """`dr:postgres`."""
+
+    version: int = key(
+        VERSION,
+        f"major version; {TESTED} is Debian 13's and the one tested, others need an image with their packages. 13 and older are refused: "
+        "their standby ends itself when a parameter of its primary is raised, and nothing says that replay has stopped",
+        default=TESTED,
+        why="13 and older stop a standby instead of pausing it, and rewind no crashed server; newer ones are not known",
+        fix=f"{TESTED} is Debian 13's and the one tested; others need an image with their packages",
+    )
+    parameters: Mapping[str, str] = key(
+        mapping(r"[a-z_]+(\.[a-z_]+)?", _PARAMETER),
+        "anything of postgresql.conf that the hosts do not decide themselves. `max_connections`, `max_worker_processes`, `max_wal_senders`, "
+        "`max_prepared_transactions`, `max_locks_per_transaction`: raised, the run of the active site is refused until the standby has them; "
+        "lowered, the standby holds the old value until it has replayed that its primary went down. What needs a restart waits while a "
+        "promotion is under way",
+        default={},
+        why="the server would not start",
+    )  # fmt: skip
+    max_slot_wal_keep_size: str | None = key(
+        _SIZE,
+        "WAL that the primary keeps for a standby that is away; absent: two fifths of the data volume. A standby that stays away longer is "
+        "rebuilt by its next run",
+        default=None,
+        why="a standby that stays away fills the disk of the primary",
+    )
+    mode: str = key(
+        one_of(*Mode),
+        "`async`: commits wait for nobody, what had not been received is lost with a region, the loss budget decides. `sync`: commits wait for "
+        "the other region once its standby has caught up, so no acknowledged order is lost with a region; with the standby gone no order is "
+        "taken, until it is back or the mode is changed, and a cut link alone does that. `degrade`: as `sync`, but a standby that is gone for "
+        "`degrade_after_s` is waited for no more; the witness's record and `dr-host postgres status` (`sync: degraded`) say so. Both need a "
+        "lease: the agent watches",
+        default=Mode.ASYNC,
+        why="it is not clear whether commits wait for the other region",
+    )
+    degrade_after_s: int = key(
+        integer(5, 3600),
+        "how long commits wait for a standby that is gone, in mode `degrade`",
+        default=10,
+        unit="s",
+        why="it is not clear for how long orders wait for a standby that is gone",
+    )
+    preload: tuple[str, ...] = key(
+        _NAMES,
+        "shared libraries. What is not installed on a host is refused before anything changes",
+        default=(),
+        why="the server would not start",
+    )
+    extensions: tuple[str, ...] = key(
+        _NAMES,
+        "extensions in the shop's database; their packages are part of the image",
+        default=(),
+        why="the shop's database would lack them",
+    )
+    logical: bool = key(
+        boolean,
+        "logical replication slots survive a move (17 and newer): make them with `failover => true`; `wal_level` becomes `logical`, which "
+        "restarts both servers",
+        default=False,
+        why="it is not clear whether logical slots are kept",
+    )
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        """What the hosts decide themselves, and slots that the version does not keep."""
+        for name in sorted(RESERVED & set(self.parameters)):
+            yield Contradiction(
+                f"parameters.{name}",
+                repr(self.parameters[name]),
+                "no entry",
+                "the hosts' software sets it itself and the two would fight",
+                "remove it",
+            )
+        if self.logical and self.version < KEEPS_SLOTS:
+            yield Contradiction(
+                "logical",
+                f"true with version {self.version}",
+                f"version {KEEPS_SLOTS} or newer",
+                "older ones lose logical slots with every move",
+                "raise the version, or leave logical replication to a subscriber that can start anew",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passwords:
+    """Of the database's roles."""
+
+    replication: str = key(password, "of the standby", secret=True)
+    app: str = key(password, "of the shop", secret=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block(Keys):
+    """What `postgres converge` is told beside the keys of `dr:postgres`."""
+
+    port: int = key(integer(1, 65535), "where the server listens", default=PORTS["postgres"])
+    peer_port: int = key(integer(1, 65535), "where the other site's listens", default=PORTS["postgres"])
+    volume_id: str | None = key(
+        optional(text(r"\S{20,}", "an id of 20 or more characters")),
+        "the data volume; null: the system's disk",
+        default=None,
+    )
+    volume_gb: int | None = key(
+        optional(integer(1, 12_000)), "its size: raised, the file system grows with it", default=None, unit="GB"
+    )
+    database: str = key(text(r"[a-z_][a-z0-9_-]{0,62}", "a name in lower case"), "the shop's database")
+    passwords: Passwords = part(Passwords, "of the roles")
+    app_clients: tuple[str, ...] = key(listing(cidr()), "networks from which the shop may sign in")
+    archive: bool = key(boolean, "whether WAL goes to the archive", default=False)
+    peer_db: str = key(line, "key of the other site's database host")
+
+
+# What the hosts' software decides itself: another value would break the pair, or open it.
+RESERVED = frozenset(
+    {
+        "archive_cleanup_command",
+        "archive_command",
+        "archive_library",
+        "archive_mode",
+        "archive_timeout",
+        "cluster_name",
+        "config_file",
+        "data_directory",
+        "external_pid_file",
+        "fsync",
+        "full_page_writes",
+        "hba_file",
+        "hot_standby",
+        "hot_standby_feedback",
+        "ident_file",
+        "include",
+        "include_dir",
+        "include_if_exists",
+        "listen_addresses",
+        "max_slot_wal_keep_size",
+        "password_encryption",
+        "port",
+        "primary_conninfo",
+        "primary_slot_name",
+        "recovery_end_command",
+        "recovery_min_apply_delay",
+        "recovery_target_timeline",
+        "restore_command",
+        "shared_preload_libraries",
+        "ssl",
+        "ssl_ca_file",
+        "ssl_cert_file",
+        "ssl_key_file",
+        "sync_replication_slots",
+        "synchronized_standby_slots",
+        "synchronous_standby_names",
+        "unix_socket_directories",
+        "wal_level",
+        "wal_log_hints",
+    }
+)
