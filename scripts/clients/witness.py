@@ -18,8 +18,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from contract.errors import Failed, Refused
-from scripts.links.epochs import Epoch
-from scripts.links.loss import Heartbeat
+from scripts.clients.records import Epoch, Heartbeat
 
 EPOCHS = "epochs/"
 

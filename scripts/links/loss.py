@@ -10,18 +10,9 @@ import datetime
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from scripts.clients.records import Heartbeat
 
-@dataclass(frozen=True, kw_only=True)
-class Heartbeat:
-    """The newest word of one host. `age_s` is by the witness's own clock."""
-
-    document: dict[str, Any]
-    age_s: float
-
-    def block(self, service: str) -> dict[str, Any]:
-        """The service's part; empty when there is none."""
-        found = self.document.get(service)
-        return found if isinstance(found, dict) else {}
+__all__ = ["Budget", "Heartbeat", "Loss", "Own", "arrived", "lsn", "measure", "over", "sentence"]
 
 
 @dataclass(frozen=True, kw_only=True)
