@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 from contract.errors import ExitCode, Failed
 
 CONNECT_S = 4
+OVERHEAD_S = CONNECT_S + 10  # what ssh may take on top of a command's own limit
 DR_HOST = "/opt/dr/dr-host.pyz"
 _SSH_FAILED = 255  # OpenSSH's own exit code when there was no session
 
@@ -127,7 +128,7 @@ class Hosts:
         """Run a shell line on `host` through the bastion of site `via`, whatever its exit code. Raises Unreachable."""
         alias = f"{host}.via-{via}"
         self._used.add(alias)
-        done = self._ssh([alias, f"timeout -k 5 {limit_s} {line}"], stdin, limit_s + CONNECT_S + 10)
+        done = self._ssh([alias, f"timeout -k 5 {limit_s} {line}"], stdin, limit_s + OVERHEAD_S)
         if done.returncode == _SSH_FAILED:
             raise Unreachable(f"host {host} through the bastion of {via}: no ssh session ({_last_line(done.stderr)})")
         return done

@@ -1,4 +1,4 @@
-"""The links of the role chain that run on the operator's machine: `python -m scripts.links fence|verify|pointer|replication`.
+"""The links of the role chain that run on the operator's machine: `python -m scripts.links <link>`, the links as in `table.py`.
 
 A JSON document on stdin, one JSON object on stdout (it is stored in Pulumi's state: no secrets, no times), one line of error on stderr.
 """
@@ -7,42 +7,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
-from typing import Any
+from importlib import import_module
 
 from contract.errors import DrError, ExitCode
-
-Link = Callable[[dict[str, Any]], dict[str, Any]]
-
-
-def _load(name: str) -> Link | None:
-    """Import only what the link needs: each is a process of its own, on the path of a failover."""
-    if name == "fence":
-        from scripts.links import fence  # noqa: PLC0415
-
-        return fence.run
-    if name == "verify":
-        from scripts.links import verify  # noqa: PLC0415
-
-        return verify.run
-    if name == "pointer":
-        from scripts.links import pointer  # noqa: PLC0415
-
-        return pointer.run
-    if name == "replication":
-        from scripts.links import replication  # noqa: PLC0415
-
-        return replication.run
-    return None
+from scripts.links.table import LINKS
 
 
 def main(arguments: list[str]) -> int:
     """Returns the exit code."""
     name = arguments[0] if len(arguments) == 1 else ""
-    link = _load(name)
-    if link is None:
-        print("usage: python -m scripts.links fence|verify|pointer|replication < document.json", file=sys.stderr)
+    if name not in LINKS:
+        print(f"usage: python -m scripts.links {'|'.join(LINKS)} < document.json", file=sys.stderr)
         return ExitCode.USAGE
+    link = import_module(LINKS[name])
     try:
         document = json.load(sys.stdin)
         if not isinstance(document, dict):
@@ -54,7 +31,7 @@ def main(arguments: list[str]) -> int:
         )
         return ExitCode.USAGE
     try:
-        answer = link(document)
+        answer = link.run(document)
     except DrError as error:
         print(f"ERROR {name}: {error}", file=sys.stderr)
         return error.code

@@ -20,12 +20,11 @@ from scripts.clients.hosts import Answer, Conversation, Hosts, Unreachable
 from scripts.clients.openstack import ApiDown, Compute
 from scripts.clients.witness import EpochTaken, Witness
 from scripts.links.epochs import Action, Epoch, decide, other
+from scripts.links.limits import AWAIT_S, POWER_S, PROMOTE_S, QUICK_S, REPLAYED_S, STOP_S, TALK_S
 from scripts.links.loss import Budget, Heartbeat, Loss, Own, arrived, lsn, measure, over, sentence
-from scripts.links.rungs import POWER_S, QUICK_S, Lease, RungFailed, override, stopped
+from scripts.links.rungs import Lease, RungFailed, override, stopped
 
 DATABASE, CACHE, CONTROL = "db-1", "cache-1", "control-1"
-STOP_S, AWAIT_S, PROMOTE_S = 60, 15, 80
-TALK_S = 560  # less than the link's own limit
 CLOSE_BYTES = 4 * 2**20  # a standby this close is there within a second on any link that serves replication
 
 
@@ -132,7 +131,7 @@ class Takeover:
                 self.peer_database, via, "postgres stop", {"schema": 1, "epoch_next": self.newest.epoch + 1}, STOP_S
             )
             checkpoint = stopped.facts["checkpoint"]
-            self._heir.say({"checkpoint": checkpoint, "timeout_s": AWAIT_S}, AWAIT_S + 10)
+            self._heir.say({"checkpoint": checkpoint, "timeout_s": AWAIT_S}, REPLAYED_S)
             return self._claim(
                 planned=True,
                 checkpoint=checkpoint,

@@ -15,9 +15,9 @@ from scripts.clients.hosts import Hosts
 from scripts.clients.openstack import ApiDown, Compute
 from scripts.clients.witness import Witness
 from scripts.links.epochs import other
+from scripts.links.limits import POWER_S, QUICK_S
 from scripts.links.loss import Heartbeat
 
-POWER_S, QUICK_S = 90, 20
 LOOK_S = 1.0
 
 

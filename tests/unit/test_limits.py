@@ -1,0 +1,72 @@
+"""Limits that have to fit into each other, and the table of links that they belong to."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from components.remote import LIMITS
+from scripts.clients.hosts import OVERHEAD_S
+from scripts.clients.openstack import ANSWER_S
+from scripts.host.postgres import server
+from scripts.links import limits, pointer, verify
+from scripts.links.__main__ import main
+from scripts.links.table import LINKS
+
+LEASE_S = 30 + 5 + 5  # dr:lease as it comes
+WRITERS = 4  # a database and three caches, asked one after the other
+
+
+def test_every_link_has_its_limit_and_pulumi_holds_it_to_the_same() -> None:
+    assert set(limits.LINKS_S) == set(LINKS)
+    assert {name: LIMITS[name] for name in LINKS} == limits.LINKS_S
+
+
+def test_a_host_gives_up_before_the_fence_stops_listening() -> None:
+    assert server.STOP_S < limits.STOP_S
+    assert limits.AWAIT_S < limits.REPLAYED_S
+    assert server.PROMOTE_S < limits.PROMOTE_S
+
+
+def test_the_standby_listens_through_the_longest_planned_move_and_is_gone_before_the_link_is() -> None:
+    asked = (limits.QUICK_S, limits.STOP_S, limits.REPLAYED_S, limits.PROMOTE_S)
+    assert sum(asked) + len(asked) * OVERHEAD_S < limits.TALK_S < limits.LINKS_S["fence"]
+
+
+def test_the_standby_listens_while_the_ladder_is_climbed() -> None:
+    power = limits.POWER_S + 3 * ANSWER_S
+    lease = WRITERS * (limits.QUICK_S + OVERHEAD_S) + LEASE_S
+    counted = limits.QUICK_S + OVERHEAD_S
+    assert power + lease + counted + limits.PROMOTE_S < limits.TALK_S
+
+
+def test_the_last_links_say_what_they_saw_before_they_are_killed() -> None:
+    assert limits.LINKS_S["verify"] > verify.LIMIT_S + 2 * verify.ANSWER_S
+    assert limits.LINKS_S["pointer"] > pointer.SERVED_S + 4 * pointer.QUERY_S
+
+
+@pytest.mark.parametrize("arguments", [[], ["fencing"], ["fence", "verify"]])
+def test_whoever_names_no_link_is_told_all_of_them(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    assert capsys.readouterr().err == f"usage: python -m scripts.links {'|'.join(LINKS)} < document.json\n"
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_a_link_loads_itself_and_no_other(link: str) -> None:
+    told = f"""
+import io, json, sys
+sys.stdin = io.StringIO("[]")
+from scripts.links.__main__ import main
+assert main([{link!r}]) == 2
+print(json.dumps(sorted(name for name in sys.modules if name.startswith("scripts.links."))))
+"""
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    loaded = set(json.loads(done.stdout))
+    assert loaded & set(LINKS.values()) == {LINKS[link]}
+    assert (
+        done.stderr
+        == f"ERROR {link}: stdin is not a JSON object, wanted the link's document (docs/interfaces.md, section 3)\n"
+    )
