@@ -1,20 +1,23 @@
-"""The rungs of the fence ladder that need no word with the lost site's hosts: OpenStack (2), the lease (3), the operator's word (4).
+"""The ladder: its rungs in order, each a way of its own to prove that the site which loses the role writes no more.
 
-Each returns the fence as it is kept with the epoch, {"rung", "evidence"}, or raises RungFailed with its reason. Rung 1 is part of the
-planned move (`scripts.links.fence`).
+Here are those that need no word with that site's hosts: OpenStack (2), the lease (3), the operator's word (4). Rung 1, the clean stop over ssh,
+is `scripts.links.planned`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 from contract.errors import DrError
 from scripts.clients.hosts import Hosts
 from scripts.clients.openstack import ApiDown, Compute
 from scripts.clients.witness import Witness
-from scripts.links.epochs import other
+from scripts.links.epochs import Epoch, other
 from scripts.links.limits import POWER_S, QUICK_S
 from scripts.links.loss import Heartbeat
 
@@ -22,65 +25,138 @@ LOOK_S = 1.0
 
 
 class RungFailed(Exception):
-    """This rung proves nothing; the text is for the list that the operator sees."""
+    """This rung proves nothing; the reasons are for the list that the operator sees."""
+
+    def __init__(self, *reasons: str) -> None:
+        super().__init__("; ".join(reasons))
+        self.reasons = reasons
 
 
-def stopped(document: dict[str, Any], peer: str) -> dict[str, Any]:
-    """Rung 2: every server of the peer is SHUTOFF at its own API."""
-    names, region = document["servers"][peer], document["regions"][peer]
-    compute = Compute(document, region)
+@dataclass(frozen=True, kw_only=True)
+class Proof:
+    """That the site has stopped writing, as it is kept with the epoch."""
+
+    rung: int
+    evidence: dict[str, Any]
+
+    def document(self) -> dict[str, Any]:
+        """For the epoch's object."""
+        return asdict(self)
+
+
+class Rung(ABC):
+    """One way to prove it. Nothing is done to the site before `prove`."""
+
+    number: ClassVar[int]
+    name: ClassVar[str]
+
+    @abstractmethod
+    def prove(self, tried: Sequence[str]) -> Proof:
+        """`tried`: a line for each rung below that does not hold. Raises RungFailed, with nothing left behind; Refused when no rung may be tried."""
+
+    def leave(self) -> str:
+        """Let go of what `prove` holds, because nothing was claimed. Returns what is so now; empty when that goes without saying."""
+        return ""
+
+
+def climb(rungs: Iterable[Rung], tried: list[str]) -> tuple[Rung, Proof] | None:
+    """The first rung that holds; None when none does. The reasons of those that do not are added to `tried`."""
+    for rung in rungs:
+        try:
+            return rung, rung.prove(tried)
+        except RungFailed as error:
+            tried += [f"rung {rung.number} ({rung.name}): {reason}" for reason in error.reasons]
+    return None
+
+
+@contextmanager
+def held(rung: Rung) -> Iterator[None]:
+    """Around what relies on a rung: when it fails, the rung is let go, and the error says what is so now."""
     try:
-        compute.connect()
-        found = compute.settle(names, "os-stop", "SHUTOFF", POWER_S)
-    except ApiDown as error:
-        raise RungFailed(f"rung 2 (OpenStack stop): {error}") from None
-    if not found:
-        raise RungFailed(f"rung 2 (OpenStack stop): region {region}: has none of {', '.join(names)}")
-    return {"rung": 2, "evidence": {"SHUTOFF": found}}
+        yield
+    except DrError as error:
+        now = rung.leave()
+        if not now:
+            raise
+        raise type(error)(f"{error}; {now}") from None
 
 
-def override(document: dict[str, Any], epoch: int, tried: list[str]) -> dict[str, Any]:
+class PowerOff(Rung):
+    """Rung 2: every server of the peer is SHUTOFF at its own API."""
+
+    number, name = 2, "OpenStack stop"
+
+    def __init__(self, openstack: dict[str, Any], peer: str) -> None:
+        """`openstack`: that of the link's document, with the servers and the region of each site."""
+        self._openstack, self._names, self._region = openstack, openstack["servers"][peer], openstack["regions"][peer]
+
+    def prove(self, tried: Sequence[str]) -> Proof:
+        """As of `Rung`. Servers that it has stopped stay so, whatever comes of the move: following starts them."""
+        compute = Compute(self._openstack, self._region)
+        try:
+            compute.connect()
+            found = compute.settle(self._names, "os-stop", "SHUTOFF", POWER_S)
+        except ApiDown as error:
+            raise RungFailed(str(error)) from None
+        if not found:
+            raise RungFailed(f"region {self._region}: has none of {', '.join(self._names)}")
+        return Proof(rung=self.number, evidence={"SHUTOFF": found})
+
+
+class Word(Rung):
     """Rung 4: the operator's typed word for the epoch in force."""
-    word, for_epoch = document.get("override"), document.get("override_epoch")
-    if not word:
-        raise RungFailed("rung 4 (override): not given")
-    if for_epoch != epoch:
-        raise RungFailed(f"rung 4 (override): is for epoch {for_epoch}, the epoch in force is {epoch}")
-    return {"rung": 4, "evidence": {"override": word, "tried": list(tried)}}
+
+    number, name = 4, "override"
+
+    def __init__(self, word: str | None, for_epoch: int | None, epoch: int) -> None:
+        self._word, self._for_epoch, self._epoch = word, for_epoch, epoch
+
+    def prove(self, tried: Sequence[str]) -> Proof:
+        """As of `Rung`; kept with the word: why nothing better could be had."""
+        if not self._word:
+            raise RungFailed("not given")
+        if self._for_epoch != self._epoch:
+            raise RungFailed(f"is for epoch {self._for_epoch}, the epoch in force is {self._epoch}")
+        return Proof(rung=self.number, evidence={"override": self._word, "tried": list(tried)})
 
 
-class Lease:
+class Lease(Rung):
     """Rung 3: the peer's writers have had no contact for so long that their own agents have stopped them.
 
     Contact is of two kinds, and both must have ended: with the witness (their heartbeats' age by the witness's clock) and with their
     counterparts here (who are told to grant nothing more, and say when they last did).
     """
 
-    def __init__(self, document: dict[str, Any], hosts: Hosts, witness: Witness, writers: Sequence[str]) -> None:
-        """`document`: of the link; `writers`: names, within each site, of the hosts that hold a lease."""
-        self._lease: dict[str, float] | None = document.get("lease")
-        self._hosts, self._witness, self._site, self._peer = hosts, witness, document["site"], other(document["site"])
-        self._writers = tuple(writers)
+    number, name = 3, "lease"
 
-    def run(self, epoch: int) -> dict[str, Any]:
-        """`epoch` is the one in force. Raises RungFailed; then the counterparts grant again."""
+    def __init__(
+        self, lease: dict[str, float] | None, hosts: Hosts, witness: Witness, newest: Epoch, writers: Sequence[str]
+    ) -> None:
+        """`lease`: seconds, None when it is off; `writers`: names, within each site, of the hosts that hold one."""
+        self._lease, self._hosts, self._witness, self._epoch = lease, hosts, witness, newest.epoch
+        self._site, self._peer, self._writers = other(newest.active), newest.active, tuple(writers)
+
+    def prove(self, tried: Sequence[str]) -> Proof:
+        """As of `Rung`; where it fails the counterparts grant again."""
         if self._lease is None:
-            raise RungFailed("rung 3 (lease): is off (dr:lease)")
+            raise RungFailed("is off (dr:lease)")
+        epoch = self._epoch
         try:
             granted = self._deny(epoch + 1)
             silent = self._await(epoch, self._silence_s - min(granted.values()))
         except (DrError, RungFailed) as error:
-            self.allow()
-            raise RungFailed(f"rung 3 (lease): {error}") from None
-        return {"rung": 3, "evidence": {"heartbeats": silent, "granted_s": granted}}
+            self.leave()
+            raise RungFailed(str(error)) from None
+        return Proof(rung=self.number, evidence={"heartbeats": silent, "granted_s": granted})
 
-    def allow(self) -> None:
+    def leave(self) -> str:
         """Best effort: a counterpart that cannot be reached denies on, which only ever stops a peer that has lost the witness too."""
         for name in self._writers:
             try:
                 self._hosts.must(f"{name}.{self._site}", self._site, "agent allow", {"schema": 1}, QUICK_S)
             except DrError:
                 continue
+        return ""
 
     @property
     def _silence_s(self) -> float:
