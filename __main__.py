@@ -28,10 +28,12 @@ from components.render.documents import witness
 from components.render.links import openstack, ovh
 from components.settings import Settings
 from components.verify import Verify, VerifyArgs
+from contract.agreement import digests
 from contract.errors import DrError
 from scripts.leftovers.clear import KINDS, Leftovers
 from scripts.leftovers.writer import may_write
 from scripts.links import preflight
+from scripts.links.agreement import Side
 
 
 def main() -> None:
@@ -39,7 +41,8 @@ def main() -> None:
     root = Path(__file__).resolve().parent
     try:
         settings = config.load()
-        preflight.check(settings.site, settings.failover_region, vars(witness(settings)))
+        side = Side(site=settings.site, digests=digests(settings), word=settings.other_configuration)
+        preflight.check(side, settings.failover_region, witness(settings))
         bundles = Bundles(
             tool=bundle.dr_host(root), copier=bundle.dr_assets(root), shop=bundle.release(root, settings.shop.release)
         )
@@ -60,7 +63,7 @@ class Bundles:
 def declare(settings: Settings, bundles: Bundles) -> None:
     """The whole stack."""
     tool = bundles.tool
-    at_work = partial(may_write, settings.site, vars(witness(settings)))
+    at_work = partial(may_write, settings.site, witness(settings))
     seen = Leftovers(vars(openstack(settings)), settings.region.compute_region, vars(ovh(settings)), at_work)
     leftovers.clear_before_create(KINDS, seen.clear)
     opts = pulumi.ResourceOptions(providers=providers(settings))

@@ -95,6 +95,11 @@ class Settings(Configuration):
         return self.accept.data_loss if self.accept else None
 
     @property
+    def other_configuration(self) -> Word | None:
+        """The operator's word to move although the other region ran last with another configuration."""
+        return self.accept.configuration if self.accept else None
+
+    @property
     def sizes(self) -> Sizes:
         """How many hosts a site has."""
         return Sizes(app=self.app.hosts, cache_replicas=self.redis.cache_replicas)

@@ -1,11 +1,13 @@
-"""The epoch in force, as the fence link tells it to every link after it."""
+"""The epoch: as it stands at the witness (`Epoch`), and as the fence link tells it to every link after it (`InForce`)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from . import sites
 from .checks import boolean, integer, line, optional, text
+from .errors import Usage
 from .fields import key, part
 
 NUMBER = integer(1, 99_999_999)
@@ -55,3 +57,54 @@ class InForce:
     fence: Rung | None = part(Rung, "the proof", optional=True)
     last_seen: LastSeen | None = part(LastSeen, "of the lost site, of an unplanned move", optional=True)
     entrance: str | None = key(optional(line), "public address of the active site's shop", default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """One term of one active site, an object at the witness. Whoever created it owns it; nobody overwrites it."""
+
+    epoch: int
+    active: str
+    previous: str | None
+    planned: bool
+    checkpoint: dict[str, Any] | None = None  # {"lsn", "timeline"} of the clean shutdown, planned moves only
+    fence: dict[str, Any] = field(default_factory=dict)  # {"rung": n, "evidence": {...}}
+    loss: dict[str, Any] | None = None  # what an unplanned move has left behind, as far as anybody knows
+    claimed_at: str = ""  # RFC 3339, the claimer's clock: for reports only
+    claimed_by: str = ""
+    reason: str = ""
+    version: str = ""  # of the program that claimed it
+
+    def told(self, entrance: str | None) -> InForce:
+        """What the chain's later links are told: the same on every run within the epoch. `entrance`: public address of the active site's shop."""
+        seen = (self.loss or {}).get("redis")
+        return InForce(
+            epoch=self.epoch,
+            active=self.active,
+            previous=self.previous,
+            planned=self.planned,
+            checkpoint=Checkpoint(**self.checkpoint) if self.checkpoint else None,
+            fence=Rung(rung=self.fence.get("rung")),
+            last_seen=LastSeen(redis=_cache(seen) if seen else None) if self.loss else None,
+            entrance=entrance,
+        )
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any], name: str) -> Epoch:
+        """From the object at the witness; `name` is its key, for the message. Raises Usage."""
+        try:
+            epoch = cls(**{key: document[key] for key in cls.__dataclass_fields__ if key in document})
+        except TypeError as error:
+            raise Usage(
+                f"witness object {name}: is not an epoch ({error}); nobody can tell which region is active; "
+                "look at the bucket's older versions of that object and restore the one that was created first"
+            ) from None
+        if epoch.active not in sites.SITES:
+            raise Usage(
+                f"witness object {name}: active is {epoch.active!r}, wanted a or b; restore the object's first version"
+            )
+        return epoch
+
+
+def _cache(seen: dict[str, Any]) -> LastSeenCache:
+    return LastSeenCache(offset=seen.get("offset"), replication_id=seen.get("replication_id"))

@@ -42,6 +42,7 @@ class Key:
     of: type[Any] | None = None  # of a part, and of each of several parts
     names: tuple[str, ...] | None = ()  # of several; None: whatever they are called; (): it is one
     off: bool = False  # whether the word `off` stands for none
+    shared: bool = True  # whether the two regions must agree in it, where it is part of the shared configuration
 
 
 def key(
@@ -53,9 +54,10 @@ def key(
     why: str = "",
     fix: str = "",
     secret: bool = False,
+    shared: bool = True,
 ) -> Any:
-    """A value. Without `default` it must be there. A `secret` one is printed nowhere."""
-    meta = {_META: Key(doc=doc, unit=unit, why=why or doc, fix=fix, secret=secret, check=check)}
+    """A value. Without `default` it must be there. A `secret` one is printed nowhere; one that is not `shared` may differ between the regions."""
+    meta = {_META: Key(doc=doc, unit=unit, why=why or doc, fix=fix, secret=secret, check=check, shared=shared)}
     if default == {}:
         return dataclasses.field(default_factory=dict, metadata=meta, repr=not secret)
     return dataclasses.field(default=default, metadata=meta, repr=not secret)
@@ -66,9 +68,18 @@ def table(check: Check[Any], doc: str, *, names: tuple[str, ...], why: str = "",
     return dataclasses.field(metadata={_META: Key(doc=doc, why=why or doc, fix=fix, check=check, names=names)})
 
 
-def part(of: type[Any], doc: str, *, why: str = "", fix: str = "", optional: bool = False, off: bool = False) -> Any:
+def part(
+    of: type[Any],
+    doc: str,
+    *,
+    why: str = "",
+    fix: str = "",
+    optional: bool = False,
+    off: bool = False,
+    shared: bool = True,
+) -> Any:
     """A dataclass of its own below this one. `optional`: may be absent or null, and is None then; `off`: may be `off`, and is None then."""
-    meta = {_META: Key(doc=doc, why=why or doc, fix=fix, of=of, off=off)}
+    meta = {_META: Key(doc=doc, why=why or doc, fix=fix, of=of, off=off, shared=shared)}
     return dataclasses.field(default=None if optional else MISSING, metadata=meta)
 
 

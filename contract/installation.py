@@ -215,6 +215,7 @@ class Region:
         "raised: the load balancer is replaced, its public address stays. The way out of provisioning status ERROR",
         default=1,
         why="the load balancer cannot be numbered",
+        shared=False,
     )
     host_generation: Mapping[str, int] = key(
         mapping(_HOST_NAME, _GENERATION),
@@ -222,6 +223,7 @@ class Region:
         "of the active site takes its keys back from its replica, and the shop has no cache until then: move the shop away first",
         default={},
         why="a server cannot be numbered",
+        shared=False,
     )  # fmt: skip
 
 
@@ -272,6 +274,12 @@ class Accept:
     data_loss: Word | None = part(
         Word,
         "an unplanned move that loses more than `dr:loss_budget`, or an unknown amount",
+        optional=True,
+        why="the override names nothing",
+    )
+    configuration: Word | None = part(
+        Word,
+        "a move although the other region ran last with another configuration",
         optional=True,
         why="the override names nothing",
     )
@@ -345,7 +353,10 @@ class Shared:
     app: app.Keys = part(app.Keys, "the app hosts", why="the shop has no hosts")
     assets: assets.Keys = part(assets.Keys, "assets", why="nobody knows how assets reach the other region")
     loss_budget: LossBudget = part(
-        LossBudget, "what an unplanned move may lose", why="nobody knows what a take-over may lose"
+        LossBudget,
+        "what an unplanned move may lose",
+        why="nobody knows what a take-over may lose",
+        shared=False,  # whoever takes over goes by its own
     )
 
 

@@ -23,7 +23,7 @@ class LeaseState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Lease:
-    """`dr:lease`, the same on hosts, links and in the configuration; where the lease is off there is none (None)."""
+    """`dr:lease`: how a region that is cut off stops by itself; or the word off: no agents, no heartbeats, no loss figures, no third rung."""
 
     lease_s: int = key(
         _SECONDS, "a primary that neither the witness nor its counterpart on the other site has heard for so long stops",

@@ -1,4 +1,5 @@
-"""How long things may take, in seconds: one table, in which a limit that must fit into another one is computed from it."""
+"""How long things may take, in seconds: one table. What has to fit into something else is computed from it, or `tests/unit/test_limits.py` holds
+it to that."""
 
 from __future__ import annotations
 
@@ -18,3 +19,16 @@ LINKS_S = {
 KILL_AFTER_S = 5  # what `timeout -k` waits after its first word
 UNPACK_S = 300  # of a release
 PREPARE_S = 120  # `archive prepare`
+
+# What the fence asks of hosts. A limit of the host's own is shorter, so that its sentence is heard instead of a silence.
+QUICK_S = 20  # a question, and what needs no more than one
+STOP_S = 60  # a clean stop, and the start that undoes it
+AWAIT_S = 15  # until the stopped primary's last record is replayed here: the host's own limit ...
+REPLAYED_S = AWAIT_S + 10  # ... and how long its answer is waited for
+PROMOTE_S = 80
+
+POWER_S = 90  # servers on or off, by their region's API
+
+# The standby waits for the word to promote since before the stop. It gives up before the link is killed: what is left is for the claim, and for
+# saying how it ended.
+TALK_S = LINKS_S["fence"] - 2 * QUICK_S

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from components.render.documents import Document, witness
 from components.settings import Settings
-from contract import access, fields
+from contract import access, agreement, fields
 from contract.epoch import InForce
 from contract.hosts import APP, CACHE
 from contract.links import fence as fence_link
@@ -61,6 +61,8 @@ def fence(settings: Settings, public: Mapping[str, str]) -> Document:
         request=settings.failover_region,
         without_fence=settings.without_fence,
         data_loss=settings.data_loss,
+        other_configuration=settings.other_configuration,
+        configuration=agreement.digests(settings),
         loss_budget=settings.loss_budget,
         lease=settings.lease,
         witness=witness(settings),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..access import OpenStack, Ssh
+from ..agreement import DIGESTS
 from ..buckets import Bucket
 from ..checks import integer, line, listing
 from ..fields import key, part, table
@@ -43,6 +44,8 @@ class Document:
     request: str = key(A_SITE, "`failover_region`")
     without_fence: Word | None = part(Word, "`dr:accept.without_fence`", optional=True)
     data_loss: Word | None = part(Word, "`dr:accept.data_loss`", optional=True)
+    other_configuration: Word | None = part(Word, "`dr:accept.configuration`", optional=True)
+    configuration: Mapping[str, str] = key(DIGESTS, "digest of each key in which the regions must agree", default={})
     loss_budget: LossBudget = part(LossBudget, "`dr:loss_budget`")
     lease: Lease | None = part(Lease, "null: off", optional=True)
     witness: Bucket = part(Bucket, "the witness bucket")

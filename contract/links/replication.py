@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ..access import Ovh
 from ..buckets import Bucket
 from ..checks import integer, line, one_of
 from ..epoch import InForce
-from ..fields import key, part, parts
+from ..fields import Contradiction, key, part, parts
 from ..services.assets import Mode
 from ..sites import A_SITE, SITES
 
@@ -35,3 +35,10 @@ class Document:
     buckets: Mapping[str, Place] = parts(Place, "asset buckets of both sites", names=SITES)
     witness: Bucket = part(Bucket, "the witness bucket")
     ovh: Ovh = part(Ovh, "the API that holds the buckets")
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        """A direction is told by an epoch."""
+        if self.mode != Mode.COPY and self.epoch is None:
+            yield Contradiction(
+                "epoch", "null", f"an epoch in mode {self.mode}", "no direction is known", "correct the document"
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from contract.hosts import DATABASE, KINDS
+from scripts.ctl.configuration import load, shared_values, stack_file
 from scripts.ctl.secrets import generate, host_names
 
 SITES = {"a": ("GRA11", "gra"), "b": ("SBG5", "sbg")}
@@ -23,44 +26,46 @@ def stack_name(site: str) -> str:
 def documents(
     project: Path, lab: Mapping[str, Any], changes: Mapping[str, Any] | None = None
 ) -> dict[str, dict[str, Any]]:
-    """The stack file of each site, parsed, without `dr:secrets`. `changes`: keys without the prefix, for both; an object is laid over the one there."""
-    made = {}
-    for site in SITES:
-        document = yaml.safe_load((project / f"Pulumi.{stack_name(site)}.yaml").read_text())
-        config = document["config"]
-        config["dr:service_name"] = lab["ovh"]["service_name"]
-        config["dr:openstack"].update(
-            {key: lab["openstack"][key] for key in ("auth_url", "user", "project_id", "project_name", "domain")}
-        )
-        config["dr:ovh"] = {"endpoint": lab["ovh"]["endpoint"]}
-        config["dr:witness"] = {"endpoint": lab["s3"]["de"]["endpoint"], "region": "de", "bucket": WITNESS_BUCKET}
-        endpoints = lab["s3_tls"]["endpoints"]
-        config["dr:archive"] |= {
-            "endpoints": {site: endpoints[storage] for site, (_, storage) in SITES.items()},
-            "ca": lab["s3_tls"]["ca"],
-        }
-        config["dr:dns"]["servers"] = lab["dns"]["servers"]
-        for name, (compute, storage) in SITES.items():
-            facts, region = lab["regions"][compute], config["dr:regions"][name]
-            region.update({"compute_region": compute, "storage_region": storage.upper(), "s3_region": storage})
-            region.update(
-                {
-                    "s3_endpoint": lab["s3"][storage]["endpoint"],
-                    "ext_net_id": facts["ext_net_id"],
-                    "image_id": facts["image_id"],
-                }
-            )
-            region["flavors"] = {
-                role: facts["flavors"]["d2-4" if role == "db" else "d2-2"] for role in ("db", "cache", "app", "control")
-            }
-        for key, value in (changes or {}).items():
-            config[f"dr:{key}"] = {**config[f"dr:{key}"], **value} if isinstance(value, Mapping) else value
-        made[site] = document
-    return made
+    """The stack file of each site, parsed, without `dr:secrets`: what the running lab has otherwise than the project's `Pulumi.yaml`.
+
+    `changes`: keys without the prefix, for both; an object is laid over the one there.
+    """
+    shared = shared_values(project)
+    config = _of_the_lab(copy.deepcopy(shared), lab)
+    for key, value in (changes or {}).items():
+        config[f"dr:{key}"] = {**config[f"dr:{key}"], **value} if isinstance(value, Mapping) else value
+    others = {key: value for key, value in config.items() if shared.get(key) != value}
+    return {site: {"config": {**load(stack_file(project, site))["config"], **copy.deepcopy(others)}} for site in SITES}
+
+
+def whole(project: Path, document: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration of a stack file over what the project shares, by full key."""
+    return {**shared_values(project), **document["config"]}
+
+
+def _of_the_lab(config: dict[str, Any], lab: Mapping[str, Any]) -> dict[str, Any]:
+    config["dr:service_name"] = lab["ovh"]["service_name"]
+    names = ("auth_url", "user", "project_id", "project_name", "domain")
+    config["dr:openstack"].update({key: lab["openstack"][key] for key in names})
+    config["dr:ovh"] = {"endpoint": lab["ovh"]["endpoint"]}
+    config["dr:witness"] = {"endpoint": lab["s3"]["de"]["endpoint"], "region": "de", "bucket": WITNESS_BUCKET}
+    endpoints = lab["s3_tls"]["endpoints"]
+    config["dr:archive"] |= {
+        "endpoints": {site: endpoints[storage] for site, (_, storage) in SITES.items()},
+        "ca": lab["s3_tls"]["ca"],
+    }
+    config["dr:dns"]["servers"] = lab["dns"]["servers"]
+    for name, (compute, storage) in SITES.items():
+        facts, region = lab["regions"][compute], config["dr:regions"][name]
+        region.update({"compute_region": compute, "storage_region": storage.upper(), "s3_region": storage})
+        region.update({"ext_net_id": facts["ext_net_id"], "image_id": facts["image_id"]})
+        region["s3_endpoint"] = lab["s3"][storage]["endpoint"]
+        region["flavors"] = {kind: facts["flavors"]["d2-4" if kind == DATABASE else "d2-2"] for kind in KINDS}
+    return config
 
 
 def secrets(config: Mapping[str, Any], lab: Mapping[str, Any]) -> dict[str, Any]:
-    """A fresh `dr:secrets` for the stack files of `documents` (either site's `config`)."""
+    """A fresh `dr:secrets` for a whole configuration."""
     outside = {
         "openstack_password": lab["openstack"]["password"],
         "ovh": {key: lab["ovh"][key] for key in ("application_key", "application_secret", "consumer_key")},

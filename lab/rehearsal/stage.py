@@ -14,13 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from contract import hosts
+from contract.epoch import Epoch
+from contract.hosts import Sizes
+from contract.sites import other
 from lab.client.client import Client
 from lab.client.ledger import compare, first_ack_after, longest_gap, read
 from lab.machines import clock
 from lab.rehearsal.engine import Run
 from lab.rehearsal.world import World, wait_for
 from lab.rehearsal.writers import overlaps, spans
-from scripts.links.epochs import Epoch, other
 
 SAMPLES = "/var/tmp/lab-writers.jsonl"  # noqa: S108 - on a host of the lab
 # Its clock is the lab's, also on a host whose own is off: both sides' samples are compared.
@@ -37,7 +40,6 @@ StartLimitIntervalSec=0
 WantedBy=multi-user.target
 """
 ORDERS, ORDERS_S = 20, 60
-LEASED = ("db-1", "cache-1")  # hosts of a site whose agents keep a lease
 
 
 @dataclass
@@ -103,6 +105,18 @@ class Stage:
         for site in "ab":
             self._install_sampler(site)
         self.settle()
+
+    @property
+    def leased(self) -> tuple[str, ...]:
+        """Names of the hosts of a site whose agents keep a lease, as both are configured now."""
+        return hosts.leased(Sizes(cache_replicas=self.world.whole(self.active)["dr:redis"].get("cache_replicas", 0)))
+
+    def heard(self, record: Record) -> None:
+        """Nobody's agent has stopped a service since the drill began, unless the drill cut it off."""
+        stops = [
+            line for site in "ab" for host in self.leased for line in self._lease_stops(f"{host}.{site}", record.began)
+        ]
+        record.expect(record.isolates or not stops, f"agents stopped services that were heard: {stops}")
 
     # --- who is who
 
@@ -219,8 +233,7 @@ class Stage:
         twice = {key for key, times in self.claims().items() if times != 1} - self._overwritten
         self._overwritten |= twice
         record.expect(not twice, f"claimed more than once: {sorted(twice)}")
-        stops = [line for site in "ab" for host in LEASED for line in self._lease_stops(f"{host}.{site}", record.began)]
-        record.expect(record.isolates or not stops, f"agents stopped services that were heard: {stops}")
+        self.heard(record)
         both = overlaps(*(spans(self.samples(site, record.began)) for site in "ab"))
         when = [(round(begin - record.began, 1), round(end - record.began, 1)) for begin, end in both]
         record.expect(not both, f"two writers at once, in seconds after the drill began: {when}")

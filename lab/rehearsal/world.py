@@ -6,6 +6,7 @@ The demo, the life-cycle tests and the drills all work through this; none of the
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 import secrets as random_secrets
@@ -20,6 +21,8 @@ import boto3
 import yaml
 from botocore.config import Config
 
+from contract.access import Ssh, SshHost
+from contract.buckets import Bucket
 from lab.namespace import Places, entered, places
 from lab.rehearsal import stacks
 from lab.rehearsal.engine import Pulumi
@@ -59,7 +62,7 @@ class World:
         self.places = where
         self.lab: dict[str, Any] = json.loads(where.description.read_text())
         made = stacks.documents(PROJECT, self.lab, changes)
-        self.config: dict[str, Any] = made["a"]["config"]
+        self.config: dict[str, Any] = stacks.whole(PROJECT, made["a"])
         self.secrets = stacks.secrets(self.config, self.lab)
         files = stacks.write(where.run / "stacks", made)
         self._make_bucket(stacks.WITNESS_BUCKET)
@@ -67,7 +70,7 @@ class World:
         self.pulumi = Pulumi(PROJECT, where.run, files, environment, random_secrets.token_urlsafe(16))
         self.pulumi.create(stacks.to_stdin(self.secrets))
         keys = self.secrets["witness"]
-        self.witness = Witness({**self.config["dr:witness"], **keys})
+        self.witness = Witness(Bucket(**self.config["dr:witness"], **keys))
         self._bastions: dict[str, str | None] = {}
 
     @property
@@ -85,11 +88,16 @@ class World:
         """`pulumi config set failover_region ...` on one stack."""
         self.pulumi.config_set(site, "failover_region", active.encode())
 
+    def whole(self, site: str) -> dict[str, Any]:
+        """What a stack is configured with now, by full key, without what is secret."""
+        return stacks.whole(PROJECT, yaml.safe_load(self.pulumi.files[site].read_text()))
+
     def configure(self, site: str, key: str, value: Any) -> Any:
-        """Write a key of a stack file as a person would, without its prefix; None takes it out. Returns what stood there."""
+        """Write a key of a stack file as a person would, without its prefix; None takes it out. Returns what the stack went by before."""
         file = self.pulumi.files[site]
         document = yaml.safe_load(file.read_text())
-        before = document["config"].pop(f"dr:{key}", None)
+        before = copy.deepcopy(stacks.whole(PROJECT, document).get(f"dr:{key}"))
+        document["config"].pop(f"dr:{key}", None)
         if value is not None:
             document["config"][f"dr:{key}"] = value
         file.write_text(yaml.safe_dump(document, sort_keys=False))
@@ -103,15 +111,16 @@ class World:
     def hosts(self, site: str) -> Iterator[Callable[..., subprocess.CompletedProcess[bytes]]]:
         """Run shell lines on hosts through the bastion of `site`: `run("db-1.b", "uptime")`, a third argument is the line's stdin."""
         names = host_names(self.config)
-        document = {
-            "private_key": self.secrets["ssh"]["operator"]["private"],
-            "hosts": {
-                key: {"vrack": it[1], "host_key": self.secrets["ssh"]["hosts"][key]["public"]}
+        keys = self.secrets["ssh"]
+        told = Ssh(
+            private_key=keys["operator"]["private"],
+            hosts={
+                key: SshHost(vrack=it[1], front=it[2], host_key=keys["hosts"][key]["public"])
                 for key, it in names.items()
             },
-            "bastions": {site: self._bastion(site)},
-        }
-        with Hosts(document) as hosts:
+            bastions={site: self._bastion(site)},
+        )
+        with Hosts(told) as hosts:
             yield lambda host, line, stdin=b"": hosts.execute(host, site, line, stdin, 60)
 
     def vrack(self, host: str) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
+from contract.access import Ssh
 from contract.errors import ExitCode, Failed
 
 CONNECT_S = 4
@@ -87,10 +88,10 @@ class Conversation:
 
 
 class Hosts:
-    """`document`: {"private_key", "hosts": {"db-1.a": {"vrack", "host_key"}}, "bastions": {"a": public address}}. A context manager."""
+    """The hosts of both sites, by the bastions that are known. A context manager."""
 
-    def __init__(self, document: dict[str, Any]) -> None:
-        self._document = document
+    def __init__(self, told: Ssh) -> None:
+        self._told = told
         self._cleanup = ExitStack()
         self._used: set[str] = set()
 
@@ -99,8 +100,8 @@ class Hosts:
         self._cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
         self._folder = folder
         (folder / "key").touch(mode=0o600)
-        (folder / "key").write_text(self._document["private_key"].rstrip("\n") + "\n")
-        known = [f"{name} {host['host_key']}" for name, host in self._document["hosts"].items()]
+        (folder / "key").write_text(self._told.private_key.rstrip("\n") + "\n")
+        known = [f"{name} {host.host_key}" for name, host in self._told.hosts.items()]
         (folder / "known_hosts").write_text("\n".join(known) + "\n")
         (folder / "config").write_text(self._config())
         self._cleanup.callback(self._hang_up)
@@ -118,11 +119,7 @@ class Hosts:
     def routes(self, host: str) -> list[str]:
         """The sites whose bastion may lead to `host`, where they have an address: that of the other region first, then of its own."""
         own = host.rsplit(".", 1)[1]
-        return [
-            site
-            for site in sorted(self._document["bastions"], key=lambda site: site == own)
-            if self._document["bastions"][site]
-        ]
+        return [site for site in sorted(self._told.bastions, key=lambda site: site == own) if self._told.bastions[site]]
 
     def execute(self, host: str, via: str, line: str, stdin: bytes, limit_s: int) -> subprocess.CompletedProcess[bytes]:
         """Run a shell line on `host` through the bastion of site `via`, whatever its exit code. Raises Unreachable."""
@@ -167,16 +164,16 @@ class Hosts:
 
     def _config(self) -> str:
         folder, lines = self._folder, []
-        for site, address in self._document["bastions"].items():
+        for site, address in self._told.bastions.items():
             if address:
                 lines += [f"Host bastion-{site}", f"  HostName {address}", f"  HostKeyAlias control-1.{site}"]
-        for name, host in self._document["hosts"].items():
-            for site, address in self._document["bastions"].items():
+        for name, host in self._told.hosts.items():
+            for site, address in self._told.bastions.items():
                 if address:
                     direct = name == f"control-1.{site}"
                     lines += [
                         f"Host {name}.via-{site}",
-                        f"  HostName {address if direct else host['vrack']}",
+                        f"  HostName {address if direct else host.vrack}",
                         f"  HostKeyAlias {name}",
                     ]
                     lines += [] if direct else [f"  ProxyCommand ssh -F {folder}/config -W %h:%p bastion-{site}"]

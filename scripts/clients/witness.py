@@ -1,7 +1,8 @@
 """The witness: a versioned S3 bucket in a third region that says which site is active.
 
 Objects: `epochs/%08d.json` (created once, `If-None-Match: *`), `sites/<site>.json` (public addresses), `followed/<site>.json` (the newest
-epoch in which the site was seen following), `heartbeats/<site>/<host>.json` (the hosts' agents). See docs/interfaces.md, section 4.
+epoch in which the site was seen following), `heartbeats/<site>/<host>.json` (the hosts' agents), `configurations/<site>.json` (digests of
+what its last run was configured with). See docs/interfaces.md, section 4.
 OVHcloud honours the condition atomically
 (https://help.ovhcloud.com, "S3 conditional writes"); a store that does not is refused by `probe`.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -17,8 +19,13 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from contract.errors import Failed, Refused
-from scripts.clients.records import Epoch, Heartbeat
+from contract import fields
+from contract.agreement import Record
+from contract.buckets import Bucket
+from contract.epoch import Epoch
+from contract.errors import Failed, Refused, Usage
+from contract.heartbeat import Heartbeat
+from contract.version import VERSION
 
 EPOCHS = "epochs/"
 
@@ -36,16 +43,16 @@ class WitnessDown(Failed):
 
 
 class Witness:
-    """`document`: {"endpoint", "region", "bucket", "access_key", "secret_key"}."""
+    """The bucket, by the keys to it."""
 
-    def __init__(self, document: dict[str, str]) -> None:
-        self.bucket, self.endpoint = document["bucket"], document["endpoint"]
+    def __init__(self, place: Bucket) -> None:
+        self.bucket, self.endpoint = place.bucket, place.endpoint
         self._s3 = boto3.client(
             "s3",
-            endpoint_url=document["endpoint"],
-            region_name=document["region"],
-            aws_access_key_id=document["access_key"],
-            aws_secret_access_key=document["secret_key"],
+            endpoint_url=place.endpoint,
+            region_name=place.region,
+            aws_access_key_id=place.access_key,
+            aws_secret_access_key=place.secret_key,
             config=Config(
                 connect_timeout=3,
                 read_timeout=5,
@@ -126,6 +133,22 @@ class Witness:
     def record_followed(self, site: str, epoch: int) -> None:
         """The standby streams in this epoch."""
         self._put(f"followed/{site}.json", {"epoch": epoch})
+
+    def configuration(self, site: str) -> Record | None:
+        """What a site's last run was configured with, as digests; None when none has left any, or of a form that is not known."""
+        document = self._get(f"configurations/{site}.json")
+        try:
+            return (
+                None
+                if document is None
+                else fields.read(Record, document, f"witness object configurations/{site}.json")
+            )
+        except Usage:
+            return None
+
+    def record_configuration(self, site: str, digests: Mapping[str, str]) -> None:
+        """For the other site's next run."""
+        self._put(f"configurations/{site}.json", fields.write(Record(version=VERSION, keys=digests)))
 
     def versions(self, prefix: str) -> list[str]:
         """The key of every version of every object below `prefix`: an epoch that stands there twice was overwritten."""

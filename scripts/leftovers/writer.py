@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from contract.buckets import Bucket
 from scripts.clients.witness import Witness, WitnessDown
 
 
-def may_write(site: str, document: dict[str, Any]) -> str | None:
-    """The reason; None when the newest epoch names no site, or the other one. `document`: as of `Witness`."""
+def may_write(site: str, witness: Bucket) -> str | None:
+    """The reason; None when the newest epoch names no site, or the other one."""
     try:
-        newest = Witness(document).newest()
+        newest = Witness(witness).newest()
     except WitnessDown as error:
         return f"nobody can say whether a database is writing to it ({error})"
     if newest is None or newest.active != site:

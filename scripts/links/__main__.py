@@ -9,7 +9,8 @@ import json
 import sys
 from importlib import import_module
 
-from contract.errors import DrError, ExitCode
+from contract import fields
+from contract.errors import DrError, ExitCode, Usage
 from scripts.links.table import LINKS
 
 
@@ -21,29 +22,23 @@ def main(arguments: list[str]) -> int:
         return ExitCode.USAGE
     link = import_module(LINKS[name])
     try:
-        document = json.load(sys.stdin)
-        if not isinstance(document, dict):
-            raise TypeError
-    except (ValueError, TypeError):
-        print(
-            f"ERROR {name}: stdin is not a JSON object, wanted the link's document (docs/interfaces.md, section 3)",
-            file=sys.stderr,
-        )
-        return ExitCode.USAGE
-    try:
-        answer = link.run(document)
+        answer = link.run(fields.read(link.Document, _document(), f"document of {name}"))
     except DrError as error:
         print(f"ERROR {name}: {error}", file=sys.stderr)
         return error.code
-    except KeyError as error:
-        print(
-            f"ERROR {name}: the document lacks {error}; nothing was changed; see docs/interfaces.md, section 3",
-            file=sys.stderr,
-        )
-        return ExitCode.USAGE
     json.dump(answer, sys.stdout, sort_keys=True)
     print()
     return ExitCode.DONE
+
+
+def _document() -> object:
+    try:
+        return json.load(sys.stdin)
+    except ValueError:
+        raise Usage(
+            "stdin: found no JSON, wanted the link's document (docs/interfaces.md, section 3); nothing was changed; "
+            "run `pulumi up`, which makes it"
+        ) from None
 
 
 if __name__ == "__main__":

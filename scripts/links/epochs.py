@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from enum import Enum
 
+from contract.epoch import Epoch
 from contract.errors import Refused
-from scripts.clients.records import SITES, Epoch
-
-__all__ = ["SITES", "Action", "Epoch", "decide", "other"]
+from contract.sites import SITES, other
 
 
 class Action(Enum):
@@ -20,11 +19,6 @@ class Action(Enum):
     STAY = "is active and stays so"
     FOLLOW = "converge as standby of the active site"
     TAKE_OVER = "fence the active site, claim the next epoch, promote"
-
-
-def other(site: str) -> str:
-    """The peer."""
-    return "b" if site == "a" else "a"
 
 
 def decide(site: str, request: str, newest: Epoch | None, followed: int | None) -> Action:

@@ -13,70 +13,37 @@ import getpass
 import socket
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
+from contract import fields
+from contract.epoch import Epoch
 from contract.errors import DrError, Failed, Refused
+from contract.hosts import DATABASE, first
+from contract.limits import AWAIT_S, POWER_S, PROMOTE_S, QUICK_S, REPLAYED_S, TALK_S
+from contract.links.fence import Document
+from contract.sites import other
+from contract.version import VERSION
 from scripts.clients.hosts import Answer, Conversation, Hosts
 from scripts.clients.openstack import ApiDown, Compute
 from scripts.clients.witness import EpochTaken, Witness
-from scripts.links.epochs import Action, Epoch, decide, other
-from scripts.links.limits import AWAIT_S, POWER_S, PROMOTE_S, QUICK_S, REPLAYED_S, TALK_S
-from scripts.links.loss import Budget, Loss
-from scripts.links.planned import DATABASE, CleanStop, look, words
-from scripts.links.rungs import Lease, PowerOff, Proof, Word, climb, held
-from scripts.links.unplanned import Count, Terms
+from scripts.links.agreement import Side, agree, leave
+from scripts.links.epochs import Action, decide
+from scripts.links.loss import Loss
+from scripts.links.planned import CleanStop, look, words
+from scripts.links.rungs import LeaseRanOut, Override, PowerOff, Proof, climb, held
+from scripts.links.unplanned import Count
 
 
-@dataclass(frozen=True, kw_only=True)
-class Told:
-    """The link's document, read (docs/interfaces.md, section 3). The parts for clients stay as they are."""
-
-    site: str
-    request: str
-    witness: dict[str, str]
-    ssh: dict[str, Any]
-    openstack: dict[str, Any]
-    public: dict[str, str]  # this site's addresses, those that are known
-    apps: tuple[str, ...]
-    writers: tuple[
-        str, ...
-    ]  # names, within each site, of the hosts that hold a lease and tell the witness of themselves
-    lease: dict[str, float] | None
-    terms: Terms
-    word: str | None
-    word_epoch: int | None
-
-
-def _told(document: dict[str, Any]) -> Told:
-    lease, budget = document.get("lease"), document["loss_budget"]
-    return Told(
-        site=document["site"],
-        request=document["request"],
-        witness=document["witness"],
-        ssh=document["ssh"],
-        openstack=document["openstack"],
-        public={name: address for name, address in document.get("public", {}).items() if address},
-        apps=tuple(document.get("apps", ())),
-        writers=(DATABASE, *document["caches"]),
-        lease=lease,
-        terms=Terms(
-            budget=Budget(max_lag_bytes=budget["max_lag_bytes"], max_lag_s=budget["max_lag_s"]),
-            accepted=document.get("accept_loss"),
-            # A primary that reaches neither witness nor peer stops by itself.
-            unseen_s=float(lease["lease_s"] + lease["stop_s"]) if lease else None,
-        ),
-        word=document.get("override"),
-        word_epoch=document.get("override_epoch"),
-    )
-
-
-def run(document: dict[str, Any]) -> dict[str, Any]:
-    """The document and the answer are in docs/interfaces.md, section 3. Raises DrError."""
-    told = _told(document)
+def run(told: Document) -> dict[str, Any]:
+    """Returns `contract.epoch.InForce` as an object. Raises DrError."""
     witness = Witness(told.witness)
     newest, followed = witness.newest(), witness.followed(told.site)
     action = decide(told.site, told.request, newest, followed)
+    side = Side(site=told.site, digests=told.configuration, word=told.other_configuration)
+    warning = agree(side, newest, action, witness)
+    if warning:
+        print(f"WARNING fence: {warning}", file=sys.stderr)
     if action is Action.CLAIM_FIRST:
         witness.probe()
         newest = _claim(
@@ -89,27 +56,28 @@ def run(document: dict[str, Any]) -> dict[str, Any]:
     elif action is Action.FOLLOW:
         _power_on(told)
     assert newest is not None
-    witness.record_addresses(told.site, told.public)
-    return newest.link_output(witness.addresses(newest.active).get("lb"))
+    leave(told, witness)
+    witness.record_addresses(told.site, fields.write(told.public))
+    return dict(fields.write(newest.told(witness.addresses(newest.active).get("lb"))))
 
 
 class Takeover:
     """One attempt to move the role from the active peer to this site."""
 
-    def __init__(self, told: Told, newest: Epoch, witness: Witness) -> None:
+    def __init__(self, told: Document, newest: Epoch, witness: Witness) -> None:
         self.told, self.newest, self.witness = told, newest, witness
         self.site, self.peer = told.site, other(told.site)
-        self.database = f"{DATABASE}.{self.site}"
+        self.database = f"{first(DATABASE)}.{self.site}"
         self.tried: list[str] = []  # a line for each rung that did not hold
         self._heir: Conversation  # with this site's database
 
     def run(self) -> Epoch:
         """Fence, then claim. Raises Refused, nothing changed, when no rung holds."""
-        ssh = dict(self.told.ssh)
-        ssh["bastions"] = {**ssh["bastions"], self.peer: self.witness.addresses(self.peer).get("bastion")}
+        known = {**self.told.ssh.bastions, self.peer: self.witness.addresses(self.peer).get("bastion")}
+        ssh = replace(self.told.ssh, bastions=known)
         with Hosts(ssh) as hosts, ThreadPoolExecutor(1) as pool:
             asked = pool.submit(hosts.must, self.database, self.site, "postgres status", {"schema": 1}, QUICK_S)
-            seen = look(hosts, f"{DATABASE}.{self.peer}")
+            seen = look(hosts, f"{first(DATABASE)}.{self.peer}")
             own = self._own(asked)
             self._heir = hosts.talk(self.database, self.site, "postgres takeover", TALK_S)
             clean = CleanStop(hosts, self.witness, self.newest, seen=seen, own=own, apps=self.told.apps)
@@ -142,12 +110,12 @@ class Takeover:
 
     def _unplanned(self, hosts: Hosts, own: dict[str, Any]) -> Epoch:
         """The peer cannot stop itself: count the loss, fence, count again, claim."""
-        told = self.told
-        count = Count(hosts, self.witness, self.newest, told.writers, told.terms)
+        told, writers = self.told, (first(DATABASE), *self.told.caches)
+        count = Count(hosts, self.witness, self.newest, writers, told)
         ladder = [
             PowerOff(told.openstack, self.peer),
-            Lease(told.lease, hosts, self.witness, self.newest, told.writers),
-            Word(told.word, told.word_epoch, self.newest.epoch),
+            LeaseRanOut(told.lease, hosts, self.witness, self.newest, writers),
+            Override(told.without_fence, self.newest.epoch),
         ]
         with count.before(own):
             found = climb(ladder, self.tried)
@@ -188,13 +156,13 @@ class Takeover:
         return claimed
 
 
-def _power_on(told: Told) -> None:
+def _power_on(told: Document) -> None:
     """A fence may have stopped this site's own servers: start them; their guards keep the database from coming up as a writer.
 
     The run that only follows must not need the API (it may be down while all hosts run), so a dead API is a warning here.
     """
-    names = told.openstack["servers"][told.site]
-    compute = Compute(told.openstack, told.openstack["regions"][told.site])
+    names = told.openstack.servers[told.site]
+    compute = Compute(fields.write(told.openstack), told.openstack.regions[told.site])
     try:
         compute.connect()
         stopped = [name for name, server in compute.servers(names).items() if server["status"] == "SHUTOFF"]
@@ -215,4 +183,4 @@ def _claim(witness: Witness, epoch: Epoch) -> Epoch:
 
 def _claimer() -> dict[str, Any]:
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-    return {"claimed_at": now, "claimed_by": f"{getpass.getuser()}@{socket.gethostname()}"}
+    return {"claimed_at": now, "claimed_by": f"{getpass.getuser()}@{socket.gethostname()}", "version": VERSION}

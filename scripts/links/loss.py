@@ -10,17 +10,10 @@ import datetime
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from scripts.clients.records import Heartbeat
-
-__all__ = ["Budget", "Heartbeat", "Loss", "Own", "arrived", "lsn", "measure", "over", "sentence"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Budget:
-    """What may be lost without the operator's word."""
-
-    max_lag_bytes: int
-    max_lag_s: float
+from contract.heartbeat import Heartbeat
+from contract.hosts import CACHE, DATABASE, first, kind_of
+from contract.installation import LossBudget
+from contract.sites import Role
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +57,7 @@ def arrived(facts: dict[str, Any]) -> int | None:
 
 def measure(own: Own, beats: dict[str, Heartbeat | None], unseen_s: float | None) -> Loss:
     """`beats`: the lost site's, by host ("db-1")."""
-    database = beats.get("db-1")
+    database = beats.get(first(DATABASE))
     lag_bytes, lag_s = _database(own.database, database)
     late = _late(database)
     master = _master(beats)
@@ -82,9 +75,9 @@ def measure(own: Own, beats: dict[str, Heartbeat | None], unseen_s: float | None
 
 def _master(beats: dict[str, Heartbeat | None]) -> dict[str, Any]:
     """What the lost site's cache said: the one that said last that it leads, for an older one may have been led away from. Else the first."""
-    caches = [beat for name, beat in beats.items() if name.startswith("cache-") and beat is not None]
+    caches = [beat for name, beat in beats.items() if kind_of(name) == CACHE and beat is not None]
     leading = [beat for beat in caches if beat.block("redis").get("role") == "master"]
-    found = min(leading, key=lambda beat: beat.age_s, default=beats.get("cache-1"))
+    found = min(leading, key=lambda beat: beat.age_s, default=beats.get(first(CACHE)))
     return found.block("redis") if found else {}
 
 
@@ -99,7 +92,7 @@ def _database(own: dict[str, Any], beat: Heartbeat | None) -> tuple[int | None, 
     theirs = beat.block("postgres") if beat else {}
     comparable = (
         beat is not None
-        and beat.document.get("role") == "primary"
+        and beat.document.get("role") == Role.PRIMARY
         and theirs.get("system_identifier") == own.get("system_identifier")
     )
     trail = theirs.get("trail") or ()
@@ -115,7 +108,7 @@ def _database(own: dict[str, Any], beat: Heartbeat | None) -> tuple[int | None, 
     return lag, float(max(missing)) if missing and complete else None
 
 
-def over(loss: Loss, budget: Budget, peer: str) -> list[str]:
+def over(loss: Loss, budget: LossBudget, peer: str) -> list[str]:
     """Why the loss is over the budget, a phrase each; empty when it is within."""
     if loss.bytes is None:
         beat = (

@@ -11,15 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from contract.epoch import Epoch
 from contract.errors import DrError, Refused
+from contract.hosts import DATABASE, first
+from contract.limits import QUICK_S, STOP_S
+from contract.sites import other
 from scripts.clients.hosts import Answer, Hosts, Unreachable
 from scripts.clients.witness import Witness
-from scripts.links.epochs import Epoch, other
-from scripts.links.limits import QUICK_S, STOP_S
 from scripts.links.loss import arrived, lsn
 from scripts.links.rungs import Proof, Rung, RungFailed, held
 
-DATABASE = "db-1"
 CLOSE_BYTES = 4 * 2**20  # a standby this close is there within a second on any link that serves replication
 
 
@@ -64,7 +65,7 @@ class CleanStop(Rung):
     ) -> None:
         """`own`: `postgres status` of the standby that shall be promoted; `apps`: names, within each site, of the hosts with workers."""
         self._hosts, self._witness, self._newest, self._seen, self._own = hosts, witness, newest, seen, own
-        self._site, self._database = other(newest.active), f"{DATABASE}.{newest.active}"
+        self._site, self._database = other(newest.active), f"{first(DATABASE)}.{newest.active}"
         self._apps = [f"{app}.{newest.active}" for app in apps]
         self._via = ""
         self.checkpoint: dict[str, Any] = {}  # {"lsn", "timeline"} of the shutdown, once it is proven
@@ -105,7 +106,7 @@ class CleanStop(Rung):
 
     def _ready(self, theirs: dict[str, Any]) -> None:
         """What speaks against stopping it. When an interrupted attempt has stopped it already, there is nothing left to stream from."""
-        resumed, here = not theirs["running"], f"{DATABASE}.{self._site}"
+        resumed, here = not theirs["running"], f"{first(DATABASE)}.{self._site}"
         if not (self._own.get("streaming") or resumed):
             raise Refused(
                 f"{here}: is not streaming from {self._database} ({words(self._own)}), wanted a streaming standby: a move now could lose "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import dns.exception
@@ -15,29 +16,29 @@ import dns.message
 import dns.query
 import dns.rdatatype
 
+from contract import fields
 from contract.errors import Failed, Partial
+from contract.links.pointer import Document
+from contract.sites import other
 from scripts.clients.ovh import OvhApi
 from scripts.clients.witness import Witness
-from scripts.links.epochs import other
 
 SERVED_S, QUERY_S, PAUSE_S = 60.0, 2.0, 0.2
 
 
-def run(document: dict[str, Any]) -> dict[str, Any]:
-    """The document is in docs/interfaces.md, section 3. Returns {"schema", "site", "name", "addresses"}; raises DrError."""
-    site, settings, active = document["site"], document["dns"], document["epoch"]["active"]
-    name = f"{settings['subdomain']}.{settings['zone']}" if settings["subdomain"] else settings["zone"]
-    known = {site: document["addresses"].get(site), other(site): document["addresses"].get(other(site))}
-    if settings["mode"] == "dual" and not known[other(site)]:
-        known[other(site)] = Witness(document["witness"]).addresses(other(site)).get("lb")
-    wanted = targets(settings["mode"], site, active, known)
+def run(told: Document) -> dict[str, Any]:
+    """Returns {"schema", "site", "name", "addresses"}; raises DrError."""
+    site, settings, peer = told.site, told.dns, other(told.site)
+    name = f"{settings.subdomain}.{settings.zone}" if settings.subdomain else settings.zone
+    known: dict[str, str | None] = {site: told.address, peer: None}
+    if settings.mode == "dual":
+        known[peer] = Witness(told.witness).addresses(peer).get("lb")
+    wanted = targets(settings.mode, site, told.epoch.active, known)
     answer = {"schema": 1, "site": site, "name": name, "addresses": sorted(wanted)}
     if not wanted:
         return answer
-    zone, servers = (
-        Zone(OvhApi(document["ovh"]), settings["zone"], settings["subdomain"], settings["ttl"]),
-        settings["servers"],
-    )
+    zone = Zone(OvhApi(fields.write(told.ovh)), settings.zone, settings.subdomain, settings.ttl)
+    servers = settings.servers
     try:
         if zone.point(wanted) or not _served(servers, name, wanted):
             zone.refresh()
@@ -120,11 +121,11 @@ def _answers(server: str, name: str) -> set[str] | None:
     return {item.address for rrset in reply.answer if rrset.rdtype == dns.rdatatype.A for item in rrset}
 
 
-def _served(servers: list[str], name: str, wanted: set[str]) -> bool:
+def _served(servers: Sequence[str], name: str, wanted: set[str]) -> bool:
     return all(_answers(server, name) == wanted for server in servers)
 
 
-def _await_served(servers: list[str], name: str, wanted: set[str]) -> None:
+def _await_served(servers: Sequence[str], name: str, wanted: set[str]) -> None:
     deadline = time.monotonic() + SERVED_S
     while True:
         seen = {server: _answers(server, name) for server in servers}

@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import logging
 
+from contract.buckets import Bucket
 from scripts.clients.witness import Witness, WitnessDown
+from scripts.links.agreement import Side, agree
 from scripts.links.epochs import decide
 
 log = logging.getLogger("dr.preflight")
 
 
-def check(site: str, request: str, witness: dict[str, str]) -> None:
+def check(side: Side, request: str, place: Bucket) -> None:
     """Raises `contract.errors.DrError` with one sentence when the request must be refused."""
     try:
-        bucket = Witness(witness)
-        decide(site, request, bucket.newest(), bucket.followed(site))
+        witness = Witness(place)
+        newest = witness.newest()
+        action = decide(side.site, request, newest, witness.followed(side.site))
+        warning = agree(side, newest, action, witness)
     except WitnessDown as error:
-        log.warning("%s", error)
+        warning = str(error)
+    if warning:
+        log.warning("%s", warning)

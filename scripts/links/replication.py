@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from contract import fields
 from contract.errors import Failed, Refused
+from contract.links.replication import Document
+from contract.services.assets import Mode
+from contract.sites import other
 from scripts.clients.ovh import Answered, OvhApi
 from scripts.clients.witness import Witness, WitnessDown
-from scripts.links.epochs import other
 
-MODES = ("copy", "native", "both")
 ATTEMPTS = 2  # a call; a dead region must not hold up the end of a run
 WAITS, UNKNOWN = "waits for the other bucket", "unknown"
 
@@ -103,23 +105,19 @@ class Bucket:
         return "begun"
 
 
-def run(document: dict[str, Any]) -> dict[str, Any]:
-    """The document is in docs/interfaces.md, section 3. Returns {"schema", "mode", "active", "rules": {site: status}, "backfill"}."""
-    mode, api = document["mode"], OvhApi(document["ovh"], ATTEMPTS)
+def run(told: Document) -> dict[str, Any]:
+    """Returns {"schema", "mode", "active", "rules": {site: status}, "backfill"}."""
+    mode, epoch, api = told.mode, told.epoch, OvhApi(fields.write(told.ovh), ATTEMPTS)
     buckets = {
-        site: Bucket(
-            api,
-            document["service_name"],
-            Place(site, document["buckets"][site]["region"], document["buckets"][site]["bucket"]),
-        )
-        for site in ("a", "b")
+        site: Bucket(api, told.service_name, Place(site, place.region, place.bucket))
+        for site, place in told.buckets.items()
     }
     answer: dict[str, Any] = {"schema": 1, "mode": mode, "active": None, "backfill": None}
-    if mode == "copy":
+    if mode == Mode.COPY or epoch is None:
         return answer | {"rules": {site: _retire(bucket) for site, bucket in buckets.items()}}
-    answer["active"] = active = document["epoch"]["active"]
+    answer["active"] = active = epoch.active
     passive = other(active)
-    _not_past(document)
+    _not_past(told, epoch.epoch)
     there = {passive: _there(buckets[passive]), active: buckets[active].there()}
     if False in there.values():
         missing = [site for site, found in sorted(there.items()) if found is False]
@@ -127,16 +125,15 @@ def run(document: dict[str, Any]) -> dict[str, Any]:
     places = {site: bucket.place for site, bucket in buckets.items()}
     rules = {passive: _disable(buckets[passive], places[active]) if there[passive] else UNKNOWN}
     changed = buckets[active].put(rule(places[active], places[passive], enabled=True))
-    if changed and mode == "native":
+    if changed and mode == Mode.NATIVE:
         answer["backfill"] = buckets[active].backfill()
     return answer | {"rules": {**rules, active: "enabled"}}
 
 
-def _not_past(document: dict[str, Any]) -> None:
+def _not_past(told: Document, epoch: int) -> None:
     """Raises Refused when the epoch moved after this run's fence: its rules would lead the old way."""
-    epoch = document["epoch"]["epoch"]
     try:
-        newest = Witness(document["witness"]).newest()
+        newest = Witness(told.witness).newest()
     except WitnessDown as error:
         warn(
             f"{error}; wanted the newest epoch; rules are put for epoch {epoch}, because nobody can claim another one without the witness"

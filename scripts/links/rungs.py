@@ -13,13 +13,18 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
+from contract import fields
+from contract.epoch import Epoch
 from contract.errors import DrError
+from contract.heartbeat import Heartbeat
+from contract.installation import Word
+from contract.lease import Lease, LeaseState
+from contract.limits import POWER_S, QUICK_S
+from contract.links.fence import Servers
+from contract.sites import other
 from scripts.clients.hosts import Hosts
 from scripts.clients.openstack import ApiDown, Compute
 from scripts.clients.witness import Witness
-from scripts.links.epochs import Epoch, other
-from scripts.links.limits import POWER_S, QUICK_S
-from scripts.links.loss import Heartbeat
 
 LOOK_S = 1.0
 
@@ -86,13 +91,12 @@ class PowerOff(Rung):
 
     number, name = 2, "OpenStack stop"
 
-    def __init__(self, openstack: dict[str, Any], peer: str) -> None:
-        """`openstack`: that of the link's document, with the servers and the region of each site."""
-        self._openstack, self._names, self._region = openstack, openstack["servers"][peer], openstack["regions"][peer]
+    def __init__(self, openstack: Servers, peer: str) -> None:
+        self._openstack, self._names, self._region = openstack, openstack.servers[peer], openstack.regions[peer]
 
     def prove(self, tried: Sequence[str]) -> Proof:
         """As of `Rung`. Servers that it has stopped stay so, whatever comes of the move: following starts them."""
-        compute = Compute(self._openstack, self._region)
+        compute = Compute(fields.write(self._openstack), self._region)
         try:
             compute.connect()
             found = compute.settle(self._names, "os-stop", "SHUTOFF", POWER_S)
@@ -103,24 +107,25 @@ class PowerOff(Rung):
         return Proof(rung=self.number, evidence={"SHUTOFF": found})
 
 
-class Word(Rung):
+class Override(Rung):
     """Rung 4: the operator's typed word for the epoch in force."""
 
     number, name = 4, "override"
 
-    def __init__(self, word: str | None, for_epoch: int | None, epoch: int) -> None:
-        self._word, self._for_epoch, self._epoch = word, for_epoch, epoch
+    def __init__(self, word: Word | None, epoch: int) -> None:
+        """`epoch`: the one in force."""
+        self._word, self._epoch = word, epoch
 
     def prove(self, tried: Sequence[str]) -> Proof:
         """As of `Rung`; kept with the word: why nothing better could be had."""
-        if not self._word:
+        if self._word is None:
             raise RungFailed("not given")
-        if self._for_epoch != self._epoch:
-            raise RungFailed(f"is for epoch {self._for_epoch}, the epoch in force is {self._epoch}")
-        return Proof(rung=self.number, evidence={"override": self._word, "tried": list(tried)})
+        if self._word.epoch != self._epoch:
+            raise RungFailed(f"is for epoch {self._word.epoch}, the epoch in force is {self._epoch}")
+        return Proof(rung=self.number, evidence={"override": self._word.reason, "tried": list(tried)})
 
 
-class Lease(Rung):
+class LeaseRanOut(Rung):
     """Rung 3: the peer's writers have had no contact for so long that their own agents have stopped them.
 
     Contact is of two kinds, and both must have ended: with the witness (their heartbeats' age by the witness's clock) and with their
@@ -130,9 +135,9 @@ class Lease(Rung):
     number, name = 3, "lease"
 
     def __init__(
-        self, lease: dict[str, float] | None, hosts: Hosts, witness: Witness, newest: Epoch, writers: Sequence[str]
+        self, lease: Lease | None, hosts: Hosts, witness: Witness, newest: Epoch, writers: Sequence[str]
     ) -> None:
-        """`lease`: seconds, None when it is off; `writers`: names, within each site, of the hosts that hold one."""
+        """`lease`: None when it is off; `writers`: names, within each site, of the hosts that hold one."""
         self._lease, self._hosts, self._witness, self._epoch = lease, hosts, witness, newest.epoch
         self._site, self._peer, self._writers = other(newest.active), newest.active, tuple(writers)
 
@@ -161,7 +166,7 @@ class Lease(Rung):
     @property
     def _silence_s(self) -> float:
         assert self._lease is not None
-        return self._lease["lease_s"] + self._lease["stop_s"] + self._lease["margin_s"]
+        return self._lease.silence_s
 
     def _deny(self, epoch_next: int) -> dict[str, float]:
         """Seconds since the last grant of each counterpart; one that was up for less counts from its start."""
@@ -205,7 +210,7 @@ class Lease(Rung):
         beat = self._witness.heartbeat(self._peer, name)
         if beat is None:
             raise RungFailed(f"{name}.{self._peer} has never written a heartbeat, so nobody knows of its lease")
-        if beat.document.get("lease", {}).get("state") == "off":
+        if beat.document.get("lease", {}).get("state") == LeaseState.OFF:
             raise RungFailed(f"{name}.{self._peer} holds no lease (dr:lease was off there)")
         if beat.document.get("epoch") != epoch:
             raise RungFailed(

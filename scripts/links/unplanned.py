@@ -6,38 +6,32 @@ import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
+from contract.epoch import Epoch
 from contract.errors import DrError, Refused
+from contract.heartbeat import Heartbeat
+from contract.hosts import CACHE, CONTROL, DATABASE, first
+from contract.limits import QUICK_S
+from contract.links.fence import Document
+from contract.sites import other
 from scripts.clients.hosts import Hosts
-from scripts.clients.records import Heartbeat
 from scripts.clients.witness import Witness
-from scripts.links.epochs import Epoch, other
-from scripts.links.limits import QUICK_S
-from scripts.links.loss import Budget, Loss, Own, measure, over, sentence
+from scripts.links.loss import Loss, Own, measure, over, sentence
 from scripts.links.rungs import Proof
-
-DATABASE, CACHE, CONTROL = "db-1", "cache-1", "control-1"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Terms:
-    """What the operator has said about losses."""
-
-    budget: Budget
-    accepted: int | None  # epoch for which any loss is accepted
-    unseen_s: float | None  # how long a primary goes on that nobody hears; without a lease nobody knows
 
 
 class Count:
     """Made twice: before anything is fenced, and after, because what the peer still wrote until it was fenced counts too."""
 
-    def __init__(self, hosts: Hosts, witness: Witness, newest: Epoch, beating: Sequence[str], terms: Terms) -> None:
+    def __init__(self, hosts: Hosts, witness: Witness, newest: Epoch, beating: Sequence[str], told: Document) -> None:
         """`beating`: names, within each site, of the hosts that tell the witness of themselves."""
-        self._hosts, self._witness, self._newest, self._terms = hosts, witness, newest, terms
+        self._hosts, self._witness, self._newest = hosts, witness, newest
+        self._budget, self._accepted = told.loss_budget, told.data_loss
+        # A primary that reaches neither witness nor peer stops by itself; without a lease nobody knows when.
+        self._unseen_s = float(told.lease.unseen_s) if told.lease else None
         self._beating, self._peer, self._site = tuple(beating), newest.active, other(newest.active)
-        self._database = f"{DATABASE}.{self._site}"
+        self._database = f"{first(DATABASE)}.{self._site}"
 
     @contextmanager
     def before(self, database: dict[str, Any]) -> Iterator[None]:
@@ -47,8 +41,8 @@ class Count:
         """
         self._within_budget(Own(database=database), "nothing was changed")
         with ThreadPoolExecutor(2) as pool:
-            self._cache = pool.submit(self._own_facts, CACHE, "redis")
-            self._assets = pool.submit(self._own_facts, CONTROL, "assets")
+            self._cache = pool.submit(self._own_facts, first(CACHE), "redis")
+            self._assets = pool.submit(self._own_facts, first(CONTROL), "assets")
             yield
 
     def after(self, proof: Proof) -> Loss:
@@ -64,8 +58,8 @@ class Count:
         """What would be lost. Raises Refused when that is over the budget and the operator has not accepted it for this very epoch."""
         with ThreadPoolExecutor(len(self._beating)) as pool:
             beats = dict(zip(self._beating, pool.map(self._beat, self._beating), strict=True))
-        loss = measure(own, beats, self._terms.unseen_s)
-        reasons, accepted = over(loss, self._terms.budget, self._peer), self._terms.accepted
+        loss = measure(own, beats, self._unseen_s)
+        reasons, accepted = over(loss, self._budget, self._peer), self._accepted.epoch if self._accepted else None
         if not reasons or accepted == self._newest.epoch:
             return loss
         stale = f" (dr:accept.data_loss is for epoch {accepted})" if accepted is not None else ""

@@ -14,22 +14,23 @@ import uuid
 from typing import Any
 
 from contract.errors import Failed
+from contract.links.verify import Document
 from scripts.clients.witness import Witness
 
 LIMIT_S, ANSWER_S, PAUSE_S = 60.0, 12.0, 0.25
 _NAMESPACE = uuid.UUID("6d3f6f0e-6b0b-4a53-9b53-6f8b0d0e7c11")  # ours, made once: names the orders of this link
 
 
-def run(document: dict[str, Any]) -> dict[str, Any]:
-    """The document is in docs/interfaces.md, section 3. Returns {"schema", "site", "epoch", "served_by"}."""
-    site, epoch = document["site"], document["epoch"]
-    shop = Shop(document["shop_host"], document["address"], document["ca"])
-    if epoch["active"] == site:
-        served = shop.until(lambda: _order(shop, site, epoch["epoch"]))
+def run(told: Document) -> dict[str, Any]:
+    """Returns {"schema", "site", "epoch", "served_by"}."""
+    site, epoch = told.site, told.epoch
+    shop = Shop(told.shop_host, told.address, told.ca)
+    if epoch.active == site:
+        served = shop.until(lambda: _order(shop, site, epoch.epoch))
     else:
-        served = shop.until(lambda: _forwarded(shop, epoch["active"]))
-        Witness(document["witness"]).record_followed(site, epoch["epoch"])
-    return {"schema": 1, "site": site, "epoch": epoch["epoch"], "served_by": served}
+        served = shop.until(lambda: _forwarded(shop, epoch.active))
+        Witness(told.witness).record_followed(site, epoch.epoch)
+    return {"schema": 1, "site": site, "epoch": epoch.epoch, "served_by": served}
 
 
 class NotYet(Exception):

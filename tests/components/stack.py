@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
+from scripts.ctl.configuration import merged, stack_file
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY_BODY = "AAAA" * 10
@@ -68,7 +68,7 @@ def secrets() -> dict[str, Any]:
 
 @cache
 def _example(site: str) -> dict[str, Any]:
-    raw = yaml.safe_load((ROOT / f"Pulumi.region-{site}.yaml").read_text())["config"]
+    raw = merged(stack_file(ROOT, site))
     return {key.removeprefix("dr:"): value for key, value in raw.items()}
 
 

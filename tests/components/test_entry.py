@@ -28,7 +28,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
     """Stands in for the witness and for packing; returns what was asked."""
     questions: list[tuple[str, str, str]] = []
     monkeypatch.setattr(
-        preflight, "check", lambda site, request, witness: questions.append((site, request, witness["bucket"]))
+        preflight, "check", lambda side, request, place: questions.append((side.site, request, place.bucket))
     )
     packed = bundle.Bundle(path=".build/x", digest="0" * 12)
     monkeypatch.setattr(bundle, "dr_host", lambda _: packed)

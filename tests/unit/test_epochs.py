@@ -2,8 +2,10 @@
 
 import pytest
 
+from contract import fields
+from contract.epoch import Epoch
 from contract.errors import DrError, ExitCode, Refused
-from scripts.links.epochs import Action, Epoch, decide
+from scripts.links.epochs import Action, decide
 
 
 def epoch(number: int, active: str) -> Epoch:
@@ -67,8 +69,8 @@ def test_what_the_links_are_told_holds_no_time_and_no_evidence():
     again = Epoch(
         epoch=2, active="b", previous="a", planned=False, fence={"rung": 2}, claimed_at="2026-02-02", claimed_by="you"
     )
-    told = first.link_output("203.0.113.7")
-    assert told == again.link_output("203.0.113.7")
+    told = fields.write(first.told("203.0.113.7"))
+    assert told == fields.write(again.told("203.0.113.7"))
     assert (told["fence"], told["entrance"]) == ({"rung": 2}, "203.0.113.7")
 
 

@@ -2,13 +2,16 @@
 
 import pytest
 
+from contract import fields
+from contract.agreement import Record
+from contract.epoch import Epoch
 from contract.errors import ExitCode, Failed, Refused
+from contract.heartbeat import Heartbeat
+from contract.links.fence import Document
 from scripts.clients.hosts import Answer, Unreachable
 from scripts.clients.openstack import ApiDown
 from scripts.clients.witness import EpochTaken
 from scripts.links import fence, rungs
-from scripts.links.epochs import Epoch
-from scripts.links.loss import Heartbeat
 
 PRIMARY = {"running": True, "in_recovery": False, "cluster_state": "in production", "write_lsn": "0/5000148"}
 STANDBY = {
@@ -28,6 +31,13 @@ class PlayedWitness:
     def __init__(self, *epochs):
         self.epochs, self.sites, self.seen = list(epochs), {"a": {"bastion": "203.0.113.9"}}, {"b": 1}
         self.beats = {"db-1": beat("db-1"), "cache-1": beat("cache-1")}
+        self.configurations = {}
+
+    def configuration(self, site):
+        return self.configurations.get(site)
+
+    def record_configuration(self, site, digests):
+        self.configurations[site] = Record(version="0.2.0", keys=digests)
 
     def newest(self):
         return self.epochs[-1] if self.epochs else None
@@ -95,7 +105,7 @@ class PlayedHosts:
         return None
 
     def routes(self, host):
-        return [site for site, address in self.document["bastions"].items() if address]
+        return [site for site, address in self.document.bastions.items() if address]
 
     def call(self, host, via, command, document, limit_s):
         PlayedHosts.calls.append((host, command))
@@ -163,19 +173,25 @@ def world(monkeypatch):
 
 def document(**changes):
     servers = {site: [f"shop-{site}-{host}" for host in ("db-1", "cache-1", "app-1")] for site in "ab"}
+    keys = {"access_key": "k", "secret_key": "s"}
+    signing_in = {"auth_url": "http://keystone", "user": "dr", "password": "p", "project_id": "i", "domain": "Default"}
     return {
         "site": "b",
+        "peer": "a",
         "request": "b",
-        "witness": {},
-        "ssh": {"bastions": {"b": "198.51.100.9"}},
-        "openstack": {"regions": {"a": "GRA11", "b": "SBG5"}, "servers": servers},
+        "witness": {"endpoint": "http://w", "region": "de", "bucket": "w", **keys},
+        "ssh": {"private_key": "KEY", "hosts": {}, "bastions": {"b": "198.51.100.9"}},
+        "openstack": {**signing_in, "regions": {"a": "GRA11", "b": "SBG5"}, "servers": servers},
         "apps": ["app-1"],
         "caches": ["cache-1"],
-        "public": {"lb": "198.51.100.5", "bastion": None},
+        "public": {"lb": "198.51.100.5", "bastion": "198.51.100.6"},
         "loss_budget": {"max_lag_bytes": 1000, "max_lag_s": 5},
-        "accept_loss": None,
         "lease": None,
     } | changes
+
+
+def told(**changes):
+    return fields.read(Document, document(**changes), "document of fence")
 
 
 def well():
@@ -191,7 +207,7 @@ def well():
 
 def test_a_planned_move_stops_the_peer_sees_its_last_word_and_claims(world):
     well()
-    answer = fence.run(document())
+    answer = fence.run(told())
     assert (answer["epoch"], answer["active"], answer["planned"], answer["checkpoint"]) == (2, "b", True, CHECKPOINT)
     assert answer["fence"] == {"rung": 1}
     order = [
@@ -205,15 +221,15 @@ def test_a_planned_move_stops_the_peer_sees_its_last_word_and_claims(world):
         ("db-1.b", "takeover checkpoint"),
         ("db-1.b", "takeover epoch"),
     ]
-    assert world.sites["b"] == {"lb": "198.51.100.5"}
+    assert world.sites["b"] == {"lb": "198.51.100.5", "bastion": "198.51.100.6"}
     assert PlayedCompute.asked == []
 
 
 def test_the_same_fence_again_says_the_same_and_touches_no_host(world):
     well()
-    first = fence.run(document())
+    first = fence.run(told())
     PlayedHosts.calls = []
-    assert fence.run(document()) == first
+    assert fence.run(told()) == first
     assert PlayedHosts.calls == []
 
 
@@ -221,7 +237,7 @@ def test_a_standby_that_never_gets_the_checkpoint_restarts_the_old_primary_and_c
     well()
     PlayedHosts.script["db-1.b", "takeover checkpoint"] = (3, {})
     with pytest.raises(Failed, match=r"the old primary db-1\.a was restarted and writes; no epoch was claimed"):
-        fence.run(document())
+        fence.run(told())
     assert world.newest().epoch == 1
     assert PlayedHosts.calls[-2:] == [("db-1.a", "postgres resume"), ("app-1.a", "app resume")]
 
@@ -231,7 +247,7 @@ def test_workers_whose_answer_was_lost_are_resumed_with_the_others(world):
     del PlayedHosts.script["app-1.a", "app quiesce"]
     PlayedHosts.script["db-1.b", "takeover checkpoint"] = (3, {})
     with pytest.raises(Failed, match="no epoch was claimed"):
-        fence.run(document())
+        fence.run(told())
     assert PlayedHosts.calls[-1] == ("app-1.a", "app resume")
 
 
@@ -242,7 +258,7 @@ def test_a_way_to_the_old_primary_that_dies_with_the_stop_is_not_the_only_one_ba
         Failed,
         match=r"bastion of b: no ssh session; the old primary db-1\.a was restarted and writes; no epoch was claimed",
     ):
-        fence.run(document())
+        fence.run(told())
     assert PlayedHosts.calls[-2:] == [("db-1.a", "postgres resume"), ("app-1.a", "app resume")]
 
 
@@ -253,7 +269,7 @@ def test_an_old_primary_that_no_way_leads_to_any_more_is_told_of(world):
         Failed,
         match=r"the old primary could not be restarted \(host db-1\.a through the bastion of .: no ssh session\)",
     ):
-        fence.run(document())
+        fence.run(told())
 
 
 @pytest.mark.parametrize(
@@ -269,7 +285,7 @@ def test_a_standby_that_is_not_ready_is_refused_before_anything_is_stopped(world
     well()
     PlayedHosts.script["db-1.b", "postgres status"] = (0, own)
     with pytest.raises(Refused, match=words):
-        fence.run(document())
+        fence.run(told())
     assert {command for _, command in PlayedHosts.calls} == {"postgres status"}
 
 
@@ -278,13 +294,13 @@ def test_an_interrupted_move_goes_on_from_the_stopped_primary(world):
     stopped = {"running": False, "cluster_state": "shut down", "role": {"role": "fenced", "epoch": 2}}
     PlayedHosts.script["db-1.a", "postgres status"] = (0, stopped)
     PlayedHosts.script["db-1.b", "postgres status"] = (0, {**STANDBY, "streaming": False})
-    assert fence.run(document())["planned"] is True
+    assert fence.run(told())["planned"] is True
 
 
 def test_a_promotion_that_fails_is_left_to_the_next_link(world, capsys):
     well()
     PlayedHosts.script["db-1.b", "takeover epoch"] = (1, {})
-    assert fence.run(document())["epoch"] == 2
+    assert fence.run(told())["epoch"] == 2
     assert "the next link promotes" in capsys.readouterr().err
 
 
@@ -294,13 +310,13 @@ def test_nobody_is_promoted_who_has_not_claimed(world):
         EpochTaken(Epoch(epoch=2, active="b", previous="a", planned=True, claimed_by="else@where"))
     )
     with pytest.raises(Failed, match="was claimed by else@where"):
-        fence.run(document())
+        fence.run(told())
     assert ("db-1.b", "takeover epoch") not in PlayedHosts.calls
 
 
 def test_a_peer_that_is_gone_is_stopped_through_its_cloud(world):
     PlayedCompute.answer = {"shop-a-db-1": "id-1"}
-    answer = fence.run(document())
+    answer = fence.run(told())
     assert (answer["planned"], answer["fence"]) == (False, {"rung": 2})
     assert PlayedCompute.asked == [("GRA11", "os-stop", ["shop-a-app-1", "shop-a-cache-1", "shop-a-db-1"])]
     assert world.newest().fence["evidence"] == {"SHUTOFF": {"shop-a-db-1": "id-1"}}
@@ -327,7 +343,7 @@ def test_nothing_is_fenced_for_a_site_that_could_not_take_over(world, own, words
     else:
         PlayedHosts.script["db-1.b", "postgres status"] = (0, own)
     with pytest.raises(Refused, match=words):
-        fence.run(document())
+        fence.run(told())
     assert PlayedCompute.asked == []
     assert world.newest().epoch == 1
 
@@ -335,7 +351,7 @@ def test_nothing_is_fenced_for_a_site_that_could_not_take_over(world, own, words
 def test_a_cloud_without_those_servers_proves_nothing(world):
     PlayedCompute.answer = {}
     with pytest.raises(Refused, match="has none of"):
-        fence.run(document())
+        fence.run(told())
     assert world.newest().epoch == 1
 
 
@@ -343,13 +359,13 @@ def test_a_crashed_database_on_a_living_host_is_not_taken_for_a_clean_one(world)
     well()
     PlayedHosts.script["db-1.a", "postgres status"] = (0, {"running": False, "cluster_state": "in production"})
     with pytest.raises(Refused, match="not a running primary"):
-        fence.run(document())
+        fence.run(told())
     assert ("db-1.a", "postgres stop") not in PlayedHosts.calls
 
 
 def test_without_any_rung_nothing_is_claimed_and_every_rung_is_named(world):
     with pytest.raises(Refused) as caught:
-        fence.run(document())
+        fence.run(told())
     assert "rung 1 (ssh)" in str(caught.value)
     assert "rung 2 (OpenStack stop)" in str(caught.value)
     assert "accept.without_fence to {epoch: 1" in str(caught.value)
@@ -357,7 +373,7 @@ def test_without_any_rung_nothing_is_claimed_and_every_rung_is_named(world):
 
 
 def test_the_operators_word_is_good_for_the_epoch_in_force_and_is_recorded(world):
-    fence.run(document(override="the site burned, fire brigade on the phone", override_epoch=1))
+    fence.run(told(without_fence={"epoch": 1, "reason": "the site burned, fire brigade on the phone"}))
     assert world.newest().fence["rung"] == 4
     assert world.newest().fence["evidence"]["override"] == "the site burned, fire brigade on the phone"
     assert any("rung 2" in line for line in world.newest().fence["evidence"]["tried"])
@@ -365,7 +381,7 @@ def test_the_operators_word_is_good_for_the_epoch_in_force_and_is_recorded(world
 
 def test_the_operators_word_for_another_epoch_is_refused(world):
     with pytest.raises(Refused, match="is for epoch 7, the epoch in force is 1"):
-        fence.run(document(override="old news", override_epoch=7))
+        fence.run(told(without_fence={"epoch": 7, "reason": "old news, by now"}))
 
 
 def test_of_two_operators_one_loses_and_the_peer_stays_down(world):
@@ -378,19 +394,19 @@ def test_of_two_operators_one_loses_and_the_peer_stays_down(world):
 
     world.claim = somebody_was_faster
     with pytest.raises(Failed, match="claimed by other@desk"):
-        fence.run(document())
+        fence.run(told())
     assert ("db-1.a", "postgres resume") not in PlayedHosts.calls
 
 
 def test_following_starts_the_servers_that_a_fence_stopped(world):
     PlayedCompute.answer, PlayedCompute.states = {}, {"shop-b-db-1": "SHUTOFF"}
-    answer = fence.run(document(request="a"))
+    answer = fence.run(told(request="a"))
     assert answer["active"] == "a"
     assert PlayedCompute.asked == [("SBG5", "os-start", ["shop-b-db-1"])]
 
 
 def test_following_needs_no_cloud(world, capsys):
-    assert fence.run(document(request="a"))["epoch"] == 1
+    assert fence.run(told(request="a"))["epoch"] == 1
     assert "WARNING fence" in capsys.readouterr().err
 
 
@@ -427,7 +443,7 @@ BEHIND = {
 def test_a_loss_over_the_budget_is_refused_before_anything_is_fenced(world, beats, words):
     PlayedCompute.answer, world.beats = {"shop-a-db-1": "id-1"}, beats
     with pytest.raises(Refused, match=words) as caught:
-        fence.run(document())
+        fence.run(told())
     assert "nothing was changed" in str(caught.value)
     assert "accept.data_loss to {epoch: 1" in str(caught.value)
     assert PlayedCompute.asked == []
@@ -445,15 +461,15 @@ def test_a_loss_that_grew_while_the_peer_was_fenced_claims_nothing(world):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(PlayedCompute, "settle", wrote_on)
         with pytest.raises(Refused, match=r"no epoch was claimed, but region a is fenced by now \(rung 2\)"):
-            fence.run(document())
+            fence.run(told())
     assert world.newest().epoch == 1
 
 
 def test_an_accepted_loss_is_good_for_its_epoch_only_and_is_kept(world):
     PlayedCompute.answer, world.beats = {"shop-a-db-1": "id-1"}, {"db-1": beat("db-1", postgres=BEHIND)}
     with pytest.raises(Refused, match=r"dr:accept\.data_loss is for epoch 7"):
-        fence.run(document(accept_loss=7))
-    fence.run(document(accept_loss=1))
+        fence.run(told(data_loss={"epoch": 7, "reason": "nobody can restore it"}))
+    fence.run(told(data_loss={"epoch": 1, "reason": "nobody can restore it"}))
     assert (world.newest().loss["bytes"], world.newest().loss["seconds"]) == (2048, 2.0)
     assert world.newest().loss["redis_bytes"] is None
 
@@ -472,7 +488,7 @@ def leased(world, monkeypatch):
 
 
 def test_a_lease_that_ran_out_on_both_ways_is_a_fence(leased):
-    answer = fence.run(document(lease=LEASE))
+    answer = fence.run(told(lease=LEASE))
     assert (answer["epoch"], answer["fence"]) == (2, {"rung": 3})
     evidence = leased.newest().fence["evidence"]
     assert evidence["heartbeats"]["db-1"] == {"age_s": 8.0, "sequence": 9, "at": "then"}
@@ -492,7 +508,7 @@ def test_a_lease_that_ran_out_on_both_ways_is_a_fence(leased):
 def test_a_lease_that_nobody_can_vouch_for_proves_nothing(leased, beats, words):
     leased.beats = beats
     with pytest.raises(Refused, match=words):
-        fence.run(document(lease=LEASE))
+        fence.run(told(lease=LEASE))
     assert leased.newest().epoch == 1
     assert {("db-1.b", "agent allow"), ("cache-1.b", "agent allow")} <= set(PlayedHosts.calls), (
         "the counterparts grant again"
@@ -505,7 +521,7 @@ def test_a_peer_that_is_cut_off_but_beats_on_is_not_taken_over(leased):
         document={**beat(host).document, "sequence": next(beats)}, age_s=1.0
     )
     with pytest.raises(Refused, match="still writes heartbeats"):
-        fence.run(document(lease=LEASE))
+        fence.run(told(lease=LEASE))
     assert leased.newest().epoch == 1
 
 
@@ -516,14 +532,14 @@ def test_an_agent_that_granted_lately_is_waited_for(leased, monkeypatch):
     waited = []
     monkeypatch.setattr(rungs.time, "monotonic", lambda: float(next(clock)))
     monkeypatch.setattr(rungs.time, "sleep", waited.append)
-    assert fence.run(document(lease=LEASE))["fence"] == {"rung": 3}
+    assert fence.run(told(lease=LEASE))["fence"] == {"rung": 3}
     assert len(waited) >= 2, "8 s of silence wanted, 3 s seen at the start"
 
 
 def test_counterparts_that_cannot_be_told_to_deny_prove_nothing(leased):
     del PlayedHosts.script["cache-1.b", "agent deny"]
     with pytest.raises(Refused, match=r"rung 3 \(lease\): host cache-1\.b"):
-        fence.run(document(lease=LEASE))
+        fence.run(told(lease=LEASE))
 
 
 def test_a_refused_budget_after_the_lease_lets_the_counterparts_grant_again(leased):
@@ -535,5 +551,25 @@ def test_a_refused_budget_after_the_lease_lets_the_counterparts_grant_again(leas
 
     leased.heartbeat = behind_later
     with pytest.raises(Refused, match="is fenced by now"):
-        fence.run(document(lease=LEASE))
+        fence.run(told(lease=LEASE))
     assert ("db-1.b", "agent allow") in PlayedHosts.calls
+
+
+ONE, TWO = {"postgres.mode": "1" * 16}, {"postgres.mode": "2" * 16}
+
+
+def test_a_region_that_ran_with_another_configuration_is_not_taken_over_from(world):
+    well()
+    world.record_configuration("a", ONE)
+    with pytest.raises(Refused, match=r"dr:postgres\.mode.*nothing was changed"):
+        fence.run(told(configuration=TWO))
+    assert world.newest().epoch == 1 and "b" not in world.configurations
+    assert not any(call[1] in ("app quiesce", "postgres stop") for call in PlayedHosts.calls)
+    word = {"epoch": 1, "reason": "the difference is known and harmless"}
+    assert fence.run(told(configuration=TWO, other_configuration=word))["epoch"] == 2
+
+
+def test_each_run_leaves_what_it_was_configured_with(world):
+    world.record_configuration("a", ONE)
+    assert fence.run(told(request="a", configuration=TWO))["active"] == "a", "a run that only follows goes on"
+    assert world.configurations["b"].keys == TWO

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from contract.epoch import Epoch
 from scripts.clients.witness import WitnessDown
 from scripts.leftovers import writer
-from scripts.links.epochs import Epoch
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from scripts.links.loss import Budget, Heartbeat, Own, lsn, measure, over, sentence
+from contract.heartbeat import Heartbeat
+from contract.installation import LossBudget
+from scripts.links.loss import Own, lsn, measure, over, sentence
 
 OWN = {"receive_lsn": "0/5000148", "timeline": 2, "system_identifier": "7"}
-BUDGET = Budget(max_lag_bytes=1000, max_lag_s=5)
+BUDGET = LossBudget(max_lag_bytes=1000, max_lag_s=5)
 
 
 def beat(service, block, **changes):
@@ -43,13 +45,17 @@ def test_what_had_not_arrived_is_counted_in_bytes_and_in_seconds():
     found = measure(Own(database=OWN), {"db-1": database("0/5000948")}, 35.0)
     assert (found.bytes, found.seconds) == (2048, 2.0)
     assert over(found, BUDGET, "a") == ["2048 bytes of WAL are not here, wanted at most 1000"]
-    assert over(found, Budget(max_lag_bytes=4096, max_lag_s=1), "a") == ["2 s of writes are not here, wanted at most 1"]
+    assert over(found, LossBudget(max_lag_bytes=4096, max_lag_s=1), "a") == [
+        "2 s of writes are not here, wanted at most 1"
+    ]
 
 
 def test_a_standby_that_is_further_behind_than_the_trail_reaches_does_not_know_the_seconds():
     found = measure(Own(database={**OWN, "receive_lsn": "0/4000000"}), {"db-1": database("0/5000948")}, 35.0)
     assert found.seconds is None
-    assert "seconds of writes are not here is unknown" in over(found, Budget(max_lag_bytes=10**9, max_lag_s=5), "a")[0]
+    assert (
+        "seconds of writes are not here is unknown" in over(found, LossBudget(max_lag_bytes=10**9, max_lag_s=5), "a")[0]
+    )
 
 
 @pytest.mark.parametrize(
@@ -65,7 +71,7 @@ def test_a_standby_that_is_further_behind_than_the_trail_reaches_does_not_know_t
 def test_what_cannot_be_compared_is_unknown_and_unknown_is_over(heartbeat):
     found = measure(Own(database=OWN), {"db-1": heartbeat}, None)
     assert found.bytes is None
-    assert len(over(found, Budget(max_lag_bytes=10**12, max_lag_s=10**6), "a")) == 1
+    assert len(over(found, LossBudget(max_lag_bytes=10**12, max_lag_s=10**6), "a")) == 1
 
 
 def test_a_primary_that_was_silent_or_down_at_its_last_heartbeat_is_judged_by_its_last_known_position():

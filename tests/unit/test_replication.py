@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from contract.epoch import Epoch
 from contract.errors import Failed, Refused
 from lab.cloud.ovh import service
 from scripts.clients.ovh import Answered
 from scripts.clients.witness import WitnessDown
 from scripts.links import replication
-from scripts.links.epochs import Epoch
 from tests.lab.ovh.fakes import CONFIG, Api, FakeDns, FakeStorage
 
 SERVICE = CONFIG.service_name

@@ -9,7 +9,7 @@ import pytest
 
 from contract.errors import Failed
 from scripts.links.planned import CleanStop
-from scripts.links.rungs import Lease, PowerOff, Proof, Rung, RungFailed, Word, climb, held
+from scripts.links.rungs import LeaseRanOut, Override, PowerOff, Proof, Rung, RungFailed, climb, held
 
 
 class Played(Rung):
@@ -34,7 +34,7 @@ class Played(Rung):
 
 
 def test_the_rungs_are_numbered_as_they_are_climbed() -> None:
-    rungs: list[Any] = [CleanStop, PowerOff, Lease, Word]
+    rungs: list[Any] = [CleanStop, PowerOff, LeaseRanOut, Override]
     assert [rung.number for rung in rungs] == [1, 2, 3, 4]
     assert len({rung.name for rung in rungs}) == 4
 

@@ -1,13 +1,16 @@
 """The witness against an S3 server: one owner an epoch, whatever is lost on the way."""
 
+from dataclasses import replace
+
 import boto3
 import pytest
 from botocore.exceptions import ConnectionClosedError
 from moto.server import ThreadedMotoServer
 
+from contract.buckets import Bucket
+from contract.epoch import Epoch
 from contract.errors import DrError, Refused
 from scripts.clients.witness import EpochTaken, Witness, WitnessDown
-from scripts.links.epochs import Epoch
 
 
 @pytest.fixture(scope="module")
@@ -20,15 +23,9 @@ def endpoint():
 
 
 @pytest.fixture
-def document(endpoint, request):
+def place(endpoint, request):
     bucket = request.node.name.replace("_", "-").replace("[", "-").replace("]", "")[:60].lower()
-    document = {
-        "endpoint": endpoint,
-        "region": "de",
-        "bucket": bucket,
-        "access_key": "key",
-        "secret_key": "hidden-secret",
-    }
+    place = Bucket(endpoint=endpoint, region="de", bucket=bucket, access_key="key", secret_key="hidden-secret")
     s3 = boto3.client(
         "s3",
         endpoint_url=endpoint,
@@ -37,31 +34,31 @@ def document(endpoint, request):
         aws_secret_access_key="hidden-secret",
     )
     s3.create_bucket(Bucket=bucket)
-    return document
+    return place
 
 
 def epoch(number: int, active: str, by: str = "me") -> Epoch:
     return Epoch(epoch=number, active=active, previous=None, planned=True, claimed_by=by)
 
 
-def test_the_newest_epoch_is_the_one_with_the_highest_number(document):
-    witness = Witness(document)
+def test_the_newest_epoch_is_the_one_with_the_highest_number(place):
+    witness = Witness(place)
     assert witness.newest() is None
     for number, active in ((1, "a"), (2, "b"), (10, "a")):
         witness.claim(epoch(number, active))
     assert witness.newest() == epoch(10, "a")
 
 
-def test_of_two_claims_for_one_epoch_the_second_is_told_who_owns_it(document):
-    Witness(document).claim(epoch(2, "b", "first"))
+def test_of_two_claims_for_one_epoch_the_second_is_told_who_owns_it(place):
+    Witness(place).claim(epoch(2, "b", "first"))
     with pytest.raises(EpochTaken) as caught:
-        Witness(document).claim(epoch(2, "b", "second"))
+        Witness(place).claim(epoch(2, "b", "second"))
     assert caught.value.epoch.claimed_by == "first"
-    assert Witness(document).newest() == epoch(2, "b", "first")
+    assert Witness(place).newest() == epoch(2, "b", "first")
 
 
-def test_a_claim_whose_answer_was_lost_is_found_to_be_ours(document, monkeypatch):
-    witness = Witness(document)
+def test_a_claim_whose_answer_was_lost_is_found_to_be_ours(place, monkeypatch):
+    witness = Witness(place)
     really = witness._s3.put_object
 
     def answer_lost(**arguments):
@@ -70,17 +67,17 @@ def test_a_claim_whose_answer_was_lost_is_found_to_be_ours(document, monkeypatch
 
     monkeypatch.setattr(witness._s3, "put_object", answer_lost)
     witness.claim(epoch(3, "a"))
-    assert Witness(document).newest() == epoch(3, "a")
+    assert Witness(place).newest() == epoch(3, "a")
 
 
-def test_a_store_that_honours_the_condition_passes_the_probe_and_keeps_nothing_of_it(document):
-    witness = Witness(document)
+def test_a_store_that_honours_the_condition_passes_the_probe_and_keeps_nothing_of_it(place):
+    witness = Witness(place)
     witness.probe()
-    assert witness._s3.list_objects_v2(Bucket=document["bucket"])["KeyCount"] == 0
+    assert witness._s3.list_objects_v2(Bucket=place.bucket)["KeyCount"] == 0
 
 
-def test_a_store_that_ignores_the_condition_is_no_witness(document, monkeypatch):
-    witness = Witness(document)
+def test_a_store_that_ignores_the_condition_is_no_witness(place, monkeypatch):
+    witness = Witness(place)
     really = witness._s3.put_object
     monkeypatch.setattr(
         witness._s3,
@@ -91,20 +88,20 @@ def test_a_store_that_ignores_the_condition_is_no_witness(document, monkeypatch)
         witness.probe()
 
 
-def test_a_dead_store_is_one_sentence_without_the_secret(document):
+def test_a_dead_store_is_one_sentence_without_the_secret(place):
     with pytest.raises(WitnessDown) as caught:
-        Witness({**document, "endpoint": "http://127.0.0.1:9"}).newest()
+        Witness(replace(place, endpoint="http://127.0.0.1:9")).newest()
     assert "cannot list the epochs" in str(caught.value)
     assert "hidden-secret" not in str(caught.value)
 
 
-def test_a_missing_bucket_names_the_remedy(document):
+def test_a_missing_bucket_names_the_remedy(place):
     with pytest.raises(DrError, match="create it, versioned, in a region that is neither a nor b"):
-        Witness({**document, "bucket": "no-such-bucket"}).newest()
+        Witness(replace(place, bucket="no-such-bucket")).newest()
 
 
-def test_followed_and_addresses_are_kept_per_site(document):
-    witness = Witness(document)
+def test_followed_and_addresses_are_kept_per_site(place):
+    witness = Witness(place)
     assert witness.followed("b") is None
     assert witness.addresses("b") == {}
     witness.record_followed("b", 4)

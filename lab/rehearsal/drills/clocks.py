@@ -8,7 +8,7 @@ import time
 from lab.rehearsal.drills import drill
 from lab.rehearsal.drills.lost import evidence, loss_is_counted, take_over
 from lab.rehearsal.drills.planned import BULK, move, nothing_lost
-from lab.rehearsal.stage import LEASED, Record, Stage
+from lab.rehearsal.stage import Record, Stage
 from lab.rehearsal.world import wait_for
 
 OFF_MIN = 10  # S3 refuses what is signed by a clock that is off by 15 minutes or more
@@ -71,7 +71,7 @@ def clock_off_on_one_side(stage: Stage, record: Record) -> None:
 def _is_off(stage: Stage, record: Record, site: str, minutes: int) -> None:
     """Every database and cache host of the site tells that time, the other site's tell the lab's."""
     for each in "ab":
-        for name in LEASED:
+        for name in stage.leased:
             off = float(stage.line(f"{name}.{each}", "date +%s.%N")) - time.time()
             wanted = 60 * minutes if each == site else 0
             record.expect(abs(off - wanted) < NEAR_S, f"the clock of {name}.{each} is {off:.1f} s off, wanted {wanted}")
@@ -82,7 +82,7 @@ def _ages_are_true(stage: Stage, record: Record, site: str, minutes: int) -> Non
     lease = stage.world.config["dr:lease"]
     ages = {}
     for each in "ab":
-        for name in LEASED:
+        for name in stage.leased:
             beat = stage.witness.heartbeat(each, name)
             assert beat is not None
             state = beat.document["lease"]

@@ -215,7 +215,7 @@ class Host:
         Role(self.site, self.config.peer, role, epoch).write(self.layout)
 
     def start(self) -> None:
-        limit = TERMS.limit_s
+        limit = TERMS.question_s
         other = self.config.counterpart
         self.agent = Agent(
             Parts(

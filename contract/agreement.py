@@ -1,0 +1,54 @@
+"""Whether both regions run with the same configuration: each run leaves digests of the shared part at the witness, and compares its peer's."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .checks import integer, line, mapping, text
+from .fields import key, keys, write
+from .installation import Shared
+
+DIGEST = text(r"[0-9a-f]{16}", "16 hexadecimal digits")
+DIGESTS = mapping(r"[a-z0-9_.-]+", DIGEST)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What a run leaves at the witness. Digests, no values: whoever reads the bucket learns which keys differ, and nothing else."""
+
+    schema: int = key(integer(1, 1), "form of the document", default=1)
+    version: str = key(line, "of the program that ran")
+    keys: Mapping[str, str] = key(DIGESTS, "digest of each shared key's value, by its name without the namespace")
+
+
+def digests(shared: Shared) -> dict[str, str]:
+    """By key ("postgres.mode"), of every key in which the two regions have to agree."""
+    return dict(_of("", shared))
+
+
+def _of(prefix: str, it: Any) -> list[tuple[str, str]]:
+    found = []
+    for name, (_, known) in keys(type(it)).items():
+        value = getattr(it, name)
+        if not known.shared:
+            continue
+        if known.of is None or value is None:
+            found.append((prefix + name, _digest(write(value))))
+        elif known.names == ():
+            found += _of(f"{prefix}{name}.", value)
+        else:
+            found += [row for entry, inner in value.items() for row in _of(f"{prefix}{name}.{entry}.", inner)]
+    return [row for row in found if row[0].split(".")[0] in keys(Shared)]
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def differing(own: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
+    """The keys of which both know something else. One that only one side knows is of a newer version, whose default the other has as well."""
+    return sorted(name for name, digest in own.items() if name in theirs and theirs[name] != digest)

@@ -1,0 +1,19 @@
+"""The newest word of one host's agent, an object at the witness. Format: docs/interfaces.md, section 4."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heartbeat:
+    """`age_s` is by the witness's own clock."""
+
+    document: dict[str, Any]
+    age_s: float
+
+    def block(self, service: str) -> dict[str, Any]:
+        """The service's part; empty when there is none."""
+        found = self.document.get(service)
+        return found if isinstance(found, dict) else {}

@@ -1,0 +1,3 @@
+"""The version of the product: `drctl --version` says it, and each run leaves it at the witness."""
+
+VERSION = "0.2.0"

@@ -1,0 +1,59 @@
+"""Both regions run with one configuration: before a move that is a condition, else a warning.
+
+Each run of the fence link leaves digests of the shared keys at the witness. A stack that runs with other ones than its peer's last run is told
+which keys differ: after a move the shop would run with settings that nobody has seen at work, or hosts of both sites would no longer fit together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from contract.agreement import differing
+from contract.epoch import Epoch
+from contract.errors import Refused
+from contract.installation import Word
+from contract.links.fence import Document
+from contract.sites import other
+from scripts.clients.witness import Witness
+from scripts.links.epochs import Action
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """What this run is configured with."""
+
+    site: str
+    digests: Mapping[str, str]  # of the shared keys
+    word: Word | None  # the operator's, to move although the other region ran last with others
+
+
+def agree(side: Side, newest: Epoch | None, action: Action, witness: Witness) -> str:
+    """A warning; empty where both agree, or nobody knows. Raises Refused before a move, unless the operator's word is for the epoch in force."""
+    site, word, peer = side.site, side.word, other(side.site)
+    theirs = witness.configuration(peer)
+    keys = differing(side.digests, theirs.keys) if theirs else []
+    if not keys:
+        return ""
+    shown = ", ".join(f"dr:{key}" for key in keys[:12]) + (f" and {len(keys) - 12} more" if len(keys) > 12 else "")
+    text = f"configuration of region {site}: differs in {shown} from what region {peer} ran with last, wanted the same in both"
+    if action is not Action.TAKE_OVER:
+        return (
+            f"{text}; no move is possible until they agree; run `pulumi up -s region-{peer}` with the configuration of now, and keep what both share "
+            "in Pulumi.yaml alone"
+        )
+    assert newest is not None  # decide() takes over from somebody
+    if word is not None and word.epoch == newest.epoch:
+        return f"{text}; accepted: {word.reason}"
+    stale = f" (dr:accept.configuration is for epoch {word.epoch})" if word else ""
+    raise Refused(
+        f"{text}{stale}; the shop would run on with settings that region {peer} never had; nothing was changed; take the change back, or run "
+        f"`pulumi up -s region-{peer}` with it first; or, when region {peer} is lost, set accept.configuration to "
+        f"{{epoch: {newest.epoch}, reason: ...}} and run the same again"
+    )
+
+
+def leave(told: Document, witness: Witness) -> None:
+    """For the peer's next run."""
+    if told.configuration:
+        witness.record_configuration(told.site, told.configuration)

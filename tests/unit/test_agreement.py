@@ -1,0 +1,101 @@
+"""Both regions run with one configuration: what differs is told, and stops a move and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from components import config
+from contract.agreement import Record, differing, digests
+from contract.epoch import Epoch
+from contract.errors import Refused
+from contract.installation import Word
+from scripts.links.agreement import Side, agree
+from scripts.links.epochs import Action
+from tests.components import stack
+
+NEWEST = Epoch(epoch=4, active="a", previous="b", planned=True)
+REASON = "region a is lost, and the change was a comment"
+
+
+class PlayedWitness:
+    """Knows what the peer ran with."""
+
+    def __init__(self, keys: dict[str, str] | None) -> None:
+        self.keys = keys
+
+    def configuration(self, site: str) -> Record | None:
+        assert site == "a"
+        return None if self.keys is None else Record(version="0.2.0", keys=self.keys)
+
+
+def told(theirs: dict[str, str] | None, action: Action, word: Word | None = None) -> str:
+    side = Side(site="b", digests=digests(config.parse(stack.configuration("b"))), word=word)
+    return agree(side, NEWEST, action, PlayedWitness(theirs))  # type: ignore[arg-type]
+
+
+def test_the_two_sites_of_one_configuration_have_one_digest_for_each_key() -> None:
+    a, b = (digests(config.parse(stack.configuration(site, failover_region="b"))) for site in "ab")
+    assert a == b and {"postgres.mode", "regions.a.front_cidr", "lease.lease_s", "dns.ttl", "operator_cidrs"} <= set(a)
+    secret = {"site", "failover_region", "repair", "accept", "secrets"}
+    assert not any(name.split(".")[0] in secret for name in a), "what is a stack's own is compared with nobody's"
+
+
+def test_a_key_that_differs_is_named_and_one_that_only_one_side_knows_is_not() -> None:
+    values = stack.configuration("b")
+    own = digests(config.parse(values))
+    values["postgres"]["mode"] = "sync"
+    other = digests(config.parse(values))
+    del other["app.threads"]
+    assert differing(own, other) == ["postgres.mode"] == differing(other, own)
+
+
+def test_the_generations_of_servers_and_the_loss_budget_may_differ() -> None:
+    values = stack.configuration("b", loss_budget={"max_lag_s": 1})
+    values["regions"]["a"]["host_generation"] = {"app-1": 2}
+    assert digests(config.parse(values)) == digests(config.parse(stack.configuration("b")))
+
+
+@pytest.mark.parametrize("action", list(Action))
+def test_where_both_agree_or_nobody_knows_nothing_is_said(action: Action) -> None:
+    own = digests(config.parse(stack.configuration("a")))
+    assert told(own, action) == "" == told(None, action)
+
+
+def changed() -> dict[str, str]:
+    values = stack.configuration("a")
+    values["redis"]["maxmemory"] = "1gb"
+    return digests(config.parse(values))
+
+
+@pytest.mark.parametrize("action", [Action.STAY, Action.FOLLOW, Action.CLAIM_FIRST])
+def test_a_run_that_moves_nothing_goes_on_with_a_warning(action: Action) -> None:
+    said = told(changed(), action)
+    assert "differs in dr:redis.maxmemory from what region a ran with last" in said
+    assert "pulumi up -s region-a" in said
+
+
+def test_a_move_is_refused_with_the_keys_the_epoch_and_what_to_do() -> None:
+    with pytest.raises(
+        Refused, match=r"dr:redis\.maxmemory(.*)nothing was changed(.*)accept\.configuration to \{epoch: 4"
+    ):
+        told(changed(), Action.TAKE_OVER)
+
+
+def test_the_operators_word_is_good_for_the_epoch_in_force_and_no_other() -> None:
+    assert REASON in told(changed(), Action.TAKE_OVER, Word(epoch=4, reason=REASON))
+    with pytest.raises(Refused, match="is for epoch 3"):
+        told(changed(), Action.TAKE_OVER, Word(epoch=3, reason=REASON))
+
+
+def test_a_configuration_that_shares_nothing_is_told_in_one_line() -> None:
+    own = digests(config.parse(stack.configuration("b")))
+    with pytest.raises(Refused, match=r"and \d+ more") as refused:
+        told(dict.fromkeys(own, "0" * 16), Action.TAKE_OVER)
+    assert len(str(refused.value)) < 1000 and "\n" not in str(refused.value)
+
+
+def test_the_record_holds_no_value() -> None:
+    settings = replace(config.parse(stack.configuration("a")), project="a-name-that-nobody-else-has")
+    assert "a-name-that" not in str(digests(settings))
