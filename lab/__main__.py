@@ -7,7 +7,8 @@
     lab fault KIND kill|return [TARGET] [DETAIL]
     lab fault list | return-all
 
-Exit codes: 0 done, 1 failed, 2 usage or a machine that cannot run it, 3 refused and nothing changed.
+Exit codes: 0 done, 1 failed, 2 usage or a machine that cannot run it, 3 refused and nothing changed,
+141 nobody reads the output any more.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import json
 import sys
 from pathlib import Path
 
-from lab import lifecycle
+from lab import lifecycle, pipes
 from lab.control import call
 from lab.namespace import LabError, Places, places
 
@@ -127,4 +128,4 @@ def show(value: object) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(pipes.status(main))

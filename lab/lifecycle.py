@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from lab import preflight
+from lab import pipes, preflight
 from lab.machines import cleanup, image
 from lab.machines.shell import add_netns
 from lab.namespace import NETNS, LabError, Places, daemon, inside
@@ -115,5 +115,6 @@ def execute(places: Places, command: list[str]) -> int:
             str(places.run / "resolv.conf"),
             *command,
         ]
+        pipes.before_exec()
         os.execvp("nsenter", inside(places.netns, wrapped))  # noqa: S606
     raise LabError(f"{command[0]}: cannot be started inside the lab; install util-linux", 1)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from lab import pipes
 from lab.preflight import TOOLS
 from lab.toolchain import cache
 
@@ -166,4 +167,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(pipes.status(main))

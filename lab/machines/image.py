@@ -15,6 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from lab import pipes
 from lab.toolchain import cache
 
 FORMAT = 2  # raise it when the steps below change
@@ -163,4 +164,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(pipes.status(main))

@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+from lab import pipes
 from lab.client.client import Client
 from lab.client.ledger import compare, first_ack_after, longest_gap, read
 from lab.rehearsal.engine import Run
@@ -208,4 +209,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(pipes.status(main))

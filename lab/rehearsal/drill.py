@@ -5,9 +5,10 @@ Exit code 0 when every drill passed.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 
 from lab.namespace import LabError
@@ -29,7 +30,7 @@ def chosen(names: Iterable[str]) -> list[Drill]:
     return [DRILLS[name] for name in wanted]
 
 
-def play(drills: Iterable[Drill], folder: Path) -> Iterator[Record]:
+def play(drills: Iterable[Drill], folder: Path) -> Generator[Record, None, None]:
     """One lab for all; each record as soon as it is there."""
     with running_lab() as where:
         stage = Stage(World(where, CHANGES))
@@ -58,7 +59,9 @@ def tell(record: Record) -> str:
 def main(names: list[str], folder: Path) -> int:
     """Returns the exit code."""
     failed = 0
-    for record in play(chosen(names), folder):
-        print(tell(record), flush=True)
-        failed += bool(record.faults)
+    # Closed here, however the loop ends: with it goes its lab.
+    with contextlib.closing(play(chosen(names), folder)) as records:
+        for record in records:
+            print(tell(record), flush=True)
+            failed += bool(record.faults)
     return 1 if failed else 0

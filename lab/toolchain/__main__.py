@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from lab import pipes
 from lab.toolchain import cache, tools
 from lab.toolchain.go import ToolchainError
 
@@ -24,4 +25,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(pipes.status(main))
