@@ -1,7 +1,7 @@
 """Everything that `make demo` and `make test` need on a fresh Debian 12 or 13: packages, the virtual environment, tools, the guests' image.
 
-Runs on the system's Python with nothing installed, so it imports the standard library and modules of the lab that do the same; what needs the virtual
-environment is started with its interpreter. Each step is skipped when its result is there.
+Runs on the system's Python with nothing installed, so it imports the standard library and modules of the lab that do the same, and is one process
+that knows all steps. Each step is skipped when its result is there.
 """
 
 from __future__ import annotations
@@ -13,8 +13,12 @@ import sys
 from pathlib import Path
 
 from lab import pipes
+from lab.counting import Apt, Pip, follow
+from lab.machines import image
 from lab.preflight import TOOLS
-from lab.toolchain import cache
+from lab.progress import Report, Task, work_through
+from lab.toolchain import cache, tools
+from lab.toolchain.go import ToolchainError
 
 PROJECT = Path(__file__).resolve().parents[1]
 PYTHON = (3, 11)
@@ -38,7 +42,8 @@ PACKAGES = sorted(
         "redis-server",
     }
 )
-USAGE, REFUSED = 2, 3
+FAILED, USAGE, REFUSED, INTERRUPTED = 1, 2, 3, 130
+ERROR_LINES = 12
 
 
 class SetupError(Exception):
@@ -72,65 +77,80 @@ def check_machine() -> None:
         )
 
 
-def packages() -> None:
-    """Install what is missing, and start nothing: a server of this machine is none of the lab's."""
-    known = subprocess.run(
-        ["dpkg-query", "-W", "-f", "${db:Status-Abbrev}${Package}\n", *PACKAGES],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def missing_packages() -> list[str]:
+    try:
+        known = subprocess.run(
+            ["dpkg-query", "-W", "-f", "${db:Status-Abbrev}${Package}\n", *PACKAGES],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise SetupError(
+            "machine: dpkg-query not found, wanted Debian 12 or 13, whose packages the lab is made of; run it on one",
+            USAGE,
+        ) from None
     here = {line[3:].strip() for line in known.stdout.splitlines() if line.startswith("ii")}
-    missing = [name for name in PACKAGES if name not in here]
-    if not missing:
-        return
-    print(f"installing {len(missing)} packages", flush=True)
+    return [name for name in PACKAGES if name not in here]
+
+
+def packages(report: Report) -> None:
+    """Install what is missing, and start nothing: a server of this machine is none of the lab's."""
+    missing = missing_packages()
     policy, keep = Path("/usr/sbin/policy-rc.d"), Path("/usr/sbin/policy-rc.d").exists()
     if not keep:
         policy.write_text("#!/bin/sh\nexit 101\n")
         policy.chmod(0o755)
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    report("fetching the lists of packages")
     try:
-        for command in (
-            ["apt-get", "update", "-qq"],
-            ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing],
-        ):
-            done = subprocess.run(
-                command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-            )
-            if done.returncode:
-                raise SetupError(
-                    f"`{' '.join(command[:2])}` ended with {done.returncode}: {done.stderr.strip().splitlines()[-1:]}; mend apt and run the same again"
-                )
+        _apt(["apt-get", "update", "-qq"], report)
+        _apt(["apt-get", "install", "-y", "-q", "--no-install-recommends", *missing], report)
     finally:
         if not keep:
             policy.unlink(missing_ok=True)
 
 
-def environment() -> Path:
-    """The virtual environment with `requirements-dev.txt`, linked as `.venv`. Returns its interpreter."""
-    recipe = "\n".join(
-        [sys.version, sys.base_prefix, *(path.read_text() for path in sorted(PROJECT.glob("requirements*.txt")))]
+def _apt(command: list[str], report: Report) -> None:
+    count, lines = Apt(report), list[str]()
+
+    def each(line: str) -> None:
+        lines.append(line)
+        count(line)
+
+    # To the end: dpkg that is cut in the middle leaves a machine to be mended.
+    code = follow(
+        command, each, to_the_end=True, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
     )
+    if code:
+        said = [line for line in lines if line.startswith("E:")] or lines
+        raise SetupError(f"`{' '.join(command[:2])}` ended with {code}: {said[-1:]}; mend apt and run the same again")
+
+
+def environment_recipe() -> str:
+    requirements = (path.read_text() for path in sorted(PROJECT.glob("requirements*.txt")))
+    return "\n".join([sys.version, sys.base_prefix, *requirements])
+
+
+def environment_there() -> bool:
+    return cache.entry("venv", environment_recipe()).is_dir()
+
+
+def environment(report: Report) -> None:
+    """The virtual environment with `requirements-dev.txt`."""
+    recipe = environment_recipe()
     place = cache.entry("venv", recipe)
 
     def make(folder: Path) -> None:
-        print("installing the Python packages", flush=True)
+        pip = ["-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off"]
         commands = (
             [sys.executable, "-m", "venv", str(folder)],
-            [
-                str(folder / "bin/python"),
-                "-m",
-                "pip",
-                "install",
-                "-q",
-                "--disable-pip-version-check",
-                "-r",
-                str(PROJECT / "requirements-dev.txt"),
-            ],
+            [str(folder / "bin/python"), *pip, "-r", str(PROJECT / "requirements-dev.txt")],
         )
+        report("making the virtual environment")
         for command in commands:
-            if subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode:
+            count = Pip(report, lambda: folder.glob("lib/python*/site-packages/*"))
+            if follow(command, count, env={**os.environ, "PYTHONUNBUFFERED": "1"}):
+                print("\n".join(count.lines[-ERROR_LINES:]), file=sys.stderr)
                 raise SetupError(
                     f"`{' '.join(command[:4])}` failed, its message is above; mend it and run the same again"
                 )
@@ -140,29 +160,42 @@ def environment() -> Path:
                 script.write_bytes(script.read_bytes().replace(str(folder).encode(), str(place).encode()))
 
     cache.build("venv", recipe, make)
-    link = PROJECT / ".venv"
+
+
+def python() -> str:
+    """The interpreter of the virtual environment, by the link `.venv`, which is made to lead there."""
+    link, place = PROJECT / ".venv", cache.entry("venv", environment_recipe())
     if link.is_symlink() or not link.exists():
         link.unlink(missing_ok=True)
         link.symlink_to(place)
-    return link / "bin/python"
+    return str(link / "bin/python")
+
+
+def tasks() -> list[Task]:
+    """Every step, in its order: each needs what those before it leave."""
+    return [
+        Task(name="Debian packages", rough_s=60, there=lambda: not missing_packages(), make=packages),
+        Task(name="Python packages", rough_s=50, there=environment_there, make=environment),
+        *tools.tasks(python),
+        image.task(),
+    ]
 
 
 def main() -> int:
     """Returns the exit code."""
     try:
         check_machine()
-        packages()
-        python = environment()
-        for module in ("lab.toolchain", "lab.machines.image"):
-            done = subprocess.run([str(python), "-m", module], cwd=PROJECT, stdin=subprocess.DEVNULL, check=False)
-            if done.returncode:
-                raise SetupError(
-                    f"set-up step {module} ended with {done.returncode}, its message is above; run the same again once it is mended",
-                    1,
-                )
+        work_through("set-up", tasks(), sys.stdout)
+        tools.ensure(python())
     except (SetupError, cache.CacheError) as error:
         print(f"set-up: {error}", file=sys.stderr)
         return getattr(error, "code", REFUSED)
+    except (ToolchainError, image.ImageError) as error:
+        print(f"{error}\nset-up: failed, the message is above; run the same again once it is mended", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("set-up: interrupted; steps that were done are kept, the same again goes on from there", file=sys.stderr)
+        return INTERRUPTED
     return 0
 
 

@@ -13,13 +13,17 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from lab import pipes
+from lab.counting import Apt, Debootstrap, follow
+from lab.progress import UNTOLD, Report, Task, work_through
 from lab.toolchain import cache
 
 FORMAT = 2  # raise it when the steps below change
 SUITE = "trixie"
+ROUGH_S = 90
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 BASE = ("ca-certificates", "dbus", "iproute2", "netbase", "systemd", "systemd-sysv")
 PACKAGES = (
@@ -54,15 +58,25 @@ def recipe() -> str:
 
 def ensure() -> Path:
     """The image's root folder, built first when the cache has none (minutes). Raises ImageError, CacheError."""
-    return cache.build("image", recipe(), _make) / "root"
+    if not ready():
+        print("building the guests' image: Debian 13, some minutes", file=sys.stderr, flush=True)
+    return build(UNTOLD)
+
+
+def build(report: Report) -> Path:
+    """The same, telling how far it is."""
+    return cache.build("image", recipe(), lambda folder: _make(folder, report)) / "root"
+
+
+def task() -> Task:
+    return Task(name="guests' image", rough_s=ROUGH_S, there=ready, make=build)
 
 
 def ready() -> bool:
     return cache.entry("image", recipe()).is_dir()
 
 
-def _make(folder: Path) -> None:
-    print("building the guests' image: Debian 13, some minutes", file=sys.stderr, flush=True)
+def _make(folder: Path, report: Report) -> None:
     for tool in ("debootstrap", "unshare", "chroot"):
         if shutil.which(tool) is None:
             raise ImageError(
@@ -73,12 +87,14 @@ def _make(folder: Path) -> None:
     command = ["debootstrap", "--variant=minbase", f"--include={','.join(BASE)}", f"--cache-dir={debs}"]
     if KEYRING.exists():
         command.append(f"--keyring={KEYRING}")
-    _run("debootstrap", [*command, SUITE, str(root), *_mirror()], log)
+    _run("debootstrap", [*command, SUITE, str(root), *_mirror()], log, Debootstrap(report))
     _write(root, FILES)
     (root / "usr/sbin/policy-rc.d").chmod(0o755)
     inside = 'mount --bind "$1" "$2/var/cache/apt/archives"; mount -t proc proc "$2/proc"; root=$2; shift 2; exec chroot "$root" "$@"'
     for arguments in (["-q", "update"], ["-q", "-y", "install", *PACKAGES]):
-        _run(f"apt-get {arguments[-1]}", ["sh", "-ec", inside, "sh", str(debs), str(root), "apt-get", *arguments], log)
+        command = ["sh", "-ec", inside, "sh", str(debs), str(root), "apt-get", *arguments]
+        _run(f"apt-get {arguments[-1]}", command, log, Apt(report))
+    report("what runs and what does not")
     _finish(root, log)
 
 
@@ -130,8 +146,8 @@ def _mirror() -> list[str]:
     return [line.split()[1] for line in found.stdout.splitlines() if line.startswith("Debian http")][:1]
 
 
-def _run(what: str, command: list[str], log: Path) -> None:
-    """One step, in mount and process namespaces of its own: nothing stays mounted and nothing goes on when the build is killed."""
+def _run(what: str, command: list[str], log: Path, count: Callable[[str], object] | None = None) -> None:
+    """One step, its lines kept in the log, in namespaces of its own: nothing stays mounted and nothing goes on when the build is killed."""
     wrapped = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private", *command]
     environment = {
         **os.environ,
@@ -139,9 +155,15 @@ def _run(what: str, command: list[str], log: Path) -> None:
         "LC_ALL": "C.UTF-8",
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
     }
-    with log.open("ab") as out:
-        done = subprocess.run(wrapped, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment, check=False)
-    if done.returncode:
+    with log.open("a", buffering=1) as out:
+
+        def each(line: str) -> None:
+            out.write(line + "\n")
+            if count is not None:
+                count(line)
+
+        code = follow(wrapped, each, env=environment)
+    if code:
         kept = cache.home() / "image-failed.log"
         shutil.copyfile(log, kept)
         lines = [line for line in kept.read_text(errors="replace").splitlines() if line.strip()]
@@ -150,12 +172,13 @@ def _run(what: str, command: list[str], log: Path) -> None:
             lines[-1] if lines else "nothing",
         )
         raise ImageError(
-            f"image: step {what!r} ended with status {done.returncode} ({last}), wanted 0, so there is no image; see {kept}"
+            f"image: step {what!r} ended with status {code} ({last}), wanted 0, so there is no image; see {kept}"
         )
 
 
 def main() -> int:
     try:
+        work_through("image", [task()], sys.stderr, say_there=False)
         print(ensure())
     except (ImageError, cache.CacheError) as error:
         print(error, file=sys.stderr)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 
 from lab import pipes
+from lab.progress import work_through
 from lab.toolchain import cache, tools
 from lab.toolchain.go import ToolchainError
 
 
 def main() -> int:
-    """Print one line per tool. Exit 1, with the reason, when one cannot be had."""
+    """Print one line per tool, on stderr how far the building is. Exit 1, with the reason, when one cannot be had."""
     try:
+        work_through("tools", tools.tasks(lambda: sys.executable), sys.stderr, say_there=False)
         toolchain = tools.ensure()
     except (ToolchainError, cache.CacheError) as error:
         print(error, file=sys.stderr)

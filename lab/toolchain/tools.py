@@ -9,10 +9,12 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.toolchain import cache
+from lab.progress import Task
+from lab.toolchain import cache, go
 from lab.toolchain.go import HERE, GoTool, ToolchainError
 
 OLDEST_CLI = (3, 272, 0)
@@ -32,6 +34,15 @@ OPENSTACK_SCHEMA = GoTool(
 )
 VERSITYGW = GoTool("versitygw", "github.com/versity/versitygw/cmd/versitygw")
 LANGUAGE_HOST = "pulumi-language-python"
+# A tool's name for people, and its seconds on two cores with nothing in Go's own cache but what the tools before left there.
+STEPS = {
+    "pulumi": ("pulumi", 200),
+    "pulumi-resource-command": ("plugin command", 10),
+    "pulumi-resource-ovh": ("plugin ovh", 10),
+    "pulumi-resource-openstack": ("plugin openstack", 50),
+    "versitygw": ("S3 server", 20),
+}
+ROUGH_GO_S = 30
 
 
 @dataclass(frozen=True)
@@ -107,19 +118,40 @@ def cli_tool() -> GoTool:
     return GoTool("pulumi", "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", variables=(variable,))
 
 
-def ensure() -> Toolchain:
-    """Find or build everything. Minutes the first time on a machine; well under a second afterwards."""
+def tasks(python: Callable[[], str]) -> list[Task]:
+    """What `ensure` would build, as steps, Go itself before them. `python`: an interpreter with pip, asked for when it is needed."""
+    cli = [cli_tool()] if installed_cli() is None else []
+    plugins = [PLUGINS[name] for name, version in pins().items() if installed_plugin(name, version) is None]
+    needed = [*cli, *plugins, VERSITYGW]
+    compiler = Task(
+        name="Go",
+        rough_s=ROUGH_GO_S,
+        there=lambda: all(tool.there() for tool in needed) or go.found() is not None or go.fetched(),
+        make=lambda report: go.compiler(python()),
+    )
+    programs = []
+    for tool in needed:
+        name, rough_s = STEPS[tool.name]
+        programs.append(Task(name=name, rough_s=rough_s, there=tool.there, make=tool.build))
+    return [compiler, *programs]
+
+
+def ensure(python: str | None = None) -> Toolchain:
+    """Find or build everything. Minutes the first time on a machine; well under a second afterwards.
+
+    `python`: the interpreter that has the SDK, which the language host is started with; None: this one.
+    """
     cli = installed_cli()
     built = cli_tool().build() if cli is None else None
     plugins = {name: installed_plugin(name, version) or PLUGINS[name].build() for name, version in pins().items()}
-    home = _home(built, plugins)
+    home = _home(built, plugins, python or sys.executable)
     return Toolchain(pulumi=cli or home / "bin" / "pulumi", home=home, versitygw=VERSITYGW.build())
 
 
-def _home(cli: Path | None, plugins: dict[str, Path]) -> Path:
+def _home(cli: Path | None, plugins: dict[str, Path], python: str) -> Path:
     """The folder for PULUMI_HOME. Pulumi keeps small files of its own in it too (its version cache, locks), which does no harm."""
     sources = [HERE / "language" / name for name in ("host.py", "program.py")]
-    host = None if installed(LANGUAGE_HOST) else _launcher()
+    host = None if installed(LANGUAGE_HOST) else _launcher(python)
     recipe = json.dumps(
         {
             "cli": str(cli),
@@ -150,6 +182,6 @@ def _home(cli: Path | None, plugins: dict[str, Path]) -> Path:
     return cache.build("pulumi-home", recipe, make)
 
 
-def _launcher() -> str:
-    """The language host's start: with the interpreter that made it, which has the SDK."""
-    return f"#!{sys.executable}\nimport sys\n\nfrom host import main\n\nmain(sys.argv[1:])\n"
+def _launcher(python: str) -> str:
+    """The language host's start."""
+    return f"#!{python}\nimport sys\n\nfrom host import main\n\nmain(sys.argv[1:])\n"

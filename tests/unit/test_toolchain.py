@@ -95,7 +95,7 @@ def test_without_a_new_enough_go_one_comes_as_a_wheel(machine: Path, monkeypatch
     program(machine / "bin" / "go", "too old")
     asked = []
 
-    def install(folder: Path) -> None:
+    def install(folder: Path, python: str) -> None:
         asked.append(folder)
         program(folder / "go" / "bin" / "go", "new")
 
