@@ -4,6 +4,9 @@
     lab down                     remove all of it, also after a crash
     lab status                   what runs and which faults are in force, as JSON
     lab exec -- COMMAND...       run something inside, with the lab's resolver
+    lab ssh HOST [-- COMMAND...]   a root shell in a host, also when its sshd is dead
+    lab logs HOST [UNIT]         its journal, also without power
+    lab console [HOST]           what it wrote to its console
     lab fault KIND kill|return [TARGET] [DETAIL]
     lab fault list | return-all
 
@@ -18,7 +21,7 @@ import json
 import sys
 from pathlib import Path
 
-from lab import lifecycle, pipes
+from lab import lifecycle, looking, pipes
 from lab.control import call
 from lab.namespace import LabError, Places, places
 
@@ -49,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("status", help="what runs, as JSON")
     run = commands.add_parser("exec", help="run a command inside")
     run.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND")
+    looking.add_to(commands)
     for name, told in (
         ("snapshot", "keep the disks of a server that has no power"),
         ("rollback", "put its disks back to the snapshot"),
@@ -88,10 +92,12 @@ def run(where: Places, options: argparse.Namespace) -> int:
     elif options.command == "status":
         show(call(where, "status"))
     elif options.command == "exec":
-        command = options.argv[1:] if options.argv[:1] == ["--"] else options.argv
+        command = looking.after_dashes(options.argv)
         if not command:
             raise LabError("lab exec: found no command, wanted one after `--`", 2)
         return lifecycle.execute(where, command)
+    elif options.command in looking.COMMANDS:
+        return looking.COMMANDS[options.command](where, options)
     elif options.command == "drill":
         from lab.rehearsal import drill  # noqa: PLC0415 - the other commands need no pulumi
 

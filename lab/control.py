@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import socket
 import socketserver
 import threading
@@ -28,6 +29,10 @@ def call(places: Places, operation: str, **arguments: Any) -> Any:
             line = connection.makefile().readline()
     except TimeoutError:
         raise LabError(f"lab {places.name}: no answer to {operation} within {LIMIT_S:g} s; see {places.log}") from None
+    except PermissionError:
+        raise LabError(
+            f"user: found uid {os.geteuid()}, wanted root, whose the lab is; run the same with sudo", 2
+        ) from None
     except (FileNotFoundError, ConnectionError):
         raise LabError(
             f"lab {places.name}: not running, wanted a running one for this; start it with `lab up`", 3

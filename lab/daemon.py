@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lab import assembly
+from lab import assembly, looking
 from lab.child import ChildError
 from lab.cloud import openstack, ovh
 from lab.cloud.backend import BackendError
@@ -55,7 +55,7 @@ class Lab:
 
     def _by_name(self) -> dict[str, Service]:
         """Services as faults and `lab status` call them: `compute@a`, `identity`, `ovh`."""
-        sites = {plan.region: plan.site for plan in assembly.REGIONS}
+        sites = self._site_names()
         named = {
             f"{kind}@{sites[region]}" if region else kind: service
             for (kind, region), service in self.openstack.services.items()
@@ -89,6 +89,7 @@ class Lab:
         faults = self.faults
         return {
             "status": self.status,
+            "hosts": lambda: looking.told(self.machines.hosts, self._site_names()),
             "kill": faults.kill,
             "return": faults.restore,
             "return-all": faults.restore_all,
@@ -106,9 +107,13 @@ class Lab:
                 return {"target": target}
         raise LabError(f"server: found none that is called {target!r}; `lab status` lists all", 2)
 
+    @staticmethod
+    def _site_names() -> dict[str, str]:
+        return {plan.region: plan.site for plan in assembly.REGIONS}
+
     def status(self) -> dict[str, Any]:
         """For people and scripts; no secrets."""
-        sites = {plan.region: plan.site for plan in assembly.REGIONS}
+        sites = self._site_names()
         hosts = [
             {
                 "name": host.spec.name,

@@ -1,6 +1,6 @@
 """What can go wrong in the lab, on demand, and how it is mended: each fault has a `kill` and a `return`.
 
-Targets: a site (`a`, `b`) or a region's name for regions; a server's name or its end (`db-1` is refused when two servers end so, `a-db-1` is
+Targets: a site (`a`, `b`) or a region's name for regions; a server's name or its end (`db-1` is refused when two servers end so, `db-1.a` is
 not); `compute@a`, `identity`, `ovh` for an API; `a->b` for one direction of the link, `both` for the link; none for `slow-link` and
 `dns-refresh`. Faults may be laid over each other, but each of them is in force at most once: killing what is dead says so and changes nothing.
 """
@@ -18,6 +18,7 @@ from lab.cloud.backend import BackendError
 from lab.cloud.ovh import OvhService
 from lab.cloud.web import ApiError, Call, Reply, Service
 from lab.dns.servers import Dns
+from lab.looking import label
 from lab.machines import clock, disks
 from lab.machines.backend import Machines
 from lab.machines.hosts import Host
@@ -212,7 +213,12 @@ class Faults:
 
     def _find_host(self, target: str) -> Host:
         hosts = list(self._machines.hosts.values())
-        exact = [host for host in hosts if target in (host.spec.name, host.spec.server_id)]
+        sites = {site.region: site.name for site in self._sites.values()}
+        exact = [
+            host
+            for (region, _), host in list(self._machines.hosts.items())
+            if target in (host.spec.name, host.spec.server_id, label(host.spec.name, sites[region]))
+        ]
         found = exact or [host for host in hosts if host.spec.name.endswith(f"-{target}")]
         if len(found) != 1:
             names = ", ".join(sorted(host.spec.name for host in found or hosts)) or "none"
