@@ -667,4 +667,4 @@ def test_the_service_manager_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_short_lease_asks_no_longer_than_it_lasts() -> None:
-    assert replace(TERMS, lease_s=8).limit_s == 2 and replace(TERMS, lease_s=600).limit_s == 10
+    assert replace(TERMS, lease_s=8).question_s == 2 and replace(TERMS, lease_s=600).limit_s == 10
