@@ -1,0 +1,104 @@
+"""A pair that an earlier version brought up is taken over by this one: commands may run once, nothing of the platform is replaced or removed.
+
+The recorded state of each version is previewed with the program of now, by the real CLI and the real providers, in a network namespace in which
+nobody answers: a preview asks no cloud, and a witness that is silent is a warning.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lab.toolchain.tools import Toolchain
+from scripts.ctl.configuration import stack_file, write
+from tests.components.stack import ROOT
+
+STATES = ROOT / "tests/fixtures/state"
+VERSIONS = sorted(path.name for path in STATES.iterdir() if path.is_dir())
+LIMIT_S = 120
+APART = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+# What may run again with other words: it asks hosts and links, and replaces nothing.
+COMMANDS = ("command:remote:Command", "command:remote:CopyToRemote", "command:local:Command")
+
+
+class Recorded:
+    """One recorded stack in a backend of its own."""
+
+    def __init__(self, folder: Path, toolchain: Toolchain, version: str, site: str) -> None:
+        source, self.stack, self._toolchain = STATES / version, f"region-{site}", toolchain
+        self.file = folder / f"Pulumi.{self.stack}.yaml"
+        shutil.copy(stack_file(source, site), self.file)
+        (folder / "state").mkdir()
+        project = folder / "project"
+        project.mkdir()
+        shutil.copy(ROOT / "Pulumi.yaml", project)
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("PULUMI_", "SSH_", "OS_", "OVH_", "AWS_"))
+        }
+        self._environment = {
+            **kept,
+            **toolchain.environment(),
+            "PULUMI_BACKEND_URL": f"file://{folder / 'state'}?metadata=skip",
+            "PULUMI_CONFIG_PASSPHRASE": (source / "passphrase").read_text().strip(),
+        }
+        exported = folder / "state.json"
+        exported.write_bytes(gzip.decompress((source / f"{self.stack}.json.gz").read_bytes()))
+        self._must("stack", "init", self.stack, folder=project)
+        self._must("stack", "import", "-s", self.stack, "--file", str(exported), folder=project)
+
+    def preview(self) -> list[dict[str, Any]]:
+        """Every step of a preview that is one."""
+        said = self._must("preview", "-s", self.stack, "--config-file", str(self.file), "--json", folder=ROOT)
+        found = json.loads(said)
+        assert found["changeSummary"]["same"] > 100, "the preview saw the whole region"
+        return [step for step in found["steps"] if step["op"] != "same"]
+
+    def _must(self, *arguments: str, folder: Path) -> str:
+        command = [*APART, str(self._toolchain.pulumi), *arguments, "--non-interactive", "--color", "never"]
+        done = subprocess.run(
+            command, cwd=folder, env=self._environment, capture_output=True, text=True, timeout=LIMIT_S, check=False
+        )
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+        return done.stdout
+
+
+@pytest.fixture(params=[(version, site) for version in VERSIONS for site in "ab"], ids="-".join)
+def recorded(request: pytest.FixtureRequest, tmp_path: Path, toolchain: Toolchain) -> Recorded:
+    return Recorded(tmp_path, toolchain, *request.param)
+
+
+def kind(step: dict[str, Any]) -> str:
+    return str(step["urn"]).split("::")[2].rsplit("$", 1)[-1]
+
+
+def said(steps: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return sorted((str(step["op"]), str(step["urn"])) for step in steps)
+
+
+def test_nothing_that_an_earlier_version_made_is_replaced_or_removed(recorded: Recorded) -> None:
+    steps = recorded.preview()
+    assert {step["op"] for step in steps} <= {"update"}, said(steps)
+    platform = [step["urn"] for step in steps if kind(step) not in COMMANDS]
+    assert not platform, f"only commands may run again, found {platform}"
+
+
+def test_its_stack_file_may_be_in_the_older_layout_or_in_the_one_of_now(recorded: Recorded, tmp_path: Path) -> None:
+    """Which file a key stands in makes no difference to what is made."""
+    old = recorded.preview()
+    document = yaml.safe_load(recorded.file.read_text())
+    shared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
+    same = [key for key, entry in shared.items() if document["config"].get(key) == entry["value"]]
+    assert "dr:dns" in same or "dr:redis" in same, "some keys of the recording are those of the project"
+    document["config"] = {key: value for key, value in document["config"].items() if key not in same}
+    write({recorded.file: yaml.safe_dump(document)})
+    assert said(recorded.preview()) == said(old)
