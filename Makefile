@@ -1,23 +1,43 @@
-# Two commands: `make demo` tells the story, `make test` checks everything, with the drills that guard data (`make drills`: the rest of them). Both set the machine up first; the second time that takes seconds.
+# `make demo` tells the story, `make test` checks everything with the drills that guard data, `make drills` plays the rest of them, `make fast` is for
+# each change while it is made. Each sets up what it needs first; the second time that takes seconds.
 PYTHON ?= python3
 RUN := .venv/bin/python -m
+# Of every run of pytest that takes longer than fast: where its time goes.
+SLOWEST := --durations=25
 
-.PHONY: demo test drills lab clean check setup
+.PHONY: demo test fast drills lab clean check style types rules reference setup environment
 
 demo: setup
 	$(RUN) lab.rehearsal.demo
 
 test: setup check
-	$(RUN) pytest -m "not rest and not proof"
+	$(RUN) pytest -m "not rest and not proof" $(SLOWEST)
 
-# The drills that `make test` leaves out, and the proof that drills can fail.
+# Style, types, rules, components and hosts' plans: no root, no lab, no server.
+fast: environment style
+	@$(MAKE) --no-print-directory -j2 --output-sync=target types rules
+
+# The drills that `make test` leaves out, and the proof that drills can fail. Played before an issue is closed.
 drills: setup
-	$(RUN) pytest -m "rest or proof"
+	$(RUN) pytest -m "rest or proof" $(SLOWEST)
 
 # Style and types, without a machine being set up for the lab.
-check:
-	.venv/bin/python -m ruff check .
-	.venv/bin/python -m mypy
+check: style types
+
+style:
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+
+types:
+	$(RUN) mypy
+
+# What a bare `pytest` runs.
+rules:
+	$(RUN) pytest -q
+
+# The made parts of the documents and the comments of Pulumi.yaml, from the contract.
+reference: environment
+	scripts/drctl reference
 
 # A lab that stays until `make clean`.
 lab: setup
@@ -26,6 +46,6 @@ lab: setup
 clean:
 	$(PYTHON) -m lab down
 
-setup:
+setup environment:
 	@command -v $(PYTHON) >/dev/null || { echo "set-up: $(PYTHON) not found, wanted Python 3.11 or newer; run: apt-get install python3 python3-venv" >&2; exit 2; }
-	@$(PYTHON) -m lab.setup
+	@$(PYTHON) -m lab.setup $(if $(filter environment,$@),python)

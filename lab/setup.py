@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from lab import pipes
@@ -54,14 +55,19 @@ class SetupError(Exception):
         self.code = code
 
 
-def check_machine() -> None:
-    """Refuse early, with nothing changed."""
+def check_python() -> None:
+    """Refuse early, with nothing changed: all that the virtual environment needs."""
     if sys.version_info < PYTHON:
         found = ".".join(map(str, sys.version_info[:2]))
         raise SetupError(
             f"python3: found {found}, wanted {PYTHON[0]}.{PYTHON[1]} or newer; run `make PYTHON=/path/to/python3.11 ...`",
             USAGE,
         )
+
+
+def check_machine() -> None:
+    """Refuse early, with nothing changed."""
+    check_python()
     if os.geteuid() != 0:
         raise SetupError(
             f"user: found uid {os.geteuid()}, wanted root, because the lab makes namespaces and mounts; run the same with sudo",
@@ -171,19 +177,33 @@ def python() -> str:
     return str(link / "bin/python")
 
 
+PYTHON_PACKAGES = Task(name="Python packages", rough_s=50, there=environment_there, make=environment)
+
+
 def tasks() -> list[Task]:
     """Every step, in its order: each needs what those before it leave."""
     return [
         Task(name="Debian packages", rough_s=60, there=lambda: not missing_packages(), make=packages),
-        Task(name="Python packages", rough_s=50, there=environment_there, make=environment),
+        PYTHON_PACKAGES,
         *tools.tasks(python),
         image.task(),
     ]
 
 
-def main() -> int:
-    """Returns the exit code."""
+def main(arguments: Sequence[str] = ()) -> int:
+    """Returns the exit code. The one argument `python`: the virtual environment alone, which anybody may make (`make fast`)."""
+    if list(arguments) not in ([], ["python"]):
+        print(
+            f"set-up: found {arguments[0]!r}, wanted no argument, or `python` for the virtual environment alone",
+            file=sys.stderr,
+        )
+        return USAGE
     try:
+        if arguments:
+            check_python()
+            work_through("set-up", [PYTHON_PACKAGES], sys.stdout)
+            python()
+            return 0
         check_machine()
         work_through("set-up", tasks(), sys.stdout)
         tools.ensure(python())
@@ -200,4 +220,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(pipes.status(main))
+    sys.exit(pipes.status(lambda: main(sys.argv[1:])))

@@ -1,0 +1,54 @@
+"""Where the contract's words stand: the made parts of the documents, and the comments of `Pulumi.yaml`.
+
+A made part of a document lies between `<!-- made: NAME -->` and `<!-- end -->`; what stands around it is written by hand.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from contract import reference
+from contract.errors import Usage
+from scripts.ctl import configuration
+
+PARTS: Mapping[str, Callable[[], str]] = {
+    "configuration": reference.configuration,
+    "kinds": reference.kinds,
+    "host documents": reference.host_documents,
+    "link documents": reference.link_documents,
+}
+DOCUMENTS = {
+    "docs/configuration.md": ("configuration",),
+    "docs/interfaces.md": ("kinds", "host documents", "link documents"),
+}
+_PART = "<!-- made: {name} -->\n"
+_END = "<!-- end -->"
+
+
+def texts(root: Path) -> dict[Path, str]:
+    """Each file that holds made parts, as it is to be. Raises Usage when a document has lost the marks of one."""
+    found = {root / name: _document(root / name, parts) for name, parts in DOCUMENTS.items()}
+    project = root / configuration.PROJECT
+    return {**found, project: configuration.project_text(root, configuration.shared_values(root))}
+
+
+def stale(root: Path) -> list[Path]:
+    """The files that differ from that."""
+    return [path for path, text in texts(root).items() if path.read_text() != text]
+
+
+def _document(path: Path, parts: tuple[str, ...]) -> str:
+    text = path.read_text()
+    for name in parts:
+        mark = _PART.format(name=name)
+        pattern = re.compile(f"{re.escape(mark)}.*?{re.escape(_END)}", re.DOTALL)
+        if len(pattern.findall(text)) != 1:
+            raise Usage(
+                f"file {path}: found {len(pattern.findall(text))} parts between `{mark.strip()}` and `{_END}`, wanted one; nothing was changed; "
+                "put the marks back where the table belongs"
+            )
+        made = f"{mark}\n{PARTS[name]().rstrip()}\n\n{_END}"
+        text = pattern.sub(lambda _, made=made: made, text)  # type: ignore[misc]
+    return text
