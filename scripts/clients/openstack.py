@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from email.message import Message
 from http import HTTPStatus
 from typing import Any
 
 from contract.errors import Failed
+from scripts.clients import http
 
-ANSWER_S = 5
+ANSWER_S = 5.0  # a call, all of it
 
 
 class ApiDown(Failed):
@@ -29,10 +28,10 @@ class ApiDown(Failed):
 
 
 class Cloud:
-    """One region of a project. `document`: {"auth_url", "user", "password", "project_id", "domain"}."""
+    """One region of a project. `document`: {"auth_url", "user", "password", "project_id", "domain"}; `answer_s`: for each call."""
 
-    def __init__(self, document: dict[str, str], region: str) -> None:
-        self._document, self.region = document, region
+    def __init__(self, document: dict[str, str], region: str, answer_s: float = ANSWER_S) -> None:
+        self._document, self.region, self._answer_s = document, region, answer_s
         self._token = ""
         self._endpoints: dict[str, str] = {}
 
@@ -42,14 +41,16 @@ class Cloud:
         user = {"name": self._document["user"], "domain": name, "password": self._document["password"]}
         scope = {"project": {"id": self._document["project_id"]}}
         body = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}}
-        answer, headers = self._ask("POST", self._document["auth_url"].rstrip("/") + "/auth/tokens", body)
-        self._token = headers.get("X-Subject-Token", "")
-        self._endpoints = {
-            service["type"]: point["url"].rstrip("/")
-            for service in answer["token"]["catalog"]
-            for point in service["endpoints"]
-            if point["interface"] == "public" and point["region_id"] == self.region
-        }
+        url = self._document["auth_url"].rstrip("/") + "/auth/tokens"
+        answer, headers = self._ask("POST", url, body)
+        token, granted = answer.get("token"), headers.get("X-Subject-Token", "")
+        catalog = token.get("catalog") if isinstance(token, dict) else None
+        if not isinstance(catalog, list) or not granted:
+            raise ApiDown(
+                f"OpenStack API {http.question('POST', url)}: answered without a token or a catalog of services; see whether dr:openstack.auth_url is "
+                "that of Keystone, version 3"
+            )
+        self._token, self._endpoints = granted, dict(_endpoints(catalog, self.region))
 
     def url(self, service: str, path: str) -> str:
         """The address of `path` at a service of this region, by the catalog's type ("compute"). Raises ApiDown."""
@@ -80,35 +81,49 @@ class Cloud:
             if error.status != HTTPStatus.NOT_FOUND:
                 raise
 
-    def _ask(self, method: str, url: str, body: dict[str, Any] | None) -> tuple[dict[str, Any], Any]:
-        place = urllib.parse.urlsplit(url).netloc
+    def _ask(self, method: str, url: str, body: dict[str, Any] | None) -> tuple[dict[str, Any], Message]:
+        asked = f"OpenStack API {http.question(method, url)}"
         headers = {"Accept": "application/json", "Content-Type": "application/json"}
         if self._token:
             headers["X-Auth-Token"] = self._token
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(url, data=data, headers=headers, method=method)  # noqa: S310 - the URL is the operator's config
         try:
-            with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:  # noqa: S310
-                text = answer.read()
-                return (json.loads(text) if text else {}), answer.headers
-        except urllib.error.HTTPError as error:
-            raise ApiDown(
-                f"OpenStack API {place}, {method} {urllib.parse.urlsplit(url).path}: answered {error.code} {error.reason}",
-                error.code,
-            ) from None
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "reason", error)
-            raise ApiDown(f"OpenStack API {place}: no answer within {ANSWER_S} s ({reason})") from None
+            reply = http.ask(method, url, headers=headers, body=data, limit_s=self._answer_s)
+            if not reply.ok:
+                raise ApiDown(f"{asked}: {reply.refusal}", reply.status)
+            document = reply.document()
+        except http.NoAnswer as error:
+            raise ApiDown(f"{asked}: {error}") from None
+        if document is not None and not isinstance(document, dict):
+            raise ApiDown(f"{asked}: answered {reply.status} with JSON that is no object, wanted one")
+        return document or {}, reply.headers
+
+
+def _endpoints(catalog: list[Any], region: str) -> Iterator[tuple[str, str]]:
+    """Type and address of each service that a region offers to everybody; what says less than that is not for us."""
+    services = [each for each in catalog if isinstance(each, dict) and isinstance(each.get("endpoints"), list)]
+    for service, point in ((each, point) for each in services for point in each["endpoints"]):
+        if not isinstance(point, dict) or (point.get("interface"), point.get("region_id")) != ("public", region):
+            continue
+        kind, url = service.get("type"), point.get("url")
+        if isinstance(kind, str) and isinstance(url, str):
+            yield kind, url.rstrip("/")
 
 
 class Compute(Cloud):
     """What a fence asks of the region's compute service."""
 
     def servers(self, names: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """The servers with these names, by name; a name that does not exist is absent."""
-        answer = self.ask("GET", "compute", "/servers/detail")
-        wanted = set(names)
-        return {server["name"]: server for server in answer["servers"] if server["name"] in wanted}
+        """The servers with these names, by name; a name that does not exist is absent. Raises ApiDown.
+
+        A list in which one cannot be read is no list: whatever is absent from it would count as stopped.
+        """
+        listed, wanted = self.ask("GET", "compute", "/servers/detail").get("servers"), set(names)
+        if not isinstance(listed, list) or not all(_is_server(item) for item in listed):
+            raise ApiDown(
+                f"OpenStack API {http.question('GET', self.url('compute', '/servers/detail'))}: answered no list of servers with id, name and status each"
+            )
+        return {server["name"]: server for server in listed if server["name"] in wanted}
 
     def settle(self, names: Iterable[str], action: str, state: str, limit_s: float) -> dict[str, str]:
         """Send `os-stop` or `os-start` to the servers that are not in `state`, and wait until all are. Returns the id of each.
@@ -131,6 +146,10 @@ class Compute(Cloud):
                 raise ApiDown(f"region {self.region}: after {limit_s:.0f} s {text}; wanted {state}")
             time.sleep(pause)
             pause = min(pause * 1.5, 1.0)
+
+
+def _is_server(item: Any) -> bool:
+    return isinstance(item, dict) and all(isinstance(item.get(key), str) for key in ("id", "name", "status"))
 
 
 def act(cloud: Cloud, server_id: str, action: str) -> None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
+from http import HTTPStatus
 from typing import Any
 
 from contract.errors import Failed
+from scripts.clients import http
 
-ANSWER_S, ATTEMPTS, PAUSE_S = 10, 5, 0.5
+ANSWER_S, ATTEMPTS, PAUSE_S = 10.0, 5, 0.5
+LONGEST_PAUSE_S = 10.0  # whatever the API asks for
 NAMED = {
     "ovh-eu": "https://eu.api.ovh.com/1.0",
     "ovh-ca": "https://ca.api.ovh.com/1.0",
@@ -25,60 +25,91 @@ NAMED = {
 
 
 class Answered(Failed):
-    """The API answered with a refusal; `status` is HTTP's."""
+    """The API answered with a refusal; `status` is HTTP's, `wait_s` what it asks to wait before the next attempt."""
 
-    def __init__(self, text: str, status: int) -> None:
+    def __init__(self, text: str, status: int, wait_s: float | None = None) -> None:
         super().__init__(text)
-        self.status = status
+        self.status, self.wait_s = status, wait_s
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same again may be answered otherwise."""
+        return self.status == HTTPStatus.TOO_MANY_REQUESTS or self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 class OvhApi:
-    """`document`: {"endpoint": name or URL, "application_key", "application_secret", "consumer_key"}."""
+    """`document`: {"endpoint": name or URL, "application_key", "application_secret", "consumer_key"}.
 
-    def __init__(self, document: dict[str, str], attempts: int = ATTEMPTS) -> None:
-        self._document, self._attempts = document, attempts
+    `answer_s`: for each request, two of which are a call; `pause_s`: before the second attempt, doubled before each one after.
+    """
+
+    def __init__(
+        self,
+        document: dict[str, str],
+        attempts: int = ATTEMPTS,
+        *,
+        answer_s: float = ANSWER_S,
+        pause_s: float = PAUSE_S,
+    ) -> None:
+        self._document, self._attempts, self._answer_s, self._pause_s = document, attempts, answer_s, pause_s
         self.endpoint = NAMED.get(document["endpoint"], document["endpoint"]).rstrip("/")
 
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """One signed call, repeated on 429, 5xx and lost connections (all calls used here may be repeated). Raises Failed."""
-        for attempt in range(self._attempts):
+        pause = self._pause_s
+        for _ in range(self._attempts - 1):
+            wait = None
             try:
-                return self._send(method, path, body)
-            except urllib.error.HTTPError as error:
-                text = error.read().decode(errors="replace")
-                try:
-                    said = json.loads(text).get("message", "")
-                except (ValueError, AttributeError):
-                    said = ""
-                failure: Failed = Answered(
-                    f"OVHcloud API {self.endpoint}, {method} {path}: answered {error.code} {said}".rstrip(), error.code
-                )
-                if error.code != 429 and error.code < 500:
-                    raise failure from None
-                wait = float(error.headers.get("Retry-After") or PAUSE_S * 2**attempt)
-            except (OSError, ValueError) as error:
-                failure = Failed(
-                    f"OVHcloud API {self.endpoint}: no usable answer within {ANSWER_S} s ({getattr(error, 'reason', error)})"
-                )
-                wait = PAUSE_S * 2**attempt
-            if attempt + 1 < self._attempts:
-                time.sleep(min(wait, 10.0))
-        raise failure
+                return self._signed(method, path, body)
+            except Answered as error:
+                if not error.passing:
+                    raise
+                wait = error.wait_s
+            except Failed:
+                pass
+            time.sleep(min(pause if wait is None else wait, LONGEST_PAUSE_S))
+            pause *= 2
+        return self._signed(method, path, body)
 
-    def _send(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
-        url, data = self.endpoint + path, "" if body is None else json.dumps(body)
-        with urllib.request.urlopen(self.endpoint + "/auth/time", timeout=ANSWER_S) as answer:  # noqa: S310 - the operator's config
-            now = int(answer.read())
-        parts = (self._document["application_secret"], self._document["consumer_key"], method, url, data, str(now))
-        signature = hashlib.sha1("+".join(parts).encode(), usedforsecurity=False).hexdigest()
+    def _signed(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
+        """Raises Answered, Failed."""
+        now = self._send("GET", "/auth/time", "", {})
+        if not isinstance(now, int) or isinstance(now, bool):
+            raise Failed(f"OVHcloud API {self.endpoint}, GET /auth/time: answered JSON that is no time, wanted seconds")
+        data = "" if body is None else json.dumps(body)
+        keys = (self._document["application_secret"], self._document["consumer_key"])
+        signed = "+".join((*keys, method, self.endpoint + path, data, str(now)))
         headers = {
-            "Content-Type": "application/json",
             "X-Ovh-Application": self._document["application_key"],
             "X-Ovh-Consumer": self._document["consumer_key"],
             "X-Ovh-Timestamp": str(now),
-            "X-Ovh-Signature": "$1$" + signature,
+            "X-Ovh-Signature": "$1$" + hashlib.sha1(signed.encode(), usedforsecurity=False).hexdigest(),
         }
-        request = urllib.request.Request(url, data=data.encode() or None, headers=headers, method=method)  # noqa: S310
-        with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:  # noqa: S310
-            text = answer.read()
-            return json.loads(text) if text else None
+        return self._send(method, path, data, headers)
+
+    def _send(self, method: str, path: str, data: str, headers: dict[str, str]) -> Any:
+        """One request. Raises Answered, Failed."""
+        asked = f"OVHcloud API {self.endpoint}, {method} {path}"
+        try:
+            reply = http.ask(
+                method,
+                self.endpoint + path,
+                headers={"Content-Type": "application/json", **headers},
+                body=data.encode() or None,
+                limit_s=self._answer_s,
+            )
+            if reply.ok:
+                return reply.document()
+        except http.NoAnswer as error:
+            raise Failed(f"{asked}: {error}") from None
+        raise Answered(f"{asked}: {reply.refusal}{_said(reply)}", reply.status, reply.retry_after_s())
+
+
+def _said(reply: http.Reply) -> str:
+    """The API's own words for a refusal."""
+    try:
+        document = reply.document()
+    except http.NoAnswer:
+        return ""
+    said = document.get("message") if isinstance(document, dict) else None
+    return f": {http.plain(said)}" if isinstance(said, str) and said else ""

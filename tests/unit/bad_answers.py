@@ -1,0 +1,175 @@
+"""A server that answers well until it is told how to answer badly; and the ways of doing so, each with the words that it must end in."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+Play = Callable[["Played", socket.socket], None]
+SECRET = "hidden-key"
+SERVER = {"id": "id-1", "name": "shop-a-db-1", "status": "ACTIVE"}
+RECORD = {"id": 7, "target": "203.0.113.5", "ttl": 60}
+
+
+def reply(status: str, body: bytes = b"", *headers: str) -> bytes:
+    """An answer, whole."""
+    head = "".join(f"{each}\r\n" for each in (f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers))
+    return head.encode("latin-1") + b"\r\n" + body
+
+
+def good(document: Any, *headers: str) -> bytes:
+    """An answer as it should be."""
+    return reply("200 OK", json.dumps(document).encode(), "Content-Type: application/json", *headers)
+
+
+class Played:
+    """All of OpenStack and OVHcloud that is asked here, on one port. `bad`: which path is answered how instead. `asked`: heads of requests."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.bad: tuple[str, Play] | None = None
+        self.asked: list[bytes] = []
+        self.over = threading.Event()
+        points = [{"interface": "public", "region_id": "GRA11", "url": f"{self.url}/compute/"}]
+        self.good = {
+            "/auth/tokens": good(
+                {"token": {"catalog": [{"type": "compute", "endpoints": points}]}}, f"X-Subject-Token: {SECRET}"
+            ),
+            "/servers/detail": good({"servers": [SERVER]}),
+            "/auth/time": good(1700000000),
+            "/record": good([7]),
+            "/record/7": good(RECORD),
+        }
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        """Whoever still drips ends."""
+        self.over.set()
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # who waits in accept() would keep it open
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                link, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(link,), daemon=True).start()
+
+    def _serve(self, link: socket.socket) -> None:
+        with link:
+            try:
+                head = self._request(link)
+                if not head:
+                    return
+                self.asked.append(head)
+                path = head.split(b" ")[1].decode().partition("?")[0]
+                if self.bad is not None and path.endswith(self.bad[0]):
+                    self.bad[1](self, link)
+                else:
+                    link.sendall(next(told for end, told in self.good.items() if path.endswith(end)))
+            except OSError:
+                pass  # whoever asked has gone
+
+    @staticmethod
+    def _request(link: socket.socket) -> bytes:
+        said = b""
+        while b"\r\n\r\n" not in said:
+            said += link.recv(65536) or b"\r\n\r\n"
+        head, _, body = said.partition(b"\r\n\r\n")
+        length = re.search(rb"(?i)content-length: (\d+)", head)
+        while length and len(body) < int(length[1]):
+            body += link.recv(65536) or b" " * int(length[1])
+        return head
+
+
+def say(answer: bytes) -> Play:
+    """That, and the end."""
+    return lambda _, link: link.sendall(answer)
+
+
+def drip(first: bytes, each: bytes) -> Play:
+    """A beginning, and then a little for ever."""
+
+    def play(server: Played, link: socket.socket) -> None:
+        link.sendall(first)
+        while not server.over.wait(0.01):
+            link.sendall(each)
+
+    return play
+
+
+def _silence(server: Played, _: socket.socket) -> None:
+    server.over.wait()
+
+
+def _reset(_: Played, link: socket.socket) -> None:
+    link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+PAGE = b"<!doctype html><title>Sign in</title>"
+LATE, EARLY, NO_HTTP, NO_JSON = (
+    r"no answer within 0\.2 s$",
+    "ended early",
+    "not in HTTP",
+    "wanted JSON; a login page or a proxy",
+)
+NO_SENSE = "wanted one|without a token|no list of servers|no time|cannot be read"
+
+# What takes for ever: played with a short limit.
+SLOW: dict[str, tuple[Play, str]] = {
+    "silence": (_silence, LATE),
+    "a head that drips": (drip(b"HTTP/1.1 200 OK\r\nX-Slow: ", b"x"), LATE),
+    "a body that drips": (drip(b"HTTP/1.1 200 OK\r\n\r\n[", b" "), LATE),
+    "chunks that drip": (drip(CHUNKED, b"1\r\n \r\n"), LATE),
+    "continue, for ever": (drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), LATE),
+}
+QUICK: dict[str, tuple[Play, str]] = {
+    "an end without an answer": (say(b""), "closed the connection without an answer"),
+    "a reset": (_reset, "no connection"),
+    "another protocol": (say(b"SSH-2.0-OpenSSH_9.2\r\n"), NO_HTTP),
+    "a status that is none": (say(b"HTTP/1.1 abc OK\r\n\r\n"), NO_HTTP),
+    "a header without an end": (say(b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 100_000), NO_HTTP),
+    "a thousand headers": (say(b"HTTP/1.1 200 OK\r\n" + b"X-Many: x\r\n" * 1000 + b"\r\n"), NO_HTTP),
+    "an early end": (say(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[7"), EARLY),
+    "an early end at once": (say(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"), EARLY),
+    "an early end of chunks": (say(CHUNKED + b"5\r\n[7"), EARLY),
+    "chunks of no length": (say(CHUNKED + b"long\r\n[7]\r\n0\r\n\r\n"), EARLY),
+    "more than fits": (say(reply("200 OK", b"[" + b" " * 9000 + b"]")), "with more than 8192 bytes"),
+    "a login page": (say(reply("200 OK", PAGE, "Content-Type: text/html")), f"text/html, {NO_JSON}"),
+    "a redirect to a login page": (
+        say(reply("302 Found", PAGE, f"Location: https://me:{SECRET}@login.example/?next=1")),
+        r"answered 302 Found, which leads to login\.example; nothing was sent there",
+    ),
+    "a redirect to itself": (say(reply("307 Temporary Redirect", b"", "Location: /again")), "which leads to itself"),
+    "half of a document": (say(reply("200 OK", b'{"token": {', "Content-Type: application/json")), NO_JSON),
+    "no text": (say(reply("200 OK", b"\xff\xfe\x00", "Content-Type: application/json")), NO_JSON),
+    "a document too deep": (say(reply("200 OK", b"[" * 3000)), NO_JSON),
+    "a number too long": (say(reply("200 OK", b"9" * 5000)), NO_JSON),
+    "packed": (say(reply("200 OK", gzip.compress(b"[7]"), "Content-Encoding: gzip")), "in gzip, wanted plain JSON"),
+    "packed and not saying so": (say(reply("200 OK", gzip.compress(b"[7]"))), NO_JSON),
+    "nothing": (say(reply("204 No Content")), NO_SENSE),
+    "an empty page": (say(reply("200 OK")), NO_SENSE),
+    "null": (say(good(None)), NO_SENSE),
+    "true": (say(good(True)), NO_SENSE),
+    "a text": (say(good("up")), NO_SENSE),
+    "a list of texts": (say(good(["up"])), NO_SENSE),
+    "an object of another kind": (say(good({"versions": {"values": []}})), NO_SENSE),
+    "an object with the right names": (say(good({"token": [], "servers": {"a": 1}})), NO_SENSE),
+    "not allowed": (say(reply("401 Unauthorized", b'{"message": ["no", "text"]}')), "answered 401 Unauthorized$"),
+    "not there": (say(reply("404 Not Found", PAGE, "Content-Type: text/html")), "answered 404 Not Found$"),
+    "a refusal that ends early": (say(b"HTTP/1.1 503 Busy\r\nContent-Length: 99\r\n\r\n{"), "answered 503 Busy$"),
+    "a refusal in many lines": (say(b"HTTP/1.1 500 a\x0bb\x1b[2Jc\x85d\r\n\r\n"), r"answered 500 a b \[2Jc d$"),
+    "too many requests": (say(reply("429 Slow Down", b"", "Retry-After: soon")), "answered 429 Slow Down$"),
+    "a hint": (say(b"HTTP/1.1 103 Early Hints\r\n\r\n"), "answered 103 Early Hints$"),
+}
