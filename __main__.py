@@ -64,7 +64,7 @@ def declare(settings: Settings, bundles: Bundles) -> None:
     """The whole stack."""
     tool = bundles.tool
     at_work = partial(may_write, settings.site, witness(settings))
-    seen = Leftovers(vars(openstack(settings)), settings.region.compute_region, vars(ovh(settings)), at_work)
+    seen = Leftovers(openstack(settings), settings.region.compute_region, ovh(settings), at_work)
     leftovers.clear_before_create(KINDS, seen.clear)
     opts = pulumi.ResourceOptions(providers=providers(settings))
 

@@ -13,6 +13,7 @@ from email.message import Message
 from http import HTTPStatus
 from typing import Any
 
+from contract.access import OpenStack
 from contract.errors import Failed
 from scripts.clients import http
 
@@ -28,20 +29,20 @@ class ApiDown(Failed):
 
 
 class Cloud:
-    """One region of a project. `document`: {"auth_url", "user", "password", "project_id", "domain"}; `answer_s`: for each call."""
+    """One region of a project. `answer_s`: for each call."""
 
-    def __init__(self, document: dict[str, str], region: str, answer_s: float = ANSWER_S) -> None:
-        self._document, self.region, self._answer_s = document, region, answer_s
+    def __init__(self, project: OpenStack, region: str, answer_s: float = ANSWER_S) -> None:
+        self._project, self.region, self._answer_s = project, region, answer_s
         self._token = ""
         self._endpoints: dict[str, str] = {}
 
     def connect(self) -> None:
         """Log in and read the region's endpoints. Raises ApiDown."""
-        name = {"name": self._document["domain"]}
-        user = {"name": self._document["user"], "domain": name, "password": self._document["password"]}
-        scope = {"project": {"id": self._document["project_id"]}}
+        name = {"name": self._project.domain}
+        user = {"name": self._project.user, "domain": name, "password": self._project.password}
+        scope = {"project": {"id": self._project.project_id}}
         body = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}}
-        url = self._document["auth_url"].rstrip("/") + "/auth/tokens"
+        url = self._project.auth_url.rstrip("/") + "/auth/tokens"
         answer, headers = self._ask("POST", url, body)
         token, granted = answer.get("token"), headers.get("X-Subject-Token", "")
         catalog = token.get("catalog") if isinstance(token, dict) else None
@@ -56,7 +57,7 @@ class Cloud:
         """The address of `path` at a service of this region, by the catalog's type ("compute"). Raises ApiDown."""
         if service not in self._endpoints:
             raise ApiDown(
-                f"OpenStack at {self._document['auth_url']}: has no {service} endpoint for region {self.region}; check compute_region"
+                f"OpenStack at {self._project.auth_url}: has no {service} endpoint for region {self.region}; check compute_region"
             )
         return self._endpoints[service] + path
 

@@ -12,6 +12,7 @@ import time
 from http import HTTPStatus
 from typing import Any
 
+from contract.access import Ovh
 from contract.errors import Failed
 from scripts.clients import http
 
@@ -38,21 +39,21 @@ class Answered(Failed):
 
 
 class OvhApi:
-    """`document`: {"endpoint": name or URL, "application_key", "application_secret", "consumer_key"}.
+    """By the keys of an account.
 
     `answer_s`: for each request, two of which are a call; `pause_s`: before the second attempt, doubled before each one after.
     """
 
     def __init__(
         self,
-        document: dict[str, str],
+        account: Ovh,
         attempts: int = ATTEMPTS,
         *,
         answer_s: float = ANSWER_S,
         pause_s: float = PAUSE_S,
     ) -> None:
-        self._document, self._attempts, self._answer_s, self._pause_s = document, attempts, answer_s, pause_s
-        self.endpoint = NAMED.get(document["endpoint"], document["endpoint"]).rstrip("/")
+        self._account, self._attempts, self._answer_s, self._pause_s = account, attempts, answer_s, pause_s
+        self.endpoint = NAMED.get(account.endpoint, account.endpoint).rstrip("/")
 
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """One signed call, repeated on 429, 5xx and lost connections (all calls used here may be repeated). Raises Failed."""
@@ -77,11 +78,11 @@ class OvhApi:
         if not isinstance(now, int) or isinstance(now, bool):
             raise Failed(f"OVHcloud API {self.endpoint}, GET /auth/time: answered JSON that is no time, wanted seconds")
         data = "" if body is None else json.dumps(body)
-        keys = (self._document["application_secret"], self._document["consumer_key"])
+        keys = (self._account.application_secret, self._account.consumer_key)
         signed = "+".join((*keys, method, self.endpoint + path, data, str(now)))
         headers = {
-            "X-Ovh-Application": self._document["application_key"],
-            "X-Ovh-Consumer": self._document["consumer_key"],
+            "X-Ovh-Application": self._account.application_key,
+            "X-Ovh-Consumer": self._account.consumer_key,
             "X-Ovh-Timestamp": str(now),
             "X-Ovh-Signature": "$1$" + hashlib.sha1(signed.encode(), usedforsecurity=False).hexdigest(),
         }

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from contract.access import OpenStack, Ovh
 from contract.errors import Failed
 from scripts.clients.openstack import ApiDown, Cloud
 from scripts.clients.ovh import OvhApi
@@ -20,14 +21,12 @@ KINDS = frozenset({*OPENSTACK, *OVH, servers.ATTACHMENT})
 
 
 class Leftovers:
-    """Of one site. `openstack`, `ovh`: the documents of `Cloud` and `OvhApi`; `may_write`: why a database of the site may be at work, or None.
+    """Of one site. `may_write`: why a database of the site may be at work, or None.
     Nothing is asked before the first `clear`.
     """
 
-    def __init__(
-        self, openstack: dict[str, str], region: str, ovh_document: dict[str, str], may_write: Callable[[], str | None]
-    ) -> None:
-        self._cloud, self._ovh = Cloud(openstack, region), OvhApi(ovh_document)
+    def __init__(self, openstack: OpenStack, region: str, account: Ovh, may_write: Callable[[], str | None]) -> None:
+        self._cloud, self._ovh = Cloud(openstack, region), OvhApi(account)
         self._rules: dict[str, Rule] = {
             **OPENSTACK,
             servers.ATTACHMENT: partial(servers.attachments, may_write=may_write),

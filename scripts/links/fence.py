@@ -162,7 +162,7 @@ def _power_on(told: Document) -> None:
     The run that only follows must not need the API (it may be down while all hosts run), so a dead API is a warning here.
     """
     names = told.openstack.servers[told.site]
-    compute = Compute(fields.write(told.openstack), told.openstack.regions[told.site])
+    compute = Compute(told.openstack, told.openstack.regions[told.site])
     try:
         compute.connect()
         stopped = [name for name, server in compute.servers(names).items() if server["status"] == "SHUTOFF"]

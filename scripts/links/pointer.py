@@ -16,37 +16,37 @@ import dns.message
 import dns.query
 import dns.rdatatype
 
-from contract import fields
 from contract.errors import Failed, Partial
 from contract.links.pointer import Document
 from contract.sites import other
 from scripts.clients.ovh import OvhApi
+from scripts.clients.ovh_zone import OvhZone
 from scripts.clients.witness import Witness
+from scripts.clients.zone import Record, Zone
 
 SERVED_S, QUERY_S, PAUSE_S = 60.0, 2.0, 0.2
 
 
 def run(told: Document) -> dict[str, Any]:
     """Returns {"schema", "site", "name", "addresses"}; raises DrError."""
-    site, settings, peer = told.site, told.dns, other(told.site)
+    settings, peer = told.dns, other(told.site)
     name = f"{settings.subdomain}.{settings.zone}" if settings.subdomain else settings.zone
-    known: dict[str, str | None] = {site: told.address, peer: None}
+    known: dict[str, str | None] = {told.site: told.address, peer: None}
     if settings.mode == "dual":
         known[peer] = Witness(told.witness).addresses(peer).get("lb")
-    wanted = targets(settings.mode, site, told.epoch.active, known)
-    answer = {"schema": 1, "site": site, "name": name, "addresses": sorted(wanted)}
+    wanted = targets(settings.mode, told.site, told.epoch.active, known)
+    answer = {"schema": 1, "site": told.site, "name": name, "addresses": sorted(wanted)}
     if not wanted:
         return answer
-    zone = Zone(OvhApi(fields.write(told.ovh)), settings.zone, settings.subdomain, settings.ttl)
-    servers = settings.servers
+    zone: Zone = OvhZone(OvhApi(told.ovh), settings.zone, settings.subdomain)
     try:
-        if zone.point(wanted) or not _served(servers, name, wanted):
+        if _point(zone, wanted, settings.ttl) or not _served(settings.servers, name, wanted):
             zone.refresh()
     except Failed as error:
-        if not _served(servers, name, wanted):
+        if not _served(settings.servers, name, wanted):
             raise
         print(f"WARNING pointer: {error}; {name} is served as wanted all the same", file=sys.stderr)
-    _await_served(servers, name, wanted)
+    _await_served(settings.servers, name, wanted)
     return answer
 
 
@@ -61,7 +61,7 @@ def targets(mode: str, site: str, active: str, known: dict[str, str | None]) -> 
 class Plan:
     """What to do with the records so that their targets become `wanted`, in place where possible. Pure."""
 
-    def __init__(self, records: list[dict[str, Any]], wanted: set[str], ttl: int) -> None:
+    def __init__(self, records: Sequence[Record], wanted: set[str], ttl: int) -> None:
         have = {record["target"] for record in records}
         missing = sorted(wanted - have)
         spare = sorted(
@@ -83,32 +83,16 @@ class Plan:
         self.delete += [record["id"] for record in spare]
 
 
-class Zone:
-    """The A records of one name in an OVHcloud zone."""
-
-    def __init__(self, api: OvhApi, zone: str, subdomain: str, ttl: int) -> None:
-        self._api, self._base, self._subdomain, self._ttl = api, f"/domain/zone/{zone}", subdomain, ttl
-
-    def point(self, wanted: set[str]) -> bool:
-        """Make the records so, adding before removing. Returns whether anything was changed; nothing is served before `refresh`."""
-        ids = self._api.ask("GET", f"{self._base}/record?fieldType=A&subDomain={self._subdomain}")
-        plan = Plan([self._api.ask("GET", f"{self._base}/record/{number}") for number in ids], wanted, self._ttl)
-        for target in plan.create:
-            body = {"fieldType": "A", "subDomain": self._subdomain, "target": target, "ttl": self._ttl}
-            self._api.ask("POST", f"{self._base}/record", body)
-        for number, target in plan.update:
-            self._api.ask(
-                "PUT",
-                f"{self._base}/record/{number}",
-                {"subDomain": self._subdomain, "target": target, "ttl": self._ttl},
-            )
-        for number in plan.delete:
-            self._api.ask("DELETE", f"{self._base}/record/{number}")
-        return bool(plan.create or plan.update or plan.delete)
-
-    def refresh(self) -> None:
-        """Have the name servers serve what the records say."""
-        self._api.ask("POST", f"{self._base}/refresh")
+def _point(zone: Zone, wanted: set[str], ttl: int) -> bool:
+    """Make the records so, adding before removing. Returns whether anything was changed; nothing is served before the zone's refresh."""
+    plan = Plan(zone.records(), wanted, ttl)
+    for target in plan.create:
+        zone.create(target, ttl)
+    for number, target in plan.update:
+        zone.change(number, target, ttl)
+    for number in plan.delete:
+        zone.remove(number)
+    return bool(plan.create or plan.update or plan.delete)
 
 
 def _answers(server: str, name: str) -> set[str] | None:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from contract import fields
 from contract.errors import Failed, Refused
 from contract.links.replication import Document
 from contract.services.assets import Mode
@@ -60,6 +59,13 @@ def _said(value: Any) -> Any:
     return value
 
 
+def _rules(bucket: Any) -> list[dict[str, Any]] | None:
+    """The rules in a bucket's document; None where they cannot be read."""
+    block = (bucket.get("replication") or {}) if isinstance(bucket, dict) else None
+    rules = (block.get("rules") or []) if isinstance(block, dict) else None
+    return rules if isinstance(rules, list) and all(isinstance(item, dict) for item in rules) else None
+
+
 class Bucket:
     """One site's bucket and its rule. Raises Failed when the API does not answer."""
 
@@ -71,15 +77,21 @@ class Bucket:
     def there(self) -> bool:
         """Whether it exists."""
         try:
-            self._known = self._api.ask("GET", self._path)
+            found = self._api.ask("GET", self._path)
         except Answered as error:
             if error.status == 404:
                 return False
             raise
+        if _rules(found) is None:
+            raise Failed(
+                f"OVHcloud API, GET {self._path}: answered no bucket with its rules, so none was changed; run the same again, or see the bucket in the "
+                "Control Panel"
+            )
+        self._known = found
         return True
 
     def rules(self) -> list[dict[str, Any]]:
-        return list((self._known.get("replication") or {}).get("rules") or [])
+        return _rules(self._known) or []
 
     def ours(self) -> dict[str, Any] | None:
         return next((item for item in self.rules() if item.get("id") == self.place.rule_id), None)
@@ -107,7 +119,7 @@ class Bucket:
 
 def run(told: Document) -> dict[str, Any]:
     """Returns {"schema", "mode", "active", "rules": {site: status}, "backfill"}."""
-    mode, epoch, api = told.mode, told.epoch, OvhApi(fields.write(told.ovh), ATTEMPTS)
+    mode, epoch, api = told.mode, told.epoch, OvhApi(told.ovh, ATTEMPTS)
     buckets = {
         site: Bucket(api, told.service_name, Place(site, place.region, place.bucket))
         for site, place in told.buckets.items()

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
-from contract import fields
 from contract.epoch import Epoch
 from contract.errors import DrError
 from contract.heartbeat import Heartbeat
@@ -96,7 +95,7 @@ class PowerOff(Rung):
 
     def prove(self, tried: Sequence[str]) -> Proof:
         """As of `Rung`. Servers that it has stopped stay so, whatever comes of the move: following starts them."""
-        compute = Compute(fields.write(self._openstack), self._region)
+        compute = Compute(self._openstack, self._region)
         try:
             compute.connect()
             found = compute.settle(self._names, "os-stop", "SHUTOFF", POWER_S)

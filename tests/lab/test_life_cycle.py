@@ -6,6 +6,7 @@ One world for all of it, in the order of the tests: each starts from the state t
 import dns.resolver
 import pytest
 
+from contract.access import OpenStack
 from lab import control
 from lab.client.client import Client
 from lab.client.ledger import compare, longest_gap, read
@@ -102,7 +103,8 @@ class Life:
     def remove_named_volumes(self):
         """What a person does after a killed bring-up: a volume that is in no state is never removed by the product, and named by it."""
         told, config = self.pulumi.log.read_text(), self.world.config["dr:openstack"]
-        api = Cloud({**config, "password": self.world.secrets["openstack_password"]}, "GRA11")
+        keys = {name: config[name] for name in ("auth_url", "user", "project_id", "domain")}
+        api = Cloud(OpenStack(**keys, password=self.world.secrets["openstack_password"]), "GRA11")
         api.connect()
         for volume in self.cloud("volumes"):
             assert f"Volume shop-a-db-1-data ({volume}): exists and is in no state of this stack" in told
@@ -214,13 +216,18 @@ def test_a_region_that_is_lost_with_its_apis_needs_the_operators_word(life):
     life.lease = life.world.configure("b", "lease", "off")
     refused = life.pulumi.up("b")
     assert not refused.ok
+    assert "differs in dr:lease" in refused.output and "accept.configuration" in refused.output
+    known = {"configuration": {"epoch": 3, "reason": "the lease is off here on purpose"}}
+    life.world.configure("b", "accept", known)
+    refused = life.pulumi.up("b")
+    assert not refused.ok
     assert "rung 2 (OpenStack stop)" in refused.output
     assert "rung 3 (lease): is off" in refused.output
     assert "accept.without_fence" in refused.output
     assert life.witness.newest().epoch == 3
     assert life.world.status("b")["in_recovery"] is True
     reason = "the data centre burned, confirmed by telephone"
-    life.world.configure("b", "accept", {"without_fence": {"epoch": 3, "reason": reason}})
+    life.world.configure("b", "accept", {**known, "without_fence": {"epoch": 3, "reason": reason}})
     life.up("b")
     newest = life.witness.newest()
     assert (newest.epoch, newest.active, newest.fence["rung"]) == (4, "b", 4)

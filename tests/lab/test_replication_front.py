@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from contract import fields
+from contract.access import Ovh
+from contract.links.replication import Document
 from lab.namespace import Places
 from lab.rehearsal.world import lab, running_lab, wait_for
 from lab.s3.gateway import connect
@@ -16,6 +19,7 @@ from scripts.clients.ovh import OvhApi
 from scripts.links import replication
 
 pytestmark = pytest.mark.lab
+KEYS = ("endpoint", "application_key", "application_secret", "consumer_key")
 NAMES = {"a": ("GRA", "replicated-a"), "b": ("SBG", "replicated-b")}
 
 
@@ -24,7 +28,8 @@ class Running:
 
     def __init__(self, where: Places) -> None:
         self.facts: dict[str, Any] = json.loads(where.description.read_text())
-        api, service = OvhApi(self.facts["ovh"]), self.facts["ovh"]["service_name"]
+        keys = {name: self.facts["ovh"][name] for name in KEYS}
+        api, service = OvhApi(Ovh(**keys)), self.facts["ovh"]["service_name"]
         for region, name in NAMES.values():
             api.ask(
                 "POST",
@@ -32,7 +37,7 @@ class Running:
                 {"name": name, "versioning": {"status": "enabled"}},
             )
         self.document = {
-            "mode": "both", "epoch": {"epoch": 1, "active": "a"}, "service_name": service, "ovh": self.facts["ovh"],
+            "mode": "both", "epoch": {"epoch": 1, "active": "a"}, "service_name": service, "ovh": keys, "site": "a",
             "buckets": {site: {"region": region, "bucket": name} for site, (region, name) in NAMES.items()},
             "witness": {**self.facts["root_s3"], "endpoint": self.facts["s3"]["de"]["endpoint"], "region": "de", "bucket": NAMES["a"][1]},
         }  # fmt: skip
@@ -58,7 +63,10 @@ def test_every_object_says_how_far_it_is(running: Running, capsys: pytest.Captur
     running.s3("a").put_object(Bucket=NAMES["a"][1], Key="k", Body=b"older")
     assert running.status("a") is None
     # The lab has no witness bucket yet: that is told, and no reason to put no rule.
-    assert replication.run(running.document)["rules"] == {"a": "enabled", "b": "disabled"}
+    assert replication.run(fields.read(Document, running.document, "document"))["rules"] == {
+        "a": "enabled",
+        "b": "disabled",
+    }
     assert "WARNING replication: witness" in capsys.readouterr().err
     running.s3("a").put_object(Bucket=NAMES["a"][1], Key="k", Body=b"1")
     wait_for("the object came over", lambda: running.status("a") == "COMPLETED", 30, 0.3)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from contract.access import OpenStack, Ovh
 from contract.errors import DrError, Failed
 from scripts.clients import http, ovh
 from scripts.clients.openstack import ApiDown, Cloud, Compute
@@ -29,13 +31,13 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
     made.close()
 
 
-def openstack(server: Played) -> dict[str, str]:
-    return {"auth_url": f"{server.url}/v3", "user": "dr", "password": SECRET, "project_id": "p", "domain": "Default"}
+def openstack(server: Played) -> OpenStack:
+    return OpenStack(auth_url=f"{server.url}/v3", user="dr", password=SECRET, project_id="p", domain="Default")
 
 
 def api(server: Played, limit_s: float, attempts: int = 1) -> OvhApi:
     keys = dict.fromkeys(("application_key", "application_secret", "consumer_key"), SECRET)
-    return OvhApi({"endpoint": server.url, **keys}, attempts, answer_s=limit_s, pause_s=0.0)
+    return OvhApi(Ovh(endpoint=server.url, **keys), attempts, answer_s=limit_s, pause_s=0.0)
 
 
 def zone(server: Played, limit_s: float) -> OvhZone:
@@ -108,14 +110,14 @@ def test_a_port_that_nobody_listens_on_is_one_sentence(server: Played, asker: st
     "address", ["ftp://x", "x", "", "http://", "http://[::1", "http://x:port", "http://x:99999", "http://" + "x" * 70]
 )
 def test_an_address_that_is_none_is_one_sentence(server: Played, address: str) -> None:
-    error = ended(Cloud({**openstack(server), "auth_url": address}, "GRA11", LONG_S).connect)
+    error = ended(Cloud(replace(openstack(server), auth_url=address), "GRA11", LONG_S).connect)
     assert isinstance(error, ApiDown) and "cannot be asked" in str(error)
 
 
 @pytest.mark.parametrize("key", [f"{SECRET}\n", f"{SECRET}\r\nX: y", f"{SECRET}\u2028"])
 def test_a_key_that_cannot_be_sent_is_not_told(server: Played, key: str) -> None:
     keys = {"application_key": "a", "application_secret": "s", "consumer_key": key}
-    error = ended(lambda: OvhApi({"endpoint": server.url, **keys}, 1, answer_s=LONG_S).ask("GET", "/me"))
+    error = ended(lambda: OvhApi(Ovh(endpoint=server.url, **keys), 1, answer_s=LONG_S).ask("GET", "/me"))
     assert "cannot be asked" in str(error) and SECRET not in str(error)
 
 
@@ -200,7 +202,7 @@ def test_what_the_api_asks_to_wait_is_kept_within_reason(
     server.bad = ("/me", say(reply("503 Busy", b'{"message": "later"}', f"Retry-After: {told}")))
     keys = dict.fromkeys(("application_key", "application_secret", "consumer_key"), SECRET)
     with pytest.raises(Answered, match=r"GET /me: answered 503 Busy: later$"):
-        OvhApi({"endpoint": server.url, **keys}, 2, answer_s=LONG_S).ask("GET", "/me")
+        OvhApi(Ovh(endpoint=server.url, **keys), 2, answer_s=LONG_S).ask("GET", "/me")
     assert waited == [waits]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from contract.buckets import Bucket
 from contract.epoch import Epoch
 from scripts.clients.witness import WitnessDown
 from scripts.leftovers import writer
@@ -31,5 +32,5 @@ def test_only_a_site_that_is_surely_not_active_lets_go_of_its_volumes(
             return newest
 
     monkeypatch.setattr(writer, "Witness", Played)
-    found = writer.may_write("a", {})
+    found = writer.may_write("a", Bucket(endpoint="http://w", region="de", bucket="w", access_key="k", secret_key="s"))
     assert (found is None) == (says is None) and (says or "") in (found or "")

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from contract import fields
 from contract.epoch import Epoch
 from contract.errors import Failed, Refused
+from contract.links.replication import Document
 from lab.cloud.ovh import service
 from scripts.clients.ovh import Answered
 from scripts.clients.witness import WitnessDown
@@ -83,7 +85,10 @@ def link(active: str, mode: str = "native") -> dict[str, Any]:
         "service_name": SERVICE,
         "buckets": BUCKETS,
     }
-    return replication.run({**facts, "witness": {}, "ovh": {}})
+    keys = dict.fromkeys(("application_key", "application_secret", "consumer_key"), "k")
+    witness = {"endpoint": "http://w", "region": "de", "bucket": "w", "access_key": "k", "secret_key": "s"}
+    document = {**facts, "site": "a", "witness": witness, "ovh": {"endpoint": "ovh-eu", **keys}}
+    return replication.run(fields.read(Document, document, "document of replication"))
 
 
 def test_no_rule_is_put_before_both_buckets_are_there(platform: Platform) -> None:
@@ -201,3 +206,43 @@ def test_without_the_witness_nobody_can_have_moved(platform: Platform, capsys: p
     platform.epoch = None
     assert link("a")["rules"] == {"a": "enabled", "b": "disabled"}
     assert "no answer" in capsys.readouterr().err
+
+
+NO_BUCKETS: list[Any] = [
+    None,
+    [],
+    "up",
+    {"replication": [7]},
+    {"replication": {"rules": {"a": 1}}},
+    {"replication": {"rules": [7]}},
+]
+
+
+def answered(platform: Platform, monkeypatch: pytest.MonkeyPatch, region: str, answer: Any) -> None:
+    """A region whose buckets are answered like that."""
+    really = platform.ask
+    monkeypatch.setattr(
+        platform,
+        "ask",
+        lambda method, path, body=None: answer if f"/region/{region}/" in path else really(method, path, body),
+    )
+
+
+@pytest.mark.parametrize("answer", NO_BUCKETS)
+def test_the_active_sites_answer_that_is_no_bucket_changes_nothing(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, answer: Any
+) -> None:
+    platform.make("a", "b")
+    answered(platform, monkeypatch, "SBG", answer)
+    with pytest.raises(Failed, match="answered no bucket with its rules, so none was changed"):
+        link("b")
+
+
+@pytest.mark.parametrize("answer", NO_BUCKETS)
+def test_the_other_sites_answer_that_is_no_bucket_keeps_nothing_up_and_is_told(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], answer: Any
+) -> None:
+    platform.make("a", "b")
+    answered(platform, monkeypatch, "GRA", answer)
+    assert link("b")["rules"] == {"a": "unknown", "b": "enabled"}
+    assert "answered no bucket with its rules" in capsys.readouterr().err

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from contract.access import OpenStack, Ovh
 from contract.errors import Failed
 from scripts.clients.openstack import ApiDown, Cloud
 from scripts.leftovers import balancers, found, network, servers
@@ -239,15 +240,11 @@ def test_a_load_balancer_is_cleared_from_its_leaves_to_itself(tenant: Tenant, cl
 
 
 def test_an_api_that_does_not_answer_is_told_and_stops_nothing() -> None:
-    nowhere = {
-        "auth_url": "http://127.0.0.1:9/v3",
-        "user": "u",
-        "password": "secret-word",
-        "project_id": "p",
-        "domain": "Default",
-    }
-    keys = {name: "secret-word" for name in ("application_key", "application_secret", "consumer_key")}
-    seen = Leftovers(nowhere, "GRA11", {"endpoint": "http://127.0.0.1:9/1.0", **keys}, lambda: None)
+    nowhere = OpenStack(
+        auth_url="http://127.0.0.1:9/v3", user="u", password="secret-word", project_id="p", domain="Default"
+    )
+    keys = dict.fromkeys(("application_key", "application_secret", "consumer_key"), "secret-word")
+    seen = Leftovers(nowhere, "GRA11", Ovh(endpoint="http://127.0.0.1:9/1.0", **keys), lambda: None)
     told = seen.clear("openstack:networking/network:Network", {"name": "front"})
     assert [text.split(":")[0] for text in told] == ["could not see whether an interrupted run left a Network"]
     assert "secret-word" not in told[0]

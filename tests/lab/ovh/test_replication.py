@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from contract import fields
+from contract.links.replication import Document
 from lab.cloud.ovh import service
 from lab.cloud.ovh.containers import enabled_rules, end_job
 from lab.pairs import loopback
@@ -76,15 +78,17 @@ class Pair:
 
     def link(self, active: str, mode: str = "both") -> dict[str, Any]:
         buckets = {site: {"region": REGIONS[site], "bucket": name} for site, name in self.names.items()}
+        keys = dict.fromkeys(("application_key", "application_secret", "consumer_key"), "k")
         document = {
+            "site": "a",
             "mode": mode,
             "epoch": {"epoch": 1, "active": active},
             "service_name": CONFIG.service_name,
             "buckets": buckets,
-            "witness": {},
-            "ovh": {},
+            "witness": {"endpoint": "http://w", "region": "de", "bucket": "w", "access_key": "k", "secret_key": "s"},
+            "ovh": {"endpoint": "ovh-eu", **keys},
         }
-        return replication.run(document)
+        return replication.run(fields.read(Document, document, "document of replication"))
 
     def newest(self) -> None:
         """The witness's word: nothing was ever claimed."""
