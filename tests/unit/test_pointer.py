@@ -1,5 +1,7 @@
 """Where the name points: targets by mode, records changed in place, servers asked."""
 
+from typing import Any
+
 import pytest
 
 from contract import fields
