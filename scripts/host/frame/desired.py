@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from contract import documents, fields
@@ -122,6 +122,8 @@ def read(document: Mapping[str, Any], service: str, block: type[T], *, with_epoc
             told = fields.take(inner, block)
         if with_epoch and at.empty("epoch"):
             at.fault("epoch", "an object", "no role is known", "correct the document")
+    if not with_epoch:
+        envelope = replace(envelope, epoch=None)
     fields.agree(Told(f"document.{service}", document.get(service), faults), told)
     fields.refuse(faults)
     return envelope, told

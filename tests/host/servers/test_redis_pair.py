@@ -308,7 +308,7 @@ def test_check_says_what_is_due_and_touches_nothing(pair):
 
 
 def test_a_dead_peer_is_asked_once_in_a_run(pair, monkeypatch):
-    from scripts.host import redis
+    from scripts.host.redis import verbs as redis
 
     pair.up()
     pair.a.units.kill()

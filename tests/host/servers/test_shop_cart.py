@@ -32,7 +32,7 @@ class Shop:
 
     def __init__(self, pair: Pair, folder: Path) -> None:
         (folder / "ca.pem").write_text(pair.authority.certificate_pem)
-        (folder / "shop_cart.rb").write_text((ROOT / "tests/host/shop_cart.rb").read_text())
+        (folder / "shop_cart.rb").write_text((ROOT / "tests/host/servers/shop_cart.rb").read_text())
         ruby = [
             "ruby",
             "/mnt/test/shop_cart.rb",
