@@ -17,6 +17,13 @@ class Keys:
     hosts: int = key(integer(1, MAX_APP_HOSTS), "app hosts of a site", default=2, why="the shop has no hosts")
     threads: int = key(integer(1, 64), "of each Puma process", default=5, why="Puma does not start")
     workers: int = key(integer(0, 32), "Puma processes of a host", default=1, why="Puma does not start")
+    client_max_body_mb: int = key(
+        integer(1, 2048),
+        "largest body of a request: what is larger is answered with 413 before it reaches the shop",
+        default=10,
+        unit="MB",
+        why="uploads are refused, or fill the disk",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -157,7 +157,7 @@ def _upstreams(desired: Desired) -> str:
   default_type application/octet-stream;
   access_log /var/log/nginx/access.log;
   server_tokens off;
-  client_max_body_size 10m;
+  client_max_body_size {desired.client_max_body_mb}m;
   keepalive_timeout 60s;
   ssl_protocols TLSv1.2 TLSv1.3;
   ssl_session_cache shared:shop:1m;

@@ -180,6 +180,12 @@ def test_a_missing_release_is_refused():
         plan(replace(SERVING, release_there=False), ACTIVE)
 
 
+@pytest.mark.parametrize(("block", "says"), [({}, "10m"), ({"client_max_body_mb": 64}, "64m")])
+def test_the_largest_body_is_the_configurations_in_both_roles(block, says):
+    for active in "ab":
+        assert f"client_max_body_size {says};" in nginx(Desired.read(document(active, **block)))
+
+
 def test_every_fault_of_the_document_is_named_without_its_secrets():
     with pytest.raises(Usage) as caught:
         Desired.read(document(release=7, database_password="", vip_subnet=None))
