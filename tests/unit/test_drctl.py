@@ -7,6 +7,7 @@ import yaml
 
 from contract.errors import ExitCode
 from scripts.ctl import cli
+from scripts.ctl.commands import secrets
 
 REGION = {"front_cidr": "10.1.0.0/24", "vrack_offset": 0}
 CONFIG = {
@@ -18,7 +19,7 @@ CONFIG = {
 
 @pytest.fixture
 def credentials(monkeypatch):
-    for name in cli.OUTSIDE:
+    for name in secrets.OUTSIDE:
         monkeypatch.setenv(name, f"value of {name}")
 
 
@@ -37,12 +38,12 @@ def test_all_hosts_of_both_sites_get_keys(tmp_path, credentials, capsys):
 
 
 def test_missing_credentials_are_named_all_at_once(tmp_path, monkeypatch, capsys):
-    for name in cli.OUTSIDE:
+    for name in secrets.OUTSIDE:
         monkeypatch.delenv(name, raising=False)
     assert cli.main(["secrets", stack_file(tmp_path, CONFIG)]) == ExitCode.USAGE
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert all(name in captured.err for name in cli.OUTSIDE)
+    assert all(name in captured.err for name in secrets.OUTSIDE)
 
 
 @pytest.mark.parametrize("config", [{}, None])

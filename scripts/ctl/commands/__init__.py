@@ -1,0 +1,12 @@
+"""The table of commands: which module holds a command's `run(chosen)`. A command is added by its row here and its arguments in `cli.py`.
+
+`run` gets what was parsed, writes its result with `scripts.ctl.output`, and returns an exit code or raises DrError.
+"""
+
+from __future__ import annotations
+
+_MODULES = {
+    "secrets": "secrets",
+}
+# Imported only when called for: `drctl --help` needs none of what they load.
+COMMANDS = {name: f"{__package__}.{module}" for name, module in _MODULES.items()}

@@ -1,0 +1,57 @@
+"""`drctl secrets`: a fresh `dr:secrets` for the installation that a stack file describes (made by `scripts/ctl/secrets.py`)."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from contract.errors import ExitCode, Usage
+from scripts.ctl import output
+from scripts.ctl.secrets import generate, host_names
+
+# What the outside parties have given: environment variable -> place in dr:secrets.
+OUTSIDE = {
+    "OS_PASSWORD": ("openstack_password",),
+    "OVH_APPLICATION_KEY": ("ovh", "application_key"),
+    "OVH_APPLICATION_SECRET": ("ovh", "application_secret"),
+    "OVH_CONSUMER_KEY": ("ovh", "consumer_key"),
+    "WITNESS_ACCESS_KEY": ("witness", "access_key"),
+    "WITNESS_SECRET_KEY": ("witness", "secret_key"),
+}
+
+
+def run(chosen: argparse.Namespace) -> ExitCode:
+    """Writes one JSON object. Raises Usage, also when it would land on a screen."""
+    output.not_on_a_screen("this prints private keys; see README.md for the whole line")
+    output.write_json(make_secrets(chosen.stack_file), "the secrets")
+    return ExitCode.DONE
+
+
+def make_secrets(stack_file: Path) -> dict[str, Any]:
+    """The object of `dr:secrets` (docs/configuration.md). Raises Usage."""
+    missing = [name for name in OUTSIDE if not os.environ.get(name)]
+    if missing:
+        raise Usage(
+            f"environment: {', '.join(missing)} not set, wanted the credentials of OpenStack, OVHcloud and the witness; export them and run it again"
+        )
+    outside: dict[str, Any] = {}
+    for name, path in OUTSIDE.items():
+        place = outside
+        for key in path[:-1]:
+            place = place.setdefault(key, {})
+        place[path[-1]] = os.environ[name]
+    try:
+        config = yaml.safe_load(stack_file.read_text())["config"]
+        return generate(host_names(config), config["dr:shop"]["host"], outside)
+    except OSError as error:
+        raise Usage(
+            f"stack file {stack_file}: cannot be read ({error.strerror}); name the Pulumi.region-a.yaml of the installation"
+        ) from None
+    except (KeyError, TypeError, yaml.YAMLError) as error:
+        raise Usage(
+            f"stack file {stack_file}: lacks {error}; fill it in first, `pulumi preview` lists every fault"
+        ) from None
