@@ -16,6 +16,8 @@ from contract.version import VERSION
 from scripts.ctl import output
 from scripts.ctl.commands import COMMANDS
 
+PROJECT = Path(__file__).resolve().parents[2]
+
 
 def parser() -> argparse.ArgumentParser:
     """Each command with its arguments; they reach the command's `run` as they are named here."""
@@ -27,9 +29,29 @@ def parser() -> argparse.ArgumentParser:
         help="make keys, certificates and passwords once; prints JSON for `pulumi config set --secret secrets`",
     )
     new.add_argument(
-        "stack_file", type=Path, help="the filled-in Pulumi.region-a.yaml; the same secrets go into both stacks"
+        "stack_file",
+        type=Path,
+        nargs="?",
+        default=Path("Pulumi.region-a.yaml"),
+        help="one of the two stack files, Pulumi.yaml beside it; the same secrets go into both stacks",
     )
+    _config(commands.add_parser("config", help="the configuration's files"))
+    made = commands.add_parser(
+        "reference",
+        help="write the made parts of docs/ and the comments of Pulumi.yaml, for those who change the contract",
+    )
+    made.add_argument("--check", action="store_true", help="change nothing; exit code 3 when something differs")
+    made.set_defaults(folder=PROJECT)
     return drctl
+
+
+def _config(config: argparse.ArgumentParser) -> None:
+    what = config.add_subparsers(dest="what", required=True)
+    share = what.add_parser("share", help="move what both stack files say alike to Pulumi.yaml")
+    share.add_argument("--check", action="store_true", help="change nothing; exit code 3 when something is to be moved")
+    share.add_argument(
+        "folder", type=Path, nargs="?", default=PROJECT, help="where the files lie; the project's own by default"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

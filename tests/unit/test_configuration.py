@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from components import config
-from contract.errors import Refused, Usage
-from scripts.ctl import configuration
+from contract.errors import ExitCode, Refused, Usage
+from scripts.ctl import cli, configuration
 from scripts.ctl.configuration import SHARED, load, merged, share, shared_values, stack_file, write
 from tests.components import stack
 
@@ -125,3 +125,20 @@ def test_a_project_file_whose_config_is_none_is_one_sentence(tmp_path: Path) -> 
     (tmp_path / "Pulumi.yaml").write_text("name: dr\nconfig: 7\n")
     with pytest.raises(Usage, match="config is no mapping"):
         configuration.shared_values(tmp_path)
+
+
+def test_the_command_says_what_it_moves_and_with_check_moves_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    assert cli.main(["config", "share", "--check", str(folder)]) == ExitCode.REFUSED
+    assert "dr:postgres" in capsys.readouterr().err and before == {path: path.read_bytes() for path in folder.iterdir()}
+    assert cli.main(["config", "share", str(folder)]) == ExitCode.DONE
+    assert "dr:postgres" in capsys.readouterr().out
+    assert cli.main(["config", "share", "--check", str(folder)]) == ExitCode.DONE
+    assert "nothing to move" in capsys.readouterr().out
+
+
+def test_a_folder_without_stack_files_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["config", "share", str(tmp_path)]) == ExitCode.USAGE
+    assert capsys.readouterr().err.count("\n") == 1

@@ -79,7 +79,7 @@ def test_every_command_of_the_table_can_be_typed_and_no_other() -> None:
     assert set(commands.choices or ()) == set(COMMANDS)
 
 
-@pytest.mark.parametrize("arguments", [[], ["secret"], ["secrets"]])
+@pytest.mark.parametrize("arguments", [[], ["secret"], ["secrets", "one", "two"]])
 def test_what_is_not_understood_is_usage(arguments: list[str]) -> None:
     done = drctl(*arguments)
     assert (done.returncode, done.stdout) == (ExitCode.USAGE, "") and done.stderr.startswith("usage: drctl")

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 _MODULES = {
+    "config": "config",
+    "reference": "reference",
     "secrets": "secrets",
 }
 # Imported only when called for: `drctl --help` needs none of what they load.

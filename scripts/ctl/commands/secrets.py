@@ -7,10 +7,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from contract.errors import ExitCode, Usage
 from scripts.ctl import output
+from scripts.ctl.configuration import merged
 from scripts.ctl.secrets import generate, host_names
 
 # What the outside parties have given: environment variable -> place in dr:secrets.
@@ -44,14 +43,11 @@ def make_secrets(stack_file: Path) -> dict[str, Any]:
         for key in path[:-1]:
             place = place.setdefault(key, {})
         place[path[-1]] = os.environ[name]
+    config = merged(stack_file)
     try:
-        config = yaml.safe_load(stack_file.read_text())["config"]
         return generate(host_names(config), config["dr:shop"]["host"], outside)
-    except OSError as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise Usage(
-            f"stack file {stack_file}: cannot be read ({error.strerror}); name the Pulumi.region-a.yaml of the installation"
-        ) from None
-    except (KeyError, TypeError, yaml.YAMLError) as error:
-        raise Usage(
-            f"stack file {stack_file}: lacks {error}; fill it in first, `pulumi preview` lists every fault"
+            f"configuration of {stack_file}: lacks {error}, wanted regions, vrack, app and shop; nothing was made; fill it in first, "
+            "`pulumi preview` lists every fault"
         ) from None
