@@ -16,7 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from contract.errors import Failed
+from contract.hosts import DATABASE, first, fqdn_of
+from contract.sites import SITES
 from lab.pairs.loopback import free_port
+from scripts.ctl.secrets import Authority
 from scripts.host.frame import plan, rolefile
 from scripts.host.frame.call import Call
 from scripts.host.frame.commands import run
@@ -37,72 +40,12 @@ def newest_version() -> int:
     return max(int(path.name) for path in Path("/usr/lib/postgresql").iterdir() if (path / "bin" / "initdb").exists())
 
 
-def certificates(folder: Path) -> dict[str, dict[str, str]]:
+def certificates() -> dict[str, dict[str, str]]:
     """A private CA and one certificate per database host: {"a": {"ca", "cert", "key"}, "b": ...}."""
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-    openssl(
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-keyout",
-        "ca.key",
-        "-out",
-        "ca.pem",
-        "-subj",
-        "/CN=dr",
-        "-days",
-        "30",
-        "-addext",
-        "keyUsage=critical,keyCertSign,cRLSign",
-    )  # newer Pythons check as RFC 5280 says
-    made: dict[str, dict[str, str]] = {}
-    for site in ("a", "b"):
-        name = f"db-1.{site}.dr.internal"
-        (folder / "san").write_text(f"subjectAltName=DNS:{name}\nauthorityKeyIdentifier=keyid\n")
-        openssl(
-            "req",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-keyout",
-            f"{site}.key",
-            "-out",
-            f"{site}.csr",
-            "-subj",
-            f"/CN={name}",
-        )
-        openssl(
-            "x509",
-            "-req",
-            "-in",
-            f"{site}.csr",
-            "-CA",
-            "ca.pem",
-            "-CAkey",
-            "ca.key",
-            "-CAcreateserial",
-            "-days",
-            "30",
-            "-extfile",
-            "san",
-            "-out",
-            f"{site}.pem",
-        )
-        made[site] = {
-            "ca": (folder / "ca.pem").read_text(),
-            "cert": (folder / f"{site}.pem").read_text(),
-            "key": (folder / f"{site}.key").read_text(),
-        }
-    return made
+    authority = Authority("dr")
+    return {
+        site: {"ca": authority.certificate_pem, **authority.issue([fqdn_of(first(DATABASE), site)])} for site in SITES
+    }
 
 
 class Manual:
@@ -266,7 +209,7 @@ class Pair:
         # A socket's path has at most 107 bytes, and the server's user must be able to enter.
         self.folder = Path(tempfile.mkdtemp(prefix="drpg"))
         self.folder.chmod(0o755)
-        tls = certificates(self.folder)
+        tls = certificates()
         ports = {site: free_port() for site in "ab"}
         self.a, self.b = (Node(site, self.folder / site, tls[site], ports) for site in "ab")
         for node in (self.a, self.b):

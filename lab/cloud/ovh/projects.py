@@ -78,6 +78,7 @@ def register(ovh: OvhService, prefix: str) -> None:
     _register_users(ovh, f"{project}/user")
     _register_user_changes(ovh, f"{project}/user")
     _register_s3(ovh, f"{project}/user/<user>")
+    _register_policy(ovh, f"{project}/user/<user>")
 
 
 def _register_users(ovh: OvhService, base: str) -> None:
@@ -198,6 +199,8 @@ def _register_s3(ovh: OvhService, base: str) -> None:
             del ovh.credentials[access]
         return answers.null()
 
+
+def _register_policy(ovh: OvhService, base: str) -> None:
     @ovh.route("GET", f"{base}/policy")
     def get_policy(call: Call, project: str, user: str) -> Reply:
         with ovh.lock:

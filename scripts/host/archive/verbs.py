@@ -30,8 +30,9 @@ from .check import Check, data_of
 from .config import CHECK, DUE, FULL, INCREMENTAL, folders, managed_files
 from .desired import Desired, Memory
 from .layout import ArchiveLayout
+from .order import Order
 from .push import Push, may_write, refuse_unknown
-from .restore import Order, Restore
+from .restore import Restore
 from .tool import NO_SUCH_WAL, Outcome, PgBackRest, explain, stanza
 
 BACKUP_S = 20 * 3600.0
@@ -249,7 +250,7 @@ def backup(call: Call) -> Result:
 
 
 def restore(call: Call) -> Result:
-    """Into a new directory and port; see `restore.Order` for the document. Exit 3 when the archive does not hold the target."""
+    """Into a new directory and port; see `order.Order` for the document. Exit 3 when the archive does not hold the target."""
     layout, memory = _known(call)
     known = refuse_unknown(memory)
     return Result(Restore(layout, known, Order.read(call.document, known), call.log).run(), True)

@@ -19,8 +19,8 @@ from scripts.host.archive.config import managed_files, pgbackrest
 from scripts.host.archive.desired import Desired, Memory
 from scripts.host.archive.inherit import mark, owed
 from scripts.host.archive.layout import ArchiveLayout
+from scripts.host.archive.order import Order, Source, choose
 from scripts.host.archive.push import Push, Verdict, judge, may_write, waiting
-from scripts.host.archive.restore import Order, Source, choose
 from scripts.host.archive.state import State, change, load
 from scripts.host.archive.tool import GIVEN_UP, Backup, Info, PgBackRest, explain, read_info, read_wal, run_while
 from scripts.host.archive.verbs import Archive, Facts, due

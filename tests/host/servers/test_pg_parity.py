@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import socket
 import ssl
 import struct
@@ -87,10 +86,7 @@ def test_a_standby_whose_library_sorts_in_another_way_is_not_accepted(streaming:
 
 def test_changed_certificates_are_in_force_without_a_restart(streaming: Pair) -> None:
     before = {node.site: hashlib.sha256(shown(node)).digest() for node in (streaming.a, streaming.b)}
-    folder = streaming.folder / "new"
-    folder.mkdir()
-    shutil.copy(streaming.folder / "ca.pem", folder)
-    made = certificates(folder)
+    made = certificates()
     both = streaming.a.tls["ca"] + made["a"]["ca"]
     # As one does it: first both authorities are trusted, then the certificates are exchanged, then the old authority goes.
     for step in ({"ca": both}, {"cert": None, "key": None}, {"ca": None}):

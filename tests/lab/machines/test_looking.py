@@ -114,6 +114,7 @@ def test_the_journal_is_followed(asked: Bench, lab_places: Places, tmp_path: Pat
 
     try:
         wait_for("the follower's line", heard)
+        assert follower.poll() is None, "it follows on"
     finally:
         os.killpg(follower.pid, signal.SIGKILL)
         follower.wait()
