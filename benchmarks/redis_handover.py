@@ -26,7 +26,7 @@ from scripts.host.redis import takeover as redis_takeover
 from scripts.host.redis.wire import Connection, ErrorReply, Server, Unreachable
 
 WARM_S = 0.3
-LIMIT = {"maxmemory": "1gb"}  # every key is looked for at the end
+LIMIT: dict[str, Any] = {"maxmemory": "1gb"}  # every key is looked for at the end
 
 
 class Writer:
@@ -34,7 +34,8 @@ class Writer:
 
     def __init__(self, pair: Pair, name: int) -> None:
         self._servers, self._name = [site.server("shop") for site in (pair.a, pair.b)], name
-        self._halt, self._told = multiprocessing.Event(), multiprocessing.Queue()
+        self._halt = multiprocessing.Event()
+        self._told: multiprocessing.Queue[list[float]] = multiprocessing.Queue()
         self._process = multiprocessing.Process(target=self._run, daemon=True)
         self._process.start()
         self.acknowledged: list[float] = []

@@ -66,8 +66,8 @@ class Fault:
     reset: bool = False
     cut: int | None = None
     body: bytes | None = None  # served in place of the real one
-    after: Callable[[], None] | None = None  # called when the request has been served
-    before: Callable[[], None] | None = None
+    after: Callable[[], object] | None = None  # called when the request has been served
+    before: Callable[[], object] | None = None
     headers: dict[str, str] = field(default_factory=dict)
     lose_answer: bool = False  # the request is carried out, its answer is lost
 

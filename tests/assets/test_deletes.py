@@ -222,7 +222,7 @@ def test_what_changed_at_the_target_is_not_deleted(full: Pair) -> None:
 
 def test_what_changes_at_the_last_moment_is_not_deleted(full: Pair) -> None:
     full.sync()
-    full.b.rule("head", Fault(after=lambda: full.b.put(b"k1", b"just now") and None), key=b"k1")
+    full.b.rule("head", Fault(after=lambda: full.b.put(b"k1", b"just now")), key=b"k1")
     assert full.sync()["done"] == {"kept": 1}
     assert full.b.body(b"k1") == b"just now"
 

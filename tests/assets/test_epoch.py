@@ -50,7 +50,7 @@ def test_it_stops_when_the_epoch_moves(pair: Pair, tmp_path: Path) -> None:
         pair.a.put(b"k%02d" % number, b"x")
     fresh = tmp_path / "epoch.new"  # whole or not at all, as the host writes it
     fresh.write_text(json.dumps({"epoch": 5, "active": "b"}))
-    pair.b.rule("put", Fault(after=lambda: fresh.exists() and fresh.replace(path) and None), key=b"k20")
+    pair.b.rule("put", Fault(after=lambda: fresh.exists() and fresh.replace(path)), key=b"k20")
     done = pair.sync(epoch=4, epoch_file=path)
     assert done["code"] == 1
     assert "5 is in force" in done["error"]
@@ -113,7 +113,7 @@ def test_two_stores_with_different_clocks_are_told_apart(pair: Pair) -> None:
 
 def test_written_at_the_target_while_it_was_copied(pair: Pair) -> None:
     pair.a.put(b"k", b"from a", at=time.time() - 100)
-    pair.a.rule("get", Fault(after=lambda: pair.b.put(b"k", b"app at b") and None))
+    pair.a.rule("get", Fault(after=lambda: pair.b.put(b"k", b"app at b")))
     assert pair.sync()["done"] == {"held": 1}
     assert pair.b.body(b"k") == b"app at b"
 
@@ -123,7 +123,7 @@ def test_a_store_without_conditional_writes_is_found_out_and_asked_first(pair: P
     pair.a.put(b"first", b"x")
     assert pair.sync()["conditional_writes"] is False
     pair.a.put(b"k", b"from a", at=time.time() - 100)
-    pair.a.rule("get", Fault(after=lambda: pair.b.put(b"k", b"app at b") and None))
+    pair.a.rule("get", Fault(after=lambda: pair.b.put(b"k", b"app at b")))
     assert pair.sync()["done"] == {"held": 1}
     assert pair.b.body(b"k") == b"app at b"
 

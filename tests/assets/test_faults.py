@@ -39,8 +39,7 @@ def whole(pair: Pair) -> bool:
 
 def test_a_missing_bucket(filled: Pair) -> None:
     filled.b.bucket = "elsewhere"
-    ends = {"target": replace(filled.job().target, bucket="assets-b")}
-    done = filled.sync(**ends)
+    done = filled.sync(target=replace(filled.job().target, bucket="assets-b"))
     assert done["code"] == 1
     assert done["error"].startswith(
         f"target bucket assets-b at {filled.b.endpoint}: list refused (NoSuchBucket), wanted an existing bucket"
@@ -171,7 +170,7 @@ def test_a_server_that_only_trickles_is_given_up(pair: Pair, monkeypatch: pytest
 def test_silence_is_an_overload(filled: Pair) -> None:
     filled.options = replace(OPTIONS, timeout_s=1)
     over = threading.Event()
-    filled.a.rule("get", Fault(before=lambda: over.wait(30) and None))
+    filled.a.rule("get", Fault(before=lambda: over.wait(30)))
     try:
         assert filled.sync()["ok"]
     finally:
@@ -261,7 +260,7 @@ def test_a_fault_of_the_program_itself_ends_the_run_and_is_raised(
 def test_replaced_while_it_is_copied(pair: Pair, size: int) -> None:
     pair.a.put(b"k", os.urandom(size))
     newer = os.urandom(size)
-    pair.a.rule("get", Fault(before=lambda: pair.a.put(b"k", newer, at=time.time() + 5) and None))
+    pair.a.rule("get", Fault(before=lambda: pair.a.put(b"k", newer, at=time.time() + 5)))
     done = pair.sync()
     assert done["ok"], done["error"]
     assert pair.b.body(b"k") == newer
@@ -275,7 +274,7 @@ def test_parts_of_two_versions_are_never_mixed(pair: Pair) -> None:
 
     def second_part(request: Request) -> Fault | None:
         if request.headers.get("range", "").startswith("bytes=500000-"):
-            return Fault(before=lambda: pair.a.put(b"k", newer, at=time.time() + 5) and None)
+            return Fault(before=lambda: pair.a.put(b"k", newer, at=time.time() + 5))
         return None
 
     pair.options = replace(OPTIONS, part_streams=1)
@@ -302,7 +301,7 @@ def test_it_does_not_run_after_an_object_for_ever(pair: Pair) -> None:
     counter = iter(range(1, 1000))
     pair.a.rule(
         "get",
-        lambda _: Fault(before=lambda: pair.a.put(b"k", b"%d" % next(counter), at=time.time() + 5) and None),
+        lambda _: Fault(before=lambda: pair.a.put(b"k", b"%d" % next(counter), at=time.time() + 5)),
         times=1000,
     )
     done = pair.sync()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -30,21 +31,17 @@ def entry(etag: str = MD5, at: str = T0, size: int = 5) -> Entry:
 
 
 def row(missing: int = 0, **more: Any) -> Row:
-    return Row(
+    made = Row(
         b"k",
         5,
-        **(
-            {
-                "source_etag": MD5,
-                "source_time": T0,
-                "target_etag": MD5,
-                "target_time": T1,
-                "digest": "",
-                "missing_runs": missing,
-            }
-            | more
-        ),
+        source_etag=MD5,
+        source_time=T0,
+        target_etag=MD5,
+        target_time=T1,
+        digest="",
+        missing_runs=missing,
     )
+    return made._replace(**more)
 
 
 LISTED = [
@@ -214,7 +211,7 @@ def test_patience_ends_and_only_with_what_may_pass() -> None:
     for kind, number in ((Kind.SLOW, 4), (Kind.NETWORK, 4), (Kind.DENIED, 1), (Kind.CONDITION, 1), (Kind.LYING, 1)):
         calls.clear()
         with pytest.raises(StoreError):
-            patience.run(lambda kind=kind: failing(kind), Throttle(4))
+            patience.run(partial(failing, kind), Throttle(4))
         assert len(calls) == number, kind
 
 

@@ -70,8 +70,13 @@ class Sides:
 
     def job(self, direction: str = "ab", **more: Any) -> Job:
         source, target = (self.ends[name] for name in direction)
-        named = {"source": rename(source, "source"), "target": rename(target, "target")}
-        return Job(**named, state_dir=self.folder / direction, options=OPTIONS, **more)
+        return Job(
+            source=rename(source, "source"),
+            target=rename(target, "target"),
+            state_dir=self.folder / direction,
+            options=OPTIONS,
+            **more,
+        )
 
     def sync(self, direction: str = "ab", **more: Any) -> dict[str, Any]:
         return finished(Run(self.job(direction, **more)), "sync")

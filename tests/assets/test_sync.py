@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
+from typing import Any
 
 from tests.assets.conftest import OPTIONS, Pair
 from tests.assets.stub import Fault
@@ -122,7 +123,7 @@ def test_etags_of_parts_are_not_compared(pair: Pair) -> None:
     assert pair.b.body(b"k") == pair.a.body(b"k")
 
 
-EVERYTHING = {
+EVERYTHING: dict[str, Any] = {
     "content_type": "text/css",
     "cache_control": "max-age=60",
     "content_disposition": 'attachment; filename="grüße.css"'.encode().decode("latin-1"),

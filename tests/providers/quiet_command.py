@@ -11,8 +11,8 @@ import threading
 from concurrent import futures
 from typing import Any
 
-import grpc
-from google.protobuf import empty_pb2, struct_pb2
+import grpc  # type: ignore[import-untyped]  # no types come with it
+from google.protobuf import empty_pb2, struct_pb2  # type: ignore[import-untyped]  # nor with this
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 VERSION = "1.2.1"

@@ -63,7 +63,8 @@ class Commands:
         (self.stack.folder / "resources.json").write_text(json.dumps(self.described))
 
     def outputs(self, name: str) -> dict[str, Any]:
-        return self.stack.resources()[name]["outputs"]
+        found: dict[str, Any] = self.stack.resources()[name]["outputs"]
+        return found
 
 
 @pytest.fixture
@@ -76,11 +77,21 @@ def log_to(path: Path, text: str) -> str:
     return f'echo "{text} $(cat)" >> {path}'
 
 
+def kinds(sshd: Sshd) -> dict[str, dict[str, Any]]:
+    """Both kinds of a command, with what each needs to run at all."""
+    return {"local": {}, "remote": {"connection": sshd.connection()}}
+
+
+def given(**args: Any) -> dict[str, Any]:
+    """Without those that are None."""
+    return {name: value for name, value in args.items() if value is not None}
+
+
 def test_a_changed_stdin_runs_create_again_when_there_is_no_update(
     commands: Commands, sshd: Sshd, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
-    for kind, extra in (("local", {}), ("remote", {"connection": sshd.connection()})):
+    for kind, extra in kinds(sshd).items():
         commands.declare(
             kind, kind, create=log_to(log, f"create {kind}"), stdin="one", add_previous_output_in_env=False, **extra
         )
@@ -98,8 +109,8 @@ def test_a_changed_stdin_runs_create_again_when_there_is_no_update(
 
 def test_an_update_runs_update_and_a_destroy_runs_delete(commands: Commands, sshd: Sshd, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    for kind, extra in (("local", {}), ("remote", {"connection": sshd.connection()})):
-        verbs = {verb: log_to(log, f"{verb} {kind}") for verb in ("create", "update", "delete")}
+    for kind, extra in kinds(sshd).items():
+        verbs: dict[str, Any] = {verb: log_to(log, f"{verb} {kind}") for verb in ("create", "update", "delete")}
         commands.declare(kind, kind, stdin="one", add_previous_output_in_env=False, **verbs, **extra)
     commands.stack.up()
     log.write_text("")
@@ -118,10 +129,10 @@ def test_triggers_replace_and_so_run_delete(
     commands: Commands, tmp_path: Path, before: list[str] | None, after: list[str] | None
 ) -> None:
     log = tmp_path / "log"
-    verbs = {"create": f"echo create >> {log}", "delete": f"echo delete >> {log}"}
-    commands.declare("it", "local", **verbs, **({"triggers": before} if before else {}))
+    verbs: dict[str, Any] = {"create": f"echo create >> {log}", "delete": f"echo delete >> {log}"}
+    commands.declare("it", "local", **verbs, **given(triggers=before))
     commands.stack.up()
-    commands.declare("it", "local", **verbs, **({"triggers": after} if after else {}))
+    commands.declare("it", "local", **verbs, **given(triggers=after))
     assert commands.stack.up().changed() == {"replaced": 1}
     assert log.read_text().split() == ["create", "create", "delete"]
 
@@ -156,7 +167,7 @@ def test_a_failing_command_says_all(commands: Commands, sshd: Sshd) -> None:
 
 
 def test_outputs_are_in_clear_unless_asked_otherwise(commands: Commands, sshd: Sshd) -> None:
-    common = {
+    common: dict[str, Any] = {
         "create": "cat; cat >&2 </dev/null",
         "stdin": "hunter2",
         "logging": "none",
@@ -180,11 +191,11 @@ def test_outputs_are_in_clear_unless_asked_otherwise(commands: Commands, sshd: S
 
 
 def test_the_console_shows_what_logging_says(commands: Commands, sshd: Sshd) -> None:
-    for kind, extra in (("local", {}), ("remote", {"connection": sshd.connection()})):
+    for kind, extra in kinds(sshd).items():
         for logging in (None, "stdout", "stderr", "stdoutAndStderr", "none"):
             mark = f"{kind}-{logging}"
             create = f"echo {mark}-'out'; echo {mark}-'err' >&2; printf {mark}-'end'"
-            commands.declare(mark, kind, create=create, **({"logging": logging} if logging else {}), **extra)
+            commands.declare(mark, kind, create=create, **given(logging=logging), **extra)
     output = commands.stack.up().output
     for kind in ("local", "remote"):
         for logging in (None, "stdout", "stderr", "stdoutAndStderr", "none"):
@@ -223,7 +234,12 @@ def test_environment_of_a_remote_command_is_the_servers_choice(commands: Command
 
 
 def test_environment_folder_stdin_and_interpreter_of_a_local_command(commands: Commands, tmp_path: Path) -> None:
-    args = {"create": 'echo "$MODE $(pwd) $(cat)"', "environment": {"MODE": "x"}, "dir": str(tmp_path), "stdin": "in"}
+    args: dict[str, Any] = {
+        "create": 'echo "$MODE $(pwd) $(cat)"',
+        "environment": {"MODE": "x"},
+        "dir": str(tmp_path),
+        "stdin": "in",
+    }
     commands.declare("it", "local", **args)
     commands.declare("python", "local", create="print(6 * 7)", interpreter=["python3", "-c"])
     commands.stack.up()

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import grpc
+import grpc  # type: ignore[import-untyped]  # no types come with it
 import pytest
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc
 

@@ -25,7 +25,8 @@ EXEMPT: dict[str, str] = {}
 
 @pytest.fixture(scope="module")
 def published() -> dict[str, Any]:
-    return json.loads(PUBLISHED.read_text())
+    schema: dict[str, Any] = json.loads(PUBLISHED.read_text())
+    return schema
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,8 @@ def ours() -> dict[str, Any]:
         check=True,
         env={"PATH": os.defpath, "HOME": "/nonexistent"},
     )
-    return json.loads(said.stdout)
+    schema: dict[str, Any] = json.loads(said.stdout)
+    return schema
 
 
 def differences(wanted: Any, found: Any, path: str) -> Iterator[str]:

@@ -25,8 +25,8 @@ class Straw(http.server.BaseHTTPRequestHandler):
     """Refuses the first `refuse` orders with 503, then acknowledges; remembers every key it was asked for."""
 
     protocol_version = "HTTP/1.1"
-    refuse, keys, lock = 0, [], threading.Lock()
-    broken: dict = {}  # own address -> body of the 503 that it answers to everything
+    refuse, keys, lock = 0, list[str | None](), threading.Lock()
+    broken: dict[str, bytes] = {}  # own address -> body of the 503 that it answers to everything
 
     def do_GET(self):
         self._answer(200, [{"id": 1}])
@@ -136,7 +136,12 @@ def test_newcomers_come_all_the_time_and_ask_the_resolver_themselves(tmp_path, s
     monkeypatch.setattr(client_module, "NEWCOMER_S", 0.02)
     asked = []
     really = connect.Resolver.addresses
-    monkeypatch.setattr(connect.Resolver, "addresses", lambda self, name: asked.append(id(self)) or really(self, name))
+
+    def addresses(self, name):
+        asked.append(id(self))
+        return really(self, name)
+
+    monkeypatch.setattr(connect.Resolver, "addresses", addresses)
     client, events = run_client(tmp_path, shop, resolver[0], 30)
     assert len({event["key"] for event in events if event["event"] == "ack"}) == client.acknowledged >= 30
     assert len(set(asked)) > 3

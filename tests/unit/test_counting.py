@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -47,11 +48,11 @@ I: Base system installed successfully.
 """
 
 
-def fed(counter: object, report: Report, text: str) -> list[tuple[str, float | None]]:
+def fed(counter: Callable[[str], object], report: Report, text: str) -> list[tuple[str, float | None]]:
     """What is told after each line, once each."""
-    told = []
+    told: list[tuple[str, float | None]] = []
     for line in text.splitlines():
-        counter(line)  # type: ignore[operator]
+        counter(line)
         if not told or told[-1] != report.now():
             told.append(report.now())
     return told
@@ -113,7 +114,9 @@ def test_pip_counts_what_it_found_then_what_is_installed(tmp_path: Path) -> None
     assert report.now() == ("installing 0 of 3 packages", 0.0)
     (tmp_path / "six-1.17.dist-info").mkdir()
     (tmp_path / "six.py").touch()
-    assert report.now() == ("installing 1 of 3 packages", pytest.approx(1 / 3))
+    text, part = report.now()
+    assert text == "installing 1 of 3 packages"
+    assert part == pytest.approx(1 / 3)
 
 
 def test_go_counts_what_it_compiles_and_keeps_what_it_complains_of() -> None:

@@ -1,5 +1,8 @@
 """The fence on paper: a peer that is well, ill, gone, and an operator's word. Hosts, cloud and witness are played."""
 
+import time
+from typing import Any
+
 import pytest
 
 from contract import fields
@@ -8,7 +11,7 @@ from contract.epoch import Epoch
 from contract.errors import ExitCode, Failed, Refused
 from contract.heartbeat import Heartbeat
 from contract.links.fence import Document
-from scripts.clients.hosts import Answer, Unreachable
+from scripts.clients.hosts import Answer, Hosts, Unreachable
 from scripts.clients.openstack import ApiDown
 from scripts.clients.witness import EpochTaken
 from scripts.links import fence, rungs
@@ -23,7 +26,7 @@ STANDBY = {
     "timeline": 1,
     "receive_lsn": "0/5000148",
 }
-COPIED = {"replicated_until": 1.5, "unreplicated": {"count": 2}, "ok": True}
+COPIED: dict[str, Any] = {"replicated_until": 1.5, "unreplicated": {"count": 2}, "ok": True}
 CHECKPOINT = {"lsn": "0/3000E48", "timeline": 1}
 
 
@@ -91,9 +94,9 @@ def beat(host, **changes):
 class PlayedHosts:
     """Answers by (host, command); anything not scripted is unreachable. `dead`: ways that nothing passes any more, as soon as the peer was asked to stop."""
 
-    script: dict = {}
-    dead: tuple = ()
-    calls: list = []
+    script: dict[tuple[str, str], tuple[int, dict[str, Any]]] = {}
+    dead: tuple[str, ...] = ()
+    calls: list[tuple[str, str]] = []
 
     def __init__(self, document):
         self.document = document
@@ -115,7 +118,7 @@ class PlayedHosts:
         code, facts = PlayedHosts.script[host, command]
         return Answer(code, {"facts": facts}, "" if code == 0 else "said no")
 
-    must = fence.Hosts.must
+    must = Hosts.must
 
     def talk(self, host, via, command, limit_s):
         return PlayedTalk(host, command)
@@ -139,8 +142,8 @@ class PlayedTalk:
 
 class PlayedCompute:
     answer: object = ApiDown("OpenStack API x: no answer")
-    states: dict = {}
-    asked: list = []
+    states: dict[str, str] = {}
+    asked: list[tuple[str, str, list[str]]] = []
 
     def __init__(self, document, region):
         self.region = region
@@ -529,9 +532,9 @@ def test_an_agent_that_granted_lately_is_waited_for(leased, monkeypatch):
     """The peer may be alive by its contact with this side alone: what counts is the last grant, or the agent's start when it knows of none."""
     PlayedHosts.script["cache-1.b", "agent deny"] = (0, {"last_granted_s": None, "agent_up_s": 3.0})
     clock = iter(range(0, 10_000))
-    waited = []
-    monkeypatch.setattr(rungs.time, "monotonic", lambda: float(next(clock)))
-    monkeypatch.setattr(rungs.time, "sleep", waited.append)
+    waited: list[float] = []
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(time, "sleep", waited.append)
     assert fence.run(told(lease=LEASE))["fence"] == {"rung": 3}
     assert len(waited) >= 2, "8 s of silence wanted, 3 s seen at the start"
 

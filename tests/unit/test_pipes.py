@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,10 @@ def test_a_socket_whose_peer_has_gone_is_a_fault_and_no_reader() -> None:
 
 
 def test_codes_pass_unchanged() -> None:
-    assert [pipes.status(lambda code=code: code) for code in (0, 1, 3)] == [0, 1, 3]
+    def ending(code: int) -> Callable[[], int]:
+        return lambda: code
+
+    assert [pipes.status(ending(code)) for code in (0, 1, 3)] == [0, 1, 3]
 
     def usage() -> int:
         raise SystemExit(2)

@@ -140,9 +140,11 @@ def test_a_fault_begins_a_line_of_its_own_and_passes_through() -> None:
 
 def test_tasks_are_done_in_their_order_and_those_that_are_there_are_not() -> None:
     done: list[str] = []
-    tasks = [
-        task(name, there=name == "b", make=lambda report, name=name: done.append(name)) for name in ("a", "b", "c")
-    ]
+
+    def making(name: str) -> Callable[[Report], object]:
+        return lambda report: done.append(name)
+
+    tasks = [task(name, there=name == "b", make=making(name)) for name in ("a", "b", "c")]
     out = io.StringIO()
     progress.work_through("set-up", tasks, out)
     assert done == ["a", "c"]
@@ -153,17 +155,17 @@ def test_a_reader_that_has_gone_ends_the_work_at_its_next_word() -> None:
     """The thread that tells of it can end nothing; without this the work would go on for nobody."""
 
     class Pipe(io.StringIO):
-        read = True
+        gone = False
 
         def write(self, text: str) -> int:
-            if not self.read:
+            if self.gone:
                 raise BrokenPipeError
             return super().write(text)
 
     out = Pipe()
     told = Progress("set-up", [task("tools")], out, bar=True, columns=lambda: 80, beat_s=0.001)
     with pytest.raises(BrokenPipeError), told.step(told.due[0]) as report:
-        out.read = False
+        out.gone = True
         for _ in range(10_000):
             report("compiling")
             time.sleep(0.001)

@@ -26,7 +26,7 @@ def parts(cls: type[Any]) -> Iterator[tuple[type[Any], str, Key]]:
             yield from parts(it.of)
 
 
-TOLD = [Configuration, *(block for block, _ in reference.SERVICES.values()), *reference.LINKS.values()]
+TOLD: list[type[Any]] = [Configuration, *(block for block, _ in reference.SERVICES.values()), *reference.LINKS.values()]
 KEYS = [row for cls in TOLD for row in parts(cls)]
 
 

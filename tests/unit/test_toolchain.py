@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 import sys
 from dataclasses import replace
@@ -100,7 +101,7 @@ def test_without_a_new_enough_go_one_comes_as_a_wheel(machine: Path, monkeypatch
         program(folder / "go" / "bin" / "go", "new")
 
     monkeypatch.setattr(go, "_install_go", install)
-    assert go.compiler() == cache.entry("go", f"{go.GO_WHEEL} {go.platform.machine()}") / "go" / "bin" / "go"
+    assert go.compiler() == cache.entry("go", f"{go.GO_WHEEL} {platform.machine()}") / "go" / "bin" / "go"
     assert len(asked) == 1
 
 

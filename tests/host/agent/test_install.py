@@ -43,6 +43,8 @@ class Units:
     def active(self, unit: str) -> bool:
         return self.on
 
+    running = active
+
     def enabled(self, unit: str) -> bool:
         return self.boot
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from contract import sites
 from contract.errors import Failed, Refused, Usage
 from lab.pairs.postgres import Manual
 from scripts.host.archive.check import follows, metrics, to_fill
@@ -27,7 +28,7 @@ from scripts.host.archive.verbs import Archive, Facts, due
 from scripts.host.frame.commands import TIMED_OUT, Done
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.log import Log
-from scripts.host.frame.rolefile import Role
+from scripts.host.frame.rolefile import FENCED, PRIMARY, STANDBY, Role
 from scripts.host.postgres.archiving import archive_command, restore_command
 from scripts.host.postgres.layout import PostgresLayout
 
@@ -86,14 +87,14 @@ def test_a_failing_repository_is_left_out_when_the_disk_is_at_stake_and_not_befo
     assert judge(failed, bytes_waiting, 1000) == verdict
 
 
-@pytest.mark.parametrize("role", [None, Role("a", "b", "standby", 3), Role("a", "b", "fenced", 3)])
+@pytest.mark.parametrize("role", [None, Role("a", "b", STANDBY, 3), Role("a", "b", FENCED, 3)])
 def test_only_a_primary_may_write(role: Role | None) -> None:
     with pytest.raises(Refused, match="nothing was written to the archive"):
         may_write(role, State())
 
 
 def test_a_primary_of_an_old_epoch_may_not_write() -> None:
-    primary = Role("a", "b", "primary", 3)
+    primary = Role("a", "b", PRIMARY, 3)
     with pytest.raises(Refused, match="the witness has 4 with site b active"):
         may_write(primary, State(hold={"epoch": 4, "active": "b"}))
     assert may_write(primary, State(hold={"epoch": 3, "active": "b"})) == primary, "it has been given an epoch since"
@@ -174,7 +175,7 @@ def test_wal_that_nobody_takes_waits_up_to_the_limit_and_is_dropped_beyond_with_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     it = layout(tmp_path)
-    Role("b", "a", "primary", 1).write(it.postgres.base)
+    Role("b", "a", PRIMARY, 1).write(it.postgres.base)
     it.folder.mkdir(parents=True)
     status = it.postgres.data / "pg_wal/archive_status"
     status.mkdir(parents=True)
@@ -210,7 +211,7 @@ def test_a_refusal_ends_the_archiver_and_a_failure_is_tried_again(tmp_path: Path
     tool.write_text(f'#!/bin/sh\ncat > {tmp_path}/stdin\necho "$@" > {tmp_path}/argv\necho noise\nexit {code}\n')
     tool.chmod(0o755)
     it = layout(tmp_path)
-    Role("a", "b", "primary", 1).write(it.postgres.base)
+    Role("a", "b", PRIMARY, 1).write(it.postgres.base)
     line = archive_command(it.postgres, str(tool)).replace("%p", "pg_wal/000000010000000000000001")
     done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (becomes, "")
@@ -218,8 +219,8 @@ def test_a_refusal_ends_the_archiver_and_a_failure_is_tried_again(tmp_path: Path
     assert (tmp_path / "argv").read_text() == "archive push\n"
 
 
-@pytest.mark.parametrize("role", ["fenced", "standby"])
-def test_a_host_that_is_not_the_primary_does_not_even_start_the_tool(tmp_path: Path, role: str) -> None:
+@pytest.mark.parametrize("role", [FENCED, STANDBY])
+def test_a_host_that_is_not_the_primary_does_not_even_start_the_tool(tmp_path: Path, role: sites.Role) -> None:
     it = layout(tmp_path)
     line = archive_command(it.postgres, f"touch {tmp_path}/started #")
     assert subprocess.run(["sh", "-c", line], capture_output=True, check=False).returncode == 255, "no role at all"

@@ -14,7 +14,7 @@ from contract.services import assets
 from scripts.host import host as base
 from scripts.host.__main__ import main
 from scripts.host.frame import cli
-from scripts.host.frame.call import Verb
+from scripts.host.frame.call import Call, Verb
 from scripts.host.frame.desired import read
 from scripts.host.frame.files import ManagedFile, with_block
 from scripts.host.frame.layout import Layout
@@ -188,7 +188,7 @@ class Counter:
 
 
 def test_a_plan_may_ask_to_look_again_but_not_for_ever(tmp_path: Path) -> None:
-    request = cli.Call("x", "converge", {}, Layout(tmp_path), Log(io.StringIO(), "x converge"))
+    request = Call("x", "converge", {}, Layout(tmp_path), Log(io.StringIO(), "x converge"))
     done = converge(Counter(), request)
     assert (done.actions, done.facts, done.changed) == (["up", "up again"], {"state": 2}, True)
     with pytest.raises(Failed, match="rounds"):

@@ -106,4 +106,4 @@ def test_what_decides_about_a_rewind_is_read_from_control_data() -> None:
     ):
         found = pg_text.control_data(CONTROL + more + line)
         assert found is not None and found.rewindable is rewindable
-    assert found.limits == {"max_connections": 20, "max_prepared_transactions": 3}
+        assert found.limits == {"max_connections": 20, "max_prepared_transactions": 3}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
+from scripts.host.frame.layout import Layout
+from scripts.host.frame.log import Log
 from scripts.host.frame.rolefile import PRIMARY, STANDBY
 from scripts.host.redis.config import ARMED
 from scripts.host.redis.group import Place, others, place
@@ -33,11 +37,11 @@ def desired(host="cache-1.a", *, active=True, replicas=2):
 
 
 def leads(**changes):
-    return Instance(**{"role": MASTER, "keys": 9, "offset": 500} | changes)
+    return replace(Instance(role=MASTER, keys=9, offset=500), **changes)
 
 
 def follows(master, **changes):
-    return Instance(**{"role": REPLICA, "keys": 9, "offset": 500, "master": master, "link_up": True} | changes)
+    return replace(Instance(role=REPLICA, keys=9, offset=500, master=master, link_up=True), **changes)
 
 
 NEW = follows("cache-1.b")  # a head that is to take over
@@ -154,10 +158,10 @@ def info(*followers, armed=True):
 
 
 @pytest.fixture
-def company(monkeypatch):
+def company(monkeypatch, tmp_path):
     access = SimpleNamespace(local=ALL["cache-1.a"], members=desired().members, sentinels=(1, 2, 3))
     monkeypatch.setattr("scripts.host.redis.upstream.Access", SimpleNamespace(of_host=lambda layout: access))
-    return Company(None, SimpleNamespace(warning=lambda text: None))
+    return Company(Layout(tmp_path), Log(io.StringIO(), "agent run"))
 
 
 def test_a_leader_that_only_the_other_site_confirms_refuses_writes_until_a_sibling_does(company):

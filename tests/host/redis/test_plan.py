@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from contract.errors import Refused, Usage
@@ -17,35 +19,22 @@ A, B = "10.100.0.21", "10.100.0.121"
 
 
 def facts(**changes) -> Facts:
-    return Facts(
-        **{"unit_active": True, "unit_enabled": True, "data": True, "role": "standby", "role_epoch": 1} | changes
-    )
+    known = Facts(unit_active=True, unit_enabled=True, data=True, role="standby", role_epoch=1)
+    return replace(known, **changes)
 
 
 def wanted(**changes) -> Wanted:
     """Site b's cache; the peer is a's."""
-    return Wanted(
-        **{
-            "active": True,
-            "planned": False,
-            "epoch": 2,
-            "own": B,
-            "peer": A,
-            "peer_name": "cache-1.a",
-            "maxmemory": 64 * MB,
-        }
-        | changes
-    )
+    told = Wanted(active=True, planned=False, epoch=2, own=B, peer=A, peer_name="cache-1.a", maxmemory=64 * MB)
+    return replace(told, **changes)
 
 
 def master(**changes) -> Instance:
-    return Instance(**{"role": MASTER, "keys": 9, "offset": 500, "stream": "s1"} | changes)
+    return replace(Instance(role=MASTER, keys=9, offset=500, stream="s1"), **changes)
 
 
 def replica(**changes) -> Instance:
-    return Instance(
-        **{"role": REPLICA, "keys": 9, "offset": 500, "stream": "s1", "master": A, "link_up": True} | changes
-    )
+    return replace(Instance(role=REPLICA, keys=9, offset=500, stream="s1", master=A, link_up=True), **changes)
 
 
 def names(steps) -> list[str]:

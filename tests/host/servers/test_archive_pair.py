@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -46,10 +47,12 @@ def pair(alone: ArchivePair) -> ArchivePair:
 def archived(pair: ArchivePair, node: Node, *sites: str) -> str:
     """Everything written so far is in the archive of these sites (both when none is named); returns the last segment's name."""
     name = node.sql("select pg_walfile_name(pg_switch_wal())")
+
+    def there(site: str) -> bool:
+        return name in pair.regions[site].wal()
+
     for site in sites or "ab":
-        assert until(lambda site=site: name in pair.regions[site].wal(), 60, 0.2), (
-            f"{name} is not in {site}: {server_log(node)}"
-        )  # type: ignore[misc]
+        assert until(partial(there, site), 60, 0.2), f"{name} is not in {site}: {server_log(node)}"
     return name
 
 

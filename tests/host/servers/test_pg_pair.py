@@ -8,13 +8,14 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from contract.errors import DrError, Failed, Refused
 from lab.pairs.postgres import Node, Pair, caught_up
 from scripts.host.frame import rolefile
-from scripts.host.frame.rolefile import Role
+from scripts.host.frame.rolefile import PRIMARY, Role
 from scripts.host.frame.wait import until
 from scripts.host.postgres import copy as pg_copy
 from scripts.host.postgres.desired import Desired
@@ -37,7 +38,7 @@ def streaming(pair: Pair) -> Pair:
     return pair
 
 
-def hand_over(old: Node, new: Node, epoch: int) -> dict[str, object]:
+def hand_over(old: Node, new: Node, epoch: int) -> dict[str, Any]:
     """A planned move as the fence link does it; returns the epoch's facts."""
     facts = stop_server(old.call({}, "stop"), old.server).facts
     new.server.wait_replayed(facts["checkpoint"]["lsn"], facts["checkpoint"]["timeline"], 10)
@@ -97,7 +98,7 @@ def test_a_standby_that_the_fence_has_promoted_needs_no_second_promotion_and_no_
     tell(b, {"checkpoint": checkpoint, "timeout_s": 10}, {"epoch": 2})
     assert capsys.readouterr().out.splitlines() == ['{"replayed": true}', '{"timeline": 2}']
     b.sql("insert into orders values (2)", "shop")
-    assert rolefile.read(b.layout.base) == Role("b", "a", "primary", 2)
+    assert rolefile.read(b.layout.base) == Role("b", "a", PRIMARY, 2)
     facts = {"planned": True, "previous": "a", "checkpoint": checkpoint}
     took = b.converge(2, "b", **facts, parameters={"shared_buffers": "17MB", "max_connections": "20"})
     assert "promote" not in took.actions and "slot" in took.actions
@@ -199,7 +200,7 @@ def test_a_whole_copy_is_used_although_the_power_went_before_the_swap(pair: Pair
     def power_cut(layout: object, source: object = None) -> None:
         raise Failed("power cut")
 
-    pg_copy.swap = power_cut  # type: ignore[assignment]
+    pg_copy.swap = power_cut
     try:
         with pytest.raises(Failed, match="power cut"):
             b.converge(1, "a")

@@ -9,6 +9,7 @@ import struct
 import subprocess
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -108,7 +109,7 @@ def test_changed_certificates_are_in_force_without_a_restart(streaming: Pair) ->
 
 def test_extensions_and_libraries_come_on_both_sides(streaming: Pair) -> None:
     a, b = streaming.a, streaming.b
-    keys = {"preload": ["pg_stat_statements"], "extensions": ["pg_stat_statements", "citext"]}
+    keys: dict[str, Any] = {"preload": ["pg_stat_statements"], "extensions": ["pg_stat_statements", "citext"]}
     b.converge(1, "a", **keys)
     done = a.converge(1, "a", **keys)
     assert {"extension pg_stat_statements", "extension citext"} <= set(done.actions)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -14,12 +15,14 @@ from scripts.host import guard
 from scripts.host.agent.redis import RedisFacts
 from scripts.host.frame import rolefile
 from scripts.host.frame.log import Log
+from scripts.host.frame.rolefile import Role
 from scripts.host.frame.wait import until
 from scripts.host.redis import sentinel as redis_sentinel
 from scripts.host.redis import upstream as redis_upstream
 from scripts.host.redis import verbs as redis
 from scripts.host.redis.config import SENTINEL, sentinel_password
 from scripts.host.redis.leader import SHOP, Access, word
+from scripts.host.redis.look import look
 from scripts.host.redis.sentinel import UNIT
 from scripts.host.redis.upstream import LOOKS, Upstream
 from scripts.host.redis.wire import Connection, ErrorReply, Unreachable
@@ -36,8 +39,14 @@ def leaders(pair, site):
     return [host.name for host in pair.of(site) if (found := host.look()) is not None and found.role == "master"]
 
 
+def settings(host) -> Access:
+    found = Access.of_host(host.layout)
+    assert found is not None
+    return found
+
+
 def sentinels(host):
-    return Access.of_host(host.layout).sentinels
+    return settings(host).sentinels
 
 
 def agreed(pair, site):
@@ -54,7 +63,7 @@ def agreed(pair, site):
 
 def chosen(pair, site, without):
     """Wait until another than `without` leads; its name."""
-    found = []
+    found: list[str] = []
 
     def led():
         found[:] = [name for name in leaders(pair, site) if name != without]
@@ -70,10 +79,16 @@ def lose(host):
         host.units.kill(unit)
 
 
+def role(host) -> Role:
+    found = rolefile.read(host.layout)
+    assert found is not None
+    return found
+
+
 def started(host):
     """As its unit would start it: Sentinel, then the guard's word, then the server."""
     host.units.start(UNIT, 10)
-    guard.led(host.layout, rolefile.read(host.layout))
+    guard.led(host.layout, role(host))
     host.units.start("redis", 10)
 
 
@@ -199,9 +214,13 @@ def test_the_shop_moves_from_a_chosen_leader_to_the_other_site_and_back_without_
     assert settled(pair.b)
     shopper = Shopper(pair)
     shopper.start()
+
+    def bought(count):
+        return len(shopper.acknowledged) > count
+
     for epoch, active, standby in ((2, "b", "a"), (3, "a", "b")):
         had = len(shopper.acknowledged)
-        assert until(lambda at=had: len(shopper.acknowledged) > at + 100, 20)
+        assert until(partial(bought, had + 100), 20)
         for host in (*pair.of(active), *pair.of(standby)):
             host.converge(epoch, active, planned=True)
         assert leaders(pair, active) == [f"cache-1.{active}"] and leaders(pair, standby) == []
@@ -258,15 +277,14 @@ def test_a_run_does_not_promote_the_head_beside_a_leader_that_it_cannot_see(pair
     heir = chosen(pair, "a", "cache-1.a")
     started(pair.a)
     assert settled(pair.a)
-    seen = redis.look
     monkeypatch.setattr(
-        redis, "look", lambda server: (None, "frozen") if server.name.startswith(heir) else seen(server)
+        redis, "look", lambda server: (None, "frozen") if server.name.startswith(heir) else look(server)
     )
     pair.a.converge(1, "a")
     monkeypatch.undo()
     assert pair.a.look().master == ADDRESSES[heir], "it follows a leader whom the run could not see"
     monkeypatch.setattr(
-        redis, "look", lambda server: (None, "frozen") if server.name.startswith(heir) else seen(server)
+        redis, "look", lambda server: (None, "frozen") if server.name.startswith(heir) else look(server)
     )
     pair.a.operator("REPLICAOF", ADDRESSES["cache-1.b"], pair.port)
     with pytest.raises(Refused, match="nobody answers"):
@@ -315,7 +333,7 @@ def test_the_settings_file_of_a_host_from_before_is_still_read(pair):
             {"local": found["local"], "peer": found["peers"][0], "ca": found["ca"], "password": found["password"]}
         )
     )
-    access = Access.of_host(pair.a.layout)
+    access = settings(pair.a)
     assert (access.local.name, [it.name for it in access.members], access.sentinels) == (
         "cache-1.a.dr.internal",
         ["cache-1.a.dr.internal"],
@@ -343,13 +361,13 @@ def test_a_host_that_was_away_does_not_start_without_sentinels_word(pair, monkey
         lose(host)
     pair.a.units.start(UNIT, 10)
     with pytest.raises(Refused, match="2 or more that name one"):
-        guard.led(pair.a.layout, rolefile.read(pair.a.layout))
+        guard.led(pair.a.layout, role(pair.a))
     third.units.start(UNIT, 10)
     assert until(
         lambda: (said := word(sentinels(pair.a), ADDRESSES["cache-1.a"])) is not None and said.leader is None, 20
     ), "they have missed it"
     with pytest.raises(Refused, match="no leader that they name"):
-        guard.led(pair.a.layout, rolefile.read(pair.a.layout))
+        guard.led(pair.a.layout, role(pair.a))
     started(third)
     assert f"replicaof {ADDRESSES['cache-1.a']} " in conf_of(third), "it never led"
     monkeypatch.undo()

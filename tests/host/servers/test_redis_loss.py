@@ -13,12 +13,13 @@ from lab.pairs.redis import SERVERS, Pair, Site, conf_of, settled
 from scripts.host import guard
 from scripts.host.frame.call import Call
 from scripts.host.frame.log import Log
-from scripts.host.frame.rolefile import Role
+from scripts.host.frame.rolefile import PRIMARY, STANDBY, Role
 from scripts.host.frame.wait import until
 from scripts.host.frame.witness import Active
 from scripts.host.guard import VERBS, Found, decide, emptied_redis
 from scripts.host.redis import verbs as redis
 from scripts.host.redis.data import marker
+from scripts.host.redis.plan import Instance
 from scripts.host.redis.wire import ErrorReply
 
 
@@ -40,8 +41,14 @@ def write(site: Site, count: int, name: str = "cart") -> None:
         site.shop("SET", f"{name}:{number}", number)
 
 
+def looked_at(site: Site) -> Instance:
+    found = site.look()
+    assert found is not None
+    return found
+
+
 def caught_up(behind: Site, ahead: Site) -> bool:
-    return until(lambda: behind.look().offset >= ahead.look().offset, 10)
+    return until(lambda: looked_at(behind).offset >= looked_at(ahead).offset, 10)
 
 
 def empty(site: Site) -> None:
@@ -54,7 +61,7 @@ def empty(site: Site) -> None:
 
 def heartbeat(site: Site) -> dict[str, object]:
     """What the site's last heartbeat tells the other one, as it arrives in its document."""
-    found = site.look()
+    found = looked_at(site)
     return {"peer_offset": found.offset, "peer_replication_id": found.stream}
 
 
@@ -201,13 +208,13 @@ def test_a_primary_whose_data_is_gone_is_not_started_and_its_replica_keeps_every
     empty(pair.a)
     reason = emptied_redis(pair.a.layout)
     with pytest.raises(Refused, match="an empty master would empty its replica"):
-        decide("redis", Found(Role("a", "b", "primary", 1), gone=reason))
+        decide("redis", Found(Role("a", "b", PRIMARY, 1), gone=reason))
     monkeypatch.setattr(
         guard, "_asked", lambda call, role, found: replace(found, active=Active(1, "a"))
     )  # the witness agrees
     with pytest.raises(Refused, match="whose data is gone"):
         VERBS["redis"].run(Call("redis", "guard", {}, pair.a.layout, Log(io.StringIO(), "guard redis"), False))
-    assert decide("redis", Found(Role("a", "b", "standby", 1), gone=reason)) == "standby in epoch 1"
+    assert decide("redis", Found(Role("a", "b", STANDBY, 1), gone=reason)) == "standby in epoch 1"
     assert pair.b.look().keys == 30
 
 

@@ -11,6 +11,7 @@ from lab.pairs.redis import PASSWORDS, SERVERS, Pair, conf_of, dumped, own_files
 from scripts.host.frame.wait import until
 from scripts.host.redis.config import directives, equal, find_engine
 from scripts.host.redis.handover import exchange
+from scripts.host.redis.look import look
 from scripts.host.redis.wire import Connection, ErrorReply, Server, Unreachable
 
 
@@ -52,7 +53,7 @@ class Writer(threading.Thread):
 
 def _is_master(site) -> bool:
     with Connection(site.server("shop")) as connection:
-        return connection.call("ROLE")[0] == "master"
+        return bool(connection.call("ROLE")[0] == "master")
 
 
 def test_both_sites_take_their_roles_and_a_second_run_changes_nothing(pair):
@@ -216,7 +217,7 @@ class Played:
 
 def test_writers_are_held_only_once_the_stream_flows(monkeypatch):
     monkeypatch.setattr("scripts.host.redis.handover.POLL_S", 0.001)
-    said = []
+    said: list[str] = []
     exchange(
         Played("slave", said, 5, 5, 10, 12), Played("master", said, 10, 12), Server("own", "127.0.0.1", 1, "", "", "")
     )
@@ -227,7 +228,7 @@ def test_writers_are_held_only_once_the_stream_flows(monkeypatch):
 
 def test_a_stream_that_stalls_while_writers_are_held_lets_them_go(monkeypatch):
     monkeypatch.setattr("scripts.host.redis.handover.CATCH_UP_S", 0.01)
-    said = []
+    said: list[str] = []
     with pytest.raises(Failed, match="did not reach offset 12"):
         exchange(Played("slave", said, 10), Played("master", said, 10, 12), Server("own", "127.0.0.1", 1, "", "", ""))
     assert said[-1] == "CLIENT UNPAUSE" and "REPLICAOF NO" not in said
@@ -308,8 +309,6 @@ def test_check_says_what_is_due_and_touches_nothing(pair):
 
 
 def test_a_dead_peer_is_asked_once_in_a_run(pair, monkeypatch):
-    from scripts.host.redis import verbs as redis
-
     pair.up()
     pair.a.units.kill()
     asked = []
@@ -318,8 +317,7 @@ def test_a_dead_peer_is_asked_once_in_a_run(pair, monkeypatch):
         asked.append(server.name)
         return look(server)
 
-    look = redis.look
-    monkeypatch.setattr(redis, "look", counted)
+    monkeypatch.setattr("scripts.host.redis.verbs.look", counted)
     pair.b.converge(2, "b")
     assert pair.b.role() == "primary"
     name = pair.b.service(2, "b").wanted.peer_name

@@ -51,9 +51,11 @@ class Shop:
         assert self._process.stdin and self._process.stdout
         self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
+        answer: dict[str, object] = json.loads(self._process.stdout.readline())
+        return answer
 
     def close(self) -> None:
+        assert self._process.stdin
         self._process.stdin.close()
         self._process.wait(10)
 

@@ -80,7 +80,7 @@ class Client:
 
     def ok(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
         """The answer's only member (the record or the list), or the whole body when there are more; fails on a refusal."""
-        reply = self.call(method, path, body, **headers)
+        reply = self.call(method, path, body, None, **headers)
         assert reply.status < 300, (method, path, reply.status, reply.body)
         if isinstance(reply.body, dict):
             members = {name: value for name, value in reply.body.items() if not name.endswith("_links")}
@@ -89,7 +89,7 @@ class Client:
 
     def refused(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, str, str]:
         """(status, kind, message) of a refusal."""
-        reply = self.call(method, path, body, **headers)
+        reply = self.call(method, path, body, None, **headers)
         assert reply.status >= 400, (method, path, reply.status, reply.body)
         fault = reply.body.get("NeutronError", {})
         return (

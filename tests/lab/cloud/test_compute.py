@@ -175,7 +175,7 @@ def test_a_port_serves_one_server(tenant: Tenant) -> None:
     ],
 )
 def test_quotas(quota: dict[str, int], message: str) -> None:
-    tenant = Tenant(**quota)
+    tenant = Tenant(None, **quota)
     network = tenant.network()
     server = tenant.server({"uuid": network})
     reply = tenant.post_server({"uuid": network})

@@ -98,7 +98,7 @@ def test_a_failed_detachment_is_rolled_back(tenant: Tenant) -> None:
 
 @pytest.mark.parametrize("quota", [{"volumes": 1}, {"gigabytes": 15}])
 def test_volume_quotas(quota: dict[str, int]) -> None:
-    tenant = Tenant(**quota)
+    tenant = Tenant(None, **quota)
     tenant.volume(10)
     reply = tenant.ask("volumev3", "POST", VOLUMES, {"volume": {"size": 10}})
     assert (reply.status, reply.body["overLimit"]["retryAfter"]) == (413, "0")

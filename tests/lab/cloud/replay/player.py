@@ -190,7 +190,9 @@ class Player:
 
     def _tokens(self, flow: str, row: Row) -> dict[str, str]:
         """What stood for `<token>`; the notes say which tokens were bad."""
-        tokens = {name: self.token for name in ("x-auth-token", "x-subject-token") if name in row.request_headers}
+        tokens: dict[str, str] = {
+            name: self.token for name in ("x-auth-token", "x-subject-token") if name in row.request_headers
+        }
         if row.note.startswith("garbage"):
             tokens["x-subject-token" if "subject" in row.note else "x-auth-token"] = "garbage"
         elif "as subject" in row.note:
