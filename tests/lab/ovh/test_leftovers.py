@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from scripts.clients.ovh import OvhApi
 from scripts.leftovers import ovh
 from tests.lab.ovh.fakes import CONFIG, Api, FakeStorage
 
@@ -13,7 +14,7 @@ BUCKET = {"serviceName": CONFIG.service_name, "regionName": "GRA", "name": "shop
 BASE = f"/cloud/project/{CONFIG.service_name}"
 
 
-class Signed:
+class Signed(OvhApi):
     """`scripts.clients.ovh.OvhApi` without sockets."""
 
     def __init__(self, api: Api) -> None:
