@@ -30,6 +30,7 @@ from typing import Any
 
 from benchmarks import assets_data as data
 from benchmarks.assets_scale import scale
+from contract import pipes
 
 PROJECT = Path(__file__).resolve().parents[1]
 # A process inherits the peak memory of the one that started it, so that must be a small one.
@@ -269,7 +270,7 @@ def servers(binary: str, rclone: str, folder: Path | None) -> Iterator[Bench]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rclone", default=shutil.which("rclone"), help="the program; default: the one on PATH")
     parser.add_argument("--versitygw", default=shutil.which("versitygw"), help="the program; default: the one on PATH")
@@ -300,7 +301,8 @@ def main() -> None:
             record[case] = {name: [vars(item) for item in runs] for name, runs in results.items()}
     if chosen.json:
         chosen.json.write_text(json.dumps(record, indent=2) + "\n")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(pipes.status(main))

@@ -10,6 +10,7 @@ import asyncio
 import importlib
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,6 +22,7 @@ import boto3
 from botocore.config import Config
 
 from benchmarks import assets_data as data
+from contract import pipes
 
 
 def by_boto3(source: data.Server, target: data.Server, keys: list[str], threads: int) -> None:
@@ -101,7 +103,7 @@ CLIENTS: dict[str, Callable[[data.Server, data.Server, list[str], int], None]] =
 }
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--versitygw", default=shutil.which("versitygw"), required=shutil.which("versitygw") is None)
     parser.add_argument("--count", type=int, default=2000)
@@ -133,8 +135,9 @@ def main() -> None:
         for server in servers:
             server.stop()
         shutil.rmtree(home, ignore_errors=True)
+    return 0
 
 
 if __name__ == "__main__":
     print(f"one GET and one PUT of 4-40 KB ({os.getloadavg()[0]:.1f} load)")
-    main()
+    sys.exit(pipes.status(main))

@@ -11,6 +11,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from contract import pipes
 from scripts.assets.config import Endpoint, Job, parse
 from scripts.assets.listing import documents
 from scripts.assets.store import Bucket
@@ -25,11 +26,12 @@ def answers(job: Job, end: Endpoint) -> int:
         bucket.close()
 
 
-def main() -> None:
+def main() -> int:
     job = parse(json.loads(Path(sys.argv[1]).read_text()))
     with ThreadPoolExecutor(2) as pool:
         print(*pool.map(lambda end: answers(job, end), (job.source, job.target)))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(pipes.status(main))

@@ -16,11 +16,13 @@ import os
 import platform
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+from contract import pipes
 from lab.pairs.redis import Pair, Site, settled
 from scripts.host.redis import takeover as redis_takeover
 from scripts.host.redis.wire import Connection, ErrorReply, Server, Unreachable
@@ -111,7 +113,7 @@ def spread(values: list[float]) -> dict[str, float]:
     }
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--moves", type=int, default=12)
     parser.add_argument("--writers", type=int, default=8)
@@ -124,6 +126,7 @@ def main() -> None:
     finally:
         pair.close()
         shutil.rmtree(folder, ignore_errors=True)
+    return 0
 
 
 def run(pair: Pair, moves: int, count: int) -> dict[str, Any]:
@@ -143,4 +146,4 @@ def run(pair: Pair, moves: int, count: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(pipes.status(main))

@@ -17,12 +17,14 @@ import argparse
 import json
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from contract import pipes
 from lab.pairs.postgres import Node, Pair, caught_up
 from scripts.host.frame.plan import Step
 from scripts.host.postgres.service import Postgres
@@ -118,7 +120,7 @@ def measure(megabytes: int, rows: int, repeat: int) -> dict[str, Any]:
         pair.close()
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description="Rejoin by rewind, by the size of the database.")
     parser.add_argument("--mb", type=int, nargs="+", default=[300, 1500])
     parser.add_argument("--rows", type=int, default=1000)
@@ -140,7 +142,8 @@ def main() -> None:
         print(f"{one['database_mb']:>7} MB {one['first_copy_s']:>9.1f} s {spread:>27}  {told}", flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=1) + "\n")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(pipes.status(main))

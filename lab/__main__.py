@@ -21,7 +21,8 @@ import json
 import sys
 from pathlib import Path
 
-from lab import lifecycle, looking, pipes
+from contract import pipes
+from lab import lifecycle, looking
 from lab.control import call
 from lab.namespace import LabError, Places, places
 

@@ -9,7 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from lab import pipes, preflight
+from contract import pipes
+from lab import preflight
 from lab.machines import cleanup, image
 from lab.machines.shell import add_netns
 from lab.namespace import NETNS, LabError, Places, daemon, inside

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from lab import pipes
+from contract import pipes
 from lab.control import call
 from lab.machines.hosts import Host
 from lab.namespace import LabError, Places

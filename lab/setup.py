@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab import pipes
+from contract import pipes
 from lab.counting import Apt, Pip, follow
 from lab.machines import image
 from lab.preflight import TOOLS

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from lab import pipes
+from contract import pipes
 from lab.counting import Apt, Debootstrap, follow
 from lab.progress import UNTOLD, Report, Task, work_through
 from lab.toolchain import cache

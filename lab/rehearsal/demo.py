@@ -11,7 +11,7 @@ import threading
 import time
 from pathlib import Path
 
-from lab import pipes
+from contract import pipes
 from lab.client.client import Client
 from lab.client.ledger import compare, first_ack_after, longest_gap, read
 from lab.rehearsal.engine import Run

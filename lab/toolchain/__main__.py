@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from lab import pipes
+from contract import pipes
 from lab.progress import work_through
 from lab.toolchain import cache, tools
 from lab.toolchain.go import ToolchainError

@@ -1,5 +1,7 @@
 import sys
 
+from contract import pipes
+
 from .cli import main
 
-sys.exit(main())
+sys.exit(pipes.status(main))

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from contract import pipes
+
 from .frame import cli
 from .services import SERVICES
 
@@ -16,4 +18,4 @@ def main(argv: Sequence[str], **streams: Any) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(pipes.status(lambda: main(sys.argv[1:])))

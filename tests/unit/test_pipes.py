@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from lab import pipes
+from contract import pipes
 from lab.control import Server
 
 PROJECT = Path(__file__).resolve().parents[2]
-SAYS_MUCH = "import sys\nfrom lab import pipes\ndef main():\n    {body}\n    return 0\nsys.exit(pipes.status(main))"
+SAYS_MUCH = (
+    "import sys\nfrom contract import pipes\ndef main():\n    {body}\n    return 0\nsys.exit(pipes.status(main))"
+)
 
 
 def unread(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -96,17 +98,20 @@ def test_the_labs_own_command_line_has_it(arguments: tuple[str, ...]) -> None:
     assert (done.returncode, done.stderr) == (141, "")
 
 
-def test_every_command_of_the_lab_has_it() -> None:
-    """But for the daemon, whose output is a file, and what runs on hosts, under Pulumi or in a namespace of a test."""
+def test_every_command_has_it() -> None:
+    """But for the daemon, whose output is a file, what runs as a bare file on a host, under Pulumi or in a namespace of a test, and `drctl`, \
+    which says what was cut: it may have been a secret that is shown once."""
     others = {
-        "lab/daemon.py", "lab/pairs/slow_link.py", "lab/rehearsal/sampler.py", "lab/toolchain/language/program.py"
+        "lab/daemon.py", "lab/pairs/slow_link.py", "lab/rehearsal/sampler.py", "lab/toolchain/language/program.py",
+        "benchmarks/agent.py", "scripts/ctl/cli.py", "scripts/links/__main__.py",
     }  # fmt: skip
     commands = {
         str(path.relative_to(PROJECT)): path.read_text()
-        for path in (PROJECT / "lab").rglob("*.py")
-        if 'if __name__ == "__main__":' in path.read_text()
+        for room in ("lab", "scripts", "benchmarks")
+        for path in (PROJECT / room).rglob("*.py")
+        if path.name == "__main__.py" or 'if __name__ == "__main__":' in path.read_text()
     }
-    assert set(commands) >= {"lab/__main__.py", "lab/setup.py", "lab/rehearsal/demo.py", *others}
+    assert set(commands) >= {"lab/__main__.py", "lab/rehearsal/demo.py", "scripts/host/__main__.py", *others}
     without = {name for name, text in commands.items() if "sys.exit(pipes.status(" not in text}
     assert without == others
 
@@ -132,12 +137,12 @@ def test_the_status_of_a_running_lab_may_be_cut(tmp_path: Path) -> None:
 
 def test_the_story_that_nobody_listens_to_ends_so_too() -> None:
     """`make demo | head`: whatever it has begun is ended by its own `finally`, then the command ends as the others."""
-    line = "import sys; from lab import pipes; from lab.rehearsal import demo; demo.tell = demo.Report; sys.exit(pipes.status(demo.main))"
+    line = "import sys; from contract import pipes; from lab.rehearsal import demo; demo.tell = demo.Report; sys.exit(pipes.status(demo.main))"
     done = unread(sys.executable, "-c", line)
     assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_what_a_command_becomes_ends_by_the_signal() -> None:
-    line = "import os; from lab import pipes; pipes.before_exec(); os.execvp('yes', ['yes'])"
+    line = "import os; from contract import pipes; pipes.before_exec(); os.execvp('yes', ['yes'])"
     done = unread(sys.executable, "-c", line)
     assert (done.returncode, done.stderr) == (-signal.SIGPIPE, "")

@@ -1,7 +1,7 @@
 """A command whose reader goes before it has said all, as `head` does, ends quietly with 141: what a shell says of a program that SIGPIPE has ended.
 
-Not by that signal itself: the lab's commands write to sockets too, where a peer that goes is to be dealt with, and a story or a drill takes its
-lab down before it ends. Python therefore ignores the signal, and the failed write comes as an error that is caught here, once for all commands.
+Not by that signal itself: our commands write to sockets too, where a peer that goes is to be dealt with, and a story or a drill takes its lab
+down before it ends. Python therefore ignores the signal, and the failed write comes as an error that is caught here, once for all commands.
 """
 
 from __future__ import annotations
