@@ -13,14 +13,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
-from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
+
+from contract.wire import dates
+from contract.wire.http1 import Connection, ProtocolError, Response
+from contract.wire.sigv4 import UNSIGNED, Signer, encode_key, encode_query
 
 from .config import Endpoint
 from .errors import Kind, StoreError
-from .http1 import Connection, ProtocolError, Response
 from .refusals import refusal
-from .sigv4 import UNSIGNED, Signer, encode_key, encode_query
 
 Query = Mapping[str, str | bytes]
 Headers = Mapping[str, str]
@@ -237,10 +238,8 @@ class Wire:
 
     def _see_clock(self, headers: Mapping[str, str]) -> None:
         if self.skew is None and "date" in headers:
-            try:
-                self.skew = parsedate_to_datetime(headers["date"]).timestamp() - time.time()
-            except ValueError:
-                self.skew = 0.0
+            theirs = dates.seconds(headers["date"])
+            self.skew = 0.0 if theirs is None else theirs - time.time()
 
     def _broken(self, operation: str, error: Exception) -> StoreError:
         if isinstance(error, ProtocolError):

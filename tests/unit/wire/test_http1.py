@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import socket
+import time
 
 import pytest
 
-from scripts.assets.http1 import Connection, ProtocolError, Response
+from contract.wire.http1 import Connection, ProtocolError, Response
+from tests.unit.wire.servers import LIMIT_S, asked, serving
 
 
 def response(text: bytes, method: str = "GET") -> Response:
@@ -100,6 +102,7 @@ def test_a_body_that_ends_early_is_not_done() -> None:
 def test_no_second_request_in_a_header() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         connection = Connection(*server.getsockname(), None, connect_s=5, timeout_s=5)
+        connection.connect()
         other, _ = server.accept()
         try:
             with pytest.raises(ProtocolError, match="line break"):
@@ -115,3 +118,19 @@ def test_no_second_request_in_a_header() -> None:
 def _quiet_after(connection: Connection) -> bool:
     """Loopback delivers before `sendall` returns, but nobody promises that."""
     return all(connection.quiet() for _ in range(100_000))
+
+
+def test_without_a_moment_to_end_at_each_wait_has_its_own_limit() -> None:
+    def slow(sock: socket.socket) -> None:
+        for wait_s in (0.4, 0.1, 1.5):
+            asked(sock)
+            time.sleep(wait_s)
+            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    with serving(slow) as server:
+        connection = Connection("127.0.0.1", server.port, None, connect_s=0.2, timeout_s=LIMIT_S)
+        try:
+            for until in (None, time.monotonic() + 1.2, None):
+                assert connection.request("GET", "/", {}, None, until).whole(2) == b"ok"
+        finally:
+            connection.close()

@@ -1,6 +1,6 @@
 """Signature version 4 for S3, on the bytes that go over the wire.
 
-Header values are `str` with one character for each byte (latin-1), as `http.client` hands them out: what a source sent as raw UTF-8 goes to the
+Header values are `str` with one character for each byte (latin-1), as `http1` hands them out: what a source sent as raw UTF-8 goes to the
 target unchanged and is signed as sent.
 """
 

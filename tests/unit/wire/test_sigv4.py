@@ -10,7 +10,7 @@ import pytest
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from scripts.assets.sigv4 import UNSIGNED, Signer, encode_key, encode_query
+from contract.wire.sigv4 import UNSIGNED, Signer, encode_key, encode_query
 from tests.assets.test_sync import HOSTILE
 
 MOMENT = datetime.datetime(2026, 11, 25, 10, 0, tzinfo=datetime.UTC)
