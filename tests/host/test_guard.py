@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import hashlib
 import io
 import json
 import threading
@@ -16,8 +16,10 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from contract import sites
 from contract.errors import Refused
 from contract.lease import Lease
+from contract.wire.channel import Answer, Channel
 from lab.pairs.loopback import refuses
 from scripts.host.__main__ import main
 from scripts.host.agent.channel import boottime
@@ -26,10 +28,10 @@ from scripts.host.agent.lease import Memory
 from scripts.host.agent.memory import Note
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.rolefile import Role
-from scripts.host.frame.witness import Active, Silent, Witness, signed
+from scripts.host.frame.witness import Active, Silent, Talk, Witness
 from scripts.host.guard import Found, decide, unarmed_app, unarmed_redis
 
-PRIMARY, STANDBY, FENCED = (Role("a", "b", role, 3) for role in ("primary", "standby", "fenced"))
+PRIMARY, STANDBY, FENCED = (Role("a", "b", role, 3) for role in sites.Role)
 
 
 @pytest.mark.parametrize(
@@ -170,32 +172,44 @@ def test_a_host_whose_clock_is_far_off_is_answered_all_the_same(witness: Witness
 
 def test_a_refusal_for_another_reason_is_not_asked_for_twice(witness: Witness, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = list[str]()
-    monkeypatch.setattr("tests.host.test_guard.refuses", lambda date, _: asked.append(date) or True)
+
+    def refuse(date: str, _: float) -> bool:
+        asked.append(date)
+        return True
+
+    monkeypatch.setattr("tests.host.test_guard.refuses", refuse)
     with pytest.raises(Silent, match="403"):
         witness.newest(1)
     assert len(asked) == 1
 
 
-def test_the_signature_is_the_one_that_others_make() -> None:
+def test_the_signature_is_the_one_that_others_make(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = list[tuple[str, str, dict[str, str], bytes | None]]()
+
+    def request(
+        _: Channel, method: str, path: str, headers: dict[str, str], body: bytes | None, *more: object
+    ) -> Answer:
+        sent.append((method, path, headers, body))
+        return Answer(200, {}, b"{}")
+
+    monkeypatch.setattr(Channel, "request", request)
     witness = Witness("https://s3.de.io.cloud.ovh.net", "de", "my-witness", "AKID", "s/ecr+et")
-    for key, query in (
-        ("epochs/00000001.json", {}),
-        ("", {"list-type": "2", "prefix": "epochs/", "start-after": "epochs/00000000.json"}),
+    for method, key, query, body in (
+        ("GET", "epochs/00000001.json", {}, b""),
+        ("GET", "", {"list-type": "2", "prefix": "epochs/", "start-after": "epochs/00000000.json"}, b""),
+        ("PUT", "heartbeats/a/db-1.json", {}, b'{"epoch": 1}'),
     ):
-        ours = signed(witness, key, query, datetime.datetime.now(datetime.UTC))
-        theirs = AWSRequest("GET", ours.full_url.partition("?")[0], params=query)
-        theirs.headers["X-Amz-Content-SHA256"] = ours.get_header("X-amz-content-sha256")
+        Talk(witness, 1.0).ask(method, key, query, body)
+        kind, target, headers, content = sent.pop()
+        assert (kind, headers["host"], content or b"") == (method, "s3.de.io.cloud.ovh.net", body)
+        signed = dict(headers)
+        authorization = signed.pop("authorization")
+        theirs = AWSRequest(method, witness.endpoint + target, headers=signed, data=body)
         auth = S3SigV4Auth(Credentials("AKID", "s/ecr+et"), "s3", "de")
-        theirs.context.update(timestamp=ours.get_header("X-amz-date"), payload_signing_enabled=True)
-        signature = auth.signature(
-            auth.string_to_sign(theirs, auth.canonical_request(_with_date(theirs, ours))), theirs
-        )
-        assert ours.get_header("Authorization").endswith(f"Signature={signature}")
-
-
-def _with_date(theirs: AWSRequest, ours: object) -> AWSRequest:
-    theirs.headers["X-Amz-Date"] = ours.get_header("X-amz-date")  # type: ignore[attr-defined]
-    return theirs
+        theirs.context.update(timestamp=headers["x-amz-date"], payload_signing_enabled=True)
+        signature = auth.signature(auth.string_to_sign(theirs, auth.canonical_request(theirs)), theirs)
+        assert authorization.endswith(f"Signature={signature}")
+        assert signed["x-amz-content-sha256"] == hashlib.sha256(body).hexdigest()
 
 
 def guard(root: Path, service: str = "postgres") -> tuple[int, str]:

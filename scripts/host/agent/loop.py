@@ -7,6 +7,8 @@ import threading
 from dataclasses import dataclass, replace
 from typing import Any
 
+from contract.wire.channel import NoAnswer
+
 from ..frame import rolefile
 from ..frame.desired import SCHEMA
 from ..frame.layout import Layout
@@ -14,7 +16,7 @@ from ..frame.log import Log
 from ..frame.rolefile import PRIMARY
 from ..frame.witness import Silent
 from . import lease
-from .channel import NoAnswer, Worker, boottime
+from .channel import Worker, boottime
 from .config import Config, fingerprint
 from .facts import Facts
 from .grants import Grants

@@ -15,10 +15,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from contract.wire.channel import Channel, NoAnswer
+
 from ..frame.desired import SCHEMA
 from ..frame.layout import Layout
 from ..frame.log import Log
-from .channel import Channel, NoAnswer, boottime
+from .channel import boottime
 
 REQUEST_MAX, REQUEST_S, IDLE_S, CONNECTIONS_MAX, BIND_AGAIN_S = 4096, 5.0, 60.0, 8, 2.0
 
@@ -63,7 +65,7 @@ class Asker:
             except OSError as error:  # broken certificates must not end the agent
                 raise NoAnswer(f"certificates in {self._layout.etc}: {error}") from None
         sent = boottime()
-        answer = self._channel.request("GET", f"/lease?site={site}&epoch={epoch}", {"Connection": "keep-alive"})
+        answer = self._channel.request("GET", f"/lease?site={site}&epoch={epoch}", {})
         if answer.status != 200:
             raise NoAnswer(f"HTTP {answer.status}")
         try:

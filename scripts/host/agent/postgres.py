@@ -12,6 +12,8 @@ import struct
 import subprocess
 from typing import Any
 
+from contract.wire.channel import NoAnswer
+
 from ..frame.layout import Layout
 from ..frame.log import Log
 from ..postgres.desired import Memory
@@ -19,7 +21,7 @@ from ..postgres.layout import PostgresLayout
 from ..postgres.server import TIMELINE, alive
 from ..postgres.slot import Slots
 from ..postgres.watch import Watch
-from .channel import NoAnswer, boottime
+from .channel import boottime
 
 TRAIL_S = 60.0
 IDENTITY = ("system_identifier", "timeline")  # what positions can be compared by

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import datetime
-import email.utils
 import json
-import ssl
-import urllib.parse
 from collections.abc import Mapping
 from typing import Any
 
-from ..frame.witness import Silent, Witness, clock_ahead, listed, signed
-from .channel import Answer, Channel, NoAnswer, boottime
+from contract.wire import dates
+from contract.wire.channel import Answer
+
+from ..frame.witness import Silent, Talk, Witness, listed
+from .channel import boottime
 from .lease import Newest
 
 LIST_EVERY_S = 60.0  # a full look, in case the object after the known one was never there
@@ -22,24 +21,18 @@ class WitnessChannel:
 
     def __init__(self, witness: Witness, limit_s: float) -> None:
         self.witness = witness
-        base = urllib.parse.urlsplit(witness.endpoint)
-        secure = base.scheme == "https"
-        port = base.port or (443 if secure else 80)
-        self._channel = Channel(
-            base.hostname or "", base.hostname or "", port, _public_tls() if secure else None, limit_s
-        )
-        self._ahead = datetime.timedelta()  # the witness's clock against this host's, when they are far apart
+        self._talk = Talk(witness, limit_s)
         self._newest: Newest | None = None
         self._listed_at: float | None = None
 
     def abort(self) -> None:
         """See `Channel.abort`."""
-        self._channel.abort()
+        self._talk.abort()
 
     def put(self, key: str, document: Mapping[str, Any]) -> float:
         """Store a JSON object; returns when the request was sent, by `boottime`. Raises Silent."""
         sent = boottime()
-        self._must(self._ask("PUT", key, {}, json.dumps(document, sort_keys=True).encode()), key)
+        self._talk.must(self._talk.ask("PUT", key, {}, json.dumps(document, sort_keys=True).encode()), key)
         return sent
 
     def get(self, key: str) -> tuple[dict[str, Any], float] | None:
@@ -47,17 +40,17 @@ class WitnessChannel:
 
         None when there is none, or nothing that can be read. Raises Silent.
         """
-        answer = self._ask("GET", key, {})
+        answer = self._talk.ask("GET", key, {})
         if answer.status == 404:
             return None
         try:
-            found = json.loads(self._must(answer, key).body)
-            stored, now = (
-                email.utils.parsedate_to_datetime(answer.headers[name]) for name in ("last-modified", "date")
-            )
-        except (ValueError, KeyError):
+            found = json.loads(self._talk.must(answer, key).body)
+        except ValueError:
             return None
-        return (found, max((now - stored).total_seconds(), 0.0)) if isinstance(found, dict) else None
+        stored, now = (dates.seconds(answer.headers.get(name)) for name in ("last-modified", "date"))
+        if stored is None or now is None or not isinstance(found, dict):
+            return None
+        return found, max(now - stored, 0.0)
 
     def newest(self, *, sure: bool) -> Newest | None:
         """The newest epoch; None when there is none. `sure`: look at the whole list. Raises Silent."""
@@ -79,55 +72,20 @@ class WitnessChannel:
         """Epochs have no gaps: as long as the next one is not there, the known one is the newest."""
         found: dict[str, Any] = {"epoch": known.epoch, "active": known.active, "planned": known.planned}
         while True:
-            answer = self._ask("GET", _key(found["epoch"] + 1), {})
+            answer = self._talk.ask("GET", _key(found["epoch"] + 1), {})
             if answer.status == 404:
                 return found
-            found = _epoch(self._must(answer, _key(found["epoch"] + 1)), _key(found["epoch"] + 1))
+            found = _epoch(self._talk.must(answer, _key(found["epoch"] + 1)), _key(found["epoch"] + 1))
 
     def _by_list(self) -> dict[str, Any] | None:
         names, after = list[str](), "epochs/"
         while True:
             query = {"list-type": "2", "prefix": "epochs/", "start-after": names[-1] if names else after}
-            page = listed(self._must(self._ask("GET", "", query), "epochs/").body)
+            page = listed(self._talk.must(self._talk.ask("GET", "", query), "epochs/").body)
             if not page:
                 break
             names += page
-        return _epoch(self._must(self._ask("GET", max(names), {}), max(names)), max(names)) if names else None
-
-    def _ask(self, method: str, key: str, query: dict[str, str], body: bytes = b"") -> Answer:
-        request = signed(
-            self.witness, key, query, datetime.datetime.now(datetime.UTC) + self._ahead, method=method, body=body
-        )
-        headers = dict(request.header_items())
-        if body:
-            headers["Content-type"] = "application/json"
-        try:
-            answer = self._channel.request(method, request.selector, headers, body or None)
-        except NoAnswer as error:
-            raise Silent(
-                f"witness {self.witness.bucket} at {self.witness.endpoint}: found no answer ({error}), wanted one; see the third region"
-            ) from None
-        ahead = clock_ahead(answer.headers.get("date"))
-        self._ahead = self._ahead if ahead is None else ahead
-        return answer
-
-    def _must(self, answer: Answer, key: str) -> Answer:
-        if answer.status not in (200, 204):
-            raise Silent(
-                f"witness {self.witness.bucket} at {self.witness.endpoint}: found HTTP {answer.status} for {key}, wanted 200; see the third region and the keys"
-            )
-        return answer
-
-
-def _public_tls() -> ssl.SSLContext:
-    """Public authorities, looked up one by one: the whole bundle costs megabytes in a process that asks one server."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    folder = ssl.get_default_verify_paths().capath
-    if folder is None:
-        context.load_default_certs()
-    else:
-        context.load_verify_locations(capath=folder)
-    return context
+        return _epoch(self._talk.must(self._talk.ask("GET", max(names), {}), max(names)), max(names)) if names else None
 
 
 def _key(epoch: int) -> str:

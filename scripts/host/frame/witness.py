@@ -1,30 +1,33 @@
-"""Who is active, by the witness bucket: signed requests with the standard library, for a guard that must answer quickly at boot.
+"""Who is active, by the witness bucket: for a guard that must answer quickly at boot, whatever the witness does.
 
 `/etc/dr/witness.json` is `{"endpoint", "region", "bucket", "access_key", "secret_key"}`.
 """
 
 from __future__ import annotations
 
-import datetime
-import email.utils
-import hashlib
-import hmac
 import json
-import urllib.error
+import time
 import urllib.parse
-import urllib.request
 from dataclasses import dataclass, field
-from typing import Any
-from xml.etree import ElementTree
+from hashlib import sha256
+from types import TracebackType
+from typing import TYPE_CHECKING
+from xml.parsers import expat
 
 from contract.errors import Failed
+from contract.wire import dates
+from contract.wire.channel import Answer, Channel, NoAnswer
+from contract.wire.sigv4 import Signer, encode_key, encode_query
 
 from .layout import Layout
 
-CONNECT_S = 4.0
+if TYPE_CHECKING:
+    import ssl
+
+WAIT_S = 4.0  # for an address, and for each piece of an answer
+QUESTION_S = 10.0  # all that a question may hold up a boot; the unit gives the guard 30 s
+_KEY = ["ListBucketResult", "Contents", "Key"]
 SKEW_S = 60.0  # a signature may be off by 15 minutes; well before that the witness's clock is used to sign
-_EMPTY = hashlib.sha256(b"").hexdigest()
-_NONE = datetime.timedelta()
 
 
 @dataclass(frozen=True)
@@ -62,99 +65,154 @@ class Witness:
             ) from None
 
     def newest(self, known: int) -> Active | None:
-        """The newest epoch from `known` on; None when there is none. Raises Silent."""
+        """The newest epoch from `known` on; None when there is none. Raises Silent, within `QUESTION_S`."""
         after, names = f"epochs/{max(known - 1, 0):08d}.json", list[str]()
-        while True:
-            page = self._get("", {"list-type": "2", "prefix": "epochs/", "start-after": names[-1] if names else after})
-            found = listed(page)
-            if not found:
-                break
-            names += found
-        if not names:
-            return None
+        with self._talk() as talk:
+            while True:
+                query = {"list-type": "2", "prefix": "epochs/", "start-after": names[-1] if names else after}
+                found = listed(talk.get("", query))
+                if not found:
+                    break
+                names += found
+            if not names:
+                return None
+            content = talk.get(max(names), {})
         try:
-            document = json.loads(self._get(max(names), {}))
+            document = json.loads(content)
             return Active(int(document["epoch"]), str(document["active"]))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise Silent(
                 f"witness object {max(names)}: found no epoch in it, wanted one; restore the object's first version"
             ) from None
 
     def has(self, key: str) -> bool:
-        """Whether there is an object of this name. Raises Silent."""
-        return key in listed(self._get("", {"list-type": "2", "prefix": key}))
+        """Whether there is an object of this name. Raises Silent, within `QUESTION_S`."""
+        with self._talk() as talk:
+            return key in listed(talk.get("", {"list-type": "2", "prefix": key}))
 
-    def _get(self, key: str, query: dict[str, str], ahead: datetime.timedelta = _NONE) -> bytes:
-        """`ahead`: how far the witness's clock is ahead of this host's, which may have been set wrong since it last spoke to anybody."""
-        request = signed(self, key, query, datetime.datetime.now(datetime.UTC) + ahead)
+    def _talk(self) -> Talk:
+        return Talk(self, WAIT_S, time.monotonic() + QUESTION_S)
+
+
+class Talk:
+    """Signed requests to the witness over a kept connection. Use from one thread; `abort` may come from another.
+
+    Signed by the witness's clock where this host's, which may have been set wrong since it last spoke to anybody, is far from it.
+    `limit_s`, `until`: see `Channel`. As a context manager it hangs up at its end. Raises Silent when the endpoint is none.
+    """
+
+    def __init__(self, witness: Witness, limit_s: float, until: float | None = None) -> None:
+        self._where = f"witness {witness.bucket} at {witness.endpoint}"
         try:
-            with urllib.request.urlopen(request, timeout=CONNECT_S) as answer:  # noqa: S310 - the endpoint is the operator's own
-                body: bytes = answer.read()
-                return body
-        except urllib.error.HTTPError as error:
-            theirs = clock_ahead(error.headers.get("date"))
-            if error.code == 403 and theirs and not ahead:
-                return self._get(key, query, theirs)
+            base = urllib.parse.urlsplit(witness.endpoint)
+            name, port = base.hostname, base.port
+        except ValueError:
+            name, port = None, None
+        if not name or base.scheme not in ("http", "https"):
+            raise Silent(f"{self._where}: found no URL of a server, wanted one; correct it and run `pulumi up`")
+        secure = base.scheme == "https"
+        tls = _public_tls() if secure else None
+        self._channel = Channel(name, name, port or (443 if secure else 80), tls, limit_s)
+        self._host, self._path = base.netloc.rpartition("@")[2], f"{base.path.rstrip('/')}/{witness.bucket}"
+        self._signer = Signer(witness.access_key, witness.secret_key, witness.region)
+        self._until = until
+        self._ahead = 0.0  # the witness's clock against this host's, when they are far apart
+
+    def __enter__(self) -> Talk:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._channel.close()
+
+    def abort(self) -> None:
+        """See `Channel.abort`."""
+        self._channel.abort()
+
+    def ask(self, method: str, key: str, query: dict[str, str], body: bytes = b"") -> Answer:
+        """Whatever the witness answers; `must` judges. Raises Silent."""
+        path, text = encode_key((f"{self._path}/{key}" if key else self._path).encode()), encode_query(query)
+        headers = {"host": self._host}
+        if body:
+            headers |= {"content-type": "application/json", "content-length": str(len(body))}
+        payload = sha256(body).hexdigest()
+        self._signer.sign(method, path, text, headers, payload=payload, now=time.time() + self._ahead)
+        target = f"{path}?{text}" if text else path
+        try:
+            answer = self._channel.request(method, target, headers, body or None, self._until)
+        except NoAnswer as error:
+            raise Silent(f"{self._where}: found no answer ({error}), wanted one; see the third region") from None
+        ahead = clock_ahead(answer.headers.get("date"))
+        self._ahead = self._ahead if ahead is None else ahead
+        return answer
+
+    def get(self, key: str, query: dict[str, str]) -> bytes:
+        """The body of an object, or of a listing where there is no key. Raises Silent."""
+        before = self._ahead
+        answer = self.ask("GET", key, query)
+        if answer.status == 403 and self._ahead and not before:
+            answer = self.ask("GET", key, query)
+        return self.must(answer, key or query["prefix"]).body
+
+    def must(self, answer: Answer, key: str) -> Answer:
+        """The answer, if it says yes. Raises Silent."""
+        if answer.status not in (200, 204):
             raise Silent(
-                f"witness {self.bucket} at {self.endpoint}: found HTTP {error.code}, wanted 200; see the third region and the keys"
-            ) from None
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "reason", error)
-            raise Silent(
-                f"witness {self.bucket} at {self.endpoint}: found no answer ({reason}), wanted one; see the third region"
-            ) from None
+                f"{self._where}: found HTTP {answer.status} for {key}, wanted 200; see the third region and the keys"
+            )
+        return answer
 
 
-def clock_ahead(date: str | None) -> datetime.timedelta | None:
-    """How far a server's clock is ahead of this host's, by the `Date` of its answer: zero when they are close, None when it does not say."""
-    try:
-        ahead = email.utils.parsedate_to_datetime(date or "") - datetime.datetime.now(datetime.UTC)
-    except (ValueError, TypeError):  # the latter: a date without a zone
+def clock_ahead(date: str | None) -> float | None:
+    """How many seconds a server's clock is ahead of this host's, by the `Date` of its answer: zero when they are close, None when it does not say."""
+    theirs = dates.seconds(date)
+    if theirs is None:
         return None
-    return ahead if abs(ahead.total_seconds()) > SKEW_S else _NONE
+    ahead = theirs - time.time()
+    return ahead if abs(ahead) > SKEW_S else 0.0
 
 
-def signed(
-    witness: Witness, key: str, query: dict[str, str], now: datetime.datetime, *, method: str = "GET", body: bytes = b""
-) -> urllib.request.Request:
-    """A request with an AWS signature of version 4, bucket in the path."""
-    base = urllib.parse.urlsplit(witness.endpoint)
-    path = urllib.parse.quote(
-        f"{base.path.rstrip('/')}/{witness.bucket}/{key}" if key else f"{base.path.rstrip('/')}/{witness.bucket}",
-        safe="/-_.~",
-    )
-    encoded = "&".join(f"{_quote(name)}={_quote(value)}" for name, value in sorted(query.items()))
-    stamp, day = now.strftime("%Y%m%dT%H%M%SZ"), now.strftime("%Y%m%d")
-    digest = hashlib.sha256(body).hexdigest() if body else _EMPTY
-    headers = {"host": base.netloc, "x-amz-content-sha256": digest, "x-amz-date": stamp}
-    names = ";".join(sorted(headers))
-    canonical = "\n".join(
-        [method, path, encoded, *(f"{name}:{headers[name]}" for name in sorted(headers)), "", names, digest]
-    )
-    scope = f"{day}/{witness.region}/s3/aws4_request"
-    to_sign = "\n".join(["AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(canonical.encode()).hexdigest()])
-    secret = f"AWS4{witness.secret_key}".encode()
-    for part in (day, witness.region, "s3", "aws4_request"):
-        secret = hmac.digest(secret, part.encode(), "sha256")
-    signature = hmac.digest(secret, to_sign.encode(), "sha256").hex()
-    authorization = (
-        f"AWS4-HMAC-SHA256 Credential={witness.access_key}/{scope}, SignedHeaders={names}, Signature={signature}"
-    )
-    url = f"{base.scheme}://{base.netloc}{path}{'?' + encoded if encoded else ''}"
-    signed_headers = {**headers, "Authorization": authorization}
-    return urllib.request.Request(url, data=body or None, headers=signed_headers, method=method)  # noqa: S310 - see Witness._get
+def _public_tls() -> ssl.SSLContext:
+    """Public authorities, looked up one by one: the whole bundle costs megabytes in a process that asks one server."""
+    import ssl  # noqa: PLC0415 - who asks nobody does not wait for it
 
-
-def _quote(text: str) -> str:
-    return urllib.parse.quote(text, safe="-_.~")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    folder = ssl.get_default_verify_paths().capath
+    if folder is None:
+        context.load_default_certs()
+    else:
+        context.load_verify_locations(capath=folder)
+    return context
 
 
 def listed(page: bytes) -> list[str]:
-    """Keys of a ListObjectsV2 answer, whatever its XML namespace."""
+    """Keys of a ListObjectsV2 answer, whatever its XML namespace. Raises Silent for anything else, which would look like an empty list."""
+    keys, at = list[str](), list[str]()
+
+    def begin(tag: str, _: dict[str, str]) -> None:
+        at.append(tag.rpartition(" ")[2])
+        if at[0] != _KEY[0]:
+            raise _no_listing(f"a document {at[0][:40]!r}")
+        if at == _KEY:
+            keys.append("")
+
+    def text(piece: str) -> None:
+        if at == _KEY:
+            keys[-1] += piece
+
+    def doctype(*_: object) -> None:
+        raise _no_listing("a document with entities of its own")  # they may be longer than any answer
+
+    # Not ElementTree, which costs the agent half a megabyte.
+    parser = expat.ParserCreate(namespace_separator=" ")
+    parser.buffer_text = True
+    parser.StartElementHandler, parser.CharacterDataHandler = begin, text
+    parser.EndElementHandler, parser.StartDoctypeDeclHandler = lambda _: at.pop(), doctype
     try:
-        root: Any = ElementTree.fromstring(page)  # noqa: S314 - from the witness, over a signed request
-    except ElementTree.ParseError:
-        raise Silent(
-            "witness: found a listing that is no XML, wanted one; see whether the endpoint is an S3 server"
-        ) from None
-    return sorted(item.text for item in root.iterfind("{*}Contents/{*}Key") if item.text)
+        parser.Parse(page, True)
+    except (expat.ExpatError, LookupError, ValueError):  # the latter two: of an encoding that Python has not
+        raise _no_listing("a listing that is no XML") from None
+    return sorted(key for key in keys if key)
+
+
+def _no_listing(found: str) -> Silent:
+    return Silent(f"witness: found {found}, wanted a listing; see whether the endpoint is an S3 server")

@@ -22,7 +22,9 @@ from typing import Any
 
 import pytest
 
+from contract import sites
 from contract.lease import Lease
+from contract.wire.channel import Channel, NoAnswer
 from lab.pairs.loopback import free_port, refuses
 from lab.pairs.postgres import certificates
 from scripts.host.__main__ import main
@@ -34,7 +36,7 @@ from scripts.host.agent import notify as agent_notify
 from scripts.host.agent import peer as agent_peer
 from scripts.host.agent import verbs as agent
 from scripts.host.agent import witness as agent_witness
-from scripts.host.agent.channel import Channel, NoAnswer, Worker
+from scripts.host.agent.channel import Worker
 from scripts.host.agent.config import Address, Config
 from scripts.host.agent.grants import Grants, grants
 from scripts.host.agent.lease import STOPPED
@@ -211,7 +213,7 @@ class Host:
         self.agent: Agent | None = None
         self.thread: threading.Thread | None = None
 
-    def role(self, role: str, epoch: int) -> None:
+    def role(self, role: sites.Role, epoch: int) -> None:
         Role(self.site, self.config.peer, role, epoch).write(self.layout)
 
     def start(self) -> None:
@@ -512,7 +514,7 @@ def test_a_new_agents_first_heartbeat_holds_what_the_one_before_knew(world: Worl
     assert block == before["postgres"] and age >= 0
     assert world.bucket.heartbeat("a")["postgres"]["recalled"] is True
     world.a.stop()
-    world.a.role("primary", 2)
+    world.a.role(PRIMARY, 2)
     world.a.start()
     world.until(lambda: world.bucket.heartbeat("a")["epoch"] == 2, "a beats in its new epoch")
     assert len(world.a.block.recalled) == 1, "what was known of another epoch is no position of this one"
@@ -529,7 +531,7 @@ def test_how_old_the_last_heartbeat_is_says_the_witness_whatever_became_of_the_h
     ).encode()  # the clock was set since, an hour ahead
     world.bucket.stored[key] = email.utils.format_datetime(told - datetime.timedelta(minutes=2), usegmt=True)
     world.a.start()
-    world.until(lambda: world.a.block.recalled, "the last heartbeat is read")
+    world.until(lambda: world.a.block.recalled != [], "the last heartbeat is read")
     ((_, age),) = world.a.block.recalled
     assert 120 <= age < 120 + LIMIT_S
 

@@ -13,7 +13,7 @@ from tests.unit.wire.servers import LIMIT_S, asked, serving
 
 
 def response(text: bytes, method: str = "GET") -> Response:
-    return Response(io.BufferedReader(io.BytesIO(text)), method)  # type: ignore[arg-type]
+    return Response(io.BufferedReader(io.BytesIO(text)), method)
 
 
 def whole(found: Response, most: int = 7) -> bytes:
@@ -101,7 +101,8 @@ def test_a_body_that_ends_early_is_not_done() -> None:
 
 def test_no_second_request_in_a_header() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        connection = Connection(*server.getsockname(), None, connect_s=5, timeout_s=5)
+        host, port = server.getsockname()
+        connection = Connection(host, port, None, connect_s=5, timeout_s=5)
         connection.connect()
         other, _ = server.accept()
         try:

@@ -25,7 +25,7 @@ def theirs(monkeypatch: pytest.MonkeyPatch, method: str, url: str, headers: dict
     request = AWSRequest(method=method, url=url, headers=headers)
     request.context["client_config"] = None
     signer = botocore.auth.S3SigV4Auth(Credentials("AK", "secret", token), "s3", "gra")
-    signer.payload = lambda _: UNSIGNED  # type: ignore[method-assign]
+    signer.payload = lambda _: UNSIGNED
     signer.add_auth(request)
     return str(request.headers["Authorization"])
 
