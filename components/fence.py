@@ -1,7 +1,7 @@
 """The first link of the role chain: who is active, proved before anything is promoted.
 
 Runs on the operator's machine. Its answer is the epoch in force, and every later link takes that answer as an input: no epoch, no
-promotion. The proof itself (the ladder of fences, the conditional claim) is in `scripts/ctl`.
+promotion. The proof itself (the ladder of fences, the conditional claim) is in `scripts/links`.
 """
 
 from __future__ import annotations

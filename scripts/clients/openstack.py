@@ -117,14 +117,29 @@ class Compute(Cloud):
     def servers(self, names: Iterable[str]) -> dict[str, dict[str, Any]]:
         """The servers with these names, by name; a name that does not exist is absent. Raises ApiDown.
 
-        A list in which one cannot be read is no list: whatever is absent from it would count as stopped.
+        A list in which one cannot be read, or that goes on elsewhere, is no list: whatever is absent from it would count as stopped. Nor does
+        it answer when two servers bear one of the names, which Nova allows: either may be the one that writes.
         """
-        listed, wanted = self.ask("GET", "compute", "/servers/detail").get("servers"), set(names)
+        answer, wanted = self.ask("GET", "compute", "/servers/detail"), set(names)
+        listed, asked = (
+            answer.get("servers"),
+            f"OpenStack API {http.question('GET', self.url('compute', '/servers/detail'))}",
+        )
         if not isinstance(listed, list) or not all(_is_server(item) for item in listed):
+            raise ApiDown(f"{asked}: answered no list of servers with id, name and status each")
+        if answer.get("servers_links"):
             raise ApiDown(
-                f"OpenStack API {http.question('GET', self.url('compute', '/servers/detail'))}: answered no list of servers with id, name and status each"
+                f"{asked}: answered the first {len(listed)} servers of a longer list, wanted all; too many servers in one project; give the shop its own"
             )
-        return {server["name"]: server for server in listed if server["name"] in wanted}
+        found: dict[str, dict[str, Any]] = {}
+        for server in (each for each in listed if each["name"] in wanted):
+            other = found.setdefault(server["name"], server)
+            if other is not server:
+                raise ApiDown(
+                    f"region {self.region}: two servers are called {server['name']} ({other['id']} and {server['id']}), wanted one; "
+                    "delete or rename the one that is not this installation's"
+                )
+        return found
 
     def settle(self, names: Iterable[str], action: str, state: str, limit_s: float) -> dict[str, str]:
         """Send `os-stop` or `os-start` to the servers that are not in `state`, and wait until all are. Returns the id of each.

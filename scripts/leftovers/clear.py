@@ -36,13 +36,22 @@ class Leftovers:
     def clear(self, kind: str, inputs: Mapping[str, Any]) -> list[str]:
         """Clear what is in the way of a resource of a kind in KINDS (Pulumi's type token, its inputs). Returns a sentence for each find.
 
-        An API that does not answer is no error here: the creation itself will meet it, with the provider's patience.
+        An API that does not answer is no error here, nor one whose answer lacks what the rules look at: the creation itself will meet it, with the
+        provider's patience.
         """
         try:
-            found = OVH[kind](self._ovh, inputs) if kind in OVH else self._rules[kind](self._openstack(), inputs)
-            return [_dealt_with(_word(kind), item) for item in found]
+            return [_dealt_with(_word(kind), item) for item in self._found(kind, inputs)]
         except (ApiDown, Failed) as error:
             return [f"could not see whether an interrupted run left a {_word(kind)}: {error}"]
+
+    def _found(self, kind: str, inputs: Mapping[str, Any]) -> list[Found]:
+        """Raises ApiDown, Failed."""
+        try:
+            return OVH[kind](self._ovh, inputs) if kind in OVH else self._rules[kind](self._openstack(), inputs)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise Failed(
+                f"the answer of the API has not the shape that its documentation promises ({type(error).__name__}: {error}); nothing was removed"
+            ) from None
 
     def _openstack(self) -> Cloud:
         with self._lock:

@@ -16,6 +16,7 @@ from scripts.clients import http, ovh
 from scripts.clients.openstack import ApiDown, Cloud, Compute
 from scripts.clients.ovh import Answered, OvhApi
 from scripts.clients.ovh_zone import OvhZone
+from scripts.leftovers.clear import Leftovers
 from tests.unit.bad_answers import QUICK, RECORD, SECRET, SERVER, SLOW, Played, good, reply, say
 
 LONG_S, SHORT_S, WATCH_S = 60.0, 0.2, 60.0
@@ -157,6 +158,33 @@ def test_a_list_with_an_unreadable_server_is_no_list_for_it_would_count_as_stopp
     compute.connect()
     with pytest.raises(ApiDown, match="no list of servers"):
         compute.settle(["shop-a-app-1"], "os-stop", "SHUTOFF", LONG_S)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ({"servers": [SERVER | {"status": "SHUTOFF"}, SERVER | {"id": "id-2"}]}, r"two servers .*id-1 and id-2"),
+        ({"servers": [SERVER | {"status": "SHUTOFF"}], "servers_links": [{"rel": "next"}]}, "of a longer list"),
+    ],
+)
+def test_a_server_that_hides_behind_another_or_on_the_next_page_is_never_taken_for_stopped(
+    server: Played, answer: Any, words: str
+) -> None:
+    server.bad = ("/servers/detail", say(good(answer)))
+    compute = Compute(openstack(server), "GRA11", LONG_S)
+    compute.connect()
+    with pytest.raises(ApiDown, match=words):
+        compute.settle([SERVER["name"]], "os-stop", "SHUTOFF", LONG_S)
+
+
+@pytest.mark.parametrize("answer", [{}, {"servers": None}, {"servers": [7]}, {"servers": [{"status": "ACTIVE"}]}])
+def test_a_listing_of_another_shape_removes_nothing_and_ends_in_a_sentence(server: Played, answer: Any) -> None:
+    server.bad = ("/servers/detail", say(good(answer)))
+    keys = dict.fromkeys(("application_key", "application_secret", "consumer_key"), SECRET)
+    seen = Leftovers(openstack(server), "GRA11", Ovh(endpoint=server.url, **keys), lambda: None)
+    (told,) = seen.clear("openstack:compute/instance:Instance", {"name": SERVER["name"]})
+    assert "could not see whether an interrupted run left a Instance" in told and "nothing was removed" in told
+    assert not any(head.startswith(b"DELETE") for head in server.asked)
 
 
 @pytest.mark.parametrize("record", [[], {"id": 7}, RECORD | {"ttl": "60"}, RECORD | {"target": None}])

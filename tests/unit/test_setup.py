@@ -132,7 +132,7 @@ def test_a_step_that_fails_is_a_sentence_and_a_code(
 
 def test_a_set_up_that_nobody_listens_to_ends_before_it_changes_anything(tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom pathlib import Path\nfrom contract import pipes, setup\nfrom lab.progress import Task\n"
+        "import sys\nfrom pathlib import Path\nfrom contract import pipes\nfrom lab import setup\nfrom lab.progress import Task\n"
         f"made = Path({str(tmp_path / 'made')!r})\n"
         "setup.check_machine = lambda: None\n"
         "setup.tasks = lambda: [Task(name='x', rough_s=1, there=made.exists, make=lambda report: made.touch())]\n"

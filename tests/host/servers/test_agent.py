@@ -74,69 +74,73 @@ class Bucket:
         return dict(json.loads(self.objects.get(f"heartbeats/{site}/db-1.json", b"{}")))
 
 
-def handler(bucket: Bucket) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class Handler(BaseHTTPRequestHandler):
+    """Answers as the bucket would, as far as hosts ask it; see `handler`."""
 
-        def do_PUT(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            if self._usual():
-                bucket.objects[self._key], bucket.stored[self._key] = body, self.date_time_string()
-                self._reply(200, b"")
+    protocol_version = "HTTP/1.1"
+    bucket: Bucket
 
-        def do_GET(self) -> None:
-            if not self._usual():
-                return
-            if self._key:
-                found = bucket.objects.get(self._key)
-                self._reply(404 if found is None else 200, found or b"")
-                return
-            after = self.path.split("start-after=")[1].replace("%2F", "/")
-            names = [name for name in sorted(bucket.objects) if name.startswith("epochs/") and name > after]
-            items = "".join(f"<Contents><Key>{name}</Key></Contents>" for name in names)
-            self._reply(
-                200,
-                f'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{items}</ListBucketResult>'.encode(),
-            )
+    def do_PUT(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self._usual():
+            self.bucket.objects[self._key], self.bucket.stored[self._key] = body, self.date_time_string()
+            self._reply(200, b"")
 
-        @property
-        def _key(self) -> str:
-            return self.path.partition("?")[0].removeprefix("/witness").lstrip("/")
+    def do_GET(self) -> None:
+        if not self._usual():
+            return
+        if self._key:
+            found = self.bucket.objects.get(self._key)
+            self._reply(404 if found is None else 200, found or b"")
+            return
+        after = self.path.split("start-after=")[1].replace("%2F", "/")
+        names = [name for name in sorted(self.bucket.objects) if name.startswith("epochs/") and name > after]
+        items = "".join(f"<Contents><Key>{name}</Key></Contents>" for name in names)
+        self._reply(
+            200,
+            f'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{items}</ListBucketResult>'.encode(),
+        )
 
-        def _usual(self) -> bool:
-            bucket.requests.append((self.command, self._key))
-            if refuses(self.headers["X-amz-date"], bucket.ahead_s):
-                self._reply(403, b"")
-                return False
-            if bucket.mode == "well":
-                return True
-            if bucket.mode == "error":
-                self._reply(503, b"")
-            elif bucket.mode == "hang":
-                bucket.over.wait(LIMIT_S)
-            while bucket.mode == "trickle" and not bucket.over.wait(0.2):
-                try:
-                    self.wfile.write(b"H")
-                except OSError:
-                    break
-            self.close_connection = True
+    @property
+    def _key(self) -> str:
+        return self.path.partition("?")[0].removeprefix("/witness").lstrip("/")
+
+    def _usual(self) -> bool:
+        self.bucket.requests.append((self.command, self._key))
+        if refuses(self.headers["X-amz-date"], self.bucket.ahead_s):
+            self._reply(403, b"")
             return False
+        if self.bucket.mode == "well":
+            return True
+        if self.bucket.mode == "error":
+            self._reply(503, b"")
+        elif self.bucket.mode == "hang":
+            self.bucket.over.wait(LIMIT_S)
+        while self.bucket.mode == "trickle" and not self.bucket.over.wait(0.2):
+            try:
+                self.wfile.write(b"H")
+            except OSError:
+                break
+        self.close_connection = True
+        return False
 
-        def _reply(self, status: int, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            if self.command == "GET" and self._key in bucket.stored:
-                self.send_header("Last-Modified", bucket.stored[self._key])
-            self.end_headers()
-            self.wfile.write(body)
+    def _reply(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        if self.command == "GET" and self._key in self.bucket.stored:
+            self.send_header("Last-Modified", self.bucket.stored[self._key])
+        self.end_headers()
+        self.wfile.write(body)
 
-        def date_time_string(self, timestamp: float | None = None) -> str:
-            return super().date_time_string(time.time() + bucket.ahead_s if timestamp is None else timestamp)
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string(time.time() + self.bucket.ahead_s if timestamp is None else timestamp)
 
-        def log_message(self, *_: object) -> None:
-            return None
+    def log_message(self, *_: object) -> None:
+        return None
 
-    return Handler
+
+def handler(bucket: Bucket) -> type[Handler]:
+    return type("Handler", (Handler,), {"bucket": bucket})
 
 
 class Clock:
