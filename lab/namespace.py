@@ -21,7 +21,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _NAME = re.compile(r"[a-z][a-z0-9]{1,15}")
 
 
-class LabError(Exception):
+class LabError(RuntimeError):
     """The lab cannot do what was asked. One line for the operator; `code` is the exit status."""
 
     def __init__(self, message: str, code: int = 1) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from contract import pipes
 from lab.client.client import Client
 from lab.client.ledger import compare, first_ack_after, longest_gap, read
+from lab.namespace import LabError
 from lab.rehearsal.engine import Run
 from lab.rehearsal.report import Report
 from lab.rehearsal.world import World, running_lab, wait_for
@@ -202,8 +203,12 @@ def tell() -> Report:
 
 
 def main() -> int:
-    """Returns the exit code."""
-    report = tell()
+    """Returns the exit code. A lab that does not come up is one line: there is no story to tell of it."""
+    try:
+        report = tell()
+    except LabError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
     print(f"\n{report.text()}")
     return 1 if report.faults else 0
 

@@ -23,7 +23,7 @@ from botocore.config import Config
 
 from contract.access import Ssh, SshHost
 from contract.buckets import Bucket
-from lab.namespace import Places, entered, places
+from lab.namespace import LabError, Places, entered, places
 from lab.rehearsal import stacks
 from lab.rehearsal.engine import Pulumi
 from lab.toolchain import tools
@@ -35,11 +35,11 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 
 def lab(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """`python -m lab ...` as a person would call it."""
+    """`python -m lab ...` as a person would call it. `check`: raises LabError with its words when it fails."""
     command = [sys.executable, "-m", "lab", *arguments]
     done = subprocess.run(command, cwd=PROJECT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if check and done.returncode:
-        raise RuntimeError(f"lab {' '.join(arguments)} ended with {done.returncode}: {done.stderr.strip()}")
+        raise LabError(f"lab {' '.join(arguments)} ended with {done.returncode}: {done.stderr.strip()}")
     return done
 
 
