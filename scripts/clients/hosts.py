@@ -7,10 +7,12 @@ hosts over the vRack, the peer's own when the vRack is cut. OpenSSH does the wor
 from __future__ import annotations
 
 import json
+import os
 import select
 import shutil
 import subprocess
 import tempfile
+import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,7 @@ from contract.access import Ssh
 from contract.errors import ExitCode, Failed
 
 CONNECT_S = 4
+ENDS_S = 5  # what a process may take to its end once it is told nothing more
 OVERHEAD_S = CONNECT_S + 10  # what ssh may take on top of a command's own limit
 DR_HOST = "/opt/dr/dr-host.pyz"
 _SSH_FAILED = 255  # OpenSSH's own exit code when there was no session
@@ -56,22 +59,34 @@ class Conversation:
 
     def say(self, document: dict[str, Any], limit_s: float) -> dict[str, Any]:
         """The answer. Raises Failed when there is none within the limit, or one that is no JSON object."""
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None and stdout is not None
+        stdin = self._process.stdin
+        assert stdin is not None
         answer = None
         with suppress(OSError, ValueError):  # it has ended, and says why in its last line
             stdin.write(json.dumps(document).encode() + b"\n")
-            if not select.select([stdout], [], [], limit_s)[0]:
-                raise Failed(f"{self._name}: no answer within {limit_s:g} s")
-            answer = json.loads(stdout.readline())
+            answer = json.loads(self._line(limit_s))
         if not isinstance(answer, dict):
             with suppress(subprocess.TimeoutExpired):
-                self._process.wait(5)
+                self._process.wait(ENDS_S)
             self._err.seek(0)
             raise Failed(
                 f"{self._name}: exit code {self._process.poll()}: {_last_line(self._err.read()) or 'no message'}"
             )
         return answer
+
+    def _line(self, limit_s: float) -> bytes:
+        """All that comes until the line ends, or the process does. Raises Failed at the limit: half a line is no answer either."""
+        stdout = self._process.stdout
+        assert stdout is not None
+        found, until = bytearray(), time.monotonic() + limit_s
+        while not found.endswith(b"\n"):
+            if not select.select([stdout], [], [], max(until - time.monotonic(), 0))[0]:
+                raise Failed(f"{self._name}: no answer within {limit_s:g} s")
+            piece = os.read(stdout.fileno(), 65536)
+            if not piece:
+                break
+            found += piece
+        return bytes(found)
 
     def close(self) -> None:
         """It is told nothing more, and ends."""
@@ -80,7 +95,7 @@ class Conversation:
                 with suppress(OSError):
                     pipe.close()
         try:
-            self._process.wait(5)
+            self._process.wait(ENDS_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

@@ -279,7 +279,7 @@ def test_a_signal_stops_a_run_and_what_was_copied_is_remembered(pair: Pair) -> N
     assert "asked to stop" in err
     assert json.loads(out)["complete"] is False
     copied = len(pair.b.objects)
-    assert 10 <= copied < 1000
+    assert 0 < copied < 1000
     assert pair.sync()["done"].get("copied") == 1000 - copied
 
 
