@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .checks import integer, line, mapping, text
-from .fields import key, keys, write
+from .fields import default_of, key, keys, write
 from .installation import Shared
 
 DIGEST = text(r"[0-9a-f]{16}", "16 hexadecimal digits")
@@ -26,21 +26,27 @@ class Record:
 
 
 def digests(shared: Shared) -> dict[str, str]:
-    """By key ("postgres.mode"), of every key in which the two regions have to agree."""
+    """By key ("postgres.mode"), of every key in which the two regions have to agree.
+
+    A section that may be absent has one of its own ("lease"), that says whether it is there: what one side has switched off is a difference.
+    """
     return dict(_of("", shared))
 
 
 def _of(prefix: str, it: Any) -> list[tuple[str, str]]:
     found = []
-    for name, (_, known) in keys(type(it)).items():
+    for name, (field, known) in keys(type(it)).items():
         value = getattr(it, name)
         if not known.shared:
             continue
         if known.of is None or value is None:
             found.append((prefix + name, _digest(write(value))))
         elif known.names == ():
+            if known.off or default_of(field) is None:
+                found.append((prefix + name, _digest("there")))
             found += _of(f"{prefix}{name}.", value)
         else:
+            found.append((prefix + name, _digest(sorted(value))))
             found += [row for entry, inner in value.items() for row in _of(f"{prefix}{name}.{entry}.", inner)]
     return [row for row in found if row[0].split(".")[0] in keys(Shared)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -49,6 +50,14 @@ def test_a_key_that_differs_is_named_and_one_that_only_one_side_knows_is_not() -
     other = digests(config.parse(values))
     del other["app.threads"]
     assert differing(own, other) == ["postgres.mode"] == differing(other, own)
+
+
+@pytest.mark.parametrize(("section", "less"), [("lease", "off"), ("archive", None)])
+def test_a_section_that_one_side_has_switched_off_differs_whichever_side_looks(section: str, less: Any) -> None:
+    whole, without = (
+        digests(config.parse(stack.configuration("b", **changes))) for changes in (dict[str, Any](), {section: less})
+    )
+    assert differing(whole, without) == [section] == differing(without, whole)
 
 
 def test_the_generations_of_servers_and_the_loss_budget_may_differ() -> None:
