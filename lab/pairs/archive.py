@@ -31,6 +31,7 @@ from scripts.host.postgres.server import Server
 PROJECT = Path(__file__).resolve().parents[2]
 BUCKETS = {"a": "shop-a-wal", "b": "shop-b-wal"}
 KEYS = {"access_key": "archivekey", "secret_key": "archive-secret-0123456789"}
+NEW_KEY = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
 PASSPHRASE = "it's a $ecret: %p \\ # for tests"  # noqa: S105
 # The installed tool, with the scratch root in place of the machine's.
 START = "import sys; sys.path.insert(0, {home!r}); from pathlib import Path; from host.__main__ import main; from host.frame.layout import Layout; "
@@ -106,44 +107,22 @@ class Region:
         }
 
 
+def authority(folder: Path) -> None:
+    """`ca.pem` and `ca.key`: the S3 servers' own CA, as `dr:archive.ca` names one."""
+    openssl(folder, f"req -x509 {NEW_KEY} -keyout ca.key -out ca.pem -days 30 -subj /CN=s3")
+
+
 def certificate(folder: Path, name: str, san: str) -> None:
-    """`<name>.pem` and `<name>.key` of the pair's CA."""
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
+    """`<name>.pem` and `<name>.key` of that CA."""
     (folder / "san").write_text(f"subjectAltName={san}\n")
-    openssl(
-        "req",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-keyout",
-        f"{name}.key",
-        "-out",
-        f"{name}.csr",
-        "-subj",
-        f"/CN={name}",
-    )
-    openssl(
-        "x509",
-        "-req",
-        "-in",
-        f"{name}.csr",
-        "-CA",
-        "ca.pem",
-        "-CAkey",
-        "ca.key",
-        "-CAcreateserial",
-        "-days",
-        "30",
-        "-extfile",
-        "san",
-        "-out",
-        f"{name}.pem",
-    )
+    openssl(folder, f"req {NEW_KEY} -keyout {name}.key -out {name}.csr -subj /CN={name}")
+    signed = f"x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile san -out {name}.pem"
+    openssl(folder, signed)
+
+
+def openssl(folder: Path, arguments: str) -> None:
+    """Raises CalledProcessError."""
+    subprocess.run(["openssl", *arguments.split()], cwd=folder, check=True, capture_output=True)
 
 
 class ArchivePair(Pair):
@@ -151,6 +130,7 @@ class ArchivePair(Pair):
 
     def __init__(self) -> None:
         super().__init__()
+        authority(self.folder)
         self.regions = {site: Region(site, self.folder, bucket) for site, bucket in BUCKETS.items()}
         self.restored: list[Path] = []
         self.witness = Region("w", self.folder, "witness", tls=False)
