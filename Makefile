@@ -31,9 +31,9 @@ style:
 types:
 	$(RUN) mypy
 
-# What a bare `pytest` runs.
+# What a bare `pytest` runs, on all cores: many of these tests wait for a limit to be kept.
 rules:
-	$(RUN) pytest -q
+	$(RUN) pytest -q -n auto
 
 # The made parts of the documents and the comments of Pulumi.yaml, from the contract.
 reference: environment
