@@ -14,7 +14,7 @@ from contract.services.setup import Block
 
 from .agent import install as agent_install
 from .agent.config import Config
-from .frame import plan
+from .frame import bytecode, plan
 from .frame.call import Call, Verb
 from .frame.commands import run
 from .frame.desired import Envelope, read
@@ -50,12 +50,13 @@ class Desired:
 
 @dataclass(frozen=True)
 class Facts:
-    """`missing`: packages; `files`: those that differ."""
+    """`missing`: packages; `files`: those that differ; `source_only`: this software has no bytecode of this Python yet."""
 
     missing: tuple[str, ...]
     files: tuple[str, ...]
     installed: tuple[str, ...] = ()
     agent: agent_install.Facts = field(default_factory=agent_install.Facts)
+    source_only: bool = False
 
 
 class Base:
@@ -69,18 +70,26 @@ class Base:
         installed = installed_packages(self.layout)
         missing = tuple(name for name in self.desired.packages if name not in installed)
         present = tuple(name for name in self.desired.packages if name in installed)
-        return Facts(missing, tuple(differing(self.files())), present, self.agent.facts())
+        source_only = bytecode.wanted(self.layout.tool)
+        return Facts(missing, tuple(differing(self.files())), present, self.agent.facts(), source_only)
 
     def plan(self, facts: Facts) -> Sequence[Step]:
         # Files first: a package that is installed next finds its configuration.
         steps = [Step("files", ", ".join(facts.files))] if facts.files else []
         if facts.missing:
             steps.append(Step("install", ", ".join(facts.missing)))
-        return [*steps, *self.agent.plan(facts.agent, renewed=bool(facts.files))]
+        if facts.source_only:
+            steps.append(Step("compile", str(self.layout.tool)))
+        return [*steps, *self.agent.plan(facts.agent, renewed=bool(facts.files) or facts.source_only)]
 
     def apply(self, step: Step) -> None:
         if step.name.startswith("agent-"):
             self.agent.apply(step)
+        elif step.name == "compile":
+            try:
+                bytecode.add(self.layout.tool)
+            except OSError as error:  # it costs time and nothing else
+                self.log.warning(f"host: no bytecode beside {step.detail} ({error}); each call compiles it anew")
         elif step.name == "files":
             make_folder(self.layout.var, 0o700)
             for file in self.files():

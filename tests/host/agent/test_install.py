@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -128,6 +130,21 @@ def bucket() -> Iterator[tuple[Bucket, str]]:
 @pytest.fixture
 def machine(tmp_path: Path, bucket: tuple[Bucket, str]) -> Machine:
     return Machine(tmp_path, bucket[1])
+
+
+def test_bytecode_comes_before_the_agent_that_starts_from_it_and_once(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(machine.layout.tool, "w") as packed:
+        packed.writestr("host/__init__.py", "")
+    first = machine.converge(LEASE)
+    assert [step.split()[0] for step in first] == ["files", "compile", "agent-files", "agent-enable", "agent-restart"]
+    assert machine.converge(LEASE) == []
+    with zipfile.ZipFile(machine.layout.tool, "w") as packed:
+        packed.writestr("host/__init__.py", "VERSION = 2")
+    assert [step.split()[0] for step in machine.converge(LEASE)] == ["compile", "agent-restart"]
+    monkeypatch.setattr(importlib.util, "MAGIC_NUMBER", b"new\n")  # as after an upgrade of Python
+    assert [step.split()[0] for step in machine.converge(LEASE)] == ["compile", "agent-restart"]
 
 
 def test_it_is_put_there_once(machine: Machine) -> None:
