@@ -173,6 +173,11 @@ class Node:
     def sql(self, script: str, database: str = "postgres") -> str:
         return self.server.sql(script, database=database).strip()
 
+    def psql(self, *arguments: str) -> list[str]:
+        """The command line of a client of the shop's database, for what `sql` does not wait for."""
+        where = ["-h", str(self.layout.sockets), "-p", str(self.ports[self.site]), "-d", "shop"]
+        return [self.layout.program("psql"), "-XAtq", *where, *arguments]
+
     @property
     def role(self) -> str | None:
         role = rolefile.read(self.layout.base)

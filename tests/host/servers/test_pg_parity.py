@@ -30,18 +30,8 @@ def streaming() -> Iterator[Pair]:
 
 def session(node: Node, script: str) -> subprocess.Popen[str]:
     """A client that runs a script and stays."""
-    argv = [
-        node.layout.program("psql"),
-        "-XAtq",
-        "-h",
-        str(node.layout.sockets),
-        "-p",
-        str(node.ports[node.site]),
-        "-d",
-        "shop",
-    ]
     client = subprocess.Popen(
-        argv, user="postgres", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        node.psql(), user="postgres", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert client.stdin is not None
     client.stdin.write(script + "\n")

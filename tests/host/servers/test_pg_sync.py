@@ -122,20 +122,8 @@ def pair() -> Iterator[Pair]:
 
 def commit(node: Node, seconds: int) -> subprocess.CompletedProcess[str]:
     """An order as the shop commits it, with a limit."""
-    argv = [
-        node.layout.program("psql"),
-        "-XAtq",
-        "-h",
-        str(node.layout.sockets),
-        "-p",
-        str(node.ports[node.site]),
-        "-d",
-        "shop",
-    ]
-    argv += [
-        "-c",
-        f"set role shop; set statement_timeout to '{seconds}s'; insert into orders values (1) returning 'done'",
-    ]
+    order = f"set role shop; set statement_timeout to '{seconds}s'; insert into orders values (1) returning 'done'"
+    argv = node.psql("-c", order)
     try:
         return subprocess.run(argv, user="postgres", capture_output=True, text=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired:
