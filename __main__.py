@@ -5,7 +5,7 @@ What is created is the same whichever region is active; `failover_region` is a r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from contract.agreement import digests
 from contract.errors import DrError
 from scripts.leftovers.clear import KINDS, Leftovers
 from scripts.leftovers.writer import may_write
-from scripts.links import preflight
+from scripts.links import power, preflight
 from scripts.links.agreement import Side
 
 
@@ -42,12 +42,18 @@ def main() -> None:
     try:
         settings = config.load()
         side = Side(site=settings.site, digests=digests(settings), word=settings.other_configuration)
-        preflight.check(side, settings.failover_region, witness(settings))
+        told = preflight.check(side, settings.failover_region, witness(settings))
+        settings = replace(settings, repair=settings.repair + told.mends)
         bundles = Bundles(
             tool=bundle.dr_host(root), copier=bundle.dr_assets(root), shop=bundle.release(root, settings.shop.release)
         )
     except DrError as error:
         raise pulumi.RunError(str(error)) from None
+    if not pulumi.runtime.is_dry_run():
+        # Before anything is declared: whatever a fence has stopped is needed from the first resource on.
+        power.start(
+            openstack(settings), settings.region.compute_region, settings.server_names(settings.site), told.servers
+        )
     declare(settings, bundles)
 
 
@@ -78,9 +84,10 @@ def declare(settings: Settings, bundles: Bundles) -> None:
     built = [*region.ready, *buckets.ready, *release.ready, copier.ready, *place.ready]
 
     # The role chain: the fence, then data, then those who use them, then the proof, then the name.
-    fence = Fence(
-        "fence", FenceArgs(settings=settings, address=region.address, bastion=region.bastion, after=built), opts
+    fence_args = FenceArgs(
+        settings=settings, address=region.address, bastion=region.bastion, instances=region.instances(), after=built
     )
+    fence = Fence("fence", fence_args, opts)
     chain = Chain(settings=settings, tool=tool, epoch=fence.epoch)
     database = PostgresPair(
         "postgres", PostgresPairArgs(chain=chain, host=region.hosts["db-1"], after=[fence.done]), opts

@@ -6,7 +6,7 @@ promotion. The proof itself (the ladder of fences, the conditional claim) is in 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -21,6 +21,7 @@ class FenceArgs:
     settings: Settings
     address: pulumi.Input[str]  # public, of the own load balancer
     bastion: pulumi.Input[str]  # public, of the own control host
+    instances: Mapping[str, pulumi.Input[str]]  # ids of the own servers that a fence stops, by their names
     after: Sequence[pulumi.Resource]  # everything that does not depend on the role
 
 
@@ -33,9 +34,8 @@ class Fence(pulumi.ComponentResource):
     def __init__(self, name: str, args: FenceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dr:index:Fence", name, {}, opts)
         settings = args.settings
-        document = pulumi.Output.all(lb=args.address, bastion=args.bastion).apply(
-            lambda public: documents.dump(links.fence(settings, public))
-        )
+        facts = pulumi.Output.all(lb=args.address, bastion=args.bastion, instances=dict(args.instances))
+        document = facts.apply(lambda found: documents.dump(links.fence(settings, found, found["instances"])))
         link = local_link(f"{name}-claim", link="fence", document=document, parent=self, after=args.after)
         self.done = link
         self.epoch = link.stdout

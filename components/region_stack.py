@@ -16,8 +16,8 @@ from components.bundle import Bundle
 from components.host import Host, HostArgs
 from components.network import Network, NetworkArgs
 from components.settings import Settings
-from contract.hosts import APP, CONTROL, DATABASE, first
-from contract.names import EXT_NET
+from contract.hosts import APP, CONTROL, DATABASE, KINDS, first
+from contract.names import EXT_NET, server_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class RegionStack(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: RegionStackArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dr:index:RegionStack", name, {}, opts)
-        settings = args.settings
+        settings, self._project = args.settings, args.settings.project
         child = pulumi.ResourceOptions(parent=self)
         network = Network(f"{name}-network", NetworkArgs(settings=settings), opts=child)
         apart = compute.ServerGroup(
@@ -67,6 +67,14 @@ class RegionStack(pulumi.ComponentResource):
     def of(self, role: str) -> list[Host]:
         """Hosts of one kind, first one first."""
         return [host for host in self.hosts.values() if host.address.role == role]
+
+    def instances(self) -> dict[str, pulumi.Output[str]]:
+        """Ids of the servers that a fence stops, by their names at the API."""
+        return {
+            server_name(self._project, host.address.site, host.address.name): host.instance_id
+            for host in self.hosts.values()
+            if KINDS[host.address.role].fenced
+        }
 
     def _hosts(self, name: str, args: RegionStackArgs, network: Network, apart: compute.ServerGroup) -> dict[str, Host]:
         """All hosts of the site, the bastion first: the others are reached through it."""

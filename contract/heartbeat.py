@@ -17,3 +17,14 @@ class Heartbeat:
         """The service's part; empty when there is none."""
         found = self.document.get(service)
         return found if isinstance(found, dict) else {}
+
+    @property
+    def lease_state(self) -> object:
+        """`LeaseState`, or whatever else stands there."""
+        return self.block("lease").get("state")
+
+    @property
+    def evidence(self) -> dict[str, Any]:
+        """For an epoch: what was heard last, and when."""
+        told = {name: self.document.get(name) for name in ("sequence", "at", "role", "epoch", "instance")}
+        return {"age_s": round(self.age_s, 1), **told, "state": self.lease_state}

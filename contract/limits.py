@@ -27,7 +27,10 @@ AWAIT_S = 15  # until the stopped primary's last record is replayed here: the ho
 REPLAYED_S = AWAIT_S + 10  # ... and how long its answer is waited for
 PROMOTE_S = 80
 
-POWER_S = 90  # servers on or off, by their region's API
+WITNESS_S = 30  # how long a witness that fell silent is asked whether a claim has arrived
+
+POWER_S = 90  # servers on or off, by their region's API ...
+LOGIN_S = 20  # ... and how long one that never answers is asked
 
 # The standby waits for the word to promote since before the stop. It gives up before the link is killed: what is left is for the claim, and for
 # saying how it ended.

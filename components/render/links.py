@@ -39,8 +39,8 @@ def ovh(settings: Settings) -> access.Ovh:
     )
 
 
-def fence(settings: Settings, public: Mapping[str, str]) -> Document:
-    """Of the fence link; `public` are the own site's addresses `lb` and `bastion`."""
+def fence(settings: Settings, public: Mapping[str, str], instances: Mapping[str, str]) -> Document:
+    """Of the fence link; `public` are the own site's addresses `lb` and `bastion`, `instances` the ids of its servers by their names."""
     ssh = access.Ssh(
         private_key=settings.secrets.operator.private,
         hosts={
@@ -71,6 +71,7 @@ def fence(settings: Settings, public: Mapping[str, str]) -> Document:
         apps=_names(settings, APP),
         caches=_names(settings, CACHE),
         public=fence_link.Public(lb=public["lb"], bastion=public["bastion"]),
+        instances=dict(instances),
     )
     return dict(fields.write(document))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..access import OpenStack, Ssh
 from ..agreement import DIGESTS
 from ..buckets import Bucket
-from ..checks import integer, line, listing
+from ..checks import integer, line, listing, mapping
 from ..fields import key, part, table
 from ..installation import LossBudget, Word
 from ..lease import Lease
@@ -54,3 +54,6 @@ class Document:
     apps: tuple[str, ...] = key(listing(line), "names of the other site's app hosts")
     caches: tuple[str, ...] = key(listing(line, at_least=1), "names of a site's cache hosts, the head first")
     public: Public = part(Public, "addresses of the own site")
+    instances: Mapping[str, str] = key(
+        mapping(r"[A-Za-z0-9._-]+", line), "id of each of the own servers, by its name", default={}
+    )

@@ -1,7 +1,8 @@
 """The witness: a versioned S3 bucket in a third region that says which site is active.
 
 Objects: `epochs/%08d.json` (created once, `If-None-Match: *`), `sites/<site>.json` (public addresses), `followed/<site>.json` (the newest
-epoch in which the site was seen following), `heartbeats/<site>/<host>.json` (the hosts' agents), `configurations/<site>.json` (digests of
+epoch in which the site was seen following), `servers/<site>.json` (ids of its servers), `unsettled/<site>.json` (moves away from it that
+were begun), `heartbeats/<site>/<host>.json` (the hosts' agents), `configurations/<site>.json` (digests of
 what its last run was configured with). See docs/interfaces.md, section 4.
 OVHcloud honours the condition atomically
 (https://help.ovhcloud.com, "S3 conditional writes"); a store that does not is refused by `probe`.
@@ -150,6 +151,33 @@ class Witness:
         """For the other site's next run."""
         self._put(f"configurations/{site}.json", fields.write(Record(version=VERSION, keys=digests)))
 
+    def servers(self, site: str) -> dict[str, str]:
+        """Ids of a site's servers, by name, as its last run has left them; empty before the first, and what is no id is left out."""
+        found = (self._get(f"servers/{site}.json") or {}).get("servers")
+        rows = found.items() if isinstance(found, dict) else ()
+        return {name: value for name, value in rows if isinstance(value, str) and value}
+
+    def record_servers(self, site: str, servers: Mapping[str, str]) -> None:
+        """Leave them for the peer: a fence stops servers by their ids, for a name can be changed, or be borne twice."""
+        if servers and self.servers(site) != servers:
+            self._put(f"servers/{site}.json", {"servers": dict(servers)})
+
+    def unsettled(self, newest: Epoch) -> int:
+        """How many moves away from the active site were begun in this epoch, and neither finished nor taken back in full."""
+        document = self._get(_unsettled(newest)) or {}
+        count = document.get("count")
+        return count if document.get("epoch") == newest.epoch and isinstance(count, int) and 0 <= count < 10_000 else 0
+
+    def unsettle(self, newest: Epoch) -> int:
+        """One more is begun. Returns how many there were, for `settle`."""
+        before = self.unsettled(newest)
+        self._put(_unsettled(newest), {"epoch": newest.epoch, "count": before + 1})
+        return before
+
+    def settle(self, newest: Epoch, count: int) -> None:
+        """It is taken back in full."""
+        self._put(_unsettled(newest), {"epoch": newest.epoch, "count": count})
+
     def versions(self, prefix: str) -> list[str]:
         """The key of every version of every object below `prefix`: an epoch that stands there twice was overwritten."""
         return self._list("list versions", "list_object_versions", "Versions", prefix)
@@ -216,6 +244,10 @@ class Witness:
             "SignatureDoesNotMatch": "check the keys in dr:secrets, witness",
         }.get(code, "no role can change without it; see whether the third region has an outage, and run the same again")
         return WitnessDown(f"witness {self._place}: cannot {what} ({code}); {hint}")
+
+
+def _unsettled(newest: Epoch) -> str:
+    return f"unsettled/{newest.active}.json"
 
 
 def _bytes(document: dict[str, Any]) -> bytes:

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import json
 import sys
+import traceback
 from importlib import import_module
+from pathlib import Path
 
 from contract import fields
 from contract.errors import DrError, ExitCode, Usage
+from scripts.links.interrupts import Interrupted, install
 from scripts.links.table import LINKS
 
 
@@ -26,6 +29,19 @@ def main(arguments: list[str]) -> int:
     except DrError as error:
         print(f"ERROR {name}: {error}", file=sys.stderr)
         return error.code
+    except Interrupted:
+        print(f"ERROR {name}: was told to end, or its caller is gone; run the same again", file=sys.stderr)
+        return ExitCode.FAILED
+    except (
+        Exception
+    ) as error:  # a fault of the program: where it stands is for whoever mends it, what it means for whoever reads this
+        *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+        where = f"{Path(frame.f_code.co_filename).name}, line {line}"
+        print(
+            f"ERROR {name}: ended by a fault of this program ({type(error).__name__} at {where}); run the same again, and report it with this line",
+            file=sys.stderr,
+        )
+        return ExitCode.FAILED
     json.dump(answer, sys.stdout, sort_keys=True)
     print()
     return ExitCode.DONE
@@ -42,4 +58,5 @@ def _document() -> object:
 
 
 if __name__ == "__main__":
+    install()
     sys.exit(main(sys.argv[1:]))

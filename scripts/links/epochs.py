@@ -1,4 +1,4 @@
-"""The epoch and the rules about it: who is active, and what a request means. Pure.
+"""The epoch and the rules about it: who is active, and what a request means. Pure, but for `followed`, which asks the witness.
 
 `failover_region` is a request; the newest epoch at the witness is the fact. `decide` is the table of docs/architecture.md in code.
 """
@@ -9,7 +9,9 @@ from enum import Enum
 
 from contract.epoch import Epoch
 from contract.errors import Refused
-from contract.sites import SITES, other
+from contract.hosts import DATABASE, first
+from contract.sites import SITES, Role, other
+from scripts.clients.witness import Witness
 
 
 class Action(Enum):
@@ -19,6 +21,25 @@ class Action(Enum):
     STAY = "is active and stays so"
     FOLLOW = "converge as standby of the active site"
     TAKE_OVER = "fence the active site, claim the next epoch, promote"
+
+
+def followed(witness: Witness, site: str, newest: Epoch | None) -> int | None:
+    """The newest epoch in which `site` was seen following: by its last run's proof, or by its database's own word, where that run did not get so far.
+
+    Raises WitnessDown.
+    """
+    recorded = witness.followed(site)
+    if newest is None or newest.active == site or recorded == newest.epoch:
+        return recorded
+    beat = witness.heartbeat(site, first(DATABASE))
+    streams = (
+        beat is not None
+        and beat.document.get("role") == Role.STANDBY
+        and beat.document.get("epoch") == newest.epoch
+        and beat.block("postgres").get("in_recovery") is True
+        and beat.block("postgres").get("streaming") is True
+    )
+    return newest.epoch if streams else recorded
 
 
 def decide(site: str, request: str, newest: Epoch | None, followed: int | None) -> Action:

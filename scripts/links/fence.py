@@ -1,15 +1,17 @@
 """The first link of the role chain: settle which epoch is in force, and take it over when the request says so.
 
-Nothing is claimed before the fence is proven. The rungs, tried in order: (1) over ssh the peer's database is stopped and its control file says
-"shut down" (`planned.py`); (2) the OpenStack API has stopped the peer's servers, SHUTOFF was seen; (3) the peer's lease has run out; (4) a typed
-override for this very epoch (`rungs.py`). An unplanned move counts first what it would lose, and again between the proven fence and the claim
-(`unplanned.py`).
+Nothing is claimed before the fence is proven. The rungs: (1) over ssh the peer's database is stopped and its control file says "shut down"
+(`planned.py`); then side by side (2) the OpenStack API shows every server of the peer to be off (`power.py`) and (3) the peer's lease has run out
+(`silence.py`); (4) a typed override for this very epoch (`rungs.py`). No proof but the first is believed against a heartbeat: not before the
+claim, and not between the claim and the promotion. An unplanned move counts first what it would lose, and again between the proven fence and the
+claim (`unplanned.py`).
 """
 
 from __future__ import annotations
 
 import datetime
 import getpass
+import os
 import socket
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,28 +20,30 @@ from typing import Any
 
 from contract import fields
 from contract.epoch import Epoch
-from contract.errors import DrError, Failed, Refused
+from contract.errors import DrError, Failed, Partial, Refused
 from contract.hosts import DATABASE, first
-from contract.limits import AWAIT_S, POWER_S, PROMOTE_S, QUICK_S, REPLAYED_S, TALK_S
+from contract.limits import AWAIT_S, PROMOTE_S, QUICK_S, REPLAYED_S, TALK_S
 from contract.links.fence import Document
 from contract.sites import other
 from contract.version import VERSION
 from scripts.clients.hosts import Answer, Conversation, Hosts
-from scripts.clients.openstack import ApiDown, Compute
 from scripts.clients.witness import EpochTaken, Witness
 from scripts.links.agreement import Side, agree, leave
-from scripts.links.epochs import Action, decide
+from scripts.links.epochs import Action, decide, followed
+from scripts.links.interrupts import shielded
 from scripts.links.loss import Loss
 from scripts.links.planned import CleanStop, look, words
-from scripts.links.rungs import LeaseRanOut, Override, PowerOff, Proof, climb, held
+from scripts.links.power import PowerOff
+from scripts.links.rungs import Override, Proof, RungFailed, climb, held, race
+from scripts.links.silence import Beats, LeaseRanOut, Silence
 from scripts.links.unplanned import Count
 
 
 def run(told: Document) -> dict[str, Any]:
     """Returns `contract.epoch.InForce` as an object. Raises DrError."""
     witness = Witness(told.witness)
-    newest, followed = witness.newest(), witness.followed(told.site)
-    action = decide(told.site, told.request, newest, followed)
+    newest = witness.newest()
+    action = decide(told.site, told.request, newest, followed(witness, told.site, newest))
     side = Side(site=told.site, digests=told.configuration, word=told.other_configuration)
     warning = agree(side, newest, action, witness)
     if warning:
@@ -47,17 +51,19 @@ def run(told: Document) -> dict[str, Any]:
     if action is Action.CLAIM_FIRST:
         witness.probe()
         newest = _claim(
-            witness, Epoch(epoch=1, active=told.site, previous=None, planned=True, reason="first", **_claimer())
+            witness, Epoch(epoch=1, active=told.site, previous=None, planned=True, reason="first", **claimer())
         )
     elif action is Action.TAKE_OVER:
         assert newest is not None  # decide() takes over from somebody
         witness.probe()
         newest = Takeover(told, newest, witness).run()
-    elif action is Action.FOLLOW:
-        _power_on(told)
     assert newest is not None
+    if action is Action.STAY and newest.previous == other(told.site):
+        # A run before this one may have claimed it, and ended before it saw that nobody else writes. The next link promotes.
+        _silence(told, witness, replace(newest, active=other(told.site))).settled(newest.epoch, None)
     leave(told, witness)
     witness.record_addresses(told.site, fields.write(told.public))
+    witness.record_servers(told.site, told.instances)
     return dict(fields.write(newest.told(witness.addresses(newest.active).get("lb"))))
 
 
@@ -69,22 +75,30 @@ class Takeover:
         self.site, self.peer = told.site, other(told.site)
         self.database = f"{first(DATABASE)}.{self.site}"
         self.tried: list[str] = []  # a line for each rung that did not hold
+        self._claimer = claimer()  # known before anything is changed
+        self._silence = _silence(told, witness, newest)
         self._heir: Conversation  # with this site's database
 
     def run(self) -> Epoch:
         """Fence, then claim. Raises Refused, nothing changed, when no rung holds."""
         known = {**self.told.ssh.bastions, self.peer: self.witness.addresses(self.peer).get("bastion")}
         ssh = replace(self.told.ssh, bastions=known)
-        with Hosts(ssh) as hosts, ThreadPoolExecutor(1) as pool:
+        with Hosts(ssh) as hosts, ThreadPoolExecutor(2) as pool:
             asked = pool.submit(hosts.must, self.database, self.site, "postgres status", {"schema": 1}, QUICK_S)
+            beats = pool.submit(self._silence.beats)
             seen = look(hosts, f"{first(DATABASE)}.{self.peer}")
             own = self._own(asked)
             self._heir = hosts.talk(self.database, self.site, "postgres takeover", TALK_S)
-            clean = CleanStop(hosts, self.witness, self.newest, seen=seen, own=own, apps=self.told.apps)
+            count = Count(hosts, self._silence, self.newest, self.told)
+            clean = CleanStop(
+                hosts, self.witness, self.newest, seen=seen, own=own, apps=self.told.apps, lossy=count.accepted
+            )
             found = climb([clean], self.tried)
-            if found is not None:
-                return self._planned(clean, found[1])
-            return self._unplanned(hosts, own)
+            if found is None:
+                return self._unplanned(hosts, own, count, beats.result())
+            if clean.behind:
+                return self._left(clean, found[1], own, count)
+            return self._planned(clean, found[1])
 
     def _own(self, asked: Future[Answer]) -> dict[str, Any]:
         """This site's own database, which must be there to be promoted: an epoch that no link can follow would leave the shop without a writer."""
@@ -106,31 +120,61 @@ class Takeover:
         """The peer has stopped its database by itself: see its last word here, and only then claim."""
         with held(clean):
             self._heir.say({"checkpoint": clean.checkpoint, "timeout_s": AWAIT_S}, REPLAYED_S)
+            clean.claiming = True
             return self._promoted(self._next(proof, checkpoint=clean.checkpoint))
 
-    def _unplanned(self, hosts: Hosts, own: dict[str, Any]) -> Epoch:
+    def _left(self, clean: CleanStop, proof: Proof, own: dict[str, Any], count: Count) -> Epoch:
+        """The peer was stopped cleanly, and this site has not followed it: the operator has accepted that what is missing is lost."""
+        with held(clean), count.before(own):
+            epoch = self._next(proof, loss=count.after(proof, clean.checkpoint))
+            clean.claiming = True
+            return self._promoted(epoch)
+
+    def _unplanned(self, hosts: Hosts, own: dict[str, Any], count: Count, heard: Beats) -> Epoch:
         """The peer cannot stop itself: count the loss, fence, count again, claim."""
-        told, writers = self.told, (first(DATABASE), *self.told.caches)
-        count = Count(hosts, self.witness, self.newest, writers, told)
-        ladder = [
-            PowerOff(told.openstack, self.peer),
-            LeaseRanOut(told.lease, hosts, self.witness, self.newest, writers),
-            Override(told.without_fence, self.newest.epoch),
-        ]
+        told = self.told
+        power = PowerOff(told.openstack, self.peer, self.witness.servers(self.peer))
+        lease = LeaseRanOut(self._silence, hosts, self.newest, power.against_lease)
         with count.before(own):
-            found = climb(ladder, self.tried)
-            if found is None:
-                raise Refused(
-                    f"region {self.peer}: nothing proves that it has stopped writing ({'; '.join(self.tried)}); a second writer could lose orders on "
-                    f"both sides, so nothing was changed; bring its OpenStack API or its hosts within reach, or, when you know that region {self.peer} "
-                    f"is off and stays off, set accept.without_fence to {{epoch: {self.newest.epoch}, reason: ...}} and run the same again"
-                )
-            rung, proof = found
-            with held(rung):
-                return self._promoted(self._next(proof, loss=count.after(proof)))
+            self._not_selling(heard, count)
+            found = race([power, lease], self.tried) or climb(
+                [Override(told.without_fence, self.newest.epoch)], self.tried
+            )
+            with held(lease):
+                if found is None:
+                    raise self._unproven(power)
+                rung, proof = found
+                try:
+                    quiet = self._silence.quiet(proof)
+                except RungFailed as error:
+                    self.tried.append(f"rung {rung.number} ({rung.name}): {error}")
+                    raise self._unproven(power) from None
+                return self._promoted(self._next(proof, loss=count.after(proof)), quiet)
+
+    def _not_selling(self, heard: Beats, count: Count) -> None:
+        """A peer that beats on as primary is no lost one: to take over from it without its last word is the operator's to say. Raises Refused."""
+        selling = self._silence.selling(heard)
+        if selling and not count.accepted:
+            raise Refused(
+                f"region {self.peer}: {selling}, but cannot be moved away from cleanly ({'; '.join(self.tried)}); it sells, and a forced move would "
+                f"lose what it sells until it is stopped; nothing was changed; mend the way to {first(DATABASE)}.{self.peer} and run the same again, or "
+                f"set accept.data_loss to {{epoch: {self.newest.epoch}, reason: ...}}"
+            )
+
+    def _unproven(self, power: PowerOff) -> DrError:
+        """No rung holds."""
+        changed = power.changed
+        text = (
+            f"region {self.peer}: nothing proves that it has stopped writing ({'; '.join(self.tried)}); a second writer could lose orders on "
+            f"both sides, so {f'no epoch was claimed, but {changed}' if changed else 'nothing was changed'}; bring its OpenStack API or its hosts "
+            f"within reach, or, when you know that region {self.peer} is off and stays off, set accept.without_fence to "
+            f"{{epoch: {self.newest.epoch}, reason: ...}} and run the same again"
+        )
+        return Partial(text) if changed else Refused(text)
 
     def _next(self, proof: Proof, *, checkpoint: dict[str, Any] | None = None, loss: Loss | None = None) -> Epoch:
         """The epoch to be claimed: planned where the old primary could say its last word."""
+        planned = f"region {self.peer} left" if proof.rung == CleanStop.number else f"region {self.peer} lost"
         return Epoch(
             epoch=self.newest.epoch + 1,
             active=self.site,
@@ -139,36 +183,30 @@ class Takeover:
             checkpoint=checkpoint,
             fence=proof.document(),
             loss=None if loss is None else loss.document(),
-            reason="planned move" if checkpoint is not None else f"region {self.peer} lost",
-            **_claimer(),
+            reason="planned move" if checkpoint is not None else planned,
+            **self._claimer,
         )
 
-    def _promoted(self, epoch: Epoch) -> Epoch:
+    def _promoted(self, epoch: Epoch, quiet: Beats | None = None) -> Epoch:
         """Claim, and promote at once, with the connection that is there: every link from here on is part of the write outage.
 
-        A promotion that fails is done by the next link. Raises Failed when somebody else was first.
+        `quiet`: what was heard of the peer's writers when the proof was made; None where they have said their last word. A promotion that fails
+        is done by the next link. Raises Failed when somebody else was first.
         """
-        claimed = _claim(self.witness, epoch)
-        try:
-            self._heir.say({"epoch": claimed.epoch}, PROMOTE_S)
-        except DrError as error:
-            print(f"WARNING fence: {error}; the next link promotes", file=sys.stderr)
+        with shielded():  # from here on the only way is forward
+            claimed = _claim(self.witness, epoch)
+            if quiet is not None:
+                self._silence.settled(claimed.epoch, quiet)
+            try:
+                self._heir.say({"epoch": claimed.epoch}, PROMOTE_S)
+            except DrError as error:
+                print(f"WARNING fence: {error}; the next link promotes", file=sys.stderr)
         return claimed
 
 
-def _power_on(told: Document) -> None:
-    """A fence may have stopped this site's own servers: start them; their guards keep the database from coming up as a writer.
-
-    The run that only follows must not need the API (it may be down while all hosts run), so a dead API is a warning here.
-    """
-    names = told.openstack.servers[told.site]
-    compute = Compute(told.openstack, told.openstack.regions[told.site])
-    try:
-        compute.connect()
-        stopped = [name for name, server in compute.servers(names).items() if server["status"] == "SHUTOFF"]
-        compute.settle(stopped, "os-start", "ACTIVE", POWER_S)
-    except ApiDown as error:
-        print(f"WARNING fence: could not see whether the servers of {told.site} are on: {error}", file=sys.stderr)
+def _silence(told: Document, witness: Witness, newest: Epoch) -> Silence:
+    """Of the hosts that hold a lease on the site that is active in `newest`."""
+    return Silence(witness, newest, (first(DATABASE), *told.caches), told.lease)
 
 
 def _claim(witness: Witness, epoch: Epoch) -> Epoch:
@@ -181,6 +219,11 @@ def _claim(witness: Witness, epoch: Epoch) -> Epoch:
     return epoch
 
 
-def _claimer() -> dict[str, Any]:
+def claimer() -> dict[str, Any]:
+    """Who claims an epoch, and when. A container's user may have no name, which is no reason to fail."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-    return {"claimed_at": now, "claimed_by": f"{getpass.getuser()}@{socket.gethostname()}", "version": VERSION}
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        user = f"uid {os.getuid()}"
+    return {"claimed_at": now, "claimed_by": f"{user}@{socket.gethostname()}", "version": VERSION}

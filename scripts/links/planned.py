@@ -1,20 +1,24 @@
 """The planned move's rung: the peer is well, and its database is stopped cleanly over ssh, after everything that speaks against a move was asked.
 
-What it changes it can take back (`CleanStop.leave`): until the next epoch is claimed, the old primary is the only one that may write.
+What it changes it can take back (`CleanStop.leave`): until the next epoch is claimed, the old primary is the only one that may write. A mark at
+the witness says that it was begun, until it is taken back in full: the peer's next `pulumi up` puts right whatever a killed run has left there.
 """
 
 from __future__ import annotations
 
 import sys
+import time
+import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from contract.epoch import Epoch
 from contract.errors import DrError, Refused
 from contract.hosts import DATABASE, first
-from contract.limits import QUICK_S, STOP_S
+from contract.limits import QUICK_S, STOP_S, WITNESS_S
 from contract.sites import other
 from scripts.clients.hosts import Answer, Hosts, Unreachable
 from scripts.clients.witness import Witness
@@ -61,37 +65,78 @@ class CleanStop(Rung):
     number, name = 1, "ssh"
 
     def __init__(
-        self, hosts: Hosts, witness: Witness, newest: Epoch, *, seen: Seen, own: dict[str, Any], apps: Sequence[str]
+        self,
+        hosts: Hosts,
+        witness: Witness,
+        newest: Epoch,
+        *,
+        seen: Seen,
+        own: dict[str, Any],
+        apps: Sequence[str],
+        lossy: bool = False,
     ) -> None:
-        """`own`: `postgres status` of the standby that shall be promoted; `apps`: names, within each site, of the hosts with workers."""
+        """`own`: `postgres status` of the standby that shall be promoted; `apps`: names, within each site, of the hosts with workers.
+
+        `lossy`: the operator has accepted a loss for this epoch, so a standby that does not follow is no reason against it.
+        """
+        super().__init__()
         self._hosts, self._witness, self._newest, self._seen, self._own = hosts, witness, newest, seen, own
-        self._site, self._database = other(newest.active), f"{first(DATABASE)}.{newest.active}"
+        self._site, self._peer = other(newest.active), newest.active
+        self._database, self._lossy = f"{first(DATABASE)}.{newest.active}", lossy
         self._apps = [f"{app}.{newest.active}" for app in apps]
-        self._via = ""
+        self._via, self._attempt = "", str(uuid.uuid4())
+        self.claiming = False  # from the moment in which the epoch may be at the witness
+        self.behind = False  # the standby did not follow when the old primary was stopped
         self.checkpoint: dict[str, Any] = {}  # {"lsn", "timeline"} of the shutdown, once it is proven
 
     def prove(self, tried: Sequence[str]) -> Proof:
         """As of `Rung`. Raises Refused, nothing changed, when the peer is well and the standby is not; a failure on the way is taken back."""
         self._via, theirs = self._well()
         self._ready(theirs)
-        self._each(self._via, "app quiesce")
+        self._mark = self._witness.unsettle(self._newest)
         with held(self):
-            told = {"schema": 1, "epoch_next": self._newest.epoch + 1}
+            self._each(self._via, "app quiesce")
+            # Also where it is stopped already: from here on no other run can undo what this one stands on.
+            told = {"schema": 1, "epoch_next": self._newest.epoch + 1, "attempt": self._attempt}
             stopped = self._hosts.must(self._database, self._via, "postgres stop", told, STOP_S)
             self.checkpoint = stopped.facts["checkpoint"]
         return Proof(rung=self.number, evidence={"cluster_state": "shut down", **self.checkpoint})
 
     def leave(self) -> str:
         """The old primary writes again, and workers work, also where the answer to `quiesce` was lost. Says what is so now."""
-        newest = self._witness.newest()
-        if newest is not None and newest.epoch > self._newest.epoch:
-            return f"epoch {newest.epoch} belongs to {newest.active} by now, so {self._database} was left stopped; run the same again"
+        if self.claiming:
+            claimed = self._claimed()
+            if claimed:
+                return claimed
         try:
             way = self._resume()
         except DrError as error:
-            return f"and the old primary could not be restarted ({error}): the shop cannot write; run the same again"
-        self._each(way, "app resume")
+            return (
+                f"and the old primary {self._database} could not be restarted ({error}): the shop cannot write; run the same again, or "
+                f"`pulumi up -s region-{self._peer}`, which starts it"
+            )
+        if self._each(way, "app resume"):
+            with suppress(DrError):
+                self._witness.settle(self._newest, self._mark)
         return f"the old primary {self._database} was restarted and writes; no epoch was claimed"
+
+    def _claimed(self) -> str:
+        """Why the old primary has to stay stopped, as far as the witness tells; empty when no epoch was claimed."""
+        until = time.monotonic() + WITNESS_S
+        while True:
+            try:
+                newest = self._witness.newest()
+            except DrError as error:
+                if time.monotonic() > until:
+                    return (
+                        f"and whether epoch {self._newest.epoch + 1} was claimed is not known ({error}), so {self._database} was left stopped and the "
+                        f"shop cannot write; once the witness answers, run the same again, or `pulumi up -s region-{self._peer}` to stay there"
+                    )
+                time.sleep(1.0)
+                continue
+            if newest is not None and newest.epoch > self._newest.epoch:
+                return f"epoch {newest.epoch} belongs to {newest.active} by now, so {self._database} was left stopped; run the same again"
+            return ""
 
     def _well(self) -> tuple[str, dict[str, Any]]:
         """The way to the peer's database host and its status: a running primary, or one that an interrupted attempt has shut down cleanly."""
@@ -107,10 +152,12 @@ class CleanStop(Rung):
     def _ready(self, theirs: dict[str, Any]) -> None:
         """What speaks against stopping it. When an interrupted attempt has stopped it already, there is nothing left to stream from."""
         resumed, here = not theirs["running"], f"{first(DATABASE)}.{self._site}"
-        if not (self._own.get("streaming") or resumed):
+        self.behind = not (self._own.get("streaming") or resumed)
+        if self.behind and not self._lossy:
             raise Refused(
                 f"{here}: is not streaming from {self._database} ({words(self._own)}), wanted a streaming standby: a move now could lose "
-                f"orders; nothing was changed; see `dr-host postgres status` there, and run `pulumi up -s region-{self._site}` once it streams"
+                f"orders; nothing was changed; see `dr-host postgres status` there, and run `pulumi up -s region-{self._site}` once it streams; or, to "
+                f"leave region {self._peer} without what has not arrived, set accept.data_loss to {{epoch: {self._newest.epoch}, reason: ...}}"
             )
         if self._own.get("paused"):
             raise Refused(
@@ -119,7 +166,7 @@ class CleanStop(Rung):
             )
         # A primary that stops waits until its standby has everything: one that is far behind would hold up the shop for as long as that takes.
         written, reached = theirs.get("write_lsn"), arrived(self._own)
-        if written and reached is not None and lsn(written) - reached > CLOSE_BYTES:
+        if not self.behind and written and reached is not None and lsn(written) - reached > CLOSE_BYTES:
             raise Refused(
                 f"{here}: is {lsn(written) - reached} bytes of WAL behind {self._database}, wanted at most {CLOSE_BYTES}: the shop could not "
                 f"write until they had arrived; nothing was changed; wait until it has caught up (`dr-host postgres status` there), or see what slows "
@@ -128,28 +175,31 @@ class CleanStop(Rung):
 
     def _resume(self) -> str:
         """By the way that led to the old primary, or by another where that one is dead by now: it may be what the move failed by. Returns the way."""
+        told = {"schema": 1, "attempt": self._attempt}
         *others, last = dict.fromkeys((self._via, *self._hosts.routes(self._database)))
         for way in others:
             try:
-                self._hosts.must(self._database, way, "postgres resume", {"schema": 1}, STOP_S)
+                self._hosts.must(self._database, way, "postgres resume", told, STOP_S)
             except Unreachable as error:
                 print(f"WARNING fence: {error}", file=sys.stderr)
             else:
                 return way
-        self._hosts.must(self._database, last, "postgres resume", {"schema": 1}, STOP_S)
+        self._hosts.must(self._database, last, "postgres resume", told, STOP_S)
         return last
 
-    def _each(self, via: str, command: str) -> None:
-        """Best effort on all app hosts at once: a worker that cannot be stopped cannot write either once its database is down."""
+    def _each(self, via: str, command: str) -> bool:
+        """Best effort on all app hosts at once: a worker that cannot be stopped cannot write either once its database is down. Whether all did."""
 
-        def one(name: str) -> None:
+        def one(name: str) -> bool:
             try:
                 self._hosts.must(name, via, command, {"schema": 1}, QUICK_S)
             except DrError as error:
                 print(f"WARNING fence: {error}", file=sys.stderr)
+                return False
+            return True
 
         with ThreadPoolExecutor(len(self._apps) or 1) as pool:
-            list(pool.map(one, self._apps))
+            return all(list(pool.map(one, self._apps)))
 
 
 def _can_hand_over(facts: dict[str, Any]) -> bool:

@@ -7,23 +7,54 @@ the run needs no witness, and with one the fence link refuses by itself.
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 
 from contract.buckets import Bucket
+from contract.epoch import Epoch
+from contract.heartbeat import Heartbeat
+from contract.hosts import DATABASE, first
+from contract.sites import Role
 from scripts.clients.witness import Witness, WitnessDown
 from scripts.links.agreement import Side, agree
-from scripts.links.epochs import decide
+from scripts.links.epochs import decide, followed
 
 log = logging.getLogger("dr.preflight")
+FRESH_S = 60.0  # a heartbeat that says how its host is now
 
 
-def check(side: Side, request: str, place: Bucket) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What the program declares by. Both are empty where the witness is silent: nothing depends on them but a repair."""
+
+    mends: int = 0  # moves away from this site that were begun in the epoch in force, and neither finished nor taken back: added to `dr:repair`
+    servers: dict[str, str]  # ids of the own servers by name, as the last run has left them
+
+
+def check(side: Side, request: str, place: Bucket) -> Told:
     """Raises `contract.errors.DrError` with one sentence when the request must be refused."""
+    warnings, told = [], Told(servers={})
     try:
         witness = Witness(place)
         newest = witness.newest()
-        action = decide(side.site, request, newest, witness.followed(side.site))
-        warning = agree(side, newest, action, witness)
+        action = decide(side.site, request, newest, followed(witness, side.site, newest))
+        warnings.append(agree(side, newest, action, witness))
+        own = newest if newest is not None and newest.active == side.site else None
+        told = Told(mends=witness.unsettled(own) if own else 0, servers=witness.servers(side.site))
+        if own and not told.mends:
+            warnings.append(_fenced(own, witness.heartbeat(side.site, first(DATABASE))))
     except WitnessDown as error:
-        warning = str(error)
-    if warning:
+        warnings.append(str(error))
+    for warning in filter(None, warnings):
         log.warning("%s", warning)
+    return told
+
+
+def _fenced(newest: Epoch, beat: Heartbeat | None) -> str:
+    """A warning when the database of the active site was stopped for a move that nobody goes on with."""
+    if beat is None or beat.age_s > FRESH_S or beat.document.get("role") != Role.FENCED:
+        return ""
+    host = f"{first(DATABASE)}.{newest.active}"
+    return (
+        f"{host}: was stopped for a move, and region {newest.active} is active (epoch {newest.epoch}), so the shop cannot write; "
+        f"run `pulumi config set dr:repair <number>` with another number than now and `pulumi up -s region-{newest.active}`, which starts it"
+    )

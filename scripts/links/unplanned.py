@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
 from contract.epoch import Epoch
 from contract.errors import DrError, Refused
-from contract.heartbeat import Heartbeat
 from contract.hosts import CACHE, CONTROL, DATABASE, first
 from contract.limits import QUICK_S
 from contract.links.fence import Document
 from contract.sites import other
 from scripts.clients.hosts import Hosts
-from scripts.clients.witness import Witness
-from scripts.links.loss import Loss, Own, measure, over, sentence
+from scripts.links.loss import Granted, Loss, Own, measure, over, sentence, stopped
 from scripts.links.rungs import Proof
+from scripts.links.silence import Silence
 
 
 class Count:
     """Made twice: before anything is fenced, and after, because what the peer still wrote until it was fenced counts too."""
 
-    def __init__(self, hosts: Hosts, witness: Witness, newest: Epoch, beating: Sequence[str], told: Document) -> None:
-        """`beating`: names, within each site, of the hosts that tell the witness of themselves."""
-        self._hosts, self._witness, self._newest = hosts, witness, newest
+    def __init__(self, hosts: Hosts, silence: Silence, newest: Epoch, told: Document) -> None:
+        self._hosts, self._silence, self._newest = hosts, silence, newest
         self._budget, self._accepted = told.loss_budget, told.data_loss
         # A primary that reaches neither witness nor peer stops by itself; without a lease nobody knows when.
         self._unseen_s = float(told.lease.unseen_s) if told.lease else None
-        self._beating, self._peer, self._site = tuple(beating), newest.active, other(newest.active)
+        self._peer, self._site = newest.active, other(newest.active)
         self._database = f"{first(DATABASE)}.{self._site}"
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the operator has accepted a loss for this very epoch."""
+        return self._accepted is not None and self._accepted.epoch == self._newest.epoch
 
     @contextmanager
     def before(self, database: dict[str, Any]) -> Iterator[None]:
@@ -39,28 +42,32 @@ class Count:
 
         `database`: `postgres status` of this site. Raises Refused.
         """
-        self._within_budget(Own(database=database), "nothing was changed")
-        with ThreadPoolExecutor(2) as pool:
+        with ThreadPoolExecutor(3) as pool:
+            granted = pool.submit(self._own_facts, first(DATABASE), "agent") if self._unseen_s else None
             self._cache = pool.submit(self._own_facts, first(CACHE), "redis")
             self._assets = pool.submit(self._own_facts, first(CONTROL), "assets")
+            self._granted = Granted.read(granted.result()) if granted else None
+            self._within_budget(Own(database=database), "nothing was changed")
             yield
 
-    def after(self, proof: Proof) -> Loss:
-        """Raises Refused; Failed when this site's database has gone meanwhile."""
+    def after(self, proof: Proof, checkpoint: dict[str, Any] | None = None) -> Loss:
+        """`checkpoint`: where the old primary has ended, when it was stopped cleanly. Raises Refused; Failed when this site's database has gone."""
         now = self._hosts.must(self._database, self._site, "postgres status", {"schema": 1}, QUICK_S).facts
+        if self._unseen_s:
+            self._granted = Granted.read(self._own_facts(first(DATABASE), "agent"))
         own = Own(database=now, offset=self._cache.result().get("offset"), assets=self._assets.result() or None)
         state = f"no epoch was claimed, but region {self._peer} is fenced by now (rung {proof.rung})"
-        loss = self._within_budget(own, state)
+        loss = self._within_budget(own, state, checkpoint)
         print(f"INFO fence: rung {proof.rung} holds; {sentence(loss)}", file=sys.stderr)
         return loss
 
-    def _within_budget(self, own: Own, state: str) -> Loss:
+    def _within_budget(self, own: Own, state: str, checkpoint: dict[str, Any] | None = None) -> Loss:
         """What would be lost. Raises Refused when that is over the budget and the operator has not accepted it for this very epoch."""
-        with ThreadPoolExecutor(len(self._beating)) as pool:
-            beats = dict(zip(self._beating, pool.map(self._beat, self._beating), strict=True))
-        loss = measure(own, beats, self._unseen_s)
+        loss = measure(own, dict(self._silence.beats()), self._unseen_s, self._granted)
+        if checkpoint is not None:
+            loss = stopped(loss, own.database, checkpoint)
         reasons, accepted = over(loss, self._budget, self._peer), self._accepted.epoch if self._accepted else None
-        if not reasons or accepted == self._newest.epoch:
+        if not reasons or self.accepted:
             return loss
         stale = f" (dr:accept.data_loss is for epoch {accepted})" if accepted is not None else ""
         raise Refused(
@@ -68,9 +75,6 @@ class Count:
             f"that they are placed, so {state}; bring region {self._peer} back, or accept it: set accept.data_loss to "
             f"{{epoch: {self._newest.epoch}, reason: ...}} and run the same again"
         )
-
-    def _beat(self, host: str) -> Heartbeat | None:
-        return self._witness.heartbeat(self._peer, host)
 
     def _own_facts(self, host: str, service: str) -> dict[str, Any]:
         """For the report alone, so a host that does not answer is a warning."""

@@ -13,8 +13,10 @@ from pulumi.runtime import config as runtime
 
 from components import bundle
 from components.remote import interpreter
+from contract.buckets import Bucket
 from contract.errors import Refused
-from scripts.links import preflight
+from scripts.links import power, preflight
+from scripts.links.agreement import Side
 from tests.components import engine, stack
 
 
@@ -25,10 +27,16 @@ def stored(values: dict[str, Any]) -> dict[str, str]:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
-    """Stands in for the witness and for packing; returns what was asked."""
+    """Stands in for the witness, for the compute API and for packing; returns what was asked."""
     questions: list[tuple[str, str, str]] = []
+
+    def check(side: Side, request: str, place: Bucket) -> preflight.Told:
+        questions.append((side.site, request, place.bucket))
+        return preflight.Told(mends=2, servers={"shop-b-db-1": "id-7"})
+
+    monkeypatch.setattr(preflight, "check", check)
     monkeypatch.setattr(
-        preflight, "check", lambda side, request, place: questions.append((side.site, request, place.bucket))
+        power, "start", lambda _, region, names, ids: questions.append((region, names[0], ids.get(names[0], "")))
     )
     packed = bundle.Bundle(path=".build/x", digest="0" * 12)
     monkeypatch.setattr(bundle, "dr_host", lambda _: packed)
@@ -46,7 +54,9 @@ def run(values: dict[str, Any], secret: tuple[str, ...] = ("dr:secrets",)) -> li
 
 def test_a_good_stack_asks_the_witness_and_declares(asked: list[tuple[str, str, str]]) -> None:
     resources = run(stack.configuration("b"))
-    assert asked == [("b", "a", "shop-witness")]
+    assert asked == [("b", "a", "shop-witness"), ("SBG5", "shop-b-db-1", "id-7")], (
+        "its servers run before they are needed"
+    )
     assert any(it.name == "dns-pointer" for it in resources)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 # guard: (file, what stands there, what stands there without the guard, drill that must see it, words with which it must)
 GUARDS = {
     "fence: nobody waits until the lease has run out": (
-        "scripts/links/rungs.py",
-        "silent = self._await(epoch, self._silence_s - min(granted.values()))",
-        "silent = {}",
+        "scripts/links/silence.py",
+        "            silent = self._await(min(granted.values()))",
+        "            silent = {}",
         "isolated-region",
         "two writers at once",
     ),

@@ -13,7 +13,8 @@ import pytest
 from contract.access import OpenStack, Ovh
 from contract.errors import DrError, Failed
 from scripts.clients import http, ovh
-from scripts.clients.openstack import ApiDown, Cloud, Compute
+from scripts.clients.compute import Compute
+from scripts.clients.openstack import ApiDown, Cloud
 from scripts.clients.ovh import Answered, OvhApi
 from scripts.clients.ovh_zone import OvhZone
 from scripts.leftovers.clear import Leftovers
@@ -48,7 +49,7 @@ def zone(server: Played, limit_s: float) -> OvhZone:
 def servers(server: Played, limit_s: float) -> None:
     compute = Compute(openstack(server), "GRA11", limit_s)
     compute.connect()
-    compute.servers(["shop-a-db-1"])
+    compute.look(["shop-a-db-1"], {})
 
 
 # Who asks, and which of its questions is answered badly.
@@ -157,24 +158,7 @@ def test_a_list_with_an_unreadable_server_is_no_list_for_it_would_count_as_stopp
     compute = Compute(openstack(server), "GRA11", LONG_S)
     compute.connect()
     with pytest.raises(ApiDown, match="no list of servers"):
-        compute.settle(["shop-a-app-1"], "os-stop", "SHUTOFF", LONG_S)
-
-
-@pytest.mark.parametrize(
-    ("answer", "words"),
-    [
-        ({"servers": [SERVER | {"status": "SHUTOFF"}, SERVER | {"id": "id-2"}]}, r"two servers .*id-1 and id-2"),
-        ({"servers": [SERVER | {"status": "SHUTOFF"}], "servers_links": [{"rel": "next"}]}, "of a longer list"),
-    ],
-)
-def test_a_server_that_hides_behind_another_or_on_the_next_page_is_never_taken_for_stopped(
-    server: Played, answer: Any, words: str
-) -> None:
-    server.bad = ("/servers/detail", say(good(answer)))
-    compute = Compute(openstack(server), "GRA11", LONG_S)
-    compute.connect()
-    with pytest.raises(ApiDown, match=words):
-        compute.settle([SERVER["name"]], "os-stop", "SHUTOFF", LONG_S)
+        compute.look(["shop-a-app-1"], {})
 
 
 @pytest.mark.parametrize("answer", [{}, {"servers": None}, {"servers": [7]}, {"servers": [{"status": "ACTIVE"}]}])

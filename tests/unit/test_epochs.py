@@ -1,11 +1,15 @@
 """The table of requests and facts: what each stack does, and with which words it refuses."""
 
+from typing import cast
+
 import pytest
 
 from contract import fields
 from contract.epoch import Epoch
 from contract.errors import DrError, ExitCode, Refused
-from scripts.links.epochs import Action, decide
+from contract.heartbeat import Heartbeat
+from scripts.clients.witness import Witness
+from scripts.links.epochs import Action, decide, followed
 
 
 def epoch(number: int, active: str) -> Epoch:
@@ -78,3 +82,29 @@ def test_what_the_links_are_told_holds_no_time_and_no_evidence():
 def test_a_spoilt_epoch_is_an_error_with_a_remedy(document):
     with pytest.raises(DrError, match="restore"):
         Epoch.from_document(document, "epochs/00000001.json")
+
+
+FOLLOWS = {"epoch": 3, "role": "standby", "postgres": {"in_recovery": True, "streaming": True}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({}, 3),
+        ({"epoch": 2}, 1),
+        ({"role": "primary"}, 1),
+        ({"postgres": {"in_recovery": True, "streaming": False}}, 1),
+        ({"postgres": {"in_recovery": None, "streaming": True}}, 1),
+        ({"postgres": "none"}, 1),
+    ],
+)
+def test_a_database_that_follows_counts_also_where_the_run_did_not_get_to_its_proof(changes, wanted):
+    class Played:
+        def followed(self, site):
+            return 1
+
+        def heartbeat(self, site, host):
+            assert (site, host) == ("a", "db-1")
+            return Heartbeat(document=FOLLOWS | changes, age_s=3.0)
+
+    assert followed(cast("Witness", Played()), "a", epoch(3, "b")) == wanted

@@ -1,6 +1,8 @@
 """The fence on paper: a peer that is well, ill, gone, and an operator's word. Hosts, cloud and witness are played."""
 
-import time
+import getpass
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,13 +10,15 @@ import pytest
 from contract import fields
 from contract.agreement import Record
 from contract.epoch import Epoch
-from contract.errors import ExitCode, Failed, Refused
+from contract.errors import ExitCode, Failed, Partial, Refused
 from contract.heartbeat import Heartbeat
 from contract.links.fence import Document
 from scripts.clients.hosts import Answer, Hosts, Unreachable
 from scripts.clients.openstack import ApiDown
-from scripts.clients.witness import EpochTaken
-from scripts.links import fence, rungs
+from scripts.clients.witness import EpochTaken, WitnessDown
+from scripts.links import fence, planned, silence
+from scripts.links.interrupts import Interrupted
+from tests.unit.played_nova import Nova
 
 PRIMARY = {"running": True, "in_recovery": False, "cluster_state": "in production", "write_lsn": "0/5000148"}
 STANDBY = {
@@ -35,6 +39,9 @@ class PlayedWitness:
         self.epochs, self.sites, self.seen = list(epochs), {"a": {"bastion": "203.0.113.9"}}, {"b": 1}
         self.beats = {"db-1": beat("db-1"), "cache-1": beat("cache-1")}
         self.configurations = {}
+        self.ids: dict[str, dict[str, str]] = {}
+        self.begun: dict[int, int] = {}
+        self.nova = Nova()
 
     def configuration(self, site):
         return self.configurations.get(site)
@@ -44,6 +51,23 @@ class PlayedWitness:
 
     def newest(self):
         return self.epochs[-1] if self.epochs else None
+
+    def servers(self, site):
+        return self.ids.get(site, {})
+
+    def record_servers(self, site, servers):
+        self.ids[site] = dict(servers)
+
+    def unsettled(self, newest):
+        return self.begun.get(newest.epoch, 0)
+
+    def unsettle(self, newest):
+        before = self.unsettled(newest)
+        self.begun[newest.epoch] = before + 1
+        return before
+
+    def settle(self, newest, count):
+        self.begun[newest.epoch] = count
 
     def followed(self, site):
         return self.seen.get(site)
@@ -58,8 +82,7 @@ class PlayedWitness:
         pass
 
     def heartbeat(self, site, host):
-        assert site == "a"
-        return self.beats.get(host)
+        return self.beats.get(host) if site == "a" else None
 
     def claim(self, epoch):
         if any(held.epoch == epoch.epoch for held in self.epochs):
@@ -140,37 +163,17 @@ class PlayedTalk:
         return facts
 
 
-class PlayedCompute:
-    answer: object = ApiDown("OpenStack API x: no answer")
-    states: dict[str, str] = {}
-    asked: list[tuple[str, str, list[str]]] = []
-
-    def __init__(self, document, region):
-        self.region = region
-
-    def connect(self):
-        if isinstance(PlayedCompute.answer, ApiDown):
-            raise PlayedCompute.answer
-
-    def servers(self, names):
-        return {name: {"status": PlayedCompute.states.get(name, "ACTIVE")} for name in names}
-
-    def settle(self, names, action, state, limit_s):
-        PlayedCompute.asked.append((self.region, action, sorted(names)))
-        return PlayedCompute.answer
-
-
 @pytest.fixture
 def world(monkeypatch):
     witness = PlayedWitness(Epoch(epoch=1, active="a", previous=None, planned=True))
     monkeypatch.setattr(fence, "Witness", lambda document: witness)
     monkeypatch.setattr(fence, "Hosts", PlayedHosts)
-    monkeypatch.setattr(fence, "Compute", PlayedCompute)
-    monkeypatch.setattr(rungs, "Compute", PlayedCompute)
+    monkeypatch.setattr(silence, "LOOK_S", 0.001)
+    witness.nova.install(monkeypatch)
+    witness.nova.down = ApiDown("OpenStack API x: answered 401", 401)
     own = {("cache-1.b", "redis status"): (0, {"offset": 900}), ("control-1.b", "assets status"): (0, COPIED)}
     PlayedHosts.script = {("db-1.b", "postgres status"): (0, STANDBY), **own}
     PlayedHosts.calls, PlayedHosts.dead = [], ()
-    PlayedCompute.answer, PlayedCompute.states, PlayedCompute.asked = ApiDown("OpenStack API x: no answer"), {}, []
     return witness
 
 
@@ -208,6 +211,15 @@ def well():
     }
 
 
+def cloud(world):
+    """Region a's servers run, and its API answers."""
+    world.nova.down = None
+    world.ids["a"] = {name: f"id-{name}" for name in document()["openstack"]["servers"]["a"]}
+    for name, identity in world.ids["a"].items():
+        world.nova.add(identity, name)
+    return world.nova
+
+
 def test_a_planned_move_stops_the_peer_sees_its_last_word_and_claims(world):
     well()
     answer = fence.run(told())
@@ -225,7 +237,7 @@ def test_a_planned_move_stops_the_peer_sees_its_last_word_and_claims(world):
         ("db-1.b", "takeover epoch"),
     ]
     assert world.sites["b"] == {"lb": "198.51.100.5", "bastion": "198.51.100.6"}
-    assert PlayedCompute.asked == []
+    assert world.nova.looks == 0
 
 
 def test_the_same_fence_again_says_the_same_and_touches_no_host(world):
@@ -270,7 +282,7 @@ def test_an_old_primary_that_no_way_leads_to_any_more_is_told_of(world):
     PlayedHosts.dead = ("a", "b")
     with pytest.raises(
         Failed,
-        match=r"the old primary could not be restarted \(host db-1\.a through the bastion of .: no ssh session\)",
+        match=r"the old primary db-1\.a could not be restarted \(host db-1\.a through the bastion of .: no ssh session\)",
     ):
         fence.run(told())
 
@@ -318,11 +330,15 @@ def test_nobody_is_promoted_who_has_not_claimed(world):
 
 
 def test_a_peer_that_is_gone_is_stopped_through_its_cloud(world):
-    PlayedCompute.answer = {"shop-a-db-1": "id-1"}
+    cloud(world)
     answer = fence.run(told())
     assert (answer["planned"], answer["fence"]) == (False, {"rung": 2})
-    assert PlayedCompute.asked == [("GRA11", "os-stop", ["shop-a-app-1", "shop-a-cache-1", "shop-a-db-1"])]
-    assert world.newest().fence["evidence"] == {"SHUTOFF": {"shop-a-db-1": "id-1"}}
+    stopped = ["shop-a-app-1", "shop-a-cache-1", "shop-a-db-1"]
+    assert sorted(world.nova.asked) == [("os-stop", name) for name in stopped]
+    evidence = world.newest().fence["evidence"]
+    assert sorted((each["id"], each["status"]) for each in evidence["servers"]) == [
+        (f"id-{name}", "SHUTOFF") for name in stopped
+    ]
     assert answer["last_seen"] == {"redis": {"offset": 1000, "replication_id": "r1"}}
     assert answer["entrance"] == document()["public"]["lb"]
     assert world.newest().loss == {
@@ -333,6 +349,7 @@ def test_a_peer_that_is_gone_is_stopped_through_its_cloud(world):
         "redis": {"offset": 1000, "replication_id": "r1"},
         "assets": {"replicated_until": 1.5, "unreplicated": {"count": 2}},
         "heartbeat_age_s": 8.0,
+        "granted_on_s": None,
     }
 
 
@@ -340,20 +357,20 @@ def test_a_peer_that_is_gone_is_stopped_through_its_cloud(world):
     ("own", "words"), [(None, "does not answer"), ({"running": False, "cluster_state": "shut down"}, "is down")]
 )
 def test_nothing_is_fenced_for_a_site_that_could_not_take_over(world, own, words):
-    PlayedCompute.answer = {"shop-a-db-1": "id-1"}
+    cloud(world)
     if own is None:
         del PlayedHosts.script["db-1.b", "postgres status"]
     else:
         PlayedHosts.script["db-1.b", "postgres status"] = (0, own)
     with pytest.raises(Refused, match=words):
         fence.run(told())
-    assert PlayedCompute.asked == []
+    assert world.nova.asked == []
     assert world.newest().epoch == 1
 
 
 def test_a_cloud_without_those_servers_proves_nothing(world):
-    PlayedCompute.answer = {}
-    with pytest.raises(Refused, match="has none of"):
+    world.nova.down = None
+    with pytest.raises(Refused, match="is not listed and no run has left its id"):
         fence.run(told())
     assert world.newest().epoch == 1
 
@@ -401,18 +418,6 @@ def test_of_two_operators_one_loses_and_the_peer_stays_down(world):
     assert ("db-1.a", "postgres resume") not in PlayedHosts.calls
 
 
-def test_following_starts_the_servers_that_a_fence_stopped(world):
-    PlayedCompute.answer, PlayedCompute.states = {}, {"shop-b-db-1": "SHUTOFF"}
-    answer = fence.run(told(request="a"))
-    assert answer["active"] == "a"
-    assert PlayedCompute.asked == [("SBG5", "os-start", ["shop-b-db-1"])]
-
-
-def test_following_needs_no_cloud(world, capsys):
-    assert fence.run(told(request="a"))["epoch"] == 1
-    assert "WARNING fence" in capsys.readouterr().err
-
-
 def test_an_error_is_an_exit_code_and_one_line(world, monkeypatch, capsys):
     import io
     import json
@@ -444,32 +449,33 @@ BEHIND = {
     ],
 )
 def test_a_loss_over_the_budget_is_refused_before_anything_is_fenced(world, beats, words):
-    PlayedCompute.answer, world.beats = {"shop-a-db-1": "id-1"}, beats
+    cloud(world)
+    world.beats = beats
     with pytest.raises(Refused, match=words) as caught:
         fence.run(told())
     assert "nothing was changed" in str(caught.value)
     assert "accept.data_loss to {epoch: 1" in str(caught.value)
-    assert PlayedCompute.asked == []
+    assert world.nova.asked == []
     assert world.newest().epoch == 1
 
 
 def test_a_loss_that_grew_while_the_peer_was_fenced_claims_nothing(world):
-    PlayedCompute.answer = {"shop-a-db-1": "id-1"}
-    really = PlayedCompute.settle
+    nova = cloud(world)
+    really = nova.on_stop
 
-    def wrote_on(self, *arguments):
+    def wrote_on(server):
         world.beats["db-1"] = beat("db-1", postgres=BEHIND)
-        return really(self, *arguments)
+        really(server)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PlayedCompute, "settle", wrote_on)
-        with pytest.raises(Refused, match=r"no epoch was claimed, but region a is fenced by now \(rung 2\)"):
-            fence.run(told())
+    nova.on_stop = wrote_on
+    with pytest.raises(Refused, match=r"no epoch was claimed, but region a is fenced by now \(rung 2\)"):
+        fence.run(told())
     assert world.newest().epoch == 1
 
 
 def test_an_accepted_loss_is_good_for_its_epoch_only_and_is_kept(world):
-    PlayedCompute.answer, world.beats = {"shop-a-db-1": "id-1"}, {"db-1": beat("db-1", postgres=BEHIND)}
+    cloud(world)
+    world.beats = {"db-1": beat("db-1", postgres=BEHIND)}
     with pytest.raises(Refused, match=r"dr:accept\.data_loss is for epoch 7"):
         fence.run(told(data_loss={"epoch": 7, "reason": "nobody can restore it"}))
     fence.run(told(data_loss={"epoch": 1, "reason": "nobody can restore it"}))
@@ -486,7 +492,7 @@ def leased(world, monkeypatch):
     for host in ("db-1.b", "cache-1.b"):
         PlayedHosts.script[host, "agent deny"] = (0, {"last_granted_s": 30.0, "agent_up_s": 500.0})
         PlayedHosts.script[host, "agent allow"] = (0, {})
-    monkeypatch.setattr(rungs, "LOOK_S", 0.001)
+    PlayedHosts.script["db-1.b", "agent status"] = (0, {"last_granted_s": None, "up_s": 5000.0})
     return world
 
 
@@ -494,7 +500,8 @@ def test_a_lease_that_ran_out_on_both_ways_is_a_fence(leased):
     answer = fence.run(told(lease=LEASE))
     assert (answer["epoch"], answer["fence"]) == (2, {"rung": 3})
     evidence = leased.newest().fence["evidence"]
-    assert evidence["heartbeats"]["db-1"] == {"age_s": 8.0, "sequence": 9, "at": "then"}
+    said = {"age_s": 8.0, "sequence": 9, "at": "then", "role": "primary", "epoch": 1, "instance": None, "state": "held"}
+    assert evidence["heartbeats"]["db-1"] == said
     assert evidence["granted_s"] == {"db-1": 30.0, "cache-1": 30.0}
     assert ("db-1.b", "agent allow") not in PlayedHosts.calls
     assert leased.newest().loss["unseen_s"] == 7.0
@@ -523,8 +530,11 @@ def test_a_peer_that_is_cut_off_but_beats_on_is_not_taken_over(leased):
     leased.heartbeat = lambda site, host: Heartbeat(
         document={**beat(host).document, "sequence": next(beats)}, age_s=1.0
     )
-    with pytest.raises(Refused, match="still writes heartbeats"):
+    with pytest.raises(Refused, match="it sells, and a forced move would lose what it sells"):
         fence.run(told(lease=LEASE))
+    accepted = {"epoch": 1, "reason": "what it sells until then is nothing"}
+    with pytest.raises(Refused, match="still writes heartbeats"):
+        fence.run(told(lease=LEASE, data_loss=accepted))
     assert leased.newest().epoch == 1
 
 
@@ -532,11 +542,9 @@ def test_an_agent_that_granted_lately_is_waited_for(leased, monkeypatch):
     """The peer may be alive by its contact with this side alone: what counts is the last grant, or the agent's start when it knows of none."""
     PlayedHosts.script["cache-1.b", "agent deny"] = (0, {"last_granted_s": None, "agent_up_s": 3.0})
     clock = iter(range(0, 10_000))
-    waited: list[float] = []
-    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
-    monkeypatch.setattr(time, "sleep", waited.append)
+    monkeypatch.setattr(silence, "time", SimpleNamespace(monotonic=lambda: float(next(clock)), sleep=lambda _: None))
     assert fence.run(told(lease=LEASE))["fence"] == {"rung": 3}
-    assert len(waited) >= 2, "8 s of silence wanted, 3 s seen at the start"
+    assert next(clock) >= 5, "8 s of silence wanted, 3 s seen at the start"
 
 
 def test_counterparts_that_cannot_be_told_to_deny_prove_nothing(leased):
@@ -556,6 +564,163 @@ def test_a_refused_budget_after_the_lease_lets_the_counterparts_grant_again(leas
     with pytest.raises(Refused, match="is fenced by now"):
         fence.run(told(lease=LEASE))
     assert ("db-1.b", "agent allow") in PlayedHosts.calls
+
+
+def test_what_this_side_heard_counts_where_the_witness_heard_nothing(leased):
+    """Region a could not reach the witness, and sold on for an hour with what region b granted."""
+    PlayedHosts.script["db-1.b", "agent status"] = (0, {"last_granted_s": 60.0, "up_s": 9000.0})
+    leased.beats = {name: replace(found, age_s=3600.0) for name, found in leased.beats.items()}
+    with pytest.raises(Refused, match="may have written on for 3540 s after it"):
+        fence.run(told(lease=LEASE))
+    newer = {**BEHIND, "trail": [[0, "0/5000148"]], "write_lsn": "0/5000148"}
+    peer = {"epoch": 1, "age_s": 60.0, "block": newer}
+    PlayedHosts.script["db-1.b", "agent status"] = (0, {"last_granted_s": 60.0, "up_s": 9000.0, "peer": peer})
+    fence.run(told(lease=LEASE))
+    assert (leased.newest().loss["bytes"], leased.newest().loss["heartbeat_age_s"]) == (0, 60.0)
+
+
+def test_a_machine_that_stands_still_is_never_taken_for_stopped(leased):
+    cloud(leased).servers["id-shop-a-db-1"].update({"status": "PAUSED", "OS-EXT-STS:power_state": 3})
+    with pytest.raises(Refused, match=r"rung 3 \(lease\): silence proves nothing while shop-a-db-1 is PAUSED"):
+        fence.run(told(lease=LEASE))
+    assert leased.newest().epoch == 1
+
+
+def test_longer_terms_of_the_peer_count(leased, monkeypatch):
+    terms = {"state": "held", "lease_s": 120, "stop_s": 5, "margin_s": 5, "heartbeat_s": 2}
+    leased.beats = {name: beat(name, lease=terms) for name in ("db-1", "cache-1")}
+    clock = iter(range(0, 10_000))
+    monkeypatch.setattr(silence, "time", SimpleNamespace(monotonic=lambda: float(next(clock)), sleep=lambda _: None))
+    with pytest.raises(Refused, match=r"heartbeats are too young .*wanted 130 s"):
+        fence.run(told(lease=LEASE))
+
+
+def test_servers_that_are_off_do_not_make_a_heartbeat_go_away(leased, monkeypatch):
+    """What was stopped is not what writes: of the wrong project, say."""
+    cloud(leased)
+    beats = iter(range(10, 100_000))
+    clock = iter(range(0, 100_000))
+    monkeypatch.setattr(silence, "time", SimpleNamespace(monotonic=lambda: float(next(clock)), sleep=lambda _: None))
+    leased.heartbeat = lambda site, host: Heartbeat(
+        document={**beat(host).document, "sequence": next(beats)}, age_s=1.0
+    )
+    with pytest.raises(Partial, match=r"still writes heartbeats.*is not what writes.*were asked to stop"):
+        fence.run(told(lease=LEASE, data_loss={"epoch": 1, "reason": "it is known to be off"}))
+    assert leased.newest().epoch == 1
+
+
+def test_a_peer_that_comes_back_between_proof_and_claim_is_waited_out_before_anybody_is_promoted(leased, monkeypatch):
+    really, told_of = leased.claim, []
+
+    def claim(epoch):
+        really(epoch)
+        back = beat("db-1", sequence=10, at="now")
+        leased.beats["db-1"] = replace(back, age_s=0.5)
+
+    def slept(_):
+        told_of.append([call for call in PlayedHosts.calls if call[1] == "takeover epoch"])
+        aged = leased.beats["db-1"]
+        leased.beats["db-1"] = replace(aged, age_s=aged.age_s + 1.0)
+
+    leased.claim = claim
+    clock = iter(range(0, 100_000))
+    monkeypatch.setattr(silence, "time", SimpleNamespace(monotonic=lambda: next(clock) / 100, sleep=slept))
+    assert fence.run(told(lease=LEASE))["epoch"] == 2
+    assert len(told_of) >= 7 and not any(told_of), "its lease is waited out first"
+    assert ("db-1.b", "takeover epoch") in PlayedHosts.calls
+
+
+def test_nobody_is_promoted_beside_a_peer_that_writes_on_and_the_next_run_looks_again(leased, monkeypatch):
+    really, beats = leased.claim, iter(range(10, 100_000))
+    clock = iter(range(0, 100_000))
+    monkeypatch.setattr(silence, "time", SimpleNamespace(monotonic=lambda: float(next(clock)), sleep=lambda _: None))
+
+    def claim(epoch):
+        really(epoch)
+        leased.heartbeat = lambda site, host: Heartbeat(
+            document={**beat(host).document, "sequence": next(beats)}, age_s=1.0
+        )
+
+    leased.claim = claim
+    for _ in range(2):
+        with pytest.raises(Partial, match="still writes as of an older epoch"):
+            fence.run(told(lease=LEASE))
+    assert leased.newest().epoch == 2
+    assert ("db-1.b", "takeover epoch") not in PlayedHosts.calls
+    leased.heartbeat = lambda site, host: beat(host, role="fenced")
+    assert fence.run(told(lease=LEASE))["epoch"] == 2
+
+
+def test_a_standby_that_does_not_follow_is_left_by_the_operators_word_with_what_is_missing_counted(world):
+    well()
+    PlayedHosts.script |= {("cache-1.b", "redis status"): (0, {}), ("control-1.b", "assets status"): (0, COPIED)}
+    PlayedHosts.script["db-1.b", "postgres status"] = (0, {**STANDBY, "streaming": False, "receive_lsn": "0/3000000"})
+    with pytest.raises(Refused, match=r"set accept\.data_loss to \{epoch: 1"):
+        fence.run(told())
+    assert fence.run(told(data_loss={"epoch": 1, "reason": "the link is cut for good"}))["planned"] is False
+    newest = world.newest()
+    assert (newest.fence["rung"], newest.loss["bytes"], newest.loss["unseen_s"]) == (1, 0xE48, 0.0)
+
+
+def test_whatever_is_raised_after_the_stop_takes_it_back(world, monkeypatch):
+    well()
+    for raised in (KeyError("uid 4242"), OSError("no space"), RuntimeError("a fault of ours")):
+        PlayedHosts.calls = []
+        monkeypatch.setattr(PlayedTalk, "say", lambda *_, error=raised: (_ for _ in ()).throw(error))
+        with pytest.raises(Failed, match=r"was restarted and writes; no epoch was claimed"):
+            fence.run(told())
+        assert PlayedHosts.calls[-2:] == [("db-1.a", "postgres resume"), ("app-1.a", "app resume")]
+        assert world.unsettled(world.newest()) == 0
+
+
+def test_a_key_of_the_operators_takes_it_back_too(world, monkeypatch, capsys):
+    well()
+    monkeypatch.setattr(PlayedTalk, "say", lambda *_: (_ for _ in ()).throw(Interrupted()))
+    with pytest.raises(Interrupted):
+        fence.run(told())
+    assert ("db-1.a", "postgres resume") in PlayedHosts.calls
+    assert "was restarted and writes; no epoch was claimed" in capsys.readouterr().err
+
+
+def test_a_move_that_was_taken_back_in_part_leaves_its_mark(world):
+    well()
+    PlayedHosts.script["db-1.b", "takeover checkpoint"] = (3, {})
+    del PlayedHosts.script["app-1.a", "app resume"]
+    with pytest.raises(Failed, match="was restarted and writes"):
+        fence.run(told())
+    assert world.unsettled(world.newest()) == 1, "the peer's next run starts its workers"
+
+
+def test_a_witness_that_dies_at_the_claim_leaves_the_old_primary_stopped_and_says_so(world, monkeypatch):
+    well()
+    monkeypatch.setattr(planned, "WITNESS_S", 0.0)
+    known = world.newest
+
+    def claim(_):
+        world.newest = dead
+        raise WitnessDown("witness bucket w: cannot create epochs/00000002.json (ReadTimeoutError)")
+
+    def dead():
+        raise WitnessDown("witness bucket w: cannot list the epochs (ReadTimeoutError)")
+
+    world.claim = claim
+    with pytest.raises(Failed, match=r"whether epoch 2 was claimed is not known.*db-1\.a was left stopped"):
+        fence.run(told())
+    assert ("db-1.a", "postgres resume") not in PlayedHosts.calls
+    world.newest = known
+    assert world.unsettled(world.newest()) == 1
+
+
+def test_who_has_no_name_here_claims_by_his_number(world, monkeypatch):
+    well()
+    monkeypatch.setattr(getpass, "getuser", lambda: (_ for _ in ()).throw(KeyError("getpwuid(): uid not found")))
+    fence.run(told())
+    assert world.newest().claimed_by.startswith("uid ")
+
+
+def test_each_run_leaves_the_ids_of_its_servers(world):
+    fence.run(told(request="a", instances={"shop-b-db-1": "id-7"}))
+    assert world.ids["b"] == {"shop-b-db-1": "id-7"}
 
 
 ONE, TWO = {"postgres.mode": "1" * 16}, {"postgres.mode": "2" * 16}

@@ -19,6 +19,7 @@ from tests.components import stack
 
 EPOCH = InForce(epoch=2, active="b", previous="a", planned=True, fence=Rung(rung=1))
 KEYS = {"access_key": "AK", "secret_key": "SK"}
+SERVERS = {"shop-a-db-1": "0f3a"}
 PUBLIC = {"lb": "198.51.100.50", "bastion": "198.51.100.51"}
 
 
@@ -38,7 +39,7 @@ def test_every_document_is_read_as_it_was_written(settings: Settings) -> None:
         (redis.Block, documents.redis(settings, EPOCH)),
         (assets.Block, documents.assets(settings, KEYS)),
         (app.Block, documents.app(settings, "/opt/shop/releases/x", KEYS)),
-        (fence.Document, links.fence(settings, PUBLIC)),
+        (fence.Document, links.fence(settings, PUBLIC, SERVERS)),
         (verify.Document, links.verify(settings, EPOCH, "198.51.100.50")),
         (pointer.Document, links.pointer(settings, EPOCH, "198.51.100.50")),
         (replication.Document, links.replication(settings, EPOCH)),
@@ -109,7 +110,7 @@ def test_the_app_block_names_the_local_side_first(settings: Settings) -> None:
 
 
 def test_the_fence_document(settings: Settings) -> None:
-    document = links.fence(settings, PUBLIC)
+    document = links.fence(settings, PUBLIC, SERVERS)
     assert document["openstack"]["regions"] == {"a": "GRA11", "b": "SBG5"}
     assert document["openstack"]["servers"]["a"] == ["shop-a-db-1", "shop-a-app-1", "shop-a-app-2", "shop-a-cache-1"]
     assert document["apps"] == ["app-1", "app-2"]
@@ -120,7 +121,7 @@ def test_the_fence_document(settings: Settings) -> None:
 
 def test_an_override_reaches_the_fence() -> None:
     accept = {"without_fence": {"epoch": 4, "reason": "the building burned"}}
-    document = links.fence(config.parse(stack.configuration(accept=accept)), {"lb": "x", "bastion": "y"})
+    document = links.fence(config.parse(stack.configuration(accept=accept)), {"lb": "x", "bastion": "y"}, {})
     assert document["without_fence"] == {"epoch": 4, "reason": "the building burned"}
 
 
@@ -148,6 +149,6 @@ def test_several_caches_are_named_to_hosts_shop_and_fence() -> None:
     block = documents.redis(settings, EPOCH)
     assert (block["caches"], block["peer_caches"]) == (own, peers)
     assert documents.app(settings, "/opt/shop/releases/x", KEYS)["caches"] == [*own, *peers]
-    document = links.fence(settings, {"lb": "x", "bastion": "y"})
+    document = links.fence(settings, {"lb": "x", "bastion": "y"}, {})
     assert document["caches"] == ["cache-1", "cache-2", "cache-3"]
     assert {"shop-a-cache-1", "shop-a-cache-2", "shop-a-cache-3"} < set(document["openstack"]["servers"]["a"])

@@ -9,7 +9,9 @@ import pytest
 
 from contract.errors import Failed
 from scripts.links.planned import CleanStop
-from scripts.links.rungs import LeaseRanOut, Override, PowerOff, Proof, Rung, RungFailed, climb, held
+from scripts.links.power import PowerOff
+from scripts.links.rungs import Override, Proof, Rung, RungFailed, climb, held, race
+from scripts.links.silence import LeaseRanOut
 
 
 class Played(Rung):
@@ -18,6 +20,7 @@ class Played(Rung):
     number, name = 7, "played"
 
     def __init__(self, *reasons: str, now: str = "") -> None:
+        super().__init__()
         self.reasons, self.now = reasons, now
         self.told: list[list[str]] = []
         self.left = 0
@@ -75,3 +78,45 @@ def test_what_succeeds_on_top_keeps_the_rung() -> None:
     with held(rung):
         pass
     assert rung.left == 0
+
+
+class Slow(Played):
+    """Does not end before it is told that nobody needs it."""
+
+    number, name = 8, "slow"
+
+    def prove(self, tried: Sequence[str]) -> Proof:
+        assert self.over.wait(30)
+        raise RungFailed("was not needed any more")
+
+
+class Broken(Played):
+    number, name = 9, "broken"
+
+    def prove(self, tried: Sequence[str]) -> Proof:
+        raise KeyError("status")
+
+
+def test_side_by_side_the_first_that_holds_ends_it_for_all() -> None:
+    slow, quick, tried = Slow(), Played(), list[str]()
+    found = race([slow, quick], tried)
+    assert found is not None and found[0] is quick
+    assert slow.over.is_set() and tried == []
+
+
+def test_side_by_side_every_reason_is_told_in_the_rungs_order_and_a_fault_is_one() -> None:
+    tried: list[str] = []
+    assert race([Broken(), Played("no answer", "no way in")], tried) is None
+    assert tried == [
+        "rung 9 (broken): ended by itself (KeyError: 'status')",
+        "rung 7 (played): no answer",
+        "rung 7 (played): no way in",
+    ]
+
+
+@pytest.mark.parametrize("raised", [KeyError("uid"), OSError("no space"), RuntimeError("fault")])
+def test_whatever_is_raised_on_top_lets_go_of_every_rung(raised: Exception) -> None:
+    first, second = Played(now="the first is let go"), Played(now="and the second")
+    with pytest.raises(Failed, match="the first is let go; and the second"), held(first, second):
+        raise raised
+    assert (first.left, second.left) == (1, 1)

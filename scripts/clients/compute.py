@@ -1,0 +1,146 @@
+"""What a fence asks of a region's compute service: how each of our servers is, by its id and by its name; and to stop or start one.
+
+A server that is not seen is never taken for one that is off: of a half-dead region the list leaves out what a dead cell holds.
+API: https://docs.openstack.org/api-ref/compute/. Microversion 2.69 is the first that shows the servers of such a cell, as UNKNOWN.
+"""
+
+from __future__ import annotations
+
+import urllib.parse
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from scripts.clients import http
+from scripts.clients.openstack import ApiDown, Cloud
+from scripts.clients.server_states import Server, read
+
+VERSION = "2.69"
+MOST_PAGES = 200
+AT_ONCE = 8  # questions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sight:
+    """All that is to be seen of the servers that were asked for."""
+
+    servers: tuple[Server, ...] = ()  # ours, by id or by name
+    gone: tuple[str, ...] = ()  # names whose id is unknown to the region, and that no other server bears
+    unseen: tuple[str, ...] = ()  # a phrase for each of which nobody can say how it is
+
+    @property
+    def proven(self) -> bool:
+        """All of ours are off, none is out of sight. Where nothing at all is seen, it may be another project."""
+        return bool(self.servers) and not self.unseen and all(server.stopped for server in self.servers)
+
+    def words(self) -> str:
+        """What speaks against it."""
+        on = [f"{server.name or server.id} is {server.words()}" for server in self.servers if not server.stopped]
+        none = () if self.servers or self.unseen else ("none of the servers is there; is it the right project?",)
+        return ", ".join([*on, *self.unseen, *none])
+
+    def document(self) -> dict[str, Any]:
+        """For the evidence."""
+        return {"servers": [server.document() for server in self.servers], "deleted": list(self.gone)}
+
+
+class Compute(Cloud):
+    """The compute service of one region."""
+
+    extra: Mapping[str, str] = {
+        "OpenStack-API-Version": f"compute {VERSION}",
+        "X-OpenStack-Nova-API-Version": VERSION,
+    }
+
+    def look(self, names: Sequence[str], ids: Mapping[str, str]) -> Sight:
+        """How the servers are that bear one of the names, or the id that the last run has left for one of them. Raises ApiDown.
+
+        `ids`: by name. Each id is asked for by itself, for the list is what a half-dead region is wrong about; the list finds whoever else
+        bears a name.
+        """
+        try:
+            return self._look(names, ids)
+        except ApiDown as error:
+            if error.status != HTTPStatus.NOT_ACCEPTABLE or not self.extra:
+                raise
+        self.extra = {}  # an older Nova: it answers 500 for a server of a dead cell, and leaves it out of the list
+        return self._look(names, ids)
+
+    def _look(self, names: Sequence[str], ids: Mapping[str, str]) -> Sight:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            listed = pool.submit(lambda: list(self._listed()))
+            found = dict(zip(ids, pool.map(self._by_id, ids.values()), strict=True))
+            everyone = listed.result()
+        known = {server.id: server for server in everyone if server.name in names}
+        known |= {server.id: server for server in found.values() if server is not None}
+        borne = {server.name for server in known.values()} | {
+            name for name, server in found.items() if server is not None
+        }
+        missing = [name for name in names if name not in borne]
+        hidden = [server.id for server in everyone if server.name is None and server.id not in known]
+        lost = [name for name in missing if name not in ids]
+        unseen = [f"{name} is not listed and no run has left its id" for name in lost]
+        if lost:
+            unseen += [f"a server of a cell that does not answer ({each}) may be one of them" for each in hidden]
+        return Sight(
+            servers=tuple(known.values()), gone=tuple(name for name in missing if name in ids), unseen=tuple(unseen)
+        )
+
+    def act(self, server: Server, action: str) -> str:
+        """Ask a server for `os-stop` or `os-start`. The platform's own words where it does not take that now; empty when it does. Raises ApiDown."""
+        try:
+            self.ask("POST", "compute", f"/servers/{server.id}/action", {action: None})
+        except ApiDown as error:
+            # 404: still being scheduled, or just deleted; the next look tells which.
+            if error.status not in (HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND):
+                raise
+            return error.words or f"answered {error.status}"
+        return ""
+
+    def _by_id(self, server_id: str) -> Server | None:
+        found = self.find("compute", f"/servers/{urllib.parse.quote(server_id, safe='')}")
+        if found is None:
+            return None
+        server = read(found.get("server"))
+        if server is None or server.id != server_id:
+            raise ApiDown(f"{self._asked('/servers/' + server_id)}: answered no server with that id, name and status")
+        return server
+
+    def _listed(self) -> Iterator[Server]:
+        """All servers of the project. A list in which one cannot be read is no list."""
+        path, asked = "/servers/detail", self._asked("/servers/detail")
+        marker = ""
+        for _ in range(MOST_PAGES):
+            answer = self.ask(
+                "GET", "compute", path + (f"?marker={urllib.parse.quote(marker, safe='')}" if marker else "")
+            )
+            listed = answer.get("servers")
+            servers = [read(item) for item in listed] if isinstance(listed, list) else [None]
+            if None in servers:
+                raise ApiDown(f"{asked}: answered no list of servers with id, name and status each")
+            yield from (server for server in servers if server is not None)
+            following = _next_marker(answer.get("servers_links"))
+            if following is None:
+                return
+            if not following or following == marker:
+                break
+            marker = following
+        raise ApiDown(f"{asked}: answered a list of servers that does not end, wanted all of them")
+
+    def _asked(self, path: str) -> str:
+        return f"OpenStack API {http.question('GET', self.url('compute', path))}"
+
+
+def _next_marker(links: Any) -> str | None:
+    """Where the next page begins; None when this one is the last, empty when nobody can tell. The address in it is not followed: it may be any."""
+    if links is None or links == []:
+        return None
+    items = links if isinstance(links, list) else []
+    href = next((each.get("href") for each in items if isinstance(each, dict) and each.get("rel") == "next"), None)
+    try:
+        query = urllib.parse.urlsplit(href).query if isinstance(href, str) else ""
+    except ValueError:
+        query = ""
+    return next(iter(urllib.parse.parse_qs(query).get("marker", [""])), "")

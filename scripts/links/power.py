@@ -1,0 +1,179 @@
+"""Rung 2: every server of the peer is off at its own API. And the way back: the own servers are started before anything needs them."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from contract.access import OpenStack
+from contract.limits import LOGIN_S, POWER_S
+from contract.links.fence import Servers
+from scripts.clients.compute import Compute, Sight
+from scripts.clients.openstack import ApiDown
+from scripts.clients.server_states import Server
+from scripts.links.rungs import Proof, Rung, RungFailed
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 1.0  # between two looks
+AGAIN_S = 3.0  # between two requests for one server: the first was refused, or came to nothing
+# Asking again may help: no answer in time, a fault of the service, too many requests, a proxy's word for either.
+PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS}
+
+
+class Attempts:
+    """Looks, and requests where the look shows that one is due, until the servers are as wanted. Answers that may pass are asked for again."""
+
+    def __init__(
+        self,
+        compute: Compute,
+        names: Sequence[str],
+        ids: Mapping[str, str],
+        limit_s: float,
+        over: threading.Event | None = None,
+    ) -> None:
+        """`over`: set when nobody needs the answer any more."""
+        self._compute, self._names, self._ids = compute, tuple(names), dict(ids)
+        self._began, self._limit_s = time.monotonic(), limit_s
+        self._pause = FIRST_PAUSE_S
+        self._asked: dict[str, float] = {}  # when, by id
+        self._said: dict[str, str] = {}  # the platform's last words for a refusal, by id
+        self._over = over or threading.Event()
+        self.sight: Sight | None = None  # the last look that succeeded
+        self.answers: bool | None = None  # whether the last question was answered; None before the first one has ended
+        self.requested: list[str] = []  # names of servers that were asked for it
+
+    def connect(self) -> None:
+        """Log in. An API that never answers is given up after a part of the whole. Raises ApiDown."""
+        while not self._try(self._compute.connect, LOGIN_S):
+            self._rest()
+
+    def look(self) -> Sight:
+        """Raises ApiDown at the limit, or where asking again cannot help."""
+        while not self._try(self._look, self._limit_s):
+            self._rest()
+        assert self.sight is not None
+        return self.sight
+
+    def ask(self, servers: Sequence[Server], action: str) -> None:
+        """Send the action to those that have none under way and were not asked a moment ago. Raises ApiDown where asking again cannot help."""
+        for server in servers:
+            if server.task is not None or time.monotonic() - self._asked.get(server.id, float("-inf")) < AGAIN_S:
+                continue
+            self._asked[server.id] = time.monotonic()
+            label = server.name or server.id
+            try:
+                said = self._compute.act(server, action)
+            except ApiDown as error:
+                if not _passes(error):
+                    raise
+                said = str(error)
+            self._said[server.id] = said
+            if label not in self.requested:
+                self.requested.append(label)
+
+    def rest(self, still: str) -> None:
+        """Until the next look. Raises ApiDown, with what was last seen and said, at the limit or when nobody needs it any more."""
+        if time.monotonic() - self._began > self._limit_s:
+            said = [f"the API says of {each}: {words}" for each, words in self._said.items() if words]
+            raise ApiDown(f"region {self._compute.region}: after {self._limit_s:.0f} s {'; '.join([still, *said])}")
+        self._rest()
+
+    @property
+    def seconds(self) -> float:
+        return round(time.monotonic() - self._began, 1)
+
+    def _look(self) -> None:
+        self.sight = self._compute.look(self._names, self._ids)
+
+    def _try(self, question: Any, limit_s: float) -> bool:
+        try:
+            question()
+        except ApiDown as error:
+            self.answers = error.status is not None and error.status < HTTPStatus.INTERNAL_SERVER_ERROR
+            if not _passes(error) or time.monotonic() - self._began > limit_s:
+                raise
+            return False
+        self.answers = True
+        return True
+
+    def _rest(self) -> None:
+        if self._over.wait(self._pause):
+            raise ApiDown("was not needed any more")
+        self._pause = min(self._pause * 1.5, LONGEST_PAUSE_S)
+
+
+def _passes(error: ApiDown) -> bool:
+    return error.status is None or error.status in PASSING or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+class PowerOff(Rung):
+    """The servers of the peer, named by the ids that its last run has left, and by their names for what bears one besides."""
+
+    number, name = 2, "OpenStack stop"
+
+    def __init__(self, openstack: Servers, peer: str, ids: Mapping[str, str]) -> None:
+        super().__init__()
+        self._openstack, self._region, names = openstack, openstack.regions[peer], openstack.servers[peer]
+        compute = Compute(openstack, self._region)
+        self._attempts = Attempts(
+            compute, names, {name: ids[name] for name in names if name in ids}, POWER_S, self.over
+        )
+        self._ended = threading.Event()
+
+    def prove(self, tried: Sequence[str]) -> Proof:
+        """As of `Rung`. Servers that it has stopped stay so, whatever comes of the move: the next run of their own stack starts them.
+
+        Where one of them cannot be stopped from here, none is asked.
+        """
+        attempts = self._attempts
+        try:
+            attempts.connect()
+            while True:
+                sight = attempts.look()
+                if sight.proven:
+                    return Proof(
+                        rung=self.number,
+                        evidence={**sight.document(), "asked": attempts.requested, "seconds": attempts.seconds},
+                    )
+                if sight.unseen or not sight.servers or any(server.hopeless for server in sight.servers):
+                    raise ApiDown(f"region {self._region}: {sight.words()}; wanted every one of them off")
+                attempts.ask([each for each in sight.servers if not each.stopped and each.state.stoppable], "os-stop")
+                attempts.rest(f"{sight.words()}; wanted every one of them off")
+        except ApiDown as error:
+            raise RungFailed(str(error)) from None
+        finally:
+            self._ended.set()
+
+    @property
+    def changed(self) -> str:
+        """For the end of a refusal."""
+        asked = ", ".join(self._attempts.requested)
+        return f"{asked} were asked to stop, and `pulumi up` of their own stack starts them again" if asked else ""
+
+    def against_lease(self) -> str:
+        """Why the silence of these servers proves nothing; empty when nothing is seen against it.
+
+        Waits while the API answers and this rung is still at work: what can be seen comes before what can be inferred. A machine that stands
+        still is silent and not stopped: it goes on where it was, with a lease that has not run out by its own clock.
+        """
+        while not self._ended.wait(FIRST_PAUSE_S) and self._attempts.answers is not False:
+            continue
+        sight = self._attempts.sight
+        standing = [server for server in sight.servers if server.stands] if sight else []
+        return ", ".join(f"{server.name or server.id} is {server.words()}" for server in standing)
+
+
+def start(openstack: OpenStack, region: str, names: Sequence[str], ids: Mapping[str, str]) -> None:
+    """Start those of the own servers that are off: a fence may have stopped them. Their guards keep databases from coming up as writers.
+
+    Not waited for: who needs a host waits for its ssh. A run must not need this API (it may be down while all hosts run): a warning then.
+    """
+    attempts = Attempts(Compute(openstack, region), names, {name: ids[name] for name in names if name in ids}, LOGIN_S)
+    try:
+        attempts.connect()
+        attempts.ask([server for server in attempts.look().servers if server.status == "SHUTOFF"], "os-start")
+    except ApiDown as error:
+        print(f"WARNING servers: could not see whether those of region {region} are on: {error}", file=sys.stderr)

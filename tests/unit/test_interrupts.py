@@ -1,0 +1,79 @@
+"""A link whose caller is gone, or that is told to end, comes to an end of its own; what must not be cut is not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LINK = """
+import sys, time
+from scripts.links.interrupts import Interrupted, install, shielded
+install()
+print("ready", flush=True)
+try:
+    try:
+        if "shielded" in sys.argv:
+            with shielded():
+                sys.stdin.readline()
+                sys.stderr.write("brought to its end\\n")
+        sys.stdin.readline()
+        sys.stderr.write("went on\\n")
+    finally:
+        sys.stderr.write("taken back\\n")
+except Interrupted:
+    sys.stderr.write("interrupted\\n")
+"""
+
+
+def link(*arguments: str) -> subprocess.Popen[bytes]:
+    made = subprocess.Popen(
+        [sys.executable, "-c", LINK, *arguments],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert made.stdout is not None and made.stdout.readline() == b"ready\n"
+    return made
+
+
+def said(process: subprocess.Popen[bytes]) -> list[str]:
+    assert process.stderr is not None
+    found = process.stderr.read().decode().splitlines()
+    process.wait(10)
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_one_that_is_told_to_end_takes_back_what_it_did(number: signal.Signals) -> None:
+    process = link()
+    process.send_signal(number)
+    assert said(process) == ["taken back", "interrupted"]
+
+
+def test_one_that_nobody_listens_to_any_more_ends_as_if_it_was_told_to() -> None:
+    process = link()
+    assert process.stdout is not None
+    process.stdout.close()
+    assert said(process) == ["taken back", "interrupted"]
+
+
+def test_what_must_come_to_its_end_does_so_first() -> None:
+    process = link("shielded")
+    process.send_signal(signal.SIGTERM)
+    assert process.stdin is not None
+    os.write(process.stdin.fileno(), b"\n")
+    assert said(process) == ["brought to its end", "taken back", "interrupted"]
+
+
+def test_one_whose_caller_listens_goes_on() -> None:
+    process = link()
+    assert process.stdin is not None
+    os.write(process.stdin.fileno(), b"\n")
+    assert said(process) == ["went on", "taken back"]
