@@ -15,13 +15,15 @@ LINK = """
 import sys, time
 from scripts.links.interrupts import Interrupted, install, shielded
 install()
-print("ready", flush=True)
 try:
     try:
         if "shielded" in sys.argv:
             with shielded():
+                print("ready", flush=True)
                 sys.stdin.readline()
                 sys.stderr.write("brought to its end\\n")
+        else:
+            print("ready", flush=True)
         sys.stdin.readline()
         sys.stderr.write("went on\\n")
     finally:
