@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from .lease import Lease
+
 
 @dataclass(frozen=True, kw_only=True)
 class Heartbeat:
@@ -12,6 +14,23 @@ class Heartbeat:
 
     document: dict[str, Any]
     age_s: float
+
+    @property
+    def terms(self) -> Lease | None:
+        """The lease that this very host keeps; None from an agent that does not say."""
+        return Lease.heard(self.document.get("lease"))
+
+    @property
+    def instance(self) -> str | None:
+        """The server's id; None when unknown."""
+        found = self.document.get("instance")
+        return found if isinstance(found, str) else None
+
+    @property
+    def boot(self) -> str | None:
+        """The kernel's id of the boot in which it beats; None when unknown."""
+        found = self.document.get("boot")
+        return found if isinstance(found, str) else None
 
     def block(self, service: str) -> dict[str, Any]:
         """The service's part; empty when there is none."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any
 
 from .checks import integer
 from .fields import Contradiction, key
 
-_SECONDS = integer(1, 3600)
+_MOST_S = 3600
+_SECONDS = integer(1, _MOST_S)
 _WHY = "the agents of the hosts do not know when to stop"
 
 
@@ -62,6 +64,19 @@ class Lease:
     def watchdog_s(self) -> float:
         """An agent that says nothing to systemd for so long is killed and started again, before the margin of those who wait is used up."""
         return max(3.0, self.margin_s - 2)
+
+    def told(self, state: str, silent_s: float | None) -> dict[str, Any]:
+        """The block `lease` of a heartbeat: how it stands, and the terms of the host that keeps it, which may not be those of whoever reads it."""
+        return {"state": state, "silent_s": silent_s, **asdict(self)}
+
+    @classmethod
+    def heard(cls, block: Any) -> Lease | None:
+        """The terms in a heartbeat's block `lease`; None when it holds none, or none that a lease can have."""
+        try:
+            values = {name: int(block[name]) for name in cls.__dataclass_fields__}
+        except (KeyError, TypeError, ValueError, OverflowError):
+            return None
+        return cls(**values) if all(1 <= value <= _MOST_S for value in values.values()) else None
 
     def contradictions(self) -> Iterator[Contradiction]:
         """Times that are fine alone and wrong together."""

@@ -45,6 +45,7 @@ class Config:
     own: Address
     counterpart: Address
     terms: Lease
+    instance: str | None = None  # the server's id; unknown to an agent whose host was converged before it was told
 
     def text(self) -> str:
         return json.dumps(asdict(self), sort_keys=True, indent=1) + "\n"
@@ -64,6 +65,7 @@ class Config:
                 Address(**found["own"]),
                 Address(**found["counterpart"]),
                 Lease(**found["terms"]),
+                None if found.get("instance") is None else str(found["instance"]),
             )
         except (KeyError, TypeError):
             raise Failed(

@@ -16,7 +16,7 @@ from ..frame.layout import Layout
 from ..frame.plan import Step
 from ..frame.systemd import Units
 from ..frame.witness import Silent, Witness
-from .channel import boottime
+from .channel import boot, boottime
 from .config import UNIT, Address, Config, config_file, fingerprint, unit_file
 from .loop import RESTARTING
 from .memory import Note
@@ -46,6 +46,7 @@ def wanted(envelope: Envelope, lease: Lease | None) -> Config | None:
         Address(own.name, own.vrack),
         Address(other.name, other.vrack),
         lease,
+        envelope.instance,
     )
 
 
@@ -161,7 +162,9 @@ class Installation:
             "host": config.host,
             "epoch": role.epoch if role else None,
             "role": role.role if role else None,
-            "lease": {"state": LeaseState.OFF, "silent_s": None},
+            "instance": config.instance,
+            "boot": boot(),
+            "lease": config.terms.told(LeaseState.OFF, None),
         }
         try:
             WitnessChannel(Witness.of_host(self._layout), FAREWELL_S).put(

@@ -16,7 +16,7 @@ from ..frame.log import Log
 from ..frame.rolefile import PRIMARY
 from ..frame.witness import Silent
 from . import lease
-from .channel import Worker, boottime
+from .channel import Worker, boot, boottime
 from .config import Config, fingerprint
 from .facts import Facts
 from .grants import Grants
@@ -80,7 +80,7 @@ class Agent:
             "witness": Worker("witness", self._ask_witness, parts.witness.abort, 2 * limit, parts.log),
             "counterpart": Worker("counterpart", self._ask_counterpart, parts.asker.abort, limit, parts.log),
         }
-        self._started, self._fingerprint = boottime(), fingerprint(parts.layout)
+        self._started, self._fingerprint, self._boot = boottime(), fingerprint(parts.layout), boot()
         (parts.layout.run / RESTARTING).unlink(missing_ok=True)
         old, role = Note.read(parts.layout), rolefile.read(parts.layout)
         primary = role is not None and role.role == PRIMARY
@@ -141,13 +141,12 @@ class Agent:
         role = rolefile.read(self.layout)
         self._take_contacts()
         now = boottime()  # after them: a contact that is later than now would count as none
-        fresh = now - self._block_at < 3 * self.config.terms.heartbeat_s
         heard = Heard(
             now=now,
             role=role,
             newest=self._newest,
             running=self._control.running(),
-            writes=self._facts.writes(self._block) if fresh else None,
+            writes=self._facts.writes(self._block) if self._fresh(now) else None,
             handover=self.config.service == "redis",
             override=self._override(),
         )
@@ -168,6 +167,10 @@ class Agent:
             and lease.silent_s(self.memory, role, now) < self.config.terms.lease_s
         ):
             (self.layout.run / OVERRIDE).unlink(missing_ok=True)  # somebody answers again: the lease is what counts
+
+    def _fresh(self, now: float) -> bool:
+        """Whether what is known of the service is of now: a server that hangs answers nobody."""
+        return now - self._block_at < 3 * self.config.terms.heartbeat_s
 
     def _stop_service(self, why: str) -> None:
         if not self._control.running():
@@ -264,7 +267,16 @@ class Agent:
             self._trouble("witness", str(error))
         else:
             self._trouble("witness", None)
+            self._end_denial()
         self._wake.set()
+
+    def _end_denial(self) -> None:
+        ended = self._grants.end(self._newest)
+        if ended is not None and self._newest is not None:
+            self.log.warning(
+                f"the denial of epochs below {ended.epoch_next} has ended: it was for {ended.hold_s:g} s, and the witness "
+                f"still names epoch {self._newest.epoch} the newest; grants again"
+            )
 
     def _recall(self, key: str, role: rolefile.Role | None) -> None:
         """Once, before the first beat lays itself over what the agent before this one knew. Raises Silent."""
@@ -291,7 +303,7 @@ class Agent:
             self._troubles["counterpart"] = "not asked: this host is no primary"
             return
         try:
-            found = self._asker.ask(self.config.site, role.epoch)
+            found = self._asker.ask(self.config.site, role.epoch, self._block if self._fresh(boottime()) else None)
         except NoAnswer as error:
             self._trouble("counterpart", f"{self.config.counterpart.name}: no answer ({error})")
             return
@@ -305,13 +317,13 @@ class Agent:
         )
         self._wake.set()
 
-    def _grant(self, asked: int) -> dict[str, Any]:
+    def _grant(self, asked: int, block: dict[str, Any] | None) -> dict[str, Any]:
         role, newest = rolefile.read(self.layout), self._newest
         known = max(
             (epoch for epoch in (newest.epoch if newest else None, role.epoch if role else None) if epoch is not None),
             default=None,
         )
-        granted = self._grants.answer(asked, role, known)
+        granted = self._grants.answer(asked, role, known, block)
         return {
             "schema": SCHEMA,
             "site": self.config.site,
@@ -332,10 +344,11 @@ class Agent:
             "role": role.role if role else None,
             "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
             "sequence": self._sequence,
-            "lease": {
-                "state": memory.state,
-                "silent_s": None if silent in (None, float("inf")) else round(silent or 0.0, 1),
-            },
+            "instance": self.config.instance,
+            "boot": self._boot,
+            "lease": self.config.terms.told(
+                memory.state, None if silent in (None, float("inf")) else round(silent or 0.0, 1)
+            ),
             self.config.service: self._block,
         }
 

@@ -1,6 +1,8 @@
 """The counterpart: the same host of the other site, asked and answered over the vRack with host certificates on both ends.
 
-`GET /lease?site=a&epoch=3` is answered with `{"schema": 1, "site", "role", "epoch", "granted"}`.
+`GET /lease?site=a&epoch=3` is answered with `{"schema": 1, "site", "role", "epoch", "granted"}`. The header `x-dr-block` carries the asker's block,
+as its heartbeat does: whoever grants knows the newest position also while the witness is silent. A header, since an agent of an older version
+passes over it.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import socket
 import ssl
 import threading
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +25,7 @@ from ..frame.log import Log
 from .channel import boottime
 
 REQUEST_MAX, REQUEST_S, IDLE_S, CONNECTIONS_MAX, BIND_AGAIN_S = 4096, 5.0, 60.0, 8, 2.0
+BLOCK, BLOCK_MAX = "x-dr-block", 3072  # what is left of a request of an older agent's size goes to the lines beside it
 
 
 @dataclass(frozen=True)
@@ -57,15 +60,16 @@ class Asker:
         if channel is not None:
             channel.abort()
 
-    def ask(self, site: str, epoch: int) -> Grant:
-        """Raises NoAnswer."""
+    def ask(self, site: str, epoch: int, block: Mapping[str, Any] | None = None) -> Grant:
+        """`block`: what this host's heartbeat says of its service. Raises NoAnswer."""
         if self._channel is None:
             try:
                 self._channel = Channel(*self._where, tls(self._layout, server=False), self._limit_s)
             except OSError as error:  # broken certificates must not end the agent
                 raise NoAnswer(f"certificates in {self._layout.etc}: {error}") from None
         sent = boottime()
-        answer = self._channel.request("GET", f"/lease?site={site}&epoch={epoch}", {})
+        headers = {} if not block else {BLOCK: header(block)}
+        answer = self._channel.request("GET", f"/lease?site={site}&epoch={epoch}", headers)
         if answer.status != 200:
             raise NoAnswer(f"HTTP {answer.status}")
         try:
@@ -77,10 +81,18 @@ class Asker:
 
 
 class Endpoint:
-    """Answers the counterpart, named `name` in its certificate, and nobody else. `grant(epoch)` gives the answer's document."""
+    """Answers the counterpart, named `name` in its certificate, and nobody else.
+
+    `grant(epoch, block)` gives the answer's document; the block is None from an agent that sends none.
+    """
 
     def __init__(
-        self, layout: Layout, name: str, address: tuple[str, int], grant: Callable[[int], dict[str, Any]], log: Log
+        self,
+        layout: Layout,
+        name: str,
+        address: tuple[str, int],
+        grant: Callable[[int, dict[str, Any] | None], dict[str, Any]],
+        log: Log,
     ) -> None:
         self._name, self._address, self._grant, self._log = name, address, grant, log
         self._layout = layout
@@ -168,13 +180,14 @@ class Endpoint:
             raw += part
             if not part or len(raw) > REQUEST_MAX or boottime() - began > REQUEST_S:
                 return False
-        status, document = self._answer(raw.split(b"\r\n", 1)[0].decode("ascii", "replace"))
+        line, *headers = raw.split(b"\r\n\r\n", 1)[0].decode("ascii", "replace").split("\r\n")
+        status, document = self._answer(line, headers)
         body = json.dumps(document, sort_keys=True).encode()
         head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         stream.sendall(head.encode() + body)
         return status.startswith("200")
 
-    def _answer(self, line: str) -> tuple[str, dict[str, Any]]:
+    def _answer(self, line: str, headers: list[str]) -> tuple[str, dict[str, Any]]:
         method, _, rest = line.partition(" ")
         url = urllib.parse.urlsplit(rest.partition(" ")[0])
         if method != "GET" or url.path != "/lease":
@@ -182,7 +195,27 @@ class Endpoint:
         epoch = dict(urllib.parse.parse_qsl(url.query)).get("epoch", "")
         if not epoch.isascii() or not epoch.isdigit() or len(epoch) > 9:
             return "400 Bad Request", {"schema": SCHEMA}
-        return "200 OK", self._grant(int(epoch))
+        return "200 OK", self._grant(int(epoch), told(headers))
+
+
+def header(block: Mapping[str, Any]) -> str:
+    """A block as one line of ASCII; a trail that is too long for it loses its oldest positions."""
+    text, sent = json.dumps(block, separators=(",", ":"), sort_keys=True), dict(block)
+    while len(text) > BLOCK_MAX and sent.get("trail"):
+        sent["trail"] = sent["trail"][: len(sent["trail"]) // 2]
+        text = json.dumps(sent, separators=(",", ":"), sort_keys=True)
+    return text if len(text) <= BLOCK_MAX else "{}"
+
+
+def told(headers: list[str]) -> dict[str, Any] | None:
+    """The block in a request's headers; None when there is none that can be read."""
+    lines = (line.partition(":") for line in headers)
+    text = next((value.strip() for name, _, value in lines if name.strip().lower() == BLOCK), "")
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and found else None
 
 
 def names_of(certificate: Any) -> set[str]:

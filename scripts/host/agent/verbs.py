@@ -26,7 +26,7 @@ from ..frame.witness import Witness
 from .channel import boottime
 from .config import Config
 from .facts import facts_of
-from .grants import Grants
+from .grants import HOLD_S, Grants
 from .lease import silent_s
 from .loop import Agent, Parts
 from .memory import Note
@@ -71,6 +71,7 @@ def status(call: Call) -> Result:
         "role": None if role is None else role.document(),
         "denied_below": grants.denied_below(),
         "last_granted_s": _rounded(grants.last_granted_s()),
+        "peer": grants.peer(),
         "lease": LeaseState.OFF if config is None else fields.write(config.terms),
         "state": None,
         "why": None,
@@ -95,11 +96,16 @@ def status(call: Call) -> Result:
 
 
 def deny(call: Call) -> Result:
-    """From now on grant nothing for epochs below `epoch_next`. Exit 1 when no agent runs: nobody knows then what was granted last."""
+    """From now on grant nothing for epochs below `epoch_next`; it ends by itself, `hold_s` or more from now (`grants.Grants.end`).
+
+    Exit 1 when no agent runs: nobody knows then what was granted last.
+    """
     reader = Reader(call.document, "document")
-    epoch = reader.number("epoch_next")
+    epoch, hold = reader.number("epoch_next"), reader.number("hold_s", int(HOLD_S))
+    if hold < 1:
+        reader.fault("hold_s", str(hold), "seconds, 1 or more")
     reader.done()
-    last = Grants(call.layout).deny(epoch)
+    last = Grants(call.layout).deny(epoch, float(hold))
     note = Note.read(call.layout)
     if note is None or not running(call.layout):
         raise Failed(

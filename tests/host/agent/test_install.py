@@ -152,10 +152,11 @@ def test_it_is_put_there_once(machine: Machine) -> None:
     assert [step.split()[0] for step in first] == ["files", "agent-files", "agent-enable", "agent-restart"]
     assert machine.converge(LEASE) == []
     config = Config.read(machine.layout)
-    assert (config.service, config.own.address, config.counterpart.name) == (
+    assert (config.service, config.own.address, config.counterpart.name, config.instance) == (
         "postgres",
         "10.100.0.11",
         "db-1.b.dr.internal",
+        None,
     )
     assert (machine.layout.etc / "agent.json").stat().st_mode & 0o777 == 0o600
 
@@ -171,6 +172,19 @@ def test_other_software_settings_or_certificates_renew_it_and_nothing_else_does(
     assert machine.converge({**LEASE, "lease_s": 40}, tls={**DOCUMENT["tls"], "cert": "NEW\n"}) == ["agent-restart"]
 
 
+def test_it_knows_the_server_that_it_runs_on_and_runs_with_settings_that_do_not_say_it(machine: Machine) -> None:
+    machine.converge(LEASE, instance="4711-0815")
+    assert Config.read(machine.layout).instance == "4711-0815"
+    path = machine.layout.etc / "agent.json"
+    older = {key: value for key, value in json.loads(path.read_text()).items() if key != "instance"}
+    path.write_text(json.dumps(older))
+    assert Config.read(machine.layout).instance is None
+    assert [step.split()[0] for step in machine.converge(LEASE, instance="4711-0815")] == [
+        "agent-files",
+        "agent-restart",
+    ]
+
+
 def test_one_that_does_not_come_up_is_a_failure(machine: Machine) -> None:
     machine.units.starts = False
     with pytest.raises(Failed, match="keeps no lease"):
@@ -184,7 +198,11 @@ def test_off_says_so_at_the_witness_and_leaves_nothing(machine: Machine, bucket:
     assert machine.converge(None) == ["agent-off"]
     assert machine.units.calls.index("stop") < machine.units.calls.index("disable") and not machine.units.on
     word = json.loads(bucket[0].objects["heartbeats/a/db-1.json"])
-    assert (word["lease"], word["epoch"], word["role"]) == ({"state": "off", "silent_s": None}, 3, "primary")
+    assert (word["lease"], word["epoch"], word["role"]) == (
+        {"state": "off", "silent_s": None, **LEASE},
+        3,
+        "primary",
+    )
     assert not (machine.layout.etc / "agent.json").exists() and not (machine.layout.units / UNIT).exists()
     assert machine.converge(None) == [] == machine.converge(None)
 

@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 
 from contract import sites
+from contract.heartbeat import Heartbeat
 from contract.lease import Lease
 from contract.wire.channel import Channel, NoAnswer
 from lab.pairs.loopback import free_port, refuses
@@ -39,7 +40,7 @@ from scripts.host.agent import witness as agent_witness
 from scripts.host.agent.channel import Worker
 from scripts.host.agent.config import Address, Config
 from scripts.host.agent.grants import Grants, grants
-from scripts.host.agent.lease import STOPPED
+from scripts.host.agent.lease import STOPPED, Newest
 from scripts.host.agent.loop import RESTARTING, Agent, Parts
 from scripts.host.agent.memory import Note
 from scripts.host.agent.peer import Asker
@@ -178,11 +179,12 @@ class Block:
 
     def __init__(self) -> None:
         self.writer: bool | None = True
+        self.more: dict[str, Any] = {}
         self.recalled: list[tuple[dict[str, Any], float]] = []
 
     def read(self) -> dict[str, Any]:
         known = {"recalled": self.recalled[0][0]["running"]} if self.recalled else {}
-        return {"running": True, "in_recovery": None if self.writer is None else not self.writer, **known}
+        return {"running": True, "in_recovery": None if self.writer is None else not self.writer, **known, **self.more}
 
     def writes(self, block: dict[str, Any]) -> bool | None:
         return None if block.get("in_recovery") is None else not block["in_recovery"]
@@ -208,7 +210,9 @@ class Host:
         self.site, self.layout, self.witness = site, Layout(root), witness
         self.log, self.service, self.block = io.StringIO(), Service(), Block()
         addresses = {each: Address(f"db-1.{each}.dr.internal", "127.0.0.1", ports[each]) for each in "ab"}
-        self.config = Config(site, peer, "db-1", "postgres", addresses[site], addresses[peer], TERMS)
+        self.config = Config(
+            site, peer, "db-1", "postgres", addresses[site], addresses[peer], TERMS, instance=f"4711-{site}"
+        )
         self.layout.etc.mkdir(parents=True)
         self.layout.run.mkdir(parents=True)
         for name, key in (("ca.pem", "ca"), ("host.crt", "cert"), ("host.key", "key")):
@@ -343,6 +347,117 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
 def must(condition: Callable[[], bool], what: str) -> None:
     assert until(condition, LIMIT_S, 0.02), f"not within {LIMIT_S:g} s: {what}"
+
+
+def test_a_heartbeat_says_on_what_terms_and_on_which_machine_it_beats(world: World) -> None:
+    world.start()
+    beat = Heartbeat(document=world.bucket.heartbeat("a"), age_s=0.0)
+    assert beat.terms == TERMS and set(beat.document["lease"]) == {*asdict(TERMS), "state", "silent_s"}
+    assert beat.instance == "4711-a", "as the envelope said it"
+    assert beat.boot == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def test_the_counterpart_knows_the_newest_position_also_while_the_witness_is_silent(world: World) -> None:
+    world.start()
+    world.bucket.mode = "error"
+    world.a.block.more = {
+        "write_lsn": "0/5000148",
+        "timeline": 1,
+        "system_identifier": "7",
+        "trail": [[0.0, "0/5000148"]],
+    }
+    for _ in range(2):  # it is read in one beat and sent at the latest in the next
+        world.step()
+    peer = world.b.call("status")[1]["peer"]
+    assert peer["block"] == world.a.block.read() and peer["epoch"] == 1
+    assert peer["age_s"] == pytest.approx(0.0)
+    world.b.call("deny", {"schema": 1, "epoch_next": 2})
+    world.a.block.more["write_lsn"] = "0/5000200"
+    for _ in range(2):
+        world.step()
+    assert world.b.call("status")[1]["peer"]["block"]["write_lsn"] == "0/5000200", "also what is not granted is known"
+    world.a.stop()
+    world.clock.now += 60
+    assert world.b.call("status")[1]["peer"]["age_s"] == pytest.approx(60.0)
+    assert world.a.call("status")[1]["peer"] is None, "nobody asks a primary"
+
+
+def test_agents_of_two_versions_understand_each_other(world: World) -> None:
+    """An older one sends no block, and passes over that of a newer one, whose request is no longer than it reads."""
+    world.start()
+    assert client(world, tls_of(world.a)).request("GET", "/lease?site=a&epoch=1", {}).status == 200
+    block = {"write_lsn": "0/5000148", "trail": [[float(n), "FFFFFFFF/FFFFFFFF"] for n in range(4000)]}
+    text = agent_peer.header(block)
+    sent = json.loads(text)
+    assert len(text) + 512 < 4096 and sent["write_lsn"] == "0/5000148"
+    assert sent["trail"] and sent["trail"] == block["trail"][: len(sent["trail"])], "the newest"
+    for other in ("x", "[]", "{" * 3000):
+        answer = client(world, tls_of(world.a)).request("GET", "/lease?site=a&epoch=1", {agent_peer.BLOCK: other})
+        assert answer.status == 200, "what cannot be read is passed over, and the answer is the same"
+
+
+def test_a_denial_ends_once_its_time_is_over_and_the_witness_knows_of_no_newer_epoch(world: World) -> None:
+    world.start()
+    world.b.call("deny", {"schema": 1, "epoch_next": 2, "hold_s": 45})
+    world.leases(1)
+    assert world.b.call("status")[1]["denied_below"] == 2
+    world.bucket.mode = "error"
+    world.leases(3)
+    assert world.b.call("status")[1]["denied_below"] == 2, "nobody knows whether somebody has claimed it"
+    world.bucket.mode = "well"
+    world.until(lambda: world.b.call("status")[1]["denied_below"] is None, "the denial ends")
+    assert "denial of epochs below 2 has ended" in world.b.log.getvalue()
+    world.until(lambda: world.a.note.counterpart is None, "b grants again")
+
+
+def test_a_denial_that_was_followed_by_a_claim_stays(world: World) -> None:
+    world.start()
+    world.b.call("deny", {"schema": 1, "epoch_next": 2, "hold_s": 45})
+    world.bucket.claim(2, "b")
+    world.leases(3)
+    assert world.b.call("status")[1]["denied_below"] == 2 and "has ended" not in world.b.log.getvalue()
+
+
+@pytest.mark.parametrize("left", [{"epoch_next": 2}, None])
+def test_a_denial_of_an_older_agent_or_one_that_cannot_be_read_ends_as_well(world: World, left: object) -> None:
+    world.b.layout.var.mkdir(parents=True, exist_ok=True)
+    (world.b.layout.var / "deny.json").write_text(json.dumps(left) if left else "{")
+    world.start()
+    world.clock.now += agent_grants.HOLD_S - 4 * TERMS.heartbeat_s
+    world.step()
+    assert (world.b.layout.var / "deny.json").exists()
+    world.until(lambda: world.b.call("status")[1]["denied_below"] is None, "the denial ends")
+
+
+def test_a_boot_makes_a_denial_longer_and_never_shorter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, files = Clock(), Grants(Layout(tmp_path))
+    (tmp_path / "run").mkdir()
+    monkeypatch.setattr(agent_grants, "boottime", clock)
+
+    def newest() -> Newest:
+        return Newest(1, "a", False, clock.now, clock.now)
+
+    files.deny(2, 600)
+    clock.now = 90000.0  # the machine is up for long, then it boots: this clock begins at nought
+    monkeypatch.setattr(agent_grants, "boot", lambda: "another")
+    clock.now = 5.0
+    assert files.denied_below() == 2 and files.end(newest()) is None
+    clock.now = 604.0
+    assert files.end(newest()) is None, "how long it was off nobody knows"
+    clock.now = 606.0
+    assert files.end(replace(newest(), asked_at=604.0)) is None, "what the witness said before its end says nothing"
+    assert files.end(None) is None
+    assert files.end(newest()) is not None and files.denied_below() is None
+
+
+def test_of_two_denials_the_stricter_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, files = Clock(), Grants(Layout(tmp_path))
+    monkeypatch.setattr(agent_grants, "boottime", clock)
+    files.deny(3, 600)
+    clock.now += 100
+    files.deny(2, 10)
+    clock.now += 400
+    assert files.denied_below() == 3 and files.end(Newest(1, "a", False, clock.now, clock.now)) is None
 
 
 def test_heartbeats_say_who_is_what_and_cost_two_requests_each(world: World) -> None:
@@ -562,6 +677,10 @@ def test_a_start_that_the_guard_refuses_is_tried_again_but_not_at_every_beat(wor
     world.start()
     world.leases(2)
     assert world.a.service.starts == 4, "after 0, 5, 15 and 35 s, in steps of 2"
+
+
+def tls_of(host: Host) -> tuple[Path, Path]:
+    return host.layout.etc / "host.crt", host.layout.etc / "host.key"
 
 
 def client(world: World, tls: tuple[Path, Path] | None) -> Channel:
