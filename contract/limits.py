@@ -22,7 +22,7 @@ PREPARE_S = 120  # `archive prepare`
 
 # What the fence asks of hosts. A limit of the host's own is shorter, so that its sentence is heard instead of a silence.
 QUICK_S = 20  # a question, and what needs no more than one
-STOP_S = 60  # a clean stop, and the start that undoes it
+STOP_S = 90  # a clean stop with the checkpoint before it, or the start that undoes it; one that does not end is taken back within the same
 AWAIT_S = 15  # until the stopped primary's last record is replayed here: the host's own limit ...
 REPLAYED_S = AWAIT_S + 10  # ... and how long its answer is waited for
 PROMOTE_S = 80

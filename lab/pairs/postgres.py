@@ -87,7 +87,7 @@ class PgCtl:
     def __init__(self, layout: PostgresLayout) -> None:
         self.layout, self.starts = layout, 0
 
-    def start(self) -> None:
+    def start(self, limit_s: float = 30) -> None:
         self.starts += 1
         self.layout.sockets.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0:

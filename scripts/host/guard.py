@@ -13,18 +13,20 @@ from dataclasses import dataclass, replace
 from contract.errors import Refused, say
 
 from .agent import memory as agent_memory
-from .frame import rolefile
+from .frame import rolefile, vouch
 from .frame.call import Call, Verb
 from .frame.files import make_folder, write_atomically
 from .frame.layout import Layout
 from .frame.result import Result
 from .frame.rolefile import FENCED, PRIMARY, STANDBY, Role
+from .frame.wait import until
 from .frame.witness import Active, Silent, Witness
 from .postgres.desired import Memory
 from .postgres.layout import PostgresLayout
 
 OVERRIDE = "override-start"
 APP = "app"  # the shop's workers
+HEARD_S = 8.0  # a few beats of the agent
 WORD_S = 15.0  # less than the unit gives the guard: until Sentinels that start with their hosts have met
 
 
@@ -41,6 +43,7 @@ class Found:
     override: int | None = None  # the epoch in the override file
     lapsed: str | None = None
     granted: bool = False
+    resumed: int | None = None  # the epoch in which whoever stopped this primary starts it again
     gone: str | None = None  # why a primary would start without the data that it had; None when it would not
 
 
@@ -83,6 +86,8 @@ def decide(service: str, found: Found) -> str:
         return (
             f"primary in epoch {role.epoch}, the other site knows no newer one (the witness is silent: {found.silence})"
         )
+    if found.lapsed is None and found.active is None and found.resumed == role.epoch:
+        return f"primary in epoch {role.epoch}, started again by whoever has stopped it, and nobody else can have taken over on that stop"
     doubt = found.silence or (found.lapsed if found.active is not None else "the witness lists no such epoch")
     if found.override == role.epoch:
         return (
@@ -238,12 +243,22 @@ def _asked(call: Call, role: Role, found: Found) -> Found:
     except Silent as error:
         active, silence = None, str(error)
         call.log.warning(silence)
+    resumed = vouch.given(call.layout)
+    if resumed == role.epoch and active is None:
+        # While it was fenced the agent asked nobody for this host's sake: now it does, and somebody may hear it yet.
+        until(lambda: agent_memory.lapsed(call.layout, role) is None, HEARD_S, 0.1)
     lapsed, granted = (
         agent_memory.lapsed(call.layout, role),
         silence is not None and agent_memory.granted(call.layout, role),
     )
     return replace(
-        found, active=active, silence=silence, override=_override(call.layout), lapsed=lapsed, granted=granted
+        found,
+        active=active,
+        silence=silence,
+        override=_override(call.layout),
+        lapsed=lapsed,
+        granted=granted,
+        resumed=resumed,
     )
 
 

@@ -22,12 +22,14 @@ from contract.lease import Lease
 from contract.wire.channel import Answer, Channel
 from lab.pairs.loopback import refuses
 from scripts.host.__main__ import main
+from scripts.host.agent import memory as agent_memory
 from scripts.host.agent.channel import boottime
 from scripts.host.agent.config import Address, Config
 from scripts.host.agent.lease import Memory
 from scripts.host.agent.memory import Note
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.rolefile import Role
+from scripts.host.frame.vouch import vouched
 from scripts.host.frame.witness import Active, Silent, Talk, Witness
 from scripts.host.guard import Found, decide, unarmed_app, unarmed_redis
 
@@ -41,6 +43,8 @@ PRIMARY, STANDBY, FENCED = (Role("a", "b", role, 3) for role in sites.Role)
         Found(PRIMARY, active=Active(3, "a")),
         Found(PRIMARY, silence="timed out", override=3),
         Found(PRIMARY, silence="timed out", granted=True),
+        Found(PRIMARY, silence="timed out", resumed=3),
+        Found(PRIMARY, resumed=3),
         Found(PRIMARY, active=Active(3, "a"), lapsed="the lease ran out", override=3),
     ],
 )
@@ -57,6 +61,10 @@ def test_these_may_start(found: Found) -> None:
         (Found(PRIMARY, active=Active(4, "b")), "epoch 4 with b active"),
         (Found(PRIMARY, active=Active(4, "a")), "epoch 4 with a active"),
         (Found(PRIMARY, active=Active(4, "b"), override=3), "epoch 4 with b active"),
+        (Found(PRIMARY, active=Active(4, "b"), resumed=3), "epoch 4 with b active"),
+        (Found(PRIMARY, silence="timed out", resumed=2), "nobody to confirm it"),
+        (Found(PRIMARY, silence="timed out", resumed=3, lapsed="the lease ran out"), "nobody to confirm it"),
+        (Found(FENCED, silence="timed out", resumed=3), "fenced"),
         (Found(PRIMARY, silence="timed out"), "override-start"),
         (Found(PRIMARY, silence="timed out", override=2), "override-start"),
         (Found(PRIMARY), "lists no such epoch"),
@@ -261,6 +269,22 @@ def test_where_there_is_a_lease_a_primary_starts_only_while_it_is_held(tmp_path:
     ):
         Note(memory, started=now, beat=now, fingerprint="x").write(layout)
         assert (guard(tmp_path)[0] == 0) is may
+
+
+def test_who_starts_again_what_it_has_stopped_is_given_the_time_to_be_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it was fenced its agent asked nobody for it: the lease comes back a beat after the role does."""
+    layout = Layout(tmp_path)
+    PRIMARY.write(layout)
+    heard: list[str | None] = ["nobody has heard this host"] * 3 + [None] * 9
+    monkeypatch.setattr(agent_memory, "lapsed", lambda *_: heard.pop(0))
+    with vouched(layout, 3):
+        code, text = guard(tmp_path)
+    assert code == 0 and "nobody else can have taken over" in text
+    heard[:] = ["nobody has heard this host", None]
+    assert guard(tmp_path)[0] == 3, "without that word it is not waited for"
+    assert heard == [None]
 
 
 def test_a_standby_needs_no_witness_but_its_signal(tmp_path: Path) -> None:

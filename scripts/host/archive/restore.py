@@ -327,7 +327,7 @@ class Restore:
 class _NoControl:
     """A server that is only asked."""
 
-    def start(self) -> None:
+    def start(self, limit_s: float = 0) -> None:
         raise AssertionError("a restore starts no service")
 
     def settle(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,7 +27,7 @@ _TICK_S = 0.005
 class Control(Protocol):
     """Starts the server the way the machine does, guard included."""
 
-    def start(self) -> None: ...
+    def start(self, limit_s: float = ...) -> None: ...
 
     def settle(self) -> None:
         """The server was stopped or is to be stopped: let the service manager know."""
@@ -39,8 +40,8 @@ class UnitControl:
     def __init__(self, units: Units, unit: str) -> None:
         self._units, self._unit = units, unit
 
-    def start(self) -> None:
-        self._units.start(self._unit, START_S)
+    def start(self, limit_s: float = START_S) -> None:
+        self._units.start(self._unit, limit_s)
 
     def settle(self) -> None:
         self._units.stop(self._unit, QUICK_S)
@@ -89,16 +90,18 @@ class Server:
         """The postmaster's process, when it lives."""
         return alive(self.layout)
 
-    def start(self) -> None:
-        """Start and wait until it answers. Raises Failed."""
+    def start(self, limit_s: float | None = None) -> None:
+        """Start and wait until it answers; `limit_s`: for both together. Raises Failed."""
+        began, limit = time.monotonic(), START_S if limit_s is None else limit_s
         if self.pid() is None:
-            self._control.start()
-        if not until(lambda: self.ask("select to_json(true)") is True, START_S / 10, 0.02):
+            self._control.start(limit)
+        left = START_S / 10 if limit_s is None else limit - (time.monotonic() - began)
+        if not until(lambda: self.ask("select to_json(true)") is True, left, 0.02):
             raise Failed(
                 say(
                     subject=f"cluster {self.layout.data}",
                     found="a server that does not answer on its socket",
-                    wanted="an answer within 60 s",
+                    wanted=f"an answer within {min(limit, START_S / 10):.0f} s",
                     consequence="it has no part in replication",
                     remedy=f"read /var/log/postgresql and `journalctl -u {self.layout.unit}`",
                 )
@@ -133,12 +136,12 @@ class Server:
             )
         )
 
-    def make_ready_to_stop(self) -> int:
+    def make_ready_to_stop(self, limit_s: float = 20) -> int:
         """Write out what is dirty and end slow clients, so that the stop that follows is short. Returns how many. Raises CommandFailed.
 
         Others have until the stop itself to finish what they do.
         """
-        return int(self.sql(_READY, {"grace": f"{SLOW_S:g} s"}, limit_s=20).strip() or 0)
+        return int(self.sql(_READY, {"grace": f"{SLOW_S:g} s"}, limit_s=limit_s).strip() or 0)
 
     def wait_replayed(self, position: str, timeline: int, limit_s: float) -> None:
         """Until a standby has received and replayed strictly past `position`. Raises Refused with both positions."""

@@ -7,22 +7,21 @@ from collections.abc import Iterator
 
 from contract import fields
 from contract.epoch import Checkpoint
-from contract.errors import Failed, Refused, Usage, say
+from contract.errors import Refused, Usage, say
 
 from ..frame import plan, rolefile
 from ..frame.call import Call, Verb
-from ..frame.commands import CommandFailed
 from ..frame.desired import Reader
 from ..frame.locks import hold
 from ..frame.result import Result
-from ..frame.rolefile import FENCED, PRIMARY, STANDBY, Role
+from ..frame.rolefile import PRIMARY, STANDBY, Role
 from ..frame.systemd import Systemd
+from . import halt
 from .desired import Desired, Memory
 from .layout import PostgresLayout
-from .server import SLOW_S, Server, UnitControl
+from .server import Server, UnitControl
 from .service import Postgres
 from .status import live_status
-from .text import SHUT_DOWN
 
 AWAIT_S = 10
 
@@ -114,76 +113,23 @@ def _answer(document: dict[str, object]) -> None:
 
 
 def stop(call: Call) -> Result:
-    """Take the primary out of service for a hand-over: role `fenced` first, so that no boot starts it, then a fast stop."""
+    """Take the primary out of service for a hand-over. `{"epoch_next", "attempt"}`, both optional by hand: see `halt`."""
     return stop_server(call, _server(call, _memory(call)))
 
 
 def stop_server(call: Call, server: Server) -> Result:
-    """As `stop`. The write outage starts with the signal, so what is slow goes before it."""
-    role = _role(call)
-    if role.role == STANDBY:
-        raise Refused(
-            say(
-                subject="role of this host",
-                found=f"standby in epoch {role.epoch}",
-                wanted=PRIMARY,
-                consequence="stopping a standby hands nothing over, nothing was changed",
-                remedy="stop the primary, on the active site",
-            )
-        )
-    if server.pid() is not None:
-        try:
-            ended = server.make_ready_to_stop()
-            if ended:
-                call.log.warning(f"{ended} clients with a transaction open for more than {SLOW_S:g} s were ended")
-        except CommandFailed as error:
-            call.log.warning(f"no checkpoint before the stop, so it may take longer: {error.done.reason}")
-    changed = server.pid() is not None or role.role != FENCED
-    role.but(FENCED).write(call.layout)
-    found = server.stop()
-    if found.state != SHUT_DOWN:
-        raise Failed(
-            say(
-                subject="stopped cluster",
-                found=f"control file {found.state!r}",
-                wanted=f"{SHUT_DOWN!r}",
-                consequence="it was a standby, so there is nothing to hand over",
-                remedy="`dr-host postgres resume` undoes the stop",
-            )
-        )
-    return Result(
-        {"cluster_state": found.state, "checkpoint": {"lsn": found.checkpoint, "timeline": found.timeline}}, changed
-    )
+    """As `stop`."""
+    return halt.stop(call, server, _role(call))
 
 
 def resume(call: Call) -> Result:
-    """Undo `stop`: primary again in the same epoch, started through the guard, and proven to write."""
+    """Undo `stop`: primary again in the same epoch, started through the guard, and proven to write. `{"attempt"}`: see `halt`."""
     return resume_server(call, _server(call, _memory(call)))
 
 
 def resume_server(call: Call, server: Server) -> Result:
     """As `resume`."""
-    role = _role(call)
-    if role.role == STANDBY:
-        raise Refused(
-            say(
-                subject="role of this host",
-                found=f"standby in epoch {role.epoch}",
-                wanted=f"{FENCED} or {PRIMARY}",
-                consequence="a standby is never resumed as primary, nothing was changed",
-                remedy="to move the shop here, run `pulumi up` with its request",
-            )
-        )
-    changed = role.role != PRIMARY or server.pid() is None
-    role.but(PRIMARY).write(call.layout)
-    try:
-        server.start()
-    except Failed:
-        role.but(FENCED).write(call.layout)
-        raise
-    # A message in the WAL, committed: the smallest write that a standby or a full disk refuses.
-    server.sql("select pg_logical_emit_message(true, 'dr', 'resume')")
-    return Result({"writable": True}, changed)
+    return halt.resume(call, server, _role(call))
 
 
 def _server(call: Call, memory: Memory) -> Server:
@@ -221,6 +167,6 @@ VERBS = {
     "converge": Verb(converge),
     "status": Verb(status, locked=False, reads=False),
     "stop": Verb(stop),
-    "resume": Verb(resume, reads=False),
+    "resume": Verb(resume),
     "takeover": Verb(takeover, locked=False, reads=False),
 }

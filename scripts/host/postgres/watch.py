@@ -22,7 +22,7 @@ from .sync import DEGRADED, Move, State
 class Nobody:
     """A `Control` of a server that this watch never starts."""
 
-    def start(self) -> None:
+    def start(self, limit_s: float = 0) -> None:
         raise Failed("start of PostgreSQL: asked of the watch, wanted of nobody; nothing was changed")
 
     def settle(self) -> None:

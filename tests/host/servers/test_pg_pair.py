@@ -145,9 +145,9 @@ def test_resume_undoes_stop_and_a_standby_is_neither_stopped_nor_resumed(streami
     stopped = stop_server(a.call({}, "stop"), a.server).facts
     assert stopped["cluster_state"] == "shut down" and stopped["checkpoint"]["timeline"] == 1
     assert a.role == "fenced" and status(a)["running"] is False and status(a)["cluster_state"] == "shut down"
-    again = stop_server(a.call({}, "stop"), a.server)
+    again = stop_server(a.call({"attempt": "a1"}, "stop"), a.server)
     assert (again.facts, again.changed) == (stopped, False)
-    assert resume_server(a.call({}, "resume"), a.server).facts == {"writable": True}
+    assert resume_server(a.call({"attempt": "a1"}, "resume"), a.server).facts == {"writable": True}
     assert a.role == "primary"
     a.sql("insert into orders values (2)", "shop")
     for verb in (stop_server, resume_server):

@@ -1,0 +1,42 @@
+"""A word to the guard, for as long as one start takes: the stop which this start undoes was the caller's own, so nobody has taken over on its proof.
+
+Where the witness is silent that is as good as its word. It lies in `/run/dr/resume.json`, and whoever gives it takes it away again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from .files import make_folder, write_atomically
+from .layout import Layout
+
+LASTS_S = 60.0  # of one that a killed process has left behind
+
+
+@contextmanager
+def vouched(layout: Layout, epoch: int) -> Iterator[None]:
+    """Around the start of a primary of `epoch`."""
+    make_folder(layout.run)
+    path = layout.run / "resume.json"
+    write_atomically(path, json.dumps({"epoch": epoch, "at": _now()}).encode())
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def given(layout: Layout) -> int | None:
+    """The epoch of which a primary may be started now on that word; None when nobody has given it."""
+    try:
+        found = json.loads((layout.run / "resume.json").read_bytes())
+        epoch, at = int(found["epoch"]), float(found["at"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return epoch if 0 <= _now() - at < LASTS_S else None
+
+
+def _now() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
