@@ -34,6 +34,11 @@ faults (KIND TARGET DETAIL):
   region a|b                     the whole region: hosts, network, APIs, storage
   clock a|b [MINUTES]            the wall clocks of a site's servers are ahead by that (10), behind with a minus; the first time boots them
   api NAME [503|500|429|timeout] one API: compute@a, network@b, load-balancer@a, volumev3@a, image@a, identity, ovh
+  server-state NAME STATE        the platform has done that to a server: PAUSED, SUSPENDED, RESCUE, SHELVED, SHELVED_OFFLOADED, SOFT_DELETED (its
+                                 machine stands still or is off); RESIZE, VERIFY_RESIZE, MIGRATING, REBOOT, HARD_REBOOT, BUILD, SCHEDULING,
+                                 ERROR, LOCKED, HYPERVISOR_DOWN (its machine runs on)
+  cell-down NAME                 the compute API has lost the database that knows the server: lists omit it, it cannot be asked for or stopped
+  page-limit a|b [ROWS]          no list of servers shows more rows on a page (2)
   storage gra|sbg|de             a storage region refuses connections
   storage-lies gra|sbg|de [503|empty]   it refuses every request, or shows every bucket as empty
   link [both|a->b|b->a]          the stretched VLAN: nothing arrives

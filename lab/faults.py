@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lab import compute_faults
 from lab.child import ChildError
 from lab.cloud.backend import BackendError
 from lab.cloud.ovh import OvhService
@@ -89,6 +90,9 @@ class Faults:
             "slow-link": self._slow_link,
             "dns-refresh": self._dns_refresh,
             "name-server": self._name_server,
+            "server-state": self._server_state,
+            "cell-down": self._cell_down,
+            "page-limit": self._page_limit,
         }
         self._spellings: dict[str, Callable[[str], str]] = {
             "host": self._host_name,
@@ -102,6 +106,9 @@ class Faults:
             "uplink": lambda target: self._site(target).name,
             "api": self._api_name,
             "name-server": self._name_server_number,
+            "server-state": self._host_name,
+            "cell-down": self._host_name,
+            "page-limit": lambda target: self._site(target).name,
         }
 
     @property
@@ -109,7 +116,8 @@ class Faults:
         return tuple(self._kinds)
 
     def kill(self, kind: str, target: str = "", detail: str = "") -> dict[str, str]:
-        """Begin a fault. `detail`: the mode of an API's or the DNS refresh's fault, the rate of a slow link, the minutes of a clock."""
+        """Begin a fault. `detail`: the mode of an API's or the DNS refresh's fault, the rate of a slow link, the minutes of a clock, the state of
+        a server, the rows of a page."""
         with self._lock:
             begin = self._known(kind)
             if kind in UNTARGETED:
@@ -368,6 +376,20 @@ class Faults:
         number = int(target) - 1
         self._dns.stop_server(number)
         return Fault("name-server", target, detail, lambda: self._dns.start_server(number))
+
+    def _server_state(self, target: str, detail: str) -> Fault:
+        return Fault("server-state", target, *compute_faults.state(*self._at_nova(target), detail))
+
+    def _cell_down(self, target: str, detail: str) -> Fault:
+        return Fault("cell-down", target, *compute_faults.cell_down(*self._at_nova(target)))
+
+    def _page_limit(self, target: str, detail: str) -> Fault:
+        return Fault("page-limit", target, *compute_faults.page_limit(self._services[f"compute@{target}"], detail))
+
+    def _at_nova(self, target: str) -> tuple[Service, str]:
+        """The compute API of a host, and the server's id there."""
+        spec = self._find_host(target).spec
+        return self._services[f"compute@{self._site(spec.region).name}"], spec.server_id
 
 
 def unreachable_filter(addresses: list[str]) -> str:

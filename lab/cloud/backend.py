@@ -160,6 +160,12 @@ class Backend(Protocol):
 
     def reboot_server(self, region: str, server_id: str, hard: bool) -> None: ...
 
+    def freeze_server(self, region: str, server_id: str) -> None:
+        """Stop its processes where they are: it computes nothing and answers nothing, and its memory stays. On a stopped one: nothing."""
+
+    def thaw_server(self, region: str, server_id: str) -> None:
+        """Let a frozen one go on. On any other: nothing."""
+
     def delete_server(self, region: str, server_id: str) -> None:
         """Its disk goes with it; volumes that were attached are free afterwards. An unknown server: nothing."""
 

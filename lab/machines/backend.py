@@ -9,7 +9,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from lab.cloud.backend import BackendError, BalancerSpec, RouterSpec, Rule, ServerSpec
+from lab.cloud.backend import BackendError, BalancerSpec, Nic, RouterSpec, Rule, ServerSpec
 from lab.machines import guest, settings
 from lab.machines.balancers import Balancer
 from lab.machines.hosts import Host, HostPlaces, Volume
@@ -20,6 +20,11 @@ from lab.machines.volumes import Volumes
 from lab.namespace import Places
 
 LETTERS = "bcdefghijklmnopqrstuvwxyz"
+
+
+def outer_end(spec: ServerSpec, nic: Nic) -> str:
+    """The end of a server's interface that lies in the lab's namespace, on the bridge of its network."""
+    return "h" + short(spec.server_id, nic.port_id)
 
 
 class Machines:
@@ -120,6 +125,7 @@ class Machines:
             layers=(self.places.disks / "settings", self._image),
             wire=lambda: self._wire(spec, netns),
             unwire=lambda: drop_netns(f"server {spec.name}", netns),
+            hush=lambda silent: self._hush(spec, silent),
         )
 
     def _wire(self, spec: ServerSpec, netns: str) -> None:
@@ -129,11 +135,19 @@ class Machines:
         sysctl(what, ["net.ipv4.ping_group_range=0 2147483647"], netns)
         self._filter(spec, netns)
         for index, nic in enumerate(spec.nics):
-            name, outer = guest.interface(index), "h" + short(spec.server_id, nic.port_id)
+            name, outer = guest.interface(index), outer_end(spec, nic)
             self.networks.plug(
                 what, self.networks.bridge(nic.network_id), netns, name, outer=outer, mac=nic.mac, mtu=nic.mtu
             )
             ip(what, [f"link set {name} up"], netns)
+
+    def _hush(self, spec: ServerSpec, silent: bool) -> None:
+        """Off their bridges, not down: the guest must not see its carrier go, or it gives up its addresses."""
+        where = {outer_end(spec, nic): self.networks.bridge(nic.network_id) for nic in spec.nics}
+        ip(
+            f"server {spec.name}",
+            [f"link set {outer} {'nomaster' if silent else f'master {bridge}'}" for outer, bridge in where.items()],
+        )
 
     def _host(self, region: str, server_id: str) -> Host:
         with self._lock:
@@ -150,6 +164,12 @@ class Machines:
 
     def reboot_server(self, region: str, server_id: str, hard: bool) -> None:
         self._host(region, server_id).reboot(hard)
+
+    def freeze_server(self, region: str, server_id: str) -> None:
+        self._host(region, server_id).freeze(True)
+
+    def thaw_server(self, region: str, server_id: str) -> None:
+        self._host(region, server_id).freeze(False)
 
     def delete_server(self, region: str, server_id: str) -> None:
         with self._lock:

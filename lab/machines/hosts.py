@@ -47,7 +47,10 @@ class Volume:
 
 @dataclass(frozen=True, kw_only=True)
 class HostPlaces:
-    """What a host occupies on this machine. `wire` makes its network interfaces in the namespace, which is fresh; `unwire` removes both."""
+    """What a host occupies on this machine. `wire` makes its network interfaces in the namespace, which is fresh; `unwire` removes both.
+
+    `hush`: nothing reaches its interfaces any more, or everything does again.
+    """
 
     folder: Path
     cgroup: Path
@@ -55,6 +58,7 @@ class HostPlaces:
     layers: tuple[Path, ...]  # read-only file systems below the host's disk, the upper one first
     wire: Callable[[], None]
     unwire: Callable[[], None]
+    hush: Callable[[bool], None]
 
 
 @dataclass
@@ -185,11 +189,24 @@ class Host:
             self.wanted = False
             self._stopping = True
             process, leader = self._process, self.leader()
-            if process is not None and leader is not None:
+            if process is not None and leader is not None and not self.frozen:
                 os.kill(leader, POWEROFF)
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(ORDERLY_S)
             self.cut()
+
+    @property
+    def frozen(self) -> bool:
+        return frozen(self.places.cgroup)
+
+    def freeze(self, still: bool) -> None:
+        """Stop every process where it is, or let them go on. On one that is off: nothing. Raises BackendError."""
+        with self.lock:
+            if not self.running or still == self.frozen:
+                return
+            # The kernel would answer for it: its interfaces are this machine's own.
+            self.places.hush(still)
+            freeze_cgroup(self.places.cgroup, still)
 
     def cut(self) -> None:
         """Power gone at this moment: every process of the host is killed at once, nothing is written any more. `wanted` stays as it was."""
@@ -260,6 +277,24 @@ def device_script(volume: Volume, number: int | None = None) -> str:
         f"rm -f /dev/{volume.name}; mknod -m 0660 /dev/{volume.name} b {os.major(device)} {os.minor(device)}; chgrp disk /dev/{volume.name};"
         f" mkdir -p /dev/disk/by-id; ln -sfn /dev/{volume.name} {volume.link}"
     )
+
+
+def frozen(cgroup: Path) -> bool:
+    """Does no process in and below the group run? One that does not exist has none to freeze."""
+    try:
+        return "frozen 1" in (cgroup / "cgroup.events").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def freeze_cgroup(cgroup: Path, still: bool) -> None:
+    """Returns when it is so. Raises BackendError when it does not come to be."""
+    (cgroup / "cgroup.freeze").write_text("1" if still else "0")
+    deadline = time.monotonic() + LIMIT_S
+    while frozen(cgroup) != still:
+        if time.monotonic() > deadline:
+            raise BackendError(f"control group {cgroup}: not {'frozen' if still else 'thawed'} after {LIMIT_S:g} s")
+        time.sleep(POLL_S)
 
 
 def kill_cgroup(cgroup: Path) -> None:

@@ -7,6 +7,9 @@ from lab.cloud.web import ApiError, Reply
 
 __all__ = ["bad_request", "not_found"]
 
+_UNEXPECTED = "Unexpected API Error. Please report this at http://bugs.launchpad.net/nova/ and attach the Nova API log if possible."
+CELL_IS_DOWN = "nova.exception.NovaException"
+NO_DATABASE = "oslo_db.exception.DBConnectionError"
 NO_HOST = "No valid host was found. There are not enough hosts available."
 
 
@@ -29,6 +32,20 @@ def unknown_server(server_id: str) -> ApiError:
 def wrong_state(action: str, server_id: str, kind: str, value: str | None) -> ApiError:
     """An action that the server's `vm_state` or `task_state` forbids."""
     return conflict(f"Cannot '{action}' instance {server_id} while it is in {kind} {value}")
+
+
+def locked(server_id: str) -> ApiError:
+    return conflict(f"Instance {server_id} is locked")
+
+
+def not_ready(server_id: str) -> ApiError:
+    """A server that no hypervisor has: not yet, or no more."""
+    return conflict(f"Instance {server_id} is not ready")
+
+
+def unexpected(kind: str) -> ApiError:
+    """What Nova answers to an exception of its own that it does not know: `kind` is the exception's class."""
+    return ApiError(500, f"{_UNEXPECTED}\n<class '{kind}'>", "computeFault")
 
 
 def port_in_use(port_id: str) -> ApiError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from lab.cloud.backend import BackendError, ServerSpec
 from lab.cloud.compute import errors, records
@@ -20,6 +21,16 @@ Step = Callable[[Record], None]
 
 class Gone(Exception):
     """The server is being deleted: whatever was going on for it ends here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """`task` while it goes on, `call` of the backend (None: the machine goes on as it is), and the states that it ends in."""
+
+    task: str | None
+    call: str | None
+    vm: str
+    power: int
 
 
 class Lifecycle:
@@ -41,27 +52,40 @@ class Lifecycle:
         steps = (self._schedule, task(None), task("networking"), *bindings, task("spawning"), self._spawn)
         self._go(server, steps, lambda text: self._build_failed(server, text))
 
-    def stop(self, server: Record) -> None:
-        records.set_state(server, task="powering-off")
-
-        def halt(item: Record) -> None:
-            with item["_machine"]:
-                self._live(item)
-                self.cloud.backend.stop_server(self.region, item["id"])
-            self._rest(item, vm=records.STOPPED, power=records.SHUTDOWN)
-
-        self._go(server, (halt,), lambda text: self._failed(server, text))
-
-    def start(self, server: Record) -> None:
-        records.set_state(server, task="powering-on")
+    def change(self, server: Record, change: Change) -> None:
+        """One change of a server that exists: its task at once, the machine and the new state a while later."""
+        records.set_state(server, task=change.task)
+        if change.vm == records.ACTIVE and not server["host"]:
+            server["host"] = records.choose_host(self.cloud, self.region, server) or ""
 
         def run(item: Record) -> None:
-            with item["_machine"]:
-                self._live(item)
-                self.cloud.backend.start_server(self.region, item["id"])
-            self._rest(item, vm=records.ACTIVE, power=records.RUNNING)
+            self._tell(item, change.call)
+            self._rest(item, vm=change.vm, power=change.power)
 
         self._go(server, (run,), lambda text: self._failed(server, text))
+
+    def resize(self, server: Record, flavor_id: str) -> None:
+        """Another size, on another hypervisor: the machine boots again if it ran, and waits for a word in VERIFY_RESIZE."""
+        on = server["vm_state"] == records.ACTIVE
+        records.set_state(server, task="resize_prep")
+
+        def task(name: str) -> Step:
+            return lambda item: self._task(item, name)
+
+        def finish(item: Record) -> None:
+            self._tell(item, "reboot_server" if on else None)
+            with self.cloud.lock:
+                item["_old_flavor"], item["flavor_id"] = item["flavor_id"], flavor_id
+            self._rest(item, vm=records.RESIZED, power=item["power_state"])
+
+        steps = (task("resize_migrating"), task("resize_migrated"), task("resize_finish"), finish)
+        self._go(server, steps, lambda text: self._failed(server, text))
+
+    def revive(self, server: Record) -> None:
+        """A hypervisor that was dead is back and does what it was told meanwhile."""
+        orders, server["_orders"] = server["_orders"] or [], None
+        for order in orders:
+            order()
 
     def reboot(self, server: Record, *, hard: bool) -> None:
         suffix = "_hard" if hard else ""
@@ -71,9 +95,7 @@ class Lifecycle:
             self._task(item, "reboot_started" + suffix)
 
         def again(item: Record) -> None:
-            with item["_machine"]:
-                self._live(item)
-                self.cloud.backend.reboot_server(self.region, item["id"], hard)
+            self._tell(item, "reboot_server", hard)
             self._rest(item, vm=records.ACTIVE, power=records.RUNNING)
 
         steps = (lambda item: self._task(item, "reboot_pending" + suffix), started, again)
@@ -126,8 +148,19 @@ class Lifecycle:
                 records.set_state(server, vm=records.ACTIVE, power=records.RUNNING)
                 server["_crashed"] = False
 
+    def _tell(self, server: Record, call: str | None, *more: bool) -> None:
+        """Ask the backend for `call` about the server, unless a deletion has come in between. None: nothing to ask for."""
+        with server["_machine"]:
+            self._live(server)
+            if call is not None:
+                orderly = (False,) if call == "reboot_server" and not more else more
+                getattr(self.cloud.backend, call)(self.region, server["id"], *orderly)
+
     def _go(self, server: Record, steps: Sequence[Step], failed: Callable[[str], None]) -> None:
-        """Run the steps one after the other, each after the configured rest, until one fails or the server is being deleted."""
+        """Run the steps one after the other, each after the configured rest, until one fails or the server is being deleted.
+
+        While the hypervisor is dead they wait, and the server stays in its task.
+        """
 
         def run(index: int) -> None:
             try:
@@ -143,7 +176,13 @@ class Lifecycle:
             if index + 1 < len(steps):
                 self.cloud.later(self.cloud.config.delays.server, lambda: run(index + 1), failed)
 
-        self.cloud.later(self.cloud.config.delays.server, lambda: run(0), failed)
+        def begin() -> None:
+            self.cloud.later(self.cloud.config.delays.server, lambda: run(0), failed)
+
+        if server["_orders"] is None:
+            begin()
+        else:
+            server["_orders"].append(begin)
 
     def _live(self, server: Record) -> None:
         with self.cloud.lock:
@@ -161,6 +200,8 @@ class Lifecycle:
             self._live(server)
             records.set_state(server, vm=vm, power=power)
             server["_crashed"] = False
+            if vm == records.SHELVED_OFFLOADED:
+                server["host"] = ""
 
     def _schedule(self, server: Record) -> None:
         with self.cloud.lock:

@@ -10,7 +10,9 @@ from lab.cloud.config import Flavor
 from lab.cloud.state import Cloud, Record, RegionState, stamp
 
 ACTIVE, BUILDING, STOPPED, ERROR, DELETED = "active", "building", "stopped", "error", "deleted"
-NO_STATE, RUNNING, SHUTDOWN = 0, 1, 4  # power_state
+PAUSED, SUSPENDED, RESCUED, RESIZED, SOFT_DELETED = "paused", "suspended", "rescued", "resized", "soft-delete"
+SHELVED, SHELVED_OFFLOADED = "shelved", "shelved_offloaded"
+NO_STATE, RUNNING, HALTED, SHUTDOWN = 0, 1, 3, 4  # power_state; Nova calls the third PAUSED
 
 _TASK_STATUS = {
     "rebooting": "REBOOT",
@@ -19,8 +21,20 @@ _TASK_STATUS = {
     "rebooting_hard": "HARD_REBOOT",
     "reboot_pending_hard": "HARD_REBOOT",
     "reboot_started_hard": "HARD_REBOOT",
+    "migrating": "MIGRATING",
 }
-_STATUS = {ACTIVE: "ACTIVE", BUILDING: "BUILD", STOPPED: "SHUTOFF", ERROR: "ERROR", DELETED: "DELETED"}
+_RESIZE_TASKS = dict.fromkeys(("resize_prep", "resize_migrating", "resize_migrated", "resize_finish"), "RESIZE")
+_TASKS = {
+    ACTIVE: {**_TASK_STATUS, **_RESIZE_TASKS},
+    STOPPED: {**_TASK_STATUS, **_RESIZE_TASKS},
+    PAUSED: {"migrating": "MIGRATING"},
+    RESIZED: {"resize_reverting": "REVERT_RESIZE"},
+}
+_STATUS = {
+    ACTIVE: "ACTIVE", BUILDING: "BUILD", STOPPED: "SHUTOFF", ERROR: "ERROR", DELETED: "DELETED", PAUSED: "PAUSED",
+    SUSPENDED: "SUSPENDED", RESCUED: "RESCUE", RESIZED: "VERIFY_RESIZE", SOFT_DELETED: "SOFT_DELETED", SHELVED: "SHELVED",
+    SHELVED_OFFLOADED: "SHELVED_OFFLOADED",
+}  # fmt: skip
 
 
 def new_server(
@@ -45,20 +59,36 @@ def new_server(
         "host": "",
         "fault": None,
         "ports": [],
+        "locked": False,
+        "locked_reason": None,
         **wanted,
         "_made_ports": [],  # ports that Nova has made for it and deletes with it
         "_shown": False,  # its addresses are known
         "_held": [],  # volumes that a deleted server still shows
         "_crashed": False,  # found stopped without having been asked to
+        "_old_flavor": "",  # before a resize that nobody has confirmed
+        "_orders": None,  # what waits for a hypervisor that is dead; None while it lives
+        "_cell_down": False,  # Nova cannot reach the database that knows it
         "_machine": threading.Lock(),  # one call of the backend about this server at a time
     }
 
 
 def status(server: Record) -> str:
     """The API's one-word status of a vm_state and a task_state."""
-    if server["vm_state"] in (ACTIVE, STOPPED):
-        return _TASK_STATUS.get(server["task_state"] or "", _STATUS[server["vm_state"]])
-    return _STATUS[server["vm_state"]]
+    tasks = _TASKS.get(server["vm_state"], {})
+    return tasks.get(server["task_state"] or "", _STATUS[server["vm_state"]])
+
+
+def unscheduled(server: Record) -> bool:
+    """Is it known to Nova's API alone, and to no cell yet?"""
+    return server["vm_state"] == BUILDING and not server["host"]
+
+
+def hosted(server: Record) -> bool:
+    """Has a hypervisor taken it? Not before its networking begins, and not while it is shelved away."""
+    if server["vm_state"] == BUILDING:
+        return bool(server["host"]) and server["task_state"] not in (None, "scheduling")
+    return bool(server["host"])
 
 
 def set_state(server: Record, *, vm: str | None = None, task: str | None = None, power: int | None = None) -> None:
@@ -71,6 +101,11 @@ def set_state(server: Record, *, vm: str | None = None, task: str | None = None,
 
 def set_fault(server: Record, text: str) -> None:
     set_state(server, vm=ERROR, power=NO_STATE)
+    note_fault(server, text)
+
+
+def note_fault(server: Record, text: str) -> None:
+    """What the API shows as the reason of an ERROR."""
     server["fault"] = {"code": 500, "created": stamp(), "message": text}
 
 

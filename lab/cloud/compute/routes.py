@@ -24,6 +24,7 @@ class ComputeService(VersionedService):
         super().__init__(cloud, region)
         self.views = Views(cloud, region, self.root)
         self.lifecycle = Lifecycle(cloud, region)
+        self.page_limit: int | None = None  # how many rows a list shows at most, whatever was asked for
         self._documents()
         self._flavors()
         self._keypairs()
@@ -35,7 +36,14 @@ class ComputeService(VersionedService):
         return errors.render(error)
 
     def find(self, server_id: str) -> Record:
-        """A server by id; 404 for an unknown one."""
+        """A server by id; 404 for an unknown one, 500 when its cell is down."""
+        server = self.known(server_id)
+        if server["_cell_down"]:
+            raise errors.unexpected(errors.NO_DATABASE)
+        return server
+
+    def known(self, server_id: str) -> Record:
+        """A server by id, also of a cell that is down: such a one shows nothing but its id. 404 for an unknown one."""
         server = self.cloud.region(self.region).servers.get(server_id)
         if server is None:
             raise errors.unknown_server(server_id)

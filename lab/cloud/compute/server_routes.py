@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import re
 import secrets
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from typing import TYPE_CHECKING
 
-from lab.cloud.compute import attachments, errors, records, requests
+from lab.cloud.compute import actions, attachments, errors, lists, records, requests
 from lab.cloud.state import Record, new_id, stamp
-from lab.cloud.validation import document, invalid, is_uuid, only, strings, text
+from lab.cloud.validation import document, is_uuid, only, strings, text
 from lab.cloud.web import Call, Reply
 
 if TYPE_CHECKING:
@@ -20,20 +18,6 @@ log = logging.getLogger("lab.cloud")
 
 SERVER = "/v2.1/servers/<server_id>"
 _TAGS_SINCE = (2, 26)
-_UNWRITTEN_ACTIONS = frozenset({
-    "pause", "unpause", "suspend", "resume", "resize", "confirmResize", "revertResize", "rebuild", "createImage", "createBackup", "lock",
-    "unlock", "rescue", "unrescue", "shelve", "unshelve", "shelveOffload", "changePassword", "addSecurityGroup", "removeSecurityGroup",
-    "addFloatingIp", "removeFloatingIp", "addFixedIp", "removeFixedIp", "os-getConsoleOutput", "os-getVNCConsole", "migrate",
-    "os-migrateLive", "evacuate", "forceDelete", "restore", "os-resetState", "resetNetwork", "trigger_crash_dump",
-})  # fmt: skip
-_SORTABLE = {
-    "created_at": "created",
-    "updated_at": "updated",
-    "display_name": "name",
-    "name": "name",
-    "uuid": "id",
-    "vm_state": "vm_state",
-}
 
 
 def register(nova: ComputeService) -> None:
@@ -51,17 +35,17 @@ def _lists(nova: ComputeService) -> None:
     def listing(call: Call) -> Reply:
         _refresh_all(nova)
         with nova.cloud.lock:
-            chosen, more = _page(nova, call)
-            return Reply(200, {"servers": [nova.views.brief(server) for server in chosen], **more})
+            page = lists.page(nova, call)
+            rows = [nova.views.brief(server) for server in page.servers]
+            return Reply(200, {"servers": [*rows, *(nova.views.lost_brief(each) for each in page.lost)], **page.links})
 
     @nova.route("GET", "/v2.1/servers/detail", locked=False)
     def details(call: Call) -> Reply:
         _refresh_all(nova)
         with nova.cloud.lock:
-            (chosen, more), version = _page(nova, call), nova.version(call)
-            return Reply(
-                200, {"servers": [nova.views.server(server, version, single=False) for server in chosen], **more}
-            )
+            page, version = lists.page(nova, call), nova.version(call)
+            rows = [nova.views.server(server, version, single=False) for server in page.servers]
+            return Reply(200, {"servers": [*rows, *(nova.views.lost(each) for each in page.lost)], **page.links})
 
 
 def _server(nova: ComputeService) -> None:
@@ -91,21 +75,24 @@ def _server(nova: ComputeService) -> None:
     @nova.route("GET", SERVER, locked=False)
     def show(call: Call, server_id: str) -> Reply:
         with nova.cloud.lock:
-            server = nova.find(server_id)
+            server, version = nova.known(server_id), nova.version(call)
+            if server["_cell_down"]:
+                if version < lists.SHOWS_LOST_SINCE:
+                    raise errors.unexpected(errors.CELL_IS_DOWN)
+                return Reply(200, {"server": nova.views.lost_single(server)})
         nova.lifecycle.refresh(server)
         with nova.cloud.lock:
-            return Reply(200, {"server": nova.views.server(nova.find(server_id), nova.version(call))})
+            return Reply(200, {"server": nova.views.server(nova.find(server_id), version)})
 
     @nova.route("POST", SERVER + "/action", locked=False)
     def action(call: Call, server_id: str) -> Reply:
         with nova.cloud.lock:
-            server = nova.cloud.region(nova.region).servers.get(server_id)
-        if server is None:
-            raise errors.not_found(f"Instance {server_id} has no mapping to a cell.")
+            if server_id not in nova.cloud.region(nova.region).servers:
+                raise errors.not_found(f"Instance {server_id} has no mapping to a cell.")
+            server = nova.find(server_id)
         nova.lifecycle.refresh(server)
         with nova.cloud.lock:
-            _act(nova, server, call.body)
-        return Reply(202)
+            return actions.act(nova, server, call)
 
 
 def _changes(nova: ComputeService) -> None:
@@ -127,40 +114,10 @@ def _changes(nova: ComputeService) -> None:
         server = nova.find(server_id)
         if server["vm_state"] == records.DELETED:
             raise errors.unknown_server(server_id)
+        if server["locked"]:
+            raise errors.locked(server_id)
         nova.lifecycle.delete(server)
         return Reply(204)
-
-
-def _act(nova: ComputeService, server: Record, body: Any) -> None:
-    """Stop, start or reboot; 409 in the wrong state: the vm_state is looked at first, then the task."""
-    if not isinstance(body, dict) or not body:
-        raise errors.bad_request("Malformed request body")
-    name = next(iter(body))
-    if name == "os-stop":
-        _need(server, "stop", (records.ACTIVE, records.ERROR))
-        nova.lifecycle.stop(server)
-    elif name == "os-start":
-        _need(server, "start", (records.STOPPED,))
-        nova.lifecycle.start(server)
-    elif name == "reboot":
-        kind = body[name].get("type") if isinstance(body[name], dict) else None
-        if str(kind).upper() not in ("SOFT", "HARD"):
-            raise invalid("type", kind, f"{kind!r} is not one of ['HARD', 'Hard', 'hard', 'SOFT', 'Soft', 'soft']")
-        hard = str(kind).upper() == "HARD"
-        _need(server, "reboot", (records.ACTIVE, records.STOPPED, records.ERROR) if hard else (records.ACTIVE,))
-        nova.lifecycle.reboot(server, hard=hard)
-    elif name in _UNWRITTEN_ACTIONS:
-        log.error("compute %s: 501, the lab does not know the action %s of a server", nova.region, name)
-        raise errors.not_written(f"the action {name}")
-    else:
-        raise errors.bad_request(f"There is no such action: {name}")
-
-
-def _need(server: Record, action: str, allowed: tuple[str, ...]) -> None:
-    if server["vm_state"] not in allowed:
-        raise errors.wrong_state(action, server["id"], "vm_state", server["vm_state"])
-    if server["task_state"] is not None:
-        raise errors.wrong_state(action, server["id"], "task_state", server["task_state"])
 
 
 def _metadata(nova: ComputeService) -> None:
@@ -315,42 +272,3 @@ def _refresh_all(nova: ComputeService) -> None:
         servers = list(nova.cloud.region(nova.region).servers.values())
     for server in servers:
         nova.lifecycle.refresh(server)
-
-
-def _page(nova: ComputeService, call: Call) -> tuple[list[Record], dict[str, Any]]:
-    """The servers that a list shows: filtered by name (a regular expression) and status, sorted, cut by marker and limit; and the link
-    to the next page when the limit was reached."""
-    servers = records.living(nova.cloud.region(nova.region))
-    name, status = call.first("name"), call.first("status")
-    if name is not None:
-        try:
-            pattern = re.compile(name)
-        except re.error as error:
-            raise errors.bad_request(f"Invalid filter name: {name} is no regular expression: {error}") from None
-        servers = [server for server in servers if pattern.search(server["name"])]
-    if status is not None:
-        servers = [server for server in servers if records.status(server) == status.upper()]
-    for field in ("flavor", "image"):
-        if (wanted := call.first(field)) is not None:
-            servers = [server for server in servers if server[f"{field}_id"] == wanted]
-    if (key := call.first("sort_key")) is not None:
-        if key not in _SORTABLE:
-            raise errors.bad_request(f"Invalid sort key: {key}")
-        servers.sort(key=lambda server: str(server[_SORTABLE[key]]), reverse=call.first("sort_dir", "desc") == "desc")
-    marker, limit = call.first("marker"), call.first("limit")
-    if marker is not None:
-        ids = [server["id"] for server in servers]
-        if marker not in ids:
-            raise errors.bad_request(f"marker [{marker}] not found")
-        servers = servers[ids.index(marker) + 1 :]
-    if limit is not None and not limit.isdigit():
-        raise errors.bad_request(
-            f"Invalid input for query parameters limit. Value: {limit}. '{limit}' does not match '^[0-9]*$'"
-        )
-    if limit is None or not 0 < int(limit) <= len(servers):
-        return servers, {}
-    chosen = servers[: int(limit)]
-    query = urlencode(
-        {**{key: call.query[key][0] for key in sorted(call.query) if key != "marker"}, "marker": chosen[-1]["id"]}
-    )
-    return chosen, {"servers_links": [{"rel": "next", "href": f"{nova.root}{call.path}?{query}"}]}

@@ -27,6 +27,29 @@ class Views:
     def brief(self, server: Record) -> Record:
         return {"id": server["id"], "name": server["name"], "links": self.links("servers", server["id"])}
 
+    def lost_brief(self, server: Record) -> Record:
+        """A server of a cell that is down: all that Nova knows without that cell's database."""
+        return {"id": server["id"], "status": "UNKNOWN", "links": self.links("servers", server["id"])}
+
+    def lost(self, server: Record) -> Record:
+        return {
+            **self.lost_brief(server),
+            "tenant_id": self.cloud.config.project_id,
+            "created": server["created"],
+        }
+
+    def lost_single(self, server: Record) -> Record:
+        """Read by id, with what the request for it had said."""
+        return {
+            **self.lost(server),
+            "user_id": server["user_id"],
+            "image": self._image(server, (2, 1)),
+            "flavor": self._flavor_of(server, (2, 69)),
+            "OS-EXT-AZ:availability_zone": server["zone"],
+            "OS-EXT-STS:power_state": records.NO_STATE,
+            "server_groups": [server["group"]] if server["group"] else [],
+        }
+
     def server(self, server: Record, version: Version, *, single: bool = True) -> Record:
         """A server in full. `single`: read by id, which shows more than a list does."""
         status = records.status(server)
@@ -195,11 +218,11 @@ class Views:
         """What later microversions have added."""
         group = server["group"]
         fields: list[tuple[Version, str, Any]] = [
-            ((2, 9), "locked", False),
+            ((2, 9), "locked", server["locked"]),
             ((2, 19), "description", server["description"]),
             ((2, 26), "tags", list(server["tags"])),
             ((2, 63), "trusted_image_certificates", None),
-            ((2, 73), "locked_reason", None),
+            ((2, 73), "locked_reason", server["locked_reason"]),
             ((2, 90), "OS-EXT-SRV-ATTR:hostname", server["name"]),
             ((2, 96), "pinned_availability_zone", server["pinned_zone"]),
         ]

@@ -195,7 +195,7 @@ def test_metadata_is_merged_replaced_and_taken_away(tenant: Tenant) -> None:
 
 def test_what_nobody_wrote_is_501_and_not_a_wrong_answer(tenant: Tenant) -> None:
     server = tenant.server({"uuid": tenant.network()})
-    assert act(tenant, server, {"resize": {"flavorRef": tenant.flavor}}) == 501
+    assert act(tenant, server, {"rebuild": {"imageRef": tenant.image}}) == 501
     assert act(tenant, server, {"nonsense": None}) == 400
     assert tenant.ask("compute", "GET", "/v2.1/os-hypervisors").status == 501
 

@@ -14,6 +14,7 @@ from lab.cloud.web import Call, Reply, Service
 from lab.control import answer
 from lab.faults import Faults, Site
 from lab.namespace import LabError, places
+from tests.lab.cloud.tenant import REGION, Tenant
 
 
 class Recorder:
@@ -213,3 +214,44 @@ def test_preflight_wants_room_for_the_disks(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=2**30))
     with pytest.raises(LabError, match=r"1\.0 GiB free .* wanted 6"):
         preflight.check(places())
+
+
+class WholeCompute:
+    """Faults over a real compute API, with a server in it that a host stands behind."""
+
+    def __init__(self) -> None:
+        self.tenant = Tenant()
+        self.server = self.tenant.server({"uuid": self.tenant.network()})
+        spec = SimpleNamespace(name="shop-a-db-1", server_id=self.server, region=REGION)
+        machines: Any = SimpleNamespace(hosts={(REGION, self.server): SimpleNamespace(spec=spec)})
+        other: Any = None
+        services = {"compute@a": self.tenant.openstack.services["compute", REGION]}
+        sites = {"a": Site("a", REGION, "gra", ("203.0.113.2",))}
+        self.faults = Faults(sites, machines, services=services, storage=other, ovh=other, dns=other)
+
+    def listed(self) -> list[str]:
+        return [row["status"] for row in self.tenant.ok("compute", "GET", "/v2.1/servers/detail")]
+
+
+def test_the_platform_s_own_states_of_a_server() -> None:
+    lab = WholeCompute()
+    assert lab.faults.kill("server-state", "db-1", "paused")["detail"] == "PAUSED"
+    assert lab.listed() == ["PAUSED"]
+    lab.faults.restore("server-state", "db-1.a")
+    assert lab.listed() == ["ACTIVE"]
+    with pytest.raises(LabError, match="wanted one of PAUSED, SUSPENDED"):
+        lab.faults.kill("server-state", "db-1", "tired")
+
+
+def test_a_cell_and_a_page_from_outside() -> None:
+    lab = WholeCompute()
+    lab.faults.kill("cell-down", "db-1")
+    assert lab.listed() == []
+    lab.faults.restore_all()
+    assert lab.listed() == ["ACTIVE"]
+    assert lab.faults.kill("page-limit", "a", "1")["detail"] == "1"
+    reply = lab.tenant.ask("compute", "GET", "/v2.1/servers/detail")
+    assert reply.body["servers_links"][0]["rel"] == "next"
+    lab.faults.restore_all()
+    with pytest.raises(LabError, match="wanted how many rows"):
+        lab.faults.kill("page-limit", "a", "none")

@@ -114,3 +114,34 @@ def test_a_host_that_reboots_itself_comes_back_and_one_that_powers_off_stays_off
     bench.machines.start_server(GRA, server)
     bench.await_ssh(GRA)
     assert bench.addresses(GRA) == {"ens3": [bench.front(GRA)], "ens4": [bench.vrack(GRA)]}
+
+
+def test_a_frozen_host_stands_still_answers_nothing_and_goes_on_where_it_was(bench: Bench) -> None:
+    """As a paused server: not a process of it runs, and nobody answers in its name."""
+    server = bench.servers[GRA].server_id
+    host = bench.machines.hosts[GRA, server]
+    leader = host.leader()
+    bench.ssh(GRA, "sudo systemd-run --unit=ticks sh -c 'while :; do date +%s%N >/var/tmp/ticks; sleep 0.05; done'")
+    ticks = host.root / "var/tmp/ticks"
+    wait_for("a process at work", lambda: ticks.exists() and ticks.read_text() != "")
+    bench.machines.freeze_server(GRA, server)
+    before = ticks.read_text()
+    assert host.running
+    assert not bench.pings(SBG, bench.vrack(GRA)), "the kernel answered for a machine that stands still"
+    assert ticks.read_text() == before
+    bench.machines.thaw_server(GRA, server)
+    wait_for("the process at work again", lambda: ticks.read_text() not in (before, ""))
+    bench.await_ssh(GRA)
+    assert bench.pings(SBG, bench.vrack(GRA))
+    assert host.leader() == leader, "it was booted anew"
+    bench.ssh(GRA, "sudo systemctl stop ticks")
+
+
+def test_a_frozen_host_is_stopped_at_once_and_boots_thawed(bench: Bench) -> None:
+    server = bench.servers[GRA].server_id
+    bench.machines.freeze_server(GRA, server)
+    bench.machines.stop_server(GRA, server)
+    assert not bench.machines.server_running(GRA, server)
+    bench.machines.start_server(GRA, server)
+    bench.await_ssh(GRA)
+    assert bench.pings(SBG, bench.vrack(GRA))
