@@ -38,11 +38,12 @@ class Clocks:
 
 @dataclass(frozen=True)
 class Finding:
-    """`over`: the target's etag that may be replaced, None for nothing. `reason` goes into the result."""
+    """`over`: the target's etag that may be replaced, None for nothing. `reason` goes into the result; `back`: the source's object is older than the copy."""
 
     verdict: Verdict
     over: str | None = None
     reason: str = ""
+    back: bool = False
 
 
 def unchanged(source: Entry, target: Entry, row: Row) -> bool:
@@ -55,6 +56,14 @@ def unchanged(source: Entry, target: Entry, row: Row) -> bool:
         and target.time == row.target_time
         and not row.missing_runs
     )
+
+
+def untouched(target: Entry | None, row: Row | None) -> str | None:
+    """The etag of the target's object when it still is the one that was seen to be the same as the source's; None when it is not, or nobody knows."""
+    if target is None or row is None or not row.source_etag:
+        return None
+    same = target.etag == row.target_etag and row.target_time in ("", target.time)
+    return target.etag if same else None
 
 
 def from_listings(source: Entry, target: Entry | None, row: Row | None, clocks: Clocks) -> Verdict:
@@ -76,9 +85,13 @@ def from_listings(source: Entry, target: Entry | None, row: Row | None, clocks: 
 
 
 def from_headers(
-    source: Mapping[str, str], target: Mapping[str, str] | None, epoch: int | None, clocks: Clocks
+    source: Mapping[str, str],
+    target: Mapping[str, str] | None,
+    epoch: int | None,
+    clocks: Clocks,
+    known: str | None = None,
 ) -> Finding:
-    """By what both stores say of this object now. Headers in lower case."""
+    """By what both stores say of this object now. Headers in lower case; `known`: as `untouched` told."""
     if target is None:
         return Finding(Verdict.COPY)
     over = target.get("etag", "").strip('"')
@@ -93,7 +106,12 @@ def from_headers(
         and not same_metadata(source, target)
     ):
         return Finding(Verdict.RECORD, over)
-    return _over_copy(source, note, over, sizes) if note else _over_native(source, target, over, clocks)
+    return _over_copy(source, note, over, sizes) if note else _over_native(source, target, over, clocks, known)
+
+
+def _undone(over: str) -> Finding:
+    """Nothing was written at the target, so the change is the source's: an object goes back when its newest version is deleted."""
+    return Finding(Verdict.COPY, over, "the source went back to an older version than was copied", back=True)
 
 
 def _over_copy(source: Mapping[str, str], note: Origin, over: str, sizes: bool) -> Finding:
@@ -103,15 +121,19 @@ def _over_copy(source: Mapping[str, str], note: Origin, over: str, sizes: bool) 
     if sizes and same_version and note.etag == source.get("etag", "").strip('"'):
         return Finding(Verdict.RECORD, over)
     if note.time > changed + MARGIN_S and not same_version:
-        return Finding(Verdict.HOLD, over, "copied from a newer version of the source")
+        return _undone(over)
     return Finding(Verdict.COPY, over)
 
 
-def _over_native(source: Mapping[str, str], target: Mapping[str, str], over: str, clocks: Clocks) -> Finding:
-    """The target's object was not written by a copier: only an older one gives way."""
+def _over_native(
+    source: Mapping[str, str], target: Mapping[str, str], over: str, clocks: Clocks, known: str | None
+) -> Finding:
+    """The target's object was not written by a copier: only an older one gives way, or one that the source had too."""
     if (
         parse_time(target["last-modified"]) - clocks.target
         > parse_time(source["last-modified"]) - clocks.source + MARGIN_S
     ):
+        if known is not None and known == over:
+            return _undone(over)
         return Finding(Verdict.HOLD, over, "written at the target after the source's last change")
     return Finding(Verdict.COPY, over, "written at the target, older than the source's")

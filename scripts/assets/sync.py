@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from contract.errors import DrError, Failed, Refused
 
-from .compare import Clocks, Verdict
+from .compare import Clocks, Verdict, untouched
 from .config import Job
 from .deletes import Deletes
 from .epoch import Epoch, Guard
@@ -201,7 +201,8 @@ class Run:
 
     def _handle(self, transfer: Transfer, step: Step, entry: Entry) -> None:
         """One step, in a worker."""
-        transfer.bring(entry, step.target.etag if step.target else None, look=step.verdict is Verdict.LOOK)
+        over, known = step.target.etag if step.target else None, untouched(step.target, step.row)
+        transfer.bring(entry, over, look=step.verdict is Verdict.LOOK, known=known)
 
     def _one_more(self) -> int:
         with self._lock:

@@ -49,15 +49,15 @@ class Transfer:
     def clocks(self) -> Clocks:
         return Clocks(self.source.wire.skew or 0.0, self.target.wire.skew or 0.0)
 
-    def bring(self, entry: Entry, over: str | None, look: bool = False) -> bool:
+    def bring(self, entry: Entry, over: str | None, look: bool = False, known: str | None = None) -> bool:
         """Make the target have what the source has, and count it; false when it does not after all.
 
-        `over`: the target's etag as listed, None for nothing; `look`: compare the headers first.
+        `over`: the target's etag as listed, None for nothing; `look`: compare the headers first; `known`: see `compare.untouched`.
         """
         for _ in range(AGAIN):
             try:
                 if look:
-                    decided = self._look(entry)
+                    decided = self._look(entry, known)
                     if decided is None:
                         return False
                     entry, over = decided
@@ -74,7 +74,7 @@ class Transfer:
         self.tally.owe(entry, "failed", f"changed {AGAIN} times while it was copied; the next run sees to it")
         return False
 
-    def _look(self, entry: Entry) -> tuple[Entry, str | None] | None:
+    def _look(self, entry: Entry, known: str | None) -> tuple[Entry, str | None] | None:
         """What to copy and what over; None when there is nothing to do (and it is counted)."""
         source, target = self.source.head(entry.key), self.target.head(entry.key)
         if source is None:
@@ -90,7 +90,9 @@ class Transfer:
             now = Entry(
                 entry.key, int(source.headers["content-length"]), source.etag, iso_time(source.headers["last-modified"])
             )
-        finding = from_headers(source.headers, target.headers if target else None, self.guard.epoch, self.clocks())
+        finding = from_headers(
+            source.headers, target.headers if target else None, self.guard.epoch, self.clocks(), known
+        )
         if finding.verdict is Verdict.STALE:
             raise EpochMoved(
                 f"epoch: {show(entry.key)} at the target is {finding.reason}, this run is of epoch {self.guard.epoch}; it stopped writing, "
@@ -103,6 +105,14 @@ class Transfer:
             return None
         if finding.verdict is Verdict.HOLD:
             self.tally.owe(entry, "held", f"{finding.reason}; run `dr-assets reconcile` to decide")
+            return None
+        if finding.back and now.etag != entry.etag:
+            self.tally.owe(
+                entry,
+                "held",
+                f"the source lists another version than it hands out ({entry.etag}, {now.etag}), and this one is older than the copy; wanted one of "
+                "both; the next run sees to it",
+            )
             return None
         if finding.reason:
             if not self._keeps_versions():

@@ -105,7 +105,7 @@ HEADED = [
     (headers("a-2", x_amz_version_id="v1"), headers("b-3") | copy_of("a-2", version="v1"), Verdict.RECORD),
     (headers("a-2", x_amz_version_id="v2"), headers("b-3") | copy_of("a-2", version="v1"), Verdict.COPY),
     (headers("c-2", LATER), headers("b-3") | copy_of("a-2"), Verdict.COPY),
-    (headers("c-2", EARLIER), headers("b-3") | copy_of("a-2"), Verdict.HOLD),
+    (headers("c-2", EARLIER), headers("b-3") | copy_of("a-2"), Verdict.COPY),
     (headers(OTHER), headers(at=LATER), Verdict.HOLD),
     (headers(OTHER), headers(at=EARLIER), Verdict.COPY),
     (headers(OTHER), headers(at=LATER) | copy_of(OTHER, epoch=9), Verdict.STALE),

@@ -7,6 +7,8 @@ import time
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from tests.assets.conftest import OPTIONS, Pair
 from tests.assets.stub import Fault
 
@@ -112,6 +114,78 @@ def test_a_change_at_the_target_is_seen(pair: Pair) -> None:
     assert done["done"] == {"held": 1}
     assert done["debt"].count == 1
     assert pair.b.body(b"k") == b"two"
+
+
+def undone(pair: Pair, runs: int = 1) -> None:
+    """`k` was overwritten at the source and copied; then its newest version was deleted there, so the one before is current again."""
+    pair.a.put(b"k", b"one", at=time.time() - 1000)
+    pair.a.put(b"k", b"two", at=time.time() - 500)
+    for _ in range(runs):
+        assert pair.sync()["ok"]
+    del pair.a.objects[b"k"][0]
+
+
+@pytest.mark.parametrize("runs", [1, 2])
+@pytest.mark.parametrize("manifest", [True, False])
+def test_an_overwrite_that_was_undone_at_the_source_is_undone_at_the_target(
+    pair: Pair, manifest: bool, runs: int
+) -> None:
+    undone(pair, runs)
+    if not manifest:
+        (pair.folder / "state" / "state.db").unlink()
+    done = pair.sync()
+    assert (done["code"], done["done"]) == (0, {"copied": 1, "replaced": 1})
+    assert done["lists"]["replaced"][0]["key"] == "k"
+    assert "went back to an older version" in done["lists"]["replaced"][0]["why"]
+    assert [item.body for item in pair.b.objects[b"k"]] == [b"one", b"two"]
+    assert pair.sync()["done"] == {}
+
+
+def test_what_nobody_copied_and_both_had_follows_an_undo_too(pair: Pair) -> None:
+    # The platform's own replication writes no note of a copier's; the manifest saw that both were the same.
+    pair.a.put(b"k", b"one", at=time.time() - 1000)
+    pair.a.put(b"k", b"two", at=time.time() - 500)
+    pair.b.put(b"k", b"two", at=time.time() - 490)
+    assert pair.sync()["same"] == 1
+    del pair.a.objects[b"k"][0]
+    assert pair.sync()["done"] == {"copied": 1, "replaced": 1}
+    assert pair.b.body(b"k") == b"one"
+
+
+def test_an_undo_at_the_source_does_not_undo_what_was_written_at_the_target(pair: Pair) -> None:
+    undone(pair)
+    pair.b.put(b"k", b"mine", at=time.time())
+    assert pair.sync()["done"] == {"held": 1}
+    assert pair.b.body(b"k") == b"mine"
+
+
+def test_an_undo_is_held_where_the_target_could_not_take_it_back(pair: Pair) -> None:
+    pair.b.versioned = False
+    undone(pair)
+    done = pair.sync()
+    assert done["done"] == {"held": 1}
+    assert "not versioned" in done["lists"]["held"][0]["why"]
+    assert pair.b.body(b"k") == b"two"
+
+
+def test_an_older_version_that_the_listing_does_not_show_is_no_undo(pair: Pair) -> None:
+    # A store half of which is behind: it lists the newest version, and hands out one that is older than the copy.
+    pair.a.put(b"k", b"one", at=time.time() - 1000)
+    pair.a.put(b"k", b"two", at=time.time() - 500)
+    assert pair.sync()["ok"]
+    newest = pair.a.put(b"k", b"three")
+
+    def behind() -> None:
+        pair.a.objects[b"k"] = [item for item in pair.a.objects[b"k"] if item.body == b"one"]
+
+    pair.a.rule("get", Fault(before=behind))
+    done = pair.sync()
+    assert done["done"] == {"held": 1}
+    assert "lists another version than it hands out" in done["lists"]["held"][0]["why"]
+    assert pair.b.body(b"k") == b"two"
+    pair.a.add(b"k", newest)
+    assert pair.sync()["ok"]
+    assert pair.b.body(b"k") == b"three"
 
 
 def test_etags_of_parts_are_not_compared(pair: Pair) -> None:
