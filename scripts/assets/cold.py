@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from .config import Endpoint
 from .errors import Kind, StoreError
-from .refusals import classify, text
+from .refusals import classify, doubted, text
 
 ALL_USERS = "http://acs.amazonaws.com/groups/global/AllUsers"
 AUTHENTICATED = "http://acs.amazonaws.com/groups/global/AuthenticatedUsers"
@@ -32,8 +32,9 @@ class Part(NamedTuple):
 class Cold:
     """One attempt a call; the caller tries again. Raises StoreError."""
 
-    def __init__(self, endpoint: Endpoint, timeout_s: float) -> None:
-        self._endpoint, self._timeout = endpoint, timeout_s
+    def __init__(self, endpoint: Endpoint, timeout_s: float, served: Callable[[], bool] = bool) -> None:
+        """`served`: whether another request with the same keys went through."""
+        self._endpoint, self._timeout, self._served = endpoint, timeout_s, served
         self._made: Any = None
         self._lock = threading.Lock()
         self.requests: dict[str, int] = {}
@@ -87,10 +88,9 @@ class Cold:
         except ClientError as error:
             answer = error.response
             code, status = str(answer["Error"].get("Code", "")), int(answer["ResponseMetadata"]["HTTPStatusCode"])
-            kind = classify(code, status, operation)
-            raise StoreError(
-                kind, text(self._endpoint, operation, code, kind, None), status, side=self._endpoint.name
-            ) from None
+            kind, served = classify(code, status, operation), self._served()
+            told = text(self._endpoint, operation, code, kind, skew=None, served=served)
+            raise StoreError(doubted(kind, served), told, status, side=self._endpoint.name) from None
         except HTTPClientError as error:
             raise StoreError(
                 Kind.NETWORK,

@@ -20,6 +20,7 @@ class Kind(StrEnum):
     EXPIRED = "expired"  # the credentials, not the object
     SKEW = "skew"
     REGION = "region"
+    DOUBTED = "doubted"  # one of the four above, by a store that has served this run
     CONDITION = "condition"  # 412, or 409 of two conditional writes at once
     SLOW = "slow"  # 503, 429, or an answer that does not come
     NETWORK = "network"
@@ -30,8 +31,10 @@ class Kind(StrEnum):
 
 
 RETRYABLE = frozenset({Kind.SLOW, Kind.NETWORK})
+# About who asks and whom, not about an object.
+STANDING = frozenset({Kind.NO_BUCKET, Kind.EXPIRED, Kind.SKEW, Kind.REGION})
 # After one of these no further request of the run can succeed.
-FATAL = frozenset({Kind.NO_BUCKET, Kind.EXPIRED, Kind.SKEW, Kind.REGION, Kind.FULL})
+FATAL = STANDING | {Kind.FULL}
 
 
 class StoreError(DrError):

@@ -21,6 +21,8 @@ from .tally import show
 from .wire import Body, Headers
 
 MOST_PARTS = 9_000  # stores stop at 10,000
+# After these the upload can be gone on with: nothing is wrong with it.
+KEPT = RETRYABLE | {Kind.FULL, Kind.DENIED, Kind.EXPIRED, Kind.SKEW, Kind.DOUBTED}
 
 
 def part_size(size: int, least: int) -> int:
@@ -55,7 +57,7 @@ class Parts:
         except (Stopped, EpochMoved):
             raise
         except StoreError as error:
-            if error.kind not in RETRYABLE and error.kind not in (Kind.FULL, Kind.DENIED, Kind.EXPIRED, Kind.SKEW):
+            if error.kind not in KEPT:
                 self.drop(upload)
             raise
         self._state.end_upload(entry.key)

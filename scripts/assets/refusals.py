@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from .config import Endpoint
-from .errors import Kind, StoreError
+from .errors import STANDING, Kind, StoreError
 
 KINDS: dict[str, Kind] = {
     "NoSuchKey": Kind.ABSENT,
@@ -78,14 +78,17 @@ class _Answer(Protocol):
     def headers(self) -> Mapping[str, str]: ...
 
 
-def refusal(endpoint: Endpoint, operation: str, answer: _Answer, body: bytes, skew: float | None) -> StoreError:
-    """The error for an answer that is not 2xx; `body` is its XML, if any."""
+def refusal(
+    endpoint: Endpoint, operation: str, answer: _Answer, body: bytes, *, skew: float | None, served: bool
+) -> StoreError:
+    """The error for an answer that is not 2xx; `body` is its XML, if any. `served`: another request of this run went through."""
     found = re.search(rb"<Code>([^<]+)</Code>", body)
     code = found.group(1).decode("ascii", "replace") if found else str(answer.status)
     retry_after = answer.headers.get("retry-after", "")
     kind = classify(code, answer.status, operation)
     wait = float(retry_after) if retry_after.isdigit() else 0.0
-    return StoreError(kind, text(endpoint, operation, code, kind, skew), answer.status, wait, endpoint.name)
+    told = text(endpoint, operation, code, kind, skew=skew, served=served)
+    return StoreError(doubted(kind, served), told, answer.status, wait, endpoint.name)
 
 
 def classify(code: str, status: int, operation: str) -> Kind:
@@ -95,13 +98,24 @@ def classify(code: str, status: int, operation: str) -> Kind:
     return Kind.NO_BUCKET if kind is Kind.ABSENT and operation == "list" else kind
 
 
-def text(endpoint: Endpoint, operation: str, code: str, kind: Kind, skew: float | None) -> str:
-    """Subject, found, wanted, remedy."""
+def doubted(kind: Kind, served: bool) -> Kind:
+    """Keys, clock and address were good a moment ago, so it is this request, or one half of the store: no reason to leave all other objects."""
+    return Kind.DOUBTED if served and kind in STANDING else kind
+
+
+def text(endpoint: Endpoint, operation: str, code: str, kind: Kind, *, skew: float | None, served: bool) -> str:
+    """Subject, found, wanted, remedy. `kind`: as classified; `served`: as in `refusal`."""
+    but = (
+        "; it served this run before with the same keys, clock and address: if it stays so for one object alone, look at its name and at what "
+        "stands before the store"
+        if doubted(kind, served) is Kind.DOUBTED
+        else ""
+    )
     if kind is Kind.SKEW:
         apart = f"{abs(skew):.0f} s" if skew is not None else "more than the store allows"
         return (
             f"{endpoint.place}: {operation} refused ({code}): this machine's clock and the store's are {apart} apart, wanted less than 15 minutes; "
-            "set the clock (timedatectl status), nothing was deleted"
+            f"set the clock (timedatectl status), nothing was deleted{but}"
         )
     remedy = REMEDIES.get(kind, "see the store's documentation for this code")
-    return f"{endpoint.place}: {operation} refused ({code}), {remedy}"
+    return f"{endpoint.place}: {operation} refused ({code}), {remedy}{but}"

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from contract.errors import Failed
 
-from .errors import RETRYABLE, StoreError
+from .errors import RETRYABLE, Kind, StoreError
 
 T = TypeVar("T")
 
@@ -72,17 +72,18 @@ class Patience:
         self._attempts, self._base, self._cap, self._stop = attempts, base_s, cap_s, stop
         self.retries = 0
 
-    def run(self, call: Callable[[], T], throttle: Throttle) -> T:
-        """The result of `call`, which raises StoreError. Raises the last one, or Stopped."""
+    def run(self, call: Callable[[], T], throttle: Throttle, also: Kind | None = None) -> T:
+        """The result of `call`, which raises StoreError. Raises the last one, or Stopped. `also`: one more kind that may pass."""
         for attempt in range(1, self._attempts + 1):
             if self._stop.is_set():
                 raise Stopped("run: asked to stop; the same command again goes on from here")
             try:
                 result = call()
             except StoreError as error:
-                if error.kind not in RETRYABLE or attempt == self._attempts:
+                if error.kind not in {*RETRYABLE, also} or attempt == self._attempts:
                     raise
-                throttle.bad()
+                if error.kind in RETRYABLE:
+                    throttle.bad()
                 self.retries += 1
                 self._stop.wait(self.delay(attempt, error.retry_after))
             else:

@@ -37,7 +37,7 @@ class Bucket:
         self.patience = Patience(options.attempts, options.backoff_s, options.backoff_cap_s, stop)
         self.wire = Wire(endpoint, options.timeout_s)
         self.etag_is_md5 = True  # of objects put in one piece; false once the store has shown otherwise
-        self._cold = Cold(endpoint, options.timeout_s)
+        self._cold = Cold(endpoint, options.timeout_s, lambda: self.wire.served)
 
     def close(self) -> None:
         self.wire.close()
@@ -47,12 +47,12 @@ class Bucket:
         """How often each operation was asked for."""
         return dict(sorted((self.wire.requests | self._cold.requests).items()))
 
-    def _try(self, call: Callable[[], T]) -> T:
+    def _try(self, call: Callable[[], T], also: Kind | None = None) -> T:
         def once() -> T:
             with self.throttle.slot():
                 return call()
 
-        return self.patience.run(once, self.throttle)
+        return self.patience.run(once, self.throttle, also)
 
     def _rare(self, call: Callable[[], T]) -> T:
         # Without a slot: these are asked while one is held.
@@ -71,9 +71,11 @@ class Bucket:
     # --- hot
 
     def _documents(self, after: bytes, until: bytes | None) -> Iterator[Document]:
-        return documents(
-            lambda query: self._try(lambda: self.wire.ask("list", "GET", query=query)).body, self.endpoint, after, until
-        )
+        def fetch(query: dict[str, str | bytes]) -> bytes:
+            # A page that is missing ends the run, where an object that is missing is the next run's.
+            return self._try(lambda: self.wire.ask("list", "GET", query=query), also=Kind.DOUBTED).body
+
+        return documents(fetch, self.endpoint, after, until)
 
     def entries(self, after: bytes = b"", until: bytes | None = None) -> Iterator[Entry]:
         """See `listing.entries`."""

@@ -110,6 +110,7 @@ class Wire:
         self._tls = ssl.create_default_context(cafile=endpoint.ca or None) if self._secure else None
         self._idle: list[Connection] = []
         self._lock = threading.Lock()
+        self.served = False  # a request went through: keys, clock and address are good
         self.skew: float | None = None  # seconds that the store's clock is ahead of ours
         self.requests: dict[str, int] = {}
 
@@ -178,7 +179,8 @@ class Wire:
             if not 200 <= response.status < 300:
                 body = self._refusal_body(call, response)
                 keep = call.replayable and response.done and response.keeps
-                raise refusal(self.endpoint, call.operation, answer, body, self.skew)
+                raise refusal(self.endpoint, call.operation, answer, body, skew=self.skew, served=self.served)
+            self.served = True
             yield answer, Body(response, lambda kind, what: self._error(kind, call.operation, what))
             keep = response.done and response.keeps
         finally:

@@ -69,11 +69,65 @@ def test_one_object_that_may_not_be_read_does_not_hold_up_the_others(filled: Pai
 
 
 def test_an_expired_key_stops_at_once(filled: Pair) -> None:
-    filled.b.rule("put", Fault(403, "InvalidAccessKeyId"), times=1000)
+    for operation in ("list", "put"):
+        filled.b.rule(operation, Fault(403, "InvalidAccessKeyId"), times=1000)
     done = filled.sync()
     assert "renew the key" in done["error"]
-    assert filled.b.asked("put") <= 4
+    assert filled.b.asked("put", "list") <= 5
     assert "secret" not in done["error"].replace("a secret that fits", "")
+
+
+# What a store may say of keys, clocks and addresses, also of a single object: another half of it, or a proxy that rewrites one name.
+DOUBTS = [
+    (403, "SignatureDoesNotMatch"),
+    (403, "InvalidAccessKeyId"),
+    (400, "ExpiredToken"),
+    (403, "RequestTimeTooSkewed"),
+    (404, "NoSuchBucket"),
+    (301, "PermanentRedirect"),
+]
+
+
+@pytest.mark.parametrize(("status", "code"), DOUBTS)
+@pytest.mark.parametrize(("side", "operation"), [("a", "get"), ("b", "put")])
+def test_keys_that_were_taken_and_refused_for_one_object_fail_that_object_alone(
+    filled: Pair, status: int, code: str, side: str, operation: str
+) -> None:
+    getattr(filled, side).rule(operation, Fault(status, code), times=1000, key=b"k07")
+    done = filled.sync()
+    assert (done["code"], done["done"], done["complete"]) == (1, {"copied": 29, "failed": 1}, True)
+    assert [row["key"] for row in done["lists"]["failed"]] == ["k07"]
+    assert "it served this run before with the same keys" in done["error"]
+    assert code in done["error"]
+
+
+@pytest.mark.parametrize(("status", "code"), DOUBTS)
+def test_a_doubt_about_a_page_of_the_listing_may_pass(filled: Pair, status: int, code: str) -> None:
+    filled.a.page = 10
+    filled.a.rule("list", lambda r: Fault(status, code) if "continuation-token" in r.query else None, times=3)
+    done = filled.sync()
+    assert (done["error"], whole(filled)) == (None, True)
+
+
+def test_a_clock_that_is_wrong_is_named_where_no_request_went_through(filled: Pair) -> None:
+    filled.b.clock = -1200
+    for operation in ("list", "put"):
+        filled.b.rule(operation, Fault(403, "RequestTimeTooSkewed"), times=1000)
+    done = filled.sync()
+    assert "timedatectl" in done["error"]
+    assert filled.b.asked("put", "list") <= 5
+
+
+def test_keys_that_end_in_the_middle_of_a_run_end_it(filled: Pair) -> None:
+    def ended(_: Request) -> Fault | None:
+        return Fault(403, "InvalidAccessKeyId") if len(filled.b.objects) >= 5 else None
+
+    for operation in ("put", "head", "list"):
+        filled.b.rule(operation, ended, times=100_000)
+    done = filled.sync()
+    assert (done["code"], done["complete"]) == (1, False)
+    assert "renew the key" in done["error"]
+    assert len(filled.b.objects) <= filled.b.asked("put") < len(KEYS)
 
 
 def test_a_clock_that_is_wrong_is_named(filled: Pair) -> None:
@@ -136,7 +190,7 @@ def test_bodies_end_early(filled: Pair) -> None:
     filled.a.rule("get", Fault(cut=1), times=3, key=b"k03")
     filled.a.rule("get", Fault(cut=50_000), times=2, key=b"large")
     filled.a.rule("get", Fault(cut=50_000), times=2, key=b"parts")
-    assert filled.sync()["ok"]
+    assert filled.sync()["error"] is None
     assert whole(filled)
 
 
