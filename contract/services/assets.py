@@ -50,7 +50,17 @@ class Keys:
         unit="s",
         why=_MISTAKE,
     )
-    max_deletes: int = key(integer(0, 1_000_000), "how many are deleted in a run", default=1000, why=_MISTAKE)
+    max_deletes: int = key(
+        integer(0, 1_000_000), "how many are deleted in a run; where more are due, none is", default=1000, why=_MISTAKE
+    )
+    max_deletes_percent: int = key(
+        integer(0, 100),
+        "the share of the known objects that may be gone at the other side: where more are, none is deleted here (5 are always few enough, but "
+        "for 0: none)",
+        default=25,
+        unit="%",
+        why=_MISTAKE,
+    )
     keep_old_versions_days: int = key(
         integer(0, 3650),
         "what was overwritten or deleted is kept as an old version that long, backups that expired too; 0: for ever. The time to undo a mistake, "

@@ -52,6 +52,7 @@ class Options:
     deletes: bool = True
     grace_s: float = 3600.0
     max_deletes: int = 1000
+    max_deletes_percent: int = 25  # of the known objects
     carry_acl: str = "auto"  # auto: unless the source bucket has ACLs switched off; also "always", "never"
     listed: int = 100  # entries of each list in the result
     epoch_check_s: float = 1.0
@@ -232,6 +233,16 @@ def _options(found: Any, faults: list[str]) -> Options | None:
 
 
 ZERO_ALLOWED = frozenset(
-    {"shards", "grace_s", "max_deletes", "memory_limit", "multipart_above", "listed", "epoch_check_s", "backoff_s"}
+    {
+        "shards",
+        "grace_s",
+        "max_deletes",
+        "max_deletes_percent",
+        "memory_limit",
+        "multipart_above",
+        "listed",
+        "epoch_check_s",
+        "backoff_s",
+    }
 )
 SMALLEST_PART = 5 * MIB

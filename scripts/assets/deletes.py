@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 from contract.errors import Failed
 
@@ -12,10 +13,12 @@ from .errors import Kind, StoreError
 from .listing import Entry
 from .metadata import origin
 from .plan import Step
+from .series import Series
 from .state import Row, State
 from .store import Bucket
 from .tally import Tally, show
 
+HANDFUL = 5  # the share of so few says nothing
 FOREIGN = ""  # in place of a source's etag: the target has it, and no copier put it there
 
 
@@ -38,6 +41,8 @@ class Deletes:
         self._unknown: list[Entry] = []
         self._gone: list[bytes] = []
         self._more = 0
+        self._looked = 0  # that could not be looked at
+        self._series = Series(tally, "delete_failed")
 
     def see(self, step: Step) -> None:
         """A key that the source does not list. Memory is bounded: beyond `max_deletes` they are only counted, and then none is deleted."""
@@ -60,7 +65,7 @@ class Deletes:
                 self._more += 1
 
     def run(self, started: float) -> str:
-        """After complete listings. Why deletes were held back; empty when none was."""
+        """After complete listings. Why not all that was due is gone; empty when it is."""
         for key in self._gone:
             self._state.forget(key)
         self._learn()
@@ -73,22 +78,20 @@ class Deletes:
             else:
                 self._state.missing(row.key, started)
                 self._tally.done(entry, "delete_waits")
-        if not due:
-            return ""
-        reason = self._refusal(len(due))
+        reason = self._refusal(len(due)) if due else ""
         if reason:
-            for row, _ in due[: self._options.listed]:
+            for row, _ in due:
                 self._tally.note("delete_held", key=show(row.key))
             return reason
         for row, entry in due:
-            self._delete(row, entry)
-        return ""
+            self._series.run(row.key, partial(self._delete, row, entry))
+        return self._series.told(len(due) + self._looked, "could not be deleted")
 
     def _refusal(self, due: int) -> str:
-        if due > self._options.max_deletes:
+        reasons = self._too_many(due)
+        if reasons:
             return (
-                f"at least {due + self._more} objects are gone at the source, wanted at most {self._options.max_deletes}; none was deleted; see whether the "
-                "source is whole, then raise options.max_deletes for one run"
+                f"{'; '.join(reasons)}; none was deleted; see whether the source is whole, then let them go in one run"
             )
         if self._guard.moving:
             return f"{due} are due while a move is under way; none was deleted, the next run after it sees to them"
@@ -96,10 +99,30 @@ class Deletes:
             return f"{due} are due, the {self._target.endpoint.place} is not versioned, so they could not be taken back; none was deleted; switch versioning on"
         return ""
 
+    def _too_many(self, due: int) -> list[str]:
+        """By number what is due, by share all that is gone: a source that has lost most of its keys is none to delete by, however slowly they went."""
+        most, percent, all_ = (
+            self._options.max_deletes,
+            self._options.max_deletes_percent,
+            len(self._missing) + self._more,
+        )
+        reasons = []
+        if due > most:
+            reasons.append(
+                f"at least {due + self._more} objects are gone at the source, wanted at most {most} (`--set max_deletes={due + self._more}`)"
+            )
+        known = self._state.copied()
+        if all_ * 100 > known * percent and (all_ > HANDFUL or not percent):
+            reasons.append(
+                f"{all_} of {known} known objects ({all_ * 100 / known:.1f} %) are gone at the source, wanted at most {percent} % "
+                f"(`--set max_deletes_percent={-(-all_ * 100 // known)}`)"
+            )
+        return reasons
+
     def _delete(self, row: Row, entry: Entry) -> None:
         if self._source.head(row.key) is not None:
-            raise StoreError(
-                Kind.LYING,
+            # No refusal of one key: the listing that all deletes stand on is wrong.
+            raise Failed(
                 f"{self._source.endpoint.place}: does not list {show(row.key)} in two listings and hands it out when asked, wanted one of both; "
                 "nothing more was deleted; see the store's status",
             )
@@ -122,6 +145,9 @@ class Deletes:
         try:
             self._target.delete(row.key, head.etag)
         except StoreError as error:
+            if error.kind is Kind.ABSENT:
+                self._state.forget(row.key)
+                return
             if error.kind is not Kind.CONDITION:
                 raise
             self._tally.note("kept", key=show(row.key), why="changed at the target just now")
@@ -132,11 +158,15 @@ class Deletes:
     def _learn(self) -> None:
         """Target-only objects that the manifest does not know: a copier's note makes one a pair again, anything else is not ours to delete."""
         for entry in self._unknown:
-            head = self._target.head(entry.key)
-            if head is None:
-                continue
-            note = origin(head.headers)
-            was = Entry(entry.key, entry.size, note.etag if note else FOREIGN, "")
-            self._state.record(was, entry, head.etag, "")
-            self._tally.done(entry, "delete_waits" if note else "extra")
+            self._series.run(entry.key, partial(self._ask, entry))
+        self._looked = self._series.refused
         self._state.flush()
+
+    def _ask(self, entry: Entry) -> None:
+        head = self._target.head(entry.key)
+        if head is None:
+            return
+        note = origin(head.headers)
+        was = Entry(entry.key, entry.size, note.etag if note else FOREIGN, "")
+        self._state.record(was, entry, head.etag, "")
+        self._tally.done(entry, "delete_waits" if note else "extra")

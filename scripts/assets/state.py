@@ -149,6 +149,11 @@ class State:
         """Number of pairs."""
         return int(self._ask("SELECT count(*) FROM pairs")[0][0])
 
+    def copied(self) -> int:
+        """Number of pairs that a copier made, or saw to be the same: not what only the target had."""
+        self.flush()
+        return int(self._ask("SELECT count(*) FROM pairs WHERE source_etag <> ''")[0][0])
+
     def bounds(self, shards: int, step: int = 1) -> list[bytes]:
         """Last keys of `shards` ranges of about the same number of known ones, a multiple of `step` where there are as many; the last range is open."""
         count = self.known()

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from contract.errors import DrError, Failed, Refused
 
@@ -19,6 +20,7 @@ from .listing import Entry
 from .parts import Parts
 from .plan import Counts, Range, Step, merge, shards
 from .retry import Stopped
+from .series import Series
 from .state import State
 from .store import Bucket
 from .tally import Tally
@@ -37,7 +39,7 @@ class Report:
     complete: bool = False  # both listings were read to their end
     planned: dict[str, int] = field(default_factory=dict)
     error: DrError | None = None
-    held_deletes: str = ""
+    left: list[str] = field(default_factory=list)  # what was due beside the copies and did not happen
 
 
 class Run:
@@ -241,16 +243,20 @@ class Run:
             report.error = Failed(
                 f"run: {failed} objects could not be copied, wanted none; the others are there; first: {first['key']}: {first['why']}; run the same again"
             )
-        if report.error is None and report.held_deletes:
-            report.error = Failed(f"deletes: {report.held_deletes}")
+        if report.error is None and report.left:
+            report.error = Failed("; ".join(report.left))
 
     def _finish(self) -> None:
         """What only complete listings allow."""
         self._refuse_empty()
-        self.report.held_deletes = self._deletes.run(self.report.started)
-        for upload in self.state.uploads():
-            if upload.started < self.report.started:
-                self.parts.drop(upload)
+        deletes = self._deletes.run(self.report.started)
+        left_over = [upload for upload in self.state.uploads() if upload.started < self.report.started]
+        drops = Series(self.tally, "upload_failed")
+        for upload in left_over:
+            drops.run(upload.key, partial(self.parts.drop, upload))
+        uploads = drops.told(len(left_over), "unfinished uploads could not be ended")
+        told = (("deletes", deletes), ("uploads", uploads))
+        self.report.left = [f"{what}: {text}" for what, text in told if text]
 
 
 def pair_name(job: Job) -> str:

@@ -72,7 +72,11 @@ class Desired(assets.Block):
             "schema": 1,
             "source": fields.write(self.source),
             "target": fields.write(self.target),
-            "options": {"grace_s": float(self.grace_s), "max_deletes": self.max_deletes},
+            "options": {
+                "grace_s": float(self.grace_s),
+                "max_deletes": self.max_deletes,
+                "max_deletes_percent": self.max_deletes_percent,
+            },
             "bucket": self.bucket,
             "source_site": self.envelope.peer,
             "target_site": self.envelope.site,

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from scripts.assets.epoch import Epoch
+from scripts.assets.state import State, Upload
+from scripts.assets.sync import pair_name
 from tests.assets.conftest import OPTIONS, Pair
 from tests.assets.stub import Fault, Request, listing
 
@@ -234,3 +236,157 @@ def test_a_lost_manifest_does_not_delete_sooner(full: Pair) -> None:
         assert full.sync()["done"] == {"delete_waits": 1}
     assert full.b.body(b"k1") == b"x"
     assert full.sync()["done"] == {"deleted": 1}
+
+
+# --- what refuses to go
+
+
+def test_a_refused_delete_is_named_and_the_others_go(full: Pair) -> None:
+    for key in (b"k0", b"k1", b"k2"):
+        full.a.put(b"stays " + key, b"x")
+    full.a.remove(b"k0")
+    full.a.remove(b"k2")
+    full.sync()
+    full.b.rule("delete", Fault(403, "AccessDenied"), times=1000, key=b"k1")
+    done = full.sync()
+    assert (done["code"], done["complete"]) == (1, True)
+    assert (done["done"]["deleted"], done["done"]["delete_failed"]) == (2, 1)
+    assert [row["key"] for row in done["lists"]["delete_failed"]] == ["k1"]
+    assert "1 of 3 could not be deleted, wanted all; the others are; first: k1: target bucket" in done["error"]
+    assert sorted(full.b.bodies()) == [b"k1", b"stays k0", b"stays k1", b"stays k2"]
+    full.b.rules.clear()
+    assert full.sync()["done"] == {"deleted": 1}
+
+
+@pytest.mark.parametrize("side", ["a", "b"])
+def test_what_cannot_be_asked_about_is_not_deleted_and_holds_up_no_other(full: Pair, side: str) -> None:
+    full.a.remove(b"k0")
+    full.sync()
+    getattr(full, side).rule("head", Fault(403), times=1000, key=b"k0")
+    done = full.sync()
+    assert (done["code"], done["done"]) == (1, {"deleted": 1, "delete_failed": 1})
+    assert sorted(full.b.bodies()) == [b"k0", b"k2"]
+
+
+def test_an_object_of_somebody_else_that_cannot_be_looked_at_holds_up_no_delete(full: Pair) -> None:
+    full.b.put(b"locked", b"with a key of its own")
+    full.b.rule("head", Fault(400), times=1000, key=b"locked")
+    full.sync()
+    done = full.sync()
+    assert done["done"]["deleted"] == 1
+    assert done["lists"]["delete_failed"][0]["key"] == "locked"
+    assert (done["code"], done["complete"]) == (1, True)
+    assert sorted(full.b.bodies()) == [b"k0", b"k2", b"locked"]
+
+
+def test_a_target_that_refuses_every_delete_is_not_asked_for_all(pair: Pair) -> None:
+    for number in range(60):
+        pair.a.put(b"k%02d" % number, b"x")
+    pair.sync()
+    for number in range(1, 60):
+        pair.a.remove(b"k%02d" % number)
+    pair.options = replace(OPTIONS, max_deletes_percent=100)
+    pair.sync()
+    pair.b.rule("delete", Fault(403, "AccessDenied"), times=1000)
+    done = pair.sync()
+    assert done["code"] == 1
+    assert (
+        "20 of 59 could not be deleted, wanted all; the rest was not asked for after so many in a row" in done["error"]
+    )
+    assert pair.b.asked("delete") == 20
+
+
+def test_an_upload_that_cannot_be_ended_is_named_and_holds_up_no_other(full: Pair) -> None:
+    job, begun = full.job(), time.time() - 100
+    state = State(job.state_dir, pair_name(job))
+    for key in (b"begun", b"other"):
+        full.b.uploads[key.decode()] = (key, {}, {}, begun)
+        state.begin_upload(Upload(key, "etag", 5, key.decode(), begun))
+    state.close()
+    full.b.rule("abort", Fault(403, "AccessDenied"), times=1000, key=b"begun")
+    done = full.sync()
+    assert (done["code"], done["complete"]) == (1, True)
+    assert "begun" in done["error"]
+    assert [key for key, *_ in full.b.uploads.values()] == [b"begun"]
+
+
+# --- how many may go
+
+
+@pytest.fixture
+def large(pair: Pair) -> Pair:
+    """500 objects on both sides."""
+    for number in range(500):
+        pair.a.put(b"k%03d" % number, b"x")
+    assert pair.sync()["ok"]
+    return pair
+
+
+def gone(pair: Pair, count: int) -> dict[str, Any]:
+    """The second run after so many objects were deleted at the source."""
+    for number in range(count):
+        pair.a.remove(b"k%03d" % number)
+    pair.sync()
+    return pair.sync()
+
+
+def test_most_of_what_is_known_is_not_deleted_without_a_word(large: Pair) -> None:
+    done = gone(large, 499)
+    assert (done["code"], large.b.asked("delete"), len(large.b.bodies())) == (1, 0, 500)
+    assert "499 of 500 known objects (99.8 %) are gone at the source, wanted at most 25 %" in done["error"]
+    assert done["done"]["delete_held"] == 499
+    large.options = replace(OPTIONS, max_deletes_percent=100)
+    assert large.sync()["done"] == {"deleted": 499}
+
+
+def test_the_word_that_the_message_names_lets_it(large: Pair) -> None:
+    for count, percent in ((126, 26), (499, 100)):
+        error = gone(large, count)["error"]
+        assert f"--set max_deletes_percent={percent}`" in error, error
+        large.options = replace(OPTIONS, max_deletes_percent=percent)
+        assert large.sync()["ok"]
+        for number in range(count):
+            large.a.put(b"k%03d" % number, b"x")
+        large.options = OPTIONS
+        assert large.sync()["ok"]
+
+
+def test_a_share_that_is_let_goes(large: Pair) -> None:
+    assert gone(large, 125)["done"] == {"deleted": 125}
+
+
+def test_the_share_is_of_all_that_is_gone_not_of_what_is_due_now(large: Pair) -> None:
+    large.options = replace(OPTIONS, grace_s=0)
+    for number in range(100):
+        large.a.remove(b"k%03d" % number)
+    large.sync()
+    for number in range(100, 400):
+        large.a.remove(b"k%03d" % number)
+    done = large.sync()
+    assert (done["code"], large.b.asked("delete")) == (1, 0)
+    assert "400 of 500" in done["error"]
+
+
+def test_what_no_copier_wrote_makes_the_share_no_smaller(large: Pair) -> None:
+    for number in range(1500):
+        large.b.put(b"mine %04d" % number, b"x")
+    assert "400 of 500" in gone(large, 400)["error"]
+
+
+def test_both_limits_are_told_with_their_words(large: Pair) -> None:
+    large.options = replace(OPTIONS, max_deletes=10)
+    error = gone(large, 200)["error"]
+    assert "200 objects are gone at the source, wanted at most 10" in error
+    assert "--set max_deletes=200" in error
+
+
+def test_a_handful_is_no_share(full: Pair) -> None:
+    full.a.remove(b"k2")
+    full.sync()
+    assert full.sync()["done"] == {"deleted": 2}
+
+
+def test_a_share_of_nothing_deletes_nothing(full: Pair) -> None:
+    full.options = replace(OPTIONS, max_deletes_percent=0)
+    full.sync()
+    assert (full.sync()["code"], full.b.asked("delete")) == (1, 0)

@@ -70,6 +70,12 @@ def test_the_copier_takes_what_it_is_told(active: str, says: dict[str, Any]) -> 
     assert [path for path, file in files.items() if "A-SECRET" in file.content] == [JOB]
 
 
+def test_limits_of_deletes_reach_the_copier() -> None:
+    desired = Desired.read(document(grace_s=5, max_deletes=6, max_deletes_percent=7))
+    options = parse(json.loads(desired.job)).options
+    assert (options.grace_s, options.max_deletes, options.max_deletes_percent) == (5, 6, 7)
+
+
 def test_a_bucket_without_keys_is_named() -> None:
     with pytest.raises(Usage, match=r"document\.assets\.source\.secret_key: found nothing"):
         Desired.read(document(source={key: value for key, value in BUCKET.items() if key != "secret_key"}))
