@@ -15,11 +15,12 @@ from urllib.parse import quote, unquote
 
 META = "x-amz-meta-"
 SOURCE_NOTE, DIGEST_NOTE = META + "dr-source", META + "dr-digest"
+ENCODING, SENT_IN_CHUNKS = "content-encoding", "aws-chunked"
 PLAIN = (
     "content-type",
     "cache-control",
     "content-disposition",
-    "content-encoding",
+    ENCODING,
     "content-language",
     "expires",
     "x-amz-website-redirect-location",
@@ -69,9 +70,19 @@ def iso_time(text: str) -> str:
     return datetime.datetime.fromtimestamp(parse_time(text), datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
+def _encoding(text: str) -> str:
+    """Without `aws-chunked`, which is how a body was sent once and no property of the object: some stores keep it, others do not."""
+    tokens = [token.strip() for token in text.split(",")]
+    if all(token.lower() != SENT_IN_CHUNKS for token in tokens):
+        return text
+    return ", ".join(token for token in tokens if token and token.lower() != SENT_IN_CHUNKS)
+
+
 def carried(headers: Mapping[str, str]) -> dict[str, str]:
     """The request headers that give the copy what the answer's `headers` say of the source."""
     kept = {name: headers[name] for name in PLAIN if headers.get(name)}
+    if encoding := _encoding(kept.pop(ENCODING, "")):
+        kept[ENCODING] = encoding
     kept |= {
         name: value
         for name, value in headers.items()

@@ -13,7 +13,7 @@ from scripts.assets.compare import Clocks, Verdict, from_headers, from_listings
 from scripts.assets.config import Endpoint
 from scripts.assets.errors import Kind, StoreError
 from scripts.assets.listing import Ahead, Document, Entry, documents, entries, parse_page
-from scripts.assets.metadata import carried, notes, origin, parse_time
+from scripts.assets.metadata import carried, notes, origin, parse_time, same_metadata
 from scripts.assets.parts import part_size
 from scripts.assets.refusals import classify
 from scripts.assets.retry import Patience, Stopped, Throttle
@@ -139,6 +139,34 @@ def test_notes_are_read_back_and_not_carried_on() -> None:
         parse_time("2026-11-25T10:00:00Z"),
     )
     assert carried(made | {"x-amz-meta-mine": "1"}) == {"x-amz-meta-mine": "1"}
+
+
+# How a body came to the store is no property of the object: stores that keep the word (versitygw#2398, rclone#8724) and stores that strip it differ for ever.
+@pytest.mark.parametrize(
+    ("found", "kept"),
+    [
+        ("aws-chunked", None),
+        ("AWS-Chunked", None),
+        ("gzip,aws-chunked", "gzip"),
+        ("aws-chunked, br", "br"),
+        ("gzip, aws-chunked ,br", "gzip, br"),
+        ("aws-chunked,", None),
+        ("gzip,br", "gzip,br"),
+        ("x-aws-chunked", "x-aws-chunked"),
+    ],
+)
+def test_the_way_a_body_was_sent_is_not_carried(found: str, kept: str | None) -> None:
+    source = headers(content_encoding=found, content_type="a/b")
+    assert carried(source) == {"content-type": "a/b"} | ({"content-encoding": kept} if kept else {})
+    for stored in {found, kept}:
+        target = headers(content_type="a/b") | ({"content-encoding": stored} if stored else {})
+        assert same_metadata(source, target) == []
+
+
+def test_an_encoding_that_differs_is_still_seen() -> None:
+    assert same_metadata(headers(content_encoding="gzip,aws-chunked"), headers(content_encoding="br")) == [
+        "content-encoding"
+    ]
 
 
 @pytest.mark.parametrize(("code", "status", "operation", "kind"), [

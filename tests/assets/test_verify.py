@@ -49,6 +49,15 @@ def test_a_whole_copy(copied: Pair) -> None:
     assert {request.operation for request in copied.b.log[-30:]} <= {"list", "get", "tags", "acl"}
 
 
+def test_a_source_that_shows_how_bodies_were_sent_is_no_difference(pair: Pair) -> None:
+    pair.a.put(b"sent", b"x", content_encoding="aws-chunked")
+    pair.a.put(b"packed", b"x", content_encoding="gzip,aws-chunked")
+    assert pair.sync()["ok"]
+    assert [pair.b.current(key).headers.get("content-encoding") for key in (b"sent", b"packed")] == [None, "gzip"]  # type: ignore[union-attr]
+    done = verify(pair)
+    assert (done["code"], done["found"]) == (0, nothing())
+
+
 def test_bytes_that_rotted(copied: Pair) -> None:
     for key in (b"k03", b"large"):
         found = copied.b.current(key)
