@@ -81,6 +81,7 @@ class Cold:
     def _asking(self, operation: str) -> Iterator[Any]:
         s3 = self._s3
         from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError  # noqa: PLC0415 - see above
+        from botocore.parsers import ResponseParserError  # noqa: PLC0415
 
         self.requests[operation] = self.requests.get(operation, 0) + 1
         try:
@@ -96,6 +97,13 @@ class Cold:
                 Kind.NETWORK,
                 f"{self._endpoint.place}: {operation}: no answer ({type(error).__name__}); run the same again",
             ) from None
+        except (KeyError, ResponseParserError) as error:
+            raise StoreError(
+                Kind.LYING,
+                f"{self._endpoint.place}: {operation}: answer has another form ({type(error).__name__} {error}), wanted S3's; not believed, see what "
+                "stands at this endpoint",
+                side=self._endpoint.name,
+            ) from None
         except BotoCoreError as error:
             raise StoreError(Kind.OTHER, f"{self._endpoint.place}: {operation}: cannot be asked ({error})") from None
 
@@ -110,11 +118,11 @@ class Cold:
         try:
             with self._asking("acl") as s3:
                 answer = s3.get_object_acl(**self._where(key))
+                owner = answer["Owner"].get("ID")
         except StoreError as error:
             if error.kind is Kind.UNSUPPORTED:
                 return None
             raise
-        owner = answer.get("Owner", {}).get("ID")
         grants = {
             (grant["Grantee"].get("URI", grant["Grantee"].get("ID", "")), grant["Permission"])
             for grant in answer.get("Grants", [])
@@ -180,6 +188,10 @@ class Cold:
                 MultipartUpload=listed,
                 **{named[name]: value for name, value in condition.items()},
             )
+        if not answer.get("ETag"):
+            # It may be there all the same: whoever looks at it finds out.
+            text = f"{self._endpoint.place}: finish upload: answer has no ETag, wanted that of the object; the next look decides"
+            raise StoreError(Kind.CONDITION, text, side=self._endpoint.name)
         return str(answer["ETag"]).strip('"')
 
     def abort_upload(self, key: bytes, upload: str) -> None:

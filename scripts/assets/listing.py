@@ -7,6 +7,7 @@ import re
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from operator import ge
 from typing import Generic, NamedTuple, TypeVar
 from urllib.parse import unquote_to_bytes
@@ -47,8 +48,12 @@ class Document(NamedTuple):
     token: str | None
 
 
-def parse_page(document: bytes, endpoint: Endpoint) -> Page:
-    """Raises StoreError (LYING) when the answer contradicts itself or is not a listing of this bucket."""
+def _decoded(text: str, encoded: bool) -> bytes:
+    return unquote_to_bytes(text.replace("+", " ")) if encoded and not PLAIN_KEY.fullmatch(text) else text.encode()
+
+
+def parse_page(document: bytes, endpoint: Endpoint, prefix: bytes | None = None) -> Page:
+    """`prefix`: that was asked for, None for the endpoint's. Raises StoreError (LYING) when the answer contradicts itself or is none to this question."""
 
     def lie(what: str) -> StoreError:
         return StoreError(
@@ -66,6 +71,11 @@ def parse_page(document: bytes, endpoint: Endpoint) -> Page:
     if root.findtext(space + "Name", endpoint.bucket) not in (endpoint.bucket, ""):
         raise lie(f"answer is of bucket {root.findtext(space + 'Name')}")
     encoded = root.findtext(space + "EncodingType") == "url"
+    echo, wanted = root.findtext(space + "Prefix") or "", endpoint.prefix.encode() if prefix is None else prefix
+    if echo and wanted not in (echo.encode(), _decoded(echo, encoded)):
+        raise lie(f"answer is of prefix {_decoded(echo, encoded).decode('utf-8', 'backslashreplace')!r}")
+    if root.find(space + "CommonPrefixes") is not None:
+        raise lie("answer holds keys back behind common prefixes")
     key_tag, size_tag, etag_tag, time_tag = (space + name for name in ("Key", "Size", "ETag", "LastModified"))
     entries = []
     try:
@@ -74,18 +84,23 @@ def parse_page(document: bytes, endpoint: Endpoint) -> Page:
             key, time = text(key_tag, ""), text(time_tag, "")
             if not MOMENT.fullmatch(time):
                 raise ValueError(f"LastModified {time!r}")
-            raw = unquote_to_bytes(key.replace("+", " ")) if encoded and not PLAIN_KEY.fullmatch(key) else key.encode()
-            entries.append(Entry(raw, int(text(size_tag, "")), text(etag_tag, "").strip('"'), time))
+            datetime.fromisoformat(time)
+            entries.append(Entry(_decoded(key, encoded), int(text(size_tag, "")), text(etag_tag, "").strip('"'), time))
     except ValueError as error:
         raise lie(f"an entry cannot be read ({error})") from None
     count = root.findtext(space + "KeyCount")
     if count is not None and count != str(len(entries)):
         raise lie(f"KeyCount says {count}, there are {len(entries)} entries")
-    truncated = root.findtext(space + "IsTruncated") == "true"
+    truncated = root.findtext(space + "IsTruncated") or ""
     token = root.findtext(space + "NextContinuationToken")
-    if truncated and not token:
+    if truncated not in ("true", "false"):
+        said = f"says {truncated!r} of" if truncated else "does not say"
+        raise lie(f"answer {said} whether it is cut off")
+    if truncated == "true" and not token:
         raise lie("answer says that it is cut off and gives no token to go on")
-    return Page(entries, token if truncated else None)
+    if truncated == "false" and token:
+        raise lie("answer says that it is whole and how it goes on")
+    return Page(entries, token or None)
 
 
 def _goes_on(body: bytes, endpoint: Endpoint, until: bytes | None) -> str | None:

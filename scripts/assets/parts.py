@@ -125,6 +125,12 @@ class Parts:
                 raise Stopped(f"{show(entry.key)}: another part of it failed")
             self._guard.check()
             with self._source.open(entry.key, entry.etag, first, last) as (answer, body):
+                asked, sent_range = f"bytes {first}-{last}", answer.headers.get("content-range", "")
+                if sent_range and sent_range.partition("/")[0] != asked:
+                    raise StoreError(
+                        Kind.LYING,
+                        f"{self._source.endpoint.place}: {show(entry.key)}: asked for {asked}, answers with {sent_range}; not copied",
+                    )
                 if answer.status != 206 or body.length != size:
                     raise StoreError(
                         Kind.LYING,

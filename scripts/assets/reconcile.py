@@ -8,12 +8,16 @@ it is, becomes a version there when the next sync overwrites it, and is listed w
 from __future__ import annotations
 
 import json
+import random
 import threading
+from collections.abc import Callable
 from typing import Any, TextIO
 
-from contract.errors import Refused
+from contract.errors import Failed, Refused
 
 from .compare import Verdict, from_headers
+from .config import Job
+from .epoch import Epoch
 from .errors import Kind, StoreError
 from .listing import Entry
 from .metadata import origin, parse_time, same_content
@@ -24,6 +28,25 @@ from .tally import show
 from .transfer import Transfer
 from .wire import Answer
 
+ASKED = 50  # a side that has just come back may list nothing for a moment, or a part
+
+
+class Drawn:
+    """Some of many keys, drawn evenly. Safe to use from several threads."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._seen = most, 0
+        self._draw, self._lock = random.Random(0), threading.Lock()
+        self.keys: list[bytes] = []
+
+    def add(self, key: bytes) -> None:
+        with self._lock:
+            self._seen += 1
+            if len(self.keys) < self._most:
+                self.keys.append(key)
+            elif (place := self._draw.randrange(self._seen)) < self._most:
+                self.keys[place] = key
+
 
 class Reconcile(Run):
     """One pass. Every decision but "the same" goes to `listing`, one JSON object a line."""
@@ -32,6 +55,11 @@ class Reconcile(Run):
     dry_run = False
     listing: TextIO | None = None
     _writing = threading.Lock()
+
+    def __init__(self, job: Job, now: Callable[[], Epoch] | None = None) -> None:
+        """See `Run`."""
+        super().__init__(job, now)
+        self._unlisted = Drawn(ASKED)  # keys that the losing side does not list
 
     def check(self) -> None:
         """Raises Refused when a loser's object could not survive as a version."""
@@ -44,6 +72,7 @@ class Reconcile(Run):
 
     def _take(self, step: Step, counts: Counts) -> None:
         if step.verdict is None:
+            self._unlisted.add((step.target or step.row).key)  # type: ignore[union-attr]
             if step.target is not None:
                 self.tally.done(step.target, "winner_only")
         elif step.verdict is Verdict.RECORD:
@@ -54,7 +83,7 @@ class Reconcile(Run):
     def _handle(self, transfer: Transfer, step: Step, entry: Entry) -> None:
         loser = self.source.head(entry.key)
         if loser is None:
-            self.tally.done(entry, "vanished")
+            transfer.gone(entry)
             return
         winner = self.target.head(entry.key)
         entry = Entry(entry.key, int(loser.headers["content-length"]), loser.etag, entry.time)
@@ -138,6 +167,12 @@ class Reconcile(Run):
                 self.listing.write(json.dumps({"what": what, **row}, sort_keys=True) + "\n")
 
     def _finish(self) -> None:
-        """An empty losing side is no reason for anything here, and nothing is deleted."""
+        """An empty losing side is no reason for anything here, and nothing is deleted. Raises Failed for one that does not list what it has."""
+        for key in self._unlisted.keys:
+            if self.source.head(key) is not None:
+                raise Failed(
+                    f"{self.source.endpoint.place}: does not list {show(key)} and hands it out when asked, wanted one of both; not settled, the next "
+                    "run looks again; see the store's status"
+                )
         if not self.dry_run and self.guard.epoch is not None and not self.tally.counts.get("failed"):
             self.state.set_fact("reconciled", str(self.guard.epoch))

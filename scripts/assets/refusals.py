@@ -86,7 +86,7 @@ def refusal(
     code = found.group(1).decode("ascii", "replace") if found else str(answer.status)
     retry_after = answer.headers.get("retry-after", "")
     kind = classify(code, answer.status, operation)
-    wait = float(retry_after) if retry_after.isdigit() else 0.0
+    wait = float(retry_after) if retry_after.isascii() and retry_after.isdigit() else 0.0
     told = text(endpoint, operation, code, kind, skew=skew, served=served)
     return StoreError(doubted(kind, served), told, answer.status, wait, endpoint.name)
 

@@ -20,7 +20,7 @@ from contract.errors import DrError
 
 from .config import Job
 from .epoch import Epoch, Guard
-from .errors import Kind, StoreError
+from .errors import FATAL, StoreError
 from .listing import Entry
 from .metadata import parse_time
 from .output import metrics, read_status, write_file
@@ -29,7 +29,8 @@ from .store import Bucket
 NEWEST, OTHERS, STREAMS = 200, 100, 8
 HEADER = "x-amz-replication-status"
 NONE = "none"
-OWED = ("pending", "failed", NONE)
+UNKNOWN = "unknown"  # the store refused to tell of this object
+OWED = ("pending", "failed", NONE, UNKNOWN)
 # Some stores say the one, some the other.
 NAMES = {
     "completed": "completed",
@@ -104,20 +105,28 @@ def _look(source: Bucket, started: float) -> dict[str, Any]:
     sample = Sample()
     for entry in source.entries():
         sample.add(entry)
+    refused: list[StoreError] = []
+
+    def see(entry: Entry) -> Seen | None:
+        try:
+            return _seen(source, entry)
+        except StoreError as error:
+            if error.kind in FATAL:
+                raise
+            refused.append(error)
+            return Seen(entry, UNKNOWN, parse_time(entry.time))
+
     with ThreadPoolExecutor(STREAMS) as pool:
-        seen = [item for item in pool.map(lambda entry: _seen(source, entry), sample.entries()) if item is not None]
+        seen = [item for item in pool.map(see, sample.entries()) if item is not None]
+    if refused and len(refused) == len(seen):
+        raise refused[0]
     begun = started + (source.wire.skew or 0.0)
     return figures(seen, begun) | {"objects": sample.objects, "bytes": sample.bytes}
 
 
 def _seen(source: Bucket, entry: Entry) -> Seen | None:
     """None when it is gone meanwhile."""
-    try:
-        answer = source.head(entry.key)
-    except StoreError as error:
-        if error.kind is Kind.ABSENT:
-            return None
-        raise
+    answer = source.head(entry.key)
     if answer is None:
         return None
     said = answer.headers.get(HEADER, "").lower()
@@ -126,9 +135,10 @@ def _seen(source: Bucket, entry: Entry) -> Seen | None:
 
 def figures(seen: list[Seen], begun: float) -> dict[str, Any]:
     """Counts by status; `lag_s`: age of the oldest object that is on its way; what is in one region only. Pure."""
-    counts = {
-        name: sum(item.status == name for item in seen) for name in ("completed", "pending", "failed", "replica", NONE)
-    }
+    names = ("completed", "pending", "failed", "replica", NONE)
+    counts = {name: sum(item.status == name for item in seen) for name in names}
+    if unknown := sum(item.status == UNKNOWN for item in seen):
+        counts[UNKNOWN] = unknown
     owed = [item for item in seen if item.status in OWED]
     waiting = [item.written for item in seen if item.status == "pending"]
     oldest = min((item.written for item in owed), default=None)

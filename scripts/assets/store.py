@@ -13,7 +13,7 @@ from urllib.parse import quote
 from .cold import Cold, Part
 from .config import Endpoint, Options
 from .errors import Kind, StoreError
-from .listing import Ahead, Document, Entry, documents, entries
+from .listing import Ahead, Document, Entry, documents, entries, parse_page
 from .metadata import parse_time
 from .retry import Patience, Throttle
 from .wire import Answer, Body, Headers, Wire
@@ -58,14 +58,30 @@ class Bucket:
         # Without a slot: these are asked while one is held.
         return self.patience.run(call, self.throttle)
 
-    def _dated(self, answer: Answer) -> Answer:
+    def _lie(self, what: str, wanted: str) -> StoreError:
+        text = f"{self.endpoint.place}: answers with {what}, wanted {wanted}; not believed, see the store's status"
+        return StoreError(Kind.LYING, text, side=self.endpoint.name)
+
+    def _object(self, answer: Answer) -> Answer:
         """What every object has."""
         try:
             parse_time(answer.headers["last-modified"])
         except (KeyError, ValueError):
             found = answer.headers.get("last-modified", "none")
-            text = f"{self.endpoint.place}: answers with an object whose Last-Modified is {found}, wanted a date; not believed, see the store's status"
-            raise StoreError(Kind.LYING, text, side=self.endpoint.name) from None
+            raise self._lie(f"an object whose Last-Modified is {found}", "a date") from None
+        return self._written(answer)
+
+    def _written(self, answer: Answer) -> Answer:
+        """A store that has it says what it is; what stands before the store may say 200 to anything."""
+        if not answer.etag:
+            raise self._lie("no ETag", "that of the object")
+        return answer
+
+    def _asked(self, answer: Answer, etag: str) -> Answer:
+        """Not every store knows conditions of reads, and another version's bytes must not pass for this one's."""
+        if self._object(answer).etag != etag:
+            text = f"{self.endpoint.place}: get: the object is {answer.etag} now, wanted {etag}; the next look decides"
+            raise StoreError(Kind.CONDITION, text, side=self.endpoint.name)
         return answer
 
     # --- hot
@@ -90,15 +106,27 @@ class Bucket:
     def head(self, key: bytes) -> Answer | None:
         """None when there is no such object (or a delete marker)."""
         try:
-            return self._dated(self._try(lambda: self.wire.ask("head", "HEAD", key)))
+            answer = self._object(self._try(lambda: self.wire.ask("head", "HEAD", key)))
         except StoreError as error:
             if error.kind is Kind.ABSENT:
                 return None
             raise
+        length = answer.headers.get("content-length", "none")
+        if not (length.isascii() and length.isdigit()):
+            raise self._lie(f"an object whose Content-Length is {length}", "a number")
+        return answer
+
+    def lists(self, key: bytes) -> bool:
+        """Whether a listing shows this key now."""
+        query: dict[str, str | bytes] = {"list-type": "2", "encoding-type": "url", "prefix": key, "max-keys": "1"}
+        page = parse_page(self._try(lambda: self.wire.ask("list", "GET", query=query)).body, self.endpoint, key)
+        return any(entry.key == key for entry in page.entries)
 
     def get(self, key: bytes, etag: str) -> Answer:
         """The whole object into memory, as long as it is this version. Raises StoreError (CONDITION, ABSENT) when it is not any more."""
-        return self._dated(self._try(lambda: self.wire.ask("get", "GET", key, headers={"if-match": quoted(etag)})))
+        return self._asked(
+            self._try(lambda: self.wire.ask("get", "GET", key, headers={"if-match": quoted(etag)})), etag
+        )
 
     @contextmanager
     def open(
@@ -107,23 +135,24 @@ class Bucket:
         """As `get`, to be read piece by piece, or bytes first..last of it. One attempt: who reads must begin afresh."""
         headers = {"if-match": quoted(etag)} | ({} if first is None else {"range": f"bytes={first}-{last}"})
         with self.throttle.slot(), self.wire.receive("get", key, {}, headers) as (answer, body):
-            yield self._dated(answer), body
+            yield self._asked(answer, etag), body
 
     def put(self, key: bytes, body: bytes, headers: Headers, digest: str = "") -> Answer:
         """`digest`: the SHA-256 of `body`, if known; the store checks it."""
-        return self._try(lambda: self.wire.ask("put", "PUT", key, headers=headers, body=body, digest=digest))
+        return self._written(
+            self._try(lambda: self.wire.ask("put", "PUT", key, headers=headers, body=body, digest=digest))
+        )
 
     def put_stream(self, key: bytes, pieces: Iterable[bytes], size: int, headers: Headers) -> Answer:
         """One attempt."""
         with self.throttle.slot():
-            return self.wire.send("put", key, {}, headers, pieces=pieces, size=size)
+            return self._written(self.wire.send("put", key, {}, headers, pieces=pieces, size=size))
 
     def put_part(self, key: bytes, upload: str, number: int, pieces: Iterable[bytes], size: int) -> Answer:
         """One attempt."""
         with self.throttle.slot():
-            return self.wire.send(
-                "part", key, {"partNumber": str(number), "uploadId": upload}, {}, pieces=pieces, size=size
-            )
+            query = {"partNumber": str(number), "uploadId": upload}
+            return self._written(self.wire.send("part", key, query, {}, pieces=pieces, size=size))
 
     # --- rare
 

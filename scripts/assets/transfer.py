@@ -65,7 +65,8 @@ class Transfer:
             except Changed:
                 look = True
             except StoreError as error:
-                if error.kind is not Kind.CONDITION and not (error.kind is Kind.ABSENT and error.side == "source"):
+                # Absent: the object of either side, or an upload that the store has thrown away.
+                if error.kind not in (Kind.CONDITION, Kind.ABSENT):
                     raise
                 look = True
             else:
@@ -83,7 +84,7 @@ class Transfer:
                     entry, "failed", "the source lists it under a name that is not its own (U+FFFD); rename it there"
                 )
             else:
-                self.tally.done(entry, "vanished")
+                self.gone(entry)
             return None
         now = entry
         if source.etag != entry.etag:
@@ -129,6 +130,13 @@ class Transfer:
                 version=target.headers.get("x-amz-version-id", "") if target else "",
             )
         return now, finding.over
+
+    def gone(self, entry: Entry) -> None:
+        """The source has it no more. A store that lists it all the same has lost it, or hides it, and then it is owed."""
+        if self.source.lists(entry.key):
+            self.tally.owe(entry, "failed", "the source lists it and does not hand it out; see the store's status")
+        else:
+            self.tally.done(entry, "vanished")
 
     def _keeps_versions(self) -> bool:
         if self._versioned is None:

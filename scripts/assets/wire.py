@@ -44,7 +44,7 @@ class Answer:
     @property
     def etag(self) -> str:
         """Without quotes; empty when the store gave none."""
-        return self.headers.get("etag", "").strip('"')
+        return self.headers.get("etag", "").removeprefix("W/").strip('"')
 
 
 class Body:

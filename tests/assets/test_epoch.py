@@ -50,7 +50,8 @@ def test_it_stops_when_the_epoch_moves(pair: Pair, tmp_path: Path) -> None:
         pair.a.put(b"k%02d" % number, b"x")
     fresh = tmp_path / "epoch.new"  # whole or not at all, as the host writes it
     fresh.write_text(json.dumps({"epoch": 5, "active": "b"}))
-    pair.b.rule("put", Fault(after=lambda: fresh.exists() and fresh.replace(path)), key=b"k20")
+    moves = Fault(before=lambda: fresh.exists() and fresh.replace(path))
+    pair.b.rule("put", lambda _: moves if len(pair.b.objects) >= 20 else None, times=1000)
     done = pair.sync(epoch=4, epoch_file=path)
     assert done["code"] == 1
     assert "5 is in force" in done["error"]
