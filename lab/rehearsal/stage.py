@@ -26,13 +26,15 @@ from lab.rehearsal.world import World, wait_for
 from lab.rehearsal.writers import overlaps, spans
 
 SAMPLES = "/var/tmp/lab-writers.jsonl"  # noqa: S108 - on a host of the lab
+CACHE_SETTINGS = "/opt/lab/cache.json"
+DATABASE_HOST, CACHE_HOST = "db-1", "cache-1"  # whose servers are watched
 # Its clock is the lab's, also on a host whose own is off: both sides' samples are compared.
-SAMPLER_UNIT = f"""[Unit]
-Description=Is this database a writer? (lab)
+SAMPLER_UNIT = """[Unit]
+Description=Does this server take writes? (lab)
 [Service]
-User=postgres
-ExecStart=/usr/bin/python3 /opt/lab/sampler.py {SAMPLES}
-InaccessiblePaths=-/{clock.HERE}
+User={user}
+ExecStart=/usr/bin/python3 /opt/lab/sampler.py {arguments}
+InaccessiblePaths=-/{here}
 Restart=always
 RestartSec=1
 StartLimitIntervalSec=0
@@ -99,11 +101,11 @@ class Stage:
         self._repairs = 0
 
     def bring_up(self) -> None:
-        """Both regions from nothing, the samplers on both databases."""
+        """Both regions from nothing, the samplers on both databases and both caches."""
         for site in "ab":
             self.must(self.pulumi.up(site), site)
         for site in "ab":
-            self._install_sampler(site)
+            self._install_samplers(site)
         self.settle()
 
     @property
@@ -234,9 +236,10 @@ class Stage:
         self._overwritten |= twice
         record.expect(not twice, f"claimed more than once: {sorted(twice)}")
         self.heard(record)
-        both = overlaps(*(spans(self.samples(site, record.began)) for site in "ab"))
-        when = [(round(begin - record.began, 1), round(end - record.began, 1)) for begin, end in both]
-        record.expect(not both, f"two writers at once, in seconds after the drill began: {when}")
+        for host, what in ((DATABASE_HOST, "writers"), (CACHE_HOST, "masters of the cache")):
+            both = overlaps(*(spans(self.samples(site, record.began, host)) for site in "ab"))
+            when = [(round(begin - record.began, 1), round(end - record.began, 1)) for begin, end in both]
+            record.expect(not both, f"two {what} at once, in seconds after the drill began: {when}")
 
     def _lease_stops(self, host: str, since: float) -> list[str]:
         """What the host's agent says of services that nobody had heard, from `since` (wall clock) on."""
@@ -250,22 +253,32 @@ class Stage:
         found = self.witness.versions("epochs/")
         return {key: found.count(key) for key in sorted(set(found))}
 
-    def samples(self, site: str, since: float = 0.0) -> list[dict[str, Any]]:
-        """Of a site's database, from `since` (wall clock) on."""
+    def samples(self, site: str, since: float = 0.0, host: str = DATABASE_HOST) -> list[dict[str, Any]]:
+        """Of a site's database, or of its first cache, from `since` (wall clock) on."""
         rows = [
             json.loads(line)
-            for line in self.line(f"db-1.{site}", f"tail -n 20000 {SAMPLES}").splitlines()
+            for line in self.line(f"{host}.{site}", f"tail -n 20000 {SAMPLES}").splitlines()
             if line.endswith("}")
         ]
         return [row for row in rows if row["t"] >= since]
 
-    def _install_sampler(self, site: str) -> None:
+    def _install_samplers(self, site: str) -> None:
+        self._install_sampler(f"{DATABASE_HOST}.{site}", "postgres", SAMPLES)
+        settings = json.dumps(self.world.cache(site, CACHE_HOST))
+        self._install_sampler(f"{CACHE_HOST}.{site}", "redis", f"{SAMPLES} {CACHE_SETTINGS}", settings)
+
+    def _install_sampler(self, host: str, user: str, arguments: str, settings: str = "") -> None:
         source = Path(__file__).with_name("sampler.py").read_text()
-        host = f"db-1.{site}"
+        unit = SAMPLER_UNIT.format(user=user, arguments=arguments, here=clock.HERE)
         self.line(host, "mkdir -p /opt/lab")
         self.line(host, "tee /opt/lab/sampler.py", source)
-        self.line(host, "tee /etc/systemd/system/lab-sampler.service", SAMPLER_UNIT)
+        if settings:
+            # Only for whom it is: it holds the shop's password.
+            self.line(
+                host, f"sh -c 'install -o {user} -m 600 /dev/null {CACHE_SETTINGS}; cat > {CACHE_SETTINGS}'", settings
+            )
+        self.line(host, "tee /etc/systemd/system/lab-sampler.service", unit)
         self.line(
             host,
-            f"sh -c 'install -o postgres -m 600 /dev/null {SAMPLES}; systemctl daemon-reload; systemctl enable -q --now lab-sampler'",
+            f"sh -c 'install -o {user} -m 600 /dev/null {SAMPLES}; systemctl daemon-reload; systemctl enable -q --now lab-sampler'",
         )

@@ -23,6 +23,7 @@ from botocore.config import Config
 
 from contract.access import Ssh, SshHost
 from contract.buckets import Bucket
+from contract.hosts import PORTS
 from lab.namespace import LabError, Places, entered, places
 from lab.rehearsal import stacks
 from lab.rehearsal.engine import Pulumi
@@ -143,6 +144,15 @@ class World:
         if done.returncode:
             raise RuntimeError(f"orders of site {site}: {done.stderr.decode().strip()}")
         return list(json.loads(done.stdout))
+
+    def cache(self, site: str, host: str = "cache-1") -> dict[str, Any]:
+        """A cache as the shop knows it, for `sampler.Cache`. Holds the shop's password."""
+        name, address, *_ = host_names(self.config)[f"{host}.{site}"]
+        port = self.config.get("dr:redis", {}).get("port", PORTS["redis"])
+        password = self.secrets["redis"]["app"]
+        return {
+            "name": name, "address": address, "port": port, "ca": self.secrets["tls"]["ca"], "user": "shop", "password": password,
+        }  # fmt: skip
 
     def status(self, site: str, service: str = "postgres", host: str | None = None) -> dict[str, Any]:
         """`dr-host <service> status` of a site's host, the first of its kind unless named; empty when it cannot be reached."""

@@ -1,4 +1,4 @@
-"""Was there ever more than one writer? From the samples that `sampler.py` takes on both database hosts. Pure."""
+"""Was there ever more than one writer? From the samples that `sampler.py` takes on the database and cache hosts of both sites. Pure."""
 
 from __future__ import annotations
 
@@ -21,15 +21,18 @@ class Span:
 
 
 def spans(samples: Iterable[Mapping[str, Any]]) -> list[Span]:
-    """`samples`: {"t", "writer"} in order."""
+    """`samples`: {"t", "writer"} in order. With "until", when the answer was there, a span begins at the first answer: the server may have
+    become a writer after it was asked.
+    """
     found: list[Span] = []
     last: float | None = None
     for sample in samples:
         if sample["writer"]:
             if last is not None and sample["t"] - last <= APART_S:
-                found[-1] = Span(found[-1].begin, sample["t"])
+                found[-1] = Span(found[-1].begin, max(found[-1].begin, sample["t"]))
             else:
-                found.append(Span(sample["t"], sample["t"]))
+                begin = sample.get("until", sample["t"])
+                found.append(Span(begin, begin))
             last = sample["t"]
         else:
             last = None
@@ -44,6 +47,11 @@ def overlaps(one: Iterable[Span], other: Iterable[Span]) -> list[tuple[float, fl
         if begin <= end:
             found.append((begin, end))
     return sorted(found)
+
+
+def of_site(caches: Iterable[Iterable[Mapping[str, Any]]]) -> list[Span]:
+    """Spans in which any of a site's servers took writes; `caches`: the samples of each. Inside a site two may stand side by side."""
+    return sorted((span for samples in caches for span in spans(samples)), key=lambda span: span.begin)
 
 
 def silence(samples: Iterable[Mapping[str, Any]], since: float) -> float | None:
