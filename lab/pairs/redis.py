@@ -20,8 +20,8 @@ from scripts.host.frame.wait import until
 from scripts.host.redis.config import Desired, find_engine
 from scripts.host.redis.leader import SENTINEL_PORT
 from scripts.host.redis.look import look
-from scripts.host.redis.plan import Instance
 from scripts.host.redis.sentinel import UNIT
+from scripts.host.redis.state import Instance
 from scripts.host.redis.verbs import Redis
 from scripts.host.redis.wire import Connection, Server
 

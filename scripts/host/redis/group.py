@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ..frame.rolefile import PRIMARY, STANDBY
 from .config import Desired
 from .leader import Word
-from .plan import MASTER, Instance
+from .state import MASTER, Instance
 from .wire import Server
 
 

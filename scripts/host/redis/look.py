@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .config import equal
-from .plan import MASTER, REPLICA, Instance
+from .state import MASTER, REPLICA, Instance
 from .wire import Connection, ErrorReply, Server, Unreachable, parse_info
 
 

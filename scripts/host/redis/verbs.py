@@ -6,25 +6,22 @@ which of the active site's leads, and this joins it.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from contract import sites
-from contract.errors import Failed, OutcomeUnknown, Refused, say
+from contract.errors import Failed, Refused, say
 
 from ..frame import rolefile
 from ..frame.call import Call, Verb
-from ..frame.files import ManagedFile, differing, make_folder, write_atomically
+from ..frame.files import ManagedFile, differing, write_atomically
 from ..frame.layout import Layout
 from ..frame.log import Log
 from ..frame.plan import LOOK_AGAIN, Step, converge
 from ..frame.result import Result
 from ..frame.rolefile import PRIMARY
 from ..frame.systemd import Systemd, Units
-from ..frame.wait import until
 from ..frame.witness import Silent, Witness
 from . import data as redis_data
 from . import takeover as redis_takeover
@@ -34,16 +31,12 @@ from .handover import hand_over
 from .leader import Access, Word, side_by_side, word
 from .look import differing_directives, look
 from .machine import warnings
-from .plan import MASTER, REPLICA, Facts, Instance, Wanted, decided_by_the_witness, describe, plan
+from .plan import decided_by_the_witness, plan
 from .sentinel import Sentinel, let_go
+from .server import Process, ask
+from .state import MASTER, REPLICA, Facts, Instance, Wanted, describe
 from .takeover import COLD, HANDOVER, PROMOTION, STARTED, Loss, Takeover
-from .wire import Connection, ErrorReply, Server, Unreachable, parse_info
-
-START_S = 90.0  # loading a full data set included
-LINK_S, LINK_MOST_S = (
-    120.0,
-    840.0,
-)  # until a replica follows; the most stays below the limit of the whole verb, and the copy goes on without us
+from .wire import ErrorReply, Server, Unreachable, parse_info
 
 
 class Redis:
@@ -58,7 +51,7 @@ class Redis:
         self._attended: bool | None = (
             None  # whether it had that one when this run first saw it lead: what attaches meanwhile is the next run's
         )
-        self._data = layout.at(self._engine.data)
+        self._process = Process(desired, self._engine, layout, units)
         self._silence: dict[str, str] = {}  # of those that did not answer, why
         self._sentinel = Sentinel(desired, self._role, self._engine, layout, units)
         self._place = place(desired, None, {}, data=False)
@@ -198,13 +191,13 @@ class Redis:
             "set": lambda: self._local("CONFIG", "SET", step.detail, self._settings[step.detail]),
             "load-acl": lambda: self._local("ACL", "LOAD"),
             "load-tls": lambda: self._local("CONFIG", "SET", *_reloaded(self._settings)),
-            "keep-diverged": self._keep,
+            "keep-diverged": lambda: self._process.keep(self._role.epoch, self._settings),
             "follow": lambda: self._local("REPLICAOF", self._place.other.address, self._place.other.port),
-            "await-link": self._await_link,
+            "await-link": lambda: self._process.await_link(self._place.other),
             "promote": lambda: self._promote(PROMOTION),
             "promote-cold": lambda: self._promote(COLD, ("FLUSHALL", "ASYNC")),
             "forget-data": lambda: redis_data.marker(self._layout).unlink(missing_ok=True),
-            "record-promotion": lambda: self._count(PROMOTION, _ask(self._desired.local, last=("INFO", "replication"))),
+            "record-promotion": lambda: self._count(PROMOTION, ask(self._desired.local, last=("INFO", "replication"))),
             "record-start": lambda: self._record(
                 Takeover(self._role.epoch, STARTED, Loss(None, "this cache was down when it was to take over"))
             ),
@@ -259,7 +252,7 @@ class Redis:
 
     def _promote(self, way: str, *then: tuple[str | int, ...]) -> None:
         """Promote, then look what that cost: nothing is asked before the cache can be written to."""
-        self._count(way, _ask(self._desired.local, ("REPLICAOF", "NO", "ONE"), *then, last=("INFO", "replication")))
+        self._count(way, ask(self._desired.local, ("REPLICAOF", "NO", "ONE"), *then, last=("INFO", "replication")))
 
     def _count(self, way: str, info: str) -> None:
         self._record(Takeover(self._role.epoch, way, redis_takeover.loss(parse_info(info), self._desired.last_seen)))
@@ -284,88 +277,18 @@ class Redis:
 
     def _launch(self, *, restart: bool) -> None:
         self._sentinel.step_aside()
-        make_folder(self._data, 0o750, self._engine.user)
-        (self._units.restart if restart else self._units.start)(self._engine.unit, START_S)
-        if not until(lambda: look(self._desired.local)[0] is not None, START_S):
-            raise Failed(
-                say(
-                    subject=f"unit {self._engine.unit}",
-                    found=str(look(self._desired.local)[1]),
-                    wanted=f"an answer within {START_S:g} s of its start",
-                    consequence="the cache has no place in its role",
-                    remedy=f"read `journalctl -u {self._engine.unit}`, then run the same again",
-                )
-            )
-
-    def _await_link(self) -> None:
-        limit_s = min(max(LINK_S, 60 + 3 * self._desired.link.copy_s(self._desired.maxmemory)), LINK_MOST_S)
-        if not until(self._follows, limit_s):
-            raise Failed(
-                say(
-                    subject="replication of the cache",
-                    found="link down or its copy not yet written",
-                    wanted=f"up, and the copy on disk, within {limit_s:.0f} s",
-                    consequence="a failover now would lose carts",
-                    remedy=f"see whether {self.wanted.peer_name} is reachable over the vRack, then run the same again",
-                )
-            )
-
-    def _follows(self) -> bool:
-        found = look(self._desired.local)[0]
-        return found is not None and found.role == REPLICA and found.link_up and found.on_disk
-
-    def _keep(self) -> None:
-        """Copy what this host holds to `diverged-<epoch>` beside it; an earlier copy of the same epoch stays."""
-        place = self._data / f"diverged-{self._role.epoch}"
-        if place.exists():
-            return
-        if look(self._desired.local)[0] is not None:
-            # A replica without its master refuses even this unless it may serve what it has; for as long as it saves nobody else is served.
-            served = "CONFIG", "SET", "replica-serve-stale-data"
-            _ask(
-                self._desired.local, (*served, "yes"), ("SAVE",), (*served, self._settings["replica-serve-stale-data"])
-            )
-        partial = place.with_suffix(".part")
-        shutil.rmtree(partial, ignore_errors=True)
-        make_folder(partial, 0o750, self._engine.user)
-        for name in ("dr.rdb", "dr-aof"):
-            _copy(self._data / name, partial / name)
-        partial.rename(place)
+        self._process.launch(restart=restart)
 
     def _local(self, *words: str | int) -> None:
-        _ask(self._desired.local, words)
+        ask(self._desired.local, words)
 
     def _peer(self, *words: str | int) -> None:
-        _ask(self._place.other, words)
-
-
-def _copy(source: Path, target: Path) -> None:
-    if source.is_dir():
-        shutil.copytree(source, target)
-    elif source.exists():
-        shutil.copy2(source, target)
+        ask(self._place.other, words)
 
 
 def _reloaded(settings: Mapping[str, str]) -> list[str]:
     """Setting certificate files to what they are makes the server read them again; all in one command, so that they match."""
     return [word for name in ("tls-ca-cert-file", "tls-cert-file", "tls-key-file") for word in (name, settings[name])]
-
-
-def _ask(server: Server, *commands: Sequence[str | int], last: Sequence[str | int] = ()) -> str:
-    """Commands with nothing in between, then one more whose answer is returned; their words may hold a secret and only the first two are told."""
-    subject = f"cache {server.name}, {' '.join(map(str, (*commands, last)[0][:2]))}"
-    try:
-        with Connection(server, timeout_s=60) as connection:
-            connection.call_at_once(*map(tuple, commands))
-            return str(connection.call(*last)) if last else ""
-    except ErrorReply as error:
-        raise Failed(
-            f"{subject}: found error {error.code}, wanted OK; the plan stops here; run the same again once mended"
-        ) from None
-    except Unreachable as error:
-        raise OutcomeUnknown(
-            f"{subject}: connection lost ({error}), wanted OK; nobody knows whether it was done; run the same again"
-        ) from None
 
 
 def run_converge(call: Call) -> Result:

@@ -14,7 +14,7 @@ from scripts.host.frame.rolefile import PRIMARY, STANDBY
 from scripts.host.redis.config import ARMED
 from scripts.host.redis.group import Place, others, place
 from scripts.host.redis.leader import Word
-from scripts.host.redis.plan import MASTER, REPLICA, Instance
+from scripts.host.redis.state import MASTER, REPLICA, Instance
 from scripts.host.redis.upstream import ALONE_LOOKS, NEVER, Company
 from scripts.host.redis.wire import Server
 

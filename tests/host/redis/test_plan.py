@@ -11,8 +11,9 @@ from lab.pairs.redis import Pair
 from scripts.host.frame.layout import Layout
 from scripts.host.redis.config import ARMED, Desired
 from scripts.host.redis.machine import HUGE_PAGES, MEMORY, OVERCOMMIT, warnings
-from scripts.host.redis.plan import MASTER, REPLICA, Facts, Instance, Wanted, decided_by_the_witness, plan
+from scripts.host.redis.plan import decided_by_the_witness, plan
 from scripts.host.redis.sizes import LEAST_BACKLOG, LEAST_BUFFER, MB, Link
+from scripts.host.redis.state import MASTER, REPLICA, Facts, Instance, Wanted
 from scripts.host.redis.takeover import LastSeen, Loss, loss
 
 A, B = "10.100.0.21", "10.100.0.121"

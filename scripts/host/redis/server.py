@@ -1,0 +1,105 @@
+"""This host's server as a process with files: started, waited for, its data put aside."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from contract.errors import Failed, OutcomeUnknown, say
+
+from ..frame.files import make_folder
+from ..frame.layout import Layout
+from ..frame.systemd import Units
+from ..frame.wait import until
+from .config import Desired, Engine
+from .look import look
+from .state import REPLICA
+from .wire import Connection, ErrorReply, Server, Unreachable
+
+START_S = 90.0  # loading a full data set included
+LINK_S, LINK_MOST_S = (
+    120.0,
+    840.0,
+)  # until a replica follows; the most stays below the limit of the whole verb, and the copy goes on without us
+
+
+class Process:
+    """The server of this host. Nothing here decides; see `plan`."""
+
+    def __init__(self, desired: Desired, engine: Engine, layout: Layout, units: Units) -> None:
+        self._desired, self._engine, self._units = desired, engine, units
+        self._data = layout.at(engine.data)
+
+    def launch(self, *, restart: bool) -> None:
+        """Start it and wait until it answers. Raises Failed."""
+        make_folder(self._data, 0o750, self._engine.user)
+        (self._units.restart if restart else self._units.start)(self._engine.unit, START_S)
+        if not until(lambda: look(self._desired.local)[0] is not None, START_S):
+            raise Failed(
+                say(
+                    subject=f"unit {self._engine.unit}",
+                    found=str(look(self._desired.local)[1]),
+                    wanted=f"an answer within {START_S:g} s of its start",
+                    consequence="the cache has no place in its role",
+                    remedy=f"read `journalctl -u {self._engine.unit}`, then run the same again",
+                )
+            )
+
+    def await_link(self, leader: Server) -> None:
+        """Wait until it has all that `leader` has, also on disk. Raises Failed."""
+        limit_s = min(max(LINK_S, 60 + 3 * self._desired.link.copy_s(self._desired.maxmemory)), LINK_MOST_S)
+        if not until(self._follows, limit_s):
+            raise Failed(
+                say(
+                    subject="replication of the cache",
+                    found="link down or its copy not yet written",
+                    wanted=f"up, and the copy on disk, within {limit_s:.0f} s",
+                    consequence="a failover now would lose carts",
+                    remedy=f"see whether {leader.name} is reachable over the vRack, then run the same again",
+                )
+            )
+
+    def _follows(self) -> bool:
+        found = look(self._desired.local)[0]
+        return found is not None and found.role == REPLICA and found.link_up and found.on_disk
+
+    def keep(self, epoch: int, settings: Mapping[str, str]) -> None:
+        """Copy what this host holds to `diverged-<epoch>` beside it; an earlier copy of the same epoch stays."""
+        place = self._data / f"diverged-{epoch}"
+        if place.exists():
+            return
+        if look(self._desired.local)[0] is not None:
+            # A replica without its master refuses even this unless it may serve what it has; for as long as it saves nobody else is served.
+            served = "CONFIG", "SET", "replica-serve-stale-data"
+            ask(self._desired.local, (*served, "yes"), ("SAVE",), (*served, settings["replica-serve-stale-data"]))
+        partial = place.with_suffix(".part")
+        shutil.rmtree(partial, ignore_errors=True)
+        make_folder(partial, 0o750, self._engine.user)
+        for name in ("dr.rdb", "dr-aof"):
+            _copy(self._data / name, partial / name)
+        partial.rename(place)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target)
+    elif source.exists():
+        shutil.copy2(source, target)
+
+
+def ask(server: Server, *commands: Sequence[str | int], last: Sequence[str | int] = ()) -> str:
+    """Commands with nothing in between, then one more whose answer is returned; their words may hold a secret and only the first two are told."""
+    subject = f"cache {server.name}, {' '.join(map(str, (*commands, last)[0][:2]))}"
+    try:
+        with Connection(server, timeout_s=60) as connection:
+            connection.call_at_once(*map(tuple, commands))
+            return str(connection.call(*last)) if last else ""
+    except ErrorReply as error:
+        raise Failed(
+            f"{subject}: found error {error.code}, wanted OK; the plan stops here; run the same again once mended"
+        ) from None
+    except Unreachable as error:
+        raise OutcomeUnknown(
+            f"{subject}: connection lost ({error}), wanted OK; nobody knows whether it was done; run the same again"
+        ) from None
