@@ -35,6 +35,7 @@ class LastSeenCache:
 
     offset: int | None = key(optional(integer(0, 2**63 - 1)), "of its replication stream", default=None)
     replication_id: str | None = key(optional(line), "of its replication stream", default=None)
+    keys: int | None = key(optional(integer(0, 2**63 - 1)), "how many it had", default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,4 +108,4 @@ class Epoch:
 
 
 def _cache(seen: dict[str, Any]) -> LastSeenCache:
-    return LastSeenCache(offset=seen.get("offset"), replication_id=seen.get("replication_id"))
+    return LastSeenCache(offset=seen.get("offset"), replication_id=seen.get("replication_id"), keys=seen.get("keys"))

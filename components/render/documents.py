@@ -120,6 +120,7 @@ def redis(settings: Settings, epoch: InForce) -> Document:
         peer_caches=tuple(settings.keys_of(CACHE, settings.peer)),
         peer_offset=seen.offset if seen else None,
         peer_replication_id=seen.replication_id if seen else None,
+        peer_keys=seen.keys if seen else None,
     )
     return dict(fields.write(block))
 

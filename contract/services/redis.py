@@ -129,3 +129,4 @@ class Block(Keys):
         optional(integer(0, 2**63 - 1)), "of the old master's last heartbeat; null: unknown", default=None
     )
     peer_replication_id: str | None = key(optional(line), "the stream that it counts", default=None)
+    peer_keys: int | None = key(optional(integer(0, 2**63 - 1)), "how many keys it had then", default=None)

@@ -8,9 +8,12 @@ import os
 import shutil
 import socket
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from contract.errors import Failed
+from lab.machines import image
 from scripts.ctl.secrets import Authority
 from scripts.host.frame import plan, rolefile
 from scripts.host.frame.layout import Layout
@@ -34,16 +37,23 @@ ADDRESSES = {
 PASSWORDS = {"app": "a\"b\\c #d'e{f}$g", "replica": "r >\"' #ä\\x41", "operator": 'o p ~* +@all #\\"'}
 
 
+def newer() -> list[str]:
+    """The command of the guests' image's server, which is newer than the one of Debian 12; the image is built first where there is none."""
+    root = image.ensure()
+    loader, libraries = root / "lib64/ld-linux-x86-64.so.2", root / "usr/lib/x86_64-linux-gnu"
+    return [str(loader.resolve()), "--library-path", str(libraries), str(root / "usr/bin/redis-server")]
+
+
 SERVERS = [name for name in ("redis-server", "valkey-server") if shutil.which(name)] or ["redis-server"]
 
 
 class Units:
     """systemd as far as this service needs it: a cache and a Sentinel, their processes children of the test."""
 
-    def __init__(self, conf: Path, sentinel: Path, server: str) -> None:
-        self.conf = conf
-        self._commands = {UNIT: [server, str(sentinel), "--sentinel"]}
-        self._cache = [server, str(conf)]
+    def __init__(self, conf: Path, sentinel: Path, server: Sequence[str]) -> None:
+        self.conf, self._sentinel = conf, sentinel
+        self.program = list(server)  # another one is another version, from the next start on
+        self.log = conf.parents[2] / "server.log"  # what the server wrote, as its journal holds it
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.boot: set[str] = set()
         self.reloads = 0
@@ -64,13 +74,27 @@ class Units:
         self.boot.discard(_which(unit))
 
     def start(self, unit: str, limit_s: float) -> None:
-        if not self.active(unit):
-            command = self._commands.get(unit, self._cache)
-            self.processes[_which(unit)] = subprocess.Popen(
-                command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        if self.active(unit):
+            return
+        if unit == UNIT:
+            command = [*self.program, str(self._sentinel), "--sentinel"]
+            self.processes["sentinel"] = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            assert until(lambda: _listens(str(self._sentinel)), 10)
+            return
+        before = len(self.said(unit))
+        with self.log.open("ab") as log:
+            # A limit of a file's size is an error that a write gets, and not the server's end: a full disk for a test.
+            self.processes["redis"] = subprocess.Popen(
+                [*self.program, str(self.conf)], stdout=log, stderr=log, restore_signals=False
             )
-            if unit == UNIT:
-                assert until(lambda: _listens(command[1]), 10)
+        if not until(lambda: self._ready(before) or not self.active(unit), limit_s) or not self.active(unit):
+            raise Failed(f"unit {unit}: found one that ended at its start, wanted a running service")
+
+    def _ready(self, before: int) -> bool:
+        return any("Ready to accept connections" in line for line in self.said("redis")[before:])
+
+    def said(self, unit: str) -> list[str]:
+        return self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
 
     def restart(self, unit: str, limit_s: float) -> None:
         self.stop(unit, limit_s)
@@ -116,7 +140,7 @@ class Site:
         self.name = name
         for folder in ("etc/redis", "usr/bin", "var/lib/redis", "var/lib/dr", "etc/dr", "etc/systemd/system", "run"):
             (root / folder).mkdir(parents=True, exist_ok=True)
-        self.units = Units(root / "etc/redis/dr.conf", root / "var/lib/redis/dr-sentinel/sentinel.conf", pair.server)
+        self.units = Units(root / "etc/redis/dr.conf", root / "var/lib/redis/dr-sentinel/sentinel.conf", [pair.server])
         self.err = io.StringIO()
 
     def document(self, epoch: int, active: str, planned: bool = False, **block: Any) -> dict[str, Any]:

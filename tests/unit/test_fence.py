@@ -339,7 +339,7 @@ def test_a_peer_that_is_gone_is_stopped_through_its_cloud(world):
     assert sorted((each["id"], each["status"]) for each in evidence["servers"]) == [
         (f"id-{name}", "SHUTOFF") for name in stopped
     ]
-    assert answer["last_seen"] == {"redis": {"offset": 1000, "replication_id": "r1"}}
+    assert answer["last_seen"] == {"redis": {"offset": 1000, "replication_id": "r1", "keys": None}}
     assert answer["entrance"] == document()["public"]["lb"]
     assert world.newest().loss == {
         "bytes": 0,

@@ -96,7 +96,13 @@ def test_the_redis_block(settings: Settings) -> None:
 @pytest.mark.parametrize("seen", [None, LastSeen(), LastSeen(redis=LastSeenCache())])
 def test_a_cache_of_which_no_heartbeat_tells_has_an_unknown_offset(settings: Settings, seen: LastSeen | None) -> None:
     block = documents.redis(settings, InForce(epoch=2, active="b", last_seen=seen))
-    assert (block["peer_offset"], block["peer_replication_id"]) == (None, None)
+    assert (block["peer_offset"], block["peer_replication_id"], block["peer_keys"]) == (None, None, None)
+
+
+def test_what_the_old_master_was_seen_to_have_is_told(settings: Settings) -> None:
+    seen = LastSeen(redis=LastSeenCache(offset=9, replication_id="r1", keys=60))
+    block = documents.redis(settings, InForce(epoch=2, active="b", last_seen=seen))
+    assert (block["peer_offset"], block["peer_replication_id"], block["peer_keys"]) == (9, "r1", 60)
 
 
 def test_the_app_block_names_the_local_side_first(settings: Settings) -> None:

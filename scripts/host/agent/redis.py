@@ -8,7 +8,7 @@ from ..frame.layout import Layout
 from ..frame.log import Log
 from ..redis.leader import Access
 from ..redis.upstream import Company, Upstream
-from ..redis.wire import Connection, ErrorReply, Unreachable, parse_info
+from ..redis.wire import Connection, ErrorReply, Unreachable, keys_of, parse_info
 
 
 class RedisFacts:
@@ -21,14 +21,14 @@ class RedisFacts:
 
     def read(self) -> dict[str, Any]:
         """See `Facts`."""
-        block: dict[str, Any] = {"running": False, "role": None, "offset": None, "replication_id": None}
+        block: dict[str, Any] = {"running": False, "role": None, "offset": None, "replication_id": None, "keys": None}
         try:
             if self._connection is None:
                 access = Access.of_host(self._layout)
                 if access is None:
                     return block
                 self._connection = Connection(access.local, 2.0)
-            text = str(self._connection.call("INFO", "replication"))
+            text = str(self._connection.call("INFO", "replication", "keyspace"))
         except (Unreachable, ErrorReply):
             self._close()
             return block
@@ -45,6 +45,7 @@ class RedisFacts:
             "role": role,
             "offset": None if offset is None else int(offset),
             "replication_id": info.get("master_replid"),
+            "keys": keys_of(info),
         }
 
     def writes(self, block: dict[str, Any]) -> bool | None:

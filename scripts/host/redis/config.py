@@ -43,7 +43,8 @@ _RULES = {
 RUNTIME = frozenset(
     {
         "appendfsync", "client-output-buffer-limit", "masterauth", "masteruser", "maxmemory", "maxmemory-policy", "min-replicas-max-lag",
-        "min-replicas-to-write", "repl-backlog-size", "repl-backlog-ttl", "repl-diskless-sync", "repl-diskless-sync-delay", "repl-timeout",
+        "min-replicas-to-write", "repl-backlog-size", "repl-backlog-ttl", "repl-diskless-load", "repl-diskless-sync", "repl-diskless-sync-delay",
+        "repl-timeout",
         "replica-announce-ip", "replica-announce-port", "replica-ignore-maxmemory", "replica-read-only",
         "replica-serve-stale-data", "save", "shutdown-timeout", "tcp-keepalive", "timeout",
     }
@@ -115,7 +116,7 @@ class Desired:
             link=Link(redis.size(block.write_rate) or 0, block.bridge_s, block.link_mbit * 125_000),
             min_replicas=replicas,
             cold=block.cold_cache,
-            last_seen=LastSeen(block.peer_offset, block.peer_replication_id),
+            last_seen=LastSeen(block.peer_offset, block.peer_replication_id, block.peer_keys),
             passwords=passwords,
             local=members[own.index(envelope.own_key)],
             members=members,
@@ -153,7 +154,7 @@ class Desired:
     @property
     def memory(self) -> int:
         """Bytes that data and buffers of replication may come to need."""
-        return self.maxmemory + self.link.backlog() + self.link.replica_buffer(self.maxmemory)
+        return self.link.memory(self.maxmemory)
 
 
 def _listed(envelope: Envelope, own: Sequence[str], theirs: Sequence[str]) -> None:
@@ -205,6 +206,8 @@ def directives(desired: Desired, engine: Engine, layout: Layout, *, armed: bool 
         "replica-announce-port": str(desired.port),
         "repl-diskless-sync": "yes",
         "repl-diskless-sync-delay": "0",
+        # What it holds stays until the copy is whole: one that breaks off, or that is in a newer format, would leave an empty replica.
+        "repl-diskless-load": "swapdb",
         "repl-backlog-size": str(desired.link.backlog()),
         "repl-backlog-ttl": "0",
         "repl-timeout": "60",

@@ -1,4 +1,4 @@
-"""Whether a cache has its data, and whether it once had: what tells a first start from a loss."""
+"""A cache's files: whether it has its data, and whether it once had, which tells a first start from a loss; what is put aside."""
 
 from __future__ import annotations
 
@@ -7,10 +7,60 @@ from pathlib import Path
 from ..frame.layout import Layout
 from .config import Engine, find_engine
 
+_AUX, _EMPTY, _HEAD = 0xFA, 0xFF, 65536  # of a saved file: a note about it, its end; as much as its notes may take
+
+
+def folder(layout: Layout, engine: Engine) -> Path:
+    """The append-only files."""
+    return layout.at(engine.data) / "dr-aof"
+
 
 def present(layout: Layout, engine: Engine) -> bool:
-    """Whether a server started on this host would find keys: it reads the append-only files, and never the saved one beside them."""
-    return any((layout.at(engine.data) / "dr-aof").glob("*.manifest"))
+    """Whether a server started on this host would find files: it reads the append-only files, and never the saved one beside them."""
+    return any(folder(layout, engine).glob("*.manifest"))
+
+
+def hold_keys(layout: Layout, engine: Engine) -> bool:
+    """Whether the append-only files may hold keys. No, for certain, where nothing was appended to an empty base."""
+    try:
+        lines = [line.split() for path in folder(layout, engine).glob("*.manifest") for line in _lines(path)]
+        used = [folder(layout, engine) / words[1] for words in lines if words[5:6] in (["b"], ["i"])]
+        return any(path.stat().st_size > 0 and not _is_empty_base(path) for path in used)
+    except (OSError, IndexError):
+        return False  # nothing that a server could start from
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines()
+
+
+def _is_empty_base(path: Path) -> bool:
+    """Whether it is a saved file that ends after its notes."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    at = 9  # behind the name and the number of the format
+    if not head.startswith((b"REDIS", b"VALKEY")):
+        return False
+    try:
+        while head[at] == _AUX:
+            at = _behind(head, _behind(head, at + 1))
+        return head[at] == _EMPTY
+    except (IndexError, ValueError):
+        return False
+
+
+def _behind(head: bytes, at: int) -> int:
+    """Where the string that begins at `at` ends. Raises ValueError for a packed one."""
+    kind, low = head[at] >> 6, head[at] & 0x3F
+    if kind == 0:
+        return at + 1 + low
+    if kind == 1:
+        return at + 2 + (low << 8 | head[at + 1])
+    if kind == 2:
+        return at + 5 + int.from_bytes(head[at + 1 : at + 5], "big")
+    if low > 2:
+        raise ValueError("packed")
+    return at + 1 + (1 << low)
 
 
 def marker(layout: Layout) -> Path:

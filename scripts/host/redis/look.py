@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from .config import equal
 from .state import MASTER, REPLICA, Instance
-from .wire import Connection, ErrorReply, Server, Unreachable, parse_info
+from .wire import Connection, ErrorReply, Server, Unreachable, keys_of, parse_info
 
 
 def inspect(server: Server) -> Instance:
@@ -29,15 +29,12 @@ def differing_directives(server: Server, wanted: Mapping[str, str]) -> tuple[str
 def _instance(info: Mapping[str, str]) -> Instance:
     return Instance(
         role=MASTER if info["role"] == "master" else REPLICA,
-        keys=sum(
-            int(value.split("keys=")[1].split(",")[0])
-            for name, value in info.items()
-            if name.startswith("db") and "keys=" in value
-        ),
+        keys=keys_of(info),
         offset=int(info["master_repl_offset"] if info["role"] == "master" else info.get("slave_repl_offset", "0")),
         used_memory=int(info["used_memory"]),
         master=info.get("master_host"),
         link_up=info.get("master_link_status") == "up",
+        engine="valkey" if "valkey_version" in info else "redis",
         version=info.get("valkey_version") or info["redis_version"],
         stream=info.get("master_replid", ""),
         former=info.get("master_replid2", ""),

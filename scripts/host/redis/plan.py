@@ -12,6 +12,7 @@ from contract.errors import Refused, say
 from ..frame.plan import LOOK_AGAIN, Step
 from .config import ARMED
 from .state import MASTER, REPLICA, Facts, Instance, Wanted
+from .versions import unreadable
 
 
 def plan(facts: Facts, wanted: Wanted) -> list[Step]:
@@ -27,7 +28,7 @@ def _become_master(facts: Facts, wanted: Wanted) -> list[Step]:
         return _fetch_from_peer(facts, wanted)
     if local is None:
         forget, role = _begin_empty(facts, wanted), _role(facts, wanted, "primary")
-        cost = [Step("record-start")] if role and wanted.epoch > 1 else []
+        cost = [Step("record-start", "was down")] if role and wanted.epoch > 1 else []
         return [*forget, *_configure(facts, wanted, standby=False), *cost, *role, _launch(facts)]
     if local.role == REPLICA:
         return [*_take_over(facts, wanted, local), LOOK_AGAIN]
@@ -35,7 +36,25 @@ def _become_master(facts: Facts, wanted: Wanted) -> list[Step]:
     # A handover that broke off after the promotion: the old master still takes writes.
     turn = [Step("turn-peer", wanted.peer_name)] if role and peer is not None and peer.role == MASTER else []
     cost = [Step("record-promotion")] if facts.role != "primary" and not facts.recorded and wanted.epoch > 1 else []
-    return [*turn, *cost, *_configure(facts, wanted, standby=False), *role, *_apply_settings(facts, wanted)]
+    settings = _apply_settings(facts, wanted)
+    if any(step.name == "restart" for step in settings):
+        _refuse_to_outrun(facts, wanted)
+    return [*turn, *cost, *_configure(facts, wanted, standby=False), *role, *settings]
+
+
+def _refuse_to_outrun(facts: Facts, wanted: Wanted) -> None:
+    """A restart begins what is installed by now: not while the replica could not follow that."""
+    peer = facts.peer
+    if peer is not None and peer.role == REPLICA and unreadable(peer.software, facts.installed):
+        raise Refused(
+            say(
+                subject="restart of this cache, which other settings need",
+                found=f"{facts.installed} installed, and at {wanted.peer_name} {peer.software}, which cannot read what that saves",
+                wanted="the replica's version first",
+                consequence="the replica would be left behind; nothing was changed",
+                remedy=f"upgrade the cache of {wanted.peer_name} (the standby first), then run the same again",
+            )
+        )
 
 
 def _peer_holds_what_is_missing_here(facts: Facts) -> bool:
@@ -118,7 +137,7 @@ def _take_over(facts: Facts, wanted: Wanted, local: Instance) -> Sequence[Step]:
             Step("promote-cold"),
         ]
     if facts.peer is None or facts.peer.role == REPLICA:
-        return [*disarm, Step("promote")]
+        return [*disarm, *_promote(facts, wanted)]
     if local.master == wanted.peer and local.link_up:
         # A full cache uses a little more than its limit at all times: that alone is no reason.
         wider = facts.peer.maxmemory == 0 or facts.peer.maxmemory > wanted.maxmemory
@@ -146,7 +165,17 @@ def _take_over(facts: Facts, wanted: Wanted, local: Instance) -> Sequence[Step]:
                 remedy="mend the link (`dr-host redis status`), or do an unplanned failover",
             )
         )
-    return [*disarm, Step("promote")]
+    return [*disarm, *_promote(facts, wanted)]
+
+
+def _promote(facts: Facts, wanted: Wanted) -> list[Step]:
+    """With what it has in memory; where a full copy that broke off has left nothing there, with what its files have kept."""
+    local = facts.local
+    if local is None or local.keys > 0 or local.link_up or not facts.held:
+        return [Step("promote")]
+    role = _role(facts, wanted, "primary")
+    cost = [Step("record-start", "was empty")]
+    return [*_configure(facts, wanted, standby=False), *cost, *role, Step("restart", "from its own files")]
 
 
 def _refuse_a_stranger(local: Instance, wanted: Wanted) -> None:
@@ -174,6 +203,7 @@ def _become_replica(facts: Facts, wanted: Wanted) -> list[Step]:
             *arm,
         ]
     leader = _leader(facts, wanted)
+    _refuse_the_unreadable(facts, wanted, leader)
     if not wanted.cold:
         _refuse_to_lose(facts, wanted, leader)
     steps = [
@@ -192,6 +222,21 @@ def _become_replica(facts: Facts, wanted: Wanted) -> list[Step]:
 def _arm(wanted: Wanted) -> list[Step]:
     """The master has its replica (again): from now on it may ask for one."""
     return [Step("arm-peer", wanted.peer_name)] if wanted.min_replicas else []
+
+
+def _refuse_the_unreadable(facts: Facts, wanted: Wanted, leader: Instance) -> None:
+    """A copy in a newer format than this host's server knows."""
+    own = facts.local.software if facts.local is not None else facts.installed
+    if unreadable(own, leader.software):
+        raise Refused(
+            say(
+                subject="version of this cache",
+                found=f"{own}, which cannot read what {wanted.peer_name} ({leader.software}) saves",
+                wanted="the leader's version or a newer one",
+                consequence="it could not take the full copy that it needs; nothing was changed, and it keeps what it holds",
+                remedy="the standby first, then the active site: upgrade this host's cache (`apt-get install --only-upgrade`), then run the same again",
+            )
+        )
 
 
 def _refuse_to_lose(facts: Facts, wanted: Wanted, leader: Instance) -> None:

@@ -30,6 +30,10 @@ class Link:
         """Holds what is written while a full copy travels and is loaded at the other end (taken for as long again)."""
         return _whole(max(LEAST_BUFFER, self.backlog() + int(2 * self.copy_s(maxmemory) * self.write_rate)))
 
+    def memory(self, maxmemory: int) -> int:
+        """Data and backlog, and the larger of what comes on top: a leader's buffer for a full copy, or a replica's second data set while it loads one."""
+        return maxmemory + self.backlog() + max(self.replica_buffer(maxmemory), maxmemory)
+
     def copy_s(self, maxmemory: int) -> float:
         """Seconds that a full copy travels."""
         return maxmemory / max(self.link_rate, 1)

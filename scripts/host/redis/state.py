@@ -7,6 +7,7 @@ from typing import Any
 
 from .config import RUNTIME
 from .sentinel import Facts as SentinelFacts
+from .versions import Software
 
 MASTER, REPLICA = "master", "replica"
 
@@ -21,6 +22,7 @@ class Instance:
     used_memory: int = 0
     master: str | None = None  # address it follows
     link_up: bool = False
+    engine: str = "redis"
     version: str = ""
     stream: str = ""  # id of its replication stream
     former: str = ""  # id of the stream that it went on from, good for positions before `former_end`
@@ -31,6 +33,10 @@ class Instance:
     on_disk: bool = True  # a replica's files hold nothing of a full copy until they were rewritten after it
     armed: bool = False  # refuses writes without a replica
     differing: tuple[str, ...] = ()  # directives that run otherwise than wanted; of the local server only
+
+    @property
+    def software(self) -> Software:
+        return Software(self.engine, self.version)
 
     @property
     def emptied(self) -> bool:
@@ -53,6 +59,8 @@ class Facts:
     data: bool  # files of an earlier run in the data folder
     role: str | None  # of role.json
     role_epoch: int | None
+    held: bool = False  # whether those files may hold keys; asked only of an empty replica without its master
+    installed: Software | None = None  # what would be started
     recorded: bool = False  # whether what the takeover of this epoch cost is written down
     had_data: bool = False  # whether the cache of this host ran with files of its own before
     peer_followed: bool | None = (

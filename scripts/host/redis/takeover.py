@@ -24,6 +24,7 @@ class LastSeen:
 
     offset: int | None = None  # bytes of its replication stream
     replication_id: str | None = None
+    keys: int | None = None
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,35 @@ class Takeover:
     epoch: int
     way: str  # HANDOVER, PROMOTION, COLD or STARTED
     lost: Loss
+    keys: int | None = None  # that it began with
+    before: int | None = None  # that the old master had, when it was last heard
     held_ms: float | None = None  # how long writers were held; of a handover
 
     def facts(self) -> dict[str, Any]:
         """What `converge` tells: it stays the same from run to run."""
-        return {"epoch": self.epoch, "way": self.way, "lost_bytes": self.lost.bytes, "unknown_because": self.lost.why}
+        return {
+            "epoch": self.epoch,
+            "way": self.way,
+            "lost_bytes": self.lost.bytes,
+            "unknown_because": self.lost.why,
+            "keys": self.keys,
+            "keys_before": self.before,
+        }
+
+    @property
+    def fewer(self) -> bool:
+        """Whether keys are known to be missing. Those that ran out count too, so nothing is refused for it."""
+        return self.keys is not None and self.before is not None and self.keys < self.before
+
+    def counted(self) -> str:
+        """How many keys there are, of how many."""
+        if self.keys is None:
+            return "keys not counted"
+        return (
+            f"{self.keys} keys"
+            if self.before is None
+            else f"{self.keys} of the {self.before} keys that the old master had"
+        )
 
     def text(self) -> str:
         """One line for the log."""
@@ -56,7 +81,7 @@ class Takeover:
             if self.lost.bytes is None
             else f"at least {self.lost.bytes} bytes, by the old master's last heartbeat"
         )
-        return f"{self.way}: replication stream that never came here: {lost}"
+        return f"{self.way}: {self.counted()}; replication stream that never came here: {lost}"
 
     def write(self, layout: Layout) -> None:
         make_folder(layout.var, 0o700)
@@ -68,7 +93,9 @@ def read(layout: Layout, epoch: int) -> Takeover | None:
     try:
         found = json.loads(_path(layout).read_bytes())
         lost = Loss(found["lost"]["bytes"], found["lost"]["why"])
-        record = Takeover(int(found["epoch"]), str(found["way"]), lost, found["held_ms"])
+        record = Takeover(
+            int(found["epoch"]), str(found["way"]), lost, found.get("keys"), found.get("before"), found["held_ms"]
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return record if record.epoch == epoch else None

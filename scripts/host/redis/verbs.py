@@ -15,6 +15,7 @@ from contract.errors import Failed, Refused, say
 
 from ..frame import rolefile
 from ..frame.call import Call, Verb
+from ..frame.commands import run
 from ..frame.files import ManagedFile, differing, write_atomically
 from ..frame.layout import Layout
 from ..frame.log import Log
@@ -36,7 +37,10 @@ from .sentinel import Sentinel, let_go
 from .server import Process, ask
 from .state import MASTER, REPLICA, Facts, Instance, Wanted, describe
 from .takeover import COLD, HANDOVER, PROMOTION, STARTED, Loss, Takeover
-from .wire import ErrorReply, Server, Unreachable, parse_info
+from .versions import Software, announced, unreadable
+from .wire import ErrorReply, Server, Unreachable, keys_of, parse_info
+
+INFO = ("INFO", "everything")
 
 
 class Redis:
@@ -53,6 +57,9 @@ class Redis:
         )
         self._process = Process(desired, self._engine, layout, units)
         self._silence: dict[str, str] = {}  # of those that did not answer, why
+        self._before = (
+            desired.last_seen.keys
+        )  # of the old master: how many keys, by its heartbeat or by its own word in this run
         self._sentinel = Sentinel(desired, self._role, self._engine, layout, units)
         self._place = place(desired, None, {}, data=False)
         self.wanted = self._wanted()
@@ -90,7 +97,12 @@ class Redis:
             except (Unreachable, ErrorReply) as error:
                 local, local_error = None, str(error)
         peer, peer_error = seen[self._place.other.name]
+        if peer is not None and peer.role == MASTER and self.wanted.active:
+            self._before = peer.keys
+        bare = local is not None and local.role == REPLICA and not local.link_up and local.keys == 0
         facts = Facts(
+            held=bare and redis_data.hold_keys(self._layout, self._engine),
+            installed=self._installed(),
             unit_active=self._units.active(self._engine.unit),
             unit_enabled=self._units.enabled(self._engine.unit),
             data=data,
@@ -109,6 +121,10 @@ class Redis:
         if decided_by_the_witness(facts, self.wanted):
             facts = replace(facts, peer_followed=self._peer_followed())
         return facts
+
+    def _installed(self) -> Software | None:
+        program = str(self._layout.at(self._engine.binary))
+        return announced(run([program, "--version"], limit_s=5, check=False).out)
 
     def _sentinels_word(self, local: Instance | None) -> Word | None:
         """Where they work already: a leader that does not answer this run may lead all the same."""
@@ -159,6 +175,7 @@ class Redis:
                 f"peer {self.wanted.peer_name} does not answer ({facts.peer_error}): what it took last is lost if it never came here"
             )
         self._compare_limits(facts.peer)
+        self._compare_versions(facts)
         return steps
 
     @property
@@ -173,6 +190,18 @@ class Redis:
             self._log.warning(
                 f"limit of {self.wanted.peer_name}: found {peer.maxmemory} bytes with {peer.policy}, wanted {here[0]} with {here[1]} as here; "
                 "after a move keys would be evicted that were kept before; make dr:redis equal in both stacks and run `pulumi up` of both"
+            )
+
+    def _compare_versions(self, facts: Facts) -> None:
+        """Of a pair that works: the next full copy would not."""
+        if facts.local is None or facts.peer is None:
+            return
+        own, other = (self._desired.local.name, facts.local), (self.wanted.peer_name, facts.peer)
+        leader, follower = (own, other) if self.wanted.active else (other, own)
+        if unreadable(follower[1].software, leader[1].software):
+            self._log.warning(
+                f"version of {follower[0]}: found {follower[1].software}, wanted at least that of its leader {leader[0]}, {leader[1].software}; it cannot "
+                f"take a full copy, so a cut of the link that lasts leaves it behind; upgrade {follower[0]} now, and next time the standby first"
             )
 
     def apply(self, step: Step) -> None:
@@ -197,9 +226,9 @@ class Redis:
             "promote": lambda: self._promote(PROMOTION),
             "promote-cold": lambda: self._promote(COLD, ("FLUSHALL", "ASYNC")),
             "forget-data": lambda: redis_data.marker(self._layout).unlink(missing_ok=True),
-            "record-promotion": lambda: self._count(PROMOTION, ask(self._desired.local, last=("INFO", "replication"))),
+            "record-promotion": lambda: self._count(PROMOTION, ask(self._desired.local, last=INFO)),
             "record-start": lambda: self._record(
-                Takeover(self._role.epoch, STARTED, Loss(None, "this cache was down when it was to take over"))
+                Takeover(self._role.epoch, STARTED, Loss(None, f"this cache {step.detail} when it was to take over"))
             ),
             "arm-peer": lambda: self._peer("CONFIG", "SET", ARMED, self._desired.min_replicas),
             "promote-peer": lambda: self._peer("REPLICAOF", "NO", "ONE"),
@@ -231,14 +260,14 @@ class Redis:
             )
         for line in warnings(self._layout, self._desired.memory):
             self._log.warning(line)
-        takeover = redis_takeover.read(self._layout, self._role.epoch)
+        takeover = self._counted(local.keys) if self.wanted.active else None
         told = {
             "engine": self._engine.name,
             "epoch": self._role.epoch,
             "role": self._role.role,
             "version": local.version,
         }
-        return told | ({"takeover": takeover.facts()} if takeover and self.wanted.active else {})
+        return told | ({"takeover": takeover.facts()} if takeover else {})
 
     def _hand_over(self) -> None:
         try:
@@ -248,20 +277,33 @@ class Redis:
                 f"{self._place.other.name}: {error}; wanted a leader to take over from; nothing was handed over; run the same again"
             ) from None
         held_s = hand_over(self._desired.local, self._place.other)
-        self._record(Takeover(self._role.epoch, HANDOVER, Loss(0), round(held_s * 1000, 1)))
+        self._record(Takeover(self._role.epoch, HANDOVER, Loss(0), held_ms=round(held_s * 1000, 1)))
 
     def _promote(self, way: str, *then: tuple[str | int, ...]) -> None:
         """Promote, then look what that cost: nothing is asked before the cache can be written to."""
-        self._count(way, ask(self._desired.local, ("REPLICAOF", "NO", "ONE"), *then, last=("INFO", "replication")))
+        self._count(way, ask(self._desired.local, ("REPLICAOF", "NO", "ONE"), *then, last=INFO))
 
-    def _count(self, way: str, info: str) -> None:
-        self._record(Takeover(self._role.epoch, way, redis_takeover.loss(parse_info(info), self._desired.last_seen)))
+    def _count(self, way: str, answer: str) -> None:
+        info = parse_info(answer)
+        lost = redis_takeover.loss(info, self._desired.last_seen)
+        self._record(Takeover(self._role.epoch, way, lost, keys_of(info)))
 
     def _record(self, takeover: Takeover) -> None:
         """The first word in an epoch stays: what comes later in it, as a rebuilt host that fetches its keys, is no takeover."""
-        if takeover.epoch > 1 and redis_takeover.read(self._layout, takeover.epoch) is None:
-            takeover.write(self._layout)
-        (self._log.info if takeover.lost.bytes == 0 else self._log.warning)(takeover.text())
+        told = replace(takeover, before=self._before)
+        if told.epoch > 1 and redis_takeover.read(self._layout, told.epoch) is None:
+            told.write(self._layout)
+        (self._log.info if told.lost.bytes == 0 and not told.fewer else self._log.warning)(told.text())
+
+    def _counted(self, keys: int) -> Takeover | None:
+        """The record of this epoch; its keys where they could not be counted sooner, for the server was only started."""
+        found = redis_takeover.read(self._layout, self._role.epoch)
+        if found is None or found.keys is not None:
+            return found
+        found = replace(found, keys=keys)
+        found.write(self._layout)
+        (self._log.warning if found.fewer else self._log.info)(f"{found.way}: {found.counted()}")
+        return found
 
     def _files(self, *, standby: bool) -> list[ManagedFile]:
         armed = self._armed and (self._place.joined or not standby)

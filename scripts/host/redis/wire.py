@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -160,3 +161,9 @@ def encode(words: tuple[str | int, ...]) -> bytes:
 def parse_info(text: str) -> dict[str, str]:
     """The `name:value` lines of INFO."""
     return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+
+
+def keys_of(info: Mapping[str, str]) -> int:
+    """How many keys there are, from INFO keyspace."""
+    counts = (value for name, value in info.items() if name.startswith("db") and "keys=" in value)
+    return sum(int(value.split("keys=")[1].split(",")[0]) for value in counts)

@@ -9,12 +9,14 @@ import pytest
 from contract.errors import Refused, Usage
 from lab.pairs.redis import Pair
 from scripts.host.frame.layout import Layout
-from scripts.host.redis.config import ARMED, Desired
+from scripts.host.redis.config import ARMED, ENGINES, Desired
+from scripts.host.redis.data import folder, hold_keys
 from scripts.host.redis.machine import HUGE_PAGES, MEMORY, OVERCOMMIT, warnings
 from scripts.host.redis.plan import decided_by_the_witness, plan
 from scripts.host.redis.sizes import LEAST_BACKLOG, LEAST_BUFFER, MB, Link
 from scripts.host.redis.state import MASTER, REPLICA, Facts, Instance, Wanted
 from scripts.host.redis.takeover import LastSeen, Loss, loss
+from scripts.host.redis.versions import Software, announced, unreadable
 
 A, B = "10.100.0.21", "10.100.0.121"
 
@@ -256,3 +258,155 @@ def test_a_machine_as_it_should_be_is_not_mentioned(tmp_path):
 def test_each_dangerous_setting_is_told_alone(tmp_path, changes, says):
     found = warnings(machine(tmp_path, **changes), 1000 * MB)
     assert len(found) == 1 and found[0].startswith(says)
+
+
+# -- two versions in one pair
+
+
+@pytest.mark.parametrize(
+    ("reader", "writer", "fails"),
+    [
+        (("redis", "7.0.15"), ("redis", "7.0.16"), False),
+        (("redis", "7.0.15"), ("redis", "7.2.4"), True),
+        (("redis", "7.4.1"), ("redis", "8.4.0"), False),  # another release, the same format
+        (("redis", "8.4.0"), ("redis", "8.6.0"), True),
+        (("redis", "8.0.2"), ("redis", "7.0.15"), False),
+        (("redis", "8.10.1"), ("redis", "9.0.0"), True),  # newer than anything known
+        (("redis", "7.0.15"), ("valkey", "8.1.1"), True),
+        (("redis", "7.2.4"), ("valkey", "8.1.1"), False),
+        (("redis", "8.6.0"), ("valkey", "9.0.0"), True),
+        (("valkey", "8.1.1"), ("redis", "7.2.4"), False),
+        (
+            ("valkey", "9.1.2"),
+            ("redis", "8.0.2"),
+            True,
+        ),  # takes nothing of Redis's later formats, whatever their numbers
+        (("redis", ""), ("redis", "8.0.2"), False),
+    ],
+)
+def test_which_full_copy_a_server_can_read(reader, writer, fails):
+    assert unreadable(Software(*reader), Software(*writer)) is fails
+    assert unreadable(None, Software(*writer)) is unreadable(Software(*reader), None) is False
+
+
+def test_what_a_server_says_of_its_version_is_understood():
+    assert announced("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0\n") == Software("redis", "7.0.15")
+    assert announced("Valkey server v=8.1.1 sha=00000000:0\n") == Software("valkey", "8.1.1")
+    assert announced("") is announced("bash: no such file") is None
+
+
+OLD, NEW = "7.0.15", "8.0.6"
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        {"local": replica(version=OLD, link_up=False)},
+        {"local": None, "installed": Software("redis", OLD)},
+        {"local": master(version=OLD, stream="s0")},
+    ],
+)
+@pytest.mark.parametrize("cold", [False, True])
+def test_a_newer_leader_is_not_followed_for_its_copy_cannot_be_read(found, cold):
+    """redis#11750."""
+    with pytest.raises(
+        Refused, match=r"redis 7\.0\.15, which cannot read what cache-1\.a \(redis 8\.0\.6\) saves"
+    ) as refusal:
+        plan(facts(**found, peer=master(version=NEW)), wanted(active=False, cold=cold))
+    assert "the standby first" in str(refusal.value) and "nothing was changed" in str(refusal.value)
+
+
+@pytest.mark.parametrize(("own", "other"), [(OLD, OLD), (NEW, OLD), (NEW, NEW)])
+def test_an_older_or_equal_leader_is_followed(own, other):
+    steps = names(
+        plan(facts(local=replica(version=own, link_up=False), peer=master(version=other)), wanted(active=False))
+    )
+    assert steps[-1] == "await-link"
+
+
+def test_one_that_follows_a_newer_leader_already_is_left_at_it():
+    found = facts(local=replica(version=OLD), peer=master(version=NEW), role_epoch=2, standby_conf=True)
+    assert plan(found, wanted(active=False)) == []
+
+
+@pytest.mark.parametrize(("installed", "refused"), [(OLD, False), (NEW, True)])
+def test_a_leader_is_not_restarted_into_a_version_that_its_replica_cannot_follow(installed, refused):
+    local = master(version=OLD, differing=("bind",))
+    found = facts(
+        local=local, peer=replica(version=OLD, master=B), role="primary", installed=Software("redis", installed)
+    )
+    if refused:
+        with pytest.raises(Refused, match=r"redis 8\.0\.6 installed, and at cache-1\.a redis 7\.0\.15"):
+            plan(found, wanted())
+    else:
+        assert "restart bind" in names(plan(found, wanted()))
+
+
+# -- what a broken full copy left of a replica
+
+
+@pytest.mark.parametrize("peer", [None, replica(master="10.9.9.9")])
+def test_a_replica_that_is_empty_in_memory_takes_over_with_what_its_files_hold(peer):
+    found = facts(local=replica(keys=0, link_up=False), peer=peer, held=True)
+    assert names(plan(found, wanted())) == [
+        "record-start was empty",
+        "role primary",
+        "restart from its own files",
+        "look-again",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("local", "held"),
+    [
+        (replica(keys=0, link_up=False), False),  # every cart was paid
+        (replica(keys=0, link_up=True), True),  # it has what its master had
+        (replica(keys=1, link_up=False), True),
+    ],
+)
+def test_one_that_has_what_it_should_is_promoted_as_it_is(local, held):
+    assert names(plan(facts(local=local, peer=None, held=held), wanted())) == ["promote", "look-again"]
+
+
+def aof(layout: Layout, base: bytes, appended: bytes = b"") -> Layout:
+    place = folder(layout, ENGINES[0])
+    place.mkdir(parents=True)
+    (place / "dr.aof.manifest").write_text(
+        "file dr.aof.1.base.rdb seq 1 type b\nfile dr.aof.1.incr.aof seq 1 type i startoffset 0\n"
+    )
+    (place / "dr.aof.1.base.rdb").write_bytes(base)
+    (place / "dr.aof.1.incr.aof").write_bytes(appended)
+    return layout
+
+
+NOTES = (
+    b"REDIS0010" + b"\xfa\x09redis-ver\x067.0.15" + b"\xfa\x0aredis-bits\xc0\x40" + b"\xfa\x05ctime\xc2\x00\x00\x00\x01"
+)
+
+
+@pytest.mark.parametrize(
+    ("base", "appended", "hold"),
+    [
+        (NOTES + b"\xff" + b"\0" * 8, b"", False),
+        (NOTES + b"\xff" + b"\0" * 8, b"*1\r\n$4\r\nPING\r\n", True),
+        (NOTES + b"\xfe\x00\xfb\x01\x00\x00\x03key\x05value\xff" + b"\0" * 8, b"", True),
+        (b"*1\r\n$4\r\nPING\r\n", b"", True),  # a base without the saved file's form
+        (b"REDIS00", b"", True),  # broken: a server says what it is
+        (b"", b"", False),
+    ],
+)
+def test_whether_files_may_hold_keys(tmp_path, base, appended, hold):
+    assert hold_keys(aof(Layout(tmp_path), base, appended), ENGINES[0]) is hold
+
+
+def test_files_that_are_not_there_hold_nothing(tmp_path):
+    layout = aof(Layout(tmp_path), b"")
+    (folder(layout, ENGINES[0]) / "dr.aof.1.base.rdb").unlink()
+    assert hold_keys(layout, ENGINES[0]) is False
+    assert hold_keys(Layout(tmp_path / "none"), ENGINES[0]) is False
+
+
+def test_a_replica_that_loads_a_copy_beside_what_it_holds_needs_memory_for_both():
+    link = Link(write_rate=1024, bridge_s=10, link_rate=100 * MB)
+    assert link.memory(4096 * MB) == 2 * 4096 * MB + link.backlog()
+    assert link.memory(64 * MB) == 64 * MB + link.backlog() + link.replica_buffer(64 * MB)

@@ -119,7 +119,7 @@ def test_a_cache_tells_its_role_and_offset(tmp_path: Path) -> None:
         for number in range(100):
             caches.a.shop("SET", f"key:{number}", "x" * 100)
         second = told["a"].read()
-        assert second["offset"] > first["offset"] + 10_000
+        assert second["offset"] > first["offset"] + 10_000 and (first["keys"], second["keys"]) == (0, 100)
         assert until(lambda: told["b"].read()["offset"] >= second["offset"], 10)
         other = told["b"].read()
         assert (other["role"], other["replication_id"]) == ("replica", second["replication_id"]) and told["b"].writes(
@@ -142,7 +142,7 @@ def test_a_cache_that_nobody_knows_yet_is_unknown(tmp_path: Path, text: str | No
         (tmp_path / "etc/dr").mkdir(parents=True)
         (tmp_path / "etc/dr/redis.json").write_text(text)
     told = RedisFacts(Layout(tmp_path), Log(io.StringIO(), "agent run"))
-    assert told.read() == {"running": False, "role": None, "offset": None, "replication_id": None}
+    assert told.read() == {"running": False, "role": None, "offset": None, "replication_id": None, "keys": None}
     assert told.writes(told.read()) is None
 
 

@@ -62,7 +62,7 @@ def empty(site: Site) -> None:
 def heartbeat(site: Site) -> dict[str, object]:
     """What the site's last heartbeat tells the other one, as it arrives in its document."""
     found = looked_at(site)
-    return {"peer_offset": found.offset, "peer_replication_id": found.stream}
+    return {"peer_offset": found.offset, "peer_replication_id": found.stream, "peer_keys": found.keys}
 
 
 # -- what it cost
@@ -81,6 +81,8 @@ def test_an_unplanned_takeover_counts_what_never_came_over(pair):
     # Each SET of a late key is one command in the stream; whatever else the server wrote (a ping) comes on top.
     assert lost == seen["peer_offset"] - before and lost > 50 * len("SETlate:0")
     assert f"at least {lost} bytes" in pair.b.err.getvalue()
+    assert (result.facts["takeover"]["keys"], result.facts["takeover"]["keys_before"]) == (10, 60)
+    assert "10 of the 60 keys that the old master had" in pair.b.err.getvalue()
     again = pair.b.converge(2, "b", **seen)
     assert (again.changed, again.facts) == (False, result.facts)
 
@@ -95,6 +97,8 @@ def test_nothing_is_lost_when_the_replica_had_all_of_it(pair):
         "way": "promotion",
         "lost_bytes": 0,
         "unknown_because": None,
+        "keys": 10,
+        "keys_before": 10,
     }
 
 
