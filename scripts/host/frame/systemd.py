@@ -37,6 +37,12 @@ class Units(Protocol):
     def daemon_reload(self) -> None: ...
 
 
+class Heard(Units, Protocol):
+    """The same, where the service's own words count."""
+
+    def said(self, unit: str) -> list[str]: ...
+
+
 class Systemd:
     """`Units` by systemctl."""
 
@@ -81,6 +87,11 @@ class Systemd:
 
     def daemon_reload(self) -> None:
         run(["systemctl", "daemon-reload"], limit_s=60)
+
+    def said(self, unit: str) -> list[str]:
+        """What the unit's own processes wrote last, without systemd's lines about it."""
+        journal = ["journalctl", f"_SYSTEMD_UNIT={unit}", "-n", "100", "-o", "cat", "--no-pager"]
+        return run(journal, limit_s=QUICK_S, check=False).out.splitlines()
 
     def _job(self, verb: str, unit: str, limit_s: float) -> None:
         run(["systemctl", "reset-failed", unit], limit_s=QUICK_S, check=False)

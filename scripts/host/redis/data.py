@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
+from contract.errors import Failed, say
+
+from ..frame.files import sync_folder
 from ..frame.layout import Layout
 from .config import Engine, find_engine
 
+MOST_BROKEN = 3  # copies that are kept of files from which no server starts
+# What a server says of its files before it gives up, and what is no fault of theirs.
+_FILES = re.compile(r"append.only|\bAOF\b|\bRDB\b", re.IGNORECASE)
+_PLACE = re.compile(r"No space left|Permission denied|Read-only file system|Input/output error|Cannot allocate memory")
 _AUX, _EMPTY, _HEAD = 0xFA, 0xFF, 65536  # of a saved file: a note about it, its end; as much as its notes may take
 
 
@@ -74,3 +83,31 @@ def gone(layout: Layout) -> str | None:
     if not marker(layout).exists() or present(layout, engine):
         return None
     return f"whose data is gone from {layout.at(engine.data)}"
+
+
+def complaint(said: Sequence[str]) -> str | None:
+    """Why a server did not start from its files, in its own last words; None when they were no reason. `said`: its lines, the newest last."""
+    begun = max((number for number, line in enumerate(said) if "just started" in line), default=0)
+    warned = [line.partition(" # ")[2].strip() for line in said[begun:] if " # " in line]
+    found = [words for words in warned if _FILES.search(words)]
+    return found[-1] if found and not any(_PLACE.search(words) for words in warned) else None
+
+
+def put_aside(layout: Layout, engine: Engine) -> Path:
+    """Rename the append-only files, so that a server starts without them; returns where they are kept. Raises Failed when enough are kept already."""
+    place = folder(layout, engine)
+    kept = [place.with_name(f"{place.name}.broken-{number}") for number in range(1, MOST_BROKEN + 1)]
+    free = next((path for path in kept if not path.exists()), None)
+    if free is None:
+        raise Failed(
+            say(
+                subject=f"broken append-only files of this cache in {place.parent}",
+                found=f"{MOST_BROKEN} kept already",
+                wanted=f"fewer than {MOST_BROKEN}",
+                consequence="those of now stay where they are, and the cache is down",
+                remedy=f"remove what nobody needs of {place.name}.broken-1 to -{MOST_BROKEN}, and see why they break; then run the same again",
+            )
+        )
+    place.rename(free)
+    sync_folder(place.parent)
+    return free

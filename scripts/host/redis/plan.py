@@ -14,6 +14,8 @@ from .config import ARMED
 from .state import MASTER, REPLICA, Facts, Instance, Wanted
 from .versions import unreadable
 
+GIVEN_UP = "its keys are given up (dr:redis cold_cache)"
+
 
 def plan(facts: Facts, wanted: Wanted) -> list[Step]:
     """Steps in order; empty when all is as wanted. Raises Refused before anything is changed."""
@@ -29,7 +31,7 @@ def _become_master(facts: Facts, wanted: Wanted) -> list[Step]:
     if local is None:
         forget, role = _begin_empty(facts, wanted), _role(facts, wanted, "primary")
         cost = [Step("record-start", "was down")] if role and wanted.epoch > 1 else []
-        return [*forget, *_configure(facts, wanted, standby=False), *cost, *role, _launch(facts)]
+        return [*forget, *_configure(facts, wanted, standby=False), *cost, *role, _launch(facts), LOOK_AGAIN]
     if local.role == REPLICA:
         return [*_take_over(facts, wanted, local), LOOK_AGAIN]
     role = _role(facts, wanted, "primary")
@@ -106,6 +108,14 @@ def _fetch_from_peer(facts: Facts, wanted: Wanted) -> list[Step]:
         Step("await-link"),
         LOOK_AGAIN,
     ]
+
+
+def spare(facts: Facts, wanted: Wanted) -> str | None:
+    """What becomes of the keys when this host's own files cannot be read, so that it may start without them; None: they would be lost unasked."""
+    peer = facts.peer
+    if peer is not None and (peer.keys > 0 or (not wanted.active and not peer.emptied)):
+        return f"its keys come from {wanted.peer_name}"
+    return GIVEN_UP if wanted.cold else None
 
 
 def _launch(facts: Facts) -> Step:

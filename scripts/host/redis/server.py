@@ -10,9 +10,10 @@ from contract.errors import Failed, OutcomeUnknown, say
 
 from ..frame.files import make_folder
 from ..frame.layout import Layout
-from ..frame.systemd import Units
+from ..frame.systemd import Heard
 from ..frame.wait import until
 from .config import Desired, Engine
+from .data import complaint, folder
 from .look import look
 from .state import REPLICA
 from .wire import Connection, ErrorReply, Server, Unreachable
@@ -24,16 +25,42 @@ LINK_S, LINK_MOST_S = (
 )  # until a replica follows; the most stays below the limit of the whole verb, and the copy goes on without us
 
 
+class Broken(Failed):
+    """It cannot start from its files. `words`: its own."""
+
+    def __init__(self, engine: Engine, files: Path, words: str) -> None:
+        super().__init__(
+            say(
+                subject=f"append-only files of this cache in {files}",
+                found=f"some that {engine.name} cannot start from ({words})",
+                wanted="whole ones",
+                consequence="the cache is down, and its files are as they were",
+                remedy=f"repair them with `{engine.binary.removesuffix('server')}check-aof --fix {files}/dr.aof.manifest` (it cuts off what comes after the "
+                "fault), or give the keys up with dr:redis cold_cache: true, which keeps the files beside; then run the same again",
+            )
+        )
+        self.words = words
+
+
 class Process:
     """The server of this host. Nothing here decides; see `plan`."""
 
-    def __init__(self, desired: Desired, engine: Engine, layout: Layout, units: Units) -> None:
+    def __init__(self, desired: Desired, engine: Engine, layout: Layout, units: Heard) -> None:
         self._desired, self._engine, self._units = desired, engine, units
-        self._data = layout.at(engine.data)
+        self._data, self._files = layout.at(engine.data), folder(layout, engine)
 
     def launch(self, *, restart: bool) -> None:
-        """Start it and wait until it answers. Raises Failed."""
+        """Start it and wait until it answers. Raises Failed; Broken when its files are why."""
         make_folder(self._data, 0o750, self._engine.user)
+        try:
+            self._launch(restart=restart)
+        except Failed:
+            words = complaint(self._units.said(self._engine.unit))
+            if words is None:
+                raise
+            raise Broken(self._engine, self._files, words) from None
+
+    def _launch(self, *, restart: bool) -> None:
         (self._units.restart if restart else self._units.start)(self._engine.unit, START_S)
         if not until(lambda: look(self._desired.local)[0] is not None, START_S):
             raise Failed(

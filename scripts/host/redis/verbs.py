@@ -22,7 +22,7 @@ from ..frame.log import Log
 from ..frame.plan import LOOK_AGAIN, Step, converge
 from ..frame.result import Result
 from ..frame.rolefile import PRIMARY
-from ..frame.systemd import Systemd, Units
+from ..frame.systemd import Heard, Systemd
 from ..frame.witness import Silent, Witness
 from . import data as redis_data
 from . import takeover as redis_takeover
@@ -32,9 +32,9 @@ from .handover import hand_over
 from .leader import Access, Word, side_by_side, word
 from .look import differing_directives, look
 from .machine import warnings
-from .plan import decided_by_the_witness, plan
+from .plan import GIVEN_UP, decided_by_the_witness, plan, spare
 from .sentinel import Sentinel, let_go
-from .server import Process, ask
+from .server import START_S, Broken, Process, ask
 from .state import MASTER, REPLICA, Facts, Instance, Wanted, describe
 from .takeover import COLD, HANDOVER, PROMOTION, STARTED, Loss, Takeover
 from .versions import Software, announced, unreadable
@@ -46,7 +46,7 @@ INFO = ("INFO", "everything")
 class Redis:
     """The service, for `plan.converge`."""
 
-    def __init__(self, desired: Desired, layout: Layout, log: Log, units: Units) -> None:
+    def __init__(self, desired: Desired, layout: Layout, log: Log, units: Heard) -> None:
         self._desired, self._layout, self._log, self._units = desired.beside(Access.of_host(layout)), layout, log, units
         self._engine = find_engine(layout)
         self._role = desired.envelope.role()
@@ -56,6 +56,7 @@ class Redis:
             None  # whether it had that one when this run first saw it lead: what attaches meanwhile is the next run's
         )
         self._process = Process(desired, self._engine, layout, units)
+        self._spare: str | None = None  # see `plan.spare`
         self._silence: dict[str, str] = {}  # of those that did not answer, why
         self._before = (
             desired.last_seen.keys
@@ -167,6 +168,7 @@ class Redis:
                     remedy="Sentinel settles that within half a minute: run the same again; see `dr-host redis status` on each cache host",
                 )
             )
+        self._spare = spare(facts, self.wanted)
         steps = [*self._sentinel.off(facts.sentinel), *plan(facts, self.wanted)]
         if LOOK_AGAIN not in steps:
             steps += self._sentinel.on(facts.sentinel, self._leader)
@@ -319,7 +321,25 @@ class Redis:
 
     def _launch(self, *, restart: bool) -> None:
         self._sentinel.step_aside()
-        self._process.launch(restart=restart)
+        try:
+            self._process.launch(restart=restart)
+        except Broken as error:
+            if self._spare is None:
+                raise
+            self._do_without(error.words, self._spare)
+
+    def _do_without(self, words: str, why: str) -> None:
+        """Put the files aside. A follower then starts and fetches; for one that is to lead, the plan decides anew what an empty one does."""
+        self._units.stop(self._engine.unit, START_S)  # or systemd would try again by itself in the middle of this
+        kept = redis_data.put_aside(self._layout, self._engine)
+        self._log.warning(f"append-only files of this cache: cannot be read ({words}), kept as {kept}; {why}")
+        if not self._conf(standby=True).differs():
+            self._process.launch(restart=False)
+        recorded = redis_takeover.read(self._layout, self._role.epoch)
+        if why == GIVEN_UP and recorded is not None and (recorded.way, recorded.keys) == (STARTED, None):
+            replace(recorded, way=COLD, lost=Loss(None, "the files of this cache could not be read")).write(
+                self._layout
+            )
 
     def _local(self, *words: str | int) -> None:
         ask(self._desired.local, words)

@@ -10,9 +10,9 @@ from contract.errors import Refused, Usage
 from lab.pairs.redis import Pair
 from scripts.host.frame.layout import Layout
 from scripts.host.redis.config import ARMED, ENGINES, Desired
-from scripts.host.redis.data import folder, hold_keys
+from scripts.host.redis.data import complaint, folder, hold_keys
 from scripts.host.redis.machine import HUGE_PAGES, MEMORY, OVERCOMMIT, warnings
-from scripts.host.redis.plan import decided_by_the_witness, plan
+from scripts.host.redis.plan import decided_by_the_witness, plan, spare
 from scripts.host.redis.sizes import LEAST_BACKLOG, LEAST_BUFFER, MB, Link
 from scripts.host.redis.state import MASTER, REPLICA, Facts, Instance, Wanted
 from scripts.host.redis.takeover import LastSeen, Loss, loss
@@ -410,3 +410,42 @@ def test_a_replica_that_loads_a_copy_beside_what_it_holds_needs_memory_for_both(
     link = Link(write_rate=1024, bridge_s=10, link_rate=100 * MB)
     assert link.memory(4096 * MB) == 2 * 4096 * MB + link.backlog()
     assert link.memory(64 * MB) == 64 * MB + link.backlog() + link.replica_buffer(64 * MB)
+
+
+# -- files that no server starts from
+
+
+@pytest.mark.parametrize(
+    ("found", "decision", "says"),
+    [
+        ({"peer": None}, {}, None),
+        ({"peer": None}, {"cold": True}, "given up"),
+        ({"peer": replica(keys=0)}, {}, None),
+        ({"peer": replica(keys=5)}, {}, "come from cache-1.a"),
+        ({"peer": replica(keys=5)}, {"cold": True}, "come from cache-1.a"),
+        ({"peer": master(keys=0, former_end=7)}, {"active": False}, "come from cache-1.a"),  # every cart was paid
+        ({"peer": master(keys=0)}, {"active": False}, None),  # it was started empty
+        ({"peer": master(keys=0)}, {"active": False, "cold": True}, "given up"),
+    ],
+)
+def test_broken_files_are_put_aside_only_where_their_keys_are_elsewhere_or_given_up(found, decision, says):
+    told = spare(facts(local=None, **found), wanted(**decision))
+    assert (told is None) if says is None else (told is not None and says in told)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (["1:M 28 Nov 2026 20:55:25.540 # Bad file format reading the append only file x: make a backup"], "Bad file format reading"),
+        (["1:M 28 Nov 2026 20:55:25.540 # Wrong RDB checksum expected: (f) but got (7). Aborting now."], "Wrong RDB checksum"),
+        (["1:M 28 Nov 2026 20:55:25.540 # Unable to obtain the AOF file x length. stat: No such file or directory"], "Unable to obtain"),
+        (["1:M 28 Nov 2026 20:55:25.540 * DB loaded from append only file: 0.1 seconds"], None),
+        (["1:M 28 Nov 2026 20:55:25.540 # Bad file format reading the append only file x", "2:C 28 Nov 2026 20:56:00.000 * Redis is just started"], None),
+        (["1:M 28 Nov 2026 20:55:25.540 # Can't open the append-only file x: No space left on device"], None),
+        (["1:M 28 Nov 2026 20:55:25.540 # Warning: Could not create server TCP listening socket 10.0.0.1:6379: bind: Address in use"], None),
+        ([], None),
+    ],
+)  # fmt: skip
+def test_a_server_that_did_not_start_says_whether_its_files_are_why(said, words):
+    found = complaint(said)
+    assert (found is None) if words is None else (found is not None and found.startswith(words))
