@@ -45,7 +45,7 @@ RUNTIME = frozenset(
         "appendfsync", "client-output-buffer-limit", "masterauth", "masteruser", "maxmemory", "maxmemory-policy", "min-replicas-max-lag",
         "min-replicas-to-write", "repl-backlog-size", "repl-backlog-ttl", "repl-diskless-load", "repl-diskless-sync", "repl-diskless-sync-delay",
         "repl-timeout",
-        "replica-announce-ip", "replica-announce-port", "replica-ignore-maxmemory", "replica-read-only",
+        "replica-announce-ip", "replica-announce-port", "replica-ignore-disk-write-errors", "replica-ignore-maxmemory", "replica-read-only",
         "replica-serve-stale-data", "save", "shutdown-timeout", "tcp-keepalive", "timeout",
     }
 )  # fmt: skip
@@ -201,6 +201,8 @@ def directives(desired: Desired, engine: Engine, layout: Layout, *, armed: bool 
         # A session that may be stale is worse than none; the shop asks the other cache.
         "replica-serve-stale-data": "no",
         "replica-read-only": "yes",
+        # One whose disk is full keeps all keys in memory and can take over with them. By default it ends itself, and its files have fewer.
+        "replica-ignore-disk-write-errors": "yes",
         # A host has two networks; who lists replicas must see the address that others use.
         "replica-announce-ip": desired.local.address,
         "replica-announce-port": str(desired.port),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from shutil import disk_usage
 
 from contract.errors import Failed, say
 
@@ -22,6 +23,14 @@ _AUX, _EMPTY, _HEAD = 0xFA, 0xFF, 65536  # of a saved file: a note about it, its
 def folder(layout: Layout, engine: Engine) -> Path:
     """The append-only files."""
     return layout.at(engine.data) / "dr-aof"
+
+
+def free(layout: Layout, engine: Engine) -> int | None:
+    """Bytes that are free where the data is; None where nobody can tell."""
+    try:
+        return disk_usage(layout.at(engine.data)).free
+    except OSError:
+        return None
 
 
 def present(layout: Layout, engine: Engine) -> bool:

@@ -43,6 +43,7 @@ def _instance(info: Mapping[str, str]) -> Instance:
         maxmemory=int(info.get("maxmemory", "0")),
         policy=info.get("maxmemory_policy", ""),
         on_disk=info.get("aof_rewrite_in_progress", "0") == info.get("aof_rewrite_scheduled", "0") == "0",
+        unwritten="err" in (info.get("aof_last_write_status"), info.get("rdb_last_bgsave_status")),
         armed="min_slaves_good_slaves" in info,
     )
 

@@ -35,6 +35,16 @@ def warnings(layout: Layout, needed: int) -> list[str]:
     return found
 
 
+def disk_warning(free: int | None, needed: int) -> str | None:
+    """What is said of a disk with less than `needed` bytes free: the files are written anew from time to time, beside the old ones."""
+    if free is None or free >= needed:
+        return None
+    return (
+        f"disk of this cache: found {free} bytes free, wanted {needed} to write all of the data anew; a master refuses writes once nothing is left, and "
+        "what a replica holds is in memory alone; free the disk, or take a larger one (host_generation)"
+    )
+
+
 def _text(layout: Layout, path: str) -> str | None:
     try:
         return layout.at(path).read_text()

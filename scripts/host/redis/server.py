@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from ..frame.layout import Layout
 from ..frame.systemd import Heard
 from ..frame.wait import until
 from .config import Desired, Engine
-from .data import complaint, folder
+from .data import complaint, folder, free
 from .look import look
+from .machine import disk_warning
 from .state import REPLICA
 from .wire import Connection, ErrorReply, Server, Unreachable
 
@@ -23,6 +25,10 @@ LINK_S, LINK_MOST_S = (
     120.0,
     840.0,
 )  # until a replica follows; the most stays below the limit of the whole verb, and the copy goes on without us
+
+
+GONE_S, LOOK_S = 20.0, 1.0  # a leader that has not answered for so long is not waited for; between two looks at it
+LOCAL_S, PEER_S = 60.0, 10.0  # for an answer: of the own server, which may have to empty itself or to save; of another
 
 
 class Broken(Failed):
@@ -47,6 +53,7 @@ class Process:
 
     def __init__(self, desired: Desired, engine: Engine, layout: Layout, units: Heard) -> None:
         self._desired, self._engine, self._units = desired, engine, units
+        self._layout = layout
         self._data, self._files = layout.at(engine.data), folder(layout, engine)
 
     def launch(self, *, restart: bool) -> None:
@@ -54,10 +61,10 @@ class Process:
         make_folder(self._data, 0o750, self._engine.user)
         try:
             self._launch(restart=restart)
-        except Failed:
+        except Failed as error:
             words = complaint(self._units.said(self._engine.unit))
             if words is None:
-                raise
+                raise Failed(f"{error}{self._disk()}") from None
             raise Broken(self._engine, self._files, words) from None
 
     def _launch(self, *, restart: bool) -> None:
@@ -74,9 +81,31 @@ class Process:
             )
 
     def await_link(self, leader: Server) -> None:
-        """Wait until it has all that `leader` has, also on disk. Raises Failed."""
+        """Wait until it has all that `leader` has, also on disk, for as long as that one is there. Raises Failed."""
         limit_s = min(max(LINK_S, 60 + 3 * self._desired.link.copy_s(self._desired.maxmemory)), LINK_MOST_S)
-        if not until(self._follows, limit_s):
+        heard = looked = time.monotonic()
+
+        def done() -> bool:
+            nonlocal heard, looked
+            if self._follows():
+                return True
+            if time.monotonic() - looked >= LOOK_S:
+                found, why = look(leader)
+                looked = time.monotonic()
+                heard = looked if found is not None else heard
+                if looked - heard >= GONE_S:
+                    raise Failed(
+                        say(
+                            subject=f"cache {leader.name}",
+                            found=f"no answer for {GONE_S:g} s ({why})",
+                            wanted="the one that this host follows",
+                            consequence="this one waits for it no longer",
+                            remedy=f"mend {leader.name}, or make this site active, then run the same again",
+                        )
+                    )
+            return False
+
+        if not until(done, limit_s):
             raise Failed(
                 say(
                     subject="replication of the cache",
@@ -85,11 +114,17 @@ class Process:
                     consequence="a failover now would lose carts",
                     remedy=f"see whether {leader.name} is reachable over the vRack, then run the same again",
                 )
+                + self._disk()
             )
 
     def _follows(self) -> bool:
         found = look(self._desired.local)[0]
         return found is not None and found.role == REPLICA and found.link_up and found.on_disk
+
+    def _disk(self) -> str:
+        """To be said of a failure, where the disk may be why."""
+        warning = disk_warning(free(self._layout, self._engine), self._desired.maxmemory)
+        return f"; {warning}" if warning else ""
 
     def keep(self, epoch: int, settings: Mapping[str, str]) -> None:
         """Copy what this host holds to `diverged-<epoch>` beside it; an earlier copy of the same epoch stays."""
@@ -115,11 +150,13 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
 
 
-def ask(server: Server, *commands: Sequence[str | int], last: Sequence[str | int] = ()) -> str:
+def ask(
+    server: Server, *commands: Sequence[str | int], last: Sequence[str | int] = (), limit_s: float = LOCAL_S
+) -> str:
     """Commands with nothing in between, then one more whose answer is returned; their words may hold a secret and only the first two are told."""
     subject = f"cache {server.name}, {' '.join(map(str, (*commands, last)[0][:2]))}"
     try:
-        with Connection(server, timeout_s=60) as connection:
+        with Connection(server, timeout_s=limit_s) as connection:
             connection.call_at_once(*map(tuple, commands))
             return str(connection.call(*last)) if last else ""
     except ErrorReply as error:

@@ -31,6 +31,7 @@ class Instance:
     maxmemory: int = 0
     policy: str = ""
     on_disk: bool = True  # a replica's files hold nothing of a full copy until they were rewritten after it
+    unwritten: bool = False  # it could not write its files lately; a master refuses writes then
     armed: bool = False  # refuses writes without a replica
     differing: tuple[str, ...] = ()  # directives that run otherwise than wanted; of the local server only
 

@@ -1,4 +1,4 @@
-"""`dr-host redis converge|status`: the cache of this host, as master or as replica of the other site's.
+"""`dr-host redis converge`: the cache of this host, as master or as replica of the other site's.
 
 What it never does: `CONFIG REWRITE` (the file is rendered), a decision about who is active. Where a site has several caches, Sentinel decides
 which of the active site's leads, and this joins it.
@@ -31,11 +31,12 @@ from .group import others, place
 from .handover import hand_over
 from .leader import Access, Word, side_by_side, word
 from .look import differing_directives, look
-from .machine import warnings
+from .machine import disk_warning, warnings
 from .plan import GIVEN_UP, decided_by_the_witness, plan, spare
 from .sentinel import Sentinel, let_go
-from .server import START_S, Broken, Process, ask
-from .state import MASTER, REPLICA, Facts, Instance, Wanted, describe
+from .server import PEER_S, START_S, Broken, Process, ask
+from .state import MASTER, REPLICA, Facts, Instance, Wanted
+from .status import status
 from .takeover import COLD, HANDOVER, PROMOTION, STARTED, Loss, Takeover
 from .versions import Software, announced, unreadable
 from .wire import ErrorReply, Server, Unreachable, keys_of, parse_info
@@ -260,9 +261,21 @@ class Redis:
             write_atomically(
                 redis_data.marker(self._layout), b"The guard does not start a primary whose data is gone since.\n"
             )
-        for line in warnings(self._layout, self._desired.memory):
-            self._log.warning(line)
+        free = redis_data.free(self._layout, self._engine)
+        for line in (*warnings(self._layout, self._desired.memory), disk_warning(free, self._desired.maxmemory)):
+            if line is not None:
+                self._log.warning(line)
         takeover = self._counted(local.keys) if self.wanted.active else None
+        if local.unwritten and role == MASTER:
+            raise Failed(
+                say(
+                    subject="cache of this host",
+                    found=f"a master that cannot write its files ({free} bytes free)",
+                    wanted="one that takes writes",
+                    consequence="it refuses every write; what it holds is there",
+                    remedy=f"free the disk of {self._layout.at(self._engine.data)}, it takes writes by itself then; run the same again",
+                )
+            )
         told = {
             "engine": self._engine.name,
             "epoch": self._role.epoch,
@@ -345,7 +358,7 @@ class Redis:
         ask(self._desired.local, words)
 
     def _peer(self, *words: str | int) -> None:
-        ask(self._place.other, words)
+        ask(self._place.other, words, limit_s=PEER_S)
 
 
 def _reloaded(settings: Mapping[str, str]) -> list[str]:
@@ -356,29 +369,6 @@ def _reloaded(settings: Mapping[str, str]) -> list[str]:
 def run_converge(call: Call) -> Result:
     """Verb `converge`."""
     return converge(Redis(Desired.read(call.document), call.layout, call.log, Systemd()), call)
-
-
-def status(call: Call) -> Result:
-    """Verb `status`: live facts; never fails; unknown is null. Reads how to reach the servers from `/etc/dr/redis.json`."""
-    role = rolefile.read(call.layout)
-    takeover = redis_takeover.read(call.layout, role.epoch) if role else None
-    access = Access.of_host(call.layout)
-    said = word(access.sentinels) if access and access.sentinels else None
-    found = dict(zip(access.peers, (it for it, _ in side_by_side(look, access.peers)), strict=True)) if access else {}
-    local = look(access.local)[0] if access else None
-    peer = next((it for it in found.values() if it is not None and it.role == MASTER), next(iter(found.values()), None))
-    lag = peer.offset - local.offset if local and peer and local.role == REPLICA and peer.role == MASTER else None
-    facts = {
-        "running": None if access is None else local is not None,
-        **describe(local),
-        "lag_bytes": None if lag is None else max(lag, 0),
-        "peer": describe(peer),
-        "sentinel": {"leader": said.leader, "answers": said.answers, "others": said.others} if said else None,
-        "role_file": role.document() if role else None,
-        "takeover": takeover.facts() | {"held_ms": takeover.held_ms} if takeover else None,
-        "warnings": warnings(call.layout, 0),
-    }
-    return Result(facts)
 
 
 VERBS = {"converge": Verb(run_converge), "status": Verb(status, locked=False, reads=False)}

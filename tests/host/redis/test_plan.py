@@ -11,7 +11,7 @@ from lab.pairs.redis import Pair
 from scripts.host.frame.layout import Layout
 from scripts.host.redis.config import ARMED, ENGINES, Desired
 from scripts.host.redis.data import complaint, folder, hold_keys
-from scripts.host.redis.machine import HUGE_PAGES, MEMORY, OVERCOMMIT, warnings
+from scripts.host.redis.machine import HUGE_PAGES, MEMORY, OVERCOMMIT, disk_warning, warnings
 from scripts.host.redis.plan import decided_by_the_witness, plan, spare
 from scripts.host.redis.sizes import LEAST_BACKLOG, LEAST_BUFFER, MB, Link
 from scripts.host.redis.state import MASTER, REPLICA, Facts, Instance, Wanted
@@ -449,3 +449,8 @@ def test_broken_files_are_put_aside_only_where_their_keys_are_elsewhere_or_given
 def test_a_server_that_did_not_start_says_whether_its_files_are_why(said, words):
     found = complaint(said)
     assert (found is None) if words is None else (found is not None and found.startswith(words))
+
+
+@pytest.mark.parametrize(("free", "told"), [(None, False), (64 * MB, False), (64 * MB - 1, True), (0, True)])
+def test_a_disk_with_too_little_room_is_told(free, told):
+    assert (disk_warning(free, 64 * MB) is not None) is told

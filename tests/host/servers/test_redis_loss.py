@@ -17,7 +17,7 @@ from scripts.host.frame.rolefile import PRIMARY, STANDBY, Role
 from scripts.host.frame.wait import until
 from scripts.host.frame.witness import Active
 from scripts.host.guard import VERBS, Found, decide, emptied_redis
-from scripts.host.redis import verbs as redis
+from scripts.host.redis import status as redis
 from scripts.host.redis.data import marker
 from scripts.host.redis.state import Instance
 from scripts.host.redis.wire import ErrorReply
