@@ -17,6 +17,7 @@ from ..frame.rolefile import PRIMARY, STANDBY, Role
 from ..frame.witness import Silent, Witness
 from ..postgres.layout import PostgresLayout
 from ..postgres.server import TIMELINE, Server
+from . import fetch
 from . import inherit as archive_inherit
 from . import state as archive_state
 from .desired import Memory
@@ -185,7 +186,10 @@ class Check:
             clock = time.clock_gettime(time.CLOCK_BOOTTIME)
             if streaming is not False or not state.silent_since or state.silent_since > clock:
                 state.silent_since = clock if streaming is False else None
-            follow = follows(streaming, state.silent_since, clock)
+            drain = fetch.window(state.drain, clock)
+            if drain is None:
+                state.drain = None
+            follow = drain is not None or follows(streaming, state.silent_since, clock)
         if follow:
             write_atomically(self.layout.follow, b"", 0o644)
         else:

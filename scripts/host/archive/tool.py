@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -113,6 +114,34 @@ class PgBackRest:
         except (ValueError, TypeError, KeyError):
             return None
 
+    def held(self, repository: str, stanza: str, first: str, limit_s: float) -> set[str]:
+        """Names of the WAL files there from segment `first` (without its timeline) on, on any timeline, and of every history: the few folders
+        that matter, because weeks of WAL lie in the others. Raises Failed when the repository cannot be read.
+        """
+        over = time.monotonic() + limit_s
+
+        def must(done: Done) -> Done:
+            if done.code:
+                raise Failed(f"repository {repository}: {explain(done)}")
+            return done
+
+        def left() -> float:
+            return max(over - time.monotonic(), 0.1)
+
+        info = read_info(must(self.call(repository, stanza, "info", "--output=json", limit_s=left())).out)
+        if info is None:
+            raise Failed(f"repository {repository}: gives no account of {stanza}")
+        if info.archive is None:
+            return set()
+        top, found = f"archive/{stanza}/{info.archive}", set[str]()
+        listing = ("repo-ls", "--output=json")
+        entries = json.loads(must(self.call(repository, stanza, *listing, top, limit_s=left())).out)
+        folders = [name for name in entries if _FOLDER.fullmatch(name) and name[8:] >= first[:8]]
+        for folder in folders:
+            inside = must(self.call(repository, stanza, *listing, f"{top}/{folder}", limit_s=left())).out
+            found |= {name for name in read_wal(inside) if len(name) == 24 and name[8:] >= first}
+        return found | {name for name in entries if _HISTORY.fullmatch(name)}
+
 
 def run_while(keep: Callable[[], bool], argv: Sequence[str], *, limit_s: float, user: str) -> Done:
     """As `commands.run`, ended as soon as `keep` does not hold any more: the server's shutdown waits for its archiver's command."""
@@ -158,6 +187,7 @@ def read_info(text: str) -> Info | None:
         return None
 
 
+_FOLDER, _HISTORY = re.compile(r"[0-9A-F]{16}"), re.compile(r"[0-9A-F]{8}\.history")
 _WAL = re.compile(
     r"(?:.*/)?([0-9A-F]{24}(?:\.partial)?|[0-9A-F]{8}\.history)(?:-[0-9a-f]{40})?(?:\.(?:zst|gz|lz4|bz2))?"
 )

@@ -29,11 +29,13 @@ from . import state as archive_state
 from .check import Check, data_of
 from .config import CHECK, DUE, FULL, INCREMENTAL, folders, managed_files
 from .desired import Desired, Memory
+from .drain import LIMIT_S, LONGEST_S, Drain
+from .fetch import Fetch
 from .layout import ArchiveLayout
 from .order import Order
 from .push import Push, may_write, refuse_unknown
 from .restore import Restore
-from .tool import NO_SUCH_WAL, Outcome, PgBackRest, explain, stanza
+from .tool import Outcome, PgBackRest, explain, stanza
 
 BACKUP_S = 20 * 3600.0
 KINDS = ("due", "full", "diff", "incr")
@@ -189,9 +191,13 @@ def push(call: Call) -> Result:
 
 
 def get(call: Call) -> Result:
-    """One WAL segment from the own region's repository, `{"wal": "%f", "to": "%p"}`. Exit 1 when it has none or does not answer.
+    """One WAL file, `{"wal": "%f", "to": "%p"}`, see `fetch`. Exit 1 when it is proven absent where it was looked for, 5 when a repository could
+    not be read, after tries for `fetch.ASK_S`.
 
-    For standbys and pg_rewind, which try again or go another way. A restore takes pgBackRest itself, where silence is no end.
+    PostgreSQL takes any code up to 125 for "not there", and one above for the end of the server. On a standby the server must live: it asks
+    again a second later, without end, and is promoted only after `drain` has said whether something was left. So there 5 stays 5. Everywhere
+    else (pg_rewind, a recovery that ends where the archive does) the restore_command makes 255 of it: taken for the end it would lose rows
+    without a word. A restore takes pgBackRest itself, with the same rule.
     """
     layout, memory = _known(call)
     reader = Reader(call.document, "document")
@@ -200,15 +206,25 @@ def get(call: Call) -> Result:
     known = refuse_unknown(memory)
     data = data_of(to) or str(layout.postgres.data)
     target = to if to.startswith("/") else f"{data}/{to}"
-    tool = PgBackRest(layout, known.port, data)
-    done = tool.call(known.site, stanza(layout, data), "archive-get", "--no-archive-async", wal, target, limit_s=60)
-    if done.code:
-        raise Failed(
-            f"WAL segment {wal}: not in repository {known.site}"
-            if done.code == NO_SUCH_WAL
-            else f"repository {known.site}: {explain(done)}"
+    return Result({"fetched": wal, "repository": Fetch(layout, known, data).file(wal, target)})
+
+
+def drain(call: Call) -> Result:
+    """Before a promotion: replay what the archives of both regions hold beyond the stream, `{"limit_s": 60}`. See `drain.Drain` and
+    docs/interfaces.md. Exit 3 on a host without a standby. Where nothing is archived there is nothing to fetch: `{"prepared": false, "complete": true}`.
+    """
+    layout, memory = _known(call)
+    reader = Reader(call.document, "document")
+    limit = reader.number("limit_s", LIMIT_S)
+    reader.done()
+    if not 1 <= limit <= LONGEST_S:
+        raise Usage(
+            f"document.limit_s: found {limit}, wanted seconds from 1 to {LONGEST_S}; nothing was changed; correct the document"
         )
-    return Result({"fetched": wal})
+    if memory is None:
+        return Result({"prepared": False, "complete": True, "why": []})
+    facts = Drain(layout, memory, _server(layout, memory), call.log).run(limit)
+    return Result(facts, facts["replayed_bytes"] > 0)
 
 
 def backup(call: Call) -> Result:
@@ -307,8 +323,11 @@ def _known(call: Call) -> tuple[ArchiveLayout, Memory | None]:
 
 
 def _check(call: Call, layout: ArchiveLayout, memory: Memory) -> Check:
-    server = Server(layout.postgres, memory.port, UnitControl(Systemd(), layout.postgres.unit))
-    return Check(layout, memory, server, call.log)
+    return Check(layout, memory, _server(layout, memory), call.log)
+
+
+def _server(layout: ArchiveLayout, memory: Memory) -> Server:
+    return Server(layout.postgres, memory.port, UnitControl(Systemd(), layout.postgres.unit))
 
 
 VERBS = {
@@ -318,6 +337,7 @@ VERBS = {
     "check": Verb(check, apart=True),
     "push": Verb(push, locked=False),
     "get": Verb(get, locked=False),
+    "drain": Verb(drain, apart=True),
     "backup": Verb(backup, locked=False),
     "restore": Verb(restore, locked=False),
     "clear": Verb(clear),

@@ -43,7 +43,11 @@ def archive_command(layout: PostgresLayout, tool: str) -> str:
 
 
 def restore_command(layout: PostgresLayout, tool: str) -> str:
-    """Nothing is fetched while a standby streams: a promotion would wait for it. A server that does not run (pg_rewind) may fetch."""
+    """Nothing is fetched while a standby streams: a promotion would wait for it. A server that does not run (pg_rewind) may fetch.
+
+    A repository that could not be read is not the end of the archive: 255 ends whatever is not a standby, which asks again (`archive get`).
+    """
     running = layout.data / "postmaster.pid"
     gate = f"test -e {follow(layout)} || test ! -e {running} || exit 1"
-    return f"""{gate}; echo '{{"wal": "%f", "to": "%p"}}' | {tool} archive get >/dev/null"""
+    judge = f"rc=$?; test $rc = 1 || test -e {layout.data}/standby.signal || exit 255; exit $rc"
+    return f"""{gate}; echo '{{"wal": "%f", "to": "%p"}}' | {tool} archive get >/dev/null || {{ {judge}; }}"""

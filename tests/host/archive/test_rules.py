@@ -18,6 +18,8 @@ from lab.pairs.postgres import Manual
 from scripts.host.archive.check import follows, metrics, to_fill
 from scripts.host.archive.config import managed_files, pgbackrest
 from scripts.host.archive.desired import Desired, Memory
+from scripts.host.archive.drain import Beyond, beyond
+from scripts.host.archive.fetch import window
 from scripts.host.archive.inherit import mark, owed
 from scripts.host.archive.layout import ArchiveLayout
 from scripts.host.archive.order import Order, Source, choose
@@ -254,6 +256,53 @@ def test_a_running_standby_asks_the_archive_only_when_told_to_follow_it(tmp_path
     assert subprocess.run(["sh", "-c", line], check=False).returncode == 1, "as if there were none"
     it.follow.touch()
     assert fetched()
+
+
+def test_a_repository_that_cannot_be_read_ends_whatever_is_no_standby(tmp_path: Path) -> None:
+    it = layout(tmp_path)
+    it.postgres.data.mkdir(parents=True)
+
+    def asked(answer: int) -> int:
+        tool = tmp_path / "tool"
+        tool.write_text(f"#!/bin/sh\nexit {answer}\n")
+        tool.chmod(0o755)
+        return subprocess.run(["sh", "-c", restore_command(it.postgres, str(tool))], check=False).returncode
+
+    assert (asked(0), asked(1), asked(5), asked(3)) == (0, 1, 255, 255), "taken for the end, rows would be lost"
+    (it.postgres.data / "standby.signal").touch()
+    assert (asked(0), asked(1), asked(5)) == (0, 1, 5), "a standby asks again, and lives"
+
+
+# --- a take-over's drain
+
+
+def segments(timeline: int, *numbers: int) -> set[str]:
+    return {f"{timeline:08X}{0:08X}{number:08X}" for number in numbers}
+
+
+@pytest.mark.parametrize(
+    ("names", "past", "position", "found"),
+    [
+        (set(), [1], 3 << 24, Beyond()),
+        (segments(1, 1, 2), [1], 3 << 24, Beyond()),
+        (segments(1, 3), [1], (3 << 24) + 500, Beyond("0" * 7 + "1" + "0" * 15 + "3")),
+        (segments(1, 3), [1], 4 << 24, Beyond()),
+        (segments(1, 3, 4, 6), [1], 3 << 24, Beyond("0" * 7 + "1" + "0" * 15 + "4", "0" * 7 + "1" + "0" * 15 + "5")),
+        (segments(1, 5), [1], 3 << 24, Beyond(None, "0" * 7 + "1" + "0" * 15 + "3")),
+        (segments(1, 3) | segments(2, 4), [1, 2], 3 << 24, Beyond("0" * 7 + "2" + "0" * 15 + "4")),
+        (segments(1, 3) | segments(2, 4), [1], 3 << 24, Beyond("0" * 7 + "1" + "0" * 15 + "3")),
+    ],
+)
+def test_what_is_beyond_the_stream_ends_at_the_first_hole(
+    names: set[str], past: list[int], position: int, found: Beyond
+) -> None:
+    assert beyond(names, past, position, 16 << 20) == found
+
+
+def test_a_drain_that_was_killed_ends_by_its_own_limit_and_by_a_boot() -> None:
+    drain = {"began": 100.0, "until": 160.0, "repositories": ["a"], "fetched": {}, "absent": None}
+    assert window(drain, 100.0) == drain == window(drain, 160.0)
+    assert window(drain, 160.1) is None and window(drain, 5.0) is None and window(None, 100.0) is None
 
 
 # --- files
