@@ -106,6 +106,13 @@ class Region:
             if re.search(r"/[0-9A-F]{16}/|[0-9A-F]{8}[.]history", key)
         }
 
+    def forget(self, segment: str) -> None:
+        """As if it had never got here."""
+        for key in self.objects():
+            if f"/{segment}-" in key:
+                self.client.delete_object(Bucket=self.bucket, Key=key)
+        assert segment not in self.wal()
+
 
 def authority(folder: Path) -> None:
     """`ca.pem` and `ca.key`: the S3 servers' own CA, as `dr:archive.ca` names one."""

@@ -73,6 +73,7 @@ class Check:
                 self._make_place(repository, place)
                 self._infos[repository] = self.tool.info(repository, place)
             self._take_back(repository)
+        self._compare(place)
         self._fill(place)
         self._inherit(place)
 
@@ -109,6 +110,34 @@ class Check:
                 state.gaps[repository] = {"from": left_out["from"]}
                 self.log.info(
                     f"repository {repository}: answers again, gets new WAL, and has a gap from {left_out['from']} on"
+                )
+
+    def _compare(self, place: str) -> None:
+        """Once for each promotion, and where this host's own record is gone: what a repository lacks is seen in the repositories. The host that
+        left it out may be the one that was lost.
+        """
+        now = self._timeline()
+        if now is None or now <= archive_state.load(self.layout).compared or None in self._infos.values():
+            return
+        stored = {name: self._wal(name, place) for name in self.memory.repositories}
+        wal = {name: it for name, it in stored.items() if it is not None}
+        if len(wal) < len(stored):
+            return
+        own, peer = self.memory.repositories
+        under_way = set(waiting(self.layout))
+        lacks = {
+            name: [it for it in to_fill(wal[other], wal[name]) if it not in under_way] if wal[name] else []
+            for name, other in ((own, peer), (peer, own))
+        }
+        with archive_state.change(self.layout) as state:
+            state.compared = now
+            for name, missing in lacks.items():
+                if missing and name not in state.suspended:
+                    state.gaps.setdefault(name, {"from": missing[0]})
+        for name, missing in lacks.items():
+            if missing:
+                self.log.warning(
+                    f"repository {name}: lacks {len(missing)} WAL files that the other has, {missing[0]} to {missing[-1]}"
                 )
 
     def _fill(self, place: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 from contract.errors import Refused, say
 
 from ..frame.desired import Reader
+from ..postgres.text import segment_name, segment_start
 from .desired import Memory
 from .tool import Backup, Info
 
 LATEST = "latest"
+SEGMENT = 16 << 20  # bytes of a WAL file; of a cluster that is gone nobody else says it
 
 
 @dataclass(frozen=True)
@@ -71,44 +74,99 @@ class Order:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a restore comes from."""
+    """Where a restore comes from. `end`: the last segment that follows the backup without a hole, None when that was not asked."""
 
     repository: str
     backup: Backup
+    end: str | None = None
 
 
-def choose(order: Order, infos: dict[str, Info | None], newest: dict[str, int]) -> Source:
-    """The first repository that holds the target, and its last backup before it. `newest`: when WAL was last stored there. Pure; raises
-    Refused with the range of each repository.
+def choose(
+    order: Order, infos: Mapping[str, Info | None], wal: Mapping[str, dict[str, int] | None]
+) -> tuple[Source, str]:
+    """The repository, its backup, and what the repositories hold, for a person to read. `infos`, `wal`: by repository, see `PgBackRest`; None:
+    no answer. Pure; raises Refused with the range of each repository.
+
+    A time: the first repository that holds it, and its last backup before it. The latest: the one that reaches further, by timeline, then by
+    position; one that does not answer may be that one, so it has to be left out by name.
     """
-    said: list[str] = []
-    for repository, info in infos.items():
-        if info is None:
-            said.append(f"{repository}: no answer")
-            continue
-        backups = [it for it in info.backups if order.timeline is None or int(it.wal[:8], 16) <= order.timeline]
-        if not backups:
-            said.append(
-                f"{repository}: no backup"
-                + (f" on timeline {order.timeline} or before" if order.timeline and info.backups else "")
+    known = {name: None if info is None or wal.get(name) is None else info for name, info in infos.items()}
+    said = {name: _said(order, info, wal[name] or {}) for name, info in known.items()}
+    told = "; ".join(f"{name}: {text}" for name, text in said.items()) or "no repository"
+    sources = [
+        Source(name, backup, reach(set(wal[name] or {}), backup, order.timeline) if order.target is None else None)
+        for name, info in known.items()
+        if info is not None and (backup := _last(order, info, wal[name] or {})) is not None
+    ]
+    silent = [name for name, info in known.items() if info is None]
+    if order.target is None and sources and silent:
+        raise Refused(
+            say(
+                subject="restore of the latest",
+                found=told,
+                wanted="an answer of every repository, because the one that is silent may reach further",
+                consequence="nothing was restored",
+                remedy=f"bring {', '.join(silent)} within reach, or set `repository` to {sources[0].repository} to restore what is there",
             )
-            continue
-        first, last = min(it.stop for it in backups), newest.get(repository, 0)
-        said.append(f"{repository}: from {moment(first)} to {moment(last)}")
-        wanted = order.moment
-        # A backup is consistent from the end of its copying on.
-        fitting = backups if wanted is None else [it for it in backups if it.stop < wanted <= last + 1]
-        if fitting:
-            return Source(repository, max(fitting, key=lambda it: it.stop))
+        )
+    if sources:
+        return max(sources, key=lambda it: _further(it.end)), told
     raise Refused(
         say(
             subject="restore target",
             found=f"{order.target.isoformat() if order.target else LATEST}",
-            wanted=f"a time in the archive ({'; '.join(said) or 'no repository'})",
+            wanted=f"a time in the archive ({told})",
             consequence="nothing was restored",
             remedy="choose a time within; what the primary wrote in the last minute is archived by `select pg_switch_wal()` there",
         )
     )
+
+
+def reach(names: set[str], backup: Backup, timeline: int | None = None) -> str | None:
+    """The last segment up to which a restore of this backup gets: from its first on, without a hole, and never back to an older timeline.
+    `timeline`: the newest that is followed. None when not even the first is there. Pure.
+    """
+    held: dict[str, int] = {}
+    for name in names:
+        if len(name) == 24 and (timeline is None or int(name[:8], 16) <= timeline):
+            held[name[8:]] = max(held.get(name[8:], 0), int(name[:8], 16))
+    at, on, end = lsn_of(backup.wal), int(backup.wal[:8], 16), None
+    while held.get(place := segment_name(0, at, SEGMENT)[8:], 0) >= on:
+        on = held[place]
+        end, at = f"{on:08X}{place}", at + SEGMENT
+    return end
+
+
+def lsn_of(segment: str) -> int:
+    """Where a segment begins."""
+    return segment_start(segment[8:], SEGMENT)
+
+
+def _further(end: str | None) -> tuple[int, int]:
+    return (0, 0) if end is None else (int(end[:8], 16), lsn_of(end))
+
+
+def _fitting(order: Order, info: Info) -> list[Backup]:
+    return [it for it in info.backups if order.timeline is None or int(it.wal[:8], 16) <= order.timeline]
+
+
+def _last(order: Order, info: Info, wal: dict[str, int]) -> Backup | None:
+    """A backup is consistent from the end of its copying on."""
+    backups, wanted = _fitting(order, info), order.moment
+    newest = max(wal.values(), default=0)
+    fitting = backups if wanted is None else [it for it in backups if it.stop < wanted <= newest + 1]
+    return max(fitting, key=lambda it: it.stop, default=None)
+
+
+def _said(order: Order, info: Info | None, wal: dict[str, int]) -> str:
+    if info is None:
+        return "no answer"
+    backups = _fitting(order, info)
+    if not backups:
+        return "no backup" + (f" on timeline {order.timeline} or before" if order.timeline and info.backups else "")
+    first, last = min(it.stop for it in backups), max(wal.values(), default=0)
+    end = reach(set(wal), max(backups, key=lambda it: it.stop), order.timeline)
+    return f"from {moment(first)} to {moment(last)}, without a hole up to segment {end}"
 
 
 def moment(seconds: float) -> str:

@@ -23,11 +23,11 @@ from ..frame.files import make_folder, sync_folder, write_atomically
 from ..frame.log import Log
 from ..frame.wait import until
 from ..postgres.server import Server, psql
-from ..postgres.text import control_data, setting
+from ..postgres.text import control_data, lsn, setting
 from .desired import Memory
 from .layout import ArchiveLayout
-from .order import LATEST, Order, Source, choose
-from .tool import PgBackRest, explain, names, system_identifier
+from .order import LATEST, Order, Source, choose, lsn_of
+from .tool import Info, PgBackRest, explain, names, system_identifier
 
 COPY_S, START_S, RECOVER_S = 20 * 3600.0, 30.0, 20 * 3600.0
 _SOCKETS = "sockets"
@@ -45,10 +45,10 @@ class Restore:
         self._free()
         place = self.order.cluster or self._cluster()
         source = self._source(place)
-        self.log.info(f"restore of {place} from repository {source.repository}, backup {source.backup.label}")
         self._copy(place, source)
         found = self._recover()
-        facts = {"repository": source.repository, "backup": source.backup.label, "cluster": place, **found}
+        came = {"repository": source.repository, "backup": source.backup.label, "cluster": place}
+        facts = {**came, "archived_to": source.end, "short": self._short(source, found["lsn"] or "0/0"), **found}
         if self.order.adopt:
             facts["directory"] = self._adopt()
         return facts
@@ -123,15 +123,25 @@ class Restore:
 
     def _source(self, place: str) -> Source:
         infos = {name: self.tool.info(name, place) for name in self._repositories()}
-        newest: dict[str, int] = {}
-        for name, info in infos.items():
-            wal = (
-                self.tool.wal(name, place, info.archive)
-                if info is not None and info.archive and self.order.target
-                else None
-            )
-            newest[name] = max((wal or {}).values(), default=0)
-        return choose(self.order, infos, newest)
+        wal = {name: self._wal(name, place, info) for name, info in infos.items()}
+        source, told = choose(self.order, infos, wal)
+        self.log.info(f"restore of {place} from repository {source.repository}, backup {source.backup.label} ({told})")
+        return source
+
+    def _wal(self, name: str, place: str, info: Info | None) -> dict[str, int] | None:
+        if info is None or info.archive is None:
+            return {} if info is not None else None
+        return self.tool.wal(name, place, info.archive)
+
+    def _short(self, source: Source, position: str) -> bool:
+        """Recovery ended before what the repository was seen to hold. Said, because nobody would look for what is missing."""
+        if source.end is None or lsn(position) >= lsn_of(source.end):
+            return False
+        self.log.error(
+            f"restore: ended at {position}, and repository {source.repository} was seen to hold segment {source.end}: read {self._log()}, and "
+            "try the other `repository` into another directory before this one is used"
+        )
+        return True
 
     # --- copy and recover
 

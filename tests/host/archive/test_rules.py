@@ -395,24 +395,55 @@ def at(seconds: int) -> str:
 
 
 INFO = Info(BACKUPS, f"{1:024X}", "00000002" + f"{12:016X}", "17-1")
-NEWEST = {"a": START + 2 * DAY, "b": START + 2 * DAY}
+HELD = dict.fromkeys(segments(1, *range(1, 13)) | segments(2, 9, 10, 11, 12), START + 2 * DAY)
+WAL = {"a": HELD, "b": HELD}
+END = "00000002" + f"{12:016X}"
 
 
 @pytest.mark.parametrize(
     ("wanted", "infos", "source"),
     [
-        ({}, {"b": INFO, "a": INFO}, Source("b", BACKUPS[1])),
+        ({}, {"b": INFO, "a": INFO}, Source("b", BACKUPS[1], END)),
         ({"target": at(START + 10)}, {"b": INFO, "a": INFO}, Source("b", BACKUPS[0])),
         ({"target": at(START + DAY + 10)}, {"b": None, "a": INFO}, Source("a", BACKUPS[1])),
-        ({"timeline": 1}, {"b": INFO}, Source("b", BACKUPS[0])),
+        ({"timeline": 1}, {"b": INFO}, Source("b", BACKUPS[0], f"{1:08X}{12:016X}")),
         ({"target": at(START + DAY + 10), "timeline": 1}, {"b": INFO}, Source("b", BACKUPS[0])),
-        ({}, {"b": Info(), "a": INFO}, Source("a", BACKUPS[1])),
+        ({}, {"b": Info(), "a": INFO}, Source("a", BACKUPS[1], END)),
     ],
 )
 def test_a_restore_takes_the_last_backup_before_its_target(
     wanted: dict[str, Any], infos: dict[str, Info | None], source: Source
 ) -> None:
-    assert choose(order(**wanted), infos, NEWEST) == source
+    assert choose(order(**wanted), infos, WAL)[0] == source
+
+
+def test_the_latest_is_where_the_archive_reaches_further_by_timeline_then_by_position_without_a_hole() -> None:
+    def chosen(own: set[str], other: set[str]) -> tuple[str, str | None]:
+        wal = {"b": dict.fromkeys(own, START), "a": dict.fromkeys(other, START)}
+        source, told = choose(order(), {"b": one, "a": one}, wal)
+        assert f"without a hole up to segment {source.end}" in told
+        return source.repository, source.end
+
+    one = Info(BACKUPS[:1], None, None, "17-1")
+    assert chosen(segments(1, 1, 2), segments(1, 1, 2)) == ("b", f"{1:08X}{2:016X}"), "the nearer of two equals"
+    assert chosen(segments(1, 1, 2), segments(1, 1, 2, 3)) == ("a", f"{1:08X}{3:016X}")
+    assert chosen(segments(1, 1, 3, 4, 5), segments(1, 1, 2)) == ("a", f"{1:08X}{2:016X}"), "a hole is the end"
+    assert chosen(segments(1, 1, 2, 3, 4), segments(1, 1, 2) | segments(2, 2)) == ("a", f"{2:08X}{2:016X}")
+    assert chosen(segments(1, 1, 2) | segments(2, 2), segments(1, 1, 2, 3)) == ("b", f"{2:08X}{2:016X}")
+    over = {f"{1:08X}{0:08X}{number:08X}" for number in range(1, 256)} | {f"{1:08X}{1:08X}{0:08X}"}
+    assert chosen(segments(1, 1), over) == ("a", f"{1:08X}{1:08X}{0:08X}")
+
+
+@pytest.mark.parametrize("silent", [{"b": None, "a": INFO}, {"b": INFO, "a": None}])
+def test_a_repository_that_is_silent_may_reach_further_so_the_latest_is_refused_until_it_is_left_out_by_name(
+    silent: dict[str, Info | None],
+) -> None:
+    with pytest.raises(Refused, match=r"no answer.*may reach further; nothing was restored.*set `repository` to"):
+        choose(order(), silent, WAL)
+    with pytest.raises(Refused, match="b: no answer"):
+        choose(order(), {"b": INFO, "a": INFO}, {"b": None, "a": HELD})
+    alone = next(name for name, info in silent.items() if info is not None)
+    assert choose(order(repository=alone), {alone: INFO}, WAL)[0].repository == alone
 
 
 @pytest.mark.parametrize(
@@ -426,7 +457,7 @@ def test_a_target_outside_is_refused_with_the_range_that_exists(
     wanted: dict[str, Any], infos: dict[str, Info | None]
 ) -> None:
     with pytest.raises(Refused) as refused:
-        choose(order(**wanted), infos, NEWEST)
+        choose(order(**wanted), infos, WAL)
     text = str(refused.value)
     assert f"b: from {at(START)} to {at(START + 2 * DAY)}" in text and (
         "a: no answer" in text or "a: no backup" in text

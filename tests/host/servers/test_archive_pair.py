@@ -15,6 +15,8 @@ from lab.pairs.archive import KEYS, PASSPHRASE, ArchivePair
 from lab.pairs.loopback import free_port
 from lab.pairs.postgres import Node, caught_up
 from scripts.host.archive.check import metrics
+from scripts.host.archive.layout import ArchiveLayout
+from scripts.host.archive.state import change
 from scripts.host.frame.wait import until
 from scripts.host.postgres.server import psql
 from scripts.host.postgres.verbs import stop_server
@@ -246,3 +248,41 @@ def test_both_databases_lost_the_shop_comes_back_from_the_archive(pair: ArchiveP
     pair.b.converge(2, "a", archive=True)
     caught_up(pair.a, pair.b)
     assert pair.b.sql("select count(*) from orders", "shop") == "3"
+
+
+def test_the_latest_comes_from_the_bucket_that_reaches_further_and_a_dead_one_is_a_refusal(alone: ArchivePair) -> None:
+    alone.prepare(alone.b)
+    assert alone.call(alone.a, "backup", {"type": "full"}).code == 0
+    alone.a.sql("insert into orders values (2)", "shop")
+    behind = archived(alone, alone.a)
+    alone.a.sql("insert into orders values (3)", "shop")
+    archived(alone, alone.a)
+    alone.regions["b"].forget(behind)  # two days in which it was dead, and it answers again
+
+    place = alone.check(alone.a)["cluster"]
+    found = restored(alone, alone.b, "latest", cluster=place)
+    assert (found["repository"], found["short"], orders(alone.b, found)) == ("a", False, ["1", "2", "3"])
+
+    alone.regions["a"].stop()
+    asked = {"directory": str(alone.folder / "refused"), "port": free_port(), "cluster": place}
+    refused = alone.call(alone.b, "restore", asked)
+    assert refused.code == 3 and "a: no answer" in refused.err and "set `repository` to b" in refused.err
+    assert not (alone.folder / "refused").exists()
+    one = restored(alone, alone.b, "one", cluster=place, repository="b")
+    assert orders(alone.b, one) == ["1"], "asked for by name, it is what that one has"
+
+
+def test_what_a_repository_lacks_is_known_to_a_primary_that_never_saw_it_fail(alone: ArchivePair) -> None:
+    first = archived(alone, alone.a)
+    alone.a.sql("insert into orders values (2)", "shop")
+    name = archived(alone, alone.a)
+    assert first < name
+    alone.a.sql("insert into orders values (3)", "shop")
+    archived(alone, alone.a)
+    alone.regions["b"].forget(name)
+    with change(ArchiveLayout(alone.a.layout)) as state:
+        state.compared = 0  # a host that was not there then
+    assert alone.check(alone.a)["repositories"]["b"]["gap"] is None, "found, and filled in at once"
+    assert (
+        name in alone.regions["b"].wal() and f"lacks 1 WAL files that the other has, {name}" in alone.a.log.getvalue()
+    )
