@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from ..frame.rolefile import PRIMARY
 from ..frame.systemd import Systemd, Units
 from ..frame.witness import Witness
 from ..postgres.layout import PostgresLayout
-from ..postgres.server import Server, UnitControl
+from ..postgres.server import Server, UnitControl, alive
 from . import state as archive_state
 from .check import Check, data_of
 from .config import CHECK, DUE, FULL, INCREMENTAL, folders, managed_files
@@ -44,10 +44,11 @@ BACKUPS = (f"{FULL}.timer", f"{INCREMENTAL}.timer")
 
 @dataclass(frozen=True)
 class Facts:
-    """`on`: timers that run; `backups`: whether any repository has one, None when that could not be learned."""
+    """`files`: what differs on disk; `on`: timers that run; `clusters`: major versions that have data here, and whether their server runs."""
 
     files: tuple[str, ...]
     on: tuple[str, ...]
+    clusters: Mapping[int, bool] = field(default_factory=dict)
 
 
 class Archive:
@@ -64,9 +65,10 @@ class Archive:
             if self.desired.envelope.epoch is None
             else tuple(it for it in timers if self.units.enabled(it) and self.units.active(it))
         )
-        return Facts((*absent, *differing(managed_files(self.desired, self.layout))), on)
+        return Facts((*absent, *differing(managed_files(self.desired, self.layout))), on, clusters(self.layout))
 
     def plan(self, facts: Facts) -> Sequence[Step]:
+        refuse_other(self.desired.version, facts.clusters)
         steps = [Step("files", ", ".join(facts.files))] if facts.files else []
         wanted = self.timers()
         steps += [Step("timer-on", name) for name in wanted if name not in facts.on or facts.files]
@@ -109,6 +111,35 @@ class Archive:
                 )
             )
         return {"repositories": sorted(self.desired.repositories), "timers": sorted(facts.on)}
+
+
+def clusters(layout: ArchiveLayout) -> dict[int, bool]:
+    """See `Facts`."""
+    postgres = layout.postgres
+    found = {}
+    for path in postgres.mount.glob(f"*/{postgres.data.name}/PG_VERSION"):
+        version = path.parents[1].name
+        if version.isdecimal():
+            found[int(version)] = alive(replace(postgres, version=int(version))) is not None
+    return found
+
+
+def refuse_other(version: int, found: Mapping[int, bool]) -> None:
+    """Raises Refused while the cluster here is of another major version than the document's: its WAL would be looked for in a data directory that
+    is not its own, archiving would stop, and the disk would fill. Pure.
+    """
+    others = sorted(it for it in found if it != version)
+    running = [it for it in others if found[it]]
+    if running or (others and version not in found):
+        raise Refused(
+            say(
+                subject="postgres.version",
+                found=f"{version}, while the cluster of this host is of version {(running or others)[0]}",
+                wanted=f"{(running or others)[0]}",
+                consequence="the archive stays with the cluster that there is, nothing was changed",
+                remedy="put the version back; a configuration makes no major upgrade: once the data are of the new version, ask for it",
+            )
+        )
 
 
 def prepare(call: Call) -> Result:

@@ -26,7 +26,9 @@ from scripts.host.archive.order import Order, Source, choose
 from scripts.host.archive.push import Push, Verdict, judge, may_write, waiting
 from scripts.host.archive.state import State, change, load
 from scripts.host.archive.tool import GIVEN_UP, Backup, Info, PgBackRest, explain, read_info, read_wal, run_while
-from scripts.host.archive.verbs import Archive, Facts, due
+from scripts.host.archive.verbs import Archive, Facts, due, refuse_other
+from scripts.host.frame import plan
+from scripts.host.frame.call import Call
 from scripts.host.frame.commands import TIMED_OUT, Done
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.log import Log
@@ -371,6 +373,48 @@ def test_backups_are_timed_in_the_active_site_alone(tmp_path: Path) -> None:
     assert steps(active, every[:1]) == ["timer-on dr-archive-full.timer", "timer-on dr-archive-incremental.timer"]
     assert steps(standby, every) == ["timer-off dr-archive-full.timer", "timer-off dr-archive-incremental.timer"]
     assert steps(active, every) == [] == steps(standby, every[:1])
+
+
+@pytest.mark.parametrize("verb", ["prepare", "converge"])
+def test_another_major_version_is_refused_before_anything_is_written_while_the_cluster_is_the_old_one(
+    tmp_path: Path, verb: str
+) -> None:
+    base, log, units = Layout(tmp_path), Log(io.StringIO(), f"archive {verb}"), Manual()
+
+    def asked(version: int) -> None:
+        wanted = document(version=version)
+        desired = Desired.read(wanted, with_epoch=verb == "converge")
+        it = ArchiveLayout(PostgresLayout(base, version, "root"))
+        plan.converge(Archive(desired, it, units, log), Call("archive", verb, wanted, base, log))
+
+    def files() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    units.restart = units.start = lambda unit, limit_s: units.on.add(unit)  # type: ignore[method-assign]
+    asked(17)
+    old = PostgresLayout(base, 17).data
+    old.mkdir(parents=True)
+    (old / "PG_VERSION").write_text("17\n")
+    before = files()
+    with pytest.raises(
+        Refused, match=r"found 18, while the cluster of this host is of version 17.*nothing was changed"
+    ):
+        asked(18)
+    assert files() == before
+    new = PostgresLayout(base, 18).data
+    new.mkdir(parents=True)
+    (new / "PG_VERSION").write_text("18\n")
+    asked(18)
+    memory = Memory.read(layout(tmp_path))
+    assert memory is not None and memory.version == 18, "the data are of the new version now"
+
+
+def test_the_archive_stays_with_the_server_that_runs_while_its_successor_is_being_made() -> None:
+    with pytest.raises(Refused, match="version 17"):
+        refuse_other(18, {17: True, 18: False})
+    refuse_other(18, {17: False, 18: False})
+    refuse_other(18, {})
+    refuse_other(17, {17: True})
 
 
 @pytest.mark.parametrize(
