@@ -137,7 +137,8 @@ def refuse_other(version: int, found: Mapping[int, bool]) -> None:
                 found=f"{version}, while the cluster of this host is of version {(running or others)[0]}",
                 wanted=f"{(running or others)[0]}",
                 consequence="the archive stays with the cluster that there is, nothing was changed",
-                remedy="put the version back; a configuration makes no major upgrade: once the data are of the new version, ask for it",
+                remedy="put the version back; a configuration makes no major upgrade: ask for it once the data here are of the new version, or, on a "
+                "standby, once the old server is stopped and its data directory moved away",
             )
         )
 
