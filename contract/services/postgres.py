@@ -124,13 +124,18 @@ class Keys:
 
     def contradictions(self) -> Iterator[Contradiction]:
         """What the hosts decide themselves, and slots that the version does not keep."""
-        for name in sorted(RESERVED & set(self.parameters)):
+        for name in sorted(filter(reserved, self.parameters)):
+            ends = _ends_recovery(name)
             yield Contradiction(
                 f"parameters.{name}",
                 repr(self.parameters[name]),
                 "no entry",
-                "the hosts' software sets it itself and the two would fight",
-                "remove it",
+                "a standby with it would end its recovery by itself, as a second primary"
+                if ends
+                else "the hosts' software sets it itself and the two would fight",
+                "remove it; `dr-host archive restore` takes a target of its own (docs/restore.md)"
+                if ends
+                else "remove it",
             )
         if self.logical and self.version < KEEPS_SLOTS:
             yield Contradiction(
@@ -196,11 +201,7 @@ RESERVED = frozenset(
         "max_slot_wal_keep_size",
         "password_encryption",
         "port",
-        "primary_conninfo",
-        "primary_slot_name",
-        "recovery_end_command",
-        "recovery_min_apply_delay",
-        "recovery_target_timeline",
+        "promote_trigger_file",
         "restore_command",
         "shared_preload_libraries",
         "ssl",
@@ -215,3 +216,16 @@ RESERVED = frozenset(
         "wal_log_hints",
     }
 )
+
+# Where a standby follows to, and where it stops following, by whatever name a newer server knows it.
+_RECOVERY = ("primary_", "recovery_")
+_HARMLESS = frozenset({"recovery_init_sync_method", "recovery_prefetch"})  # how, not whether
+
+
+def reserved(name: str) -> bool:
+    """Whether a parameter, in lower case, is the hosts' own: neither `parameters` nor a leftover of `alter system` may set it."""
+    return name in RESERVED or (name.startswith(_RECOVERY) and name not in _HARMLESS)
+
+
+def _ends_recovery(name: str) -> bool:
+    return name == "promote_trigger_file" or (name.startswith("recovery_target") and name != "recovery_target_timeline")

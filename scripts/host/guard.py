@@ -21,6 +21,7 @@ from .frame.result import Result
 from .frame.rolefile import FENCED, PRIMARY, STANDBY, Role
 from .frame.wait import until
 from .frame.witness import Active, Silent, Witness
+from .postgres import overrides
 from .postgres.desired import Memory
 from .postgres.layout import PostgresLayout
 
@@ -172,6 +173,12 @@ def led(layout: Layout, role: Role) -> None:
     point(layout.at(find_engine(layout).etc) / "dr.conf", None if leader == access.local else leader)
 
 
+def overridden_postgres(layout: Layout) -> tuple[str, ...]:
+    """A recovery target that a copy brought along would promote a standby; see `overrides`."""
+    memory = Memory.read(PostgresLayout(layout))
+    return () if memory is None else overrides.drop(PostgresLayout(layout, memory.version))
+
+
 def _never(_: Layout) -> str | None:
     """PostgreSQL without its data does not start at all."""
     return None
@@ -181,13 +188,21 @@ def _nowhere(_: Layout, __: Role) -> None:
     """Its place does not change while it is away."""
 
 
+def _of_nothing(_: Layout) -> tuple[str, ...]:
+    """It starts as its own files say."""
+    return ()
+
+
 def guard(
     service: str,
     unarmed: Callable[[Layout], str | None],
     emptied: Callable[[Layout], str | None] = _never,
     place: Callable[[Layout, Role], None] = _nowhere,
+    rid: Callable[[Layout], tuple[str, ...]] = _of_nothing,
 ) -> Callable[[Call], Result]:
-    """The verb of one service. `place`: puts one of the active site into the place that it has there by now."""
+    """The verb of one service. `place`: puts one of the active site into the place that it has there by now. `rid`: takes out of the way what
+    would make it start as something else, and returns what that was.
+    """
 
     def verb(call: Call) -> Result:
         role = rolefile.read(call.layout)
@@ -199,6 +214,9 @@ def guard(
                 place(call.layout, role)
         found = replace(found, gone=emptied(call.layout))
         reason = decide(service, found)
+        gone = rid(call.layout)
+        if gone:
+            call.log.warning(f"taken out of the service's own settings: {', '.join(gone)}")
         call.log.info(f"may start: {reason}")
         if found.override is not None:
             (call.layout.var / OVERRIDE).unlink(missing_ok=True)
@@ -270,7 +288,7 @@ def _override(layout: Layout) -> int | None:
 
 
 VERBS = {
-    "postgres": Verb(guard("postgres", unarmed_postgres), locked=False, reads=False),
+    "postgres": Verb(guard("postgres", unarmed_postgres, rid=overridden_postgres), locked=False, reads=False),
     "redis": Verb(guard("redis", unarmed_redis, emptied_redis, led), locked=False, reads=False),
     "sentinel": Verb(sentinel, locked=False, reads=False),
     APP: Verb(guard(APP, unarmed_app), locked=False, reads=False),

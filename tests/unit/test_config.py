@@ -131,6 +131,7 @@ def test_protect_is_never_guessed(value: object) -> None:
         ("postgres/extensions", ["a b"], "dr:postgres.extensions"),
         ("postgres/max_slot_wal_keep_size", "-1", "dr:postgres.max_slot_wal_keep_size"),
         ("postgres/parameters", {"port": "5433"}, "dr:postgres.parameters.port"),
+        ("postgres/parameters", {"recovery_target": "immediate"}, "dr:postgres.parameters.recovery_target"),
         ("postgres/parameters", {"shared_buffers": "1\nport=1"}, "dr:postgres.parameters"),
         ("redis/maxmemory", "256", "dr:redis.maxmemory"),
         ("redis/maxmemory_policy", "lru", "dr:redis.maxmemory_policy"),
@@ -233,6 +234,12 @@ def test_commits_wait_only_where_an_agent_watches(mode: str) -> None:
     values = put(stack.configuration(), "postgres/mode", mode)
     assert config.parse(values).postgres.mode == mode
     assert set(faults(put(values, "lease", "off"))) == {"dr:postgres.mode"}
+
+
+def test_a_target_of_a_recovery_is_refused_with_what_it_would_do() -> None:
+    values = put(stack.configuration(), "postgres/parameters", {"recovery_target_time": "2001-01-01"})
+    fault = faults(values)["dr:postgres.parameters.recovery_target_time"]
+    assert "second primary" in str(fault) and "archive restore" in str(fault)
 
 
 def test_parameters_are_written_as_postgresql_reads_them() -> None:

@@ -11,9 +11,10 @@ from typing import Any
 from ..frame import files, rolefile
 from ..frame.rolefile import Role
 from ..frame.systemd import Units
+from . import overrides
 from . import text as pg_text
 from . import volume as pg_volume
-from .config import limits, managed_files, settings
+from .config import limits, managed_files
 from .copy import COMPLETE
 from .desired import Desired
 from .layout import APP_ROLE, MARK, REPLICATION_ROLE, SLOT, PostgresLayout
@@ -61,7 +62,7 @@ class Live:
     reload_due: bool = False
     restart_due: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()  # settings in the files that the server would not take
-    overrides: tuple[str, ...] = ()  # managed settings that `alter system` replaced
+    overrides: tuple[str, ...] = ()  # see `overrides`
     slot: str | None = None
     roles: tuple[str, ...] = ()  # roles that are missing or not as wanted
     database: bool = True  # whether it exists with the right owner
@@ -187,7 +188,6 @@ def read_live(desired: Desired, layout: PostgresLayout, server: Server) -> Live 
         "owner": APP_ROLE,
         "replication": REPLICATION_ROLE,
         "newest": str(newest),
-        "managed": "{" + ",".join(settings(desired, layout)) + "}",
         "standby": f"dr_{desired.envelope.peer}",
         "extensions": "{" + ",".join(f'"{name}"' for name in desired.extensions) + "}",
     }
@@ -215,7 +215,7 @@ def read_live(desired: Desired, layout: PostgresLayout, server: Server) -> Live 
         found["reload_due"],
         tuple(found["restart_due"] or ()),
         tuple(found["faults"] or ()),
-        tuple(found["overrides"] or ()),
+        overrides.found(layout),
         found["slot"],
         tuple(name for name, password in wanted.items() if not _as_wanted(found["roles"] or {}, name, password)),
         found["database"],
@@ -272,8 +272,6 @@ _LIVE = f"""json_build_object(
   'reload_due', extract(epoch from pg_conf_load_time()) < :'newest'::float8,
   'restart_due', (select json_agg(name order by name) from pg_settings where pending_restart),
   'faults', ({FAULTS}),
-  'overrides', (select json_agg(distinct name) from pg_file_settings
-                where sourcefile like '%/postgresql.auto.conf' and name = any (:'managed'::text[])),
   'slot', (select case when wal_status = 'lost' then 'lost' when active then 'active' when restart_lsn is null then 'unreserved' else 'good' end
            from pg_replication_slots where slot_name = :'slot'),
   'roles', (select json_object_agg(rolname, json_build_object('login', rolcanlogin, 'super', rolsuper, 'replication', rolreplication,

@@ -255,7 +255,11 @@ def _following(want: Want, facts: Facts, steps: list[Step], live: Live) -> list[
     """What is left to do on a standby that runs; `steps` go before it."""
     if facts.files or live.reload_due or live.faults:
         return [*steps, Step("reload"), LOOK_AGAIN]
-    steps += _overrides(live) + ([Step("restart", ", ".join(live.restart_due))] if live.restart_due else [])
+    if live.overrides:
+        return [*steps, *_overrides(live), LOOK_AGAIN]
+    if live.restart_due:
+        # What it waits for may be a recovery target that an override has brought: resumed there, it would promote itself.
+        return [*steps, Step("restart", ", ".join(live.restart_due)), LOOK_AGAIN]
     steps += [Step("resume-replay")] if live.paused and not short(facts) else []
     steps += [
         *_sync(want, live),

@@ -21,6 +21,7 @@ from ..frame.commands import Done, run
 from ..frame.log import Log
 from ..frame.wait import until
 from . import evidence as pg_evidence
+from . import overrides
 from .config import settings, upstream
 from .copy import COMPLETE, leave, move, signal_standby
 from .desired import Desired
@@ -85,6 +86,7 @@ class Rejoin:
         if self.stuck():
             return
         self.mark(RECOVERY)
+        overrides.drop(self.layout)  # of all that may keep a server from starting
         for signal in ("standby.signal", "recovery.signal"):
             (self.layout.data / signal).unlink(missing_ok=True)  # a single-user server refuses to be a standby
         own = {
@@ -117,6 +119,7 @@ class Rejoin:
                     remedy="run the same again in a minute",
                 )
             )
+        overrides.drop(self.layout)  # pg_rewind asks this cluster's own configuration for its `restore_command`
         tried = self._run(str(self.layout.data), "--dry-run")
         if tried.code != 0 and _unreachable(tried):
             raise Failed(

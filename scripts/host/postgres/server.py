@@ -15,6 +15,7 @@ from contract.errors import Failed, OutcomeUnknown, Refused, say
 from ..frame.commands import CommandFailed, run
 from ..frame.systemd import Units
 from ..frame.wait import until
+from . import overrides
 from . import text as pg_text
 from .layout import PostgresLayout
 from .text import SHUT_DOWN, ControlData
@@ -94,6 +95,7 @@ class Server:
         """Start and wait until it answers; `limit_s`: for both together. Raises Failed."""
         began, limit = time.monotonic(), START_S if limit_s is None else limit_s
         if self.pid() is None:
+            overrides.drop(self.layout)
             self._control.start(limit)
         left = START_S / 10 if limit_s is None else limit - (time.monotonic() - began)
         if not until(lambda: self.ask("select to_json(true)") is True, left, 0.02):
@@ -169,8 +171,12 @@ class Server:
             )
 
     def resume_replay(self) -> bool:
-        """End a pause that somebody asked for; False when replay stopped by itself, below its primary's limits: resumed, the server would end."""
+        """End a pause that somebody asked for; False when replay stopped by itself: below its primary's limits a server that is resumed would
+        end, and at a recovery target it would promote itself.
+        """
         control, here = self.control_data(), self.ask(f"select {LIMITS_IN_FORCE}") or {}
+        if self.ask(f"select to_json({TARGETED})") is not False:
+            return False
         if control is None or any(here.get(name, -1) < value for name, value in control.limits.items()):
             return False
         self.sql("select pg_wal_replay_resume()")
@@ -285,6 +291,11 @@ select count(pg_terminate_backend(pid)) from pg_stat_activity where backend_type
   and xact_start < now() - :'grace'::interval"""
 _NAMES = ", ".join(f"'{name}'" for name in pg_text.LIMITS)
 LIMITS_IN_FORCE = f"(select json_object_agg(name, setting::int) from pg_settings where name in ({_NAMES}))"  # noqa: S608
+
+# It would stop somewhere on its way; a timeline is no such place.
+TARGETED = """exists (select from pg_settings
+  where starts_with(name, 'recovery_target') and name not in ('recovery_target_action', 'recovery_target_inclusive', 'recovery_target_timeline')
+    and setting <> '')"""
 
 _REPLAY = f"""select json_build_object(
   'in_recovery', pg_is_in_recovery(), 'timeline', {TIMELINE}, 'receive_lsn', pg_last_wal_receive_lsn(), 'replay_lsn', pg_last_wal_replay_lsn(),

@@ -20,6 +20,7 @@ from ..frame.wait import until
 from . import copy as pg_copy
 from . import evidence as pg_evidence
 from . import facts as pg_facts
+from . import overrides
 from . import peer as pg_peer
 from . import sync as pg_sync
 from . import volume as pg_volume
@@ -172,10 +173,14 @@ class Postgres:
     def _do_restart(self, _: str) -> None:
         self.server.restart()
 
-    def _do_reload(self, _: str) -> None:
+    def _reload(self) -> bool:
+        """Whether the server has read its files again."""
         before = self.server.ask("select to_json(pg_conf_load_time())")
         self.server.sql("select pg_reload_conf()")
-        done = until(lambda: self.server.ask("select to_json(pg_conf_load_time())") != before, RELOAD_S)
+        return until(lambda: self.server.ask("select to_json(pg_conf_load_time())") != before, RELOAD_S)
+
+    def _do_reload(self, _: str) -> None:
+        done = self._reload()
         faults = [
             *(self.server.ask(FAULTS) or ()),
             *(self.server.ask("select json_agg(error) from pg_hba_file_rules where error is not null") or ()),
@@ -221,9 +226,9 @@ class Postgres:
         self.server.resume_replay()
 
     def _do_reset_overrides(self, names: str) -> None:
-        for name in names.split(", "):
-            self.server.sql('alter system reset :"name"', {"name": name})
-        self.server.sql("select pg_reload_conf()")
+        gone = overrides.drop(self.layout)
+        self.log.warning(f"{overrides.FILE}: found {names or ', '.join(gone)} in it, left by `alter system`; taken out")
+        self._reload()
 
     def _do_slot(self, _: str) -> None:
         """Keeps WAL for the peer from the last checkpoint on. The checkpoint that the promotion put off may then run by itself."""
