@@ -31,8 +31,20 @@ _REWIND_MB, _SEGMENTS_MB = 1024, 64
 _DEAD_LINK_MS = 10_000  # a peer that says nothing for so long is gone
 
 
-def upstream(desired: Desired, *, passfile: str, ca: str, database: str | None = None) -> dict[str, str]:
-    """How this host reaches the peer's database. The password is in the password file, never here."""
+STANDBY, COPY, REWIND, ASK = (
+    "dr_",
+    "dr-copy_",
+    "dr-rewind_",
+    "dr-host_",
+)  # who is calling; commits wait for a standby alone
+
+
+def upstream(desired: Desired, *, caller: str, passfile: str, ca: str, database: str | None = None) -> dict[str, str]:
+    """How this host reaches the peer's database. The password is in the password file, never here.
+
+    `caller`: what of this host it is, for the name under which the peer sees it. Only the standby itself goes by the name for which a
+    synchronous primary waits: it would acknowledge orders that nobody but an unfinished copy has.
+    """
     values = {
         "host": desired.peer.name,
         "hostaddr": desired.peer.vrack,
@@ -42,7 +54,7 @@ def upstream(desired: Desired, *, passfile: str, ca: str, database: str | None =
         "sslmode": "verify-full",
         "sslrootcert": ca,
         "gssencmode": "disable",
-        "application_name": f"dr_{desired.envelope.site}",
+        "application_name": f"{caller}{desired.envelope.site}",
         "connect_timeout": _CONNECT_S,
         "keepalives_idle": "5",
         "keepalives_interval": "3",
@@ -103,7 +115,7 @@ def _chosen(desired: Desired, layout: PostgresLayout) -> dict[str, str]:
         "wal_keep_size": f"{min(_REWIND_MB, _megabytes(keep))}MB",
         "synchronous_standby_names": "",
         "primary_conninfo": conninfo(
-            upstream(desired, passfile=str(layout.passfile), ca=str(layout.ca), database=database)
+            upstream(desired, caller=STANDBY, passfile=str(layout.passfile), ca=str(layout.ca), database=database)
         ),
         "primary_slot_name": SLOT,
         "recovery_target_timeline": "latest",

@@ -11,7 +11,7 @@ from contract.errors import Failed, Refused, say
 
 from ..frame.commands import CommandFailed, run
 from ..frame.files import make_folder, sync_folder
-from .config import upstream
+from .config import COPY, upstream
 from .desired import Desired
 from .layout import MARK, SLOT, PostgresLayout
 from .server import alive
@@ -52,7 +52,7 @@ def copy(desired: Desired, layout: PostgresLayout) -> None:
     """A base backup of the peer, verified against its manifest, marked as complete, ready to be a standby. Raises Failed."""
     _parent(layout)
     # Without a password file of its own libpq would look into a home directory; the managed one is in place by now.
-    target = upstream(desired, passfile=str(layout.passfile), ca=str(layout.ca))
+    target = upstream(desired, caller=COPY, passfile=str(layout.passfile), ca=str(layout.ca))
     argv = [
         layout.program("pg_basebackup"),
         "-D",

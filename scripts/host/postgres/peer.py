@@ -13,7 +13,7 @@ from typing import Any
 from contract.errors import Failed
 
 from ..frame.commands import CommandFailed
-from .config import upstream
+from .config import ASK, upstream
 from .desired import Desired
 from .layout import REPLICATION_ROLE, SLOT, PostgresLayout
 from .server import LIMITS_IN_FORCE, TIMELINE, psql
@@ -57,8 +57,7 @@ def _target(desired: Desired, layout: PostgresLayout) -> Iterator[dict[str, str]
             passfile_line(desired.peer.name, desired.peer_port, REPLICATION_ROLE, desired.passwords.replication)
         )
         ca.write_text(desired.envelope.tls.ca)
-        target = upstream(desired, passfile=str(passfile), ca=str(ca), database="postgres")
-        yield {**target, "application_name": f"dr-host_{desired.envelope.site}"}
+        yield upstream(desired, caller=ASK, passfile=str(passfile), ca=str(ca), database="postgres")
 
 
 def ask_peer(desired: Desired, layout: PostgresLayout) -> Peer:

@@ -22,6 +22,7 @@ from ..frame.log import Log
 from ..frame.wait import until
 from . import evidence as pg_evidence
 from . import overrides
+from .config import REWIND as CALLER
 from .config import settings, upstream
 from .copy import COMPLETE, leave, move, signal_standby
 from .desired import Desired
@@ -145,7 +146,8 @@ class Rejoin:
         leave(self.layout, self.layout.rewinding / COMPLETE, {"epoch": self.epoch})
 
     def _run(self, data: str, *more: str) -> Done:
-        source = upstream(self.desired, passfile=str(self.layout.passfile), ca=str(self.layout.ca), database="postgres")
+        passfile, ca = str(self.layout.passfile), str(self.layout.ca)
+        source = upstream(self.desired, caller=CALLER, passfile=passfile, ca=ca, database="postgres")
         argv = [
             self.layout.program("pg_rewind"),
             "--target-pgdata",

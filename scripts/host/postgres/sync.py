@@ -32,7 +32,7 @@ _CAUGHT_UP = 16 << 20  # bytes that the standby may still lack
 
 @dataclass(frozen=True)
 class Seen:
-    """`on`: commits wait. `follows`: the standby streams and has caught up."""
+    """`on`: commits wait. `follows`: the standby streams, replays and has caught up; a copy, or whoever only stores WAL, replays nothing."""
 
     in_recovery: bool
     on: bool
@@ -131,6 +131,7 @@ def _file(layout: PostgresLayout) -> Path:
 
 
 FOLLOWS = f"""case when pg_is_in_recovery() then false else exists (select from pg_stat_replication
-    where application_name = :'standby' and state = 'streaming' and pg_wal_lsn_diff(pg_current_wal_lsn(), flush_lsn) < {_CAUGHT_UP}) end"""
+    where application_name = :'standby' and state = 'streaming' and replay_lsn is not null
+      and pg_wal_lsn_diff(pg_current_wal_lsn(), flush_lsn) < {_CAUGHT_UP}) end"""
 _SEEN = f"""select json_build_object('in_recovery', pg_is_in_recovery(), 'on', current_setting('synchronous_standby_names') <> '',
   'follows', {FOLLOWS})"""

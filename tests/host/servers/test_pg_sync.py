@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from contract.errors import Usage
+from contract.errors import Failed, Usage
 from lab.pairs.postgres import Node, Pair, caught_up
 from scripts.host.agent.postgres import PostgresFacts
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.log import Log
 from scripts.host.frame.wait import until
+from scripts.host.postgres import copy as pg_copy
 from scripts.host.postgres import sync as pg_sync
+from scripts.host.postgres.config import upstream
 from scripts.host.postgres.desired import Desired, Memory
 from scripts.host.postgres.layout import PostgresLayout
 from scripts.host.postgres.status import live_status
 from scripts.host.postgres.sync import Move, Seen, State, step
+from scripts.host.postgres.text import conninfo
 from scripts.host.postgres.watch import Watch
 
 FOLLOWS_OFF, FOLLOWS_ON = Seen(False, False, True), Seen(False, True, True)
@@ -192,3 +199,64 @@ def test_the_agent_arms_degrades_after_its_word_to_the_witness_and_restores(pair
     b.server.start()
     assert until(lambda: agent.read()["mode"] == "degrade", 30)
     assert a.sql("show synchronous_standby_names") == "FIRST 1 (dr_b)"
+
+
+def copying(node: Node) -> dict[str, str]:
+    """How the standby's host reaches its primary."""
+    desired = Desired.read(node.document(1, "a"))
+    return upstream(desired, caller="dr_", passfile=str(node.layout.passfile), ca=str(node.layout.ca))
+
+
+def senders(node: Node) -> list[str]:
+    return node.sql("select sync_state from pg_stat_replication where state = 'streaming'").split()
+
+
+@contextmanager
+def running(argv: list[str], node: Node) -> Iterator[None]:
+    with subprocess.Popen(argv, user=node.layout.user, cwd="/", env={"HOME": "/"}, start_new_session=True) as program:
+        try:
+            yield
+        finally:
+            os.killpg(program.pid, signal.SIGKILL)
+
+
+def armed_without_standby(pair: Pair) -> None:
+    a, b = pair.a, pair.b
+    a.sql("alter table orders owner to shop", "shop")
+    assert until(lambda: look(a) == FOLLOWS_OFF, 10)
+    a.converge(1, "a", mode="sync")
+    b.kill()
+    assert until(lambda: look(a) == GONE_ON and not senders(a), 30)
+
+
+def test_an_unfinished_copy_is_no_standby_that_commits_may_wait_for(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = pair.a, pair.b
+    armed_without_standby(pair)
+    b.layout.data.rename(b.layout.data.with_name("gone"))
+    seen: list[object] = []
+
+    def slow(argv: list[str], **_: object) -> None:
+        with running([*argv, "--max-rate=32k"], b):
+            assert until(lambda: len(senders(a)) == 1, 20)
+            seen.extend([senders(a), look(a), commit(a, 2).returncode])
+        raise Failed("cut")
+
+    monkeypatch.setattr(pg_copy, "run", slow)
+    with pytest.raises(Failed, match="cut"):
+        b.converge(1, "a", mode="sync")
+    assert seen == [["async"], GONE_ON, 124], "what is acknowledged is on two hosts"
+
+
+def test_what_streams_and_replays_nothing_is_no_standby(pair: Pair) -> None:
+    """Whatever name it comes under."""
+    a, b = pair.a, pair.b
+    armed_without_standby(pair)
+    folder = b.layout.data.with_name("received")
+    folder.mkdir()
+    shutil.chown(folder, b.layout.user)
+    argv = [b.layout.program("pg_receivewal"), "--synchronous", "-D", str(folder), "-d", conninfo(copying(b))]
+    with running(argv, b):
+        assert until(lambda: a.sql("select flush_lsn is not null from pg_stat_replication") == "t", 20)
+        assert look(a) == GONE_ON
