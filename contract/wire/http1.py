@@ -7,7 +7,7 @@ of a small process; nothing of it is needed here. No redirects, no proxies, no c
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .line import Line, Names
@@ -33,7 +33,7 @@ class Response:
     def __init__(self, stream: io.BufferedReader[Any], method: str) -> None:
         self._stream = stream
         for _ in range(MOST_INTERIM):
-            self.status, newest = self._status()
+            self.status, self.reason, newest = self._status()
             self.headers = self._headers()
             if self.status >= 200:
                 break
@@ -66,13 +66,13 @@ class Response:
             raise _unended(line)
         return line.rstrip(b"\r\n")
 
-    def _status(self) -> tuple[int, bool]:
+    def _status(self) -> tuple[int, bytes, bool]:
         line = self._line()
         version, _, rest = line.partition(b" ")
-        status = rest.partition(b" ")[0]
+        status, _, reason = rest.partition(b" ")
         if not version.startswith(b"HTTP/1.") or not status.isdigit() or len(status) != 3 or status < b"100":
             raise ProtocolError(f"an answer that begins with {line[:40]!r}")
-        return int(status), version != b"HTTP/1.0"
+        return int(status), reason, version != b"HTTP/1.0"
 
     def _headers(self) -> dict[str, str]:
         headers: dict[str, str] = {}
@@ -157,8 +157,11 @@ class Connection:
         timeout_s: float,
         name: str = "",
         names: Names | None = None,
+        tunnel: Callable[[Line], None] | None = None,
     ) -> None:
-        self._line = Line(host, port, tls, connect_s=connect_s, timeout_s=timeout_s, name=name, names=names)
+        self._line = Line(
+            host, port, tls, connect_s=connect_s, timeout_s=timeout_s, name=name, names=names, tunnel=tunnel
+        )
         self._stream = io.BufferedReader(self._line, BUFFER)
 
     def connect(self) -> None:

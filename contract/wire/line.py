@@ -80,6 +80,7 @@ class Line(io.RawIOBase):
     """To `host`:`port`, or to the addresses that `names` finds; over TLS if there is `tls`, with a certificate that says `name`.
 
     `timeout_s` bounds each wait, `connect_s` that for a connection; `allow` bounds all of them together. For one thread, but for `cut`.
+    `tunnel`: what to say, before anything else, to a proxy that stands at that address; it raises what it likes.
     Raises OSError, TimeoutError and CutError among them, and ValueError for a name that can be none.
     """
 
@@ -93,8 +94,10 @@ class Line(io.RawIOBase):
         timeout_s: float,
         name: str = "",
         names: Names | None = None,
+        tunnel: Callable[[Line], None] | None = None,
     ) -> None:
         super().__init__()
+        self._tunnel = tunnel
         self._names, self._tls, self._server_name = names or Names(host, port), tls, name or host
         self._connect_s, self._timeout_s = connect_s, timeout_s
         self._until: float | None = None
@@ -117,9 +120,12 @@ class Line(io.RawIOBase):
         if self._sock is not None:
             return
         failure = OSError(f"no address of {self._server_name}")
-        for family, kind, protocol, _, address in self._names.addresses(self._go_on):
+        places = self._names.addresses(self._go_on)
+        for number, (family, kind, protocol, _, address) in enumerate(places):
+            # One that is silent leaves time for the others.
+            wait_s = self._left(self._connect_s) / (len(places) - number)
             try:
-                sock = self._reach(socket.socket(family, kind, protocol), address)
+                sock = self._reach(socket.socket(family, kind, protocol), address, wait_s)
                 break
             except OSError as error:
                 self._hang_up()
@@ -128,6 +134,8 @@ class Line(io.RawIOBase):
             raise failure
         sock.settimeout(self._left(self._connect_s))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._tunnel is not None:
+            self._tunnel(self)
         if self._tls is not None:
             with self._lock:  # the number changes hands
                 secure = self._tls.wrap_socket(sock, server_hostname=self._server_name, do_handshake_on_connect=False)
@@ -141,7 +149,7 @@ class Line(io.RawIOBase):
         self._came.register(sock, select.POLLIN)
         self._decrypted = getattr(sock, "pending", int)
 
-    def _reach(self, sock: socket.socket, address: Any) -> socket.socket:
+    def _reach(self, sock: socket.socket, address: Any, wait_s: float) -> socket.socket:
         self._sock = sock
         sock.setblocking(False)
         code = sock.connect_ex(address)
@@ -150,7 +158,7 @@ class Line(io.RawIOBase):
         if code == errno.EINPROGRESS:
             poll = select.poll()
             poll.register(sock, select.POLLOUT)
-            if not poll.poll(self._left(self._connect_s) * 1000):
+            if not poll.poll(wait_s * 1000):
                 raise TimeoutError("timed out")
             code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             self._go_on()

@@ -5,8 +5,7 @@ Whatever comes back is a `Reply`, or a `NoAnswer` with one phrase. No redirect i
 
 from __future__ import annotations
 
-import http.client
-import json
+import re
 import ssl
 import time
 import urllib.parse
@@ -15,13 +14,17 @@ from contextlib import closing
 from dataclasses import dataclass
 from email.message import Message
 from email.utils import parsedate_to_datetime
-from typing import Any, cast
+from typing import Any
 
-from scripts.clients.dial import Line, NoAnswer, Proxy, reach
+from contract.wire import document
+from contract.wire.channel import NoAnswer
+from contract.wire.http1 import ProtocolError, Response
+from scripts.clients.dial import way
 
 __all__ = ["NoAnswer", "Reply", "ask", "place", "plain", "question"]
 
 MOST_BYTES = 16 * 2**20  # of an answer: a thousand servers in every detail are a few
+SENDABLE, WORDS = re.compile(r"[!-~]+"), re.compile(r"[ -~]*")
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,8 @@ class Reply:
                 f"answered {self.status} in {plain(packed)}, wanted plain JSON; see what changes answers on the way"
             )
         try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError):
+            return document.parse(self.body)
+        except ValueError:
             kind = plain(self.headers.get("Content-Type", "")) or "something unnamed"
             raise NoAnswer(
                 f"answered {self.status} with {kind}, wanted JSON; a login page or a proxy may stand between"
@@ -104,63 +107,42 @@ def ask(method: str, url: str, *, headers: Mapping[str, str], body: bytes | None
         parts = urllib.parse.urlsplit(url)
     except ValueError:
         raise NoAnswer("cannot be asked, because its address is none") from None
+    there = way(parts)
+    sent = {"Host": parts.netloc.rpartition("@")[2], **headers, "Connection": "close", "User-Agent": "shop-dr"}
+    sent |= there.headers
+    if body is not None or method in ("POST", "PUT"):
+        sent["Content-Length"] = str(len(body or b""))
+    target = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
+    if not SENDABLE.fullmatch(target) or not all(map(WORDS.fullmatch, sent.values())):
+        raise NoAnswer(
+            "cannot be asked, because the address or a key holds a character that HTTP has no place for; check both in the configuration"
+        )
     try:
-        line, proxy = reach(parts, end)
-        with closing(line.sock):
-            answer = _sent(line, proxy, method, parts, headers=headers, body=body)
-            return _read(answer)
+        with closing(there.connection(limit_s)) as connection:
+            return _reply(connection.request(method, there.before + target, sent, body, end))
     except TimeoutError:
         raise NoAnswer(f"no answer within {limit_s:g} s") from None
     except ssl.SSLCertVerificationError as error:
         raise NoAnswer(f"no connection (its certificate is not accepted: {error.verify_message})") from None
     except OSError as error:
-        raise NoAnswer(f"no connection ({error.strerror or type(error).__name__})") from None
+        raise NoAnswer(f"no connection ({error.strerror})" if error.strerror else str(error)) from None
+    except ProtocolError as error:
+        raise NoAnswer(f"answered, but not in HTTP ({error})") from None
+    except ValueError:
+        raise NoAnswer("cannot be asked, because its host is no name that could be looked up") from None
 
 
-def _sent(
-    line: Line,
-    proxy: Proxy | None,
-    method: str,
-    parts: urllib.parse.SplitResult,
-    *,
-    headers: Mapping[str, str],
-    body: bytes | None,
-) -> http.client.HTTPResponse:
-    """The beginning of the answer."""
-    host = parts.netloc.rpartition("@")[2]
-    target = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
-    connection = http.client.HTTPConnection(host)
-    connection.sock = cast(Any, line)
-    sent = {**headers, "Connection": "close", "User-Agent": "shop-dr"}
-    if proxy is not None:
-        target, sent = f"http://{host}{target}", {**sent, **proxy.headers}
+def _reply(response: Response) -> Reply:
+    """With its body. Of a refusal the status counts, whatever becomes of that."""
+    content = b""
     try:
-        connection.request(method, target, body, sent)
-    except (http.client.HTTPException, ValueError):  # their texts quote what they refuse, and a header may be a key
-        raise NoAnswer(
-            "cannot be asked, because the address or a key holds a character that HTTP has no place for; check both in the configuration"
-        ) from None
-    try:
-        return connection.getresponse()
-    except http.client.RemoteDisconnected:
-        raise NoAnswer("closed the connection without an answer") from None
-    except (http.client.HTTPException, ValueError) as error:
-        raise NoAnswer(f"answered, but not in HTTP ({type(error).__name__})") from None
-
-
-def _read(answer: http.client.HTTPResponse) -> Reply:
-    """The rest of it. Of a refusal the status counts, whatever becomes of its body."""
-    done, content, whole = 200 <= answer.status < 300, b"", True
-    try:
-        content = answer.read(MOST_BYTES + 1)
-        whole = not answer.length
-    except (http.client.HTTPException, ValueError):
-        whole = False
-    except OSError:
-        if done:
-            raise
-    if done and len(content) > MOST_BYTES:
-        raise NoAnswer(f"answered {answer.status} with more than {MOST_BYTES} bytes")
-    if done and not whole:
-        raise NoAnswer(f"answered {answer.status}, and the answer ended early")
-    return Reply(answer.status, plain(answer.reason or ""), answer.headers, content)
+        content = response.whole(MOST_BYTES)
+    except (OSError, ProtocolError) as error:
+        if 200 <= response.status < 300:
+            if isinstance(error, TimeoutError):
+                raise
+            raise NoAnswer(f"answered {response.status}, and the answer cannot be used ({error.args[-1]})") from None
+    headers = Message()
+    for name, value in response.headers.items():
+        headers[name] = value
+    return Reply(response.status, plain(response.reason.decode("latin-1")), headers, content)

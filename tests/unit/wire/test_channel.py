@@ -159,6 +159,13 @@ def test_an_answer_that_is_none(answer: bytes, says_so: str) -> None:
         assert server.seen == 1
 
 
+def test_an_address_that_is_silent_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    with deaf() as silent, serving(says(OK)) as server:
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in (silent, server.port)]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        assert get(to(server, 1.0)).body == b"ok"
+
+
 @pytest.mark.parametrize("status", [b"301 Moved", b"302 Found", b"307 Elsewhere"])
 def test_nobody_is_sent_elsewhere(status: bytes) -> None:
     with serving(says(OK)) as other:
