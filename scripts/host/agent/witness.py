@@ -6,10 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from contract.wire import dates
-from contract.wire.channel import Answer
+from contract.wire import dates, document, s3
 
-from ..frame.witness import Silent, Talk, Witness, listed
+from ..frame.witness import EPOCHS, Talk, Witness, epoch_of
 from .channel import boottime
 from .lease import Newest
 
@@ -29,10 +28,10 @@ class WitnessChannel:
         """See `Channel.abort`."""
         self._talk.abort()
 
-    def put(self, key: str, document: Mapping[str, Any]) -> float:
+    def put(self, key: str, content: Mapping[str, Any]) -> float:
         """Store a JSON object; returns when the request was sent, by `boottime`. Raises Silent."""
         sent = boottime()
-        self._talk.must(self._talk.ask("PUT", key, {}, json.dumps(document, sort_keys=True).encode()), key)
+        self._talk.put(key, json.dumps(content, sort_keys=True).encode())
         return sent
 
     def get(self, key: str) -> tuple[dict[str, Any], float] | None:
@@ -41,14 +40,14 @@ class WitnessChannel:
         None when there is none, or nothing that can be read. Raises Silent.
         """
         answer = self._talk.ask("GET", key, {})
-        if answer.status == 404:
+        if s3.absent(answer.status, answer.body):
             return None
         try:
-            found = json.loads(self._talk.must(answer, key).body)
+            found = document.mapping(self._talk.must(answer, key).body)
         except ValueError:
             return None
         stored, now = (dates.seconds(answer.headers.get(name)) for name in ("last-modified", "date"))
-        if stored is None or now is None or not isinstance(found, dict):
+        if stored is None or now is None:
             return None
         return found, max(now - stored, 0.0)
 
@@ -65,38 +64,19 @@ class WitnessChannel:
             self._newest = None
             return None
         since = known.since if known is not None and known.epoch == found["epoch"] else asked
-        self._newest = Newest(int(found["epoch"]), str(found["active"]), bool(found.get("planned")), asked, since)
+        self._newest = Newest(found["epoch"], found["active"], found["planned"], asked, since)
         return self._newest
 
     def _by_next(self, known: Newest) -> dict[str, Any]:
         """Epochs have no gaps: as long as the next one is not there, the known one is the newest."""
         found: dict[str, Any] = {"epoch": known.epoch, "active": known.active, "planned": known.planned}
         while True:
-            answer = self._talk.ask("GET", _key(found["epoch"] + 1), {})
-            if answer.status == 404:
+            key = f"{EPOCHS}{found['epoch'] + 1:08d}.json"
+            answer = self._talk.ask("GET", key, {})
+            if s3.absent(answer.status, answer.body):
                 return found
-            found = _epoch(self._talk.must(answer, _key(found["epoch"] + 1)), _key(found["epoch"] + 1))
+            found = epoch_of(self._talk.must(answer, key).body, key)
 
     def _by_list(self) -> dict[str, Any] | None:
-        names, after = list[str](), "epochs/"
-        while True:
-            query = {"list-type": "2", "prefix": "epochs/", "start-after": names[-1] if names else after}
-            page = listed(self._talk.must(self._talk.ask("GET", "", query), "epochs/").body)
-            if not page:
-                break
-            names += page
-        return _epoch(self._talk.must(self._talk.ask("GET", max(names), {}), max(names)), max(names)) if names else None
-
-
-def _key(epoch: int) -> str:
-    return f"epochs/{epoch:08d}.json"
-
-
-def _epoch(answer: Answer, key: str) -> dict[str, Any]:
-    try:
-        found = json.loads(answer.body)
-        return {"epoch": int(found["epoch"]), "active": str(found["active"]), "planned": bool(found.get("planned"))}
-    except (ValueError, KeyError, TypeError):
-        raise Silent(
-            f"witness object {key}: found no epoch in it, wanted one; restore the object's first version"
-        ) from None
+        names = self._talk.epochs(EPOCHS)
+        return epoch_of(self._talk.get(names[-1], {}), names[-1]) if names else None

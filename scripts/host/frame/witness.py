@@ -11,11 +11,11 @@ import urllib.parse
 from dataclasses import dataclass, field
 from hashlib import sha256
 from types import TracebackType
-from typing import TYPE_CHECKING
-from xml.parsers import expat
+from typing import TYPE_CHECKING, Any
 
 from contract.errors import Failed
-from contract.wire import dates
+from contract.sites import SITES
+from contract.wire import dates, document, s3
 from contract.wire.channel import Answer, Channel, NoAnswer
 from contract.wire.sigv4 import Signer, encode_key, encode_query
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 WAIT_S = 4.0  # for an address, and for each piece of an answer
 QUESTION_S = 10.0  # all that a question may hold up a boot; the unit gives the guard 30 s
-_KEY = ["ListBucketResult", "Contents", "Key"]
+EPOCHS = "epochs/"
 SKEW_S = 60.0  # a signature may be off by 15 minutes; well before that the witness's clock is used to sign
 
 
@@ -66,24 +66,13 @@ class Witness:
 
     def newest(self, known: int) -> Active | None:
         """The newest epoch from `known` on; None when there is none. Raises Silent, within `QUESTION_S`."""
-        after, names = f"epochs/{max(known - 1, 0):08d}.json", list[str]()
+        after = f"{EPOCHS}{max(known - 1, 0):08d}.json"
         with self._talk() as talk:
-            while True:
-                query = {"list-type": "2", "prefix": "epochs/", "start-after": names[-1] if names else after}
-                found = listed(talk.get("", query))
-                if not found:
-                    break
-                names += found
+            names = talk.epochs(after)
             if not names:
                 return None
-            content = talk.get(max(names), {})
-        try:
-            document = json.loads(content)
-            return Active(int(document["epoch"]), str(document["active"]))
-        except (ValueError, KeyError, TypeError, RecursionError):
-            raise Silent(
-                f"witness object {max(names)}: found no epoch in it, wanted one; restore the object's first version"
-            ) from None
+            found = epoch_of(talk.get(max(names), {}), max(names))
+        return Active(found["epoch"], found["active"])
 
     def has(self, key: str) -> bool:
         """Whether there is an object of this name. Raises Silent, within `QUESTION_S`."""
@@ -153,6 +142,20 @@ class Talk:
             answer = self.ask("GET", key, query)
         return self.must(answer, key or query["prefix"]).body
 
+    def epochs(self, after: str) -> list[str]:
+        """All keys of epochs behind `after`, in order: page by page until one is empty. Raises Silent."""
+        names = list[str]()
+        while True:
+            query = {"list-type": "2", "prefix": EPOCHS, "start-after": names[-1] if names else after}
+            page = listed(self.get("", query))
+            if not page:
+                return names
+            if page[0] <= query["start-after"] or not page[-1].startswith(EPOCHS):
+                raise Silent(
+                    f"{self._where}: found {page[0]!r} behind {query['start-after']!r}, wanted a listing in order"
+                )
+            names += page
+
     def must(self, answer: Answer, key: str) -> Answer:
         """The answer, if it says yes. Raises Silent."""
         if answer.status not in (200, 204):
@@ -160,6 +163,14 @@ class Talk:
                 f"{self._where}: found HTTP {answer.status} for {key}, wanted 200; see the third region and the keys"
             )
         return answer
+
+    def put(self, key: str, body: bytes) -> None:
+        """Raises Silent, also where whoever said yes has no ETag for it: a login page says yes to everything."""
+        answer = self.must(self.ask("PUT", key, {}, body), key)
+        if not answer.headers.get("etag"):
+            raise Silent(
+                f"{self._where}: found a yes to {key} without an ETag, wanted S3's; see what stands at the endpoint"
+            )
 
 
 def clock_ahead(date: str | None) -> float | None:
@@ -185,34 +196,22 @@ def _public_tls() -> ssl.SSLContext:
 
 
 def listed(page: bytes) -> list[str]:
-    """Keys of a ListObjectsV2 answer, whatever its XML namespace. Raises Silent for anything else, which would look like an empty list."""
-    keys, at = list[str](), list[str]()
-
-    def begin(tag: str, _: dict[str, str]) -> None:
-        at.append(tag.rpartition(" ")[2])
-        if at[0] != _KEY[0]:
-            raise _no_listing(f"a document {at[0][:40]!r}")
-        if at == _KEY:
-            keys.append("")
-
-    def text(piece: str) -> None:
-        if at == _KEY:
-            keys[-1] += piece
-
-    def doctype(*_: object) -> None:
-        raise _no_listing("a document with entities of its own")  # they may be longer than any answer
-
-    # Not ElementTree, which costs the agent half a megabyte.
-    parser = expat.ParserCreate(namespace_separator=" ")
-    parser.buffer_text = True
-    parser.StartElementHandler, parser.CharacterDataHandler = begin, text
-    parser.EndElementHandler, parser.StartDoctypeDeclHandler = lambda _: at.pop(), doctype
+    """Keys of a ListObjectsV2 answer. Raises Silent for anything else, which would look like an empty list."""
     try:
-        parser.Parse(page, True)
-    except (expat.ExpatError, LookupError, ValueError):  # the latter two: of an encoding that Python has not
-        raise _no_listing("a listing that is no XML") from None
-    return sorted(key for key in keys if key)
+        return sorted(key for key in s3.listing(page).keys if key)
+    except s3.NotS3 as error:
+        raise Silent(f"witness: found {error}, wanted a listing; see whether the endpoint is an S3 server") from None
 
 
-def _no_listing(found: str) -> Silent:
-    return Silent(f"witness: found {found}, wanted a listing; see whether the endpoint is an S3 server")
+def epoch_of(content: bytes, key: str) -> dict[str, Any]:
+    """The epoch that an object below `epochs/` holds, with at least "epoch", "active" and "planned". Raises Silent."""
+    try:
+        found = document.mapping(content)
+        number = document.whole(found["epoch"], 1)
+        if f"{EPOCHS}{number:08d}.json" != key or found["active"] not in SITES:
+            raise ValueError
+    except (ValueError, KeyError):
+        raise Silent(
+            f"witness object {key}: found no epoch in it, wanted one; restore the object's first version"
+        ) from None
+    return found | {"planned": found.get("planned") is True}

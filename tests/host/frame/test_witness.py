@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from lab.pairs.postgres import certificates
+from scripts.host.agent.witness import WitnessChannel
 from scripts.host.frame import witness as frame_witness
 from scripts.host.frame.witness import Active, Silent, Talk, Witness, clock_ahead, listed
 from tests.unit.wire.servers import LIMIT_S, asked, drips, holds, over_tls, says, serving
@@ -63,7 +64,7 @@ def test_over_https_it_is_the_endpoints_own_certificate(tmp_path: Path, monkeypa
     [
         drips(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b"x"),
         drips(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n", 0.1),
-        says(*[page(["epochs/00000007.json"])] * 1_000_000),
+        says(*(page([f"epochs/{number:08d}.json"]) for number in range(7, 100_000))),
     ],
     ids=["a slow body", "a slow head", "a listing without end"],
 )
@@ -112,12 +113,85 @@ def test_what_is_no_answer_is_silence(answer: bytes, found: str) -> None:
                 question()
 
 
-@pytest.mark.parametrize("body", [b"[" * 100_000, b'"7"', b'{"epoch": "x", "active": "b"}', b"\xff", b""])
-def test_an_object_that_holds_no_epoch_is_silence(body: bytes) -> None:
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 100_000,
+        b'"7"',
+        b'{"epoch": "x", "active": "b"}',
+        b'{"epoch": NaN, "active": "b"}',
+        b'{"epoch": 1e999, "active": "b"}',
+        b'{"epoch": 7.5, "active": "b"}',
+        b'{"epoch": true, "active": "b"}',
+        b'{"epoch": 6, "active": "b"}',
+        b'{"epoch": 7, "active": "c"}',
+        b'{"epoch": 7, "active": ["b"]}',
+        b'{"active": "b"}',
+        b"<html/>",
+        b"\xff",
+        b"",
+    ],
+)
+def test_an_object_that_holds_no_epoch_is_silence_for_guard_and_agent(body: bytes) -> None:
     there = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
     answers = says(page(["epochs/00000007.json"]), page([]), there)
-    with serving(answers) as server, pytest.raises(Silent, match="no epoch in it"):
+    with serving(answers, answers) as server:
+        with pytest.raises(Silent, match="no epoch in it"):
+            of(server.port).newest(7)
+        with pytest.raises(Silent, match="no epoch in it"):
+            WitnessChannel(of(server.port), LIMIT_S).newest(sure=True)
+
+
+@pytest.mark.parametrize("shown", [["epochs/00000006.json"], ["epochs/00000007.json", "sites/a.json"], ["a"]])
+def test_a_listing_that_is_not_what_was_asked_for_is_silence(shown: list[str]) -> None:
+    with serving(says(page(shown))) as server, pytest.raises(Silent, match="wanted a listing in order"):
         of(server.port).newest(7)
+
+
+GONE = b"<Error><Code>NoSuchKey</Code></Error>"
+ELSEWHERE = {
+    "a page": b"<html><body>Not found</body></html>",
+    "nothing": b"",
+    "no bucket": b"<Error><Code>NoSuchBucket</Code></Error>",
+    "no XML": b"NoSuchKey",
+    "an error within": b"<html><Error><Code>NoSuchKey</Code></Error></html>",
+    "two codes": b"<Error><Code>NoSuchKey</Code><Code>AccessDenied</Code></Error>",
+}
+
+
+def answer(status: bytes, body: bytes, *more: bytes) -> bytes:
+    head = b"".join(line + b"\r\n" for line in more)
+    return b"HTTP/1.1 %s\r\nContent-Length: %d\r\n%s\r\n%s" % (status, len(body), head, body)
+
+
+def test_only_s3_itself_says_that_an_object_is_not_there() -> None:
+    with serving(says(answer(b"404 Not Found", b"<e:Error xmlns:e='urn:x'>" + GONE[7:-8] + b"</e:Error>"))) as server:
+        assert WitnessChannel(of(server.port), LIMIT_S).get("followed/a.json") is None
+
+
+@pytest.mark.parametrize("body", ELSEWHERE.values(), ids=ELSEWHERE)
+def test_no_other_not_found_keeps_the_known_epoch_in_force(body: bytes) -> None:
+    """An agent that took it for "there is no newer epoch" would hold its primary to be the only one."""
+    known = page(["epochs/00000007.json"]), page([]), answer(b"200 OK", b'{"epoch": 7, "active": "b"}')
+    with serving(says(*known, answer(b"404 Not Found", body))) as server:
+        channel = WitnessChannel(of(server.port), LIMIT_S)
+        assert channel.newest(sure=True) is not None
+        with pytest.raises(Silent, match=r"HTTP 404 for epochs/00000008\.json"):
+            channel.newest(sure=False)
+
+
+def test_a_yes_to_a_heartbeat_counts_where_s3_says_it() -> None:
+    """A lease is renewed by it: a login page says yes to everything."""
+    with serving(says(answer(b"200 OK", b"", b'ETag: "1"'))) as server:
+        WitnessChannel(of(server.port), LIMIT_S).put("heartbeats/a/db-1.json", {})
+    with serving(says(answer(b"200 OK", b"<html/>"))) as server, pytest.raises(Silent, match="without an ETag"):
+        WitnessChannel(of(server.port), LIMIT_S).put("heartbeats/a/db-1.json", {})
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b"[]", b"NaN", b"<html/>", b""])
+def test_an_object_that_cannot_be_read_is_none(body: bytes) -> None:
+    with serving(says(answer(b"200 OK", body))) as server:
+        assert WitnessChannel(of(server.port), LIMIT_S).get("heartbeats/a/db-1.json") is None
 
 
 @pytest.mark.parametrize("endpoint", ["", "s3.example", "ftp://s3.example", "http://", "http://s3:port", "http://[::1"])

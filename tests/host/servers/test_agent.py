@@ -55,6 +55,7 @@ from scripts.host.frame.witness import Silent, Witness
 TERMS = Lease(lease_s=30, stop_s=5, margin_s=5, heartbeat_s=2)
 TIMED = (agent, agent_channel, agent_grants, agent_loop, agent_memory, agent_peer, agent_witness)
 LIMIT_S = 20.0
+ABSENT = b"<Error><Code>NoSuchKey</Code></Error>"
 
 
 class Bucket:
@@ -92,7 +93,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         if self._key:
             found = self.bucket.objects.get(self._key)
-            self._reply(404 if found is None else 200, found or b"")
+            self._reply(*((404, ABSENT) if found is None else (200, found)))
             return
         after = self.path.split("start-after=")[1].replace("%2F", "/")
         names = [name for name in sorted(self.bucket.objects) if name.startswith("epochs/") and name > after]
@@ -128,6 +129,7 @@ class Handler(BaseHTTPRequestHandler):
     def _reply(self, status: int, body: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("ETag", '"etag"')
         if self.command == "GET" and self._key in self.bucket.stored:
             self.send_header("Last-Modified", self.bucket.stored[self._key])
         self.end_headers()
