@@ -26,6 +26,8 @@ STOP_S = 90  # a clean stop with the checkpoint before it, or the start that und
 AWAIT_S = 15  # until the stopped primary's last record is replayed here: the host's own limit ...
 REPLAYED_S = AWAIT_S + 10  # ... and how long its answer is waited for
 PROMOTE_S = 80
+DRAIN_S = 60  # until this site has replayed what the archives hold beyond the stream ...
+DRAINED_S = DRAIN_S + 15  # ... and how long the answer is waited for
 
 WITNESS_S = 30  # how long a witness that fell silent is asked whether a claim has arrived
 

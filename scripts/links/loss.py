@@ -26,13 +26,12 @@ class Loss:
     unseen_s: float | None  # how long it can have written after its last heartbeat; without a lease nobody knows
     redis_bytes: int | None  # of the replication stream
     redis: dict[str, Any] | None  # {"offset", "replication_id"} of the lost master, for the new master's report
-    assets: (
-        dict[str, Any] | None
-    )  # {"replicated_until", "unreplicated"} of this site's copier: what was uploaded there later is not here
+    # {"replicated_until", "unreplicated"} of this site's copier: what was uploaded there later is not here
+    assets: dict[str, Any] | None
     heartbeat_age_s: float | None  # of the position
-    granted_on_s: float | None = (
-        None  # how long it was granted to write on, by this site, after the position; None: not longer than `unseen_s`
-    )
+    archive: dict[str, Any] | None = None  # what was replayed for this count: {"replayed_bytes", "complete", "why"}
+    # how long this site granted it to write on after the position; None: not longer than `unseen_s`
+    granted_on_s: float | None = None
 
     def document(self) -> dict[str, Any]:
         """For the epoch's object."""

@@ -1,4 +1,7 @@
-"""The unplanned move's count: what it would lose, by the lost site's last heartbeats and by what this site has, held against the operator's budget."""
+"""The unplanned move's count: what it would lose, by the lost site's last heartbeats and by what this site has, held against the operator's budget.
+
+What the archives hold beyond the stream is replayed first, wherever something seems to be missing: those writes are not lost.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,13 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from contract.epoch import Epoch
 from contract.errors import DrError, Refused
 from contract.hosts import CACHE, CONTROL, DATABASE, first
-from contract.limits import QUICK_S
+from contract.limits import DRAIN_S, DRAINED_S, QUICK_S
 from contract.links.fence import Document
 from contract.sites import other
 from scripts.clients.hosts import Hosts
@@ -52,10 +56,13 @@ class Count:
 
     def after(self, proof: Proof, checkpoint: dict[str, Any] | None = None) -> Loss:
         """`checkpoint`: where the old primary has ended, when it was stopped cleanly. Raises Refused; Failed when this site's database has gone."""
-        now = self._hosts.must(self._database, self._site, "postgres status", {"schema": 1}, QUICK_S).facts
         if self._unseen_s:
             self._granted = Granted.read(self._own_facts(first(DATABASE), "agent"))
-        own = Own(database=now, offset=self._cache.result().get("offset"), assets=self._assets.result() or None)
+        own = Own(
+            database=self._own_database(),
+            offset=self._cache.result().get("offset"),
+            assets=self._assets.result() or None,
+        )
         state = f"no epoch was claimed, but region {self._peer} is fenced by now (rung {proof.rung})"
         loss = self._within_budget(own, state, checkpoint)
         print(f"INFO fence: rung {proof.rung} holds; {sentence(loss)}", file=sys.stderr)
@@ -63,18 +70,40 @@ class Count:
 
     def _within_budget(self, own: Own, state: str, checkpoint: dict[str, Any] | None = None) -> Loss:
         """What would be lost. Raises Refused when that is over the budget and the operator has not accepted it for this very epoch."""
-        loss = measure(own, dict(self._silence.beats()), self._unseen_s, self._granted)
-        if checkpoint is not None:
-            loss = stopped(loss, own.database, checkpoint)
+        loss = self._loss(own, checkpoint)
+        if (
+            loss.bytes != 0
+        ):  # by the last word of a stream that lived, nothing is: there is no more in the archives than in it
+            archive = self._drained()
+            loss = replace(self._loss(replace(own, database=self._own_database()), checkpoint), archive=archive)
         reasons, accepted = over(loss, self._budget, self._peer), self._accepted.epoch if self._accepted else None
         if not reasons or self.accepted:
             return loss
         stale = f" (dr:accept.data_loss is for epoch {accepted})" if accepted is not None else ""
+        archive_says = "; ".join(["", *(loss.archive or {}).get("why", ())])
         raise Refused(
-            f"loss of an unplanned move: {'; '.join(reasons)}{stale}; {sentence(loss)}; those orders would be gone for the customers who were told "
-            f"that they are placed, so {state}; bring region {self._peer} back, or accept it: set accept.data_loss to "
+            f"loss of an unplanned move: {'; '.join(reasons)}{stale}; {sentence(loss)}{archive_says}; those orders would be gone for the customers who "
+            f"were told that they are placed, so {state}; bring region {self._peer} back, or accept it: set accept.data_loss to "
             f"{{epoch: {self._newest.epoch}, reason: ...}} and run the same again"
         )
+
+    def _loss(self, own: Own, checkpoint: dict[str, Any] | None) -> Loss:
+        loss = measure(own, dict(self._silence.beats()), self._unseen_s, self._granted)
+        return loss if checkpoint is None else stopped(loss, own.database, checkpoint)
+
+    def _own_database(self) -> dict[str, Any]:
+        return self._hosts.must(self._database, self._site, "postgres status", {"schema": 1}, QUICK_S).facts
+
+    def _drained(self) -> dict[str, Any]:
+        """Replay what the archives hold beyond the stream. Best effort: what could not be had is told with the loss."""
+        told = {"schema": 1, "limit_s": DRAIN_S}
+        try:
+            facts = self._hosts.must(self._database, self._site, "archive drain", told, DRAINED_S).facts
+        except DrError as error:
+            return {"replayed_bytes": 0, "complete": False, "why": [f"the archives were not replayed ({error})"]}
+        return {name: facts.get(name) for name in ("replayed_bytes", "complete")} | {
+            "why": list(facts.get("why") or ())
+        }
 
     def _own_facts(self, host: str, service: str) -> dict[str, Any]:
         """For the report alone, so a host that does not answer is a warning."""

@@ -349,6 +349,7 @@ def test_a_peer_that_is_gone_is_stopped_through_its_cloud(world):
         "redis": {"offset": 1000, "replication_id": "r1"},
         "assets": {"replicated_until": 1.5, "unreplicated": {"count": 2}},
         "heartbeat_age_s": 8.0,
+        "archive": None,
         "granted_on_s": None,
     }
 
@@ -471,6 +472,40 @@ def test_a_loss_that_grew_while_the_peer_was_fenced_claims_nothing(world):
     with pytest.raises(Refused, match=r"no epoch was claimed, but region a is fenced by now \(rung 2\)"):
         fence.run(told())
     assert world.newest().epoch == 1
+
+
+def test_what_the_archives_hold_is_replayed_before_a_loss_is_counted(world):
+    """The stream was cut hours ago, the way to the buckets was not."""
+    cloud(world)
+    world.beats = {"db-1": beat("db-1", postgres=BEHIND)}
+    drained = {"prepared": True, "complete": True, "why": [], "replayed_bytes": 2048}
+    PlayedHosts.script["db-1.b", "archive drain"] = (0, drained)
+    script = PlayedHosts.script
+
+    class Replayed(dict[tuple[str, str], Any]):
+        def __getitem__(self, key):
+            if key == ("db-1.b", "postgres status") and ("db-1.b", "archive drain") in PlayedHosts.calls:
+                return 0, {**STANDBY, "replay_lsn": "0/5000948"}
+            return super().__getitem__(key)
+
+    PlayedHosts.script = Replayed(script)
+    fence.run(told())
+    assert world.newest().loss["bytes"] == 0
+
+
+def test_archives_that_cannot_be_read_are_told_with_the_loss(world):
+    cloud(world)
+    world.beats = {"db-1": beat("db-1", postgres=BEHIND)}
+    left = {
+        "prepared": True,
+        "complete": False,
+        "why": ["repository a could not be read: no route"],
+        "replayed_bytes": 0,
+    }
+    PlayedHosts.script["db-1.b", "archive drain"] = (0, left)
+    with pytest.raises(Refused, match=r"2048 bytes of WAL are not here.*repository a could not be read: no route"):
+        fence.run(told())
+    assert world.nova.asked == []
 
 
 def test_an_accepted_loss_is_good_for_its_epoch_only_and_is_kept(world):

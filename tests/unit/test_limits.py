@@ -40,7 +40,9 @@ def test_the_standby_listens_while_the_ladder_is_climbed() -> None:
     power = limits.POWER_S + 3 * ANSWER_S
     lease = WRITERS * (limits.QUICK_S + OVERHEAD_S) + LEASE_S
     counted = limits.QUICK_S + OVERHEAD_S
-    assert power + lease + counted + limits.PROMOTE_S < limits.TALK_S
+    drained = 2 * (limits.DRAINED_S + OVERHEAD_S)  # before the fence and after it
+    assert limits.DRAIN_S < limits.DRAINED_S
+    assert max(power, lease) + drained + counted + limits.PROMOTE_S < limits.TALK_S
 
 
 def test_the_last_links_say_what_they_saw_before_they_are_killed() -> None:

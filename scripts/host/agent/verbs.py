@@ -10,6 +10,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from contract import fields
@@ -72,6 +73,7 @@ def status(call: Call) -> Result:
         "denied_below": grants.denied_below(),
         "last_granted_s": _rounded(grants.last_granted_s()),
         "peer": grants.peer(),
+        "up_s": _rounded(_up_s()),
         "lease": LeaseState.OFF if config is None else fields.write(config.terms),
         "state": None,
         "why": None,
@@ -155,6 +157,17 @@ def _alone(layout: Layout) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _up_s() -> float | None:
+    """Since when this host's files in /run have been kept: since its first process started. None when that cannot be read."""
+    try:
+        started = int(
+            Path("/proc/1/stat").read_text().rpartition(")")[2].split()[19]
+        )  # field 22, the 20th after the name
+    except (OSError, ValueError, IndexError):
+        return None
+    return max(boottime() - started / os.sysconf("SC_CLK_TCK"), 0.0)
 
 
 def _rounded(seconds: float | None) -> float | None:
