@@ -84,7 +84,7 @@ class CleanStop(Rung):
         self._site, self._peer = other(newest.active), newest.active
         self._database, self._lossy = f"{first(DATABASE)}.{newest.active}", lossy
         self._apps = [f"{app}.{newest.active}" for app in apps]
-        self._via, self._attempt = "", str(uuid.uuid4())
+        self._via, self._attempt, self._stopping = "", str(uuid.uuid4()), False
         self.claiming = False  # from the moment in which the epoch may be at the witness
         self.behind = False  # the standby did not follow when the old primary was stopped
         self.checkpoint: dict[str, Any] = {}  # {"lsn", "timeline"} of the shutdown, once it is proven
@@ -98,6 +98,7 @@ class CleanStop(Rung):
             self._each(self._via, "app quiesce")
             # Also where it is stopped already: from here on no other run can undo what this one stands on.
             told = {"schema": 1, "epoch_next": self._newest.epoch + 1, "attempt": self._attempt}
+            self._stopping = True
             stopped = self._hosts.must(self._database, self._via, "postgres stop", told, STOP_S)
             self.checkpoint = stopped.facts["checkpoint"]
         return Proof(rung=self.number, evidence={"cluster_state": "shut down", **self.checkpoint})
@@ -109,7 +110,7 @@ class CleanStop(Rung):
             if claimed:
                 return claimed
         try:
-            way = self._resume()
+            way = self._resume() if self._stopping else self._via
         except DrError as error:
             return (
                 f"and the old primary {self._database} could not be restarted ({error}): the shop cannot write; run the same again, or "
@@ -118,7 +119,8 @@ class CleanStop(Rung):
         if self._each(way, "app resume"):
             with suppress(DrError):
                 self._witness.settle(self._newest, self._mark)
-        return f"the old primary {self._database} was restarted and writes; no epoch was claimed"
+        done = "was restarted and writes" if self._stopping else "was not stopped and writes on"
+        return f"the old primary {self._database} {done}; no epoch was claimed"
 
     def _claimed(self) -> str:
         """Why the old primary has to stay stopped, as far as the witness tells; empty when no epoch was claimed."""

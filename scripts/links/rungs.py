@@ -80,7 +80,7 @@ def race(rungs: Sequence[Rung], tried: list[str]) -> tuple[Rung, Proof] | None:
             ended.put((rung, rung.prove(tried)))
         except RungFailed as error:
             ended.put((rung, error.reasons))
-        except Exception as error:
+        except BaseException as error:  # whatever it is, somebody waits for the end of this rung
             ended.put((rung, [f"ended by itself ({type(error).__name__}: {error})"]))
 
     for rung in rungs:
