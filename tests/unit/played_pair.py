@@ -99,7 +99,7 @@ class Pair:
     # --- what hosts do
 
     def host(self, name: str, command: str, told: dict[str, Any]) -> dict[str, Any]:
-        kind, site = name.rsplit(".", 1)
+        _, site = name.rsplit(".", 1)
         if not self.sites[site].powered or (site == "a" and not self.reachable):
             raise Unreachable(f"host {name}: no ssh session")
         verb = command.replace(" ", "_").replace("-", "_")
