@@ -17,7 +17,15 @@ from pulumi_openstack import blockstorage, compute, networking
 
 from components.bundle import Bundle
 from components.network import Network
-from components.remote import FIRST_CONTACT, LATER_CONTACT, TOOL_PATH, connection, host_copy, host_link
+from components.remote import (
+    FIRST_CONTACT,
+    LATER_CONTACT,
+    connection,
+    host_copy,
+    host_link,
+    install_script,
+    upload_path,
+)
 from components.render import documents
 from components.render.cloud_init import user_data
 from components.settings import Settings
@@ -66,7 +74,7 @@ class Host(pulumi.ComponentResource):
         self.reached = host_copy(
             f"{name}-tool",
             source=args.tool.path,
-            path=TOOL_PATH,
+            path=upload_path(args.tool.digest),
             connection=connection(settings, address, args.bastion, FIRST_CONTACT),
             instance_id=server.id,
             parent=self,
@@ -85,6 +93,7 @@ class Host(pulumi.ComponentResource):
             document=document,
             parent=self,
             after=[self.reached],
+            first=install_script(args.tool.digest, upload_path(args.tool.digest)),
         )
         self.register_outputs({"instance_id": self.instance_id, "volume_id": self.volume_id})
 

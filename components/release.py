@@ -14,10 +14,10 @@ import pulumi
 
 from components.bundle import Bundle
 from components.host import Host
-from components.remote import host_copy, host_script
+from components.remote import UPLOADS, host_copy, host_script
 from contract.limits import KILL_AFTER_S, UNPACK_S
 
-RELEASES, UPLOADS = "/opt/shop/releases", "/opt/dr/uploads"
+RELEASES = "/opt/shop/releases"
 
 
 @dataclass(frozen=True, kw_only=True)

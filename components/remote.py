@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pulumi
 from pulumi_command import local, remote
@@ -21,7 +21,7 @@ from components.settings import Settings
 from contract.hosts import CONTROL, HostAddress, first
 from contract.limits import KILL_AFTER_S, LINKS_S
 
-TOOL_PATH = "/opt/dr/dr-host.pyz"
+TOOL_PATH, UPLOADS = "/opt/dr/dr-host.pyz", "/opt/dr/uploads"
 # Failed attempts to connect: of a new server's first contact (about five minutes of refusals), and of every later link, which may
 # meet a server that was just switched on (about two) but must not hold up a failover for a host that is gone.
 FIRST_CONTACT, LATER_CONTACT = 60, 30
@@ -72,10 +72,38 @@ def host_link(
     document: pulumi.Input[str],
     parent: pulumi.Resource,
     after: Sequence[pulumi.Resource],
+    first: str | None = None,
 ) -> remote.Command:
-    """`dr-host <service> converge` on one host with this document, once everything in `after` is done."""
-    script = f"timeout -k {KILL_AFTER_S} {LINKS_S[service]} python3 {TOOL_PATH} {service} converge"
+    """`dr-host <service> converge` on one host with this document, once everything in `after` is done; `first`: shell that comes before it, without single quotes."""
+    converge = f"python3 {TOOL_PATH} {service} converge"
+    program = converge if first is None else f"sh -c '{first}; exec {converge}'"
+    script = f"timeout -k {KILL_AFTER_S} {LINKS_S[service]} {program}"
     return host_script(name, script=script, connection=connection, stdin=document, parent=parent, after=after)
+
+
+def upload_path(digest: str) -> str:
+    """Where a copy of the hosts' software arrives. The copy writes in place, so nothing runs from there."""
+    return f"{UPLOADS}/dr-host-{digest}.pyz"
+
+
+def install_script(digest: str, upload: str, tool: str = TOOL_PATH) -> str:
+    """Shell that puts an arrived archive into its place whole: agent and guard start from there at any moment, also when this run is killed.
+
+    A second run finds nothing that has arrived, and does nothing.
+    """
+    wrong = (
+        f"ERROR host converge: file {upload}: found other contents than were sent, wanted those of {digest}; "
+        f"nothing was changed; run the same again"
+    )
+    steps = (
+        f'case "$(sha256sum < {upload})" in {digest}*) ;; *) echo "{wrong}" >&2; exit 1;; esac',
+        f"chmod 0644 {upload}",
+        f"sync {upload}",
+        f"mv -T {upload} {tool}",
+        f"sync {PurePosixPath(tool).parent}",
+        f'find {PurePosixPath(upload).parent} -name "dr-host-*.pyz" -delete',
+    )
+    return f"set -eu; test ! -e {upload} || {{ {'; '.join(steps)}; }}"
 
 
 def host_script(

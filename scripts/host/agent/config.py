@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pkgutil
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,10 +14,12 @@ from contract.lease import Lease
 
 from ..frame.files import ManagedFile
 from ..frame.layout import Layout
+from ..frame.systemd import drop_in
 from ..postgres.versions import VERSIONS
 from ..redis.config import ENGINES
+from .deadman import FLAGS
 
-UNIT = "dr-agent.service"
+UNIT, DEADMAN = "dr-agent.service", "dr-deadman.service"
 # At boot they start after the agent has tried to be heard, since their guard asks for the lease.
 _SERVICE_UNITS = [
     "postgresql.service",
@@ -108,6 +111,57 @@ LimitNOFILE=256
 WantedBy=multi-user.target
 """
     return ManagedFile(path=layout.units / UNIT, content=text)
+
+
+def deadman_files(layout: Layout, service: str) -> list[ManagedFile]:
+    """The dead-man and its unit. The archive of this software may be broken one day, so it is a file of its own.
+
+    It is renewed by a reload, which begins it anew in its own process: a restart would restart what is bound to it.
+    """
+    script, source = layout.at("/opt/dr/dr-deadman.py"), pkgutil.get_data(__package__, "deadman.py")
+    if source is None:
+        raise Failed(
+            "archive of dr-host: found none of its dead-man; nothing was changed; run `pulumi up` for this site"
+        )
+    text = f"""# Written by dr-host; changes are overwritten.
+[Unit]
+Description=Stops this host's database or cache when its lease is over and its agent has not
+Before={" ".join(_SERVICE_UNITS)}
+StartLimitIntervalSec=30
+StartLimitBurst=20
+
+[Service]
+Type=notify
+NotifyAccess=main
+ExecStart=/usr/bin/python3 {" ".join(FLAGS)} /opt/dr/dr-deadman.py {service}
+ExecReload=/bin/kill -HUP $MAINPID
+Restart=always
+RestartSec=100ms
+RestartMode=direct
+WatchdogSec=3
+WatchdogSignal=SIGKILL
+TimeoutStartSec=10
+OOMScoreAdjust=-1000
+MemoryMin=32M
+CPUWeight=10000
+Nice=-20
+LimitMEMLOCK=infinity
+LimitRTPRIO=infinity
+
+[Install]
+WantedBy=multi-user.target
+"""
+    return [
+        ManagedFile(path=script, content=source.decode()),
+        ManagedFile(path=layout.units / DEADMAN, content=text),
+    ]
+
+
+def bonds(layout: Layout, service: str) -> list[ManagedFile]:
+    """Without the dead-man no such service runs: it starts before them, and they end when it cannot be started any more."""
+    text = f"[Unit]\nBindsTo={DEADMAN}\nAfter={DEADMAN}\n"
+    units = ["postgresql@.service"] if service == "postgres" else [engine.unit for engine in ENGINES]
+    return [drop_in(layout, unit, "dr-lease", text) for unit in units]
 
 
 def config_file(layout: Layout, config: Config) -> ManagedFile:

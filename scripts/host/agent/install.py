@@ -17,12 +17,13 @@ from ..frame.plan import Step
 from ..frame.systemd import Units
 from ..frame.witness import Silent, Witness
 from .channel import boot, boottime
-from .config import UNIT, Address, Config, config_file, fingerprint, unit_file
-from .loop import RESTARTING
+from .config import DEADMAN, UNIT, Address, Config, bonds, config_file, deadman_files, fingerprint, unit_file
+from .loop import HELD_UNTIL, RESTARTING
 from .memory import Note
 from .witness import WitnessChannel
 
 START_S = 40.0
+SERVICES = ("postgres", "redis")
 FAREWELL_S = 5.0
 
 
@@ -52,13 +53,18 @@ def wanted(envelope: Envelope, lease: Lease | None) -> Config | None:
 
 @dataclass(frozen=True)
 class Facts:
-    """`files`: those that differ; `present`: an agent is installed; `current`: the one that runs has the software and settings of now."""
+    """`files`: those that differ; `present`: an agent is installed; `current`: the one that runs has the software and settings of now.
+
+    `deadman`: its files that differ; `watched`: it runs, and starts with the machine.
+    """
 
     files: tuple[str, ...] = ()
     present: bool = False
     enabled: bool = False
     active: bool = False
     current: bool = False
+    deadman: tuple[str, ...] = ()
+    watched: bool = False
 
 
 class Installation:
@@ -86,6 +92,8 @@ class Installation:
             self._units.enabled(UNIT),
             self._units.active(UNIT),
             note is not None and note.fingerprint == fingerprint(self._layout),
+            tuple(differing([*self._deadman(), *self._bonds()])),
+            self._units.enabled(DEADMAN) and self._units.running(DEADMAN),
         )
 
     def plan(self, facts: Facts, *, renewed: bool) -> list[Step]:
@@ -97,6 +105,9 @@ class Installation:
             steps.append(Step("agent-enable"))
         if facts.files or renewed or not facts.active or not facts.current:
             steps.append(Step("agent-restart"))
+        if facts.deadman or not facts.watched:
+            # After the agent, which says until when the service may go on.
+            steps.append(Step("agent-deadman", ", ".join(facts.deadman)))
         return steps
 
     def apply(self, step: Step) -> None:
@@ -106,6 +117,7 @@ class Installation:
             "agent-enable": lambda: self._units.enable(UNIT),
             "agent-restart": self._restart,
             "agent-off": self._off,
+            "agent-deadman": self._watch,
         }[step.name]()
 
     def verify(self, facts: Facts) -> dict[str, Any]:
@@ -120,6 +132,16 @@ class Installation:
                     wanted="one",
                     consequence="this host keeps no lease",
                     remedy="read `journalctl -u dr-agent`, then run the same again",
+                )
+            )
+        if facts.deadman or not facts.watched:
+            raise Failed(
+                say(
+                    subject=f"unit {DEADMAN}",
+                    found="none that runs as it should",
+                    wanted="one",
+                    consequence="nothing stops the service of this host when its agent cannot",
+                    remedy=f"read `journalctl -u {DEADMAN}`, then run the same again",
                 )
             )
         return {"lease": fields.write(self.wanted.terms)}
@@ -139,6 +161,41 @@ class Installation:
         make_folder(self._layout.run)
         write_atomically(self._layout.run / RESTARTING, str(boottime()).encode())
 
+    def _deadman(self) -> list[ManagedFile]:
+        return [] if self.wanted is None else deadman_files(self._layout, self.wanted.service)
+
+    def _bonds(self) -> list[ManagedFile]:
+        return [] if self.wanted is None else bonds(self._layout, self.wanted.service)
+
+    def _watch(self) -> None:
+        """The service is bound to it last, when it runs: one that does not come up must not take a service along that is well."""
+        renewed = [file for file in self._deadman() if file.differs()]
+        for file in renewed:
+            file.write()
+        self._units.daemon_reload()
+        self._units.enable(DEADMAN)
+        if not self._units.running(DEADMAN):
+            self._units.start(DEADMAN, START_S)
+        elif renewed:
+            self._units.reload(DEADMAN, START_S)
+        if self._units.running(DEADMAN):  # else `verify` says so
+            for file in self._bonds():
+                if file.differs():
+                    file.write()
+            self._units.daemon_reload()
+
+    def _unwatch(self, service: str) -> None:
+        """The service is set free first, or it would end with the dead-man."""
+        for file in bonds(self._layout, service):
+            file.path.unlink(missing_ok=True)
+        self._units.daemon_reload()
+        if (self._layout.units / DEADMAN).exists():
+            self._units.disable(DEADMAN)
+            self._units.stop(DEADMAN, START_S)
+        for file in deadman_files(self._layout, service):
+            file.path.unlink(missing_ok=True)
+        (self._layout.run / HELD_UNTIL).unlink(missing_ok=True)
+
     def _off(self) -> None:
         """A silent primary must not look like one whose lease ran out, so the witness is told first. Raises Failed when it cannot be."""
         config = Config.of_host(self._layout)
@@ -147,6 +204,8 @@ class Installation:
         self._mark()
         self._units.disable(UNIT)
         self._units.stop(UNIT, START_S)
+        for service in SERVICES if config is None else (config.service,):
+            self._unwatch(service)
         for path in (self._layout.units / UNIT, self._layout.etc / "agent.json", self._layout.run / "lease.json"):
             path.unlink(missing_ok=True)
         self._units.daemon_reload()

@@ -91,8 +91,8 @@ def decide(terms: Lease, memory: Memory, heard: Heard) -> Decision:
     if role is None or role.role != PRIMARY:
         return Decision(_released(memory))
     newest = heard.newest
-    if newest is not None and newest.epoch > role.epoch and newest.active != role.site:
-        if heard.writes is False or (heard.handover and newest.planned and heard.now - newest.since < HANDOVER_S):
+    if newest is not None and superseded(role, newest):
+        if heard.writes is False or handed_over(heard, newest):
             return Decision(memory)
         why = f"epoch {newest.epoch} of the witness names site {newest.active} active, this host is primary of epoch {role.epoch}"
         return _stop(memory, heard, why, news=why != memory.why)
@@ -124,6 +124,30 @@ def deadline(terms: Lease, memory: Memory, role: Role | None) -> float | None:
         return None
     times = [at for at in (memory.contact_at(role.epoch), memory.begun) if at is not None]
     return max(times) + terms.lease_s if times else None
+
+
+def held_until(terms: Lease, memory: Memory, heard: Heard) -> float | None:
+    """Until when the service may go on if nothing more is heard, and nothing is done by this agent; None when it may not."""
+    role, newest = heard.role, heard.newest
+    further = heard.now + terms.lease_s
+    if role is None or role.role != PRIMARY:
+        return further
+    if superseded(role, newest) and newest is not None:
+        return further if heard.writes is False or handed_over(heard, newest) else None
+    if heard.writes is False or heard.override == role.epoch:
+        return further
+    times = [at for at in (memory.contact_at(role.epoch), memory.begun) if at is not None and at <= heard.now]
+    return max(times) + terms.lease_s if times else None
+
+
+def superseded(role: Role, newest: Newest | None) -> bool:
+    """Whether the other site is active by now."""
+    return newest is not None and newest.epoch > role.epoch and newest.active != role.site
+
+
+def handed_over(heard: Heard, newest: Newest) -> bool:
+    """Whether the service stays up for a while although its site has lost the role."""
+    return heard.handover and newest.planned and heard.now - newest.since < HANDOVER_S
 
 
 def first(memory: Memory | None, now: float, *, primary: bool, running: bool) -> Memory:

@@ -11,6 +11,7 @@ from contract.wire.channel import NoAnswer
 
 from ..frame import rolefile
 from ..frame.desired import SCHEMA
+from ..frame.files import write_atomically
 from ..frame.layout import Layout
 from ..frame.log import Log
 from ..frame.rolefile import PRIMARY
@@ -31,6 +32,7 @@ TICK_S, FACTS_S, READY_S = 1.0, 0.5, 6.0
 EPOCH_EVERY = 3  # beats between two looks at the epoch of a host that is no primary
 RESTARTING = "agent-restarting"  # in /run/dr: when the successor of this agent was ordered
 RESTARTING_S = 30.0
+HELD_UNTIL = "held-until"  # in /run/dr: when the lease is over, for the dead-man (`deadman`)
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Agent:
         self._granted: Grant | None = None
         self._troubles: dict[str, str | None] = {"witness": "not asked yet", "counterpart": "not asked yet"}
         self._sequence = 0
+        self._held = b""
         self._recalled = False
         self._past: tuple[dict[str, Any], float] | None = (
             None  # what the agent before this one said last, until the facts have it
@@ -153,6 +156,7 @@ class Agent:
         decision = lease.decide(self.config.terms, self.memory, heard)
         changed = decision.memory != self.memory
         self.memory = decision.memory
+        self._hold(heard)
         if decision.action is Action.STOP:
             self._stop_service(decision.message or "")
         elif decision.message is not None:
@@ -167,6 +171,25 @@ class Agent:
             and lease.silent_s(self.memory, role, now) < self.config.terms.lease_s
         ):
             (self.layout.run / OVERRIDE).unlink(missing_ok=True)  # somebody answers again: the lease is what counts
+
+    def _hold(self, heard: Heard) -> None:
+        """Tell the dead-man, before anything is started or stopped. What it is not told it takes for a lease that ran out."""
+        until = lease.held_until(self.config.terms, self.memory, heard)
+        text = f"{until or 0:.3f} {self.config.terms.stop_s}\n".encode()
+        if text == self._held:
+            return
+        try:
+            if heard.role is not None:
+                heard.role.mirror(self.layout)
+            write_atomically(self.layout.run / HELD_UNTIL, text)
+        except OSError as error:
+            self._trouble(
+                "deadman",
+                f"{self.layout.run}/{HELD_UNTIL}: cannot be written ({error.strerror}); the dead-man will stop the service",
+            )
+        else:
+            self._held = text
+            self._troubles.pop("deadman", None)
 
     def _fresh(self, now: float) -> bool:
         """Whether what is known of the service is of now: a server that hangs answers nobody."""

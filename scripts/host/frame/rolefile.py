@@ -1,4 +1,7 @@
-"""`/var/lib/dr/role.json`: what this host is. Written before a service starts; the guard believes nothing else."""
+"""`/var/lib/dr/role.json`: what this host is. Written before a service starts; the guard believes nothing else.
+
+A copy lies in `/run/dr`, which is memory: the dead-man of the lease must not wait for a disk.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,24 @@ class Role:
         make_folder(layout.var, 0o711)
         # PostgreSQL's archiver, which is not root, asks for the role before it stores anything.
         layout.var.chmod(0o711)
-        write_atomically(_path(layout), (json.dumps(self.document(), sort_keys=True) + "\n").encode(), 0o644)
+        if self.role == PRIMARY:  # a moment too early it only makes the dead-man look
+            self.mirror(layout)
+        write_atomically(_path(layout), self._text(), 0o644)
+        self.mirror(layout)
+
+    def mirror(self, layout: Layout) -> None:
+        """The copy, where it differs."""
+        path = layout.run / "role.json"
+        try:
+            same = path.read_bytes() == self._text()
+        except OSError:
+            same = False
+        if not same:
+            make_folder(layout.run)
+            write_atomically(path, self._text(), 0o644)
+
+    def _text(self) -> bytes:
+        return (json.dumps(self.document(), sort_keys=True) + "\n").encode()
 
 
 def read(layout: Layout) -> Role | None:

@@ -16,10 +16,11 @@ import pytest
 from contract.errors import Failed, Usage
 from contract.lease import Lease
 from scripts.host import host as base
+from scripts.host.agent import deadman
 from scripts.host.agent import install as agent_install
 from scripts.host.agent import memory as agent_memory
 from scripts.host.agent.channel import boottime
-from scripts.host.agent.config import UNIT, Config, fingerprint, unit_file
+from scripts.host.agent.config import DEADMAN, UNIT, Config, fingerprint, unit_file
 from scripts.host.agent.install import Installation
 from scripts.host.agent.lease import Memory
 from scripts.host.agent.loop import RESTARTING
@@ -39,47 +40,69 @@ class Units:
     """A service manager whose agent leaves its note as soon as it starts."""
 
     def __init__(self, layout: Layout) -> None:
-        self.layout, self.calls, self.on, self.boot = layout, list[str](), False, False
+        self.layout, self.calls = layout, list[str]()
+        self.up, self.boot = set[str](), set[str]()
         self.starts = True
+        self.bound = False  # as after the last daemon-reload
+
+    @property
+    def on(self) -> bool:
+        return UNIT in self.up
 
     def active(self, unit: str) -> bool:
-        return self.on
+        return unit in self.up
 
     running = active
 
     def enabled(self, unit: str) -> bool:
-        return self.boot
+        return unit in self.boot
 
     def enable(self, unit: str) -> None:
-        self.calls.append("enable")
-        self.boot = True
+        self._say("enable", unit)
+        self.boot.add(unit)
 
     def disable(self, unit: str) -> None:
-        self.calls.append("disable")
-        self.boot = False
+        self._say("disable", unit)
+        self.boot.discard(unit)
 
     def start(self, unit: str, limit_s: float) -> None:
-        assert unit == UNIT
-        self.calls.append("start")
-        self.on = self.starts
-        now = boottime()
-        Note(Memory(), started=now, beat=now, fingerprint=fingerprint(self.layout)).write(self.layout)
+        self._say("start", unit)
+        if self.starts:
+            self.up.add(unit)
+        if unit == UNIT:
+            now = boottime()
+            Note(Memory(), started=now, beat=now, fingerprint=fingerprint(self.layout)).write(self.layout)
 
     def restart(self, unit: str, limit_s: float) -> None:
+        assert unit == UNIT, "what is bound to the dead-man would be restarted with it"
         assert (self.layout.run / RESTARTING).exists(), "the old agent is told that another one follows"
-        self.calls.append("restart")
+        self._say("restart", unit)
         self.start(unit, limit_s)
 
-    reload = restart
+    def reload(self, unit: str, limit_s: float) -> None:
+        assert unit == DEADMAN and unit in self.up
+        self._say("reload", unit)
 
     def stop(self, unit: str, limit_s: float) -> bool:
-        assert (self.layout.run / RESTARTING).exists(), "or it would stop its primary"
-        self.calls.append("stop")
-        self.on = False
+        if unit == UNIT:
+            assert (self.layout.run / RESTARTING).exists(), "or it would stop its primary"
+        else:
+            assert not self.bound, "or the service would end with it"
+        self._say("stop", unit)
+        self.up.discard(unit)
         return True
 
     def daemon_reload(self) -> None:
         self.calls.append("daemon-reload")
+        self.bound = bond(self.layout).exists()
+        assert not self.bound or DEADMAN in self.up, "a service is bound to what runs, or it is stopped at once"
+
+    def _say(self, verb: str, unit: str) -> None:
+        self.calls.append(verb if unit == UNIT else f"{verb} {unit}")
+
+
+def bond(layout: Layout) -> Path:
+    return layout.units / "postgresql@.service.d/dr-lease.conf"
 
 
 class Machine:
@@ -138,7 +161,14 @@ def test_bytecode_comes_before_the_agent_that_starts_from_it_and_once(
     with zipfile.ZipFile(machine.layout.tool, "w") as packed:
         packed.writestr("host/__init__.py", "")
     first = machine.converge(LEASE)
-    assert [step.split()[0] for step in first] == ["files", "compile", "agent-files", "agent-enable", "agent-restart"]
+    assert [step.split()[0] for step in first] == [
+        "files",
+        "compile",
+        "agent-files",
+        "agent-enable",
+        "agent-restart",
+        "agent-deadman",
+    ]
     assert machine.converge(LEASE) == []
     with zipfile.ZipFile(machine.layout.tool, "w") as packed:
         packed.writestr("host/__init__.py", "VERSION = 2")
@@ -149,7 +179,13 @@ def test_bytecode_comes_before_the_agent_that_starts_from_it_and_once(
 
 def test_it_is_put_there_once(machine: Machine) -> None:
     first = machine.converge(LEASE)
-    assert [step.split()[0] for step in first] == ["files", "agent-files", "agent-enable", "agent-restart"]
+    assert [step.split()[0] for step in first] == [
+        "files",
+        "agent-files",
+        "agent-enable",
+        "agent-restart",
+        "agent-deadman",
+    ]
     assert machine.converge(LEASE) == []
     config = Config.read(machine.layout)
     assert (config.service, config.own.address, config.counterpart.name, config.instance) == (
@@ -168,7 +204,7 @@ def test_other_software_settings_or_certificates_renew_it_and_nothing_else_does(
     assert [step.split()[0] for step in machine.converge({**LEASE, "lease_s": 40})] == ["agent-files", "agent-restart"]
     renewed = machine.converge({**LEASE, "lease_s": 40}, tls={**DOCUMENT["tls"], "cert": "NEW\n"})
     assert [step.split()[0] for step in renewed] == ["files", "agent-restart"]
-    machine.units.on = False
+    machine.units.up.discard(UNIT)
     assert machine.converge({**LEASE, "lease_s": 40}, tls={**DOCUMENT["tls"], "cert": "NEW\n"}) == ["agent-restart"]
 
 
@@ -189,6 +225,36 @@ def test_one_that_does_not_come_up_is_a_failure(machine: Machine) -> None:
     machine.units.starts = False
     with pytest.raises(Failed, match="keeps no lease"):
         machine.converge(LEASE)
+    assert not bond(machine.layout).exists(), "nothing is bound to what does not run"
+
+
+def test_the_service_is_bound_to_a_deadman_that_is_none_of_the_archives(machine: Machine) -> None:
+    machine.converge(LEASE)
+    layout = machine.layout
+    text = (layout.units / DEADMAN).read_text()
+    assert "/opt/dr/dr-deadman.py postgres\n" in text and "OOMScoreAdjust=-1000" in text and "Restart=always" in text
+    assert bond(layout).read_text() == f"[Unit]\nBindsTo={DEADMAN}\nAfter={DEADMAN}\n"
+    script = layout.at("/opt/dr/dr-deadman.py")
+    assert script.read_text() == Path(deadman.__file__).read_text()
+    order = [call for call in machine.units.calls if call != "daemon-reload"]
+    assert order.index("restart") < order.index(f"start {DEADMAN}"), "the agent says first until when it holds"
+
+
+def test_another_deadman_is_renewed_in_its_place_and_one_that_is_down_is_started(machine: Machine) -> None:
+    machine.converge(LEASE)
+    machine.layout.at("/opt/dr/dr-deadman.py").write_text("of an older version")
+    machine.units.calls.clear()
+    assert [step.split()[0] for step in machine.converge(LEASE)] == ["agent-deadman"]
+    assert f"reload {DEADMAN}" in machine.units.calls and f"start {DEADMAN}" not in machine.units.calls
+    bond(machine.layout).unlink()
+    machine.units.calls.clear()
+    assert [step.split()[0] for step in machine.converge(LEASE)] == ["agent-deadman"]
+    assert f"reload {DEADMAN}" not in machine.units.calls and bond(machine.layout).exists()
+    machine.units.up.discard(DEADMAN)
+    machine.units.calls.clear()
+    bond(machine.layout).unlink()  # a service without it is down by now
+    assert [step.split()[0] for step in machine.converge(LEASE)] == ["agent-deadman"]
+    assert f"start {DEADMAN}" in machine.units.calls
 
 
 def test_off_says_so_at_the_witness_and_leaves_nothing(machine: Machine, bucket: tuple[Bucket, str]) -> None:
@@ -197,6 +263,8 @@ def test_off_says_so_at_the_witness_and_leaves_nothing(machine: Machine, bucket:
     machine.units.calls.clear()
     assert machine.converge(None) == ["agent-off"]
     assert machine.units.calls.index("stop") < machine.units.calls.index("disable") and not machine.units.on
+    assert not bond(machine.layout).exists() and not machine.layout.at("/opt/dr/dr-deadman.py").exists()
+    assert not machine.units.up and not machine.units.boot
     word = json.loads(bucket[0].objects["heartbeats/a/db-1.json"])
     assert (word["lease"], word["epoch"], word["role"]) == (
         {"state": "off", "silent_s": None, **LEASE},
@@ -269,7 +337,7 @@ def test_an_installation_can_be_looked_at_without_a_change(machine: Machine) -> 
     machine.converge(LEASE)
     config = Config.read(machine.layout)
     assert Installation(config, machine.layout, machine.units).facts() == agent_install.Facts(
-        (), True, True, True, True
+        (), True, True, True, True, (), True
     )
     assert Installation(replace(config, service="redis"), machine.layout, machine.units).facts().files == (
         str(machine.layout.etc / "agent.json"),

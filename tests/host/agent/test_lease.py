@@ -157,3 +157,33 @@ def test_the_deadline_is_the_last_contacts() -> None:
     assert lease.deadline(TERMS, Memory(witness_at=980, begun=970), ROLE) == 1010
     assert lease.deadline(TERMS, stopped(), ROLE) is None
     assert lease.deadline(TERMS, Memory(witness_at=980), ROLE.but(STANDBY)) is None
+
+
+def held(memory: Memory, now: float = 1000.0, **heard: object) -> float | None:
+    return lease.held_until(TERMS, memory, Heard(**{"now": now, "role": ROLE, **heard}))  # type: ignore[arg-type]
+
+
+def test_the_dead_man_is_told_when_the_lease_is_over_and_never_later_than_the_agent_would_stop() -> None:
+    for memory in (Memory(witness_at=980, begun=970), Memory(granted_at=980, granted_epoch=3), Memory(begun=980)):
+        assert held(memory) == 1010
+        assert decide(memory, 1010.0).action is Action.STOP and decide(memory, 1009.9).action is Action.NONE
+    assert held(Memory()) is None and held(Memory(granted_at=999, granted_epoch=2)) is None
+    assert held(Memory(witness_at=5000)) is None, "a contact from the future is none"
+
+
+def test_the_dead_man_leaves_alone_what_the_agent_would() -> None:
+    assert held(Memory(), role=ROLE.but(STANDBY)) == held(Memory(), role=None) == 1030
+    assert (
+        held(Memory(), writes=False) == 1030
+        and held(Memory(), override=3) == 1030
+        and held(Memory(), override=2) is None
+    )
+    assert held(Memory(witness_at=999), newest=THEIRS) is None
+    assert held(Memory(witness_at=999), newest=THEIRS, writes=False) == 1030
+    planned = replace(THEIRS, planned=True)
+    assert held(Memory(witness_at=1119), 1119, newest=planned, handover=True) == 1149
+    assert held(Memory(witness_at=1119), 1120, newest=planned, handover=True) is None
+
+
+def test_what_was_stopped_may_start_once_it_is_heard_again() -> None:
+    assert held(stopped(witness_at=900)) == 930 and held(stopped(witness_at=999), newest=OURS) == 1029

@@ -398,6 +398,39 @@ def test_agents_of_two_versions_understand_each_other(world: World) -> None:
         assert answer.status == 200, "what cannot be read is passed over, and the answer is the same"
 
 
+def held_until(host: Host) -> float:
+    return float((host.layout.run / agent_loop.HELD_UNTIL).read_text().split()[0])
+
+
+def test_the_dead_man_is_told_until_when_and_no_later_by_an_agent_that_nobody_hears(world: World) -> None:
+    world.start()
+    for host in (world.a, world.b):
+        assert world.clock.now < held_until(host) <= world.clock.now + TERMS.lease_s
+        assert (host.layout.run / agent_loop.HELD_UNTIL).read_text().split()[1] == str(TERMS.stop_s)
+    world.bucket.mode = "error"
+    world.b.stop()
+    world.leases(0.5)
+    contact = world.a.note.memory.contact_at(1)
+    assert contact is not None and held_until(world.a) == contact + TERMS.lease_s
+    before = held_until(world.a)
+    world.a.stop()
+    world.a.start()
+    must(lambda: world.a.rounds() != {} and min(world.a.rounds().values()) > 0, "the next one has asked")
+    assert held_until(world.a) == before, "the next agent goes on with the same lease"
+    world.leases(1)
+    assert held_until(world.a) <= world.clock.now and not world.a.service.up
+    world.bucket.mode = "well"
+    world.until(lambda: world.a.service.up, "a starts again")
+    assert held_until(world.a) > world.clock.now
+
+
+def test_the_dead_man_is_told_at_once_that_the_other_site_is_active(world: World) -> None:
+    world.start()
+    world.bucket.claim(2, "b")
+    world.until(lambda: not world.a.service.up, "a stops")
+    assert held_until(world.a) == 0.0
+
+
 def test_a_denial_ends_once_its_time_is_over_and_the_witness_knows_of_no_newer_epoch(world: World) -> None:
     world.start()
     world.b.call("deny", {"schema": 1, "epoch_next": 2, "hold_s": 45})
