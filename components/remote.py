@@ -74,7 +74,10 @@ def host_link(
     after: Sequence[pulumi.Resource],
     first: str | None = None,
 ) -> remote.Command:
-    """`dr-host <service> converge` on one host with this document, once everything in `after` is done; `first`: shell that comes before it, without single quotes."""
+    """`dr-host <service> converge` on one host with this document, once everything in `after` is done.
+
+    `first`: shell that comes before it, without single quotes.
+    """
     converge = f"python3 {TOOL_PATH} {service} converge"
     program = converge if first is None else f"sh -c '{first}; exec {converge}'"
     script = f"timeout -k {KILL_AFTER_S} {LINKS_S[service]} {program}"

@@ -89,7 +89,8 @@ def decide(service: str, found: Found) -> str:
         )
     if found.lapsed is None and found.active is None and found.resumed == role.epoch:
         return f"primary in epoch {role.epoch}, started again by whoever has stopped it, and nobody else can have taken over on that stop"
-    doubt = found.silence or (found.lapsed if found.active is not None else "the witness lists no such epoch")
+    lost = "the witness lists no such epoch, nor a later one: it has lost epochs, see docs/failover.md"
+    doubt = found.silence or (found.lapsed if found.active is not None else lost)
     if found.override == role.epoch:
         return (
             f"primary in epoch {role.epoch}, started by the operator's override although nobody confirms it ({doubt})"

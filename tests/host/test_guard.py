@@ -250,7 +250,7 @@ def test_where_there_is_a_lease_a_primary_starts_only_while_it_is_held(tmp_path:
     layout = Layout(tmp_path)
     PRIMARY.write(layout)
     layout.etc.mkdir(parents=True)
-    layout.run.mkdir(parents=True)
+    layout.run.mkdir(parents=True, exist_ok=True)
     (layout.etc / "witness.json").write_text(json.dumps(witness.__dict__))
     own, other = Address("db-1.a.dr.internal", "127.0.0.1"), Address("db-1.b.dr.internal", "127.0.0.1")
     (layout.etc / "agent.json").write_text(Config("a", "b", "db-1", "postgres", own, other, Lease()).text())

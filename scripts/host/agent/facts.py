@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..frame.layout import Layout
 from ..frame.log import Log
+from .deadman import KINDS, Deadman
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server of this service, found by what it is. `pid`: of its first process; `writes`: None when that cannot be told from outside."""
+
+    pid: int
+    writes: bool | None = None
+
+
+Find = Callable[
+    [], Sequence[Server]
+]  # all of this host that work on its data or answer on its port, whatever has started them
 
 
 class Facts(Protocol):
@@ -39,3 +55,19 @@ def facts_of(service: str, layout: Layout, log: Log) -> Facts:
     from .postgres import PostgresFacts  # noqa: PLC0415 - see above
 
     return PostgresFacts(layout, log)
+
+
+def servers_of(service: str, layout: Layout) -> Find:
+    """How servers of `service` are found that may run past their unit."""
+    if service == "postgres":
+        from .postgres import servers_found  # noqa: PLC0415 - see above
+
+        return lambda: servers_found(layout)
+    return lambda: firsts(service, layout)
+
+
+def firsts(service: str, layout: Layout) -> list[Server]:
+    """The first process of each server that is one by its name, and by its unit or its folder."""
+    root = "" if str(layout.root) == "/" else str(layout.root)
+    found = Deadman(KINDS[service], root).servers()
+    return [Server(pid) for pid, parent in found.items() if parent not in found]

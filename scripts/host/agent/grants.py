@@ -103,6 +103,11 @@ class Grants:
             self._keep(Denial(epoch_next, hold_s, now, boot()))
             return self.last_granted_s()
 
+    @property
+    def denies(self) -> bool:
+        """Whether there is a denial, over or not."""
+        return self._deny.exists()
+
     def allow(self) -> bool:
         """Undo `deny`; whether there was one."""
         with self._locked():
@@ -112,7 +117,7 @@ class Grants:
 
     def end(self, newest: Newest | None) -> Denial | None:
         """End a denial that is over; returns it when it ended just now. `newest`: what the witness has said, and when it was asked."""
-        if not self._deny.exists():
+        if not self.denies:
             return None
         with self._locked():
             denial = self._denied()

@@ -18,7 +18,8 @@ from ..frame.systemd import Units
 from ..frame.witness import Silent, Witness
 from .channel import boot, boottime
 from .config import DEADMAN, UNIT, Address, Config, bonds, config_file, deadman_files, fingerprint, unit_file
-from .loop import HELD_UNTIL, RESTARTING
+from .holding import HELD_UNTIL
+from .loop import RESTARTING
 from .memory import Note
 from .witness import WitnessChannel
 

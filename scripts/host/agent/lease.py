@@ -56,7 +56,8 @@ class Heard:
     """What is known at `now`.
 
     `running`: the service has processes. `writes`: False when it is certainly no writer (a replica), None when nobody knows. `handover`: it
-    is handed over after a planned epoch was claimed. `override`: epoch in which the operator started it although nobody answered.
+    is handed over after a planned epoch was claimed. `override`: epoch in which the operator started it although nobody answered. `unwanted`: it
+    takes writes on a host that is no primary, and nobody is at work there to change that.
     """
 
     now: float
@@ -66,6 +67,7 @@ class Heard:
     writes: bool | None = None
     handover: bool = False
     override: int | None = None
+    unwanted: bool = False
 
 
 class Action(Enum):
@@ -89,6 +91,9 @@ def decide(terms: Lease, memory: Memory, heard: Heard) -> Decision:
     """The rules. Total: there is an answer to whatever was heard."""
     role = heard.role
     if role is None or role.role != PRIMARY:
+        if heard.unwanted and role is not None:
+            why = f"it takes writes, and this host is {role.role} in epoch {role.epoch}; run `pulumi up` for this site"
+            return Decision(_released(memory), Action.STOP, why)
         return Decision(_released(memory))
     newest = heard.newest
     if newest is not None and superseded(role, newest):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import threading
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,16 +10,19 @@ from contract.wire.channel import NoAnswer
 
 from ..frame import rolefile
 from ..frame.desired import SCHEMA
-from ..frame.files import write_atomically
 from ..frame.layout import Layout
+from ..frame.locks import busy
 from ..frame.log import Log
 from ..frame.rolefile import PRIMARY
 from ..frame.witness import Silent
 from . import lease
+from .beat import Beat
 from .channel import Worker, boot, boottime
 from .config import Config, fingerprint
+from .epochs import Epochs
 from .facts import Facts
 from .grants import Grants
+from .holding import Holding
 from .lease import Action, Heard, Newest
 from .memory import OVERRIDE, Note
 from .notify import notify
@@ -32,7 +34,8 @@ TICK_S, FACTS_S, READY_S = 1.0, 0.5, 6.0
 EPOCH_EVERY = 3  # beats between two looks at the epoch of a host that is no primary
 RESTARTING = "agent-restarting"  # in /run/dr: when the successor of this agent was ordered
 RESTARTING_S = 30.0
-HELD_UNTIL = "held-until"  # in /run/dr: when the lease is over, for the dead-man (`deadman`)
+EPOCHS, DEADMAN = "epochs", "deadman"  # troubles that are no silence
+OVER = {EPOCHS: "the witness names the newest epoch again", DEADMAN: "the dead-man is told again"}
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,9 @@ class Agent:
         self._granted: Grant | None = None
         self._troubles: dict[str, str | None] = {"witness": "not asked yet", "counterpart": "not asked yet"}
         self._sequence = 0
-        self._held = b""
+        self._holding = Holding(parts.layout, self.config.terms.stop_s)
+        self._role: rolefile.Role | None = None
+        self._settled = float("-inf")  # since when nobody has changed what this host is
         self._recalled = False
         self._past: tuple[dict[str, Any], float] | None = (
             None  # what the agent before this one said last, until the facts have it
@@ -87,6 +92,7 @@ class Agent:
         (parts.layout.run / RESTARTING).unlink(missing_ok=True)
         old, role = Note.read(parts.layout), rolefile.read(parts.layout)
         primary = role is not None and role.role == PRIMARY
+        self._epochs = Epochs(parts.witness.witness.bucket, old.epoch if old else None)
         self.memory = lease.first(
             old.memory if old else None, self._started, primary=primary, running=self._control.running()
         )
@@ -152,6 +158,7 @@ class Agent:
             writes=self._facts.writes(self._block) if self._fresh(now) else None,
             handover=self.config.service == "redis",
             override=self._override(),
+            unwanted=self._unwanted(role, now),
         )
         decision = lease.decide(self.config.terms, self.memory, heard)
         changed = decision.memory != self.memory
@@ -173,23 +180,19 @@ class Agent:
             (self.layout.run / OVERRIDE).unlink(missing_ok=True)  # somebody answers again: the lease is what counts
 
     def _hold(self, heard: Heard) -> None:
-        """Tell the dead-man, before anything is started or stopped. What it is not told it takes for a lease that ran out."""
+        """Before anything is started or stopped."""
         until = lease.held_until(self.config.terms, self.memory, heard)
-        text = f"{until or 0:.3f} {self.config.terms.stop_s}\n".encode()
-        if text == self._held:
-            return
-        try:
-            if heard.role is not None:
-                heard.role.mirror(self.layout)
-            write_atomically(self.layout.run / HELD_UNTIL, text)
-        except OSError as error:
-            self._trouble(
-                "deadman",
-                f"{self.layout.run}/{HELD_UNTIL}: cannot be written ({error.strerror}); the dead-man will stop the service",
-            )
-        else:
-            self._held = text
-            self._troubles.pop("deadman", None)
+        self._trouble(DEADMAN, self._holding.tell(until, heard.role))
+
+    def _unwanted(self, role: rolefile.Role | None, now: float) -> bool:
+        """Whether a writer runs where none may. What is known of it must be younger than its role, and than the last run that was at work with it."""
+        if role != self._role or busy(self.layout, self.config.service):
+            self._role, self._settled = role, now
+        if role is None or role.role == PRIMARY:
+            return False
+        settled_s = self.config.terms.heartbeat_s + FACTS_S
+        known = self._fresh(now) and self._block_at - self._settled > settled_s and self._facts.writes(self._block)
+        return bool(known) or (now - self._settled > settled_s and self._control.writers())
 
     def _fresh(self, now: float) -> bool:
         """Whether what is known of the service is of now: a server that hangs answers nobody."""
@@ -226,13 +229,12 @@ class Agent:
             return None
 
     def _note(self, now: float) -> None:
-        newest = self._newest
         note = Note(
             memory=self.memory,
             started=self._started,
             beat=now,
             fingerprint=self._fingerprint,
-            epoch=newest.epoch if newest else None,
+            epoch=self._epochs.known(rolefile.read(self.layout), self._newest),
             witness=self._troubles["witness"],
             counterpart=self._troubles["counterpart"],
         )
@@ -285,12 +287,14 @@ class Agent:
             self._put_at = self._witness.put(key, beat)
             self._facts.told(beat[self.config.service])
             if primary or self._sequence % EPOCH_EVERY == 1:
-                self._newest = self._witness.newest(sure=self.memory.state != lease.HELD)
+                self._newest = self._witness.newest(sure=self.memory.state != lease.HELD or self._grants.denies)
+                self._trouble(EPOCHS, self._epochs.lost(role, self._newest))
         except Silent as error:
             self._trouble("witness", str(error))
         else:
             self._trouble("witness", None)
-            self._end_denial()
+            if self._troubles.get(EPOCHS) is None:  # else nobody knows what the newest is
+                self._end_denial()
         self._wake.set()
 
     def _end_denial(self) -> None:
@@ -341,11 +345,8 @@ class Agent:
         self._wake.set()
 
     def _grant(self, asked: int, block: dict[str, Any] | None) -> dict[str, Any]:
-        role, newest = rolefile.read(self.layout), self._newest
-        known = max(
-            (epoch for epoch in (newest.epoch if newest else None, role.epoch if role else None) if epoch is not None),
-            default=None,
-        )
+        role = rolefile.read(self.layout)
+        known = self._epochs.known(role, self._newest)
         granted = self._grants.answer(asked, role, known, block)
         return {
             "schema": SCHEMA,
@@ -357,23 +358,17 @@ class Agent:
 
     def heartbeat(self, role: rolefile.Role | None) -> dict[str, Any]:
         """The object at the witness."""
-        memory, now = self.memory, boottime()
-        silent = None if role is None else lease.silent_s(memory, role, now)
-        return {
-            "schema": SCHEMA,
-            "site": self.config.site,
-            "host": self.config.host,
-            "epoch": role.epoch if role else None,
-            "role": role.role if role else None,
-            "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
-            "sequence": self._sequence,
-            "instance": self.config.instance,
-            "boot": self._boot,
-            "lease": self.config.terms.told(
-                memory.state, None if silent in (None, float("inf")) else round(silent or 0.0, 1)
-            ),
-            self.config.service: self._block,
-        }
+        beat = Beat(
+            role=role,
+            memory=self.memory,
+            now=boottime(),
+            sequence=self._sequence,
+            boot=self._boot,
+            witness_epoch=self._epochs.known(role, self._newest),
+            trouble=self._troubles.get(EPOCHS),
+            block=self._block,
+        )
+        return beat.document(self.config)
 
     def _trouble(self, what: str, text: str | None) -> None:
         """Said when it begins and when it ends."""
@@ -382,7 +377,7 @@ class Agent:
         if text is not None and before != text:
             self.log.warning(text)
         elif text is None and before is not None:
-            self.log.info(f"{what} answers")
+            self.log.info(OVER.get(what, f"{what} answers"))
 
 
 def _still_here() -> None:

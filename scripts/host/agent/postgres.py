@@ -10,18 +10,21 @@ import pwd
 import socket
 import struct
 import subprocess
+from pathlib import Path
 from typing import Any
 
 from contract.wire.channel import NoAnswer
 
 from ..frame.layout import Layout
 from ..frame.log import Log
+from ..frame.processes import processes
 from ..postgres.desired import Memory
 from ..postgres.layout import PostgresLayout
 from ..postgres.server import TIMELINE, alive
 from ..postgres.slot import Slots
 from ..postgres.watch import Watch
 from .channel import boottime
+from .facts import Server
 
 TRAIL_S = 60.0
 IDENTITY = ("system_identifier", "timeline")  # what positions can be compared by
@@ -143,6 +146,42 @@ _POSTGRES = f"""select json_build_object(
   'system_identifier', (select system_identifier::text from pg_control_system()))"""  # noqa: S608
 
 
+def servers_found(layout: Layout) -> list[Server]:
+    """Servers that work on this host's data, or that have its port, with whatever data."""
+    memory = Memory.read(PostgresLayout(layout))
+    if memory is None:
+        return []
+    own = PostgresLayout(layout, memory.version).data.resolve()
+    servers = {each.pid: each for each in processes() if each.name in ("postgres", "postmaster") and each.state != "Z"}
+    found = []
+    for pid, server in servers.items():
+        if server.parent in servers:
+            continue
+        try:
+            folder = Path(f"/proc/{pid}/cwd").readlink()
+        except OSError:
+            continue  # ended meanwhile
+        port, writes = _of_folder(folder)
+        if folder == own or port == memory.port:
+            found.append(Server(pid, writes))
+    return found
+
+
+def _of_folder(data: Path) -> tuple[int | None, bool | None]:
+    """Port of the server that works on this folder, and whether it takes writes, by its own files; None when they do not say.
+
+    A standby is ready, too, once it can be read; what it has of its own is its signal, which a promotion removes.
+    """
+    try:
+        lines = (data / "postmaster.pid").read_text().splitlines()
+        port, status = int(lines[3]), lines[7].strip()
+    except (OSError, ValueError, IndexError):
+        return None, None
+    if status != "ready":
+        return port, None
+    return port, not any((data / f"{kind}.signal").exists() for kind in ("standby", "recovery"))
+
+
 class PostgresFacts:
     """`Facts` of PostgreSQL, with the trail of its write positions."""
 
@@ -177,8 +216,12 @@ class PostgresFacts:
         return block | self._last_known(block)
 
     def writes(self, block: dict[str, Any]) -> bool | None:
-        """See `Facts`. A server that is down may be on its way up."""
-        return None if block.get("in_recovery") is None else not block["in_recovery"]
+        """See `Facts`. A server that is down may be on its way up, and one that answers elsewhere says what it is in its own file."""
+        if block.get("in_recovery") is not None:
+            return not block["in_recovery"]
+        memory = Memory.read(self._base) if block.get("running") else None
+        certain = memory is not None and _of_folder(PostgresLayout(self._base.base, memory.version).data)[1]
+        return True if certain else None
 
     def told(self, block: dict[str, Any]) -> None:
         """See `Facts`."""

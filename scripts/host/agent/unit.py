@@ -5,22 +5,25 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from ..frame.commands import run
 from ..frame.layout import Layout
 from ..frame.log import Log
+from ..frame.processes import kill_family, process
 from ..frame.systemd import Systemd
 from ..frame.wait import until
 from ..postgres.desired import Memory
 from ..postgres.layout import PostgresLayout
 from ..redis.config import find_engine
 from .channel import boottime
+from .facts import Find, Server
 
 _SLICES = "/sys/fs/cgroup/system.slice"
 SERVERS = ("postgres", "redis-server", "valkey-server")  # as the kernel names the processes that take writes
+FIND_S = 3.0
 ASK_S = 1.0  # how long the service manager may take to take an order
 KILL_S = 5.0
 GRACE = 0.8  # part of `stop_s` that the service has to end by itself
@@ -30,7 +33,11 @@ class Control(Protocol):
     """The service of this host."""
 
     def running(self) -> bool:
-        """Whether it has processes. Cheap: asked at every beat."""
+        """Whether it has processes, in its unit or past it. Cheap: asked at every beat."""
+        ...
+
+    def writers(self) -> bool:
+        """Whether a server past its unit certainly takes writes."""
         ...
 
     def stop(self, stop_s: float, alive: Callable[[], None]) -> bool:
@@ -43,15 +50,41 @@ class Control(Protocol):
 
 
 class Unit:
-    """`Control` by systemd and the unit's control group."""
+    """`Control` by systemd and the unit's control group, and by what servers are, for those that somebody has started past both.
 
-    def __init__(self, layout: Layout, name: Callable[[], str | None], log: Log) -> None:
-        self._layout, self._name, self._log = layout, name, log
+    `find`: all servers of the service. `polite`: the signal that asks one of them to end.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        name: Callable[[], str | None],
+        log: Log,
+        find: Find = tuple,
+        polite: signal.Signals = signal.SIGTERM,
+    ) -> None:
+        self._layout, self._name, self._log, self._find, self._polite = layout, name, log, find, polite
+        self._found: Sequence[Server] = ()
+        self._found_at = float("-inf")
 
     def running(self) -> bool:
+        return self._in_unit() or bool(self._outside())
+
+    def writers(self) -> bool:
+        return any(server.writes for server in self._outside())
+
+    def _outside(self, *, anew: bool = False) -> list[Server]:
+        """Servers that are not in the unit. To look at every process costs some milliseconds, so it is done every few seconds."""
+        now = boottime()
+        if anew or not 0 <= now - self._found_at < FIND_S:
+            self._found, self._found_at = self._find(), now
+        inside = set(self._processes())
+        return [server for server in self._found if server.pid not in inside and _lives(server.pid)]
+
+    def _in_unit(self) -> bool:
         if self._layout.at(_SLICES).is_dir():
             # Not the guard that is still asking whether the service may start: it must get to its answer, and to the operator's override.
-            return any(_command(process) in SERVERS for process in self._processes())
+            return any(_command(pid) in SERVERS for pid in self._processes())
         unit = self._name()  # control groups are elsewhere on this machine, which costs a process at every beat
         return unit is not None and Systemd().active(unit)
 
@@ -59,13 +92,17 @@ class Unit:
         began, unit = boottime(), self._name()
         if unit is None:
             return True
+        for server in self._outside(anew=True):
+            self._log.warning(f"{unit}: process {server.pid} serves and is none of the unit's, it is asked directly")
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(server.pid, self._polite)
         # Without waiting for the job: that may hang although the service is down.
         asked = run(["systemctl", "stop", "--no-block", unit], limit_s=ASK_S, check=False)
         if asked.code != 0:
             self._log.warning(
                 f"{unit}: systemctl does not take the order ({asked.reason}), the processes are asked directly"
             )
-            self._signal(signal.SIGTERM)
+            self._signal(self._polite)
 
         def gone() -> bool:
             alive()
@@ -75,7 +112,7 @@ class Unit:
             return True
         self._log.warning(f"{unit}: still there after {boottime() - began:.1f} s, killed")
         self._kill()
-        return until(gone, KILL_S, 0.02)
+        return until(gone, KILL_S, 0.02) and not self._outside(anew=True)
 
     def start(self) -> None:
         unit = self._name()
@@ -107,16 +144,23 @@ class Unit:
             if group is not None:
                 (group / "cgroup.kill").write_text("1")
         self._signal(signal.SIGKILL)
+        for server in self._outside(anew=True):
+            kill_family(server.pid)
 
     def _signal(self, number: signal.Signals) -> None:
-        for process in self._processes():
+        for pid in self._processes():
             with contextlib.suppress(ProcessLookupError):
-                os.kill(process, number)
+                os.kill(pid, number)
 
 
-def _command(process: int) -> str | None:
+def _lives(pid: int) -> bool:
+    found = process(pid)
+    return found is not None and found.state != "Z"
+
+
+def _command(pid: int) -> str | None:
     try:
-        return Path(f"/proc/{process}/comm").read_text().strip()
+        return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
         return None  # ended meanwhile
 

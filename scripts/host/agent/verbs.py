@@ -26,7 +26,8 @@ from ..frame.result import Result
 from ..frame.witness import Witness
 from .channel import boottime
 from .config import Config
-from .facts import facts_of
+from .deadman import KINDS
+from .facts import facts_of, servers_of
 from .grants import HOLD_S, Grants
 from .lease import silent_s
 from .loop import Agent, Parts
@@ -57,7 +58,13 @@ def _parts(call: Call, config: Config) -> Parts:
         layout=call.layout,
         log=call.log,
         facts=facts_of(config.service, call.layout, call.log),
-        control=Unit(call.layout, lambda: unit_name(call.layout, config.service), call.log),
+        control=Unit(
+            call.layout,
+            lambda: unit_name(call.layout, config.service),
+            call.log,
+            servers_of(config.service, call.layout),
+            KINDS[config.service].polite,
+        ),
         witness=WitnessChannel(Witness.of_host(call.layout), limit),
         asker=Asker(call.layout, config.counterpart.name, config.counterpart.address, config.counterpart.port, limit),
     )

@@ -16,6 +16,21 @@ from .wait import until
 WAIT_S = 10.0
 
 
+def busy(layout: Layout, service: str) -> bool:
+    """Whether some run is at work with the service just now."""
+    try:
+        handle = os.open(layout.run / f"{service}.lock", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False  # nobody ever was
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
 @contextmanager
 def hold(layout: Layout, service: str, limit_s: float = WAIT_S) -> Iterator[None]:
     """Hold the service's lock. The kernel frees it when the process ends, however it ends. Raises Refused when another run keeps it."""

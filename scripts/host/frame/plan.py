@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from contract.errors import Failed
 
+from . import rolefile
 from .result import Result
 
 if TYPE_CHECKING:
@@ -53,7 +54,10 @@ class Service(Protocol[F]):
 
 
 def converge(service: Service[F], call: Call) -> Result:
-    """Bring `service` to its wanted state; with `call.check` only say what is due."""
+    """Bring `service` to its wanted state; with `call.check` only say what is due. Raises Refused for an epoch before this host's."""
+    epoch = call.document.get("epoch")
+    if isinstance(epoch, dict) and isinstance(epoch.get("epoch"), int):
+        rolefile.never_back(call.layout, epoch["epoch"])
     done: list[str] = []
     facts = service.facts()
     for _ in range(ROUNDS):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from contract import sites
+from contract.errors import Refused, say
 
 from .files import make_folder, write_atomically
 from .layout import Layout
@@ -35,6 +36,8 @@ class Role:
         return replace(self, role=role)
 
     def write(self, layout: Layout) -> None:
+        """Raises Refused for an epoch before the one that is there."""
+        never_back(layout, self.epoch)
         make_folder(layout.var, 0o711)
         # PostgreSQL's archiver, which is not root, asks for the role before it stores anything.
         layout.var.chmod(0o711)
@@ -56,6 +59,21 @@ class Role:
 
     def _text(self) -> bytes:
         return (json.dumps(self.document(), sort_keys=True) + "\n").encode()
+
+
+def never_back(layout: Layout, epoch: int) -> None:
+    """No host goes back in epochs: another site may have been active since, and its writes are in the data here. Raises Refused."""
+    role = read(layout)
+    if role is not None and epoch < role.epoch:
+        raise Refused(
+            say(
+                subject="epoch of this host",
+                found=f"{role.epoch} ({role.role}) in its role file, and {epoch} as the one in force",
+                wanted=f"epoch {role.epoch} or a later one at the witness",
+                consequence="a witness that has lost epochs would make a writer of a site that is none, nothing was changed",
+                remedy="put them back as docs/failover.md says under 'The witness has lost its epochs'",
+            )
+        )
 
 
 def read(layout: Layout) -> Role | None:

@@ -258,7 +258,7 @@ def test_another_deadman_is_renewed_in_its_place_and_one_that_is_down_is_started
 
 
 def test_off_says_so_at_the_witness_and_leaves_nothing(machine: Machine, bucket: tuple[Bucket, str]) -> None:
-    Role("a", "b", PRIMARY, 3).write(machine.layout)
+    Role("a", "b", PRIMARY, 1).write(machine.layout)
     machine.converge(LEASE)
     machine.units.calls.clear()
     assert machine.converge(None) == ["agent-off"]
@@ -268,7 +268,7 @@ def test_off_says_so_at_the_witness_and_leaves_nothing(machine: Machine, bucket:
     word = json.loads(bucket[0].objects["heartbeats/a/db-1.json"])
     assert (word["lease"], word["epoch"], word["role"]) == (
         {"state": "off", "silent_s": None, **LEASE},
-        3,
+        1,
         "primary",
     )
     assert not (machine.layout.etc / "agent.json").exists() and not (machine.layout.units / UNIT).exists()

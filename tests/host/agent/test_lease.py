@@ -50,6 +50,14 @@ def test_who_is_no_primary_has_no_lease(role: Role | None) -> None:
     assert (found.action, found.memory.state, found.memory.why) == (Action.NONE, HELD, None)
 
 
+@pytest.mark.parametrize("role", [Role("a", "b", STANDBY, 3), Role("a", "b", FENCED, 3)])
+def test_a_writer_without_the_role_is_stopped_and_a_primary_is_none(role: Role) -> None:
+    found = decide(Memory(), role=role, unwanted=True)
+    assert found.action is Action.STOP and f"this host is {role.role} in epoch 3" in str(found.message)
+    assert decide(Memory(witness_at=999), unwanted=True).action is Action.NONE
+    assert decide(Memory(), role=None, unwanted=True).action is Action.NONE, "who has no role was never converged"
+
+
 def test_a_newer_epoch_of_the_other_side_stops_at_once() -> None:
     found = decide(Memory(witness_at=1000), newest=THEIRS)
     assert found.action is Action.STOP and "epoch 4" in str(found.message)

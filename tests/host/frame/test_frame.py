@@ -13,7 +13,7 @@ from contract.errors import ExitCode, Failed, Refused, Usage
 from contract.services import assets
 from scripts.host import host as base
 from scripts.host.__main__ import main
-from scripts.host.frame import cli
+from scripts.host.frame import cli, plan, rolefile
 from scripts.host.frame.call import Call, Verb
 from scripts.host.frame.desired import read
 from scripts.host.frame.files import ManagedFile, with_block
@@ -21,6 +21,7 @@ from scripts.host.frame.layout import Layout
 from scripts.host.frame.locks import hold
 from scripts.host.frame.log import Log
 from scripts.host.frame.plan import LOOK_AGAIN, Step, converge
+from scripts.host.frame.rolefile import PRIMARY, STANDBY, Role
 
 BUCKET = {"endpoint": "http://s3", "region": "gra", "bucket": "assets", "access_key": "k", "secret_key": "A-SECRET"}
 DOCUMENT: dict[str, Any] = {
@@ -200,3 +201,44 @@ def test_the_role_comes_from_the_epoch_alone() -> None:
     assert envelope.active and envelope.role().role == "primary"
     other, _ = read({**ASSETS, "epoch": {**DOCUMENT["epoch"], "epoch": 2, "active": "b"}}, "assets", assets.Block)
     assert (other.role().role, other.role().epoch) == ("standby", 2)
+
+
+class Nothing:
+    """A service in which everything is as wanted; it says when it was looked at."""
+
+    def __init__(self) -> None:
+        self.looked = 0
+
+    def facts(self) -> int:
+        self.looked += 1
+        return self.looked
+
+    def plan(self, facts: int) -> list[Step]:
+        return []
+
+    def apply(self, step: Step) -> None:
+        raise AssertionError(step)
+
+    def verify(self, facts: int) -> dict[str, object]:
+        return {}
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_no_host_goes_back_in_epochs(tmp_path: Path, check: bool) -> None:
+    layout, service = Layout(tmp_path), Nothing()
+    Role("a", "b", STANDBY, 7).write(layout)
+
+    def to(epoch: int) -> None:
+        call = Call("app", "converge", {"epoch": {"epoch": epoch}}, layout, Log(io.StringIO(), "x"), check)
+        plan.converge(service, call)
+
+    for epoch in (1, 6):
+        with pytest.raises(Refused, match=rf"found 7 \(standby\) in its role file, and {epoch} as the one in force"):
+            to(epoch)
+    assert service.looked == 0
+    to(7)
+    to(8)
+    assert service.looked == 2
+    with pytest.raises(Refused, match="nothing was changed"):
+        Role("a", "b", PRIMARY, 6).write(layout)
+    assert rolefile.read(layout) == Role("a", "b", STANDBY, 7)

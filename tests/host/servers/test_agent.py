@@ -40,6 +40,7 @@ from scripts.host.agent import witness as agent_witness
 from scripts.host.agent.channel import Worker
 from scripts.host.agent.config import Address, Config
 from scripts.host.agent.grants import Grants, grants
+from scripts.host.agent.holding import HELD_UNTIL
 from scripts.host.agent.lease import STOPPED, Newest
 from scripts.host.agent.loop import RESTARTING, Agent, Parts
 from scripts.host.agent.memory import Note
@@ -47,6 +48,7 @@ from scripts.host.agent.peer import Asker
 from scripts.host.agent.witness import WitnessChannel
 from scripts.host.frame import rolefile
 from scripts.host.frame.layout import Layout
+from scripts.host.frame.locks import hold
 from scripts.host.frame.log import Log
 from scripts.host.frame.rolefile import FENCED, PRIMARY, STANDBY, Role
 from scripts.host.frame.wait import until
@@ -161,9 +163,13 @@ class Service:
 
     def __init__(self) -> None:
         self.up, self.stops, self.starts, self.may_start = True, 0, 0, True
+        self.stray = False
 
     def running(self) -> bool:
         return self.up
+
+    def writers(self) -> bool:
+        return self.stray
 
     def stop(self, stop_s: float, alive: Callable[[], None]) -> bool:
         alive()
@@ -225,6 +231,7 @@ class Host:
 
     def role(self, role: sites.Role, epoch: int) -> None:
         Role(self.site, self.config.peer, role, epoch).write(self.layout)
+        self.block.writer = role == PRIMARY
 
     def start(self) -> None:
         limit = TERMS.question_s
@@ -399,14 +406,14 @@ def test_agents_of_two_versions_understand_each_other(world: World) -> None:
 
 
 def held_until(host: Host) -> float:
-    return float((host.layout.run / agent_loop.HELD_UNTIL).read_text().split()[0])
+    return float((host.layout.run / HELD_UNTIL).read_text().split()[0])
 
 
 def test_the_dead_man_is_told_until_when_and_no_later_by_an_agent_that_nobody_hears(world: World) -> None:
     world.start()
     for host in (world.a, world.b):
         assert world.clock.now < held_until(host) <= world.clock.now + TERMS.lease_s
-        assert (host.layout.run / agent_loop.HELD_UNTIL).read_text().split()[1] == str(TERMS.stop_s)
+        assert (host.layout.run / HELD_UNTIL).read_text().split()[1] == str(TERMS.stop_s)
     world.bucket.mode = "error"
     world.b.stop()
     world.leases(0.5)
@@ -429,6 +436,97 @@ def test_the_dead_man_is_told_at_once_that_the_other_site_is_active(world: World
     world.bucket.claim(2, "b")
     world.until(lambda: not world.a.service.up, "a stops")
     assert held_until(world.a) == 0.0
+
+
+@pytest.mark.parametrize("role", [STANDBY, FENCED])
+@pytest.mark.parametrize("past_the_unit", [False, True])
+def test_a_writer_is_stopped_in_every_role_but_that_of_the_primary(
+    world: World, role: sites.Role, past_the_unit: bool
+) -> None:
+    world.b.role(role, 1)
+    world.start()
+    world.leases(1)
+    assert world.b.service.stops == 0
+    if past_the_unit:
+        world.b.service.stray = True
+    else:
+        world.b.block.writer = True
+    with hold(world.b.layout, "postgres"):  # a converge, a stop, a promotion: whoever is at work knows what it does
+        world.leases(1)
+        assert world.b.service.stops == 0
+    world.until(lambda: world.b.service.stops > 0, "b's writer is stopped")
+    assert f"it takes writes, and this host is {role} in epoch 1" in world.b.log.getvalue()
+    assert world.a.service.stops == 0 and world.b.service.starts == 0
+
+
+def test_what_was_known_before_the_role_changed_stops_nothing(world: World) -> None:
+    world.start()
+    for _ in range(3):
+        world.step()
+        world.a.role(STANDBY if world.a.block.writer else PRIMARY, 1)  # its block is of the role before, each time
+        world.a.block.writer = not world.a.block.writer
+    world.a.role(STANDBY, 1)
+    world.leases(1)
+    assert world.a.service.stops == 0
+
+
+def test_an_unknown_position_is_no_writer(world: World) -> None:
+    world.b.block.writer = None
+    world.start()
+    world.leases(1)
+    assert world.b.service.stops == 0
+
+
+def test_a_witness_that_has_lost_its_epochs_is_seen_and_stops_no_primary_that_is_well(world: World) -> None:
+    for epoch in range(2, 8):
+        world.bucket.claim(epoch, "a")
+    world.a.role(PRIMARY, 7)
+    world.b.role(STANDBY, 7)
+    world.start()
+    assert (world.bucket.heartbeat("a")["witness_epoch"], world.bucket.heartbeat("a")["trouble"]) == (7, None)
+    for epoch in range(4, 8):
+        del world.bucket.objects[f"epochs/{epoch:08d}.json"]
+    world.leases(3)
+    for host in (world.a, world.b):
+        beat = world.bucket.heartbeat(host.site)
+        assert beat["witness_epoch"] == 7 and beat["epoch"] == 7
+        assert "found epoch 3 the newest, wanted epoch 7" in beat["trouble"]
+        assert host.log.getvalue().count("has lost epochs") == 1 and host.service.stops == 0
+    world.b.stop()
+    world.b.start()
+    world.leases(1)
+    assert world.b.call("status")[1]["epoch"] == 7 and world.a.note.counterpart is None, (
+        "it grants 7, and nothing before"
+    )
+    for name in [name for name in world.bucket.objects if name.startswith("epochs/")]:
+        del world.bucket.objects[name]
+    world.until(lambda: "found no epoch" in str(world.bucket.heartbeat("a")["trouble"]), "all are gone")
+    assert world.a.service.stops == 0
+    world.bucket.claim(7, "a")
+    world.until(lambda: world.bucket.heartbeat("a")["trouble"] is None, "they were put back")
+    assert "names the newest epoch again" in world.a.log.getvalue()
+
+
+def test_a_restarted_agent_knows_the_newest_epoch_that_the_one_before_has_heard_of(world: World) -> None:
+    world.start()
+    world.bucket.claim(2, "a")
+    world.until(lambda: world.b.note.epoch == 2, "b hears of it")
+    del world.bucket.objects["epochs/00000002.json"]
+    world.b.stop()
+    world.b.start()
+    world.until(lambda: "does not grant epoch 1, it knows 2" in str(world.a.note.counterpart), "b does not go back")
+    assert world.b.note.epoch == 2
+
+
+def test_no_denial_ends_on_the_word_of_a_witness_that_has_lost_its_epochs(world: World) -> None:
+    world.bucket.claim(2, "a")
+    world.a.role(PRIMARY, 2)
+    world.b.role(STANDBY, 2)
+    world.start()
+    world.b.call("deny", {"schema": 1, "epoch_next": 3, "hold_s": 45})
+    del world.bucket.objects["epochs/00000002.json"]
+    world.leases(5)
+    assert world.b.call("status")[1]["denied_below"] == 3
 
 
 def test_a_denial_ends_once_its_time_is_over_and_the_witness_knows_of_no_newer_epoch(world: World) -> None:

@@ -1,0 +1,108 @@
+"""Servers that somebody has started past their unit, with real processes: they count as running, and they are stopped."""
+
+from __future__ import annotations
+
+import io
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from scripts.host.agent import unit as agent_unit
+from scripts.host.agent.facts import Server, firsts
+from scripts.host.agent.unit import Unit
+from scripts.host.frame.layout import Layout
+from scripts.host.frame.locks import busy, hold
+from scripts.host.frame.log import Log
+from scripts.host.frame.processes import family, kill_family, process
+from scripts.host.frame.wait import until
+
+LIMIT_S = 20.0
+LOOP = "while :; do sleep 0.05; done"
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
+    made: list[subprocess.Popen[bytes]] = []
+    yield made
+    for each in made:
+        kill_family(each.pid)
+        each.wait()
+        if each.stdout is not None:
+            each.stdout.close()
+
+
+def server(root: Path, made: list[subprocess.Popen[bytes]], text: str, name: str = "redis-server") -> int:
+    folder = root / "var/lib/redis"
+    folder.mkdir(parents=True, exist_ok=True)
+    script = root / name
+    script.write_text(f"#!/bin/bash\n{text}\necho ready\n{LOOP}\n")
+    script.chmod(0o755)
+    made.append(subprocess.Popen([str(script)], stdout=subprocess.PIPE, cwd=folder))
+    stdout = made[-1].stdout
+    assert stdout is not None and stdout.readline() == b"ready\n"
+    return made[-1].pid
+
+
+def unit(root: Path, log: io.StringIO, found: Sequence[Server] | None = None) -> Unit:
+    layout = Layout(root)
+    (root / "sys/fs/cgroup/system.slice").mkdir(parents=True, exist_ok=True)
+    find = (lambda: found) if found is not None else (lambda: firsts("redis", layout))
+    return Unit(layout, lambda: "redis-server.service", Log(log, "agent run"), find)
+
+
+def test_one_past_its_unit_runs_and_is_asked_and_killed_within_the_limit(
+    tmp_path: Path, started: list[subprocess.Popen[bytes]]
+) -> None:
+    for text, code in (("trap 'exit 0' TERM", 0), ("trap '' TERM", -signal.SIGKILL)):
+        log = io.StringIO()
+        pid = server(tmp_path, started, text)
+        control = unit(tmp_path, log)
+        assert control.running() is True and control.writers() is False, "from outside nobody can tell"
+        assert control.stop(2.0, lambda: None) is True
+        assert started[-1].wait() == code and control.running() is False
+        assert f"process {pid} serves and is none of the unit's" in log.getvalue()
+
+
+def test_a_writer_past_its_unit_is_one_while_it_lives(tmp_path: Path, started: list[subprocess.Popen[bytes]]) -> None:
+    pid = server(tmp_path, started, "")
+    assert unit(tmp_path, io.StringIO(), [Server(pid, True)]).writers() is True
+    assert unit(tmp_path, io.StringIO(), [Server(pid, False)]).writers() is False
+    started[-1].kill()
+    started[-1].wait()
+    assert unit(tmp_path, io.StringIO(), [Server(pid, True)]).writers() is False
+
+
+def test_all_processes_are_not_looked_at_at_every_beat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks, now = [], [1000.0]
+    monkeypatch.setattr(agent_unit, "boottime", lambda: now[0])
+    layout = Layout(tmp_path)
+    (tmp_path / "sys/fs/cgroup/system.slice").mkdir(parents=True)
+    control = Unit(layout, lambda: "redis-server.service", Log(io.StringIO(), "x"), lambda: looks.append(now[0]) or ())  # type: ignore[func-returns-value]
+    for _ in range(10):
+        control.running()
+        now[0] += 0.5
+    assert looks == [1000.0, 1003.0]
+
+
+def test_a_family_ends_whole(tmp_path: Path, started: list[subprocess.Popen[bytes]]) -> None:
+    pid = server(tmp_path, started, "(trap '' TERM; while :; do sleep 0.05; done) & (sleep 600) &")
+    assert until(lambda: len(family(pid)) >= 3, LIMIT_S)
+    members = family(pid)
+    assert members[-1] == pid and kill_family(pid) >= 3
+    started[-1].wait()
+
+    def over() -> bool:
+        return all((found := process(each)) is None or found.state == "Z" for each in members)
+
+    assert until(over, LIMIT_S)
+
+
+def test_whoever_is_at_work_with_a_service_is_seen(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    assert busy(layout, "postgres") is False
+    with hold(layout, "postgres"):
+        assert busy(layout, "postgres") is True and busy(layout, "redis") is False
+    assert busy(layout, "postgres") is False
