@@ -18,6 +18,7 @@ import contextlib
 import ctypes
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -39,16 +40,18 @@ class Kind:
 
     names: frozenset[str]
     units: tuple[str, ...]
-    folders: tuple[tuple[str, str], ...]  # (begin, end) of a path
+    folder: re.Pattern[str]  # not those below it, such as Sentinel's
     polite: signal.Signals
 
 
 KINDS = {
-    "postgres": Kind(frozenset({"postgres"}), ("/postgresql@",), (("/var/lib/postgresql/", "/main"),), signal.SIGINT),
+    "postgres": Kind(
+        frozenset({"postgres"}), ("/postgresql@",), re.compile(r"/var/lib/postgresql/[^/]+/main"), signal.SIGINT
+    ),
     "redis": Kind(
         frozenset({"redis-server", "valkey-server"}),
         ("/redis-server.service", "/valkey-server.service"),
-        (("/var/lib/redis", ""), ("/var/lib/valkey", "")),
+        re.compile(r"/var/lib/(redis|valkey)"),
         signal.SIGTERM,
     ),
 }
@@ -118,7 +121,7 @@ class Deadman:
         if before.partition("(")[2] not in self._kind.names or state in "ZX":
             return None
         folder = os.readlink(f"/proc/{pid}/cwd")  # noqa: PTH115 - see above
-        if any(folder.startswith(self._root + begin) and folder.endswith(end) for begin, end in self._kind.folders):
+        if folder.startswith(self._root) and self._kind.folder.fullmatch(folder[len(self._root) :]):
             return int(parent)
         if self._root:
             return None  # a scratch root holds no units

@@ -199,6 +199,7 @@ def test_servers_are_told_by_what_they_are(machine: Machine) -> None:
         machine.server(folder="var/lib/postgresql/restored"),  # one beside it, to look at what was
         machine.server(folder="srv/postgresql/17/main"),
         machine.server(name="python3"),  # the guard, which asks whether it may start
+        machine.server("redis-server", "var/lib/redis/dr-sentinel"),
     ]
     caches = [
         machine.server("redis-server", "var/lib/redis", "trap 'exit 0' TERM"),
