@@ -100,6 +100,11 @@ class Settings(Configuration):
         return self.accept.configuration if self.accept else None
 
     @property
+    def begin_empty(self) -> Word | None:
+        """The operator's word for an empty database where the shop's is lost."""
+        return self.accept.empty if self.accept else None
+
+    @property
     def sizes(self) -> Sizes:
         """How many hosts a site has."""
         return Sizes(app=self.app.hosts, cache_replicas=self.redis.cache_replicas)

@@ -283,6 +283,12 @@ class Accept:
         optional=True,
         why="the override names nothing",
     )
+    empty: Word | None = part(
+        Word,
+        "an empty database on the active site although the shop had one, when no data can be brought back",
+        optional=True,
+        why="the override names nothing",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -90,6 +90,7 @@ def postgres(settings: Settings, volume_id: str | None) -> Document:
         app_clients=tuple(f"{address}/32" for address in settings.vrack_of(APP)),
         archive=settings.archive is not None,
         peer_db=settings.keys_of(DATABASE, settings.peer)[0],
+        begin_empty=settings.begin_empty.epoch if settings.begin_empty else None,
     )
     return dict(fields.write(block))
 

@@ -174,6 +174,11 @@ class Block(Keys):
     app_clients: tuple[str, ...] = key(listing(cidr()), "networks from which the shop may sign in")
     archive: bool = key(boolean, "whether WAL goes to the archive", default=False)
     peer_db: str = key(line, "key of the other site's database host")
+    begin_empty: int | None = key(
+        optional(integer(1, 99_999_999)),
+        "epoch of `dr:accept.empty`: an empty database where one was lost; null: never",
+        default=None,
+    )
 
 
 # What the hosts' software decides itself: another value would break the pair, or open it.

@@ -26,7 +26,9 @@ from scripts.host.frame.commands import run
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.log import Log
 from scripts.host.frame.result import Result
+from scripts.host.frame.rolefile import Role
 from scripts.host.frame.wait import until
+from scripts.host.frame.witness import Silent
 from scripts.host.postgres.desired import Desired
 from scripts.host.postgres.layout import PostgresLayout
 from scripts.host.postgres.server import Server
@@ -114,10 +116,35 @@ class PgCtl:
         return None
 
 
-class Node:
-    """One site's database host."""
+class Record:
+    """`Clusters` of a pair without a witness. `silent`: it answers nobody."""
 
-    def __init__(self, site: str, root: Path, tls: dict[str, str], ports: dict[str, int]) -> None:
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self.silent = False
+
+    def known(self) -> tuple[str, ...]:
+        self._speak()
+        return tuple(sorted(self.names))
+
+    def recorded(self, identifier: str) -> bool:
+        return f"clusters/{identifier}.json" in self.names
+
+    def record(self, identifier: str, role: Role) -> None:
+        self._speak()
+        self.names.add(f"clusters/{identifier}.json")
+
+    def _speak(self) -> None:
+        if self.silent:
+            raise Silent("witness of the pair: found no answer, wanted one")
+
+
+class Node:
+    """One site's database host. `clusters`: the pair's record."""
+
+    def __init__(
+        self, site: str, root: Path, tls: dict[str, str], ports: dict[str, int], clusters: Record | None = None
+    ) -> None:
         self.site, self.tls, self.ports, self.root = site, tls, ports, root
         self.version = newest_version()
         user = "postgres" if os.geteuid() == 0 else getpass.getuser()
@@ -125,6 +152,7 @@ class Node:
         self.control, self.units = PgCtl(self.layout), Manual()
         self.server = Server(self.layout, ports[site], self.control)
         self.log = io.StringIO()
+        self.clusters = Record() if clusters is None else clusters
         self.passwords = {"replication": PASSWORD, "app": PASSWORD[::-1]}
 
     def document(self, epoch: int, active: str, **changes: Any) -> dict[str, Any]:
@@ -168,7 +196,11 @@ class Node:
     def converge(self, epoch: int, active: str, check: bool = False, **changes: Any) -> Result:
         document = self.document(epoch, active, **changes)
         call = self.call(document, check=check)
-        return plan.converge(Postgres(Desired.read(document), self.layout, self.server, self.units, call.log), call)
+        return plan.converge(self.service(document, call), call)
+
+    def service(self, document: dict[str, Any], call: Call) -> Postgres:
+        """What a converge of this host works with."""
+        return Postgres(Desired.read(document), self.layout, self.server, self.units, call.log, clusters=self.clusters)
 
     def sql(self, script: str, database: str = "postgres") -> str:
         return self.server.sql(script, database=database).strip()
@@ -216,7 +248,8 @@ class Pair:
         self.folder.chmod(0o755)
         tls = certificates()
         ports = {site: free_port() for site in "ab"}
-        self.a, self.b = (Node(site, self.folder / site, tls[site], ports) for site in "ab")
+        self.clusters = Record()
+        self.a, self.b = (Node(site, self.folder / site, tls[site], ports, self.clusters) for site in "ab")
         for node in (self.a, self.b):
             node.root.mkdir(mode=0o755)
 

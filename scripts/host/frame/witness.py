@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 import urllib.parse
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from types import TracebackType
@@ -78,6 +79,16 @@ class Witness:
         """Whether there is an object of this name. Raises Silent, within `QUESTION_S`."""
         with self._talk() as talk:
             return key in listed(talk.get("", {"list-type": "2", "prefix": key}))
+
+    def names(self, prefix: str) -> tuple[str, ...]:
+        """Objects below a prefix, at most a page of them. Raises Silent, within `QUESTION_S`."""
+        with self._talk() as talk:
+            return tuple(listed(talk.get("", {"list-type": "2", "prefix": prefix})))
+
+    def put(self, key: str, document: Mapping[str, Any]) -> None:
+        """Store a JSON object. Raises Silent, within `QUESTION_S`."""
+        with self._talk() as talk:
+            talk.must(talk.ask("PUT", key, {}, json.dumps(document, sort_keys=True).encode()), key)
 
     def _talk(self) -> Talk:
         return Talk(self, WAIT_S, time.monotonic() + QUESTION_S)

@@ -11,12 +11,14 @@ from typing import Any
 from ..frame import files, rolefile
 from ..frame.rolefile import Role
 from ..frame.systemd import Units
+from ..frame.witness import Silent
 from . import overrides
 from . import text as pg_text
 from . import volume as pg_volume
 from .config import limits, managed_files
 from .copy import COMPLETE
 from .desired import Desired
+from .known import Clusters
 from .layout import APP_ROLE, MARK, REPLICATION_ROLE, SLOT, PostgresLayout
 from .mark import Mark, read_mark
 from .peer import MARKER, Peer, ask_peer
@@ -99,16 +101,25 @@ class Facts:
     floors: Mapping[str, int] = field(default_factory=dict)
     raised: Mapping[str, int] = field(default_factory=dict)
     promoted: bool = False
+    known: (
+        tuple[str, ...] | None
+    ) = ()  # what tells that the shop has a cluster, where this host has none; None: nobody says
+    recorded: bool = True  # whether that could be told of this one, too
     libraries: tuple[str, ...] = ()  # wanted at the server's start, and not on this host
 
 
-def gather(desired: Desired, layout: PostgresLayout, server: Server, units: Units) -> Facts:
+def gather(desired: Desired, layout: PostgresLayout, server: Server, units: Units, clusters: Clusters) -> Facts:
     """Reads everything that the plan may ask for; the peer only when this host is to follow it."""
     cluster = read_cluster(layout, server)
     live = read_live(desired, layout, server) if cluster and cluster.running else None
     active = desired.envelope.active
     raised = _raised(desired, live) if active else {}
-    peer = ask_peer(desired, layout) if raised or not active else None
+    known = () if cluster or not active else _known(clusters)
+    first = active and cluster is None and known == ()
+    peer = ask_peer(desired, layout) if raised or first or not active else None
+    if first and peer is not None and peer.error is None:
+        known = (f"{desired.peer.name}'s {peer.system_identifier}",)
+    identifier = cluster.system_identifier if cluster else None
     floors = {} if active and not (live and live.in_recovery) else _floors(cluster, peer)
     return Facts(
         role=rolefile.read(layout.base),
@@ -123,8 +134,17 @@ def gather(desired: Desired, layout: PostgresLayout, server: Server, units: Unit
         peer=peer,
         floors=floors,
         raised=raised,
+        known=known,
+        recorded=identifier is None or clusters.recorded(identifier),
         libraries=tuple(name for name in desired.preload if not layout.library(name).exists()),
     )
+
+
+def _known(clusters: Clusters) -> tuple[str, ...] | None:
+    try:
+        return clusters.known()
+    except Silent:
+        return None
 
 
 def _raised(desired: Desired, live: Live | None) -> dict[str, int]:

@@ -13,7 +13,8 @@ from contract.errors import Failed, Refused, say
 from contract.services.postgres import TESTED
 
 from ..frame.plan import LOOK_AGAIN, Step
-from ..frame.rolefile import FENCED, PRIMARY, STANDBY, Role
+from ..frame.rolefile import FENCED, PRIMARY, Role
+from .beginning import nothing_lost
 from .desired import ASYNC
 from .diverged import COPIED, Fault, fault_of
 from .facts import Cluster, Facts, Live
@@ -33,6 +34,7 @@ class Want:
     peer: str  # name of the peer's database host
     mode: str = ASYNC
     version: int = TESTED
+    begin_empty: int | None = None  # the epoch of the operator's word for an empty database in the place of a lost one
 
     @property
     def active(self) -> bool:
@@ -130,6 +132,8 @@ def _active(want: Want, facts: Facts) -> list[Step]:
     _may_lead(want, facts, cluster)
     _may_raise(want, facts)
     steps = _files(facts)
+    if facts.role is None:  # it has never led here: made by a run that ended early, or restored
+        steps += _recorded(facts)
     if facts.role != want.role:
         steps.append(Step("role", _told(want.role)))
     if not facts.enabled:
@@ -147,34 +151,18 @@ def _active(want: Want, facts: Facts) -> list[Step]:
     steps += _sync(want, live)
     steps += [Step("extension", name) for name in live.extensions]
     steps += [Step("marker")] if live.marker != marker(want.role.epoch, want.role.site) else []
+    steps += [] if fresh or facts.role is None else _recorded(facts)
     return steps if live.database else [*steps, Step("database")]
 
 
 def _first(want: Want, facts: Facts) -> list[Step]:
-    if want.epoch.epoch != 1:
-        raise Refused(
-            say(
-                subject="data directory",
-                found=f"none, in epoch {want.epoch.epoch}",
-                wanted="the cluster that the site took over with",
-                consequence="an empty database in its place would look healthy, nothing was changed",
-                remedy="if the data volume is lost, move the shop to the other site and let this one follow; if both are, docs/restore.md",
-            )
-        )
-    if facts.role is not None and facts.role.role != STANDBY:
-        raise Refused(
-            say(
-                subject="data directory",
-                found=f"none, on a host that is {facts.role.role} in epoch {facts.role.epoch}",
-                wanted="the shop's data",
-                consequence="an empty database in its place would look healthy, nothing was changed",
-                remedy="bring the data volume back, or move the shop to the other site and let this one follow; if both are lost, docs/restore.md",
-            )
-        )
-    # The role comes after the data: a host with the role and without the data has lost them.
+    if want.begin_empty != want.epoch.epoch:
+        nothing_lost(want, facts)
+    # The role comes after the data: a host with the role and without the data has lost them. And the record comes before the first order.
     return [
         *_files(facts),
         Step("initialise"),
+        Step("record-cluster"),
         Step("role", _told(want.role)),
         Step("enable"),
         Step("start"),
@@ -268,7 +256,12 @@ def _following(want: Want, facts: Facts, steps: list[Step], live: Live) -> list[
     steps += [Step("drop-slot")] if live.slot not in (None, "active") else []
     if not (live.streaming and _peer(want, facts).sees == "streaming"):
         return [*steps, Step("follow"), LOOK_AGAIN]
-    return [*steps, *_settled(facts)]
+    return [*steps, *_settled(facts), *_recorded(facts)]
+
+
+def _recorded(facts: Facts) -> list[Step]:
+    """Of a cluster that is older than the record, or whose primary could not reach the witness."""
+    return [] if facts.recorded else [Step("record-cluster")]
 
 
 def _rejoined(want: Want, facts: Facts, fault: Fault | None) -> list[Step]:

@@ -17,6 +17,7 @@ from ..frame.log import Log
 from ..frame.plan import Step
 from ..frame.systemd import Units
 from ..frame.wait import until
+from ..frame.witness import Silent
 from . import copy as pg_copy
 from . import evidence as pg_evidence
 from . import facts as pg_facts
@@ -28,6 +29,7 @@ from .config import managed_files
 from .desired import Desired
 from .expiry import Expiry
 from .facts import FAULTS, REWIND_FUNCTIONS, Facts, Live
+from .known import Clusters
 from .layout import APP_ROLE, REPLICATION_ROLE, SLOT, PostgresLayout
 from .mark import COPY, EXPIRED, read_mark
 from .plan import Want, plan
@@ -42,7 +44,9 @@ REPLAY_S, RELOAD_S, FOLLOW_S = 10.0, 5.0, 60.0
 class Postgres:
     """`plan.Service` of the database host."""
 
-    def __init__(self, desired: Desired, layout: PostgresLayout, server: Server, units: Units, log: Log) -> None:
+    def __init__(
+        self, desired: Desired, layout: PostgresLayout, server: Server, units: Units, log: Log, *, clusters: Clusters
+    ) -> None:
         self.desired, self.layout, self.server, self.units, self.log = desired, layout, server, units, log
         epoch = desired.envelope.epoch
         if epoch is None:
@@ -50,14 +54,16 @@ class Postgres:
                 "document.epoch: found nothing, wanted the epoch in force; nothing was changed; run the fence first"
             )
         self.epoch = epoch
-        self.want = Want(desired.envelope.role(), epoch, desired.peer.name, desired.mode, desired.version)
+        self.clusters = clusters
+        role = desired.envelope.role()
+        self.want = Want(role, epoch, desired.peer.name, desired.mode, desired.version, desired.begin_empty)
         self.rejoin = Rejoin(desired, layout, server, log)
         self.floors: Mapping[str, int] = {}
         self.promoted = False
         self.too_small = False  # the file system could not be grown: no reason to stop here
 
     def facts(self) -> Facts:
-        found = pg_facts.gather(self.desired, self.layout, self.server, self.units)
+        found = pg_facts.gather(self.desired, self.layout, self.server, self.units, self.clusters)
         self.floors = found.floors
         if self.too_small:
             found = replace(found, volume=replace(found.volume, grown=False))
@@ -158,6 +164,20 @@ class Postgres:
 
     def _do_initialise(self, _: str) -> None:
         pg_copy.initialise(self.desired, self.layout)
+
+    def _do_record_cluster(self, _: str) -> None:
+        """Before its first start it is a condition: no order may be in a database that nobody would miss. One that serves is held up by nothing."""
+        control = self.server.control_data()
+        if control is None:
+            return
+        try:
+            self.clusters.record(control.system_identifier, self.want.role)
+        except Silent as error:
+            if self.server.pid() is None:
+                raise Failed(
+                    f"{error}; the database was made, and is not started before the witness knows it"
+                ) from None
+            self.log.warning(f"{error}; the next run records this cluster there")
 
     def _do_enable(self, _: str) -> None:
         self.units.enable(self.layout.unit)

@@ -18,6 +18,7 @@ from ..frame.rolefile import PRIMARY, STANDBY, Role
 from ..frame.systemd import Systemd
 from . import halt
 from .desired import Desired, Memory
+from .known import WitnessClusters
 from .layout import PostgresLayout
 from .server import Server, UnitControl
 from .service import Postgres
@@ -31,7 +32,9 @@ def converge(call: Call) -> Result:
     desired = Desired.read(call.document)
     layout, units = PostgresLayout(call.layout, desired.version), Systemd()
     server = Server(layout, desired.port, UnitControl(units, layout.unit))
-    return plan.converge(Postgres(desired, layout, server, units, call.log), call)
+    return plan.converge(
+        Postgres(desired, layout, server, units, call.log, clusters=WitnessClusters(call.layout)), call
+    )
 
 
 def status(call: Call) -> Result:

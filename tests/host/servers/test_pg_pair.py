@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from contract.errors import DrError, Failed, Refused
-from lab.pairs.postgres import Node, Pair, caught_up
+from lab.pairs.postgres import Node, Pair, Record, caught_up
 from scripts.host.frame import rolefile
 from scripts.host.frame.rolefile import PRIMARY, Role
 from scripts.host.frame.wait import until
+from scripts.host.frame.witness import Silent
 from scripts.host.postgres import copy as pg_copy
 from scripts.host.postgres.desired import Desired
 from scripts.host.postgres.status import live_status
@@ -249,7 +250,7 @@ def test_another_cluster_is_never_copied_over_the_only_copy(streaming: Pair) -> 
     with pytest.raises(Refused, match="on a host that is primary"):
         a.converge(1, "a")
     (a.layout.base.var / "role.json").unlink()
-    a.converge(1, "a")
+    a.converge(1, "a", begin_empty=1)
     with pytest.raises(Refused, match="another database"):
         b.converge(1, "a")
     assert orders(b) == ["1"]
@@ -262,6 +263,53 @@ def test_a_lost_data_directory_is_no_reason_for_an_empty_database(streaming: Pai
     shutil.rmtree(b.layout.data)
     with pytest.raises(Refused, match="empty database"):
         b.converge(2, "b", previous="a", planned=True)
+
+
+def test_a_new_host_in_the_first_epoch_gets_no_empty_database_where_there_was_one(streaming: Pair) -> None:
+    """Its disk is new, so nothing on it tells; the first epoch may last for years."""
+    a, b = streaming.a, streaming.b
+    assert len(streaming.clusters.names) == 1
+    a.close()
+    for folder in (a.layout.data, a.layout.base.var):
+        shutil.rmtree(folder)
+    with pytest.raises(Refused, match=r"clusters/.*nothing was changed.*docs/restore.md.*accept.empty to"):
+        a.converge(1, "a")
+    known, streaming.clusters.names = streaming.clusters.names, set()
+    with pytest.raises(Refused, match=f"db-1.b.dr.internal's {known.pop().split('/')[1].removesuffix('.json')}"):
+        a.converge(1, "a")
+    b.close()
+    streaming.clusters.silent = True
+    with pytest.raises(Failed, match="once the witness answers"):
+        a.converge(1, "a")
+    assert not a.layout.data.exists() and a.role is None
+
+
+def test_the_operators_word_for_this_epoch_begins_empty_and_no_other_does(streaming: Pair) -> None:
+    a = streaming.a
+    a.close()
+    shutil.rmtree(a.layout.data)
+    with pytest.raises(Refused, match=r"accept\.empty"):
+        a.converge(1, "a", begin_empty=2)
+    assert "initialise" in a.converge(1, "a", begin_empty=1).actions
+    assert len(streaming.clusters.names) == 2
+
+
+def test_a_database_that_the_witness_could_not_be_told_of_is_not_started(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, record = pair.a, Record.record
+
+    def silent(self: Record, identifier: str, role: Role) -> None:
+        raise Silent("witness: found no answer, wanted one")
+
+    monkeypatch.setattr(Record, "record", silent)
+    with pytest.raises(Failed, match="is not started before the witness knows it"):
+        a.converge(1, "a")
+    assert a.server.pid() is None and a.role is None
+    monkeypatch.setattr(Record, "record", record)
+    done = a.converge(1, "a")
+    assert "initialise" not in done.actions and "record-cluster" in done.actions
+    assert pair.clusters.names and a.converge(1, "a").changed is False
 
 
 def test_what_alter_system_left_behind_does_not_block_the_first_order(streaming: Pair) -> None:

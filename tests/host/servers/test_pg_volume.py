@@ -11,8 +11,6 @@ import pytest
 from lab.pairs.postgres import Pair
 from scripts.host.frame.commands import CommandFailed, Done
 from scripts.host.postgres import volume as pg_volume
-from scripts.host.postgres.desired import Desired
-from scripts.host.postgres.service import Postgres
 from scripts.host.postgres.volume import GROWN, Volume, spare
 
 
@@ -46,7 +44,7 @@ def test_a_file_system_that_cannot_be_grown_is_told_once_and_stops_nothing(monke
     with Pair() as pair:
         node = pair.a
         document = node.document(1, "a")
-        service = Postgres(Desired.read(document), node.layout, node.server, node.units, node.call(document).log)
+        service = node.service(document, node.call(document))
         first = service.plan(service.facts())[0]
         assert str(first) == "grow-volume"
         service.apply(first)
