@@ -245,6 +245,7 @@ class Check:
                 **_facts(info),
                 "left_out": state.suspended.get(repository),
                 "gap": state.gaps.get(repository),
+                "failed_backup": state.backups.get(repository),
             }
         ready = waiting(self.layout)
         return {
@@ -291,6 +292,7 @@ def _facts(info: Info | None) -> dict[str, Any]:
             "wal_first": None,
             "wal_last": None,
             "backup_timeline": None,
+            "damaged_backups": None,
         }
     stops = [backup.stop for backup in info.backups]
     return {
@@ -301,6 +303,7 @@ def _facts(info: Info | None) -> dict[str, Any]:
         "wal_first": info.first,
         "wal_last": info.last,
         "backup_timeline": max((int(it.wal[:8], 16) for it in info.backups), default=None),
+        "damaged_backups": len(info.damaged),
     }
 
 
@@ -321,6 +324,8 @@ def metrics(found: dict[str, Any]) -> str:
             ("dr_archive_repository_up", label, int(it["reachable"])),
             ("dr_archive_repository_left_out", label, int(it["left_out"] is not None)),
             ("dr_archive_repository_gap", label, int(it["gap"] is not None)),
+            ("dr_archive_backup_failed", label, int(it["failed_backup"] is not None)),
+            ("dr_archive_damaged_pages", label, int(bool((it["failed_backup"] or {}).get("damage")))),
             ("dr_archive_newest_backup_timestamp_seconds", label, it["newest_backup"]),
         ]
     kinds = dict.fromkeys(name for name, _, _ in values)

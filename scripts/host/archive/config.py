@@ -58,6 +58,7 @@ def pgbackrest(desired: Desired, layout: ArchiveLayout, name: str) -> str:
         "repo1-cipher-pass": desired.passphrase,
         "repo1-bundle": "y",
         "repo1-retention-full": str(desired.retention_full),
+        "expire-auto": "n",  # see `backup`
         "archive-async": "y",
         "archive-timeout": str(PUSH_S),
         "compress-type": "zst",

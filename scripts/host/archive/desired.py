@@ -23,6 +23,7 @@ class Memory:
     version: int
     port: int
     queue_max: int
+    retention_full: int = archive.Keys.retention_full
 
     @property
     def repositories(self) -> tuple[str, str]:
@@ -37,9 +38,9 @@ class Memory:
         """None on a host that was never prepared."""
         try:
             found = json.loads(layout.memory.read_bytes())
-            return cls(
-                str(found["site"]), str(found["peer"]), *(int(found[key]) for key in ("version", "port", "queue_max"))
-            )
+            version, port, queue_max = (int(found[key]) for key in ("version", "port", "queue_max"))
+            kept = int(found.get("retention_full", archive.Keys.retention_full))  # an older release did not write it
+            return cls(str(found["site"]), str(found["peer"]), version, port, queue_max, kept)
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -52,7 +53,9 @@ class Desired(archive.Block):
 
     @property
     def memory(self) -> Memory:
-        return Memory(self.envelope.site, self.envelope.peer, self.version, self.port, size(self.queue_max))
+        return Memory(
+            self.envelope.site, self.envelope.peer, self.version, self.port, size(self.queue_max), self.retention_full
+        )
 
     def server(self, site: str) -> str:
         """The S3 server of a site's repository, host or host:port, always TLS."""

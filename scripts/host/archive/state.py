@@ -29,6 +29,7 @@ class State:
     gaps: dict[str, dict[str, str]] = field(default_factory=dict)
     dropped: dict[str, str] | None = None
     hold: dict[str, Any] | None = None
+    backups: dict[str, dict[str, Any]] = field(default_factory=dict)
     compared: int = 0  # the timeline on which both repositories were held against each other
     inherited: int = 0  # the timeline up to which all that the old primary owed is in the archive
     silent_since: float | None = None  # a standby that does not stream

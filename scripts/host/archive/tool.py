@@ -52,11 +52,12 @@ class Backup:
 class Info:
     """What a repository holds of one cluster. `first`, `last`: WAL segments, None when there are none."""
 
-    backups: tuple[Backup, ...] = ()
+    backups: tuple[Backup, ...] = ()  # without those that hold damaged pages
     first: str | None = None
     last: str | None = None
     archive: str | None = None  # folder of the present major version below archive/<stanza>
     exists: bool = True  # whether the cluster has a place there at all
+    damaged: tuple[Backup, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class PgBackRest:
     def _argv(self, repository: str, stanza: str, command: str, *arguments: str) -> list[str]:
         postgres = self.layout.postgres
         argv = ["pgbackrest", f"--config={self.layout.config(repository)}", f"--stanza={stanza}"]
-        if command not in ("info", "repo-ls"):
+        if command not in ("info", "repo-ls", "expire"):
             argv.append(f"--pg1-path={self.data or postgres.data}")
         if command in ("backup", "stanza-create", "check"):
             argv += [f"--pg1-port={self.port}", f"--pg1-socket-path={postgres.sockets}", "--pg1-user=postgres"]
@@ -94,6 +95,15 @@ class PgBackRest:
         """None when the repository does not answer, or says something that cannot be understood."""
         done = self.call(repository, stanza, "info", "--output=json", limit_s=QUICK_S)
         return None if done.code else read_info(done.out)
+
+    def damaged_files(self, repository: str, stanza: str, label: str) -> list[str]:
+        """Files below the data directory whose pages did not fit their checksums in this backup; empty when that cannot be learned."""
+        done = self.call(repository, stanza, "info", "--output=json", f"--set={label}")
+        try:
+            found = json.loads(done.out)[0]["backup"][0].get("error-list", []) if done.code == 0 else []
+            return [str(name) for name in found]
+        except (ValueError, KeyError, IndexError, TypeError):
+            return []
 
     def stanzas(self, repository: str) -> list[str] | None:
         """Every cluster that ever archived there; None when the repository does not answer."""
@@ -181,8 +191,11 @@ def read_info(text: str) -> Info | None:
         # One folder for each major version; the last one is that of the cluster as it is.
         archive = [item for item in found.get("archive", []) if item.get("max")]
         last = archive[-1] if archive else {}
-        backups = tuple(Backup.read(item) for item in found.get("backup", []) if not item.get("error"))
-        return Info(backups, last.get("min"), last.get("max"), last.get("id"), code not in _NO_PLACE)
+        good, damaged = (
+            tuple(Backup.read(item) for item in found.get("backup", []) if bool(item.get("error")) is bad)
+            for bad in (False, True)
+        )
+        return Info(good, last.get("min"), last.get("max"), last.get("id"), code not in _NO_PLACE, damaged)
     except (ValueError, KeyError, IndexError, TypeError):
         return None
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from ..frame.witness import Witness
 from ..postgres.layout import PostgresLayout
 from ..postgres.server import Server, UnitControl, alive
 from . import state as archive_state
+from .backup import KINDS, Backups, wanted
 from .check import Check, data_of
 from .config import CHECK, DUE, FULL, INCREMENTAL, folders, managed_files
 from .desired import Desired, Memory
@@ -35,10 +37,8 @@ from .layout import ArchiveLayout
 from .order import Order
 from .push import Push, may_write, refuse_unknown
 from .restore import Restore
-from .tool import Outcome, PgBackRest, explain, stanza
+from .tool import stanza
 
-BACKUP_S = 20 * 3600.0
-KINDS = ("due", "full", "diff", "incr")
 BACKUPS = (f"{FULL}.timer", f"{INCREMENTAL}.timer")
 
 
@@ -167,22 +167,13 @@ def _start(call: Call, unit: str) -> None:
 
 def _start_due(call: Call, found: dict[str, Any]) -> None:
     """On the primary, what no timer should wait for."""
-    role = rolefile.read(call.layout)
+    role, now = rolefile.read(call.layout), time.time()
     if (
         role is not None
         and role.role == PRIMARY
-        and any(it["reachable"] and due(it, found["timeline"]) for it in found["repositories"].values())
+        and any(it["reachable"] and wanted(it, found["timeline"], now) for it in found["repositories"].values())
     ):
         _start(call, DUE)
-
-
-def due(repository: dict[str, Any], timeline: int | None) -> str | None:
-    """The kind of backup that a repository needs at once: a first full one, or one on the timeline of a promotion, from which a restore
-    needs no older WAL. Pure.
-    """
-    if not repository["backups"]:
-        return "full"
-    return "incr" if repository["backup_timeline"] < (timeline or 0) else None
 
 
 def status(call: Call) -> Result:
@@ -260,8 +251,8 @@ def drain(call: Call) -> Result:
 
 
 def backup(call: Call) -> Result:
-    """`{"type": "due|full|diff|incr"}` (see `due`) into both repositories, the own region's first; one that fails keeps nothing from the
-    other. Exit 3 on a host that is not the primary by the witness's word.
+    """`{"type": "due|full|diff|incr"}` (see `backup.due`) into both repositories, the own region's first; one that fails keeps nothing from the
+    other. Exit 3 on a host that is not the primary by the witness's word, 1 when one fails or holds damaged pages.
     """
     reader = Reader(call.document, "document")
     kind = reader.text("type", "incr")
@@ -275,26 +266,8 @@ def backup(call: Call) -> Result:
     check = _check(call, layout, known)
     _prove_active(call, layout)
     found = check.run()  # what was left out may answer again
-    tool, place, outcome, made = PgBackRest(layout, known.port), stanza(layout), Outcome(), list[str]()
-    for repository in known.repositories:
-        wanted = due(found["repositories"][repository], found["timeline"]) if kind == "due" else kind
-        if wanted is None:
-            continue
-        done = tool.call(repository, place, "backup", f"--type={wanted}", limit_s=BACKUP_S)
-        if done.code:
-            outcome.failed[repository] = done
-            call.log.error(f"repository {repository}: {explain(done)}")
-        else:
-            made.append(repository)
-            with archive_state.change(layout) as state:
-                state.dropped = None  # restores from this backup on need none of it
-            call.log.info(f"repository {repository}: backup ({wanted}) made")
-    outcome.raise_failed(
-        f"backup ({kind})",
-        f"made in: {', '.join(made) or 'no region'}",
-        "see `dr-host archive status`, then `systemctl start dr-archive-full`",
-    )
-    return Result({"made": made}, True)
+    made = Backups(layout, known, call.log).run(stanza(layout), kind, found)
+    return Result({"made": made}, bool(made))
 
 
 def restore(call: Call) -> Result:

@@ -15,6 +15,7 @@ import pytest
 from contract import sites
 from contract.errors import Failed, Refused, Usage
 from lab.pairs.postgres import Manual
+from scripts.host.archive.backup import LONGEST_S, damaged_pages, due, held_back, keep, wanted
 from scripts.host.archive.check import follows, metrics, to_fill
 from scripts.host.archive.config import managed_files, pgbackrest
 from scripts.host.archive.desired import Desired, Memory
@@ -26,7 +27,7 @@ from scripts.host.archive.order import Order, Source, choose
 from scripts.host.archive.push import Push, Verdict, judge, may_write, waiting
 from scripts.host.archive.state import State, change, load
 from scripts.host.archive.tool import GIVEN_UP, Backup, Info, PgBackRest, explain, read_info, read_wal, run_while
-from scripts.host.archive.verbs import Archive, Facts, due, refuse_other
+from scripts.host.archive.verbs import Archive, Facts, refuse_other
 from scripts.host.frame import plan
 from scripts.host.frame.call import Call
 from scripts.host.frame.commands import TIMED_OUT, Done
@@ -329,6 +330,7 @@ def test_the_configuration_of_one_repository(tmp_path: Path) -> None:
         "repo1-cipher-pass=hidden passphrase",
         "archive-async=y",
         "repo1-retention-full=3",
+        "expire-auto=n",
         "process-max=4",
     }
     assert wanted <= set(lines)
@@ -425,6 +427,47 @@ def test_a_repository_without_a_backup_of_this_timeline_gets_one_at_once(
     backups: int, timeline: int | None, kind: str | None
 ) -> None:
     assert due({"backups": backups, "backup_timeline": timeline}, 2) == kind
+
+
+def failed(tries: int, *damage: dict[str, str]) -> dict[str, Any]:
+    return {"at": START, "kind": "full", "tries": tries, "why": "it failed", "damage": list(damage)}
+
+
+def test_a_backup_that_failed_is_tried_again_later_each_time_and_a_damaged_page_is_left_to_the_timers() -> None:
+    def waits(entry: dict[str, Any] | None) -> int:
+        """Whole minutes until the next one."""
+        return next(minute for minute in range(1000) if not held_back(entry, START + 60 * minute))
+
+    assert [waits(it) for it in (None, failed(1), failed(2), failed(3), failed(99))] == [
+        0,
+        1,
+        2,
+        4,
+        int(LONGEST_S) // 60,
+    ]
+    assert waits(failed(1, {"file": "base/1/2", "pages": "3"})) == LONGEST_S // 60
+    assert not held_back(failed(99), START - 1), "the clock was set back"
+    none = {"backups": 0, "backup_timeline": None, "failed_backup": failed(3)}
+    assert wanted(none, 1, START + 61) is None and wanted(none, 1, START + 241) == "full"
+
+
+def test_damaged_backups_push_no_good_one_out() -> None:
+    def made(number: int, kind: str = "full") -> Backup:
+        return Backup(f"{kind}{number}", kind, START + number, START + number, f"{1:024X}")
+
+    good, bad = (made(1), made(2), made(3, "incr")), (made(4), made(5), made(6))
+    assert keep(Info(good, damaged=bad), 1) == 4, "three damaged ones, and the good one behind them"
+    assert keep(Info((*good, made(7)), damaged=bad), 2) == 5
+    assert keep(Info(good), 2) == 2 and keep(Info(good), 1) == 1
+    assert keep(Info(good, damaged=bad), 3) is None, "nothing is too many"
+
+
+def test_pages_that_do_not_fit_their_checksums_are_named() -> None:
+    said = (
+        "WARN: invalid page checksum found in file /d/base/5/1259 at page 3\n"
+        "WARN: invalid page checksums found in file /d/base/5/2619 at pages 1, 7-8\nINFO: x\n"
+    )
+    assert damaged_pages(said, "/d") == {"base/5/1259": "3", "base/5/2619": "1, 7-8"}
 
 
 # --- restores
@@ -554,6 +597,7 @@ def test_answers_of_pgbackrest() -> None:
     assert read_info(json.dumps([{"repo": [{"status": {"code": 99}}], "archive": [], "backup": []}])) is None, (
         "no answer"
     )
+    assert [it.label for it in info.damaged] == ["20261125-102931F"]
     assert read_info("[]") is None
     listing = {
         ".": {"type": "path"},
@@ -581,7 +625,15 @@ def test_metrics_leave_out_what_is_unknown() -> None:
         "dropped": {"from": "1", "to": "2"},
         "waiting": 2,
         "archiver": None,
-        "repositories": {"a": {"reachable": False, "left_out": {"from": "1"}, "gap": None, "newest_backup": None}},
+        "repositories": {
+            "a": {
+                "reachable": False,
+                "left_out": {"from": "1"},
+                "gap": None,
+                "newest_backup": None,
+                "failed_backup": {"damage": [1]},
+            }
+        },
     }
     lines = metrics(found).splitlines()
     assert (
@@ -589,4 +641,5 @@ def test_metrics_leave_out_what_is_unknown() -> None:
         and 'dr_archive_repository_left_out{repository="a"} 1' in lines
     )
     assert {"dr_archive_split_brain 0", "dr_archive_dropped 1"} <= set(lines)
+    assert 'dr_archive_damaged_pages{repository="a"} 1' in lines
     assert not [line for line in lines if "backup_timestamp" in line and "TYPE" not in line]

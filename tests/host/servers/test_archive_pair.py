@@ -286,3 +286,33 @@ def test_what_a_repository_lacks_is_known_to_a_primary_that_never_saw_it_fail(al
     assert (
         name in alone.regions["b"].wal() and f"lacks 1 WAL files that the other has, {name}" in alone.a.log.getvalue()
     )
+
+
+def test_damaged_pages_are_told_and_no_good_backup_is_removed_for_bad_ones(alone: ArchivePair) -> None:
+    alone.a.sql("create table carts as select n, repeat('x', 100) from generate_series(1, 2000) n", "shop")
+    assert alone.call(alone.a, "backup", {"type": "full"}).code == 0
+    good = alone.check(alone.a)["repositories"]["a"]["newest_backup"]
+    name = alone.a.sql("checkpoint; select pg_relation_filepath('carts')", "shop")
+    file = alone.a.layout.data / name
+    pages = bytearray(file.read_bytes())
+    for number in (3, 7, 8):
+        pages[number * 8192 + 5000 : number * 8192 + 5008] = b"damaged!"
+    file.write_bytes(pages)
+
+    told = [alone.call(alone.a, "backup", {"type": "full"}) for _ in range(3)]
+    assert [it.code for it in told] == [1, 1, 1] and f"damaged pages ({name} pages 3, 7-8)" in told[0].err
+    assert [it.err.count("has damaged pages") for it in told] == [2, 0, 0], "told once for each repository"
+    found = alone.check(alone.a)["repositories"]["a"]
+    assert found["failed_backup"]["damage"] == [{"file": name, "pages": "3, 7-8"}]
+    assert (found["backups"], found["damaged_backups"], found["newest_backup"]) == (1, 3, good), (
+        "more than retention_full"
+    )
+    due = alone.call(alone.a, "backup", {"type": "due"})
+    assert due.code == 0 and json.loads(due.out)["facts"]["made"] == []
+
+    alone.a.sql("drop table carts", "shop")
+    for _ in range(2):
+        assert alone.call(alone.a, "backup", {"type": "full"}).code == 0
+    found = alone.check(alone.a)["repositories"]["b"]
+    assert found["failed_backup"] is None
+    assert (found["backups"], found["damaged_backups"]) == (2, 0), "two good ones again, and what is older may go"
