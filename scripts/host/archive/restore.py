@@ -45,6 +45,7 @@ class Restore:
         self._free()
         place = self.order.cluster or self._cluster()
         source = self._source(place)
+        room(self.order.directory, shutil.disk_usage(self.order.directory.parent).free, source.backup.size)
         self._copy(place, source)
         found = self._recover()
         came = {"repository": source.repository, "backup": source.backup.label, "cluster": place}
@@ -193,7 +194,7 @@ class Restore:
             "ident_file": str(folder / "pg_ident.conf"),
             "port": str(self.order.port),
             "listen_addresses": "",
-            "unix_socket_directories": str(self._sockets()),
+            "unix_socket_directories": str(self.sockets),
             "cluster_name": "dr_restore",
             "hot_standby": "on",
             "primary_conninfo": "",
@@ -213,9 +214,10 @@ class Restore:
         ids = _ids(folder)
         for name, text in texts.items():
             write_atomically(folder / name, text.encode(), 0o600, ids)
-        make_folder(self._sockets(), 0o700, self.layout.user)
+        make_folder(self.sockets, 0o700, self.layout.user)
 
-    def _sockets(self) -> Path:
+    @property
+    def sockets(self) -> Path:
         return self.order.directory.with_name(f"{self.order.directory.name}.{_SOCKETS}")
 
     def _log(self) -> Path:
@@ -244,7 +246,7 @@ class Restore:
         return {
             "directory": str(folder),
             "port": self.order.port,
-            "sockets": str(self._sockets()),
+            "sockets": str(self.sockets),
             "timeline": int(timeline or 0),
             "lsn": position,
             "recovered_to": last or self._last() or None,
@@ -257,17 +259,26 @@ class Restore:
             return ""
 
     def _ask(self, query: str) -> str | None:
-        target = {
-            "host": str(self._sockets()),
-            "port": str(self.order.port),
-            "user": "postgres",
-            "dbname": "postgres",
-            "connect_timeout": "3",
-        }
         try:
-            return psql(self.layout.postgres, target, query, limit_s=10, user=self.layout.user).strip()
+            return self.sql(query, "postgres", 10).strip()
         except CommandFailed:
             return None
+
+    def sql(self, query: str, database: str, limit_s: float) -> str:
+        """Asked of the restored cluster. Raises CommandFailed."""
+        target = {
+            "host": str(self.sockets),
+            "port": str(self.order.port),
+            "user": "postgres",
+            "dbname": database,
+            "connect_timeout": "3",
+        }
+        return psql(self.layout.postgres, target, query, limit_s=limit_s, user=self.layout.user)
+
+    def stop(self) -> None:
+        """The restored cluster, cleanly. Raises CommandFailed."""
+        argv = [self.layout.postgres.program("pg_ctl"), "stop", "-s", "-m", "fast", "-D", str(self.order.directory)]
+        run(argv, limit_s=300, user=self.layout.user)
 
     def _last(self) -> str | None:
         """Commit time of the last transaction that was recovered, from the server's log."""
@@ -311,14 +322,10 @@ class Restore:
             "recovery_target_timeline",
         ):
             self._ask(f"alter system reset {name}")
-        run(
-            [postgres.program("pg_ctl"), "stop", "-s", "-m", "fast", "-D", str(folder)],
-            limit_s=300,
-            user=self.layout.user,
-        )
+        self.stop()
         for name in ("postgresql.conf", "pg_hba.conf", "pg_ident.conf"):
             (folder / name).unlink()
-        shutil.rmtree(self._sockets())
+        shutil.rmtree(self.sockets)
         target = postgres.data
         if target.exists():
             kept = next(
@@ -332,6 +339,20 @@ class Restore:
         folder.rename(target)
         sync_folder(target.parent)
         return str(target)
+
+
+def room(directory: Path, free: int, size: int) -> None:
+    """Raises Refused where the copy would fill a disk that a running cluster may share. WAL comes on top, so this is the least. Pure."""
+    if free <= size:
+        raise Refused(
+            say(
+                subject=f"directory {directory}",
+                found=f"{free} bytes free on its disk",
+                wanted=f"more than the {size} of the backup, and room for WAL",
+                consequence="nothing was restored",
+                remedy="name a directory on a larger disk",
+            )
+        )
 
 
 class _NoControl:

@@ -29,13 +29,14 @@ STANZA = re.compile(r"dr-\d+")
 
 @dataclass(frozen=True)
 class Backup:
-    """`start` and `stop` in seconds since 1970; `wal` is the first segment that a restore needs."""
+    """`start` and `stop` in seconds since 1970; `wal` is the first segment that a restore needs; `size`: bytes of the restored files."""
 
     label: str
     kind: str
     start: int
     stop: int
     wal: str
+    size: int = 0
 
     @classmethod
     def read(cls, found: Mapping[str, Any]) -> Backup:
@@ -45,6 +46,7 @@ class Backup:
             int(found["timestamp"]["start"]),
             int(found["timestamp"]["stop"]),
             str(found["archive"]["start"]),
+            int(found.get("info", {}).get("size", 0)),
         )
 
 

@@ -36,6 +36,7 @@ from .fetch import Fetch
 from .layout import ArchiveLayout
 from .order import Order
 from .push import Push, may_write, refuse_unknown
+from .rehearse import Rehearsal
 from .restore import Restore
 from .tool import stanza
 
@@ -277,6 +278,19 @@ def restore(call: Call) -> Result:
     return Result(Restore(layout, known, Order.read(call.document, known), call.log).run(), True)
 
 
+def rehearse(call: Call) -> Result:
+    """A restore into a new directory that is counted, checked and removed: `restore`'s document with `keep` (bool) instead of `adopt`. Exit 3 on a
+    primary's host, 1 when what was restored is not whole.
+    """
+    layout, memory = _known(call)
+    known = refuse_unknown(memory)
+    keep = call.document.get("keep", False)
+    if not isinstance(keep, bool):
+        raise Usage("document.keep: found no true or false, wanted one; nothing was changed; correct the document")
+    order = Order.read({name: value for name, value in call.document.items() if name != "keep"}, known)
+    return Result(Rehearsal(layout, known, order, keep, call.log).run(), keep)
+
+
 def clear(call: Call) -> Result:
     """End the split-brain alarm, naming its segment: `{"segment": "..."}`. Whether two wrote is then settled by a person."""
     layout, memory = _known(call)
@@ -345,5 +359,6 @@ VERBS = {
     "drain": Verb(drain, apart=True),
     "backup": Verb(backup, locked=False),
     "restore": Verb(restore, locked=False),
+    "rehearse": Verb(rehearse, locked=False),
     "clear": Verb(clear),
 }

@@ -25,6 +25,8 @@ from scripts.host.archive.inherit import mark, owed
 from scripts.host.archive.layout import ArchiveLayout
 from scripts.host.archive.order import Order, Source, choose
 from scripts.host.archive.push import Push, Verdict, judge, may_write, waiting
+from scripts.host.archive.rehearse import fault_of
+from scripts.host.archive.restore import room
 from scripts.host.archive.state import State, change, load
 from scripts.host.archive.tool import GIVEN_UP, Backup, Info, PgBackRest, explain, read_info, read_wal, run_while
 from scripts.host.archive.verbs import Archive, Facts, refuse_other
@@ -565,6 +567,21 @@ def test_a_target_outside_is_refused_with_the_range_that_exists(
 def test_bad_orders_are_refused(wanted: dict[str, Any], says: str) -> None:
     with pytest.raises(Usage, match=says):
         order(**wanted)
+
+
+def test_a_copy_that_would_fill_the_disk_is_refused() -> None:
+    room(Path("/srv/back"), 1001, 1000)
+    with pytest.raises(Refused, match="found 1000 bytes free on its disk, wanted more than the 1000 of the backup"):
+        room(Path("/srv/back"), 1000, 1000)
+
+
+def test_a_rehearsal_fails_on_a_damaged_page_and_on_an_early_end() -> None:
+    whole = {"short": False, "lsn": "0/5000000", "archived_to": f"{1:08X}{9:016X}"}
+    pages = {"blocks": 900, "bad": 0}
+    assert fault_of(whole, pages) is None and fault_of(whole, {"blocks": None, "bad": None}) is None
+    damaged, early = fault_of(whole, {**pages, "bad": 2}), fault_of({**whole, "short": True}, pages)
+    assert damaged is not None and "2 of 900" in damaged[1]
+    assert early is not None and early[1:] == ("an end at 0/5000000", f"the end of {1:08X}{9:016X}")
 
 
 # --- what pgBackRest says

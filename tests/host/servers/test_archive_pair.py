@@ -316,3 +316,26 @@ def test_damaged_pages_are_told_and_no_good_backup_is_removed_for_bad_ones(alone
     found = alone.check(alone.a)["repositories"]["b"]
     assert found["failed_backup"] is None
     assert (found["backups"], found["damaged_backups"]) == (2, 0), "two good ones again, and what is older may go"
+
+
+def test_a_restore_is_rehearsed_beside_a_standby_with_counts_and_every_page_and_leaves_nothing(
+    pair: ArchivePair,
+) -> None:
+    assert pair.call(pair.a, "backup", {"type": "full"}).code == 0
+    pair.a.sql("create schema more; create table more.carts as select n from generate_series(1, 700) n", "shop")
+    archived(pair, pair.a)
+    order = {"directory": str(pair.folder / "rehearsal"), "port": free_port()}
+    refused = pair.call(pair.a, "rehearse", order)
+    assert (
+        refused.code == 3 and "role primary on this host" in refused.err and "other site's database host" in refused.err
+    )
+    assert pair.call(pair.b, "rehearse", {**order, "adopt": True}).code == 3
+
+    done = pair.call(pair.b, "rehearse", order)
+    assert done.code == 0, done.err
+    facts = json.loads(done.out)["facts"]
+    shop = facts["databases"]["shop"]
+    assert (shop["tables"], shop["rows"], shop["by_table"]) == (2, 701, {"public.orders": 1, "more.carts": 700})
+    assert facts["checksums"]["bad"] == 0 < facts["checksums"]["blocks"] and facts["restored"]["short"] is False
+    assert [path.name for path in pair.folder.glob("rehearsal*")] == [] and facts["kept"] is None
+    assert pair.b.sql("select pg_is_in_recovery()") == "t", "the standby goes on"
