@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from ..frame import trouble
 from ..frame.log import Log
 
 
@@ -56,7 +57,10 @@ class Worker:
             try:
                 self._work()
             except Exception as error:  # the lease must be enforced whatever a question runs into
-                self._log.error(f"{self._thread.name}: unexpected {type(error).__name__} {place(error)}")
+                refused = trouble.sentence(error, "this round is lost") if isinstance(error, OSError) else None
+                self._log.error(
+                    f"{self._thread.name}: {refused or f'unexpected {type(error).__name__} {place(error)}'}"
+                )
             self._since = None
             self.rounds += 1
 

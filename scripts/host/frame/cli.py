@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 from contract.errors import DrError, ExitCode, Failed, Usage
 
+from . import trouble
 from .call import Call, Verb
 from .files import make_folder, write_atomically
 from .layout import Layout
@@ -56,15 +57,25 @@ def main(
     except DrError as error:
         log.error(str(error))
         return error.code
-    except Exception as error:  # a fault of this program: where it happened, without its text, which may hold a secret
-        traceback.print_tb(error.__traceback__, file=err)
-        log.error(
-            f"unexpected {type(error).__name__}; what was done so far stands; report it with the lines above, and see `status`"
-        )
+    except OSError as error:
+        told = trouble.sentence(error)
+        if told is None:
+            return _unexpected(log, error, f" ({trouble.reason(error)})", err)
+        log.error(told)
         return ExitCode.FAILED
+    except Exception as error:  # a fault of this program: where it happened, without its text, which may hold a secret
+        return _unexpected(log, error, "", err)
     report = arguments.report or arguments.check or call.verb != "converge"
     print(dump(result.document(call.op, report=report)), file=stdout or sys.stdout)
     return ExitCode.DONE
+
+
+def _unexpected(log: Log, error: Exception, why: str, err: TextIO) -> int:
+    traceback.print_tb(error.__traceback__, file=err)
+    log.error(
+        f"unexpected {type(error).__name__}{why}; what was done so far stands; report it with the lines above, and see `status`"
+    )
+    return ExitCode.FAILED
 
 
 class _Parser(argparse.ArgumentParser):

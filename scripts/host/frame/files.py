@@ -49,7 +49,14 @@ def differing(files: Sequence[ManagedFile]) -> list[str]:
 
 
 def write_atomically(path: Path, content: bytes, mode: int = 0o600, ids: tuple[int, int] | None = None) -> None:
-    """A reader sees the old file or the new one, also after a power cut."""
+    """A reader sees the old file or the new one, also after a power cut. Raises OSError that names `path`, wherever on the way it was refused."""
+    try:
+        _write_beside(path, content, mode, ids)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _write_beside(path: Path, content: bytes, mode: int, ids: tuple[int, int] | None) -> None:
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     partial = Path(name)
     try:

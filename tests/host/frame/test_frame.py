@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from scripts.host.__main__ import main
 from scripts.host.frame import cli, plan, rolefile
 from scripts.host.frame.call import Call, Verb
 from scripts.host.frame.desired import read
-from scripts.host.frame.files import ManagedFile, with_block
+from scripts.host.frame.files import ManagedFile, with_block, write_atomically
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.locks import hold
 from scripts.host.frame.log import Log
@@ -167,6 +169,61 @@ def test_exit_codes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exce
     assert found[0] == code and found[1] == ""
     assert found[2].splitlines()[-1].startswith("ERROR assets converge: ")
     assert "W-SECRET" not in found[2]
+
+
+def raised(number: int, *paths: str) -> OSError:
+    return OSError(number, os.strerror(number), *([paths[0], None, *paths[1:]] if paths else []))
+
+
+@pytest.mark.parametrize(
+    ("error", "says", "remedy"),
+    [
+        (raised(errno.EROFS, "/etc/redis/dr.conf"), "file /etc/redis/dr.conf: found Read-only file system", "remount"),
+        (
+            raised(errno.ENOSPC, "/var/lib/dr/role.json"),
+            "file /var/lib/dr/role.json: found No space left on device",
+            "df -h",
+        ),
+        (raised(errno.EACCES, "/etc/redis"), "file /etc/redis: found Permission denied", "namei"),
+        (raised(errno.EXDEV, "/a", "/b"), "file /a and /b: found Invalid cross-device link", "journalctl -k"),
+        (raised(errno.EIO), "unexpected OSError (Input/output error)", "lines above"),
+        (OSError("W-SECRET"), "unexpected OSError (no reason given)", "lines above"),
+    ],
+)
+def test_what_the_system_refuses_is_told_with_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, says: str, remedy: str
+) -> None:
+    def fails(_: object) -> Any:
+        raise error
+
+    monkeypatch.setattr(cli, "_verb", lambda module, service, verb: Verb(fails))
+    code, out, err = call(tmp_path, "assets", "converge")
+    last = err.splitlines()[-1]
+    assert (code, out) == (1, "") and says in last and remedy in last and "what was done so far stands" in last
+    assert "W-SECRET" not in err and ("Traceback" in err or 'File "' in err) is ("unexpected" in last)
+
+
+@pytest.mark.parametrize("broken", ["mkstemp", "fsync", "write"])
+def test_a_file_that_cannot_be_written_is_named_and_not_the_one_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    path = tmp_path / "dr.conf"
+
+    def fails(*_: object, **__: object) -> Any:
+        raise raised(errno.ENOSPC)
+
+    patched = {"mkstemp": "tempfile.mkstemp", "fsync": "os.fsync", "write": "os.fchmod"}[broken]
+    monkeypatch.setattr(f"scripts.host.frame.files.{patched}", fails)
+    with pytest.raises(OSError, match="No space left") as found:
+        write_atomically(path, b"content")
+    assert (found.value.filename, list(tmp_path.iterdir())) == (str(path), [])
+
+
+def test_a_read_only_folder_is_told_with_the_file_that_was_to_be_written(tmp_path: Path) -> None:
+    path = tmp_path / "gone" / "dr.conf"
+    with pytest.raises(FileNotFoundError) as found:
+        write_atomically(path, b"content")
+    assert found.value.filename == str(path)
 
 
 class Counter:
