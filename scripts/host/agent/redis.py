@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ..frame.layout import Layout
 from ..frame.log import Log
 from ..redis.leader import Access
 from ..redis.upstream import Company, Upstream
 from ..redis.wire import Connection, ErrorReply, Unreachable, keys_of, parse_info
+
+if TYPE_CHECKING:
+    from ..redis.writers import Writer
+
+
+def writers_found(layout: Layout) -> list[Writer]:
+    """Caches of this host that take writes or do not say, in whatever unit, for a role that allows none. See `redis.writers`; asks for seconds."""
+    from ..redis import writers  # noqa: PLC0415 - the agent, which must stay small, hardly ever asks
+
+    return writers.writers_found(layout)
+
+
+def stop_writers(found: Sequence[Writer], limit_s: float, alive: Callable[[], None]) -> list[Writer]:
+    """Ended within the limit, by force where need be; those that outlive it. `alive` is called all the while."""
+    from ..redis import writers  # noqa: PLC0415 - see writers_found
+
+    return writers.stop_writers(found, limit_s, alive)
 
 
 class RedisFacts:
