@@ -36,8 +36,12 @@ class Chain:
         block: pulumi.Input[documents.Document],
         parent: pulumi.Resource,
         after: Sequence[pulumi.Resource],
+        may_fail: bool = False,
     ) -> remote.Command:
-        """`dr-host <service> converge` on the host, told the epoch and this block, once everything in `after` is done."""
+        """`dr-host <service> converge` on the host, told the epoch and this block, once everything in `after` is done.
+
+        `may_fail`: see `host_link`.
+        """
 
         def document(facts: dict[str, Any]) -> str:
             epoch = documents.epoch_of(facts["epoch"])
@@ -48,5 +52,11 @@ class Chain:
 
         stdin = pulumi.Output.all(instance=host.instance_id, epoch=self.epoch, block=block).apply(document)
         return host_link(
-            name, service=service, connection=host.connection, document=stdin, parent=parent, after=[host.ready, *after]
+            name,
+            service=service,
+            connection=host.connection,
+            document=stdin,
+            parent=parent,
+            after=[host.ready, *after],
+            may_fail=may_fail,
         )

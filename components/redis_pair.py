@@ -1,4 +1,9 @@
-"""This site's half of the Redis pair: the links that make its cache hosts master and replicas by the epoch. It creates nothing."""
+"""This site's half of the Redis pair: the links that make its cache hosts master and replicas by the epoch. It creates nothing.
+
+The shop sells without a cache, so nothing of the chain waits for one, and none may end a run before the shop sells: the engine begins nothing
+more once a link has failed. The head's turn beside the database is therefore no failure, whatever its host says; behind the proof it is asked once
+more, which changes nothing where all is well and is a failure where it is not.
+"""
 
 from __future__ import annotations
 
@@ -20,25 +25,32 @@ class RedisPairArgs:
 
 
 class RedisPair(pulumi.ComponentResource):
-    """`done` once cache-1 has its role: the shop waits for no other."""
+    """`turned` once cache-1 was asked to take its role; `settle` declares the rest."""
 
-    done: pulumi.Resource
+    turned: pulumi.Resource
 
     def __init__(self, name: str, args: RedisPairArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dr:index:RedisPair", name, {}, opts)
-        chain = args.chain
-        block = chain.epoch.apply(lambda stdout: documents.redis(chain.settings, documents.epoch_of(stdout)))
-        first, *others = args.hosts
-        self.done = chain.link(
-            f"{name}-converge", host=first, service="redis", block=block, parent=self, after=args.after
-        )
-        for host in others:
-            chain.link(
-                f"{name}-{host.address.name}-converge",
-                host=host,
-                service="redis",
-                block=block,
-                parent=self,
-                after=[self.done],
-            )
+        self._prefix, self._args = name, args
+        self.turned = self._link(f"{name}-converge", args.hosts[0], args.after, may_fail=True)
         self.register_outputs({})
+
+    def settle(self, after: Sequence[pulumi.Resource]) -> None:
+        """Each cache host in its role, or a failure that names it, once everything in `after` is done."""
+        head, *others = self._args.hosts
+        first = self._link(self._named(head), head, [self.turned, *after])
+        for host in others:
+            self._link(self._named(host), host, [first])
+
+    def _named(self, host: Host) -> str:
+        return f"{self._prefix}-{host.address.name}-converge"
+
+    def _link(
+        self, name: str, host: Host, after: Sequence[pulumi.Resource], *, may_fail: bool = False
+    ) -> pulumi.Resource:
+        chain = self._args.chain
+        block = chain.epoch.apply(lambda stdout: documents.redis(chain.settings, documents.epoch_of(stdout)))
+        link: pulumi.Resource = chain.link(
+            name, host=host, service="redis", block=block, parent=self, after=after, may_fail=may_fail
+        )
+        return link

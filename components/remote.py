@@ -73,14 +73,18 @@ def host_link(
     parent: pulumi.Resource,
     after: Sequence[pulumi.Resource],
     first: str | None = None,
+    may_fail: bool = False,
 ) -> remote.Command:
     """`dr-host <service> converge` on one host with this document, once everything in `after` is done.
 
-    `first`: shell that comes before it, without single quotes.
+    `first`: shell that comes before it, without single quotes. `may_fail`: whatever the host says of it is no failure of the run, which would
+    begin nothing more. Another link has to ask again.
     """
     converge = f"python3 {TOOL_PATH} {service} converge"
     program = converge if first is None else f"sh -c '{first}; exec {converge}'"
     script = f"timeout -k {KILL_AFTER_S} {LINKS_S[service]} {program}"
+    if may_fail:
+        script += " || true"
     return host_script(name, script=script, connection=connection, stdin=document, parent=parent, after=after)
 
 

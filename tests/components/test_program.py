@@ -21,7 +21,7 @@ SHOP = Bundle(path=".build/shop-1.tar.gz", digest="1" * 12)
 COPIER = Bundle(path=".build/dr-assets-1.pyz", digest="1" * 12)
 STAGES = [
     ["fence-claim"],
-    ["postgres-converge", "redis-converge", "sync-converge"],
+    ["postgres-converge", "sync-converge"],
     ["app-app-1-converge"],
     ["app-app-2-converge"],
     ["verify-order"],
@@ -30,6 +30,8 @@ STAGES = [
 CHAIN = [link for stage in STAGES for link in stage]
 BESIDE = "archive-converge"  # told the epoch too, and waited for by nothing
 LAST = "asset-rules-replication"  # the same, after all of the chain
+# The cache: at its turn beside the data, and once more behind the proof, where its failure is one.
+CACHE, SETTLED = "redis-converge", "redis-cache-1-converge"
 COMMANDS = ("command:local:Command", "command:remote:Command")
 
 
@@ -92,14 +94,14 @@ def test_a_request_changes_no_resource_but_what_the_links_are_told(a: dict[str, 
     other = built("a", failover_region="b")
     assert list(sorted(a)) == list(sorted(other))
     changed = {it.name for key, it in a.items() if it != other[key]}
-    assert changed == {"fence-claim", BESIDE, *(name for name in CHAIN if name.endswith("-converge"))}
+    assert changed == {"fence-claim", BESIDE, CACHE, SETTLED, *(name for name in CHAIN if name.endswith("-converge"))}
     for name in changed:
         one, two = (json.loads(commands(tree)[name].inputs["stdin"]) for tree in (a, other))
         assert {key for key in one.keys() | two.keys() if one.get(key) != two.get(key)} == {"request"}
 
 
 def test_what_is_built_before_the_fence_is_told_no_role(a: dict[str, Registered]) -> None:
-    early = [it for name, it in commands(a).items() if name not in (*CHAIN, BESIDE, LAST)]
+    early = [it for name, it in commands(a).items() if name not in (*CHAIN, BESIDE, CACHE, SETTLED, LAST)]
     assert len(early) == 8
     for it in early:
         assert not {"request", "epoch"} & set(
@@ -114,6 +116,18 @@ def test_the_chain_has_the_order_of_a_failover(a: dict[str, Registered]) -> None
             waits = closure(a, name)
             assert before <= waits, f"{name} does not wait for all that comes before it"
             assert not (set(CHAIN) - before) & waits, f"{name} waits for what is not before it"
+
+
+def test_orders_do_not_wait_for_a_cache_and_its_failure_ends_no_run_before_the_shop_sells(
+    a: dict[str, Registered],
+) -> None:
+    """A link that fails ends a run: whatever has not begun by then does not. So the first turn is no failure, and the second comes after the proof."""
+    assert not [name for name in CHAIN if {CACHE, SETTLED} & closure(a, name)]
+    assert closure(a, CACHE) & set(CHAIN) == {"fence-claim"}
+    assert {CACHE, "verify-order"} <= closure(a, SETTLED) and "dns-pointer" not in closure(a, SETTLED)
+    first, again = (commands(a)[name].inputs for name in (CACHE, SETTLED))
+    assert first["create"] == f"{again['create']} || true"
+    assert {key for key in first if first[key] != again[key]} == {"create", "update"}
 
 
 def test_nothing_waits_for_backups_and_wal_has_a_place_before_the_fence(a: dict[str, Registered]) -> None:
@@ -153,7 +167,7 @@ def test_no_bucket_names_another_one(a: dict[str, Registered]) -> None:
 
 def test_the_fence_waits_for_everything_that_has_no_role(a: dict[str, Registered]) -> None:
     waits = closure(a, "fence-claim")
-    late = {"dns-site", BESIDE, LAST}
+    late = {"dns-site", BESIDE, CACHE, SETTLED, LAST}
     early = {
         it.name for it in a.values() if not it.type.startswith(("dr:", "pulumi:")) and it.name not in {*CHAIN, *late}
     }
@@ -161,7 +175,7 @@ def test_the_fence_waits_for_everything_that_has_no_role(a: dict[str, Registered
 
 
 def test_every_link_is_run_again_by_an_update_and_leaves_nothing_readable(a: dict[str, Registered]) -> None:
-    assert len(commands(a)) == 18
+    assert len(commands(a)) == 19
     for name, it in commands(a).items():
         inputs = it.inputs
         assert inputs["create"] == inputs["update"], name
@@ -177,7 +191,7 @@ def test_remote_links_pin_host_keys_and_go_through_the_own_bastion(b: dict[str, 
     settings = config.parse(stack.configuration("b"))
     address = next(it for it in b.values() if it.name == "region-bastion-ip")
     remote = [it for it in b.values() if it.type.startswith("command:remote:")]
-    assert len(remote) == 22
+    assert len(remote) == 23
     for it in remote:
         connection = it.inputs["connection"]
         bastion = connection.get("proxy", connection)
@@ -358,11 +372,11 @@ def test_app_hosts_are_kept_apart(a: dict[str, Registered]) -> None:
     assert of_type(a, "ServerGroup")["region-app-apart"].inputs["policies"] == "anti-affinity"
 
 
-def test_of_several_caches_the_shop_waits_for_the_head_alone_and_the_others_for_the_head() -> None:
+def test_of_several_caches_the_shop_waits_for_none_and_the_others_wait_for_the_head() -> None:
     grouped = built("a", redis={"maxmemory": "256mb", "cache_replicas": 2})
     others = {"redis-cache-2-converge", "redis-cache-3-converge"}
     assert others < set(commands(grouped)) and not others & closure(grouped, "dns-pointer")
     for name in others:
-        assert {"redis-converge", "fence-claim"} <= closure(grouped, name)
+        assert {CACHE, SETTLED, "fence-claim"} <= closure(grouped, name)
     servers = {it.inputs["name"] for it in of_type(grouped, "Instance").values()}
     assert {"shop-a-cache-1", "shop-a-cache-2", "shop-a-cache-3"} < servers
