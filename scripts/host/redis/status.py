@@ -20,8 +20,9 @@ def status(call: Call) -> Result:
     takeover = redis_takeover.read(call.layout, role.epoch) if role else None
     access = Access.of_host(call.layout)
     said = word(access.sentinels) if access and access.sentinels else None
-    found = dict(zip(access.peers, (it for it, _ in side_by_side(look, access.peers)), strict=True)) if access else {}
-    local = look(access.local)[0] if access else None
+    asked = (access.local, *access.peers) if access else ()  # at once: each that hangs costs its whole time-out
+    found = dict(zip(asked, (it for it, _ in side_by_side(look, asked)), strict=True))
+    local = found.pop(access.local) if access else None
     peer = next((it for it in found.values() if it is not None and it.role == MASTER), next(iter(found.values()), None))
     lag = peer.offset - local.offset if local and peer and local.role == REPLICA and peer.role == MASTER else None
     free = redis_data.free(call.layout, find_engine(call.layout))
