@@ -30,7 +30,8 @@ from components.settings import Settings
 from components.verify import Verify, VerifyArgs
 from contract.agreement import digests
 from contract.errors import DrError
-from scripts.leftovers.clear import KINDS, Leftovers
+from scripts.leftovers.boots import Boots
+from scripts.leftovers.clear import Leftovers
 from scripts.leftovers.writer import may_write
 from scripts.links import power, preflight
 from scripts.links.agreement import Side
@@ -70,8 +71,9 @@ def declare(settings: Settings, bundles: Bundles) -> None:
     """The whole stack."""
     tool = bundles.tool
     at_work = partial(may_write, settings.site, witness(settings))
-    seen = Leftovers(openstack(settings), settings.region.compute_region, ovh(settings), at_work)
-    leftovers.clear_before_create(KINDS, seen.clear)
+    here = settings.region
+    boots = Boots(site=settings.site, image_id=here.image_id, flavors=here.flavors)
+    leftovers.watch(Leftovers(openstack(settings), here.compute_region, ovh(settings), at_work, boots))
     opts = pulumi.ResourceOptions(providers=providers(settings))
 
     # The same whatever the role: hosts, entrance, buckets, the release on every app host.

@@ -6,7 +6,10 @@ too, its hosts forward.
 
 A load balancer that ended in ERROR cannot be updated: Octavia has deleted its port, and the provider reads that port on every update.
 Raising `dr:regions.<site>.balancer_generation` changes the description below, and that alone makes the next run delete the balancer
-and make it anew with the same address.
+and make it anew with the same address. Neither do the parts of one in ERROR let themselves be deleted. So the component itself tells
+of its generation: when that changes it is updated first of all, and whoever looks then (`components.leftovers`) removes the whole. What
+is deleted afterwards is not there any more, which the provider takes as done, but for what it looks for in its pool: a pool takes its
+members and monitor with it.
 """
 
 from __future__ import annotations
@@ -36,13 +39,17 @@ class Balancer(pulumi.ComponentResource):
     address: pulumi.Output[str]  # public
 
     def __init__(self, name: str, args: BalancerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("dr:index:Balancer", name, {}, opts)
         settings = args.settings
         prefix = f"{settings.project}-{settings.site}-shop"
+        generation = settings.region.balancer_generation
+        described = f"shop, site {settings.site}, generation {generation}"
+        # The first says nothing, as it always did: a version that says more of itself must not look like a change.
+        told = {"name": prefix, "description": described} if generation > 1 else {}
+        super().__init__("dr:index:Balancer", name, told, opts)
         balancer = loadbalancer.LoadBalancer(
             f"{name}-octavia",
             name=prefix,
-            description=f"shop, site {settings.site}, generation {settings.region.balancer_generation}",
+            description=described,
             vip_subnet_id=args.subnet_id,
             vip_address=hosts.at(settings.region.front_cidr, hosts.BALANCER_OCTET),
             flavor_id=settings.region.lb_flavor_id,
@@ -92,7 +99,7 @@ class Balancer(pulumi.ComponentResource):
             timeout=3,
             max_retries=2,
             max_retries_down=2,
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, deleted_with=pool),
         )
         for host, address in args.members.items():
             last = loadbalancer.Member(
@@ -104,5 +111,5 @@ class Balancer(pulumi.ComponentResource):
                 monitor_port=PORTS["health"],
                 subnet_id=args.subnet_id,
                 weight=1,
-                opts=pulumi.ResourceOptions(parent=self, depends_on=[last]),
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[last], deleted_with=pool),
             )

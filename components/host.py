@@ -56,8 +56,13 @@ class Host(pulumi.ComponentResource):
     ready: pulumi.Resource  # done once `host converge` is
 
     def __init__(self, name: str, args: HostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("dr:index:Host", name, {}, opts)
         settings, address = args.settings, args.address
+        generation = settings.regions[address.site].host_generation.get(address.name, 1)
+        called = server_name(settings.project, address.site, address.name)
+        # A raised number changes the component first of all, and what the new server needs is looked up then (`components.leftovers`): the
+        # old one is deleted before the new one is asked for. The first number says nothing, as it always did.
+        told = {"name": called, "kind": address.role, "generation": generation} if generation > 1 else {}
+        super().__init__("dr:index:Host", name, told, opts)
         self.address = address
         front, vrack = self._port(name, "front", args), self._port(name, "vrack", args)
         server = self._server(name, args, front, vrack)

@@ -9,7 +9,7 @@ from typing import Any
 
 from contract.errors import Failed
 from scripts.clients.openstack import Cloud
-from scripts.leftovers.found import Found, await_gone
+from scripts.leftovers.found import Found, await_gone, pauses
 
 SERVICE, ROOT = "load-balancer", "/v2.0/lbaas/"
 SETTLE_S = 300.0
@@ -91,6 +91,26 @@ def members(cloud: Cloud, inputs: Mapping[str, Any]) -> list[Found]:
     ]
 
 
+def out_of_error(cloud: Cloud, inputs: Mapping[str, Any]) -> list[str]:
+    """Remove our load balancer with all that belongs to it, where it is in ERROR and of another generation than `inputs` wants.
+
+    One in ERROR takes no change: each of its members, and so everything above them, answers 409 to its own removal for ever. Only the whole can
+    go, at once. Returns a sentence for each that went. Raises ApiDown, Failed.
+    """
+    gone = []
+    for item in listed(cloud, "loadbalancers", name=str(inputs["name"])):
+        identity, label = item["id"], f"{item['name']} ({item['id']})"
+        if item["description"] == inputs["description"] or _settled(cloud, identity) != "ERROR":
+            continue
+        path = f"loadbalancers/{identity}"
+        cloud.delete(SERVICE, f"{ROOT}{path}?cascade=true")
+        await_gone(path, lambda path=path: _there(cloud, path))  # type: ignore[misc]
+        gone.append(
+            f"load balancer {label}: was in ERROR, in which it takes no change; removed with its listeners, pools and members, to be made anew"
+        )
+    return gone
+
+
 def _of_pool(pool: dict[str, Any]) -> str:
     return str(pool["loadbalancers"][0]["id"])
 
@@ -105,19 +125,19 @@ def _remover(cloud: Cloud, balancer: str, path: str) -> Callable[[], None]:
     return remove
 
 
-def _settled(cloud: Cloud, balancer: str) -> None:
-    """Wait until the load balancer takes changes, or is gone."""
-    deadline = time.monotonic() + SETTLE_S
+def _settled(cloud: Cloud, balancer: str) -> str:
+    """Wait until nothing is under way at the load balancer. Returns its provisioning status, or "gone"."""
+    deadline, rests = time.monotonic() + SETTLE_S, pauses()
     while True:
         found = cloud.find(SERVICE, f"{ROOT}loadbalancers/{balancer}")
         status = "gone" if found is None else str(found["loadbalancer"]["provisioning_status"])
         if not status.startswith("PENDING"):
-            return
+            return status
         if time.monotonic() > deadline:
             raise Failed(
                 f"load balancer {balancer}: found {status} for {SETTLE_S:.0f} s, wanted ACTIVE; ask the platform's support"
             )
-        time.sleep(0.3)
+        time.sleep(next(rests))
 
 
 def _there(cloud: Cloud, path: str) -> bool:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from contract.errors import Failed
+from scripts.clients.openstack import ApiDown
+from scripts.leftovers.patience import passing
 
 GONE_S = 120.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.3, 5.0
 
 
 @dataclass(frozen=True)
@@ -28,10 +31,28 @@ def await_gone(label: str, there: Callable[[], bool]) -> None:
 
 def await_end(label: str, lasts: Callable[[], bool], found: str, asked: str) -> None:
     """Wait until `lasts` holds no more. `found`: what is so until then; `asked`: what was asked for. Raises Failed."""
-    deadline = time.monotonic() + GONE_S
-    while lasts():
+    deadline, rests = time.monotonic() + GONE_S, pauses()
+    while _holds(lasts):
         if time.monotonic() > deadline:
             raise Failed(
                 f"{label}: {found} {GONE_S:.0f} s after {asked} was asked for; look at it in the platform's console"
             )
-        time.sleep(0.3)
+        time.sleep(next(rests))
+
+
+def _holds(lasts: Callable[[], bool]) -> bool:
+    """A question that was not answered this time ends nothing."""
+    try:
+        return lasts()
+    except ApiDown as error:
+        if not passing(error):
+            raise
+        return True
+
+
+def pauses() -> Iterator[float]:
+    """Seconds between looks at the same thing, longer and longer: most ends come soon, and platforms count requests."""
+    rest = FIRST_PAUSE_S
+    while True:
+        yield rest
+        rest = min(rest * 1.5, LONGEST_PAUSE_S)

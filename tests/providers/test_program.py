@@ -257,6 +257,76 @@ def test_a_balancer_in_error_is_passed_by_raising_its_generation(story: Story) -
     assert [it["provisioning_status"] for it in balancers.values()] == ["ACTIVE"]
 
 
+def test_a_balancer_with_members_that_comes_to_error_is_passed_too(story: Story) -> None:
+    """Octavia refuses the removal of every part of it, for as long as anybody asks; the whole goes at once, before its parts are asked for."""
+    cloud = story.clouds.openstack.cloud
+    state = cloud.region("GRA11")
+    (broken,) = state.load_balancers.values()
+    address = [
+        it["floating_ip_address"] for it in state.floating_ips.values() if it["port_id"] == broken["vip_port_id"]
+    ]
+    broken["provisioning_status"] = "ERROR"
+    story.program.values["regions"] = story.program.regions(balancer_generation=3)
+    story.program.configure()
+    raised = story.program.up()
+    assert raised.returncode == 0, raised.stdout[-2000:]
+    assert f"({broken['id']}): was in ERROR" in raised.stdout + raised.stderr
+    (balancer,) = state.load_balancers.values()
+    assert (balancer["provisioning_status"], balancer["id"] == broken["id"]) == ("ACTIVE", False)
+    assert sorted(it["name"] for it in state.members.values()) == ["app-1", "app-2"]
+    assert [len(kind) for kind in (state.listeners, state.pools, state.monitors)] == [1, 1, 1]
+    assert [
+        it["floating_ip_address"] for it in state.floating_ips.values() if it["port_id"] == balancer["vip_port_id"]
+    ] == address
+
+
+def servers(story: Story) -> dict[str, dict[str, Any]]:
+    return {it["name"]: it for it in story.clouds.openstack.cloud.region("GRA11").servers.values()}
+
+
+def test_a_wrong_image_or_flavor_deletes_no_server_that_is_to_be_replaced(story: Story) -> None:
+    before = {name: it["id"] for name, it in servers(story).items()}
+    flavors = story.program.values["regions"]["a"]["flavors"]
+    nowhere = "00000000-0000-4000-8000-000000000000"
+    for wrong in ({"image_id": nowhere}, {"flavors": {**flavors, "cache": nowhere}}):
+        story.program.configure(regions=story.program.regions(host_generation={"cache-1": 2}, **wrong))
+        refused = story.program.up()
+        said = refused.stdout + refused.stderr
+        assert refused.returncode != 0
+        assert nowhere in said and f"correct dr:regions.a.{next(iter(wrong))}" in said, said[-2000:]
+        assert "Traceback" not in said
+        assert {name: it["id"] for name, it in servers(story).items()} == before
+
+
+def test_a_wrong_flavor_of_a_standing_server_is_corrected_in_the_file_alone(story: Story) -> None:
+    flavors = story.program.values["regions"]["a"]["flavors"]
+    wrong = {**flavors, "cache": "00000000-0000-4000-8000-000000000000"}
+    story.program.configure(regions=story.program.regions(flavors=wrong))
+    refused = story.program.up()
+    assert refused.returncode != 0
+    assert "correct dr:regions.a.flavors" in refused.stdout + refused.stderr
+    story.program.configure()
+    corrected = story.program.up()
+    assert corrected.returncode == 0, corrected.stdout[-2000:]
+    assert servers(story)["shop-a-cache-1"]["flavor_id"] == flavors["cache"]
+
+
+def test_a_server_that_ends_in_error_is_told_with_the_reason_and_never_taken_for_standing(story: Story) -> None:
+    story.clouds.backend.fail_next["boot_server"] = "no space left for the disk"
+    story.program.configure(regions=story.program.regions(host_generation={"app-2": 2}))
+    for _ in range(2):
+        failed = story.program.up()
+        said = failed.stdout + failed.stderr
+        assert failed.returncode != 0, "taken for standing"
+        assert "is in ERROR (no space left for the disk)" in said, said[-2000:]
+    assert "dr:regions.a.host_generation" in said
+    story.program.values["regions"] = story.program.regions(host_generation={"app-2": 3})
+    story.program.configure()
+    replaced = story.program.up()
+    assert replaced.returncode == 0, replaced.stdout[-2000:]
+    assert servers(story)["shop-a-app-2"]["vm_state"] == "active"
+
+
 def test_a_second_run_changes_nothing(story: Story) -> None:
     story.program.configure()
     assert story.program.preview() == {}
@@ -299,11 +369,11 @@ def test_new_images_and_secrets_replace_no_server(story: Story) -> None:
 
 
 def test_a_raised_host_generation_replaces_one_server_and_keeps_its_volume(story: Story) -> None:
-    story.program.configure(regions=story.program.regions(host_generation={"db-1": 2}))
+    story.program.configure(regions=story.program.regions(host_generation={"app-2": 3, "db-1": 2}))
     planned = story.program.preview()
     assert planned["region-db-1-server"] in ("replace", "create-replacement")
     assert not {name for name in planned if "data" in name} - {"region-db-1-data-attached"}
-    told = {"region-db-1-converge", "postgres-converge", "archive-place-prepare", "archive-converge"}
+    told = {"region-db-1", "region-db-1-converge", "postgres-converge", "archive-place-prepare", "archive-converge"}
     assert {name for name, step in planned.items() if step == "update"} == told
     assert set(planned) == {"region-db-1-server", "region-db-1-data-attached", "region-db-1-tool", *told}
 

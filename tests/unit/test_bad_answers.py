@@ -18,6 +18,7 @@ from scripts.clients.compute import Compute
 from scripts.clients.openstack import ApiDown, Cloud
 from scripts.clients.ovh import Answered, OvhApi
 from scripts.clients.ovh_zone import OvhZone
+from scripts.leftovers.boots import Boots
 from scripts.leftovers.clear import Leftovers
 from tests.unit.bad_answers import QUICK, RECORD, SECRET, SERVER, SLOW, Played, good, reply, say
 
@@ -166,7 +167,13 @@ def test_a_list_with_an_unreadable_server_is_no_list_for_it_would_count_as_stopp
 def test_a_listing_of_another_shape_removes_nothing_and_ends_in_a_sentence(server: Played, answer: Any) -> None:
     server.bad = ("/servers/detail", say(good(answer)))
     keys = dict.fromkeys(("application_key", "application_secret", "consumer_key"), SECRET)
-    seen = Leftovers(openstack(server), "GRA11", Ovh(endpoint=server.url, **keys), lambda: None)
+    seen = Leftovers(
+        openstack(server),
+        "GRA11",
+        Ovh(endpoint=server.url, **keys),
+        lambda: None,
+        Boots(site="a", image_id="i", flavors={}),
+    )
     (told,) = seen.clear("openstack:compute/instance:Instance", {"name": SERVER["name"]})
     assert "could not see whether an interrupted run left a Instance" in told and "nothing was removed" in told
     assert not any(head.startswith(b"DELETE") for head in server.asked)

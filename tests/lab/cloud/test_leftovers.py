@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 
 from contract.access import OpenStack, Ovh
-from contract.errors import Failed
+from contract.errors import Failed, Refused
 from scripts.clients.openstack import ApiDown, Cloud
-from scripts.leftovers import balancers, found, network, servers
+from scripts.leftovers import balancers, boots, found, network, patience, servers
+from scripts.leftovers.boots import Boots
 from scripts.leftovers.clear import Leftovers
-from tests.lab.cloud.tenant import PROJECT, Tenant
+from tests.lab.cloud.tenant import PROJECT, REGION, Tenant
 
-ROOTS = {"compute": "/v2.1", "network": "", "volumev3": f"/v3/{PROJECT}", "load-balancer": ""}
+ROOTS = {"image": "", "compute": "/v2.1", "network": "", "volumev3": f"/v3/{PROJECT}", "load-balancer": ""}
 
 
 class TenantsCloud(Cloud):
     """The real one over a tenant, without sockets; whatever is under way comes to its end after each call."""
 
     def __init__(self, tenant: Tenant) -> None:
-        self.tenant = tenant
+        self.tenant, self.region = tenant, REGION
 
     def ask(self, method: str, service: str, path: str, body: Any = None) -> dict[str, Any]:
         reply = self.tenant.ask(service, method, ROOTS[service] + path, body)
@@ -239,12 +241,58 @@ def test_a_load_balancer_is_cleared_from_its_leaves_to_itself(tenant: Tenant, cl
         assert rule(cloud, inputs) == []
 
 
-def test_an_api_that_does_not_answer_is_told_and_stops_nothing() -> None:
+def test_a_balancer_in_error_goes_whole_and_no_other_does(tenant: Tenant, cloud: TenantsCloud) -> None:
+    subnet = subnet_of(tenant, tenant.network())
+    balancer = lb(tenant, "loadbalancers", name="shop", description="generation 1", vip_subnet_id=subnet)["id"]
+    listener = lb(tenant, "listeners", name="https", loadbalancer_id=balancer, protocol="TCP", protocol_port=443)["id"]
+    pool = lb(tenant, "pools", name="https", listener_id=listener, protocol="PROXYV2", lb_algorithm="ROUND_ROBIN")["id"]
+    member = lb(tenant, f"pools/{pool}/members", address="10.1.0.41", protocol_port=443, subnet_id=subnet)["id"]
+    state = tenant.cloud.region(REGION)
+    raised = {"name": "shop", "description": "generation 2"}
+    assert balancers.out_of_error(cloud, raised) == [], "one that takes changes is the provider's to delete"
+    state.load_balancers[balancer]["provisioning_status"] = "ERROR"
+    refused = tenant.ask("load-balancer", "DELETE", f"/v2.0/lbaas/pools/{pool}/members/{member}")
+    assert (refused.status, refused.body["faultstring"]) == (409, f"Pool {pool} is immutable and cannot be updated.")
+    assert tenant.ask("load-balancer", "DELETE", f"/v2.0/lbaas/loadbalancers/{balancer}").status == 400
+    assert balancers.out_of_error(cloud, {"name": "shop", "description": "generation 1"}) == [], "it was just made"
+    (told,) = balancers.out_of_error(cloud, raised)
+    assert told.startswith(f"load balancer shop ({balancer}): was in ERROR")
+    kinds = (state.load_balancers, state.listeners, state.pools, state.members)
+    assert [len(kind) for kind in kinds] == [0, 0, 0, 0]
+
+
+def test_a_server_in_error_goes_when_a_later_generation_is_wanted(tenant: Tenant, cloud: TenantsCloud) -> None:
+    where = tenant.network()
+    wanted = Boots(site="a", image_id=tenant.image, flavors={"db": tenant.flavor})
+    tenant.backend.fail_next["boot_server"] = "no space left for the disk"
+    broken = tenant.server({"uuid": where}, name="shop-a-db-1", metadata={"generation": "1"})
+    standing = tenant.server({"uuid": where}, name="shop-a-db-2", metadata={"generation": "1"})
+    (reason,) = boots.failures(cloud, {"name": "shop-a-db-1"})
+    assert reason == f"server shop-a-db-1 ({broken}): is in ERROR (no space left for the disk)"
+    inputs = {"name": "shop-a-db-1", "kind": "db", "generation": 1.0}
+    assert boots.replacement(cloud, inputs, wanted) == [], "it is the one that is wanted"
+    with pytest.raises(Refused, match="its image nowhere is missing"):
+        boots.replacement(cloud, {**inputs, "generation": 2.0}, dataclasses.replace(wanted, image_id="nowhere"))
+    assert tenant.state(broken)[0] == "ERROR", "refused, and so it was left alone"
+    assert boots.replacement(cloud, {**inputs, "generation": 2.0}, wanted) == [f"{reason}; removed, to be made anew"]
+    assert tenant.state(broken)[0] == "gone"
+    assert boots.replacement(cloud, {**inputs, "name": "shop-a-db-2", "generation": 2.0}, wanted) == []
+    assert tenant.state(standing)[0] == "ACTIVE", "one that runs is the provider's to delete"
+
+
+def test_an_api_that_does_not_answer_is_told_and_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "REST_S", 0.0)
     nowhere = OpenStack(
         auth_url="http://127.0.0.1:9/v3", user="u", password="secret-word", project_id="p", domain="Default"
     )
     keys = dict.fromkeys(("application_key", "application_secret", "consumer_key"), "secret-word")
-    seen = Leftovers(nowhere, "GRA11", Ovh(endpoint="http://127.0.0.1:9/1.0", **keys), lambda: None)
+    seen = Leftovers(
+        nowhere,
+        "GRA11",
+        Ovh(endpoint="http://127.0.0.1:9/1.0", **keys),
+        lambda: None,
+        Boots(site="a", image_id="i", flavors={}),
+    )
     told = seen.clear("openstack:networking/network:Network", {"name": "front"})
     assert [text.split(":")[0] for text in told] == ["could not see whether an interrupted run left a Network"]
     assert "secret-word" not in told[0]
