@@ -68,7 +68,11 @@ class Network(pulumi.ComponentResource):
     def _front(self, name: str, prefix: str, settings: Settings) -> tuple[networking.Network, networking.Subnet]:
         cidr = settings.region.front_cidr
         network = networking.Network(
-            f"{name}-front", name=f"{prefix}-front", mtu=1500, admin_state_up=True, opts=self._child()
+            f"{name}-front",
+            name=f"{prefix}-front",
+            mtu=settings.region.front_mtu,
+            admin_state_up=True,
+            opts=self._child(),
         )
         subnet = networking.Subnet(
             f"{name}-front-subnet",

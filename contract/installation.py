@@ -190,6 +190,14 @@ class Region:
         "the site's own network: entrance, way out, bastion; never within 172.31.0.0/17",
         why="hosts have no address",
     )
+    front_mtu: int | None = key(
+        optional(integer(1280, 9000)),
+        "the largest packet on it. OVHcloud's networks may say 9000, which their way out does not carry; null: what the platform gives, for one "
+        "that answers *Requested MTU is too big*",
+        default=1500,
+        unit="bytes",
+        why="large packets are lost in silence",
+    )
     vrack_offset: int = key(
         integer(0, 160),
         "added to the last octet of every host on the vRack: 0 and 100",

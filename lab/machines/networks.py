@@ -16,6 +16,7 @@ from lab.cloud.backend import BackendError
 from lab.machines.shell import drop_link, ip, link_exists, nft, run, short, sysctl
 
 OPERATOR, CLIENT = "192.0.2.100", "192.0.2.101"
+INTERNET_MTU = 1500
 
 
 @dataclass(frozen=True)
@@ -136,9 +137,20 @@ class Networks:
             return self._segments[self._by_network[network_id]].bridge
 
     def plug(
-        self, what: str, bridge: str, netns: str, name: str, *, outer: str, mac: str | None = None, mtu: int = 1500
+        self,
+        what: str,
+        bridge: str,
+        netns: str,
+        name: str,
+        *,
+        outer: str,
+        mac: str | None = None,
+        mtu: int | None = None,
     ) -> None:
-        """An interface `name` in `netns`, on a bridge; `outer` is the pair's end here."""
+        """An interface `name` in `netns`, on a bridge; `outer` is the pair's end here. `mtu`: None for what the bridge carries."""
+        if mtu is None:
+            with self._lock:
+                mtu = next((each.mtu for each in self._segments.values() if each.bridge == bridge), INTERNET_MTU)
         address = f" address {mac}" if mac else ""
         drop_link(what, outer)
         ip(what, [

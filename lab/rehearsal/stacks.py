@@ -59,6 +59,9 @@ def _of_the_lab(config: dict[str, Any], lab: Mapping[str, Any]) -> dict[str, Any
         facts, region = lab["regions"][compute], config["dr:regions"][name]
         region.update({"compute_region": compute, "storage_region": storage.upper(), "s3_region": storage})
         region.update({"ext_net_id": facts["ext_net_id"], "image_id": facts["image_id"]})
+        region["front_mtu"] = (
+            None  # its plain networks are tunnels, which carry less than the 1500 of an OVHcloud region
+        )
         region["s3_endpoint"] = lab["s3"][storage]["endpoint"]
         region["flavors"] = {kind: facts["flavors"]["d2-4" if kind == DATABASE else "d2-2"] for kind in KINDS}
     return config

@@ -243,6 +243,14 @@ def test_no_server_is_replaced_by_an_image_or_a_first_boot_text(a: dict[str, Reg
         assert it.delete_before_replace
 
 
+def test_the_front_network_asks_for_a_packet_size_or_for_none(a: dict[str, Registered]) -> None:
+    assert of_type(a, "Network")["region-network-front"].inputs["mtu"] == 1500
+    regions = stack.configuration()["regions"]
+    regions["a"]["front_mtu"] = None
+    asked = of_type(built("a", regions=regions), "Network")["region-network-front"].inputs
+    assert asked.get("mtu") is None, "a platform that carries less refuses any number above its own"
+
+
 def test_a_raised_generation_touches_one_server_or_the_balancer_alone(a: dict[str, Registered]) -> None:
     regions = stack.configuration()["regions"]
     regions["a"]["host_generation"], regions["a"]["balancer_generation"] = {"app-2": 2}, 2

@@ -122,6 +122,7 @@ class Clouds:
             facts = self.regions[region["compute_region"]]
             ids = {flavor.name: flavor.id for flavor in facts.flavors}
             region["ext_net_id"], region["image_id"] = facts.external.id, facts.images[0].id
+            region["front_mtu"] = None
             region["flavors"] = {role: ids["d2-4" if role == "db" else "d2-2"] for role in region["flavors"]}
         values["openstack"]["auth_url"], values["ovh"]["endpoint"] = self.auth_url, self.ovh_url
         values["witness"]["endpoint"] = f"http://127.0.0.1:{self.witness.server_address[1]}"

@@ -10,7 +10,8 @@ from lab.cloud.network.resource import Change, Resource
 from lab.cloud.state import Record, RegionState
 from lab.cloud.web import ApiError
 
-LARGEST_MTU = 9000
+LARGEST_MTU = 9000  # of a VLAN of the vRack
+OVERLAY_MTU = 1450  # of a network of one region: what its tunnels leave of the underlay's 1500
 
 
 def _segment(state: RegionState, values: Record) -> tuple[str, int]:
@@ -35,11 +36,12 @@ def _segment(state: RegionState, values: Record) -> tuple[str, int]:
     return "vrack", wanted
 
 
-def _mtu(values: Record, default: int) -> int:
+def _mtu(values: Record, default: int, kind: str) -> int:
     if values["mtu"] is UNSET:
         return default
-    if not 68 <= values["mtu"] <= LARGEST_MTU:
-        raise errors.invalid_input(f"Requested MTU is too big, maximum is {LARGEST_MTU}")
+    largest = OVERLAY_MTU if kind == "vxlan" else LARGEST_MTU
+    if not 68 <= values["mtu"] <= largest:
+        raise errors.invalid_input(f"Requested MTU is too big, maximum is {largest}")
     return int(values["mtu"])
 
 
@@ -53,7 +55,7 @@ def create_network(change: Change, values: Record) -> Record:
     _check_policy(values, "create")
     change.check_quota("network")
     kind, segment = _segment(change.state, values)
-    mtu = _mtu(values, 1500 if kind == "vrack" else 1450)
+    mtu = _mtu(values, 1500 if kind == "vrack" else OVERLAY_MTU, kind)
     network = models.new_network(change.project, values, kind=kind, segment=segment, mtu=mtu)
     change.state.networks[network["id"]] = network
     change.effects.network(network["id"])
@@ -63,7 +65,7 @@ def create_network(change: Change, values: Record) -> Record:
 def update_network(change: Change, network: Record, values: Record) -> None:
     _check_policy(values, "update")
     if "mtu" in values:
-        network["mtu"] = _mtu(values, network["mtu"])
+        network["mtu"] = _mtu(values, network["mtu"], network["provider:network_type"])
         change.effects.network(network["id"])
     network |= {name: value for name, value in values.items() if name != "mtu"}
 

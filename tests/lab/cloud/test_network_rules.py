@@ -248,6 +248,24 @@ def test_a_body_without_the_resource_is_refused(fabric: Fabric, body: Any, raw: 
 # Changes that are accepted
 
 
+@pytest.mark.parametrize(
+    ("extra", "largest"),
+    [({}, 1450), ({"provider:network_type": "vrack", "provider:segmentation_id": "42"}, 9000)],
+)
+def test_a_network_carries_no_more_than_what_is_under_it(fabric: Fabric, extra: dict[str, str], largest: int) -> None:
+    """What a region's tunnels leave of the underlay; a VLAN has no tunnel."""
+    neutron = fabric.neutron[A]
+    assert neutron.refused("POST", "/v2.0/networks", {"network": {"name": "n", "mtu": largest + 1, **extra}}) == (
+        400,
+        "InvalidInput",
+        f"Invalid input for operation: Requested MTU is too big, maximum is {largest}.",
+    )
+    made = neutron.ok("POST", "/v2.0/networks", {"network": {"name": "n", "mtu": largest, **extra}})
+    assert made["mtu"] == largest
+    changed = {"network": {"mtu": largest + 1}}
+    assert neutron.refused("PUT", f"/v2.0/networks/{made['id']}", changed)[:2] == (400, "InvalidInput")
+
+
 def test_an_mtu_reaches_the_machinery(fabric: Fabric) -> None:
     net, _ = fabric.network()
     assert fabric.neutron[A].ok("PUT", f"/v2.0/networks/{net}", {"network": {"mtu": 1400, "name": "n"}})["mtu"] == 1400

@@ -44,7 +44,7 @@ def after(*resources):
 vrack = net.Network("vrack", mtu=1500, value_specs={{"provider:network_type": "vrack", "provider:segmentation_id": "42"}}, opts=opts)
 vrack_subnet = net.Subnet("vrack", network_id=vrack.id, cidr="10.100.0.0/24", ip_version=4, no_gateway=True,
                           allocation_pools=[net.SubnetAllocationPoolArgs(start="10.100.0.60", end="10.100.0.89")], opts=opts)
-front = net.Network("front", mtu=1500, tags=["dr"], opts=opts)
+front = net.Network("front", tags=["dr"], opts=opts)
 subnet = net.Subnet("front", network_id=front.id, cidr="10.1.0.0/24", ip_version=4, gateway_ip="10.1.0.1", dns_nameservers=["192.0.2.53"],
                     allocation_pools=[net.SubnetAllocationPoolArgs(start="10.1.0.200", end="10.1.0.239")], opts=opts)
 router = net.Router("router", external_network_id=given["ext_net_id"], opts=opts)

@@ -115,7 +115,7 @@ def region() -> Iterator[Region]:
 
 def test_a_balancer_serves_through_its_floating_ip_for_as_long_as_the_apis_say(region: Region) -> None:
     """The member that answers is the region's S3 server, reached through the router; nobody is at the other member's address."""
-    network = region.neutron("POST", "networks", {"network": {"name": "front", "mtu": 1500}})["id"]
+    network = region.neutron("POST", "networks", {"network": {"name": "front", "mtu": 1450}})["id"]
     subnet = region.neutron(
         "POST", "subnets", {"subnet": {"network_id": network, "ip_version": 4, "cidr": "10.1.0.0/24"}}
     )["id"]
