@@ -93,18 +93,35 @@ class Epoch:
     @classmethod
     def from_document(cls, document: dict[str, Any], name: str) -> Epoch:
         """From the object at the witness; `name` is its key, for the message. Raises Usage."""
-        try:
-            epoch = cls(**{key: document[key] for key in cls.__dataclass_fields__ if key in document})
-        except TypeError as error:
+        faults = [f"{key} is missing" for key in ("epoch", "active", "previous", "planned") if key not in document]
+        faults += [
+            f"{key} is of another kind"
+            for key, kinds in _KINDS.items()
+            if key in document and not isinstance(document[key], kinds)
+        ]
+        number, active = document.get("epoch"), document.get("active")
+        if not faults and (isinstance(number, bool) or name != f"epochs/{number:08d}.json"):
+            faults.append(f"epoch is {number}")
+        if not faults and active not in sites.SITES:
+            faults.append(f"active is {str(active)[:40]!r}, wanted a or b")
+        if faults:
             raise Usage(
-                f"witness object {name}: is not an epoch ({error}); nobody can tell which region is active; "
+                f"witness object {name}: is not an epoch ({', '.join(faults)}); nobody can tell which region is active; "
                 "look at the bucket's older versions of that object and restore the one that was created first"
-            ) from None
-        if epoch.active not in sites.SITES:
-            raise Usage(
-                f"witness object {name}: active is {epoch.active!r}, wanted a or b; restore the object's first version"
             )
-        return epoch
+        return cls(**{key: document[key] for key in cls.__dataclass_fields__ if key in document})
+
+
+_KINDS: dict[str, Any] = {
+    "epoch": int,
+    "active": str,
+    "previous": str | None,
+    "planned": bool,
+    "checkpoint": dict | None,
+    "fence": dict,
+    "loss": dict | None,
+    **dict.fromkeys(("claimed_at", "claimed_by", "reason", "version"), str),
+}
 
 
 def _cache(seen: dict[str, Any]) -> LastSeenCache:

@@ -95,7 +95,7 @@ class Channel:
             )
         reusable = False
         try:
-            response = self._connection.request(method, path, headers, body, until)
+            response = self._connection.request(method, path, headers, body, until=until)
             coding = response.headers.get("content-encoding", "identity")
             if coding != "identity":
                 raise ProtocolError(f"a body in the coding {coding[:40]!r}, which nobody asked for")

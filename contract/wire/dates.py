@@ -10,7 +10,17 @@ _MONTHS = {
         ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"), start=1
     )
 }
+SKEW_S = 60.0  # a signature may be off by 15 minutes; well before that the server's clock is used to sign
 _EPOCH = 2440588  # the Julian day of 1970-01-01
+
+
+def clock_ahead(date: str | None) -> float | None:
+    """How many seconds a server's clock is ahead of this host's, by the `Date` of its answer: zero when they are close, None when it does not say."""
+    theirs = seconds(date)
+    if theirs is None:
+        return None
+    ahead = theirs - time.time()
+    return ahead if abs(ahead) > SKEW_S else 0.0
 
 
 def seconds(text: str | None) -> float | None:

@@ -6,7 +6,10 @@ of a small process; nothing of it is needed here. No redirects, no proxies, no c
 
 from __future__ import annotations
 
+import contextlib
 import io
+import math
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -189,9 +192,13 @@ class Connection:
         target: str,
         headers: Mapping[str, str],
         body: bytes | Iterable[bytes] | None,
+        *,
         until: float | None = None,
+        head_s: float | None = None,
     ) -> Response:
-        """Send it and read the answer's head. `headers` must frame the body. `until`: when the answer must be there to its end, by `time.monotonic`."""
+        """Send it and read the answer's head. `headers` must frame the body. `until`: when the answer must be there to its end, by `time.monotonic`;
+        `head_s`: how long its head may take once all is sent.
+        """
         lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
         if any("\r" in line or "\n" in line for line in lines):
             raise ProtocolError("a header with a line break in the request")
@@ -200,12 +207,17 @@ class Connection:
         self._line.connect()
         if body is None or isinstance(body, bytes):
             self._line.send(head + (body or b""))
-            return Response(self._stream, method)
+            return self._response(method, until, head_s)
         self._line.send(head)
-        try:
+        # A server may refuse before it has read everything: its answer says more than the broken pipe.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             for piece in body:
                 self._line.send(piece)
-        except (BrokenPipeError, ConnectionResetError):
-            # A server may refuse before it has read everything: its answer says more than the broken pipe.
-            return Response(self._stream, method)
-        return Response(self._stream, method)
+        return self._response(method, until, head_s)
+
+    def _response(self, method: str, until: float | None, head_s: float | None) -> Response:
+        if head_s is not None:
+            self._line.allow(min(time.monotonic() + head_s, math.inf if until is None else until))
+        response = Response(self._stream, method)
+        self._line.allow(until)
+        return response

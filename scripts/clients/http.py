@@ -101,15 +101,19 @@ def question(method: str, url: str) -> str:
 
 
 def ask(method: str, url: str, *, headers: Mapping[str, str], body: bytes | None = None, limit_s: float) -> Reply:
-    """One request on a connection of its own. `limit_s`: for all of it, from the name's look-up to the last byte. Raises NoAnswer."""
+    """One request on a connection of its own. `headers`: `host`, where it is one of them, in lower case.
+
+    `limit_s`: for all of it, from the name's look-up to the last byte. Raises NoAnswer.
+    """
     end = time.monotonic() + limit_s
     try:
         parts = urllib.parse.urlsplit(url)
     except ValueError:
         raise NoAnswer("cannot be asked, because its address is none") from None
     there = way(parts)
-    sent = {"Host": parts.netloc.rpartition("@")[2], **headers, "Connection": "close", "User-Agent": "shop-dr"}
-    sent |= there.headers
+    sent = {**headers, "Connection": "close", "User-Agent": "shop-dr", **there.headers}
+    if "host" not in headers:
+        sent = {"Host": parts.netloc.rpartition("@")[2], **sent}
     if body is not None or method in ("POST", "PUT"):
         sent["Content-Length"] = str(len(body or b""))
     target = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
@@ -119,7 +123,7 @@ def ask(method: str, url: str, *, headers: Mapping[str, str], body: bytes | None
         )
     try:
         with closing(there.connection(limit_s)) as connection:
-            return _reply(connection.request(method, there.before + target, sent, body, end))
+            return _reply(connection.request(method, there.before + target, sent, body, until=end))
     except TimeoutError:
         raise NoAnswer(f"no answer within {limit_s:g} s") from None
     except ssl.SSLCertVerificationError as error:

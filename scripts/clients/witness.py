@@ -10,25 +10,37 @@ OVHcloud honours the condition atomically
 
 from __future__ import annotations
 
+import hashlib
 import json
+import time
+import urllib.parse
 import uuid
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Any
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-
-from contract import fields
+from contract import checks, fields
 from contract.agreement import Record
 from contract.buckets import Bucket
 from contract.epoch import Epoch
 from contract.errors import Failed, Refused, Usage
 from contract.heartbeat import Heartbeat
 from contract.version import VERSION
+from contract.wire import dates, document, s3
+from contract.wire.sigv4 import Signer, encode_key, encode_query
+from scripts.clients import http
 
 EPOCHS = "epochs/"
+ANSWER_S, ATTEMPTS, PAUSE_S = 5.0, 2, 0.5
+LIST_S = 30.0  # all pages of a listing
+TAKEN = (HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED)
+REMEDIES = {
+    "NoSuchBucket": "create it, versioned, in a region that is neither a nor b",
+    "AccessDenied": "check the keys in dr:secrets, witness",
+    "InvalidAccessKeyId": "check the keys in dr:secrets, witness",
+    "SignatureDoesNotMatch": "check the keys in dr:secrets, witness",
+    "RequestTimeTooSkewed": "set this machine's clock (timedatectl status)",
+}
 
 
 class EpochTaken(Exception):
@@ -40,72 +52,61 @@ class EpochTaken(Exception):
 
 
 class WitnessDown(Failed):
-    """The witness does not answer."""
+    """The witness does not answer, or nothing that can be relied on."""
 
 
 class Witness:
-    """The bucket, by the keys to it."""
+    """The bucket, by the keys to it, and by nothing else of this machine's. May be used from several threads.
 
-    def __init__(self, place: Bucket) -> None:
+    `answer_s`: for each request, `attempts` of which are made where nothing usable comes back.
+    """
+
+    def __init__(self, place: Bucket, *, answer_s: float | None = None, attempts: int = ATTEMPTS) -> None:
         self.bucket, self.endpoint = place.bucket, place.endpoint
-        self._s3 = boto3.client(
-            "s3",
-            endpoint_url=place.endpoint,
-            region_name=place.region,
-            aws_access_key_id=place.access_key,
-            aws_secret_access_key=place.secret_key,
-            config=Config(
-                connect_timeout=3,
-                read_timeout=5,
-                retries={"mode": "standard", "total_max_attempts": 2},
-                s3={"addressing_style": "path"},
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-            ),
-        )
+        self._base = f"{place.endpoint.rstrip('/')}/{place.bucket}"
+        self._signer = Signer(place.access_key, place.secret_key, place.region)
+        self._answer_s, self._attempts = answer_s or ANSWER_S, attempts
+        self._ahead = 0.0  # the witness's clock against this machine's, when they are far apart
 
     def newest(self) -> Epoch | None:
         """The epoch in force; None when nothing was ever claimed."""
-        keys = self._list("list the epochs", "list_objects_v2", "Contents", EPOCHS)
+        keys = self._list("list the epochs", {"list-type": "2", "prefix": EPOCHS}, s3.OBJECTS)
         if not keys:
             return None
-        document = self._get(max(keys))
-        if document is None:
+        found = self._get(max(keys))
+        if found is None:
             raise WitnessDown(
                 f"witness {self._place}: lists {max(keys)} but does not hand it out; wait for the store and run the same again"
             )
-        return Epoch.from_document(document, max(keys))
+        return Epoch.from_document(found, max(keys))
 
     def claim(self, epoch: Epoch) -> None:
         """Create the epoch's object. Raises EpochTaken when it exists; a lost answer is resolved by reading it back."""
         key = f"{EPOCHS}{epoch.epoch:08d}.json"
         body = {name: getattr(epoch, name) for name in epoch.__dataclass_fields__}
         try:
-            self._s3.put_object(
-                Bucket=self.bucket, Key=key, Body=_bytes(body), IfNoneMatch="*", ContentType="application/json"
-            )
-        except (BotoCoreError, ClientError) as error:
+            self._put(key, body, {"if-none-match": "*"})
+        except WitnessDown:
             held = self._get(key)
             if held is None:
-                raise self._down(f"create {key}", error) from None
+                raise
             if held != body:
                 raise EpochTaken(Epoch.from_document(held, key)) from None
 
     def probe(self) -> None:
         """Prove that the store refuses a second conditional create. Raises Refused when it does not: such a store is no witness."""
-        key = f"probe/{uuid.uuid4()}"
+        key, what = f"probe/{uuid.uuid4()}", "probe the conditional write"
+        once = {"if-none-match": "*"}
+        first = self._ask(what, "PUT", key, body=b"1", headers=once)
+        if first.status not in TAKEN:  # of a first attempt whose answer was lost
+            self._stored(what, first)
         try:
-            self._s3.put_object(Bucket=self.bucket, Key=key, Body=b"1", IfNoneMatch="*")
-            try:
-                self._s3.put_object(Bucket=self.bucket, Key=key, Body=b"2", IfNoneMatch="*")
-            except ClientError as error:
-                if error.response["ResponseMetadata"]["HTTPStatusCode"] not in (409, 412):
-                    raise
+            second = self._ask(what, "PUT", key, body=b"2", headers=once)
+            if second.status in TAKEN:
                 return
-            finally:
-                self._s3.delete_object(Bucket=self.bucket, Key=key)
-        except (BotoCoreError, ClientError) as error:
-            raise self._down("probe the conditional write", error) from None
+            self._stored(what, second)
+        finally:
+            self._must(what, self._ask(what, "DELETE", key))
         raise Refused(
             f"witness {self._place}: a second create with `If-None-Match: *` was accepted, wanted 412; two operators could both own one epoch, "
             "so nothing was changed; use a bucket of a store that honours conditional writes"
@@ -117,19 +118,27 @@ class Witness:
         found = self._read(key)
         if found is None:
             return None
-        answer, body = found
+        stored, now = (dates.seconds(found.headers.get(name)) for name in ("Last-Modified", "Date"))
         try:
-            now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
-            return Heartbeat(document=dict(json.loads(body)), age_s=(now - answer["LastModified"]).total_seconds())
-        except (ValueError, TypeError, KeyError):
+            told = document.mapping(found.body)
+        except ValueError:
+            told = {}
+        if not told or stored is None or now is None:
             raise Failed(
                 f"witness object {key} in {self._place}: is no heartbeat; see the agent's log on {host}.{site}"
-            ) from None
+            )
+        return Heartbeat(document=told, age_s=now - stored)
 
     def followed(self, site: str) -> int | None:
         """The newest epoch in which `site` was seen streaming from the active one."""
-        document = self._get(f"followed/{site}.json")
-        return None if document is None else int(document["epoch"])
+        key = f"followed/{site}.json"
+        found = self._get(key)
+        try:
+            return None if found is None else document.whole(found.get("epoch"), 1)
+        except ValueError:
+            raise Failed(
+                f"witness object {key} in {self._place}: tells no epoch; remove it, and run `pulumi up` for site {site}, which writes it again"
+            ) from None
 
     def record_followed(self, site: str, epoch: int) -> None:
         """The standby streams in this epoch."""
@@ -137,13 +146,9 @@ class Witness:
 
     def configuration(self, site: str) -> Record | None:
         """What a site's last run was configured with, as digests; None when none has left any, or of a form that is not known."""
-        document = self._get(f"configurations/{site}.json")
+        found = self._get(f"configurations/{site}.json")
         try:
-            return (
-                None
-                if document is None
-                else fields.read(Record, document, f"witness object configurations/{site}.json")
-            )
+            return None if found is None else fields.read(Record, found, f"witness object configurations/{site}.json")
         except Usage:
             return None
 
@@ -180,75 +185,134 @@ class Witness:
 
     def versions(self, prefix: str) -> list[str]:
         """The key of every version of every object below `prefix`: an epoch that stands there twice was overwritten."""
-        return self._list("list versions", "list_object_versions", "Versions", prefix)
+        return self._list("list versions", {"versions": "", "prefix": prefix}, s3.VERSIONS)
 
     def addresses(self, site: str) -> dict[str, str]:
         """Public addresses of a site, {"lb", "bastion"}; empty before its first `pulumi up`."""
-        return self._get(f"sites/{site}.json") or {}
+        key = f"sites/{site}.json"
+        found = self._get(key) or {}
+        try:
+            return {name: checks.address(value) for name, value in found.items()}
+        except checks.Unwanted:
+            raise Failed(
+                f"witness object {key} in {self._place}: holds something else than IPv4 addresses; customers would be sent there; restore the "
+                f"object's last good version, or run `pulumi up` for site {site}, which writes it again"
+            ) from None
 
     def record_addresses(self, site: str, addresses: dict[str, str]) -> None:
         """Leave the site's public addresses for the peer, which cannot look them up when this region is gone."""
-        if self.addresses(site) != addresses:
+        if self._get(f"sites/{site}.json") != addresses:
             self._put(f"sites/{site}.json", addresses)
 
     @property
     def _place(self) -> str:
-        return f"bucket {self.bucket} at {self.endpoint}"
+        return f"bucket {self.bucket} at {http.place(self.endpoint) or http.plain(self.endpoint)}"
 
-    def _list(self, what: str, operation: str, part: str, prefix: str) -> list[str]:
-        """The key of every row in `part` of a listing. `what`: for the message."""
-        try:
-            pages = self._s3.get_paginator(operation).paginate(Bucket=self.bucket, Prefix=prefix)
-            return [str(item["Key"]) for page in pages for item in page.get(part, ())]
-        except (BotoCoreError, ClientError) as error:
-            raise self._down(what, error) from None
+    def _list(self, what: str, query: dict[str, str], kind: tuple[str, str]) -> list[str]:
+        """The key of every row of a listing, all pages of it. `what`: for the message."""
+        keys, end = list[str](), time.monotonic() + LIST_S
+        while True:
+            body = self._must(what, self._ask(what, "GET", "", query=query)).body
+            try:
+                page = s3.listing(body, kind)
+            except s3.NotS3 as error:
+                raise self._down(
+                    what, f"found {error}, wanted a listing", "see whether the endpoint is an S3 server"
+                ) from None
+            if keys and page.keys and page.keys[0] < keys[-1]:
+                raise self._down(what, "its listing goes in circles")
+            keys += page.keys
+            if page.told.get("IsTruncated") != "true":
+                return keys
+            behind = _behind(page, kind)
+            if not behind or behind.items() <= query.items() or time.monotonic() > end:
+                raise self._down(what, f"its listing has no end after {len(keys)} keys")
+            query = query | behind
 
-    def _read(self, key: str) -> tuple[dict[str, Any], bytes] | None:
-        """The store's answer and the object's bytes; None when there is no such object."""
-        try:
-            answer = self._s3.get_object(Bucket=self.bucket, Key=key)
-            return answer, answer["Body"].read()
-        except ClientError as error:
-            if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
-                return None
-            raise self._down(f"read {key}", error) from None
-        except BotoCoreError as error:
-            raise self._down(f"read {key}", error) from None
+    def _read(self, key: str) -> http.Reply | None:
+        """The store's answer; None when it says that there is no such object."""
+        what = f"read {key}"
+        found = self._ask(what, "GET", key)
+        return None if s3.absent(found.status, found.body) else self._must(what, found)
 
     def _get(self, key: str) -> dict[str, Any] | None:
         found = self._read(key)
-        if found is None:
-            return None
         try:
-            document = json.loads(found[1])
+            return None if found is None else document.mapping(found.body)
         except ValueError:
-            document = None
-        if not isinstance(document, dict):
             raise Failed(
                 f"witness object {key} in {self._place}: is not a JSON object; restore the object's first version"
-            )
-        return document
+            ) from None
 
-    def _put(self, key: str, document: dict[str, Any]) -> None:
+    def _put(self, key: str, content: dict[str, Any], condition: Mapping[str, str] | None = None) -> None:
+        body = json.dumps(content, sort_keys=True).encode()
+        headers = {"content-type": "application/json", **(condition or {})}
+        self._stored(f"write {key}", self._ask(f"write {key}", "PUT", key, body=body, headers=headers))
+
+    def _stored(self, what: str, reply: http.Reply) -> None:
+        """Raises WitnessDown, also where whoever said yes has no ETag for it: a login page says yes to everything."""
+        if not self._must(what, reply).headers.get("ETag"):
+            raise self._down(what, "it said yes without an ETag, as no S3 server does")
+
+    def _must(self, what: str, reply: http.Reply) -> http.Reply:
+        """Raises WitnessDown."""
+        if reply.status in (HTTPStatus.OK, HTTPStatus.NO_CONTENT):
+            return reply
+        code = s3.refusal(reply.body)
+        raise self._down(what, code or f"it {reply.refusal}", REMEDIES.get(code, ""))
+
+    def _ask(
+        self,
+        what: str,
+        method: str,
+        key: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> http.Reply:
+        """Whatever the store answers, with a second attempt where it answered nothing of use. Raises WitnessDown."""
+        for attempt in range(1, self._attempts + 1):
+            last = attempt == self._attempts
+            try:
+                before = self._ahead
+                reply = self._once(method, key, query or {}, body, headers or {})
+            except http.NoAnswer as error:
+                if last:
+                    raise self._down(what, str(error)) from None
+                time.sleep(PAUSE_S)
+                continue
+            if last or (reply.status < 500 and not (reply.status == 403 and self._ahead != before)):
+                return reply
+            if reply.status >= 500:
+                time.sleep(PAUSE_S)
+        raise AssertionError(f"{self._attempts} attempts")
+
+    def _once(
+        self, method: str, key: str, query: Mapping[str, str], body: bytes | None, headers: Mapping[str, str]
+    ) -> http.Reply:
+        """Raises NoAnswer."""
         try:
-            self._s3.put_object(Bucket=self.bucket, Key=key, Body=_bytes(document), ContentType="application/json")
-        except (BotoCoreError, ClientError) as error:
-            raise self._down(f"write {key}", error) from None
+            parts = urllib.parse.urlsplit(self._base)
+            path, text = encode_key((f"{parts.path}/{key}" if key else parts.path).encode()), encode_query(query)
+            sent = {"host": parts.netloc.rpartition("@")[2], **headers}
+            payload = hashlib.sha256(body or b"").hexdigest()
+            self._signer.sign(method, path, text, sent, payload=payload, now=time.time() + self._ahead)
+        except ValueError:
+            raise http.NoAnswer("cannot be asked, because its address is none") from None
+        url = urllib.parse.urlunsplit((parts.scheme, parts.netloc, path, text, ""))
+        reply = http.ask(method, url, headers=sent, body=body, limit_s=self._answer_s)
+        ahead = dates.clock_ahead(reply.headers.get("Date"))
+        self._ahead = self._ahead if ahead is None else ahead
+        return reply
 
-    def _down(self, what: str, error: Exception) -> WitnessDown:
-        code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
-        hint = {
-            "NoSuchBucket": "create it, versioned, in a region that is neither a nor b",
-            "AccessDenied": "check the keys in dr:secrets, witness",
-            "InvalidAccessKeyId": "check the keys in dr:secrets, witness",
-            "SignatureDoesNotMatch": "check the keys in dr:secrets, witness",
-        }.get(code, "no role can change without it; see whether the third region has an outage, and run the same again")
-        return WitnessDown(f"witness {self._place}: cannot {what} ({code}); {hint}")
+    def _down(self, what: str, found: str, remedy: str = "") -> WitnessDown:
+        hint = (
+            remedy
+            or "no role can change without it; see whether the third region has an outage, and run the same again"
+        )
+        return WitnessDown(f"witness {self._place}: cannot {what} ({found}); {hint}")
 
 
 def _unsettled(newest: Epoch) -> str:
     return f"unsettled/{newest.active}.json"
-
-
-def _bytes(document: dict[str, Any]) -> bytes:
-    return json.dumps(document, sort_keys=True).encode()

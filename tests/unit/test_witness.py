@@ -4,17 +4,20 @@ from dataclasses import replace
 
 import boto3
 import pytest
-from botocore.exceptions import ConnectionClosedError
 from moto.server import ThreadedMotoServer
 
 from contract.buckets import Bucket
 from contract.epoch import Epoch
-from contract.errors import DrError, Refused
+from contract.errors import DrError, Failed, Refused
+from contract.wire.sigv4 import encode_query
+from scripts.clients import http
+from scripts.clients import witness as clients_witness
 from scripts.clients.witness import EpochTaken, Witness, WitnessDown
 
 
 @pytest.fixture(scope="module")
 def endpoint():
+    """An S3 server of nobody's."""
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -24,6 +27,7 @@ def endpoint():
 
 @pytest.fixture
 def place(endpoint, request):
+    """An empty bucket of the test's own, versioned."""
     bucket = request.node.name.replace("_", "-").replace("[", "-").replace("]", "")[:60].lower()
     place = Bucket(endpoint=endpoint, region="de", bucket=bucket, access_key="key", secret_key="hidden-secret")
     s3 = boto3.client(
@@ -57,35 +61,76 @@ def test_of_two_claims_for_one_epoch_the_second_is_told_who_owns_it(place):
     assert Witness(place).newest() == epoch(2, "b", "first")
 
 
+class Between:
+    """What is asked really, and what comes of it: `changed` makes another question of one, `lost` answers are never seen."""
+
+    def __init__(self, monkeypatch, changed=lambda headers: headers, lost=()):
+        self.really, self.changed, self.lost, self.asked = http.ask, changed, lost, []
+        monkeypatch.setattr(http, "ask", self.ask)
+        monkeypatch.setattr(clients_witness, "PAUSE_S", 0.0)
+
+    def ask(self, method, url, *, headers, body=None, limit_s):
+        self.asked.append(method)
+        reply = self.really(method, url, headers=self.changed(headers), body=body, limit_s=limit_s)
+        if method in self.lost:
+            raise http.NoAnswer("closed before it had answered")
+        return reply
+
+
 def test_a_claim_whose_answer_was_lost_is_found_to_be_ours(place, monkeypatch):
-    witness = Witness(place)
-    really = witness._s3.put_object
-
-    def answer_lost(**arguments):
-        really(**arguments)
-        raise ConnectionClosedError(endpoint_url="x")
-
-    monkeypatch.setattr(witness._s3, "put_object", answer_lost)
-    witness.claim(epoch(3, "a"))
+    between = Between(monkeypatch, lost=("PUT",))
+    Witness(place).claim(epoch(3, "a"))
+    assert between.asked == ["PUT", "PUT", "GET"]
     assert Witness(place).newest() == epoch(3, "a")
 
 
+def test_a_claim_whose_first_answer_was_lost_is_not_taken_for_somebody_elses(place, monkeypatch):
+    between = Between(monkeypatch, lost=["PUT"])
+    monkeypatch.setattr("time.sleep", lambda _: between.lost.clear())
+    Witness(place).claim(epoch(3, "a"))
+    assert between.asked == ["PUT", "PUT", "GET"]
+
+
 def test_a_store_that_honours_the_condition_passes_the_probe_and_keeps_nothing_of_it(place):
-    witness = Witness(place)
-    witness.probe()
-    assert witness._s3.list_objects_v2(Bucket=place.bucket)["KeyCount"] == 0
+    Witness(place).probe()
+    assert Witness(place).versions("") == []
 
 
 def test_a_store_that_ignores_the_condition_is_no_witness(place, monkeypatch):
-    witness = Witness(place)
-    really = witness._s3.put_object
-    monkeypatch.setattr(
-        witness._s3,
-        "put_object",
-        lambda **arguments: really(**{k: v for k, v in arguments.items() if k != "IfNoneMatch"}),
-    )
+    Between(monkeypatch, lambda headers: {name: it for name, it in headers.items() if name != "if-none-match"})
     with pytest.raises(Refused, match="honours conditional writes"):
-        witness.probe()
+        Witness(place).probe()
+
+
+def test_every_page_of_a_listing_is_read(place, monkeypatch):
+    witness = Witness(place)
+    for number in range(1, 6):
+        witness.claim(epoch(number, "a"))
+        witness.record_followed("b", number)
+    plain = encode_query
+    monkeypatch.setattr(
+        clients_witness, "encode_query", lambda query: plain({**query, "max-keys": "2"} if query else query)
+    )
+    assert witness.newest() == epoch(5, "a")
+    assert witness.versions("epochs/") == [f"epochs/{number:08d}.json" for number in range(1, 6)]
+
+
+def test_nothing_of_this_machines_own_keys_and_settings_is_read(place, monkeypatch, tmp_path):
+    """boto3#4121: a profile of somebody else's, which is not there, ended every run."""
+    (tmp_path / "config").write_text("[default]\nendpoint_url = http://127.0.0.1:9\nca_bundle = /nowhere\n")
+    for name, value in {
+        "AWS_PROFILE": "no-such-profile",
+        "AWS_CONFIG_FILE": str(tmp_path / "config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "nowhere"),
+        "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9",
+        "AWS_CA_BUNDLE": "/nowhere",
+        "AWS_DEFAULT_REGION": "mars",
+        "AWS_MAX_ATTEMPTS": "none",
+        "AWS_ACCESS_KEY_ID": "other",
+    }.items():
+        monkeypatch.setenv(name, value)
+    Witness(place).claim(epoch(1, "a"))
+    assert Witness(place).newest() == epoch(1, "a")
 
 
 def test_a_dead_store_is_one_sentence_without_the_secret(place):
@@ -108,3 +153,41 @@ def test_followed_and_addresses_are_kept_per_site(place):
     witness.record_addresses("b", {"lb": "198.51.100.9"})
     assert (witness.followed("b"), witness.followed("a")) == (4, None)
     assert witness.addresses("b") == {"lb": "198.51.100.9"}
+
+
+@pytest.mark.parametrize(
+    "stored", [{"lb": 5}, {"lb": "198.51.100.9\n  ProxyCommand touch /tmp/x"}, {"bastion": "::1"}, {"lb": None}]
+)
+def test_an_address_that_is_none_is_given_to_nobody(place, stored):
+    Witness(place)._put("sites/b.json", stored)
+    with pytest.raises(Failed, match=r"sites/b\.json .*something else than IPv4 addresses"):
+        Witness(place).addresses("b")
+    Witness(place).record_addresses("b", {"lb": "198.51.100.9"})
+    assert Witness(place).addresses("b") == {"lb": "198.51.100.9"}
+
+
+@pytest.mark.parametrize("stored", [{}, {"epoch": "4"}, {"epoch": True}, {"epoch": 0}, {"epoch": None}])
+def test_a_followed_epoch_that_is_none_is_a_sentence(place, stored):
+    Witness(place)._put("followed/b.json", stored)
+    with pytest.raises(Failed, match=r"followed/b\.json .*tells no epoch"):
+        Witness(place).followed("b")
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {},
+        {"epoch": "2", "active": "b", "previous": None, "planned": True},
+        {"epoch": True, "active": "b", "previous": None, "planned": True},
+        {"epoch": 3, "active": "b", "previous": None, "planned": True},
+        {"epoch": 2, "active": ["b"], "previous": None, "planned": True},
+        {"epoch": 2, "active": "c", "previous": None, "planned": True},
+        {"epoch": 2, "active": "b", "previous": None, "planned": "no"},
+        {"epoch": 2, "active": "b", "previous": None, "planned": True, "fence": []},
+        {"epoch": 2, "active": "b", "previous": None, "planned": True, "checkpoint": "0/1"},
+    ],
+)
+def test_an_epoch_that_is_none_is_a_sentence(place, stored):
+    Witness(place)._put("epochs/00000002.json", stored)
+    with pytest.raises(DrError, match=r"epochs/00000002\.json: is not an epoch"):
+        Witness(place).newest()

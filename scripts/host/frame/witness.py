@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 WAIT_S = 4.0  # for an address, and for each piece of an answer
 QUESTION_S = 10.0  # all that a question may hold up a boot; the unit gives the guard 30 s
 EPOCHS = "epochs/"
-SKEW_S = 60.0  # a signature may be off by 15 minutes; well before that the witness's clock is used to sign
 
 
 @dataclass(frozen=True)
@@ -141,7 +140,7 @@ class Talk:
             answer = self._channel.request(method, target, headers, body or None, self._until)
         except NoAnswer as error:
             raise Silent(f"{self._where}: found no answer ({error}), wanted one; see the third region") from None
-        ahead = clock_ahead(answer.headers.get("date"))
+        ahead = dates.clock_ahead(answer.headers.get("date"))
         self._ahead = self._ahead if ahead is None else ahead
         return answer
 
@@ -182,15 +181,6 @@ class Talk:
             raise Silent(
                 f"{self._where}: found a yes to {key} without an ETag, wanted S3's; see what stands at the endpoint"
             )
-
-
-def clock_ahead(date: str | None) -> float | None:
-    """How many seconds a server's clock is ahead of this host's, by the `Date` of its answer: zero when they are close, None when it does not say."""
-    theirs = dates.seconds(date)
-    if theirs is None:
-        return None
-    ahead = theirs - time.time()
-    return ahead if abs(ahead) > SKEW_S else 0.0
 
 
 def _public_tls() -> ssl.SSLContext:

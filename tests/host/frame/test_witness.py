@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from contract.wire.dates import clock_ahead
 from lab.pairs.postgres import certificates
 from scripts.host.agent.witness import WitnessChannel
 from scripts.host.frame import witness as frame_witness
-from scripts.host.frame.witness import Active, Silent, Talk, Witness, clock_ahead, listed
+from scripts.host.frame.witness import Active, Silent, Talk, Witness, listed
 from tests.unit.wire.servers import LIMIT_S, asked, drips, holds, over_tls, says, serving
 
 NOW = 1_790_000_000.0

@@ -132,6 +132,6 @@ def test_without_a_moment_to_end_at_each_wait_has_its_own_limit() -> None:
         connection = Connection("127.0.0.1", server.port, None, connect_s=0.2, timeout_s=LIMIT_S)
         try:
             for until in (None, time.monotonic() + 1.0, None):
-                assert connection.request("GET", "/", {}, None, until).whole(2) == b"ok"
+                assert connection.request("GET", "/", {}, None, until=until).whole(2) == b"ok"
         finally:
             connection.close()
