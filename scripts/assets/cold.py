@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
 from .config import Endpoint
 from .errors import Kind, StoreError
@@ -18,6 +20,18 @@ CANNED: dict[frozenset[tuple[str, str]], str | None] = {
     frozenset({(ALL_USERS, "READ")}): "public-read",
     frozenset({(ALL_USERS, "READ"), (ALL_USERS, "WRITE")}): "public-read-write",
     frozenset({(AUTHENTICATED, "READ")}): "authenticated-read",
+}
+
+
+# What an answer must be, by the name that botocore has for the question.
+ROOTS = {
+    "GetObjectTagging": "Tagging",
+    "GetObjectAcl": "AccessControlPolicy",
+    "GetBucketVersioning": "VersioningConfiguration",
+    "ListObjectVersions": "ListVersionsResult",
+    "ListParts": "ListPartsResult",
+    "CompleteMultipartUpload": "CompleteMultipartUploadResult",
+    "ListMultipartUploads": "ListMultipartUploadsResult",
 }
 
 
@@ -65,8 +79,7 @@ class Cold:
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         )
-        # A session of its own: the default one is shared by whatever else runs in this process.
-        return boto3.session.Session().client(
+        made = boto3.session.Session(botocore_session=_own_session()).client(
             "s3",
             endpoint_url=e.endpoint,
             region_name=e.region,
@@ -75,6 +88,27 @@ class Cold:
             aws_session_token=e.session_token or None,
             verify=e.ca or None,
             config=config,
+        )
+        made.meta.events.register("after-call.s3", self._see_root)
+        return made
+
+    def _see_root(self, http_response: Any, model: Any, **_: object) -> None:
+        """botocore takes a login page for an answer in which nothing is. Raises StoreError."""
+        wanted = ROOTS.get(model.name)
+        if wanted is None or http_response.status_code >= 300:
+            return
+        try:
+            found = ElementTree.fromstring(http_response.content).tag.rpartition("}")[2]  # noqa: S314 - see `listing.parse_page`
+        except (ElementTree.ParseError, LookupError, ValueError):
+            found = "no XML"
+        if found != wanted:
+            raise self._lie(model.name, f"{found[:40]}, wanted {wanted}")
+
+    def _lie(self, operation: str, found: str) -> StoreError:
+        return StoreError(
+            Kind.LYING,
+            f"{self._endpoint.place}: {operation}: answered {found}; not believed, see what stands at this endpoint",
+            side=self._endpoint.name,
         )
 
     @contextmanager
@@ -106,6 +140,8 @@ class Cold:
             ) from None
         except BotoCoreError as error:
             raise StoreError(Kind.OTHER, f"{self._endpoint.place}: {operation}: cannot be asked ({error})") from None
+        except (ResponseParserError, LookupError, TypeError, ValueError, AttributeError) as error:
+            raise self._lie(operation, f"what cannot be read ({type(error).__name__})") from None
 
     def _where(self, key: bytes) -> dict[str, str]:
         return {"Bucket": self._endpoint.bucket, "Key": key.decode("utf-8", "surrogateescape")}
@@ -208,3 +244,18 @@ class Cold:
             pages = s3.get_paginator("list_multipart_uploads").paginate(Bucket=where["Bucket"], Prefix=where["Key"])
             same = [item for page in pages for item in page.get("Uploads", ()) if item["Key"] == where["Key"]]
             return [(item["UploadId"], item["Initiated"].timestamp()) for item in same]
+
+
+def _own_session() -> Any:
+    """One that reads nothing of the machine's but its proxies: no profile, no file, no variable.
+
+    A profile that somebody else's work has set and that is not there ends a run (boto3#4121), and a file of settings could lead it elsewhere.
+    """
+    import botocore.session  # noqa: PLC0415 - see above
+
+    plain = botocore.session.Session().session_var_map
+    variables = {name: (None, None, default, cast) for name, (_, _, default, cast) in dict(plain).items()}
+    return botocore.session.Session(
+        session_vars=variables
+        | {"config_file": (None, None, os.devnull, None), "credentials_file": (None, None, os.devnull, None)}
+    )

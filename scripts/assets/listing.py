@@ -61,12 +61,18 @@ def parse_page(document: bytes, endpoint: Endpoint, prefix: bytes | None = None)
             f"{endpoint.place}: list: {what}, wanted a whole listing; nothing is deleted on such a one, see the store's status",
         )
 
+    if b"<!DOCTYPE" in document:
+        raise lie("answer has entities of its own")
     try:
         root = ElementTree.fromstring(document)  # noqa: S314 - expat of Python 3.11 and later bounds entity expansion
-    except ElementTree.ParseError as error:
+    except (
+        ElementTree.ParseError,
+        LookupError,
+        ValueError,
+    ) as error:  # the latter two: of an encoding that Python has not
         raise lie(f"answer is no XML ({error})") from None
     space = root.tag.partition("}")[0] + "}" if root.tag.startswith("{") else ""
-    if not root.tag.endswith("ListBucketResult"):
+    if root.tag != space + "ListBucketResult":
         raise lie(f"answer is a {root.tag.removeprefix(space)}")
     if root.findtext(space + "Name", endpoint.bucket) not in (endpoint.bucket, ""):
         raise lie(f"answer is of bucket {root.findtext(space + 'Name')}")

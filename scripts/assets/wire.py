@@ -187,9 +187,9 @@ class Wire:
             self._give_back(connection, keep)
 
     def _refusal_body(self, call: _Call, response: Response) -> bytes:
-        body = b""
+        body, end = b"", time.monotonic() + self._timeout
         try:
-            while len(body) < MOST_REFUSAL and (piece := response.read(MOST_REFUSAL)):
+            while len(body) < MOST_REFUSAL and time.monotonic() < end and (piece := response.read(MOST_REFUSAL)):
                 body += piece
         except (OSError, ProtocolError) as error:
             raise self._broken(call.operation, error) from None
@@ -200,14 +200,14 @@ class Wire:
         try:
             if connection is not None:
                 try:
-                    return connection, connection.request(call.method, target, call.headers, call.body)
+                    return connection, self._asked(connection, call, target)
                 except ConnectionError:
                     # Closed by the server between two requests: that says nothing about the store.
                     connection.close()
                     if not call.replayable:
                         raise
             connection = self._connect()
-            return connection, connection.request(call.method, target, call.headers, call.body)
+            return connection, self._asked(connection, call, target)
         except (OSError, ProtocolError) as error:
             if connection is not None:
                 connection.close()
@@ -216,6 +216,9 @@ class Wire:
             if connection is not None:
                 connection.close()
             raise
+
+    def _asked(self, connection: Connection, call: _Call, target: str) -> Response:
+        return connection.request(call.method, target, call.headers, call.body, head_s=self._timeout)
 
     def _kept(self) -> Connection | None:
         """An idle connection that the server has not closed."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from http import HTTPStatus
 from typing import Any
@@ -41,7 +42,7 @@ class Answered(Failed):
 class OvhApi:
     """By the keys of an account.
 
-    `answer_s`: for each request, two of which are a call; `pause_s`: before the second attempt, doubled before each one after.
+    `answer_s`: for each request; `pause_s`: before the second attempt, doubled before each one after; `all_s`: for all calls together, from now on.
     """
 
     def __init__(
@@ -51,7 +52,10 @@ class OvhApi:
         *,
         answer_s: float = ANSWER_S,
         pause_s: float = PAUSE_S,
+        all_s: float = math.inf,
     ) -> None:
+        self._all_s, self._end = all_s, time.monotonic() + all_s
+        self._ahead: int | None = None  # the API's clock against this machine's monotonic one
         self._account, self._attempts, self._answer_s, self._pause_s = account, attempts, answer_s, pause_s
         self.endpoint = NAMED.get(account.endpoint, account.endpoint).rstrip("/")
 
@@ -68,15 +72,27 @@ class OvhApi:
                 wait = error.wait_s
             except Failed:
                 pass
-            time.sleep(min(pause if wait is None else wait, LONGEST_PAUSE_S))
+            time.sleep(max(min(pause if wait is None else wait, LONGEST_PAUSE_S, self._left()), 0.0))
             pause *= 2
         return self._signed(method, path, body)
 
+    def _left(self) -> float:
+        return self._end - time.monotonic()
+
+    def _now(self) -> int:
+        """The API's time: asked once, and gone on from by a clock that nobody sets. Raises Failed."""
+        if self._ahead is None:
+            found = self._send("GET", "/auth/time", "", {})
+            if not isinstance(found, int) or isinstance(found, bool):
+                raise Failed(
+                    f"OVHcloud API {self.endpoint}, GET /auth/time: answered JSON that is no time, wanted seconds"
+                )
+            self._ahead = found - int(time.monotonic())
+        return self._ahead + int(time.monotonic())
+
     def _signed(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
         """Raises Answered, Failed."""
-        now = self._send("GET", "/auth/time", "", {})
-        if not isinstance(now, int) or isinstance(now, bool):
-            raise Failed(f"OVHcloud API {self.endpoint}, GET /auth/time: answered JSON that is no time, wanted seconds")
+        now = self._now()
         data = "" if body is None else json.dumps(body)
         keys = (self._account.application_secret, self._account.consumer_key)
         signed = "+".join((*keys, method, self.endpoint + path, data, str(now)))
@@ -91,13 +107,17 @@ class OvhApi:
     def _send(self, method: str, path: str, data: str, headers: dict[str, str]) -> Any:
         """One request. Raises Answered, Failed."""
         asked = f"OVHcloud API {self.endpoint}, {method} {path}"
+        if self._left() <= 0:
+            raise Failed(
+                f"{asked}: was not asked any more, because all calls together took {self._all_s:g} s; see whether the API has an outage"
+            )
         try:
             reply = http.ask(
                 method,
                 self.endpoint + path,
                 headers={"Content-Type": "application/json", **headers},
                 body=data.encode() or None,
-                limit_s=self._answer_s,
+                limit_s=min(self._answer_s, self._left()),
             )
             if reply.ok:
                 return reply.document()

@@ -316,3 +316,11 @@ class Witness:
 
 def _unsettled(newest: Epoch) -> str:
     return f"unsettled/{newest.active}.json"
+
+
+def _behind(page: s3.Page, kind: tuple[str, str]) -> dict[str, str]:
+    """What to ask for the next page with; empty where this one does not say."""
+    if kind is s3.OBJECTS:
+        return {"start-after": page.keys[-1]} if page.keys else {}
+    names = {"NextKeyMarker": "key-marker", "NextVersionIdMarker": "version-id-marker"}
+    return {asked: page.told[told] for told, asked in names.items() if page.told.get(told)}

@@ -19,6 +19,7 @@ Rule = Callable[[Cloud, Mapping[str, Any]], list[Found]]
 OPENSTACK: dict[str, Rule] = {**network.KINDS, **servers.KINDS, **balancers.KINDS}
 OVH: dict[str, Callable[[OvhApi, Mapping[str, Any]], list[Found]]] = {**ovh.KINDS}
 INSTANCE, HOST, BALANCER = "openstack:compute/instance:Instance", "dr:index:Host", "dr:index:Balancer"
+LOOK_S = 60.0  # all that OVHcloud is asked for one resource; the creation that waits has the provider's patience
 
 
 class Leftovers:
@@ -38,7 +39,7 @@ class Leftovers:
         may_write: Callable[[], str | None],
         wanted: boots.Boots,
     ) -> None:
-        self._cloud, self._ovh = Cloud(openstack, region, ANSWER_S), OvhApi(account)
+        self._cloud, self._account = Cloud(openstack, region, ANSWER_S), account
         self._wanted = wanted
         self._rules: dict[str, Rule] = {
             **OPENSTACK,
@@ -88,7 +89,9 @@ class Leftovers:
     def _found(self, kind: str, inputs: Mapping[str, Any]) -> list[Found]:
         """Raises ApiDown, Failed."""
         with documented():
-            return OVH[kind](self._ovh, inputs) if kind in OVH else self._rules[kind](self._openstack(), inputs)
+            if kind in OVH:
+                return OVH[kind](OvhApi(self._account, all_s=LOOK_S), inputs)
+            return self._rules[kind](self._openstack(), inputs)
 
     def _openstack(self) -> Cloud:
         """Connected. One that could not be reached is not tried again for each of a hundred resources. Raises Failed."""

@@ -14,9 +14,9 @@ from scripts.leftovers.found import Found
 def buckets(api: OvhApi, inputs: Mapping[str, Any]) -> list[Found]:
     """By name; an object holds it, an old version too. The platform refuses to remove one that is not empty, so a late write is safe."""
     name, base = str(inputs["name"]), f"/cloud/project/{inputs['serviceName']}/region/{inputs['regionName']}/storage"
-    if name not in [item["name"] for item in api.ask("GET", base)]:
+    if name not in [item["name"] for item in _rows(api.ask("GET", base), name=str)]:
         return []
-    inside = api.ask("GET", f"{base}/{name}/object?withVersions=true&limit=1")
+    inside = _rows(api.ask("GET", f"{base}/{name}/object?withVersions=true&limit=1"))
     remedy = "import it (`pulumi import`), or empty it if nobody needs it, and run the same again"
     held = "it is not empty" if inside else None
     return [Found(name, partial(api.ask, "DELETE", f"{base}/{name}"), held, remedy)]
@@ -26,10 +26,10 @@ def users(api: OvhApi, inputs: Mapping[str, Any]) -> list[Found]:
     """By description; a key holds it."""
     base = f"/cloud/project/{inputs['serviceName']}/user"
     found = []
-    for item in api.ask("GET", base):
+    for item in _rows(api.ask("GET", base), id=int, username=str, description=str):
         if item["description"] == inputs["description"]:
             path = f"{base}/{item['id']}"
-            held = "it has keys" if api.ask("GET", f"{path}/s3Credentials") else None
+            held = "it has keys" if _rows(api.ask("GET", f"{path}/s3Credentials")) else None
             found.append(Found(f"{item['username']} ({item['description']})", partial(api.ask, "DELETE", path), held))
     return found
 
@@ -38,10 +38,22 @@ def records(api: OvhApi, inputs: Mapping[str, Any]) -> list[Found]:
     """By name and type: the site's own record, made again a moment later."""
     base, kind, subdomain = f"/domain/zone/{inputs['zone']}/record", str(inputs["fieldtype"]), str(inputs["subdomain"])
     query = urllib.parse.urlencode({"fieldType": kind, "subDomain": subdomain})
+    numbers = api.ask("GET", f"{base}?{query}")
+    if not isinstance(numbers, list) or not all(type(number) is int for number in numbers):
+        raise TypeError("no list of numbers")
     return [
-        Found(f"{subdomain} {kind} ({number})", partial(api.ask, "DELETE", f"{base}/{number}"))
-        for number in api.ask("GET", f"{base}?{query}")
+        Found(f"{subdomain} {kind} ({number})", partial(api.ask, "DELETE", f"{base}/{number}")) for number in numbers
     ]
+
+
+def _rows(answer: Any, **columns: type[Any]) -> list[Any]:
+    """A list of objects with these columns: whatever else it is, nothing may be taken for absent, and no path to remove be made of it. Raises TypeError."""
+    if not isinstance(answer, list):
+        raise TypeError("no list")
+    for item in answer:
+        if not isinstance(item, dict) or any(type(item.get(name)) is not kind for name, kind in columns.items()):
+            raise TypeError(f"no list of objects with {', '.join(columns) or 'anything'}")
+    return answer
 
 
 KINDS = {

@@ -1,4 +1,7 @@
-"""A server that answers well until it is told how to answer badly; and the ways of doing so, each with the words that it must end in."""
+"""A server that answers well until it is told how to answer badly; and the ways of doing so, each with the words that it must end in.
+
+`PAGES` are those that only a client of S3 has to see through.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,13 @@ from typing import Any
 Play = Callable[["Played", socket.socket], None]
 SECRET = "hidden-key"
 SERVER = {"id": "id-1", "name": "shop-a-db-1", "status": "ACTIVE"}
+EPOCH = {"epoch": 1, "active": "a", "previous": None, "planned": True}
+MOMENT = "Tue, 01 Dec 2026 10:00:00 GMT"
+DATED = (f"Last-Modified: {MOMENT}", f"Date: {MOMENT}", 'ETag: "1"')
+LISTED = (
+    b"<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>epochs/00000001.json</Key><Size>7</Size>"
+    b"<ETag>1</ETag><LastModified>2026-12-01T10:00:00.000Z</LastModified></Contents></ListBucketResult>"
+)
 RECORD = {"id": 7, "target": "203.0.113.5", "ttl": 60}
 
 
@@ -30,7 +40,7 @@ def good(document: Any, *headers: str) -> bytes:
 
 
 class Played:
-    """All of OpenStack and OVHcloud that is asked here, on one port. `bad`: which path is answered how instead. `asked`: heads of requests."""
+    """All of OpenStack, OVHcloud and a bucket that is asked here, on one port. `bad`: which path is answered how instead. `asked`: heads of requests."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -47,6 +57,13 @@ class Played:
             "/auth/time": good(1700000000),
             "/record": good([7]),
             "/record/7": good(RECORD),
+            "start-after=epochs%2F00000001.json": reply("200 OK", b"<ListBucketResult/>"),
+            "/bucket": reply("200 OK", LISTED),
+            "/epochs/00000001.json": good(EPOCH, *DATED),
+            "/heartbeats/a/db-1.json": good({"sequence": 1}, *DATED),
+            "/followed/a.json": good({"epoch": 1}, *DATED),
+            "/sites/a.json": good({"lb": "203.0.113.5"}, *DATED),
+            "/an/object": reply("200 OK", b"content", *DATED),
         }
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -72,11 +89,14 @@ class Played:
                 if not head:
                     return
                 self.asked.append(head)
-                path = head.split(b" ")[1].decode().partition("?")[0]
+                target = head.split(b" ")[1].decode()
+                path = target.partition("?")[0]
                 if self.bad is not None and path.endswith(self.bad[0]):
                     self.bad[1](self, link)
                 else:
-                    link.sendall(next(told for end, told in self.good.items() if path.endswith(end)))
+                    link.sendall(
+                        next(it for end, it in self.good.items() if target.endswith(end) or path.endswith(end))
+                    )
             except OSError:
                 pass  # whoever asked has gone
 
@@ -196,3 +216,45 @@ QUICK: dict[str, tuple[Play, str]] = {
     "a refusal in a page": (say(reply("500 Oh", PAGE, "Content-Type: text/html")), "answered 500 Oh$"),
     "a redirect to nowhere": (say(reply("301 Moved", b"", "Location: http://[::1")), "leads to itself"),
 }
+
+XHTML = b'<html xmlns="http://www.w3.org/1999/xhtml"><body><Contents><Key>a</Key></Contents></body></html>'
+PAGES: dict[str, Play] = {
+    "XHTML": say(reply("200 OK", XHTML, "Content-Type: application/xhtml+xml")),
+    "XHTML that names its encoding": say(reply("200 OK", b'<?xml version="1.0" encoding="utf-8"?>' + XHTML)),
+    "a root of another kind": say(reply("200 OK", b"<ListAllMyBucketsResult/>")),
+    "a root of nearly the kind": say(reply("200 OK", b"<NoListBucketResult/>")),
+    "an empty root of nobody": say(reply("200 OK", b"<x/>")),
+    "an error that says yes": say(reply("200 OK", b"<Error><Code>InternalError</Code></Error>", 'ETag: "1"')),
+    "half of a listing": say(reply("200 OK", LISTED[:-20])),
+    "a listing and more": say(reply("200 OK", LISTED + LISTED)),
+    "entities": say(
+        reply("200 OK", b"<!DOCTYPE a [<!ENTITY a 'a'><!ENTITY b '&a;&a;'>]><ListBucketResult>&b;</ListBucketResult>")
+    ),
+    "somebody else's file": say(
+        reply(
+            "200 OK", b"<!DOCTYPE a [<!ENTITY a SYSTEM 'file:///etc/passwd'>]><ListBucketResult>&a;</ListBucketResult>"
+        )
+    ),
+    "an encoding that is none": say(reply("200 OK", b"<?xml version='1.0' encoding='none'?><ListBucketResult/>")),
+    "an encoding that is no text": say(reply("200 OK", b"<?xml version='1.0' encoding='zip'?><ListBucketResult/>")),
+    "another encoding": say(reply("200 OK", b"<?xml version='1.0' encoding='shift_jis'?><ListBucketResult/>")),
+    "markup too deep": say(reply("200 OK", b"<a>" * 2000)),
+    "no such key, on a page": say(reply("404 Not Found", PAGE, "Content-Type: text/html")),
+    "a redirect to another region": say(
+        reply(
+            "301 Moved", b"<Error><Code>PermanentRedirect</Code><Endpoint>x</Endpoint></Error>", "Location: https://x/"
+        )
+    ),
+}
+WAITS = (
+    "soon",
+    "-5",
+    "nan",
+    "\u00b2",
+    "9" * 400,
+    "1e3",
+    "Fri, 31 Dec 9999 23:59:59 -9999",
+    "Thu, 01 Jan 1970 00:00:00 GMT",
+    "",
+)
+PAGES |= {f"wait {each[:30]!r}": say(reply("503 Busy", b"", f"Retry-After: {each}")) for each in WAITS}

@@ -218,7 +218,7 @@ def test_what_the_api_asks_to_wait_is_kept_within_reason(
     server: Played, monkeypatch: pytest.MonkeyPatch, told: str, waits: float
 ) -> None:
     waited: list[float] = []
-    monkeypatch.setattr(ovh, "time", type("Clock", (), {"sleep": waited.append}))
+    monkeypatch.setattr(ovh, "time", type("Clock", (), {"sleep": waited.append, "monotonic": time.monotonic}))
     server.bad = ("/me", say(reply("503 Busy", b'{"message": "later"}', f"Retry-After: {told}")))
     keys = dict.fromkeys(("application_key", "application_secret", "consumer_key"), SECRET)
     with pytest.raises(Answered, match=r"GET /me: answered 503 Busy: later$"):
@@ -234,6 +234,22 @@ def test_what_fails_once_is_asked_again_and_a_refusal_is_not(server: Played) -> 
     with pytest.raises(Answered, match="403"):
         api(server, LONG_S, 3).ask("GET", "/record")
     assert len([head for head in server.asked if b"/record" in head]) == 3 + 1
+
+
+def test_the_time_is_asked_for_once(server: Played) -> None:
+    assert zone(server, LONG_S).records() == [RECORD]
+    assert len([head for head in server.asked if b"/auth/time" in head]) == 1
+
+
+@pytest.mark.parametrize("play", ["silence", "too many requests", "a body that drips"])
+def test_all_calls_of_a_run_end_together(server: Played, play: str) -> None:
+    keys = dict.fromkeys(("application_key", "application_secret", "consumer_key"), SECRET)
+    made = OvhApi(Ovh(endpoint=server.url, **keys), 1000, answer_s=LONG_S, pause_s=0.1, all_s=0.5)
+    server.bad = ("/record", (QUICK | SLOW)[play][0])
+    assert "GET /record" in str(ended(lambda: made.ask("GET", "/record")))
+    text = str(ended(lambda: made.ask("GET", "/record/7")))
+    assert "was not asked any more, because all calls together took 0.5 s" in text
+    assert not any(b"/record/7" in head for head in server.asked)
 
 
 def test_names_that_nobody_looks_up_end_on_time(server: Played, monkeypatch: pytest.MonkeyPatch) -> None:
