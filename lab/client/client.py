@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import http.client
-import json
 import ssl
 import threading
 import time
 import urllib.parse
 import uuid
 from pathlib import Path
-from typing import Any
 
-from lab.client.connect import Link, Resolver
+from lab.client.connect import Link, Resolver, ask
 from lab.client.ledger import Ledger
 
 ANSWER_S = 12.0  # longer than the shop holds a request
@@ -71,7 +69,7 @@ class Client:
             if count % FRESH_EVERY == 0:
                 link.drop()
             try:
-                products = products or [product["id"] for product in self._ask(link, "GET", "/products")[1]]
+                products = products or [product["id"] for product in ask(link, "GET", "/products")[1]]
             except (OSError, http.client.HTTPException, ValueError, TypeError, KeyError):
                 self._stopped.wait(PATIENCE_S)
                 continue
@@ -94,7 +92,7 @@ class Client:
         link = Link(self._name, self._port, Resolver(self._server), self._tls, ANSWER_S)
         while not self._stopped.is_set():
             try:
-                (product, *_) = [product["id"] for product in self._ask(link, "GET", "/products")[1]]
+                (product, *_) = [product["id"] for product in ask(link, "GET", "/products")[1]]
             except (OSError, http.client.HTTPException, ValueError, TypeError, KeyError):
                 self._stopped.wait(PATIENCE_S)
             else:
@@ -111,7 +109,7 @@ class Client:
             self._ledger.note("attempt", key, address=link.address)
             headers = {"Idempotency-Key": key, **({"X-Cart": cart} if filled else {})}
             try:
-                status, answer = self._ask(link, "POST", "/orders", None if filled else {"items": [item]}, headers)
+                status, answer = ask(link, "POST", "/orders", None if filled else {"items": [item]}, headers)
             except (OSError, http.client.HTTPException, ValueError) as error:
                 status, answer, reason = None, {}, f"{type(error).__name__}: {error}"
             else:
@@ -130,22 +128,6 @@ class Client:
 
     def _fill(self, link: Link, cart: str, item: dict[str, int]) -> bool:
         try:
-            return self._ask(link, "POST", "/cart/items", dict(item), {"X-Cart": cart})[0] in (200, 201)
+            return ask(link, "POST", "/cart/items", dict(item), {"X-Cart": cart})[0] in (200, 201)
         except (OSError, http.client.HTTPException, ValueError):
             return False
-
-    def _ask(
-        self,
-        link: Link,
-        method: str,
-        path: str,
-        body: dict[str, Any] | None = None,
-        headers: dict[str, str] | None = None,
-    ) -> tuple[int, Any]:
-        text = json.dumps(body) if body is not None else ("{}" if method == "POST" else None)
-        sent = {"Content-Type": "application/json", "Accept": "application/json", **(headers or {})}
-        status, data = link.request(method, path, text, sent)
-        try:
-            return status, json.loads(data)
-        except ValueError:  # an error page of somebody on the way: its status still counts
-            return status, None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import http.client
+import json
 import queue
 import socket
 import ssl
 import threading
 import time
+from typing import Any
 
 import dns.exception
 import dns.message
@@ -78,6 +80,19 @@ def race(addresses: list[str], port: int) -> tuple[socket.socket, str]:
             return found, address
         reasons.append(f"{address}: {found}")
     raise OSError("; ".join(reasons) or "no address answered")
+
+
+def ask(
+    link: Link, method: str, path: str, body: dict[str, Any] | None = None, headers: dict[str, str] | None = None
+) -> tuple[int, Any]:
+    """Status and JSON of an answer; None for an error page of somebody on the way: its status still counts. Raises as `Link.request`."""
+    text = json.dumps(body) if body is not None else ("{}" if method == "POST" else None)
+    sent = {"Content-Type": "application/json", "Accept": "application/json", **(headers or {})}
+    status, data = link.request(method, path, text, sent)
+    try:
+        return status, json.loads(data)
+    except ValueError:
+        return status, None
 
 
 class Link:

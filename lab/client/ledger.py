@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from typing import Any
 Event = dict[
     str, Any
 ]  # {"event": attempt | ack | fail, "key", "at": wall clock, "mono": monotonic, "address", "status", "site", "ms", "error"}
+# An event of a ledger of carts and uploads also names its "kind", and what was written: "product" and "quantity", or "md5".
+CART, UPLOAD = "cart", "upload"
 
 
 class Ledger:
@@ -44,6 +46,58 @@ class Comparison:
     duplicated: list[str]  # keys that stand more than once
     unacknowledged_but_present: int  # the answer was lost, the order was not
     failed_attempts: int
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What became of all acknowledged writes of one kind, by what the active region holds."""
+
+    acknowledged: int
+    found: int  # at least once
+    lost: list[Event]  # acknowledgements whose write is not there, or not as it was acknowledged
+    twice: list[str]  # keys that are there more than once
+
+    def figures(self) -> dict[str, int]:
+        """As counts."""
+        return {
+            "acknowledged": self.acknowledged,
+            "found": self.found,
+            "lost": len(self.lost),
+            "twice": len(self.twice),
+        }
+
+
+def kept(events: Iterable[Event], kind: str, times: Callable[[Event], int]) -> Kept:
+    """`times`: how often the write of an acknowledgement is there."""
+    acks = {event["key"]: event for event in events if event["event"] == "ack" and event.get("kind") == kind}
+    held = {key: times(ack) for key, ack in acks.items()}
+    return Kept(
+        acknowledged=len(acks),
+        found=sum(count > 0 for count in held.values()),
+        lost=[ack for key, ack in acks.items() if held[key] < 1],
+        twice=sorted(key for key, count in held.items() if count > 1),
+    )
+
+
+def kept_carts(events: Iterable[Event], carts: Mapping[str, Mapping[str, int]]) -> Kept:
+    """`carts`: token -> product -> quantity. Once is one line with the quantity that was acknowledged; more of it, or another line, is more."""
+
+    def times(ack: Event) -> int:
+        lines = dict(carts.get(ack["key"], {}))
+        own, rest = divmod(lines.pop(str(ack["product"]), 0), int(ack["quantity"]))
+        return own + len(lines) if own and not rest else 0
+
+    return kept(events, CART, times)
+
+
+def kept_uploads(events: Iterable[Event], objects: Mapping[str, Sequence[str]]) -> Kept:
+    """`objects`: key -> MD5 of each version, the newest first; none for one that was deleted. Once is one version with the acknowledged bytes."""
+
+    def times(ack: Event) -> int:
+        versions = objects.get(ack["key"], ())
+        return len(versions) if versions and versions[0] == ack["md5"] else 0
+
+    return kept(events, UPLOAD, times)
 
 
 def read(path: Path) -> list[Event]:

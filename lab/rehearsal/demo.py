@@ -13,6 +13,7 @@ from pathlib import Path
 
 from contract import pipes
 from lab.client.client import Client
+from lab.client.goods import Goods
 from lab.client.ledger import compare, first_ack_after, longest_gap, read
 from lab.namespace import LabError
 from lab.rehearsal.engine import Run
@@ -39,6 +40,9 @@ class Demo:
         self.ledger.unlink(missing_ok=True)
         resolver = world.lab["dns"]["resolver"]
         self.client = Client(world.shop_url, resolver, world.ca_file, self.ledger, rate=20.0, connections=4)
+        self.aside = world.places.run / "aside.jsonl"
+        self.aside.unlink(missing_ok=True)
+        self.goods = Goods(world.shop_url, resolver, world.ca_file, self.aside)
         self._began = time.monotonic()
         self.killed: tuple[float, float] | None = None  # wall clock and monotonic, of the kill
 
@@ -48,6 +52,7 @@ class Demo:
     def run(self) -> None:
         self.bring_up()
         self.client.start()
+        self.goods.start()
         try:
             self.orders_flow("orders flow: region a sells")
             self.lose_region_a()
@@ -55,6 +60,7 @@ class Demo:
             self.move_home()
         finally:
             self.client.stop()
+            self.goods.stop()
         self.count()
 
     def bring_up(self) -> None:
@@ -141,6 +147,7 @@ class Demo:
         self.report.orders.update(
             {"acknowledged": found.acknowledged, "lost": len(found.lost), "duplicated": len(found.duplicated)}
         )
+        self.report.orders.update(self.world.kept("a", read(self.aside)))
         for ack in found.lost:
             before = self.killed[0] - ack["at"]
             self.report.orders[f"lost {ack['key']}"] = (

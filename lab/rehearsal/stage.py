@@ -19,6 +19,7 @@ from contract.epoch import Epoch
 from contract.hosts import Sizes
 from contract.sites import other
 from lab.client.client import Client
+from lab.client.goods import Goods
 from lab.client.ledger import compare, first_ack_after, longest_gap, read
 from lab.machines import clock
 from lab.rehearsal.engine import Run
@@ -159,13 +160,18 @@ class Stage:
         client = Client(
             self.world.shop_url, self.world.lab["dns"]["resolver"], self.world.ca_file, ledger, rate=rate, connections=4
         )
+        aside = ledger.with_name(f"drill-{self._ledgers}-aside.jsonl")
+        goods = Goods(self.world.shop_url, self.world.lab["dns"]["resolver"], self.world.ca_file, aside)
         client.start()
+        goods.start()
         shop = Shop(client, ledger)
         try:
             shop.flow()
             yield shop
         finally:
             client.stop()
+            goods.stop()
+        record.figures |= self.world.kept(self.active, read(aside))
         found = compare(shop.events(), self.world.rows(self.active))
         record.figures["orders"] = {
             "acknowledged": found.acknowledged,

@@ -13,25 +13,29 @@ import secrets as random_secrets
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import boto3
 import yaml
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from contract.access import Ssh, SshHost
 from contract.buckets import Bucket
 from contract.hosts import PORTS
+from contract.names import bucket_name
+from lab.client.ledger import Event, Kept, kept_carts, kept_uploads
 from lab.namespace import LabError, Places, entered, places
-from lab.rehearsal import stacks
+from lab.rehearsal import sampler, stacks
 from lab.rehearsal.engine import Pulumi
 from lab.toolchain import tools
 from scripts.clients.hosts import Hosts, Unreachable
 from scripts.clients.witness import Witness
 from scripts.ctl.secrets import host_names
 
+UPLOADS = "uploads/"  # where the shop puts customers' files
 PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -154,6 +158,36 @@ class World:
             "name": name, "address": address, "port": port, "ca": self.secrets["tls"]["ca"], "user": "shop", "password": password,
         }  # fmt: skip
 
+    def carts(self, site: str) -> dict[str, dict[str, int]]:
+        """Every cart in the first cache of `site`: token -> product -> quantity. Raises RuntimeError and Unreachable."""
+        with self.hosts(site) as run:
+            done = run(f"cache-1.{site}", "python3 -", reading_carts(self.cache(site)).encode())
+        if done.returncode:
+            raise RuntimeError(f"carts of site {site}: {done.stderr.decode(errors='replace').strip()[-200:]}")
+        return dict(json.loads(done.stdout))
+
+    def uploads(self, site: str) -> dict[str, list[str]]:
+        """Every customer's file in the asset bucket of `site`: key -> MD5 of each version, the newest first; none for one that was deleted."""
+        bucket = bucket_name("shop", self.lab["ovh"]["service_name"], site, "assets")
+        pages = self.s3(stacks.SITES[site][1]).get_paginator("list_object_versions")
+        return versions_of(pages.paginate(Bucket=bucket, Prefix=UPLOADS))
+
+    def kept(self, site: str, events: Sequence[Event]) -> dict[str, Any]:
+        """What became of acknowledged carts and files in `site`, by kind: figures and no verdict. The cache may lose by design, and files come over
+        when a lost site is back; what cannot be read is told as unknown.
+        """
+        looks: dict[str, Callable[[], Kept]] = {
+            "carts": lambda: kept_carts(events, self.carts(site)),
+            "uploads": lambda: kept_uploads(events, self.uploads(site)),
+        }
+        found: dict[str, Any] = {}
+        for name, look in looks.items():
+            try:
+                found[name] = look().figures()
+            except (RuntimeError, OSError, Unreachable, BotoCoreError, ClientError) as error:
+                found[name] = f"unknown ({type(error).__name__})"
+        return found
+
     def status(self, site: str, service: str = "postgres", host: str | None = None) -> dict[str, Any]:
         """`dr-host <service> status` of a site's host, the first of its kind unless named; empty when it cannot be reached."""
         host = host or {"postgres": "db-1", "redis": "cache-1", "app": "app-1"}[service]
@@ -202,6 +236,23 @@ class World:
         if name not in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]:
             s3.create_bucket(Bucket=name)
             s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+
+
+def reading_carts(settings: Mapping[str, Any]) -> str:
+    """A program that prints the carts of a cache, to be handed over on stdin: it holds a password."""
+    ask = f"cache = Cache({dict(settings)!r}); cache.connect(); print(json.dumps(cache.carts()))"
+    return f"{Path(sampler.__file__).read_text()}\n{ask}\n"
+
+
+def versions_of(pages: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """What listings of versions say of customers' files: as `World.uploads`. Pure."""
+    found: dict[str, list[str]] = {}
+    gone: set[str] = set()
+    for page in pages:
+        gone |= {marker["Key"] for marker in page.get("DeleteMarkers", ()) if marker["IsLatest"]}
+        for version in page.get("Versions", ()):
+            found.setdefault(version["Key"], []).append(version["ETag"].strip('"'))
+    return {key.removeprefix(UPLOADS): [] if key in gone else versions for key, versions in found.items()}
 
 
 def wait_for(what: str, condition: Callable[[], bool], limit_s: float, pause_s: float = 0.1) -> float:

@@ -6,6 +6,8 @@ import itertools
 import json
 import socketserver
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 
 from lab.rehearsal import sampler
 from lab.rehearsal.sampler import Cache, Refused, look
+from lab.rehearsal.world import reading_carts
 from lab.rehearsal.writers import Span, of_site, overlaps, spans
 from scripts.ctl.secrets import Authority
 
@@ -155,12 +158,11 @@ def test_all_carts_are_read_once(straw: Straw) -> None:
     cache.drop()
 
 
-def test_as_a_file_without_arguments_it_only_defines(tmp_path: Path) -> None:
-    """So the lab hands its text to `python3 -`, and asks for the carts in a further line."""
-    source = Path(sampler.__file__).read_text()
-    scope: dict[str, Any] = {"__name__": "somewhere"}
-    exec(compile(source, "sampler", "exec"), scope)
-    assert {"Cache", "main"} <= set(scope)
+def test_the_lab_reads_carts_by_a_program_on_stdin(straw: Straw) -> None:
+    straw.carts = {"one-token": {"1": 2}}
+    program = reading_carts(straw.settings)
+    done = subprocess.run([sys.executable, "-"], input=program, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == straw.carts
 
 
 def test_a_span_of_a_cache_begins_when_it_had_answered() -> None:

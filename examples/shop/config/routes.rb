@@ -11,4 +11,5 @@ Rails.application.routes.draw do
 
   post "cart/items", to: "carts#create"
   post "orders", to: "orders#create"
+  post "uploads", to: "uploads#create"
 end

@@ -1,6 +1,8 @@
 # frozen_string_literal: true
 
 class ApplicationController < ActionController::Base
+  UUID = /\A\h{8}-\h{4}-\h{4}-\h{4}-\h{12}\z/
+
   # A request that cannot be read as asked.
   class BadRequest < StandardError; end
 
@@ -31,6 +33,13 @@ class ApplicationController < ActionController::Base
     response.set_header("Retry-After", "1")
     render json: { error: "no database or cache accepts writes at the moment; try again with the same Idempotency-Key" },
            status: :service_unavailable
+  end
+
+  def key
+    value = request.headers["Idempotency-Key"].to_s.downcase
+    raise BadRequest, "Idempotency-Key: wanted a UUID; without one the same could be written twice" unless value.match?(UUID)
+
+    value
   end
 
   def whole_number(value, name, range)
