@@ -189,7 +189,7 @@ class Cold:
 
     def versions(self, key: bytes) -> list[tuple[str, str, bool]]:
         where = self._where(key)
-        found: list[tuple[Any, str, str, bool]] = []
+        found: list[tuple[tuple[bool, Any], str, str, bool]] = []
         with self._asking("versions") as s3:
             for page in s3.get_paginator("list_object_versions").paginate(Bucket=where["Bucket"], Prefix=where["Key"]):
                 both = [(item, False) for item in page.get("Versions", ())] + [
@@ -197,12 +197,17 @@ class Cold:
                 ]
                 same = [(item, marker) for item, marker in both if item["Key"] == where["Key"]]
                 found += [
-                    (item["LastModified"], item["VersionId"], item.get("ETag", "").strip('"'), marker)
+                    (
+                        (item["IsLatest"], item["LastModified"]),
+                        item["VersionId"],
+                        item.get("ETag", "").strip('"'),
+                        marker,
+                    )
                     for item, marker in same
                 ]
                 if both and not same:
                     break
-        # Stores list the newest first, but markers apart: times of one second do not tell the order within each list.
+        # Stores list the newest first, but markers apart: times of one second do not tell the order, but the newest is named.
         return [item[1:] for item in sorted(found, key=lambda item: item[0], reverse=True)]
 
     def parts(self, key: bytes, upload: str) -> list[Part]:

@@ -18,6 +18,7 @@ from .state import Row, State
 from .store import Bucket
 from .tally import Tally, show
 
+NEAR_S = 5.0  # clocks that differ by less are the same: answers take their time, and are dated in whole seconds
 HANDFUL = 5  # the share of so few says nothing
 FOREIGN = ""  # in place of a source's etag: the target has it, and no copier put it there
 
@@ -64,8 +65,13 @@ class Deletes:
             else:
                 self._more += 1
 
-    def run(self, started: float) -> str:
-        """After complete listings. Why not all that was due is gone; empty when it is."""
+    def run(self, started: float, by_source: float) -> str:
+        """After complete listings. Why not all that was due is gone; empty when it is. When the run began, by our clock and by the source's: one
+        that jumps must not end the grace time.
+        """
+        since = now = started
+        if abs(by_source - started) > NEAR_S:
+            since, now = max(started, by_source), min(started, by_source)
         for key in self._gone:
             self._state.forget(key)
         self._learn()
@@ -73,10 +79,10 @@ class Deletes:
             return ""
         due = []
         for row, entry in self._missing:
-            if row.missing_since is not None and started - row.missing_since >= self._options.grace_s:
+            if row.missing_since is not None and now - row.missing_since >= self._options.grace_s:
                 due.append((row, entry))
             else:
-                self._state.missing(row.key, started)
+                self._state.missing(row.key, since)
                 self._tally.done(entry, "delete_waits")
         reason = self._refusal(len(due)) if due else ""
         if reason:

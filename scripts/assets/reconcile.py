@@ -94,7 +94,9 @@ class Reconcile(Run):
 
     def _loser_only(self, transfer: Transfer, entry: Entry, row: Row | None) -> None:
         history = self.target.versions(entry.key)
-        if row is None and not history:
+        if history and not history[0][2]:
+            self.tally.owe(entry, "failed", "the winner has it and hides it when asked; see the store's status")
+        elif row is None and not history:
             self._bring(transfer, entry, None, "never replicated")
         elif (row is not None and row.source_etag == entry.etag) or self._was_there(entry, history):
             self._settle(

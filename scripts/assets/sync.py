@@ -249,7 +249,8 @@ class Run:
     def _finish(self) -> None:
         """What only complete listings allow."""
         self._refuse_empty()
-        deletes = self._deletes.run(self.report.started)
+        started = self.report.started
+        deletes = self._deletes.run(started, started + (self.source.wire.skew or 0.0))
         left_over = [upload for upload in self.state.uploads() if upload.started < self.report.started]
         drops = Series(self.tally, "upload_failed")
         for upload in left_over:

@@ -132,8 +132,11 @@ class Verify:
         except StoreError as error:
             if error.kind not in (Kind.ABSENT, Kind.CONDITION):
                 raise
-            if self.source.head(entry.key) is not None and self.target.head(entry.key) is None:
-                self._fault("missing", entry, "the target lists it and does not hand it out")
+            if self.source.head(entry.key) is not None:
+                if self.target.head(entry.key) is None:
+                    self._fault("missing", entry, "the target lists it and does not hand it out")
+            elif self.source.lists(entry.key):
+                self.tally.note("unreadable", key=show(entry.key), why="the source lists it and does not hand it out")
             return
         self.tally.done(entry, "checked", entry.size)
         if first.etag != entry.etag:

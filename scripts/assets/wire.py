@@ -242,9 +242,13 @@ class Wire:
             self._idle.append(connection)
 
     def _see_clock(self, headers: Mapping[str, str]) -> None:
-        if self.skew is None and "date" in headers:
-            theirs = dates.seconds(headers["date"])
-            self.skew = 0.0 if theirs is None else theirs - time.time()
+        theirs = dates.seconds(headers["date"]) if "date" in headers else None
+        if theirs is None:
+            return
+        apart = theirs - time.time()
+        # One answer may be an old one, or of a half whose clock is off: what most agree on is the nearest to ours.
+        if self.skew is None or abs(apart) < abs(self.skew):
+            self.skew = apart
 
     def _broken(self, operation: str, error: Exception) -> StoreError:
         if isinstance(error, ProtocolError):

@@ -220,10 +220,7 @@ class Assets:
 
     def _settings(self) -> dict[str, str] | None:
         """As recorded; a record of other wishes is none."""
-        try:
-            known = json.loads(self._layout.at(SETTINGS).read_bytes())
-        except (OSError, ValueError):
-            return None
+        known = _read(self._layout, SETTINGS)
         return known.get("settings") if known.get("wanted") == self._desired.bucket else None
 
     def _put_settings(self) -> None:
@@ -284,6 +281,15 @@ def _timer(seconds: int) -> str:
     return f"[Timer]\nOnActiveSec=0\nOnUnitInactiveSec={seconds}\nAccuracySec=1s\n[Install]\nWantedBy=timers.target\n"
 
 
+def _read(layout: Layout, path: str) -> dict[str, Any]:
+    """Empty when there is none, or none that can be read: then nothing is known."""
+    try:
+        known = json.loads(layout.at(path).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
 def run_converge(call: Call) -> Result:
     """Verb `converge`."""
     return converge(Assets(Desired.read(call.document), call.layout, Systemd(), call.log.warning), call)
@@ -292,10 +298,7 @@ def run_converge(call: Call) -> Result:
 def status(call: Call) -> Result:
     """Verb `status`: the last run's figures, and whether this epoch's reconcile is done. Never fails; unknown is null."""
     role, at = rolefile.read(call.layout), call.layout.at
-    try:
-        known = json.loads(at(STATUS).read_bytes())
-    except (OSError, ValueError):
-        known = {}
+    known = _read(call.layout, STATUS)
     names = ("unreplicated", "replicated_until", "source", "finished", "ok", "error", "epoch", "replication")
     reconciled = None if role is None else at(f"/var/lib/dr/assets/reconciled-{role.epoch}").exists()
     return Result(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -179,3 +180,14 @@ def test_who_copies_is_the_modes_matter_and_a_reconcile_is_always_ours(
 def test_an_unknown_mode_is_named(tmp_path: Path) -> None:
     with pytest.raises(Usage, match=r"document\.assets\.mode: found a string, wanted copy or native or both"):
         service(tmp_path, [], mode="mirror")
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "{", '"x"'])
+def test_files_that_hold_something_else_are_unknown_and_end_nothing(tmp_path: Path, text: str) -> None:
+    layout = Layout(tmp_path)
+    for path in (assets.STATUS, assets.SETTINGS):
+        layout.at(path).parent.mkdir(parents=True, exist_ok=True)
+        layout.at(path).write_text(text)
+    call = SimpleNamespace(layout=layout)
+    assert assets.status(call).facts["unreplicated"] is None  # type: ignore[arg-type]
+    assert Assets(Desired.read(document()), layout, None, print)._settings() is None  # type: ignore[arg-type]
