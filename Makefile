@@ -5,7 +5,7 @@ RUN := .venv/bin/python -m
 # Of every run of pytest that takes longer than fast: where its time goes.
 SLOWEST := --durations=25
 
-.PHONY: demo test fast drills lab clean check style types rules reference setup environment
+.PHONY: demo test fast drills chaos lab clean check style types rules reference setup environment
 
 demo: setup
 	$(RUN) lab.rehearsal.demo
@@ -20,6 +20,12 @@ fast: environment style
 # The drills that `make test` leaves out, and the proof that drills can fail. Played before an issue is closed.
 drills: setup
 	$(RUN) pytest -m "rest or proof" $(SLOWEST)
+
+# Random faults: the stories of so many seeds, each with a record in .build/chaos. `make chaos SEED=7` plays that of 7 again.
+SEED ?= 1
+RUNS ?= 1
+chaos: setup
+	$(RUN) lab chaos --seed $(SEED) --runs $(RUNS)
 
 # Style and types, without a machine being set up for the lab.
 check: style types

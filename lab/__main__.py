@@ -69,6 +69,14 @@ def parser() -> argparse.ArgumentParser:
     )
     drill.add_argument("names", nargs="*", metavar="NAME")
     drill.add_argument("--records", type=Path, default=Path(".build/drills"), help="folder for a JSON record of each")
+    chaos = commands.add_parser(
+        "chaos",
+        help="random faults against a lab of their own: stories drawn from seeds, and what must hold after each",
+    )
+    chaos.add_argument("--seed", type=int, default=1, help="the first story (1)")
+    chaos.add_argument("--runs", type=int, default=1, help="how many, each from the next seed (1)")
+    chaos.add_argument("--show", action="store_true", help="print the stories, play none")
+    chaos.add_argument("--records", type=Path, default=Path(".build/chaos"), help="folder for a JSON record of each")
     fault = commands.add_parser(
         "fault", help="break something, mend it", epilog=FAULTS, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -113,6 +121,10 @@ def run(where: Places, options: argparse.Namespace) -> int:
             print("\n".join(f"{each.name:<{width}}  {each.shows}" for each in drills))
         else:
             return drill.main(options.names, options.records)
+    elif options.command == "chaos":
+        from lab.rehearsal.chaos import run as chaos  # noqa: PLC0415 - as above
+
+        return chaos.main(options.seed, options.runs, options.records, show=options.show)
     elif options.command in ("snapshot", "rollback"):
         show(call(where, options.command, target=options.target))
     else:

@@ -1,0 +1,41 @@
+"""From a seed to a story. Pure: the same seed, the same story."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+from lab.rehearsal.chaos.catalogue import ROWS, clash
+from lab.rehearsal.chaos.story import Harm, Move, Story
+
+BEFORE, WITHIN, AFTER = (-15.0, -1.0), (0.0, 25.0), (25.0, 45.0)
+LASTS = (2.0, 45.0)
+KEYS = ("postgres",)  # what one side may have otherwise
+
+
+def story(seed: int, kinds: Sequence[str]) -> Story:
+    """`kinds`: what can be played, in the catalogue's order."""
+    chance = Random(f"shop {seed}")
+    found: list[Harm] = []
+    wanted = chance.choices((1, 2, 3), (45, 35, 20))[0]
+    while len(found) < wanted:
+        harm = _harm(chance, kinds)
+        if not any(clash((harm.kind, harm.target), (each.kind, each.target)) for each in found):
+            found.append(harm)
+    moved = _move(chance) if chance.random() < 0.8 else None
+    changed = chance.choice(KEYS) if chance.random() < 0.06 else ""
+    return Story(seed=seed, harms=tuple(found), move=moved, changed=changed, home=chance.random() < 0.2)
+
+
+def _harm(chance: Random, kinds: Sequence[str]) -> Harm:
+    kind = chance.choice(kinds)
+    target, detail = ROWS[kind].draw(chance)
+    begins = round(chance.uniform(*chance.choices((BEFORE, WITHIN, AFTER), (45, 45, 10))[0]), 1)
+    lasts = None if chance.random() < 0.45 else round(chance.uniform(*LASTS), 1)
+    return Harm(kind=kind, target=target, detail=detail, begins=begins, lasts=0.0 if ROWS[kind].moment else lasts)
+
+
+def _move(chance: Random) -> Move:
+    killed = round(chance.uniform(1.0, 25.0), 1) if chance.random() < 0.12 else None
+    two = killed is None and chance.random() < 0.08
+    return Move(operators=2 if two else 1, killed_after=killed, insists=chance.random() < 0.5)

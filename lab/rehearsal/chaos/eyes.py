@@ -1,0 +1,161 @@
+"""What is looked at after a story: samples of both databases and caches, roles, agents' journals, evidence, workers, previews."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from contract.epoch import Epoch
+from contract.errors import DrError
+from contract.hosts import PORTS
+from contract.sites import other
+from lab.machines import clock
+from lab.namespace import LabError
+from lab.rehearsal.chaos.invariants import Seen
+from lab.rehearsal.stage import Stage
+from lab.rehearsal.world import lab
+from scripts.ctl.secrets import host_names
+
+CACHE_SAMPLES, KEPT = "/var/tmp/lab-cache.jsonl", 20000  # noqa: S108 - on a host of the lab
+CACHE_UNIT = f"""[Unit]
+Description=Does this cache take writes? (lab)
+[Service]
+ExecStart=/usr/bin/python3 /opt/lab/cache_sampler.py {CACHE_SAMPLES} /opt/lab/cache_sampler.json
+InaccessiblePaths=-/{clock.HERE}
+Restart=always
+RestartSec=1
+StartLimitIntervalSec=0
+[Install]
+WantedBy=multi-user.target
+"""
+HOSTS = ("db-1", "cache-1", "app-1", "app-2", "control-1")
+LISTS = "/var/lib/postgresql/evidence"
+JOURNALS = {"db-1": ("dr-agent", "postgresql@17-main"), "cache-1": ("dr-agent", "redis-server")}
+
+
+class Eyes:
+    """Of one pair of regions, for many stories."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._known_twice: set[str] = set()
+
+    def open(self) -> None:
+        """Samplers on both caches; databases have theirs from the stage."""
+        world = self._stage.world
+        for site in "ab":
+            host = f"cache-1.{site}"
+            name, address = host_names(world.config)[host][:2]
+            told = {
+                "name": name, "address": address, "port": PORTS["redis"], "ca": world.secrets["tls"]["ca"],
+                "user": "shop", "password": world.secrets["redis"]["app"],
+            }  # fmt: skip
+            self._stage.line(host, "mkdir -p /opt/lab")
+            self._stage.line(host, "sh -c 'umask 077; cat > /opt/lab/cache_sampler.json'", json.dumps(told))
+            source = Path(__file__).with_name("cache_sampler.py").read_text()
+            self._stage.line(host, "tee /opt/lab/cache_sampler.py", source)
+            self._stage.line(host, "tee /etc/systemd/system/lab-cache-sampler.service", CACHE_UNIT)
+            self._stage.line(host, "sh -c 'systemctl daemon-reload; systemctl enable -q --now lab-cache-sampler'")
+
+    def evidence(self) -> dict[str, Mapping[str, Any]]:
+        """Every list of what an old primary has kept, by host and folder."""
+        script = f"for each in {LISTS}/*/evidence.json; do test -e $each && echo $each && tr -d '\\n' < $each && echo; done; true"
+        found: dict[str, Mapping[str, Any]] = {}
+        for site in "ab":
+            rows = _inside(f"db-1.{site}", script).splitlines()
+            found |= {f"{site}:{path}": json.loads(text) for path, text in zip(rows[::2], rows[1::2], strict=True)}
+        return found
+
+    def look(self, seen: Seen, epoch: int, before: Mapping[str, Any]) -> list[str]:
+        """Fill `seen`; returns what could not be looked at. `epoch`: the newest at the beginning; `before`: the evidence of then."""
+        blind: list[str] = []
+        for look in (self._epochs, self._samples, self._roles, self._live, self._previews):
+            try:
+                look(seen, epoch)
+            except (RuntimeError, AssertionError, DrError, ValueError) as error:
+                blind.append(f"{look.__name__.strip('_')}: {error}")
+        blind += [f"samples: no write of any {name} was seen" for name in seen.samples if not _written(seen, name)]
+        with contextlib.suppress(LabError, ValueError):
+            seen.evidence = [found for name, found in self.evidence().items() if before.get(name) != found]
+        return blind
+
+    def _epochs(self, seen: Seen, epoch: int) -> None:
+        seen.newest = self._stage.epoch()
+        for number in range(epoch + 1, seen.newest.epoch + 1):
+            found = (
+                self._stage.world.s3("de")
+                .get_object(Bucket="shop-witness", Key=f"epochs/{number:08d}.json")["Body"]
+                .read()
+            )
+            seen.epochs.append(Epoch.from_document(json.loads(found), f"epochs/{number:08d}.json"))
+        twice = {key for key, times in self._stage.claims().items() if times != 1} - self._known_twice
+        self._known_twice |= twice
+        seen.claimed_twice = sorted(twice)
+
+    def _samples(self, seen: Seen, epoch: int) -> None:
+        caches = {
+            site: [
+                json.loads(row)
+                for row in _inside(f"cache-1.{site}", f"tail -n {KEPT} {CACHE_SAMPLES}").splitlines()
+                if row.endswith("}")
+            ]
+            for site in "ab"
+        }
+        seen.samples = {
+            "postgres": {site: self._stage.samples(site, seen.began) for site in "ab"},
+            "redis": {site: [row for row in rows if row["t"] >= seen.began] for site, rows in caches.items()},
+        }
+
+    def _roles(self, seen: Seen, epoch: int) -> None:
+        for site in "ab":
+            for name in HOSTS:
+                host = f"{name}.{site}"
+                text = _inside(host, "cat /var/lib/dr/role.json 2>/dev/null; true")
+                seen.roles[host] = json.loads(text) if text.strip() else None
+            for name in JOURNALS:
+                host = f"{name}.{site}"
+                if _inside(host, "test -e /var/lib/dr/deny.json && echo yes; true").strip():
+                    seen.denies.append(host)
+                said = f"journalctl -u dr-agent --since=@{seen.began:.0f} -o cat --no-pager | grep 'nobody heard for'; true"
+                seen.lease_stops[host] = _inside(host, said).splitlines()
+
+    def _live(self, seen: Seen, epoch: int) -> None:
+        world, active = self._stage.world, self._stage.active
+        seen.writers = world.writers()
+        seen.caches = {site: world.status(site, "redis").get("role") for site in "ab"}
+        seen.workers = {
+            f"{name}.{site}": world.status(site, "app", name).get("worker")
+            for site in "ab"
+            for name in ("app-1", "app-2")
+        }
+        seen.streams = world.status(other(active)).get("streaming") is True
+
+    def _previews(self, seen: Seen, epoch: int) -> None:
+        for site in "ab":
+            seen.previews[site] = self._stage.pulumi.preview_changes(site)
+
+    def keep(self, folder: Path, began: float) -> None:
+        """Journals of all hosts since the beginning, what they wrote to their consoles, and the daemon's log."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for site in "ab":
+            for name in HOSTS:
+                host = f"{name}.{site}"
+                with contextlib.suppress(LabError):
+                    text = _inside(host, f"journalctl --since=@{began:.0f} -o short-precise --no-pager")
+                    (folder / f"{host}.journal").write_text(text)
+                (folder / f"{host}.console").write_text(lab("console", host, check=False).stdout)
+        for file in (self._stage.pulumi.log, self._stage.world.places.log):
+            (folder / file.name).write_bytes(file.read_bytes())
+
+
+def _written(seen: Seen, service: str) -> bool:
+    """A sampler that saw nothing at all says nothing of two writers."""
+    return any(sample["writer"] for samples in seen.samples[service].values() for sample in samples)
+
+
+def _inside(host: str, script: str) -> str:
+    """On a host by its namespaces. Raises LabError."""
+    return lab("ssh", host, "--", "sh", "-c", script).stdout
