@@ -73,8 +73,8 @@ def parser() -> argparse.ArgumentParser:
         "chaos",
         help="random faults against a lab of their own: stories drawn from seeds, and what must hold after each",
     )
-    chaos.add_argument("--seed", type=int, default=1, help="the first story (1)")
-    chaos.add_argument("--runs", type=int, default=1, help="how many, each from the next seed (1)")
+    chaos.add_argument("--seed", type=int, nargs="+", default=[1], help="the first story (1), or several")
+    chaos.add_argument("--runs", type=int, default=1, help="how many from there, each of the next seed (1)")
     chaos.add_argument("--show", action="store_true", help="print the stories, play none")
     chaos.add_argument("--records", type=Path, default=Path(".build/chaos"), help="folder for a JSON record of each")
     fault = commands.add_parser(

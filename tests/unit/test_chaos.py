@@ -86,6 +86,14 @@ def test_a_fault_that_the_lab_does_not_know_is_not_drawn():
         assert kind in run.known_faults()
 
 
+def test_a_story_without_a_new_fault_is_the_same_before_the_lab_knew_it():
+    old = [kind for kind, row in catalogue.ROWS.items() if not row.needs]
+    pairs = [(draw.story(seed, KINDS), draw.story(seed, old)) for seed in MANY]
+    kept = [(new, before) for new, before in pairs if all(each.kind in old for each in new.harms)]
+    assert len(kept) > len(pairs) / 2
+    assert all(new == before for new, before in kept)
+
+
 def test_a_story_in_one_line():
     told = Story(
         seed=7,

@@ -12,6 +12,7 @@ from random import Random
 from lab.rehearsal.chaos.story import HERE, SIDES, THERE, WITNESS, Touch
 
 HOSTS = ("db-1", "cache-1", "app-1", "app-2", "control-1")
+OFTEN = ("db-1", "db-1", "db-1", "cache-1", "cache-1", *HOSTS[2:])  # those that write more often than the others
 LEASED = ("db-1", "cache-1")
 APIS = ("compute", "network", "volumev3", "image", "load-balancer")
 STATES = ("paused", "suspended", "rescued", "error", "locked")
@@ -23,10 +24,11 @@ Touches = Callable[[str, str], frozenset[Touch]]  # (target, side): what it does
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """`hinders`: a planned move may fail for it, or become a take-over. `moment`: it has no duration."""
+    """`weight`: how often it is drawn, beside the others. `hinders`: a planned move may fail for it, or become a take-over. `moment`: it has no duration."""
 
     draw: Target  # target and detail
     touches: Touches
+    weight: int = 1
     hinders: bool = True
     moment: bool = False
     needs: str = ""  # a kind of `lab fault`
@@ -80,29 +82,29 @@ def _api(chance: Random) -> tuple[str, str]:
 
 
 ROWS: dict[str, Row] = {
-    "host": Row(draw=_of(HOSTS), touches=_service),
-    "region-hosts": Row(draw=_one(SIDES), touches=_service),
-    "region": Row(draw=_one(SIDES), touches=_service),
-    "uplink": Row(draw=_one(SIDES), touches=_witness),
-    "link": Row(draw=_one(("both", f"{HERE}->{THERE}", f"{THERE}->{HERE}")), touches=_peer),
-    "slow-link": Row(draw=_one(("",), ("256kbit", "1mbit", "4mbit", "20mbit")), touches=_peer),
-    "lossy-link": Row(draw=_one(SIDES, ("5", "20", "50")), touches=_peer),
-    "storage": Row(draw=_one((HERE, THERE, WITNESS)), touches=_storage),
-    "storage-lies": Row(draw=_one((HERE, THERE, WITNESS), ("503", "empty")), touches=_storage),
-    "witness-cut": Row(draw=_one(SIDES), touches=_witness),
-    "witness-forgets": Row(draw=_one(("epoch", "epochs", "followed", "heartbeats")), touches=nothing),
-    "api": Row(draw=_api, touches=nothing, hinders=False),
+    "host": Row(weight=4, draw=_of(OFTEN), touches=_service),
+    "region-hosts": Row(weight=4, draw=_one(SIDES), touches=_service),
+    "region": Row(weight=4, draw=_one(SIDES), touches=_service),
+    "uplink": Row(weight=3, draw=_one(SIDES), touches=_witness),
+    "link": Row(weight=4, draw=_one(("both", f"{HERE}->{THERE}", f"{THERE}->{HERE}")), touches=_peer),
+    "slow-link": Row(weight=2, draw=_one(("",), ("256kbit", "1mbit", "4mbit", "20mbit")), touches=_peer),
+    "lossy-link": Row(weight=2, draw=_one(SIDES, ("5", "20", "50")), touches=_peer),
+    "storage": Row(weight=3, draw=_one((HERE, THERE, WITNESS)), touches=_storage),
+    "storage-lies": Row(weight=2, draw=_one((HERE, THERE, WITNESS), ("503", "empty")), touches=_storage),
+    "witness-cut": Row(weight=3, draw=_one(SIDES), touches=_witness),
+    "witness-forgets": Row(weight=2, draw=_one(("epoch", "epochs", "followed", "heartbeats")), touches=nothing),
+    "api": Row(weight=4, draw=_api, touches=nothing, hinders=False),
     "dns-refresh": Row(draw=_one(("",), ("refused", "forbidden", "ignored")), touches=nothing),
     "name-server": Row(draw=_one(("1", "2")), touches=nothing),
-    "clock": Row(draw=_one(SIDES, ("10", "-10", "3", "-3")), touches=_service),
-    "disk-full": Row(draw=_of(HOSTS), touches=_service),
-    "hung-ssh": Row(draw=_of(HOSTS), touches=nothing),
-    "agent-killed": Row(draw=_of(LEASED), touches=_silence, moment=True),
-    "agent-hung": Row(draw=_of(LEASED), touches=_service),
-    "paused": Row(draw=_of(HOSTS), touches=_service),
-    "server-state": Row(draw=_of(HOSTS, STATES), touches=_service, needs="server-state"),
-    "cell-down": Row(draw=_of(HOSTS), touches=nothing, hinders=False, needs="cell-down"),
-    "page-limit": Row(draw=_one(SIDES, ("1", "2", "3")), touches=nothing, hinders=False, needs="page-limit"),
+    "clock": Row(weight=2, draw=_one(SIDES, ("10", "-10", "3", "-3")), touches=_service),
+    "disk-full": Row(weight=3, draw=_of(OFTEN), touches=_service),
+    "hung-ssh": Row(weight=3, draw=_of(OFTEN), touches=nothing),
+    "agent-killed": Row(weight=2, draw=_of(LEASED), touches=_silence, moment=True),
+    "agent-hung": Row(weight=2, draw=_of(LEASED), touches=_service),
+    "paused": Row(weight=4, draw=_of(OFTEN), touches=_service),
+    "server-state": Row(weight=4, draw=_of(OFTEN, STATES), touches=_service, needs="server-state"),
+    "cell-down": Row(weight=3, draw=_of(OFTEN), touches=nothing, hinders=False, needs="cell-down"),
+    "page-limit": Row(weight=2, draw=_one(SIDES, ("1", "2", "3")), touches=nothing, hinders=False, needs="page-limit"),
 }
 # Two of these at one place say the same, or the lab refuses the second.
 _ALIKE = (

@@ -14,8 +14,9 @@ from contract.hosts import PORTS
 from contract.sites import other
 from lab.machines import clock
 from lab.namespace import LabError
+from lab.rehearsal.chaos.catalogue import HOSTS, LEASED
 from lab.rehearsal.chaos.invariants import Seen
-from lab.rehearsal.stage import Stage
+from lab.rehearsal.stage import SAMPLES, Stage
 from lab.rehearsal.world import lab
 from scripts.ctl.secrets import host_names
 
@@ -31,9 +32,8 @@ StartLimitIntervalSec=0
 [Install]
 WantedBy=multi-user.target
 """
-HOSTS = ("db-1", "cache-1", "app-1", "app-2", "control-1")
+SAMPLED = {"db-1": SAMPLES, "cache-1": CACHE_SAMPLES}
 LISTS = "/var/lib/postgresql/evidence"
-JOURNALS = {"db-1": ("dr-agent", "postgresql@17-main"), "cache-1": ("dr-agent", "redis-server")}
 
 
 class Eyes:
@@ -115,7 +115,7 @@ class Eyes:
                 host = f"{name}.{site}"
                 text = _inside(host, "cat /var/lib/dr/role.json 2>/dev/null; true")
                 seen.roles[host] = json.loads(text) if text.strip() else None
-            for name in JOURNALS:
+            for name in LEASED:
                 host = f"{name}.{site}"
                 if _inside(host, "test -e /var/lib/dr/deny.json && echo yes; true").strip():
                     seen.denies.append(host)
@@ -137,16 +137,16 @@ class Eyes:
         for site in "ab":
             seen.previews[site] = self._stage.pulumi.preview_changes(site)
 
-    def keep(self, folder: Path, began: float) -> None:
-        """Journals of all hosts since the beginning, what they wrote to their consoles, and the daemon's log."""
+    def keep(self, folder: Path) -> None:
+        """Journals and consoles of all hosts, also of those without power, what the samplers saw, and the logs of pulumi and the daemon."""
         folder.mkdir(parents=True, exist_ok=True)
-        for site in "ab":
-            for name in HOSTS:
-                host = f"{name}.{site}"
-                with contextlib.suppress(LabError):
-                    text = _inside(host, f"journalctl --since=@{began:.0f} -o short-precise --no-pager")
-                    (folder / f"{host}.journal").write_text(text)
-                (folder / f"{host}.console").write_text(lab("console", host, check=False).stdout)
+        for host in (f"{name}.{site}" for site in "ab" for name in HOSTS):
+            (folder / f"{host}.journal").write_text(lab("logs", host, "--lines", str(KEPT), check=False).stdout)
+            (folder / f"{host}.console").write_text(lab("console", host, check=False).stdout)
+            sampled = SAMPLED.get(host.split(".", maxsplit=1)[0])
+            if sampled is not None:
+                read = lab("ssh", host, "--", "tail", "-n", str(KEPT), sampled, check=False)
+                (folder / f"{host}.samples").write_text(read.stdout)
         for file in (self._stage.pulumi.log, self._stage.world.places.log):
             (folder / file.name).write_bytes(file.read_bytes())
 

@@ -31,9 +31,10 @@ class Bench:
     eyes: Eyes
 
 
-def stories(seed: int, runs: int) -> list[Story]:
-    """What this program would play."""
-    return [draw.story(number, catalogue.offered(known_faults())) for number in range(seed, seed + runs)]
+def stories(seeds: Iterable[int], runs: int) -> list[Story]:
+    """So many from each seed on."""
+    kinds = catalogue.offered(known_faults())
+    return [draw.story(number, kinds) for seed in seeds for number in range(seed, seed + runs)]
 
 
 def known_faults() -> frozenset[str]:
@@ -72,7 +73,7 @@ def keep(result: Result, folder: Path, standing: Bench) -> None:
     seed = result.story.seed
     (folder / f"{seed}.json").write_text(json.dumps(result.document(), indent=1, sort_keys=True, default=str) + "\n")
     if result.verdict != "passed":
-        standing.eyes.keep(folder / str(seed), result.began)
+        standing.eyes.keep(folder / str(seed))
         for ledger in standing.stage.world.places.run.glob(f"chaos-{seed}-*.jsonl"):
             (folder / str(seed) / ledger.name).write_bytes(ledger.read_bytes())
 
@@ -107,9 +108,9 @@ def _row(result: Result) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def main(seed: int, runs: int, folder: Path, *, show: bool) -> int:
+def main(seeds: Iterable[int], runs: int, folder: Path, *, show: bool) -> int:
     """Returns the exit code. `show`: only print the stories."""
-    told = stories(seed, runs)
+    told = stories(seeds, runs)
     if show:
         print("\n".join(f"{story.seed}  {story.text()}" for story in told))
         return 0
