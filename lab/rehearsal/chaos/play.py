@@ -22,6 +22,7 @@ from lab.rehearsal.world import wait_for
 
 IDLE_S = 45.0  # a story without a move lasts so long at least: longer than a lease, a stop and a margin
 LATER_S = 5.0  # from the last event of a story to its end
+PATIENCE_S = 150.0  # and so long faults wait for the end of the move
 CHANGED: Mapping[str, Callable[[Any], Any]] = {
     "postgres": lambda before: {
         **(before or {}),
@@ -121,14 +122,15 @@ class Player:
         before = self._change() if story.changed else None
         self._zero = time.monotonic() - story.begins
         threads = [threading.Thread(target=self._hurt, args=(harm,), name=harm.what) for harm in story.harms]
-        if story.move is not None:
-            threads.append(threading.Thread(target=self._move, name="move"))
-        for thread in threads:
+        moving = threading.Thread(target=self._move if story.move else lambda: self._until(IDLE_S), name="move")
+        for thread in (*threads, moving):
             thread.start()
         for thread in threads:
             thread.join()
-        self._until(max(story.horizon + LATER_S, 0.0 if story.move else IDLE_S))
+        self._until(story.horizon + LATER_S)
+        moving.join(PATIENCE_S)  # a run that still tries when all is well again may go on
         self._end_all()
+        moving.join()
         if story.changed:
             self._stage.world.configure(self._sites[THERE], story.changed, before)
 
