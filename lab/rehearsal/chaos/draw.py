@@ -6,10 +6,12 @@ from collections.abc import Collection
 from random import Random
 
 from lab.rehearsal.chaos.catalogue import ROWS, clash
-from lab.rehearsal.chaos.story import Harm, Move, Story
+from lab.rehearsal.chaos.story import HERE, Harm, Move, Story
 
 BEFORE, WITHIN, AFTER = (-15.0, -1.0), (0.0, 25.0), (25.0, 45.0)
+EVE = (-8.0, 3.0)
 LASTS = (2.0, 45.0)
+LOSSES = (("region-hosts", HERE), ("region", HERE), ("host", f"db-1.{HERE}"), ("uplink", HERE))
 KEYS = ("postgres",)  # what one side may have otherwise
 
 
@@ -17,12 +19,19 @@ def story(seed: int, kinds: Collection[str]) -> Story:
     """`kinds`: what can be played."""
     chance = Random(f"shop {seed}")
     found: list[Harm] = []
-    wanted = chance.choices((1, 2, 3), (45, 35, 20))[0]
+    wanted = chance.choices((1, 2, 3), (40, 35, 25))[0]
+    lost = (
+        chance.random() < 0.3
+    )  # what all of this is for: the active region, or its database, is gone when the move is asked for
+    if lost:
+        kind, target = chance.choice(LOSSES)
+        lasts = None if chance.random() < 0.6 else round(chance.uniform(*LASTS), 1)
+        found.append(Harm(kind=kind, target=target, begins=round(chance.uniform(*EVE), 1), lasts=lasts))
     while len(found) < wanted:
         harm = _harm(chance, kinds)
         if not any(clash((harm.kind, harm.target), (each.kind, each.target)) for each in found):
             found.append(harm)
-    moved = _move(chance) if chance.random() < 0.8 else None
+    moved = _move(chance) if lost or chance.random() < 0.75 else None
     changed = chance.choice(KEYS) if chance.random() < 0.06 else ""
     return Story(seed=seed, harms=tuple(found), move=moved, changed=changed, home=chance.random() < 0.2)
 
