@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import cast
 
 import pytest
 
@@ -12,9 +13,12 @@ from contract.sites import Role
 from lab.rehearsal.chaos import catalogue, draw, invariants, run
 from lab.rehearsal.chaos.cache_sampler import command
 from lab.rehearsal.chaos.invariants import Seen
-from lab.rehearsal.chaos.operators import asked_word
+from lab.rehearsal.chaos.operators import Journal, Operators, asked_word
 from lab.rehearsal.chaos.play import CHANGED, Result
+from lab.rehearsal.chaos.recovery import Recovery
 from lab.rehearsal.chaos.story import Harm, Move, Story, Touch, resolved
+from lab.rehearsal.engine import Run
+from lab.rehearsal.stage import Stage
 
 KINDS = tuple(catalogue.ROWS)
 SITES = {"here": "a", "there": "b"}
@@ -329,3 +333,81 @@ def test_a_result_tells_its_verdict_and_whatever_was_wrong():
 
 def test_the_sampler_speaks_the_servers_language():
     assert command("SET", "k", "v") == b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n"
+
+
+# --- the way back
+
+
+class Pair:
+    """What the way back asks of a stage: site b is active, and both answer."""
+
+    active = "b"
+
+    def __init__(self):
+        self.asked, self.configured, self.cancelled = [], [], []
+        self.world = self.pulumi = self
+
+    def request(self, site, active):
+        self.asked.append((site, active))
+
+    def status(self, site):
+        return {"streaming": True}
+
+    def configure(self, site, key, value):
+        self.configured.append((site, key, value))
+
+    def cancel(self, site):
+        self.cancelled.append(site)
+        return Run(0, 0.1, "")
+
+
+class Typist(Operators):
+    """`pulumi up` by the book: what each run of a site says, in order; afterwards all is well."""
+
+    def __init__(self, stage, **said):
+        super().__init__(stage, Journal())
+        self.said, self.runs = {site: list(texts) for site, texts in said.items()}, []
+
+    def up(self, site, who="operator", pulumi=None):
+        self.runs.append(site)
+        texts = self.said.get(site)
+        return Run(1, 0.1, texts.pop(0)) if texts else Run(0, 0.1, "")
+
+
+def way_back(**said):
+    pair = Pair()
+    typist = Typist(pair, **said)
+    return pair, typist, Recovery(cast("Stage", pair), typist).run()
+
+
+def test_the_active_side_runs_first_and_both_are_asked_for_it():
+    pair, typist, found = way_back()
+    assert typist.runs == ["b", "a"]
+    assert pair.asked == [("a", "b"), ("b", "b")]
+    assert (found.again, found.trouble, dict(typist.journal.words)) == (0, [], {})
+
+
+def test_a_word_is_given_because_the_message_asks_for_it_and_taken_out_again():
+    pair, typist, found = way_back(b=["set accept.data_loss to {epoch: 4, reason: ...} and run the same again"])
+    assert typist.runs == ["b", "b", "b", "a"]
+    assert pair.configured[0][2]["data_loss"]["epoch"] == 4
+    assert pair.configured[-1] == ("b", "accept", None)
+    assert (found.trouble, dict(typist.journal.words)) == ([], {"data_loss": 1})
+
+
+def test_the_same_again_only_where_the_message_says_so():
+    assert way_back(a=["a hiccup; run the same again"])[2].again == 1
+    _, typist, found = way_back(a=["a hiccup"])
+    assert typist.runs == ["b", "a"]
+    assert "a hiccup" in found.trouble[0]
+
+
+def test_the_lock_of_a_run_that_was_killed_is_taken():
+    pair, typist, found = way_back(b=["error: the stack is currently locked by 1 lock(s)"])
+    assert (pair.cancelled, typist.runs, found.again, found.trouble) == (["b"], ["b", "b", "a"], 0, [])
+
+
+def test_a_run_that_fails_for_ever_is_the_trouble():
+    _, typist, found = way_back(b=["run the same again"] * 9)
+    assert found.trouble
+    assert typist.runs.count("b") < 9

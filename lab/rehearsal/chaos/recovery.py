@@ -61,15 +61,19 @@ class Recovery:
         return self._stage.world.status(site).get("streaming") is True
 
     def _up(self, site: str) -> None:
+        words = self._operators.journal.words.total()
         done = self._operators.up(site, "recovery")
         for _ in range(AGAIN):
-            if done.ok:
-                return
             done = self._operators.insist(site, done, "recovery")
+            if done.ok:
+                break
             unlocked = self._operators.unlocked(site, done)
             told = " ".join(done.output.split())
-            if not done.ok and (unlocked or any(words in told for words in SAME_AGAIN)):
-                self.found.again += not unlocked
-                done = self._operators.up(site, "recovery, the same again")
+            if not unlocked and not any(phrase in told for phrase in SAME_AGAIN):
+                break
+            self.found.again += not unlocked
+            done = self._operators.up(site, "recovery, the same again")
+        if done.ok and self._operators.journal.words.total() > words:
+            done = self._operators.up(site, "recovery, the word taken out")
         if not done.ok:
             self.found.trouble.append(f"pulumi up -s region-{site} ended with {done.code}:\n{done.diagnostics}")
