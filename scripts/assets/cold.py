@@ -131,17 +131,10 @@ class Cold:
                 Kind.NETWORK,
                 f"{self._endpoint.place}: {operation}: no answer ({type(error).__name__}); run the same again",
             ) from None
-        except (KeyError, ResponseParserError) as error:
-            raise StoreError(
-                Kind.LYING,
-                f"{self._endpoint.place}: {operation}: answer has another form ({type(error).__name__} {error}), wanted S3's; not believed, see what "
-                "stands at this endpoint",
-                side=self._endpoint.name,
-            ) from None
-        except BotoCoreError as error:
-            raise StoreError(Kind.OTHER, f"{self._endpoint.place}: {operation}: cannot be asked ({error})") from None
         except (ResponseParserError, LookupError, TypeError, ValueError, AttributeError) as error:
             raise self._lie(operation, f"what cannot be read ({type(error).__name__})") from None
+        except BotoCoreError as error:
+            raise StoreError(Kind.OTHER, f"{self._endpoint.place}: {operation}: cannot be asked ({error})") from None
 
     def _where(self, key: bytes) -> dict[str, str]:
         return {"Bucket": self._endpoint.bucket, "Key": key.decode("utf-8", "surrogateescape")}

@@ -97,16 +97,23 @@ def parse_page(document: bytes, endpoint: Endpoint, prefix: bytes | None = None)
     count = root.findtext(space + "KeyCount")
     if count is not None and count != str(len(entries)):
         raise lie(f"KeyCount says {count}, there are {len(entries)} entries")
-    truncated = root.findtext(space + "IsTruncated") or ""
-    token = root.findtext(space + "NextContinuationToken")
+    token = root.findtext(space + "NextContinuationToken") or None
+    wrong = _contradiction(root.findtext(space + "IsTruncated") or "", token)
+    if wrong:
+        raise lie(wrong)
+    return Page(entries, token)
+
+
+def _contradiction(truncated: str, token: str | None) -> str:
+    """What is wrong with how a page says that it ends; empty when nothing is."""
     if truncated not in ("true", "false"):
         said = f"says {truncated!r} of" if truncated else "does not say"
-        raise lie(f"answer {said} whether it is cut off")
-    if truncated == "true" and not token:
-        raise lie("answer says that it is cut off and gives no token to go on")
-    if truncated == "false" and token:
-        raise lie("answer says that it is whole and how it goes on")
-    return Page(entries, token or None)
+        return f"answer {said} whether it is cut off"
+    if truncated == "true" and token is None:
+        return "answer says that it is cut off and gives no token to go on"
+    if truncated == "false" and token is not None:
+        return "answer says that it is whole and how it goes on"
+    return ""
 
 
 def _goes_on(body: bytes, endpoint: Endpoint, until: bytes | None) -> str | None:

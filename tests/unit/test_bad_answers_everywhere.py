@@ -23,6 +23,7 @@ from scripts.host.agent.witness import WitnessChannel
 from scripts.host.frame import witness as frame_witness
 from scripts.host.frame.witness import Witness as HostWitness
 from scripts.leftovers import clear as leftovers_clear
+from scripts.leftovers.boots import Boots
 from scripts.leftovers.clear import Leftovers
 from scripts.links import preflight
 from scripts.links.agreement import Side
@@ -52,7 +53,8 @@ def operators(server: Played, limit_s: float) -> dict[str, tuple[str, Ask]]:
     place = Bucket(endpoint=server.url, region="de", bucket="bucket", access_key="key", secret_key=SECRET)
     witness = Witness(place, answer_s=limit_s)
     keys = dict.fromkeys(("application_key", "application_secret", "consumer_key"), SECRET)
-    left = Leftovers(openstack(server), "GRA11", Ovh(endpoint=server.url, **keys), lambda: None)
+    wanted = Boots(site="a", image_id="image", flavors={})
+    left = Leftovers(openstack(server), "GRA11", Ovh(endpoint=server.url, **keys), lambda: None, wanted)
     epoch = Epoch(epoch=1, active="b", previous=None, planned=True)
     first = "/epochs/00000001.json"
     return {
