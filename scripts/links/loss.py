@@ -25,7 +25,7 @@ class Loss:
     seconds: float | None  # how long the lost primary had been writing it
     unseen_s: float | None  # how long it can have written after its last heartbeat; without a lease nobody knows
     redis_bytes: int | None  # of the replication stream
-    redis: dict[str, Any] | None  # {"offset", "replication_id"} of the lost master, for the new master's report
+    redis: dict[str, Any] | None  # {"offset", "replication_id", "keys"} of the lost master, for the new master's report
     # {"replicated_until", "unreplicated"} of this site's copier: what was uploaded there later is not here
     assets: dict[str, Any] | None
     heartbeat_age_s: float | None  # of the position
@@ -122,7 +122,9 @@ def measure(
         seconds=lag_s,
         unseen_s=None if unseen_s is None else unseen_s + late,
         redis_bytes=max(theirs - own.offset, 0) if isinstance(theirs, int) and own.offset is not None else None,
-        redis={"offset": theirs, "replication_id": master.get("replication_id")} if isinstance(theirs, int) else None,
+        redis={name: master.get(name) for name in ("offset", "replication_id", "keys")}
+        if isinstance(theirs, int)
+        else None,
         assets={name: own.assets.get(name) for name in ("replicated_until", "unreplicated")} if own.assets else None,
         heartbeat_age_s=round(last.age_s + late, 1) if last else None,
         granted_on_s=on_s,

@@ -346,7 +346,7 @@ def test_a_peer_that_is_gone_is_stopped_through_its_cloud(world):
         "seconds": 0.0,
         "unseen_s": None,
         "redis_bytes": 100,
-        "redis": {"offset": 1000, "replication_id": "r1"},
+        "redis": {"offset": 1000, "replication_id": "r1", "keys": None},
         "assets": {"replicated_until": 1.5, "unreplicated": {"count": 2}},
         "heartbeat_age_s": 8.0,
         "archive": None,

@@ -83,7 +83,7 @@ def test_the_cache_and_the_assets_are_told():
     master = beat("redis", {"offset": 1000, "replication_id": "r1"})
     own = Own(database=OWN, offset=900, assets={"replicated_until": 0.0, "unreplicated": {"count": 3}, "ok": True})
     found = measure(own, {"db-1": database(), "cache-1": master}, 35.0)
-    assert (found.redis_bytes, found.redis) == (100, {"offset": 1000, "replication_id": "r1"})
+    assert (found.redis_bytes, found.redis) == (100, {"offset": 1000, "replication_id": "r1", "keys": None})
     assert json.loads(json.dumps(found.document()))["assets"] == {"replicated_until": 0.0, "unreplicated": {"count": 3}}
     assert "cache 100 bytes, assets what was uploaded since 00:00:00 UTC" in sentence(found)
     assert "in at most 35 s after its last heartbeat" in sentence(found)
@@ -96,4 +96,4 @@ def test_of_several_caches_the_one_that_led_last_is_compared():
         "cache-3": replace(beat("redis", {"role": "replica", "offset": 990, "replication_id": "r1"}), age_s=7.0),
     }
     found = measure(Own(database=OWN, offset=900), {"db-1": database(), **caches}, 35.0)
-    assert (found.redis_bytes, found.redis) == (100, {"offset": 1000, "replication_id": "r1"})
+    assert (found.redis_bytes, found.redis) == (100, {"offset": 1000, "replication_id": "r1", "keys": None})
