@@ -111,6 +111,40 @@ def decide(terms: Lease, memory: Memory, heard: Heard) -> Decision:
     return Decision(memory) if memory.state == HELD else _start(terms, memory, heard, role)
 
 
+def aged(memory: Memory, stood_s: float) -> Memory:
+    """The same after this machine stood still for so long and its clock has not counted it."""
+
+    def earlier(at: float | None) -> float | None:
+        return None if at is None else at - stood_s
+
+    return replace(
+        memory,
+        begun=earlier(memory.begun),
+        witness_at=earlier(memory.witness_at),
+        granted_at=earlier(memory.granted_at),
+    )
+
+
+def missed(terms: Lease, before: Memory, after: Memory, heard: Heard) -> Decision | None:
+    """Stop first, and ask then: when the lease was over between two contacts and this agent has not seen it, since it or its machine stood still.
+
+    `before`, `after`: without and with the contacts that are new. None when it was held.
+    """
+    role = heard.role
+    if role is None or role.role != PRIMARY or before.state != HELD or not heard.running:
+        return None
+    if heard.writes is False or heard.override == role.epoch:
+        return None
+    contact = after.contact_at(role.epoch)
+    if contact is None or contact == before.contact_at(role.epoch):
+        return None
+    silent = silent_s(before, role, contact)
+    if not terms.lease_s <= silent < float("inf"):
+        return None
+    why = f"nobody had heard this host for {silent:.0f} s when somebody did again; who is active by now is asked first"
+    return _stop(after, heard, why, news=False)
+
+
 def ran_out(terms: Lease, memory: Memory, heard: Heard, role: Role) -> bool:
     """Whether the lease is over."""
     return heard.override != role.epoch and silent_s(memory, role, heard.now) >= terms.lease_s

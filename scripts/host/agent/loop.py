@@ -26,11 +26,12 @@ from .holding import Holding
 from .lease import Action, Heard, Newest
 from .memory import OVERRIDE, Note
 from .notify import notify
+from .outside import Pauses, Reading
 from .peer import Asker, Endpoint, Grant
 from .unit import Control
 from .witness import WitnessChannel
 
-TICK_S, FACTS_S, READY_S = 1.0, 0.5, 6.0
+TICK_S, DOUBT_S, FACTS_S, READY_S = 1.0, 0.1, 0.5, 6.0
 EPOCH_EVERY = 3  # beats between two looks at the epoch of a host that is no primary
 RESTARTING = "agent-restarting"  # in /run/dr: when the successor of this agent was ordered
 RESTARTING_S = 30.0
@@ -68,9 +69,10 @@ class Agent:
         # Written by one thread each, read by all: whole values, replaced.
         self._block: dict[str, Any] = {}
         self._block_at = float("-inf")
-        self._put_at: float | None = None
+        self._put: tuple[float | None, Reading | None] = (None, None)
         self._newest: Newest | None = None
         self._granted: Grant | None = None
+        self._clock: Reading | None = None  # the counterpart's, also of an answer that grants nothing
         self._troubles: dict[str, str | None] = {"witness": "not asked yet", "counterpart": "not asked yet"}
         self._sequence = 0
         self._holding = Holding(parts.layout, self.config.terms.stop_s)
@@ -92,6 +94,7 @@ class Agent:
         (parts.layout.run / RESTARTING).unlink(missing_ok=True)
         old, role = Note.read(parts.layout), rolefile.read(parts.layout)
         primary = role is not None and role.role == PRIMARY
+        self._pauses = Pauses()
         self._epochs = Epochs(parts.witness.witness.bucket, old.epoch if old else None)
         self.memory = lease.first(
             old.memory if old else None, self._started, primary=primary, running=self._control.running()
@@ -132,7 +135,7 @@ class Agent:
 
     def _pause(self, now: float, next_beat: float) -> float:
         """How long nothing has to be done."""
-        due = [next_beat, now + TICK_S]
+        due = [next_beat, now + (DOUBT_S if self._pauses.doubts else TICK_S)]
         runs_out = lease.deadline(self.config.terms, self.memory, rolefile.read(self.layout))
         if runs_out is not None and runs_out > now:
             due.append(runs_out)
@@ -148,7 +151,7 @@ class Agent:
 
     def _enforce(self) -> None:
         role = rolefile.read(self.layout)
-        self._take_contacts()
+        before = self._take_contacts()
         now = boottime()  # after them: a contact that is later than now would count as none
         heard = Heard(
             now=now,
@@ -160,7 +163,9 @@ class Agent:
             override=self._override(),
             unwanted=self._unwanted(role, now),
         )
-        decision = lease.decide(self.config.terms, self.memory, heard)
+        terms = self.config.terms
+        missed = lease.missed(terms, before, self.memory, heard)
+        decision = missed or lease.decide(terms, self.memory, heard)
         changed = decision.memory != self.memory
         self.memory = decision.memory
         self._hold(heard)
@@ -213,14 +218,21 @@ class Agent:
                 f"{self.config.service}: found processes that outlive a kill, wanted none; it may still write; cut this host's power"
             )
 
-    def _take_contacts(self) -> None:
-        put_at, granted = self._put_at, self._granted
-        memory = self.memory
+    def _take_contacts(self) -> lease.Memory:
+        """Returns what was known without the new ones, as old as it is by the clocks of others."""
+        (put_at, read), granted = self._put, self._granted
+        stood_s = self._pauses.take(read, self._clock, boottime())
+        if stood_s > 0:
+            self.log.warning(f"this machine stood still for {stood_s:.0f} s, which its clock has not counted")
+        if self._pauses.doubts:
+            self._workers["counterpart"].kick()
+        before = memory = lease.aged(self.memory, stood_s)
         if put_at is not None and put_at > (memory.witness_at or 0):
             memory = replace(memory, witness_at=put_at)
         if granted is not None and granted.granted and granted.sent > (memory.granted_at or 0):
             memory = replace(memory, granted_at=granted.sent, granted_epoch=granted.epoch)
         self.memory = memory
+        return before
 
     def _override(self) -> int | None:
         try:
@@ -284,7 +296,8 @@ class Agent:
         try:
             self._recall(key, role)
             beat = self.heartbeat(role)
-            self._put_at = self._witness.put(key, beat)
+            put_at = self._witness.put(key, beat)
+            self._put = put_at, self._witness.reading
             self._facts.told(beat[self.config.service])
             if primary or self._sequence % EPOCH_EVERY == 1:
                 self._newest = self._witness.newest(sure=self.memory.state != lease.HELD or self._grants.denies)
@@ -335,6 +348,7 @@ class Agent:
             self._trouble("counterpart", f"{self.config.counterpart.name}: no answer ({error})")
             return
         # What it knows may be older than this epoch; what it grants is the epoch that was asked for.
+        self._clock = found.reading
         self._granted = replace(found, epoch=role.epoch)
         self._trouble(
             "counterpart",
@@ -354,6 +368,8 @@ class Agent:
             "role": role.role if role else None,
             "epoch": known,
             "granted": granted,
+            "clock": boottime(),
+            "boot": self._boot,
         }
 
     def heartbeat(self, role: rolefile.Role | None) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The counterpart: the same host of the other site, asked and answered over the vRack with host certificates on both ends.
 
-`GET /lease?site=a&epoch=3` is answered with `{"schema": 1, "site", "role", "epoch", "granted"}`. The header `x-dr-block` carries the asker's block,
+`GET /lease?site=a&epoch=3` is answered with `{"schema": 1, "site", "role", "epoch", "granted", "clock", "boot"}`, the last two being the
+time since which boot: who asks sees by them whether it stood still itself. The header `x-dr-block` carries the asker's block,
 as its heartbeat does: whoever grants knows the newest position also while the witness is silent. A header, since an agent of an older version
 passes over it.
 """
@@ -23,6 +24,7 @@ from ..frame.desired import SCHEMA
 from ..frame.layout import Layout
 from ..frame.log import Log
 from .channel import boottime
+from .outside import Clock, Reading
 
 REQUEST_MAX, REQUEST_S, IDLE_S, CONNECTIONS_MAX, BIND_AGAIN_S = 4096, 5.0, 60.0, 8, 2.0
 BLOCK, BLOCK_MAX = "x-dr-block", 3072  # what is left of a request of an older agent's size goes to the lines beside it
@@ -30,11 +32,12 @@ BLOCK, BLOCK_MAX = "x-dr-block", 3072  # what is left of a request of an older a
 
 @dataclass(frozen=True)
 class Grant:
-    """A counterpart's answer; `sent`: when it was asked, by `boottime`."""
+    """A counterpart's answer; `sent`: when it was asked, by `boottime`; `reading`: by its clock, None of one that does not tell it."""
 
     epoch: int | None
     granted: bool
     sent: float
+    reading: Reading | None = None
 
 
 def tls(layout: Layout, *, server: bool) -> ssl.SSLContext:
@@ -53,6 +56,7 @@ class Asker:
     def __init__(self, layout: Layout, name: str, address: str, port: int, limit_s: float) -> None:
         self._layout, self._where, self._limit_s = layout, (name, address, port), limit_s
         self._channel: Channel | None = None
+        self._clock = Clock(coarse_s=0.0)
 
     def abort(self) -> None:
         """See `Channel.abort`."""
@@ -74,8 +78,9 @@ class Asker:
             raise NoAnswer(f"HTTP {answer.status}")
         try:
             found = json.loads(answer.body)
-            known = found["epoch"]
-            return Grant(None if known is None else int(known), found["granted"] is True, sent)
+            known, clock = found["epoch"], found.get("clock")
+            reading = None if clock is None else self._clock.heard(float(clock), sent, boottime(), found.get("boot"))
+            return Grant(None if known is None else int(known), found["granted"] is True, sent, reading)
         except (ValueError, KeyError, TypeError):
             raise NoAnswer("an answer that is no grant") from None
 

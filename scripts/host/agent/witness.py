@@ -11,6 +11,7 @@ from contract.wire import dates, document, s3
 from ..frame.witness import EPOCHS, Talk, Witness, epoch_of
 from .channel import boottime
 from .lease import Newest
+from .outside import Clock, Reading
 
 LIST_EVERY_S = 60.0  # a full look, in case the object after the known one was never there
 
@@ -23,6 +24,8 @@ class WitnessChannel:
         self._talk = Talk(witness, limit_s)
         self._newest: Newest | None = None
         self._listed_at: float | None = None
+        self._clock = Clock(coarse_s=1.0)  # a Date has whole seconds
+        self.reading: Reading | None = None  # by the last heartbeat that it took
 
     def abort(self) -> None:
         """See `Channel.abort`."""
@@ -31,7 +34,9 @@ class WitnessChannel:
     def put(self, key: str, content: Mapping[str, Any]) -> float:
         """Store a JSON object; returns when the request was sent, by `boottime`. Raises Silent."""
         sent = boottime()
-        self._talk.put(key, json.dumps(content, sort_keys=True).encode())
+        answer = self._talk.put(key, json.dumps(content, sort_keys=True).encode())
+        date = dates.seconds(answer.headers.get("date"))
+        self.reading = None if date is None else self._clock.heard(date, sent, boottime())
         return sent
 
     def get(self, key: str) -> tuple[dict[str, Any], float] | None:

@@ -87,7 +87,7 @@ class Witness:
     def put(self, key: str, document: Mapping[str, Any]) -> None:
         """Store a JSON object. Raises Silent, within `QUESTION_S`."""
         with self._talk() as talk:
-            talk.must(talk.ask("PUT", key, {}, json.dumps(document, sort_keys=True).encode()), key)
+            talk.put(key, json.dumps(document, sort_keys=True).encode())
 
     def _talk(self) -> Talk:
         return Talk(self, WAIT_S, time.monotonic() + QUESTION_S)
@@ -174,13 +174,14 @@ class Talk:
             )
         return answer
 
-    def put(self, key: str, body: bytes) -> None:
+    def put(self, key: str, body: bytes) -> Answer:
         """Raises Silent, also where whoever said yes has no ETag for it: a login page says yes to everything."""
         answer = self.must(self.ask("PUT", key, {}, body), key)
         if not answer.headers.get("etag"):
             raise Silent(
                 f"{self._where}: found a yes to {key} without an ETag, wanted S3's; see what stands at the endpoint"
             )
+        return answer
 
 
 def _public_tls() -> ssl.SSLContext:

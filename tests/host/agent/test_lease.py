@@ -195,3 +195,50 @@ def test_the_dead_man_leaves_alone_what_the_agent_would() -> None:
 
 def test_what_was_stopped_may_start_once_it_is_heard_again() -> None:
     assert held(stopped(witness_at=900)) == 930 and held(stopped(witness_at=999), newest=OURS) == 1029
+
+
+def missed(before: Memory, after: Memory, **heard: object) -> lease.Decision | None:
+    return lease.missed(TERMS, before, after, Heard(**{"now": 1000.0, "role": ROLE, **heard}))  # type: ignore[arg-type]
+
+
+def test_a_lease_that_was_over_between_two_contacts_stops_first_and_asks_then() -> None:
+    before, after = Memory(witness_at=960), Memory(witness_at=999)
+    found = missed(before, after, newest=OURS)
+    assert found is not None and (found.action, found.memory.state, found.memory.witness_at) == (
+        Action.STOP,
+        STOPPED,
+        999,
+    )
+    assert "nobody had heard this host for 39 s" in str(found.message)
+    later = replace(found.memory, witness_at=1002)
+    assert decide(later, 1003, running=False, newest=replace(OURS, asked_at=999)).action is Action.NONE, "asked before"
+    assert decide(later, 1003, running=False, newest=replace(OURS, asked_at=1002)).action is Action.START
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "heard"),
+    [
+        (Memory(witness_at=970), Memory(witness_at=999), {}),
+        (
+            Memory(witness_at=960, granted_at=980, granted_epoch=3),
+            Memory(witness_at=999, granted_at=980, granted_epoch=3),
+            {},
+        ),
+        (Memory(witness_at=960), Memory(witness_at=960), {}),  # nothing new: the lease itself decides
+        (Memory(witness_at=960), Memory(witness_at=999), {"running": False}),
+        (Memory(witness_at=960), Memory(witness_at=999), {"writes": False}),
+        (Memory(witness_at=960), Memory(witness_at=999), {"override": 3}),
+        (Memory(witness_at=960), Memory(witness_at=999), {"role": ROLE.but(STANDBY)}),
+        (Memory(state=STOPPED, witness_at=960), Memory(state=STOPPED, witness_at=999), {}),
+        (Memory(), Memory(witness_at=999), {}),  # the first contact of all
+    ],
+)
+def test_nothing_was_missed(before: Memory, after: Memory, heard: dict[str, object]) -> None:
+    assert missed(before, after, **heard) is None
+
+
+def test_what_the_machines_clock_has_not_counted_counts() -> None:
+    memory = lease.aged(Memory(witness_at=999, begun=900), 60.0)
+    assert (memory.witness_at, memory.begun, memory.granted_at) == (939, 840, None)
+    assert decide(memory).action is Action.STOP and held(memory) == 969
+    assert lease.aged(Memory(), 60.0) == Memory()

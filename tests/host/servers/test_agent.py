@@ -529,6 +529,59 @@ def test_no_denial_ends_on_the_word_of_a_witness_that_has_lost_its_epochs(world:
     assert world.b.call("status")[1]["denied_below"] == 3
 
 
+def test_a_machine_that_resumes_after_a_pause_stops_its_primary_before_it_asks(world: World) -> None:
+    """A hypervisor's pause: this host's clock has not moved, the witness's has."""
+    world.start()
+    world.b.stop()
+    world.leases(0.5)
+    assert world.a.service.stops == 0
+    world.bucket.ahead_s += 120
+    world.until(lambda: world.a.service.stops == 1, "a stops")
+    assert "stood still for" in world.a.log.getvalue() and "is asked first" in world.a.log.getvalue()
+    world.until(
+        lambda: world.a.service.up and world.a.note.memory.state == "held", "it is still a's epoch, a starts again"
+    )
+    world.leases(2)
+    assert world.a.service.stops == 1
+
+
+def test_one_that_resumes_after_it_lost_the_role_does_not_start_again(world: World) -> None:
+    world.start()
+    world.b.stop()
+    world.bucket.claim(2, "b")
+    world.bucket.ahead_s += 120
+    world.until(lambda: world.a.service.stops == 1, "a stops")
+    world.leases(2)
+    assert world.a.service.starts == 0 and not world.a.service.up
+
+
+def test_a_witness_whose_clock_is_set_stops_nothing_while_the_counterpart_has_seen_no_pause(world: World) -> None:
+    world.start()
+    for ahead in (120, -300, 600):
+        world.bucket.ahead_s = ahead
+        world.leases(1)
+    assert world.a.service.stops == 0 and "stood still" not in world.a.log.getvalue()
+
+
+def test_the_counterparts_clock_alone_shows_a_pause(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.start()
+    world.bucket.mode = "error"
+    world.leases(2)
+    assert world.a.service.stops == 0
+    assert world.b.agent is not None
+    grant = world.b.agent._grant
+
+    def later(*asked: Any) -> dict[str, Any]:
+        answer = grant(*asked)
+        return {**answer, "clock": answer["clock"] + 120}
+
+    monkeypatch.setattr(world.b.agent.endpoint, "_grant", later)
+    world.until(lambda: world.a.service.stops == 1, "a stops")
+    world.until(lambda: world.a.service.up, "b grants, a starts again")
+    world.leases(2)
+    assert world.a.service.stops == 1
+
+
 def test_a_denial_ends_once_its_time_is_over_and_the_witness_knows_of_no_newer_epoch(world: World) -> None:
     world.start()
     world.b.call("deny", {"schema": 1, "epoch_next": 2, "hold_s": 45})
@@ -666,7 +719,7 @@ def test_a_contact_that_comes_while_the_rule_is_asked_is_one(world: World, monke
     def meanwhile(layout: Layout) -> Role | None:
         if threading.current_thread() is threading.main_thread():
             world.clock.now += 0.001
-            agent._put_at = world.clock.now
+            agent._put = world.clock.now, None
         return read(layout)
 
     monkeypatch.setattr(rolefile, "read", meanwhile)
