@@ -145,8 +145,6 @@ OOMScoreAdjust=-1000
 MemoryMin=32M
 CPUWeight=10000
 Nice=-20
-LimitMEMLOCK=infinity
-LimitRTPRIO=infinity
 
 [Install]
 WantedBy=multi-user.target

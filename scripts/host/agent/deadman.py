@@ -15,7 +15,6 @@ What cannot be read counts as a lease that is over. Called as `dr-deadman.py <se
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import re
@@ -27,6 +26,7 @@ from dataclasses import dataclass
 from typing import Any
 
 POLL_S = 0.2
+REST_S = 1.0  # between two looks at all processes, while there is no server among them
 STOP_S = 5.0  # until the agent has said another
 GRACE = 0.8  # part of `stop_s` that a server has to end by itself, as with the agent
 LATE = 0.1  # part of `stop_s` for which an agent that lives is left to do it, which knows better how
@@ -68,16 +68,20 @@ class Deadman:
     def __init__(self, kind: Kind, root: str = "") -> None:
         self._kind, self._root, self._stop_s = kind, root.rstrip("/"), STOP_S
         self._idle = now()  # when there was last nothing to stop
-        self._asked: set[int] = set()
+        self._empty = float("-inf")  # when no server was found although the lease was over
+        self._asked, self._killed = set[int](), set[int]()
 
     def step(self, at: float) -> None:
         """`at`: now."""
         over = self.over(at)
         if over is not None and at - over < self._stop_s * LATE:
             return
+        if over is not None and 0 <= at - self._empty < REST_S:
+            return
         found = self.servers() if over is not None else {}
         if over is None or not found:
             self._idle, self._asked = at, set()
+            self._empty = at if over is not None else float("-inf")
             return
         for pid, parent in found.items():
             if parent not in found and pid not in self._asked:
@@ -85,7 +89,9 @@ class Deadman:
                 say(f"the lease is over since {at - over:.1f} s and process {pid} runs: told to stop")
                 self._signal(pid, self._kind.polite)
         if at - max(self._idle, min(over, at)) >= self._stop_s * GRACE:
-            say(f"{len(found)} processes are still there: killed")
+            if not self._killed >= found.keys():
+                say(f"{len(found)} processes are still there: killed")
+            self._killed = set(found)
             for pid in found:
                 self._signal(pid, signal.SIGKILL)
 
@@ -167,6 +173,8 @@ def stand_firm() -> None:
     """Ahead of what keeps a machine busy, and never waiting for a page on a disk. Where the kernel does not let it, it does without."""
     with contextlib.suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    import ctypes  # noqa: PLC0415 - the agent, which finds servers by this file too, stays small
+
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).mlockall(LOCKED)
     with contextlib.suppress(OSError):

@@ -35,9 +35,10 @@ class Role:
         """The same host and epoch in another role."""
         return replace(self, role=role)
 
-    def write(self, layout: Layout) -> None:
-        """Raises Refused for an epoch before the one that is there."""
-        never_back(layout, self.epoch)
+    def write(self, layout: Layout, *, undo: bool = False) -> None:
+        """Raises Refused for an epoch before the one that is there; `undo`: but for the role that this very run has changed, and nothing came of it."""
+        if not undo:
+            never_back(layout, self.epoch)
         make_folder(layout.var, 0o711)
         # PostgreSQL's archiver, which is not root, asks for the role before it stores anything.
         layout.var.chmod(0o711)

@@ -94,7 +94,7 @@ def _promote(call: Call, server: Server, epoch: int) -> int:
         try:
             return server.promote()
         except Refused:
-            role.write(call.layout)
+            role.write(call.layout, undo=True)
             raise
 
 

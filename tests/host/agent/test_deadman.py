@@ -130,6 +130,17 @@ def test_what_somebody_starts_after_that_is_stopped_too(machine: Machine) -> Non
         assert until(ended(pid), LIMIT_S)
 
 
+def test_a_machine_without_a_server_is_not_searched_at_every_look(machine: Machine) -> None:
+    machine.role(PRIMARY)
+    watch, at = Deadman(KINDS["postgres"], str(machine.root)), now()
+    watch.step(at)
+    pid = machine.server(text="trap 'exit 0' INT")
+    watch.step(at + deadman.REST_S / 2)
+    assert not ended(pid)()
+    watch.step(at + deadman.REST_S)
+    assert until(ended(pid), LIMIT_S)
+
+
 def test_while_the_lease_is_held_nothing_happens(machine: Machine) -> None:
     machine.role(PRIMARY)
     machine.holds(LONG_S)
