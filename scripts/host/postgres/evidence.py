@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import struct
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from contract.errors import Failed, say
 from ..frame.commands import lines, run
 from ..frame.files import make_folder, sync_folder, write_atomically
 from .layout import PostgresLayout
-from .text import ControlData, lsn, segment_name
+from .text import ControlData, lsn, position, segment_name, segment_start
 
 LIST = "evidence.json"
 DUMP_S = 3600.0
@@ -32,6 +33,7 @@ _RECORD = re.compile(
 )
 _RELATION = re.compile(r"blkref #0: rel (\d+)/(\d+)/(\d+)")
 _TUPLES = re.compile(r"ntuples: (\d+)|(\d+) tuples")
+_PAGE = struct.Struct("=HHIQ")  # of a WAL page's head: magic, flags, timeline, position
 _KINDS = {"INSERT": "insert", "MULTI_INSERT": "insert", "UPDATE": "update", "HOT_UPDATE": "update", "DELETE": "delete"}
 
 
@@ -39,7 +41,8 @@ _KINDS = {"INSERT": "insert", "MULTI_INSERT": "insert", "UPDATE": "update", "HOT
 class Summary:
     """What a stretch of WAL holds. `relations`: committed rows by tablespace/database/file, then by insert, update and delete.
 
-    `first` and `end`: positions of its first record and behind its last one, None when there is none.
+    `first` and `end`: positions of its first record and behind its last one, None when there is none. `gaps`: (from, to), what is gone in
+    between; with any of them all counts are lower bounds.
     """
 
     commits: int = 0
@@ -47,6 +50,7 @@ class Summary:
     last_commit: str | None = None
     first: str | None = None
     end: int | None = None
+    gaps: list[tuple[int, int]] = field(default_factory=list)
     managers: Counter[str] = field(default_factory=Counter)
     relations: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     _pending: dict[str, list[tuple[str, str, int]]] = field(default_factory=lambda: defaultdict(list))
@@ -57,9 +61,9 @@ class Summary:
             found = _RECORD.match(line)
             if found is None:
                 continue
-            manager, total, transaction, position, kind, rest = found.groups()
-            self.first = self.first or position
-            self.end = lsn(position) + -(-int(total) // 8) * 8
+            manager, total, transaction, at, kind, rest = found.groups()
+            self.first = self.first or at
+            self.end = lsn(at) + -(-int(total) // 8) * 8
             self.managers[manager] += 1
             if manager.startswith("Heap"):
                 self._row(transaction, kind, rest)
@@ -99,18 +103,56 @@ class Range:
     timelines: tuple[tuple[int, str], ...]
 
 
-def summarise(layout: PostgresLayout, wanted: Range) -> Summary:
+def summarise(layout: PostgresLayout, wanted: Range, control: ControlData) -> Summary:
     """Reads the WAL of the cluster, which must not be running."""
     summary = Summary()
     for timeline, begin in wanted.timelines:
-        argv = [layout.program("pg_waldump"), "-p", str(layout.data / "pg_wal"), "-t", str(timeline), "-s", begin]
-        summary.add(lines(argv, limit_s=DUMP_S, user=layout.user))
+        _read_over_gaps(layout, summary, timeline, lsn(begin), control.segment)
+    end = max(lsn(control.checkpoint) + 1, lsn(control.minimum_recovery))
+    reached = summary.end or lsn(wanted.fork[1])
+    if reached < end:  # the cluster itself has been further
+        summary.gaps.append((reached, end))
     return summary
+
+
+def _read_over_gaps(layout: PostgresLayout, summary: Summary, timeline: int, begin: int, size: int) -> None:
+    """`pg_waldump` ends at the first record that it cannot read, which is what the end of the WAL looks like, too. Files that hold WAL beyond it
+    tell the two apart: it is read on from the next of them that has a record.
+    """
+    _dump(layout, summary, timeline, begin)
+    reached = max(summary.end or 0, begin)
+    for start in _written(layout, timeline, size):
+        if start < reached:
+            continue
+        if _dump(layout, summary, timeline, start):
+            summary.gaps.append((reached, start))
+            reached = max(summary.end or 0, start)
+
+
+def _dump(layout: PostgresLayout, summary: Summary, timeline: int, begin: int) -> bool:
+    """Whether there was a record."""
+    before = summary.managers.total()
+    wal = str(layout.data / "pg_wal")
+    argv = [layout.program("pg_waldump"), "-p", wal, "-t", str(timeline), "-s", position(begin)]
+    summary.add(lines(argv, limit_s=DUMP_S, user=layout.user))
+    return summary.managers.total() > before
+
+
+def _written(layout: PostgresLayout, timeline: int, size: int) -> list[int]:
+    """Where the timeline's files begin that were written under their name: a recycled one has its old position in its first page."""
+    starts = []
+    for path in (layout.data / "pg_wal").glob(f"{timeline:08X}????????????????"):
+        start = segment_start(path.name[8:], size)
+        with path.open("rb") as stream:
+            head = stream.read(_PAGE.size)
+        if len(head) == _PAGE.size and _PAGE.unpack(head)[3] == start:
+            starts.append(start)
+    return sorted(starts)
 
 
 def keep(layout: PostgresLayout, wanted: Range, control: ControlData) -> tuple[Path, dict[str, Any]]:
     """Make the evidence, or find it made. Returns its folder and its list. Raises Failed."""
-    summary = summarise(layout, wanted)
+    summary = summarise(layout, wanted, control)
     for folder in existing(layout, wanted.epoch):
         kept = read(folder)
         if kept is not None and _covers(kept, wanted, control, summary):
@@ -213,11 +255,12 @@ def _list(wanted: Range, control: ControlData, summary: Summary, segments: list[
         "system_identifier": control.system_identifier,
         "timeline": wanted.timelines[-1][0],
         "fork": _point(*wanted.fork),
-        "end_lsn": f"{end >> 32:X}/{end & 0xFFFFFFFF:X}",
+        "end_lsn": position(end),
         "bytes": end - begin,
         "segments": [path.name for path in segments if path.suffix != ".history"],
-        # The segment of the fork is gone: the server had removed it before.
-        "complete": any(path.name == needed for path in segments),
+        # Else the segment of the fork is gone, which the server had removed before, or one behind it.
+        "complete": any(path.name == needed for path in segments) and not summary.gaps,
+        "gaps": [[position(first), position(last)] for first, last in summary.gaps],
         "commits": summary.commits,
         "first_commit": summary.first_commit,
         "last_commit": summary.last_commit,

@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass
 from ..frame.files import sync_folder, write_atomically
 from .layout import PostgresLayout
 
-EVIDENCE, RECOVERY, REWIND, COPY, EXPIRED = "evidence", "recovery", "rewind", "copy", "expired"
+EVIDENCE, RECOVERY, REWIND, CUT, COPY, EXPIRED = "evidence", "recovery", "rewind", "cut", "copy", "expired"
 
 
 @dataclass(frozen=True)
 class Mark:
     """What is under way. `stage` COPY: a rewind is impossible, `why` says for what reason; EXPIRED: the
-    primary no longer has the WAL that these data, good in themselves, would need."""
+    primary no longer has the WAL that these data, good in themselves, would need; CUT: a lost connection ended a rewind half way."""
 
     epoch: int
     stage: str

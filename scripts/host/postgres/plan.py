@@ -18,7 +18,7 @@ from .beginning import nothing_lost
 from .desired import ASYNC
 from .diverged import COPIED, Fault, fault_of
 from .facts import Cluster, Facts, Live
-from .mark import COPY, EXPIRED
+from .mark import COPY, CUT, EXPIRED
 from .peer import Peer, marker
 from .sync import State, step
 from .text import SHUT_DOWN, SHUT_DOWN_IN_RECOVERY
@@ -272,6 +272,8 @@ def _rejoined(want: Want, facts: Facts, fault: Fault | None) -> list[Step]:
         _peer(want, facts)
         if facts.rewound == "complete":
             return [Step("swap", "rewound"), *ready, Step("settle")]
+        if facts.rewound is not None and _marked(want, facts, CUT):
+            return [Step("peer-slot"), Step("rewind"), LOOK_AGAIN]
         return [*_copied(want, facts), Step("swap"), *ready, *_settled(facts)]
     steps = [Step("say", fault.why), *_stop(cluster)]
     if fault.fork is not None:

@@ -3,7 +3,8 @@
 The state is in the names of folders, so that a kill at any point leaves one that says what it is:
 
     main                 as it was, or crash recovery done: all can be done again
-    main.rewinding       pg_rewind is, or was, at work: half way it is scrap and is never started
+    main.rewinding       pg_rewind is, or was, at work: half way it is scrap and is never started; only where a lost connection ended it,
+                         and `main.rejoin.json` says so, it is rewound once more
     main.rewinding with `dr.complete`     rewound and ready to be a standby: takes its place
     main.new             a copy in the making (`copy`)
 
@@ -30,13 +31,14 @@ from .diverged import fault_of, timelines
 from .evidence import Range
 from .facts import read_cluster, read_history
 from .layout import PostgresLayout
-from .mark import COPY, EVIDENCE, EXPIRED, RECOVERY, REWIND, Mark, clear_mark, read_mark
+from .mark import COPY, CUT, EVIDENCE, EXPIRED, RECOVERY, REWIND, Mark, clear_mark, read_mark
 from .peer import Peer
 from .server import Server
 from .text import SHUT_DOWN, conninfo
 from .versions import VERSIONS
 
 RECOVER_S, REWIND_S, CHECKPOINT_S = 3600.0, 4 * 3600.0, 90.0
+ATTEMPTS = 3
 _KEEP_ALL = "1000GB"
 
 
@@ -66,11 +68,15 @@ class Rejoin:
             self.layout, Range(self.epoch, fault.fork, timelines(cluster, fault.fork)), control
         )
         self.log.warning(
-            f"evidence in {folder}: {found['commits']} commits with {found['rows']} rows, {found['bytes']} bytes from {fault.fork[1]} on timeline "
-            f"{fault.fork[0]} to {found['end_lsn']}, last commit {found['last_commit']}"
+            f"evidence in {folder}: {'' if found['complete'] else 'at least '}{found['commits']} commits with {found['rows']} rows, "
+            f"{found['bytes']} bytes from {fault.fork[1]} on timeline {fault.fork[0]} to {found['end_lsn']}, last commit {found['last_commit']}"
         )
         if not found["complete"]:
-            self.impossible(f"the WAL of the fork at {fault.fork[1]} is gone from this host")
+            gaps = ", ".join(f"{first} to {last}" for first, last in found["gaps"])
+            self.impossible(
+                f"WAL behind the fork at {fault.fork[1]} is gone from this host ({gaps or 'its first segment'}), so what is counted may be less than "
+                "what was lost"
+            )
 
     def stuck(self) -> bool:
         """Whether a rewind was found impossible in this epoch."""
@@ -110,6 +116,9 @@ class Rejoin:
         """Tried first without a write, then done under a name that nothing starts. `checkpointed`: the source's control file is up to date."""
         if self.stuck():
             return
+        if self.layout.rewinding.exists():
+            self._finish()
+            return
         if not VERSIONS[self.desired.version].rewind_reads_history and not until(checkpointed, CHECKPOINT_S, 0.5):
             raise Failed(
                 say(
@@ -123,27 +132,43 @@ class Rejoin:
         overrides.drop(self.layout)  # pg_rewind asks this cluster's own configuration for its `restore_command`
         tried = self._run(str(self.layout.data), "--dry-run")
         if tried.code != 0 and _unreachable(tried):
-            raise Failed(
-                say(
-                    subject=f"rewind from {self.desired.peer.name}",
-                    found=tried.reason,
-                    wanted="a connection",
-                    consequence="the data of this host were left as they are",
-                    remedy="see whether that host is up, run the same again",
-                )
-            )
+            raise self._cut(tried, "the data of this host were left as they are")
         if tried.code != 0 or _idle(tried):
             self.impossible(tried.reason if tried.code else "pg_rewind sees no difference although there is one")
             return
         self.mark(REWIND)
         move(self.layout.data, self.layout.rewinding)
-        done = self._run(str(self.layout.rewinding))
+        self._finish()
+
+    def _finish(self) -> None:
+        """The rewind itself. What a lost connection has ended is begun anew: pg_rewind writes the control file last, so it sees the same work
+        again, or says that it cannot do it any more.
+        """
+        for _ in range(ATTEMPTS):
+            done = self._run(str(self.layout.rewinding))
+            if done.code == 0 or not _unreachable(done):
+                break
+            self.log.warning(f"the rewind lost its connection ({done.reason}); it is begun anew")
+        else:
+            self.mark(CUT, done.reason)
+            raise self._cut(done, "the rewind goes on with the next run, nothing starts these data until then")
         if done.code != 0 or _idle(done):
             self.impossible(f"pg_rewind stopped half way ({done.reason})")
             return
         signal_standby(self.layout, self.layout.rewinding)
         (self.layout.rewinding / "recovery.signal").unlink(missing_ok=True)
         leave(self.layout, self.layout.rewinding / COMPLETE, {"epoch": self.epoch})
+
+    def _cut(self, done: Done, consequence: str) -> Failed:
+        return Failed(
+            say(
+                subject=f"rewind from {self.desired.peer.name}",
+                found=done.reason,
+                wanted="a connection",
+                consequence=consequence,
+                remedy="see whether that host is up, run the same again",
+            )
+        )
 
     def _run(self, data: str, *more: str) -> Done:
         passfile, ca = str(self.layout.passfile), str(self.layout.ca)
@@ -200,7 +225,11 @@ def _unreachable(done: Done) -> bool:
             "connection to server",
             "could not connect",
             "could not translate host name",
+            "could not receive data from server",
+            "SSL connection has been closed",
+            "SSL SYSCALL error",
             "server closed the connection",
+            "terminating connection",
         )
     )
 

@@ -38,6 +38,11 @@ def lsn(text: str) -> int:
     return (int(high, 16) << 32) + int(low, 16)
 
 
+def position(number: int) -> str:
+    """The opposite of `lsn`."""
+    return f"{number >> 32:X}/{number & 0xFFFFFFFF:X}"
+
+
 @dataclass(frozen=True)
 class ControlData:
     """What `pg_controldata` says; positions as PostgreSQL writes them. `minimum_recovery` is "0/0" when there is none.

@@ -155,6 +155,73 @@ def test_without_the_wal_of_the_fork_a_copy_is_made_and_the_old_data_are_kept(di
     assert "no rewind" in a.log.getvalue()
 
 
+@pytest.fixture
+def holed(pair: Pair) -> Pair:
+    """Epoch 2 with b active; a went on alone for 4 commits, a segment each, was killed, and lacks the segment of the second one."""
+    a, b = pair.a, pair.b
+    pair.up()
+    a.sql("create table orders (id int primary key)", "shop")
+    caught_up(a, b)
+    b.kill()
+    segments = []
+    for number in range(4):
+        a.sql(f"insert into orders values ({number})", "shop")
+        segments.append(a.sql("select pg_walfile_name(pg_current_wal_lsn())"))
+        a.sql("select pg_switch_wal()")
+    a.kill()
+    (a.layout.data / "pg_wal" / segments[1]).unlink()
+    b.server.start()
+    b.converge(2, "b", previous="a")
+    return pair
+
+
+def test_a_hole_in_the_wal_is_told_what_lies_behind_it_is_counted_and_the_directory_is_kept(holed: Pair) -> None:
+    a = holed.a
+    done = a.converge(2, "b", previous="a")
+    found = evidence(a)
+    assert found["complete"] is False and len(found["gaps"]) == 1
+    assert found["commits"] == 3, "all but the one that is gone"
+    assert "at least 3 commits" in a.log.getvalue() and "no rewind" in a.log.getvalue()
+    assert "copy" in done.actions and names(a) == ["main", "main.diverged-2"] and streams(a)
+
+
+def test_a_connection_that_is_lost_in_the_middle_of_a_rewind_costs_no_copy(
+    diverged: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, run, cut = diverged.a, Rejoin._run, [2]
+
+    def interrupted(self: Rejoin, data: str, *more: str) -> Done:
+        if "--dry-run" in more or not cut[0]:
+            return run(self, data, *more)
+        cut[0] -= 1
+        return Done(1, "", "pg_rewind: error: could not fetch file: server closed the connection unexpectedly")
+
+    monkeypatch.setattr(Rejoin, "_run", interrupted)
+    done = a.converge(2, "b", previous="a")
+    assert "rewind" in done.actions and "copy" not in done.actions
+    assert names(a) == ["main"] and streams(a) and orders(a) == list(range(1, 12))
+
+
+def test_a_rewind_whose_link_stays_away_is_taken_up_by_the_next_run(
+    diverged: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, run = diverged.a, Rejoin._run
+
+    def cut(self: Rejoin, data: str, *more: str) -> Done:
+        if "--dry-run" in more:
+            return run(self, data, *more)
+        return Done(1, "", "pg_rewind: error: connection to server at 127.0.0.1 failed: timeout expired")
+
+    monkeypatch.setattr(Rejoin, "_run", cut)
+    with pytest.raises(Failed, match=r"rewind from db-1\.b.*run the same again"):
+        a.converge(2, "b", previous="a")
+    assert names(a) == ["main.rejoin.json", "main.rewinding"] and a.server.pid() is None
+    monkeypatch.setattr(Rejoin, "_run", run)
+    done = a.converge(2, "b", previous="a")
+    assert "rewind" in done.actions and "copy" not in done.actions
+    assert names(a) == ["main"] and streams(a) and orders(a) == list(range(1, 12))
+
+
 def test_a_primary_that_went_on_for_checkpoints_can_still_be_rewound(pair: Pair) -> None:
     a, b = pair.a, pair.b
     pair.up()
