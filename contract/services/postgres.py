@@ -199,6 +199,7 @@ RESERVED = frozenset(
         "hot_standby",
         "hot_standby_feedback",
         "ident_file",
+        "idle_replication_slot_timeout",
         "include",
         "include_dir",
         "include_if_exists",

@@ -15,6 +15,7 @@ from .archiving import postgres_settings
 from .desired import Desired
 from .layout import APP_ROLE, REPLICATION_ROLE, SLOT, PostgresLayout
 from .text import conninfo, hba_word, passfile_line, setting
+from .versions import VERSIONS
 
 _HEAD = "# Written by dr-host; changes are overwritten.\n"
 _CONNECT_S = "5"
@@ -135,6 +136,8 @@ def _chosen(desired: Desired, layout: PostgresLayout) -> dict[str, str]:
         "log_timezone": "UTC",
         **(postgres_settings(layout) if desired.archive else {}),
         **({"shared_preload_libraries": ",".join(desired.preload)} if desired.preload else {}),
+        # A standby that is away keeps its slot; how much WAL it may hold is `max_slot_wal_keep_size`.
+        **({"idle_replication_slot_timeout": "0"} if VERSIONS[desired.version].idle_slots_expire else {}),
         **(_KEPT_SLOTS if desired.logical else {}),
         **desired.parameters,
     }

@@ -8,7 +8,7 @@ from contract.errors import Refused, say
 
 from .facts import Cluster
 from .peer import Peer
-from .text import SHUT_DOWN, SHUT_DOWN_IN_RECOVERY, fork, lsn
+from .text import SHUT_DOWN, SHUT_DOWN_IN_RECOVERY, fork, lsn, segment_start
 
 REWOUND, COPIED = "rewind", "copy"
 
@@ -25,7 +25,7 @@ class Fault:
 def fault_of(name: str, cluster: Cluster, peer: Peer) -> Fault | None:
     """None when `cluster` can stream from `peer`, the primary, called `name`. Raises Refused for another cluster altogether."""
     _same_cluster(name, cluster, peer)
-    if peer.slot == "lost":
+    if peer.slot == "lost" and not _kept(cluster, peer):
         return Fault(
             "the primary no longer has the WAL that this standby needs",
             COPIED,
@@ -38,6 +38,14 @@ def fault_of(name: str, cluster: Cluster, peer: Peer) -> Fault | None:
     # A standby that was killed recovers only by following; a rewind needs a clean end.
     clean = _led(cluster) or cluster.state == SHUT_DOWN_IN_RECOVERY
     return Fault(why, REWOUND if parted and cluster.rewindable and clean else COPIED, parted)
+
+
+def _kept(cluster: Cluster, peer: Peer) -> bool:
+    """Whether the primary still has what `cluster` needs next. A slot may be lost for another reason than its WAL, such as idleness."""
+    if peer.oldest_wal is None:
+        return False
+    here = max(lsn(cluster.checkpoint), lsn(cluster.minimum_recovery))
+    return here >= segment_start(peer.oldest_wal, cluster.segment)
 
 
 def timelines(cluster: Cluster, parted: tuple[int, str]) -> tuple[tuple[int, str], ...]:

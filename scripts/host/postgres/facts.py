@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from .volume import Volume
 class Cluster:
     """The data directory. `managed`: made by this software. Positions as PostgreSQL writes them.
 
-    `history`: (timeline, position at which it was left) up to its own; `rewindable`, `limits`: see `text.ControlData`.
+    `history`: (timeline, position at which it was left) up to its own; `rewindable`, `limits`, `segment`: see `text.ControlData`.
     """
 
     managed: bool
@@ -49,6 +49,7 @@ class Cluster:
     history: tuple[tuple[int, str], ...] = ()
     rewindable: bool = True
     limits: Mapping[str, int] = field(default_factory=dict)
+    segment: int = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,9 @@ class Facts:
     known: (
         tuple[str, ...] | None
     ) = ()  # what tells that the shop has a cluster, where this host has none; None: nobody says
+    other_version: int | None = (
+        None  # of a cluster that this software made, where there is none of the version that is wanted
+    )
     recorded: bool = True  # whether that could be told of this one, too
     libraries: tuple[str, ...] = ()  # wanted at the server's start, and not on this host
 
@@ -135,8 +139,17 @@ def gather(desired: Desired, layout: PostgresLayout, server: Server, units: Unit
         floors=floors,
         raised=raised,
         known=known,
+        other_version=None if cluster else other_version(layout),
         recorded=identifier is None or clusters.recorded(identifier),
         libraries=tuple(name for name in desired.preload if not layout.library(name).exists()),
+    )
+
+
+def other_version(layout: PostgresLayout) -> int | None:
+    """The newest version but the one that is wanted of which this software made a cluster here."""
+    every = (replace(layout, version=version) for version in VERSIONS if version != layout.version)
+    return max(
+        (it.version for it in every if (it.data / "PG_VERSION").is_file() and (it.data / MARK).is_file()), default=None
     )
 
 
@@ -187,6 +200,7 @@ def read_cluster(layout: PostgresLayout, server: Server) -> Cluster | None:
         read_history(data, timeline),
         control.rewindable,
         control.limits,
+        control.segment,
     )
 
 

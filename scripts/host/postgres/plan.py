@@ -43,6 +43,7 @@ class Want:
 
 def plan(want: Want, facts: Facts) -> list[Step]:
     """The steps in order; empty when all is as wanted. Raises Refused before anything was changed."""
+    _same_version(want, facts)
     if want.active:
         # The write outage ends with the promotion, so nothing goes before it.
         promotion = _promotion(want, facts)
@@ -53,6 +54,21 @@ def plan(want: Want, facts: Facts) -> list[Step]:
     if ground:
         return ground
     return _active(want, facts) if want.active else _standby(want, facts)
+
+
+def _same_version(want: Want, facts: Facts) -> None:
+    """A standby may follow a primary that somebody has upgraded; the primary itself has the shop's data where it is."""
+    if not want.active or facts.other_version is None:
+        return
+    raise Refused(
+        say(
+            subject="PostgreSQL of this host",
+            found=f"the shop's cluster, of version {facts.other_version}",
+            wanted=f"one of version {want.version}",
+            consequence="no run changes the major version of data, and without them the shop would have none, nothing was changed",
+            remedy=f"set postgres.version back to {facts.other_version} and run `pulumi up` of both stacks",
+        )
+    )
 
 
 def _installed(facts: Facts) -> None:
@@ -338,7 +354,7 @@ def _peer(want: Want, facts: Facts) -> Peer:
                 found=f"version {peer.version // 10000}",
                 wanted=f"{want.version} as here",
                 consequence="a physical standby needs the same major version, nothing was changed",
-                remedy="give `postgres.version` the same value in both stack files; a major upgrade is made on the active site",
+                remedy="give `postgres.version` the value of the active site in both stack files",
             )
         )
     return peer

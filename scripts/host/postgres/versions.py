@@ -20,6 +20,7 @@ class Version:
     failover_slots: bool = (
         True  # logical slots are kept on the standby (17): sync_replication_slots, synchronized_standby_slots
     )
+    idle_slots_expire: bool = True  # idle_replication_slot_timeout (18)
     database_collations: bool = True  # pg_database says by which library version its indexes were sorted (15)
 
 
@@ -30,10 +31,11 @@ VERSIONS = {
         rewind_reads_history=False,
         builtin_locale=False,
         failover_slots=False,
+        idle_slots_expire=False,
         database_collations=False,
     ),
-    15: Version(15, rewind_reads_history=False, builtin_locale=False, failover_slots=False),
-    16: Version(16, builtin_locale=False, failover_slots=False),
-    17: Version(17),
+    15: Version(15, rewind_reads_history=False, builtin_locale=False, failover_slots=False, idle_slots_expire=False),
+    16: Version(16, builtin_locale=False, failover_slots=False, idle_slots_expire=False),
+    17: Version(17, idle_slots_expire=False),
     18: Version(18),
 }

@@ -45,3 +45,8 @@ def test_the_disk_decides_how_much_wal_a_standby_that_is_away_may_hold(
 def test_a_data_folder_that_is_not_there_yet_has_a_disk(tmp_path: Path) -> None:
     layout = Node("a", tmp_path, TLS, {"a": 5432, "b": 5433}).layout
     assert not layout.mount.exists() and layout.disk() > 0
+
+
+def test_a_slot_of_a_standby_that_is_away_does_not_expire_where_the_server_knows_such_a_thing(tmp_path: Path) -> None:
+    found = {version: rendered(tmp_path, version=version).get("idle_replication_slot_timeout") for version in (17, 18)}
+    assert found == {17: None, 18: "0"}

@@ -9,7 +9,10 @@ import pytest
 from contract.errors import Usage
 from contract.services.postgres import KEEPS_SLOTS, NEWEST, OLDEST, TESTED, VERSION
 from lab.pairs.postgres import Node
+from scripts.host.frame.layout import Layout
 from scripts.host.postgres.desired import Desired
+from scripts.host.postgres.facts import other_version
+from scripts.host.postgres.layout import MARK, PostgresLayout
 from scripts.host.postgres.versions import VERSIONS
 
 TLS = {"ca": "c", "cert": "c", "key": "k"}
@@ -31,3 +34,15 @@ def test_others_are_refused_with_the_reason(number: int, why: str, tmp_path: Pat
     document = node.document(1, "a", version=number)
     with pytest.raises(Usage, match=f"wanted 14 to 18.*PostgreSQL {number} is .*{why}"):
         Desired.read(document)
+
+
+def test_a_cluster_of_another_version_is_seen_when_this_software_made_it(tmp_path: Path) -> None:
+    wanted = PostgresLayout(Layout(tmp_path), 17)
+    for version in (15, 16, 17):
+        data = PostgresLayout(Layout(tmp_path), version).data
+        data.mkdir(parents=True)
+        (data / "PG_VERSION").write_text(f"{version}\n")
+    assert other_version(wanted) is None, "a package makes clusters, too"
+    (PostgresLayout(Layout(tmp_path), 16).data / MARK).touch()
+    assert other_version(wanted) == 16
+    assert other_version(PostgresLayout(Layout(tmp_path), 16)) is None
