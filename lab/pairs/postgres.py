@@ -100,7 +100,7 @@ class PgCtl:
             self.layout.program("pg_ctl"),
             "start",
             "-s",
-            "-W",
+            "-w",  # one that does not come up is known at once
             "-D",
             str(self.layout.data),
             "-l",
@@ -108,7 +108,7 @@ class PgCtl:
             "-o",
             options,
         ]
-        done = run(argv, limit_s=30, user=self.layout.user, check=False)
+        done = run(argv, limit_s=70, user=self.layout.user, check=False)
         if done.code != 0:
             raise Failed(done.err)
 
@@ -203,7 +203,8 @@ class Node:
         return Postgres(Desired.read(document), self.layout, self.server, self.units, call.log, clusters=self.clusters)
 
     def sql(self, script: str, database: str = "postgres") -> str:
-        return self.server.sql(script, database=database).strip()
+        """As somebody who keeps tables where they are without a word: the product's own sessions see the catalog alone."""
+        return self.server.sql(f"set search_path to public;\n{script}", database=database).strip()
 
     def psql(self, *arguments: str) -> list[str]:
         """The command line of a client of the shop's database, for what `sql` does not wait for."""

@@ -21,6 +21,7 @@ from ..frame.processes import processes
 from ..postgres.desired import Memory
 from ..postgres.layout import PostgresLayout
 from ..postgres.server import TIMELINE, alive
+from ..postgres.session import options
 from ..postgres.slot import Slots
 from ..postgres.watch import Watch
 from .channel import boottime
@@ -44,11 +45,11 @@ socket.send_fds(socket.socket(fileno=int(sys.argv[2])), [b"x"], [server.fileno()
 class PgConnection:
     """PostgreSQL's simple query protocol over the server's own socket, as its superuser. Raises NoAnswer."""
 
-    def __init__(self, path: str, user: str, limit_s: float) -> None:
+    def __init__(self, path: str, user: str, version: int, limit_s: float) -> None:
         self._socket = _connected(path, user)
         self._socket.settimeout(limit_s)
         self._buffer = b""
-        pairs = ("user", user, "database", "postgres", "application_name", APPLICATION)
+        pairs = ("user", user, "database", "postgres", "application_name", APPLICATION, "options", options(version))
         body = struct.pack("!I", 196608) + b"".join(word.encode() + b"\0" for word in pairs) + b"\0"
         try:
             self._socket.sendall(struct.pack("!I", len(body) + 4) + body)
@@ -207,7 +208,7 @@ class PostgresFacts:
         block["mode"] = memory.mode
         if block["running"]:
             path = str(layout.sockets / f".s.PGSQL.{memory.port}")
-            block |= self._ask(path, layout.user)
+            block |= self._ask(path, layout)
             block["mode"] = self._watch.look(memory, self._value, boottime())
             self._slots.look(self._value)
         else:
@@ -248,10 +249,10 @@ class PostgresFacts:
             self._close()
             return None
 
-    def _ask(self, path: str, user: str) -> dict[str, Any]:
+    def _ask(self, path: str, layout: PostgresLayout) -> dict[str, Any]:
         try:
             if self._connection is None:
-                self._connection = PgConnection(path, user, 2.0)
+                self._connection = PgConnection(path, layout.user, layout.version, 2.0)
             found = json.loads(self._connection.value(_POSTGRES) or "{}")
         except (NoAnswer, ValueError):
             self._close()

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from ..frame.files import ManagedFile
 from ..frame.systemd import drop_in, guard_drop_in
+from . import session
 from .archiving import postgres_settings
 from .desired import Desired
 from .layout import APP_ROLE, REPLICATION_ROLE, SLOT, PostgresLayout
@@ -61,6 +62,7 @@ def upstream(desired: Desired, *, caller: str, passfile: str, ca: str, database:
         "keepalives_interval": "3",
         "keepalives_count": "3",
         "tcp_user_timeout": str(_DEAD_LINK_MS),
+        **({} if caller == STANDBY else {"options": session.options(None)}),
     }
     return {**values, "dbname": database} if database else values
 

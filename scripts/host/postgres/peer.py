@@ -17,8 +17,10 @@ from .config import ASK, upstream
 from .desired import Desired
 from .layout import REPLICATION_ROLE, SLOT, PostgresLayout
 from .server import LIMITS_IN_FORCE, TIMELINE, psql
+from .session import ANY_VERSION
 from .slot import ENSURE
 from .text import history, passfile_line
+from .versions import VERSIONS
 
 LIMIT_S = 12.0
 
@@ -57,7 +59,9 @@ def _target(desired: Desired, layout: PostgresLayout) -> Iterator[dict[str, str]
             passfile_line(desired.peer.name, desired.peer_port, REPLICATION_ROLE, desired.passwords.replication)
         )
         ca.write_text(desired.envelope.tls.ca)
-        yield upstream(desired, caller=ASK, passfile=str(passfile), ca=str(ca), database="postgres")
+        target = upstream(desired, caller=ASK, passfile=str(passfile), ca=str(ca), database="postgres")
+        # One of the connections that are kept for replication: the shop may hold all others.
+        yield {**target, **({"replication": "database"} if VERSIONS[desired.version].walsender_sql else {})}
 
 
 def ask_peer(desired: Desired, layout: PostgresLayout) -> Peer:
@@ -65,7 +69,7 @@ def ask_peer(desired: Desired, layout: PostgresLayout) -> Peer:
     variables = {"slot": SLOT, "me": f"dr_{desired.envelope.site}"}
     try:
         with _target(desired, layout) as target:
-            found: dict[str, Any] = json.loads(psql(layout, target, _QUERY, variables, limit_s=LIMIT_S))
+            found: dict[str, Any] = json.loads(psql(layout, target, ANY_VERSION + _QUERY, variables, limit_s=LIMIT_S))
     except CommandFailed as error:
         return Peer(error=error.done.reason)
     except ValueError:
@@ -91,7 +95,7 @@ def prepare_slot(desired: Desired, layout: PostgresLayout) -> None:
     """Have a slot there that keeps WAL from now on. One that lost its WAL is made again. Raises Failed."""
     try:
         with _target(desired, layout) as target:
-            psql(layout, target, ENSURE, limit_s=LIMIT_S)
+            psql(layout, target, ANY_VERSION + ENSURE, limit_s=LIMIT_S)
     except CommandFailed as error:
         raise Failed(
             f"slot {SLOT} on {desired.peer.name}: found no way to make it ({error.done.reason}), wanted one; without it WAL may vanish during the copy; "

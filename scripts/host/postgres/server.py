@@ -15,7 +15,7 @@ from contract.errors import Failed, OutcomeUnknown, Refused, say
 from ..frame.commands import CommandFailed, run
 from ..frame.systemd import Units
 from ..frame.wait import until
-from . import overrides
+from . import overrides, session
 from . import text as pg_text
 from .layout import PostgresLayout
 from .text import SHUT_DOWN, ControlData
@@ -62,7 +62,7 @@ class Server:
         database: str = "postgres",
         limit_s: float = QUICK_S,
     ) -> str:
-        """Run SQL as the superuser, without waiting for a synchronous standby, which may be what is missing.
+        """Run SQL as the superuser, in a session as `session` has it.
 
         `variables` are bound (`:'name'`, `:"name"`) and travel on stdin. Raises CommandFailed.
         """
@@ -73,7 +73,6 @@ class Server:
             "dbname": database,
             "connect_timeout": "3",
         }
-        target["options"] = "-c synchronous_commit=local"
         return psql(self.layout, target, script, variables, limit_s=limit_s, user=self.layout.user)
 
     def ask(self, query: str, variables: Mapping[str, str] | None = None, *, database: str = "postgres") -> Any:
@@ -257,7 +256,10 @@ def psql(
     limit_s: float,
     user: str | None = None,
 ) -> str:
-    """Run a script; unaligned rows on stdout. `target` are libpq's parameters and hold no secret: they are in argv."""
+    """Run a script; unaligned rows on stdout. `target` are libpq's parameters and hold no secret: they are in argv.
+
+    Without `options` in it, the session is one of a server of this host's version.
+    """
     bound = "".join(f"\\set {name} {_quoted(value)}\n" for name, value in (variables or {}).items())
     argv = [
         layout.program("psql"),
@@ -268,7 +270,7 @@ def psql(
         "VERBOSITY=terse",
         "--no-password",
         "-d",
-        pg_text.conninfo(target),
+        pg_text.conninfo({"options": session.options(layout.version), **target}),
     ]
     return run(argv, stdin=f"{bound}{script};\n", limit_s=limit_s, user=user).out
 

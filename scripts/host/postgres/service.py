@@ -12,7 +12,6 @@ from typing import Any
 from contract.errors import Failed, say
 
 from ..frame.commands import CommandFailed
-from ..frame.files import make_folder
 from ..frame.log import Log
 from ..frame.plan import Step
 from ..frame.systemd import Units
@@ -21,14 +20,14 @@ from ..frame.witness import Silent
 from . import copy as pg_copy
 from . import evidence as pg_evidence
 from . import facts as pg_facts
-from . import overrides
 from . import peer as pg_peer
+from . import session
 from . import sync as pg_sync
 from . import volume as pg_volume
-from .config import managed_files
+from .applied import Applied
 from .desired import Desired
 from .expiry import Expiry
-from .facts import FAULTS, REWIND_FUNCTIONS, Facts, Live
+from .facts import REWIND_FUNCTIONS, Facts, Live
 from .known import Clusters
 from .layout import APP_ROLE, REPLICATION_ROLE, SLOT, PostgresLayout
 from .mark import COPY, EXPIRED, read_mark
@@ -38,7 +37,7 @@ from .server import Server
 from .sync import ARMED, OFF, Move
 from .text import conninfo, verifier
 
-REPLAY_S, RELOAD_S, FOLLOW_S = 10.0, 5.0, 60.0
+REPLAY_S, FOLLOW_S = 10.0, 60.0
 
 
 class Postgres:
@@ -57,6 +56,7 @@ class Postgres:
         self.clusters = clusters
         role = desired.envelope.role()
         self.want = Want(role, epoch, desired.peer.name, desired.mode, desired.version, desired.begin_empty)
+        self.applied = Applied(desired, layout, server, units, log)
         self.rejoin = Rejoin(desired, layout, server, log)
         self.floors: Mapping[str, int] = {}
         self.promoted = False
@@ -150,14 +150,7 @@ class Postgres:
         pg_volume.mount(self.layout, str(pg_volume.find(self.layout, self.desired.volume_id or "")), self.units)
 
     def _do_files(self, _: str) -> None:
-        make_folder(self.layout.conf, 0o755, owner=self.layout.user)
-        changed = [file for file in managed_files(self.desired, self.layout, self.floors) if file.differs()]
-        for file in changed:
-            file.write()
-            if self.layout.conf in file.path.parents:
-                make_folder(file.path.parent, owner=self.layout.user)
-        if any(self.layout.base.units in file.path.parents for file in changed):
-            self.units.daemon_reload()
+        self.applied.write(self.floors)
 
     def _do_role(self, _: str) -> None:
         self.want.role.write(self.layout.base)
@@ -193,28 +186,8 @@ class Postgres:
     def _do_restart(self, _: str) -> None:
         self.server.restart()
 
-    def _reload(self) -> bool:
-        """Whether the server has read its files again."""
-        before = self.server.ask("select to_json(pg_conf_load_time())")
-        self.server.sql("select pg_reload_conf()")
-        return until(lambda: self.server.ask("select to_json(pg_conf_load_time())") != before, RELOAD_S)
-
     def _do_reload(self, _: str) -> None:
-        done = self._reload()
-        faults = [
-            *(self.server.ask(FAULTS) or ()),
-            *(self.server.ask("select json_agg(error) from pg_hba_file_rules where error is not null") or ()),
-        ]
-        if faults or not done:
-            raise Failed(
-                say(
-                    subject=f"configuration in {self.layout.conf}",
-                    found=f"refused by the server: {', '.join(map(str, faults)) or 'no reload'}",
-                    wanted="settings that it takes",
-                    consequence="the old values stay in force",
-                    remedy="correct `parameters`, run the same again",
-                )
-            )
+        self.applied.reload()
 
     def _do_drop_recovery_signal(self, _: str) -> None:
         (self.layout.data / "recovery.signal").unlink(missing_ok=True)
@@ -235,7 +208,10 @@ class Postgres:
 
     def _do_extension(self, name: str) -> None:
         self.server.sql(
-            'create extension if not exists :"name" cascade', {"name": name}, database=self.desired.database, limit_s=60
+            'set search_path to public; create extension if not exists :"name" cascade',
+            {"name": name},
+            database=self.desired.database,
+            limit_s=60,
         )
 
     def _do_drop_logical_slots(self, names: str) -> None:
@@ -245,10 +221,8 @@ class Postgres:
     def _do_resume_replay(self, _: str) -> None:
         self.server.resume_replay()
 
-    def _do_reset_overrides(self, names: str) -> None:
-        gone = overrides.drop(self.layout)
-        self.log.warning(f"{overrides.FILE}: found {names or ', '.join(gone)} in it, left by `alter system`; taken out")
-        self._reload()
+    def _do_reset_overrides(self, _: str) -> None:
+        self.applied.drop_overrides()
 
     def _do_slot(self, _: str) -> None:
         """Keeps WAL for the peer from the last checkpoint on. The checkpoint that the promotion put off may then run by itself."""
@@ -261,6 +235,7 @@ class Postgres:
             "port": str(self.server.port),
             "user": "postgres",
             "dbname": "postgres",
+            "options": session.options(self.layout.version),
         }
         become = self.layout.user if os.geteuid() == 0 else None
         subprocess.Popen(

@@ -21,6 +21,10 @@ class Version:
         True  # logical slots are kept on the standby (17): sync_replication_slots, synchronized_standby_slots
     )
     idle_slots_expire: bool = True  # idle_replication_slot_timeout (18)
+    transaction_timeout: bool = True  # a limit for whole transactions (17)
+    walsender_sql: bool = (
+        True  # a replication connection takes any SQL (15); before, its own scanner reads the text first
+    )
     database_collations: bool = True  # pg_database says by which library version its indexes were sorted (15)
 
 
@@ -32,10 +36,19 @@ VERSIONS = {
         builtin_locale=False,
         failover_slots=False,
         idle_slots_expire=False,
+        transaction_timeout=False,
+        walsender_sql=False,
         database_collations=False,
     ),
-    15: Version(15, rewind_reads_history=False, builtin_locale=False, failover_slots=False, idle_slots_expire=False),
-    16: Version(16, builtin_locale=False, failover_slots=False, idle_slots_expire=False),
+    15: Version(
+        15,
+        rewind_reads_history=False,
+        builtin_locale=False,
+        failover_slots=False,
+        idle_slots_expire=False,
+        transaction_timeout=False,
+    ),
+    16: Version(16, builtin_locale=False, failover_slots=False, idle_slots_expire=False, transaction_timeout=False),
     17: Version(17, idle_slots_expire=False),
     18: Version(18),
 }

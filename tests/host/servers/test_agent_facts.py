@@ -103,7 +103,7 @@ def test_the_keys_are_those_of_the_contract_whatever_runs(pair: Pair, tmp_path: 
 
 def test_an_error_of_the_server_is_its_sentence(pair: Pair) -> None:
     layout = pair.a.layout
-    connection = PgConnection(str(layout.sockets / f".s.PGSQL.{pair.a.ports['a']}"), layout.user, 2.0)
+    connection = PgConnection(str(layout.sockets / f".s.PGSQL.{pair.a.ports['a']}"), layout.user, layout.version, 2.0)
     with pytest.raises(Exception, match="division by zero"):
         connection.value("select 1/0")
     connection.close()

@@ -73,8 +73,8 @@ def test_a_diverged_primary_is_rewound_and_what_it_alone_had_is_kept(diverged: P
     found = evidence(a)
     assert (found["commits"], found["rows"], found["complete"]) == (5, 50, True)
     assert found["system_identifier"] == a.server.control_data().system_identifier  # type: ignore[union-attr]
-    assert {"insert": 50, "database": "shop", "name": "orders"}.items() <= next(
-        r for r in found["relations"] if r["name"] == "orders"
+    assert {"insert": 50, "database": "shop", "name": "public.orders"}.items() <= next(
+        r for r in found["relations"] if r["name"] == "public.orders"
     ).items()
     assert found["fork"]["timeline"] == found["timeline"] == 1 and found["first_commit"] < found["last_commit"]
     assert {path.name for path in (a.layout.evidence / "2" / "wal").iterdir()} >= set(found["segments"]) != set()

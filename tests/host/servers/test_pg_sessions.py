@@ -1,0 +1,109 @@
+"""Real servers whose owner limits sessions: what this software does there is done all the same."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from lab.pairs.postgres import Node, Pair, caught_up
+from scripts.host.agent.postgres import PostgresFacts
+from scripts.host.frame.log import Log
+from scripts.host.frame.wait import until
+from scripts.host.postgres.verbs import stop_server
+
+LIMITS = {
+    "shared_buffers": "16MB",
+    "max_connections": "20",
+    "statement_timeout": "1",
+    "lock_timeout": "1",
+    "idle_in_transaction_session_timeout": "1",
+    "idle_session_timeout": "200",
+    "default_transaction_read_only": "on",
+    "search_path": "evil, pg_catalog",
+}
+LYING = """create schema evil;
+create function evil.pg_is_in_recovery() returns boolean language sql as 'select null::boolean';
+create function evil.pg_reload_conf() returns boolean language sql as 'select false';
+grant usage on schema evil to public"""
+
+
+@pytest.fixture
+def limited() -> Iterator[Pair]:
+    with Pair() as pair:
+        parameters = {**LIMITS, **({"transaction_timeout": "1"} if pair.a.version >= 17 else {})}
+        pair.up()
+        for database in ("postgres", "shop"):
+            pair.a.sql(LYING, database)
+        pair.a.sql("create table orders (id int primary key); insert into orders values (1)", "shop")
+        for role in ("postgres", "dr_replication"):
+            pair.a.sql(
+                f"alter role {role} set search_path to evil, pg_catalog; alter role {role} set statement_timeout to 1"
+            )
+        caught_up(pair.a, pair.b)
+        for node in (pair.b, pair.a):
+            assert node.converge(1, "a", parameters=parameters).changed
+        pair.parameters = parameters  # type: ignore[attr-defined]
+        yield pair
+
+
+@contextmanager
+def filled(node: Node, hold: list[str]) -> Iterator[None]:
+    """All that the server gives to others than its superuser are taken."""
+    count = (
+        "select count(*) from pg_stat_activity where backend_type = 'client backend' and query like '%pg_sleep(600)%'"
+    )
+    clients = [subprocess.Popen(hold, user=node.layout.user, cwd="/", stderr=subprocess.DEVNULL) for _ in range(17)]
+    try:
+        assert until(lambda: int(node.sql(count)) >= 17, 20)
+        yield
+    finally:
+        for client in clients:
+            client.kill()
+            client.wait()
+
+
+def told(pair: Pair, node: Node, epoch: int, active: str, **facts: Any) -> list[str]:
+    return node.converge(epoch, active, parameters=pair.parameters, **facts).actions  # type: ignore[attr-defined]
+
+
+def test_a_move_a_loss_and_a_rewind_are_done_under_limits_for_the_shops_sessions(limited: Pair) -> None:
+    a, b = limited.a, limited.b
+    stopped = stop_server(a.call({}, "stop"), a.server).facts["checkpoint"]
+    b.server.wait_replayed(stopped["lsn"], stopped["timeline"], 10)
+    planned = {"planned": True, "previous": "a", "checkpoint": stopped}
+    assert "promote" in told(limited, b, 2, "b", **planned)
+    assert "standby-signal" in told(limited, a, 2, "b", **planned)
+    a.kill()
+    b.sql("insert into orders values (666)", "shop")
+    b.kill()
+    a.server.start()
+    assert "promote" in told(limited, a, 3, "a", previous="b")
+    assert "rewind" in told(limited, b, 3, "a", previous="b")
+    caught_up(a, b)
+    assert b.sql("select id from orders", "shop") == "1"
+    for node in (a, b):
+        assert told(limited, node, 3, "a", previous="b") == []
+
+
+def test_the_agents_connection_outlives_the_limit_for_idle_ones(limited: Pair) -> None:
+    a = limited.a
+    agent = PostgresFacts(a.layout.base, Log(a.log, "agent run"), a.layout)
+    assert agent.read()["in_recovery"] is False
+    own = "select pid from pg_stat_activity where application_name = 'dr_agent' and now() - state_change > interval '1 second'"
+    assert until(lambda: a.sql(own) != "", 5), "it is cut while it waits for the next beat"
+    assert agent.read()["in_recovery"] is False
+
+
+def test_a_standby_is_built_while_clients_hold_every_connection(limited: Pair) -> None:
+    """The ones that are left are for the superuser, who comes over the socket alone (pg_auto_failover#450)."""
+    a, b = limited.a, limited.b
+    hold = a.psql("-U", "postgres", "-c", "set statement_timeout to 0; select pg_sleep(600)")
+    b.close()
+    b.layout.data.rename(b.layout.data.with_name("gone"))
+    with filled(a, hold):
+        done = b.converge(1, "a", parameters=limited.parameters)  # type: ignore[attr-defined]
+    assert "copy" in done.actions and done.facts["role"] == "standby"
