@@ -73,8 +73,9 @@ class Keys:
         mapping(r"[a-z_]+(\.[a-z_]+)?", _PARAMETER),
         "anything of postgresql.conf that the hosts do not decide themselves. `max_connections`, `max_worker_processes`, `max_wal_senders`, "
         "`max_prepared_transactions`, `max_locks_per_transaction`: raised, the run of the active site is refused until the standby has them; "
-        "lowered, the standby holds the old value until it has replayed that its primary went down. What needs a restart waits while a "
-        "promotion is under way",
+        "lowered, the standby holds the old value until it has replayed that its primary went down. What needs a restart is refused on the "
+        "active site until a standby that can be reached runs with it, and waits while a promotion is under way; a server that does not start "
+        "with it goes on with what it had",
         default={},
         why="the server would not start",
     )  # fmt: skip

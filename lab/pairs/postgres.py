@@ -91,10 +91,11 @@ class PgCtl:
 
     def start(self, limit_s: float = 30) -> None:
         self.starts += 1
-        self.layout.sockets.mkdir(parents=True, exist_ok=True)
-        if os.geteuid() == 0:
-            shutil.chown(self.layout.sockets, self.layout.user, self.layout.user)
-        log = self.layout.sockets / "server.log"
+        log = self.layout.log
+        for folder in (self.layout.sockets, log.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+            if os.geteuid() == 0:
+                shutil.chown(folder, self.layout.user, self.layout.user)
         options = f"-c config_file={self.layout.conf}/postgresql.conf -c fsync=off"
         argv = [
             self.layout.program("pg_ctl"),

@@ -1,12 +1,18 @@
-"""The managed files brought into force: written, read again by the server, and what overrides them taken out."""
+"""The managed files brought into force: written, read again by the server or started with, and what overrides them taken out.
+
+Beside `conf.d` lies `dr.conf.proven`, a copy of our file as the server started with it last: what it does not start with (memory that the
+machine has not, a library of another build) shows at a start alone, and is taken back then.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 
 from contract.errors import Failed, say
 
-from ..frame.files import make_folder
+from ..frame.files import ManagedFile, make_folder
 from ..frame.log import Log
 from ..frame.systemd import Units
 from ..frame.wait import until
@@ -28,6 +34,8 @@ class Applied:
 
     def write(self, floors: Mapping[str, int]) -> None:
         """What differs. `floors`: see `config`."""
+        if self.server.pid() is not None and not self._proven.exists():
+            self._prove()  # of a server that was started before there was such a copy
         make_folder(self.layout.conf, 0o755, owner=self.layout.user)
         changed = [file for file in managed_files(self.desired, self.layout, floors) if file.differs()]
         for file in changed:
@@ -61,7 +69,78 @@ class Applied:
         self.log.warning(f"{overrides.FILE}: found {', '.join(names)} in it, left by `alter system`; taken out")
         self._read_again()
 
+    def start(self) -> None:
+        """Raises Failed; what the server started with last is in force again then, where that is another configuration."""
+        log, size = self.layout.log, _size(self.layout.log)
+        try:
+            self.server.start()
+        except Failed as error:
+            why = _fatal(log, size)
+            changed = self._take_back()
+            if not changed:
+                raise
+            self.server.start()
+            raise Failed(
+                say(
+                    subject=f"parameters {', '.join(changed)}",
+                    found=f"a server that does not start with them ({why or error})",
+                    wanted="values with which it starts",
+                    consequence="the ones before are in force again",
+                    remedy="correct `parameters` or `preload`, or the machine, and run the same again",
+                )
+            ) from None
+        self._prove()
+
+    def restart(self) -> None:
+        """A parameter asks for it."""
+        self.server.stop()
+        self.start()
+
+    @property
+    def _file(self) -> Path:
+        return self.layout.conf / "conf.d" / "dr.conf"
+
+    @property
+    def _proven(self) -> Path:
+        return self.layout.conf / "dr.conf.proven"
+
+    def _prove(self) -> None:
+        if self._file.exists():
+            self._copy(self._file, self._proven)
+
+    def _take_back(self) -> list[str]:
+        """The names that differ from what was proven; empty, and nothing done, where none does or nothing was."""
+        if not self._proven.exists():
+            return []
+        bad, good = (set(path.read_text().splitlines()) for path in (self._file, self._proven))
+        changed = sorted({line.split(" = ")[0] for line in bad ^ good})
+        if changed:
+            self._copy(self._proven, self._file)
+        return changed
+
+    def _copy(self, source: Path, target: Path) -> None:
+        ManagedFile(path=target, content=source.read_text(), mode=0o640, owner=self.layout.user).write()
+
     def _read_again(self) -> bool:
         before = self.server.ask("select to_json(pg_conf_load_time())")
         self.server.sql("select pg_reload_conf()")
         return until(lambda: self.server.ask("select to_json(pg_conf_load_time())") != before, RELOAD_S)
+
+
+def _size(log: Path) -> int:
+    try:
+        return log.stat().st_size
+    except OSError:
+        return 0
+
+
+def _fatal(log: Path, since: int) -> str | None:
+    """The server's own last word of why it ended. `since`: bytes of its log that are of before."""
+    try:
+        with log.open("rb") as stream:
+            stream.seek(since)
+            text = stream.read().decode(errors="replace")
+    except OSError:
+        return None
+    said = re.findall(r"(?:FATAL|PANIC):\s+(.*)", text)
+    return str(said[-1]).strip() if said else None

@@ -22,6 +22,7 @@ from .known import Clusters
 from .layout import APP_ROLE, MARK, REPLICATION_ROLE, SLOT, PostgresLayout
 from .mark import Mark, read_mark
 from .peer import MARKER, Peer, ask_peer
+from .restart import STARTS, Running, due
 from .server import LIMITS_IN_FORCE, TIMELINE, Server
 from .sync import FOLLOWS, Seen
 from .versions import VERSIONS
@@ -73,6 +74,7 @@ class Live:
     limits: Mapping[str, int] = field(default_factory=dict)  # `text.LIMITS` as they are in force
     sync: Seen | None = None
     version: int = 0  # as `server_version_num` has it
+    starts: Mapping[str, Running] = field(default_factory=dict)  # by name, what it takes at its start alone
     collations: tuple[str, ...] = ()  # databases whose indexes were sorted by another version of the system's library
     unavailable: tuple[str, ...] = ()  # extensions that this host does not have
     extensions: tuple[str, ...] = ()  # wanted in the shop's database, and not there
@@ -85,7 +87,8 @@ class Live:
 class Facts:
     """All of it. `copy`, `rewound`: None, "partial", or "complete" for one of this epoch. `mark`: see `rejoin`.
 
-    `floors`: see `config`. `raised`: limits that the configuration raises on a running primary; then the peer was asked for its own.
+    `floors`: see `config`. `raised`: limits that the configuration raises on a running primary. With these, or with any `due`, the peer was
+    asked for its own.
     `promoted`: by this very run, so that clients come back to it now.
     """
 
@@ -101,6 +104,7 @@ class Facts:
     peer: Peer | None = None
     floors: Mapping[str, int] = field(default_factory=dict)
     raised: Mapping[str, int] = field(default_factory=dict)
+    due: Mapping[str, str] = field(default_factory=dict)  # of a running primary: configured, and waiting for a restart
     promoted: bool = False
     known: (
         tuple[str, ...] | None
@@ -118,9 +122,10 @@ def gather(desired: Desired, layout: PostgresLayout, server: Server, units: Unit
     live = read_live(desired, layout, server) if cluster and cluster.running else None
     active = desired.envelope.active
     raised = _raised(desired, live) if active else {}
+    due = _due(desired, live) if active else {}
     known = () if cluster or not active else _known(clusters)
     first = active and cluster is None and known == ()
-    peer = ask_peer(desired, layout) if raised or first or not active else None
+    peer = ask_peer(desired, layout) if raised or due or first or not active else None
     if first and peer is not None and peer.error is None:
         known = (f"{desired.peer.name}'s {peer.system_identifier}",)
     identifier = cluster.system_identifier if cluster else None
@@ -138,6 +143,7 @@ def gather(desired: Desired, layout: PostgresLayout, server: Server, units: Unit
         peer=peer,
         floors=floors,
         raised=raised,
+        due=due,
         known=known,
         other_version=None if cluster else other_version(layout),
         recorded=identifier is None or clusters.recorded(identifier),
@@ -164,6 +170,13 @@ def _raised(desired: Desired, live: Live | None) -> dict[str, int]:
     if live is None or live.in_recovery:
         return {}
     return {name: value for name, value in limits(desired).items() if value > live.limits.get(name, value)}
+
+
+def _due(desired: Desired, live: Live | None) -> dict[str, str]:
+    if live is None or live.in_recovery:
+        return {}
+    loaded = {"shared_preload_libraries": ",".join(desired.preload)} if desired.preload else {}
+    return due({**desired.parameters, **loaded}, live.starts)
 
 
 def _floors(cluster: Cluster | None, peer: Peer | None) -> dict[str, int]:
@@ -257,6 +270,7 @@ def read_live(desired: Desired, layout: PostgresLayout, server: Server) -> Live 
         found["limits"] or {},
         Seen(found["in_recovery"], found["sync"], found["follows"]),
         found["version"],
+        {name: (value, unit, kind) for name, (value, unit, kind) in found["starts"].items()},
         tuple(found["collations"] or ()),
         tuple(found["unavailable"] or ()),
         extensions,
@@ -312,7 +326,7 @@ _LIVE = f"""json_build_object(
               'password', rolpassword, 'rights', pg_has_role(r.oid, 'pg_monitor', 'member') and {_RIGHTS}))
             from pg_authid r where rolname in (:'owner', :'replication')),
   'marker', {MARKER}, 'limits', {LIMITS_IN_FORCE},
-  'sync', current_setting('synchronous_standby_names') <> '', 'follows', {FOLLOWS}, 'version', current_setting('server_version_num')::int,
+  'sync', current_setting('synchronous_standby_names') <> '', 'follows', {FOLLOWS}, 'version', current_setting('server_version_num')::int, 'starts', {STARTS},
   'unavailable', (select json_agg(wanted.name) from unnest(:'extensions'::text[]) as wanted (name)
                   where not exists (select from pg_available_extensions a where a.name = wanted.name)),
   'database', exists (select from pg_database d join pg_authid r on r.oid = datdba where datname = :'database' and rolname = :'owner'))"""  # noqa: S608

@@ -92,6 +92,11 @@ class PostgresLayout:
         return self.sockets / f"{self.version}-{CLUSTER}.pid"
 
     @property
+    def log(self) -> Path:
+        """The server's own, where Debian has it."""
+        return self.base.at(f"/var/log/postgresql/postgresql-{self.version}-{CLUSTER}.log")
+
+    @property
     def unit(self) -> str:
         return f"postgresql@{self.version}-{CLUSTER}.service"
 

@@ -16,6 +16,7 @@ from ..frame.commands import CommandFailed
 from .config import ASK, upstream
 from .desired import Desired
 from .layout import REPLICATION_ROLE, SLOT, PostgresLayout
+from .restart import STARTS, Running
 from .server import LIMITS_IN_FORCE, TIMELINE, psql
 from .session import ANY_VERSION
 from .slot import ENSURE
@@ -46,6 +47,7 @@ class Peer:
     marker: str | None = None
     limits: Mapping[str, int] = field(default_factory=dict)
     version: int = 0  # as `server_version_num` has it
+    starts: Mapping[str, Running] = field(default_factory=dict)  # by name, what it takes at its start alone
     oldest_wal: str | None = None  # name of its oldest WAL file, without the timeline
 
 
@@ -87,6 +89,7 @@ def ask_peer(desired: Desired, layout: PostgresLayout) -> Peer:
         found["marker"],
         found["limits"] or {},
         found["version"],
+        {name: (value, unit, kind) for name, (value, unit, kind) in found["starts"].items()},
         found["oldest_wal"],
     )
 
@@ -121,5 +124,5 @@ _QUERY = f"""select json_build_object(
   'checkpointed', (pg_control_checkpoint()).timeline_id,
   'write_lsn', case when not pg_is_in_recovery() then pg_current_wal_lsn() end, 'marker', {MARKER}, 'limits', {LIMITS_IN_FORCE},
   'oldest_wal', (select min(substr(name, 9)) from pg_ls_waldir() where name ~ '^[0-9A-F]{{24}}$'),
-  'version', current_setting('server_version_num')::int,
+  'version', current_setting('server_version_num')::int, 'starts', {STARTS},
   'sees', (select min(state) from pg_stat_replication where application_name = :'me'))"""  # noqa: S608

@@ -14,6 +14,7 @@ from contract.services.postgres import TESTED
 
 from ..frame.plan import LOOK_AGAIN, Step
 from ..frame.rolefile import FENCED, PRIMARY, Role
+from . import standby_first
 from .beginning import nothing_lost
 from .desired import ASYNC
 from .diverged import COPIED, Fault, fault_of
@@ -146,7 +147,8 @@ def _active(want: Want, facts: Facts) -> list[Step]:
     if cluster is None:
         return _first(want, facts)
     _may_lead(want, facts, cluster)
-    _may_raise(want, facts)
+    standby_first.raised(want, facts)
+    standby_first.restarted(want, facts)
     steps = _files(facts)
     if facts.role is None:  # it has never led here: made by a run that ended early, or restored
         steps += _recorded(facts)
@@ -207,24 +209,6 @@ def _sync(want: Want, live: Live) -> list[Step]:
     """What the watch of the agent would do by itself, but for what takes time to decide."""
     move = None if live.sync is None else step(want.mode, State(), live.sync, 0.0, 1.0)[1]
     return [Step("sync", "on" if move.on else "off")] if move else []
-
-
-def _may_raise(want: Want, facts: Facts) -> None:
-    """Raised on the standby first: it stops its replay when its primary has more than it has. A standby that is away gets it when it returns."""
-    peer = facts.peer
-    if peer is None or peer.error is not None or not peer.in_recovery:
-        return
-    low = [name for name, value in facts.raised.items() if peer.limits.get(name, value) < value]
-    if low:
-        raise Refused(
-            say(
-                subject=f"parameters {', '.join(low)}",
-                found=", ".join(f"{peer.limits[name]}" for name in low) + f" on the standby {want.peer}",
-                wanted=f"{', '.join(str(facts.raised[name]) for name in low)} there before they are raised here",
-                consequence="replay there would stop, nothing was changed",
-                remedy=f"with the values in both stack files run `pulumi up -s region-{want.role.peer}`, then this again",
-            )
-        )
 
 
 def short(facts: Facts) -> list[str]:

@@ -108,11 +108,6 @@ class Server:
                 )
             )
 
-    def restart(self) -> None:
-        """A parameter asks for it."""
-        self.stop()
-        self.start()
-
     def stop(self) -> ControlData:
         """Fast stop; the control file has the last word. Raises Failed when it does not say that the cluster was shut down."""
         pid = self.pid()

@@ -178,13 +178,13 @@ class Postgres:
     def _do_start(self, _: str) -> None:
         if not self.want.active:
             pg_sync.disarm(self.layout)
-        self.server.start()
+        self.applied.start()
 
     def _do_stop(self, _: str) -> None:
         self.server.stop()
 
     def _do_restart(self, _: str) -> None:
-        self.server.restart()
+        self.applied.restart()
 
     def _do_reload(self, _: str) -> None:
         self.applied.reload()

@@ -64,7 +64,7 @@ def nudged(node: Node) -> bool:
 
 
 def server_log(node: Node) -> str:
-    return (node.layout.sockets / "server.log").read_text()[-20000:]
+    return node.layout.log.read_text()[-20000:]
 
 
 def now(node: Node) -> str:
