@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from contract.errors import Failed, Refused, say
 
-from ..frame.commands import CommandFailed, run
+from ..frame.commands import CommandFailed, Done, run
 from ..frame.files import make_folder, sync_folder
 from .config import COPY, upstream
 from .desired import Desired
@@ -19,6 +20,7 @@ from .text import conninfo
 from .versions import VERSIONS
 
 COMPLETE = "dr.complete"  # in a finished copy that is not in its place yet; holds the epoch in which it was made
+_SPACES = "tablespaces"
 INITDB_S, COPY_S = 120.0, 12 * 3600.0
 
 
@@ -48,9 +50,14 @@ def initialise(desired: Desired, layout: PostgresLayout) -> None:
     move(layout.fresh, layout.data)
 
 
-def copy(desired: Desired, layout: PostgresLayout) -> None:
-    """A base backup of the peer, verified against its manifest, marked as complete, ready to be a standby. Raises Failed."""
+def copy(desired: Desired, layout: PostgresLayout, tablespaces: Mapping[str, str]) -> None:
+    """A base backup of the peer, verified against its manifest, marked as complete, ready to be a standby. Raises Failed.
+
+    `tablespaces`: where the peer has them, by oid. Here they lie beside the data directory: where the peer has them, data of an earlier copy,
+    which is kept, may lie.
+    """
     _parent(layout)
+    _remove(_spaces(layout))
     # Without a password file of its own libpq would look into a home directory; the managed one is in place by now.
     target = upstream(desired, caller=COPY, passfile=str(layout.passfile), ca=str(layout.ca))
     argv = [
@@ -65,6 +72,10 @@ def copy(desired: Desired, layout: PostgresLayout) -> None:
         "fast",
         "-S",
         SLOT,
+        *(
+            f"--tablespace-mapping={_side(place)}={_side(str(_spaces(layout) / oid))}"
+            for oid, place in tablespaces.items()
+        ),
     ]
     try:
         run([*argv, "--manifest-checksums=SHA256", "--no-password"], limit_s=COPY_S, user=layout.user)
@@ -73,12 +84,13 @@ def copy(desired: Desired, layout: PostgresLayout) -> None:
         raise Failed(
             say(
                 subject=f"copy of {desired.peer.name}",
-                found=error.done.reason,
+                found=_why(error.done),
                 wanted="a whole base backup",
                 consequence="this site has no standby yet, the old data directory is untouched",
                 remedy="run the same again, it starts the copy anew",
             )
         ) from None
+    _settle_spaces(layout)
     (layout.fresh / "recovery.signal").unlink(missing_ok=True)
     signal_standby(layout, layout.fresh)
     leave(layout, layout.fresh / COMPLETE, {"epoch": desired.envelope.role().epoch})
@@ -108,8 +120,51 @@ def set_aside(layout: PostgresLayout, name: str) -> None:
 
 def discard(layout: PostgresLayout) -> None:
     """Remove an unfinished copy: never started, so it holds nothing that is not elsewhere."""
-    if layout.fresh.exists():
-        shutil.rmtree(layout.fresh)
+    for link in _links(layout.fresh):
+        if link.readlink().parent.name.startswith(f"{layout.data.name}.{_SPACES}-"):
+            _remove(link.readlink().parent)
+    _remove(layout.fresh)
+    _remove(_spaces(layout))
+
+
+def _spaces(layout: PostgresLayout) -> Path:
+    """Tablespaces of a copy in the making."""
+    return layout.fresh.with_name(f"{layout.fresh.name}.{_SPACES}")
+
+
+def _settle_spaces(layout: PostgresLayout) -> None:
+    """Under a name that this copy keeps for as long as it is kept: a link in a data directory names a whole path."""
+    source = _spaces(layout)
+    if not source.exists():
+        return
+    target, number = layout.data.with_name(f"{layout.data.name}.{_SPACES}-1"), 1
+    while target.exists():
+        number += 1
+        target = layout.data.with_name(f"{layout.data.name}.{_SPACES}-{number}")
+    move(source, target)
+    for link in _links(layout.fresh):
+        link.unlink()
+        link.symlink_to(target / link.name)
+    sync_folder(layout.fresh / "pg_tblspc")
+
+
+def _links(data: Path) -> list[Path]:
+    return [path for path in (data / "pg_tblspc").glob("*") if path.is_symlink()]
+
+
+def _side(path: str) -> str:
+    """One side of a mapping."""
+    return path.replace("=", "\\=")
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def _why(done: Done) -> str:
+    """The error; what pg_basebackup tidies up after it comes last."""
+    return next((line for line in reversed(done.err.splitlines()) if "error:" in line), done.reason).strip()
 
 
 def signal_standby(layout: PostgresLayout, data: Path) -> None:

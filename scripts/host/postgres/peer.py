@@ -48,6 +48,7 @@ class Peer:
     limits: Mapping[str, int] = field(default_factory=dict)
     version: int = 0  # as `server_version_num` has it
     starts: Mapping[str, Running] = field(default_factory=dict)  # by name, what it takes at its start alone
+    tablespaces: Mapping[str, str] = field(default_factory=dict)  # where they are there, by oid
     oldest_wal: str | None = None  # name of its oldest WAL file, without the timeline
 
 
@@ -90,6 +91,7 @@ def ask_peer(desired: Desired, layout: PostgresLayout) -> Peer:
         found["limits"] or {},
         found["version"],
         {name: (value, unit, kind) for name, (value, unit, kind) in found["starts"].items()},
+        found["tablespaces"] or {},
         found["oldest_wal"],
     )
 
@@ -123,6 +125,7 @@ _QUERY = f"""select json_build_object(
   'slot', (select case when wal_status = 'lost' then 'lost' else 'good' end from pg_replication_slots where slot_name = :'slot'),
   'checkpointed', (pg_control_checkpoint()).timeline_id,
   'write_lsn', case when not pg_is_in_recovery() then pg_current_wal_lsn() end, 'marker', {MARKER}, 'limits', {LIMITS_IN_FORCE},
+  'tablespaces', (select json_object_agg(oid, pg_tablespace_location(oid)) from pg_tablespace where pg_tablespace_location(oid) like '/%'),
   'oldest_wal', (select min(substr(name, 9)) from pg_ls_waldir() where name ~ '^[0-9A-F]{{24}}$'),
   'version', current_setting('server_version_num')::int, 'starts', {STARTS},
   'sees', (select min(state) from pg_stat_replication where application_name = :'me'))"""  # noqa: S608

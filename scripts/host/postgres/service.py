@@ -314,7 +314,7 @@ class Postgres:
         pg_peer.prepare_slot(self.desired, self.layout)
 
     def _do_copy(self, _: str) -> None:
-        pg_copy.copy(self.desired, self.layout)
+        pg_copy.copy(self.desired, self.layout, self._peer().tablespaces)
 
     def _do_set_aside(self, why: str) -> None:
         pg_copy.set_aside(self.layout, f"{why}-{self.epoch.epoch}")

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -191,6 +192,49 @@ def test_an_interrupted_copy_is_never_started_and_the_next_run_finishes(pair: Pa
     assert done.actions.index("discard-copy") < done.actions.index("copy") < done.actions.index("start")
     assert not b.layout.fresh.exists()
     assert b.layout.data.stat().st_mode & 0o777 == 0o700
+
+
+def spaced(a: Node, place: Path) -> None:
+    """Epoch 1 with one table in a tablespace of its own."""
+    place.mkdir()
+    shutil.chown(place, a.layout.user)
+    a.converge(1, "a")
+    a.sql(f"create tablespace fast location '{place}'")
+    a.sql("create table orders (id int) tablespace fast; insert into orders values (1)", "shop")
+
+
+def test_every_copy_has_tablespaces_of_its_own(pair: Pair) -> None:
+    """Where the primary has them, files of an earlier copy may lie, and pg_basebackup takes no folder that is in use (patroni#2864)."""
+    a, b = pair.a, pair.b
+    spaced(a, pair.folder / "fast = disk")
+    for name in ("first", "second"):
+        assert "copy" in b.converge(1, "a").actions
+        caught_up(a, b)
+        assert orders(b) == ["1"]
+        b.close()
+        b.layout.data.rename(b.layout.data.with_name(name))
+    kept = sorted(path.name for path in b.layout.data.parent.iterdir())
+    assert kept == ["first", "main.tablespaces-1", "main.tablespaces-2", "second"]
+    for name, number in (("first", 1), ("second", 2)):
+        (link,) = (b.layout.data.with_name(name) / "pg_tblspc").iterdir()
+        assert link.readlink() == b.layout.data.with_name(f"main.tablespaces-{number}") / link.name and any(
+            link.iterdir()
+        )
+
+
+def test_a_copy_that_was_cut_leaves_no_tablespaces_in_the_way(pair: Pair) -> None:
+    a, b = pair.a, pair.b
+    spaced(a, pair.folder / "fast")
+    left = b.layout.fresh.with_name("main.new.tablespaces") / a.sql(
+        "select oid from pg_tablespace where spcname = 'fast'"
+    )
+    left.mkdir(parents=True)
+    (left / "scrap").touch()
+    for folder in (b.layout.mount, b.layout.data.parent):
+        folder.chmod(0o755)
+    assert "copy" in b.converge(1, "a").actions
+    caught_up(a, b)
+    assert orders(b) == ["1"]
 
 
 def test_a_whole_copy_is_used_although_the_power_went_before_the_swap(pair: Pair) -> None:
