@@ -24,6 +24,7 @@ from components.providers import providers
 from components.redis_pair import RedisPair, RedisPairArgs
 from components.region_stack import RegionStack, RegionStackArgs
 from components.release import Release, ReleaseArgs
+from components.render import firewall
 from components.render.documents import witness
 from components.render.links import openstack, ovh
 from components.settings import Settings
@@ -72,8 +73,8 @@ def declare(settings: Settings, bundles: Bundles) -> None:
     tool = bundles.tool
     at_work = partial(may_write, settings.site, witness(settings))
     here = settings.region
-    boots = Boots(site=settings.site, image_id=here.image_id, flavors=here.flavors)
-    leftovers.watch(Leftovers(openstack(settings), here.compute_region, ovh(settings), at_work, boots))
+    wanted = Boots(site=settings.site, image_id=here.image_id, flavors=here.flavors, rules=firewall.count(settings))
+    leftovers.watch(Leftovers(openstack(settings), here.compute_region, ovh(settings), at_work, wanted))
     opts = pulumi.ResourceOptions(providers=providers(settings))
 
     # The same whatever the role: hosts, entrance, buckets, the release on every app host.

@@ -27,7 +27,7 @@ class Looks(Protocol):
     failed: Collection[str]
 
     def clear(self, kind: str, inputs: Inputs) -> list[str]:
-        """For one about to be created. Returns what to tell the operator."""
+        """For one about to be created. Returns what to tell the operator; raises Refused, and then it is not created."""
         ...
 
     def check(self, kind: str, identity: str, old: Inputs, new: Inputs) -> list[str]:
@@ -45,18 +45,17 @@ def watch(looks: Looks) -> None:
     threads = ThreadPoolExecutor(LOOKS_AT_ONCE, thread_name_prefix="leftovers")
 
     async def ask(look: Callable[..., list[str]], *arguments: Any) -> list[str]:
-        return await asyncio.get_running_loop().run_in_executor(threads, look, *arguments)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(threads, look, *arguments)
+        except Refused as error:
+            raise pulumi.RunError(str(error)) from None
 
     async def clear(args: pulumi.ResourceHookArgs) -> None:
         for sentence in await ask(looks.clear, args.type, args.new_inputs or {}):
             pulumi.log.warn(sentence)
 
     async def check(args: pulumi.ResourceHookArgs) -> None:
-        try:
-            told = await ask(looks.check, args.type, args.id, args.old_inputs or {}, args.new_inputs or {})
-        except Refused as error:
-            raise pulumi.RunError(str(error)) from None
-        for sentence in told:
+        for sentence in await ask(looks.check, args.type, args.id, args.old_inputs or {}, args.new_inputs or {}):
             pulumi.log.warn(sentence)
 
     async def explain(args: pulumi.ErrorHookArgs) -> bool:

@@ -1,12 +1,14 @@
 """Which host may open what on which, as plain data.
 
 By prefix, not by group: a group knows the ports of its own region alone, and half of every rule here is about the other region.
-Addresses on the vRack are named one by one, the front network as a whole, because load balancers take any address of it.
+Addresses on the vRack are named one by one, the front network as a whole, because load balancers take any address of it. Neighbours whose
+addresses fill a block exactly share a rule, since platforms count rules: it opens nothing that a rule for each would not.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 
 from components.settings import Settings
 from contract import hosts
@@ -28,6 +30,11 @@ def rules(settings: Settings, role: str) -> tuple[Rule, ...]:
     """Every rule of one kind of host, outgoing ones included (the group starts with none)."""
     ports = (port for port in KINDS[role].ports if not port.grouped or KINDS[role].count(settings.sizes) > 1)
     return (*_common(settings), *(rule for port in ports for rule in _of(settings, role, port)))
+
+
+def count(settings: Settings) -> int:
+    """How many rules a whole site takes of the project's quota."""
+    return sum(len(rules(settings, role)) for role in KINDS)
 
 
 def _common(settings: Settings) -> tuple[Rule, ...]:
@@ -65,12 +72,20 @@ def _alone(settings: Settings, role: str) -> str:
 
 
 def _hosts(settings: Settings, role: str, *, without: str = "") -> dict[str, str]:
-    """vRack addresses as /32 of both sites' hosts of one kind, by a name that is the same in both stacks ("db-1-peer")."""
-    return {
-        f"{it.name}-{'own' if it.site == settings.site else 'peer'}": f"{it.vrack}/32"
-        for key, it in settings.hosts.items()
-        if it.role == role and key != without
-    }
+    """vRack addresses of both sites' hosts of one kind in as few prefixes as they fill, by a name that is the same in both stacks: "db-1-peer",
+    "app-2-to-3-own"."""
+    found: dict[str, str] = {}
+    for site in dict.fromkeys(it.site for it in settings.hosts.values()):
+        names = {
+            IPv4Address(it.vrack): it.name
+            for key, it in settings.hosts.items()
+            if (it.role, it.site) == (role, site) and key != without
+        }
+        side = "own" if site == settings.site else "peer"
+        for block in collapse_addresses(IPv4Network(address) for address in sorted(names)):
+            first, last = names[block[0]], names[block[-1]]
+            found[f"{first}-{side}" if first == last else f"{first}-to-{last.rpartition('-')[2]}-{side}"] = str(block)
+    return found
 
 
 def _tcp(port: Port, addresses: dict[str, str]) -> tuple[Rule, ...]:

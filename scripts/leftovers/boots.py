@@ -20,11 +20,12 @@ ERROR = "ERROR"
 
 @dataclass(frozen=True, kw_only=True)
 class Boots:
-    """What the configuration of a site says of its servers. `flavors`: by kind of host."""
+    """What the configuration of a site asks of the platform. `flavors`: by kind of host; `rules`: how many security group rules it has."""
 
     site: str
     image_id: str
     flavors: Mapping[str, str]
+    rules: int = 0
 
 
 def replacement(cloud: Cloud, inputs: Mapping[str, Any], boots: Boots) -> list[str]:

@@ -11,7 +11,7 @@ from contract.access import OpenStack, Ovh
 from contract.errors import Failed
 from scripts.clients.openstack import ApiDown, Cloud
 from scripts.clients.ovh import OvhApi
-from scripts.leftovers import balancers, boots, network, ovh, servers
+from scripts.leftovers import balancers, boots, network, ovh, room, servers
 from scripts.leftovers.found import Found
 from scripts.leftovers.patience import ANSWER_S, documented, patiently
 
@@ -19,15 +19,16 @@ Rule = Callable[[Cloud, Mapping[str, Any]], list[Found]]
 OPENSTACK: dict[str, Rule] = {**network.KINDS, **servers.KINDS, **balancers.KINDS}
 OVH: dict[str, Callable[[OvhApi, Mapping[str, Any]], list[Found]]] = {**ovh.KINDS}
 INSTANCE, HOST, BALANCER = "openstack:compute/instance:Instance", "dr:index:Host", "dr:index:Balancer"
+SITE = "dr:index:RegionStack"  # above all that a region holds
 LOOK_S = 60.0  # all that OVHcloud is asked for one resource; the creation that waits has the provider's patience
 
 
 class Leftovers:
-    """Of one site. `may_write`: why a database of the site may be at work, or None; `wanted`: what its servers boot from.
+    """Of one site. `may_write`: why a database of the site may be at work, or None; `wanted`: what it asks of the platform.
     Nothing is asked before the first call.
     """
 
-    created: Collection[str] = frozenset({*OPENSTACK, *OVH, servers.ATTACHMENT})
+    created: Collection[str] = frozenset({*OPENSTACK, *OVH, servers.ATTACHMENT, SITE})
     changed: Collection[str] = frozenset({INSTANCE, HOST, BALANCER})
     failed: Collection[str] = frozenset({INSTANCE})
 
@@ -40,7 +41,7 @@ class Leftovers:
         wanted: boots.Boots,
     ) -> None:
         self._cloud, self._account = Cloud(openstack, region, ANSWER_S), account
-        self._wanted = wanted
+        self._wanted, self._project = wanted, openstack.project_id
         self._rules: dict[str, Rule] = {
             **OPENSTACK,
             servers.ATTACHMENT: partial(servers.attachments, may_write=may_write),
@@ -51,12 +52,27 @@ class Leftovers:
         """Clear what is in the way of a resource of a kind in `created` (Pulumi's type token, its inputs). Returns a sentence for each find.
 
         An API that does not answer is no error here, nor one whose answer lacks what the rules look at: the creation itself will meet it, with the
-        provider's patience.
+        provider's patience. Raises Refused when the whole site could not be made.
         """
+        if kind == SITE:
+            return self._room()
         try:
             return [_dealt_with(_word(kind), item) for item in patiently(partial(self._found, kind, inputs))]
         except (ApiDown, Failed) as error:
             return [f"could not see whether an interrupted run left a {_word(kind)}: {error}"]
+
+    def _room(self) -> list[str]:
+        """Raises Refused."""
+
+        def look() -> None:
+            with documented():
+                room.check(self._openstack(), self._project, self._wanted.rules)
+
+        try:
+            patiently(look)
+        except (ApiDown, Failed) as error:
+            return [f"could not see whether the project's quota has room for {self._wanted.rules} rules: {error}"]
+        return []
 
     def check(self, kind: str, identity: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         """Before the resource of a kind in `changed` with this id is given other inputs. Returns a sentence for what was done. Raises Refused.

@@ -229,6 +229,8 @@ class Story:
     clouds: Clouds
     program: Program
     empty: Any
+    crowded: subprocess.CompletedProcess[str]
+    left: dict[str, Any]  # in the region after that
     first: subprocess.CompletedProcess[str]
     again: subprocess.CompletedProcess[str]
     raised: subprocess.CompletedProcess[str]
@@ -241,13 +243,24 @@ def story(toolchain: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Ite
     try:
         program = Program(tmp_path_factory.mktemp("program"), toolchain, clouds.configuration())
         empty = clouds.all()
+        quotas = clouds.openstack.cloud.region("GRA11").quotas
+        plenty, quotas["security_group_rule"] = quotas["security_group_rule"], 20
+        crowded, left = program.up(), clouds.all()["openstack"]["GRA11"]
+        quotas["security_group_rule"] = plenty
         clouds.backend.fail_next["ensure_balancer"] = "no machine for it"
         first, again = program.up(), program.up()
         program.values["regions"] = program.regions(balancer_generation=2)
         program.configure()
-        yield Story(clouds, program, empty, first, again, program.up())
+        yield Story(clouds, program, empty, crowded, left, first, again, program.up())
     finally:
         clouds.stop()
+
+
+def test_a_region_without_room_for_the_whole_site_is_not_begun(story: Story) -> None:
+    said = story.crowded.stdout + story.crowded.stderr
+    assert story.crowded.returncode != 0
+    assert "quota of security group rules is 20" in said and "Traceback" not in said
+    assert story.left == story.empty["openstack"]["GRA11"]
 
 
 def test_a_balancer_in_error_is_passed_by_raising_its_generation(story: Story) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from ipaddress import IPv4Network
 
 import pytest
 import yaml
@@ -11,8 +12,10 @@ from components import config
 from components.render import cloud_init, firewall
 from components.render.policy import site_policy
 from components.settings import Settings, SshKey
-from contract.hosts import KINDS, packages
+from contract.hosts import KINDS, MAX_APP_HOSTS, MAX_CACHE_REPLICAS, packages
 from tests.components import stack
+
+STOCK_QUOTA, RULES_OF_THE_DEFAULT_GROUP = 100, 4  # of Neutron, where nobody has changed it
 
 
 @pytest.fixture
@@ -34,6 +37,20 @@ def test_the_first_boot_is_a_cloud_config_with_one_way_in(settings: Settings) ->
 
 def flows(settings: Settings, role: str, port: int) -> set[str]:
     return {rule.prefix for rule in firewall.rules(settings, role) if rule.port == port and rule.direction == "ingress"}
+
+
+def opened(settings: Settings, role: str, port: int) -> set[str]:
+    """Every address that a rule of this port lets in."""
+    return {f"{address}/32" for prefix in flows(settings, role, port) for address in IPv4Network(prefix)}
+
+
+def full_size() -> Settings:
+    """As many hosts as there can be."""
+    values = stack.configuration("a", redis={"maxmemory": "256mb", "cache_replicas": MAX_CACHE_REPLICAS})
+    values["app"] = {**values["app"], "hosts": MAX_APP_HOSTS}
+    for keys in (values["secrets"]["ssh"]["hosts"], values["secrets"]["tls"]["hosts"]):
+        keys |= {f"app-{number}.{site}": keys["app-1.a"] for number in range(3, MAX_APP_HOSTS + 1) for site in "ab"}
+    return config.parse(values)
 
 
 def test_the_database_is_open_to_those_who_use_it_and_nobody_else(settings: Settings) -> None:
@@ -83,6 +100,28 @@ def test_the_policy_covers_the_sites_own_buckets_alone() -> None:
 def test_several_caches_of_a_site_reach_each_other_and_the_other_sites_sentinels(settings: Settings) -> None:
     grouped = config.parse(stack.configuration("a", redis={"maxmemory": "256mb", "cache_replicas": 2}))
     caches = {f"10.100.0.{octet}/32" for octet in (21, 22, 23, 121, 122, 123)}
-    assert caches < flows(grouped, "cache", 6379) and flows(grouped, "cache", 26379) == caches
-    assert flows(grouped, "cache", 7600) == {f"10.100.0.{octet}/32" for octet in (121, 122, 123)}
+    assert caches < opened(grouped, "cache", 6379) and opened(grouped, "cache", 26379) == caches
+    assert opened(grouped, "cache", 7600) == {f"10.100.0.{octet}/32" for octet in (121, 122, 123)}
     assert flows(settings, "cache", 26379) == set()
+
+
+def test_rules_fit_a_stock_neutron_s_quota_at_every_size_and_the_documents_say_how_many(settings: Settings) -> None:
+    usual, most = firewall.count(settings), firewall.count(full_size())
+    assert usual < most < STOCK_QUOTA - RULES_OF_THE_DEFAULT_GROUP
+    said = (stack.ROOT / "docs/configuration.md").read_text()
+    assert f"{usual} security group rules, {most} at full size" in said
+
+
+def test_a_block_of_neighbours_lets_in_nobody_else() -> None:
+    everybody = full_size()
+    apps = {f"{it.vrack}/32" for it in everybody.hosts.values() if it.role == "app"}
+    controls = {f"{it.vrack}/32" for it in everybody.hosts.values() if it.role == "control"}
+    assert len(apps) == 2 * MAX_APP_HOSTS
+    assert opened(everybody, "db", 5432) == apps | controls | {"10.100.0.111/32"}
+    assert opened(everybody, "app", 8443) == apps | controls
+
+
+def test_two_neighbours_that_fill_no_block_keep_a_rule_each(settings: Settings) -> None:
+    """Standing installations of the usual size see no rule come or go."""
+    names = {rule.key for rule in firewall.rules(settings, "db") if rule.port == 5432}
+    assert {"postgres-app-1-own", "postgres-app-2-own", "postgres-app-1-peer", "postgres-app-2-peer"} <= names

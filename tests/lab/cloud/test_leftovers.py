@@ -10,7 +10,7 @@ import pytest
 from contract.access import OpenStack, Ovh
 from contract.errors import Failed, Refused
 from scripts.clients.openstack import ApiDown, Cloud
-from scripts.leftovers import balancers, boots, found, network, patience, servers
+from scripts.leftovers import balancers, boots, found, network, patience, room, servers
 from scripts.leftovers.boots import Boots
 from scripts.leftovers.clear import Leftovers
 from tests.lab.cloud.tenant import PROJECT, REGION, Tenant
@@ -278,6 +278,17 @@ def test_a_server_in_error_goes_when_a_later_generation_is_wanted(tenant: Tenant
     assert tenant.state(broken)[0] == "gone"
     assert boots.replacement(cloud, {**inputs, "name": "shop-a-db-2", "generation": 2.0}, wanted) == []
     assert tenant.state(standing)[0] == "ACTIVE", "one that runs is the provider's to delete"
+
+
+def test_a_site_is_not_begun_without_room_for_all_of_it() -> None:
+    tenant = Tenant(security_group_rule=20)
+    cloud = TenantsCloud(tenant)
+    held = len(tenant.ok("network", "GET", "/v2.0/security-group-rules"))
+    room.check(cloud, PROJECT, 20 - held)
+    with pytest.raises(Refused, match=rf"is 20 with {held} in use, wanted room for {21 - held} more"):
+        room.check(cloud, PROJECT, 21 - held)
+    tenant.cloud.region(REGION).quotas["security_group_rule"] = -1
+    room.check(cloud, PROJECT, 10_000)
 
 
 def test_an_api_that_does_not_answer_is_told_and_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
