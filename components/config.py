@@ -7,8 +7,8 @@ the running program. The keys are those of `contract.installation`; rules betwee
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from components import rules
@@ -18,8 +18,9 @@ from contract import fields, hosts
 from contract.errors import ConfigError, Fault
 from contract.hosts import MAX_APP_HOSTS, MAX_CACHE_REPLICAS, Sizes
 from contract.installation import Configuration
-from contract.reading import Section
+from contract.reading import HIDDEN, NoJson, Section
 from contract.sites import SITES
+from contract.wire import document
 
 NAMESPACE = "dr"
 # Stored as they are typed; all others as JSON.
@@ -27,12 +28,14 @@ SCALARS = frozenset(name for name, (_, it) in fields.keys(Configuration).items()
     "operator_cidrs"
 }
 SECRETS = "secrets"
+SHORTEST = 3  # characters of a secret value; whatever is shorter stands in half of all words
 
 
-def parse(values: Mapping[str, Any]) -> Settings:
-    """Settings from keys without the namespace. Raises `ConfigError` with every fault found."""
+def parse(values: Mapping[str, Any], secret: Collection[str] = ()) -> Settings:
+    """Settings from keys without the namespace; `secret`: those that are stored encrypted. Raises `ConfigError` with every fault found."""
     faults: list[Fault] = []
-    with Section(f"{NAMESPACE}:", values, faults) as root:
+    hidden = {SECRETS, *secret}
+    with Section(f"{NAMESPACE}:", values, faults, hidden=hidden) as root:
         found = fields.take(root, Configuration)
         fields.agree(root, found)
         sizes = Sizes(
@@ -44,8 +47,28 @@ def parse(values: Mapping[str, Any]) -> Settings:
     settings = Settings(**vars(found), secrets=secrets)
     rules.check(settings, root)
     if faults:
-        raise ConfigError(faults)
+        words = list(_leaves([values.get(name) for name in hidden]))
+        raise ConfigError([_without(words, fault) for fault in faults])
     return settings
+
+
+def _leaves(value: object) -> Iterator[str]:
+    """Texts and numbers in it that are long enough to be told from any other word."""
+    if isinstance(value, Mapping):
+        value = [*value.values()]
+    if isinstance(value, list | tuple):
+        for each in value:
+            yield from _leaves(each)
+    elif len(str(value)) > SHORTEST and not isinstance(value, bool) and value is not None:
+        yield str(value)
+
+
+def _without(words: Iterable[str], fault: Fault) -> Fault:
+    """A rule between two sections names the values of both, and only one may be a secret."""
+    told = {name: getattr(fault, name) for name in ("wanted", "consequence", "remedy")}
+    for word in words:
+        told = {name: text.replace(word, HIDDEN) for name, text in told.items()}
+    return replace(fault, **told)
 
 
 def load() -> Settings:
@@ -55,9 +78,10 @@ def load() -> Settings:
     stored = {**runtime.get_config_env(), **runtime.CONFIG.get()}
     prefix = f"{NAMESPACE}:"
     raw = {key.removeprefix(prefix): value for key, value in stored.items() if key.startswith(prefix)}
-    settings = parse({key: _decoded(key, value) for key, value in raw.items()})
-    secret = runtime.is_config_secret(prefix + SECRETS) or prefix + SECRETS in runtime.get_config_secret_keys_env()
-    if not secret:
+    kept = runtime.get_config_secret_keys_env()
+    secret = {key for key in raw if runtime.is_config_secret(prefix + key) or prefix + key in kept}
+    settings = parse({key: _decoded(key, value) for key, value in raw.items()}, secret)
+    if SECRETS not in secret:
         raise ConfigError(
             [
                 Fault(
@@ -77,9 +101,9 @@ def _decoded(key: str, value: object) -> object:
     if key in SCALARS or not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
-    except json.JSONDecodeError:
-        return value
+        return document.parse(value)
+    except ValueError:
+        return NoJson(value)
 
 
 def _everywhere(names: Sequence[str]) -> list[str]:

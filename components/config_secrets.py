@@ -31,9 +31,7 @@ _LONG = checks.text(r"[0-9a-f]{64,256}", "64 or more hexadecimal digits")
 
 def read_secrets(root: Section, hosts: Sequence[str], spare: Sequence[str] = ()) -> s.Secrets:
     """Secrets of these hosts ("db-1.a"). Those of `spare` hosts, which may be added later, are checked where there are some, and left out."""
-    inner = root.section("secrets", "nothing can be signed in to and no host can prove who it is", _REMEDY)
-    inner.secret = True
-    with inner as at:
+    with root.section("secrets", "nothing can be signed in to and no host can prove who it is", _REMEDY) as at:
         ssh, tls = at.section("ssh", "hosts cannot be reached"), at.section("tls", "hosts cannot trust each other")
         with ssh, tls:
             return s.Secrets(

@@ -7,7 +7,7 @@ seen to be empty.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Self, TypeVar, cast
 
 from .checks import Check, Unwanted
@@ -16,22 +16,35 @@ from .errors import Fault
 T = TypeVar("T")
 
 HIDDEN = "(hidden)"
+_MISSING, _UNKNOWN = "missing", "unknown"
 _ABSENT = object()
 _KINDS = {dict: "an object", list: "a list", str: "a string", bool: "true or false", int: "a number", float: "a number"}
 
 
+class NoJson(str):
+    """What should have been JSON, as it was found."""
+
+    __slots__ = ()
+
+
 class Section:
-    """One mapping of the tree. Use as a context: on leaving, keys that nobody took become faults."""
+    """One mapping of the tree. Use as a context: on leaving, keys that nobody took become faults.
+
+    `secret`: nothing of it is shown, nor a name in it that nobody knows, which may be a value in the wrong place. `hidden`: keys of which that is so.
+    """
 
     mapping = "a mapping"  # what messages call one
 
-    def __init__(self, path: str, values: object, faults: list[Fault], *, secret: bool = False) -> None:
+    def __init__(
+        self, path: str, values: object, faults: list[Fault], *, secret: bool = False, hidden: Collection[str] = ()
+    ) -> None:
         self.path = path
         self.faults = faults
-        self.secret = secret
+        self.secret, self._hidden = secret, frozenset(hidden)
         self.readable = isinstance(values, Mapping)
         self._values: Mapping[str, Any] = values if isinstance(values, Mapping) else {}
         self._taken: list[str] = []
+        self._free: list[str] = []
 
     def __enter__(self) -> Self:
         return self
@@ -43,25 +56,31 @@ class Section:
     def subject(self, key: str) -> str:
         """The key as the operator would type it."""
         joint = "" if self.path.endswith(":") else "."
-        return f"{self.path}{joint}{key}"
+        name = f"(key {self._free.index(key) + 1})" if self.secret and key in self._free else key
+        return f"{self.path}{joint}{name}"
 
     def fault(self, key: str, wanted: str, consequence: str, remedy: str, found: str | None = None) -> None:
-        """Records a fault of one key."""
+        """Records a fault of one key, or of one below it ("regions.a.mtu"). `found`: hidden where the value is."""
+        hides = self.hides(key.partition(".")[0]) and found not in (HIDDEN, _MISSING, _UNKNOWN)
         self.faults.append(
             Fault(
                 subject=self.subject(key),
-                found=found or self.show(key),
+                found=HIDDEN if found and hides else found or self.show(key),
                 wanted=wanted,
                 consequence=consequence,
                 remedy=remedy,
             )
         )
 
+    def hides(self, key: str) -> bool:
+        """Whether the value of a key is nobody's business."""
+        return self.secret or key in self._hidden
+
     def show(self, key: str, *, secret: bool = False) -> str:
         """The value as it may be printed."""
         if key not in self._values:
-            return "missing"
-        return HIDDEN if self.secret or secret else repr(self._values[key])
+            return _MISSING
+        return HIDDEN if self.hides(key) or secret else repr(self._values[key])
 
     def take(
         self, key: str, check: Check[T], why: str, fix: str = "", *, default: object = _ABSENT, secret: bool = False
@@ -76,7 +95,8 @@ class Section:
             return check(self._typed(self._values.get(key), check))
         except Unwanted as error:
             if self.readable:
-                self.fault(key, str(error), why, self._remedy(key, fix), self.show(key, secret=secret))
+                wanted = check.wanted if secret or self.hides(key) else str(error)  # the error may quote
+                self.fault(key, wanted, why, self._remedy(key, fix), self.show(key, secret=secret))
             return cast(T, None)
 
     def _typed(self, value: object, check: Check[T]) -> object:
@@ -90,8 +110,9 @@ class Section:
         self._note(key)
         inner = self._values.get(key)
         if self.readable and not isinstance(inner, Mapping):
-            self.fault(key, self.mapping, why, fix)
-        return type(self)(self.subject(key), inner, self.faults, secret=self.secret)
+            wanted = f"{self.mapping} (not valid JSON)" if isinstance(inner, NoJson) else self.mapping
+            self.fault(key, wanted, why, fix)
+        return type(self)(self.subject(key), inner, self.faults, secret=self.hides(key))
 
     @property
     def clean(self) -> bool:
@@ -111,11 +132,12 @@ class Section:
     def names(self) -> list[str]:
         """The keys that are there, all of them known by being asked for: for mappings whose keys are free."""
         self._taken = [str(key) for key in self._values]
+        self._free = list(self._taken)
         return list(self._taken)
 
     def below(self, key: str) -> Self:
         """A mapping that was read already, for faults that come to light later."""
-        return type(self)(self.subject(key), self._values.get(key), self.faults, secret=self.secret)
+        return type(self)(self.subject(key), self._values.get(key), self.faults, secret=self.hides(key))
 
     def has(self, key: str) -> bool:
         """Whether an optional key is there. Asked for, it is known."""
@@ -127,6 +149,7 @@ class Section:
             self._taken.append(key)
 
     def _refuse_unknown(self) -> None:
+        self._free = [str(key) for key in self._values]
         for key in self._values:
             if key in self._taken:
                 continue
@@ -135,7 +158,7 @@ class Section:
             close = difflib.get_close_matches(str(key), self._taken, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(sorted(self._taken))}"
             self.fault(
-                str(key), "a known key", "it would be ignored in silence", f"correct or remove it; {hint}", "unknown"
+                str(key), "a known key", "it would be ignored in silence", f"correct or remove it; {hint}", _UNKNOWN
             )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextvars
+import json
 from typing import Any
 
 import pytest
@@ -156,9 +158,7 @@ def test_a_wrong_value_is_the_only_fault_told(path: str, value: object, subject:
     assert subject in faults(put(stack.configuration(), path, value))
 
 
-@pytest.mark.parametrize(
-    "path", ["failover_regoin", "dns/tll", "regions/a/flavour", "secrets/tls/hosts/db-9.a", "regions/c"]
-)
+@pytest.mark.parametrize("path", ["failover_regoin", "dns/tll", "regions/a/flavour", "regions/c"])
 def test_unknown_keys_are_refused(path: str) -> None:
     found = faults(put(stack.configuration(), path, "x"))
     assert list(found) == ["dr:" + path.replace("/", ".")]
@@ -265,6 +265,85 @@ def test_no_message_shows_a_secret() -> None:
     assert "secret-in" not in str(raised.value)
     assert "shortsecret" not in str(raised.value)
     assert "with spaces" not in str(raised.value).replace("without spaces", "")
+
+
+def run_of(monkeypatch: pytest.MonkeyPatch, values: dict[str, Any], *secret: str) -> str:
+    """What the program says of a configuration that is stored as the CLI stores it."""
+    stored = {f"dr:{key}": it if isinstance(it, str) else json.dumps(it) for key, it in values.items()}
+    monkeypatch.setattr("pulumi.runtime.config.get_config_env", dict)
+    monkeypatch.setattr("pulumi.runtime.config.CONFIG", contextvars.ContextVar("config", default=stored))
+    monkeypatch.setattr("pulumi.runtime.config.is_config_secret", lambda key: key.removeprefix("dr:") in secret)
+    with pytest.raises(ConfigError) as raised:
+        config.load()
+    return str(raised.value)
+
+
+GOOD = json.dumps(stack.secrets())
+
+
+@pytest.mark.parametrize(
+    ("stored", "wanted"),
+    [
+        (GOOD[:-1] + ",}", "a mapping (not valid JSON)"),
+        (GOOD[: len(GOOD) // 2], "a mapping (not valid JSON)"),
+        (GOOD + GOOD, "a mapping (not valid JSON)"),
+        (f"[{GOOD}]", "a mapping"),
+        ("hunter2hunter2", "a mapping (not valid JSON)"),
+        ('"hunter2hunter2"', "a mapping"),
+        ("20261128", "a mapping"),
+        ("9" * 5000, "a mapping (not valid JSON)"),
+        ("[" * 100_000, "a mapping (not valid JSON)"),
+    ],
+)
+def test_secrets_that_cannot_be_read_are_not_shown(monkeypatch: pytest.MonkeyPatch, stored: str, wanted: str) -> None:
+    """kubernetes-external-secrets#542"""
+    text = run_of(monkeypatch, stack.configuration(secrets=stored), "secrets")
+    assert f"dr:secrets is (hidden); wanted {wanted}. " in text
+    assert len(text) < 600 and "hunter2" not in text and "secret-" not in text and "2026" not in text
+
+
+def test_a_name_that_nobody_knows_within_secrets_is_told_by_its_place() -> None:
+    """It may be a value in the wrong place."""
+    values = stack.configuration()
+    count = len(values["secrets"])
+    put(values, "secrets/hunter2hunter2", "x")
+    put(values, "secrets/tls/hosts/hunter3hunter3", "x")
+    with pytest.raises(ConfigError) as raised:
+        config.parse(values)
+    hosts = len(stack.HOSTS) + 1
+    assert {fault.subject for fault in raised.value.faults} == {
+        f"dr:secrets.(key {count + 1})",
+        f"dr:secrets.tls.hosts.(key {hosts})",
+    }
+    assert "hunter" not in str(raised.value) and "known here: " in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "path", "value"),
+    [
+        ("dns", "dns", "hunter2hunter2"),
+        ("dns", "dns/zone", "hunter2 hunter2"),
+        ("dns", "dns/hunter2", "x"),
+        ("openstack", "openstack/user", ["hunter2"]),
+        ("postgres", "postgres/parameters", {"hunter2 hunter2": "1"}),
+        ("postgres", "postgres/parameters", {"hunter2": ["hunter2"]}),
+        ("postgres", "postgres/extensions", ["hunter2 hunter2"]),
+        ("regions", "regions/a/front_cidr", "10.222.0.0/16"),
+        ("regions", "regions/b/front_cidr", "10.1.0.0/24"),
+        ("regions", "regions/b/compute_region", "GRA11"),
+        ("shop", "shop/host", "www.hunter2.example"),
+        ("dns", "dns/subdomain", "hunter2"),
+        ("vrack", "vrack/cidr", "10.1.0.0/24"),
+    ],
+)
+def test_of_any_section_that_is_stored_as_a_secret_no_value_is_shown(
+    monkeypatch: pytest.MonkeyPatch, section: str, path: str, value: object
+) -> None:
+    values = put(stack.configuration(), path, value)
+    text = run_of(monkeypatch, values, "secrets", section)
+    assert "(hidden)" in text or "(key " in text
+    for word in ("hunter2", "10.222.0.0", "(10.1.0.0/24)", "'10.1.0.0/24'", "GRA11"):
+        assert word not in text
 
 
 def test_settings_do_not_print_their_secrets() -> None:
