@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
+import re
 import select
 import shutil
 import subprocess
@@ -20,12 +22,13 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 from contract.access import Ssh
-from contract.errors import ExitCode, Failed
+from contract.errors import ExitCode, Failed, Refused
 
 CONNECT_S = 4
 ENDS_S = 5  # what a process may take to its end once it is told nothing more
 OVERHEAD_S = CONNECT_S + 10  # what ssh may take on top of a command's own limit
 DR_HOST = "/opt/dr/dr-host.pyz"
+LONGEST_SOCKET, ADDED = 107, 17  # characters of a socket's path; what ssh adds to one while it makes it
 _SSH_FAILED = 255  # OpenSSH's own exit code when there was no session
 
 
@@ -50,9 +53,10 @@ class Unreachable(Failed):
 class Conversation:
     """A verb that is told one JSON object a line and answers each with one. Its end without an answer is an error that names the host."""
 
-    def __init__(self, command: list[str], name: str) -> None:
+    def __init__(self, command: list[str], name: str, folder: Path | None = None) -> None:
+        """`folder`: for what it says on stderr; None: that for temporary files."""
         self._name = name
-        self._err: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process; a pipe would stay open in ssh's kept connection
+        self._err: BinaryIO = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - as long as the process; a pipe would stay open in ssh's kept connection
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._err, bufsize=0
         )
@@ -111,7 +115,9 @@ class Hosts:
         self._used: set[str] = set()
 
     def __enter__(self) -> Hosts:
-        folder = Path(tempfile.mkdtemp(prefix="dr-ssh-"))
+        """Raises Refused where ssh cannot work on this machine, whatever host it is asked for."""
+        _known_person()
+        folder = _folder(max(map(len, self._ways()), default=0))
         self._cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
         self._folder = folder
         (folder / "key").touch(mode=0o600)
@@ -166,7 +172,8 @@ class Hosts:
         alias = f"{host}.via-{via}"
         self._used.add(alias)
         line = f"timeout -k 5 {limit_s} python3 {DR_HOST} {command}"
-        talk = Conversation(["ssh", "-F", str(self._folder / "config"), alias, line], f"host {host}, dr-host {command}")
+        ssh = ["ssh", "-F", str(self._folder / "config"), alias, line]
+        talk = Conversation(ssh, f"host {host}, dr-host {command}", self._folder)
         self._cleanup.callback(talk.close)
         return talk
 
@@ -176,6 +183,9 @@ class Hosts:
             return subprocess.run(command, input=stdin, capture_output=True, timeout=limit_s, check=False)
         except subprocess.TimeoutExpired:
             return subprocess.CompletedProcess(command, _SSH_FAILED, b"", f"no end within {limit_s} s".encode())
+
+    def _ways(self) -> list[str]:
+        return [f"{name}.via-{site}" for name in self._told.hosts for site in self._told.bastions]
 
     def _config(self) -> str:
         folder, lines = self._folder, []
@@ -211,6 +221,38 @@ class Hosts:
             "  LogLevel ERROR",
         ]
         return "\n".join(lines) + "\n"
+
+
+def _known_person() -> None:
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        raise Refused(
+            f"user id {os.getuid()} of this process: has no entry in the list of users, wanted one; ssh refuses to start without it, so no host can be "
+            "reached and nothing was changed; run it as a user of this machine, or give the container an entry in /etc/passwd"
+        ) from None
+
+
+def _folder(longest: int) -> Path:
+    """A private folder for keys, and for a socket a way. `longest`: characters of a way's name.
+
+    The kernel takes no longer path of a socket, and ssh reads blanks, quotes and % in one its own way: the operator's TMPDIR is taken where it fits.
+    """
+    tried = []
+    for above in dict.fromkeys((os.environ.get("TMPDIR") or "/tmp", "/tmp", "/var/tmp")):  # noqa: S108 - private below it
+        if not re.fullmatch(r"/[A-Za-z0-9/._+-]*", above):
+            tried.append(f"{above!r} holds characters that ssh reads as its own")
+        elif len(above) + len("/dr-ssh-12345678/") + longest + ADDED > LONGEST_SOCKET:
+            tried.append(f"{above} is too long for a socket")
+        else:
+            try:
+                return Path(tempfile.mkdtemp(prefix="dr-ssh-", dir=above))
+            except OSError as error:
+                tried.append(f"{above}: {error.strerror}")
+    raise Refused(
+        f"folder for the connections to hosts: none can be made ({'; '.join(tried)}), wanted one; no host can be reached, so nothing was changed; "
+        "set TMPDIR to a short path of letters and digits in which this user may write"
+    )
 
 
 def _last_line(text: bytes) -> str:

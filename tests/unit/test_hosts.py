@@ -1,9 +1,15 @@
 """Ways to a host: each has a connection of its own, so that one may live when another dies."""
 
+import os
+import socket
 import subprocess
 from dataclasses import replace
+from pathlib import Path
+
+import pytest
 
 from contract.access import Ssh, SshHost
+from contract.errors import Refused
 from scripts.clients.hosts import Hosts
 
 TOLD = Ssh(
@@ -37,3 +43,50 @@ def test_two_ways_to_a_host_share_its_address_and_no_connection():
         ways = [f"db-1.b.via-{site}" for site in hosts.routes("db-1.b")]
         assert {said(hosts, way, "hostname") for way in ways} == {"10.100.0.2"}
         assert len({said(hosts, way, "controlpath") for way in ways}) == len(ways)
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 90, "with a blank", "100%", "per%n", 'a"b', "a'b", "$HOME", "new\nline", "missing/one"]
+)
+def test_a_connections_socket_fits_whatever_the_folder_for_temporary_files_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """ansible#11536"""
+    if name != "missing/one":
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / name))
+    with Hosts(TOLD) as hosts:
+        for way in (f"db-1.b.via-{site}" for site in "ab"):
+            path = said(hosts, way, "controlpath")
+            assert path == f"{hosts._folder}/{way}"
+            with socket.socket(socket.AF_UNIX) as made:
+                made.bind(f"{path}.0123456789abcdef")  # what ssh itself binds first
+            assert said(hosts, way, "identityfile") == f"{hosts._folder}/key"
+        assert hosts._folder.stat().st_mode & 0o777 == 0o700
+    assert not hosts._folder.exists()
+
+
+def test_a_short_folder_of_the_operators_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", "/dev/shm")
+    with Hosts(TOLD) as hosts:
+        assert hosts._folder.parent == Path("/dev/shm")
+
+
+def test_no_folder_at_all_is_told_before_anything_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setenv("TMPDIR", "/a b")
+    monkeypatch.setattr("tempfile.mkdtemp", full)
+    with pytest.raises(
+        Refused, match=r"'/a b' holds characters .*; /tmp: No space left on device; .*nothing was changed"
+    ):
+        Hosts(TOLD).__enter__()
+
+
+def test_a_user_that_the_machine_does_not_know_is_told_before_anything_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ansible#68007: as in a container. ssh would say it at each host, after the first of them was stopped through a connection that still was there."""
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    with pytest.raises(Refused, match=r"user id 54321 .*no entry .*nothing was changed; .*/etc/passwd"):
+        Hosts(TOLD).__enter__()
