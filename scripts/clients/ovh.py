@@ -27,11 +27,16 @@ NAMED = {
 
 
 class Answered(Failed):
-    """The API answered with a refusal; `status` is HTTP's, `wait_s` what it asks to wait before the next attempt."""
+    """The API answered with a refusal; `status` is HTTP's, `wait_s` what it asks to wait before the next attempt, `own` whether it said a word of its own."""
 
-    def __init__(self, text: str, status: int, wait_s: float | None = None) -> None:
+    def __init__(self, text: str, status: int, wait_s: float | None = None, *, own: bool = False) -> None:
         super().__init__(text)
-        self.status, self.wait_s = status, wait_s
+        self.status, self.wait_s, self._own = status, wait_s, own
+
+    @property
+    def gone(self) -> bool:
+        """Whether what was asked about is not there. A page that says "not found" is not the API's word."""
+        return self._own and self.status == HTTPStatus.NOT_FOUND
 
     @property
     def passing(self) -> bool:
@@ -123,7 +128,8 @@ class OvhApi:
                 return reply.document()
         except http.NoAnswer as error:
             raise Failed(f"{asked}: {error}") from None
-        raise Answered(f"{asked}: {reply.refusal}{_said(reply)}", reply.status, reply.retry_after_s())
+        said = _said(reply)
+        raise Answered(f"{asked}: {reply.refusal}{said}", reply.status, reply.retry_after_s(), own=bool(said))
 
 
 def _said(reply: http.Reply) -> str:

@@ -6,8 +6,8 @@ import urllib.parse
 from typing import Any
 
 from contract.errors import Failed
-from scripts.clients.ovh import OvhApi
-from scripts.clients.zone import Record
+from scripts.clients.ovh import Answered, OvhApi
+from scripts.clients.zone import Gone, Record
 
 
 class OvhZone:
@@ -18,11 +18,11 @@ class OvhZone:
 
     def records(self) -> list[Record]:
         """As of `Zone`."""
-        query = urllib.parse.urlencode({"fieldType": "A", "subDomain": self._subdomain})
+        query = urllib.parse.urlencode({"subDomain": self._subdomain})
         numbers = self._api.ask("GET", f"{self._base}/record?{query}")
-        if not isinstance(numbers, list) or not all(isinstance(number, int) for number in numbers):
+        if not isinstance(numbers, list) or not all(type(number) is int for number in numbers):
             raise self._unreadable("the list of records", "numbers")
-        return [self._record(number) for number in numbers]
+        return [record for number in numbers if (record := self._record(number)) is not None]
 
     def create(self, target: str, ttl: int) -> None:
         """As of `Zone`."""
@@ -32,23 +32,37 @@ class OvhZone:
     def change(self, number: int, target: str, ttl: int) -> None:
         """As of `Zone`."""
         body = {"subDomain": self._subdomain, "target": target, "ttl": ttl}
-        self._api.ask("PUT", f"{self._base}/record/{number}", body)
+        try:
+            self._api.ask("PUT", f"{self._base}/record/{number}", body)
+        except Answered as error:
+            raise Gone(str(error)) if error.gone else error from None
 
     def remove(self, number: int) -> None:
         """As of `Zone`."""
-        self._api.ask("DELETE", f"{self._base}/record/{number}")
+        try:
+            self._api.ask("DELETE", f"{self._base}/record/{number}")
+        except Answered as error:
+            if not error.gone:
+                raise
 
     def refresh(self) -> None:
         """As of `Zone`."""
         self._api.ask("POST", f"{self._base}/refresh")
 
-    def _record(self, number: int) -> Record:
-        found: Any = self._api.ask("GET", f"{self._base}/record/{number}")
-        said = (found.get("target"), found.get("ttl")) if isinstance(found, dict) else (None, None)
-        target, ttl = said
-        if not isinstance(target, str) or not isinstance(ttl, int):
-            raise self._unreadable(f"record {number}", "an object with its target and ttl")
-        return Record(id=number, target=target, ttl=ttl)
+    def _record(self, number: int) -> Record | None:
+        """None where it has gone since it was listed, or is another name's: a filter for the zone's own name may be taken for none."""
+        try:
+            found: Any = self._api.ask("GET", f"{self._base}/record/{number}")
+        except Answered as error:
+            if error.gone:
+                return None
+            raise
+        told = found if isinstance(found, dict) else {}
+        kind, target, ttl = told.get("fieldType"), told.get("target"), told.get("ttl")
+        name = told.get("subDomain") or ""
+        if not isinstance(kind, str) or not isinstance(target, str) or type(ttl) is not int:
+            raise self._unreadable(f"record {number}", "an object with its fieldType, target and ttl")
+        return Record(id=number, kind=kind, target=target, ttl=ttl) if name == self._subdomain else None
 
     def _unreadable(self, what: str, wanted: str) -> Failed:
         return Failed(

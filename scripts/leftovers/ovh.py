@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from scripts.clients.ovh import OvhApi
+from scripts.clients.ovh import Answered, OvhApi
 from scripts.leftovers.found import Found
 
 
@@ -19,7 +19,7 @@ def buckets(api: OvhApi, inputs: Mapping[str, Any]) -> list[Found]:
     inside = _rows(api.ask("GET", f"{base}/{name}/object?withVersions=true&limit=1"))
     remedy = "import it (`pulumi import`), or empty it if nobody needs it, and run the same again"
     held = "it is not empty" if inside else None
-    return [Found(name, partial(api.ask, "DELETE", f"{base}/{name}"), held, remedy)]
+    return [Found(name, partial(_remove, api, f"{base}/{name}"), held, remedy)]
 
 
 def users(api: OvhApi, inputs: Mapping[str, Any]) -> list[Found]:
@@ -30,7 +30,7 @@ def users(api: OvhApi, inputs: Mapping[str, Any]) -> list[Found]:
         if item["description"] == inputs["description"]:
             path = f"{base}/{item['id']}"
             held = "it has keys" if _rows(api.ask("GET", f"{path}/s3Credentials")) else None
-            found.append(Found(f"{item['username']} ({item['description']})", partial(api.ask, "DELETE", path), held))
+            found.append(Found(f"{item['username']} ({item['description']})", partial(_remove, api, path), held))
     return found
 
 
@@ -41,9 +41,16 @@ def records(api: OvhApi, inputs: Mapping[str, Any]) -> list[Found]:
     numbers = api.ask("GET", f"{base}?{query}")
     if not isinstance(numbers, list) or not all(type(number) is int for number in numbers):
         raise TypeError("no list of numbers")
-    return [
-        Found(f"{subdomain} {kind} ({number})", partial(api.ask, "DELETE", f"{base}/{number}")) for number in numbers
-    ]
+    return [Found(f"{subdomain} {kind} ({number})", partial(_remove, api, f"{base}/{number}")) for number in numbers]
+
+
+def _remove(api: OvhApi, path: str) -> None:
+    """What is gone already is fine."""
+    try:
+        api.ask("DELETE", path)
+    except Answered as error:
+        if not error.gone:
+            raise
 
 
 def _rows(answer: Any, **columns: type[Any]) -> list[Any]:

@@ -2,6 +2,9 @@
 
 Records are changed in place, never deleted first: a gap would be cached as "no such name". After a change the zone is refreshed, and also when
 the servers do not say what the records do, because an earlier refresh may have failed without a word: what counts is what the servers answer.
+
+Records of other types at the name are never touched. Those that lead customers elsewhere (an AAAA that somebody made, a CNAME) are an error that names
+them: before anything is done where the name can have no address beside them, else after all else is done.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import dns.exception
@@ -16,15 +20,23 @@ import dns.message
 import dns.query
 import dns.rdatatype
 
-from contract.errors import Failed, Partial
+from contract.errors import Failed, Partial, Refused
 from contract.links.pointer import Document
 from contract.sites import other
+from scripts.clients.http import plain
 from scripts.clients.ovh import OvhApi
 from scripts.clients.ovh_zone import OvhZone
 from scripts.clients.witness import Witness
-from scripts.clients.zone import Record, Zone
+from scripts.clients.zone import Gone, Record, Zone
 
 SERVED_S, QUERY_S, PAUSE_S = 60.0, 2.0, 0.2
+API_S = 180.0  # all that the API is asked
+TRIES = 3  # at records that somebody else changes meanwhile
+ASKED = (dns.rdatatype.A, dns.rdatatype.AAAA)
+INSTEAD = frozenset(
+    {"CNAME", "DNAME", "NS"}
+)  # of all addresses; a zone's own name has its NS records, and they lead nowhere else
+BESIDE = frozenset({"AAAA", "HTTPS", "SVCB"})  # those who can prefer it go there
 
 
 def run(told: Document) -> dict[str, Any]:
@@ -38,16 +50,39 @@ def run(told: Document) -> dict[str, Any]:
     answer = {"schema": 1, "site": told.site, "name": name, "addresses": sorted(wanted)}
     if not wanted:
         return answer
-    zone: Zone = OvhZone(OvhApi(told.ovh), settings.zone, settings.subdomain)
+    zone: Zone = OvhZone(OvhApi(told.ovh, all_s=API_S), settings.zone, settings.subdomain)
+    strangers: list[Record] = []
     try:
+        strangers = _strangers(zone.records(), name, apex=not settings.subdomain)
         if _point(zone, wanted, settings.ttl) or not _served(settings.servers, name, wanted):
             zone.refresh()
     except Failed as error:
         if not _served(settings.servers, name, wanted):
             raise
         print(f"WARNING pointer: {error}; {name} is served as wanted all the same", file=sys.stderr)
+    if strangers:
+        raise Partial(
+            f"name {name}: has {_listed(strangers)} as well, wanted A records alone, which lead to {', '.join(sorted(wanted))} by now; customers whose "
+            "network prefers it go elsewhere, also when that place is lost; remove it in the zone, where it was not made by this program, and run the "
+            "same again"
+        )
     _await_served(settings.servers, name, wanted)
     return answer
+
+
+def _strangers(records: Sequence[Record], name: str, *, apex: bool) -> list[Record]:
+    """Those that lead customers elsewhere. `apex`: whether it is the zone's own name. Raises Refused where no address can be beside them."""
+    instead = [record for record in records if record["kind"] in INSTEAD and not (apex and record["kind"] == "NS")]
+    if instead:
+        raise Refused(
+            f"name {name}: has {_listed(instead)}, wanted A records; no address can stand beside it, so no record was changed; remove it in the zone, "
+            "where it was not made by this program, and run the same again"
+        )
+    return [record for record in records if record["kind"] in BESIDE]
+
+
+def _listed(records: Sequence[Record]) -> str:
+    return ", ".join(f"{plain(each['kind'])} {plain(each['target'])} (record {each['id']})" for each in records)
 
 
 def targets(mode: str, site: str, active: str, known: dict[str, str | None]) -> set[str]:
@@ -85,34 +120,55 @@ class Plan:
 
 def _point(zone: Zone, wanted: set[str], ttl: int) -> bool:
     """Make the records so, adding before removing. Returns whether anything was changed; nothing is served before the zone's refresh."""
-    plan = Plan(zone.records(), wanted, ttl)
-    for target in plan.create:
-        zone.create(target, ttl)
-    for number, target in plan.update:
-        zone.change(number, target, ttl)
-    for number in plan.delete:
-        zone.remove(number)
-    return bool(plan.create or plan.update or plan.delete)
+    changed = False
+    for attempt in range(1, TRIES + 1):
+        plan = Plan([record for record in zone.records() if record["kind"] == "A"], wanted, ttl)
+        try:
+            for target in plan.create:
+                zone.create(target, ttl)
+                changed = True
+            for number, target in plan.update:
+                zone.change(number, target, ttl)
+                changed = True
+            for number in plan.delete:
+                zone.remove(number)
+                changed = True
+        except Gone:  # somebody has removed it since it was listed
+            if attempt == TRIES:
+                raise
+        else:
+            break
+    return changed
 
 
 def _answers(server: str, name: str) -> set[str] | None:
-    """The A addresses that one authoritative server ("ip:port") gives; None when it does not answer."""
+    """All addresses, of both kinds, and aliases that one authoritative server ("ip:port") gives; None when it does not answer."""
     host, _, port = server.partition(":")
+    found: set[str] = set()
     try:
-        reply = dns.query.udp(dns.message.make_query(name, "A"), host, timeout=QUERY_S, port=int(port or 53))
+        for kind in ASKED:
+            reply = dns.query.udp(dns.message.make_query(name, kind), host, timeout=QUERY_S, port=int(port or 53))
+            wanted = (*ASKED, dns.rdatatype.CNAME)
+            found |= {item.to_text() for rrset in reply.answer if rrset.rdtype in wanted for item in rrset}
     except (OSError, dns.exception.DNSException):
         return None
-    return {item.address for rrset in reply.answer if rrset.rdtype == dns.rdatatype.A for item in rrset}
+    return found
+
+
+def _all_answers(servers: Sequence[str], name: str) -> dict[str, set[str] | None]:
+    """Side by side: one that is silent must not take the others' time."""
+    with ThreadPoolExecutor(len(servers)) as pool:
+        return dict(zip(servers, pool.map(lambda server: _answers(server, name), servers), strict=True))
 
 
 def _served(servers: Sequence[str], name: str, wanted: set[str]) -> bool:
-    return all(_answers(server, name) == wanted for server in servers)
+    return all(found == wanted for found in _all_answers(servers, name).values())
 
 
 def _await_served(servers: Sequence[str], name: str, wanted: set[str]) -> None:
     deadline = time.monotonic() + SERVED_S
     while True:
-        seen = {server: _answers(server, name) for server in servers}
+        seen = _all_answers(servers, name)
         if all(addresses == wanted for addresses in seen.values()):
             return
         if time.monotonic() > deadline:

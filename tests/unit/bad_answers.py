@@ -25,7 +25,7 @@ LISTED = (
     b"<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>epochs/00000001.json</Key><Size>7</Size>"
     b"<ETag>1</ETag><LastModified>2026-12-01T10:00:00.000Z</LastModified></Contents></ListBucketResult>"
 )
-RECORD = {"id": 7, "target": "203.0.113.5", "ttl": 60}
+RECORD = {"id": 7, "fieldType": "A", "subDomain": "www", "target": "203.0.113.5", "ttl": 60}
 
 
 def reply(status: str, body: bytes = b"", *headers: str) -> bytes:

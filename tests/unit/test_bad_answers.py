@@ -22,6 +22,7 @@ from scripts.leftovers.boots import Boots
 from scripts.leftovers.clear import Leftovers
 from tests.unit.bad_answers import QUICK, RECORD, SECRET, SERVER, SLOW, Played, good, reply, say
 
+FOUND = {"id": 7, "kind": "A", "target": "203.0.113.5", "ttl": 60}
 LONG_S, SHORT_S, WATCH_S = 60.0, 0.2, 60.0
 
 
@@ -86,7 +87,7 @@ def ended(attempt: Callable[[], Any]) -> DrError:
 
 def test_what_is_played_is_fine_until_it_is_played_badly(server: Played) -> None:
     servers(server, LONG_S)
-    assert zone(server, LONG_S).records() == [RECORD]
+    assert zone(server, LONG_S).records() == [FOUND]
 
 
 @pytest.mark.parametrize("asker", ASKERS)
@@ -179,7 +180,9 @@ def test_a_listing_of_another_shape_removes_nothing_and_ends_in_a_sentence(serve
     assert not any(head.startswith(b"DELETE") for head in server.asked)
 
 
-@pytest.mark.parametrize("record", [[], {"id": 7}, RECORD | {"ttl": "60"}, RECORD | {"target": None}])
+@pytest.mark.parametrize(
+    "record", [[], {"id": 7}, RECORD | {"ttl": "60"}, RECORD | {"target": None}, RECORD | {"fieldType": 1}]
+)
 def test_a_record_that_cannot_be_read_is_named(server: Played, record: Any) -> None:
     server.bad = ("/record/7", say(good(record)))
     with pytest.raises(Failed, match=r"name 'www': record 7 cannot be read.*no record was changed"):
@@ -237,7 +240,7 @@ def test_what_fails_once_is_asked_again_and_a_refusal_is_not(server: Played) -> 
 
 
 def test_the_time_is_asked_for_once(server: Played) -> None:
-    assert zone(server, LONG_S).records() == [RECORD]
+    assert zone(server, LONG_S).records() == [FOUND]
     assert len([head for head in server.asked if b"/auth/time" in head]) == 1
 
 

@@ -1,20 +1,34 @@
 """Where the name points: targets by mode, records changed in place, servers asked."""
 
+import socket
+import threading
 from typing import Any
 
+import dns.message
+import dns.rdatatype
+import dns.rrset
 import pytest
 
 from contract import fields
-from contract.errors import Failed, Partial
+from contract.errors import Failed, Partial, Refused
+from contract.limits import LINKS_S
 from contract.links.pointer import Document
+from scripts.clients import witness
+from scripts.clients.ovh import Answered
 from scripts.links import pointer
 from scripts.links.pointer import Plan, targets
 
 A, B = "203.0.113.5", "198.51.100.5"
 
 
-def record(number, target, ttl=60):
-    return {"id": number, "target": target, "ttl": ttl}
+def record(number, target, ttl=60, kind="A"):
+    """As a zone hands it out."""
+    return {"id": number, "kind": kind, "target": target, "ttl": ttl}
+
+
+def stored(number, target, ttl=60, kind="A", sub="www"):
+    """As the API does."""
+    return {"id": number, "fieldType": kind, "subDomain": sub, "target": target, "ttl": ttl}
 
 
 @pytest.mark.parametrize(
@@ -95,8 +109,10 @@ class PlayedApi:
     calls: list[tuple[str, str]] = []
     down = False
     refresh_lies = 0
+    ghosts: set[int] = set()  # listed, and gone when they are asked for
+    vanishing: set[int] = set()  # gone when they are to be changed
 
-    def __init__(self, document):
+    def __init__(self, document, **_):
         pass
 
     def ask(self, method, path, body=None):
@@ -108,15 +124,25 @@ class PlayedApi:
             if cls.refresh_lies:
                 cls.refresh_lies -= 1
             else:
-                cls.served = {item["target"] for item in cls.records.values()}
+                cls.served = {item["target"] for item in cls.records.values() if item["fieldType"] in ("A", "AAAA")}
             return None
+        if method == "GET" and "?" in path:
+            assert "fieldType" not in path, "all types lead somewhere"
+            return [*cls.records, *cls.ghosts]
+        if method != "POST" and int(path.rsplit("/", 1)[1]) not in cls.records:
+            cls.ghosts = set()
+            raise Answered("OVHcloud API x: answered 404 Not Found", 404, own=True)
         if method == "GET":
-            return list(cls.records) if "?" in path else cls.records[int(path.rsplit("/", 1)[1])]
+            return cls.records[int(path.rsplit("/", 1)[1])]
         if method == "POST":
             number = max(cls.records, default=0) + 1
             cls.records[number] = {"id": number, **body}
             return cls.records[number]
         number = int(path.rsplit("/", 1)[1])
+        if method == "PUT" and number in cls.vanishing:
+            del cls.records[number]
+            cls.vanishing.discard(number)
+            raise Answered("OVHcloud API x: answered 404 Not Found", 404, own=True)
         if method == "PUT":
             cls.records[number].update(body)
         else:
@@ -133,6 +159,7 @@ def zone(monkeypatch):
         False,
         0,
     )
+    PlayedApi.ghosts, PlayedApi.vanishing = set(), set()
     monkeypatch.setattr(pointer, "OvhApi", PlayedApi)
     monkeypatch.setattr(pointer, "Witness", PlayedWitness)
     monkeypatch.setattr(pointer, "_answers", lambda server, name: set(PlayedApi.served))
@@ -165,7 +192,7 @@ class PlayedWitness:
 
 
 def test_a_move_updates_the_one_record_and_refreshes(zone):
-    zone.records, zone.served = {7: record(7, A)}, {A}
+    zone.records, zone.served = {7: stored(7, A)}, {A}
     answer = pointer.run(told())
     assert answer["addresses"] == [B]
     assert zone.served == {B}
@@ -173,19 +200,19 @@ def test_a_move_updates_the_one_record_and_refreshes(zone):
 
 
 def test_again_changes_nothing_and_does_not_refresh(zone):
-    zone.records, zone.served = {7: record(7, B)}, {B}
+    zone.records, zone.served = {7: stored(7, B)}, {B}
     pointer.run(told())
     assert [call for call in zone.calls if call[0] != "GET"] == []
 
 
 def test_a_refresh_that_was_lost_earlier_is_made_up_for(zone):
-    zone.records, zone.served = {7: record(7, B)}, {A}
+    zone.records, zone.served = {7: stored(7, B)}, {A}
     pointer.run(told())
     assert zone.served == {B}
 
 
 def test_servers_that_keep_the_old_answer_are_an_error_that_says_how_to_go_on(zone):
-    zone.records, zone.served, zone.refresh_lies = {7: record(7, A)}, {A}, 99
+    zone.records, zone.served, zone.refresh_lies = {7: stored(7, A)}, {A}, 99
     with pytest.raises(Partial, match="run the same again"):
         pointer.run(told())
 
@@ -205,3 +232,95 @@ def test_a_dead_api_is_an_error_when_it_is_not(zone):
     zone.down, zone.served = True, {A}
     with pytest.raises(Failed, match="no usable answer"):
         pointer.run(told())
+
+
+def test_what_is_gone_between_two_questions_is_gone(zone):
+    """octodns#318"""
+    zone.records, zone.served, zone.ghosts = {7: stored(7, A)}, {A}, {8}
+    pointer.run(told())
+    assert zone.served == {B}
+
+
+def test_a_record_that_goes_before_it_is_changed_is_made_anew(zone):
+    zone.records, zone.served, zone.vanishing = {7: stored(7, A)}, {A}, {7}
+    pointer.run(told())
+    assert [item["target"] for item in zone.records.values()] == [B]
+    assert zone.served == {B}
+
+
+def test_records_of_other_names_are_nobodys_here(zone):
+    """A filter for the zone's own name, which is empty, may be none to the API."""
+    zone.records, zone.served = {6: stored(6, A, sub="mail"), 7: stored(7, A)}, {A}
+    with pytest.raises(Partial):
+        pointer.run(told())
+    assert zone.records[6]["target"] == A and zone.records[7]["target"] == B
+
+
+@pytest.mark.parametrize(
+    ("kind", "target"), [("AAAA", "2001:db8::9"), ("HTTPS", "1 . ipv6hint=2001:db8::9"), ("SVCB", "1 x.")]
+)
+def test_what_leads_some_customers_elsewhere_is_an_error_once_the_rest_is_done(zone, kind, target):
+    """caddy-dynamicdns#96"""
+    zone.records, zone.served = {7: stored(7, A), 8: stored(8, target, kind=kind)}, {A}
+    with pytest.raises(Partial, match=rf"has {kind} .*\(record 8\) as well, wanted A records alone") as caught:
+        pointer.run(told())
+    assert target in str(caught.value)
+    assert (zone.records[7]["target"], zone.records[8]["target"]) == (B, target)
+    assert ("POST", "refresh") in zone.calls
+
+
+@pytest.mark.parametrize("kind", ["CNAME", "DNAME", "NS"])
+def test_what_leads_all_customers_elsewhere_is_refused_with_nothing_changed(zone, kind):
+    zone.records, zone.served = {8: stored(8, "shop.elsewhere.example.", kind=kind)}, set()
+    with pytest.raises(
+        Refused, match=rf"has {kind} shop.elsewhere.example. \(record 8\), wanted A records; .*no record was changed"
+    ):
+        pointer.run(told())
+    assert [call for call in zone.calls if call[0] != "GET"] == []
+
+
+@pytest.mark.parametrize("kind", ["TXT", "MX", "CAA", "TLSA"])
+def test_what_leads_nobody_anywhere_stays_and_is_no_error(zone, kind):
+    zone.records, zone.served = {7: stored(7, A), 8: stored(8, "x", kind=kind)}, {A}
+    pointer.run(told())
+    assert zone.records[8]["target"] == "x"
+
+
+def test_the_name_servers_of_the_zone_itself_are_no_delegation():
+    records = [record(1, "ns1.example.", kind="NS"), record(2, A)]
+    assert pointer._strangers(records, "shop.example", apex=True) == []
+
+
+class Answering:
+    """A name server of straw: answers with these records of the type that is asked for."""
+
+    def __init__(self, **records):
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.bind(("127.0.0.1", 0))
+        self.place, self.records = f"127.0.0.1:{self.sock.getsockname()[1]}", records
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            data, client = self.sock.recvfrom(4096)
+            asked = dns.message.from_wire(data)
+            reply = dns.message.make_response(asked)
+            kind = dns.rdatatype.to_text(asked.question[0].rdtype)
+            for text in self.records.get(kind, ()):
+                reply.answer.append(dns.rrset.from_text(asked.question[0].name, 60, "IN", *text.split()))
+            self.sock.sendto(reply.to_wire(), client)
+
+
+def test_servers_are_asked_for_addresses_of_both_kinds_and_aliases():
+    assert pointer._answers(Answering(A=[f"A {A}"]).place, "www.shop.example") == {A}
+    assert pointer._answers(Answering(A=[f"A {A}"], AAAA=["AAAA 2001:db8::9"]).place, "www.shop.example") == {
+        A,
+        "2001:db8::9",
+    }
+    assert pointer._answers(Answering(A=["CNAME x.example."]).place, "www.shop.example") == {"x.example."}
+
+
+def test_all_that_a_run_may_take_fits_into_the_links_limit():
+    rounds = 3 * len(pointer.ASKED) * pointer.QUERY_S
+    witness_s = 2 * (witness.ANSWER_S + witness.PAUSE_S)
+    assert pointer.API_S + pointer.SERVED_S + rounds + witness_s < LINKS_S["pointer"]
