@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import shutil
+import socket
+import ssl
 from dataclasses import replace
 
 import pytest
@@ -20,7 +22,7 @@ from scripts.host.guard import VERBS, Found, decide, emptied_redis
 from scripts.host.redis import status as redis
 from scripts.host.redis.data import marker
 from scripts.host.redis.state import Instance
-from scripts.host.redis.wire import ErrorReply
+from scripts.host.redis.wire import Connection, ErrorReply, encode
 
 
 @pytest.fixture(params=SERVERS)
@@ -349,3 +351,35 @@ def test_limits_that_differ_are_told_before_they_evict(pair):
     pair.b.converge(1, "a")
     assert "limit of" not in pair.b.err.getvalue()[told:]
     assert pair.b.operator("CONFIG", "GET", "replica-ignore-maxmemory")[1] == "yes"
+
+
+# -- what the files give back
+
+
+def test_a_transaction_is_read_back_from_the_file_like_any_other_write(pair):
+    """The server reads its file as the user `default`, and asks of each EXEC whether that one may: carts are written in transactions."""
+    with Connection(pair.a.server("shop")) as connection:
+        for words in (("MULTI",), ("ROLE",), ("HSET", "cart:1", "book", 2), ("EXPIRE", "cart:1", 3600)):
+            connection.call(*words)
+        assert connection.call("EXEC")[1:] == [1, 1]
+    pair.a.shop("SET", "plain", "1")
+    pair.a.units.kill()
+    pair.a.units.start("redis", 10)
+    assert until(lambda: pair.a.look() is not None, 10)
+    assert (pair.a.shop("GET", "plain"), pair.a.shop("HGET", "cart:1", "book")) == ("1", "2")
+
+
+def test_nobody_signs_in_as_the_user_who_reads_the_file(pair):
+    """Nor is a connection that has not signed in that user."""
+    server = pair.a.server()
+    for password in ("", "nopass", pair.passwords["app"]):
+        with pytest.raises(ErrorReply, match="WRONGPASS"):
+            Connection(replace(server, user="default", password=password))
+    context = ssl.create_default_context(cadata=server.ca)
+    for words in (("GET", "plain"), ("SET", "plain", 2), ("PING",)):
+        with (
+            socket.create_connection((server.address, server.port), 5) as plain,
+            context.wrap_socket(plain, server_hostname=server.name) as stream,
+        ):
+            stream.sendall(encode(words))
+            assert stream.recv(200).startswith(b"-NOAUTH"), words
