@@ -220,7 +220,7 @@ def test_a_pair_that_is_well_breaks_nothing(well):
             "a primary that nobody touches writes on",
             {"samples": {"postgres": {"a": writing((0, 40), (43, 100)), "b": writing()}}},
         ),
-        ("no deny is left", {"denies": ["db-1.b"]}),
+        ("no deny is left", {"denies": {"db-1.b": 4}}),
         ("the active site alone writes", {"writers": set()}),
         ("caches have their roles", {"caches": {"a": "master", "b": "master"}}),
         ("the standby streams", {"streams": False}),
@@ -258,6 +258,10 @@ def test_a_stop_is_no_false_one_when_the_story_reaches_the_lease(well):
         "no agent stops what is heard: here",
         "a primary that nobody touches writes on",
     }
+
+
+def test_the_deny_of_a_take_over_that_was_made_is_spent(well):
+    assert broken(QUIET, replace(well, denies={"db-1.b": 3, "cache-1.b": 2})) == set()
 
 
 def test_a_short_hole_between_samples_is_no_stop():

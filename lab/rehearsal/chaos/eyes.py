@@ -117,8 +117,9 @@ class Eyes:
                 seen.roles[host] = json.loads(text) if text.strip() else None
             for name in LEASED:
                 host = f"{name}.{site}"
-                if _inside(host, "test -e /var/lib/dr/deny.json && echo yes; true").strip():
-                    seen.denies.append(host)
+                text = _inside(host, "cat /var/lib/dr/deny.json 2>/dev/null; true").strip()
+                if text:
+                    seen.denies[host] = int(json.loads(text)["epoch_next"])
                 said = f"journalctl -u dr-agent --since=@{seen.began:.0f} -o cat --no-pager | grep 'nobody heard for'; true"
                 seen.lease_stops[host] = _inside(host, said).splitlines()
 

@@ -19,7 +19,7 @@ from lab.rehearsal.world import lab
 STORAGE = {WITNESS: "de"}
 Undo = Callable[[], None]
 FORGOTTEN = {"epoch": "epochs/", "epochs": "epochs/", "followed": "followed/", "heartbeats": "heartbeats/"}
-NFT = "table inet chaos_{name} {{ {chain} }}"
+NFT = "table inet chaos_{name} {{ {chain}; }}"
 
 
 class Harms:

@@ -41,7 +41,7 @@ class Seen:
     claimed_twice: list[str] = field(default_factory=list)
     evidence: list[Mapping[str, Any]] = field(default_factory=list)  # lists that were not there before
     roles: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)  # by host
-    denies: list[str] = field(default_factory=list)  # hosts that grant nothing
+    denies: dict[str, int] = field(default_factory=dict)  # by host: it grants nothing to epochs below
     lease_stops: dict[str, list[str]] = field(default_factory=dict)  # by host, what its agent said
     workers: dict[str, Any] = field(default_factory=dict)  # by host
     previews: dict[str, Mapping[str, int]] = field(default_factory=dict)
@@ -146,7 +146,9 @@ def _no_stuck_state(seen: Seen) -> Iterator[Check]:
         not wrong,
         f"epoch {newest.epoch} of {newest.active}; {shown}" if wrong else "",
     )
-    yield Check("no deny is left", not seen.denies, ", ".join(seen.denies))
+    # That of a take-over which was made stays, and means the epochs before it.
+    left = {host: below for host, below in seen.denies.items() if below > newest.epoch}
+    yield Check("no deny is left", not left, f"epoch {newest.epoch}, nothing is granted below {left}" if left else "")
     yield Check(
         "the active site alone writes",
         seen.writers == {newest.active},
