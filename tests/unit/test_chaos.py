@@ -230,6 +230,7 @@ def test_a_pair_that_is_well_breaks_nothing(well):
         ("workers run in the active site alone", {"workers": {"app-1.a": True, "app-1.b": True}}),
         ("workers run in the active site alone", {"workers": {"app-1.a": None, "app-1.b": False}}),
         ("workers run in the active site alone", {"workers": {}}),
+        ("no journal has what must never be in one", {"cries": {"cache-1.a": ["== CRITICAL == ..."]}}),
         ("the shop sells", {"sells": False}),
         ("the witness knows the epoch", {"newest": None}),
     ],

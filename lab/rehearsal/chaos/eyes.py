@@ -33,6 +33,9 @@ StartLimitIntervalSec=0
 WantedBy=multi-user.target
 """
 SAMPLED = {"db-1": SAMPLES, "cache-1": CACHE_SAMPLES}
+CRIES = (
+    "^Traceback \\(most recent call last\\)|== CRITICAL ==|BUG REPORT START"  # of our own software and of the servers
+)
 LISTS = "/var/lib/postgresql/evidence"
 
 
@@ -115,6 +118,8 @@ class Eyes:
                 host = f"{name}.{site}"
                 text = _inside(host, "cat /var/lib/dr/role.json 2>/dev/null; true")
                 seen.roles[host] = json.loads(text) if text.strip() else None
+                cries = f"journalctl --since=@{seen.began:.0f} -o cat --no-pager | grep -E '{CRIES}' | head -n 5; true"
+                seen.cries[host] = _inside(host, cries).splitlines()
             for name in LEASED:
                 host = f"{name}.{site}"
                 text = _inside(host, "cat /var/lib/dr/deny.json 2>/dev/null; true").strip()

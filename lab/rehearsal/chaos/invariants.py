@@ -43,6 +43,7 @@ class Seen:
     roles: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)  # by host
     denies: dict[str, int] = field(default_factory=dict)  # by host: it grants nothing to epochs below
     lease_stops: dict[str, list[str]] = field(default_factory=dict)  # by host, what its agent said
+    cries: dict[str, list[str]] = field(default_factory=dict)  # by host, lines of its journal that nothing excuses
     workers: dict[str, Any] = field(default_factory=dict)  # by host
     previews: dict[str, Mapping[str, int]] = field(default_factory=dict)
     writers: set[str] = field(default_factory=set)
@@ -72,6 +73,7 @@ def checks(story: Story, seen: Seen) -> list[Check]:
         *_no_stuck_state(seen),
         _previews(seen),
         _workers(seen),
+        _no_cry(seen),
         Check("the shop sells", seen.sells, "" if seen.sells else "no orders were acknowledged after the recovery"),
     ]
 
@@ -173,6 +175,11 @@ def _workers(seen: Seen) -> Check:
     active = seen.newest.active if seen.newest else None
     wrong = {host: runs for host, runs in seen.workers.items() if runs is not (host.rsplit(".", 1)[1] == active)}
     return Check("workers run in the active site alone", bool(seen.workers) and not wrong, str(wrong) if wrong else "")
+
+
+def _no_cry(seen: Seen) -> Check:
+    found = [f"{host}: {line}" for host, lines in sorted(seen.cries.items()) for line in lines]
+    return Check("no journal has what must never be in one", not found, "; ".join(found[:3]))
 
 
 def account(evidence: Sequence[Mapping[str, Any]], table: str) -> int | None:

@@ -225,6 +225,7 @@ class Player:
     def _judge(self, trades: list[customers.Trade], seen: Seen, epoch: int, evidence: Mapping[str, Any]) -> None:
         result = self.result
         result.harness += self._eyes.look(seen, epoch, evidence)
+        told = [each.said for each in result.journal.typed if "Traceback (most recent call last)" in each.said]
         result.epochs = [asdict(each) for each in seen.epochs]
         result.checks += [
             Check(
@@ -233,6 +234,7 @@ class Player:
                 "\n".join(result.recovered.trouble),
             ),
             Check("every run of pulumi ends", not result.journal.hung, "; ".join(result.journal.hung)),
+            Check("no run of pulumi tells a person by a traceback", not told, "\n".join(told)),
             *invariants.checks(self._story, seen),
         ]
         for trade in trades:
