@@ -48,7 +48,11 @@ class Machine:
         script = self.root / name
         script.write_text(f"#!/bin/bash\n{text}\necho ready\nwhile :; do sleep 0.05; done\n")
         script.chmod(0o755)
+        before = signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        )  # tests that a shell runs beside itself ignore it, and so would this
         started = subprocess.Popen([str(script)], stdout=subprocess.PIPE, cwd=where, start_new_session=True)
+        signal.signal(signal.SIGINT, before)
         self.started.append(started)
         assert started.stdout is not None and started.stdout.readline() == b"ready\n"
         return started.pid
