@@ -16,6 +16,7 @@ from contract.errors import Failed
 from lab.machines import image
 from scripts.ctl.secrets import Authority
 from scripts.host.frame import plan, rolefile
+from scripts.host.frame.call import Call
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.log import Log
 from scripts.host.frame.result import Result
@@ -163,7 +164,8 @@ class Site:
 
     def converge(self, epoch: int, active: str, *, check: bool = False, **options: Any) -> Result:
         service = self.service(epoch, active, **options)
-        call = type("Call", (), {"check": check, "log": Log(self.err, "redis converge")})()
+        document = self.document(epoch, active, **options)
+        call = Call("redis", "converge", document, self.layout, Log(self.err, "redis converge"), check)
         return plan.converge(service, call)
 
     def server(self, user: str = "dr_operator") -> Server:
