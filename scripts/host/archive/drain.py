@@ -29,7 +29,7 @@ from .layout import ArchiveLayout
 from .tool import PgBackRest, explain, stanza
 
 LIMIT_S, LONGEST_S = 60, 7200  # when the caller names none, and what it may name
-LIST_S = 10.0  # of it, at most, to learn what a repository holds; half of a shorter limit
+LIST_SHARE = 0.25  # of the limit, at most, to learn what a repository holds: a dead one takes all of it
 LOOK_S = 0.1
 # In both the server has replayed all that it has, and waits for more: before it tries again, and for a stream.
 _AT_END = ("RecoveryRetrieveRetryInterval", "RecoveryWalStream")
@@ -81,7 +81,7 @@ class Drain:
         first = self._standby()
         control = self.server.control_data()
         size, place = control.segment if control else 16 << 20, stanza(self.layout)
-        held = self._ask(place, segment_name(0, first.position, size)[8:], min(LIST_S, limit_s / 2))
+        held = self._ask(place, segment_name(0, first.position, size)[8:], limit_s * LIST_SHARE)
         names = set[str]().union(*held.values())
         past = self._past(place, held, first)
         found = beyond(names, past, first.position, size)

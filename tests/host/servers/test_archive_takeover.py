@@ -43,7 +43,7 @@ def cut(pair: ArchivePair) -> None:
     pair.a.sql(
         "alter role dr_replication nologin; select pg_terminate_backend(pid) from pg_stat_replication where application_name = 'dr_b'"
     )
-    assert until(lambda: not live_status(pair.b.layout.base, pair.b.server)["streaming"], 20)
+    assert until(lambda: not live_status(pair.b.layout.base, pair.b.server)["streaming"], 60)
 
 
 def sold(pair: ArchivePair, first: int, last: int, *sites: str) -> str:
@@ -52,7 +52,7 @@ def sold(pair: ArchivePair, first: int, last: int, *sites: str) -> str:
     return archived(pair, pair.a, *sites)
 
 
-def drained(pair: ArchivePair, limit_s: int = 60) -> dict[str, Any]:
+def drained(pair: ArchivePair, limit_s: int = 240) -> dict[str, Any]:
     """The facts of `archive drain` on b."""
     done = pair.call(pair.b, "drain", {"limit_s": limit_s})
     assert done.code == 0, done.err
@@ -93,7 +93,7 @@ def test_a_region_that_is_gone_with_its_bucket_is_said_and_the_other_bucket_is_r
     last = sold(pair, 2, 9001)
     pair.a.kill()
     pair.regions["a"].stop()
-    facts = drained(pair)
+    facts = drained(pair, 80)
     assert (
         facts["complete"] is False
         and set(facts["unread"]) == {"a"}
