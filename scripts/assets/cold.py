@@ -89,6 +89,7 @@ class Cold:
             verify=e.ca or None,
             config=config,
         )
+        made.meta.events.register("before-call.s3", _stay)
         made.meta.events.register("after-call.s3", self._see_root)
         return made
 
@@ -242,6 +243,13 @@ class Cold:
             pages = s3.get_paginator("list_multipart_uploads").paginate(Bucket=where["Bucket"], Prefix=where["Key"])
             same = [item for page in pages for item in page.get("Uploads", ()) if item["Key"] == where["Key"]]
             return [(item["UploadId"], item["Initiated"].timestamp()) for item in same]
+
+
+def _stay(params: dict[str, Any], **_: object) -> None:
+    """Follow no redirect to another region: botocore asks the same server where to go, and follows that question's redirect the same way, for ever."""
+    context = params.setdefault("context", {})
+    context["s3_redirected"] = True
+    context.setdefault("s3_redirect", {})["redirected"] = True
 
 
 def _own_session() -> Any:

@@ -66,3 +66,16 @@ def test_a_page_is_no_answer_in_which_nothing_is(page: str) -> None:
             ask(store(server.url))
         assert caught.value.kind is Kind.LYING
     server.close()
+
+
+def test_nobody_is_sent_elsewhere() -> None:
+    """botocore would ask the same server where to go, and that question too, until the stack is full."""
+    server = Played()
+    server.bad = ("", PAGES["a redirect to another region"])
+    bucket = store(server.url)
+    for ask in (bucket.versioned, lambda: bucket.versions(b"k"), lambda: bucket.tags(b"k")):
+        server.asked.clear()
+        with pytest.raises(StoreError) as caught:
+            ask()
+        assert caught.value.kind in (Kind.REGION, Kind.NETWORK) and len(server.asked) <= 1
+    server.close()

@@ -14,7 +14,7 @@ GUARDS = {
     "witness: an epoch may be claimed twice": (
         "scripts/clients/witness.py",
         '            self._put(key, body, {"if-none-match": "*"})',
-        '            time.sleep(5)\n            self._put(key, body)',
+        "            time.sleep(5)\n            self._put(key, body)",
         "two-operators",
         "claimed more than once",
     ),
