@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 from ..frame.layout import Layout
 from ..frame.log import Log
-from .deadman import KINDS, Deadman
 
 
 @dataclass(frozen=True)
@@ -59,15 +58,10 @@ def facts_of(service: str, layout: Layout, log: Log) -> Facts:
 
 def servers_of(service: str, layout: Layout) -> Find:
     """How servers of `service` are found that may run past their unit."""
-    if service == "postgres":
-        from .postgres import servers_found  # noqa: PLC0415 - see above
+    if service == "redis":
+        from .redis import servers_found as caches  # noqa: PLC0415 - see above
 
-        return lambda: servers_found(layout)
-    return lambda: firsts(service, layout)
+        return lambda: caches(layout)
+    from .postgres import servers_found  # noqa: PLC0415 - see above
 
-
-def firsts(service: str, layout: Layout) -> list[Server]:
-    """The first process of each server that is one by its name, and by its unit or its folder."""
-    root = "" if str(layout.root) == "/" else str(layout.root)
-    found = Deadman(KINDS[service], root).servers()
-    return [Server(pid) for pid, parent in found.items() if parent not in found]
+    return lambda: servers_found(layout)

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from ..frame.layout import Layout
 from ..frame.log import Log
+from ..redis.config import find_engine
 from ..redis.leader import Access
 from ..redis.upstream import Company, Upstream
 from ..redis.wire import Connection, ErrorReply, Unreachable, keys_of, parse_info
-
-if TYPE_CHECKING:
-    from ..redis.writers import Writer
+from .facts import Server
 
 
-def writers_found(layout: Layout) -> list[Writer]:
-    """Caches of this host that take writes or do not say, in whatever unit, for a role that allows none. See `redis.writers`; asks for seconds."""
-    from ..redis import writers  # noqa: PLC0415 - the agent, which must stay small, hardly ever asks
+def servers_found(layout: Layout) -> list[Server]:
+    """Servers that work on this host's data, or that have its port. What the unit's own server is, its block says; only others are asked."""
+    from ..redis import writers  # noqa: PLC0415 - an agent that stays small, and a look of its own each few seconds
 
-    return writers.writers_found(layout)
+    unit = find_engine(layout).unit
+    found = []
+    for server in writers.servers_found(layout):
+        role = None if _is_of(unit, server.pid) else writers.role(layout, server)
+        found.append(Server(server.pid, None if role is None else role == "master"))
+    return found
 
 
-def stop_writers(found: Sequence[Writer], limit_s: float, alive: Callable[[], None]) -> list[Writer]:
-    """Ended within the limit, by force where need be; those that outlive it. `alive` is called all the while."""
-    from ..redis import writers  # noqa: PLC0415 - see writers_found
-
-    return writers.stop_writers(found, limit_s, alive)
+def _is_of(unit: str, pid: int) -> bool:
+    """Whether a process is in the unit's control group."""
+    try:
+        return any(line.rstrip().endswith(f"/{unit}") for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines())
+    except OSError:
+        return True  # ended meanwhile: nothing to ask
 
 
 class RedisFacts:

@@ -1,21 +1,17 @@
-"""Caches of this host that take writes, whoever started them: found by the shop's port and by the shop's files, not by the unit.
+"""Caches of this host, whoever started them: found by the shop's port and by the shop's files, not by the unit.
 
 For a host that must not have one: its role is standby or fenced, and `redis-server` by hand goes round the guard.
 """
 
 from __future__ import annotations
 
-import os
-import select
-import signal
 import socket
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..frame.layout import Layout
-from ..frame.wait import until
 from .config import ENGINES, find_engine
 from .leader import ASK_S, Access
 from .wire import Connection, ErrorReply, Server, Unreachable
@@ -24,34 +20,20 @@ _NAMES = tuple(Path(engine.binary).name for engine in ENGINES)
 _MAPPED = bytes(10) + b"\xff\xff"  # before an address of version 4 in one of version 6
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - what is looked for, and nothing binds to it
 _LISTENING = "0A"  # as the kernel numbers it
-_GRACE = 0.8  # part of the limit in which a server may end by itself
-_POLL_S = 0.02
 
 Place = tuple[str, int]  # an address and a port
 
 
 @dataclass(frozen=True)
-class Writer:
-    """`since`: the process's start in the kernel's ticks, by which one that bears its number later is another one.
-
-    `role`: "master", or None when it does not say: it may take writes.
-    """
+class Found:
+    """A server. `places`: where it listens."""
 
     pid: int
-    since: int
     places: tuple[Place, ...]
-    role: str | None
-
-    def __str__(self) -> str:
-        where = ", ".join(f"{address}:{port}" for address, port in self.places) or "no port"
-        return f"process {self.pid} ({where}, {self.role or 'it does not say what it is'})"
 
 
-def writers_found(layout: Layout, proc: Path = Path("/proc")) -> list[Writer]:
-    """All that listen where the shop's cache does, or work in its folder, and are no replicas. Never fails; asks each for `ASK_S` seconds at most.
-
-    Empty on a host that was never converged.
-    """
+def servers_found(layout: Layout, proc: Path = Path("/proc")) -> list[Found]:
+    """All that listen where the shop's cache does, or work in its folder. Empty on a host that was never converged."""
     access = Access.of_host(layout)
     if access is None:
         return []
@@ -60,50 +42,17 @@ def writers_found(layout: Layout, proc: Path = Path("/proc")) -> list[Writer]:
     found = []
     for pid in sorted(int(entry.name) for entry in proc.iterdir() if entry.name.isdigit()):
         places = tuple(place for place in _places(proc / str(pid), listening))
-        ours = any(_is_shops(place, access.local) for place in places)
-        if not ours and not _works_in(proc / str(pid), data):
-            continue
-        since, role = _since(proc, pid), _role(access.local, places)
-        if since is not None and role != "slave":
-            found.append(Writer(pid, since, places, role))
-    pids = {writer.pid for writer in found}
-    return [writer for writer in found if _parent(proc, writer.pid) not in pids]  # a child that saves ends with it
+        ours = any(_is_shops(place, access.local) for place in places) or _works_in(proc / str(pid), data)
+        if ours and _lives(proc, pid):
+            found.append(Found(pid, places))
+    pids = {server.pid for server in found}
+    return [server for server in found if _parent(proc, server.pid) not in pids]  # a child that saves ends with it
 
 
-def stop_writers(writers: Sequence[Writer], limit_s: float, alive: Callable[[], None] = lambda: None) -> list[Writer]:
-    """Ask them to end, end them by force before `limit_s` is over; returns those that outlive it. `alive` is called all the while."""
-    with ExitStack() as stack:
-        held = [(writer, handle) for writer in writers if (handle := _hold(writer, stack)) is not None]
-
-        def gone() -> bool:
-            alive()
-            return all(_ended(handle) for _, handle in held)
-
-        _signal(held, signal.SIGTERM)
-        if not until(gone, limit_s * _GRACE, _POLL_S):
-            _signal(held, signal.SIGKILL)
-            until(gone, limit_s * (1 - _GRACE), _POLL_S)
-        return [writer for writer, handle in held if not _ended(handle)]
-
-
-def _hold(writer: Writer, stack: ExitStack) -> int | None:
-    """A handle of the very process, so that no other is hit; None when it has ended."""
-    try:
-        handle = os.pidfd_open(writer.pid)
-    except OSError:
-        return None
-    stack.callback(os.close, handle)
-    return handle if _since(Path("/proc"), writer.pid) == writer.since else None
-
-
-def _ended(handle: int) -> bool:
-    return bool(select.select([handle], [], [], 0)[0])
-
-
-def _signal(held: Sequence[tuple[Writer, int]], number: signal.Signals) -> None:
-    for _, handle in held:
-        with suppress(ProcessLookupError):  # ended meanwhile
-            signal.pidfd_send_signal(handle, number)
+def role(layout: Layout, found: Found) -> str | None:
+    """By its own word, "master" before all else; None when it does not say. It is asked for `ASK_S` seconds at most at each of its places."""
+    access = Access.of_host(layout)
+    return None if access is None else _role(access.local, found.places)
 
 
 def _listening(proc: Path) -> dict[str, Place]:
@@ -156,9 +105,9 @@ def _status(proc: Path, pid: int) -> list[str]:
         return []
 
 
-def _since(proc: Path, pid: int) -> int | None:
+def _lives(proc: Path, pid: int) -> bool:
     words = _status(proc, pid)
-    return int(words[19]) if words and words[0] not in "ZX" else None
+    return bool(words) and words[0] not in "ZX"
 
 
 def _parent(proc: Path, pid: int) -> int | None:

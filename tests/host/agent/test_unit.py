@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from scripts.host.agent import unit as agent_unit
-from scripts.host.agent.facts import Server, firsts
+from scripts.host.agent.facts import Server
 from scripts.host.agent.unit import Unit
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.locks import busy, hold
 from scripts.host.frame.log import Log
-from scripts.host.frame.processes import family, kill_family, process
+from scripts.host.frame.processes import family, kill_family, process, processes
 from scripts.host.frame.wait import until
 
 LIMIT_S = 20.0
@@ -46,10 +46,24 @@ def server(root: Path, made: list[subprocess.Popen[bytes]], text: str, name: str
     return made[-1].pid
 
 
+def _folder(pid: int) -> Path | None:
+    try:
+        return Path(f"/proc/{pid}/cwd").readlink()
+    except OSError:
+        return None
+
+
 def unit(root: Path, log: io.StringIO, found: Sequence[Server] | None = None) -> Unit:
     layout = Layout(root)
     (root / "sys/fs/cgroup/system.slice").mkdir(parents=True, exist_ok=True)
-    find = (lambda: found) if found is not None else (lambda: firsts("redis", layout))
+
+    def find() -> Sequence[Server]:
+        if found is not None:
+            return found
+        named = {each.pid: each.parent for each in processes() if each.name == "redis-server" and each.state != "Z"}
+        here = {pid for pid in named if _folder(pid) == root / "var/lib/redis"}
+        return [Server(pid) for pid in here if named[pid] not in here]
+
     return Unit(layout, lambda: "redis-server.service", Log(log, "agent run"), find)
 
 
