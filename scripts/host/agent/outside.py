@@ -75,7 +75,7 @@ class Pauses:
 
     def _counted(self, reading: Reading, stood_s: float) -> float:
         """What of it is new: both clocks show the same pause when their times overlap."""
-        self._told = {each for each in self._told if each.sent > reading.sent - 3600} | {reading}
+        self._told = {each for each in self._told if each.sent > reading.sent - 60} | {reading}
         if self._doubted is not None and self._doubted[0] == reading:
             self._doubted = None
         if stood_s <= 0:
