@@ -23,14 +23,13 @@ CANNED: dict[frozenset[tuple[str, str]], str | None] = {
 }
 
 
-# What an answer must be, by the name that botocore has for the question.
+# What an answer must be, by the name that botocore has for the question. An upload that was ended is looked at when its answer says nothing.
 ROOTS = {
     "GetObjectTagging": "Tagging",
     "GetObjectAcl": "AccessControlPolicy",
     "GetBucketVersioning": "VersioningConfiguration",
     "ListObjectVersions": "ListVersionsResult",
     "ListParts": "ListPartsResult",
-    "CompleteMultipartUpload": "CompleteMultipartUploadResult",
     "ListMultipartUploads": "ListMultipartUploadsResult",
 }
 

@@ -35,6 +35,7 @@ class Bucket(BaseHTTPRequestHandler):
 
     def _answer(self, body: bytes) -> None:
         self.send_response(200)
+        self.send_header("etag", '"1"')
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
