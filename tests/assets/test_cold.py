@@ -59,7 +59,6 @@ def test_a_page_is_no_answer_in_which_nothing_is(page: str) -> None:
         lambda bucket: bucket.canned_acl(key),
         lambda bucket: bucket.parts(key, "id"),
         lambda bucket: bucket.unfinished(key),
-        lambda bucket: bucket.finish_upload(key, "id", [], {}),
     ]
     for ask in asks:
         with pytest.raises(StoreError, match="not believed") as caught:
