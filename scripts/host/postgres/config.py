@@ -62,7 +62,7 @@ def upstream(desired: Desired, *, caller: str, passfile: str, ca: str, database:
         "keepalives_interval": "3",
         "keepalives_count": "3",
         "tcp_user_timeout": str(_DEAD_LINK_MS),
-        **({} if caller == STANDBY else {"options": session.options(None)}),
+        **({} if caller == STANDBY else {"options": session.options(desired.version)}),
     }
     return {**values, "dbname": database} if database else values
 

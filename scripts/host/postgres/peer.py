@@ -13,12 +13,12 @@ from typing import Any
 from contract.errors import Failed
 
 from ..frame.commands import CommandFailed
+from . import session
 from .config import ASK, upstream
 from .desired import Desired
 from .layout import REPLICATION_ROLE, SLOT, PostgresLayout
 from .restart import STARTS, Running
 from .server import LIMITS_IN_FORCE, TIMELINE, psql
-from .session import ANY_VERSION
 from .slot import ENSURE
 from .text import history, passfile_line
 from .versions import VERSIONS
@@ -53,7 +53,7 @@ class Peer:
 
 
 @contextmanager
-def _target(desired: Desired, layout: PostgresLayout) -> Iterator[dict[str, str]]:
+def _target(desired: Desired) -> Iterator[dict[str, str]]:
     """Connection parameters with a password file that lives as long as the call: the managed one may not be there yet."""
     with tempfile.TemporaryDirectory(prefix="dr-host-") as name:
         passfile, ca = Path(name, "pgpass"), Path(name, "ca.pem")
@@ -71,8 +71,8 @@ def ask_peer(desired: Desired, layout: PostgresLayout) -> Peer:
     """Never fails: what went wrong is in `error`."""
     variables = {"slot": SLOT, "me": f"dr_{desired.envelope.site}"}
     try:
-        with _target(desired, layout) as target:
-            found: dict[str, Any] = json.loads(psql(layout, target, ANY_VERSION + _QUERY, variables, limit_s=LIMIT_S))
+        with _target(desired) as target:
+            found: dict[str, Any] = json.loads(_answer(layout, target, variables))
     except CommandFailed as error:
         return Peer(error=error.done.reason)
     except ValueError:
@@ -96,11 +96,21 @@ def ask_peer(desired: Desired, layout: PostgresLayout) -> Peer:
     )
 
 
+def _answer(layout: PostgresLayout, target: Mapping[str, str], variables: Mapping[str, str]) -> str:
+    """Also of a peer that is older than it should be: that it says by itself. Raises CommandFailed."""
+    try:
+        return psql(layout, target, _QUERY, variables, limit_s=LIMIT_S)
+    except CommandFailed as error:
+        if "unrecognized configuration parameter" not in error.done.err:
+            raise
+        return psql(layout, {**target, "options": session.options(None)}, _QUERY, variables, limit_s=LIMIT_S)
+
+
 def prepare_slot(desired: Desired, layout: PostgresLayout) -> None:
     """Have a slot there that keeps WAL from now on. One that lost its WAL is made again. Raises Failed."""
     try:
-        with _target(desired, layout) as target:
-            psql(layout, target, ANY_VERSION + ENSURE, limit_s=LIMIT_S)
+        with _target(desired) as target:
+            psql(layout, target, ENSURE, limit_s=LIMIT_S)
     except CommandFailed as error:
         raise Failed(
             f"slot {SLOT} on {desired.peer.name}: found no way to make it ({error.done.reason}), wanted one; without it WAL may vanish during the copy; "

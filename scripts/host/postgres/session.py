@@ -18,13 +18,9 @@ _ALWAYS = {
     "search_path": "pg_catalog",
 }
 
-# For a server of whatever version: a limit that it may not know of. No rows of its own.
-ANY_VERSION = """select max(set_config(name, '0', false)) as dr_unlimited from pg_settings where name = 'transaction_timeout' \\gset
-"""
-
 
 def options(version: int | None) -> str:
-    """libpq's `options` for a server of this version; None: of one that is not known, see `ANY_VERSION`."""
+    """libpq's `options` for a server of this version; None: of one that is not known, without what older ones refuse."""
     known = version is not None and VERSIONS[version].transaction_timeout
     return " ".join(
         f"-c {name}={value}" for name, value in {**_ALWAYS, **({"transaction_timeout": "0"} if known else {})}.items()

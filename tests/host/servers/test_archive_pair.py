@@ -83,7 +83,9 @@ def restored(pair: ArchivePair, node: Node, name: str, **order: Any) -> dict[str
 def orders(node: Node, facts: dict[str, Any]) -> list[str]:
     """Ids in the restored cluster, by its socket."""
     target = {"host": facts["sockets"], "port": str(facts["port"]), "user": "postgres", "dbname": "shop"}
-    return psql(node.layout, target, "select id from orders order by id", limit_s=10, user=node.layout.user).split()
+    return psql(
+        node.layout, target, "select id from public.orders order by id", limit_s=10, user=node.layout.user
+    ).split()
 
 
 def test_times_before_and_after_a_promotion_come_back(pair: ArchivePair) -> None:
@@ -238,7 +240,7 @@ def test_both_databases_lost_the_shop_comes_back_from_the_archive(pair: ArchiveP
     )
     assert done.code == 0, done.err
     pair.a.converge(2, "a", archive=True)
-    assert pair.a.sql("select id from orders order by id", "shop").split() == ["1", "2"]
+    assert pair.a.sql("select id from public.orders order by id", "shop").split() == ["1", "2"]
     pair.a.sql("insert into orders values (3)", "shop")
     pair.check(pair.a)
     name = archived(pair, pair.a)

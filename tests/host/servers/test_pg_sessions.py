@@ -13,6 +13,8 @@ from lab.pairs.postgres import Node, Pair, caught_up
 from scripts.host.agent.postgres import PostgresFacts
 from scripts.host.frame.log import Log
 from scripts.host.frame.wait import until
+from scripts.host.postgres import session
+from scripts.host.postgres.text import conninfo
 from scripts.host.postgres.verbs import stop_server
 
 LIMITS = {
@@ -34,7 +36,7 @@ grant usage on schema evil to public"""
 @pytest.fixture
 def limited() -> Iterator[Pair]:
     with Pair() as pair:
-        parameters = {**LIMITS, **({"transaction_timeout": "1"} if pair.a.version >= 17 else {})}
+        parameters = {**LIMITS, **({"transaction_timeout": "2s"} if pair.a.version >= 17 else {})}
         pair.up()
         for database in ("postgres", "shop"):
             pair.a.sql(LYING, database)
@@ -101,7 +103,9 @@ def test_the_agents_connection_outlives_the_limit_for_idle_ones(limited: Pair) -
 def test_a_standby_is_built_while_clients_hold_every_connection(limited: Pair) -> None:
     """The ones that are left are for the superuser, who comes over the socket alone (pg_auto_failover#450)."""
     a, b = limited.a, limited.b
-    hold = a.psql("-U", "postgres", "-c", "set statement_timeout to 0; select pg_sleep(600)")
+    where = {"host": str(a.layout.sockets), "port": str(a.ports["a"]), "user": "postgres", "dbname": "shop"}
+    free = conninfo({**where, "options": session.options(a.version)})
+    hold = [a.layout.program("psql"), "-Xd", free, "-c", "select pg_sleep(600)"]
     b.close()
     b.layout.data.rename(b.layout.data.with_name("gone"))
     with filled(a, hold):
