@@ -44,6 +44,7 @@ class Document:
     request: str = key(A_SITE, "`failover_region`")
     without_fence: Word | None = part(Word, "`dr:accept.without_fence`", optional=True)
     data_loss: Word | None = part(Word, "`dr:accept.data_loss`", optional=True)
+    empty: Word | None = part(Word, "`dr:accept.empty`", optional=True)
     other_configuration: Word | None = part(Word, "`dr:accept.configuration`", optional=True)
     configuration: Mapping[str, str] = key(DIGESTS, "digest of each key in which the regions must agree", default={})
     loss_budget: LossBudget = part(LossBudget, "`dr:loss_budget`")

@@ -70,7 +70,7 @@ class Witness:
 
     def newest(self) -> Epoch | None:
         """The epoch in force; None when nothing was ever claimed."""
-        keys = self._list("list the epochs", {"list-type": "2", "prefix": EPOCHS}, s3.OBJECTS)
+        keys = self._keys(EPOCHS)
         if not keys:
             return None
         found = self._get(max(keys))
@@ -79,6 +79,12 @@ class Witness:
                 f"witness {self._place}: lists {max(keys)} but does not hand it out; wait for the store and run the same again"
             )
         return Epoch.from_document(found, max(keys))
+
+    def trace(self) -> str:
+        """A key that says that the shop has had an epoch, also where none is listed any more; empty when there is none."""
+        gone = self.versions(EPOCHS)
+        left = gone or [key for prefix in ("clusters/", "followed/") for key in self._keys(prefix)]
+        return max(left, default="")
 
     def claim(self, epoch: Epoch) -> None:
         """Create the epoch's object. Raises EpochTaken when it exists; a lost answer is resolved by reading it back."""
@@ -207,6 +213,9 @@ class Witness:
     @property
     def _place(self) -> str:
         return f"bucket {self.bucket} at {http.place(self.endpoint) or http.plain(self.endpoint)}"
+
+    def _keys(self, prefix: str) -> list[str]:
+        return self._list(f"list the {prefix.strip('/')}", {"list-type": "2", "prefix": prefix}, s3.OBJECTS)
 
     def _list(self, what: str, query: dict[str, str], kind: tuple[str, str]) -> list[str]:
         """The key of every row of a listing, all pages of it. `what`: for the message."""

@@ -50,6 +50,7 @@ def run(told: Document) -> dict[str, Any]:
         print(f"WARNING fence: {warning}", file=sys.stderr)
     if action is Action.CLAIM_FIRST:
         witness.probe()
+        _never_claimed(told, witness)
         newest = _claim(
             witness, Epoch(epoch=1, active=told.site, previous=None, planned=True, reason="first", **claimer())
         )
@@ -65,6 +66,17 @@ def run(told: Document) -> dict[str, Any]:
     witness.record_addresses(told.site, fields.write(told.public))
     witness.record_servers(told.site, told.instances)
     return dict(fields.write(newest.told(witness.addresses(newest.active).get("lb"))))
+
+
+def _never_claimed(told: Document, witness: Witness) -> None:
+    """A first epoch beside a shop that lives would be a second writer: no epoch is listed, but there has been one. Raises Refused."""
+    trace = witness.trace()
+    if trace and (told.empty is None or told.empty.epoch != 1):
+        raise Refused(
+            f"witness: found no epoch, and {trace}, which stands there only after one; a region may be at work in an epoch that was lost, so none was "
+            "claimed; see `The witness has lost its epochs` in docs/failover.md; or, when no region of this shop runs and nothing of its data is "
+            "wanted, set accept.empty to {epoch: 1, reason: ...} and run the same again"
+        )
 
 
 class Takeover:

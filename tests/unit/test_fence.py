@@ -42,6 +42,7 @@ class PlayedWitness:
         self.ids: dict[str, dict[str, str]] = {}
         self.begun: dict[int, int] = {}
         self.nova = Nova()
+        self.left = ""
 
     def configuration(self, site):
         return self.configurations.get(site)
@@ -51,6 +52,9 @@ class PlayedWitness:
 
     def newest(self):
         return self.epochs[-1] if self.epochs else None
+
+    def trace(self):
+        return self.left
 
     def servers(self, site):
         return self.ids.get(site, {})
@@ -751,6 +755,20 @@ def test_who_has_no_name_here_claims_by_his_number(world, monkeypatch):
     monkeypatch.setattr(getpass, "getuser", lambda: (_ for _ in ()).throw(KeyError("getpwuid(): uid not found")))
     fence.run(told())
     assert world.newest().claimed_by.startswith("uid ")
+
+
+@pytest.mark.parametrize("left", ["epochs/00000007.json", "clusters/77.json", "followed/b.json"])
+def test_a_witness_that_has_lost_its_epochs_is_no_new_one(world, left):
+    world.epochs, world.left = [], left
+    with pytest.raises(Refused, match=rf"found no epoch, and {left}.*none was claimed"):
+        fence.run(told())
+    assert world.newest() is None
+    assert fence.run(told(empty={"epoch": 1, "reason": "a rehearsal, nothing is wanted"}))["epoch"] == 1
+
+
+def test_a_new_witness_takes_the_first_epoch(world):
+    world.epochs = []
+    assert fence.run(told())["epoch"] == 1
 
 
 def test_each_run_leaves_the_ids_of_its_servers(world):

@@ -191,3 +191,12 @@ def test_an_epoch_that_is_none_is_a_sentence(place, stored):
     Witness(place)._put("epochs/00000002.json", stored)
     with pytest.raises(DrError, match=r"epochs/00000002\.json: is not an epoch"):
         Witness(place).newest()
+
+
+def test_a_witness_whose_epochs_are_gone_still_says_that_there_were_some(place):
+    witness = Witness(place)
+    assert witness.trace() == ""
+    witness.record_followed("b", 3)
+    assert witness.trace() == "followed/b.json"
+    witness.claim(epoch(1, "a"))
+    assert witness.trace() == "epochs/00000001.json"
