@@ -12,11 +12,24 @@ from collections.abc import Generator, Iterable
 from pathlib import Path
 
 from lab.namespace import LabError
-from lab.rehearsal.drills import DRILLS, Drill, assets, caches, clocks, hosts, lost, modes, operators, planned, run
+from lab.rehearsal.drills import (
+    DRILLS,
+    Drill,
+    assets,
+    caches,
+    clocks,
+    fences,
+    hosts,
+    lost,
+    modes,
+    operators,
+    planned,
+    run,
+)
 from lab.rehearsal.stage import Record, Stage
 from lab.rehearsal.world import World, running_lab
 
-THEMES = (planned, lost, hosts, caches, clocks, operators, assets, modes)  # imported for what they register
+THEMES = (planned, lost, fences, hosts, caches, clocks, operators, assets, modes)  # imported for what they register
 # Both addresses in DNS, and nothing protected: the lab is thrown away.
 CHANGES = {"dns": {"mode": "dual"}, "protect": False, "assets": {"interval_s": 10}}
 

@@ -248,12 +248,7 @@ def both_databases_lost(stage: Stage, record: Record) -> None:
     with stage.shopping(record) as shop:
         stored = time.monotonic()  # what was acknowledged up to here will be in the archive
         segment = stage.sql(active, "select pg_walfile_name(pg_switch_wal())")
-        wait_for(
-            f"segment {segment} is archived",
-            lambda: str(_archive(stage, active)["archiver"]["last"]) >= segment,
-            60,
-            0.3,
-        )
+        wait_for(f"segment {segment} is archived", lambda: str(archiver(stage, active)["last"]) >= segment, 60, 0.3)
         shop.flow("orders flow that are not archived yet")
         began = time.monotonic()
         for site in (active, standby):
@@ -282,6 +277,11 @@ def both_databases_lost(stage: Stage, record: Record) -> None:
     )
     for site in (active, standby):
         stage.line(f"db-1.{site}", f"rm -r {DATA}.taken")
+
+
+def archiver(stage: Stage, site: str) -> dict[str, Any]:
+    """What a site's primary says of its archiver: `last` is the newest segment that is stored."""
+    return dict(_archive(stage, site)["archiver"])
 
 
 def _archive(stage: Stage, site: str) -> dict[str, Any]:

@@ -1,0 +1,86 @@
+"""What a fence sees of a region is not what the region is: nothing may be taken for stopped that is not seen to be."""
+
+from __future__ import annotations
+
+import time
+
+from lab.client.ledger import compare
+from lab.rehearsal.drills import drill
+from lab.rehearsal.drills.lost import archiver, evidence, loss_is_counted, stopped_in_time, take_over
+from lab.rehearsal.drills.planned import nothing_lost, refused
+from lab.rehearsal.stage import Record, Stage
+from lab.rehearsal.world import lab, wait_for
+
+RESUMES_S = 120.0
+SSH = ("ssh.socket", "ssh.service")
+
+
+@drill("database-host-paused")
+def database_host_paused(stage: Stage, record: Record) -> None:
+    """The active database's host stands still for longer than its lease: it is silent and goes on where it was, so nobody takes over."""
+    record.isolates = True
+    host = f"{stage.active}-db-1"
+    with stage.shopping(record) as shop:
+        stage.fault("server-state", "kill", host, "PAUSED")
+        refused(stage, record, "db-1 is PAUSED", "silence proves nothing")
+        stage.fault("server-state", "return", host)
+        shop.flow("orders flow again by themselves", RESUMES_S)
+    nothing_lost(record)
+
+
+@drill("half-dead-region")
+def half_dead_region(stage: Stage, record: Record) -> None:
+    """The active region is cut off and lives, and its API answers without its database's host, whose cell is down: only the lease proves an end."""
+    record.isolates = True
+    old, before = stage.active, evidence(stage, stage.active)
+    with stage.shopping(record) as shop:
+        stage.fault("cell-down", "kill", f"{old}-db-1")
+        cut = time.time()
+        stage.fault("uplink", "kill", old)
+        stage.fault("link", "kill", "both")
+        take_over(stage, record, shop, rung=3)
+        claimed = time.time()
+        stage.settle()
+    stopped = stopped_in_time(stage, record, old, cut)
+    record.expect(
+        stopped is not None and cut + stopped < claimed, "the isolated primary still wrote when the other was promoted"
+    )
+    loss_is_counted(stage, record, old, before)
+
+
+@drill("living-region-without-ssh")
+def living_region_without_ssh(stage: Stage, record: Record) -> None:
+    """The active region is well, and no ssh leads to its database's host: it is not taken for a lost one, and nothing is stopped."""
+    host = f"db-1.{stage.active}"
+    with stage.shopping(record) as shop:
+        lab("ssh", host, "--", "systemctl", "stop", *SSH)
+        try:
+            refused(stage, record, "it sells, and a forced move would lose what it sells", "nothing was changed")
+        finally:
+            lab("ssh", host, "--", "systemctl", "start", *SSH)
+        shop.flow("orders flow on")
+    nothing_lost(record)
+
+
+@drill("archive-ahead-of-the-stream")
+def archive_ahead_of_the_stream(stage: Stage, record: Record) -> None:
+    """The stream was cut, the way to the buckets was not, and then the region dies: what is archived is replayed before the loss is counted."""
+    old, before = stage.active, evidence(stage, stage.active)
+    with stage.shopping(record) as shop:
+        stage.fault("link", "kill", "both")
+        wait_for(
+            "the standby has lost its stream",
+            lambda: stage.world.status(stage.standby).get("streaming") is False,
+            90,
+            0.5,
+        )
+        shop.flow("orders flow that are not streamed")
+        stored = time.monotonic()  # what was acknowledged up to here will be in the archive
+        segment = stage.sql(old, "select pg_walfile_name(pg_switch_wal())")
+        wait_for(f"segment {segment} is archived", lambda: str(archiver(stage, old)["last"]) >= segment, 60, 0.3)
+        stage.fault("region-hosts", "kill", old)
+        take_over(stage, record, shop, rung=2)
+        stage.settle()
+    lost = [order for order in compare(shop.events(), stage.world.rows(stage.active)).lost if order["mono"] <= stored]
+    record.expect(not lost, f"{len(lost)} orders are gone although they were archived")
+    loss_is_counted(stage, record, old, before)
