@@ -121,8 +121,12 @@ class Player:
         story = self._story
         before = self._change() if story.changed else None
         self._zero = time.monotonic() - story.begins
-        threads = [threading.Thread(target=self._hurt, args=(harm,), name=harm.what) for harm in story.harms]
-        moving = threading.Thread(target=self._move if story.move else lambda: self._until(IDLE_S), name="move")
+        threads = [
+            threading.Thread(target=self._hurt, args=(harm,), name=harm.what, daemon=True) for harm in story.harms
+        ]
+        moving = threading.Thread(
+            target=self._move if story.move else lambda: self._until(IDLE_S), name="move", daemon=True
+        )
         for thread in (*threads, moving):
             thread.start()
         for thread in threads:
