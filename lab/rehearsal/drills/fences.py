@@ -15,15 +15,17 @@ RESUMES_S = 120.0
 SSH = ("ssh.socket", "ssh.service")
 
 
-@drill("database-host-paused")
-def database_host_paused(stage: Stage, record: Record) -> None:
-    """The active database's host stands still for longer than its lease: it is silent and goes on where it was, so nobody takes over."""
+@drill("writers-paused")
+def writers_paused(stage: Stage, record: Record) -> None:
+    """The active writers' hosts stand still for longer than their lease: they are silent and go on where they were, so nobody takes over."""
     record.isolates = True
-    host = f"{stage.active}-db-1"
+    hosts = [f"{stage.active}-{name}" for name in stage.leased]
     with stage.shopping(record) as shop:
-        stage.fault("server-state", "kill", host, "PAUSED")
+        for host in hosts:
+            stage.fault("server-state", "kill", host, "PAUSED")
         refused(stage, record, "db-1 is PAUSED", "silence proves nothing")
-        stage.fault("server-state", "return", host)
+        for host in hosts:
+            stage.fault("server-state", "return", host)
         shop.flow("orders flow again by themselves", RESUMES_S)
     nothing_lost(record)
 
