@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lab.cloud.backend import BackendError, BalancerSpec, Nic, RouterSpec, Rule, ServerSpec
-from lab.machines import guest, settings
+from lab.machines import guest, limits, settings
 from lab.machines.balancers import Balancer
 from lab.machines.hosts import Host, HostPlaces, Volume
 from lab.machines.networks import ExtNet, Networks
@@ -47,6 +47,7 @@ class Machines:
         for folder in ("hosts", "volumes", "settings"):
             (self.places.disks / folder).mkdir(parents=True, exist_ok=True)
         settings.write(self.places.disks / "settings")
+        limits.raise_instances()
         self.networks.prepare()
 
     def set_dark(self, region: str, dark: bool) -> None:

@@ -36,6 +36,7 @@ SAMPLED = {"db-1": SAMPLES, "cache-1": CACHE_SAMPLES}
 CRIES = (
     "^Traceback \\(most recent call last\\)|== CRITICAL ==|BUG REPORT START"  # of our own software and of the servers
 )
+SPOILT = "Failed to drain libmount events"  # of a guest that the machine has let down: what it does then is no fault of the product
 LISTS = "/var/lib/postgresql/evidence"
 
 
@@ -80,6 +81,7 @@ class Eyes:
                 look(seen, epoch)
             except (RuntimeError, AssertionError, DrError, ValueError) as error:
                 blind.append(f"{look.__name__.strip('_')}: {error}")
+        blind += [f"{host}: its systemd is broken since its boot ({SPOILT})" for host in self._spoilt(seen.began)]
         blind += [f"samples: no write of any {name} was seen" for name in seen.samples if not _written(seen, name)]
         with contextlib.suppress(LabError, ValueError):
             seen.evidence = [found for name, found in self.evidence().items() if before.get(name) != found]
@@ -127,6 +129,13 @@ class Eyes:
                     seen.denies[host] = int(json.loads(text)["epoch_next"])
                 said = f"journalctl -u dr-agent --since=@{seen.began:.0f} -o cat --no-pager | grep 'nobody heard for'; true"
                 seen.lease_stops[host] = _inside(host, said).splitlines()
+
+    def _spoilt(self, began: float) -> list[str]:
+        count = f"journalctl --since=@{began:.0f} -o cat --no-pager | grep -c '{SPOILT}'; true"
+        hosts = [f"{name}.{site}" for site in "ab" for name in HOSTS]
+        with contextlib.suppress(LabError):  # without power nothing can be asked, and that is told elsewhere
+            return [host for host in hosts if _inside(host, count).strip() not in ("", "0")]
+        return []
 
     def _live(self, seen: Seen, epoch: int) -> None:
         world, active = self._stage.world, self._stage.active
