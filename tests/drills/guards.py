@@ -53,4 +53,25 @@ GUARDS = {
         "stale-stack-file",
         "was not refused",
     ),
+    "power: a server that nobody sees counts as off": (
+        "scripts/clients/server_states.py",
+        '"UNKNOWN": State(',
+        '"UNKNOWN": State(stopped=True, ',
+        "half-dead-region",
+        "the fence was rung 2, wanted 3",
+    ),
+    "lease: a machine that stands still counts as stopped": (
+        "scripts/links/power.py",
+        "        standing = [server for server in sight.servers if server.stands] if sight else []",
+        "        standing: list[Any] = []",
+        "writers-paused",
+        "was not refused",
+    ),
+    "fence: a region that sells is taken for a lost one": (
+        "scripts/links/fence.py",
+        "        if selling and not count.accepted:",
+        "        if selling and not selling:",
+        "living-region-without-ssh",
+        "was not refused",
+    ),
 }
