@@ -5,6 +5,7 @@ What is created is the same whichever region is active; `failover_region` is a r
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -51,12 +52,18 @@ def main() -> None:
         )
     except DrError as error:
         raise pulumi.RunError(str(error)) from None
-    if not pulumi.runtime.is_dry_run():
-        # Before anything is declared: whatever a fence has stopped is needed from the first resource on.
-        power.start(
-            openstack(settings), settings.region.compute_region, settings.server_names(settings.site), told.servers
-        )
+    changes = not pulumi.runtime.is_dry_run()
+    servers = threading.Thread(target=_start_servers, args=(settings, told.servers), name="servers")
+    if changes:
+        servers.start()
     declare(settings, bundles)
+    if changes:
+        servers.join()
+
+
+def _start_servers(settings: Settings, ids: dict[str, str]) -> None:
+    """Whatever a fence has stopped is needed from the first host on. Beside everything else: an API that is dead must not hold up a take-over."""
+    power.start(openstack(settings), settings.region.compute_region, settings.server_names(settings.site), ids)
 
 
 @dataclass(frozen=True, kw_only=True)
