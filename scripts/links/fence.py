@@ -59,8 +59,9 @@ def run(told: Document) -> dict[str, Any]:
         witness.probe()
         newest = Takeover(told, newest, witness).run()
     assert newest is not None
-    if action is Action.STAY and newest.previous == other(told.site):
-        # A run before this one may have claimed it, and ended before it saw that nobody else writes. The next link promotes.
+    if action is Action.STAY and newest.previous == other(told.site) and not newest.planned:
+        # A run before this one may have claimed it, and ended before it saw that nobody else writes. The next link promotes. In a planned epoch the
+        # old primary has said its last word, and its cache beats on until it is handed over.
         _silence(told, witness, replace(newest, active=other(told.site))).settled(newest.epoch, None)
     leave(told, witness)
     witness.record_addresses(told.site, fields.write(told.public))

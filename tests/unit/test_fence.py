@@ -690,6 +690,19 @@ def test_nobody_is_promoted_beside_a_peer_that_writes_on_and_the_next_run_looks_
     assert fence.run(told(lease=LEASE))["epoch"] == 2
 
 
+def test_a_planned_move_that_ended_after_its_claim_waits_for_no_cache_that_is_still_to_be_handed_over(
+    leased, monkeypatch
+):
+    clock = SimpleNamespace(monotonic=lambda: 0.0, sleep=lambda _: pytest.fail("it waits"))
+    monkeypatch.setattr(silence, "time", clock)
+    leased.epochs.append(Epoch(epoch=2, active="b", previous="a", planned=True))
+    beats = iter(range(10, 1000))
+    leased.heartbeat = lambda site, host: Heartbeat(
+        document={**beat(host).document, "sequence": next(beats)}, age_s=1.0
+    )
+    assert fence.run(told(lease=LEASE))["epoch"] == 2
+
+
 def test_a_standby_that_does_not_follow_is_left_by_the_operators_word_with_what_is_missing_counted(world):
     well()
     PlayedHosts.script |= {("cache-1.b", "redis status"): (0, {}), ("control-1.b", "assets status"): (0, COPIED)}
