@@ -220,6 +220,7 @@ def test_a_pair_that_is_well_breaks_nothing(well):
             "a primary that nobody touches writes on",
             {"samples": {"postgres": {"a": writing((0, 40), (43, 100)), "b": writing()}}},
         ),
+        ("every host has power", {"off": ["cache-1.a"]}),
         ("no deny is left", {"denies": {"db-1.b": 4}}),
         ("the active site alone writes", {"writers": set()}),
         ("caches have their roles", {"caches": {"a": "master", "b": "master"}}),

@@ -12,6 +12,7 @@ from contract.epoch import Epoch
 from contract.errors import DrError
 from contract.hosts import PORTS
 from contract.sites import other
+from lab import looking
 from lab.machines import clock
 from lab.namespace import LabError
 from lab.rehearsal.chaos.catalogue import HOSTS, LEASED
@@ -101,41 +102,41 @@ class Eyes:
         seen.claimed_twice = sorted(twice)
 
     def _samples(self, seen: Seen, epoch: int) -> None:
-        caches = {
-            site: [
-                json.loads(row)
-                for row in _inside(f"cache-1.{site}", f"tail -n {KEPT} {CACHE_SAMPLES}").splitlines()
-                if row.endswith("}")
-            ]
-            for site in "ab"
-        }
-        seen.samples = {
-            "postgres": {site: self._stage.samples(site, seen.began) for site in "ab"},
-            "redis": {site: [row for row in rows if row["t"] >= seen.began] for site, rows in caches.items()},
-        }
+        for service, name, path in (("postgres", "db-1", SAMPLES), ("redis", "cache-1", CACHE_SAMPLES)):
+            rows = {site: self._on_disk(f"{name}.{site}", path).splitlines() for site in "ab"}
+            found = {site: [json.loads(row) for row in each if row.endswith("}")] for site, each in rows.items()}
+            seen.samples[service] = {
+                site: [row for row in each if row["t"] >= seen.began] for site, each in found.items()
+            }
+
+    def _on_disk(self, host: str, path: str) -> str:
+        """A file of a host, also of one without power; empty where there is none."""
+        folder = looking.chosen(looking.known(self._stage.world.places), host).folder
+        try:
+            return (folder / "root" / path.lstrip("/")).read_text(errors="replace")
+        except FileNotFoundError:
+            return ""
 
     def _roles(self, seen: Seen, epoch: int) -> None:
         for site in "ab":
             for name in HOSTS:
                 host = f"{name}.{site}"
-                text = _inside(host, "cat /var/lib/dr/role.json 2>/dev/null; true")
+                text = self._on_disk(host, "/var/lib/dr/role.json")
                 seen.roles[host] = json.loads(text) if text.strip() else None
-                cries = f"journalctl --since=@{seen.began:.0f} -o cat --no-pager | grep -E '{CRIES}' | head -n 5; true"
-                seen.cries[host] = _inside(host, cries).splitlines()
+                said = f"journalctl --since=@{seen.began:.0f} -o cat --no-pager | grep -E '{CRIES}' | head -n 5; true"
+                seen.cries[host] = _said(host, said)
             for name in LEASED:
                 host = f"{name}.{site}"
-                text = _inside(host, "cat /var/lib/dr/deny.json 2>/dev/null; true").strip()
+                text = self._on_disk(host, "/var/lib/dr/deny.json").strip()
                 if text:
                     seen.denies[host] = int(json.loads(text)["epoch_next"])
                 said = f"journalctl -u dr-agent --since=@{seen.began:.0f} -o cat --no-pager | grep 'nobody heard for'; true"
-                seen.lease_stops[host] = _inside(host, said).splitlines()
+                seen.lease_stops[host] = _said(host, said)
 
     def _spoilt(self, began: float) -> list[str]:
         count = f"journalctl --since=@{began:.0f} -o cat --no-pager | grep -c '{SPOILT}'; true"
         hosts = [f"{name}.{site}" for site in "ab" for name in HOSTS]
-        with contextlib.suppress(LabError):  # without power nothing can be asked, and that is told elsewhere
-            return [host for host in hosts if _inside(host, count).strip() not in ("", "0")]
-        return []
+        return [host for host in hosts if _said(host, count) not in ([], ["0"])]
 
     def _live(self, seen: Seen, epoch: int) -> None:
         world, active = self._stage.world, self._stage.active
@@ -146,6 +147,7 @@ class Eyes:
             for site in "ab"
             for name in ("app-1", "app-2")
         }
+        seen.off = [host.label for host in looking.known(world.places) if host.leader is None]
         seen.streams = world.status(other(active)).get("streaming") is True
 
     def _previews(self, seen: Seen, epoch: int) -> None:
@@ -169,6 +171,14 @@ class Eyes:
 def _written(seen: Seen, service: str) -> bool:
     """A sampler that saw nothing at all says nothing of two writers."""
     return any(sample["writer"] for samples in seen.samples[service].values() for sample in samples)
+
+
+def _said(host: str, script: str) -> list[str]:
+    """As `_inside`; nothing of a host without power, which its role and the shop tell of."""
+    try:
+        return _inside(host, script).splitlines()
+    except LabError:
+        return []
 
 
 def _inside(host: str, script: str) -> str:

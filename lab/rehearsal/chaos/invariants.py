@@ -48,6 +48,7 @@ class Seen:
     previews: dict[str, Mapping[str, int]] = field(default_factory=dict)
     writers: set[str] = field(default_factory=set)
     caches: dict[str, Any] = field(default_factory=dict)  # role by site
+    off: list[str] = field(default_factory=list)  # hosts without power
     streams: bool = False
     sells: bool = False
 
@@ -150,6 +151,7 @@ def _no_stuck_state(seen: Seen) -> Iterator[Check]:
     )
     # That of a take-over which was made stays, and means the epochs before it.
     left = {host: below for host, below in seen.denies.items() if below > newest.epoch}
+    yield Check("every host has power", not seen.off, ", ".join(seen.off))
     yield Check("no deny is left", not left, f"epoch {newest.epoch}, nothing is granted below {left}" if left else "")
     yield Check(
         "the active site alone writes",
