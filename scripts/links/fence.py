@@ -38,6 +38,8 @@ from scripts.links.rungs import Override, Proof, RungFailed, climb, held, race
 from scripts.links.silence import Beats, LeaseRanOut, Silence
 from scripts.links.unplanned import Count
 
+ROOM_BYTES = 64 * 2**20  # four segments of WAL: with less a promotion may not come to its end
+
 
 def run(told: Document) -> dict[str, Any]:
     """Returns `contract.epoch.InForce` as an object. Raises DrError."""
@@ -102,7 +104,7 @@ class Takeover:
             seen = look(hosts, f"{first(DATABASE)}.{self.peer}")
             own = self._own(asked)
             self._heir = hosts.talk(self.database, self.site, "postgres takeover", TALK_S)
-            count = Count(hosts, self._silence, self.newest, self.told)
+            count = Count(hosts, self.witness, self._silence, self.newest, self.told)
             clean = CleanStop(
                 hosts, self.witness, self.newest, seen=seen, own=own, apps=self.told.apps, lossy=count.accepted
             )
@@ -126,6 +128,12 @@ class Takeover:
             raise Refused(
                 f"{self.database}: is {words(own)}, wanted a running standby to promote; nothing was changed; see `dr-host postgres status` there, "
                 f"and let it follow first if region {self.peer} is still well"
+            )
+        free = own.get("disk_free")
+        if isinstance(free, int) and free < ROOM_BYTES:
+            raise Refused(
+                f"{self.database}: has {free} bytes of free space, wanted {ROOM_BYTES} or more: promoted, it could not write; nothing was changed; make "
+                f"room there (`db_volume_gb` of region {self.site} makes its volume larger) and run the same again"
             )
         return own
 

@@ -13,12 +13,13 @@ from dataclasses import replace
 from typing import Any
 
 from contract.epoch import Epoch
-from contract.errors import DrError, Refused
+from contract.errors import DrError, Failed, Refused
 from contract.hosts import CACHE, CONTROL, DATABASE, first
 from contract.limits import DRAIN_S, DRAINED_S, QUICK_S
 from contract.links.fence import Document
 from contract.sites import other
 from scripts.clients.hosts import Hosts
+from scripts.clients.witness import Witness
 from scripts.links.loss import Granted, Loss, Own, measure, over, sentence, stopped
 from scripts.links.rungs import Proof
 from scripts.links.silence import Silence
@@ -27,8 +28,8 @@ from scripts.links.silence import Silence
 class Count:
     """Made twice: before anything is fenced, and after, because what the peer still wrote until it was fenced counts too."""
 
-    def __init__(self, hosts: Hosts, silence: Silence, newest: Epoch, told: Document) -> None:
-        self._hosts, self._silence, self._newest = hosts, silence, newest
+    def __init__(self, hosts: Hosts, witness: Witness, silence: Silence, newest: Epoch, told: Document) -> None:
+        self._hosts, self._witness, self._silence, self._newest = hosts, witness, silence, newest
         self._budget, self._accepted = told.loss_budget, told.data_loss
         # A primary that reaches neither witness nor peer stops by itself; without a lease nobody knows when.
         self._unseen_s = float(told.lease.unseen_s) if told.lease else None
@@ -79,6 +80,7 @@ class Count:
         reasons, accepted = over(loss, self._budget, self._peer), self._accepted.epoch if self._accepted else None
         if not reasons or self.accepted:
             return loss
+        self._still_in_force()
         stale = f" (dr:accept.data_loss is for epoch {accepted})" if accepted is not None else ""
         archive_says = "; ".join(["", *(loss.archive or {}).get("why", ())])
         raise Refused(
@@ -86,6 +88,14 @@ class Count:
             f"were told that they are placed, so {state}; bring region {self._peer} back, or accept it: set accept.data_loss to "
             f"{{epoch: {self._newest.epoch}, reason: ...}} and run the same again"
         )
+
+    def _still_in_force(self) -> None:
+        """Another operator may have moved the shop meanwhile: then what fits nothing is this run. Raises Failed."""
+        newest = self._witness.newest()
+        if newest is not None and newest.epoch > self._newest.epoch:
+            raise Failed(
+                f"epoch {newest.epoch}: was claimed by {newest.claimed_by} for region {newest.active} first; this run has lost and claims nothing"
+            )
 
     def _loss(self, own: Own, checkpoint: dict[str, Any] | None) -> Loss:
         loss = measure(own, dict(self._silence.beats()), self._unseen_s, self._granted)

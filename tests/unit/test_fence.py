@@ -373,6 +373,28 @@ def test_nothing_is_fenced_for_a_site_that_could_not_take_over(world, own, words
     assert world.newest().epoch == 1
 
 
+def test_a_disk_without_room_is_told_before_anything_is_fenced(world):
+    cloud(world)
+    PlayedHosts.script["db-1.b", "postgres status"] = (0, {**STANDBY, "disk_free": 4096})
+    with pytest.raises(Refused, match=r"has 4096 bytes of free space.*nothing was changed"):
+        fence.run(told())
+    assert world.nova.asked == []
+
+
+def test_who_loses_to_another_operator_is_told_that_and_not_of_a_loss(world):
+    cloud(world)
+    really = world.heartbeat
+
+    def moved(site, host):
+        if len(world.epochs) == 1:
+            world.epochs.append(Epoch(epoch=2, active="b", previous="a", planned=False, claimed_by="other@desk"))
+        return replace(really(site, host), document={"role": "standby", "epoch": 2})
+
+    world.heartbeat = moved
+    with pytest.raises(Failed, match="was claimed by other@desk for region b first"):
+        fence.run(told())
+
+
 def test_a_cloud_without_those_servers_proves_nothing(world):
     world.nova.down = None
     with pytest.raises(Refused, match="is not listed and no run has left its id"):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from ..frame import rolefile
@@ -25,6 +27,7 @@ NOTHING: dict[str, Any] = {
     "checkpoint_lsn": None,
     "system_identifier": None,
     "slot": None,
+    "disk_free": None,
     "rejoin": None,
     "mode": None,
     "sync": None,
@@ -42,6 +45,7 @@ def live_status(layout: Layout, server: Server | None, mode: str | None = None) 
         return facts
     facts["mode"] = mode
     facts["running"] = server.pid() is not None
+    facts["disk_free"] = _free(server.layout.data)
     mark = read_mark(server.layout)
     facts["rejoin"] = None if mark is None else asdict(mark)
     control = server.control_data()
@@ -57,6 +61,15 @@ def live_status(layout: Layout, server: Server | None, mode: str | None = None) 
         if facts["sync"] == "off" and recorded(server.layout) == DEGRADED:
             facts["sync"] = DEGRADED
     return facts
+
+
+def _free(folder: Path) -> int | None:
+    """Bytes that its server's user may still write; None where there is no such folder."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return None
+    return found.f_bavail * found.f_frsize
 
 
 # `streaming` and `lag_bytes`: on a standby of what it receives, on a primary of the standby that it serves.
