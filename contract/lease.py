@@ -9,6 +9,7 @@ from typing import Any
 
 from .checks import integer
 from .fields import Contradiction, key
+from .limits import SILENCE_S
 
 _MOST_S = 3600
 _SECONDS = integer(1, _MOST_S)
@@ -87,6 +88,14 @@ class Lease:
                 f"more than dr:lease.stop_s + dr:lease.margin_s ({self.stop_s} + {self.margin_s})",
                 "a short hiccup would stop the shop, and what is waited for on top of the lease would be the larger part",
                 "keep 30, 5 and 5, or raise lease_s",
+            )
+        if self.silence_s > SILENCE_S:
+            yield Contradiction(
+                "lease_s",
+                str(self.lease_s),
+                f"dr:lease.lease_s + stop_s + margin_s of {SILENCE_S} or less (now {self.silence_s})",
+                "a take-over that has to wait for it would be ended before it could claim",
+                "keep 30, 5 and 5, or lower lease_s",
             )
         if 3 * self.heartbeat_s > self.lease_s:
             yield Contradiction(

@@ -37,3 +37,6 @@ LOGIN_S = 20  # ... and how long one that never answers is asked
 # The standby waits for the word to promote since before the stop. It gives up before the link is killed: what is left is for the claim, and for
 # saying how it ended.
 TALK_S = LINKS_S["fence"] - 2 * QUICK_S
+
+# The longest that a lease may have to be waited for: beside the power, and with both drains and the promotion, it has to fit into the conversation.
+SILENCE_S = TALK_S - POWER_S - 2 * DRAINED_S - PROMOTE_S

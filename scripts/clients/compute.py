@@ -6,6 +6,7 @@ API: https://docs.openstack.org/api-ref/compute/. Microversion 2.69 is the first
 
 from __future__ import annotations
 
+import time
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from scripts.clients.server_states import Server, read
 
 VERSION = "2.69"
 MOST_PAGES = 200
+LIST_S = 20.0  # all pages of the list
 AT_ONCE = 8  # questions
 
 
@@ -73,7 +75,8 @@ class Compute(Cloud):
             listed = pool.submit(lambda: list(self._listed()))
             found = dict(zip(ids, pool.map(self._by_id, ids.values()), strict=True))
             everyone = listed.result()
-        known = {server.id: server for server in everyone if server.name in names}
+        ours = set(ids.values())
+        known = {server.id: server for server in everyone if server.name in names or server.id in ours}
         known |= {server.id: server for server in found.values() if server is not None}
         borne = {server.name for server in known.values()} | {
             name for name, server in found.items() if server is not None
@@ -111,7 +114,7 @@ class Compute(Cloud):
     def _listed(self) -> Iterator[Server]:
         """All servers of the project. A list in which one cannot be read is no list."""
         path, asked = "/servers/detail", self._asked("/servers/detail")
-        marker = ""
+        marker, end = "", time.monotonic() + LIST_S
         for _ in range(MOST_PAGES):
             answer = self.ask(
                 "GET", "compute", path + (f"?marker={urllib.parse.quote(marker, safe='')}" if marker else "")
@@ -124,7 +127,7 @@ class Compute(Cloud):
             following = _next_marker(answer.get("servers_links"))
             if following is None:
                 return
-            if not following or following == marker:
+            if not following or following == marker or time.monotonic() > end:
                 break
             marker = following
         raise ApiDown(f"{asked}: answered a list of servers that does not end, wanted all of them")

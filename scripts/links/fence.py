@@ -14,6 +14,7 @@ import getpass
 import os
 import socket
 import sys
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -22,12 +23,12 @@ from contract import fields
 from contract.epoch import Epoch
 from contract.errors import DrError, Failed, Partial, Refused
 from contract.hosts import DATABASE, first
-from contract.limits import AWAIT_S, PROMOTE_S, QUICK_S, REPLAYED_S, TALK_S
+from contract.limits import AWAIT_S, PROMOTE_S, QUICK_S, REPLAYED_S, TALK_S, WITNESS_S
 from contract.links.fence import Document
 from contract.sites import other
 from contract.version import VERSION
 from scripts.clients.hosts import Answer, Conversation, Hosts
-from scripts.clients.witness import EpochTaken, Witness
+from scripts.clients.witness import EpochTaken, Witness, WitnessDown
 from scripts.links.agreement import Side, agree, leave
 from scripts.links.epochs import Action, decide, followed
 from scripts.links.interrupts import shielded
@@ -61,10 +62,11 @@ def run(told: Document) -> dict[str, Any]:
         witness.probe()
         newest = Takeover(told, newest, witness).run()
     assert newest is not None
-    if action is Action.STAY and newest.previous == other(told.site) and not newest.planned:
+    if action is Action.STAY and newest.previous == other(told.site):
         # A run before this one may have claimed it, and ended before it saw that nobody else writes. The next link promotes. In a planned epoch the
         # old primary has said its last word, and its cache beats on until it is handed over.
-        _silence(told, witness, replace(newest, active=other(told.site))).settled(newest.epoch, None)
+        writers = (first(DATABASE),) if newest.planned else (first(DATABASE), *told.caches)
+        Silence(witness, replace(newest, active=other(told.site)), writers, told.lease).settled(newest.epoch, None)
     leave(told, witness)
     witness.record_addresses(told.site, fields.write(told.public))
     witness.record_servers(told.site, told.instances)
@@ -141,6 +143,7 @@ class Takeover:
         """The peer has stopped its database by itself: see its last word here, and only then claim."""
         with held(clean):
             self._heir.say({"checkpoint": clean.checkpoint, "timeout_s": AWAIT_S}, REPLAYED_S)
+            clean.still()
             clean.claiming = True
             return self._promoted(self._next(proof, checkpoint=clean.checkpoint))
 
@@ -148,8 +151,9 @@ class Takeover:
         """The peer was stopped cleanly, and this site has not followed it: the operator has accepted that what is missing is lost."""
         with held(clean), count.before(own):
             epoch = self._next(proof, loss=count.after(proof, clean.checkpoint))
+            heard = self._silence.beats()  # no cache is handed over in an epoch that is not planned: it has to stop
             clean.claiming = True
-            return self._promoted(epoch)
+            return self._promoted(epoch, heard)
 
     def _unplanned(self, hosts: Hosts, own: dict[str, Any], count: Count, heard: Beats) -> Epoch:
         """The peer cannot stop itself: count the loss, fence, count again, claim."""
@@ -167,10 +171,13 @@ class Takeover:
                 rung, proof = found
                 try:
                     quiet = self._silence.quiet(proof)
+                    count.unheard(proof)
                 except RungFailed as error:
                     self.tried.append(f"rung {rung.number} ({rung.name}): {error}")
                     raise self._unproven(power) from None
-                return self._promoted(self._next(proof, loss=count.after(proof)), quiet)
+                epoch = self._next(proof, loss=count.after(proof))
+                lease.claiming = True
+                return self._promoted(epoch, quiet)
 
     def _not_selling(self, heard: Beats, count: Count) -> None:
         """A peer that beats on as primary is no lost one: to take over from it without its last word is the operator's to say. Raises Refused."""
@@ -231,13 +238,26 @@ def _silence(told: Document, witness: Witness, newest: Epoch) -> Silence:
 
 
 def _claim(witness: Witness, epoch: Epoch) -> Epoch:
+    until = time.monotonic() + WITNESS_S
     try:
-        witness.claim(epoch)
+        while not _tried(witness, epoch, until):
+            time.sleep(1.0)
     except EpochTaken as taken:
         raise Failed(
             f"epoch {epoch.epoch}: was claimed by {taken.epoch.claimed_by} for region {taken.epoch.active} first; this run has lost and claims nothing"
         ) from None
     return epoch
+
+
+def _tried(witness: Witness, epoch: Epoch, until: float) -> bool:
+    """A create that nobody answered may still be done by the store: only an answer, to this one or to the same again, tells what is so."""
+    try:
+        witness.claim(epoch)
+    except WitnessDown:
+        if time.monotonic() > until:
+            raise
+        return False
+    return True
 
 
 def claimer() -> dict[str, Any]:

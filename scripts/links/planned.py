@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract.epoch import Epoch
-from contract.errors import DrError, Refused
+from contract.errors import DrError, Failed, Refused
 from contract.hosts import DATABASE, first
 from contract.limits import QUICK_S, STOP_S, WITNESS_S
-from contract.sites import other
+from contract.sites import Role, other
 from scripts.clients.hosts import Answer, Hosts, Unreachable
 from scripts.clients.witness import Witness
 from scripts.links.loss import arrived, lsn
@@ -84,7 +84,7 @@ class CleanStop(Rung):
         self._site, self._peer = other(newest.active), newest.active
         self._database, self._lossy = f"{first(DATABASE)}.{newest.active}", lossy
         self._apps = [f"{app}.{newest.active}" for app in apps]
-        self._via, self._attempt, self._stopping = "", str(uuid.uuid4()), False
+        self._via, self._attempt, self._stopping, self._resumed = "", str(uuid.uuid4()), False, False
         self.claiming = False  # from the moment in which the epoch may be at the witness
         self.behind = False  # the standby did not follow when the old primary was stopped
         self.checkpoint: dict[str, Any] = {}  # {"lsn", "timeline"} of the shutdown, once it is proven
@@ -101,7 +101,19 @@ class CleanStop(Rung):
             self._stopping = True
             stopped = self._hosts.must(self._database, self._via, "postgres stop", told, STOP_S)
             self.checkpoint = stopped.facts["checkpoint"]
+            if self._resumed and self._lossy and not self._own.get("streaming"):
+                reached = arrived(self._own)
+                self.behind = reached is None or reached < lsn(self.checkpoint["lsn"])
         return Proof(rung=self.number, evidence={"cluster_state": "shut down", **self.checkpoint})
+
+    def still(self) -> None:
+        """Nobody has started it again: a run of its own stack puts right what was begun, and cannot know that this attempt lives. Raises Failed."""
+        told = self._hosts.must(self._database, self._via, "postgres status", {"schema": 1}, QUICK_S).facts
+        if told.get("running") or (told.get("role") or {}).get("role") != Role.FENCED:
+            raise Failed(
+                f"{self._database}: is {words(told)} again, wanted it stopped as this attempt has left it; a run of region {self._peer} was at work "
+                "beside this one; let only one of the two run"
+            )
 
     def leave(self) -> str:
         """The old primary writes again, and workers work, also where the answer to `quiesce` was lost. Says what is so now."""
@@ -119,7 +131,13 @@ class CleanStop(Rung):
         if self._each(way, "app resume"):
             with suppress(DrError):
                 self._witness.settle(self._newest, self._mark)
-        done = "was restarted and writes" if self._stopping else "was not stopped and writes on"
+        done = (
+            "was restarted and writes"
+            if self._stopping
+            else "is stopped, as an attempt before this one has left it"
+            if self._resumed
+            else "was not stopped and writes on"
+        )
         return f"the old primary {self._database} {done}; no epoch was claimed"
 
     def _claimed(self) -> str:
@@ -153,7 +171,8 @@ class CleanStop(Rung):
 
     def _ready(self, theirs: dict[str, Any]) -> None:
         """What speaks against stopping it. When an interrupted attempt has stopped it already, there is nothing left to stream from."""
-        resumed, here = not theirs["running"], f"{first(DATABASE)}.{self._site}"
+        self._resumed = resumed = not theirs["running"]
+        here = f"{first(DATABASE)}.{self._site}"
         self.behind = not (self._own.get("streaming") or resumed)
         if self.behind and not self._lossy:
             raise Refused(

@@ -46,7 +46,8 @@ class Attempts:
         self.requested: list[str] = []  # names of servers that were asked for it
 
     def connect(self) -> None:
-        """Log in. An API that never answers is given up after a part of the whole. Raises ApiDown."""
+        """Log in; its time begins here. An API that never answers is given up after a part of the whole. Raises ApiDown."""
+        self._began = time.monotonic()
         while not self._try(self._compute.connect, LOGIN_S):
             self._rest()
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from contract.buckets import Bucket
 from contract.epoch import Epoch
+from contract.errors import Failed
 from contract.heartbeat import Heartbeat
 from contract.hosts import DATABASE, first
 from contract.sites import Role
@@ -41,12 +42,20 @@ def check(side: Side, request: str, place: Bucket) -> Told:
         own = newest if newest is not None and newest.active == side.site else None
         told = Told(mends=witness.unsettled(own) if own else 0, servers=witness.servers(side.site))
         if own and not told.mends:
-            warnings.append(_fenced(own, witness.heartbeat(side.site, first(DATABASE))))
+            warnings.append(_fenced(own, _last_word(witness, side.site)))
     except WitnessDown as error:
         warnings.append(str(error))
     for warning in filter(None, warnings):
         log.warning("%s", warning)
     return told
+
+
+def _last_word(witness: Witness, site: str) -> Heartbeat | None:
+    """For a warning alone: what cannot be read is no reason to refuse a run."""
+    try:
+        return witness.heartbeat(site, first(DATABASE))
+    except Failed:
+        return None
 
 
 def _fenced(newest: Epoch, beat: Heartbeat | None) -> str:

@@ -34,6 +34,7 @@ class Silence:
     def __init__(self, witness: Witness, newest: Epoch, writers: Sequence[str], lease: Lease | None) -> None:
         """`writers`: names, within each site, of the hosts that hold a lease; `lease`: this stack's terms, None when it is off."""
         self._witness, self._newest, self.lease = witness, newest, lease
+        self._least = lease or Lease()  # off here, and a heartbeat of an older agent names no terms: as they come
         self.peer, self.writers = newest.active, tuple(writers)
 
     def beats(self) -> Beats:
@@ -44,12 +45,12 @@ class Silence:
 
     def period_s(self, beats: Beats) -> float:
         """After how long a writer that lives must have been heard again."""
-        own = [float(self.lease.heartbeat_s)] if self.lease else [0.0]
+        own = [float(self._least.heartbeat_s)]
         return max(own + [_term(beat, "heartbeat_s") for beat in beats.values()]) + SLACK_S
 
     def silence_s(self, beats: Beats) -> float:
         """After how long it has been stopped by its agent."""
-        own = [float(self.lease.silence_s)] if self.lease else [0.0]
+        own = [float(self._least.silence_s)]
         terms = ("lease_s", "stop_s", "margin_s")
         return max(own + [sum(_term(beat, name) for name in terms) for beat in beats.values()])
 
@@ -120,6 +121,9 @@ class Silence:
         """It has been heard since, and may still write."""
         if beat is None or beat.document.get("role") != Role.PRIMARY or beat.lease_state == LeaseState.OFF:
             return False
+        learned = beat.document.get("witness_epoch")
+        if isinstance(learned, int) and learned >= epoch and beat.block("redis").get("role") == "replica":
+            return False  # a replica, whose agent would stop it as soon as it led
         known = beat.document.get("epoch")
         if (isinstance(known, int) and known >= epoch) or (heard is not None and _sequence(beat) == _sequence(heard)):
             return False
@@ -144,6 +148,9 @@ class LeaseRanOut(Rung):
         self._silence, self._hosts, self._epoch, self._against = silence, hosts, newest.epoch, against
         self._site, self._peer, self._writers = other(newest.active), newest.active, silence.writers
         self._denied = False
+        self.claiming = (
+            False  # from the moment in which the epoch may be at the witness: what ends a denial is its word then
+        )
 
     def prove(self, tried: Sequence[str]) -> Proof:
         """As of `Rung`; where it fails the counterparts grant again."""
@@ -162,7 +169,7 @@ class LeaseRanOut(Rung):
 
     def leave(self) -> str:
         """Best effort: where a counterpart cannot be reached, its denial ends by itself."""
-        if self._denied:
+        if self._denied and not self.claiming:
             self._each("agent allow", {"schema": 1}, DrError)
         return ""
 

@@ -21,8 +21,10 @@ from contract.sites import other
 from scripts.clients.hosts import Hosts
 from scripts.clients.witness import Witness
 from scripts.links.loss import Granted, Loss, Own, measure, over, sentence, stopped
-from scripts.links.rungs import Proof
+from scripts.links.rungs import Override, Proof, RungFailed
 from scripts.links.silence import Silence
+
+STAYS = (1, 2)  # rungs after which the peer does not go on by itself: its database, or its servers, are off
 
 
 class Count:
@@ -55,6 +57,19 @@ class Count:
             self._within_budget(Own(database=database), "nothing was changed")
             yield
 
+    def unheard(self, proof: Proof) -> None:
+        """The word that it is off is not believed against its own: it has asked this side for its lease. Raises RungFailed."""
+        if proof.rung != Override.number or not self._unseen_s:
+            return
+        found = Granted.read(self._own_facts(first(DATABASE), "agent"))
+        asked = [] if found is None else [found.last_s, found.age_s if found.block is not None else None]
+        heard_s = min((each for each in asked if each is not None), default=None)
+        if heard_s is not None and heard_s < self._unseen_s:
+            raise RungFailed(
+                f"given, but {first(DATABASE)}.{self._peer} has asked {self._database} for its lease {heard_s:.0f} s ago, wanted silence for "
+                f"{self._unseen_s:.0f} s: it is not off"
+            )
+
     def after(self, proof: Proof, checkpoint: dict[str, Any] | None = None) -> Loss:
         """`checkpoint`: where the old primary has ended, when it was stopped cleanly. Raises Refused; Failed when this site's database has gone."""
         if self._unseen_s:
@@ -64,7 +79,8 @@ class Count:
             offset=self._cache.result().get("offset"),
             assets=self._assets.result() or None,
         )
-        state = f"no epoch was claimed, but region {self._peer} is fenced by now (rung {proof.rung})"
+        fenced = f", but region {self._peer} is fenced by now (rung {proof.rung})" if proof.rung in STAYS else ""
+        state = f"no epoch was claimed{fenced}"
         loss = self._within_budget(own, state, checkpoint)
         print(f"INFO fence: rung {proof.rung} holds; {sentence(loss)}", file=sys.stderr)
         return loss

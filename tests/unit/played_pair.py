@@ -215,6 +215,7 @@ class Pair:
         patch.setattr(fence, "Witness", lambda _: Witnessed(self))
         patch.setattr(fence, "Hosts", PlayedHosts)
         patch.setattr(planned, "WITNESS_S", 0.0)
+        patch.setattr(fence, "WITNESS_S", 0.0, raising=False)
         for module, name in ((silence, "LOOK_S"), (power, "FIRST_PAUSE_S"), (power, "LONGEST_PAUSE_S")):
             patch.setattr(module, name, 0.001)
         patch.setattr(power, "AGAIN_S", 0.01)
@@ -297,7 +298,13 @@ class Witnessed:
     def heartbeat(self, site: str, host: str) -> Heartbeat:
         def effect() -> Heartbeat:
             found = self._pair.sites[site]
-            told = {"role": found.role, "epoch": found.epoch, "sequence": 9, "at": "then", "lease": {"state": "held"}}
+            told = {
+                "role": found.role,
+                "epoch": found.epoch,
+                "sequence": 9,
+                "at": "then",
+                "lease": {"state": "held" if self._pair.leased else "off"},
+            }
             block = {"write_lsn": "0/5000148", "timeline": 1, "system_identifier": "7", "trail": [[0, "0/5000148"]]}
             return Heartbeat(document={**told, "postgres": block}, age_s=SILENT_S)
 

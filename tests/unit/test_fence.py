@@ -143,6 +143,8 @@ class PlayedHosts:
         if (host, command) not in PlayedHosts.script or (stopping and via in PlayedHosts.dead):
             raise Unreachable(f"host {host} through the bastion of {via}: no ssh session")
         code, facts = PlayedHosts.script[host, command]
+        if (host, command) == ("db-1.a", "postgres status") and stopping and code == 0:
+            facts = {"running": False, "cluster_state": "shut down", "role": {"role": "fenced", "epoch": 1}}
         return Answer(code, {"facts": facts}, "" if code == 0 else "said no")
 
     must = Hosts.must
@@ -247,7 +249,7 @@ def test_a_planned_move_stops_the_peer_sees_its_last_word_and_claims(world):
 def test_the_same_fence_again_says_the_same_and_touches_no_host(world):
     well()
     first = fence.run(told())
-    PlayedHosts.calls = []
+    PlayedHosts.calls, world.beats["db-1"] = [], beat("db-1", role="fenced")
     assert fence.run(told()) == first
     assert PlayedHosts.calls == []
 
@@ -622,7 +624,7 @@ def test_a_refused_budget_after_the_lease_lets_the_counterparts_grant_again(leas
         return beat("db-1", postgres=BEHIND) if host == "db-1" and next(count) > 1 else original(site, host)
 
     leased.heartbeat = behind_later
-    with pytest.raises(Refused, match="is fenced by now"):
+    with pytest.raises(Refused, match="so no epoch was claimed; bring region a back"):
         fence.run(told(lease=LEASE))
     assert ("db-1.b", "agent allow") in PlayedHosts.calls
 
@@ -720,7 +722,12 @@ def test_a_planned_move_that_ended_after_its_claim_waits_for_no_cache_that_is_st
     leased.epochs.append(Epoch(epoch=2, active="b", previous="a", planned=True))
     beats = iter(range(10, 1000))
     leased.heartbeat = lambda site, host: Heartbeat(
-        document={**beat(host).document, "sequence": next(beats)}, age_s=1.0
+        document={
+            **beat(host).document,
+            "sequence": next(beats),
+            "role": "fenced" if host == "db-1" else "primary",
+        },
+        age_s=1.0,
     )
     assert fence.run(told(lease=LEASE))["epoch"] == 2
 
@@ -767,7 +774,8 @@ def test_a_move_that_was_taken_back_in_part_leaves_its_mark(world):
 
 def test_a_witness_that_dies_at_the_claim_leaves_the_old_primary_stopped_and_says_so(world, monkeypatch):
     well()
-    monkeypatch.setattr(planned, "WITNESS_S", 0.0)
+    for module in (fence, planned):
+        monkeypatch.setattr(module, "WITNESS_S", -1.0)
     known = world.newest
 
     def claim(_):

@@ -1,0 +1,273 @@
+"""Orders of events beside a fence that could end with two writers, or leave the shop without one: each was seen to."""
+
+import itertools
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from contract.access import OpenStack
+from contract.buckets import Bucket
+from contract.epoch import Epoch
+from contract.errors import Failed, Partial, Refused
+from contract.heartbeat import Heartbeat
+from contract.lease import Lease
+from contract.limits import POWER_S, TALK_S
+from scripts.clients import compute as client
+from scripts.clients.compute import Compute
+from scripts.clients.openstack import ApiDown
+from scripts.clients.witness import WitnessDown
+from scripts.links import fence, planned, power, preflight, silence
+from scripts.links.agreement import Side
+from scripts.links.interrupts import Interrupted
+from tests.unit.played_pair import Pair
+from tests.unit.test_fence import (
+    BEHIND,
+    CHECKPOINT,
+    LEASE,
+    STANDBY,
+    PlayedHosts,
+    beat,
+    cloud,
+    leased,
+    told,
+    well,
+    world,
+)
+
+__all__ = ["leased", "world"]  # fixtures
+STOPPED = {"running": False, "cluster_state": "shut down", "role": {"role": "fenced", "epoch": 1}}
+LOST = {"epoch": 1, "reason": "region a is gone and so is what it had"}
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Goes on by a second whenever it is read, and whenever somebody sleeps."""
+    seconds = itertools.count()
+    monkeypatch.setattr(silence, "time", SimpleNamespace(monotonic=lambda: float(next(seconds)), sleep=lambda _: None))
+
+
+def beating(**changes):
+    """`heartbeat` of a witness that hears every writer anew each time it is asked."""
+    sequence = itertools.count(10)
+
+    def heard(_, host):
+        return Heartbeat(document={**beat(host).document, **changes, "sequence": next(sequence)}, age_s=1.0)
+
+    return heard
+
+
+def test_a_plain_run_of_the_old_site_beside_a_move_does_not_undo_what_the_move_stands_on(monkeypatch):
+    """It sees the mark of a move that was begun, and starts the database: the move is given up, and says by whom."""
+    pair = Pair().install(monkeypatch)
+    really = pair.takeover
+
+    def takeover(document):
+        found = really(document)
+        if "checkpoint" in document:
+            pair.up("a", "a")
+        return found
+
+    monkeypatch.setattr(pair, "takeover", takeover)
+    with pytest.raises(Failed, match=r"is a primary again.*no epoch was claimed"):
+        pair.up("b", "b")
+    assert pair.sites["a"].writes and pair.epochs[-1].epoch == 1
+
+
+def test_nobody_is_promoted_in_a_planned_epoch_beside_a_database_that_beats(leased, clock):
+    """The claim was carried out late, after the old primary had been started again."""
+    leased.epochs.append(Epoch(epoch=2, active="b", previous="a", planned=True, checkpoint=CHECKPOINT))
+    leased.heartbeat = beating()
+    with pytest.raises(Partial, match=r"db-1\.a still writes as of an older epoch"):
+        fence.run(told(lease=LEASE))
+
+
+def test_a_claim_that_nobody_answered_is_made_again_until_somebody_says_what_is_so(world, monkeypatch):
+    well()
+    monkeypatch.setattr(fence, "time", SimpleNamespace(monotonic=lambda: 0.0, sleep=lambda _: None))
+    really, tries = world.claim, list[Epoch]()
+
+    def claim(epoch):
+        tries.append(epoch)
+        if len(tries) == 1:
+            raise WitnessDown("no answer within 5 s")
+        really(epoch)
+
+    world.claim = claim
+    assert fence.run(told())["epoch"] == 2 and len(tries) == 2
+    assert ("db-1.a", "postgres resume") not in PlayedHosts.calls
+
+
+def test_a_server_that_the_list_shows_is_not_gone_whatever_is_said_of_its_id(world):
+    nova = cloud(world)
+    for name in ("cache-1", "app-1"):
+        nova.servers[f"id-shop-a-{name}"].update({"status": "SHUTOFF", "OS-EXT-STS:power_state": 4})
+    really = nova.ask
+
+    def ask(asking, method, service, path, body=None):
+        if path == "/servers/id-shop-a-db-1":
+            raise ApiDown("answered 404 Not Found", 404)
+        return really(asking, method, service, path, body)
+
+    nova.ask = ask
+    nova.dead.add("id-shop-a-db-1")
+    with pytest.raises(Refused, match="is UNKNOWN"):
+        fence.run(told())
+
+
+def test_the_operators_word_is_not_believed_against_a_primary_that_asks_this_side_for_its_lease(leased):
+    block = {**BEHIND, "trail": [[0, "0/5000148"]], "write_lsn": "0/5000148"}
+    asked = {"last_granted_s": 1.0, "up_s": 9000.0, "peer": {"epoch": 1, "age_s": 1.0, "block": block}}
+    PlayedHosts.script["db-1.b", "agent status"] = (0, asked)
+    del PlayedHosts.script["cache-1.b", "agent deny"]
+    leased.beats = {name: replace(found, age_s=3600.0) for name, found in leased.beats.items()}
+    with pytest.raises(Refused, match=r"rung 4 .*has asked db-1\.b for its lease 1 s ago.*it is not off"):
+        fence.run(told(lease=LEASE, without_fence={"epoch": 1, "reason": "nobody answers there, it must be off"}))
+    assert leased.newest().epoch == 1
+
+
+def test_a_heartbeat_that_names_no_terms_is_heard_where_this_side_keeps_no_lease(world, monkeypatch):
+    cloud(world)
+    now = [0.5]
+
+    def slept(seconds):
+        now[0] += max(seconds, 0.1)
+
+    monkeypatch.setattr(silence, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=slept))
+    world.heartbeat = lambda _, host: replace(beat(host, sequence=int(now[0] // 2)), age_s=now[0] % 2)
+    with pytest.raises(Partial, match="still writes heartbeats"):
+        fence.run(told(lease=None, data_loss=LOST))
+
+
+def test_the_time_of_a_replay_is_none_of_the_powers(world, monkeypatch):
+    """Before the rung begins the archives are replayed, for up to a minute."""
+    nova, now = cloud(world), [0.0]
+    world.beats = {"db-1": beat("db-1", postgres=BEHIND), "cache-1": beat("cache-1")}
+    monkeypatch.setattr(power, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    for name in ("FIRST_PAUSE_S", "LONGEST_PAUSE_S"):
+        monkeypatch.setattr(power, name, 0.001)
+
+    class Slow(dict[tuple[str, str], Any]):
+        def __getitem__(self, key):
+            now[0] += 80.0 if key == ("db-1.b", "archive drain") and now[0] < 1 else 0.0
+            return super().__getitem__(key)
+
+    drained = (0, {"complete": True, "replayed_bytes": 0})
+    PlayedHosts.script = Slow({**PlayedHosts.script, ("db-1.b", "archive drain"): drained})
+    nova.on_stop = lambda server: server.update({"OS-EXT-STS:task_state": "powering-off", "until": now[0] + 30})
+
+    def look():
+        now[0] += 0.5
+        for server in nova.servers.values():
+            if server.get("until", 1e9) <= now[0]:
+                server.update({"status": "SHUTOFF", "OS-EXT-STS:task_state": None, "OS-EXT-STS:power_state": 4})
+
+    nova.on_look = look
+    assert fence.run(told(data_loss=LOST))["fence"] == {"rung": 2}
+
+
+def test_a_list_that_goes_in_circles_ends_in_time(monkeypatch):
+    now, number = [0.0], itertools.count()
+    monkeypatch.setattr(client, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(Compute, "url", lambda _, service, path: f"http://nova{path}")
+
+    def ask(*_):
+        now[0] += 4.9
+        at = next(number)
+        link = {"rel": "next", "href": f"http://nova/servers/detail?marker=x{at % 2}"}
+        return {"servers": [{"id": f"x{at}", "name": f"y{at}", "status": "ACTIVE"}], "servers_links": [link]}
+
+    monkeypatch.setattr(Compute, "ask", ask)
+    place = cast("OpenStack", SimpleNamespace(auth_url="http://k"))
+    with pytest.raises(ApiDown, match="a list of servers that does not end"):
+        Compute(place, "GRA11").look(["a"], {})
+    assert now[0] < POWER_S / 2
+
+
+def test_leaving_a_primary_that_is_not_followed_is_gone_on_with_by_the_same_command(world):
+    well()
+    PlayedHosts.script["cache-1.b", "redis status"] = (0, {})
+    PlayedHosts.script["db-1.a", "postgres status"] = (0, STOPPED)
+    PlayedHosts.script["db-1.b", "postgres status"] = (0, {**STANDBY, "streaming": False, "receive_lsn": "0/3000000"})
+    PlayedHosts.script["db-1.b", "takeover checkpoint"] = (3, {})  # it is never received
+    assert fence.run(told(data_loss=LOST))["planned"] is False
+
+
+def test_a_cache_of_a_region_that_is_left_is_no_writer_when_somebody_is_promoted(leased, clock):
+    well()
+    PlayedHosts.script["cache-1.b", "redis status"] = (0, {})
+    PlayedHosts.script["db-1.b", "agent status"] = (0, {"last_granted_s": None, "up_s": 5000.0})
+    PlayedHosts.script["db-1.b", "postgres status"] = (0, {**STANDBY, "streaming": False, "receive_lsn": "0/3000000"})
+    heard = beating()
+    leased.heartbeat = lambda site, host: beat(host, role="fenced") if host == "db-1" else heard(site, host)
+    with pytest.raises(Partial, match=r"cache-1\.a still writes as of an older epoch"):
+        fence.run(told(lease=LEASE, data_loss=LOST))
+    assert ("db-1.b", "takeover epoch") not in PlayedHosts.calls
+
+
+def test_a_cache_that_was_handed_over_is_no_writer(leased, clock):
+    leased.epochs.append(Epoch(epoch=2, active="b", previous="a", planned=False))
+    replica = beating(witness_epoch=2, redis={"running": True, "role": "replica"})
+    leased.heartbeat = lambda site, host: beat(host, role="fenced") if host == "db-1" else replica(site, host)
+    assert fence.run(told(lease=LEASE))["epoch"] == 2
+
+
+def test_counterparts_grant_no_epoch_that_has_a_successor(leased, clock):
+    really = leased.claim
+
+    def claim(epoch):
+        really(epoch)
+        PlayedHosts.calls.clear()
+        leased.heartbeat = beating()
+
+    leased.claim = claim
+    with pytest.raises(Partial):
+        fence.run(told(lease=LEASE))
+    assert ("db-1.b", "agent allow") not in PlayedHosts.calls
+
+
+def test_a_lease_that_a_run_could_not_wait_for_is_no_lease():
+    assert [each.key for each in Lease(lease_s=TALK_S).contradictions()] == ["lease_s"]
+    assert list(Lease(lease_s=120).contradictions()) == []
+
+
+def test_what_was_stopped_before_this_attempt_is_not_said_to_write(world, monkeypatch, capsys):
+    well()
+    PlayedHosts.script["db-1.a", "postgres status"] = (0, STOPPED)
+
+    def interrupted(_, __, command):
+        if command == "app quiesce":
+            raise Interrupted
+        return True
+
+    monkeypatch.setattr(planned.CleanStop, "_each", interrupted)
+    with pytest.raises(Interrupted):
+        fence.run(told())
+    assert "is stopped, as an attempt before this one has left it" in capsys.readouterr().err
+
+
+def test_an_object_that_is_no_heartbeat_is_no_reason_to_refuse_a_run(monkeypatch):
+    class Witness:
+        def __init__(self, _):
+            pass
+
+        def newest(self):
+            return Epoch(epoch=1, active="a", previous=None, planned=True)
+
+        def heartbeat(self, site, host):
+            raise Failed("witness object heartbeats/a/db-1.json: is no heartbeat")
+
+        def followed(self, _):
+            return None
+
+        configuration = followed
+
+        def unsettled(self, _):
+            return 0
+
+        def servers(self, _) -> dict[str, str]:
+            return {}
+
+    monkeypatch.setattr(preflight, "Witness", Witness)
+    assert preflight.check(Side(site="a", digests={}, word=None), "a", cast("Bucket", None)).mends == 0
