@@ -48,7 +48,7 @@ class Attempts:
     def connect(self) -> None:
         """Log in; its time begins here. An API that never answers is given up after a part of the whole. Raises ApiDown."""
         self._began = time.monotonic()
-        while not self._try(self._compute.connect, LOGIN_S):
+        while not self._try(self._compute.connect, min(LOGIN_S, self._limit_s)):
             self._rest()
 
     def look(self) -> Sight:

@@ -388,11 +388,13 @@ def test_a_raised_host_generation_replaces_one_server_and_keeps_its_volume(story
     assert planned["region-db-1-server"] in ("replace", "create-replacement")
     assert not {name for name in planned if "data" in name} - {"region-db-1-data-attached"}
     told = {"region-db-1", "region-db-1-converge", "postgres-converge", "archive-place-prepare", "archive-converge"}
+    told.add("fence-claim")  # which leaves the new servers' ids at the witness
     assert {name for name, step in planned.items() if step == "update"} == told
     assert set(planned) == {"region-db-1-server", "region-db-1-data-attached", "region-db-1-tool", *told}
 
 
-def test_a_change_of_roles_asks_no_cloud_api(story: Story) -> None:
+def test_a_change_of_roles_needs_no_cloud_api(story: Story) -> None:
+    """It looks whether its own servers are off, for a moment; an API that says nothing holds up nothing."""
     clouds = story.clouds
     clouds.witness.epochs["epochs/00000002.json"] = {"epoch": 2, "active": "b", "previous": "a", "planned": True}
     story.program.configure(failover_region="b")
@@ -406,7 +408,7 @@ def test_a_change_of_roles_asks_no_cloud_api(story: Story) -> None:
     clouds.witness.epochs.clear()
     assert followed.returncode == 0, followed.stdout[-2000:]
     asked = [path for service, count in zip(services, before, strict=True) for _, path, _ in service.requests[count:]]
-    assert [path for path in asked if not path.startswith("/1.0/auth/")] == []
+    assert {path for path in asked if not path.startswith("/1.0/auth/")} <= {"/v3/auth/tokens"}
 
 
 def test_the_state_holds_no_secret_and_no_path_of_this_machine(story: Story) -> None:
