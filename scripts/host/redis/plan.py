@@ -179,9 +179,12 @@ def _take_over(facts: Facts, wanted: Wanted, local: Instance) -> Sequence[Step]:
 
 
 def _promote(facts: Facts, wanted: Wanted) -> list[Step]:
-    """With what it has in memory; where a full copy that broke off has left nothing there, with what its files have kept."""
+    """With what it has in memory; where a full copy that broke off has left nothing there, with what its files have kept.
+
+    Not where the lost master's last word was that it held nothing either: every cart was paid, and its files hold what is no more.
+    """
     local = facts.local
-    if local is None or local.keys > 0 or local.link_up or not facts.held:
+    if local is None or local.keys > 0 or local.link_up or not facts.held or wanted.peer_keys == 0:
         return [Step("promote")]
     role = _role(facts, wanted, "primary")
     cost = [Step("record-start", "was empty")]

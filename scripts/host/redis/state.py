@@ -92,6 +92,7 @@ class Wanted:
     role: str = "standby"  # of role.json, for one that follows: a follower of the active site may lead at any moment
     chained: bool = False  # whether the one that is followed may follow itself
     pair: tuple[str, ...] = ()  # addresses of all caches that this program knows
+    peer_keys: int | None = None  # of the lost master, by its last heartbeat
     runtime: frozenset[str] = field(default=RUNTIME, repr=False)
 
 

@@ -81,6 +81,7 @@ class Redis:
             role=at.role,
             chained=at.chained,
             pair=tuple(server.address for server in (*desired.members, *desired.peers)),
+            peer_keys=desired.last_seen.keys,
         )
 
     def facts(self) -> Facts:

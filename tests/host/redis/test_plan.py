@@ -345,6 +345,12 @@ def test_a_leader_is_not_restarted_into_a_version_that_its_replica_cannot_follow
 # -- what a broken full copy left of a replica
 
 
+def test_a_replica_whose_master_had_no_keys_either_is_promoted_as_it_is():
+    """Its files hold what is no more: started from them it would be a master that was started empty, which nobody follows."""
+    found = facts(local=replica(keys=0, link_up=False), peer=None, held=True)
+    assert names(plan(found, replace(wanted(), peer_keys=0)))[0] == "promote"
+
+
 @pytest.mark.parametrize("peer", [None, replica(master="10.9.9.9")])
 def test_a_replica_that_is_empty_in_memory_takes_over_with_what_its_files_hold(peer):
     found = facts(local=replica(keys=0, link_up=False), peer=peer, held=True)
