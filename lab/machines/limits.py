@@ -6,15 +6,26 @@ says is "Failed to drain libmount events". The kernel's 128 are enough for one l
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
+log = logging.getLogger("lab.machines")
 INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
 WANTED = 4096  # of some kilobytes each, and only where they are used
 
 
 def raise_instances(file: Path = INSTANCES) -> bool:
-    """At least `WANTED`; whether it was less. It is not lowered again: another lab may live by it. Raises OSError for who may not."""
-    if int(file.read_text()) >= WANTED:
+    """At least `WANTED`; whether it was raised. It is not lowered again: another lab may live by it.
+
+    A machine that does not let its limit be set has enough for one lab, which is what most have.
+    """
+    try:
+        if int(file.read_text()) >= WANTED:
+            return False
+        file.write_text(f"{WANTED}\n")
+    except OSError as error:
+        log.warning(
+            "%s: cannot be set to %d (%s); a second lab beside this one may not boot", file, WANTED, error.strerror
+        )
         return False
-    file.write_text(f"{WANTED}\n")
     return True

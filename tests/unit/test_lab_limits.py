@@ -18,6 +18,11 @@ def test_the_limit_is_raised_and_never_lowered(tmp_path, found, raised, then):
     assert int(file.read_text()) == then
 
 
+def test_a_machine_that_does_not_let_it_be_set_has_its_lab_all_the_same(tmp_path, caplog):
+    assert raise_instances(tmp_path / "no" / "such") is False
+    assert "cannot be set to 4096" in caplog.text
+
+
 def test_one_lab_needs_less_than_what_is_wanted_by_far():
     hosts, each = 26, 10  # two sites at full size
     assert hosts * each * 10 <= WANTED
