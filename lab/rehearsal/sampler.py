@@ -59,6 +59,12 @@ class Database:
         return Sample(bool(writer), timeline)
 
 
+def command(*words: str) -> bytes:
+    """As a cache reads it."""
+    parts = [word.encode() for word in words]
+    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
+
+
 class Refused(Exception):
     """The cache said no."""
 
@@ -118,8 +124,7 @@ class Cache:
     def call(self, *words: str) -> Any:
         """One command of RESP2; its reply as str, int, list or None."""
         assert self._socket is not None
-        parts = [word.encode() for word in words]
-        self._socket.sendall(b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts))
+        self._socket.sendall(command(*words))
         return self._reply()
 
     def _reply(self) -> Any:

@@ -11,7 +11,6 @@ import pytest
 from contract.epoch import Epoch
 from contract.sites import Role
 from lab.rehearsal.chaos import catalogue, draw, invariants, run
-from lab.rehearsal.chaos.cache_sampler import command
 from lab.rehearsal.chaos.invariants import Seen
 from lab.rehearsal.chaos.operators import Journal, Operators, asked_word
 from lab.rehearsal.chaos.play import CHANGED, Result
@@ -335,10 +334,6 @@ def test_a_result_tells_its_verdict_and_whatever_was_wrong():
     assert "the shop sells: no orders" in run.tell(result)
     assert json.loads(json.dumps(result.document(), default=str))["verdict"] == "FAILED"
     assert run.table([result]).endswith("0 of 1 passed")
-
-
-def test_the_sampler_speaks_the_servers_language():
-    assert command("SET", "k", "v") == b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n"
 
 
 # --- the way back

@@ -102,7 +102,7 @@ def test_every_command_has_it() -> None:
     """But for the daemon, whose output is a file, what runs as a bare file on a host, under Pulumi or in a namespace of a test, and `drctl`, \
     which says what was cut: it may have been a secret that is shown once."""
     others = {
-        "lab/daemon.py", "lab/pairs/slow_link.py", "lab/rehearsal/sampler.py", "lab/rehearsal/chaos/cache_sampler.py", "lab/toolchain/language/program.py",
+        "lab/daemon.py", "lab/pairs/slow_link.py", "lab/rehearsal/sampler.py", "lab/toolchain/language/program.py",
         "benchmarks/agent.py", "scripts/ctl/cli.py", "scripts/links/__main__.py", "scripts/host/agent/deadman.py",
     }  # fmt: skip
     commands = {

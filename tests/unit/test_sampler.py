@@ -202,3 +202,7 @@ def test_whichever_cache_of_a_site_leads_speaks_for_the_site() -> None:
 
     assert of_site([rows(5.0, 5.1), rows(1.0, 1.1)]) == [Span(1.0, 1.1), Span(5.0, 5.1)]
     assert overlaps(of_site([rows(5.0, 5.1), rows(1.0, 1.1)]), of_site([rows(1.05)])) == [(1.05, 1.05)]
+
+
+def test_the_sampler_speaks_the_servers_language():
+    assert sampler.command("SET", "k", "v") == b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n"

@@ -10,30 +10,16 @@ from typing import Any
 
 from contract.epoch import Epoch
 from contract.errors import DrError
-from contract.hosts import PORTS
 from contract.sites import other
 from lab import looking
-from lab.machines import clock
 from lab.namespace import LabError
 from lab.rehearsal.chaos.catalogue import HOSTS, LEASED
 from lab.rehearsal.chaos.invariants import Seen
-from lab.rehearsal.stage import SAMPLES, Stage
+from lab.rehearsal.stage import CACHE_HOST, DATABASE_HOST, SAMPLES, Stage
 from lab.rehearsal.world import lab
-from scripts.ctl.secrets import host_names
 
-CACHE_SAMPLES, KEPT = "/var/tmp/lab-cache.jsonl", 20000  # noqa: S108 - on a host of the lab
-CACHE_UNIT = f"""[Unit]
-Description=Does this cache take writes? (lab)
-[Service]
-ExecStart=/usr/bin/python3 /opt/lab/cache_sampler.py {CACHE_SAMPLES} /opt/lab/cache_sampler.json
-InaccessiblePaths=-/{clock.HERE}
-Restart=always
-RestartSec=1
-StartLimitIntervalSec=0
-[Install]
-WantedBy=multi-user.target
-"""
-SAMPLED = {"db-1": SAMPLES, "cache-1": CACHE_SAMPLES}
+KEPT = 20000
+SAMPLED = {"postgres": DATABASE_HOST, "redis": CACHE_HOST}  # by the samplers of the stage
 CRIES = (
     "^Traceback \\(most recent call last\\)|== CRITICAL ==|BUG REPORT START"  # of our own software and of the servers
 )
@@ -47,23 +33,6 @@ class Eyes:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._known_twice: set[str] = set()
-
-    def open(self) -> None:
-        """Samplers on both caches; databases have theirs from the stage."""
-        world = self._stage.world
-        for site in "ab":
-            host = f"cache-1.{site}"
-            name, address = host_names(world.config)[host][:2]
-            told = {
-                "name": name, "address": address, "port": PORTS["redis"], "ca": world.secrets["tls"]["ca"],
-                "user": "shop", "password": world.secrets["redis"]["app"],
-            }  # fmt: skip
-            self._stage.line(host, "mkdir -p /opt/lab")
-            self._stage.line(host, "sh -c 'umask 077; cat > /opt/lab/cache_sampler.json'", json.dumps(told))
-            source = Path(__file__).with_name("cache_sampler.py").read_text()
-            self._stage.line(host, "tee /opt/lab/cache_sampler.py", source)
-            self._stage.line(host, "tee /etc/systemd/system/lab-cache-sampler.service", CACHE_UNIT)
-            self._stage.line(host, "sh -c 'systemctl daemon-reload; systemctl enable -q --now lab-cache-sampler'")
 
     def evidence(self) -> dict[str, Mapping[str, Any]]:
         """Every list of what an old primary has kept, by host and folder."""
@@ -102,8 +71,8 @@ class Eyes:
         seen.claimed_twice = sorted(twice)
 
     def _samples(self, seen: Seen, epoch: int) -> None:
-        for service, name, path in (("postgres", "db-1", SAMPLES), ("redis", "cache-1", CACHE_SAMPLES)):
-            rows = {site: self._on_disk(f"{name}.{site}", path).splitlines() for site in "ab"}
+        for service, name in SAMPLED.items():
+            rows = {site: self._on_disk(f"{name}.{site}", SAMPLES).splitlines() for site in "ab"}
             found = {site: [json.loads(row) for row in each if row.endswith("}")] for site, each in rows.items()}
             seen.samples[service] = {
                 site: [row for row in each if row["t"] >= seen.began] for site, each in found.items()
@@ -160,9 +129,8 @@ class Eyes:
         for host in (f"{name}.{site}" for site in "ab" for name in HOSTS):
             (folder / f"{host}.journal").write_text(lab("logs", host, "--lines", str(KEPT), check=False).stdout)
             (folder / f"{host}.console").write_text(lab("console", host, check=False).stdout)
-            sampled = SAMPLED.get(host.split(".", maxsplit=1)[0])
-            if sampled is not None:
-                read = lab("ssh", host, "--", "tail", "-n", str(KEPT), sampled, check=False)
+            if host.split(".", maxsplit=1)[0] in SAMPLED.values():
+                read = lab("ssh", host, "--", "tail", "-n", str(KEPT), SAMPLES, check=False)
                 (folder / f"{host}.samples").write_text(read.stdout)
         for file in (self._stage.pulumi.log, self._stage.world.places.log):
             (folder / file.name).write_bytes(file.read_bytes())

@@ -50,7 +50,6 @@ def bench() -> Iterator[Bench]:
         stage = Stage(World(where, CHANGES))
         stage.bring_up()
         eyes = Eyes(stage)
-        eyes.open()
         yield Bench(stage, eyes)
 
 

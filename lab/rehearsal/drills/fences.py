@@ -6,7 +6,7 @@ import time
 
 from lab.client.ledger import compare
 from lab.rehearsal.drills import drill
-from lab.rehearsal.drills.lost import archiver, evidence, loss_is_counted, stopped_in_time, take_over
+from lab.rehearsal.drills.lost import archiver, evidence, isolate, loss_is_counted, take_over
 from lab.rehearsal.drills.planned import nothing_lost, refused
 from lab.rehearsal.stage import Record, Stage
 from lab.rehearsal.world import lab, wait_for
@@ -33,21 +33,7 @@ def writers_paused(stage: Stage, record: Record) -> None:
 @drill("half-dead-region")
 def half_dead_region(stage: Stage, record: Record) -> None:
     """The active region is cut off and lives, and its API answers without its database's host, whose cell is down: only the lease proves an end."""
-    record.isolates = True
-    old, before = stage.active, evidence(stage, stage.active)
-    with stage.shopping(record) as shop:
-        stage.fault("cell-down", "kill", f"{old}-db-1")
-        cut = time.time()
-        stage.fault("uplink", "kill", old)
-        stage.fault("link", "kill", "both")
-        take_over(stage, record, shop, rung=3)
-        claimed = time.time()
-        stage.settle()
-    stopped = stopped_in_time(stage, record, old, cut)
-    record.expect(
-        stopped is not None and cut + stopped < claimed, "the isolated primary still wrote when the other was promoted"
-    )
-    loss_is_counted(stage, record, old, before)
+    isolate(stage, record, ("cell-down", "kill", f"{stage.active}-db-1"))
 
 
 @drill("living-region-without-ssh")

@@ -78,6 +78,26 @@ def lose(stage: Stage, record: Record, fault: tuple[str, ...], *, rung: int) -> 
     loss_is_counted(stage, record, old, before)
 
 
+def isolate(stage: Stage, record: Record, *faults: tuple[str, ...]) -> None:
+    """The active region is cut off and lives, with these faults of its API: taken over by its lease, and it has stopped by itself before that."""
+    record.isolates = True
+    old, before = stage.active, evidence(stage, stage.active)
+    with stage.shopping(record) as shop:
+        cut = time.time()
+        stage.fault("uplink", "kill", old)
+        stage.fault("link", "kill", "both")
+        for fault in faults:
+            stage.fault(*fault)
+        take_over(stage, record, shop, rung=3)
+        claimed = time.time()
+        stage.settle()
+    stopped = stopped_in_time(stage, record, old, cut)
+    record.expect(
+        stopped is not None and cut + stopped < claimed, "the isolated primary still wrote when the other was promoted"
+    )
+    loss_is_counted(stage, record, old, before)
+
+
 @drill("host-killed")
 def host_killed(stage: Stage, record: Record) -> None:
     """The active database's host loses its power, its neighbours run on: they are fenced with it."""
@@ -143,22 +163,7 @@ def region_returns_without_agent(stage: Stage, record: Record) -> None:
 @drill("isolated-region")
 def isolated_region(stage: Stage, record: Record) -> None:
     """The active region lives and is cut off from everything: no promotion before its lease has run out, and it stops by itself."""
-    record.isolates = True
-    old, before = stage.active, evidence(stage, stage.active)
-    with stage.shopping(record) as shop:
-        cut = time.time()
-        stage.fault("uplink", "kill", old)
-        stage.fault("link", "kill", "both")
-        for api in (f"compute@{old}", f"network@{old}"):
-            stage.fault("api", "kill", api, "503")
-        take_over(stage, record, shop, rung=3)
-        claimed = time.time()
-        stage.settle()
-    stopped = stopped_in_time(stage, record, old, cut)
-    record.expect(
-        stopped is not None and cut + stopped < claimed, "the isolated primary still wrote when the other was promoted"
-    )
-    loss_is_counted(stage, record, old, before)
+    isolate(stage, record, *(("api", "kill", f"{api}@{stage.active}", "503") for api in ("compute", "network")))
 
 
 @drill("link-cut")
