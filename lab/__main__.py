@@ -33,7 +33,8 @@ faults (KIND TARGET DETAIL):
   region-hosts a|b               all servers, routers and balancers of a site; its APIs and storage go on
   region a|b                     the whole region: hosts, network, APIs, storage
   clock a|b [MINUTES]            the wall clocks of a site's servers are ahead by that (10), behind with a minus; the first time boots them
-  api NAME [503|500|429|timeout] one API: compute@a, network@b, load-balancer@a, volumev3@a, image@a, identity, ovh
+  api NAME [503|500|429|timeout|half]   one API: compute@a, network@b, load-balancer@a, volumev3@a, image@a, identity, ovh;
+                                 half: it does what it is asked, and its answers end in the middle
   server-state NAME STATE        the platform has done that to a server: PAUSED, SUSPENDED, RESCUE, SHELVED, SHELVED_OFFLOADED, SOFT_DELETED (its
                                  machine stands still or is off); RESIZE, VERIFY_RESIZE, MIGRATING, REBOOT, HARD_REBOOT, BUILD, SCHEDULING,
                                  ERROR, LOCKED, HYPERVISOR_DOWN (its machine runs on)

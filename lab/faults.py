@@ -344,8 +344,8 @@ class Faults:
     def _api(self, target: str, detail: str) -> Fault:
         service, mode = self._services[target], detail or "503"
         over = threading.Event()
-        if mode not in (*MODES, "timeout"):
-            raise LabError(f"API fault: found {mode!r}, wanted one of {', '.join((*MODES, 'timeout'))}", 2)
+        if mode not in (known := (*MODES, "timeout", "half")):
+            raise LabError(f"API fault: found {mode!r}, wanted one of {', '.join(known)}", 2)
 
         def reply(call: Call) -> Reply | None:
             if mode == "timeout":
@@ -354,10 +354,13 @@ class Faults:
             return service.render_error(ApiError(status, text))
 
         def undo() -> None:
-            service.fault = None
+            service.fault, service.halves = None, False
             over.set()
 
-        service.fault = reply
+        if mode == "half":
+            service.halves = True
+        else:
+            service.fault = reply
         return Fault("api", target, mode, undo)
 
     def _dns_refresh(self, target: str, detail: str) -> Fault:

@@ -76,6 +76,7 @@ class Service:
         self._mapping = threading.Lock()  # the first requests come at once, and a rule can be bound to one map only
         self.requests: list[tuple[str, str, int]] = []  # (method, path, status), for tests and `lab status`
         self.fault: Callable[[Call], Reply | None] | None = None  # lab.faults: answers instead of the service, or None
+        self.halves = False  # lab.faults: what was asked is done, and the connection ends in the middle of the answer
 
     def route(self, method: str, path: str) -> Callable[[Handler], Handler]:
         """Register a handler; it is called as handler(call, **path_variables)."""
@@ -161,6 +162,9 @@ class Service:
         if data:
             headers.setdefault("Content-Type", kind)
         response = Response(data, status=reply.status, headers=headers)
+        if self.halves:
+            response.headers["Content-Length"] = str(len(data))
+            response.response = [data[: len(data) // 2]]
         return response(environ, start_response)
 
 

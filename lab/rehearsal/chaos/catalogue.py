@@ -78,7 +78,7 @@ def _api(chance: Random) -> tuple[str, str]:
     names = [f"{api}@{side}" for api in APIS for side in SIDES]
     # The compute API is the one that a fence asks.
     target = chance.choice([*(f"compute@{side}" for side in SIDES), "identity", "ovh", chance.choice(names)])
-    return target, chance.choice(("503", "500", "429", "timeout"))
+    return target, chance.choice(("503", "500", "429", "timeout", "half"))
 
 
 ROWS: dict[str, Row] = {

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import threading
+import urllib.request
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +13,7 @@ import pytest
 
 from lab import preflight
 from lab.child import ChildError
-from lab.cloud.web import Call, Reply, Service
+from lab.cloud.web import Call, Reply, Server, Service
 from lab.control import answer
 from lab.faults import Faults, Site
 from lab.namespace import LabError, places
@@ -86,6 +89,23 @@ def test_an_api_that_hangs_answers_nothing_until_the_fault_ends(parts: Parts) ->
     parts.faults.restore("api", "compute@a")
     asking.join(10)
     assert answers == [503]
+
+
+def test_an_api_that_answers_by_halves_does_what_it_is_asked(parts: Parts) -> None:
+    parts.faults.kill("api", "compute@a", "half")
+    server = Server(parts.compute, "127.0.0.1").start()
+    try:
+        with (
+            pytest.raises(http.client.IncompleteRead),
+            urllib.request.urlopen(f"http://127.0.0.1:{server.port}/servers") as answer,
+        ):
+            answer.read()
+        parts.faults.restore("api", "compute@a")
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/servers") as answer:
+            assert answer.status == 200
+            assert json.loads(answer.read())
+    finally:
+        server.stop()
 
 
 def test_a_link_is_cut_in_the_direction_that_was_named(parts: Parts) -> None:
