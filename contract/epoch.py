@@ -57,7 +57,7 @@ class InForce:
     checkpoint: Checkpoint | None = part(Checkpoint, "where it ended, of a planned move", optional=True)
     fence: Rung | None = part(Rung, "the proof", optional=True)
     last_seen: LastSeen | None = part(LastSeen, "of the lost site, of an unplanned move", optional=True)
-    entrance: str | None = key(optional(line), "public address of the active site's shop", default=None)
+    entrance: str | None = key(optional(line), "public address of the other site's shop", default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,7 @@ class Epoch:
     version: str = ""  # of the program that claimed it
 
     def told(self, entrance: str | None) -> InForce:
-        """What the chain's later links are told: the same on every run within the epoch. `entrance`: public address of the active site's shop."""
+        """What the chain's later links of a site are told: the same on every run within the epoch. `entrance`: the other site's public address."""
         seen = (self.loss or {}).get("redis")
         return InForce(
             epoch=self.epoch,

@@ -70,7 +70,7 @@ def run(told: Document) -> dict[str, Any]:
     leave(told, witness)
     witness.record_addresses(told.site, fields.write(told.public))
     witness.record_servers(told.site, told.instances)
-    return dict(fields.write(newest.told(witness.addresses(newest.active).get("lb"))))
+    return dict(fields.write(newest.told(witness.addresses(other(told.site)).get("lb"))))
 
 
 def _never_claimed(told: Document, witness: Witness) -> None:

@@ -23,6 +23,9 @@ HTTPS_PORT, HEALTH_PORT, FORWARD_PORT = (PORTS[name] for name in ("https", "heal
 # 15 times take a quarter of an hour): a link that is cut while requests are on it must not hold customers for longer than they wait.
 RETRIES = 4
 FIRST_APP = hosts.first(APP)  # the host that migrates
+# The role as nginx knows it: a file that is there where requests are served and not forwarded. It is looked at with each request, so a turn of the
+# role costs no connection: a reload closes those that are kept, also at the moment in which a customer sends on one, and no browser repeats a POST.
+SERVES = "/etc/nginx/dr-serves"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,11 +122,11 @@ UNITS = {
 
 
 def nginx(desired: Desired) -> str:
-    """The whole nginx.conf: the public side, the load balancer's health, the way in for the other site.
+    """The whole nginx.conf, the same in both roles: the public side, the load balancer's health, the way in for the other site.
 
-    Active: requests go to the local Puma. Standby: to the peer's app hosts over the vRack, and where that is cut through the peer's public
-    entrance; a request that may have reached one of them is never sent again, unless it changes nothing (nginx's own rule for methods that are
-    not idempotent).
+    Active (`SERVES` is there): requests go to the local Puma. Standby: to the peer's app hosts over the vRack, and where that is cut through the
+    peer's public entrance; a request that may have reached one of them is never sent again, unless it changes nothing (nginx's own rule for methods
+    that are not idempotent).
     """
     servers = "\n".join((_public(desired), _health(desired), _way_in(desired)))
     return f"{_HEAD}\nhttp {{\n{_upstreams(desired)}\n{servers}}}\n"
@@ -149,7 +152,7 @@ def _upstreams(desired: Desired) -> str:
     before it was sent whether the way is there.
     """
     peers = [f"    server {address}:{FORWARD_PORT} max_fails=1 fail_timeout=10s;" for address in desired.peer_addresses]
-    entrance = desired.envelope.epoch.entrance if desired.envelope.epoch and not desired.envelope.active else None
+    entrance = desired.envelope.epoch.entrance if desired.envelope.epoch else None
     if entrance:
         peers.append(f"    server {entrance}:{HTTPS_PORT} max_fails=0 backup;")
     ways = "\n".join(peers)
@@ -200,9 +203,6 @@ def _headers(host: str, indent: str) -> str:
 
 def _public(desired: Desired) -> str:
     """The shop, behind the load balancer."""
-    target = "      proxy_pass http://shop_local;"
-    if not desired.envelope.active:
-        target = f"      proxy_pass https://shop_peer;\n{_headers(_internal(desired.envelope.peer), '      ')}"
     return f"""  server {{
     listen {HTTPS_PORT} ssl proxy_protocol default_server;
     server_name {desired.shop_host};
@@ -210,8 +210,15 @@ def _public(desired: Desired) -> str:
     ssl_certificate_key /etc/shop/tls.key;
     set_real_ip_from {desired.vip_subnet};
     real_ip_header proxy_protocol;
+    set $way https://shop_peer;
+    set $host_there {_internal(desired.envelope.peer)};
+    if (-f {SERVES}) {{
+      set $way http://shop_local;
+      set $host_there {desired.shop_host};
+    }}
     location / {{
-{target}
+      proxy_pass $way;
+{_headers("$host_there", "      ")}
     }}
   }}
 """
@@ -219,14 +226,21 @@ def _public(desired: Desired) -> str:
 
 def _health(desired: Desired) -> str:
     """The load balancer's monitor. A standby host is well when its nginx is: it forwards."""
-    answer = "proxy_pass http://shop_local/health; proxy_connect_timeout 1s; proxy_read_timeout 2s;"
-    if not desired.envelope.active:
-        answer = f'default_type application/json; return 200 \'{{"ok":true,"site":"{desired.envelope.site}"}}\';'
     return f"""  server {{
     listen {HEALTH_PORT};
     access_log off;
+    set $serves no;
+    if (-f {SERVES}) {{
+      set $serves yes;
+    }}
     location = /health {{
-      {answer}
+      default_type application/json;
+      if ($serves = no) {{
+        return 200 '{{"ok":true,"site":"{desired.envelope.site}"}}';
+      }}
+      proxy_pass http://shop_local/health;
+      proxy_connect_timeout 1s;
+      proxy_read_timeout 2s;
     }}
     location / {{
       return 404;

@@ -27,6 +27,7 @@ class Facts:
     web: bool = False
     worker: bool = False
     nginx: bool = False
+    serves: bool = False  # nginx sends requests to this host's Puma
     web_enabled: bool = False
     nginx_enabled: bool = False
     worker_enabled: bool = False
@@ -84,7 +85,7 @@ def plan(facts: Facts, wanted: Wanted) -> Sequence[Step]:
         new and migrate
     ):  # new code wants its schema first; the same code in a new epoch has it, and requests come before
         steps.append(Step("migrate", MIGRATE))
-    steps += _serve(facts, changed=new or bool(facts.stale_web or facts.stale_units))
+    steps += _serve(facts, wanted, changed=new or bool(facts.stale_web or facts.stale_units))
     if migrate and not new:
         steps.append(Step("migrate", MIGRATE))
     if wanted.active and not facts.worker_enabled:
@@ -94,12 +95,14 @@ def plan(facts: Facts, wanted: Wanted) -> Sequence[Step]:
     return steps
 
 
-def _serve(facts: Facts, *, changed: bool) -> list[Step]:
+def _serve(facts: Facts, wanted: Wanted, *, changed: bool) -> list[Step]:
     steps = []
     if not facts.web_enabled:
         steps.append(Step("enable", WEB))
     if changed or not facts.web:
         steps.append(Step("restart", WEB))
+    if facts.serves != wanted.active:
+        steps.append(Step("serve" if wanted.active else "forward"))
     if not facts.nginx_enabled:
         steps.append(Step("enable", NGINX))
     if not facts.nginx:

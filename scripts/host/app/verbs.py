@@ -1,7 +1,7 @@
 """`dr-host app converge|status|quiesce|resume`: nginx, Puma and the worker of an app host.
 
 Active: requests go to the local Puma, the worker runs. Standby: Puma runs too, warm, while nginx forwards to the active site, and no worker runs. A change of
-role reloads nginx and starts or stops the worker; Puma finds the writer by itself. It copies no release and decides no role.
+role tells nginx by a file, without a reload, and starts or stops the worker; Puma finds the writer by itself. It copies no release and decides no role.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..frame.plan import Step, converge
 from ..frame.result import Result
 from ..frame.systemd import Systemd, Units
 from ..frame.wait import until
-from .config import MIGRATE, NGINX, PUMA, RETRIES, USER, WEB, WORKER, Desired, files
+from .config import MIGRATE, NGINX, PUMA, RETRIES, SERVES, USER, WEB, WORKER, Desired, files
 from .plan import Facts, Wanted, plan
 
 UNIT_S, MIGRATE_S, HEALTHY_S = 60.0, 310.0, 60.0
@@ -38,6 +38,7 @@ class App:
         self._files = files(desired, layout)
         self._role = desired.envelope.role()
         self._current = layout.at("/opt/shop/current")
+        self._serves = layout.at(SERVES)
         self._marker = layout.at("/var/lib/dr/app-migrated")
         self._retries = layout.at("/proc/sys/net/ipv4/tcp_retries2")
         self.wanted = Wanted(
@@ -61,6 +62,7 @@ class App:
             web=self._units.active(WEB),
             worker=self._units.active(WORKER),
             nginx=self._units.active(NGINX),
+            serves=self._serves.is_file(),
             web_enabled=self._units.enabled(WEB),
             nginx_enabled=self._units.enabled(NGINX),
             worker_enabled=self._units.enabled(WORKER),
@@ -85,6 +87,10 @@ class App:
             "disable": lambda: self._units.disable(step.detail),
             "stop": lambda: self._units.stop(step.detail, UNIT_S),
             "restart": lambda: self._restart(step.detail),
+            "serve": lambda: write_atomically(
+                self._serves, b"As dr-host app converge has it; it goes with the role.\n"
+            ),
+            "forward": self._forward,
             "reload": self._reload_nginx,
             "kernel": self._set_kernel,
         }
@@ -140,6 +146,10 @@ class App:
     def _migrate(self) -> None:
         self._units.restart(MIGRATE, MIGRATE_S)
         write_atomically(self._marker, f"{self.wanted.migration}\n".encode())
+
+    def _forward(self) -> None:
+        self._serves.unlink(missing_ok=True)
+        sync_folder(self._serves.parent)
 
     def _restart(self, unit: str) -> None:
         if unit == NGINX:

@@ -11,6 +11,7 @@ from scripts.host.app.config import (
     MIGRATE,
     NGINX,
     RETRIES,
+    SERVES,
     UNITS,
     WEB,
     WORKER,
@@ -87,6 +88,7 @@ SERVING = Facts(
     web=True,
     worker=True,
     nginx=True,
+    serves=True,
     web_enabled=True,
     nginx_enabled=True,
     worker_enabled=True,
@@ -103,7 +105,7 @@ def steps(facts, wanted):
 
 def test_a_host_that_is_as_wanted_is_left_alone():
     assert steps(SERVING, ACTIVE) == []
-    assert steps(replace(SERVING, worker=False, worker_enabled=False, role="standby"), STANDBY) == []
+    assert steps(replace(SERVING, worker=False, worker_enabled=False, role="standby", serves=False), STANDBY) == []
 
 
 def test_a_fresh_active_host_migrates_before_it_serves_and_works_last():
@@ -127,6 +129,7 @@ def test_a_fresh_active_host_migrates_before_it_serves_and_works_last():
         f"migrate {MIGRATE}",
         f"enable {WEB}",
         f"restart {WEB}",
+        "serve",
         f"enable {NGINX}",
         f"restart {NGINX}",
         f"enable {WORKER}",
@@ -140,7 +143,7 @@ def test_only_the_first_app_host_migrates():
     assert STANDBY.migration is None
 
 
-def test_taking_over_reloads_nginx_before_anything_slow_and_keeps_puma():
+def test_taking_over_serves_before_anything_slow_and_keeps_nginx_and_puma():
     standby = replace(
         SERVING,
         worker=False,
@@ -148,12 +151,11 @@ def test_taking_over_reloads_nginx_before_anything_slow_and_keeps_puma():
         role="standby",
         role_epoch=2,
         migrated=f"{RELEASE} 1",
-        stale_nginx=("/conf",),
+        serves=False,
     )
     assert steps(standby, ACTIVE) == [
-        "write /conf",
         "role primary",
-        f"reload {NGINX}",
+        "serve",
         f"migrate {MIGRATE}",
         f"enable {WORKER}",
         f"restart {WORKER}",
@@ -161,13 +163,35 @@ def test_taking_over_reloads_nginx_before_anything_slow_and_keeps_puma():
 
 
 def test_becoming_standby_stops_the_worker_first():
-    assert steps(replace(SERVING, role_epoch=2, stale_nginx=("/conf",)), STANDBY) == [
+    assert steps(replace(SERVING, role_epoch=2), STANDBY) == [
         f"stop {WORKER}",
         f"disable {WORKER}",
-        "write /conf",
         "role standby",
+        "forward",
+    ]
+
+
+def test_a_text_that_had_the_role_within_is_taken_over_with_the_role_beside_it():
+    """As a version before this one has left it."""
+    assert steps(replace(SERVING, serves=False, stale_nginx=("/conf",)), ACTIVE) == [
+        "write /conf",
+        "serve",
         f"reload {NGINX}",
     ]
+
+
+def test_a_turn_of_the_role_changes_no_text_of_nginx():
+    """A reload closes kept connections, also at the moment in which a customer sends on one."""
+    assert nginx(Desired.read(document("a"))) == nginx(Desired.read(document("b")))
+
+
+def test_the_file_that_nginx_looks_at_follows_the_role(tmp_path):
+    app = App(Desired.read(document()), Layout(tmp_path), Systemd(), Log(io.StringIO(), "app converge"))
+    place = tmp_path / SERVES.lstrip("/")
+    place.parent.mkdir(parents=True)
+    for step, there in (("forward", False), ("serve", True), ("serve", True), ("forward", False)):
+        app.apply(Step(step))
+        assert place.is_file() is there
 
 
 def test_a_new_release_has_its_schema_before_its_code_runs():
@@ -211,19 +235,20 @@ def test_files_with_secrets_are_for_root_alone():
 
 
 def test_the_active_site_serves_and_the_standby_forwards():
-    active, standby = nginx(Desired.read(document("a"))), nginx(Desired.read(document("b")))
-    assert "proxy_pass http://shop_local;" in active.partition("listen 443")[2].partition("listen 8080")[0]
-    forward = standby.partition("listen 443")[2].partition("listen 8080")[0]
-    assert "proxy_pass https://shop_peer;" in forward
-    assert "server 10.100.0.141:8443" in standby
-    assert "proxy_ssl_name app.b.dr.internal;" in standby
-    health = standby.partition("listen 8080")[2].partition("listen 10.")[0]
-    assert 'return 200 \'{"ok":true,"site":"a"}\'' in health
-    assert "http://shop_local" not in health
+    text = nginx(Desired.read(document("b")))
+    public = text.partition("listen 443")[2].partition("listen 8080")[0]
+    ways = public.partition(f"if (-f {SERVES}) {{")
+    assert "set $way https://shop_peer;" in ways[0]
+    assert "set $way http://shop_local;" in ways[2].partition("}")[0]
+    assert "server 10.100.0.141:8443" in text
+    assert "proxy_ssl_name app.b.dr.internal;" in text
+    health = text.partition("listen 8080")[2].partition("listen 10.")[0]
+    assert health.partition("if ($serves = no) {")[2].lstrip().startswith('return 200 \'{"ok":true,"site":"a"}\';')
+    assert "proxy_pass http://shop_local/health;" in health
 
 
 def forwarding(entrance, active="b"):
-    """nginx's text for a host of site a, while `entrance` is where the active site is reached from outside."""
+    """nginx's text for a host of site a, while `entrance` is where the other site is reached from outside."""
     told = document(active)
     told["epoch"]["entrance"] = entrance
     return nginx(Desired.read(told))
@@ -236,16 +261,13 @@ def test_a_standby_whose_link_is_cut_forwards_through_the_peers_entrance():
         ["10.100.0.142:8443", "max_fails=1", "fail_timeout=10s;"],
         ["203.0.113.9:443", "max_fails=0", "backup;"],
     ]
-    for text in (forwarding(None), forwarding("203.0.113.9", "a")):
-        assert "backup" not in text
+    assert "backup" not in forwarding(None)
 
 
 def test_what_is_forwarded_bears_the_name_of_the_way_in_and_arrives_as_the_shops():
     text = forwarding("203.0.113.9")
-    assert (
-        "proxy_set_header Host app.b.dr.internal;"
-        in text.partition("proxy_pass https://shop_peer;")[2].partition("}")[0]
-    )
+    assert "set $host_there app.b.dr.internal;" in text.partition("set $way https://shop_peer;")[2].partition("if (")[0]
+    assert "proxy_set_header Host $host_there;" in text.partition("proxy_pass $way;")[2].partition("}")[0]
     outside = text.partition("server_name app.a.dr.internal;")[0]
     assert (
         "listen 443 ssl proxy_protocol default_server;" in outside
