@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lab import compute_faults
+from lab import api_faults
 from lab.child import ChildError
 from lab.cloud.backend import BackendError
 from lab.cloud.ovh import OvhService
-from lab.cloud.web import ApiError, Call, Reply, Service
+from lab.cloud.web import Service
 from lab.dns.servers import Dns
 from lab.looking import label
 from lab.machines import clock, disks
@@ -29,8 +29,6 @@ from lab.namespace import LabError
 from lab.s3 import liar
 from lab.s3.gateway import Storage
 
-HANGS_FOR_S = 300.0
-MODES = {"503": (503, "Service Unavailable"), "500": (500, "Internal Server Error"), "429": (429, "Too Many Requests")}
 UNTARGETED = ("slow-link", "dns-refresh")  # there is only one of each: the word after `kill` is the detail
 RATE = re.compile(r"[1-9][0-9]*(bit|kbit|mbit|gbit)")
 MINUTES = re.compile(r"[+-]?[1-9][0-9]{0,5}")
@@ -342,26 +340,7 @@ class Faults:
         return Fault("slow-link", target, rate, lambda: self._machines.networks.set_rate(None))
 
     def _api(self, target: str, detail: str) -> Fault:
-        service, mode = self._services[target], detail or "503"
-        over = threading.Event()
-        if mode not in (known := (*MODES, "timeout", "half")):
-            raise LabError(f"API fault: found {mode!r}, wanted one of {', '.join(known)}", 2)
-
-        def reply(call: Call) -> Reply | None:
-            if mode == "timeout":
-                over.wait(HANGS_FOR_S)
-            status, text = MODES.get(mode, MODES["503"])
-            return service.render_error(ApiError(status, text))
-
-        def undo() -> None:
-            service.fault, service.halves = None, False
-            over.set()
-
-        if mode == "half":
-            service.halves = True
-        else:
-            service.fault = reply
-        return Fault("api", target, mode, undo)
+        return Fault("api", target, *api_faults.ill(self._services[target], detail))
 
     def _dns_refresh(self, target: str, detail: str) -> Fault:
         mode = detail or "refused"
@@ -381,13 +360,13 @@ class Faults:
         return Fault("name-server", target, detail, lambda: self._dns.start_server(number))
 
     def _server_state(self, target: str, detail: str) -> Fault:
-        return Fault("server-state", target, *compute_faults.state(*self._at_nova(target), detail))
+        return Fault("server-state", target, *api_faults.state(*self._at_nova(target), detail))
 
     def _cell_down(self, target: str, detail: str) -> Fault:
-        return Fault("cell-down", target, *compute_faults.cell_down(*self._at_nova(target)))
+        return Fault("cell-down", target, *api_faults.cell_down(*self._at_nova(target)))
 
     def _page_limit(self, target: str, detail: str) -> Fault:
-        return Fault("page-limit", target, *compute_faults.page_limit(self._services[f"compute@{target}"], detail))
+        return Fault("page-limit", target, *api_faults.page_limit(self._services[f"compute@{target}"], detail))
 
     def _at_nova(self, target: str) -> tuple[Service, str]:
         """The compute API of a host, and the server's id there."""
