@@ -69,6 +69,9 @@ def parser() -> argparse.ArgumentParser:
         "drill", help="play drills in a lab of their own: kill, move, count; `lab drill list` names them"
     )
     drill.add_argument("names", nargs="*", metavar="NAME")
+    drill.add_argument(
+        "--runs", type=int, default=1, help="how often they are played; then lowest, middle, highest (1)"
+    )
     drill.add_argument("--records", type=Path, default=Path(".build/drills"), help="folder for a JSON record of each")
     chaos = commands.add_parser(
         "chaos",
@@ -121,7 +124,7 @@ def run(where: Places, options: argparse.Namespace) -> int:
             width = max(len(each.name) for each in drills)
             print("\n".join(f"{each.name:<{width}}  {each.shows}" for each in drills))
         else:
-            return drill.main(options.names, options.records)
+            return drill.main(options.names, options.records, options.runs)
     elif options.command == "chaos":
         from lab.rehearsal.chaos import run as chaos  # noqa: PLC0415 - as above
 

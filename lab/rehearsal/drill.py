@@ -1,4 +1,4 @@
-"""`python -m lab drill NAME ...`: play drills by name against a lab of their own, print what was found, keep it as JSON.
+"""`python -m lab drill NAME ... [--runs N]`: play drills by name against a lab of their own, print what was found, keep it as JSON.
 
 Exit code 0 when every drill passed.
 """
@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import statistics
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 
 from lab.namespace import LabError
@@ -69,12 +70,31 @@ def tell(record: Record) -> str:
     return "\n".join([*lines, *(f"        {fault}" for fault in record.faults)])
 
 
-def main(names: list[str], folder: Path) -> int:
-    """Returns the exit code."""
-    failed = 0
+def spread(records: Sequence[Record]) -> str:
+    """Lowest, middle and highest of each figure, a line each, by drill: for those that were played more than once."""
+    lines = []
+    for name in dict.fromkeys(record.name for record in records):
+        played = [record for record in records if record.name == name]
+        if len(played) == 1:
+            continue
+        lines.append(f"{name}: {sum(not record.faults for record in played)} of {len(played)} passed")
+        for figure in dict.fromkeys(key for record in played for key in record.figures):
+            told = [record.figures.get(figure) for record in played]
+            values = [value for value in told if isinstance(value, int | float) and not isinstance(value, bool)]
+            if values:
+                low, middle, high = min(values), statistics.median(values), max(values)
+                lines.append(f"  {figure:<24} {low:g} {middle:g} {high:g}  ({len(values)})")
+    return "\n".join(lines)
+
+
+def main(names: list[str], folder: Path, runs: int = 1) -> int:
+    """Returns the exit code. `runs`: how often all of them are played, one after the other."""
+    played: list[Record] = []
     # Closed here, however the loop ends: with it goes its lab.
-    with contextlib.closing(play(chosen(names), folder)) as records:
+    with contextlib.closing(play(chosen(names) * runs, folder)) as records:
         for record in records:
             print(tell(record), flush=True)
-            failed += bool(record.faults)
-    return 1 if failed else 0
+            played.append(record)
+    if runs > 1:
+        print(spread(played))
+    return 1 if any(record.faults for record in played) else 0

@@ -147,18 +147,32 @@ class Stage:
         self.ask(site)
         return self.pulumi.up(site)
 
+    def follow(self) -> Run:
+        """The other side's run after a move. Raises RuntimeError when it fails."""
+        site, active = self.standby, self.active
+        self.world.request(site, active)
+        return self.must(self.pulumi.up(site), site)
+
     def must(self, done: Run, site: str) -> Run:
         if not done.ok:
             raise RuntimeError(f"pulumi up -s region-{site} ended with {done.code}:\n{done.diagnostics}")
         return done
 
     @contextlib.contextmanager
-    def shopping(self, record: Record, *, rate: float = 20.0) -> Iterator[Shop]:
-        """Customers until the end of the block; then every promise is compared with the database of the site that is active by then."""
+    def shopping(self, record: Record, *, rate: float = 20.0, connections: int = 4) -> Iterator[Shop]:
+        """Customers until the end of the block; then every promise is compared with the database of the site that is active by then.
+
+        `rate`: orders a second, of all of them together; `connections`: how many customers, each with one that is kept.
+        """
         self._ledgers += 1
         ledger = self.world.places.run / f"drill-{self._ledgers}.jsonl"
         client = Client(
-            self.world.shop_url, self.world.lab["dns"]["resolver"], self.world.ca_file, ledger, rate=rate, connections=4
+            self.world.shop_url,
+            self.world.lab["dns"]["resolver"],
+            self.world.ca_file,
+            ledger,
+            rate=rate,
+            connections=connections,
         )
         aside = ledger.with_name(f"drill-{self._ledgers}-aside.jsonl")
         goods = Goods(self.world.shop_url, self.world.lab["dns"]["resolver"], self.world.ca_file, aside)

@@ -75,6 +75,19 @@ def planned_move(stage: Stage, record: Record) -> None:
     record.expect(record.figures["failed_requests"] == 0, f"{record.figures['failed_requests']} requests failed")
 
 
+@drill("planned-move-kept-connections")
+def planned_move_with_kept_connections(stage: Stage, record: Record) -> None:
+    """200 customers who keep their connections: nobody's is closed while they send on it, in the move and in the other side's run after it."""
+    with stage.shopping(record, connections=200, rate=40.0) as shop:
+        began = time.monotonic()
+        move(stage, record, shop)
+        record.figures["follow_s"] = round(stage.follow().seconds, 1)
+        shop.flow()
+        record.figures["failed_requests"] = shop.failures(began)
+    nothing_lost(record)
+    record.expect(record.figures["failed_requests"] == 0, f"{record.figures['failed_requests']} requests failed")
+
+
 @drill("planned-move-open-transactions")
 def planned_move_with_open_transactions(stage: Stage, record: Record) -> None:
     """Clients that hold transactions open do not hold up the move; what they had not committed is nowhere."""
@@ -173,9 +186,7 @@ def there_and_back_twice(stage: Stage, record: Record) -> None:
         for _ in range(4):
             move(stage, record, shop)
             gaps.append(record.figures["longest_gap_s"])
-            other = stage.standby
-            stage.world.request(other, stage.active)
-            stage.must(stage.pulumi.up(other), other)
+            stage.follow()
     record.figures["gaps_s"] = gaps
     nothing_lost(record)
     record.expect(
