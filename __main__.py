@@ -93,7 +93,8 @@ def declare(settings: Settings, bundles: Bundles) -> None:
     place = ArchivePlace("archive-place", place_args, opts)
     built = [*region.ready, *buckets.ready, *release.ready, copier.ready, *place.ready]
 
-    # The role chain: the fence, then data, then those who use them, then the proof, then the name. Orders need no cache: it is asked beside.
+    # The role chain: the fence, then data, then those who use them until the shop is proven to sell, then the name. Orders need no cache: it is asked
+    # beside.
     fence_args = FenceArgs(
         settings=settings, address=region.address, bastion=region.bastion, instances=region.instances(), after=built
     )
@@ -108,10 +109,13 @@ def declare(settings: Settings, bundles: Bundles) -> None:
     data = [database.done, sync.done]
     app_args = AppTierArgs(chain=chain, hosts=region.of("app"), release=release, buckets=buckets, after=data)
     app = AppTier("app", app_args, opts)
-    # Beside the chain from here on: no client waits for backups.
-    ArchiveLink("archive", ArchiveLinkArgs(chain=chain, host=region.hosts["db-1"], place=place, after=app.done), opts)
-    proof = Verify("verify", VerifyArgs(chain=chain, address=region.address, after=app.done), opts)
+    # It asks until the shop sells: one host that is dead must not keep the name from moving to those that are well.
+    proof = Verify("verify", VerifyArgs(chain=chain, address=region.address, after=data), opts)
+    # Beside the chain from here on: no client waits for backups, caches and workers.
+    archive_args = ArchiveLinkArgs(chain=chain, host=region.hosts["db-1"], place=place, after=[proof.done])
+    ArchiveLink("archive", archive_args, opts)
     cache.settle(after=[proof.done])
+    app.settle(after=[proof.done])
     dns = FailoverDNS("dns", FailoverDNSArgs(chain=chain, address=region.address, after=[proof.done]), opts)
     # After the last step of a failover: the platform copies when it likes, no client waits for it.
     AssetRules("asset-rules", AssetRulesArgs(chain=chain, after=[dns.done]), opts)

@@ -1,7 +1,11 @@
-"""The app hosts of one site: the link that serves the shop from here, or forwards to the active site, by the epoch.
+"""The app hosts of one site: the links that serve the shop from here, or forward to the active site, by the epoch.
 
-Puma runs on both sides either way; what changes is where nginx sends requests and whether workers run. It uploads nothing (that is
-`Release`, done before any role is known).
+Puma runs on both sides either way; what changes is where nginx sends requests and whether workers run. It uploads nothing (that is `Release`, done
+before any role is known).
+
+A host that is dead must not keep the others from selling, and a link that fails ends a run: whatever has not begun by then does not. So all hosts
+are told their role side by side first, and that is no failure, whatever a host says; behind the proof each is asked for all that it shall be, one
+after the other where a release is new, and there a failure is one.
 """
 
 from __future__ import annotations
@@ -21,33 +25,41 @@ from components.render import documents
 @dataclass(frozen=True, kw_only=True)
 class AppTierArgs:
     chain: Chain
-    hosts: Sequence[Host]
+    hosts: Sequence[Host]  # app-1 first: it migrates
     release: Release
     buckets: AssetBuckets
     after: Sequence[pulumi.Resource]
 
 
 class AppTier(pulumi.ComponentResource):
-    """`done` once every app host has its role."""
-
-    done: list[pulumi.Resource]
+    """Every app host is asked to take its role; `settle` declares the rest."""
 
     def __init__(self, name: str, args: AppTierArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dr:index:AppTier", name, {}, opts)
-        settings, release = args.chain.settings, args.release.path
-        block = args.buckets.keys.apply(lambda keys: documents.app(settings, release, keys))
-        self.done = []
-        for host in args.hosts:
-            # The first host migrates the schema; the others start after it and side by side.
-            after = [*args.after, *args.release.ready, *self.done[:1]]
-            self.done.append(
-                args.chain.link(
-                    f"{name}-{host.address.name}-converge",
-                    host=host,
-                    service="app",
-                    block=block,
-                    parent=self,
-                    after=after,
-                )
-            )
+        self._prefix, self._args = name, args
+        self._turned = [self._link(host, args.after, turn=True) for host in args.hosts]
         self.register_outputs({})
+
+    def settle(self, after: Sequence[pulumi.Resource]) -> None:
+        """Each host with its release, its role and its workers, or a failure that names it, once everything in `after` is done.
+
+        The first one migrates the schema; the others start after it and side by side.
+        """
+        head, *others = self._args.hosts
+        first = self._link(head, [*after, *self._turned])
+        for host in others:
+            self._link(host, [first])
+
+    def _link(self, host: Host, after: Sequence[pulumi.Resource], *, turn: bool = False) -> pulumi.Resource:
+        chain, release = self._args.chain, self._args.release
+        block = self._args.buckets.keys.apply(lambda keys: documents.app(chain.settings, release.path, keys, turn=turn))
+        link: pulumi.Resource = chain.link(
+            f"{self._prefix}-{host.address.name}-{'turn' if turn else 'converge'}",
+            host=host,
+            service="app",
+            block=block,
+            parent=self,
+            after=[*after, *release.ready],
+            may_fail=turn,
+        )
+        return link

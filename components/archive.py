@@ -1,6 +1,6 @@
 """WAL and backups of this site's database in a bucket of each region: the configuration before any role, the timers after it.
 
-It makes no bucket and waits for no backup. The second half comes after the app link: nothing that a client waits for waits for it, and the
+It makes no bucket and waits for no backup. The second half comes after the proof: nothing that a client waits for waits for it, and the
 first half has told the server already where its WAL goes.
 """
 

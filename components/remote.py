@@ -77,15 +77,18 @@ def host_link(
 ) -> remote.Command:
     """`dr-host <service> converge` on one host with this document, once everything in `after` is done.
 
-    `first`: shell that comes before it, without single quotes. `may_fail`: whatever the host says of it is no failure of the run, which would
-    begin nothing more. Another link has to ask again.
+    `first`: shell that comes before it, without single quotes. `may_fail`: whatever the host says of it is shown, and is no failure of the run, which
+    would begin nothing more. Another link has to ask again.
     """
     converge = f"python3 {TOOL_PATH} {service} converge"
     program = converge if first is None else f"sh -c '{first}; exec {converge}'"
     script = f"timeout -k {KILL_AFTER_S} {LINKS_S[service]} {program}"
     if may_fail:
         script += " || true"
-    return host_script(name, script=script, connection=connection, stdin=document, parent=parent, after=after)
+    told = remote.Logging.STDERR if may_fail else remote.Logging.NONE
+    return host_script(
+        name, script=script, connection=connection, stdin=document, parent=parent, after=after, logging=told
+    )
 
 
 def upload_path(digest: str) -> str:
@@ -121,15 +124,16 @@ def host_script(
     stdin: pulumi.Input[str],
     parent: pulumi.Resource,
     after: Sequence[pulumi.Resource],
+    logging: remote.Logging = remote.Logging.NONE,
 ) -> remote.Command:
-    """A bounded, repeatable script on one host."""
+    """A bounded, repeatable script on one host. `logging`: what of it a person sees while it runs; stderr has no secret, stdout is the answer."""
     return remote.Command(
         name,
         connection=connection,
         create=script,
         update=script,
         stdin=pulumi.Output.secret(stdin),
-        logging=remote.Logging.NONE,
+        logging=logging,
         add_previous_output_in_env=False,
         opts=pulumi.ResourceOptions(parent=parent, depends_on=list(after), additional_secret_outputs=_OUTPUTS),
     )

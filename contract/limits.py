@@ -12,13 +12,15 @@ LINKS_S = {
     "app": 900,
     "archive": 900,
     "fence": 600,
-    "verify": 180,
+    "verify": 480,
     "pointer": 300,
     "replication": 180,
 }
 KILL_AFTER_S = 5  # what `timeout -k` waits after its first word
 UNPACK_S = 300  # of a release
 PREPARE_S = 120  # `archive prepare`
+
+VERIFY_S = 400  # the proof asks for so long: a first app host may have a schema to make before it serves
 
 # What the fence asks of hosts. A limit of the host's own is shorter, so that its sentence is heard instead of a silence.
 QUICK_S = 20  # a question, and what needs no more than one

@@ -150,11 +150,12 @@ def assets(settings: Settings, keys: Mapping[str, str]) -> Document:
     return dict(fields.write(block))
 
 
-def app(settings: Settings, release: str, keys: Mapping[str, str]) -> Document:
-    """Block of `app converge`. Databases and caches are named local first: libpq tries them in order."""
+def app(settings: Settings, release: str, keys: Mapping[str, str], *, turn: bool) -> Document:
+    """Block of `app converge`, or of the turn before it. Databases and caches are named local first: libpq tries them in order."""
     secrets, site, peer = settings.secrets, settings.site, settings.peer
     block = app_service.Block(
         **vars(settings.app),
+        turn=turn,
         release=release,
         shop_host=settings.shop.host,
         shop_tls=app_service.Certificate(cert=secrets.shop.cert, key=secrets.shop.key),

@@ -92,6 +92,7 @@ def verify(settings: Settings, epoch: InForce, address: str) -> Document:
         shop_host=settings.shop.host,
         address=address,
         ca=settings.secrets.ca,
+        hosts=len(settings.keys_of(APP, settings.site)),
         witness=witness(settings),
     )
     return dict(fields.write(document))

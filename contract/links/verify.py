@@ -8,6 +8,7 @@ from ..buckets import Bucket
 from ..checks import integer, line, prose
 from ..epoch import InForce
 from ..fields import key, part
+from ..hosts import MAX_APP_HOSTS
 from ..sites import A_SITE
 
 
@@ -23,4 +24,5 @@ class Document:
     shop_host: str = key(line, "the shop's public name")
     address: str = key(line, "public address of the own load balancer")
     ca: str = key(prose, "PEM of the CA that has signed the shop's certificate")
+    hosts: int = key(integer(1, MAX_APP_HOSTS), "how many app hosts are behind it")
     witness: Bucket = part(Bucket, "the witness bucket")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..buckets import Bucket
-from ..checks import cidr, integer, line, listing, password, prose, text
+from ..checks import boolean, cidr, integer, line, listing, password, prose, text
 from ..fields import key, part
 from ..hosts import MAX_APP_HOSTS
 
@@ -38,6 +38,9 @@ class Certificate:
 class Block(Keys):
     """What `app converge` is told beside the keys of `dr:app`. Databases and caches are named local first: libpq tries them in order."""
 
+    turn: bool = key(
+        boolean, "whether the role alone is turned: a release that serves is kept, workers start later", default=False
+    )
     release: str = key(text(r"/\S+", "an absolute path"), "where the release lies")
     shop_host: str = key(line, "the shop's public name")
     shop_tls: Certificate = part(Certificate, "of that name")

@@ -22,8 +22,6 @@ COPIER = Bundle(path=".build/dr-assets-1.pyz", digest="1" * 12)
 STAGES = [
     ["fence-claim"],
     ["postgres-converge", "sync-converge"],
-    ["app-app-1-converge"],
-    ["app-app-2-converge"],
     ["verify-order"],
     ["dns-pointer"],
 ]
@@ -32,6 +30,9 @@ BESIDE = "archive-converge"  # told the epoch too, and waited for by nothing
 LAST = "asset-rules-replication"  # the same, after all of the chain
 # The cache: at its turn beside the data, and once more behind the proof, where its failure is one.
 CACHE, SETTLED = "redis-converge", "redis-cache-1-converge"
+# The app hosts: told their role side by side, and once more behind the proof, where releases and workers come one after the other.
+TURNS, APPS = ("app-app-1-turn", "app-app-2-turn"), ("app-app-1-converge", "app-app-2-converge")
+ROLES = {*CHAIN, BESIDE, CACHE, SETTLED, *TURNS, *APPS}
 COMMANDS = ("command:local:Command", "command:remote:Command")
 
 
@@ -94,14 +95,14 @@ def test_a_request_changes_no_resource_but_what_the_links_are_told(a: dict[str, 
     other = built("a", failover_region="b")
     assert list(sorted(a)) == list(sorted(other))
     changed = {it.name for key, it in a.items() if it != other[key]}
-    assert changed == {"fence-claim", BESIDE, CACHE, SETTLED, *(name for name in CHAIN if name.endswith("-converge"))}
+    assert changed == {"fence-claim", *(name for name in ROLES if name.endswith(("-converge", "-turn")))}
     for name in changed:
         one, two = (json.loads(commands(tree)[name].inputs["stdin"]) for tree in (a, other))
         assert {key for key in one.keys() | two.keys() if one.get(key) != two.get(key)} == {"request"}
 
 
 def test_what_is_built_before_the_fence_is_told_no_role(a: dict[str, Registered]) -> None:
-    early = [it for name, it in commands(a).items() if name not in (*CHAIN, BESIDE, CACHE, SETTLED, LAST)]
+    early = [it for name, it in commands(a).items() if name not in {*ROLES, LAST}]
     assert len(early) == 8
     for it in early:
         assert not {"request", "epoch"} & set(
@@ -127,11 +128,25 @@ def test_orders_do_not_wait_for_a_cache_and_its_failure_ends_no_run_before_the_s
     assert {CACHE, "verify-order"} <= closure(a, SETTLED) and "dns-pointer" not in closure(a, SETTLED)
     first, again = (commands(a)[name].inputs for name in (CACHE, SETTLED))
     assert first["create"] == f"{again['create']} || true"
-    assert {key for key in first if first[key] != again[key]} == {"create", "update"}
+    assert {key for key in first if first[key] != again[key]} == {"create", "update", "logging"}
+
+
+def test_a_dead_app_host_keeps_no_other_from_selling_and_no_name_from_moving(a: dict[str, Registered]) -> None:
+    """The hosts turn side by side; the proof asks until the shop sells, whoever has turned by then."""
+    assert not [name for name in CHAIN if {*TURNS, *APPS} & closure(a, name)]
+    for name in TURNS:
+        assert closure(a, name) & ROLES == {"fence-claim", "postgres-converge", "sync-converge"}
+        told = commands(a)[name].inputs
+        assert told["create"].endswith(" || true") and json.loads(told["stdin"])["app"]["turn"] is True
+    assert {*TURNS, "verify-order"} <= closure(a, APPS[0]) and "dns-pointer" not in closure(a, APPS[0])
+    assert APPS[0] in closure(a, APPS[1]), "a new release comes to one host, and then to the others"
+    for name in APPS:
+        told = commands(a)[name].inputs
+        assert "||" not in told["create"] and json.loads(told["stdin"])["app"]["turn"] is False
 
 
 def test_nothing_waits_for_backups_and_wal_has_a_place_before_the_fence(a: dict[str, Registered]) -> None:
-    assert "app-app-2-converge" in closure(a, BESIDE)
+    assert "verify-order" in closure(a, BESIDE)
     assert not [it.name for it in a.values() if BESIDE in it.depends_on]
     assert {"archive-place-prepare", "assets-archive-policy"} <= closure(a, "fence-claim")
     without = {key: value for key, value in stack.configuration("a").items() if key != "archive"}
@@ -167,20 +182,19 @@ def test_no_bucket_names_another_one(a: dict[str, Registered]) -> None:
 
 def test_the_fence_waits_for_everything_that_has_no_role(a: dict[str, Registered]) -> None:
     waits = closure(a, "fence-claim")
-    late = {"dns-site", BESIDE, CACHE, SETTLED, LAST}
-    early = {
-        it.name for it in a.values() if not it.type.startswith(("dr:", "pulumi:")) and it.name not in {*CHAIN, *late}
-    }
+    late = {"dns-site", *ROLES, LAST}
+    early = {it.name for it in a.values() if not it.type.startswith(("dr:", "pulumi:")) and it.name not in late}
     assert early <= waits
 
 
 def test_every_link_is_run_again_by_an_update_and_leaves_nothing_readable(a: dict[str, Registered]) -> None:
-    assert len(commands(a)) == 19
+    assert len(commands(a)) == 21
     for name, it in commands(a).items():
         inputs = it.inputs
         assert inputs["create"] == inputs["update"], name
         assert inputs["create"].startswith("timeout -k 5 "), name
-        assert inputs["logging"] == "none", name
+        # What may fail has no other way to be heard of; a host's stderr holds no secret.
+        assert inputs["logging"] == ("stderr" if inputs["create"].endswith(" || true") else "none"), name
         assert inputs["addPreviousOutputInEnv"] is False, name
         assert not {"triggers", "delete", "environment"} & set(inputs), name
         assert "stdin" in it.secret, name
@@ -191,7 +205,7 @@ def test_remote_links_pin_host_keys_and_go_through_the_own_bastion(b: dict[str, 
     settings = config.parse(stack.configuration("b"))
     address = next(it for it in b.values() if it.name == "region-bastion-ip")
     remote = [it for it in b.values() if it.type.startswith("command:remote:")]
-    assert len(remote) == 23
+    assert len(remote) == 25
     for it in remote:
         connection = it.inputs["connection"]
         bastion = connection.get("proxy", connection)
@@ -269,7 +283,7 @@ def test_a_raised_repair_runs_every_link_again_and_touches_nothing_else(a: dict[
     changed = {it.name for key, it in raised.items() if it != a[key]}
     asked = {name for name in commands(a) if not name.endswith("-unpacked")}
     assert changed == asked
-    assert asked >= {*CHAIN, BESIDE, LAST, "region-db-1-converge"}
+    assert asked >= {*ROLES, LAST, "region-db-1-converge"}
 
 
 def test_copies_are_made_again_on_a_new_server(a: dict[str, Registered]) -> None:

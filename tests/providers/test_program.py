@@ -360,7 +360,9 @@ def test_following_the_other_site_updates_links_and_nothing_else(story: Story) -
     story.program.configure(failover_region="b")
     planned = story.program.preview()
     epochs.clear()
-    assert {"fence-claim", "postgres-converge", "redis-converge", "app-app-1-converge"} <= set(planned)
+    assert {"fence-claim", "postgres-converge", "redis-converge", "app-app-1-turn", "app-app-1-converge"} <= set(
+        planned
+    )
     assert_links_alone(planned)
 
 
@@ -368,7 +370,7 @@ def assert_links_alone(planned: dict[str, str]) -> None:
     """Nothing but links of the chain runs again, and nothing is replaced."""
     assert set(planned.values()) == {"update"}
     assert all(
-        name.endswith(("-converge", "-claim", "-order", "-pointer")) and not name.startswith("region-")
+        name.endswith(("-converge", "-turn", "-claim", "-order", "-pointer")) and not name.startswith("region-")
         for name in planned
     )
 

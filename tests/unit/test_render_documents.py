@@ -38,7 +38,7 @@ def test_every_document_is_read_as_it_was_written(settings: Settings) -> None:
         (archive.Block, documents.archive(settings, settings.archive, KEYS)),
         (redis.Block, documents.redis(settings, EPOCH)),
         (assets.Block, documents.assets(settings, KEYS)),
-        (app.Block, documents.app(settings, "/opt/shop/releases/x", KEYS)),
+        (app.Block, documents.app(settings, "/opt/shop/releases/x", KEYS, turn=False)),
         (fence.Document, links.fence(settings, PUBLIC, SERVERS)),
         (verify.Document, links.verify(settings, EPOCH, "198.51.100.50")),
         (pointer.Document, links.pointer(settings, EPOCH, "198.51.100.50")),
@@ -106,7 +106,7 @@ def test_what_the_old_master_was_seen_to_have_is_told(settings: Settings) -> Non
 
 
 def test_the_app_block_names_the_local_side_first(settings: Settings) -> None:
-    block = documents.app(settings, "/opt/shop/releases/x", KEYS)
+    block = documents.app(settings, "/opt/shop/releases/x", KEYS, turn=False)
     assert block["databases"] == ["db-1.b", "db-1.a"]
     assert block["caches"] == ["cache-1.b", "cache-1.a"]
     assert block["peer_apps"] == ["app-1.a", "app-2.a"]
@@ -154,7 +154,7 @@ def test_several_caches_are_named_to_hosts_shop_and_fence() -> None:
     own, peers = ([f"cache-{number}.{site}" for number in (1, 2, 3)] for site in "ba")
     block = documents.redis(settings, EPOCH)
     assert (block["caches"], block["peer_caches"]) == (own, peers)
-    assert documents.app(settings, "/opt/shop/releases/x", KEYS)["caches"] == [*own, *peers]
+    assert documents.app(settings, "/opt/shop/releases/x", KEYS, turn=False)["caches"] == [*own, *peers]
     document = links.fence(settings, {"lb": "x", "bastion": "y"}, {})
     assert document["caches"] == ["cache-1", "cache-2", "cache-3"]
     assert {"shop-a-cache-1", "shop-a-cache-2", "shop-a-cache-3"} < set(document["openstack"]["servers"]["a"])

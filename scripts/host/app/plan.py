@@ -34,6 +34,11 @@ class Facts:
     role: str | None = None  # of role.json
     role_epoch: int | None = None
 
+    @property
+    def serving(self) -> bool:
+        """A release is at work."""
+        return self.web and self.current is not None
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -43,6 +48,9 @@ class Wanted:
     epoch: int
     host: str
     release: str
+    turn: bool = (
+        False  # the role alone: a release that serves is kept, and what is slow is left for the call that follows
+    )
 
     @property
     def migration(self) -> str | None:
@@ -51,7 +59,12 @@ class Wanted:
 
 
 def plan(facts: Facts, wanted: Wanted) -> Sequence[Step]:
-    """Steps in order: whatever answers requests first, workers last. Empty when all is as wanted. Raises Refused."""
+    """Steps in order: whatever answers requests first, workers last. Empty when all is as wanted. Raises Refused.
+
+    A turn brings a release only to the first host, and only where none serves: then there is nothing else to turn.
+    """
+    if wanted.turn and (facts.serving or wanted.host != FIRST_APP):
+        return [*_idle(facts, wanted), *_writes(facts.stale_nginx), *_role(facts, wanted), *_nginx(facts, wanted)]
     if not facts.release_there:
         raise Refused(
             say(
@@ -63,20 +76,13 @@ def plan(facts: Facts, wanted: Wanted) -> Sequence[Step]:
             )
         )
     steps = [] if facts.user else [Step("user")]
-    role = "primary" if wanted.active else "standby"
-    if facts.worker and not wanted.active:
-        steps.append(Step("stop", WORKER))
-    if facts.worker_enabled and not wanted.active:
-        steps.append(Step("disable", WORKER))
-    steps += [
-        Step("write", path) for path in (*facts.stale_web, *facts.stale_units, *facts.stale_nginx, *facts.stale_kernel)
-    ]
+    steps += _idle(facts, wanted)
+    steps += _writes((*facts.stale_web, *facts.stale_units, *facts.stale_nginx, *facts.stale_kernel))
     if facts.stale_kernel or not facts.kernel_set:
         steps.append(Step("kernel"))
     if facts.stale_units:
         steps.append(Step("daemon-reload"))
-    if (facts.role, facts.role_epoch) != (role, wanted.epoch):
-        steps.append(Step("role", role))
+    steps += _role(facts, wanted)
     new = facts.current != wanted.release
     migrate = wanted.migration is not None and facts.migrated != wanted.migration
     if new:
@@ -85,7 +91,11 @@ def plan(facts: Facts, wanted: Wanted) -> Sequence[Step]:
         new and migrate
     ):  # new code wants its schema first; the same code in a new epoch has it, and requests come before
         steps.append(Step("migrate", MIGRATE))
-    steps += _serve(facts, wanted, changed=new or bool(facts.stale_web or facts.stale_units))
+    if not facts.web_enabled:
+        steps.append(Step("enable", WEB))
+    if new or facts.stale_web or facts.stale_units or not facts.web:
+        steps.append(Step("restart", WEB))
+    steps += _nginx(facts, wanted)
     if migrate and not new:
         steps.append(Step("migrate", MIGRATE))
     if wanted.active and not facts.worker_enabled:
@@ -95,14 +105,28 @@ def plan(facts: Facts, wanted: Wanted) -> Sequence[Step]:
     return steps
 
 
-def _serve(facts: Facts, wanted: Wanted, *, changed: bool) -> list[Step]:
-    steps = []
-    if not facts.web_enabled:
-        steps.append(Step("enable", WEB))
-    if changed or not facts.web:
-        steps.append(Step("restart", WEB))
-    if facts.serves != wanted.active:
-        steps.append(Step("serve" if wanted.active else "forward"))
+def _idle(facts: Facts, wanted: Wanted) -> list[Step]:
+    """No worker runs in the standby site."""
+    if wanted.active:
+        return []
+    return [
+        *([Step("stop", WORKER)] if facts.worker else []),
+        *([Step("disable", WORKER)] if facts.worker_enabled else []),
+    ]
+
+
+def _writes(paths: Sequence[str]) -> list[Step]:
+    return [Step("write", path) for path in paths]
+
+
+def _role(facts: Facts, wanted: Wanted) -> list[Step]:
+    role = "primary" if wanted.active else "standby"
+    return [] if (facts.role, facts.role_epoch) == (role, wanted.epoch) else [Step("role", role)]
+
+
+def _nginx(facts: Facts, wanted: Wanted) -> list[Step]:
+    """Where requests go."""
+    steps = [] if facts.serves == wanted.active else [Step("serve" if wanted.active else "forward")]
     if not facts.nginx_enabled:
         steps.append(Step("enable", NGINX))
     if not facts.nginx:

@@ -7,6 +7,7 @@ role tells nginx by a file, without a reload, and starts or stops the worker; Pu
 from __future__ import annotations
 
 import http.client
+import json
 import pwd
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -25,6 +26,7 @@ from ..frame.systemd import Systemd, Units
 from ..frame.wait import until
 from .config import MIGRATE, NGINX, PUMA, RETRIES, SERVES, USER, WEB, WORKER, Desired, files
 from .plan import Facts, Wanted, plan
+from .schema import PENDING, schema_question
 
 UNIT_S, MIGRATE_S, HEALTHY_S = 60.0, 310.0, 60.0
 WRITABLE = ("tmp", "log")  # folders that Rails wants beside its code; a release has none
@@ -42,7 +44,11 @@ class App:
         self._marker = layout.at("/var/lib/dr/app-migrated")
         self._retries = layout.at("/proc/sys/net/ipv4/tcp_retries2")
         self.wanted = Wanted(
-            active=desired.envelope.active, epoch=self._role.epoch, host=desired.envelope.host, release=desired.release
+            active=desired.envelope.active,
+            epoch=self._role.epoch,
+            host=desired.envelope.host,
+            release=desired.release,
+            turn=desired.turn,
         )
 
     def facts(self) -> Facts:
@@ -98,9 +104,11 @@ class App:
 
     def verify(self, facts: Facts) -> dict[str, Any]:
         """See `plan.Service`."""
+        if self.wanted.turn and facts.current is None:
+            return {}  # nothing serves here yet; the call that follows brings it
         healthy = until(_healthy, HEALTHY_S)
         missing = [unit for unit, runs in ((WEB, facts.web and healthy), (NGINX, facts.nginx)) if not runs]
-        missing += [WORKER] if self.wanted.active and not facts.worker else []
+        missing += [WORKER] if self.wanted.active and not (facts.worker or self.wanted.turn) else []
         if missing or (facts.worker and not self.wanted.active):
             raise Failed(
                 say(
@@ -144,12 +152,20 @@ class App:
         sync_folder(self._current.parent)
 
     def _migrate(self) -> None:
-        self._units.restart(MIGRATE, MIGRATE_S)
+        """By the release's own command, which loads all of Rails. That takes seconds of each move, so a release that this host has brought up to date
+        before asks first whether the database has it all, which it has but for what a lost region took along."""
+        before = (_read(self._marker) or "").rpartition(" ")[0]
+        if before != self._desired.release or not self._has_schema():
+            self._units.restart(MIGRATE, MIGRATE_S)
         write_atomically(self._marker, f"{self.wanted.migration}\n".encode())
 
     def _forward(self) -> None:
         self._serves.unlink(missing_ok=True)
         sync_folder(self._serves.parent)
+
+    def _has_schema(self) -> bool:
+        told = json.dumps(schema_question(self._desired))
+        return run(["ruby", "-e", PENDING], limit_s=UNIT_S, stdin=told, user=USER, check=False).code == 0
 
     def _restart(self, unit: str) -> None:
         if unit == NGINX:

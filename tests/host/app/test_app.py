@@ -2,10 +2,11 @@
 
 import io
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
-from contract.errors import Refused, Usage
+from contract.errors import Failed, Refused, Usage
 from scripts.ctl.secrets import generate
 from scripts.host.app.config import (
     MIGRATE,
@@ -160,6 +161,96 @@ def test_taking_over_serves_before_anything_slow_and_keeps_nginx_and_puma():
         f"enable {WORKER}",
         f"restart {WORKER}",
     ]
+
+
+TURN = replace(ACTIVE, turn=True)
+
+
+def test_a_turn_changes_where_requests_go_and_leaves_what_is_slow_for_the_call_after_it():
+    behind = replace(
+        SERVING,
+        current="/opt/shop/releases/old",
+        migrated="/opt/shop/releases/old 1",
+        stale_web=("/env",),
+        stale_units=("/unit",),
+        stale_kernel=("/sysctl",),
+        worker=False,
+        worker_enabled=False,
+        role="standby",
+        role_epoch=2,
+        serves=False,
+    )
+    assert steps(behind, TURN) == ["role primary", "serve"]
+    assert steps(replace(behind, release_there=False), TURN) == ["role primary", "serve"]
+    after = steps(replace(behind, role="primary", role_epoch=3, serves=True), ACTIVE)
+    assert after == [
+        "write /env",
+        "write /unit",
+        "write /sysctl",
+        "kernel",
+        "daemon-reload",
+        f"link {RELEASE}",
+        f"migrate {MIGRATE}",
+        f"restart {WEB}",
+        f"enable {WORKER}",
+        f"restart {WORKER}",
+    ]
+
+
+def test_a_turn_to_standby_leaves_no_worker():
+    assert steps(replace(SERVING, role_epoch=2), replace(STANDBY, turn=True)) == [
+        f"stop {WORKER}",
+        f"disable {WORKER}",
+        "role standby",
+        "forward",
+    ]
+
+
+def test_a_turn_brings_a_release_only_to_the_first_host_and_only_where_none_serves():
+    for none in (
+        replace(SERVING, current=None, web=False, web_enabled=False, nginx=False, serves=False, role=None),
+        replace(SERVING, web=False),
+    ):
+        assert f"restart {WEB}" in steps(none, TURN)
+        assert f"restart {WEB}" not in steps(none, replace(TURN, host="app-2"))
+    assert f"restart {NGINX}" in steps(replace(SERVING, web=False, nginx=False), replace(TURN, host="app-2"))
+
+
+def told(tmp_path, turn):
+    return App(Desired.read(document(turn=turn)), Layout(tmp_path), Systemd(), Log(io.StringIO(), "app converge"))
+
+
+def test_a_host_that_has_no_release_yet_turns_without_a_word_and_one_whose_web_is_down_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("scripts.host.app.verbs.HEALTHY_S", 0.0)
+    assert told(tmp_path, True).verify(replace(SERVING, current=None, web=False)) == {}
+    with pytest.raises(Failed, match="not well: shop-web"):
+        told(tmp_path, True).verify(replace(SERVING, web=False, worker=False))
+    with pytest.raises(Failed, match="not well: shop-web"):
+        told(tmp_path, False).verify(replace(SERVING, current=None, web=False))
+
+
+@pytest.mark.parametrize(
+    ("marker", "complete", "loads"),
+    [
+        (f"{RELEASE} 1", True, False),
+        (f"{RELEASE} 1", False, True),
+        ("/opt/shop/releases/old 3", True, True),
+        ("", True, True),
+    ],
+)
+def test_a_move_loads_no_release_to_learn_that_nothing_is_to_be_migrated(
+    tmp_path, monkeypatch, marker, complete, loads
+):
+    restarted = []
+    units = SimpleNamespace(restart=lambda unit, limit: restarted.append(unit), daemon_reload=None)
+    app = App(Desired.read(document()), Layout(tmp_path), units, Log(io.StringIO(), "app converge"))
+    place = tmp_path / "var/lib/dr/app-migrated"
+    place.parent.mkdir(parents=True)
+    place.write_text(f"{marker}\n")
+    monkeypatch.setattr(App, "_has_schema", lambda self: complete)
+    app.apply(Step("migrate", MIGRATE))
+    assert restarted == ([MIGRATE] if loads else [])
+    assert place.read_text().startswith(f"{RELEASE} ")
 
 
 def test_becoming_standby_stops_the_worker_first():

@@ -1,0 +1,38 @@
+"""Whether the database has every migration of a release: asked without loading the release."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .config import Desired
+
+# Rails' own convention: a file `<version>_<name>.rb` a migration, and the versions that have run in `schema_migrations`. Ends with 0 when none is
+# missing, with anything else when one is or when that cannot be told; more than one folder of migrations cannot.
+PENDING = r"""
+require "json"
+require "pg"
+told = JSON.parse($stdin.read)
+folders = Dir.glob(File.join(told.fetch("release"), "db", "*migrate"))
+exit 1 unless folders.size == 1
+versions = Dir.children(folders.first).filter_map { |name| name[/\A(\d+)_\w+\.rb\z/, 1] }
+rows = PG.connect(told.fetch("database")).exec("SELECT version FROM public.schema_migrations")
+exit((versions - rows.column_values(0)).empty? ? 0 : 1)
+"""
+CONNECT_S = 2
+
+
+def schema_question(desired: Desired) -> dict[str, Any]:
+    """What `PENDING` reads on stdin; it holds the database's password."""
+    return {
+        "release": desired.release,
+        "database": {
+            "host": ",".join(desired.database_names),
+            "dbname": desired.database,
+            "user": "shop",
+            "password": desired.database_password,
+            "sslmode": "verify-full",
+            "sslrootcert": "/etc/dr/ca.pem",
+            "target_session_attrs": "read-write",
+            "connect_timeout": CONNECT_S,
+        },
+    }

@@ -1,0 +1,140 @@
+"""The proof: asked until the app hosts have turned, and not held up by one that does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import chain, repeat
+from typing import Any
+
+import pytest
+
+from contract.errors import Failed
+from scripts.links import verify
+
+Answer = tuple[int, Any] | Exception
+HERE, THERE, DEAD = (200, {"ok": True, "site": "b"}), (200, {"ok": True, "site": "a"}), (502, None)
+
+
+class Played(verify.Shop):
+    """A shop of `hosts` app hosts behind a balancer that takes one after the other: each answers /health as its own list says, the last for ever."""
+
+    def __init__(self, *hosts: list[Answer], order: Callable[[dict[str, str]], Answer] | None = None) -> None:
+        self.host, self.address = "shop.example", "198.51.100.5"
+        self._hosts = [chain(answers, repeat(answers[-1])) for answers in hosts]
+        self._next = 0
+        self._order = order or (lambda headers: (201, {"idempotency_key": headers["Idempotency-Key"], "site": "b"}))
+        self.orders: list[str] = []
+        self.products: Any = [{"id": 7}]
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+        limit_s: float = verify.ANSWER_S,
+    ) -> tuple[int, Any]:
+        if path == "/health":
+            return self._health()
+        if path == "/products":
+            return 200, self.products
+        assert (method, path) == ("POST", "/orders") and headers is not None
+        self.orders.append(headers["Idempotency-Key"])
+        return said(self._order(headers))
+
+    def _health(self) -> tuple[int, Any]:
+        host: Iterator[Answer] = self._hosts[self._next % len(self._hosts)]
+        self._next += 1
+        return said(next(host))
+
+
+def said(answer: Answer) -> tuple[int, Any]:
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second passes with each look at the clock, none with a pause."""
+    ticks = iter(range(10_000))
+
+    class Clock:
+        monotonic = staticmethod(lambda: float(next(ticks)))
+        sleep = staticmethod(lambda seconds: None)
+
+    monkeypatch.setattr(verify, "time", Clock)
+
+
+def proved(shop: Played, hosts: int = 2) -> str:
+    turned = verify.Turned(shop, "b", hosts)
+    return shop.until(lambda: turned.seen() and verify._order(shop, "b"))
+
+
+def test_an_order_is_placed_once_every_host_serves_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    shop = Played([THERE, DEAD, HERE], [OSError("refused"), HERE])
+    assert proved(shop) == "b"
+    assert len(shop.orders) == 1
+    assert "WARNING" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("never", [THERE, DEAD, OSError("timed out"), (200, [])])
+def test_a_host_that_never_turns_holds_nothing_up_and_is_told_once(
+    never: Answer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused: Iterator[Answer] = iter([(503, {}), (503, {})])
+    shop = Played(
+        [HERE],
+        [never],
+        order=lambda headers: next(refused, (201, {"idempotency_key": headers["Idempotency-Key"], "site": "b"})),
+    )
+    assert proved(shop) == "b"
+    assert capsys.readouterr().err.count("not every app host serves") == 1
+
+
+def test_where_no_host_turns_nothing_is_ordered_and_the_last_answer_is_told() -> None:
+    shop = Played([THERE], [DEAD])
+    with pytest.raises(Failed, match=r"answered by site .*, wanted 'b'.*dr-host app status"):
+        proved(shop)
+    assert shop.orders == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"idempotency_key": "another", "site": "b"},
+        {"site": "b"},
+        {},
+        [],
+        None,
+        "ok",
+    ],
+)
+def test_an_order_that_is_not_the_one_that_was_sent_proves_nothing(wrong: Any) -> None:
+    with pytest.raises(Failed, match="POST /orders: 201"):
+        proved(Played([HERE], order=lambda _: (201, wrong)), hosts=1)
+
+
+@pytest.mark.parametrize("products", [None, {}, [], ["one"], [{}], "many"])
+def test_products_of_another_form_are_none(products: Any) -> None:
+    shop = Played([HERE])
+    shop.products = products
+    with pytest.raises(Failed, match="GET /products: 200"):
+        proved(shop, hosts=1)
+    assert shop.orders == []
+
+
+def test_an_order_that_the_other_site_took_proves_nothing() -> None:
+    def there(headers: dict[str, str]) -> Answer:
+        return 201, {"idempotency_key": headers["Idempotency-Key"], "site": "a"}
+
+    with pytest.raises(Failed, match="taken by site 'a', wanted 'b'"):
+        proved(Played([HERE], order=there), hosts=1)
+
+
+def test_no_two_orders_have_the_same_key() -> None:
+    """Whoever could guess it could place it beforehand, and a shop that only reads would pass."""
+    shops = [Played([HERE]) for _ in range(2)]
+    for shop in shops:
+        proved(shop, hosts=1)
+    assert shops[0].orders != shops[1].orders
