@@ -142,18 +142,28 @@ class Hosts:
         own = host.rsplit(".", 1)[1]
         return [site for site in sorted(self._told.bastions, key=lambda site: site == own) if self._told.bastions[site]]
 
-    def execute(self, host: str, via: str, line: str, stdin: bytes, limit_s: int) -> subprocess.CompletedProcess[bytes]:
-        """Run a shell line on `host` through the bastion of site `via`, whatever its exit code. Raises Unreachable."""
+    def execute(
+        self, host: str, via: str, line: str, stdin: bytes, limit_s: int, *, connect_s: int = CONNECT_S
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run a shell line on `host` through the bastion of site `via`, whatever its exit code. Raises Unreachable.
+
+        `connect_s`: how long its ssh server may take to say its first word.
+        """
         alias = f"{host}.via-{via}"
         self._used.add(alias)
-        done = self._ssh([alias, f"timeout -k 5 {limit_s} {line}"], stdin, limit_s + OVERHEAD_S)
+        done = self._ssh(
+            ["-o", f"ConnectTimeout={connect_s}", alias, f"timeout -k 5 {limit_s} {line}"], stdin, limit_s + OVERHEAD_S
+        )
         if done.returncode == _SSH_FAILED:
             raise Unreachable(f"host {host} through the bastion of {via}: no ssh session ({_last_line(done.stderr)})")
         return done
 
-    def call(self, host: str, via: str, command: str, document: dict[str, Any], limit_s: int) -> Answer:
+    def call(
+        self, host: str, via: str, command: str, document: dict[str, Any], limit_s: int, *, connect_s: int = CONNECT_S
+    ) -> Answer:
         """Run `dr-host <command>` with the document on stdin. Raises Unreachable."""
-        done = self.execute(host, via, f"python3 {DR_HOST} {command}", json.dumps(document).encode(), limit_s)
+        line = f"python3 {DR_HOST} {command}"
+        done = self.execute(host, via, line, json.dumps(document).encode(), limit_s, connect_s=connect_s)
         try:
             answer = json.loads(done.stdout)
         except ValueError:

@@ -27,7 +27,7 @@ from contract.limits import AWAIT_S, PROMOTE_S, QUICK_S, REPLAYED_S, TALK_S, WIT
 from contract.links.fence import Document
 from contract.sites import other
 from contract.version import VERSION
-from scripts.clients.hosts import Answer, Conversation, Hosts
+from scripts.clients.hosts import CONNECT_S, Answer, Conversation, Hosts
 from scripts.clients.witness import EpochTaken, Witness, WitnessDown
 from scripts.links.agreement import Side, agree, leave
 from scripts.links.epochs import Action, decide, followed
@@ -103,10 +103,13 @@ class Takeover:
         with Hosts(ssh) as hosts, ThreadPoolExecutor(2) as pool:
             asked = pool.submit(hosts.must, self.database, self.site, "postgres status", {"schema": 1}, QUICK_S)
             beats = pool.submit(self._silence.beats)
-            seen = look(hosts, f"{first(DATABASE)}.{self.peer}")
-            own = self._own(asked)
-            self._heir = hosts.talk(self.database, self.site, "postgres takeover", TALK_S)
             count = Count(hosts, self.witness, self._silence, self.newest, self.told)
+            self._heir = hosts.talk(self.database, self.site, "postgres takeover", TALK_S)
+            silent = self._missed(beats)
+            if silent:
+                count.ask()
+            seen = look(hosts, f"{first(DATABASE)}.{self.peer}", CONNECT_S // 2 if silent else CONNECT_S)
+            own = self._own(asked)
             clean = CleanStop(
                 hosts, self.witness, self.newest, seen=seen, own=own, apps=self.told.apps, lossy=count.accepted
             )
@@ -116,6 +119,16 @@ class Takeover:
             if clean.behind:
                 return self._left(clean, found[1], own, count)
             return self._planned(clean, found[1])
+
+    def _missed(self, asked: Future[Beats]) -> bool:
+        """Whether the peer's database has missed a heartbeat: then no word of its ssh server is expected either, and what a lost region calls for begins
+        while it is waited for."""
+        try:
+            beats = asked.result()
+        except DrError:
+            return False
+        beat = beats.get(first(DATABASE))
+        return beat is None or beat.age_s > self._silence.period_s(beats)
 
     def _own(self, asked: Future[Answer]) -> dict[str, Any]:
         """This site's own database, which must be there to be promoted: an epoch that no link can follow would leave the shop without a writer."""

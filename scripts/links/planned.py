@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from contract.epoch import Epoch
@@ -20,7 +21,7 @@ from contract.errors import DrError, Failed, Refused
 from contract.hosts import DATABASE, first
 from contract.limits import QUICK_S, STOP_S, WITNESS_S
 from contract.sites import Role, other
-from scripts.clients.hosts import Answer, Hosts, Unreachable
+from scripts.clients.hosts import CONNECT_S, Answer, Hosts, Unreachable
 from scripts.clients.witness import Witness
 from scripts.links.loss import arrived, lsn
 from scripts.links.rungs import Proof, Rung, RungFailed, held
@@ -37,12 +38,16 @@ class Seen:
     silent: tuple[str, ...]  # why the ways before do not lead there
 
 
-def look(hosts: Hosts, database: str) -> Seen:
-    """Ask the peer's database host how it is, by every way at once; the first way that leads there is taken."""
-    ways, silent = hosts.routes(database), list[str]()
+def look(hosts: Hosts, database: str, connect_s: int = CONNECT_S) -> Seen:
+    """Ask the peer's database host how it is, by every way at once; the first way that leads there is taken. `connect_s`: as of `Hosts.execute`."""
+    ways, silent, told = hosts.routes(database), list[str](), {"schema": 1}
     with ThreadPoolExecutor(len(ways) or 1) as pool:
         asked = [
-            (way, pool.submit(hosts.call, database, way, "postgres status", {"schema": 1}, QUICK_S)) for way in ways
+            (
+                way,
+                pool.submit(partial(hosts.call, connect_s=connect_s), database, way, "postgres status", told, QUICK_S),
+            )
+            for way in ways
         ]
         for way, future in asked:
             try:

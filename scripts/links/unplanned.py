@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -37,11 +37,23 @@ class Count:
         self._unseen_s = float(told.lease.unseen_s) if told.lease else None
         self._peer, self._site = newest.active, other(newest.active)
         self._database = f"{first(DATABASE)}.{self._site}"
+        self._pool = ThreadPoolExecutor(3)
+        self._asked: dict[str, Future[dict[str, Any]]] = {}
 
     @property
     def accepted(self) -> bool:
         """Whether the operator has accepted a loss for this very epoch."""
         return self._accepted is not None and self._accepted.epoch == self._newest.epoch
+
+    def ask(self) -> None:
+        """Have this site's agent, cache and assets say what they have; once, and not waited for."""
+        if not self._asked:
+            asked = {"redis": first(CACHE), "assets": first(CONTROL)} | (
+                {"agent": first(DATABASE)} if self._unseen_s else {}
+            )
+            self._asked = {
+                service: self._pool.submit(self._own_facts, host, service) for service, host in asked.items()
+            }
 
     @contextmanager
     def before(self, database: dict[str, Any]) -> Iterator[None]:
@@ -49,11 +61,9 @@ class Count:
 
         `database`: `postgres status` of this site. Raises Refused.
         """
-        with ThreadPoolExecutor(3) as pool:
-            granted = pool.submit(self._own_facts, first(DATABASE), "agent") if self._unseen_s else None
-            self._cache = pool.submit(self._own_facts, first(CACHE), "redis")
-            self._assets = pool.submit(self._own_facts, first(CONTROL), "assets")
-            self._granted = Granted.read(granted.result()) if granted else None
+        self.ask()
+        with self._pool:
+            self._granted = Granted.read(self._asked["agent"].result()) if self._unseen_s else None
             self._within_budget(Own(database=database), "nothing was changed")
             yield
 
@@ -72,13 +82,13 @@ class Count:
 
     def after(self, proof: Proof, checkpoint: dict[str, Any] | None = None) -> Loss:
         """`checkpoint`: where the old primary has ended, when it was stopped cleanly. Raises Refused; Failed when this site's database has gone."""
-        if self._unseen_s:
-            self._granted = Granted.read(self._own_facts(first(DATABASE), "agent"))
+        granted = self._pool.submit(self._own_facts, first(DATABASE), "agent") if self._unseen_s else None
         own = Own(
             database=self._own_database(),
-            offset=self._cache.result().get("offset"),
-            assets=self._assets.result() or None,
+            offset=self._asked["redis"].result().get("offset"),
+            assets=self._asked["assets"].result() or None,
         )
+        self._granted = Granted.read(granted.result()) if granted else None
         fenced = f", but region {self._peer} is fenced by now (rung {proof.rung})" if proof.rung in STAYS else ""
         state = f"no epoch was claimed{fenced}"
         loss = self._within_budget(own, state, checkpoint)

@@ -18,7 +18,7 @@ from contract.errors import Failed
 from contract.heartbeat import Heartbeat
 from contract.links.fence import Document
 from contract.sites import other
-from scripts.clients.hosts import Answer, Hosts, Unreachable
+from scripts.clients.hosts import CONNECT_S, Answer, Hosts, Unreachable
 from scripts.clients.witness import EpochTaken, WitnessDown
 from scripts.links import fence, planned, power, silence
 from tests.unit.played_nova import Nova
@@ -243,7 +243,9 @@ class PlayedHosts:
     def routes(self, _: str) -> list[str]:
         return ["a", "b"]
 
-    def call(self, host: str, via: str, command: str, told: dict[str, Any], limit_s: int) -> Answer:
+    def call(
+        self, host: str, via: str, command: str, told: dict[str, Any], limit_s: int, *, connect_s: int = CONNECT_S
+    ) -> Answer:
         return Answer(0, {"facts": self.pair.host(host, command, told)}, "")
 
     must = Hosts.must

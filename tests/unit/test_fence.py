@@ -13,7 +13,7 @@ from contract.epoch import Epoch
 from contract.errors import ExitCode, Failed, Partial, Refused
 from contract.heartbeat import Heartbeat
 from contract.links.fence import Document
-from scripts.clients.hosts import Answer, Hosts, Unreachable
+from scripts.clients.hosts import CONNECT_S, Answer, Hosts, Unreachable
 from scripts.clients.openstack import ApiDown
 from scripts.clients.witness import EpochTaken, WitnessDown
 from scripts.links import fence, planned, silence
@@ -124,6 +124,7 @@ class PlayedHosts:
     script: dict[tuple[str, str], tuple[int, dict[str, Any]]] = {}
     dead: tuple[str, ...] = ()
     calls: list[tuple[str, str]] = []
+    patience: dict[str, int] = {}  # seconds for the first word of the peer's database host, as asked first
 
     def __init__(self, document):
         self.document = document
@@ -137,8 +138,10 @@ class PlayedHosts:
     def routes(self, host):
         return [site for site, address in self.document.bastions.items() if address]
 
-    def call(self, host, via, command, document, limit_s):
+    def call(self, host, via, command, document, limit_s, *, connect_s=CONNECT_S):
         PlayedHosts.calls.append((host, command))
+        if command == "postgres status" and host == "db-1.a":
+            PlayedHosts.patience.setdefault(host, connect_s)
         stopping = ("db-1.a", "postgres stop") in PlayedHosts.calls
         if (host, command) not in PlayedHosts.script or (stopping and via in PlayedHosts.dead):
             raise Unreachable(f"host {host} through the bastion of {via}: no ssh session")
@@ -179,7 +182,7 @@ def world(monkeypatch):
     witness.nova.down = ApiDown("OpenStack API x: answered 401", 401)
     own = {("cache-1.b", "redis status"): (0, {"offset": 900}), ("control-1.b", "assets status"): (0, COPIED)}
     PlayedHosts.script = {("db-1.b", "postgres status"): (0, STANDBY), **own}
-    PlayedHosts.calls, PlayedHosts.dead = [], ()
+    PlayedHosts.calls, PlayedHosts.dead, PlayedHosts.patience = [], (), {}
     return witness
 
 
@@ -293,6 +296,16 @@ def test_an_old_primary_that_no_way_leads_to_any_more_is_told_of(world):
         fence.run(told())
 
 
+@pytest.mark.parametrize(("age", "seconds"), [(1.0, 4), (3.5, 2), (None, 2)])
+def test_a_host_that_has_missed_a_heartbeat_is_not_waited_for_as_long_as_one_that_beats(world, age, seconds):
+    """Its first word is all that is waited for: what it is asked then may take as long as ever."""
+    well()
+    last = world.beats["db-1"]
+    world.beats["db-1"] = None if age is None else replace(last, age_s=age)
+    fence.run(told())
+    assert PlayedHosts.patience == {"db-1.a": seconds}
+
+
 @pytest.mark.parametrize(
     ("own", "words"),
     [
@@ -307,7 +320,7 @@ def test_a_standby_that_is_not_ready_is_refused_before_anything_is_stopped(world
     PlayedHosts.script["db-1.b", "postgres status"] = (0, own)
     with pytest.raises(Refused, match=words):
         fence.run(told())
-    assert {command for _, command in PlayedHosts.calls} == {"postgres status"}
+    assert all(command.endswith(" status") for _, command in PlayedHosts.calls)
 
 
 def test_an_interrupted_move_goes_on_from_the_stopped_primary(world):
