@@ -26,11 +26,23 @@ from lab.rehearsal.drills import (
     operators,
     planned,
     run,
+    stories,
 )
 from lab.rehearsal.stage import Record, Stage
 from lab.rehearsal.world import World, running_lab
 
-THEMES = (planned, lost, fences, hosts, caches, clocks, operators, assets, modes)  # imported for what they register
+THEMES = (
+    planned,
+    lost,
+    fences,
+    hosts,
+    caches,
+    clocks,
+    operators,
+    assets,
+    modes,
+    stories,
+)  # imported for what they register
 # Both addresses in DNS, and nothing protected: the lab is thrown away.
 CHANGES = {"dns": {"mode": "dual"}, "protect": False, "assets": {"interval_s": 10}}
 

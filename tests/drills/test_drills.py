@@ -18,6 +18,8 @@ GUARD_DATA = (
     "isolated-region",
     "rewind-interrupted",
     "loss-over-budget",
+    "story-fence-killed-half-way",
+    "story-target-with-a-full-disk",
 )
 
 pytestmark = pytest.mark.lab
