@@ -18,6 +18,7 @@ import pulumi
 from pulumi_command import local, remote
 
 from components.settings import Settings
+from contract.errors import ExitCode
 from contract.hosts import CONTROL, HostAddress, first
 from contract.limits import KILL_AFTER_S, LINKS_S
 
@@ -78,17 +79,22 @@ def host_link(
     """`dr-host <service> converge` on one host with this document, once everything in `after` is done.
 
     `first`: shell that comes before it, without single quotes. `may_fail`: whatever the host says of it is shown, and is no failure of the run, which
-    would begin nothing more. Another link has to ask again.
+    would begin nothing more. It is asked twice, unless it refuses, for the chain goes on without it; another link has to ask again.
     """
     converge = f"python3 {TOOL_PATH} {service} converge"
     program = converge if first is None else f"sh -c '{first}; exec {converge}'"
     script = f"timeout -k {KILL_AFTER_S} {LINKS_S[service]} {program}"
     if may_fail:
-        script += " || true"
+        script = twice(script)
     told = remote.Logging.STDERR if may_fail else remote.Logging.NONE
     return host_script(
         name, script=script, connection=connection, stdin=document, parent=parent, after=after, logging=told
     )
+
+
+def twice(script: str) -> str:
+    """Shell that runs it, and once more with the same stdin when it fails otherwise than by a refusal, and that ends well in any case."""
+    return f'told=$(cat); ask() {{ printf %s "$told" | {script}; }}; ask || {{ test $? -ne {ExitCode.REFUSED:d} && ask; }} || true'
 
 
 def upload_path(digest: str) -> str:

@@ -11,6 +11,9 @@ from .files import ManagedFile
 from .layout import Layout
 
 QUICK_S = 15.0
+CHANGE_S = (
+    60.0  # of what starts with the machine: for a unit that has an old init script too, a host at work takes its time
+)
 
 
 class Units(Protocol):
@@ -66,10 +69,10 @@ class Systemd:
         return run(["systemctl", "is-enabled", unit], limit_s=QUICK_S, check=False).out.strip() == "enabled"
 
     def enable(self, unit: str) -> None:
-        run(["systemctl", "enable", "--quiet", unit], limit_s=QUICK_S)
+        run(["systemctl", "enable", "--quiet", unit], limit_s=CHANGE_S)
 
     def disable(self, unit: str) -> None:
-        run(["systemctl", "disable", "--quiet", unit], limit_s=QUICK_S)
+        run(["systemctl", "disable", "--quiet", unit], limit_s=CHANGE_S)
 
     def start(self, unit: str, limit_s: float) -> None:
         """Raises Failed, with the unit's last log line."""
@@ -86,7 +89,7 @@ class Systemd:
         return run(["systemctl", "stop", unit], limit_s=limit_s, check=False).code == 0
 
     def daemon_reload(self) -> None:
-        run(["systemctl", "daemon-reload"], limit_s=60)
+        run(["systemctl", "daemon-reload"], limit_s=CHANGE_S)
 
     def said(self, unit: str) -> list[str]:
         """What the unit's own processes wrote last, without systemd's lines about it."""
