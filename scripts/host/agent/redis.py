@@ -7,7 +7,7 @@ from typing import Any
 
 from ..frame.layout import Layout
 from ..frame.log import Log
-from ..redis.config import find_engine
+from ..redis.config import ARMED, LENT, find_engine
 from ..redis.leader import Access
 from ..redis.upstream import Company, Upstream
 from ..redis.wire import Connection, ErrorReply, Unreachable, keys_of, parse_info
@@ -57,8 +57,11 @@ class RedisFacts:
             return block
         info = parse_info(text)
         self._upstream.look(info)
+        lent = False
         try:
             self._company.look(info, self._connection.call)
+            if info.get("role") == "master" and "min_slaves_good_slaves" in info:
+                lent = self._connection.call("CONFIG", "GET", ARMED)[1] == str(LENT)
         except (Unreachable, ErrorReply):
             self._close()
         role = {"master": "master", "slave": "replica"}.get(info.get("role", ""))
@@ -69,6 +72,7 @@ class RedisFacts:
             "offset": None if offset is None else int(offset),
             "replication_id": info.get("master_replid"),
             "keys": keys_of(info),
+            **({"lent": True} if lent else {}),
         }
 
     def writes(self, block: dict[str, Any]) -> bool | None:
@@ -76,7 +80,7 @@ class RedisFacts:
         if block.get("role") is None:
             return None
         if block["role"] == "master":
-            return True
+            return not block.get("lent", False)
         access = Access.of_host(self._layout)
         return None if access is not None and access.sentinels else False  # Sentinel may have it lead at any moment
 

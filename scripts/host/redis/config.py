@@ -27,6 +27,7 @@ from .wire import Former, Server
 
 SHOP, REPLICA, OPERATOR, SENTINEL = "shop", "dr_replica", "dr_operator", "dr_sentinel"
 ARMED = "min-replicas-to-write"
+LENT = 8  # more followers than there are: a standby's cache that leads while the other site takes its keys back refuses every write
 SIZES = (1, 1 + MAX_CACHE_REPLICAS)  # how many caches a site may have
 
 # The operator may look, replicate, hand over and empty, and sees no data.

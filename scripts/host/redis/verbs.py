@@ -7,6 +7,7 @@ which of the active site's leads, and this joins it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -26,7 +27,7 @@ from ..frame.systemd import Heard, Systemd
 from ..frame.witness import Silent, Witness
 from . import data as redis_data
 from . import takeover as redis_takeover
-from .config import ARMED, Desired, directives, files, find_engine
+from .config import ARMED, LENT, Desired, directives, files, find_engine
 from .group import others, place
 from .handover import hand_over
 from .leader import Access, Word, side_by_side, word
@@ -235,7 +236,7 @@ class Redis:
                 Takeover(self._role.epoch, STARTED, Loss(None, f"this cache {step.detail} when it was to take over"))
             ),
             "arm-peer": lambda: self._peer("CONFIG", "SET", ARMED, self._desired.min_replicas),
-            "promote-peer": lambda: self._peer("REPLICAOF", "NO", "ONE"),
+            "promote-peer": self._borrow,
             "turn-peer": lambda: self._peer("REPLICAOF", self._desired.local.address, self._desired.local.port),
             "handover": self._hand_over,
         }
@@ -285,6 +286,12 @@ class Redis:
         }
         return told | ({"takeover": takeover.facts()} if takeover else {})
 
+    def _borrow(self) -> None:
+        """Have the one that holds the keys lead until they are here. A standby's refuses writes meanwhile: its agent stops a writer."""
+        if self._place.other in self._desired.peers:
+            self._peer("CONFIG", "SET", ARMED, LENT)
+        self._peer("REPLICAOF", "NO", "ONE")
+
     def _hand_over(self) -> None:
         try:
             let_go(self._desired, self._place.other)
@@ -294,6 +301,9 @@ class Redis:
             ) from None
         held_s = hand_over(self._desired.local, self._place.other)
         self._record(Takeover(self._role.epoch, HANDOVER, Loss(0), held_ms=round(held_s * 1000, 1)))
+        if self._place.other in self._desired.peers:
+            with suppress(Unreachable, ErrorReply):  # whoever makes a leader of it sets it as well
+                self._peer("CONFIG", "SET", ARMED, 0)
 
     def _promote(self, way: str, *then: tuple[str | int, ...]) -> None:
         """Promote, then look what that cost: nothing is asked before the cache can be written to."""

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 
 from lab.pairs.loopback import free_port
-from lab.pairs.redis import ADDRESSES, SERVERS, Pair, Site
-from scripts.host.agent.redis import servers_found
+from lab.pairs.redis import ADDRESSES, SERVERS, Pair, Site, settled
+from scripts.host.agent.redis import RedisFacts, servers_found
 from scripts.host.frame.layout import Layout
+from scripts.host.frame.log import Log
+from scripts.host.frame.wait import until
+from scripts.host.redis.config import ARMED, LENT
 from scripts.host.redis.leader import point
 from scripts.host.redis.sentinel import UNIT
+from scripts.host.redis.server import Process
+from scripts.host.redis.wire import ErrorReply, Server
 
 
 @pytest.fixture(params=SERVERS)
@@ -94,3 +101,42 @@ def test_one_that_says_nothing_is_found(pair: Pair) -> None:
     process = pair.a.units.processes["redis"]
     os.kill(process.pid, signal.SIGSTOP)
     assert pids(pair.a) == [(process.pid, None)]
+
+
+def test_a_standby_that_lends_its_keys_to_a_rebuilt_leader_takes_no_write_and_is_left_alone(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It leads for as long as the copy takes. Its agent would stop a writer there: with it the only copy of all carts, in the middle."""
+    pair.a.shop("SET", "cart", "1")
+    assert until(lambda: pair.b.shop("GET", "cart") == "1", 10)
+    pair.a.units.kill()
+    rmtree(pair.a.layout.root)
+    pair.a = pair.hosts["cache-1.a"] = Site(pair, "cache-1.a", pair.a.layout.root)
+    agent, really = RedisFacts(pair.b.layout, Log(io.StringIO(), "agent run")), Process.await_link
+    seen: list[bool | None] = []
+
+    def await_link(process: Process, leader: Server) -> None:
+        block = agent.read()
+        assert block["role"] == "master"
+        seen.append(agent.writes(block))
+        with pytest.raises(ErrorReply, match="NOREPLICAS"):
+            pair.b.shop("SET", "cart", "2")
+        really(process, leader)
+
+    monkeypatch.setattr(Process, "await_link", await_link)
+    pair.a.converge(1, "a")
+    assert seen == [False]
+    assert pair.a.look().role == "master" and pair.a.shop("GET", "cart") == "1"  # type: ignore[union-attr]
+    assert settled(pair.b) and pair.b.operator("CONFIG", "GET", ARMED) == [ARMED, "0"]
+    assert agent.writes(agent.read()) is False and pair.b.converge(1, "a").changed is False
+
+
+def test_one_that_has_lent_its_keys_takes_writes_once_it_leads_for_good(pair: Pair) -> None:
+    """The run that took them back has died, and then its site."""
+    pair.b.operator("CONFIG", "SET", ARMED, LENT)
+    pair.b.operator("REPLICAOF", "NO", "ONE")
+    pair.a.units.kill()
+    pair.b.converge(2, "b")
+    pair.b.shop("SET", "cart", "1")
+    agent = RedisFacts(pair.b.layout, Log(io.StringIO(), "agent run"))
+    assert agent.writes(agent.read()) is True
