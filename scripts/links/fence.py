@@ -184,7 +184,7 @@ class Takeover:
                 rung, proof = found
                 try:
                     quiet = self._silence.quiet(proof)
-                    count.unheard(proof)
+                    count.unheard(proof, quiet)
                 except RungFailed as error:
                     self.tried.append(f"rung {rung.number} ({rung.name}): {error}")
                     raise self._unproven(power) from None

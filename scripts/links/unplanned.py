@@ -6,6 +6,7 @@ What the archives hold beyond the stream is replayed first, wherever something s
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,9 +22,11 @@ from contract.sites import other
 from scripts.clients.hosts import Hosts
 from scripts.clients.witness import Witness
 from scripts.links.loss import Granted, Loss, Own, measure, over, sentence, stopped
+from scripts.links.power import PowerOff
 from scripts.links.rungs import Override, Proof, RungFailed
-from scripts.links.silence import Silence
+from scripts.links.silence import Beats, Silence
 
+ASK_S = 0.5  # between two looks at what this side grants
 STAYS = (1, 2)  # rungs after which the peer does not go on by itself: its database, or its servers, are off
 
 
@@ -67,18 +70,28 @@ class Count:
             self._within_budget(Own(database=database), "nothing was changed")
             yield
 
-    def unheard(self, proof: Proof) -> None:
-        """The word that it is off is not believed against its own: it has asked this side for its lease. Raises RungFailed."""
-        if proof.rung != Override.number or not self._unseen_s:
+    def unheard(self, proof: Proof, beats: Beats) -> None:
+        """Whoever is said to be off is not believed to be against its own word: it asks this side for its lease, which the witness does not hear.
+
+        What an API has stopped may have asked a moment before: that is waited for. Raises RungFailed.
+        """
+        if proof.rung not in (PowerOff.number, Override.number) or not self._unseen_s:
             return
+        stopped, began = proof.rung == PowerOff.number, time.monotonic()
+        wanted_s = self._silence.period_s(beats) if stopped else self._unseen_s
+        while (heard_s := self._asked_s()) is not None and heard_s < wanted_s:
+            if not stopped or time.monotonic() - began > 2 * wanted_s:
+                raise RungFailed(
+                    f"{'holds' if stopped else 'given'}, but {first(DATABASE)}.{self._peer} has asked {self._database} for its lease {heard_s:.0f} s ago, "
+                    f"wanted silence for {wanted_s:.0f} s: it is not {'what was stopped' if stopped else 'off'}"
+                )
+            time.sleep(ASK_S)
+
+    def _asked_s(self) -> float | None:
+        """Since when the peer's database has asked for nothing here; None when nobody can tell."""
         found = Granted.read(self._own_facts(first(DATABASE), "agent"))
         asked = [] if found is None else [found.last_s, found.age_s if found.block is not None else None]
-        heard_s = min((each for each in asked if each is not None), default=None)
-        if heard_s is not None and heard_s < self._unseen_s:
-            raise RungFailed(
-                f"given, but {first(DATABASE)}.{self._peer} has asked {self._database} for its lease {heard_s:.0f} s ago, wanted silence for "
-                f"{self._unseen_s:.0f} s: it is not off"
-            )
+        return min((each for each in asked if each is not None), default=None)
 
     def after(self, proof: Proof, checkpoint: dict[str, Any] | None = None) -> Loss:
         """`checkpoint`: where the old primary has ended, when it was stopped cleanly. Raises Refused; Failed when this site's database has gone."""

@@ -18,7 +18,7 @@ from scripts.clients import compute as client
 from scripts.clients.compute import Compute
 from scripts.clients.openstack import ApiDown
 from scripts.clients.witness import WitnessDown
-from scripts.links import fence, planned, power, preflight, silence
+from scripts.links import fence, planned, power, preflight, silence, unplanned
 from scripts.links.agreement import Side
 from scripts.links.interrupts import Interrupted
 from tests.unit.played_pair import Pair
@@ -271,3 +271,38 @@ def test_an_object_that_is_no_heartbeat_is_no_reason_to_refuse_a_run(monkeypatch
 
     monkeypatch.setattr(preflight, "Witness", Witness)
     assert preflight.check(Side(site="a", digests={}, word=None), "a", cast("Bucket", None)).mends == 0
+
+
+@pytest.fixture
+def asking(leased):
+    """Region a's database is heard by this side alone, and an API that is half dead says that all of its servers are off."""
+    for server in cloud(leased).servers.values():
+        server.update({"status": "SHUTOFF", "OS-EXT-STS:power_state": 4})
+    block = {**BEHIND, "trail": [[0, "0/5000148"]], "write_lsn": "0/5000148"}
+    asked = {"last_granted_s": 1.0, "up_s": 9000.0, "peer": {"epoch": 1, "age_s": 1.0, "block": block}}
+    PlayedHosts.script["db-1.b", "agent status"] = (0, asked)
+    del PlayedHosts.script["cache-1.b", "agent deny"]
+    leased.beats = {name: replace(found, age_s=3600.0) for name, found in leased.beats.items()}
+    return asked
+
+
+def watched(monkeypatch, slept):
+    seconds = itertools.count()
+    monkeypatch.setattr(unplanned, "time", SimpleNamespace(monotonic=lambda: float(next(seconds)), sleep=slept))
+
+
+def test_servers_that_are_said_to_be_off_are_not_while_one_asks_this_side_for_its_lease(leased, asking, monkeypatch):
+    watched(monkeypatch, lambda _: None)
+    with pytest.raises(Refused, match=r"rung 2 .*has asked db-1\.b for its lease 1 s ago.*not what was stopped"):
+        fence.run(told(lease=LEASE))
+    assert leased.newest().epoch == 1
+
+
+def test_what_was_asked_before_the_power_went_off_is_waited_for(leased, asking, monkeypatch):
+    def slept(seconds):
+        asking["last_granted_s"] += seconds
+        asking["peer"]["age_s"] += seconds
+
+    watched(monkeypatch, slept)
+    assert fence.run(told(lease=LEASE))["fence"] == {"rung": 2}
+    assert asking["last_granted_s"] >= 3.0
