@@ -114,10 +114,13 @@ class CleanStop(Rung):
     def still(self) -> None:
         """Nobody has started it again: a run of its own stack puts right what was begun, and cannot know that this attempt lives. Raises Failed."""
         told = self._hosts.must(self._database, self._via, "postgres status", {"schema": 1}, QUICK_S).facts
-        if told.get("running") or (told.get("role") or {}).get("role") != Role.FENCED:
+        started = told.get("running") or (told.get("role") or {}).get("role") != Role.FENCED
+        stopped_at = told.get("checkpoint_lsn", self.checkpoint["lsn"])
+        if started or stopped_at != self.checkpoint["lsn"]:
+            found = f"is {words(told)} again" if started else f"was started and is shut down at {stopped_at}"
             raise Failed(
-                f"{self._database}: is {words(told)} again, wanted it stopped as this attempt has left it; a run of region {self._peer} was at work "
-                "beside this one; let only one of the two run"
+                f"{self._database}: {found}, wanted it stopped as this attempt has left it, at {self.checkpoint['lsn']}; a run of region {self._peer} "
+                "was at work beside this one; let only one of the two run"
             )
 
     def leave(self) -> str:

@@ -306,3 +306,20 @@ def test_what_was_asked_before_the_power_went_off_is_waited_for(leased, asking, 
     watched(monkeypatch, slept)
     assert fence.run(told(lease=LEASE))["fence"] == {"rung": 2}
     assert asking["last_granted_s"] >= 3.0
+
+
+def test_an_old_primary_that_has_written_since_it_was_stopped_proves_nothing(world, monkeypatch):
+    """It is stopped again, and fenced: its last word is another one than the standby has seen."""
+    well()
+    really = PlayedHosts.call
+
+    def call(self, host, via, command, document, limit_s):
+        found = really(self, host, via, command, document, limit_s)
+        if (host, command) == ("db-1.a", "postgres status"):
+            found.document["facts"]["checkpoint_lsn"] = "0/4000028"
+        return found
+
+    monkeypatch.setattr(PlayedHosts, "call", call)
+    with pytest.raises(Failed, match=r"shut down at 0/4000028.*wanted it stopped.*at 0/3000E48"):
+        fence.run(told())
+    assert world.newest().epoch == 1 and ("db-1.a", "postgres resume") in PlayedHosts.calls

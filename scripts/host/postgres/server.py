@@ -111,6 +111,9 @@ class Server:
     def stop(self) -> ControlData:
         """Fast stop; the control file has the last word. Raises Failed when it does not say that the cluster was shut down."""
         pid = self.pid()
+        if pid is None:
+            self._control.settle()  # a start that its guard has allowed already would write after that word
+            pid = self.pid()
         if pid is not None:
             os.kill(pid, signal.SIGINT)
             if not until(lambda: self.pid() != pid, STOP_S, _TICK_S):
