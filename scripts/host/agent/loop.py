@@ -28,6 +28,7 @@ from .memory import OVERRIDE, Note
 from .notify import notify
 from .outside import Pauses, Reading
 from .peer import Asker, Endpoint, Grant
+from .troubles import DEADMAN, EPOCHS, ROLE, Troubles, kept
 from .unit import Control
 from .witness import WitnessChannel
 
@@ -35,8 +36,6 @@ TICK_S, DOUBT_S, FACTS_S, READY_S = 1.0, 0.1, 0.5, 6.0
 EPOCH_EVERY = 3  # beats between two looks at the epoch of a host that is no primary
 RESTARTING = "agent-restarting"  # in /run/dr: when the successor of this agent was ordered
 RESTARTING_S = 30.0
-EPOCHS, DEADMAN = "epochs", "deadman"  # troubles that are no silence
-OVER = {EPOCHS: "the witness names the newest epoch again", DEADMAN: "the dead-man is told again"}
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class Agent:
         self._newest: Newest | None = None
         self._granted: Grant | None = None
         self._clock: Reading | None = None  # the counterpart's, also of an answer that grants nothing
-        self._troubles: dict[str, str | None] = {"witness": "not asked yet", "counterpart": "not asked yet"}
+        self._troubles = Troubles(parts.log)
         self._sequence = 0
         self._holding = Holding(parts.layout, self.config.terms.stop_s)
         self._role: rolefile.Role | None = None
@@ -92,7 +91,7 @@ class Agent:
         }
         self._started, self._fingerprint, self._boot = boottime(), fingerprint(parts.layout), boot()
         (parts.layout.run / RESTARTING).unlink(missing_ok=True)
-        old, role = Note.read(parts.layout), rolefile.read(parts.layout)
+        old, role = Note.read(parts.layout), rolefile.known(parts.layout)
         primary = role is not None and role.role == PRIMARY
         self._pauses = Pauses()
         self._epochs = Epochs(parts.witness.witness.bucket, old.epoch if old else None)
@@ -136,7 +135,7 @@ class Agent:
     def _pause(self, now: float, next_beat: float) -> float:
         """How long nothing has to be done."""
         due = [next_beat, now + (DOUBT_S if self._pauses.doubts else TICK_S)]
-        runs_out = lease.deadline(self.config.terms, self.memory, rolefile.read(self.layout))
+        runs_out = lease.deadline(self.config.terms, self.memory, rolefile.known(self.layout))
         if runs_out is not None and runs_out > now:
             due.append(runs_out)
         return max(min(due) - now, 0.0)
@@ -150,7 +149,8 @@ class Agent:
         self._note(boottime())
 
     def _enforce(self) -> None:
-        role = rolefile.read(self.layout)
+        role, unread = kept(self.layout)
+        self._troubles.tell(ROLE, unread)
         before = self._take_contacts()
         now = boottime()  # after them: a contact that is later than now would count as none
         heard = Heard(
@@ -187,7 +187,7 @@ class Agent:
     def _hold(self, heard: Heard) -> None:
         """Before anything is started or stopped."""
         until = lease.held_until(self.config.terms, self.memory, heard)
-        self._trouble(DEADMAN, self._holding.tell(until, heard.role))
+        self._troubles.tell(DEADMAN, self._holding.tell(until, heard.role))
 
     def _unwanted(self, role: rolefile.Role | None, now: float) -> bool:
         """Whether a writer runs where none may. What is known of it must be younger than its role, and than the last run that was at work with it."""
@@ -246,14 +246,14 @@ class Agent:
             started=self._started,
             beat=now,
             fingerprint=self._fingerprint,
-            epoch=self._epochs.known(rolefile.read(self.layout), self._newest),
-            witness=self._troubles["witness"],
-            counterpart=self._troubles["counterpart"],
+            epoch=self._epochs.known(rolefile.known(self.layout), self._newest),
+            witness=self._troubles.get("witness"),
+            counterpart=self._troubles.get("counterpart"),
         )
         try:
             note.write(self.layout)
         except OSError as error:
-            self._trouble(
+            self._troubles.tell(
                 "memory",
                 f"{self.layout.run}/lease.json: cannot be written ({error.strerror}); a restarted agent would be too strict",
             )
@@ -265,7 +265,7 @@ class Agent:
             restarting = 0 <= boottime() - float(mark.read_text()) < RESTARTING_S
         except (OSError, ValueError):
             restarting = False
-        role = rolefile.read(self.layout)
+        role = rolefile.known(self.layout)
         if (
             not restarting
             and role is not None
@@ -289,7 +289,7 @@ class Agent:
 
     def _ask_witness(self) -> None:
         self._read.wait(FACTS_S)
-        role = rolefile.read(self.layout)
+        role = rolefile.known(self.layout)
         self._sequence += 1
         primary = role is not None and role.role == PRIMARY
         key = f"heartbeats/{self.config.site}/{self.config.host}.json"
@@ -301,11 +301,11 @@ class Agent:
             self._facts.told(beat[self.config.service])
             if primary or self._sequence % EPOCH_EVERY == 1:
                 self._newest = self._witness.newest(sure=self.memory.state != lease.HELD or self._grants.denies)
-                self._trouble(EPOCHS, self._epochs.lost(role, self._newest))
+                self._troubles.tell(EPOCHS, self._epochs.lost(role, self._newest))
         except Silent as error:
-            self._trouble("witness", str(error))
+            self._troubles.tell("witness", str(error))
         else:
-            self._trouble("witness", None)
+            self._troubles.tell("witness", None)
             if self._troubles.get(EPOCHS) is None:  # else nobody knows what the newest is
                 self._end_denial()
         self._wake.set()
@@ -338,19 +338,19 @@ class Agent:
         self._read.wait(FACTS_S)
 
     def _ask_counterpart(self) -> None:
-        role = rolefile.read(self.layout)
+        role = rolefile.known(self.layout)
         if role is None or role.role != PRIMARY:
-            self._troubles["counterpart"] = "not asked: this host is no primary"
+            self._troubles.keep("counterpart", "not asked: this host is no primary")
             return
         try:
             found = self._asker.ask(self.config.site, role.epoch, self._block if self._fresh(boottime()) else None)
         except NoAnswer as error:
-            self._trouble("counterpart", f"{self.config.counterpart.name}: no answer ({error})")
+            self._troubles.tell("counterpart", f"{self.config.counterpart.name}: no answer ({error})")
             return
         # What it knows may be older than this epoch; what it grants is the epoch that was asked for.
         self._clock = found.reading
         self._granted = replace(found, epoch=role.epoch)
-        self._trouble(
+        self._troubles.tell(
             "counterpart",
             None
             if found.granted
@@ -359,7 +359,7 @@ class Agent:
         self._wake.set()
 
     def _grant(self, asked: int, block: dict[str, Any] | None) -> dict[str, Any]:
-        role = rolefile.read(self.layout)
+        role = rolefile.known(self.layout)
         known = self._epochs.known(role, self._newest)
         granted = self._grants.answer(asked, role, known, block)
         return {
@@ -385,15 +385,6 @@ class Agent:
             block=self._block,
         )
         return beat.document(self.config)
-
-    def _trouble(self, what: str, text: str | None) -> None:
-        """Said when it begins and when it ends."""
-        before = self._troubles.get(what)
-        self._troubles[what] = text
-        if text is not None and before != text:
-            self.log.warning(text)
-        elif text is None and before is not None:
-            self.log.info(OVER.get(what, f"{what} answers"))
 
 
 def _still_here() -> None:

@@ -49,7 +49,7 @@ class Role:
 
     def mirror(self, layout: Layout) -> None:
         """The copy, where it differs."""
-        path = layout.run / "role.json"
+        path = _copy(layout)
         try:
             same = path.read_bytes() == self._text()
         except OSError:
@@ -79,8 +79,17 @@ def never_back(layout: Layout, epoch: int) -> None:
 
 def read(layout: Layout) -> Role | None:
     """None when there is none, or none that can be understood: then this host has no role."""
+    return _read(_path(layout))
+
+
+def known(layout: Layout) -> Role | None:
+    """The same, and where that cannot be read its copy in memory: for whoever keeps a primary from writing on, a disk that fails is no end of its role."""
+    return read(layout) or _read(_copy(layout))
+
+
+def _read(path: Path) -> Role | None:
     try:
-        found = json.loads(_path(layout).read_bytes())
+        found = json.loads(path.read_bytes())
         return Role(str(found["site"]), str(found["peer"]), sites.Role(found["role"]), int(found["epoch"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -88,3 +97,7 @@ def read(layout: Layout) -> Role | None:
 
 def _path(layout: Layout) -> Path:
     return layout.var / "role.json"
+
+
+def _copy(layout: Layout) -> Path:
+    return layout.run / "role.json"

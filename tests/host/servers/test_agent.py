@@ -979,3 +979,17 @@ def test_the_service_manager_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_a_short_lease_asks_no_longer_than_it_lasts() -> None:
     assert replace(TERMS, lease_s=8).question_s == 2 and replace(TERMS, lease_s=600).question_s == 10
+
+
+@pytest.mark.parametrize("left", [b"\0" * 80, b"", None])
+def test_a_primary_whose_role_file_cannot_be_read_is_one_still(world: World, left: bytes | None) -> None:
+    """A disk that fails must not take the lease away together with the file."""
+    world.start()
+    path = world.a.layout.var / "role.json"
+    path.unlink() if left is None else path.write_bytes(left)
+    world.leases(0.5)
+    assert world.bucket.heartbeat("a")["role"] == "primary" and world.a.service.stops == 0
+    world.bucket.mode = "error"
+    world.b.stop()
+    world.until(lambda: world.a.service.stops == 1, "a stops")
+    assert "role.json: cannot be read" in world.a.log.getvalue()
