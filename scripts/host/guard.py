@@ -19,13 +19,13 @@ from .frame.files import make_folder, write_atomically
 from .frame.layout import Layout
 from .frame.result import Result
 from .frame.rolefile import FENCED, PRIMARY, STANDBY, Role
+from .frame.vouch import OVERRIDE
 from .frame.wait import until
 from .frame.witness import Active, Silent, Witness
 from .postgres import overrides
 from .postgres.desired import Memory
 from .postgres.layout import PostgresLayout
 
-OVERRIDE = "override-start"
 APP = "app"  # the shop's workers
 HEARD_S = 8.0  # a few beats of the agent
 WORD_S = 15.0  # less than the unit gives the guard: until Sentinels that start with their hosts have met
@@ -274,18 +274,11 @@ def _asked(call: Call, role: Role, found: Found) -> Found:
         found,
         active=active,
         silence=silence,
-        override=_override(call.layout),
+        override=vouch.typed(call.layout),
         lapsed=lapsed,
         granted=granted,
         resumed=resumed,
     )
-
-
-def _override(layout: Layout) -> int | None:
-    try:
-        return int((layout.var / OVERRIDE).read_text().strip())
-    except (OSError, ValueError):
-        return None
 
 
 VERBS = {

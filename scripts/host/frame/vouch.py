@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from .files import make_folder, write_atomically
 from .layout import Layout
 
+OVERRIDE = "override-start"  # in /var/lib/dr: the operator's own word, the epoch in which a primary may start although nobody confirms it
 LASTS_S = 60.0  # of one that a killed process has left behind
 
 
@@ -36,6 +37,14 @@ def given(layout: Layout) -> int | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return epoch if 0 <= _now() - at < LASTS_S else None
+
+
+def typed(layout: Layout) -> int | None:
+    """The epoch of the operator's word; None when there is none."""
+    try:
+        return int((layout.var / OVERRIDE).read_text().strip())
+    except (OSError, ValueError):
+        return None
 
 
 def _now() -> float:

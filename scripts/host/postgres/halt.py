@@ -27,7 +27,7 @@ from ..frame.locks import WAIT_S
 from ..frame.processes import kill_family, process
 from ..frame.result import Result
 from ..frame.rolefile import FENCED, PRIMARY, STANDBY, Role
-from ..frame.vouch import vouched
+from ..frame.vouch import OVERRIDE, typed, vouched
 from ..frame.wait import until
 from ..frame.witness import Active, Silent, Witness
 from .server import SLOW_S, Server
@@ -276,7 +276,7 @@ def _start(call: Call, server: Server, role: Role, deadline: Deadline) -> None:
 
 
 def _may_resume(call: Call, role: Role, attempt: str | None) -> bool:
-    """Whether the guard needs this attempt's word, since the witness gives none. Raises Refused."""
+    """Whether the guard needs this attempt's word, since the witness gives none, and no operator has typed it. Raises Refused."""
     owner = Stopped.read(call.layout, role)
     if owner is not None and attempt is not None and owner.attempt != attempt:
         raise _refused(
@@ -296,12 +296,15 @@ def _may_resume(call: Call, role: Role, attempt: str | None) -> bool:
             "a second primary would split the shop's data",
             f"run `pulumi up -s region-{role.site}`, so that this site follows",
         )
+    if active is None and typed(call.layout) == role.epoch:
+        return False
     if active is None and not (owner is not None and attempt is not None):
         raise _refused(
             f"{role.role} in epoch {role.epoch}, and nobody to confirm it ({why})",
             "the witness's word, or the attempt that stopped it",
             "another site may have taken over",
-            "wait for the witness and run the same again; if the other site is certainly not active, see `override-start` in docs/failover.md",
+            "wait for the witness and run the same again; if the other site is certainly not active and the witness is gone for good: "
+            f"`echo {role.epoch} > /var/lib/dr/{OVERRIDE}`, then the same again",
         )
     return active is None
 

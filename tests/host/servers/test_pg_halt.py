@@ -142,6 +142,22 @@ def test_by_hand_the_witness_has_to_confirm_the_epoch(node: Node) -> None:
     assert node.role == FENCED and node.server.pid() is None
 
 
+def test_a_stop_whose_owner_is_gone_with_the_witness_is_undone_by_the_operators_typed_word(node: Node) -> None:
+    """The move was killed, and the witness is lost: nobody else is left who could say it."""
+    stop(node, epoch_next=2, attempt=MINE)
+    override = node.layout.base.var / "override-start"
+    for word in ("7", "one"):
+        override.write_text(word)
+        with pytest.raises(Refused, match=r"echo 1 > /var/lib/dr/override-start.*then the same again"):
+            resume(node)
+    override.write_text("1\n")
+    with witness(node, e1="a", e2="b"), pytest.raises(Refused, match="epoch 2 with b active"):
+        resume(node)
+    (node.layout.base.etc / "witness.json").unlink()
+    assert resume(node) == {"writable": True}
+    assert node.role == PRIMARY and writes(node) and override.exists(), "the guard, which starts it, uses it up"
+
+
 def test_where_the_witness_is_silent_the_owner_may_and_the_guard_is_told(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
