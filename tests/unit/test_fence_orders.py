@@ -323,3 +323,36 @@ def test_an_old_primary_that_has_written_since_it_was_stopped_proves_nothing(wor
     with pytest.raises(Failed, match=r"shut down at 0/4000028.*wanted it stopped.*at 0/3000E48"):
         fence.run(told())
     assert world.newest().epoch == 1 and ("db-1.a", "postgres resume") in PlayedHosts.calls
+
+
+@pytest.mark.parametrize("dies", ["record_servers", "record_addresses", "record_configuration", "addresses"])
+def test_a_witness_that_dies_behind_the_promotion_holds_up_no_take_over(world, monkeypatch, capsys, dies):
+    """Nothing writes but the new primary by then, and the links behind need no more of the witness than this link has read."""
+    well()
+    world.sites["a"] = {"lb": "198.51.100.4"}
+    really = world.claim
+
+    def claim(epoch):
+        really(epoch)
+
+        def silent(*_):
+            raise WitnessDown("witness w: cannot be asked (no answer within 5 s); see the third region")
+
+        monkeypatch.setattr(world, dies, silent)
+
+    world.claim = claim
+    answer = fence.run(told(instances={"db-1": "4711"}, configuration={"dns": "0123456789abcdef"}))
+    assert (answer["epoch"], answer["active"], answer["entrance"]) == (2, "b", "198.51.100.4")
+    if dies != "addresses":
+        assert "the move goes on" in capsys.readouterr().err
+
+
+def test_a_witness_that_dies_where_nothing_moves_ends_the_run(world, monkeypatch):
+    world.epochs[:] = [Epoch(epoch=2, active="b", previous=None, planned=True)]
+
+    def silent(*_):
+        raise WitnessDown("no answer within 5 s")
+
+    monkeypatch.setattr(world, "record_addresses", silent)
+    with pytest.raises(WitnessDown):
+        fence.run(told())
