@@ -313,8 +313,8 @@ def test_an_old_primary_that_has_written_since_it_was_stopped_proves_nothing(wor
     well()
     really = PlayedHosts.call
 
-    def call(self, host, via, command, document, limit_s):
-        found = really(self, host, via, command, document, limit_s)
+    def call(self, host, via, command, document, limit_s, **patience):
+        found = really(self, host, via, command, document, limit_s, **patience)
         if (host, command) == ("db-1.a", "postgres status"):
             found.document["facts"]["checkpoint_lsn"] = "0/4000028"
         return found
