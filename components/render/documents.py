@@ -88,6 +88,7 @@ def postgres(settings: Settings, volume_id: str | None) -> Document:
         database=DATABASE_NAME,
         passwords=postgres_service.Passwords(replication=passwords.replication, app=passwords.app),
         app_clients=tuple(f"{address}/32" for address in settings.vrack_of(APP)),
+        worker_clients=tuple(f"{address}/32" for address in settings.vrack_of(APP, settings.site)),
         archive=settings.archive is not None,
         peer_db=settings.keys_of(DATABASE, settings.peer)[0],
         begin_empty=settings.begin_empty.epoch if settings.begin_empty else None,

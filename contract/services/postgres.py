@@ -11,6 +11,8 @@ from ..fields import Contradiction, key, part
 from ..hosts import PORTS
 
 OLDEST, NEWEST, TESTED = 14, 18, 17
+# The shop's two names at its database. The second one acts as the first, and is let in from the database's own site alone.
+APP_ROLE, WORKER_ROLE = "shop", "shop_worker"
 KEEPS_SLOTS = 17  # the first version whose logical slots survive a failover
 
 
@@ -172,7 +174,12 @@ class Block(Keys):
     )
     database: str = key(text(r"[a-z_][a-z0-9_-]{0,62}", "a name in lower case"), "the shop's database")
     passwords: Passwords = part(Passwords, "of the roles")
-    app_clients: tuple[str, ...] = key(listing(cidr()), "networks from which the shop may sign in")
+    app_clients: tuple[str, ...] = key(
+        listing(cidr()), f"networks from which the shop may sign in, as `{APP_ROLE}`: the app hosts of both sites"
+    )
+    worker_clients: tuple[str, ...] = key(
+        listing(cidr()), f"those from which its workers may, as `{WORKER_ROLE}`: the app hosts of the own site"
+    )
     archive: bool = key(boolean, "whether WAL goes to the archive", default=False)
     peer_db: str = key(line, "key of the other site's database host")
     begin_empty: int | None = key(

@@ -1,12 +1,13 @@
-"""Servers on loopback that several folders of tests need: free ports, S3 gateways."""
+"""Servers on loopback that several folders of tests need: free ports, S3 gateways, clients that come from an address of their own."""
 
 from __future__ import annotations
 
 import datetime
 import os
 import socket
+import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lab.s3.gateway import Storage
@@ -18,6 +19,35 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@contextmanager
+def seen_from(address: str, port: int) -> Iterator[int]:
+    """A port that leads to `port`, whose server sees its clients come from `address` of 127.0.0.0/8."""
+    with socket.create_server(("127.0.0.1", 0)) as entrance:
+        threading.Thread(target=_admit, args=(entrance, address, port), daemon=True).start()
+        yield int(entrance.getsockname()[1])
+        entrance.shutdown(socket.SHUT_RDWR)  # a close alone leaves a thread in `accept`
+
+
+def _admit(entrance: socket.socket, address: str, port: int) -> None:
+    while True:
+        try:
+            client = entrance.accept()[0]
+        except OSError:
+            return
+        server = socket.create_connection(("127.0.0.1", port), 5, source_address=(address, 0))
+        for pair in ((client, server), (server, client)):
+            threading.Thread(target=_carry, args=pair, daemon=True).start()
+
+
+def _carry(source: socket.socket, target: socket.socket) -> None:
+    """All that comes, and its end."""
+    with suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
 
 
 def versitygw() -> Path:

@@ -172,6 +172,7 @@ class Node:
             "database": "shop",
             "passwords": self.passwords,
             "app_clients": ["127.0.0.1/32"],
+            "worker_clients": ["127.0.0.1/32"],
             "peer_db": f"db-1.{peer}",
             "mode": "async",
             "max_slot_wal_keep_size": "64MB",

@@ -217,7 +217,9 @@ class CleanStop(Rung):
         return last
 
     def _each(self, via: str, command: str) -> bool:
-        """Best effort on all app hosts at once: a worker that cannot be stopped cannot write either once its database is down. Whether all did."""
+        """Best effort on all app hosts at once: a worker that cannot be stopped cannot write either once its database is down, for no other site's
+        database lets it in. Whether all did.
+        """
 
         def one(name: str) -> bool:
             try:

@@ -79,6 +79,7 @@ def test_the_postgres_block(settings: Settings) -> None:
     block = documents.postgres(settings, "v-1")
     assert block["peer_db"] == "db-1.a"
     assert block["app_clients"] == ["10.100.0.41/32", "10.100.0.42/32", "10.100.0.141/32", "10.100.0.142/32"]
+    assert block["worker_clients"] == ["10.100.0.141/32", "10.100.0.142/32"], "workers of a standby site are let in"
 
 
 def test_the_archive_block(settings: Settings) -> None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from contract.services.postgres import APP_ROLE, WORKER_ROLE
+
 from ..frame.files import ManagedFile
 from ..frame.systemd import drop_in, guard_drop_in
 from . import session
 from .archiving import postgres_settings
 from .desired import Desired
-from .layout import APP_ROLE, REPLICATION_ROLE, SLOT, PostgresLayout
+from .layout import REPLICATION_ROLE, SLOT, PostgresLayout
 from .text import conninfo, hba_word, passfile_line, setting
 from .versions import VERSIONS
 
@@ -203,10 +205,14 @@ def _main(layout: PostgresLayout) -> str:
 
 
 def hba(desired: Desired) -> str:
-    """Who may come in: the server's own user over the socket, the shop's app hosts, the peer's database host; nobody without TLS."""
+    """Who may come in: the server's own user over the socket, the shop's app hosts, the peer's database host; nobody without TLS.
+
+    The shop of a standby site has its connections ready; its workers have no business here: one that could not be stopped finds no writer.
+    """
     rules = ["local all postgres peer map=dr"]
-    database, app, replication = hba_word(desired.database), hba_word(APP_ROLE), hba_word(REPLICATION_ROLE)
-    rules += [f"hostssl {database} {app} {client} scram-sha-256" for client in desired.app_clients]
+    database, replication = hba_word(desired.database), hba_word(REPLICATION_ROLE)
+    for role, clients in ((APP_ROLE, desired.app_clients), (WORKER_ROLE, desired.worker_clients)):
+        rules += [f"hostssl {database} {hba_word(role)} {client} scram-sha-256" for client in clients]
     peer = f"{desired.peer.vrack}/32"
     rules += [f"hostssl {name} {replication} {peer} scram-sha-256" for name in ("replication", hba_word("postgres"))]
     return (

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from contract.services.postgres import APP_ROLE, WORKER_ROLE
+
 from ..frame import files, rolefile
 from ..frame.rolefile import Role
 from ..frame.systemd import Units
@@ -19,7 +21,7 @@ from .config import limits, managed_files
 from .copy import COMPLETE
 from .desired import Desired
 from .known import Clusters
-from .layout import APP_ROLE, MARK, REPLICATION_ROLE, SLOT, PostgresLayout
+from .layout import MARK, REPLICATION_ROLE, SLOT, PostgresLayout
 from .mark import Mark, read_mark
 from .peer import MARKER, Peer, ask_peer
 from .restart import STARTS, Running, due
@@ -234,6 +236,7 @@ def read_live(desired: Desired, layout: PostgresLayout, server: Server) -> Live 
         "database": desired.database,
         "owner": APP_ROLE,
         "replication": REPLICATION_ROLE,
+        "worker": WORKER_ROLE,
         "newest": str(newest),
         "standby": f"dr_{desired.envelope.peer}",
         "extensions": "{" + ",".join(f'"{name}"' for name in desired.extensions) + "}",
@@ -251,7 +254,7 @@ def read_live(desired: Desired, layout: PostgresLayout, server: Server) -> Live 
     extensions: tuple[str, ...] = ()
     if desired.extensions and found["database"] and not found["in_recovery"]:
         extensions = tuple(server.ask(_EXTENSIONS, variables, database=desired.database) or ())
-    wanted = {APP_ROLE: desired.passwords.app, REPLICATION_ROLE: desired.passwords.replication}
+    wanted = desired.roles
     return Live(
         found["in_recovery"],
         found["timeline"],
@@ -282,7 +285,7 @@ def _as_wanted(roles: dict[str, Any], name: str, password: str) -> bool:
     role = roles.get(name)
     if role is None or role["super"] or not role["login"] or role["replication"] != (name == REPLICATION_ROLE):
         return False
-    return (role["rights"] or name != REPLICATION_ROLE) and pg_text.matches(password, role["password"])
+    return role["rights"] and pg_text.matches(password, role["password"])
 
 
 def _copy(fresh: Path, epoch: int) -> str | None:
@@ -301,7 +304,15 @@ REWIND_FUNCTIONS = (
     "pg_catalog.pg_read_binary_file(text)",
     "pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean)",
 )
-_RIGHTS = " and ".join(f"has_function_privilege(r.oid, '{name}', 'execute')" for name in REWIND_FUNCTIONS)
+_RIGHTS = " and ".join(
+    (
+        "pg_has_role(r.oid, 'pg_monitor', 'member')",
+        *(f"has_function_privilege(r.oid, '{name}', 'execute')" for name in REWIND_FUNCTIONS),
+    )
+)
+# What a worker makes is the shop's, who alone may change it later.
+_ACTS = """exists (select from pg_auth_members m join pg_authid o on o.oid = m.roleid where m.member = r.oid and o.rolname = :'owner')
+  and exists (select from pg_db_role_setting s where s.setrole = r.oid and s.setdatabase = 0 and 'role=' || :'owner' = any (s.setconfig))"""
 # A parameter that waits for a restart is marked in the same way, and is no fault; one that is in the file no more has no name there.
 FAULTS = """select json_agg(distinct coalesce(name, error)) from pg_file_settings f
   where error is not null and error not like '%cannot be changed without restarting%'
@@ -323,8 +334,8 @@ _LIVE = f"""json_build_object(
   'slot', (select case when wal_status = 'lost' then 'lost' when active then 'active' when restart_lsn is null then 'unreserved' else 'good' end
            from pg_replication_slots where slot_name = :'slot'),
   'roles', (select json_object_agg(rolname, json_build_object('login', rolcanlogin, 'super', rolsuper, 'replication', rolreplication,
-              'password', rolpassword, 'rights', pg_has_role(r.oid, 'pg_monitor', 'member') and {_RIGHTS}))
-            from pg_authid r where rolname in (:'owner', :'replication')),
+              'password', rolpassword, 'rights', case rolname when :'replication' then {_RIGHTS} when :'worker' then {_ACTS} else true end))
+            from pg_authid r where rolname in (:'owner', :'replication', :'worker')),
   'marker', {MARKER}, 'limits', {LIMITS_IN_FORCE},
   'sync', current_setting('synchronous_standby_names') <> '', 'follows', {FOLLOWS}, 'version', current_setting('server_version_num')::int, 'starts', {STARTS},
   'unavailable', (select json_agg(wanted.name) from unnest(:'extensions'::text[]) as wanted (name)

@@ -11,7 +11,6 @@ from ..frame.layout import Layout
 CLUSTER = "main"
 SLOT = "dr_peer"
 REPLICATION_ROLE = "dr_replication"
-APP_ROLE = "shop"
 MARK = "dr.cluster"  # in a data directory made by this software; base backups carry it along
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from contract.errors import Failed, say
+from contract.services.postgres import APP_ROLE, WORKER_ROLE
 
 from ..frame.commands import CommandFailed
 from ..frame.log import Log
@@ -29,7 +30,7 @@ from .desired import Desired
 from .expiry import Expiry
 from .facts import REWIND_FUNCTIONS, Facts, Live
 from .known import Clusters
-from .layout import APP_ROLE, REPLICATION_ROLE, SLOT, PostgresLayout
+from .layout import REPLICATION_ROLE, SLOT, PostgresLayout
 from .mark import COPY, EXPIRED, read_mark
 from .plan import Want, plan
 from .rejoin import Rejoin
@@ -265,14 +266,15 @@ class Postgres:
 
     def _do_role_in_database(self, name: str) -> None:
         """The verifier is made here, so that the password itself is in no statement and in no log."""
-        password = self.desired.passwords.app if name == APP_ROLE else self.desired.passwords.replication
         rights = "login nosuperuser nocreaterole " + ("replication" if name == REPLICATION_ROLE else "noreplication")
         script = f"""select format('create role %I', :'name') where not exists (select from pg_roles where rolname = :'name') \\gexec
             alter role :"name" with {rights} password :'verifier'"""  # noqa: S608
         if name == REPLICATION_ROLE:
             grants = (f'grant execute on function {function} to :"name"' for function in REWIND_FUNCTIONS)
             script = ";\n".join([script, 'grant pg_monitor to :"name"', *grants])
-        self.server.sql(script, {"name": name, "verifier": verifier(password)})
+        if name == WORKER_ROLE:
+            script = f'{script};\ngrant :"owner" to :"name"; alter role :"name" set role to :"owner"'
+        self.server.sql(script, {"name": name, "owner": APP_ROLE, "verifier": verifier(self.desired.roles[name])})
 
     def _do_database(self, _: str) -> None:
         script = """select format('create database %I owner %I template template0', :'name', :'owner')

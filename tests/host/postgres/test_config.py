@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lab.pairs.postgres import Node
-from scripts.host.postgres.config import settings
+from scripts.host.postgres.config import hba, settings
 from scripts.host.postgres.desired import Desired
 from scripts.host.postgres.layout import PostgresLayout
 
@@ -50,3 +50,19 @@ def test_a_data_folder_that_is_not_there_yet_has_a_disk(tmp_path: Path) -> None:
 def test_a_slot_of_a_standby_that_is_away_does_not_expire_where_the_server_knows_such_a_thing(tmp_path: Path) -> None:
     found = {version: rendered(tmp_path, version=version).get("idle_replication_slot_timeout") for version in (17, 18)}
     assert found == {17: None, 18: "0"}
+
+
+def test_workers_come_in_from_their_own_site_and_by_no_rule_of_the_shops(tmp_path: Path) -> None:
+    node = Node("a", tmp_path, TLS, {"a": 5432, "b": 5433})
+    told = {"app_clients": ["10.0.0.41/32", "10.0.0.141/32"], "worker_clients": ["10.0.0.41/32"]}
+    rules = [line.split() for line in hba(Desired.read(node.document(1, "a", **told))).splitlines()]
+    assert [rule[3] for rule in rules if rule[2] == '"shop"'] == ["10.0.0.41/32", "10.0.0.141/32"]
+    assert [rule[:2] + rule[3:] for rule in rules if rule[2] == '"shop_worker"'] == [
+        ["hostssl", '"shop"', "10.0.0.41/32", "scram-sha-256"]
+    ]
+    assert not [rule for rule in rules if rule[2].startswith('"+')], "members of a role would come in by its rule"
+    assert rules[-3:] == [
+        ["local", "all", "all", "reject"],
+        ["host", "all", "all", "all", "reject"],
+        ["host", "replication", "all", "all", "reject"],
+    ]
