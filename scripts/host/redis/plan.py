@@ -285,13 +285,16 @@ def _leader(facts: Facts, wanted: Wanted) -> Instance:
     if peer is not None and (peer.role == MASTER or (wanted.chained and peer.link_up)):
         return peer
     found = f"nobody answers ({facts.peer_error})" if peer is None else f"a replica of {peer.master}"
+    mend = f"mend {wanted.peer_name}"
     raise Refused(
         say(
             subject=f"cache {wanted.peer_name}",
             found=found,
             wanted="the master of this epoch",
             consequence="this host stays as it is, for its data may be the newer; nothing was changed",
-            remedy=f"run `pulumi up` of the active site first, or mend {wanted.peer_name}, then run the same again",
+            remedy=f"run `pulumi up -s region-{wanted.before}` first, then the same again; where it does not help, {mend}"
+            if wanted.before
+            else f"{mend}, then run the same again",
         )
     )
 

@@ -93,6 +93,7 @@ class Wanted:
     chained: bool = False  # whether the one that is followed may follow itself
     pair: tuple[str, ...] = ()  # addresses of all caches that this program knows
     peer_keys: int | None = None  # of the lost master, by its last heartbeat
+    before: str = ""  # the active site, whose run comes before this one's; empty where this one's is that
     runtime: frozenset[str] = field(default=RUNTIME, repr=False)
 
 

@@ -83,6 +83,7 @@ class Redis:
             chained=at.chained,
             pair=tuple(server.address for server in (*desired.members, *desired.peers)),
             peer_keys=desired.last_seen.keys,
+            before="" if desired.envelope.active else desired.envelope.peer,
         )
 
     def facts(self) -> Facts:

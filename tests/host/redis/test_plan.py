@@ -460,3 +460,19 @@ def test_a_server_that_did_not_start_says_whether_its_files_are_why(said, words)
 @pytest.mark.parametrize(("free", "told"), [(None, False), (64 * MB, False), (64 * MB - 1, True), (0, True)])
 def test_a_disk_with_too_little_room_is_told(free, told):
     assert (disk_warning(free, 64 * MB) is not None) is told
+
+
+@pytest.mark.parametrize(
+    ("peer", "words"),
+    [(replica(master="10.100.0.121"), "found a replica of 10.100.0.121"), (None, "found nobody answers (refused)")],
+)
+def test_a_standby_that_comes_before_the_active_site_is_told_which_command_comes_first(peer, words):
+    found = facts(local=replica(link_up=False), peer=peer, peer_error="refused")
+    with pytest.raises(Refused) as caught:
+        plan(found, wanted(active=False, before="a"))
+    assert words in str(caught.value)
+    assert str(caught.value).endswith(
+        "; run `pulumi up -s region-a` first, then the same again; where it does not help, mend cache-1.a"
+    )
+    with pytest.raises(Refused, match=r"; mend cache-1\.a, then run the same again$"):
+        plan(found, wanted(active=False))  # a follower within the active site: that command is the one that runs
