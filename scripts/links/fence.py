@@ -58,7 +58,9 @@ def run(told: Document) -> dict[str, Any]:
         witness.probe()
         _never_claimed(told, witness)
         newest = _claim(
-            witness, Epoch(epoch=1, active=told.site, previous=None, planned=True, reason="first", **claimer())
+            witness,
+            Epoch(epoch=1, active=told.site, previous=None, planned=True, reason="first", **claimer()),
+            time.monotonic() + WITNESS_S,
         )
     elif action is Action.TAKE_OVER:
         assert newest is not None  # decide() takes over from somebody
@@ -124,7 +126,13 @@ class Takeover:
             seen = look(hosts, f"{first(DATABASE)}.{self.peer}", CONNECT_S // 2 if silent else CONNECT_S)
             own = self._own(asked)
             clean = CleanStop(
-                hosts, self.witness, self.newest, seen=seen, own=own, apps=self.told.apps, lossy=count.accepted
+                hosts,
+                self.witness,
+                self.newest,
+                seen=seen,
+                own=own,
+                apps=self.told.apps,
+                lossy=count.accepted,
             )
             found = climb([clean], self.tried)
             if found is None:
@@ -170,16 +178,17 @@ class Takeover:
         with held(clean):
             self._heir.say({"checkpoint": clean.checkpoint, "timeout_s": AWAIT_S}, REPLAYED_S)
             clean.still()
-            clean.claiming = True
-            return self._promoted(self._next(proof, checkpoint=clean.checkpoint))
+            epoch = self._next(proof, checkpoint=clean.checkpoint)
+            clean.claiming = time.monotonic() + WITNESS_S
+            return self._promoted(epoch, clean.claiming)
 
     def _left(self, clean: CleanStop, proof: Proof, own: dict[str, Any], count: Count) -> Epoch:
         """The peer was stopped cleanly, and this site has not followed it: the operator has accepted that what is missing is lost."""
         with held(clean), count.before(own):
             epoch = self._next(proof, loss=count.after(proof, clean.checkpoint))
             heard = self._silence.beats()  # no cache is handed over in an epoch that is not planned: it has to stop
-            clean.claiming = True
-            return self._promoted(epoch, heard)
+            clean.claiming = time.monotonic() + WITNESS_S
+            return self._promoted(epoch, clean.claiming, heard)
 
     def _unplanned(self, hosts: Hosts, own: dict[str, Any], count: Count, heard: Beats) -> Epoch:
         """The peer cannot stop itself: count the loss, fence, count again, claim."""
@@ -203,7 +212,7 @@ class Takeover:
                     raise self._unproven(power) from None
                 epoch = self._next(proof, loss=count.after(proof))
                 lease.claiming = True
-                return self._promoted(epoch, quiet)
+                return self._promoted(epoch, time.monotonic() + WITNESS_S, quiet)
 
     def _not_selling(self, heard: Beats, count: Count) -> None:
         """A peer that beats on as primary is no lost one: to take over from it without its last word is the operator's to say. Raises Refused."""
@@ -241,14 +250,15 @@ class Takeover:
             **self._claimer,
         )
 
-    def _promoted(self, epoch: Epoch, quiet: Beats | None = None) -> Epoch:
+    def _promoted(self, epoch: Epoch, until: float, quiet: Beats | None = None) -> Epoch:
         """Claim, and promote at once, with the connection that is there: every link from here on is part of the write outage.
 
+        `until`: of a witness that is silent, for all that ask it: the shop may stand still meanwhile.
         `quiet`: what was heard of the peer's writers when the proof was made; None where they have said their last word. A promotion that fails
         is done by the next link. Raises Failed when somebody else was first.
         """
         with shielded():  # from here on the only way is forward
-            claimed = _claim(self.witness, epoch)
+            claimed = _claim(self.witness, epoch, until)
             if quiet is not None:
                 self._silence.settled(claimed.epoch, quiet)
             try:
@@ -263,8 +273,7 @@ def _silence(told: Document, witness: Witness, newest: Epoch) -> Silence:
     return Silence(witness, newest, (first(DATABASE), *told.caches), told.lease)
 
 
-def _claim(witness: Witness, epoch: Epoch) -> Epoch:
-    until = time.monotonic() + WITNESS_S
+def _claim(witness: Witness, epoch: Epoch, until: float) -> Epoch:
     try:
         while not _tried(witness, epoch, until):
             time.sleep(1.0)

@@ -19,7 +19,7 @@ from typing import Any
 from contract.epoch import Epoch
 from contract.errors import DrError, Failed, Refused
 from contract.hosts import DATABASE, first
-from contract.limits import QUICK_S, STOP_S, WITNESS_S
+from contract.limits import QUICK_S, STOP_S
 from contract.sites import Role, other
 from scripts.clients.hosts import CONNECT_S, Answer, Hosts, Unreachable
 from scripts.clients.witness import Witness
@@ -90,7 +90,8 @@ class CleanStop(Rung):
         self._database, self._lossy = f"{first(DATABASE)}.{newest.active}", lossy
         self._apps = [f"{app}.{newest.active}" for app in apps]
         self._via, self._attempt, self._stopping, self._resumed = "", str(uuid.uuid4()), False, False
-        self.claiming = False  # from the moment in which the epoch may be at the witness
+        # From the moment in which the epoch may be at the witness: until when, by the clock of `time.monotonic`, one that is silent is asked.
+        self.claiming: float | None = None
         self.behind = False  # the standby did not follow when the old primary was stopped
         self.checkpoint: dict[str, Any] = {}  # {"lsn", "timeline"} of the shutdown, once it is proven
 
@@ -125,8 +126,8 @@ class CleanStop(Rung):
 
     def leave(self) -> str:
         """The old primary writes again, and workers work, also where the answer to `quiesce` was lost. Says what is so now."""
-        if self.claiming:
-            claimed = self._claimed()
+        if self.claiming is not None:
+            claimed = self._claimed(self.claiming)
             if claimed:
                 return claimed
         try:
@@ -148,9 +149,8 @@ class CleanStop(Rung):
         )
         return f"the old primary {self._database} {done}; no epoch was claimed"
 
-    def _claimed(self) -> str:
-        """Why the old primary has to stay stopped, as far as the witness tells; empty when no epoch was claimed."""
-        until = time.monotonic() + WITNESS_S
+    def _claimed(self, until: float) -> str:
+        """Why the old primary has to stay stopped, as far as the witness tells; empty when no epoch was claimed. It is asked once more in any case."""
         while True:
             try:
                 newest = self._witness.newest()

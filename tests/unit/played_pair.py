@@ -20,7 +20,7 @@ from contract.links.fence import Document
 from contract.sites import other
 from scripts.clients.hosts import CONNECT_S, Answer, Hosts, Unreachable
 from scripts.clients.witness import EpochTaken, WitnessDown
-from scripts.links import fence, planned, power, silence
+from scripts.links import fence, power, silence
 from tests.unit.played_nova import Nova
 
 LEASE = {"lease_s": 6, "stop_s": 1, "margin_s": 1, "heartbeat_s": 2}
@@ -214,8 +214,7 @@ class Pair:
         )
         patch.setattr(fence, "Witness", lambda _: Witnessed(self))
         patch.setattr(fence, "Hosts", PlayedHosts)
-        patch.setattr(planned, "WITNESS_S", 0.0)
-        patch.setattr(fence, "WITNESS_S", 0.0, raising=False)
+        patch.setattr(fence, "WITNESS_S", 0.0)
         for module, name in ((silence, "LOOK_S"), (power, "FIRST_PAUSE_S"), (power, "LONGEST_PAUSE_S")):
             patch.setattr(module, name, 0.001)
         patch.setattr(power, "AGAIN_S", 0.01)

@@ -12,6 +12,7 @@ from contract.agreement import Record
 from contract.epoch import Epoch
 from contract.errors import ExitCode, Failed, Partial, Refused
 from contract.heartbeat import Heartbeat
+from contract.limits import WITNESS_S
 from contract.links.fence import Document
 from scripts.clients.hosts import CONNECT_S, Answer, Hosts, Unreachable
 from scripts.clients.openstack import ApiDown
@@ -170,6 +171,19 @@ class PlayedTalk:
         if code:
             raise Failed(f"host {self.host}, dr-host postgres takeover: exit code {code}: said no")
         return facts
+
+
+class PlayedClock:
+    """Of a machine on which nothing takes time but waiting."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
 
 
 @pytest.fixture
@@ -787,8 +801,7 @@ def test_a_move_that_was_taken_back_in_part_leaves_its_mark(world):
 
 def test_a_witness_that_dies_at_the_claim_leaves_the_old_primary_stopped_and_says_so(world, monkeypatch):
     well()
-    for module in (fence, planned):
-        monkeypatch.setattr(module, "WITNESS_S", -1.0)
+    monkeypatch.setattr(fence, "WITNESS_S", -1.0)
     known = world.newest
 
     def claim(_):
@@ -804,6 +817,42 @@ def test_a_witness_that_dies_at_the_claim_leaves_the_old_primary_stopped_and_say
     assert ("db-1.a", "postgres resume") not in PlayedHosts.calls
     world.newest = known
     assert world.unsettled(world.newest()) == 1
+
+
+def test_a_dead_witness_is_waited_for_once_however_many_ask_it(world, monkeypatch):
+    """The shop cannot write all that time."""
+    well()
+    clock = PlayedClock()
+    for module in (fence, planned):
+        monkeypatch.setattr(module, "time", clock)
+
+    def dead(*_):
+        clock.now += 1.0
+        raise WitnessDown("witness bucket w: no answer")
+
+    def claim(_):
+        world.newest = dead
+        dead()
+
+    world.claim, began = claim, clock.now
+    with pytest.raises(Failed, match=r"whether epoch 2 was claimed is not known"):
+        fence.run(told())
+    assert WITNESS_S <= clock.now - began <= WITNESS_S + 3, "one question more than its time, and a last one"
+
+
+def test_a_witness_that_comes_back_for_the_last_question_has_the_old_primary_write_again(world, monkeypatch):
+    well()
+    clock = PlayedClock()
+    for module in (fence, planned):
+        monkeypatch.setattr(module, "time", clock)
+
+    def dead(_):
+        clock.now += 1.0
+        raise WitnessDown("witness bucket w: no answer")
+
+    world.claim = dead
+    with pytest.raises(Failed, match=r"was restarted and writes; no epoch was claimed"):
+        fence.run(told())
 
 
 def test_who_has_no_name_here_claims_by_his_number(world, monkeypatch):
