@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,11 +20,10 @@ from lab.pairs.postgres import Node, Pair
 from scripts.host.frame import vouch
 from scripts.host.frame.commands import TIMED_OUT, CommandFailed, Done
 from scripts.host.frame.locks import WAIT_S
-from scripts.host.frame.processes import process
 from scripts.host.frame.rolefile import FENCED, PRIMARY, Role
-from scripts.host.frame.wait import until
 from scripts.host.postgres import halt
 from scripts.host.postgres.verbs import VERBS, resume_server, stop_server
+from tests.host.servers.holdups import checkpointer, dead_link, hanging_archiver, held, open_transactions
 from tests.host.servers.test_agent import Bucket, handler
 
 MINE, THEIRS = "0a-1", "0b-2"
@@ -75,14 +73,6 @@ def stop(node: Node, **document: Any) -> dict[str, Any]:
 
 def resume(node: Node, **document: Any) -> dict[str, Any]:
     return resume_server(node.call(document, "resume"), node.server).facts
-
-
-def run_with(node: Node, *lines: str) -> None:
-    """As if it had been converged with these: what `alter system` sets of a host's own parameters does not outlive a start."""
-    with (node.layout.conf / "conf.d" / "dr.conf").open("a") as file:
-        file.write("".join(f"{line}\n" for line in lines))
-    node.server.stop()
-    node.server.start()
 
 
 def owner(node: Node) -> Any:
@@ -206,21 +196,6 @@ def test_a_disk_that_takes_no_checkpoint_in_time_changes_nothing(node: Node, mon
     assert node.role == PRIMARY and owner(node) is None and writes(node)
 
 
-def stuck(node: Node) -> int:
-    """One of the server's processes that does not end when it is told to, as one that waits for a disk: the checkpointer."""
-    return int(node.sql("select pid from pg_stat_activity where backend_type = 'checkpointer'"))
-
-
-@contextmanager
-def held(pid: int) -> Iterator[None]:
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        if process(pid) is not None:
-            os.kill(pid, signal.SIGCONT)
-
-
 @pytest.fixture
 def reaped(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a kill nobody here asks after the server's process, as systemd does on a host; its number would count as taken."""
@@ -245,7 +220,7 @@ def test_one_in_the_middle_of_a_checkpoint_is_taken_back(node: Node, monkeypatch
         def then_hangs(limit_s: float) -> int:
             done = ready(limit_s)
             node.sql("insert into orders values (2)", "shop")
-            stack.enter_context(held(stuck(node)))
+            stack.enter_context(held(checkpointer(node)))
             return done
 
         monkeypatch.setattr(node.server, "make_ready_to_stop", then_hangs)
@@ -264,7 +239,7 @@ def test_one_that_cannot_be_taken_back_says_so_and_its_owner_can_try_again(
 
     def then_hangs(limit_s: float) -> int:
         done = ready(limit_s)
-        os.kill(stuck(node), signal.SIGSTOP)
+        os.kill(checkpointer(node), signal.SIGSTOP)
         return done
 
     def refuses(limit_s: float = 30) -> None:
@@ -281,15 +256,9 @@ def test_one_that_cannot_be_taken_back_says_so_and_its_owner_can_try_again(
 
 @pytest.mark.usefixtures("short")
 def test_an_archiver_that_hangs_holds_up_nothing(node: Node, tmp_path: Path) -> None:
-    mark = tmp_path / "archiving"
-    tmp_path.chmod(0o777)
-    for folder in tmp_path.parents:
-        folder.chmod(folder.stat().st_mode | 0o011)
-    run_with(node, "archive_mode = on", f"archive_command = 'touch {mark}; sleep 600'")
-    node.sql("select pg_switch_wal()")
-    assert until(mark.exists, 20), "it archives"
-    before = node.server.pid()
-    facts = stop(node, epoch_next=2, attempt=MINE)
+    with hanging_archiver(node, tmp_path):
+        before = node.server.pid()
+        facts = stop(node, epoch_next=2, attempt=MINE)
     assert facts["cluster_state"] == "shut down" and node.server.pid() is None and before is not None
     assert "does not end" in node.log.getvalue()
 
@@ -297,29 +266,8 @@ def test_an_archiver_that_hangs_holds_up_nothing(node: Node, tmp_path: Path) -> 
 @pytest.mark.usefixtures("short")
 def test_hundreds_of_open_transactions_hold_up_nothing(node: Node) -> None:
     node.sql("create table orders (id int)", "shop")
-    run_with(node, "max_connections = 220")
-    clients = [
-        subprocess.Popen(
-            node.psql(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            user=node.layout.user,
-        )
-        for _ in range(200)
-    ]
-    try:
-        for client in clients:
-            assert client.stdin is not None
-            client.stdin.write(b"begin; insert into orders values (1);\n")
-            client.stdin.flush()
-        busy = "select count(*) from pg_stat_activity where state = 'idle in transaction'"
-        assert until(lambda: node.sql(busy) == "200", 60)
+    with open_transactions(node):
         facts = stop(node, epoch_next=2, attempt=MINE)
-    finally:
-        for client in clients:
-            client.kill()
-            client.communicate()
     assert facts["cluster_state"] == "shut down" and node.server.pid() is None
 
 
@@ -327,12 +275,10 @@ def test_hundreds_of_open_transactions_hold_up_nothing(node: Node) -> None:
 def test_a_standby_that_hangs_holds_up_nothing_for_longer_than_its_link_counts_as_alive() -> None:
     with Pair() as pair:
         pair.up()
-        a, b = pair.a, pair.b
+        a = pair.a
         a.sql("alter system set wal_sender_timeout = '1s'")
         a.sql("select pg_reload_conf()")
-        pid = int(b.sql("select pid from pg_stat_wal_receiver"))
-        with held(pid):
-            a.sql("select pg_logical_emit_message(false, 'fill', repeat('x', 12000000))")
+        with dead_link(pair):
             facts = stop(a, epoch_next=2, attempt=MINE)
         assert facts["cluster_state"] == "shut down" and a.role == FENCED
 
