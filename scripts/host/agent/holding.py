@@ -14,6 +14,14 @@ class Holding:
 
     def __init__(self, layout: Layout, stop_s: int) -> None:
         self._layout, self._stop_s, self._told = layout, stop_s, b""
+        try:  # what the agent before this one has said
+            self._until = float((layout.run / HELD_UNTIL).read_text().split()[0])
+        except (OSError, ValueError, IndexError):
+            self._until = 0.0
+
+    def over(self, now: float) -> bool:
+        """Whether the dead-man has been told of nothing later."""
+        return now >= self._until
 
     def tell(self, until: float | None, role: Role | None) -> str | None:
         """`until`: None for a lease that is over. Returns why it cannot be told; what it is not told the dead-man takes for the end of the lease."""
@@ -26,5 +34,5 @@ class Holding:
             write_atomically(self._layout.run / HELD_UNTIL, text)
         except OSError as error:
             return f"{self._layout.run}/{HELD_UNTIL}: cannot be written ({error.strerror}); the dead-man will stop the service"
-        self._told = text
+        self._told, self._until = text, until or 0.0
         return None

@@ -57,7 +57,8 @@ class Heard:
 
     `running`: the service has processes. `writes`: False when it is certainly no writer (a replica), None when nobody knows. `handover`: it
     is handed over after a planned epoch was claimed. `override`: epoch in which the operator started it although nobody answered. `unwanted`: it
-    takes writes on a host that is no primary, and nobody is at work there to change that.
+    takes writes on a host that is no primary, and nobody is at work there to change that. `untold`: what the dead-man was told last is over, so
+    it stops the service, whether the lease is held or not.
     """
 
     now: float
@@ -68,6 +69,7 @@ class Heard:
     handover: bool = False
     override: int | None = None
     unwanted: bool = False
+    untold: bool = False
 
 
 class Action(Enum):
@@ -108,7 +110,16 @@ def decide(terms: Lease, memory: Memory, heard: Heard) -> Decision:
             f"nobody heard for {terms.lease_s:g} s: neither the witness nor the counterpart on site {role.peer}",
             news=False,
         )
-    return Decision(memory) if memory.state == HELD else _start(terms, memory, heard, role)
+    return _go_on(memory, heard) if memory.state == HELD else _start(terms, memory, heard, role)
+
+
+def _go_on(memory: Memory, heard: Heard) -> Decision:
+    """The lease is held. What the dead-man has stopped all the same is to be started again, as what this agent has."""
+    if heard.running or not heard.untold:
+        return Decision(memory)
+    return _stop(
+        memory, heard, "the dead-man has stopped it, since it was not told in time that it may go on", news=False
+    )
 
 
 def aged(memory: Memory, stood_s: float) -> Memory:
@@ -127,11 +138,12 @@ def aged(memory: Memory, stood_s: float) -> Memory:
 
 def missed(terms: Lease, before: Memory, after: Memory, heard: Heard) -> Decision | None:
     """Stop first, and ask then: when the lease was over between two contacts and this agent has not seen it, since it or its machine stood still.
+    Also of a service that is down: the dead-man has stopped it, and nobody else would start it again.
 
     `before`, `after`: without and with the contacts that are new. None when it was held.
     """
     role = heard.role
-    if role is None or role.role != PRIMARY or before.state != HELD or not heard.running:
+    if role is None or role.role != PRIMARY or before.state != HELD:
         return None
     if heard.writes is False or heard.override == role.epoch:
         return None

@@ -162,32 +162,30 @@ class Agent:
             handover=self.config.service == "redis",
             override=self._override(),
             unwanted=self._unwanted(role, now),
+            untold=self._holding.over(now),
         )
         terms = self.config.terms
         missed = lease.missed(terms, before, self.memory, heard)
         decision = missed or lease.decide(terms, self.memory, heard)
         changed = decision.memory != self.memory
         self.memory = decision.memory
-        self._hold(heard)
+        held = self._hold(heard)
         if decision.action is Action.STOP:
             self._stop_service(decision.message or "")
         elif decision.message is not None:
             self.log.warning(decision.message)
-        if decision.action is Action.START:
+        if decision.action is Action.START and held:
             self._control.start()
         if changed:
             self._note(now)
-        if (
-            heard.override is not None
-            and role is not None
-            and lease.silent_s(self.memory, role, now) < self.config.terms.lease_s
-        ):
+        if heard.override is not None and role is not None and lease.silent_s(self.memory, role, now) < terms.lease_s:
             (self.layout.run / OVERRIDE).unlink(missing_ok=True)  # somebody answers again: the lease is what counts
 
-    def _hold(self, heard: Heard) -> None:
-        """Before anything is started or stopped."""
+    def _hold(self, heard: Heard) -> bool:
+        """Before anything is started or stopped. Whether the dead-man knows: it would end at once what is started without that."""
         until = lease.held_until(self.config.terms, self.memory, heard)
-        self._troubles.tell(DEADMAN, self._holding.tell(until, heard.role))
+        self._troubles.tell(DEADMAN, trouble := self._holding.tell(until, heard.role))
+        return trouble is None
 
     def _unwanted(self, role: rolefile.Role | None, now: float) -> bool:
         """Whether a writer runs where none may. What is known of it must be younger than its role, and than the last run that was at work with it."""

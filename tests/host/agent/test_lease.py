@@ -215,6 +215,26 @@ def test_a_lease_that_was_over_between_two_contacts_stops_first_and_asks_then() 
     assert decide(later, 1003, running=False, newest=replace(OURS, asked_at=1002)).action is Action.START
 
 
+def test_a_service_that_was_stopped_meanwhile_by_another_is_started_again_once_the_epoch_is_known() -> None:
+    """The dead-man does not wait for an agent that is late, and nobody but the agent starts what it has stopped."""
+    found = missed(Memory(witness_at=960), Memory(witness_at=999), running=False, newest=OURS)
+    assert found is not None and (found.memory.state, found.memory.stopped_at) == (STOPPED, 1000)
+    later = replace(found.memory, witness_at=1002)
+    assert decide(later, 1003, running=False, newest=replace(OURS, asked_at=999)).action is Action.NONE, "asked before"
+    assert decide(later, 1003, running=False, newest=replace(OURS, asked_at=1002)).action is Action.START
+
+
+def test_what_the_dead_man_has_stopped_because_nobody_told_it_is_started_again() -> None:
+    """As where `/run/dr` could not be written: the lease is held, and the service is down all the same."""
+    held = Memory(witness_at=999)
+    assert decide(held, running=False, newest=OURS).memory == held, "somebody has stopped it on purpose"
+    assert decide(held, running=True, untold=True, newest=OURS).memory == held
+    found = decide(held, running=False, untold=True, newest=OURS)
+    assert found.memory.state == STOPPED and "dead-man" in str(found.memory.why)
+    later = replace(found.memory, witness_at=1002)
+    assert decide(later, 1003, running=False, newest=replace(OURS, asked_at=1002)).action is Action.START
+
+
 @pytest.mark.parametrize(
     ("before", "after", "heard"),
     [
@@ -225,7 +245,6 @@ def test_a_lease_that_was_over_between_two_contacts_stops_first_and_asks_then() 
             {},
         ),
         (Memory(witness_at=960), Memory(witness_at=960), {}),  # nothing new: the lease itself decides
-        (Memory(witness_at=960), Memory(witness_at=999), {"running": False}),
         (Memory(witness_at=960), Memory(witness_at=999), {"writes": False}),
         (Memory(witness_at=960), Memory(witness_at=999), {"override": 3}),
         (Memory(witness_at=960), Memory(witness_at=999), {"role": ROLE.but(STANDBY)}),

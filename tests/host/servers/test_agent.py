@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import datetime
 import email.utils
+import errno
 import io
 import json
+import os
 import socket
 import ssl
 import tempfile
@@ -31,6 +33,7 @@ from lab.pairs.postgres import certificates
 from scripts.host.__main__ import main
 from scripts.host.agent import channel as agent_channel
 from scripts.host.agent import grants as agent_grants
+from scripts.host.agent import holding as agent_holding
 from scripts.host.agent import loop as agent_loop
 from scripts.host.agent import memory as agent_memory
 from scripts.host.agent import notify as agent_notify
@@ -41,7 +44,7 @@ from scripts.host.agent.channel import Worker
 from scripts.host.agent.config import Address, Config
 from scripts.host.agent.grants import Grants, grants
 from scripts.host.agent.holding import HELD_UNTIL
-from scripts.host.agent.lease import STOPPED, Newest
+from scripts.host.agent.lease import HELD, STOPPED, Newest
 from scripts.host.agent.loop import RESTARTING, Agent, Parts
 from scripts.host.agent.memory import Note
 from scripts.host.agent.peer import Asker
@@ -429,6 +432,28 @@ def test_the_dead_man_is_told_until_when_and_no_later_by_an_agent_that_nobody_he
     world.bucket.mode = "well"
     world.until(lambda: world.a.service.up, "a starts again")
     assert held_until(world.a) > world.clock.now
+
+
+def test_what_the_dead_man_stops_because_it_cannot_be_told_starts_again_once_it_can(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.start()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(agent_holding, "write_atomically", full)
+        world.leases(1)
+        assert world.a.service.up and held_until(world.a) <= world.clock.now, (
+            "nobody but the dead-man has a reason to stop it"
+        )
+        world.a.service.up = False  # what a dead-man does then
+        world.until(lambda: world.a.note.memory.state == STOPPED, "it is seen to be down")
+        world.leases(1)
+        assert world.a.service.starts == 0, "it would be stopped again at once"
+    world.until(lambda: world.a.service.up and world.a.note.memory.state == HELD, "it runs again by itself")
+    assert held_until(world.a) > world.clock.now and "dead-man" in world.a.log.getvalue()
 
 
 def test_the_dead_man_is_told_at_once_that_the_other_site_is_active(world: World) -> None:
