@@ -184,7 +184,8 @@ class Agent:
     def _hold(self, heard: Heard) -> bool:
         """Before anything is started or stopped. Whether the dead-man knows: it would end at once what is started without that."""
         until = lease.held_until(self.config.terms, self.memory, heard)
-        self._troubles.tell(DEADMAN, trouble := self._holding.tell(until, heard.role))
+        trouble = self._holding.tell(until, heard.role)
+        self._troubles.tell(DEADMAN, trouble)
         return trouble is None
 
     def _unwanted(self, role: rolefile.Role | None, now: float) -> bool:
