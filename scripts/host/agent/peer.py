@@ -132,12 +132,23 @@ class Endpoint:
         while listener is not None and not self._over.is_set():
             try:
                 plain, _ = listener.accept()
-            except OSError:
-                return  # stopped
+            except OSError as error:
+                if not self._over.is_set():  # the kernel is short of something, as files or memory
+                    self._log.warning(
+                        f"{self._address[0]}:{self._address[1]}: cannot accept ({error.strerror}); listens anew"
+                    )
+                    listener.close()
+                    self._over.wait(BIND_AGAIN_S)
+                    listener = self._listen()
+                continue
             if not self._room.acquire(blocking=False):
                 plain.close()
                 continue
-            threading.Thread(target=self._talk, args=(plain, context), name="counterpart", daemon=True).start()
+            try:
+                threading.Thread(target=self._talk, args=(plain, context), name="counterpart", daemon=True).start()
+            except RuntimeError:  # no room for a thread just now
+                plain.close()
+                self._room.release()
 
     def _listen(self) -> socket.socket | None:
         """Again and again: at boot the address may come later than the agent."""

@@ -926,6 +926,20 @@ def test_silent_clients_do_not_keep_the_counterpart_out(world: World) -> None:
             each.close()
 
 
+def test_a_listener_that_fails_once_is_another_one_soon(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the kernel is short of files or memory: until somebody restarted the agent, its counterpart would get no grant."""
+    monkeypatch.setattr(agent_peer, "BIND_AGAIN_S", 0.05)
+    world.start()
+    assert world.b.agent is not None
+    endpoint = world.b.agent.endpoint
+    for each in (endpoint._listener, *endpoint._streams):
+        assert each is not None
+        socket.socket.shutdown(each, socket.SHUT_RDWR)
+    cut = world.clock.now
+    world.until(lambda: (world.a.note.memory.granted_at or 0) > cut + 3 * TERMS.heartbeat_s, "b grants again")
+    assert "cannot accept" in world.b.log.getvalue() and world.a.service.stops == 0
+
+
 def test_an_override_keeps_an_isolated_primary_until_somebody_answers(world: World) -> None:
     world.start()
     world.bucket.mode = "error"
