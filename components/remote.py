@@ -20,7 +20,7 @@ from pulumi_command import local, remote
 from components.settings import Settings
 from contract.errors import ExitCode
 from contract.hosts import CONTROL, HostAddress, first
-from contract.limits import KILL_AFTER_S, LINKS_S
+from contract.limits import KILLS_AFTER_S, LINKS_S
 
 TOOL_PATH, UPLOADS = "/opt/dr/dr-host.pyz", "/opt/dr/uploads"
 # Failed attempts to connect: of a new server's first contact (about five minutes of refusals), and of every later link, which may
@@ -83,7 +83,7 @@ def host_link(
     """
     converge = f"python3 {TOOL_PATH} {service} converge"
     program = converge if first is None else f"sh -c '{first}; exec {converge}'"
-    script = f"timeout -k {KILL_AFTER_S} {LINKS_S[service]} {program}"
+    script = f"timeout -k {KILLS_AFTER_S[service]} {LINKS_S[service]} {program}"
     if may_fail:
         script = twice(script)
     told = remote.Logging.STDERR if may_fail else remote.Logging.NONE
@@ -171,7 +171,7 @@ def local_link(
     name: str, *, link: str, document: pulumi.Input[str], parent: pulumi.Resource, after: Sequence[pulumi.Resource]
 ) -> local.Command:
     """`scripts.links <link>` on the operator's machine. Plugins start in the project's folder, so nothing here names a path."""
-    script = f"timeout -k {KILL_AFTER_S} {LINKS_S[link]} {interpreter()} -m scripts.links {link}"
+    script = f"timeout -k {KILLS_AFTER_S[link]} {LINKS_S[link]} {interpreter()} -m scripts.links {link}"
     return local.Command(
         name,
         create=script,

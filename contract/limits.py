@@ -33,6 +33,10 @@ DRAINED_S = DRAIN_S + 15  # ... and how long the answer is waited for
 
 WITNESS_S = 30  # how long a witness that fell silent is asked whether a claim has arrived
 
+# A fence that hangs is told to end at its limit, and takes back what it began: whether it has claimed is asked, the old primary is started, by another
+# way where the first one is dead, and the workers after it. What ends before that leaves the shop stopped until the next run.
+KILLS_AFTER_S = dict.fromkeys(LINKS_S, KILL_AFTER_S) | {"fence": WITNESS_S + STOP_S + QUICK_S + 60}
+
 POWER_S = 90  # servers on or off, by their region's API ...
 LOGIN_S = 20  # ... and how long one that never answers is asked
 

@@ -45,6 +45,13 @@ def test_the_standby_listens_while_the_ladder_is_climbed() -> None:
     assert max(power, lease) + drained + counted + limits.PROMOTE_S < limits.TALK_S
 
 
+def test_a_fence_that_is_told_to_end_can_take_back_what_it_began() -> None:
+    """By the second way to the old primary where the first one is dead; after a claim whose answer is not known."""
+    resumed = OVERHEAD_S + limits.STOP_S + OVERHEAD_S + limits.QUICK_S + OVERHEAD_S
+    assert limits.KILLS_AFTER_S["fence"] > limits.WITNESS_S + resumed
+    assert limits.KILLS_AFTER_S.keys() == limits.LINKS_S.keys()
+
+
 def test_the_last_links_say_what_they_saw_before_they_are_killed() -> None:
     assert limits.LINKS_S["verify"] > verify.LIMIT_S + 2 * verify.ANSWER_S
     assert limits.LINKS_S["pointer"] > pointer.SERVED_S + 4 * pointer.QUERY_S
