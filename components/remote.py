@@ -170,8 +170,13 @@ def host_copy(
 def local_link(
     name: str, *, link: str, document: pulumi.Input[str], parent: pulumi.Resource, after: Sequence[pulumi.Resource]
 ) -> local.Command:
-    """`scripts.links <link>` on the operator's machine. Plugins start in the project's folder, so nothing here names a path."""
-    script = f"timeout -k {KILLS_AFTER_S[link]} {LINKS_S[link]} {interpreter()} -m scripts.links {link}"
+    """`scripts.links <link>` on the operator's machine. Plugins start in the project's folder, so nothing here names a path.
+
+    Without a shell that stays in between: the plugin kills what it has started itself when the engine is gone, and the link looks whether its
+    parent is still the one that it was told.
+    """
+    limits = f"-k {KILLS_AFTER_S[link]} {LINKS_S[link]}"
+    script = f"exec timeout {limits} {interpreter()} -m scripts.links {link} --caller $$"
     return local.Command(
         name,
         create=script,

@@ -1,4 +1,4 @@
-"""The links of the role chain that run on the operator's machine: `python -m scripts.links <link>`, the links as in `table.py`.
+"""The links of the role chain that run on the operator's machine: `python -m scripts.links <link> [--caller <pid>]`, the links as in `table.py`.
 
 A JSON document on stdin, one JSON object on stdout (it is stored in Pulumi's state: no secrets, no times), one line of error on stderr.
 """
@@ -6,6 +6,7 @@ A JSON document on stdin, one JSON object on stdout (it is stored in Pulumi's st
 from __future__ import annotations
 
 import json
+import os
 import sys
 import traceback
 from importlib import import_module
@@ -47,6 +48,14 @@ def main(arguments: list[str]) -> int:
     return ExitCode.DONE
 
 
+def caller(arguments: list[str]) -> tuple[list[str], int]:
+    """The arguments without `--caller <pid>`, and that id: the shell knows it before this process can be left alone. Else the parent as it is now."""
+    match arguments:
+        case [*others, "--caller", pid] if pid.isdigit():
+            return others, int(pid)
+    return arguments, os.getppid()
+
+
 def _document() -> object:
     try:
         return json.load(sys.stdin)
@@ -58,5 +67,6 @@ def _document() -> object:
 
 
 if __name__ == "__main__":
-    install()
-    sys.exit(main(sys.argv[1:]))
+    words, started_by = caller(sys.argv[1:])
+    install(started_by)
+    sys.exit(main(words))

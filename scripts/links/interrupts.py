@@ -1,7 +1,8 @@
 """A link that is told to end, or whose caller is gone, ends by itself: what it has changed is taken back, or brought to its end.
 
 `pulumi` that is killed leaves its links running: they are in process groups of their own. Such a link would go on behind the back of the next
-run. It notices by its standard output, whose reader is gone.
+run. It notices by its standard output, whose reader is gone, or by its parent: pulumi's plugin, which reads, may outlive the engine by minutes, but
+kills the command that it has started itself, and that is the `timeout` around the link.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+PARENT_MS = 500  # between two looks at the parent
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -28,11 +30,11 @@ class _State:
     raised = False
 
 
-def install() -> None:
-    """For the main thread of a link's process, once."""
+def install(caller: int) -> None:
+    """For the main thread of a link's process, once. `caller`: id of the process that has started it; another parent means that it is gone."""
     for number in _SIGNALS:
         signal.signal(number, _told)
-    threading.Thread(target=_watch, name="caller", daemon=True).start()
+    threading.Thread(target=_watch, args=(caller,), name="caller", daemon=True).start()
 
 
 @contextmanager
@@ -57,9 +59,10 @@ def _raise_if_due() -> None:
         raise Interrupted
 
 
-def _watch() -> None:
-    """Until nobody reads standard output any more. Another kind of output than a pipe has no reader that could go."""
+def _watch(caller: int) -> None:
+    """Until nobody reads standard output any more, or the parent is another. Another kind of output than a pipe has no reader that could go."""
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)  # an error is told without being asked for
-    poll.poll()
+    while not poll.poll(PARENT_MS) and os.getppid() == caller:
+        continue
     os.kill(os.getpid(), signal.SIGTERM)

@@ -397,3 +397,20 @@ def test_the_plugin_and_its_commands_end_with_the_engine(commands: Commands, tmp
     for pid in pids:
         ended = subprocess.run(["tail", f"--pid={pid}", "-f", "/dev/null"], timeout=30, check=False)
         assert ended.returncode == 0
+
+
+def test_what_a_command_has_started_runs_on_when_the_engine_is_killed(commands: Commands, tmp_path: Path) -> None:
+    """The links of the product run so, under `timeout`: who is left behind must notice by itself."""
+    started, go, ran = tmp_path / "started", tmp_path / "go", tmp_path / "ran"
+    os.mkfifo(started)
+    os.mkfifo(go)
+    inner = f"echo $PPID > {started}; read line < {go}; echo said; echo ran on > {ran}; echo > {started}"
+    commands.declare("it", "local", create=f"exec timeout 600 sh -c '{inner}'")
+    process = commands.stack.start("up", "--yes", "--skip-preview")
+    limit = int(started.read_text())
+    process.kill()
+    process.communicate()
+    assert subprocess.run(["tail", f"--pid={limit}", "-f", "/dev/null"], timeout=30, check=False).returncode == 0
+    word = os.open(go, os.O_WRONLY | os.O_NONBLOCK)  # an error where nobody waits for it any more
+    os.write(word, b"\n")
+    assert (started.read_text(), ran.read_text()) == ("\n", "ran on\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -10,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from scripts.links.__main__ import caller
+
 ROOT = Path(__file__).resolve().parents[2]
 LINK = """
-import sys, time
+import os, sys, time
 from scripts.links.interrupts import Interrupted, install, shielded
-install()
+install(next((int(word) for word in sys.argv if word.isdigit()), os.getppid()))
 try:
     try:
         if "shielded" in sys.argv:
@@ -33,9 +36,9 @@ except Interrupted:
 """
 
 
-def link(*arguments: str) -> subprocess.Popen[bytes]:
+def link(*arguments: str, under: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
     made = subprocess.Popen(
-        [sys.executable, "-c", LINK, *arguments],
+        [*under, sys.executable, "-c", LINK, *arguments],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -47,6 +50,7 @@ def link(*arguments: str) -> subprocess.Popen[bytes]:
 
 def said(process: subprocess.Popen[bytes]) -> list[str]:
     assert process.stderr is not None
+    assert select.select([process.stderr], [], [], 20)[0], "it goes on"
     found = process.stderr.read().decode().splitlines()
     process.wait(10)
     return found
@@ -64,6 +68,33 @@ def test_one_that_nobody_listens_to_any_more_ends_as_if_it_was_told_to() -> None
     assert process.stdout is not None
     process.stdout.close()
     assert said(process) == ["taken back", "interrupted"]
+
+
+def test_one_whose_parent_was_killed_ends_although_somebody_still_reads_its_output() -> None:
+    """pulumi's plugin may outlive the engine for minutes, and reads on; the `timeout` around the link is what it has killed by then."""
+    process = link(under=("timeout", "600"))
+    process.kill()
+    assert said(process) == ["taken back", "interrupted"]
+
+
+def test_one_whose_caller_was_killed_before_it_could_look_ends_too() -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    assert said(link(str(gone.pid))) == ["taken back", "interrupted"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (["fence", "--caller", "4711"], (["fence"], 4711)),
+        (["fence"], (["fence"], os.getppid())),
+        (["fence", "--caller", "me"], (["fence", "--caller", "me"], os.getppid())),
+    ],
+)
+def test_who_has_started_a_link_is_told_to_it_or_is_its_parent(
+    arguments: list[str], wanted: tuple[list[str], int]
+) -> None:
+    assert caller(arguments) == wanted
 
 
 def test_what_must_come_to_its_end_does_so_first() -> None:

@@ -4,7 +4,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
@@ -12,8 +11,9 @@ import (
 	"drlab/toolchain/internal/plugin"
 )
 
-// killGrace: how long after a cancelled run's kill the outputs may stay open, held by what the command left behind.
-const killGrace = 5 * time.Second
+// killGrace: how long after a cancelled run's kill the outputs are read, where what the command left behind holds them open: the published
+// plugin looks for its engine every five minutes.
+const killGrace = 5 * time.Minute
 
 func checkLocal(_ *plugin.Call, _, news resource.PropertyMap) (resource.PropertyMap, []string) {
 	var refusals []string
@@ -62,9 +62,7 @@ func runLocal(call *plugin.Call, command string, inputs, state resource.Property
 	}
 	record, stdout, stderr := newRecorder(call, text(inputs, "logging"))
 	process.Stdout, process.Stderr = stdout, stderr
-	// A cancelled run ends the command and all that it started.
-	process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	process.Cancel = func() error { return syscall.Kill(-process.Process.Pid, syscall.SIGKILL) }
+	// A cancelled run, and an engine that is gone, end the command alone: what it has started runs on, as under the published plugin.
 	process.WaitDelay = killGrace
 	err := process.Run()
 	stdout.close()
