@@ -17,12 +17,12 @@ from xml.sax.saxutils import escape
 
 from contract.errors import Usage
 
+from .answers import SPACE
 from .config import BucketRules, Endpoint, Job, Options
 from .errors import Kind, StoreError
 from .retry import Patience, Throttle
 from .wire import Wire
 
-SPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 ASIDE = "dr-"  # ids of our rules begin with it
 METHODS = ("GET", "HEAD", "PUT", "POST")
 CORS_AGE_S = 3600  # how long a browser may remember the answer to its question
@@ -80,11 +80,11 @@ def settings(rules: BucketRules) -> list[Setting]:
     return [Setting("lifecycle", lifecycle(rules)), Setting("cors", cors(rules))]
 
 
-def same(one: str, other: str) -> bool:
+def same(one: str, other: bytes) -> bool:
     """Whether both documents say the same; a store may put other spaces, another order and another namespace."""
     try:
         return _plain(ElementTree.fromstring(one)) == _plain(ElementTree.fromstring(other))  # noqa: S314 - expat of Python 3.11 and later bounds entity expansion
-    except ElementTree.ParseError:
+    except (ElementTree.ParseError, LookupError, ValueError):  # the latter two: of an encoding that Python has not
         return False
 
 
@@ -124,7 +124,7 @@ class Settings:
             raise
         return CHANGED
 
-    def _get(self, setting: Setting) -> str | None:
+    def _get(self, setting: Setting) -> bytes | None:
         try:
             answer = self._patience.run(
                 lambda: self._wire.ask(f"get {setting.name}", "GET", query={setting.name: ""}), self._throttle
@@ -133,7 +133,7 @@ class Settings:
             if error.kind is Kind.ABSENT:
                 return None
             raise
-        return answer.body.decode()
+        return answer.body
 
     def _put(self, setting: Setting) -> None:
         query = {setting.name: ""}

@@ -1,17 +1,24 @@
-"""The rare calls, over boto3. It is loaded at the first of them: a run that changes nothing does without."""
+"""The rare calls: those that S3 answers with a document of XML. Over the same connections as the hot ones, and bounded as they are."""
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 from xml.etree import ElementTree
+from xml.sax.saxutils import escape
 
-from .config import Endpoint
+from contract.wire import s3
+from contract.wire.s3 import NotS3
+
+from . import answers
 from .errors import Kind, StoreError
-from .refusals import classify, doubted, text
+from .listing import MOMENT
+from .metadata import parse_time
+from .refusals import refusal
+from .wire import DOCUMENT, Answer, Headers, Limits, Wire
+
+T = TypeVar("T")
+Query = dict[str, str | bytes]
 
 ALL_USERS = "http://acs.amazonaws.com/groups/global/AllUsers"
 AUTHENTICATED = "http://acs.amazonaws.com/groups/global/AuthenticatedUsers"
@@ -21,17 +28,28 @@ CANNED: dict[frozenset[tuple[str, str]], str | None] = {
     frozenset({(ALL_USERS, "READ"), (ALL_USERS, "WRITE")}): "public-read-write",
     frozenset({(AUTHENTICATED, "READ")}): "authenticated-read",
 }
+MOST_PAGES = 1000  # of a thousand entries each; the longest honest answer has ten
+# While a store puts a large object together it sends a space now and then, so that nobody takes it for dead.
+FINISH = Limits(most=DOCUMENT.most, within_s=600.0, trickles=True)
 
 
-# What an answer must be, by the name that botocore has for the question. An upload that was ended is looked at when its answer says nothing.
-ROOTS = {
-    "GetObjectTagging": "Tagging",
-    "GetObjectAcl": "AccessControlPolicy",
-    "GetBucketVersioning": "VersioningConfiguration",
-    "ListObjectVersions": "ListVersionsResult",
-    "ListParts": "ListPartsResult",
-    "ListMultipartUploads": "ListMultipartUploadsResult",
-}
+class _Question(NamedTuple):
+    """`root`: of the document that answers it."""
+
+    operation: str
+    key: bytes
+    query: Query
+    root: str
+
+
+class _Version(NamedTuple):
+    """A version of one key; in the order of their age."""
+
+    newest: bool
+    time: float
+    identity: str
+    etag: str
+    marker: bool
 
 
 class Part(NamedTuple):
@@ -45,222 +63,211 @@ class Part(NamedTuple):
 class Cold:
     """One attempt a call; the caller tries again. Raises StoreError."""
 
-    def __init__(self, endpoint: Endpoint, timeout_s: float, served: Callable[[], bool] = bool) -> None:
-        """`served`: whether another request with the same keys went through."""
-        self._endpoint, self._timeout, self._served = endpoint, timeout_s, served
-        self._made: Any = None
-        self._lock = threading.Lock()
-        self.requests: dict[str, int] = {}
-
-    @property
-    def _s3(self) -> Any:
-        with self._lock:
-            if self._made is None:
-                self._made = self._connect()
-            return self._made
-
-    def _connect(self) -> Any:
-        try:
-            import boto3  # noqa: PLC0415 - see above
-            from botocore.config import Config  # noqa: PLC0415
-        except ImportError:
-            raise StoreError(
-                Kind.OTHER,
-                f"{self._endpoint.place}: needs boto3, which is not installed; run: apt-get install python3-boto3",
-            ) from None
-        e = self._endpoint
-        config = Config(
-            connect_timeout=5,
-            read_timeout=self._timeout,
-            max_pool_connections=32,
-            retries={"mode": "standard", "total_max_attempts": 1},
-            s3={"addressing_style": e.addressing},
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-        )
-        made = boto3.session.Session(botocore_session=_own_session()).client(
-            "s3",
-            endpoint_url=e.endpoint,
-            region_name=e.region,
-            aws_access_key_id=e.access_key,
-            aws_secret_access_key=e.secret_key,
-            aws_session_token=e.session_token or None,
-            verify=e.ca or None,
-            config=config,
-        )
-        made.meta.events.register("before-call.s3", _stay)
-        made.meta.events.register("after-call.s3", self._see_root)
-        return made
-
-    def _see_root(self, http_response: Any, model: Any, **_: object) -> None:
-        """botocore takes a login page for an answer in which nothing is. Raises StoreError."""
-        wanted = ROOTS.get(model.name)
-        if wanted is None or http_response.status_code >= 300:
-            return
-        try:
-            found = ElementTree.fromstring(http_response.content).tag.rpartition("}")[2]  # noqa: S314 - see `listing.parse_page`
-        except (ElementTree.ParseError, LookupError, ValueError):
-            found = "no XML"
-        if found != wanted:
-            raise self._lie(model.name, f"{found[:40]}, wanted {wanted}")
-
-    def _lie(self, operation: str, found: str) -> StoreError:
-        return StoreError(
-            Kind.LYING,
-            f"{self._endpoint.place}: {operation}: answered {found}; not believed, see what stands at this endpoint",
-            side=self._endpoint.name,
-        )
-
-    @contextmanager
-    def _asking(self, operation: str) -> Iterator[Any]:
-        s3 = self._s3
-        from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError  # noqa: PLC0415 - see above
-        from botocore.parsers import ResponseParserError  # noqa: PLC0415
-
-        self.requests[operation] = self.requests.get(operation, 0) + 1
-        try:
-            yield s3
-        except ClientError as error:
-            answer = error.response
-            code, status = str(answer["Error"].get("Code", "")), int(answer["ResponseMetadata"]["HTTPStatusCode"])
-            kind, served = classify(code, status, operation), self._served()
-            told = text(self._endpoint, operation, code, kind, skew=None, served=served)
-            raise StoreError(doubted(kind, served), told, status, side=self._endpoint.name) from None
-        except HTTPClientError as error:
-            raise StoreError(
-                Kind.NETWORK,
-                f"{self._endpoint.place}: {operation}: no answer ({type(error).__name__}); run the same again",
-            ) from None
-        except (ResponseParserError, LookupError, TypeError, ValueError, AttributeError) as error:
-            raise self._lie(operation, f"what cannot be read ({type(error).__name__})") from None
-        except BotoCoreError as error:
-            raise StoreError(Kind.OTHER, f"{self._endpoint.place}: {operation}: cannot be asked ({error})") from None
-
-    def _where(self, key: bytes) -> dict[str, str]:
-        return {"Bucket": self._endpoint.bucket, "Key": key.decode("utf-8", "surrogateescape")}
+    def __init__(self, wire: Wire) -> None:
+        self._wire, self._endpoint = wire, wire.endpoint
 
     def tags(self, key: bytes) -> list[tuple[str, str]]:
-        with self._asking("tags") as s3:
-            return [(tag["Key"], tag["Value"]) for tag in s3.get_object_tagging(**self._where(key))["TagSet"]]
+        def read(root: ElementTree.Element) -> list[tuple[str, str]]:
+            tags = answers.need(root, "TagSet").iterfind("Tag")
+            return [(answers.text(tag, "Key"), answers.text(tag, "Value")) for tag in tags]
+
+        return self._document(_Question("tags", key, {"tagging": ""}, "Tagging"), read)
 
     def canned_acl(self, key: bytes) -> str | None:
         try:
-            with self._asking("acl") as s3:
-                answer = s3.get_object_acl(**self._where(key))
-                owner = answer["Owner"].get("ID")
+            grants = self._document(_Question("acl", key, {"acl": ""}, "AccessControlPolicy"), _grants)
         except StoreError as error:
             if error.kind is Kind.UNSUPPORTED:
                 return None
             raise
-        grants = {
-            (grant["Grantee"].get("URI", grant["Grantee"].get("ID", "")), grant["Permission"])
-            for grant in answer.get("Grants", [])
-            if grant["Grantee"].get("ID", "") != owner or "URI" in grant["Grantee"]
-        }
-        if frozenset(grants) not in CANNED:
+        if grants not in CANNED:
             # Users differ between projects: such grants cannot be said over there.
             raise StoreError(
                 Kind.UNSUPPORTED,
                 f"{self._endpoint.place}: {key!r} has grants to single users, wanted a canned ACL; grant by user policy instead",
             )
-        return CANNED[frozenset(grants)]
+        return CANNED[grants]
 
     def versioned(self) -> bool:
         """By its own word, or, from a store that gives it to the bucket's owner alone, by the version ids of what lies there; in an empty bucket
         nothing can be lost.
         """
         try:
-            with self._asking("versioning") as s3:
-                return bool(s3.get_bucket_versioning(Bucket=self._endpoint.bucket).get("Status") == "Enabled")
+            question = _Question("versioning", b"", {"versioning": ""}, "VersioningConfiguration")
+            return self._document(question, lambda root: root.findtext("Status") == "Enabled")
         except StoreError as error:
             if error.kind is not Kind.DENIED:
                 raise
-        with self._asking("versions") as s3:
-            page = s3.list_object_versions(Bucket=self._endpoint.bucket, MaxKeys=1)
-        found = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
-        return all(item.get("VersionId") not in (None, "", "null") for item in found)
+        query: Query = {"versions": "", "max-keys": "1"}
+        return self._document(
+            _Question("versions", b"", query, "ListVersionsResult"),
+            lambda page: all(item.findtext("VersionId") not in (None, "", "null") for item in _either(page)),
+        )
 
     def versions(self, key: bytes) -> list[tuple[str, str, bool]]:
-        where = self._where(key)
-        found: list[tuple[tuple[bool, Any], str, str, bool]] = []
-        with self._asking("versions") as s3:
-            for page in s3.get_paginator("list_object_versions").paginate(Bucket=where["Bucket"], Prefix=where["Key"]):
-                both = [(item, False) for item in page.get("Versions", ())] + [
-                    (item, True) for item in page.get("DeleteMarkers", ())
-                ]
-                same = [(item, marker) for item, marker in both if item["Key"] == where["Key"]]
-                found += [
-                    (
-                        (item["IsLatest"], item["LastModified"]),
-                        item["VersionId"],
-                        item.get("ETag", "").strip('"'),
-                        marker,
-                    )
-                    for item, marker in same
-                ]
-                if both and not same:
-                    break
+        """See `Bucket.versions`."""
+        query: Query = {"versions": "", "encoding-type": "url", "prefix": key}
+        onward = {"key-marker": "NextKeyMarker", "version-id-marker": "NextVersionIdMarker"}
+        found: list[_Version] = []
+
+        def read(page: ElementTree.Element) -> bool:
+            rows = _either(page)
+            same = [_version(item) for item in rows if _key(page, item) == key]
+            found.extend(same)
+            return bool(rows) and not same
+
+        for others in self._pages(_Question("versions", b"", query, "ListVersionsResult"), onward, read):
+            if others:
+                break
         # Stores list the newest first, but markers apart: times of one second do not tell the order, but the newest is named.
-        return [item[1:] for item in sorted(found, key=lambda item: item[0], reverse=True)]
+        found.sort(key=lambda row: (row.newest, row.time), reverse=True)
+        return [(row.identity, row.etag, row.marker) for row in found]
 
     def parts(self, key: bytes, upload: str) -> list[Part]:
-        with self._asking("list parts") as s3:
-            pages = s3.get_paginator("list_parts").paginate(**self._where(key), UploadId=upload)
-            return [
-                Part(item["PartNumber"], item["ETag"].strip('"'), item["Size"])
-                for page in pages
-                for item in page.get("Parts", ())
-            ]
+        """See `Bucket.parts`."""
 
-    def finish_upload(self, key: bytes, upload: str, parts: list[Part], condition: Mapping[str, str]) -> str:
-        named = {"if-none-match": "IfNoneMatch", "if-match": "IfMatch"}
-        listed = {"Parts": [{"PartNumber": part.number, "ETag": f'"{part.etag}"'} for part in parts]}
-        with self._asking("finish upload") as s3:
-            answer = s3.complete_multipart_upload(
-                **self._where(key),
-                UploadId=upload,
-                MultipartUpload=listed,
-                **{named[name]: value for name, value in condition.items()},
-            )
-        if not answer.get("ETag"):
+        def read(page: ElementTree.Element) -> list[Part]:
+            return [_part(item) for item in page.iterfind("Part")]
+
+        onward = {"part-number-marker": "NextPartNumberMarker"}
+        pages = self._pages(_Question("list parts", key, {"uploadId": upload}, "ListPartsResult"), onward, read)
+        return [part for page in pages for part in page]
+
+    def unfinished(self, key: bytes) -> list[tuple[str, float]]:
+        """See `Bucket.unfinished`."""
+
+        def read(page: ElementTree.Element) -> list[tuple[str, float]]:
+            same = [item for item in page.iterfind("Upload") if _key(page, item) == key]
+            return [(answers.text(item, "UploadId"), _moment(answers.text(item, "Initiated"))) for item in same]
+
+        query: Query = {"uploads": "", "encoding-type": "url", "prefix": key}
+        onward = {"key-marker": "NextKeyMarker", "upload-id-marker": "NextUploadIdMarker"}
+        pages = self._pages(_Question("list uploads", b"", query, "ListMultipartUploadsResult"), onward, read)
+        return [upload for page in pages for upload in page]
+
+    def finish_upload(self, key: bytes, upload: str, parts: list[Part], condition: Headers) -> str:
+        """See `Bucket.finish_upload`. CONDITION where the answer does not tell how it went."""
+        rows = (
+            f'<Part><PartNumber>{part.number}</PartNumber><ETag>"{escape(part.etag)}"</ETag></Part>' for part in parts
+        )
+        body = f'<CompleteMultipartUpload xmlns="{answers.SPACE}">{"".join(rows)}</CompleteMultipartUpload>'
+        headers = {"content-type": "application/xml", **condition}
+        query = {"uploadId": upload}
+        answer = self._wire.ask("finish upload", "POST", key, query, headers, body=body.encode(), limits=FINISH)
+        try:
+            root = answers.plain(answer.body.lstrip(), "CompleteMultipartUploadResult")
+            etag = root.findtext("ETag", "").strip('"')
+        except NotS3:
+            self._see_refusal("finish upload", answer)
+            etag = ""
+        if not etag:
             # It may be there all the same: whoever looks at it finds out.
             text = f"{self._endpoint.place}: finish upload: answer has no ETag, wanted that of the object; the next look decides"
             raise StoreError(Kind.CONDITION, text, side=self._endpoint.name)
-        return str(answer["ETag"]).strip('"')
+        return etag
 
     def abort_upload(self, key: bytes, upload: str) -> None:
+        """See `Bucket.abort_upload`."""
         try:
-            with self._asking("abort upload") as s3:
-                s3.abort_multipart_upload(**self._where(key), UploadId=upload)
+            self._wire.ask("abort upload", "DELETE", key, {"uploadId": upload})
         except StoreError as error:
             if error.kind is not Kind.ABSENT:
                 raise
 
-    def unfinished(self, key: bytes) -> list[tuple[str, float]]:
-        where = self._where(key)
-        with self._asking("list uploads") as s3:
-            pages = s3.get_paginator("list_multipart_uploads").paginate(Bucket=where["Bucket"], Prefix=where["Key"])
-            same = [item for page in pages for item in page.get("Uploads", ()) if item["Key"] == where["Key"]]
-            return [(item["UploadId"], item["Initiated"].timestamp()) for item in same]
+    def _document(self, question: _Question, read: Callable[[ElementTree.Element], T]) -> T:
+        """What `read` finds in the answer; it may raise ValueError."""
+        operation, key, query, root = question
+        answer = self._wire.ask(operation, "GET", key, query)
+        try:
+            return read(answers.plain(answer.body, root))
+        except NotS3 as error:
+            self._see_refusal(operation, answer)
+            found = str(error)
+        except ValueError as error:
+            found = f"what cannot be read ({answers.shown(str(error))})"
+        raise self._lie(operation, f"answered {found}; not believed, see what stands at this endpoint")
+
+    def _pages(
+        self, question: _Question, onward: Mapping[str, str], read: Callable[[ElementTree.Element], T]
+    ) -> Iterator[T]:
+        """What `read` finds in each page. `onward`: which elements of a page the next question takes up, by its names for them."""
+
+        def both(page: ElementTree.Element) -> tuple[T, Query | None]:
+            return read(page), _next(page, onward)
+
+        for _ in range(MOST_PAGES):
+            found, after = self._document(question, both)
+            yield found
+            if after is None:
+                return
+            if after.items() <= question.query.items():
+                raise self._lie(question.operation, "goes round in circles (the same marker), wanted an end")
+            question = question._replace(query=question.query | after)
+        raise self._lie(question.operation, f"has more than {MOST_PAGES} pages, wanted an end")
+
+    def _see_refusal(self, operation: str, answer: Answer) -> None:
+        """Some say 200 before they know how it will end."""
+        if s3.refusal(answer.body.lstrip()):
+            wire = self._wire
+            raise refusal(self._endpoint, operation, answer, answer.body, skew=wire.skew, served=wire.served) from None
+
+    def _lie(self, operation: str, what: str) -> StoreError:
+        return StoreError(Kind.LYING, f"{self._endpoint.place}: {operation}: {what}", side=self._endpoint.name)
 
 
-def _stay(params: dict[str, Any], **_: object) -> None:
-    """Follow no redirect to another region: botocore asks the same server where to go, and follows that question's redirect the same way, for ever."""
-    context = params.setdefault("context", {})
-    context["s3_redirected"] = True
-    context.setdefault("s3_redirect", {})["redirected"] = True
+def _either(page: ElementTree.Element) -> list[ElementTree.Element]:
+    return [item for item in page if item.tag in ("Version", "DeleteMarker")]
 
 
-def _own_session() -> Any:
-    """One that reads nothing of the machine's but its proxies: no profile, no file, no variable.
+def _key(page: ElementTree.Element, item: ElementTree.Element) -> bytes:
+    return answers.decoded(answers.text(item, "Key"), page.findtext("EncodingType") == "url")
 
-    A profile that somebody else's work has set and that is not there ends a run (boto3#4121), and a file of settings could lead it elsewhere.
-    """
-    import botocore.session  # noqa: PLC0415 - see above
 
-    plain = botocore.session.Session().session_var_map
-    variables = {name: (None, None, default, cast) for name, (_, _, default, cast) in dict(plain).items()}
-    return botocore.session.Session(
-        session_vars=variables
-        | {"config_file": (None, None, os.devnull, None), "credentials_file": (None, None, os.devnull, None)}
+def _version(item: ElementTree.Element) -> _Version:
+    return _Version(
+        answers.text(item, "IsLatest") == "true",
+        _moment(answers.text(item, "LastModified")),
+        answers.text(item, "VersionId"),
+        item.findtext("ETag", "").strip('"'),
+        item.tag == "DeleteMarker",
     )
+
+
+def _part(item: ElementTree.Element) -> Part:
+    number, etag, size = (answers.text(item, name) for name in ("PartNumber", "ETag", "Size"))
+    return Part(int(number), etag.strip('"'), int(size))
+
+
+def _moment(text: str) -> float:
+    if not MOMENT.fullmatch(text):
+        raise ValueError(f"time {text!r}")
+    return parse_time(text)
+
+
+def _grants(root: ElementTree.Element) -> frozenset[tuple[str, str]]:
+    """To whom else than the owner, and what."""
+    owner = answers.need(root, "Owner").findtext("ID")
+    found = set()
+    for grant in answers.need(root, "AccessControlList").iterfind("Grant"):
+        grantee = answers.need(grant, "Grantee")
+        group, user = grantee.findtext("URI"), grantee.findtext("ID", "")
+        if group is not None or user != owner:
+            found.add((group or user, answers.text(grant, "Permission")))
+    return frozenset(found)
+
+
+def _next(page: ElementTree.Element, onward: Mapping[str, str]) -> Query | None:
+    """What the next question says beyond this one; None where there is none. Raises NotS3."""
+    truncated = answers.text(page, "IsTruncated")
+    if truncated not in ("true", "false"):
+        raise NotS3(f"a page that says {answers.shown(truncated)!r} of whether it is cut off")
+    if truncated == "false":
+        return None
+    encoded = page.findtext("EncodingType") == "url"
+    found: Query = {}
+    for name, tag in onward.items():
+        if marker := page.findtext(tag):
+            found[name] = answers.decoded(marker, encoded and name == "key-marker")
+    if not found:
+        raise NotS3("a page that is cut off and does not say how it goes on")
+    return found

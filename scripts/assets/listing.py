@@ -11,13 +11,15 @@ from datetime import datetime
 from operator import ge
 from typing import Generic, NamedTuple, TypeVar
 from urllib.parse import unquote_to_bytes
-from xml.etree import ElementTree
 
+from contract.wire.s3 import NotS3
+
+from . import answers
+from .answers import decoded
 from .config import Endpoint
 from .errors import Kind, StoreError
 
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
-PLAIN_KEY = re.compile(r"[^%+]*")
 EMPTY_PAGES = 100  # in a row; a store that skips deleted entries sends a few
 AHEAD = 2  # answers fetched before they are asked for
 CUT_OFF = re.compile(rb"<IsTruncated>([^<]*)</IsTruncated>")
@@ -48,10 +50,6 @@ class Document(NamedTuple):
     token: str | None
 
 
-def _decoded(text: str, encoded: bool) -> bytes:
-    return unquote_to_bytes(text.replace("+", " ")) if encoded and not PLAIN_KEY.fullmatch(text) else text.encode()
-
-
 def parse_page(document: bytes, endpoint: Endpoint, prefix: bytes | None = None) -> Page:
     """`prefix`: that was asked for, None for the endpoint's. Raises StoreError (LYING) when the answer contradicts itself or is none to this question."""
 
@@ -61,25 +59,16 @@ def parse_page(document: bytes, endpoint: Endpoint, prefix: bytes | None = None)
             f"{endpoint.place}: list: {what}, wanted a whole listing; nothing is deleted on such a one, see the store's status",
         )
 
-    if b"<!DOCTYPE" in document:
-        raise lie("answer has entities of its own")
     try:
-        root = ElementTree.fromstring(document)  # noqa: S314 - expat of Python 3.11 and later bounds entity expansion
-    except (
-        ElementTree.ParseError,
-        LookupError,
-        ValueError,
-    ) as error:  # the latter two: of an encoding that Python has not
-        raise lie(f"answer is no XML ({error})") from None
-    space = root.tag.partition("}")[0] + "}" if root.tag.startswith("{") else ""
-    if root.tag != space + "ListBucketResult":
-        raise lie(f"answer is a {root.tag.removeprefix(space)}")
+        root, space = answers.document(document, "ListBucketResult")
+    except NotS3 as error:
+        raise lie(f"answer is {error}") from None
     if root.findtext(space + "Name", endpoint.bucket) not in (endpoint.bucket, ""):
         raise lie(f"answer is of bucket {root.findtext(space + 'Name')}")
     encoded = root.findtext(space + "EncodingType") == "url"
     echo, wanted = root.findtext(space + "Prefix") or "", endpoint.prefix.encode() if prefix is None else prefix
-    if echo and wanted not in (echo.encode(), _decoded(echo, encoded)):
-        raise lie(f"answer is of prefix {_decoded(echo, encoded).decode('utf-8', 'backslashreplace')!r}")
+    if echo and wanted not in (echo.encode(), decoded(echo, encoded)):
+        raise lie(f"answer is of prefix {decoded(echo, encoded).decode('utf-8', 'backslashreplace')!r}")
     if root.find(space + "CommonPrefixes") is not None:
         raise lie("answer holds keys back behind common prefixes")
     key_tag, size_tag, etag_tag, time_tag = (space + name for name in ("Key", "Size", "ETag", "LastModified"))
@@ -91,7 +80,7 @@ def parse_page(document: bytes, endpoint: Endpoint, prefix: bytes | None = None)
             if not MOMENT.fullmatch(time):
                 raise ValueError(f"LastModified {time!r}")
             datetime.fromisoformat(time)
-            entries.append(Entry(_decoded(key, encoded), int(text(size_tag, "")), text(etag_tag, "").strip('"'), time))
+            entries.append(Entry(decoded(key, encoded), int(text(size_tag, "")), text(etag_tag, "").strip('"'), time))
     except ValueError as error:
         raise lie(f"an entry cannot be read ({error})") from None
     count = root.findtext(space + "KeyCount")

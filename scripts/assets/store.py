@@ -1,12 +1,14 @@
-"""One bucket as the copier uses it: the hot calls over `wire`, the rare ones in `cold`. Every call is tried again while that may help."""
+"""One bucket as the copier uses it: the hot calls as they are, the rare ones by `cold`, both over `wire`. Every call is tried again while that may help."""
 
 from __future__ import annotations
 
 import html
+import math
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -16,7 +18,7 @@ from .errors import Kind, StoreError
 from .listing import Ahead, Document, Entry, documents, entries, parse_page
 from .metadata import parse_time
 from .retry import Patience, Throttle
-from .wire import Answer, Body, Headers, Wire
+from .wire import Answer, Body, Headers, Limits, Wire
 
 T = TypeVar("T")
 ABSENT = {"if-none-match": "*"}
@@ -37,7 +39,8 @@ class Bucket:
         self.patience = Patience(options.attempts, options.backoff_s, options.backoff_cap_s, stop)
         self.wire = Wire(endpoint, options.timeout_s)
         self.etag_is_md5 = True  # of objects put in one piece; false once the store has shown otherwise
-        self._cold = Cold(endpoint, options.timeout_s, lambda: self.wire.served)
+        self._cold = Cold(self.wire)
+        self._object_limits = Limits(options.memory_limit, math.inf)
 
     def close(self) -> None:
         self.wire.close()
@@ -45,7 +48,7 @@ class Bucket:
     @property
     def requests(self) -> dict[str, int]:
         """How often each operation was asked for."""
-        return dict(sorted((self.wire.requests | self._cold.requests).items()))
+        return dict(sorted(self.wire.requests.items()))
 
     def _try(self, call: Callable[[], T], also: Kind | None = None) -> T:
         def once() -> T:
@@ -123,10 +126,15 @@ class Bucket:
         return any(entry.key == key for entry in page.entries)
 
     def get(self, key: bytes, etag: str) -> Answer:
-        """The whole object into memory, as long as it is this version. Raises StoreError (CONDITION, ABSENT) when it is not any more."""
-        return self._asked(
-            self._try(lambda: self.wire.ask("get", "GET", key, headers={"if-match": quoted(etag)})), etag
-        )
+        """The whole object, which `memory_limit` lets in, into memory, as long as it is this version. Raises StoreError (CONDITION, ABSENT) when it is
+        not any more.
+        """
+
+        def once() -> Answer:
+            with self.wire.receive("get", key, {}, {"if-match": quoted(etag)}) as (answer, body):
+                return replace(self._asked(answer, etag), body=body.whole(self._object_limits))
+
+        return self._try(once)
 
     @contextmanager
     def open(
@@ -192,7 +200,7 @@ class Bucket:
         self._try(lambda: self.wire.ask("delete", "DELETE", key, query, {"if-match": etag} if etag else {}))
 
     def begin_upload(self, key: bytes, headers: Headers) -> str:
-        """The upload's id. Over the wire, because boto3 refuses metadata that are not ASCII."""
+        """The upload's id."""
         answer = self._rare(lambda: self.wire.ask("begin upload", "POST", key, {"uploads": ""}, headers))
         found = re.search(rb"<UploadId>([^<]+)</UploadId>", answer.body)
         if not found:

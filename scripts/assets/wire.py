@@ -1,4 +1,4 @@
-"""Signed requests to one bucket over kept-open connections: the hot path. docs/decisions/0005 says why it is not boto3.
+"""Signed requests to one bucket over kept-open connections. docs/decisions/0005 says why it is not boto3.
 
 A request's path is the key's bytes, percent-encoded and otherwise as they are. One request is one attempt, but for a kept connection that the
 server had closed meanwhile; retries are the caller's.
@@ -34,6 +34,18 @@ SLOW_AFTER_S = 30.0
 
 
 @dataclass(frozen=True)
+class Limits:
+    """Of the body of an answer that is read whole: bytes, and seconds from its head to its end. `trickles`: it may be slower than SLOWEST."""
+
+    most: int
+    within_s: float
+    trickles: bool = False
+
+
+DOCUMENT = Limits(most=8 * 1024 * 1024, within_s=120.0)  # a page of a thousand of the longest keys has half of that
+
+
+@dataclass(frozen=True)
 class Answer:
     """Header names in lower case, values one character a byte."""
 
@@ -54,8 +66,19 @@ class Body:
         self._response, self._fail = response, fail
         self.length = -1 if response.length is None else response.length
 
-    def pieces(self) -> Iterator[bytes]:
-        """All of it. Raises StoreError when it ends early or only trickles."""
+    def whole(self, limits: Limits) -> bytes:
+        """All of it, in memory. Raises StoreError, also when it is more than anybody asked for, or is not there in time."""
+        body, end = bytearray(), time.monotonic() + limits.within_s
+        for piece in self.pieces(trickles=limits.trickles):
+            body += piece
+            if len(body) > limits.most:
+                raise self._fail(Kind.LYING, f"answers with more than {limits.most} bytes; not believed")
+            if time.monotonic() > end:
+                raise self._fail(Kind.SLOW, f"had not ended its answer after {limits.within_s:g} s")
+        return bytes(body)
+
+    def pieces(self, *, trickles: bool = False) -> Iterator[bytes]:
+        """All of it. Raises StoreError when it ends early or, unless it may, only trickles."""
         started, seen = time.monotonic(), 0
         while not self._response.done:
             try:
@@ -67,7 +90,7 @@ class Body:
             if not piece:
                 break
             elapsed = time.monotonic() - started
-            if elapsed > SLOW_AFTER_S and seen < SLOWEST * elapsed:
+            if not trickles and elapsed > SLOW_AFTER_S and seen < SLOWEST * elapsed:
                 raise self._fail(Kind.SLOW, f"sends {int(seen / elapsed)} bytes a second")
             yield piece
         if self.length >= 0 and seen != self.length:
@@ -131,6 +154,7 @@ class Wire:
         *,
         body: bytes = b"",
         digest: str = "",
+        limits: Limits = DOCUMENT,
     ) -> Answer:
         """One request, its answer read whole. `digest`: the SHA-256 of `body` if it is known. Raises StoreError on any status but 2xx."""
         payload = digest or hashlib.sha256(body).hexdigest()
@@ -145,7 +169,7 @@ class Wire:
             size=len(body),
         )
         with self._exchange(call) as (answer, stream):
-            return Answer(answer.status, answer.headers, b"".join(stream.pieces()))
+            return Answer(answer.status, answer.headers, stream.whole(limits))
 
     def send(
         self, operation: str, key: bytes, query: Query, headers: Headers, *, pieces: Iterable[bytes], size: int
@@ -155,7 +179,7 @@ class Wire:
             operation, "PUT", key, query=query, headers=dict(headers), payload=UNSIGNED, body=pieces, size=size
         )
         with self._exchange(call) as (answer, stream):
-            return Answer(answer.status, answer.headers, b"".join(stream.pieces()))
+            return Answer(answer.status, answer.headers, stream.whole(DOCUMENT))
 
     @contextmanager
     def receive(self, operation: str, key: bytes, query: Query, headers: Headers) -> Iterator[tuple[Answer, Body]]:

@@ -145,4 +145,4 @@ def test_a_document_without_settings_puts_none(pair: Pair, store: Store, capsys:
 
 
 def test_what_is_no_document_is_not_the_same() -> None:
-    assert not same("<a/>", "not xml") and not same("<a><b>1</b></a>", "<a><b>2</b></a>")
+    assert not same("<a/>", b"not xml") and not same("<a><b>1</b></a>", b"<a><b>2</b></a>")

@@ -180,6 +180,7 @@ QUICK: dict[str, tuple[Play, str]] = {
     "a chunk that is longer": (say(CHUNKED + b"3\r\n[7] \r\n0\r\n\r\n"), r"cannot be used \(a chunk longer"),
     "more than fits": (say(reply("200 OK", b"[" + b" " * 9000 + b"]")), r"\(a body of 9002 bytes, 8192 at most"),
     "more than fits, unsaid": (say(b"HTTP/1.1 200 OK\r\n\r\n[" + b" " * 9000), "more than 8192 bytes"),
+    "more than fits, without end": (drip(b"HTTP/1.1 200 OK\r\n\r\n", b" " * 65536), "more than 8192 bytes"),
     "more than fits, in chunks": (say(CHUNKED + b"ffff\r\n[" + b" " * 70000), "more than 8192 bytes"),
     "a login page": (say(reply("200 OK", PAGE, "Content-Type: text/html")), f"text/html, {NO_JSON}"),
     "a redirect to a login page": (
