@@ -15,27 +15,41 @@ from components.asset_buckets import AssetBuckets
 from components.bundle import Bundle
 from components.chain import Chain
 from components.host import Host
-from components.remote import host_copy, local_link
+from components.remote import host_copy, host_script, install_script, local_link, upload_path
 from components.render import documents, links
+from contract.limits import KILL_AFTER_S, UNPACK_S
 
 COPIER_PATH = "/opt/dr/dr-assets.pyz"
 
 
 class Copier(pulumi.ComponentResource):
-    """The dr-assets archive on the host that copies. `ready` once it is there; it starts nothing."""
+    """The dr-assets archive on the host that copies, put into its place whole: a timer may start it at any moment. `ready` once it is there; it
+    starts nothing.
+    """
 
     ready: pulumi.Resource
 
     def __init__(self, name: str, bundle: Bundle, host: Host, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dr:index:Copier", name, {}, opts)
-        self.ready = host_copy(
+        arrived = upload_path(bundle)
+        copied = host_copy(
             f"{name}-archive",
             source=bundle.path,
-            path=COPIER_PATH,
+            path=arrived,
             connection=host.connection,
             instance_id=host.instance_id,
             parent=self,
             after=[host.ready],
+        )
+        script = install_script(bundle.digest, arrived, COPIER_PATH)
+        self.ready = host_script(
+            f"{name}-installed",
+            script=f"timeout -k {KILL_AFTER_S} {UNPACK_S} sh -c '{script}'",
+            connection=host.connection,
+            # Read by nobody: it differs on a new server, which makes the script run there.
+            stdin=host.instance_id,
+            parent=self,
+            after=[copied],
         )
         self.register_outputs({})
 

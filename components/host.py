@@ -79,7 +79,7 @@ class Host(pulumi.ComponentResource):
         self.reached = host_copy(
             f"{name}-tool",
             source=args.tool.path,
-            path=upload_path(args.tool.digest),
+            path=upload_path(args.tool),
             connection=connection(settings, address, args.bastion, FIRST_CONTACT),
             instance_id=server.id,
             parent=self,
@@ -98,7 +98,7 @@ class Host(pulumi.ComponentResource):
             document=document,
             parent=self,
             after=[self.reached],
-            first=install_script(args.tool.digest, upload_path(args.tool.digest)),
+            first=install_script(args.tool.digest, upload_path(args.tool)),
         )
         self.register_outputs({"instance_id": self.instance_id, "volume_id": self.volume_id})
 

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 import pulumi
 from pulumi_command import local, remote
 
+from components.bundle import Bundle
 from components.settings import Settings
 from contract.errors import ExitCode
 from contract.hosts import CONTROL, HostAddress, first
@@ -97,19 +98,19 @@ def twice(script: str) -> str:
     return f'told=$(cat); ask() {{ printf %s "$told" | {script}; }}; ask || {{ test $? -ne {ExitCode.REFUSED:d} && ask; }} || true'
 
 
-def upload_path(digest: str) -> str:
-    """Where a copy of the hosts' software arrives. The copy writes in place, so nothing runs from there."""
-    return f"{UPLOADS}/dr-host-{digest}.pyz"
+def upload_path(bundle: Bundle) -> str:
+    """Where a copy of software arrives. The copy writes in place, so nothing runs from there."""
+    return f"{UPLOADS}/{PurePosixPath(bundle.path).name}"
 
 
 def install_script(digest: str, upload: str, tool: str = TOOL_PATH) -> str:
-    """Shell that puts an arrived archive into its place whole: agent and guard start from there at any moment, also when this run is killed.
+    """Shell that puts an arrived archive into its place whole: it is started from there at any moment, also when this run is killed.
 
     A second run finds nothing that has arrived, and does nothing.
     """
     wrong = (
-        f"ERROR host converge: file {upload}: found other contents than were sent, wanted those of {digest}; "
-        f"nothing was changed; run the same again"
+        f"ERROR install: file {upload}: found other contents than were sent, wanted those of {digest}; "
+        f"{tool} was not changed; run the same again"
     )
     steps = (
         f'case "$(sha256sum < {upload})" in {digest}*) ;; *) echo "{wrong}" >&2; exit 1;; esac',
@@ -117,7 +118,7 @@ def install_script(digest: str, upload: str, tool: str = TOOL_PATH) -> str:
         f"sync {upload}",
         f"mv -T {upload} {tool}",
         f"sync {PurePosixPath(tool).parent}",
-        f'find {PurePosixPath(upload).parent} -name "dr-host-*.pyz" -delete',
+        f'find {PurePosixPath(upload).parent} -name "{PurePosixPath(tool).stem}-*.pyz" -delete',
     )
     return f"set -eu; test ! -e {upload} || {{ {'; '.join(steps)}; }}"
 

@@ -17,7 +17,7 @@ LINKS_S = {
     "replication": 180,
 }
 KILL_AFTER_S = 5  # what `timeout -k` waits after its first word
-UNPACK_S = 300  # of a release
+UNPACK_S = 300  # of a release; and until an archive is in its place
 PREPARE_S = 120  # `archive prepare`
 
 VERIFY_S = 400  # the proof asks for so long: a first app host may have a schema to make before it serves

@@ -29,6 +29,7 @@ STAGES = [
     ["dns-pointer"],
 ]
 CHAIN = [link for stage in STAGES for link in stage]
+ARRIVALS = ("-unpacked", "-installed")  # scripts that get no document
 BESIDE = "archive-converge"  # told the epoch too, and waited for by nothing
 LAST = "asset-rules-replication"  # the same, after all of the chain
 # The cache: at its turn beside the data, and once more behind the proof, where its failure is one.
@@ -106,7 +107,7 @@ def test_a_request_changes_no_resource_but_what_the_links_are_told(a: dict[str, 
 
 def test_what_is_built_before_the_fence_is_told_no_role(a: dict[str, Registered]) -> None:
     early = [it for name, it in commands(a).items() if name not in {*ROLES, LAST}]
-    assert len(early) == 8
+    assert len(early) == 9
     for it in early:
         assert not {"request", "epoch"} & set(
             json.loads(it.inputs["stdin"]) if it.inputs["stdin"].startswith("{") else ()
@@ -203,7 +204,7 @@ def test_the_fence_waits_for_everything_that_has_no_role(a: dict[str, Registered
 
 
 def test_every_link_is_run_again_by_an_update_and_leaves_nothing_readable(a: dict[str, Registered]) -> None:
-    assert len(commands(a)) == 21
+    assert len(commands(a)) == 22
     for name, it in commands(a).items():
         inputs = it.inputs
         assert inputs["create"] == inputs["update"], name
@@ -224,7 +225,7 @@ def test_remote_links_pin_host_keys_and_go_through_the_own_bastion(b: dict[str, 
     settings = config.parse(stack.configuration("b"))
     address = next(it for it in b.values() if it.name == "region-bastion-ip")
     remote = [it for it in b.values() if it.type.startswith("command:remote:")]
-    assert len(remote) == 25
+    assert len(remote) == 26
     for it in remote:
         connection = it.inputs["connection"]
         bastion = connection.get("proxy", connection)
@@ -300,7 +301,7 @@ def test_a_raised_generation_touches_one_server_or_the_balancer_alone(a: dict[st
 def test_a_raised_repair_runs_every_link_again_and_touches_nothing_else(a: dict[str, Registered]) -> None:
     raised = built("a", repair=1)
     changed = {it.name for key, it in raised.items() if it != a[key]}
-    asked = {name for name in commands(a) if not name.endswith("-unpacked")}
+    asked = {name for name in commands(a) if not name.endswith(ARRIVALS)}
     assert changed == asked
     assert asked >= {*ROLES, LAST, "region-db-1-converge"}
 
@@ -317,9 +318,19 @@ def test_copies_are_made_again_on_a_new_server(a: dict[str, Registered]) -> None
         assert it.inputs["triggers"] == [f"region-{host}-server-id"]
 
 
+def test_no_copy_writes_over_what_is_running(a: dict[str, Registered]) -> None:
+    """It writes in place: a run that is killed in the middle of one would leave half."""
+    for it in of_type(a, "CopyToRemote").values():
+        assert it.inputs["remotePath"].startswith("/opt/dr/uploads/")
+    installed = commands(a)["copier-installed"].inputs
+    assert "/opt/dr/uploads/dr-assets-1.pyz /opt/dr/dr-assets.pyz" in installed["create"]
+    assert installed["stdin"] == "region-control-1-server-id", "a new server has nothing"
+    assert "copier-installed" in closure(a, "fence-claim")
+
+
 def test_a_new_server_or_other_software_changes_every_document_of_its_host(a: dict[str, Registered]) -> None:
     for name, it in commands(a).items():
-        if it.type == "command:remote:Command" and not name.endswith("-unpacked"):
+        if it.type == "command:remote:Command" and not name.endswith(ARRIVALS):
             document = json.loads(it.inputs["stdin"])
             assert document["instance"] == f"region-{document['host']}-server-id"
             assert document["tool"] == TOOL.digest

@@ -120,44 +120,48 @@ def test_a_broken_archive_leaves_no_release(tmp_path: Path) -> None:
     assert not release.exists()
 
 
-def put(tmp_path: Path, digest: str) -> subprocess.CompletedProcess[str]:
-    script = install_script(digest, str(tmp_path / "uploads" / f"dr-host-{digest}.pyz"), str(tmp_path / "dr-host.pyz"))
+def put(tmp_path: Path, digest: str, name: str) -> subprocess.CompletedProcess[str]:
+    script = install_script(digest, str(tmp_path / "uploads" / f"{name}-{digest}.pyz"), str(tmp_path / f"{name}.pyz"))
     assert "'" not in script
     return subprocess.run(["sh", "-c", f"{script}; exec cat"], input="DOC", capture_output=True, text=True, check=False)
 
 
-def test_the_hosts_software_is_put_into_its_place_whole_and_once(tmp_path: Path) -> None:
-    uploads, tool = tmp_path / "uploads", tmp_path / "dr-host.pyz"
+@pytest.mark.parametrize("name", ["dr-host", "dr-assets"])
+def test_software_is_put_into_its_place_whole_and_once(tmp_path: Path, name: str) -> None:
+    uploads, tool = tmp_path / "uploads", tmp_path / f"{name}.pyz"
     uploads.mkdir()
     tool.write_bytes(b"the one before")
     running = tool.open("rb")
     content = b"PK the whole archive"
     digest = hashlib.sha256(content).hexdigest()[:12]
-    (uploads / "dr-host-0123456789ab.pyz").write_bytes(b"left by an older run")
-    (uploads / f"dr-host-{digest}.pyz").write_bytes(content)
-    done = put(tmp_path, digest)
+    (uploads / f"{name}-0123456789ab.pyz").write_bytes(b"left by an older run")
+    (uploads / "another-0123456789ab.pyz").write_bytes(b"on its way")
+    (uploads / f"{name}-{digest}.pyz").write_bytes(content)
+    done = put(tmp_path, digest, name)
     assert (done.returncode, done.stdout) == (0, "DOC"), f"the document is for the link that follows: {done.stderr}"
     assert tool.read_bytes() == content and tool.stat().st_mode & 0o777 == 0o644
-    assert list(uploads.iterdir()) == []
+    assert [path.name for path in uploads.iterdir()] == ["another-0123456789ab.pyz"]
     assert running.read() == b"the one before", "whoever is at work with it reads on"
     running.close()
     tool.write_bytes(content + b" with bytecode")
-    assert put(tmp_path, digest).returncode == 0 and tool.read_bytes().endswith(b"bytecode"), "nothing has arrived"
+    assert put(tmp_path, digest, name).returncode == 0 and tool.read_bytes().endswith(b"bytecode"), (
+        "nothing has arrived"
+    )
 
 
-def test_half_a_copy_never_comes_where_agent_and_guard_start_from(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["dr-host", "dr-assets"])
+def test_half_a_copy_never_comes_where_software_starts_from(tmp_path: Path, name: str) -> None:
     content = b"PK the whole archive"
     digest = hashlib.sha256(content).hexdigest()[:12]
     (tmp_path / "uploads").mkdir()
-    (tmp_path / "dr-host.pyz").write_bytes(b"the one before")
-    (tmp_path / "uploads" / f"dr-host-{digest}.pyz").write_bytes(content[:9])
-    done = put(tmp_path, digest)
+    (tmp_path / f"{name}.pyz").write_bytes(b"the one before")
+    (tmp_path / "uploads" / f"{name}-{digest}.pyz").write_bytes(content[:9])
+    done = put(tmp_path, digest, name)
     assert (done.returncode, done.stdout) == (1, "")
     assert "found other contents than were sent" in done.stderr and "run the same again" in done.stderr
-    assert (tmp_path / "dr-host.pyz").read_bytes() == b"the one before"
+    assert (tmp_path / f"{name}.pyz").read_bytes() == b"the one before"
 
 
 def test_what_is_copied_in_place_is_not_what_runs() -> None:
-    assert (
-        upload_path("0123456789ab") != TOOL_PATH and Path(upload_path("0123456789ab")).parent != Path(TOOL_PATH).parent
-    )
+    arrives = upload_path(bundle.Bundle(path=".build/dr-host-0123456789ab.pyz", digest="0123456789ab"))
+    assert arrives == "/opt/dr/uploads/dr-host-0123456789ab.pyz" and Path(arrives).parent != Path(TOOL_PATH).parent
