@@ -144,12 +144,19 @@ class Node:
     """One site's database host. `clusters`: the pair's record."""
 
     def __init__(
-        self, site: str, root: Path, tls: dict[str, str], ports: dict[str, int], clusters: Record | None = None
+        self,
+        site: str,
+        root: Path,
+        tls: dict[str, str],
+        ports: dict[str, int],
+        clusters: Record | None = None,
+        *,
+        programs: Path | None = None,
     ) -> None:
         self.site, self.tls, self.ports, self.root = site, tls, ports, root
         self.version = newest_version()
         user = "postgres" if os.geteuid() == 0 else getpass.getuser()
-        self.layout = PostgresLayout(Layout(root), self.version, user)
+        self.layout = PostgresLayout(Layout(root), self.version, user, programs)
         self.control, self.units = PgCtl(self.layout), Manual()
         self.server = Server(self.layout, ports[site], self.control)
         self.log = io.StringIO()
@@ -243,16 +250,18 @@ class Node:
 
 
 class Pair:
-    """Sites a and b."""
+    """Sites a and b. `programs`: of another installation than the machine's own."""
 
-    def __init__(self) -> None:
+    def __init__(self, programs: Path | None = None) -> None:
         # A socket's path has at most 107 bytes, and the server's user must be able to enter.
         self.folder = Path(tempfile.mkdtemp(prefix="drpg"))
         self.folder.chmod(0o755)
         tls = certificates()
         ports = {site: free_port() for site in "ab"}
         self.clusters = Record()
-        self.a, self.b = (Node(site, self.folder / site, tls[site], ports, self.clusters) for site in "ab")
+        self.a, self.b = (
+            Node(site, self.folder / site, tls[site], ports, self.clusters, programs=programs) for site in "ab"
+        )
         for node in (self.a, self.b):
             node.root.mkdir(mode=0o755)
 

@@ -22,7 +22,7 @@ from ..frame.rolefile import PRIMARY
 from .desired import Memory
 from .layout import ArchiveLayout
 from .order import Order
-from .restore import Restore
+from .restore import COUNTING_ROLE, Restore
 
 COUNT_S, VERIFY_S = 6 * 3600.0, 20 * 3600.0
 
@@ -73,17 +73,21 @@ class Rehearsal:
             )
 
     def _count(self) -> dict[str, Any]:
-        """Rows of every table, by database: {"shop": {"tables", "rows", "by_table": {name: rows}}}."""
+        """Rows of every table, by database: {"shop": {"tables", "rows", "by_table": {name: rows}}}.
+
+        What the shop has put into its database is not read as a superuser: who counts may read all, and nothing else.
+        """
         names = json.loads(self._ask(_DATABASES))
+        self._ask(_COUNTER)
         found = {}
         for name in names:
-            each = self._ask(_TABLES, name)
-            rows: dict[str, int] = json.loads(self._ask(_ROWS.format(each), name)) if each else {}
+            each = self._ask(_TABLES, name, COUNTING_ROLE)
+            rows: dict[str, int] = json.loads(self._ask(_ROWS.format(each), name, COUNTING_ROLE)) if each else {}
             found[name] = {"tables": len(rows), "rows": sum(rows.values()), "by_table": rows}
         return found
 
-    def _ask(self, query: str, database: str = "postgres") -> str:
-        return self.restore.sql(query, database, COUNT_S).strip()
+    def _ask(self, query: str, database: str = "postgres", role: str = "postgres") -> str:
+        return self.restore.sql(query, database, COUNT_S, role).strip()
 
     def _verify(self) -> dict[str, Any]:
         """{"blocks", "bad"} of every page of the stopped cluster; null for a cluster without checksums."""
@@ -127,6 +131,11 @@ def fault_of(restored: Mapping[str, Any], checksums: Mapping[str, Any]) -> tuple
 
 
 _DATABASES = "select json_agg(datname order by datname) from pg_database where datallowconn and not datistemplate"
+_COUNTER = f"""select 'create role {COUNTING_ROLE}' where not exists (select from pg_roles where rolname = '{COUNTING_ROLE}') \\gexec
+alter role {COUNTING_ROLE} with login nosuperuser bypassrls;
+grant pg_read_all_data to {COUNTING_ROLE};
+select format('grant connect on database %I to {COUNTING_ROLE}', datname) from pg_database where datallowconn and not datistemplate \\gexec
+"""  # noqa: S608
 _TABLES = """
 select string_agg(format('select %L::text, count(*) from %I.%I', nspname || '.' || relname, nspname, relname), ' union all ')
 from pg_class join pg_namespace on pg_namespace.oid = relnamespace

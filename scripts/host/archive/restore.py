@@ -31,6 +31,7 @@ from .tool import Info, PgBackRest, explain, names, system_identifier
 
 COPY_S, START_S, RECOVER_S = 20 * 3600.0, 30.0, 20 * 3600.0
 _SOCKETS = "sockets"
+COUNTING_ROLE = "dr_counting"  # of a restored cluster alone: see `rehearse`
 
 
 class Restore:
@@ -208,8 +209,8 @@ class Restore:
         own = "postgres" if self.layout.user == "postgres" else self.layout.user
         texts = {
             "postgresql.conf": "".join(f"{name} = {setting(value)}\n" for name, value in values.items()),
-            "pg_hba.conf": "local all postgres peer map=dr\n",
-            "pg_ident.conf": f"dr {own} postgres\n",
+            "pg_hba.conf": f"local all postgres,{COUNTING_ROLE} peer map=dr\n",
+            "pg_ident.conf": f"dr {own} postgres\ndr {own} {COUNTING_ROLE}\n",
         }
         ids = _ids(folder)
         for name, text in texts.items():
@@ -264,12 +265,12 @@ class Restore:
         except CommandFailed:
             return None
 
-    def sql(self, query: str, database: str, limit_s: float) -> str:
+    def sql(self, query: str, database: str, limit_s: float, role: str = "postgres") -> str:
         """Asked of the restored cluster. Raises CommandFailed."""
         target = {
             "host": str(self.sockets),
             "port": str(self.order.port),
-            "user": "postgres",
+            "user": role,
             "dbname": database,
             "connect_timeout": "3",
         }

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract.services import postgres
-from contract.services.postgres import APP_ROLE, WORKER_ROLE, Mode
+from contract.services.postgres import Mode
 
 from ..frame.desired import Envelope, Host, read
-from .layout import REPLICATION_ROLE, PostgresLayout
+from .layout import PostgresLayout
 
 ASYNC, SYNC, DEGRADE = Mode
 DEGRADE_S = 10  # of a host that was converged before there was this key
@@ -52,15 +52,6 @@ class Desired(postgres.Block):
     @property
     def memory(self) -> Memory:
         return Memory(self.version, self.port, self.envelope.site, self.envelope.peer, self.mode, self.degrade_after_s)
-
-    @property
-    def roles(self) -> dict[str, str]:
-        """Password of each role, in the order in which they are made.
-
-        The shop and its workers have one: both are in the hands of the same hosts, and what keeps a worker out is where it comes from.
-        """
-        app = self.passwords.app
-        return {APP_ROLE: app, REPLICATION_ROLE: self.passwords.replication, WORKER_ROLE: app}
 
     @classmethod
     def read(cls, document: dict[str, Any]) -> Desired:

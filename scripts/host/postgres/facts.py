@@ -6,22 +6,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-from contract.services.postgres import APP_ROLE, WORKER_ROLE
 
 from ..frame import files, rolefile
 from ..frame.rolefile import Role
 from ..frame.systemd import Units
 from ..frame.witness import Silent
-from . import overrides
+from . import overrides, roles
 from . import text as pg_text
 from . import volume as pg_volume
 from .config import limits, managed_files
 from .copy import COMPLETE
 from .desired import Desired
 from .known import Clusters
-from .layout import MARK, REPLICATION_ROLE, SLOT, PostgresLayout
+from .layout import MARK, OWNER_ROLE, REPLICATION_ROLE, SLOT, PostgresLayout
 from .mark import Mark, read_mark
 from .peer import MARKER, Peer, ask_peer
 from .restart import STARTS, Running, due
@@ -71,7 +68,7 @@ class Live:
     overrides: tuple[str, ...] = ()  # see `overrides`
     slot: str | None = None
     roles: tuple[str, ...] = ()  # roles that are missing or not as wanted
-    database: bool = True  # whether it exists with the right owner
+    database: bool = True  # whether it and its schema have their owners
     marker: str | None = None  # see `peer.MARKER`
     limits: Mapping[str, int] = field(default_factory=dict)  # `text.LIMITS` as they are in force
     sync: Seen | None = None
@@ -234,12 +231,12 @@ def read_live(desired: Desired, layout: PostgresLayout, server: Server) -> Live 
     variables = {
         "slot": SLOT,
         "database": desired.database,
-        "owner": APP_ROLE,
+        "owner": OWNER_ROLE,
+        "logins": roles.array(roles.logins(desired)),
         "replication": REPLICATION_ROLE,
-        "worker": WORKER_ROLE,
         "newest": str(newest),
         "standby": f"dr_{desired.envelope.peer}",
-        "extensions": "{" + ",".join(f'"{name}"' for name in desired.extensions) + "}",
+        "extensions": roles.array(desired.extensions),
     }
     known = VERSIONS[desired.version]
     collations, strays = (
@@ -251,10 +248,8 @@ def read_live(desired: Desired, layout: PostgresLayout, server: Server) -> Live 
     )
     if found is None:
         return None
-    extensions: tuple[str, ...] = ()
-    if desired.extensions and found["database"] and not found["in_recovery"]:
-        extensions = tuple(server.ask(_EXTENSIONS, variables, database=desired.database) or ())
-    wanted = desired.roles
+    within = found["database"] and not found["in_recovery"]
+    inside = (server.ask(_INSIDE, variables, database=desired.database) if within else None) or {}
     return Live(
         found["in_recovery"],
         found["timeline"],
@@ -267,8 +262,12 @@ def read_live(desired: Desired, layout: PostgresLayout, server: Server) -> Live 
         tuple(found["faults"] or ()),
         overrides.found(layout),
         found["slot"],
-        tuple(name for name, password in wanted.items() if not _as_wanted(found["roles"] or {}, name, password)),
-        found["database"],
+        tuple(
+            name
+            for name, password in roles.wanted(desired).items()
+            if not roles.as_wanted((found["roles"] or {}).get(name), name, password)
+        ),
+        found["database"] and inside.get("schema", True),
         found["marker"],
         found["limits"] or {},
         Seen(found["in_recovery"], found["sync"], found["follows"]),
@@ -276,16 +275,9 @@ def read_live(desired: Desired, layout: PostgresLayout, server: Server) -> Live 
         {name: (value, unit, kind) for name, (value, unit, kind) in found["starts"].items()},
         tuple(found["collations"] or ()),
         tuple(found["unavailable"] or ()),
-        extensions,
+        tuple(inside.get("extensions") or ()),
         tuple(found["strays"] or ()),
     )
-
-
-def _as_wanted(roles: dict[str, Any], name: str, password: str) -> bool:
-    role = roles.get(name)
-    if role is None or role["super"] or not role["login"] or role["replication"] != (name == REPLICATION_ROLE):
-        return False
-    return role["rights"] and pg_text.matches(password, role["password"])
 
 
 def _copy(fresh: Path, epoch: int) -> str | None:
@@ -298,27 +290,12 @@ def _copy(fresh: Path, epoch: int) -> str | None:
     return "complete" if made == {"epoch": epoch} else "partial"
 
 
-REWIND_FUNCTIONS = (
-    "pg_catalog.pg_ls_dir(text, boolean, boolean)",
-    "pg_catalog.pg_stat_file(text, boolean)",
-    "pg_catalog.pg_read_binary_file(text)",
-    "pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean)",
-)
-_RIGHTS = " and ".join(
-    (
-        "pg_has_role(r.oid, 'pg_monitor', 'member')",
-        *(f"has_function_privilege(r.oid, '{name}', 'execute')" for name in REWIND_FUNCTIONS),
-    )
-)
-# What a worker makes is the shop's, who alone may change it later.
-_ACTS = """exists (select from pg_auth_members m join pg_authid o on o.oid = m.roleid where m.member = r.oid and o.rolname = :'owner')
-  and exists (select from pg_db_role_setting s where s.setrole = r.oid and s.setdatabase = 0 and 'role=' || :'owner' = any (s.setconfig))"""
 # A parameter that waits for a restart is marked in the same way, and is no fault; one that is in the file no more has no name there.
 FAULTS = """select json_agg(distinct coalesce(name, error)) from pg_file_settings f
   where error is not null and error not like '%cannot be changed without restarting%'
   and not exists (select from pg_settings s where s.name = f.name and pending_restart)"""
-_EXTENSIONS = """select json_agg(name) from unnest(:'extensions'::text[]) as wanted (name)
-  where not exists (select from pg_extension where extname = wanted.name)"""
+_INSIDE = f"""select json_build_object('schema', {roles.SCHEMA_AS_WANTED}, 'extensions', (select json_agg(name)
+  from unnest(:'extensions'::text[]) as wanted (name) where not exists (select from pg_extension where extname = wanted.name)))"""  # noqa: S608
 _COLLATIONS = """(select json_agg(datname order by datname) from pg_database
   where datcollversion is not null and datcollversion is distinct from pg_database_collation_actual_version(oid))"""
 _STRAYS = """(select json_agg(slot_name order by slot_name) from pg_replication_slots
@@ -333,11 +310,9 @@ _LIVE = f"""json_build_object(
   'faults', ({FAULTS}),
   'slot', (select case when wal_status = 'lost' then 'lost' when active then 'active' when restart_lsn is null then 'unreserved' else 'good' end
            from pg_replication_slots where slot_name = :'slot'),
-  'roles', (select json_object_agg(rolname, json_build_object('login', rolcanlogin, 'super', rolsuper, 'replication', rolreplication,
-              'password', rolpassword, 'rights', case rolname when :'replication' then {_RIGHTS} when :'worker' then {_ACTS} else true end))
-            from pg_authid r where rolname in (:'owner', :'replication', :'worker')),
+  'roles', {roles.FOUND},
   'marker', {MARKER}, 'limits', {LIMITS_IN_FORCE},
   'sync', current_setting('synchronous_standby_names') <> '', 'follows', {FOLLOWS}, 'version', current_setting('server_version_num')::int, 'starts', {STARTS},
   'unavailable', (select json_agg(wanted.name) from unnest(:'extensions'::text[]) as wanted (name)
                   where not exists (select from pg_available_extensions a where a.name = wanted.name)),
-  'database', exists (select from pg_database d join pg_authid r on r.oid = datdba where datname = :'database' and rolname = :'owner'))"""  # noqa: S608
+  'database', {roles.DATABASE_AS_WANTED})"""  # noqa: S608

@@ -11,6 +11,7 @@ from ..frame.layout import Layout
 CLUSTER = "main"
 SLOT = "dr_peer"
 REPLICATION_ROLE = "dr_replication"
+OWNER_ROLE = "shop_owner"  # of the shop's schema and tables; nobody logs in as it
 MARK = "dr.cluster"  # in a data directory made by this software; base backups carry it along
 
 

@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 from contract.errors import Failed, say
-from contract.services.postgres import APP_ROLE, WORKER_ROLE
 
 from ..frame.commands import CommandFailed
 from ..frame.log import Log
@@ -22,15 +21,15 @@ from . import copy as pg_copy
 from . import evidence as pg_evidence
 from . import facts as pg_facts
 from . import peer as pg_peer
-from . import session
+from . import roles, session
 from . import sync as pg_sync
 from . import volume as pg_volume
 from .applied import Applied
 from .desired import Desired
 from .expiry import Expiry
-from .facts import REWIND_FUNCTIONS, Facts, Live
+from .facts import Facts, Live
 from .known import Clusters
-from .layout import REPLICATION_ROLE, SLOT, PostgresLayout
+from .layout import OWNER_ROLE, REPLICATION_ROLE, SLOT, PostgresLayout
 from .mark import COPY, EXPIRED, read_mark
 from .plan import Want, plan
 from .rejoin import Rejoin
@@ -208,12 +207,7 @@ class Postgres:
         pg_sync.apply(self.layout, self.server, peer, Move(on, ARMED if on else OFF, says))
 
     def _do_extension(self, name: str) -> None:
-        self.server.sql(
-            'set search_path to public; create extension if not exists :"name" cascade',
-            {"name": name},
-            database=self.desired.database,
-            limit_s=60,
-        )
+        self.server.sql(roles.EXTENSION, {"name": name}, database=self.desired.database, limit_s=60)
 
     def _do_drop_logical_slots(self, names: str) -> None:
         for name in names.split(", "):
@@ -265,22 +259,13 @@ class Postgres:
         )
 
     def _do_role_in_database(self, name: str) -> None:
-        """The verifier is made here, so that the password itself is in no statement and in no log."""
-        rights = "login nosuperuser nocreaterole " + ("replication" if name == REPLICATION_ROLE else "noreplication")
-        script = f"""select format('create role %I', :'name') where not exists (select from pg_roles where rolname = :'name') \\gexec
-            alter role :"name" with {rights} password :'verifier'"""  # noqa: S608
-        if name == REPLICATION_ROLE:
-            grants = (f'grant execute on function {function} to :"name"' for function in REWIND_FUNCTIONS)
-            script = ";\n".join([script, 'grant pg_monitor to :"name"', *grants])
-        if name == WORKER_ROLE:
-            script = f'{script};\ngrant :"owner" to :"name"; alter role :"name" set role to :"owner"'
-        self.server.sql(script, {"name": name, "owner": APP_ROLE, "verifier": verifier(self.desired.roles[name])})
+        password = roles.wanted(self.desired)[name]
+        self.server.sql(roles.script(name), {"name": name, "owner": OWNER_ROLE, "verifier": verifier(password)})
 
     def _do_database(self, _: str) -> None:
-        script = """select format('create database %I owner %I template template0', :'name', :'owner')
-              where not exists (select from pg_database where datname = :'name') \\gexec
-            alter database :"name" owner to :"owner\""""
-        self.server.sql(script, {"name": self.desired.database, "owner": APP_ROLE}, limit_s=60)
+        variables = {"database": self.desired.database, "owner": OWNER_ROLE}
+        self.server.sql(roles.CREATE_DATABASE, variables, limit_s=60)
+        self.server.sql(roles.SETTLE_DATABASE, variables, database=self.desired.database, limit_s=60)
 
     def _do_say(self, why: str) -> None:
         self.log.warning(f"the data directory of this host cannot follow: {why}")

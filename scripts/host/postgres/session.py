@@ -16,6 +16,8 @@ _ALWAYS = {
     "idle_session_timeout": "0",
     "default_transaction_read_only": "off",
     "search_path": "pg_catalog",
+    "role": "none",  # itself, whatever the database or the role would make of it
+    "local_preload_libraries": "",
 }
 
 

@@ -381,7 +381,7 @@ def test_passwords_of_any_marks_work_and_a_changed_one_is_set(streaming: Pair) -
         client.write_text(f"127.0.0.1:*:*:*:{escaped}\n")
         target = f"host=127.0.0.1 port={a.ports['a']} user=shop dbname=shop sslmode=require passfile={client}"
         answer = subprocess.run(
-            [a.layout.program("psql"), "-XAtd", target, "-c", "select current_user"],
+            [a.layout.program("psql"), "-XAtd", target, "-c", "select session_user"],
             capture_output=True,
             text=True,
             check=False,

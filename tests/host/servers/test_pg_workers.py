@@ -13,6 +13,7 @@ import pytest
 from contract.services.postgres import APP_ROLE, WORKER_ROLE
 from lab.pairs.loopback import seen_from
 from lab.pairs.postgres import Node, Pair, caught_up
+from scripts.host.postgres.layout import OWNER_ROLE
 from scripts.host.postgres.text import conninfo
 from scripts.host.postgres.verbs import stop_server
 
@@ -80,11 +81,11 @@ def refused(done: subprocess.CompletedProcess[str], site: str) -> bool:
 
 
 def test_workers_of_the_site_that_was_left_are_refused_by_name_and_its_pumas_are_not(pair: Pair) -> None:
-    assert ask(pair, "a", WORKER_ROLE).stdout == f"{APP_ROLE}|{WORKER_ROLE}\n"
+    assert ask(pair, "a", WORKER_ROLE).stdout == f"{OWNER_ROLE}|{WORKER_ROLE}\n"
     move(pair, 2, "b")
     assert refused(ask(pair, "a", WORKER_ROLE), "a"), "a worker that nobody could stop works on in the other region"
-    assert ask(pair, "a", APP_ROLE).stdout == f"{APP_ROLE}|{APP_ROLE}\n", "a warm Puma of the old site has no database"
-    assert ask(pair, "b", WORKER_ROLE).stdout == f"{APP_ROLE}|{WORKER_ROLE}\n"
+    assert ask(pair, "a", APP_ROLE).stdout == f"{OWNER_ROLE}|{APP_ROLE}\n", "a warm Puma of the old site has no database"
+    assert ask(pair, "b", WORKER_ROLE).stdout == f"{OWNER_ROLE}|{WORKER_ROLE}\n"
     assert pair.b.sql("select count(*) from orders", "shop") == "3"
 
     converge(pair.a, 2, "b")
@@ -110,7 +111,7 @@ CHANGES = (
     f"drop role {WORKER_ROLE}",
     f"alter role {WORKER_ROLE} nologin",
     f"alter role {WORKER_ROLE} reset role",
-    f"revoke {APP_ROLE} from {WORKER_ROLE}",
+    f"revoke {OWNER_ROLE} from {WORKER_ROLE}",
     f"alter role {WORKER_ROLE} password 'another'",
     f"alter role {WORKER_ROLE} superuser",
 )
@@ -123,4 +124,4 @@ def test_a_pair_of_before_there_was_such_a_role_and_one_that_somebody_changed_ge
         pair.a.sql(before)
         assert converge(pair.a, 1, "a") == [f"role-in-database {WORKER_ROLE}"], before
         assert converge(pair.a, 1, "a") == [], before
-    assert ask(pair, "a", WORKER_ROLE).stdout == f"{APP_ROLE}|{WORKER_ROLE}\n"
+    assert ask(pair, "a", WORKER_ROLE).stdout == f"{OWNER_ROLE}|{WORKER_ROLE}\n"
