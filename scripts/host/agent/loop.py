@@ -134,7 +134,7 @@ class Agent:
 
     def _pause(self, now: float, next_beat: float) -> float:
         """How long nothing has to be done."""
-        due = [next_beat, now + (DOUBT_S if self._pauses.doubts else TICK_S)]
+        due = [next_beat, now + (DOUBT_S if self._pauses.awaited else TICK_S)]
         runs_out = lease.deadline(self.config.terms, self.memory, rolefile.known(self.layout))
         if runs_out is not None and runs_out > now:
             due.append(runs_out)
@@ -223,8 +223,8 @@ class Agent:
         stood_s = self._pauses.take(read, self._clock, boottime())
         if stood_s > 0:
             self.log.warning(f"this machine stood still for {stood_s:.0f} s, which its clock has not counted")
-        if self._pauses.doubts:
-            self._workers["counterpart"].kick()
+        for name in self._pauses.awaited:
+            self._workers[name].kick()
         before = memory = lease.aged(self.memory, stood_s)
         if put_at is not None and put_at > (memory.witness_at or 0):
             memory = replace(memory, witness_at=put_at)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-CONFIRM_S = 1.0  # for how long the counterpart is waited for, before the witness's clock is believed alone
+CONFIRM_S = 1.0  # for how long the other one is waited for, before a clock that shows a pause is believed alone
+WITNESS, COUNTERPART = "witness", "counterpart"
+_OTHER = {WITNESS: COUNTERPART, COUNTERPART: WITNESS}
 
 
 @dataclass(frozen=True)
@@ -41,43 +43,45 @@ class Clock:
 class Pauses:
     """How long this machine stood still, told once, although two clocks show it.
 
-    Nobody sets the counterpart's clock, which counts since its boot. The witness's may be set, so it is believed once the counterpart, asked after
-    it, has seen the same, or does not answer at once: a machine that stood still must not write on for the sake of a question.
+    Either clock may be wrong: the witness's may be set, and the counterpart's jumps with a machine that is moved, or tells what somebody wants it to
+    tell. So one that shows a pause is believed once the other, asked after it, has seen the same, or does not answer at once: a machine that stood
+    still must not write on for the sake of a question.
     """
 
     def __init__(self) -> None:
         self._told: set[Reading] = set()
         self._pause: Reading | None = None
-        self._doubted: tuple[Reading, float] | None = None
+        self._doubted: dict[
+            str, tuple[Reading, float]
+        ] = {}  # by whose clock it is: what it shows, and since when that is known
 
     @property
-    def doubts(self) -> bool:
-        """Whether the counterpart's word is waited for: it is to be asked now."""
-        return self._doubted is not None
+    def awaited(self) -> tuple[str, ...]:
+        """Whose word is waited for: they are to be asked now."""
+        return tuple(_OTHER[name] for name in self._doubted)
 
     def take(self, witness: Reading | None, counterpart: Reading | None, now: float) -> float:
         """Seconds that were not known of yet."""
+        heard = {WITNESS: witness, COUNTERPART: counterpart}
+        for name, reading in heard.items():
+            if reading is not None and reading not in self._told:
+                self._told = {each for each in self._told if each.sent > reading.sent - 60} | {reading}
+                if reading.stood_s > 0:  # kept, since the next answer may come before the other's
+                    self._doubted[name] = reading, now
         stood = 0.0
-        if counterpart is not None and counterpart not in self._told:
-            stood += self._counted(counterpart, counterpart.stood_s)
-        if witness is not None and witness not in self._told:
-            self._told.add(witness)
-            if witness.stood_s > 0:  # kept, since the next answer may come before the counterpart's
-                self._doubted = witness, now
-        if self._doubted is None:
-            return stood
-        doubted, since = self._doubted
-        if counterpart is not None and counterpart.sent >= doubted.sent:
-            stood += self._counted(doubted, min(doubted.stood_s, counterpart.stood_s))
-        elif now - since >= CONFIRM_S:
-            stood += self._counted(doubted, doubted.stood_s)
+        for name, (doubted, since) in list(self._doubted.items()):
+            other = heard[_OTHER[name]]
+            if other is not None and other.sent >= doubted.sent:
+                stood += self._counted(doubted, min(doubted.stood_s, other.stood_s))
+            elif now - since >= CONFIRM_S:
+                stood += self._counted(doubted, doubted.stood_s)
+            else:
+                continue
+            del self._doubted[name]
         return stood
 
     def _counted(self, reading: Reading, stood_s: float) -> float:
         """What of it is new: both clocks show the same pause when their times overlap."""
-        self._told = {each for each in self._told if each.sent > reading.sent - 60} | {reading}
-        if self._doubted is not None and self._doubted[0] == reading:
-            self._doubted = None
         if stood_s <= 0:
             return 0.0
         known = self._pause.stood_s if self._pause is not None and reading.since < self._pause.sent else 0.0

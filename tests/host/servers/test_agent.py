@@ -9,6 +9,7 @@ import datetime
 import email.utils
 import errno
 import io
+import itertools
 import json
 import os
 import socket
@@ -605,6 +606,23 @@ def test_the_counterparts_clock_alone_shows_a_pause(world: World, monkeypatch: p
     world.until(lambda: world.a.service.up, "b grants, a starts again")
     world.leases(2)
     assert world.a.service.stops == 1
+
+
+def test_a_counterpart_whose_clock_jumps_stops_nothing_while_the_witness_has_seen_no_pause(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a live migration, say, or by somebody who owns the standby's host."""
+    world.start()
+    assert world.b.agent is not None
+    grant, jumps = world.b.agent._grant, itertools.count(1)
+
+    def ahead(*asked: Any) -> dict[str, Any]:
+        answer = grant(*asked)
+        return {**answer, "clock": answer["clock"] + 120 * next(jumps)}
+
+    monkeypatch.setattr(world.b.agent.endpoint, "_grant", ahead)
+    world.leases(1)
+    assert world.a.service.stops == 0 and "stood still" not in world.a.log.getvalue()
 
 
 def test_a_denial_ends_once_its_time_is_over_and_the_witness_knows_of_no_newer_epoch(world: World) -> None:
