@@ -10,6 +10,7 @@ import time
 from contract.errors import Failed, OutcomeUnknown, say
 
 from ..frame.wait import until
+from .takeover import Loss
 from .wire import Caller, Connection, ErrorReply, Server, Unreachable, parse_info
 
 FLOW_S = 60.0  # until the stream flows, while writers go on: after a cut of the link it says that it is up long before it flows again
@@ -40,9 +41,21 @@ def exchange(local: Caller, peer: Caller, own: Server) -> float:
     except (Unreachable, ErrorReply, Failed):
         _unpause(peer)
         raise
+    if time.monotonic() - start > PAUSE_S / 2:  # what is left has to do for the promotion and the turn
+        _unpause(peer)
+        raise _failed(
+            f"writers are held for {PAUSE_S:g} s, and {time.monotonic() - start:.1f} s of them were over before the promotion: nobody was promoted"
+        )
     _promote(local, peer)
     _turn(peer, own)
     return time.monotonic() - start
+
+
+def cost(held_s: float) -> Loss:
+    """What a handover lost. A pause that was over before the old master was turned let writers go on there."""
+    if held_s < PAUSE_S:
+        return Loss(0)
+    return Loss(None, f"writers were held for {PAUSE_S:g} s, and the old master was turned after {held_s:.1f} s")
 
 
 def _catch_up(local: Caller, peer: Caller, limit_s: float) -> None:

@@ -1,6 +1,6 @@
 """What a takeover cost: written down once, when this cache becomes the master, and told the same on every later run of that epoch.
 
-A handover costs nothing, by construction. A promotion costs what the old master had written and this one never received; that is known
+A handover costs nothing as long as it is over before its pause is. A promotion costs what the old master had written and this one never received; that is known
 only as far as the old master's last heartbeat reaches, so the number is a lower bound, and "unknown" where nothing can be compared.
 """
 
@@ -74,7 +74,7 @@ class Takeover:
 
     def text(self) -> str:
         """One line for the log."""
-        if self.way == HANDOVER:
+        if self.way == HANDOVER and self.lost.bytes == 0:
             return f"handover: nothing lost, writers were held for {self.held_ms or 0:.0f} ms"
         lost = (
             f"unknown ({self.lost.why})"

@@ -29,7 +29,7 @@ from . import data as redis_data
 from . import takeover as redis_takeover
 from .config import ARMED, LENT, Desired, directives, files, find_engine
 from .group import others, place
-from .handover import hand_over
+from .handover import cost, hand_over
 from .leader import Access, Word, side_by_side, word
 from .look import differing_directives, look
 from .machine import disk_warning, warnings
@@ -301,7 +301,7 @@ class Redis:
                 f"{self._place.other.name}: {error}; wanted a leader to take over from; nothing was handed over; run the same again"
             ) from None
         held_s = hand_over(self._desired.local, self._place.other)
-        self._record(Takeover(self._role.epoch, HANDOVER, Loss(0), held_ms=round(held_s * 1000, 1)))
+        self._record(Takeover(self._role.epoch, HANDOVER, cost(held_s), held_ms=round(held_s * 1000, 1)))
         if self._place.other in self._desired.peers:
             with suppress(Unreachable, ErrorReply):  # whoever makes a leader of it sets it as well
                 self._peer("CONFIG", "SET", ARMED, 0)
