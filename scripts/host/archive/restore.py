@@ -20,6 +20,7 @@ from contract.errors import Failed, Refused, say
 
 from ..frame.commands import CommandFailed, run
 from ..frame.files import make_folder, sync_folder, write_atomically
+from ..frame.locks import hold
 from ..frame.log import Log
 from ..frame.wait import until
 from ..postgres.server import Server, psql
@@ -30,6 +31,7 @@ from .order import LATEST, Order, Source, choose, lsn_of
 from .tool import Info, PgBackRest, explain, names, system_identifier
 
 COPY_S, START_S, RECOVER_S = 20 * 3600.0, 30.0, 20 * 3600.0
+BUSY_S = 600.0  # for a run that is at work with the database when the restore is done
 _SOCKETS = "sockets"
 COUNTING_ROLE = "dr_counting"  # of a restored cluster alone: see `rehearse`
 
@@ -313,6 +315,21 @@ class Restore:
     # --- in place of lost data
 
     def _adopt(self) -> str:
+        """In the place of the host's own data, unless they serve by now: a restore takes hours. Raises Refused; what was restored stays where it is then."""
+        with hold(self.layout.postgres.base, "postgres", BUSY_S):
+            if self._running():
+                raise Refused(
+                    say(
+                        subject=f"cluster {self.layout.postgres.data}",
+                        found="a server that was started meanwhile",
+                        wanted="none",
+                        consequence=f"what it writes would be left behind, so it was not touched, and what was restored stays in {self.order.directory}",
+                        remedy="see which one is wanted; to adopt after all, stop it (`dr-host postgres stop`) and restore into another directory",
+                    )
+                )
+            return self._moved()
+
+    def _moved(self) -> str:
         """Stop it, take the recovery's settings out, and move it to the data directory; what was there is kept beside it."""
         postgres, folder = self.layout.postgres, self.order.directory
         for name in (
