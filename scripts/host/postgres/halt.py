@@ -130,8 +130,8 @@ def resume(call: Call, server: Server, role: Role) -> Result:
             "a standby is never resumed as primary",
             "to move the shop here, run `pulumi up` with its request",
         )
-    silent = _may_resume(call, role, attempt)
     changed = role.role != PRIMARY or server.pid() is None
+    silent = _may_resume(call, role, attempt, stopped=changed)
     role.but(PRIMARY).write(call.layout)
     with _word(call, role, silent):
         _start(call, server, role, deadline)
@@ -275,10 +275,13 @@ def _start(call: Call, server: Server, role: Role, deadline: Deadline) -> None:
         raise
 
 
-def _may_resume(call: Call, role: Role, attempt: str | None) -> bool:
-    """Whether the guard needs this attempt's word, since the witness gives none, and no operator has typed it. Raises Refused."""
+def _may_resume(call: Call, role: Role, attempt: str | None, *, stopped: bool) -> bool:
+    """Whether the guard needs this attempt's word, since the witness gives none, and no operator has typed it. Raises Refused.
+
+    One that was not stopped (any more) writes on by nobody's leave, so long as no newer epoch is known.
+    """
     owner = Stopped.read(call.layout, role)
-    if owner is not None and attempt is not None and owner.attempt != attempt:
+    if stopped and owner is not None and attempt is not None and owner.attempt != attempt:
         raise _refused(
             f"{role.role} in epoch {role.epoch}, stopped by {_named(owner.attempt)}",
             f"a stop of {_named(attempt)}",
@@ -296,7 +299,7 @@ def _may_resume(call: Call, role: Role, attempt: str | None) -> bool:
             "a second primary would split the shop's data",
             f"run `pulumi up -s region-{role.site}`, so that this site follows",
         )
-    if active is None and typed(call.layout) == role.epoch:
+    if active is None and (not stopped or typed(call.layout) == role.epoch):
         return False
     if active is None and not (owner is not None and attempt is not None):
         raise _refused(

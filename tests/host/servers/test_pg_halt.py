@@ -170,6 +170,15 @@ def test_where_the_witness_is_silent_the_owner_may_and_the_guard_is_told(
     assert vouch.given(node.layout.base) is None
 
 
+def test_what_was_never_stopped_needs_nobodys_word_to_write_on(node: Node) -> None:
+    """The stop was refused, and the witness has died since: the move that takes it back must not tell that the shop cannot write."""
+    halt.Stopped(2, THEIRS).write(node.layout.base)  # of a move before, which a run of this site has put right
+    assert resume(node, attempt=MINE) == {"writable": True}
+    with witness(node, e1="a", e2="b"), pytest.raises(Refused, match="epoch 2 with b active"):
+        resume(node, attempt=MINE)
+    assert node.role == PRIMARY and writes(node)
+
+
 def test_a_newer_epoch_ends_every_right_to_undo_it(node: Node) -> None:
     with witness(node, e1="a", e2="b"):
         stop(node, epoch_next=2, attempt=MINE)
