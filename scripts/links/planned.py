@@ -131,7 +131,7 @@ class CleanStop(Rung):
             if claimed:
                 return claimed
         try:
-            way = self._resume() if self._stopping else self._via
+            way, restarted = self._resume() if self._stopping else (self._via, False)
         except DrError as error:
             return (
                 f"and the old primary {self._database} could not be restarted ({error}): the shop cannot write; run the same again, or "
@@ -142,9 +142,9 @@ class CleanStop(Rung):
                 self._witness.settle(self._newest, self._mark)
         done = (
             "was restarted and writes"
-            if self._stopping
+            if restarted
             else "is stopped, as an attempt before this one has left it"
-            if self._resumed
+            if self._resumed and not self._stopping
             else "was not stopped and writes on"
         )
         return f"the old primary {self._database} {done}; no epoch was claimed"
@@ -202,19 +202,23 @@ class CleanStop(Rung):
                 "the link"
             )
 
-    def _resume(self) -> str:
-        """By the way that led to the old primary, or by another where that one is dead by now: it may be what the move failed by. Returns the way."""
+    def _resume(self) -> tuple[str, bool]:
+        """By the way that led to the old primary, or by another where that one is dead by now: it may be what the move failed by.
+
+        Returns the way, and whether there was something to undo: its host may have refused to stop it.
+        """
         told = {"schema": 1, "attempt": self._attempt}
         *others, last = dict.fromkeys((self._via, *self._hosts.routes(self._database)))
         for way in others:
             try:
-                self._hosts.must(self._database, way, "postgres resume", told, STOP_S)
+                return way, self._resumed_by(way, told)
             except Unreachable as error:
                 print(f"WARNING fence: {error}", file=sys.stderr)
-            else:
-                return way
-        self._hosts.must(self._database, last, "postgres resume", told, STOP_S)
-        return last
+        return last, self._resumed_by(last, told)
+
+    def _resumed_by(self, way: str, told: dict[str, Any]) -> bool:
+        done = self._hosts.must(self._database, way, "postgres resume", told, STOP_S)
+        return bool((done.document or {}).get("changed", True))
 
     def _each(self, via: str, command: str) -> bool:
         """Best effort on all app hosts at once: a worker that cannot be stopped cannot write either once its database is down, for no other site's

@@ -356,3 +356,19 @@ def test_a_witness_that_dies_where_nothing_moves_ends_the_run(world, monkeypatch
     monkeypatch.setattr(world, "record_addresses", silent)
     with pytest.raises(WitnessDown):
         fence.run(told())
+
+
+def test_an_old_primary_that_refused_to_stop_is_not_said_to_have_been_restarted(world, monkeypatch):
+    well()
+    PlayedHosts.script["db-1.a", "postgres stop"] = (3, {})
+    really = PlayedHosts.call
+
+    def call(self, host, via, command, document, limit_s):
+        found = really(self, host, via, command, document, limit_s)
+        if command == "postgres resume":
+            found.document["changed"] = False
+        return found
+
+    monkeypatch.setattr(PlayedHosts, "call", call)
+    with pytest.raises(Failed, match=r"the old primary db-1\.a was not stopped and writes on; no epoch was claimed"):
+        fence.run(told())
