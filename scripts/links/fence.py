@@ -200,7 +200,7 @@ class Takeover:
             found = race([power, lease], self.tried) or climb(
                 [Override(told.without_fence, self.newest.epoch)], self.tried
             )
-            with held(lease):
+            with held(power, lease):
                 if found is None:
                     raise self._unproven(power)
                 rung, proof = found
@@ -211,7 +211,7 @@ class Takeover:
                     self.tried.append(f"rung {rung.number} ({rung.name}): {error}")
                     raise self._unproven(power) from None
                 epoch = self._next(proof, loss=count.after(proof))
-                lease.claiming = True
+                power.claiming = lease.claiming = True
                 return self._promoted(epoch, time.monotonic() + WITNESS_S, quiet)
 
     def _not_selling(self, heard: Beats, count: Count) -> None:
@@ -226,14 +226,13 @@ class Takeover:
 
     def _unproven(self, power: PowerOff) -> DrError:
         """No rung holds."""
-        changed = power.changed
         text = (
             f"region {self.peer}: nothing proves that it has stopped writing ({'; '.join(self.tried)}); a second writer could lose orders on "
-            f"both sides, so {f'no epoch was claimed, but {changed}' if changed else 'nothing was changed'}; bring its OpenStack API or its hosts "
+            f"both sides, so {'no epoch was claimed' if power.changed else 'nothing was changed'}; bring its OpenStack API or its hosts "
             f"within reach, or, when you know that region {self.peer} is off and stays off, set accept.without_fence to "
             f"{{epoch: {self.newest.epoch}, reason: ...}} and run the same again"
         )
-        return Partial(text) if changed else Refused(text)
+        return Partial(text) if power.changed else Refused(text)
 
     def _next(self, proof: Proof, *, checkpoint: dict[str, Any] | None = None, loss: Loss | None = None) -> Epoch:
         """The epoch to be claimed: planned where the old primary could say its last word."""

@@ -123,6 +123,7 @@ class PowerOff(Rung):
             compute, names, {name: ids[name] for name in names if name in ids}, POWER_S, self.over
         )
         self._ended = threading.Event()
+        self.claiming = False  # from the moment in which the epoch may be at the witness: their own stack follows then
 
     def prove(self, tried: Sequence[str]) -> Proof:
         """As of `Rung`. Servers that it has stopped stay so, whatever comes of the move: the next run of their own stack starts them.
@@ -153,6 +154,10 @@ class PowerOff(Rung):
         """For the end of a refusal."""
         asked = ", ".join(self._attempts.requested)
         return f"{asked} were asked to stop, and `pulumi up` of their own stack starts them again" if asked else ""
+
+    def leave(self) -> str:
+        """As of `Rung`: what was stopped stays so."""
+        return "" if self.claiming else self.changed
 
     def against_lease(self) -> str:
         """Why the silence of these servers proves nothing; empty when nothing is seen against it.

@@ -372,3 +372,17 @@ def test_an_old_primary_that_refused_to_stop_is_not_said_to_have_been_restarted(
     monkeypatch.setattr(PlayedHosts, "call", call)
     with pytest.raises(Failed, match=r"the old primary db-1\.a was not stopped and writes on; no epoch was claimed"):
         fence.run(told())
+
+
+def test_a_witness_that_dies_behind_the_power_leaves_nobody_in_doubt_about_what_was_stopped(world, monkeypatch):
+    cloud(world)
+
+    def after(*_):
+        raise WitnessDown("witness w: cannot read heartbeats/a/db-1.json (no answer within 5 s)")
+
+    monkeypatch.setattr(unplanned.Count, "after", after)
+    with pytest.raises(
+        WitnessDown, match=r"no answer within 5 s\); shop-a-.* were asked to stop.*`pulumi up` of their own"
+    ):
+        fence.run(told(data_loss=LOST))
+    assert world.newest().epoch == 1
