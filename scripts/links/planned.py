@@ -109,7 +109,7 @@ class CleanStop(Rung):
             self.checkpoint = stopped.facts["checkpoint"]
             if self._resumed and self._lossy and not self._own.get("streaming"):
                 reached = arrived(self._own)
-                self.behind = reached is None or reached < lsn(self.checkpoint["lsn"])
+                self.behind = reached is None or reached <= lsn(self.checkpoint["lsn"])  # where the last record begins
         return Proof(rung=self.number, evidence={"cluster_state": "shut down", **self.checkpoint})
 
     def still(self) -> None:

@@ -386,3 +386,14 @@ def test_a_witness_that_dies_behind_the_power_leaves_nobody_in_doubt_about_what_
     ):
         fence.run(told(data_loss=LOST))
     assert world.newest().epoch == 1
+
+
+def test_a_standby_that_lacks_the_last_record_alone_is_behind(world):
+    """It has all up to the shutdown checkpoint, and not that: the link was cut in between. Replay would wait for it in vain."""
+    well()
+    PlayedHosts.script["db-1.a", "postgres status"] = (0, STOPPED)
+    own = {**STANDBY, "streaming": False, "receive_lsn": CHECKPOINT["lsn"], "replay_lsn": CHECKPOINT["lsn"]}
+    PlayedHosts.script["db-1.b", "postgres status"] = (0, own)
+    PlayedHosts.script["db-1.b", "takeover checkpoint"] = (3, {})
+    answer = fence.run(told(data_loss=LOST))
+    assert (answer["epoch"], world.newest().planned, world.newest().loss["bytes"]) == (2, False, 0)
