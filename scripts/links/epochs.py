@@ -76,5 +76,5 @@ def decide(site: str, request: str, newest: Epoch | None, followed: int | None) 
     raise Refused(
         f"failover_region of stack region-{site} is {site}, but region {peer} is active (epoch {newest.epoch}) and region {site} has followed "
         f"{seen}: the config is stale, follow first; nothing was changed; run `pulumi config set failover_region {peer} -s region-{site}` "
-        f"and `pulumi up -s region-{site}`"
+        f"and `pulumi up -s region-{site}`; when region {peer} is lost and cannot be followed any more, see `Lost before it was followed` in docs/failover.md"
     )

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from contract.errors import Failed
 from lab.pairs.archive import ArchivePair
+from lab.pairs.loopback import free_port
 from lab.pairs.postgres import Node, caught_up
 from scripts.host.archive.layout import ArchiveLayout
 from scripts.host.frame.wait import until
@@ -146,4 +148,33 @@ def test_a_repository_that_cannot_be_read_is_not_the_end_of_the_archive(pair: Ar
     pair.regions["b"].start()
     assert until(lambda: count(pair.b) == 3, 90), "it lives, and asked again"
     tell(pair.b, {"epoch": 2})
+    assert count(pair.b) == 3
+
+
+def test_a_region_that_took_over_and_is_lost_before_it_was_followed_has_left_its_writes_in_the_archive(
+    pair: ArchivePair,
+) -> None:
+    """The other one cannot follow it, so it restores, and leads in an epoch that a person has written: docs/failover.md."""
+    assert pair.call(pair.a, "backup", {"type": "full"}).code == 0
+    pair.a.kill()
+    pair.epoch(2, "b")
+    tell(pair.b, {"epoch": 2})
+    pair.b.converge(2, "b", archive=True)
+    pair.check(pair.b)
+    pair.b.sql("insert into orders values (2, '')", "shop")
+    archived(pair, pair.b)
+    pair.b.kill()
+    with pytest.raises(Failed, match="wanted an answer over TLS"):
+        pair.a.converge(2, "b", archive=True)
+
+    back = {"directory": str(pair.a.layout.mount / "back"), "port": free_port(), "adopt": True}
+    done = pair.call(pair.a, "restore", back)
+    assert done.code == 0, done.err
+    pair.epoch(3, "a")
+    pair.a.converge(3, "a", archive=True)
+    assert count(pair.a) == 2
+    assert live_status(pair.a.layout.base, pair.a.server)["timeline"] == 3, "on a timeline that no other server had"
+    pair.a.sql("insert into orders values (3, '')", "shop")
+    pair.b.converge(3, "a", archive=True)
+    caught_up(pair.a, pair.b)
     assert count(pair.b) == 3
