@@ -25,6 +25,7 @@ from lab.rehearsal.drills import (
     modes,
     operators,
     planned,
+    points,
     run,
     stories,
 )
@@ -42,6 +43,7 @@ THEMES = (
     assets,
     modes,
     stories,
+    points,
 )  # imported for what they register
 # Both addresses in DNS, and nothing protected: the lab is thrown away.
 CHANGES = {"dns": {"mode": "dual"}, "protect": False, "assets": {"interval_s": 10}}

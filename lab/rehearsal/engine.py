@@ -152,9 +152,23 @@ class Pulumi:
 
     @staticmethod
     def kill(process: subprocess.Popen[str]) -> None:
-        """`kill -9` of what `start` gave back: the engine and all of its plugins at once."""
+        """`kill -9` of what `start` gave back, and of its process group: the engine. Plugins and links are in groups of their own, as on any machine."""
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+    @staticmethod
+    def links(process: subprocess.Popen[str]) -> list[int]:
+        """Ids of the links on this machine that a run of `start` has begun and that are at work, also when it was killed."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                _, _, fields = (folder / "stat").read_text().rpartition(") ")
+                command = (folder / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue  # it has ended meanwhile
+            if int(fields.split()[3]) == process.pid and b"scripts.links" in command and command[0] != b"timeout":
+                found.append(int(folder.name))
+        return sorted(found)
 
     def _on(self, site: str) -> list[str]:
         return ["-s", stack_name(site), "--config-file", str(self.files[site])]

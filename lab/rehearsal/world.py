@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,14 @@ def running_lab() -> Iterator[Places]:
             yield where
     finally:
         lab("down")
+
+
+@dataclass(frozen=True)
+class Killed:
+    """A run whose engine was killed."""
+
+    process: subprocess.Popen[str]
+    outlived: list[int]  # its links on the operator's machine that went on when the engine was gone
 
 
 class World:
@@ -206,17 +215,18 @@ class World:
         found = {site: self.status(site) for site in stacks.SITES}
         return {site for site, facts in found.items() if facts.get("running") and facts.get("in_recovery") is False}
 
-    def kill_up(self, site: str, what: str, condition: Callable[[], bool], limit_s: float = 120) -> bool:
-        """`pulumi up` until `condition`, then `kill -9` of engine and plugins, and `pulumi cancel`. False when the run ended first."""
+    def kill_up(self, site: str, what: str, condition: Callable[[], bool], limit_s: float = 120) -> Killed | None:
+        """`pulumi up` until `condition`, then `kill -9` of the engine, and `pulumi cancel`. None when the run ended first."""
         process = self.pulumi.start(site)
         wait_for(what, lambda: condition() or process.poll() is not None, limit_s, 0.01)
         if process.poll() is not None:
-            return False
+            return None
         self.pulumi.kill(process)
+        killed = Killed(process, self.pulumi.links(process))
         cancelled = self.pulumi.cancel(site)
         if not cancelled.ok:
             raise RuntimeError(f"pulumi cancel of region-{site} ended with {cancelled.code}:\n{cancelled.output}")
-        return True
+        return killed
 
     def s3(self, region: str) -> Any:
         """A storage region of the lab ("gra") as its owner reaches it."""

@@ -20,6 +20,9 @@ GUARD_DATA = (
     "loss-over-budget",
     "story-fence-killed-half-way",
     "story-target-with-a-full-disk",
+    "fault-point-stopped-stays",
+    "fault-point-claimed",
+    "fault-point-lost-claimed",
 )
 
 pytestmark = pytest.mark.lab

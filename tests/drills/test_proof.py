@@ -5,10 +5,9 @@ The copy is what `pulumi up` runs then, so hosts get the weakened software too; 
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
+from lab.rehearsal.builds import Change, build
 from lab.rehearsal.drills import DRILLS
 from lab.rehearsal.stage import Record
 from lab.rehearsal.world import PROJECT
@@ -20,18 +19,9 @@ pytestmark = [pytest.mark.lab, pytest.mark.proof]
 @pytest.fixture
 def weakened(stage, tmp_path):
     """`weakened(file, old, new)`: from now on `pulumi up` runs a copy of the product with that change, on both sides."""
-    copy = tmp_path / "project"
 
     def weaken(file, old, new):
-        for folder in ("components", "contract", "examples", "scripts"):
-            shutil.copytree(PROJECT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("Pulumi.yaml", "__main__.py"):
-            shutil.copy(PROJECT / name, copy / name)
-        (copy / ".venv").symlink_to((PROJECT / ".venv").resolve())
-        text = (copy / file).read_text()
-        assert text.count(old) == 1, f"{file} has changed: found {text.count(old)} places like {old!r}, wanted one"
-        (copy / file).write_text(text.replace(old, new))
-        stage.pulumi.project = copy
+        stage.pulumi.project = build(PROJECT, tmp_path / "project", [Change(file, old, new)])
         for site in (stage.active, stage.standby):
             stage.must(stage.pulumi.up(site), site)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from contract.epoch import Epoch
 from lab.rehearsal.drills import drill
 from lab.rehearsal.drills.lost import evidence, loss_is_counted, take_over
 from lab.rehearsal.drills.planned import BULK, nothing_lost, refused
@@ -14,32 +16,49 @@ from lab.rehearsal.engine import Pulumi, Run
 from lab.rehearsal.stage import Record, Stage
 from lab.rehearsal.world import wait_for
 
-LINKS = ("fence-claim", "postgres-converge", "redis-converge", "sync-converge", "app-app-1", "verify", "dns")
+MARKED = "fence-claim, marked"
+LINKS = ("fence-claim", MARKED, "postgres-converge", "redis-converge", "sync-converge", "app-app-1", "verify", "dns")
+# They run on the operator's machine, and for long enough to be seen: the plugin that started them lives when the engine is gone.
+OUTLIVING = ("fence-claim", MARKED)
 
 
 @drill("operator-killed")
 def operator_killed(stage: Stage, record: Record) -> None:
-    """The operator's machine dies in each link of the chain: the next `up` finishes the move, nothing is lost."""
-    killed = []
+    """`kill -9` of pulumi in each link of the chain, while the link goes on: the next `up` finishes the move, nothing is lost."""
+    killed, outlived = [], []
     with stage.shopping(record) as shop:
         for link in LINKS:
-            target, epoch = stage.standby, stage.epoch().epoch
+            target, before = stage.standby, stage.epoch()
             stage.ask(target)
-            begun = stage.pulumi.log.stat().st_size
-            if stage.world.kill_up(target, f"{link} runs", partial(_begun, stage, begun, link)):
-                killed.append(link)
+            run = stage.world.kill_up(target, f"{link} runs", _moment(stage, link, before))
             stage.must(stage.pulumi.up(target), target)
+            if run is not None:
+                killed.append(link)
+                outlived += [link] if run.outlived else []
+                left = stage.pulumi.links(run.process)
+                record.expect(not left, f"the link of the run that was killed in {link} is still at work: {left}")
             record.expect(
-                (stage.epoch().epoch, stage.epoch().active) == (epoch + 1, target),
+                (stage.epoch().epoch, stage.epoch().active) == (before.epoch + 1, target),
                 f"after a kill in {link}: {stage.epoch()}",
             )
             other = stage.standby
             stage.world.request(other, target)
             stage.must(stage.pulumi.up(other), other)
             shop.flow(f"orders flow after a kill in {link}")
-    record.figures["killed_in"] = killed
+    record.figures |= {"killed_in": killed, "outlived_in": outlived}
     record.expect(len(killed) >= len(LINKS) - 2, f"only {killed} were still running when the kill came")
+    record.expect(
+        set(OUTLIVING) <= {*outlived}, f"links outlived their engine in {outlived}, wanted them to in {OUTLIVING}"
+    )
     nothing_lost(record)
+
+
+def _moment(stage: Stage, link: str, before: Epoch) -> Callable[[], bool]:
+    """When to kill: the link has begun; the marked one, when the witness knows that it is about to stop the old primary."""
+    if link == MARKED:
+        marks = stage.witness.unsettled(before)
+        return lambda: stage.witness.unsettled(before) != marks
+    return partial(_begun, stage, stage.pulumi.log.stat().st_size, link)
 
 
 def _begun(stage: Stage, offset: int, link: str) -> bool:
