@@ -21,21 +21,27 @@ from lab.rehearsal.drills import (
     clocks,
     fences,
     hosts,
+    lease,
     lost,
     modes,
     operators,
     planned,
     points,
+    restores,
     run,
     stories,
 )
 from lab.rehearsal.stage import Record, Stage
 from lab.rehearsal.world import World, running_lab
 
+# Imported for what they register.
 THEMES = (
     planned,
     lost,
     fences,
+    lease,
+    points,
+    restores,
     hosts,
     caches,
     clocks,
@@ -43,8 +49,7 @@ THEMES = (
     assets,
     modes,
     stories,
-    points,
-)  # imported for what they register
+)
 # Both addresses in DNS, and nothing protected: the lab is thrown away.
 CHANGES = {"dns": {"mode": "dual"}, "protect": False, "assets": {"interval_s": 10}}
 

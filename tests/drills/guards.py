@@ -74,4 +74,11 @@ GUARDS = {
         "living-region-without-ssh",
         "was not refused",
     ),
+    "dead-man: nobody stops what a halted agent leaves running": (
+        "scripts/host/agent/deadman.py",
+        "        over = self.over(at)\n",
+        "        over = None\n",
+        "lease-agent-halted",
+        "halted: the isolated database took writes for",
+    ),
 }

@@ -246,7 +246,7 @@ def both_databases_lost(stage: Stage, record: Record) -> None:
     before = stage.sql(active, "select system_identifier from pg_control_system()")
     wait_for(
         "there is a backup",
-        lambda: any(found["backups"] for found in _archive(stage, active)["repositories"].values()),
+        lambda: any(found["backups"] for found in archive(stage, active)["repositories"].values()),
         120,
         1.0,
     )
@@ -286,10 +286,10 @@ def both_databases_lost(stage: Stage, record: Record) -> None:
 
 def archiver(stage: Stage, site: str) -> dict[str, Any]:
     """What a site's primary says of its archiver: `last` is the newest segment that is stored."""
-    return dict(_archive(stage, site)["archiver"])
+    return dict(archive(stage, site)["archiver"])
 
 
-def _archive(stage: Stage, site: str) -> dict[str, Any]:
+def archive(stage: Stage, site: str) -> dict[str, Any]:
     """`dr-host archive status` of a site's database host."""
     said = stage.line(f"db-1.{site}", "python3 /opt/dr/dr-host.pyz archive status", "{}")
     return dict(json.loads(said)["facts"])

@@ -84,7 +84,9 @@ def test_workers_of_the_site_that_was_left_are_refused_by_name_and_its_pumas_are
     assert ask(pair, "a", WORKER_ROLE).stdout == f"{OWNER_ROLE}|{WORKER_ROLE}\n"
     move(pair, 2, "b")
     assert refused(ask(pair, "a", WORKER_ROLE), "a"), "a worker that nobody could stop works on in the other region"
-    assert ask(pair, "a", APP_ROLE).stdout == f"{OWNER_ROLE}|{APP_ROLE}\n", "a warm Puma of the old site has no database"
+    assert ask(pair, "a", APP_ROLE).stdout == f"{OWNER_ROLE}|{APP_ROLE}\n", (
+        "a warm Puma of the old site has no database"
+    )
     assert ask(pair, "b", WORKER_ROLE).stdout == f"{OWNER_ROLE}|{WORKER_ROLE}\n"
     assert pair.b.sql("select count(*) from orders", "shop") == "3"
 
