@@ -11,7 +11,7 @@ LINKS_S = {
     "assets": 900,
     "app": 900,
     "archive": 900,
-    "fence": 600,
+    "fence": 640,
     "verify": 480,
     "pointer": 300,
     "replication": 180,
@@ -28,6 +28,8 @@ STOP_S = 90  # a clean stop with the checkpoint before it, or the start that und
 AWAIT_S = 15  # until the stopped primary's last record is replayed here: the host's own limit ...
 REPLAYED_S = AWAIT_S + 10  # ... and how long its answer is waited for
 PROMOTE_S = 80
+ENSURE_S = 35  # until the agent of the database that shall lead is at work ...
+ENSURED_S = ENSURE_S + 5  # ... and how long the answer is waited for
 DRAIN_S = 60  # until this site has replayed what the archives hold beyond the stream ...
 DRAINED_S = DRAIN_S + 15  # ... and how long the answer is waited for
 
@@ -40,9 +42,9 @@ KILLS_AFTER_S = dict.fromkeys(LINKS_S, KILL_AFTER_S) | {"fence": WITNESS_S + STO
 POWER_S = 90  # servers on or off, by their region's API ...
 LOGIN_S = 20  # ... and how long one that never answers is asked
 
-# The standby waits for the word to promote since before the stop. It gives up before the link is killed: what is left is for the claim, and for
-# saying how it ended.
-TALK_S = LINKS_S["fence"] - 2 * QUICK_S
+# The standby waits for the word to promote since before the stop, and since its agent is known to be at work. It gives up before the link is killed:
+# what is left is for the claim, and for saying how it ended.
+TALK_S = LINKS_S["fence"] - 2 * QUICK_S - ENSURED_S
 
 # The longest that a lease may have to be waited for: beside the power, and with both drains and the promotion, it has to fit into the conversation.
 SILENCE_S = TALK_S - POWER_S - 2 * DRAINED_S - PROMOTE_S

@@ -23,7 +23,7 @@ from contract import fields
 from contract.epoch import Epoch
 from contract.errors import DrError, Failed, Partial, Refused
 from contract.hosts import DATABASE, first
-from contract.limits import AWAIT_S, PROMOTE_S, QUICK_S, REPLAYED_S, TALK_S, WITNESS_S
+from contract.limits import AWAIT_S, ENSURED_S, PROMOTE_S, QUICK_S, REPLAYED_S, TALK_S, WITNESS_S
 from contract.links.fence import Document
 from contract.sites import other
 from contract.version import VERSION
@@ -115,8 +115,11 @@ class Takeover:
         """Fence, then claim. Raises Refused, nothing changed, when no rung holds."""
         known = {**self.told.ssh.bastions, self.peer: self.witness.addresses(self.peer).get("bastion")}
         ssh = replace(self.told.ssh, bastions=known)
-        with Hosts(ssh) as hosts, ThreadPoolExecutor(2) as pool:
+        with Hosts(ssh) as hosts, ThreadPoolExecutor(3) as pool:
             asked = pool.submit(hosts.must, self.database, self.site, "postgres status", {"schema": 1}, QUICK_S)
+            lease = None
+            if self.told.lease is not None:
+                lease = pool.submit(hosts.must, self.database, self.site, "agent ensure", {"schema": 1}, ENSURED_S)
             beats = pool.submit(self._silence.beats)
             count = Count(hosts, self.witness, self._silence, self.newest, self.told)
             self._heir = hosts.talk(self.database, self.site, "postgres takeover", TALK_S)
@@ -125,6 +128,7 @@ class Takeover:
                 count.ask()
             seen = look(hosts, f"{first(DATABASE)}.{self.peer}", CONNECT_S // 2 if silent else CONNECT_S)
             own = self._own(asked)
+            self._holds(lease)
             clean = CleanStop(
                 hosts,
                 self.witness,
@@ -172,6 +176,17 @@ class Takeover:
                 f"room there (`db_volume_gb` of region {self.site} makes its volume larger) and run the same again"
             )
         return own
+
+    def _holds(self, asked: Future[Answer] | None) -> None:
+        """The database here must hold its lease once it leads, or it would be stopped after one, with the epoch claimed. None: there is no lease."""
+        try:
+            if asked is not None:
+                asked.result()
+        except DrError as error:
+            raise Refused(
+                f"{self.database}: would hold no lease, wanted its agent and its dead-man at work: promoted, it would be stopped by itself ({error}); "
+                "nothing was changed; set `dr:repair` to another number and run the same again, which puts them there anew before it takes over"
+            ) from None
 
     def _planned(self, clean: CleanStop, proof: Proof) -> Epoch:
         """The peer has stopped its database by itself: see its last word here, and only then claim."""

@@ -149,7 +149,7 @@ class Pair:
     def _nothing(self, *_: Any) -> dict[str, Any]:
         return {}
 
-    _agent_allow = _redis_status = _assets_status = _archive_drain = _nothing
+    _agent_allow = _agent_ensure = _redis_status = _assets_status = _archive_drain = _nothing
 
     def takeover(self, told: dict[str, Any]) -> dict[str, Any]:
         site = self.sites["b"]

@@ -195,7 +195,7 @@ def world(monkeypatch):
     witness.nova.install(monkeypatch)
     witness.nova.down = ApiDown("OpenStack API x: answered 401", 401)
     own = {("cache-1.b", "redis status"): (0, {"offset": 900}), ("control-1.b", "assets status"): (0, COPIED)}
-    PlayedHosts.script = {("db-1.b", "postgres status"): (0, STANDBY), **own}
+    PlayedHosts.script = {("db-1.b", "postgres status"): (0, STANDBY), ("db-1.b", "agent ensure"): (0, {}), **own}
     PlayedHosts.calls, PlayedHosts.dead, PlayedHosts.patience = [], (), {}
     return witness
 
@@ -227,6 +227,7 @@ def well():
     PlayedHosts.script = {
         ("db-1.a", "postgres status"): (0, PRIMARY),
         ("db-1.b", "postgres status"): (0, STANDBY),
+        ("db-1.b", "agent ensure"): (0, {}),
         ("app-1.a", "app quiesce"): (0, {}),
         ("app-1.a", "app resume"): (0, {}),
         ("db-1.a", "postgres stop"): (0, {"cluster_state": "shut down", "checkpoint": CHECKPOINT}),
@@ -574,6 +575,26 @@ def test_an_accepted_loss_is_good_for_its_epoch_only_and_is_kept(world):
 
 
 LEASE = {"lease_s": 6, "stop_s": 1, "margin_s": 1, "heartbeat_s": 2}
+
+
+@pytest.mark.parametrize("peer_is_well", [True, False])
+def test_a_standby_that_would_hold_no_lease_is_not_promoted(world, peer_is_well):
+    """Its dead-man would stop it after one, with the epoch claimed and region a stopped."""
+    if peer_is_well:
+        well()
+    else:
+        cloud(world)
+    PlayedHosts.script["db-1.b", "agent ensure"] = (1, {})
+    with pytest.raises(Refused, match=r"db-1\.b: would hold no lease.*said no.*nothing was changed.*dr:repair"):
+        fence.run(told(lease=LEASE))
+    assert {command for _, command in PlayedHosts.calls} <= {"postgres status", "agent ensure"}
+    assert world.nova.asked == [] and world.newest().epoch == 1
+
+
+def test_without_a_lease_nobody_asks_for_an_agent(world):
+    well()
+    del PlayedHosts.script["db-1.b", "agent ensure"]
+    assert fence.run(told())["epoch"] == 2
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""`dr-host agent run|status|deny|allow`: heartbeats to the witness, the lease of a primary, grants to the counterpart.
+"""`dr-host agent run|status|ensure|deny|allow`: heartbeats to the witness, the lease of a primary, grants to the counterpart.
 
 `run` is the unit `dr-agent.service`; the others are short and work without it, but for `deny`, which needs to know that it runs.
 """
@@ -27,6 +27,7 @@ from ..frame.witness import Witness
 from .channel import boottime
 from .config import Config
 from .deadman import KINDS
+from .ensure import ensure
 from .facts import facts_of, servers_of
 from .grants import HOLD_S, Grants
 from .lease import silent_s
@@ -184,6 +185,7 @@ def _rounded(seconds: float | None) -> float | None:
 VERBS = {
     "run": Verb(run, locked=False, reads=False),
     "status": Verb(status, locked=False, reads=False),
+    "ensure": Verb(ensure, locked=False, reads=False),
     "deny": Verb(deny, locked=False),
     "allow": Verb(allow, locked=False, reads=False),
 }
