@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pulumi
 
-from components import bundle, config, leftovers
+from components import bundle, certificates, config, leftovers
 from components.app_tier import AppTier, AppTierArgs
 from components.archive import ArchiveLink, ArchiveLinkArgs, ArchivePlace, ArchivePlaceArgs
 from components.asset_buckets import AssetBuckets, AssetBucketsArgs
@@ -44,7 +44,12 @@ def main() -> None:
     root = Path(__file__).resolve().parent
     try:
         settings = config.load()
-        side = Side(site=settings.site, digests=digests(settings), word=settings.other_configuration)
+        side = Side(
+            site=settings.site,
+            digests=digests(settings),
+            word=settings.other_configuration,
+            certificates=certificates.ends(settings.secrets),
+        )
         told = preflight.check(side, settings.failover_region, witness(settings))
         settings = replace(settings, repair=settings.repair + told.mends)
         bundles = Bundles(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from components.certificates import ends
 from components.render.documents import Document, witness
 from components.settings import Settings
 from contract import access, agreement, fields
@@ -64,6 +65,7 @@ def fence(settings: Settings, public: Mapping[str, str], instances: Mapping[str,
         empty=settings.begin_empty,
         other_configuration=settings.other_configuration,
         configuration=agreement.digests(settings),
+        certificates=ends(settings.secrets),
         loss_budget=settings.loss_budget,
         lease=settings.lease,
         witness=witness(settings),

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from ..access import OpenStack, Ssh
 from ..agreement import DIGESTS
 from ..buckets import Bucket
-from ..checks import integer, line, listing, mapping
+from ..checks import integer, line, listing, mapping, text
 from ..fields import key, part, table
 from ..installation import LossBudget, Word
 from ..lease import Lease
 from ..sites import A_SITE, SITES
+
+_MOMENT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,11 @@ class Document:
     empty: Word | None = part(Word, "`dr:accept.empty`", optional=True)
     other_configuration: Word | None = part(Word, "`dr:accept.configuration`", optional=True)
     configuration: Mapping[str, str] = key(DIGESTS, "digest of each key in which the regions must agree", default={})
+    certificates: Mapping[str, str] = key(
+        mapping(r"[A-Za-z0-9._-]+", text(f"({_MOMENT})?", "a time in UTC like 2029-01-31T12:00:00+00:00, or nothing")),
+        "when each certificate ends, by its place in `dr:secrets`; empty: cannot be read",
+        default={},
+    )
     loss_budget: LossBudget = part(LossBudget, "`dr:loss_budget`")
     lease: Lease | None = part(Lease, "null: off", optional=True)
     witness: Bucket = part(Bucket, "the witness bucket")

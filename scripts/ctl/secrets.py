@@ -21,6 +21,8 @@ from contract.hosts import MAX_CACHE_REPLICAS, Place, Sizes, certificate_names, 
 
 PASSWORD_BYTES = 32
 CA_DAYS, LEAF_DAYS = 3650, 825
+# Each host's certificate ends this much before the next one's, all of a's before b's: hosts that all fail on one day leave no region to move to.
+APART_DAYS = 5
 
 
 def host_names(config: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -46,7 +48,10 @@ def generate(hosts: Mapping[str, Sequence[str]], shop_host: str, outside: Mappin
     `outside`: {"openstack_password", "ovh": {...}, "witness": {...}}. Returns the object of `dr:secrets` (docs/configuration.md).
     """
     authority = Authority("shop disaster recovery")
-    tls_hosts = {name: authority.issue(names) for name, names in hosts.items()}
+    tls_hosts = {
+        name: authority.issue(names, LEAF_DAYS - APART_DAYS * number)
+        for number, (name, names) in zip(range(len(hosts), 0, -1), hosts.items(), strict=True)
+    }
     return {
         **outside,
         "ssh": {"operator": _ssh_pair("operator"), "hosts": {name: _ssh_pair(name) for name in hosts}},
@@ -88,12 +93,12 @@ class Authority:
         """The CA's certificate."""
         return self._certificate.public_bytes(serialization.Encoding.PEM).decode()
 
-    def issue(self, names: Sequence[str]) -> dict[str, str]:
+    def issue(self, names: Sequence[str], days: int = LEAF_DAYS) -> dict[str, str]:
         """{"cert", "key"} for these DNS names and addresses, for servers and clients alike; the first is the common name."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
         certificate = (
-            self._builder(subject, key.public_key(), LEAF_DAYS)
+            self._builder(subject, key.public_key(), days)
             .add_extension(x509.SubjectAlternativeName([_san(name) for name in names]), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(

@@ -7,7 +7,7 @@ which keys differ: after a move the shop would run with settings that nobody has
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from contract.agreement import differing
 from contract.epoch import Epoch
@@ -26,6 +26,7 @@ class Side:
     site: str
     digests: Mapping[str, str]  # of the shared keys
     word: Word | None  # the operator's, to move although the other region ran last with others
+    certificates: Mapping[str, str] = field(default_factory=dict)  # ends, by place in `dr:secrets`
 
 
 def agree(side: Side, newest: Epoch | None, action: Action, witness: Witness) -> str:

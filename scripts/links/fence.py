@@ -29,6 +29,7 @@ from contract.sites import other
 from contract.version import VERSION
 from scripts.clients.hosts import CONNECT_S, Answer, Conversation, Hosts
 from scripts.clients.witness import EpochTaken, Witness, WitnessDown
+from scripts.links import certificates
 from scripts.links.agreement import Side, agree, leave
 from scripts.links.epochs import Action, decide, followed
 from scripts.links.interrupts import shielded
@@ -137,6 +138,7 @@ class Takeover:
                 own=own,
                 apps=self.told.apps,
                 lossy=count.accepted,
+                ended=certificates.ended(self.told.certificates, self.site),
             )
             found = climb([clean], self.tried)
             if found is None:

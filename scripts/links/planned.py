@@ -23,6 +23,7 @@ from contract.limits import QUICK_S, STOP_S
 from contract.sites import Role, other
 from scripts.clients.hosts import CONNECT_S, Answer, Hosts, Unreachable
 from scripts.clients.witness import Witness
+from scripts.links import certificates
 from scripts.links.loss import arrived, lsn
 from scripts.links.rungs import Proof, Rung, RungFailed, held
 
@@ -79,15 +80,17 @@ class CleanStop(Rung):
         own: dict[str, Any],
         apps: Sequence[str],
         lossy: bool = False,
+        ended: Sequence[str] = (),
     ) -> None:
         """`own`: `postgres status` of the standby that shall be promoted; `apps`: names, within each site, of the hosts with workers.
 
-        `lossy`: the operator has accepted a loss for this epoch, so a standby that does not follow is no reason against it.
+        `lossy`: the operator has accepted a loss for this epoch, so a standby that does not follow is no reason against it. `ended`: certificates
+        that are needed there and have ended.
         """
         super().__init__()
         self._hosts, self._witness, self._newest, self._seen, self._own = hosts, witness, newest, seen, own
         self._site, self._peer = other(newest.active), newest.active
-        self._database, self._lossy = f"{first(DATABASE)}.{newest.active}", lossy
+        self._database, self._lossy, self._ended = f"{first(DATABASE)}.{newest.active}", lossy, ended
         self._apps = [f"{app}.{newest.active}" for app in apps]
         self._via, self._attempt, self._stopping, self._resumed = "", str(uuid.uuid4()), False, False
         # From the moment in which the epoch may be at the witness: until when, by the clock of `time.monotonic`, one that is silent is asked.
@@ -181,6 +184,8 @@ class CleanStop(Rung):
         """What speaks against stopping it. When an interrupted attempt has stopped it already, there is nothing left to stream from."""
         self._resumed = resumed = not theirs["running"]
         here = f"{first(DATABASE)}.{self._site}"
+        if self._ended and not (resumed or self._lossy):
+            raise Refused(certificates.refusal(self._ended, self._site))
         self.behind = not (self._own.get("streaming") or resumed)
         if self.behind and not self._lossy:
             raise Refused(

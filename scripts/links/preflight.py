@@ -16,6 +16,7 @@ from contract.heartbeat import Heartbeat
 from contract.hosts import DATABASE, first
 from contract.sites import Role
 from scripts.clients.witness import Witness, WitnessDown
+from scripts.links import certificates
 from scripts.links.agreement import Side, agree
 from scripts.links.epochs import decide, followed
 
@@ -33,7 +34,7 @@ class Told:
 
 def check(side: Side, request: str, place: Bucket) -> Told:
     """Raises `contract.errors.DrError` with one sentence when the request must be refused."""
-    warnings, told = [], Told(servers={})
+    warnings, told = [certificates.warning(side.certificates)], Told(servers={})
     try:
         witness = Witness(place)
         newest = witness.newest()

@@ -338,6 +338,38 @@ def test_a_standby_that_is_not_ready_is_refused_before_anything_is_stopped(world
     assert all(command.endswith(" status") for _, command in PlayedHosts.calls)
 
 
+ENDED = {"tls.ca": "2035-01-01T00:00:00+00:00", "tls.hosts.db-1.b": "2020-01-02T00:00:00+00:00"}
+
+
+def test_a_planned_move_to_hosts_whose_certificates_have_ended_is_refused_before_anything_is_stopped(world):
+    well()
+    with pytest.raises(
+        Refused,
+        match=r"region b: certificates that have ended \(dr:secrets tls\.hosts\.db-1\.b has ended on 2020-01-02\)",
+    ):
+        fence.run(told(certificates=ENDED))
+    assert {command for _, command in PlayedHosts.calls} == {"postgres status"}
+    home = {"tls.hosts.db-1.a": "2020-01-02T00:00:00+00:00"}
+    assert fence.run(told(certificates=home))["planned"], "to leave such hosts is no mistake"
+
+
+def test_certificates_keep_nobody_from_a_take_over(world):
+    cloud(world)
+    assert fence.run(told(certificates=ENDED))["fence"]["rung"] == 2
+
+
+def test_certificates_keep_nobody_from_a_region_that_is_stopped_already_or_given_up(world):
+    well()
+    PlayedHosts.script["db-1.a", "postgres status"] = (
+        0,
+        {"running": False, "cluster_state": "shut down", "role": {"role": "fenced"}},
+    )
+    assert fence.run(told(certificates=ENDED))["epoch"] == 2
+    world.epochs.pop()
+    well()
+    assert fence.run(told(certificates=ENDED, data_loss={"epoch": 1, "reason": "it has to be now"}))["epoch"] == 2
+
+
 def test_an_interrupted_move_goes_on_from_the_stopped_primary(world):
     well()
     stopped = {"running": False, "cluster_state": "shut down", "role": {"role": "fenced", "epoch": 2}}

@@ -1,0 +1,25 @@
+"""When the certificates of `dr:secrets` end."""
+
+from __future__ import annotations
+
+from cryptography import x509
+
+from components.settings import Secrets
+
+
+def ends(secrets: Secrets) -> dict[str, str]:
+    """By place in the secret, like "tls.hosts.db-1.a": the first end of its chain, as RFC 3339 in UTC; empty where it cannot be read here.
+
+    Such a one is no fault of the configuration: what reads it is OpenSSL, which takes what this reader may not.
+    """
+    texts = {"tls.ca": secrets.ca, "tls.shop": secrets.shop.cert}
+    texts |= {f"tls.hosts.{host}": it.cert for host, it in secrets.host_certificates.items()}
+    return {name: end(text) for name, text in texts.items()}
+
+
+def end(chain: str) -> str:
+    """Of a PEM text; see `ends`."""
+    try:
+        return min(it.not_valid_after_utc for it in x509.load_pem_x509_certificates(chain.encode())).isoformat()
+    except ValueError:
+        return ""
