@@ -34,6 +34,21 @@ def users(api: OvhApi, inputs: Mapping[str, Any]) -> list[Found]:
     return found
 
 
+def credentials(api: OvhApi, inputs: Mapping[str, Any]) -> list[Found]:
+    """All keys of the user who is to get one. Told only: a run that replaces a key makes the new one first, and hosts use the old one meanwhile."""
+    path = f"/cloud/project/{inputs['serviceName']}/user/{inputs['userId']}/s3Credentials"
+    return [
+        Found(
+            f"{item['access']} of user {inputs['userId']}",
+            partial(_remove, api, f"{path}/{item['access']}"),
+            "or this run replaces it and takes it away at its end",
+            f"where it is still there after this run, an interrupted one has left it, and nobody has its secret: remove it (`DELETE {path}/{item['access']}` "
+            "at the OVHcloud API, or the user's page in its console)",
+        )
+        for item in _rows(api.ask("GET", path), access=str)
+    ]
+
+
 def records(api: OvhApi, inputs: Mapping[str, Any]) -> list[Found]:
     """By name and type: the site's own record, made again a moment later."""
     base, kind, subdomain = f"/domain/zone/{inputs['zone']}/record", str(inputs["fieldtype"]), str(inputs["subdomain"])
@@ -66,5 +81,6 @@ def _rows(answer: Any, **columns: type[Any]) -> list[Any]:
 KINDS = {
     "ovh:CloudProject/storage:Storage": buckets,
     "ovh:CloudProject/user:User": users,
+    "ovh:CloudProject/s3Credential:S3Credential": credentials,
     "ovh:Domain/zoneRecord:ZoneRecord": records,
 }

@@ -8,6 +8,7 @@ import pytest
 
 from scripts.clients.ovh import OvhApi
 from scripts.leftovers import ovh
+from scripts.leftovers.clear import Leftovers
 from tests.lab.ovh.fakes import CONFIG, Api, FakeStorage
 
 BUCKET = {"serviceName": CONFIG.service_name, "regionName": "GRA", "name": "shop-a-assets"}
@@ -54,6 +55,22 @@ def test_a_user_goes_until_it_has_a_key(signed: Signed) -> None:
     assert found.held_by is None
     found.remove()
     assert "somebody else" in [item["description"] for item in signed.ask("GET", f"{BASE}/user")]
+
+
+def test_a_key_that_no_run_recorded_is_told_with_the_way_to_remove_it_and_is_not_taken_from_a_run_that_replaces_it(
+    signed: Signed,
+) -> None:
+    user = signed.ask("POST", f"{BASE}/user", {"description": "shop-a buckets", "roles": ["objectstore_operator"]})
+    other = signed.ask("POST", f"{BASE}/user", {"description": "shop-a copier", "roles": ["objectstore_operator"]})
+    signed.ask("POST", f"{BASE}/user/{other['id']}/s3Credentials")
+    inputs = {"serviceName": CONFIG.service_name, "userId": str(user["id"])}
+    assert ovh.credentials(signed, inputs) == []
+    access = signed.ask("POST", f"{BASE}/user/{user['id']}/s3Credentials")["access"]
+    (found,) = ovh.credentials(signed, inputs)
+    assert found.label == f"{access} of user {user['id']}"
+    assert found.held_by is not None and "replace" in found.held_by
+    assert f"DELETE {BASE}/user/{user['id']}/s3Credentials/{access}" in found.remedy
+    assert "ovh:CloudProject/s3Credential:S3Credential" in Leftovers.created
 
 
 def test_the_sites_own_record_goes_and_others_stay(signed: Signed) -> None:
