@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from .checks import line, mapping, optional, password, prose
-from .fields import key, parts
+from .checks import Unwanted, address, line, mapping, optional, password, prose, url
+from .fields import Contradiction, key, parts
+from .forms import ENTRANCE, HOST_KEY, PUBLIC_KEY
+from .plain import shown
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenStack:
     """A project at OpenStack, and its user."""
 
-    auth_url: str = key(line, "Keystone")
+    auth_url: str = key(url, "Keystone")
     user: str = key(line, "the user's name")
     password: str = key(password, "the user's password", secret=True)
     project_id: str = key(line, "the project")
@@ -34,9 +36,9 @@ class Ovh:
 class SshHost:
     """A host as ssh knows it."""
 
-    vrack: str = key(line, "address between the regions")
-    front: str = key(line, "address in its site's front network")
-    host_key: str = key(line, "its public key, pinned")
+    vrack: str = key(address, "address between the regions")
+    front: str = key(address, "address in its site's front network")
+    host_key: str = key(PUBLIC_KEY, "its public key, pinned")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,14 @@ class Ssh:
     private_key: str = key(prose, "the operator's key, OpenSSH PEM", secret=True)
     hosts: Mapping[str, SshHost] = parts(SshHost, "hosts by key, like db-1.a", names=None)
     bastions: Mapping[str, str | None] = key(
-        mapping("a|b", optional(line)),
+        mapping("a|b", optional(ENTRANCE)),
         "public addresses of bastions by site: the own one's; the other is read from the witness",
     )
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        """Each host's key is a word of ssh's configuration."""
+        for name in self.hosts:
+            try:
+                HOST_KEY(name)
+            except Unwanted as error:
+                yield Contradiction("hosts", shown(name), str(error), "no host is reached", "correct the document")

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .checks import integer, line, mapping, text
+from .checks import integer, mapping, text
 from .fields import default_of, key, keys, write
+from .forms import PHRASE
 from .installation import Shared
 
 DIGEST = text(r"[0-9a-f]{16}", "16 hexadecimal digits")
@@ -21,7 +22,7 @@ class Record:
     """What a run leaves at the witness. Digests, no values: whoever reads the bucket learns which keys differ, and nothing else."""
 
     schema: int = key(integer(1, 1), "form of the document", default=1)
-    version: str = key(line, "of the program that ran")
+    version: str = key(PHRASE, "of the program that ran")
     keys: Mapping[str, str] = key(DIGESTS, "digest of each shared key's value, by its name without the namespace")
 
 

@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
+from .plain import shown
+
 T = TypeVar("T")
 
 PLACEHOLDER = "look-up-once"
@@ -131,7 +133,7 @@ address = Check("an IPv4 address", _address)
 socket = Check("address:port, like 192.0.2.21:53", _socket)
 url = Check("an http or https URL that does not end in a slash", _url)
 word = text(r"\S+", "a word without spaces")
-line = text(r"[^\r\n\0]+", "one line of text")
+line = text(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,1000}", "one line of text")
 prose = text(r"[^\0]*", "a text")
 # Not empty and of one line, whatever else is in it: it ends up in files of others' forms, which quote it.
 password = text(r"[^\r\n\0]+", "a password of one line")
@@ -172,11 +174,11 @@ def mapping(key: str, item: Check[T]) -> Check[Mapping[str, T]]:
         taken = {}
         for name, entry in value.items():
             if not re.fullmatch(key, str(name)):
-                raise Unwanted(f"keys that match {key} (found {name!r})")
+                raise Unwanted(f"keys that match {key} (found {shown(name)})")
             try:
                 taken[str(name)] = item(entry)
             except Unwanted as error:
-                raise Unwanted(f"a mapping whose value at {name!r} is {error}") from error
+                raise Unwanted(f"a mapping whose value at {shown(name)} is {error}") from error
         return taken
 
     return Check(f"a mapping to: {item.wanted}", check)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .checks import integer, line, optional, prose
+from .checks import address, integer, optional, prose
 from .epoch import InForce
 from .fields import key, part, parts
+from .forms import DOMAIN, HOST, ID
 from .sites import A_SITE
 
 SCHEMA = 1
@@ -17,9 +18,9 @@ SCHEMA = 1
 class Host:
     """A host of either site."""
 
-    name: str = key(line, "its name, which resolves to the vRack address")
-    vrack: str = key(line, "address between the regions")
-    front: str = key(line, "address in its site's front network")
+    name: str = key(DOMAIN, "its name, which resolves to the vRack address")
+    vrack: str = key(address, "address between the regions")
+    front: str = key(address, "address in its site's front network")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +39,10 @@ class Envelope:
     schema: int = key(integer(SCHEMA, SCHEMA), "form of the document", default=SCHEMA)
     site: str = key(A_SITE, "the host's site")
     peer: str = key(A_SITE, "the other one")
-    host: str = key(line, "its name within the site")
+    host: str = key(HOST, "its name within the site")
     repair: int = key(integer(0, 999_999), "`dr:repair`: raised, every link runs again", default=0)
-    instance: str | None = key(optional(line), "the server's id: another one is another document", default=None)
-    tool: str | None = key(optional(line), "digest of dr-host, for the same reason", default=None)
+    instance: str | None = key(optional(ID), "the server's id: another one is another document", default=None)
+    tool: str | None = key(optional(ID), "digest of dr-host, for the same reason", default=None)
     hosts: Mapping[str, Host] = parts(Host, "hosts of both sites by key, like db-1.a", names=None)
     tls: Tls = part(Tls, "certificates of this host")
     request: str | None = key(optional(A_SITE), "`failover_region`, of links after the fence", default=None)

@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import sites
-from .checks import boolean, integer, line, optional, text
-from .errors import Usage
-from .fields import key, part
-
-NUMBER = integer(1, 99_999_999)
-LSN = text(r"[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}", "a position in the WAL, like 16/B374D848")
+from .checks import Unwanted, boolean, integer, optional
+from .errors import Failed
+from .fields import heard, key, part
+from .forms import COUNT, ENTRANCE, EPOCH, ID, LSN, PHRASE, TIMELINE, TREE
+from .plain import shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +18,7 @@ class Checkpoint:
     """Where the old primary ended."""
 
     lsn: str = key(LSN, "start of its shutdown checkpoint record")
-    timeline: int = key(integer(1, 2**32 - 1), "its timeline")
+    timeline: int = key(TIMELINE, "its timeline")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +32,9 @@ class Rung:
 class LastSeenCache:
     """What the old master's last heartbeat told."""
 
-    offset: int | None = key(optional(integer(0, 2**63 - 1)), "of its replication stream", default=None)
-    replication_id: str | None = key(optional(line), "of its replication stream", default=None)
-    keys: int | None = key(optional(integer(0, 2**63 - 1)), "how many it had", default=None)
+    offset: int | None = key(optional(COUNT), "of its replication stream", default=None)
+    replication_id: str | None = key(optional(ID), "of its replication stream", default=None)
+    keys: int | None = key(optional(COUNT), "how many it had", default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,14 +49,14 @@ class InForce:
     """The fence link's answer: the same on every run within the epoch."""
 
     schema: int = key(integer(1, 1), "form of this document", default=1)
-    epoch: int = key(NUMBER, "its number")
+    epoch: int = key(EPOCH, "its number")
     active: str = key(sites.A_SITE, "the site that is active")
     previous: str | None = key(optional(sites.A_SITE), "the site that was", default=None)
     planned: bool = key(boolean, "whether the old primary was stopped cleanly", default=False)
     checkpoint: Checkpoint | None = part(Checkpoint, "where it ended, of a planned move", optional=True)
     fence: Rung | None = part(Rung, "the proof", optional=True)
     last_seen: LastSeen | None = part(LastSeen, "of the lost site, of an unplanned move", optional=True)
-    entrance: str | None = key(optional(line), "public address of the other site's shop", default=None)
+    entrance: str | None = key(optional(ENTRANCE), "public address of the other site's shop", default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,36 +91,52 @@ class Epoch:
 
     @classmethod
     def from_document(cls, document: dict[str, Any], name: str) -> Epoch:
-        """From the object at the witness; `name` is its key, for the message. Raises Usage."""
-        faults = [f"{key} is missing" for key in ("epoch", "active", "previous", "planned") if key not in document]
-        faults += [
-            f"{key} is of another kind"
-            for key, kinds in _KINDS.items()
-            if key in document and not isinstance(document[key], kinds)
-        ]
-        number, active = document.get("epoch"), document.get("active")
-        if not faults and (isinstance(number, bool) or name != f"epochs/{number:08d}.json"):
-            faults.append(f"epoch is {number}")
-        if not faults and active not in sites.SITES:
-            faults.append(f"active is {str(active)[:40]!r}, wanted a or b")
-        if faults:
-            raise Usage(
-                f"witness object {name}: is not an epoch ({', '.join(faults)}); nobody can tell which region is active; "
-                "look at the bucket's older versions of that object and restore the one that was created first"
-            )
-        return cls(**{key: document[key] for key in cls.__dataclass_fields__ if key in document})
+        """From the object at the witness; `name` is its key. Raises Failed."""
+        otherwise = (
+            "it is not an epoch, so nobody can tell which region is active; look at the bucket's older versions of that object and restore the one "
+            "that was created first"
+        )
+        subject = f"witness object {name}"
+        try:
+            TREE(document)  # of what is for the record alone, too: it is read by people
+        except Unwanted as error:
+            raise Failed(f"{subject}: found {shown(document)}, wanted {error}; {otherwise}") from None
+        found = heard(Claimed, document, subject, otherwise)
+        if name != f"epochs/{found.epoch:08d}.json":
+            raise Failed(f"{subject}:epoch: found {found.epoch}, wanted that of its name; {otherwise}")
+        known = {name: document[name] for name in cls.__dataclass_fields__ if document.get(name) is not None}
+        said = {name: getattr(found, name) for name in ("claimed_at", "claimed_by", "reason", "version")}
+        return cls(**{"previous": None, **known, **said})
 
 
-_KINDS: dict[str, Any] = {
-    "epoch": int,
-    "active": str,
-    "previous": str | None,
-    "planned": bool,
-    "checkpoint": dict | None,
-    "fence": dict,
-    "loss": dict | None,
-    **dict.fromkeys(("claimed_at", "claimed_by", "reason", "version"), str),
-}
+@dataclass(frozen=True, kw_only=True)
+class Lost(LastSeen):
+    """What an unplanned move has left behind: the rest of it is for the record."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proven:
+    """What the epoch stands on: the evidence is for the record."""
+
+    rung: int | None = key(optional(integer(0, 4)), "rung of the fence ladder", default=None)
+    evidence: dict[str, Any] = key(TREE, "what was seen", default={})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claimed:
+    """`epochs/<number>.json`, in its form."""
+
+    epoch: int = key(EPOCH, "its number")
+    active: str = key(sites.A_SITE, "the site that is active")
+    previous: str | None = key(optional(sites.A_SITE), "the site that was")
+    planned: bool = key(boolean, "whether the old primary was stopped cleanly")
+    checkpoint: Checkpoint | None = part(Checkpoint, "where it ended", optional=True)
+    fence: Proven | None = part(Proven, "the proof", optional=True)
+    loss: Lost | None = part(Lost, "what it has left behind", optional=True)
+    claimed_at: str = key(PHRASE, "when, by the claimer's clock", default="")
+    claimed_by: str = key(PHRASE, "who has claimed it", default="")
+    reason: str = key(PHRASE, "why", default="")
+    version: str = key(PHRASE, "of the program that has claimed it", default="")
 
 
 def _cache(seen: dict[str, Any]) -> LastSeenCache:

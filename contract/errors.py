@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+from .plain import printable
+
 
 class ExitCode(IntEnum):
     """What a caller may rely on: the same numbers for hosts, links, copier and `drctl`."""
@@ -22,9 +24,12 @@ class ExitCode(IntEnum):
 
 
 class DrError(Exception):
-    """Root of every error that is raised on purpose."""
+    """Root of every error that is raised on purpose. What others said in its text is spelled out where it would order a terminal about."""
 
     code = ExitCode.FAILED
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(printable(text))
 
 
 class Failed(DrError):

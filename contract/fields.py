@@ -12,11 +12,13 @@ from dataclasses import MISSING, dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from .checks import Check
-from .errors import Fault, Usage
-from .reading import Section, Told
+from .errors import Failed, Fault, Usage
+from .plain import shown
+from .reading import Heard, Section, Told
 
 T = TypeVar("T")
 _META = "key"
+MOST_FAULTS = 4  # of a document from outside, in one sentence
 
 
 class Contradiction(NamedTuple):
@@ -139,6 +141,28 @@ def read(cls: type[T], document: object, subject: str) -> T:
         found = take(at, cls)
     agree(Told(subject, document, faults), found)
     refuse(faults)
+    return found
+
+
+def heard(cls: type[T], document: object, subject: str, otherwise: str) -> T:
+    """The dataclass from a JSON value that came from outside. Keys that it does not have are another version's, and passed over.
+
+    `otherwise`: consequence and remedy, for the end of the sentence. Raises Failed that names document and key and shows what was found, escaped and
+    shortened.
+    """
+    if not isinstance(document, Mapping):
+        raise Failed(f"{subject}: found {shown(document)}, wanted an object; {otherwise}")
+    if document and not keys(cls).keys() & document.keys():
+        raise Failed(f"{subject}: found no key that belongs there, wanted some of {', '.join(keys(cls))}; {otherwise}")
+    faults: list[Fault] = []
+    with Heard(f"{subject}:", document, faults) as at:
+        found = take(at, cls)
+    if faults:
+        text = "; ".join(
+            f"{fault.subject}: found {fault.found}, wanted {fault.wanted}" for fault in faults[:MOST_FAULTS]
+        )
+        more = f" and {len(faults) - MOST_FAULTS} more" if len(faults) > MOST_FAULTS else ""
+        raise Failed(f"{text}{more}; {otherwise}")
     return found
 
 

@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar, cast
 
 from .checks import Check, Unwanted
 from .errors import Fault
+from .plain import shown
 
 T = TypeVar("T")
 
@@ -179,3 +180,14 @@ class Told(Section):
 
     def _remedy(self, key: str, fix: str) -> str:
         return fix or "correct the document"
+
+
+class Heard(Told):
+    """A part of a document from outside, which another version may have written: what is not known in it is passed over. Its values are no secrets."""
+
+    def show(self, key: str, *, secret: bool = False) -> str:
+        """The value, escaped and shortened."""
+        return shown(self._values[key]) if key in self._values else "nothing"
+
+    def _refuse_unknown(self) -> None:
+        return None

@@ -10,6 +10,7 @@ from ..agreement import DIGESTS
 from ..buckets import Bucket
 from ..checks import integer, line, listing, mapping, text
 from ..fields import key, part, table
+from ..forms import ENTRANCE, HOST, ID, SERVER
 from ..installation import LossBudget, Word
 from ..lease import Lease
 from ..sites import A_SITE, SITES
@@ -23,7 +24,7 @@ class Servers(OpenStack):
 
     regions: Mapping[str, str] = table(line, "compute region of each site", names=SITES)
     servers: Mapping[str, tuple[str, ...]] = table(
-        listing(line), "names of each site's servers that write or work, database first", names=SITES
+        listing(SERVER), "names of each site's servers that write or work, database first", names=SITES
     )
 
 
@@ -31,8 +32,8 @@ class Servers(OpenStack):
 class Public:
     """Public addresses of a site, as `sites/<site>.json` holds them at the witness."""
 
-    lb: str = key(line, "of the load balancer")
-    bastion: str = key(line, "of the bastion")
+    lb: str = key(ENTRANCE, "of the load balancer")
+    bastion: str = key(ENTRANCE, "of the bastion")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +60,9 @@ class Document:
     witness: Bucket = part(Bucket, "the witness bucket")
     ssh: Ssh = part(Ssh, "the way to the hosts")
     openstack: Servers = part(Servers, "the way to the servers")
-    apps: tuple[str, ...] = key(listing(line), "names of the other site's app hosts")
-    caches: tuple[str, ...] = key(listing(line, at_least=1), "names of a site's cache hosts, the head first")
+    apps: tuple[str, ...] = key(listing(HOST), "names of the other site's app hosts")
+    caches: tuple[str, ...] = key(listing(HOST, at_least=1), "names of a site's cache hosts, the head first")
     public: Public = part(Public, "addresses of the own site")
     instances: Mapping[str, str] = key(
-        mapping(r"[A-Za-z0-9._-]+", line), "id of each of the own servers, by its name", default={}
+        mapping(r"[a-z0-9][a-z0-9-]{0,62}", ID), "id of each of the own servers, by its name", default={}
     )

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from ..access import Ovh
 from ..buckets import Bucket
-from ..checks import integer, line
+from ..checks import integer
 from ..epoch import InForce
 from ..fields import key, part
+from ..forms import ENTRANCE
 from ..installation import Dns
 from ..sites import A_SITE
 
@@ -22,6 +23,6 @@ class Document:
     repair: int = key(integer(0, 999_999), "`dr:repair`", default=0)
     epoch: InForce = part(InForce, "the epoch in force")
     dns: Dns = part(Dns, "`dr:dns`")
-    address: str = key(line, "public address of the own load balancer")
+    address: str = key(ENTRANCE, "public address of the own load balancer")
     witness: Bucket = part(Bucket, "the witness bucket")
     ovh: Ovh = part(Ovh, "the API that holds the zone")

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from ..access import Ovh
 from ..buckets import Bucket
-from ..checks import integer, line, one_of
+from ..checks import integer, one_of
 from ..epoch import InForce
 from ..fields import Contradiction, key, part, parts
+from ..forms import BUCKET, ID, REGION
 from ..services.assets import Mode
 from ..sites import A_SITE, SITES
 
@@ -18,8 +19,8 @@ from ..sites import A_SITE, SITES
 class Place:
     """A site's asset bucket at the platform's API."""
 
-    region: str = key(line, "storage region, like GRA")
-    bucket: str = key(line, "its name")
+    region: str = key(REGION, "storage region, like GRA")
+    bucket: str = key(BUCKET, "its name")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,7 @@ class Document:
     repair: int = key(integer(0, 999_999), "`dr:repair`", default=0)
     epoch: InForce | None = part(InForce, "the epoch in force; null in mode `copy`", optional=True)
     mode: str = key(one_of(*Mode), "`dr:assets.mode`")
-    service_name: str = key(line, "`dr:service_name`")
+    service_name: str = key(ID, "`dr:service_name`")
     buckets: Mapping[str, Place] = parts(Place, "asset buckets of both sites", names=SITES)
     witness: Bucket = part(Bucket, "the witness bucket")
     ovh: Ovh = part(Ovh, "the API that holds the buckets")

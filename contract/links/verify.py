@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..buckets import Bucket
-from ..checks import integer, line, prose
+from ..checks import integer, prose
 from ..epoch import InForce
 from ..fields import key, part
+from ..forms import DOMAIN, ENTRANCE
 from ..hosts import MAX_APP_HOSTS
 from ..sites import A_SITE
 
@@ -21,8 +22,8 @@ class Document:
     peer: str = key(A_SITE, "the other one")
     repair: int = key(integer(0, 999_999), "`dr:repair`", default=0)
     epoch: InForce = part(InForce, "the epoch in force")
-    shop_host: str = key(line, "the shop's public name")
-    address: str = key(line, "public address of the own load balancer")
+    shop_host: str = key(DOMAIN, "the shop's public name")
+    address: str = key(ENTRANCE, "public address of the own load balancer")
     ca: str = key(prose, "PEM of the CA that has signed the shop's certificate")
     hosts: int = key(integer(1, MAX_APP_HOSTS), "how many app hosts are behind it")
     witness: Bucket = part(Bucket, "the witness bucket")

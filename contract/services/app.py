@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..buckets import Bucket
-from ..checks import boolean, cidr, integer, line, listing, password, prose, text
+from ..checks import boolean, cidr, integer, listing, password, prose, text
 from ..fields import key, part
+from ..forms import DATABASE, DOMAIN, HOST_KEY
 from ..hosts import MAX_APP_HOSTS
 
 
@@ -42,14 +43,14 @@ class Block(Keys):
         boolean, "whether the role alone is turned: a release that serves is kept, workers start later", default=False
     )
     release: str = key(text(r"/\S+", "an absolute path"), "where the release lies")
-    shop_host: str = key(line, "the shop's public name")
+    shop_host: str = key(DOMAIN, "the shop's public name")
     shop_tls: Certificate = part(Certificate, "of that name")
     secret_key_base: str = key(password, "what Rails signs with", secret=True)
-    databases: tuple[str, ...] = key(listing(line, at_least=1), "keys of the database hosts")
-    database: str = key(line, "the shop's database")
+    databases: tuple[str, ...] = key(listing(HOST_KEY, at_least=1), "keys of the database hosts")
+    database: str = key(DATABASE, "the shop's database")
     database_password: str = key(password, "of its role", secret=True)
-    caches: tuple[str, ...] = key(listing(line, at_least=1), "keys of the cache hosts")
+    caches: tuple[str, ...] = key(listing(HOST_KEY, at_least=1), "keys of the cache hosts")
     cache_password: str = key(password, "of the shop's user", secret=True)
     assets: Bucket = part(Bucket, "the own site's asset bucket, by the shop's user")
-    peer_apps: tuple[str, ...] = key(listing(line), "keys of the other site's app hosts")
+    peer_apps: tuple[str, ...] = key(listing(HOST_KEY), "keys of the other site's app hosts")
     vip_subnet: str = key(cidr(), "where the load balancer's requests come from")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..checks import Check, Unwanted, integer, line, optional, password, text
+from ..checks import Check, Unwanted, integer, optional, password, text
 from ..fields import key, part, parts, table
+from ..forms import BUCKET, REGION, S3_KEY
 from ..hosts import PORTS
 from ..sites import SITES
 from .postgres import VERSION
@@ -18,7 +19,7 @@ _ENDPOINT = text(
 _PEM = optional(
     text(r"(-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+-----END CERTIFICATE-----\n?)+", "a PEM certificate")
 )
-_EVENT = text(r"[^\n%]{3,80}", "a calendar event of systemd, like Sun *-*-* 02:30:00 UTC")
+_EVENT = text(r"[A-Za-z0-9*:,./~ _+-]{3,80}", "a calendar event of systemd, like Sun *-*-* 02:30:00 UTC")
 _NUMBER = integer(1, 999)
 
 
@@ -81,16 +82,16 @@ class Keys:
 class Repository:
     """The WAL bucket of one region."""
 
-    region: str = key(line, "name of the region in signatures")
-    bucket: str = key(line, "name of the bucket")
+    region: str = key(REGION, "name of the region in signatures")
+    bucket: str = key(BUCKET, "name of the bucket")
 
 
 @dataclass(frozen=True, kw_only=True)
 class S3Keys:
     """Of the archive's own user, who reaches the WAL buckets of both sites."""
 
-    access_key: str = key(password, "id of the key", secret=True)
-    secret_key: str = key(password, "the key", secret=True)
+    access_key: str = key(S3_KEY, "id of the key", secret=True)
+    secret_key: str = key(S3_KEY, "the key", secret=True)
 
 
 @dataclass(frozen=True, kw_only=True)

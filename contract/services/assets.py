@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ..buckets import Bucket
-from ..checks import integer, line, listing, one_of, text
+from ..checks import integer, listing, one_of, text
 from ..fields import key, part
+from ..forms import BUCKET
 
 
 class Mode(StrEnum):
@@ -93,7 +94,7 @@ class Block(Keys):
     source: Bucket = part(Bucket, "the other site's asset bucket")
     target: Bucket = part(Bucket, "the own one")
     lifecycle_of: tuple[str, ...] = key(
-        listing(line),
+        listing(BUCKET),
         "further buckets of this site whose old versions expire: what backups that expired leave behind",
         default=(),
     )

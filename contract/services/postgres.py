@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ..checks import Check, Unwanted, boolean, cidr, integer, line, listing, mapping, one_of, optional, password, text
+from ..checks import Check, Unwanted, boolean, cidr, integer, listing, mapping, one_of, optional, password, text
 from ..fields import Contradiction, key, part
+from ..forms import DATABASE, HOST_KEY
 from ..hosts import PORTS
 
 OLDEST, NEWEST, TESTED = 14, 18, 17
@@ -165,14 +166,14 @@ class Block(Keys):
     port: int = key(integer(1, 65535), "where the server listens", default=PORTS["postgres"])
     peer_port: int = key(integer(1, 65535), "where the other site's listens", default=PORTS["postgres"])
     volume_id: str | None = key(
-        optional(text(r"\S{20,}", "an id of 20 or more characters")),
+        optional(text(r"[A-Za-z0-9-]{20,64}", "an id of 20 to 64 letters, digits and dashes")),
         "the data volume; null: the system's disk",
         default=None,
     )
     volume_gb: int | None = key(
         optional(integer(1, 12_000)), "its size: raised, the file system grows with it", default=None, unit="GB"
     )
-    database: str = key(text(r"[a-z_][a-z0-9_-]{0,62}", "a name in lower case"), "the shop's database")
+    database: str = key(DATABASE, "the shop's database")
     passwords: Passwords = part(Passwords, "of the roles")
     app_clients: tuple[str, ...] = key(
         listing(cidr()), f"networks from which the shop may sign in, as `{APP_ROLE}`: the app hosts of both sites"
@@ -181,7 +182,7 @@ class Block(Keys):
         listing(cidr()), f"those from which its workers may, as `{WORKER_ROLE}`: the app hosts of the own site"
     )
     archive: bool = key(boolean, "whether WAL goes to the archive", default=False)
-    peer_db: str = key(line, "key of the other site's database host")
+    peer_db: str = key(HOST_KEY, "key of the other site's database host")
     begin_empty: int | None = key(
         optional(integer(1, 99_999_999)),
         "epoch of `dr:accept.empty`: an empty database where one was lost; null: never",

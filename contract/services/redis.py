@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..checks import Check, Unwanted, boolean, integer, line, listing, one_of, optional, password, text
+from ..checks import Check, Unwanted, boolean, integer, listing, one_of, optional, password, text
 from ..fields import Contradiction, key, part
+from ..forms import HOST_KEY, ID
 from ..hosts import MAX_CACHE_REPLICAS, PORTS
 
 POLICIES = (
@@ -123,10 +124,10 @@ class Block(Keys):
 
     port: int = key(integer(1, 65535), "where the server listens, TLS only", default=PORTS["redis"])
     passwords: Passwords = part(Passwords, "of the users")
-    caches: tuple[str, ...] = key(listing(line, at_least=1), "keys of the own site's caches, the head first")
-    peer_caches: tuple[str, ...] = key(listing(line, at_least=1), "keys of the other site's caches, the head first")
+    caches: tuple[str, ...] = key(listing(HOST_KEY, at_least=1), "keys of the own site's caches, the head first")
+    peer_caches: tuple[str, ...] = key(listing(HOST_KEY, at_least=1), "keys of the other site's caches, the head first")
     peer_offset: int | None = key(
         optional(integer(0, 2**63 - 1)), "of the old master's last heartbeat; null: unknown", default=None
     )
-    peer_replication_id: str | None = key(optional(line), "the stream that it counts", default=None)
+    peer_replication_id: str | None = key(optional(ID), "the stream that it counts", default=None)
     peer_keys: int | None = key(optional(integer(0, 2**63 - 1)), "how many keys it had then", default=None)

@@ -1,7 +1,8 @@
 """The operator's way to the hosts: ssh with pinned keys, through a bastion, one kept connection a host.
 
 A host is named `db-1.a`. Its vRack address is reached through the bastion (`control-1`) of a chosen site: the own site's reaches the peer's
-hosts over the vRack, the peer's own when the vRack is cut. OpenSSH does the work; keys live in a private folder that is removed at the end.
+hosts over the vRack, the peer's own when the vRack is cut. OpenSSH does the work, in a private folder (`ssh_folder.py`). What a host says is read to a
+bound, and its facts in the forms of `contract.answers`.
 """
 
 from __future__ import annotations
@@ -9,26 +10,29 @@ from __future__ import annotations
 import json
 import os
 import pwd
-import re
 import select
-import shutil
 import subprocess
-import tempfile
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
+from contract import fields
 from contract.access import Ssh
+from contract.answers import ANSWERS
 from contract.errors import ExitCode, Failed, Refused
+from contract.forms import MOST_BYTES
+from contract.plain import phrase
+from contract.wire import document as json_document
+from scripts.clients import bounded, ssh_folder
 
 CONNECT_S = 4
 ENDS_S = 5  # what a process may take to its end once it is told nothing more
 OVERHEAD_S = CONNECT_S + 10  # what ssh may take on top of a command's own limit
 DR_HOST = "/opt/dr/dr-host.pyz"
-LONGEST_SOCKET, ADDED = 107, 17  # characters of a socket's path; what ssh adds to one while it makes it
+MOST_SAID = 16 * 2**20  # bytes of what a command says: a journal of some days is a few
+LONGEST_LINE = 8192  # of what is said on stderr: the end of it is kept
 _SSH_FAILED = 255  # OpenSSH's own exit code when there was no session
 
 
@@ -37,8 +41,9 @@ class Answer:
     """What a host's command said."""
 
     code: int
-    document: dict[str, Any] | None  # stdout, when it is a JSON object
-    message: str  # last line of stderr
+    document: dict[str, Any] | None  # stdout, when it is a JSON object with facts in the verb's form
+    message: str  # last line of stderr, or what is wrong with the document
+    usable: bool = True  # whether stdout was what the verb answers with
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -53,12 +58,11 @@ class Unreachable(Failed):
 class Conversation:
     """A verb that is told one JSON object a line and answers each with one. Its end without an answer is an error that names the host."""
 
-    def __init__(self, command: list[str], name: str, folder: Path | None = None) -> None:
-        """`folder`: for what it says on stderr; None: that for temporary files."""
+    def __init__(self, command: list[str], name: str) -> None:
         self._name = name
-        self._err: BinaryIO = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - as long as the process; a pipe would stay open in ssh's kept connection
+        self._err = b""  # the end of what it has said there
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._err, bufsize=0
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
         )
 
     def say(self, document: dict[str, Any], limit_s: float) -> dict[str, Any]:
@@ -68,33 +72,43 @@ class Conversation:
         answer = None
         with suppress(OSError, ValueError):  # it has ended, and says why in its last line
             stdin.write(json.dumps(document).encode() + b"\n")
-            answer = json.loads(self._line(limit_s))
+            answer = json_document.parse(self._line(limit_s))
         if not isinstance(answer, dict):
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(ENDS_S)
-            self._err.seek(0)
-            raise Failed(
-                f"{self._name}: exit code {self._process.poll()}: {_last_line(self._err.read()) or 'no message'}"
-            )
+            self._hear(0)
+            raise Failed(f"{self._name}: exit code {self._process.poll()}: {_last_line(self._err) or 'no message'}")
         return answer
 
     def _line(self, limit_s: float) -> bytes:
         """All that comes until the line ends, or the process does. Raises Failed at the limit: half a line is no answer either."""
-        stdout = self._process.stdout
-        assert stdout is not None
         found, until = bytearray(), time.monotonic() + limit_s
         while not found.endswith(b"\n"):
-            if not select.select([stdout], [], [], max(until - time.monotonic(), 0))[0]:
+            if time.monotonic() > until:
                 raise Failed(f"{self._name}: no answer within {limit_s:g} s")
-            piece = os.read(stdout.fileno(), 65536)
-            if not piece:
+            piece = self._hear(max(until - time.monotonic(), 0))
+            if piece is not None and not piece:
                 break
-            found += piece
+            found += piece or b""
+            if len(found) > MOST_BYTES:
+                raise Failed(f"{self._name}: answered a line of more than {MOST_BYTES} bytes, wanted a JSON object")
         return bytes(found)
+
+    def _hear(self, wait_s: float) -> bytes | None:
+        """What has come on stdout, empty at its end; None when nothing has. What has come on stderr is kept, the end of it."""
+        stdout, stderr = self._process.stdout, self._process.stderr
+        assert stdout is not None and stderr is not None
+        ready = select.select([stdout, *([] if stderr.closed else [stderr])], [], [], wait_s)[0]
+        if stderr in ready:
+            piece = os.read(stderr.fileno(), 65536)
+            self._err = (self._err + piece)[-LONGEST_LINE:]
+            if not piece:
+                stderr.close()
+        return os.read(stdout.fileno(), 65536) if stdout in ready else None
 
     def close(self) -> None:
         """It is told nothing more, and ends."""
-        for pipe in (self._process.stdin, self._process.stdout):
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             if pipe is not None:
                 with suppress(OSError):
                     pipe.close()
@@ -103,29 +117,28 @@ class Conversation:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._err.close()
 
 
 class Hosts:
     """The hosts of both sites, by the bastions that are known. A context manager."""
 
     def __init__(self, told: Ssh) -> None:
-        self._told = told
+        """Raises Usage for what is no address, name or key: it would be a line of ssh's configuration."""
+        self._told = fields.read(Ssh, fields.write(told), "the way to the hosts")
         self._cleanup = ExitStack()
         self._used: set[str] = set()
 
     def __enter__(self) -> Hosts:
         """Raises Refused where ssh cannot work on this machine, whatever host it is asked for."""
         _known_person()
-        folder = _folder(max(map(len, self._ways()), default=0))
-        self._cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
-        self._folder = folder
-        (folder / "key").touch(mode=0o600)
-        (folder / "key").write_text(self._told.private_key.rstrip("\n") + "\n")
-        known = [f"{name} {host.host_key}" for name, host in self._told.hosts.items()]
-        (folder / "known_hosts").write_text("\n".join(known) + "\n")
-        (folder / "config").write_text(self._config())
-        self._cleanup.callback(self._hang_up)
+        with ExitStack() as made:
+            self._folder = folder = ssh_folder.make(max(map(len, self._ways()), default=0), made)
+            self._key = ssh_folder.keep(self._told.private_key, folder, made)
+            known = [f"{name} {host.host_key}" for name, host in self._told.hosts.items()]
+            (folder / "known_hosts").write_text("\n".join(known) + "\n")
+            (folder / "config").write_text(self._config())
+            made.callback(self._hang_up)
+            self._cleanup = made.pop_all()
         return self
 
     def __exit__(
@@ -164,17 +177,21 @@ class Hosts:
         """Run `dr-host <command>` with the document on stdin. Raises Unreachable."""
         line = f"python3 {DR_HOST} {command}"
         done = self.execute(host, via, line, json.dumps(document).encode(), limit_s, connect_s=connect_s)
+        message = _last_line(done.stderr)
+        if done.returncode != ExitCode.DONE:
+            return Answer(done.returncode, None, message)
         try:
-            answer = json.loads(done.stdout)
-        except ValueError:
-            answer = None
-        return Answer(done.returncode, answer if isinstance(answer, dict) else None, _last_line(done.stderr))
+            return Answer(done.returncode, _answered(done.stdout, host, command), message)
+        except Failed as error:
+            return Answer(done.returncode, None, str(error), usable=False)
 
     def must(self, host: str, via: str, command: str, document: dict[str, Any], limit_s: int) -> Answer:
         """Like `call`, and anything but success is an error that names the host."""
         answer = self.call(host, via, command, document, limit_s)
         if answer.code != ExitCode.DONE:
             raise Failed(f"host {host}, dr-host {command}: exit code {answer.code}: {answer.message or 'no message'}")
+        if not answer.usable:
+            raise Failed(answer.message)
         return answer
 
     def talk(self, host: str, via: str, command: str, limit_s: int) -> Conversation:
@@ -183,16 +200,18 @@ class Hosts:
         self._used.add(alias)
         line = f"timeout -k 5 {limit_s} python3 {DR_HOST} {command}"
         ssh = ["ssh", "-F", str(self._folder / "config"), alias, line]
-        talk = Conversation(ssh, f"host {host}, dr-host {command}", self._folder)
+        talk = Conversation(ssh, f"host {host}, dr-host {command}")
         self._cleanup.callback(talk.close)
         return talk
 
     def _ssh(self, arguments: list[str], stdin: bytes, limit_s: int) -> subprocess.CompletedProcess[bytes]:
         command = ["ssh", "-F", str(self._folder / "config"), *arguments]
         try:
-            return subprocess.run(command, input=stdin, capture_output=True, timeout=limit_s, check=False)
+            return bounded.run(command, stdin, limit_s, MOST_SAID)
         except subprocess.TimeoutExpired:
             return subprocess.CompletedProcess(command, _SSH_FAILED, b"", f"no end within {limit_s} s".encode())
+        except bounded.TooMuch as error:
+            return subprocess.CompletedProcess(command, _SSH_FAILED, b"", str(error).encode())
 
     def _ways(self) -> list[str]:
         return [f"{name}.via-{site}" for name in self._told.hosts for site in self._told.bastions]
@@ -215,7 +234,7 @@ class Hosts:
         lines += [
             "Host *",
             "  User root",
-            f"  IdentityFile {folder}/key",
+            f"  IdentityFile {self._key}",
             "  IdentitiesOnly yes",
             f"  UserKnownHostsFile {folder}/known_hosts",
             "  StrictHostKeyChecking yes",
@@ -233,6 +252,24 @@ class Hosts:
         return "\n".join(lines) + "\n"
 
 
+def _answered(said: bytes, host: str, command: str) -> dict[str, Any]:
+    """The answer of a verb. Raises Failed for what is none, or has a fact of another form."""
+    subject, otherwise = (
+        f"host {host}, answer of dr-host {command}",
+        "nothing is concluded from it; see what answers there",
+    )
+    try:
+        if len(said) > MOST_BYTES:
+            raise ValueError
+        answer = json_document.mapping(said)
+    except ValueError:
+        raise Failed(f"{subject}: found {len(said)} bytes that are no JSON object of ours; {otherwise}") from None
+    form = ANSWERS.get(command)
+    if form is None:
+        return {}
+    return {"facts": fields.write(fields.heard(form, answer.get("facts"), subject, otherwise))}
+
+
 def _known_person() -> None:
     try:
         pwd.getpwuid(os.getuid())
@@ -243,27 +280,6 @@ def _known_person() -> None:
         ) from None
 
 
-def _folder(longest: int) -> Path:
-    """A private folder for keys, and for a socket a way. `longest`: characters of a way's name.
-
-    The kernel takes no longer path of a socket, and ssh reads blanks, quotes and % in one its own way: the operator's TMPDIR is taken where it fits.
-    """
-    tried = []
-    for above in dict.fromkeys((os.environ.get("TMPDIR") or "/tmp", "/tmp", "/var/tmp")):  # noqa: S108 - private below it
-        if not re.fullmatch(r"/[A-Za-z0-9/._+-]*", above):
-            tried.append(f"{above!r} holds characters that ssh reads as its own")
-        elif len(above) + len("/dr-ssh-12345678/") + longest + ADDED > LONGEST_SOCKET:
-            tried.append(f"{above} is too long for a socket")
-        else:
-            try:
-                return Path(tempfile.mkdtemp(prefix="dr-ssh-", dir=above))
-            except OSError as error:
-                tried.append(f"{above}: {error.strerror}")
-    raise Refused(
-        f"folder for the connections to hosts: none can be made ({'; '.join(tried)}), wanted one; no host can be reached, so nothing was changed; "
-        "set TMPDIR to a short path of letters and digits in which this user may write"
-    )
-
-
 def _last_line(text: bytes) -> str:
-    return (text.decode(errors="replace").strip().splitlines() or [""])[-1]
+    """As much of it as fits into a sentence: whatever stands there, a host has said it."""
+    return phrase((text[-LONGEST_LINE:].decode(errors="replace").strip().splitlines() or [""])[-1])

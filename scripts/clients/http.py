@@ -80,7 +80,7 @@ class Reply:
 
 def plain(text: str) -> str:
     """Somebody else's words, as much of them as fits into a line of ours."""
-    return "".join(each if each.isprintable() else " " for each in text)[:200].strip()
+    return "".join(each if each.isprintable() else " " for each in text[:800])[:200].strip()
 
 
 def place(url: str) -> str:
@@ -100,10 +100,18 @@ def question(method: str, url: str) -> str:
     return f"{plain(place(url)) or 'at no address'}, {method} {plain(path) or '/'}"
 
 
-def ask(method: str, url: str, *, headers: Mapping[str, str], body: bytes | None = None, limit_s: float) -> Reply:
+def ask(
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    body: bytes | None = None,
+    limit_s: float,
+    most: int | None = None,
+) -> Reply:
     """One request on a connection of its own. `headers`: `host`, where it is one of them, in lower case.
 
-    `limit_s`: for all of it, from the name's look-up to the last byte. Raises NoAnswer.
+    `limit_s`: for all of it, from the name's look-up to the last byte; `most`: bytes of the answer. Raises NoAnswer.
     """
     end = time.monotonic() + limit_s
     try:
@@ -123,7 +131,7 @@ def ask(method: str, url: str, *, headers: Mapping[str, str], body: bytes | None
         )
     try:
         with closing(there.connection(limit_s)) as connection:
-            return _reply(connection.request(method, there.before + target, sent, body, until=end))
+            return _reply(connection.request(method, there.before + target, sent, body, until=end), most or MOST_BYTES)
     except TimeoutError:
         raise NoAnswer(f"no answer within {limit_s:g} s") from None
     except ssl.SSLCertVerificationError as error:
@@ -136,11 +144,11 @@ def ask(method: str, url: str, *, headers: Mapping[str, str], body: bytes | None
         raise NoAnswer("cannot be asked, because its host is no name that could be looked up") from None
 
 
-def _reply(response: Response) -> Reply:
+def _reply(response: Response, most: int) -> Reply:
     """With its body. Of a refusal the status counts, whatever becomes of that."""
     content = b""
     try:
-        content = response.whole(MOST_BYTES)
+        content = response.whole(most)
     except (OSError, ProtocolError) as error:
         if 200 <= response.status < 300:
             if isinstance(error, TimeoutError):

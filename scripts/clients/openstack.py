@@ -6,6 +6,7 @@ Plain HTTP: a fence must not wait for service discovery, and it asks a region th
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from email.message import Message
 from http import HTTPStatus
@@ -13,9 +14,11 @@ from typing import Any
 
 from contract.access import OpenStack
 from contract.errors import Failed
+from contract.plain import shown
 from scripts.clients import http
 
 ANSWER_S = 5.0  # a call, all of it
+PATH = re.compile(r"/[A-Za-z0-9/_.~?=&%:,+-]*")
 
 
 class ApiDown(Failed):
@@ -54,12 +57,22 @@ class Cloud:
         self._token, self._endpoints = granted, dict(_endpoints(catalog, self.region))
 
     def url(self, service: str, path: str) -> str:
-        """The address of `path` at a service of this region, by the catalog's type ("compute"). Raises ApiDown."""
+        """The address of `path` at a service of this region, by the catalog's type ("compute"). Raises ApiDown, also for a path that leads elsewhere."""
+        if not PATH.fullmatch(path) or ".." in path:
+            raise ApiDown(
+                f"OpenStack, {service} of region {self.region}: {shown(path)} is no path of ours; an id in it is none"
+            )
         if service not in self._endpoints:
             raise ApiDown(
                 f"OpenStack at {self._project.auth_url}: has no {service} endpoint for region {self.region}; check compute_region"
             )
-        return self._endpoints[service] + path
+        found = self._endpoints[service]
+        if found.startswith("http:") and self._project.auth_url.startswith("https:"):
+            raise ApiDown(
+                f"OpenStack at {self._project.auth_url}: its catalog names {shown(found)} for {service}, wanted an https:// URL as Keystone's own is; "
+                "the token would go there for anybody to read, so nothing was sent"
+            )
+        return found + path
 
     def ask(self, method: str, service: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """One call to a service of the region; the answer's JSON object, empty when there is none. Raises ApiDown."""

@@ -8,6 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from contract.forms import is_id
+from contract.plain import printable
+
+LONGEST = 255  # characters of a name, as Nova has them
 POWER_OFF = (None, 0, 4, 6)  # NOSTATE, SHUTDOWN, CRASHED: nothing of it runs
 POWER_STANDS = (3, 7)  # PAUSED, SUSPENDED: it goes on later where it was
 
@@ -104,14 +108,19 @@ def read(item: Any) -> Server | None:
     if not isinstance(item, dict):
         return None
     found, name, status = item.get("id"), item.get("name"), item.get("status")
-    if not isinstance(found, str) or not isinstance(status, str) or not (isinstance(name, str) or status == "UNKNOWN"):
+    if (
+        not isinstance(found, str)
+        or not is_id(found)
+        or not isinstance(status, str)
+        or not (isinstance(name, str) or status == "UNKNOWN")
+    ):
         return None
     task, power = item.get("OS-EXT-STS:task_state"), item.get("OS-EXT-STS:power_state")
     return Server(
         id=found,
-        name=name if isinstance(name, str) else None,
-        status=status,
-        task=task if isinstance(task, str) else None,
+        name=printable(name[:LONGEST], "") if isinstance(name, str) else None,
+        status=printable(status[:LONGEST], ""),
+        task=printable(task[:LONGEST], "") if isinstance(task, str) else None,
         power=power if isinstance(power, int) else None,
         locked=item.get("locked") is True,
     )

@@ -17,19 +17,22 @@ import urllib.parse
 import uuid
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
-from contract import checks, fields
+from contract import fields
 from contract.agreement import Record
 from contract.buckets import Bucket
 from contract.epoch import Epoch
-from contract.errors import Failed, Refused, Usage
+from contract.errors import Failed, Refused
+from contract.forms import MOST_BYTES
+from contract.heard import Addresses, Beat, Followed, Servers, Unsettled
 from contract.heartbeat import Heartbeat
 from contract.version import VERSION
 from contract.wire import dates, document, s3
 from contract.wire.sigv4 import Signer, encode_key, encode_query
 from scripts.clients import http
 
+T = TypeVar("T")
 EPOCHS = "epochs/"
 ANSWER_S, ATTEMPTS, PAUSE_S = 5.0, 2, 0.5
 LIST_S = 30.0  # all pages of a listing
@@ -125,59 +128,61 @@ class Witness:
         if found is None:
             return None
         stored, now = (dates.seconds(found.headers.get(name)) for name in ("Last-Modified", "Date"))
+        otherwise = (
+            f"is no heartbeat; nothing is concluded from it; see the agent's log on {host}.{site}, stop that host and remove the object if it is not "
+            "its agent that writes this"
+        )
         try:
             told = document.mapping(found.body)
         except ValueError:
             told = {}
         if not told or stored is None or now is None:
-            raise Failed(
-                f"witness object {key} in {self._place}: is no heartbeat; see the agent's log on {host}.{site}"
-            )
-        return Heartbeat(document=told, age_s=now - stored)
+            raise Failed(f"witness object {key} in {self._place}: {otherwise}")
+        beat = fields.heard(Beat, told, f"witness object {key}", otherwise)
+        return Heartbeat(
+            document={name: it for name, it in fields.write(beat).items() if it is not None}, age_s=now - stored
+        )
 
     def followed(self, site: str) -> int | None:
         """The newest epoch in which `site` was seen streaming from the active one."""
         key = f"followed/{site}.json"
-        found = self._get(key)
-        try:
-            return None if found is None else document.whole(found.get("epoch"), 1)
-        except ValueError:
-            raise Failed(
-                f"witness object {key} in {self._place}: tells no epoch; remove it, and run `pulumi up` for site {site}, which writes it again"
-            ) from None
+        otherwise = f"it tells no epoch; remove it, and run `pulumi up` for site {site}, which writes it again"
+        found = self._heard(Followed, key, otherwise)
+        return None if found is None else found.epoch
 
     def record_followed(self, site: str, epoch: int) -> None:
         """The standby streams in this epoch."""
         self._put(f"followed/{site}.json", {"epoch": epoch})
 
     def configuration(self, site: str) -> Record | None:
-        """What a site's last run was configured with, as digests; None when none has left any, or of a form that is not known."""
-        found = self._get(f"configurations/{site}.json")
-        try:
-            return None if found is None else fields.read(Record, found, f"witness object configurations/{site}.json")
-        except Usage:
-            return None
+        """What a site's last run was configured with, as digests; None when none has left any, or in a newer form. Raises Failed for what holds none."""
+        otherwise = f"nobody can tell whether both regions are configured alike; remove it, and run `pulumi up` for site {site}, which writes it again"
+        key = f"configurations/{site}.json"
+        found = self._get(key)
+        schema = None if found is None else found.get("schema")
+        newer = isinstance(schema, int) and schema > 1
+        return None if found is None or newer else fields.heard(Record, found, f"witness object {key}", otherwise)
 
     def record_configuration(self, site: str, digests: Mapping[str, str]) -> None:
         """For the other site's next run."""
         self._put(f"configurations/{site}.json", fields.write(Record(version=VERSION, keys=digests)))
 
     def servers(self, site: str) -> dict[str, str]:
-        """Ids of a site's servers, by name, as its last run has left them; empty before the first, and what is no id is left out."""
-        found = (self._get(f"servers/{site}.json") or {}).get("servers")
-        rows = found.items() if isinstance(found, dict) else ()
-        return {name: value for name, value in rows if isinstance(value, str) and value}
+        """Ids of a site's servers, by name, as its last run has left them; empty before the first. Raises Failed for what holds none."""
+        otherwise = f"another server than site {site}'s could be stopped by it; remove it, and run `pulumi up` for site {site}, which writes it again"
+        found = self._heard(Servers, f"servers/{site}.json", otherwise)
+        return {} if found is None else dict(found.servers)
 
     def record_servers(self, site: str, servers: Mapping[str, str]) -> None:
         """Leave them for the peer: a fence stops servers by their ids, for a name can be changed, or be borne twice."""
-        if servers and self.servers(site) != servers:
+        if servers and self._now(f"servers/{site}.json") != {"servers": servers}:
             self._put(f"servers/{site}.json", {"servers": dict(servers)})
 
     def unsettled(self, newest: Epoch) -> int:
         """How many moves away from the active site were begun in this epoch, and neither finished nor taken back in full."""
-        document = self._get(_unsettled(newest)) or {}
-        count = document.get("count")
-        return count if document.get("epoch") == newest.epoch and isinstance(count, int) and 0 <= count < 10_000 else 0
+        otherwise = "nobody can tell which moves were begun; remove it, and raise dr:repair of that site's stack if its database is stopped"
+        found = self._heard(Unsettled, _unsettled(newest), otherwise)
+        return found.count if found is not None and found.epoch == newest.epoch else 0
 
     def unsettle(self, newest: Epoch) -> int:
         """One more is begun. Returns how many there were, for `settle`."""
@@ -195,19 +200,13 @@ class Witness:
 
     def addresses(self, site: str) -> dict[str, str]:
         """Public addresses of a site, {"lb", "bastion"}; empty before its first `pulumi up`."""
-        key = f"sites/{site}.json"
-        found = self._get(key) or {}
-        try:
-            return {name: checks.address(value) for name, value in found.items()}
-        except checks.Unwanted:
-            raise Failed(
-                f"witness object {key} in {self._place}: holds something else than IPv4 addresses; customers would be sent there; restore the "
-                f"object's last good version, or run `pulumi up` for site {site}, which writes it again"
-            ) from None
+        otherwise = f"customers would be sent there; restore the object's last good version, or run `pulumi up` for site {site}, which writes it again"
+        found = self._heard(Addresses, f"sites/{site}.json", otherwise)
+        return {} if found is None else {name: it for name, it in fields.write(found).items() if it is not None}
 
     def record_addresses(self, site: str, addresses: dict[str, str]) -> None:
         """Leave the site's public addresses for the peer, which cannot look them up when this region is gone."""
-        if self._get(f"sites/{site}.json") != addresses:
+        if self._now(f"sites/{site}.json") != addresses:
             self._put(f"sites/{site}.json", addresses)
 
     @property
@@ -252,6 +251,20 @@ class Witness:
             raise Failed(
                 f"witness object {key} in {self._place}: is not a JSON object; restore the object's first version"
             ) from None
+
+    def _heard(self, cls: type[T], key: str, otherwise: str) -> T | None:
+        """An object in its form; None when there is none. `otherwise`: see `fields.heard`. Raises Failed."""
+        found = self._get(key)
+        return None if found is None else fields.heard(cls, found, f"witness object {key}", otherwise)
+
+    def _now(self, key: str) -> object:
+        """What is to be written over, whatever it is: what is no object of ours is no reason against that."""
+        try:
+            return self._get(key)
+        except WitnessDown:
+            raise
+        except Failed:
+            return None
 
     def _put(self, key: str, content: dict[str, Any], condition: Mapping[str, str] | None = None) -> None:
         body = json.dumps(content, sort_keys=True).encode()
@@ -310,7 +323,7 @@ class Witness:
         except ValueError:
             raise http.NoAnswer("cannot be asked, because its address is none") from None
         url = urllib.parse.urlunsplit((parts.scheme, parts.netloc, path, text, ""))
-        reply = http.ask(method, url, headers=sent, body=body, limit_s=self._answer_s)
+        reply = http.ask(method, url, headers=sent, body=body, limit_s=self._answer_s, most=MOST_BYTES)
         ahead = dates.clock_ahead(reply.headers.get("Date"))
         self._ahead = self._ahead if ahead is None else ahead
         return reply

@@ -1,8 +1,12 @@
 """Ways to a host: each has a connection of its own, so that one may live when another dies."""
 
 import os
+import signal
 import socket
 import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +16,7 @@ from contract.access import Ssh, SshHost
 from contract.errors import Refused
 from scripts.clients.hosts import Hosts
 
+ROOT = Path(__file__).resolve().parents[2]
 TOLD = Ssh(
     private_key="no key",
     hosts={
@@ -62,7 +67,7 @@ def test_a_connections_socket_fits_whatever_the_folder_for_temporary_files_is_ca
             assert path == f"{hosts._folder}/{way}"
             with socket.socket(socket.AF_UNIX) as made:
                 made.bind(f"{path}.0123456789abcdef")  # what ssh itself binds first
-            assert said(hosts, way, "identityfile") == f"{hosts._folder}/key"
+            assert Path(said(hosts, way, "identityfile")).read_text() == "no key\n"
         assert hosts._folder.stat().st_mode & 0o777 == 0o700
     assert not hosts._folder.exists()
 
@@ -90,3 +95,77 @@ def test_a_user_that_the_machine_does_not_know_is_told_before_anything_is_done(m
     monkeypatch.setattr(os, "getuid", lambda: 54321)
     with pytest.raises(Refused, match=r"user id 54321 .*no entry .*nothing was changed; .*/etc/passwd"):
         Hosts(TOLD).__enter__()
+
+
+RUN = """
+import select
+from contract.access import Ssh, SshHost
+from scripts.clients.hosts import Hosts
+from scripts.links.interrupts import install
+told = Ssh(
+    private_key="THE-OPERATORS-KEY",
+    hosts={"db-1.a": SshHost(vrack="10.100.0.1", front="10.1.0.1", host_key="ssh-ed25519 AAAA")},
+    bastions={"a": "203.0.113.10"},
+)
+install()
+with Hosts(told) as hosts:
+    print(hosts._folder, flush=True)
+    while True:
+        select.select([], [], [], 0.1)
+"""
+
+
+def killed(folder: Path, how: signal.Signals) -> Path:
+    """The folder of a run that was ended so."""
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    with subprocess.Popen(
+        [sys.executable, "-c", RUN],
+        env=environment,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as run:
+        assert run.stdout is not None
+        left = Path(run.stdout.readline().strip())
+        assert left.parent == folder and left.is_dir()
+        run.send_signal(how)
+    return left
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder for temporary files, with a path that sockets fit into."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as made:
+        yield Path(made)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_run_that_is_told_to_end_leaves_nothing(short: Path, how: signal.Signals) -> None:
+    killed(short, how)
+    assert list(short.iterdir()) == []
+
+
+def test_a_run_that_is_killed_leaves_no_key_and_the_next_one_clears_the_rest(
+    short: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = killed(short, signal.SIGKILL)
+    assert left.exists()
+    assert not [file for file in left.rglob("*") if b"THE-OPERATORS-KEY" in file.read_bytes()]
+    monkeypatch.setenv("TMPDIR", str(short))
+    with Hosts(TOLD) as living:
+        assert not left.exists()
+        with Hosts(TOLD):
+            assert living._folder.exists(), "a run beside it took it away"
+    assert list(short.iterdir()) == []
+
+
+def test_where_the_system_has_no_memory_for_it_the_key_is_a_private_file_that_goes(
+    short: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "memfd_create")
+    monkeypatch.setenv("TMPDIR", str(short))
+    with Hosts(TOLD) as hosts:
+        key = Path(said(hosts, "db-1.b.via-a", "identityfile"))
+        assert (key.read_text(), key.stat().st_mode & 0o777, key.parent) == ("no key\n", 0o600, hosts._folder)
+    assert list(short.iterdir()) == []

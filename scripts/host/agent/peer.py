@@ -18,6 +18,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from contract.forms import ID, TREE
+from contract.wire import document
 from contract.wire.channel import Channel, NoAnswer
 
 from ..frame.desired import SCHEMA
@@ -77,11 +79,12 @@ class Asker:
         if answer.status != 200:
             raise NoAnswer(f"HTTP {answer.status}")
         try:
-            found = json.loads(answer.body)
-            known, clock = found["epoch"], found.get("clock")
-            reading = None if clock is None else self._clock.heard(float(clock), sent, boottime(), found.get("boot"))
-            return Grant(None if known is None else int(known), found["granted"] is True, sent, reading)
-        except (ValueError, KeyError, TypeError):
+            found = document.mapping(answer.body)
+            known, clock, boot = found["epoch"], found.get("clock"), found.get("boot")
+            boot = boot if boot is None else ID(boot)
+            reading = None if clock is None else self._clock.heard(float(clock), sent, boottime(), boot)
+            return Grant(None if known is None else document.whole(known, 0), found["granted"] is True, sent, reading)
+        except (ValueError, KeyError, TypeError, OverflowError):
             raise NoAnswer("an answer that is no grant") from None
 
 
@@ -197,8 +200,8 @@ class Endpoint:
             if not part or len(raw) > REQUEST_MAX or boottime() - began > REQUEST_S:
                 return False
         line, *headers = raw.split(b"\r\n\r\n", 1)[0].decode("ascii", "replace").split("\r\n")
-        status, document = self._answer(line, headers)
-        body = json.dumps(document, sort_keys=True).encode()
+        status, answer = self._answer(line, headers)
+        body = json.dumps(answer, sort_keys=True).encode()
         head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         stream.sendall(head.encode() + body)
         return status.startswith("200")
@@ -228,10 +231,9 @@ def told(headers: list[str]) -> dict[str, Any] | None:
     lines = (line.partition(":") for line in headers)
     text = next((value.strip() for name, _, value in lines if name.strip().lower() == BLOCK), "")
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
+        return TREE(document.mapping(text)) or None
+    except ValueError:
         return None
-    return found if isinstance(found, dict) and found else None
 
 
 def names_of(certificate: Any) -> set[str]:

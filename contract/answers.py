@@ -1,0 +1,124 @@
+"""What hosts answer to the operator's verbs, as far as anything is decided by it: any host may answer anything.
+
+A fact that has no field here reaches nobody (`fields.heard`), one of another form is no answer. Null is unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .checks import boolean, integer, listing, one_of, optional
+from .epoch import Checkpoint
+from .fields import key, part
+from .forms import COUNT, EPOCH, LSN, PHRASE, SECONDS, SERIAL, TIMELINE
+from .heard import BeatPostgres
+from .sites import A_SITE, Role
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoleFile:
+    """The host's own role file."""
+
+    site: str | None = key(optional(A_SITE), "of the host", default=None)
+    peer: str | None = key(optional(A_SITE), "the other one", default=None)
+    role: str | None = key(optional(one_of(*Role)), "its role", default=None)
+    epoch: int | None = key(optional(EPOCH), "of it", default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostgresStatus:
+    """`postgres status`."""
+
+    running: bool | None = key(optional(boolean), "whether the server runs", default=None)
+    in_recovery: bool | None = key(optional(boolean), "whether it follows", default=None)
+    timeline: int | None = key(optional(TIMELINE), "of its WAL", default=None)
+    receive_lsn: str | None = key(optional(LSN), "how far it has received", default=None)
+    replay_lsn: str | None = key(optional(LSN), "how far it has replayed", default=None)
+    write_lsn: str | None = key(optional(LSN), "how far it has written", default=None)
+    paused: bool | None = key(optional(boolean), "whether its replay stands still", default=None)
+    streaming: bool | None = key(optional(boolean), "whether it is in a stream", default=None)
+    cluster_state: str | None = key(optional(PHRASE), "of its control file", default=None)
+    system_identifier: str | None = key(optional(SERIAL), "of the cluster", default=None)
+    disk_free: int | None = key(optional(COUNT), "of the data's file system", default=None, unit="bytes")
+    role: RoleFile | None = part(RoleFile, "of the host", optional=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostgresStop:
+    """`postgres stop`."""
+
+    cluster_state: str | None = key(optional(PHRASE), "of its control file", default=None)
+    checkpoint: Checkpoint = part(Checkpoint, "where it has ended")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peer:
+    """What the counterpart said last of its service."""
+
+    epoch: int | None = key(optional(integer(0, 999_999_999)), "in which it asked", default=None)
+    age_s: float | None = key(optional(SECONDS), "since it was received", default=None)
+    block: BeatPostgres | None = part(BeatPostgres, "as in its heartbeat", optional=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentStatus:
+    """`agent status`."""
+
+    last_granted_s: float | None = key(optional(SECONDS), "since the last grant", default=None)
+    up_s: float | None = key(optional(SECONDS), "since the host is up", default=None)
+    peer: Peer | None = part(Peer, "the counterpart", optional=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentDeny:
+    """`agent deny`."""
+
+    last_granted_s: float | None = key(optional(SECONDS), "since the last grant", default=None)
+    agent_up_s: float = key(SECONDS, "since the agent runs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RedisStatus:
+    """`redis status`."""
+
+    offset: int | None = key(optional(COUNT), "of its stream", default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unreplicated:
+    """What the copier has not brought over yet."""
+
+    count: int | None = key(optional(COUNT), "objects", default=None)
+    bytes: int | None = key(optional(COUNT), "of them", default=None)
+    oldest: float | None = key(optional(SECONDS), "when the oldest was uploaded, in seconds since 1970", default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssetsStatus:
+    """`assets status`."""
+
+    replicated_until: float | None = key(optional(SECONDS), "seconds since 1970", default=None)
+    unreplicated: Unreplicated | None = part(Unreplicated, "what is missing", optional=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drained:
+    """`archive drain`."""
+
+    replayed_bytes: int | None = key(optional(COUNT), "beyond the stream", default=None)
+    complete: bool | None = key(optional(boolean), "whether that was all", default=None)
+    why: tuple[str, ...] = key(listing(PHRASE), "what could not be had", default=())
+
+
+# By verb. The facts of all others reach nobody.
+ANSWERS: Mapping[str, type[Any]] = {
+    "postgres status": PostgresStatus,
+    "postgres stop": PostgresStop,
+    "agent status": AgentStatus,
+    "agent deny": AgentDeny,
+    "redis status": RedisStatus,
+    "assets status": AssetsStatus,
+    "archive drain": Drained,
+}
