@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pulumi
 
-from components import bundle, certificates, config, leftovers
+from components import bundle, certificates, config, leftovers, rules
 from components.app_tier import AppTier, AppTierArgs
 from components.archive import ArchiveLink, ArchiveLinkArgs, ArchivePlace, ArchivePlaceArgs
 from components.asset_buckets import AssetBuckets, AssetBucketsArgs
@@ -51,6 +51,8 @@ def main() -> None:
             certificates=certificates.ends(settings.secrets),
         )
         told = preflight.check(side, settings.failover_region, witness(settings))
+        for warning in rules.warnings(settings):
+            pulumi.warn(warning)
         settings = replace(settings, repair=settings.repair + told.mends)
         bundles = Bundles(
             tool=bundle.dr_host(root), copier=bundle.dr_assets(root), shop=bundle.release(root, settings.shop.release)

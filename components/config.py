@@ -73,7 +73,8 @@ def _without(words: Iterable[str], fault: Fault) -> Fault:
 
 def load() -> Settings:
     """Settings of the running program. Raises `ConfigError`, also when `dr:secrets` was stored in clear."""
-    from pulumi.runtime import config as runtime  # noqa: PLC0415 - `parse` has to work without Pulumi
+    from pulumi import get_stack  # noqa: PLC0415 - `parse` has to work without Pulumi
+    from pulumi.runtime import config as runtime  # noqa: PLC0415 - as above
 
     stored = {**runtime.get_config_env(), **runtime.CONFIG.get()}
     prefix = f"{NAMESPACE}:"
@@ -93,7 +94,25 @@ def load() -> Settings:
                 )
             ]
         )
+    _same_site(settings.site, get_stack())
     return settings
+
+
+def _same_site(site: str, stack: str) -> None:
+    """A stack that bears the other site's name would build that site a second time, in this one's region. Raises `ConfigError`."""
+    if stack.rpartition("-")[2] == site and "-" in stack:
+        return
+    raise ConfigError(
+        [
+            Fault(
+                subject=f"{NAMESPACE}:site",
+                found=f"{site!r} in stack {stack!r}",
+                wanted=f"a stack whose name ends in -{site}, like region-{site}",
+                consequence="one stack's region would be made, moved or removed by the name of the other",
+                remedy=f"set dr:site to the site that the stack is, or run it as `pulumi ... -s region-{site}`",
+            )
+        ]
+    )
 
 
 def _decoded(key: str, value: object) -> object:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, ip_address
 from itertools import combinations
+from urllib.parse import urlsplit
 
 from components.settings import Settings
 from contract.hosts import VRACK_POOL, host_names
@@ -49,6 +50,7 @@ def check(settings: Settings, root: Section) -> None:
         *_offsets(settings),
         *_regions(settings),
         *_witness(settings),
+        *_endpoints(settings),
         *_names(settings),
         *_operators(settings),
         *_waiting(settings),
@@ -131,6 +133,42 @@ def _witness(settings: Settings) -> Iterator[_Row]:
             )
 
 
+def endpoints(settings: Settings) -> dict[str, str]:
+    """Every address that is configured to be asked with a password, by its key."""
+    stack = settings.openstack
+    found = {
+        "openstack.auth_url": stack.auth_url,
+        "ovh.endpoint": settings.ovh.endpoint,
+        "witness.endpoint": settings.witness.endpoint,
+    }
+    found |= {f"openstack.endpoint_overrides.{name}": url for name, url in (stack.endpoint_overrides or {}).items()}
+    found |= {f"regions.{site}.s3_endpoint": region.s3_endpoint for site, region in settings.regions.items()}
+    return {key: url for key, url in found.items() if url is not None}
+
+
+def plain_http(url: str) -> bool:
+    """Whether whoever stands between reads what is sent there. This machine's own addresses have nobody between."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    try:
+        own = ip_address(host).is_loopback
+    except ValueError:
+        own = host == "localhost"
+    return parts.scheme == "http" and not own
+
+
+def _endpoints(settings: Settings) -> Iterator[_Row]:
+    for key, url in endpoints(settings).items():
+        if plain_http(url) and not settings.lab:
+            yield (
+                key,
+                repr(url),
+                "an https:// URL",
+                "passwords, keys and what they protect would go over the network for anybody to read and change",
+                "write https://, or, where this is a rehearsal and no real account, set dr:lab to true in both stack files",
+            )
+
+
 def _names(settings: Settings) -> Iterator[_Row]:
     public = f"{settings.dns.subdomain}.{settings.dns.zone}"
     if settings.shop.host != public:
@@ -192,3 +230,15 @@ def _archive(settings: Settings) -> Iterator[_Row]:
             "backups hold every row of the shop and would lie readable in two buckets",
             "add {archive: {passphrase: ...}} to the object of dr:secrets in both stacks, and keep it in a third place: without it no backup can be read",
         )
+
+
+def warnings(settings: Settings) -> list[str]:
+    """What every preview says out loud, though it is no fault."""
+    plain = sorted(key for key, url in endpoints(settings).items() if plain_http(url))
+    if not settings.lab:
+        return []
+    return [
+        "dr:lab is true: THIS IS A REHEARSAL. Plain http is taken for "
+        + (", ".join(f"dr:{key}" for key in plain) or "no endpoint yet")
+        + "; with a real account's keys, whoever stands between would have them. Remove dr:lab from the stack file for anything real"
+    ]

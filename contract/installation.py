@@ -303,12 +303,23 @@ class Accept:
 class Own:
     """What a stack file says of its own stack: the two regions need not agree in it."""
 
-    site: str = key(A_SITE, "which site this stack is", why="the program does not know which region this stack is")
+    site: str = key(
+        A_SITE,
+        "which site this stack is. The stack's own name ends in it: `region-a`, `region-b`, or `<any word>-a`, `<any word>-b`",
+        why="the program does not know which region this stack is",
+    )
     failover_region: str = key(
         A_SITE,
         "the site that is asked to be active. A request: what is in force is the newest epoch in the witness bucket. Set it in both stacks",
         why="no region is asked for as the active one",
         fix="`pulumi config set failover_region a` or `b`, in both stacks",
+    )
+    lab: bool = key(
+        boolean,
+        "this is a rehearsal: endpoints may be plain `http://` anywhere, and whoever stands between reads every password. Never on a real account; "
+        "without it they are `https://`, or this machine's own",
+        default=False,
+        why="it is not clear whether endpoints may be plain http",
     )
     repair: int = key(
         integer(0, 999_999),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from components import config
+from components import config, rules
 from contract.errors import ConfigError, Fault
 from scripts.ctl.configuration import load, merged, stack_file
 from scripts.ctl.secrets import generate
@@ -42,7 +42,7 @@ def test_the_example_with_ids_and_secrets_is_accepted() -> None:
 
 def test_an_example_file_holds_its_site_and_its_request_and_the_rest_stands_once() -> None:
     a, b = (load(stack_file(stack.ROOT, site))["config"] for site in "ab")
-    assert (a, b) == ({"dr:site": "a", "dr:failover_region": "a"}, {"dr:site": "b", "dr:failover_region": "a"})
+    assert (a, b) == tuple({"dr:site": site, "dr:failover_region": "a", "dr:lab": True} for site in "ab")
 
 
 def test_the_example_as_it_lies_there_says_what_to_run() -> None:
@@ -170,7 +170,7 @@ def test_a_misspelled_key_is_answered_with_the_right_one() -> None:
     assert "did you mean 'ttl'?" in fault.remedy
 
 
-@pytest.mark.parametrize("key", sorted(set(stack.configuration()) - {"archive", "project", "protect"}))
+@pytest.mark.parametrize("key", sorted(set(stack.configuration()) - {"archive", "lab", "project", "protect"}))
 def test_a_missing_key_is_one_fault(key: str) -> None:
     values = stack.configuration()
     del values[key]
@@ -367,3 +367,56 @@ def test_what_drctl_makes_is_accepted() -> None:
 
 
 OUTSIDE = {key: value for key, value in stack.secrets().items() if key in ("openstack_password", "ovh", "witness")}
+
+
+ENDPOINTS = ("openstack/auth_url", "ovh/endpoint", "witness/endpoint", "regions/a/s3_endpoint", "regions/b/s3_endpoint")
+
+
+def secure() -> dict[str, Any]:
+    """A configuration that names no plain address, and is no rehearsal."""
+    values = stack.configuration(lab=False)
+    values["openstack"].pop("endpoint_overrides", None)
+    for path in ENDPOINTS:
+        put(values, path, "https://api.example")
+    return values
+
+
+def test_whatever_is_asked_with_a_password_is_asked_over_tls() -> None:
+    assert config.parse(secure()).lab is False
+    for path in ENDPOINTS:
+        values = put(secure(), path, "http://203.0.113.2:5000")
+        found = faults(values)
+        assert set(found) == {f"dr:{path.replace('/', '.')}"}
+        assert "wanted an https:// URL" in str(next(iter(found.values()))) and "dr:lab" in str(
+            next(iter(found.values()))
+        )
+        assert config.parse({**values, "lab": True}).lab is True
+        for own in ("http://127.0.0.1:5000", "http://[::1]:5000", "http://localhost:5000"):
+            config.parse(put(secure(), path, own))
+    assert set(faults(put(secure(), "openstack/endpoint_overrides", {"compute": "http://nova.example/"}))) == {
+        "dr:openstack.endpoint_overrides.compute"
+    }
+
+
+def test_a_rehearsal_is_announced_by_every_preview() -> None:
+    assert rules.warnings(config.parse(secure())) == []
+    (said,) = rules.warnings(config.parse(put({**secure(), "lab": True}, "witness/endpoint", "http://192.0.2.12:7070")))
+    assert "REHEARSAL" in said and "dr:witness.endpoint;" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "fits"), [("region-a", True), ("staging-a", True), ("region-b", False), ("a", False), ("prod", False)]
+)
+def test_a_stack_is_of_the_site_that_its_name_says(monkeypatch: pytest.MonkeyPatch, name: str, fits: bool) -> None:
+    monkeypatch.setattr("pulumi.get_stack", lambda: name)
+    stored = {f"dr:{key}": it if isinstance(it, str) else json.dumps(it) for key, it in stack.configuration().items()}
+    monkeypatch.setattr("pulumi.runtime.config.get_config_env", dict)
+    monkeypatch.setattr("pulumi.runtime.config.CONFIG", contextvars.ContextVar("config", default=stored))
+    monkeypatch.setattr("pulumi.runtime.config.is_config_secret", lambda key: key == "dr:secrets")
+    if fits:
+        assert config.load().site == "a"
+    else:
+        with pytest.raises(
+            ConfigError, match=f"dr:site is 'a' in stack '{name}'; wanted a stack whose name ends in -a"
+        ):
+            config.load()

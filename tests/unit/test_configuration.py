@@ -45,7 +45,7 @@ def test_what_both_files_say_alike_moves_to_one_place_and_means_the_same(folder:
     for site in "ab":
         document = load(stack_file(folder, site))
         assert document["encryptionsalt"] == f"salt of {site}"
-        assert set(document["config"]) == {"dr:site", "dr:failover_region", "dr:secrets", "other:key"}
+        assert set(document["config"]) == {"dr:site", "dr:failover_region", "dr:lab", "dr:secrets", "other:key"}
         assert document["config"]["dr:secrets"] == SEALED
     assert set(shared_values(folder)) == set(SHARED)
     assert load(folder / "Pulumi.yaml")["runtime"] == {"name": "python"}
@@ -94,7 +94,7 @@ def test_modes_stay_and_what_is_half_written_is_never_seen(folder: Path) -> None
 def test_the_shared_keys_are_all_that_the_program_knows_but_a_stacks_own() -> None:
     values = stack.configuration("a")
     known = {f"dr:{key}" for key in values}
-    assert known - set(SHARED) == {"dr:site", "dr:failover_region", "dr:secrets"}
+    assert known - set(SHARED) == {"dr:site", "dr:failover_region", "dr:lab", "dr:secrets"}
     assert config.parse(values).site == "a"
 
 
