@@ -125,7 +125,9 @@ def _chosen(desired: Desired, layout: PostgresLayout) -> dict[str, str]:
         "primary_slot_name": SLOT,
         "recovery_target_timeline": "latest",
         "recovery_min_apply_delay": "0",
+        # Who reads here holds up neither what comes nor, at a take-over, what only the archives have.
         "max_standby_streaming_delay": "5s",
+        "max_standby_archive_delay": "5s",
         "wal_receiver_timeout": "10s",
         "wal_sender_timeout": "10s",
         "wal_receiver_status_interval": "1s",

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from contract.errors import Failed
+from contract.limits import DRAIN_S
 from lab.pairs.archive import ArchivePair
 from lab.pairs.loopback import free_port
 from lab.pairs.postgres import Node, caught_up
@@ -20,6 +21,7 @@ from scripts.host.frame.wait import until
 from scripts.host.postgres.status import live_status
 from tests.host.servers.test_archive_pair import archived, server_log
 from tests.host.servers.test_pg_pair import tell
+from tests.host.servers.test_pg_parity import session
 
 
 @pytest.fixture
@@ -178,3 +180,20 @@ def test_a_region_that_took_over_and_is_lost_before_it_was_followed_has_left_its
     pair.b.converge(3, "a", archive=True)
     caught_up(pair.a, pair.b)
     assert count(pair.b) == 3
+
+
+def test_a_reader_on_the_standby_does_not_hold_up_what_only_the_archives_have(pair: ArchivePair) -> None:
+    pair.a.sql("insert into orders select n, '' from generate_series(2, 9000) n", "shop")
+    caught_up(pair.a, pair.b)
+    reader = session(
+        pair.b, "\\c shop\nbegin isolation level repeatable read; select count(*) from orders; select pg_sleep(600);"
+    )
+    assert until(lambda: "pg_sleep(600)" in pair.b.sql("select string_agg(query, ' ') from pg_stat_activity"), 20)
+    cut(pair)
+    pair.a.sql("delete from orders where id > 1", "shop")
+    pair.a.sql("vacuum orders", "shop")  # what the reader still sees goes
+    last = sold(pair, 9001, 9003)
+    pair.a.kill()
+    facts = drained(pair, DRAIN_S // 2)
+    assert (facts["complete"], facts["last"], count(pair.b)) == (True, last, 4), facts
+    assert "canceling statement due to conflict with recovery" in reader.communicate(timeout=30)[1]
