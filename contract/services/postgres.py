@@ -78,7 +78,8 @@ class Keys:
         "`max_prepared_transactions`, `max_locks_per_transaction`: raised, the run of the active site is refused until the standby has them; "
         "lowered, the standby holds the old value until it has replayed that its primary went down. What needs a restart is refused on the "
         "active site until a standby that can be reached runs with it, and waits while a promotion is under way; a server that does not start "
-        "with it goes on with what it had",
+        "with it goes on with what it had. The shop and its workers may hold six sessions fewer than `max_connections` (as `superuser_reserved_connections` "
+        "comes): three ordinary ones are left for the peer, which rewinds over them",
         default={},
         why="the server would not start",
     )  # fmt: skip

@@ -163,7 +163,12 @@ def _active(want: Want, facts: Facts) -> list[Step]:
     steps += _overrides(live)
     # Clients have just come back to a primary of this epoch, whoever promoted it: what needs a restart waits for the next run.
     fresh = facts.promoted or live.marker != marker(want.role.epoch, want.role.site)
-    steps += [Step("restart", ", ".join(live.restart_due))] if live.restart_due and not fresh else []
+    if live.restart_due and not fresh:
+        return [
+            *steps,
+            Step("restart", ", ".join(live.restart_due)),
+            LOOK_AGAIN,
+        ]  # how many sessions the shop may hold goes by it
     steps += [Step("slot")] if live.slot not in ("good", "active") else []
     steps += [Step("role-in-database", name) for name in live.roles]
     steps += _sync(want, live)

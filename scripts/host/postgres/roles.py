@@ -87,11 +87,15 @@ def array(names: Mapping[str, Any] | tuple[str, ...]) -> str:
     return "{" + ",".join(f'"{name}"' for name in names) + "}"
 
 
+# How many sessions the shop and its workers may hold together. What is left is for the peer, which rewinds over ordinary ones: a shop that is back
+# takes all that there are.
+_SHOPS = """greatest(1, current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+  - coalesce(current_setting('reserved_connections', true), '0')::int - 3)"""
 # What would make another role of each session in the database, ours too.
 _ANOTHER = "(role|session_authorization)"
 # Variables: `database`, `owner`. Of the server, then from within the database.
 DATABASE_AS_WANTED = f"""exists (select from pg_database d join pg_authid r on r.oid = datdba join pg_authid o on o.rolname = :'owner'
-    where datname = :'database' and r.rolsuper and has_database_privilege(o.oid, d.oid, 'create')
+    where datname = :'database' and r.rolsuper and datconnlimit = {_SHOPS} and has_database_privilege(o.oid, d.oid, 'create')
       and not exists (select from pg_db_role_setting where setdatabase = d.oid and setrole = 0
                       and exists (select from unnest(setconfig) as one (setting) where setting ~ '^{_ANOTHER}=')))"""  # noqa: S608
 SCHEMA_AS_WANTED = """not exists (select from pg_namespace join pg_authid r on r.oid = nspowner
@@ -101,7 +105,8 @@ CREATE_DATABASE = """select format('create database %I template template0', :'da
   where not exists (select from pg_database where datname = :'database') \\gexec
 """
 # From within it, and all at once: in between the shop could not create anything.
-SETTLE_DATABASE = """begin;
+SETTLE_DATABASE = f"""begin;
+select format('alter database %I connection limit %s', :'database', {_SHOPS}) \\gexec
 select format('alter schema public owner to %I', :'owner') where exists (select from pg_namespace where nspname = 'public') \\gexec
 alter database :"database" owner to current_user;
 grant create, temporary, connect on database :"database" to :"owner"; -- what an owner has goes to the next one

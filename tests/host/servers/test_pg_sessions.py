@@ -53,14 +53,17 @@ def limited() -> Iterator[Pair]:
 
 
 @contextmanager
-def filled(node: Node, hold: list[str]) -> Iterator[None]:
-    """All that the server gives to others than its superuser are taken."""
+def filled(node: Node, hold: list[str], most: int = 17) -> Iterator[None]:
+    """All that the server gives to these clients are taken: `most`, when its own superuser asks."""
     count = (
         "select count(*) from pg_stat_activity where backend_type = 'client backend' and query like '%pg_sleep(600)%'"
     )
-    clients = [subprocess.Popen(hold, user=node.layout.user, cwd="/", stderr=subprocess.DEVNULL) for _ in range(17)]
+    clients = [
+        subprocess.Popen(hold, user=node.layout.user, cwd="/", env={"HOME": "/"}, stderr=subprocess.DEVNULL)
+        for _ in range(17)
+    ]
     try:
-        assert until(lambda: int(node.sql(count)) >= 17, 20)
+        assert until(lambda: int(node.sql(count)) >= most, 20)
         yield
     finally:
         for client in clients:
@@ -111,3 +114,31 @@ def test_a_standby_is_built_while_clients_hold_every_connection(limited: Pair) -
     with filled(a, hold):
         done = b.converge(1, "a", parameters=limited.parameters)  # type: ignore[attr-defined]
     assert "copy" in done.actions and done.facts["role"] == "standby"
+
+
+def test_an_old_primary_is_rewound_while_the_shop_holds_every_connection(limited: Pair) -> None:
+    """A rewind reads the new primary over an ordinary session: after a take-over the whole shop is there already."""
+    a, b = limited.a, limited.b
+    a.kill()
+    assert "promote" in told(limited, b, 2, "b", previous="a")
+    b.sql("insert into orders values (2)", "shop")
+    a.server.start()
+    a.sql("insert into orders values (666)", "shop")
+    a.server.stop()
+    where = {"host": "127.0.0.1", "port": str(b.ports["b"]), "user": "shop", "dbname": "shop", "sslmode": "require"}
+    shop = conninfo({**where, "password": b.passwords["app"], "options": session.options(b.version)})
+    hold = [b.layout.program("psql"), "-Xd", shop, "-c", "select pg_sleep(600)"]
+    with filled(b, hold, 14):
+        done = a.converge(2, "b", previous="a", parameters=limited.parameters)  # type: ignore[attr-defined]
+    assert "rewind" in done.actions and done.facts["role"] == "standby"
+    caught_up(b, a)
+    assert a.sql("select id from orders order by id", "shop") == "1\n2"
+
+
+def test_what_the_shop_may_hold_follows_what_there_is(limited: Pair) -> None:
+    a, b = limited.a, limited.b
+    more = {**limited.parameters, "max_connections": "30"}  # type: ignore[attr-defined]
+    for node in (b, a):
+        node.converge(1, "a", parameters=more)
+    assert a.sql("select datconnlimit from pg_database where datname = 'shop'") == "24"
+    assert a.converge(1, "a", parameters=more).changed is False
