@@ -21,6 +21,7 @@ from . import fetch
 from . import inherit as archive_inherit
 from . import state as archive_state
 from .desired import Memory
+from .holes import SEGMENT, hole
 from .inherit import owed
 from .layout import ArchiveLayout
 from .push import may_write, waiting
@@ -76,6 +77,7 @@ class Check:
         self._compare(place)
         self._fill(place)
         self._inherit(place)
+        self._look_for_holes(place)
 
     def _ask_repositories(self, place: str) -> dict[str, Info | None]:
         if not self._infos:
@@ -204,6 +206,32 @@ class Check:
         elif len(known) == len(stored):
             with archive_state.change(self.layout) as state:
                 state.inherited = now
+
+    def _look_for_holes(self, place: str) -> None:
+        """Once for each promotion, when all that this host could send is there, and where its own record is gone: what was dropped is written down by
+        the host that dropped it, which may be the one that was lost.
+        """
+        now, state = self._timeline(), archive_state.load(self.layout)
+        if now is None or now <= state.looked or (now > 1 and now > state.inherited) or None in self._infos.values():
+            return
+        stored = [self._wal(name, place) for name in self.memory.repositories]
+        wal, control = self.postgres.data / "pg_wal", self.server.control_data()
+        if None in stored:
+            return
+        starts = [info.backups[-1].wal for info in self._infos.values() if info is not None and info.backups]
+        held = set(waiting(self.layout)).union(*(it for it in stored if it is not None))
+        past = {timeline for timeline, _ in archive_inherit.ancestors(wal, now)} | {now}
+        found = hole(
+            held, past, max(starts, key=lambda name: name[8:], default=None), control.segment if control else SEGMENT
+        )
+        with archive_state.change(self.layout) as state:
+            state.looked = now
+            state.dropped = state.dropped or found
+        if found is not None:
+            self.log.error(
+                f"archive: WAL from {found['from']} to {found['to']} is in no repository; a restore cannot go past it from older backups; "
+                '`{"type": "full"}` for `dr-host archive backup`'
+            )
 
     # --- standby
 

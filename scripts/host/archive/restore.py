@@ -26,6 +26,7 @@ from ..frame.wait import until
 from ..postgres.server import Server, psql
 from ..postgres.text import control_data, lsn, setting
 from .desired import Memory
+from .holes import SEGMENT, hole
 from .layout import ArchiveLayout
 from .order import LATEST, Order, Source, choose, lsn_of
 from .tool import Info, PgBackRest, explain, names, system_identifier
@@ -130,6 +131,13 @@ class Restore:
         wal = {name: self._wal(name, place, info) for name, info in infos.items()}
         source, told = choose(self.order, infos, wal)
         self.log.info(f"restore of {place} from repository {source.repository}, backup {source.backup.label} ({told})")
+        held = set(wal[source.repository] or ())
+        lacks = hole(held, {int(name[:8], 16) for name in held}, source.backup.wal, SEGMENT)
+        if lacks is not None:
+            self.log.warning(
+                f"repository {source.repository}: WAL from {lacks['from']} to {lacks['to']} is missing there although later WAL is not: no restore from "
+                "this backup goes past it; a newer backup does"
+            )
         return source
 
     def _wal(self, name: str, place: str, info: Info | None) -> dict[str, int] | None:

@@ -20,7 +20,7 @@ from .layout import ArchiveLayout
 class State:
     """`alarm`: {"repository", "segment", "epoch", "message", "at"}: somebody else wrote this cluster's WAL. `suspended`: by repository,
     {"from": first segment not sent there, "since", "why"}. `gaps`: by repository, {"from"}: what was not sent and is not yet filled in.
-    `dropped`: {"from", "to"}, WAL that no repository took and the disk had no room for; a backup ends it. `hold`: {"epoch", "active"} when
+    `dropped`: {"from", "to"}, WAL that no repository took and the disk had no room for, or that is in none; a backup ends it. `hold`: {"epoch", "active"} when
     the witness knows a newer epoch in which another site is active. `silent_since`: by the clock since boot. `drain`: see `Window`.
     """
 
@@ -31,6 +31,7 @@ class State:
     hold: dict[str, Any] | None = None
     backups: dict[str, dict[str, Any]] = field(default_factory=dict)
     compared: int = 0  # the timeline on which both repositories were held against each other
+    looked: int = 0  # the timeline on which the repositories were searched for WAL that none of them has
     inherited: int = 0  # the timeline up to which all that the old primary owed is in the archive
     silent_since: float | None = None  # a standby that does not stream
     drain: dict[str, Any] | None = None

@@ -21,6 +21,7 @@ from scripts.host.archive.config import managed_files, pgbackrest
 from scripts.host.archive.desired import Desired, Memory
 from scripts.host.archive.drain import Beyond, beyond
 from scripts.host.archive.fetch import window
+from scripts.host.archive.holes import hole
 from scripts.host.archive.inherit import mark, owed
 from scripts.host.archive.layout import ArchiveLayout
 from scripts.host.archive.order import Order, Source, choose
@@ -207,6 +208,30 @@ def test_wal_that_nobody_takes_waits_up_to_the_limit_and_is_dropped_beyond_with_
         push("000000010000000000000003", 1000)
     push("000000010000000000000003", 150)
     assert load(it).dropped == {"from": "000000010000000000000002", "to": "000000010000000000000003"}
+
+
+@pytest.mark.parametrize(
+    ("held", "found"),
+    [
+        (["1:FE", "1:FF", "1:100"], None),
+        (["1:FE", "1:100", "1:101"], ("1:FF", "1:FF")),
+        (["1:FE", "1:101", "1:103"], ("1:FF", "1:102")),
+        (["1:10", "1:FE", "1:FF"], None),  # before what a restore needs
+        (["1:FE", "2:FF", "2:100"], None),
+        (["1:FE", "3:FF", "2:100"], ("1:FF", "1:FF")),  # only somebody else's
+        (["1:FE", "1:FF"], None),
+        (["1:100"], ("1:FE", "1:FF")),
+        ([], None),
+    ],
+)
+def test_a_hole_is_what_no_repository_has_before_what_one_has(held: list[str], found: tuple[str, str] | None) -> None:
+    def name(short: str) -> str:
+        timeline, number = short.split(":")
+        return f"{int(timeline):08X}{int(number, 16) // 256:08X}{int(number, 16) % 256:08X}"
+
+    names = {name(short) for short in held} | {"00000002.history", name("1:102") + ".partial"}
+    wanted = None if found is None else {"from": name(found[0]), "to": name(found[1])}
+    assert hole(names, {1, 2}, name("1:FE"), 16 << 20) == wanted
 
 
 # --- commands that PostgreSQL calls

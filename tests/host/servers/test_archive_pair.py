@@ -290,6 +290,27 @@ def test_what_a_repository_lacks_is_known_to_a_primary_that_never_saw_it_fail(al
     )
 
 
+def test_wal_that_nobody_has_is_known_to_a_primary_that_never_dropped_it(alone: ArchivePair) -> None:
+    """The host that dropped it may be the one that was lost; a restore would end before it, whoever asks."""
+    assert alone.call(alone.a, "backup", {"type": "full"}).code == 0
+    first = archived(alone, alone.a)
+    alone.a.sql("insert into orders values (2)", "shop")
+    name = archived(alone, alone.a)
+    alone.a.sql("insert into orders values (3)", "shop")
+    archived(alone, alone.a)
+    for region in alone.regions.values():
+        region.forget(name)
+    assert first < name and alone.check(alone.a)["dropped"] is None
+    with change(ArchiveLayout(alone.a.layout)) as state:
+        state.looked = 0  # a host that was not there then
+    assert alone.check(alone.a)["dropped"] == {"from": name, "to": name}
+    assert f"WAL from {name} to {name} is in no repository" in alone.a.log.getvalue()
+    short = alone.call(alone.a, "restore", {"directory": str(alone.folder / "r"), "port": free_port()})
+    assert f"WAL from {name} to {name} is missing there" in short.err, short
+    assert alone.call(alone.a, "backup", {"type": "full"}).code == 0
+    assert alone.check(alone.a)["dropped"] is None, "restores from that backup on need none of it"
+
+
 def test_damaged_pages_are_told_and_no_good_backup_is_removed_for_bad_ones(alone: ArchivePair) -> None:
     alone.a.sql("create table carts as select n, repeat('x', 100) from generate_series(1, 2000) n", "shop")
     assert alone.call(alone.a, "backup", {"type": "full"}).code == 0
