@@ -93,16 +93,21 @@ def plan(facts: Facts, wanted: Wanted) -> Sequence[Step]:
         steps.append(Step("migrate", MIGRATE))
     if not facts.web_enabled:
         steps.append(Step("enable", WEB))
-    if new or facts.stale_web or facts.stale_units or not facts.web:
+    if new or facts.stale_web or _stale(facts, WEB) or not facts.web:
         steps.append(Step("restart", WEB))
     steps += _nginx(facts, wanted)
     if migrate and not new:
         steps.append(Step("migrate", MIGRATE))
     if wanted.active and not facts.worker_enabled:
         steps.append(Step("enable", WORKER))
-    if wanted.active and (not facts.worker or new or facts.stale_web or facts.stale_units):
+    if wanted.active and (not facts.worker or new or facts.stale_web or _stale(facts, WORKER)):
         steps.append(Step("restart", WORKER))
     return steps
+
+
+def _stale(facts: Facts, unit: str) -> bool:
+    """Whether the file of this unit is not as wanted."""
+    return any(path.endswith(f"/{unit}") for path in facts.stale_units)
 
 
 def _idle(facts: Facts, wanted: Wanted) -> list[Step]:

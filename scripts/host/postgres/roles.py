@@ -112,7 +112,7 @@ alter database :"database" owner to current_user;
 grant create, temporary, connect on database :"database" to :"owner"; -- what an owner has goes to the next one
 alter database :"database" reset role;
 alter database :"database" reset session_authorization;
-commit"""
+commit"""  # noqa: S608
 
 # A script of an extension runs as the superuser and looks for names in the schema where it is made: that one is ours until it is through. What
 # it needs lies there meanwhile, because its script looks there, too; whatever can be moved then goes where the shop looks. Variable: `name`.

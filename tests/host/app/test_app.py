@@ -290,6 +290,16 @@ def test_a_new_release_has_its_schema_before_its_code_runs():
     assert found == [f"link {RELEASE}", f"migrate {MIGRATE}", f"restart {WEB}", f"restart {WORKER}"]
 
 
+@pytest.mark.parametrize(("unit", "restarted"), [(WORKER, [WORKER]), (WEB, [WEB]), (MIGRATE, [])])
+def test_a_changed_unit_restarts_what_runs_by_it_and_no_other(unit, restarted):
+    found = steps(replace(SERVING, stale_units=(f"/etc/systemd/system/{unit}",)), ACTIVE)
+    assert found == [
+        f"write /etc/systemd/system/{unit}",
+        "daemon-reload",
+        *(f"restart {name}" for name in restarted),
+    ], "requests fail while Puma restarts"
+
+
 def test_a_missing_release_is_refused():
     with pytest.raises(Refused, match="it copies the release first"):
         plan(replace(SERVING, release_there=False), ACTIVE)
