@@ -48,11 +48,12 @@ def ended(ends: Mapping[str, str], site: str, now: datetime.datetime | None = No
     ]
 
 
-def refusal(ended: Sequence[str], site: str) -> str:
-    """Why a planned move to `site` is refused."""
+def refusal(ended: Sequence[str], site: str, epoch: int) -> str:
+    """Why a planned move to `site` is refused. `epoch`: the one in force."""
     return (
         f"region {site}: certificates that have ended ({', '.join(ended)}), wanted those of dr:secrets in force: hosts and customers would refuse "
-        f"each other after the move; nothing was changed; {_REMEDY} and run the same again"
+        f"each other after the move; nothing was changed; {_REMEDY} and run the same again; or, to leave the other region all the same, "
+        f"set accept.data_loss to {{epoch: {epoch}, reason: ...}}"
     )
 
 

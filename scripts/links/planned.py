@@ -185,7 +185,7 @@ class CleanStop(Rung):
         self._resumed = resumed = not theirs["running"]
         here = f"{first(DATABASE)}.{self._site}"
         if self._ended and not (resumed or self._lossy):
-            raise Refused(certificates.refusal(self._ended, self._site))
+            raise Refused(certificates.refusal(self._ended, self._site, self._newest.epoch))
         self.behind = not (self._own.get("streaming") or resumed)
         if self.behind and not self._lossy:
             raise Refused(

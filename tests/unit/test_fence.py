@@ -345,7 +345,7 @@ def test_a_planned_move_to_hosts_whose_certificates_have_ended_is_refused_before
     well()
     with pytest.raises(
         Refused,
-        match=r"region b: certificates that have ended \(dr:secrets tls\.hosts\.db-1\.b has ended on 2020-01-02\)",
+        match=r"region b: certificates that have ended \(dr:secrets tls\.hosts\.db-1\.b has ended on 2020-01-02\).*accept\.data_loss to \{epoch: 1,",
     ):
         fence.run(told(certificates=ENDED))
     assert {command for _, command in PlayedHosts.calls} == {"postgres status"}
