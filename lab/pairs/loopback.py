@@ -36,7 +36,11 @@ def _admit(entrance: socket.socket, address: str, port: int) -> None:
             client = entrance.accept()[0]
         except OSError:
             return
-        server = socket.create_connection(("127.0.0.1", port), 5, source_address=(address, 0))
+        try:
+            server = socket.create_connection(("127.0.0.1", port), 5, source_address=(address, 0))
+        except OSError:
+            client.close()
+            continue
         for pair in ((client, server), (server, client)):
             threading.Thread(target=_carry, args=pair, daemon=True).start()
 
