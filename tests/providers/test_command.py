@@ -385,6 +385,29 @@ def test_a_cancelled_run_ends_the_command(commands: Commands, sshd: Sshd, tmp_pa
             os.kill(pid, signal.SIGKILL)
 
 
+def test_a_cancelled_run_waits_for_a_remote_command_and_records_it(
+    commands: Commands, sshd: Sshd, tmp_path: Path
+) -> None:
+    started, goes_on = tmp_path / "started", tmp_path / "goes-on"
+    os.mkfifo(started)
+    os.mkfifo(goes_on)
+    create = f"echo it > {started}; cat {goes_on}; echo done"
+    commands.declare("it", "remote", create=create, connection=sshd.connection())
+    process = commands.stack.start("up", "--yes", "--skip-preview")
+    assert process.stdout is not None
+    try:
+        started.read_text()
+        process.send_signal(signal.SIGINT)
+        said = next((line for line in process.stdout if "cancel" in line.lower()), "")
+        assert said, "pulumi did not notice the key"
+        goes_on.write_text("")
+        output, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert "it" in commands.stack.resources(), output
+    assert commands.outputs("it")["stdout"] == "done"
+
+
 @pytest.mark.skipif(PUBLISHED, reason="the published plugin looks for its engine every five minutes")
 def test_the_plugin_and_its_commands_end_with_the_engine(commands: Commands, tmp_path: Path) -> None:
     started = tmp_path / "started"

@@ -59,7 +59,7 @@ func run(provider *Provider, args []string) error {
 	go endWithParent(stop)
 	go func() {
 		<-ended.Done()
-		answering.cancel()
+		answering.end()
 		serving.Stop()
 	}()
 	return serving.Serve(listener)

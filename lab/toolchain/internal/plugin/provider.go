@@ -21,8 +21,11 @@ type Provider struct {
 
 // Call is what a function knows beside its values.
 type Call struct {
+	// Ends with the request, when the run is cancelled, and with the plugin.
 	context.Context
-	URN resource.URN
+	// Lasting is of what a cancelled run waits for: it ends with the request and with the plugin alone.
+	Lasting context.Context
+	URN     resource.URN
 	// Seed is stable for a resource until it is replaced; only Check has it. For automatic names.
 	Seed []byte
 	// Timeout in seconds from the program's custom_timeouts; 0: none given.

@@ -21,9 +21,9 @@ type server struct {
 	provider *Provider
 	schema   *schema
 	engine   pulumirpc.EngineClient
-	// cancelled ends when the engine cancels the run; every call's context ends with it.
-	cancelled context.Context
-	cancel    context.CancelFunc
+	// cancelled ends when the engine cancels the run; every call's context ends with it. ended comes with the end of the plugin, and cancels too.
+	cancelled, ended context.Context
+	cancel, end      context.CancelFunc
 }
 
 func newServer(provider *Provider, engine pulumirpc.EngineClient) (*server, error) {
@@ -36,8 +36,9 @@ func newServer(provider *Provider, engine pulumirpc.EngineClient) (*server, erro
 			return nil, fmt.Errorf("resource type %s is not in the schema cut", token)
 		}
 	}
-	cancelled, cancel := context.WithCancel(context.Background())
-	return &server{provider: provider, schema: parsed, engine: engine, cancelled: cancelled, cancel: cancel}, nil
+	ended, end := context.WithCancel(context.Background())
+	cancelled, cancel := context.WithCancel(ended)
+	return &server{provider: provider, schema: parsed, engine: engine, cancelled: cancelled, cancel: cancel, ended: ended, end: end}, nil
 }
 
 func (s *server) Handshake(context.Context, *pulumirpc.ProviderHandshakeRequest) (*pulumirpc.ProviderHandshakeResponse, error) {
@@ -202,10 +203,11 @@ func (s *server) lookup(urn string) (*Resource, *object, error) {
 
 // call gives a function its context, which ends with the request and with the run.
 func (s *server) call(ctx context.Context, urn string, timeout float64) (*Call, func()) {
-	joined, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(s.cancelled, cancel)
-	call := &Call{Context: joined, URN: resource.URN(urn), Timeout: timeout, engine: s.engine}
-	return call, func() { stop(); cancel() }
+	lasting, end := context.WithCancel(ctx)
+	joined, cancel := context.WithCancel(lasting)
+	over, stop := context.AfterFunc(s.ended, end), context.AfterFunc(s.cancelled, cancel)
+	call := &Call{Context: joined, Lasting: lasting, URN: resource.URN(urn), Timeout: timeout, engine: s.engine}
+	return call, func() { stop(); over(); cancel(); end() }
 }
 
 func checked(inputs resource.PropertyMap, faults []string) (*pulumirpc.CheckResponse, error) {

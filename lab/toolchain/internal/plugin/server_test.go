@@ -281,6 +281,34 @@ func TestACancelledRunEndsItsCalls(t *testing.T) {
 	}
 }
 
+func TestWhatLastsEndsWithThePluginAlone(t *testing.T) {
+	waiting, cancelled := make(chan struct{}), make(chan error, 1)
+	kind := &Resource{Delete: func(call *Call, _ string, _ resource.PropertyMap) error {
+		close(waiting)
+		<-call.Done()
+		cancelled <- call.Lasting.Err()
+		<-call.Lasting.Done()
+		return call.Lasting.Err()
+	}}
+	made := serving(t, kind)
+	ended := make(chan error)
+	go func() {
+		_, err := made.Delete(context.Background(), &pulumirpc.DeleteRequest{Urn: urn, Id: "id"})
+		ended <- err
+	}()
+	<-waiting
+	if _, err := made.Cancel(context.Background(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-cancelled; err != nil {
+		t.Error("a cancelled run ends what it has to wait for:", err)
+	}
+	made.end()
+	if err := <-ended; err == nil {
+		t.Error("the plugin ends and leaves it")
+	}
+}
+
 func TestATypeThatIsNotThereIsNamed(t *testing.T) {
 	_, err := serving(t, &Resource{}).Check(context.Background(), &pulumirpc.CheckRequest{Urn: "urn:pulumi:s::p::lab:a/other:Other::it"})
 	if status.Code(err) != codes.Unimplemented || !strings.Contains(err.Error(), "lab:a/other:Other") {

@@ -29,8 +29,8 @@ type endpoint struct {
 	dialTimeout time.Duration
 }
 
-// connect logs in to the host, through the proxy if there is one. The connection ends with ctx.
-func connect(ctx context.Context, connection resource.PropertyMap) (*ssh.Client, error) {
+// connect logs in to the host, through the proxy if there is one, while ctx lasts. The connection ends with lasting.
+func connect(ctx, lasting context.Context, connection resource.PropertyMap) (*ssh.Client, error) {
 	target, err := newEndpoint(connection)
 	if err != nil {
 		return nil, err
@@ -40,13 +40,13 @@ func connect(ctx context.Context, connection resource.PropertyMap) (*ssh.Client,
 		direct := func(ctx context.Context) (net.Conn, error) {
 			return (&net.Dialer{Timeout: target.dialTimeout}).DialContext(ctx, "tcp", target.address)
 		}
-		return target.login(ctx, direct)
+		return target.login(ctx, lasting, direct)
 	}
-	jump, err := connect(ctx, proxy.ObjectValue())
+	jump, err := connect(ctx, lasting, proxy.ObjectValue())
 	if err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
-	client, err := target.login(ctx, func(ctx context.Context) (net.Conn, error) {
+	client, err := target.login(ctx, lasting, func(ctx context.Context) (net.Conn, error) {
 		return jump.DialContext(ctx, "tcp", target.address)
 	})
 	if err != nil {
@@ -62,10 +62,10 @@ func connect(ctx context.Context, connection resource.PropertyMap) (*ssh.Client,
 
 // login dials until the host lets us in. Refused keys and wrong host keys are tried again as well, as the published plugin does: a booting
 // host may show either. A limit of n makes n + 1 dials, and the message says n.
-func (e *endpoint) login(ctx context.Context, dial func(context.Context) (net.Conn, error)) (*ssh.Client, error) {
+func (e *endpoint) login(ctx, lasting context.Context, dial func(context.Context) (net.Conn, error)) (*ssh.Client, error) {
 	pause := firstPause
 	for failed := 0; ; failed++ {
-		client, err := e.attempt(ctx, dial)
+		client, err := e.attempt(ctx, lasting, dial)
 		if err == nil {
 			return client, nil
 		}
@@ -81,19 +81,21 @@ func (e *endpoint) login(ctx context.Context, dial func(context.Context) (net.Co
 	}
 }
 
-func (e *endpoint) attempt(ctx context.Context, dial func(context.Context) (net.Conn, error)) (*ssh.Client, error) {
+func (e *endpoint) attempt(ctx, lasting context.Context, dial func(context.Context) (net.Conn, error)) (*ssh.Client, error) {
 	connection, err := dial(ctx)
 	if err != nil {
 		return nil, err
 	}
 	// Neither the handshake nor a running command looks at a context; a closed connection ends both.
-	stop := context.AfterFunc(ctx, func() { _ = connection.Close() })
+	end := func() { _ = connection.Close() }
+	early := context.AfterFunc(ctx, end)
 	inner, channels, requests, err := ssh.NewClientConn(connection, e.address, e.config)
+	early()
 	if err != nil {
-		stop()
-		_ = connection.Close()
+		end()
 		return nil, err
 	}
+	stop := context.AfterFunc(lasting, end)
 	client := ssh.NewClient(inner, channels, requests)
 	go func() {
 		_ = client.Wait()

@@ -78,7 +78,7 @@ func updateFileCopy(call *plugin.Call, _ string, _, inputs resource.PropertyMap)
 
 // copyTo copies a file or a folder over SFTP. Into a folder that exists it goes under its own name.
 func copyTo(call *plugin.Call, inputs resource.PropertyMap, from string) error {
-	client, err := connect(call, inputs["connection"].ObjectValue())
+	client, err := connect(call, call, inputs["connection"].ObjectValue())
 	if err != nil {
 		return err
 	}

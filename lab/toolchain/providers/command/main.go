@@ -1,7 +1,7 @@
 // Command pulumi-resource-command stands in for the published `command` plugin: local and remote commands, and copies to hosts.
 //
 // It behaves as the published version 1.2.1 does, to the texts of its errors, because what is rehearsed against it must hold against the
-// other; where it is kinder (it ends a command when the run is cancelled, closes its connections, reads lines of any length) no program can
+// other; where it is kinder (it ends a local command when the run is cancelled, closes its connections, reads lines of any length) no program can
 // come to depend on that.
 package main
 

@@ -37,7 +37,8 @@ func runRemote(call *plugin.Call, command string, inputs, state resource.Propert
 	if command == "" {
 		return nothing(), nil
 	}
-	client, err := connect(call, inputs["connection"].ObjectValue())
+	// The published plugin hears of no cancellation: the engine waits for the command, and keeps what it has said.
+	client, err := connect(call, call.Lasting, inputs["connection"].ObjectValue())
 	if err != nil {
 		return nil, err
 	}
@@ -58,8 +59,8 @@ func runRemote(call *plugin.Call, command string, inputs, state resource.Propert
 	err = session.Run(command)
 	stdout.close()
 	stderr.close()
-	if call.Err() != nil {
-		err = fmt.Errorf("cancelled, the command may still run on the host (%w)", call.Err())
+	if call.Lasting.Err() != nil {
+		err = fmt.Errorf("the engine is gone, the command may still run on the host (%w)", call.Lasting.Err())
 	}
 	if err != nil {
 		return nil, record.failure(err, command)

@@ -147,6 +147,9 @@ func (c containers) read(
 	if err != nil {
 		return "", nil, nil, err
 	}
+	if flag(values, "hideObjects") { // shown as none by a run, and not at all by a refresh, as the published plugin has it
+		delete(shown, "objects")
+	}
 	return id, seen(inputs, shown, append([]resource.PropertyKey{"serviceName", "regionName", "name"}, blocks...)...), shown, nil
 }
 
