@@ -50,7 +50,7 @@ def main() -> None:
             word=settings.other_configuration,
             certificates=certificates.ends(settings.secrets),
         )
-        told = preflight.check(side, settings.failover_region, witness(settings))
+        told = preflight.check(side, settings.failover_region, witness(settings), settings.words)
         for warning in rules.warnings(settings):
             pulumi.warn(warning)
         settings = replace(settings, repair=settings.repair + told.mends)

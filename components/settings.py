@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from contract import hosts, names, sites
+from contract import fields, hosts, names, sites
+from contract.accept import Accept, Word
 from contract.hosts import HostAddress, Place, Sizes
-from contract.installation import Configuration, Region, Word
+from contract.installation import Configuration, Region
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +84,11 @@ class Settings(Configuration):
     def region(self) -> Region:
         """The stack's own region."""
         return self.regions[self.site]
+
+    @property
+    def words(self) -> dict[str, Word | None]:
+        """The operator's, by their names in `dr:accept`."""
+        return {name: getattr(self.accept, name) if self.accept else None for name in fields.keys(Accept)}
 
     @property
     def without_fence(self) -> Word | None:

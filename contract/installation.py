@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from .accept import Accept
 from .checks import address, boolean, cidr, integer, listing, mapping, one_of, optional, socket, text, url, word
 from .fields import key, part, parts, table
 from .hosts import KINDS
@@ -251,54 +252,6 @@ class LossBudget:
     )
 
 
-_WORD_WHY = "an override without its epoch and reason would stay in force for ever"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Word:
-    """The operator's word, good for the epoch that is in force now and no other; it is kept with the new epoch."""
-
-    epoch: int = key(
-        integer(1, 99_999_999),
-        "the epoch that is in force now",
-        why=_WORD_WHY,
-        fix="name the epoch that is in force now: the newest object below epochs/ in the witness bucket",
-    )
-    reason: str = key(
-        text(r"[^\r\n]{10,500}", "a reason in one line of 10 to 500 characters"), "why, for the record", why=_WORD_WHY
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Accept:
-    """`dr:accept`: set for one run, and removed after it."""
-
-    without_fence: Word | None = part(
-        Word,
-        "take over from a site that nothing can prove stopped",
-        optional=True,
-        why="the override names nothing",
-    )
-    data_loss: Word | None = part(
-        Word,
-        "an unplanned move that loses more than `dr:loss_budget`, or an unknown amount",
-        optional=True,
-        why="the override names nothing",
-    )
-    configuration: Word | None = part(
-        Word,
-        "a move although the other region ran last with another configuration",
-        optional=True,
-        why="the override names nothing",
-    )
-    empty: Word | None = part(
-        Word,
-        "an empty database on the active site although the shop had one, when no data can be brought back",
-        optional=True,
-        why="the override names nothing",
-    )
-
-
 @dataclass(frozen=True, kw_only=True)
 class Own:
     """What a stack file says of its own stack: the two regions need not agree in it."""
@@ -327,7 +280,7 @@ class Own:
         default=0,
         why="it is not clear whether hosts are asked again",
     )
-    accept: Accept = part(Accept, "your word, for one epoch", optional=True, why="nothing is accepted")
+    accept: Accept = part(Accept, "your word, for one epoch and one hour", optional=True, why="nothing is accepted")
 
 
 @dataclass(frozen=True, kw_only=True)

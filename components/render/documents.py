@@ -92,6 +92,7 @@ def postgres(settings: Settings, volume_id: str | None) -> Document:
         archive=settings.archive is not None,
         peer_db=settings.keys_of(DATABASE, settings.peer)[0],
         begin_empty=settings.begin_empty.epoch if settings.begin_empty else None,
+        begin_empty_at=settings.begin_empty.at if settings.begin_empty else None,
     )
     return dict(fields.write(block))
 

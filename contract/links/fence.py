@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..accept import Word
 from ..access import OpenStack, Ssh
 from ..agreement import DIGESTS
 from ..buckets import Bucket
 from ..checks import integer, line, listing, mapping, text
 from ..fields import key, part, table
 from ..forms import ENTRANCE, HOST, ID, SERVER
-from ..installation import LossBudget, Word
+from ..installation import LossBudget
 from ..lease import Lease
 from ..sites import A_SITE, SITES
 

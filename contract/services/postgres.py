@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ..accept import AT
 from ..checks import Check, Unwanted, boolean, cidr, integer, listing, mapping, one_of, optional, password, text
 from ..fields import Contradiction, key, part
 from ..forms import DATABASE, HOST_KEY
@@ -188,6 +189,9 @@ class Block(Keys):
         optional(integer(1, 99_999_999)),
         "epoch of `dr:accept.empty`: an empty database where one was lost; null: never",
         default=None,
+    )
+    begin_empty_at: str | None = key(
+        optional(AT), "time of `dr:accept.empty`, by which it counts for an hour; null: it was not told", default=None
     )
 
 

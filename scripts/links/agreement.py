@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from contract.accept import Word, asked
 from contract.agreement import differing
 from contract.epoch import Epoch
 from contract.errors import Refused
-from contract.installation import Word
 from contract.links.fence import Document
 from contract.sites import other
 from scripts.clients.witness import Witness
@@ -49,8 +49,7 @@ def agree(side: Side, newest: Epoch | None, action: Action, witness: Witness) ->
     stale = f" (dr:accept.configuration is for epoch {word.epoch})" if word else ""
     raise Refused(
         f"{text}{stale}; the shop would run on with settings that region {peer} never had; nothing was changed; take the change back, or run "
-        f"`pulumi up -s region-{peer}` with it first; or, when region {peer} is lost, set accept.configuration to "
-        f"{{epoch: {newest.epoch}, reason: ...}} and run the same again"
+        f"`pulumi up -s region-{peer}` with it first; or, when region {peer} is lost, set {asked('configuration', newest.epoch)} and run the same again"
     )
 
 

@@ -20,6 +20,7 @@ from dataclasses import replace
 from typing import Any
 
 from contract import fields
+from contract.accept import asked
 from contract.epoch import Epoch
 from contract.errors import DrError, Failed, Partial, Refused
 from contract.hosts import DATABASE, first
@@ -39,6 +40,7 @@ from scripts.links.power import PowerOff
 from scripts.links.rungs import Override, Proof, RungFailed, climb, held, race
 from scripts.links.silence import Beats, LeaseRanOut, Silence
 from scripts.links.unplanned import Count
+from scripts.links.words import judge
 
 ROOM_BYTES = 64 * 2**20  # four segments of WAL: with less a promotion may not come to its end
 
@@ -47,6 +49,7 @@ def run(told: Document) -> dict[str, Any]:
     """Returns `contract.epoch.InForce` as an object. Raises DrError."""
     witness = Witness(told.witness)
     newest = witness.newest()
+    told = _by_words(told, newest)
     action = decide(told.site, told.request, newest, followed(witness, told.site, newest))
     side = Side(site=told.site, digests=told.configuration, word=told.other_configuration)
     warning = agree(side, newest, action, witness)
@@ -89,6 +92,27 @@ def run(told: Document) -> dict[str, Any]:
     return dict(fields.write(newest.told(entrance)))
 
 
+def _by_words(told: Document, newest: Epoch | None) -> Document:
+    """The same without the words that do not count. Raises Refused for one that would lie in wait."""
+    given = {
+        "without_fence": told.without_fence,
+        "data_loss": told.data_loss,
+        "configuration": told.other_configuration,
+        "empty": told.empty,
+    }
+    judged = judge(given, newest)
+    for sentence in judged.said:
+        print(f"WARNING fence: {sentence}", file=sys.stderr)
+    counts = judged.counts
+    return replace(
+        told,
+        without_fence=counts.get("without_fence"),
+        data_loss=counts.get("data_loss"),
+        other_configuration=counts.get("configuration"),
+        empty=counts.get("empty"),
+    )
+
+
 def _never_claimed(told: Document, witness: Witness) -> None:
     """A first epoch beside a shop that lives would be a second writer: no epoch is listed, but there has been one. Raises Refused."""
     trace = witness.trace()
@@ -96,7 +120,7 @@ def _never_claimed(told: Document, witness: Witness) -> None:
         raise Refused(
             f"witness: found no epoch, and {trace}, which stands there only after one; a region may be at work in an epoch that was lost, so none was "
             "claimed; see `The witness has lost its epochs` in docs/failover.md; or, when no region of this shop runs and nothing of its data is "
-            "wanted, set accept.empty to {epoch: 1, reason: ...} and run the same again"
+            f"wanted, set {asked('empty', 1)} and run the same again"
         )
 
 
@@ -238,7 +262,7 @@ class Takeover:
             raise Refused(
                 f"region {self.peer}: {selling}, but cannot be moved away from cleanly ({'; '.join(self.tried)}); it sells, and a forced move would "
                 f"lose what it sells until it is stopped; nothing was changed; mend the way to {first(DATABASE)}.{self.peer} and run the same again, or "
-                f"set accept.data_loss to {{epoch: {self.newest.epoch}, reason: ...}}"
+                f"set {asked('data_loss', self.newest.epoch)}"
             )
 
     def _unproven(self, power: PowerOff) -> DrError:
@@ -246,8 +270,8 @@ class Takeover:
         text = (
             f"region {self.peer}: nothing proves that it has stopped writing ({'; '.join(self.tried)}); a second writer could lose orders on "
             f"both sides, so {'no epoch was claimed' if power.changed else 'nothing was changed'}; bring its OpenStack API or its hosts "
-            f"within reach, or, when you know that region {self.peer} is off and stays off, set accept.without_fence to "
-            f"{{epoch: {self.newest.epoch}, reason: ...}} and run the same again"
+            f"within reach, or, when you know that region {self.peer} is off and stays off, set "
+            f"{asked('without_fence', self.newest.epoch)} and run the same again"
         )
         return Partial(text) if power.changed else Refused(text)
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from contract.accept import asked
 from contract.epoch import Epoch
 from contract.errors import DrError, Failed, Refused
 from contract.hosts import DATABASE, first
@@ -191,7 +192,7 @@ class CleanStop(Rung):
             raise Refused(
                 f"{here}: is not streaming from {self._database} ({words(self._own)}), wanted a streaming standby: a move now could lose "
                 f"orders; nothing was changed; see `dr-host postgres status` there, and run `pulumi up -s region-{self._site}` once it streams; or, to "
-                f"leave region {self._peer} without what has not arrived, set accept.data_loss to {{epoch: {self._newest.epoch}, reason: ...}}"
+                f"leave region {self._peer} without what has not arrived, set {asked('data_loss', self._newest.epoch)}"
             )
         if self._own.get("paused"):
             raise Refused(

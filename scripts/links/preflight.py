@@ -7,8 +7,10 @@ the run needs no witness, and with one the fence link refuses by itself.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
+from contract.accept import Word
 from contract.buckets import Bucket
 from contract.epoch import Epoch
 from contract.errors import Failed
@@ -19,6 +21,7 @@ from scripts.clients.witness import Witness, WitnessDown
 from scripts.links import certificates
 from scripts.links.agreement import Side, agree
 from scripts.links.epochs import decide, followed
+from scripts.links.words import judge
 
 log = logging.getLogger("dr.preflight")
 FRESH_S = 60.0  # a heartbeat that says how its host is now
@@ -32,12 +35,15 @@ class Told:
     servers: dict[str, str]  # ids of the own servers by name, as the last run has left them
 
 
-def check(side: Side, request: str, place: Bucket) -> Told:
-    """Raises `contract.errors.DrError` with one sentence when the request must be refused."""
+def check(side: Side, request: str, place: Bucket, words: Mapping[str, Word | None] | None = None) -> Told:
+    """`words`: the operator's, each of which is told. Raises `contract.errors.DrError` with one sentence when the request must be refused."""
     warnings, told = [certificates.warning(side.certificates)], Told(servers={})
     try:
         witness = Witness(place)
         newest = witness.newest()
+        judged = judge(words or {}, newest)
+        warnings += judged.said
+        side = replace(side, word=judged.counts.get("configuration"))
         action = decide(side.site, request, newest, followed(witness, side.site, newest))
         warnings.append(agree(side, newest, action, witness))
         own = newest if newest is not None and newest.active == side.site else None
@@ -46,6 +52,11 @@ def check(side: Side, request: str, place: Bucket) -> Told:
             warnings.append(_fenced(own, _last_word(witness, side.site)))
     except WitnessDown as error:
         warnings.append(str(error))
+        warnings += [
+            f"dr:accept.{name}: IS SET, and the witness does not say whether it counts"
+            for name, it in (words or {}).items()
+            if it
+        ]
     for warning in filter(None, warnings):
         log.warning("%s", warning)
     return told

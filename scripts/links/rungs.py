@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
+from contract.accept import Word
 from contract.errors import DrError, Failed
-from contract.installation import Word
 
 
 class RungFailed(Exception):

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from contract.accept import asked
 from contract.epoch import Epoch
 from contract.errors import DrError, Failed, Refused
 from contract.hosts import CACHE, CONTROL, DATABASE, first
@@ -124,8 +125,8 @@ class Count:
         archive_says = "; ".join(["", *(loss.archive or {}).get("why", ())])
         raise Refused(
             f"loss of an unplanned move: {'; '.join(reasons)}{stale}; {sentence(loss)}{archive_says}; those orders would be gone for the customers who "
-            f"were told that they are placed, so {state}; bring region {self._peer} back, or accept it: set accept.data_loss to "
-            f"{{epoch: {self._newest.epoch}, reason: ...}} and run the same again"
+            f"were told that they are placed, so {state}; bring region {self._peer} back, or accept it: set "
+            f"{asked('data_loss', self._newest.epoch)} and run the same again"
         )
 
     def _still_in_force(self) -> None:

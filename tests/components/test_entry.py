@@ -30,7 +30,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
     """Stands in for the witness, for the compute API and for packing; returns what was asked."""
     questions: list[tuple[str, str, str]] = []
 
-    def check(side: Side, request: str, place: Bucket) -> preflight.Told:
+    def check(side: Side, request: str, place: Bucket, _: object) -> preflight.Told:
         questions.append((side.site, request, place.bucket))
         return preflight.Told(mends=2, servers={"shop-b-db-1": "id-7"})
 
@@ -49,7 +49,9 @@ def run(values: dict[str, Any], secret: tuple[str, ...] = ("dr:secrets",)) -> li
         runtime.set_all_config(stored(values), list(secret))
         runpy.run_path(str(stack.ROOT / "__main__.py"), run_name="__main__")
 
-    return engine.build(program)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pulumi, "get_stack", lambda: f"region-{values['site']}")
+        return engine.build(program)
 
 
 def test_a_good_stack_asks_the_witness_and_declares(asked: list[tuple[str, str, str]]) -> None:

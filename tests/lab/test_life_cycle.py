@@ -6,6 +6,7 @@ One world for all of it, in the order of the tests: each starts from the state t
 import dns.resolver
 import pytest
 
+from contract.accept import spelled
 from contract.access import OpenStack
 from lab import control
 from lab.client.client import Client
@@ -217,7 +218,7 @@ def test_a_region_that_is_lost_with_its_apis_needs_the_operators_word(life):
     refused = life.pulumi.up("b")
     assert not refused.ok
     assert "differs in dr:lease" in refused.output and "accept.configuration" in refused.output
-    known = {"configuration": {"epoch": 3, "reason": "the lease is off here on purpose"}}
+    known = {"configuration": {"epoch": 3, "at": spelled(), "reason": "the lease is off here on purpose"}}
     life.world.configure("b", "accept", known)
     refused = life.pulumi.up("b")
     assert not refused.ok
@@ -227,7 +228,7 @@ def test_a_region_that_is_lost_with_its_apis_needs_the_operators_word(life):
     assert life.witness.newest().epoch == 3
     assert life.world.status("b")["in_recovery"] is True
     reason = "the data centre burned, confirmed by telephone"
-    life.world.configure("b", "accept", {**known, "without_fence": {"epoch": 3, "reason": reason}})
+    life.world.configure("b", "accept", {**known, "without_fence": {"epoch": 3, "at": spelled(), "reason": reason}})
     life.up("b")
     newest = life.witness.newest()
     assert (newest.epoch, newest.active, newest.fence["rung"]) == (4, "b", 4)

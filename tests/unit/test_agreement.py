@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from components import config
+from contract.accept import Word, spelled
 from contract.agreement import Record, differing, digests
 from contract.epoch import Epoch
 from contract.errors import Refused
-from contract.installation import Word
 from scripts.links.agreement import Side, agree
 from scripts.links.epochs import Action
 from tests.components import stack
@@ -93,9 +93,9 @@ def test_a_move_is_refused_with_the_keys_the_epoch_and_what_to_do() -> None:
 
 
 def test_the_operators_word_is_good_for_the_epoch_in_force_and_no_other() -> None:
-    assert REASON in told(changed(), Action.TAKE_OVER, Word(epoch=4, reason=REASON))
+    assert REASON in told(changed(), Action.TAKE_OVER, Word(epoch=4, at=spelled(), reason=REASON))
     with pytest.raises(Refused, match="is for epoch 3"):
-        told(changed(), Action.TAKE_OVER, Word(epoch=3, reason=REASON))
+        told(changed(), Action.TAKE_OVER, Word(epoch=3, at=spelled(), reason=REASON))
 
 
 def test_a_configuration_that_shares_nothing_is_told_in_one_line() -> None:

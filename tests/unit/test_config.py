@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from components import config, rules
+from contract.accept import spelled
 from contract.errors import ConfigError, Fault
 from scripts.ctl.configuration import load, merged, stack_file
 from scripts.ctl.secrets import generate
@@ -150,7 +151,11 @@ def test_protect_is_never_guessed(value: object) -> None:
         ("assets/cors_origins", "https://www.shop.example", "dr:assets.cors_origins"),
         ("assets/cors_origins", ["https://www.shop.example/"], "dr:assets.cors_origins"),
         ("app/threads", 0, "dr:app.threads"),
-        ("accept", {"without_fence": {"epoch": 1, "reason": "because"}}, "dr:accept.without_fence.reason"),
+        (
+            "accept",
+            {"without_fence": {"epoch": 1, "at": spelled(), "reason": "because"}},
+            "dr:accept.without_fence.reason",
+        ),
         ("accept", {"without_fence": True}, "dr:accept.without_fence"),
     ],
 )
@@ -216,7 +221,7 @@ def test_every_time_of_a_lease_is_a_positive_whole_number(value: object) -> None
 
 
 def test_an_override_names_its_epoch_and_reason() -> None:
-    accept = {"without_fence": {"epoch": 3, "reason": "the building burned, confirmed by phone"}}
+    accept = {"without_fence": {"epoch": 3, "at": spelled(), "reason": "the building burned, confirmed by phone"}}
     override = config.parse(stack.configuration(accept=accept)).without_fence
     assert override is not None
     assert (override.epoch, override.reason) == (3, accept["without_fence"]["reason"])

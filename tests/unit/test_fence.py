@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from contract import fields
+from contract.accept import spelled
 from contract.agreement import Record
 from contract.epoch import Epoch
 from contract.errors import ExitCode, Failed, Partial, Refused
@@ -482,15 +483,21 @@ def test_without_any_rung_nothing_is_claimed_and_every_rung_is_named(world):
 
 
 def test_the_operators_word_is_good_for_the_epoch_in_force_and_is_recorded(world):
-    fence.run(told(without_fence={"epoch": 1, "reason": "the site burned, fire brigade on the phone"}))
+    fence.run(told(without_fence={"epoch": 1, "at": spelled(), "reason": "the site burned, fire brigade on the phone"}))
     assert world.newest().fence["rung"] == 4
     assert world.newest().fence["evidence"]["override"] == "the site burned, fire brigade on the phone"
     assert any("rung 2" in line for line in world.newest().fence["evidence"]["tried"])
 
 
 def test_the_operators_word_for_another_epoch_is_refused(world):
-    with pytest.raises(Refused, match="is for epoch 7, the epoch in force is 1"):
-        fence.run(told(without_fence={"epoch": 7, "reason": "old news, by now"}))
+    with pytest.raises(Refused, match=r"is for epoch 7, wanted epoch 1, which is in force: .*lie in wait"):
+        fence.run(told(without_fence={"epoch": 7, "at": spelled(), "reason": "old news, by now"}))
+
+
+def test_the_operators_word_of_this_morning_is_no_proof(world, capsys):
+    with pytest.raises(Refused, match=r"rung 4 \(override\): not given"):
+        fence.run(told(without_fence={"epoch": 1, "at": "2026-11-01T08:00Z", "reason": "it burned, this morning"}))
+    assert "dr:accept.without_fence: is of 2026-11-01T08:00Z, more than an hour ago" in capsys.readouterr().err
 
 
 def test_of_two_operators_one_loses_and_the_peer_stays_down(world):
@@ -599,9 +606,11 @@ def test_archives_that_cannot_be_read_are_told_with_the_loss(world):
 def test_an_accepted_loss_is_good_for_its_epoch_only_and_is_kept(world):
     cloud(world)
     world.beats = {"db-1": beat("db-1", postgres=BEHIND)}
-    with pytest.raises(Refused, match=r"dr:accept\.data_loss is for epoch 7"):
-        fence.run(told(data_loss={"epoch": 7, "reason": "nobody can restore it"}))
-    fence.run(told(data_loss={"epoch": 1, "reason": "nobody can restore it"}))
+    with pytest.raises(Refused, match=r"dr:accept\.data_loss: is for epoch 7"):
+        fence.run(told(data_loss={"epoch": 7, "at": spelled(), "reason": "nobody can restore it"}))
+    with pytest.raises(Refused, match="loss of an unplanned move"):
+        fence.run(told(data_loss={"epoch": 1, "at": "2026-11-01T08:00Z", "reason": "nobody can restore it"}))
+    fence.run(told(data_loss={"epoch": 1, "at": spelled(), "reason": "nobody can restore it"}))
     assert (world.newest().loss["bytes"], world.newest().loss["seconds"]) == (2048, 2.0)
     assert world.newest().loss["redis_bytes"] is None
 
@@ -675,7 +684,7 @@ def test_a_peer_that_is_cut_off_but_beats_on_is_not_taken_over(leased):
     )
     with pytest.raises(Refused, match="it sells, and a forced move would lose what it sells"):
         fence.run(told(lease=LEASE))
-    accepted = {"epoch": 1, "reason": "what it sells until then is nothing"}
+    accepted = {"epoch": 1, "at": spelled(), "reason": "what it sells until then is nothing"}
     with pytest.raises(Refused, match="still writes heartbeats"):
         fence.run(told(lease=LEASE, data_loss=accepted))
     assert leased.newest().epoch == 1
@@ -748,7 +757,7 @@ def test_servers_that_are_off_do_not_make_a_heartbeat_go_away(leased, monkeypatc
         document={**beat(host).document, "sequence": next(beats)}, age_s=1.0
     )
     with pytest.raises(Partial, match=r"still writes heartbeats.*is not what writes.*were asked to stop"):
-        fence.run(told(lease=LEASE, data_loss={"epoch": 1, "reason": "it is known to be off"}))
+        fence.run(told(lease=LEASE, data_loss={"epoch": 1, "at": spelled(), "reason": "it is known to be off"}))
     assert leased.newest().epoch == 1
 
 
@@ -818,7 +827,10 @@ def test_a_standby_that_does_not_follow_is_left_by_the_operators_word_with_what_
     PlayedHosts.script["db-1.b", "postgres status"] = (0, {**STANDBY, "streaming": False, "receive_lsn": "0/3000000"})
     with pytest.raises(Refused, match=r"set accept\.data_loss to \{epoch: 1"):
         fence.run(told())
-    assert fence.run(told(data_loss={"epoch": 1, "reason": "the link is cut for good"}))["planned"] is False
+    assert (
+        fence.run(told(data_loss={"epoch": 1, "at": spelled(), "reason": "the link is cut for good"}))["planned"]
+        is False
+    )
     newest = world.newest()
     assert (newest.fence["rung"], newest.loss["bytes"], newest.loss["unseen_s"]) == (1, 0xE48, 0.0)
 
@@ -921,7 +933,9 @@ def test_a_witness_that_has_lost_its_epochs_is_no_new_one(world, left):
     with pytest.raises(Refused, match=rf"found no epoch, and {left}.*none was claimed"):
         fence.run(told())
     assert world.newest() is None
-    assert fence.run(told(empty={"epoch": 1, "reason": "a rehearsal, nothing is wanted"}))["epoch"] == 1
+    assert (
+        fence.run(told(empty={"epoch": 1, "at": spelled(), "reason": "a rehearsal, nothing is wanted"}))["epoch"] == 1
+    )
 
 
 def test_a_new_witness_takes_the_first_epoch(world):
@@ -944,7 +958,7 @@ def test_a_region_that_ran_with_another_configuration_is_not_taken_over_from(wor
         fence.run(told(configuration=TWO))
     assert world.newest().epoch == 1 and "b" not in world.configurations
     assert not any(call[1] in ("app quiesce", "postgres stop") for call in PlayedHosts.calls)
-    word = {"epoch": 1, "reason": "the difference is known and harmless"}
+    word = {"epoch": 1, "at": spelled(), "reason": "the difference is known and harmless"}
     assert fence.run(told(configuration=TWO, other_configuration=word))["epoch"] == 2
 
 

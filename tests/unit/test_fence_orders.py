@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from contract.accept import spelled
 from contract.access import OpenStack
 from contract.buckets import Bucket
 from contract.epoch import Epoch
@@ -38,7 +39,7 @@ from tests.unit.test_fence import (
 
 __all__ = ["leased", "world"]  # fixtures
 STOPPED = {"running": False, "cluster_state": "shut down", "role": {"role": "fenced", "epoch": 1}}
-LOST = {"epoch": 1, "reason": "region a is gone and so is what it had"}
+LOST = {"epoch": 1, "at": spelled(), "reason": "region a is gone and so is what it had"}
 
 
 @pytest.fixture
@@ -123,7 +124,12 @@ def test_the_operators_word_is_not_believed_against_a_primary_that_asks_this_sid
     del PlayedHosts.script["cache-1.b", "agent deny"]
     leased.beats = {name: replace(found, age_s=3600.0) for name, found in leased.beats.items()}
     with pytest.raises(Refused, match=r"rung 4 .*has asked db-1\.b for its lease 1 s ago.*it is not off"):
-        fence.run(told(lease=LEASE, without_fence={"epoch": 1, "reason": "nobody answers there, it must be off"}))
+        fence.run(
+            told(
+                lease=LEASE,
+                without_fence={"epoch": 1, "at": spelled(), "reason": "nobody answers there, it must be off"},
+            )
+        )
     assert leased.newest().epoch == 1
 
 

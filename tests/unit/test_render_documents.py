@@ -11,6 +11,7 @@ from components import config
 from components.render import documents, links
 from components.settings import Settings
 from contract import fields
+from contract.accept import spelled
 from contract.documents import Envelope
 from contract.epoch import InForce, LastSeen, LastSeenCache, Rung
 from contract.links import fence, pointer, replication, verify
@@ -127,9 +128,9 @@ def test_the_fence_document(settings: Settings) -> None:
 
 
 def test_an_override_reaches_the_fence() -> None:
-    accept = {"without_fence": {"epoch": 4, "reason": "the building burned"}}
+    accept = {"without_fence": {"epoch": 4, "at": spelled(), "reason": "the building burned"}}
     document = links.fence(config.parse(stack.configuration(accept=accept)), {"lb": "x", "bastion": "y"}, {})
-    assert document["without_fence"] == {"epoch": 4, "reason": "the building burned"}
+    assert document["without_fence"] == {"epoch": 4, "at": spelled(), "reason": "the building burned"}
 
 
 def test_the_pointer_document_leaves_the_other_sites_address_to_the_witness(settings: Settings) -> None:

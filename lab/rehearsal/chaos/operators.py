@@ -14,6 +14,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from contract.accept import spelled
 from lab.rehearsal.chaos.story import Move
 from lab.rehearsal.engine import Pulumi, Run
 from lab.rehearsal.stage import Stage
@@ -100,7 +101,7 @@ class Operators:
         before: Any = None
         given: dict[str, dict[str, Any]] = {}
         while not done.ok and (word := asked_word(done.output)) is not None and word[0] not in given:
-            given[word[0]] = {"epoch": word[1], "reason": "the message of the run before asks for it"}
+            given[word[0]] = {"epoch": word[1], "at": spelled(), "reason": "the message of the run before asks for it"}
             self.journal.words[word[0]] += 1
             found = self._stage.world.configure(site, "accept", {**(before or {}), **given})
             before = found if len(given) == 1 else before

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from contract.accept import spelled
 from contract.epoch import Epoch
 from lab.rehearsal.drills import drill
 from lab.rehearsal.drills.lost import evidence, loss_is_counted, take_over
@@ -136,6 +137,7 @@ def loss_over_budget(stage: Stage, record: Record) -> None:
             {
                 "data_loss": {
                     "epoch": stage.epoch().epoch,
+                    "at": spelled(),
                     "reason": "the region burned, the mail server knows the orders",
                 }
             },

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from contract.accept import asked
 from contract.errors import Failed, Refused, say
 
 from ..frame.rolefile import STANDBY
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def nothing_lost(want: Want, facts: Facts) -> None:
     """Refuse while anything tells that this shop had a database, or nobody can say."""
-    empty = f"or, when the shop is to begin empty, set accept.empty to {{epoch: {want.epoch.epoch}, reason: ...}}"
+    empty = f"or, when the shop is to begin empty, set {asked('empty', want.epoch.epoch)}"
     if want.epoch.epoch != 1:
         raise Refused(
             say(

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from contract.accept import over
 from contract.errors import Failed, say
 
 from ..frame.commands import CommandFailed
@@ -55,7 +56,7 @@ class Postgres:
         self.epoch = epoch
         self.clusters = clusters
         role = desired.envelope.role()
-        self.want = Want(role, epoch, desired.peer.name, desired.mode, desired.version, desired.begin_empty)
+        self.want = Want(role, epoch, desired.peer.name, desired.mode, desired.version, _empty(desired))
         self.applied = Applied(desired, layout, server, units, log)
         self.rejoin = Rejoin(desired, layout, server, log)
         self.floors: Mapping[str, int] = {}
@@ -360,3 +361,9 @@ class Postgres:
 # The role is there but for the first start ever.
 _MARK = """select format('comment on role %I is %L', rolname, :'marker') from pg_roles where rolname = :'replication' \\gexec
 """
+
+
+def _empty(desired: Desired) -> int | None:
+    """The epoch of the operator's word for an empty database, while the word counts."""
+    at = desired.begin_empty_at
+    return None if at is not None and over(at) else desired.begin_empty
