@@ -19,7 +19,7 @@ def printable(text: str, stay: str = "\n\t") -> str:
     )
 
 
-def phrase(text: str, most: int = 500) -> str:
+def phrase(text: str, most: int = 2000) -> str:
     """The same as one line, `most` characters of it."""
     return _cut(printable(text[: 4 * most].replace("\n", " ").replace("\t", " ")).strip(), most)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping, Sequence
 
+from contract.accept import asked
+
 NEAR_DAYS = 60
 _SHOWN = 6
 _REMEDY = "renew them as `Certificates end` in docs/failover.md says"
@@ -53,7 +55,7 @@ def refusal(ended: Sequence[str], site: str, epoch: int) -> str:
     return (
         f"region {site}: certificates that have ended ({', '.join(ended)}), wanted those of dr:secrets in force: hosts and customers would refuse "
         f"each other after the move; nothing was changed; {_REMEDY} and run the same again; or, to leave the other region all the same, "
-        f"set accept.data_loss to {{epoch: {epoch}, reason: ...}}"
+        f"set {asked('data_loss', epoch)}"
     )
 
 

@@ -19,8 +19,11 @@ from collections.abc import Callable
 from typing import Any
 
 from contract.errors import Failed
+from contract.forms import MOST_BYTES
 from contract.limits import VERIFY_S
 from contract.links.verify import Document
+from contract.plain import shown
+from contract.wire import document as json_document
 from scripts.clients.witness import Witness
 
 LIMIT_S, ANSWER_S, PAUSE_S = VERIFY_S, 12.0, 0.1
@@ -32,8 +35,8 @@ def run(told: Document) -> dict[str, Any]:
     site, epoch = told.site, told.epoch
     shop = Shop(told.shop_host, told.address, told.ca)
     if epoch.active == site:
-        turned = Turned(shop, site, told.hosts)
-        served = shop.until(lambda: turned.seen() and _order(shop, site))
+        turned, proof = Turned(shop, site, told.hosts), Proof(shop, site)
+        served = shop.until(lambda: turned.seen() and proof.order())
     else:
         served = shop.until(lambda: _forwarded(shop, epoch.active))
         Witness(told.witness).record_followed(site, epoch.epoch)
@@ -72,7 +75,10 @@ class Shop:
                 {"Content-Type": "application/json", "Accept": "application/json", **(headers or {})},
             )
             answer = link.getresponse()
-            return answer.status, json.loads(answer.read())
+            said = answer.read(MOST_BYTES + 1)
+            if len(said) > MOST_BYTES:
+                raise NotYet(f"{method} {path}: an answer of more than {MOST_BYTES} bytes")
+            return answer.status, json_document.parse(said)
         except (http.client.HTTPException, ValueError) as error:
             raise NotYet(f"{method} {path}: no usable answer ({type(error).__name__})") from None
         finally:
@@ -100,10 +106,8 @@ class Turned:
 
     def __init__(self, shop: Shop, site: str, hosts: int) -> None:
         self._shop, self._site, self._hosts = shop, site, hosts
-        self._patience, self._since = (
-            1.0,
-            float("inf"),
-        )  # one that still forwards to a region that is gone takes seconds to say so
+        self._patience = 1.0  # one that still forwards to a region that is gone takes seconds to say so
+        self._since = float("inf")
         self._told = False
 
     def seen(self) -> bool:
@@ -128,28 +132,35 @@ class Turned:
         status, health = self._shop.ask("GET", "/health", limit_s=limit)
         found = health.get("site") if isinstance(health, dict) else None
         if status != 200 or found != self._site:
-            raise NotYet(f"GET /health: {status}, answered by site {found!r}, wanted {self._site!r}")
+            raise NotYet(f"GET /health: {status}, answered by site {shown(found)}, wanted {self._site!r}")
         self._since = min(self._since, time.monotonic())
 
 
-def _order(shop: Shop, site: str) -> str:
-    status, products = shop.ask("GET", "/products")
-    first = products[0] if isinstance(products, list) and products else None
-    if status != 200 or not isinstance(first, dict) or "id" not in first:
-        raise NotYet(f"GET /products: {status}, {len(products) if isinstance(products, list) else 'no'} products")
-    key = str(uuid.uuid4())
-    items = [{"product_id": first["id"], "quantity": 1}]
-    status, order = shop.ask("POST", "/orders", {"items": items}, {"Idempotency-Key": key})
-    if status not in (200, 201) or not isinstance(order, dict) or order.get("idempotency_key") != key:
-        raise NotYet(f"POST /orders: {status}, not with the order that was sent")
-    if order.get("site") != site:
-        raise NotYet(f"POST /orders: taken by site {order.get('site')!r}, wanted {site!r}")
-    return site
+class Proof:
+    """A real order, which the own site takes. One whose answer was lost is not placed twice; one that the other site took is of no use."""
+
+    def __init__(self, shop: Shop, site: str) -> None:
+        self._shop, self._site, self._key = shop, site, str(uuid.uuid4())
+
+    def order(self) -> str:
+        """The site that took it. Raises OSError or NotYet."""
+        status, products = self._shop.ask("GET", "/products")
+        first = products[0] if isinstance(products, list) and products else None
+        if status != 200 or not isinstance(first, dict) or "id" not in first:
+            raise NotYet(f"GET /products: {status}, {len(products) if isinstance(products, list) else 'no'} products")
+        items = [{"product_id": first["id"], "quantity": 1}]
+        status, order = self._shop.ask("POST", "/orders", {"items": items}, {"Idempotency-Key": self._key})
+        if status not in (200, 201) or not isinstance(order, dict) or order.get("idempotency_key") != self._key:
+            raise NotYet(f"POST /orders: {status}, not with the order that was sent")
+        if order.get("site") != self._site:
+            self._key = str(uuid.uuid4())
+            raise NotYet(f"POST /orders: taken by site {shown(order.get('site'))}, wanted {self._site!r}")
+        return self._site
 
 
 def _forwarded(shop: Shop, active: str) -> str:
     status, health = shop.ask("GET", "/health/deep")
     found = health.get("site") if isinstance(health, dict) else None
     if status != 200 or found != active:
-        raise NotYet(f"GET /health/deep: {status}, answered by site {found!r}, wanted {active!r}")
+        raise NotYet(f"GET /health/deep: {status}, answered by site {shown(found)}, wanted {active!r}")
     return active

@@ -67,8 +67,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def proved(shop: Played, hosts: int = 2) -> str:
-    turned = verify.Turned(shop, "b", hosts)
-    return shop.until(lambda: turned.seen() and verify._order(shop, "b"))
+    turned, proof = verify.Turned(shop, "b", hosts), verify.Proof(shop, "b")
+    return shop.until(lambda: turned.seen() and proof.order())
 
 
 def test_an_order_is_placed_once_every_host_serves_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,6 +108,7 @@ def test_where_no_host_turns_nothing_is_ordered_and_the_last_answer_is_told() ->
         [],
         None,
         "ok",
+        {"idempotency_key": None, "site": "b"},
     ],
 )
 def test_an_order_that_is_not_the_one_that_was_sent_proves_nothing(wrong: Any) -> None:
@@ -132,7 +133,25 @@ def test_an_order_that_the_other_site_took_proves_nothing() -> None:
         proved(Played([HERE], order=there), hosts=1)
 
 
-def test_no_two_orders_have_the_same_key() -> None:
+def test_an_order_whose_answer_was_lost_is_not_placed_twice() -> None:
+    lost: Iterator[Answer] = iter([OSError("timed out")])
+    shop = Played(
+        [HERE], order=lambda headers: next(lost, (200, {"idempotency_key": headers["Idempotency-Key"], "site": "b"}))
+    )
+    assert proved(shop, hosts=1) == "b"
+    assert len(shop.orders) == 2 and len(set(shop.orders)) == 1
+
+
+def test_one_that_the_other_site_took_is_followed_by_another() -> None:
+    first: Iterator[str] = iter(["a"])
+    shop = Played(
+        [HERE], order=lambda headers: (201, {"idempotency_key": headers["Idempotency-Key"], "site": next(first, "b")})
+    )
+    assert proved(shop, hosts=1) == "b"
+    assert len(set(shop.orders)) == 2
+
+
+def test_no_two_runs_have_the_same_key() -> None:
     """Whoever could guess it could place it beforehand, and a shop that only reads would pass."""
     shops = [Played([HERE]) for _ in range(2)]
     for shop in shops:
