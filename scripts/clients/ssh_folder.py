@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from contract.errors import Refused
 
 PREFIX = "dr-ssh-"
 LONGEST_SOCKET, ADDED = 107, 17  # characters of a socket's path; what ssh adds to one while it makes it
-_LOCK = "lock"
+_LOCK, DAY_S = "lock", 86_400
 
 
 def make(longest: int, cleanup: ExitStack) -> Path:
@@ -42,9 +43,10 @@ def make(longest: int, cleanup: ExitStack) -> Path:
                 continue
             cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
             # Ours for as long as this process lives: who finds it free knows that it was killed.
-            handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            handle = os.open(folder / "made", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             cleanup.callback(os.close, handle)
             fcntl.flock(handle, fcntl.LOCK_EX)
+            (folder / "made").rename(folder / _LOCK)  # held before anybody can find it free
             return folder
     raise Refused(
         f"folder for the connections to hosts: none can be made ({'; '.join(tried)}), wanted one; no host can be reached, so nothing was changed; "
@@ -83,7 +85,7 @@ def _left(folder: Path) -> bool:
     try:
         handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
-        return (folder / "key").exists() and not any(each.is_socket() for each in folder.iterdir())
+        return time.time() - folder.lstat().st_mtime > DAY_S
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

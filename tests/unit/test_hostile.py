@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from contract import checks, forms
-from contract.access import Ssh, SshHost
+from contract.access import OpenStack, Ssh, SshHost
 from contract.agreement import Record
 from contract.answers import ANSWERS
 from contract.buckets import Bucket
@@ -33,9 +33,12 @@ from contract.services import app, archive, assets, postgres, redis, setup
 from scripts.clients import bounded, http
 from scripts.clients import hosts as clients_hosts
 from scripts.clients.hosts import Hosts, _answered
+from scripts.clients.openstack import ApiDown, Cloud
 from scripts.clients.server_states import read as read_server
-from scripts.clients.witness import Witness
+from scripts.clients.witness import Witness, WitnessDown
 from scripts.host.agent.peer import told
+from tests.unit.bad_answers import Played
+from tests.unit.bad_answers import good as answered
 
 DATE = "Tue, 01 Dec 2026 10:00:00 GMT"
 TEXTS = {
@@ -188,7 +191,8 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Store:
     return Store(monkeypatch)
 
 
-WITNESS = Witness(Bucket(endpoint="https://s3.example", region="de", bucket="witness", access_key="k", secret_key="s"))
+WITNESS_PLACE = Bucket(endpoint="https://s3.example", region="de", bucket="witness", access_key="k", secret_key="s")
+WITNESS = Witness(WITNESS_PLACE)
 NEWEST = Epoch(epoch=1, active="a", previous=None, planned=True)
 # Which object of the bucket, its form, and who reads it.
 OBJECTS: dict[str, tuple[type[Any], Callable[[], Any]]] = {
@@ -246,8 +250,18 @@ def test_keys_of_another_version_are_passed_over(store: Store, name: str) -> Non
     assert read() == before
 
 
-def test_an_object_that_is_too_long_is_not_read_to_its_end() -> None:
-    assert forms.MOST_BYTES <= 2**20
+def test_an_object_that_is_too_long_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scripts.clients.witness.PAUSE_S", 0.0)
+    server = Played()
+    try:
+        place = dataclasses.replace(WITNESS_PLACE, endpoint=server.url)
+        server.good["/sites/a.json"] = answered({"lb": "203.0.113.5", "more": "a" * 2**19})
+        assert Witness(place).addresses("a") == {"lb": "203.0.113.5"}
+        server.good["/sites/a.json"] = answered({"lb": "203.0.113.5", "more": "a" * 2**20})
+        with pytest.raises(WitnessDown, match=r"cannot read sites/a\.json \(.*1048576 at most"):
+            Witness(place).addresses("a")
+    finally:
+        server.close()
 
 
 @pytest.mark.parametrize("how", HOSTILE)
@@ -388,3 +402,27 @@ def test_a_servers_id_is_one_or_the_list_is_none(how: str) -> None:
 def test_a_counterparts_block_is_kept_only_where_it_is_sound(block: str) -> None:
     assert told([f"x-dr-block: {block}"]) is None
     assert told(['x-dr-block: {"write_lsn": "0/16"}']) == {"write_lsn": "0/16"}
+
+
+def cloud(auth_url: str, compute: str) -> Cloud:
+    keys = {"user": "dr", "password": "hidden", "project_id": "p", "domain": "Default"}
+    made = Cloud(OpenStack(auth_url=auth_url, **keys), "GRA11")
+    made._endpoints = {"compute": compute}
+    return made
+
+
+def test_a_catalog_cannot_lead_a_token_away_from_tls() -> None:
+    with pytest.raises(ApiDown, match=r"its catalog names 'http://elsewhere' for compute, wanted an https:// URL"):
+        cloud("https://auth.example/v3", "http://elsewhere").url("compute", "/servers")
+    assert (
+        cloud("https://auth.example/v3", "https://n.example").url("compute", "/servers/x")
+        == "https://n.example/servers/x"
+    )
+    assert cloud("http://192.0.2.10:5000/v3", "http://192.0.2.10:8774").url("compute", "/servers")
+
+
+@pytest.mark.parametrize("how", ["line end", "blank", "substitution", "nul", "title", "path", "turned", "quote"])
+def test_an_id_of_the_platform_leads_nowhere_else(how: str) -> None:
+    with pytest.raises(ApiDown, match="is no path of ours") as caught:
+        cloud("https://auth.example/v3", "https://n.example").url("compute", f"/servers/{TEXTS[how]}")
+    assert str(caught.value).isprintable()

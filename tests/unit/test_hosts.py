@@ -169,3 +169,17 @@ def test_where_the_system_has_no_memory_for_it_the_key_is_a_private_file_that_go
         key = Path(said(hosts, "db-1.b.via-a", "identityfile"))
         assert (key.read_text(), key.stat().st_mode & 0o777, key.parent) == ("no key\n", 0o600, hosts._folder)
     assert list(short.iterdir()) == []
+
+
+def test_a_folder_of_an_older_version_goes_when_nobody_can_be_at_work_in_it(
+    short: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(short))
+    old, new, other = (short / f"dr-ssh-{name}" for name in ("old", "new", "other"))
+    for folder in (old, new):
+        folder.mkdir()
+        (folder / "key").write_text("a key")
+    os.utime(old, (0, 0))
+    other.symlink_to(new)
+    with Hosts(TOLD):
+        assert (old.exists(), new.exists(), other.is_symlink()) == (False, True, True)
