@@ -87,6 +87,13 @@ class Keys:
         default=False,
         why="it is not clear whether carts may be given up",
     )
+    scripting: bool = key(
+        boolean,
+        "the shop may run Lua in the cache (`EVAL`, `EVALSHA`, `SCRIPT LOAD`) and ask for `INFO`: Sidekiq does both. A script may do what the shop may, "
+        "and keeps everybody waiting until it ends; functions stay refused",
+        default=False,
+        why="it is not clear whether the shop may run programs in the cache",
+    )
     cache_replicas: int = key(
         REPLICAS,
         "2: three cache hosts in each region, `cache-1` to `cache-3`, and Sentinel, which has another lead when the leader's host dies "

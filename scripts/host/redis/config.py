@@ -30,14 +30,21 @@ ARMED = "min-replicas-to-write"
 LENT = 8  # more followers than there are: a standby's cache that leads while the other site takes its keys back refuses every write
 SIZES = (1, 1 + MAX_CACHE_REPLICAS)  # how many caches a site may have
 
+# What a shop does: keys of any name and of any kind, transactions, and channels of any name but those with two underscores, which are the
+# server's own and Sentinel's: who speaks there says who leads. Whatever has power over the server or over all keys is left out by its category.
+_SHOP = (
+    "~* resetchannels &[^_]* &_[^_]* -@all +@string +@hash +@list +@set +@sortedset +@bitmap +@hyperloglog +@geo +@stream +@keyspace +@transaction"
+    " +@pubsub +@connection -@scripting -@admin -@dangerous +role"
+)
+# A script runs with its caller's rights; functions, which stay when the caller has gone, are nobody's.
+_SCRIPTING = " +eval +evalsha +script|load +script|exists +info"
 # The operator may look, replicate, hand over and empty, and sees no data.
 _RULES = {
-    SHOP: "~* &* +@all -@admin -@dangerous +role",
     REPLICA: "resetkeys resetchannels -@all +psync +replconf +ping",
     OPERATOR: "resetkeys resetchannels -@all +@connection +client +info +role +replicaof +config|get +config|set +acl|load +save +flushall",
     # What it does to a server that it chooses or turns; it may not have the server rewrite its file.
-    SENTINEL: "resetkeys resetchannels &__sentinel__:hello -@all +@connection +multi +exec +slaveof +replicaof +failover"
-    " +publish +subscribe +info +role +client +script|kill",
+    SENTINEL: "resetkeys resetchannels &__sentinel__:hello -@all +ping +multi +exec +slaveof +replicaof"
+    " +publish +subscribe +info +role +client|setname +client|kill +script|kill",
 }
 
 # What a running server takes by CONFIG SET; a change of anything else is a restart.
@@ -85,6 +92,7 @@ class Desired:
     policy: str  # when maxmemory is reached
     link: Link
     min_replicas: int  # a master without so many replicas refuses writes; 0: it never does
+    scripting: bool  # whether the shop may run Lua
     cold: bool  # whether a takeover without the old master begins empty
     last_seen: LastSeen
     passwords: dict[str, str] = field(repr=False)  # by user
@@ -116,6 +124,7 @@ class Desired:
             policy=block.maxmemory_policy,
             link=Link(redis.size(block.write_rate) or 0, block.bridge_s, block.link_mbit * 125_000),
             min_replicas=replicas,
+            scripting=block.scripting,
             cold=block.cold_cache,
             last_seen=LastSeen(block.peer_offset, block.peer_replication_id, block.peer_keys),
             passwords=passwords,
@@ -253,7 +262,7 @@ def quoted(value: str) -> str:
     )
 
 
-def acl(passwords: Mapping[str, str]) -> str:
+def acl(passwords: Mapping[str, str], scripting: bool = False) -> str:
     """The text of `dr.acl`: digests only, hence nothing to escape and nothing to steal. Without its line, `default` would be open.
 
     Nobody can be `default`: it is off and has no password, and who has not signed in is refused whatever it may do. But the server reads its own file
@@ -262,7 +271,8 @@ def acl(passwords: Mapping[str, str]) -> str:
     lines = ["user default off sanitize-payload resetpass ~* &* +@all"]
     for user, password in passwords.items():
         digest = hashlib.sha256(password.encode()).hexdigest()
-        lines.append(f"user {user} on #{digest} {_RULES[user]}")
+        rules = _RULES[user] if user in _RULES else _SHOP + (_SCRIPTING if scripting else "")
+        lines.append(f"user {user} on #{digest} {rules}")
     return "\n".join(lines) + "\n"
 
 
@@ -312,12 +322,14 @@ def files(
         # Sentinel has missed it.
         f"[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=\nExecStart={command}\n"
         f"Restart=on-failure\nRestartSec={1 if desired.grouped else 5}\nTimeoutStopSec=30\n"
+        # Sessions and carts of everybody: nobody else of this host reads them.
+        f"StateDirectory={engine.data.rsplit('/', maxsplit=1)[-1]}\nStateDirectoryMode=0700\nUMask=0077\n"
     )
     return [
         ManagedFile(path=etc / "dr-ca.pem", content=tls.ca, owner=user),
         ManagedFile(path=etc / "dr.crt", content=tls.cert, owner=user),
         ManagedFile(path=etc / "dr.key", content=tls.key, mode=0o600, owner=user),
-        ManagedFile(path=etc / "dr.acl", content=acl(desired.passwords), mode=0o600, owner=user),
+        ManagedFile(path=etc / "dr.acl", content=acl(desired.passwords, desired.scripting), mode=0o600, owner=user),
         ManagedFile(path=etc / "dr.conf", content=text, mode=0o600, owner=user),
         ManagedFile(path=layout.etc / "redis.json", content=local_access(desired), mode=0o600),
         guard_drop_in(layout, engine.unit, "redis"),

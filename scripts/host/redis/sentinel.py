@@ -133,9 +133,9 @@ class Sentinel:
             raise Failed(
                 f"unit {UNIT}: found one that does not stop within {STOP_S:g} s, wanted none; its file cannot be begun anew; run the same again"
             )
-        make_folder(self._folder, 0o750, self._engine.user)
+        make_folder(self._folder, 0o700, self._engine.user)
         text = settings(self._desired, self._engine, self._layout, leader)
-        ManagedFile(path=self._folder / "sentinel.conf", content=text, mode=0o640, owner=self._engine.user).write()
+        ManagedFile(path=self._folder / "sentinel.conf", content=text, mode=0o600, owner=self._engine.user).write()
         write_atomically(_note(self._layout), (json.dumps(self._of_now(), sort_keys=True) + "\n").encode())
         self._units.start(UNIT, START_S)
 
