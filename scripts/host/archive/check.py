@@ -65,7 +65,7 @@ class Check:
         except Refused as error:
             self.log.warning(str(error))
             return
-        self.layout.follow.unlink(missing_ok=True)
+        self.layout.leave(self.layout.follow)
         for repository, info in self._ask_repositories(place).items():
             if info is None:
                 self.log.warning(f"repository {repository}: no answer; what it misses is sent when it answers")
@@ -181,7 +181,7 @@ class Check:
                     return False
             return True
         finally:
-            path.unlink(missing_ok=True)
+            self.layout.leave(path)
 
     def _inherit(self, place: str) -> None:
         """Once for each promotion."""
@@ -199,7 +199,7 @@ class Check:
             control.segment if control else 16 << 20,
         )
         if names:
-            archive_inherit.mark(wal, names, archive_state.ids(self.layout.user))
+            archive_inherit.mark(self.layout, wal, names)
             self.log.info(
                 f"archive: {len(names)} files that the old primary did not store are sent from here: {names[0]} to {names[-1]}"
             )
@@ -248,9 +248,9 @@ class Check:
                 state.drain = None
             follow = drain is not None or follows(streaming, state.silent_since, clock)
         if follow:
-            write_atomically(self.layout.follow, b"", 0o644)
+            self.layout.open()
         else:
-            self.layout.follow.unlink(missing_ok=True)
+            self.layout.leave(self.layout.follow)
 
     # --- what it looks like
 

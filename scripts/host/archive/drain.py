@@ -17,7 +17,6 @@ from contract.errors import DrError, Failed, Refused, say
 
 from ..frame import rolefile
 from ..frame.commands import CommandFailed
-from ..frame.files import write_atomically
 from ..frame.log import Log
 from ..frame.rolefile import STANDBY
 from ..frame.wait import until
@@ -160,7 +159,7 @@ class Drain:
         except OSError as error:
             ancestors, said = [], str(error.strerror)
         finally:
-            path.unlink(missing_ok=True)
+            self.layout.leave(path)
         if not ancestors:
             self.unread[source] = f"{newest}: {said}"
             return [own]
@@ -217,11 +216,11 @@ class Drain:
                 "fetched": {},
                 "absent": None,
             }
-        write_atomically(self.layout.follow, b"", 0o644)
+        self.layout.open()
 
     def _shut(self) -> dict[str, str]:
         """The promotion that comes next asks nobody. Where none comes, `check` opens it again for a standby that does not stream."""
-        self.layout.follow.unlink(missing_ok=True)
+        self.layout.leave(self.layout.follow)
         with archive_state.change(self.layout) as state:
             fetched = dict((state.drain or {}).get("fetched", {}))
             state.drain = None

@@ -6,13 +6,13 @@ but here, and without them a restore ends before the move, also before a planned
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..frame.files import sync_folder
 from ..postgres.text import history, lsn
+from .layout import ArchiveLayout
 
 SEGMENT = re.compile(r"([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})")
 HISTORY = re.compile(r"([0-9A-F]{8})\.history")
@@ -46,18 +46,14 @@ def ancestors(wal: Path, timeline: int) -> list[tuple[int, str]]:
         return []
 
 
-def mark(wal: Path, names: Sequence[str], ids: tuple[int, int] | None) -> None:
+def mark(layout: ArchiveLayout, wal: Path, names: Sequence[str]) -> None:
     """Let the server's archiver send these files. Marks of files that are gone meanwhile are nothing to it."""
     status = wal / "archive_status"
-    for name in names:
-        ready, done = status / f"{name}.ready", status / f"{name}.done"
-        if done.exists():
-            done.rename(ready)
-            continue
-        handle = os.open(ready, os.O_CREAT | os.O_WRONLY, 0o600)
-        try:
-            if ids is not None:
-                os.fchown(handle, *ids)
-        finally:
-            os.close(handle)
-    sync_folder(status)
+    with layout.postgres.acting():
+        for name in names:
+            ready, done = status / f"{name}.ready", status / f"{name}.done"
+            if done.exists():
+                done.rename(ready)
+            else:
+                ready.touch(0o600)
+        sync_folder(status)

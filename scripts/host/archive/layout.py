@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..frame.files import write_atomically
 from ..postgres import archiving
 from ..postgres.layout import PostgresLayout
 
@@ -18,6 +19,16 @@ class ArchiveLayout:
     @property
     def user(self) -> str:
         return self.postgres.user
+
+    def leave(self, path: Path) -> None:
+        """Remove a file from one of these folders, as who owns them."""
+        with self.postgres.acting():
+            path.unlink(missing_ok=True)
+
+    def open(self) -> None:
+        """See `follow`."""
+        with self.postgres.acting():
+            write_atomically(self.follow, b"", 0o644)
 
     @property
     def memory(self) -> Path:

@@ -19,7 +19,7 @@ from typing import Any
 from contract.errors import Failed, Refused, say
 
 from ..frame.commands import CommandFailed, run
-from ..frame.files import make_folder, sync_folder, write_atomically
+from ..frame.files import make_folder, rename, sync_folder, write_atomically
 from ..frame.locks import hold
 from ..frame.log import Log
 from ..frame.wait import until
@@ -160,7 +160,8 @@ class Restore:
     def _copy(self, place: str, source: Source) -> None:
         order = self.order
         make_folder(order.directory, 0o700, self.layout.user)
-        order.directory.chmod(0o700)
+        with self.layout.postgres.acting():
+            order.directory.chmod(0o700)
         options = [
             f"--set={source.backup.label}",
             "--archive-mode=off",
@@ -184,7 +185,7 @@ class Restore:
                     + ", into another directory",
                 )
             )
-        (order.directory / "standby.signal").unlink(missing_ok=True)
+        self.layout.leave(order.directory / "standby.signal")
         self._configure()
 
     def _fetch(self, place: str, source: Source) -> str:
@@ -350,7 +351,7 @@ class Restore:
             self._ask(f"alter system reset {name}")
         self.stop()
         for name in ("postgresql.conf", "pg_hba.conf", "pg_ident.conf"):
-            (folder / name).unlink()
+            self.layout.leave(folder / name)
         shutil.rmtree(self.sockets)
         target = postgres.data
         if target.exists():
@@ -359,10 +360,10 @@ class Restore:
                 for path in (target.with_name(f"{target.name}.before-restore-{number}") for number in range(1, 1000))
                 if not path.exists()
             )
-            target.rename(kept)
+            rename(target, kept)
             self.log.warning(f"{kept}: what was in the place of the restored cluster; never start it")
         make_folder(target.parent, owner=self.layout.user)
-        folder.rename(target)
+        rename(folder, target)
         sync_folder(target.parent)
         return str(target)
 

@@ -6,7 +6,6 @@ import datetime
 import fcntl
 import json
 import os
-import pwd
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -49,29 +48,19 @@ def load(layout: ArchiveLayout) -> State:
 @contextmanager
 def change(layout: ArchiveLayout) -> Iterator[State]:
     """Load, let the caller change it, store: one at a time, whether root or PostgreSQL's user does it."""
-    owner = layout.folder.stat()
-    handle = os.open(layout.folder / "state.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with layout.postgres.acting():
+        handle = os.open(layout.folder / "state.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        if os.geteuid() == 0:
-            os.fchown(handle, owner.st_uid, owner.st_gid)
         fcntl.flock(handle, fcntl.LOCK_EX)
         state = load(layout)
         before = asdict(state)
         yield state
         if asdict(state) != before:
-            ids = (owner.st_uid, owner.st_gid) if os.geteuid() == 0 else None
-            write_atomically(layout.state, (json.dumps(asdict(state), sort_keys=True) + "\n").encode(), 0o640, ids)
+            with layout.postgres.acting():
+                write_atomically(layout.state, (json.dumps(asdict(state), sort_keys=True) + "\n").encode(), 0o640)
     finally:
         os.close(handle)
 
 
 def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-
-def ids(user: str) -> tuple[int, int] | None:
-    """Owner of files that root writes for PostgreSQL's user; None when this is not root."""
-    if os.geteuid() != 0:
-        return None
-    found = pwd.getpwnam(user)
-    return found.pw_uid, found.pw_gid

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import grp
+import contextlib
+import errno
 import os
-import pwd
-import tempfile
-from collections.abc import Sequence
+import secrets
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from .reach import entered, ids_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +26,7 @@ class ManagedFile:
     def differs(self) -> bool:
         """Whether content, mode or owner on disk is another one."""
         try:
-            found = self.path.read_bytes()
-            status = self.path.stat()
+            found, status = _own(self.path)
         except OSError:
             return True
         if found != self.content.encode() or status.st_mode & 0o7777 != self.mode:
@@ -39,8 +40,17 @@ class ManagedFile:
         write_atomically(self.path, self.content.encode(), self.mode, ids)
 
     def _ids(self) -> tuple[int, int]:
-        user = pwd.getpwnam(self.owner)
-        return user.pw_uid, grp.getgrnam(self.group).gr_gid if self.group else user.pw_gid
+        return ids_of(self.owner, self.group)
+
+
+def read_own(path: Path) -> bytes:
+    """What is in the file itself; a link in its place, or what is no file, is as good as none. Raises OSError."""
+    return _own(path)[0]
+
+
+def _own(path: Path) -> tuple[bytes, os.stat_result]:
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+        return stream.read(), os.fstat(stream.fileno())
 
 
 def differing(files: Sequence[ManagedFile]) -> list[str]:
@@ -49,7 +59,10 @@ def differing(files: Sequence[ManagedFile]) -> list[str]:
 
 
 def write_atomically(path: Path, content: bytes, mode: int = 0o600, ids: tuple[int, int] | None = None) -> None:
-    """A reader sees the old file or the new one, also after a power cut. Raises OSError that names `path`, wherever on the way it was refused."""
+    """A reader sees the old file or the new one, also after a power cut. Raises OSError that names `path`, wherever on the way it was refused.
+
+    Whoever may write in its folder leads it nowhere else: the file is new, and no link is followed.
+    """
     try:
         _write_beside(path, content, mode, ids)
     except OSError as error:
@@ -57,42 +70,75 @@ def write_atomically(path: Path, content: bytes, mode: int = 0o600, ids: tuple[i
 
 
 def _write_beside(path: Path, content: bytes, mode: int, ids: tuple[int, int] | None) -> None:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    partial = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            if ids is not None:
-                os.fchown(stream.fileno(), *ids)
-            os.fchmod(stream.fileno(), mode)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
+    partial = f".{path.name}.{secrets.token_hex(8)}"
+    with entered(path.parent) as folder:
+        handle = os.open(
+            partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder
+        )
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(content)
+                if ids is not None and ids != (os.fstat(stream.fileno()).st_uid, os.fstat(stream.fileno()).st_gid):
+                    os.fchown(stream.fileno(), *ids)
+                os.fchmod(stream.fileno(), mode)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(partial, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(partial, dir_fd=folder)
+            raise
+        os.fsync(folder)
 
 
 def sync_folder(folder: Path) -> None:
     """Make renames in `folder` last through a power cut."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
+    with entered(folder) as handle:
         os.fsync(handle)
-    finally:
-        os.close(handle)
+
+
+def rename(source: Path, target: Path) -> None:
+    """As rename(2), and no link on the way is followed that somebody else has planted."""
+    with entered(source.parent) as here, entered(target.parent) as there:
+        os.rename(source.name, target.name, src_dir_fd=here, dst_dir_fd=there)
 
 
 def make_folder(folder: Path, mode: int = 0o755, owner: str | None = None) -> None:
-    """`mkdir -p` whatever the umask; `owner` is set when root runs this."""
-    if not folder.is_dir():
+    """`mkdir -p` whatever the umask; `owner` is set when root runs this. Raises OSError, also where somebody else's link is in the way.
+
+    What is there already and is neither root's nor `owner`'s is left to whose it is, and refused.
+    """
+    if not os.path.lexists(folder):
         make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        folder.chmod(mode)
-    if owner is not None and os.geteuid() == 0:
-        user = pwd.getpwnam(owner)
-        if folder.stat().st_uid != user.pw_uid:
-            os.chown(folder, user.pw_uid, user.pw_gid)
+        with entered(folder.parent) as parent:
+            try:
+                os.mkdir(folder.name, 0o700, dir_fd=parent)
+            except FileExistsError:  # by another run
+                pass
+            else:
+                with _below(parent, folder) as made:
+                    os.fchmod(made, mode)
+    if owner is None or os.geteuid() != 0:
+        return
+    ids = ids_of(owner)
+    with entered(folder) as found:
+        holder = os.fstat(found).st_uid
+        if holder not in (0, ids[0]):
+            raise PermissionError(errno.EPERM, f"it is of user {holder}, wanted {owner}", str(folder))
+        if holder != ids[0]:
+            os.fchown(found, *ids)
+
+
+@contextlib.contextmanager
+def _below(parent: int, folder: Path) -> Iterator[int]:
+    """A handle of what was just made, or of what the holder of its folder has put in its place."""
+    made = os.open(folder.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        if os.fstat(made).st_uid not in (os.geteuid(), os.fstat(parent).st_uid):
+            raise PermissionError(errno.EPERM, "it was exchanged while it was made", str(folder))
+        yield made
+    finally:
+        os.close(made)
 
 
 def with_block(text: str, name: str, lines: Sequence[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 from contract.errors import Failed, Refused, say
 
 from ..frame.commands import CommandFailed, Done, run
-from ..frame.files import make_folder, sync_folder
+from ..frame.files import make_folder, sync_folder, write_atomically
 from .config import COPY, upstream
 from .desired import Desired
 from .layout import MARK, SLOT, PostgresLayout
@@ -26,8 +25,8 @@ INITDB_S, COPY_S = 120.0, 12 * 3600.0
 
 def initialise(desired: Desired, layout: PostgresLayout) -> None:
     """A new cluster with checksums and a locale that no library update changes; in its place only when it is whole."""
-    discard(layout)
     _parent(layout)
+    discard(layout)
     locale = (
         ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if VERSIONS[desired.version].builtin_locale else []
     )
@@ -44,10 +43,11 @@ def initialise(desired: Desired, layout: PostgresLayout) -> None:
         "--data-checksums",
     ]
     run([*argv, "--auth-local=peer", "--auth-host=reject", "--no-instructions"], limit_s=INITDB_S, user=layout.user)
-    for name in ("postgresql.conf", "pg_hba.conf", "pg_ident.conf"):
-        (layout.fresh / name).unlink(missing_ok=True)  # the ones outside count; these would only mislead
+    with layout.acting():
+        for name in ("postgresql.conf", "pg_hba.conf", "pg_ident.conf"):
+            (layout.fresh / name).unlink(missing_ok=True)  # the ones outside count; these would only mislead
     leave(layout, layout.fresh / MARK, {"site": desired.envelope.site})
-    move(layout.fresh, layout.data)
+    move(layout, layout.fresh, layout.data)
 
 
 def copy(desired: Desired, layout: PostgresLayout, tablespaces: Mapping[str, str]) -> None:
@@ -57,7 +57,8 @@ def copy(desired: Desired, layout: PostgresLayout, tablespaces: Mapping[str, str
     which is kept, may lie.
     """
     _parent(layout)
-    _remove(_spaces(layout))
+    with layout.acting():
+        _remove(_spaces(layout))
     # Without a password file of its own libpq would look into a home directory; the managed one is in place by now.
     target = upstream(desired, caller=COPY, passfile=str(layout.passfile), ca=str(layout.ca))
     argv = [
@@ -91,18 +92,18 @@ def copy(desired: Desired, layout: PostgresLayout, tablespaces: Mapping[str, str
             )
         ) from None
     _settle_spaces(layout)
-    (layout.fresh / "recovery.signal").unlink(missing_ok=True)
+    drop(layout, layout.fresh / "recovery.signal")
     signal_standby(layout, layout.fresh)
     leave(layout, layout.fresh / COMPLETE, {"epoch": desired.envelope.role().epoch})
-    sync_folder(layout.fresh)
 
 
 def swap(layout: PostgresLayout, source: Path | None = None) -> None:
     """The finished copy, or `source`, takes its place."""
-    move(source or layout.fresh, layout.data)
-    (layout.data / COMPLETE).unlink(missing_ok=True)
-    if layout.data.stat().st_mode & 0o077:
-        layout.data.chmod(0o700)
+    move(layout, source or layout.fresh, layout.data)
+    with layout.acting():
+        (layout.data / COMPLETE).unlink(missing_ok=True)
+        if layout.data.stat().st_mode & 0o077:
+            layout.data.chmod(0o700)
 
 
 def set_aside(layout: PostgresLayout, name: str) -> None:
@@ -115,16 +116,17 @@ def set_aside(layout: PostgresLayout, name: str) -> None:
     while target.exists():
         number += 1
         target = layout.data.with_name(f"{layout.data.name}.{name}.{number}")
-    move(layout.data, target)
+    move(layout, layout.data, target)
 
 
 def discard(layout: PostgresLayout) -> None:
     """Remove an unfinished copy: never started, so it holds nothing that is not elsewhere."""
-    for link in _links(layout.fresh):
-        if link.readlink().parent.name.startswith(f"{layout.data.name}.{_SPACES}-"):
-            _remove(link.readlink().parent)
-    _remove(layout.fresh)
-    _remove(_spaces(layout))
+    with layout.acting():
+        for link in _links(layout.fresh):
+            if link.readlink().parent.name.startswith(f"{layout.data.name}.{_SPACES}-"):
+                _remove(link.readlink().parent)
+        _remove(layout.fresh)
+        _remove(_spaces(layout))
 
 
 def _spaces(layout: PostgresLayout) -> Path:
@@ -141,11 +143,12 @@ def _settle_spaces(layout: PostgresLayout) -> None:
     while target.exists():
         number += 1
         target = layout.data.with_name(f"{layout.data.name}.{_SPACES}-{number}")
-    move(source, target)
-    for link in _links(layout.fresh):
-        link.unlink()
-        link.symlink_to(target / link.name)
-    sync_folder(layout.fresh / "pg_tblspc")
+    move(layout, source, target)
+    with layout.acting():
+        for link in _links(layout.fresh):
+            link.unlink()
+            link.symlink_to(target / link.name)
+        sync_folder(layout.fresh / "pg_tblspc")
 
 
 def _links(data: Path) -> list[Path]:
@@ -178,16 +181,18 @@ def _parent(layout: PostgresLayout) -> None:
 
 def leave(layout: PostgresLayout, path: Path, document: dict[str, object] | None) -> None:
     """A small file of the server's user, empty or a JSON document, that lasts through a power cut."""
-    path.write_text("" if document is None else json.dumps(document, sort_keys=True))
-    path.chmod(0o600)
-    if os.geteuid() == 0:
-        shutil.chown(path, layout.user, layout.user)
-    with path.open() as stream:
-        os.fsync(stream.fileno())
-    sync_folder(path.parent)
+    with layout.acting():
+        write_atomically(path, b"" if document is None else json.dumps(document, sort_keys=True).encode())
 
 
-def move(source: Path, target: Path) -> None:
+def drop(layout: PostgresLayout, path: Path) -> None:
+    """Remove a small file of the server's user, where there is one."""
+    with layout.acting():
+        path.unlink(missing_ok=True)
+
+
+def move(layout: PostgresLayout, source: Path, target: Path) -> None:
     """Rename, and make it last."""
-    source.rename(target)
-    sync_folder(target.parent)
+    with layout.acting():
+        source.rename(target)
+        sync_folder(target.parent)

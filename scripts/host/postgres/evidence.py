@@ -152,6 +152,12 @@ def _written(layout: PostgresLayout, timeline: int, size: int) -> list[int]:
 
 def keep(layout: PostgresLayout, wanted: Range, control: ControlData) -> tuple[Path, dict[str, Any]]:
     """Make the evidence, or find it made. Returns its folder and its list. Raises Failed."""
+    make_folder(layout.evidence, 0o700, layout.user)
+    with layout.acting():
+        return _keep(layout, wanted, control)
+
+
+def _keep(layout: PostgresLayout, wanted: Range, control: ControlData) -> tuple[Path, dict[str, Any]]:
     summary = summarise(layout, wanted, control)
     for folder in existing(layout, wanted.epoch):
         kept = read(folder)
@@ -159,7 +165,6 @@ def keep(layout: PostgresLayout, wanted: Range, control: ControlData) -> tuple[P
             return folder, kept
     segments = _segments(layout, wanted, control, summary)
     _room(layout, segments)
-    make_folder(layout.evidence, 0o700)
     target, number = layout.evidence / str(wanted.epoch), 1
     while target.exists():
         number += 1

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..frame.layout import Layout
+from ..frame.reach import acting_as
 
 CLUSTER = "main"
 SLOT = "dr_peer"
@@ -25,6 +27,10 @@ class PostgresLayout:
     programs: Path | None = None
     local: str = "127.0.0.1"
     tool: str = "/usr/bin/python3 /opt/dr/dr-host.pyz"  # how the server calls this software: it archives through it
+
+    def acting(self) -> AbstractContextManager[None]:
+        """Work on files below folders of the server's user, which root does with that user's rights: a link there leads no further than them."""
+        return acting_as(self.user)
 
     def program(self, name: str) -> str:
         """Path of PostgreSQL's own program, not of Debian's wrapper, which costs a tenth of a second."""

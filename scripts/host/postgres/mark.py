@@ -21,7 +21,8 @@ class Mark:
     why: str = ""
 
     def write(self, layout: PostgresLayout) -> None:
-        write_atomically(layout.rejoin, (json.dumps(asdict(self), sort_keys=True) + "\n").encode())
+        with layout.acting():
+            write_atomically(layout.rejoin, (json.dumps(asdict(self), sort_keys=True) + "\n").encode())
 
 
 def read_mark(layout: PostgresLayout) -> Mark | None:
@@ -34,5 +35,6 @@ def read_mark(layout: PostgresLayout) -> Mark | None:
 
 
 def clear_mark(layout: PostgresLayout) -> None:
-    layout.rejoin.unlink(missing_ok=True)
-    sync_folder(layout.rejoin.parent)
+    with layout.acting():
+        layout.rejoin.unlink(missing_ok=True)
+        sync_folder(layout.rejoin.parent)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from contract.services.postgres import reserved
 
-from ..frame.files import write_atomically
+from ..frame.files import read_own, write_atomically
 from .layout import PostgresLayout
 
 FILE = "postgresql.auto.conf"
@@ -38,10 +38,9 @@ def drop(layout: PostgresLayout, data: Path | None = None) -> tuple[str, ...]:
         else:
             kept.append(line)
     if gone:
-        path = folder / FILE
-        status = path.stat()
+        status = folder.stat()
         ids = (status.st_uid, status.st_gid) if os.geteuid() == 0 else None
-        write_atomically(path, "".join(kept).encode(errors="surrogateescape"), 0o600, ids)
+        write_atomically(folder / FILE, "".join(kept).encode(errors="surrogateescape"), 0o600, ids)
     return tuple(sorted(gone))
 
 
@@ -67,6 +66,6 @@ def _read(folder: Path) -> str:
 
 def _read_file(path: Path) -> str:
     try:
-        return path.read_bytes().decode(errors="surrogateescape")
+        return read_own(path).decode(errors="surrogateescape")
     except OSError:
         return ""

@@ -25,7 +25,7 @@ from . import evidence as pg_evidence
 from . import overrides
 from .config import REWIND as CALLER
 from .config import settings, upstream
-from .copy import COMPLETE, leave, move, signal_standby
+from .copy import COMPLETE, drop, leave, move, signal_standby
 from .desired import Desired
 from .diverged import fault_of, timelines
 from .evidence import Range
@@ -95,7 +95,7 @@ class Rejoin:
         self.mark(RECOVERY)
         overrides.drop(self.layout)  # of all that may keep a server from starting
         for signal in ("standby.signal", "recovery.signal"):
-            (self.layout.data / signal).unlink(missing_ok=True)  # a single-user server refuses to be a standby
+            drop(self.layout, self.layout.data / signal)  # a single-user server refuses to be a standby
         own = {
             "config_file": str(self.layout.conf / "postgresql.conf"),
             "wal_keep_size": _KEEP_ALL,
@@ -137,7 +137,7 @@ class Rejoin:
             self.impossible(tried.reason if tried.code else "pg_rewind sees no difference although there is one")
             return
         self.mark(REWIND)
-        move(self.layout.data, self.layout.rewinding)
+        move(self.layout, self.layout.data, self.layout.rewinding)
         self._finish()
 
     def _finish(self) -> None:
@@ -156,7 +156,7 @@ class Rejoin:
             self.impossible(f"pg_rewind stopped half way ({done.reason})")
             return
         signal_standby(self.layout, self.layout.rewinding)
-        (self.layout.rewinding / "recovery.signal").unlink(missing_ok=True)
+        drop(self.layout, self.layout.rewinding / "recovery.signal")
         leave(self.layout, self.layout.rewinding / COMPLETE, {"epoch": self.epoch})
 
     def _cut(self, done: Done, consequence: str) -> Failed:
@@ -209,7 +209,7 @@ class Rejoin:
             while target.exists():
                 number += 1
                 target = self.layout.data.with_name(f"{self.layout.data.name}.diverged-{self.epoch}.{number}")
-            move(self.layout.rewinding, target)
+            move(self.layout, self.layout.rewinding, target)
             self.log.warning(
                 f"{target}: what an interrupted rewind left behind; never start it; the evidence has what was lost"
             )

@@ -191,7 +191,7 @@ class Postgres:
         self.applied.reload()
 
     def _do_drop_recovery_signal(self, _: str) -> None:
-        (self.layout.data / "recovery.signal").unlink(missing_ok=True)
+        pg_copy.drop(self.layout, self.layout.data / "recovery.signal")
 
     def _do_promote(self, _: str) -> None:
         checkpoint = self.epoch.checkpoint

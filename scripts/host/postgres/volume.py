@@ -12,6 +12,7 @@ from contract.errors import Failed, say
 
 from ..frame.commands import run
 from ..frame.files import ManagedFile, make_folder
+from ..frame.reach import entered
 from ..frame.systemd import Units
 from ..frame.wait import until
 from .layout import PostgresLayout
@@ -129,5 +130,6 @@ def mount(layout: PostgresLayout, device: str, units: Units) -> None:
         raise Failed(
             f"mount {layout.mount}: found another file system there, wanted {device}; nothing was written to it; see `findmnt`"
         )
-    layout.mount.chmod(0o755)
+    with entered(layout.mount) as found:
+        os.fchmod(found, 0o755)
     make_folder(layout.mount, owner=layout.user)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import getpass
 import io
 import json
 import subprocess
@@ -134,7 +135,7 @@ def test_what_is_owed_waits_for_the_archiver(tmp_path: Path) -> None:
     status.mkdir(parents=True)
     for name in ("1.done", "2.ready", "4.done"):
         (status / name).touch()
-    mark(tmp_path / "pg_wal", ["1", "2", "3"], None)
+    mark(ArchiveLayout(PostgresLayout(Layout(tmp_path), user=getpass.getuser())), tmp_path / "pg_wal", ["1", "2", "3"])
     assert sorted(path.name for path in status.iterdir()) == ["1.ready", "2.ready", "3.ready", "4.done"]
 
 

@@ -203,7 +203,7 @@ def test_what_the_system_refuses_is_told_with_its_file(
     assert "W-SECRET" not in err and ("Traceback" in err or 'File "' in err) is ("unexpected" in last)
 
 
-@pytest.mark.parametrize("broken", ["mkstemp", "fsync", "write"])
+@pytest.mark.parametrize("broken", ["open", "fsync", "write"])
 def test_a_file_that_cannot_be_written_is_named_and_not_the_one_beside_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
@@ -212,7 +212,7 @@ def test_a_file_that_cannot_be_written_is_named_and_not_the_one_beside_it(
     def fails(*_: object, **__: object) -> Any:
         raise raised(errno.ENOSPC)
 
-    patched = {"mkstemp": "tempfile.mkstemp", "fsync": "os.fsync", "write": "os.fchmod"}[broken]
+    patched = {"open": "os.open", "fsync": "os.fsync", "write": "os.fchmod"}[broken]
     monkeypatch.setattr(f"scripts.host.frame.files.{patched}", fails)
     with pytest.raises(OSError, match="No space left") as found:
         write_atomically(path, b"content")

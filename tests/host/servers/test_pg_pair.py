@@ -186,8 +186,9 @@ def test_an_interrupted_copy_is_never_started_and_the_next_run_finishes(pair: Pa
     a.converge(1, "a")
     b.layout.fresh.mkdir(parents=True)
     (b.layout.fresh / "PG_VERSION").write_text(f"{b.version}\n")
-    for folder in (b.layout.mount, b.layout.data.parent, b.layout.fresh):
+    for folder in (b.layout.mount, b.layout.data.parent, b.layout.fresh, b.layout.fresh / "PG_VERSION"):
         folder.chmod(0o755)
+        shutil.chown(folder, b.layout.user)  # as pg_basebackup leaves it
     done = b.converge(1, "a")
     assert done.actions.index("discard-copy") < done.actions.index("copy") < done.actions.index("start")
     assert not b.layout.fresh.exists()
@@ -230,8 +231,9 @@ def test_a_copy_that_was_cut_leaves_no_tablespaces_in_the_way(pair: Pair) -> Non
     )
     left.mkdir(parents=True)
     (left / "scrap").touch()
-    for folder in (b.layout.mount, b.layout.data.parent):
+    for folder in (b.layout.mount, b.layout.data.parent, left.parent, left, left / "scrap"):
         folder.chmod(0o755)
+        shutil.chown(folder, b.layout.user)  # as pg_basebackup leaves it
     assert "copy" in b.converge(1, "a").actions
     caught_up(a, b)
     assert orders(b) == ["1"]
