@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from contract import fields
@@ -28,7 +29,7 @@ from .frame.files import ManagedFile, differing, make_folder
 from .frame.layout import Layout
 from .frame.plan import Step, converge
 from .frame.result import Result
-from .frame.systemd import Systemd, Units
+from .frame.systemd import Systemd, Units, sandbox
 
 TOOL = "/opt/dr/dr-assets.pyz"
 JOB, EPOCH = "/etc/dr/assets.json", "/var/lib/dr/assets/epoch.json"
@@ -274,7 +275,13 @@ def _copier(command: str) -> str:
 
 def _service(description: str, commands: Sequence[str]) -> str:
     head = ("[Unit]", f"Description={description}", "After=network-online.target", "Wants=network-online.target")
-    return "\n".join((*head, "[Service]", "Type=oneshot", "Nice=10", "MemoryMax=512M", *commands)) + "\n"
+    # Its figures lie in a folder that may be another user's.
+    box = sandbox([str(Path(STATUS).parent), str(Path(METRICS).parent)], capabilities=["CAP_DAC_OVERRIDE"])
+    return (
+        "\n".join((*head, "[Service]", "Type=oneshot", "Nice=10", "MemoryMax=512M", "UMask=0022", *commands))
+        + "\n"
+        + box
+    )
 
 
 def _timer(seconds: int) -> str:

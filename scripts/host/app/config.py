@@ -14,7 +14,7 @@ from contract.services.postgres import APP_ROLE, WORKER_ROLE
 from ..frame.desired import Envelope, read
 from ..frame.files import ManagedFile
 from ..frame.layout import Layout
-from ..frame.systemd import guard_line
+from ..frame.systemd import guard_line, sandbox
 
 USER = "shop"
 WEB, WORKER, MIGRATE, NGINX = "shop-web.service", "shop-worker.service", "shop-migrate.service", "nginx.service"
@@ -97,16 +97,14 @@ WorkingDirectory=/opt/shop/current
 EnvironmentFile=/etc/shop/env
 ExecStart={command}
 UMask=0027
-NoNewPrivileges=yes
-PrivateTmp=yes
-ProtectSystem=full
-ProtectHome=yes
-{extra}
+PrivateUsers=yes
+{sandbox([f"/opt/shop/current/{name}" for name in WRITABLE])}{extra}
 [Install]
 WantedBy=multi-user.target
 """
 
 
+WRITABLE = ("tmp", "log")  # folders that Rails wants beside its code; a release has none
 # The stop of a host is part of a fence: requests that are held because the writer is gone must not hold it up.
 RESTART = "Restart=on-failure\nRestartSec=2\nTimeoutStopSec=5\n"
 UNITS = {

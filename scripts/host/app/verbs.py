@@ -24,12 +24,11 @@ from ..frame.plan import Step, converge
 from ..frame.result import Result
 from ..frame.systemd import Systemd, Units
 from ..frame.wait import until
-from .config import MIGRATE, NGINX, PUMA, RETRIES, SERVES, USER, WEB, WORKER, Desired, files
+from .config import MIGRATE, NGINX, PUMA, RETRIES, SERVES, USER, WEB, WORKER, WRITABLE, Desired, files
 from .plan import Facts, Wanted, plan
 from .schema import PENDING, schema_question
 
 UNIT_S, MIGRATE_S, HEALTHY_S = 60.0, 310.0, 60.0
-WRITABLE = ("tmp", "log")  # folders that Rails wants beside its code; a release has none
 
 
 class App:

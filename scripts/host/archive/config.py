@@ -9,12 +9,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..frame.files import ManagedFile
+from ..frame.systemd import sandbox
 from .desired import Desired
 from .layout import ArchiveLayout
 
 TOOL = "/opt/dr/dr-host.pyz"
 CHECK, DUE, FULL, INCREMENTAL = "dr-archive-check", "dr-archive-due", "dr-archive-full", "dr-archive-incremental"
 IO_S, PUSH_S = 15, 10  # how long a repository may be silent, and how long the archiver waits for one segment
+# It asks the witness with a key of root's, and has PostgreSQL's user do the rest, whose folders it looks into.
+_CAPABILITIES = tuple(
+    f"CAP_{name}" for name in ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID", "SYS_PTRACE")
+)
+_WRITABLE = ("/run/dr", "/var/lib/dr", "/var/lib/postgresql", "/var/lib/prometheus", "/var/log/pgbackrest")
 _HEAD = "# Written by dr-host; changes are overwritten.\n"
 
 
@@ -91,7 +97,8 @@ def _service(layout: ArchiveLayout, name: str, about: str, verb: str, document: 
     text = (
         f"{_HEAD}[Unit]\nDescription={about}\nAfter=network-online.target\n\n[Service]\nType=oneshot\nStandardInput=data\n"
         f"StandardInputText={document}\nExecStart=/usr/bin/python3 {TOOL} archive {verb}\nNice=5\nIOSchedulingClass=best-effort\n"
-        "IOSchedulingPriority=6\nTimeoutStartSec=24h\n"
+        "IOSchedulingPriority=6\nTimeoutStartSec=24h\nUMask=0077\n"
+        + sandbox(_WRITABLE, capabilities=_CAPABILITIES, as_others=True)
     )
     return ManagedFile(path=layout.postgres.base.units / f"{name}.service", content=text)
 
