@@ -114,8 +114,12 @@ alter database :"database" reset role;
 alter database :"database" reset session_authorization;
 commit"""  # noqa: S608
 
+# Whether somebody else than a superuser creates what they like in schema `s` of `r`.
+_OPEN = """(not r.rolsuper or exists (select from aclexplode(s.nspacl) a left join pg_authid g on g.oid = a.grantee
+    where a.privilege_type = 'CREATE' and not coalesce(g.rolsuper, false)))"""
 # A script of an extension runs as the superuser and looks for names in the schema where it is made: that one is ours until it is through. What
-# it needs lies there meanwhile, because its script looks there, too; whatever can be moved then goes where the shop looks. Variable: `name`.
+# it needs lies there meanwhile, because its script looks there, too, and is not the shop's, for who has made it may have added to it.
+# Whatever can be moved then goes where the shop looks. Variable: `name`.
 EXTENSION = f"""select set_config('dr.extension', :'name', false) \\g /dev/null
 do $do$
 declare
@@ -132,11 +136,13 @@ begin
       union select r.name from needed n join every e on e.name = n.name, unnest(e.requires) as r (name)
     )
     select n.name, coalesce(e.schema, '{HOME}') as place, n.name = current_setting('dr.extension') as last,
-           x.oid is not null as there, x.extrelocatable as movable, s.nspname as lies, r.rolsuper as safe
+           x.oid is not null as there, x.extrelocatable as movable, s.nspname as lies, {_OPEN} as open,
+           w.rolname as maker, w.rolsuper as ours
     from needed n join every e on e.name = n.name left join pg_extension x on x.extname = n.name
-      left join pg_namespace s on s.oid = x.extnamespace left join pg_authid r on r.oid = s.nspowner;
+      left join pg_namespace s on s.oid = x.extnamespace left join pg_authid r on r.oid = s.nspowner
+      left join pg_authid w on w.oid = x.extowner;
   for each in select distinct place from needed where not there union select '{HOME}' loop
-    select r.rolname into holder from pg_namespace join pg_authid r on r.oid = nspowner and not rolsuper where nspname = each.place;
+    select r.rolname into holder from pg_namespace s join pg_authid r on r.oid = s.nspowner where s.nspname = each.place and {_OPEN};
     if found then
       raise exception 'schema %: found it owned by %, wanted a superuser; the script of extension % could run what % planted, nothing was '
         'changed; move what lies in it elsewhere and drop it', each.place, holder, current_setting('dr.extension'), holder;
@@ -146,7 +152,11 @@ begin
       execute format('grant usage on schema %I to public', each.place);
     end if;
   end loop;
-  for each in select * from needed where there and not safe loop
+  for each in select * from needed where there and not last and (open or not ours) loop
+    if not each.ours then
+      raise exception 'extension %: found it made by %, wanted a superuser; the script of % could run what % added to it, nothing was changed; '
+        'drop it, so that it is made anew', each.name, each.maker, current_setting('dr.extension'), each.maker;
+    end if;
     if not each.movable then
       raise exception 'extension %: found it in schema %, from which it cannot be moved, wanted one of a superuser; the script of % could run what '
         'lies beside it, nothing was changed; drop it, so that it is made anew', each.name, each.lies, current_setting('dr.extension');

@@ -102,12 +102,23 @@ def test_an_extensions_script_finds_nothing_of_the_shops(pair: Pair, name: str) 
 
 def test_what_an_extension_needs_lies_where_the_shop_plants_nothing(pair: Pair) -> None:
     a = pair.a
-    assert as_shop(a, "create extension citext schema public").stderr == ""
+    a.converge(1, "a", extensions=["citext"])
     plant(a)
-    assert "extension needy" in a.converge(1, "a", extensions=["needy"]).actions
+    assert "extension needy" in a.converge(1, "a", extensions=["citext", "needy"]).actions
     unharmed(a)
     where = "select nspname from pg_extension e join pg_namespace n on n.oid = extnamespace where extname = 'citext'"
     assert a.sql(where, "shop") == "public", "it is back where the shop looks for it"
+
+
+def test_what_an_extension_needs_is_not_taken_from_the_shop(pair: Pair) -> None:
+    """Who has made an extension may add to it, and what was added moves with it."""
+    a = pair.a
+    assert as_shop(a, "create extension citext schema public").stderr == ""
+    plant(a)
+    assert as_shop(a, "alter extension citext add function public.lower(varchar)").stderr == ""
+    with pytest.raises(Failed, match="extension citext: found it made by shop_owner, wanted a superuser"):
+        a.converge(1, "a", extensions=["needy"])
+    unharmed(a)
 
 
 @pytest.mark.parametrize(("name", "schema"), [("careless", "dr_extensions"), ("placed", "placed")])
