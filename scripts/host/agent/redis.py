@@ -57,10 +57,11 @@ class RedisFacts:
             return block
         info = parse_info(text)
         self._upstream.look(info)
-        lent = False
+        asks = info.get("role") == "master" and "min_slaves_good_slaves" in info
+        lent = None if asks else False  # None: nobody knows
         try:
             self._company.look(info, self._connection.call)
-            if info.get("role") == "master" and "min_slaves_good_slaves" in info:
+            if asks:
                 lent = self._connection.call("CONFIG", "GET", ARMED)[1] == str(LENT)
         except (Unreachable, ErrorReply):
             self._close()
@@ -72,7 +73,7 @@ class RedisFacts:
             "offset": None if offset is None else int(offset),
             "replication_id": info.get("master_replid"),
             "keys": keys_of(info),
-            **({"lent": True} if lent else {}),
+            **({} if lent is False else {"lent": lent}),
         }
 
     def writes(self, block: dict[str, Any]) -> bool | None:
@@ -80,7 +81,8 @@ class RedisFacts:
         if block.get("role") is None:
             return None
         if block["role"] == "master":
-            return not block.get("lent", False)
+            lent = block.get("lent", False)
+            return None if lent is None else not lent
         access = Access.of_host(self._layout)
         return None if access is not None and access.sentinels else False  # Sentinel may have it lead at any moment
 
