@@ -143,6 +143,9 @@ def _newer(beat: Heartbeat | None, granted: Granted | None) -> Heartbeat | None:
     """The newest position of the lost database: the one at the witness, or the one that came with its question for a grant."""
     if beat is None or granted is None or granted.block is None or granted.age_s >= beat.age_s:
         return beat
+    heard, told = _written(beat.block("postgres")), _written(granted.block)
+    if heard is not None and told is not None and told < heard:
+        return beat  # nobody writes backwards: the host that it came to stood still, and its clock has not counted that
     return replace(beat, document={**beat.document, "postgres": granted.block}, age_s=granted.age_s)
 
 
@@ -179,7 +182,7 @@ def _database(own: dict[str, Any], beat: Heartbeat | None) -> tuple[int | None, 
         and theirs.get("system_identifier") == own.get("system_identifier")
     )
     trail = _trail(theirs)
-    written, received = _position(theirs.get("write_lsn")) or (trail[0][1] if trail else None), arrived(own)
+    written, received = _written(theirs), arrived(own)
     if not comparable or written is None or received is None or theirs.get("timeline") != own.get("timeline"):
         return None, None
     lag = max(written - received, 0)
@@ -189,6 +192,12 @@ def _database(own: dict[str, Any], beat: Heartbeat | None) -> tuple[int | None, 
     missing = [seconds for seconds, position in trail if position > received]
     complete = len(missing) < len(trail)
     return lag, float(max(missing)) if missing and complete else None
+
+
+def _written(block: dict[str, Any]) -> int | None:
+    """How far it had written when it was last known."""
+    trail = _trail(block)
+    return _position(block.get("write_lsn")) or (trail[0][1] if trail else None)
 
 
 def _trail(block: dict[str, Any]) -> list[tuple[float, int]]:

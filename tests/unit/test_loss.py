@@ -9,7 +9,7 @@ import pytest
 
 from contract.heartbeat import Heartbeat
 from contract.installation import LossBudget
-from scripts.links.loss import Own, lsn, measure, over, sentence
+from scripts.links.loss import Granted, Own, lsn, measure, over, sentence
 
 OWN = {"receive_lsn": "0/5000148", "timeline": 2, "system_identifier": "7"}
 BUDGET = LossBudget(max_lag_bytes=1000, max_lag_s=5)
@@ -97,3 +97,13 @@ def test_of_several_caches_the_one_that_led_last_is_compared():
     }
     found = measure(Own(database=OWN, offset=900), {"db-1": database(), **caches}, 35.0)
     assert (found.redis_bytes, found.redis) == (100, {"offset": 1000, "replication_id": "r1", "keys": None})
+
+
+def test_a_word_that_looks_younger_and_says_less_is_the_older_one():
+    """The host that it came to stood still meanwhile, and its clock with it; its database did as well, and has no more than that."""
+    older = {"write_lsn": "0/5000148", "timeline": 2, "system_identifier": "7", "trail": [[0.0, "0/5000148"]]}
+    granted = Granted(last_s=2.0, up_s=9000.0, block=older, age_s=2.0)
+    found = measure(Own(database=OWN), {"db-1": database("0/5000948")}, 35.0, granted)
+    assert (found.bytes, found.seconds, found.heartbeat_age_s) == (2048, 2.0, 8.0)
+    further = replace(granted, block={**older, "write_lsn": "0/5000B48"})
+    assert measure(Own(database=OWN), {"db-1": database("0/5000948")}, 35.0, further).bytes == 2560
