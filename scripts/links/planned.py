@@ -120,7 +120,7 @@ class CleanStop(Rung):
         """Nobody has started it again: a run of its own stack puts right what was begun, and cannot know that this attempt lives. Raises Failed."""
         told = self._hosts.must(self._database, self._via, "postgres status", {"schema": 1}, QUICK_S).facts
         started = told.get("running") or (told.get("role") or {}).get("role") != Role.FENCED
-        stopped_at = told.get("checkpoint_lsn", self.checkpoint["lsn"])
+        stopped_at = told.get("checkpoint_lsn") or self.checkpoint["lsn"]  # a host that cannot read it has not moved it
         if started or stopped_at != self.checkpoint["lsn"]:
             found = f"is {words(told)} again" if started else f"was started and is shut down at {stopped_at}"
             raise Failed(

@@ -364,6 +364,20 @@ def test_a_witness_that_dies_where_nothing_moves_ends_the_run(world, monkeypatch
         fence.run(told())
 
 
+def test_a_control_file_that_cannot_be_read_has_not_moved(world, monkeypatch):
+    well()
+    really = PlayedHosts.call
+
+    def call(self, host, via, command, document, limit_s):
+        found = really(self, host, via, command, document, limit_s)
+        if (host, command) == ("db-1.a", "postgres status"):
+            found.document["facts"]["checkpoint_lsn"] = None
+        return found
+
+    monkeypatch.setattr(PlayedHosts, "call", call)
+    assert fence.run(told())["epoch"] == 2
+
+
 def test_an_old_primary_that_refused_to_stop_is_not_said_to_have_been_restarted(world, monkeypatch):
     well()
     PlayedHosts.script["db-1.a", "postgres stop"] = (3, {})

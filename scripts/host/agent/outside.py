@@ -51,9 +51,8 @@ class Pauses:
     def __init__(self) -> None:
         self._told: set[Reading] = set()
         self._pause: Reading | None = None
-        self._doubted: dict[
-            str, tuple[Reading, float]
-        ] = {}  # by whose clock it is: what it shows, and since when that is known
+        # By whose clock it is: what it shows, and since when that is known.
+        self._doubted: dict[str, tuple[Reading, float]] = {}
 
     @property
     def awaited(self) -> tuple[str, ...]:
