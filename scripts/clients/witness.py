@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 import urllib.parse
 import uuid
@@ -34,6 +35,7 @@ from scripts.clients import http
 
 T = TypeVar("T")
 EPOCHS = "epochs/"
+_NAME = re.compile(r"epochs/[0-9]{8}\.json")
 ANSWER_S, ATTEMPTS, PAUSE_S = 5.0, 2, 0.5
 LIST_S = 30.0  # all pages of a listing
 TAKEN = (HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED)
@@ -76,6 +78,11 @@ class Witness:
         keys = self._keys(EPOCHS)
         if not keys:
             return None
+        if not _NAME.fullmatch(max(keys)):
+            raise Failed(
+                f"witness object {max(keys)} in {self._place}: its name is none of an epoch, wanted epochs/<eight digits>.json; nobody can tell which "
+                "region is active while it is there; remove it, and write it anew under its name if it was meant as an epoch"
+            )
         found = self._get(max(keys))
         if found is None:
             raise WitnessDown(

@@ -153,6 +153,13 @@ def test_the_newest_epoch_is_found_over_several_pages(witness: Witness) -> None:
     assert witness.newest(8) is None
 
 
+def test_an_object_among_the_epochs_whose_name_is_none_is_to_be_removed(witness: Witness) -> None:
+    add((1, "a"))
+    Bucket.epochs["epochs/2.json"] = json.dumps({"epoch": 2, "active": "a"}).encode()
+    with pytest.raises(Silent, match=r"epochs/2\.json: .*wanted epochs/<eight digits>\.json.*remove it"):
+        witness.newest(1)
+
+
 def test_whether_an_object_is_there_is_known_by_its_whole_name(witness: Witness) -> None:
     Bucket.epochs["followed/b.json.old"] = b"{}"
     assert witness.has("followed/b.json") is False

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import urllib.parse
 from collections.abc import Mapping
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 WAIT_S = 4.0  # for an address, and for each piece of an answer
 QUESTION_S = 10.0  # all that a question may hold up a boot; the unit gives the guard 30 s
 EPOCHS = "epochs/"
+_NAME = re.compile(r"epochs/[0-9]{8}\.json")
 
 
 @dataclass(frozen=True)
@@ -207,6 +209,11 @@ def listed(page: bytes) -> list[str]:
 
 def epoch_of(content: bytes, key: str) -> dict[str, Any]:
     """The epoch that an object below `epochs/` holds, with at least "epoch", "active" and "planned". Raises Silent."""
+    if not _NAME.fullmatch(key):
+        raise Silent(
+            f"witness object {key}: its name is none of an epoch, wanted epochs/<eight digits>.json; nobody can tell which region is active while it is "
+            "there; remove it, and write it anew under its name if it was meant as an epoch"
+        )
     try:
         found = document.mapping(content)
         number = document.whole(found["epoch"], 1)
