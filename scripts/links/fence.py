@@ -193,7 +193,8 @@ class Takeover:
         if not own.get("in_recovery"):
             raise Refused(
                 f"{self.database}: is {words(own)}, wanted a running standby to promote; nothing was changed; see `dr-host postgres status` there, "
-                f"and let it follow first if region {self.peer} is still well"
+                f"and let it follow first if region {self.peer} is still well; when that one is lost and this one is down, start its unit there "
+                "(`systemctl start postgresql@<version>-main`, or a reboot): a standby starts without its primary"
             )
         free = own.get("disk_free")
         if isinstance(free, int) and free < ROOM_BYTES:

@@ -422,7 +422,14 @@ def test_a_peer_that_is_gone_is_stopped_through_its_cloud(world):
 
 
 @pytest.mark.parametrize(
-    ("own", "words"), [(None, "does not answer"), ({"running": False, "cluster_state": "shut down"}, "is down")]
+    ("own", "words"),
+    [
+        (None, "does not answer"),
+        (
+            {"running": False, "cluster_state": "shut down"},
+            r"is down.*when that one is lost and this one is down, start its unit there",
+        ),
+    ],
 )
 def test_nothing_is_fenced_for_a_site_that_could_not_take_over(world, own, words):
     cloud(world)
