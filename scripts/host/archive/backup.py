@@ -105,7 +105,12 @@ class Backups:
 
     def _good(self, repository: str, place: str, kind: str, info: Info) -> None:
         with archive_state.change(self.layout) as state:
-            state.dropped = None  # restores from this backup on need none of it
+            if (
+                state.dropped is not None
+            ):  # restores from this backup on need none of it, those from the other repository do
+                state.passed = sorted({*state.passed, repository})
+                if set(self.memory.repositories) <= set(state.passed):
+                    state.dropped, state.passed = None, []
             state.backups.pop(repository, None)
         self.log.info(f"repository {repository}: backup ({kind}) made")
         number = keep(info, self.memory.retention_full)

@@ -143,6 +143,7 @@ class Push:
     def _drop(self, name: str) -> None:
         with archive_state.change(self.layout) as state:
             state.dropped = {"from": state.dropped["from"] if state.dropped else name, "to": name}
+            state.passed = []
         self.log.error(
             f"archive: WAL segment {name} is dropped: no repository takes it and more than {self.memory.queue_max} bytes wait; a restore cannot go "
             'past it from older backups; once a repository answers, `{"type": "full"}` for `dr-host archive backup`'

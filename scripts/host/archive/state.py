@@ -19,7 +19,8 @@ from .layout import ArchiveLayout
 class State:
     """`alarm`: {"repository", "segment", "epoch", "message", "at"}: somebody else wrote this cluster's WAL. `suspended`: by repository,
     {"from": first segment not sent there, "since", "why"}. `gaps`: by repository, {"from"}: what was not sent and is not yet filled in.
-    `dropped`: {"from", "to"}, WAL that no repository took and the disk had no room for, or that is in none; a backup ends it. `hold`: {"epoch", "active"} when
+    `dropped`: {"from", "to"}, WAL that no repository took and the disk had no room for, or that is in none; a good backup in each repository ends it,
+    and `passed` names those that have one. `hold`: {"epoch", "active"} when
     the witness knows a newer epoch in which another site is active. `silent_since`: by the clock since boot. `drain`: see `Window`.
     """
 
@@ -27,6 +28,7 @@ class State:
     suspended: dict[str, dict[str, str]] = field(default_factory=dict)
     gaps: dict[str, dict[str, str]] = field(default_factory=dict)
     dropped: dict[str, str] | None = None
+    passed: list[str] = field(default_factory=list)
     hold: dict[str, Any] | None = None
     backups: dict[str, dict[str, Any]] = field(default_factory=dict)
     compared: int = 0  # the timeline on which both repositories were held against each other
