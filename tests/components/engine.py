@@ -188,11 +188,11 @@ def _unwrapped(value: Any) -> Any:
     return [_unwrapped(inner) for inner in value] if isinstance(value, list) else value
 
 
-def build(program: Callable[[], None]) -> list[Registered]:
+def build(program: Callable[[], None], stack: str = "region-a") -> list[Registered]:
     """Runs the program to its end, every `apply` included, and returns what it registered in order."""
     monitor = _Monitor()
     asyncio.set_event_loop(asyncio.new_event_loop())
-    mocks.set_mocks(monitor.mocks, project="dr", stack="test", monitor=monitor)
+    mocks.set_mocks(monitor.mocks, project="dr", stack=stack, monitor=monitor)
 
     @pulumi.runtime.test
     def run() -> None:

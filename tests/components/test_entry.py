@@ -51,7 +51,7 @@ def run(values: dict[str, Any], secret: tuple[str, ...] = ("dr:secrets",)) -> li
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pulumi, "get_stack", lambda: f"region-{values['site']}")
-        return engine.build(program)
+        return engine.build(program, f"region-{values['site']}")
 
 
 def test_a_good_stack_asks_the_witness_and_declares(asked: list[tuple[str, str, str]]) -> None:

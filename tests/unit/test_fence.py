@@ -349,7 +349,7 @@ def test_a_planned_move_to_hosts_whose_certificates_have_ended_is_refused_before
         match=r"region b: certificates that have ended \(dr:secrets tls\.hosts\.db-1\.b has ended on 2020-01-02\).*accept\.data_loss to \{epoch: 1,",
     ):
         fence.run(told(certificates=ENDED))
-    assert {command for _, command in PlayedHosts.calls} == {"postgres status"}
+    assert all(command.endswith(" status") for _, command in PlayedHosts.calls)
     home = {"tls.hosts.db-1.a": "2020-01-02T00:00:00+00:00"}
     assert fence.run(told(certificates=home))["planned"], "to leave such hosts is no mistake"
 
@@ -368,7 +368,7 @@ def test_certificates_keep_nobody_from_a_region_that_is_stopped_already_or_given
     assert fence.run(told(certificates=ENDED))["epoch"] == 2
     world.epochs.pop()
     well()
-    assert fence.run(told(certificates=ENDED, data_loss={"epoch": 1, "reason": "it has to be now"}))["epoch"] == 2
+    assert fence.run(told(certificates=ENDED, data_loss={"epoch": 1, "at": spelled(), "reason": "it has to be now"}))["epoch"] == 2
 
 
 def test_an_interrupted_move_goes_on_from_the_stopped_primary(world):
@@ -635,7 +635,7 @@ def test_a_standby_that_would_hold_no_lease_is_not_promoted(world, peer_is_well)
     PlayedHosts.script["db-1.b", "agent ensure"] = (1, {})
     with pytest.raises(Refused, match=r"db-1\.b: would hold no lease.*said no.*nothing was changed.*dr:repair"):
         fence.run(told(lease=LEASE))
-    assert {command for _, command in PlayedHosts.calls} <= {"postgres status", "agent ensure"}
+    assert all(command.endswith((" status", " ensure")) for _, command in PlayedHosts.calls)
     assert world.nova.asked == [] and world.newest().epoch == 1
 
 

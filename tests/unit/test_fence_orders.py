@@ -368,8 +368,8 @@ def test_a_control_file_that_cannot_be_read_has_not_moved(world, monkeypatch):
     well()
     really = PlayedHosts.call
 
-    def call(self, host, via, command, document, limit_s):
-        found = really(self, host, via, command, document, limit_s)
+    def call(self, host, via, command, document, limit_s, **patience):
+        found = really(self, host, via, command, document, limit_s, **patience)
         if (host, command) == ("db-1.a", "postgres status"):
             found.document["facts"]["checkpoint_lsn"] = None
         return found
@@ -383,8 +383,8 @@ def test_an_old_primary_that_refused_to_stop_is_not_said_to_have_been_restarted(
     PlayedHosts.script["db-1.a", "postgres stop"] = (3, {})
     really = PlayedHosts.call
 
-    def call(self, host, via, command, document, limit_s):
-        found = really(self, host, via, command, document, limit_s)
+    def call(self, host, via, command, document, limit_s, **patience):
+        found = really(self, host, via, command, document, limit_s, **patience)
         if command == "postgres resume":
             found.document["changed"] = False
         return found

@@ -98,6 +98,7 @@ def test_a_user_that_the_machine_does_not_know_is_told_before_anything_is_done(m
 
 
 RUN = """
+import os
 import select
 from contract.access import Ssh, SshHost
 from scripts.clients.hosts import Hosts
@@ -107,7 +108,7 @@ told = Ssh(
     hosts={"db-1.a": SshHost(vrack="10.100.0.1", front="10.1.0.1", host_key="ssh-ed25519 AAAA")},
     bastions={"a": "203.0.113.10"},
 )
-install()
+install(os.getppid())
 with Hosts(told) as hosts:
     print(hosts._folder, flush=True)
     while True:

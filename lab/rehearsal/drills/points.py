@@ -67,7 +67,7 @@ HANGS_DEAF = Point(
 )
 UNCLAIMED = Point(
     "is killed between the old primary's last word and the claim",
-    (Strike(FENCE, "return self._promoted(self._next(proof, checkpoint=clean.checkpoint))", KILL),),
+    (Strike(FENCE, "epoch = self._next(proof, checkpoint=clean.checkpoint)", KILL),),
     KILLED,
 )
 CLAIMED = Point(
