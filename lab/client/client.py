@@ -3,44 +3,31 @@
 from __future__ import annotations
 
 import http.client
-import ssl
 import threading
 import time
-import urllib.parse
 import uuid
 from pathlib import Path
 
 from lab.client.connect import Link, Resolver, ask
-from lab.client.ledger import Ledger
+from lab.client.customers import ERRORS, Customers
 
-ANSWER_S = 12.0  # longer than the shop holds a request
 PATIENCE_S = 0.1  # between two attempts at one order
 FRESH_EVERY = 20  # orders after which a customer comes with a new connection
 NEWCOMER_S = 1.0  # between two customers who have never been here: they hang on no connection of before, and ask the resolver themselves
 
 
-class Client:
-    """Places `rate` orders a second over `connections` customers until `stop`, and one for each newcomer. `resolver`: address or
-    "address:port"; `ca`: PEM file.
-    """
+class Client(Customers):
+    """Places `rate` orders a second over `connections` customers until `stop`, and one for each newcomer. The rest: see `Customers`."""
 
     def __init__(
         self, url: str, resolver: str, ca: Path, ledger: Path, *, rate: float = 10.0, connections: int = 4
     ) -> None:
-        parts = urllib.parse.urlsplit(url)
-        self._name, self._port = str(parts.hostname), parts.port or 443
-        self._server, self._resolver, self._tls = (
-            resolver,
-            Resolver(resolver),
-            ssl.create_default_context(cafile=str(ca)),
-        )
-        self._ledger = Ledger(ledger)
+        super().__init__(url, resolver, ca, ledger)
         self._pause = connections / rate
-        self._stopped, self._lock, self._acknowledged = threading.Event(), threading.Lock(), 0
-        self._threads = [
-            threading.Thread(target=self._shop, name=f"customer-{number}", daemon=True) for number in range(connections)
-        ]
-        self._threads.append(threading.Thread(target=self._welcome, name="newcomers", daemon=True))
+        self._lock, self._acknowledged = threading.Lock(), 0
+        for number in range(connections):
+            self._employ(f"customer-{number}", self._shop)
+        self._employ("newcomers", self._welcome)
 
     @property
     def acknowledged(self) -> int:
@@ -48,19 +35,8 @@ class Client:
         with self._lock:
             return self._acknowledged
 
-    def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self) -> None:
-        """No new order begins; waits for the attempts that are under way."""
-        self._stopped.set()
-        for thread in self._threads:
-            thread.join(2 * ANSWER_S + 5)
-        self._ledger.close()
-
     def _shop(self) -> None:
-        link = Link(self._name, self._port, self._resolver, self._tls, ANSWER_S)
+        link = self._link()
         products: list[int] = []
         count, due = 0, time.monotonic()
         while not self._stopped.wait(max(0.0, due - time.monotonic())):
@@ -70,7 +46,7 @@ class Client:
                 link.drop()
             try:
                 products = products or [product["id"] for product in ask(link, "GET", "/products")[1]]
-            except (OSError, http.client.HTTPException, ValueError, TypeError, KeyError):
+            except ERRORS:
                 self._stopped.wait(PATIENCE_S)
                 continue
             if products:
@@ -89,11 +65,11 @@ class Client:
             thread.join()
 
     def _visit(self) -> None:
-        link = Link(self._name, self._port, Resolver(self._server), self._tls, ANSWER_S)
+        link = self._link(Resolver(self._server))
         while not self._stopped.is_set():
             try:
                 (product, *_) = [product["id"] for product in ask(link, "GET", "/products")[1]]
-            except (OSError, http.client.HTTPException, ValueError, TypeError, KeyError):
+            except ERRORS:
                 self._stopped.wait(PATIENCE_S)
             else:
                 self._order(link, {"product_id": product, "quantity": 1})

@@ -6,24 +6,20 @@ Beside `client.py`, with threads, connections and a ledger of their own: those w
 from __future__ import annotations
 
 import hashlib
-import http.client
 import random
-import ssl
-import threading
 import time
-import urllib.parse
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lab.client.client import ANSWER_S
-from lab.client.connect import Link, Resolver, ask
-from lab.client.ledger import CART, UPLOAD, Ledger
+from lab.client.connect import Link, ask
+from lab.client.customers import ERRORS, Customers
+from lab.client.ledger import CART, UPLOAD
 
 PATIENCE_S = 1.0  # between two attempts: a shop that cannot is not kept busy with them
-ERRORS = (OSError, http.client.HTTPException, ValueError, TypeError, KeyError)
 
 
 @dataclass(frozen=True)
@@ -66,35 +62,19 @@ def upload(key: str, text: str) -> Write:
     )
 
 
-class Goods:
-    """Fills `carts` carts and uploads `uploads` files a second until `stop`. `resolver`, `ca`: as in `Client`."""
+class Goods(Customers):
+    """Fills `carts` carts and uploads `uploads` files a second until `stop`. The rest: see `Customers`."""
 
     def __init__(
         self, url: str, resolver: str, ca: Path, ledger: Path, *, carts: float = 4.0, uploads: float = 1.0
     ) -> None:
-        parts = urllib.parse.urlsplit(url)
-        self._name, self._port = str(parts.hostname), parts.port or 443
-        self._resolver, self._tls = Resolver(resolver), ssl.create_default_context(cafile=str(ca))
-        self._ledger, self._stopped = Ledger(ledger), threading.Event()
-        self._threads = [
-            threading.Thread(target=self._work, args=(1 / rate, make), name=name, daemon=True)
-            for name, rate, make in (("carts", carts, self._cart), ("uploads", uploads, self._upload))
-            if rate
-        ]
-
-    def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self) -> None:
-        """Nothing new begins; waits for the attempts that are under way."""
-        self._stopped.set()
-        for thread in self._threads:
-            thread.join(2 * ANSWER_S + 5)
-        self._ledger.close()
+        super().__init__(url, resolver, ca, ledger)
+        for name, rate, make in (("carts", carts, self._cart), ("uploads", uploads, self._upload)):
+            if rate:
+                self._employ(name, partial(self._work, 1 / rate, make))
 
     def _work(self, pause: float, make: Callable[[Link], Write | None]) -> None:
-        link = Link(self._name, self._port, self._resolver, self._tls, ANSWER_S)
+        link = self._link()
         while not self._stopped.wait(pause):
             write = make(link)
             if write is not None:
