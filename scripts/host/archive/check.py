@@ -214,12 +214,13 @@ class Check:
         now, state = self._timeline(), archive_state.load(self.layout)
         if now is None or now <= state.looked or (now > 1 and now > state.inherited) or None in self._infos.values():
             return
+        under_way = waiting(self.layout)  # before the look: what arrives meanwhile is in one of both
         stored = [self._wal(name, place) for name in self.memory.repositories]
         wal, control = self.postgres.data / "pg_wal", self.server.control_data()
         if None in stored:
             return
         starts = [info.backups[-1].wal for info in self._infos.values() if info is not None and info.backups]
-        held = set(waiting(self.layout)).union(*(it for it in stored if it is not None))
+        held = set(under_way).union(*(it for it in stored if it is not None))
         past = {timeline for timeline, _ in archive_inherit.ancestors(wal, now)} | {now}
         found = hole(
             held, past, max(starts, key=lambda name: name[8:], default=None), control.segment if control else SEGMENT

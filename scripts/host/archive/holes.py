@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Set
+from itertools import pairwise
 
 from ..postgres.text import segment_name, segment_start
 
@@ -19,10 +20,11 @@ def hole(held: Set[str], past: Set[int], first: str | None, size: int) -> dict[s
         if len(name) == 24 and int(name[:8], 16) in past
     }
     begin = min(at, default=0) if first is None else segment_start(first[8:], size) // size
-    missing = sorted(set(range(begin, max(at, default=0))) - at.keys())
-    if not missing:
+    # What is held, and not what is not: a name that somebody put there may be as far away as a number goes.
+    known = [begin - 1, *(number for number in sorted(at) if number >= begin)]
+    gaps = [(left + 1, right - 1) for left, right in pairwise(known) if right > left + 1]
+    if not gaps:
         return None
-    timeline = int((at.get(missing[0] - 1) or first or "1")[:8], 16)
-    return {
-        end: segment_name(timeline, number * size, size) for end, number in (("from", missing[0]), ("to", missing[-1]))
-    }
+    before = at.get(gaps[0][0] - 1) or first or "00000001"
+    ends = {"from": gaps[0][0], "to": gaps[-1][1]}
+    return {end: segment_name(int(before[:8], 16), number * size, size) for end, number in ends.items()}

@@ -222,6 +222,7 @@ def test_wal_that_nobody_takes_waits_up_to_the_limit_and_is_dropped_beyond_with_
         (["1:FE", "3:FF", "2:100"], ("1:FF", "1:FF")),  # only somebody else's
         (["1:FE", "1:FF"], None),
         (["1:100"], ("1:FE", "1:FF")),
+        (["1:FE", "1:FF", "1:FFFFFFFFFF"], ("1:100", "1:FFFFFFFFFE")),  # somebody's
         ([], None),
     ],
 )
