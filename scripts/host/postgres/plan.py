@@ -164,11 +164,8 @@ def _active(want: Want, facts: Facts) -> list[Step]:
     # Clients have just come back to a primary of this epoch, whoever promoted it: what needs a restart waits for the next run.
     fresh = facts.promoted or live.marker != marker(want.role.epoch, want.role.site)
     if live.restart_due and not fresh:
-        return [
-            *steps,
-            Step("restart", ", ".join(live.restart_due)),
-            LOOK_AGAIN,
-        ]  # how many sessions the shop may hold goes by it
+        # How many sessions the shop may hold goes by what is in force then.
+        return [*steps, Step("restart", ", ".join(live.restart_due)), LOOK_AGAIN]
     steps += [Step("slot")] if live.slot not in ("good", "active") else []
     steps += [Step("role-in-database", name) for name in live.roles]
     steps += _sync(want, live)
