@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import Any
 
 from scripts.clients import http
-from scripts.clients.openstack import ApiDown, Cloud
+from scripts.clients.openstack import ApiDown, Cloud, act
 from scripts.clients.server_states import Server, read
 
 VERSION = "2.69"
@@ -92,15 +92,8 @@ class Compute(Cloud):
         )
 
     def act(self, server: Server, action: str) -> str:
-        """Ask a server for `os-stop` or `os-start`. The platform's own words where it does not take that now; empty when it does. Raises ApiDown."""
-        try:
-            self.ask("POST", "compute", f"/servers/{server.id}/action", {action: None})
-        except ApiDown as error:
-            # 404: still being scheduled, or just deleted; the next look tells which.
-            if error.status not in (HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND):
-                raise
-            return error.words or f"answered {error.status}"
-        return ""
+        """See `openstack.act`."""
+        return act(self, server.id, action)
 
     def _by_id(self, server_id: str) -> Server | None:
         found = self.find("compute", f"/servers/{urllib.parse.quote(server_id, safe='')}")

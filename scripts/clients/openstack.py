@@ -136,10 +136,13 @@ def _endpoints(catalog: list[Any], region: str) -> Iterator[tuple[str, str]]:
             yield kind, url.rstrip("/")
 
 
-def act(cloud: Cloud, server_id: str, action: str) -> None:
-    """Ask a server for `os-stop` or `os-start`. Raises ApiDown."""
+def act(cloud: Cloud, server_id: str, action: str) -> str:
+    """Ask a server for `os-stop` or `os-start`. The platform's own words where it does not take that now; empty when it does. Raises ApiDown."""
     try:
         cloud.ask("POST", "compute", f"/servers/{server_id}/action", {action: None})
     except ApiDown as error:
-        if error.status != HTTPStatus.CONFLICT:  # already on its way, or already there: the next look tells
+        # 409: on its way, or there already; 404: still being scheduled, or just deleted. The next look tells which.
+        if error.status not in (HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND):
             raise
+        return error.words or f"answered {error.status}"
+    return ""
