@@ -117,7 +117,9 @@ class Unit:
     def start(self) -> None:
         unit = self._name()
         if unit is not None:
-            done = run(["systemctl", "start", "--no-block", unit], limit_s=ASK_S, check=False)
+            # A start that has no process left, as one whose PID file had no room, waits until its limit and takes every further one in.
+            verb = "start" if self._processes() else "restart"
+            done = run(["systemctl", verb, "--no-block", unit], limit_s=ASK_S, check=False)
             if done.code != 0:
                 self._log.warning(f"{unit}: cannot be started ({done.reason}); tried again later")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 from contract.errors import Failed, say
@@ -12,9 +13,9 @@ from .files import ManagedFile
 from .layout import Layout
 
 QUICK_S = 15.0
-CHANGE_S = (
-    60.0  # of what starts with the machine: for a unit that has an old init script too, a host at work takes its time
-)
+# Of what starts with the machine: for a unit that has an old init script too, a host at work takes its time.
+CHANGE_S = 60.0
+GROUPS = Path("/sys/fs/cgroup")
 
 
 class Units(Protocol):
@@ -77,7 +78,8 @@ class Systemd:
 
     def start(self, unit: str, limit_s: float) -> None:
         """Raises Failed, with the unit's last log line."""
-        self._job("start", unit, limit_s)
+        # One that waits for nothing would take this one in, and end at its own limit.
+        self._job("restart" if self._waits_for_nothing(unit) else "start", unit, limit_s)
 
     def restart(self, unit: str, limit_s: float) -> None:
         self._job("restart", unit, limit_s)
@@ -96,6 +98,17 @@ class Systemd:
         """What the unit's own processes wrote last, without systemd's lines about it."""
         journal = ["journalctl", f"_SYSTEMD_UNIT={unit}", "-n", "100", "-o", "cat", "--no-pager"]
         return run(journal, limit_s=QUICK_S, check=False).out.splitlines()
+
+    def _waits_for_nothing(self, unit: str) -> bool:
+        """Whether its start goes on although no process of it is left: one was killed before its PID file was there, or the file had no room."""
+        asked = run(
+            ["systemctl", "show", "-p", "ActiveState,SubState,ControlPID,MainPID,ControlGroup", unit],
+            limit_s=QUICK_S,
+            check=False,
+        )
+        found = dict(line.split("=", 1) for line in asked.out.splitlines() if "=" in line)
+        state = [found.get(name) for name in ("ActiveState", "SubState", "ControlPID", "MainPID")]
+        return state == ["activating", "start", "0", "0"] and count_processes(found.get("ControlGroup", "")) == 0
 
     def _job(self, verb: str, unit: str, limit_s: float) -> None:
         run(["systemctl", "reset-failed", unit], limit_s=QUICK_S, check=False)
@@ -161,3 +174,15 @@ def guard_line(service: str, tool: str = "/opt/dr/dr-host.pyz") -> str:
 def guard_drop_in(layout: Layout, unit: str, service: str, tool: str = "/opt/dr/dr-host.pyz") -> ManagedFile:
     """The same as a drop-in for a unit that is not ours."""
     return drop_in(layout, unit, "dr-guard", f"[Service]\n{guard_line(service, tool)}")
+
+
+def count_processes(group: str) -> int | None:
+    """Of a control group, as systemd names it; None when this machine has its groups elsewhere."""
+    if not GROUPS.joinpath("system.slice").is_dir():
+        return None
+    if not group:
+        return 0
+    try:
+        return len(GROUPS.joinpath(group.lstrip("/"), "cgroup.procs").read_text().split())
+    except OSError:
+        return 0  # it goes with its last process

@@ -13,6 +13,7 @@ import pytest
 from scripts.host.agent import unit as agent_unit
 from scripts.host.agent.facts import Server
 from scripts.host.agent.unit import Unit
+from scripts.host.frame.commands import Done
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.locks import busy, hold
 from scripts.host.frame.log import Log
@@ -120,3 +121,23 @@ def test_whoever_is_at_work_with_a_service_is_seen(tmp_path: Path) -> None:
     with hold(layout, "postgres"):
         assert busy(layout, "postgres") is True and busy(layout, "redis") is False
     assert busy(layout, "postgres") is False
+
+
+def test_a_start_that_has_no_process_left_is_begun_anew_and_one_that_is_at_work_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server was killed before its PID file was whole: systemd waits for it until its limit, ten minutes, and joins every further start to that one."""
+    asked: list[str] = []
+
+    def systemctl(argv: Sequence[str], **_: object) -> Done:
+        asked.append(" ".join(argv))
+        return Done(0, "", "")
+
+    monkeypatch.setattr(agent_unit, "run", systemctl)
+    made = unit(tmp_path, io.StringIO(), ())
+    made.start()
+    group = tmp_path / "sys/fs/cgroup/system.slice/redis-server.service"
+    group.mkdir()
+    (group / "cgroup.procs").write_text("4711\n")  # the guard that still asks, or the server that recovers
+    made.start()
+    assert asked == [f"systemctl {verb} --no-block redis-server.service" for verb in ("restart", "start")]

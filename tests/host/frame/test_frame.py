@@ -15,8 +15,9 @@ from contract.errors import ExitCode, Failed, Refused, Usage
 from contract.services import assets
 from scripts.host import host as base
 from scripts.host.__main__ import main
-from scripts.host.frame import cli, plan, rolefile
+from scripts.host.frame import cli, plan, rolefile, systemd
 from scripts.host.frame.call import Call, Verb
+from scripts.host.frame.commands import Done
 from scripts.host.frame.desired import read
 from scripts.host.frame.files import ManagedFile, with_block, write_atomically
 from scripts.host.frame.layout import Layout
@@ -299,3 +300,29 @@ def test_no_host_goes_back_in_epochs(tmp_path: Path, check: bool) -> None:
     with pytest.raises(Refused, match="nothing was changed"):
         Role("a", "b", PRIMARY, 6).write(layout)
     assert rolefile.read(layout) == Role("a", "b", STANDBY, 7)
+
+
+@pytest.mark.parametrize(
+    ("state", "processes", "verb"),
+    [
+        ("ActiveState=activating\nSubState=start\nControlPID=0\nMainPID=0", 0, "restart"),
+        ("ActiveState=activating\nSubState=start\nControlPID=0\nMainPID=0", 2, "start"),  # a server that recovers
+        ("ActiveState=activating\nSubState=start-pre\nControlPID=7\nMainPID=0", 0, "start"),
+        ("ActiveState=activating\nSubState=auto-restart\nControlPID=0\nMainPID=0", 0, "start"),
+        ("ActiveState=inactive\nSubState=dead\nControlPID=0\nMainPID=0", 0, "start"),
+        ("", 0, "start"),
+    ],
+)
+def test_a_start_that_waits_for_nothing_is_replaced(
+    monkeypatch: pytest.MonkeyPatch, state: str, processes: int, verb: str
+) -> None:
+    asked: list[list[str]] = []
+
+    def systemctl(argv: list[str], **_: object) -> Done:
+        asked.append(argv)
+        return Done(0, state if argv[1] == "show" else "", "")
+
+    monkeypatch.setattr(systemd, "run", systemctl)
+    monkeypatch.setattr(systemd, "count_processes", lambda _: processes)
+    systemd.Systemd().start("postgresql@17-main.service", 30)
+    assert asked[-1] == ["systemctl", verb, "postgresql@17-main.service"]
