@@ -79,6 +79,6 @@ GUARDS = {
         "        over = self.over(at)\n",
         "        over = None\n",
         "lease-agent-halted",
-        "halted: the isolated database took writes for",
+        "halted: the database took writes for",
     ),
 }

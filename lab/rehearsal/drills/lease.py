@@ -35,6 +35,9 @@ mount -t tmpfs -o size=1m,mode=711 drill /var/lib/dr; cp -a /run/drill-dr/. /var
 mount -t tmpfs -o size=64k,mode=1777 drill /tmp
 for folder in /var/lib/dr /tmp; do cat /dev/zero > $folder/drill-full 2>&- || true; done"""
 EMPTY = "umount /var/lib/dr; umount /tmp; rm -rf /run/drill-dr"
+# Read, and not written: a full `/run` has room again now and then.
+UNTOLD = "mount --bind /run/dr /run/dr && mount -o remount,bind,ro /run/dr"
+TOLD = "umount /run/dr"
 # A session for each: the kernel shares the processor between sessions first.
 BUSY = 'for n in $(seq 50); do setsid sh -c "while :; do :; done" & done; wait'
 LOADED, LOAD_S = "test $(wc -l < /sys/fs/cgroup/system.slice/drill-harm.service/cgroup.procs) -ge 50", 75
@@ -104,19 +107,35 @@ def lease_host_harmed(stage: Stage, record: Record) -> None:
     _outlived(stage, record, ("disk_full", "load_50", "both_halted"))
 
 
+@drill("lease-untold")
+def lease_untold(stage: Stage, record: Record) -> None:
+    """The active region is heard, and `/run/dr` of its writers' hosts cannot be written, so nobody tells their dead-men: both stop, and go on after that."""
+    record.isolates = True
+    with stage.shopping(record) as shop:
+        hosts, since = _writers(stage), time.time()
+        try:
+            for host in hosts.values():
+                _shell(host, UNTOLD)
+            _stop_in_time(stage, record, "untold", since, "! touch /run/dr/drill")
+        finally:
+            for host in hosts.values():
+                _shell(host, TOLD)
+        _go_on(shop, "untold", hosts)
+    nothing_lost(record)
+
+
 def _outlived(stage: Stage, record: Record, harms: Iterable[str]) -> None:
     """One after the other on one pair; each ends with both services running again by themselves."""
     record.isolates = True
     with stage.shopping(record) as shop:
         for name in harms:
-            _cut_off(stage, record, shop, name)
+            _cut_off(stage, record, name)
+            _go_on(shop, name, _writers(stage))
     nothing_lost(record)
 
 
-def _cut_off(stage: Stage, record: Record, shop: Shop, name: str) -> None:
-    harm, site, lease = HARMS[name], stage.active, stage.world.config["dr:lease"]
-    hosts = {serves: f"{host}.{site}" for serves, host in WRITERS.items()}
-    limit = lease["lease_s"] + lease["stop_s"]
+def _cut_off(stage: Stage, record: Record, name: str) -> None:
+    harm, site, hosts, lease_s = HARMS[name], stage.active, _writers(stage), stage.world.config["dr:lease"]["lease_s"]
     stage.fault("uplink", "kill", site)
     stage.fault("link", "kill", "both")
     cut = time.time()  # nobody can have heard them later than this
@@ -126,23 +145,10 @@ def _cut_off(stage: Stage, record: Record, shop: Shop, name: str) -> None:
         if harm.volume:
             stage.fault("disk-full", "kill", f"{site}-{DATABASE_HOST}")
         if harm.late:
-            late = cut + lease["lease_s"] - LATE_S
-            wait_for("the lease is nearly over", lambda: time.time() >= late, lease["lease_s"])
+            wait_for("the lease is nearly over", lambda: time.time() >= cut + lease_s - LATE_S, lease_s)
             for host in hosts.values():
                 _shell(host, harm.late)
-        deadline = cut + limit + PATIENCE_S
-        wait_for("the writers stop", lambda: time.time() > deadline or all(map(_still, hosts.values())), 300, 0.5)
-        there = lab("ssh", hosts["database"], "--", "sh", "-c", harm.there, check=False).returncode == 0
-        record.expect(there, f"{name}: the harm was not in force until the writers had stopped")
-        figures = {}
-        for serves, host in hosts.items():
-            stopped = silence(_samples(host, 3000), cut)
-            figures[f"{serves}_s"] = None if stopped is None else round(stopped, 1)
-            record.expect(
-                stopped is not None and stopped <= limit,
-                f"{name}: the isolated {serves} took writes for {stopped} s, wanted at most {limit}",
-            )
-        record.figures.setdefault("stopped_after", {})[name] = figures
+        _stop_in_time(stage, record, name, cut, harm.there)
     finally:
         for serves, host in hosts.items():
             _shell(host, harm.end(serves))
@@ -150,8 +156,35 @@ def _cut_off(stage: Stage, record: Record, shop: Shop, name: str) -> None:
             stage.fault("disk-full", "return", f"{site}-{DATABASE_HOST}")
         stage.fault("link", "return", "both")
         stage.fault("uplink", "return", site)
+
+
+def _stop_in_time(stage: Stage, record: Record, name: str, since: float, there: str) -> None:
+    """Both writers, with their figures. `since` (wall clock): nobody can have held their leases up later; `there`: as in `Harm`."""
+    hosts, lease = _writers(stage), stage.world.config["dr:lease"]
+    limit = lease["lease_s"] + lease["stop_s"]
+    deadline = since + limit + PATIENCE_S
+    wait_for("the writers stop", lambda: time.time() > deadline or all(map(_still, hosts.values())), 300, 0.5)
+    harmed = lab("ssh", hosts["database"], "--", "sh", "-c", there, check=False).returncode == 0
+    record.expect(harmed, f"{name}: the harm was not in force until the writers had stopped")
+    figures = {}
+    for serves, host in hosts.items():
+        stopped = silence(_samples(host, 3000), since)
+        figures[f"{serves}_s"] = None if stopped is None else round(stopped, 1)
+        record.expect(
+            stopped is not None and stopped <= limit,
+            f"{name}: the {serves} took writes for {stopped} s, wanted at most {limit}",
+        )
+    record.figures.setdefault("stopped_after", {})[name] = figures
+
+
+def _go_on(shop: Shop, name: str, hosts: dict[str, str]) -> None:
     shop.flow(f"{name}: orders flow again by themselves", RESUMES_S)
     wait_for(f"{name}: the cache takes writes again", lambda: _writes(hosts["cache"]), RESUMES_S, 0.5)
+
+
+def _writers(stage: Stage) -> dict[str, str]:
+    """Hosts of the active writers, by what they serve."""
+    return {serves: f"{host}.{stage.active}" for serves, host in WRITERS.items()}
 
 
 def _shell(host: str, text: str) -> str:

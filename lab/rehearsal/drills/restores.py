@@ -97,7 +97,7 @@ def _all_is_there(stage: Stage, record: Record, shop: Shop, facts: dict[str, Any
     record.expect(found <= now, f"{found} orders were restored, and there are {now}")
     restored = facts["restored"]
     record.expect(
-        restored["archived_to"] >= archived.segment and not restored["short"],
+        (restored["archived_to"] or "") >= archived.segment and not restored["short"],
         f"the rehearsal was to reach {restored['archived_to']} (short: {restored['short']}), wanted {archived.segment} at least",
     )
     record.expect(facts["checksums"]["bad"] == 0, f"pages that do not fit: {facts['checksums']}")
