@@ -93,10 +93,12 @@ PROOF = Point(
     ),
     "KeyError",
 )
+# A run that comes to its end tells nothing of it, so the host keeps a mark.
+MARK = "/run/drill-struck"
 PROMOTING = Point(
     "the database's host kills its own promotion",
-    (Strike("scripts/host/postgres/verbs.py", "return server.promote()", KILL),),
-    "the next link promotes",
+    (Strike("scripts/host/postgres/verbs.py", "return server.promote()", (f"open('{MARK}', 'w').close()", *KILL)),),
+    "",
 )
 HANDOVER = Point(
     "raises while the old cache's writers are held",
@@ -229,6 +231,7 @@ def promotion(stage: Stage, record: Record) -> None:
     """The host kills its promotion half-way: the next link of the same run promotes. Then a move raises in the proof."""
     with stage.shopping(record) as shop:
         goes_on(stage, record, shop, PROMOTING, fails=False)
+        stage.line(f"db-1.{stage.active}", f"rm {MARK}")
         goes_on(stage, record, shop, PROOF)
     nothing_lost(record)
 
