@@ -148,13 +148,14 @@ def endpoints(settings: Settings) -> dict[str, str]:
 
 def plain_http(url: str) -> bool:
     """Whether whoever stands between reads what is sent there. This machine's own addresses have nobody between."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
+    if not url.startswith("http:"):
+        return False
+    host = ""
     try:
-        own = ip_address(host).is_loopback
-    except ValueError:
-        own = host == "localhost"
-    return parts.scheme == "http" and not own
+        host = urlsplit(url).hostname or ""
+        return not ip_address(host).is_loopback
+    except ValueError:  # a name, or no address at all
+        return host != "localhost"
 
 
 def _endpoints(settings: Settings) -> Iterator[_Row]:

@@ -396,6 +396,8 @@ def test_whatever_is_asked_with_a_password_is_asked_over_tls() -> None:
             next(iter(found.values()))
         )
         assert config.parse({**values, "lab": True}).lab is True
+        for strange in ("http://[", "http://127.0.0.1.example", "http://localhost.example", "http://user@203.0.113.2"):
+            assert set(faults(put(secure(), path, strange))) == {f"dr:{path.replace('/', '.')}"}
         for own in ("http://127.0.0.1:5000", "http://[::1]:5000", "http://localhost:5000"):
             config.parse(put(secure(), path, own))
     assert set(faults(put(secure(), "openstack/endpoint_overrides", {"compute": "http://nova.example/"}))) == {
