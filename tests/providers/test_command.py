@@ -260,10 +260,11 @@ def test_only_the_pinned_host_key_is_accepted(commands: Commands, sshd: Sshd) ->
 
 
 def test_a_refused_connection_is_given_up_after_the_limit(commands: Commands, sshd: Sshd) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    commands.declare("it", "remote", create="true", connection=sshd.connection(port=port, dial_error_limit=2))
-    run = commands.stack.fail()
+    with socket.socket() as held:  # bound and not listening: nobody else gets the port and answers there
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+        commands.declare("it", "remote", create="true", connection=sshd.connection(port=port, dial_error_limit=2))
+        run = commands.stack.fail()
     assert f"after 2 failed attempts: dial tcp 127.0.0.1:{port}: connect: connection refused" in run.output
 
 
