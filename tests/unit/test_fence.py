@@ -368,7 +368,12 @@ def test_certificates_keep_nobody_from_a_region_that_is_stopped_already_or_given
     assert fence.run(told(certificates=ENDED))["epoch"] == 2
     world.epochs.pop()
     well()
-    assert fence.run(told(certificates=ENDED, data_loss={"epoch": 1, "at": spelled(), "reason": "it has to be now"}))["epoch"] == 2
+    assert (
+        fence.run(told(certificates=ENDED, data_loss={"epoch": 1, "at": spelled(), "reason": "it has to be now"}))[
+            "epoch"
+        ]
+        == 2
+    )
 
 
 def test_an_interrupted_move_goes_on_from_the_stopped_primary(world):

@@ -171,3 +171,17 @@ def _said(order: Order, info: Info | None, wal: dict[str, int]) -> str:
 
 def moment(seconds: float) -> str:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")
+
+
+def room(directory: Path, free: int, size: int) -> None:
+    """Raises Refused where the copy would fill a disk that a running cluster may share. WAL comes on top, so this is the least."""
+    if free <= size:
+        raise Refused(
+            say(
+                subject=f"directory {directory}",
+                found=f"{free} bytes free on its disk",
+                wanted=f"more than the {size} of the backup, and room for WAL",
+                consequence="nothing was restored",
+                remedy="name a directory on a larger disk",
+            )
+        )

@@ -28,7 +28,7 @@ from ..postgres.text import control_data, lsn, setting
 from .desired import Memory
 from .holes import SEGMENT, hole
 from .layout import ArchiveLayout
-from .order import LATEST, Order, Source, choose, lsn_of
+from .order import LATEST, Order, Source, choose, lsn_of, room
 from .tool import Info, PgBackRest, explain, names, system_identifier
 
 COPY_S, START_S, RECOVER_S = 20 * 3600.0, 30.0, 20 * 3600.0
@@ -366,20 +366,6 @@ class Restore:
         rename(folder, target)
         sync_folder(target.parent)
         return str(target)
-
-
-def room(directory: Path, free: int, size: int) -> None:
-    """Raises Refused where the copy would fill a disk that a running cluster may share. WAL comes on top, so this is the least. Pure."""
-    if free <= size:
-        raise Refused(
-            say(
-                subject=f"directory {directory}",
-                found=f"{free} bytes free on its disk",
-                wanted=f"more than the {size} of the backup, and room for WAL",
-                consequence="nothing was restored",
-                remedy="name a directory on a larger disk",
-            )
-        )
 
 
 class _NoControl:

@@ -25,10 +25,9 @@ from scripts.host.archive.fetch import window
 from scripts.host.archive.holes import hole
 from scripts.host.archive.inherit import mark, owed
 from scripts.host.archive.layout import ArchiveLayout
-from scripts.host.archive.order import Order, Source, choose
+from scripts.host.archive.order import Order, Source, choose, room
 from scripts.host.archive.push import Push, Verdict, judge, may_write, waiting
 from scripts.host.archive.rehearse import fault_of
-from scripts.host.archive.restore import room
 from scripts.host.archive.state import State, change, load
 from scripts.host.archive.tool import GIVEN_UP, Backup, Info, PgBackRest, explain, read_info, read_wal, run_while
 from scripts.host.archive.verbs import Archive, Facts, refuse_other
