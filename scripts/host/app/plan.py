@@ -64,7 +64,8 @@ def plan(facts: Facts, wanted: Wanted) -> Sequence[Step]:
     A turn brings a release only to the first host, and only where none serves: then there is nothing else to turn.
     """
     if wanted.turn and (facts.serving or wanted.host != FIRST_APP):
-        return [*_idle(facts, wanted), *_writes(facts.stale_nginx), *_role(facts, wanted), *_nginx(facts, wanted)]
+        turned = [*_idle(facts, wanted), *_writes(facts.stale_nginx), *_role(facts, wanted), *_nginx(facts, wanted)]
+        return [*turned, *_begun(facts, wanted)]
     if not facts.release_there:
         raise Refused(
             say(
@@ -118,6 +119,13 @@ def _idle(facts: Facts, wanted: Wanted) -> list[Step]:
         *([Step("stop", WORKER)] if facts.worker else []),
         *([Step("disable", WORKER)] if facts.worker_enabled else []),
     ]
+
+
+def _begun(facts: Facts, wanted: Wanted) -> list[Step]:
+    """Workers take seconds to start, so those of the release that serves begin at once; the call that follows waits for them."""
+    if not wanted.active or facts.worker or facts.current != wanted.release or facts.stale_units:
+        return []
+    return [*([] if facts.worker_enabled else [Step("enable", WORKER)]), Step("begin", WORKER)]
 
 
 def _writes(paths: Sequence[str]) -> list[Step]:

@@ -10,6 +10,7 @@ import http.client
 import json
 import pwd
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from contract.errors import Failed, say
@@ -22,7 +23,7 @@ from ..frame.layout import Layout
 from ..frame.log import Log
 from ..frame.plan import Step, converge
 from ..frame.result import Result
-from ..frame.systemd import Systemd, Units
+from ..frame.systemd import Systemd, Units, begin
 from ..frame.wait import until
 from .config import MIGRATE, NGINX, PUMA, RETRIES, SERVES, USER, WEB, WORKER, WRITABLE, Desired, files
 from .plan import Facts, Wanted, plan
@@ -91,6 +92,7 @@ class App:
             "enable": lambda: self._units.enable(step.detail),
             "disable": lambda: self._units.disable(step.detail),
             "stop": lambda: self._units.stop(step.detail, UNIT_S),
+            "begin": lambda: begin(step.detail),
             "restart": lambda: self._restart(step.detail),
             "serve": lambda: write_atomically(
                 self._serves, b"As dr-host app converge has it; it goes with the role.\n"
@@ -106,6 +108,9 @@ class App:
         if self.wanted.turn and facts.current is None:
             return {}  # nothing serves here yet; the call that follows brings it
         healthy = until(_healthy, HEALTHY_S)
+        if facts.worker and self.wanted.active and not self.wanted.turn:  # begun by the call before
+            until(lambda: self._units.running(WORKER) or not self._units.active(WORKER), UNIT_S)
+            facts = replace(facts, worker=self._units.running(WORKER))
         missing = [unit for unit, runs in ((WEB, facts.web and healthy), (NGINX, facts.nginx)) if not runs]
         missing += [WORKER] if self.wanted.active and not (facts.worker or self.wanted.turn) else []
         if missing or (facts.worker and not self.wanted.active):

@@ -133,6 +133,11 @@ class Systemd:
             )
 
 
+def begin(unit: str) -> None:
+    """Have it start, and wait for nothing: whoever needs it asks later."""
+    run(["systemctl", "start", "--no-block", unit], limit_s=QUICK_S)
+
+
 def sandbox(writable: Sequence[str], *, capabilities: Sequence[str] = (), as_others: bool = False) -> str:
     """Lines of a `[Service]` that leave it the network, its own folders and nothing else of the machine.
 

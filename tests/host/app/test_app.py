@@ -182,6 +182,8 @@ def test_a_turn_changes_where_requests_go_and_leaves_what_is_slow_for_the_call_a
     )
     assert steps(behind, TURN) == ["role primary", "serve"]
     assert steps(replace(behind, release_there=False), TURN) == ["role primary", "serve"]
+    begun = ["role primary", "serve", f"enable {WORKER}", f"begin {WORKER}"]
+    assert steps(replace(behind, current=RELEASE, stale_units=()), TURN) == begun, "workers of the release that serves"
     after = steps(replace(behind, role="primary", role_epoch=3, serves=True), ACTIVE)
     assert after == [
         "write /env",
