@@ -216,8 +216,13 @@ class Pair:
         return [self.hosts[name] for name in self.names(site)]
 
     def up(self) -> Pair:
-        for host in self.hosts.values():
-            host.converge(1, "a")
+        """Converged for the first time; where that fails nothing stays behind."""
+        try:
+            for host in self.hosts.values():
+                host.converge(1, "a")
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def close(self) -> None:
