@@ -40,6 +40,7 @@ class PostgresStatus:
     paused: bool | None = key(optional(boolean), "whether its replay stands still", default=None)
     streaming: bool | None = key(optional(boolean), "whether it is in a stream", default=None)
     cluster_state: str | None = key(optional(PHRASE), "of its control file", default=None)
+    checkpoint_lsn: str | None = key(optional(LSN), "its last checkpoint's, by its control file", default=None)
     system_identifier: str | None = key(optional(SERIAL), "of the cluster", default=None)
     disk_free: int | None = key(optional(COUNT), "of the data's file system", default=None, unit="bytes")
     role: RoleFile | None = part(RoleFile, "of the host", optional=True)

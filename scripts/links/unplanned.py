@@ -52,11 +52,11 @@ class Count:
     def ask(self) -> None:
         """Have this site's agent, cache and assets say what they have; once, and not waited for."""
         if not self._asked:
-            asked = {"redis": first(CACHE), "assets": first(CONTROL)} | (
+            hosts = {"redis": first(CACHE), "assets": first(CONTROL)} | (
                 {"agent": first(DATABASE)} if self._unseen_s else {}
             )
             self._asked = {
-                service: self._pool.submit(self._own_facts, host, service) for service, host in asked.items()
+                service: self._pool.submit(self._own_facts, host, service) for service, host in hosts.items()
             }
 
     @contextmanager
