@@ -141,7 +141,19 @@ class Settings(Configuration):
         return names.bucket_name(self.project, self.service_name, site, kind)
 
     def server_names(self, site: str) -> list[str]:
-        """Names at the OpenStack API of a site's servers that write or work, database first."""
-        fenced = [host for host in self.hosts_of(site).values() if hosts.KINDS[host.role].fenced]
-        fenced.sort(key=lambda host: (host.role != hosts.DATABASE, host.name))
-        return [names.server_name(self.project, site, host.name) for host in fenced]
+        """Names at the OpenStack API of a site's servers that a fence stops: those that keep a lease, database first, then those that only work."""
+        return [*self.leased_servers(site), *self.workers(site)]
+
+    def leased_servers(self, site: str) -> list[str]:
+        """Of those the ones that keep a lease, database first."""
+        return self._servers(site, leased=True)
+
+    def workers(self, site: str) -> list[str]:
+        """And the ones that keep none."""
+        return self._servers(site, leased=False)
+
+    def _servers(self, site: str, *, leased: bool) -> list[str]:
+        kinds = {kind.name for kind in hosts.KINDS.values() if kind.fenced and (kind.leased is not None) == leased}
+        found = [host for host in self.hosts_of(site).values() if host.role in kinds]
+        found.sort(key=lambda host: (host.role != hosts.DATABASE, host.name))
+        return [names.server_name(self.project, site, host.name) for host in found]

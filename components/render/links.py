@@ -53,7 +53,8 @@ def fence(settings: Settings, public: Mapping[str, str], instances: Mapping[str,
     servers = fence_link.Servers(
         **vars(openstack(settings)),
         regions={site: region.compute_region for site, region in settings.regions.items()},
-        servers={site: tuple(settings.server_names(site)) for site in settings.regions},
+        servers={site: tuple(settings.leased_servers(site)) for site in settings.regions},
+        workers={site: tuple(settings.workers(site)) for site in settings.regions},
     )
     document = fence_link.Document(
         site=settings.site,

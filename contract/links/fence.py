@@ -25,7 +25,14 @@ class Servers(OpenStack):
 
     regions: Mapping[str, str] = table(line, "compute region of each site", names=SITES)
     servers: Mapping[str, tuple[str, ...]] = table(
-        listing(SERVER), "names of each site's servers that write or work, database first", names=SITES
+        listing(SERVER),
+        "names of each site's servers that keep a lease, database first: off is proven by these",
+        names=SITES,
+    )
+    workers: Mapping[str, tuple[str, ...]] = table(
+        listing(SERVER),
+        "names of each site's servers that only work: asked to stop too, and not waited for",
+        names=SITES,
     )
 
 

@@ -29,6 +29,7 @@ class Sight:
     """All that is to be seen of the servers that were asked for."""
 
     servers: tuple[Server, ...] = ()  # ours, by id or by name
+    beside: tuple[Server, ...] = ()  # those of the names that prove nothing
     gone: tuple[str, ...] = ()  # names whose id is unknown to the region, and that no other server bears
     unseen: tuple[str, ...] = ()  # a phrase for each of which nobody can say how it is
 
@@ -45,7 +46,11 @@ class Sight:
 
     def document(self) -> dict[str, Any]:
         """For the evidence."""
-        return {"servers": [server.document() for server in self.servers], "deleted": list(self.gone)}
+        return {
+            "servers": [server.document() for server in self.servers],
+            "deleted": list(self.gone),
+            "beside": [server.document() for server in self.beside],
+        }
 
 
 class Compute(Cloud):
@@ -56,21 +61,21 @@ class Compute(Cloud):
         "X-OpenStack-Nova-API-Version": VERSION,
     }
 
-    def look(self, names: Sequence[str], ids: Mapping[str, str]) -> Sight:
+    def look(self, names: Sequence[str], ids: Mapping[str, str], beside: Sequence[str] = ()) -> Sight:
         """How the servers are that bear one of the names, or the id that the last run has left for one of them. Raises ApiDown.
 
         `ids`: by name. Each id is asked for by itself, for the list is what a half-dead region is wrong about; the list finds whoever else
-        bears a name.
+        bears a name. `beside`: names of servers that the list may show or not: nothing follows from them.
         """
         try:
-            return self._look(names, ids)
+            return self._look(names, ids, beside)
         except ApiDown as error:
             if error.status != HTTPStatus.NOT_ACCEPTABLE or not self.extra:
                 raise
         self.extra = {}  # an older Nova: it answers 500 for a server of a dead cell, and leaves it out of the list
-        return self._look(names, ids)
+        return self._look(names, ids, beside)
 
-    def _look(self, names: Sequence[str], ids: Mapping[str, str]) -> Sight:
+    def _look(self, names: Sequence[str], ids: Mapping[str, str], beside: Sequence[str]) -> Sight:
         with ThreadPoolExecutor(AT_ONCE) as pool:
             listed = pool.submit(lambda: list(self._listed()))
             found = dict(zip(ids, pool.map(self._by_id, ids.values()), strict=True))
@@ -88,7 +93,10 @@ class Compute(Cloud):
         if lost:
             unseen += [f"a server of a cell that does not answer ({each}) may be one of them" for each in hidden]
         return Sight(
-            servers=tuple(known.values()), gone=tuple(name for name in missing if name in ids), unseen=tuple(unseen)
+            servers=tuple(known.values()),
+            beside=tuple(server for server in everyone if server.name in beside and server.id not in known),
+            gone=tuple(name for name in missing if name in ids),
+            unseen=tuple(unseen),
         )
 
     def act(self, server: Server, action: str) -> str:

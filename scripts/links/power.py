@@ -1,4 +1,9 @@
-"""Rung 2: every server of the peer is off at its own API. And the way back: the own servers are started before anything needs them."""
+"""Rung 2: every server of the peer that keeps a lease is off at its own API. And the way back: the own servers are started before anything needs
+them.
+
+Those that only work (app hosts) are asked to stop as well and not waited for, as the rung of the lease does not wait for them: a database lets in
+no worker but its own site's, and their own database and cache are off.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -32,10 +38,12 @@ class Attempts:
         names: Sequence[str],
         ids: Mapping[str, str],
         limit_s: float,
+        *,
         over: threading.Event | None = None,
+        beside: Sequence[str] = (),
     ) -> None:
-        """`over`: set when nobody needs the answer any more."""
-        self._compute, self._names, self._ids = compute, tuple(names), dict(ids)
+        """`over`: set when nobody needs the answer any more. `beside`: see `Compute.look`."""
+        self._compute, self._names, self._ids, self._beside = compute, tuple(names), dict(ids), tuple(beside)
         self._began, self._limit_s = time.monotonic(), limit_s
         self._pause = FIRST_PAUSE_S
         self._asked: dict[str, float] = {}  # when, by id
@@ -87,7 +95,7 @@ class Attempts:
         return round(time.monotonic() - self._began, 1)
 
     def _look(self) -> None:
-        self.sight = self._compute.look(self._names, self._ids)
+        self.sight = self._compute.look(self._names, self._ids, self._beside)
 
     def _try(self, question: Any, limit_s: float) -> bool:
         try:
@@ -111,17 +119,17 @@ def _passes(error: ApiDown) -> bool:
 
 
 class PowerOff(Rung):
-    """The servers of the peer, named by the ids that its last run has left, and by their names for what bears one besides."""
+    """The peer's servers that keep a lease, named by the ids that its last run has left, and by their names for what bears one besides."""
 
     number, name = 2, "OpenStack stop"
 
     def __init__(self, openstack: Servers, peer: str, ids: Mapping[str, str]) -> None:
         super().__init__()
         self._openstack, self._region, names = openstack, openstack.regions[peer], openstack.servers[peer]
-        compute = Compute(openstack, self._region)
-        self._attempts = Attempts(
-            compute, names, {name: ids[name] for name in names if name in ids}, POWER_S, self.over
-        )
+        self._compute = Compute(openstack, self._region)
+        own = {name: ids[name] for name in names if name in ids}
+        self._attempts = Attempts(self._compute, names, own, POWER_S, over=self.over, beside=openstack.workers[peer])
+        self._workers: list[str] = []  # names of those that were asked
         self._ended = threading.Event()
         self.claiming = False  # from the moment in which the epoch may be at the witness: their own stack follows then
 
@@ -136,12 +144,12 @@ class PowerOff(Rung):
             while True:
                 sight = attempts.look()
                 if sight.proven:
-                    return Proof(
-                        rung=self.number,
-                        evidence={**sight.document(), "asked": attempts.requested, "seconds": attempts.seconds},
-                    )
+                    self._ask_workers(sight)
+                    evidence = {**sight.document(), "asked": self._requested, "seconds": attempts.seconds}
+                    return Proof(rung=self.number, evidence=evidence)
                 if sight.unseen or not sight.servers or any(server.hopeless for server in sight.servers):
                     raise ApiDown(f"region {self._region}: {sight.words()}; wanted every one of them off")
+                self._ask_workers(sight)
                 attempts.ask([each for each in sight.servers if not each.stopped and each.state.stoppable], "os-stop")
                 attempts.rest(f"{sight.words()}; wanted every one of them off")
         except ApiDown as error:
@@ -149,10 +157,27 @@ class PowerOff(Rung):
         finally:
             self._ended.set()
 
+    def _ask_workers(self, sight: Sight) -> None:
+        """Once, and beside everything else: nothing waits for what they do, nor for the API's answer."""
+        if self._workers:
+            return
+        running = [server for server in sight.beside if server.state.stoppable and not server.locked]
+        self._workers = [server.name or server.id for server in running]
+        for server in running:
+            threading.Thread(target=self._ask_worker, args=(server,), name=server.id, daemon=True).start()
+
+    def _ask_worker(self, server: Server) -> None:
+        with suppress(ApiDown):
+            self._compute.act(server, "os-stop")
+
+    @property
+    def _requested(self) -> list[str]:
+        return [*self._attempts.requested, *self._workers]
+
     @property
     def changed(self) -> str:
         """For the end of a refusal."""
-        asked = ", ".join(self._attempts.requested)
+        asked = ", ".join(self._requested)
         return f"{asked} were asked to stop, and `pulumi up` of their own stack starts them again" if asked else ""
 
     def leave(self) -> str:

@@ -339,7 +339,8 @@ class Witnessed:
 
 def document(site: str, request: str, mends: int, *, leased: bool = True) -> Document:
     """Of a fence link of this world."""
-    servers = {name: [f"shop-{name}-{host}" for host in ("db-1", "cache-1", "app-1")] for name in "ab"}
+    servers = {name: [f"shop-{name}-{host}" for host in ("db-1", "cache-1")] for name in "ab"}
+    workers = {name: [f"shop-{name}-app-1"] for name in "ab"}
     access = {"auth_url": "http://k", "user": "dr", "password": "p", "project_id": "i", "domain": "D"}
     told = {
         "site": site,
@@ -348,7 +349,7 @@ def document(site: str, request: str, mends: int, *, leased: bool = True) -> Doc
         "repair": mends,
         "witness": {"endpoint": "http://w", "region": "de", "bucket": "w", "access_key": "k", "secret_key": "s"},
         "ssh": {"private_key": "KEY", "hosts": {}, "bastions": {site: "198.51.100.9"}},
-        "openstack": {**access, "regions": {"a": "GRA11", "b": "SBG5"}, "servers": servers},
+        "openstack": {**access, "regions": {"a": "GRA11", "b": "SBG5"}, "servers": servers, "workers": workers},
         "apps": ["app-1"],
         "caches": ["cache-1"],
         "public": {"lb": "198.51.100.5", "bastion": "198.51.100.6"},

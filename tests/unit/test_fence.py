@@ -202,7 +202,8 @@ def world(monkeypatch):
 
 
 def document(**changes):
-    servers = {site: [f"shop-{site}-{host}" for host in ("db-1", "cache-1", "app-1")] for site in "ab"}
+    servers = {site: [f"shop-{site}-{host}" for host in ("db-1", "cache-1")] for site in "ab"}
+    workers = {site: [f"shop-{site}-app-1"] for site in "ab"}
     keys = {"access_key": "k", "secret_key": "s"}
     signing_in = {"auth_url": "http://keystone", "user": "dr", "password": "p", "project_id": "i", "domain": "Default"}
     return {
@@ -211,7 +212,7 @@ def document(**changes):
         "request": "b",
         "witness": {"endpoint": "http://w", "region": "de", "bucket": "w", **keys},
         "ssh": {"private_key": "KEY", "hosts": {}, "bastions": {"b": "198.51.100.9"}},
-        "openstack": {**signing_in, "regions": {"a": "GRA11", "b": "SBG5"}, "servers": servers},
+        "openstack": {**signing_in, "regions": {"a": "GRA11", "b": "SBG5"}, "servers": servers, "workers": workers},
         "apps": ["app-1"],
         "caches": ["cache-1"],
         "public": {"lb": "198.51.100.5", "bastion": "198.51.100.6"},
@@ -239,7 +240,8 @@ def well():
 def cloud(world):
     """Region a's servers run, and its API answers."""
     world.nova.down = None
-    world.ids["a"] = {name: f"id-{name}" for name in document()["openstack"]["servers"]["a"]}
+    stopped = document()["openstack"]
+    world.ids["a"] = {name: f"id-{name}" for kind in ("servers", "workers") for name in stopped[kind]["a"]}
     for name, identity in world.ids["a"].items():
         world.nova.add(identity, name)
     return world.nova
@@ -406,10 +408,10 @@ def test_a_peer_that_is_gone_is_stopped_through_its_cloud(world):
     answer = fence.run(told())
     assert (answer["planned"], answer["fence"]) == (False, {"rung": 2})
     stopped = ["shop-a-app-1", "shop-a-cache-1", "shop-a-db-1"]
-    assert sorted(world.nova.asked) == [("os-stop", name) for name in stopped]
+    assert world.nova.all_asked() == [("os-stop", name) for name in stopped]
     evidence = world.newest().fence["evidence"]
     assert sorted((each["id"], each["status"]) for each in evidence["servers"]) == [
-        (f"id-{name}", "SHUTOFF") for name in stopped
+        (f"id-{name}", "SHUTOFF") for name in stopped[1:]
     ]
     assert answer["last_seen"] == {"redis": {"offset": 1000, "replication_id": "r1", "keys": None}}
     assert answer["entrance"] is None, "the other site has left no address"

@@ -19,6 +19,7 @@ from tests.unit.played_nova import Nova
 
 DB, CACHE, APP = "shop-a-db-1", "shop-a-cache-1", "shop-a-app-1"
 NAMES = (DB, CACHE, APP)
+LEASED = (DB, CACHE)
 IDS = {name: f"id-{name}" for name in NAMES}
 
 
@@ -37,7 +38,8 @@ def nova(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nova]:
 
 def rung(ids: dict[str, str] | None = None) -> PowerOff:
     access = {"auth_url": "http://k", "user": "u", "password": "p", "project_id": "i", "domain": "D"}
-    sites = {"regions": {"a": "GRA11", "b": "SBG5"}, "servers": {"a": list(NAMES), "b": ["shop-b-db-1"]}}
+    leased = {"a": list(LEASED), "b": ["shop-b-db-1"]}
+    sites = {"regions": {"a": "GRA11", "b": "SBG5"}, "servers": leased, "workers": {"a": [APP], "b": []}}
     return PowerOff(fields.read(Servers, access | sites, "servers"), "a", IDS if ids is None else ids)
 
 
@@ -49,9 +51,38 @@ def refused(made: PowerOff) -> str:
 
 def test_servers_that_run_are_asked_once_each_and_seen_off(nova: Nova) -> None:
     proof = rung().prove([])
-    assert sorted(nova.asked) == [("os-stop", name) for name in sorted(NAMES)]
-    assert {each["id"]: each["status"] for each in proof.evidence["servers"]} == dict.fromkeys(IDS.values(), "SHUTOFF")
+    assert nova.all_asked() == [("os-stop", name) for name in sorted(NAMES)]
+    off = dict.fromkeys((IDS[name] for name in LEASED), "SHUTOFF")
+    assert {each["id"]: each["status"] for each in proof.evidence["servers"]} == off
     assert sorted(proof.evidence["asked"]) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("status", ["ACTIVE", "ERROR", "PAUSED", "RESCUE", "MIGRATING", "UNKNOWN"])
+def test_nobody_waits_for_a_server_that_only_works(nova: Nova, status: str) -> None:
+    nova.servers[IDS[APP]]["status"] = status
+    stops = nova.on_stop
+    nova.on_stop = lambda server: stops(server) if server["name"] != APP else server.update({})
+    proof = rung().prove([])
+    assert [each["status"] for each in proof.evidence["beside"]] == [status]
+    assert (("os-stop", APP) in nova.all_asked()) == (status in ("ACTIVE", "ERROR"))
+
+
+def test_a_server_that_only_works_is_asked_though_all_others_are_off(nova: Nova) -> None:
+    for name in LEASED:
+        nova.servers[IDS[name]].update({"status": "SHUTOFF", "OS-EXT-STS:power_state": 4})
+    assert rung().prove([]).evidence["asked"] == [APP]
+    assert nova.all_asked() == [("os-stop", APP)]
+
+
+def test_an_api_that_takes_no_request_for_a_server_that_only_works_holds_up_nothing(nova: Nova) -> None:
+    def down(server: dict[str, Any]) -> None:
+        if server["name"] == APP:
+            raise ApiDown("answered 500 Internal Server Error", 500)
+        server.update({"status": "SHUTOFF", "OS-EXT-STS:power_state": 4})
+
+    nova.on_stop = down
+    assert sorted(rung().prove([]).evidence["asked"]) == sorted(NAMES)
+    assert ("os-stop", APP) in nova.all_asked()
 
 
 def test_a_server_of_another_name_is_stopped_by_its_id(nova: Nova) -> None:
@@ -72,6 +103,7 @@ def test_every_page_is_read_and_no_address_in_it_is_followed(nova: Nova) -> None
     nova.add("id-twin", DB)
     nova.page = 2
     rung({}).prove([])
+    nova.all_asked()
     assert {server["status"] for server in nova.servers.values()} == {"SHUTOFF"}
 
 

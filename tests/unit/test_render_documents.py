@@ -120,7 +120,8 @@ def test_the_app_block_names_the_local_side_first(settings: Settings) -> None:
 def test_the_fence_document(settings: Settings) -> None:
     document = links.fence(settings, PUBLIC, SERVERS)
     assert document["openstack"]["regions"] == {"a": "GRA11", "b": "SBG5"}
-    assert document["openstack"]["servers"]["a"] == ["shop-a-db-1", "shop-a-app-1", "shop-a-app-2", "shop-a-cache-1"]
+    assert document["openstack"]["servers"]["a"] == ["shop-a-db-1", "shop-a-cache-1"]
+    assert document["openstack"]["workers"]["a"] == ["shop-a-app-1", "shop-a-app-2"]
     assert document["apps"] == ["app-1", "app-2"]
     assert document["caches"] == ["cache-1"]
     assert document["ssh"]["bastions"] == {"b": "198.51.100.51"}
