@@ -41,8 +41,9 @@ class Count:
         self._unseen_s = float(told.lease.unseen_s) if told.lease else None
         self._peer, self._site = newest.active, other(newest.active)
         self._database = f"{first(DATABASE)}.{self._site}"
-        self._pool = ThreadPoolExecutor(3)
+        self._pool = ThreadPoolExecutor(5)
         self._asked: dict[str, Future[dict[str, Any]]] = {}
+        self._now: dict[str, Future[dict[str, Any]]] = {}  # what changes until the end: asked when the peer is fenced
 
     @property
     def accepted(self) -> bool:
@@ -76,6 +77,7 @@ class Count:
 
         What an API has stopped may have asked a moment before: that is waited for. Raises RungFailed.
         """
+        self._look()  # what is counted next is asked with it: each question is a part of the outage
         if proof.rung not in (PowerOff.number, Override.number) or not self._unseen_s:
             return
         stopped, began = proof.rung == PowerOff.number, time.monotonic()
@@ -87,22 +89,30 @@ class Count:
                     f"wanted silence for {wanted_s:.0f} s: it is not {'what was stopped' if stopped else 'off'}"
                 )
             time.sleep(ASK_S)
+            self._look()
+
+    def _look(self) -> None:
+        """Ask this site's database what it has and its agent whom it grants what, side by side."""
+        self._now = {"postgres": self._pool.submit(self._own_database)}
+        if self._unseen_s:
+            self._now["agent"] = self._pool.submit(self._own_facts, first(DATABASE), "agent")
 
     def _asked_s(self) -> float | None:
         """Since when the peer's database has asked for nothing here; None when nobody can tell."""
-        found = Granted.read(self._own_facts(first(DATABASE), "agent"))
+        found = Granted.read(self._now["agent"].result())
         asked = [] if found is None else [found.last_s, found.age_s if found.block is not None else None]
         return min((each for each in asked if each is not None), default=None)
 
     def after(self, proof: Proof, checkpoint: dict[str, Any] | None = None) -> Loss:
         """`checkpoint`: where the old primary has ended, when it was stopped cleanly. Raises Refused; Failed when this site's database has gone."""
-        granted = self._pool.submit(self._own_facts, first(DATABASE), "agent") if self._unseen_s else None
+        if not self._now:
+            self._look()
         own = Own(
-            database=self._own_database(),
+            database=self._now["postgres"].result(),
             offset=self._asked["redis"].result().get("offset"),
             assets=self._asked["assets"].result() or None,
         )
-        self._granted = Granted.read(granted.result()) if granted else None
+        self._granted = Granted.read(self._now["agent"].result()) if self._unseen_s else None
         fenced = f", but region {self._peer} is fenced by now (rung {proof.rung})" if proof.rung in STAYS else ""
         state = f"no epoch was claimed{fenced}"
         loss = self._within_budget(own, state, checkpoint)
