@@ -181,7 +181,7 @@ class Hosts:
         if done.returncode != ExitCode.DONE:
             return Answer(done.returncode, None, message)
         try:
-            return Answer(done.returncode, _answered(done.stdout, host, command), message)
+            return Answer(done.returncode, answer_of(done.stdout, host, command), message)
         except Failed as error:
             return Answer(done.returncode, None, str(error), usable=False)
 
@@ -252,7 +252,7 @@ class Hosts:
         return "\n".join(lines) + "\n"
 
 
-def _answered(said: bytes, host: str, command: str) -> dict[str, Any]:
+def answer_of(said: bytes, host: str, command: str) -> dict[str, Any]:
     """The answer of a verb. Raises Failed for what is none, or has a fact of another form."""
     subject, otherwise = (
         f"host {host}, answer of dr-host {command}",

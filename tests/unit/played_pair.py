@@ -5,6 +5,7 @@ Each step is something that the product asks of a host, of the witness or of the
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from contract.errors import Failed
 from contract.heartbeat import Heartbeat
 from contract.links.fence import Document
 from contract.sites import other
-from scripts.clients.hosts import CONNECT_S, Answer, Hosts, Unreachable
+from scripts.clients.hosts import CONNECT_S, Answer, Hosts, Unreachable, answer_of
 from scripts.clients.witness import EpochTaken, WitnessDown
 from scripts.links import fence, power, silence
 from tests.unit.played_nova import Nova
@@ -245,7 +246,8 @@ class PlayedHosts:
     def call(
         self, host: str, via: str, command: str, told: dict[str, Any], limit_s: int, *, connect_s: int = CONNECT_S
     ) -> Answer:
-        return Answer(0, {"facts": self.pair.host(host, command, told)}, "")
+        said = json.dumps({"facts": self.pair.host(host, command, told)})
+        return Answer(0, answer_of(said.encode(), host, command), "")
 
     must = Hosts.must
 

@@ -1,6 +1,7 @@
 """The fence on paper: a peer that is well, ill, gone, and an operator's word. Hosts, cloud and witness are played."""
 
 import getpass
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,7 @@ from contract.errors import ExitCode, Failed, Partial, Refused
 from contract.heartbeat import Heartbeat
 from contract.limits import WITNESS_S
 from contract.links.fence import Document
-from scripts.clients.hosts import CONNECT_S, Answer, Hosts, Unreachable
+from scripts.clients.hosts import CONNECT_S, Answer, Hosts, Unreachable, answer_of
 from scripts.clients.openstack import ApiDown
 from scripts.clients.witness import EpochTaken, WitnessDown
 from scripts.links import fence, planned, silence
@@ -150,7 +151,8 @@ class PlayedHosts:
         code, facts = PlayedHosts.script[host, command]
         if (host, command) == ("db-1.a", "postgres status") and stopping and code == 0:
             facts = {"running": False, "cluster_state": "shut down", "role": {"role": "fenced", "epoch": 1}}
-        return Answer(code, {"facts": facts}, "" if code == 0 else "said no")
+        heard = answer_of(json.dumps({"facts": facts}).encode(), host, command) if code == 0 else {"facts": facts}
+        return Answer(code, heard, "" if code == 0 else "said no")
 
     must = Hosts.must
 
@@ -421,7 +423,7 @@ def test_a_peer_that_is_gone_is_stopped_through_its_cloud(world):
         "unseen_s": None,
         "redis_bytes": 100,
         "redis": {"offset": 1000, "replication_id": "r1", "keys": None},
-        "assets": {"replicated_until": 1.5, "unreplicated": {"count": 2}},
+        "assets": {"replicated_until": 1.5, "unreplicated": {"count": 2, "bytes": None, "oldest": None}},
         "heartbeat_age_s": 8.0,
         "archive": None,
         "granted_on_s": None,

@@ -327,7 +327,7 @@ def test_an_old_primary_that_has_written_since_it_was_stopped_proves_nothing(wor
         if (host, command) == ("db-1.a", "postgres status"):
             said = json.dumps({"facts": {**found.facts, "checkpoint_lsn": "0/4000028"}}).encode()
             return Answer(
-                0, hosts._answered(said, host, command), ""
+                0, hosts.answer_of(said, host, command), ""
             )  # as it is heard: a fact without a form reaches nobody
         return found
 

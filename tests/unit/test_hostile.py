@@ -32,7 +32,7 @@ from contract.plain import phrase, printable, shown
 from contract.services import app, archive, assets, postgres, redis, setup
 from scripts.clients import bounded, http
 from scripts.clients import hosts as clients_hosts
-from scripts.clients.hosts import Hosts, _answered
+from scripts.clients.hosts import Hosts, answer_of
 from scripts.clients.openstack import ApiDown, Cloud
 from scripts.clients.server_states import read as read_server
 from scripts.clients.witness import Witness, WitnessDown
@@ -273,7 +273,7 @@ def test_nothing_hostile_in_a_hosts_answer_is_believed(command: str, how: str) -
         said = body({"schema": 1, "facts": changed(sample(cls), path, value)})
         field = command if how in ("endless", "long") else f"{command}:{path[0]}"
         why = fault(
-            partial(_answered, said, "db-1.b", command),
+            partial(answer_of, said, "db-1.b", command),
             field,
             takes(check, value) and how not in ("endless", "long") and not needs(cls, path),
         )
@@ -287,11 +287,11 @@ def test_nothing_hostile_in_a_hosts_answer_is_believed(command: str, how: str) -
 )
 def test_what_is_no_answer_is_a_sentence(said: bytes) -> None:
     with pytest.raises(Failed, match=r"host db-1\.b, answer of dr-host postgres stop: found .*see what answers there"):
-        _answered(said, "db-1.b", "postgres stop")
+        answer_of(said, "db-1.b", "postgres stop")
 
 
 def test_the_facts_of_a_verb_without_a_form_reach_nobody() -> None:
-    assert _answered(b'{"facts": {"x": "\\u001b[2J"}}', "app-1.b", "app quiesce") == {}
+    assert answer_of(b'{"facts": {"x": "\\u001b[2J"}}', "app-1.b", "app quiesce") == {}
 
 
 DOCUMENTS: tuple[type[Any], ...] = (
