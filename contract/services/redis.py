@@ -18,6 +18,11 @@ UNITS = {"": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3}
 _BUFFERS = "buffers of replication cannot be sized"
 
 
+def worker(site: str) -> str:
+    """By what name a site's workers sign in at its caches. Those of the other site do not know it."""
+    return f"shop_worker_{site}"
+
+
 def size(words: str) -> int | None:
     """Bytes of "256mb" and the like; None when it is no size."""
     digits = words.lower().rstrip("bgkm")

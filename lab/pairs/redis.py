@@ -169,7 +169,7 @@ class Site:
         return plan.converge(service, call)
 
     def server(self, user: str = "dr_operator") -> Server:
-        key = {"dr_operator": "operator", "shop": "app", "dr_replica": "replica"}[user]
+        key = {"dr_operator": "operator", "dr_replica": "replica"}.get(user, "app")
         ca, password = self.pair.authority.certificate_pem, self.pair.passwords[key]
         return Server(f"{self.name}.dr.internal", ADDRESSES[self.name], self.pair.port, ca, user, password)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from contract import hosts
 from contract.hosts import APP, PORTS
-from contract.services import app
+from contract.services import app, redis
 from contract.services.postgres import APP_ROLE, WORKER_ROLE
 
 from ..frame.desired import Envelope, read
@@ -110,11 +110,11 @@ RESTART = "Restart=on-failure\nRestartSec=2\nTimeoutStopSec=5\n"
 UNITS = {
     WEB: unit("The shop", "simple", "/usr/bin/puma -C config/puma.rb config.ru", RESTART),
     # Enabled in the active site. After a reboot the guard lets it start if that is still the active one, and is asked again while nobody answers.
-    # The database knows it by a name of its own, under which no other site's database lets it in.
+    # Database and cache know it by names of its own, under which those of the other site do not let it in.
     WORKER: unit(
         "The shop's worker, in the active site only",
         "notify",
-        f"/usr/bin/env SHOP_DATABASE_USER={WORKER_ROLE} /usr/bin/ruby bin/worker",
+        f"/usr/bin/env SHOP_DATABASE_USER={WORKER_ROLE} SHOP_CACHE_USER={redis.worker('${SHOP_SITE}')} /usr/bin/ruby bin/worker",
         f"{guard_line('app')}Restart=on-failure\nRestartSec=10\nTimeoutStopSec=20\nNotifyAccess=main\n",
     ),
     MIGRATE: unit("The shop's schema and products", "oneshot", "/usr/bin/ruby bin/migrate", "TimeoutStartSec=300\n"),

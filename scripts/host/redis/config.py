@@ -107,6 +107,8 @@ class Desired:
         port, own, theirs = block.port, block.caches, block.peer_caches
         _listed(envelope, own, theirs)
         passwords = {SHOP: block.passwords.app, REPLICA: block.passwords.replica, OPERATOR: block.passwords.operator}
+        # Of this site alone: one of the other site's that nobody could stop takes no job from a queue here.
+        passwords[redis.worker(envelope.site)] = block.passwords.app
         replicas = block.min_replicas_to_write
         if len(own) > 1:
             replicas = 1  # a leader that is cut off from its followers must not write beside the one that they choose

@@ -396,11 +396,13 @@ def test_units_run_as_the_shop_and_only_the_worker_waits_for_readiness():
     assert "Type=oneshot" in UNITS[MIGRATE]
 
 
-def test_the_worker_alone_has_the_name_that_no_other_sites_database_lets_in():
+def test_the_worker_alone_has_the_names_that_nobody_of_the_other_site_lets_in():
     name = "SHOP_DATABASE_USER=shop_worker"
-    assert f"ExecStart=/usr/bin/env {name} /usr/bin/ruby bin/worker\n" in UNITS[WORKER], (
-        "systemd's own Environment= would give way to the file of all units"
-    )
+    # systemd puts in SHOP_SITE, which stands in the file of the environment
+    assert (
+        f"ExecStart=/usr/bin/env {name} SHOP_CACHE_USER=shop_worker_${{SHOP_SITE}} /usr/bin/ruby bin/worker\n"
+        in UNITS[WORKER]
+    ), "systemd's own Environment= would give way to the file of all units"
     assert [unit for unit, text in UNITS.items() if name in text] == [WORKER]
     assert environment(Desired.read(document()))["SHOP_DATABASE_USER"] == "shop"
 

@@ -85,6 +85,14 @@ def test_the_shop_may_do_what_a_rails_shop_does(pair: Pair) -> None:
     assert failed == []
 
 
+def test_workers_of_the_other_site_take_nothing_from_the_queues_here(pair: Pair) -> None:
+    pair.a.shop("LPUSH", "queue:left", "job")
+    with pytest.raises(ErrorReply, match="WRONGPASS"):
+        answers(pair.a.server("shop_worker_b"), "RPOP queue:left")
+    assert answers(pair.a.server("shop_worker_a"), "RPOP queue:left ; LPUSH queue:left job") is None
+    assert refused(answers(pair.a.server("shop_worker_a"), "CONFIG GET dir"))
+
+
 @pytest.mark.parametrize("scripting", [False, True])
 def test_the_shop_may_do_nothing_else(pair: Pair, scripting: bool) -> None:
     pair.a.converge(1, "a", scripting=scripting)
