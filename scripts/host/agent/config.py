@@ -14,12 +14,34 @@ from contract.lease import Lease
 
 from ..frame.files import ManagedFile
 from ..frame.layout import Layout
-from ..frame.systemd import drop_in
+from ..frame.systemd import drop_in, sandbox
 from ..postgres.versions import VERSIONS
 from ..redis.config import ENGINES
 from .deadman import FLAGS
 
 UNIT, DEADMAN = "dr-agent.service", "dr-deadman.service"
+# What is left to either of root's power is what finds and ends a server of whatever user. Neither has a folder in /tmp, for on a full disk it could
+# not be started. The agent signs in at the database as that one's user; the dead-man goes ahead of everybody, stays in memory, and speaks to
+# nobody but the service manager.
+_FINDS = ("CAP_DAC_OVERRIDE", "CAP_KILL", "CAP_SYS_PTRACE")
+_AGENT_BOX = (
+    sandbox(
+        ["/run", "/var/lib"],
+        capabilities=(*_FINDS, "CAP_SETGID", "CAP_SETUID"),
+        as_others=True,
+        without=("PrivateTmp",),
+    )
+    + "MemoryDenyWriteExecute=yes\nUMask=0077\n"
+)
+_DEADMAN_BOX = (
+    sandbox(
+        [],
+        capabilities=(*_FINDS, "CAP_IPC_LOCK", "CAP_SYS_NICE"),
+        as_others=True,
+        without=("PrivateTmp", "RestrictRealtime"),
+    )
+    + "SystemCallFilter=~@privileged\nSystemCallFilter=@resources\nRestrictAddressFamilies=\nRestrictAddressFamilies=AF_UNIX\nUMask=0077\n"
+)
 # At boot they start after the agent has tried to be heard, since their guard asks for the lease.
 _SERVICE_UNITS = [
     "postgresql.service",
@@ -106,7 +128,7 @@ Environment=MALLOC_ARENA_MAX=1 PYTHONNODEBUGRANGES=1
 OOMScoreAdjust=-950
 Nice=-10
 LimitNOFILE=256
-
+{_AGENT_BOX}
 [Install]
 WantedBy=multi-user.target
 """
@@ -145,7 +167,7 @@ OOMScoreAdjust=-1000
 MemoryMin=32M
 CPUWeight=10000
 Nice=-20
-
+{_DEADMAN_BOX}
 [Install]
 WantedBy=multi-user.target
 """

@@ -25,7 +25,7 @@ _SLICES = "/sys/fs/cgroup/system.slice"
 SERVERS = ("postgres", "redis-server", "valkey-server")  # as the kernel names the processes that take writes
 FIND_S = 3.0
 ASK_S = 1.0  # how long the service manager may take to take an order
-KILL_S = 5.0
+KILL_S, KILLED_S = 5.0, 0.05  # until all of them are gone, and between two looks
 GRACE = 0.8  # part of `stop_s` that the service has to end by itself
 
 
@@ -111,8 +111,12 @@ class Unit:
         if until(gone, stop_s * GRACE - (boottime() - began), 0.02):
             return True
         self._log.warning(f"{unit}: still there after {boottime() - began:.1f} s, killed")
-        self._kill()
-        return until(gone, KILL_S, 0.02) and not self._outside(anew=True)
+
+        def killed() -> bool:
+            self._kill()  # again each time: one that is killed may have begun another a moment before
+            return gone()
+
+        return until(killed, KILL_S, KILLED_S) and not self._outside(anew=True)
 
     def start(self) -> None:
         unit = self._name()
@@ -141,10 +145,6 @@ class Unit:
             return []  # no group, no processes
 
     def _kill(self) -> None:
-        group = self._group()
-        with contextlib.suppress(OSError):  # kernels before 5.14 have no such file; one by one then
-            if group is not None:
-                (group / "cgroup.kill").write_text("1")
         self._signal(signal.SIGKILL)
         for server in self._outside(anew=True):
             kill_family(server.pid)

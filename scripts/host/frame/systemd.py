@@ -138,15 +138,21 @@ def begin(unit: str) -> None:
     run(["systemctl", "start", "--no-block", unit], limit_s=QUICK_S)
 
 
-def sandbox(writable: Sequence[str], *, capabilities: Sequence[str] = (), as_others: bool = False) -> str:
+def sandbox(
+    writable: Sequence[str],
+    *,
+    capabilities: Sequence[str] = (),
+    as_others: bool = False,
+    without: Sequence[str] = (),
+) -> str:
     """Lines of a `[Service]` that leave it the network, its own folders and nothing else of the machine.
 
     `writable`: paths, or patterns of none. `capabilities`: what it needs of root's. `as_others`: it becomes other users, and looks at their processes.
-    A call of the kernel that is left out fails with EPERM instead of ending the service.
+    `without`: settings that it cannot live with. A call of the kernel that is left out fails with EPERM instead of ending the service.
     """
     lines = [
         f"CapabilityBoundingSet={' '.join(capabilities)}",
-        *(f"{name}=yes" for name in _ALWAYS),
+        *(f"{name}=yes" for name in _ALWAYS if name not in without),
         "ProtectSystem=strict",
         *(f"ReadWritePaths=-{path}" for path in writable),
         "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX",
