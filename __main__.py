@@ -106,7 +106,7 @@ def declare(settings: Settings, bundles: Bundles) -> None:
         settings=settings, address=region.address, bastion=region.bastion, instances=region.instances(), after=built
     )
     fence = Fence("fence", fence_args, opts)
-    chain = Chain(settings=settings, tool=tool, epoch=fence.epoch)
+    chain = Chain(settings=settings, tool=tool, epoch=fence.epoch, bastion=region.bastion)
     database = PostgresPair(
         "postgres", PostgresPairArgs(chain=chain, host=region.hosts["db-1"], after=[fence.done]), opts
     )

@@ -4,7 +4,7 @@ Puma runs on both sides either way; what changes is where nginx sends requests a
 before any role is known).
 
 A host that is dead must not keep the others from selling, and a link that fails ends a run: whatever has not begun by then does not. So all hosts
-are told their role side by side first, and that is no failure, whatever a host says; behind the proof each is asked for all that it shall be, one
+are told their role side by side first, and that is no failure, whatever becomes of it; behind the proof each is asked for all that it shall be, one
 after the other where a release is new, and there a failure is one.
 """
 
@@ -37,7 +37,14 @@ class AppTier(pulumi.ComponentResource):
     def __init__(self, name: str, args: AppTierArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dr:index:AppTier", name, {}, opts)
         self._prefix, self._args = name, args
-        self._turned = [self._link(host, args.after, turn=True) for host in args.hosts]
+        self._turned = args.chain.turn(
+            f"{name}-turn",
+            hosts=args.hosts,
+            service="app",
+            block=self._block(turn=True),
+            parent=self,
+            after=[*args.after, *args.release.ready],
+        )
         self.register_outputs({})
 
     def settle(self, after: Sequence[pulumi.Resource]) -> None:
@@ -46,20 +53,21 @@ class AppTier(pulumi.ComponentResource):
         The first one migrates the schema; the others start after it and side by side.
         """
         head, *others = self._args.hosts
-        first = self._link(head, [*after, *self._turned])
+        first = self._link(head, [*after, self._turned])
         for host in others:
             self._link(host, [first])
 
-    def _link(self, host: Host, after: Sequence[pulumi.Resource], *, turn: bool = False) -> pulumi.Resource:
-        chain, release = self._args.chain, self._args.release
-        block = self._args.buckets.keys.apply(lambda keys: documents.app(chain.settings, release.path, keys, turn=turn))
-        link: pulumi.Resource = chain.link(
-            f"{self._prefix}-{host.address.name}-{'turn' if turn else 'converge'}",
+    def _block(self, *, turn: bool) -> pulumi.Output[documents.Document]:
+        settings, path = self._args.chain.settings, self._args.release.path
+        return self._args.buckets.keys.apply(lambda keys: documents.app(settings, path, keys, turn=turn))
+
+    def _link(self, host: Host, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
+        link: pulumi.Resource = self._args.chain.link(
+            f"{self._prefix}-{host.address.name}-converge",
             host=host,
             service="app",
-            block=block,
+            block=self._block(turn=False),
             parent=self,
-            after=[*after, *release.ready],
-            may_fail=turn,
+            after=[*after, *self._args.release.ready],
         )
         return link

@@ -1,7 +1,7 @@
 """This site's half of the Redis pair: the links that make its cache hosts master and replicas by the epoch. It creates nothing.
 
 The shop sells without a cache, so nothing of the chain waits for one, and none may end a run before the shop sells: the engine begins nothing
-more once a link has failed. The head's turn beside the database is therefore no failure, whatever its host says; behind the proof it is asked once
+more once a link has failed. The head's turn beside the database is therefore no failure, whatever becomes of it; behind the proof it is asked once
 more, which changes nothing where all is well and is a failure where it is not.
 """
 
@@ -32,25 +32,25 @@ class RedisPair(pulumi.ComponentResource):
     def __init__(self, name: str, args: RedisPairArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dr:index:RedisPair", name, {}, opts)
         self._prefix, self._args = name, args
-        self.turned = self._link(f"{name}-converge", args.hosts[0], args.after, may_fail=True)
+        self.turned = args.chain.turn(
+            f"{name}-turn", hosts=args.hosts[:1], service="redis", block=self._block(), parent=self, after=args.after
+        )
         self.register_outputs({})
 
     def settle(self, after: Sequence[pulumi.Resource]) -> None:
         """Each cache host in its role, or a failure that names it, once everything in `after` is done."""
         head, *others = self._args.hosts
-        first = self._link(self._named(head), head, [self.turned, *after])
+        first = self._link(head, [self.turned, *after])
         for host in others:
-            self._link(self._named(host), host, [first])
+            self._link(host, [first])
 
-    def _named(self, host: Host) -> str:
-        return f"{self._prefix}-{host.address.name}-converge"
-
-    def _link(
-        self, name: str, host: Host, after: Sequence[pulumi.Resource], *, may_fail: bool = False
-    ) -> pulumi.Resource:
+    def _block(self) -> pulumi.Output[documents.Document]:
         chain = self._args.chain
-        block = chain.epoch.apply(lambda stdout: documents.redis(chain.settings, documents.epoch_of(stdout)))
-        link: pulumi.Resource = chain.link(
-            name, host=host, service="redis", block=block, parent=self, after=after, may_fail=may_fail
+        return chain.epoch.apply(lambda stdout: documents.redis(chain.settings, documents.epoch_of(stdout)))
+
+    def _link(self, host: Host, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
+        name = f"{self._prefix}-{host.address.name}-converge"
+        link: pulumi.Resource = self._args.chain.link(
+            name, host=host, service="redis", block=self._block(), parent=self, after=after
         )
         return link

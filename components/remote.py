@@ -19,7 +19,6 @@ from pulumi_command import local, remote
 
 from components.bundle import Bundle
 from components.settings import Settings
-from contract.errors import ExitCode
 from contract.hosts import CONTROL, HostAddress, first
 from contract.limits import KILLS_AFTER_S, LINKS_S
 
@@ -75,27 +74,15 @@ def host_link(
     parent: pulumi.Resource,
     after: Sequence[pulumi.Resource],
     first: str | None = None,
-    may_fail: bool = False,
 ) -> remote.Command:
     """`dr-host <service> converge` on one host with this document, once everything in `after` is done.
 
-    `first`: shell that comes before it, without single quotes. `may_fail`: whatever the host says of it is shown, and is no failure of the run, which
-    would begin nothing more. It is asked twice, unless it refuses, for the chain goes on without it; another link has to ask again.
+    `first`: shell that comes before it, without single quotes.
     """
     converge = f"python3 {TOOL_PATH} {service} converge"
     program = converge if first is None else f"sh -c '{first}; exec {converge}'"
     script = f"timeout -k {KILLS_AFTER_S[service]} {LINKS_S[service]} {program}"
-    if may_fail:
-        script = twice(script)
-    told = remote.Logging.STDERR if may_fail else remote.Logging.NONE
-    return host_script(
-        name, script=script, connection=connection, stdin=document, parent=parent, after=after, logging=told
-    )
-
-
-def twice(script: str) -> str:
-    """Shell that runs it, and once more with the same stdin when it fails otherwise than by a refusal, and that ends well in any case."""
-    return f'told=$(cat); ask() {{ printf %s "$told" | {script}; }}; ask || {{ test $? -ne {ExitCode.REFUSED:d} && ask; }} || true'
+    return host_script(name, script=script, connection=connection, stdin=document, parent=parent, after=after)
 
 
 def upload_path(bundle: Bundle) -> str:
@@ -131,16 +118,15 @@ def host_script(
     stdin: pulumi.Input[str],
     parent: pulumi.Resource,
     after: Sequence[pulumi.Resource],
-    logging: remote.Logging = remote.Logging.NONE,
 ) -> remote.Command:
-    """A bounded, repeatable script on one host. `logging`: what of it a person sees while it runs; stderr has no secret, stdout is the answer."""
+    """A bounded, repeatable script on one host."""
     return remote.Command(
         name,
         connection=connection,
         create=script,
         update=script,
         stdin=pulumi.Output.secret(stdin),
-        logging=logging,
+        logging=remote.Logging.NONE,
         add_previous_output_in_env=False,
         opts=pulumi.ResourceOptions(parent=parent, depends_on=list(after), additional_secret_outputs=_OUTPUTS),
     )
@@ -169,10 +155,17 @@ def host_copy(
 
 
 def local_link(
-    name: str, *, link: str, document: pulumi.Input[str], parent: pulumi.Resource, after: Sequence[pulumi.Resource]
+    name: str,
+    *,
+    link: str,
+    document: pulumi.Input[str],
+    parent: pulumi.Resource,
+    after: Sequence[pulumi.Resource],
+    shown: bool = False,
 ) -> local.Command:
     """`scripts.links <link>` on the operator's machine. Plugins start in the project's folder, so nothing here names a path.
 
+    `shown`: what it says on stderr is seen also where it ends well; there is no secret in it.
     Without a shell that stays in between: the plugin kills what it has started itself when the engine is gone, and the link looks whether its
     parent is still the one that it was told.
     """
@@ -183,7 +176,7 @@ def local_link(
         create=script,
         update=script,
         stdin=pulumi.Output.secret(document),
-        logging=local.Logging.NONE,
+        logging=local.Logging.STDERR if shown else local.Logging.NONE,
         add_previous_output_in_env=False,
         opts=pulumi.ResourceOptions(parent=parent, depends_on=list(after), additional_secret_outputs=_OUTPUTS),
     )

@@ -16,6 +16,8 @@ LINKS_S = {
     "pointer": 300,
     "replication": 180,
 }
+REACHED_S = 120  # a turn asks for so long a host to which no connection leads: one that boots is back by then
+LINKS_S["turn"] = 2 * max(LINKS_S["app"], LINKS_S["redis"]) + REACHED_S + 60  # it asks again one that failed
 KILL_AFTER_S = 5  # what `timeout -k` waits after its first word
 UNPACK_S = 300  # of a release; and until an archive is in its place
 PREPARE_S = 120  # `archive prepare`

@@ -16,7 +16,7 @@ from .epoch import InForce
 from .fields import Key, default_of, keys
 from .hosts import KINDS, Sizes
 from .installation import Own, Shared
-from .links import fence, pointer, replication, verify
+from .links import fence, pointer, replication, turn, verify
 from .services import app, archive, assets, postgres, redis, setup
 
 WIDTH = 150
@@ -32,6 +32,7 @@ SERVICES: dict[str, tuple[type[Any], str]] = {
 }
 LINKS: dict[str, type[Any]] = {
     "fence": fence.Document,
+    "turn": turn.Document,
     "verify": verify.Document,
     "pointer": pointer.Document,
     "replication": replication.Document,

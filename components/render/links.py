@@ -13,6 +13,7 @@ from contract.hosts import APP, CACHE
 from contract.links import fence as fence_link
 from contract.links import pointer as pointer_link
 from contract.links import replication as replication_link
+from contract.links import turn as turn_link
 from contract.links import verify as verify_link
 from contract.services.assets import Mode
 
@@ -42,14 +43,6 @@ def ovh(settings: Settings) -> access.Ovh:
 
 def fence(settings: Settings, public: Mapping[str, str], instances: Mapping[str, str]) -> Document:
     """Of the fence link; `public` are the own site's addresses `lb` and `bastion`, `instances` the ids of its servers by their names."""
-    ssh = access.Ssh(
-        private_key=settings.secrets.operator.private,
-        hosts={
-            key: access.SshHost(vrack=it.vrack, front=it.front, host_key=settings.secrets.host_keys[key].public)
-            for key, it in settings.hosts.items()
-        },
-        bastions={settings.site: public["bastion"]},
-    )
     servers = fence_link.Servers(
         **vars(openstack(settings)),
         regions={site: region.compute_region for site, region in settings.regions.items()},
@@ -70,7 +63,7 @@ def fence(settings: Settings, public: Mapping[str, str], instances: Mapping[str,
         loss_budget=settings.loss_budget,
         lease=settings.lease,
         witness=witness(settings),
-        ssh=ssh,
+        ssh=_ssh(settings, public["bastion"]),
         openstack=servers,
         apps=_names(settings, APP),
         caches=_names(settings, CACHE),
@@ -83,6 +76,24 @@ def fence(settings: Settings, public: Mapping[str, str], instances: Mapping[str,
 def _names(settings: Settings, kind: str) -> tuple[str, ...]:
     """Names within its site of the peer's hosts of one kind."""
     return tuple(it.name for it in settings.hosts_of(settings.peer).values() if it.role == kind)
+
+
+def _ssh(settings: Settings, bastion: str) -> access.Ssh:
+    """The operator's way to the hosts; `bastion`: public address of the own one."""
+    return access.Ssh(
+        private_key=settings.secrets.operator.private,
+        hosts={
+            key: access.SshHost(vrack=it.vrack, front=it.front, host_key=settings.secrets.host_keys[key].public)
+            for key, it in settings.hosts.items()
+        },
+        bastions={settings.site: bastion},
+    )
+
+
+def turn(settings: Settings, bastion: str, service: str, told: Mapping[str, str]) -> Document:
+    """Of a turn link; `told`: what each host is told, by its key."""
+    document = turn_link.Document(site=settings.site, service=service, documents=told, ssh=_ssh(settings, bastion))
+    return dict(fields.write(document))
 
 
 def verify(settings: Settings, epoch: InForce, address: str) -> Document:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 _MODULES = {
     "fence": "fence",
+    "turn": "turn",
     "verify": "verify",
     "pointer": "pointer",
     "replication": "replication",

@@ -34,6 +34,6 @@ def test_a_row_is_all_that_a_kind_of_host_takes() -> None:
         "packages": ["ca-certificates", "nftables", "puma"],
         "lease": None,
         "stopped_by_a_fence": [
-            f"shop-b-{name}" for name in ("db-1", "app-1", "app-2", "cache-1", "worker-1", "worker-2")
+            f"shop-b-{name}" for name in ("db-1", "cache-1", "app-1", "app-2", "worker-1", "worker-2")
         ],
     }

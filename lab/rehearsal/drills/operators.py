@@ -18,7 +18,7 @@ from lab.rehearsal.stage import Record, Stage
 from lab.rehearsal.world import wait_for
 
 MARKED = "fence-claim, marked"
-LINKS = ("fence-claim", MARKED, "postgres-converge", "redis-converge", "sync-converge", "app-app-1", "verify", "dns")
+LINKS = ("fence-claim", MARKED, "postgres-converge", "redis-turn", "sync-converge", "app-turn", "verify", "dns")
 # It runs on the operator's machine, and certainly so at that moment: at the first word of a link its process may not be there yet.
 OUTLIVING = (MARKED,)
 
