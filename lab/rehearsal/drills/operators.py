@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -66,6 +67,39 @@ def _begun(stage: Stage, offset: int, link: str) -> bool:
     with stage.pulumi.log.open() as log:
         log.seek(offset)
         return any(f" {link}" in line and "updating" in line for line in log)
+
+
+@drill("app-hosts-reboot-as-they-turn")
+def app_hosts_reboot_as_they_turn(stage: Stage, record: Record) -> None:
+    """Every app host of the target loses its power while it is told its role, and boots: the run waits for them, and ends well."""
+    target, before = stage.standby, stage.epoch()
+    hosts = [f"{target}-app-1", f"{target}-app-2"]
+    begun = partial(_begun, stage, stage.pulumi.log.stat().st_size, "app-turn")
+    cut: list[str] = []
+
+    def reboot() -> None:
+        wait_for("the app hosts turn", begun, 60, 0.02)
+        for action in ("kill", "return"):
+            for host in hosts:
+                stage.fault("host", action, host)
+                cut.append(host)
+
+    with stage.shopping(record) as shop:
+        stage.ask(target)
+        power = threading.Thread(target=reboot)
+        power.start()
+        done = stage.must(stage.pulumi.up(target), target)
+        power.join()
+        record.expect(cut == hosts * 2, f"power was cut and given to {cut}, wanted to {hosts}")
+        record.expect("WARNING turn: " not in done.output, "a host that came back was given up")
+        newest = stage.epoch()
+        record.expect(
+            (newest.epoch, newest.active, newest.planned) == (before.epoch + 1, target, True), f"after it: {newest}"
+        )
+        shop.flow("orders flow once they are back", 60)
+        stage.world.request(stage.standby, target)
+        stage.must(stage.pulumi.up(stage.standby), stage.standby)
+    nothing_lost(record)
 
 
 @drill("two-operators")
