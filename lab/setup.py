@@ -43,6 +43,16 @@ PACKAGES = sorted(
         "redis-server",
     }
 )
+# Nothing that is not in the lock files, and nothing that would run its author's code to be built.
+PIP = (
+    "pip",
+    "install",
+    "--disable-pip-version-check",
+    "--progress-bar",
+    "off",
+    "--require-hashes",
+    "--only-binary=:all:",
+)
 FAILED, USAGE, REFUSED, INTERRUPTED = 1, 2, 3, 130
 ERROR_LINES = 12
 
@@ -147,10 +157,9 @@ def environment(report: Report) -> None:
     place = cache.entry("venv", recipe)
 
     def make(folder: Path) -> None:
-        pip = ["-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off"]
         commands = (
             [sys.executable, "-m", "venv", str(folder)],
-            [str(folder / "bin/python"), *pip, "-r", str(PROJECT / "requirements-dev.txt")],
+            [str(folder / "bin/python"), "-m", *PIP, "-r", str(PROJECT / "requirements-dev.txt")],
         )
         report("making the virtual environment")
         for command in commands:

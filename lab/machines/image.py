@@ -76,6 +76,11 @@ def ready() -> bool:
     return cache.entry("image", recipe()).is_dir()
 
 
+def root() -> Path:
+    """Where its files are, once it is `ready`."""
+    return cache.entry("image", recipe()) / "root"
+
+
 def _make(folder: Path, report: Report) -> None:
     for tool in ("debootstrap", "unshare", "chroot"):
         if shutil.which(tool) is None:

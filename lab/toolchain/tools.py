@@ -68,11 +68,11 @@ class Toolchain:
 
 def pins() -> dict[str, str]:
     """The published plugins' versions: those of the SDKs in requirements.txt."""
-    found = dict(re.findall(r"^pulumi-(\w+)==(\S+)$", REQUIREMENTS.read_text(), re.MULTILINE))
+    found = dict(re.findall(r"^pulumi-(\w+)==(\S+)", REQUIREMENTS.read_text(), re.MULTILINE))
     missing = PLUGINS.keys() - found.keys()
     if missing:
         raise ToolchainError(
-            f"{REQUIREMENTS}: no pin for pulumi-{', pulumi-'.join(sorted(missing))}; add `pulumi-<name>==<version>`"
+            f"{REQUIREMENTS}: no pin for pulumi-{', pulumi-'.join(sorted(missing))}; add `pulumi-<name>==<version>` to requirements.in and run `make lock`"
         )
     return {name: found[name] for name in PLUGINS}
 

