@@ -1,7 +1,8 @@
 """The buckets of one site, for assets and for archived WAL, and the users that may reach them: the shop, the copier, the archive.
 
-Versioned, encrypted by the platform, kept when the stack is destroyed. It sets no owner (an owner's rights cannot be narrowed by a
-policy) and no replication of the platform's: a rule names the other site's bucket and follows the epoch, so a link puts it (`asset_sync.py`).
+Versioned, encrypted by the platform, kept when the stack is destroyed; what is archived is locked against every key for a while. It sets no
+owner (an owner's rights cannot be narrowed by a policy) and no replication of the platform's: a rule names the other site's bucket and follows
+the epoch, so a link puts it (`asset_sync.py`).
 """
 
 from __future__ import annotations
@@ -82,6 +83,7 @@ class AssetBuckets(pulumi.ComponentResource):
             name=settings.bucket(settings.site, kind),
             versioning=cloudproject.StorageVersioningArgs(status="enabled"),
             encryption=cloudproject.StorageEncryptionArgs(sse_algorithm="AES256"),
+            object_lock=_lock(settings) if kind == "wal" else None,
             # Else up to a thousand objects go into the state at each read.
             hide_objects=True,
             opts=pulumi.ResourceOptions(
@@ -90,6 +92,16 @@ class AssetBuckets(pulumi.ComponentResource):
                 protect=settings.protect,
                 retain_on_delete=settings.protect,
                 # The platform answers with an owner of its own choice; a change of it in place fails. Replication rules are put by a link.
-                ignore_changes=["owner_id", "replication"],
+                # A lock is put on at creation or never: wanted of a bucket that is there, it would be a replacement, which `protect` refuses,
+                # in a run that may have to move the shop. `dr-assets bucket` tells of one that is not as wanted.
+                ignore_changes=["owner_id", "replication", "object_lock"],
             ),
         )
+
+
+def _lock(settings: Settings) -> cloudproject.StorageObjectLockArgs | None:
+    """Compliance: the project's own keys cannot end it either."""
+    if settings.archive is None or not settings.archive.lock_days:
+        return None
+    rule = cloudproject.StorageObjectLockRuleArgs(mode="compliance", period=f"P{settings.archive.lock_days}D")
+    return cloudproject.StorageObjectLockArgs(status="enabled", rule=rule)

@@ -57,6 +57,15 @@ class Keys:
         default=4,
         why="backups would be kept for ever, or not at all",
     )
+    lock_days: int = key(
+        integer(0, 99),
+        "what is stored in a bucket of WAL and backups cannot be removed that long, by no key and by nobody (object lock, compliance mode): at least "
+        "the days between two full backups and the days until somebody notices, and less than what `retention_full` keeps. Put on a bucket when it "
+        "is made and never later; 0: none, whoever holds the keys of the project can empty it (docs/restore.md)",
+        default=14,
+        unit="days",
+        why="backups could be removed by their own keys, or not at all",
+    )
     full: str = key(
         _EVENT,
         "when full backups are made: a calendar event of systemd, in the active site",

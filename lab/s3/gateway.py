@@ -22,7 +22,6 @@ import secrets
 import socket
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from lab.child import Child
 from lab.s3 import policy
+from lab.s3.stored import Retention, StoredObject
 from scripts.ctl.secrets import Authority
 
 log = logging.getLogger("lab.s3")
@@ -52,19 +52,6 @@ class StorageError(Exception):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoredObject:
-    """One version of an object, as a listing shows it; sizes in bytes, times in ISO 8601."""
-
-    key: str
-    size: int
-    etag: str
-    last_modified: str
-    version_id: str
-    is_latest: bool
-    is_delete_marker: bool
 
 
 class Storage:
@@ -273,9 +260,18 @@ class Storage:
     # --- buckets and objects
 
     def create_bucket(
-        self, region: str, name: str, *, versioning: bool = False, object_lock: bool = False, owner: str = ""
+        self,
+        region: str,
+        name: str,
+        *,
+        versioning: bool = False,
+        object_lock: bool = False,
+        retention: Retention | None = None,
+        owner: str = "",
     ) -> None:
-        """`owner`: the user with full control; empty: the project, and users get in by policy alone. Names have 3 characters or more."""
+        """`owner`: the user with full control; empty: the project, and users get in by policy alone. `retention`: of what is stored without one
+        of its own, where there is `object_lock`. Names have 3 characters or more.
+        """
         with self._lock:
             self._ask(
                 region, "create_bucket", Bucket=name, **({"ObjectLockEnabledForBucket": True} if object_lock else {})
@@ -283,7 +279,15 @@ class Storage:
             self._owners[region, name] = owner
             if versioning:
                 self.set_versioning(region, name, True)
+            if object_lock:
+                self.set_retention(region, name, retention)
             self._apply([region])
+
+    def set_retention(self, region: str, name: str, retention: Retention | None) -> None:
+        """Of what is stored from now on; only of a bucket with object lock."""
+        rule = {"Mode": retention.mode, "Days": retention.days} if retention else None
+        found = {"ObjectLockEnabled": "Enabled", **({"Rule": {"DefaultRetention": rule}} if rule else {})}
+        self._ask(region, "put_object_lock_configuration", Bucket=name, ObjectLockConfiguration=found)
 
     def set_versioning(self, region: str, name: str, enabled: bool) -> None:
         status = "Enabled" if enabled else "Suspended"

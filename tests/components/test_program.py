@@ -415,6 +415,17 @@ def test_buckets_are_versioned_and_encrypted_and_hide_their_objects(b: dict[str,
         assert it.inputs["hideObjects"] is True and it.inputs["regionName"] == "SBG"
 
 
+def test_the_repository_is_locked_from_its_creation_on_and_an_old_one_is_left_as_it_is() -> None:
+    """A lock cannot be put on a bucket that exists, nor taken off: the platform would make a new one, in a run that may have to move the shop."""
+    archive = dict(stack.configuration()["archive"])
+    for days, wanted in ((archive["lock_days"], "P14D"), (30, "P30D"), (0, None)):
+        buckets = of_type(built("a", archive={**archive, "lock_days": days}), "Storage")
+        lock = {"status": "enabled", "rule": {"mode": "compliance", "period": wanted}} if wanted else None
+        assert buckets["assets-wal"].inputs.get("objectLock") == lock
+        assert "objectLock" not in buckets["assets-assets"].inputs
+        assert "objectLock" in buckets["assets-wal"].ignore_changes
+
+
 def test_app_hosts_are_kept_apart(a: dict[str, Registered]) -> None:
     hints = {name: it.inputs.get("schedulerHints") for name, it in of_type(a, "Instance").items()}
     grouped = {name for name, hint in hints.items() if hint == [{"group": "region-app-apart-id"}]}

@@ -16,7 +16,8 @@ from scripts.clients.openstack import Cloud
 
 pytestmark = pytest.mark.lab
 # One address in DNS, which moves with the active site; the demo publishes both.
-CHANGES = {"dns": {"mode": "single"}, "protect": False}
+# Nothing is locked in its buckets: it ends with everything destroyed.
+CHANGES = {"dns": {"mode": "single"}, "protect": False, "archive": {"lock_days": 0}}
 
 
 class Life:

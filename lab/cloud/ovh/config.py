@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from lab.dns.servers import Record
-from lab.s3.gateway import StoredObject
+from lab.s3.stored import Retention, StoredObject
 
 ROLES = (
     "administrator",
@@ -70,8 +70,17 @@ class StorageBackend(Protocol):
     def forget_user(self, user: str) -> None: ...
 
     def create_bucket(
-        self, region: str, name: str, *, versioning: bool = False, object_lock: bool = False, owner: str = ""
+        self,
+        region: str,
+        name: str,
+        *,
+        versioning: bool = False,
+        object_lock: bool = False,
+        retention: Retention | None = None,
+        owner: str = "",
     ) -> None: ...
+
+    def set_retention(self, region: str, name: str, retention: Retention | None) -> None: ...
 
     def set_versioning(self, region: str, name: str, enabled: bool) -> None: ...
 

@@ -1,5 +1,5 @@
-"""Storage containers (buckets) of a region. Versioning is real; encryption is checked and kept, not carried out; replication rules and jobs are
-carried out by `lab.s3.replication`.
+"""Storage containers (buckets) of a region. Versioning and object lock are real; encryption is checked and kept, not carried out; replication
+rules and jobs are carried out by `lab.s3.replication`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from lab.cloud.ovh import answers
 from lab.cloud.web import ApiError, Call, Reply
-from lab.s3.gateway import StorageError, StoredObject
+from lab.s3.gateway import StorageError
 from lab.s3.replication import Place, Rule
+from lab.s3.stored import Retention, StoredObject
 
 if TYPE_CHECKING:
     from lab.cloud.ovh.service import OvhService
@@ -22,6 +23,8 @@ T = TypeVar("T")
 PROJECT_OWNER = 1  # `ownerId` of a bucket that was made without one
 PAGE = 1000
 NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+MODES = ("governance", "compliance")
+PERIOD = re.compile(r"P([1-9]\d{0,3})([DW])")
 STATES = {
     "versioning": ("status", ("enabled", "disabled", "suspended")),
     "encryption": ("sseAlgorithm", ("AES256", "plaintext")),
@@ -41,6 +44,32 @@ def check_blocks(body: dict[str, Any]) -> None:
         value = (body.get(block) or {}).get(field)
         if value is not None and value not in allowed:
             raise ApiError(400, f"[{block}.{field}] {value!r} is not one of {', '.join(allowed)}")
+
+
+def shown_lock(block: dict[str, Any] | None) -> dict[str, Any]:
+    """The block as the platform shows it: whole weeks as weeks. 400 on a rule that it would not take."""
+    shown = {"status": "disabled"} | (block or {})
+    rule = shown.get("rule")
+    if rule is None:
+        return shown
+    period = PERIOD.fullmatch(str(rule.get("period")))
+    if shown["status"] != "enabled":
+        raise ApiError(400, "[objectLock.rule] a rule wants the status enabled")
+    if rule.get("mode") not in MODES:
+        raise ApiError(400, f"[objectLock.rule.mode] {rule.get('mode')!r} is not one of {', '.join(MODES)}")
+    if period is None:
+        raise ApiError(400, f"[objectLock.rule.period] {rule.get('period')!r} is no duration, wanted like P30D")
+    days = int(period[1]) * (7 if period[2] == "W" else 1)
+    return {**shown, "rule": {**rule, "period": f"P{days}D" if days % 7 else f"P{days // 7}W"}}
+
+
+def retention(lock: dict[str, Any]) -> Retention | None:
+    """What the gateway is told of a block as `shown_lock` gives it."""
+    rule = lock.get("rule")
+    if rule is None:
+        return None
+    number, unit = int(rule["period"][1:-1]), rule["period"][-1]
+    return Retention(rule["mode"].upper(), number * (7 if unit == "W" else 1))
 
 
 def check_replication(ovh: OvhService, region: str, record: dict[str, Any]) -> None:
@@ -136,7 +165,7 @@ class Containers:
             "versioning": {"status": "disabled"} | (body.get("versioning") or {}),
             "encryption": {"sseAlgorithm": "plaintext"} | (body.get("encryption") or {}),
             "replication": body.get("replication"),
-            "objectLock": {"status": "disabled"} | (body.get("objectLock") or {}),
+            "objectLock": shown_lock(body.get("objectLock")),
             "tags": body.get("tags") or {},
         }
 
@@ -179,7 +208,12 @@ class Containers:
             owned_by = str(owner) if owner is not None else ""
             ask(
                 lambda: self.ovh.storage.create_bucket(
-                    site, name, versioning=versioned, object_lock=locked, owner=owned_by
+                    site,
+                    name,
+                    versioning=versioned,
+                    object_lock=locked,
+                    retention=retention(record["objectLock"]),
+                    owner=owned_by,
                 )
             )
             self.ovh.containers[region, name] = record
@@ -192,16 +226,27 @@ class Containers:
         with self.ovh.lock:
             record = self.record(project, region, name)
             changed = dict(record)
-            for block in ("versioning", "encryption", "replication", "objectLock", "tags"):
+            for block in ("versioning", "encryption", "replication", "tags"):
                 if body.get(block) is not None:
                     changed[block] = body[block]
             check_replication(self.ovh, region, changed)
+            if body.get("objectLock") is not None:
+                changed["objectLock"] = self._relocked(region, name, record["objectLock"], body["objectLock"])
             if changed["versioning"] != record["versioning"]:
                 enabled = changed["versioning"]["status"] == "enabled"
                 ask(lambda: self.ovh.storage.set_versioning(region.lower(), name, enabled))
             self._note_rules(region, name, changed)
             record.update(changed)
         return answers.null()
+
+    def _relocked(self, region: str, name: str, before: dict[str, Any], block: dict[str, Any]) -> dict[str, Any]:
+        """A bucket's lock is there from its creation on or never; its rule may change."""
+        lock = shown_lock(block)
+        if lock["status"] != before["status"]:
+            raise ApiError(400, f"[objectLock.status] {before['status']} since {name} was created, and stays so")
+        if lock != before:
+            ask(lambda: self.ovh.storage.set_retention(region.lower(), name, retention(lock)))
+        return lock
 
     def _note_rules(self, region: str, name: str, record: dict[str, Any]) -> None:
         """Since when each rule is enabled: what is older is not copied."""

@@ -13,7 +13,8 @@ from lab.cloud.ovh.answers import signature
 from lab.cloud.web import Call
 from lab.dns.servers import Record
 from lab.s3 import policy
-from lab.s3.gateway import StorageError, StoredObject
+from lab.s3.gateway import StorageError
+from lab.s3.stored import Retention, StoredObject
 
 CONFIG = OvhConfig(
     application_key="lab-key",
@@ -52,10 +53,27 @@ class FakeStorage:
         self.policies.pop(user, None)
 
     def create_bucket(
-        self, region: str, name: str, *, versioning: bool = False, object_lock: bool = False, owner: str = ""
+        self,
+        region: str,
+        name: str,
+        *,
+        versioning: bool = False,
+        object_lock: bool = False,
+        retention: Retention | None = None,
+        owner: str = "",
     ) -> None:
         self._reach(region)
-        self.buckets[region, name] = {"versioning": versioning, "owner": owner, "objects": []}
+        self.buckets[region, name] = {
+            "versioning": versioning,
+            "owner": owner,
+            "objects": [],
+            "locked": object_lock,
+            "retention": retention,
+        }
+
+    def set_retention(self, region: str, name: str, retention: Retention | None) -> None:
+        assert self.buckets[region, name]["locked"]
+        self.buckets[region, name]["retention"] = retention
 
     def set_versioning(self, region: str, name: str, enabled: bool) -> None:
         self.buckets[region, name]["versioning"] = enabled

@@ -227,3 +227,19 @@ def test_the_api_and_the_gateways_together(gateways: Storage, account: dict[str,
     assert api("DELETE", place)[0] == 200
     assert api("DELETE", f"{PROJECT}/user/{user}")[0] == 200
     assert refused(s3.list_buckets) == "InvalidAccessKeyId"
+
+
+def test_a_locked_version_outlives_every_key(tmp_path: Path) -> None:
+    """As on the platform: markers and new versions come on top, and what was stored stays, also for the project's own key."""
+    locked = {"status": "enabled", "rule": {"mode": "compliance", "period": "P1D"}}
+    with loopback.storage(tmp_path, ("gra",)) as storage:
+        api = Api(service(CONFIG, storage, FakeDns()))
+        assert api("POST", f"{PROJECT}/region/GRA/storage", {"name": "wal-a", "objectLock": locked})[0] == 200
+        s3 = storage.client("gra")
+        stored = s3.put_object(Bucket="wal-a", Key="k", Body=b"good")["VersionId"]
+        s3.put_object(Bucket="wal-a", Key="k", Body=b"bad")
+        s3.delete_object(Bucket="wal-a", Key="k")
+        assert refused(s3.delete_object, Bucket="wal-a", Key="k", VersionId=stored) == "AccessDenied"
+        off = {"Status": "Suspended"}
+        assert refused(s3.put_bucket_versioning, Bucket="wal-a", VersioningConfiguration=off) == "InvalidBucketState"
+        assert s3.get_object(Bucket="wal-a", Key="k", VersionId=stored)["Body"].read() == b"good"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from lab.s3.stored import Retention
 from tests.lab.ovh.fakes import Api, FakeStorage
 
 PROJECT = "/cloud/project/project0123"
@@ -113,11 +114,32 @@ def test_a_bucket_name_is_unique_over_regions(api: Api) -> None:
         ("GRA", "assets-a", {"versioning": {"status": "on"}}, 400),
         ("GRA", "assets-a", {"encryption": {"sseAlgorithm": "rot13"}}, 400),
         ("GRA", "assets-a", {"ownerId": 4711}, 404),
+        ("GRA", "assets-a", {"objectLock": {"status": "enabled", "rule": {"mode": "forever", "period": "P14D"}}}, 400),
+        ("GRA", "assets-a", {"objectLock": {"status": "enabled", "rule": {"mode": "compliance", "period": "14"}}}, 400),
+        ("GRA", "assets-a", {"objectLock": {"status": "enabled", "rule": {"mode": "compliance"}}}, 400),
+        ("GRA", "assets-a", {"objectLock": {"rule": {"mode": "compliance", "period": "P14D"}}}, 400),
     ],
 )
 def test_a_wrong_container_is_refused(api: Api, region: str, name: str, fields: dict[str, Any], status: int) -> None:
     assert bucket(api, region, name, **fields)[0] == status
     assert api.service.all()["containers"] == []
+
+
+LOCKED = {"status": "enabled", "rule": {"mode": "compliance", "period": "P14D"}}
+
+
+def test_a_lock_is_there_from_the_creation_on_or_never(api: Api, storage: FakeStorage) -> None:
+    """Its rule may change; the platform shows whole weeks as weeks."""
+    assert bucket(api, "GRA", "wal-a", objectLock=LOCKED)[1]["objectLock"]["rule"]["period"] == "P2W"
+    assert storage.buckets["gra", "wal-a"]["retention"] == Retention("COMPLIANCE", 14)
+    place = f"{PROJECT}/region/GRA/storage/wal-a"
+    longer = {**LOCKED, "rule": {"mode": "compliance", "period": "P30D"}}
+    assert api("PUT", place, {"objectLock": longer}) == (200, None)
+    assert storage.buckets["gra", "wal-a"]["retention"] == Retention("COMPLIANCE", 30)
+    assert api("PUT", place, {"objectLock": {"status": "disabled"}})[0] == 400
+    bucket(api, "GRA", "plain-a")
+    assert api("PUT", f"{PROJECT}/region/GRA/storage/plain-a", {"objectLock": LOCKED})[0] == 400
+    assert storage.buckets["gra", "plain-a"]["retention"] is None
 
 
 def test_a_container_of_a_dead_region_is_a_503(api: Api, storage: FakeStorage) -> None:
