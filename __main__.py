@@ -20,6 +20,7 @@ from components.asset_sync import AssetRules, AssetRulesArgs, AssetSync, AssetSy
 from components.chain import Chain
 from components.failover_dns import FailoverDNS, FailoverDNSArgs
 from components.fence import Fence, FenceArgs
+from components.keeper import Keeper, KeeperArgs
 from components.postgres_pair import PostgresPair, PostgresPairArgs
 from components.providers import providers
 from components.redis_pair import RedisPair, RedisPairArgs
@@ -50,10 +51,10 @@ def main() -> None:
             word=settings.other_configuration,
             certificates=certificates.ends(settings.secrets),
         )
-        told = preflight.check(side, settings.failover_region, witness(settings), settings.words)
+        told = preflight.check(side, settings.failover_region, witness(settings), settings.words, settings.destroy)
         for warning in rules.warnings(settings):
             pulumi.warn(warning)
-        settings = replace(settings, repair=settings.repair + told.mends)
+        settings = replace(settings, repair=settings.repair + told.mends, destroy=told.destroy)
         bundles = Bundles(
             tool=bundle.dr_host(root), copier=bundle.dr_assets(root), shop=bundle.release(root, settings.shop.release)
         )
@@ -126,6 +127,8 @@ def declare(settings: Settings, bundles: Bundles) -> None:
     dns = FailoverDNS("dns", FailoverDNSArgs(chain=chain, address=region.address, after=[proof.done]), opts)
     # After the last step of a failover: the platform copies when it likes, no client waits for it.
     AssetRules("asset-rules", AssetRulesArgs(chain=chain, after=[dns.done]), opts)
+    # Beside the chain, and before everything at a destroy: it stands on whatever the site needs, so nothing of that goes while it stays.
+    Keeper("keeper", KeeperArgs(settings=settings, address=region.address, stands_on=[region, buckets, dns.own]), opts)
 
     pulumi.export("site", settings.site)
     pulumi.export("address", region.address)

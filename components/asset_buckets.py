@@ -89,7 +89,7 @@ class AssetBuckets(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 # Deleting a bucket through the platform's API empties it first, all versions included.
-                protect=settings.protect,
+                protect=settings.protects,
                 retain_on_delete=settings.protect,
                 # The platform answers with an owner of its own choice; a change of it in place fails. Replication rules are put by a link.
                 # A lock is put on at creation or never: wanted of a bucket that is there, it would be a replacement, which `protect` refuses,

@@ -58,7 +58,11 @@ class Balancer(pulumi.ComponentResource):
         )
         self._https(name, prefix, balancer.id, args)
         public = networking.FloatingIp(
-            f"{name}-ip", pool=names.EXT_NET, description=prefix, opts=pulumi.ResourceOptions(parent=self)
+            f"{name}-ip",
+            pool=names.EXT_NET,
+            description=prefix,
+            # The name of the shop points there.
+            opts=pulumi.ResourceOptions(parent=self, protect=settings.protects),
         )
         networking.FloatingIpAssociate(
             f"{name}-ip-vip",

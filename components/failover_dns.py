@@ -30,20 +30,21 @@ class FailoverDNS(pulumi.ComponentResource):
     """`done` once the public name is served with the right address."""
 
     record: pulumi.Output[str]  # the site's own name
+    own: pulumi.Resource  # the record of that name
     done: pulumi.Resource
 
     def __init__(self, name: str, args: FailoverDNSArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dr:index:FailoverDNS", name, {}, opts)
         settings = args.chain.settings
         subdomain = names.record_name(settings.site, settings.dns.subdomain)
-        domain.ZoneRecord(
+        self.own = domain.ZoneRecord(
             f"{name}-site",
             zone=settings.dns.zone,
             subdomain=subdomain,
             fieldtype="A",
             target=args.address,
             ttl=settings.dns.ttl,
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, protect=settings.protects),
         )
         document = pulumi.Output.all(epoch=args.chain.epoch, address=args.address).apply(
             lambda facts: documents.dump(links.pointer(settings, documents.epoch_of(facts["epoch"]), facts["address"]))

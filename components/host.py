@@ -171,7 +171,7 @@ class Host(pulumi.ComponentResource):
             enable_online_resize=True,
             opts=pulumi.ResourceOptions(
                 parent=self,
-                protect=settings.protect,
+                protect=settings.protects,
                 retain_on_delete=settings.protect,
                 # A type is chosen once: the platform cannot turn a plain volume into an encrypted one, only a new volume would do.
                 ignore_changes=["volume_type"],

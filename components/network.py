@@ -44,10 +44,10 @@ class Network(pulumi.ComponentResource):
             f"{name}-router",
             name=f"{prefix}-router",
             external_network_id=settings.region.ext_net_id,
-            opts=self._child(),
+            opts=self._stays(settings),
         )
         self.routed = networking.RouterInterface(
-            f"{name}-router-front", router_id=router.id, subnet_id=front_subnet.id, opts=self._child()
+            f"{name}-router-front", router_id=router.id, subnet_id=front_subnet.id, opts=self._stays(settings)
         )
         self.front_network_id, self.front_subnet_id = front.id, front_subnet.id
         self.vrack_network_id, self.vrack_subnet_id = vrack.id, vrack_subnet.id
@@ -65,6 +65,10 @@ class Network(pulumi.ComponentResource):
     def _child(self) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions(parent=self)
 
+    def _stays(self, settings: Settings) -> pulumi.ResourceOptions:
+        """What every host stands on, and what no change of a configuration may take away in passing."""
+        return pulumi.ResourceOptions(parent=self, protect=settings.protects)
+
     def _front(self, name: str, prefix: str, settings: Settings) -> tuple[networking.Network, networking.Subnet]:
         cidr = settings.region.front_cidr
         network = networking.Network(
@@ -72,7 +76,7 @@ class Network(pulumi.ComponentResource):
             name=f"{prefix}-front",
             mtu=settings.region.front_mtu,
             admin_state_up=True,
-            opts=self._child(),
+            opts=self._stays(settings),
         )
         subnet = networking.Subnet(
             f"{name}-front-subnet",
@@ -84,7 +88,7 @@ class Network(pulumi.ComponentResource):
             enable_dhcp=True,
             allocation_pools=[_pool(cidr, hosts.FRONT_POOL, 0)],
             dns_nameservers=list(settings.region.dns_servers),
-            opts=self._child(),
+            opts=self._stays(settings),
         )
         return network, subnet
 
@@ -96,7 +100,7 @@ class Network(pulumi.ComponentResource):
             admin_state_up=True,
             # The same VLAN in both regions is what makes one network of two.
             value_specs={"provider:network_type": "vrack", "provider:segmentation_id": str(settings.vrack.vlan)},
-            opts=self._child(),
+            opts=self._stays(settings),
         )
         subnet = networking.Subnet(
             f"{name}-vrack-subnet",
@@ -107,7 +111,7 @@ class Network(pulumi.ComponentResource):
             no_gateway=True,
             enable_dhcp=True,
             allocation_pools=[_pool(settings.vrack.cidr, hosts.VRACK_POOL, settings.region.vrack_offset)],
-            opts=self._child(),
+            opts=self._stays(settings),
         )
         return network, subnet
 

@@ -46,7 +46,7 @@ class RegionStack(pulumi.ComponentResource):
             f"{name}-bastion-ip",
             pool=EXT_NET,
             description=f"{settings.project}-{settings.site}-bastion",
-            opts=child,
+            opts=pulumi.ResourceOptions(parent=self, protect=settings.protects),
         )
         self.bastion = bastion.address
         self.hosts = self._hosts(name, args, network, apart)

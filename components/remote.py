@@ -169,8 +169,7 @@ def local_link(
     Without a shell that stays in between: the plugin kills what it has started itself when the engine is gone, and the link looks whether its
     parent is still the one that it was told.
     """
-    limits = f"-k {KILLS_AFTER_S[link]} {LINKS_S[link]}"
-    script = f"exec timeout {limits} {interpreter()} -m scripts.links {link} --caller $$"
+    script = _local(link)
     return local.Command(
         name,
         create=script,
@@ -180,6 +179,33 @@ def local_link(
         add_previous_output_in_env=False,
         opts=pulumi.ResourceOptions(parent=parent, depends_on=list(after), additional_secret_outputs=_OUTPUTS),
     )
+
+
+def local_keeper(
+    name: str,
+    *,
+    document: pulumi.Input[str],
+    parent: pulumi.Resource,
+    stands_on: Sequence[pulumi.Resource],
+    protect: bool,
+) -> local.Command:
+    """`scripts.links keeper` when this is deleted, and nothing before that: it is told the document of the last run."""
+    return local.Command(
+        name,
+        create="true",
+        update="true",
+        delete=_local("keeper"),
+        stdin=pulumi.Output.secret(document),
+        logging=local.Logging.NONE,
+        add_previous_output_in_env=False,
+        opts=pulumi.ResourceOptions(
+            parent=parent, depends_on=list(stands_on), additional_secret_outputs=_OUTPUTS, protect=protect
+        ),
+    )
+
+
+def _local(link: str) -> str:
+    return f"exec timeout -k {KILLS_AFTER_S[link]} {LINKS_S[link]} {interpreter()} -m scripts.links {link} --caller $$"
 
 
 def interpreter(executable: str = sys.executable, root: Path | None = None) -> str:

@@ -56,6 +56,7 @@ def check(settings: Settings, root: Section) -> None:
         *_waiting(settings),
         *_generations(settings),
         *_archive(settings),
+        *_destroy(settings),
     ):
         root.fault(key, wanted, consequence, remedy, found=found)
 
@@ -230,6 +231,17 @@ def _archive(settings: Settings) -> Iterator[_Row]:
             "dr:secrets archive.passphrase",
             "backups hold every row of the shop and would lie readable in two buckets",
             "add {archive: {passphrase: ...}} to the object of dr:secrets in both stacks, and keep it in a third place: without it no backup can be read",
+        )
+
+
+def _destroy(settings: Settings) -> Iterator[_Row]:
+    if settings.destroy is not None and settings.destroy.site not in (None, settings.site):
+        yield (
+            "destroy.site",
+            repr(settings.destroy.site),
+            f"{settings.site!r}, the stack's own",
+            "a word for one site would take down the other",
+            "name the stack's own site, or take dr:destroy out of this stack file",
         )
 
 

@@ -106,6 +106,11 @@ class Settings(Configuration):
         return self.accept.configuration if self.accept else None
 
     @property
+    def protects(self) -> bool:
+        """Whether the engine is to refuse the deletion of what this site stands on."""
+        return self.protect and self.destroy is None
+
+    @property
     def begin_empty(self) -> Word | None:
         """The operator's word for an empty database where the shop's is lost."""
         return self.accept.empty if self.accept else None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from .checks import Check, Unwanted, integer, text
 from .fields import key, part
+from .sites import A_SITE
 
 HOUR_S = 3600.0
 AHEAD_S = 300.0  # what clocks of two machines may differ by
@@ -67,6 +68,17 @@ class Word:
         text(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{10,500}", "a reason in one line of 10 to 500 characters"),
         "why, for the record",
         why=_WHY,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Destroy(Word):
+    """`dr:destroy`: set for one `pulumi destroy`, or for a run that has to make anew what is protected."""
+
+    site: str = key(
+        A_SITE,
+        "the site that it is about: the stack's own",
+        why="a word without a site could be meant for the other one",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .accept import Accept
+from .accept import Accept, Destroy
 from .checks import address, boolean, cidr, integer, listing, mapping, one_of, optional, socket, text, url, word
 from .fields import key, part, parts, table
 from .hosts import KINDS
@@ -281,6 +281,13 @@ class Own:
         why="it is not clear whether hosts are asked again",
     )
     accept: Accept = part(Accept, "your word, for one epoch and one hour", optional=True, why="nothing is accepted")
+    destroy: Destroy | None = part(
+        Destroy,
+        "your word, for one epoch and one hour, that this site may be taken down: the next run lifts its protection, and a `pulumi destroy` "
+        "within the hour is let by the site's keeper even where the site is active",
+        optional=True,
+        why="nothing may be destroyed",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -300,7 +307,7 @@ class Shared:
     )
     protect: bool = key(
         boolean,
-        "data volumes and buckets are protected and outlive the stack. Off only where data may be lost",
+        "what a site stands on (addresses, networks, data) is protected, and data volumes and buckets outlive the stack. Off only where data may be lost",
         default=True,
         why="it is not clear whether data may be deleted",
     )

@@ -15,6 +15,7 @@ LINKS_S = {
     "verify": 480,
     "pointer": 300,
     "replication": 180,
+    "keeper": 120,
 }
 REACHED_S = 120  # a turn asks for so long a host to which no connection leads: one that boots is back by then
 LINKS_S["turn"] = 2 * max(LINKS_S["app"], LINKS_S["redis"]) + REACHED_S + 60  # it asks again one that failed

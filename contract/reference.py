@@ -16,7 +16,7 @@ from .epoch import InForce
 from .fields import Key, default_of, keys
 from .hosts import KINDS, Sizes
 from .installation import Own, Shared
-from .links import fence, pointer, replication, turn, verify
+from .links import fence, keeper, pointer, replication, turn, verify
 from .services import app, archive, assets, postgres, redis, setup
 
 WIDTH = 150
@@ -36,6 +36,7 @@ LINKS: dict[str, type[Any]] = {
     "verify": verify.Document,
     "pointer": pointer.Document,
     "replication": replication.Document,
+    "keeper": keeper.Document,
 }
 
 

@@ -11,6 +11,7 @@ from contract import access, agreement, fields
 from contract.epoch import InForce
 from contract.hosts import APP, CACHE
 from contract.links import fence as fence_link
+from contract.links import keeper as keeper_link
 from contract.links import pointer as pointer_link
 from contract.links import replication as replication_link
 from contract.links import turn as turn_link
@@ -122,6 +123,14 @@ def pointer(settings: Settings, epoch: InForce, address: str) -> Document:
         address=address,
         witness=witness(settings),
         ovh=ovh(settings),
+    )
+    return dict(fields.write(document))
+
+
+def keeper(settings: Settings, address: str) -> Document:
+    """Of the keeper."""
+    document = keeper_link.Document(
+        site=settings.site, destroy=settings.destroy, dns=settings.dns, address=address, witness=witness(settings)
     )
     return dict(fields.write(document))
 

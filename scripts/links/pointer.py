@@ -12,27 +12,21 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-
-import dns.exception
-import dns.message
-import dns.query
-import dns.rdatatype
 
 from contract.errors import Failed, Partial, Refused
 from contract.links.pointer import Document
 from contract.sites import other
 from scripts.clients.http import plain
+from scripts.clients.nameservers import all_answers
 from scripts.clients.ovh import OvhApi
 from scripts.clients.ovh_zone import OvhZone
 from scripts.clients.witness import Witness
 from scripts.clients.zone import Gone, Record, Zone
 
-SERVED_S, QUERY_S, PAUSE_S = 60.0, 2.0, 0.2
+SERVED_S, PAUSE_S = 60.0, 0.2
 API_S = 180.0  # all that the API is asked
 TRIES = 3  # at records that somebody else changes meanwhile
-ASKED = (dns.rdatatype.A, dns.rdatatype.AAAA)
 INSTEAD = frozenset(
     {"CNAME", "DNAME", "NS"}
 )  # of all addresses; a zone's own name has its NS records, and they lead nowhere else
@@ -141,34 +135,14 @@ def _point(zone: Zone, wanted: set[str], ttl: int) -> bool:
     return changed
 
 
-def _answers(server: str, name: str) -> set[str] | None:
-    """All addresses, of both kinds, and aliases that one authoritative server ("ip:port") gives; None when it does not answer."""
-    host, _, port = server.partition(":")
-    found: set[str] = set()
-    try:
-        for kind in ASKED:
-            reply = dns.query.udp(dns.message.make_query(name, kind), host, timeout=QUERY_S, port=int(port or 53))
-            wanted = (*ASKED, dns.rdatatype.CNAME)
-            found |= {item.to_text() for rrset in reply.answer if rrset.rdtype in wanted for item in rrset}
-    except (OSError, dns.exception.DNSException):
-        return None
-    return found
-
-
-def _all_answers(servers: Sequence[str], name: str) -> dict[str, set[str] | None]:
-    """Side by side: one that is silent must not take the others' time."""
-    with ThreadPoolExecutor(len(servers)) as pool:
-        return dict(zip(servers, pool.map(lambda server: _answers(server, name), servers), strict=True))
-
-
 def _served(servers: Sequence[str], name: str, wanted: set[str]) -> bool:
-    return all(found == wanted for found in _all_answers(servers, name).values())
+    return all(found == wanted for found in all_answers(servers, name).values())
 
 
 def _await_served(servers: Sequence[str], name: str, wanted: set[str]) -> None:
     deadline = time.monotonic() + SERVED_S
     while True:
-        seen = _all_answers(servers, name)
+        seen = all_answers(servers, name)
         if all(addresses == wanted for addresses in seen.values()):
             return
         if time.monotonic() > deadline:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from contract.accept import Word
+from contract.accept import Destroy, Word
 from contract.buckets import Bucket
 from contract.epoch import Epoch
 from contract.errors import Failed
@@ -33,21 +33,34 @@ class Told:
 
     mends: int = 0  # moves away from this site that were begun in the epoch in force, and neither finished nor taken back: added to `dr:repair`
     servers: dict[str, str]  # ids of the own servers by name, as the last run has left them
+    destroy: Destroy | None = None  # the operator's word for it, where it counts
 
 
-def check(side: Side, request: str, place: Bucket, words: Mapping[str, Word | None] | None = None) -> Told:
-    """`words`: the operator's, each of which is told. Raises `contract.errors.DrError` with one sentence when the request must be refused."""
+def check(
+    side: Side,
+    request: str,
+    place: Bucket,
+    words: Mapping[str, Word | None] | None = None,
+    destroy: Destroy | None = None,
+) -> Told:
+    """`words` and `destroy`: the operator's, each of which is told. Raises `contract.errors.DrError` with one sentence when the request must be refused."""
     warnings, told = [certificates.warning(side.certificates)], Told(servers={})
     try:
         witness = Witness(place)
         newest = witness.newest()
         judged = judge(words or {}, newest)
         warnings += judged.said
+        let = judge({"destroy": destroy}, newest, section="dr:")
+        warnings += let.said
         side = replace(side, word=judged.counts.get("configuration"))
         action = decide(side.site, request, newest, followed(witness, side.site, newest))
         warnings.append(agree(side, newest, action, witness))
         own = newest if newest is not None and newest.active == side.site else None
-        told = Told(mends=witness.unsettled(own) if own else 0, servers=witness.servers(side.site))
+        told = Told(
+            mends=witness.unsettled(own) if own else 0,
+            servers=witness.servers(side.site),
+            destroy=destroy if let.counts else None,
+        )
         if own and not told.mends:
             warnings.append(_fenced(own, _last_word(witness, side.site)))
     except WitnessDown as error:
@@ -57,6 +70,8 @@ def check(side: Side, request: str, place: Bucket, words: Mapping[str, Word | No
             for name, it in (words or {}).items()
             if it
         ]
+        if destroy:
+            warnings.append("dr:destroy: IS SET, and the witness does not say whether it counts: protection stays")
     for warning in filter(None, warnings):
         log.warning("%s", warning)
     return told

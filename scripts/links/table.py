@@ -8,6 +8,7 @@ _MODULES = {
     "verify": "verify",
     "pointer": "pointer",
     "replication": "replication",
+    "keeper": "keeper",
 }
 # Imported only when called for: each link is a process of its own, on the path of a failover.
 LINKS = {name: f"{__package__}.{module}" for name, module in _MODULES.items()}

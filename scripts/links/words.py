@@ -22,15 +22,20 @@ class Judged:
     said: Sequence[str]
 
 
-def judge(words: Mapping[str, Word | None], newest: Epoch | None, now: float | None = None) -> Judged:
-    """`newest`: the epoch in force; before the first one there is, words are for that. Raises Refused for a word that would lie in wait."""
+def judge(
+    words: Mapping[str, Word | None], newest: Epoch | None, now: float | None = None, section: str = "dr:accept."
+) -> Judged:
+    """`newest`: the epoch in force; before the first one there is, words are for that. `section`: what stands before each name in the stack file.
+
+    Raises Refused for a word that would lie in wait.
+    """
     epoch = newest.epoch if newest else 1
     moment = time.time() if now is None else now
     counts, said = dict[str, Word](), list[str]()
     for name, word in words.items():
         if word is None:
             continue
-        subject = f"dr:accept.{name}"
+        subject = f"{section}{name}"
         if word.epoch > epoch:
             raise Refused(
                 f"{subject}: is for epoch {word.epoch}, wanted epoch {epoch}, which is in force: a word for an epoch to come would lie in wait for it; "

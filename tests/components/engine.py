@@ -71,6 +71,7 @@ COMPONENTS = frozenset(
         "FailoverDNS",
         "Fence",
         "Host",
+        "Keeper",
         "Network",
         "PostgresPair",
         "RedisPair",

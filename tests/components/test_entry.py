@@ -30,7 +30,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
     """Stands in for the witness, for the compute API and for packing; returns what was asked."""
     questions: list[tuple[str, str, str]] = []
 
-    def check(side: Side, request: str, place: Bucket, _: object) -> preflight.Told:
+    def check(side: Side, request: str, place: Bucket, _: object, destroy: object) -> preflight.Told:
         questions.append((side.site, request, place.bucket))
         return preflight.Told(mends=2, servers={"shop-b-db-1": "id-7"})
 

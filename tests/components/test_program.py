@@ -110,7 +110,7 @@ def documents(resources: Mapping[str, Registered], name: str) -> list[dict[str, 
 
 def test_what_is_built_before_the_fence_is_told_no_role(a: dict[str, Registered]) -> None:
     early = [it for name, it in commands(a).items() if name not in {*ROLES, LAST}]
-    assert len(early) == 9
+    assert len(early) == 10
     for it in early:
         assert not {"request", "epoch"} & set(
             json.loads(it.inputs["stdin"]) if it.inputs["stdin"].startswith("{") else ()
@@ -192,14 +192,15 @@ def test_no_bucket_names_another_one(a: dict[str, Registered]) -> None:
 
 def test_the_fence_waits_for_everything_that_has_no_role(a: dict[str, Registered]) -> None:
     waits = closure(a, "fence-claim")
-    late = {"dns-site", *ROLES, LAST}
+    late = {"dns-site", "keeper-asks", *ROLES, LAST}
     early = {it.name for it in a.values() if not it.type.startswith(("dr:", "pulumi:")) and it.name not in late}
     assert early <= waits
 
 
 def test_every_link_is_run_again_by_an_update_and_leaves_nothing_readable(a: dict[str, Registered]) -> None:
-    assert len(commands(a)) == 21
-    for name, it in commands(a).items():
+    links = {name: it for name, it in commands(a).items() if name != "keeper-asks"}
+    assert len(links) == 21
+    for name, it in links.items():
         inputs = it.inputs
         assert inputs["create"] == inputs["update"], name
         # Without a shell in between, what pulumi's plugin kills when the engine is gone is the parent of the link, which notices.
@@ -252,9 +253,37 @@ def test_no_secret_but_the_hosts_own_key_is_in_the_first_boot(a: dict[str, Regis
 
 
 def test_data_is_protected_and_kept(a: dict[str, Registered]) -> None:
-    data = {it.name for it in a.values() if it.protect or it.retain_on_delete}
-    assert data == {"region-db-1-data", "assets-assets", "assets-wal"}
-    assert all(it.protect and it.retain_on_delete for it in a.values() if it.name in data)
+    assert {it.name for it in a.values() if it.retain_on_delete} == stack.DATA
+    assert {it.name for it in a.values() if it.protect} == stack.PROTECTED
+
+
+def test_the_keeper_stands_on_everything_of_the_platforms_and_on_no_link_of_the_chain(a: dict[str, Registered]) -> None:
+    """A destroy begins with it, so whatever it does not stand on would go although it refuses; and it must not wait for a shop that does not sell."""
+    keeper = commands(a)["keeper-asks"]
+    platform = {it.name for it in a.values() if it.type.startswith(("openstack:", "ovh:"))}
+    assert platform <= keeper.depends_on
+    assert not ROLES & closure(a, "keeper-asks")
+    assert not [it.name for it in a.values() if "keeper-asks" in it.depends_on]
+
+
+def test_the_keeper_asks_when_it_is_deleted_and_is_told_no_role(a: dict[str, Registered]) -> None:
+    told = commands(a)["keeper-asks"].inputs
+    assert (told["create"], told["update"]) == ("true", "true")
+    assert "-m scripts.links keeper --caller $$" in told["delete"]
+    document = json.loads(told["stdin"])
+    assert document["destroy"] is None and not {"request", "epoch", "repair"} & set(document)
+    assert (
+        document["address"]
+        == engine.ANSWERS["openstack:networking/floatingIp:FloatingIp"]("region-balancer-ip", {})["address"]
+    )
+
+
+def test_the_operators_word_lifts_protection_and_no_data_goes_by_it() -> None:
+    word = {"site": "a", "epoch": 3, "at": "2026-11-29T14:05Z", "reason": "the shop is closed for good"}
+    lifted = built("a", destroy=word)
+    assert not [it.name for it in lifted.values() if it.protect]
+    assert {it.name for it in lifted.values() if it.retain_on_delete} == stack.DATA
+    assert json.loads(commands(lifted)["keeper-asks"].inputs["stdin"])["destroy"] == word
 
 
 def test_protection_has_one_switch() -> None:
@@ -296,7 +325,7 @@ def test_a_raised_repair_runs_every_link_again_and_touches_nothing_else(a: dict[
     raised = built("a", repair=1)
     changed = {it.name for key, it in raised.items() if it != a[key]}
     asked = {name for name in commands(a) if not name.endswith(ARRIVALS)}
-    assert changed == asked
+    assert changed == asked - {"keeper-asks"}
     assert asked >= {*ROLES, LAST, "region-db-1-converge"}
 
 

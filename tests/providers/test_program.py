@@ -31,6 +31,7 @@ from lab.pairs.loopback import free_port
 from lab.toolchain.tools import Toolchain
 from scripts.ctl.secrets import generate
 from tests.components import stack
+from tests.components.stack import PROTECTED
 from tests.lab.ovh.fakes import FakeDns, FakeStorage
 
 SITES = {"GRA11": "203.0.113", "SBG5": "198.51.100"}
@@ -50,7 +51,9 @@ class Reads(BaseHTTPRequestHandler):
         assert isinstance(self.server, Witness)
         epochs = self.server.epochs
         key = urlsplit(self.path).path.removeprefix("/shop-witness/")
-        if "list-type=2" in self.path:
+        if "versions" in urlsplit(self.path).query:
+            self._answer(200, "<ListVersionsResult><IsTruncated>false</IsTruncated></ListVersionsResult>")
+        elif "list-type=2" in self.path:
             entries = "".join(f"<Contents><Key>{name}</Key></Contents>" for name in epochs)
             self._answer(200, f"<ListBucketResult><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>")
         elif key in epochs:
@@ -423,7 +426,7 @@ def test_data_cannot_be_destroyed_until_protection_is_lifted_and_then_nothing_is
     refused = story.program.destroy()
     assert refused.returncode != 0
     left = {it["urn"].rsplit("::", 1)[1] for it in story.program.state() if it.get("protect")}
-    assert left == {"region-db-1-data", "assets-assets", "assets-wal"}
+    assert left == PROTECTED
     story.program.configure(protect=False)
     lifted = story.program.up()
     assert lifted.returncode == 0, lifted.stdout[-2000:]

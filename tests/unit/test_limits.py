@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from contract import limits
+from scripts.clients import nameservers, witness
 from scripts.clients.hosts import OVERHEAD_S
 from scripts.clients.openstack import ANSWER_S
 from scripts.host.postgres import server
@@ -54,7 +55,14 @@ def test_a_fence_that_is_told_to_end_can_take_back_what_it_began() -> None:
 
 def test_the_last_links_say_what_they_saw_before_they_are_killed() -> None:
     assert limits.LINKS_S["verify"] > verify.LIMIT_S + 2 * verify.ANSWER_S
-    assert limits.LINKS_S["pointer"] > pointer.SERVED_S + 4 * pointer.QUERY_S
+    assert limits.LINKS_S["pointer"] > pointer.SERVED_S + 4 * nameservers.QUERY_S
+
+
+def test_the_keeper_refuses_before_it_is_killed() -> None:
+    """Killed it would refuse as well, and say nothing."""
+    asked = witness.ATTEMPTS * witness.ANSWER_S  # the newest epoch's object
+    names = len(nameservers.ASKED) * nameservers.QUERY_S
+    assert limits.LINKS_S["keeper"] > 2 * (witness.LIST_S + witness.ANSWER_S * witness.ATTEMPTS) + asked + names
 
 
 @pytest.mark.parametrize("arguments", [[], ["fencing"], ["fence", "verify"]])

@@ -13,7 +13,7 @@ from contract import fields
 from contract.errors import Failed, Partial, Refused
 from contract.limits import LINKS_S
 from contract.links.pointer import Document
-from scripts.clients import witness
+from scripts.clients import nameservers, witness
 from scripts.clients.ovh import Answered
 from scripts.links import pointer
 from scripts.links.pointer import Plan, targets
@@ -162,7 +162,7 @@ def zone(monkeypatch):
     PlayedApi.ghosts, PlayedApi.vanishing = set(), set()
     monkeypatch.setattr(pointer, "OvhApi", PlayedApi)
     monkeypatch.setattr(pointer, "Witness", PlayedWitness)
-    monkeypatch.setattr(pointer, "_answers", lambda server, name: set(PlayedApi.served))
+    monkeypatch.setattr(nameservers, "answers", lambda server, name: set(PlayedApi.served))
     monkeypatch.setattr(pointer, "SERVED_S", 0.3)
     return PlayedApi
 
@@ -312,15 +312,15 @@ class Answering:
 
 
 def test_servers_are_asked_for_addresses_of_both_kinds_and_aliases():
-    assert pointer._answers(Answering(A=[f"A {A}"]).place, "www.shop.example") == {A}
-    assert pointer._answers(Answering(A=[f"A {A}"], AAAA=["AAAA 2001:db8::9"]).place, "www.shop.example") == {
+    assert nameservers.answers(Answering(A=[f"A {A}"]).place, "www.shop.example") == {A}
+    assert nameservers.answers(Answering(A=[f"A {A}"], AAAA=["AAAA 2001:db8::9"]).place, "www.shop.example") == {
         A,
         "2001:db8::9",
     }
-    assert pointer._answers(Answering(A=["CNAME x.example."]).place, "www.shop.example") == {"x.example."}
+    assert nameservers.answers(Answering(A=["CNAME x.example."]).place, "www.shop.example") == {"x.example."}
 
 
 def test_all_that_a_run_may_take_fits_into_the_links_limit():
-    rounds = 3 * len(pointer.ASKED) * pointer.QUERY_S
+    rounds = 3 * len(nameservers.ASKED) * nameservers.QUERY_S
     witness_s = 2 * (witness.ANSWER_S + witness.PAUSE_S)
     assert pointer.API_S + pointer.SERVED_S + rounds + witness_s < LINKS_S["pointer"]
