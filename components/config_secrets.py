@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from components import settings as s
-from contract import checks
+from contract import checks, witness
 from contract.reading import Section
 
 _REMEDY = (
@@ -34,6 +34,7 @@ def read_secrets(root: Section, hosts: Sequence[str], spare: Sequence[str] = ())
     with root.section("secrets", "nothing can be signed in to and no host can prove who it is", _REMEDY) as at:
         ssh, tls = at.section("ssh", "hosts cannot be reached"), at.section("tls", "hosts cannot trust each other")
         with ssh, tls:
+            operator, of_hosts = _witness(at)
             return s.Secrets(
                 openstack_password=at.take("openstack_password", _TOKEN, "signing in to OpenStack fails", _REMEDY),
                 ovh=_ovh(at),
@@ -44,7 +45,8 @@ def read_secrets(root: Section, hosts: Sequence[str], spare: Sequence[str] = ())
                 host_certificates=_host_certificates(tls, hosts, spare),
                 postgres=_postgres(at),
                 redis=_redis(at),
-                witness=_witness(at),
+                witness=operator,
+                witness_hosts=of_hosts,
                 secret_key_base=_rails(at),
                 archive=_archive(at),
             )
@@ -102,13 +104,49 @@ def _redis(root: Section) -> s.RedisPasswords:
         )
 
 
-def _witness(root: Section) -> s.S3Keys:
-    with root.section("witness", "epochs cannot be claimed") as at:
-        why = "epochs cannot be claimed"
-        return s.S3Keys(
-            access_key=at.take("access_key", _TOKEN, why, _REMEDY),
-            secret_key=at.take("secret_key", _TOKEN, why, _REMEDY),
-        )
+_KEYS_OF_HOSTS = (
+    "make an S3 user for each, with the policy that `drctl rights witness` prints (docs/security.md), and add their keys to the object of dr:secrets in "
+    "both stacks"
+)
+
+
+def _witness(root: Section) -> tuple[s.S3Keys, dict[str, s.S3Keys]]:
+    """The operator's key, and those of hosts by their users."""
+    why = "epochs cannot be claimed"
+    with root.section("witness", why) as at:
+        operator = _s3_keys(at, why)
+        why = "hosts have no key to the witness of their own, and with the operator's each of them could say which region is active"
+        with at.section("hosts", why, _KEYS_OF_HOSTS) as inner:
+            found = {user: _witness_user(inner, user, why) for user in witness.HOST_USERS} if inner.readable else {}
+            _apart(inner, operator, found)
+    return operator, found
+
+
+def _witness_user(hosts: Section, user: str, why: str) -> s.S3Keys:
+    with hosts.section(user, why, _KEYS_OF_HOSTS) as at:
+        return _s3_keys(at, why)
+
+
+def _s3_keys(at: Section, why: str) -> s.S3Keys:
+    return s.S3Keys(
+        access_key=at.take("access_key", _TOKEN, why, _REMEDY), secret_key=at.take("secret_key", _TOKEN, why, _REMEDY)
+    )
+
+
+def _apart(hosts: Section, operator: s.S3Keys, found: dict[str, s.S3Keys]) -> None:
+    """A key that two share has the rights of both on the hosts of either."""
+    seen = {operator.access_key: witness.OPERATOR}
+    for user, keys in found.items():
+        if keys.access_key is None:
+            continue
+        first = seen.setdefault(keys.access_key, user)
+        if first != user:
+            hosts.fault(
+                user,
+                f"another user's key than that of {first}",
+                "a host of one would do at the witness what the other may",
+                _KEYS_OF_HOSTS,
+            )
 
 
 def _rails(root: Section) -> str:

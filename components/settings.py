@@ -65,7 +65,8 @@ class Secrets:
     host_certificates: Mapping[str, Certificate]
     postgres: PostgresPasswords
     redis: RedisPasswords
-    witness: S3Keys
+    witness: S3Keys  # the operator's
+    witness_hosts: Mapping[str, S3Keys]  # by their users (`contract.witness.HOST_USERS`)
     secret_key_base: str = field(repr=False)
     archive: str | None = field(repr=False)  # passphrase; None: nothing was ever archived
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import MISSING
 from typing import Any
 
-from . import hosts
+from . import hosts, witness
 from .documents import Envelope
 from .epoch import InForce
 from .fields import Key, default_of, keys
@@ -167,6 +167,23 @@ def _flat(prefix: str, cls: type[Any], without: set[str]) -> Iterator[tuple[str,
 
 def _first(text: str) -> str:
     return " ".join(text.split())
+
+
+# --- docs/security.md
+
+
+def witness_rights() -> str:
+    """Who may put, read and remove what in the witness bucket."""
+    rows = ["| objects | what they hold | put by | read by, besides the operator |", "|---|---|---|---|"]
+    for row in witness.TABLE:
+        whose = row.keys.format(site="<site>", kind="<kind>")
+        put = _users(row.put_by) + (", which may remove it too" if row.removed_by else "")
+        rows.append(f"| `{whose}` | {_cell(row.holds)} | {put} | {_users(row.read_by)} |")
+    return "\n".join([*rows, ""])
+
+
+def _users(kinds: tuple[str, ...]) -> str:
+    return ", ".join("operator" if kind == witness.OPERATOR else f"`{kind}` of its site" for kind in kinds)
 
 
 # --- the configuration file

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from components.settings import Settings
+from components.settings import S3Keys, Settings
 from contract import fields, hosts
 from contract.buckets import Bucket
 from contract.documents import Envelope, Host, Tls
@@ -22,6 +22,7 @@ from contract.services import assets as assets_service
 from contract.services import postgres as postgres_service
 from contract.services import redis as redis_service
 from contract.services import setup as setup_service
+from contract.witness import user_of
 
 Document = dict[str, Any]
 DATABASE_NAME = "shop"
@@ -62,8 +63,17 @@ def envelope(
 
 
 def witness(settings: Settings) -> Bucket:
-    """The witness bucket with the keys to it."""
-    keys = settings.secrets.witness
+    """The witness bucket with the operator's key to it."""
+    return _witness(settings, settings.secrets.witness)
+
+
+def host_witness(settings: Settings, kind: str) -> Bucket | None:
+    """The same with the key of the own site's hosts of one kind; None for a kind that has nothing to ask there."""
+    keys = settings.secrets.witness_hosts.get(user_of(kind, settings.site))
+    return None if keys is None else _witness(settings, keys)
+
+
+def _witness(settings: Settings, keys: S3Keys) -> Bucket:
     return Bucket(**vars(settings.witness), access_key=keys.access_key, secret_key=keys.secret_key)
 
 
@@ -72,7 +82,7 @@ def setup(settings: Settings, role: str) -> Document:
     kind = hosts.KINDS[role]
     block = setup_service.Block(
         packages=hosts.packages(role, settings.postgres.version),
-        witness=witness(settings),
+        witness=host_witness(settings, role),
         lease=settings.lease if kind.leased else None,
     )
     return dict(fields.write(block))

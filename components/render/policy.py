@@ -1,9 +1,11 @@
-"""S3 policies of the shop's bucket users."""
+"""S3 policies of the shop's bucket users, and of the keys to the witness."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+
+from contract import witness
 
 # No deletion of versions: a version is what undoes a mistake, and a stolen key must not be able to remove it.
 _ACTIONS = (
@@ -52,8 +54,28 @@ def copier_policy(source: str, target: str, beside: Sequence[str]) -> str:
     )
 
 
+def witness_policy(bucket: str, user: str) -> str:
+    """Of one of `contract.witness.USERS`, in the witness bucket: what its table says, and the names of all objects."""
+    may = witness.rights(user)
+    # Whoever may not list is told "denied" of an object that is not there, which is no answer to "is there a newer epoch?".
+    listing = ["s3:ListBucket", *(["s3:ListBucketVersions"] if user == witness.OPERATOR else [])]
+    statements = [_statement("Names", listing, [bucket])]
+    for name, actions, keys in (
+        ("Read", ["s3:GetObject"], may.read),
+        ("Put", ["s3:PutObject"], may.put),
+        ("Remove", ["s3:DeleteObject"], may.remove),
+    ):
+        if keys:
+            statements.append(_statement(name, actions, [f"{bucket}/{key}" for key in keys]))
+    return _document(*statements)
+
+
 def _allow(name: str, actions: Sequence[str], buckets: Sequence[str]) -> dict[str, object]:
-    resources = [f"arn:aws:s3:::{bucket}{tail}" for bucket in buckets for tail in ("", "/*")]
+    return _statement(name, actions, [f"{bucket}{tail}" for bucket in buckets for tail in ("", "/*")])
+
+
+def _statement(name: str, actions: Sequence[str], places: Sequence[str]) -> dict[str, object]:
+    resources = [f"arn:aws:s3:::{place}" for place in places]
     return {"Sid": name, "Effect": "Allow", "Action": list(actions), "Resource": resources}
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..buckets import Bucket
 from ..checks import listing, text
-from ..fields import key, part
+from ..fields import Contradiction, key, part
 from ..lease import Lease
 
 
@@ -19,5 +20,16 @@ class Block:
         "packages that must be there",
         default=(),
     )
-    witness: Bucket = part(Bucket, "the witness bucket")
+    witness: Bucket | None = part(
+        Bucket,
+        "the witness bucket, with the key of the site's hosts of this kind; null: it asks nothing there",
+        optional=True,
+    )
     lease: Lease | None = part(Lease, "of a host whose agent keeps one; null: no agent", optional=True)
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        """A lease is kept at the witness."""
+        if self.lease is not None and self.witness is None:
+            yield Contradiction(
+                "witness", "nothing", "the witness bucket", "its agent could keep no lease", "correct the document"
+            )

@@ -67,12 +67,12 @@ def _of_the_lab(config: dict[str, Any], lab: Mapping[str, Any]) -> dict[str, Any
     return config
 
 
-def secrets(config: Mapping[str, Any], lab: Mapping[str, Any]) -> dict[str, Any]:
-    """A fresh `dr:secrets` for a whole configuration."""
+def secrets(config: Mapping[str, Any], lab: Mapping[str, Any], witness: Mapping[str, Any]) -> dict[str, Any]:
+    """A fresh `dr:secrets` for a whole configuration; `witness`: the keys to that (`lab.rehearsal.witness_users`)."""
     outside = {
         "openstack_password": lab["openstack"]["password"],
         "ovh": {key: lab["ovh"][key] for key in ("application_key", "application_secret", "consumer_key")},
-        "witness": {key: lab["root_s3"][key] for key in ("access_key", "secret_key")},
+        "witness": witness,
     }
     return generate(host_names(config), config["dr:shop"]["host"], outside)
 

@@ -23,16 +23,17 @@ import yaml
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from contract.access import Ssh, SshHost
+from contract.access import Ovh, Ssh, SshHost
 from contract.buckets import Bucket
 from contract.hosts import PORTS
 from contract.names import bucket_name
 from lab.client.ledger import Event, Kept, kept_carts, kept_uploads
 from lab.namespace import LabError, Places, entered, places
-from lab.rehearsal import sampler, stacks
+from lab.rehearsal import sampler, stacks, witness_users
 from lab.rehearsal.engine import Pulumi
 from lab.toolchain import tools
 from scripts.clients.hosts import Hosts, Unreachable
+from scripts.clients.ovh import OvhApi
 from scripts.clients.witness import Witness
 from scripts.ctl.secrets import host_names
 
@@ -77,13 +78,13 @@ class World:
         self.lab: dict[str, Any] = json.loads(where.description.read_text())
         made = stacks.documents(PROJECT, self.lab, changes)
         self.config: dict[str, Any] = stacks.whole(PROJECT, made["a"])
-        self.secrets = stacks.secrets(self.config, self.lab)
-        files = stacks.write(where.run / "stacks", made)
         self._make_bucket(stacks.WITNESS_BUCKET)
+        self.secrets = stacks.secrets(self.config, self.lab, self._make_witness_users())
+        files = stacks.write(where.run / "stacks", made)
         environment = {**os.environ, **tools.ensure().environment()}
         self.pulumi = Pulumi(PROJECT, where.run, files, environment, random_secrets.token_urlsafe(16))
         self.pulumi.create(stacks.to_stdin(self.secrets))
-        keys = self.secrets["witness"]
+        keys = {name: self.secrets["witness"][name] for name in ("access_key", "secret_key")}
         self.witness = Witness(Bucket(**self.config["dr:witness"], **keys))
         self._bastions: dict[str, str | None] = {}
 
@@ -246,6 +247,12 @@ class World:
         if name not in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]:
             s3.create_bucket(Bucket=name)
             s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+
+    def _make_witness_users(self) -> dict[str, Any]:
+        """The same for the keys to it."""
+        account = {name: value for name, value in self.lab["ovh"].items() if name != "service_name"}
+        api = OvhApi(Ovh(**account))
+        return witness_users.make(api.ask, self.lab["ovh"]["service_name"], stacks.WITNESS_BUCKET)
 
 
 def reading_carts(settings: Mapping[str, Any]) -> str:

@@ -13,10 +13,12 @@ from pathlib import Path
 
 from contract.errors import ExitCode
 from contract.version import VERSION
+from contract.witness import USERS
 from scripts.ctl import output
 from scripts.ctl.commands import COMMANDS
 
 PROJECT = Path(__file__).resolve().parents[2]
+STACK_FILE, IN_STACK_FILE = Path("Pulumi.region-a.yaml"), "one of the two stack files, Pulumi.yaml beside it"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,9 +34,10 @@ def parser() -> argparse.ArgumentParser:
         "stack_file",
         type=Path,
         nargs="?",
-        default=Path("Pulumi.region-a.yaml"),
-        help="one of the two stack files, Pulumi.yaml beside it; the same secrets go into both stacks",
+        default=STACK_FILE,
+        help=f"{IN_STACK_FILE}; the same secrets go into both stacks",
     )
+    _rights(commands.add_parser("rights", help="what to allow the keys that you make by hand"))
     _config(commands.add_parser("config", help="the configuration's files"))
     made = commands.add_parser(
         "reference",
@@ -43,6 +46,13 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--check", action="store_true", help="change nothing; exit code 3 when something differs")
     made.set_defaults(folder=PROJECT)
     return drctl
+
+
+def _rights(rights: argparse.ArgumentParser) -> None:
+    what = rights.add_subparsers(dest="what", required=True)
+    witness = what.add_parser("witness", help="S3 policies of the keys to the witness bucket, by their users")
+    witness.add_argument("--user", choices=USERS, help="the policy of this one alone, as it is attached")
+    witness.add_argument("stack_file", type=Path, nargs="?", default=STACK_FILE, help=IN_STACK_FILE)
 
 
 def _config(config: argparse.ArgumentParser) -> None:

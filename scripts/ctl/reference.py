@@ -18,10 +18,12 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "kinds": reference.kinds,
     "host documents": reference.host_documents,
     "link documents": reference.link_documents,
+    "witness rights": reference.witness_rights,
 }
 DOCUMENTS = {
     "docs/configuration.md": ("configuration",),
     "docs/interfaces.md": ("kinds", "host documents", "link documents"),
+    "docs/security.md": ("witness rights",),
 }
 _PART = "<!-- made: {name} -->\n"
 _END = "<!-- end -->"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from contract import fields
@@ -27,24 +29,25 @@ from .frame.systemd import Systemd, Units
 
 BLOCK = "dr hosts"
 INSTALL_S = 900.0
+WITNESS = "witness.json"
 # A package's own start of a service would come before its role, and PostgreSQL's would make a cluster of its own.
 _CREATE_CLUSTER = "create_main_cluster = false\nstart_conf = 'manual'\n"
 
 
 @dataclass(frozen=True)
 class Desired:
-    """`witness`: the text of the file."""
+    """`witness`: the text of the file; None on a host that asks nothing there, and has no key to it."""
 
     envelope: Envelope
     packages: tuple[str, ...]
-    witness: str = field(repr=False)
+    witness: str | None = field(repr=False)
     agent: Config | None = None
 
     @classmethod
     def read(cls, document: dict[str, Any]) -> Desired:
         """Raises Usage that names every fault."""
         envelope, block = read(document, "setup", Block, with_epoch=False)
-        witness = json.dumps(fields.write(block.witness), sort_keys=True) + "\n"
+        witness = None if block.witness is None else json.dumps(fields.write(block.witness), sort_keys=True) + "\n"
         return cls(envelope, block.packages, witness, agent_install.wanted(envelope, block.lease))
 
 
@@ -57,6 +60,7 @@ class Facts:
     installed: tuple[str, ...] = ()
     agent: agent_install.Facts = field(default_factory=agent_install.Facts)
     source_only: bool = False
+    not_ours: tuple[str, ...] = ()  # files with a key that this host has no need of any more
 
 
 class Base:
@@ -71,11 +75,14 @@ class Base:
         missing = tuple(name for name in self.desired.packages if name not in installed)
         present = tuple(name for name in self.desired.packages if name in installed)
         source_only = bytecode.wanted(self.layout.tool)
-        return Facts(missing, tuple(differing(self.files())), present, self.agent.facts(), source_only)
+        files = tuple(differing(self.files()))
+        return Facts(missing, files, present, self.agent.facts(), source_only, tuple(map(str, self._not_ours())))
 
     def plan(self, facts: Facts) -> Sequence[Step]:
         # Files first: a package that is installed next finds its configuration.
         steps = [Step("files", ", ".join(facts.files))] if facts.files else []
+        if facts.not_ours:
+            steps.append(Step("forget", ", ".join(facts.not_ours)))
         if facts.missing:
             steps.append(Step("install", ", ".join(facts.missing)))
         if facts.source_only:
@@ -95,13 +102,17 @@ class Base:
             for file in self.files():
                 if file.differs():
                     file.write()
+        elif step.name == "forget":
+            for path in self._not_ours():
+                path.unlink()
         else:
             install(step.detail.split(", "))
 
     def verify(self, facts: Facts) -> dict[str, Any]:
-        if facts.missing or facts.files:
+        left = facts.missing + facts.files + facts.not_ours
+        if left:
             raise Failed(
-                f"host: found {', '.join(facts.missing + facts.files)} still not as wanted; the host is not ready; run the same again"
+                f"host: found {', '.join(left)} still not as wanted; the host is not ready; run the same again"
             )
         agent = self.agent.verify(facts.agent)
         return {
@@ -117,14 +128,19 @@ class Base:
             ManagedFile(path=etc / "ca.pem", content=tls.ca),
             ManagedFile(path=etc / "host.crt", content=tls.cert),
             ManagedFile(path=etc / "host.key", content=tls.key, mode=0o600),
-            ManagedFile(path=etc / "witness.json", content=self.desired.witness, mode=0o600),
             self._hosts(),
         ]
+        if self.desired.witness is not None:
+            files.insert(-1, ManagedFile(path=etc / WITNESS, content=self.desired.witness, mode=0o600))
         if any(name.startswith("postgresql-") for name in self.desired.packages):
             files.append(
                 ManagedFile(path=self.layout.at("/etc/postgresql-common/createcluster.conf"), content=_CREATE_CLUSTER)
             )
         return files
+
+    def _not_ours(self) -> list[Path]:
+        path = self.layout.etc / WITNESS
+        return [path] if self.desired.witness is None and os.path.lexists(path) else []
 
     def _hosts(self) -> ManagedFile:
         path = self.layout.at("/etc/hosts")

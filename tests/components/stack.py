@@ -45,6 +45,10 @@ def _certificate(host: str) -> dict[str, str]:
     }
 
 
+def _key(user: str) -> dict[str, str]:
+    return {"access_key": f"secret-witness-access-{user}", "secret_key": f"secret-witness-secret-{user}"}
+
+
 def secrets() -> dict[str, Any]:
     """Every secret of both sites; each value differs, so that a leak can be named."""
     return {
@@ -66,7 +70,10 @@ def secrets() -> dict[str, Any]:
             "replica": "secret-replica-password",
             "operator": "secret-operator-password",
         },
-        "witness": {"access_key": "secret-witness-access", "secret_key": "secret-witness-secret"},
+        "witness": {
+            **_key("operator"),
+            "hosts": {user: _key(user) for user in ("db.a", "db.b", "cache.a", "cache.b")},
+        },
         "archive": {"passphrase": "secret-archive-passphrase"},
         "rails": {"secret_key_base": "5ec2e7" * 20},
     }

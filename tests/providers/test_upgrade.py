@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
+from contract.witness import HOST_USERS
 from lab.toolchain.tools import Toolchain
 from scripts.ctl.configuration import stack_file, write
 from tests.components.stack import ROOT
@@ -55,6 +56,17 @@ class Recorded:
         exported.write_bytes(gzip.decompress((source / f"{self.stack}.json.gz").read_bytes()))
         self._must("stack", "init", self.stack, folder=project)
         self._must("stack", "import", "-s", self.stack, "--file", str(exported), folder=project)
+        self._add_keys_of_hosts(project)
+
+    def _add_keys_of_hosts(self, project: Path) -> None:
+        """What docs/security.md asks of whoever comes from a version that had one key to the witness for all."""
+        at = ("-s", self.stack, "--config-file", str(self.file))
+        secrets = json.loads(self._must("config", "get", "dr:secrets", *at, folder=project))
+        if "hosts" not in secrets["witness"]:
+            secrets["witness"] |= {"access_key": "operator", "hosts": {}}
+            for user in HOST_USERS:
+                secrets["witness"]["hosts"][user] = {"access_key": user, "secret_key": f"of-{user}"}
+            self._must("config", "set", "--secret", "dr:secrets", *at, folder=project, told=json.dumps(secrets))
 
     def preview(self) -> list[dict[str, Any]]:
         """Every step of a preview that is one."""
@@ -63,10 +75,17 @@ class Recorded:
         assert found["changeSummary"]["same"] > 100, "the preview saw the whole region"
         return [step for step in found["steps"] if step["op"] != "same"]
 
-    def _must(self, *arguments: str, folder: Path) -> str:
+    def _must(self, *arguments: str, folder: Path, told: str | None = None) -> str:
         command = [*APART, str(self._toolchain.pulumi), *arguments, "--non-interactive", "--color", "never"]
         done = subprocess.run(
-            command, cwd=folder, env=self._environment, capture_output=True, text=True, timeout=LIMIT_S, check=False
+            command,
+            cwd=folder,
+            env=self._environment,
+            input=told,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
         )
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
         return done.stdout

@@ -351,6 +351,26 @@ def test_of_any_section_that_is_stored_as_a_secret_no_value_is_shown(
         assert word not in text
 
 
+def test_hosts_have_keys_to_the_witness_of_their_own() -> None:
+    """One that is the operator's says which region is active; one that two share does what both may."""
+    values = stack.configuration()
+    del values["secrets"]["witness"]["hosts"]
+    found = faults(values)
+    assert set(found) == {"dr:secrets.witness.hosts"}
+    assert "drctl rights witness" in str(found["dr:secrets.witness.hosts"])
+
+    values = stack.configuration()
+    held = values["secrets"]["witness"]
+    del held["hosts"]["db.b"]
+    held["hosts"]["cache.a"]["access_key"] = held["access_key"]
+    held["hosts"]["cache.b"] = dict(held["hosts"]["db.a"])
+    found = faults(values)
+    assert set(found) == {f"dr:secrets.witness.hosts.{user}" for user in ("db.b", "cache.a", "cache.b")}
+    assert found["dr:secrets.witness.hosts.cache.a"].wanted == "another user's key than that of operator"
+    assert found["dr:secrets.witness.hosts.cache.b"].wanted == "another user's key than that of db.a"
+    assert "secret-" not in "".join(map(str, found.values()))
+
+
 def test_settings_do_not_print_their_secrets() -> None:
     printed = repr(config.parse(stack.configuration()))
     for secret in ("secret-", "5ec2e7", "PRIVATE KEY"):

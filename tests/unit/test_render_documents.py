@@ -14,6 +14,7 @@ from contract import fields
 from contract.accept import spelled
 from contract.documents import Envelope
 from contract.epoch import InForce, LastSeen, LastSeenCache, Rung
+from contract.hosts import KINDS
 from contract.links import fence, pointer, replication, verify
 from contract.services import app, archive, assets, postgres, redis, setup
 from tests.components import stack
@@ -74,6 +75,23 @@ def test_the_setup_block(settings: Settings) -> None:
     assert documents.setup(settings, "cache")["lease"] == {"lease_s": 30, "stop_s": 5, "margin_s": 5, "heartbeat_s": 2}
     without = config.parse(stack.configuration("b", lease="off"))
     assert documents.setup(without, "db")["lease"] is None
+
+
+def test_no_host_is_told_the_operators_key_to_the_witness(settings: Settings) -> None:
+    """Who holds that key says which region is active."""
+    operators = settings.secrets.witness.secret_key
+    assert documents.witness(settings).secret_key == operators
+    for kind in KINDS:
+        assert operators not in documents.dump(documents.setup(settings, kind)), kind
+
+
+def test_a_host_is_told_the_key_to_the_witness_of_its_kind_and_site_or_none(settings: Settings) -> None:
+    told = {kind: documents.setup(settings, kind)["witness"] for kind in KINDS}
+    assert {kind for kind, block in told.items() if block is not None} == {"db", "cache"}
+    held = stack.secrets()["witness"]["hosts"]
+    for kind in ("db", "cache"):
+        assert {name: told[kind][name] for name in ("access_key", "secret_key")} == held[f"{kind}.b"]
+        assert told[kind]["bucket"] == "shop-witness"
 
 
 def test_the_postgres_block(settings: Settings) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 _MODULES = {
     "config": "config",
     "reference": "reference",
+    "rights": "rights",
     "secrets": "secrets",
 }
 # Imported only when called for: `drctl --help` needs none of what they load.

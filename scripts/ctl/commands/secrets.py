@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.errors import ExitCode, Usage
+from contract.witness import HOST_USERS
 from scripts.ctl import output
 from scripts.ctl.configuration import merged
 from scripts.ctl.secrets import generate, host_names
@@ -20,6 +21,11 @@ OUTSIDE = {
     "OVH_CONSUMER_KEY": ("ovh", "consumer_key"),
     "WITNESS_ACCESS_KEY": ("witness", "access_key"),
     "WITNESS_SECRET_KEY": ("witness", "secret_key"),
+    **{
+        f"WITNESS_{user.replace('.', '_').upper()}_{name.upper()}": ("witness", "hosts", user, name)
+        for user in HOST_USERS
+        for name in ("access_key", "secret_key")
+    },
 }
 
 

@@ -113,6 +113,27 @@ def test_base_files_have_their_modes_and_a_hosts_block_once(tmp_path: Path) -> N
     assert modes == {"ca.pem": 0o644, "host.key": 0o600, "witness.json": 0o600}
 
 
+def test_a_host_that_asks_nothing_at_the_witness_keeps_no_key_to_it(tmp_path: Path) -> None:
+    """Not even the one that an earlier version has left there, which could say which region is active."""
+    call(tmp_path, "host", "converge")
+    file = tmp_path / "etc/dr/witness.json"
+    assert "W-SECRET" in file.read_text()
+    setups: list[dict[str, Any]] = [{"packages": []}, {"packages": [], "witness": None}]
+    for told in setups:
+        file.write_text("W-SECRET")
+        code, out, _ = call(tmp_path, "host", "converge", document={**DOCUMENT, "setup": told})
+        assert code == 0 and not file.exists(), out
+        done = json.loads((tmp_path / "var/lib/dr/last/host.json").read_text())["actions"]
+        assert done == [f"forget {file}"]
+
+
+def test_an_agent_without_a_witness_is_refused(tmp_path: Path) -> None:
+    lease = {"lease_s": 30, "stop_s": 5, "margin_s": 5, "heartbeat_s": 2}
+    document = {**DOCUMENT, "setup": {"packages": [], "witness": None, "lease": lease}}
+    code, _, err = call(tmp_path, "host", "converge", document=document)
+    assert code == 2 and "document.setup.witness" in err and not (tmp_path / "etc").exists()
+
+
 def test_only_missing_packages_are_installed(tmp_path: Path) -> None:
     states = {"nginx": "install ok installed", "puma": "deinstall ok config-files", "ruby": "hold ok installed"}
     status = "\n".join(f"Package: {name}\nEssential: no\nStatus: {state}\n" for name, state in states.items())

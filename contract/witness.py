@@ -1,0 +1,84 @@
+"""Who may do what at the witness: one table. The policies of the keys to it (`components/render/policy.py`) and the documents say what stands here.
+
+The operator's key may read all of it. Each kind of host that asks the witness has a key of its own in each site: two regions, two kinds, four users.
+A key may list every name in the bucket or none: a policy of OVHcloud knows no condition that would narrow a listing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .hosts import CACHE, DATABASE
+from .sites import SITES
+
+OPERATOR = "operator"
+KINDS = (DATABASE, CACHE)  # of hosts that ask the witness; no other kind holds a key to it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """Objects whose keys fit `keys`, where `{site}` and `{kind}` are those of a host that asks."""
+
+    keys: str
+    holds: str
+    put_by: tuple[str, ...]  # kinds of hosts, or OPERATOR
+    read_by: tuple[str, ...] = ()  # besides the operator
+    removed_by: tuple[str, ...] = ()  # leaves a marker; nobody's key removes a version
+
+
+TABLE = (
+    Row(
+        keys="epochs/*", holds="which site is active, and on which proof", put_by=(OPERATOR,), read_by=(DATABASE, CACHE)
+    ),
+    Row(keys="sites/*", holds="public addresses of a site", put_by=(OPERATOR,)),
+    Row(keys="servers/*", holds="ids of a site's servers, for the fence", put_by=(OPERATOR,)),
+    Row(keys="followed/*", holds="the newest epoch in which a site was seen following", put_by=(OPERATOR,)),
+    Row(keys="unsettled/*", holds="moves away from a site that were begun", put_by=(OPERATOR,)),
+    Row(
+        keys="configurations/*",
+        holds="digests of what a site's last run was configured with",
+        put_by=(OPERATOR,),
+    ),
+    Row(
+        keys="heartbeats/{site}/{kind}-*",
+        holds="the newest word of a host's agent",
+        put_by=(DATABASE, CACHE),
+        read_by=(DATABASE, CACHE),
+    ),
+    Row(keys="clusters/*", holds="that there was a database of this id", put_by=(DATABASE,)),
+    Row(
+        keys="probe/*",
+        holds="what proves that the store honours conditions",
+        put_by=(OPERATOR,),
+        removed_by=(OPERATOR,),
+    ),
+)
+
+
+def user_of(kind: str, site: str) -> str:
+    """The name of a key's user: `db.a`."""
+    return f"{kind}.{site}"
+
+
+HOST_USERS = tuple(user_of(kind, site) for site in SITES for kind in KINDS)
+USERS = (OPERATOR, *HOST_USERS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rights:
+    """Patterns of the objects that one user may put, read and remove."""
+
+    put: tuple[str, ...]
+    read: tuple[str, ...]
+    remove: tuple[str, ...]
+
+
+def rights(user: str) -> Rights:
+    """Of one of `USERS`."""
+    kind, _, site = user.partition(".")
+    own = [(row, row.keys.format(site=site, kind=kind)) for row in TABLE]
+    return Rights(
+        put=tuple(keys for row, keys in own if kind in row.put_by),
+        read=("*",) if user == OPERATOR else tuple(keys for row, keys in own if kind in row.read_by),
+        remove=tuple(keys for row, keys in own if kind in row.removed_by),
+    )

@@ -1,0 +1,170 @@
+"""The keys to the witness at a real S3 server: each does its work, and is refused whatever is another's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from contract.buckets import Bucket
+from contract.epoch import Epoch
+from contract.witness import OPERATOR, USERS
+from lab.cloud.ovh import service
+from lab.pairs import loopback
+from lab.rehearsal import witness_users
+from lab.s3.gateway import Storage, connect
+from scripts.clients.witness import EpochTaken, Witness, WitnessDown
+from scripts.host.agent.witness import WitnessChannel
+from scripts.host.frame.witness import Active, Silent
+from scripts.host.frame.witness import Witness as HostWitness
+from tests.lab.ovh.fakes import CONFIG, Api, FakeDns
+
+pytestmark = pytest.mark.lab
+BUCKET = "shop-witness"
+EPOCH = "epochs/00000001.json"
+HOSTS = {"db.a": "db-1", "cache.a": "cache-1", "db.b": "db-1", "cache.b": "cache-3"}
+KEPT = (
+    EPOCH,
+    "epochs/00000002.json",
+    "sites/a.json",
+    "servers/a.json",
+    "followed/a.json",
+    "unsettled/a.json",
+    "configurations/a.json",
+    "clusters/7.json",
+    *(f"heartbeats/{site}/{host}.json" for site in "ab" for host in ("db-1", "cache-1")),
+)
+
+
+class Bench:
+    """A witness with an epoch and one object of each kind, and the keys that `witness_users` has made."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.endpoint, self.root = storage.endpoint("de"), storage.client("de")
+        storage.create_bucket("de", BUCKET, versioning=True)
+        storage.create_bucket("de", "pulumi-state", versioning=True)
+        api = Api(service(CONFIG, storage, FakeDns()))
+        made = witness_users.make(lambda *asked: api(*asked)[1], CONFIG.service_name, BUCKET)
+        operator = {name: made[name] for name in ("access_key", "secret_key")}
+        self.keys: dict[str, dict[str, str]] = {OPERATOR: operator, **made["hosts"]}
+        self.operator = Witness(Bucket(endpoint=self.endpoint, region="de", bucket=BUCKET, **operator))
+        for key in KEPT:
+            if not key.startswith("epochs/"):
+                self.root.put_object(Bucket=BUCKET, Key=key, Body=b'{"epoch": 1, "count": 0}')
+        self.operator.claim(Epoch(epoch=1, active="a", previous=None, planned=True))
+        self.root.put_object(Bucket="pulumi-state", Key="x", Body=b"x")
+
+    def client(self, user: str) -> Any:
+        return connect(self.endpoint, "de", *self.keys[user].values())
+
+    def host(self, user: str) -> HostWitness:
+        return HostWitness(self.endpoint, "de", BUCKET, *self.keys[user].values())
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    folder: Path = tmp_path_factory.mktemp("run")
+    with loopback.storage(folder, ("de",)) as storage:
+        yield Bench(storage)
+
+
+def refusal(function: Any, **arguments: Any) -> str:
+    """The code of a refusal; empty where it is done."""
+    try:
+        function(**arguments)
+    except ClientError as error:
+        return str(error.response["Error"]["Code"])
+    return ""
+
+
+def test_the_operators_key_does_all_that_a_run_does(bench: Bench) -> None:
+    operator = bench.operator
+    operator.probe()
+    newest = operator.newest()
+    assert newest is not None and (newest.epoch, newest.active) == (1, "a")
+    with pytest.raises(EpochTaken):
+        operator.claim(Epoch(epoch=1, active="b", previous="a", planned=True))
+    operator.record_addresses("a", {"lb": "203.0.113.5", "bastion": "203.0.113.6"})
+    operator.record_servers("a", {"shop-a-db-1": "0f3a"})
+    operator.record_followed("b", 1)
+    operator.record_configuration("b", {"postgres.mode": "0" * 16})
+    operator.settle(newest, operator.unsettle(newest))
+    assert (operator.followed("b"), operator.unsettled(newest)) == (1, 0)
+    assert operator.versions("epochs/") == [EPOCH]
+    assert operator.heartbeat("a", "app-1") is None
+    assert operator.trace() == EPOCH
+
+
+@pytest.mark.parametrize("user", HOSTS)
+def test_a_hosts_key_does_all_that_its_agent_and_its_guard_do(bench: Bench, user: str) -> None:
+    host, site = bench.host(user), user.partition(".")[2]
+    key = f"heartbeats/{site}/{HOSTS[user]}.json"
+    agent = WitnessChannel(host, 5.0)
+    agent.put(key, {"sequence": 1})
+    told = agent.get(key)
+    assert told is not None and told[0] == {"sequence": 1}
+    first, second = agent.newest(sure=True), agent.newest(sure=False)  # the second asks for an epoch that is not there
+    assert first is not None and second is not None and (first.epoch, second.epoch) == (1, 1)
+    assert host.newest(1) == Active(1, "a")
+    assert host.has("followed/a.json") and not host.has("followed/c.json")
+    if user.startswith("db."):
+        host.put("clusters/8.json", {})
+        assert "clusters/8.json" in host.names("clusters/")
+
+
+OWN = {user: ({f"heartbeats/{user[-1]}/{user.split('.')[0]}-1.json"}) for user in HOSTS}
+OWN_CLUSTERS = {user: {"clusters/7.json"} if user.startswith("db.") else set() for user in HOSTS}
+
+
+@pytest.mark.parametrize("user", HOSTS)
+@pytest.mark.parametrize("key", KEPT)
+def test_a_hosts_key_puts_nothing_that_is_anothers(bench: Bench, user: str, key: str) -> None:
+    mine = key in OWN[user] | OWN_CLUSTERS[user]
+    for condition in ({}, {"IfNoneMatch": "*"}):
+        found = refusal(bench.client(user).put_object, Bucket=BUCKET, Key=key, Body=b"{}", **condition)
+        assert (found == "AccessDenied") != mine, (user, key, found)
+
+
+@pytest.mark.parametrize("user", HOSTS)
+@pytest.mark.parametrize("key", KEPT)
+def test_a_hosts_key_reads_epochs_and_its_own_word(bench: Bench, user: str, key: str) -> None:
+    found = refusal(bench.client(user).get_object, Bucket=BUCKET, Key=key)
+    readable = key.startswith("epochs/") or key in OWN[user]
+    assert (found == "AccessDenied") != readable, (user, key, found)
+
+
+@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize("key", KEPT)
+def test_no_key_removes_an_object_or_a_version(bench: Bench, user: str, key: str) -> None:
+    version = bench.root.put_object(Bucket=BUCKET, Key="probe/spare", Body=b"1")["VersionId"]
+    client = bench.client(user)
+    assert refusal(client.delete_object, Bucket=BUCKET, Key=key) == "AccessDenied"
+    assert refusal(client.delete_object, Bucket=BUCKET, Key="probe/spare", VersionId=version) == "AccessDenied"
+    several = {"Objects": [{"Key": key}]}
+    assert refusal(client.delete_objects, Bucket=BUCKET, Delete=several) == "AccessDenied"
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_a_key_is_for_the_witness_alone(bench: Bench, user: str) -> None:
+    client = bench.client(user)
+    assert refusal(client.put_bucket_versioning, Bucket=BUCKET, VersioningConfiguration={"Status": "Suspended"})
+    assert refusal(client.delete_bucket, Bucket=BUCKET) == "AccessDenied"
+    assert refusal(client.get_object, Bucket="pulumi-state", Key="x") == "AccessDenied"
+    assert refusal(client.list_objects_v2, Bucket="pulumi-state") == "AccessDenied"
+    assert client.list_buckets()["Buckets"] == []
+
+
+def test_with_another_hosts_key_nothing_is_told_in_its_name(bench: Bench) -> None:
+    with pytest.raises(Silent, match="found HTTP 403"):
+        WitnessChannel(bench.host("db.b"), 5.0).put("heartbeats/a/db-1.json", {"lease": {"state": "stopped"}})
+    keys = bench.keys["db.b"]
+    thief = Witness(Bucket(endpoint=bench.endpoint, region="de", bucket=BUCKET, **keys))
+    for claim in (1, 2):
+        with pytest.raises((WitnessDown, EpochTaken)):
+            thief.claim(Epoch(epoch=claim, active="b", previous="a", planned=True))
+    with pytest.raises(WitnessDown, match="AccessDenied"):
+        thief.record_addresses("a", {"lb": "198.51.100.66", "bastion": "198.51.100.66"})
+    assert bench.operator.newest() == Epoch(epoch=1, active="a", previous=None, planned=True)

@@ -1,0 +1,99 @@
+"""What the keys to the witness may: the table, the policies made of it, and that neither is wider than what the code asks for."""
+
+from __future__ import annotations
+
+import json
+from fnmatch import fnmatchcase
+from typing import Any
+
+import pytest
+
+from components.render import policy
+from contract import hosts, witness
+from tests.unit.test_structure import ROOT
+
+BUCKET = "shop-witness"
+EVERY = (
+    "epochs/00000001.json",
+    "sites/a.json",
+    "servers/a.json",
+    "followed/a.json",
+    "unsettled/a.json",
+    "configurations/a.json",
+    "clusters/7.json",
+    "probe/x",
+    *(f"heartbeats/{site}/{host}.json" for site in "ab" for host in ("db-1", "cache-1", "cache-3", "app-1")),
+    "evidence/x",
+    "anything",
+)
+
+
+def allowed(user: str, action: str, place: str) -> bool:
+    """Whether a policy says yes, as the platform evaluates it: what is denied anywhere is denied, what nothing allows is too."""
+    found: list[Any] = json.loads(policy.witness_policy(BUCKET, user))["Statement"]
+    hits = {
+        it["Effect"]
+        for it in found
+        if action in it["Action"]
+        and any(it_is == "*" or fnmatchcase(f"arn:aws:s3:::{place}", it_is) for it_is in it["Resource"])
+    }
+    return hits == {"Allow"}
+
+
+def may(user: str, action: str) -> set[str]:
+    return {key for key in EVERY if allowed(user, action, f"{BUCKET}/{key}")}
+
+
+@pytest.mark.parametrize("site", ["a", "b"])
+def test_a_database_puts_its_own_heartbeat_and_the_record_of_its_cluster(site: str) -> None:
+    user = f"db.{site}"
+    assert may(user, "s3:PutObject") == {f"heartbeats/{site}/db-1.json", "clusters/7.json"}
+    assert may(user, "s3:GetObject") == {"epochs/00000001.json", f"heartbeats/{site}/db-1.json"}
+
+
+@pytest.mark.parametrize("site", ["a", "b"])
+def test_a_cache_puts_the_heartbeats_of_its_sites_caches(site: str) -> None:
+    user, own = f"cache.{site}", {f"heartbeats/{site}/cache-{number}.json" for number in (1, 3)}
+    assert may(user, "s3:PutObject") == own
+    assert may(user, "s3:GetObject") == {"epochs/00000001.json", *own}
+
+
+def test_the_operator_says_what_nobody_else_may_and_beats_for_no_host() -> None:
+    put = may(witness.OPERATOR, "s3:PutObject")
+    assert put == {key for key in EVERY if key.split("/")[0] not in ("heartbeats", "clusters", "evidence", "anything")}
+    for user in witness.HOST_USERS:
+        assert not put & may(user, "s3:PutObject"), user
+    assert may(witness.OPERATOR, "s3:GetObject") == set(EVERY)
+
+
+@pytest.mark.parametrize("user", witness.USERS)
+def test_nobody_removes_what_says_anything(user: str) -> None:
+    assert may(user, "s3:DeleteObject") == ({"probe/x"} if user == witness.OPERATOR else set())
+    for action in ("s3:DeleteObjectVersion", "s3:PutObjectAcl", "s3:PutObjectRetention"):
+        assert not may(user, action)
+    for action in ("s3:DeleteBucket", "s3:PutBucketVersioning", "s3:PutLifecycleConfiguration", "s3:ListAllMyBuckets"):
+        assert not allowed(user, action, BUCKET) and not allowed(user, action, "*")
+
+
+@pytest.mark.parametrize("user", witness.USERS)
+def test_everybody_may_list_this_bucket_and_no_other(user: str) -> None:
+    """Without it S3 says of an epoch that is not there that it is forbidden, and no agent would know that there is no newer one."""
+    assert allowed(user, "s3:ListBucket", BUCKET) and not allowed(user, "s3:ListBucket", "another")
+    assert allowed(user, "s3:ListBucketVersions", BUCKET) == (user == witness.OPERATOR)
+
+
+@pytest.mark.parametrize("user", witness.USERS)
+def test_a_policy_is_no_pattern_of_buckets(user: str) -> None:
+    """The name of the witness with something behind it is somebody else's."""
+    assert not allowed(user, "s3:PutObject", f"{BUCKET}-2/epochs/00000001.json")
+
+
+def test_the_kinds_that_hold_a_key_are_those_with_a_lease() -> None:
+    assert set(witness.KINDS) == {name for name, kind in hosts.KINDS.items() if kind.leased}
+
+
+def test_every_prefix_that_the_code_names_is_in_the_table() -> None:
+    """Who puts a new kind of object says in the table whose key may."""
+    described = (ROOT / "scripts/clients/witness.py").read_text().partition('"""\n')[0]
+    named = {word.split("/")[0] for word in described.replace("`", " ").split() if word.count("/") and ".json" in word}
+    assert named | {"probe", "clusters"} == {row.keys.split("/")[0] for row in witness.TABLE}
