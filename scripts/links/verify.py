@@ -38,7 +38,7 @@ def run(told: Document) -> dict[str, Any]:
         turned, proof = Turned(shop, site, told.hosts), Proof(shop, site)
         served = shop.until(lambda: turned.seen() and proof.order())
     else:
-        served = shop.until(lambda: _forwarded(shop, epoch.active))
+        served = shop.until(lambda: forwarded(shop, epoch.active))
         Witness(told.witness).record_followed(site, epoch.epoch)
     return {"schema": 1, "site": site, "epoch": epoch.epoch, "served_by": served}
 
@@ -144,11 +144,7 @@ class Proof:
 
     def order(self) -> str:
         """The site that took it. Raises OSError or NotYet."""
-        status, products = self._shop.ask("GET", "/products")
-        first = products[0] if isinstance(products, list) and products else None
-        if status != 200 or not isinstance(first, dict) or "id" not in first:
-            raise NotYet(f"GET /products: {status}, {len(products) if isinstance(products, list) else 'no'} products")
-        items = [{"product_id": first["id"], "quantity": 1}]
+        items = [{"product_id": _first_product(self._shop), "quantity": 1}]
         status, order = self._shop.ask("POST", "/orders", {"items": items}, {"Idempotency-Key": self._key})
         if status not in (200, 201) or not isinstance(order, dict) or order.get("idempotency_key") != self._key:
             raise NotYet(f"POST /orders: {status}, not with the order that was sent")
@@ -158,9 +154,20 @@ class Proof:
         return self._site
 
 
-def _forwarded(shop: Shop, active: str) -> str:
-    status, health = shop.ask("GET", "/health/deep")
+def forwarded(shop: Shop, active: str) -> str:
+    """Whether the standby's entrance leads to the active site, and there to the database. Raises OSError or NotYet."""
+    status, health = shop.ask("GET", "/health")
     found = health.get("site") if isinstance(health, dict) else None
     if status != 200 or found != active:
-        raise NotYet(f"GET /health/deep: {status}, answered by site {shown(found)}, wanted {active!r}")
+        raise NotYet(f"GET /health: {status}, answered by site {shown(found)}, wanted {active!r}")
+    _first_product(shop)
     return active
+
+
+def _first_product(shop: Shop) -> Any:
+    """Its id. Raises OSError or NotYet."""
+    status, products = shop.ask("GET", "/products")
+    first = products[0] if isinstance(products, list) and products else None
+    if status != 200 or not isinstance(first, dict) or "id" not in first:
+        raise NotYet(f"GET /products: {status}, {len(products) if isinstance(products, list) else 'no'} products")
+    return first["id"]

@@ -37,7 +37,9 @@ class Played(verify.Shop):
         if path == "/health":
             return self._health()
         if path == "/products":
-            return 200, self.products
+            return self.products if isinstance(self.products, tuple) else (200, self.products)
+        if method == "GET":
+            return 404, None
         assert (method, path) == ("POST", "/orders") and headers is not None
         self.orders.append(headers["Idempotency-Key"])
         return said(self._order(headers))
@@ -157,3 +159,24 @@ def test_no_two_runs_have_the_same_key() -> None:
     for shop in shops:
         proved(shop, hosts=1)
     assert shops[0].orders != shops[1].orders
+
+
+def test_a_standby_is_proven_by_what_everybody_may_ask() -> None:
+    """The deep look is not for whoever comes from outside, as this proof does."""
+    shop = Played([THERE])
+    assert shop.until(lambda: verify.forwarded(shop, "a")) == "a"
+    assert shop.orders == [], "nothing is written"
+
+
+@pytest.mark.parametrize("products", [(503, None), (200, []), (200, {"error": "no"})])
+def test_a_standby_whose_forwarded_requests_reach_no_database_is_not_proven(products: Any) -> None:
+    shop = Played([THERE])
+    shop.products = products
+    with pytest.raises(Failed, match="GET /products"):
+        shop.until(lambda: verify.forwarded(shop, "a"))
+
+
+def test_a_standby_that_answers_by_itself_is_not_proven() -> None:
+    shop = Played([HERE])
+    with pytest.raises(Failed, match="GET /health: 200, answered by site 'b', wanted 'a'"):
+        shop.until(lambda: verify.forwarded(shop, "a"))
