@@ -18,7 +18,7 @@ MAX_APP_HOSTS, MAX_CACHE_REPLICAS = 9, 2
 class Asker(StrEnum):
     """Who may open a port, where that is not a kind of host of both sites."""
 
-    FRONT = "front"  # the own site's front network: the load balancer takes any address of it
+    BALANCER = "balancer"  # the own site's load balancer, see `balancer_networks`
     OPERATORS = "operators"  # dr:operator_cidrs
     COUNTERPART = "counterpart"  # the same host of the other site
 
@@ -124,8 +124,8 @@ KINDS = {
                 "ruby-redis",
             ),
             ports=(
-                Port(name="https", number=443, asked_by=(Asker.FRONT,)),
-                Port(name="health", number=8080, asked_by=(Asker.FRONT,)),
+                Port(name="https", number=443, asked_by=(Asker.BALANCER,)),
+                Port(name="health", number=8080, asked_by=(Asker.BALANCER,)),
                 Port(name="forward", number=8443, asked_by=(APP, CONTROL), itself=True),
             ),
             shared_name="app.{site}.dr.internal",
@@ -206,6 +206,18 @@ def packages(kind: str, version: int) -> tuple[str, ...]:
 def at(network: str, octet: int) -> str:
     """The address with this last octet in a /24."""
     return f"{network.split('/', maxsplit=1)[0].rsplit('.', 1)[0]}.{octet}"
+
+
+def balancer_networks(front: str) -> tuple[str, ...]:
+    """Where a site's load balancer asks its members from: its own address, and the DHCP pool of its front network in as few prefixes as fill it.
+
+    The machines behind a balancer's address take theirs from the pool, which nobody can foretell; hosts have addresses outside of it, and a port
+    sends from its own address alone. So none of them can pass for the balancer.
+    """
+    from ipaddress import IPv4Address, summarize_address_range  # noqa: PLC0415 - most of what runs on a host knows no network
+
+    first, last = (IPv4Address(at(front, octet)) for octet in FRONT_POOL)
+    return (f"{at(front, BALANCER_OCTET)}/32", *(str(block) for block in summarize_address_range(first, last)))
 
 
 def octet_of(name: str) -> int:

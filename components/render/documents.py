@@ -15,7 +15,7 @@ from contract import fields, hosts
 from contract.buckets import Bucket
 from contract.documents import Envelope, Host, Tls
 from contract.epoch import InForce
-from contract.hosts import APP, CACHE, DATABASE, HostAddress
+from contract.hosts import APP, CACHE, DATABASE, HostAddress, balancer_networks
 from contract.services import app as app_service
 from contract.services import archive as archive_service
 from contract.services import assets as assets_service
@@ -179,6 +179,6 @@ def app(settings: Settings, release: str, keys: Mapping[str, str], *, turn: bool
         cache_password=secrets.redis.app,
         assets=asset_bucket(settings, site, keys),
         peer_apps=tuple(settings.keys_of(APP, peer)),
-        vip_subnet=settings.region.front_cidr,
+        balancers=balancer_networks(settings.region.front_cidr),
     )
     return dict(fields.write(block))

@@ -52,8 +52,9 @@ def _of(settings: Settings, role: str, port: Port) -> tuple[Rule, ...]:
     """The rules of one port of a kind of host."""
     addresses: dict[str, str] = {}
     for asker in port.asked_by:
-        if asker == Asker.FRONT:
-            addresses["front"] = settings.region.front_cidr
+        if asker == Asker.BALANCER:
+            networks = hosts.balancer_networks(settings.region.front_cidr)
+            addresses |= {f"balancer-{number}": prefix for number, prefix in enumerate(networks, 1)}
         elif asker == Asker.OPERATORS:
             addresses |= {it.replace(".", "-").replace("/", "-"): it for it in settings.operator_cidrs}
         elif asker == Asker.COUNTERPART:

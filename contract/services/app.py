@@ -25,6 +25,21 @@ class Keys:
         unit="MB",
         why="uploads are refused, or fill the disk",
     )
+    client_rate: int = key(
+        integer(0, 100_000),
+        "requests that an app host takes from one client address, with those of five seconds at once: what is more is answered with 429 and Retry-After "
+        "before it reaches the shop; many customers share an address; 0: no limit",
+        default=200,
+        unit="1/s",
+        why="one client takes the whole shop, or customers behind one address are turned away",
+    )
+    hsts_s: int = key(
+        integer(0, 63_072_000),
+        "how long a browser that was here comes by https alone (Strict-Transport-Security); 0 tells browsers to forget it",
+        default=86_400,
+        unit="s",
+        why="a browser refuses the shop for that long when its certificate is not well",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,4 +68,7 @@ class Block(Keys):
     cache_password: str = key(password, "of the shop's user", secret=True)
     assets: Bucket = part(Bucket, "the own site's asset bucket, by the shop's user")
     peer_apps: tuple[str, ...] = key(listing(HOST_KEY), "keys of the other site's app hosts")
-    vip_subnet: str = key(cidr(), "where the load balancer's requests come from")
+    balancers: tuple[str, ...] = key(
+        listing(cidr(), at_least=1),
+        "networks from which the load balancer asks; a PROXY header from elsewhere is refused",
+    )

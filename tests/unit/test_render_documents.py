@@ -130,7 +130,7 @@ def test_the_app_block_names_the_local_side_first(settings: Settings) -> None:
     assert block["databases"] == ["db-1.b", "db-1.a"]
     assert block["caches"] == ["cache-1.b", "cache-1.a"]
     assert block["peer_apps"] == ["app-1.a", "app-2.a"]
-    assert block["vip_subnet"] == "10.2.0.0/24"
+    assert block["balancers"] == ["10.2.0.5/32", "10.2.0.200/29", "10.2.0.208/28", "10.2.0.224/28"]
     assert block["assets"]["bucket"] == "shop-01234567-b-assets"
     assert block["assets"]["endpoint"] == "http://198.51.100.3:7070"
 

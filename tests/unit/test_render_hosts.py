@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 import yaml
@@ -12,7 +12,7 @@ from components import config
 from components.render import cloud_init, firewall
 from components.render.policy import site_policy
 from components.settings import Settings, SshKey
-from contract.hosts import KINDS, MAX_APP_HOSTS, MAX_CACHE_REPLICAS, packages
+from contract.hosts import BALANCER_OCTET, FRONT_POOL, KINDS, MAX_APP_HOSTS, MAX_CACHE_REPLICAS, at, packages
 from tests.components import stack
 
 STOCK_QUOTA, RULES_OF_THE_DEFAULT_GROUP = 100, 4  # of Neutron, where nobody has changed it
@@ -44,9 +44,9 @@ def opened(settings: Settings, role: str, port: int) -> set[str]:
     return {f"{address}/32" for prefix in flows(settings, role, port) for address in IPv4Network(prefix)}
 
 
-def full_size() -> Settings:
+def full_size(site: str = "a") -> Settings:
     """As many hosts as there can be."""
-    values = stack.configuration("a", redis={"maxmemory": "256mb", "cache_replicas": MAX_CACHE_REPLICAS})
+    values = stack.configuration(site, redis={"maxmemory": "256mb", "cache_replicas": MAX_CACHE_REPLICAS})
     values["app"] = {**values["app"], "hosts": MAX_APP_HOSTS}
     for keys in (values["secrets"]["ssh"]["hosts"], values["secrets"]["tls"]["hosts"]):
         keys |= {f"app-{number}.{site}": keys["app-1.a"] for number in range(3, MAX_APP_HOSTS + 1) for site in "ab"}
@@ -64,8 +64,21 @@ def test_the_database_is_open_to_those_who_use_it_and_nobody_else(settings: Sett
 
 
 def test_the_shop_is_open_to_its_entrance_and_to_the_other_sites_app_hosts(settings: Settings) -> None:
-    assert flows(settings, "app", 443) == flows(settings, "app", 8080) == {"10.1.0.0/24"}
+    balancer = {"10.1.0.5/32", "10.1.0.200/29", "10.1.0.208/28", "10.1.0.224/28"}
+    assert flows(settings, "app", 443) == flows(settings, "app", 8080) == balancer
     assert {"10.100.0.141/32", "10.100.0.142/32"} <= flows(settings, "app", 8443)
+
+
+@pytest.mark.parametrize("site", ["a", "b"])
+def test_no_host_has_an_address_that_passes_for_the_balancer(site: str) -> None:
+    """What it says in a PROXY header is believed."""
+    everybody = full_size(site)
+    balancer = [IPv4Network(prefix) for prefix in flows(everybody, "app", 443)]
+    hosts = [IPv4Address(it.front) for it in everybody.hosts.values() if it.site == site]
+    assert not [it for it in hosts if any(it in network for network in balancer)]
+    front = everybody.region.front_cidr
+    own = [BALANCER_OCTET, *range(FRONT_POOL[0], FRONT_POOL[1] + 1)]
+    assert sorted(it for network in balancer for it in network) == [IPv4Address(at(front, octet)) for octet in own]
 
 
 @pytest.mark.parametrize("role", sorted(KINDS))

@@ -1,4 +1,4 @@
-"""What an app host is told, and the files that follow from it: environment, units, nginx. Pure."""
+"""What an app host is told, the shop's environment and units that follow from it. Pure. nginx: see `web`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from contract.services import app, redis
 from contract.services.postgres import APP_ROLE, WORKER_ROLE
 
 from ..frame.desired import Envelope, read
-from ..frame.files import ManagedFile
-from ..frame.layout import Layout
 from ..frame.systemd import guard_line, sandbox
 
 USER = "shop"
@@ -67,6 +65,7 @@ def environment(desired: Desired) -> dict[str, str]:
         "SHOP_DATABASE_NAME": desired.database,
         "SHOP_DATABASE_PASSWORD": desired.database_password,
         "SHOP_DATABASE_USER": APP_ROLE,
+        "SHOP_HOST": desired.shop_host,
         "SHOP_PROCESSES": str(desired.workers),
         "SHOP_SITE": desired.envelope.site,
         "SHOP_THREADS": str(desired.threads),
@@ -119,167 +118,3 @@ UNITS = {
     ),
     MIGRATE: unit("The shop's schema and products", "oneshot", "/usr/bin/ruby bin/migrate", "TimeoutStartSec=300\n"),
 }
-
-
-def nginx(desired: Desired) -> str:
-    """The whole nginx.conf, the same in both roles: the public side, the load balancer's health, the way in for the other site.
-
-    Active (`SERVES` is there): requests go to the local Puma. Standby: to the peer's app hosts over the vRack, and where that is cut through the
-    peer's public entrance; a request that may have reached one of them is never sent again, unless it changes nothing (nginx's own rule for methods
-    that are not idempotent).
-    """
-    servers = "\n".join((_public(desired), _health(desired), _way_in(desired)))
-    return f"{_HEAD}\nhttp {{\n{_upstreams(desired)}\n{servers}}}\n"
-
-
-_HEAD = """\
-# Written by dr-host app converge; changes made here are lost.
-user www-data;
-worker_processes auto;
-pid /run/nginx.pid;
-error_log /var/log/nginx/error.log warn;
-
-events {
-  worker_connections 1024;
-}
-"""
-
-
-def _upstreams(desired: Desired) -> str:
-    """Settings of all servers, and both places where requests can go.
-
-    Kept connections to the peer are let go before a host that failed is tried again: the one request that tries then opens its own, and finds out
-    before it was sent whether the way is there.
-    """
-    peers = [f"    server {address}:{FORWARD_PORT} max_fails=1 fail_timeout=10s;" for address in desired.peer_addresses]
-    entrance = desired.envelope.epoch.entrance if desired.envelope.epoch else None
-    if entrance:
-        peers.append(f"    server {entrance}:{HTTPS_PORT} max_fails=0 backup;")
-    ways = "\n".join(peers)
-    return f"""  include /etc/nginx/mime.types;
-  default_type application/octet-stream;
-  access_log /var/log/nginx/access.log;
-  server_tokens off;
-  client_max_body_size {desired.client_max_body_mb}m;
-  keepalive_timeout 60s;
-  ssl_protocols TLSv1.2 TLSv1.3;
-  ssl_session_cache shared:shop:1m;
-
-  upstream shop_local {{
-    server {PUMA} max_fails=0;
-    keepalive 16;
-  }}
-  upstream shop_peer {{
-    zone shop_peer 64k;
-{ways}
-    keepalive 16;
-    keepalive_timeout 5s;
-  }}
-
-  proxy_http_version 1.1;
-{_headers(desired.shop_host, "  ")}
-  proxy_connect_timeout 1500ms;
-  proxy_read_timeout 20s;
-  proxy_next_upstream error timeout;
-  proxy_ssl_verify on;
-  proxy_ssl_trusted_certificate /etc/dr/ca.pem;
-  proxy_ssl_name {_internal(desired.envelope.peer)};
-  proxy_ssl_server_name on;
-  proxy_ssl_certificate /etc/dr/host.crt;
-  proxy_ssl_certificate_key /etc/dr/host.key;
-"""
-
-
-def _internal(site: str) -> str:
-    """The name by which hosts of the pair ask for a site's app."""
-    return str(hosts.shared_name(APP, site))
-
-
-def _headers(host: str, indent: str) -> str:
-    """What a request carries on. `host`: the shop's name, or that of the way in: nginx refuses one that is not the name of the TLS handshake."""
-    lines = ('Connection ""', f"Host {host}", "X-Forwarded-For $proxy_add_x_forwarded_for", "X-Forwarded-Proto https")
-    return "\n".join(f"{indent}proxy_set_header {line};" for line in lines)
-
-
-def _public(desired: Desired) -> str:
-    """The shop, behind the load balancer."""
-    return f"""  server {{
-    listen {HTTPS_PORT} ssl proxy_protocol default_server;
-    server_name {desired.shop_host};
-    ssl_certificate /etc/shop/tls.crt;
-    ssl_certificate_key /etc/shop/tls.key;
-    set_real_ip_from {desired.vip_subnet};
-    real_ip_header proxy_protocol;
-    set $way https://shop_peer;
-    set $host_there {_internal(desired.envelope.peer)};
-    if (-f {SERVES}) {{
-      set $way http://shop_local;
-      set $host_there {desired.shop_host};
-    }}
-    location / {{
-      proxy_pass $way;
-{_headers("$host_there", "      ")}
-    }}
-  }}
-"""
-
-
-def _health(desired: Desired) -> str:
-    """The load balancer's monitor. A standby host is well when its nginx is: it forwards."""
-    return f"""  server {{
-    listen {HEALTH_PORT};
-    access_log off;
-    set $serves no;
-    if (-f {SERVES}) {{
-      set $serves yes;
-    }}
-    location = /health {{
-      default_type application/json;
-      if ($serves = no) {{
-        return 200 '{{"ok":true,"site":"{desired.envelope.site}"}}';
-      }}
-      proxy_pass http://shop_local/health;
-      proxy_connect_timeout 1s;
-      proxy_read_timeout 2s;
-    }}
-    location / {{
-      return 404;
-    }}
-  }}
-"""
-
-
-def _way_in(desired: Desired) -> str:
-    """The way in for hosts of the pair, proven by their certificates: over the vRack, and behind the public entrance where that is cut."""
-    envelope = desired.envelope
-    return f"""  server {{
-    listen {envelope.at(envelope.own_key).vrack}:{FORWARD_PORT} ssl;
-    listen {HTTPS_PORT} ssl proxy_protocol;
-    server_name {_internal(envelope.site)};
-    ssl_certificate /etc/dr/host.crt;
-    ssl_certificate_key /etc/dr/host.key;
-    ssl_client_certificate /etc/dr/ca.pem;
-    ssl_verify_client on;
-    location / {{
-      proxy_pass http://shop_local;
-    }}
-  }}
-"""
-
-
-def files(desired: Desired, layout: Layout) -> dict[str, list[ManagedFile]]:
-    """Every managed file, by whom it concerns: web (web and workers), units, nginx, kernel."""
-    return {
-        "web": [
-            ManagedFile(path=layout.at("/etc/shop/env"), content=environment_file(environment(desired)), mode=0o600)
-        ],
-        "units": [ManagedFile(path=layout.units / name, content=text) for name, text in UNITS.items()],
-        "nginx": [
-            ManagedFile(path=layout.at("/etc/shop/tls.crt"), content=desired.shop_tls.cert),
-            ManagedFile(path=layout.at("/etc/shop/tls.key"), content=desired.shop_tls.key, mode=0o600),
-            ManagedFile(path=layout.at("/etc/nginx/nginx.conf"), content=nginx(desired)),
-        ],
-        "kernel": [
-            ManagedFile(path=layout.at("/etc/sysctl.d/90-dr-app.conf"), content=f"net.ipv4.tcp_retries2 = {RETRIES}\n")
-        ],
-    }

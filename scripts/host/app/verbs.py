@@ -25,7 +25,8 @@ from ..frame.plan import Step, converge
 from ..frame.result import Result
 from ..frame.systemd import Systemd, Units, begin
 from ..frame.wait import until
-from .config import MIGRATE, NGINX, PUMA, RETRIES, SERVES, USER, WEB, WORKER, WRITABLE, Desired, files
+from .config import MIGRATE, NGINX, PUMA, RETRIES, SERVES, USER, WEB, WORKER, WRITABLE, Desired
+from .files import files
 from .plan import Facts, Wanted, plan
 from .schema import PENDING, schema_question
 

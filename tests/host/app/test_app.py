@@ -19,11 +19,11 @@ from scripts.host.app.config import (
     Desired,
     environment,
     environment_file,
-    files,
-    nginx,
 )
+from scripts.host.app.files import files
 from scripts.host.app.plan import Facts, Wanted, plan
 from scripts.host.app.verbs import App
+from scripts.host.app.web import nginx
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.log import Log
 from scripts.host.frame.plan import Step
@@ -73,7 +73,7 @@ def document(active="a", **block):
                 "secret_key": "hidden",
             },
             "peer_apps": ["app-1.b", "app-2.b"],
-            "vip_subnet": "10.1.0.0/24",
+            "balancers": ["10.1.0.5/32"],
             "threads": 5,
             "workers": 1,
         }
@@ -315,8 +315,8 @@ def test_the_largest_body_is_the_configurations_in_both_roles(block, says):
 
 def test_every_fault_of_the_document_is_named_without_its_secrets():
     with pytest.raises(Usage) as caught:
-        Desired.read(document(release=7, database_password="", vip_subnet=None))
-    for key in ("release", "database_password", "vip_subnet"):
+        Desired.read(document(release=7, database_password="", balancers=None))
+    for key in ("release", "database_password", "balancers"):
         assert f"document.app.{key}" in str(caught.value)
     assert "hidden" not in str(caught.value)
 
