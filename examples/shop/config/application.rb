@@ -21,6 +21,9 @@ module Shop
     config.root = File.expand_path("..", __dir__)
     config.eager_load = true
     config.consider_all_requests_local = false
+    # Links are made of the asked name, so a forged one must not come so far, nor one in X-Forwarded-Host. Health is asked by address.
+    config.hosts = [Shop::SETTINGS.host]
+    config.host_authorization = { exclude: ->(request) { request.path == "/health" } }
     config.secret_key_base = Shop::SETTINGS.secret_key_base
     config.session_store :disabled
     config.api_only = false

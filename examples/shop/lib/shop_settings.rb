@@ -9,11 +9,12 @@ module Shop
     Cache = Struct.new(:hosts, :port, :user, :password, :ca, keyword_init: true)
     Assets = Struct.new(:endpoint, :region, :bucket, :access_key, :secret_key, keyword_init: true)
 
-    attr_reader :site, :secret_key_base, :database, :cache, :assets
+    attr_reader :site, :host, :secret_key_base, :database, :cache, :assets
 
     def initialize(env)
       @env = env
       @site = need("SHOP_SITE")
+      @host = need("SHOP_HOST")
       @secret_key_base = need("SECRET_KEY_BASE")
       @database = read_database
       @cache = read_cache

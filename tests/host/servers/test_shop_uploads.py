@@ -25,7 +25,7 @@ class Shop:
     def __init__(self, bucket: Stub, folder: Path) -> None:
         (folder / "shop_requests.rb").write_text((ROOT / "tests/host/servers/shop_requests.rb").read_text())
         told = {
-            "RAILS_ENV": "production", "SECRET_KEY_BASE": "x" * 128, "SHOP_SITE": "a",
+            "RAILS_ENV": "production", "SECRET_KEY_BASE": "x" * 128, "SHOP_SITE": "a", "SHOP_HOST": "www.shop.example",
             "SHOP_DATABASE_HOSTS": "127.0.0.1", "SHOP_DATABASE_NAME": "shop", "SHOP_DATABASE_USER": "shop", "SHOP_DATABASE_PASSWORD": "x",
             "SHOP_CACHES": "127.0.0.1", "SHOP_CACHE_PASSWORD": "x",
             "SHOP_ASSETS_ENDPOINT": bucket.endpoint, "SHOP_ASSETS_REGION": bucket.region, "SHOP_ASSETS_BUCKET": bucket.bucket,
@@ -39,8 +39,11 @@ class Shop:
         )  # fmt: skip
 
     def upload(self, key: str, body: Any) -> tuple[int, Any]:
+        return self.ask("POST", "/uploads", {"Idempotency-Key": key}, body)
+
+    def ask(self, method: str, path: str, headers: dict[str, str], body: Any = None) -> tuple[int, Any]:
         assert self._process.stdin and self._process.stdout
-        request = {"method": "POST", "path": "/uploads", "headers": {"Idempotency-Key": key}, "body": body}
+        request = {"method": method, "path": path, "headers": headers, "body": body}
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         answer = json.loads(self._process.stdout.readline())
