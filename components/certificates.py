@@ -13,6 +13,7 @@ def ends(secrets: Secrets) -> dict[str, str]:
     Such a one is no fault of the configuration: what reads it is OpenSSL, which takes what this reader may not.
     """
     texts = {"tls.ca": secrets.ca, "tls.shop": secrets.shop.cert}
+    texts |= {"tls.shop.ca": secrets.shop.ca} if secrets.shop.ca else {}
     texts |= {f"tls.hosts.{host}": it.cert for host, it in secrets.host_certificates.items()}
     return {name: end(text) for name, text in texts.items()}
 

@@ -41,7 +41,7 @@ def read_secrets(root: Section, hosts: Sequence[str], spare: Sequence[str] = ())
                 operator=_ssh_key(ssh, "operator"),
                 host_keys=_host_keys(ssh, hosts, spare),
                 ca=tls.take("ca", _CERTIFICATE, "hosts cannot trust each other", _REMEDY),
-                shop=_certificate(tls, "shop"),
+                shop=_entrance(tls),
                 host_certificates=_host_certificates(tls, hosts, spare),
                 postgres=_postgres(at),
                 redis=_redis(at),
@@ -79,6 +79,17 @@ def _certificate(parent: Section, name: str) -> s.Certificate:
         why = "TLS cannot be served"
         return s.Certificate(
             cert=at.take("cert", _CERTIFICATE, why, _REMEDY), key=at.take("key", _TLS_KEY, why, _REMEDY)
+        )
+
+
+def _entrance(parent: Section) -> s.Entrance:
+    with parent.section("shop", "TLS cannot be served") as at:
+        why = "nothing can prove that the shop is reached by its name"
+        ca = None if at.empty("ca") else at.take("ca", _CERTIFICATE, why, _REMEDY)
+        return s.Entrance(
+            cert=at.take("cert", _CERTIFICATE, "TLS cannot be served", _REMEDY),
+            key=at.take("key", _TLS_KEY, "TLS cannot be served", _REMEDY),
+            ca=ca,
         )
 
 

@@ -7,6 +7,7 @@ from ipaddress import IPv4Network, ip_address
 from itertools import combinations
 from urllib.parse import urlsplit
 
+from components import trust
 from components.settings import Settings
 from contract.hosts import VRACK_POOL, host_names
 from contract.installation import Region
@@ -57,6 +58,7 @@ def check(settings: Settings, root: Section) -> None:
         *_generations(settings),
         *_archive(settings),
         *_destroy(settings),
+        *trust.faults(settings),
     ):
         root.fault(key, wanted, consequence, remedy, found=found)
 

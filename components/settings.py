@@ -34,6 +34,13 @@ class Certificate:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Entrance(Certificate):
+    """Of the public name."""
+
+    ca: str | None = None  # that it goes back to; None: a public root, which every customer knows
+
+
+@dataclass(frozen=True, kw_only=True)
 class S3Keys:
     access_key: str = field(repr=False)
     secret_key: str = field(repr=False)
@@ -61,7 +68,7 @@ class Secrets:
     operator: SshKey
     host_keys: Mapping[str, SshKey]  # "db-1.a" -> the host's own key
     ca: str
-    shop: Certificate
+    shop: Entrance
     host_certificates: Mapping[str, Certificate]
     postgres: PostgresPasswords
     redis: RedisPasswords

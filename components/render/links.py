@@ -106,7 +106,7 @@ def verify(settings: Settings, epoch: InForce, address: str) -> Document:
         epoch=epoch,
         shop_host=settings.shop.host,
         address=address,
-        ca=settings.secrets.ca,
+        ca=settings.secrets.shop.ca,
         hosts=len(settings.keys_of(APP, settings.site)),
         witness=witness(settings),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..buckets import Bucket
-from ..checks import integer, prose
+from ..checks import integer, optional, prose
 from ..epoch import InForce
 from ..fields import key, part
 from ..forms import DOMAIN, ENTRANCE
@@ -24,6 +24,8 @@ class Document:
     epoch: InForce = part(InForce, "the epoch in force")
     shop_host: str = key(DOMAIN, "the shop's public name")
     address: str = key(ENTRANCE, "public address of the own load balancer")
-    ca: str = key(prose, "PEM of the CA that has signed the shop's certificate")
+    ca: str | None = key(
+        optional(prose), "PEM of the CA that the shop's certificate goes back to; null: the public roots", default=None
+    )
     hosts: int = key(integer(1, MAX_APP_HOSTS), "how many app hosts are behind it")
     witness: Bucket = part(Bucket, "the witness bucket")

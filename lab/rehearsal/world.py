@@ -94,9 +94,9 @@ class World:
 
     @property
     def ca_file(self) -> Path:
-        """The private CA's certificate, for clients."""
+        """The CA of the entrance, as customers' browsers know a public one."""
         file = self.places.run / "ca.pem"
-        file.write_text(self.secrets["tls"]["ca"])
+        file.write_text(self.secrets["tls"]["shop"]["ca"])
         return file
 
     def request(self, site: str, active: str) -> None:

@@ -20,6 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from contract.hosts import MAX_CACHE_REPLICAS, Place, Sizes, certificate_names, site_hosts
 
 PASSWORD_BYTES = 32
+SERVER, CLIENT = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
 CA_DAYS, LEAF_DAYS = 3650, 825
 # Each host's certificate ends this much before the next one's, all of a's before b's: hosts that all fail on one day leave no region to move to.
 APART_DAYS = 5
@@ -47,7 +48,7 @@ def generate(hosts: Mapping[str, Sequence[str]], shop_host: str, outside: Mappin
 
     `outside`: {"openstack_password", "ovh": {...}, "witness": {...}}. Returns the object of `dr:secrets` (docs/configuration.md).
     """
-    authority = Authority("shop disaster recovery")
+    authority, entrance = Authority("shop hosts"), Authority("shop entrance")
     tls_hosts = {
         name: authority.issue(names, LEAF_DAYS - APART_DAYS * number)
         for number, (name, names) in zip(range(len(hosts), 0, -1), hosts.items(), strict=True)
@@ -55,7 +56,11 @@ def generate(hosts: Mapping[str, Sequence[str]], shop_host: str, outside: Mappin
     return {
         **outside,
         "ssh": {"operator": _ssh_pair("operator"), "hosts": {name: _ssh_pair(name) for name in hosts}},
-        "tls": {"ca": authority.certificate_pem, "shop": authority.issue([shop_host]), "hosts": tls_hosts},
+        "tls": {
+            "ca": authority.certificate_pem,
+            "shop": {"ca": entrance.certificate_pem, **entrance.issue([shop_host], purposes=(SERVER,))},
+            "hosts": tls_hosts,
+        },
         "postgres": {"replication": _password(), "app": _password()},
         "redis": {"app": _password(), "replica": _password(), "operator": _password()},
         "archive": {"passphrase": _password()},
@@ -93,18 +98,20 @@ class Authority:
         """The CA's certificate."""
         return self._certificate.public_bytes(serialization.Encoding.PEM).decode()
 
-    def issue(self, names: Sequence[str], days: int = LEAF_DAYS) -> dict[str, str]:
-        """{"cert", "key"} for these DNS names and addresses, for servers and clients alike; the first is the common name."""
+    def issue(
+        self,
+        names: Sequence[str],
+        days: int = LEAF_DAYS,
+        purposes: Sequence[x509.ObjectIdentifier] = (SERVER, CLIENT),
+    ) -> dict[str, str]:
+        """{"cert", "key"} for these DNS names and addresses; the first is the common name. `purposes`: what it is good for."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
         certificate = (
             self._builder(subject, key.public_key(), days)
             .add_extension(x509.SubjectAlternativeName([_san(name) for name in names]), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(
-                x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),
-                critical=False,
-            )
+            .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )

@@ -48,10 +48,14 @@ class NotYet(Exception):
 
 
 class Shop:
-    """The shop at one address, under its public name, its certificate checked against `ca`."""
+    """The shop at one address, under its public name: its certificate is of that name, in time, and goes back to `ca` with all of its chain.
 
-    def __init__(self, host: str, address: str, ca: str) -> None:
+    `ca`: PEM; None: one of the public roots of this machine, as with any customer. Whether it was revoked is not asked.
+    """
+
+    def __init__(self, host: str, address: str, ca: str | None) -> None:
         self.host, self.address = host, address
+        self._trusted = "the public roots of this machine" if ca is None else "dr:secrets tls.shop.ca"
         self._tls = ssl.create_default_context(cadata=ca)
 
     def ask(
@@ -62,7 +66,7 @@ class Shop:
         headers: dict[str, str] | None = None,
         limit_s: float = ANSWER_S,
     ) -> tuple[int, Any]:
-        """One request on a connection of its own: status and parsed JSON body. Raises OSError or NotYet."""
+        """One request on a connection of its own: status and parsed JSON body. Raises OSError, of which one is SSLCertVerificationError, or NotYet."""
         link = http.client.HTTPSConnection(self.host, context=self._tls, timeout=limit_s)
         raw = socket.create_connection((self.address, 443), timeout=limit_s)
         try:
@@ -79,6 +83,8 @@ class Shop:
             if len(said) > MOST_BYTES:
                 raise NotYet(f"{method} {path}: an answer of more than {MOST_BYTES} bytes")
             return answer.status, json_document.parse(said)
+        except ssl.SSLCertVerificationError:  # a ValueError, too
+            raise
         except (http.client.HTTPException, ValueError) as error:
             raise NotYet(f"{method} {path}: no usable answer ({type(error).__name__})") from None
         finally:
@@ -89,14 +95,21 @@ class Shop:
         """Repeat `attempt` until it returns the site that served; Failed after the limit with what was last seen."""
         deadline = time.monotonic() + LIMIT_S
         while True:
+            remedy = "run the same again once the app hosts are well (`dr-host app status` on app-1)"
             try:
                 return str(attempt())
+            except ssl.SSLCertVerificationError as error:  # until its host has turned, it may be the one before
+                seen = f"a certificate that is not trusted ({error.verify_message}; trusted: {self._trusted})"
+                remedy = (
+                    "put the certificate with its whole chain into dr:secrets tls.shop, and into tls.shop.ca the CA that it goes back to where that "
+                    "is no public one, then run the same again"
+                )
             except (OSError, NotYet) as error:
                 seen = str(error)
             if time.monotonic() > deadline:
                 raise Failed(
                     f"shop https://{self.host} at {self.address}: after {LIMIT_S:.0f} s still {seen}; wanted an answer of the active site; the data "
-                    "tier has its role, so run the same again once the app hosts are well (`dr-host app status` on app-1)"
+                    f"tier has its role, so {remedy}"
                 )
             time.sleep(PAUSE_S)
 

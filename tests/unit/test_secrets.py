@@ -15,11 +15,13 @@ OUTSIDE = {
 }
 
 
-def test_every_host_has_a_certificate_of_the_one_ca_with_all_its_names():
-    made = generate(HOSTS, "www.shop.example", OUTSIDE)
-    authority = x509.load_pem_x509_certificate(made["tls"]["ca"].encode())
-    for name, names in [*HOSTS.items(), ("shop", ["www.shop.example"])]:
-        pair = made["tls"]["shop"] if name == "shop" else made["tls"]["hosts"][name]
+def test_every_host_has_a_certificate_of_its_ca_with_all_its_names():
+    tls = generate(HOSTS, "www.shop.example", OUTSIDE)["tls"]
+    for pair, ca, names in [
+        *((tls["hosts"][name], tls["ca"], names) for name, names in HOSTS.items()),
+        (tls["shop"], tls["shop"]["ca"], ["www.shop.example"]),
+    ]:
+        authority = x509.load_pem_x509_certificate(ca.encode())
         certificate = x509.load_pem_x509_certificate(pair["cert"].encode())
         certificate.verify_directly_issued_by(authority)
         assert load_pem_private_key(pair["key"].encode(), None).public_key() == certificate.public_key()

@@ -58,7 +58,7 @@ def document(active="a", **block):
         "app": {
             "release": RELEASE,
             "shop_host": "www.shop.example",
-            "shop_tls": SECRETS["tls"]["shop"],
+            "shop_tls": {key: SECRETS["tls"]["shop"][key] for key in ("cert", "key")},
             "secret_key_base": "base",
             "databases": ["db-1.a", "db-1.b"],
             "database": "shop",
