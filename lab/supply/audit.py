@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from contract import pipes
 from lab.supply import lock, parts, versions
 from lab.supply.parts import Part
 
@@ -173,4 +174,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(pipes.status(lambda: main(sys.argv[1:])))

@@ -20,6 +20,8 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
+from contract import pipes
+
 PROJECT = Path(__file__).resolve().parents[2]
 HERE = PROJECT / "lab" / "toolchain"
 PROGRAM, TESTS = "requirements", "requirements-dev"
@@ -184,4 +186,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(pipes.status(main))

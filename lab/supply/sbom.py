@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from contract import pipes
 from contract.version import VERSION
 from lab.supply import lock, parts
 from lab.supply.parts import Part
@@ -88,4 +89,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(pipes.status(lambda: main(sys.argv[1:])))

@@ -27,7 +27,7 @@ from contract.epoch import Claimed, Epoch, InForce
 from contract.errors import DrError, Failed, Usage
 from contract.fields import default_of, keys
 from contract.heard import Addresses, Beat, Followed, Servers, Unsettled
-from contract.links import fence, pointer, replication, verify
+from contract.links import fence, keeper, pointer, replication, turn, verify
 from contract.plain import phrase, printable, shown
 from contract.services import app, archive, assets, postgres, redis, setup
 from scripts.clients import bounded, http
@@ -295,12 +295,12 @@ def test_the_facts_of_a_verb_without_a_form_reach_nobody() -> None:
 
 
 DOCUMENTS: tuple[type[Any], ...] = (
-    Envelope, InForce, fence.Document, verify.Document, pointer.Document, replication.Document, setup.Block, postgres.Block, redis.Block, assets.Block,
-    app.Block, archive.Block,
+    Envelope, InForce, fence.Document, keeper.Document, turn.Document, verify.Document, pointer.Document, replication.Document, setup.Block,
+    postgres.Block, redis.Block, assets.Block, app.Block, archive.Block,
 )  # fmt: skip
 # Of the operator's own configuration, quoted where they are written.
 OWN = {id(each) for each in (checks.prose, checks.password)}
-QUOTED = ("parameters", "reason", "passphrase")
+QUOTED = ("parameters", "reason", "passphrase", "ca", "documents")  # the last two are read as PEM and as JSON
 
 
 def all_checks(cls: type[Any], path: str = "") -> Iterator[tuple[str, Check[Any]]]:
