@@ -1,6 +1,6 @@
 """Who may do what at the witness: one table. The policies of the keys to it (`components/render/policy.py`) and the documents say what stands here.
 
-The operator's key may read all of it. Each kind of host that asks the witness has a key of its own in each site: two regions, two kinds, four users.
+The operator's key may read all of it. Each kind of host that asks the witness has a key of its own in each site: two regions, three kinds, six users.
 A key may list every name in the bucket or none: a policy of OVHcloud knows no condition that would narrow a listing.
 """
 
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .hosts import CACHE, DATABASE
+from .hosts import APP, CACHE, DATABASE
 from .sites import SITES
 
 OPERATOR = "operator"
-KINDS = (DATABASE, CACHE)  # of hosts that ask the witness; no other kind holds a key to it
+# Of hosts that ask the witness; no other kind holds a key to it. An app host asks whether its workers may start.
+KINDS = (DATABASE, CACHE, APP)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +29,7 @@ class Row:
 
 TABLE = (
     Row(
-        keys="epochs/*", holds="which site is active, and on which proof", put_by=(OPERATOR,), read_by=(DATABASE, CACHE)
+        keys="epochs/*", holds="which site is active, and on which proof", put_by=(OPERATOR,), read_by=(DATABASE, CACHE, APP)
     ),
     Row(keys="sites/*", holds="public addresses of a site", put_by=(OPERATOR,)),
     Row(keys="servers/*", holds="ids of a site's servers, for the fence", put_by=(OPERATOR,)),

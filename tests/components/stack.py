@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from contract.witness import HOST_USERS
 from scripts.ctl.configuration import merged, stack_file
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,7 +73,7 @@ def secrets() -> dict[str, Any]:
         },
         "witness": {
             **_key("operator"),
-            "hosts": {user: _key(user) for user in ("db.a", "db.b", "cache.a", "cache.b")},
+            "hosts": {user: _key(user) for user in HOST_USERS},
         },
         "archive": {"passphrase": "secret-archive-passphrase"},
         "rails": {"secret_key_base": "5ec2e7" * 20},

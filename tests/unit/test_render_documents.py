@@ -87,9 +87,9 @@ def test_no_host_is_told_the_operators_key_to_the_witness(settings: Settings) ->
 
 def test_a_host_is_told_the_key_to_the_witness_of_its_kind_and_site_or_none(settings: Settings) -> None:
     told = {kind: documents.setup(settings, kind)["witness"] for kind in KINDS}
-    assert {kind for kind, block in told.items() if block is not None} == {"db", "cache"}
+    assert {kind for kind, block in told.items() if block is not None} == {"db", "cache", "app"}
     held = stack.secrets()["witness"]["hosts"]
-    for kind in ("db", "cache"):
+    for kind in ("db", "cache", "app"):
         assert {name: told[kind][name] for name in ("access_key", "secret_key")} == held[f"{kind}.b"]
         assert told[kind]["bucket"] == "shop-witness"
 
