@@ -216,6 +216,11 @@ class Witness:
         if self._now(f"sites/{site}.json") != addresses:
             self._put(f"sites/{site}.json", addresses)
 
+    def forget_addresses(self, site: str) -> None:
+        """No run of the peer publishes them any more, as before the site's first `pulumi up`."""
+        what = f"remove sites/{site}.json"
+        self._must(what, self._ask(what, "DELETE", f"sites/{site}.json"))
+
     @property
     def _place(self) -> str:
         return f"bucket {self.bucket} at {http.place(self.endpoint) or http.plain(self.endpoint)}"

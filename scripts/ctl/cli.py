@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 from contract.errors import ExitCode
+from contract.sites import SITES
 from contract.version import VERSION
 from contract.witness import USERS
 from scripts.ctl import output
@@ -39,6 +40,11 @@ def parser() -> argparse.ArgumentParser:
     )
     _rights(commands.add_parser("rights", help="what to allow the keys that you make by hand"))
     _config(commands.add_parser("config", help="the configuration's files"))
+    _destroy(
+        commands.add_parser(
+            "destroy", help="make ready to take a site down: the name leads away from it, nothing is deleted"
+        )
+    )
     made = commands.add_parser(
         "reference",
         help="write the made parts of docs/ and the comments of Pulumi.yaml, for those who change the contract",
@@ -53,6 +59,13 @@ def _rights(rights: argparse.ArgumentParser) -> None:
     witness = what.add_parser("witness", help="S3 policies of the keys to the witness bucket, by their users")
     witness.add_argument("--user", choices=USERS, help="the policy of this one alone, as it is attached")
     witness.add_argument("stack_file", type=Path, nargs="?", default=STACK_FILE, help=IN_STACK_FILE)
+
+
+def _destroy(destroy: argparse.ArgumentParser) -> None:
+    destroy.add_argument("site", choices=SITES, help="the site that shall go")
+    destroy.add_argument("--stack", help="its stack; region-SITE by default")
+    destroy.add_argument("--config-file", type=Path, help="its stack file; Pulumi.<stack>.yaml by default")
+    destroy.set_defaults(folder=PROJECT)
 
 
 def _config(config: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ witness, the clock, and what the name servers say. In doubt it refuses: a destro
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from contract.accept import spelled
@@ -21,13 +22,14 @@ from scripts.links.words import judge
 
 def run(told: Document) -> dict[str, Any]:
     """Returns {"schema", "site"} when the stack may go. Raises Refused when it may not, before anything of it is deleted."""
-    _inactive(told)
+    for sentence in may_go(told):
+        print(f"WARNING keeper: {sentence}", file=sys.stderr)
     _nobody_is_sent_there(told)
     return {"schema": 1, "site": told.site}
 
 
-def _inactive(told: Document) -> None:
-    """Raises Refused where the site is active, or nobody can tell, and no word of this hour names it."""
+def may_go(told: Document) -> Sequence[str]:
+    """Returns what is to be told of the operator's word. Raises Refused where the site is active, or nobody can tell, and no word of this hour names it."""
     try:
         witness = Witness(told.witness)
         newest = witness.newest()
@@ -38,20 +40,20 @@ def _inactive(told: Document) -> None:
             "was deleted; wait for it and run the same again; where the witness itself is gone for good, see `Taking a site down` in docs/failover.md"
         ) from None
     judged = judge({"destroy": told.destroy}, newest, section="dr:")
-    for sentence in judged.said:
-        print(f"WARNING keeper: {sentence}", file=sys.stderr)
     if judged.counts:
-        return
+        return judged.said
+    warned = "".join(f"; {sentence}" for sentence in judged.said)  # of a word that does not count
     if newest is not None and newest.active == told.site:
         raise Refused(
             f"destroy of region {told.site}: it is active (epoch {newest.epoch}), wanted a standby: the shop would be gone; nothing was deleted; move the "
-            f"shop first (`pulumi up -s region-{other(told.site)}`); {_word(told.site, newest)}"
+            f"shop first (`pulumi up -s region-{other(told.site)}`); {_word(told.site, newest)}{warned}"
         )
     if trace:
         raise Refused(
             f"destroy of region {told.site}: the witness lists no epoch, and holds {trace}, which stands there only after one: this region may be active; "
-            f"nothing was deleted; see `The witness has lost its epochs` in docs/failover.md; {_word(told.site, newest)}"
+            f"nothing was deleted; see `The witness has lost its epochs` in docs/failover.md; {_word(told.site, newest)}{warned}"
         )
+    return judged.said
 
 
 def _word(site: str, newest: Epoch | None) -> str:

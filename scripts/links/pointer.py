@@ -64,6 +64,28 @@ def run(told: Document) -> dict[str, Any]:
     return answer
 
 
+def withdraw(zone: Zone, servers: Sequence[str], name: str, address: str) -> bool:
+    """Take one address from the name, and wait until no server says it. Returns whether there was anything to take. Raises DrError."""
+    there = [record for record in zone.records() if record["target"] == address]
+    for record in there:
+        zone.remove(record["id"])
+    if there or _said(servers, name, address):
+        zone.refresh()
+    deadline = time.monotonic() + SERVED_S
+    while still := _said(servers, name, address):
+        if time.monotonic() > deadline:
+            raise Partial(
+                f"name {name}: {SERVED_S:.0f} s after the zone's refresh {', '.join(still)} still says {address}, wanted it gone; run the same again, it "
+                "refreshes the zone once more"
+            )
+        time.sleep(PAUSE_S)
+    return bool(there)
+
+
+def _said(servers: Sequence[str], name: str, address: str) -> list[str]:
+    return sorted(server for server, found in all_answers(servers, name).items() if address in (found or ()))
+
+
 def _strangers(records: Sequence[Record], name: str, *, apex: bool) -> list[Record]:
     """Those that lead customers elsewhere. `apex`: whether it is the zone's own name. Raises Refused where no address can be beside them."""
     instead = [record for record in records if record["kind"] in INSTEAD and not (apex and record["kind"] == "NS")]

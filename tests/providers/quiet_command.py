@@ -94,7 +94,7 @@ def _answered(urn: str, inputs: Any) -> Any:
 
 def _plain(value: Any) -> Any:
     """What is under the engine's mark of a secret."""
-    return value["value"] if isinstance(value, struct_pb2.Struct) else value
+    return value["value"] if isinstance(value, struct_pb2.Struct) and "value" in value else value
 
 
 def main() -> None:

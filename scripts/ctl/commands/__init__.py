@@ -7,6 +7,7 @@ from __future__ import annotations
 
 _MODULES = {
     "config": "config",
+    "destroy": "destroy",
     "reference": "reference",
     "rights": "rights",
     "secrets": "secrets",

@@ -1,0 +1,90 @@
+"""A stack as pulumi knows it, asked through its own command: what is in its state, what its configuration says with the secrets in it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components import config
+from components.settings import Settings
+from contract.errors import Failed
+from scripts.ctl.configuration import merged
+
+ANSWER_S = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """`file`: the stack file, None where pulumi takes the one of the stack's name in `folder`."""
+
+    name: str
+    folder: Path
+    file: Path | None = None
+    program: str = "pulumi"
+
+    def settings(self) -> Settings:
+        """The whole configuration. Raises DrError, ConfigError with every fault of it."""
+        stored = merged(self.file or self.folder / f"Pulumi.{self.name}.yaml")
+        values = {key.removeprefix("dr:"): value for key, value in stored.items() if key.startswith("dr:")}
+        return config.parse({**values, "secrets": self._json("config", "get", "dr:secrets", *self._file)}, {"secrets"})
+
+    def resources(self) -> Iterator[Resource]:
+        """All that its state holds, secrets encrypted. Raises Failed."""
+        exported = self._json("stack", "export")
+        rows = (exported.get("deployment") or {}).get("resources") or [] if isinstance(exported, dict) else []
+        for row in rows:
+            yield Resource(
+                name=str(row["urn"]).rsplit("::", 1)[1],
+                kind=str(row["type"]),
+                identity=str(row.get("id") or ""),
+                protected=bool(row.get("protect")),
+                retained=bool(row.get("retainOnDelete")),
+                outputs=row.get("outputs") or {},
+            )
+
+    def command(self, *words: str) -> str:
+        """A command for the operator to type."""
+        return shlex.join(["pulumi", *words, "-s", self.name, *self._file])
+
+    @property
+    def _file(self) -> list[str]:
+        return ["--config-file", str(self.file)] if self.file else []
+
+    def _json(self, *words: str) -> Any:
+        """What pulumi prints; none of it goes into a message, for it may hold secrets."""
+        command = [self.program, *words, "--stack", self.name, "--non-interactive", "--color", "never"]
+        what = f"pulumi {' '.join(words[:2])} of stack {self.name}"
+        try:
+            done = subprocess.run(
+                command, cwd=self.folder, capture_output=True, text=True, timeout=ANSWER_S, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise Failed(
+                f"{what}: {type(error).__name__}, wanted its answer; nothing was changed; see that pulumi is there and its backend answers"
+            ) from None
+        if done.returncode:
+            said = (done.stderr.strip().splitlines() or ["nothing"])[-1]
+            raise Failed(
+                f"{what}: ended with {done.returncode} ({said}), wanted its answer; nothing was changed; run that command by hand"
+            )
+        try:
+            return json.loads(done.stdout)
+        except ValueError:
+            raise Failed(f"{what}: answered no JSON; nothing was changed; run that command by hand") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resource:
+    """One row of a state."""
+
+    name: str
+    kind: str  # pulumi's token, "openstack:networking/port:Port"
+    identity: str  # at the platform
+    protected: bool
+    retained: bool  # outlives the stack
+    outputs: dict[str, Any]
