@@ -90,7 +90,8 @@ def load() -> Settings:
                     found="stored in clear",
                     wanted="a secret value",
                     consequence="every password and key of the shop stands readable in the stack file",
-                    remedy="change what was exposed, then pipe `drctl secrets` into `pulumi config set --secret secrets`, in both stacks",
+                    remedy="store the same object with `pulumi config set --secret secrets`, in both stacks, and take it out of the file's history; then "
+                    "change, part by part, what was exposed: a whole new set would shut you out of the hosts (docs/configuration.md, Secrets)",
                 )
             ]
         )

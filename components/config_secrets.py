@@ -9,7 +9,8 @@ from contract import checks, witness
 from contract.reading import Section
 
 _REMEDY = (
-    "correct the object, or pipe a new one of `drctl secrets` into `pulumi config set --secret secrets`, in both stacks"
+    "store the object that was kept, whole (`pulumi config set --secret secrets < secrets.json`, in both stacks), or correct this part of it; a new one "
+    "of `drctl secrets` is for a new installation alone: hosts take their keys at their first boot, and no backup is read by another passphrase"
 )
 
 _PASSWORD = checks.text(r"[\x21-\x7e]{12,200}", "12 or more printable characters without spaces")

@@ -447,3 +447,13 @@ def test_a_stack_is_of_the_site_that_its_name_says(monkeypatch: pytest.MonkeyPat
             ConfigError, match=f"dr:site is 'a' in stack '{name}'; wanted a stack whose name ends in -a"
         ):
             config.load()
+
+
+def test_a_fault_in_the_secrets_never_advises_a_new_set() -> None:
+    """Hosts take their keys at their first boot alone: whoever follows such advice is shut out of every one of them, and of the backups."""
+    broken = stack.secrets()
+    broken["redis"]["app"], broken["ssh"]["operator"]["private"] = "short", "none"
+    with pytest.raises(ConfigError) as caught:
+        config.parse(stack.configuration(secrets=broken))
+    for fault in caught.value.faults:
+        assert "that was kept" in fault.remedy and "for a new installation alone" in fault.remedy
