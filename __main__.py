@@ -5,6 +5,7 @@ What is created is the same whichever region is active; `failover_region` is a r
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pulumi
 
-from components import bundle, certificates, config, leftovers, rules
+from components import bundle, certificates, config, leftovers, rules, state
 from components.app_tier import AppTier, AppTierArgs
 from components.archive import ArchiveLink, ArchiveLinkArgs, ArchivePlace, ArchivePlaceArgs
 from components.asset_buckets import AssetBuckets, AssetBucketsArgs
@@ -45,6 +46,7 @@ def main() -> None:
     root = Path(__file__).resolve().parent
     try:
         settings = config.load()
+        kept = state.check(settings, state.backend(os.environ, Path.home()), os.environ)
         side = Side(
             site=settings.site,
             digests=digests(settings),
@@ -52,7 +54,7 @@ def main() -> None:
             certificates=certificates.ends(settings.secrets),
         )
         told = preflight.check(side, settings.failover_region, witness(settings), settings.words, settings.destroy)
-        for warning in rules.warnings(settings):
+        for warning in (*rules.warnings(settings), *kept):
             pulumi.warn(warning)
         settings = replace(settings, repair=settings.repair + told.mends, destroy=told.destroy)
         bundles = Bundles(
