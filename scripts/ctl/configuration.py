@@ -70,11 +70,16 @@ def shared_values(folder: Path) -> dict[str, Any]:
 
 def merged(path: Path) -> dict[str, Any]:
     """A stack's whole configuration by full key: its file over what `Pulumi.yaml` beside it shares. Raises Usage."""
+    project = path.parent / PROJECT
+    return {**(shared_values(path.parent) if project.exists() else {}), **own_values(path)}
+
+
+def own_values(path: Path) -> dict[str, Any]:
+    """What a stack file itself says, by full key. Raises Usage."""
     own = load(path).get("config")
     if not isinstance(own, dict):
         raise Usage(f"file {path}: has no `config:`, wanted the stack's keys; nothing was changed; fill it in first")
-    project = path.parent / PROJECT
-    return {**(shared_values(path.parent) if project.exists() else {}), **own}
+    return own
 
 
 def project_text(folder: Path, values: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from components import config
 from components.settings import Settings
 from contract.errors import Failed
-from scripts.ctl.configuration import merged
+from scripts.ctl.configuration import own_values, shared_values
 
 ANSWER_S = 120.0
 
@@ -29,7 +29,9 @@ class Stack:
 
     def settings(self) -> Settings:
         """The whole configuration. Raises DrError, ConfigError with every fault of it."""
-        stored = merged(self.file or self.folder / f"Pulumi.{self.name}.yaml")
+        file = self.file or self.folder / f"Pulumi.{self.name}.yaml"
+        # As pulumi does it: the stack file may lie anywhere, what both regions share is the project's.
+        stored = {**shared_values(self.folder), **own_values(file)}
         values = {key.removeprefix("dr:"): value for key, value in stored.items() if key.startswith("dr:")}
         return config.parse({**values, "secrets": self._json("config", "get", "dr:secrets", *self._file)}, {"secrets"})
 

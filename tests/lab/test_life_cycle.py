@@ -8,11 +8,15 @@ import pytest
 
 from contract.accept import spelled
 from contract.access import OpenStack
+from contract.errors import ExitCode
 from lab import control
 from lab.client.client import Client
 from lab.client.ledger import compare, longest_gap, read
+from lab.rehearsal.stacks import stack_name
 from lab.rehearsal.world import World, running_lab, wait_for
 from scripts.clients.openstack import Cloud
+from scripts.ctl.commands.destroy import make_ready
+from scripts.ctl.stack import Stack
 
 pytestmark = pytest.mark.lab
 # One address in DNS, which moves with the active site; the demo publishes both.
@@ -248,8 +252,27 @@ def test_a_region_that_comes_back_by_itself_writes_nothing_and_follows(life):
     life.assert_settled("b", 4)
 
 
-def test_destroy_leaves_the_cloud_as_it_was(life):
-    for site in "ba":
+def test_the_active_region_is_not_destroyed_and_sells_on(life):
+    before = life.state()
+    refused = life.pulumi.destroy("b")
+    assert not refused.ok
+    assert "destroy of region b: it is active (epoch 4)" in refused.output
+    assert life.state() == before
+    life.assert_settled("b", 4)
+
+
+def test_destroy_leaves_the_cloud_as_it_was(life, monkeypatch):
+    """The standby first; the active one by a word of this hour, and once no customer is sent there."""
+    life.world.configure("b", "destroy", {"site": "b", "epoch": 4, "at": spelled(), "reason": "the rehearsal is over"})
+    life.up("b")
+    still = life.pulumi.destroy("b")
+    assert not still.ok and "still leads to" in still.output
+    for name, value in life.pulumi.environment.items():
+        monkeypatch.setenv(name, value)
+    for site in "ab":
+        program = life.pulumi.environment.get("DRLAB_PULUMI", "pulumi")
+        stack = Stack(name=stack_name(site), folder=life.pulumi.project, file=life.pulumi.files[site], program=program)
+        assert make_ready(stack, site) == ExitCode.DONE
         done = life.pulumi.destroy(site)
         assert done.ok, done.output[-3000:]
     life.remove_named_volumes()

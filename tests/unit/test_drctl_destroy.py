@@ -113,9 +113,10 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
 
     monkeypatch.setattr(Stack, "_json", told)
     monkeypatch.setattr(cli, "PROJECT", tmp_path)
-    (tmp_path / "Pulumi.region-b.yaml").write_text(
-        yaml.safe_dump({"config": {f"dr:{key}": value for key, value in values.items()}})
-    )
+    own = {f"dr:{key}": values.pop(key) for key in ("site", "failover_region")}
+    (tmp_path / "Pulumi.region-b.yaml").write_text(yaml.safe_dump({"config": own}))
+    shared = {f"dr:{key}": {"value": value} for key, value in values.items()}
+    (tmp_path / "Pulumi.yaml").write_text(yaml.safe_dump({"name": "dr", "config": shared}))
     return it
 
 

@@ -32,15 +32,20 @@ SHOWN = 12  # names in a sentence
 def run(chosen: argparse.Namespace) -> ExitCode:
     """Says what was done and what to type. Raises DrError; nothing was changed then, or the message says what."""
     stack = Stack(name=chosen.stack or f"region-{chosen.site}", folder=chosen.folder, file=chosen.config_file)
+    return make_ready(stack, chosen.site)
+
+
+def make_ready(stack: Stack, site: str) -> ExitCode:
+    """The same for a stack that is at hand."""
     settings = stack.settings()
-    if settings.site != chosen.site:
+    if settings.site != site:
         raise Usage(
-            f"stack {stack.name}: is of site {settings.site}, wanted {chosen.site}; nothing was changed; name that site's stack"
+            f"stack {stack.name}: is of site {settings.site}, wanted {site}; nothing was changed; name that site's stack"
         )
     resources = list(stack.resources())
     address = next((str(it.outputs.get("address")) for it in resources if it.name == PUBLIC), "")
     if not address:
-        print(f"region {chosen.site}: has no public address, so nothing leads there; run `{stack.command('destroy')}`")
+        print(f"region {site}: has no public address, so nothing leads there; run `{stack.command('destroy')}`")
         return ExitCode.DONE
     told: Document = fields.read(Document, links.keeper(settings, address), "the keeper's document")
     for sentence in keeper.may_go(told):
