@@ -158,6 +158,7 @@ def assets(settings: Settings, keys: Mapping[str, str]) -> Document:
         target=asset_bucket(settings, settings.site, keys),
         # What backups that expired leave behind in a versioned bucket.
         lifecycle_of=(settings.bucket(settings.site, "wal"),),
+        lock_days=settings.archive.lock_days if settings.archive else 0,
     )
     return dict(fields.write(block))
 

@@ -37,6 +37,8 @@ _READ = (
 _COPY = ("s3:PutObjectAcl", "s3:PutObjectTagging", "s3:PutObjectVersionTagging")
 # What control-1 puts with the copier's key, because the platform's API knows neither.
 _LIFECYCLE = ("s3:GetLifecycleConfiguration", "s3:PutLifecycleConfiguration")
+# Looked at, to be told: it comes with the bucket's creation.
+_LOCK = ("s3:GetBucketObjectLockConfiguration",)
 _CORS = ("s3:GetBucketCORS", "s3:PutBucketCORS")
 
 
@@ -46,11 +48,11 @@ def site_policy(buckets: Sequence[str]) -> str:
 
 
 def copier_policy(source: str, target: str, beside: Sequence[str]) -> str:
-    """Read there; read, write, and the bucket's lifecycle and CORS here; of the buckets `beside` it the lifecycle alone."""
+    """Read there; read, write, and the bucket's lifecycle and CORS here; of the buckets `beside` it the lifecycle, and to see the lock."""
     return _document(
         _allow("Source", _READ, [source]),
         _allow("Target", sorted({*_READ, *_ACTIONS, *_COPY, *_LIFECYCLE, *_CORS}), [target]),
-        _allow("Beside", _LIFECYCLE, beside),
+        _allow("Beside", (*_LIFECYCLE, *_LOCK), beside),
     )
 
 
@@ -68,6 +70,11 @@ def witness_policy(bucket: str, user: str) -> str:
         if keys:
             statements.append(_statement(name, actions, [f"{bucket}/{key}" for key in keys]))
     return _document(*statements)
+
+
+def reader_policy(buckets: Sequence[str]) -> str:
+    """Read all versions there, and nothing else."""
+    return _document(_allow("Reader", _READ, buckets))
 
 
 def _allow(name: str, actions: Sequence[str], buckets: Sequence[str]) -> dict[str, object]:

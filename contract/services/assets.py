@@ -98,3 +98,9 @@ class Block(Keys):
         "further buckets of this site whose old versions expire: what backups that expired leave behind",
         default=(),
     )
+    lock_days: int = key(
+        integer(0, 99),
+        "what is stored in those is to be locked so long (`dr:archive.lock_days`): told where it is not; 0: not looked at",
+        default=0,
+        unit="days",
+    )

@@ -1,5 +1,5 @@
 """`dr-assets bucket`: the settings of the target bucket that are S3's own and not the platform's: lifecycle and CORS; and the same lifecycle on
-buckets beside it.
+buckets beside it, whose lock is looked at: it comes with a bucket's creation, so it can only be told.
 
 Read first, put only where they differ. A store that does not know one of them is no failure: it is said, and the rest is done.
 """
@@ -16,7 +16,9 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 from contract.errors import Usage
+from contract.wire.s3 import NotS3
 
+from . import answers
 from .answers import SPACE
 from .config import BucketRules, Endpoint, Job, Options
 from .errors import Kind, StoreError
@@ -27,6 +29,7 @@ ASIDE = "dr-"  # ids of our rules begin with it
 METHODS = ("GET", "HEAD", "PUT", "POST")
 CORS_AGE_S = 3600  # how long a browser may remember the answer to its question
 AS_WANTED, CHANGED, UNSUPPORTED = "as wanted", "changed", "not supported by this store"
+NOT_LOCKED, COMPLIANCE, YEAR_DAYS = "not locked", "COMPLIANCE", 365
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,20 @@ class Settings:
             raise
         return CHANGED
 
+    def lock(self, days: int) -> str:
+        """AS_WANTED where all that is stored is locked for so many days, or what it is: such a text begins with "not". Never raises."""
+        try:
+            body = self._get(Setting("object-lock", None))
+            found = None if body is None else locked(body)
+        except StoreError as error:
+            return UNSUPPORTED if error.kind is Kind.UNSUPPORTED else f"not known: {error.kind}"
+        except NotS3:
+            return f"not known: {Kind.LYING}"
+        if found is None:
+            return NOT_LOCKED
+        mode, there = found
+        return AS_WANTED if mode == COMPLIANCE and there >= days else f"not for {days} days: {mode} for {there}"
+
     def _get(self, setting: Setting) -> bytes | None:
         try:
             answer = self._patience.run(
@@ -152,9 +169,22 @@ class Settings:
         )
 
 
+def locked(body: bytes) -> tuple[str, int] | None:
+    """Mode and days of the rule in a bucket's lock; None without one. Raises NotS3."""
+    rule = answers.plain(body, "ObjectLockConfiguration").find("Rule/DefaultRetention")
+    if rule is None:
+        return None
+    days, years = (rule.findtext(name) for name in ("Days", "Years"))
+    try:
+        number = int(days) if days is not None else int(years or "") * YEAR_DAYS
+    except ValueError:
+        raise NotS3("a lock without days") from None
+    return answers.shown(answers.text(rule, "Mode")), number
+
+
 def converge(job: Job) -> tuple[dict[str, Any], StoreError | None]:
     """Each setting's outcome by its name, and the first error; the others are still done. A bucket beside the target counts as one setting,
-    `lifecycle of <bucket>`. Raises Usage without `bucket` in the document.
+    `lifecycle of <bucket>`; how it is locked, where that is wanted, is told as `lock of <bucket>` and no error. Raises Usage without `bucket` in the document.
     """
     if job.bucket is None:
         raise Usage(
@@ -175,4 +205,6 @@ def converge(job: Job) -> tuple[dict[str, Any], StoreError | None]:
                 except StoreError as error:
                     outcome[name] = f"failed: {error.kind}"
                     first = first or error
+            if bucket is not job.target and job.bucket.lock_days:
+                outcome[f"lock of {bucket.bucket}"] = store.lock(job.bucket.lock_days)
     return {"schema": 1, "op": "bucket", "bucket": job.target.bucket, "settings": outcome}, first

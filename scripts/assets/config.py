@@ -60,12 +60,15 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class BucketRules:
-    """S3's own settings of the target bucket; days, 0: never. `lifecycle_of`: buckets beside it that get its lifecycle and nothing else."""
+    """S3's own settings of the target bucket; days, 0: never. `lifecycle_of`: buckets beside it that get its lifecycle and nothing else, and are to
+    be locked for `lock_days`.
+    """
 
     keep_old_versions_days: int = 0
     abort_uploads_days: int = 0
     cors_origins: tuple[str, ...] = ()
     lifecycle_of: tuple[str, ...] = ()
+    lock_days: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +187,7 @@ def _bucket(found: Any, faults: list[str]) -> BucketRules | None:
     if not isinstance(found, dict):
         faults.append(f"bucket: found {type(found).__name__}, wanted an object")
         return None
-    days, lists = ("keep_old_versions_days", "abort_uploads_days"), ("cors_origins", "lifecycle_of")
+    days, lists = ("keep_old_versions_days", "abort_uploads_days", "lock_days"), ("cors_origins", "lifecycle_of")
     origins, beside = (found.get(name, []) for name in lists)
     faults += [
         f"bucket.{name}: unknown, wanted one of {', '.join((*lists, *days))}"

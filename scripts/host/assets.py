@@ -64,6 +64,7 @@ class Desired(assets.Block):
             "abort_uploads_days": self.abort_uploads_days,
             "cors_origins": list(self.cors_origins),
             "lifecycle_of": list(self.lifecycle_of),
+            "lock_days": self.lock_days,
         }
 
     @property
@@ -253,9 +254,7 @@ class Assets:
             name: how if how.startswith("not ") else "set" for name, how in json.loads(done.out)["settings"].items()
         }
         for name in sorted(name for name, how in settings.items() if how != "set"):
-            self._warn(
-                f"{name} of the own bucket: {settings[name]}; wanted it put; the bucket does without; see docs/configuration.md"
-            )
+            self._warn(_unset(name, settings[name]))
         record = {"wanted": self._desired.bucket, "settings": settings}
         ManagedFile(path=self._layout.at(SETTINGS), content=json.dumps(record, sort_keys=True) + "\n").write()
 
@@ -267,6 +266,16 @@ class Assets:
         self._units.disable(f"{name}.timer")
         for unit in (f"{name}.timer", f"{name}.service"):
             self._units.stop(unit, 30)
+
+
+def _unset(name: str, how: str) -> str:
+    """What is told of a setting that the bucket does not have."""
+    if name.startswith("lock of "):
+        return (
+            f"{name}: {how}; wanted a lock in compliance mode for `dr:archive.lock_days`; a stolen key may remove the backups there; a bucket has it from "
+            "its creation on or never, see docs/restore.md"
+        )
+    return f"{name} of the own bucket: {how}; wanted it put; the bucket does without; see docs/configuration.md"
 
 
 def _copier(command: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from scripts.assets.bucket import same
 from tests.assets.conftest import Pair
-from tests.assets.stub import Fault, Request
+from tests.assets.stub import Fault, Request, Rule
 
 RULES = {"keep_old_versions_days": 90, "abort_uploads_days": 7, "cors_origins": ["https://www.shop.example"]}
 NAMES = ("lifecycle", "cors")
@@ -146,3 +146,41 @@ def test_a_document_without_settings_puts_none(pair: Pair, store: Store, capsys:
 
 def test_what_is_no_document_is_not_the_same() -> None:
     assert not same("<a/>", b"not xml") and not same("<a><b>1</b></a>", b"<a><b>2</b></a>")
+
+
+LOCK = "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled>{}</ObjectLockConfiguration>"
+RULE = "<Rule><DefaultRetention><Mode>{}</Mode><{unit}>{}</{unit}></DefaultRetention></Rule>"
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (Fault(body=LOCK.format(RULE.format("COMPLIANCE", 14, unit="Days")).encode()), "as wanted"),
+        (Fault(body=LOCK.format(RULE.format("COMPLIANCE", 1, unit="Years")).encode()), "as wanted"),
+        (
+            Fault(body=LOCK.format(RULE.format("COMPLIANCE", 7, unit="Days")).encode()),
+            "not for 14 days: COMPLIANCE for 7",
+        ),
+        (
+            Fault(body=LOCK.format(RULE.format("GOVERNANCE", 30, unit="Days")).encode()),
+            "not for 14 days: GOVERNANCE for 30",
+        ),
+        (Fault(body=LOCK.format("").encode()), "not locked"),
+        (Fault(404, "ObjectLockConfigurationNotFoundError"), "not locked"),
+        (Fault(501, "NotImplemented"), "not supported by this store"),
+        (Fault(403, "AccessDenied"), "not known: denied"),
+        (Fault(body=b"<html/>"), "not known: lying"),
+        (Fault(body=LOCK.format(RULE.format("COMPLIANCE", "ten", unit="Days")).encode()), "not known: lying"),
+    ],
+)
+def test_a_lock_that_is_not_as_wanted_is_told_and_fails_nothing(
+    pair: Pair, store: Store, capsys: pytest.CaptureFixture[str], answer: Fault, told: str
+) -> None:
+    """It cannot be put on a bucket that is there, and nobody may wait for it."""
+    beside = "shop-b-wal"
+    pair.b.beside.add(beside)
+    pair.b.rules.insert(0, Rule(lambda request: "object-lock" in request.query, lambda _: answer, 10))
+    found = put(pair, capsys, lifecycle_of=[beside], lock_days=14)
+    assert found[f"lock of {beside}"] == told
+    assert {found[name] for name in NAMES} == {"changed"}
+    assert f"lock of {beside}" not in put(pair, capsys, lifecycle_of=[beside])

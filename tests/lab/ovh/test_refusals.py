@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from components.render.policy import copier_policy, site_policy
+from components.render.policy import copier_policy, reader_policy, site_policy
 from lab.pairs import loopback
 from lab.s3.gateway import Storage, connect
 from scripts.assets.bucket import UNSUPPORTED, converge
@@ -29,8 +29,9 @@ POLICIES = {
     "shop": site_policy([OWN]),
     "copier": copier_policy(PEER, OWN, [WAL]),
     "archive": site_policy([WAL, PEER_WAL]),
+    "reader": reader_policy([OWN, WAL]),
 }
-USERS = ("shop", "copier", "archive")
+USERS = ("shop", "copier", "archive", "reader")
 
 
 class Site:
@@ -118,6 +119,7 @@ def attempt(site: Site, user: str, call: str, bucket: str) -> str:
 ALLOWED = {
     "shop": {OWN: {"read", "write", "list", "mark deleted"}},
     "copier": {OWN: {"read", "write", "list", "mark deleted", "put CORS"}, PEER: {"read", "list"}},
+    "reader": {OWN: {"read", "list"}, WAL: {"read", "list"}},
     "archive": {WAL: {"read", "write", "list", "mark deleted"}, PEER_WAL: {"read", "write", "list", "mark deleted"}},
 }
 CALLS = (
