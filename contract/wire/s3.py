@@ -5,8 +5,10 @@ A login page, an empty body and another server's "not found" would otherwise loo
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import md5
 from xml.parsers import expat
 
 OBJECTS = ("ListBucketResult", "Contents")
@@ -24,6 +26,11 @@ class Page:
 
     keys: list[str]
     told: Mapping[str, str]
+
+
+def content_md5(body: bytes) -> str:
+    """The value of Content-MD5. A bucket with object lock asks for it with whatever is put there, beside any other checksum."""
+    return b64encode(md5(body, usedforsecurity=False).digest()).decode()
 
 
 def listing(document: bytes, kind: tuple[str, str] = OBJECTS) -> Page:

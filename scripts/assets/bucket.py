@@ -6,8 +6,6 @@ Read first, put only where they differ. A store that does not know one of them i
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import threading
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -16,6 +14,7 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 from contract.errors import Usage
+from contract.wire import s3
 from contract.wire.s3 import NotS3
 
 from . import answers
@@ -161,7 +160,7 @@ class Settings:
         # S3 asks for it with these two calls, whatever checksum goes beside it.
         headers = {
             "content-type": "application/xml",
-            "content-md5": base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode(),
+            "content-md5": s3.content_md5(body),
         }
         self._patience.run(
             lambda: self._wire.ask(f"put {setting.name}", "PUT", query=query, headers=headers, body=body),

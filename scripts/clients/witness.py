@@ -330,6 +330,8 @@ class Witness:
             parts = urllib.parse.urlsplit(self._base)
             path, text = encode_key((f"{parts.path}/{key}" if key else parts.path).encode()), encode_query(query)
             sent = {"host": parts.netloc.rpartition("@")[2], **headers}
+            if body is not None:
+                sent["content-md5"] = s3.content_md5(body)
             payload = hashlib.sha256(body or b"").hexdigest()
             self._signer.sign(method, path, text, sent, payload=payload, now=time.time() + self._ahead)
         except ValueError:

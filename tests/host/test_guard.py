@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import json
@@ -225,6 +226,8 @@ def test_the_signature_is_the_one_that_others_make(monkeypatch: pytest.MonkeyPat
         signature = auth.signature(auth.string_to_sign(theirs, auth.canonical_request(theirs)), theirs)
         assert authorization.endswith(f"Signature={signature}")
         assert signed["x-amz-content-sha256"] == hashlib.sha256(body).hexdigest()
+        # A bucket that locks what it gets asks for it.
+        assert signed.get("content-md5") == (base64.b64encode(hashlib.md5(body).digest()).decode() if body else None)
 
 
 def guard(root: Path, service: str = "postgres") -> tuple[int, str]:

@@ -1,5 +1,7 @@
 """The witness against an S3 server: one owner an epoch, whatever is lost on the way."""
 
+import base64
+import hashlib
 from dataclasses import replace
 
 import boto3
@@ -75,6 +77,24 @@ class Between:
         if method in self.lost:
             raise http.NoAnswer("closed before it had answered")
         return reply
+
+
+def test_what_is_stored_says_its_md5_which_a_locked_bucket_asks_for(place, monkeypatch):
+    really, stored = http.ask, []
+
+    def ask(method, url, *, headers, body, **rest):
+        if method == "PUT":
+            stored.append((body, headers.get("content-md5")))
+        return really(method, url, headers=headers, body=body, **rest)
+
+    monkeypatch.setattr(http, "ask", ask)
+    witness = Witness(place)
+    witness.claim(epoch(1, "a"))
+    witness.probe()
+    witness.record_followed("b", 1)
+    assert len(stored) == 4
+    for body, told in stored:
+        assert told == base64.b64encode(hashlib.md5(body).digest()).decode()
 
 
 def test_a_claim_whose_answer_was_lost_is_found_to_be_ours(place, monkeypatch):

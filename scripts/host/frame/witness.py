@@ -135,6 +135,7 @@ class Talk:
         headers = {"host": self._host}
         if body:
             headers |= {"content-type": "application/json", "content-length": str(len(body))}
+            headers["content-md5"] = s3.content_md5(body)
         payload = sha256(body).hexdigest()
         self._signer.sign(method, path, text, headers, payload=payload, now=time.time() + self._ahead)
         target = f"{path}?{text}" if text else path
