@@ -136,6 +136,8 @@ def declare(settings: Settings, bundles: Bundles) -> None:
     pulumi.export("address", region.address)
     pulumi.export("bastion", region.bastion)
     pulumi.export("record", dns.record)
+    if buckets.offsite_keys is not None:
+        pulumi.export("offsite", buckets.offsite_keys)
 
 
 if __name__ == "__main__":

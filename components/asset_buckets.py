@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_ovh import cloudproject
 
-from components.render.policy import copier_policy, site_policy
+from components.render.policy import copier_policy, reader_policy, site_policy
 from components.settings import Settings
 
 KINDS = ("assets", "wal")
@@ -24,13 +24,14 @@ class AssetBucketsArgs:
 
 
 class AssetBuckets(pulumi.ComponentResource):
-    """`keys` (of the shop), `copier_keys` and `archive_keys` are `access_key` and `secret_key`, secret. `ready` is what must be done before
-    anybody uses them.
+    """`keys` (of the shop), `copier_keys` and `archive_keys` are `access_key` and `secret_key`, secret; so are `offsite_keys` of who may read alone,
+    None where nobody outside copies. `ready` is what must be done before anybody uses them.
     """
 
     keys: pulumi.Output[dict[str, str]]
     copier_keys: pulumi.Output[dict[str, str]]
     archive_keys: pulumi.Output[dict[str, str]]
+    offsite_keys: pulumi.Output[dict[str, str]] | None
     ready: list[pulumi.Resource]
 
     def __init__(self, name: str, args: AssetBucketsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -47,6 +48,10 @@ class AssetBuckets(pulumi.ComponentResource):
         # WAL and backups go to both regions: either may be lost.
         archives = [settings.bucket(site, "wal") for site in (settings.site, settings.peer)]
         self.archive_keys = self._user(f"{name}-archive", "archive", site_policy(archives), buckets)
+        self.offsite_keys = None
+        if settings.archive is not None and settings.archive.offsite:
+            mine = [settings.bucket(settings.site, kind) for kind in KINDS]
+            self.offsite_keys = self._user(f"{name}-offsite", "offsite", reader_policy(mine), buckets)
         self.register_outputs({"keys": self.keys, "copier_keys": self.copier_keys, "archive_keys": self.archive_keys})
 
     def _user(

@@ -206,7 +206,8 @@ class Region:
     )
     volume_type: str | None = key(
         optional(_IDENTIFIER),
-        "of the database's data volume; absent: the region's default",
+        "of the database's data volume, chosen once, when it is made; absent: the region's default, which is not encrypted. On OVHcloud one that ends in "
+        "-luks is, where the region has one",
         default=None,
         why="no data volume can be created",
     )

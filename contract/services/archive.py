@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..checks import Check, Unwanted, integer, optional, password, text
+from ..checks import Check, Unwanted, boolean, integer, optional, password, text
 from ..fields import key, part, parts, table
 from ..forms import BUCKET, REGION, S3_KEY
 from ..hosts import PORTS
@@ -13,10 +13,10 @@ from ..sites import SITES
 from .postgres import VERSION
 
 # pgBackRest speaks to S3 over TLS only.
-_ENDPOINT = text(
+ENDPOINT = text(
     r"https://[^/\s:]+(:\d{1,5})?/?", "https://host or https://host:port, as pgBackRest speaks to S3 over TLS only"
 )
-_PEM = optional(
+PEM = optional(
     text(r"(-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+-----END CERTIFICATE-----\n?)+", "a PEM certificate")
 )
 _EVENT = text(r"[A-Za-z0-9*:,./~ _+-]{3,80}", "a calendar event of systemd, like Sun *-*-* 02:30:00 UTC")
@@ -39,14 +39,14 @@ class Keys:
     """`dr:archive`. Absent: nothing is archived, and what both databases lose together is lost."""
 
     endpoints: Mapping[str, str] = table(
-        _ENDPOINT,
+        ENDPOINT,
         "S3 servers of both regions, `https://` only; on OVHcloud those of `s3_endpoint`",
         names=SITES,
         why="WAL cannot be sent to that region",
         fix="the region's S3 endpoint, on OVHcloud https://s3.<region>.io.cloud.ovh.net",
     )
     ca: str | None = key(
-        _PEM,
+        PEM,
         "PEM of their CA, where it is not a public one",
         default=None,
         why="certificates of the S3 servers cannot be checked",
@@ -65,6 +65,14 @@ class Keys:
         default=14,
         unit="days",
         why="backups could be removed by their own keys, or not at all",
+    )
+    offsite: bool = key(
+        boolean,
+        "a user who may read WAL, backups and assets of the site and nothing else, for a copy in another account that a machine there pulls "
+        "(docs/offsite.md); its keys are the secret output `offsite` of each stack",
+        default=False,
+        why="the account, or who holds its keys, can take the last backup with it",
+        shared=False,
     )
     full: str = key(
         _EVENT,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import os
 import signal
@@ -136,6 +137,16 @@ def reconcile(job: Job, chosen: argparse.Namespace, now: Callable[[], Epoch] | N
         run.close()
 
 
+def offsite(job: Job, chosen: argparse.Namespace, now: Callable[[], Epoch] | None) -> Outcome:
+    """A sync that removes nothing and asks the source nothing that a reader may not. Raises Refused where the target would lose what it held."""
+    from .offsite import kept, prepared  # noqa: PLC0415 - a sync starts without what it does not use
+
+    job = kept(job)
+    lock = prepared(job)
+    document, error = _sync_once(job, now, threading.Event())
+    return None if document is None else document | {"op": "offsite", "lock": lock}, error
+
+
 def verify(job: Job, chosen: argparse.Namespace, _: Callable[[], Epoch] | None) -> Outcome:
     """Read both sides and compare."""
     known = read_status(job.status_file) if job.status_file else {}
@@ -175,14 +186,28 @@ def replicated(job: Job, chosen: argparse.Namespace, now: Callable[[], Epoch] | 
     return replication.run(job, now, alone=chosen.alone)
 
 
+def undelete(job: Job, chosen: argparse.Namespace, _: Callable[[], Epoch] | None) -> Outcome:
+    """What was removed from the target bucket is put back from its versions."""
+    from .undelete import Undelete  # noqa: PLC0415 - as above
+
+    run = Undelete(job, chosen.since, chosen.overwritten, chosen.dry_run)
+    try:
+        with _signals(run.stop):
+            return run.run()
+    finally:
+        run.close()
+
+
 COMMANDS: dict[str, Callable[[Job, argparse.Namespace, Callable[[], Epoch] | None], Outcome]] = {
     "plan": plan,
     "sync": sync,
+    "offsite": offsite,
     "verify": verify,
     "reconcile": reconcile,
     "status": show_status,
     "bucket": settings,
     "replication": replicated,
+    "undelete": undelete,
 }
 
 
@@ -192,10 +217,12 @@ def _parser() -> argparse.ArgumentParser:
     texts = {
         "plan": "what a sync would do",
         "sync": "copy what differs",
+        "offsite": "copy what differs into another account's bucket, and never remove anything there",
         "verify": "read both sides and compare",
         "reconcile": "after a take-over: bring over what only the losing side (the source) has",
         "status": "the last run's figures",
         "bucket": "put the target bucket's lifecycle and CORS, where they differ from the document's",
+        "undelete": "put back what was removed from the target bucket since a time, from its versions",
         "replication": "how far the platform's own replication from the source is, by a sample of its objects",
     }
     made = {name: commands.add_parser(name, help=text) for name, text in texts.items()}
@@ -222,11 +249,30 @@ def _parser() -> argparse.ArgumentParser:
             "--set", metavar="OPTION=VALUE", action="append", default=[], help="one of `options`, for this run"
         )
         command.add_argument("--compact", action="store_true", help="the result on one line")
+    _own_arguments(made)
+    return parser
+
+
+def _own_arguments(made: dict[str, argparse.ArgumentParser]) -> None:
+    """What single commands take."""
     made["replication"].add_argument(
         "--alone", action="store_true", help="no copier runs beside: the status file's figures are these"
     )
     made["sync"].add_argument("--dry-run", action="store_true", help="the same as plan")
     made["reconcile"].add_argument("--dry-run", action="store_true", help="decide and list, change nothing")
+    made["undelete"].add_argument("--dry-run", action="store_true", help="decide and list, change nothing")
+    made["undelete"].add_argument(
+        "--since",
+        type=_moment,
+        required=True,
+        metavar="TIME",
+        help="when it began, with a zone: 2026-11-25T10:15:00+00:00",
+    )
+    made["undelete"].add_argument(
+        "--overwritten",
+        action="store_true",
+        help="also what has another content than it had then: all that was uploaded over it since",
+    )
     share = made["verify"].add_mutually_exclusive_group(required=True)
     share.add_argument("--sample", type=_share, metavar="1%%", help="of the objects, the same ones for the same seed")
     share.add_argument("--full", action="store_true", help="all of them")
@@ -234,7 +280,13 @@ def _parser() -> argparse.ArgumentParser:
     made["sync"].add_argument(
         "--continuous", type=float, metavar="SECONDS", help="again and again, with a pause of so many seconds"
     )
-    return parser
+
+
+def _moment(text: str) -> float:
+    found = datetime.datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError(text)
+    return found.timestamp()
 
 
 def _share(text: str) -> float:

@@ -29,6 +29,7 @@ CANNED: dict[frozenset[tuple[str, str]], str | None] = {
     frozenset({(AUTHENTICATED, "READ")}): "authenticated-read",
 }
 MOST_PAGES = 1000  # of a thousand entries each; the longest honest answer has ten
+MOST_OF_A_BUCKET = 1_000_000
 # While a store puts a large object together it sends a space now and then, so that nobody takes it for dead.
 FINISH = Limits(most=DOCUMENT.most, within_s=600.0, trickles=True)
 
@@ -42,14 +43,15 @@ class _Question(NamedTuple):
     root: str
 
 
-class _Version(NamedTuple):
-    """A version of one key; in the order of their age."""
+class Version(NamedTuple):
+    """A version of one key; in the order of their age. `time`: when it was written, seconds since 1970 by the store's clock."""
 
     newest: bool
     time: float
     identity: str
     etag: str
     marker: bool
+    size: int = 0
 
 
 class Part(NamedTuple):
@@ -66,12 +68,13 @@ class Cold:
     def __init__(self, wire: Wire) -> None:
         self._wire, self._endpoint = wire, wire.endpoint
 
-    def tags(self, key: bytes) -> list[tuple[str, str]]:
+    def tags(self, key: bytes, version: str = "") -> list[tuple[str, str]]:
         def read(root: ElementTree.Element) -> list[tuple[str, str]]:
             tags = answers.need(root, "TagSet").iterfind("Tag")
             return [(answers.text(tag, "Key"), answers.text(tag, "Value")) for tag in tags]
 
-        return self._document(_Question("tags", key, {"tagging": ""}, "Tagging"), read)
+        query: Query = {"tagging": "", **({"versionId": version} if version else {})}
+        return self._document(_Question("tags", key, query, "Tagging"), read)
 
     def canned_acl(self, key: bytes) -> str | None:
         try:
@@ -108,7 +111,7 @@ class Cold:
         """See `Bucket.versions`."""
         query: Query = {"versions": "", "encoding-type": "url", "prefix": key}
         onward = {"key-marker": "NextKeyMarker", "version-id-marker": "NextVersionIdMarker"}
-        found: list[_Version] = []
+        found: list[Version] = []
 
         def read(page: ElementTree.Element) -> bool:
             rows = _either(page)
@@ -119,9 +122,27 @@ class Cold:
         for others in self._pages(_Question("versions", b"", query, "ListVersionsResult"), onward, read):
             if others:
                 break
-        # Stores list the newest first, but markers apart: times of one second do not tell the order, but the newest is named.
-        found.sort(key=lambda row: (row.newest, row.time), reverse=True)
-        return [(row.identity, row.etag, row.marker) for row in found]
+        return [(row.identity, row.etag, row.marker) for row in _by_age(found)]
+
+    def histories(self) -> Iterator[tuple[bytes, list[Version]]]:
+        """See `Bucket.histories`."""
+        query: Query = {"versions": "", "encoding-type": "url", "prefix": self._endpoint.prefix}
+        onward = {"key-marker": "NextKeyMarker", "version-id-marker": "NextVersionIdMarker"}
+
+        def read(page: ElementTree.Element) -> list[tuple[bytes, Version]]:
+            return [(_key(page, item), _version(item)) for item in _either(page)]
+
+        open_: dict[bytes, list[Version]] = {}
+        for page in self._pages(
+            _Question("versions", b"", query, "ListVersionsResult"), onward, read, MOST_OF_A_BUCKET
+        ):
+            for key, version in page:
+                open_.setdefault(key, []).append(version)
+            # The last key may go on in the next page.
+            for key in sorted(open_)[:-1]:
+                yield key, _by_age(open_.pop(key))
+        for key in sorted(open_):
+            yield key, _by_age(open_[key])
 
     def parts(self, key: bytes, upload: str) -> list[Part]:
         """See `Bucket.parts`."""
@@ -188,14 +209,19 @@ class Cold:
         raise self._lie(operation, f"answered {found}; not believed, see what stands at this endpoint")
 
     def _pages(
-        self, question: _Question, onward: Mapping[str, str], read: Callable[[ElementTree.Element], T]
+        self,
+        question: _Question,
+        onward: Mapping[str, str],
+        read: Callable[[ElementTree.Element], T],
+        most: int | None = None,
     ) -> Iterator[T]:
         """What `read` finds in each page. `onward`: which elements of a page the next question takes up, by its names for them."""
 
         def both(page: ElementTree.Element) -> tuple[T, Query | None]:
             return read(page), _next(page, onward)
 
-        for _ in range(MOST_PAGES):
+        most = most or MOST_PAGES
+        for _ in range(most):
             found, after = self._document(question, both)
             yield found
             if after is None:
@@ -203,7 +229,7 @@ class Cold:
             if after.items() <= question.query.items():
                 raise self._lie(question.operation, "goes round in circles (the same marker), wanted an end")
             question = question._replace(query=question.query | after)
-        raise self._lie(question.operation, f"has more than {MOST_PAGES} pages, wanted an end")
+        raise self._lie(question.operation, f"has more than {most} pages, wanted an end")
 
     def _see_refusal(self, operation: str, answer: Answer) -> None:
         """Some say 200 before they know how it will end."""
@@ -215,6 +241,11 @@ class Cold:
         return StoreError(Kind.LYING, f"{self._endpoint.place}: {operation}: {what}", side=self._endpoint.name)
 
 
+def _by_age(found: list[Version]) -> list[Version]:
+    """The newest first. Stores list them so, but markers apart: times of one second do not tell the order, but the newest is named."""
+    return sorted(found, key=lambda row: (row.newest, row.time), reverse=True)
+
+
 def _either(page: ElementTree.Element) -> list[ElementTree.Element]:
     return [item for item in page if item.tag in ("Version", "DeleteMarker")]
 
@@ -223,13 +254,14 @@ def _key(page: ElementTree.Element, item: ElementTree.Element) -> bytes:
     return answers.decoded(answers.text(item, "Key"), page.findtext("EncodingType") == "url")
 
 
-def _version(item: ElementTree.Element) -> _Version:
-    return _Version(
+def _version(item: ElementTree.Element) -> Version:
+    return Version(
         answers.text(item, "IsLatest") == "true",
         _moment(answers.text(item, "LastModified")),
         answers.text(item, "VersionId"),
         item.findtext("ETag", "").strip('"'),
         item.tag == "DeleteMarker",
+        int(item.findtext("Size", "0")),
     )
 
 

@@ -12,7 +12,9 @@ from dataclasses import replace
 from typing import TypeVar
 from urllib.parse import quote
 
-from .cold import Cold, Part
+from contract.wire import s3
+
+from .cold import Cold, Part, Version
 from .config import Endpoint, Options
 from .errors import Kind, StoreError
 from .listing import Ahead, Document, Entry, documents, entries, parse_page
@@ -147,6 +149,7 @@ class Bucket:
 
     def put(self, key: bytes, body: bytes, headers: Headers, digest: str = "") -> Answer:
         """`digest`: the SHA-256 of `body`, if known; the store checks it."""
+        headers = {**headers, "content-md5": s3.content_md5(body)}
         return self._written(
             self._try(lambda: self.wire.ask("put", "PUT", key, headers=headers, body=body, digest=digest))
         )
@@ -164,9 +167,9 @@ class Bucket:
 
     # --- rare
 
-    def tags(self, key: bytes) -> str:
-        """As the value of an `x-amz-tagging` header."""
-        pairs = self._rare(lambda: self._cold.tags(key))
+    def tags(self, key: bytes, version: str = "") -> str:
+        """As the value of an `x-amz-tagging` header. `version`: of that one, not of the newest."""
+        pairs = self._rare(lambda: self._cold.tags(key, version))
         return "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in pairs)
 
     def canned_acl(self, key: bytes) -> str | None:
@@ -190,6 +193,16 @@ class Bucket:
     def versions(self, key: bytes) -> list[tuple[str, str, bool]]:
         """(version id, etag, is it a delete marker) of exactly this key, newest first."""
         return self._rare(lambda: self._cold.versions(key))
+
+    def histories(self) -> Iterator[tuple[bytes, list[Version]]]:
+        """Every key that the bucket holds a version of, in order, with all of them, the newest first. Raises StoreError, then it is partial."""
+        return self._cold.histories()
+
+    @contextmanager
+    def open_version(self, key: bytes, version: str) -> Iterator[tuple[Answer, Body]]:
+        """One attempt, to be read piece by piece. Without a slot: what is read is written to the same bucket."""
+        with self.wire.receive("get", key, {"versionId": version}, {}) as (answer, body):
+            yield self._object(answer), body
 
     def head_version(self, key: bytes, version: str) -> Answer:
         return self._try(lambda: self.wire.ask("head", "HEAD", key, {"versionId": version}))

@@ -54,6 +54,11 @@ class Tally:
             self.counts[what] = self.counts.get(what, 0) + 1
             self.copied_bytes += copied
 
+    def moved(self, copied: int) -> None:
+        """Bytes that were written."""
+        with self._lock:
+            self.copied_bytes += copied
+
     def owe(self, entry: Entry, what: str, why: str) -> None:
         """The target does not have it after this run."""
         with self._lock:

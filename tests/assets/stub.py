@@ -446,6 +446,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def on_tags(self, request: Request) -> tuple[int, dict[str, str], bytes]:
         found = self.stub.current(request.key)
+        if "versionId" in request.query:
+            found = next(it for it in self.stub.objects[request.key] if it.id == request.query["versionId"])
         pairs = parse_qsl(found.tags) if found else []
         rows = "".join(f"<Tag><Key>{escape(name)}</Key><Value>{escape(value)}</Value></Tag>" for name, value in pairs)
         return 200, {}, f"<Tagging><TagSet>{rows}</TagSet></Tagging>".encode()

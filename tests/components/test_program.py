@@ -455,6 +455,18 @@ def test_the_repository_is_locked_from_its_creation_on_and_an_old_one_is_left_as
         assert "objectLock" in buckets["assets-wal"].ignore_changes
 
 
+def test_who_copies_from_outside_may_read_and_nothing_else() -> None:
+    archive = dict(stack.configuration()["archive"])
+    assert not [name for name in of_type(built("a"), "User") if "offsite" in name]
+    made = built("a", archive={**archive, "offsite": True})
+    policy = json.loads(of_type(made, "S3Policy")["assets-offsite-policy"].inputs["policy"])
+    allowed = [it for it in policy["Statement"] if it["Effect"] == "Allow"]
+    assert {name.partition(":")[2][:3] for it in allowed for name in it["Action"]} == {"Get", "Lis"}
+    assert {name for it in allowed for name in it["Resource"]} == {
+        f"arn:aws:s3:::shop-01234567-a-{kind}{tail}" for kind in ("assets", "wal") for tail in ("", "/*")
+    }
+
+
 def test_app_hosts_are_kept_apart(a: dict[str, Registered]) -> None:
     hints = {name: it.inputs.get("schedulerHints") for name, it in of_type(a, "Instance").items()}
     grouped = {name for name, hint in hints.items() if hint == [{"group": "region-app-apart-id"}]}

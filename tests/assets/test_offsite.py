@@ -1,0 +1,73 @@
+"""A copy in another account: all of it comes, nothing ever goes, and a bucket that would lose it is refused."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+
+import pytest
+
+from tests.assets.conftest import Pair
+from tests.assets.stub import Fault, Rule
+
+LOCK = b"<ObjectLockConfiguration><Rule><DefaultRetention><Mode>COMPLIANCE</Mode><Days>30</Days></DefaultRetention></Rule></ObjectLockConfiguration>"
+
+
+@pytest.fixture
+def locked(pair: Pair) -> Pair:
+    """A target that is locked for 30 days, a source with two objects."""
+    pair.b.rules.append(Rule(lambda request: "object-lock" in request.query, lambda _: Fault(body=LOCK), 100))
+    for key in (b"pgbackrest/archive/1", b"pgbackrest/backup.info"):
+        pair.a.put(key, b"of " + key)
+    return pair
+
+
+def test_what_the_source_loses_stays_outside(locked: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever the document says of deletes, and however often it runs."""
+    options = {"options": {**locked.document()["options"], "deletes": True, "grace_s": 0, "max_deletes_percent": 100}}
+    before = locked.a.bodies()
+    code, document, error = locked.cli(capsys, "offsite", document=options)
+    assert code == 0 and document is not None, error
+    assert document["op"] == "offsite" and document["lock"] == "as wanted" and locked.b.bodies() == before
+    locked.a.remove(b"pgbackrest/archive/1")
+    locked.a.put(b"pgbackrest/backup.info", b"rubbish")
+    for _ in range(3):
+        assert locked.cli(capsys, "offsite", document=options)[0] == 0
+    assert locked.b.bodies() == {**before, b"pgbackrest/backup.info": b"rubbish"}
+    assert [it.body for it in locked.b.objects[b"pgbackrest/backup.info"]][-1] == before[b"pgbackrest/backup.info"]
+    for key in locked.a.objects:
+        locked.a.remove(key) if locked.a.current(key) else None
+    assert locked.cli(capsys, "offsite", document=options)[0] == 3, "a source that lists nothing"
+    assert len(locked.b.bodies()) == 2
+
+
+def test_a_target_without_versions_is_refused_and_one_without_a_lock_is_told(
+    pair: Pair, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair.a.put(b"k", b"x")
+    pair.b.rules.append(
+        Rule(
+            lambda request: "object-lock" in request.query,
+            lambda _: Fault(404, "ObjectLockConfigurationNotFoundError"),
+            100,
+        )
+    )
+    code, document, _ = pair.cli(capsys, "offsite")
+    assert code == 0 and document is not None and document["lock"] == "not locked"
+    pair.b.versioned = False
+    code, document, error = pair.cli(capsys, "offsite")
+    assert code == 3 and document is None and "is not versioned" in error
+
+
+def test_a_locked_bucket_is_told_what_it_is_sent(locked: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+    """S3 asks for Content-MD5, or a checksum of its own, where an object is to be locked."""
+    assert locked.cli(capsys, "offsite")[0] == 0
+    puts = [it for it in locked.b.log if it.operation == "put"]
+    assert len(puts) >= 2
+    for it in puts:
+        assert it.headers["content-md5"] == b64encode(hashlib.md5(it.body).digest()).decode()
+
+
+def test_nothing_is_asked_of_the_source_that_a_reader_may_not(locked: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+    assert locked.cli(capsys, "offsite")[0] == 0
+    assert {it.operation for it in locked.a.log} <= {"list", "get", "head", "tags"}
