@@ -14,8 +14,7 @@ from pulumi_ovh import cloudproject
 
 from components.render.policy import copier_policy, reader_policy, site_policy
 from components.settings import Settings
-
-KINDS = ("assets", "wal")
+from contract.names import BUCKETS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +38,7 @@ class AssetBuckets(pulumi.ComponentResource):
         settings = args.settings
         self._settings = settings
         own = settings.bucket(settings.site, "assets")
-        buckets = [self._bucket(f"{name}-{kind}", settings, kind) for kind in KINDS]
+        buckets = [self._bucket(f"{name}-{kind}", settings, kind) for kind in BUCKETS]
         self.ready = list(buckets)
         self.keys = self._user(f"{name}-user", "buckets", site_policy([own]), buckets)
         # The peer's bucket may not exist yet: a policy is about names.

@@ -6,6 +6,8 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
+from contract.consumer_key import Account, rules
+from contract.names import BUCKETS, bucket_name
 from lab.cloud.config import CloudConfig, RegionConfig, User, default_region, fixed_id
 from lab.cloud.ovh import OvhConfig
 from lab.dns.servers import Address
@@ -20,6 +22,7 @@ RESOLVER = Address("192.0.2.53")
 PORTS = {"compute": 8774, "network": 9696, "image": 9292, "volumev3": 8776, "load-balancer": 9876}
 S3_PORT = 7070
 LB_FLAVOR = "small"
+ZONE = "shop.example"
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,17 @@ def ovh_config(credentials: Credentials) -> OvhConfig:
         service_name=PROJECT_ID,
         auth_url=auth_url(),
         project_name=PROJECT_NAME,
+        granted=tuple(rules(account())),
     )
+
+
+def account() -> Account:
+    """What the consumer key is for. Nothing is protected: a rehearsal is thrown away."""
+    buckets = {
+        plan.storage.upper(): tuple(bucket_name(PROJECT_NAME, PROJECT_ID, plan.site, kind) for kind in BUCKETS)
+        for plan in REGIONS
+    }
+    return Account(service_name=PROJECT_ID, zone=ZONE, buckets=buckets, protect=False)
 
 
 def description(cloud: CloudConfig, credentials: Credentials, root_keys: tuple[str, str], ca: str) -> dict[str, Any]:

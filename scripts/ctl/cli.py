@@ -58,7 +58,11 @@ def _rights(rights: argparse.ArgumentParser) -> None:
     what = rights.add_subparsers(dest="what", required=True)
     witness = what.add_parser("witness", help="S3 policies of the keys to the witness bucket, by their users")
     witness.add_argument("--user", choices=USERS, help="the policy of this one alone, as it is attached")
-    witness.add_argument("stack_file", type=Path, nargs="?", default=STACK_FILE, help=IN_STACK_FILE)
+    ovh = what.add_parser(
+        "ovh", help="access rules of the OVHcloud API's consumer key, as `POST /auth/credential` takes them"
+    )
+    for each in (witness, ovh):
+        each.add_argument("stack_file", type=Path, nargs="?", default=STACK_FILE, help=IN_STACK_FILE)
 
 
 def _destroy(destroy: argparse.ArgumentParser) -> None:

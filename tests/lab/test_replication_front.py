@@ -12,6 +12,8 @@ from botocore.exceptions import ClientError
 from contract import fields
 from contract.access import Ovh
 from contract.links.replication import Document
+from contract.names import bucket_name
+from lab.assembly import PROJECT_ID, PROJECT_NAME
 from lab.namespace import Places
 from lab.rehearsal.world import lab, running_lab, wait_for
 from lab.s3.gateway import connect
@@ -20,7 +22,11 @@ from scripts.links import replication
 
 pytestmark = pytest.mark.lab
 KEYS = ("endpoint", "application_key", "application_secret", "consumer_key")
-NAMES = {"a": ("GRA", "replicated-a"), "b": ("SBG", "replicated-b")}
+# As the program names them: the API lets its key look at no others.
+NAMES = {
+    site: (region, bucket_name(PROJECT_NAME, PROJECT_ID, site, "assets"))
+    for site, region in (("a", "GRA"), ("b", "SBG"))
+}
 
 
 class Running:

@@ -21,6 +21,8 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from contract.consumer_key import Account, rules
+from contract.names import BUCKETS, bucket_name
 from lab.cloud import openstack
 from lab.cloud.backend import RecordingBackend
 from lab.cloud.config import SERVICE_TYPES, CloudConfig, User, default_region
@@ -35,6 +37,16 @@ from tests.components.stack import PROTECTED
 from tests.lab.ovh.fakes import FakeDns, FakeStorage
 
 SITES = {"GRA11": "203.0.113", "SBG5": "198.51.100"}
+# What `drctl rights ovh` prints of this installation: with no more than that it is built, changed and taken down.
+ACCOUNT = Account(
+    service_name=stack.SERVICE_NAME,
+    zone="shop.example",
+    buckets={
+        region: tuple(bucket_name("shop", stack.SERVICE_NAME, site, kind) for kind in BUCKETS)
+        for site, region in (("a", "GRA"), ("b", "SBG"))
+    },
+    protect=True,
+)
 RUN_S = 180
 
 
@@ -102,7 +114,9 @@ class Clouds:
             self.servers.append(
                 Server(service, "127.0.0.1", identity if kind == "identity" else ports[(kind, region)]).start()
             )
-        keys = OvhConfig(**secrets["ovh"], service_name=stack.SERVICE_NAME, auth_url=self.auth_url)
+        keys = OvhConfig(
+            **secrets["ovh"], service_name=stack.SERVICE_NAME, auth_url=self.auth_url, granted=tuple(rules(ACCOUNT))
+        )
         self.ovh = ovh_service(keys, FakeStorage(), FakeDns())
         self.servers.append(Server(self.ovh, "127.0.0.1").start())
         self.ovh_url = f"http://127.0.0.1:{self.servers[-1].port}/1.0"

@@ -38,3 +38,35 @@ def test_a_configuration_that_does_not_name_the_bucket_is_one_line(
     assert cli.main(["rights", "witness", stack_file(tmp_path, config)]) == ExitCode.USAGE
     captured = capsys.readouterr()
     assert captured.out == "" and "lacks dr:witness.bucket" in captured.err and captured.err.count("\n") == 1
+
+
+WHOLE = {
+    "dr:service_name": "0" * 32,
+    "dr:dns": {"zone": "shop.example"},
+    "dr:regions": {"a": {"storage_region": "GRA"}, "b": {"storage_region": "SBG"}},
+}
+
+
+def printed(folder: Path, capsys: pytest.CaptureFixture[str], **changes: object) -> set[tuple[str, str]]:
+    assert cli.main(["rights", "ovh", stack_file(folder, {**WHOLE, **changes})]) == ExitCode.DONE
+    found = json.loads(capsys.readouterr().out)["accessRules"]
+    assert all(set(row) == {"method", "path"} for row in found)
+    return {(row["method"], row["path"]) for row in found}
+
+
+def test_the_access_rules_are_those_of_this_installation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = printed(tmp_path, capsys)
+    storage = f"/cloud/project/{'0' * 32}/region/SBG/storage"
+    assert ("PUT", "/domain/zone/shop.example/record/*") in found
+    assert ("GET", f"{storage}/shop-00000000-b-wal") in found and ("POST", storage) in found
+    assert not [path for _, path in found if path.endswith("/bulkDeleteObjects")]
+    other = printed(tmp_path, capsys, **{"dr:project": "store", "dr:protect": False})
+    assert ("POST", f"{storage}/store-00000000-b-assets/bulkDeleteObjects") in other
+
+
+@pytest.mark.parametrize("lacks", ["dr:service_name", "dr:dns", "dr:regions"])
+def test_what_the_access_rules_lack_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], lacks: str) -> None:
+    config = {name: value for name, value in WHOLE.items() if name != lacks}
+    assert cli.main(["rights", "ovh", stack_file(tmp_path, config)]) == ExitCode.USAGE
+    captured = capsys.readouterr()
+    assert captured.out == "" and f"lacks {lacks}" in captured.err and captured.err.count("\n") == 1

@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from contract.consumer_key import Rule
 from lab.dns.servers import Record
 from lab.s3.stored import Retention, StoredObject
 
+EVERYTHING = tuple(Rule(method, "/*", "whatever there is") for method in ("GET", "POST", "PUT", "DELETE"))
 ROLES = (
     "administrator",
     "compute_operator",
@@ -41,6 +43,7 @@ class OvhConfig:
     storage_regions: tuple[str, ...] = ("GRA", "SBG", "DE")
     user_polls: int = 1  # how often a fresh user is seen as `creating`
     clock_window_s: int = 60  # a signature's time stamp may be that far off
+    granted: tuple[Rule, ...] = EVERYTHING  # what the consumer key may ask
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import logging
 import threading
 import time
 from typing import Any
@@ -12,6 +13,7 @@ from lab.cloud.ovh.answers import signature
 from lab.cloud.ovh.config import DnsBackend, Knobs, OvhConfig, StorageBackend
 from lab.cloud.web import ApiError, Call, Reply, Service
 
+log = logging.getLogger("lab.api")
 PREFIX = "/1.0"
 PUBLIC = {f"{PREFIX}/auth/time"}
 CLASSES = {
@@ -79,7 +81,7 @@ class OvhService(Service):
         return super().handle(call)
 
     def authenticate(self, call: Call) -> Any:
-        """Application key, consumer key, time and signature, refused in the API's own words."""
+        """Application key, consumer key, time, signature and what the key was granted, refused in the API's own words."""
         if call.path in PUBLIC:
             return None
         config, headers = self.config, call.headers
@@ -104,6 +106,9 @@ class OvhService(Service):
         ]
         if not any(hmac.compare_digest(given, candidate) for candidate in wanted):
             raise ApiError(400, "Invalid signature", "INVALID_SIGNATURE")
+        if not any(rule.fits(call.method, call.path.removeprefix(PREFIX)) for rule in config.granted):
+            log.error("ovh: %s %s is not among the consumer key's access rules", call.method, call.path)
+            raise ApiError(403, "This call has not been granted", "NOT_GRANTED_CALL")
         return config.account
 
     def render_error(self, error: ApiError) -> Reply:
@@ -139,7 +144,7 @@ def service(config: OvhConfig, storage: StorageBackend, dns: DnsBackend) -> OvhS
 
     @ovh.route("GET", f"{PREFIX}/auth/details")
     def auth_details(call: Call) -> Reply:
-        routes = [{"method": method, "path": "/*"} for method in ("GET", "POST", "PUT", "DELETE")]
+        routes = [{"method": rule.method, "path": rule.path} for rule in config.granted]
         details: dict[str, Any] = {
             "account": config.account,
             "user": None,

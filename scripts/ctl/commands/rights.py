@@ -5,30 +5,55 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from components.render.policy import witness_policy
+from contract.consumer_key import Account, rules
 from contract.errors import ExitCode, Usage
+from contract.names import BUCKETS, bucket_name
+from contract.sites import SITES
 from contract.witness import USERS
 from scripts.ctl import output
 from scripts.ctl.configuration import merged
 
+Config = Mapping[str, Any]  # by full key
+
 
 def run(chosen: argparse.Namespace) -> ExitCode:
     """Writes JSON. Raises Usage where the configuration does not say what the rights are about."""
-    output.write_json(witness(chosen.stack_file, chosen.user), "the policies")
+    told = merged(chosen.stack_file)
+    made = witness(told, chosen) if chosen.what == "witness" else ovh(told, chosen)
+    output.write_json(made, "the rights")
     if sys.stdout.isatty():
         print()
     return ExitCode.DONE
 
 
-def witness(stack_file: Path, user: str | None) -> dict[str, Any]:
+def witness(config: Config, chosen: argparse.Namespace) -> dict[str, Any]:
     """The S3 policy of one user, or of each by its name."""
-    bucket = _told(stack_file, "witness", "bucket")
-    if user is not None:
-        return _policy(bucket, user)
+    bucket = _told(config, chosen, "witness", "bucket")
+    if chosen.user is not None:
+        return _policy(bucket, chosen.user)
     return {each: _policy(bucket, each) for each in USERS}
+
+
+def ovh(config: Config, chosen: argparse.Namespace) -> dict[str, Any]:
+    """The body of `POST /auth/credential`, which answers a consumer key."""
+    project, service_name = config.get("dr:project", "shop"), _told(config, chosen, "service_name")
+    buckets = {
+        _told(config, chosen, "regions", site, "storage_region"): tuple(
+            bucket_name(project, service_name, site, kind) for kind in BUCKETS
+        )
+        for site in SITES
+    }
+    account = Account(
+        service_name=service_name,
+        zone=_told(config, chosen, "dns", "zone"),
+        buckets=buckets,
+        protect=config.get("dr:protect") is not False,
+    )
+    return {"accessRules": [{"method": rule.method, "path": rule.path} for rule in rules(account)]}
 
 
 def _policy(bucket: str, user: str) -> dict[str, Any]:
@@ -36,11 +61,14 @@ def _policy(bucket: str, user: str) -> dict[str, Any]:
     return made
 
 
-def _told(stack_file: Path, section: str, key: str) -> str:
-    found = merged(stack_file).get(f"dr:{section}")
-    value = found.get(key) if isinstance(found, dict) else None
+def _told(config: Config, chosen: argparse.Namespace, *path: str) -> str:
+    """A word of the configuration. Raises Usage."""
+    value: Any = config.get(f"dr:{path[0]}")
+    for key in path[1:]:
+        value = value.get(key) if isinstance(value, dict) else None
     if not isinstance(value, str) or not value:
         raise Usage(
-            f"configuration of {stack_file}: lacks dr:{section}.{key}, wanted its name, which the rights are about; nothing was printed; fill it in first"
+            f"configuration of {chosen.stack_file}: lacks dr:{'.'.join(path)}, wanted its name, which the rights are about; nothing was printed; fill it "
+            "in first"
         )
     return value

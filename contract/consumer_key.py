@@ -1,0 +1,84 @@
+"""What the consumer key of the OVHcloud API may ask: the calls that this program, its plugin and its leftovers' clearing make, and no other.
+
+`drctl rights ovh` prints them as access rules, and the lab's API refuses whatever is not among them. A rule's path is compared with a call's without its
+query; `*` is any text, slashes too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Rule(NamedTuple):
+    """One call that is allowed."""
+
+    method: str
+    path: str
+    why: str
+
+    def fits(self, method: str, path: str) -> bool:
+        """`path` without the version's prefix and without its query."""
+        pattern = ".*".join(map(re.escape, self.path.split("*")))
+        return method == self.method and re.fullmatch(pattern, path) is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """What the rules are about."""
+
+    service_name: str  # the Public Cloud project
+    zone: str
+    buckets: Mapping[str, tuple[str, ...]]  # by storage region
+    protect: bool  # whether buckets outlive their stack
+
+
+def rules(account: Account) -> list[Rule]:
+    """In the order in which they are to be read."""
+    return [
+        Rule("GET", "/auth/details", "the plugin asks once whether the key is known"),
+        *_zone(f"/domain/zone/{account.zone}"),
+        *_users(f"/cloud/project/{account.service_name}"),
+        *(
+            rule
+            for region, names in sorted(account.buckets.items())
+            for rule in _buckets(
+                f"/cloud/project/{account.service_name}/region/{region}/storage", names, account.protect
+            )
+        ),
+    ]
+
+
+def _zone(zone: str) -> Iterator[Rule]:
+    yield Rule("GET", f"{zone}/record", "which records there are")
+    yield Rule("POST", f"{zone}/record", "the public name, and each site's own")
+    yield Rule("GET", f"{zone}/record/*", "what a record says")
+    yield Rule("PUT", f"{zone}/record/*", "the move itself: the public name's address")
+    yield Rule("DELETE", f"{zone}/record/*", "a second address; the site's own name")
+    yield Rule("POST", f"{zone}/refresh", "published")
+
+
+def _users(project: str) -> Iterator[Rule]:
+    yield Rule("GET", f"{project}/role", "the plugin looks the role up by its name")
+    yield Rule("GET", f"{project}/user", "whether a run that was killed has left one")
+    yield Rule("POST", f"{project}/user", "users of buckets")
+    yield Rule("GET", f"{project}/user/*", "a user, its policy and the names of its keys")
+    yield Rule("POST", f"{project}/user/*/policy", "what it may do")
+    yield Rule("POST", f"{project}/user/*/s3Credentials", "its key")
+    yield Rule("POST", f"{project}/user/*/s3Credentials/*/secret", "its key's secret")
+    yield Rule("DELETE", f"{project}/user/*", "a user or a key that is not needed any more")
+
+
+def _buckets(storage: str, names: tuple[str, ...], protect: bool) -> Iterator[Rule]:
+    yield Rule("GET", storage, "whether a run that was killed has left one")
+    yield Rule("POST", storage, "buckets")
+    for name in names:
+        yield Rule("GET", f"{storage}/{name}", "a bucket and its replication rules")
+        yield Rule("PUT", f"{storage}/{name}", "its versioning and its replication rules")
+        yield Rule("DELETE", f"{storage}/{name}", "an empty one: the platform refuses any other")
+        yield Rule("GET", f"{storage}/{name}/object", "whether anything is in it")
+        yield Rule("POST", f"{storage}/{name}/job/replication", "objects that are older than a replication rule")
+        if not protect:
+            yield Rule("POST", f"{storage}/{name}/bulkDeleteObjects", "a destroy of buckets that are not protected")
