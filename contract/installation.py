@@ -94,7 +94,9 @@ class OpenStack:
     """`dr:openstack`: the Public Cloud project, and a user of it (roles: compute, network, security groups, volume, load balancer)."""
 
     auth_url: str = key(url, "Keystone", why=_SIGN_IN, fix="OVHcloud: https://auth.cloud.ovh.net/v3")
-    user: str = key(word, "the user's name", why=_SIGN_IN)
+    user: str = key(
+        word, "the user's name; each region may have its own (docs/security.md)", why=_SIGN_IN, shared=False
+    )
     project_id: str = key(_PROJECT, "the project's id, on OVHcloud that of `dr:service_name`", why=_SIGN_IN)
     project_name: str = key(word, "the project's name", why=_SIGN_IN)
     domain: str = key(word, "the user's domain", default="Default", why=_SIGN_IN)

@@ -43,6 +43,16 @@ def test_the_two_sites_of_one_configuration_have_one_digest_for_each_key() -> No
     assert not any(name.split(".")[0] in secret for name in a), "what is a stack's own is compared with nobody's"
 
 
+def test_each_region_may_sign_in_to_the_project_as_a_user_of_its_own() -> None:
+    """The project is one: a fence stops the servers of the other region in it."""
+    ours, theirs, elsewhere = (stack.configuration("b") for _ in range(3))
+    theirs["openstack"]["user"] = "user-of-region-a"
+    elsewhere["openstack"]["project_id"] = "f" * 32
+    own = digests(config.parse(ours))
+    assert differing(own, digests(config.parse(theirs))) == []
+    assert differing(own, digests(config.parse(elsewhere))) == ["openstack.project_id"]
+
+
 def test_a_key_that_differs_is_named_and_one_that_only_one_side_knows_is_not() -> None:
     values = stack.configuration("b")
     own = digests(config.parse(values))
