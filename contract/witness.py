@@ -31,7 +31,8 @@ TABLE = (
     Row(
         keys="epochs/*", holds="which site is active, and on which proof", put_by=(OPERATOR,), read_by=(DATABASE, CACHE, APP)
     ),
-    Row(keys="sites/*", holds="public addresses of a site", put_by=(OPERATOR,)),
+    # A site that is taken down must not be published any more.
+    Row(keys="sites/*", holds="public addresses of a site", put_by=(OPERATOR,), removed_by=(OPERATOR,)),
     Row(keys="servers/*", holds="ids of a site's servers, for the fence", put_by=(OPERATOR,)),
     Row(keys="followed/*", holds="the newest epoch in which a site was seen following", put_by=(OPERATOR,)),
     Row(keys="unsettled/*", holds="moves away from a site that were begun", put_by=(OPERATOR,)),
