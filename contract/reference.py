@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import MISSING
 from typing import Any
 
-from . import hosts, witness
+from . import consumer_key, held, hosts, witness
 from .documents import Envelope
 from .epoch import InForce
 from .fields import Key, default_of, keys
@@ -170,6 +170,31 @@ def _first(text: str) -> str:
 
 
 # --- docs/security.md
+
+
+def secrets_by_host() -> str:
+    """Which secret lies on which kind of host, and what it opens."""
+    kinds = tuple(KINDS)
+    rows = [
+        f"| secret | what it opens | {' | '.join(f'`{kind}`' for kind in kinds)} |",
+        f"|---|---|{'---|' * len(kinds)}",
+    ]
+    for row in held.SECRETS:
+        name = row.place.replace("{", "<").replace("}", ">")
+        name = f"key of S3 user `{name}`" if row.made else f"`{name}`"
+        marks = " | ".join("x" if kind in row.on else "" for kind in kinds)
+        rows.append(f"| {name} | {_cell(row.opens)} | {marks} |")
+    return "\n".join([*rows, ""])
+
+
+def access_rules() -> str:
+    """What the consumer key of the OVHcloud API may ask."""
+    account = consumer_key.Account(
+        service_name="<project>", zone="<zone>", buckets={"<region>": ("<bucket>",)}, protect=False
+    )
+    rows = ["| call | for |", "|---|---|"]
+    rows += [f"| `{rule.method} {rule.path}` | {_cell(rule.why)} |" for rule in consumer_key.rules(account)]
+    return "\n".join([*rows, ""])
 
 
 def witness_rights() -> str:

@@ -18,12 +18,14 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "kinds": reference.kinds,
     "host documents": reference.host_documents,
     "link documents": reference.link_documents,
+    "secrets by host": reference.secrets_by_host,
     "witness rights": reference.witness_rights,
+    "access rules": reference.access_rules,
 }
 DOCUMENTS = {
     "docs/configuration.md": ("configuration",),
     "docs/interfaces.md": ("kinds", "host documents", "link documents"),
-    "docs/security.md": ("witness rights",),
+    "docs/security.md": ("secrets by host", "witness rights", "access rules"),
 }
 _PART = "<!-- made: {name} -->\n"
 _END = "<!-- end -->"

@@ -45,9 +45,9 @@ ANSWERS: dict[str, Answer] = {
     "openstack:loadbalancer/member:Member": _nothing,
     "openstack:loadbalancer/monitor:Monitor": _nothing,
     "ovh:CloudProject/user:User": _nothing,
-    "ovh:CloudProject/s3Credential:S3Credential": lambda *_: {
-        "accessKeyId": "secret-bucket-access",
-        "secretAccessKey": "secret-bucket-secret",
+    "ovh:CloudProject/s3Credential:S3Credential": lambda name, _: {
+        "accessKeyId": f"secret-access-{name}",
+        "secretAccessKey": f"secret-secret-{name}",
     },
     "ovh:CloudProject/s3Policy:S3Policy": _nothing,
     "ovh:CloudProject/storage:Storage": _nothing,

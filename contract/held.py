@@ -1,0 +1,50 @@
+"""Which secrets lie on which kind of host, and what each opens: the table of docs/security.md. A test holds it to the documents that hosts are told.
+
+All of `dr:secrets` passes through the operator's machine, and lies, encrypted, in both stack files and in the state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .hosts import APP, CACHE, CONTROL, DATABASE, KINDS
+
+# S3 users that the program makes, by the names of their resources: their keys are no part of dr:secrets.
+SHOP_S3, COPIER_S3, ARCHIVE_S3 = "assets-user", "assets-copier", "assets-archive"
+EVERY = tuple(KINDS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Secret:
+    """`place`: in `dr:secrets`, where `{host}` is one host, `{kind}` its kind and `{site}` its site; or the name of a user that the program makes."""
+
+    place: str
+    opens: str
+    on: tuple[str, ...]  # kinds of hosts; none: it lies on no host
+
+    @property
+    def made(self) -> bool:
+        """Whether the program makes it."""
+        return self.place in (SHOP_S3, COPIER_S3, ARCHIVE_S3)
+
+
+SECRETS = (
+    Secret(place="openstack_password", opens="every server, volume and network of the project", on=()),
+    Secret(place="ovh", opens="the zone's records, buckets and S3 users of the project (below)", on=()),
+    Secret(place="ssh.operator.private", opens="root on every host of both sites", on=()),
+    Secret(place="witness", opens="epochs, addresses and ids at the witness (below)", on=()),
+    Secret(place="ssh.hosts.{host}.private", opens="it is this host to whoever comes by ssh", on=EVERY),
+    Secret(place="tls.hosts.{host}.key", opens="it is this host to the others", on=EVERY),
+    Secret(place="tls.shop.key", opens="it is the shop to its customers", on=(APP,)),
+    Secret(place="rails.secret_key_base", opens="sessions and signed links of any customer", on=(APP,)),
+    Secret(place="postgres.app", opens="the shop's rows, and its schema; nothing of the server", on=(DATABASE, APP)),
+    Secret(place="postgres.replication", opens="a copy of the whole database", on=(DATABASE,)),
+    Secret(place="redis.app", opens="the shop's keys in the cache", on=(CACHE, APP)),
+    Secret(place="redis.replica", opens="a copy of the cache", on=(CACHE,)),
+    Secret(place="redis.operator", opens="whom the cache follows", on=(CACHE,)),
+    Secret(place="witness.hosts.{kind}.{site}", opens="its part of the witness (below)", on=(DATABASE, CACHE)),
+    Secret(place="archive.passphrase", opens="what lies in the archive, for whoever has it", on=(DATABASE,)),
+    Secret(place=ARCHIVE_S3, opens="both archives: read, write, delete (a marker)", on=(DATABASE,)),
+    Secret(place=SHOP_S3, opens="the site's assets: read, write, delete (a marker)", on=(APP,)),
+    Secret(place=COPIER_S3, opens="the peer's assets: read; the site's: all but versions, and how long old ones live", on=(CONTROL,)),
+)  # fmt: skip

@@ -1,0 +1,112 @@
+"""Which secrets lie on which host: what the whole program tells each of them, against the table of docs/security.md."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from components import config
+from contract.held import SECRETS, Secret
+from contract.hosts import kind_of
+from tests.components import stack
+from tests.components.engine import Registered
+from tests.components.test_program import built
+
+PLAIN = ("ca", "cert", "public")  # of certificates and keys: everybody may see them
+NAMES = {"host": r"[a-z]+-\d\.[ab]", "kind": "[a-z]+", "site": "[ab]"}
+
+
+def leaves(path: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Every secret word of `dr:secrets`, by its place."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from leaves(f"{path}.{name}" if path else name, inner)
+    elif path.rpartition(".")[2] not in PLAIN:
+        yield path, value
+
+
+def words() -> dict[str, str]:
+    """All secrets by their places, and the keys that the engine has made for users of buckets."""
+    made = {
+        f"{row.place}.{part}": f"secret-{part}-{row.place}-credential"
+        for row in SECRETS
+        if row.made
+        for part in ("access", "secret")
+    }
+    return {**dict(leaves("", stack.secrets())), **made}
+
+
+def row_of(place: str) -> tuple[Secret, dict[str, str]]:
+    """The row that a secret belongs to, and what its names stand for."""
+    fitting = []
+    for row in SECRETS:
+        pattern = re.escape(row.place).replace(r"\{", "{").replace(r"\}", "}")
+        found = re.fullmatch(
+            pattern.format(**{name: f"(?P<{name}>{it})" for name, it in NAMES.items()}) + r"(\..+)?", place
+        )
+        if found:
+            fitting.append((len(row.place), row, found.groupdict()))
+    assert fitting, f"{place}: no row of contract/held.py says where it lies and what it opens"
+    _, row, names = max(fitting, key=lambda it: it[0])
+    return row, {name: it for name, it in names.items() if it is not None}
+
+
+def told(resources: Mapping[str, Registered], site: str) -> dict[str, str]:
+    """All that each host of the stack is given, by its key: at its first boot, on stdin, in commands. What one signs in with stays with the operator."""
+    settings = config.parse(stack.configuration(site))
+    by_address = {host.front: key for key, host in settings.hosts_of(site).items()}
+    found = dict.fromkeys(by_address.values(), "")
+    for it in resources.values():
+        if it.type.startswith("command:remote:"):
+            host = by_address.get(it.inputs["connection"]["host"], f"control-1.{site}")
+        elif it.type == "openstack:compute/instance:Instance":
+            host = f"{it.inputs['name'].removeprefix(f'shop-{site}-')}.{site}"
+        else:
+            continue
+        given = {name: value for name, value in it.inputs.items() if name != "connection"}
+        found[host] += json.dumps(given).replace("\\\\n", "\n").replace("\\n", "\n")
+    return found
+
+
+@pytest.fixture(scope="module", params=["a", "b"])
+def site(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def given(site: str) -> dict[str, str]:
+    return told(built(site), site)
+
+
+def wanted(place: str, hosts: Mapping[str, str], site: str) -> set[str]:
+    row, names = row_of(place)
+    if "host" in names:
+        return {names["host"]} & set(hosts) if kind_of(names["host"]) in row.on else set()
+    if "kind" in names:
+        return {
+            key for key in hosts if (kind_of(key), site) == (names["kind"], names["site"]) and names["kind"] in row.on
+        }
+    return {key for key in hosts if kind_of(key) in row.on}
+
+
+def test_every_host_is_told_the_secrets_of_the_table_and_no_other(given: dict[str, str], site: str) -> None:
+    assert all(given.values()), "each host is told something"
+    for place, word in words().items():
+        holding = {key for key, text in given.items() if re.search(core(word), text)}
+        assert holding == wanted(place, given, site), place
+
+
+def core(word: str) -> str:
+    """A pattern of what of it cannot be spelled in two ways: of a PEM the line in the middle."""
+    if not word.startswith("-----"):
+        return re.escape(word)
+    return r"\n\s*" + re.escape(word.splitlines()[1]) + r"\n"
+
+
+def test_no_row_of_the_table_is_about_nothing() -> None:
+    used = {row_of(place)[0].place for place in words()}
+    assert [row.place for row in SECRETS if row.place not in used] == []
