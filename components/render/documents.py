@@ -67,10 +67,14 @@ def witness(settings: Settings) -> Bucket:
     return _witness(settings, settings.secrets.witness)
 
 
+def host_keys(settings: Settings) -> dict[str, Bucket]:
+    """The same with the keys of hosts, by their users."""
+    return {user: _witness(settings, keys) for user, keys in settings.secrets.witness_hosts.items()}
+
+
 def host_witness(settings: Settings, kind: str) -> Bucket | None:
     """The same with the key of the own site's hosts of one kind; None for a kind that has nothing to ask there."""
-    keys = settings.secrets.witness_hosts.get(user_of(kind, settings.site))
-    return None if keys is None else _witness(settings, keys)
+    return host_keys(settings).get(user_of(kind, settings.site))
 
 
 def _witness(settings: Settings, keys: S3Keys) -> Bucket:

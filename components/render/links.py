@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from components.certificates import ends
-from components.render.documents import Document, witness
+from components.render.documents import Document, host_keys, witness
 from components.settings import Settings
 from contract import access, agreement, fields
 from contract.epoch import InForce
@@ -64,6 +64,7 @@ def fence(settings: Settings, public: Mapping[str, str], instances: Mapping[str,
         loss_budget=settings.loss_budget,
         lease=settings.lease,
         witness=witness(settings),
+        host_keys=host_keys(settings),
         ssh=_ssh(settings, public["bastion"]),
         openstack=servers,
         apps=_names(settings, APP),

@@ -10,7 +10,7 @@ from ..access import OpenStack, Ssh
 from ..agreement import DIGESTS
 from ..buckets import Bucket
 from ..checks import integer, line, listing, mapping, text
-from ..fields import key, part, table
+from ..fields import key, part, parts, table
 from ..forms import ENTRANCE, HOST, ID, SERVER
 from ..installation import LossBudget
 from ..lease import Lease
@@ -66,6 +66,11 @@ class Document:
     loss_budget: LossBudget = part(LossBudget, "`dr:loss_budget`")
     lease: Lease | None = part(Lease, "null: off", optional=True)
     witness: Bucket = part(Bucket, "the witness bucket")
+    host_keys: Mapping[str, Bucket] = parts(
+        Bucket,
+        "the same with the keys of hosts, by their users (db.a): looked at where no move waits for it",
+        names=None,
+    )
     ssh: Ssh = part(Ssh, "the way to the hosts")
     openstack: Servers = part(Servers, "the way to the servers")
     apps: tuple[str, ...] = key(listing(HOST), "names of the other site's app hosts")

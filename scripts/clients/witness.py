@@ -10,6 +10,7 @@ OVHcloud honours the condition atomically
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -46,6 +47,8 @@ REMEDIES = {
     "SignatureDoesNotMatch": "check the keys in dr:secrets, witness",
     "RequestTimeTooSkewed": "set this machine's clock (timedatectl status)",
 }
+
+UNKNOWN = ("InvalidAccessKeyId", "SignatureDoesNotMatch")  # of a key that the store does not know
 
 
 class EpochTaken(Exception):
@@ -127,6 +130,17 @@ class Witness:
             f"witness {self._place}: a second create with `If-None-Match: *` was accepted, wanted 412; two operators could both own one epoch, "
             "so nothing was changed; use a bucket of a store that honours conditional writes"
         )
+
+    def fault_of(self, place: Bucket) -> str:
+        """What is wrong with the key of a host: that it may put what is the operator's, or is no key of this store. Empty where nothing is seen."""
+        key, what = f"probe/{uuid.uuid4()}", "try the key of a host"
+        reply = Witness(place, answer_s=self._answer_s, attempts=1)._ask(what, "PUT", key, body=b"1")
+        if reply.ok:
+            with contextlib.suppress(WitnessDown):  # what is left of it harms nobody
+                self._ask(what, "DELETE", key)
+            return "may put what the operator's alone may"
+        code = s3.refusal(reply.body)
+        return f"is no key of this store ({code})" if code in UNKNOWN else ""
 
     def heartbeat(self, site: str, host: str) -> Heartbeat | None:
         """The last word of a host, with its age by the store's own clock; None when it has never written one."""

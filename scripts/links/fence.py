@@ -30,7 +30,7 @@ from contract.sites import other
 from contract.version import VERSION
 from scripts.clients.hosts import CONNECT_S, Answer, Conversation, Hosts
 from scripts.clients.witness import EpochTaken, Witness, WitnessDown
-from scripts.links import certificates
+from scripts.links import certificates, witness_keys
 from scripts.links.agreement import Side, agree, leave
 from scripts.links.epochs import Action, decide, followed
 from scripts.links.interrupts import shielded
@@ -58,6 +58,8 @@ def run(told: Document) -> dict[str, Any]:
     entrance = witness.addresses(other(told.site)).get(
         "lb"
     )  # before the role moves: nothing but the witness may be needed after that
+    if action is not Action.TAKE_OVER:  # which waits for nothing that it can do without
+        witness_keys.judge(told.host_keys, witness, first=action is Action.CLAIM_FIRST)
     if action is Action.CLAIM_FIRST:
         witness.probe()
         _never_claimed(told, witness)

@@ -350,6 +350,7 @@ def document(site: str, request: str, mends: int, *, leased: bool = True) -> Doc
         "request": request,
         "repair": mends,
         "witness": {"endpoint": "http://w", "region": "de", "bucket": "w", "access_key": "k", "secret_key": "s"},
+        "host_keys": {},
         "ssh": {"private_key": "KEY", "hosts": {}, "bastions": {site: "198.51.100.9"}},
         "openstack": {**access, "regions": {"a": "GRA11", "b": "SBG5"}, "servers": servers, "workers": workers},
         "apps": ["app-1"],

@@ -213,6 +213,7 @@ def document(**changes):
         "peer": "a",
         "request": "b",
         "witness": {"endpoint": "http://w", "region": "de", "bucket": "w", **keys},
+        "host_keys": {},
         "ssh": {"private_key": "KEY", "hosts": {}, "bastions": {"b": "198.51.100.9"}},
         "openstack": {**signing_in, "regions": {"a": "GRA11", "b": "SBG5"}, "servers": servers, "workers": workers},
         "apps": ["app-1"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -168,3 +169,15 @@ def test_with_another_hosts_key_nothing_is_told_in_its_name(bench: Bench) -> Non
     with pytest.raises(WitnessDown, match="AccessDenied"):
         thief.record_addresses("a", {"lb": "198.51.100.66", "bastion": "198.51.100.66"})
     assert bench.operator.newest() == Epoch(epoch=1, active="a", previous=None, planned=True)
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_a_key_that_may_more_than_a_hosts_is_seen(bench: Bench, user: str) -> None:
+    """Whoever attaches the policies by hand may take the wrong one, and a host works as well with it."""
+    place = Bucket(endpoint=bench.endpoint, region="de", bucket=BUCKET, **bench.keys[user])
+    found = bench.operator.fault_of(place)
+    assert found == ("may put what the operator's alone may" if user == OPERATOR else "")
+    assert not bench.root.list_objects_v2(Bucket=BUCKET, Prefix="probe/").get("Contents", []) or user != OPERATOR
+    mistyped = bench.operator.fault_of(replace(place, secret_key="mistyped"))
+    assert mistyped == "is no key of this store (SignatureDoesNotMatch)"
+    assert "is no key of this store" in bench.operator.fault_of(replace(place, access_key="gone"))
