@@ -118,6 +118,13 @@ def _socket(value: object) -> str:
         raise Unwanted(wanted) from error
 
 
+def _port(value: object) -> str:
+    words = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(words, str) or not re.fullmatch(r"[1-9]\d{0,4}", words) or int(words) > 65535:
+        raise Unwanted(port.wanted)
+    return words
+
+
 def _url(value: object) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"https?://[^/?#\s]+([/?#]\S*)?", value) or value.endswith("/"):
         raise Unwanted(url.wanted)
@@ -131,6 +138,7 @@ def _refuse(wanted: str) -> str:
 boolean = Check("true or false", _boolean, lambda words: {"true": True, "false": False}.get(words, words))
 address = Check("an IPv4 address", _address)
 socket = Check("address:port, like 192.0.2.21:53", _socket)
+port = Check("a port from 1 to 65535", _port)
 url = Check("an http or https URL that does not end in a slash", _url)
 word = text(r"\S+", "a word without spaces")
 line = text(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,1000}", "one line of text")

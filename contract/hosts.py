@@ -74,7 +74,7 @@ KINDS = {
             octet=31,
             count=lambda sizes: 1,
             most=1,
-            packages=("postgresql-client-{version}", "redis-tools"),
+            packages=(),
             ports=(Port(name="ssh", number=22, asked_by=(Asker.OPERATORS,)),),
             fenced=False,
         ),
@@ -90,7 +90,7 @@ KINDS = {
                 "python3-psycopg",
                 "e2fsprogs",
             ),
-            ports=(Port(name="postgres", number=5432, asked_by=(APP, DATABASE, CONTROL)), _LEASE),
+            ports=(Port(name="postgres", number=5432, asked_by=(APP, DATABASE)), _LEASE),
             leased="postgres",
         ),
         Kind(
@@ -100,7 +100,7 @@ KINDS = {
             most=1 + MAX_CACHE_REPLICAS,
             packages=("redis-server", "redis-tools"),
             ports=(
-                Port(name="redis", number=6379, asked_by=(APP, CACHE, CONTROL)),
+                Port(name="redis", number=6379, asked_by=(APP, CACHE)),
                 # Also from the other site: who takes over tells them that this site leads no more.
                 Port(name="sentinel", number=26379, asked_by=(CACHE,), grouped=True),
                 _LEASE,
@@ -126,7 +126,7 @@ KINDS = {
             ports=(
                 Port(name="https", number=443, asked_by=(Asker.BALANCER,)),
                 Port(name="health", number=8080, asked_by=(Asker.BALANCER,)),
-                Port(name="forward", number=8443, asked_by=(APP, CONTROL), itself=True),
+                Port(name="forward", number=8443, asked_by=(APP,), itself=True),
             ),
             shared_name="app.{site}.dr.internal",
         ),
@@ -196,6 +196,17 @@ def lease_of(name: str) -> str | None:
     row = KINDS.get(kind_of(name))
     number = name.rpartition("-")[2]
     return row.leased if row and number.isdigit() and 1 <= int(number) <= row.most else None
+
+
+def asked(kind: str, sizes: Sizes) -> tuple[Port, ...]:
+    """The ports of hosts, in either site, that a kind of host asks; ssh, which bastions ask, is not among them."""
+    return tuple(
+        port
+        for name, row in KINDS.items()
+        for port in row.ports
+        if (kind in port.asked_by or (name == kind and Asker.COUNTERPART in port.asked_by))
+        and (not port.grouped or row.count(sizes) > 1)
+    )
 
 
 def packages(kind: str, version: int) -> tuple[str, ...]:

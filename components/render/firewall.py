@@ -1,18 +1,23 @@
 """Which host may open what on which, as plain data.
 
 By prefix, not by group: a group knows the ports of its own region alone, and half of every rule here is about the other region.
-Addresses on the vRack are named one by one, the front network as a whole, because load balancers take any address of it. Neighbours whose
+Addresses on the vRack are named one by one; of the front network the balancer's own and the pool where its machines have theirs. Neighbours whose
 addresses fill a block exactly share a rule, since platforms count rules: it opens nothing that a rule for each would not.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, collapse_addresses
+from urllib.parse import urlsplit
 
 from components.settings import Settings
 from contract import hosts
-from contract.hosts import CONTROL, KINDS, Asker, Port
+from contract.hosts import APP, CONTROL, KINDS, Asker, Port
+
+DNS, HTTP, NTP, HTTPS = 53, 80, 123, 443
+ANYWHERE = "0.0.0.0/0"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +32,18 @@ class Rule:
 
 
 def rules(settings: Settings, role: str) -> tuple[Rule, ...]:
-    """Every rule of one kind of host, outgoing ones included (the group starts with none)."""
+    """Every rule of one kind of host, in both directions; the group starts with none, so IPv6 has none in either.
+
+    What may go out is said by port: to the vRack, whose hosts let in by address, to the resolvers, and to anybody for clocks, packages and buckets,
+    which have names and no addresses.
+    """
     ports = (port for port in KINDS[role].ports if not port.grouped or KINDS[role].count(settings.sizes) > 1)
-    return (*_common(settings), *(rule for port in ports for rule in _of(settings, role, port)))
+    return (
+        Rule(key="icmp-vrack", protocol="icmp", prefix=settings.vrack.cidr),
+        *_tcp(hosts.SSH, _bastions(settings, role)),
+        *(rule for port in ports for rule in _of(settings, role, port)),
+        *_outgoing(settings, role),
+    )
 
 
 def count(settings: Settings) -> int:
@@ -37,15 +51,45 @@ def count(settings: Settings) -> int:
     return sum(len(rules(settings, role)) for role in KINDS)
 
 
-def _common(settings: Settings) -> tuple[Rule, ...]:
-    bastion = settings.hosts[settings.keys_of(CONTROL, settings.site)[0]]
-    return (
-        Rule(key="out", direction="egress"),
-        Rule(key="icmp-front", protocol="icmp", prefix=settings.region.front_cidr),
-        Rule(key="icmp-vrack", protocol="icmp", prefix=settings.vrack.cidr),
-        # From the own bastion, and from the other site's: the way in when this one is lost.
-        *_tcp(hosts.SSH, {"front": f"{bastion.front}/32", **_hosts(settings, CONTROL)}),
-    )
+def _bastions(settings: Settings, role: str) -> dict[str, str]:
+    """From the own bastion, on both networks, and from the other site's: the way in when this one is lost. None comes to itself."""
+    own = settings.keys_of(CONTROL, settings.site)
+    if role == CONTROL:
+        return _hosts(settings, CONTROL, without=own[0])
+    return {"front": f"{settings.hosts[own[0]].front}/32", **_hosts(settings, CONTROL)}
+
+
+def _outgoing(settings: Settings, role: str) -> Iterator[Rule]:
+    """What a kind of host may open. Answers, and errors about what was let in, need no rule."""
+    for resolver in settings.region.dns_servers:
+        for protocol in ("udp", "tcp"):
+            yield _out(f"dns-{protocol}-{resolver.replace('.', '-')}", DNS, f"{resolver}/32", protocol)
+    yield _out("ntp", NTP, ANYWHERE, "udp")
+    for number in sorted(_world(settings, role)):
+        yield _out(str(number), number, ANYWHERE)
+    for port in hosts.asked(role, settings.sizes):
+        yield _out(f"vrack-{port.name}", port.number, settings.vrack.cidr)
+    if role == CONTROL:
+        yield _out("vrack-ssh", hosts.SSH.number, settings.vrack.cidr)
+        yield _out("front-ssh", hosts.SSH.number, settings.region.front_cidr)
+
+
+def _world(settings: Settings, role: str) -> set[int]:
+    """TCP ports on which anybody may be reached: packages, the witness and buckets, what the shop needs beside."""
+    buckets = [settings.witness.endpoint, *(region.s3_endpoint for region in settings.regions.values())]
+    found = {HTTP, HTTPS} | {port for url in buckets if (port := _port_of(url))}
+    return found | ({int(port) for port in settings.app.outgoing_ports} if role == APP else set())
+
+
+def _port_of(url: str) -> int | None:
+    try:
+        return urlsplit(url).port
+    except ValueError:  # no address at all, which whoever asks it will say
+        return None
+
+
+def _out(key: str, port: int, prefix: str, protocol: str = "tcp") -> Rule:
+    return Rule(key=f"out-{key}", direction="egress", protocol=protocol, port=port, prefix=prefix)
 
 
 def _of(settings: Settings, role: str, port: Port) -> tuple[Rule, ...]:

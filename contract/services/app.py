@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..buckets import Bucket
-from ..checks import boolean, cidr, integer, listing, password, prose, text
+from ..checks import boolean, cidr, integer, listing, password, port, prose, text
 from ..fields import key, part
 from ..forms import DATABASE, DOMAIN, HOST_KEY
 from ..hosts import MAX_APP_HOSTS
@@ -24,6 +24,12 @@ class Keys:
         default=10,
         unit="MB",
         why="uploads are refused, or fill the disk",
+    )
+    outgoing_ports: tuple[str, ...] = key(
+        listing(port),
+        "TCP ports beside 80 and 443 on which the app hosts may reach anybody, for a shop that sends mail (587) or the like",
+        default=(),
+        why="the shop cannot reach what it needs, or may reach what it does not",
     )
     client_rate: int = key(
         integer(0, 100_000),

@@ -395,8 +395,13 @@ def test_rules_name_prefixes_and_start_from_nothing(a: dict[str, Registered]) ->
         if it.inputs["remoteIpPrefix"] == "0.0.0.0/0" and it.inputs["direction"] == "ingress"
     }
     assert not open_to_all
-    outgoing = [it.inputs["remoteIpPrefix"] for it in rules.values() if it.inputs["direction"] == "egress"]
-    assert outgoing == ["0.0.0.0/0"] * 4
+    assert all(it.inputs["ethertype"] == "IPv4" for it in rules.values()), (
+        "a group that starts with no rule denies IPv6, in both directions"
+    )
+    outgoing = [it.inputs for it in rules.values() if it.inputs["direction"] == "egress"]
+    assert outgoing and all(
+        it["protocol"] in ("tcp", "udp") and it["portRangeMin"] == it["portRangeMax"] for it in outgoing
+    )
 
 
 def test_physical_names_say_whose_and_where(b: dict[str, Registered]) -> None:

@@ -7,9 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from components import config
+from components.render import firewall
 from lab.cloud.backend import Rule
 from lab.machines.power import region_dark
 from lab.machines.shell import add_netns, drop_netns, link_exists
+from tests.components import stack
 from tests.lab.machines.bench import GRA, OPEN, SBG, Bench, wait_for
 
 pytestmark = pytest.mark.lab
@@ -100,6 +103,74 @@ def test_from_outside_only_floating_ips_lead_in(bench: Bench) -> None:
         assert not from_outside(bench.front(GRA), 22)
     finally:
         subprocess.run(["ip", "route", "delete", "10.1.0.0/24"], check=True)
+
+
+@pytest.fixture
+def confined(bench: Bench) -> Iterator[Bench]:
+    """The host of GRA has the rules of a database host; that of SBG serves on some ports and lets everything in."""
+    ports = (25, 80, 5432, 6379)
+    for port in ports:
+        bench.ssh(SBG, f"sudo systemd-run -q --unit=all{port} python3 -m http.server {port}")
+    for port in ports:
+        wait_for(f"port {port}", lambda port=port: opens(bench, bench.vrack(SBG), port))  # type: ignore[misc]
+    for side in ("front", "vrack"):
+        bench.machines.set_port_rules(GRA, f"{side}-{GRA}", confinement("db"))
+    # Its own bastion is not here: the way in for this test.
+    way_in = Rule(direction="ingress", protocol="tcp", port_min=22, port_max=22)
+    bench.machines.set_port_rules(GRA, f"front-{GRA}", (*confinement("db"), way_in))
+    yield bench
+    for side in ("front", "vrack"):
+        bench.machines.set_port_rules(GRA, f"{side}-{GRA}", OPEN)
+    bench.ssh(SBG, f"sudo systemctl stop {' '.join(f'all{port}' for port in ports)}")
+
+
+def confinement(kind: str) -> tuple[Rule, ...]:
+    """The product's rules of a kind of host, as the platform would hold a port to them."""
+    told = firewall.rules(config.parse(stack.configuration("a")), kind)
+    return tuple(
+        Rule(
+            direction=it.direction,
+            protocol=it.protocol,
+            port_min=it.port,
+            port_max=it.port,
+            remote=None if it.prefix == "0.0.0.0/0" else it.prefix,
+        )
+        for it in told
+    )
+
+
+def opens(bench: Bench, address: str, port: int) -> bool:
+    """From the host of GRA."""
+    return bench.try_ssh(GRA, f"timeout 1 bash -c 'exec 3<>/dev/tcp/{address}/{port}'").returncode == 0
+
+
+def test_a_database_host_opens_what_it_needs_and_nothing_else(confined: Bench) -> None:
+    vrack, world = confined.vrack(SBG), confined.floating(SBG)
+    assert opens(confined, vrack, 5432) and opens(confined, world, 80)
+    assert not opens(confined, vrack, 6379), "a cache is not its business"
+    assert not opens(confined, vrack, 25) and not opens(confined, world, 25)
+    assert not opens(confined, world, 5432), "another database than one on the vRack"
+    assert not opens(confined, vrack, 22), "ssh is the bastions'"
+    assert not confined.pings(GRA, world)
+
+
+def test_no_ipv6_passes_in_either_direction(confined: Bench) -> None:
+    for region, address in ((GRA, "fd00::a"), (SBG, "fd00::b")):
+        confined.ssh(region, "sudo sysctl -q -w net.ipv6.conf.ens4.disable_ipv6=0")
+        confined.ssh(region, f"sudo ip -6 address replace {address}/64 dev ens4 nodad")
+    confined.machines.set_port_rules(GRA, f"vrack-{GRA}", None)
+    wait_for(
+        "IPv6 without port security", lambda: pings6(confined, GRA, "fd00::b") and pings6(confined, SBG, "fd00::a")
+    )
+    confined.machines.set_port_rules(GRA, f"vrack-{GRA}", confinement("db"))
+    assert not pings6(confined, GRA, "fd00::b")
+    assert not pings6(confined, SBG, "fd00::a")
+    for region in (GRA, SBG):
+        confined.ssh(region, "sudo ip -6 address flush dev ens4 && sudo sysctl -q -w net.ipv6.conf.ens4.disable_ipv6=1")
+
+
+def pings6(bench: Bench, region: str, address: str) -> bool:
+    return bench.try_ssh(region, f"ping -6 -c 1 -W 1 {address}").returncode == 0
 
 
 def received(bench: Bench, region: str) -> int:
