@@ -16,6 +16,7 @@ LAYERS = {
     "host/servers": "servers",
     "lab": "lab",
     "providers": "tools",
+    "refused": "lab",
 }
 
 

@@ -1,0 +1,229 @@
+"""What the rows stand on: one running pair, every key in it by whom it belongs to, and the way into each host's network and files."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shlex
+import ssl
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from contract.hosts import PORTS
+from contract.names import bucket_name
+from lab import looking
+from lab.namespace import Places, entered
+from lab.rehearsal import stacks
+from lab.rehearsal.stage import Stage
+from scripts.ctl.secrets import Authority, host_names
+from tests.refused.probes import Pair, context, environment, files
+
+STRANGER = "100.66.7.8"  # an address of the internet that is no operator's
+INTRUDER = "10.100.0.77"  # one on the vRack that is no host's
+ASKERS = "192.0.2"  # further operators
+OPERATOR, INTERNET = "operator", "internet"
+SHOP_KEYS, WAL_KEYS, COPY_KEYS, HOST_KEYS = "shop", "archive", "copier", "host"
+
+
+class Ground:
+    """The lab of this process, region a active, region b following. `source`: host ("db-1.a"), `operator` or `internet`."""
+
+    def __init__(self, where: Places, stage: Stage) -> None:
+        self.where, self.stage, self.world = where, stage, stage.world
+        self.secrets: dict[str, Any] = self.world.secrets
+        self.leaders = {seen.label: seen.leader for seen in looking.known(where)}
+        self.names = host_names(self.world.config)
+        self.shop = str(self.world.config["dr:shop"]["host"])
+        self._stores: dict[tuple[str, str, str], Any] = {}
+        self._lock = threading.Lock()
+        self._askers = 149
+        with entered(where.netns):
+            _ip("address", "replace", f"{STRANGER}/32", "dev", "lo")
+        self.run("cache-1.a", f"ip address replace {INTRUDER}/32 dev ens4")
+
+    # --- where
+
+    @contextlib.contextmanager
+    def at(self, source: str) -> Iterator[None]:
+        """This thread's sockets are the source's."""
+        outside = source in (OPERATOR, INTERNET)
+        with entered(self.where.netns if outside else Path(f"/proc/{self.leaders[source]}/ns/net")):
+            yield
+
+    def vrack(self, host: str) -> str:
+        return self.names[host][1]
+
+    def front(self, host: str) -> str:
+        return self.names[host][2]
+
+    def entrance(self, site: str) -> str:
+        """The public address of a site's load balancer."""
+        return str(self._addresses[site]["lb"])
+
+    def bastion(self, site: str) -> str:
+        return str(self._addresses[site]["bastion"])
+
+    @cached_property
+    def _addresses(self) -> dict[str, Any]:
+        with entered(self.where.netns):
+            return {site: self.world.witness.addresses(site) for site in "ab"}
+
+    def read(self, host: str, path: str) -> str:
+        """A file of a host, as root."""
+        return Path(f"/proc/{self.leaders[host]}/root{path}").read_text()
+
+    def run(self, host: str, line: str, user: str = "root", stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """A line of shell on a host."""
+        shell = ["sh", "-c", line] if user == "root" else ["runuser", "-u", user, "--", "sh", "-c", line]
+        leader = self.leaders[host]
+        assert leader is not None, f"{host} has no power"
+        return subprocess.run(
+            looking.inside(leader, ["timeout", "20", *shell]), input=stdin, capture_output=True, text=True, check=False
+        )
+
+    def denied(self, host: str, user: str, line: str) -> str:
+        """`ok`, `permission`, or what it said."""
+        done = self.run(host, line, user)
+        if done.returncode == 0:
+            return "ok"
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines() or [f"exit code {done.returncode}"]
+        return "permission" if re.search(r"[Pp]ermission denied|not permitted", said[-1]) else said[-1][:160]
+
+    def ssh(
+        self, user: str, key: str, *, host_key: str | None = None, options: tuple[str, ...] = (), line: str = "true"
+    ) -> str:
+        """OpenSSH to the bastion of a, as an operator's machine: `ok`, `publickey`, `host key`, or its last words."""
+        known = self.secrets["ssh"]["hosts"]["control-1.a"]["public"] if host_key is None else host_key
+        with files(key, f"bastion {known}\n") as (identity, hosts), self.at(OPERATOR):
+            fixed = {
+                "BatchMode": "yes", "IdentitiesOnly": "yes", "IdentityFile": identity, "UserKnownHostsFile": hosts, "GlobalKnownHostsFile": "/dev/null",
+                "StrictHostKeyChecking": "yes", "BindAddress": self._asker(), "HostKeyAlias": "bastion", "ConnectTimeout": "6", "LogLevel": "ERROR",
+            }  # fmt: skip
+            words = [word for name, value in fixed.items() for word in ("-o", f"{name}={value}")]
+            command = ["ssh", "-F", "none", *words, *options, f"{user}@{self.bastion('a')}", line]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment(), timeout=20)
+        if done.returncode == 0:
+            return "ok"
+        found = re.search(r"Permission denied \((.*)\)", done.stderr)
+        if found:
+            return found[1]
+        return (
+            "host key"
+            if "Host key verification failed" in done.stderr or "REMOTE HOST IDENTIFICATION" in done.stderr
+            else done.stderr.strip()[-160:]
+        )
+
+    def _asker(self) -> str:
+        """Another operator's address for each connection: sshd makes who was refused wait, by address."""
+        with self._lock:
+            self._askers += 1
+            address = f"{ASKERS}.{self._askers}"
+        _ip("address", "replace", f"{address}/32", "dev", "lo")
+        return address
+
+    # --- keys
+
+    @property
+    def ca(self) -> str:
+        return str(self.secrets["tls"]["ca"])
+
+    def pair(self, host: str) -> Pair:
+        """A host's certificate."""
+        return Pair(**self.secrets["tls"]["hosts"][host])
+
+    @property
+    def public(self) -> Pair:
+        """The public name's certificate."""
+        return Pair(**self.secrets["tls"]["shop"])
+
+    def certificate(self, whose: str) -> Pair | None:
+        """Of a host, of the `public` name, of a `stranger`; None for nobody."""
+        if not whose:
+            return None
+        return {"public": lambda: self.public, "stranger": lambda: self.stranger}.get(whose, lambda: self.pair(whose))()
+
+    @cached_property
+    def stranger(self) -> Pair:
+        """A certificate of another CA, with the names of ours."""
+        return Pair(
+            **Authority("somebody else").issue(["db-1.b.dr.internal", "app-1.b.dr.internal", "app.b.dr.internal"])
+        )
+
+    @cached_property
+    def stranger_key(self) -> str:
+        """An ssh key that nobody has let in."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "key")
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
+            return path.read_text()
+
+    def trusted(self, pair: Pair | None = None) -> ssl.SSLContext:
+        """Trusts nobody's name: a probe asks what the other side refuses."""
+        return context(None, pair)
+
+    def database(self, user: str, password: str, site: str = "a", **more: str) -> dict[str, str]:
+        """How to reach a site's database."""
+        return {
+            "host": f"db-1.{site}.dr.internal", "hostaddr": self.vrack(f"db-1.{site}"), "port": str(PORTS["postgres"]), "user": user,
+            "password": password, "dbname": "shop", "sslmode": "require", "gssencmode": "disable", **more,
+        }  # fmt: skip
+
+    def store(self, who: str, region: str, secret: str | None = None) -> Any:
+        """An S3 client of a key's holder, in site a: `shop`, `archive`, `copier`, `host`. `secret`: another one than the key's."""
+        access, own = self.keys(who)
+        with self._lock:
+            place = (access, secret or own, region)
+            if place not in self._stores:
+                config = Config(
+                    s3={"addressing_style": "path"}, request_checksum_calculation="when_required", retries={"total_max_attempts": 1}, connect_timeout=5,
+                    read_timeout=10,
+                )  # fmt: skip
+                self._stores[place] = boto3.client(
+                    "s3", endpoint_url=self.world.lab["s3"][region]["endpoint"], region_name=region, aws_access_key_id=access,
+                    aws_secret_access_key=secret or own, config=config,
+                )  # fmt: skip
+            return self._stores[place]
+
+    def keys(self, who: str) -> tuple[str, str]:
+        """Access key and secret, from where their holder has them."""
+        if who == SHOP_KEYS:
+            env = dict(line.split("=", 1) for line in self.read("app-1.a", "/etc/shop/env").splitlines() if "=" in line)
+            return tuple(shlex.split(env[f"SHOP_ASSETS_{name}_KEY"])[0] for name in ("ACCESS", "SECRET"))  # type: ignore[return-value]
+        if who == WAL_KEYS:
+            text = self.run(
+                "db-1.a",
+                "cat /etc/pgbackrest/*.conf /etc/dr/*.conf 2>/dev/null; grep -rhs repo1-s3-key /etc /var/lib/dr",
+            ).stdout
+            found = [re.search(rf"^repo1-s3-key{name}=(\S+)$", text, re.MULTILINE) for name in ("", "-secret")]
+            return tuple(it[1] for it in found if it)  # type: ignore[return-value]
+        if who == COPY_KEYS:
+            return _pair_in(json.loads(self.read("control-1.b", "/etc/dr/assets.json")))
+        return _pair_in(json.loads(self.read("db-1.a", "/etc/dr/witness.json")))
+
+    def bucket(self, kind: str, site: str = "a") -> str:
+        """`assets`, `wal`, or the witness's."""
+        if kind == "witness":
+            return stacks.WITNESS_BUCKET
+        return bucket_name("shop", self.world.lab["ovh"]["service_name"], site, kind)
+
+
+def _pair_in(document: Any) -> tuple[str, str]:
+    """The first pair of keys in a document."""
+    if isinstance(document, Mapping):
+        if "access_key" in document:
+            return str(document["access_key"]), str(document["secret_key"])
+        return next((found for value in document.values() if (found := _pair_in(value))[0]), ("", ""))
+    return ("", "")
+
+
+def _ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True)

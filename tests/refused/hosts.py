@@ -1,0 +1,264 @@
+"""Who gets a shell, and what somebody on a host who is not root reads, reaches and starts."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from tests.refused.ground import Ground
+from tests.refused.row import Allowed, Call, Row
+
+KEY_ALONE = ("publickey",)
+UNREAD = ("permission",)
+
+
+def ssh(user: str = "root", *options: str, key: str = "operator", changed: bool = False, line: str = "true") -> Call:
+    """To the bastion. `key`: of the operator, of a `stranger`, or a host's own; `changed`: another host key is expected than answers."""
+
+    def call(ground: Ground) -> str:
+        keys = ground.secrets["ssh"]
+        private = {"operator": keys["operator"]["private"], "stranger": ground.stranger_key}.get(key) or keys["hosts"][
+            key
+        ]["private"]
+        return ground.ssh(
+            user, private, host_key=keys["hosts"]["db-1.a"]["public"] if changed else None, options=options, line=line
+        )
+
+    return call
+
+
+def agent_forwarded(ground: Ground) -> str:
+    """Whether a forwarded agent would be offered to the bastion: who is root there could use it."""
+    return (
+        "ok"
+        if ground.run("control-1.a", "sshd -T -C user=root | grep -q '^allowagentforwarding yes'").returncode == 0
+        else "refused"
+    )
+
+
+def unread(host: str, user: str, path: str) -> Call:
+    """A file that is root's or another's."""
+
+    def call(ground: Ground) -> str:
+        assert ground.run(host, f"test -s {path}").returncode == 0, (
+            f"{host}: {path} is not there, so nobody could read it"
+        )
+        return ground.denied(host, user, f"cat {path}")
+
+    return call
+
+
+def environ(host: str, unit: str, user: str) -> Call:
+    """The environment of a unit's process."""
+
+    def call(ground: Ground) -> str:
+        pid = ground.run(host, f"systemctl show -p MainPID --value {unit}").stdout.strip()
+        assert pid.isdigit() and pid != "0", f"{host}: {unit} does not run"
+        return ground.denied(host, user, f"cat /proc/{pid}/environ")
+
+    return call
+
+
+def metadata(user: str) -> Call:
+    """The service that has the first-boot text, which holds the host's own ssh key."""
+
+    def call(ground: Ground) -> str:
+        done = ground.run(
+            "app-1.a",
+            "curl -sS -m 3 -o /dev/null -w '%{http_code}' http://169.254.169.254/openstack/latest/user_data",
+            user,
+        )
+        if done.returncode == 0:
+            return f"http {done.stdout.strip()}"
+        return {7: "refused", 28: "dropped"}.get(done.returncode, f"curl {done.returncode}")
+
+    return call
+
+
+def first_boot(user: str) -> Call:
+    """The same text as cloud-init keeps it."""
+
+    def call(ground: Ground) -> str:
+        return ground.denied("app-1.a", user, "cat /var/lib/cloud/instance/user-data.txt")
+
+    return call
+
+
+def verb(host: str, line: str, document: dict[str, object], user: str = "root") -> Call:
+    """`dr-host <line>` on a host with this document: `exit <code>`, or `permission`."""
+
+    def call(ground: Ground) -> str:
+        done = ground.run(host, f"python3 /opt/dr/dr-host.pyz {line}", user, json.dumps(document))
+        return "permission" if re.search(r"[Pp]ermission denied", done.stderr) else f"exit {done.returncode}"
+
+    return call
+
+
+def as_user(host: str, user: str, line: str) -> Call:
+    return lambda ground: ground.denied(host, user, line)
+
+
+SSH = [
+    Row(
+        who="anybody with another key",
+        what="root at the bastion",
+        wanted=KEY_ALONE,
+        call=ssh(key="stranger"),
+        closed_by="sshd: the operators' key",
+    ),
+    Row(
+        who="a host with its own key",
+        what="root at the bastion",
+        wanted=KEY_ALONE,
+        call=ssh(key="app-1.a"),
+        closed_by="sshd: the operators' key",
+    ),
+    *(
+        Row(
+            who="the operators' key",
+            what=f"{user} at the bastion",
+            wanted=KEY_ALONE,
+            call=ssh(user),
+            closed_by="sshd: root alone",
+        )
+        for user in ("debian", "postgres", "redis", "www-data", "nobody")
+    ),
+    *(
+        Row(
+            who="anybody",
+            what=f"root at the bastion by {way}",
+            wanted=KEY_ALONE,
+            call=ssh("root", "-o", f"PreferredAuthentications={way}", key="stranger"),
+            closed_by="sshd: keys alone",
+        )
+        for way in ("password", "keyboard-interactive", "hostbased", "none")
+    ),
+    Row(
+        who="the operator",
+        what="a bastion with another host key",
+        wanted=("host key",),
+        call=ssh(changed=True),
+        closed_by="the asker: host keys are pinned",
+    ),
+    Row(
+        who="root at the bastion",
+        what="an operator's forwarded agent",
+        wanted=("refused",),
+        call=agent_forwarded,
+        closed_by="sshd: no agent",
+        open="sshd's own default",
+    ),
+]
+FILES = (
+    ("db-1.a", "postgres", "/etc/dr/witness.json"),
+    ("db-1.a", "postgres", "/etc/dr/host.key"),
+    ("db-1.a", "nobody", "/etc/dr/agent.json"),
+    ("db-1.a", "nobody", "/etc/postgresql/17/main/pg_hba.conf"),
+    ("db-1.a", "nobody", "/etc/postgresql/17/main/tls/server.key"),
+    ("db-1.a", "nobody", "/etc/ssh/ssh_host_ed25519_key"),
+    ("db-1.a", "postgres", "/var/lib/dr/postgres.json"),
+    ("db-1.a", "nobody", "/etc/dr/archive/a.conf"),
+    ("cache-1.a", "redis", "/etc/dr/witness.json"),
+    ("cache-1.a", "redis", "/etc/dr/redis.json"),
+    ("cache-1.a", "nobody", "/etc/redis/dr.acl"),
+    ("cache-1.a", "nobody", "/etc/redis/dr.key"),
+    ("app-1.a", "www-data", "/etc/shop/env"),
+    ("app-1.a", "www-data", "/etc/shop/tls.key"),
+    ("app-1.a", "www-data", "/etc/dr/host.key"),
+    ("app-1.a", "www-data", "/etc/dr/witness.json"),
+    ("app-1.a", "shop", "/etc/shop/env"),
+    ("app-1.a", "shop", "/etc/shop/tls.key"),
+    ("app-1.a", "shop", "/etc/dr/witness.json"),
+    ("control-1.a", "nobody", "/etc/dr/assets.json"),
+)
+LOCAL = [
+    *(
+        Row(
+            who=f"{user} on {host}",
+            what=path,
+            wanted=UNREAD,
+            call=unread(host, user, path),
+            closed_by="owners and modes of files",
+        )
+        for host, user, path in FILES
+    ),
+    Row(
+        who="www-data on app-1.a",
+        what="the environment of the shop's processes",
+        wanted=UNREAD,
+        call=environ("app-1.a", "shop-web", "www-data"),
+        closed_by="users of their own",
+    ),
+    Row(
+        who="nobody on db-1.a",
+        what="the environment of the agent",
+        wanted=UNREAD,
+        call=environ("db-1.a", "dr-agent", "nobody"),
+        closed_by="users of their own",
+    ),
+    *(
+        Row(
+            who=f"{user} on app-1.a",
+            what="the first-boot text",
+            wanted=UNREAD,
+            call=first_boot(user),
+            closed_by="owners and modes of files",
+        )
+        for user in ("shop", "www-data")
+    ),
+    *(
+        Row(
+            who=f"{user} on {host}",
+            what=f"write {path}",
+            wanted=UNREAD,
+            call=as_user(host, user, f"sh -c ': >> {path}'"),
+            closed_by="owners and modes of files",
+        )
+        for host, user, path in (
+            ("db-1.a", "postgres", "/opt/dr/dr-host.pyz"),
+            ("db-1.a", "postgres", "/var/lib/dr/role.json"),
+            ("db-1.a", "postgres", "/run/dr/held-until"),
+            ("cache-1.a", "redis", "/var/lib/dr/role.json"),
+            ("cache-1.a", "redis", "/opt/dr/dr-host.pyz"),
+            ("app-1.a", "shop", "/etc/nginx/nginx.conf"),
+        )
+    ),
+    Row(
+        who="postgres on db-1.a",
+        what="lead by itself (dr-host postgres resume)",
+        wanted=("permission", "exit 1", "exit 3"),
+        call=verb("db-1.a", "postgres resume", {"schema": 1}, "postgres"),
+        closed_by="root alone leads",
+    ),
+    Row(
+        who="root on db-1.b",
+        what="push WAL beside the primary",
+        wanted=("exit 1", "exit 3", "exit 2"),
+        call=verb("db-1.b", "archive push", {"schema": 1}),
+        closed_by="archive: the primary alone",
+    ),
+    Row(
+        who="a stale document",
+        what="db-1.a postgres converge without an epoch",
+        wanted=("exit 2", "exit 3"),
+        call=verb("db-1.a", "postgres converge", {"schema": 1}),
+        closed_by="documents are whole",
+    ),
+    Row(
+        who="shop on app-1.a",
+        what="the metadata service",
+        wanted=("refused", "dropped"),
+        call=metadata("shop"),
+        closed_by="the metadata service is root's",
+    ),
+]
+ROWS = [*SSH, *LOCAL]
+ALLOWED = [
+    Allowed(who="the operators' key", what="root at the bastion", answer="ok", call=ssh()),
+    Allowed(
+        who="root on app-1.a",
+        what="the shop's environment",
+        answer="ok",
+        call=unread("app-1.a", "root", "/etc/shop/env"),
+    ),
+]

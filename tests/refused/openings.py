@@ -1,0 +1,435 @@
+"""What opens each mechanism of a running lab, so that every row that it closes is seen accepted once; and why the others cannot be opened.
+
+Each is a context: within it the mechanism is off, behind it as it was. What a call does while nothing refuses it stays done, so the lab is thrown
+away afterwards, and mechanisms whose calls end the service come last.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+from contract.access import Ovh
+from lab.rehearsal.world import wait_for
+from scripts.clients.ovh import OvhApi
+from tests.refused.ground import OPERATOR, Ground
+from tests.refused.network import FORWARD, HEALTH, POSTGRES, SSH
+from tests.refused.stores import _cloud
+
+Opening = Callable[[Ground], AbstractContextManager[None]]
+REGIONS = {"a": "GRA11", "b": "SBG5"}
+CONF = "/etc/postgresql/17/main"
+# The server has read its files again once it says so.
+RELOADED = (
+    "ask() { runuser -u postgres -- psql -X -At -c 'select pg_conf_load_time()'; }; before=$(ask); systemctl reload postgresql@17-main;"
+    ' until now=$(ask) && test "$now" != "$before"; do sleep 0.1; done'
+)
+
+
+def _must(ground: Ground, host: str, line: str, stdin: str = "") -> str:
+    done = ground.run(host, line, stdin=stdin)
+    assert done.returncode == 0, f"{host}: {line[:120]}: {done.stderr.strip()[-300:]}"
+    return done.stdout
+
+
+def rules(*kinds: str, family: str = "IPv4") -> Opening:
+    """The kinds' security groups let everybody in and everything out."""
+
+    @contextlib.contextmanager
+    def opened(ground: Ground) -> Iterator[None]:
+        with contextlib.ExitStack() as undo:
+            for site, region in REGIONS.items():
+                for kind in kinds:
+                    for direction in ("ingress", "egress"):
+                        made = _rule(
+                            ground, region, f"shop-{site}-{kind}", {"direction": direction, "ethertype": family}
+                        )
+                        if made is not None:
+                            undo.callback(_remove, ground, region, f"/v2.0/security-group-rules/{made}")
+            yield
+
+    return opened
+
+
+def _rule(ground: Ground, region: str, group: str, wanted: dict[str, str]) -> str | None:
+    """Its id; None where the group has one like it."""
+    with ground.at(OPERATOR):
+        cloud = _cloud(ground, region)
+        found = cloud.ask("GET", "network", f"/v2.0/security-groups?name={group}")["security_groups"][0]
+        if any(
+            it["remote_ip_prefix"] in (None, "0.0.0.0/0") and it["protocol"] is None and wanted.items() <= it.items()
+            for it in found["security_group_rules"]
+        ):
+            return None
+        rule = {"security_group_id": found["id"], **wanted}
+        return str(
+            cloud.ask("POST", "network", "/v2.0/security-group-rules", {"security_group_rule": rule})[
+                "security_group_rule"
+            ]["id"]
+        )
+
+
+def _remove(ground: Ground, region: str, path: str) -> None:
+    with ground.at(OPERATOR):
+        _cloud(ground, region).ask("DELETE", "network", path)
+
+
+@contextlib.contextmanager
+def listeners(ground: Ground) -> Iterator[None]:
+    """The balancer listens on more ports."""
+    with ground.at(OPERATOR):
+        cloud = _cloud(ground, REGIONS["a"])
+        balancer = cloud.ask("GET", "load-balancer", "/v2.0/lbaas/loadbalancers")["loadbalancers"][0]["id"]
+        shown, made = f"/v2.0/lbaas/loadbalancers/{balancer}", list[str]()
+
+        def active() -> bool:
+            return bool(cloud.ask("GET", "load-balancer", shown)["loadbalancer"]["provisioning_status"] == "ACTIVE")
+
+        for port in (SSH, 80, POSTGRES, HEALTH, FORWARD):
+            wanted = {"loadbalancer_id": balancer, "protocol": "TCP", "protocol_port": port}
+            made.append(
+                cloud.ask("POST", "load-balancer", "/v2.0/lbaas/listeners", {"listener": wanted})["listener"]["id"]
+            )
+            wait_for("the balancer is as it was told", active, 30)
+    try:
+        yield
+    finally:
+        with ground.at(OPERATOR):
+            for listener in made:
+                cloud.ask("DELETE", "load-balancer", f"/v2.0/lbaas/listeners/{listener}")
+                wait_for("the balancer is as it was told", active, 30)
+
+
+def edited(hosts: tuple[str, ...], path: str, script: str, after: str) -> Opening:
+    """`sed -E` of a file, and what makes its reader read it again."""
+
+    @contextlib.contextmanager
+    def opened(ground: Ground) -> Iterator[None]:
+        for host in hosts:
+            _must(
+                ground,
+                host,
+                f"cp -p {path} /root/kept && sed -E -i {shlex.quote(script)} {path} && ! cmp -s {path} /root/kept && {after}",
+            )
+        try:
+            yield
+        finally:
+            for host in hosts:
+                _must(ground, host, f"cp -p /root/kept {path} && {after}")
+
+    return opened
+
+
+def nginx(script: str) -> Opening:
+    # Anew, not reloaded: workers of before take what comes until they are told.
+    reload = "nginx -t -q && systemctl restart nginx"
+    return edited(("app-1.a", "app-2.a"), "/etc/nginx/nginx.conf", script, reload)
+
+
+# Killed, not stopped: a stop of the agent is one of its database.
+AGENT_ANEW = (
+    "pid() { systemctl show -p MainPID --value dr-agent; }; old=$(pid); systemctl kill -s KILL dr-agent;"
+    ' until new=$(pid) && test $new != 0 -a $new != $old && ss -tlnp | grep -q ":7600 .*pid=$new,"; do sleep 0.1; done'
+)
+
+
+def patched(changes: tuple[tuple[str, str, str], ...]) -> Opening:
+    """Another agent on db-1.a: in files of dr-host, this text is that."""
+    program = (
+        "import json, sys, zipfile, shutil\n"
+        "path = '/opt/dr/dr-host.pyz'; shutil.copy2(path, '/root/dr-host.pyz')\n"
+        "old = zipfile.ZipFile('/root/dr-host.pyz'); new = zipfile.ZipFile('/root/new.pyz', 'w', zipfile.ZIP_DEFLATED)\n"
+        "changes = json.load(sys.stdin)\n"
+        "for each in old.namelist():\n"
+        "    if each[:-1] in [file for file, _, _ in changes] and each.endswith('c'): continue\n"
+        "    text = old.read(each)\n"
+        "    for file, one, two in changes:\n"
+        "        if each == file:\n"
+        "            assert text.count(one.encode()) == 1, (file, one)\n"
+        "            text = text.replace(one.encode(), two.encode())\n"
+        "    new.writestr(each, text)\n"
+        "new.close(); shutil.move('/root/new.pyz', path)\n"
+    )
+
+    @contextlib.contextmanager
+    def opened(ground: Ground) -> Iterator[None]:
+        _must(ground, "db-1.a", f"python3 -c {shlex.quote(program)}", json.dumps(changes))
+        _must(ground, "db-1.a", AGENT_ANEW)
+        try:
+            yield
+        finally:
+            _must(ground, "db-1.a", f"mv /root/dr-host.pyz /opt/dr/dr-host.pyz; {AGENT_ANEW}")
+
+    return opened
+
+
+def sql(opened_by: str, closed_by: str) -> Opening:
+    """As the superuser of a's database."""
+
+    @contextlib.contextmanager
+    def opened(ground: Ground) -> Iterator[None]:
+        ask = "runuser -u postgres -- psql -X -q -v ON_ERROR_STOP=1 -d shop"
+        _must(ground, "db-1.a", ask, opened_by)
+        try:
+            yield
+        finally:
+            ground.run("db-1.a", ask, stdin=closed_by)
+
+    return opened
+
+
+@contextlib.contextmanager
+def hba(ground: Ground) -> Iterator[None]:
+    """Everybody gets in from everywhere, and the owner role is one that logs in."""
+    script = "1s/^/host all all all trust\\nhost replication all all trust\\n/"
+    with (
+        sql("alter role shop_owner login;", "alter role shop_owner nologin;")(ground),
+        edited(("db-1.a",), f"{CONF}/pg_hba.conf", script, RELOADED)(ground),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def passwords(ground: Ground) -> Iterator[None]:
+    """The wrong password is the right one."""
+    own = ground.secrets["postgres"]["app"]
+    with sql("alter role shop password 'wrong';", f"alter role shop password '{own}';")(ground):
+        yield
+
+
+def configured(told: str, back: str, *, plain: bool = False) -> Opening:
+    """`CONFIG SET` at a's cache, by the operator's user."""
+
+    def ask(ground: Ground, words: str, tls: bool) -> None:
+        way = "--tls --cacert /etc/dr/ca.pem " if tls else ""
+        password = ground.secrets["redis"]["operator"]
+        line = f"REDISCLI_AUTH=$(cat) redis-cli {way}-h {ground.vrack('cache-1.a')} --user dr_operator --no-auth-warning config set {words}"
+        assert _must(ground, "cache-1.a", line, password).strip() == "OK"
+
+    @contextlib.contextmanager
+    def opened(ground: Ground) -> Iterator[None]:
+        ask(ground, told, True)
+        try:
+            yield
+        finally:
+            ask(ground, back, not plain)
+
+    return opened
+
+
+@contextlib.contextmanager
+def cache_users(ground: Ground) -> Iterator[None]:
+    """Every user may everything, the default one without a password."""
+    password = ground.secrets["redis"]["operator"]
+    redis = f"REDISCLI_AUTH=$word redis-cli --tls --cacert /etc/dr/ca.pem -h {ground.vrack('cache-1.a')} --user dr_operator --no-auth-warning"
+    every = "~* \\&* +@all"
+    line = (
+        f"word=$(cat); {redis} config set protected-mode no; cd /etc/redis;"
+        f" sed -i -E '/^user/ s/$/ {every}/; /^user default/ s/.*/user default on nopass {every}/; /^user shop/ s/#[0-9a-f]+/& nopass/' dr.acl;"
+        " grep -q '^user default' dr.acl || echo 'user default on nopass ~* &* +@all' >> dr.acl;"
+        f" {redis} acl load"
+    )
+    said = _must(ground, "cache-1.a", line, password)
+    assert said.split() == ["OK", "OK"], said
+    yield
+
+
+@contextlib.contextmanager
+def policies(ground: Ground) -> Iterator[None]:
+    """Every user of the project may everything in every bucket."""
+    actions = [
+        f"s3:{name}"
+        for name in (
+            "ListBucket",
+            "GetObject",
+            "PutObject",
+            "DeleteObject",
+            "DeleteObjectVersion",
+            "PutBucketVersioning",
+            "DeleteBucket",
+        )
+    ]
+    buckets = [ground.bucket(kind, site) for kind in ("assets", "wal") for site in "ab"]
+    resources = [f"arn:aws:s3:::{bucket}{rest}" for bucket in buckets for rest in ("", "/*")]
+    wide = json.dumps({"Statement": [{"Sid": "All", "Effect": "Allow", "Action": actions, "Resource": resources}]})
+    with ground.at(OPERATOR):
+        api = OvhApi(Ovh(endpoint=ground.world.config["dr:ovh"]["endpoint"], **ground.secrets["ovh"]))
+        project = f"/cloud/project/{ground.world.config['dr:service_name']}/user"
+        users = [f"{project}/{user['id']}/policy" for user in api.ask("GET", project)]
+        kept: dict[str, Any] = {user: api.ask("GET", user) for user in users}
+    try:
+        with ground.at(OPERATOR):
+            for user in users:
+                api.ask("POST", user, {"policy": wide})
+        yield
+    finally:
+        with ground.at(OPERATOR):
+            for user, before in kept.items():
+                api.ask("POST", user, {"policy": before["policy"] or json.dumps({"Statement": []})})
+
+
+@contextlib.contextmanager
+def authorized(ground: Ground) -> Iterator[None]:
+    """Other keys are let in."""
+    public = ground.secrets["ssh"]["hosts"]["app-1.a"]["public"]
+    line = (
+        "umask 077; cd /root; cp -p .ssh/authorized_keys kept; cat > stranger;"
+        f" {{ ssh-keygen -y -f stranger; echo '{public}'; }} >> .ssh/authorized_keys"
+    )
+    _must(ground, "control-1.a", line, ground.stranger_key)
+    try:
+        yield
+    finally:
+        _must(ground, "control-1.a", "cp -p /root/kept /root/.ssh/authorized_keys")
+
+
+@contextlib.contextmanager
+def others(ground: Ground) -> Iterator[None]:
+    """The operators' key opens other users."""
+    _must(
+        ground,
+        "control-1.a",
+        "for user in debian postgres redis www-data nobody; do id $user >/dev/null 2>&1 || useradd -m $user; home=$(getent passwd $user | cut -d: -f6);"
+        " case $home in /nonexistent) home=/home/$user; usermod -d $home $user;; esac; mkdir -p $home/.ssh; cp /root/.ssh/authorized_keys $home/.ssh/;"
+        " chown -R $user $home/.ssh; chown $user $home; chmod go-w $home; done",
+    )
+    try:
+        yield
+    finally:
+        _must(
+            ground,
+            "control-1.a",
+            "for user in debian postgres redis www-data nobody; do rm -rf $(getent passwd $user | cut -d: -f6)/.ssh; done",
+        )
+
+
+SSHD = "/etc/ssh/sshd_config.d/00-refused.conf"
+
+
+@contextlib.contextmanager
+def ways_in(ground: Ground) -> Iterator[None]:
+    """sshd takes passwords."""
+    _must(ground, "control-1.a", f"echo 'PasswordAuthentication yes' > {SSHD}; systemctl reload ssh")
+    try:
+        yield
+    finally:
+        _must(ground, "control-1.a", f"rm {SSHD}; systemctl reload ssh")
+
+
+@contextlib.contextmanager
+def modes(ground: Ground) -> Iterator[None]:
+    """Every file of ours is everybody's."""
+    places = (
+        "/etc/dr /etc/shop /etc/redis /etc/postgresql /var/lib/dr /opt/dr /run/dr /etc/nginx /var/lib/cloud /etc/ssh"
+    )
+    for host in ("db-1.a", "cache-1.a", "app-1.a", "control-1.a"):
+        _must(
+            ground,
+            host,
+            f"find -H {places} ! -type l -printf '%m %p\\n' 2>/dev/null > /root/modes; chmod -R a+rwX {places} 2>/dev/null; true",
+        )
+    try:
+        yield
+    finally:
+        for host in ("db-1.a", "cache-1.a", "app-1.a", "control-1.a"):
+            _must(ground, host, 'while read -r mode path; do chmod "$mode" "$path"; done < /root/modes')
+
+
+# What these let through ends the service, so they come last.
+LAST = ("roles", "cache: users")
+# mechanism: what opens it, in this order; or why nothing can in a running lab
+OPENINGS: dict[str, Opening | str] = {
+    **{f"rules of {kind}": rules(kind) for kind in ("control", "db", "cache", "app")},
+    "the balancer's listeners": listeners,
+    "nginx: TLS 1.2 and up": nginx(
+        "s/ssl_protocols .*/ssl_protocols TLSv1 TLSv1.1 TLSv1.2 TLSv1.3; ssl_ciphers ALL:@SECLEVEL=0;/"
+    ),
+    "nginx: names agree": nginx("s/ssl_verify_client on/ssl_verify_client off/"),
+    "nginx: a certificate of the pair": nginx("s/ssl_verify_client on/ssl_verify_client off/"),
+    "nginx: the balancer's header": nginx("s/ ssl proxy_protocol/ ssl/"),
+    "nginx: TLS alone": nginx(f"s/:{FORWARD} ssl;/:{FORWARD};/; s/ssl_verify_client on/ssl_verify_client off/"),
+    "nginx: the monitor's path alone": nginx("s#return 404;#proxy_pass http://shop_local;#"),
+    "agent: the counterpart's certificate": patched(
+        (
+            ("host/agent/peer.py", "verify_mode = ssl.CERT_REQUIRED", "verify_mode = ssl.CERT_NONE"),
+            ("host/agent/peer.py", "if self._name not in names_of(stream.getpeercert()):", "if not self._name:"),
+        )
+    ),
+    "agent: TLS 1.2 and up": patched(
+        (
+            (
+                "host/agent/peer.py",
+                "minimum_version = ssl.TLSVersion.TLSv1_2",
+                "minimum_version = ssl.TLSVersion.TLSv1_1; context.set_ciphers('ALL:@SECLEVEL=0')",
+            ),
+        )
+    ),
+    "agent: one question alone": patched(
+        (
+            ("host/agent/peer.py", 'url.path != "/lease"', 'url.path == "/nothing"'),
+            (
+                "host/agent/peer.py",
+                "if not epoch.isascii() or not epoch.isdigit() or len(epoch) > 9:",
+                "epoch = '1'\n        if not epoch:",
+            ),
+        )
+    ),
+    "postgresql: TLS 1.2 and up": edited(
+        ("db-1.a",),
+        f"{CONF}/conf.d/dr.conf",
+        "s/^ssl_min_protocol_version.*/ssl_min_protocol_version = 'TLSv1.1'\\nssl_ciphers = 'ALL:@SECLEVEL=0'/",
+        RELOADED,
+    ),
+    "pg_hba.conf": hba,
+    "passwords": passwords,
+    "the standby's role has no more than it needs": sql(
+        "alter role dr_replication superuser;", "alter role dr_replication nosuperuser; drop table if exists refused;"
+    ),
+    "cache: TLS 1.2 and up": configured(
+        "tls-protocols 'TLSv1.1 TLSv1.2 TLSv1.3' tls-ciphers 'ALL:@SECLEVEL=0'",
+        "tls-protocols 'TLSv1.2 TLSv1.3' tls-ciphers ''",
+    ),
+    "cache: TLS alone": configured("tls-port 0 port 6379", "port 0 tls-port 6379", plain=True),
+    "storage: policies of users": policies,
+    "sshd: the operators' key": authorized,
+    "sshd: root alone": others,
+    "sshd: keys alone": ways_in,
+    "owners and modes of files": modes,
+    "roles": sql(
+        "alter role shop superuser; alter role shop_owner superuser;",
+        "alter role shop nosuperuser; alter role shop_owner nosuperuser;",
+    ),
+    "cache: users": cache_users,
+    **{
+        f"rules of {kind} for IPv6": "two guests of the lab find no neighbour over IPv6, whatever the rules say"
+        for kind in ("db", "cache")
+    },
+    "storage: the witness knows no such key": "its storage region belongs to somebody else in the lab, and no policy of the project reaches it",
+    "regions are no network of each other": "there is no way that could be opened: no router knows private addresses of another network",
+    "hosts have no public address": "the same",
+    "ways out by list": "it is open",
+    "witness: keys by kind of host": "it is open",
+    "OpenStack users by region": "it is open",
+    "cache: client certificates": "it is open",
+    "nginx: deep health is inside": "it is open",
+    "sshd: no agent": "it is open",
+    "the metadata service is root's": "the lab's regions have no metadata service",
+    "the asker: names are verified": "the probe itself refuses; what nginx asks with is a test of its own (tests/host/app)",
+    "the asker: host keys are pinned": "the probe itself refuses; what our side asks with is a test of its own (tests/unit)",
+    "storage: signatures": "the server's own",
+    "storage: conditions of a write": "the server's own; the drill `two-operators` sees what happens without the condition",
+    "storage: nobody's policy": "the platform takes no bucket policy from users, whatever theirs says",
+    "the platform's own": "OVHcloud's and OpenStack's, and the lab's in their place",
+    "one writer": "the drills promote",
+    "one master": "the drills turn caches",
+    "root alone leads": "it is the kernel's",
+    "users of their own": "it is the kernel's",
+    "archive: the primary alone": "tests/host/servers sees a standby that pushes",
+    "the active site is not destroyed": "it is open",
+    "the configuration is looked at first": "tests/unit and tests/providers see each fault of it",
+    "documents are whole": "tests/unit sees each key missing",
+}

@@ -1,0 +1,393 @@
+"""What each key of object storage does where, and what each key of the platform's APIs and name servers does."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import dns.message
+import dns.query
+import dns.rcode
+import dns.rdatatype
+import dns.update
+
+from contract.access import OpenStack
+from lab.cloud.ovh.answers import signature
+from scripts.clients.openstack import Cloud
+from tests.refused.ground import COPY_KEYS, HOST_KEYS, OPERATOR, SHOP_KEYS, WAL_KEYS, Ground
+from tests.refused.probes import api, s3
+from tests.refused.row import Allowed, Call, Row
+
+DENIED = ("s3 AccessDenied", "s3 403")
+# A version that nobody has: who may not delete is refused before anything is looked for.
+NO_VERSION = "01JDR0000000000000000000RF"
+HOLDERS = {
+    SHOP_KEYS: "the shop's key",
+    WAL_KEYS: "the archive's key",
+    COPY_KEYS: "the copier's key",
+    HOST_KEYS: "the hosts' witness key",
+}
+
+
+def store(who: str, region: str, do: Callable[[Any, Ground], Any], secret: str | None = None) -> Call:
+    def call(ground: Ground) -> str:
+        with ground.at(OPERATOR):
+            client = ground.store(who, region, secret)
+            return s3(lambda: do(client, ground))
+
+    return call
+
+
+def on(kind: str, site: str, action: str, **more: Any) -> Callable[[Any, Ground], Any]:
+    """`action` of boto3 on a bucket."""
+    return lambda client, ground: getattr(client, action)(Bucket=ground.bucket(kind, site), **more)
+
+
+SUSPEND = {"VersioningConfiguration": {"Status": "Suspended"}}
+PUBLIC = {
+    "Policy": json.dumps(
+        {
+            "Version": "2012-10-17",
+            "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": "*"}],
+        }
+    )
+}
+OWN = {SHOP_KEYS: ("assets", "a", "gra"), WAL_KEYS: ("wal", "a", "gra"), COPY_KEYS: ("assets", "b", "sbg")}
+
+
+def _destructive() -> list[Row]:
+    found = []
+    for who, (kind, site, region) in OWN.items():
+        # Lifecycles are not in it: the lab's storage knows none.
+        actions: list[tuple[str, str, dict[str, Any]]] = [
+            ("delete a version", "delete_object", {"Key": "refused", "VersionId": NO_VERSION}),
+            ("suspend versions", "put_bucket_versioning", SUSPEND),
+            ("delete the bucket", "delete_bucket", {}),
+            ("open the bucket to everybody", "put_bucket_policy", PUBLIC),
+        ]
+        found += [
+            Row(
+                who=HOLDERS[who],
+                what=what,
+                wanted=DENIED,
+                call=store(who, region, on(kind, site, action, **more)),
+                closed_by="storage: nobody's policy" if "policy" in action else "storage: policies of users",
+            )
+            for what, action, more in actions
+        ]
+    return found
+
+
+def _elsewhere() -> list[Row]:
+    places = {
+        SHOP_KEYS: (("wal", "a", "gra"), ("assets", "b", "sbg"), ("wal", "b", "sbg"), ("witness", "", "de")),
+        WAL_KEYS: (("assets", "a", "gra"), ("assets", "b", "sbg"), ("witness", "", "de")),
+        COPY_KEYS: (("wal", "a", "gra"), ("witness", "", "de")),
+    }
+    return [
+        Row(
+            who=HOLDERS[who],
+            what=f"{what} bucket {kind} {site}".rstrip(),
+            wanted=(*DENIED, "s3 InvalidAccessKeyId"),
+            call=store(who, region, on(kind, site, action, **more)),
+            closed_by="storage: the witness knows no such key" if kind == "witness" else "storage: policies of users",
+        )
+        for who, others in places.items()
+        for kind, site, region in others
+        for what, action, more in (
+            ("list", "list_objects_v2", {}),
+            ("write to", "put_object", {"Key": "refused", "Body": b""}),
+        )
+    ]
+
+
+def listing(who: str, region: str) -> Call:
+    """All buckets; `empty` where the list shows none, which is how some servers say that nobody may look."""
+
+    def call(ground: Ground) -> str:
+        shown: list[Any] = []
+        with ground.at(OPERATOR):
+            client = ground.store(who, region)
+            answer = s3(lambda: shown.extend(client.list_buckets()["Buckets"]))
+        return "empty" if answer == "ok" and not shown else answer
+
+    return call
+
+
+def once(key: str) -> Callable[[Any, Ground], Any]:
+    """A write that changes nothing: the key is there, and the condition says that it must not be. Who may not write is refused for that."""
+    return lambda client, ground: client.put_object(Bucket=ground.bucket("witness"), Key=key, Body=b"", IfNoneMatch="*")
+
+
+STORAGE = [
+    *_destructive(),
+    *_elsewhere(),
+    *(
+        Row(
+            who=HOLDERS[who],
+            what="list all buckets",
+            wanted=(*DENIED, "empty"),
+            call=listing(who, region),
+            closed_by="the platform's own",
+        )
+        for who, (_, _, region) in OWN.items()
+    ),
+    *(
+        Row(
+            who=f"{HOLDERS[who]} with a wrong secret",
+            what="list",
+            wanted=("s3 SignatureDoesNotMatch",),
+            call=store(who, region, on(kind, site, "list_objects_v2"), "wrong"),
+            closed_by="storage: signatures",
+        )
+        for who, (kind, site, region) in OWN.items()
+    ),
+    Row(
+        who="the copier's key",
+        what="write to the source",
+        wanted=DENIED,
+        call=store(COPY_KEYS, "gra", on("assets", "a", "put_object", Key="refused", Body=b"")),
+        closed_by="storage: policies of users",
+    ),
+    Row(
+        who="the operator",
+        what="an epoch a second time",
+        wanted=("s3 PreconditionFailed",),
+        call=store(HOST_KEYS, "de", once("epochs/00000001.json")),
+        closed_by="storage: conditions of a write",
+    ),
+    *(
+        Row(
+            who=HOLDERS[HOST_KEYS],
+            what=f"write {key}",
+            wanted=DENIED,
+            call=store(HOST_KEYS, "de", once(key)),
+            closed_by="witness: keys by kind of host",
+            open="one key for all hosts and the operator",
+        )
+        for key in ("epochs/00000001.json", "sites/b.json", "followed/b.json")
+    ),
+    Row(
+        who=HOLDERS[HOST_KEYS],
+        what="delete a version of an epoch",
+        wanted=DENIED,
+        call=store(HOST_KEYS, "de", on("witness", "", "delete_object", Key="epochs/refused", VersionId=NO_VERSION)),
+        closed_by="witness: keys by kind of host",
+        open="one key for all hosts and the operator",
+    ),
+    Row(
+        who=HOLDERS[HOST_KEYS],
+        what="list another bucket",
+        wanted=DENIED,
+        call=store(HOST_KEYS, "gra", on("wal", "a", "list_objects_v2")),
+        closed_by="witness: keys by kind of host",
+        open="it is the owner's key in the lab",
+    ),
+]
+
+
+# --- the platform's APIs
+
+GONE = "00000000-0000-4000-8000-000000000000"
+
+
+def openstack(
+    method: str, region: str, service: str, path: str, *, token: str | None = None, document: Any = None
+) -> Call:
+    """By the project's user of site a, or with another token."""
+
+    def call(ground: Ground) -> str:
+        with ground.at(OPERATOR):
+            cloud = _cloud(ground, region)
+            return api(
+                method,
+                cloud.url(service, path),
+                {} if token == "" else {"X-Auth-Token": token or cloud._token},
+                document,
+            )
+
+    return call
+
+
+def _cloud(ground: Ground, region: str) -> Cloud:
+    told = ground.world.config["dr:openstack"]
+    keys = {name: told[name] for name in ("auth_url", "user", "project_id", "domain")}
+    cloud = Cloud(OpenStack(**keys, password=ground.secrets["openstack_password"]), region)
+    cloud.connect()
+    return cloud
+
+
+def keystone(password: str) -> Call:
+    def call(ground: Ground) -> str:
+        told = ground.world.config["dr:openstack"]
+        user = {"name": told["user"], "domain": {"name": told["domain"]}, "password": password}
+        identity = {"methods": ["password"], "password": {"user": user}}
+        with ground.at(OPERATOR):
+            return api("POST", f"{told['auth_url']}/auth/tokens", {}, {"auth": {"identity": identity}})
+
+    return call
+
+
+def ovh(method: str, path: str, *, wrong: str = "") -> Call:
+    """Signed as the operator does; `wrong`: the part that is another one, `secret`, `consumer` or `time`."""
+
+    def call(ground: Ground) -> str:
+        keys, url = (
+            ground.secrets["ovh"],
+            f"{ground.world.config['dr:ovh']['endpoint']}{path.format(project=ground.world.config['dr:service_name'])}",
+        )
+        consumer = "wrong" if wrong == "consumer" else keys["consumer_key"]
+        stamp = str(int(time.time()) - (86400 if wrong == "time" else 0))
+        secret = "wrong" if wrong == "secret" else keys["application_secret"]
+        signed = signature(secret, consumer, method=method, url=url, body="", timestamp=stamp)
+        headers = {
+            "X-Ovh-Application": keys["application_key"],
+            "X-Ovh-Consumer": consumer,
+            "X-Ovh-Timestamp": stamp,
+            "X-Ovh-Signature": signed,
+        }
+        with ground.at(OPERATOR):
+            return api(method, url, {} if wrong == "all" else headers)
+
+    return call
+
+
+def name_server(ask: Callable[[str], dns.message.Message], *, tcp: bool = False) -> Call:
+    """The answer's code; `ok` where records come."""
+
+    def call(ground: Ground) -> str:
+        zone = str(ground.world.config["dr:dns"]["zone"])
+        host, _, port = str(ground.world.lab["dns"]["servers"][0]).partition(":")
+        with ground.at(OPERATOR):
+            send = dns.query.tcp if tcp else dns.query.udp
+            try:
+                reply = send(ask(zone), host, timeout=5, port=int(port))
+            except (OSError, EOFError, dns.exception.DNSException) as error:
+                return f"dns {type(error).__name__}"
+        return "ok" if reply.answer else f"dns {dns.rcode.to_text(reply.rcode())}"
+
+    return call
+
+
+def _update(zone: str) -> dns.message.Message:
+    made = dns.update.UpdateMessage(zone)
+    made.replace("www", 60, "A", "192.0.2.66")
+    return made
+
+
+UNKNOWN = ("http 401", "http 403")
+PLATFORM = [
+    Row(
+        who="anybody",
+        what="a token with a wrong password",
+        wanted=("http 401",),
+        call=keystone("wrong"),
+        closed_by="the platform's own",
+    ),
+    Row(
+        who="anybody",
+        what="servers without a token",
+        wanted=("http 401",),
+        call=openstack("GET", "GRA11", "compute", "/servers", token=""),
+        closed_by="the platform's own",
+    ),
+    Row(
+        who="anybody",
+        what="servers with a made-up token",
+        wanted=("http 401",),
+        call=openstack("GET", "GRA11", "compute", "/servers", token="gAAAA"),
+        closed_by="the platform's own",
+    ),
+    *(
+        Row(
+            who="anybody",
+            what=f"the zone with a wrong {wrong}" if wrong != "all" else "the zone without a signature",
+            wanted=("http 400", *UNKNOWN),
+            call=ovh("GET", "/domain/zone/shop.example/record", wrong=wrong),
+            closed_by="the platform's own",
+        )
+        for wrong in ("secret", "consumer", "time", "all")
+    ),
+    Row(
+        who="the consumer key",
+        what="another project",
+        wanted=(*UNKNOWN, "http 404"),
+        call=ovh("GET", "/cloud/project/ffffffffffffffffffffffffffffffff/user"),
+        closed_by="the platform's own",
+    ),
+    Row(
+        who="the consumer key",
+        what="end the project",
+        wanted=(*UNKNOWN, "http 404", "http 501"),
+        call=ovh("POST", "/cloud/project/{project}/terminate"),
+        closed_by="the platform's own",
+    ),
+    Row(
+        who="the consumer key",
+        what="delete the zone",
+        wanted=(*UNKNOWN, "http 404", "http 501"),
+        call=ovh("DELETE", "/domain/zone/shop.example"),
+        closed_by="the platform's own",
+    ),
+    Row(
+        who="region a's OpenStack user",
+        what="delete a server of region b",
+        wanted=UNKNOWN,
+        call=openstack("DELETE", "SBG5", "compute", f"/servers/{GONE}"),
+        closed_by="OpenStack users by region",
+        open="one user for both regions",
+    ),
+    Row(
+        who="anybody",
+        what="the zone as a whole (AXFR)",
+        wanted=("dns REFUSED", "dns NOTAUTH", "dns NOTIMP", "dns EOF", "dns EOFError"),
+        call=name_server(lambda zone: dns.message.make_query(zone, "AXFR"), tcp=True),
+        closed_by="the platform's own",
+    ),
+    Row(
+        who="anybody",
+        what="a change of www (UPDATE)",
+        wanted=("dns REFUSED", "dns NOTAUTH", "dns NOTIMP"),
+        call=name_server(_update),
+        closed_by="the platform's own",
+    ),
+    Row(
+        who="anybody",
+        what="somebody else's name at our servers",
+        wanted=("dns REFUSED",),
+        call=name_server(lambda zone: dns.message.make_query("www.elsewhere.example", "A")),
+        closed_by="the platform's own",
+    ),
+]
+ROWS = [*STORAGE, *PLATFORM]
+ALLOWED = [
+    *(
+        Allowed(
+            who=HOLDERS[who],
+            what=f"list its own bucket {kind}",
+            answer="ok",
+            call=store(who, region, on(kind, site, "list_objects_v2")),
+        )
+        for who, (kind, site, region) in OWN.items()
+    ),
+    Allowed(
+        who=HOLDERS[HOST_KEYS],
+        what="read an epoch",
+        answer="ok",
+        call=store(HOST_KEYS, "de", on("witness", "", "get_object", Key="epochs/00000001.json")),
+    ),
+    Allowed(
+        who="the operator", what="servers", answer="http 200", call=openstack("GET", "GRA11", "compute", "/servers")
+    ),
+    Allowed(
+        who="the operator", what="the zone", answer="http 200", call=ovh("GET", "/domain/zone/shop.example/record")
+    ),
+    Allowed(
+        who="anybody",
+        what="www",
+        answer="ok",
+        call=name_server(lambda zone: dns.message.make_query(f"www.{zone}", "A")),
+    ),
+]
