@@ -49,7 +49,7 @@ class AssetBuckets(pulumi.ComponentResource):
         self.archive_keys = self._user(f"{name}-archive", "archive", site_policy(archives), buckets)
         self.offsite_keys = None
         if settings.archive is not None and settings.archive.offsite:
-            mine = [settings.bucket(settings.site, kind) for kind in KINDS]
+            mine = [settings.bucket(settings.site, kind) for kind in BUCKETS]
             self.offsite_keys = self._user(f"{name}-offsite", "offsite", reader_policy(mine), buckets)
         self.register_outputs({"keys": self.keys, "copier_keys": self.copier_keys, "archive_keys": self.archive_keys})
 

@@ -29,7 +29,10 @@ class Row:
 
 TABLE = (
     Row(
-        keys="epochs/*", holds="which site is active, and on which proof", put_by=(OPERATOR,), read_by=(DATABASE, CACHE, APP)
+        keys="epochs/*",
+        holds="which site is active, and on which proof",
+        put_by=(OPERATOR,),
+        read_by=(DATABASE, CACHE, APP),
     ),
     # A site that is taken down must not be published any more.
     Row(keys="sites/*", holds="public addresses of a site", put_by=(OPERATOR,), removed_by=(OPERATOR,)),
