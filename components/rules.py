@@ -17,6 +17,7 @@ from contract.sites import SITES
 
 # OVHcloud uses this range inside Ext-Net for the gateways of floating IPs.
 FLOATING_IP_RANGE = "172.31.0.0/17"
+OPERATORS_PREFIX = 16  # an organisation's own network, at the widest
 
 
 def readable(settings: Settings) -> bool:
@@ -187,13 +188,13 @@ def _names(settings: Settings) -> Iterator[_Row]:
 
 def _operators(settings: Settings) -> Iterator[_Row]:
     for network in settings.operator_cidrs:
-        if IPv4Network(network).prefixlen < 8:
+        if IPv4Network(network).prefixlen < OPERATORS_PREFIX:
             yield (
                 "operator_cidrs",
                 repr(network),
-                "networks of /8 or smaller",
-                "the bastion's ssh would be open to the world",
-                "name the addresses that operators and CI come from",
+                f"networks of /{OPERATORS_PREFIX} or smaller",
+                f"the bastion's ssh would be open to {IPv4Network(network).num_addresses} addresses, most of them of people you do not know",
+                "name the addresses that operators and CI come from, or those of a way through which all of them come",
             )
 
 

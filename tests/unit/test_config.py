@@ -117,6 +117,8 @@ def test_protect_is_never_guessed(value: object) -> None:
         ("vrack/mtu", 500, "dr:vrack.mtu"),
         ("operator_cidrs", [], "dr:operator_cidrs"),
         ("operator_cidrs", ["0.0.0.0/0"], "dr:operator_cidrs"),
+        ("operator_cidrs", ["192.0.2.0/24", "198.0.0.0/8"], "dr:operator_cidrs"),
+        ("operator_cidrs", ["198.18.0.0/15"], "dr:operator_cidrs"),
         ("regions/a/front_cidr", "172.31.127.0/24", "dr:regions.a.front_cidr"),
         ("regions/b/front_cidr", "10.100.0.0/24", "dr:vrack.cidr"),
         ("regions/a/image_id", "Debian 13", "dr:regions.a.image_id"),
