@@ -45,6 +45,9 @@ class Options:
     memory_limit: int = MIB  # objects up to here are read whole; larger ones are streamed
     multipart_above: int = 100 * MIB
     part_size: int = 16 * MIB  # at least; more where 9,000 parts of it would not do
+    part_md5: bool = (
+        False  # each part is held in memory and says its MD5 before it is sent, as a bucket with a lock asks
+    )
     attempts: int = 6
     backoff_s: float = 0.5
     backoff_cap_s: float = 30.0

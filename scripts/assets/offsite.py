@@ -18,8 +18,8 @@ from .store import Bucket
 
 
 def kept(job: Job) -> Job:
-    """The job without what could take something away, or that a reader may not ask."""
-    return replace(job, options=replace(job.options, deletes=False, carry_acl="never"), bucket=None)
+    """The job without what could take something away, or that a reader may not ask; what is sent is what a locked bucket takes."""
+    return replace(job, options=replace(job.options, deletes=False, carry_acl="never", part_md5=True), bucket=None)
 
 
 def prepared(job: Job) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 
 from .cold import Part
@@ -37,7 +38,8 @@ def span(entry: Entry, upload: Upload, number: int) -> tuple[int, int]:
 
 
 class Parts:
-    """Copies objects in parts, `part_streams` at once over all objects. Nothing is held in memory but what is on its way."""
+    """Copies objects in parts, `part_streams` at once over all objects. Nothing is held in memory but what is on its
+    way, and parts that have to say their MD5 before."""
 
     def __init__(self, source: Bucket, target: Bucket, state: State, guard: Guard, options: Options) -> None:
         self._source, self._target, self._state, self._guard, self._options = source, target, state, guard, options
@@ -137,7 +139,12 @@ class Parts:
                         f"{self._source.endpoint.place}: {show(entry.key)}: asked for {size} bytes, answers {answer.status} with {body.length}; not copied",
                     )
                 md5 = hashlib.md5(usedforsecurity=False)
-                sent = self._target.put_part(entry.key, upload.upload, number, tee(body, md5), size)
+                pieces: Iterable[bytes] = tee(body, md5)
+                told: Headers = {}
+                if self._options.part_md5:
+                    pieces = [b"".join(pieces)]
+                    told = {"content-md5": base64.b64encode(md5.digest()).decode()}
+                sent = self._target.put_part(entry.key, (upload.upload, number), pieces, size, told)
             if is_md5(sent.etag) and sent.etag != md5.hexdigest() and self._target.etag_is_md5:
                 raise StoreError(
                     Kind.LYING,

@@ -159,11 +159,13 @@ class Bucket:
         with self.throttle.slot():
             return self._written(self.wire.send("put", key, {}, headers, pieces=pieces, size=size))
 
-    def put_part(self, key: bytes, upload: str, number: int, pieces: Iterable[bytes], size: int) -> Answer:
-        """One attempt."""
+    def put_part(
+        self, key: bytes, part: tuple[str, int], pieces: Iterable[bytes], size: int, headers: Headers
+    ) -> Answer:
+        """One attempt. `part`: the upload, and its number."""
         with self.throttle.slot():
-            query = {"partNumber": str(number), "uploadId": upload}
-            return self._written(self.wire.send("part", key, query, {}, pieces=pieces, size=size))
+            query = {"partNumber": str(part[1]), "uploadId": part[0]}
+            return self._written(self.wire.send("part", key, query, headers, pieces=pieces, size=size))
 
     # --- rare
 

@@ -68,6 +68,18 @@ def test_a_locked_bucket_is_told_what_it_is_sent(locked: Pair, capsys: pytest.Ca
         assert it.headers["content-md5"] == b64encode(hashlib.md5(it.body).digest()).decode()
 
 
+def test_parts_say_their_md5_too(locked: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+    """pgBackRest stores what is larger than some megabytes in parts: its etag tells nobody what it hashes to."""
+    body = b"0123456789abcdef" * 400_000
+    locked.a.put(b"pgbackrest/bundle/1", body, etag="0" * 32 + "-2")
+    options = {"options": {**locked.document()["options"], "part_size": 5 << 20, "memory_limit": 1000}}
+    assert locked.cli(capsys, "offsite", document=options)[0] == 0
+    parts = [it for it in locked.b.log if it.operation == "part"]
+    assert len(parts) == 2 and locked.b.body(b"pgbackrest/bundle/1") == body
+    for it in parts:
+        assert it.headers["content-md5"] == b64encode(hashlib.md5(it.body).digest()).decode()
+
+
 def test_nothing_is_asked_of_the_source_that_a_reader_may_not(locked: Pair, capsys: pytest.CaptureFixture[str]) -> None:
     assert locked.cli(capsys, "offsite")[0] == 0
     assert {it.operation for it in locked.a.log} <= {"list", "get", "head", "tags"}
