@@ -57,7 +57,8 @@ class RegionPlan:
 
 
 REGIONS = (RegionPlan("a", "GRA11", "gra", "203.0.113"), RegionPlan("b", "SBG5", "sbg", "198.51.100"))
-TLS_STORAGE = {plan.storage: (plan.s3, 443) for plan in REGIONS}  # what archives: pgBackRest speaks TLS only
+# What archives, and what holds a copy of that elsewhere: pgBackRest speaks TLS only.
+TLS_STORAGE = {plan.storage: (plan.s3, 443) for plan in REGIONS} | {"de": (WITNESS[0], 443)}
 STORAGE = {plan.storage: (plan.s3, S3_PORT) for plan in REGIONS} | {"de": WITNESS}
 GLOBAL_ADDRESSES = (KEYSTONE[0], OVH[0], WITNESS[0], *(server.host for server in NAME_SERVERS), RESOLVER.host, LIAR)
 

@@ -9,11 +9,14 @@ import re
 import shutil
 import socket
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lab.machines import image
 from lab.pairs.loopback import free_port
 from lab.pairs.postgres import Node, Pair
+from lab.s3 import times
 from lab.s3.gateway import connect
 from lab.toolchain import tools
 from scripts.host.archive.check import Check
@@ -41,12 +44,14 @@ START += "sys.exit(main(sys.argv[1:], layout=Layout(Path({root!r}))))\n"
 class Region:
     """One region's S3 server, TLS with the pair's CA; in clear without (the witness's)."""
 
-    def __init__(self, site: str, folder: Path, bucket: str, tls: bool = True) -> None:
+    def __init__(self, site: str, folder: Path, bucket: str, tls: bool = True, lock_days: int = 0) -> None:
+        self.lock_days = lock_days
         self.site, self.folder, self.port = site, folder / f"s3-{site}", free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self.bucket, self.tls, self.ca = bucket, tls, folder / "ca.pem"
         self.folder.mkdir()
-        (self.folder / "data").mkdir()
+        for name in ("data", "versions"):
+            (self.folder / name).mkdir()
         certificate(folder, f"s3-{site}", "IP:127.0.0.1,DNS:127.0.0.1")  # pgBackRest looks at names only
         self.pem, self.key = folder / f"s3-{site}.pem", folder / f"s3-{site}.key"
 
@@ -60,7 +65,14 @@ class Region:
         }
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*argv, "--quiet", "posix", str(self.folder / "data")],
+                [
+                    *argv,
+                    "--quiet",
+                    "posix",
+                    "--versioning-dir",
+                    str(self.folder / "versions"),
+                    str(self.folder / "data"),
+                ],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -74,6 +86,16 @@ class Region:
                 return True
         except OSError:
             return False
+
+    def make(self) -> None:
+        """The bucket; as the program makes it where it is to be locked."""
+        if not self.lock_days:
+            self.client.create_bucket(Bucket=self.bucket)
+            return
+        self.client.create_bucket(Bucket=self.bucket, ObjectLockEnabledForBucket=True)
+        lock = {"Mode": "COMPLIANCE", "Days": self.lock_days}
+        found = {"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": lock}}
+        self.client.put_object_lock_configuration(Bucket=self.bucket, ObjectLockConfiguration=found)
 
     def stop(self) -> None:
         if self.process is not None:
@@ -97,6 +119,10 @@ class Region:
         """Every object of the bucket."""
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
         return [item["Key"] for page in pages for item in page.get("Contents", [])]
+
+    def put_times_right(self) -> None:
+        """See `lab.s3.times`."""
+        assert times.put_right(self.folder) > 0, f"no version in {self.folder}"
 
     def wal(self) -> set[str]:
         """Names of the WAL files in the archive."""
@@ -135,15 +161,17 @@ def openssl(folder: Path, arguments: str) -> None:
 class ArchivePair(Pair):
     """Sites a and b, each with an archive in its own region and the other's."""
 
-    def __init__(self) -> None:
+    def __init__(self, lock_days: int = 0) -> None:
         super().__init__()
         authority(self.folder)
-        self.regions = {site: Region(site, self.folder, bucket) for site, bucket in BUCKETS.items()}
+        self.regions = {
+            site: Region(site, self.folder, bucket, lock_days=lock_days) for site, bucket in BUCKETS.items()
+        }
         self.restored: list[Path] = []
         self.witness = Region("w", self.folder, "witness", tls=False)
         for region in (*self.regions.values(), self.witness):
             region.start()
-            region.client.create_bucket(Bucket=region.bucket)
+            region.make()
         for package, source in (("host", PROJECT / "scripts/host"), ("contract", PROJECT / "contract")):
             shutil.copytree(source, self.folder / package, ignore=shutil.ignore_patterns("__pycache__"))
         for node in (self.a, self.b):
@@ -205,15 +233,33 @@ class ArchivePair(Pair):
     def memory(self, node: Node) -> Any:
         return Desired.read(self.archive_document(node, 1, "a")).memory
 
-    def call(self, node: Node, verb: str, document: dict[str, Any] | None = None, user: str | None = None) -> Done:
-        """`dr-host archive <verb>` as a process of its own."""
+    def call(
+        self,
+        node: Node,
+        verb: str,
+        document: dict[str, Any] | None = None,
+        user: str | None = None,
+        before: Sequence[str] = (),
+    ) -> Done:
+        """`dr-host archive <verb>` as a process of its own. `before`: a command that starts it, see `newer`."""
         return run(
-            ["/usr/bin/python3", str(self.folder / f"tool-{node.site}.py"), "archive", verb],
+            [*before, "/usr/bin/python3", str(self.folder / f"tool-{node.site}.py"), "archive", verb],
             stdin=json.dumps(document or {}),
             limit_s=300,
             check=False,
             user=user,
         )
+
+    def newer(self) -> list[str]:
+        """A command that starts another one to which `pgbackrest` is the one of the guests' image: Debian 12 has an older one. Wants root."""
+        root, wrapper = image.ensure(), self.folder / "pgbackrest"
+        seen = self.folder / "image"
+        seen.mkdir(exist_ok=True)
+        loader = f"{seen}/usr/lib64/ld-linux-x86-64.so.2 --library-path {seen}/usr/lib/x86_64-linux-gnu"
+        wrapper.write_text(f'#!/bin/sh\nexec {loader} --argv0 /usr/bin/pgbackrest {seen}/usr/bin/pgbackrest "$@"\n')
+        wrapper.chmod(0o755)
+        binds = f"mount --bind {root} {seen} && mount --bind {wrapper} /usr/bin/pgbackrest"
+        return ["unshare", "--mount", "sh", "-c", f'{binds} && exec "$@"', "sh"]
 
     def state(self, node: Node) -> State:
         return load(ArchiveLayout(node.layout))

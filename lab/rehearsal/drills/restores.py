@@ -61,7 +61,7 @@ def restore_rehearsal(stage: Stage, record: Record) -> None:
     nothing_lost(record)
 
 
-def _rehearse(stage: Stage, **order: str) -> tuple[int, str, str]:
+def rehearse(stage: Stage, **order: Any) -> tuple[int, str, str]:
     """On the standby's host: exit code, stdout, stderr. Through its namespaces: an ssh of the stage does not wait for so long."""
     document = json.dumps({"directory": ASIDE, "repository": stage.standby, **order})
     text = f"echo '{document}' | python3 /opt/dr/dr-host.pyz archive rehearse"
@@ -71,7 +71,7 @@ def _rehearse(stage: Stage, **order: str) -> tuple[int, str, str]:
 
 def _rehearsed(stage: Stage, record: Record) -> dict[str, Any] | None:
     """Facts of a rehearsal that has to be whole."""
-    code, said, why = _rehearse(stage)
+    code, said, why = rehearse(stage)
     record.expect(code == 0, f"the rehearsal ended with {code}: {why.strip()[-500:]}")
     if code:
         return None
@@ -108,7 +108,7 @@ def _all_is_there(stage: Stage, record: Record, shop: Shop, facts: dict[str, Any
 def _damage_is_told(stage: Stage, record: Record, restored: dict[str, Any]) -> None:
     """A rehearsal of a backup with one wrong byte fails with words that name the repository and the other one."""
     with _damaged(stage, restored):
-        code, _, why = _rehearse(stage)
+        code, _, why = rehearse(stage)
     stage.line(f"{DATABASE_HOST}.{stage.standby}", f"sh -c 'rm -rf {ASIDE} {ASIDE}.*'")
     record.figures["rehearsal"]["damaged"] = why.strip()[-300:]
     record.expect(code == 1, f"a rehearsal of a damaged backup ended with {code}, wanted 1")

@@ -25,7 +25,7 @@ from .holes import SEGMENT, hole
 from .inherit import owed
 from .layout import ArchiveLayout
 from .push import may_write, waiting
-from .tool import DIFFERENT_CONTENT, Info, PgBackRest, explain, stanza, system_identifier
+from .tool import DIFFERENT_CONTENT, PARTLY_THERE, Info, PgBackRest, explain, stanza, system_identifier
 
 FOLLOW_AFTER_S = 60.0  # a standby that does not stream for so long fetches from the archive
 REPAIR_S = 240.0  # one run's share of sending what a repository missed
@@ -100,7 +100,9 @@ class Check:
     def _make_place(self, repository: str, place: str) -> None:
         done = self.tool.call(repository, place, "stanza-create", limit_s=300)
         if done.code:
-            self.log.warning(f"repository {repository}: no place for {place} could be made: {explain(done)}")
+            removed = "; somebody has removed a part of it: docs/restore.md, backups were removed"
+            more = removed if done.code in PARTLY_THERE else ""
+            self.log.warning(f"repository {repository}: no place for {place} could be made: {explain(done)}{more}")
         else:
             self.log.info(f"repository {repository}: place for {place} made")
 

@@ -9,6 +9,8 @@ from ..frame.files import write_atomically
 from ..postgres import archiving
 from ..postgres.layout import PostgresLayout
 
+OUTSIDE = "outside"  # stands for a repository's name where a restore takes a copy from elsewhere
+
 
 @dataclass(frozen=True)
 class ArchiveLayout:
@@ -72,6 +74,10 @@ class ArchiveLayout:
     def ca(self) -> Path:
         """CA of the repositories' servers, where it is not one that the system trusts."""
         return self.conf / "s3-ca.pem"
+
+    @property
+    def outside_ca(self) -> Path:
+        return self.conf / "outside-ca.pem"
 
     @property
     def logs(self) -> Path:

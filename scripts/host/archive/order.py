@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from contract import fields
 from contract.errors import Refused, say
+from contract.fields import key
+from contract.forms import S3_KEY
+from contract.services import archive
 
 from ..frame.desired import Reader
 from ..postgres.text import segment_name, segment_start
@@ -19,9 +23,21 @@ LATEST = "latest"
 SEGMENT = 16 << 20  # bytes of a WAL file; of a cluster that is gone nobody else says it
 
 
+@dataclass(frozen=True, kw_only=True)
+class Outside(archive.Repository):
+    """A copy of a repository in another account: `from` in the order."""
+
+    endpoint: str = key(archive.ENDPOINT, "its S3 server")
+    access_key: str = key(S3_KEY, "id of a key that reads there", secret=True)
+    secret_key: str = key(S3_KEY, "the key", secret=True)
+    ca: str | None = key(archive.PEM, "PEM of its server's CA, where it is not a public one", default=None)
+
+
 @dataclass(frozen=True)
 class Order:
-    """What the operator asks for. `target`: seconds since 1970, None for everything that the archive has. `timeline`: None for the newest."""
+    """What the operator asks for. `target`: None for everything that the archive has. `timeline`: None for the newest. `repository_at`: read the
+    repositories as they were then, whatever was removed or overwritten since; None: as they are. `outside`: a copy to take in place of them.
+    """
 
     target: datetime.datetime | None
     timeline: int | None
@@ -30,23 +46,16 @@ class Order:
     repository: str | None
     cluster: str | None
     adopt: bool
+    repository_at: datetime.datetime | None = None
+    outside: Outside | None = None
 
     @classmethod
     def read(cls, document: dict[str, Any], memory: Memory) -> Order:
         """Raises Usage that names every fault."""
         reader = Reader(document, "document")
-        text = reader.text("target", LATEST)
-        target = None
-        try:
-            target = None if text == LATEST else datetime.datetime.fromisoformat(text)
-        except ValueError:
-            reader.fault("target", repr(text), '"latest" or a time such as "2026-11-25T10:00:00+00:00"')
-        if target is not None and target.tzinfo is None:
-            reader.fault(
-                "target",
-                repr(text),
-                'a time with its zone, such as "2026-11-25T10:00:00+00:00": two hosts may mean two hours by it',
-            )
+        text, past = reader.text("target", LATEST), reader.optional_text("repository_at")
+        target = None if text == LATEST else _time(reader, "target", text, '"latest" or ')
+        repository_at = None if past is None else _time(reader, "repository_at", past)
         repository, timeline = reader.optional_text("repository"), reader.number("timeline", 0)
         if repository not in (None, *memory.repositories):
             reader.fault("repository", repr(repository), " or ".join(memory.repositories))
@@ -63,13 +72,37 @@ class Order:
             repository,
             reader.optional_text("cluster"),
             reader.flag("adopt", False),
+            repository_at,
+            _outside(document.get("from") if isinstance(document, dict) else None),
         )
+        if found.outside is not None and repository is not None:
+            reader.fault("repository", repr(repository), "none beside `from`, which stands for both")
         reader.done()
         return found
 
     @property
     def moment(self) -> float | None:
         return None if self.target is None else self.target.timestamp()
+
+
+def _time(reader: Reader, key: str, text: str, other: str = "") -> datetime.datetime | None:
+    try:
+        found = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        reader.fault(key, repr(text), f'{other}a time such as "2026-11-25T10:00:00+00:00"')
+        return None
+    if found.tzinfo is None:
+        reader.fault(
+            key,
+            repr(text),
+            'a time with its zone, such as "2026-11-25T10:00:00+00:00": two hosts may mean two hours by it',
+        )
+    return found
+
+
+def _outside(found: object) -> Outside | None:
+    """Raises Usage that names every fault."""
+    return None if found is None else fields.read(Outside, found, "document.from")
 
 
 @dataclass(frozen=True)
@@ -117,7 +150,8 @@ def choose(
             found=f"{order.target.isoformat() if order.target else LATEST}",
             wanted=f"a time in the archive ({told})",
             consequence="nothing was restored",
-            remedy="choose a time within; what the primary wrote in the last minute is archived by `select pg_switch_wal()` there",
+            remedy="choose a time within; what the primary wrote in the last minute is archived by `select pg_switch_wal()` there; where backups were "
+            "removed, name a time before as `repository_at` (docs/restore.md)",
         )
     )
 

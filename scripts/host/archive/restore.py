@@ -26,8 +26,9 @@ from ..frame.wait import until
 from ..postgres.server import Server, psql
 from ..postgres.text import control_data, lsn, setting
 from .desired import Memory
+from .elsewhere import reaching
 from .holes import SEGMENT, hole
-from .layout import ArchiveLayout
+from .layout import OUTSIDE, ArchiveLayout
 from .order import LATEST, Order, Source, choose, lsn_of, room
 from .tool import Info, PgBackRest, explain, names, system_identifier
 
@@ -42,11 +43,16 @@ class Restore:
 
     def __init__(self, layout: ArchiveLayout, memory: Memory, order: Order, log: Log) -> None:
         self.layout, self.memory, self.order, self.log = layout, memory, order, log
-        self.tool = PgBackRest(layout, order.port, str(order.directory))
+        self.tool = PgBackRest(layout, order.port, str(order.directory), order.repository_at)
 
     def run(self) -> dict[str, Any]:
         """Facts of the new cluster. Raises Refused, with nothing changed, or Failed, with the directory left for a look."""
+        with reaching(self.order.outside, self.memory, self.layout):
+            return self._run()
+
+    def _run(self) -> dict[str, Any]:
         self._free()
+        self.tool.refuse_old()
         place = self.order.cluster or self._cluster()
         source = self._source(place)
         room(self.order.directory, shutil.disk_usage(self.order.directory.parent).free, source.backup.size)
@@ -100,6 +106,8 @@ class Restore:
         return Server(self.layout.postgres, self.memory.port, _NoControl()).pid() is not None
 
     def _repositories(self) -> Sequence[str]:
+        if self.order.outside is not None:
+            return [OUTSIDE]
         return [self.order.repository] if self.order.repository else self.memory.repositories
 
     def _cluster(self) -> str:
@@ -180,18 +188,23 @@ class Restore:
                     found=explain(done),
                     wanted="a copy",
                     consequence=f"what lies in {order.directory} is no cluster; the running one was not touched",
-                    remedy="try `repository` "
-                    + " or ".join(it for it in self.memory.repositories if it != source.repository)
-                    + ", into another directory",
+                    remedy=self._elsewhere(source),
                 )
             )
         self.layout.leave(order.directory / "standby.signal")
         self._configure()
 
+    def _elsewhere(self, source: Source) -> str:
+        if self.order.outside is not None:
+            return "name an earlier moment of the copy as `repository_at`, or another copy, and another directory"
+        others = " or ".join(it for it in self.memory.repositories if it != source.repository)
+        return f"try `repository` {others}, into another directory"
+
     def _fetch(self, place: str, source: Source) -> str:
         """A fault of the repository stops the server (255): taken for the archive's end it would lose rows without a word."""
-        config = self.layout.config(source.repository)
-        get = f'pgbackrest --config={config} --stanza={place} --pg1-path={self.order.directory} archive-get --no-archive-async %f "%p"'
+        # In double quotes: pgBackRest writes the whole into single ones.
+        config, past = self.layout.config(source.repository), " ".join(f'"{word}"' for word in self.tool.past)
+        get = f'pgbackrest --config={config} --stanza={place} --pg1-path={self.order.directory} {past} archive-get --no-archive-async %f "%p"'
         return f"{get}; rc=$?; test $rc -le 1 && exit $rc; exit 255"
 
     def _configure(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import re
@@ -20,9 +21,11 @@ from ..postgres.text import control_data
 from .layout import ArchiveLayout
 
 DIFFERENT_CONTENT = 45  # the archive has this segment with other bytes
+PARTLY_THERE = (40, 55)  # stanza-create: other files of the place are there, or lack the one beside them
 NO_SUCH_WAL = 1  # archive-get: proven absent
 GIVEN_UP = -1  # ended from here
 QUICK_S = 60.0
+READS_THE_PAST = (2, 54)
 _NO_PLACE, _NO_BACKUP = (1, 3), 2  # states of a stanza in `info`
 STANZA = re.compile(r"dr-\d+")
 
@@ -64,11 +67,37 @@ class Info:
 
 @dataclass(frozen=True)
 class PgBackRest:
-    """`port`: of the cluster, for backups."""
+    """`port`: of the cluster, for backups. `at`: read the repository as it was then; nothing is written with it."""
 
     layout: ArchiveLayout
     port: int = 5432
     data: str | None = None  # another data directory than the cluster's own
+    at: datetime.datetime | None = None
+
+    @property
+    def past(self) -> list[str]:
+        """What each command that reads is told for `at`. Its own form: whole seconds, with the zone."""
+        if self.at is None:
+            return []
+        moment = self.at.astimezone(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S+00")
+        return ["--repo=1", f"--repo-target-time={moment}"]
+
+    def refuse_old(self) -> None:
+        """Raises Refused where `at` is set and the program here cannot read a repository's past."""
+        if self.at is None:
+            return
+        found = run(["pgbackrest", "version"], limit_s=QUICK_S, user=self.layout.user, check=False).out.strip()
+        number = re.fullmatch(r"pgBackRest (\d+)\.(\d+)\S*", found)
+        if number is None or (int(number[1]), int(number[2])) < READS_THE_PAST:
+            raise Refused(
+                say(
+                    subject="pgBackRest of this host",
+                    found=found or "none that says its version",
+                    wanted=f"{READS_THE_PAST[0]}.{READS_THE_PAST[1]} or newer, which reads a repository as of `repository_at`",
+                    consequence="nothing was restored",
+                    remedy="restore on a host with Debian 13",
+                )
+            )
 
     def call(self, repository: str, stanza: str, command: str, *arguments: str, limit_s: float = QUICK_S) -> Done:
         """Never raises for pgBackRest's own faults: the code says which."""
@@ -91,7 +120,7 @@ class PgBackRest:
             argv.append(f"--pg1-path={self.data or postgres.data}")
         if command in ("backup", "stanza-create", "check"):
             argv += [f"--pg1-port={self.port}", f"--pg1-socket-path={postgres.sockets}", "--pg1-user=postgres"]
-        return [*argv, command, *arguments]
+        return [*argv, *self.past, command, *arguments]
 
     def info(self, repository: str, stanza: str) -> Info | None:
         """None when the repository does not answer, or says something that cannot be understood."""
@@ -109,7 +138,14 @@ class PgBackRest:
 
     def stanzas(self, repository: str) -> list[str] | None:
         """Every cluster that ever archived there; None when the repository does not answer."""
-        argv = ["pgbackrest", f"--config={self.layout.config(repository)}", "--output=json", "repo-ls", "archive"]
+        argv = [
+            "pgbackrest",
+            f"--config={self.layout.config(repository)}",
+            *self.past,
+            "--output=json",
+            "repo-ls",
+            "archive",
+        ]
         done = run(argv, limit_s=QUICK_S, user=self.layout.user, check=False)
         try:
             return sorted(name for name in json.loads(done.out) if STANZA.fullmatch(name)) if done.code == 0 else None

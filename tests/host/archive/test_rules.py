@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import getpass
 import io
@@ -21,6 +22,7 @@ from scripts.host.archive.check import follows, metrics, to_fill
 from scripts.host.archive.config import managed_files, pgbackrest
 from scripts.host.archive.desired import Desired, Memory
 from scripts.host.archive.drain import Beyond, beyond
+from scripts.host.archive.elsewhere import reaching
 from scripts.host.archive.fetch import window
 from scripts.host.archive.holes import hole
 from scripts.host.archive.inherit import mark, owed
@@ -507,6 +509,85 @@ def order(**changes: Any) -> Order:
 
 def at(seconds: int) -> str:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat()
+
+
+def test_a_repository_is_read_as_of_a_time_with_its_zone() -> None:
+    """Whole seconds of UTC: pgBackRest takes a time without a zone as the host's own."""
+    made = order(repository_at="2026-11-25T11:15:00.900+01:00")
+    tool = PgBackRest(ArchiveLayout(), at=made.repository_at)
+    assert tool.past == ["--repo=1", "--repo-target-time=2026-11-25 10:15:00+00"]
+    assert PgBackRest(ArchiveLayout(), at=order().repository_at).past == []
+    for wrong in ("yesterday", "2026-11-25T11:15:00"):
+        with pytest.raises(Usage, match="repository_at"):
+            order(repository_at=wrong)
+
+
+@pytest.mark.parametrize(
+    ("says", "reads"),
+    [
+        ("2.45", False),
+        ("2.53.1", False),
+        ("2.54.0", True),
+        ("2.55.1", True),
+        ("2.60dev", True),
+        ("3.0", True),
+        ("", False),
+    ],
+)
+def test_a_program_that_cannot_read_the_past_is_refused_where_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, says: str, reads: bool
+) -> None:
+    answer = Done(0, f"pgBackRest {says}\n" if says else "", "")
+    monkeypatch.setattr("scripts.host.archive.tool.run", lambda *_, **__: answer)
+    PgBackRest(ArchiveLayout()).refuse_old()
+    asked = PgBackRest(ArchiveLayout(), at=order(repository_at="2026-11-25T10:15:00+00:00").repository_at)
+    if reads:
+        asked.refuse_old()
+    else:
+        with pytest.raises(Refused, match=r"wanted 2\.54 or newer.*nothing was restored"):
+            asked.refuse_old()
+
+
+COPY = {
+    "endpoint": "https://s3.elsewhere.example:8443",
+    "region": "eu",
+    "bucket": "copy-of-a",
+    "access_key": "READER",
+    "secret_key": "reader-secret-0123",
+}
+
+
+def test_a_copy_elsewhere_is_configured_while_it_is_needed_and_shares_the_passphrase(tmp_path: Path) -> None:
+    layout = ArchiveLayout(PostgresLayout(Layout(tmp_path), 17, getpass.getuser()))
+    it = order(**{"from": COPY}).outside
+    assert it is not None and "reader-secret" not in repr(it)
+    with pytest.raises(Refused, match="whose passphrase the copy shares"), reaching(it, MEMORY, layout):
+        pass
+    own = layout.config(MEMORY.site)
+    own.parent.mkdir(parents=True)
+    own.write_text(pgbackrest(Desired.read(document(), with_epoch=False), layout, MEMORY.site))
+    made = layout.config("outside")
+    with contextlib.suppress(Failed), reaching(it, MEMORY, layout):
+        lines = made.read_text().splitlines()
+        assert made.stat().st_mode & 0o777 == 0o640
+        raise Failed("the restore does not work")
+    assert not made.exists(), "whatever became of it"
+    there = dict(line.split("=", 1) for line in lines if "=" in line)
+    here = dict(line.split("=", 1) for line in own.read_text().splitlines() if "=" in line)
+    assert (there["repo1-s3-endpoint"], there["repo1-storage-port"]) == ("s3.elsewhere.example", "8443")
+    assert (there["repo1-s3-bucket"], there["repo1-s3-region"]) == ("copy-of-a", "eu")
+    assert (there["repo1-s3-key"], there["repo1-s3-key-secret"]) == ("READER", "reader-secret-0123")
+    assert there["repo1-cipher-pass"] == here["repo1-cipher-pass"] and there["repo1-path"] == here["repo1-path"]
+    assert not {there[name] for name in ("spool-path", "lock-path", "log-path")} & set(here.values())
+    assert here["repo1-s3-key-secret"] not in made.name + str(lines)
+
+
+def test_a_copy_elsewhere_that_is_not_fully_named_is_refused() -> None:
+    for wrong in ({"endpoint": "http://s3.example"}, {"bucket": "UPPER"}, {"secret_key": ""}, {"more": 1}):
+        with pytest.raises(Usage, match=r"document\.from"):
+            order(**{"from": {**COPY, **wrong}})
+    with pytest.raises(Usage, match="none beside `from`"):
+        order(repository="a", **{"from": COPY})
 
 
 INFO = Info(BACKUPS, f"{1:024X}", "00000002" + f"{12:016X}", "17-1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import ssl
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from lab.cloud.ovh import service
 from lab.pairs import loopback
+from lab.s3 import times
 from lab.s3.gateway import Storage, StorageError, connect
 from tests.lab.ovh.fakes import CONFIG, Api, FakeDns
 
@@ -243,3 +245,21 @@ def test_a_locked_version_outlives_every_key(tmp_path: Path) -> None:
         off = {"Status": "Suspended"}
         assert refused(s3.put_bucket_versioning, Bucket="wal-a", VersioningConfiguration=off) == "InvalidBucketState"
         assert s3.get_object(Bucket="wal-a", Key="k", VersionId=stored)["Body"].read() == b"good"
+
+
+def test_a_version_tells_when_it_was_written(tmp_path: Path) -> None:
+    """Not when another one came on top of it, which is what the gateway says by itself."""
+    with loopback.storage(tmp_path, ("gra",)) as storage:
+        storage.create_bucket("gra", "wal-a", versioning=True)
+        s3 = storage.client("gra")
+        made = [s3.put_object(Bucket="wal-a", Key="a/k", Body=body) for body in (b"1", b"2")]
+        made.append(s3.delete_object(Bucket="wal-a", Key="a/k"))
+        for path in (tmp_path / "s3/gra").rglob("*"):
+            os.utime(path, (1, 1))
+        assert times.put_right(tmp_path / "s3/gra") == 3
+        found = s3.list_object_versions(Bucket="wal-a")
+        told = {it["VersionId"]: it["LastModified"].timestamp() for it in found["Versions"] + found["DeleteMarkers"]}
+        assert len(told) == 3
+        for it in made:
+            # A version's is told in whole seconds.
+            assert int(told[it["VersionId"]]) == int(times.written(it["VersionId"]))
