@@ -5,6 +5,8 @@ What is created is the same whichever region is active; `failover_region` is a r
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import threading
 from dataclasses import dataclass, replace
@@ -33,7 +35,9 @@ from components.render.links import openstack, ovh
 from components.settings import Settings
 from components.verify import Verify, VerifyArgs
 from contract.agreement import digests
+from contract.audit import Entry, digest
 from contract.errors import DrError
+from scripts.clients.trail import Note, draft, ended
 from scripts.leftovers.boots import Boots
 from scripts.leftovers.clear import Leftovers
 from scripts.leftovers.writer import may_write
@@ -43,7 +47,7 @@ from scripts.links.agreement import Side
 
 def main() -> None:
     """Reads, asks the witness, declares. Raises `RunError`, before any resource, when the stack must not run as configured."""
-    root = Path(__file__).resolve().parent
+    root, changes, settings = Path(__file__).resolve().parent, not pulumi.runtime.is_dry_run(), None
     try:
         settings = config.load()
         kept = state.check(settings, state.backend(os.environ, Path.home()), os.environ)
@@ -61,14 +65,35 @@ def main() -> None:
             tool=bundle.dr_host(root), copier=bundle.dr_assets(root), shop=bundle.release(root, settings.shop.release)
         )
     except DrError as error:
+        if changes and settings is not None:
+            _note(settings, draft(ended(error), settings.site, why=settings.why or "", said=str(error)))
         raise pulumi.RunError(str(error)) from None
-    changes = not pulumi.runtime.is_dry_run()
+    if changes:
+        _note(settings, _begun(settings, bundles, told))
     servers = threading.Thread(target=_start_servers, args=(settings, told.servers), name="servers")
     if changes:
         servers.start()
     declare(settings, bundles)
     if changes:
         servers.join()
+
+
+def _note(settings: Settings, entry: Entry) -> None:
+    """Into the audit trail, beside everything else: nothing waits for it, and what cannot be written is told."""
+    Note(witness(settings), entry, tell=partial(logging.getLogger("dr.audit").warning, "%s"))
+
+
+def _begun(settings: Settings, bundles: Bundles, told: preflight.Told) -> Entry:
+    """What this run brings, as digests: a release and a rotation show by them."""
+    facts = {
+        "request": settings.failover_region,
+        "release": bundles.shop.digest,
+        "tool": bundles.tool.digest,
+        "configuration": digest(json.dumps(digests(settings), sort_keys=True).encode())[:16],
+        "secrets": settings.fingerprint,
+        "words": " ".join(told.words),
+    }
+    return draft("run", settings.site, epoch=told.epoch, why=settings.why or "", facts=facts)
 
 
 def _start_servers(settings: Settings, ids: dict[str, str]) -> None:

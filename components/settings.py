@@ -5,8 +5,10 @@ What can be configured is the contract's (`contract.installation`); here are the
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from contract import fields, hosts, names, sites
 from contract.accept import Accept, Word
@@ -117,6 +119,11 @@ class Settings(Configuration):
     def protects(self) -> bool:
         """Whether the engine is to refuse the deletion of what this site stands on."""
         return self.protect and self.destroy is None
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells one set of secrets from another, and nothing of it: it is made of all of them together, the private keys among them."""
+        return hashlib.sha256(json.dumps(asdict(self.secrets), sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def begin_empty(self) -> Word | None:

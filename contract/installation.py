@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from .accept import Accept, Destroy
 from .checks import address, boolean, cidr, integer, listing, mapping, one_of, optional, socket, text, url, word
 from .fields import key, part, parts, table
+from .forms import PHRASE
 from .hosts import KINDS
 from .lease import Lease
 from .services import app, archive, assets, postgres, redis
@@ -282,6 +283,12 @@ class Own:
         "raised: every link runs again and asks every host whether it is as it should be; what was stopped is started, what is well is left alone",
         default=0,
         why="it is not clear whether hosts are asked again",
+    )
+    why: str | None = key(
+        optional(PHRASE),
+        "why the runs of now are made, for the audit trail; the variable `DR_WHY` of a single run goes before it. It changes no resource",
+        default=None,
+        why="the trail would say something else",
     )
     accept: Accept = part(Accept, "your word, for one epoch and one hour", optional=True, why="nothing is accepted")
     destroy: Destroy | None = part(

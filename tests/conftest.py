@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from contract.audit import name_of
+from contract.wire import document
+from scripts.clients import trail
+
 HOME = Path("/proc/thread-self/ns/net").readlink()
 TESTS = Path(__file__).resolve().parent
 # By folder or file below tests/; what is not here is fast.
@@ -18,6 +22,35 @@ LAYERS = {
     "providers": "tools",
     "refused": "lab",
 }
+
+
+class Kept:
+    """A witness's audit trail in memory, for those who write into it without a store of their own: key to body."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+
+    def audited(self) -> list[str]:
+        return sorted(self.objects)
+
+    def audit(self, number: int) -> bytes | None:
+        return self.objects.get(name_of(number))
+
+    def record(self, number: int, body: bytes) -> bool:
+        return self.objects.setdefault(name_of(number), body) is body
+
+    def told(self) -> list[tuple[str, str]]:
+        """What each entry is, and of which site, in order."""
+        found = [document.mapping(self.objects[name]) for name in sorted(self.objects)]
+        return [(str(it["what"]), str(it["site"])) for it in found]
+
+
+@pytest.fixture(autouse=True)
+def kept(monkeypatch: pytest.MonkeyPatch) -> Kept:
+    """No test's move is written into somebody's trail, and none waits for a witness that is nobody's."""
+    found = Kept()
+    monkeypatch.setattr(trail, "Witness", lambda *_, **__: found)
+    return found
 
 
 def layer(path: Path) -> str | None:

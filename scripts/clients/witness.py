@@ -3,7 +3,7 @@
 Objects: `epochs/%08d.json` (created once, `If-None-Match: *`), `sites/<site>.json` (public addresses), `followed/<site>.json` (the newest
 epoch in which the site was seen following), `servers/<site>.json` (ids of its servers), `unsettled/<site>.json` (moves away from it that
 were begun), `heartbeats/<site>/<host>.json` (the hosts' agents), `configurations/<site>.json` (digests of
-what its last run was configured with). See docs/interfaces.md, section 4.
+what its last run was configured with), `audit/%08d.json` (the trail, created once). See docs/interfaces.md, section 4.
 OVHcloud honours the condition atomically
 (https://help.ovhcloud.com, "S3 conditional writes"); a store that does not is refused by `probe`.
 """
@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 from contract import fields
 from contract.agreement import Record
+from contract.audit import AUDIT, name_of
 from contract.buckets import Bucket
 from contract.epoch import Epoch
 from contract.errors import Failed, Refused
@@ -234,6 +235,31 @@ class Witness:
         """No run of the peer publishes them any more, as before the site's first `pulumi up`."""
         what = f"remove sites/{site}.json"
         self._must(what, self._ask(what, "DELETE", f"sites/{site}.json"))
+
+    def audited(self) -> list[str]:
+        """Keys of all that lies in the audit trail."""
+        return self._keys(AUDIT)
+
+    def audit(self, number: int) -> bytes | None:
+        """An entry of the trail as it is stored; None when there is none."""
+        found = self._read(name_of(number))
+        return None if found is None else found.body
+
+    def record(self, number: int, body: bytes) -> bool:
+        """Create an entry. Returns whether it is this one that stands there: a number is never given twice. A lost answer is resolved by reading it back."""
+        what = f"write {name_of(number)}"
+        headers = {"content-type": "application/json", "if-none-match": "*"}
+        try:
+            reply = self._ask(what, "PUT", name_of(number), body=body, headers=headers)
+            if reply.status not in TAKEN:
+                self._stored(what, reply)
+                return True
+        except WitnessDown:
+            held = self.audit(number)
+            if held is None:
+                raise
+            return held == body
+        return self.audit(number) == body
 
     @property
     def _place(self) -> str:

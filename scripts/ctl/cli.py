@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     )
     _rights(commands.add_parser("rights", help="what to allow the keys that you make by hand"))
     _config(commands.add_parser("config", help="the configuration's files"))
+    _audit(commands.add_parser("audit", help="who has done what to this shop"))
     _destroy(
         commands.add_parser(
             "destroy", help="make ready to take a site down: the name leads away from it, nothing is deleted"
@@ -65,11 +66,29 @@ def _rights(rights: argparse.ArgumentParser) -> None:
         each.add_argument("stack_file", type=Path, nargs="?", default=STACK_FILE, help=IN_STACK_FILE)
 
 
+def _audit(audit: argparse.ArgumentParser) -> None:
+    what = audit.add_subparsers(dest="what", required=True)
+    verify = what.add_parser("verify", help="walk the trail at the witness; exit code 1 where its chain breaks")
+    verify.add_argument("--site", choices=SITES, default="a", help="whose stack knows the witness; a by default")
+    _stack(verify)
+    verify.add_argument(
+        "--from", dest="folder_of", type=Path, help="a folder with copies of the objects, instead of the witness"
+    )
+    verify.add_argument(
+        "--head", default="", help="number and digest that were noted before, as this prints them: 42:<sha256>"
+    )
+    verify.add_argument("--json", action="store_true", help="all of it, as JSON")
+
+
+def _stack(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--stack", help="its stack; region-SITE by default")
+    command.add_argument("--config-file", type=Path, help="its stack file; Pulumi.<stack>.yaml by default")
+    command.set_defaults(folder=PROJECT)
+
+
 def _destroy(destroy: argparse.ArgumentParser) -> None:
     destroy.add_argument("site", choices=SITES, help="the site that shall go")
-    destroy.add_argument("--stack", help="its stack; region-SITE by default")
-    destroy.add_argument("--config-file", type=Path, help="its stack file; Pulumi.<stack>.yaml by default")
-    destroy.set_defaults(folder=PROJECT)
+    _stack(destroy)
 
 
 def _config(config: argparse.ArgumentParser) -> None:

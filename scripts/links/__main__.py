@@ -11,11 +11,15 @@ import sys
 import traceback
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from contract import fields
 from contract.errors import DrError, ExitCode, Usage
+from scripts.clients.trail import Note, draft, ended
 from scripts.links.interrupts import Interrupted, install
 from scripts.links.table import LINKS
+
+NOTED_S = 3.0  # for a word in the audit trail, at most
 
 
 def main(arguments: list[str]) -> int:
@@ -25,10 +29,14 @@ def main(arguments: list[str]) -> int:
         print(f"usage: python -m scripts.links {'|'.join(LINKS)} < document.json", file=sys.stderr)
         return ExitCode.USAGE
     link = import_module(LINKS[name])
+    told: Any = None
     try:
-        answer = link.run(fields.read(link.Document, _document(), f"document of {name}"))
+        told = fields.read(link.Document, _document(), f"document of {name}")
+        answer = link.run(told)
     except DrError as error:
-        print(f"ERROR {name}: {error}", file=sys.stderr)
+        print(f"ERROR {name}: {error}", file=sys.stderr, flush=True)
+        if told is not None:
+            _note(name, told, error)
         return error.code
     except Interrupted:
         print(f"ERROR {name}: was told to end, or its caller is gone; run the same again", file=sys.stderr)
@@ -46,6 +54,13 @@ def main(arguments: list[str]) -> int:
     json.dump(answer, sys.stdout, sort_keys=True)
     print()
     return ExitCode.DONE
+
+
+def _note(link: str, told: Any, error: DrError) -> None:
+    """Into the audit trail: the run has ended by then, and nothing waits for it."""
+    note = Note(told.witness, draft(ended(error), told.site, said=str(error), facts={"link": link}))
+    if lost := note.lost(NOTED_S):
+        print(f"WARNING {link}: {lost}", file=sys.stderr)
 
 
 def caller(arguments: list[str]) -> tuple[list[str], int]:

@@ -29,6 +29,7 @@ from contract.links.fence import Document
 from contract.sites import other
 from contract.version import VERSION
 from scripts.clients.hosts import CONNECT_S, Answer, Conversation, Hosts
+from scripts.clients.trail import Note, draft
 from scripts.clients.witness import EpochTaken, Witness, WitnessDown
 from scripts.links import certificates, witness_keys
 from scripts.links.agreement import Side, agree, leave
@@ -42,6 +43,7 @@ from scripts.links.silence import Beats, LeaseRanOut, Silence
 from scripts.links.unplanned import Count
 from scripts.links.words import judge
 
+NOTED_S = 0.3  # for an entry of the audit trail that has been written beside the rest
 ROOM_BYTES = 64 * 2**20  # four segments of WAL: with less a promotion may not come to its end
 
 
@@ -73,6 +75,8 @@ def run(told: Document) -> dict[str, Any]:
         witness.probe()
         newest = Takeover(told, newest, witness).run()
     assert newest is not None
+    # Beside what is left to do: by now the new primary writes, and no record is worth a moment of that.
+    note = _note(told, newest) if action in (Action.CLAIM_FIRST, Action.TAKE_OVER) else None
     if action is Action.STAY and newest.previous == other(told.site):
         # A run before this one may have claimed it, and ended before it saw that nobody else writes. The next link promotes. In a planned epoch the
         # old primary has said its last word, and its cache beats on until it is handed over.
@@ -91,7 +95,20 @@ def run(told: Document) -> dict[str, Any]:
             "now; raise dr:repair and run the same again once it answers, which leaves them",
             file=sys.stderr,
         )
+    if note is not None and (lost := note.lost(NOTED_S)):
+        print(f"WARNING fence: {lost}", file=sys.stderr)
     return dict(fields.write(newest.told(entrance)))
+
+
+def _note(told: Document, claimed: Epoch) -> Note:
+    facts = {
+        "rung": str(claimed.fence.get("rung")),
+        "planned": str(claimed.planned).lower(),
+        "previous": claimed.previous or "",
+    }
+    word = told.without_fence or told.data_loss or told.other_configuration or told.empty
+    entry = draft("claim", told.site, epoch=claimed.epoch, why=word.reason if word else claimed.reason, facts=facts)
+    return Note(told.witness, entry)
 
 
 def _by_words(told: Document, newest: Epoch | None) -> Document:

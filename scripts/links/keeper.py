@@ -16,8 +16,11 @@ from contract.errors import Failed, Refused
 from contract.links.keeper import Document
 from contract.sites import other
 from scripts.clients.nameservers import all_answers
+from scripts.clients.trail import Note, draft
 from scripts.clients.witness import Witness
 from scripts.links.words import judge
+
+NOTED_S = 5.0  # for the entry of the audit trail
 
 
 def run(told: Document) -> dict[str, Any]:
@@ -25,6 +28,11 @@ def run(told: Document) -> dict[str, Any]:
     for sentence in may_go(told):
         print(f"WARNING keeper: {sentence}", file=sys.stderr)
     _nobody_is_sent_there(told)
+    why = told.destroy.reason if told.destroy else ""
+    if lost := Note(told.witness, draft("destroy", told.site, why=why, facts={"step": "the keeper lets it go"})).lost(
+        NOTED_S
+    ):
+        print(f"WARNING keeper: {lost}", file=sys.stderr)
     return {"schema": 1, "site": told.site}
 
 

@@ -7,7 +7,7 @@ the run needs no witness, and with one the fence link refuses by itself.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from contract.accept import Destroy, Word
@@ -34,6 +34,8 @@ class Told:
     mends: int = 0  # moves away from this site that were begun in the epoch in force, and neither finished nor taken back: added to `dr:repair`
     servers: dict[str, str]  # ids of the own servers by name, as the last run has left them
     destroy: Destroy | None = None  # the operator's word for it, where it counts
+    epoch: int | None = None  # in force
+    words: Sequence[str] = ()  # names of the operator's words that count
 
 
 def check(
@@ -60,6 +62,8 @@ def check(
             mends=witness.unsettled(own) if own else 0,
             servers=witness.servers(side.site),
             destroy=destroy if let.counts else None,
+            epoch=newest.epoch if newest else None,
+            words=(*judged.counts, *let.counts),
         )
         if own and not told.mends:
             warnings.append(_fenced(own, _last_word(witness, side.site)))

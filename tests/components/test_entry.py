@@ -11,13 +11,14 @@ import pulumi
 import pytest
 from pulumi.runtime import config as runtime
 
-from components import bundle
+from components import bundle, config
 from components.remote import interpreter
 from contract.buckets import Bucket
 from contract.errors import Refused
 from scripts.links import power, preflight
 from scripts.links.agreement import Side
 from tests.components import engine, stack
+from tests.conftest import Kept
 
 
 def stored(values: dict[str, Any]) -> dict[str, str]:
@@ -60,6 +61,37 @@ def test_a_good_stack_asks_the_witness_and_declares(asked: list[tuple[str, str, 
         "its servers run before they are needed"
     )
     assert any(it.name == "dns-pointer" for it in resources)
+
+
+def test_a_run_is_noted_with_what_it_brings_and_a_refusal_with_its_sentence(
+    asked: list[tuple[str, str, str]], kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(stack.configuration("b", why="the autumn release"))
+    (begun,) = (json.loads(body) for body in kept.objects.values())
+    assert (begun["what"], begun["site"], begun["why"]) == ("run", "b", "the autumn release")
+    assert begun["facts"].keys() == {"request", "release", "tool", "configuration", "secrets", "words"}
+    assert not [marker for marker in ("secret-", "PRIVATE KEY", "5ec2e7") if marker in json.dumps(begun)]
+
+    def refuse(*_: object) -> None:
+        raise Refused("region b has not taken over")
+
+    monkeypatch.setattr(preflight, "check", refuse)
+    with pytest.raises(pulumi.RunError):
+        run(stack.configuration())
+    assert kept.told() == [("run", "b"), ("refused", "a")]
+
+
+def test_a_preview_is_not_noted(asked: list[tuple[str, str, str]], kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: True)
+    run(stack.configuration("b"))
+    assert kept.objects == {}
+
+
+def test_another_password_is_another_fingerprint_and_the_same_set_has_the_same() -> None:
+    changed = stack.secrets()
+    changed["redis"]["app"] = "another-password"
+    one, same = (config.parse(stack.configuration()).fingerprint for _ in range(2))
+    assert one == same != config.parse(stack.configuration(secrets=changed)).fingerprint
 
 
 def test_a_refusal_of_the_witness_stops_the_run_with_one_sentence(

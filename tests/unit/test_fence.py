@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from contract.errors import ExitCode, Failed, Partial, Refused
 from contract.heartbeat import Heartbeat
 from contract.limits import WITNESS_S
 from contract.links.fence import Document
+from scripts.clients import trail
 from scripts.clients.hosts import CONNECT_S, Answer, Hosts, Unreachable, answer_of
 from scripts.clients.openstack import ApiDown
 from scripts.clients.witness import EpochTaken, WitnessDown
@@ -248,6 +250,35 @@ def cloud(world):
     for name, identity in world.ids["a"].items():
         world.nova.add(identity, name)
     return world.nova
+
+
+def test_a_claim_is_noted_behind_the_promotion_with_the_reason_of_the_word(world, kept, monkeypatch):
+    well()
+    fence.run(told(request="a"))
+    assert kept.objects == {}, "a run that claims nothing notes nothing"
+    listed, seen = kept.audited, []
+
+    def audited():
+        seen.extend(PlayedHosts.calls)
+        return listed()
+
+    monkeypatch.setattr(kept, "audited", audited)
+    fence.run(told(data_loss={"epoch": 1, "at": spelled(), "reason": "nobody can restore region a"}))
+    assert ("db-1.b", "takeover epoch") in seen
+    (entry,) = (json.loads(body) for body in kept.objects.values())
+    assert (entry["what"], entry["epoch"], entry["why"]) == ("claim", 2, "nobody can restore region a")
+    assert entry["facts"] == {"rung": "1", "planned": "true", "previous": "a"}
+
+
+def test_a_trail_that_hangs_holds_up_no_claim(world, monkeypatch, capsys):
+    well()
+    let = threading.Event()
+    silent = SimpleNamespace(audited=lambda: let.wait(30) and [])
+    monkeypatch.setattr(trail, "Witness", lambda *_, **__: silent)
+    monkeypatch.setattr(fence, "NOTED_S", 0.0)
+    assert fence.run(told())["epoch"] == 2
+    let.set()
+    assert "WARNING fence: audit trail: entry 'claim' of site b could not be written" in capsys.readouterr().err
 
 
 def test_a_planned_move_stops_the_peer_sees_its_last_word_and_claims(world):
@@ -531,9 +562,8 @@ def test_of_two_operators_one_loses_and_the_peer_stays_down(world):
     assert ("db-1.a", "postgres resume") not in PlayedHosts.calls
 
 
-def test_an_error_is_an_exit_code_and_one_line(world, monkeypatch, capsys):
+def test_an_error_is_an_exit_code_and_one_line(world, monkeypatch, capsys, kept):
     import io
-    import json
 
     from scripts.links import __main__ as link
 
@@ -543,6 +573,7 @@ def test_an_error_is_an_exit_code_and_one_line(world, monkeypatch, capsys):
     assert captured.out == ""
     assert captured.err.startswith("ERROR fence: region a: nothing proves")
     assert captured.err.count("\n") == 1
+    assert kept.told() == [("refused", "b")]
 
 
 BEHIND = {

@@ -18,6 +18,7 @@ from scripts.clients.witness import WitnessDown
 from scripts.links import keeper, preflight
 from scripts.links.agreement import Side
 from tests.components import stack
+from tests.conftest import Kept
 
 ADDRESS, OTHER, SERVERS = "203.0.113.5", "198.51.100.5", ("192.0.2.21:53", "192.0.2.22:53")
 PLACE = Bucket(endpoint="https://s3.example", region="de", bucket="witness", access_key="k", secret_key="s")
@@ -64,8 +65,9 @@ def refused(told: Document) -> str:
     return str(caught.value)
 
 
-def test_a_standby_goes(played: type[Played]) -> None:
+def test_a_standby_goes_and_that_is_noted(played: type[Played], kept: Kept) -> None:
     assert keeper.run(TOLD) == {"schema": 1, "site": "a"}
+    assert kept.told() == [("destroy", "a")]
 
 
 def test_the_active_site_stays_and_its_word_is_spelled(played: type[Played]) -> None:

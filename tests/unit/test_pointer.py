@@ -199,6 +199,18 @@ def test_a_move_updates_the_one_record_and_refreshes(zone):
     assert [call for call in zone.calls if call[0] != "GET"] == [("PUT", "7"), ("POST", "refresh")]
 
 
+def test_the_active_sites_name_is_noted_once_it_is_served_and_the_standbys_is_not(zone, kept):
+    zone.records, zone.served, zone.refresh_lies = {7: stored(7, A)}, {A}, 99
+    with pytest.raises(Partial):
+        pointer.run(told())
+    assert kept.told() == []
+    zone.refresh_lies = 0
+    pointer.run(told())
+    assert kept.told() == [("moved", "b")]
+    pointer.run(told("dual", active="a"))
+    assert kept.told() == [("moved", "b")]
+
+
 def test_again_changes_nothing_and_does_not_refresh(zone):
     zone.records, zone.served = {7: stored(7, B)}, {B}
     pointer.run(told())

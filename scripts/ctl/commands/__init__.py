@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 _MODULES = {
+    "audit": "audit",
     "config": "config",
     "destroy": "destroy",
     "reference": "reference",
