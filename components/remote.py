@@ -205,7 +205,8 @@ def local_keeper(
 
 
 def _local(link: str) -> str:
-    return f"exec timeout -k {KILLS_AFTER_S[link]} {LINKS_S[link]} {interpreter()} -m scripts.links {link} --caller $$"
+    limits = f"-k {KILLS_AFTER_S[link]} {LINKS_S[link]}"
+    return f"exec timeout {limits} {interpreter()} -m scripts.links {link} --caller $$"
 
 
 def interpreter(executable: str = sys.executable, root: Path | None = None) -> str:

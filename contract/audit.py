@@ -105,11 +105,19 @@ def walk(objects: Iterable[tuple[str, bytes]]) -> Walked:
     return Walked(entries=tuple(entries), breaks=tuple(breaks), head=f"{awaited - 1}:{before}" if awaited > 1 else "")
 
 
+def read(name: str, body: bytes) -> Entry:
+    """One entry in its form. Raises Failed."""
+    otherwise = "it is no entry of the trail, which breaks there; see the object's older versions, and who has written the last one"
+    try:
+        told = document.mapping(body)
+    except ValueError:
+        raise Failed(f"witness object {name}: found no JSON object, wanted an entry; {otherwise}") from None
+    return fields.heard(Entry, told, f"witness object {name}", otherwise)
+
+
 def _entry(name: str, body: bytes, breaks: list[str]) -> Entry | None:
     try:
-        return fields.heard(Entry, document.mapping(body), f"witness object {name}", "it is no entry of the trail")
-    except ValueError:
-        breaks.append(f"{name}: found no JSON object, wanted an entry; somebody else has written it")
+        return read(name, body)
     except Failed as error:
         breaks.append(str(error))
     return None

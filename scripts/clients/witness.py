@@ -10,6 +10,7 @@ OVHcloud honours the condition atomically
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import json
@@ -39,6 +40,7 @@ T = TypeVar("T")
 EPOCHS = "epochs/"
 _NAME = re.compile(r"epochs/[0-9]{8}\.json")
 ANSWER_S, ATTEMPTS, PAUSE_S = 5.0, 2, 0.5
+LOCKED_DAYS = 400  # of an entry of the audit trail
 LIST_S = 30.0  # all pages of a listing
 TAKEN = (HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED)
 REMEDIES = {
@@ -250,7 +252,10 @@ class Witness:
         what = f"write {name_of(number)}"
         headers = {"content-type": "application/json", "if-none-match": "*"}
         try:
-            reply = self._ask(what, "PUT", name_of(number), body=body, headers=headers)
+            kept = headers | self._retention(body)
+            reply = self._ask(what, "PUT", name_of(number), body=body, headers=kept)
+            if kept != headers and reply.status == HTTPStatus.FORBIDDEN:  # this key may write, and lock nothing
+                reply = self._ask(what, "PUT", name_of(number), body=body, headers=headers)
             if reply.status not in TAKEN:
                 self._stored(what, reply)
                 return True
@@ -260,6 +265,20 @@ class Witness:
                 raise
             return held == body
         return self.audit(number) == body
+
+    def _retention(self, body: bytes) -> dict[str, str]:
+        """Headers that keep an object from everybody, its writer among them, where the bucket has object lock."""
+        said = self._ask("read whether objects are locked", "GET", "", query={"object-lock": ""})
+        if said.status != HTTPStatus.OK or b"<ObjectLockEnabled>Enabled</ObjectLockEnabled>" not in said.body:
+            return {}
+        until = time.gmtime(time.time() + self._ahead + LOCKED_DAYS * 86_400)
+        return {
+            "content-md5": base64.b64encode(
+                hashlib.md5(body, usedforsecurity=False).digest()
+            ).decode(),  # S3 wants it with a lock
+            "x-amz-object-lock-mode": "COMPLIANCE",
+            "x-amz-object-lock-retain-until-date": time.strftime("%Y-%m-%dT%H:%M:%SZ", until),
+        }
 
     @property
     def _place(self) -> str:

@@ -162,7 +162,7 @@ def test_nothing_is_done_while_the_witness_is_silent(world: World) -> None:
 def test_what_is_protected_is_named_with_the_word_that_lifts_it(world: World) -> None:
     world.state[2]["protect"] = True
     said = refused(world)
-    assert "1 resources are protected (region-network-front)" in said
+    assert "found 1 protected (region-network-front)" in said
     assert "dr:destroy of that stack to {site: b, epoch: 3, at: " in said and "`pulumi up -s region-b`" in said
 
 

@@ -16,10 +16,11 @@ from typing import Any
 
 import pytest
 
-from contract import checks, forms
+from contract import audit, checks, forms
 from contract.access import OpenStack, Ssh, SshHost
 from contract.agreement import Record
 from contract.answers import ANSWERS
+from contract.audit import Entry
 from contract.buckets import Bucket
 from contract.checks import Check, Unwanted
 from contract.documents import Envelope
@@ -75,7 +76,7 @@ KINDS: dict[str, Any] = {
 }
 HOSTILE = TEXTS | KINDS
 SAMPLES: tuple[Any, ...] = (
-    1, "a", "held", "master", "primary", "0/16", "203.0.113.5", "db-1", "db-1.a", "16", True, "ssh-ed25519 AAAA", "https://s3.example", "0" * 16, {}, [],
+    1, "a", "held", "master", "primary", "0/16", "203.0.113.5", "db-1", "db-1.a", "16", True, "ssh-ed25519 AAAA", "https://s3.example", "0" * 16, "0" * 64, "run", {}, [],
 )  # fmt: skip
 FREE = (forms.PHRASE, forms.TREE)
 
@@ -203,6 +204,7 @@ OBJECTS: dict[str, tuple[type[Any], Callable[[], Any]]] = {
     "unsettled/a.json": (Unsettled, lambda: WITNESS.unsettled(NEWEST)),
     "configurations/a.json": (Record, lambda: WITNESS.configuration("a")),
     "heartbeats/a/db-1.json": (Beat, lambda: WITNESS.heartbeat("a", "db-1")),
+    "audit/00000001.json": (Entry, lambda: audit.read("audit/00000001.json", WITNESS.audit(1) or b"")),
 }  # fmt: skip
 
 

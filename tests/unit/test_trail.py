@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
+import datetime
 import json
 import os
 import re
 import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from components.render import documents
@@ -19,7 +23,7 @@ from contract import fields
 from contract.audit import Entry, digest, name_of, number_of, walk
 from contract.buckets import Bucket
 from contract.errors import DrError, ExitCode, Failed, Refused, Usage
-from scripts.clients import trail
+from scripts.clients import http, trail
 from scripts.clients.trail import Note, append, draft, ended, place, who
 from scripts.clients.witness import Witness, WitnessDown
 from scripts.ctl import cli
@@ -103,6 +107,42 @@ def test_two_at_once_share_no_number(bucket: Bucket) -> None:
         assert sorted(pool.map(one, range(3))) == [1, 2, 3]
     witness = Witness(bucket)
     assert not broken({name: witness.audit(number_of(name) or 0) or b"" for name in witness.audited()})
+
+
+def store(bucket: Bucket) -> Any:
+    return boto3.client(
+        "s3",
+        endpoint_url=bucket.endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="key",
+        aws_secret_access_key="hidden-secret",
+    )
+
+
+def test_where_the_bucket_has_object_lock_an_entry_is_locked_for_a_year_and_more(bucket: Bucket) -> None:
+    s3, locked = store(bucket), dataclasses.replace(bucket, bucket="locked-trail")
+    s3.create_bucket(Bucket=locked.bucket, ObjectLockEnabledForBucket=True)
+    append(Witness(locked), entry())
+    kept = s3.get_object_retention(Bucket=locked.bucket, Key=name_of(1))["Retention"]
+    assert kept["Mode"] == "COMPLIANCE"
+    assert (kept["RetainUntilDate"] - datetime.datetime.now(datetime.UTC)).days >= 399
+    append(Witness(bucket), entry())
+    assert Witness(bucket).audited() == [name_of(1)], "a bucket without it takes entries as well"
+
+
+def test_a_key_that_may_lock_nothing_writes_all_the_same(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    really = Witness._ask
+
+    def asked(self: Witness, what: str, method: str, key: str, **more: Any) -> http.Reply:
+        if "object-lock" in (more.get("query") or {}):
+            return http.Reply(200, "OK", Message(), b"<x><ObjectLockEnabled>Enabled</ObjectLockEnabled></x>")
+        if "x-amz-object-lock-mode" in (more.get("headers") or {}):
+            return http.Reply(403, "Forbidden", Message(), b"<Error><Code>AccessDenied</Code></Error>")
+        return really(self, what, method, key, **more)
+
+    monkeypatch.setattr(Witness, "_ask", asked)
+    assert append(Witness(bucket), entry()).number == 1
+    assert Witness(bucket).audit(1)
 
 
 def test_an_answer_that_was_lost_writes_no_second_entry(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:

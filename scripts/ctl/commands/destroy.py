@@ -78,7 +78,7 @@ def _unprotected(settings: Settings, stack: Stack, resources: Sequence[Resource]
     newest = Witness(documents.witness(settings)).newest()
     word = f"{{site: {settings.site}, epoch: {newest.epoch if newest else 1}, at: {spelled()}, reason: ...}}"
     raise Refused(
-        f"stack {stack.name}: {len(protected)} resources are protected ({_some(protected)}), wanted none; nothing was changed; set dr:destroy of that stack to "
+        f"stack {stack.name}: found {len(protected)} protected ({_some(protected)}), wanted none; nothing was changed; set dr:destroy of that stack to "
         f"{word} (good for an hour), run `{stack.command('up')}`, and the same again"
     )
 
