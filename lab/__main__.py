@@ -7,6 +7,7 @@
     lab ssh HOST [-- COMMAND...]   a root shell in a host, also when its sshd is dead
     lab logs HOST [UNIT]         its journal, also without power
     lab console [HOST]           what it wrote to its console
+    lab scan [PATH...]           search the running lab, and these files, for secrets that lie where they should not
     lab fault KIND kill|return [TARGET] [DETAIL]
     lab fault list | return-all
 
@@ -81,6 +82,17 @@ def parser() -> argparse.ArgumentParser:
     chaos.add_argument("--runs", type=int, default=1, help="how many from there, each of the next seed (1)")
     chaos.add_argument("--show", action="store_true", help="print the stories, play none")
     chaos.add_argument("--records", type=Path, default=Path(".build/chaos"), help="folder for a JSON record of each")
+    search = commands.add_parser(
+        "scan",
+        help="secrets that lie where they should not: of a running lab, and in further files; exit code 1 for any",
+    )
+    search.add_argument(
+        "paths",
+        nargs="*",
+        type=Path,
+        metavar="PATH",
+        help="files and folders that must hold none, as records of drills",
+    )
     fault = commands.add_parser(
         "fault", help="break something, mend it", epilog=FAULTS, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -116,23 +128,32 @@ def run(where: Places, options: argparse.Namespace) -> int:
         return lifecycle.execute(where, command)
     elif options.command in looking.COMMANDS:
         return looking.COMMANDS[options.command](where, options)
-    elif options.command == "drill":
-        from lab.rehearsal import drill  # noqa: PLC0415 - the other commands need no pulumi
-
-        if options.names == ["list"]:
-            drills = drill.chosen([])
-            width = max(len(each.name) for each in drills)
-            print("\n".join(f"{each.name:<{width}}  {each.shows}" for each in drills))
-        else:
-            return drill.main(options.names, options.records, options.runs)
-    elif options.command == "chaos":
-        from lab.rehearsal.chaos import run as chaos  # noqa: PLC0415 - as above
-
-        return chaos.main(options.seed, options.runs, options.records, show=options.show)
+    elif options.command in ("drill", "chaos", "scan"):
+        return rehearse(where, options)
     elif options.command in ("snapshot", "rollback"):
         show(call(where, options.command, target=options.target))
     else:
         fault(where, options)
+    return 0
+
+
+def rehearse(where: Places, options: argparse.Namespace) -> int:
+    """What needs more than the lab itself: the other commands do without its modules, which is why they are imported here."""
+    if options.command == "scan":
+        from lab.rehearsal.leaks import scan  # noqa: PLC0415
+
+        return scan.main(where, options.paths)
+    if options.command == "chaos":
+        from lab.rehearsal.chaos import run as chaos  # noqa: PLC0415
+
+        return chaos.main(options.seed, options.runs, options.records, show=options.show)
+    from lab.rehearsal import drill  # noqa: PLC0415
+
+    if options.names != ["list"]:
+        return drill.main(options.names, options.records, options.runs)
+    drills = drill.chosen([])
+    width = max(len(each.name) for each in drills)
+    print("\n".join(f"{each.name:<{width}}  {each.shows}" for each in drills))
     return 0
 
 

@@ -52,10 +52,15 @@ class Pulumi:
             "NO_COLOR": "1",
         }
 
+    @property
+    def passphrase(self) -> str:
+        """Of both stacks."""
+        return self.environment.get("PULUMI_CONFIG_PASSPHRASE", "")
+
     @classmethod
     def of_another(cls, first: Pulumi, run: Path) -> Pulumi:
         """Somebody else at a desk of their own: the same project, stack files and passphrase, a state of their own in `run`."""
-        return cls(first.project, run, first.files, first.environment, first.environment["PULUMI_CONFIG_PASSPHRASE"])
+        return cls(first.project, run, first.files, first.environment, first.passphrase)
 
     def create(self, secrets: bytes) -> None:
         """Make both stacks. `stack init` writes into a project folder, so it is given one of its own, and the checkout stays as it is."""

@@ -23,6 +23,8 @@ from lab.client.goods import Goods
 from lab.client.ledger import compare, first_ack_after, longest_gap, read
 from lab.machines import clock
 from lab.rehearsal.engine import Run
+from lab.rehearsal.leaks import scan
+from lab.rehearsal.leaks.needles import Needles
 from lab.rehearsal.world import World, wait_for
 from lab.rehearsal.writers import overlaps, spans
 
@@ -113,6 +115,21 @@ class Stage:
     def leased(self) -> tuple[str, ...]:
         """Names of the hosts of a site whose agents keep a lease, as both are configured now."""
         return hosts.leased(Sizes(cache_replicas=self.world.whole(self.active)["dr:redis"].get("cache_replicas", 0)))
+
+    def shows_nothing(self, record: Record) -> None:
+        """No secret stands where nobody should see it: not in what the drill has left anywhere, nor in its own record."""
+        began, secrets = time.monotonic(), scan.known(self.world.places, self.world.secrets, self.pulumi.passphrase)
+        found = [leak.line() for leak in scan.leaks(self.world.places, secrets)]
+        with Needles(secrets) as needles:
+            found += [
+                f"the drill's record: {name}" for name in sorted(needles.within(json.dumps(record.document()).encode()))
+            ]
+        record.figures["secrets"] = {
+            "known": len(secrets),
+            "shown": len(found),
+            "searched_s": round(time.monotonic() - began, 1),
+        }
+        record.expect(not found, f"secrets are shown: {found}")
 
     def heard(self, record: Record) -> None:
         """Nobody's agent has stopped a service since the drill began, unless the drill cut it off."""

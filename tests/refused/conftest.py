@@ -13,7 +13,7 @@ from lab.rehearsal.world import World, lab, wait_for
 from tests.refused.ground import Ground
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def ground() -> Iterator[Ground]:
     """Not from inside the lab's namespace: each call enters where it comes from."""
     where = places()

@@ -6,6 +6,7 @@ A drill is a function of a `Stage` and a `Record`, registered under its name by 
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -49,4 +50,8 @@ def run(chosen: Drill, stage: Stage) -> Record:
     except (RuntimeError, DrError) as error:
         record.faults.append(f"the pair could not be settled again: {error}")
         stage.repair()
+    try:
+        stage.shows_nothing(record)
+    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+        record.faults.append(f"nobody knows whether secrets are shown: {type(error).__name__}")
     return record

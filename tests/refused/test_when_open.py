@@ -1,6 +1,6 @@
 """Each mechanism opened once in the running pair: every row that it closes turns red, and is refused again behind it.
 
-The last ones end the services that they open, and nothing is asked of those afterwards.
+Behind the table by its name: the last ones end the services that they open, and nothing is asked of those afterwards.
 """
 
 from __future__ import annotations
