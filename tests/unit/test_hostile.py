@@ -76,7 +76,8 @@ KINDS: dict[str, Any] = {
 }
 HOSTILE = TEXTS | KINDS
 SAMPLES: tuple[Any, ...] = (
-    1, "a", "held", "master", "primary", "0/16", "203.0.113.5", "db-1", "db-1.a", "16", True, "ssh-ed25519 AAAA", "https://s3.example", "0" * 16, "0" * 64, "run", {}, [],
+    1, "a", "held", "master", "primary", "0/16", "203.0.113.5", "db-1", "db-1.a", "16", True, "ssh-ed25519 AAAA", "https://s3.example", "0" * 16,
+    "0" * 64, "run", {}, [],
 )  # fmt: skip
 FREE = (forms.PHRASE, forms.TREE)
 
