@@ -25,6 +25,7 @@ class Row:
     put_by: tuple[str, ...]  # kinds of hosts, or OPERATOR
     read_by: tuple[str, ...] = ()  # besides the operator
     removed_by: tuple[str, ...] = ()  # leaves a marker; nobody's key removes a version
+    kept: bool = False  # whoever puts it may lock it against everybody, where the bucket has object lock
 
 
 TABLE = (
@@ -44,6 +45,7 @@ TABLE = (
         holds="digests of what a site's last run was configured with",
         put_by=(OPERATOR,),
     ),
+    Row(keys="audit/*", holds="who has done what, as a chain", put_by=(OPERATOR,), kept=True),
     Row(
         keys="heartbeats/{site}/{kind}-*",
         holds="the newest word of a host's agent",
@@ -71,11 +73,12 @@ USERS = (OPERATOR, *HOST_USERS)
 
 @dataclass(frozen=True, kw_only=True)
 class Rights:
-    """Patterns of the objects that one user may put, read and remove."""
+    """Patterns of the objects that one user may put, read and remove, and lock when they are put."""
 
     put: tuple[str, ...]
     read: tuple[str, ...]
     remove: tuple[str, ...]
+    keep: tuple[str, ...]
 
 
 def rights(user: str) -> Rights:
@@ -86,4 +89,5 @@ def rights(user: str) -> Rights:
         put=tuple(keys for row, keys in own if kind in row.put_by),
         read=("*",) if user == OPERATOR else tuple(keys for row, keys in own if kind in row.read_by),
         remove=tuple(keys for row, keys in own if kind in row.removed_by),
+        keep=tuple(keys for row, keys in own if row.kept and kind in row.put_by),
     )

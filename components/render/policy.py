@@ -60,12 +60,14 @@ def witness_policy(bucket: str, user: str) -> str:
     """Of one of `contract.witness.USERS`, in the witness bucket: what its table says, and the names of all objects."""
     may = witness.rights(user)
     # Whoever may not list is told "denied" of an object that is not there, which is no answer to "is there a newer epoch?".
-    listing = ["s3:ListBucket", *(["s3:ListBucketVersions"] if user == witness.OPERATOR else [])]
+    operators = ["s3:ListBucketVersions", "s3:GetBucketObjectLockConfiguration"]
+    listing = ["s3:ListBucket", *(operators if user == witness.OPERATOR else [])]
     statements = [_statement("Names", listing, [bucket])]
     for name, actions, keys in (
         ("Read", ["s3:GetObject"], may.read),
         ("Put", ["s3:PutObject"], may.put),
         ("Remove", ["s3:DeleteObject"], may.remove),
+        ("Keep", ["s3:PutObjectRetention"], may.keep),
     ):
         if keys:
             statements.append(_statement(name, actions, [f"{bucket}/{key}" for key in keys]))

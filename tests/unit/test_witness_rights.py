@@ -21,6 +21,7 @@ EVERY = (
     "followed/a.json",
     "unsettled/a.json",
     "configurations/a.json",
+    "audit/00000001.json",
     "clusters/7.json",
     "probe/x",
     *(f"heartbeats/{site}/{host}.json" for site in "ab" for host in ("db-1", "cache-1", "cache-3", "app-1")),
@@ -70,7 +71,9 @@ def test_the_operator_says_what_nobody_else_may_and_beats_for_no_host() -> None:
 @pytest.mark.parametrize("user", witness.USERS)
 def test_nobody_removes_what_says_anything(user: str) -> None:
     assert may(user, "s3:DeleteObject") == ({"probe/x", "sites/a.json"} if user == witness.OPERATOR else set())
-    for action in ("s3:DeleteObjectVersion", "s3:PutObjectAcl", "s3:PutObjectRetention"):
+    kept = {"audit/00000001.json"} if user == witness.OPERATOR else set()
+    assert may(user, "s3:PutObjectRetention") == kept, "an entry of the trail is locked by who writes it"
+    for action in ("s3:DeleteObjectVersion", "s3:PutObjectAcl", "s3:BypassGovernanceRetention"):
         assert not may(user, action)
     for action in ("s3:DeleteBucket", "s3:PutBucketVersioning", "s3:PutLifecycleConfiguration", "s3:ListAllMyBuckets"):
         assert not allowed(user, action, BUCKET) and not allowed(user, action, "*")
