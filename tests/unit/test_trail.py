@@ -123,9 +123,9 @@ def test_where_the_bucket_has_object_lock_an_entry_is_locked_for_a_year_and_more
     s3, locked = store(bucket), dataclasses.replace(bucket, bucket="locked-trail")
     s3.create_bucket(Bucket=locked.bucket, ObjectLockEnabledForBucket=True)
     append(Witness(locked), entry())
-    kept = s3.get_object_retention(Bucket=locked.bucket, Key=name_of(1))["Retention"]
-    assert kept["Mode"] == "COMPLIANCE"
-    assert (kept["RetainUntilDate"] - datetime.datetime.now(datetime.UTC)).days >= 399
+    kept = s3.head_object(Bucket=locked.bucket, Key=name_of(1))
+    assert kept["ObjectLockMode"] == "COMPLIANCE"
+    assert (kept["ObjectLockRetainUntilDate"] - datetime.datetime.now(datetime.UTC)).days >= 399
     append(Witness(bucket), entry())
     assert Witness(bucket).audited() == [name_of(1)], "a bucket without it takes entries as well"
 
