@@ -180,8 +180,25 @@ def bucket_policy(
             "Resource": [f"{ARN}{bucket}"],
         }
     )
-    # Short: the gateway keeps it in an attribute of the bucket's folder, which holds 4 KB on most file systems.
-    return json.dumps({"Version": "2012-10-17", "Statement": items}, sort_keys=True, separators=(",", ":"))
+    return json.dumps({"Version": "2012-10-17", "Statement": _grouped(items)}, sort_keys=True, separators=(",", ":"))
+
+
+def _grouped(items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The same in few words: what several may do at one place is said once.
+
+    The gateway keeps a policy in an attribute of the bucket's folder, which holds 4 KB on most file systems.
+    """
+    places: dict[tuple[str, tuple[str, ...], str], set[str]] = {}
+    for item in items:
+        for resource in item["Resource"]:
+            places.setdefault((item["Effect"], tuple(item["Action"]), resource), set()).update(item["Principal"]["AWS"])
+    said: dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[str]] = {}
+    for (effect, actions, resource), keys in places.items():
+        said.setdefault((effect, actions, tuple(sorted(keys))), []).append(resource)
+    return [
+        {"Effect": effect, "Principal": {"AWS": list(keys)}, "Action": list(actions), "Resource": resources}
+        for (effect, actions, keys), resources in said.items()
+    ]
 
 
 def may_create_buckets(statements: tuple[Statement, ...]) -> bool:
