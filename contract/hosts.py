@@ -60,7 +60,7 @@ class Kind:
 
 LEASE_PORT = 7600
 _LEASE = Port(name="lease", number=LEASE_PORT, asked_by=(Asker.COUNTERPART,))
-_COMMON_PACKAGES = ("ca-certificates", "nftables")
+_COMMON_PACKAGES = ("ca-certificates", "nftables", "unattended-upgrades")
 SSH = Port(name="ssh", number=22, asked_by=("control",))  # on every host, from both sites' bastions
 
 CONTROL, DATABASE, CACHE, APP = "control", "db", "cache", "app"

@@ -88,6 +88,7 @@ def setup(settings: Settings, role: str) -> Document:
         packages=hosts.packages(role, settings.postgres.version),
         witness=host_witness(settings, role),
         lease=settings.lease if kind.leased else None,
+        hardened=True,
     )
     return dict(fields.write(block))
 

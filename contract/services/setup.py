@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..buckets import Bucket
-from ..checks import listing, text
+from ..checks import boolean, listing, text
 from ..fields import Contradiction, key, part
 from ..lease import Lease
 
@@ -26,6 +26,11 @@ class Block:
         optional=True,
     )
     lease: Lease | None = part(Lease, "of a host whose agent keeps one; null: no agent", optional=True)
+    hardened: bool = key(
+        boolean,
+        "whether ssh, the platform's metadata service and security updates are held to what hosts of the pair need",
+        default=False,
+    )
 
     def contradictions(self) -> Iterator[Contradiction]:
         """A lease is kept at the witness."""

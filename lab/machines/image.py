@@ -28,7 +28,7 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 BASE = ("ca-certificates", "dbus", "iproute2", "netbase", "systemd", "systemd-sysv")
 PACKAGES = (
     # a cloud's guest
-    "cloud-init", "openssh-server", "sudo", "nftables", "e2fsprogs", "iputils-ping", "procps", "curl", "ethtool", "logrotate",
+    "cloud-init", "openssh-server", "sudo", "nftables", "e2fsprogs", "iputils-ping", "procps", "curl", "ethtool", "logrotate", "unattended-upgrades",
     # database, cache, proxies
     "postgresql-17", "redis-server", "haproxy", "nginx-light", "pgbackrest",
     # the shop

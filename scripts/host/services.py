@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _ROOMS = {
-    "host": "host",
+    "host": "host.verbs",
     "postgres": "postgres.verbs",
     "redis": "redis.verbs",
     "app": "app.verbs",

@@ -31,7 +31,7 @@ def test_a_row_is_all_that_a_kind_of_host_takes() -> None:
     assert found == {
         "addresses": ["worker-2.a.dr.internal", "10.1.0.52", "10.100.0.52"],
         "certificate": ["worker-2.a.dr.internal", "10.100.0.52", "10.1.0.52", "worker.a.dr.internal"],
-        "packages": ["ca-certificates", "nftables", "puma"],
+        "packages": ["ca-certificates", "nftables", "puma", "unattended-upgrades"],
         "lease": None,
         "stopped_by_a_fence": [
             f"shop-b-{name}" for name in ("db-1", "cache-1", "app-1", "app-2", "worker-1", "worker-2")

@@ -15,12 +15,14 @@ from scripts.host.archive import config as archive
 from scripts.host.archive.layout import ArchiveLayout
 from scripts.host.assets import _service as copier
 from scripts.host.frame.layout import Layout
+from scripts.host.host import hardening
 from scripts.host.postgres.layout import PostgresLayout
 
 MOST = 3.0
 NOWHERE = Layout(Path("/nowhere"))
 UNITS = {
     **app.UNITS,
+    hardening.UNIT: hardening.METADATA_UNIT,
     "dr-assets-sync.service": copier("Pull assets", ["ExecStart=/usr/bin/true"]),
     "dr-archive-check.service": archive._service(
         ArchiveLayout(PostgresLayout(NOWHERE)), archive.CHECK, "Look after", "check", "{}"

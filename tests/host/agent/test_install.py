@@ -15,7 +15,6 @@ import pytest
 
 from contract.errors import Failed, Usage
 from contract.lease import Lease
-from scripts.host import host as base
 from scripts.host.agent import deadman
 from scripts.host.agent import install as agent_install
 from scripts.host.agent import memory as agent_memory
@@ -30,6 +29,7 @@ from scripts.host.frame.call import Call
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.log import Log
 from scripts.host.frame.rolefile import PRIMARY, Role
+from scripts.host.host import verbs as base
 from tests.host.frame.test_frame import DOCUMENT, SETUP
 from tests.host.servers.test_agent import Bucket, handler
 

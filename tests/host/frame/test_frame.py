@@ -13,7 +13,6 @@ import pytest
 
 from contract.errors import ExitCode, Failed, Refused, Usage
 from contract.services import assets
-from scripts.host import host as base
 from scripts.host.__main__ import main
 from scripts.host.frame import cli, plan, rolefile, systemd
 from scripts.host.frame.call import Call, Verb
@@ -25,6 +24,7 @@ from scripts.host.frame.locks import hold
 from scripts.host.frame.log import Log
 from scripts.host.frame.plan import LOOK_AGAIN, Step, converge
 from scripts.host.frame.rolefile import PRIMARY, STANDBY, Role
+from scripts.host.host import verbs as base
 
 BUCKET = {"endpoint": "http://s3", "region": "gra", "bucket": "assets", "access_key": "k", "secret_key": "A-SECRET"}
 DOCUMENT: dict[str, Any] = {

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 from contract.hosts import PORTS, Place, balancer_networks, certificate_names, site_hosts
-from lab.machines import image
 from lab.machines.shell import add_netns, drop_netns, ip
 from lab.namespace import NETNS, entered, inside
 from scripts.ctl.secrets import Authority, generate
@@ -30,6 +29,7 @@ from scripts.host.app.config import PUMA, SERVES, Desired
 from scripts.host.app.files import files
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.wait import until
+from tests.lab.rooted import rooted
 
 SHOP = "www.shop.example"
 FRONT, VIP, AMPHORA, NEIGHBOUR = "10.{}.0.41", "10.{}.0.5", "10.{}.0.205", "10.{}.0.11"
@@ -43,15 +43,6 @@ HOSTS = {
         site, Place(front=f"10.{NUMBER[site]}.0.0/24", vrack="10.100.0.0/24", offset=offset)
     ).items()
 }
-# In a mount namespace of its own, which goes with the process: the image is never written to.
-INSIDE = """
-mount -t tmpfs none "$2"
-mkdir "$2/upper" "$2/work" "$2/root"
-cp -a "$3/." "$2/upper/"
-mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
-mkdir -p "$2/root/run" && mount -t tmpfs none "$2/root/run"
-exec chroot "$2/root" nginx -g 'daemon off;'
-"""
 
 
 class Puma(BaseHTTPRequestHandler):
@@ -174,8 +165,7 @@ class Entrance:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         stack.callback(server.server_close)
         stack.callback(server.shutdown)
-        tree, place = self.folder / f"tree-{site}", self.folder / f"place-{site}"
-        place.mkdir()
+        tree = self.folder / f"tree-{site}"
         document = self.document(site)
         layout = Layout(tree)
         for file in files(Desired.read(document), layout)["nginx"]:
@@ -188,7 +178,7 @@ class Entrance:
             layout.at(SERVES).write_text("")
         log = (self.folder / f"nginx-{site}.log").open("wb")
         stack.callback(log.close)
-        command = ["unshare", "--mount", "sh", "-ec", INSIDE, "sh", str(image.ensure()), str(place), str(tree)]
+        command = rooted(self.folder / f"place-{site}", tree, "exec nginx -g 'daemon off;'")
         process = subprocess.Popen(
             inside(NETNS / self.names[site], command), stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )

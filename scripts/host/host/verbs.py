@@ -1,4 +1,6 @@
-"""The `host` service: what every host has whatever its role. Packages, names of the other hosts, certificates, the witness's address."""
+"""The `host` service: what every host has whatever its role. Packages, names of the other hosts, certificates, the witness's address, and what is
+closed (`hardening`).
+"""
 
 from __future__ import annotations
 
@@ -14,18 +16,19 @@ from contract import fields
 from contract.errors import Failed, say
 from contract.services.setup import Block
 
-from .agent import install as agent_install
-from .agent.config import Config
-from .frame import bytecode, plan
-from .frame.call import Call, Verb
-from .frame.commands import run
-from .frame.desired import Envelope, read
-from .frame.files import ManagedFile, differing, make_folder, with_block
-from .frame.layout import Layout
-from .frame.log import Log
-from .frame.plan import Step
-from .frame.result import Result
-from .frame.systemd import Systemd, Units
+from ..agent import install as agent_install
+from ..agent.config import Config
+from ..frame import bytecode, plan
+from ..frame.call import Call, Verb
+from ..frame.commands import run
+from ..frame.desired import Envelope, read
+from ..frame.files import ManagedFile, differing, make_folder, with_block
+from ..frame.layout import Layout
+from ..frame.log import Log
+from ..frame.plan import Step
+from ..frame.result import Result
+from ..frame.systemd import Systemd, Units
+from . import hardening
 
 BLOCK = "dr hosts"
 INSTALL_S = 900.0
@@ -42,13 +45,15 @@ class Desired:
     packages: tuple[str, ...]
     witness: str | None = field(repr=False)
     agent: Config | None = None
+    hardened: bool = False
 
     @classmethod
     def read(cls, document: dict[str, Any]) -> Desired:
         """Raises Usage that names every fault."""
         envelope, block = read(document, "setup", Block, with_epoch=False)
         witness = None if block.witness is None else json.dumps(fields.write(block.witness), sort_keys=True) + "\n"
-        return cls(envelope, block.packages, witness, agent_install.wanted(envelope, block.lease))
+        agent = agent_install.wanted(envelope, block.lease)
+        return cls(envelope, block.packages, witness, agent, block.hardened)
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,7 @@ class Facts:
     agent: agent_install.Facts = field(default_factory=agent_install.Facts)
     source_only: bool = False
     not_ours: tuple[str, ...] = ()  # files with a key that this host has no need of any more
+    closed: hardening.Facts = field(default_factory=hardening.Facts)
 
 
 class Base:
@@ -69,6 +75,7 @@ class Base:
     def __init__(self, desired: Desired, layout: Layout, log: Log, units: Units | None = None) -> None:
         self.desired, self.layout, self.log = desired, layout, log
         self.agent = agent_install.Installation(desired.agent, layout, units or Systemd())
+        self.closed = hardening.Hardening(desired.hardened, desired.envelope, layout, units or Systemd())
 
     def facts(self) -> Facts:
         installed = installed_packages(self.layout)
@@ -76,7 +83,8 @@ class Base:
         present = tuple(name for name in self.desired.packages if name in installed)
         source_only = bytecode.wanted(self.layout.tool)
         files = tuple(differing(self.files()))
-        return Facts(missing, files, present, self.agent.facts(), source_only, tuple(map(str, self._not_ours())))
+        not_ours, closed = tuple(map(str, self._not_ours())), self.closed.facts()
+        return Facts(missing, files, present, self.agent.facts(), source_only, not_ours, closed)
 
     def plan(self, facts: Facts) -> Sequence[Step]:
         # Files first: a package that is installed next finds its configuration.
@@ -87,11 +95,15 @@ class Base:
             steps.append(Step("install", ", ".join(facts.missing)))
         if facts.source_only:
             steps.append(Step("compile", str(self.layout.tool)))
+        # After the packages, of which one is what the rules are written for.
+        steps += self.closed.plan(facts.closed)
         return [*steps, *self.agent.plan(facts.agent, renewed=bool(facts.files) or facts.source_only)]
 
     def apply(self, step: Step) -> None:
         if step.name.startswith("agent-"):
             self.agent.apply(step)
+        elif step.name.startswith("closed-"):
+            self.closed.apply(step)
         elif step.name == "compile":
             try:
                 bytecode.add(self.layout.tool)
@@ -117,6 +129,7 @@ class Base:
         agent = self.agent.verify(facts.agent)
         return {
             **agent,
+            **self.closed.verify(facts.closed),
             "packages": sorted(facts.installed),
             "name": self.desired.envelope.at(self.desired.envelope.own_key).name,
         }
