@@ -97,8 +97,8 @@ class Answer:
 class Entrance:
     """The two hosts. Whatever asks them does so from inside a host's namespace, from an address that is its own."""
 
-    def __init__(self, folder: Path, secrets: dict[str, Any], **block: Any) -> None:
-        self.folder, self.secrets, self._block = folder, secrets, block
+    def __init__(self, folder: Path, secrets: dict[str, Any], certified: str = "app-1", **block: Any) -> None:
+        self.folder, self.secrets, self._certified, self._block = folder, secrets, certified, block
         self.names = {site: f"drweb{os.getpid()}-{next(_NUMBERS)}{site}" for site in "ab"}
 
     @contextmanager
@@ -139,7 +139,7 @@ class Entrance:
             "host": "app-1",
             "epoch": {"epoch": 3, "active": "a", "previous": None, "planned": True, "checkpoint": None},
             "hosts": {key: {"name": it.fqdn, "vrack": it.vrack, "front": it.front} for key, it in HOSTS.items()},
-            "tls": {"ca": self.secrets["tls"]["ca"], **self.secrets["tls"]["hosts"][f"app-1.{site}"]},
+            "tls": {"ca": self.secrets["tls"]["ca"], **self.secrets["tls"]["hosts"][f"{self._certified}.{site}"]},
             "app": {
                 "release": "/opt/shop/releases/abc",
                 "shop_host": SHOP,
@@ -297,6 +297,6 @@ def answer(link: socket.socket) -> Answer:
 
 
 def make(folder: Path, **block: Any) -> Entrance:
-    """With a set of secrets of its own."""
+    """With a set of secrets of its own. `certified`: the host whose certificate theirs is."""
     names = {key: certificate_names(it) for key, it in HOSTS.items()}
     return Entrance(folder, generate(names, SHOP, {}), **block)

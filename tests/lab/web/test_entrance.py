@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -113,6 +114,12 @@ def test_the_way_in_on_the_vrack_answers_to_its_own_name_alone(entrance: Entranc
     assert entrance.ask(sni=WAY_IN, host=WAY_IN, **asked).told["site"] == "a"  # type: ignore[arg-type]
     assert entrance.ask(sni=WAY_IN, host=SHOP, **asked).status == 421  # type: ignore[arg-type]
     assert entrance.ask(sni="other.example", host=WAY_IN, **asked).status in (None, 421)  # type: ignore[arg-type]
+
+
+def test_a_standby_forwards_to_nobody_who_has_the_certificate_of_another_host(tmp_path: Path) -> None:
+    with make(tmp_path, certified="db-1").running() as wrong:
+        assert wrong.ask(site="a").status == 200
+        assert wrong.ask(site="b").status == 502
 
 
 # --- the balancer
