@@ -10,7 +10,7 @@ import pytest
 
 from lab.client.client import NEWCOMER_S, PATIENCE_S
 from scripts.ctl.secrets import Authority
-from tests.lab.web.entrance import AMPHORA, CLIENT, FRONT, HOSTS, NEIGHBOUR, SHOP, VIP, Entrance, make, proxied
+from tests.lab.web.entrance import AMPHORA, CLIENT, FRONT, HOSTS, NEIGHBOUR, SHOP, VIP, Entrance, answer, make, proxied
 
 pytestmark = pytest.mark.lab
 
@@ -106,6 +106,31 @@ def test_the_way_in_wants_a_certificate_of_the_pair(entrance: Entrance, who: str
     inner = entrance.ask(port=8443, target=vrack, source=vrack, proxy=False, sni=WAY_IN, host=WAY_IN, context=context)
     assert inner.status in (None, 400)
     assert entrance.ask(sni=WAY_IN, host=WAY_IN, context=context).status in (None, 400)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_session_of_the_public_name_opens_no_way_in(entrance: Entrance, version: ssl.TLSVersion) -> None:
+    """CVE-2025-23419: a session that is taken up again under another name kept what was proven, or not asked, under the first."""
+    context = entrance.context()
+    context.minimum_version = context.maximum_version = version
+    first = entrance.connect("a", 443)
+    first.sendall(proxied(CLIENT))
+    public = context.wrap_socket(first, server_hostname=SHOP)
+    public.sendall(f"GET /health HTTP/1.1\r\nHost: {SHOP}\r\nConnection: close\r\n\r\n".encode())
+    assert answer(public).status == 200
+    session = public.session
+    assert session is not None, "nginx gives sessions"
+    public.close()
+    second = entrance.connect("a", 443)
+    second.sendall(proxied(CLIENT))
+    try:
+        inner = context.wrap_socket(second, server_hostname=WAY_IN, session=session)
+        inner.sendall(f"GET /health HTTP/1.1\r\nHost: {WAY_IN}\r\nConnection: close\r\n\r\n".encode())
+        assert answer(inner).status in (None, 400, 421)
+    except OSError:
+        pass  # refused before a request was taken
+    finally:
+        second.close()
 
 
 def test_the_way_in_on_the_vrack_answers_to_its_own_name_alone(entrance: Entrance) -> None:
