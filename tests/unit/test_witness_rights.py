@@ -60,6 +60,13 @@ def test_a_cache_puts_the_heartbeats_of_its_sites_caches(site: str) -> None:
     assert may(user, "s3:GetObject") == {"epochs/00000001.json", *own}
 
 
+@pytest.mark.parametrize("site", ["a", "b"])
+def test_an_app_host_reads_epochs_and_puts_nothing(site: str) -> None:
+    """Its workers begin and end with them."""
+    assert may(f"app.{site}", "s3:PutObject") == set()
+    assert may(f"app.{site}", "s3:GetObject") == {"epochs/00000001.json"}
+
+
 def test_the_operator_says_what_nobody_else_may_and_beats_for_no_host() -> None:
     put = may(witness.OPERATOR, "s3:PutObject")
     assert put == {key for key in EVERY if key.split("/")[0] not in ("heartbeats", "clusters", "evidence", "anything")}

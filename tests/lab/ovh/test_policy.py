@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from components.render.policy import witness_policy
+from contract.witness import USERS
 from lab.s3 import policy
 
 
@@ -51,6 +53,22 @@ def test_a_resource_pattern_is_cut_to_the_bucket(pattern: str, bucket: str, want
     resource = "*" if pattern == "*" else policy.ARN + pattern
     found = [entry for item in rendered(bucket, allow("s3:GetObject", resource)) for entry in item["Resource"]]
     assert found == [policy.ARN + entry for entry in wanted]
+
+
+def test_what_several_users_may_alike_is_said_once_for_all_of_them() -> None:
+    """The gateway has room for 4 KB of a bucket's policy, and the witness has a user for each kind of host."""
+    reads, writes = allow("s3:GetObject", "arn:aws:s3:::assets/*"), allow("s3:PutObject", "arn:aws:s3:::assets/x")
+    users = {"1001": (["AK"], statements(reads, writes)), "1002": (["BK"], statements(reads))}
+    text = policy.bucket_policy("assets", (), users)
+    found = {item["Action"][0]: item["Principal"]["AWS"] for item in json.loads(text or "")["Statement"][:-1]}
+    assert found == {"s3:GetObject": ["AK", "BK"], "s3:PutObject": ["AK"]}
+
+
+def test_the_policies_of_all_keys_to_the_witness_fit_into_a_gateway() -> None:
+    users = {
+        str(n): ([f"{n:032x}"], policy.parse(witness_policy("shop-witness", user))) for n, user in enumerate(USERS)
+    }
+    assert len(policy.bucket_policy("shop-witness", (), users) or "") < 3500
 
 
 def test_wildcard_actions_are_spelled_out() -> None:

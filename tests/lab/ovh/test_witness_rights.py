@@ -26,7 +26,7 @@ from tests.lab.ovh.fakes import CONFIG, Api, FakeDns
 pytestmark = pytest.mark.lab
 BUCKET = "shop-witness"
 EPOCH = "epochs/00000001.json"
-HOSTS = {"db.a": "db-1", "cache.a": "cache-1", "db.b": "db-1", "cache.b": "cache-3"}
+HOSTS = {"db.a": "db-1", "cache.a": "cache-1", "db.b": "db-1", "cache.b": "cache-3", "app.a": "app-1", "app.b": "app-2"}
 KEPT = (
     EPOCH,
     "epochs/00000002.json",
@@ -36,8 +36,10 @@ KEPT = (
     "unsettled/a.json",
     "configurations/a.json",
     "clusters/7.json",
-    *(f"heartbeats/{site}/{host}.json" for site in "ab" for host in ("db-1", "cache-1")),
+    *(f"heartbeats/{site}/{host}.json" for site in "ab" for host in ("db-1", "cache-1", "app-1")),
 )
+
+NOBODYS = {f"heartbeats/{site}/app-1.json" for site in "ab"}  # of hosts that have no agent
 
 
 class Bench:
@@ -102,6 +104,9 @@ def test_the_operators_key_does_all_that_a_run_does(bench: Bench) -> None:
 @pytest.mark.parametrize("user", HOSTS)
 def test_a_hosts_key_does_all_that_its_agent_and_its_guard_do(bench: Bench, user: str) -> None:
     host, site = bench.host(user), user.partition(".")[2]
+    assert host.newest(1) == Active(1, "a") and host.newest(2) is None
+    if user.startswith("app."):
+        return
     key = f"heartbeats/{site}/{HOSTS[user]}.json"
     agent = WitnessChannel(host, 5.0)
     agent.put(key, {"sequence": 1})
@@ -109,14 +114,13 @@ def test_a_hosts_key_does_all_that_its_agent_and_its_guard_do(bench: Bench, user
     assert told is not None and told[0] == {"sequence": 1}
     first, second = agent.newest(sure=True), agent.newest(sure=False)  # the second asks for an epoch that is not there
     assert first is not None and second is not None and (first.epoch, second.epoch) == (1, 1)
-    assert host.newest(1) == Active(1, "a")
     assert host.has("followed/a.json") and not host.has("followed/c.json")
     if user.startswith("db."):
         host.put("clusters/8.json", {})
         assert "clusters/8.json" in host.names("clusters/")
 
 
-OWN = {user: ({f"heartbeats/{user[-1]}/{user.split('.')[0]}-1.json"}) for user in HOSTS}
+OWN = {user: {f"heartbeats/{user[-1]}/{user.split('.')[0]}-1.json"} - NOBODYS for user in HOSTS}
 OWN_CLUSTERS = {user: {"clusters/7.json"} if user.startswith("db.") else set() for user in HOSTS}
 
 
