@@ -202,16 +202,6 @@ def _grouped(items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _together(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What several may alike, said once: the gateway keeps the text in an attribute of the bucket's folder, which holds 4 KB on most file systems."""
-    found: dict[str, dict[str, Any]] = {}
-    for item in items:
-        alike = json.dumps({**item, "Principal": None}, sort_keys=True)
-        known = found.setdefault(alike, {**item, "Principal": {"AWS": []}})
-        known["Principal"] = {"AWS": sorted({*known["Principal"]["AWS"], *item["Principal"]["AWS"]})}
-    return list(found.values())
-
-
 def may_create_buckets(statements: tuple[Statement, ...]) -> bool:
     """A user may, unless a statement denies `s3:CreateBucket` on everything."""
     return not any(
