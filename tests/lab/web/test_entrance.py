@@ -312,3 +312,8 @@ def test_all_of_the_labs_customers_at_one_address_are_not_too_many(entrance: Ent
     insisting = int(60 / NEWCOMER_S / PATIENCE_S)
     assert entrance.burst(insisting, "192.0.2.10") == [200] * insisting
     assert 429 in narrow.burst(insisting, "192.0.2.10"), "the burst is one"
+
+
+def test_no_client_is_limited_where_it_is_turned_off(tmp_path: Path) -> None:
+    with make(tmp_path, client_rate=0).running() as unlimited:
+        assert unlimited.burst(900, "192.0.2.10") + unlimited.burst(900, "192.0.2.10") == [200] * 1800
