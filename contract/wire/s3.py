@@ -51,6 +51,11 @@ def refusal(document: bytes) -> str:
     return codes[0] if len(codes) == 1 and codes[0].isascii() and codes[0].isalnum() else ""
 
 
+def locks(document: bytes) -> bool:
+    """Whether a bucket's lock has a rule for all that is stored there. Raises NotS3 for what is no lock."""
+    return bool(_texts(document, "ObjectLockConfiguration", {("Rule", "DefaultRetention")}))
+
+
 def absent(status: int, document: bytes) -> bool:
     """Whether an answer says that there is no such object. No other "not found" does: the bucket may be gone, or the way lead elsewhere."""
     return status == 404 and refusal(document) == "NoSuchKey"

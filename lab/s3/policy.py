@@ -172,7 +172,6 @@ def bucket_policy(
         items += own
     if not items:
         return None
-    items = _together(items)
     items.append(
         {
             "Effect": "Deny",

@@ -144,6 +144,18 @@ class Witness:
         code = s3.refusal(reply.body)
         return f"is no key of this store ({code})" if code in UNKNOWN else ""
 
+    def locked(self) -> bool | None:
+        """Whether what is stored here cannot be removed for a while; None where the store does not say. One attempt. Raises WitnessDown."""
+        try:
+            found = self._once("GET", "", {"object-lock": ""}, None, {})
+            if found.status == HTTPStatus.OK:
+                return s3.locks(found.body)
+        except http.NoAnswer as error:
+            raise self._down("see the lock", str(error)) from None
+        except s3.NotS3:
+            return None
+        return False if s3.refusal(found.body) == "ObjectLockConfigurationNotFoundError" else None
+
     def heartbeat(self, site: str, host: str) -> Heartbeat | None:
         """The last word of a host, with its age by the store's own clock; None when it has never written one."""
         key = f"heartbeats/{site}/{host}.json"

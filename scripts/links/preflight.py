@@ -24,6 +24,10 @@ from scripts.links.epochs import decide, followed
 from scripts.links.words import judge
 
 log = logging.getLogger("dr.preflight")
+_UNLOCKED = (
+    "dr:witness: its bucket has no object lock, wanted one in compliance mode for some days; whoever holds a key to it can rewrite for good which region is "
+    "active; a bucket has a lock from its creation on: docs/restore.md, what a stolen key can do"
+)
 FRESH_S = 60.0  # a heartbeat that says how its host is now
 
 
@@ -67,6 +71,7 @@ def check(
         )
         if own and not told.mends:
             warnings.append(_fenced(own, _last_word(witness, side.site)))
+            warnings.append(_unlocked(witness, request == side.site))
     except WitnessDown as error:
         warnings.append(str(error))
         warnings += [
@@ -79,6 +84,15 @@ def check(
     for warning in filter(None, warnings):
         log.warning("%s", warning)
     return told
+
+
+def _unlocked(witness: Witness, stays: bool) -> str:
+    """A warning alone, and of a run that moves nothing: nobody who waits for a move waits for this."""
+    try:
+        found = witness.locked() if stays else None
+    except Failed:
+        return ""
+    return "" if found is not False else _UNLOCKED
 
 
 def _last_word(witness: Witness, site: str) -> Heartbeat | None:

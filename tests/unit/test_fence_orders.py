@@ -272,6 +272,9 @@ def test_an_object_that_is_no_heartbeat_is_no_reason_to_refuse_a_run(monkeypatch
 
         configuration = followed
 
+        def locked(self) -> None:
+            return None
+
         def unsettled(self, _):
             return 0
 

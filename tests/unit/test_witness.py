@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from dataclasses import replace
+from email.message import Message
 
 import boto3
 import pytest
@@ -232,3 +233,26 @@ def test_a_witness_whose_epochs_are_gone_still_says_that_there_were_some(place):
     assert witness.trace() == "followed/b.json"
     witness.claim(epoch(1, "a"))
     assert witness.trace() == "epochs/00000001.json"
+
+
+LOCK = b"<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled>%s</ObjectLockConfiguration>"
+RULE = b"<Rule><DefaultRetention><Mode>COMPLIANCE</Mode><Days>7</Days></DefaultRetention></Rule>"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "wanted"),
+    [
+        (200, LOCK % RULE, True),
+        (200, LOCK % b"", False),
+        (404, b"<Error><Code>ObjectLockConfigurationNotFoundError</Code></Error>", False),
+        (404, b"<html/>", None),
+        (403, b"<Error><Code>AccessDenied</Code></Error>", None),
+        (501, b"", None),
+        (200, b"<html>DefaultRetention</html>", None),
+    ],
+    ids=["rule", "none", "no-lock", "page", "denied", "unknown", "another-page"],
+)
+def test_whether_it_is_locked_is_believed_only_of_s3(place, monkeypatch, status, body, wanted):
+    reply = http.Reply(status, "", Message(), body)
+    monkeypatch.setattr(http, "ask", lambda *_, **__: reply)
+    assert Witness(place).locked() is wanted

@@ -99,12 +99,6 @@ def test_a_policy_is_no_pattern_of_buckets(user: str) -> None:
     assert not allowed(user, "s3:PutObject", f"{BUCKET}-2/epochs/00000001.json")
 
 
-@pytest.mark.parametrize("site", ["a", "b"])
-def test_an_app_host_reads_epochs_and_nothing_else(site: str) -> None:
-    user = f"app.{site}"
-    assert may(user, "s3:GetObject") == {"epochs/00000001.json"} and not may(user, "s3:PutObject")
-
-
 def test_the_kinds_that_hold_a_key_are_those_whose_start_is_guarded() -> None:
     """With a lease their agents ask as well; a worker is guarded and keeps none."""
     guarded = {"postgres": "db", "redis": "cache", "sentinel": "cache", "app": "app"}

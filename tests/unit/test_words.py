@@ -11,7 +11,7 @@ from contract import fields
 from contract.accept import AHEAD_S, HOUR_S, Accept, Word, asked, over, seconds, spelled
 from contract.checks import Unwanted
 from contract.epoch import Epoch
-from contract.errors import Refused
+from contract.errors import Failed, Refused
 from contract.links import fence
 from scripts.host.postgres.service import _empty
 from scripts.links import preflight
@@ -118,6 +118,39 @@ def test_a_preview_shows_each_word_that_is_armed_and_refuses_one_that_lies_in_wa
     )
     with pytest.raises(Refused, match="lie in wait"):
         preflight.check(side, "a", place, {"empty": replace(WORD, epoch=9, at=spelled())})
+
+
+@pytest.mark.parametrize(
+    ("found", "told"), [(False, True), (True, False), (None, False), (Failed("witness: no answer"), False)]
+)
+def test_a_run_that_moves_nothing_tells_of_a_witness_that_is_not_locked(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, found: Any, told: bool
+) -> None:
+    """A take-over asks no such thing: nobody waits for it."""
+    asked = []
+
+    class Played:
+        def __init__(self, _: object) -> None:
+            pass
+
+        def newest(self) -> Epoch:
+            return NEWEST
+
+        def locked(self) -> Any:
+            asked.append(1)
+            if isinstance(found, Failed):
+                raise found
+            return found
+
+        def __getattr__(self, _: str) -> Any:
+            return lambda *_: None
+
+    monkeypatch.setattr(preflight, "Witness", Played)
+    place = cast("Any", None)
+    preflight.check(Side(site="a", digests={}, word=None), "a", place)
+    assert ("object lock" in caplog.text) is told and asked == [1]
+    preflight.check(Side(site="b", digests={}, word=None), "a", place)
+    assert asked == [1]
 
 
 def test_a_host_begins_empty_only_while_the_word_counts() -> None:
