@@ -12,6 +12,7 @@ import threading
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pulumi
 
@@ -35,9 +36,9 @@ from components.render.links import openstack, ovh
 from components.settings import Settings
 from components.verify import Verify, VerifyArgs
 from contract.agreement import digests
-from contract.audit import Entry, digest
+from contract.audit import digest
 from contract.errors import DrError
-from scripts.clients.trail import Note, draft, ended
+from scripts.clients.trail import Note, ended
 from scripts.leftovers.boots import Boots
 from scripts.leftovers.clear import Leftovers
 from scripts.leftovers.writer import may_write
@@ -50,7 +51,6 @@ def main() -> None:
     root, changes, settings = Path(__file__).resolve().parent, not pulumi.runtime.is_dry_run(), None
     try:
         settings = config.load()
-        kept = state.check(settings, state.backend(os.environ, Path.home()), os.environ)
         side = Side(
             site=settings.site,
             digests=digests(settings),
@@ -58,7 +58,8 @@ def main() -> None:
             certificates=certificates.ends(settings.secrets),
         )
         told = preflight.check(side, settings.failover_region, witness(settings), settings.words, settings.destroy)
-        for warning in (*rules.warnings(settings), *kept):
+        kept = state.backend(os.environ, Path.home())
+        for warning in (*rules.warnings(settings), *state.check(settings, kept, os.environ, first=told.first)):
             pulumi.warn(warning)
         settings = replace(settings, repair=settings.repair + told.mends, destroy=told.destroy)
         bundles = Bundles(
@@ -66,10 +67,10 @@ def main() -> None:
         )
     except DrError as error:
         if changes and settings is not None:
-            _note(settings, draft(ended(error), settings.site, why=settings.why or "", said=str(error)))
+            _note(settings, ended(error), said=str(error))
         raise pulumi.RunError(str(error)) from None
     if changes:
-        _note(settings, _begun(settings, bundles, told))
+        _note(settings, "run", epoch=told.epoch, facts=_brings(settings, bundles, told))
     servers = threading.Thread(target=_start_servers, args=(settings, told.servers), name="servers")
     if changes:
         servers.start()
@@ -78,14 +79,15 @@ def main() -> None:
         servers.join()
 
 
-def _note(settings: Settings, entry: Entry) -> None:
+def _note(settings: Settings, what: str, **more: Any) -> None:
     """Into the audit trail, beside everything else: nothing waits for it, and what cannot be written is told."""
-    Note(witness(settings), entry, tell=partial(logging.getLogger("dr.audit").warning, "%s"))
+    tell = partial(logging.getLogger("dr.audit").warning, "%s")
+    Note(witness(settings), what, settings.site, tell=tell, why=settings.why or "", **more)
 
 
-def _begun(settings: Settings, bundles: Bundles, told: preflight.Told) -> Entry:
-    """What this run brings, as digests: a release and a rotation show by them."""
-    facts = {
+def _brings(settings: Settings, bundles: Bundles, told: preflight.Told) -> dict[str, str]:
+    """What this run comes with, as digests: a release and a rotation show by them."""
+    return {
         "request": settings.failover_region,
         "release": bundles.shop.digest,
         "tool": bundles.tool.digest,
@@ -93,7 +95,6 @@ def _begun(settings: Settings, bundles: Bundles, told: preflight.Told) -> Entry:
         "secrets": settings.fingerprint,
         "words": " ".join(told.words),
     }
-    return draft("run", settings.site, epoch=told.epoch, why=settings.why or "", facts=facts)
 
 
 def _start_servers(settings: Settings, ids: dict[str, str]) -> None:

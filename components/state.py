@@ -27,14 +27,17 @@ def backend(environment: Mapping[str, str], home: Path) -> str:
         return ""
 
 
-def check(settings: Settings, url: str, environment: Mapping[str, str]) -> list[str]:
-    """Returns what each run says out loud. Raises ConfigError for what nobody may go on with, a rehearsal excepted."""
+def check(settings: Settings, url: str, environment: Mapping[str, str], *, first: bool) -> list[str]:
+    """Returns what each run says out loud; a rehearsal may all of it. Raises ConfigError for what nobody may begin with.
+
+    `first`: the shop has never been up. One that is up may have to be moved this very hour, which is no time to make another bucket.
+    """
     if settings.lab:
         return []
     faults = [*_apart(settings, url), *_encrypted(environment)]
-    if faults:
+    if faults and first:
         raise ConfigError(faults)
-    return [*_outlives(settings, url), *_short(environment)]
+    return [*map(str, faults), *_outlives(settings, url), *_short(environment)]
 
 
 def _apart(settings: Settings, url: str) -> list[Fault]:

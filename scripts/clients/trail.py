@@ -16,8 +16,10 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from contract import fields
 from contract.audit import MOST, Entry, digest, name_of, number_of
@@ -118,32 +120,39 @@ def append(witness: Witness, entry: Entry) -> Entry:
 
 
 class Note:
-    """An entry that is being written beside the work. Nobody has to wait for it: it has its own limit, and says when it was not written."""
+    """An entry that is being written beside the work. Nobody has to wait for it: it has its own limit, and says when it was not written.
 
-    def __init__(self, bucket: Bucket, entry: Entry, tell: Callable[[str], None] | None = None) -> None:
-        """`tell`: is told by the writing itself when it did not succeed, and the process ends after it, not before."""
-        self.entry, self._bucket, self._tell, self._error = entry, bucket, tell, ""
+    All of it is done by a thread of its own, from finding out who this is: whatever goes wrong with the record is no reason to end what it is about.
+    """
+
+    def __init__(
+        self, bucket: Bucket, what: str, site: str, *, tell: Callable[[str], None] | None = None, **more: Any
+    ) -> None:
+        """`more`: as of `draft`. `tell`: is told by the writing itself when it did not succeed, and the process ends after it, not before."""
+        self._subject = f"audit trail: entry '{what}' of site {site}"
+        self._bucket, self._tell, self._error, self._draft = bucket, tell, "", partial(draft, what, site, **more)
         self._thread = threading.Thread(target=self._write, name="audit", daemon=tell is None)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # this machine has no thread to give
+            self._error = str(error)
 
     def lost(self, wait_s: float) -> str:
         """A sentence when it is not written by then, empty when it is."""
-        self._thread.join(wait_s)
+        if self._thread.ident is not None:
+            self._thread.join(wait_s)
         why = f"not within {wait_s} s" if self._thread.is_alive() else self._error
         return self._sentence(why) if why else ""
 
     def _sentence(self, why: str) -> str:
-        return (
-            f"audit trail: entry '{self.entry.what}' of site {self.entry.site} could not be written ({why}); what was done stands; note it by hand: "
-            f"{self.entry.who}, {self.entry.at}"
-        )
+        return f"{self._subject} could not be written ({why}); what was done stands; note it by hand, with your name and the time"
 
     def _write(self) -> None:
         try:
-            append(Witness(self._bucket, answer_s=ANSWER_S, attempts=1), self.entry)
+            append(Witness(self._bucket, answer_s=ANSWER_S, attempts=1), self._draft())
         except DrError as error:
             self._error = str(error)
-        except Exception as error:  # whatever goes wrong with the record is no reason to end what it is about
+        except Exception as error:
             self._error = type(error).__name__
         if self._error and self._tell is not None:
             self._tell(self._sentence(self._error))

@@ -15,7 +15,7 @@ from typing import Any
 
 from contract import fields
 from contract.errors import DrError, ExitCode, Usage
-from scripts.clients.trail import Note, draft, ended
+from scripts.clients.trail import Note, ended
 from scripts.links.interrupts import Interrupted, install
 from scripts.links.table import LINKS
 
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
     except DrError as error:
         print(f"ERROR {name}: {error}", file=sys.stderr, flush=True)
         if told is not None:
-            _note(name, told, error)
+            _note(name, told, ended(error), str(error))
         return error.code
     except Interrupted:
         print(f"ERROR {name}: was told to end, or its caller is gone; run the same again", file=sys.stderr)
@@ -49,16 +49,19 @@ def main(arguments: list[str]) -> int:
         print(
             f"ERROR {name}: ended by a fault of this program ({type(error).__name__} at {where}); run the same again, and report it with this line",
             file=sys.stderr,
+            flush=True,
         )
+        if told is not None:
+            _note(name, told, "failed", f"fault of this program: {type(error).__name__} at {where}")
         return ExitCode.FAILED
     json.dump(answer, sys.stdout, sort_keys=True)
     print()
     return ExitCode.DONE
 
 
-def _note(link: str, told: Any, error: DrError) -> None:
+def _note(link: str, told: Any, what: str, said: str) -> None:
     """Into the audit trail: the run has ended by then, and nothing waits for it."""
-    note = Note(told.witness, draft(ended(error), told.site, said=str(error), facts={"link": link}))
+    note = Note(told.witness, what, told.site, said=said, facts={"link": link})
     if lost := note.lost(NOTED_S):
         print(f"WARNING {link}: {lost}", file=sys.stderr)
 

@@ -29,7 +29,7 @@ from contract.links.fence import Document
 from contract.sites import other
 from contract.version import VERSION
 from scripts.clients.hosts import CONNECT_S, Answer, Conversation, Hosts
-from scripts.clients.trail import Note, draft
+from scripts.clients.trail import Note
 from scripts.clients.witness import EpochTaken, Witness, WitnessDown
 from scripts.links import certificates, witness_keys
 from scripts.links.agreement import Side, agree, leave
@@ -107,8 +107,8 @@ def _note(told: Document, claimed: Epoch) -> Note:
         "previous": claimed.previous or "",
     }
     word = told.without_fence or told.data_loss or told.other_configuration or told.empty
-    entry = draft("claim", told.site, epoch=claimed.epoch, why=word.reason if word else claimed.reason, facts=facts)
-    return Note(told.witness, entry)
+    why = word.reason if word else claimed.reason
+    return Note(told.witness, "claim", told.site, epoch=claimed.epoch, why=why, facts=facts)
 
 
 def _by_words(told: Document, newest: Epoch | None) -> Document:

@@ -16,7 +16,7 @@ from contract.errors import Failed, Refused
 from contract.links.keeper import Document
 from contract.sites import other
 from scripts.clients.nameservers import all_answers
-from scripts.clients.trail import Note, draft
+from scripts.clients.trail import Note
 from scripts.clients.witness import Witness
 from scripts.links.words import judge
 
@@ -29,9 +29,8 @@ def run(told: Document) -> dict[str, Any]:
         print(f"WARNING keeper: {sentence}", file=sys.stderr)
     _nobody_is_sent_there(told)
     why = told.destroy.reason if told.destroy else ""
-    if lost := Note(told.witness, draft("destroy", told.site, why=why, facts={"step": "the keeper lets it go"})).lost(
-        NOTED_S
-    ):
+    note = Note(told.witness, "destroy", told.site, why=why, facts={"step": "the keeper lets it go"})
+    if lost := note.lost(NOTED_S):
         print(f"WARNING keeper: {lost}", file=sys.stderr)
     return {"schema": 1, "site": told.site}
 

@@ -21,7 +21,7 @@ from scripts.clients.http import plain
 from scripts.clients.nameservers import all_answers
 from scripts.clients.ovh import OvhApi
 from scripts.clients.ovh_zone import OvhZone
-from scripts.clients.trail import Note, draft
+from scripts.clients.trail import Note
 from scripts.clients.witness import Witness
 from scripts.clients.zone import Gone, Record, Zone
 
@@ -65,10 +65,9 @@ def run(told: Document) -> dict[str, Any]:
     _await_served(settings.servers, name, wanted)
     if told.site == told.epoch.active:
         # The move is over: customers come here, and nothing waits for this any more but the platform's own copying.
-        entry = draft(
-            "moved", told.site, epoch=told.epoch.epoch, facts={"name": name, "addresses": " ".join(sorted(wanted))}
-        )
-        if lost := Note(told.witness, entry).lost(NOTED_S):
+        facts = {"name": name, "addresses": " ".join(sorted(wanted))}
+        note = Note(told.witness, "moved", told.site, epoch=told.epoch.epoch, facts=facts)
+        if lost := note.lost(NOTED_S):
             print(f"WARNING pointer: {lost}", file=sys.stderr)
     return answer
 

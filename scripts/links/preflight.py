@@ -39,6 +39,7 @@ class Told:
     servers: dict[str, str]  # ids of the own servers by name, as the last run has left them
     destroy: Destroy | None = None  # the operator's word for it, where it counts
     epoch: int | None = None  # in force
+    first: bool = False  # the witness says that there has been none yet
     words: Sequence[str] = ()  # names of the operator's words that count
 
 
@@ -67,6 +68,7 @@ def check(
             servers=witness.servers(side.site),
             destroy=destroy if let.counts else None,
             epoch=newest.epoch if newest else None,
+            first=newest is None,
             words=(*judged.counts, *let.counts),
         )
         if own and not told.mends:

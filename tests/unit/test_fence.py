@@ -264,6 +264,7 @@ def test_a_claim_is_noted_behind_the_promotion_with_the_reason_of_the_word(world
 
     monkeypatch.setattr(kept, "audited", audited)
     fence.run(told(data_loss={"epoch": 1, "at": spelled(), "reason": "nobody can restore region a"}))
+    assert kept.told() == [("claim", "b")]
     assert ("db-1.b", "takeover epoch") in seen
     (entry,) = (json.loads(body) for body in kept.objects.values())
     assert (entry["what"], entry["epoch"], entry["why"]) == ("claim", 2, "nobody can restore region a")

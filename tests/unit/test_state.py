@@ -27,9 +27,9 @@ def settings(lab: bool = False) -> Settings:
 
 
 def test_a_bucket_of_its_own_in_the_third_region_and_a_long_passphrase_need_no_word() -> None:
-    assert state.check(settings(), THIRD, {state.PASSPHRASE: LONG}) == []
-    assert state.check(settings(), "https://api.pulumi.com", {}) == [], "a key service needs no passphrase"
-    assert state.check(settings(), THIRD, {state.PASSPHRASE_FILE: "/safe", state.PASSPHRASE: ""}) == []
+    assert state.check(settings(), THIRD, {state.PASSPHRASE: LONG}, first=True) == []
+    assert state.check(settings(), "https://api.pulumi.com", {}, first=True) == [], "a key service needs no passphrase"
+    assert state.check(settings(), THIRD, {state.PASSPHRASE_FILE: "/safe", state.PASSPHRASE: ""}, first=True) == []
 
 
 @pytest.mark.parametrize(
@@ -39,13 +39,15 @@ def test_a_bucket_of_its_own_in_the_third_region_and_a_long_passphrase_need_no_w
         (THIRD, {state.PASSPHRASE: ""}, "PULUMI_CONFIG_PASSPHRASE is empty"),
     ],
 )
-def test_what_gives_everything_away_is_refused_but_in_a_rehearsal(
+def test_nobody_begins_with_what_gives_everything_away_but_a_rehearsal(
     url: str, environment: dict[str, str], sentence: str
 ) -> None:
     with pytest.raises(ConfigError, match="nothing was changed") as caught:
-        state.check(settings(), url, environment)
+        state.check(settings(), url, environment, first=True)
     assert sentence in str(caught.value)
-    assert state.check(settings(lab=True), url, environment) == []
+    (told,) = state.check(settings(), url, environment, first=False)
+    assert sentence in told, "a shop that is up may have to be moved this very hour"
+    assert state.check(settings(lab=True), url, environment, first=True) == []
 
 
 @pytest.mark.parametrize(
@@ -59,9 +61,9 @@ def test_what_gives_everything_away_is_refused_but_in_a_rehearsal(
 def test_what_is_lost_or_guessed_is_told_and_no_secret_with_it(
     url: str, environment: dict[str, str], sentence: str
 ) -> None:
-    (told,) = state.check(settings(), url, environment)
+    (told,) = state.check(settings(), url, environment, first=True)
     assert sentence in told and "guess me" not in told
-    assert state.check(settings(lab=True), url, environment) == []
+    assert state.check(settings(lab=True), url, environment, first=True) == []
 
 
 def test_the_backend_is_the_environments_else_the_one_that_was_logged_in_to(tmp_path: Path) -> None:

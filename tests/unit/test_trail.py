@@ -173,7 +173,7 @@ class Silent:
 def test_a_witness_that_hangs_holds_nobody_up_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trail, "Witness", Silent)
     monkeypatch.setattr(Silent, "let", threading.Event())
-    note = Note(NOWHERE, entry("claim"))
+    note = Note(NOWHERE, "claim", "a")
     said = note.lost(0.0)
     Silent.let.set()
     assert "entry 'claim' of site a could not be written (not within 0.0 s); what was done stands" in said
@@ -184,14 +184,17 @@ def test_one_that_is_told_by_itself_says_so_and_nothing_when_it_is_well(
     kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[str] = []
-    assert Note(NOWHERE, entry(), tell=told.append).lost(30.0) == "" and kept.told() == [("run", "a")]
+    assert Note(NOWHERE, "run", "a", tell=told.append).lost(30.0) == "" and kept.told() == [("run", "a")]
 
     def fault(*_: Any, **__: Any) -> None:
         raise ValueError("secret-of-somebody")
 
     monkeypatch.setattr(trail, "Witness", fault)
-    assert "could not be written (ValueError)" in Note(NOWHERE, entry(), tell=told.append).lost(30.0)
+    assert "could not be written (ValueError)" in Note(NOWHERE, "run", "a", tell=told.append).lost(30.0)
     assert len(told) == 1 and "secret-of-somebody" not in told[0]
+    monkeypatch.undo()
+    monkeypatch.setattr(trail, "place", fault)
+    assert "(ValueError)" in Note(NOWHERE, "run", "a").lost(30.0), "nor is anything else of it a reason to end"
 
 
 @pytest.mark.parametrize(

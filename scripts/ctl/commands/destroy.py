@@ -19,7 +19,7 @@ from contract.plain import phrase
 from scripts.clients.openstack import Cloud
 from scripts.clients.ovh import OvhApi
 from scripts.clients.ovh_zone import OvhZone
-from scripts.clients.trail import Note, draft
+from scripts.clients.trail import Note
 from scripts.clients.witness import Witness
 from scripts.ctl.stack import Resource, Stack
 from scripts.leftovers import network
@@ -54,13 +54,9 @@ def make_ready(stack: Stack, site: str) -> ExitCode:
     _unprotected(settings, stack, resources)
     strangers = _strangers(settings, resources)
     _lead_away(settings, told)
-    entry = draft(
-        "destroy",
-        site,
-        why=settings.destroy.reason if settings.destroy else "",
-        facts={"step": "the name was taken away"},
-    )
-    if lost := Note(documents.witness(settings), entry).lost(keeper.NOTED_S):
+    why = settings.destroy.reason if settings.destroy else ""
+    note = Note(told.witness, "destroy", site, why=why, facts={"step": "the name was taken away"})
+    if lost := note.lost(keeper.NOTED_S):
         print(lost)
     for sentence in (*strangers, *_stays(resources)):
         print(sentence)

@@ -68,7 +68,7 @@ def test_the_policies_of_all_keys_to_the_witness_fit_into_a_gateway() -> None:
     users = {
         str(n): ([f"{n:032x}"], policy.parse(witness_policy("shop-witness", user))) for n, user in enumerate(USERS)
     }
-    assert len(policy.bucket_policy("shop-witness", (), users) or "") < 3500
+    assert len(policy.bucket_policy("shop-witness", (), users) or "") < 3800
 
 
 def test_wildcard_actions_are_spelled_out() -> None:
