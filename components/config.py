@@ -64,10 +64,11 @@ def _leaves(value: object) -> Iterator[str]:
 
 
 def _without(words: Iterable[str], fault: Fault) -> Fault:
-    """A rule between two sections names the values of both, and only one may be a secret."""
-    told = {name: getattr(fault, name) for name in ("wanted", "consequence", "remedy")}
+    """A rule between two sections names the values of both, and only one may be a secret; and a secret may stand in another key by mistake."""
+    told = {name: getattr(fault, name) for name in ("subject", "found", "wanted", "consequence", "remedy")}
     for word in words:
-        told = {name: text.replace(word, HIDDEN) for name, text in told.items()}
+        for spelled in (word, repr(word)[1:-1]):
+            told = {name: text.replace(spelled, HIDDEN) for name, text in told.items()}
     return replace(fault, **told)
 
 

@@ -7,6 +7,7 @@ seen to be empty.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Any, Self, TypeVar, cast
 
@@ -19,6 +20,8 @@ T = TypeVar("T")
 HIDDEN = "(hidden)"
 _MISSING, _UNKNOWN = "missing", "unknown"
 _ABSENT = object()
+# Of a key, a parameter, a region, a host.
+_NAME = re.compile(r"[a-z_]{1,40}(\.[a-z_]{1,40})?|[a-z]{1,10}-[0-9](\.[a-z])?")
 _KINDS = {dict: "an object", list: "a list", str: "a string", bool: "true or false", int: "a number", float: "a number"}
 
 
@@ -35,6 +38,7 @@ class Section:
     """
 
     mapping = "a mapping"  # what messages call one
+    quotes = True  # whether messages may say what was found, in the words of a check
 
     def __init__(
         self, path: str, values: object, faults: list[Fault], *, secret: bool = False, hidden: Collection[str] = ()
@@ -57,8 +61,10 @@ class Section:
     def subject(self, key: str) -> str:
         """The key as the operator would type it."""
         joint = "" if self.path.endswith(":") else "."
-        name = f"(key {self._free.index(key) + 1})" if self.secret and key in self._free else key
-        return f"{self.path}{joint}{name}"
+        return f"{self.path}{joint}{self._named(key)}"
+
+    def _named(self, key: str) -> str:
+        return f"(key {self._free.index(key) + 1})" if self.secret and key in self._free else key
 
     def fault(self, key: str, wanted: str, consequence: str, remedy: str, found: str | None = None) -> None:
         """Records a fault of one key, or of one below it ("regions.a.mtu"). `found`: hidden where the value is."""
@@ -96,7 +102,8 @@ class Section:
             return check(self._typed(self._values.get(key), check))
         except Unwanted as error:
             if self.readable:
-                wanted = check.wanted if secret or self.hides(key) else str(error)  # the error may quote
+                quotes = self.quotes and not secret and not self.hides(key)
+                wanted = str(error) if quotes else check.wanted
                 self.fault(key, wanted, why, self._remedy(key, fix), self.show(key, secret=secret))
             return cast(T, None)
 
@@ -167,6 +174,11 @@ class Told(Section):
     """A part of a JSON document that another part of the product wrote. No value of it is ever shown: half of them are secrets."""
 
     mapping = "an object"
+    quotes = False
+
+    def _named(self, key: str) -> str:
+        """A key that nobody knows, or that may be called anything, only where it can be nothing but a name."""
+        return key if key not in self._free or _NAME.fullmatch(key) else f"(key {self._free.index(key) + 1})"
 
     def show(self, key: str, *, secret: bool = False) -> str:
         """What kind of value it is."""
@@ -184,6 +196,8 @@ class Told(Section):
 
 class Heard(Told):
     """A part of a document from outside, which another version may have written: what is not known in it is passed over. Its values are no secrets."""
+
+    quotes = True
 
     def show(self, key: str, *, secret: bool = False) -> str:
         """The value, escaped and shortened."""
