@@ -15,7 +15,7 @@ from components.asset_buckets import AssetBuckets
 from components.bundle import Bundle
 from components.chain import Chain
 from components.host import Host
-from components.remote import TOOL_PATH, host_script
+from components.remote import host_script, verified
 from components.render import documents
 from components.settings import Settings
 from contract.limits import KILL_AFTER_S, PREPARE_S
@@ -59,7 +59,7 @@ class ArchivePlace(pulumi.ComponentResource):
         )
         prepared: pulumi.Resource = host_script(
             f"{name}-prepare",
-            script=f"timeout -k {KILL_AFTER_S} {PREPARE_S} python3 {TOOL_PATH} archive prepare",
+            script=f"timeout -k {KILL_AFTER_S} {PREPARE_S} {verified(args.tool, 'archive prepare')}",
             connection=host.connection,
             stdin=document,
             parent=self,

@@ -30,7 +30,7 @@ class Bundle:
     """One packed file."""
 
     path: str  # relative to the project, so that the state holds no path of one machine
-    digest: str  # 12 hexadecimal digits of the contents
+    digest: str  # hexadecimal digits of the contents' SHA-256: 12 tell releases apart, 32 are what nobody makes another file for
 
 
 def dr_host(root: Path) -> Bundle:
@@ -50,7 +50,7 @@ def _zipapp(root: Path, name: str, package: str) -> Bundle:
         for prefix, folder in ((package, source), (CONTRACT, root / CONTRACT)):
             for path in _files(folder):
                 _write(archive, f"{prefix}/{path.relative_to(folder).as_posix()}", path.read_bytes())
-    return _keep(root, name, ".pyz", packed.getvalue())
+    return _keep(root, name, ".pyz", packed.getvalue(), 32)
 
 
 def dr_assets(root: Path) -> Bundle:
@@ -105,9 +105,9 @@ def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     return entry
 
 
-def _keep(root: Path, name: str, suffix: str, content: bytes) -> Bundle:
+def _keep(root: Path, name: str, suffix: str, content: bytes, digits: int = 12) -> Bundle:
     """Writes the file once; its name says what is in it, so a file that is there is right. Two runs at once do not disturb each other."""
-    digest = hashlib.sha256(content).hexdigest()[:12]
+    digest = hashlib.sha256(content).hexdigest()[:digits]
     path = Path(BUILD) / f"{name}-{digest}{suffix}"
     target = root / path
     if not target.is_file() or target.read_bytes() != content:

@@ -14,7 +14,7 @@ from pulumi_command import remote
 
 from components.bundle import Bundle
 from components.host import Host
-from components.remote import host_link, local_link
+from components.remote import host_link, local_link, verified
 from components.render import documents, links
 from components.settings import Settings
 
@@ -49,6 +49,7 @@ class Chain:
             document=stdin,
             parent=parent,
             after=[host.ready, *after],
+            tool=self.tool,
         )
 
     def turn(
@@ -68,7 +69,8 @@ class Chain:
                 host.address.key: self._document(host, service, {**facts, "instance": facts["instances"][number]})
                 for number, host in enumerate(hosts)
             }
-            return documents.dump(links.turn(self.settings, facts["bastion"], service, told))
+            program = verified(self.tool, f"{service} converge")
+            return documents.dump(links.turn(self.settings, facts["bastion"], service, program, told))
 
         facts = pulumi.Output.all(
             instances=[host.instance_id for host in hosts], epoch=self.epoch, block=block, bastion=self.bastion

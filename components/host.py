@@ -98,6 +98,7 @@ class Host(pulumi.ComponentResource):
             document=document,
             parent=self,
             after=[self.reached],
+            tool=args.tool,
             first=install_script(args.tool.digest, upload_path(args.tool)),
         )
         self.register_outputs({"instance_id": self.instance_id, "volume_id": self.volume_id})

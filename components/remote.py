@@ -23,6 +23,7 @@ from contract.hosts import CONTROL, HostAddress, first
 from contract.limits import KILLS_AFTER_S, LINKS_S
 
 TOOL_PATH, UPLOADS = "/opt/dr/dr-host.pyz", "/opt/dr/uploads"
+RECORD = ".sha256"  # behind an archive's name: what it may be
 # Failed attempts to connect: of a new server's first contact (about five minutes of refusals), and of every later link, which may
 # meet a server that was just switched on (about two) but must not hold up a failover for a host that is gone.
 FIRST_CONTACT, LATER_CONTACT = 60, 30
@@ -73,16 +74,31 @@ def host_link(
     document: pulumi.Input[str],
     parent: pulumi.Resource,
     after: Sequence[pulumi.Resource],
-    first: str | None = None,
+    tool: Bundle,
+    first: str = "",
 ) -> remote.Command:
     """`dr-host <service> converge` on one host with this document, once everything in `after` is done.
 
-    `first`: shell that comes before it, without single quotes.
+    `tool`: the software that must be there. `first`: shell that comes before it, without single quotes.
     """
-    converge = f"python3 {TOOL_PATH} {service} converge"
-    program = converge if first is None else f"sh -c '{first}; exec {converge}'"
+    program = verified(tool, f"{service} converge", first)
     script = f"timeout -k {KILLS_AFTER_S[service]} {LINKS_S[service]} {program}"
     return host_script(name, script=script, connection=connection, stdin=document, parent=parent, after=after)
+
+
+def verified(tool: Bundle, verb: str, first: str = "", path: str = TOOL_PATH) -> str:
+    """Shell that starts a verb of `dr-host` once the archive there is found to be this one, with what the host has added to it or without.
+
+    The first word of the record beside it is the digest of what was sent, each further one that of the archive with the host's own bytecode
+    (`scripts/host/frame/bytecode.py`). Root alone writes either. Something else is refused: it would run as root.
+    """
+    wrong = (
+        f"ERROR software: file {path}: found other contents than this run has put there, wanted those of {tool.digest}; nothing was started or "
+        f"changed; see who has changed it, copy {tool.path} to {UPLOADS} there, raise dr:repair and run the same again"
+    )
+    told = f"$(cat {path}{RECORD} 2>/dev/null) "
+    check = f'case "{told}" in {tool.digest}*" $(sha256sum < {path} | cut -c-64) "*) ;; *) echo "{wrong}" >&2; exit 3;; esac'
+    return f"sh -c '{'; '.join(filter(None, (first, check)))}; exec python3 {path} {verb}'"
 
 
 def upload_path(bundle: Bundle) -> str:
@@ -95,19 +111,33 @@ def install_script(digest: str, upload: str, tool: str = TOOL_PATH) -> str:
 
     A second run finds nothing that has arrived, and does nothing.
     """
+    return f"set -eu; test ! -e {upload} || {{ {'; '.join(install_steps(digest, upload, tool))}; }}"
+
+
+def install_steps(digest: str, upload: str, tool: str) -> tuple[str, ...]:
+    """One after the other. Wherever they end, the same again finishes them: what has arrived goes away by the step that puts it into its place."""
     wrong = (
         f"ERROR install: file {upload}: found other contents than were sent, wanted those of {digest}; "
         f"{tool} was not changed; run the same again"
     )
-    steps = (
+    record = f"{tool}{RECORD}"
+    return (
         f'case "$(sha256sum < {upload})" in {digest}*) ;; *) echo "{wrong}" >&2; exit 1;; esac',
         f"chmod 0644 {upload}",
         f"sync {upload}",
+        # Before the archive itself, with a word for the one of now: whenever this ends, what is there is known.
+        f"new=$(sha256sum < {upload} | cut -c-64)",
+        f"old=$(sha256sum < {tool} 2>/dev/null | cut -c-64)",
+        f'echo "$new $new $old" > {record}.new',
+        f"chmod 0644 {record}.new",
+        f"mv -T {record}.new {record}",
         f"mv -T {upload} {tool}",
+        f'echo "$new $new" > {record}.new',
+        f"chmod 0644 {record}.new",
+        f"mv -T {record}.new {record}",
         f"sync {PurePosixPath(tool).parent}",
         f'find {PurePosixPath(upload).parent} -name "{PurePosixPath(tool).stem}-*.pyz" -delete',
     )
-    return f"set -eu; test ! -e {upload} || {{ {'; '.join(steps)}; }}"
 
 
 def host_script(

@@ -20,6 +20,7 @@ class Document:
     schema: int = key(integer(1, 1), "form of the document", default=1)
     site: str = key(A_SITE, "the stack's site")
     service: str = key(one_of(*SERVICES), "whose `converge` is asked for")
+    program: str = key(prose, "shell that starts it on a host, with the document on stdin")
     documents: Mapping[str, str] = key(
         mapping(r"[a-z]{1,20}-[1-9][0-9]?\.[ab]", prose),
         "what each host is told, a JSON text, by the host's key",

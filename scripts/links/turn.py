@@ -17,7 +17,7 @@ from contract.errors import DrError, ExitCode
 from contract.limits import LINKS_S, REACHED_S
 from contract.links.turn import Document
 from contract.plain import phrase
-from scripts.clients.hosts import DR_HOST, Hosts, Unreachable
+from scripts.clients.hosts import Hosts, Unreachable
 
 PAUSE_S = 0.5  # before one that is cut off is asked again
 ATTEMPTS = 2  # of one that answers, and not well; a refusal is an answer
@@ -38,10 +38,10 @@ def run(told: Document) -> dict[str, Any]:
 
 
 def _turn(hosts: Hosts, told: Document, host: str, text: str) -> None:
-    verb, until, failed = f"{told.service} converge", time.monotonic() + REACHED_S, 0
+    until, failed = time.monotonic() + REACHED_S, 0
     while True:
         try:
-            done = hosts.execute(host, told.site, f"python3 {DR_HOST} {verb}", text.encode(), LINKS_S[told.service])
+            done = hosts.execute(host, told.site, told.program, text.encode(), LINKS_S[told.service])
         except Unreachable as error:
             if time.monotonic() > until:
                 _say(

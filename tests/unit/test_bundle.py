@@ -9,14 +9,17 @@ import subprocess
 import sys
 import tarfile
 import time
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from components import bundle
 from components.release import unpack_script
-from components.remote import TOOL_PATH, install_script, upload_path
+from components.remote import RECORD, TOOL_PATH, install_script, install_steps, upload_path, verified
 from contract.errors import ConfigError
+from scripts.host.frame import bytecode
 
 
 @pytest.fixture
@@ -140,6 +143,7 @@ def test_software_is_put_into_its_place_whole_and_once(tmp_path: Path, name: str
     done = put(tmp_path, digest, name)
     assert (done.returncode, done.stdout) == (0, "DOC"), f"the document is for the link that follows: {done.stderr}"
     assert tool.read_bytes() == content and tool.stat().st_mode & 0o777 == 0o644
+    assert Path(f"{tool}{RECORD}").read_text().split() == [hashlib.sha256(content).hexdigest()] * 2
     assert [path.name for path in uploads.iterdir()] == ["another-0123456789ab.pyz"]
     assert running.read() == b"the one before", "whoever is at work with it reads on"
     running.close()
@@ -165,3 +169,90 @@ def test_half_a_copy_never_comes_where_software_starts_from(tmp_path: Path, name
 def test_what_is_copied_in_place_is_not_what_runs() -> None:
     arrives = upload_path(bundle.Bundle(path=".build/dr-host-0123456789ab.pyz", digest="0123456789ab"))
     assert arrives == "/opt/dr/uploads/dr-host-0123456789ab.pyz" and Path(arrives).parent != Path(TOOL_PATH).parent
+
+
+SAYS = "import sys\nprint(sys.argv[1:], sys.stdin.read())\n"
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> bundle.Bundle:
+    """Software that was put into its place, as the first link does it."""
+    (tmp_path / "uploads").mkdir()
+    made = tmp_path / "made.pyz"
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("__main__.py", SAYS)
+    digest = hashlib.sha256(made.read_bytes()).hexdigest()[:32]
+    made.rename(tmp_path / "uploads" / f"dr-host-{digest}.pyz")
+    assert put(tmp_path, digest, "dr-host").returncode == 0
+    return bundle.Bundle(path=f".build/dr-host-{digest}.pyz", digest=digest)
+
+
+def start(tmp_path: Path, tool: bundle.Bundle) -> subprocess.CompletedProcess[str]:
+    line = verified(tool, "postgres converge", path=str(tmp_path / "dr-host.pyz"))
+    return subprocess.run(["sh", "-c", f"timeout 20 {line}"], input="DOC", capture_output=True, text=True, check=False)
+
+
+def test_what_was_put_there_starts_with_its_document_with_bytecode_and_without(
+    tmp_path: Path, installed: bundle.Bundle
+) -> None:
+    for _ in range(2):
+        done = start(tmp_path, installed)
+        assert (done.returncode, done.stdout) == (0, "['postgres', 'converge'] DOC\n"), done.stderr
+        if bytecode.wanted(tmp_path / "dr-host.pyz"):
+            bytecode.add(tmp_path / "dr-host.pyz")
+    assert len((tmp_path / f"dr-host.pyz{RECORD}").read_text().split()) == 3, "as it was sent, twice, and with bytecode"
+
+
+def changed(path: Path) -> None:
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("sitecustomize.py", "")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        changed,
+        lambda path: path.write_bytes(path.read_bytes()[:-1]),
+        lambda path: path.with_name(f"{path.name}{RECORD}").unlink(),
+        lambda path: path.with_name(f"{path.name}{RECORD}").write_text(""),
+        lambda path: path.with_name(f"{path.name}{RECORD}").write_text(
+            f"{'0' * 64} {hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+        ),
+        lambda path: path.unlink(),
+    ],
+    ids=["a file more", "a byte less", "no record", "an empty record", "another's record", "no archive"],
+)
+def test_anything_else_is_refused_with_a_sentence_and_not_started(
+    tmp_path: Path, installed: bundle.Bundle, change: Callable[[Path], object]
+) -> None:
+    change(tmp_path / "dr-host.pyz")
+    done = start(tmp_path, installed)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.splitlines()[-1].startswith(
+        f"ERROR software: file {tmp_path}/dr-host.pyz: found other contents than this run has put there"
+    )
+    assert f"copy .build/dr-host-{installed.digest}.pyz to /opt/dr/uploads there, raise dr:repair" in done.stderr
+
+
+def test_an_older_software_is_not_what_this_run_has_put_there(tmp_path: Path, installed: bundle.Bundle) -> None:
+    done = start(tmp_path, bundle.Bundle(path=".build/dr-host-new.pyz", digest="f" * 32))
+    assert done.returncode == 3
+
+
+@pytest.mark.parametrize("done", range(14))
+def test_an_installation_that_was_killed_anywhere_is_finished_by_the_next(
+    tmp_path: Path, installed: bundle.Bundle, done: int
+) -> None:
+    """The shell is killed behind so many steps; then the same comes again, as the next run does it."""
+    newer = tmp_path / "newer.pyz"
+    with zipfile.ZipFile(newer, "w") as archive:
+        archive.writestr("__main__.py", f"{SAYS}# newer\n")
+    tool = bundle.Bundle(path=".build/x", digest=hashlib.sha256(newer.read_bytes()).hexdigest()[:32])
+    arrived = tmp_path / "uploads" / f"dr-host-{tool.digest}.pyz"
+    newer.rename(arrived)
+    steps = install_steps(tool.digest, str(arrived), str(tmp_path / "dr-host.pyz"))
+    assert len(steps) == 14
+    killed = subprocess.run(["sh", "-c", "; ".join(["set -eu", *steps[:done], "kill -9 $$"])], check=False)
+    assert killed.returncode == -9
+    assert put(tmp_path, tool.digest, "dr-host").returncode == 0
+    assert start(tmp_path, tool).returncode == 0

@@ -17,6 +17,7 @@ from scripts.clients.hosts import Unreachable
 from scripts.links import turn
 
 Said = Callable[[], int]
+LINE = "python3 /opt/dr/dr-host.pyz app converge"
 APPS = {"app-1.b": '{"a": 1}', "app-2.b": '{"a": 2}'}
 
 
@@ -54,14 +55,13 @@ def played(patch: pytest.MonkeyPatch, **script: list[int | None]) -> PlayedHosts
 
 def told() -> Document:
     ssh: dict[str, Any] = {"private_key": "KEY", "hosts": {}, "bastions": {"b": "198.51.100.9"}}
-    return fields.read(Document, {"site": "b", "service": "app", "documents": APPS, "ssh": ssh}, "document")
+    return fields.read(Document, {"site": "b", "service": "app", "program": LINE, "documents": APPS, "ssh": ssh}, "document")
 
 
 def test_every_host_is_told_its_own_document_by_the_own_bastion(monkeypatch: pytest.MonkeyPatch) -> None:
     hosts = played(monkeypatch, app_1=[0], app_2=[0])
     assert turn.run(told()) == {"schema": 1, "site": "b", "service": "app", "hosts": ["app-1.b", "app-2.b"]}
-    line = "python3 /opt/dr/dr-host.pyz app converge"
-    assert sorted(hosts.asked) == [(host, "b", line, text.encode()) for host, text in APPS.items()]
+    assert sorted(hosts.asked) == [(host, "b", LINE, text.encode()) for host, text in APPS.items()]
 
 
 @pytest.mark.parametrize(

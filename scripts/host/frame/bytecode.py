@@ -6,6 +6,7 @@ version's. What a process knows of the archive stays true: entries that were the
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import marshal
 import os
@@ -13,6 +14,10 @@ import shutil
 import warnings
 import zipfile
 from pathlib import Path
+
+from .files import write_atomically
+
+RECORD = ".sha256"  # as `components/remote.py` names it
 
 
 def wanted(archive: Path) -> bool:
@@ -37,9 +42,19 @@ def add(archive: Path) -> None:
                     packed.writestr(zipfile.ZipInfo(f"{name}c"), _compiled(packed.read(name), f"{archive}/{name}"))
         with made.open("rb+") as file:
             os.fsync(file.fileno())
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        _record(archive, digest)
         made.replace(archive)
     finally:
         made.unlink(missing_ok=True)
+
+
+def _record(archive: Path, digest: str) -> None:
+    """What the archive is about to be, in the record of what it may be; a host that has none was set up by a version that made none."""
+    record = archive.with_name(f"{archive.name}{RECORD}")
+    if record.exists():
+        words = record.read_text().split()
+        write_atomically(record, " ".join([*words, *({digest} - {*words[1:]})]).encode() + b"\n", 0o644)
 
 
 def _stale(packed: zipfile.ZipFile, name: str) -> bool:
