@@ -196,6 +196,15 @@ def test_a_process_that_shows_a_secret_is_found(tmp_path: Path, monkeypatch: pyt
     assert WORD not in leaks[0].line()
 
 
+def test_a_key_of_object_storage_is_at_home_where_its_holder_is(host: Seen) -> None:
+    """They are numbered, since each site has its own."""
+    secret = Secret("storage.archive 4", "0123456789abcdef0123456789abcdef")
+    for path, leaks in (("etc/dr/archive/a.conf", 0), ("etc/dr/witness.json", 1)):
+        laid(host, path, secret.value)
+        with Needles([secret]) as needles:
+            assert len([leak for leak in scan.disk(needles, host) if leak.place.endswith(path)]) == leaks
+
+
 def test_every_place_says_why_it_holds_what_it_holds() -> None:
     for row in (*holders.FILES, *holders.ENVIRONMENTS):
         assert row.why and row.names and row.path

@@ -32,10 +32,10 @@ FILES = (
     Holder(CACHE, "/etc/redis/sentinel*.conf", ("redis.*",), "Sentinel asks the caches; its user's"),
     Holder(DATABASE, "/etc/postgresql/*/main/tls/server.key", (f"tls.hosts.{OWN}.key",), "the server's TLS; the server's user's"),
     Holder(DATABASE, "/etc/postgresql/*/main/replication.pgpass", ("postgres.replication",), "a standby asks its primary; the server's user's"),
-    Holder(DATABASE, "/etc/dr/archive/*", ("archive.*", "storage.archive"), "pgBackRest writes WAL; the server's user's"),
-    Holder(APP, "/etc/shop/env", ("postgres.app", "redis.app", "rails.*", "storage.shop"), "systemd reads it before the shop's user; root's"),
+    Holder(DATABASE, "/etc/dr/archive/*", ("archive.*", "storage.archive*"), "pgBackRest writes WAL; the server's user's"),
+    Holder(APP, "/etc/shop/env", ("postgres.app", "redis.app", "rails.*", "storage.shop*"), "systemd reads it before the shop's user; root's"),
     Holder(APP, "/etc/shop/tls.key", ("tls.shop.key",), "nginx reads it before it becomes another user; root's"),
-    Holder(CONTROL, "/etc/dr/assets.json", ("storage.copier",), "the copier's job; root's"),
+    Holder(CONTROL, "/etc/dr/assets.json", ("storage.copier*",), "the copier's job; root's"),
     Holder(CACHE, "/opt/lab/cache.json", ("redis.app",), "the lab's own eyes; of the server's user"),
 )  # fmt: skip
 # Environments, by the name of the process's user; arguments hold none.
@@ -43,7 +43,7 @@ ENVIRONMENTS = (
     Holder(
         APP,
         "shop",
-        ("postgres.app", "redis.app", "rails.*", "storage.shop"),
+        ("postgres.app", "redis.app", "rails.*", "storage.shop*"),
         "the shop takes them from there (docs/interfaces.md, section 5)",
     ),
 )
