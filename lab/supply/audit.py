@@ -61,15 +61,28 @@ def entries(path: Path) -> Iterator[Mapping[str, Any]]:
         raise AuditError(f"{path}: {error}; nothing was looked up; fetch the file again") from None
     for name, text in texts:
         for entry in _parsed(name, text):
-            if (
-                not isinstance(entry, dict)
-                or not isinstance(entry.get("id"), str)
-                or not isinstance(entry.get("affected", []), list)
-            ):
+            if not _is_entry(entry):
                 raise AuditError(
                     f"{name}: found an entry without `id` and `affected`, wanted OSV; nothing was looked up; fetch the file again"
                 )
             yield entry
+
+
+def _is_entry(entry: object) -> bool:
+    """Whether all that is looked at has its form: what has another would be passed over in silence."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("id"), str):
+        return False
+    rows = entry.get("affected") or []
+    return isinstance(rows, list) and all(
+        isinstance(row, dict)
+        and isinstance(row.get("package", {}), dict)
+        and isinstance(row.get("versions") or [], list)
+        and isinstance(row.get("ranges") or [], list)
+        and all(
+            isinstance(each, dict) and isinstance(each.get("events") or [], list) for each in row.get("ranges") or []
+        )
+        for row in rows
+    )
 
 
 def _parsed(name: str, text: str) -> list[Any]:
@@ -99,7 +112,7 @@ def findings(found: Iterable[Part], known: Iterable[Mapping[str, Any]]) -> list[
     for entry in known:
         if entry.get("withdrawn"):
             continue
-        for affected in entry.get("affected", []):
+        for affected in entry.get("affected") or []:
             package = affected.get("package", {})
             name = str(package.get("name", ""))
             key = lock.canonical(name) if package.get("ecosystem") == parts.PYPI else name
@@ -117,10 +130,10 @@ def about(part: Part, affected: Mapping[str, Any]) -> str | None:
     A range that cannot be understood counts as one that covers the part: silence would be taken for safety.
     """
     version, order = part.known_as[1], ORDERS[part.ecosystem]
-    ranges = [each for each in affected.get("ranges", []) if each.get("type") in ("ECOSYSTEM", "SEMVER")]
+    ranges = [each for each in affected.get("ranges") or [] if each.get("type") in ("ECOSYSTEM", "SEMVER")]
     for each in ranges:
         try:
-            covered, fixed = _covers(each.get("events", []), version, order)
+            covered, fixed = _covers(each.get("events") or [], version, order)
         except (ValueError, TypeError, AttributeError):
             covered, fixed = True, ""
         if covered:

@@ -163,6 +163,8 @@ def asked(requirements: Path, python: str, machine: str, more: Sequence[str] = (
 def main() -> int:
     machines = [(python, machine) for python in PYTHONS for machine in MACHINES]
     try:
+        for name in (PROGRAM, TESTS):
+            named((PROJECT / f"{name}.in").read_text())
         reports = [asked(PROJECT / f"{TESTS}.in", *each) for each in machines]
         pins = merged(reports)
         go = merged(asked(HERE / GO_INPUT, PYTHONS[0], machine, ["--no-deps"]) for machine in MACHINES)

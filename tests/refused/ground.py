@@ -45,7 +45,7 @@ class Ground:
         self.shop = str(self.world.config["dr:shop"]["host"])
         self._stores: dict[tuple[str, str, str], Any] = {}
         self._lock = threading.Lock()
-        self._askers = 149
+        self._askers = 0
         with entered(where.netns):
             _ip("address", "replace", f"{STRANGER}/32", "dev", "lo")
         self.run("cache-1.a", f"ip address replace {INTRUDER}/32 dev ens4")
@@ -126,7 +126,7 @@ class Ground:
         """Another operator's address for each connection: sshd makes who was refused wait, by address."""
         with self._lock:
             self._askers += 1
-            address = f"{ASKERS}.{self._askers}"
+            address = f"{ASKERS}.{150 + self._askers % 100}"
         _ip("address", "replace", f"{address}/32", "dev", "lo")
         return address
 

@@ -313,6 +313,10 @@ def test_all_forms_of_a_file_are_read(form: str, tmp_path: Path, capsys: pytest.
         '["X-1"]',
         "PK\x03\x04",
         '[{"affected": []}]',
+        '[{"id": "X", "affected": [7]}]',
+        '[{"id": "X", "affected": [{"package": null}]}]',
+        '[{"id": "X", "affected": [{"package": {}, "ranges": [null]}]}]',
+        '[{"id": "X", "affected": [{"package": {}, "versions": "1"}]}]',
         '{"id": "X", "affected": 1}',
     ],
 )
