@@ -138,6 +138,9 @@ class Knows(Played):
 
     active = "a"
 
+    def locked(self) -> bool | None:
+        return True
+
     def followed(self, site: str) -> int | None:
         return None
 

@@ -55,7 +55,9 @@ def played(patch: pytest.MonkeyPatch, **script: list[int | None]) -> PlayedHosts
 
 def told() -> Document:
     ssh: dict[str, Any] = {"private_key": "KEY", "hosts": {}, "bastions": {"b": "198.51.100.9"}}
-    return fields.read(Document, {"site": "b", "service": "app", "program": LINE, "documents": APPS, "ssh": ssh}, "document")
+    return fields.read(
+        Document, {"site": "b", "service": "app", "program": LINE, "documents": APPS, "ssh": ssh}, "document"
+    )
 
 
 def test_every_host_is_told_its_own_document_by_the_own_bastion(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from scripts.ctl.secrets import host_names
 
 RETURNS_S = 120.0
 # The fence's limit, where a step hangs: its usual one is longer than a drill may be.
-SHORT_LIMIT = Change("components/remote.py", " {LINKS_S[link]} ", " {min(60, LINKS_S[link])} ")
+SHORT_LIMIT = Change("components/remote.py", ' {LINKS_S[link]}"', ' {min(60, LINKS_S[link])}"')
 SHORT_PATIENCE = Change("components/remote.py", "{KILLS_AFTER_S[link]} ", "5 ")
 
 FENCE, PLANNED, POWER, SILENCE = (f"scripts/links/{name}.py" for name in ("fence", "planned", "power", "silence"))
