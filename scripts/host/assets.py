@@ -29,7 +29,7 @@ from .frame.files import ManagedFile, differing, make_folder
 from .frame.layout import Layout
 from .frame.plan import Step, converge
 from .frame.result import Result
-from .frame.systemd import Systemd, Units, sandbox
+from .frame.systemd import Systemd, Units, sandbox, verified_line
 
 TOOL = "/opt/dr/dr-assets.pyz"
 JOB, EPOCH = "/etc/dr/assets.json", "/var/lib/dr/assets/epoch.json"
@@ -287,7 +287,18 @@ def _service(description: str, commands: Sequence[str]) -> str:
     # Its figures lie in a folder that may be another user's.
     box = sandbox([str(Path(STATUS).parent), str(Path(METRICS).parent)], capabilities=["CAP_DAC_OVERRIDE"])
     return (
-        "\n".join((*head, "[Service]", "Type=oneshot", "Nice=10", "MemoryMax=512M", "UMask=0022", *commands))
+        "\n".join(
+            (
+                *head,
+                "[Service]",
+                "Type=oneshot",
+                "Nice=10",
+                "MemoryMax=512M",
+                "UMask=0022",
+                verified_line(TOOL).rstrip(),
+                *commands,
+            )
+        )
         + "\n"
         + box
     )

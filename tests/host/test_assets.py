@@ -18,6 +18,7 @@ from scripts.host.assets import EPOCH, JOB, RECONCILE, SYNC, TOOL, Assets, Desir
 from scripts.host.frame.commands import Done
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.plan import Step
+from scripts.host.frame.systemd import verified_line
 from tests.host.frame.test_frame import BUCKET, DOCUMENT
 
 UNIT = f"/etc/systemd/system/{SYNC}.timer"
@@ -173,7 +174,8 @@ def test_who_copies_is_the_modes_matter_and_a_reconcile_is_always_ours(
         for line in texts[f"{SYNC}.service"].splitlines()
         if line.startswith("ExecStart")
     ]
-    assert found[1:] == [f"{line} --compact --config {JOB}" for line in runs]
+    assert found[0] == verified_line(TOOL).strip()
+    assert found[2:] == [f"{line} --compact --config {JOB}" for line in runs]
     assert f"ExecStart=/usr/bin/python3 {TOOL} reconcile " in texts[f"{RECONCILE}.service"]
 
 

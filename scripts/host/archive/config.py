@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..frame.files import ManagedFile
-from ..frame.systemd import sandbox
+from ..frame.systemd import sandbox, verified_line
 from .desired import Desired
 from .layout import ArchiveLayout
 
@@ -96,7 +96,7 @@ def folders(desired: Desired, layout: ArchiveLayout) -> list[Path]:
 def _service(layout: ArchiveLayout, name: str, about: str, verb: str, document: str) -> ManagedFile:
     text = (
         f"{_HEAD}[Unit]\nDescription={about}\nAfter=network-online.target\n\n[Service]\nType=oneshot\nStandardInput=data\n"
-        f"StandardInputText={document}\nExecStart=/usr/bin/python3 {TOOL} archive {verb}\nNice=5\nIOSchedulingClass=best-effort\n"
+        f"StandardInputText={document}\n{verified_line(TOOL)}ExecStart=/usr/bin/python3 {TOOL} archive {verb}\nNice=5\nIOSchedulingClass=best-effort\n"
         "IOSchedulingPriority=6\nTimeoutStartSec=24h\nUMask=0077\n"
         + sandbox(_WRITABLE, capabilities=_CAPABILITIES, as_others=True)
     )

@@ -16,8 +16,7 @@ import zipfile
 from pathlib import Path
 
 from .files import write_atomically
-
-RECORD = ".sha256"  # as `components/remote.py` names it
+from .layout import RECORD
 
 
 def wanted(archive: Path) -> bool:

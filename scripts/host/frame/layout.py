@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+RECORD = ".sha256"  # behind an archive's name: the digests that it may have (`components/remote.py`)
+
 
 @dataclass(frozen=True)
 class Layout:

@@ -10,7 +10,7 @@ from contract.errors import Failed, say
 
 from .commands import run
 from .files import ManagedFile
-from .layout import Layout
+from .layout import RECORD, Layout
 
 QUICK_S = 15.0
 # Of what starts with the machine: for a unit that has an old init script too, a host at work takes its time.
@@ -175,6 +175,18 @@ _ALWAYS = (
 def drop_in(layout: Layout, unit: str, name: str, content: str) -> ManagedFile:
     """A drop-in of ours for `unit` (for a template instance the instance's own folder). Needs `daemon_reload` when it changed."""
     return ManagedFile(path=layout.units / f"{unit}.d" / f"{name}.conf", content=content)
+
+
+def verified_line(tool: str) -> str:
+    """The line that lets a unit start only when the archive is one that was put there (the record beside it). Without a record, of a version
+    that made none, it starts.
+
+    For jobs alone: the guard and the agent start all the same, since a primary must not stop for a file that has changed under it.
+    """
+    digest = f"$$(sha256sum < {tool} | cut -c-64)"
+    wrong = f"{tool}: found other contents than were put there; nothing was started; see who has changed it, then run pulumi up with dr:repair raised"
+    record = f"{tool}{RECORD}"
+    return f'ExecStartPre=+/bin/sh -c \'test ! -e {record} || grep -qw "{digest}" {record} || {{ echo "{wrong}" >&2; exit 3; }}\'\n'
 
 
 def guard_line(service: str, tool: str = "/opt/dr/dr-host.pyz") -> str:
