@@ -83,7 +83,7 @@ def before_now() -> str:
 @drill("repository-emptied")
 def repository_emptied(stage: Stage, record: Record) -> None:
     """Both repositories are emptied with the archive's own key: a restore as of before counts every order, and put back they go on as they were."""
-    active, before = stage.active, int(stage.sql(stage.active, COUNT))
+    active, before = stage.active, sold(stage, record)
     backed_up(stage, active)
     segment = stage.sql(active, "select pg_walfile_name(pg_switch_wal())")
     wait_for(f"segment {segment} is archived", lambda: str(archiver(stage, active)["last"]) >= segment, 120, 0.3)
@@ -120,6 +120,13 @@ def put_back(stage: Stage, record: Record, at: Thief, beside: Thief, moment: str
     record.expect(done.returncode == 0, f"undelete of {at.bucket} ended with {done.returncode}: {done.stderr[-500:]}")
     if done.returncode == 0:
         record.figures[f"put_back_{at.region}"] = json.loads(done.stdout)["found"]
+
+
+def sold(stage: Stage, record: Record) -> int:
+    """Customers have ordered, and have gone: how many orders there are."""
+    with stage.shopping(record) as shop:
+        shop.flow()
+    return int(stage.sql(stage.active, COUNT))
 
 
 def backed_up(stage: Stage, site: str) -> None:
@@ -168,7 +175,7 @@ def assets_emptied(stage: Stage, record: Record) -> None:
 @drill("account-lost")
 def account_lost(stage: Stage, record: Record) -> None:
     """The storage of both regions is gone with its account: a copy that somebody pulled from outside brings every order back."""
-    active, before = stage.active, int(stage.sql(stage.active, COUNT))
+    active, before = stage.active, sold(stage, record)
     kept = stage.world.configure(active, "archive", {**stage.world.config["dr:archive"], "offsite": True})
     stage.must(stage.pulumi.up(active), active)
     backed_up(stage, active)
