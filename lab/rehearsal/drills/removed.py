@@ -116,7 +116,7 @@ def put_back(stage: Stage, record: Record, at: Thief, beside: Thief, moment: str
     job = json.dumps({"schema": 1, "state_dir": f"/var/tmp/undelete-{at.region}", **ends})  # noqa: S108 - on a host of the lab
     host = f"control-1.{stage.active}"
     command = f"python3 /opt/dr/dr-assets.pyz undelete --compact --since {moment} --config -"
-    done = lab("ssh", host, "--", "sh", "-c", f"echo '{job}' | {command}", check=False)
+    done = lab("ssh", host, "--", "sh", "-c", f"printf %s '{job}' | {command}", check=False)
     record.expect(done.returncode == 0, f"undelete of {at.bucket} ended with {done.returncode}: {done.stderr[-500:]}")
     if done.returncode == 0:
         record.figures[f"put_back_{at.region}"] = json.loads(done.stdout)["found"]
@@ -189,7 +189,8 @@ def account_lost(stage: Stage, record: Record) -> None:
     copy = _elsewhere(stage)
     job = {"schema": 1, "state_dir": str(stage.world.places.run / "offsite"), "source": ours.endpoint, "target": copy}
     done = subprocess.run(  # somebody else's machine: this one
-        [sys.executable, str(PROJECT / "scripts/dr-assets"), "offsite", "--compact", "--config", "-"],
+        [sys.executable, "-m", "scripts.assets", "offsite", "--compact", "--config", "-"],
+        cwd=PROJECT,
         input=json.dumps(job),
         capture_output=True,
         text=True,
