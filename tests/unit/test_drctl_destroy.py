@@ -164,6 +164,7 @@ def test_what_is_protected_is_named_with_the_word_that_lifts_it(world: World) ->
     said = refused(world)
     assert "found 1 protected (region-network-front)" in said
     assert "dr:destroy of that stack to {site: b, epoch: 3, at: " in said and "`pulumi up -s region-b`" in said
+    assert "`pulumi state unprotect --all -s region-b` instead" in said
 
 
 def test_the_active_site_goes_by_its_word(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

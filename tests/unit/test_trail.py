@@ -301,6 +301,14 @@ def test_at_the_witness_what_was_removed_or_written_over_shows_by_its_versions(
     monkeypatch.setattr(documents, "witness", lambda _: bucket)
     assert verified() == ExitCode.DONE
     versions = [name_of(n) for n in (1, 2, 2, 3, 4)]
+    really = Witness.audit
+
+    def too_long(self: Witness, number: int) -> bytes | None:
+        if number == 3:
+            raise WitnessDown("witness: read audit/00000003.json: more than 1048576 bytes")
+        return really(self, number)
+
+    monkeypatch.setattr(Witness, "audit", too_long)
     monkeypatch.setattr(Witness, "versions", lambda *_: versions)
     with pytest.raises(
         Failed, match=r"(?s)00000004\.json: was removed.*00000002\.json: was written over: there are 2 versions"

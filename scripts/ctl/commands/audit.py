@@ -73,8 +73,12 @@ def _witness(chosen: argparse.Namespace, breaks: list[str]) -> Iterator[tuple[st
         if (count := versions.count(name)) > 1
     ]
     for name in listed:
-        number = number_of(name)
-        yield name, (witness.audit(number) if number else None) or b""
+        number, body = number_of(name), None
+        try:
+            body = witness.audit(number) if number else None
+        except Failed as error:  # one that cannot be read is a break, and those behind it may be well
+            breaks.append(str(error))
+        yield name, body or b""
 
 
 def _lines(entries: tuple[Entry, ...]) -> Iterator[str]:

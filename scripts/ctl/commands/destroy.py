@@ -61,7 +61,8 @@ def make_ready(stack: Stack, site: str) -> ExitCode:
     for sentence in (*strangers, *_stays(resources)):
         print(sentence)
     print(
-        f"customers may have the old address for {settings.dns.ttl} s more; then run `{stack.command('destroy')}`, whose keeper asks all of this again"
+        f"customers may have the old address for {settings.dns.ttl} s more; then run `{stack.command('destroy')}`, whose keeper asks all of this again; "
+        f"to keep the site after all, raise dr:repair there and run `{stack.command('up')}`"
     )
     return ExitCode.DONE
 
@@ -75,7 +76,8 @@ def _unprotected(settings: Settings, stack: Stack, resources: Sequence[Resource]
     word = f"{{site: {settings.site}, epoch: {newest.epoch if newest else 1}, at: {spelled()}, reason: ...}}"
     raise Refused(
         f"stack {stack.name}: found {len(protected)} protected ({_some(protected)}), wanted none; nothing was changed; set dr:destroy of that stack to "
-        f"{word} (good for an hour), run `{stack.command('up')}`, and the same again"
+        f"{word} (good for an hour), run `{stack.command('up')}`, and the same again; where the region is lost for good and no run of it can end, "
+        f"`{stack.command('state', 'unprotect', '--all')}` instead"
     )
 
 
