@@ -1,7 +1,7 @@
 """What the site's keeper asks when somebody destroys the stack: whether the shop lives here.
 
 A destroy runs no program and reads no configuration, so this goes by the document of the last run, and by what is so now: the epoch at the
-witness, the clock, and what the name servers say. In doubt it refuses: a destroy can wait.
+witness, the clock, and what the name servers say. In doubt it refuses: a destroy can wait. Links of the chain may leave the state beside it; they hold nothing.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ def may_go(told: Document) -> Sequence[str]:
         trace = "" if newest else witness.trace()
     except Failed as error:
         raise Refused(
-            f"destroy of region {told.site}: the witness does not say which region is active ({error}), wanted its word that this one is not; nothing "
-            "was deleted; wait for it and run the same again; where the witness itself is gone for good, see `Taking a site down` in docs/failover.md"
+            f"destroy of region {told.site}: the witness does not say which region is active ({error}), wanted its word that this one is not; nothing of "
+            "the region was deleted; wait for it and run the same again; where the witness itself is gone for good, see `Taking a site down` in "
+            "docs/failover.md"
         ) from None
     judged = judge({"destroy": told.destroy}, newest, section="dr:")
     if judged.counts:
@@ -52,13 +53,13 @@ def may_go(told: Document) -> Sequence[str]:
     warned = "".join(f"; {sentence}" for sentence in judged.said)  # of a word that does not count
     if newest is not None and newest.active == told.site:
         raise Refused(
-            f"destroy of region {told.site}: it is active (epoch {newest.epoch}), wanted a standby: the shop would be gone; nothing was deleted; move the "
-            f"shop first (`pulumi up -s region-{other(told.site)}`); {_word(told.site, newest)}{warned}"
+            f"destroy of region {told.site}: it is active (epoch {newest.epoch}), wanted a standby: the shop would be gone; nothing of the region was "
+            f"deleted; move the shop first (`pulumi up -s region-{other(told.site)}`); {_word(told.site, newest)}{warned}"
         )
     if trace:
         raise Refused(
             f"destroy of region {told.site}: the witness lists no epoch, and holds {trace}, which stands there only after one: this region may be active; "
-            f"nothing was deleted; see `The witness has lost its epochs` in docs/failover.md; {_word(told.site, newest)}{warned}"
+            f"nothing of the region was deleted; see `The witness has lost its epochs` in docs/failover.md; {_word(told.site, newest)}{warned}"
         )
     return judged.said
 
@@ -79,7 +80,7 @@ def _nobody_is_sent_there(told: Document) -> None:
     if still:
         raise Refused(
             f"destroy of region {told.site}: {name} still leads to {told.address}, says {', '.join(still)}; wanted other addresses, or none: the platform "
-            f"gives that address to somebody else; nothing was deleted; run `scripts/drctl destroy {told.site}`, which takes it out of the zone"
+            f"gives that address to somebody else; nothing of the region was deleted; run `scripts/drctl destroy {told.site}`, which takes it out of the zone"
         )
     silent = sorted(server for server, addresses in seen.items() if addresses is None)
     if silent:

@@ -61,7 +61,7 @@ def refused(told: Document) -> str:
     with pytest.raises(Refused) as caught:
         keeper.run(told)
     assert caught.value.code == ExitCode.REFUSED
-    assert "nothing was deleted" in str(caught.value)
+    assert "nothing of the region was deleted" in str(caught.value)
     return str(caught.value)
 
 
