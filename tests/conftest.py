@@ -53,7 +53,7 @@ class Kept:
 def kept(monkeypatch: pytest.MonkeyPatch) -> Kept:
     """No test's move is written into somebody's trail, and none waits for a witness that is nobody's."""
     found = Kept()
-    monkeypatch.setattr(trail, "Witness", lambda *_, **__: found)
+    monkeypatch.setattr(trail, "TrailBucket", lambda *_, **__: found)
     return found
 
 

@@ -27,7 +27,7 @@ from contract.buckets import Bucket
 from contract.errors import DrError, ExitCode, Failed
 from contract.plain import phrase
 from contract.version import VERSION
-from scripts.clients.witness import Witness
+from scripts.clients.trail_bucket import TrailBucket
 
 ANSWER_S = 3.0  # of the witness, for each request
 TRIES = 5  # at numbers that others take meanwhile
@@ -104,7 +104,7 @@ def ended(error: DrError) -> str:
     return "refused" if error.code in (ExitCode.REFUSED, ExitCode.USAGE) else "failed"
 
 
-def append(witness: Witness, entry: Entry) -> Entry:
+def append(witness: TrailBucket, entry: Entry) -> Entry:
     """Returns it as it stands there. Raises Failed."""
     for _ in range(TRIES):
         last = max(filter(None, map(number_of, witness.audited())), default=0)
@@ -149,7 +149,7 @@ class Note:
 
     def _write(self) -> None:
         try:
-            append(Witness(self._bucket, answer_s=ANSWER_S, attempts=1), self._draft())
+            append(TrailBucket(self._bucket, answer_s=ANSWER_S, attempts=1), self._draft())
         except DrError as error:
             self._error = str(error)
         except Exception as error:

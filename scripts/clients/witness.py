@@ -3,7 +3,7 @@
 Objects: `epochs/%08d.json` (created once, `If-None-Match: *`), `sites/<site>.json` (public addresses), `followed/<site>.json` (the newest
 epoch in which the site was seen following), `servers/<site>.json` (ids of its servers), `unsettled/<site>.json` (moves away from it that
 were begun), `heartbeats/<site>/<host>.json` (the hosts' agents), `configurations/<site>.json` (digests of
-what its last run was configured with), `audit/%08d.json` (the trail, created once). See docs/interfaces.md, section 4.
+what its last run was configured with); the audit trail is in `trail_bucket.py`. See docs/interfaces.md, section 4.
 OVHcloud honours the condition atomically
 (https://help.ovhcloud.com, "S3 conditional writes"); a store that does not is refused by `probe`.
 """
@@ -23,7 +23,6 @@ from typing import Any, TypeVar
 
 from contract import fields
 from contract.agreement import Record
-from contract.audit import AUDIT, name_of
 from contract.buckets import Bucket
 from contract.epoch import Epoch
 from contract.errors import Failed, Refused
@@ -39,7 +38,6 @@ T = TypeVar("T")
 EPOCHS = "epochs/"
 _NAME = re.compile(r"epochs/[0-9]{8}\.json")
 ANSWER_S, ATTEMPTS, PAUSE_S = 5.0, 2, 0.5
-LOCKED_DAYS = 400  # of an entry of the audit trail
 LIST_S = 30.0  # all pages of a listing
 TAKEN = (HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED)
 REMEDIES = {
@@ -248,45 +246,6 @@ class Witness:
         """No run of the peer publishes them any more, as before the site's first `pulumi up`."""
         what = f"remove sites/{site}.json"
         self._must(what, self._ask(what, "DELETE", f"sites/{site}.json"))
-
-    def audited(self) -> list[str]:
-        """Keys of all that lies in the audit trail."""
-        return self._keys(AUDIT)
-
-    def audit(self, number: int) -> bytes | None:
-        """An entry of the trail as it is stored; None when there is none."""
-        found = self._read(name_of(number))
-        return None if found is None else found.body
-
-    def record(self, number: int, body: bytes) -> bool:
-        """Create an entry. Returns whether it is this one that stands there: a number is never given twice. A lost answer is resolved by reading it back."""
-        what = f"write {name_of(number)}"
-        headers = {"content-type": "application/json", "if-none-match": "*"}
-        try:
-            kept = headers | self._retention()
-            reply = self._ask(what, "PUT", name_of(number), body=body, headers=kept)
-            if kept != headers and reply.status == HTTPStatus.FORBIDDEN:  # this key may write, and lock nothing
-                reply = self._ask(what, "PUT", name_of(number), body=body, headers=headers)
-            if reply.status not in TAKEN:
-                self._stored(what, reply)
-                return True
-        except WitnessDown:
-            held = self.audit(number)
-            if held is None:
-                raise
-            return held == body
-        return self.audit(number) == body
-
-    def _retention(self) -> dict[str, str]:
-        """Headers that keep an object from everybody, its writer among them, where the bucket has object lock."""
-        said = self._ask("read whether objects are locked", "GET", "", query={"object-lock": ""})
-        if said.status != HTTPStatus.OK or b"<ObjectLockEnabled>Enabled</ObjectLockEnabled>" not in said.body:
-            return {}
-        until = time.gmtime(time.time() + self._ahead + LOCKED_DAYS * 86_400)
-        return {
-            "x-amz-object-lock-mode": "COMPLIANCE",
-            "x-amz-object-lock-retain-until-date": time.strftime("%Y-%m-%dT%H:%M:%SZ", until),
-        }
 
     @property
     def _place(self) -> str:

@@ -275,7 +275,7 @@ def test_a_trail_that_hangs_holds_up_no_claim(world, monkeypatch, capsys):
     well()
     let = threading.Event()
     silent = SimpleNamespace(audited=lambda: let.wait(30) and [])
-    monkeypatch.setattr(trail, "Witness", lambda *_, **__: silent)
+    monkeypatch.setattr(trail, "TrailBucket", lambda *_, **__: silent)
     monkeypatch.setattr(fence, "NOTED_S", 0.0)
     assert fence.run(told())["epoch"] == 2
     let.set()

@@ -36,6 +36,7 @@ from scripts.clients import hosts as clients_hosts
 from scripts.clients.hosts import Hosts, answer_of
 from scripts.clients.openstack import ApiDown, Cloud
 from scripts.clients.server_states import read as read_server
+from scripts.clients.trail_bucket import TrailBucket
 from scripts.clients.witness import Witness, WitnessDown
 from scripts.host.agent.peer import told
 from tests.unit.bad_answers import Played
@@ -205,7 +206,7 @@ OBJECTS: dict[str, tuple[type[Any], Callable[[], Any]]] = {
     "unsettled/a.json": (Unsettled, lambda: WITNESS.unsettled(NEWEST)),
     "configurations/a.json": (Record, lambda: WITNESS.configuration("a")),
     "heartbeats/a/db-1.json": (Beat, lambda: WITNESS.heartbeat("a", "db-1")),
-    "audit/00000001.json": (Entry, lambda: audit.read("audit/00000001.json", WITNESS.audit(1) or b"")),
+    "audit/00000001.json": (Entry, lambda: audit.read("audit/00000001.json", TrailBucket(WITNESS_PLACE).audit(1) or b"")),
 }  # fmt: skip
 
 

@@ -25,7 +25,8 @@ from contract.buckets import Bucket
 from contract.errors import DrError, ExitCode, Failed, Refused, Usage
 from scripts.clients import http, trail
 from scripts.clients.trail import Note, append, draft, ended, place, who
-from scripts.clients.witness import Witness, WitnessDown
+from scripts.clients.trail_bucket import TrailBucket
+from scripts.clients.witness import WitnessDown
 from scripts.ctl import cli
 from scripts.ctl.commands import audit
 from scripts.ctl.stack import Stack
@@ -101,11 +102,11 @@ def test_two_at_once_share_no_number(bucket: Bucket) -> None:
 
     def one(_: int) -> int:
         barrier.wait()
-        return append(Witness(bucket), entry()).number
+        return append(TrailBucket(bucket), entry()).number
 
     with ThreadPoolExecutor(3) as pool:
         assert sorted(pool.map(one, range(3))) == [1, 2, 3]
-    witness = Witness(bucket)
+    witness = TrailBucket(bucket)
     assert not broken({name: witness.audit(number_of(name) or 0) or b"" for name in witness.audited()})
 
 
@@ -122,33 +123,33 @@ def store(bucket: Bucket) -> Any:
 def test_where_the_bucket_has_object_lock_an_entry_is_locked_for_a_year_and_more(bucket: Bucket) -> None:
     s3, locked = store(bucket), dataclasses.replace(bucket, bucket="locked-trail")
     s3.create_bucket(Bucket=locked.bucket, ObjectLockEnabledForBucket=True)
-    append(Witness(locked), entry())
+    append(TrailBucket(locked), entry())
     kept = s3.head_object(Bucket=locked.bucket, Key=name_of(1))
     assert kept["ObjectLockMode"] == "COMPLIANCE"
     assert (kept["ObjectLockRetainUntilDate"] - datetime.datetime.now(datetime.UTC)).days >= 399
-    append(Witness(bucket), entry())
-    assert Witness(bucket).audited() == [name_of(1)], "a bucket without it takes entries as well"
+    append(TrailBucket(bucket), entry())
+    assert TrailBucket(bucket).audited() == [name_of(1)], "a bucket without it takes entries as well"
 
 
 def test_a_key_that_may_lock_nothing_writes_all_the_same(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    really = Witness._ask
+    really = TrailBucket._ask
 
-    def asked(self: Witness, what: str, method: str, key: str, **more: Any) -> http.Reply:
+    def asked(self: TrailBucket, what: str, method: str, key: str, **more: Any) -> http.Reply:
         if "object-lock" in (more.get("query") or {}):
             return http.Reply(200, "OK", Message(), b"<x><ObjectLockEnabled>Enabled</ObjectLockEnabled></x>")
         if "x-amz-object-lock-mode" in (more.get("headers") or {}):
             return http.Reply(403, "Forbidden", Message(), b"<Error><Code>AccessDenied</Code></Error>")
         return really(self, what, method, key, **more)
 
-    monkeypatch.setattr(Witness, "_ask", asked)
-    assert append(Witness(bucket), entry()).number == 1
-    assert Witness(bucket).audit(1)
+    monkeypatch.setattr(TrailBucket, "_ask", asked)
+    assert append(TrailBucket(bucket), entry()).number == 1
+    assert TrailBucket(bucket).audit(1)
 
 
 def test_an_answer_that_was_lost_writes_no_second_entry(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     Between(monkeypatch, lost=("PUT",))
-    assert append(Witness(bucket), entry()).number == 1
-    assert Witness(bucket).audited() == [name_of(1)]
+    assert append(TrailBucket(bucket), entry()).number == 1
+    assert TrailBucket(bucket).audited() == [name_of(1)]
 
 
 def test_what_somebody_has_put_at_the_end_of_all_numbers_is_told() -> None:
@@ -171,7 +172,7 @@ class Silent:
 
 
 def test_a_witness_that_hangs_holds_nobody_up_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trail, "Witness", Silent)
+    monkeypatch.setattr(trail, "TrailBucket", Silent)
     monkeypatch.setattr(Silent, "let", threading.Event())
     note = Note(NOWHERE, "claim", "a")
     said = note.lost(0.0)
@@ -189,7 +190,7 @@ def test_one_that_is_told_by_itself_says_so_and_nothing_when_it_is_well(
     def fault(*_: Any, **__: Any) -> None:
         raise ValueError("secret-of-somebody")
 
-    monkeypatch.setattr(trail, "Witness", fault)
+    monkeypatch.setattr(trail, "TrailBucket", fault)
     assert "could not be written (ValueError)" in Note(NOWHERE, "run", "a", tell=told.append).lost(30.0)
     assert len(told) == 1 and "secret-of-somebody" not in told[0]
     monkeypatch.undo()
@@ -294,22 +295,22 @@ def test_where_it_breaks_is_said_and_a_folder_that_is_none_too(folder: Path) -> 
 def test_at_the_witness_what_was_removed_or_written_over_shows_by_its_versions(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    witness = Witness(bucket)
+    witness = TrailBucket(bucket)
     for _ in range(3):
         append(witness, entry())
     monkeypatch.setattr(Stack, "settings", lambda _: None)
     monkeypatch.setattr(documents, "witness", lambda _: bucket)
     assert verified() == ExitCode.DONE
     versions = [name_of(n) for n in (1, 2, 2, 3, 4)]
-    really = Witness.audit
+    really = TrailBucket.audit
 
-    def too_long(self: Witness, number: int) -> bytes | None:
+    def too_long(self: TrailBucket, number: int) -> bytes | None:
         if number == 3:
             raise WitnessDown("witness: read audit/00000003.json: more than 1048576 bytes")
         return really(self, number)
 
-    monkeypatch.setattr(Witness, "audit", too_long)
-    monkeypatch.setattr(Witness, "versions", lambda *_: versions)
+    monkeypatch.setattr(TrailBucket, "audit", too_long)
+    monkeypatch.setattr(TrailBucket, "versions", lambda *_: versions)
     with pytest.raises(
         Failed, match=r"(?s)00000004\.json: was removed.*00000002\.json: was written over: there are 2 versions"
     ):

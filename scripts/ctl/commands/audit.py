@@ -11,7 +11,7 @@ from contract import fields
 from contract.audit import AUDIT, Entry, number_of, walk
 from contract.errors import ExitCode, Failed, Usage
 from contract.plain import phrase
-from scripts.clients.witness import Witness
+from scripts.clients.trail_bucket import TrailBucket
 from scripts.ctl import output
 from scripts.ctl.stack import Stack
 
@@ -64,7 +64,7 @@ def _folder(folder: Path) -> Iterator[tuple[str, bytes]]:
 def _witness(chosen: argparse.Namespace, breaks: list[str]) -> Iterator[tuple[str, bytes]]:
     """From the bucket. What is there in two versions was written over, what has versions and is not listed was removed."""
     stack = Stack(name=chosen.stack or f"region-{chosen.site}", folder=chosen.folder, file=chosen.config_file)
-    witness = Witness(documents.witness(stack.settings()))
+    witness = TrailBucket(documents.witness(stack.settings()))
     listed, versions = witness.audited(), witness.versions(AUDIT)
     breaks += [f"{name}: was removed: older versions of it are there" for name in sorted(set(versions) - set(listed))]
     breaks += [

@@ -1,0 +1,59 @@
+"""The audit trail in the witness bucket: `audit/%08d.json`, each created once, and locked where the bucket locks."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import time
+from http import HTTPStatus
+
+from contract.audit import AUDIT, name_of
+from scripts.clients.witness import TAKEN, Witness, WitnessDown
+
+LOCKED_DAYS = 400  # of an entry
+
+
+class TrailBucket(Witness):
+    """The witness, and what is written there of who has done what."""
+
+    def audited(self) -> list[str]:
+        """Keys of all that lies in the audit trail."""
+        return self._keys(AUDIT)
+
+    def audit(self, number: int) -> bytes | None:
+        """An entry of the trail as it is stored; None when there is none."""
+        found = self._read(name_of(number))
+        return None if found is None else found.body
+
+    def record(self, number: int, body: bytes) -> bool:
+        """Create an entry. Returns whether it is this one that stands there: a number is never given twice. A lost answer is resolved by reading it back."""
+        what = f"write {name_of(number)}"
+        headers = {"content-type": "application/json", "if-none-match": "*"}
+        try:
+            kept = headers | self._retention(body)
+            reply = self._ask(what, "PUT", name_of(number), body=body, headers=kept)
+            if kept != headers and reply.status == HTTPStatus.FORBIDDEN:  # this key may write, and lock nothing
+                reply = self._ask(what, "PUT", name_of(number), body=body, headers=headers)
+            if reply.status not in TAKEN:
+                self._stored(what, reply)
+                return True
+        except WitnessDown:
+            held = self.audit(number)
+            if held is None:
+                raise
+            return held == body
+        return self.audit(number) == body
+
+    def _retention(self, body: bytes) -> dict[str, str]:
+        """Headers that keep an object from everybody, its writer among them, where the bucket has object lock."""
+        said = self._ask("read whether objects are locked", "GET", "", query={"object-lock": ""})
+        if said.status != HTTPStatus.OK or b"<ObjectLockEnabled>Enabled</ObjectLockEnabled>" not in said.body:
+            return {}
+        until = time.gmtime(time.time() + self._ahead + LOCKED_DAYS * 86_400)
+        return {
+            "content-md5": base64.b64encode(
+                hashlib.md5(body, usedforsecurity=False).digest()
+            ).decode(),  # S3 wants it with a lock
+            "x-amz-object-lock-mode": "COMPLIANCE",
+            "x-amz-object-lock-retain-until-date": time.strftime("%Y-%m-%dT%H:%M:%SZ", until),
+        }
