@@ -112,11 +112,13 @@ def append(witness: TrailBucket, entry: Entry) -> Entry:
             raise Failed(
                 f"witness object {name_of(last)}: has the last number there is; somebody else has written it; remove it"
             )
-        body = witness.audit(last) if last else None
-        placed = replace(entry, number=last + 1, before=digest(body) if body is not None else "")
+        body = witness.audit(last) if last else b""
+        if body is None:  # it went, or is not handed out yet: without it there is no link to it
+            continue
+        placed = replace(entry, number=last + 1, before=digest(body) if last else "")
         if witness.record(placed.number, json.dumps(fields.write(placed), sort_keys=True).encode()):
             return placed
-    raise Failed(f"audit trail: found the next number taken {TRIES} times, wanted one for this entry")
+    raise Failed(f"audit trail: found its end in motion, {TRIES} times, wanted a number for this entry")
 
 
 class Note:

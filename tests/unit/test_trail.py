@@ -152,6 +152,15 @@ def test_an_answer_that_was_lost_writes_no_second_entry(bucket: Bucket, monkeypa
     assert TrailBucket(bucket).audited() == [name_of(1)]
 
 
+def test_no_entry_is_hung_on_one_that_is_not_handed_out() -> None:
+    kept = Kept()
+    append(kept, entry())  # type: ignore[arg-type]
+    kept.audit = lambda number: None  # type: ignore[method-assign]
+    with pytest.raises(Failed, match="found its end in motion, 5 times"):
+        append(kept, entry())  # type: ignore[arg-type]
+    assert len(kept.objects) == 1
+
+
 def test_what_somebody_has_put_at_the_end_of_all_numbers_is_told() -> None:
     kept = Kept()
     kept.objects[name_of(99_999_999)] = b"{}"
