@@ -14,7 +14,14 @@ def ends(secrets: Secrets) -> dict[str, str]:
     """
     texts = {"tls.ca": secrets.ca, "tls.shop": secrets.shop.cert}
     texts |= {"tls.shop.ca": secrets.shop.ca} if secrets.shop.ca else {}
-    texts |= {f"tls.hosts.{host}": it.cert for host, it in secrets.host_certificates.items()}
+    texts |= {"tls.database.ca": secrets.database.ca, "tls.cache.ca": secrets.cache.ca}
+    for place, pairs in (
+        ("hosts", secrets.host_certificates),
+        ("database.clients", secrets.database.clients),
+        ("cache.clients", secrets.cache.clients),
+        ("cache.hosts", secrets.cache.hosts),
+    ):
+        texts |= {f"tls.{place}.{name}": it.cert for name, it in pairs.items()}
     return {name: end(text) for name, text in texts.items()}
 
 

@@ -6,12 +6,16 @@ from collections.abc import Sequence
 
 from components import settings as s
 from contract import checks, witness
+from contract.hosts import CACHE, kind_of
 from contract.reading import Section
+from contract.services.postgres import APP_ROLE, REPLICATION_ROLE, WORKER_ROLE
+from contract.services.redis import SHOP
 
 _REMEDY = (
     "store the object that was kept, whole (`pulumi config set --secret secrets < secrets.json`, in both stacks), or correct this part of it; a new one "
     "of `drctl secrets` is for a new installation alone: hosts take their keys at their first boot, and no backup is read by another passphrase"
 )
+RENEW = "take the part tls of a new set of `drctl secrets`, and nothing else of it, as `Certificates end` in docs/failover.md says"
 
 _PASSWORD = checks.text(r"[\x21-\x7e]{12,200}", "12 or more printable characters without spaces")
 _TOKEN = checks.text(r"[\x21-\x7e]+", "a word without spaces")
@@ -44,6 +48,8 @@ def read_secrets(root: Section, hosts: Sequence[str], spare: Sequence[str] = ())
                 ca=tls.take("ca", _CERTIFICATE, "hosts cannot trust each other", _REMEDY),
                 shop=_entrance(tls),
                 host_certificates=_host_certificates(tls, hosts, spare),
+                database=_database(tls),
+                cache=_cache(tls, _caches(hosts), _caches(spare)),
                 postgres=_postgres(at),
                 redis=_redis(at),
                 witness=operator,
@@ -95,9 +101,36 @@ def _entrance(parent: Section) -> s.Entrance:
 
 
 def _host_certificates(tls: Section, hosts: Sequence[str], spare: Sequence[str]) -> dict[str, s.Certificate]:
-    with tls.section("hosts", "hosts cannot trust each other") as at:
+    with tls.section("hosts", "hosts cannot trust each other", RENEW) as at:
         found = {host: _certificate(at, host) for host in (*hosts, *filter(at.has, spare))} if at.readable else {}
     return {host: certificate for host, certificate in found.items() if host in hosts}
+
+
+def _database(tls: Section) -> s.Clients:
+    why = "nobody can prove to the database who it is"
+    with tls.section("database", why, RENEW) as at:
+        return s.Clients(
+            ca=at.take("ca", _CERTIFICATE, why, RENEW), clients=_clients(at, (APP_ROLE, WORKER_ROLE, REPLICATION_ROLE))
+        )
+
+
+def _cache(tls: Section, hosts: Sequence[str], spare: Sequence[str]) -> s.Caches:
+    why = "caches and shop cannot trust each other"
+    with tls.section("cache", why, RENEW) as at:
+        return s.Caches(
+            ca=at.take("ca", _CERTIFICATE, why, RENEW),
+            clients=_clients(at, (SHOP,)),
+            hosts=_host_certificates(at, hosts, spare),
+        )
+
+
+def _clients(parent: Section, names: Sequence[str]) -> dict[str, s.Certificate]:
+    with parent.section("clients", "nobody can sign in there", RENEW) as at:
+        return {name: _certificate(at, name) for name in names} if at.readable else {}
+
+
+def _caches(hosts: Sequence[str]) -> list[str]:
+    return [host for host in hosts if kind_of(host) == CACHE]
 
 
 def _postgres(root: Section) -> s.PostgresPasswords:

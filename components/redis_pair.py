@@ -33,7 +33,12 @@ class RedisPair(pulumi.ComponentResource):
         super().__init__("dr:index:RedisPair", name, {}, opts)
         self._prefix, self._args = name, args
         self.turned = args.chain.turn(
-            f"{name}-turn", hosts=args.hosts[:1], service="redis", block=self._block(), parent=self, after=args.after
+            f"{name}-turn",
+            hosts=args.hosts[:1],
+            service="redis",
+            block=self._block(args.hosts[0]),
+            parent=self,
+            after=args.after,
         )
         self.register_outputs({})
 
@@ -44,13 +49,15 @@ class RedisPair(pulumi.ComponentResource):
         for host in others:
             self._link(host, [first])
 
-    def _block(self) -> pulumi.Output[documents.Document]:
+    def _block(self, host: Host) -> pulumi.Output[documents.Document]:
         chain = self._args.chain
-        return chain.epoch.apply(lambda stdout: documents.redis(chain.settings, documents.epoch_of(stdout)))
+        return chain.epoch.apply(
+            lambda stdout: documents.redis(chain.settings, host.address, documents.epoch_of(stdout))
+        )
 
     def _link(self, host: Host, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         name = f"{self._prefix}-{host.address.name}-converge"
         link: pulumi.Resource = self._args.chain.link(
-            name, host=host, service="redis", block=self._block(), parent=self, after=after
+            name, host=host, service="redis", block=self._block(host), parent=self, after=after
         )
         return link

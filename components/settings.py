@@ -43,6 +43,21 @@ class Entrance(Certificate):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Clients:
+    """Who may come in at a service, by certificates of a CA that has no other purpose."""
+
+    ca: str
+    clients: Mapping[str, Certificate]  # by the name under which they sign in
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caches(Clients):
+    """The caches know their clients and each other by one CA."""
+
+    hosts: Mapping[str, Certificate]  # "cache-1.a" -> what it is known by as a cache
+
+
+@dataclass(frozen=True, kw_only=True)
 class S3Keys:
     access_key: str = field(repr=False)
     secret_key: str = field(repr=False)
@@ -72,6 +87,8 @@ class Secrets:
     ca: str
     shop: Entrance
     host_certificates: Mapping[str, Certificate]
+    database: Clients
+    cache: Caches
     postgres: PostgresPasswords
     redis: RedisPasswords
     witness: S3Keys  # the operator's

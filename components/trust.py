@@ -5,11 +5,13 @@ What cannot be read here is passed over: those who read it are OpenSSL's, and ta
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import combinations
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.x509.oid import NameOID
 
 from components import settings as s
 
@@ -20,7 +22,69 @@ _PUBLIC = "put it in as `A public certificate` in docs/failover.md says"
 
 def faults(settings: s.Settings) -> Iterator[Row]:
     """Of all that were read. No row shows more than a place in the secret and names."""
-    yield from _entrance(settings.secrets, settings.shop.host)
+    secrets = settings.secrets
+    yield from _entrance(secrets, settings.shop.host)
+    yield from _members("hosts", secrets.ca, secrets.host_certificates)
+    yield from _members("database.clients", secrets.database.ca, secrets.database.clients)
+    yield from _members("cache.clients", secrets.cache.ca, secrets.cache.clients)
+    yield from _members("cache.hosts", secrets.cache.ca, secrets.cache.hosts)
+    yield from _roles(secrets.database.clients)
+    yield from _apart(secrets)
+
+
+def _members(place: str, ca: str, pairs: Mapping[str, s.Certificate]) -> Iterator[Row]:
+    """Each is of its purpose's CA, and has its own key."""
+    roots, read = _read(ca), {name: _read(it.cert) for name, it in pairs.items()}
+    foreign = [name for name, chain in read.items() if chain and not goes_back(chain, roots)]
+    keys = [name for name, chain in read.items() if chain and not _belong(chain[0], pairs[name].key)]
+    for names, wanted in ((foreign, "certificates of the CA beside them"), (keys, "the key of each certificate")):
+        if names:
+            yield (
+                f"secrets.tls.{place}",
+                "others",
+                f"{wanted}, and it is another's in: {', '.join(sorted(names))}",
+                "those it is meant for would refuse whoever shows it",
+                _RENEW,
+            )
+
+
+def _roles(clients: Mapping[str, s.Certificate]) -> Iterator[Row]:
+    """The database compares the common name with the role that signs in."""
+    read = {name: _read(it.cert) for name, it in clients.items()}
+    wrong = sorted(name for name, chain in read.items() if chain and _common_name(chain[0]) != name)
+    if wrong:
+        yield (
+            "secrets.tls.database.clients",
+            "others",
+            f"certificates whose common name is the role, and it is another in: {', '.join(wrong)}",
+            "the database would let none of them in",
+            _RENEW,
+        )
+
+
+def _apart(secrets: s.Secrets) -> Iterator[Row]:
+    """Whoever holds a certificate of one purpose must not come in at another, least of all by the one that customers see."""
+    inside = {"ca": secrets.ca, "database.ca": secrets.database.ca, "cache.ca": secrets.cache.ca}
+    cas = {name: _read(text) for name, text in {**inside, "shop.ca": secrets.shop.ca}.items()}
+    for (one, first), (two, second) in combinations(cas.items(), 2):
+        if set(first) & set(second):
+            yield (
+                f"secrets.tls.{two}",
+                "the same",
+                f"none of the CAs of secrets.tls.{one}",
+                "what is good for one purpose would open the doors of the other",
+                _RENEW,
+            )
+    chain = _read(secrets.shop.cert)
+    for name in inside:
+        if cas[name] and chain and goes_back(chain, cas[name]):
+            yield (
+                "secrets.tls.shop.cert",
+                "one of an inner CA",
+                f"a certificate that does not go back to secrets.tls.{name}",
+                "what every customer sees would be a way in",
+                _PUBLIC,
+            )
 
 
 def _entrance(secrets: s.Secrets, host: str) -> Iterator[Row]:
@@ -81,6 +145,11 @@ def _belong(it: x509.Certificate, key: str | None) -> bool:
         return True
     form = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
     return own.public_bytes(*form) == it.public_key().public_bytes(*form)
+
+
+def _common_name(it: x509.Certificate) -> str | None:
+    found = it.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(found[0].value) if len(found) == 1 else None
 
 
 def _names(it: x509.Certificate, host: str) -> bool:

@@ -24,10 +24,25 @@ class Host:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Certificate:
+    """PEM texts."""
+
+    cert: str = key(prose, "certificate, with its chain")
+    key: str = key(prose, "its key", secret=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trusted(Certificate):
+    """PEM texts: a certificate of one purpose, and whom it trusts there."""
+
+    ca: str = key(prose, "the CA, or several, of that purpose alone")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Tls:
     """PEM texts."""
 
-    ca: str = key(prose, "the private CA")
+    ca: str = key(prose, "the CA of the hosts, or several")
     cert: str = key(prose, "this host's certificate")
     key: str = key(prose, "its key", secret=True)
 

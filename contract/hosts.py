@@ -262,6 +262,11 @@ def certificate_names(host: HostAddress) -> list[str]:
     return [host.fqdn, host.vrack, host.front, *([shared] if shared else [])]
 
 
+def serves(kind: str) -> bool:
+    """Whether hosts of a kind answer others over TLS; all of them may ask."""
+    return any(port.number != SSH.number for port in KINDS[kind].ports)
+
+
 def shared_name(kind: str, site: str) -> str | None:
     """The name that the certificates of a site's hosts of one kind share. It is checked in TLS and never resolved."""
     pattern = KINDS[kind].shared_name

@@ -10,10 +10,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from components import settings as settings_of
 from components.settings import S3Keys, Settings
 from contract import fields, hosts
 from contract.buckets import Bucket
-from contract.documents import Envelope, Host, Tls
+from contract.documents import Certificate, Envelope, Host, Tls, Trusted
 from contract.epoch import InForce
 from contract.hosts import APP, CACHE, DATABASE, HostAddress, balancer_networks
 from contract.services import app as app_service
@@ -22,6 +23,8 @@ from contract.services import assets as assets_service
 from contract.services import postgres as postgres_service
 from contract.services import redis as redis_service
 from contract.services import setup as setup_service
+from contract.services.postgres import APP_ROLE, REPLICATION_ROLE, WORKER_ROLE
+from contract.services.redis import SHOP
 from contract.witness import user_of
 
 Document = dict[str, Any]
@@ -102,6 +105,7 @@ def postgres(settings: Settings, volume_id: str | None) -> Document:
         volume_gb=settings.region.db_volume_gb,
         database=DATABASE_NAME,
         passwords=postgres_service.Passwords(replication=passwords.replication, app=passwords.app),
+        tls=_trusted(settings.secrets.database.ca, settings.secrets.database.clients[REPLICATION_ROLE]),
         app_clients=tuple(f"{address}/32" for address in settings.vrack_of(APP)),
         worker_clients=tuple(f"{address}/32" for address in settings.vrack_of(APP, settings.site)),
         archive=settings.archive is not None,
@@ -127,13 +131,22 @@ def archive(settings: Settings, it: archive_service.Keys, keys: Mapping[str, str
     return dict(fields.write(block))
 
 
-def redis(settings: Settings, epoch: InForce) -> Document:
+def _certificate(its: settings_of.Certificate) -> Certificate:
+    return Certificate(cert=its.cert, key=its.key)
+
+
+def _trusted(ca: str, own: settings_of.Certificate) -> Trusted:
+    return Trusted(ca=ca, cert=own.cert, key=own.key)
+
+
+def redis(settings: Settings, host: HostAddress, epoch: InForce) -> Document:
     """Block of `redis converge`. What the old master's last heartbeat told comes from the fence link, with the epoch."""
     passwords = settings.secrets.redis
     seen = epoch.last_seen.redis if epoch.last_seen else None
     block = redis_service.Block(
         **vars(settings.redis),
         passwords=redis_service.Passwords(app=passwords.app, replica=passwords.replica, operator=passwords.operator),
+        tls=_trusted(settings.secrets.cache.ca, settings.secrets.cache.hosts[host.key]),
         caches=tuple(settings.keys_of(CACHE, settings.site)),
         peer_caches=tuple(settings.keys_of(CACHE, settings.peer)),
         peer_offset=seen.offset if seen else None,
@@ -176,13 +189,16 @@ def app(settings: Settings, release: str, keys: Mapping[str, str], *, turn: bool
         turn=turn,
         release=release,
         shop_host=settings.shop.host,
-        shop_tls=app_service.Certificate(cert=secrets.shop.cert, key=secrets.shop.key),
+        shop_tls=_certificate(secrets.shop),
         secret_key_base=secrets.secret_key_base,
         databases=(*settings.keys_of(DATABASE, site), *settings.keys_of(DATABASE, peer)),
         database=DATABASE_NAME,
         database_password=secrets.postgres.app,
         caches=(*settings.keys_of(CACHE, site), *settings.keys_of(CACHE, peer)),
         cache_password=secrets.redis.app,
+        database_tls=_certificate(secrets.database.clients[APP_ROLE]),
+        worker_tls=_certificate(secrets.database.clients[WORKER_ROLE]),
+        cache_tls=_trusted(secrets.cache.ca, secrets.cache.clients[SHOP]),
         assets=asset_bucket(settings, site, keys),
         peer_apps=tuple(settings.keys_of(APP, peer)),
         balancers=balancer_networks(settings.region.front_cidr),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..buckets import Bucket
-from ..checks import boolean, cidr, integer, listing, password, port, prose, text
+from ..checks import boolean, cidr, integer, listing, password, port, text
+from ..documents import Certificate, Trusted
 from ..fields import key, part
 from ..forms import DATABASE, DOMAIN, HOST_KEY
 from ..hosts import MAX_APP_HOSTS
@@ -49,14 +50,6 @@ class Keys:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Certificate:
-    """PEM texts."""
-
-    cert: str = key(prose, "certificate, with its chain")
-    key: str = key(prose, "its key", secret=True)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Block(Keys):
     """What `app converge` is told beside the keys of `dr:app`. Databases and caches are named local first: libpq tries them in order."""
 
@@ -70,8 +63,11 @@ class Block(Keys):
     databases: tuple[str, ...] = key(listing(HOST_KEY, at_least=1), "keys of the database hosts")
     database: str = key(DATABASE, "the shop's database")
     database_password: str = key(password, "of its role", secret=True)
+    database_tls: Certificate = part(Certificate, "the shop's as a client of the databases, by the name of its role")
+    worker_tls: Certificate = part(Certificate, "its workers', by theirs")
     caches: tuple[str, ...] = key(listing(HOST_KEY, at_least=1), "keys of the cache hosts")
     cache_password: str = key(password, "of the shop's user", secret=True)
+    cache_tls: Trusted = part(Trusted, "the shop's as a client of the caches, and their CA")
     assets: Bucket = part(Bucket, "the own site's asset bucket, by the shop's user")
     peer_apps: tuple[str, ...] = key(listing(HOST_KEY), "keys of the other site's app hosts")
     balancers: tuple[str, ...] = key(

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from ..accept import AT
 from ..checks import Check, Unwanted, boolean, cidr, integer, listing, mapping, one_of, optional, password, text
+from ..documents import Trusted
 from ..fields import Contradiction, key, part
 from ..forms import DATABASE, HOST_KEY
 from ..hosts import PORTS
@@ -15,6 +16,7 @@ from ..hosts import PORTS
 OLDEST, NEWEST, TESTED = 14, 18, 17
 # The shop's two names at its database. The second one acts as the first, and is let in from the database's own site alone.
 APP_ROLE, WORKER_ROLE = "shop", "shop_worker"
+REPLICATION_ROLE = "dr_replication"
 KEEPS_SLOTS = 17  # the first version whose logical slots survive a failover
 
 
@@ -177,6 +179,7 @@ class Block(Keys):
     )
     database: str = key(DATABASE, "the shop's database")
     passwords: Passwords = part(Passwords, "of the roles")
+    tls: Trusted = part(Trusted, "this host's as a client of the other database, and the CA of the database's clients")
     app_clients: tuple[str, ...] = key(
         listing(cidr()), f"networks from which the shop may sign in, as `{APP_ROLE}`: the app hosts of both sites"
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..checks import Check, Unwanted, boolean, integer, listing, one_of, optional, password, text
+from ..documents import Trusted
 from ..fields import Contradiction, key, part
 from ..forms import HOST_KEY, ID
 from ..hosts import MAX_CACHE_REPLICAS, PORTS
@@ -14,6 +15,7 @@ POLICIES = (
     *("volatile-lru", "volatile-lfu", "volatile-ttl", "volatile-random"),
     *("allkeys-lru", "allkeys-lfu", "allkeys-random", "noeviction"),
 )
+SHOP = "shop"  # the user that the shop is
 UNITS = {"": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3}
 _BUFFERS = "buffers of replication cannot be sized"
 
@@ -136,6 +138,7 @@ class Block(Keys):
 
     port: int = key(integer(1, 65535), "where the server listens, TLS only", default=PORTS["redis"])
     passwords: Passwords = part(Passwords, "of the users")
+    tls: Trusted = part(Trusted, "this cache's, to its clients and as one of the others, and the caches' CA")
     caches: tuple[str, ...] = key(listing(HOST_KEY, at_least=1), "keys of the own site's caches, the head first")
     peer_caches: tuple[str, ...] = key(listing(HOST_KEY, at_least=1), "keys of the other site's caches, the head first")
     peer_offset: int | None = key(

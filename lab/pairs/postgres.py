@@ -17,9 +17,10 @@ from typing import Any
 
 from contract.errors import Failed
 from contract.hosts import DATABASE, first, fqdn_of
+from contract.services.postgres import APP_ROLE, REPLICATION_ROLE, WORKER_ROLE
 from contract.sites import SITES
 from lab.pairs.loopback import free_port
-from scripts.ctl.secrets import Authority
+from scripts.ctl.secrets import CLIENT, Authority
 from scripts.host.frame import plan, rolefile
 from scripts.host.frame.call import Call
 from scripts.host.frame.commands import run
@@ -48,6 +49,17 @@ def certificates() -> dict[str, dict[str, str]]:
     return {
         site: {"ca": authority.certificate_pem, **authority.issue([fqdn_of(first(DATABASE), site)])} for site in SITES
     }
+
+
+def clients(authority: Authority) -> dict[str, Any]:
+    """The CA of the database's clients and one certificate per role: {"ca", "shop": {"cert", "key"}, ...}."""
+    roles = (APP_ROLE, WORKER_ROLE, REPLICATION_ROLE)
+    made: dict[str, Any] = {role: authority.issue([role], purposes=(CLIENT,)) for role in roles}
+    return {"ca": authority.certificate_pem, **made}
+
+
+# Of a host that talks to nobody.
+_NOBODY: dict[str, Any] = {role: {"cert": role, "key": role} for role in (APP_ROLE, WORKER_ROLE, REPLICATION_ROLE)}
 
 
 class Manual:
@@ -152,7 +164,9 @@ class Node:
         clusters: Record | None = None,
         *,
         programs: Path | None = None,
+        clients: dict[str, Any] | None = None,
     ) -> None:
+        self.clients = clients or {"ca": "clients", **_NOBODY}
         self.site, self.tls, self.ports, self.root = site, tls, ports, root
         self.version = newest_version()
         user = "postgres" if os.geteuid() == 0 else getpass.getuser()
@@ -178,6 +192,7 @@ class Node:
             "volume_id": None,
             "database": "shop",
             "passwords": self.passwords,
+            "tls": {"ca": self.clients["ca"], **self.clients[REPLICATION_ROLE]},
             "app_clients": ["127.0.0.1/32"],
             "worker_clients": ["127.0.0.1/32"],
             "peer_db": f"db-1.{peer}",
@@ -220,6 +235,16 @@ class Node:
         where = ["-h", str(self.layout.sockets), "-p", str(self.ports[self.site]), "-d", "shop"]
         return [self.layout.program("psql"), "-XAtq", *where, *arguments]
 
+    def shown(self, role: str, user: str | None = None) -> dict[str, str]:
+        """What a client shows to sign in as `role`, for libpq, which takes a key that is of `user`, who runs it, alone."""
+        paths = {name: self.root / f"{role}.{name}" for name in ("cert", "key")}
+        for name, path in paths.items():
+            path.touch(0o600)
+            path.write_text(self.clients[role][name])
+            if user and os.geteuid() == 0:
+                shutil.chown(path, user)
+        return {f"ssl{name}": str(path) for name, path in paths.items()}
+
     @property
     def role(self) -> str | None:
         role = rolefile.read(self.layout.base)
@@ -256,11 +281,13 @@ class Pair:
         # A socket's path has at most 107 bytes, and the server's user must be able to enter.
         self.folder = Path(tempfile.mkdtemp(prefix="drpg"))
         self.folder.chmod(0o755)
-        tls = certificates()
+        tls, self.authority = certificates(), Authority("clients")
+        known = clients(self.authority)
         ports = {site: free_port() for site in "ab"}
         self.clusters = Record()
         self.a, self.b = (
-            Node(site, self.folder / site, tls[site], ports, self.clusters, programs=programs) for site in "ab"
+            Node(site, self.folder / site, tls[site], ports, self.clusters, programs=programs, clients=known)
+            for site in "ab"
         )
         for node in (self.a, self.b):
             node.root.mkdir(mode=0o755)

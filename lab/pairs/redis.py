@@ -14,7 +14,7 @@ from typing import Any
 
 from contract.errors import Failed
 from lab.machines import image
-from scripts.ctl.secrets import Authority
+from scripts.ctl.secrets import CLIENT, Authority
 from scripts.host.frame import plan, rolefile
 from scripts.host.frame.call import Call
 from scripts.host.frame.layout import Layout
@@ -27,7 +27,7 @@ from scripts.host.redis.look import look
 from scripts.host.redis.sentinel import UNIT
 from scripts.host.redis.state import Instance
 from scripts.host.redis.verbs import Redis
-from scripts.host.redis.wire import Connection, Server
+from scripts.host.redis.wire import Connection, Own, Server
 
 ADDRESSES = {
     f"cache-{number}.{site}": f"127.0.0.{first + number}"
@@ -149,8 +149,9 @@ class Site:
             "schema": 1, "site": self.site, "peer": "b" if self.site == "a" else "a", "host": self.name[:-2], "request": active,
             "epoch": {"epoch": epoch, "active": active, "previous": None, "planned": planned, "checkpoint": None},
             "hosts": {name: {"name": f"{name}.dr.internal", "vrack": at, "front": at} for name, at in ADDRESSES.items()},
-            "tls": {"ca": self.pair.authority.certificate_pem, **self.pair.certificates[self.name]},
+            "tls": {name: "of the host: no cache looks at it" for name in ("ca", "cert", "key")},
             "redis": {
+                "tls": {"ca": self.pair.ca, **self.pair.certificates[self.name]},
                 "port": self.pair.port, "passwords": self.pair.passwords, "maxmemory": "64mb",
                 "caches": self.pair.names(self.site), "peer_caches": self.pair.names("b" if self.site == "a" else "a"),
             } | block,
@@ -170,8 +171,9 @@ class Site:
 
     def server(self, user: str = "dr_operator") -> Server:
         key = {"dr_operator": "operator", "dr_replica": "replica"}.get(user, "app")
-        ca, password = self.pair.authority.certificate_pem, self.pair.passwords[key]
-        return Server(f"{self.name}.dr.internal", ADDRESSES[self.name], self.pair.port, ca, user, password)
+        ca, password = self.pair.ca, self.pair.passwords[key]
+        own = Own(**(self.pair.client if key == "app" else self.pair.certificates[self.name]))
+        return Server(f"{self.name}.dr.internal", ADDRESSES[self.name], self.pair.port, ca, user, password, own)
 
     def shop(self, *words: str | int) -> Any:
         with Connection(self.server("shop")) as connection:
@@ -203,11 +205,18 @@ class Pair:
         self.passwords = dict(PASSWORDS)
         self.followed: bool | None = False  # whether site b ever followed, by the witness
         self.certificates = {name: self.authority.issue([f"{name}.dr.internal", at]) for name, at in ADDRESSES.items()}
+        self.beside = ""  # a second CA that is trusted
+        self.client = self.authority.issue(["shop"], purposes=(CLIENT,))
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.hosts = {name: Site(self, name, root / name) for site in "ab" for name in self.names(site)}
         self.a, self.b = self.hosts["cache-1.a"], self.hosts["cache-1.b"]
+
+    @property
+    def ca(self) -> str:
+        """Whom they all trust."""
+        return self.authority.certificate_pem + self.beside
 
     def names(self, site: str) -> list[str]:
         return [f"cache-{number}.{site}" for number in range(1, self.caches + 1)]

@@ -5,7 +5,7 @@ right after a boot. `{"t": wall clock, "writer": true | false, "timeline": n | n
 answer. Of a cache the timeline is null, and "until" is when its answer was there.
 
     sampler.py SAMPLES                # the database of this host
-    sampler.py SAMPLES SETTINGS       # its cache; SETTINGS: {"name", "address", "port", "ca", "user", "password"} in a file
+    sampler.py SAMPLES SETTINGS       # its cache; SETTINGS: {"name", "address", "port", "ca", "user", "password", "own"} in a file
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import json
 import socket
 import ssl
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -73,7 +74,7 @@ class Cache:
     """One cache, as the shop sees it: by the user that the shop is."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        """`settings`: as in the file; `ca` is PEM."""
+        """`settings`: as in the file; `ca` is PEM, and so are "cert" and "key" of "own", which it shows."""
         self._settings = settings
         self._socket: ssl.SSLSocket | None = None
         self._stream: Any = None
@@ -84,6 +85,10 @@ class Cache:
             return
         its = self._settings
         context = ssl.create_default_context(cadata=its["ca"])
+        with tempfile.NamedTemporaryFile("w") as own:  # of its owner alone; OpenSSL reads it from a file
+            own.write("\n".join(its["own"][name] for name in ("cert", "key")))
+            own.flush()
+            context.load_cert_chain(own.name)
         plain = socket.create_connection((its["address"], its["port"]), timeout=CACHE_S)
         try:
             self._socket = context.wrap_socket(plain, server_hostname=its["name"])

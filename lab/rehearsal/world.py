@@ -163,9 +163,9 @@ class World:
         """A cache as the shop knows it, for `sampler.Cache`. Holds the shop's password."""
         name, address, *_ = host_names(self.config)[f"{host}.{site}"]
         port = self.config.get("dr:redis", {}).get("port", PORTS["redis"])
-        password = self.secrets["redis"]["app"]
+        password, tls = self.secrets["redis"]["app"], self.secrets["tls"]["cache"]
         return {
-            "name": name, "address": address, "port": port, "ca": self.secrets["tls"]["ca"], "user": "shop", "password": password,
+            "name": name, "address": address, "port": port, "ca": tls["ca"], "own": tls["clients"]["shop"], "user": "shop", "password": password,
         }  # fmt: skip
 
     def carts(self, site: str) -> dict[str, dict[str, int]]:

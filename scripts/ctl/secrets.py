@@ -1,7 +1,8 @@
 """Everything secret that the two stacks share, made once: `dr:secrets`.
 
-A private CA (its key is thrown away: rotating means making a new set), a certificate for each host and one for the shop, ssh host keys and the operator's key,
-passwords. Credentials of outside parties (OpenStack, OVHcloud, the witness) are handed in. The result goes into both stack files, encrypted by Pulumi.
+A private CA for each purpose (their keys are thrown away: rotating means making a new set), certificates of hosts, caches, clients and the shop,
+ssh host keys and the operator's key, passwords. Credentials of outside parties (OpenStack, OVHcloud, the witness) are handed in. The result goes into
+both stack files, encrypted by Pulumi.
 """
 
 from __future__ import annotations
@@ -17,7 +18,18 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from contract.hosts import MAX_CACHE_REPLICAS, Place, Sizes, certificate_names, site_hosts
+from contract.hosts import (
+    CACHE,
+    MAX_CACHE_REPLICAS,
+    Place,
+    Sizes,
+    certificate_names,
+    kind_of,
+    serves,
+    site_hosts,
+)
+from contract.services.postgres import APP_ROLE, REPLICATION_ROLE, WORKER_ROLE
+from contract.services.redis import SHOP
 
 PASSWORD_BYTES = 32
 SERVER, CLIENT = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
@@ -48,23 +60,39 @@ def generate(hosts: Mapping[str, Sequence[str]], shop_host: str, outside: Mappin
 
     `outside`: {"openstack_password", "ovh": {...}, "witness": {...}}. Returns the object of `dr:secrets` (docs/configuration.md).
     """
-    authority, entrance = Authority("shop hosts"), Authority("shop entrance")
-    tls_hosts = {
-        name: authority.issue(names, LEAF_DAYS - APART_DAYS * number)
-        for number, (name, names) in zip(range(len(hosts), 0, -1), hosts.items(), strict=True)
-    }
     return {
         **outside,
         "ssh": {"operator": _ssh_pair("operator"), "hosts": {name: _ssh_pair(name) for name in hosts}},
-        "tls": {
-            "ca": authority.certificate_pem,
-            "shop": {"ca": entrance.certificate_pem, **entrance.issue([shop_host], purposes=(SERVER,))},
-            "hosts": tls_hosts,
-        },
+        "tls": certificates(hosts, shop_host),
         "postgres": {"replication": _password(), "app": _password()},
         "redis": {"app": _password(), "replica": _password(), "operator": _password()},
         "archive": {"passphrase": _password()},
         "rails": {"secret_key_base": secrets.token_hex(64)},
+    }
+
+
+def certificates(hosts: Mapping[str, Sequence[str]], shop_host: str) -> dict[str, Any]:
+    """The part `tls`. Each purpose has a CA of its own, so that what opens one door is of no use at another; each certificate is good for its needs alone."""
+    own, caches, clients, entrance = (Authority(f"shop {name}") for name in ("hosts", "caches", "database", "entrance"))
+    days = {name: LEAF_DAYS - APART_DAYS * number for number, name in zip(range(len(hosts), 0, -1), hosts, strict=True)}
+    return {
+        "ca": own.certificate_pem,
+        "hosts": {
+            name: own.issue(names, days[name], (SERVER, CLIENT) if serves(kind_of(name)) else (CLIENT,))
+            for name, names in hosts.items()
+        },
+        "database": {
+            "ca": clients.certificate_pem,
+            "clients": {
+                role: clients.issue([role], purposes=(CLIENT,)) for role in (APP_ROLE, WORKER_ROLE, REPLICATION_ROLE)
+            },
+        },
+        "cache": {
+            "ca": caches.certificate_pem,
+            "clients": {SHOP: caches.issue([SHOP], purposes=(CLIENT,))},
+            "hosts": {name: caches.issue(names, days[name]) for name, names in hosts.items() if kind_of(name) == CACHE},
+        },
+        "shop": {"ca": entrance.certificate_pem, **entrance.issue([shop_host], purposes=(SERVER,))},
     }
 
 

@@ -42,11 +42,13 @@ def warning(ends: Mapping[str, str], now: datetime.datetime | None = None) -> st
 
 def ended(ends: Mapping[str, str], site: str, now: datetime.datetime | None = None) -> list[str]:
     """Of those without which the shop could not work at `site`, what has ended and when."""
-    moment, needed = _now(now), ("tls.ca", "tls.shop")
+    moment = _now(now)
     return [
         f"dr:secrets {name} {_when(datetime.datetime.fromisoformat(end), moment)}"
         for name, end in sorted(ends.items())
-        if end and (name in needed or name.endswith(f".{site}")) and datetime.datetime.fromisoformat(end) <= moment
+        if end
+        and (".hosts." not in name or name.endswith(f".{site}"))
+        and datetime.datetime.fromisoformat(end) <= moment
     ]
 
 

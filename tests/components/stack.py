@@ -39,7 +39,7 @@ def _ssh(host: str) -> dict[str, str]:
 
 
 def _certificate(host: str) -> dict[str, str]:
-    body = f"tls{host.replace('.', '').replace('-', '')}"
+    body = f"tls{host.replace('.', '').replace('-', '').replace('_', '')}"
     return {
         "cert": f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n",
         "key": f"-----BEGIN PRIVATE KEY-----\n{body}secret\n-----END PRIVATE KEY-----\n",
@@ -63,6 +63,15 @@ def secrets() -> dict[str, Any]:
         "tls": {
             "ca": _certificate("ca")["cert"],
             "shop": _certificate("shop"),
+            "database": {
+                "ca": _certificate("databaseca")["cert"],
+                "clients": {role: _certificate(f"db{role}") for role in ("shop", "shop_worker", "dr_replication")},
+            },
+            "cache": {
+                "ca": _certificate("cacheca")["cert"],
+                "clients": {"shop": _certificate("cacheshop")},
+                "hosts": {host: _certificate(f"of{host}") for host in HOSTS if host.startswith("cache")},
+            },
             "hosts": {host: _certificate(host) for host in HOSTS},
         },
         "postgres": {"replication": "secret-replication-password", "app": "secret-database-password"},

@@ -54,8 +54,9 @@ def test_postgres_converge_reads_its_document(settings: Settings) -> None:
 
 def test_redis_converge_reads_its_document(settings: Settings) -> None:
     seen = InForce(epoch=2, active="b", last_seen=LastSeen(redis=LastSeenCache(offset=91442, replication_id="f" * 40)))
+    key = f"cache-1.{settings.site}"
     read = redis_config.Desired.read(
-        document(settings, f"cache-1.{settings.site}", "redis", documents.redis(settings, seen))
+        document(settings, key, "redis", documents.redis(settings, settings.hosts[key], seen))
     )
     assert read.envelope.active is (settings.site == "a")
     assert (read.last_seen.offset, read.last_seen.replication_id) == (91442, "f" * 40)

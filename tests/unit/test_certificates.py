@@ -55,7 +55,12 @@ def test_every_certificate_of_the_secrets_is_looked_at() -> None:
     assert set(reader.ends(secrets)) == {
         "tls.ca",
         "tls.shop",
+        "tls.database.ca",
+        "tls.cache.ca",
+        "tls.cache.clients.shop",
+        *(f"tls.database.clients.{role}" for role in ("shop", "shop_worker", "dr_replication")),
         *(f"tls.hosts.{host}" for host in secrets.host_certificates),
+        *(f"tls.cache.hosts.{host}" for host in secrets.cache.hosts),
     }
     assert set(reader.ends(secrets).values()) == {""}, "those of the example are no certificates"
 

@@ -38,7 +38,7 @@ def test_every_document_is_read_as_it_was_written(settings: Settings) -> None:
         (setup.Block, documents.setup(settings, "db")),
         (postgres.Block, documents.postgres(settings, "v" * 36)),
         (archive.Block, documents.archive(settings, settings.archive, KEYS)),
-        (redis.Block, documents.redis(settings, EPOCH)),
+        (redis.Block, documents.redis(settings, settings.hosts["cache-1.b"], EPOCH)),
         (assets.Block, documents.assets(settings, KEYS)),
         (app.Block, documents.app(settings, "/opt/shop/releases/x", KEYS, turn=False)),
         (fence.Document, links.fence(settings, PUBLIC, SERVERS)),
@@ -109,19 +109,19 @@ def test_the_archive_block(settings: Settings) -> None:
 
 
 def test_the_redis_block(settings: Settings) -> None:
-    block = documents.redis(settings, EPOCH)
+    block = documents.redis(settings, settings.hosts["cache-1.b"], EPOCH)
     assert (block["caches"], block["peer_caches"]) == (["cache-1.b"], ["cache-1.a"])
 
 
 @pytest.mark.parametrize("seen", [None, LastSeen(), LastSeen(redis=LastSeenCache())])
 def test_a_cache_of_which_no_heartbeat_tells_has_an_unknown_offset(settings: Settings, seen: LastSeen | None) -> None:
-    block = documents.redis(settings, InForce(epoch=2, active="b", last_seen=seen))
+    block = documents.redis(settings, settings.hosts["cache-1.b"], InForce(epoch=2, active="b", last_seen=seen))
     assert (block["peer_offset"], block["peer_replication_id"], block["peer_keys"]) == (None, None, None)
 
 
 def test_what_the_old_master_was_seen_to_have_is_told(settings: Settings) -> None:
     seen = LastSeen(redis=LastSeenCache(offset=9, replication_id="r1", keys=60))
-    block = documents.redis(settings, InForce(epoch=2, active="b", last_seen=seen))
+    block = documents.redis(settings, settings.hosts["cache-1.b"], InForce(epoch=2, active="b", last_seen=seen))
     assert (block["peer_offset"], block["peer_replication_id"], block["peer_keys"]) == (9, "r1", 60)
 
 
@@ -173,7 +173,7 @@ def test_the_same_facts_give_the_same_bytes(settings: Settings) -> None:
 def test_several_caches_are_named_to_hosts_shop_and_fence() -> None:
     settings = config.parse(stack.configuration("b", redis={"maxmemory": "256mb", "cache_replicas": 2}))
     own, peers = ([f"cache-{number}.{site}" for number in (1, 2, 3)] for site in "ba")
-    block = documents.redis(settings, EPOCH)
+    block = documents.redis(settings, settings.hosts["cache-1.b"], EPOCH)
     assert (block["caches"], block["peer_caches"]) == (own, peers)
     assert documents.app(settings, "/opt/shop/releases/x", KEYS, turn=False)["caches"] == [*own, *peers]
     document = links.fence(settings, {"lb": "x", "bastion": "y"}, {})

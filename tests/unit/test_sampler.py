@@ -62,7 +62,7 @@ class Straw:
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         address, port = self.server.server_address[:2]
         self.settings: dict[str, Any] = {
-            "name": NAME, "address": address, "port": port, "ca": authority.certificate_pem, "user": "shop", "password": "p w",
+            "name": NAME, "address": address, "port": port, "ca": authority.certificate_pem, "own": pair, "user": "shop", "password": "p w",
         }  # fmt: skip
         self.carts: dict[str, dict[str, int]] = {}
 

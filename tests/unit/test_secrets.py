@@ -4,6 +4,7 @@ import subprocess
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from scripts.ctl.secrets import generate
 
@@ -50,3 +51,43 @@ def test_no_two_sets_and_no_two_passwords_are_alike():
     ]
     assert len(set(passwords)) == len(passwords)
     assert first["openstack_password"] == "x"
+
+
+EVERYWHERE = {
+    f"{name}.{site}": [f"{name}.{site}.dr.internal"]
+    for site in "ab"
+    for name in ("control-1", "db-1", "cache-1", "app-1")
+}
+SERVER, CLIENT = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
+
+
+def good_for(pair):
+    certificate = x509.load_pem_x509_certificate(pair["cert"].encode())
+    return set(certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+
+
+def test_each_purpose_has_a_ca_of_its_own():
+    tls = generate(EVERYWHERE, "www.shop.example", OUTSIDE)["tls"]
+    authorities = {tls["ca"], tls["cache"]["ca"], tls["database"]["ca"], tls["shop"]["ca"]}
+    assert len(authorities) == 4
+    for pairs, ca in (
+        (tls["hosts"], tls["ca"]),
+        (tls["cache"]["hosts"], tls["cache"]["ca"]),
+        (tls["cache"]["clients"], tls["cache"]["ca"]),
+        (tls["database"]["clients"], tls["database"]["ca"]),
+    ):
+        for pair in pairs.values():
+            certificate = x509.load_pem_x509_certificate(pair["cert"].encode())
+            certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(ca.encode()))
+
+
+def test_each_certificate_is_good_for_what_it_is_needed_for():
+    tls = generate(EVERYWHERE, "www.shop.example", OUTSIDE)["tls"]
+    assert good_for(tls["shop"]) == {SERVER}, "what customers see is no way in"
+    for host, pair in tls["hosts"].items():
+        assert good_for(pair) == ({CLIENT} if host.startswith("control") else {SERVER, CLIENT}), host
+    assert set(tls["cache"]["hosts"]) == {"cache-1.a", "cache-1.b"}
+    assert all(good_for(pair) == {SERVER, CLIENT} for pair in tls["cache"]["hosts"].values())
+    assert set(tls["database"]["clients"]) == {"shop", "shop_worker", "dr_replication"}
+    for pair in (*tls["cache"]["clients"].values(), *tls["database"]["clients"].values()):
+        assert good_for(pair) == {CLIENT}

@@ -60,3 +60,64 @@ def test_two_cas_of_an_entrance_that_changes_its_own_are_one_too_many_for_nobody
     made = secrets()
     made["tls"]["shop"]["ca"] = Authority("the next").certificate_pem + made["tls"]["shop"]["ca"]
     assert faults(made) == {}
+
+
+LEAFS = (
+    (("hosts",), "db-1.a"),
+    (("cache", "hosts"), "cache-1.b"),
+    (("cache", "clients"), "shop"),
+    (("database", "clients"), "shop_worker"),
+)
+
+
+@pytest.mark.parametrize(("way", "name"), LEAFS)
+@pytest.mark.parametrize("what", ["certificate", "key"])
+def test_each_certificate_goes_back_to_the_ca_of_its_purpose_and_has_its_own_key(
+    way: tuple[str, ...], name: str, what: str
+) -> None:
+    made = secrets()
+    section = made["tls"]
+    for word in way:
+        section = section[word]
+    foreign = Authority("a foreign one").issue([name])
+    section[name] = foreign if what == "certificate" else {**section[name], "key": foreign["key"]}
+    ((key, told),) = faults(made).items()
+    assert key == ".".join(("dr:secrets.tls", *way)) and f": {name}" in told
+
+
+@pytest.mark.parametrize("one", ["", "database", "cache", "shop"])
+@pytest.mark.parametrize("two", ["", "database", "cache", "shop"])
+def test_no_ca_serves_two_purposes(one: str, two: str) -> None:
+    """Whoever holds a certificate of one would come in at the other."""
+    made = secrets()
+    first, second = (made["tls"][name] if name else made["tls"] for name in (one, two))
+    first["ca"] += second["ca"]
+    assert bool(faults(made)) == (one != two), "a bundle of an old and a new CA is none of two purposes"
+
+
+def test_the_certificate_that_customers_see_opens_nothing_inside() -> None:
+    for purpose in ("hosts", "cache", "database"):
+        made = secrets()
+        authority = Authority("x")
+        tls = made["tls"]
+        place = tls if purpose == "hosts" else tls[purpose]
+        place["ca"] += authority.certificate_pem
+        tls["shop"] = authority.issue([NAME])
+        assert set(faults(made)) == {"dr:secrets.tls.shop.cert"}, purpose
+
+
+def test_a_client_of_the_database_bears_the_name_of_its_role() -> None:
+    made = secrets()
+    clients = made["tls"]["database"]["clients"]
+    clients["shop"], clients["shop_worker"] = clients["shop_worker"], clients["shop"]
+    told = faults(made)
+    assert set(told) == {"dr:secrets.tls.database.clients"}
+    assert "shop, shop_worker" in told["dr:secrets.tls.database.clients"]
+
+
+def test_a_set_of_before_is_refused_with_the_way_to_a_new_one() -> None:
+    made = secrets()
+    del made["tls"]["database"], made["tls"]["cache"]
+    told = faults(made)
+    assert set(told) == {"dr:secrets.tls.database", "dr:secrets.tls.cache"}
+    assert all("`Certificates end` in docs/failover.md" in text and "drctl secrets" in text for text in told.values())

@@ -6,7 +6,7 @@ module Shop
   # Everything the environment says, read once at start. A missing variable stops the process with its name.
   class Settings
     Database = Struct.new(:hosts, :port, :name, :user, :password, :ca, :pool, keyword_init: true)
-    Cache = Struct.new(:hosts, :port, :user, :password, :ca, keyword_init: true)
+    Cache = Struct.new(:hosts, :port, :user, :password, :ca, :cert, :key, keyword_init: true)
     Assets = Struct.new(:endpoint, :region, :bucket, :access_key, :secret_key, keyword_init: true)
 
     attr_reader :site, :host, :secret_key_base, :database, :cache, :assets
@@ -55,7 +55,9 @@ module Shop
         port: Integer(@env.fetch("SHOP_CACHE_PORT", "6379")),
         user: @env.fetch("SHOP_CACHE_USER", "shop"),
         password: need("SHOP_CACHE_PASSWORD"),
-        ca: ca
+        ca: need("SHOP_CACHE_CA"),
+        cert: need("SHOP_CACHE_CERT"),
+        key: need("SHOP_CACHE_KEY")
       )
     end
   end

@@ -15,6 +15,8 @@ from ..frame.desired import Envelope, read
 from ..frame.systemd import guard_line, sandbox
 
 USER = "shop"
+ENV = "/etc/shop/env"
+TLS = "/etc/shop/tls"  # what the shop shows of itself: it may read the keys there, and neither change them nor hand them to other users
 WEB, WORKER, MIGRATE, NGINX = "shop-web.service", "shop-worker.service", "shop-migrate.service", "nginx.service"
 PUMA = "127.0.0.1:9292"
 HTTPS_PORT, HEALTH_PORT, FORWARD_PORT = (PORTS[name] for name in ("https", "health", "forward"))
@@ -52,6 +54,7 @@ class Desired(app.Block):
 def environment(desired: Desired) -> dict[str, str]:
     """The shop's environment, by name (docs/interfaces.md, section 5)."""
     return {
+        **libpq(APP_ROLE),
         "RAILS_ENV": "production",
         "SECRET_KEY_BASE": desired.secret_key_base,
         "SHOP_ASSETS_ACCESS_KEY": desired.assets.access_key,
@@ -60,6 +63,9 @@ def environment(desired: Desired) -> dict[str, str]:
         "SHOP_ASSETS_REGION": desired.assets.region,
         "SHOP_ASSETS_SECRET_KEY": desired.assets.secret_key,
         "SHOP_CACHES": ",".join(desired.cache_names),
+        "SHOP_CACHE_CA": f"{TLS}/cache-ca.pem",
+        "SHOP_CACHE_CERT": f"{TLS}/cache.crt",
+        "SHOP_CACHE_KEY": f"{TLS}/cache.key",
         "SHOP_CACHE_PASSWORD": desired.cache_password,
         "SHOP_DATABASE_HOSTS": ",".join(desired.database_names),
         "SHOP_DATABASE_NAME": desired.database,
@@ -70,6 +76,11 @@ def environment(desired: Desired) -> dict[str, str]:
         "SHOP_SITE": desired.envelope.site,
         "SHOP_THREADS": str(desired.threads),
     }
+
+
+def libpq(role: str) -> dict[str, str]:
+    """By which libpq shows the certificate of a role, whatever opens a connection: it reads the environment and, each time, the files."""
+    return {"PGSSLCERT": f"{TLS}/{role}.crt", "PGSSLKEY": f"{TLS}/{role}.key"}
 
 
 def environment_file(values: Mapping[str, str]) -> str:
@@ -93,7 +104,7 @@ Type={kind}
 User={USER}
 Group={USER}
 WorkingDirectory=/opt/shop/current
-EnvironmentFile=/etc/shop/env
+EnvironmentFile={ENV}
 ExecStart={command}
 UMask=0027
 PrivateUsers=yes
@@ -106,6 +117,8 @@ WantedBy=multi-user.target
 WRITABLE = ("tmp", "log")  # folders that Rails wants beside its code; a release has none
 # The stop of a host is part of a fence: requests that are held because the writer is gone must not hold it up.
 RESTART = "Restart=on-failure\nRestartSec=2\nTimeoutStopSec=5\n"
+_WORKERS = {"SHOP_DATABASE_USER": WORKER_ROLE, "SHOP_CACHE_USER": redis.worker("${SHOP_SITE}"), **libpq(WORKER_ROLE)}
+_AS_WORKER = " ".join(f"{name}={value}" for name, value in _WORKERS.items())
 UNITS = {
     WEB: unit("The shop", "simple", "/usr/bin/puma -C config/puma.rb config.ru", RESTART),
     # Enabled in the active site. After a reboot the guard lets it start if that is still the active one, and is asked again while nobody answers.
@@ -113,7 +126,7 @@ UNITS = {
     WORKER: unit(
         "The shop's worker, in the active site only",
         "notify",
-        f"/usr/bin/env SHOP_DATABASE_USER={WORKER_ROLE} SHOP_CACHE_USER={redis.worker('${SHOP_SITE}')} /usr/bin/ruby bin/worker",
+        f"/usr/bin/env {_AS_WORKER} /usr/bin/ruby bin/worker",
         f"{guard_line('app')}Restart=on-failure\nRestartSec=10\nTimeoutStopSec=20\nNotifyAccess=main\n",
     ),
     MIGRATE: unit("The shop's schema and products", "oneshot", "/usr/bin/ruby bin/migrate", "TimeoutStartSec=300\n"),

@@ -20,6 +20,7 @@ class Facts:
     current: str | None  # release that runs, by the link
     migrated: str | None  # release whose migrations this host has run last, in which epoch: "<release> <epoch>"
     stale_web: tuple[str, ...] = ()  # files that differ, by whom they concern
+    stale_shown: tuple[str, ...] = ()
     stale_units: tuple[str, ...] = ()
     stale_nginx: tuple[str, ...] = ()
     stale_kernel: tuple[str, ...] = ()
@@ -31,6 +32,9 @@ class Facts:
     web_enabled: bool = False
     nginx_enabled: bool = False
     worker_enabled: bool = False
+    unshown: bool = (
+        False  # the shop that runs was told of no certificate to show: it has been there since before they were wanted
+    )
     role: str | None = None  # of role.json
     role_epoch: int | None = None
 
@@ -64,7 +68,11 @@ def plan(facts: Facts, wanted: Wanted) -> Sequence[Step]:
     A turn brings a release only to the first host, and only where none serves: then there is nothing else to turn.
     """
     if wanted.turn and (facts.serving or wanted.host != FIRST_APP):
-        turned = [*_idle(facts, wanted), *_writes(facts.stale_nginx), *_role(facts, wanted), *_nginx(facts, wanted)]
+        # Database and caches have turned before: they take what is shown from now on and nothing else, and the proof comes next.
+        turned = [*_idle(facts, wanted), *_writes((*facts.stale_shown, *facts.stale_nginx))]
+        if facts.unshown:
+            turned += [*_writes(facts.stale_web), Step("restart", WEB)]
+        turned += [*_role(facts, wanted), *_nginx(facts, wanted)]
         return [*turned, *_begun(facts, wanted)]
     if not facts.release_there:
         raise Refused(
@@ -78,7 +86,8 @@ def plan(facts: Facts, wanted: Wanted) -> Sequence[Step]:
         )
     steps = [] if facts.user else [Step("user")]
     steps += _idle(facts, wanted)
-    steps += _writes((*facts.stale_web, *facts.stale_units, *facts.stale_nginx, *facts.stale_kernel))
+    stale = facts.stale_web, facts.stale_shown, facts.stale_units, facts.stale_nginx, facts.stale_kernel
+    steps += _writes([path for group in stale for path in group])
     if facts.stale_kernel or not facts.kernel_set:
         steps.append(Step("kernel"))
     if facts.stale_units:

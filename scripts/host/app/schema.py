@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .config import Desired
+from contract.services.postgres import APP_ROLE
+
+from .config import TLS, Desired
 
 # Rails' own convention: a file `<version>_<name>.rb` a migration, and the versions that have run in `schema_migrations`. Ends with 0 when none is
 # missing, with anything else when one is or when that cannot be told; more than one folder of migrations cannot.
@@ -28,10 +30,12 @@ def schema_question(desired: Desired) -> dict[str, Any]:
         "database": {
             "host": ",".join(desired.database_names),
             "dbname": desired.database,
-            "user": "shop",
+            "user": APP_ROLE,
             "password": desired.database_password,
             "sslmode": "verify-full",
             "sslrootcert": "/etc/dr/ca.pem",
+            "sslcert": f"{TLS}/{APP_ROLE}.crt",
+            "sslkey": f"{TLS}/{APP_ROLE}.key",
             "target_session_attrs": "read-write",
             "connect_timeout": CONNECT_S,
         },

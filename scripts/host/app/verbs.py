@@ -25,7 +25,7 @@ from ..frame.plan import Step, converge
 from ..frame.result import Result
 from ..frame.systemd import Systemd, Units, begin
 from ..frame.wait import until
-from .config import MIGRATE, NGINX, PUMA, RETRIES, SERVES, USER, WEB, WORKER, WRITABLE, Desired
+from .config import ENV, MIGRATE, NGINX, PUMA, RETRIES, SERVES, USER, WEB, WORKER, WRITABLE, Desired
 from .files import files
 from .plan import Facts, Wanted, plan
 from .schema import PENDING, schema_question
@@ -62,10 +62,12 @@ class App:
             current=str(self._current.readlink()) if self._current.is_symlink() else None,
             migrated=_read(self._marker),
             stale_web=stale["web"],
+            stale_shown=stale["shown"],
             stale_units=stale["units"],
             stale_nginx=stale["nginx"],
             stale_kernel=stale["kernel"],
             kernel_set=_read(self._retries) == str(RETRIES),
+            unshown="\nPGSSLCERT=" not in f"\n{_read(self._layout.at(ENV)) or 'PGSSLCERT='}",
             web=self._units.active(WEB),
             worker=self._units.active(WORKER),
             nginx=self._units.active(NGINX),

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from contract.services.postgres import APP_ROLE, WORKER_ROLE
+from contract.services.postgres import APP_ROLE, REPLICATION_ROLE, WORKER_ROLE
 
 from ..frame.files import ManagedFile
 from ..frame.systemd import drop_in, guard_drop_in
 from . import session
 from .archiving import postgres_settings
 from .desired import Desired
-from .layout import REPLICATION_ROLE, SLOT, PostgresLayout
+from .layout import SLOT, Papers, PostgresLayout
 from .text import conninfo, hba_word, passfile_line, setting
 from .versions import VERSIONS
 
@@ -43,8 +43,8 @@ STANDBY, COPY, REWIND, ASK = (
 )  # who is calling; commits wait for a standby alone
 
 
-def upstream(desired: Desired, *, caller: str, passfile: str, ca: str, database: str | None = None) -> dict[str, str]:
-    """How this host reaches the peer's database. The password is in the password file, never here.
+def upstream(desired: Desired, *, caller: str, papers: Papers, database: str | None = None) -> dict[str, str]:
+    """How this host reaches the peer's database. Password and key are in files, never here.
 
     `caller`: what of this host it is, for the name under which the peer sees it. Only the standby itself goes by the name for which a
     synchronous primary waits: it would acknowledge orders that nobody but an unfinished copy has.
@@ -54,9 +54,11 @@ def upstream(desired: Desired, *, caller: str, passfile: str, ca: str, database:
         "hostaddr": desired.peer.vrack,
         "port": str(desired.peer_port),
         "user": REPLICATION_ROLE,
-        "passfile": passfile,
+        "passfile": str(papers.passfile),
         "sslmode": "verify-full",
-        "sslrootcert": ca,
+        "sslrootcert": str(papers.ca),
+        "sslcert": str(papers.cert),
+        "sslkey": str(papers.key),
         "gssencmode": "disable",
         "application_name": f"{caller}{desired.envelope.site}",
         "connect_timeout": _CONNECT_S,
@@ -96,7 +98,7 @@ def _megabytes(size: str) -> int:
 def _chosen(desired: Desired, layout: PostgresLayout) -> dict[str, str]:
     keep = keep_size(desired, layout)
     database = "postgres" if desired.logical else None  # the worker that copies logical slots reads them there
-    tls = layout.conf / "tls"
+    tls = layout.tls
     listen = dict.fromkeys((layout.local, desired.own.vrack))
     return {
         "cluster_name": f"dr_{desired.envelope.site}",
@@ -106,6 +108,7 @@ def _chosen(desired: Desired, layout: PostgresLayout) -> dict[str, str]:
         "ssl": "on",
         "ssl_cert_file": str(tls / "server.crt"),
         "ssl_key_file": str(tls / "server.key"),
+        "ssl_ca_file": str(tls / "clients.pem"),
         "ssl_min_protocol_version": "TLSv1.2",
         "password_encryption": "scram-sha-256",
         "wal_level": "logical" if desired.logical else "replica",
@@ -119,9 +122,7 @@ def _chosen(desired: Desired, layout: PostgresLayout) -> dict[str, str]:
         # A rewind needs the WAL back to the last checkpoint before the fork, which no slot keeps.
         "wal_keep_size": f"{min(_REWIND_MB, _megabytes(keep))}MB",
         "synchronous_standby_names": "",
-        "primary_conninfo": conninfo(
-            upstream(desired, caller=STANDBY, passfile=str(layout.passfile), ca=str(layout.ca), database=database)
-        ),
+        "primary_conninfo": conninfo(upstream(desired, caller=STANDBY, papers=layout.papers, database=database)),
         "primary_slot_name": SLOT,
         "recovery_target_timeline": "latest",
         "recovery_min_apply_delay": "0",
@@ -157,7 +158,7 @@ def managed_files(
     def own(name: str, content: str, mode: int = 0o640) -> ManagedFile:
         return ManagedFile(path=layout.conf / name, content=content, mode=mode, owner=layout.user)
 
-    tls = desired.envelope.tls
+    tls, client = desired.envelope.tls, desired.tls
     secret = passfile_line(desired.peer.name, desired.peer_port, REPLICATION_ROLE, desired.passwords.replication)
     lines = (f"{name} = {setting(value)}\n" for name, value in settings(desired, layout, floors).items())
     return [
@@ -171,6 +172,9 @@ def managed_files(
         own("tls/ca.pem", tls.ca, 0o600),
         own("tls/server.crt", tls.cert, 0o600),
         own("tls/server.key", tls.key, 0o600),
+        own("tls/clients.pem", client.ca, 0o600),
+        own("tls/client.crt", client.cert, 0o600),
+        own("tls/client.key", client.key, 0o600),
         own(layout.passfile.name, secret, 0o600),
         ManagedFile(path=layout.memory, content=desired.memory.text(), mode=0o600),
         guard_drop_in(layout.base, layout.unit, "postgres"),
@@ -206,17 +210,22 @@ def _main(layout: PostgresLayout) -> str:
     )
 
 
+# A password that somebody has found out opens nothing, nor does a certificate of another role.
+_PROVEN = "scram-sha-256 clientcert=verify-full"
+
+
 def hba(desired: Desired) -> str:
-    """Who may come in: the server's own user over the socket, the shop's app hosts, the peer's database host; nobody without TLS.
+    """Who may come in: the server's own user over the socket, the shop's app hosts, the peer's database host; nobody without TLS,
+    and nobody without a certificate of the clients' CA that bears the name of the role.
 
     The shop of a standby site has its connections ready; its workers have no business here: one that could not be stopped finds no writer.
     """
     rules = ["local all postgres peer map=dr"]
     database, replication = hba_word(desired.database), hba_word(REPLICATION_ROLE)
     for role, clients in ((APP_ROLE, desired.app_clients), (WORKER_ROLE, desired.worker_clients)):
-        rules += [f"hostssl {database} {hba_word(role)} {client} scram-sha-256" for client in clients]
+        rules += [f"hostssl {database} {hba_word(role)} {client} {_PROVEN}" for client in clients]
     peer = f"{desired.peer.vrack}/32"
-    rules += [f"hostssl {name} {replication} {peer} scram-sha-256" for name in ("replication", hba_word("postgres"))]
+    rules += [f"hostssl {name} {replication} {peer} {_PROVEN}" for name in ("replication", hba_word("postgres"))]
     return (
         _HEAD
         + "\n".join([*rules, "local all all reject", "host all all all reject", "host replication all all reject"])

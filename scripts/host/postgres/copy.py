@@ -60,7 +60,7 @@ def copy(desired: Desired, layout: PostgresLayout, tablespaces: Mapping[str, str
     with layout.acting():
         _remove(_spaces(layout))
     # Without a password file of its own libpq would look into a home directory; the managed one is in place by now.
-    target = upstream(desired, caller=COPY, passfile=str(layout.passfile), ca=str(layout.ca))
+    target = upstream(desired, caller=COPY, papers=layout.papers)
     argv = [
         layout.program("pg_basebackup"),
         "-D",

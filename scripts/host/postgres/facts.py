@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from contract.services.postgres import REPLICATION_ROLE
+
 from ..frame import files, rolefile
 from ..frame.rolefile import Role
 from ..frame.systemd import Units
@@ -18,7 +20,7 @@ from .config import limits, managed_files
 from .copy import COMPLETE
 from .desired import Desired
 from .known import Clusters
-from .layout import MARK, OWNER_ROLE, REPLICATION_ROLE, SLOT, PostgresLayout
+from .layout import MARK, OWNER_ROLE, SLOT, PostgresLayout
 from .mark import Mark, read_mark
 from .peer import MARKER, Peer, ask_peer
 from .restart import STARTS, Running, due

@@ -12,9 +12,18 @@ from ..frame.reach import acting_as
 
 CLUSTER = "main"
 SLOT = "dr_peer"
-REPLICATION_ROLE = "dr_replication"
 OWNER_ROLE = "shop_owner"  # of the shop's schema and tables; nobody logs in as it
 MARK = "dr.cluster"  # in a data directory made by this software; base backups carry it along
+
+
+@dataclass(frozen=True)
+class Papers:
+    """Files by which a client of ours signs in and knows where it is; libpq reads the key of its own user or of root alone."""
+
+    passfile: Path
+    ca: Path
+    cert: Path
+    key: Path
 
 
 @dataclass(frozen=True)
@@ -86,8 +95,13 @@ class PostgresLayout:
         return self.conf / "replication.pgpass"
 
     @property
-    def ca(self) -> Path:
-        return self.conf / "tls" / "ca.pem"
+    def tls(self) -> Path:
+        return self.conf / "tls"
+
+    @property
+    def papers(self) -> Papers:
+        """The server's own, in its managed files."""
+        return Papers(self.passfile, self.tls / "ca.pem", self.tls / "client.crt", self.tls / "client.key")
 
     @property
     def sockets(self) -> Path:

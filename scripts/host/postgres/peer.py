@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from contract.errors import Failed
+from contract.services.postgres import REPLICATION_ROLE
 
 from ..frame.commands import CommandFailed
 from . import session
 from .config import ASK, upstream
 from .desired import Desired
-from .layout import REPLICATION_ROLE, SLOT, PostgresLayout
+from .layout import SLOT, Papers, PostgresLayout
 from .restart import STARTS, Running
 from .server import LIMITS_IN_FORCE, TIMELINE, psql
 from .slot import ENSURE
@@ -54,15 +55,19 @@ class Peer:
 
 @contextmanager
 def _target(desired: Desired) -> Iterator[dict[str, str]]:
-    """Connection parameters with a password file that lives as long as the call: the managed one may not be there yet."""
+    """Connection parameters with files that live as long as the call: the managed ones may not be there yet."""
     with tempfile.TemporaryDirectory(prefix="dr-host-") as name:
-        passfile, ca = Path(name, "pgpass"), Path(name, "ca.pem")
-        passfile.touch(0o600)
-        passfile.write_text(
-            passfile_line(desired.peer.name, desired.peer_port, REPLICATION_ROLE, desired.passwords.replication)
-        )
-        ca.write_text(desired.envelope.tls.ca)
-        target = upstream(desired, caller=ASK, passfile=str(passfile), ca=str(ca), database="postgres")
+        papers = Papers(*(Path(name, file) for file in ("pgpass", "ca.pem", "client.crt", "client.key")))
+        line = passfile_line(desired.peer.name, desired.peer_port, REPLICATION_ROLE, desired.passwords.replication)
+        for path, text in (
+            (papers.passfile, line),
+            (papers.ca, desired.envelope.tls.ca),
+            (papers.cert, desired.tls.cert),
+            (papers.key, desired.tls.key),
+        ):
+            path.touch(0o600)
+            path.write_text(text)
+        target = upstream(desired, caller=ASK, papers=papers, database="postgres")
         # One of the connections that are kept for replication: the shop may hold all others.
         yield {**target, **({"replication": "database"} if VERSIONS[desired.version].walsender_sql else {})}
 

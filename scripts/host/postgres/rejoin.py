@@ -171,8 +171,7 @@ class Rejoin:
         )
 
     def _run(self, data: str, *more: str) -> Done:
-        passfile, ca = str(self.layout.passfile), str(self.layout.ca)
-        source = upstream(self.desired, caller=CALLER, passfile=passfile, ca=ca, database="postgres")
+        source = upstream(self.desired, caller=CALLER, papers=self.layout.papers, database="postgres")
         argv = [
             self.layout.program("pg_rewind"),
             "--target-pgdata",

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from contract.services.postgres import APP_ROLE, WORKER_ROLE
+from contract.services.postgres import APP_ROLE, REPLICATION_ROLE, WORKER_ROLE
 
 from . import text
 from .desired import Desired
-from .layout import REPLICATION_ROLE
 
 HOME = "dr_extensions"  # the schema in which extensions are made: nobody but a superuser creates anything there
 REWIND_FUNCTIONS = (

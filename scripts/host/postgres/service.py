@@ -11,6 +11,7 @@ from typing import Any
 
 from contract.accept import over
 from contract.errors import Failed, say
+from contract.services.postgres import REPLICATION_ROLE
 
 from ..frame.commands import CommandFailed
 from ..frame.log import Log
@@ -30,7 +31,7 @@ from .desired import Desired
 from .expiry import Expiry
 from .facts import Facts, Live
 from .known import Clusters
-from .layout import OWNER_ROLE, REPLICATION_ROLE, SLOT, PostgresLayout
+from .layout import OWNER_ROLE, SLOT, PostgresLayout
 from .mark import COPY, EXPIRED, read_mark
 from .plan import Want, plan
 from .rejoin import Rejoin

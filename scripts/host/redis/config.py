@@ -12,9 +12,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from contract.documents import Trusted
 from contract.errors import Usage
 from contract.hosts import MAX_CACHE_REPLICAS
 from contract.services import redis
+from contract.services.redis import SHOP
 
 from ..frame.desired import Envelope, read
 from ..frame.files import ManagedFile
@@ -23,9 +25,9 @@ from ..frame.systemd import drop_in, guard_drop_in
 from .leader import Access
 from .sizes import Link
 from .takeover import LastSeen
-from .wire import Former, Server
+from .wire import Former, Own, Server
 
-SHOP, REPLICA, OPERATOR, SENTINEL = "shop", "dr_replica", "dr_operator", "dr_sentinel"
+REPLICA, OPERATOR, SENTINEL = "dr_replica", "dr_operator", "dr_sentinel"
 ARMED = "min-replicas-to-write"
 LENT = 8  # more followers than there are: a standby's cache that leads while the other site takes its keys back refuses every write
 SIZES = (1, 1 + MAX_CACHE_REPLICAS)  # how many caches a site may have
@@ -54,7 +56,7 @@ RUNTIME = frozenset(
         "min-replicas-to-write", "repl-backlog-size", "repl-backlog-ttl", "repl-diskless-load", "repl-diskless-sync", "repl-diskless-sync-delay",
         "repl-timeout",
         "replica-announce-ip", "replica-announce-port", "replica-ignore-disk-write-errors", "replica-ignore-maxmemory", "replica-read-only",
-        "replica-serve-stale-data", "save", "shutdown-timeout", "tcp-keepalive", "timeout",
+        "replica-serve-stale-data", "save", "shutdown-timeout", "tcp-keepalive", "timeout", "tls-auth-clients",
     }
 )  # fmt: skip
 
@@ -96,6 +98,7 @@ class Desired:
     cold: bool  # whether a takeover without the old master begins empty
     last_seen: LastSeen
     passwords: dict[str, str] = field(repr=False)  # by user
+    tls: Trusted = field(repr=False)  # this cache's among the caches
     local: Server
     members: tuple[Server, ...]  # caches of this site, this one among them, the head first
     peers: tuple[Server, ...]  # caches of the other site, its head first
@@ -114,9 +117,11 @@ class Desired:
             replicas = 1  # a leader that is cut off from its followers must not write beside the one that they choose
             passwords[SENTINEL] = sentinel_password(passwords[OPERATOR], envelope.site)
 
+        shown = Own(block.tls.cert, block.tls.key)
+
         def server(key: str) -> Server:
             host = envelope.hosts[key]
-            return Server(host.name, host.vrack, port, envelope.tls.ca, OPERATOR, passwords[OPERATOR])
+            return Server(host.name, host.vrack, port, block.tls.ca, OPERATOR, passwords[OPERATOR], shown)
 
         members, peers = tuple(map(server, own)), tuple(map(server, theirs))
         return cls(
@@ -130,6 +135,7 @@ class Desired:
             cold=block.cold_cache,
             last_seen=LastSeen(block.peer_offset, block.peer_replication_id, block.peer_keys),
             passwords=passwords,
+            tls=block.tls,
             local=members[own.index(envelope.own_key)],
             members=members,
             peers=peers,
@@ -139,7 +145,7 @@ class Desired:
         """The same, with servers that are also reached by what was good before this run, for they may not have heard of the new yet."""
         if before is None or (before.local.ca, before.local.password) == (self.local.ca, self.local.password):
             return self
-        former = Former(before.local.ca, before.local.password)
+        former = Former(before.local.ca, before.local.password, before.local.own)
 
         def both(servers: tuple[Server, ...]) -> tuple[Server, ...]:
             return tuple(replace(server, former=former) for server in servers)
@@ -197,7 +203,7 @@ def directives(desired: Desired, engine: Engine, layout: Layout, *, armed: bool 
         "tls-cert-file": str(etc / "dr.crt"),
         "tls-key-file": str(etc / "dr.key"),
         "tls-ca-cert-file": str(etc / "dr-ca.pem"),
-        "tls-auth-clients": "optional",
+        "tls-auth-clients": "yes",
         "tls-replication": "yes",
         "aclfile": str(etc / "dr.acl"),
         # On both nodes from the start: a demoted master without them could never follow.
@@ -303,10 +309,11 @@ def local_access(desired: Desired) -> str:
         "members": [*map(place, desired.members)],
         "peers": [*map(place, desired.peers)],
     }
-    word = desired.passwords.get(SENTINEL)
+    word, tls = desired.passwords.get(SENTINEL), desired.tls
     return (
         json.dumps(
-            {**found, "ca": desired.envelope.tls.ca, "password": desired.operator, "sentinel": word}, sort_keys=True
+            {**found, "ca": tls.ca, "cert": tls.cert, "key": tls.key, "password": desired.operator, "sentinel": word},
+            sort_keys=True,
         )
         + "\n"
     )
@@ -316,7 +323,7 @@ def files(
     desired: Desired, engine: Engine, layout: Layout, *, follows: Server | None, armed: bool = False
 ) -> list[ManagedFile]:
     """Every file of ours, in the order in which they are written. `follows`: None for a master."""
-    etc, tls, user = layout.at(engine.etc), desired.envelope.tls, engine.user
+    etc, tls, user = layout.at(engine.etc), desired.tls, engine.user
     text = conf(directives(desired, engine, layout, armed=armed), follows)
     command = f"{engine.binary} {etc / 'dr.conf'} --supervised systemd --daemonize no"
     unit = (

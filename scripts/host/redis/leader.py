@@ -11,7 +11,7 @@ from typing import TypeVar
 from ..frame.files import write_atomically
 from ..frame.layout import Layout
 from ..frame.wait import until
-from .wire import Connection, ErrorReply, Server, Unreachable
+from .wire import Connection, ErrorReply, Own, Server, Unreachable
 
 SHOP = "shop"  # Sentinel's name for the group
 SENTINEL_PORT = 26379
@@ -40,9 +40,11 @@ class Access:
                 "members": found.get("members") or [found["local"]],
                 "peers": found.get("peers") or [found["peer"]],
             }
+            own = Own(found["cert"], found["key"]) if "cert" in found else None
             members, peers = (
                 tuple(
-                    Server(**it, ca=found["ca"], user="dr_operator", password=found["password"]) for it in listed[key]
+                    Server(**it, ca=found["ca"], user="dr_operator", password=found["password"], own=own)
+                    for it in listed[key]
                 )
                 for key in ("members", "peers")
             )
@@ -68,7 +70,7 @@ class Word:
 
 def sentinel_of(member: Server, password: str) -> Server:
     """The Sentinel beside a cache."""
-    return Server(member.name, member.address, SENTINEL_PORT, member.ca, "default", password)
+    return Server(member.name, member.address, SENTINEL_PORT, member.ca, "default", password, member.own)
 
 
 def side_by_side(ask: Callable[[Server], A], servers: Iterable[Server]) -> list[A]:

@@ -329,9 +329,11 @@ def _apply_settings(facts: Facts, wanted: Wanted) -> list[Step]:
     fixed = [name for name in facts.local.differing if name not in wanted.runtime]
     if fixed:
         return [Step("restart", " ".join(sorted(fixed)))]
-    steps = [Step("set", name) for name in sorted(facts.local.differing)]
-    if any(path.endswith("/dr.acl") for path in facts.stale_files):
-        steps.append(Step("load-acl"))
+    steps = []
+    # Before a certificate is wanted of those who ask: this run has one of the CA that is loaded here.
     if any(path.endswith(("/dr.crt", "/dr.key", "/dr-ca.pem")) for path in facts.stale_files):
         steps.append(Step("load-tls"))
+    steps += [Step("set", name) for name in sorted(facts.local.differing)]
+    if any(path.endswith("/dr.acl") for path in facts.stale_files):
+        steps.append(Step("load-acl"))
     return steps

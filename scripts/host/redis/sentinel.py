@@ -141,7 +141,7 @@ class Sentinel:
 
     def _of_now(self) -> dict[str, object]:
         """What a state that is good was begun with; whoever leads changes by itself and is no part of it."""
-        text, tls = settings(self._desired, self._engine, self._layout, self._desired.head), self._desired.envelope.tls
+        text, tls = settings(self._desired, self._engine, self._layout, self._desired.head), self._desired.tls
         digest = hashlib.sha256(
             "\0".join((text, tls.ca, tls.cert, tls.key)).encode()
         ).hexdigest()  # Sentinel reads certificates once
@@ -215,7 +215,7 @@ def settings(desired: Desired, engine: Engine, layout: Layout, leader: Server) -
         "tls-cert-file": quoted(str(etc / "dr.crt")),
         "tls-key-file": quoted(str(etc / "dr.key")),
         "tls-ca-cert-file": quoted(str(etc / "dr-ca.pem")),
-        "tls-auth-clients": "optional",
+        "tls-auth-clients": "yes",
         "tls-replication": "yes",
         "requirepass": word,
         "dir": quoted(str(layout.at(engine.data) / "dr-sentinel")),

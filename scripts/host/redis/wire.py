@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import ssl
 from collections.abc import Mapping
@@ -16,6 +17,10 @@ class Unreachable(Exception):
     """Nobody answers there, or not in this language: no connection, no TLS, connection lost. The text names no secret."""
 
 
+class Untrusted(Unreachable):
+    """The server ended the connection before it answered: most likely our certificate is none of its CA."""
+
+
 class ErrorReply(Exception):
     """The server said no. `code` is the first word of its reply: "NOAUTH", "WRONGPASS", "READONLY", "ERR" ..."""
 
@@ -25,11 +30,20 @@ class ErrorReply(Exception):
 
 
 @dataclass(frozen=True)
+class Own:
+    """What whoever asks shows of itself. PEM."""
+
+    cert: str = field(repr=False)
+    key: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Former:
     """What was good before it was rotated: a server may not have heard yet."""
 
     ca: str = field(repr=False)  # PEM
     password: str = field(repr=False)
+    own: Own | None = field(default=None, repr=False)  # None: nothing was asked for
 
 
 @dataclass(frozen=True)
@@ -42,6 +56,7 @@ class Server:
     ca: str = field(repr=False)  # PEM
     user: str
     password: str = field(repr=False)
+    own: Own | None = field(default=None, repr=False, compare=False)
     former: Former | None = field(default=None, repr=False, compare=False)
 
 
@@ -56,12 +71,26 @@ class Connection:
 
     def __init__(self, server: Server, timeout_s: float = 5.0) -> None:
         self._where = f"{server.name} ({server.address}:{server.port})"
+        try:
+            self._open(server, server.own, timeout_s)
+        except Untrusted:
+            if server.former is None:
+                raise
+            self._open(server, server.former.own, timeout_s)
+
+    def _open(self, server: Server, own: Own | None, timeout_s: float) -> None:
         former = server.former
         context = ssl.create_default_context(cadata=server.ca + (f"\n{former.ca}" if former else ""))
+        if own is not None:
+            show(context, own)
         try:
             plain = socket.create_connection((server.address, server.port), timeout=CONNECT_S)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._socket = context.wrap_socket(plain, server_hostname=server.name)
+        except ssl.SSLCertVerificationError as error:
+            raise Unreachable(f"{self._where}: {error.strerror or error}") from None
+        except ssl.SSLError as error:
+            raise Untrusted(f"{self._where}: {error.strerror or error}") from None
         except OSError as error:
             raise Unreachable(f"{self._where}: {error.strerror or error}") from None
         self._socket.settimeout(timeout_s)
@@ -73,8 +102,14 @@ class Connection:
             raise
 
     def _sign_in(self, server: Server) -> None:
+        """With TLS 1.3 it is the first answer that tells whether the server took our certificate: an alert, or an end of the connection."""
         try:
-            self.call("AUTH", server.user, server.password)
+            self._socket.sendall(encode(("AUTH", server.user, server.password)))
+            self._reply()
+        except (ssl.SSLError, ConnectionError) as error:
+            raise Untrusted(f"{self._where}: {error}") from None
+        except (OSError, ValueError) as error:
+            raise Unreachable(f"{self._where}: {error}") from None
         except ErrorReply as error:
             if error.code != "WRONGPASS" or server.former is None:
                 raise
@@ -150,6 +185,17 @@ class Connection:
         if not line.endswith(b"\r\n"):
             raise ConnectionResetError("connection lost")
         return line[:-2]
+
+
+def show(context: ssl.SSLContext, own: Own) -> None:
+    """Have a context present a certificate. OpenSSL reads it from a file: one that is in memory alone, so the key lies on no disk."""
+    handle = os.memfd_create("tls", os.MFD_CLOEXEC)
+    try:
+        with open(handle, "wb", closefd=False) as stream:
+            stream.write(f"{own.cert}\n{own.key}".encode())
+        context.load_cert_chain(f"/proc/self/fd/{handle}")
+    finally:
+        os.close(handle)
 
 
 def encode(words: tuple[str | int, ...]) -> bytes:

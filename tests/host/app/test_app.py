@@ -64,7 +64,10 @@ def document(active="a", **block):
             "database": "shop",
             "database_password": "p'w\"d\\$x%é",
             "caches": ["cache-1.a", "cache-1.b"],
+            "database_tls": SECRETS["tls"]["database"]["clients"]["shop"],
+            "worker_tls": SECRETS["tls"]["database"]["clients"]["shop_worker"],
             "cache_password": "cachepw",
+            "cache_tls": {"ca": SECRETS["tls"]["cache"]["ca"], **SECRETS["tls"]["cache"]["clients"]["shop"]},
             "assets": {
                 "endpoint": "http://s3",
                 "region": "gra",
@@ -197,6 +200,30 @@ def test_a_turn_changes_where_requests_go_and_leaves_what_is_slow_for_the_call_a
         f"enable {WORKER}",
         f"restart {WORKER}",
     ]
+
+
+def test_a_turn_brings_what_services_that_have_turned_want_to_be_shown_and_nobody_starts_anew():
+    renewed = replace(SERVING, stale_shown=("/crt", "/key"), stale_kernel=("/sysctl",))
+    assert steps(renewed, TURN) == ["write /crt", "write /key"], (
+        "the proof comes next, and the shop may have no connection"
+    )
+    assert steps(renewed, ACTIVE) == ["write /crt", "write /key", "write /sysctl", "kernel"]
+
+
+def test_a_shop_of_before_certificates_were_wanted_is_started_anew_by_the_turn_or_the_proof_would_have_no_database(
+    tmp_path, monkeypatch
+):
+    before = replace(SERVING, unshown=True, stale_shown=("/crt",), stale_web=("/env",), stale_units=("/unit",))
+    assert steps(before, TURN) == ["write /crt", "write /env", f"restart {WEB}"]
+    assert f"restart {WEB}" in steps(before, ACTIVE)
+    app = told(tmp_path, True)
+    monkeypatch.setattr(app, "_units", SimpleNamespace(active=lambda unit: True, enabled=lambda unit: True))
+    assert app.facts().unshown is False, "a host that has no shop yet has none of before"
+    env = tmp_path / "etc/shop/env"
+    env.parent.mkdir(parents=True)
+    for text, unshown in (('A="1"\n', True), (environment_file(environment(Desired.read(document()))), False)):
+        env.write_text(text)
+        assert app.facts().unshown is unshown
 
 
 def test_a_turn_to_standby_leaves_no_worker():
@@ -337,6 +364,19 @@ def test_files_with_secrets_are_for_root_alone():
     assert not any("hidden" in file.content for path, file in by_path.items() if path != "/etc/shop/env")
 
 
+def test_the_shop_may_read_the_keys_that_it_shows_and_neither_change_them_nor_does_anybody_else_read_them():
+    desired = Desired.read(document())
+    found = [file for group in files(desired, Layout()).values() for file in group]
+    shown = {str(file.path): file for file in found if "/etc/shop/tls/" in str(file.path)}
+    keys = {path: file for path, file in shown.items() if "PRIVATE KEY" in file.content}
+    assert {(file.mode, file.owner, file.group) for file in keys.values()} == {(0o640, "root", "shop")}
+    assert {(file.mode, file.owner) for path, file in shown.items() if path not in keys} == {(0o644, "root")}
+    named = [value for value in environment(desired).values() if value.startswith("/etc/shop/tls/")]
+    named += [word.partition("=")[2] for word in UNITS[WORKER].split() if "=/etc/shop/tls/" in word]
+    assert set(keys) <= set(named) <= set(shown)
+    assert not any(file.content in environment_file(environment(desired)) for file in keys.values())
+
+
 def test_the_active_site_serves_and_the_standby_forwards():
     text = nginx(Desired.read(document("b")))
     public = text.partition("listen 443")[2].partition("listen 8080")[0]
@@ -398,9 +438,10 @@ def test_units_run_as_the_shop_and_only_the_worker_waits_for_readiness():
 
 def test_the_worker_alone_has_the_names_that_nobody_of_the_other_site_lets_in():
     name = "SHOP_DATABASE_USER=shop_worker"
+    shown = "PGSSLCERT=/etc/shop/tls/shop_worker.crt PGSSLKEY=/etc/shop/tls/shop_worker.key"
     # systemd puts in SHOP_SITE, which stands in the file of the environment
     assert (
-        f"ExecStart=/usr/bin/env {name} SHOP_CACHE_USER=shop_worker_${{SHOP_SITE}} /usr/bin/ruby bin/worker\n"
+        f"ExecStart=/usr/bin/env {name} SHOP_CACHE_USER=shop_worker_${{SHOP_SITE}} {shown} /usr/bin/ruby bin/worker\n"
         in UNITS[WORKER]
     ), "systemd's own Environment= would give way to the file of all units"
     assert [unit for unit, text in UNITS.items() if name in text] == [WORKER]

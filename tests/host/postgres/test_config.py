@@ -58,8 +58,11 @@ def test_workers_come_in_from_their_own_site_and_by_no_rule_of_the_shops(tmp_pat
     rules = [line.split() for line in hba(Desired.read(node.document(1, "a", **told))).splitlines()]
     assert [rule[3] for rule in rules if rule[2] == '"shop"'] == ["10.0.0.41/32", "10.0.0.141/32"]
     assert [rule[:2] + rule[3:] for rule in rules if rule[2] == '"shop_worker"'] == [
-        ["hostssl", '"shop"', "10.0.0.41/32", "scram-sha-256"]
+        ["hostssl", '"shop"', "10.0.0.41/32", "scram-sha-256", "clientcert=verify-full"]
     ]
+    assert all(
+        rule[0] == "hostssl" and rule[-1] == "clientcert=verify-full" for rule in rules if "scram-sha-256" in rule
+    )
     assert not [rule for rule in rules if rule[2].startswith('"+')], "members of a role would come in by its rule"
     assert rules[-3:] == [
         ["local", "all", "all", "reject"],

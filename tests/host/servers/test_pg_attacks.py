@@ -70,6 +70,7 @@ def as_shop(node: Node, script: str) -> subprocess.CompletedProcess[str]:
     escaped = node.passwords["app"].replace("\\", "\\\\").replace(":", "\\:")
     client.write_text(f"127.0.0.1:*:*:*:{escaped}\n")
     target = f"host=127.0.0.1 port={node.ports[node.site]} user=shop dbname=shop sslmode=require passfile={client}"
+    target += "".join(f" {name}={path}" for name, path in node.shown("shop").items())
     argv = [node.layout.program("psql"), "-XAtq", "-d", target]
     return subprocess.run(argv, input=script, capture_output=True, text=True, check=False)
 

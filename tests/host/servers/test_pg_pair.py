@@ -383,6 +383,7 @@ def test_passwords_of_any_marks_work_and_a_changed_one_is_set(streaming: Pair) -
         escaped = password.replace("\\", "\\\\").replace(":", "\\:")
         client.write_text(f"127.0.0.1:*:*:*:{escaped}\n")
         target = f"host=127.0.0.1 port={a.ports['a']} user=shop dbname=shop sslmode=require passfile={client}"
+        target += "".join(f" {name}={path}" for name, path in a.shown("shop").items())
         answer = subprocess.run(
             [a.layout.program("psql"), "-XAtd", target, "-c", "select session_user"],
             capture_output=True,

@@ -126,6 +126,7 @@ def test_an_old_primary_is_rewound_while_the_shop_holds_every_connection(limited
     a.sql("insert into orders values (666)", "shop")
     a.server.stop()
     where = {"host": "127.0.0.1", "port": str(b.ports["b"]), "user": "shop", "dbname": "shop", "sslmode": "require"}
+    where |= b.shown("shop", b.layout.user)
     shop = conninfo({**where, "password": b.passwords["app"], "options": session.options(b.version)})
     hold = [b.layout.program("psql"), "-Xd", shop, "-c", "select pg_sleep(600)"]
     with filled(b, hold, 14):

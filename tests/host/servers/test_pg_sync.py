@@ -204,7 +204,7 @@ def test_the_agent_arms_degrades_after_its_word_to_the_witness_and_restores(pair
 def copying(node: Node) -> dict[str, str]:
     """How the standby's host reaches its primary."""
     desired = Desired.read(node.document(1, "a"))
-    return upstream(desired, caller="dr_", passfile=str(node.layout.passfile), ca=str(node.layout.ca))
+    return upstream(desired, caller="dr_", papers=node.layout.papers)
 
 
 def senders(node: Node) -> list[str]:

@@ -52,7 +52,8 @@ def ask(pair: Pair, site: str, user: str, script: str = ORDER) -> subprocess.Com
             "dbname": "shop",
             "target_session_attrs": "read-write",
             "sslmode": "verify-full",
-            "sslrootcert": str(nodes[0].layout.ca),
+            "sslrootcert": str(nodes[0].layout.papers.ca),
+            **nodes[0].shown(user),
         }
         argv = [nodes[0].layout.program("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", conninfo(target)]
         environment = {**os.environ, "PGPASSWORD": nodes[0].passwords["app"]}

@@ -22,7 +22,7 @@ from scripts.host.guard import VERBS, Found, decide, emptied_redis
 from scripts.host.redis import status as redis
 from scripts.host.redis.data import marker
 from scripts.host.redis.state import Instance
-from scripts.host.redis.wire import Connection, ErrorReply, encode
+from scripts.host.redis.wire import Connection, ErrorReply, encode, show
 
 
 @pytest.fixture(params=SERVERS)
@@ -376,6 +376,7 @@ def test_nobody_signs_in_as_the_user_who_reads_the_file(pair):
         with pytest.raises(ErrorReply, match="WRONGPASS"):
             Connection(replace(server, user="default", password=password))
     context = ssl.create_default_context(cadata=server.ca)
+    show(context, server.own)
     for words in (("GET", "plain"), ("SET", "plain", 2), ("PING",)):
         with (
             socket.create_connection((server.address, server.port), 5) as plain,

@@ -32,7 +32,8 @@ class Shop:
     """One shop process with one connection."""
 
     def __init__(self, pair: Pair, folder: Path) -> None:
-        (folder / "ca.pem").write_text(pair.authority.certificate_pem)
+        for name, text in {"ca": pair.authority.certificate_pem, **pair.client}.items():
+            (folder / f"{name}.pem").write_text(text)
         (folder / "shop_cart.rb").write_text((ROOT / "tests/host/servers/shop_cart.rb").read_text())
         ruby = [
             "ruby",
@@ -40,7 +41,7 @@ class Shop:
             "/mnt/shop",
             ",".join(ADDRESSES[name] for name in pair.hosts),
             str(pair.port),
-            "/mnt/test/ca.pem",
+            *(f"/mnt/test/{name}.pem" for name in ("ca", *pair.client)),
         ]
         where = [str(image.ensure()), str(ROOT / "examples/shop/app/services"), str(folder)]
         self._process = subprocess.Popen(

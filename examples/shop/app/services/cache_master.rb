@@ -80,7 +80,7 @@ module CacheMaster
       username: cache.user,
       password: cache.password,
       ssl: true,
-      ssl_params: { ca_file: cache.ca },
+      ssl_params: { ca_file: cache.ca, cert: cache.cert, key: cache.key },
       connect_timeout: CONNECT_TIMEOUT,
       read_timeout: IO_TIMEOUT,
       write_timeout: IO_TIMEOUT,
