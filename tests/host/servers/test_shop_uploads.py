@@ -28,6 +28,7 @@ class Shop:
             "RAILS_ENV": "production", "SECRET_KEY_BASE": "x" * 128, "SHOP_SITE": "a", "SHOP_HOST": "www.shop.example",
             "SHOP_DATABASE_HOSTS": "127.0.0.1", "SHOP_DATABASE_NAME": "shop", "SHOP_DATABASE_USER": "shop", "SHOP_DATABASE_PASSWORD": "x",
             "SHOP_CACHES": "127.0.0.1", "SHOP_CACHE_PASSWORD": "x",
+            **{f"SHOP_CACHE_{name}": "/nowhere" for name in ("CA", "CERT", "KEY")},
             "SHOP_ASSETS_ENDPOINT": bucket.endpoint, "SHOP_ASSETS_REGION": bucket.region, "SHOP_ASSETS_BUCKET": bucket.bucket,
             "SHOP_ASSETS_ACCESS_KEY": "AK", "SHOP_ASSETS_SECRET_KEY": "secret",
         }  # fmt: skip
