@@ -43,6 +43,13 @@ def test_a_public_certificate_needs_no_ca(name: str) -> None:
     assert faults(made) == {}
 
 
+def test_a_chain_with_blank_lines_in_between_is_taken_as_clients_of_public_cas_write_it() -> None:
+    made, root = secrets(), Authority("a public root")
+    leaf = root.issue([NAME])
+    made["tls"]["shop"] = {**leaf, "cert": f"{leaf['cert']}\n{root.certificate_pem}\n"}
+    assert faults(made) == {}
+
+
 def test_a_key_of_another_certificate_a_name_of_another_shop_and_a_ca_of_nobody_are_told() -> None:
     made = secrets()
     made["tls"]["shop"]["key"] = made["tls"]["hosts"]["db-1.a"]["key"]

@@ -69,7 +69,8 @@ def plan(facts: Facts, wanted: Wanted) -> Sequence[Step]:
     """
     if wanted.turn and (facts.serving or wanted.host != FIRST_APP):
         # Database and caches have turned before: they take what is shown from now on and nothing else, and the proof comes next.
-        turned = [*_idle(facts, wanted), *_writes((*facts.stale_shown, *facts.stale_nginx))]
+        shown = facts.stale_shown if facts.serving else ()
+        turned = [*_idle(facts, wanted), *_writes((*shown, *facts.stale_nginx))]
         if facts.unshown:
             turned += [*_writes(facts.stale_web), Step("restart", WEB)]
         turned += [*_role(facts, wanted), *_nginx(facts, wanted)]

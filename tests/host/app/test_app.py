@@ -207,6 +207,8 @@ def test_a_turn_brings_what_services_that_have_turned_want_to_be_shown_and_nobod
     assert steps(renewed, TURN) == ["write /crt", "write /key"], (
         "the proof comes next, and the shop may have no connection"
     )
+    fresh = replace(renewed, user=False, current=None, web=False)
+    assert steps(fresh, replace(TURN, host="app-2")) == [], "there is no user yet who could be let read them"
     assert steps(renewed, ACTIVE) == ["write /crt", "write /key", "write /sysctl", "kernel"]
 
 
