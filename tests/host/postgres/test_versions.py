@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from contract.checks import Unwanted
 from contract.errors import Usage
 from contract.services.postgres import KEEPS_SLOTS, NEWEST, OLDEST, TESTED, VERSION
 from lab.pairs.postgres import Node
@@ -30,10 +31,11 @@ def test_the_default_is_known_and_known_versions_are_not_refused() -> None:
     [(9, "recovery.conf"), (12, "pg_rewind"), (13, "paused replay"), (19, "newer than this software")],
 )
 def test_others_are_refused_with_the_reason(number: int, why: str, tmp_path: Path) -> None:
+    with pytest.raises(Unwanted, match=f"14 to 18.*PostgreSQL {number} is .*{why}"):
+        VERSION(number)
     node = Node("a", tmp_path, TLS, {"a": 5432, "b": 5433})
-    document = node.document(1, "a", version=number)
-    with pytest.raises(Usage, match=f"wanted 14 to 18.*PostgreSQL {number} is .*{why}"):
-        Desired.read(document)
+    with pytest.raises(Usage, match="wanted 14 to 18"):
+        Desired.read(node.document(1, "a", version=number))
 
 
 def test_a_cluster_of_another_version_is_seen_when_this_software_made_it(tmp_path: Path) -> None:
