@@ -31,14 +31,14 @@ FILES = (
     Holder(CACHE, "/etc/redis/dr.key", (f"tls.cache.hosts.{OWN}.key",), "the server's TLS; the server's user's"),
     Holder(CACHE, "/etc/redis/sentinel*.conf", ("redis.*",), "Sentinel asks the caches; its user's"),
     Holder(DATABASE, "/etc/postgresql/*/main/tls/server.key", (f"tls.hosts.{OWN}.key",), "the server's TLS; the server's user's"),
-    Holder(DATABASE, "/etc/postgresql/*/main/tls/client.key", ("tls.database.clients.dr_replication.key",), "a standby shows it to its primary; the server's user's"),
+    Holder(DATABASE, "/etc/postgresql/*/main/tls/client.key", ("tls.database.clients.dr_replication.key",), "a standby shows it; the server's user's"),
     Holder(DATABASE, "/etc/postgresql/*/main/replication.pgpass", ("postgres.replication",), "a standby asks its primary; the server's user's"),
     Holder(DATABASE, "/etc/dr/archive/*", ("archive.*", "storage.archive*"), "pgBackRest writes WAL; the server's user's"),
     Holder(APP, "/etc/shop/env", ("postgres.app", "redis.app", "rails.*", "storage.shop*"), "systemd reads it before the shop's user; root's"),
-    Holder(APP, "/etc/shop/tls/*.key", ("tls.database.clients.shop*.key", "tls.cache.clients.shop.key"), "the shop shows them to databases and caches; its group's"),
+    Holder(APP, "/etc/shop/tls/*.key", ("tls.database.clients.shop*.key", "tls.cache.clients.shop.key"), "the shop shows them; its group's"),
     Holder(APP, "/etc/shop/tls.key", ("tls.shop.key",), "nginx reads it before it becomes another user; root's"),
     Holder(CONTROL, "/etc/dr/assets.json", ("storage.copier*",), "the copier's job; root's"),
-    Holder(CACHE, "/opt/lab/cache.json", ("redis.app",), "the lab's own eyes; of the server's user"),
+    Holder(CACHE, "/opt/lab/cache.json", ("redis.app", "tls.cache.clients.shop.key"), "the lab's own eyes; of the server's user"),
 )  # fmt: skip
 # Environments, by the name of the process's user; arguments hold none.
 ENVIRONMENTS = (
