@@ -44,5 +44,6 @@ def test_what_somebody_puts_there_is_found(ground: Ground, where: str, host: str
     done = ground.run(host, f"word=$(cat); {command}" if command != line else line, stdin=word)
     assert done.returncode == 0, done.stderr
     found = [leak.line() for leak in shown(ground)]
+    ground.run(host, "chmod 600 /etc/shop/env; rm -f /var/tmp/planted /var/lib/postgresql/core.77")
     assert [line for line in found if host in line and where in line], found
     assert not [line for line in found if word in line or shlex.quote(word) in line]

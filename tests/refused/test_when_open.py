@@ -29,9 +29,14 @@ def test_without_it_its_rows_are_red(ground: Ground, mechanism: str) -> None:
     def ask(row: Row) -> tuple[Row, str]:
         return row, row.call(ground)
 
-    with opening(ground), ThreadPoolExecutor(1 if mechanism in LAST else AT_ONCE) as pool:
-        answers = {row.name: answer for row, answer in pool.map(ask, rows)}
-    print({name: answer for name, answer in answers.items()})
-    assert not {row.name: answers[row.name] for row in rows if answers[row.name] in row.wanted}
-    if mechanism not in LAST:
-        wait_for(f"{mechanism} closes again", lambda: all(row.call(ground) in row.wanted for row in rows), 30, 0.5)
+    with ThreadPoolExecutor(1 if mechanism in LAST else AT_ONCE) as pool:
+
+        def closed() -> bool:
+            return all(answer in row.wanted for row, answer in pool.map(ask, rows))
+
+        with opening(ground):
+            answers = {row.name: answer for row, answer in pool.map(ask, rows)}
+        print(answers)
+        assert not {row.name: answers[row.name] for row in rows if answers[row.name] in row.wanted}
+        if mechanism not in LAST:
+            wait_for(f"{mechanism} closes again", closed, 30, 0.5)
