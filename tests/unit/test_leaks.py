@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import urllib.parse
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -177,23 +178,24 @@ def test_state_history_and_logs_are_searched(tmp_path: Path, name: str) -> None:
 def test_a_process_that_shows_a_secret_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     """A process of a host of the lab, whose network namespace is this one."""
     monkeypatch.setattr(scan, "NETNS", tmp_path)
+    word = uuid.uuid4().hex  # others run the same test beside this one, in the same namespace
     sleeping = [
         sys.executable,
         "-c",
         "import sys; print(flush=True); sys.stdin.read()",
-        *([WORD] if way == "arguments" else []),
+        *([word] if way == "arguments" else []),
     ]
-    environment = {"PASSWORD": WORD} if way == "environment" else {}
+    environment = {"PASSWORD": word} if way == "environment" else {}
     with subprocess.Popen(sleeping, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
         assert process.stdout is not None and process.stdin is not None
         process.stdout.readline()
         host = Seen("shop-a-db-1", "a", tmp_path, process.pid)
-        with Needles([Secret("openstack_password", WORD)]) as needles:
+        with Needles([Secret("openstack_password", word)]) as needles:
             leaks = scan.processes(needles, Places("x1", tmp_path, tmp_path, tmp_path), [host])
         process.stdin.close()
     assert [leak.secret for leak in leaks] == ["openstack_password"]
     assert f", {way}" in leaks[0].place
-    assert WORD not in leaks[0].line()
+    assert word not in leaks[0].line()
 
 
 def test_a_key_of_object_storage_is_at_home_where_its_holder_is(host: Seen) -> None:
