@@ -97,7 +97,7 @@ def test_the_operators_key_does_all_that_a_run_does(bench: Bench) -> None:
     operator.settle(newest, operator.unsettle(newest))
     assert (operator.followed("b"), operator.unsettled(newest)) == (1, 0)
     assert operator.versions("epochs/") == [EPOCH]
-    assert operator.heartbeat("a", "app-1") is None
+    assert operator.heartbeat("a", "db-9") is None
     assert operator.trace() == EPOCH
 
 
@@ -144,10 +144,10 @@ def test_a_hosts_key_reads_epochs_and_its_own_word(bench: Bench, user: str, key:
 @pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize("key", KEPT)
 def test_no_key_removes_an_object_or_a_version(bench: Bench, user: str, key: str) -> None:
-    version = bench.root.put_object(Bucket=BUCKET, Key="probe/spare", Body=b"1")["VersionId"]
+    version = bench.root.put_object(Bucket=BUCKET, Key="spare", Body=b"1")["VersionId"]
     client = bench.client(user)
     assert refusal(client.delete_object, Bucket=BUCKET, Key=key) == "AccessDenied"
-    assert refusal(client.delete_object, Bucket=BUCKET, Key="probe/spare", VersionId=version) == "AccessDenied"
+    assert refusal(client.delete_object, Bucket=BUCKET, Key="spare", VersionId=version) == "AccessDenied"
     several = {"Objects": [{"Key": key}]}
     assert refusal(client.delete_objects, Bucket=BUCKET, Delete=several) == "AccessDenied"
 
@@ -181,7 +181,7 @@ def test_a_key_that_may_more_than_a_hosts_is_seen(bench: Bench, user: str) -> No
     place = Bucket(endpoint=bench.endpoint, region="de", bucket=BUCKET, **bench.keys[user])
     found = bench.operator.fault_of(place)
     assert found == ("may put what the operator's alone may" if user == OPERATOR else "")
-    assert not bench.root.list_objects_v2(Bucket=BUCKET, Prefix="probe/").get("Contents", []) or user != OPERATOR
+    assert "Contents" not in bench.root.list_objects_v2(Bucket=BUCKET, Prefix="probe/"), "nothing of it is left"
     mistyped = bench.operator.fault_of(replace(place, secret_key="mistyped"))
     assert mistyped == "is no key of this store (SignatureDoesNotMatch)"
     assert "is no key of this store" in bench.operator.fault_of(replace(place, access_key="gone"))
