@@ -31,6 +31,7 @@ from contract.lease import Lease
 from contract.wire.channel import Channel, NoAnswer
 from lab.pairs.loopback import free_port, refuses
 from lab.pairs.postgres import certificates
+from scripts.ctl.secrets import Authority, generate
 from scripts.host.__main__ import main
 from scripts.host.agent import channel as agent_channel
 from scripts.host.agent import grants as agent_grants
@@ -930,6 +931,26 @@ def test_only_the_counterpart_is_answered(world: World) -> None:
     for path, status in (("/", 404), ("/lease", 400), ("/lease?epoch=-1", 400), ("/lease?epoch=9999999999", 400)):
         assert client(world, (a / "host.crt", a / "host.key")).request("GET", path, {}).status == status
     assert "does not name db-1.a" in world.b.log.getvalue()
+
+
+def test_nobody_of_another_ca_is_answered_by_whatever_name(world: World, tmp_path: Path) -> None:
+    world.start()
+    made = generate({"db-1.a": ["db-1.a.dr.internal"], "cache-1.a": ["db-1.a.dr.internal"]}, "db-1.a.dr.internal", {})[
+        "tls"
+    ]
+    others = {
+        "the hosts of another set": made["hosts"]["db-1.a"],
+        "its caches": made["cache"]["hosts"]["cache-1.a"],
+        "what customers see": made["shop"],
+        "a root that machines trust": Authority("a public root").issue(["db-1.a.dr.internal"]),
+    }
+    for pair in others.values():
+        paths = tmp_path / "crt", tmp_path / "key"
+        for path, name in zip(paths, ("cert", "key"), strict=True):
+            path.write_text(pair[name])
+        with pytest.raises(NoAnswer):
+            client(world, paths).request("GET", "/lease?site=a&epoch=1", {})
+    assert client(world, tls_of(world.a)).request("GET", "/lease?site=a&epoch=1", {}).status == 200
 
 
 def test_silent_clients_do_not_keep_the_counterpart_out(world: World) -> None:
