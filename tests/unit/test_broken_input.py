@@ -42,6 +42,7 @@ WRONG: dict[str, Any] = {
 
 MORE = (
     "copy",
+    ["10.1.0.0/24"],
     "/opt/x",
     "2026-11-29T14:05Z",
     "256mb",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import subprocess
 import sys
 import urllib.parse
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,14 @@ def host(tmp_path: Path) -> Seen:
     for place in ("etc/dr", "var/log", "tmp"):
         (folder / "upper" / place).mkdir(parents=True)
     return Seen("shop-a-db-1", "a", folder, None)
+
+
+@pytest.fixture(autouse=True)
+def usual_modes() -> Iterator[None]:
+    """Whatever ran before in this process."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 def laid(host: Seen, path: str, text: str, mode: int = 0o600) -> list[scan.Leak]:
