@@ -20,7 +20,8 @@ import yaml
 
 from contract.witness import HOST_USERS
 from lab.toolchain.tools import Toolchain
-from scripts.ctl.configuration import stack_file, write
+from scripts.ctl.configuration import shared_values, stack_file, write
+from scripts.ctl.secrets import certificates, host_names
 from tests.components.stack import ROOT
 
 STATES = ROOT / "tests/fixtures/state"
@@ -63,17 +64,21 @@ class Recorded:
         exported.write_bytes(gzip.decompress((source / f"{self.stack}.json.gz").read_bytes()))
         self._must("stack", "init", self.stack, folder=project)
         self._must("stack", "import", "-s", self.stack, "--file", str(exported), folder=project)
-        self._add_keys_of_hosts(project)
+        self._renew(project)
 
-    def _add_keys_of_hosts(self, project: Path) -> None:
-        """What docs/security.md asks of whoever comes from a version that had one key to the witness for all."""
+    def _renew(self, project: Path) -> None:
+        """What docs/failover.md asks for where a set is of before each purpose had a CA, the part `tls` of a new one; and docs/security.md of whoever
+        comes from a version that had one key to the witness for all.
+        """
         at = ("-s", self.stack, "--config-file", str(self.file))
         secrets = json.loads(self._must("config", "get", "dr:secrets", *at, folder=project))
+        config = {**shared_values(ROOT), **yaml.safe_load(self.file.read_text())["config"]}
+        secrets["tls"] = certificates(host_names(config), config["dr:shop"]["host"])
         if "hosts" not in secrets["witness"]:
             secrets["witness"] |= {"access_key": "operator", "hosts": {}}
             for user in HOST_USERS:
                 secrets["witness"]["hosts"][user] = {"access_key": user, "secret_key": f"of-{user}"}
-            self._must("config", "set", "--secret", "dr:secrets", *at, folder=project, told=json.dumps(secrets))
+        self._must("config", "set", "--secret", "dr:secrets", *at, folder=project, told=json.dumps(secrets))
 
     def preview(self) -> list[dict[str, Any]]:
         """Every step of a preview that is one."""
