@@ -45,9 +45,9 @@ class RedisPair(pulumi.ComponentResource):
     def settle(self, after: Sequence[pulumi.Resource]) -> None:
         """Each cache host in its role, or a failure that names it, once everything in `after` is done."""
         head, *others = self._args.hosts
-        first = self._link(head, [self.turned, *after])
+        first = self._link(f"{self._prefix}-converge", head, [self.turned, *after])
         for host in others:
-            self._link(host, [first])
+            self._link(f"{self._prefix}-{host.address.name}-converge", host, [first])
 
     def _block(self, host: Host) -> pulumi.Output[documents.Document]:
         chain = self._args.chain
@@ -55,8 +55,7 @@ class RedisPair(pulumi.ComponentResource):
             lambda stdout: documents.redis(chain.settings, host.address, documents.epoch_of(stdout))
         )
 
-    def _link(self, host: Host, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
-        name = f"{self._prefix}-{host.address.name}-converge"
+    def _link(self, name: str, host: Host, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         link: pulumi.Resource = self._args.chain.link(
             name, host=host, service="redis", block=self._block(host), parent=self, after=after
         )

@@ -30,7 +30,7 @@ ARRIVALS = ("-unpacked", "-installed")  # scripts that get no document
 BESIDE = "archive-converge"  # told the epoch too, and waited for by nothing
 LAST = "asset-rules-replication"  # the same, after all of the chain
 # The cache: at its turn beside the data, and once more behind the proof, where its failure is one.
-CACHE, SETTLED = "redis-turn", "redis-cache-1-converge"
+CACHE, SETTLED = "redis-turn", "redis-converge"
 # The app hosts: told their role side by side, and once more behind the proof, where releases and workers come one after the other.
 TURN, APPS = "app-turn", ("app-app-1-converge", "app-app-2-converge")
 ROLES = {*CHAIN, BESIDE, CACHE, SETTLED, TURN, *APPS}
