@@ -74,6 +74,9 @@ class Epoch:
     claimed_by: str = ""
     reason: str = ""
     version: str = ""  # of the program that claimed it
+    token: str | None = (
+        None  # of this claim alone: two that are alike in all else are told apart when an answer was lost
+    )
 
     def told(self, entrance: str | None) -> InForce:
         """What the chain's later links of a site are told: the same on every run within the epoch. `entrance`: the other site's public address."""
@@ -137,6 +140,7 @@ class Claimed:
     claimed_by: str = key(PHRASE, "who has claimed it", default="")
     reason: str = key(PHRASE, "why", default="")
     version: str = key(PHRASE, "of the program that has claimed it", default="")
+    token: str | None = key(optional(ID), "of this claim alone", default=None)
 
 
 def _cache(seen: dict[str, Any]) -> LastSeenCache:

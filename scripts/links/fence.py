@@ -15,6 +15,7 @@ import os
 import socket
 import sys
 import time
+import uuid
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -362,4 +363,9 @@ def claimer() -> dict[str, Any]:
         user = getpass.getuser()
     except (OSError, KeyError):
         user = f"uid {os.getuid()}"
-    return {"claimed_at": now, "claimed_by": f"{user}@{socket.gethostname()}", "version": VERSION}
+    return {
+        "claimed_at": now,
+        "claimed_by": f"{user}@{socket.gethostname()}",
+        "version": VERSION,
+        "token": uuid.uuid4().hex,
+    }

@@ -16,6 +16,7 @@ from contract.wire.sigv4 import encode_query
 from scripts.clients import http
 from scripts.clients import witness as clients_witness
 from scripts.clients.witness import EpochTaken, Witness, WitnessDown
+from scripts.links.fence import claimer
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +104,16 @@ def test_a_claim_whose_answer_was_lost_is_found_to_be_ours(place, monkeypatch):
     Witness(place).claim(epoch(3, "a"))
     assert between.asked == ["PUT", "PUT", "GET"]
     assert Witness(place).newest() == epoch(3, "a")
+
+
+def test_a_claim_that_is_alike_in_all_but_its_token_is_somebody_elses(place, monkeypatch):
+    """Two runs of one person on one machine, in the same millisecond: only one of them is the owner."""
+    mine, theirs = (replace(epoch(2, "b"), **{**claimer(), "claimed_at": "now"}) for _ in range(2))
+    assert replace(mine, token=None) == replace(theirs, token=None)
+    Witness(place).claim(theirs)
+    Between(monkeypatch, lost=("PUT",))
+    with pytest.raises(EpochTaken):
+        Witness(place).claim(mine)
 
 
 def test_a_claim_whose_first_answer_was_lost_is_not_taken_for_somebody_elses(place, monkeypatch):
