@@ -71,12 +71,9 @@ def main() -> None:
         raise pulumi.RunError(str(error)) from None
     if changes:
         _note(settings, "run", epoch=told.epoch, facts=_brings(settings, bundles, told))
-    servers = threading.Thread(target=_start_servers, args=(settings, told.servers), name="servers")
-    if changes:
-        servers.start()
+        # Not joined: the engine is told of resources once this function has returned, and the process ends after its threads.
+        threading.Thread(target=_start_servers, args=(settings, told.servers), name="servers").start()
     declare(settings, bundles)
-    if changes:
-        servers.join()
 
 
 def _note(settings: Settings, what: str, **more: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,11 @@ def run(values: dict[str, Any], secret: tuple[str, ...] = ("dr:secrets",)) -> li
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pulumi, "get_stack", lambda: f"region-{values['site']}")
-        return engine.build(program, f"region-{values['site']}")
+        found = engine.build(program, f"region-{values['site']}")
+        for thread in threading.enumerate():
+            if thread.name == "servers":
+                thread.join(10)
+        return found
 
 
 def test_a_good_stack_asks_the_witness_and_declares(asked: list[tuple[str, str, str]]) -> None:
@@ -61,6 +66,26 @@ def test_a_good_stack_asks_the_witness_and_declares(asked: list[tuple[str, str, 
         "its servers run before they are needed"
     )
     assert any(it.name == "dns-pointer" for it in resources)
+
+
+def test_an_api_of_its_own_that_does_not_answer_holds_up_no_declaration(
+    asked: list[tuple[str, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine is told of resources once the program has returned: what is waited for in it is a part of each outage."""
+    declared, waited = threading.Event(), list[bool]()
+    monkeypatch.setattr(power, "start", lambda *_: waited.append(declared.wait(10)))
+
+    def program() -> None:
+        runtime.set_all_config(stored(stack.configuration("b")), ["dr:secrets"])
+        runpy.run_path(str(stack.ROOT / "__main__.py"), run_name="__main__")
+        declared.set()
+
+    monkeypatch.setattr(pulumi, "get_stack", lambda: "region-b")
+    engine.build(program, "region-b")
+    for thread in threading.enumerate():
+        if thread.name == "servers":
+            thread.join(20)
+    assert waited == [True]
 
 
 def test_a_run_is_noted_with_what_it_brings_and_a_refusal_with_its_sentence(
