@@ -11,6 +11,8 @@ from tests.refused.row import Allowed, Call, Row
 
 HBA, DENIED = ("hba",), ("sql 42501",)
 NOPERM = ("NOPERM",)
+UNKNOWN_CA = "alert unknown ca"
+ANOTHER = "password"  # the server has one word for whatever of a role is not proven
 REPLICATION = "dr_replication"
 
 
@@ -21,41 +23,44 @@ def shop(
     site: str = "a",
     user: str = "shop",
     password: str | None = None,
+    shows: str | None = None,
     **more: str,
 ) -> Call:
-    """As the shop's role, from one of its hosts, unless told otherwise."""
+    """As the shop's role, from one of its hosts, unless told otherwise. `shows`: another certificate than the role's, empty for none."""
 
     def call(ground: Ground) -> str:
         own = ground.secrets["postgres"]["app"] if password is None else password
+        role = user if user in ground.secrets["tls"]["database"]["clients"] else "shop"
+        pair = ground.certificate(f"database {role}" if shows is None else shows)
         with ground.at(source):
-            return sql(ground.database(user, own, site, **more), statement)
+            return sql(ground.database(user, own, site, pair, **more), statement)
 
     return call
 
 
-def replica(statement: str = "select 1", *, source: str = "db-1.b", **more: str) -> Call:
+def replica(
+    statement: str = "select 1", *, source: str = "db-1.b", shows: str = f"database {REPLICATION}", **more: str
+) -> Call:
     """As the standby's role."""
 
     def call(ground: Ground) -> str:
+        own, pair = ground.secrets["postgres"]["replication"], ground.certificate(shows)
         with ground.at(source):
             return sql(
-                ground.database(
-                    REPLICATION, ground.secrets["postgres"]["replication"], "a", **{"dbname": "postgres", **more}
-                ),
+                ground.database(REPLICATION, own, "a", pair, **{"dbname": "postgres", **more}),
                 statement,
             )
 
     return call
 
 
-def outdated(host: str, port: int, before: bytes) -> Call:
+def outdated(host: str, port: int, before: bytes, shows: str) -> Call:
     """TLS 1.1."""
 
     def call(ground: Ground) -> str:
+        made = context(None, ground.certificate(shows), ssl.TLSVersion.TLSv1_1)
         with ground.at("app-1.a"):
-            return tls(
-                ground.vrack(host), port, host, made=context(None, version=ssl.TLSVersion.TLSv1_1), before=before
-            )
+            return tls(ground.vrack(host), port, host, made=made, before=before)
 
     return call
 
@@ -66,15 +71,21 @@ def cache(
     source: str = "app-1.a",
     host: str = "cache-1.a",
     password: str | None = None,
+    shows: str | None = None,
 ) -> Call:
-    """`user`: whose password, `app`, `replica` or `operator`; empty: nobody signs in."""
+    """`user`: whose password, `app`, `replica` or `operator`; empty: nobody signs in. `shows`: another certificate than that of who is there, empty for
+    none.
+    """
     names = {"app": "shop", "replica": "dr_replica", "operator": "dr_operator"}
+    whose = "app" if user.startswith("shop_worker") else user
 
     def call(ground: Ground) -> str:
-        own = ground.secrets["redis"].get(user, "") if password is None else password
+        own = ground.secrets["redis"].get(whose, "") if password is None else password
         signed = [("AUTH", names.get(user, user), own)] if user else []
+        there = "shop" if source.startswith("app") else source
+        made = ground.trusted(ground.certificate(f"cache {there}" if shows is None else shows))
         with ground.at(source):
-            return redis(ground.vrack(host), REDIS, ground.trusted(), *signed, *commands)
+            return redis(ground.vrack(host), REDIS, made, *signed, *commands)
 
     return call
 
@@ -151,10 +162,10 @@ IN = [
         closed_by="pg_hba.conf",
     ),
     Row(
-        who="control-1.a",
+        who="db-1.b",
         what="database as the shop",
-        wanted=(*HBA, "dropped"),
-        call=shop(source="control-1.a"),
+        wanted=HBA,
+        call=shop(source="db-1.b"),
         closed_by="pg_hba.conf",
     ),
     Row(
@@ -182,16 +193,47 @@ IN = [
         who="app-1.a",
         what="database by TLS 1.1",
         wanted=("alert protocol version",),
-        call=outdated("db-1.a", POSTGRES, POSTGRES_TLS),
+        call=outdated("db-1.a", POSTGRES, POSTGRES_TLS, "database shop"),
         closed_by="postgresql: TLS 1.2 and up",
+    ),
+    *(
+        Row(
+            who="app-1.a",
+            what=f"database as the shop {what}",
+            wanted=(answer,),
+            call=shop(shows=shows),
+            closed_by="postgresql: client certificates",
+        )
+        for shows, what, answer in (
+            ("", "without a certificate", "certificate"),
+            ("database shop_worker", "with the workers' certificate", ANOTHER),
+            (f"database {REPLICATION}", "with the standby's certificate", ANOTHER),
+            ("app-1.a", "with the host's certificate", UNKNOWN_CA),
+            ("cache shop", "with the certificate for the caches", UNKNOWN_CA),
+            ("public", "with the public name's certificate", UNKNOWN_CA),
+            ("stranger", "with another CA's", UNKNOWN_CA),
+        )
     ),
     Row(
         who="app-1.a",
-        what="database without a client certificate",
-        wanted=("certificate", "alert certificate required", *HBA),
-        call=shop(),
-        closed_by="pg_hba.conf",
-        open="a password is enough",
+        what="database as a worker with the shop's certificate",
+        wanted=(ANOTHER,),
+        call=shop(user="shop_worker", shows="database shop"),
+        closed_by="postgresql: client certificates",
+    ),
+    *(
+        Row(
+            who="db-1.b",
+            what=f"database `postgres` as the standby's role {what}",
+            wanted=(answer,),
+            call=replica(shows=shows),
+            closed_by="postgresql: client certificates",
+        )
+        for shows, what, answer in (
+            ("", "without a certificate", "certificate"),
+            ("database shop", "with the shop's certificate", ANOTHER),
+            ("db-1.b", "with the host's certificate", UNKNOWN_CA),
+        )
     ),
 ]
 STATEMENTS = (
@@ -325,7 +367,7 @@ CACHE = [
         who="app-1.a",
         what="cache by TLS 1.1",
         wanted=("alert protocol version",),
-        call=outdated("cache-1.a", REDIS, b""),
+        call=outdated("cache-1.a", REDIS, b"", "cache shop"),
         closed_by="cache: TLS 1.2 and up",
     ),
     *(
@@ -365,13 +407,32 @@ CACHE = [
             ("replica", "replicas", ("REPLICAOF", "NO", "ONE")),
         )
     ),
-    Row(
-        who="app-1.a",
-        what="cache without a client certificate",
-        wanted=("alert certificate required", "alert handshake failure", "closed"),
-        call=cache(("PING",)),
-        closed_by="cache: client certificates",
-        open="a password is enough",
+    *(
+        Row(
+            who="app-1.a",
+            what=f"cache of a as the workers of {site}",
+            wanted=("WRONGPASS",),
+            call=cache(user=f"shop_worker_{site}", password=password),
+            closed_by="cache: users",
+        )
+        for site, password in (("b", None), ("a", "wrong"))
+    ),
+    *(
+        Row(
+            who=source,
+            what=f"cache {what}",
+            wanted=(answer,),
+            call=cache(user="", source=source, shows=shows),
+            closed_by="cache: client certificates",
+        )
+        for source in ("app-1.a", "cache-1.b")
+        for what, shows, answer in (
+            ("without a certificate", "", "alert certificate required"),
+            ("with the host's certificate", source, UNKNOWN_CA),
+            ("with the certificate for the database", "database shop", UNKNOWN_CA),
+            ("with the public name's certificate", "public", UNKNOWN_CA),
+            ("with another CA's", "stranger", UNKNOWN_CA),
+        )
     ),
     # The last, for when it is let through.
     Row(
@@ -399,6 +460,7 @@ ALLOWED = [
         answer="ok",
         call=cache(("SET", "refused", "1"), ("GET", "refused"), ("DEL", "refused"), ("PUBLISH", "shop", "1")),
     ),
+    Allowed(who="app-1.a", what="cache as the workers of a", answer="ok", call=cache(("PING",), user="shop_worker_a")),
     Allowed(
         who="operators' user", what="INFO", answer="ok", call=cache(("INFO",), user="operator", source="cache-1.a")
     ),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import ipaddress
 import json
 import re
 import shlex
@@ -18,7 +20,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from contract.hosts import PORTS
+from contract.hosts import PORTS, balancer_networks
 from contract.names import bucket_name
 from lab import looking
 from lab.namespace import Places, entered
@@ -31,7 +33,7 @@ STRANGER = "100.66.7.8"  # an address of the internet that is no operator's
 INTRUDER = "10.100.0.77"  # one on the vRack that is no host's
 ASKERS = "192.0.2"  # further operators
 OPERATOR, INTERNET = "operator", "internet"
-SHOP_KEYS, WAL_KEYS, COPY_KEYS, HOST_KEYS = "shop", "archive", "copier", "host"
+SHOP_KEYS, WAL_KEYS, COPY_KEYS = "shop", "archive", "copier"
 
 
 class Ground:
@@ -46,9 +48,11 @@ class Ground:
         self._stores: dict[tuple[str, str, str], Any] = {}
         self._lock = threading.Lock()
         self._askers = 0
+        self._papers = tempfile.TemporaryDirectory()
         with entered(where.netns):
             _ip("address", "replace", f"{STRANGER}/32", "dev", "lo")
         self.run("cache-1.a", f"ip address replace {INTRUDER}/32 dev ens4")
+        self.run("app-1.a", f"ip address replace {self.balancers}/32 dev lo")
 
     # --- where
 
@@ -68,6 +72,12 @@ class Ground:
     def entrance(self, site: str) -> str:
         """The public address of a site's load balancer."""
         return str(self._addresses[site]["lb"])
+
+    @property
+    def balancers(self) -> str:
+        """One of the addresses from which nginx believes the balancer of a, and that nobody has: the last of the pool."""
+        front = self.world.config["dr:regions"]["a"]["front_cidr"]
+        return str(ipaddress.ip_network(balancer_networks(front)[-1])[-1])
 
     def bastion(self, site: str) -> str:
         return str(self._addresses[site]["bastion"])
@@ -143,19 +153,31 @@ class Ground:
     @property
     def public(self) -> Pair:
         """The public name's certificate."""
-        return Pair(**self.secrets["tls"]["shop"])
+        return Pair(*(self.secrets["tls"]["shop"][part] for part in ("cert", "key")))
 
     def certificate(self, whose: str) -> Pair | None:
-        """Of a host, of the `public` name, of a `stranger`; None for nobody."""
+        """Of a host, of the `public` name, of a `stranger`; of a role at the database ("database shop"), of the shop or a host at the caches
+        ("cache shop", "cache cache-1.a"); None for nobody.
+        """
         if not whose:
             return None
-        return {"public": lambda: self.public, "stranger": lambda: self.stranger}.get(whose, lambda: self.pair(whose))()
+        purpose, _, name = whose.partition(" ")
+        tls = self.secrets["tls"]
+        found = {
+            "public": lambda: self.public,
+            "stranger": lambda: self.stranger,
+            "database": lambda: Pair(**tls["database"]["clients"][name]),
+            "cache": lambda: Pair(**(tls["cache"]["clients"] | tls["cache"]["hosts"])[name]),
+        }
+        return found.get(purpose, lambda: self.pair(whose))()
 
     @cached_property
     def stranger(self) -> Pair:
         """A certificate of another CA, with the names of ours."""
         return Pair(
-            **Authority("somebody else").issue(["db-1.b.dr.internal", "app-1.b.dr.internal", "app.b.dr.internal"])
+            **Authority("somebody else").issue(
+                ["db-1.b.dr.internal", "app-1.b.dr.internal", "app.b.dr.internal", "shop"]
+            )
         )
 
     @cached_property
@@ -170,15 +192,28 @@ class Ground:
         """Trusts nobody's name: a probe asks what the other side refuses."""
         return context(None, pair)
 
-    def database(self, user: str, password: str, site: str = "a", **more: str) -> dict[str, str]:
-        """How to reach a site's database."""
+    def paper(self, text: str) -> str:
+        """A file of nobody else's, for those who read no text. As long as the ground is there."""
+        with self._lock:
+            path = Path(self._papers.name, hashlib.sha256(text.encode()).hexdigest())
+            if not path.exists():  # others may be reading it
+                path.touch(0o600)
+                path.write_text(text)
+        return str(path)
+
+    def database(
+        self, user: str, password: str, site: str = "a", pair: Pair | None = None, **more: str
+    ) -> dict[str, str]:
+        """How to reach a site's database. `pair`: what is shown to it; nothing for None."""
+        shown = {} if pair is None else {"sslcert": self.paper(pair.cert), "sslkey": self.paper(pair.key)}
+        more = shown | more
         return {
             "host": f"db-1.{site}.dr.internal", "hostaddr": self.vrack(f"db-1.{site}"), "port": str(PORTS["postgres"]), "user": user,
             "password": password, "dbname": "shop", "sslmode": "require", "gssencmode": "disable", **more,
         }  # fmt: skip
 
     def store(self, who: str, region: str, secret: str | None = None) -> Any:
-        """An S3 client of a key's holder, in site a: `shop`, `archive`, `copier`, `host`. `secret`: another one than the key's."""
+        """An S3 client of a key's holder, in site a: `shop`, `archive`, `copier`, `operator`, or a host's to the witness. `secret`: another one."""
         access, own = self.keys(who)
         with self._lock:
             place = (access, secret or own, region)
@@ -207,7 +242,9 @@ class Ground:
             return tuple(it[1] for it in found if it)  # type: ignore[return-value]
         if who == COPY_KEYS:
             return _pair_in(json.loads(self.read("control-1.b", "/etc/dr/assets.json")))
-        return _pair_in(json.loads(self.read("db-1.a", "/etc/dr/witness.json")))
+        if who == OPERATOR:
+            return _pair_in(self.secrets["witness"])
+        return _pair_in(json.loads(self.read(who, "/etc/dr/witness.json")))
 
     def bucket(self, kind: str, site: str = "a") -> str:
         """`assets`, `wal`, or the witness's."""

@@ -8,6 +8,14 @@ import re
 from tests.refused.ground import Ground
 from tests.refused.row import Allowed, Call, Row
 
+# Options of sshd, and what they would let somebody have.
+WAYS = {
+    "allowagentforwarding": "forwarded agent",
+    "allowstreamlocalforwarding": "forwarded socket",
+    "x11forwarding": "display",
+    "permittunnel": "tunnel",
+    "permituserenvironment": "environment",
+}
 KEY_ALONE = ("publickey",)
 UNREAD = ("permission",)
 
@@ -27,13 +35,15 @@ def ssh(user: str = "root", *options: str, key: str = "operator", changed: bool 
     return call
 
 
-def agent_forwarded(ground: Ground) -> str:
-    """Whether a forwarded agent would be offered to the bastion: who is root there could use it."""
-    return (
-        "ok"
-        if ground.run("control-1.a", "sshd -T -C user=root | grep -q '^allowagentforwarding yes'").returncode == 0
-        else "refused"
-    )
+def forwarded(option: str) -> Call:
+    """Whether sshd of the bastion grants an operator's session this; who is root there could use it."""
+
+    def call(ground: Ground) -> str:
+        told = ground.run("control-1.a", "sshd -T -C user=root").stdout.splitlines()
+        found = [line.split(maxsplit=1)[1] for line in told if line.startswith(f"{option} ")]
+        return "refused" if found == ["no"] else f"ok {found}"
+
+    return call
 
 
 def unread(host: str, user: str, path: str) -> Call:
@@ -59,18 +69,15 @@ def environ(host: str, unit: str, user: str) -> Call:
     return call
 
 
-def metadata(user: str) -> Call:
-    """The service that has the first-boot text, which holds the host's own ssh key."""
+def metadata(host: str, user: str) -> Call:
+    """The service that has the first-boot text, which holds the host's own ssh key. The lab has none: whoever may ask is answered by nobody."""
 
     def call(ground: Ground) -> str:
-        done = ground.run(
-            "app-1.a",
-            "curl -sS -m 3 -o /dev/null -w '%{http_code}' http://169.254.169.254/openstack/latest/user_data",
-            user,
-        )
-        if done.returncode == 0:
-            return f"http {done.stdout.strip()}"
-        return {7: "refused", 28: "dropped"}.get(done.returncode, f"curl {done.returncode}")
+        done = ground.run(host, "curl -sSv -m 3 -o /dev/null http://169.254.169.254/openstack/latest/user_data", user)
+        if done.returncode == 7 and "Connection refused" in done.stderr:
+            return "refused"
+        nobody = done.returncode == 28 or "unreachable" in done.stderr
+        return "nobody answers" if nobody else f"curl {done.returncode}"
 
     return call
 
@@ -140,13 +147,15 @@ SSH = [
         call=ssh(changed=True),
         closed_by="the asker: host keys are pinned",
     ),
-    Row(
-        who="root at the bastion",
-        what="an operator's forwarded agent",
-        wanted=("refused",),
-        call=agent_forwarded,
-        closed_by="sshd: no agent",
-        open="sshd's own default",
+    *(
+        Row(
+            who="root at the bastion",
+            what=f"an operator's {what}",
+            wanted=("refused",),
+            call=forwarded(option),
+            closed_by="sshd: ways that nobody uses",
+        )
+        for option, what in WAYS.items()
     ),
 ]
 FILES = (
@@ -155,6 +164,7 @@ FILES = (
     ("db-1.a", "nobody", "/etc/dr/agent.json"),
     ("db-1.a", "nobody", "/etc/postgresql/17/main/pg_hba.conf"),
     ("db-1.a", "nobody", "/etc/postgresql/17/main/tls/server.key"),
+    ("db-1.a", "nobody", "/etc/postgresql/17/main/tls/client.key"),
     ("db-1.a", "nobody", "/etc/ssh/ssh_host_ed25519_key"),
     ("db-1.a", "postgres", "/var/lib/dr/postgres.json"),
     ("db-1.a", "nobody", "/etc/dr/archive/a.conf"),
@@ -164,6 +174,9 @@ FILES = (
     ("cache-1.a", "nobody", "/etc/redis/dr.key"),
     ("app-1.a", "www-data", "/etc/shop/env"),
     ("app-1.a", "www-data", "/etc/shop/tls.key"),
+    ("app-1.a", "www-data", "/etc/shop/tls/shop.key"),
+    ("app-1.a", "www-data", "/etc/shop/tls/shop_worker.key"),
+    ("app-1.a", "www-data", "/etc/shop/tls/cache.key"),
     ("app-1.a", "www-data", "/etc/dr/host.key"),
     ("app-1.a", "www-data", "/etc/dr/witness.json"),
     ("app-1.a", "shop", "/etc/shop/env"),
@@ -221,6 +234,7 @@ LOCAL = [
             ("cache-1.a", "redis", "/var/lib/dr/role.json"),
             ("cache-1.a", "redis", "/opt/dr/dr-host.pyz"),
             ("app-1.a", "shop", "/etc/nginx/nginx.conf"),
+            ("app-1.a", "shop", "/etc/shop/tls/shop.key"),
         )
     ),
     Row(
@@ -244,12 +258,21 @@ LOCAL = [
         call=verb("db-1.a", "postgres converge", {"schema": 1}),
         closed_by="documents are whole",
     ),
-    Row(
-        who="shop on app-1.a",
-        what="the metadata service",
-        wanted=("refused", "dropped"),
-        call=metadata("shop"),
-        closed_by="the metadata service is root's",
+    *(
+        Row(
+            who=f"{user} on {host}",
+            what="the metadata service",
+            wanted=("refused",),
+            call=metadata(host, user),
+            closed_by="the metadata service is root's",
+        )
+        for host, user in (
+            ("app-1.a", "shop"),
+            ("app-1.a", "www-data"),
+            ("db-1.a", "postgres"),
+            ("cache-1.a", "redis"),
+            ("control-1.a", "nobody"),
+        )
     ),
 ]
 ROWS = [*SSH, *LOCAL]
@@ -260,5 +283,14 @@ ALLOWED = [
         what="the shop's environment",
         answer="ok",
         call=unread("app-1.a", "root", "/etc/shop/env"),
+    ),
+    Allowed(
+        who="root on app-1.a", what="the metadata service", answer="nobody answers", call=metadata("app-1.a", "root")
+    ),
+    Allowed(
+        who="shop on app-1.a",
+        what="its key to the database",
+        answer="ok",
+        call=unread("app-1.a", "shop", "/etc/shop/tls/shop.key"),
     ),
 ]

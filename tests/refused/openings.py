@@ -11,17 +11,15 @@ import json
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import Any
 
-from contract.access import Ovh
 from lab.rehearsal.world import wait_for
-from scripts.clients.ovh import Answered, OvhApi
 from tests.refused.ground import OPERATOR, Ground
 from tests.refused.network import FORWARD, HEALTH, POSTGRES, SSH
 from tests.refused.stores import _cloud
 
 Opening = Callable[[Ground], AbstractContextManager[None]]
 REGIONS = {"a": "GRA11", "b": "SBG5"}
+STORAGE = {"a": "gra", "b": "sbg"}
 CONF = "/etc/postgresql/17/main"
 # The server has read its files again once it says so.
 RELOADED = (
@@ -36,20 +34,19 @@ def _must(ground: Ground, host: str, line: str, stdin: str = "") -> str:
     return done.stdout
 
 
-def rules(*kinds: str, family: str = "IPv4") -> Opening:
-    """The kinds' security groups let everybody in and everything out."""
+def rules(*kinds: str) -> Opening:
+    """The kinds' security groups let everybody in, and those of all kinds everything out: what may not come in may mostly not go out either."""
+    wanted = [*((kind, "ingress") for kind in kinds), *((kind, "egress") for kind in ("control", "db", "cache", "app"))]
 
     @contextlib.contextmanager
     def opened(ground: Ground) -> Iterator[None]:
         with contextlib.ExitStack() as undo:
             for site, region in REGIONS.items():
-                for kind in kinds:
-                    for direction in ("ingress", "egress"):
-                        made = _rule(
-                            ground, region, f"shop-{site}-{kind}", {"direction": direction, "ethertype": family}
-                        )
-                        if made is not None:
-                            undo.callback(_remove, ground, region, f"/v2.0/security-group-rules/{made}")
+                for kind, direction in wanted:
+                    rule = {"direction": direction, "ethertype": "IPv4"}
+                    made = _rule(ground, region, f"shop-{site}-{kind}", rule)
+                    if made is not None:
+                        undo.callback(_remove, ground, region, f"/v2.0/security-group-rules/{made}")
             yield
 
     return opened
@@ -107,19 +104,20 @@ def listeners(ground: Ground) -> Iterator[None]:
 def edited(hosts: tuple[str, ...], path: str, script: str, after: str) -> Opening:
     """`sed -E` of a file, and what makes its reader read it again."""
 
+    kept = f"/root/kept-{path.rpartition('/')[2]}"
+
     @contextlib.contextmanager
     def opened(ground: Ground) -> Iterator[None]:
         for host in hosts:
-            _must(
-                ground,
-                host,
-                f"cp -p {path} /root/kept && sed -E -i {shlex.quote(script)} {path} && ! cmp -s {path} /root/kept && {after}",
-            )
+            _must(ground, host, f"cp -p {path} {kept}")
         try:
+            for host in hosts:
+                line = f"sed -E -i {shlex.quote(script)} {path} && ! cmp -s {path} {kept} && {after}"
+                _must(ground, host, line)
             yield
         finally:
             for host in hosts:
-                _must(ground, host, f"cp -p /root/kept {path} && {after}")
+                _must(ground, host, f"cp -p {kept} {path} && {after}")
 
     return opened
 
@@ -194,6 +192,16 @@ def hba(ground: Ground) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def certificates(ground: Ground) -> Iterator[None]:
+    """A password is enough, and the server has no CA to ask of."""
+    with (
+        edited(("db-1.a",), f"{CONF}/pg_hba.conf", "s/ clientcert=verify-full//", RELOADED)(ground),
+        edited(("db-1.a",), f"{CONF}/conf.d/dr.conf", "s/^ssl_ca_file.*/ssl_ca_file = ''/", RELOADED)(ground),
+    ):
+        yield
+
+
+@contextlib.contextmanager
 def passwords(ground: Ground) -> Iterator[None]:
     """The wrong password is the right one."""
     own = ground.secrets["postgres"]["app"]
@@ -201,11 +209,15 @@ def passwords(ground: Ground) -> Iterator[None]:
         yield
 
 
+# As the host itself asks it.
+CACHE_TLS = "--tls --cacert /etc/redis/dr-ca.pem --cert /etc/redis/dr.crt --key /etc/redis/dr.key"
+
+
 def configured(told: str, back: str, *, plain: bool = False) -> Opening:
     """`CONFIG SET` at a's cache, by the operator's user."""
 
     def ask(ground: Ground, words: str, tls: bool) -> None:
-        way = "--tls --cacert /etc/dr/ca.pem " if tls else ""
+        way = f"{CACHE_TLS} " if tls else ""
         password = ground.secrets["redis"]["operator"]
         line = f"REDISCLI_AUTH=$(cat) redis-cli {way}-h {ground.vrack('cache-1.a')} --user dr_operator --no-auth-warning config set {words}"
         assert _must(ground, "cache-1.a", line, password).strip() == "OK"
@@ -225,12 +237,15 @@ def configured(told: str, back: str, *, plain: bool = False) -> Opening:
 def cache_users(ground: Ground) -> Iterator[None]:
     """Every user may everything, the default one without a password."""
     password = ground.secrets["redis"]["operator"]
-    redis = f"REDISCLI_AUTH=$word redis-cli --tls --cacert /etc/dr/ca.pem -h {ground.vrack('cache-1.a')} --user dr_operator --no-auth-warning"
+    redis = (
+        f"REDISCLI_AUTH=$word redis-cli {CACHE_TLS} -h {ground.vrack('cache-1.a')} --user dr_operator --no-auth-warning"
+    )
     every = "~* \\&* +@all"
     line = (
         f"word=$(cat); {redis} config set protected-mode no; cd /etc/redis;"
         f" sed -i -E '/^user/ s/$/ {every}/; /^user default/ s/.*/user default on nopass {every}/; /^user shop/ s/#[0-9a-f]+/& nopass/' dr.acl;"
         " grep -q '^user default' dr.acl || echo 'user default on nopass ~* &* +@all' >> dr.acl;"
+        " sed -i -E '/^user shop_worker_a/ s/#[0-9a-f]+/& nopass/' dr.acl; echo 'user shop_worker_b on nopass ~* &* +@all' >> dr.acl;"
         f" {redis} acl load"
     )
     said = _must(ground, "cache-1.a", line, password)
@@ -240,51 +255,22 @@ def cache_users(ground: Ground) -> Iterator[None]:
 
 @contextlib.contextmanager
 def policies(ground: Ground) -> Iterator[None]:
-    """Every user of the project may everything in every bucket."""
-    actions = [
-        f"s3:{name}"
-        for name in (
-            "ListBucket",
-            "GetObject",
-            "PutObject",
-            "DeleteObject",
-            "DeleteObjectVersion",
-            "PutBucketVersioning",
-            "DeleteBucket",
-        )
-    ]
-    buckets = [ground.bucket(kind, site) for kind in ("assets", "wal") for site in "ab"]
-    resources = [f"arn:aws:s3:::{bucket}{rest}" for bucket in buckets for rest in ("", "/*")]
-    wide = json.dumps({"Statement": [{"Sid": "All", "Effect": "Allow", "Action": actions, "Resource": resources}]})
-    with ground.at(OPERATOR):
-        api = OvhApi(Ovh(endpoint=ground.world.config["dr:ovh"]["endpoint"], **ground.secrets["ovh"]))
-        project = f"/cloud/project/{ground.world.config['dr:service_name']}/user"
-        users = [f"{project}/{user['id']}/policy" for user in api.ask("GET", project)]
-        kept: dict[str, Any] = {user: api.ask("GET", user) for user in users}
+    """Every key may everything in every bucket, at the witness too: what the lab makes of the users' policies is replaced at its storage."""
+    buckets = [(STORAGE[site], ground.bucket(kind, site)) for kind in ("assets", "wal") for site in "ab"]
+    undo = contextlib.ExitStack()
     try:
         with ground.at(OPERATOR):
-            for user in users:
-                _put(api, user, wide)
+            for region, bucket in [*buckets, ("de", ground.bucket("witness"))]:
+                store = ground.world.s3(region)
+                places = [f"arn:aws:s3:::{bucket}{rest}" for rest in ("", "/*")]
+                wide = {"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": places}
+                before = store.get_bucket_policy(Bucket=bucket)["Policy"]
+                undo.callback(store.put_bucket_policy, Bucket=bucket, Policy=before)
+                store.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Statement": [wide]}))
         yield
     finally:
         with ground.at(OPERATOR):
-            for user, before in kept.items():
-                _put(api, user, before["policy"] or json.dumps({"Statement": []}))
-
-
-def _put(api: OvhApi, user: str, policy: str) -> None:
-    """Again where the lab's storage fails: it takes a policy while nobody asks the bucket anything."""
-
-    def taken() -> bool:
-        try:
-            api.ask("POST", user, {"policy": policy})
-        except Answered as error:
-            if not error.passing:
-                raise
-            return False
-        return True
-
-    wait_for(f"{user} is taken", taken, 30, 0.5)
+            undo.close()
 
 
 @contextlib.contextmanager
@@ -302,9 +288,28 @@ def authorized(ground: Ground) -> Iterator[None]:
         _must(ground, "control-1.a", "cp -p /root/kept /root/.ssh/authorized_keys")
 
 
+SSHD = "/etc/ssh/sshd_config.d/00-a-refused.conf"  # read before ours: the first word counts
+
+
+def sshd(*lines: str) -> Opening:
+    """The bastion's goes by these first."""
+
+    @contextlib.contextmanager
+    def opened(ground: Ground) -> Iterator[None]:
+        _must(ground, "control-1.a", f"cat > {SSHD}; systemctl reload ssh", "\n".join([*lines, ""]))
+        try:
+            yield
+        finally:
+            _must(ground, "control-1.a", f"rm {SSHD}; systemctl reload ssh")
+
+    return opened
+
+
 @contextlib.contextmanager
 def others(ground: Ground) -> Iterator[None]:
     """The operators' key opens other users."""
+    users = "AllowUsers debian postgres redis www-data nobody"
+    _must(ground, "control-1.a", f"echo '{users}' > {SSHD}; systemctl reload ssh")
     _must(
         ground,
         "control-1.a",
@@ -318,21 +323,21 @@ def others(ground: Ground) -> Iterator[None]:
         _must(
             ground,
             "control-1.a",
-            "for user in debian postgres redis www-data nobody; do rm -rf $(getent passwd $user | cut -d: -f6)/.ssh; done",
+            f"rm {SSHD}; systemctl reload ssh; for user in debian postgres redis www-data nobody; do rm -rf $(getent passwd $user | cut -d: -f6)/.ssh; done",
         )
 
 
-SSHD = "/etc/ssh/sshd_config.d/00-refused.conf"
-
-
 @contextlib.contextmanager
-def ways_in(ground: Ground) -> Iterator[None]:
-    """sshd takes passwords."""
-    _must(ground, "control-1.a", f"echo 'PasswordAuthentication yes' > {SSHD}; systemctl reload ssh")
+def metadata(ground: Ground) -> Iterator[None]:
+    """The rule is gone."""
+    hosts = ("app-1.a", "db-1.a", "cache-1.a", "control-1.a")
+    for host in hosts:
+        _must(ground, host, "nft delete table inet dr_metadata")
     try:
         yield
     finally:
-        _must(ground, "control-1.a", f"rm {SSHD}; systemctl reload ssh")
+        for host in hosts:
+            _must(ground, host, "nft -f /etc/dr/metadata.nft")
 
 
 @contextlib.contextmanager
@@ -359,11 +364,18 @@ LAST = ("roles", "cache: users")
 # mechanism: what opens it, in this order; or why nothing can in a running lab
 OPENINGS: dict[str, Opening | str] = {
     **{f"rules of {kind}": rules(kind) for kind in ("control", "db", "cache", "app")},
+    "ways out by list": rules(),
     "the balancer's listeners": listeners,
     "nginx: TLS 1.2 and up": nginx(
-        "s/ssl_protocols .*/ssl_protocols TLSv1 TLSv1.1 TLSv1.2 TLSv1.3; ssl_ciphers ALL:@SECLEVEL=0;/"
+        "s/^  ssl_protocols .*/  ssl_protocols TLSv1 TLSv1.1 TLSv1.2 TLSv1.3;/; s/^  ssl_ciphers .*/  ssl_ciphers ALL:@SECLEVEL=0;/"
     ),
-    "nginx: names agree": nginx("s/ssl_verify_client on/ssl_verify_client off/"),
+    "nginx: names agree": nginx("s/ssl_verify_client on/ssl_verify_client off/; s/return 421;/set $wrong 1;/"),
+    "nginx: no handshake for another name": nginx(
+        "s#ssl_reject_handshake on;#ssl_certificate /etc/shop/tls.crt; ssl_certificate_key /etc/shop/tls.key;#"
+    ),
+    "nginx: the balancer alone": nginx("s/\\$balancer = 0/$balancer = 2/"),
+    "nginx: deep health is inside": nginx("s#location \\^~ /health/#location ^~ /nowhere/#"),
+    "nginx: what a client says of itself": nginx("s/proxy_set_header X-Forwarded-[^;]*;//"),
     "nginx: a certificate of the pair": nginx("s/ssl_verify_client on/ssl_verify_client off/"),
     "nginx: the balancer's header": nginx("s/ ssl proxy_protocol/ ssl/"),
     "nginx: TLS alone": nginx(f"s/:{FORWARD} ssl;/:{FORWARD};/; s/ssl_verify_client on/ssl_verify_client off/"),
@@ -400,6 +412,7 @@ OPENINGS: dict[str, Opening | str] = {
         RELOADED,
     ),
     "pg_hba.conf": hba,
+    "postgresql: client certificates": certificates,
     "passwords": passwords,
     "the standby's role has no more than it needs": sql(
         "alter role dr_replication superuser;", "alter role dr_replication nosuperuser; drop table if exists refused;"
@@ -408,11 +421,22 @@ OPENINGS: dict[str, Opening | str] = {
         "tls-protocols 'TLSv1.1 TLSv1.2 TLSv1.3' tls-ciphers 'ALL:@SECLEVEL=0'",
         "tls-protocols 'TLSv1.2 TLSv1.3' tls-ciphers ''",
     ),
+    "cache: client certificates": configured("tls-auth-clients no", "tls-auth-clients yes"),
     "cache: TLS alone": configured("tls-port 0 port 6379", "port 0 tls-port 6379", plain=True),
     "storage: policies of users": policies,
+    "witness: keys by kind of host": policies,
+    "storage: what is archived is locked": "the owner asks too, past every policy, and nobody ends what is locked before its day",
     "sshd: the operators' key": authorized,
     "sshd: root alone": others,
-    "sshd: keys alone": ways_in,
+    "sshd: keys alone": sshd("PasswordAuthentication yes", "AuthenticationMethods any"),
+    "sshd: ways that nobody uses": sshd(
+        "AllowAgentForwarding yes",
+        "AllowStreamLocalForwarding yes",
+        "X11Forwarding yes",
+        "PermitTunnel yes",
+        "PermitUserEnvironment yes",
+    ),
+    "the metadata service is root's": metadata,
     "owners and modes of files": modes,
     "roles": sql(
         "alter role shop superuser; alter role shop_owner superuser;",
@@ -423,16 +447,9 @@ OPENINGS: dict[str, Opening | str] = {
         f"rules of {kind} for IPv6": "two guests of the lab find no neighbour over IPv6, whatever the rules say"
         for kind in ("db", "cache")
     },
-    "storage: the witness knows no such key": "its storage region belongs to somebody else in the lab, and no policy of the project reaches it",
     "regions are no network of each other": "there is no way that could be opened: no router knows private addresses of another network",
     "hosts have no public address": "the same",
-    "ways out by list": "it is open",
-    "witness: keys by kind of host": "it is open",
     "OpenStack users by region": "it is open",
-    "cache: client certificates": "it is open",
-    "nginx: deep health is inside": "it is open",
-    "sshd: no agent": "it is open",
-    "the metadata service is root's": "the lab's regions have no metadata service",
     "the asker: names are verified": "the probe itself refuses; what nginx asks with is a test of its own (tests/host/app)",
     "the asker: host keys are pinned": "the probe itself refuses; what our side asks with is a test of its own (tests/unit)",
     "storage: signatures": "the server's own",
@@ -444,7 +461,7 @@ OPENINGS: dict[str, Opening | str] = {
     "root alone leads": "it is the kernel's",
     "users of their own": "it is the kernel's",
     "archive: the primary alone": "tests/host/servers sees a standby that pushes",
-    "the active site is not destroyed": "it is open",
+    "the active site is not destroyed": "the lab would be gone; tests/unit sees what the keeper is told and says",
     "the configuration is looked at first": "tests/unit and tests/providers see each fault of it",
     "documents are whole": "tests/unit sees each key missing",
 }

@@ -83,7 +83,7 @@ def _alert(error: ssl.SSLError) -> str:
     reason = error.reason or type(error).__name__
     if isinstance(error, ssl.SSLCertVerificationError):
         return "distrust"
-    found = re.fullmatch(r"(?:SSLV3|TLSV1|TLSV13)_ALERT_(\w+)", reason)
+    found = re.fullmatch(r"(?:SSLV3|TLSV1|TLSV13)_(?:ALERT_)?(\w+)", reason)
     if found:
         return f"alert {found[1].lower().replace('_', ' ')}"
     return "closed" if "EOF" in reason else reason.lower().replace("_", " ")
@@ -122,7 +122,7 @@ def context(ca: str | None, pair: Pair | None = None, version: ssl.TLSVersion | 
 def tls(
     address: str,
     port: int,
-    name: str,
+    name: str | None,
     *,
     made: ssl.SSLContext,
     before: bytes = b"",
@@ -184,10 +184,10 @@ def plain(address: str, port: int, say: bytes, source: str | None = None) -> str
         return _network(error)
 
 
-def body(address: str, port: int, name: str, made: ssl.SSLContext, say: bytes) -> str:
+def body(address: str, port: int, name: str, made: ssl.SSLContext, say: bytes, source: str | None = None) -> str:
     """The whole answer over TLS, as text; empty where there is none."""
     try:
-        with _connected(address, port) as stream, made.wrap_socket(stream, server_hostname=name) as secured:
+        with _connected(address, port, source) as stream, made.wrap_socket(stream, server_hostname=name) as secured:
             secured.sendall(say)
             found = b""
             while piece := secured.recv(65536):
@@ -215,6 +215,7 @@ _REFUSED = (
     (r"pg_hba\.conf rejects|no pg_hba\.conf entry", "hba"),
     (r"password authentication failed", "password"),
     (r"valid client certificate|certificate required", "certificate"),
+    (r"alert unknown ca", "alert unknown ca"),
     (r"protocol version", "alert protocol version"),
     (r"timeout expired|timed out", "dropped"),
     (r"Connection refused", "refused"),
@@ -226,7 +227,7 @@ _REFUSED = (
 def redis(
     address: str, port: int, made: ssl.SSLContext | None, *lines: tuple[str, ...], source: str | None = None
 ) -> str:
-    """Commands one after the other; the first refusal's word (`NOPERM`), else `ok`. `made` None: without TLS."""
+    """Commands one after the other; the first refusal's word (`NOPERM`), else `ok`; the handshake alone where there are none. `made` None: without TLS."""
     try:
         with _connected(address, port, source) as raw:
             stream = raw if made is None else made.wrap_socket(raw, server_hostname=address)
@@ -238,7 +239,8 @@ def redis(
                         return "closed"
                     if first.startswith(b"-"):
                         return first[1:].split()[0].decode(errors="replace")
-                return "ok"
+                # Who speaks at once may not hear that a certificate was wanted.
+                return _after(stream) if isinstance(stream, ssl.SSLSocket) and not lines else "ok"
     except OSError as error:
         return _network(error)
 

@@ -16,7 +16,7 @@ import dns.update
 from contract.access import OpenStack
 from lab.cloud.ovh.answers import signature
 from scripts.clients.openstack import Cloud
-from tests.refused.ground import COPY_KEYS, HOST_KEYS, OPERATOR, SHOP_KEYS, WAL_KEYS, Ground
+from tests.refused.ground import COPY_KEYS, OPERATOR, SHOP_KEYS, WAL_KEYS, Ground
 from tests.refused.probes import api, s3
 from tests.refused.row import Allowed, Call, Row
 
@@ -27,7 +27,7 @@ HOLDERS = {
     SHOP_KEYS: "the shop's key",
     WAL_KEYS: "the archive's key",
     COPY_KEYS: "the copier's key",
-    HOST_KEYS: "the hosts' witness key",
+    OPERATOR: "the operator's witness key",
 }
 
 
@@ -90,9 +90,9 @@ def _elsewhere() -> list[Row]:
         Row(
             who=HOLDERS[who],
             what=f"{what} bucket {kind} {site}".rstrip(),
-            wanted=(*DENIED, "s3 InvalidAccessKeyId"),
+            wanted=DENIED,
             call=store(who, region, on(kind, site, action, **more)),
-            closed_by="storage: the witness knows no such key" if kind == "witness" else "storage: policies of users",
+            closed_by="storage: policies of users",
         )
         for who, others in places.items()
         for kind, site, region in others
@@ -119,6 +119,58 @@ def listing(who: str, region: str) -> Call:
 def once(key: str) -> Callable[[Any, Ground], Any]:
     """A write that changes nothing: the key is there, and the condition says that it must not be. Who may not write is refused for that."""
     return lambda client, ground: client.put_object(Bucket=ground.bucket("witness"), Key=key, Body=b"", IfNoneMatch="*")
+
+
+WITNESS = "witness: keys by kind of host"
+KINDS = {"db-1.a": "db", "cache-1.a": "cache", "app-1.a": "app"}
+
+
+def _witness() -> list[Row]:
+    """What no host's key does at the witness."""
+    found = []
+    for host, kind in KINDS.items():
+        keys = ["epochs/00000001.json", "sites/b.json", "servers/b.json", "followed/b.json", "configurations/a.json"]
+        keys += ["audit/00000001.json", *(f"heartbeats/{site}/{it}-1.json" for site in "ab" for it in ("db", "cache"))]
+        keys = [key for key in keys if key != f"heartbeats/a/{kind}-1.json"]
+        calls: list[tuple[str, Callable[[Any, Ground], Any]]] = [(f"write {key}", once(key)) for key in keys]
+        calls += [("put an entry of the trail", once("audit/refused"))]
+        calls += [
+            (f"read {key}", on("witness", "", "get_object", Key=key))
+            for key in ("sites/a.json", "servers/a.json", "audit/00000001.json", "configurations/a.json")
+        ]
+        for what, more in (("remove an epoch", {}), ("delete a version of an epoch", {"VersionId": NO_VERSION})):
+            calls.append((what, on("witness", "", "delete_object", Key="epochs/refused", **more)))
+        calls.append(("suspend versions", on("witness", "", "put_bucket_versioning", **SUSPEND)))
+        found += [
+            Row(who=f"{host}'s witness key", what=what, wanted=DENIED, call=store(host, "de", do), closed_by=WITNESS)
+            for what, do in calls
+        ]
+        found += [
+            Row(
+                who=f"{host}'s witness key",
+                what=f"list bucket {bucket} {site}",
+                wanted=DENIED,
+                call=store(host, region, on(bucket, site, "list_objects_v2")),
+                closed_by="storage: policies of users",
+            )
+            for bucket, site, region in (("wal", "a", "gra"), ("assets", "b", "sbg"))
+        ]
+    return found
+
+
+def locked(who: str) -> Call:
+    """A version of the bucket of WAL is deleted, by a key's holder or by whose buckets they are."""
+
+    def call(ground: Ground) -> str:
+        with ground.at(OPERATOR):
+            owner = ground.world.s3("gra")
+            place = {"Bucket": ground.bucket("wal")}
+            versions = owner.list_object_versions(**place)["Versions"]
+            version = next(it for it in versions if not it["IsLatest"])  # nobody would miss it
+            client = ground.store(who, "gra") if who else owner
+            return s3(lambda: client.delete_object(Key=version["Key"], VersionId=version["VersionId"], **place))
+
+    return call
 
 
 STORAGE = [
@@ -155,35 +207,46 @@ STORAGE = [
         who="the operator",
         what="an epoch a second time",
         wanted=("s3 PreconditionFailed",),
-        call=store(HOST_KEYS, "de", once("epochs/00000001.json")),
+        call=store(OPERATOR, "de", once("epochs/00000001.json")),
         closed_by="storage: conditions of a write",
     ),
     *(
         Row(
-            who=HOLDERS[HOST_KEYS],
-            what=f"write {key}",
+            who=HOLDERS[OPERATOR],
+            what=what,
             wanted=DENIED,
-            call=store(HOST_KEYS, "de", once(key)),
-            closed_by="witness: keys by kind of host",
-            open="one key for all hosts and the operator",
+            call=store(OPERATOR, "de", on("witness", "", action, **more)),
+            closed_by=WITNESS,
         )
-        for key in ("epochs/00000001.json", "sites/b.json", "followed/b.json")
+        for what, action, more in (
+            ("remove an epoch", "delete_object", {"Key": "epochs/refused"}),
+            ("remove an entry of the trail", "delete_object", {"Key": "audit/refused"}),
+            ("delete a version of an epoch", "delete_object", {"Key": "epochs/refused", "VersionId": NO_VERSION}),
+            ("delete a version of the trail", "delete_object", {"Key": "audit/refused", "VersionId": NO_VERSION}),
+            ("suspend versions", "put_bucket_versioning", SUSPEND),
+            ("a host's heartbeat", "put_object", {"Key": "heartbeats/a/db-1.json", "Body": b"", "IfNoneMatch": "*"}),
+        )
     ),
-    Row(
-        who=HOLDERS[HOST_KEYS],
-        what="delete a version of an epoch",
-        wanted=DENIED,
-        call=store(HOST_KEYS, "de", on("witness", "", "delete_object", Key="epochs/refused", VersionId=NO_VERSION)),
-        closed_by="witness: keys by kind of host",
-        open="one key for all hosts and the operator",
+    *(
+        Row(
+            who=HOLDERS[OPERATOR],
+            what=f"list bucket {kind} {site}",
+            wanted=DENIED,
+            call=store(OPERATOR, region, on(kind, site, "list_objects_v2")),
+            closed_by="storage: policies of users",
+        )
+        for kind, site, region in (("assets", "a", "gra"), ("wal", "b", "sbg"))
     ),
-    Row(
-        who=HOLDERS[HOST_KEYS],
-        what="list another bucket",
-        wanted=DENIED,
-        call=store(HOST_KEYS, "gra", on("wal", "a", "list_objects_v2")),
-        closed_by="witness: keys by kind of host",
-        open="it is the owner's key in the lab",
+    *_witness(),
+    *(
+        Row(
+            who=who,
+            what="remove what is archived for good",
+            wanted=DENIED,
+            call=locked(key),
+            closed_by="storage: what is archived is locked",
+        )
+        for who, key in ((HOLDERS[WAL_KEYS], WAL_KEYS), ("the buckets' owner", ""))
     ),
 ]
 
@@ -372,11 +435,31 @@ ALLOWED = [
         )
         for who, (kind, site, region) in OWN.items()
     ),
+    *(
+        Allowed(
+            who=f"{host}'s witness key",
+            what="read an epoch",
+            answer="ok",
+            call=store(host, "de", on("witness", "", "get_object", Key="epochs/00000001.json")),
+        )
+        for host in KINDS
+    ),
+    # It may, and it is there already: who may not is refused before.
+    *(
+        Allowed(
+            who=f"{host}'s witness key",
+            what="its own heartbeat",
+            answer="s3 PreconditionFailed",
+            call=store(host, "de", once(f"heartbeats/a/{host.partition('.')[0]}.json")),
+        )
+        for host, kind in KINDS.items()
+        if kind != "app"
+    ),
     Allowed(
-        who=HOLDERS[HOST_KEYS],
-        what="read an epoch",
+        who=HOLDERS[OPERATOR],
+        what="read the trail",
         answer="ok",
-        call=store(HOST_KEYS, "de", on("witness", "", "get_object", Key="epochs/00000001.json")),
+        call=store(OPERATOR, "de", on("witness", "", "get_object", Key="audit/00000001.json")),
     ),
     Allowed(
         who="the operator", what="servers", answer="http 200", call=openstack("GET", "GRA11", "compute", "/servers")

@@ -17,7 +17,7 @@ from tests.refused.row import Allowed, Row
 from tests.refused.table import ALLOWED, ROWS, THEMES
 
 AT_ONCE = 8
-LEAST = 200  # rows: a table that shrinks is noticed
+LEAST = 400  # rows: a table that shrinks is noticed
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import ssl
 
 from tests.refused.ground import INTERNET, STRANGER, Ground
 from tests.refused.network import FORWARD, HEALTH, HTTPS, LEASE
-from tests.refused.probes import PROXY_HEADER, context, plain, request, tls
+from tests.refused.probes import PROXY_HEADER, body, context, plain, request, tls
 from tests.refused.row import Allowed, Call, Row
 
 OLD = (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1)
@@ -28,8 +28,8 @@ def entrance(
     return call
 
 
-def own_front(before: bytes, *, version: ssl.TLSVersion | None = None) -> Call:
-    """An app host's port for the balancer, from itself: no rule of the network is in the way."""
+def own_front(before: bytes, *, version: ssl.TLSVersion | None = None, balancer: bool = True) -> Call:
+    """An app host's port for the balancer, from itself: no rule of the network is in the way. `balancer`: from an address of a balancer's."""
 
     def call(ground: Ground) -> str:
         with ground.at("app-1.a"):
@@ -41,7 +41,31 @@ def own_front(before: bytes, *, version: ssl.TLSVersion | None = None) -> Call:
                 made=made,
                 before=before,
                 say=request("/health", ground.shop),
+                source=ground.balancers if balancer else None,
             )
+
+    return call
+
+
+def named(sni: str | None) -> Call:
+    """A handshake at the entrance for another name than the shop's; None for none."""
+
+    def call(ground: Ground) -> str:
+        with ground.at(INTERNET):
+            say = request("/health", ground.shop)
+            return tls(ground.entrance("a"), HTTPS, sni, made=context(None), say=say, source=STRANGER)
+
+    return call
+
+
+def forged(header: str) -> Call:
+    """What the shop makes of this header: `cleared` where nothing of it has arrived; it answers nobody who asks for another name than its own."""
+
+    def call(ground: Ground) -> str:
+        say = request("/products", ground.shop, {header: FORGED})
+        with ground.at(INTERNET):
+            told = body(ground.entrance("a"), HTTPS, ground.shop, context(None), say, STRANGER)
+        return "cleared" if told.startswith("HTTP/1.1 200 ") and FORGED not in told else told[:40] or "closed"
 
     return call
 
@@ -79,10 +103,11 @@ def lease(
     return call
 
 
-def monitor(path: str) -> Call:
+def monitor(path: str, *, balancer: bool = True) -> Call:
     def call(ground: Ground) -> str:
         with ground.at("app-1.a"):
-            return plain(ground.front("app-1.a"), HEALTH, request(path, ground.shop))
+            source = ground.balancers if balancer else None
+            return plain(ground.front("app-1.a"), HEALTH, request(path, ground.shop), source)
 
     return call
 
@@ -99,6 +124,7 @@ def unencrypted(host: str, port: int) -> Call:
     return call
 
 
+FORGED = "shop.refused.example"
 NO_CERTIFICATE = ("http 400", "alert certificate required", "alert unknown ca", "alert handshake failure", "closed")
 ROWS = [
     *(
@@ -111,12 +137,15 @@ ROWS = [
         )
         for version in OLD
     ),
-    Row(
-        who="internet",
-        what="entrance, the shop's name in TLS and an inner name in HTTP",
-        wanted=("http 400", "http 421"),
-        call=entrance("/health", host="app.a.dr.internal"),
-        closed_by="nginx: names agree",
+    *(
+        Row(
+            who="internet",
+            what=f"entrance, the shop's name in TLS and {what} in HTTP",
+            wanted=("http 400", "http 421"),
+            call=entrance("/health", host=host),
+            closed_by="nginx: names agree",
+        )
+        for host, what in (("app.a.dr.internal", "an inner name"), ("other.example", "another"))
     ),
     Row(
         who="anybody in front",
@@ -140,7 +169,13 @@ ROWS = [
             call=forward(pair),
             closed_by="nginx: a certificate of the pair",
         )
-        for pair, what in (("", "without a certificate"), ("stranger", "with another CA's"))
+        for pair, what in (
+            ("", "without a certificate"),
+            ("stranger", "with another CA's"),
+            ("public", "with the public name's certificate"),
+            ("database shop", "with the certificate for the database"),
+            ("cache shop", "with the certificate for the caches"),
+        )
     ),
     Row(
         who="app-1.b",
@@ -186,6 +221,8 @@ ROWS = [
             ("stranger", "with another CA's"),
             ("cache-1.b", "with another host's"),
             ("app-1.a", "with an app host's"),
+            ("cache cache-1.b", "with one for the caches"),
+            ("database dr_replication", "with one for the database"),
         )
     ),
     Row(
@@ -219,20 +256,41 @@ ROWS = [
         )
     ),
     Row(
-        who="app-1.b",
-        what="app-1.a 8443 with the public name's certificate",
-        wanted=NO_CERTIFICATE,
-        call=forward("public"),
-        closed_by="nginx: a certificate of the pair",
-        open="one CA signs the public name and the hosts",
+        who="internet",
+        what="/health/deep at the entrance",
+        wanted=("http 404",),
+        call=entrance("/health/deep"),
+        closed_by="nginx: deep health is inside",
+    ),
+    *(
+        Row(
+            who="internet",
+            what=f"a handshake {what}",
+            wanted=("alert unrecognized name",),
+            call=named(sni),
+            closed_by="nginx: no handshake for another name",
+        )
+        for sni, what in (("other.example", "for another name"), (None, "without a name"))
+    ),
+    *(
+        Row(
+            who="anybody in front",
+            what=f"app-1.a {port} as the balancer, from another address",
+            wanted=("closed",),
+            call=call,
+            closed_by="nginx: the balancer alone",
+        )
+        for port, call in (
+            (HTTPS, own_front(PROXY_HEADER, balancer=False)),
+            (HEALTH, monitor("/health", balancer=False)),
+        )
     ),
     Row(
         who="internet",
-        what="/health/deep at the entrance",
-        wanted=("http 403", "http 404"),
-        call=entrance("/health/deep"),
-        closed_by="nginx: deep health is inside",
-        open="it is a path of the shop like others",
+        what="a forged X-Forwarded-Host",
+        wanted=("cleared",),
+        call=forged("X-Forwarded-Host"),
+        closed_by="nginx: what a client says of itself",
     ),
 ]
 ALLOWED = [
