@@ -1,8 +1,8 @@
 """The first link of the role chain: settle which epoch is in force, and take it over when the request says so.
 
 Nothing is claimed before the fence is proven. The rungs: (1) over ssh the peer's database is stopped and its control file says "shut down"
-(`planned.py`); then side by side (2) the OpenStack API shows every server of the peer to be off (`power.py`) and (3) the peer's lease has run out
-(`silence.py`); (4) a typed override for this very epoch (`rungs.py`). No proof but the first is believed against a heartbeat: not before the
+(`planned.py`); then side by side (2) the OpenStack API shows every server of the peer that keeps a lease to be off (`power.py`) and (3) the peer's
+lease has run out (`silence.py`); (4) a typed override for this very epoch (`rungs.py`). No proof but the first is believed against a heartbeat: not before the
 claim, and not between the claim and the promotion. An unplanned move counts first what it would lose, and again between the proven fence and the
 claim (`unplanned.py`).
 """
