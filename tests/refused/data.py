@@ -270,7 +270,7 @@ STATEMENTS = (
     "create extension file_fdw",
     "create extension dblink",
     "create function refused() returns int language c as 'refused', 'refused'",
-    "create subscription refused connection 'host=192.0.2.1' publication refused",
+    "create subscription refused connection 'host=192.0.2.1 connect_timeout=3' publication refused",
     "create event trigger refused on ddl_command_start execute function suppress_redundant_updates_trigger()",
     "create function pg_catalog.refused() returns int language sql as 'select 1'",
 )
