@@ -132,6 +132,8 @@ class Entrance:
             "access_key": "key",
             "secret_key": "hidden",
         }
+        tls = self.secrets["tls"]
+        entrance = {name: tls["shop"][name] for name in ("cert", "key")}
         return {
             "schema": 1,
             "site": site,
@@ -139,11 +141,14 @@ class Entrance:
             "host": "app-1",
             "epoch": {"epoch": 3, "active": "a", "previous": None, "planned": True, "checkpoint": None},
             "hosts": {key: {"name": it.fqdn, "vrack": it.vrack, "front": it.front} for key, it in HOSTS.items()},
-            "tls": {"ca": self.secrets["tls"]["ca"], **self.secrets["tls"]["hosts"][f"{self._certified}.{site}"]},
+            "tls": {"ca": tls["ca"], **tls["hosts"][f"{self._certified}.{site}"]},
             "app": {
                 "release": "/opt/shop/releases/abc",
                 "shop_host": SHOP,
-                "shop_tls": self.secrets["tls"]["shop"],
+                "shop_tls": entrance,
+                "database_tls": tls["database"]["clients"]["shop"],
+                "worker_tls": tls["database"]["clients"]["shop_worker"],
+                "cache_tls": {"ca": tls["cache"]["ca"], **tls["cache"]["clients"]["shop"]},
                 "secret_key_base": "base",
                 "databases": ["db-1.a", "db-1.b"],
                 "database": "shop",
