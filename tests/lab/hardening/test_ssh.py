@@ -51,7 +51,7 @@ cp -r /root/.ssh /home/debian/
 chown -R debian:debian /home/debian
 printf "root:known\\ndebian:known\\n" | chpasswd
 ssh-keygen -q -A
-exec /usr/sbin/sshd -D -e
+exec /usr/sbin/sshd -D -e -o PerSourcePenalties=no
 """
 
 
