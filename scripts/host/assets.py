@@ -42,6 +42,7 @@ STATUS, METRICS, STATE = (
 _COPIER = ("/usr/bin/python3", TOOL)
 SYNC, RECONCILE = "dr-assets-sync", "dr-assets-reconcile"
 RETRY_S = 60  # between two attempts to reconcile
+LATE_MIN = 10  # minutes after the first that was whole, in which it is done again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,13 +197,14 @@ class Assets:
         look = f"ExecStart={_copier('replication --alone')}", f"ExecStartPost=-{_copier('replication')}"
         copy = f"ExecStart={_copier('sync')}"
         sync = [settings, *{"copy": [copy], "both": [copy, look[1]], "native": [look[0]]}[self._desired.mode]]
-        # A region that is gone is found gone in seconds and asked again a minute later: it may be back by then.
+        # A region that is gone is found gone in seconds and asked again a minute later: it may be back by then. One that was left takes what its
+        # customers send it until its own run, and keeps it: so it is asked for some minutes after all was brought over.
         reconcile = [
-            f"ExecCondition=/usr/bin/test ! -e {done}",
+            f"ExecCondition=/bin/sh -c 'test ! -e {done} || test -z \"$(find {done} -mmin +{LATE_MIN})\"'",
             settings,
             f"ExecStart={_copier('reconcile')} --set attempts=3",
         ]
-        reconcile.append(f"ExecStartPost=/usr/bin/touch {done}")
+        reconcile.append(f"ExecStartPost=/bin/sh -c 'test -e {done} || touch {done}'")
         return [
             ManagedFile(path=at(JOB), content=self._desired.job, mode=0o600),
             ManagedFile(path=at(EPOCH), content=json.dumps(epoch, sort_keys=True) + "\n"),

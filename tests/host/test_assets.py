@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -193,3 +197,30 @@ def test_files_that_hold_something_else_are_unknown_and_end_nothing(tmp_path: Pa
     call = SimpleNamespace(layout=layout)
     assert assets.status(call).facts["unreplicated"] is None  # type: ignore[arg-type]
     assert Assets(Desired.read(document()), layout, None, print)._settings() is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "runs"), [(None, True), (0, True), (assets.LATE_MIN - 1, True), (assets.LATE_MIN + 2, False)]
+)
+def test_what_reaches_the_left_region_after_a_move_is_asked_for_some_minutes_more(
+    tmp_path: Path, minutes: int | None, runs: bool
+) -> None:
+    """Until its own run its customers' uploads lie in its bucket; a mark that is old enough ends the asking. `minutes`: since the first that was whole."""
+    done = tmp_path / "var/lib/dr/assets/reconciled-3"
+    unit = next(file.content for file in service(tmp_path, []).files() if file.path.name == f"{RECONCILE}.service")
+    lines = dict(
+        line.split("=", 1) for line in unit.splitlines() if line.startswith(("ExecCondition", "ExecStartPost"))
+    )
+    done.parent.mkdir(parents=True)
+    if minutes is not None:
+        done.touch()
+        os.utime(done, (time.time() - 60 * minutes,) * 2)
+
+    def run(name: str) -> int:
+        line = lines[name].replace("/var/lib/dr/assets", str(done.parent))
+        return subprocess.run(shlex.split(line), check=False).returncode
+
+    assert (run("ExecCondition") == 0) == runs
+    before = done.stat().st_mtime if minutes is not None else None
+    assert run("ExecStartPost") == 0 and done.exists()
+    assert before is None or done.stat().st_mtime == before, "the first one counts"
