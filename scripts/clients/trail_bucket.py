@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import time
 from http import HTTPStatus
 
@@ -30,7 +28,7 @@ class TrailBucket(Witness):
         what = f"write {name_of(number)}"
         headers = {"content-type": "application/json", "if-none-match": "*"}
         try:
-            kept = headers | self._retention(body)
+            kept = headers | self._retention()
             reply = self._ask(what, "PUT", name_of(number), body=body, headers=kept)
             if kept != headers and reply.status == HTTPStatus.FORBIDDEN:  # this key may write, and lock nothing
                 reply = self._ask(what, "PUT", name_of(number), body=body, headers=headers)
@@ -44,16 +42,13 @@ class TrailBucket(Witness):
             return held == body
         return self.audit(number) == body
 
-    def _retention(self, body: bytes) -> dict[str, str]:
+    def _retention(self) -> dict[str, str]:
         """Headers that keep an object from everybody, its writer among them, where the bucket has object lock."""
         said = self._ask("read whether objects are locked", "GET", "", query={"object-lock": ""})
         if said.status != HTTPStatus.OK or b"<ObjectLockEnabled>Enabled</ObjectLockEnabled>" not in said.body:
             return {}
         until = time.gmtime(time.time() + self._ahead + LOCKED_DAYS * 86_400)
         return {
-            "content-md5": base64.b64encode(
-                hashlib.md5(body, usedforsecurity=False).digest()
-            ).decode(),  # S3 wants it with a lock
             "x-amz-object-lock-mode": "COMPLIANCE",
             "x-amz-object-lock-retain-until-date": time.strftime("%Y-%m-%dT%H:%M:%SZ", until),
         }
