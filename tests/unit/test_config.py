@@ -155,7 +155,7 @@ def test_protect_is_never_guessed(value: object) -> None:
         ("app/threads", 0, "dr:app.threads"),
         (
             "accept",
-            {"without_fence": {"epoch": 1, "at": spelled(), "reason": "because"}},
+            {"without_fence": {"epoch": 1, "at": "2026-11-29T14:05Z", "reason": "because"}},
             "dr:accept.without_fence.reason",
         ),
         ("accept", {"without_fence": True}, "dr:accept.without_fence"),

@@ -42,7 +42,10 @@ from tests.unit.test_fence import (
 
 __all__ = ["leased", "world"]  # fixtures
 STOPPED = {"running": False, "cluster_state": "shut down", "role": {"role": "fenced", "epoch": 1}}
-LOST = {"epoch": 1, "at": spelled(), "reason": "region a is gone and so is what it had"}
+
+
+def lost():
+    return {"epoch": 1, "at": spelled(), "reason": "region a is gone and so is what it had"}
 
 
 @pytest.fixture
@@ -146,7 +149,7 @@ def test_a_heartbeat_that_names_no_terms_is_heard_where_this_side_keeps_no_lease
     monkeypatch.setattr(silence, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=slept))
     world.heartbeat = lambda _, host: replace(beat(host, sequence=int(now[0] // 2)), age_s=now[0] % 2)
     with pytest.raises(Partial, match="still writes heartbeats"):
-        fence.run(told(lease=None, data_loss=LOST))
+        fence.run(told(lease=None, data_loss=lost()))
 
 
 def test_the_time_of_a_replay_is_none_of_the_powers(world, monkeypatch):
@@ -173,7 +176,7 @@ def test_the_time_of_a_replay_is_none_of_the_powers(world, monkeypatch):
                 server.update({"status": "SHUTOFF", "OS-EXT-STS:task_state": None, "OS-EXT-STS:power_state": 4})
 
     nova.on_look = look
-    assert fence.run(told(data_loss=LOST))["fence"] == {"rung": 2}
+    assert fence.run(told(data_loss=lost()))["fence"] == {"rung": 2}
 
 
 def test_a_list_that_goes_in_circles_ends_in_time(monkeypatch):
@@ -200,7 +203,7 @@ def test_leaving_a_primary_that_is_not_followed_is_gone_on_with_by_the_same_comm
     PlayedHosts.script["db-1.a", "postgres status"] = (0, STOPPED)
     PlayedHosts.script["db-1.b", "postgres status"] = (0, {**STANDBY, "streaming": False, "receive_lsn": "0/3000000"})
     PlayedHosts.script["db-1.b", "takeover checkpoint"] = (3, {})  # it is never received
-    assert fence.run(told(data_loss=LOST))["planned"] is False
+    assert fence.run(told(data_loss=lost()))["planned"] is False
 
 
 def test_a_cache_of_a_region_that_is_left_is_no_writer_when_somebody_is_promoted(leased, clock):
@@ -211,7 +214,7 @@ def test_a_cache_of_a_region_that_is_left_is_no_writer_when_somebody_is_promoted
     heard = beating()
     leased.heartbeat = lambda site, host: beat(host, role="fenced") if host == "db-1" else heard(site, host)
     with pytest.raises(Partial, match=r"cache-1\.a still writes as of an older epoch"):
-        fence.run(told(lease=LEASE, data_loss=LOST))
+        fence.run(told(lease=LEASE, data_loss=lost()))
     assert ("db-1.b", "takeover epoch") not in PlayedHosts.calls
 
 
@@ -413,7 +416,7 @@ def test_a_witness_that_dies_behind_the_power_leaves_nobody_in_doubt_about_what_
     with pytest.raises(
         WitnessDown, match=r"no answer within 5 s\); shop-a-.* were asked to stop.*`pulumi up` of their own"
     ):
-        fence.run(told(data_loss=LOST))
+        fence.run(told(data_loss=lost()))
     assert world.newest().epoch == 1
 
 
@@ -424,5 +427,5 @@ def test_a_standby_that_lacks_the_last_record_alone_is_behind(world):
     own = {**STANDBY, "streaming": False, "receive_lsn": CHECKPOINT["lsn"], "replay_lsn": CHECKPOINT["lsn"]}
     PlayedHosts.script["db-1.b", "postgres status"] = (0, own)
     PlayedHosts.script["db-1.b", "takeover checkpoint"] = (3, {})
-    answer = fence.run(told(data_loss=LOST))
+    answer = fence.run(told(data_loss=lost()))
     assert (answer["epoch"], world.newest().planned, world.newest().loss["bytes"]) == (2, False, 0)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from components import config
-from contract.accept import HOUR_S, Destroy, seconds, spelled
+from contract.accept import HOUR_S, Destroy, spelled
 from contract.buckets import Bucket
 from contract.epoch import Epoch
 from contract.errors import ConfigError, ExitCode, Refused
@@ -25,7 +26,10 @@ PLACE = Bucket(endpoint="https://s3.example", region="de", bucket="witness", acc
 TOLD = Document(
     site="a", dns=Dns(zone="shop.example", subdomain="www", servers=SERVERS), address=ADDRESS, witness=PLACE
 )
-WORD = Destroy(site="a", epoch=3, at=spelled(), reason="the shop is closed for good")
+
+
+def given(age_s: float = 0.0, epoch: int = 3) -> Destroy:
+    return Destroy(site="a", epoch=epoch, at=spelled(time.time() - age_s), reason="the shop is closed for good")
 
 
 class Played:
@@ -79,26 +83,22 @@ def test_the_active_site_stays_and_its_word_is_spelled(played: type[Played]) -> 
 
 def test_the_active_site_goes_by_a_word_of_this_hour_for_this_epoch(played: type[Played]) -> None:
     played.active = "a"
-    assert keeper.run(replace(TOLD, destroy=WORD))["site"] == "a"
+    assert keeper.run(replace(TOLD, destroy=given()))["site"] == "a"
 
 
-@pytest.mark.parametrize(
-    "word",
-    [
-        replace(WORD, at=spelled(seconds(WORD.at) - HOUR_S - 61)),
-        replace(WORD, epoch=2),
-    ],
-)
-def test_a_word_that_is_over_or_of_an_epoch_before_counts_for_nothing(word: Destroy, played: type[Played]) -> None:
+@pytest.mark.parametrize(("age_s", "epoch"), [(HOUR_S + 61, 3), (0.0, 2)])
+def test_a_word_that_is_over_or_of_an_epoch_before_counts_for_nothing(
+    age_s: float, epoch: int, played: type[Played]
+) -> None:
     """Given for a standby, that has taken over since; or left in the state by the last run."""
     played.active = "a"
-    said = refused(replace(TOLD, destroy=word))
+    said = refused(replace(TOLD, destroy=given(age_s, epoch)))
     assert "it is active" in said and "it is ignored" in said
 
 
 def test_nobody_is_taken_for_a_standby_while_the_witness_is_silent(played: type[Played]) -> None:
     played.down = True
-    for told in (TOLD, replace(TOLD, destroy=WORD)):
+    for told in (TOLD, replace(TOLD, destroy=given())):
         assert "does not say which region is active" in refused(told)
 
 
@@ -107,7 +107,7 @@ def test_a_site_that_was_never_active_goes_and_one_whose_epochs_are_lost_stays(p
     assert keeper.run(TOLD)["site"] == "a"
     played.trace_ = "followed/b.json"
     assert "followed/b.json" in refused(TOLD)
-    assert keeper.run(replace(TOLD, destroy=replace(WORD, epoch=1)))["site"] == "a"
+    assert keeper.run(replace(TOLD, destroy=given(epoch=1)))["site"] == "a"
 
 
 def test_what_customers_are_sent_to_is_not_given_back(played: type[Played]) -> None:
@@ -116,7 +116,7 @@ def test_what_customers_are_sent_to_is_not_given_back(played: type[Played]) -> N
     assert f"www.shop.example still leads to {ADDRESS}, says {SERVERS[1]}" in said
     assert "scripts/drctl destroy a" in said
     played.active = "a"
-    refused(replace(TOLD, destroy=WORD))
+    refused(replace(TOLD, destroy=given()))
 
 
 def test_a_silent_name_server_is_told_and_holds_nothing_up(
@@ -158,15 +158,15 @@ class Knows(Played):
 
 
 @pytest.mark.parametrize(
-    ("word", "down", "counts", "said"),
+    ("age_s", "down", "counts", "said"),
     [
-        (WORD, False, True, "dr:destroy: IS ARMED for epoch 3 until"),
-        (replace(WORD, at=spelled(seconds(WORD.at) - HOUR_S - 61)), False, False, "it is ignored"),
-        (WORD, True, False, "protection stays"),
+        (0.0, False, True, "dr:destroy: IS ARMED for epoch 3 until"),
+        (HOUR_S + 61, False, False, "it is ignored"),
+        (0.0, True, False, "protection stays"),
     ],
 )
 def test_a_run_lifts_protection_by_a_word_that_counts_and_tells_it(
-    word: Destroy,
+    age_s: float,
     down: bool,
     counts: bool,
     said: str,
@@ -176,6 +176,6 @@ def test_a_run_lifts_protection_by_a_word_that_counts_and_tells_it(
     monkeypatch.setattr(Knows, "down", down)
     monkeypatch.setattr(preflight, "Witness", Knows)
     side = Side(site="a", digests={}, word=None)
-    told = preflight.check(side, "a", PLACE, {}, word)
+    told = preflight.check(side, "a", PLACE, {}, given(age_s))
     assert (told.destroy is not None) is counts
     assert said in caplog.text

@@ -119,3 +119,54 @@ def test_a_circle_is_seen() -> None:
         "scripts.host.frame.wait.until",
         "scripts.host.redis.wire",
     ]
+
+
+CLOCKS = frozenset({"monotonic", "now", "spelled", "time", "time_ns", "today", "utcnow"})
+
+
+def asked_on_import(tree: ast.AST) -> Iterator[ast.Call]:
+    """Calls that a module makes while it is loaded: not in the body of a function, yet in its decorators and the defaults of its parameters."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Call):
+            yield node
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            for outside in (*node.decorator_list, node.args):
+                yield from asked_on_import(ast.Expression(body=outside) if isinstance(outside, ast.expr) else outside)
+        elif not isinstance(node, ast.Lambda):
+            yield from asked_on_import(node)
+
+
+def clocks_read(tree: ast.AST) -> list[str]:
+    """Which of those calls ask what time it is."""
+    return [
+        f"line {call.lineno}: {ast.unparse(call)}"
+        for call in asked_on_import(tree)
+        if (call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")) in CLOCKS
+    ]
+
+
+def test_no_test_reads_the_clock_while_it_is_collected() -> None:
+    """A run is longer than an hour: what is good for an hour when the tests are collected is over when its test begins."""
+    found = {
+        str(path.relative_to(ROOT)): read
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        if (read := clocks_read(ast.parse(path.read_text())))
+    }
+    assert not found, "ask for the time in the test, or in a function that it calls"
+
+
+@pytest.mark.parametrize(
+    ("source", "seen"),
+    [
+        ("AT = spelled()", True),
+        ("class Word:\n    at = time.time()", True),
+        ("@pytest.mark.parametrize('at', [datetime.now(UTC)])\ndef test(at): ...", True),
+        ("def word(at=time.time()): ...", True),
+        ("def word(*, at=later(spelled())): ...", True),
+        ("def word():\n    return spelled()", False),
+        ("clock = lambda: time.monotonic()", False),
+        ("class Word:\n    def at(self):\n        return now()", False),
+    ],
+)
+def test_a_clock_that_is_read_on_import_is_seen(source: str, seen: bool) -> None:
+    assert bool(clocks_read(ast.parse(source))) is seen
