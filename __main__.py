@@ -149,6 +149,7 @@ def declare(settings: Settings, bundles: Bundles) -> None:
     ArchiveLink("archive", archive_args, opts)
     cache.settle(after=[proof.done])
     app.settle(after=[proof.done])
+    app.forward(after=[proof.done])
     dns = FailoverDNS("dns", FailoverDNSArgs(chain=chain, address=region.address, after=[proof.done]), opts)
     # After the last step of a failover: the platform copies when it likes, no client waits for it.
     AssetRules("asset-rules", AssetRulesArgs(chain=chain, after=[dns.done]), opts)

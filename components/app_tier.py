@@ -19,7 +19,8 @@ from components.asset_buckets import AssetBuckets
 from components.chain import Chain
 from components.host import Host
 from components.release import Release
-from components.render import documents
+from components.remote import local_link
+from components.render import documents, links
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,7 @@ class AppTierArgs:
 
 
 class AppTier(pulumi.ComponentResource):
-    """Every app host is asked to take its role; `settle` declares the rest."""
+    """Every app host is asked to take its role; `settle` declares the rest, `forward` what the other region's are told."""
 
     def __init__(self, name: str, args: AppTierArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dr:index:AppTier", name, {}, opts)
@@ -56,6 +57,17 @@ class AppTier(pulumi.ComponentResource):
         first = self._link(head, [*after, self._turned])
         for host in others:
             self._link(host, [first])
+
+    def forward(self, after: Sequence[pulumi.Resource]) -> None:
+        """Those of the region that was left send their customers here, once everything in `after` is done; no failure, whatever becomes of it."""
+        chain = self._args.chain
+        facts = pulumi.Output.all(epoch=chain.epoch, bastion=chain.bastion)
+        document = facts.apply(
+            lambda told: documents.dump(
+                links.forward(chain.settings, documents.epoch_of(told["epoch"]), told["bastion"])
+            )
+        )
+        local_link(f"{self._prefix}-forward", link="forward", document=document, parent=self, after=after, shown=True)
 
     def _block(self, *, turn: bool) -> pulumi.Output[documents.Document]:
         settings, path = self._args.chain.settings, self._args.release.path

@@ -14,6 +14,7 @@ LINKS_S = {
     "fence": 640,
     "verify": 480,
     "pointer": 300,
+    "forward": 120,
     "replication": 180,
     "keeper": 120,
 }

@@ -16,7 +16,7 @@ from .epoch import InForce
 from .fields import Key, default_of, keys
 from .hosts import KINDS, Sizes
 from .installation import Own, Shared
-from .links import fence, keeper, pointer, replication, turn, verify
+from .links import fence, forward, keeper, pointer, replication, turn, verify
 from .services import app, archive, assets, postgres, redis, setup
 
 WIDTH = 150
@@ -34,6 +34,7 @@ LINKS: dict[str, type[Any]] = {
     "fence": fence.Document,
     "turn": turn.Document,
     "verify": verify.Document,
+    "forward": forward.Document,
     "pointer": pointer.Document,
     "replication": replication.Document,
     "keeper": keeper.Document,

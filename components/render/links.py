@@ -11,6 +11,7 @@ from contract import access, agreement, fields
 from contract.epoch import InForce
 from contract.hosts import APP, CACHE
 from contract.links import fence as fence_link
+from contract.links import forward as forward_link
 from contract.links import keeper as keeper_link
 from contract.links import pointer as pointer_link
 from contract.links import replication as replication_link
@@ -111,6 +112,19 @@ def verify(settings: Settings, epoch: InForce, address: str) -> Document:
         address=address,
         ca=settings.secrets.shop.ca,
         hosts=len(settings.keys_of(APP, settings.site)),
+        witness=witness(settings),
+    )
+    return dict(fields.write(document))
+
+
+def forward(settings: Settings, epoch: InForce, bastion: str) -> Document:
+    """Of the forward link."""
+    document = forward_link.Document(
+        site=settings.site,
+        repair=settings.repair,
+        epoch=epoch,
+        apps=_names(settings, APP),
+        ssh=_ssh(settings, bastion),
         witness=witness(settings),
     )
     return dict(fields.write(document))

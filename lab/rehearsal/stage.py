@@ -20,7 +20,7 @@ from contract.hosts import Sizes
 from contract.sites import other
 from lab.client.client import Client
 from lab.client.goods import Goods
-from lab.client.ledger import compare, first_ack_after, longest_gap, read
+from lab.client.ledger import Event, compare, first_ack_after, kept_uploads, longest_gap, read
 from lab.machines import clock
 from lab.rehearsal.engine import Run
 from lab.rehearsal.leaks import scan
@@ -45,6 +45,7 @@ StartLimitIntervalSec=0
 WantedBy=multi-user.target
 """
 ORDERS, ORDERS_S = 20, 60
+FILES_S = 150  # two looks of the copier at the region that was left, and what it then brings
 
 
 @dataclass
@@ -100,6 +101,7 @@ class Stage:
     def __init__(self, world: World) -> None:
         self.world, self.pulumi, self.witness = world, world.pulumi, world.witness
         self._ledgers = 0
+        self.aside: list[Event] = []  # carts and files of the last customers
         self._overwritten: set[str] = set()  # epochs that an earlier drill has told of
         self._repairs = 0
 
@@ -202,7 +204,8 @@ class Stage:
         finally:
             client.stop()
             goods.stop()
-        record.figures |= self.world.kept(self.active, read(aside))
+        self.aside = read(aside)
+        record.figures |= self.world.kept(self.active, self.aside)
         found = compare(shop.events(), self.world.rows(self.active))
         record.figures["orders"] = {
             "acknowledged": found.acknowledged,
@@ -210,6 +213,18 @@ class Stage:
             "duplicated": len(found.duplicated),
         }
         record.expect(not found.duplicated, f"{len(found.duplicated)} orders stand twice in the database")
+
+    def files_arrive(self, record: Record) -> None:
+        """After a planned move no customer's file may stay behind: what the region that was left has taken is brought over, minute by minute."""
+        record.figures["files_whole_s"] = round(
+            wait_for(
+                f"region {self.active} has every file that customers were told is kept",
+                lambda: not kept_uploads(self.aside, self.world.uploads(self.active)).lost,
+                FILES_S,
+                1.0,
+            ),
+            1,
+        )
 
     def fault(self, *words: str) -> None:
         """`lab fault ...`."""

@@ -7,6 +7,7 @@ _MODULES = {
     "turn": "turn",
     "verify": "verify",
     "pointer": "pointer",
+    "forward": "forward",
     "replication": "replication",
     "keeper": "keeper",
 }

@@ -33,7 +33,8 @@ LAST = "asset-rules-replication"  # the same, after all of the chain
 CACHE, SETTLED = "redis-turn", "redis-converge"
 # The app hosts: told their role side by side, and once more behind the proof, where releases and workers come one after the other.
 TURN, APPS = "app-turn", ("app-app-1-converge", "app-app-2-converge")
-ROLES = {*CHAIN, BESIDE, CACHE, SETTLED, TURN, *APPS}
+LEFT = "app-forward"  # what the app hosts of a region that was left are told
+ROLES = {*CHAIN, BESIDE, CACHE, SETTLED, TURN, *APPS, LEFT}
 COMMANDS = ("command:local:Command", "command:remote:Command")
 
 
@@ -136,6 +137,13 @@ def test_orders_do_not_wait_for_a_cache_and_its_failure_ends_no_run_before_the_s
     assert told_in_a_turn(a, CACHE) == {"cache-1.a": json.loads(commands(a)[SETTLED].inputs["stdin"])}
 
 
+def test_a_region_that_was_left_forwards_once_this_one_sells_and_nothing_waits_for_it(a: dict[str, Registered]) -> None:
+    assert {TURN, "verify-order"} <= closure(a, LEFT) | {TURN} and "dns-pointer" not in closure(a, LEFT)
+    assert not [it.name for it in a.values() if LEFT in it.depends_on]
+    told = json.loads(commands(a)[LEFT].inputs["stdin"])
+    assert told["apps"] == ["app-1", "app-2"] and list(told["ssh"]["bastions"]) == ["a"]
+
+
 def test_a_dead_app_host_keeps_no_other_from_selling_and_no_name_from_moving(a: dict[str, Registered]) -> None:
     """The hosts turn side by side; the proof asks until the shop sells, whoever has turned by then."""
     assert not [name for name in CHAIN if {TURN, *APPS} & closure(a, name)]
@@ -199,7 +207,7 @@ def test_the_fence_waits_for_everything_that_has_no_role(a: dict[str, Registered
 
 def test_every_link_is_run_again_by_an_update_and_leaves_nothing_readable(a: dict[str, Registered]) -> None:
     links = {name: it for name, it in commands(a).items() if name != "keeper-asks"}
-    assert len(links) == 21
+    assert len(links) == 22
     for name, it in links.items():
         inputs = it.inputs
         assert inputs["create"] == inputs["update"], name
@@ -209,7 +217,7 @@ def test_every_link_is_run_again_by_an_update_and_leaves_nothing_readable(a: dic
         patience = 200 if name == "fence-claim" else 5
         assert f"{'exec ' if local else ''}timeout -k {patience} " in inputs["create"], name
         # What may fail has no other way to be heard of; a host's stderr holds no secret.
-        assert inputs["logging"] == ("stderr" if name.endswith("-turn") else "none"), name
+        assert inputs["logging"] == ("stderr" if name.endswith(("-turn", "-forward")) else "none"), name
         assert inputs["addPreviousOutputInEnv"] is False, name
         assert not {"triggers", "delete", "environment"} & set(inputs), name
         assert "stdin" in it.secret, name

@@ -73,6 +73,7 @@ def planned_move(stage: Stage, record: Record) -> None:
         move(stage, record, shop)
     nothing_lost(record)
     record.expect(record.figures["failed_requests"] == 0, f"{record.figures['failed_requests']} requests failed")
+    stage.files_arrive(record)
 
 
 @drill("planned-move-kept-connections")

@@ -1,4 +1,4 @@
-"""`dr-host app converge|status|quiesce|resume`: nginx, Puma and the worker of an app host.
+"""`dr-host app converge|status|quiesce|resume|forward`: nginx, Puma and the worker of an app host.
 
 Active: requests go to the local Puma, the worker runs. Standby: Puma runs too, warm, while nginx forwards to the active site, and no worker runs. A change of
 role tells nginx by a file, without a reload, and starts or stops the worker; Puma finds the writer by itself. It copies no release and decides no role.
@@ -11,6 +11,7 @@ import json
 import pwd
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from contract.errors import Failed, say
@@ -18,6 +19,7 @@ from contract.errors import Failed, say
 from ..frame import rolefile
 from ..frame.call import Call, Verb
 from ..frame.commands import run
+from ..frame.desired import Reader
 from ..frame.files import differing, make_folder, sync_folder, write_atomically
 from ..frame.layout import Layout
 from ..frame.log import Log
@@ -100,7 +102,7 @@ class App:
             "serve": lambda: write_atomically(
                 self._serves, b"As dr-host app converge has it; it goes with the role.\n"
             ),
-            "forward": self._forward,
+            "forward": lambda: _unserve(self._serves),
             "reload": self._reload_nginx,
             "kernel": self._set_kernel,
         }
@@ -165,10 +167,6 @@ class App:
         if before != self._desired.release or not self._has_schema():
             self._units.restart(MIGRATE, MIGRATE_S)
         write_atomically(self._marker, f"{self.wanted.migration}\n".encode())
-
-    def _forward(self) -> None:
-        self._serves.unlink(missing_ok=True)
-        sync_folder(self._serves.parent)
 
     def _has_schema(self) -> bool:
         told = json.dumps(schema_question(self._desired))
@@ -251,6 +249,31 @@ def quiesce(call: Call) -> Result:
     return Result({"worker": False})
 
 
+def forward(call: Call) -> Result:
+    """Verb `forward`: epoch `epoch` belongs to the other site, so requests go there and no worker runs, before this host's own run says the same.
+
+    Changes nothing on a host that was told its role in that epoch or a later one: there the word is old.
+    """
+    reader = Reader(call.document, "document")
+    epoch = reader.number("epoch")
+    if epoch < 1:
+        reader.fault("epoch", str(epoch), "an epoch, 1 or more")
+    reader.done()
+    role, serves = rolefile.read(call.layout), call.layout.at(SERVES)
+    if role is not None and role.epoch >= epoch:
+        return Result({"forwards": not serves.exists()})
+    changed = serves.exists()
+    _unserve(serves)
+    quiesce(call)
+    return Result({"forwards": True}, changed)
+
+
+def _unserve(serves: Path) -> None:
+    """nginx looks with each request."""
+    serves.unlink(missing_ok=True)
+    sync_folder(serves.parent)
+
+
 def resume(call: Call) -> Result:
     """Verb `resume`: the worker runs again, where this host's role allows it."""
     role = rolefile.read(call.layout)
@@ -265,4 +288,5 @@ VERBS = {
     "status": Verb(status, locked=False, reads=False),
     "quiesce": Verb(quiesce, reads=False),
     "resume": Verb(resume, reads=False),
+    "forward": Verb(forward),
 }

@@ -8,6 +8,7 @@ import pytest
 
 from contract.errors import Failed, Refused, Usage
 from scripts.ctl.secrets import generate
+from scripts.host.app import verbs
 from scripts.host.app.config import (
     MIGRATE,
     NGINX,
@@ -24,9 +25,11 @@ from scripts.host.app.files import files
 from scripts.host.app.plan import Facts, Wanted, plan
 from scripts.host.app.verbs import App
 from scripts.host.app.web import nginx
+from scripts.host.frame.call import Call
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.log import Log
 from scripts.host.frame.plan import Step
+from scripts.host.frame.rolefile import Role
 from scripts.host.frame.systemd import Systemd
 
 RELEASE = "/opt/shop/releases/abc"
@@ -459,3 +462,48 @@ def test_a_kernel_that_takes_no_setting_is_told_and_stops_nothing(tmp_path):
     place.parent.mkdir(parents=True)
     app.apply(Step("kernel"))
     assert place.read_text() == f"{RETRIES}\n"
+
+
+def left(tmp_path, monkeypatch, *, role, epoch, told=4, serves=True):
+    """`app forward` on a host of site a, and what it has stopped."""
+    layout, stopped = Layout(tmp_path), list[str]()
+    flag = layout.at("/etc/nginx/dr-serves")
+    flag.parent.mkdir(parents=True)
+    if serves:
+        flag.write_text("")
+    if role:
+        Role(site="a", peer="b", role=role, epoch=epoch).write(layout)
+
+    def stop(unit, limit_s):
+        stopped.append(unit)
+        return True
+
+    units = SimpleNamespace(active=lambda unit: unit not in stopped, stop=stop)
+    monkeypatch.setattr(verbs, "Systemd", lambda: units)
+    call = Call("app", "forward", {"schema": 1, "epoch": told}, layout, Log(io.StringIO(), "app forward"))
+    return verbs.forward(call), flag.exists(), stopped
+
+
+@pytest.mark.parametrize(("role", "epoch"), [("primary", 3), ("standby", 2), (None, None)])
+def test_a_host_of_a_region_that_was_left_forwards_and_works_no_more(tmp_path, monkeypatch, role, epoch):
+    result, serves, stopped = left(tmp_path, monkeypatch, role=role, epoch=epoch)
+    assert (result.facts, result.changed) == ({"forwards": True}, True)
+    assert not serves and stopped == ["shop-worker.service"]
+
+
+def test_one_that_forwards_already_is_changed_no_more(tmp_path, monkeypatch):
+    result, _, _ = left(tmp_path, monkeypatch, role="primary", epoch=3, serves=False)
+    assert (result.facts, result.changed) == ({"forwards": True}, False)
+
+
+@pytest.mark.parametrize("epoch", [4, 5])
+def test_a_word_that_is_older_than_the_hosts_role_changes_nothing(tmp_path, monkeypatch, epoch):
+    """Two moves one after the other: the first one's run tells the hosts that it has left, when they are the ones that serve again."""
+    result, serves, stopped = left(tmp_path, monkeypatch, role="primary", epoch=epoch)
+    assert (result.facts, result.changed, serves, stopped) == ({"forwards": False}, False, True, [])
+
+
+@pytest.mark.parametrize("told", [None, "4", -1])
+def test_a_word_without_an_epoch_is_refused(tmp_path, monkeypatch, told):
+    with pytest.raises(Usage, match="epoch"):
+        left(tmp_path, monkeypatch, role="primary", epoch=3, told=told)
