@@ -11,7 +11,7 @@
     lab fault KIND kill|return [TARGET] [DETAIL]
     lab fault list | return-all
 
-Exit codes: 0 done, 1 failed, 2 usage or a machine that cannot run it, 3 refused and nothing changed,
+Exit codes: 0 done, 1 failed, 2 usage or a machine that cannot run it, 3 refused and nothing changed, 130 interrupted,
 141 nobody reads the output any more.
 """
 
@@ -27,6 +27,7 @@ from lab import lifecycle, looking
 from lab.control import call
 from lab.namespace import LabError, Places, places
 
+INTERRUPTED = 130  # as a shell tells it
 FAULTS = """\
 faults (KIND TARGET DETAIL):
   host NAME                      power cut of one server
@@ -111,6 +112,11 @@ def main(arguments: list[str] | None = None) -> int:
     except LabError as error:
         print(error, file=sys.stderr)
         return error.code
+    except KeyboardInterrupt:
+        print(
+            f"lab {options.command}: interrupted; what it has begun may stand, `lab down` removes it", file=sys.stderr
+        )
+        return INTERRUPTED
 
 
 def run(where: Places, options: argparse.Namespace) -> int:

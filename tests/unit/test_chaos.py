@@ -10,6 +10,7 @@ import pytest
 
 from contract.epoch import Epoch
 from contract.sites import Role
+from lab.__main__ import main
 from lab.rehearsal.chaos import catalogue, draw, invariants, run
 from lab.rehearsal.chaos.invariants import Seen
 from lab.rehearsal.chaos.operators import Journal, Operators, asked_word
@@ -334,6 +335,17 @@ def test_a_result_tells_its_verdict_and_whatever_was_wrong():
     assert "the shop sells: no orders" in run.tell(result)
     assert json.loads(json.dumps(result.document(), default=str))["verdict"] == "FAILED"
     assert run.table([result]).endswith("0 of 1 passed")
+
+
+def test_what_was_played_is_told_when_somebody_interrupts_the_rest(monkeypatch, tmp_path, capsys):
+    def play(told, folder):
+        yield Result(told[0], SITES)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "play", play)
+    assert main(["chaos", "--seed", "7", "--runs", "3", "--records", str(tmp_path)]) == 130
+    told = capsys.readouterr()
+    assert "1 of 1 passed" in told.out and "interrupted" in told.err and "lab down" in told.err
 
 
 # --- the way back

@@ -114,9 +114,11 @@ def main(seeds: Iterable[int], runs: int, folder: Path, *, show: bool) -> int:
         print("\n".join(f"{story.seed}  {story.text()}" for story in told))
         return 0
     results: list[Result] = []
-    with contextlib.closing(play(told, folder)) as played:
-        for result in played:
-            results.append(result)
-            print(tell(result), flush=True)
-    print(f"\n{table(results)}")
+    try:
+        with contextlib.closing(play(told, folder)) as played:
+            for result in played:
+                results.append(result)
+                print(tell(result), flush=True)
+    finally:  # also of one that was interrupted: what was played counts
+        print(f"\n{table(results)}")
     return 1 if any(result.verdict != "passed" for result in results) else 0
