@@ -38,7 +38,7 @@ from scripts.links.epochs import Action, decide, followed
 from scripts.links.interrupts import shielded
 from scripts.links.loss import Loss
 from scripts.links.planned import CleanStop, look, words
-from scripts.links.power import PowerOff
+from scripts.links.power import Glance, PowerOff
 from scripts.links.rungs import Override, Proof, RungFailed, climb, held, race
 from scripts.links.silence import Beats, LeaseRanOut, Silence
 from scripts.links.unplanned import Count
@@ -169,9 +169,12 @@ class Takeover:
             count = Count(hosts, self.witness, self._silence, self.newest, self.told)
             self._heir = hosts.talk(self.database, self.site, "postgres takeover", TALK_S)
             silent = self._missed(beats)
+            glance = Glance(self.told.openstack, self.peer, lambda: self.witness.servers(self.peer))
             if silent:
+                glance.begin()
                 count.ask()
-            seen = look(hosts, f"{first(DATABASE)}.{self.peer}", CONNECT_S // 2 if silent else CONNECT_S)
+            host = f"{first(DATABASE)}.{self.peer}"
+            seen = look(hosts, host, CONNECT_S // 2 if silent else CONNECT_S, off=glance.off)
             own = self._own(asked)
             self._holds(lease)
             clean = CleanStop(

@@ -9,11 +9,10 @@ from __future__ import annotations
 import sys
 import time
 import uuid
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from contract.accept import asked
@@ -28,6 +27,7 @@ from scripts.links import certificates
 from scripts.links.loss import arrived, lsn
 from scripts.links.rungs import Proof, Rung, RungFailed, held
 
+LOOK_S = 0.05  # between two looks at whether a host is known to be off
 CLOSE_BYTES = 4 * 2**20  # a standby this close is there within a second on any link that serves replication
 
 
@@ -40,22 +40,30 @@ class Seen:
     silent: tuple[str, ...]  # why the ways before do not lead there
 
 
-def look(hosts: Hosts, database: str, connect_s: int = CONNECT_S) -> Seen:
-    """Ask the peer's database host how it is, by every way at once; the first way that leads there is taken. `connect_s`: as of `Hosts.execute`."""
-    ways, silent, told = hosts.routes(database), list[str](), {"schema": 1}
-    with ThreadPoolExecutor(len(ways) or 1) as pool:
-        asked = [
-            (
-                way,
-                pool.submit(partial(hosts.call, connect_s=connect_s), database, way, "postgres status", told, QUICK_S),
-            )
-            for way in ways
-        ]
-        for way, future in asked:
-            try:
-                return Seen(via=way, answer=future.result(), silent=tuple(silent))
-            except Unreachable as error:
-                silent.append(str(error))
+def look(hosts: Hosts, database: str, connect_s: int = CONNECT_S, *, off: Callable[[], str] = lambda: "") -> Seen:
+    """Ask the peer's database host how it is, by every way at once; the first way that leads there is taken.
+
+    `connect_s`: as of `Hosts.execute`. `off`: why no way can lead there; as soon as it is known none is waited for.
+    """
+    silent, told = list[str](), {"schema": 1}
+    with ExitStack() as left:
+        pool = ThreadPoolExecutor(len(hosts.routes(database)) or 1)
+        left.callback(pool.shutdown, wait=False)  # a question that nobody waits for ends by its own limit
+        asked = {
+            pool.submit(hosts.call, database, way, "postgres status", told, QUICK_S, connect_s=connect_s): way
+            for way in hosts.routes(database)
+        }
+        while asked:
+            answered = wait(asked, LOOK_S, FIRST_COMPLETED).done
+            for future in answered:
+                way = asked.pop(future)
+                try:
+                    return Seen(via=way, answer=future.result(), silent=tuple(silent))
+                except Unreachable as error:
+                    silent.append(str(error))
+            if not answered and off():
+                silent.append(off())
+                break
     return Seen(via=None, answer=None, silent=tuple(silent))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
@@ -195,6 +195,38 @@ class PowerOff(Rung):
         sight = self._attempts.sight
         standing = [server for server in sight.servers if server.stands] if sight else []
         return ", ".join(f"{server.name or server.id} is {server.words()}" for server in standing)
+
+
+class Glance:
+    """Whether the peer's database is off at its own API, asked once and beside the questions to that host: one that is off has no ssh server to wait for.
+
+    It proves nothing: the rungs look for themselves.
+    """
+
+    def __init__(self, openstack: Servers, peer: str, ids: Callable[[], Mapping[str, str]]) -> None:
+        """`ids`: asks the witness for those of the peer's servers, by name."""
+        self._compute, self._ids = Compute(openstack, openstack.regions[peer]), ids
+        self._name = openstack.servers[peer][0]  # the database comes first
+        self._seen = ""
+
+    def begin(self) -> None:
+        """Not waited for: an API that is slow or dead is one that says nothing."""
+        threading.Thread(target=self._look, name="glance", daemon=True).start()
+
+    def off(self) -> str:
+        """What was seen, for a sentence; empty unless it is off."""
+        return self._seen
+
+    def _look(self) -> None:
+        with suppress(
+            BaseException
+        ):  # whatever it is: nothing was seen then, and the rungs tell of the API what is wrong with it
+            ids = self._ids()
+            self._compute.connect()
+            sight = self._compute.look([self._name], {name: ids[name] for name in (self._name,) if name in ids})
+            if sight.proven:
+                states = " and ".join(sorted({server.status for server in sight.servers}))
+                self._seen = f"{self._name} is {states} at the API of region {self._compute.region}, so its ssh server was not waited for"
 
 
 def start(openstack: OpenStack, region: str, names: Sequence[str], ids: Mapping[str, str]) -> None:

@@ -2,9 +2,11 @@
 
 import itertools
 import json
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 
@@ -19,7 +21,7 @@ from contract.limits import POWER_S, TALK_S
 from scripts.clients import compute as client
 from scripts.clients import hosts
 from scripts.clients.compute import Compute
-from scripts.clients.hosts import Answer
+from scripts.clients.hosts import CONNECT_S, Answer
 from scripts.clients.openstack import ApiDown
 from scripts.clients.witness import WitnessDown
 from scripts.links import fence, planned, power, preflight, silence, unplanned
@@ -429,3 +431,67 @@ def test_a_standby_that_lacks_the_last_record_alone_is_behind(world):
     PlayedHosts.script["db-1.b", "takeover checkpoint"] = (3, {})
     answer = fence.run(told(data_loss=lost()))
     assert (answer["epoch"], world.newest().planned, world.newest().loss["bytes"]) == (2, False, 0)
+
+
+class Mute(PlayedHosts):
+    """The peer's database host says nothing for as long as somebody waits."""
+
+    let, heard = threading.Event(), False
+
+    def call(self, host, via, command, document, limit_s, *, connect_s=CONNECT_S):
+        if host == "db-1.a" and command == "postgres status":
+            PlayedHosts.patience.setdefault(host, connect_s)
+            self.let.wait(20)
+            Mute.heard = True
+        return super().call(host, via, command, document, limit_s, connect_s=connect_s)
+
+
+@pytest.fixture
+def mute(world, monkeypatch):
+    monkeypatch.setattr(Mute, "let", threading.Event())
+    monkeypatch.setattr(Mute, "heard", False)
+    monkeypatch.setattr(fence, "Hosts", Mute)
+    world.beats = {host: beat(host) for host in ("db-1", "cache-1")}
+    yield world
+    Mute.let.set()
+
+
+def test_no_word_is_waited_for_of_a_host_that_is_off_at_its_own_api(mute):
+    cloud(mute).servers["id-shop-a-db-1"].update({"status": "SHUTOFF", "OS-EXT-STS:power_state": 4})
+    assert fence.run(told(data_loss=lost()))["fence"] == {"rung": 2}
+    assert not Mute.heard, "the move was not made before its time to answer was over"
+    assert mute.nova.all_asked() == [("os-stop", "shop-a-app-1"), ("os-stop", "shop-a-cache-1")]
+
+
+@pytest.mark.parametrize("why", ["running", "twice", "half-dead", "dead", "no witness"])
+def test_where_nobody_shows_it_to_be_off_its_word_is_waited_for(mute, monkeypatch, why):
+    well()
+    nova, looked = cloud(mute), power.Glance._look
+    nova.servers["id-shop-a-db-1"].update({"status": "SHUTOFF", "OS-EXT-STS:power_state": 4})
+    if why == "running":
+        nova.servers["id-shop-a-db-1"].update({"status": "ACTIVE", "OS-EXT-STS:power_state": 1})
+    elif why == "twice":
+        nova.add("another", "shop-a-db-1")
+    elif why == "half-dead":
+        nova.dead.add("id-shop-a-db-1")
+    elif why == "dead":
+        nova.down = ApiDown("OpenStack API x: answered 503", 503)
+    else:
+        monkeypatch.setattr(mute, "servers", Mock(side_effect=WitnessDown("no answer")))
+
+    def look(glance):
+        looked(glance)
+        assert glance.off() == ""
+        Mute.let.set()
+
+    monkeypatch.setattr(power.Glance, "_look", look)
+    assert fence.run(told())["fence"] == {"rung": 1}
+    assert Mute.let.is_set() and nova.asked == []
+
+
+def test_a_peer_that_is_heard_is_asked_and_its_api_is_not(world):
+    well()
+    nova = cloud(world)
+    world.heartbeat = lambda _, host: replace(beat(host), age_s=0.5)
+    assert fence.run(told())["fence"] == {"rung": 1}
+    assert nova.looks == 0
