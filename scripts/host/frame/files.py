@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,7 +69,7 @@ def write_atomically(path: Path, content: bytes, mode: int = 0o600, ids: tuple[i
 
 
 def _write_beside(path: Path, content: bytes, mode: int, ids: tuple[int, int] | None) -> None:
-    partial = f".{path.name}.{secrets.token_hex(8)}"
+    partial = f".{path.name}.{os.urandom(8).hex()}"
     with entered(path.parent) as folder:
         handle = os.open(
             partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder

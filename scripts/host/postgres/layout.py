@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,7 +59,8 @@ class PostgresLayout:
         folder = self.mount
         while not folder.exists():
             folder = folder.parent
-        return shutil.disk_usage(folder).total
+        found = os.statvfs(folder)
+        return found.f_blocks * found.f_frsize
 
     @property
     def data(self) -> Path:
