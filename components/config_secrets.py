@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from components import settings as s
-from contract import checks, witness
+from contract import checks, ssh_keys, witness
 from contract.hosts import CACHE, kind_of
 from contract.reading import Section
 from contract.services.postgres import APP_ROLE, REPLICATION_ROLE, WORKER_ROLE
@@ -44,6 +44,7 @@ def read_secrets(root: Section, hosts: Sequence[str], spare: Sequence[str] = ())
                 openstack_password=at.take("openstack_password", _TOKEN, "signing in to OpenStack fails", _REMEDY),
                 ovh=_ovh(at),
                 operator=_ssh_key(ssh, "operator"),
+                ssh_ca=None if ssh.empty("ca") else _ssh_ca(ssh),
                 host_keys=_host_keys(ssh, hosts, spare),
                 ca=tls.take("ca", _CERTIFICATE, "hosts cannot trust each other", _REMEDY),
                 shop=_entrance(tls),
@@ -72,6 +73,18 @@ def _ssh_key(parent: Section, name: str) -> s.SshKey:
         why = "the host cannot be reached by ssh, or not be told from another"
         return s.SshKey(
             private=at.take("private", _PRIVATE_KEY, why, _REMEDY), public=at.take("public", _PUBLIC_KEY, why, _REMEDY)
+        )
+
+
+def _ssh_ca(ssh: Section) -> s.SshKey:
+    why, remedy = (
+        "nobody could come in by a certificate",
+        "take the part ssh.ca of a new set of `drctl secrets`, and nothing else of it (docs/failover.md)",
+    )
+    with ssh.section("ca", why, remedy) as at:
+        return s.SshKey(
+            private=at.take("private", _PRIVATE_KEY, why, remedy),
+            public=at.take("public", ssh_keys.PUBLIC, why, remedy),
         )
 
 

@@ -55,6 +55,7 @@ def check(settings: Settings, root: Section) -> None:
         *_endpoints(settings),
         *_names(settings),
         *_operators(settings),
+        *_shut_out(settings),
         *_waiting(settings),
         *_generations(settings),
         *_archive(settings),
@@ -195,6 +196,34 @@ def _operators(settings: Settings) -> Iterator[_Row]:
                 f"networks of /{OPERATORS_PREFIX} or smaller",
                 f"the bastion's ssh would be open to {IPv4Network(network).num_addresses} addresses, most of them of people you do not know",
                 "name the addresses that operators and CI come from, or those of a way through which all of them come",
+            )
+
+
+def _shut_out(settings: Settings) -> Iterator[_Row]:
+    """Keys that are needed by more than one person."""
+    revoked = {
+        words[1] for it in (settings.ssh.revoked if settings.ssh else None) or () if len(words := it.split()) > 1
+    }
+    keys = {"the program's own key": settings.secrets.operator, "the CA's of ssh.ca": settings.secrets.ssh_ca}
+    for whose, key in keys.items():
+        if key is not None and key.public is not None and key.public.split()[1] in revoked:
+            yield (
+                "ssh.revoked",
+                f"{whose} of dr:secrets",
+                "keys of persons, and certificates",
+                "no run would reach a host again"
+                if key is settings.secrets.operator
+                else "all would be shut out at once, under a name that says one",
+                "take it out of the list; a key that is lost is renewed, as `The ssh CA is renewed` in docs/failover.md says",
+            )
+    for authority in (settings.ssh.authorities if settings.ssh else None) or ():
+        if authority.split()[1] in revoked:
+            yield (
+                "ssh.revoked",
+                "a key of dr:ssh.authorities",
+                "keys of persons, and certificates",
+                "every certificate of that CA would be refused, while the other list says that it is trusted",
+                "take it out of dr:ssh.authorities instead",
             )
 
 

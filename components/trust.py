@@ -1,4 +1,4 @@
-"""What the certificates of `dr:secrets` have to be to each other: rules that a preview tells, before a take-over finds out.
+"""What the certificates and CAs of `dr:secrets` have to be to each other: rules that a preview tells, before a take-over finds out.
 
 What cannot be read here is passed over: those who read it are OpenSSL's, and take what this reader may not.
 """
@@ -9,8 +9,13 @@ from collections.abc import Iterator, Mapping
 from itertools import combinations
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+    load_ssh_private_key,
+)
 from cryptography.x509.oid import NameOID
 
 from components import settings as s
@@ -30,6 +35,7 @@ def faults(settings: s.Settings) -> Iterator[Row]:
     yield from _members("cache.hosts", secrets.cache.ca, secrets.cache.hosts)
     yield from _roles(secrets.database.clients)
     yield from _apart(secrets)
+    yield from _ssh_ca(secrets)
 
 
 def _members(place: str, ca: str, pairs: Mapping[str, s.Certificate]) -> Iterator[Row]:
@@ -85,6 +91,40 @@ def _apart(secrets: s.Secrets) -> Iterator[Row]:
                 "what every customer sees would be a way in",
                 _PUBLIC,
             )
+
+
+def _ssh_ca(secrets: s.Secrets) -> Iterator[Row]:
+    """Hosts know its public part, certificates are made with the other, and neither opens anything by itself."""
+    ca, remedy = secrets.ssh_ca, "renew it as `The ssh CA is renewed` in docs/failover.md says"
+    if ca is None or ca.public is None:
+        return
+    if not _ssh_pair(ca):
+        yield (
+            "secrets.ssh.ca.public",
+            "another's",
+            "the public part of secrets.ssh.ca.private",
+            "hosts would refuse every certificate",
+            remedy,
+        )
+    others = {"operator": secrets.operator, **{f"hosts.{name}": key for name, key in secrets.host_keys.items()}}
+    for name, key in others.items():
+        if key.public is not None and key.public.split()[1] == ca.public.split()[1]:
+            yield (
+                "secrets.ssh.ca",
+                "the same",
+                f"another key than secrets.ssh.{name}",
+                "whoever has that one would make certificates of root everywhere",
+                remedy,
+            )
+
+
+def _ssh_pair(key: s.SshKey) -> bool:
+    """True where it cannot be read."""
+    try:
+        own = load_ssh_private_key((key.private or "").encode(), None).public_key()
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return True
+    return own.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode().split()[1] == key.public.split()[1]
 
 
 def _entrance(secrets: s.Secrets, host: str) -> Iterator[Row]:

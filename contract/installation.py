@@ -13,6 +13,7 @@ from .hosts import KINDS
 from .lease import Lease
 from .services import app, archive, assets, postgres, redis
 from .sites import A_SITE, SITES
+from .ssh_keys import PUBLIC, REVOKED
 
 _NAME = text(r"[a-z][a-z0-9-]{1,20}[a-z0-9]", "3 to 22 lower-case letters, digits and dashes")
 _UUID = text(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "an OpenStack id (UUID)")
@@ -257,6 +258,26 @@ class LossBudget:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ssh:
+    """`dr:ssh`: who comes in by ssh, beside the program with its key and who has a certificate of `dr:secrets` `ssh.ca`."""
+
+    authorities: tuple[str, ...] = key(
+        listing(PUBLIC),
+        "public keys of further CAs (Vault, step-ca): a user certificate of theirs with the principal `dr-operator` opens root on every host",
+        default=(),
+        why="nobody could come in by a certificate of that CA",
+    )
+    revoked: tuple[str, ...] = key(
+        listing(REVOKED),
+        "who is shut out before a certificate ends: a public key, which counts for every certificate of it, or `serial:4711`, or a whole key id, "
+        "`id:alice+20261129T090000Z`",
+        default=(),
+        why="whoever was to be shut out could still come in",
+        fix="copy it as `drctl audit verify` or the host's log shows it; quote it in YAML",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Own:
     """What a stack file says of its own stack: the two regions need not agree in it."""
 
@@ -331,6 +352,13 @@ class Shared:
         listing(cidr(), at_least=1),
         "where operators and CI come from; nobody else reaches the bastions' ssh",
         why="nobody could reach the bastion by ssh",
+    )
+    ssh: Ssh | None = part(
+        Ssh,
+        "who comes in by ssh",
+        optional=True,
+        why="nobody is let in by another CA, and nobody shut out",
+        shared=False,  # a move must not wait until both sites know who was shut out
     )
     regions: Mapping[str, Region] = parts(
         Region, "facts of both regions", names=SITES, why="either stack has to know both regions"

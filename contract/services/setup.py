@@ -9,6 +9,7 @@ from ..buckets import Bucket
 from ..checks import boolean, listing, text
 from ..fields import Contradiction, key, part
 from ..lease import Lease
+from ..ssh_keys import PUBLIC, REVOKED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,12 @@ class Block:
         "whether ssh, the platform's metadata service and security updates are held to what hosts of the pair need",
         default=False,
     )
+    ssh_authorities: tuple[str, ...] = key(
+        listing(PUBLIC),
+        "public keys of the CAs whose ssh certificates open root; none: no certificate does",
+        default=(),
+    )
+    ssh_revoked: tuple[str, ...] = key(listing(REVOKED), "keys and certificates of ssh that open nothing", default=())
 
     def contradictions(self) -> Iterator[Contradiction]:
         """A lease is kept at the witness."""

@@ -1,8 +1,8 @@
 """Everything secret that the two stacks share, made once: `dr:secrets`.
 
 A private CA for each purpose (their keys are thrown away: rotating means making a new set), certificates of hosts, caches, clients and the shop,
-ssh host keys and the operator's key, passwords. Credentials of outside parties (OpenStack, OVHcloud, the witness) are handed in. The result goes into
-both stack files, encrypted by Pulumi.
+ssh host keys, the operator's key and the CA of persons' certificates, passwords. Credentials of outside parties (OpenStack, OVHcloud, the witness) are
+handed in. The result goes into both stack files, encrypted by Pulumi.
 """
 
 from __future__ import annotations
@@ -62,7 +62,11 @@ def generate(hosts: Mapping[str, Sequence[str]], shop_host: str, outside: Mappin
     """
     return {
         **outside,
-        "ssh": {"operator": _ssh_pair("operator"), "hosts": {name: _ssh_pair(name) for name in hosts}},
+        "ssh": {
+            "operator": _ssh_pair("operator"),
+            "ca": _ssh_pair("ca"),
+            "hosts": {name: _ssh_pair(name) for name in hosts},
+        },
         "tls": certificates(hosts, shop_host),
         "postgres": {"replication": _password(), "app": _password()},
         "redis": {"app": _password(), "replica": _password(), "operator": _password()},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 from functools import cache
 from pathlib import Path
@@ -38,6 +39,16 @@ def _ssh(host: str) -> dict[str, str]:
     return {"private": private, "public": f"ssh-ed25519 {KEY_BODY}{body} {host}"}
 
 
+def public_key(number: int) -> str:
+    """Of ed25519, as far as its form goes."""
+    texts = (b"ssh-ed25519", bytes([number]) * 32)
+    return f"ssh-ed25519 {base64.b64encode(b''.join(len(it).to_bytes(4, 'big') + it for it in texts)).decode()}"
+
+
+def _ssh_ca() -> dict[str, str]:
+    return {**_ssh("ca"), "public": f"{public_key(1)} ca"}
+
+
 def _certificate(host: str) -> dict[str, str]:
     body = f"tls{host.replace('.', '').replace('-', '').replace('_', '')}"
     return {
@@ -59,7 +70,7 @@ def secrets() -> dict[str, Any]:
             "application_secret": "secret-application-secret",
             "consumer_key": "secret-consumer-key",
         },
-        "ssh": {"operator": _ssh("operator"), "hosts": {host: _ssh(host) for host in HOSTS}},
+        "ssh": {"operator": _ssh("operator"), "ca": _ssh_ca(), "hosts": {host: _ssh(host) for host in HOSTS}},
         "tls": {
             "ca": _certificate("ca")["cert"],
             "shop": _certificate("shop"),

@@ -15,7 +15,9 @@ from scripts.host.frame.files import make_folder
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.log import Log
 from scripts.host.host import hardening
+from scripts.host.host.sshd import revocations
 from scripts.host.host.verbs import Base, Desired
+from tests.components import stack
 from tests.host.frame.test_frame import HOST, SETUP
 
 RULES = "etc/ssh/sshd_config.d/00-dr.conf"
@@ -44,11 +46,14 @@ class Programs:
 
     units: Units
     sshd: int = 0
+    penalties: bool = True
 
     def __call__(self, argv: list[str], **_: Any) -> Done:
         if argv[0] == "nft":
             there = f"restart {hardening.UNIT}" in self.units.told
             return Done(0, hardening.NFT, "") if there else Done(1, "", "No such file or directory")
+        if "-o" in argv and not self.penalties:
+            return Done(1, "", "command-line: line 0: Bad configuration option: PerSourcePenaltyExemptList")
         return Done(self.sshd, "", "Bad configuration option: Allow" if self.sshd else "")
 
 
@@ -59,7 +64,7 @@ def units(monkeypatch: pytest.MonkeyPatch) -> Units:
     return units
 
 
-def base(root: Path, units: Units, host: str = "db-1", *, hardened: bool = True) -> Base:
+def base(root: Path, units: Units, host: str = "db-1", *, hardened: bool = True, **setup: Any) -> Base:
     hosts = {
         f"{name}.{site}": {
             "name": f"{name}.{site}.dr.internal",
@@ -69,7 +74,7 @@ def base(root: Path, units: Units, host: str = "db-1", *, hardened: bool = True)
         for name, octet in (("db-1", 11), ("control-1", 31))
         for site, offset, number in (("a", 0, 1), ("b", 100, 2))
     }
-    document = {**HOST, "host": host, "hosts": hosts, "setup": {**SETUP, "hardened": hardened}}
+    document = {**HOST, "host": host, "hosts": hosts, "setup": {**SETUP, "hardened": hardened, **setup}}
     layout = Layout(root)
     make_folder(layout.run)
     return Base(Desired.read(document), layout, Log(io.StringIO(), "host converge"), units)
@@ -135,6 +140,40 @@ def test_rules_with_which_sshd_would_not_start_do_not_stay(
         done(host)
     assert not (tmp_path / RULES).exists()
     assert "reload ssh.service" not in units.told
+
+
+def test_a_sshd_that_knows_no_penalties_is_told_of_none(
+    tmp_path: Path, units: Units, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would not start with a word that it does not know."""
+    done(base(tmp_path, units))
+    assert "PerSourcePenaltyExemptList 10.1.0.31," in (tmp_path / RULES).read_text()
+    monkeypatch.setattr(hardening, "run", Programs(units, penalties=False))
+    older = base(tmp_path, units)
+    assert names(older) == ["closed-files", "closed-ssh"]
+    done(older)
+    assert "PerSource" not in (tmp_path / RULES).read_text() and names(older) == []
+
+
+def test_who_is_shut_out_and_let_in_again_is_so_at_once(tmp_path: Path, units: Units) -> None:
+    """sshd reads the list itself at each connection; of the rule that names it, it has to be told."""
+    key = stack.public_key(1)
+    done(base(tmp_path, units, ssh_authorities=[key]))
+    out = base(tmp_path, units, ssh_authorities=[key], ssh_revoked=["id:mallory"])
+    assert names(out) == ["closed-files", "closed-ssh"]
+    done(out)
+    assert "RevokedKeys /etc/ssh/dr-revoked.krl\n" in (tmp_path / RULES).read_text()
+    longer = base(tmp_path, units, ssh_authorities=[key], ssh_revoked=["id:mallory", "serial:1"])
+    assert names(longer) == ["closed-files"]
+    done(longer)
+    assert (tmp_path / "etc/ssh/dr-revoked.krl").read_bytes() == revocations(["id:mallory", "serial:1"])
+    (tmp_path / "etc/ssh/dr-user-ca.pub").write_text(f"{stack.public_key(2)}\n")
+    assert names(longer) == ["closed-files"], "somebody has put in a CA of his own"
+    empty = base(tmp_path, units, ssh_authorities=[key])
+    assert names(empty) == ["closed-files", "closed-ssh"]
+    done(empty)
+    assert "RevokedKeys" not in (tmp_path / RULES).read_text()
+    assert (tmp_path / "etc/ssh/dr-revoked.krl").exists(), "a sshd that was not told yet would let nobody in without it"
 
 
 def test_a_bastion_passes_connections_on_to_ssh_of_its_own_hosts_and_others_pass_on_none(

@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from components import config, rules
+from components.render import documents
 from contract.accept import spelled
+from contract.agreement import digests
 from contract.errors import ConfigError, Fault
+from contract.hosts import KINDS
 from scripts.ctl.configuration import load, merged, stack_file
 from scripts.ctl.secrets import generate
 from tests.components import stack
@@ -371,6 +374,49 @@ def test_hosts_have_keys_to_the_witness_of_their_own() -> None:
     assert found["dr:secrets.witness.hosts.cache.a"].wanted == "another user's key than that of operator"
     assert found["dr:secrets.witness.hosts.cache.b"].wanted == "another user's key than that of db.a"
     assert "secret-" not in "".join(map(str, found.values()))
+
+
+def test_a_set_of_before_there_was_a_ca_of_ssh_is_taken_and_no_host_trusts_one() -> None:
+    values = stack.configuration()
+    del values["secrets"]["ssh"]["ca"]
+    settings = config.parse(values)
+    assert settings.secrets.ssh_ca is None and documents.ssh_authorities(settings) == ()
+    assert documents.setup(settings, "db")["ssh_authorities"] == []
+    put(values, "secrets/ssh/ca", {"private": "hunter2hunter2", "public": "ssh-ed25519 AAAA ca"})
+    found = faults(values)
+    assert set(found) == {"dr:secrets.ssh.ca.private", "dr:secrets.ssh.ca.public"}
+    assert all("nothing else of it" in it.remedy and "hunter2" not in str(it) for it in found.values())
+
+
+def test_hosts_are_told_of_our_ca_and_of_the_teams_and_of_who_is_shut_out() -> None:
+    own, other, gone = (stack.public_key(number) for number in (1, 2, 3))
+    told = {"authorities": [f"{other} vault", own], "revoked": [f"{gone} mallory's", "serial:4711", "id:mallory"]}
+    for site in "ab":
+        settings = config.parse(stack.configuration(site, ssh=told))
+        for kind in KINDS:
+            block = documents.setup(settings, kind)
+            assert block["ssh_authorities"] == [own, other]
+            assert block["ssh_revoked"] == [gone, "serial:4711", "id:mallory"]
+            assert "ca" not in json.dumps(block["ssh_authorities"]), "comments stay behind"
+
+
+def test_nobody_shuts_out_the_program_or_a_whole_ca_by_mistake() -> None:
+    values = stack.configuration()
+    made = {name: stack.public_key(number) for number, name in enumerate(("operator", "ca"), 5)}
+    for name, public in made.items():
+        put(values, f"secrets/ssh/{name}/public", public)
+    team = stack.public_key(7)
+    for key, wanted in ((made["operator"], "no run would reach a host"), (made["ca"], "all would be shut out at once")):
+        found = faults({**values, "ssh": {"revoked": ["id:mallory", f"{key} somebody"]}})
+        assert set(found) == {"dr:ssh.revoked"} and wanted in found["dr:ssh.revoked"].consequence
+        assert key.split()[1] not in str(found["dr:ssh.revoked"])
+    found = faults({**values, "ssh": {"revoked": [team], "authorities": [team]}})
+    assert "dr:ssh.authorities" in found["dr:ssh.revoked"].remedy
+
+
+def test_who_was_shut_out_holds_up_no_move() -> None:
+    settings = config.parse(stack.configuration(ssh={"revoked": ["serial:1"]}))
+    assert [key for key in digests(settings) if key.startswith("ssh")] == []
 
 
 def test_settings_do_not_print_their_secrets() -> None:

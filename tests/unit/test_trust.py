@@ -34,6 +34,17 @@ def test_what_drctl_makes_has_no_fault() -> None:
     assert faults(secrets()) == {}
 
 
+def test_a_ca_of_ssh_in_two_halves_and_one_that_is_somebodys_key_are_told() -> None:
+    made = secrets()
+    made["ssh"]["ca"]["public"] = made["ssh"]["hosts"]["db-1.b"]["public"]
+    found = faults(made)
+    assert set(found) == {"dr:secrets.ssh.ca.public", "dr:secrets.ssh.ca"}
+    assert "secrets.ssh.hosts.db-1.b" in found["dr:secrets.ssh.ca"]
+    made = secrets()
+    made["ssh"]["ca"] = made["ssh"]["operator"]
+    assert set(faults(made)) == {"dr:secrets.ssh.ca"}
+
+
 @pytest.mark.parametrize("name", [NAME, "*.shop.example"])
 def test_a_public_certificate_needs_no_ca(name: str) -> None:
     made = secrets()

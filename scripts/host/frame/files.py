@@ -18,6 +18,7 @@ class ManagedFile:
 
     path: Path
     content: str = field(repr=False)  # may be secret
+    encoding: str = "utf-8"  # latin-1: what is no text, a character a byte
     mode: int = 0o644
     owner: str = "root"
     group: str | None = None  # None: the owner's own group
@@ -28,7 +29,7 @@ class ManagedFile:
             found, status = _own(self.path)
         except OSError:
             return True
-        if found != self.content.encode() or status.st_mode & 0o7777 != self.mode:
+        if found != self.content.encode(self.encoding) or status.st_mode & 0o7777 != self.mode:
             return True
         return os.geteuid() == 0 and (status.st_uid, status.st_gid) != self._ids()
 
@@ -36,7 +37,7 @@ class ManagedFile:
         """Write, sync and move into place; folders that lack are made (0755)."""
         make_folder(self.path.parent)
         ids = self._ids() if os.geteuid() == 0 else None
-        write_atomically(self.path, self.content.encode(), self.mode, ids)
+        write_atomically(self.path, self.content.encode(self.encoding), self.mode, ids)
 
     def _ids(self) -> tuple[int, int]:
         return ids_of(self.owner, self.group)

@@ -8,39 +8,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from contract.errors import Failed, say
-from contract.hosts import CONTROL, SSH, kind_of
 
 from ..frame.commands import run
-from ..frame.desired import Envelope
 from ..frame.files import ManagedFile, differing, write_atomically
 from ..frame.layout import Layout
 from ..frame.plan import Step
 from ..frame.systemd import Units, sandbox
+from .sshd import EXEMPT, RULES, Sshd
 
 METADATA = ("169.254.169.254", "fe80::a9fe:a9fe")
 TABLE, UNIT, SSHD = "dr_metadata", "dr-metadata.service", "ssh.service"
 QUICK_S, CHANGE_S = 15.0, 60.0
-# Whoever comes in this way is root with the operator's key; between hosts a bastion passes connections on to their ssh and to nothing else.
-_SSH = """\
-# Written by dr-host host converge; changes made here are lost.
-AllowUsers root
-PermitRootLogin prohibit-password
-AuthenticationMethods publickey
-PubkeyAuthentication yes
-PasswordAuthentication no
-KbdInteractiveAuthentication no
-PermitEmptyPasswords no
-PermitUserEnvironment no
-AllowAgentForwarding no
-AllowStreamLocalForwarding no
-GatewayPorts no
-PermitTunnel no
-X11Forwarding no
-"""
 # Replaced as a whole in one step. What has no owner is nobody's either.
 NFT = f"""\
 # Written by dr-host host converge; changes made here are lost.
@@ -107,19 +90,17 @@ class Hardening:
     """`wanted`: false leaves everything as it is."""
 
     wanted: bool
-    envelope: Envelope
+    sshd: Sshd
     layout: Layout
     units: Units = field(repr=False)
 
     def files(self) -> list[ManagedFile]:
         """In the order in which they are written."""
-        at = self.layout.at
         return [
-            # Before what the image or cloud-init say: the first value counts.
-            ManagedFile(path=at("/etc/ssh/sshd_config.d/00-dr.conf"), content=self._ssh()),
+            *self.sshd.files(self.layout, penalties=self._penalties),
             ManagedFile(path=self.layout.etc / "metadata.nft", content=NFT),
             ManagedFile(path=self.layout.units / UNIT, content=METADATA_UNIT),
-            ManagedFile(path=at("/etc/apt/apt.conf.d/90-dr-updates"), content=UPDATES),
+            ManagedFile(path=self.layout.at("/etc/apt/apt.conf.d/90-dr-updates"), content=UPDATES),
         ]
 
     def facts(self) -> Facts:
@@ -134,7 +115,7 @@ class Hardening:
         """Files first."""
         steps = [Step("closed-files", ", ".join(facts.files))] if facts.files else []
         changed = [path.rpartition("/")[2] for path in facts.files]
-        if not facts.ssh or "00-dr.conf" in changed:
+        if not facts.ssh or RULES.name in changed:
             steps.append(Step("closed-ssh"))
         if not facts.metadata or "metadata.nft" in changed or UNIT in changed:
             steps.append(Step("closed-metadata"))
@@ -165,12 +146,14 @@ class Hardening:
             )
         return {"closed": ["metadata", "ssh"]}
 
-    def _ssh(self) -> str:
-        if kind_of(self.envelope.host) != CONTROL:
-            return f"{_SSH}AllowTcpForwarding no\n"
-        ways = sorted({address for host in self.envelope.hosts.values() for address in (host.front, host.vrack)})
-        opened = " ".join(f"{address}:{SSH.number}" for address in ways)
-        return f"{_SSH}AllowTcpForwarding local\nPermitOpen {opened}\n"
+    @property
+    def _rules(self) -> str:
+        return self.sshd.rules(penalties=self._penalties)
+
+    @cached_property
+    def _penalties(self) -> bool:
+        """Whether this sshd knows the word: an older one would not start with it, and has no penalties either."""
+        return run(["sshd", "-t", "-o", f"{EXEMPT}=127.0.0.1"], limit_s=QUICK_S, check=False).code == 0
 
     def _write(self) -> None:
         for file in self.files():
@@ -181,7 +164,7 @@ class Hardening:
         """Nobody is cut off by it, and nothing that sshd would not start with stays: after a boot nobody could come in to mend it."""
         tried = run(["sshd", "-t"], limit_s=QUICK_S, check=False)
         if tried.code != 0:
-            rules = self.files()[0].path
+            rules = self.layout.at(str(RULES))
             rules.unlink(missing_ok=True)
             raise Failed(
                 say(
@@ -206,7 +189,7 @@ class Hardening:
         return self.layout.run / "sshd-told"
 
     def _digest(self) -> str:
-        return hashlib.sha256(self._ssh().encode()).hexdigest()
+        return hashlib.sha256(self._rules.encode()).hexdigest()
 
     def _told(self) -> bool:
         try:

@@ -29,6 +29,7 @@ from ..frame.plan import Step
 from ..frame.result import Result
 from ..frame.systemd import Systemd, Units
 from . import hardening
+from .sshd import Sshd
 
 BLOCK = "dr hosts"
 INSTALL_S = 900.0
@@ -44,6 +45,7 @@ class Desired:
     envelope: Envelope
     packages: tuple[str, ...]
     witness: str | None = field(repr=False)
+    sshd: Sshd
     agent: Config | None = None
     hardened: bool = False
 
@@ -53,7 +55,7 @@ class Desired:
         envelope, block = read(document, "setup", Block, with_epoch=False)
         witness = None if block.witness is None else json.dumps(fields.write(block.witness), sort_keys=True) + "\n"
         agent = agent_install.wanted(envelope, block.lease)
-        return cls(envelope, block.packages, witness, agent, block.hardened)
+        return cls(envelope, block.packages, witness, Sshd.of(envelope, block), agent, block.hardened)
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Base:
     def __init__(self, desired: Desired, layout: Layout, log: Log, units: Units | None = None) -> None:
         self.desired, self.layout, self.log = desired, layout, log
         self.agent = agent_install.Installation(desired.agent, layout, units or Systemd())
-        self.closed = hardening.Hardening(desired.hardened, desired.envelope, layout, units or Systemd())
+        self.closed = hardening.Hardening(desired.hardened, desired.sshd, layout, units or Systemd())
 
     def facts(self) -> Facts:
         installed = installed_packages(self.layout)
