@@ -35,6 +35,12 @@ MOST_SAID = 600  # characters of a sentence that is kept
 WHO, WHY = "DR_WHO", "DR_WHY"
 
 
+def person(environment: Mapping[str, str]) -> str:
+    """The same name alone: without the time that our own certificates bear behind it, and the user's where there is no other."""
+    named = _certificate(environment.get("SSH_USER_AUTH", "")) or environment.get(WHO, "")
+    return named.partition("+")[0] or _user().partition("@")[0]
+
+
 def who(environment: Mapping[str, str]) -> str:
     """The name in the ssh certificate by which somebody has logged in here, else what `DR_WHO` says, else user@host."""
     named = _certificate(environment.get("SSH_USER_AUTH", "")) or environment.get(WHO, "")

@@ -13,11 +13,13 @@ from pathlib import Path
 
 from contract.errors import ExitCode
 from contract.sites import SITES
+from contract.ssh_keys import HOURS, MOST_HOURS
 from contract.version import VERSION
 from contract.witness import USERS
 from scripts.ctl import output
 from scripts.ctl.commands import COMMANDS
 
+KEY = Path("~/.ssh/id_ed25519.pub")
 PROJECT = Path(__file__).resolve().parents[2]
 STACK_FILE, IN_STACK_FILE = Path("Pulumi.region-a.yaml"), "one of the two stack files, Pulumi.yaml beside it"
 
@@ -44,6 +46,11 @@ def parser() -> argparse.ArgumentParser:
     _destroy(
         commands.add_parser(
             "destroy", help="make ready to take a site down: the name leads away from it, nothing is deleted"
+        )
+    )
+    _ssh_certificate(
+        commands.add_parser(
+            "ssh-certificate", help="root on the hosts for one person and some hours, by that person's own key"
         )
     )
     made = commands.add_parser(
@@ -89,6 +96,25 @@ def _stack(command: argparse.ArgumentParser) -> None:
 def _destroy(destroy: argparse.ArgumentParser) -> None:
     destroy.add_argument("site", choices=SITES, help="the site that shall go")
     _stack(destroy)
+
+
+def _ssh_certificate(certificate: argparse.ArgumentParser) -> None:
+    certificate.add_argument(
+        "--person",
+        default="",
+        help="whose it is, as the hosts' logs say it; by default who the audit trail says you are",
+    )
+    certificate.add_argument(
+        "--hours", type=int, default=HOURS, help=f"until it ends, {MOST_HOURS} at most; {HOURS} by default"
+    )
+    certificate.add_argument(
+        "--key",
+        type=Path,
+        default=KEY,
+        help=f"that person's public key, {KEY} by default; the certificate is written beside it",
+    )
+    certificate.add_argument("--site", choices=SITES, default="a", help="whose stack has the secrets; a by default")
+    _stack(certificate)
 
 
 def _config(config: argparse.ArgumentParser) -> None:

@@ -33,7 +33,7 @@ def test_every_host_has_a_certificate_of_its_ca_with_all_its_names():
 
 def test_ssh_keys_are_read_by_openssh(tmp_path):
     made = generate(HOSTS, "www.shop.example", OUTSIDE)
-    for name, pair in {"operator": made["ssh"]["operator"], **made["ssh"]["hosts"]}.items():
+    for name, pair in {**{name: made["ssh"][name] for name in ("operator", "ca")}, **made["ssh"]["hosts"]}.items():
         key = tmp_path / name
         key.touch(mode=0o600)
         key.write_text(pair["private"])

@@ -12,6 +12,7 @@ _MODULES = {
     "reference": "reference",
     "rights": "rights",
     "secrets": "secrets",
+    "ssh-certificate": "ssh_certificate",
 }
 # Imported only when called for: `drctl --help` needs none of what they load.
 COMMANDS = {name: f"{__package__}.{module}" for name, module in _MODULES.items()}
