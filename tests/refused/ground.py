@@ -22,6 +22,7 @@ from botocore.config import Config
 
 from contract.hosts import PORTS, balancer_networks
 from contract.names import bucket_name
+from contract.ssh_keys import PRINCIPAL
 from lab import looking
 from lab.namespace import Places, entered
 from lab.rehearsal import stacks
@@ -32,7 +33,7 @@ from tests.refused.probes import Pair, context, environment, files
 STRANGER = "100.66.7.8"  # an address of the internet that is no operator's
 INTRUDER = "10.100.0.77"  # one on the vRack that is no host's
 ASKERS = "192.0.2"  # further operators
-OPERATOR, INTERNET = "operator", "internet"
+OPERATOR, INTERNET, BASTION = "operator", "internet", "control-1.a"
 SHOP_KEYS, WAL_KEYS, COPY_KEYS = "shop", "archive", "copier"
 
 
@@ -109,17 +110,32 @@ class Ground:
         return "permission" if re.search(r"[Pp]ermission denied|not permitted", said[-1]) else said[-1][:160]
 
     def ssh(
-        self, user: str, key: str, *, host_key: str | None = None, options: tuple[str, ...] = (), line: str = "true"
+        self,
+        user: str,
+        key: str,
+        *,
+        host_key: str | None = None,
+        options: tuple[str, ...] = (),
+        line: str = "true",
+        host: str = BASTION,
+        certificate: str = "",
     ) -> str:
-        """OpenSSH to the bastion of a, as an operator's machine: `ok`, `publickey`, `host key`, or its last words."""
-        known = self.secrets["ssh"]["hosts"]["control-1.a"]["public"] if host_key is None else host_key
-        with files(key, f"bastion {known}\n") as (identity, hosts), self.at(OPERATOR):
+        """OpenSSH to the bastion of a, as an operator's machine, or from there to another host: `ok`, `publickey`, `host key`, or its last words."""
+        known = self.secrets["ssh"]["hosts"][host]["public"] if host_key is None else host_key
+        outside = host == BASTION
+        with (
+            files(key, f"bastion {known}\n", certificate) as (identity, hosts, shown),
+            self.at(OPERATOR if outside else BASTION),
+        ):
             fixed = {
                 "BatchMode": "yes", "IdentitiesOnly": "yes", "IdentityFile": identity, "UserKnownHostsFile": hosts, "GlobalKnownHostsFile": "/dev/null",
-                "StrictHostKeyChecking": "yes", "BindAddress": self._asker(), "HostKeyAlias": "bastion", "ConnectTimeout": "6", "LogLevel": "ERROR",
+                "StrictHostKeyChecking": "yes", "HostKeyAlias": "bastion", "ConnectTimeout": "6", "LogLevel": "ERROR",
             }  # fmt: skip
+            fixed |= {"BindAddress": self._asker()} if outside else {}
+            fixed |= {"CertificateFile": shown} if certificate else {}
             words = [word for name, value in fixed.items() for word in ("-o", f"{name}={value}")]
-            command = ["ssh", "-F", "none", *words, *options, f"{user}@{self.bastion('a')}", line]
+            address = self.bastion("a") if outside else self.vrack(host)
+            command = ["ssh", "-F", "none", *words, *options, f"{user}@{address}", line]
             done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment(), timeout=20)
         if done.returncode == 0:
             return "ok"
@@ -183,10 +199,30 @@ class Ground:
     @cached_property
     def stranger_key(self) -> str:
         """An ssh key that nobody has let in."""
+        return self._new_key()
+
+    @cached_property
+    def stranger_ca(self) -> str:
+        """One that signs, and of which no host was told."""
+        return self._new_key()
+
+    def _new_key(self) -> str:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "key")
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
             return path.read_text()
+
+    def person(self, of: str) -> tuple[str, str]:
+        """A person's key, and a certificate of it: a good one of `our CA`, of `another CA`, with the principal `root`, `ended`, `not yet begun`."""
+        principal = "root" if of == "root" else PRINCIPAL
+        span = {"ended": "20200101:20200102", "not yet begun": "+1d:+2d"}.get(of, "-5m:+1h")
+        ca = self.stranger_ca if of == "another CA" else self.secrets["ssh"]["ca"]["private"]
+        with files(self.stranger_key, ca) as (key, authority):
+            public = subprocess.run(["ssh-keygen", "-y", "-f", key], capture_output=True, text=True, check=True).stdout
+            Path(f"{key}.pub").write_text(public)
+            words = ["ssh-keygen", "-q", "-s", authority, "-I", "mallory", "-n", principal, "-V", span, f"{key}.pub"]
+            subprocess.run(words, check=True)
+            return self.stranger_key, Path(f"{key}-cert.pub").read_text()
 
     def trusted(self, pair: Pair | None = None) -> ssl.SSLContext:
         """Trusts nobody's name: a probe asks what the other side refuses."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from tests.refused.ground import Ground
+from tests.refused.ground import BASTION, Ground
 from tests.refused.row import Allowed, Call, Row
 
 # Options of sshd, and what they would let somebody have.
@@ -17,6 +17,13 @@ WAYS = {
     "permituserenvironment": "environment",
 }
 KEY_ALONE = ("publickey",)
+EACH = ("control-1.a", "db-1.a", "cache-1.a", "app-1.a")  # one of each kind
+CERTIFICATES = {
+    "another CA": "sshd: CAs that hosts are told of",
+    "root": "sshd: one principal",
+    "ended": "sshd: a certificate's own times",
+    "not yet begun": "sshd: a certificate's own times",
+}
 UNREAD = ("permission",)
 
 
@@ -31,6 +38,16 @@ def ssh(user: str = "root", *options: str, key: str = "operator", changed: bool 
         return ground.ssh(
             user, private, host_key=keys["hosts"]["db-1.a"]["public"] if changed else None, options=options, line=line
         )
+
+    return call
+
+
+def certified(of: str, host: str = BASTION, user: str = "root") -> Call:
+    """By a certificate (`Ground.person`), at the bastion or from there."""
+
+    def call(ground: Ground) -> str:
+        key, certificate = ground.person(of)
+        return ground.ssh(user, key, certificate=certificate, host=host)
 
     return call
 
@@ -139,6 +156,27 @@ SSH = [
             closed_by="sshd: keys alone",
         )
         for way in ("password", "keyboard-interactive", "hostbased", "none")
+    ),
+    *(
+        Row(
+            who=f"a certificate: {of}",
+            what=f"root at {host}",
+            wanted=KEY_ALONE,
+            call=certified(of, host),
+            closed_by=closed_by,
+        )
+        for of, closed_by in CERTIFICATES.items()
+        for host in EACH
+    ),
+    *(
+        Row(
+            who="a certificate of our CA",
+            what=f"debian at {host}",
+            wanted=KEY_ALONE,
+            call=certified("our CA", host, "debian"),
+            closed_by="sshd: a certificate is root's",
+        )
+        for host in EACH
     ),
     Row(
         who="the operator",
@@ -278,6 +316,15 @@ LOCAL = [
 ROWS = [*SSH, *LOCAL]
 ALLOWED = [
     Allowed(who="the operators' key", what="root at the bastion", answer="ok", call=ssh()),
+    *(
+        Allowed(
+            who="a certificate of our CA",
+            what=f"root at {host}",
+            answer="ok",
+            call=certified("our CA", host),
+        )
+        for host in EACH
+    ),
     Allowed(
         who="root on app-1.a",
         what="the shop's environment",

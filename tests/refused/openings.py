@@ -9,12 +9,15 @@ from __future__ import annotations
 import contextlib
 import json
 import shlex
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
 from lab.rehearsal.world import wait_for
 from tests.refused.ground import OPERATOR, Ground
+from tests.refused.hosts import EACH
 from tests.refused.network import FORWARD, HEALTH, POSTGRES, SSH
+from tests.refused.probes import files
 from tests.refused.stores import _cloud
 
 Opening = Callable[[Ground], AbstractContextManager[None]]
@@ -288,6 +291,25 @@ def authorized(ground: Ground) -> Iterator[None]:
         _must(ground, "control-1.a", "cp -p /root/kept /root/.ssh/authorized_keys")
 
 
+def told(path: str, line: Callable[[Ground], str]) -> Opening:
+    """A line more in a file that each host's sshd reads at each connection."""
+
+    @contextlib.contextmanager
+    def opened(ground: Ground) -> Iterator[None]:
+        with contextlib.ExitStack() as undo:
+            for host in EACH:
+                _must(ground, host, f"cp -p {path} /root/told; cat >> {path}", f"{line(ground)}\n")
+                undo.callback(_must, ground, host, f"cp -p /root/told {path}")
+            yield
+
+    return opened
+
+
+def _public(key: str) -> str:
+    with files(key) as (path,):
+        return subprocess.run(["ssh-keygen", "-y", "-f", path], capture_output=True, text=True, check=True).stdout
+
+
 SSHD = "/etc/ssh/sshd_config.d/00-a-refused.conf"  # read before ours: the first word counts
 
 
@@ -427,6 +449,10 @@ OPENINGS: dict[str, Opening | str] = {
     "witness: keys by kind of host": policies,
     "storage: what is archived is locked": "the owner asks too, past every policy, and nobody ends what is locked before its day",
     "sshd: the operators' key": authorized,
+    "sshd: CAs that hosts are told of": told("/etc/ssh/dr-user-ca.pub", lambda ground: _public(ground.stranger_ca)),
+    "sshd: one principal": told("/etc/ssh/dr-principals/root", lambda _: "root"),
+    "sshd: a certificate's own times": "sshd's own, which no word of its configuration opens",
+    "sshd: a certificate is root's": "twice: no other user may come in, and none has a principal; the first is opened above",
     "sshd: root alone": others,
     "sshd: keys alone": sshd("PasswordAuthentication yes", "AuthenticationMethods any"),
     "sshd: ways that nobody uses": sshd(
