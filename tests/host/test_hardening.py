@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from contract.errors import Failed
-from scripts.host.frame.commands import Done
+from scripts.host.frame.commands import TIMED_OUT, Done
 from scripts.host.frame.files import make_folder
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.log import Log
@@ -47,11 +47,14 @@ class Programs:
     units: Units
     sshd: int = 0
     penalties: bool = True
+    slow: bool = False
 
     def __call__(self, argv: list[str], **_: Any) -> Done:
         if argv[0] == "nft":
             there = f"restart {hardening.UNIT}" in self.units.told
             return Done(0, hardening.NFT, "") if there else Done(1, "", "No such file or directory")
+        if "-o" in argv and self.slow:
+            return Done(TIMED_OUT, "", "no end within 15 s")
         if "-o" in argv and not self.penalties:
             return Done(1, "", "command-line: line 0: Bad configuration option: PerSourcePenaltyExemptList")
         return Done(self.sshd, "", "Bad configuration option: Allow" if self.sshd else "")
@@ -153,6 +156,16 @@ def test_a_sshd_that_knows_no_penalties_is_told_of_none(
     assert names(older) == ["closed-files", "closed-ssh"]
     done(older)
     assert "PerSource" not in (tmp_path / RULES).read_text() and names(older) == []
+
+
+@pytest.mark.parametrize("penalties", [True, False])
+def test_a_sshd_that_does_not_say_is_left_as_it_was(
+    tmp_path: Path, units: Units, monkeypatch: pytest.MonkeyPatch, *, penalties: bool
+) -> None:
+    monkeypatch.setattr(hardening, "run", Programs(units, penalties=penalties))
+    done(base(tmp_path, units))
+    monkeypatch.setattr(hardening, "run", Programs(units, slow=True))
+    assert names(base(tmp_path, units)) == []
 
 
 def test_who_is_shut_out_and_let_in_again_is_so_at_once(tmp_path: Path, units: Units) -> None:
