@@ -20,6 +20,7 @@ from contract.errors import DrError, ExitCode, Usage
 
 from .config import Job, parse
 from .epoch import Epoch
+from .hands import become_holder
 from .output import Bar, metrics, read_status, result, status, write_file
 from .plan import Step
 from .reconcile import Reconcile
@@ -33,6 +34,7 @@ def main(arguments: list[str] | None = None, now: Callable[[], Epoch] | None = N
     chosen = _parser().parse_args(arguments)
     try:
         job = _job(chosen)
+        become_holder(job.state_dir)
         document, error = COMMANDS[chosen.command](job, chosen, now)
     except DrError as found:
         document, error = None, found

@@ -5,6 +5,8 @@ bucket, every `interval_s`. Active: it pulls nothing any more; once in each epoc
 had is brought over (reconcile). In mode `both` the platform copies as well, and the copier looks how far that is; in mode `native` it only
 looks, and copies in a reconcile alone. Neither is waited for: a bucket with a million objects must not hold up a take-over.
 
+It runs as a user of its own, which may write its own folders and read its own document. Whoever calls it as root becomes that user (`dr-assets`).
+
 The own bucket's lifecycle and CORS are put here too (`dr-assets bucket`), once for each wording of them and again before each run of the
 copier. That they are not is a fact and a warning, no failure: nobody must wait for them either.
 """
@@ -14,33 +16,36 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from contract import fields
 from contract.errors import Failed, say
 from contract.services import assets
 
-from .frame import rolefile
+from .frame import rolefile, users
 from .frame.call import Call, Verb
 from .frame.commands import run
 from .frame.desired import Envelope, read
-from .frame.files import ManagedFile, differing, make_folder
+from .frame.figures import Figures
+from .frame.files import ManagedFile, differing, hand_over, make_folder, read_own
 from .frame.layout import Layout
 from .frame.plan import Step, converge
 from .frame.result import Result
 from .frame.systemd import Systemd, Units, sandbox, verified_line
 
 TOOL = "/opt/dr/dr-assets.pyz"
-JOB, EPOCH = "/etc/dr/assets.json", "/var/lib/dr/assets/epoch.json"
-SETTINGS, SETTINGS_LIMIT_S = "/var/lib/dr/assets/bucket.json", 45.0
-STATUS, METRICS, STATE = (
-    "/var/lib/dr/assets/status.json",
-    "/var/lib/prometheus/node-exporter/dr_assets.prom",
-    "/var/lib/dr/assets/state",
-)
+USER, OWN = (
+    "dr-assets",
+    "/var/lib/dr/assets",
+)  # the folder is the user's; what the copier is told lies elsewhere, and is root's
+JOB, EPOCH = "/etc/dr/assets.json", "/etc/dr/assets-epoch.json"
+SETTINGS, SETTINGS_LIMIT_S = "/var/lib/dr/assets-bucket.json", 45.0
+STATUS, STATE = f"{OWN}/status.json", f"{OWN}/state"
+FIGURES = "dr_assets"
+_FORMER = (f"{OWN}/epoch.json", f"{OWN}/bucket.json")  # of a version whose copier was root's
 _COPIER = ("/usr/bin/python3", TOOL)
 SYNC, RECONCILE = "dr-assets-sync", "dr-assets-reconcile"
+STOP_S = 30
 RETRY_S = 60  # between two attempts to reconcile
 LATE_MIN = 10  # minutes after the first that was whole, in which it is done again
 
@@ -86,7 +91,7 @@ class Desired(assets.Block):
             "state_dir": STATE,
             "epoch_file": EPOCH,
             "status_file": STATUS,
-            "metrics_file": METRICS,
+            "metrics_file": str(Figures(Layout(), FIGURES, USER).path),
         }
         return json.dumps(job, sort_keys=True, indent=1) + "\n"
 
@@ -98,6 +103,7 @@ class Facts:
     stale: tuple[str, ...] = ()  # files
     timers: tuple[str, ...] = ()
     tool: bool = True
+    owned: bool = True  # the copier's user, and its folders as its own
     role: str | None = None  # of role.json
     role_epoch: int | None = None
     settings: dict[str, str] | None = (
@@ -110,13 +116,14 @@ def plan(facts: Facts, active: bool, epoch: int) -> list[Step]:
     wanted, other = (RECONCILE, SYNC) if active else (SYNC, RECONCILE)
     role = "primary" if active else "standby"
     steps = [Step("stop", other)] if other in facts.timers else []
+    steps += [] if facts.owned else [Step("hand-over", USER)]
     steps += [Step("write", path) for path in facts.stale]
     if any("/systemd/" in path for path in facts.stale):
         steps.append(Step("daemon-reload"))
     turned = (facts.role, facts.role_epoch) != (role, epoch)
     if turned:
         steps.append(Step("role", role))
-    if wanted not in facts.timers or turned or facts.stale:
+    if wanted not in facts.timers or turned or facts.stale or not facts.owned:
         steps.append(Step("start", wanted))
     if facts.settings is None and facts.tool:
         steps.append(Step("settings"))
@@ -129,6 +136,7 @@ class Assets:
     def __init__(self, desired: Desired, layout: Layout, units: Units, warn: Callable[[str], None]) -> None:
         self._desired, self._layout, self._units, self._warn = desired, layout, units, warn
         self._role = desired.envelope.role()
+        self._figures = Figures(layout, FIGURES, USER)
 
     def facts(self) -> Facts:
         """See `plan.Service`."""
@@ -142,6 +150,7 @@ class Assets:
             tuple(differing(self.files())),
             tuple(timers),
             self._layout.at(TOOL).is_file(),
+            self._owned(),
             role.role if role else None,
             role.epoch if role else None,
             self._settings(),
@@ -154,6 +163,7 @@ class Assets:
     def apply(self, step: Step) -> None:
         """See `plan` for what each name means."""
         actions: dict[str, Callable[[], Any]] = {
+            "hand-over": self._hand_over,
             "write": lambda: self._write(step.detail),
             "daemon-reload": self._units.daemon_reload,
             "role": lambda: self._role.write(self._layout),
@@ -191,7 +201,7 @@ class Assets:
             "active": self._desired.envelope.site if self._desired.envelope.active else self._desired.envelope.peer,
         }
         at, units = self._layout.at, self._layout.units
-        done = f"/var/lib/dr/assets/reconciled-{self._role.epoch}"
+        done = f"{OWN}/reconciled-{self._role.epoch}"
         # Its failure is the link's to tell; the copier copies all the same.
         settings = f"ExecStartPre=-{_copier('bucket')}"
         look = f"ExecStart={_copier('replication --alone')}", f"ExecStartPost=-{_copier('replication')}"
@@ -206,7 +216,7 @@ class Assets:
         ]
         reconcile.append(f"ExecStartPost=/bin/sh -c 'test -e {done} || touch {done}'")
         return [
-            ManagedFile(path=at(JOB), content=self._desired.job, mode=0o600),
+            ManagedFile(path=at(JOB), content=self._desired.job, mode=0o640, group=USER),
             ManagedFile(path=at(EPOCH), content=json.dumps(epoch, sort_keys=True) + "\n"),
             ManagedFile(path=units / f"{SYNC}.service", content=_service("Pull assets from the active site", sync)),
             ManagedFile(path=units / f"{SYNC}.timer", content=_timer(self._desired.interval_s)),
@@ -217,9 +227,35 @@ class Assets:
             ManagedFile(path=units / f"{RECONCILE}.timer", content=_timer(RETRY_S)),
         ]
 
+    def _owned(self) -> bool:
+        return self._figures.placed() and users.holds(USER, self._layout.at(OWN))
+
+    def _hand_over(self) -> None:
+        """A copier that still runs would leave more that is root's: it ends first, and begins anew with its timer."""
+        for name in (SYNC, RECONCILE):
+            for unit in (f"{name}.timer", f"{name}.service"):
+                self._units.stop(unit, STOP_S)
+        at_work = [name for name in (SYNC, RECONCILE) if self._units.running(f"{name}.service")]
+        if at_work:
+            raise Failed(
+                say(
+                    subject=f"unit {at_work[0]}.service",
+                    found="still at work",
+                    wanted=f"an end within {STOP_S} s of being asked for it",
+                    consequence=f"its files cannot become user {USER}'s, the copier stays as it was",
+                    remedy=f"`systemctl kill -s KILL {at_work[0]}.service` there, then run the same again",
+                )
+            )
+        if not users.exists(USER):
+            users.make(USER)
+        own = self._layout.at(OWN)
+        make_folder(own)
+        for path in _FORMER:
+            self._layout.at(path).unlink(missing_ok=True)
+        hand_over(own, USER)
+        self._figures.place()
+
     def _write(self, path: str) -> None:
-        for folder in (EPOCH, METRICS):
-            make_folder(self._layout.at(folder).parent)
         next(file for file in self.files() if str(file.path) == path).write()
 
     def _settings(self) -> dict[str, str] | None:
@@ -239,7 +275,7 @@ class Assets:
             "--set",
             "timeout_s=10",
         ]
-        done = run(argv, limit_s=SETTINGS_LIMIT_S, check=False)
+        done = run(argv, limit_s=SETTINGS_LIMIT_S, user=USER, check=False)
         if done.code:
             self._warn(
                 say(
@@ -267,7 +303,7 @@ class Assets:
     def _stop(self, name: str) -> None:
         self._units.disable(f"{name}.timer")
         for unit in (f"{name}.timer", f"{name}.service"):
-            self._units.stop(unit, 30)
+            self._units.stop(unit, STOP_S)
 
 
 def _unset(name: str, how: str) -> str:
@@ -286,14 +322,16 @@ def _copier(command: str) -> str:
 
 def _service(description: str, commands: Sequence[str]) -> str:
     head = ("[Unit]", f"Description={description}", "After=network-online.target", "Wants=network-online.target")
-    # Its figures lie in a folder that may be another user's.
-    box = sandbox([str(Path(STATUS).parent), str(Path(METRICS).parent)], capabilities=["CAP_DAC_OVERRIDE"])
+    box = sandbox([OWN, str(Figures(Layout(), FIGURES, USER).folder)])
     return (
         "\n".join(
             (
                 *head,
                 "[Service]",
                 "Type=oneshot",
+                f"User={USER}",
+                f"Group={USER}",
+                "PrivateUsers=yes",
                 "Nice=10",
                 "MemoryMax=512M",
                 "UMask=0022",
@@ -313,7 +351,7 @@ def _timer(seconds: int) -> str:
 def _read(layout: Layout, path: str) -> dict[str, Any]:
     """Empty when there is none, or none that can be read: then nothing is known."""
     try:
-        known = json.loads(layout.at(path).read_bytes())
+        known = json.loads(read_own(layout.at(path)))
     except (OSError, ValueError):
         return {}
     return known if isinstance(known, dict) else {}
@@ -329,7 +367,7 @@ def status(call: Call) -> Result:
     role, at = rolefile.read(call.layout), call.layout.at
     known = _read(call.layout, STATUS)
     names = ("unreplicated", "replicated_until", "source", "finished", "ok", "error", "epoch", "replication")
-    reconciled = None if role is None else at(f"/var/lib/dr/assets/reconciled-{role.epoch}").exists()
+    reconciled = None if role is None else at(f"{OWN}/reconciled-{role.epoch}").exists()
     return Result(
         {
             **{name: known.get(name) for name in names},

@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from contract.errors import Usage
+from contract.errors import Failed, Usage
 from scripts.assets.bucket import UNSUPPORTED
 from scripts.assets.config import BucketRules, parse
 from scripts.host import assets
-from scripts.host.assets import EPOCH, JOB, RECONCILE, SYNC, TOOL, Assets, Desired, Facts, plan
+from scripts.host.assets import EPOCH, JOB, OWN, RECONCILE, SYNC, TOOL, USER, Assets, Desired, Facts, plan
+from scripts.host.frame import users
 from scripts.host.frame.commands import Done
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.plan import Step
@@ -72,8 +73,56 @@ def test_the_copier_takes_what_it_is_told(active: str, says: dict[str, Any]) -> 
     assert (job.source_site, job.target_site) == ("b", "a")
     assert str(job.epoch_file) == EPOCH
     assert json.loads(files[EPOCH].content) == says
-    assert files[JOB].mode == 0o600
+    assert (files[JOB].mode, files[JOB].owner, files[JOB].group) == (0o640, "root", USER), "read by whose job it is"
+    assert files[EPOCH].owner == "root", "who copies says in no way which site is active"
     assert [path for path, file in files.items() if "A-SECRET" in file.content] == [JOB]
+
+
+def test_what_root_ran_before_is_handed_to_the_copiers_user_before_anything_is_started() -> None:
+    """An upgrade: the same timer, begun anew. And a first time: nothing is written for a group that is not there yet."""
+    older = Facts(stale=(JOB, UNIT), timers=(SYNC,), owned=False, role="standby", role_epoch=3, settings={})
+    found = steps(older, active=False)
+    assert found == [f"hand-over {USER}", f"write {JOB}", f"write {UNIT}", "daemon-reload", f"start {SYNC}"]
+    assert steps(replace(older, stale=()), active=False) == [f"hand-over {USER}", f"start {SYNC}"]
+
+
+class Busy:
+    """A service manager whose copier does not end; what was asked of it."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def stop(self, unit: str, _: float) -> bool:
+        self.asked.append(unit)
+        return False
+
+    def running(self, unit: str) -> bool:
+        return unit == f"{SYNC}.service"
+
+    def daemon_reload(self) -> None:
+        raise AssertionError("nothing is changed")
+
+
+def test_files_of_a_copier_that_does_not_end_stay_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(users, "make", lambda _: pytest.fail("nothing is changed"))
+    old = tmp_path / OWN.lstrip("/") / "epoch.json"
+    old.parent.mkdir(parents=True)
+    old.touch()
+    units = Busy()
+    with pytest.raises(Failed, match=rf"unit {SYNC}\.service: found still at work, wanted an end within"):
+        Assets(Desired.read(document()), Layout(tmp_path), units, print).apply(Step("hand-over"))  # type: ignore[arg-type]
+    assert units.asked == [f"{name}.{kind}" for name in (SYNC, RECONCILE) for kind in ("timer", "service")]
+    assert old.exists() and not (tmp_path / "var/lib/dr/metrics").exists()
+
+
+def test_a_status_that_is_a_link_to_somebody_elses_file_is_not_read(tmp_path: Path) -> None:
+    """The folder is the copier's, and root reads what it says."""
+    layout = Layout(tmp_path)
+    other = tmp_path / "secret.json"
+    other.write_text(json.dumps({"source": "hidden"}))
+    layout.at(assets.STATUS).parent.mkdir(parents=True)
+    layout.at(assets.STATUS).symlink_to(other)
+    assert assets.status(SimpleNamespace(layout=layout)).facts["source"] is None  # type: ignore[arg-type]
 
 
 def test_limits_of_deletes_reach_the_copier() -> None:
@@ -103,10 +152,12 @@ class Copier:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.done = Done(0, json.dumps({"settings": {"lifecycle": "changed", "cors": "as wanted"}}), "")
         self.calls: list[list[str]] = []
+        self.users: list[str | None] = []
         monkeypatch.setattr(assets, "run", self)
 
-    def __call__(self, argv: list[str], **_: Any) -> Done:
+    def __call__(self, argv: list[str], *, user: str | None = None, **_: Any) -> Done:
         self.calls.append(argv)
+        self.users.append(user)
         return self.done
 
 
@@ -127,7 +178,7 @@ class Silent:
 def test_settings_are_put_once_for_each_wording_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copier, warnings = Copier(monkeypatch), list[str]()
     service(tmp_path, warnings).apply(Step("settings"))
-    assert copier.calls[0][1:3] == [TOOL, "bucket"] and not warnings
+    assert copier.calls[0][1:3] == [TOOL, "bucket"] and copier.users == [USER] and not warnings
     assert service(tmp_path, warnings).facts().settings == {"lifecycle": "set", "cors": "set"}
     assert service(tmp_path, warnings, abort_uploads_days=3).facts().settings is None
 

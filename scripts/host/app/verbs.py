@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import pwd
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 from contract.errors import Failed, say
 
-from ..frame import rolefile
+from ..frame import rolefile, users
 from ..frame.call import Call, Verb
 from ..frame.commands import run
 from ..frame.desired import Reader
@@ -59,7 +58,7 @@ class App:
         role = rolefile.read(self._layout)
         stale = {name: tuple(differing(group)) for name, group in self._files.items()}
         return Facts(
-            user=_user_exists(),
+            user=users.exists(USER),
             release_there=self._layout.at(self._desired.release).is_dir(),
             current=str(self._current.readlink()) if self._current.is_symlink() else None,
             migrated=_read(self._marker),
@@ -144,10 +143,7 @@ class App:
         next(file for group in self._files.values() for file in group if str(file.path) == path).write()
 
     def _make_user(self) -> None:
-        run(
-            ["useradd", "--system", "--user-group", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", USER],
-            limit_s=UNIT_S,
-        )
+        users.make(USER)
 
     def _link(self) -> None:
         """The release that runs, replaced in one step. Its code stays root's; Rails writes below `tmp` and `log` alone."""
@@ -190,14 +186,6 @@ def _read(path: Any) -> str | None:
         return str(path.read_text().strip())
     except OSError:
         return None
-
-
-def _user_exists() -> bool:
-    try:
-        pwd.getpwnam(USER)
-    except KeyError:
-        return False
-    return True
 
 
 def _healthy() -> bool:

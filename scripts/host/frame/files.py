@@ -31,7 +31,10 @@ class ManagedFile:
             return True
         if found != self.content.encode(self.encoding) or status.st_mode & 0o7777 != self.mode:
             return True
-        return os.geteuid() == 0 and (status.st_uid, status.st_gid) != self._ids()
+        try:
+            return os.geteuid() == 0 and (status.st_uid, status.st_gid) != self._ids()
+        except KeyError:  # nobody of that name yet, or no more
+            return True
 
     def write(self) -> None:
         """Write, sync and move into place; folders that lack are made (0755)."""
@@ -127,6 +130,26 @@ def make_folder(folder: Path, mode: int = 0o755, owner: str | None = None) -> No
             raise PermissionError(errno.EPERM, f"it is of user {holder}, wanted {owner}", str(folder))
         if holder != ids[0]:
             os.fchown(found, *ids)
+
+
+def hand_over(folder: Path, owner: str) -> None:
+    """What root has in `folder`, and the folder itself last, becomes `owner`'s, where root runs this: a job that was root's goes on as that user.
+
+    While a folder is root's nobody else can exchange a name in it, and one that is not any more is passed by: so no link leads out of it. What has
+    further names elsewhere stays root's. Raises OSError.
+    """
+    if os.geteuid() != 0:
+        return
+    ids = ids_of(owner)
+    with entered(folder) as top:
+        for _, _, names, here in os.fwalk(".", topdown=False, dir_fd=top):
+            if os.fstat(here).st_uid != 0:
+                continue
+            for name in names:
+                found = os.stat(name, dir_fd=here, follow_symlinks=False)
+                if found.st_uid == 0 and found.st_nlink == 1:
+                    os.chown(name, *ids, dir_fd=here, follow_symlinks=False)
+            os.fchown(here, *ids)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,62 @@
+"""What a job tells the node exporter: a file in a folder of the job's own, and a link to it where the text collector looks.
+
+The collector's folder may be another user's, and holds what other jobs tell: so no job writes there, and root places the link.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from .files import make_folder, read_own, write_atomically
+from .layout import Layout
+from .reach import entered, ids_of
+
+COLLECTED, OWN = "/var/lib/prometheus/node-exporter", "/var/lib/dr/metrics"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """`name`: of the job, `dr_assets`; `user`: who runs it."""
+
+    layout: Layout
+    name: str
+    user: str
+
+    @property
+    def folder(self) -> Path:
+        """The user's."""
+        return self.layout.at(f"{OWN}/{self.name}")
+
+    @property
+    def path(self) -> Path:
+        """What the job writes."""
+        return self.folder / f"{self.name}.prom"
+
+    @property
+    def link(self) -> Path:
+        """What the collector reads."""
+        return self.layout.at(f"{COLLECTED}/{self.name}.prom")
+
+    def placed(self) -> bool:
+        """Whether both are there."""
+        try:
+            return self.folder.is_dir() and self.link.readlink() == self.path
+        except OSError:
+            return False
+
+    def place(self) -> None:
+        """Whoever reads goes on reading: what root's job of an older version has written there is taken along. Raises OSError."""
+        make_folder(self.link.parent)
+        make_folder(self.folder, 0o755, self.user)
+        if not self.path.exists():
+            with contextlib.suppress(OSError):
+                ids = ids_of(self.user) if os.geteuid() == 0 else None
+                write_atomically(self.path, read_own(self.link), 0o644, ids)
+        fresh = f".{self.link.name}.{secrets.token_hex(8)}"
+        with entered(self.link.parent) as folder:
+            os.symlink(self.path, fresh, dir_fd=folder)
+            os.replace(fresh, self.link.name, src_dir_fd=folder, dst_dir_fd=folder)
