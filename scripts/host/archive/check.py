@@ -1,4 +1,4 @@
-"""What looks after the archive every minute, as root: on the primary its places in the repositories, an epoch that outran this host, and what a
+"""What looks after the archive every minute, as PostgreSQL's user: on the primary its places in the repositories, an epoch that outran this host, and what a
 repository missed; on a standby whether it has to fetch WAL from the archive. It also writes the metrics.
 """
 
@@ -11,10 +11,10 @@ from typing import Any
 from contract.errors import Refused
 
 from ..frame import rolefile
-from ..frame.files import make_folder, write_atomically
+from ..frame.files import write_atomically
 from ..frame.log import Log
 from ..frame.rolefile import PRIMARY, STANDBY, Role
-from ..frame.witness import Silent, Witness
+from ..frame.witness import Silent
 from ..postgres.layout import PostgresLayout
 from ..postgres.server import TIMELINE, Server
 from . import fetch
@@ -26,6 +26,7 @@ from .inherit import owed
 from .layout import ArchiveLayout
 from .push import may_write, waiting
 from .tool import DIFFERENT_CONTENT, PARTLY_THERE, Info, PgBackRest, explain, stanza, system_identifier
+from .word import Word, hear
 
 FOLLOW_AFTER_S = 60.0  # a standby that does not stream for so long fetches from the archive
 REPAIR_S = 240.0  # one run's share of sending what a repository missed
@@ -34,8 +35,11 @@ REPAIR_S = 240.0  # one run's share of sending what a repository missed
 class Check:
     """`server`: this host's cluster, asked only."""
 
-    def __init__(self, layout: ArchiveLayout, memory: Memory, server: Server, log: Log) -> None:
-        self.layout, self.memory, self.server, self.log = layout, memory, server, log
+    def __init__(
+        self, layout: ArchiveLayout, memory: Memory, server: Server, log: Log, word: Word | None = None
+    ) -> None:
+        """`word`: the witness's, where this process has lost the right to ask for it."""
+        self.layout, self.memory, self.server, self.log, self.word = layout, memory, server, log, word
         self.tool = PgBackRest(layout, memory.port)
         self._infos: dict[str, Info | None] = {}  # of this run: a dead region is asked once, and both at the same time
 
@@ -89,7 +93,7 @@ class Check:
     def _ask_witness(self, role: Role) -> None:
         """Remember a newer epoch of another site: the archiver, which cannot ask, refuses from now on."""
         try:
-            newest = Witness.of_host(self.postgres.base).newest(role.epoch)
+            newest = (self.word or hear(self.postgres.base, role.epoch))()
         except Silent as error:
             self.log.warning(f"{error}; whether this host is still the primary is for its lease to say")
             return
@@ -294,10 +298,9 @@ class Check:
         }
 
     def _metrics(self, found: dict[str, Any]) -> None:
-        path = self.layout.metrics
-        if path.parent.parent.is_dir():
-            make_folder(path.parent)
-            write_atomically(path, metrics(found).encode(), 0o644)
+        if self.layout.figures.folder.is_dir():  # else a host that an older version prepared
+            with self.postgres.acting():
+                write_atomically(self.layout.figures.path, metrics(found).encode(), 0o644)
 
 
 def follows(streaming: bool | None, silent_since: float | None, clock: float) -> bool:

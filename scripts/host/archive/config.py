@@ -12,15 +12,13 @@ from ..frame.files import ManagedFile
 from ..frame.systemd import sandbox, verified_line
 from .desired import Desired
 from .layout import ArchiveLayout
+from .word import KEY, TOLD
 
 TOOL = "/opt/dr/dr-host.pyz"
 CHECK, DUE, FULL, INCREMENTAL = "dr-archive-check", "dr-archive-due", "dr-archive-full", "dr-archive-incremental"
+EPOCH = "dr-archive-epoch"  # see `word`
 IO_S, PUSH_S = 15, 10  # how long a repository may be silent, and how long the archiver waits for one segment
-# It asks the witness with a key of root's, and has PostgreSQL's user do the rest, whose folders it looks into.
-_CAPABILITIES = tuple(
-    f"CAP_{name}" for name in ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID", "SYS_PTRACE")
-)
-_WRITABLE = ("/run/dr", "/var/lib/dr", "/var/lib/postgresql", "/var/lib/prometheus", "/var/log/pgbackrest")
+_WRITABLE = ("/var/lib/dr/archive", "/var/lib/dr/metrics/dr_archive", "/var/lib/postgresql", "/var/log/pgbackrest")
 _HEAD = "# Written by dr-host; changes are overwritten.\n"
 
 
@@ -34,9 +32,11 @@ def managed_files(desired: Desired, layout: ArchiveLayout) -> list[ManagedFile]:
     if desired.ca is not None:
         files.append(ManagedFile(path=layout.ca, content=desired.ca))
     files.append(ManagedFile(path=layout.memory, content=desired.memory.text()))
+    files.append(epoch_service(layout))
     files.append(_service(layout, CHECK, "Look after the WAL archive", "check", "{}"))
     files.append(_timer(layout, CHECK, "OnBootSec=60\nOnUnitActiveSec=60\nAccuracySec=5\n"))
     files.append(_service(layout, DUE, "Backup of PostgreSQL where one is due at once", "backup", '{"type": "due"}'))
+    files.append(_path(layout, DUE, layout.due))
     for name, kind, when in ((FULL, "full", desired.full), (INCREMENTAL, "incr", desired.incremental)):
         files.append(
             _service(layout, name, f"Backup ({kind}) of PostgreSQL to both regions", "backup", f'{{"type": "{kind}"}}')
@@ -94,13 +94,29 @@ def folders(desired: Desired, layout: ArchiveLayout) -> list[Path]:
 
 
 def _service(layout: ArchiveLayout, name: str, about: str, verb: str, document: str) -> ManagedFile:
+    """A job of PostgreSQL's user: the queues are its own, and pgBackRest reads its data directory."""
     text = (
-        f"{_HEAD}[Unit]\nDescription={about}\nAfter=network-online.target\n\n[Service]\nType=oneshot\nStandardInput=data\n"
+        f"{_HEAD}[Unit]\nDescription={about}\nAfter=network-online.target {EPOCH}.service\nWants={EPOCH}.service\n\n[Service]\nType=oneshot\n"
+        f"User={layout.user}\nStandardInput=data\n"
         f"StandardInputText={document}\n{verified_line(TOOL)}ExecStart=/usr/bin/python3 {TOOL} archive {verb}\nNice=5\nIOSchedulingClass=best-effort\n"
-        "IOSchedulingPriority=6\nTimeoutStartSec=24h\nUMask=0077\n"
-        + sandbox(_WRITABLE, capabilities=_CAPABILITIES, as_others=True)
+        "IOSchedulingPriority=6\nTimeoutStartSec=24h\nUMask=0077\n" + sandbox(_WRITABLE)
     )
     return ManagedFile(path=layout.postgres.base.units / f"{name}.service", content=text)
+
+
+def epoch_service(layout: ArchiveLayout) -> ManagedFile:
+    """Asks the witness before each job, as nobody in particular: the key is handed to this process alone, and its answer is in a file of root's."""
+    text = (
+        f"{_HEAD}[Unit]\nDescription=Ask the witness which site is active, for jobs without its key\nAfter=network-online.target\n\n[Service]\n"
+        f"Type=oneshot\nDynamicUser=yes\nLoadCredential={KEY}:/etc/dr/{KEY}\nStandardOutput=truncate:{TOLD}\nUMask=0022\n{verified_line(TOOL)}"
+        f"ExecStart=/usr/bin/python3 {TOOL} archive ask\nTimeoutStartSec=30\nPrivateUsers=yes\n" + sandbox([])
+    )
+    return ManagedFile(path=layout.postgres.base.units / f"{EPOCH}.service", content=text)
+
+
+def _path(layout: ArchiveLayout, name: str, looked_at: Path) -> ManagedFile:
+    text = f"{_HEAD}[Unit]\nDescription=When {name}.service runs\n\n[Path]\nPathChanged={looked_at}\n\n[Install]\nWantedBy=paths.target\n"
+    return ManagedFile(path=layout.postgres.base.units / f"{name}.path", content=text)
 
 
 def _timer(layout: ArchiveLayout, name: str, when: str) -> ManagedFile:

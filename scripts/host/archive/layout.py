@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..frame.figures import Figures
 from ..frame.files import write_atomically
 from ..postgres import archiving
 from ..postgres.layout import PostgresLayout
@@ -84,6 +85,15 @@ class ArchiveLayout:
         return self.postgres.base.at("/var/log/pgbackrest")
 
     @property
-    def metrics(self) -> Path:
-        """Where the node exporter's text collector reads."""
-        return self.postgres.base.at("/var/lib/prometheus/node-exporter/dr_archive.prom")
+    def figures(self) -> Figures:
+        """What `check` tells the node exporter."""
+        return Figures(self.postgres.base, "dr_archive", self.user)
+
+    @property
+    def due(self) -> Path:
+        """Written anew by a `check` that finds a backup due at once: `dr-archive-due.path` looks at it."""
+        return self.folder / "due"
+
+    @property
+    def check_lock(self) -> Path:
+        return self.folder / "check.lock"

@@ -1,10 +1,16 @@
 """The `archive` service: WAL and backups of PostgreSQL in a bucket of each region, by pgBackRest; restores beside the running cluster.
 
 `prepare` writes what does not depend on the role, before any role is given; `converge` comes after a promotion and is in nobody's way.
+
+The jobs of timers, `check` and `backup`, are PostgreSQL's user's: whoever calls them as root becomes that user before anything is written. Root's
+alone are what writes configuration and units (`prepare`, `converge`) and what makes directories where root says (`restore`, `rehearse`: the operator
+names them, on a disk of its own for instance, and adopted data are moved into the cluster's place while its server is held); they have pgBackRest and
+the server run by PostgreSQL's user too.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,16 +23,18 @@ from ..frame import plan, rolefile
 from ..frame.call import Call, Verb
 from ..frame.commands import run
 from ..frame.desired import Reader
-from ..frame.files import differing, make_folder
+from ..frame.files import differing, make_folder, write_atomically
+from ..frame.locks import hold_file
 from ..frame.log import Log
 from ..frame.plan import Step
 from ..frame.result import Result
-from ..frame.rolefile import PRIMARY
+from ..frame.rolefile import PRIMARY, Role
 from ..frame.systemd import Systemd, Units
-from ..frame.witness import Witness
+from ..frame.users import become
 from ..postgres.layout import PostgresLayout
 from ..postgres.server import Server, UnitControl, alive
 from . import state as archive_state
+from . import word
 from .backup import KINDS, Backups, wanted
 from .check import Check, data_of
 from .config import CHECK, DUE, FULL, INCREMENTAL, folders, managed_files
@@ -39,13 +47,16 @@ from .push import Push, may_write, refuse_unknown
 from .rehearse import Rehearsal
 from .restore import Restore
 from .tool import stanza
+from .word import Word, hear
 
-BACKUPS = (f"{FULL}.timer", f"{INCREMENTAL}.timer")
+BACKUPS = (f"{DUE}.path", f"{FULL}.timer", f"{INCREMENTAL}.timer")
 
 
 @dataclass(frozen=True)
 class Facts:
-    """`files`: what differs on disk; `on`: timers that run; `clusters`: major versions that have data here, and whether their server runs."""
+    """`files`: what differs on disk; `on`: timers that run, and what looks whether a backup is due; `clusters`: major versions that have data here,
+    and whether their server runs.
+    """
 
     files: tuple[str, ...]
     on: tuple[str, ...]
@@ -66,7 +77,10 @@ class Archive:
             if self.desired.envelope.epoch is None
             else tuple(it for it in timers if self.units.enabled(it) and self.units.active(it))
         )
-        return Facts((*absent, *differing(managed_files(self.desired, self.layout))), on, clusters(self.layout))
+        figures = [] if self.layout.figures.placed() else [str(self.layout.figures.link)]
+        return Facts(
+            (*absent, *differing(managed_files(self.desired, self.layout)), *figures), on, clusters(self.layout)
+        )
 
     def plan(self, facts: Facts) -> Sequence[Step]:
         refuse_other(self.desired.version, facts.clusters)
@@ -95,6 +109,7 @@ class Archive:
         make_folder(self.layout.conf)
         for folder in folders(self.desired, self.layout):
             make_folder(folder, 0o750, self.layout.user)
+        self.layout.figures.place()
         for file in managed_files(self.desired, self.layout):
             if file.differs():
                 file.write()
@@ -166,15 +181,16 @@ def _start(call: Call, unit: str) -> None:
     call.log.info(f"{unit} was started; it is not waited for")
 
 
-def _start_due(call: Call, found: dict[str, Any]) -> None:
-    """On the primary, what no timer should wait for."""
+def _ask_for_backup(call: Call, layout: ArchiveLayout, found: dict[str, Any]) -> None:
+    """On the primary, what no timer should wait for. It starts nothing itself: that would be root's."""
     role, now = rolefile.read(call.layout), time.time()
     if (
         role is not None
         and role.role == PRIMARY
         and any(it["reachable"] and wanted(it, found["timeline"], now) for it in found["repositories"].values())
     ):
-        _start(call, DUE)
+        write_atomically(layout.due, f"{archive_state.now()}\n".encode(), 0o640)
+        call.log.info(f"a backup is due; {DUE} makes it")
 
 
 def status(call: Call) -> Result:
@@ -188,8 +204,12 @@ def status(call: Call) -> Result:
 def check(call: Call) -> Result:
     """What the minute's timer does. Exit 1 while the alarm is raised."""
     layout, memory = _known(call)
-    found = _check(call, layout, refuse_unknown(memory)).run()
-    _start_due(call, found)
+    known, role = refuse_unknown(memory), rolefile.read(call.layout)
+    heard = hear(call.layout, role.epoch) if role is not None and role.role == PRIMARY else None
+    become(layout.user)
+    with hold_file(layout.check_lock, "archive-check"):
+        found = _check(call, layout, known, heard).run()
+        _ask_for_backup(call, layout, found)
     if found["alarm"] is not None:
         alarm = found["alarm"]
         raise Failed(
@@ -202,6 +222,11 @@ def check(call: Call) -> Result:
             )
         )
     return Result(found)
+
+
+def ask(call: Call) -> Result:
+    """For `word.hear`: the witness's word on stdout. By `dr-archive-epoch.service`, with the key that systemd hands to it."""
+    return Result(word.ask(call.layout, os.environ.get("CREDENTIALS_DIRECTORY")))
 
 
 def push(call: Call) -> Result:
@@ -264,9 +289,11 @@ def backup(call: Call) -> Result:
         )
     layout, memory = _known(call)
     known = refuse_unknown(memory)
-    check = _check(call, layout, known)
-    _prove_active(call, layout)
-    found = check.run()  # what was left out may answer again
+    role = may_write(rolefile.read(call.layout), archive_state.load(layout))
+    heard = hear(call.layout, role.epoch)
+    become(layout.user)
+    _prove_active(role, heard)
+    found = _check(call, layout, known, heard).run()  # what was left out may answer again
     made = Backups(layout, known, call.log).run(stanza(layout), kind, found)
     return Result({"made": made}, bool(made))
 
@@ -314,10 +341,9 @@ def clear(call: Call) -> Result:
     return Result({"cleared": segment}, True)
 
 
-def _prove_active(call: Call, layout: ArchiveLayout) -> None:
+def _prove_active(role: Role, heard: Word) -> None:
     """Raises Refused unless role file and witness agree that this host is the primary. A backup can wait; one of a second writer poisons."""
-    role = may_write(rolefile.read(call.layout), archive_state.load(layout))
-    newest = Witness.of_host(call.layout).newest(role.epoch)
+    newest = heard()
     if newest is None or (newest.epoch, newest.site) != (role.epoch, role.site):
         found = "no epoch" if newest is None else f"epoch {newest.epoch}, active {newest.site}"
         raise Refused(
@@ -341,8 +367,8 @@ def _known(call: Call) -> tuple[ArchiveLayout, Memory | None]:
     return (layout, None) if memory is None else (_layout(call, memory.version), memory)
 
 
-def _check(call: Call, layout: ArchiveLayout, memory: Memory) -> Check:
-    return Check(layout, memory, _server(layout, memory), call.log)
+def _check(call: Call, layout: ArchiveLayout, memory: Memory, heard: Word | None = None) -> Check:
+    return Check(layout, memory, _server(layout, memory), call.log, heard)
 
 
 def _server(layout: ArchiveLayout, memory: Memory) -> Server:
@@ -353,7 +379,8 @@ VERBS = {
     "prepare": Verb(prepare),
     "converge": Verb(converge),
     "status": Verb(status, locked=False, reads=False),
-    "check": Verb(check, apart=True),
+    "ask": Verb(ask, locked=False, reads=False),
+    "check": Verb(check, locked=False),  # its lock lies with the user whose job it is
     "push": Verb(push, locked=False),
     "get": Verb(get, locked=False),
     "drain": Verb(drain, apart=True),

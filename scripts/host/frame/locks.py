@@ -6,6 +6,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from contract.errors import Refused, say
 
@@ -35,7 +36,14 @@ def busy(layout: Layout, service: str) -> bool:
 def hold(layout: Layout, service: str, limit_s: float = WAIT_S) -> Iterator[None]:
     """Hold the service's lock. The kernel frees it when the process ends, however it ends. Raises Refused when another run keeps it."""
     make_folder(layout.run)
-    handle = os.open(layout.run / f"{service}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with hold_file(layout.run / f"{service}.lock", service, limit_s):
+        yield
+
+
+@contextmanager
+def hold_file(path: Path, service: str, limit_s: float = WAIT_S) -> Iterator[None]:
+    """The same with a file in a folder that is there: of a job that is not root's, in one of its own."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
     def taken() -> bool:
         try:

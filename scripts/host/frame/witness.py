@@ -12,6 +12,7 @@ import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,11 @@ class Witness:
     @classmethod
     def of_host(cls, layout: Layout) -> Witness:
         """Raises Silent when this host does not know it."""
-        path = layout.etc / "witness.json"
+        return cls.read(layout.etc / "witness.json")
+
+    @classmethod
+    def read(cls, path: Path) -> Witness:
+        """The same from a file that lies elsewhere."""
         try:
             found = json.loads(path.read_bytes())
             return cls(*(str(found[key]) for key in ("endpoint", "region", "bucket", "access_key", "secret_key")))

@@ -401,9 +401,10 @@ def test_backups_are_timed_in_the_active_site_alone(tmp_path: Path) -> None:
     def steps(wanted: dict[str, Any], on: tuple[str, ...]) -> list[str]:
         return [str(step) for step in Archive(Desired.read(wanted), layout(tmp_path), units, log).plan(Facts((), on))]
 
-    every = ("dr-archive-check.timer", "dr-archive-full.timer", "dr-archive-incremental.timer")
-    assert steps(active, every[:1]) == ["timer-on dr-archive-full.timer", "timer-on dr-archive-incremental.timer"]
-    assert steps(standby, every) == ["timer-off dr-archive-full.timer", "timer-off dr-archive-incremental.timer"]
+    backups = ("dr-archive-due.path", "dr-archive-full.timer", "dr-archive-incremental.timer")
+    every = ("dr-archive-check.timer", *backups)
+    assert steps(active, every[:1]) == [f"timer-on {name}" for name in backups]
+    assert steps(standby, every) == [f"timer-off {name}" for name in backups]
     assert steps(active, every) == [] == steps(standby, every[:1])
 
 

@@ -162,13 +162,14 @@ def test_a_managed_file_differs_by_content_and_by_mode(tmp_path: Path) -> None:
 
 
 def test_long_work_in_the_background_keeps_no_converge_waiting(tmp_path: Path) -> None:
-    layout, err = Layout(tmp_path), io.StringIO()
-    with hold(layout, "archive"):  # each minute's check beside a converge
-        code = main(["archive", "check"], stdin=io.StringIO("{}"), stdout=io.StringIO(), stderr=err, layout=layout)
-    assert code == ExitCode.FAILED and "no record of what was prepared" in err.getvalue(), (
-        "it ran, and that is all that it has to say here"
-    )
-    assert (layout.run / "archive-check.lock").exists()
+    for verb, why in (("check", "no record of what was prepared"), ("drain", "")):
+        layout, err, text = Layout(tmp_path), io.StringIO(), io.StringIO("{}")
+        with hold(layout, "archive"):  # each minute's check, and a take-over's drain, beside a converge
+            code = main(["archive", verb], stdin=text, stdout=io.StringIO(), stderr=err, layout=layout)
+        assert code == (ExitCode.FAILED if why else ExitCode.DONE) and why in err.getvalue(), (
+            "it ran, and has that to say"
+        )
+    assert (layout.run / "archive-drain.lock").exists()
 
 
 def test_a_second_run_is_refused_while_the_first_holds_the_lock(tmp_path: Path) -> None:
