@@ -2,44 +2,174 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from contract.lease import Lease
+from lab.pairs.postgres import Node
+from lab.pairs.redis import Pair
 from scripts.host.agent import config as agent
 from scripts.host.app import config as app
 from scripts.host.archive import config as archive
+from scripts.host.archive.desired import Desired as ArchiveDesired
 from scripts.host.archive.layout import ArchiveLayout
-from scripts.host.assets import _service as copier
+from scripts.host.assets import Assets
+from scripts.host.assets import Desired as AssetsDesired
+from scripts.host.frame.files import ManagedFile
 from scripts.host.frame.layout import Layout
+from scripts.host.frame.systemd import Systemd
 from scripts.host.host import hardening
+from scripts.host.postgres import config as postgres
+from scripts.host.postgres.desired import Desired as PostgresDesired
 from scripts.host.postgres.layout import PostgresLayout
+from scripts.host.redis import config as redis
+from scripts.host.redis.sentinel import Sentinel
+from tests.host.archive.test_rules import document as archive_document
+from tests.host.test_assets import document as assets_document
 
+HOST = Path(__file__).resolve().parents[2] / "scripts/host"
 MOST = 3.0
+JOBS, MOST_OF_JOBS = re.compile(r"dr-(assets|archive)-"), 2.0  # those that need nothing of root's
 NOWHERE = Layout(Path("/nowhere"))
-UNITS = {
-    **app.UNITS,
-    hardening.UNIT: hardening.METADATA_UNIT,
-    "dr-assets-sync.service": copier("Pull assets", ["ExecStart=/usr/bin/true"]),
-    "dr-archive-check.service": archive._service(
-        ArchiveLayout(PostgresLayout(NOWHERE)), archive.CHECK, "Look after", "check", "{}"
-    ).content,
-    agent.UNIT: agent.unit_file(NOWHERE, Lease()).content,
-    agent.DEADMAN: agent.deadman_files(NOWHERE, "postgres")[1].content,
+TLS = {"ca": "c", "cert": "c", "key": "k"}
+
+
+def of_agent() -> list[ManagedFile]:
+    bound = [*agent.bonds(NOWHERE, "postgres"), *agent.bonds(NOWHERE, "redis")]
+    return [agent.unit_file(NOWHERE, Lease()), *agent.deadman_files(NOWHERE, "postgres"), *bound]
+
+
+def of_app() -> list[ManagedFile]:
+    return [ManagedFile(path=NOWHERE.units / name, content=text) for name, text in app.UNITS.items()]
+
+
+def of_archive() -> list[ManagedFile]:
+    desired = ArchiveDesired.read(archive_document())
+    return archive.managed_files(desired, ArchiveLayout(PostgresLayout(NOWHERE)))
+
+
+def of_assets() -> list[ManagedFile]:
+    return Assets(AssetsDesired.read(assets_document()), NOWHERE, Systemd(), print).files()
+
+
+def of_hardening() -> list[ManagedFile]:
+    return hardening.Hardening(True, AssetsDesired.read(assets_document()).envelope, NOWHERE, Systemd()).files()
+
+
+def of_postgres() -> list[ManagedFile]:
+    node = Node("a", NOWHERE.root, TLS, {"a": 5432, "b": 5433})
+    return postgres.managed_files(PostgresDesired.read(node.document(1, "a")), PostgresLayout(NOWHERE))
+
+
+def of_redis() -> list[ManagedFile]:
+    with tempfile.TemporaryDirectory() as folder:
+        desired = redis.Desired.read(Pair(Path(folder)).a.document(1, "a"))
+    return redis.files(desired, redis.ENGINES[0], NOWHERE, follows=None)
+
+
+def of_sentinel() -> list[ManagedFile]:
+    with tempfile.TemporaryDirectory() as folder:
+        desired = redis.Desired.read(Pair(Path(folder)).a.document(1, "a"))
+    return [Sentinel(desired, desired.envelope.role(), redis.ENGINES[0], NOWHERE, Systemd())._unit()]
+
+
+# Whatever writes a unit or a part of one, and what renders it here. A mount has no process.
+WRITERS: dict[str, Callable[[], list[ManagedFile]] | None] = {
+    "agent/config.py bonds": of_agent,
+    "agent/config.py deadman_files": of_agent,
+    "agent/config.py unit_file": of_agent,
+    "app/files.py files": of_app,
+    "archive/config.py _path": of_archive,
+    "archive/config.py _service": of_archive,
+    "archive/config.py _timer": of_archive,
+    "archive/config.py epoch_service": of_archive,
+    "assets.py files": of_assets,
+    "host/hardening.py files": of_hardening,
+    "postgres/config.py managed_files": of_postgres,
+    "postgres/volume.py mount": None,
+    "redis/config.py files": of_redis,
+    "redis/sentinel.py _unit": of_sentinel,
+}
+RENDERED = {
+    str(file.path.relative_to(NOWHERE.units)): file.content
+    for render in dict.fromkeys(filter(None, WRITERS.values()))
+    for file in render()
+    if file.path.is_relative_to(NOWHERE.units)
+}
+UNITS = {name: text for name, text in RENDERED.items() if name.endswith(".service")}
+DROP_INS = {name: text for name, text in RENDERED.items() if ".service.d/" in name}
+# All that is said in a unit of somebody else's package: its own box stays as that package has it (docs/decisions, the database's unit).
+SAID = {
+    "Unit": {"BindsTo", "After", "StartLimitIntervalSec"},
+    "Service": {"ExecStartPre", "ExecStart", "Restart", "RestartSec", "RestartSteps", "RestartMaxDelaySec"}
+    | {"TimeoutStartSec", "TimeoutStopSec", "StateDirectory", "StateDirectoryMode", "UMask"},
 }
 
 
-@pytest.mark.parametrize("name", UNITS)
-def test_little_of_the_machine_is_open_to_a_unit(tmp_path: Path, name: str) -> None:
-    unit = tmp_path / name
-    unit.write_text(UNITS[name])
+def writers() -> Iterator[str]:
+    """Functions of the hosts' software that write below the folder of units, by their source."""
+    for path in sorted(HOST.rglob("*.py")):
+        for function in ast.walk(ast.parse(path.read_text())):
+            if isinstance(function, ast.FunctionDef) and path.name != "systemd.py" and _writes(function):
+                yield f"{path.relative_to(HOST)} {function.name}"
+
+
+def _writes(function: ast.FunctionDef) -> bool:
+    calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)]
+    names = {(call.func.id if isinstance(call.func, ast.Name) else ""): call for call in calls}
+    files = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "ManagedFile"]
+    return bool({"drop_in", "guard_drop_in"} & set(names)) or any(
+        re.search(r"\bunits /", ast.unparse(call)) for call in files
+    )
+
+
+def exposure(folder: Path, name: str, text: str) -> float:
+    """Also that systemd understands every line."""
+    unit = folder / name
+    unit.write_text(text)
     argv = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(unit)]
     told = subprocess.run(argv, capture_output=True, text=True, check=False)
     found = re.search(r"Overall exposure level for \S+: ([\d.]+)", told.stdout)
     assert found is not None, told.stderr
-    assert float(found[1]) <= MOST
     unknown = set(re.findall(r"Unknown key '(\w+)'", told.stderr)) - {"RestartMode"}  # since systemd 254
     assert not unknown and "Failed to parse" not in told.stderr
+    return float(found[1])
+
+
+def test_whatever_writes_a_unit_is_judged() -> None:
+    assert sorted(writers()) == sorted(WRITERS), "a unit that nobody looks at may be open to all of the machine"
+    assert len(UNITS) >= 14 and len(DROP_INS) >= 6
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_little_of_the_machine_is_open_to_a_unit(tmp_path: Path, name: str) -> None:
+    most = MOST_OF_JOBS if JOBS.match(name) else MOST
+    assert exposure(tmp_path, name, UNITS[name]) <= most
+
+
+@pytest.mark.parametrize("name", [name for name in UNITS if JOBS.match(name)])
+def test_a_job_is_not_roots_and_has_nothing_of_its_power(name: str) -> None:
+    lines = UNITS[name].splitlines()
+    users = [line for line in lines if line.startswith(("User=", "DynamicUser="))]
+    assert users in (["User=dr-assets"], ["User=postgres"], ["DynamicUser=yes"])
+    assert "CapabilityBoundingSet=" in lines
+    assert not any(line.startswith("AmbientCapabilities") for line in lines)
+    # Before the archive is found to be what was put there nothing of it runs, and that is all that root does.
+    roots = [line for line in lines if re.match(r"Exec\w+=[-:@]*[+!]", line)]
+    assert len(roots) == 1 and "sha256sum" in roots[0]
+
+
+@pytest.mark.parametrize("name", DROP_INS)
+def test_a_unit_of_another_package_keeps_the_box_that_it_has(name: str) -> None:
+    section = ""
+    for line in DROP_INS[name].splitlines():
+        if line.startswith("["):
+            section = line.strip("[]")
+        else:
+            assert line.partition("=")[0] in SAID[section], line

@@ -18,7 +18,7 @@ from ..frame.files import ManagedFile, differing, make_folder, write_atomically
 from ..frame.layout import Layout
 from ..frame.plan import Step
 from ..frame.rolefile import Role
-from ..frame.systemd import Units, guard_line
+from ..frame.systemd import Units, guard_line, sandbox
 from ..frame.wait import until
 from .config import SENTINEL, Desired, Engine, quoted, sentinel_password
 from .leader import ASK_S, QUORUM, SENTINEL_PORT, SHOP, Access, forget, sentinel_of, watchers
@@ -180,7 +180,8 @@ User={self._engine.user}
 Restart=on-failure
 RestartSec=5
 TimeoutStopSec=10
-
+LimitNOFILE=10240
+{sandbox([str(self._folder)])}
 [Install]
 WantedBy=multi-user.target
 """
