@@ -221,6 +221,9 @@ FILES = (
     ("app-1.a", "shop", "/etc/shop/tls.key"),
     ("app-1.a", "shop", "/etc/dr/witness.json"),
     ("control-1.a", "nobody", "/etc/dr/assets.json"),
+    ("control-1.a", "dr-assets", "/etc/dr/host.key"),
+    ("control-1.a", "dr-assets", "/etc/ssh/ssh_host_ed25519_key"),
+    ("db-1.a", "postgres", "/etc/dr/agent.json"),
 )
 LOCAL = [
     *(
@@ -271,6 +274,12 @@ LOCAL = [
             ("db-1.a", "postgres", "/run/dr/held-until"),
             ("cache-1.a", "redis", "/var/lib/dr/role.json"),
             ("cache-1.a", "redis", "/opt/dr/dr-host.pyz"),
+            ("db-1.a", "postgres", "/etc/dr/archive/a.conf"),
+            ("control-1.a", "dr-assets", "/etc/dr/assets.json"),
+            ("control-1.a", "dr-assets", "/etc/dr/assets-epoch.json"),
+            ("control-1.a", "dr-assets", "/opt/dr/dr-assets.pyz"),
+            ("control-1.a", "dr-assets", "/opt/dr/dr-assets.pyz.sha256"),
+            ("control-1.a", "dr-assets", "/var/lib/dr/role.json"),
             ("app-1.a", "shop", "/etc/nginx/nginx.conf"),
             ("app-1.a", "shop", "/etc/shop/tls/shop.key"),
         )

@@ -37,7 +37,7 @@ FILES = (
     Holder(APP, "/etc/shop/env", ("postgres.app", "redis.app", "rails.*", "storage.shop*"), "systemd reads it before the shop's user; root's"),
     Holder(APP, "/etc/shop/tls/*.key", ("tls.database.clients.shop*.key", "tls.cache.clients.shop.key"), "the shop shows them; its group's"),
     Holder(APP, "/etc/shop/tls.key", ("tls.shop.key",), "nginx reads it before it becomes another user; root's"),
-    Holder(CONTROL, "/etc/dr/assets.json", ("storage.copier*",), "the copier's job; root's"),
+    Holder(CONTROL, "/etc/dr/assets.json", ("storage.copier*",), "the copier's job; its group's"),
     Holder(CACHE, "/opt/lab/cache.json", ("redis.app", "tls.cache.clients.shop.key"), "the lab's own eyes; of the server's user"),
 )  # fmt: skip
 # Environments, by the name of the process's user; arguments hold none.
