@@ -44,7 +44,7 @@ class Figures:
     def placed(self) -> bool:
         """Whether both are there."""
         try:
-            return self.folder.is_dir() and self.link.readlink() == self.path
+            return self.path.is_file() and self.link.readlink() == self.path
         except OSError:
             return False
 
@@ -53,9 +53,10 @@ class Figures:
         make_folder(self.link.parent)
         make_folder(self.folder, 0o755, self.user)
         if not self.path.exists():
+            told = b""  # to the collector a link to nothing is a fault
             with contextlib.suppress(OSError):
-                ids = ids_of(self.user) if os.geteuid() == 0 else None
-                write_atomically(self.path, read_own(self.link), 0o644, ids)
+                told = read_own(self.link)
+            write_atomically(self.path, told, 0o644, ids_of(self.user) if os.geteuid() == 0 else None)
         fresh = f".{self.link.name}.{secrets.token_hex(8)}"
         with entered(self.link.parent) as folder:
             os.symlink(self.path, fresh, dir_fd=folder)

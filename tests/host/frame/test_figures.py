@@ -19,7 +19,9 @@ def test_a_job_writes_into_a_folder_of_its_own_and_is_read_where_the_collector_l
     one = figures(tmp_path)
     assert not one.placed()
     one.place()
-    assert one.placed() and not one.link.exists(), "nothing was told yet"
+    assert one.placed() and one.link.read_text() == "", (
+        "nothing was told yet, and a link to nothing is a fault to the collector"
+    )
     one.path.write_text(NEW)
     assert one.link.read_text() == NEW
     assert [path.name for path in one.link.parent.iterdir()] == [one.link.name], "nothing half-made stays"
@@ -43,4 +45,4 @@ def test_a_link_that_leads_elsewhere_is_put_right_and_what_it_leads_to_is_not_ta
     one.link.parent.mkdir(parents=True)
     one.link.symlink_to(other)
     one.place()
-    assert one.placed() and not one.path.exists() and other.read_text() == "secret"
+    assert one.placed() and one.link.read_text() == "" and other.read_text() == "secret"
