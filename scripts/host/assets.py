@@ -34,10 +34,8 @@ from .frame.result import Result
 from .frame.systemd import Systemd, Units, sandbox, verified_line
 
 TOOL = "/opt/dr/dr-assets.pyz"
-USER, OWN = (
-    "dr-assets",
-    "/var/lib/dr/assets",
-)  # the folder is the user's; what the copier is told lies elsewhere, and is root's
+# The folder is the user's; what the copier is told lies elsewhere, and is root's.
+USER, OWN = "dr-assets", "/var/lib/dr/assets"
 JOB, EPOCH = "/etc/dr/assets.json", "/etc/dr/assets-epoch.json"
 SETTINGS, SETTINGS_LIMIT_S = "/var/lib/dr/assets-bucket.json", 45.0
 STATUS, STATE = f"{OWN}/status.json", f"{OWN}/state"

@@ -19,7 +19,7 @@ from ..frame.witness import Active, Silent, Witness
 
 TOLD = "/run/dr-epoch.json"
 KEY = "witness.json"  # as a credential of the unit, and in /etc/dr
-LASTS_S = 120.0  # a job that has waited for longer than that for its turn asks again
+LASTS_S = 120.0  # systemd asks right before a job; what is older was left by one that was not asked for anew
 
 Word = Callable[[], Active | None]  # raises Silent
 
