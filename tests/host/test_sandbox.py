@@ -25,6 +25,7 @@ from scripts.host.frame.files import ManagedFile
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.systemd import Systemd
 from scripts.host.host import hardening
+from scripts.host.host.sshd import Sshd
 from scripts.host.postgres import config as postgres
 from scripts.host.postgres.desired import Desired as PostgresDesired
 from scripts.host.postgres.layout import PostgresLayout
@@ -59,7 +60,7 @@ def of_assets() -> list[ManagedFile]:
 
 
 def of_hardening() -> list[ManagedFile]:
-    return hardening.Hardening(True, AssetsDesired.read(assets_document()).envelope, NOWHERE, Systemd()).files()
+    return hardening.Hardening(True, Sshd(AssetsDesired.read(assets_document()).envelope), NOWHERE, Systemd()).files()
 
 
 def of_postgres() -> list[ManagedFile]:
