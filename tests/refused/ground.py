@@ -264,6 +264,13 @@ class Ground:
                 )  # fmt: skip
             return self._stores[place]
 
+    def hang_up(self) -> None:
+        """No client of object storage holds a connection of before: the next call makes one."""
+        with self._lock:
+            for client in self._stores.values():
+                client.close()
+            self._stores.clear()
+
     def keys(self, who: str) -> tuple[str, str]:
         """Access key and secret, from where their holder has them."""
         if who == SHOP_KEYS:

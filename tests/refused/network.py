@@ -202,7 +202,7 @@ def _unknown() -> list[Row]:
         Row(
             who="app-1.a over IPv6",
             what=f"{host} {port}",
-            wanted=("dropped", "no route", "no address"),
+            wanted=DROPPED,
             call=link_local("app-1.a", host, port),
             closed_by=f"rules of {host.split('-')[0]} for IPv6",
         )

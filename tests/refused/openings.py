@@ -11,18 +11,18 @@ import json
 import shlex
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 
+from lab.rehearsal.builds import Change
 from lab.rehearsal.world import wait_for
+from scripts.clients import hosts as asker
+from tests.refused import outside
 from tests.refused.ground import OPERATOR, Ground
 from tests.refused.hosts import EACH
 from tests.refused.network import FORWARD, HEALTH, POSTGRES, SSH
+from tests.refused.outside import REGIONS, Opening
 from tests.refused.probes import files
 from tests.refused.stores import _cloud
 
-Opening = Callable[[Ground], AbstractContextManager[None]]
-REGIONS = {"a": "GRA11", "b": "SBG5"}
-STORAGE = {"a": "gra", "b": "sbg"}
 CONF = "/etc/postgresql/17/main"
 # The server has read its files again once it says so.
 RELOADED = (
@@ -35,6 +35,20 @@ def _must(ground: Ground, host: str, line: str, stdin: str = "") -> str:
     done = ground.run(host, line, stdin=stdin)
     assert done.returncode == 0, f"{host}: {line[:120]}: {done.stderr.strip()[-300:]}"
     return done.stdout
+
+
+def given(host: str, told: str, back: str) -> Opening:
+    """Two lines of shell on a host, as root: what opens, what closes."""
+
+    @contextlib.contextmanager
+    def opened(ground: Ground) -> Iterator[None]:
+        _must(ground, host, told)
+        try:
+            yield
+        finally:
+            _must(ground, host, back)
+
+    return opened
 
 
 def rules(*kinds: str) -> Opening:
@@ -76,6 +90,23 @@ def _rule(ground: Ground, region: str, group: str, wanted: dict[str, str]) -> st
 def _remove(ground: Ground, region: str, path: str) -> None:
     with ground.at(OPERATOR):
         _cloud(ground, region).ask("DELETE", "network", path)
+
+
+def rules_ipv6(host: str) -> Opening:
+    """All of IPv6 comes and goes on the vRack, at the host and at who asks it: a neighbour has to be found first. The lab hands no such rule to its
+    guests, so it is put where the others are."""
+
+    @contextlib.contextmanager
+    def opened(ground: Ground) -> Iterator[None]:
+        chains = [(at, f"inet lab_port {way}_ens4") for at in (host, "app-1.a") for way in ("ingress", "egress")]
+        with contextlib.ExitStack() as undo:
+            for at, chain in chains:
+                told = f"nft insert rule {chain} meta nfproto ipv6 accept"
+                handle = f"$(nft -a list chain {chain} | sed -n 's/.*nfproto ipv6 accept.* //p')"
+                undo.enter_context(given(at, told, f"nft delete rule {chain} handle {handle}")(ground))
+            yield
+
+    return opened
 
 
 @contextlib.contextmanager
@@ -138,8 +169,8 @@ AGENT_ANEW = (
 )
 
 
-def patched(changes: tuple[tuple[str, str, str], ...]) -> Opening:
-    """Another agent on db-1.a: in files of dr-host, this text is that."""
+def patched(changes: tuple[tuple[str, str, str], ...], host: str = "db-1.a", after: str = AGENT_ANEW) -> Opening:
+    """Another dr-host on a host: in its files, this text is that. `after`: what makes its reader read it again."""
     program = (
         "import json, sys, zipfile, shutil\n"
         "path = '/opt/dr/dr-host.pyz'; shutil.copy2(path, '/root/dr-host.pyz')\n"
@@ -158,12 +189,11 @@ def patched(changes: tuple[tuple[str, str, str], ...]) -> Opening:
 
     @contextlib.contextmanager
     def opened(ground: Ground) -> Iterator[None]:
-        _must(ground, "db-1.a", f"python3 -c {shlex.quote(program)}", json.dumps(changes))
-        _must(ground, "db-1.a", AGENT_ANEW)
+        _must(ground, host, f"python3 -c {shlex.quote(program)} && {after}", json.dumps(changes))
         try:
             yield
         finally:
-            _must(ground, "db-1.a", f"mv /root/dr-host.pyz /opt/dr/dr-host.pyz; {AGENT_ANEW}")
+            _must(ground, host, f"mv /root/dr-host.pyz /opt/dr/dr-host.pyz; {after}")
 
     return opened
 
@@ -216,14 +246,14 @@ def passwords(ground: Ground) -> Iterator[None]:
 CACHE_TLS = "--tls --cacert /etc/redis/dr-ca.pem --cert /etc/redis/dr.crt --key /etc/redis/dr.key"
 
 
-def configured(told: str, back: str, *, plain: bool = False) -> Opening:
-    """`CONFIG SET` at a's cache, by the operator's user."""
+def configured(told: str, back: str, *, plain: bool = False, host: str = "cache-1.a") -> Opening:
+    """`CONFIG SET` at a cache, by the operator's user."""
 
     def ask(ground: Ground, words: str, tls: bool) -> None:
         way = f"{CACHE_TLS} " if tls else ""
         password = ground.secrets["redis"]["operator"]
-        line = f"REDISCLI_AUTH=$(cat) redis-cli {way}-h {ground.vrack('cache-1.a')} --user dr_operator --no-auth-warning config set {words}"
-        assert _must(ground, "cache-1.a", line, password).strip() == "OK"
+        line = f"REDISCLI_AUTH=$(cat) redis-cli {way}-h {ground.vrack(host)} --user dr_operator --no-auth-warning config set {words}"
+        assert _must(ground, host, line, password).strip() == "OK"
 
     @contextlib.contextmanager
     def opened(ground: Ground) -> Iterator[None]:
@@ -254,26 +284,6 @@ def cache_users(ground: Ground) -> Iterator[None]:
     said = _must(ground, "cache-1.a", line, password)
     assert said.split() == ["OK", "OK"], said
     yield
-
-
-@contextlib.contextmanager
-def policies(ground: Ground) -> Iterator[None]:
-    """Every key may everything in every bucket, at the witness too: what the lab makes of the users' policies is replaced at its storage."""
-    buckets = [(STORAGE[site], ground.bucket(kind, site)) for kind in ("assets", "wal") for site in "ab"]
-    undo = contextlib.ExitStack()
-    try:
-        with ground.at(OPERATOR):
-            for region, bucket in [*buckets, ("de", ground.bucket("witness"))]:
-                store = ground.world.s3(region)
-                places = [f"arn:aws:s3:::{bucket}{rest}" for rest in ("", "/*")]
-                wide = {"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": places}
-                before = store.get_bucket_policy(Bucket=bucket)["Policy"]
-                undo.callback(store.put_bucket_policy, Bucket=bucket, Policy=before)
-                store.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Statement": [wide]}))
-        yield
-    finally:
-        with ground.at(OPERATOR):
-            undo.close()
 
 
 @contextlib.contextmanager
@@ -381,6 +391,66 @@ def modes(ground: Ground) -> Iterator[None]:
             _must(ground, host, 'while read -r mode path; do chmod "$mode" "$path"; done < /root/modes')
 
 
+@contextlib.contextmanager
+def looked_into(ground: Ground) -> Iterator[None]:
+    """`cat` may look into processes of others."""
+    cat = "$(readlink -f $(which cat))"
+    with contextlib.ExitStack() as undo:
+        for host in ("app-1.a", "db-1.a"):
+            told = f"setcap cap_sys_ptrace,cap_dac_read_search+ep {cat}"
+            undo.enter_context(given(host, told, f"setcap -r {cat}")(ground))
+        yield
+
+
+@contextlib.contextmanager
+def other_name(ground: Ground) -> Iterator[None]:
+    """App hosts of a show a certificate for the names of b."""
+    pair, host = ground.pair("app-1.b"), "app-1.a"
+    hosts = (host, "app-2.a")
+    for each in hosts:
+        for name, text in (("crt", pair.cert), ("key", pair.key)):
+            _must(ground, each, f"umask 077; cat > /etc/dr/refused.{name}", text)
+    script = "s#^( *ssl_certificate(_key)?) /etc/dr/host#\\1 /etc/dr/refused#"
+    try:
+        with nginx(script)(ground):
+            yield
+    finally:
+        for each in hosts:
+            _must(ground, each, "rm /etc/dr/refused.crt /etc/dr/refused.key")
+
+
+@contextlib.contextmanager
+def any_host_key(ground: Ground) -> Iterator[None]:
+    """Our side takes whatever host key it is shown."""
+    own = asker.Hosts._config
+
+    def config(hosts: asker.Hosts) -> str:
+        told = own(hosts)
+        assert told.count("StrictHostKeyChecking yes") == 1
+        return told.replace("StrictHostKeyChecking yes", "StrictHostKeyChecking no")
+
+    asker.Hosts._config = config  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        asker.Hosts._config = own  # type: ignore[method-assign]
+
+
+@contextlib.contextmanager
+def promoted(ground: Ground) -> Iterator[None]:
+    """The standby takes writes, as a promotion past the product leaves it; the product makes a standby of it again."""
+    _must(ground, "db-1.b", "runuser -u postgres -- psql -X -q -c 'select pg_promote()'")
+    try:
+        yield
+    finally:
+        world = ground.world
+        with ground.at(OPERATOR):
+            world.configure("b", "repair", 1 + (world.whole("b").get("dr:repair") or 0))
+            done = world.pulumi.up("b")
+            assert done.ok, done.diagnostics
+            wait_for("region b streams", lambda: world.status("b").get("streaming") is True, 60, 0.5)
+
+
 # What these let through ends the service, so they come last.
 LAST = ("roles", "cache: users")
 # mechanism: what opens it, in this order; or why nothing can in a running lab
@@ -445,9 +515,27 @@ OPENINGS: dict[str, Opening | str] = {
     ),
     "cache: client certificates": configured("tls-auth-clients no", "tls-auth-clients yes"),
     "cache: TLS alone": configured("tls-port 0 port 6379", "port 0 tls-port 6379", plain=True),
-    "storage: policies of users": policies,
-    "witness: keys by kind of host": policies,
-    "storage: what is archived is locked": "the owner asks too, past every policy, and nobody ends what is locked before its day",
+    "storage: policies of users": outside.policies,
+    "witness: keys by kind of host": outside.policies,
+    "storage: what is archived is locked": outside.unlocked,
+    "storage: signatures": outside.accounts(secret="wrong"),
+    "storage: buckets of others": outside.accounts(role="admin"),
+    "storage: nobody's policy": outside.accounts(role="admin"),
+    "storage: conditions of a write": outside.front(
+        lambda ground: ground.world.lab["s3"]["de"]["endpoint"], outside.Overwrites
+    ),
+    "OpenStack: passwords": outside.front(
+        lambda ground: ground.world.config["dr:openstack"]["auth_url"], outside.SignsIn
+    ),
+    "OpenStack: tokens": outside.tokens,
+    "OVHcloud: signatures": outside.front(lambda ground: ground.world.config["dr:ovh"]["endpoint"], outside.Signs),
+    "OVHcloud: rules of the consumer key": outside.granted,
+    "name servers: their own zones, by their owner": outside.name_server,
+    "regions are no network of each other": outside.routed(rules("db", "app", "control", "cache")),
+    "hosts have no public address": outside.routed(rules("db", "app", "control", "cache")),
+    **{f"rules of {kind} for IPv6": rules_ipv6(f"{kind}-1.a") for kind in ("db", "cache")},
+    "the asker: names are verified": other_name,
+    "the asker: host keys are pinned": any_host_key,
     "sshd: the operators' key": authorized,
     "sshd: CAs that hosts are told of": told("/etc/ssh/dr-user-ca.pub", lambda ground: _public(ground.stranger_ca)),
     "sshd: one principal": told("/etc/ssh/dr-principals/root", lambda _: "root"),
@@ -464,30 +552,44 @@ OPENINGS: dict[str, Opening | str] = {
     ),
     "the metadata service is root's": metadata,
     "owners and modes of files": modes,
+    "users of their own": looked_into,
+    "root alone leads": given(
+        "db-1.a", "chmod u+s $(readlink -f /usr/bin/python3)", "chmod u-s $(readlink -f /usr/bin/python3)"
+    ),
+    "archive: the primary alone": patched(
+        (("host/archive/push.py", "if role is None or role.role != PRIMARY:", "if role is None:"),), "db-1.b", "true"
+    ),
+    "documents are whole": patched(
+        (
+            (
+                "contract/fields.py",
+                '    if faults:\n        text = "; ".join(f',
+                '    if faults and not faults:\n        text = "; ".join(f',
+            ),
+            ("host/frame/desired.py", "if key not in self.hosts:", "if key in self.hosts:"),
+        ),
+        after="true",
+    ),
+    "one master": configured("replica-read-only no", "replica-read-only yes", host="cache-1.b"),
+    "the configuration is looked at first": outside.program(
+        Change("components/config.py", "    _same_site(settings.site, get_stack())\n", "    get_stack()\n"),
+        Change("contract/sites.py", "A_SITE = one_of(*SITES)", 'A_SITE = one_of(*SITES, "c")'),
+        Change("scripts/links/epochs.py", "        if value not in SITES:", "        if not value:"),
+        Change("components/rules.py", "if plain_http(url) and not settings.lab:", "if not url:"),
+        Change("scripts/links/words.py", "        if word.epoch > epoch:", "        if word.epoch > epoch + 99:"),
+    ),
+    "the active site is not destroyed": outside.program(
+        Change(
+            "scripts/links/keeper.py",
+            "    if newest is not None and newest.active == told.site:",
+            "    if newest is not None:\n        raise Refused('the keeper would let it go')\n    if newest is not None and newest.active == told.site:",
+        ),
+    ),
+    "one writer": promoted,
     "roles": sql(
         "alter role shop superuser; alter role shop_owner superuser;",
         "alter role shop nosuperuser; alter role shop_owner nosuperuser;",
     ),
     "cache: users": cache_users,
-    **{
-        f"rules of {kind} for IPv6": "two guests of the lab find no neighbour over IPv6, whatever the rules say"
-        for kind in ("db", "cache")
-    },
-    "regions are no network of each other": "there is no way that could be opened: no router knows private addresses of another network",
-    "hosts have no public address": "the same",
-    "OpenStack users by region": "it is open",
-    "the asker: names are verified": "the probe itself refuses; what nginx asks with is a test of its own (tests/host/app)",
-    "the asker: host keys are pinned": "the probe itself refuses; what our side asks with is a test of its own (tests/unit)",
-    "storage: signatures": "the server's own",
-    "storage: conditions of a write": "the server's own; the drill `two-operators` sees what happens without the condition",
-    "storage: nobody's policy": "the platform takes no bucket policy from users, whatever theirs says",
-    "the platform's own": "OVHcloud's and OpenStack's, and the lab's in their place",
-    "one writer": "the drills promote",
-    "one master": "the drills turn caches",
-    "root alone leads": "it is the kernel's",
-    "users of their own": "it is the kernel's",
-    "archive: the primary alone": "tests/host/servers sees a standby that pushes",
-    "the active site is not destroyed": "the lab would be gone; tests/unit sees what the keeper is told and says",
-    "the configuration is looked at first": "tests/unit and tests/providers see each fault of it",
-    "documents are whole": "tests/unit sees each key missing",
+    "OpenStack users by region": "there is none yet: the one user is let in in both regions, which `open` of its row says, and a test wants it so",
 }

@@ -46,14 +46,6 @@ def on(kind: str, site: str, action: str, **more: Any) -> Callable[[Any, Ground]
 
 
 SUSPEND = {"VersioningConfiguration": {"Status": "Suspended"}}
-PUBLIC = {
-    "Policy": json.dumps(
-        {
-            "Version": "2012-10-17",
-            "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": "*"}],
-        }
-    )
-}
 OWN = {SHOP_KEYS: ("assets", "a", "gra"), WAL_KEYS: ("wal", "a", "gra"), COPY_KEYS: ("assets", "b", "sbg")}
 
 
@@ -65,7 +57,6 @@ def _destructive() -> list[Row]:
             ("delete a version", "delete_object", {"Key": "refused", "VersionId": NO_VERSION}),
             ("suspend versions", "put_bucket_versioning", SUSPEND),
             ("delete the bucket", "delete_bucket", {}),
-            ("open the bucket to everybody", "put_bucket_policy", PUBLIC),
         ]
         found += [
             Row(
@@ -73,11 +64,33 @@ def _destructive() -> list[Row]:
                 what=what,
                 wanted=DENIED,
                 call=store(who, region, on(kind, site, action, **more)),
-                closed_by="storage: nobody's policy" if "policy" in action else "storage: policies of users",
+                closed_by="storage: policies of users",
             )
             for what, action, more in actions
         ]
+        found.append(
+            Row(
+                who=HOLDERS[who],
+                what="open the bucket to everybody",
+                wanted=DENIED,
+                call=store(who, region, public(kind, site)),
+                closed_by="storage: nobody's policy",
+            )
+        )
     return found
+
+
+def public(kind: str, site: str) -> Callable[[Any, Ground], Any]:
+    """A policy of a bucket by which everybody may everything in it."""
+
+    def do(client: Any, ground: Ground) -> Any:
+        bucket = ground.bucket(kind, site)
+        places = [f"arn:aws:s3:::{bucket}{rest}" for rest in ("", "/*")]
+        everything = {"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": places}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [everything]})
+        return client.put_bucket_policy(Bucket=bucket, Policy=policy)
+
+    return do
 
 
 def _elsewhere() -> list[Row]:
@@ -119,6 +132,12 @@ def listing(who: str, region: str) -> Call:
 def once(key: str) -> Callable[[Any, Ground], Any]:
     """A write that changes nothing: the key is there, and the condition says that it must not be. Who may not write is refused for that."""
     return lambda client, ground: client.put_object(Bucket=ground.bucket("witness"), Key=key, Body=b"", IfNoneMatch="*")
+
+
+def again(client: Any, ground: Ground) -> Any:
+    """The first epoch, as it stands: who is let in has harmed nobody."""
+    place = {"Bucket": ground.bucket("witness"), "Key": "epochs/00000001.json"}
+    return client.put_object(**place, Body=client.get_object(**place)["Body"].read(), IfNoneMatch="*")
 
 
 WITNESS = "witness: keys by kind of host"
@@ -166,7 +185,8 @@ def locked(who: str) -> Call:
             owner = ground.world.s3("gra")
             place = {"Bucket": ground.bucket("wal")}
             versions = owner.list_object_versions(**place)["Versions"]
-            version = next(it for it in versions if not it["IsLatest"])  # nobody would miss it
+            older = [it for it in versions if not it["IsLatest"]]  # nobody would miss one
+            version = older[0 if who else -1]
             client = ground.store(who, "gra") if who else owner
             return s3(lambda: client.delete_object(Key=version["Key"], VersionId=version["VersionId"], **place))
 
@@ -182,7 +202,7 @@ STORAGE = [
             what="list all buckets",
             wanted=(*DENIED, "empty"),
             call=listing(who, region),
-            closed_by="the platform's own",
+            closed_by="storage: buckets of others",
         )
         for who, (_, _, region) in OWN.items()
     ),
@@ -207,7 +227,7 @@ STORAGE = [
         who="the operator",
         what="an epoch a second time",
         wanted=("s3 PreconditionFailed",),
-        call=store(OPERATOR, "de", once("epochs/00000001.json")),
+        call=store(OPERATOR, "de", again),
         closed_by="storage: conditions of a write",
     ),
     *(
@@ -341,27 +361,28 @@ def _update(zone: str) -> dns.message.Message:
 
 
 UNKNOWN = ("http 401", "http 403")
+ELSEWHERE = "elsewhere.example"  # a zone of somebody else's
 PLATFORM = [
     Row(
         who="anybody",
         what="a token with a wrong password",
         wanted=("http 401",),
         call=keystone("wrong"),
-        closed_by="the platform's own",
+        closed_by="OpenStack: passwords",
     ),
     Row(
         who="anybody",
         what="servers without a token",
         wanted=("http 401",),
         call=openstack("GET", "GRA11", "compute", "/servers", token=""),
-        closed_by="the platform's own",
+        closed_by="OpenStack: tokens",
     ),
     Row(
         who="anybody",
         what="servers with a made-up token",
         wanted=("http 401",),
         call=openstack("GET", "GRA11", "compute", "/servers", token="gAAAA"),
-        closed_by="the platform's own",
+        closed_by="OpenStack: tokens",
     ),
     *(
         Row(
@@ -369,30 +390,30 @@ PLATFORM = [
             what=f"the zone with a wrong {wrong}" if wrong != "all" else "the zone without a signature",
             wanted=("http 400", *UNKNOWN),
             call=ovh("GET", "/domain/zone/shop.example/record", wrong=wrong),
-            closed_by="the platform's own",
+            closed_by="OVHcloud: signatures",
         )
         for wrong in ("secret", "consumer", "time", "all")
     ),
     Row(
         who="the consumer key",
         what="another project",
-        wanted=(*UNKNOWN, "http 404"),
+        wanted=("http 403",),
         call=ovh("GET", "/cloud/project/ffffffffffffffffffffffffffffffff/user"),
-        closed_by="the platform's own",
+        closed_by="OVHcloud: rules of the consumer key",
     ),
     Row(
         who="the consumer key",
         what="end the project",
-        wanted=(*UNKNOWN, "http 404", "http 501"),
+        wanted=("http 403",),
         call=ovh("POST", "/cloud/project/{project}/terminate"),
-        closed_by="the platform's own",
+        closed_by="OVHcloud: rules of the consumer key",
     ),
     Row(
         who="the consumer key",
-        what="delete the zone",
-        wanted=(*UNKNOWN, "http 404", "http 501"),
-        call=ovh("DELETE", "/domain/zone/shop.example"),
-        closed_by="the platform's own",
+        what="end the zone",
+        wanted=("http 403",),
+        call=ovh("POST", "/domain/zone/shop.example/terminate"),
+        closed_by="OVHcloud: rules of the consumer key",
     ),
     Row(
         who="region a's OpenStack user",
@@ -407,21 +428,21 @@ PLATFORM = [
         what="the zone as a whole (AXFR)",
         wanted=("dns REFUSED", "dns NOTAUTH", "dns NOTIMP", "dns EOF", "dns EOFError"),
         call=name_server(lambda zone: dns.message.make_query(zone, "AXFR"), tcp=True),
-        closed_by="the platform's own",
+        closed_by="name servers: their own zones, by their owner",
     ),
     Row(
         who="anybody",
         what="a change of www (UPDATE)",
         wanted=("dns REFUSED", "dns NOTAUTH", "dns NOTIMP"),
         call=name_server(_update),
-        closed_by="the platform's own",
+        closed_by="name servers: their own zones, by their owner",
     ),
     Row(
         who="anybody",
         what="somebody else's name at our servers",
         wanted=("dns REFUSED",),
-        call=name_server(lambda zone: dns.message.make_query("www.elsewhere.example", "A")),
-        closed_by="the platform's own",
+        call=name_server(lambda zone: dns.message.make_query(f"www.{ELSEWHERE}", "A")),
+        closed_by="name servers: their own zones, by their owner",
     ),
 ]
 ROWS = [*STORAGE, *PLATFORM]

@@ -134,6 +134,11 @@ class OvhService(Service):
             raise ApiError(404, f"This service does not exist: project {project}")
 
 
+def _not_played(call: Call, name: str) -> Reply:
+    """What ends a contract."""
+    raise ApiError(501, f"the lab does not play the end of {name}", "UnknownToTheLab")
+
+
 def service(config: OvhConfig, storage: StorageBackend, dns: DnsBackend) -> OvhService:
     """The API, to be served by `lab.cloud.web.Server`. Zones hold their NS records from the start; the first refresh publishes them."""
     ovh = OvhService(config, storage, dns)
@@ -155,6 +160,9 @@ def service(config: OvhConfig, storage: StorageBackend, dns: DnsBackend) -> OvhS
         }
         return Reply(body={**details, "allowedRoutes": routes})
 
+    # Known, so that a key that was not granted them hears that, as at OVHcloud, and not that the lab is none.
+    for path in (f"{PREFIX}/cloud/project/<name>/terminate", f"{PREFIX}/domain/zone/<name>/terminate"):
+        ovh.route("POST", path)(_not_played)
     projects.register(ovh, PREFIX)
     containers.register(ovh, PREFIX)
     zones.register(ovh, PREFIX)

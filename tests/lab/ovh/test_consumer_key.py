@@ -93,7 +93,8 @@ def granted() -> Api:
 
 def test_the_labs_api_refuses_a_call_that_the_key_was_not_granted(granted: Api) -> None:
     """In the API's own words, and before it looks whether there is such a user or zone."""
-    for path in (f"{PROJECT}/user/1001/regeneratePassword", "/domain/zone/another.example/record"):
+    ends = (f"{PROJECT}/terminate", "/domain/zone/shop.example/terminate")
+    for path in (f"{PROJECT}/user/1001/regeneratePassword", "/domain/zone/another.example/record", *ends):
         status, answer = granted("POST", path, {})
         assert (status, answer["errorCode"], answer["message"]) == (
             403,
