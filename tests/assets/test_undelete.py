@@ -70,7 +70,8 @@ def undelete(pair: Pair, capsys: pytest.CaptureFixture[str], *more: str) -> dict
 
 def test_a_bucket_that_was_emptied_is_what_it_was(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
     before = emptied(pair.b)
-    pair.b.put(b"tagged", b"t", at=SINCE - HOUR, tags="a=b", x_amz_meta_dr_source="epoch=1")
+    notes = {"x_amz_meta_dr_source": "epoch=1", "x_amz_meta_dr_digest": "sha256:1"}
+    pair.b.put(b"tagged", b"t", at=SINCE - HOUR, tags="a=b", **notes)
     pair.b.remove(b"tagged")
     pair.b.put(b"removed-by-the-shop", b"x", at=SINCE - HOUR)
     pair.b.add(b"removed-by-the-shop", Kept(None, time=SINCE - 60))
@@ -82,6 +83,7 @@ def test_a_bucket_that_was_emptied_is_what_it_was(pair: Pair, capsys: pytest.Cap
     assert pair.b.objects[b"k0000"][0].headers["content-type"] == "text/css"
     tagged = pair.b.objects[b"tagged"][0]
     assert tagged.tags == "a=b" and tagged.headers["x-amz-meta-dr-source"] == "epoch=1"
+    assert tagged.headers["x-amz-meta-dr-digest"] == "sha256:1"
     assert undelete(pair, capsys)["found"][RESTORED] == 0, "a second run finds nothing to do"
 
 
@@ -115,6 +117,97 @@ def test_a_store_that_takes_a_marker_for_an_object_is_asked_before_each_write(
     assert found["found"] == {RESTORED: 3, REPLACED: 0, AGAIN: 1, "failed": 0}
     assert pair.b.bodies() == {**before, b"k0002": b"newer"}
     assert 1000 - refused.times <= 2, "found out once"
+
+
+def test_what_the_shop_removes_while_it_would_be_replaced_stays_removed(
+    pair: Pair, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A refused condition of a write over an object is no word about markers."""
+    pair.b.put(b"k", b"good", at=SINCE - HOUR)
+    pair.b.put(b"k", b"bad")
+    pair.b.rule("get", Fault(after=lambda: pair.b.remove(b"k")))
+    found = undelete(pair, capsys, "--overwritten")
+    assert found["ok"] and found["found"] == {RESTORED: 0, REPLACED: 0, AGAIN: 1, "failed": 0}
+    assert pair.b.bodies() == {}
+
+
+def test_what_was_written_over_is_replaced_where_markers_are_taken_for_objects_too(
+    pair: Pair, capsys: pytest.CaptureFixture[str]
+) -> None:
+    emptied(pair.b, 1)
+    pair.b.put(b"k", b"good", at=SINCE - HOUR)
+    pair.b.put(b"k", b"bad")
+    pair.b.rules.append(
+        Rule(lambda it: it.operation == "put" and "if-none-match" in it.headers, lambda _: Fault(412, "x"), 1000)
+    )
+    assert undelete(pair, capsys, "--overwritten")["found"] == {RESTORED: 1, REPLACED: 1, AGAIN: 0, "failed": 0}
+    assert pair.b.bodies() == {b"k0000": b"body 0", b"k": b"good"}
+
+
+def test_a_refusal_that_is_no_condition_is_not_asked_around(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+    emptied(pair.b, 1)
+    pair.b.rule("put", Fault(403, "AccessDenied"))
+    found = undelete(pair, capsys)
+    assert not found["ok"] and found["found"]["failed"] == 1 and pair.b.bodies() == {}
+
+
+def test_a_store_that_is_slow_for_a_moment_is_asked_again(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+    before = emptied(pair.b, 1)
+    pair.b.rule("put", Fault(503, "SlowDown"), times=2)
+    assert undelete(pair, capsys)["ok"] and pair.b.bodies() == before
+
+
+def test_the_smallest_of_what_hides_under_a_marker_goes_first_and_alone(
+    pair: Pair, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What it finds out about the store saves the others a body that is sent in vain."""
+    for key, body in ((b"a-large", b"x" * 1000), (b"b-small", b"x"), (b"c-large", b"x" * 1000)):
+        pair.b.put(key, body, at=SINCE - HOUR)
+        pair.b.remove(key)
+    pair.b.put(b"d-over", b"", at=SINCE - HOUR)
+    pair.b.put(b"d-over", b"bad")
+    assert undelete(pair, capsys, "--overwritten")["ok"]
+    assert next(it.key for it in pair.b.log if it.operation == "put") == b"b-small"
+
+
+def test_all_come_back_where_there_are_more_than_are_looked_at_first(
+    pair: Pair, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scripts.assets.undelete.LEARN_FROM", 2)
+    before = emptied(pair.b, 7)
+    assert undelete(pair, capsys)["found"][RESTORED] == 7 and pair.b.bodies() == before
+
+
+def test_a_full_bucket_ends_the_run_and_is_its_error(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+    """After such a refusal none can succeed: the others are not tried."""
+    emptied(pair.b, 40)
+    pair.b.rule("put", Fault(507, "InsufficientStorage"), times=1000)
+    found = undelete(pair, capsys)
+    assert not found["ok"] and "the bucket takes nothing more" in found["error"]
+    assert sum(it.operation == "put" for it in pair.b.log) == 1, "it is the first, and it is alone"
+    assert pair.b.bodies() == {}
+
+
+def test_a_bucket_that_does_not_list_its_versions_is_the_error_of_the_run(
+    pair: Pair, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else nothing to do would be what it said."""
+    emptied(pair.b, 1)
+    whole = Rule(
+        lambda it: it.operation == "versions" and "max-keys" not in it.query, lambda _: Fault(403, "AccessDenied"), 9
+    )
+    pair.b.rules.append(whole)
+    found = undelete(pair, capsys)
+    assert not found["ok"] and found["keys"] == 0 and "AccessDenied" in found["error"]
+
+
+def test_a_store_that_keeps_other_bytes_than_it_was_sent_is_told_of(
+    pair: Pair, capsys: pytest.CaptureFixture[str]
+) -> None:
+    emptied(pair.b, 1)
+    pair.b.rule("put", Fault(headers={"etag": f'"{"0" * 32}"'}))
+    found = undelete(pair, capsys)
+    assert not found["ok"] and "holds other bytes than were sent" in found["lists"]["failed"][0]["why"]
 
 
 def test_one_that_fails_is_named_and_the_others_come_back(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,7 +31,10 @@ def test_the_policies_of_all_keys_to_the_witness_are_printed(
     assert json.loads(capsys.readouterr().out) == told["cache.b"]
 
 
-@pytest.mark.parametrize("config", [{}, {"dr:witness": None}, {"dr:witness": {"bucket": ""}}, {"dr:witness": "x"}])
+@pytest.mark.parametrize(
+    "config",
+    [{}, {"dr:witness": None}, {"dr:witness": {"bucket": ""}}, {"dr:witness": "x"}, {"dr:witness": {"bucket": 7}}],
+)
 def test_a_configuration_that_does_not_name_the_bucket_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], config: object
 ) -> None:
@@ -59,6 +62,7 @@ def test_the_access_rules_are_those_of_this_installation(tmp_path: Path, capsys:
     storage = f"/cloud/project/{'0' * 32}/region/SBG/storage"
     assert ("PUT", "/domain/zone/shop.example/record/*") in found
     assert ("GET", f"{storage}/shop-00000000-b-wal") in found and ("POST", storage) in found
+    assert ("GET", f"{storage.replace('SBG', 'GRA')}/shop-00000000-a-wal") in found
     assert not [path for _, path in found if path.endswith("/bulkDeleteObjects")]
     other = printed(tmp_path, capsys, **{"dr:project": "store", "dr:protect": False})
     assert ("POST", f"{storage}/store-00000000-b-assets/bulkDeleteObjects") in other
