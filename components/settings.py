@@ -83,9 +83,7 @@ class Secrets:
     openstack_password: str = field(repr=False)
     ovh: OvhKeys
     operator: SshKey
-    ssh_ca: (
-        SshKey | None
-    )  # signs persons' certificates; None: in a set of before there was one, and hosts trust none of ours
+    ssh_ca: SshKey | None  # signs persons' certificates; None: hosts trust none of ours
     host_keys: Mapping[str, SshKey]  # "db-1.a" -> the host's own key
     ca: str
     shop: Entrance

@@ -259,7 +259,7 @@ class LossBudget:
 
 @dataclass(frozen=True, kw_only=True)
 class Ssh:
-    """`dr:ssh`: who comes in by ssh, beside the program with its key and who has a certificate of `dr:secrets` `ssh.ca`."""
+    """`dr:ssh`: whose ssh certificates open root beside those of the secrets' own CA, and who is shut out."""
 
     authorities: tuple[str, ...] = key(
         listing(PUBLIC),

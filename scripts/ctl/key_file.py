@@ -78,6 +78,12 @@ def opened(path: Path) -> Iterator[KeyFile]:
             f"key {path}: found no name that ends in {SUFFIX}, wanted a public key; nothing was made; name {path}{SUFFIX}"
         )
     try:
+        path = path.expanduser()
+    except RuntimeError:  # a user that nobody knows, or one without a home
+        raise Usage(
+            f"key {shown(str(path))}: found no such home, wanted a public key; nothing was made; name its whole path with --key"
+        ) from None
+    try:
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise _unread(path, error) from None

@@ -283,6 +283,10 @@ def test_a_file_with_more_or_less_than_a_key_is_refused(
     assert "wanted a public key in one line" in refused(world, key, capsys)
 
 
+def test_a_home_that_nobody_has_is_one_sentence(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "found no such home" in refused(world, Path("~no-such-user/id_ed25519.pub"), capsys)
+
+
 def test_a_private_key_is_refused_unread(world: World, key: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"name {key}" in refused(world, key.with_suffix(""), capsys)
     key.write_text(key.with_suffix("").read_text())

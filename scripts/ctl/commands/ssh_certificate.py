@@ -37,7 +37,7 @@ def run(chosen: argparse.Namespace) -> ExitCode:
         raise Usage(
             f"--hours: found {chosen.hours}, wanted 1 to {MOST_HOURS}; nothing was made; a certificate that ends soon need not be shut out"
         )
-    with key_file.opened(chosen.key.expanduser()) as file:
+    with key_file.opened(chosen.key) as file:
         file.free()
         stack = Stack(name=chosen.stack or f"region-{chosen.site}", folder=chosen.folder, file=chosen.config_file)
         settings = stack.settings()

@@ -154,7 +154,7 @@ class Hardening:
     def _penalties(self) -> bool:
         """Whether this sshd knows the word: an older one would not start with it, and has no penalties either. Where it does not say, it is as it was."""
         said = run(["sshd", "-t", "-o", f"{EXEMPT}=127.0.0.1"], limit_s=QUICK_S, check=False)
-        if said.code == 0 or "Bad configuration option" in said.err:
+        if said.code == 0 or f"Bad configuration option: {EXEMPT}" in said.err:
             return said.code == 0
         try:
             return f"\n{EXEMPT} " in self.layout.at(str(RULES)).read_text()
