@@ -15,11 +15,15 @@ from typing import Any
 
 from ..frame import rolefile
 from ..frame.layout import Layout
+from ..frame.wait import until
 from ..frame.witness import Active, Silent, Witness
 
 TOLD = "/run/dr-epoch.json"
 KEY = "witness.json"  # as a credential of the unit, and in /etc/dr
 LASTS_S = 120.0  # systemd asks right before a job; what is older was left by one that was not asked for anew
+
+# While another job has it asked anew the file is empty: as long as the question takes, and the start of who asks.
+ASKS_S = 20.0
 
 Word = Callable[[], Active | None]  # raises Silent
 
@@ -57,9 +61,19 @@ def _ask(layout: Layout, known: int) -> Active | None:
 
 
 def _told(layout: Layout) -> Active | None:
-    path = layout.at(TOLD)
+    path, text = layout.at(TOLD), b""
+
+    def written() -> bool:
+        nonlocal text
+        try:
+            text = path.read_bytes()
+        except OSError:
+            return True  # nothing was ever told
+        return bool(text)
+
+    until(written, ASKS_S)
     try:
-        found = json.loads(path.read_bytes())["facts"]
+        found = json.loads(text)["facts"]
         age = now() - float(found["asked"])
         silent, epoch = found["silent"], found["epoch"]
         newest = None if epoch is None else Active(int(epoch), str(found["active"]))

@@ -17,7 +17,7 @@ from scripts.host.archive.layout import ArchiveLayout
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.log import Log
 from scripts.host.frame.rolefile import PRIMARY, STANDBY, Role
-from scripts.host.frame.witness import Active, Silent, Witness
+from scripts.host.frame.witness import QUESTION_S, Active, Silent, Witness
 from scripts.host.postgres.layout import PostgresLayout
 
 NEWEST = Active(7, "b")
@@ -95,9 +95,32 @@ def test_an_old_word_and_none_are_silence(layout: Layout, changes: dict[str, Any
         word.hear(layout, 6)()
 
 
+def test_one_that_is_being_told_is_waited_for(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another job has it asked anew at this moment: systemd empties the file first."""
+    layout.at(word.TOLD).write_text("")
+    looked: list[bool] = []
+
+    def until(condition: Callable[[], bool], limit_s: float) -> bool:
+        looked.append(condition())
+        told(layout)
+        looked.append(condition())
+        assert limit_s > QUESTION_S, "longer than the question may take"
+        return looked[-1]
+
+    monkeypatch.setattr(word, "until", until)
+    assert word.hear(layout, 6)() == NEWEST and looked == [False, True]
+
+
+def test_nobody_waits_where_nothing_was_ever_told(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(word, "until", lambda condition, _: condition() or pytest.fail("it waits"))
+    with pytest.raises(Silent, match="no word of the witness"):
+        word.hear(layout, 6)()
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"facts": []}', '{"facts": {}}'])
-def test_what_is_no_word_is_silence(layout: Layout, text: str) -> None:
+def test_what_is_no_word_is_silence(layout: Layout, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     layout.at(word.TOLD).write_text(text)
+    monkeypatch.setattr(word, "ASKS_S", 0.01)
     with pytest.raises(Silent, match="see `journalctl -u dr-archive-epoch`"):
         word.hear(layout, 6)()
 
