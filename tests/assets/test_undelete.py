@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from scripts.assets.cold import Version
-from scripts.assets.undelete import AGAIN, REPLACED, RESTORED, Step, decide
+from scripts.assets.undelete import AGAIN, REPLACED, RESTORED, Step, Undelete, decide
 from tests.assets.conftest import Pair
 from tests.assets.stub import Fault, Rule, Stub
 from tests.assets.stub import Version as Kept
@@ -199,6 +199,18 @@ def test_a_bucket_that_does_not_list_its_versions_is_the_error_of_the_run(
     pair.b.rules.append(whole)
     found = undelete(pair, capsys)
     assert not found["ok"] and found["keys"] == 0 and "AccessDenied" in found["error"]
+
+
+def test_a_run_that_is_asked_to_stop_says_that_it_has_not_done_all(pair: Pair) -> None:
+    emptied(pair.b, 1)
+    run = Undelete(pair.job(), SINCE)
+    pair.b.rule("put", Fault(503, "SlowDown", before=run.stop.set), times=100)
+    try:
+        document, error = run.run()
+    finally:
+        run.close()
+    assert error is not None and "asked to stop" in str(error) and document["ok"] is False
+    assert document["found"][RESTORED] == 0
 
 
 def test_a_store_that_keeps_other_bytes_than_it_was_sent_is_told_of(
