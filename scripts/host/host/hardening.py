@@ -57,7 +57,7 @@ ExecStart=/usr/sbin/nft -f /etc/dr/metadata.nft
 WantedBy=basic.target
 """
 # Never by themselves: a host's start again is a matter of its role, and a new PostgreSQL or Redis starts its server.
-HELD = ("postgresql", "pgbackrest", "redis")
+HELD = ("postgresql", "pgbackrest", "redis", "valkey")
 UPDATES = (
     """\
 // Written by dr-host host converge; changes made here are lost.
