@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from lab.pairs.redis import Pair, Site
-from scripts.host.redis.config import ENGINES, REPLICA, SENTINEL, Desired, acl, files
-from scripts.host.redis.wire import Connection, ErrorReply, Server
+from scripts.host.redis.config import ENGINES, OPERATOR, REPLICA, SENTINEL, Desired, acl, files
+from scripts.host.redis.wire import Connection, ErrorReply, Server, encode, show
 
 HELLO = "__sentinel__:hello"
 # What Rails sends: its cache store, sessions, carts in transactions, queues, Action Cable.
@@ -39,6 +41,11 @@ SCRIPTS = (
     "INFO server",
 )
 OTHERS = {
+    "operator": (
+        ("PING", "INFO", "ROLE", "CONFIG GET dir", "CLIENT LIST"),
+        ("GET a", "SET a b", "DEL a", "KEYS *", "SCAN 0", "RANDOMKEY", "DUMP a", "EVAL x 0", "FUNCTION LIST", "SCRIPT FLUSH", "PUBLISH chat_1 x",
+         f"PUBLISH {HELLO} x", "PSUBSCRIBE *", "MONITOR", "ACL LIST", "ACL SETUSER x on", "CONFIG REWRITE", "MODULE LIST", "SHUTDOWN NOSAVE", "DEBUG SLEEP 0"),
+    ),
     "replica": (("PING", "REPLCONF capa eof"), ("GET a", "SET a b", "INFO", "KEYS *", f"PUBLISH {HELLO} x", "CONFIG GET *", "ACL LIST", "EVAL x 0")),
     "sentinel": (
         ("PING", "INFO", "ROLE", f"PUBLISH {HELLO} x", "CLIENT SETNAME s", "CLIENT KILL TYPE pubsub", "MULTI ; SLAVEOF NO ONE ; EXEC"),
@@ -93,6 +100,24 @@ def test_workers_of_the_other_site_take_nothing_from_the_queues_here(pair: Pair)
     assert refused(answers(pair.a.server("shop_worker_a"), "CONFIG GET dir"))
 
 
+DEFAULT = ("PING", "GET a", "INFO", "AUTH any", "AUTH default ", "AUTH default any", "HELLO 3 AUTH default any")
+
+
+@pytest.mark.parametrize("words", DEFAULT)
+def test_whoever_does_not_sign_in_is_nobody(pair: Pair, words: str) -> None:
+    """With a good certificate, and whatever password: `default` has none."""
+    server = pair.a.server("shop")
+    assert server.own is not None
+    context = ssl.create_default_context(cadata=server.ca)
+    show(context, server.own)
+    with (
+        socket.create_connection((server.address, server.port), 5) as plain,
+        context.wrap_socket(plain, server_hostname=server.name) as stream,
+    ):
+        stream.sendall(encode(tuple(words.split(" "))))
+        assert stream.recv(200).split()[0] in (b"-NOAUTH", b"-WRONGPASS")
+
+
 @pytest.mark.parametrize("scripting", [False, True])
 def test_the_shop_may_do_nothing_else(pair: Pair, scripting: bool) -> None:
     pair.a.converge(1, "a", scripting=scripting)
@@ -114,7 +139,7 @@ def test_a_script_may_do_what_its_caller_may(pair: Pair) -> None:
 @pytest.mark.parametrize("who", OTHERS)
 def test_those_of_the_machinery_may_do_their_work_and_see_no_data(pair: Pair, who: str) -> None:
     may, never = OTHERS[who]
-    server = granted(pair.a, {"replica": REPLICA, "sentinel": SENTINEL}[who])
+    server = granted(pair.a, {"replica": REPLICA, "sentinel": SENTINEL, "operator": OPERATOR}[who])
     assert {words: said for words in may if (said := answers(server, words)) is not None} == {}
     found = {words: answers(server, words) for words in never}
     assert {words: said for words, said in found.items() if not refused(said)} == {}
@@ -125,7 +150,7 @@ def granted(site: Site, user: str) -> Server:
     file = site.layout.at("/etc/redis/dr.acl")
     file.write_text(acl({**Desired.read(site.document(1, "a")).passwords, SENTINEL: "word"}))
     site.operator("ACL", "LOAD")
-    password = "word" if user == SENTINEL else site.pair.passwords["replica"]
+    password = "word" if user == SENTINEL else site.pair.passwords[user.removeprefix("dr_")]
     return replace(site.server(), user=user, password=password)
 
 

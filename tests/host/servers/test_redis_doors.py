@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from lab.pairs.redis import ADDRESSES, Pair, Site, settled
 from scripts.ctl.secrets import CLIENT, SERVER, Authority, generate
 from scripts.host.frame.wait import until
 from scripts.host.redis.leader import SENTINEL_PORT, Access
-from scripts.host.redis.wire import Connection, ErrorReply, Own, Server, Unreachable, show
+from scripts.host.redis.wire import Connection, ErrorReply, Former, Own, Server, Unreachable, show
 
 NAMES = ["cache-1.a.dr.internal", "127.0.0.21"]
 
@@ -104,6 +105,32 @@ def _heard(plain: socket.socket) -> bytes:
         return b""
 
 
+@pytest.mark.parametrize("door", ["shop", "sentinel"])
+def test_a_server_that_cannot_prove_its_name_hears_no_password(pair: Pair, door: str) -> None:
+    """Whoever has its address has not its certificate."""
+    server = doors(pair)[door]
+    for other in (
+        replace(server, ca=Authority("test").certificate_pem),
+        replace(server, name="cache-9.a.dr.internal"),
+    ):
+        with pytest.raises(Unreachable, match="verify failed"):
+            Connection(other)
+
+
+def test_each_server_listens_by_tls_alone(pair: Pair) -> None:
+    for name, port in (("redis", pair.port), ("sentinel", SENTINEL_PORT)):
+        process = pair.a.units.processes[name]
+        assert _listens(process.pid) == {(ADDRESSES["cache-1.a"], port)}, name
+
+
+def _listens(pid: int) -> set[tuple[str, int]]:
+    """Address and port of each socket on which a process waits."""
+    own = {str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()}
+    rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    found = [row[1].split(":") for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in own]
+    return {(socket.inet_ntoa(bytes.fromhex(host)[::-1]), int(port, 16)) for host, port in found}
+
+
 def test_a_sentinel_wants_its_password_besides(pair: Pair) -> None:
     server = sentinel(pair)
     context = ssl.create_default_context(cadata=server.ca)
@@ -123,7 +150,11 @@ def test_a_sentinel_wants_its_password_besides(pair: Pair) -> None:
 
 def test_the_key_of_a_caller_lies_on_no_disk_and_in_no_text(pair: Pair) -> None:
     server = pair.a.server()
-    assert server.own is not None and server.own.key not in repr(server) + repr(server.own)
+    assert server.own is not None
+    lines = server.own.key.splitlines()
+    shown = repr(server) + repr(server.own) + repr(replace(server, former=Former("", "before", server.own)))
+    assert len(lines) > 2 and not [line for line in lines[1:-1] if line in shown]
+    assert server.password not in shown and "before" not in shown
 
 
 # -- one CA after the other
