@@ -175,7 +175,8 @@ def _witness(root: Section) -> tuple[s.S3Keys, dict[str, s.S3Keys]]:
         operator = _s3_keys(at, why)
         why = "hosts have no key to the witness of their own, and with the operator's each of them could say which region is active"
         with at.section("hosts", why, _KEYS_OF_HOSTS) as inner:
-            found = {user: _witness_user(inner, user, why) for user in witness.HOST_USERS} if inner.readable else {}
+            users = (it for it in witness.HOST_USERS if it not in witness.LATER_USERS or inner.has(it))
+            found = {user: _witness_user(inner, user, why) for user in users} if inner.readable else {}
             _apart(inner, operator, found)
     return operator, found
 

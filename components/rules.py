@@ -14,6 +14,7 @@ from contract.installation import Region
 from contract.reading import Section
 from contract.services.postgres import Mode
 from contract.sites import SITES
+from contract.witness import LATER_USERS
 
 # OVHcloud uses this range inside Ext-Net for the gateways of floating IPs.
 FLOATING_IP_RANGE = "172.31.0.0/17"
@@ -280,10 +281,23 @@ def _destroy(settings: Settings) -> Iterator[_Row]:
 def warnings(settings: Settings) -> list[str]:
     """What every preview says out loud, though it is no fault."""
     plain = sorted(key for key, url in endpoints(settings).items() if plain_http(url))
+    told = list(_unkept(settings))
     if not settings.lab:
-        return []
+        return told
     return [
+        *told,
         "dr:lab is true: THIS IS A REHEARSAL. Plain http is taken for "
         + (", ".join(f"dr:{key}" for key in plain) or "no endpoint yet")
-        + "; with a real account's keys, whoever stands between would have them. Remove dr:lab from the stack file for anything real"
+        + "; with a real account's keys, whoever stands between would have them. Remove dr:lab from the stack file for anything real",
     ]
+
+
+def _unkept(settings: Settings) -> Iterator[str]:
+    """Bastions of which nobody else keeps who has signed in: the set of secrets was made before there was a key for it."""
+    lacking = [user for user in LATER_USERS if user not in settings.secrets.witness_hosts]
+    if lacking:
+        yield (
+            f"dr:secrets witness.hosts: found no key of {' and '.join(lacking)}, wanted one of each site's bastion; who signs in there is known to the bastion "
+            "alone, and whoever owns it wipes that; make an S3 user for each with the policy that `drctl rights witness` prints, and add their keys in both "
+            "stacks (docs/security.md)"
+        )

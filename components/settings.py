@@ -93,7 +93,9 @@ class Secrets:
     postgres: PostgresPasswords
     redis: RedisPasswords
     witness: S3Keys  # the operator's
-    witness_hosts: Mapping[str, S3Keys]  # by their users (`contract.witness.HOST_USERS`)
+    witness_hosts: Mapping[
+        str, S3Keys
+    ]  # by their users (`contract.witness.HOST_USERS`); of its `LATER_USERS` those that have one
     secret_key_base: str = field(repr=False)
     archive: str | None = field(repr=False)  # passphrase; None: nothing was ever archived
 

@@ -48,7 +48,7 @@ SECRETS = (
     Secret(place="redis.app", opens="the shop's keys in the cache", on=(CACHE, APP)),
     Secret(place="redis.replica", opens="a copy of the cache", on=(CACHE,)),
     Secret(place="redis.operator", opens="whom the cache follows", on=(CACHE,)),
-    Secret(place="witness.hosts.{kind}.{site}", opens="its part of the witness (below)", on=(DATABASE, CACHE, APP)),
+    Secret(place="witness.hosts.{kind}.{site}", opens="its part of the witness (below)", on=EVERY),
     Secret(place="archive.passphrase", opens="what lies in the archive, for whoever has it", on=(DATABASE,)),
     Secret(place=ARCHIVE_S3, opens="both archives: read, write, delete (a marker)", on=(DATABASE,)),
     Secret(place=SHOP_S3, opens="the site's assets: read, write, delete (a marker)", on=(APP,)),

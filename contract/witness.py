@@ -1,6 +1,6 @@
 """Who may do what at the witness: one table. The policies of the keys to it (`components/render/policy.py`) and the documents say what stands here.
 
-The operator's key may read all of it. Each kind of host that asks the witness has a key of its own in each site: two regions, three kinds, six users.
+The operator's key may read all of it. Each kind of host has a key of its own in each site: two regions, four kinds, eight users.
 A key may list every name in the bucket or none: a policy of OVHcloud knows no condition that would narrow a listing.
 """
 
@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .hosts import APP, CACHE, DATABASE
+from .hosts import APP, CACHE, CONTROL, DATABASE
 from .sites import SITES
 
 OPERATOR = "operator"
-# Of hosts that ask the witness; no other kind holds a key to it. An app host asks whether its workers may start.
+# Of hosts that ask the witness. An app host asks whether its workers may start.
 KINDS = (DATABASE, CACHE, APP)
+# Of hosts that only tell it who has signed in to them. Sets of secrets were made before there was a key for these, so one without it is taken.
+TELLING = (CONTROL,)
+LOCKED_DAYS = 400  # of what is kept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,12 @@ TABLE = (
     ),
     Row(keys="audit/*", holds="who has done what, as a chain", put_by=(OPERATOR,), kept=True),
     Row(
+        keys="logs/{site}/{kind}-*",
+        holds="who has signed in to a host, in the words of its sshd, as a chain",
+        put_by=(*KINDS, *TELLING),
+        kept=True,
+    ),
+    Row(
         keys="heartbeats/{site}/{kind}-*",
         holds="the newest word of a host's agent",
         put_by=(DATABASE, CACHE),
@@ -67,7 +76,8 @@ def user_of(kind: str, site: str) -> str:
     return f"{kind}.{site}"
 
 
-HOST_USERS = tuple(user_of(kind, site) for site in SITES for kind in KINDS)
+HOST_USERS = tuple(user_of(kind, site) for site in SITES for kind in (*KINDS, *TELLING))
+LATER_USERS = tuple(user_of(kind, site) for site in SITES for kind in TELLING)  # whose keys a set of secrets may lack
 USERS = (OPERATOR, *HOST_USERS)
 
 

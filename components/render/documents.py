@@ -76,7 +76,7 @@ def host_keys(settings: Settings) -> dict[str, Bucket]:
 
 
 def host_witness(settings: Settings, kind: str) -> Bucket | None:
-    """The same with the key of the own site's hosts of one kind; None for a kind that has nothing to ask there."""
+    """The same with the key of the own site's hosts of one kind; None for a kind whose key the set of secrets lacks."""
     return host_keys(settings).get(user_of(kind, settings.site))
 
 
@@ -86,14 +86,15 @@ def _witness(settings: Settings, keys: S3Keys) -> Bucket:
 
 def setup(settings: Settings, role: str) -> Document:
     """Block of `host converge`, of one kind of host."""
-    kind = hosts.KINDS[role]
+    kind, witness = hosts.KINDS[role], host_witness(settings, role)
     block = setup_service.Block(
         packages=hosts.packages(role, settings.postgres.version),
-        witness=host_witness(settings, role),
+        witness=witness,
         lease=settings.lease if kind.leased else None,
         hardened=True,
         ssh_authorities=ssh_authorities(settings),
         ssh_revoked=settings.ssh.revoked if settings.ssh else (),
+        signed_in=witness is not None,
     )
     return dict(fields.write(block))
 

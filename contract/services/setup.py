@@ -38,10 +38,19 @@ class Block:
         default=(),
     )
     ssh_revoked: tuple[str, ...] = key(listing(REVOKED), "keys and certificates of ssh that open nothing", default=())
+    signed_in: bool = key(
+        boolean,
+        "whether what sshd says of people who sign in here is kept at the witness, by a job that runs each minute",
+        default=False,
+    )
 
     def contradictions(self) -> Iterator[Contradiction]:
-        """A lease is kept at the witness."""
+        """A lease is kept at the witness, and so is who has signed in."""
         if self.lease is not None and self.witness is None:
             yield Contradiction(
                 "witness", "nothing", "the witness bucket", "its agent could keep no lease", "correct the document"
+            )
+        if self.signed_in and self.witness is None:
+            yield Contradiction(
+                "witness", "nothing", "the witness bucket", "sign-ins could be kept nowhere", "correct the document"
             )

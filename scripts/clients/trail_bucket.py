@@ -6,9 +6,8 @@ import time
 from http import HTTPStatus
 
 from contract.audit import AUDIT, name_of
+from contract.witness import LOCKED_DAYS
 from scripts.clients.witness import TAKEN, Witness, WitnessDown
-
-LOCKED_DAYS = 400  # of an entry
 
 
 class TrailBucket(Witness):

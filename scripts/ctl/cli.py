@@ -85,6 +85,14 @@ def _audit(audit: argparse.ArgumentParser) -> None:
         "--head", default="", help="number and digest that were noted before, as this prints them: 42:<sha256>"
     )
     verify.add_argument("--json", action="store_true", help="all of it, as JSON")
+    logins = what.add_parser(
+        "logins",
+        help="who has signed in to which host, as the hosts have told the witness; exit code 1 where something of it is missing",
+    )
+    logins.add_argument("--since", default="24h", help="how far back: 90m, 24h, 7d; 24h by default")
+    logins.add_argument("--site", choices=SITES, help="hosts of this site alone; both by default")
+    _stack(logins)
+    logins.add_argument("--json", action="store_true", help="all of it, as JSON")
 
 
 def _stack(command: argparse.ArgumentParser) -> None:

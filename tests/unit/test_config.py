@@ -419,6 +419,19 @@ def test_who_was_shut_out_holds_up_no_move() -> None:
     assert [key for key in digests(settings) if key.startswith("ssh")] == []
 
 
+def test_a_set_of_secrets_from_before_bastions_had_a_key_is_taken_and_told_of_by_every_preview() -> None:
+    """Who signs in to a bastion is then known to it alone."""
+    values = secure()
+    for site in "ab":
+        del values["secrets"]["witness"]["hosts"][f"control.{site}"]
+    settings = config.parse(values)
+    assert not any(user.startswith("control.") for user in settings.secrets.witness_hosts)
+    (said,) = rules.warnings(settings)
+    assert "found no key of control.a and control.b" in said and "drctl rights witness" in said
+    values["secrets"]["witness"]["hosts"]["control.a"] = dict(values["secrets"]["witness"]["hosts"]["db.a"])
+    assert set(faults(values)) == {"dr:secrets.witness.hosts.control.a"}, "one that is there is looked at"
+
+
 def test_settings_do_not_print_their_secrets() -> None:
     printed = repr(config.parse(stack.configuration()))
     for secret in ("secret-", "5ec2e7", "PRIVATE KEY"):

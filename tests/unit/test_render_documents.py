@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -87,11 +88,19 @@ def test_no_host_is_told_the_operators_key_to_the_witness(settings: Settings) ->
 
 def test_a_host_is_told_the_key_to_the_witness_of_its_kind_and_site_or_none(settings: Settings) -> None:
     told = {kind: documents.setup(settings, kind)["witness"] for kind in KINDS}
-    assert {kind for kind, block in told.items() if block is not None} == {"db", "cache", "app"}
+    assert {kind for kind, block in told.items() if block is not None} == set(KINDS)
     held = stack.secrets()["witness"]["hosts"]
-    for kind in ("db", "cache", "app"):
+    for kind in KINDS:
         assert {name: told[kind][name] for name in ("access_key", "secret_key")} == held[f"{kind}.b"]
-        assert told[kind]["bucket"] == "shop-witness"
+        assert told[kind]["bucket"] == "shop-witness" and documents.setup(settings, kind)["signed_in"]
+
+
+def test_a_bastion_without_a_key_is_asked_to_keep_nothing(settings: Settings) -> None:
+    """Its set of secrets is older than that key."""
+    held = {user: it for user, it in settings.secrets.witness_hosts.items() if not user.startswith("control.")}
+    older = replace(settings, secrets=replace(settings.secrets, witness_hosts=held))
+    block = documents.setup(older, "control")
+    assert block["witness"] is None and not block["signed_in"] and documents.setup(older, "db")["signed_in"]
 
 
 def test_the_postgres_block(settings: Settings) -> None:

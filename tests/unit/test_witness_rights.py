@@ -25,6 +25,7 @@ EVERY = (
     "clusters/7.json",
     "probe/x",
     *(f"heartbeats/{site}/{host}.json" for site in "ab" for host in ("db-1", "cache-1", "cache-3", "app-1")),
+    *(f"logs/{site}/{host}-1/x.jsonl" for site in "ab" for host in ("control", "db", "cache", "app")),
     "evidence/x",
     "anything",
 )
@@ -49,27 +50,42 @@ def may(user: str, action: str) -> set[str]:
 @pytest.mark.parametrize("site", ["a", "b"])
 def test_a_database_puts_its_own_heartbeat_and_the_record_of_its_cluster(site: str) -> None:
     user = f"db.{site}"
-    assert may(user, "s3:PutObject") == {f"heartbeats/{site}/db-1.json", "clusters/7.json"}
+    assert may(user, "s3:PutObject") == {f"heartbeats/{site}/db-1.json", "clusters/7.json", f"logs/{site}/db-1/x.jsonl"}
     assert may(user, "s3:GetObject") == {"epochs/00000001.json", f"heartbeats/{site}/db-1.json"}
 
 
 @pytest.mark.parametrize("site", ["a", "b"])
 def test_a_cache_puts_the_heartbeats_of_its_sites_caches(site: str) -> None:
     user, own = f"cache.{site}", {f"heartbeats/{site}/cache-{number}.json" for number in (1, 3)}
-    assert may(user, "s3:PutObject") == own
+    assert may(user, "s3:PutObject") == {*own, f"logs/{site}/cache-1/x.jsonl"}
     assert may(user, "s3:GetObject") == {"epochs/00000001.json", *own}
 
 
 @pytest.mark.parametrize("site", ["a", "b"])
-def test_an_app_host_reads_epochs_and_puts_nothing(site: str) -> None:
+def test_an_app_host_reads_epochs_and_puts_who_has_signed_in(site: str) -> None:
     """Its workers begin and end with them."""
-    assert may(f"app.{site}", "s3:PutObject") == set()
+    assert may(f"app.{site}", "s3:PutObject") == {f"logs/{site}/app-1/x.jsonl"}
     assert may(f"app.{site}", "s3:GetObject") == {"epochs/00000001.json"}
+
+
+@pytest.mark.parametrize("site", ["a", "b"])
+def test_a_bastion_puts_who_has_signed_in_and_reads_nothing(site: str) -> None:
+    assert may(f"control.{site}", "s3:PutObject") == {f"logs/{site}/control-1/x.jsonl"}
+    assert may(f"control.{site}", "s3:GetObject") == set()
+
+
+@pytest.mark.parametrize("user", witness.HOST_USERS)
+def test_what_a_host_has_told_of_sign_ins_it_locks_and_reads_no_more(user: str) -> None:
+    kind, _, site = user.partition(".")
+    assert may(user, "s3:PutObjectRetention") == {f"logs/{site}/{kind}-1/x.jsonl"}
+    assert not any(key.startswith("logs/") for key in may(user, "s3:GetObject") | may(user, "s3:DeleteObject"))
 
 
 def test_the_operator_says_what_nobody_else_may_and_beats_for_no_host() -> None:
     put = may(witness.OPERATOR, "s3:PutObject")
-    assert put == {key for key in EVERY if key.split("/")[0] not in ("heartbeats", "clusters", "evidence", "anything")}
+    assert put == {
+        key for key in EVERY if key.split("/")[0] not in ("heartbeats", "clusters", "logs", "evidence", "anything")
+    }
     for user in witness.HOST_USERS:
         assert not put & may(user, "s3:PutObject"), user
     assert may(witness.OPERATOR, "s3:GetObject") == set(EVERY)
@@ -78,8 +94,8 @@ def test_the_operator_says_what_nobody_else_may_and_beats_for_no_host() -> None:
 @pytest.mark.parametrize("user", witness.USERS)
 def test_nobody_removes_what_says_anything(user: str) -> None:
     assert may(user, "s3:DeleteObject") == ({"probe/x", "sites/a.json"} if user == witness.OPERATOR else set())
-    kept = {"audit/00000001.json"} if user == witness.OPERATOR else set()
-    assert may(user, "s3:PutObjectRetention") == kept, "an entry of the trail is locked by who writes it"
+    if user == witness.OPERATOR:
+        assert may(user, "s3:PutObjectRetention") == {"audit/00000001.json"}, "the trail is locked by who writes it"
     for action in ("s3:DeleteObjectVersion", "s3:PutObjectAcl", "s3:BypassGovernanceRetention"):
         assert not may(user, action)
     for action in ("s3:DeleteBucket", "s3:PutBucketVersioning", "s3:PutLifecycleConfiguration", "s3:ListAllMyBuckets"):

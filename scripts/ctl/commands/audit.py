@@ -1,4 +1,4 @@
-"""`drctl audit verify`: walks the audit trail from its first entry and says where the chain does not hold (`contract/audit.py`)."""
+"""`drctl audit verify` walks the audit trail from its first entry and says where its chain breaks (`contract/audit.py`); `logins` is in `logins.py`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from contract.errors import ExitCode, Failed, Usage
 from contract.plain import phrase
 from scripts.clients.trail_bucket import TrailBucket
 from scripts.ctl import output
+from scripts.ctl.commands import logins
 from scripts.ctl.stack import Stack
 
 CHANGES = {"release": "deploy", "tool": "hosts' software", "configuration": "configuration", "secrets": "rotation"}
@@ -20,6 +21,8 @@ CHANGES = {"release": "deploy", "tool": "hosts' software", "configuration": "con
 
 def run(chosen: argparse.Namespace) -> ExitCode:
     """Prints the entries, or all as JSON. Raises Failed where the chain breaks, with every place; Usage."""
+    if chosen.what == "logins":
+        return logins.run(chosen)
     breaks: list[str] = []
     objects = list(_folder(chosen.folder_of) if chosen.folder_of else _witness(chosen, breaks))
     found = walk(objects)

@@ -33,7 +33,7 @@ def ask(layout: Layout, folder: str | None) -> dict[str, Any]:
     role = rolefile.read(layout)
     found: dict[str, Any] = {"epoch": None, "active": None, "silent": None}
     try:
-        witness = Witness.of_host(layout) if folder is None else Witness.read(Path(folder) / KEY)
+        witness = Witness.of_host(layout) if folder is None else Witness.of_file(Path(folder) / KEY)
         newest = witness.newest(role.epoch if role else 0)
         if newest is not None:
             found |= {"epoch": newest.epoch, "active": newest.site}

@@ -26,10 +26,12 @@ from .layout import Layout
 
 if TYPE_CHECKING:
     import ssl
+    from pathlib import Path
 
 WAIT_S = 4.0  # for an address, and for each piece of an answer
 QUESTION_S = 10.0  # all that a question may hold up a boot; the unit gives the guard 30 s
 EPOCHS = "epochs/"
+_UNLOCKED = (400, 403, 404, 501)  # how stores say that a bucket locks nothing, or this key nothing there
 _NAME = re.compile(r"epochs/[0-9]{8}\.json")
 
 
@@ -58,11 +60,11 @@ class Witness:
     @classmethod
     def of_host(cls, layout: Layout) -> Witness:
         """Raises Silent when this host does not know it."""
-        return cls.read(layout.etc / "witness.json")
+        return cls.of_file(layout.etc / "witness.json")
 
     @classmethod
-    def read(cls, path: Path) -> Witness:
-        """The same from a file that lies elsewhere."""
+    def of_file(cls, path: Path) -> Witness:
+        """The same from a copy of that file."""
         try:
             found = json.loads(path.read_bytes())
             return cls(*(str(found[key]) for key in ("endpoint", "region", "bucket", "access_key", "secret_key")))
@@ -95,6 +97,11 @@ class Witness:
         """Store a JSON object. Raises Silent, within `QUESTION_S`."""
         with self._talk() as talk:
             talk.put(key, json.dumps(document, sort_keys=True).encode())
+
+    def create(self, key: str, body: bytes, keep_s: float) -> bool:
+        """See `Talk.create`. Raises Silent, within `QUESTION_S`."""
+        with self._talk() as talk:
+            return talk.create(key, body, keep_s)
 
     def _talk(self) -> Talk:
         return Talk(self, WAIT_S, time.monotonic() + QUESTION_S)
@@ -134,10 +141,12 @@ class Talk:
         """See `Channel.abort`."""
         self._channel.abort()
 
-    def ask(self, method: str, key: str, query: dict[str, str], body: bytes = b"") -> Answer:
-        """Whatever the witness answers; `must` judges. Raises Silent."""
+    def ask(
+        self, method: str, key: str, query: dict[str, str], body: bytes = b"", more: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Whatever the witness answers; `must` judges. `more`: headers, their names in lower case. Raises Silent."""
         path, text = encode_key((f"{self._path}/{key}" if key else self._path).encode()), encode_query(query)
-        headers = {"host": self._host}
+        headers = {"host": self._host, **(more or {})}
         if body:
             headers |= {"content-type": "application/json", "content-length": str(len(body))}
             headers["content-md5"] = s3.content_md5(body)
@@ -183,8 +192,29 @@ class Talk:
         return answer
 
     def put(self, key: str, body: bytes) -> Answer:
+        """Raises Silent."""
+        return self._stored(self.ask("PUT", key, {}, body), key)
+
+    def create(self, key: str, body: bytes, keep_s: float) -> bool:
+        """Store what was never there, for `keep_s` against everybody where the bucket has object lock; False where something is there. Raises Silent."""
+        alone = {"if-none-match": "*"}
+        answer = self.ask("PUT", key, {}, body, alone | self._lock(keep_s))
+        if answer.status == 403 and self._ahead:  # signed by the right clock now
+            answer = self.ask("PUT", key, {}, body, alone | self._lock(keep_s))
+        if answer.status in _UNLOCKED:
+            answer = self.ask("PUT", key, {}, body, alone)
+        return answer.status != 412 and bool(self._stored(answer, key))
+
+    def _lock(self, keep_s: float) -> dict[str, str]:
+        until = time.gmtime(time.time() + self._ahead + keep_s)
+        return {
+            "x-amz-object-lock-mode": "COMPLIANCE",
+            "x-amz-object-lock-retain-until-date": time.strftime("%Y-%m-%dT%H:%M:%SZ", until),
+        }
+
+    def _stored(self, answer: Answer, key: str) -> Answer:
         """Raises Silent, also where whoever said yes has no ETag for it: a login page says yes to everything."""
-        answer = self.must(self.ask("PUT", key, {}, body), key)
+        self.must(answer, key)
         if not answer.headers.get("etag"):
             raise Silent(
                 f"{self._where}: found a yes to {key} without an ETag, wanted S3's; see what stands at the endpoint"

@@ -28,7 +28,8 @@ from ..frame.log import Log
 from ..frame.plan import Step
 from ..frame.result import Result
 from ..frame.systemd import Systemd, Units
-from . import hardening
+from . import authlog as keeping
+from . import hardening, sending
 from .sshd import Sshd
 
 BLOCK = "dr hosts"
@@ -48,6 +49,7 @@ class Desired:
     sshd: Sshd
     agent: Config | None = None
     hardened: bool = False
+    signed_in: bool = False
 
     @classmethod
     def read(cls, document: dict[str, Any]) -> Desired:
@@ -55,7 +57,7 @@ class Desired:
         envelope, block = read(document, "setup", Block, with_epoch=False)
         witness = None if block.witness is None else json.dumps(fields.write(block.witness), sort_keys=True) + "\n"
         agent = agent_install.wanted(envelope, block.lease)
-        return cls(envelope, block.packages, witness, Sshd.of(envelope, block), agent, block.hardened)
+        return cls(envelope, block.packages, witness, Sshd.of(envelope, block), agent, block.hardened, block.signed_in)
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class Facts:
     source_only: bool = False
     not_ours: tuple[str, ...] = ()  # files with a key that this host has no need of any more
     closed: hardening.Facts = field(default_factory=hardening.Facts)
+    authlog: keeping.Facts = field(default_factory=keeping.Facts)
 
 
 class Base:
@@ -78,6 +81,8 @@ class Base:
         self.desired, self.layout, self.log = desired, layout, log
         self.agent = agent_install.Installation(desired.agent, layout, units or Systemd())
         self.closed = hardening.Hardening(desired.hardened, desired.sshd, layout, units or Systemd())
+        it = desired.envelope
+        self.authlog = keeping.Installation(desired.signed_in, it.site, it.host, layout, units or Systemd())
 
     def facts(self) -> Facts:
         installed = installed_packages(self.layout)
@@ -86,11 +91,14 @@ class Base:
         source_only = bytecode.wanted(self.layout.tool)
         files = tuple(differing(self.files()))
         not_ours, closed = tuple(map(str, self._not_ours())), self.closed.facts()
-        return Facts(missing, files, present, self.agent.facts(), source_only, not_ours, closed)
+        authlog = self.authlog.facts()
+        return Facts(missing, files, present, self.agent.facts(), source_only, not_ours, closed, authlog)
 
     def plan(self, facts: Facts) -> Sequence[Step]:
         # Files first: a package that is installed next finds its configuration.
         steps = [Step("files", ", ".join(facts.files))] if facts.files else []
+        if not self.authlog.wanted:  # before the key that it starts with
+            steps += self.authlog.plan(facts.authlog)
         if facts.not_ours:
             steps.append(Step("forget", ", ".join(facts.not_ours)))
         if facts.missing:
@@ -99,11 +107,14 @@ class Base:
             steps.append(Step("compile", str(self.layout.tool)))
         # After the packages, of which one is what the rules are written for.
         steps += self.closed.plan(facts.closed)
-        return [*steps, *self.agent.plan(facts.agent, renewed=bool(facts.files) or facts.source_only)]
+        steps += self.agent.plan(facts.agent, renewed=bool(facts.files) or facts.source_only)
+        return [*steps, *(self.authlog.plan(facts.authlog) if self.authlog.wanted else ())]
 
     def apply(self, step: Step) -> None:
         if step.name.startswith("agent-"):
             self.agent.apply(step)
+        elif step.name.startswith("authlog-"):
+            self.authlog.apply(step)
         elif step.name.startswith("closed-"):
             self.closed.apply(step)
         elif step.name == "compile":
@@ -132,6 +143,7 @@ class Base:
         return {
             **agent,
             **self.closed.verify(facts.closed),
+            **self.authlog.verify(facts.authlog),
             "packages": sorted(facts.installed),
             "name": self.desired.envelope.at(self.desired.envelope.own_key).name,
         }
@@ -208,4 +220,4 @@ def converge(call: Call) -> Result:
     return plan.converge(Base(Desired.read(call.document), call.layout, call.log), call)
 
 
-VERBS = {"converge": Verb(converge)}
+VERBS = {"converge": Verb(converge), "authlog": Verb(sending.send, locked=False, reads=False)}

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from contract.buckets import Bucket
 from contract.epoch import Epoch
-from contract.witness import OPERATOR, USERS
+from contract.witness import HOST_USERS, OPERATOR, USERS
 from lab.cloud.ovh import service
 from lab.pairs import loopback
 from lab.rehearsal import witness_users
@@ -24,9 +24,10 @@ from scripts.host.frame.witness import Witness as HostWitness
 from tests.lab.ovh.fakes import CONFIG, Api, FakeDns
 
 pytestmark = pytest.mark.lab
-BUCKET = "shop-witness"
+BUCKET, LOCKING = "shop-witness", "locking-witness"
 EPOCH = "epochs/00000001.json"
 HOSTS = {"db.a": "db-1", "cache.a": "cache-1", "db.b": "db-1", "cache.b": "cache-3", "app.a": "app-1", "app.b": "app-2"}
+BASTIONS = ("control.a", "control.b")
 KEPT = (
     EPOCH,
     "epochs/00000002.json",
@@ -37,6 +38,7 @@ KEPT = (
     "configurations/a.json",
     "clusters/7.json",
     *(f"heartbeats/{site}/{host}.json" for site in "ab" for host in ("db-1", "cache-1", "app-1")),
+    *(f"logs/{site}/{host}/x.jsonl" for site in "ab" for host in ("control-1", "db-1", "cache-1", "app-1")),
 )
 
 NOBODYS = {f"heartbeats/{site}/app-1.json" for site in "ab"}  # of hosts that have no agent
@@ -48,9 +50,11 @@ class Bench:
     def __init__(self, storage: Storage) -> None:
         self.endpoint, self.root = storage.endpoint("de"), storage.client("de")
         storage.create_bucket("de", BUCKET, versioning=True)
+        storage.create_bucket("de", LOCKING, versioning=True, object_lock=True)
         storage.create_bucket("de", "pulumi-state", versioning=True)
         api = Api(service(CONFIG, storage, FakeDns()))
         made = witness_users.make(lambda *asked: api(*asked)[1], CONFIG.service_name, BUCKET)
+        self.locking = witness_users.make(lambda *asked: api(*asked)[1], CONFIG.service_name, LOCKING)["hosts"]
         operator = {name: made[name] for name in ("access_key", "secret_key")}
         self.keys: dict[str, dict[str, str]] = {OPERATOR: operator, **made["hosts"]}
         self.operator = Witness(Bucket(endpoint=self.endpoint, region="de", bucket=BUCKET, **operator))
@@ -122,23 +126,53 @@ def test_a_hosts_key_does_all_that_its_agent_and_its_guard_do(bench: Bench, user
 
 OWN = {user: {f"heartbeats/{user[-1]}/{user.split('.')[0]}-1.json"} - NOBODYS for user in HOSTS}
 OWN_CLUSTERS = {user: {"clusters/7.json"} if user.startswith("db.") else set() for user in HOSTS}
+OWN_LOGS = {user: {f"logs/{user[-1]}/{user.split('.')[0]}-1/x.jsonl"} for user in HOST_USERS}
 
 
-@pytest.mark.parametrize("user", HOSTS)
+@pytest.mark.parametrize("user", HOST_USERS)
 @pytest.mark.parametrize("key", KEPT)
 def test_a_hosts_key_puts_nothing_that_is_anothers(bench: Bench, user: str, key: str) -> None:
-    mine = key in OWN[user] | OWN_CLUSTERS[user]
+    mine = key in OWN.get(user, set()) | OWN_CLUSTERS.get(user, set()) | OWN_LOGS[user]
     for condition in ({}, {"IfNoneMatch": "*"}):
         found = refusal(bench.client(user).put_object, Bucket=BUCKET, Key=key, Body=b"{}", **condition)
         assert (found == "AccessDenied") != mine, (user, key, found)
 
 
-@pytest.mark.parametrize("user", HOSTS)
+@pytest.mark.parametrize("user", HOST_USERS)
 @pytest.mark.parametrize("key", KEPT)
 def test_a_hosts_key_reads_epochs_and_its_own_word(bench: Bench, user: str, key: str) -> None:
     found = refusal(bench.client(user).get_object, Bucket=BUCKET, Key=key)
-    readable = key.startswith("epochs/") or key in OWN[user]
+    readable = user in HOSTS and (key.startswith("epochs/") or key in OWN[user])
     assert (found == "AccessDenied") != readable, (user, key, found)
+
+
+@pytest.mark.parametrize("user", HOST_USERS)
+def test_what_a_host_has_told_of_sign_ins_stays_whatever_its_key_does(bench: Bench, user: str) -> None:
+    """Put once; put over, it shows; and where the bucket locks, nobody takes a version away, whose bucket it is neither."""
+    kind, _, site = user.partition(".")
+    key = f"logs/{site}/{kind}-1/told.jsonl"
+    host, client = bench.host(user), bench.client(user)
+    assert host.create(key, b"first", 86_400) and not host.create(key, b"second", 86_400)
+    assert bench.root.get_object(Bucket=BUCKET, Key=key)["Body"].read() == b"first"
+    for action in (client.delete_object, client.get_object):
+        assert refusal(action, Bucket=BUCKET, Key=key) == "AccessDenied"
+    client.put_object(Bucket=BUCKET, Key=key, Body=b"over it")
+    assert bench.operator.versions(key) == [key, key]
+    keys = bench.locking[user]
+    locking, locker = replace(host, bucket=LOCKING, **keys), connect(bench.endpoint, "de", *keys.values())
+    assert locking.create(key, b"first", 86_400)
+    (kept,) = bench.root.list_object_versions(Bucket=LOCKING, Prefix=key)["Versions"]
+    held = bench.root.get_object_retention(Bucket=LOCKING, Key=key, VersionId=kept["VersionId"])["Retention"]
+    assert held["Mode"] == "COMPLIANCE"
+    for whose in (locker, bench.root):
+        assert refusal(whose.delete_object, Bucket=LOCKING, Key=key, VersionId=kept["VersionId"])
+    assert bench.root.list_object_versions(Bucket=LOCKING, Prefix=key)["Versions"] == [kept]
+
+
+@pytest.mark.parametrize("user", BASTIONS)
+def test_a_bastions_key_asks_nothing(bench: Bench, user: str) -> None:
+    with pytest.raises(Silent, match="found HTTP 403"):
+        bench.host(user).newest(1)
 
 
 @pytest.mark.parametrize("user", USERS)

@@ -1,0 +1,70 @@
+"""What hosts have put at the witness of who has signed in to them (`contract/authlog.py`), as the operator reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from contract.authlog import named, prefix
+from contract.errors import Failed
+from contract.wire import dates, s3
+from scripts.clients.witness import Witness
+
+AT_ONCE = 8  # requests
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """Of one host, from some time on. `objects` in the order of their names; `age_s`: of the newest, by the store's clock, None where there is none.
+
+    `breaks`: what the store itself says is wrong with them.
+    """
+
+    objects: tuple[tuple[str, bytes], ...]
+    age_s: float | None
+    breaks: tuple[str, ...]
+
+
+class LoginBucket(Witness):
+    """The witness, and what hosts have told it of people who sign in."""
+
+    def kept(self, site: str, host: str, since: str) -> Kept:
+        """Objects of a host that were made from `since` on (20261129T085512Z), and the newest one before. Raises Failed."""
+        own = prefix(site, host)
+        listed = self._list(f"list {own}", {"list-type": "2", "prefix": own}, s3.OBJECTS)
+        before = [it for it in listed if it < f"{own}{since}"]
+        wanted = [*before[-1:], *listed[len(before) :]]
+        marks = {"versions": "", "prefix": own, **({"key-marker": before[-1]} if before else {})}
+        versions = self._list(f"list the versions of {own}", marks, s3.VERSIONS)
+        breaks = [f"{it}: was removed: older versions of it are there" for it in sorted(set(versions) - set(listed))]
+        breaks += [
+            f"{it}: was written over: there are {count} versions"
+            for it in sorted(set(versions))
+            if (count := versions.count(it)) > 1
+        ]
+        objects, ages = list[tuple[str, bytes]](), list[float]()
+        for key, found in self._all(wanted):
+            if isinstance(found, Failed):
+                breaks.append(str(found))
+                continue
+            body, age = found
+            objects.append((key, body))
+            ages += [] if age is None else [age]
+        return Kept(objects=tuple(objects), age_s=min(ages, default=None), breaks=tuple(breaks))
+
+    def _all(self, keys: Iterable[str]) -> list[tuple[str, tuple[bytes, float | None] | Failed]]:
+        with ThreadPoolExecutor(max_workers=AT_ONCE) as together:
+            wanted = list(keys)
+            return list(zip(wanted, together.map(self._one, wanted), strict=True))
+
+    def _one(self, key: str) -> tuple[bytes, float | None] | Failed:
+        """One that cannot be read is told, and those behind it may be well."""
+        try:
+            found = self._read(key) if named(key) else None
+        except Failed as error:
+            return error
+        if found is None:
+            return b"", None
+        stored, now = (dates.seconds(found.headers.get(name)) for name in ("Last-Modified", "Date"))
+        return found.body, None if stored is None or now is None else now - stored

@@ -1,0 +1,145 @@
+"""What the journal says of people who come in, from where it was read last. Read only, and bounded however much there is."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from contract.authlog import MOST_LINES, MOST_TEXT, Line
+from contract.errors import Failed, say
+from contract.plain import phrase
+
+from ..frame.commands import PATH
+
+READ_S = 20
+MOST_READ = 20_000  # entries of the journal in one go, of which few may be of use
+FAILED_UNITS = (
+    "be02cf6855d2428ba40df7e9d022f03d",
+    "d9b373ed55a64feb8242e02dbe79a49c",
+)  # systemd's ids of such messages
+# Facilities auth and authpriv, and sshd whatever facility it takes; a user may claim one of these, but no program and no user id.
+MATCHES = (
+    *("SYSLOG_FACILITY=4", "SYSLOG_FACILITY=10"),
+    *("+", "_COMM=sshd", "_COMM=sshd-session", "_COMM=sshd-auth"),
+    *("+", "_SYSTEMD_UNIT=systemd-logind.service"),
+    *("+", "_PID=1", *(f"MESSAGE_ID={it}" for it in FAILED_UNITS)),
+)
+FIELDS = ("MESSAGE", "_COMM", "_UID", "_PID", "_SYSTEMD_UNIT", "UNIT", "MESSAGE_ID")
+OURS = ("dr-", "postgresql@", "redis", "ssh", "shop", "puma", "nginx")  # units whose failures are told
+_CURSOR = re.compile(r"[0-9A-Za-z=;_-]{1,400}")
+
+Rows = Callable[[Sequence[str]], Iterator[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Read:
+    """`cursor`: of the last entry that was read. `gone`: the entry where the last reading ended is not there any more, and `lost` as in `Head`."""
+
+    lines: tuple[Line, ...]
+    cursor: str
+    gone: bool = False
+    lost: int | None = None
+    more: bool = False  # it was left off for its size
+
+
+def read(cursor: str, rows: Rows) -> Read:
+    """From behind `cursor`, from the journal's begin where it is empty. `rows`: of journalctl with these arguments. Raises Failed.
+
+    The entry at the cursor is asked for once more: when it does not come first it is there no more, and with it whatever came between.
+    """
+    start = [f"--cursor={cursor}"] if _CURSOR.fullmatch(cursor) else []
+    words = ["--quiet", "--no-pager", "--output=json", f"--output-fields={','.join(FIELDS)}", *start, *MATCHES]
+    lines, last, gone, lost, first = list[Line](), cursor, False, None, True
+    for number, row in enumerate(rows(words), 1):
+        entry = _entry(row)
+        here = str(entry.get("__CURSOR", ""))
+        if first and start:
+            first = False
+            if _place(here) == _place(cursor):
+                continue
+            gone, lost = True, _between(cursor, here)
+        first, last = False, here if _CURSOR.fullmatch(here) else last
+        line = _line(entry)
+        lines += [line] if line else []
+        if len(lines) >= MOST_LINES or number >= MOST_READ:
+            return Read(lines=tuple(lines), cursor=last, gone=gone, lost=lost, more=True)
+    if first and start:  # not even that one: the journal was emptied
+        return Read(lines=(), cursor="", gone=True)
+    return Read(lines=tuple(lines), cursor=last, gone=gone, lost=lost)
+
+
+def journalctl(words: Sequence[str]) -> Iterator[str]:
+    """Its lines. Raises Failed where it ended in another way than by having told all."""
+    argv = ["timeout", "-k", "5", str(READ_S), "journalctl", *words]
+    with subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        errors="replace",
+        env={"PATH": PATH, "LC_ALL": "C"},
+    ) as program:
+        assert program.stdout is not None
+        yield from program.stdout
+        if code := program.wait():
+            raise Failed(
+                say(
+                    subject="journal",
+                    found=f"journalctl ended with code {code}",
+                    wanted="all of its entries",
+                    consequence="who has signed in since the last time is told when it is read again, if the journal has it then",
+                    remedy="run `journalctl -n 1` there, see the disk",
+                )
+            )
+
+
+def _entry(row: str) -> dict[str, Any]:
+    with suppress(ValueError):
+        found = json.loads(row)
+        if isinstance(found, dict):
+            return found
+    return {}
+
+
+def _line(entry: dict[str, Any]) -> Line | None:
+    """None for what is of no use: cron's sessions, which come and go by the clock, and the end of units that are not of this software."""
+    comm, unit = _text(entry.get("_COMM")), _text(entry.get("UNIT")) or _text(entry.get("_SYSTEMD_UNIT"))
+    if comm in ("cron", "crond") or (entry.get("MESSAGE_ID") in FAILED_UNITS and not unit.startswith(OURS)):
+        return None
+    at, pid, uid = (_number(entry.get(name)) for name in ("__REALTIME_TIMESTAMP", "_PID", "_UID"))
+    said = phrase(_text(entry.get("MESSAGE")), MOST_TEXT)
+    return Line(at=at or 0, comm=phrase(comm, 40), uid=uid, pid=pid or 0, unit=phrase(unit, 80), text=said)
+
+
+def _text(value: object) -> str:
+    """A list of numbers is how journalctl writes what is no UTF-8, null what is very long, and a list of texts what was said several times."""
+    if isinstance(value, list):
+        if all(isinstance(it, int) and 0 <= it < 256 for it in value):
+            return bytes(value).decode(errors="replace")
+        return " ".join(it for it in value if isinstance(it, str))
+    return value if isinstance(value, str) else ""
+
+
+def _number(value: object) -> int | None:
+    text = _text(value)
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
+
+
+def _place(cursor: str) -> tuple[str, str]:
+    """Which journal, and the number of the entry in it."""
+    parts = dict(part.partition("=")[::2] for part in cursor.split(";"))
+    return parts.get("s", ""), parts.get("i", "")
+
+
+def _between(before: str, after: str) -> int | None:
+    (one, first), (other, second) = _place(before), _place(after)
+    try:
+        return max(int(second, 16) - int(first, 16) - 1, 0) if one and one == other else None
+    except ValueError:
+        return None

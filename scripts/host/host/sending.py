@@ -1,0 +1,179 @@
+"""Verb `host authlog`: puts what the journal says of people who come in at the witness. Runs each minute, as a user that has nothing else.
+
+What is to be put lies in its state first, name and all: after a lost answer, a crash or a day of silence the very same is put again, and a name that is
+taken then was taken by it. Nothing is put when nothing was said, and nothing is asked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from contract.audit import digest
+from contract.authlog import Head, Line, Name, body, named
+from contract.errors import Failed, say
+from contract.version import VERSION
+from contract.witness import LOCKED_DAYS
+
+from ..frame.call import Call
+from ..frame.files import write_atomically
+from ..frame.layout import Layout
+from ..frame.result import Result
+from . import journal
+
+STATE, CREDENTIAL, SELF = "state.json", "witness", "authlog.json"
+MOST_OBJECTS = 4  # in one go
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+FIRST = "nothing was kept from here before"
+UNREADABLE = "what it remembered of its chain could not be read"
+STARTED = "the machine was started"
+
+Store = Callable[[str, str], object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """`before`: digest of the object before `number`. `key`, `text`: what is to be put, once it was made. `cursor`: where the journal was read to."""
+
+    host: str  # "db-1.a": a disk that was copied is another host's
+    chain: str
+    boot: str
+    number: int = 1
+    before: str = ""
+    begun: str = ""
+    cursor: str = ""
+    key: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sender:
+    """`folder`: of the state. `store`: at the witness, raises Failed while it is silent."""
+
+    site: str
+    host: str
+    folder: Path
+    rows: journal.Rows
+    store: Store
+
+    def go(self) -> int:
+        """Puts what there is, some objects of it at most. Returns how many. Raises Failed."""
+        state, put, more = self.load(), 0, True
+        while put < MOST_OBJECTS and (state.key or more):
+            if not state.key:
+                state, more = self._next(state)
+            if state.key:
+                self.store(state.key, state.text)
+                done = digest(state.text.encode())
+                state, put = replace(state, number=state.number + 1, before=done, begun="", key="", text=""), put + 1
+                self._save(state)
+        return put
+
+    def load(self) -> State:
+        """A new chain where there is none, or none that can be relied on."""
+        try:
+            text = (self.folder / STATE).read_text()
+        except OSError:
+            return self._begin(FIRST)
+        try:
+            found = State(**json.loads(text))
+            kinds = [type(getattr(found, name)) for name in State.__dataclass_fields__]
+            if kinds == [str, str, str, int, *[str] * 5] and found.host == f"{self.host}.{self.site}":
+                return found
+        except (ValueError, TypeError):
+            pass
+        return self._begin(UNREADABLE)
+
+    def _begin(self, why: str, cursor: str = "", before: str = "") -> State:
+        """A chain of this boot. `before`: where it is known what was put last."""
+        own, chain = f"{self.host}.{self.site}", secrets.token_hex(4)
+        return State(host=own, chain=chain, boot=_boot(), begun=why, cursor=cursor, before=before)
+
+    def _next(self, state: State) -> tuple[State, bool]:
+        """With an object where the journal has something for one; whether there is more behind it."""
+        found, old = journal.read(state.cursor, self.rows), state
+        if state.boot != _boot():  # also of a disk that was set back: what it has put since is no part of this chain
+            state = self._begin(STARTED, state.cursor, state.before)
+        state = replace(state, cursor=found.cursor)
+        if found.lines or found.gone:
+            head = self._head(state, after=old.cursor if found.gone else "", lost=found.lost)
+            state = self._made(state, head, found.lines)
+        if state != old:
+            self._save(state)
+        return state, found.more
+
+    def _head(self, state: State, *, after: str, lost: int | None) -> Head:
+        return Head(
+            site=self.site,
+            host=self.host,
+            chain=state.chain,
+            number=state.number,
+            before=state.before,
+            begun=state.begun,
+            boot=state.boot,
+            after=after,
+            lost=lost,
+            version=VERSION,
+        )
+
+    def _made(self, state: State, head: Head, lines: tuple[Line, ...]) -> State:
+        at = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        name = Name(site=self.site, host=self.host, at=at, chain=state.chain, number=state.number)
+        return replace(state, key=str(name), text=body(head, lines).decode())
+
+    def _save(self, state: State) -> None:
+        write_atomically(self.folder / STATE, json.dumps(asdict(state), sort_keys=True).encode())
+
+
+def send(call: Call) -> Result:
+    """Verb `authlog`. A witness that is silent is no failure: what was said waits, and is tried again by the next run."""
+    from ..frame.witness import Silent, Witness  # noqa: PLC0415 - most runs find nothing to tell, and ask nobody
+
+    layout, environment = call.layout, os.environ
+    site, host = _self(layout)
+    folder = Path(environment.get("STATE_DIRECTORY", layout.at("/var/lib/dr-authlog")))
+    keys = Path(environment.get("CREDENTIALS_DIRECTORY", layout.etc))
+    file = keys / (CREDENTIAL if "CREDENTIALS_DIRECTORY" in environment else "witness.json")
+
+    def store(key: str, text: str) -> None:
+        """One that is there already is this one: an earlier try has put it, and was not answered."""
+        Witness.of_file(file).create(key, text.encode(), LOCKED_DAYS * 86_400)
+
+    sender = Sender(site=site, host=host, folder=folder, rows=journal.journalctl, store=store)
+    try:
+        return Result({"put": sender.go()})
+    except Silent as error:
+        call.log.warning(f"{error}; what was said since waits here, and is put by the next run")
+        return Result({"put": None})
+
+
+def _self(layout: Layout) -> tuple[str, str]:
+    path = layout.etc / SELF
+    try:
+        found = json.loads(path.read_bytes())
+        name = named(f"logs/{found['site']}/{found['host']}/00000000T000000Z-00000000-00000000.jsonl")
+        if name is not None:
+            return name.site, name.host
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise Failed(
+        say(
+            subject=f"file {path}",
+            found="none that can be read",
+            wanted="site and name of this host",
+            consequence="who signs in here is kept nowhere else",
+            remedy="run `pulumi up` for this site",
+        )
+    )
+
+
+def _boot() -> str:
+    try:
+        return BOOT.read_text().strip()
+    except OSError:
+        return "0"
