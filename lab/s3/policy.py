@@ -37,7 +37,7 @@ BUCKET_ACTIONS = _actions(
     "GetEncryptionConfiguration PutEncryptionConfiguration GetLifecycleConfiguration PutLifecycleConfiguration GetReplicationConfiguration "
     "PutReplicationConfiguration GetBucketLocation GetBucketWebsite PutBucketWebsite DeleteBucketWebsite GetBucketLogging PutBucketLogging"
 )
-POLICY_ACTIONS = ("s3:PutBucketPolicy", "s3:GetBucketPolicy", "s3:DeleteBucketPolicy")
+POLICY_ACTIONS = ("s3:DeleteBucketPolicy", "s3:GetBucketPolicy", "s3:PutBucketPolicy")
 
 
 class PolicyError(ValueError):
@@ -159,45 +159,42 @@ def bucket_policy(
     `users`: by user, that user's access keys and statements; `owner_keys`: access keys of the bucket's owner.
     """
     items: list[dict[str, Any]] = []
-    everybody: set[str] = set(owner_keys)
-    if everybody:
-        full = {"Effect": "Allow", "Principal": {"AWS": sorted(everybody)}, "Action": ["s3:*"]}
+    owners = sorted(set(owner_keys))
+    if owners:
+        full = {"Effect": "Allow", "Principal": {"AWS": owners}, "Action": ["s3:*"]}
         items.append({**full, "Resource": [f"{ARN}{bucket}", f"{ARN}{bucket}/*"]})
     for _, (keys, statements) in sorted(users.items()):
         principals = sorted(set(keys))
         if not principals:
             continue
-        own = [item for statement in statements for item in _items(bucket, statement, principals)]
-        everybody.update(principals if own else ())
-        items += own
+        items += [item for statement in statements for item in _items(bucket, statement, principals)]
     if not items:
         return None
-    items.append(
-        {
-            "Effect": "Deny",
-            "Principal": {"AWS": sorted(everybody)},
-            "Action": list(POLICY_ACTIONS),
-            "Resource": [f"{ARN}{bucket}"],
-        }
-    )
+    # Root's own calls are judged by no policy.
+    denied = {"Effect": "Deny", "Principal": {"AWS": ["*"]}, "Action": list(POLICY_ACTIONS)}
+    items.append({**denied, "Resource": [f"{ARN}{bucket}"]})
     return json.dumps({"Version": "2012-10-17", "Statement": _grouped(items)}, sort_keys=True, separators=(",", ":"))
 
 
 def _grouped(items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The same in few words: what several may do at one place is said once.
 
-    The gateway keeps a policy in an attribute of the bucket's folder, which holds 4 KB on most file systems.
+    The gateway keeps a policy in an attribute of the bucket's folder, which holds 4 KB on most file systems; a principal needs no word around it.
     """
-    places: dict[tuple[str, tuple[str, ...], str], set[str]] = {}
+    may: dict[tuple[str, str, str], set[str]] = {}  # by effect, resource and key: actions
     for item in items:
         for resource in item["Resource"]:
-            places.setdefault((item["Effect"], tuple(item["Action"]), resource), set()).update(item["Principal"]["AWS"])
+            for key in item["Principal"]["AWS"]:
+                may.setdefault((item["Effect"], resource, key), set()).update(item["Action"])
+    keys: dict[tuple[str, tuple[str, ...], str], set[str]] = {}
+    for (effect, resource, key), actions in may.items():
+        keys.setdefault((effect, tuple(sorted(actions)), resource), set()).add(key)
     said: dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[str]] = {}
-    for (effect, actions, resource), keys in places.items():
-        said.setdefault((effect, actions, tuple(sorted(keys))), []).append(resource)
+    for (effect, ordered, resource), whose in keys.items():
+        said.setdefault((effect, ordered, tuple(sorted(whose))), []).append(resource)
     return [
-        {"Effect": effect, "Principal": {"AWS": list(keys)}, "Action": list(actions), "Resource": resources}
-        for (effect, actions, keys), resources in said.items()
+        {"Effect": effect, "Principal": list(whose), "Action": list(ordered), "Resource": resources}
+        for (effect, ordered, whose), resources in said.items()
     ]
 
 

@@ -142,21 +142,47 @@ def again(client: Any, ground: Ground) -> Any:
 
 WITNESS = "witness: keys by kind of host"
 KINDS = {"db-1.a": "db", "cache-1.a": "cache", "app-1.a": "app"}
+BASTION = "control-1.a"
+TELLING = {**KINDS, BASTION: "control"}
+
+
+OVER: dict[str, tuple[str, dict[str, Any]]] = {
+    "read": ("get_object", {}),
+    "remove": ("delete_object", {}),
+    "delete a version of": ("delete_object", {"VersionId": NO_VERSION}),
+}
+
+
+def of_its_log(kind: str, action: str, **more: Any) -> Callable[[Any, Ground], Any]:
+    """The first object that a host has put of its sign-ins; its name is no secret of this key's."""
+
+    def do(client: Any, ground: Ground) -> Any:
+        place = {"Bucket": ground.bucket("witness")}
+        key = client.list_objects_v2(Prefix=f"logs/a/{kind}-1/", MaxKeys=1, **place)["Contents"][0]["Key"]
+        return getattr(client, action)(Key=key, **place, **more)
+
+    return do
 
 
 def _witness() -> list[Row]:
     """What no host's key does at the witness."""
     found = []
-    for host, kind in KINDS.items():
+    for host, kind in TELLING.items():
         keys = ["epochs/00000001.json", "sites/b.json", "servers/b.json", "followed/b.json", "configurations/a.json"]
         keys += ["audit/00000001.json", *(f"heartbeats/{site}/{it}-1.json" for site in "ab" for it in ("db", "cache"))]
         keys = [key for key in keys if key != f"heartbeats/a/{kind}-1.json"]
+        keys += [f"logs/{site}/{it}-1/refused" for site in "ab" for it in TELLING.values() if (site, it) != ("a", kind)]
         calls: list[tuple[str, Callable[[Any, Ground], Any]]] = [(f"write {key}", once(key)) for key in keys]
         calls += [("put an entry of the trail", once("audit/refused"))]
         calls += [
             (f"read {key}", on("witness", "", "get_object", Key=key))
             for key in ("sites/a.json", "servers/a.json", "audit/00000001.json", "configurations/a.json")
         ]
+        calls += [
+            (f"{what} its own sign-ins", of_its_log(kind, action, **more)) for what, (action, more) in OVER.items()
+        ]
+        if host == BASTION:
+            calls.append(("read an epoch", on("witness", "", "get_object", Key="epochs/00000001.json")))
         for what, more in (("remove an epoch", {}), ("delete a version of an epoch", {"VersionId": NO_VERSION})):
             calls.append((what, on("witness", "", "delete_object", Key="epochs/refused", **more)))
         calls.append(("suspend versions", on("witness", "", "put_bucket_versioning", **SUSPEND)))
@@ -245,6 +271,8 @@ STORAGE = [
             ("delete a version of the trail", "delete_object", {"Key": "audit/refused", "VersionId": NO_VERSION}),
             ("suspend versions", "put_bucket_versioning", SUSPEND),
             ("a host's heartbeat", "put_object", {"Key": "heartbeats/a/db-1.json", "Body": b"", "IfNoneMatch": "*"}),
+            ("a host's sign-ins", "put_object", {"Key": "logs/a/db-1/refused", "Body": b""}),
+            ("remove a host's sign-ins", "delete_object", {"Key": "logs/a/db-1/refused"}),
         )
     ),
     *(
@@ -464,6 +492,15 @@ ALLOWED = [
             call=store(host, "de", on("witness", "", "get_object", Key="epochs/00000001.json")),
         )
         for host in KINDS
+    ),
+    *(
+        Allowed(
+            who=f"{host}'s witness key",
+            what="put of its own sign-ins",
+            answer="ok",
+            call=store(host, "de", on("witness", "", "put_object", Key=f"logs/a/{kind}-1/allowed", Body=b"")),
+        )
+        for host, kind in TELLING.items()
     ),
     # It may, and it is there already: who may not is refused before.
     *(

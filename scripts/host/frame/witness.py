@@ -98,10 +98,10 @@ class Witness:
         with self._talk() as talk:
             talk.put(key, json.dumps(document, sort_keys=True).encode())
 
-    def create(self, key: str, body: bytes, keep_s: float) -> bool:
+    def create(self, key: str, body: bytes, keep_s: float) -> None:
         """See `Talk.create`. Raises Silent, within `QUESTION_S`."""
         with self._talk() as talk:
-            return talk.create(key, body, keep_s)
+            talk.create(key, body, keep_s)
 
     def _talk(self) -> Talk:
         return Talk(self, WAIT_S, time.monotonic() + QUESTION_S)
@@ -195,15 +195,16 @@ class Talk:
         """Raises Silent."""
         return self._stored(self.ask("PUT", key, {}, body), key)
 
-    def create(self, key: str, body: bytes, keep_s: float) -> bool:
-        """Store what was never there, for `keep_s` against everybody where the bucket has object lock; False where something is there. Raises Silent."""
+    def create(self, key: str, body: bytes, keep_s: float) -> None:
+        """Store it, for `keep_s` against everybody where the bucket has object lock. What is there under this name already stays. Raises Silent."""
         alone = {"if-none-match": "*"}
         answer = self.ask("PUT", key, {}, body, alone | self._lock(keep_s))
         if answer.status == 403 and self._ahead:  # signed by the right clock now
             answer = self.ask("PUT", key, {}, body, alone | self._lock(keep_s))
-        if answer.status in _UNLOCKED:
+        if answer.status in _UNLOCKED:  # some stores have it then all the same
             answer = self.ask("PUT", key, {}, body, alone)
-        return answer.status != 412 and bool(self._stored(answer, key))
+        if answer.status != 412:
+            self._stored(answer, key)
 
     def _lock(self, keep_s: float) -> dict[str, str]:
         until = time.gmtime(time.time() + self._ahead + keep_s)
