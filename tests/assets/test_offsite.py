@@ -7,6 +7,8 @@ from base64 import b64encode
 
 import pytest
 
+from scripts.assets.config import BucketRules
+from scripts.assets.offsite import kept
 from tests.assets.conftest import Pair
 from tests.assets.stub import Fault, Rule
 
@@ -83,3 +85,9 @@ def test_parts_say_their_md5_too(locked: Pair, capsys: pytest.CaptureFixture[str
 def test_nothing_is_asked_of_the_source_that_a_reader_may_not(locked: Pair, capsys: pytest.CaptureFixture[str]) -> None:
     assert locked.cli(capsys, "offsite")[0] == 0
     assert {it.operation for it in locked.a.log} <= {"list", "get", "head", "tags"}
+
+
+def test_the_settings_of_the_other_accounts_bucket_are_its_owners(pair: Pair) -> None:
+    """What the document says of a bucket is said of the shop's own: an order to forget versions there would end the copy."""
+    told = pair.job(bucket=BucketRules(keep_old_versions_days=1))
+    assert told.bucket is not None and kept(told).bucket is None
