@@ -45,7 +45,8 @@ rules:
 reference: environment
 	scripts/drctl reference
 
-# Every package pinned with its digests, from requirements.in, requirements-dev.in and lab/toolchain/go-wheel.in; asks pip's index.
+# Every package pinned with its digests, from requirements.in, requirements-dev.in and lab/toolchain/go-wheel.in; asks pip's index. The guests' packages
+# are listed from the image in the cache.
 lock: environment
 	$(RUN) lab.supply.lock
 

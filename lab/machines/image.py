@@ -15,12 +15,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from contract import pipes
 from lab.counting import Apt, Debootstrap, follow
 from lab.progress import UNTOLD, Report, Task, work_through
+from lab.supply import debs as supply
 from lab.toolchain import cache
 
+T = TypeVar("T")
 FORMAT = 2  # raise it when the steps below change
 SUITE = "trixie"
 ROUGH_S = 90
@@ -64,8 +67,12 @@ def ensure() -> Path:
 
 
 def build(report: Report) -> Path:
-    """The same, telling how far it is."""
-    return cache.build("image", recipe(), lambda folder: _make(folder, report)) / "root"
+    """The same, telling how far it is, and at its end on stderr what the archive has of other versions than are listed."""
+    told: list[str] = []
+    found = cache.build("image", recipe(), lambda folder: told.append(_make(folder, report))) / "root"
+    for sentence in filter(None, told):
+        print(("\n" if sys.stderr.isatty() else "") + sentence, file=sys.stderr, flush=True)
+    return found
 
 
 def task() -> Task:
@@ -81,13 +88,19 @@ def root() -> Path:
     return cache.entry("image", recipe()) / "root"
 
 
-def _make(folder: Path, report: Report) -> None:
+def files() -> Path:
+    """Where the packages' files stay."""
+    return cache.home() / "debs"
+
+
+def _make(folder: Path, report: Report) -> str:
+    """Returns what is to be said of versions. Raises ImageError, before any of it is unpacked by apt, for a file that was replaced."""
     for tool in ("debootstrap", "unshare", "chroot"):
         if shutil.which(tool) is None:
             raise ImageError(
                 f"image: {tool} not found, it is needed to build the guests' image; install it (apt-get install {tool})"
             )
-    root, debs, log = folder / "root", cache.home() / "debs", folder / "build.log"
+    root, debs, log = folder / "root", files(), folder / "build.log"
     (debs / "partial").mkdir(parents=True, exist_ok=True)
     command = ["debootstrap", "--variant=minbase", f"--include={','.join(BASE)}", f"--cache-dir={debs}"]
     if KEYRING.exists():
@@ -96,11 +109,34 @@ def _make(folder: Path, report: Report) -> None:
     _write(root, FILES)
     (root / "usr/sbin/policy-rc.d").chmod(0o755)
     inside = 'mount --bind "$1" "$2/var/cache/apt/archives"; mount -t proc proc "$2/proc"; root=$2; shift 2; exec chroot "$root" "$@"'
-    for arguments in (["-q", "update"], ["-q", "-y", "install", *PACKAGES]):
+    install = ["-q", "-y", "install", *PACKAGES]
+    for name, arguments in (
+        ("update", ["-q", "update"]),
+        ("download", [*install, "--download-only"]),
+        ("install", install),
+    ):
         command = ["sh", "-ec", inside, "sh", str(debs), str(root), "apt-get", *arguments]
-        _run(f"apt-get {arguments[-1]}", command, log, Apt(report))
+        _run(f"apt-get {name}", command, log, Apt(report))
+        if name == "download":
+            # Apt takes a file of before for what it fetched, by its size alone.
+            _listed(lambda: supply.refuse_replaced(debs, supply.archive(root / "var/lib/apt/lists")))
+            _listed(lambda: supply.refuse_replaced(debs, supply.listed()))
     report("what runs and what does not")
     _finish(root, log)
+    return _listed(lambda: _moved(supply.installed(root, debs)))
+
+
+def _moved(found: list[supply.Deb]) -> str:
+    path = supply.of_image(found)
+    return supply.moved(supply.read(path) if path.exists() else (), found)
+
+
+def _listed(ask: Callable[[], T]) -> T:
+    """Raises ImageError for what the list of packages says against the image."""
+    try:
+        return ask()
+    except supply.DebError as error:
+        raise ImageError(str(error)) from None
 
 
 def _finish(root: Path, log: Path) -> None:

@@ -21,6 +21,8 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from contract import pipes
+from lab.machines import image
+from lab.supply import debs
 
 PROJECT = Path(__file__).resolve().parents[2]
 HERE = PROJECT / "lab" / "toolchain"
@@ -178,13 +180,30 @@ def main() -> int:
             ),
             HERE / GO_LOCK: rendered(GO_INPUT, go),
         }
-    except LockError as error:
+        files |= debian()
+    except (LockError, debs.DebError) as error:
         print(error, file=sys.stderr)
         return 1
     for path, made in files.items():
         path.write_text(made)
-        print(f"{path.relative_to(PROJECT)}: {len(read(made))} packages")
+        print(f"{path.relative_to(PROJECT)}: {len(read(made)) or len(debs.read(path))} packages")
     return 0
+
+
+def debian(root: Path | None = None, kept: Path | None = None, folder: Path = debs.HERE) -> dict[Path, str]:
+    """The list of the guests' image's packages, by its place; none, and said so, where there is no image. Raises DebError for a file that the list that
+    there is knows with other bytes: only a person takes its line out.
+    """
+    guest, files = root or image.root(), kept or image.files()
+    if not guest.is_dir():
+        print(
+            "lock: the guests' image is not in the cache, so its list of Debian packages stays as it is; run `make setup` first",
+            file=sys.stderr,
+        )
+        return {}
+    debs.refuse_replaced(files, debs.listed(folder))
+    found = debs.installed(guest, files)
+    return {debs.of_image(found, folder): debs.rendered(found)}
 
 
 if __name__ == "__main__":

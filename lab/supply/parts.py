@@ -1,7 +1,8 @@
 """Every part by what pins it: Python packages (lock files), Go modules (`go.mod` and `go.sum`), Debian packages (what the guests' image holds).
 
-Debian packages, and the gems of the shop among them, are pinned by no version: an archive keeps one version of a suite, and a pin of yesterday's would
-keep a security update away and break the build besides. Each file is checked by apt against the archive's signed list; what an image got stands in it.
+Debian packages, and the gems of the shop among them, are listed by file (`debs`) and installed as the archive has them now: an archive keeps one version
+of a suite, and a pin of yesterday's would keep a security update away and break the build besides. Apt checks each file against the archive's signed
+list, and the image's build checks it against ours where that has the same version.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from lab.machines import image
-from lab.supply import lock
+from lab.supply import debs, lock
 
 PYPI, GO, DEBIAN = "PyPI", "Go", "Debian:13"  # as OSV names ecosystems
 PROGRAM, TOOLS, GUEST = "program", "tests and lab", "guests' image"
@@ -23,12 +24,14 @@ _REQUIRE = re.compile(
     re.MULTILINE,
 )
 _REPLACE = re.compile(r"^\s*(?:replace\s+)?(\S+)(?: v\S+)? => (\S+) (v\S+)", re.MULTILINE)
+_GEM = re.compile(r"/specifications/(?:default/)?([A-Za-z0-9_.-]+?)-([0-9][0-9A-Za-z.]*)\.gemspec$", re.MULTILINE)
 _SUM = re.compile(r"^(\S+) (v\S+) (h1:\S+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, order=True)
 class Part:
-    """One part. `digests`: SHA-256 of its files, hex; `checksum`: Go's own (`h1:...`); `source`: name and version that a Debian package is built from."""
+    """One part. `digests`: SHA-256 of its files, hex; `checksum`: Go's own (`h1:...`); `source`: name and version that a Debian package is built from;
+    `gems`: those that it brings."""
 
     ecosystem: str
     name: str
@@ -37,6 +40,7 @@ class Part:
     digests: tuple[str, ...] = field(default=(), compare=False)
     checksum: str = field(default="", compare=False)
     source: tuple[str, str] | None = field(default=None, compare=False)
+    gems: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def purl(self) -> str:
@@ -91,9 +95,25 @@ def go(toolchain: Path) -> Iterator[Part]:
 
 def debian(root: Path) -> Iterator[Part]:
     """The packages that an image of a guest holds, from its own list."""
-    for block in (root / "var/lib/dpkg/status").read_text().split("\n\n"):
-        said: dict[str, str] = dict(re.findall(r"^([A-Z][A-Za-z-]*): (.*)$", block, re.MULTILINE))
-        if said.get("Status", "").endswith(" installed"):
-            source, _, version = said.get("Source", said["Package"]).partition(" ")
-            built_from = (source, version.strip("()") or said["Version"])
-            yield Part(DEBIAN, said["Package"], said["Version"], GUEST, source=built_from)
+    known = debs.listed()
+    for said in debs.packages(root):
+        source, _, version = said.get("Source", said["Package"]).partition(" ")
+        built_from = (source, version.strip("()") or said["Version"])
+        deb = known.get((said["Package"], said["Version"], said.get("Architecture", "")))
+        yield Part(
+            DEBIAN,
+            said["Package"],
+            said["Version"],
+            GUEST,
+            digests=(deb.digest,) if deb else (),
+            source=built_from,
+            gems=tuple(_gems(root, said["Package"], said.get("Architecture", ""))),
+        )
+
+
+def _gems(root: Path, package: str, architecture: str) -> Iterator[str]:
+    """Those that a package brings, as `rails 7.2.2.2`."""
+    info = root / "var/lib/dpkg/info"
+    for path in (info / f"{package}.list", info / f"{package}:{architecture}.list"):
+        if path.is_file():
+            yield from sorted(" ".join(each) for each in _GEM.findall(path.read_text()))

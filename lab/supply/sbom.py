@@ -15,7 +15,7 @@ from typing import Any
 
 from contract import pipes
 from contract.version import VERSION
-from lab.supply import lock, parts
+from lab.supply import debs, lock, parts
 from lab.supply.parts import Part
 
 PLACE = Path(".build/sbom.json")
@@ -41,6 +41,7 @@ def component(part: Part) -> dict[str, Any]:
         ]
     if part.checksum:
         told["properties"].append({"name": "go:sum", "value": part.checksum})
+    told["properties"] += [{"name": "rubygems", "value": gem} for gem in part.gems]
     if part.source is not None:
         told["properties"].append({"name": "debian:source", "value": " ".join(part.source)})
     return told
@@ -73,13 +74,20 @@ def main(arguments: Sequence[str]) -> int:
         found = parts.every()
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(document(found), indent=1, sort_keys=True) + "\n")
-    except (lock.LockError, OSError) as error:
+    except (lock.LockError, debs.DebError, OSError) as error:
         print(f"sbom: {error}; nothing else was written", file=sys.stderr)
         return 1
     counts = ", ".join(
         f"{sum(part.ecosystem == name for part in found)} {name}" for name in (parts.PYPI, parts.GO, parts.DEBIAN)
     )
     print(f"{path}: {len(found)} parts ({counts})")
+    unlisted = sum(part.ecosystem == parts.DEBIAN and not part.digests for part in found)
+    if unlisted:
+        print(
+            f"sbom: {unlisted} Debian packages of the guests' image are in another version than is listed, so their digests are missing; look at them,"
+            " and `make lock` lists them",
+            file=sys.stderr,
+        )
     if not any(part.ecosystem == parts.DEBIAN for part in found):
         print(
             "sbom: the guests' image is not in the cache, so its Debian packages are missing; run `make setup` first",

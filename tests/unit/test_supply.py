@@ -17,8 +17,9 @@ import pytest
 from packaging.requirements import Requirement
 
 from lab import setup
+from lab.machines import image
 from lab.progress import Report
-from lab.supply import audit, lock, parts, sbom, versions
+from lab.supply import audit, debs, lock, parts, sbom, versions
 from lab.supply.parts import DEBIAN, GO, GUEST, PROGRAM, PYPI, TOOLS, Part
 from lab.toolchain import cache
 
@@ -229,6 +230,119 @@ def test_a_guests_packages_are_those_that_it_holds(tmp_path: Path) -> None:
     )
     (found,) = parts.debian(tmp_path)
     assert (found.name, found.version, found.known_as) == ("libpq5", "17.1-1+b1", ("postgresql-17", "17.1-1"))
+
+
+def guest(folder: Path, **versions: str) -> tuple[Path, Path]:
+    """An image that holds these packages, and the files that it was made of."""
+    root, files = folder / "root", folder / "debs"
+    (root / "var/lib/dpkg/info").mkdir(parents=True)
+    files.mkdir()
+    blocks = []
+    for name, version in versions.items():
+        blocks.append(
+            f"Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}\nDescription: x\n"
+        )
+        Path(files, debs.Deb(name, version, "amd64", "").file).write_text(f"{name} {version}")
+    (root / "var/lib/dpkg/status").write_text("\n".join(blocks))
+    return root, files
+
+
+def test_the_list_of_an_image_is_its_files(tmp_path: Path) -> None:
+    root, files = guest(tmp_path, dpkg="1.2", rails="2:7.2+dfsg-2~deb13u2")
+    ((path, text),) = lock.debian(root, files, tmp_path).items()
+    assert path == tmp_path / "debian-amd64.txt"
+    path.write_text(text)
+    rails = next(deb for deb in debs.read(path) if deb.name == "rails")
+    assert rails.file == "rails_2%3a7.2+dfsg-2~deb13u2_amd64.deb"
+    assert rails.digest == hashlib.sha256(b"rails 2:7.2+dfsg-2~deb13u2").hexdigest()
+    assert debs.moved(debs.read(path), debs.installed(root, files)) == "", "the same again"
+    assert lock.debian(root, files, tmp_path) == {path: text}
+
+
+def test_another_file_of_a_listed_version_is_refused_and_never_listed(tmp_path: Path) -> None:
+    root, files = guest(tmp_path, dpkg="1.2", libc6="2.41")
+    for path, text in lock.debian(root, files, tmp_path).items():
+        path.write_text(text)
+    Path(files, "libc6_2.41_amd64.deb").write_text("another")
+    for ask in (
+        lambda: debs.refuse_replaced(files, debs.listed(tmp_path)),
+        lambda: lock.debian(root, files, tmp_path) and None,
+    ):
+        with pytest.raises(debs.DebError, match=r"libc6_2\.41_amd64\.deb: found SHA-256 .*somebody has replaced it"):
+            ask()
+    Path(files, "libc6_2.41_amd64.deb").unlink()
+    Path(files, "libc6_2.42_amd64.deb").write_text("a newer one")
+    debs.refuse_replaced(files, debs.listed(tmp_path))
+
+
+def test_versions_that_have_moved_on_are_told_and_taken() -> None:
+    before = [debs.Deb(name, version, "amd64", "0" * 64) for name, version in (("a", "1"), ("b", "1"), ("gone", "1"))]
+    now = [debs.Deb(name, version, "amd64", "1" * 64) for name, version in (("a", "2"), ("b", "1"), ("new", "3"))]
+    said = debs.moved(before, now)
+    assert "a 1 -> 2, new 3 is new, gone 1 is gone; they are taken" in said and "`make lock`" in said
+    assert debs.moved([], now) == "", "there is no list yet for this architecture"
+    many = [debs.Deb(f"p{number:02}", "2", "amd64", "2" * 64) for number in range(20)]
+    assert "p04 2 is new, p05 2 is new, p06 2 is new, p07 2 is new and 15 more;" in debs.moved(before, many)
+
+
+@pytest.mark.parametrize("line", ["rails 7.2 amd64", f"rails 7.2 amd64 {'g' * 64}", f"Rails 7.2 amd64 {'0' * 64}", "x"])
+def test_a_line_that_names_no_file_is_refused(tmp_path: Path, line: str) -> None:
+    Path(tmp_path, "debian-amd64.txt").write_text(f"# head\n{line}\n")
+    with pytest.raises(debs.DebError, match=r"debian-amd64\.txt:2: found "):
+        debs.listed(tmp_path)
+
+
+def test_two_lists_with_two_digests_of_one_file_are_refused(tmp_path: Path) -> None:
+    for architecture, digest in (("amd64", "0"), ("arm64", "1")):
+        Path(tmp_path, f"debian-{architecture}.txt").write_text(f"rails 7.2 all {digest * 64}\n")
+    with pytest.raises(debs.DebError, match=r"rails_7\.2_all\.deb has another digest than in another list"):
+        debs.listed(tmp_path)
+
+
+def test_a_file_that_the_archive_has_with_other_bytes_is_refused(tmp_path: Path) -> None:
+    """One that was kept from before: apt goes by its size."""
+    _, files = guest(tmp_path, dpkg="1:1.2")
+    with pytest.raises(debs.DebError, match="found no list of the archive's packages"):
+        debs.archive(tmp_path)
+    digest = hashlib.sha256(b"dpkg 1:1.2").hexdigest()
+    for told, refused in ((digest, False), ("0" * 64, True)):
+        text = f"Package: dpkg\nVersion: 1:1.2\nArchitecture: amd64\nFilename: x\nSHA256: {told}\n\nPackage: half\n"
+        Path(tmp_path, "x_main_binary-amd64_Packages").write_text(text)
+        if refused:
+            with pytest.raises(debs.DebError, match="told of this very version"):
+                debs.refuse_replaced(files, debs.archive(tmp_path))
+        else:
+            debs.refuse_replaced(files, debs.archive(tmp_path))
+
+
+def test_an_image_without_its_files_is_not_listed(tmp_path: Path) -> None:
+    root, files = guest(tmp_path, dpkg="1.2", other="1")
+    Path(files, "other_1_amd64.deb").unlink()
+    with pytest.raises(debs.DebError, match=r"other_1_amd64\.deb: found no such file"):
+        lock.debian(root, files, tmp_path)
+
+
+def test_no_image_leaves_the_list_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert lock.debian(tmp_path / "none", tmp_path, tmp_path) == {}
+    assert "stays as it is" in capsys.readouterr().err
+
+
+def test_the_list_in_the_repository_holds_what_the_image_is_asked_for() -> None:
+    for path in debs.HERE.glob("debian-*.txt"):
+        assert {*image.BASE, *image.PACKAGES} <= {deb.name for deb in debs.read(path)}, "run `make lock`"
+    assert (debs.HERE / "debian-amd64.txt").exists()
+
+
+def test_gems_are_named_with_the_package_that_brings_them(tmp_path: Path) -> None:
+    root, _ = guest(tmp_path, dpkg="1.2", rails="7")
+    (root / "var/lib/dpkg/info/rails.list").write_text(
+        "/usr\n/usr/share/rubygems-integration/all/specifications/rails-7.2.2.2.gemspec\n"
+        "/usr/share/rubygems-integration/all/specifications/aws-sdk-s3-1.170.0.gemspec\n"
+    )
+    found = {part.name: part for part in parts.debian(root)}
+    assert found["rails"].gems == ("aws-sdk-s3 1.170.0", "rails 7.2.2.2") and found["dpkg"].gems == ()
+    told = sbom.component(found["rails"])
+    assert {"name": "rubygems", "value": "rails 7.2.2.2"} in told["properties"]
 
 
 def entry(ecosystem: str, name: str, **affected: object) -> dict[str, object]:
