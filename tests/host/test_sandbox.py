@@ -110,7 +110,7 @@ RENDERED = {
 }
 UNITS = {name: text for name, text in RENDERED.items() if name.endswith(".service")}
 DROP_INS = {name: text for name, text in RENDERED.items() if ".service.d/" in name}
-# All that is said in a unit of somebody else's package: its own box stays as that package has it (docs/decisions, the database's unit).
+# All that is said in a unit of somebody else's package: its own box stays as that package has it (decision 22).
 SAID = {
     "Unit": {"BindsTo", "After", "StartLimitIntervalSec"},
     "Service": {"ExecStartPre", "ExecStart", "Restart", "RestartSec", "RestartSteps", "RestartMaxDelaySec"}
