@@ -171,6 +171,13 @@ def test_a_job_is_not_roots_and_has_nothing_of_its_power(name: str) -> None:
     assert len(roots) == 1 and "sha256sum" in roots[0]
 
 
+@pytest.mark.parametrize("name", UNITS)
+def test_no_unit_takes_from_others_of_its_user_when_it_ends(name: str) -> None:
+    """A job of PostgreSQL's user with `RemoveIPC` takes the shared memory of the server, which then lets nobody in. A user of its own has no others."""
+    lines = UNITS[name].splitlines()
+    assert "DynamicUser=yes" in lines or not any(line.startswith("RemoveIPC=") for line in lines)
+
+
 @pytest.mark.parametrize("name", DROP_INS)
 def test_a_unit_of_another_package_keeps_the_box_that_it_has(name: str) -> None:
     section = ""

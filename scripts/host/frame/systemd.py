@@ -168,8 +168,9 @@ def sandbox(
 _ALWAYS = (
     *("LockPersonality", "NoNewPrivileges", "PrivateDevices", "PrivateMounts", "PrivateTmp", "ProtectClock"),
     *("ProtectControlGroups", "ProtectHome", "ProtectHostname", "ProtectKernelLogs", "ProtectKernelModules", "ProtectKernelTunables"),
-    *("RemoveIPC", "RestrictNamespaces", "RestrictRealtime", "RestrictSUIDSGID"),
+    *("RestrictNamespaces", "RestrictRealtime", "RestrictSUIDSGID"),
 )  # fmt: skip
+# Not RemoveIPC: it takes what the unit's user has, not what the unit has made. At the end of a job of PostgreSQL's user that is the server's shared memory.
 
 
 def drop_in(layout: Layout, unit: str, name: str, content: str) -> ManagedFile:
