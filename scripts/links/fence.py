@@ -161,7 +161,7 @@ class Takeover:
         known = {**self.told.ssh.bastions, self.peer: self.witness.addresses(self.peer).get("bastion")}
         ssh = replace(self.told.ssh, bastions=known)
         with Hosts(ssh) as hosts, ThreadPoolExecutor(3) as pool:
-            asked = pool.submit(hosts.must, self.database, self.site, "postgres status", {"schema": 1}, QUICK_S)
+            status = pool.submit(hosts.must, self.database, self.site, "postgres status", {"schema": 1}, QUICK_S)
             lease = None
             if self.told.lease is not None:
                 lease = pool.submit(hosts.must, self.database, self.site, "agent ensure", {"schema": 1}, ENSURED_S)
@@ -175,7 +175,7 @@ class Takeover:
                 count.ask()
             host = f"{first(DATABASE)}.{self.peer}"
             seen = look(hosts, host, CONNECT_S // 2 if silent else CONNECT_S, off=glance.off)
-            own = self._own(asked)
+            own = self._own(status)
             self._holds(lease)
             clean = CleanStop(
                 hosts,
@@ -194,20 +194,20 @@ class Takeover:
                 return self._left(clean, found[1], own, count)
             return self._planned(clean, found[1])
 
-    def _missed(self, asked: Future[Beats]) -> bool:
+    def _missed(self, heard: Future[Beats]) -> bool:
         """Whether the peer's database has missed a heartbeat: then no word of its ssh server is expected either, and what a lost region calls for begins
         while it is waited for."""
         try:
-            beats = asked.result()
+            beats = heard.result()
         except DrError:
             return False
         beat = beats.get(first(DATABASE))
         return beat is None or beat.age_s > self._silence.period_s(beats)
 
-    def _own(self, asked: Future[Answer]) -> dict[str, Any]:
+    def _own(self, status: Future[Answer]) -> dict[str, Any]:
         """This site's own database, which must be there to be promoted: an epoch that no link can follow would leave the shop without a writer."""
         try:
-            own = asked.result().facts
+            own = status.result().facts
         except DrError as error:
             raise Refused(
                 f"{self.database}: does not answer ({error}), wanted a standby to promote; nothing was changed; bring this site's own bastion and "
@@ -227,11 +227,11 @@ class Takeover:
             )
         return own
 
-    def _holds(self, asked: Future[Answer] | None) -> None:
+    def _holds(self, ensured: Future[Answer] | None) -> None:
         """The database here must hold its lease once it leads, or it would be stopped after one, with the epoch claimed. None: there is no lease."""
         try:
-            if asked is not None:
-                asked.result()
+            if ensured is not None:
+                ensured.result()
         except DrError as error:
             raise Refused(
                 f"{self.database}: would hold no lease, wanted its agent and its dead-man at work: promoted, it would be stopped by itself ({error}); "
