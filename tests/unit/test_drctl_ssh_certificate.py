@@ -231,6 +231,20 @@ def test_who_it_is_for_is_who_the_trail_says(
     assert f'Key ID: "{wanted or trail.person({})}+2' in read(key)
 
 
+def test_who_came_by_such_a_certificate_is_known_by_its_name(
+    world: World, key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As sshd of the operators' machine tells it (`ExposeAuthInfo yes`): the name goes on, the time of the first one does not."""
+    assert call(key, "--person", "alice") == ExitCode.DONE
+    first = re.search(r'Key ID: "(.*)"', read(key))
+    (tmp_path / "auth").write_text(f"publickey {' '.join(certificate(key).read_text().split()[:2])}\n")
+    monkeypatch.setenv("SSH_USER_AUTH", str(tmp_path / "auth"))
+    assert first and trail.who(os.environ).startswith(first[1])
+    assert call(key) == ExitCode.DONE
+    assert re.search(r'Key ID: "alice\+\d{8}T\d{6}Z"', read(key))
+    assert [entry.facts["id"].partition("+")[0] for entry in world.entries] == ["alice", "alice"]
+
+
 @pytest.mark.parametrize(
     "person",
     ["alice smith", "alice\n", "a,b", "a#b", "-alice", "alice+x", "x" * 65, "al\x1b[2Jice", "\u202ealice", "a:b"],
