@@ -308,8 +308,8 @@ def told(path: str, line: Callable[[Ground], str]) -> Opening:
     def opened(ground: Ground) -> Iterator[None]:
         with contextlib.ExitStack() as undo:
             for host in EACH:
-                _must(ground, host, f"cp -p {path} /root/told; cat >> {path}", f"{line(ground)}\n")
-                undo.callback(_must, ground, host, f"cp -p /root/told {path}")
+                _must(ground, host, f"cp -p {path} /run/told; cat >> {path}", f"{line(ground)}\n")
+                undo.callback(_must, ground, host, f"cp -p /run/told {path}")
             yield
 
     return opened
