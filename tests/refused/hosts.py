@@ -280,7 +280,8 @@ LOCAL = [
             what=f"write {path}",
             wanted=UNREAD,
             call=as_user(host, user, f"sh -c ': >> {path}'"),
-            closed_by="owners and modes of files",
+            # The agent writes its word anew every two seconds: a mode that is given to it does not last.
+            closed_by="users of their own" if path.endswith("held-until") else "owners and modes of files",
         )
         for host, user, path in (
             ("db-1.a", "postgres", "/opt/dr/dr-host.pyz"),

@@ -392,13 +392,14 @@ def modes(ground: Ground) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def looked_into(ground: Ground) -> Iterator[None]:
-    """`cat` may look into processes of others."""
-    cat = "$(readlink -f $(which cat))"
+def privileged(ground: Ground) -> Iterator[None]:
+    """Whoever it is, `cat` looks into processes of others, and a shell writes to files of others."""
+    rights = {"cat": "cap_sys_ptrace,cap_dac_read_search", "sh": "cap_dac_override"}
     with contextlib.ExitStack() as undo:
         for host in ("app-1.a", "db-1.a"):
-            told = f"setcap cap_sys_ptrace,cap_dac_read_search+ep {cat}"
-            undo.enter_context(given(host, told, f"setcap -r {cat}")(ground))
+            for program, right in rights.items():
+                path = f"$(readlink -f $(which {program}))"
+                undo.enter_context(given(host, f"setcap {right}+ep {path}", f"setcap -r {path}")(ground))
         yield
 
 
@@ -552,7 +553,7 @@ OPENINGS: dict[str, Opening | str] = {
     ),
     "the metadata service is root's": metadata,
     "owners and modes of files": modes,
-    "users of their own": looked_into,
+    "users of their own": privileged,
     "root alone leads": given(
         "db-1.a", "chmod u+s $(readlink -f /usr/bin/python3)", "chmod u-s $(readlink -f /usr/bin/python3)"
     ),
