@@ -93,9 +93,12 @@ def go(toolchain: Path) -> Iterator[Part]:
             yield Part(GO, name, version, TOOLS, checksum=checksum)
 
 
-def debian(root: Path) -> Iterator[Part]:
-    """The packages that an image of a guest holds, from its own list."""
-    known = debs.listed()
+def debian(root: Path, lists: Path = debs.HERE) -> Iterator[Part]:
+    """The packages that an image of a guest holds, from its own list, with the digests of ours. Raises LockError for one of those that is none."""
+    try:
+        known = debs.listed(lists)
+    except debs.DebError as error:
+        raise lock.LockError(str(error)) from None
     for said in debs.packages(root):
         source, _, version = said.get("Source", said["Package"]).partition(" ")
         built_from = (source, version.strip("()") or said["Version"])

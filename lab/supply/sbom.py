@@ -15,7 +15,7 @@ from typing import Any
 
 from contract import pipes
 from contract.version import VERSION
-from lab.supply import debs, lock, parts
+from lab.supply import lock, parts
 from lab.supply.parts import Part
 
 PLACE = Path(".build/sbom.json")
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str]) -> int:
         found = parts.every()
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(document(found), indent=1, sort_keys=True) + "\n")
-    except (lock.LockError, debs.DebError, OSError) as error:
+    except (lock.LockError, OSError) as error:
         print(f"sbom: {error}; nothing else was written", file=sys.stderr)
         return 1
     counts = ", ".join(

@@ -292,6 +292,14 @@ def test_a_line_that_names_no_file_is_refused(tmp_path: Path, line: str) -> None
         debs.listed(tmp_path)
 
 
+def test_a_list_of_parts_is_not_made_beside_a_list_of_files_that_cannot_be_read(tmp_path: Path) -> None:
+    """As a lock file: in one line, by whoever asks for parts."""
+    root, _ = guest(tmp_path, dpkg="1.2")
+    Path(tmp_path, "debian-amd64.txt").write_text("x\n")
+    with pytest.raises(lock.LockError, match=r"debian-amd64\.txt:1: found 'x'"):
+        list(parts.debian(root, tmp_path))
+
+
 def test_two_lists_with_two_digests_of_one_file_are_refused(tmp_path: Path) -> None:
     for architecture, digest in (("amd64", "0"), ("arm64", "1")):
         Path(tmp_path, f"debian-{architecture}.txt").write_text(f"rails 7.2 all {digest * 64}\n")
