@@ -323,6 +323,43 @@ def test_a_file_that_the_archive_has_with_other_bytes_is_refused(tmp_path: Path)
             debs.refuse_replaced(files, debs.archive(tmp_path))
 
 
+def test_an_image_is_not_built_from_a_file_that_was_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was fetched is looked at before any of it is unpacked."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("shutil.which", lambda tool: tool)
+    monkeypatch.setattr(image, "_mirror", list)
+    root, done = tmp_path / "root", list[str]()
+
+    def step(what: str, *_: object) -> None:
+        done.append(what)
+        if what == "debootstrap":
+            for place in ("usr/sbin", "var/lib/apt/lists"):
+                (root / place).mkdir(parents=True)
+        elif what == "apt-get update":
+            told = f"Package: rails\nVersion: 7.2\nArchitecture: all\nSHA256: {'0' * 64}\n"
+            (root / "var/lib/apt/lists/x_Packages").write_text(told)
+        elif what == "apt-get download":
+            (image.files() / "rails_7.2_all.deb").write_text("of somebody else")
+
+    monkeypatch.setattr(image, "_run", step)
+    with pytest.raises(image.ImageError, match=r"rails_7\.2_all\.deb: found SHA-256 .*the image was not built from it"):
+        image._make(tmp_path, Report())
+    assert done == ["debootstrap", "apt-get update", "apt-get download"]
+
+
+def test_what_is_no_image_of_debian_is_not_listed(tmp_path: Path) -> None:
+    root, files = guest(tmp_path, other="1")
+    with pytest.raises(debs.DebError, match="found no package dpkg in it"):
+        lock.debian(root, files, tmp_path)
+
+
+def test_a_package_of_the_listed_version_is_named_with_its_digest(tmp_path: Path) -> None:
+    root, _ = guest(tmp_path, dpkg="1.2", other="2")
+    digest = "a" * 64
+    Path(tmp_path, "debian-amd64.txt").write_text(f"dpkg 1.2 amd64 {digest}\nother 1 amd64 {digest}\n")
+    assert {part.name: part.digests for part in parts.debian(root, tmp_path)} == {"dpkg": (digest,), "other": ()}
+
+
 def test_an_image_without_its_files_is_not_listed(tmp_path: Path) -> None:
     root, files = guest(tmp_path, dpkg="1.2", other="1")
     Path(files, "other_1_amd64.deb").unlink()
