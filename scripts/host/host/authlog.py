@@ -36,6 +36,7 @@ Nice=10
 MemoryMax=128M
 TimeoutStartSec=120
 StandardOutput=null
+StandardError=journal
 SyslogLevel=notice
 LogLevelMax=notice
 {verified_line(TOOL)}ExecStart=/usr/bin/python3 {TOOL} host authlog

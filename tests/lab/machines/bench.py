@@ -125,6 +125,13 @@ class Bench:
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60
         )
 
+    def send(self, region: str, content: bytes, line: str) -> None:
+        """Run a line with this on its stdin; it must succeed."""
+        options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "BatchMode=yes")
+        flags = [part for option in options for part in ("-o", option)]
+        command = ["ssh", "-i", str(self.key), *flags, f"debian@{self.floating(region)}", line]
+        subprocess.run(command, input=content, capture_output=True, check=True, timeout=60)
+
     def ssh(self, region: str, line: str) -> str:
         """Run a line on the region's host; it must succeed."""
         done = self.try_ssh(region, line)
