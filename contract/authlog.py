@@ -142,7 +142,7 @@ def walk(objects: Iterable[tuple[str, bytes]]) -> Walked:
         host.take(name, stored)
     return Walked(
         lines=tuple(sorted(host.lines, key=lambda it: it.at)),
-        breaks=tuple(host.breaks),
+        breaks=(*host.breaks, *host.torn()),
         gaps=tuple(host.gaps),
         begun=tuple(host.begun),
     )
@@ -152,7 +152,8 @@ class _Host:
     def __init__(self) -> None:
         self.lines, self.breaks, self.gaps, self.begun = list[Line](), list[str](), list[str](), list[str]()
         self._last = dict[str, tuple[int, str]]()  # of each chain: number and digest of its newest object
-        self._all = set[str]()  # digests
+        self._all = list[tuple[Name, str]]()  # with their digests
+        self._joins = list[tuple[Name, str]]()  # chains that name the end of another one
 
     def take(self, stored_as: str, stored: bytes) -> None:
         """Of one chain in their order, of several chains in the order in which they were begun."""
@@ -171,16 +172,23 @@ class _Host:
             self._tell(name, head)
             self.lines += told
         self._last[name.chain] = name.number, own
-        self._all.add(own)
+        self._all.append((name, own))
 
     def _unlike(self, name: Name, head: Head, last: tuple[int, str] | None) -> Iterator[str]:
         if (head.site, head.host, head.chain, head.number) != (name.site, name.host, name.chain, name.number):
             yield f"{name}: found another host, chain or number in it: it was written for another place"
-        follows = last is not None and last[0] + 1 == name.number
-        # A chain's first names the end of the one before it, where the host has one; older ones may not have been handed in.
-        joins = head.number == 1 and head.before != "" and bool(self._all)
-        if (follows and last is not None and head.before != last[1]) or (joins and head.before not in self._all):
-            yield f"{name}: found {head.before or 'nothing'} as the digest of the object before, and no such object: one was changed or removed"
+        if head.number == 1 and head.before:
+            self._joins.append((name, head.before))
+        elif last is not None and last[0] + 1 == name.number and head.before != last[1]:
+            yield _changed(name, head.before)
+
+    def torn(self) -> Iterator[str]:
+        """A chain's first names the end of the one before it, where the host has one. Those older than all that was handed in name what was not."""
+        oldest = min((name.at for name, _ in self._all), default="")
+        digests = {it for _, it in self._all}
+        yield from (
+            _changed(name, before) for name, before in self._joins if name.at > oldest and before not in digests
+        )
 
     def _tell(self, name: Name, head: Head) -> None:
         if head.number == 1:
@@ -198,6 +206,10 @@ def _place(stored_as: str, begun: Mapping[str, str]) -> tuple[str, str, int, str
     """One chain behind another, as they were begun."""
     name = named(stored_as)
     return ("", "", 0, stored_as) if name is None else (begun[name.chain], name.chain, name.number, stored_as)
+
+
+def _changed(name: Name, before: str) -> str:
+    return f"{name}: found {before or 'nothing'} as the digest of the object before, and no such object: one was changed or removed"
 
 
 def _missing(name: Name, last: tuple[int, str] | None) -> list[str]:

@@ -77,6 +77,12 @@ def test_a_change_shows(harm: Callable[[Objects], object], told: str) -> None:
     assert told in "\n".join(walk(objects.items()).breaks)
 
 
+def test_a_clock_that_was_put_back_breaks_no_chain() -> None:
+    objects = chain()
+    objects |= chain(2, "00000002", 7, before=digest(objects[key(4)]), begun="the machine was started")
+    assert not walk(objects.items()).breaks
+
+
 def test_the_end_of_a_chain_that_another_one_follows_is_no_break() -> None:
     objects = chain()
     objects |= chain(2, "00000000", 9, before=digest(objects[key(4)]), begun="the machine was started")

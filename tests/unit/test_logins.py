@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -200,16 +201,21 @@ def told(place: Bucket, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> 
     yield lambda key, text: client.put_object(Bucket=place.bucket, Key=key, Body=text)
 
 
+@cache
+def began() -> int:
+    """Some minutes ago, the same for all of these tests."""
+    return int(time.time()) - 1200
+
+
 def stored(host: str, lines: list[Line], number: int = 1, before: str = "") -> tuple[str, bytes]:
     name, site = host.split(".")
-    at = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() - 1200))
+    at = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(began()))
     key = Name(site=site, host=name, at=at, chain="00000001", number=number)
     return str(key), body(Head(site=site, host=name, chain="00000001", number=number, before=before), lines)
 
 
-def ago(lines: list[Line], seconds: int = 1200) -> list[Line]:
-    begin = int(time.time() - seconds) * SECOND
-    return [replace(it, at=it.at + begin) for it in lines]
+def ago(lines: list[Line]) -> list[Line]:
+    return [replace(it, at=it.at + began() * SECOND) for it in lines]
 
 
 def run(*arguments: str) -> ExitCode:
