@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -11,12 +11,13 @@ from contract.errors import Failed
 from contract.wire import dates, s3
 from scripts.clients.witness import Witness
 
-AT_ONCE = 8  # requests
+AT_ONCE, PIECE = 8, 64  # requests, and objects after which it is seen whether to go on
+MOST_OBJECTS, MOST_READ = 20_000, 2**27  # of one host: whoever owns it puts what it likes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """Of one host, from some time on. `objects` in the order of their names; `age_s`: of the newest, by the store's clock, None where there is none.
+    """Of one host, from some time on. `age_s`: of the newest, by the store's clock, None where there is none.
 
     `breaks`: what the store itself says is wrong with them.
     """
@@ -30,7 +31,10 @@ class LoginBucket(Witness):
     """The witness, and what hosts have told it of people who sign in."""
 
     def kept(self, site: str, host: str, since: str) -> Kept:
-        """Objects of a host that were made from `since` on (20261129T085512Z), and the newest one before. Raises Failed."""
+        """Objects of a host that were made from `since` on (20261129T085512Z), and the newest one before; the newest of them where there are too many.
+
+        Raises Failed.
+        """
         own = prefix(site, host)
         listed = self._list(f"list {own}", {"list-type": "2", "prefix": own}, s3.OBJECTS)
         before = [it for it in listed if it < f"{own}{since}"]
@@ -43,8 +47,12 @@ class LoginBucket(Witness):
             for it in sorted(set(versions))
             if (count := versions.count(it)) > 1
         ]
+        if len(wanted) > MOST_OBJECTS:
+            breaks.append(
+                f"{own}: found {len(wanted)} objects, wanted {MOST_OBJECTS} at most; only the newest were read"
+            )
         objects, ages = list[tuple[str, bytes]](), list[float]()
-        for key, found in self._all(wanted):
+        for key, found in self._all(wanted[-MOST_OBJECTS:], breaks):
             if isinstance(found, Failed):
                 breaks.append(str(found))
                 continue
@@ -53,10 +61,20 @@ class LoginBucket(Witness):
             ages += [] if age is None else [age]
         return Kept(objects=tuple(objects), age_s=min(ages, default=None), breaks=tuple(breaks))
 
-    def _all(self, keys: Iterable[str]) -> list[tuple[str, tuple[bytes, float | None] | Failed]]:
+    def _all(self, keys: Sequence[str], breaks: list[str]) -> Iterator[tuple[str, tuple[bytes, float | None] | Failed]]:
+        """Piece by piece, the newest first, until there is too much of it or nothing is handed out any more."""
+        left, size = list(reversed(keys)), 0
         with ThreadPoolExecutor(max_workers=AT_ONCE) as together:
-            wanted = list(keys)
-            return list(zip(wanted, together.map(self._one, wanted), strict=True))
+            while left:
+                piece, left = left[:PIECE], left[PIECE:]
+                found = list(together.map(self._one, piece))
+                yield from zip(piece, found, strict=True)
+                size += sum(len(it[0]) for it in found if not isinstance(it, Failed))
+                silent = all(isinstance(it, Failed) for it in found)
+                if left and (silent or size > MOST_READ):
+                    why = "the store hands out none of them" if silent else f"they are more than {MOST_READ} bytes"
+                    breaks.append(f"{left[0]}: it and {len(left) - 1} older ones were not read, because {why}")
+                    return
 
     def _one(self, key: str) -> tuple[bytes, float | None] | Failed:
         """One that cannot be read is told, and those behind it may be well."""

@@ -86,6 +86,7 @@ class _Reading:
     logins: list[Login] = field(default_factory=list)
     refused: dict[tuple[str, str], int] = field(default_factory=dict)
     others: list[Line] = field(default_factory=list)
+    _by: dict[tuple[str, str], int] = field(default_factory=dict)  # the newest of a connection, and of a process
 
     def take(self, line: Line) -> None:
         """Whoever is not root, or no sshd by what the kernel calls it, signs nobody in."""
@@ -94,6 +95,7 @@ class _Reading:
         elif found := _ACCEPTED.fullmatch(line.text):
             how, user, address, port, key = found.groups()
             who, at = _who(key or ""), line.at
+            self._by[address, port] = self._by["", str(line.pid)] = len(self.logins)
             self.logins.append(
                 Login(host=self.host, at=at, user=user, who=who, how=how, address=address, port=port, pid=line.pid)
             )
@@ -122,12 +124,11 @@ class _Reading:
 
     def _change(self, line: Line, change: Changed, address: str = "", port: str = "") -> bool:
         """The newest that this is about: of the same connection, or of the same process where a message names none."""
-        for number in range(len(self.logins) - 1, -1, -1):
-            it = self.logins[number]
-            if (it.address, it.port) == (address, port) if address else it.pid == line.pid:
-                self.logins[number] = change(it)
-                return True
-        return False
+        number = self._by.get((address, port) if address else ("", str(line.pid)))
+        if number is None:
+            return False
+        self.logins[number] = change(self.logins[number])
+        return True
 
 
 def _did(it: Login, what: str) -> Login:

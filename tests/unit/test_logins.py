@@ -15,11 +15,14 @@ import pytest
 
 from components import config
 from components.settings import Settings
+from contract.audit import digest
 from contract.authlog import Head, Line, Name, body
 from contract.buckets import Bucket
 from contract.errors import ExitCode, Failed, Usage
 from contract.hosts import HostAddress
-from scripts.clients.login_bucket import LoginBucket
+from scripts.clients import login_bucket
+from scripts.clients.login_bucket import Kept, LoginBucket
+from scripts.clients.witness import WitnessDown
 from scripts.ctl import cli
 from scripts.ctl.commands import audit, logins
 from scripts.ctl.logins import SECOND, SETTLED_S, Said, time_of, unanswered, understand
@@ -280,6 +283,58 @@ def test_what_was_removed_makes_it_fail(told: Any, settings: Settings, place: Bu
     client.delete_object(Bucket=place.bucket, Key=key)
     with pytest.raises(Failed, match=f"{key}: was removed: older versions of it are there"):
         run()
+
+
+def test_a_host_of_which_nothing_can_be_read_does_not_hide_the_others(
+    told: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    everybody(told, settings)
+    really = LoginBucket.kept
+
+    def kept(self: LoginBucket, site: str, host: str, since: str) -> Kept:
+        if host == "app-1":
+            raise WitnessDown("witness: its listing has no end after 999000 keys")
+        return really(self, site, host, since)
+
+    monkeypatch.setattr(LoginBucket, "kept", kept)
+    with pytest.raises(Failed, match=r"(?s)app-1\.a: witness: its listing has no end.*app-1\.b"):
+        run()
+    assert "db-1.a " in capsys.readouterr().out
+
+
+def test_whoever_floods_is_told_and_fills_no_memory(
+    told: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    everybody(told, settings, but="app-1.a")
+    before = ""
+    for number in range(1, 6):
+        key, text = stored("app-1.a", ago(ON_HOST), number, before)
+        told(key, text)
+        before = digest(text)
+    monkeypatch.setattr(login_bucket, "MOST_OBJECTS", 4)
+    monkeypatch.setattr(login_bucket, "PIECE", 2)
+    monkeypatch.setattr(login_bucket, "MOST_READ", 10)
+    monkeypatch.setattr(logins, "MOST_LOGINS", 1)
+    with pytest.raises(
+        Failed, match=r"(?s)found 5 objects, wanted 4 at most.*it and 1 older ones were not read.*tells of 2 sign-ins"
+    ):
+        run()
+
+
+def test_a_store_that_hands_out_nothing_is_asked_for_one_piece(
+    told: Any, settings: Settings, place: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[str]()
+    monkeypatch.setattr(login_bucket, "PIECE", 2)
+
+    def silent(_: LoginBucket, key: str) -> Failed:
+        asked.append(key)
+        return WitnessDown("witness: no answer")
+
+    monkeypatch.setattr(LoginBucket, "_one", silent)
+    breaks = list[str]()
+    assert len(list(LoginBucket(place)._all([str(number) for number in range(9)], breaks))) == 2 == len(asked)
+    assert breaks == ["6: it and 6 older ones were not read, because the store hands out none of them"]
 
 
 def test_a_host_without_a_key_is_not_awaited(settings: Settings, place: Bucket) -> None:

@@ -6,7 +6,7 @@ import argparse
 import re
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from components.render import documents
@@ -23,6 +23,7 @@ from scripts.ctl.logins import SECOND, Login, Said, time_of, unanswered, underst
 from scripts.ctl.stack import Stack
 
 _UNITS = {"m": 60, "h": 3600, "d": 86_400}
+MOST_LOGINS = 5_000  # of one host
 MARGIN_S = 12 * 3600  # before what is asked for: somebody may have been on a bastion since then
 
 
@@ -65,13 +66,22 @@ def gather(settings: Settings, witness: LoginBucket, since: float, now: float) -
     for key, host in settings.hosts.items():
         if user_of(host.role, host.site) not in settings.secrets.witness_hosts:
             continue
-        kept = witness.kept(host.site, host.name, start)
+        try:
+            kept = witness.kept(host.site, host.name, start)
+        except Failed as error:  # of one host, and the others may be well
+            missing.append(f"{key}: {error}")
+            continue
         told = walk(kept.objects)
         missing += _missing(key, host, kept, told)
         ages[key] = kept.age_s
         begun += told.begun
         if kept.objects:
             said[key] = understand(key, told.lines)
+            if len(said[key].logins) > MOST_LOGINS:
+                missing.append(
+                    f"{key}: tells of {len(said[key].logins)} sign-ins; only the newest {MOST_LOGINS} are told"
+                )
+                said[key] = replace(said[key], logins=said[key].logins[-MOST_LOGINS:])
     missing += unanswered(said, settings.hosts, int(since * SECOND), int(now * SECOND))
     return Found(said=said, ages=ages, missing=tuple(phrase(it, 600) for it in missing), begun=tuple(begun))
 
