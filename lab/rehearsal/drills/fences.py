@@ -6,7 +6,7 @@ import time
 
 from lab.client.ledger import compare
 from lab.rehearsal.drills import drill
-from lab.rehearsal.drills.lost import archiver, evidence, isolate, loss_is_counted, take_over
+from lab.rehearsal.drills.lost import all_archived, evidence, isolate, loss_is_counted, take_over
 from lab.rehearsal.drills.planned import nothing_lost, refused
 from lab.rehearsal.stage import Record, Stage
 from lab.rehearsal.world import lab, wait_for
@@ -64,8 +64,7 @@ def archive_ahead_of_the_stream(stage: Stage, record: Record) -> None:
         )
         shop.flow("orders flow that are not streamed")
         stored = time.monotonic()  # what was acknowledged up to here will be in the archive
-        segment = stage.sql(old, "select pg_walfile_name(pg_switch_wal())")
-        wait_for(f"segment {segment} is archived", lambda: str(archiver(stage, old)["last"]) >= segment, 60, 0.3)
+        all_archived(stage, old)
         stage.fault("region-hosts", "kill", old)
         take_over(stage, record, shop, rung=2)
         stage.settle()

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 from contract.names import bucket_name
 from lab.rehearsal.drills import drill
 from lab.rehearsal.drills.assets import Bucket
-from lab.rehearsal.drills.lost import archive, archiver
+from lab.rehearsal.drills.lost import all_archived, archive
 from lab.rehearsal.drills.restores import COUNT, rehearse
 from lab.rehearsal.stacks import SITES, stack_name
 from lab.rehearsal.stage import DATABASE_HOST, Record, Stage
@@ -85,8 +85,7 @@ def repository_emptied(stage: Stage, record: Record) -> None:
     """Both repositories are emptied with the archive's own key: a restore as of before counts every order, and put back they go on as they were."""
     active, before = stage.active, sold(stage, record)
     backed_up(stage, active)
-    segment = stage.sql(active, "select pg_walfile_name(pg_switch_wal())")
-    wait_for(f"segment {segment} is archived", lambda: str(archiver(stage, active)["last"]) >= segment, 120, 0.3)
+    all_archived(stage, active)
     moment = before_now()
     thieves = [Thief(stage, site, "wal", _archive_keys(stage, site)) for site in "ab"]
     for thief in thieves:
@@ -106,8 +105,7 @@ def repository_emptied(stage: Stage, record: Record) -> None:
         put_back(stage, record, thief, other, moment)
     stage.line(f"{DATABASE_HOST}.{active}", "systemctl start dr-archive-check")
     backed_up(stage, active)
-    segment = stage.sql(active, "select pg_walfile_name(pg_switch_wal())")
-    wait_for(f"segment {segment} is archived", lambda: str(archiver(stage, active)["last"]) >= segment, 180, 0.3)
+    all_archived(stage, active)
 
 
 def put_back(stage: Stage, record: Record, at: Thief, beside: Thief, moment: str) -> None:
@@ -179,8 +177,7 @@ def account_lost(stage: Stage, record: Record) -> None:
     kept = stage.world.configure(active, "archive", {**stage.world.config["dr:archive"], "offsite": True})
     stage.must(stage.pulumi.up(active), active)
     backed_up(stage, active)
-    segment = stage.sql(active, "select pg_walfile_name(pg_switch_wal())")
-    wait_for(f"segment {segment} is archived", lambda: str(archiver(stage, active)["last"]) >= segment, 120, 0.3)
+    all_archived(stage, active)
     ours = Thief(stage, active, "wal", _reader(stage, active))
     refused = "a reader's key removed something"
     with contextlib.suppress(ClientError):

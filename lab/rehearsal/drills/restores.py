@@ -11,7 +11,7 @@ from typing import Any
 
 from contract.names import bucket_name
 from lab.rehearsal.drills import drill
-from lab.rehearsal.drills.lost import archive, archiver
+from lab.rehearsal.drills.lost import all_archived, archive
 from lab.rehearsal.drills.planned import nothing_lost
 from lab.rehearsal.stacks import SITES
 from lab.rehearsal.stage import DATABASE_HOST, Record, Shop, Stage
@@ -46,8 +46,7 @@ def restore_rehearsal(stage: Stage, record: Record) -> None:
     before, server = int(stage.sql(active, COUNT)), stage.sql(standby, STARTED)
     with stage.shopping(record) as shop:
         began, stored = time.time(), time.monotonic()  # what was acknowledged up to here will be in the archive
-        segment = stage.sql(active, "select pg_walfile_name(pg_switch_wal())")
-        wait_for(f"segment {segment} is archived", lambda: str(archiver(stage, active)["last"]) >= segment, 120, 0.3)
+        segment = all_archived(stage, active)
         facts = _rehearsed(stage, record)
         if facts is not None:
             _all_is_there(stage, record, shop, facts, Archived(before, stored, segment))
