@@ -114,14 +114,13 @@ class Ground:
         user: str,
         key: str,
         *,
-        host_key: str | None = None,
         options: tuple[str, ...] = (),
         line: str = "true",
         host: str = BASTION,
         certificate: str = "",
     ) -> str:
-        """OpenSSH to the bastion of a, as an operator's machine, or from there to another host: `ok`, `publickey`, `host key`, or its last words."""
-        known = self.secrets["ssh"]["hosts"][host]["public"] if host_key is None else host_key
+        """OpenSSH to the bastion of a, as an operator's machine, or from there to another host: `ok`, `publickey`, or its last words."""
+        known = self.secrets["ssh"]["hosts"][host]["public"]
         outside = host == BASTION
         with (
             files(key, f"bastion {known}\n", certificate) as (identity, hosts, shown),
@@ -140,13 +139,7 @@ class Ground:
         if done.returncode == 0:
             return "ok"
         found = re.search(r"Permission denied \((.*)\)", done.stderr)
-        if found:
-            return found[1]
-        return (
-            "host key"
-            if "Host key verification failed" in done.stderr or "REMOTE HOST IDENTIFICATION" in done.stderr
-            else done.stderr.strip()[-160:]
-        )
+        return found[1] if found else done.stderr.strip()[-160:]
 
     def _asker(self) -> str:
         """Another operator's address for each connection: sshd makes who was refused wait, by address."""

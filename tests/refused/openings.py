@@ -94,7 +94,8 @@ def _remove(ground: Ground, region: str, path: str) -> None:
 
 def rules_ipv6(host: str) -> Opening:
     """All of IPv6 comes and goes on the vRack, at the host and at who asks it: a neighbour has to be found first. The lab hands no such rule to its
-    guests, so it is put where the others are."""
+    guests, so it is put where the others are.
+    """
 
     @contextlib.contextmanager
     def opened(ground: Ground) -> Iterator[None]:
