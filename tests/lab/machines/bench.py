@@ -111,7 +111,7 @@ class Bench:
     def await_ssh(self, region: str) -> None:
         wait_for(f"sshd of {region}", lambda: self.try_ssh(region, "true").returncode == 0, 60)
 
-    def try_ssh(self, region: str, line: str) -> subprocess.CompletedProcess[str]:
+    def try_ssh(self, region: str, line: str, given: str = "") -> subprocess.CompletedProcess[str]:
         options = (
             "StrictHostKeyChecking=no",
             "UserKnownHostsFile=/dev/null",
@@ -121,9 +121,7 @@ class Bench:
         )
         flags = [part for option in options for part in ("-o", option)]
         command = ["ssh", "-i", str(self.key), *flags, f"debian@{self.floating(region)}", line]
-        return subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60
-        )
+        return subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=60)
 
     def send(self, region: str, content: bytes, line: str) -> None:
         """Run a line with this on its stdin; it must succeed."""
@@ -132,9 +130,9 @@ class Bench:
         command = ["ssh", "-i", str(self.key), *flags, f"debian@{self.floating(region)}", line]
         subprocess.run(command, input=content, capture_output=True, check=True, timeout=60)
 
-    def ssh(self, region: str, line: str) -> str:
-        """Run a line on the region's host; it must succeed."""
-        done = self.try_ssh(region, line)
+    def ssh(self, region: str, line: str, given: str = "") -> str:
+        """Run a line on the region's host, with this on its stdin; it must succeed."""
+        done = self.try_ssh(region, line, given)
         assert done.returncode == 0, f"{line!r} on the host of {region} ended with {done.returncode}: {done.stderr}"
         return done.stdout.strip()
 
