@@ -30,6 +30,7 @@ from lab.rehearsal.drills import (
     removed,
     restores,
     run,
+    signed_in,
     stories,
 )
 from lab.rehearsal.stage import Record, Stage
@@ -50,6 +51,7 @@ THEMES = (
     operators,
     assets,
     modes,
+    signed_in,
     stories,
 )
 # Both addresses in DNS, and nothing protected: the lab is thrown away.

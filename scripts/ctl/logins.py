@@ -15,10 +15,14 @@ from contract.authlog import Line
 from contract.hosts import CONTROL, HostAddress, kind_of
 
 SSHD = ("sshd", "sshd-session", "sshd-auth")
+GONE = ""  # a process that had ended when the journal asked for its name; of its user the kernel has told with the message itself
 SECOND = 1_000_000
 APART_S = 5  # two hosts' clocks
 SETTLED_S = 180  # what is younger may not have been told by both hosts yet
 
+# Said where sshd's level is VERBOSE, as everything is that tells a jump from a stay.
+_CAME = re.compile(r"Connection from (\S+) port (\d+) on \S+ port \d+(?: rdomain .*)?")
+_CHILD = re.compile(r"User child is on pid (\d+)")
 _ACCEPTED = re.compile(r"Accepted (\S+) for (\S+) from (\S+) port (\d+) ssh2(?:: (.+))?")
 _CERTIFICATE = re.compile(r"\S+-CERT (SHA256:\S+) ID (.*) \(serial (\d+)\) CA \S+ (SHA256:\S+)")
 _KEY = re.compile(r"\S+ (SHA256:\S+)")
@@ -27,6 +31,8 @@ _ENDED = (
     re.compile(r"(?P<how>Disconnected) from user \S+ (?P<address>\S+) port (?P<port>\d+)"),
     re.compile(r"(?P<how>Connection closed) by (?:user \S+ )?(?P<address>\S+) port (?P<port>\d+)"),
     re.compile(r"(?P<how>Connection reset) by (?:user \S+ )?(?P<address>\S+) port (?P<port>\d+)"),
+    re.compile(r"(?P<how>Read error) from remote host (?P<address>\S+) port (?P<port>\d+): .*"),
+    re.compile(r"(?P<how>Closing connection) to (?P<address>\S+) port (?P<port>\d+)"),
     re.compile(r"(?P<how>Timeout), client not responding from user \S+ (?P<address>\S+) port (?P<port>\d+)"),
     re.compile(r"(?:error: )?Received (?P<how>disconnect) from (?P<address>\S+) port (?P<port>\d+):\d+:.*"),
 )
@@ -44,7 +50,10 @@ _REFUSED = (
 
 @dataclass(frozen=True, kw_only=True)
 class Login:
-    """Times in microseconds. `who`: the key's fingerprint, or the certificate's key id with its serial number. `did`: what was begun in it."""
+    """Times in microseconds. `who`: the key's fingerprint, or the certificate's key id with its serial number. `did`: what was begun in it.
+
+    `whole`: its sshd says of sessions that they begin, so that nothing in `did` means something.
+    """
 
     host: str
     at: int
@@ -54,6 +63,7 @@ class Login:
     address: str
     port: str
     pid: int
+    whole: bool = False
     did: tuple[str, ...] = ()
     nowhere: tuple[str, ...] = ()  # where it was passed on to in vain
     until: int | None = None
@@ -86,25 +96,41 @@ class _Reading:
     logins: list[Login] = field(default_factory=list)
     refused: dict[tuple[str, str], int] = field(default_factory=dict)
     others: list[Line] = field(default_factory=list)
+    _came: set[tuple[str, str]] = field(default_factory=set)
     _by: dict[tuple[str, str], int] = field(default_factory=dict)  # the newest of a connection, and of a process
 
     def take(self, line: Line) -> None:
         """Whoever is not root, or no sshd by what the kernel calls it, signs nobody in."""
-        if line.comm not in SSHD or line.uid != 0:
+        if line.comm not in (*SSHD, GONE) or line.uid != 0:
             self.others.append(line)
+        elif found := _CAME.fullmatch(line.text):
+            self._came.add((found[1], found[2]))
+        elif found := _CHILD.fullmatch(line.text):
+            if (number := self._by.get(("", str(line.pid)))) is not None:
+                self._by["", found[1]] = number
         elif found := _ACCEPTED.fullmatch(line.text):
             how, user, address, port, key = found.groups()
-            who, at = _who(key or ""), line.at
+            who, at, whole = _who(key or ""), line.at, (address, port) in self._came
             self._by[address, port] = self._by["", str(line.pid)] = len(self.logins)
             self.logins.append(
-                Login(host=self.host, at=at, user=user, who=who, how=how, address=address, port=port, pid=line.pid)
+                Login(
+                    host=self.host,
+                    at=at,
+                    user=user,
+                    who=who,
+                    how=how,
+                    address=address,
+                    port=port,
+                    pid=line.pid,
+                    whole=whole,
+                )
             )
         elif found := _BEGUN.fullmatch(line.text):
             self._change(line, partial(_did, what=found[1]), found[3], found[4])
         elif found := _NOWHERE.fullmatch(line.text):
             self._change(line, partial(_tried, where=f"{found[1]}:{found[2]}"))
-        elif not self._ends(line):
-            self._refuses(line)
+        elif not self._ends(line) and not self._refuses(line) and line.comm == GONE:
+            self.others.append(line)
 
     def _ends(self, line: Line) -> bool:
         if _CLOSED.fullmatch(line.text):
@@ -115,12 +141,13 @@ class _Reading:
                 return self._change(line, over, found["address"], found["port"])
         return False
 
-    def _refuses(self, line: Line) -> None:
+    def _refuses(self, line: Line) -> bool:
         for pattern in _REFUSED:
             if found := pattern.fullmatch(line.text):
                 whom = found["address"], found["user"]
                 self.refused[whom] = self.refused.get(whom, 0) + 1
-                return
+                return True
+        return False
 
     def _change(self, line: Line, change: Changed, address: str = "", port: str = "") -> bool:
         """The newest that this is about: of the same connection, or of the same process where a message names none."""
@@ -160,7 +187,7 @@ def unanswered(said: Mapping[str, Said], hosts: Mapping[str, HostAddress], since
     for it in (it for it in logins if since <= it.at <= now - SETTLED_S * SECOND):
         if kind_of(it.host) == CONTROL:
             inside = [other for other in logins if bastions.get(other.address) == it.host and _within(other.at, it)]
-            if not it.did and not it.nowhere and not inside:
+            if it.whole and not it.did and not it.nowhere and not inside:
                 yield (
                     f"{it.host}: {it.user} signed in at {time_of(it.at)} by {it.who} from {it.address} and went on to no host that says so; "
                     "look on the hosts behind it, whose log somebody may have stopped"

@@ -91,12 +91,21 @@ def test_a_name_that_looks_like_a_sign_in_signs_nobody_in(name: str, form: str) 
     assert not said.logins and list(said.refused.values()) == [1]
 
 
-@pytest.mark.parametrize(("comm", "uid"), [("logger", 33), ("logger", 0), ("sshd", 33), ("sshd-session", None)])
+@pytest.mark.parametrize(
+    ("comm", "uid"), [("logger", 33), ("logger", 0), ("sshd", 33), ("sshd-session", None), ("", 33)]
+)
 def test_what_is_no_sshds_signs_nobody_in_whatever_it_says(comm: str, uid: int | None) -> None:
     """Whoever has a shell may write to the journal, and name a process as he likes; the user it runs as is the kernel's word."""
     text = f"Accepted publickey for root from 10.1.0.31 port 5 ssh2: ED25519 {KEY}"
     said = understand("db-1.a", [line(text, comm=comm, uid=uid)])
     assert not said.logins and [it.text for it in said.others] == [text]
+
+
+def test_the_last_words_of_a_process_that_was_gone_before_it_was_asked_for_its_name_count() -> None:
+    accepted = f"Accepted publickey for root from 10.1.0.31 port 5 ssh2: ED25519 {KEY}"
+    end, other = "Disconnected from user root 10.1.0.31 port 5", "pam_unix(sudo:session): session closed for user root"
+    said = understand("db-1.a", [line(accepted), *(line(it, 9, comm="") for it in (end, other))])
+    assert [it.ended for it in said.logins] == ["disconnected"] and [it.text for it in said.others] == [other]
 
 
 def test_two_connections_from_one_address_are_two() -> None:
@@ -129,7 +138,9 @@ def came(address: str, at: int, port: int = 5, pid: int = 812) -> Line:
     return line(f"Accepted publickey for root from {address} port {port} ssh2: ED25519 {KEY}", at, pid)
 
 
-ON_BASTION = [came("198.51.100.7", 100), line("Disconnected from user root 198.51.100.7 port 5", 200)]
+CAME = line('Connection from 198.51.100.7 port 5 on 10.1.0.31 port 22 rdomain ""', 99)
+CHILD = line("User child is on pid 813", 100)
+ON_BASTION = [CAME, came("198.51.100.7", 100), CHILD, line("Disconnected from user root 198.51.100.7 port 5", 200, 813)]
 ON_HOST = [came("10.1.0.31", 101, 6)]
 
 
@@ -152,7 +163,7 @@ def test_one_who_went_on_to_a_host_that_says_nothing_is_missed(hosts: dict[str, 
     ],
 )
 def test_one_who_stayed_on_the_bastion_or_got_nowhere_is_not(hosts: dict[str, HostAddress], more: str) -> None:
-    there = [ON_BASTION[0], line(more, 101), ON_BASTION[1]]
+    there = [*ON_BASTION[:3], line(more, 101, 813), ON_BASTION[3]]
     assert list(unanswered(pair(there, []), hosts, 0, NOW)) == []
 
 
@@ -181,6 +192,29 @@ def test_what_is_too_young_or_too_old_is_not_judged(hosts: dict[str, HostAddress
 def test_a_bastion_that_tells_nothing_at_all_accuses_nobody(hosts: dict[str, HostAddress]) -> None:
     """Its set of secrets has no key for it."""
     assert list(unanswered({"db-1.a": understand("db-1.a", ON_HOST)}, hosts, 0, NOW)) == []
+
+
+def test_a_bastion_whose_sshd_does_not_say_when_a_session_begins_is_not_judged_by_that(
+    hosts: dict[str, HostAddress],
+) -> None:
+    """In its first seconds, before its rules are in force."""
+    assert list(unanswered(pair(ON_BASTION[1:], []), hosts, 0, NOW)) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Connection closed by 198.51.100.7 port 5",
+        "Connection reset by user root 198.51.100.7 port 5",
+        "Read error from remote host 198.51.100.7 port 5: Connection reset by peer",
+        "Closing connection to 198.51.100.7 port 5",
+        "Timeout, client not responding from user root 198.51.100.7 port 5",
+        "Received disconnect from 198.51.100.7 port 5:11: disconnected by user",
+    ],
+)
+def test_each_way_in_which_a_session_ends_is_known(text: str) -> None:
+    (login,) = understand("control-1.a", [*ON_BASTION[:3], line(text, 150, 813)]).logins
+    assert login.until == 150 * SECOND and login.ended
 
 
 @pytest.mark.parametrize("at", [-1, 2**63, 10**30])
