@@ -174,6 +174,29 @@ def test_a_journal_that_cannot_be_read_is_no_empty_one(tmp_path: Path, store: St
     assert len(store.objects) == 1
 
 
+def test_a_journal_that_is_read_slowly_is_read_on_from_where_it_was_left(tmp_path: Path, store: Store) -> None:
+    """A large one on a host at work; but one of which nothing comes is no empty one."""
+    rows = Journal([entry(number, str(number)) for number in range(1, 5)])
+
+    def slow(words: Sequence[str]) -> Iterator[str]:
+        for number, row in enumerate(rows(words)):
+            if number == 2:
+                raise journal.Slow("journal: found journalctl ended with code 124")
+            yield row
+
+    for _ in range(3):
+        Sender(site="a", host="db-1", folder=tmp_path, rows=slow, store=store).go()
+    assert store.texts() == ["1", "2", "3", "4"]
+    well(store)
+
+    def stuck(_: Sequence[str]) -> Iterator[str]:
+        yield from ()
+        raise journal.Slow("journal: found journalctl ended with code 124")
+
+    with pytest.raises(journal.Slow):
+        Sender(site="a", host="db-1", folder=tmp_path, rows=stuck, store=store).go()
+
+
 @pytest.mark.parametrize("program", ["exit 1", "sleep 9"])
 def test_a_journalctl_that_fails_or_hangs_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str

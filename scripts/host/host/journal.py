@@ -14,9 +14,9 @@ from contract.authlog import MOST_LINES, MOST_TEXT, Line
 from contract.errors import Failed, say
 from contract.plain import phrase
 
-from ..frame.commands import PATH
+from ..frame.commands import PATH, TIMED_OUT
 
-READ_S = 20
+READ_S, KILLED = 20, 137  # the latter: what timeout says of one that it had to kill
 MOST_READ = 20_000  # entries of the journal in one go, of which few may be of use
 FAILED_UNITS = (
     "be02cf6855d2428ba40df7e9d022f03d",
@@ -55,22 +55,30 @@ def read(cursor: str, rows: Rows) -> Read:
     start = [f"--cursor={cursor}"] if _CURSOR.fullmatch(cursor) else []
     words = ["--quiet", "--no-pager", "--output=json", f"--output-fields={','.join(FIELDS)}", *start, *MATCHES]
     lines, last, gone, lost, first = list[Line](), cursor, False, None, True
-    for number, row in enumerate(rows(words), 1):
-        entry = _entry(row)
-        here = str(entry.get("__CURSOR", ""))
-        if first and start:
-            first = False
-            if _place(here) == _place(cursor):
-                continue
-            gone, lost = True, _between(cursor, here)
-        first, last = False, here if _CURSOR.fullmatch(here) else last
-        line = _line(entry)
-        lines += [line] if line else []
-        if len(lines) >= MOST_LINES or number >= MOST_READ:
-            return Read(lines=tuple(lines), cursor=last, gone=gone, lost=lost, more=True)
+    try:
+        for number, row in enumerate(rows(words), 1):
+            entry = _entry(row)
+            here = str(entry.get("__CURSOR", ""))
+            if first and start:
+                first = False
+                if _place(here) == _place(cursor):
+                    continue
+                gone, lost = True, _between(cursor, here)
+            first, last = False, here if _CURSOR.fullmatch(here) else last
+            line = _line(entry)
+            lines += [line] if line else []
+            if len(lines) >= MOST_LINES or number >= MOST_READ:
+                return Read(lines=tuple(lines), cursor=last, gone=gone, lost=lost, more=True)
+    except Slow:
+        if last == cursor:
+            raise
     if first and start:  # not even that one: the journal was emptied
         return Read(lines=(), cursor="", gone=True)
     return Read(lines=tuple(lines), cursor=last, gone=gone, lost=lost)
+
+
+class Slow(Failed):
+    """It was not through within the limit. What it has told so far stands."""
 
 
 def journalctl(words: Sequence[str]) -> Iterator[str]:
@@ -88,7 +96,7 @@ def journalctl(words: Sequence[str]) -> Iterator[str]:
         assert program.stdout is not None
         yield from program.stdout
         if code := program.wait():
-            raise Failed(
+            raise (Slow if code in (TIMED_OUT, KILLED) else Failed)(
                 say(
                     subject="journal",
                     found=f"journalctl ended with code {code}",
