@@ -78,10 +78,10 @@ def of_redis() -> list[ManagedFile]:
     return redis.files(desired, redis.ENGINES[0], NOWHERE, follows=None)
 
 
-def of_sentinel() -> list[ManagedFile]:
+def of_sentinel(layout: Layout = NOWHERE) -> list[ManagedFile]:
     with tempfile.TemporaryDirectory() as folder:
         desired = redis.Desired.read(Pair(Path(folder)).a.document(1, "a"))
-    return [Sentinel(desired, desired.envelope.role(), redis.ENGINES[0], NOWHERE, Systemd())._unit()]
+    return [Sentinel(desired, desired.envelope.role(), redis.ENGINES[0], layout, Systemd())._unit()]
 
 
 # Whatever writes a unit or a part of one, and what renders it here. A mount has no process.
