@@ -449,7 +449,7 @@ PLATFORM = [
         wanted=UNKNOWN,
         call=openstack("DELETE", "SBG5", "compute", f"/servers/{GONE}"),
         closed_by="OpenStack users by region",
-        open="one user for both regions",
+        open="one user for both regions (decision 24)",
     ),
     Row(
         who="anybody",
