@@ -332,22 +332,28 @@ class Witness:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> http.Reply:
-        """Whatever the store answers, with a second attempt where it answered nothing of use. Raises WitnessDown."""
-        for attempt in range(1, self._attempts + 1):
-            last = attempt == self._attempts
+        """Whatever the store answers, with a further attempt where it answered nothing of use. Raises WitnessDown.
+
+        A refusal that has told this machine that its clock is wrong is none of the attempts, once.
+        """
+        left, corrected = self._attempts, False
+        while True:
+            before = self._ahead
             try:
-                before = self._ahead
                 reply = self._once(method, key, query or {}, body, headers or {})
             except http.NoAnswer as error:
-                if last:
+                left -= 1
+                if not left:
                     raise self._down(what, str(error)) from None
                 time.sleep(PAUSE_S)
                 continue
-            if last or (reply.status < 500 and not (reply.status == 403 and self._ahead != before)):
+            if reply.status == HTTPStatus.FORBIDDEN and self._ahead != before and not corrected:
+                corrected = True
+                continue
+            left -= 1
+            if reply.status < 500 or not left:
                 return reply
-            if reply.status >= 500:
-                time.sleep(PAUSE_S)
-        raise AssertionError(f"{self._attempts} attempts")
+            time.sleep(PAUSE_S)
 
     def _once(
         self, method: str, key: str, query: Mapping[str, str], body: bytes | None, headers: Mapping[str, str]

@@ -1,7 +1,10 @@
 """The witness against an S3 server: one owner an epoch, whatever is lost on the way."""
 
 import base64
+import datetime
+import email.utils
 import hashlib
+import time
 from dataclasses import replace
 from email.message import Message
 
@@ -17,6 +20,8 @@ from scripts.clients import http
 from scripts.clients import witness as clients_witness
 from scripts.clients.witness import EpochTaken, Witness, WitnessDown
 from scripts.links.fence import claimer
+
+NOWHERE = Bucket(endpoint="https://s3.example", region="de", bucket="witness", access_key="k", secret_key="s")
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +109,56 @@ def test_a_claim_whose_answer_was_lost_is_found_to_be_ours(place, monkeypatch):
     Witness(place).claim(epoch(3, "a"))
     assert between.asked == ["PUT", "PUT", "GET"]
     assert Witness(place).newest() == epoch(3, "a")
+
+
+class Ahead:
+    """A store whose clock is an hour ahead of this machine's, and which refuses what is signed by another. `lost`: so many answers are never seen."""
+
+    def __init__(self, monkeypatch, lost=0):
+        self.asked, self.lost = 0, lost
+        monkeypatch.setattr(http, "ask", self.ask)
+        monkeypatch.setattr(clients_witness, "PAUSE_S", 0.0)
+
+    def ask(self, method, url, *, headers, **rest):
+        self.asked += 1
+        if self.asked <= self.lost:
+            raise http.NoAnswer("no answer within 5 s")
+        now = time.time() + 3600
+        said = Message()
+        said["Date"] = email.utils.formatdate(now, usegmt=True)
+        said["ETag"] = '"1"'
+        signed = datetime.datetime.strptime(headers["x-amz-date"] + "+0000", "%Y%m%dT%H%M%SZ%z").timestamp()
+        if abs(signed - now) > 900:
+            return http.Reply(403, "Forbidden", said, b"<Error><Code>RequestTimeTooSkewed</Code></Error>")
+        return http.Reply(200, "OK", said, b"")
+
+
+@pytest.mark.parametrize(("attempts", "lost"), [(1, 0), (2, 0), (2, 1)])
+def test_a_clock_that_is_wrong_costs_no_attempt(monkeypatch, attempts, lost):
+    """Who has one attempt alone, such as the audit trail, is heard from a machine whose clock is wrong, too."""
+    store = Ahead(monkeypatch, lost)
+    Witness(NOWHERE, attempts=attempts).record_followed("b", 1)
+    assert store.asked == lost + 2
+
+
+def test_the_key_of_a_host_that_may_too_much_is_seen_with_a_clock_that_is_wrong(monkeypatch):
+    Ahead(monkeypatch)
+    assert "operator's alone" in Witness(NOWHERE).fault_of(NOWHERE)
+
+
+def test_keys_that_are_refused_are_refused_once_more_at_most_however_the_clocks_drift(monkeypatch):
+    asked = []
+
+    def ask(method, url, **rest):
+        asked.append(method)
+        said = Message()
+        said["Date"] = email.utils.formatdate(time.time() + 3600 + 60 * len(asked), usegmt=True)
+        return http.Reply(403, "Forbidden", said, b"<Error><Code>AccessDenied</Code></Error>")
+
+    monkeypatch.setattr(http, "ask", ask)
+    with pytest.raises(WitnessDown, match="AccessDenied"):
+        Witness(NOWHERE).followed("b")
+    assert len(asked) == 2
 
 
 def test_a_claim_that_is_alike_in_all_but_its_token_is_somebody_elses(place, monkeypatch):
