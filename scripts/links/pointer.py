@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from contract.errors import Failed, Partial, Refused
@@ -28,6 +29,7 @@ from scripts.clients.zone import Gone, Record, Zone
 SERVED_S, PAUSE_S = 60.0, 0.2
 API_S = 180.0  # all that the API is asked
 NOTED_S = 3.0  # for the entry of the audit trail
+ASKED_S = 3.0  # the witness, whether this epoch is still in force
 TRIES = 3  # at records that somebody else changes meanwhile
 INSTEAD = frozenset(
     {"CNAME", "DNAME", "NS"}
@@ -50,6 +52,7 @@ def run(told: Document) -> dict[str, Any]:
     strangers: list[Record] = []
     try:
         strangers = _strangers(zone.records(), name, apex=not settings.subdomain)
+        _not_past(told)
         if _point(zone, wanted, settings.ttl) or not _served(settings.servers, name, wanted):
             zone.refresh()
     except Failed as error:
@@ -70,6 +73,23 @@ def run(told: Document) -> dict[str, Any]:
         if lost := note.lost(NOTED_S):
             print(f"WARNING pointer: {lost}", file=sys.stderr)
     return answer
+
+
+def _not_past(told: Document) -> None:
+    """Raises Refused where the shop was moved on while this run went its way: it would lead the name back, and no run without a change would right it.
+
+    Asked behind the first answer of the zone: an API that is slow is what makes a run late. A witness that is silent holds up no name.
+    """
+    newest = None
+    if told.dns.mode == "single":
+        with suppress(Failed):
+            newest = Witness(told.witness, answer_s=ASKED_S, attempts=1).newest()
+    if newest is not None and newest.epoch > told.epoch.epoch and newest.active != told.site:
+        raise Refused(
+            f"name: epoch {newest.epoch} is in force and region {newest.active} active, wanted epoch {told.epoch.epoch} of region {told.site}, for which "
+            f"this run was to lead it here; no record was changed; `pulumi up -s region-{newest.active}` leads it there, and this stack follows with "
+            f"failover_region {newest.active}"
+        )
 
 
 def withdraw(zone: Zone, servers: Sequence[str], name: str, address: str) -> bool:

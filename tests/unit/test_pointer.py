@@ -10,11 +10,13 @@ import dns.rrset
 import pytest
 
 from contract import fields
+from contract.epoch import Epoch
 from contract.errors import Failed, Partial, Refused
 from contract.limits import LINKS_S
 from contract.links.pointer import Document
 from scripts.clients import nameservers, witness
 from scripts.clients.ovh import Answered
+from scripts.clients.witness import WitnessDown
 from scripts.links import pointer
 from scripts.links.pointer import Plan, targets
 
@@ -182,10 +184,17 @@ def told(mode="single", active="b"):
 
 
 class PlayedWitness:
-    """Knows the other site's address."""
+    """Knows the other site's address. `said`: its newest epoch, or what it fails with."""
 
-    def __init__(self, place):
+    said: Any = None
+
+    def __init__(self, place, **_):
         pass
+
+    def newest(self):
+        if isinstance(self.said, Exception):
+            raise self.said
+        return self.said
 
     def addresses(self, site):
         return {"lb": A}
@@ -209,6 +218,32 @@ def test_the_active_sites_name_is_noted_once_it_is_served_and_the_standbys_is_no
     assert kept.told() == [("moved", "b")]
     pointer.run(told("dual", active="a"))
     assert kept.told() == [("moved", "b")]
+
+
+def test_a_run_that_was_overtaken_by_another_move_leaves_the_name_alone(zone, monkeypatch):
+    """It waited for a slow API, and the shop was moved home meanwhile: nothing would lead the name back."""
+    monkeypatch.setattr(PlayedWitness, "said", Epoch(epoch=3, active="a", previous="b", planned=True))
+    zone.records, zone.served = {7: stored(7, A)}, {A}
+    with pytest.raises(Refused, match=r"epoch 3 is in force and region a active, wanted epoch 2 of region b"):
+        pointer.run(told())
+    assert [call for call in zone.calls if call[0] != "GET"] == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        None,
+        Epoch(epoch=2, active="b", previous="a", planned=True),
+        Epoch(epoch=4, active="b", previous="a", planned=True),
+        WitnessDown("no answer within 3 s"),
+        Failed("witness object epochs/00000002.json: is not a JSON object"),
+    ],
+)
+def test_the_name_moves_also_where_the_witness_says_nothing_against_it(zone, monkeypatch, said):
+    monkeypatch.setattr(PlayedWitness, "said", said)
+    zone.records, zone.served = {7: stored(7, A)}, {A}
+    pointer.run(told())
+    assert zone.served == {B}
 
 
 def test_again_changes_nothing_and_does_not_refresh(zone):
