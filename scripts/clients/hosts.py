@@ -15,6 +15,7 @@ import subprocess
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -133,10 +134,13 @@ class Hosts:
         _known_person()
         with ExitStack() as made:
             self._folder = folder = ssh_folder.make(max(map(len, self._ways()), default=0), made)
-            self._key = ssh_folder.keep(self._told.private_key, folder, made)
-            known = [f"{name} {host.host_key}" for name, host in self._told.hosts.items()]
-            (folder / "known_hosts").write_text("\n".join(known) + "\n")
-            (folder / "config").write_text(self._config())
+            try:
+                self._fill(folder, made)
+            except OSError as error:
+                raise Refused(
+                    f"folder for the connections to hosts {folder}: cannot be written ({error.strerror}), wanted room in it for some kilobytes; no host can "
+                    "be reached from this machine, so nothing was changed; make room there or set TMPDIR, and run the same again"
+                ) from None
             made.callback(self._hang_up)
             self._cleanup = made.pop_all()
         return self
@@ -145,6 +149,12 @@ class Hosts:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._cleanup.close()
+
+    def _fill(self, folder: Path, made: ExitStack) -> None:
+        self._key = ssh_folder.keep(self._told.private_key, folder, made)
+        known = [f"{name} {host.host_key}" for name, host in self._told.hosts.items()]
+        (folder / "known_hosts").write_text("\n".join(known) + "\n")
+        (folder / "config").write_text(self._config())
 
     def _hang_up(self) -> None:
         for alias in self._used:

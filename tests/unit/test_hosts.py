@@ -14,6 +14,7 @@ import pytest
 
 from contract.access import Ssh, SshHost
 from contract.errors import Refused
+from scripts.clients import ssh_folder
 from scripts.clients.hosts import Hosts
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -88,6 +89,28 @@ def test_no_folder_at_all_is_told_before_anything_is_done(monkeypatch: pytest.Mo
         Refused, match=r"'/a b' holds characters .*; /tmp: No space left on device; .*nothing was changed"
     ):
         Hosts(TOLD).__enter__()
+
+
+@pytest.mark.parametrize("file", ["known_hosts", "config"])
+def test_a_full_disk_of_this_machine_is_a_sentence_and_no_fault_of_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    really = Path.write_text
+
+    def full(path: Path, *told: str) -> int:
+        if path.name == file:
+            raise OSError(28, "No space left on device")
+        return really(path, *told)
+
+    monkeypatch.setattr(ssh_folder, "make", lambda *_: tmp_path)
+    monkeypatch.setattr(Path, "write_text", full)
+    with (
+        pytest.raises(
+            Refused, match=rf"{tmp_path}: cannot be written \(No space left on device\).*nothing was changed"
+        ),
+        Hosts(TOLD),
+    ):
+        pytest.fail("there is no way to a host")
 
 
 def test_a_user_that_the_machine_does_not_know_is_told_before_anything_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
