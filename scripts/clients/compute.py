@@ -78,8 +78,9 @@ class Compute(Cloud):
     def _look(self, names: Sequence[str], ids: Mapping[str, str], beside: Sequence[str]) -> Sight:
         with ThreadPoolExecutor(AT_ONCE) as pool:
             listed = pool.submit(lambda: list(self._listed()))
-            found = dict(zip(ids, pool.map(self._by_id, ids.values()), strict=True))
+            asked = dict(zip(ids, pool.map(self._by_id, ids.values()), strict=True))
             everyone = listed.result()
+        found = {name: server for name, server in asked.items() if not isinstance(server, ApiDown)}
         ours = set(ids.values())
         known = {server.id: server for server in everyone if server.name in names or server.id in ours}
         known |= {server.id: server for server in found.values() if server is not None}
@@ -89,13 +90,17 @@ class Compute(Cloud):
         missing = [name for name in names if name not in borne]
         hidden = [server.id for server in everyone if server.name is None and server.id not in known]
         lost = [name for name in missing if name not in ids]
+        unsaid = {name: it for name, it in asked.items() if isinstance(it, ApiDown) and ids[name] not in known}
         unseen = [f"{name} is not listed and no run has left its id" for name in lost]
+        unseen += [
+            f"{name} is not listed, and who was asked for its id is not Nova ({it})" for name, it in unsaid.items()
+        ]
         if lost:
             unseen += [f"a server of a cell that does not answer ({each}) may be one of them" for each in hidden]
         return Sight(
             servers=tuple(known.values()),
             beside=tuple(server for server in everyone if server.name in beside and server.id not in known),
-            gone=tuple(name for name in missing if name in ids),
+            gone=tuple(name for name in missing if name in ids and name not in unsaid),
             unseen=tuple(unseen),
         )
 
@@ -103,10 +108,14 @@ class Compute(Cloud):
         """See `openstack.act`."""
         return act(self, server.id, action)
 
-    def _by_id(self, server_id: str) -> Server | None:
-        found = self.find("compute", f"/servers/{urllib.parse.quote(server_id, safe='')}")
-        if found is None:
-            return None
+    def _by_id(self, server_id: str) -> Server | ApiDown | None:
+        """None where Nova itself says that there is none: whatever stands in front of it answers 404 as well, with a page. That is returned."""
+        try:
+            found = self.ask("GET", "compute", f"/servers/{urllib.parse.quote(server_id, safe='')}")
+        except ApiDown as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            return None if error.words else error
         server = read(found.get("server"))
         if server is None or server.id != server_id:
             raise ApiDown(f"{self._asked('/servers/' + server_id)}: answered no server with that id, name and status")

@@ -118,6 +118,26 @@ def test_a_server_that_was_deleted_is_off_where_others_of_ours_are_seen(nova: No
     assert rung().prove([]).evidence["deleted"] == [DB]
 
 
+def test_a_page_of_somebody_between_is_no_word_that_a_server_was_deleted(
+    nova: Nova, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a half-dead region: the list leaves out what a dead cell holds, and whatever stands in front answers for its id."""
+    del nova.servers[IDS[DB]]
+    really = nova.ask
+
+    def ask(client: Any, method: str, service: str, path: str, body: Any = None) -> dict[str, Any]:
+        if path == f"/servers/{IDS[DB]}":
+            raise ApiDown("OpenStack API nova, GET /servers/x: answered 404 Not Found", 404)
+        return really(client, method, service, path, body)
+
+    monkeypatch.setattr(nova, "ask", ask)
+    with pytest.raises(
+        RungFailed, match=r"is not listed, and who was asked for its id is not Nova \(.*404 Not Found\)"
+    ):
+        rung().prove([])
+    assert nova.all_asked() == []
+
+
 def test_a_project_that_knows_none_of_the_ids_proves_nothing(nova: Nova) -> None:
     nova.servers.clear()
     assert "is it the right project?" in refused(rung())
