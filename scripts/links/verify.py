@@ -13,9 +13,11 @@ import json
 import socket
 import ssl
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from contract.errors import Failed
@@ -66,9 +68,16 @@ class Shop:
         headers: dict[str, str] | None = None,
         limit_s: float = ANSWER_S,
     ) -> tuple[int, Any]:
-        """One request on a connection of its own: status and parsed JSON body. Raises OSError, of which one is SSLCertVerificationError, or NotYet."""
+        """One request on a connection of its own: status and parsed JSON body. Raises OSError, of which one is SSLCertVerificationError, or NotYet.
+
+        `limit_s`: for the connection, and again for all that follows: a host that is half dead may answer byte by byte.
+        """
         link = http.client.HTTPSConnection(self.host, context=self._tls, timeout=limit_s)
         raw = socket.create_connection((self.address, 443), timeout=limit_s)
+        line = raw.dup()  # the same connection, also once TLS has taken the other end of it
+        over = threading.Timer(limit_s, _shut, (line,))
+        over.daemon = True
+        over.start()
         try:
             link.sock = self._tls.wrap_socket(raw, server_hostname=self.host)
             data = None if body is None else json.dumps(body)
@@ -88,8 +97,9 @@ class Shop:
         except (http.client.HTTPException, ValueError) as error:
             raise NotYet(f"{method} {path}: no usable answer ({type(error).__name__})") from None
         finally:
-            raw.close()
-            link.close()
+            over.cancel()
+            for each in (raw, link, line):
+                each.close()
 
     def until(self, attempt: Callable[[], Any]) -> str:
         """Repeat `attempt` until it returns the site that served; Failed after the limit with what was last seen."""
@@ -112,6 +122,11 @@ class Shop:
                     f"tier has its role, so {remedy}"
                 )
             time.sleep(PAUSE_S)
+
+
+def _shut(line: socket.socket) -> None:
+    with suppress(OSError):  # it has ended by itself
+        line.shutdown(socket.SHUT_RDWR)
 
 
 class Turned:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,6 +114,26 @@ def test_a_certificate_that_nobody_trusts_is_told_apart_from_a_shop_that_is_not_
         Failed, match=r"that is not trusted.*whole chain into dr:secrets tls\.shop, and into tls\.shop\.ca"
     ):
         shop.until(lambda: shop.ask("GET", "/health"))
+
+
+def test_an_answer_that_comes_byte_by_byte_is_given_up_at_its_limit(
+    entrances: Entrances, public: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An app host that is half dead: each wait is short, and there is no end to them."""
+
+    def drip(health: Health) -> None:
+        health.send_response(200)
+        health.send_header("Content-Length", "62")
+        health.end_headers()
+        with contextlib.suppress(OSError):  # nobody listens any more
+            for byte in b"{" + b" " * 60 + b"}":
+                health.wfile.write(bytes([byte]))
+                time.sleep(0.1)
+
+    monkeypatch.setattr(Health, "do_GET", drip)
+    entrances.open(public.issue([NAME]))
+    with pytest.raises(verify.NotYet, match=r"GET /health: no usable answer"):
+        verify.Shop(NAME, "192.0.2.1", None).ask("GET", "/health", limit_s=0.5)
 
 
 def test_a_set_of_secrets_has_an_entrance_that_opens_nothing_inside() -> None:
