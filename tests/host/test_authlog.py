@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -385,3 +386,23 @@ def test_the_verb_says_what_it_lacks_and_a_silent_witness_is_no_failure(
     code, out, err = call(tmp_path, "host", "authlog")
     assert code == ExitCode.DONE and json.loads(out)["facts"] == {"put": None} and "waits here" in err
     assert "W-SECRET" not in out + err
+
+
+def test_whoever_calls_it_past_its_unit_is_refused_before_its_state_is_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root's state the job could not read: it would begin a chain as if nothing had been kept, and tell the whole journal again."""
+    converge(base(tmp_path, Units()))
+    state = tmp_path / "var/lib/dr-authlog"
+    make_folder(state)
+    monkeypatch.setattr(journal, "journalctl", Journal([entry(1, "one")]))
+    monkeypatch.setattr(Witness, "create", lambda *_: pytest.fail("nothing is put"))
+    monkeypatch.setattr(os, "geteuid", lambda: state.stat().st_uid + 1)
+    code, _, err = call(tmp_path, "host", "authlog")
+    assert code == ExitCode.REFUSED and "`systemctl start dr-authlog` runs it now" in err
+    assert list(state.iterdir()) == []
+
+
+def test_a_state_that_the_system_does_not_give_is_not_taken_for_a_first_time(tmp_path: Path, store: Store) -> None:
+    make_folder(tmp_path / sending.STATE)
+    assert sender(tmp_path, Journal(), store).load().begun == sending.UNREADABLE

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from contract.audit import digest
 from contract.authlog import Head, Line, Name, body, named
-from contract.errors import Failed, say
+from contract.errors import Failed, Refused, say
 from contract.version import VERSION
 from contract.witness import LOCKED_DAYS
 
@@ -78,8 +78,10 @@ class Sender:
         """A new chain where there is none, or none that can be relied on."""
         try:
             text = (self.folder / STATE).read_text()
-        except OSError:
+        except FileNotFoundError:
             return self._begin(FIRST)
+        except OSError:
+            return self._begin(UNREADABLE)
         try:
             found = State(**json.loads(text))
             kinds = [type(getattr(found, name)) for name in State.__dataclass_fields__]
@@ -131,12 +133,13 @@ class Sender:
 
 
 def send(call: Call) -> Result:
-    """Verb `authlog`. A witness that is silent is no failure: what was said waits, and is tried again by the next run."""
+    """Verb `authlog`. A witness that is silent is no failure: what was said waits, and is tried again by the next run. Refused for whoever else calls it."""
     from ..frame.witness import Silent, Witness  # noqa: PLC0415 - most runs find nothing to tell, and ask nobody
 
     layout, environment = call.layout, os.environ
     site, host = _self(layout)
     folder = Path(environment.get("STATE_DIRECTORY", layout.at("/var/lib/dr-authlog")))
+    _refuse_others(folder)
     keys = Path(environment.get("CREDENTIALS_DIRECTORY", layout.etc))
     file = keys / (CREDENTIAL if "CREDENTIALS_DIRECTORY" in environment else "witness.json")
 
@@ -150,6 +153,23 @@ def send(call: Call) -> Result:
     except Silent as error:
         call.log.warning(f"{error}; what was said since waits here, and is put by the next run")
         return Result({"put": None})
+
+
+def _refuse_others(folder: Path) -> None:
+    """Two at once would each put their own under one number, which looks like a host that is somebody else's; and what root leaves there, the job cannot
+    read. Raises Refused.
+    """
+    if not folder.exists() or folder.stat().st_uid == os.geteuid():
+        return
+    raise Refused(
+        say(
+            subject=f"state {folder}",
+            found=f"one of user {folder.stat().st_uid}",
+            wanted=f"one of user {os.geteuid()}, who runs this",
+            consequence="nothing was put: the job's own chain of sign-ins would break",
+            remedy="`systemctl start dr-authlog` runs it now",
+        )
+    )
 
 
 def _self(layout: Layout) -> tuple[str, str]:
