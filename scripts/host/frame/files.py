@@ -5,11 +5,16 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .reach import entered, ids_of
+
+_IS_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_IS_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,12 +52,15 @@ class ManagedFile:
 
 
 def read_own(path: Path) -> bytes:
-    """What is in the file itself; a link in its place, or what is no file, is as good as none. Raises OSError."""
+    """What is in the file itself; a link in its place or on the way that somebody else has planted, or what is no file, is as good as none.
+
+    So root reads it where another user may write, and may hand on what it has read. Raises OSError.
+    """
     return _own(path)[0]
 
 
 def _own(path: Path) -> tuple[bytes, os.stat_result]:
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+    with entered(path.parent) as folder, os.fdopen(os.open(path.name, _IS_FILE, dir_fd=folder), "rb") as stream:
         return stream.read(), os.fstat(stream.fileno())
 
 
@@ -75,9 +83,7 @@ def write_atomically(path: Path, content: bytes, mode: int = 0o600, ids: tuple[i
 def _write_beside(path: Path, content: bytes, mode: int, ids: tuple[int, int] | None) -> None:
     partial = f".{path.name}.{os.urandom(8).hex()}"
     with entered(path.parent) as folder:
-        handle = os.open(
-            partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder
-        )
+        handle = os.open(partial, _NEW, 0o600, dir_fd=folder)
         try:
             with os.fdopen(handle, "wb") as stream:
                 stream.write(content)
@@ -92,6 +98,32 @@ def _write_beside(path: Path, content: bytes, mode: int, ids: tuple[int, int] | 
                 os.unlink(partial, dir_fd=folder)
             raise
         os.fsync(folder)
+
+
+def copy_own(source: int, target: int, name: str) -> None:
+    """A file, or a folder with all that is in it, from one folder's handle to another's. What it makes is new, and this process's own.
+
+    Whoever may write in either leads it nowhere else: a link is no file, and is left out. Raises OSError.
+    """
+    kind = os.stat(name, dir_fd=source, follow_symlinks=False).st_mode
+    if stat.S_ISDIR(kind):
+        os.mkdir(name, 0o700, dir_fd=target)
+        here, there = (os.open(name, _IS_FOLDER, dir_fd=folder) for folder in (source, target))
+        try:
+            with os.scandir(here) as found:
+                names = [each.name for each in found]
+            for each in names:
+                copy_own(here, there, each)
+        finally:
+            os.close(here)
+            os.close(there)
+    elif stat.S_ISREG(kind):
+        with (
+            os.fdopen(os.open(name, _IS_FILE, dir_fd=source), "rb") as found,
+            os.fdopen(os.open(name, _NEW, 0o600, dir_fd=target), "wb") as made,
+        ):
+            while piece := found.read(1 << 20):
+                made.write(piece)
 
 
 def sync_folder(folder: Path) -> None:
@@ -155,7 +187,7 @@ def hand_over(folder: Path, owner: str) -> None:
 @contextlib.contextmanager
 def _below(parent: int, folder: Path) -> Iterator[int]:
     """A handle of what was just made, or of what the holder of its folder has put in its place."""
-    made = os.open(folder.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    made = os.open(folder.name, _IS_FOLDER, dir_fd=parent)
     try:
         if os.fstat(made).st_uid not in (os.geteuid(), os.fstat(parent).st_uid):
             raise PermissionError(errno.EPERM, "it was exchanged while it was made", str(folder))

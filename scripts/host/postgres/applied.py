@@ -12,7 +12,7 @@ from pathlib import Path
 
 from contract.errors import Failed, say
 
-from ..frame.files import ManagedFile, make_folder
+from ..frame.files import ManagedFile, make_folder, read_own
 from ..frame.log import Log
 from ..frame.systemd import Units
 from ..frame.wait import until
@@ -105,26 +105,35 @@ class Applied:
         return self.layout.conf / "dr.conf.proven"
 
     def _prove(self) -> None:
-        if self._file.exists():
-            self._copy(self._file, self._proven)
+        text = _own(self._file)
+        if text is not None:
+            self._put(self._proven, text)
 
     def _take_back(self) -> list[str]:
         """The names that differ from what was proven; empty, and nothing done, where none does or nothing was."""
-        if not self._proven.exists():
+        bad, good = _own(self._file), _own(self._proven)
+        if bad is None or good is None:
             return []
-        bad, good = (set(path.read_text().splitlines()) for path in (self._file, self._proven))
-        changed = sorted({line.split(" = ")[0] for line in bad ^ good})
+        changed = sorted({line.split(" = ")[0] for line in {*bad.splitlines()} ^ {*good.splitlines()}})
         if changed:
-            self._copy(self._proven, self._file)
+            self._put(self._file, good)
         return changed
 
-    def _copy(self, source: Path, target: Path) -> None:
-        ManagedFile(path=target, content=source.read_text(), mode=0o640, owner=self.layout.user).write()
+    def _put(self, path: Path, text: str) -> None:
+        ManagedFile(path=path, content=text, mode=0o640, owner=self.layout.user).write()
 
     def _read_again(self) -> bool:
         before = self.server.ask("select to_json(pg_conf_load_time())")
         self.server.sql("select pg_reload_conf()")
         return until(lambda: self.server.ask("select to_json(pg_conf_load_time())") != before, RELOAD_S)
+
+
+def _own(path: Path) -> str | None:
+    """None where there is no such file. Its folder is the server's user's, who gets the copy: what a link there leads to may be for root alone."""
+    try:
+        return read_own(path).decode()
+    except (OSError, ValueError):
+        return None
 
 
 def _size(log: Path) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -9,8 +11,9 @@ from pathlib import Path
 
 from contract.errors import Failed, OutcomeUnknown, say
 
-from ..frame.files import make_folder
+from ..frame.files import copy_own, make_folder, rename
 from ..frame.layout import Layout
+from ..frame.reach import entered, ids_of
 from ..frame.systemd import Heard
 from ..frame.wait import until
 from .config import Desired, Engine
@@ -137,17 +140,18 @@ class Process:
             ask(self._desired.local, (*served, "yes"), ("SAVE",), (*served, settings["replica-serve-stale-data"]))
         partial = place.with_suffix(".part")
         shutil.rmtree(partial, ignore_errors=True)
-        make_folder(partial, 0o750, self._engine.user)
-        for name in ("dr.rdb", "dr-aof"):
-            _copy(self._data / name, partial / name)
-        partial.rename(place)
-
-
-def _copy(source: Path, target: Path) -> None:
-    if source.is_dir():
-        shutil.copytree(source, target)
-    elif source.exists():
-        shutil.copy2(source, target)
+        make_folder(partial, 0o700)
+        # Nobody else puts anything into it before it is whole; the folder in which it lies is the server's user's.
+        with entered(self._data) as source, entered(partial) as target:
+            if os.fstat(target).st_uid != os.geteuid():
+                raise PermissionError(errno.EPERM, "it was exchanged while it was made", str(partial))
+            for path in (self._data / "dr.rdb", self._files):
+                if os.path.lexists(path):
+                    copy_own(source, target, path.name)
+            os.fchmod(target, 0o750)
+            if os.geteuid() == 0:
+                os.fchown(target, *ids_of(self._engine.user))
+        rename(partial, place)
 
 
 def ask(

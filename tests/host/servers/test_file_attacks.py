@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pwd
 import shutil
@@ -10,7 +11,9 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,10 +22,15 @@ from scripts.host.archive import state as archive_state
 from scripts.host.archive.layout import ArchiveLayout
 from scripts.host.frame.files import ManagedFile, make_folder, rename, write_atomically
 from scripts.host.frame.layout import Layout
+from scripts.host.frame.log import Log
 from scripts.host.postgres import copy as pg_copy
 from scripts.host.postgres import overrides
+from scripts.host.postgres.applied import Applied
 from scripts.host.postgres.layout import PostgresLayout
 from scripts.host.postgres.mark import Mark
+from scripts.host.redis import server as redis_server
+from scripts.host.redis.config import ENGINES
+from scripts.host.redis.server import Process
 
 USER = "nobody"
 HOLDER = pwd.getpwnam(USER)
@@ -173,10 +181,28 @@ def archive_mark_is_a_link(ground: Ground) -> None:
     inherit.mark(ArchiveLayout(ground.layout), wal, ["00000001.history"])
 
 
+def kept_cache_is_a_link(ground: Ground) -> None:
+    """The folder of the copy is exchanged once it was made: what is copied there is the user's own text."""
+    engine = replace(ENGINES[0], user=USER)
+    data = ground.layout.base.at(engine.data)
+    ground.given(data)
+    (data / "dr.rdb").write_text("* * * * * root evil\n")
+
+    def make(folder: Path, mode: int = 0o755, owner: str | None = None) -> None:
+        make_folder(folder, mode, owner)
+        ground.plant(folder)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(redis_server, "make_folder", make)
+        patch.setattr(redis_server, "look", lambda _: (None, "down"))
+        Process(SimpleNamespace(local=None), engine, ground.layout.base, SimpleNamespace()).keep(4, {})  # type: ignore[arg-type]
+
+
 ATTACKS = [
     folder_is_a_link, folder_below_a_link, file_below_a_link, atomic_write_below_a_link, move_through_a_link, signal_is_a_link,
     data_directory_is_a_link, swapped_copy_is_a_link, discarded_copy_has_links, overrides_in_a_link, mark_below_a_link, evidence_is_a_link,
     archive_lock_is_a_link, archive_folder_is_a_link, archive_mark_is_a_link,
+    kept_cache_is_a_link,
 ]  # fmt: skip
 
 
@@ -187,6 +213,19 @@ def test_root_changes_nothing_through_a_link_that_was_planted(ground: Ground, at
     except OSError as refused:
         assert refused.errno, "a word of the system's own"
     assert ground.unharmed()
+
+
+@pytest.mark.parametrize("place", ["conf.d/dr.conf", "conf.d"])
+def test_what_is_for_root_alone_is_not_copied_for_the_servers_user(ground: Ground, place: str) -> None:
+    """Beside the configuration lies a copy of what the server started with, which root makes and which is that user's."""
+    (ground.treasure / "dr.conf").write_text("secret")
+    (ground.treasure / "dr.conf").chmod(0o600)
+    ground.given(ground.layout.conf)
+    ground.given(ground.layout.conf / "conf.d")
+    ground.plant(ground.layout.conf / place, ground.treasure / "dr.conf" if place.endswith("dr.conf") else None)
+    server, log = SimpleNamespace(start=lambda: None), Log(io.StringIO(), "postgres converge")
+    Applied(SimpleNamespace(), ground.layout, server, SimpleNamespace(), log).start()  # type: ignore[arg-type]
+    assert not (ground.layout.conf / "dr.conf.proven").exists()
 
 
 def test_a_hard_link_to_a_file_of_roots_is_replaced_and_not_written(ground: Ground) -> None:
