@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -229,7 +231,7 @@ def read_history(data: Path, timeline: int) -> tuple[tuple[int, str], ...]:
 def read_live(desired: Desired, layout: PostgresLayout, server: Server) -> Live | None:
     """None when the server does not answer."""
     managed = [file.path for file in managed_files(desired, layout) if layout.conf in file.path.parents]
-    newest = max((path.stat().st_mtime for path in managed if path.exists()), default=0.0)
+    newest = _newest(managed, time.time())
     variables = {
         "slot": SLOT,
         "database": desired.database,
@@ -280,6 +282,15 @@ def read_live(desired: Desired, layout: PostgresLayout, server: Server) -> Live 
         tuple(inside.get("extensions") or ()),
         tuple(found["strays"] or ()),
     )
+
+
+def _newest(paths: Sequence[Path], now: float) -> float:
+    """When the last of them was written, seconds since 1970, for comparison with when the server has read them.
+
+    One that was written later than `now` was so by a clock that has been put back since. No reload would ever be after it, so it counts from then on.
+    """
+    written = (path.lstat().st_mtime for path in paths if os.path.lexists(path))
+    return max((at for at in written if at <= now), default=0.0)
 
 
 def _copy(fresh: Path, epoch: int) -> str | None:
