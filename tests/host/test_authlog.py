@@ -256,6 +256,30 @@ def test_a_state_of_another_host_is_none(tmp_path: Path, store: Store) -> None:
     assert {read(key, text)[0].host for key, text in store.objects.items()} == {"db-1", "db-2"}
 
 
+def test_whoever_is_not_root_and_says_much_neither_holds_up_what_root_says_nor_fills_the_witness(
+    tmp_path: Path, store: Store
+) -> None:
+    """A service's user claims a facility of sign-ins, as often as it likes; what is kept is locked for a year."""
+    noise = [entry(number, f"noise {number}", _UID="998", _COMM="logger") for number in range(1, 3001)]
+    rows = Journal([*noise, entry(3001, "Accepted")])
+    assert sender(tmp_path, rows, store).go() == 1
+    kept = store.texts()
+    assert "Accepted" in kept and len(kept) == journal.MOST_OF_OTHERS + 2
+    (left,) = [it for it in kept if "left out" in it]
+    assert left == "2950 more entries of users other than root were left out, the last of them of user 998"
+    well(store)
+
+
+def test_no_object_has_more_lines_than_it_may_however_they_are_mixed(tmp_path: Path, store: Store) -> None:
+    noise = [entry(number, "noise", _UID="998") for number in range(1, 2 * journal.MOST_OF_OTHERS)]
+    rows = Journal([*noise, *(entry(number, str(number)) for number in range(1000, 1000 + 2 * MOST_LINES))])
+    while sender(tmp_path, rows, store).go():
+        pass
+    assert [int(it) for it in store.texts() if it.isdecimal()] == list(range(1000, 1000 + 2 * MOST_LINES))
+    assert all(len(read(key, text)[1]) <= MOST_LINES for key, text in store.objects.items())
+    well(store)
+
+
 @pytest.mark.parametrize(
     ("more", "line"),
     [

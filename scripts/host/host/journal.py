@@ -18,6 +18,8 @@ from ..frame.commands import PATH, TIMED_OUT
 
 READ_S, KILLED = 20, 137  # the latter: what timeout says of one that it had to kill
 MOST_READ = 20_000  # entries of the journal in one go, of which few may be of use
+# Lines of one object that are not root's: whoever has a service's user may write as many as it likes.
+MOST_OF_OTHERS = 50
 FAILED_UNITS = (
     "be02cf6855d2428ba40df7e9d022f03d",
     "d9b373ed55a64feb8242e02dbe79a49c",
@@ -54,7 +56,7 @@ def read(cursor: str, rows: Rows) -> Read:
     """
     start = [f"--cursor={cursor}"] if _CURSOR.fullmatch(cursor) else []
     words = ["--quiet", "--no-pager", "--output=json", f"--output-fields={','.join(FIELDS)}", *start, *MATCHES]
-    lines, last, gone, lost, first = list[Line](), cursor, False, None, True
+    lines, last, gone, lost, first = _Lines(), cursor, False, None, True
     try:
         for number, row in enumerate(rows(words), 1):
             entry = _entry(row)
@@ -66,15 +68,42 @@ def read(cursor: str, rows: Rows) -> Read:
                 gone, lost = True, _between(cursor, here)
             first, last = False, here if _CURSOR.fullmatch(here) else last
             line = _line(entry)
-            lines += [line] if line else []
-            if len(lines) >= MOST_LINES or number >= MOST_READ:
-                return Read(lines=tuple(lines), cursor=last, gone=gone, lost=lost, more=True)
+            if line:
+                lines.take(line)
+            if lines.full or number >= MOST_READ:
+                return Read(lines=lines.all(), cursor=last, gone=gone, lost=lost, more=True)
     except Slow:
         if last == cursor:
             raise
     if first and start:  # not even that one: the journal was emptied
         return Read(lines=(), cursor="", gone=True)
-    return Read(lines=tuple(lines), cursor=last, gone=gone, lost=lost)
+    return Read(lines=lines.all(), cursor=last, gone=gone, lost=lost)
+
+
+class _Lines:
+    """Of one object. What others than root say leaves room for what root says, and is not kept for more than it is worth."""
+
+    def __init__(self) -> None:
+        self._lines, self._others = list[Line](), 0
+        self._left: tuple[int, Line] | None = None  # how many were left out, and the last of them
+
+    @property
+    def full(self) -> bool:
+        return len(self._lines) + (self._left is not None) >= MOST_LINES
+
+    def take(self, line: Line) -> None:
+        if line.uid and self._others >= MOST_OF_OTHERS:
+            self._left = (self._left[0] if self._left else 0) + 1, line
+            return
+        self._others += bool(line.uid)
+        self._lines.append(line)
+
+    def all(self) -> tuple[Line, ...]:
+        if self._left is None:
+            return tuple(self._lines)
+        number, last = self._left
+        said = f"{number} more entries of users other than root were left out, the last of them of user {last.uid}"
+        return (*self._lines, Line(at=last.at, comm="dr-host", text=said))
 
 
 class Slow(Failed):
