@@ -126,15 +126,23 @@ def read_status(path: Path) -> dict[str, Any]:
 
 
 def write_file(path: Path, text: str, mode: int = 0o644) -> None:
-    """Whole or not at all: readers never see half of it. Raises Failed."""
-    fresh = path.with_name(path.name + ".new")
+    """Whole or not at all: readers never see half of it. Raises Failed.
+
+    The folder may be another user's, as a collector's is: the file is new under a name that nobody can have put a link at.
+    """
+    fresh = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as out:
-            out.write(text)
-            out.flush()
-            os.fsync(out.fileno())
-        fresh.replace(path)
+        try:
+            handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+            with os.fdopen(handle, "w") as out:
+                out.write(text)
+                out.flush()
+                os.fsync(out.fileno())
+            fresh.replace(path)
+        except BaseException:
+            fresh.unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise Failed(
             f"file {path}: cannot be written ({error.strerror}); what was copied stays; make room or name another file"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -16,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from scripts.assets.output import Bar, metrics, read_status
+from contract.errors import Failed
+from scripts.assets.output import Bar, metrics, read_status, write_file
 from scripts.assets.sync import Run
 from tests.assets.conftest import Pair
 from tests.assets.stub import Fault
@@ -306,3 +308,26 @@ def test_a_place_that_cannot_be_written_is_told(pair: Pair, capsys: pytest.Captu
     assert code == 1
     assert "what was copied stays" in err
     assert pair.b.body(b"k") == b"x"
+
+
+@pytest.mark.parametrize("name", ["figures.prom", "figures.prom.new"])
+def test_a_link_that_lies_where_a_file_is_written_leads_nowhere(tmp_path: Path, name: str) -> None:
+    """A collector's folder may be another user's, and a copier on a machine of its own may be root's."""
+    other = tmp_path / "other"
+    other.write_text("of root alone")
+    (tmp_path / name).symlink_to(other)
+    write_file(tmp_path / "figures.prom", "dr_assets_last_run_success 1\n")
+    assert other.read_text() == "of root alone" and not (tmp_path / "figures.prom").is_symlink()
+    assert (tmp_path / "figures.prom").read_text() == "dr_assets_last_run_success 1\n"
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing_half_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(Failed, match=r"file .*figures\.prom: cannot be written \(No space left on device\)"):
+        write_file(tmp_path / "figures.prom", "text\n")
+    assert list(tmp_path.iterdir()) == []
