@@ -82,7 +82,7 @@ def load() -> Settings:
     raw = {key.removeprefix(prefix): value for key, value in stored.items() if key.startswith(prefix)}
     kept = runtime.get_config_secret_keys_env()
     secret = {key for key in raw if runtime.is_config_secret(prefix + key) or prefix + key in kept}
-    settings = parse({key: _decoded(key, value) for key, value in raw.items()}, secret)
+    settings = parse({key: decoded(key, value) for key, value in raw.items()}, secret)
     if SECRETS not in secret:
         raise ConfigError(
             [
@@ -117,8 +117,8 @@ def _same_site(site: str, stack: str) -> None:
     )
 
 
-def _decoded(key: str, value: object) -> object:
-    """Structured keys arrive as JSON text; what does not decode is left for `parse` to refuse by name."""
+def decoded(key: str, value: object) -> object:
+    """Structured keys arrive as JSON text; what does not decode is left for `parse` to refuse by name. `key`: without the namespace."""
     if key in SCALARS or not isinstance(value, str):
         return value
     try:

@@ -6,16 +6,17 @@ A key that stands in a stack file wins over the one in `Pulumi.yaml`, whole. The
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from components.config import SCALARS, decoded
 from contract import reference
 from contract.errors import Refused, Usage
-from contract.fields import keys
-from contract.installation import Shared
+from contract.fields import Key, keys
+from contract.installation import Configuration, Shared
 from contract.reference import NAMESPACE
 from contract.sites import SITES
 
@@ -61,17 +62,31 @@ def shared_values(folder: Path) -> dict[str, Any]:
         raise Usage(
             f"file {folder / PROJECT}: config is no mapping, wanted keys with a value each; nothing was changed; correct it"
         )
-    return {
-        name if ":" in name else f"{NAMESPACE}:{name}": entry["value"]
-        for name, entry in config.items()
-        if isinstance(entry, dict) and "value" in entry
-    }
+    return {_full(name): _valued(entry) for name, entry in config.items() if _valued(entry) is not None}
+
+
+def _full(name: object) -> str:
+    """A key's name as pulumi understands it: without a namespace it is the project's."""
+    return str(name) if ":" in str(name) else f"{NAMESPACE}:{name}"
+
+
+def _valued(entry: object) -> Any:
+    """What an entry of `Pulumi.yaml` gives its key; None where it only describes one. Pulumi takes a value alone for an entry, too."""
+    return entry.get("value", entry.get("default")) if isinstance(entry, Mapping) else entry
+
+
+def _typed(name: str, value: object) -> object:
+    """As the program reads it: `pulumi config set` stores what it is given as a text."""
+    key = name.removeprefix(f"{NAMESPACE}:")
+    check = keys(Configuration)[key][1].check if key in SCALARS else None
+    return check.typed(value) if check is not None and isinstance(value, str) else decoded(key, value)
 
 
 def merged(path: Path) -> dict[str, Any]:
-    """A stack's whole configuration by full key: its file over what `Pulumi.yaml` beside it shares. Raises Usage."""
+    """A stack's whole configuration by full key, as the program reads it: its file over what `Pulumi.yaml` beside it shares. Raises Usage."""
     project = path.parent / PROJECT
-    return {**(shared_values(path.parent) if project.exists() else {}), **own_values(path)}
+    stored = {**(shared_values(path.parent) if project.exists() else {}), **own_values(path)}
+    return {name: _typed(name, value) for name, value in stored.items()}
 
 
 def own_values(path: Path) -> dict[str, Any]:
@@ -79,17 +94,15 @@ def own_values(path: Path) -> dict[str, Any]:
     own = load(path).get("config")
     if not isinstance(own, dict):
         raise Usage(f"file {path}: has no `config:`, wanted the stack's keys; nothing was changed; fill it in first")
-    return own
+    return {_full(name): value for name, value in own.items()}
 
 
 def project_text(folder: Path, values: Mapping[str, Any]) -> str:
-    """`Pulumi.yaml` with these values (by full key), described. What else stands in the file stays: name, runtime, keys of others."""
-    rest = {name: value for name, value in load(folder / PROJECT).items() if name != "config"}
-    others = {
-        name: entry
-        for name, entry in (load(folder / PROJECT).get("config") or {}).items()
-        if not str(name).startswith(f"{NAMESPACE}:") and ":" in str(name)
-    }
+    """`Pulumi.yaml` with these values (by full key), described. What else stands in the file stays: name, runtime, keys of others, a stack's own for both."""
+    document = load(folder / PROJECT)
+    rest = {name: value for name, value in document.items() if name != "config"}
+    told = {name for name in SHARED if name in values}
+    others = {name: entry for name, entry in (document.get("config") or {}).items() if _full(name) not in told}
     lines = [yaml.safe_dump(rest, sort_keys=False, width=200).rstrip(), "", _HEADER.rstrip(), "config:"]
     for name in SHARED:
         lines += [f"  # {line}".rstrip() for line in reference.comments(name.split(":", 1)[1])]
@@ -126,22 +139,46 @@ def share(folder: Path) -> Sharing:
     """
     documents = {site: load(stack_file(folder, site)) for site in SITES}
     configs = {site: dict(document.get("config") or {}) for site, document in documents.items()}
+    own = {site: {_full(name) for name in config} for site, config in configs.items()}
     values = shared_values(folder)
-    said: dict[str, list[Any]] = {
-        name: [source[name] for source in (values, *configs.values()) if name in source] for name in SHARED
+    whole = {
+        site: {**values, **{_full(name): value for name, value in config.items()}} for site, config in configs.items()
     }
-    apart = [name for name, found in said.items() if any(value != found[0] for value in found[1:])]
+    a, b = ({name: whole[site].get(name) for name in SHARED} for site in SITES)
+    apart = [name for name in SHARED if _agreed(name, a[name]) != _agreed(name, b[name])]
     if apart:
         raise Refused(
             f"configuration in {folder}: {', '.join(apart)} differ between the stack files, or from {PROJECT}, wanted one value for both regions; "
             "nothing was changed; make them agree and run the same again"
         )
-    moved = tuple(name for name in SHARED if any(name in config for config in configs.values()))
-    files = {folder / PROJECT: project_text(folder, {name: found[0] for name, found in said.items() if found})}
+    # What may differ and does stays where it is.
+    moved = tuple(name for name in SHARED if a[name] == b[name] and any(name in names for names in own.values()))
+    shared = {name: values[name] for name in SHARED if name in values} | {name: a[name] for name in moved}
+    files = {folder / PROJECT: project_text(folder, shared)}
     for site, document in documents.items():
-        own = {name: value for name, value in configs[site].items() if name not in SHARED}
-        files[stack_file(folder, site)] = stack_text({**document, "config": own})
+        left = {name: value for name, value in configs[site].items() if _full(name) not in moved}
+        files[stack_file(folder, site)] = stack_text({**document, "config": left})
     return Sharing(files=files, moved=moved)
+
+
+def _agreed(name: str, value: object) -> object:
+    """What of a key's value the two regions have to agree in."""
+    return _alike(keys(Shared)[name.removeprefix(f"{NAMESPACE}:")][1], value)
+
+
+def _alike(known: Key, value: object) -> object:
+    if not known.shared:
+        return None
+    if known.of is None or not isinstance(value, Mapping):
+        return value
+    if known.names != ():
+        return {name: _alike(replace(known, names=()), inner) for name, inner in value.items()}
+    inside = {name: it for name, (_, it) in keys(known.of).items()}
+    return {
+        name: _alike(inside[name], inner) if name in inside else inner
+        for name, inner in value.items()
+        if name not in inside or inside[name].shared
+    }
 
 
 def write(files: Mapping[Path, str]) -> None:

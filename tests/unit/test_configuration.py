@@ -73,6 +73,70 @@ def test_a_stack_file_that_says_other_than_the_shared_one_is_a_disagreement_too(
         share(folder)
 
 
+# As pulumi takes them: a value alone, one by default, names without the namespace, a type without a value; and keys that are a stack's own, for both.
+SHORT = """\
+name: dr
+runtime: python
+config:
+  dr:project: myshop
+  protect: false
+  dr:service_name: {default: 0123456789abcdef0123456789abcdef}
+  dr:why: {value: ticket 12}
+  lab: true
+  dr:dns: {type: object, description: the zone}
+  other:key: {value: [1, 2]}
+"""
+
+
+def test_whatever_else_pulumi_takes_in_the_shared_file_is_read_and_outlives_what_is_written(folder: Path) -> None:
+    (folder / "Pulumi.yaml").write_text(SHORT)
+    for site in "ab":
+        change(folder, site, project="myshop", protect=False)
+    before = {site: merged(stack_file(folder, site)) for site in "ab"}
+    assert before["a"]["dr:why"] == "ticket 12" and before["a"]["dr:lab"] is True
+    assert shared_values(folder)["dr:project"] == "myshop" and shared_values(folder)["dr:protect"] is False
+    assert shared_values(folder)["dr:service_name"] == "0123456789abcdef0123456789abcdef"
+    write({folder / "Pulumi.yaml": configuration.project_text(folder, shared_values(folder))})
+    assert load(folder / "Pulumi.yaml")["config"]["dr:dns"] == {"type": "object", "description": "the zone"}
+    assert {site: merged(stack_file(folder, site)) for site in "ab"} == before
+    write(share(folder).files)
+    assert {site: merged(stack_file(folder, site)) for site in "ab"} == before
+    kept = load(folder / "Pulumi.yaml")["config"]
+    assert kept["other:key"] == {"value": [1, 2]} and kept["dr:why"] == {"value": "ticket 12"} and kept["lab"] is True
+
+
+def test_a_name_without_the_namespace_in_a_stack_file_is_the_same_key(folder: Path) -> None:
+    for site in "ab":
+        file = stack_file(folder, site)
+        document = load(file)
+        document["config"]["project"] = document["config"].pop("dr:project")
+        file.write_text(yaml.safe_dump(document))
+    assert merged(stack_file(folder, "a"))["dr:project"] == "shop"
+    found = share(folder)
+    assert "dr:project" in found.moved
+    write(found.files)
+    assert shared_values(folder)["dr:project"] == "shop"
+    assert "project" not in load(stack_file(folder, "a"))["config"]
+
+
+def test_what_the_regions_may_differ_in_stays_where_it_is(folder: Path) -> None:
+    change(folder, "a", loss_budget={"max_lag_s": 5})
+    change(folder, "b", loss_budget={"max_lag_s": 60}, ssh={"revoked": ["id:alice"]})
+    before = {site: merged(stack_file(folder, site)) for site in "ab"}
+    found = share(folder)
+    assert "dr:loss_budget" not in found.moved and "dr:project" in found.moved
+    write(found.files)
+    assert {site: merged(stack_file(folder, site)) for site in "ab"} == before
+    assert share(folder).moved == ()
+
+
+def test_a_text_that_pulumi_stored_is_read_as_the_program_reads_it(folder: Path) -> None:
+    """`pulumi config set dr:app '{...}'` leaves a text in the file, and so does `pulumi config set dr:protect false`."""
+    change(folder, "a", app='{"hosts": 3}', protect="false", project="12")
+    told = merged(stack_file(folder, "a"))
+    assert told["dr:app"] == {"hosts": 3} and told["dr:protect"] is False and told["dr:project"] == "12"
+
+
 def test_a_key_in_a_stack_file_wins_whole(folder: Path) -> None:
     write(share(folder).files)
     change(folder, "a", redis={"maxmemory": "1gb"})
