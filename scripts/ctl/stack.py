@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,10 @@ class Stack:
         # As pulumi does it: the stack file may lie anywhere, what both regions share is the project's.
         stored = {**shared_values(self.folder), **own_values(file)}
         values = {key.removeprefix("dr:"): value for key, value in stored.items() if key.startswith("dr:")}
-        return config.parse({**values, "secrets": self._json("config", "get", "dr:secrets", *self._file)}, {"secrets"})
+        hidden = {key for key, value in values.items() if _sealed(value)} | {"secrets"}
+        values |= {key: self._opened(key) for key in hidden - {"secrets"}}
+        values["secrets"] = self._json("config", "get", "dr:secrets", *self._file)
+        return config.parse({key: config.decoded(key, value) for key, value in values.items()}, hidden)
 
     def resources(self) -> Iterator[Resource]:
         """All that its state holds, secrets encrypted. Raises Failed."""
@@ -57,6 +60,11 @@ class Stack:
     def _file(self) -> list[str]:
         return ["--config-file", str(self.file)] if self.file else []
 
+    def _opened(self, key: str) -> Any:
+        """A key beside the secrets that somebody has stored as one, or a part of it."""
+        told = self._json("config", "get", f"dr:{key}", "--json", *self._file)
+        return told.get("objectValue", told.get("value")) if isinstance(told, dict) else told
+
     def _json(self, *words: str) -> Any:
         """What pulumi prints; none of it goes into a message, for it may hold secrets."""
         command = [self.program, *words, "--stack", self.name, "--non-interactive", "--color", "never"]
@@ -78,6 +86,13 @@ class Stack:
             return json.loads(done.stdout)
         except ValueError:
             raise Failed(f"{what}: answered no JSON; nothing was changed; run that command by hand") from None
+
+
+def _sealed(value: object) -> bool:
+    """Whether a value of a stack file, or one in it, is encrypted."""
+    if isinstance(value, Mapping):
+        return set(value) == {"secure"} or any(map(_sealed, value.values()))
+    return isinstance(value, list) and any(map(_sealed, value))
 
 
 @dataclass(frozen=True, kw_only=True)

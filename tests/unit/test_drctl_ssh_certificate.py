@@ -138,6 +138,26 @@ def test_a_person_is_given_root_for_some_hours_and_nothing_beside_it(
     assert "ssh-add" not in out and "PRIVATE" not in out
 
 
+def test_a_configuration_is_read_as_the_program_reads_it(
+    world: World, key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`pulumi config set dr:loss_budget '{...}'` stores a text, and with `--secret --path` a part of a key is encrypted."""
+    file = tmp_path / "Pulumi.region-a.yaml"
+    document = yaml.safe_load(file.read_text())
+    project = document["config"]["dr:openstack"]
+    user, project["user"] = project["user"], {"secure": "v1:abc"}
+    document["config"] |= {"dr:loss_budget": '{"max_lag_s": 5}', "dr:why": {"secure": "v1:def"}, "dr:lab": "true"}
+    file.write_text(yaml.safe_dump(document))
+    told = {
+        "dr:openstack": {"value": "...", "objectValue": {**project, "user": user}, "secret": True},
+        "dr:why": {"value": "ticket 12", "secret": True},
+    }
+    monkeypatch.setattr(Stack, "_json", lambda _, *words: told.get(words[2], world.secrets))
+    settings = Stack(name="region-a", folder=tmp_path).settings()
+    assert settings.loss_budget.max_lag_s == 5 and settings.why == "ticket 12"
+    assert settings.openstack.user == user
+
+
 def test_it_is_signed_by_the_ca_that_hosts_are_told_of(world: World, key: Path, tmp_path: Path) -> None:
     assert call(key) == ExitCode.DONE
     (tmp_path / "ca.pub").write_text(MADE["ca"]["public"])
