@@ -17,7 +17,7 @@ from components.settings import Settings
 from contract import fields, hosts
 from contract.errors import ConfigError, Fault
 from contract.hosts import MAX_APP_HOSTS, MAX_CACHE_REPLICAS, Sizes
-from contract.installation import Configuration
+from contract.installation import Configuration, Shared
 from contract.reading import HIDDEN, NoJson, Section
 from contract.sites import SITES
 from contract.wire import document
@@ -35,7 +35,7 @@ def parse(values: Mapping[str, Any], secret: Collection[str] = ()) -> Settings:
     """Settings from keys without the namespace; `secret`: those that are stored encrypted. Raises `ConfigError` with every fault found."""
     faults: list[Fault] = []
     hidden = {SECRETS, *secret}
-    with Section(f"{NAMESPACE}:", values, faults, hidden=hidden) as root:
+    with _Stored(f"{NAMESPACE}:", values, faults, hidden=hidden) as root:
         found = fields.take(root, Configuration)
         fields.agree(root, found)
         sizes = Sizes(
@@ -50,6 +50,17 @@ def parse(values: Mapping[str, Any], secret: Collection[str] = ()) -> Settings:
         words = list(_leaves([values.get(name) for name in hidden]))
         raise ConfigError([_without(words, fault) for fault in faults])
     return settings
+
+
+class _Stored(Section):
+    """Of the configuration's files: a key that both regions share wins whole in a stack file, so no part of one is put there."""
+
+    def _remedy(self, key: str, fix: str) -> str:
+        subject = self.subject(key)
+        shared = subject.removeprefix(f"{NAMESPACE}:").partition(".")[0]
+        if fix or shared not in fields.keys(Shared):
+            return super()._remedy(key, fix)
+        return f"set {subject} in Pulumi.yaml, or, where your stack files hold {NAMESPACE}:{shared}, in both of them"
 
 
 def _leaves(value: object) -> Iterator[str]:

@@ -414,6 +414,22 @@ def test_nobody_shuts_out_the_program_or_a_whole_ca_by_mistake() -> None:
     assert "dr:ssh.authorities" in found["dr:ssh.revoked"].remedy
 
 
+@pytest.mark.parametrize("path", ["vrack/vlan", "regions/a/front_cidr", "service_name", "dns/ttl"])
+def test_the_remedy_of_a_key_that_both_regions_share_hides_none_of_its_neighbours(path: str) -> None:
+    """In a stack file such a key wins whole: one part of it, put there by `--path`, leaves the region without all others."""
+    values = put(stack.configuration(), path, None)
+    (fault,) = faults(values).values()
+    assert "--path" not in fault.remedy and "in Pulumi.yaml" in fault.remedy
+    assert f"dr:{path.partition('/')[0]}" in fault.remedy
+
+
+@pytest.mark.parametrize("key", ["why", "repair", "accept"])
+def test_the_remedy_of_a_stacks_own_key_is_the_command(key: str) -> None:
+    wrong = {"data_loss": {"epoch": 1, "at": spelled(), "reason": 7}} if key == "accept" else {"x": 1}
+    (fault,) = faults({**stack.configuration(), key: wrong}).values()
+    assert f"`pulumi config set --path 'dr:{key}" in fault.remedy
+
+
 def test_who_was_shut_out_holds_up_no_move() -> None:
     settings = config.parse(stack.configuration(ssh={"revoked": ["serial:1"]}))
     assert [key for key in digests(settings) if key.startswith("ssh")] == []
