@@ -205,8 +205,11 @@ def _shut_out(settings: Settings) -> Iterator[_Row]:
     revoked = {
         words[1] for it in (settings.ssh.revoked if settings.ssh else None) or () if len(words := it.split()) > 1
     }
-    keys = {"the program's own key": settings.secrets.operator, "the CA's of ssh.ca": settings.secrets.ssh_ca}
-    for whose, key in keys.items():
+    keys = {
+        "the program's own key": (settings.secrets.operator, "A person leaves"),
+        "the CA's of ssh.ca": (settings.secrets.ssh_ca, "The ssh CA is renewed"),
+    }
+    for whose, (key, section) in keys.items():
         if key is not None and key.public is not None and key.public.split()[1] in revoked:
             yield (
                 "ssh.revoked",
@@ -215,7 +218,7 @@ def _shut_out(settings: Settings) -> Iterator[_Row]:
                 "no run would reach a host again"
                 if key is settings.secrets.operator
                 else "all would be shut out at once, under a name that says one",
-                "take it out of the list; a key that is lost is renewed, as `The ssh CA is renewed` in docs/failover.md says",
+                f"take it out of the list; one that is lost, or known to somebody, is made anew as `{section}` in docs/failover.md says",
             )
     for authority in (settings.ssh.authorities if settings.ssh else None) or ():
         if authority.split()[1] in revoked:

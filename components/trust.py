@@ -36,6 +36,7 @@ def faults(settings: s.Settings) -> Iterator[Row]:
     yield from _roles(secrets.database.clients)
     yield from _apart(secrets)
     yield from _ssh_ca(secrets)
+    yield from _authorities(settings)
 
 
 def _members(place: str, ca: str, pairs: Mapping[str, s.Certificate]) -> Iterator[Row]:
@@ -106,8 +107,7 @@ def _ssh_ca(secrets: s.Secrets) -> Iterator[Row]:
             "hosts would refuse every certificate",
             remedy,
         )
-    others = {"operator": secrets.operator, **{f"hosts.{name}": key for name, key in secrets.host_keys.items()}}
-    for name, key in others.items():
+    for name, key in _other_keys(secrets).items():
         if key.public is not None and key.public.split()[1] == ca.public.split()[1]:
             yield (
                 "secrets.ssh.ca",
@@ -116,6 +116,25 @@ def _ssh_ca(secrets: s.Secrets) -> Iterator[Row]:
                 "whoever has that one would make certificates of root everywhere",
                 remedy,
             )
+
+
+def _authorities(settings: s.Settings) -> Iterator[Row]:
+    """The teams' CAs."""
+    bodies = {it.split()[1] for it in (settings.ssh.authorities if settings.ssh else None) or ()}
+    for name, key in _other_keys(settings.secrets).items():
+        if key.public is not None and key.public.split()[1] in bodies:
+            yield (
+                "ssh.authorities",
+                f"the key secrets.ssh.{name}",
+                "keys of CAs that are nothing else",
+                "whoever has that one would make certificates of root everywhere",
+                "take it out of the list",
+            )
+
+
+def _other_keys(secrets: s.Secrets) -> dict[str, s.SshKey]:
+    """Keys of ssh that are no CA's, by their places."""
+    return {"operator": secrets.operator, **{f"hosts.{name}": key for name, key in secrets.host_keys.items()}}
 
 
 def _ssh_pair(key: s.SshKey) -> bool:

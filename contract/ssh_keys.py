@@ -25,8 +25,9 @@ _TEXTS = {
     "sk-ecdsa-sha2-nistp256@openssh.com": 4,
 }
 _ED25519_BYTES, _RSA_BYTES = 32, 256
+_MOST_SERIAL = 2**64 - 1  # a CA of a team's (Vault, step-ca) draws from all of them
 _LINE = re.compile(r"(\S+) ([A-Za-z0-9+/]{1,3000}={0,2})(?: [^\x00-\x1f\x7f-\x9f\u2028\u2029]{0,200})?")
-_SERIAL = re.compile(r"serial:[1-9][0-9]{0,18}")
+_SERIAL = re.compile(r"serial:([1-9][0-9]{0,19})")
 _ID = re.compile(r"id:[A-Za-z0-9][A-Za-z0-9._@+:/=-]{0,199}")
 
 PERSON = text(
@@ -64,8 +65,13 @@ def _whole(kind: str, encoded: str) -> bool:
     return {"ssh-ed25519": len(texts[1]) == _ED25519_BYTES, "ssh-rsa": len(texts[-1]) > _RSA_BYTES}.get(kind, True)
 
 
+def _serial(value: str) -> bool:
+    found = _SERIAL.fullmatch(value)
+    return found is not None and int(found[1]) <= _MOST_SERIAL
+
+
 def _revoked(value: object) -> str:
-    if isinstance(value, str) and (_SERIAL.fullmatch(value) or _ID.fullmatch(value)):
+    if isinstance(value, str) and (_serial(value) or _ID.fullmatch(value)):
         return value
     try:
         return _public(value)

@@ -414,6 +414,25 @@ def test_nobody_shuts_out_the_program_or_a_whole_ca_by_mistake() -> None:
     assert "dr:ssh.authorities" in found["dr:ssh.revoked"].remedy
 
 
+def test_the_programs_key_that_is_known_to_somebody_is_renewed_as_the_program_is_not_as_a_ca() -> None:
+    values = stack.configuration()
+    put(values, "secrets/ssh/operator/public", stack.public_key(5))
+    found = faults({**values, "ssh": {"revoked": [stack.public_key(5)]}})["dr:ssh.revoked"]
+    assert "`A person leaves` in docs/failover.md" in found.remedy and "CA" not in found.remedy
+
+
+@pytest.mark.parametrize("whose", ["operator", "hosts/db-1.a"])
+def test_no_key_of_ours_is_a_ca_of_the_teams(whose: str) -> None:
+    """A host has its own key: whoever owns one would make certificates of root everywhere."""
+    values = stack.configuration()
+    key = stack.public_key(5)
+    put(values, f"secrets/ssh/{whose}/public", f"{key} {whose}")
+    found = faults({**values, "ssh": {"authorities": [stack.public_key(6), f"{key} mistaken"]}})
+    assert set(found) == {"dr:ssh.authorities"}
+    assert f"secrets.ssh.{whose.replace('/', '.')}" in found["dr:ssh.authorities"].found
+    assert key.split()[1] not in str(found["dr:ssh.authorities"])
+
+
 @pytest.mark.parametrize("path", ["vrack/vlan", "regions/a/front_cidr", "service_name", "dns/ttl"])
 def test_the_remedy_of_a_key_that_both_regions_share_hides_none_of_its_neighbours(path: str) -> None:
     """In a stack file such a key wins whole: one part of it, put there by `--path`, leaves the region without all others."""

@@ -82,7 +82,10 @@ def test_what_is_more_or_less_than_a_key_is_none(check: Check[str], value: objec
         check(value)
 
 
-@pytest.mark.parametrize("value", ["serial:1", "serial:9223372036854775807", "id:alice+20261129T090000Z", "id:a@b.c"])
+@pytest.mark.parametrize(
+    "value",
+    ["serial:1", "serial:9223372036854775807", "serial:18446744073709551615", "id:alice+20261129T090000Z", "id:a@b.c"],
+)
 def test_a_certificate_is_named_by_its_serial_number_or_its_id(value: str) -> None:
     assert REVOKED(value) == value
 
