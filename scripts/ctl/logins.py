@@ -82,9 +82,9 @@ class Said:
 Changed = Callable[[Login], Login]
 
 
-def understand(host: str, lines: Sequence[Line]) -> Said:
-    """In the order of their times."""
-    reading = _Reading(host)
+def understand(host: str, lines: Sequence[Line], since: int = 0) -> Said:
+    """In the order of their times. `since`: what was refused is counted from then on, in microseconds."""
+    reading = _Reading(host, since)
     for line in lines:
         reading.take(line)
     return Said(logins=tuple(reading.logins), refused=reading.refused, others=tuple(reading.others))
@@ -93,6 +93,7 @@ def understand(host: str, lines: Sequence[Line]) -> Said:
 @dataclass
 class _Reading:
     host: str
+    since: int = 0
     logins: list[Login] = field(default_factory=list)
     refused: dict[tuple[str, str], int] = field(default_factory=dict)
     others: list[Line] = field(default_factory=list)
@@ -145,7 +146,8 @@ class _Reading:
         for pattern in _REFUSED:
             if found := pattern.fullmatch(line.text):
                 whom = found["address"], found["user"]
-                self.refused[whom] = self.refused.get(whom, 0) + 1
+                if line.at >= self.since:
+                    self.refused[whom] = self.refused.get(whom, 0) + 1
                 return True
         return False
 

@@ -377,6 +377,38 @@ def test_a_host_without_a_key_is_not_awaited(settings: Settings, place: Bucket) 
     older = replace(settings, secrets=replace(settings.secrets, witness_hosts=held))
     found = logins.gather(older, LoginBucket(place), time.time() - 60, time.time())
     assert "control-1.a" not in found.ages and "db-1.a" in found.ages
+    assert set(found.unkept) == {"control-1.a", "control-1.b"}
+
+
+def test_that_nobody_keeps_a_hosts_sign_ins_is_no_silence(
+    told: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else a list without a bastion's name reads as if nobody had been there."""
+    everybody(told, settings)
+    now = Stack.settings(Stack(name="region-a", folder=cli.PROJECT))
+    held = {user: it for user, it in now.secrets.witness_hosts.items() if not user.startswith("control")}
+    older = replace(now, secrets=replace(now.secrets, witness_hosts=held))
+    monkeypatch.setattr(Stack, "settings", lambda _: older)
+    assert run("--site", "a") == ExitCode.DONE
+    lines = [it for it in capsys.readouterr().out.splitlines() if it.startswith("control-1")]
+    (line,) = lines
+    assert line.startswith("control-1.a: who signs in there is not kept") and "control.a" in line
+    assert run("--json") == ExitCode.DONE
+    assert json.loads(capsys.readouterr().out)["unkept"] == ["control-1.a", "control-1.b"]
+
+
+def test_who_was_refused_before_the_time_that_is_asked_for_is_not_counted(
+    told: Any, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    everybody(told, settings, but="db-1.a")
+    refused = "Invalid user admin from 198.51.100.9 port 4711"
+    told(
+        *stored(
+            "db-1.a", ago([line(refused, -9000), line(refused, -8000), line(refused, 5), came("10.1.0.31", 101, 6)])
+        )
+    )
+    assert run("--since", "1h") == ExitCode.DONE
+    assert "db-1.a: refused 1 times: admin from 198.51.100.9" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("since", ["", "24", "0h", "1w", "-1h", "1h\n", "999999h"])

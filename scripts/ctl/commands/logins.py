@@ -29,12 +29,13 @@ MARGIN_S = 12 * 3600  # before what is asked for: somebody may have been on a ba
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """`missing`: everything that makes the exit code 1."""
+    """`missing`: everything that makes the exit code 1. `unkept`: hosts that have no key to tell by."""
 
     said: Mapping[str, Said]
     ages: Mapping[str, float | None]  # of each host's newest object, in seconds; None: it has told nothing
     missing: tuple[str, ...]
     begun: tuple[str, ...]
+    unkept: tuple[str, ...]
 
 
 def run(chosen: argparse.Namespace) -> ExitCode:
@@ -48,7 +49,7 @@ def run(chosen: argparse.Namespace) -> ExitCode:
     if chosen.json:
         output.write_json(_document(shown, found, since), "the sign-ins")
     else:
-        for line in _lines(shown, found, since):
+        for line in (*_lines(shown, found, since), *_unkept(found, chosen.site)):
             print(line)
     if found.missing:
         raise Failed(
@@ -63,8 +64,10 @@ def gather(settings: Settings, witness: LoginBucket, since: float, now: float) -
     """From the witness, by the hosts of the configuration. Times in seconds."""
     start = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(since - MARGIN_S))
     said, ages, missing, begun = dict[str, Said](), dict[str, float | None](), list[str](), list[str]()
+    unkept = list[str]()
     for key, host in settings.hosts.items():
         if user_of(host.role, host.site) not in settings.secrets.witness_hosts:
+            unkept.append(key)
             continue
         try:
             kept = witness.kept(host.site, host.name, start)
@@ -76,14 +79,15 @@ def gather(settings: Settings, witness: LoginBucket, since: float, now: float) -
         ages[key] = kept.age_s
         begun += told.begun
         if kept.objects:
-            said[key] = understand(key, told.lines)
+            said[key] = understand(key, told.lines, int(since * SECOND))
             if len(said[key].logins) > MOST_LOGINS:
                 missing.append(
                     f"{key}: tells of {len(said[key].logins)} sign-ins; only the newest {MOST_LOGINS} are told"
                 )
                 said[key] = replace(said[key], logins=said[key].logins[-MOST_LOGINS:])
     missing += unanswered(said, settings.hosts, int(since * SECOND), int(now * SECOND))
-    return Found(said=said, ages=ages, missing=tuple(phrase(it, 600) for it in missing), begun=tuple(begun))
+    told_missing = (phrase(it, 600) for it in missing)
+    return Found(said=said, ages=ages, missing=tuple(told_missing), begun=tuple(begun), unkept=tuple(unkept))
 
 
 def _missing(key: str, host: HostAddress, kept: Kept, told: Walked) -> Iterator[str]:
@@ -122,6 +126,7 @@ def _document(shown: Mapping[str, Said], found: Found, since: float) -> dict[str
         "newest_s": dict(found.ages),
         "begun": list(found.begun),
         "missing": list(found.missing),
+        "unkept": list(found.unkept),
     }
 
 
@@ -152,3 +157,13 @@ def _lines(shown: Mapping[str, Said], found: Found, since: float) -> Iterator[st
         if key in shown or found.ages.get(key) is None:
             age = found.ages.get(key)
             yield f"{key}: " + ("told nothing" if age is None else f"told last {age:.0f} s ago")
+
+
+def _unkept(found: Found, site: str | None) -> Iterator[str]:
+    for key in found.unkept:
+        name, _, of = key.rpartition(".")
+        if site in (None, of):
+            yield (
+                f"{key}: who signs in there is not kept: dr:secrets witness.hosts has no key of {user_of(kind_of(name), of)}; see docs/security.md, "
+                "`Keys to the witness`"
+            )
