@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,11 @@ def test_secrets_are_readable_to_their_owner_alone_and_the_shell_keeps_its_mode(
 def test_a_file_that_lacks_the_part_is_none(name: str) -> None:
     for given, rest in re.findall(r"(\$(?:new|keys)\[0\][.\w]*)([^)]*\))", BLOCKS[name]):
         assert rest.startswith(" // error("), given
+
+
+@pytest.mark.parametrize("name", [*BLOCKS, "README"])
+def test_what_they_leave_in_the_folder_is_in_no_commit(name: str) -> None:
+    text = BLOCKS[name] if name in BLOCKS else (ROOT / "README.md").read_text()
+    kept_out = [line.removeprefix("/") for line in (ROOT / ".gitignore").read_text().splitlines()]
+    made = {it.replace("$site", "a") for it in re.findall(r"[>-] ?((?:new|old|secrets|keys)[-$a-z]*\.json)", text)}
+    assert made and all(any(fnmatch(it, pattern) for pattern in kept_out) for it in made), made
