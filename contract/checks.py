@@ -70,7 +70,7 @@ def integer(low: int, high: int) -> Check[int]:
             raise Unwanted(wanted)
         return value
 
-    return Check(wanted, check, lambda words: int(words) if re.fullmatch(r"\d{1,9}", words) else words)
+    return Check(wanted, check, lambda words: int(words) if re.fullmatch(r"[0-9]{1,9}", words) else words)
 
 
 def _boolean(value: object) -> bool:
@@ -110,7 +110,7 @@ def _address(value: object) -> str:
 def _socket(value: object) -> str:
     host, colon, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
     wanted = socket.wanted
-    if not colon or not port.isdigit() or not 0 < int(port) < 65536:
+    if not colon or not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 65536:
         raise Unwanted(wanted)
     try:
         return f"{_address(host)}:{int(port)}"
@@ -120,7 +120,7 @@ def _socket(value: object) -> str:
 
 def _port(value: object) -> str:
     words = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if not isinstance(words, str) or not re.fullmatch(r"[1-9]\d{0,4}", words) or int(words) > 65535:
+    if not isinstance(words, str) or not re.fullmatch(r"[1-9][0-9]{0,4}", words) or int(words) > 65535:
         raise Unwanted(port.wanted)
     return words
 

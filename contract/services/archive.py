@@ -14,7 +14,7 @@ from .postgres import VERSION
 
 # pgBackRest speaks to S3 over TLS only.
 ENDPOINT = text(
-    r"https://[^/\s:]+(:\d{1,5})?/?", "https://host or https://host:port, as pgBackRest speaks to S3 over TLS only"
+    r"https://[^/\s:]+(:[0-9]{1,5})?/?", "https://host or https://host:port, as pgBackRest speaks to S3 over TLS only"
 )
 PEM = optional(
     text(r"(-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+-----END CERTIFICATE-----\n?)+", "a PEM certificate")
@@ -88,7 +88,7 @@ class Keys:
     )
     process_max: int = key(_NUMBER, "processes that compress and send", default=2, why="backups cannot start")
     queue_max: str = key(
-        text(r"[1-9]\d*(MB|GB|TB)", "a size like 2GB"),
+        text(r"[1-9][0-9]*(MB|GB|TB)", "a size like 2GB"),
         "WAL that may wait on the primary's disk for a region that does not take it; beyond that the region is left out until it answers",
         default="2GB",
         why="a repository that is down fills the disk of the primary",

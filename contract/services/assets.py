@@ -20,7 +20,7 @@ class Mode(StrEnum):
 
 
 _MISTAKE = "objects would vanish in both regions by one mistake"
-_ORIGIN = text(r"\*|https?://[a-z0-9*.-]+(:\d+)?", "an origin like https://www.shop.example, without a path, or *")
+_ORIGIN = text(r"\*|https?://[a-z0-9*.-]+(:[0-9]+)?", "an origin like https://www.shop.example, without a path, or *")
 
 
 @dataclass(frozen=True, kw_only=True)

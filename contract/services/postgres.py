@@ -60,7 +60,7 @@ def _version(value: object) -> int:
 VERSION = Check(f"{OLDEST} to {NEWEST}, of which {TESTED} is the one that is tested most", _version)
 _PARAMETER = Check("a number or one line of text (quote on and off)", _parameter)
 _NAMES = listing(text(r"[a-z][a-z0-9_-]*", "a name like pg_stat_statements"))
-_SIZE = optional(text(r"[1-9]\d*(MB|GB|TB)", "a size that PostgreSQL knows, like 4GB"))
+_SIZE = optional(text(r"[1-9][0-9]*(MB|GB|TB)", "a size that PostgreSQL knows, like 4GB"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,7 +47,7 @@ class Keys:
     """`dr:redis`."""
 
     maxmemory: str = key(
-        text(r"[1-9]\d*(mb|gb)", "a size that Redis knows, like 256mb"),
+        text(r"[1-9][0-9]*(mb|gb)", "a size that Redis knows, like 256mb"),
         "limit of keys in memory. A replica ignores it until it is promoted",
         why="the cache grows until the kernel kills it",
     )
@@ -58,7 +58,7 @@ class Keys:
         why="Redis does not know what to do when it is full",
     )
     write_rate: str = key(
-        text(r"[1-9]\d*(kb|mb)", "a size, written in one second, like 512kb"),
+        text(r"[1-9][0-9]*(kb|mb)", "a size, written in one second, like 512kb"),
         "what is written in one second, as replication carries it; above half of what `link_mbit` carries it is refused",
         default="512kb",
         unit="a second",
