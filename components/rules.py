@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from components import trust
 from components.settings import Settings
+from contract import ssh_keys
 from contract.hosts import VRACK_POOL, host_names
 from contract.installation import Region
 from contract.reading import Section
@@ -220,6 +221,15 @@ def _shut_out(settings: Settings) -> Iterator[_Row]:
                 else "all would be shut out at once, under a name that says one",
                 f"take it out of the list; one that is lost, or known to somebody, is made anew as `{section}` in docs/failover.md says",
             )
+    if settings.ssh and not settings.ssh.authorities:
+        for name in filter(ssh_keys.others, settings.ssh.revoked or ()):
+            yield (
+                "ssh.revoked",
+                repr(name),
+                "the whole id of a certificate, like id:alice+20261129T090000Z",
+                "nobody would be shut out by it, for each certificate bears its time behind the name",
+                "copy the id as `drctl audit verify` shows it, or put in the person's public key, which counts for every certificate of it",
+            )
     for authority in (settings.ssh.authorities if settings.ssh else None) or ():
         if authority.split()[1] in revoked:
             yield (
@@ -284,7 +294,7 @@ def _destroy(settings: Settings) -> Iterator[_Row]:
 def warnings(settings: Settings) -> list[str]:
     """What every preview says out loud, though it is no fault."""
     plain = sorted(key for key, url in endpoints(settings).items() if plain_http(url))
-    told = list(_unkept(settings))
+    told = [*_unkept(settings), *_theirs(settings)]
     if not settings.lab:
         return told
     return [
@@ -303,4 +313,14 @@ def _unkept(settings: Settings) -> Iterator[str]:
             f"dr:secrets witness.hosts: found no key of {' and '.join(lacking)}, wanted one of each site's bastion; who signs in there is known to the bastion "
             "alone, and whoever owns it wipes that; make an S3 user for each with the policy that `drctl rights witness` prints, and add their keys in both "
             "stacks (docs/security.md)"
+        )
+
+
+def _theirs(settings: Settings) -> Iterator[str]:
+    """Ids that only a CA of the team's may have given."""
+    ids = [it for it in settings.ssh.revoked if ssh_keys.others(it)] if settings.ssh else []
+    if ids and settings.ssh and settings.ssh.authorities:
+        yield (
+            f"dr:ssh.revoked: {', '.join(ids)}: shuts out a certificate of dr:ssh.authorities with just this id, and none of `drctl ssh-certificate`, whose "
+            "ids bear their time (id:alice+20261129T090000Z); a person is shut out by the public key"
         )

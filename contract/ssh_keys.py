@@ -28,6 +28,7 @@ _ED25519_BYTES, _RSA_BYTES = 32, 256
 _MOST_SERIAL = 2**64 - 1  # a CA of a team's (Vault, step-ca) draws from all of them
 _LINE = re.compile(r"(\S+) ([A-Za-z0-9+/]{1,3000}={0,2})(?: [^\x00-\x1f\x7f-\x9f\u2028\u2029]{0,200})?")
 _SERIAL = re.compile(r"serial:([1-9][0-9]{0,19})")
+_OURS = re.compile(r"id:.+\+[0-9]{8}T[0-9]{6}Z")  # what `scripts/clients/ssh_certificate.py` makes
 _ID = re.compile(r"id:[A-Za-z0-9][A-Za-z0-9._@+:/=-]{0,199}")
 
 PERSON = text(
@@ -38,6 +39,11 @@ PERSON = text(
 def body(key: str) -> bytes:
     """Of a key that `PUBLIC` has taken."""
     return base64.b64decode(key.split()[1])
+
+
+def others(revoked: str) -> bool:
+    """Whether what passes `REVOKED` is an id that no certificate of our own CA has: those bear their time."""
+    return revoked.startswith("id:") and not _OURS.fullmatch(revoked)
 
 
 def _public(value: object) -> str:
@@ -80,4 +86,6 @@ def _revoked(value: object) -> str:
 
 
 PUBLIC = Check("a public key in one line, as it stands in a .pub file (ed25519, ecdsa, or rsa of 2048 bits)", _public)
-REVOKED = Check("a public key in one line, or of a certificate serial:4711 or id:alice", _revoked)
+REVOKED = Check(
+    "a public key in one line, or of a certificate serial:4711 or id:alice+20261129T090000Z, its whole id", _revoked
+)

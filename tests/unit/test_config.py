@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -415,7 +416,7 @@ def test_nobody_shuts_out_the_program_or_a_whole_ca_by_mistake() -> None:
         put(values, f"secrets/ssh/{name}/public", public)
     team = stack.public_key(7)
     for key, wanted in ((made["operator"], "no run would reach a host"), (made["ca"], "all would be shut out at once")):
-        found = faults({**values, "ssh": {"revoked": ["id:mallory", f"{key} somebody"]}})
+        found = faults({**values, "ssh": {"revoked": ["id:mallory+20261129T090000Z", f"{key} somebody"]}})
         assert set(found) == {"dr:ssh.revoked"} and wanted in found["dr:ssh.revoked"].consequence
         assert key.split()[1] not in str(found["dr:ssh.revoked"])
     found = faults({**values, "ssh": {"revoked": [team], "authorities": [team]}})
@@ -427,6 +428,21 @@ def test_the_programs_key_that_is_known_to_somebody_is_renewed_as_the_program_is
     put(values, "secrets/ssh/operator/public", stack.public_key(5))
     found = faults({**values, "ssh": {"revoked": [stack.public_key(5)]}})["dr:ssh.revoked"]
     assert "`A person leaves` in docs/failover.md" in found.remedy and "CA" not in found.remedy
+
+
+@pytest.mark.parametrize("name", ["alice", "alice+", "alice+2026", "alice+20261129T090000Z."])
+def test_a_persons_name_alone_shuts_nobody_out_and_is_not_taken_for_it(name: str) -> None:
+    """The list is compared with whole ids, and each that we make has its time behind the name."""
+    found = faults(stack.configuration(ssh={"revoked": ["serial:4711", f"id:{name}"]}))
+    assert set(found) == {"dr:ssh.revoked"} and repr(f"id:{name}") == found["dr:ssh.revoked"].found
+    assert "drctl audit verify" in found["dr:ssh.revoked"].remedy and "public key" in found["dr:ssh.revoked"].remedy
+    whole = config.parse(stack.configuration(ssh={"revoked": ["id:alice@x.y+20261129T090000Z", stack.public_key(3)]}))
+    assert rules.warnings(replace(whole, lab=False)) == []
+    team = config.parse(stack.configuration(ssh={"revoked": [f"id:{name}"], "authorities": [stack.public_key(7)]}))
+    (said,) = rules.warnings(replace(team, lab=False))
+    assert f"id:{name}" in said and "dr:ssh.authorities" in said, (
+        "a CA of the team's names its certificates as it likes"
+    )
 
 
 @pytest.mark.parametrize("whose", ["operator", "hosts/db-1.a"])
