@@ -5,7 +5,9 @@ A key that stands in a stack file wins over the one in `Pulumi.yaml`, whole. The
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import yaml
 
 from components.config import SCALARS, decoded
 from contract import reference
-from contract.errors import Refused, Usage
+from contract.errors import Failed, Refused, Usage
 from contract.fields import Key, keys
 from contract.installation import Configuration, Shared
 from contract.reference import NAMESPACE
@@ -182,9 +184,27 @@ def _alike(known: Key, value: object) -> object:
 
 
 def write(files: Mapping[Path, str]) -> None:
-    """Each at once or not at all: a stack file holds secrets that exist nowhere else."""
+    """Each at once or not at all: a stack file holds secrets that exist nowhere else. One that is a link stays one. Raises Failed."""
     for path, text in files.items():
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(text)
-        partial.chmod(path.stat().st_mode & 0o777)
-        partial.replace(path)
+        target = path.resolve()
+        partial = target.with_name(f".{target.name}.partial")
+        try:
+            _write(target, partial, text)
+        except OSError as error:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise Failed(
+                f"file {path}: cannot be written ({error.strerror}), wanted it as the contract has it; it is as it was; mend that and run the same again"
+            ) from None
+
+
+def _write(target: Path, partial: Path, text: str) -> None:
+    partial.unlink(missing_ok=True)  # of one that was killed
+    mode = target.stat().st_mode & 0o777
+    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    with os.fdopen(handle, "w") as stream:
+        stream.write(text)
+        os.fchmod(stream.fileno(), mode)  # whatever this shell takes from new files
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.replace(target)

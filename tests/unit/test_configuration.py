@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -153,6 +155,47 @@ def test_modes_stay_and_what_is_half_written_is_never_seen(folder: Path) -> None
         "Pulumi.region-b.yaml",
         "Pulumi.yaml",
     ]
+
+
+def test_a_file_is_written_beside_itself_with_its_mode_and_through_no_link(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Who killed the one before, or put a link there, has no say in where it goes or who reads it; a stack file that is a link stays one."""
+    away = tmp_path_factory.mktemp("away")
+    real = away / "a.yaml"
+    stack_file(folder, "a").rename(real)
+    stack_file(folder, "a").symlink_to(real)
+    real.chmod(0o600)
+    (away / ".a.yaml.partial").write_text("of a run that was killed")
+    victim = away / "victim"
+    victim.write_text("somebody's")
+    (folder / ".Pulumi.region-b.yaml.partial").symlink_to(victim)
+    modes, replaced = dict[str, int](), Path.replace
+
+    def watched(path: Path, target: Path) -> Path:
+        modes[target.name] = path.stat().st_mode & 0o777
+        return replaced(path, target)
+
+    monkeypatch.setattr(Path, "replace", watched)
+    write(share(folder).files)
+    assert stack_file(folder, "a").is_symlink() and load(real)["config"]["dr:site"] == "a"
+    assert modes["a.yaml"] == 0o600 and victim.read_text() == "somebody's"
+    assert [it.name for it in away.iterdir() if "partial" in it.name] == []
+
+
+def test_a_full_disk_is_one_sentence_and_the_file_is_as_it_was(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert cli.main(["config", "share", str(folder)]) == ExitCode.FAILED
+    said = capsys.readouterr().err
+    assert "cannot be written (No space left on device)" in said and said.count("\n") == 1
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_the_shared_keys_are_all_that_the_program_knows_but_a_stacks_own() -> None:
