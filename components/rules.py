@@ -221,7 +221,7 @@ def _shut_out(settings: Settings) -> Iterator[_Row]:
                 else "all would be shut out at once, under a name that says one",
                 f"take it out of the list; one that is lost, or known to somebody, is made anew as `{section}` in docs/failover.md says",
             )
-    if settings.ssh and not settings.ssh.authorities:
+    if settings.ssh and settings.ssh.authorities == ():
         for name in filter(ssh_keys.others, settings.ssh.revoked or ()):
             yield (
                 "ssh.revoked",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import re
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,7 @@ def test_a_person_is_given_root_for_some_hours_and_nothing_beside_it(
     assert f"{identity[1]}, serial {serial[1]}, until {ends:%Y-%m-%dT%H:%M:%SZ}: {certificate(key)}" in out
     assert f"ssh -J root@{BASTION} root@10.100.0.11    # db-1.a" in out
     assert f"{BASTION} {MADE['hosts']['control-1.a']['public'].rpartition(' ')[0]}\n" in out
-    assert "ssh-add" not in out and "PRIVATE" not in out
+    assert "PRIVATE" not in out
 
 
 def test_a_configuration_is_read_as_the_program_reads_it(
@@ -404,9 +405,24 @@ def test_what_ssh_keygen_cannot_do_is_one_sentence(
     assert not certificate(key).exists() and not world.entries
 
 
+@pytest.mark.parametrize(("place", "added"), [(".ssh", False), (".", True), ("my keys", True)])
 def test_a_key_that_ssh_does_not_try_by_itself_is_named(
-    world: World, key: Path, capsys: pytest.CaptureFixture[str]
+    world: World,
+    key: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    place: str,
+    added: bool,
 ) -> None:
-    named = key.rename(key.with_name("shop.pub"))
+    """It tries keys of some names, in one folder."""
+    monkeypatch.setenv("HOME", str(key.parent))
+    there = key.parent / place / key.name
+    there.parent.mkdir(exist_ok=True)
+    key.rename(there)
+    assert call(there) == ExitCode.DONE
+    line = f"ssh-add {shlex.quote(str(there.with_suffix('')))}\n"
+    assert (line in capsys.readouterr().out) == added
+    named = there.rename(there.with_name("alice.pub"))
     assert call(named) == ExitCode.DONE
-    assert f"ssh-add {named.with_suffix('')}\n" in capsys.readouterr().out
+    assert f"ssh-add {shlex.quote(str(named.with_suffix('')))}\n" in capsys.readouterr().out

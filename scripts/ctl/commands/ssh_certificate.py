@@ -10,6 +10,7 @@ import base64
 import datetime
 import hashlib
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from scripts.ctl import key_file
 from scripts.ctl.stack import Stack
 
 NOTED_S, ANSWER_S = 5.0, 3.0
-USUAL = ("id_ed25519", "id_ecdsa", "id_rsa", "id_ed25519_sk", "id_ecdsa_sk")  # keys that ssh tries by itself
+USUAL = ("id_ed25519", "id_ecdsa", "id_rsa", "id_ed25519_sk", "id_ecdsa_sk")  # keys that ssh tries by itself, in ~/.ssh
 
 
 def run(chosen: argparse.Namespace) -> ExitCode:
@@ -105,8 +106,8 @@ def _ways(settings: Settings, key: Path) -> Iterator[str]:
     if not bastion:
         yield f"the witness does not say the address of region {settings.site}'s bastion; `pulumi stack output` does"
     private = key.with_name(key.name.removesuffix(key_file.SUFFIX))
-    if private.name not in USUAL:
-        yield f"ssh-add {private}"
+    if not _tried(private):
+        yield f"ssh-add {shlex.quote(str(private))}"
     hosts = settings.hosts_of(settings.site)
     yield f"ssh root@{entrance}    # the bastion"
     yield from (
@@ -116,3 +117,11 @@ def _ways(settings: Settings, key: Path) -> Iterator[str]:
     for name, it in hosts.items():
         called = [entrance] if it.role == CONTROL else [it.vrack, it.front]
         yield f"{','.join(called)} {' '.join(settings.secrets.host_keys[name].public.split()[:2])}"
+
+
+def _tried(private: Path) -> bool:
+    """Whether ssh shows this key without being told to."""
+    try:
+        return private.name in USUAL and private.parent.absolute() == Path.home() / ".ssh"
+    except RuntimeError:  # a user without a home
+        return False
