@@ -49,6 +49,7 @@ class World:
     def __init__(self) -> None:
         self.active, self.down, self.silent, self.ports = "a", False, False, list(PORTS)
         self.records = [(1, OTHER), (2, ADDRESS)]
+        self.mute = False  # the API of the zone
         self.stuck = False  # name servers that do not follow
         self.state = json.loads(json.dumps(STATE))
         self.done: list[str] = []
@@ -64,6 +65,8 @@ class World:
 
     # --- the zone, and its servers
     def zone_records(self) -> list[dict[str, Any]]:
+        if self.mute:
+            raise Failed("OVHcloud API: does not answer")
         return [{"id": number, "kind": "A", "target": target, "ttl": 60} for number, target in self.records]
 
     def remove(self, number: int) -> None:
@@ -157,6 +160,14 @@ def test_the_active_site_is_refused(world: World) -> None:
 def test_nothing_is_done_while_the_witness_is_silent(world: World) -> None:
     world.down = True
     assert "does not say which region is active" in refused(world)
+
+
+def test_a_zone_that_does_not_answer_takes_nothing_from_the_witness(world: World) -> None:
+    """Nobody would put it back there before `dr:repair` is raised."""
+    world.mute = True
+    with pytest.raises(DrError, match="does not answer"):
+        ran()
+    assert world.done == []
 
 
 def test_what_is_protected_is_named_with_the_word_that_lifts_it(world: World) -> None:

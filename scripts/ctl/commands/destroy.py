@@ -84,8 +84,9 @@ def _unprotected(settings: Settings, stack: Stack, resources: Sequence[Resource]
 def _lead_away(settings: Settings, told: Document) -> None:
     """Raises DrError, Partial when name servers do not follow."""
     name = f"{settings.dns.subdomain}.{settings.dns.zone}"
-    Witness(documents.witness(settings)).forget_addresses(settings.site)
     zone = OvhZone(OvhApi(links.ovh(settings), all_s=pointer.API_S), settings.dns.zone, settings.dns.subdomain)
+    zone.records()  # one that does not answer ends it before anything is changed
+    Witness(documents.witness(settings)).forget_addresses(settings.site)
     taken = pointer.withdraw(zone, settings.dns.servers, name, told.address)
     print(f"{name}: {'no longer leads' if taken else 'does not lead'} to {told.address}")
 
