@@ -113,8 +113,12 @@ def load() -> Settings:
 
 def _same_site(site: str, stack: str) -> None:
     """A stack that bears the other site's name would build that site a second time, in this one's region. Raises `ConfigError`."""
-    if stack.rpartition("-")[2] == site and "-" in stack:
+    word, _, named = stack.rpartition("-")
+    if word and named == site:
         return
+    remedy = f"set dr:site to the site that the stack is, or run it as `pulumi ... -s region-{site}`"
+    if not word or named not in SITES:
+        remedy = f"`pulumi stack rename <word>-{site}`, which takes its stack file along and replaces nothing"
     raise ConfigError(
         [
             Fault(
@@ -122,7 +126,7 @@ def _same_site(site: str, stack: str) -> None:
                 found=f"{site!r} in stack {stack!r}",
                 wanted=f"a stack whose name ends in -{site}, like region-{site}",
                 consequence="one stack's region would be made, moved or removed by the name of the other",
-                remedy=f"set dr:site to the site that the stack is, or run it as `pulumi ... -s region-{site}`",
+                remedy=remedy,
             )
         ]
     )

@@ -565,8 +565,10 @@ def test_a_stack_is_of_the_site_that_its_name_says(monkeypatch: pytest.MonkeyPat
     else:
         with pytest.raises(
             ConfigError, match=f"dr:site is 'a' in stack '{name}'; wanted a stack whose name ends in -a"
-        ):
+        ) as caught:
             config.load()
+        # One that is up under a name of before is renamed; no other stack is there to be run.
+        assert ("`pulumi stack rename <word>-a`" in str(caught.value)) == (name != "region-b")
 
 
 def test_a_fault_in_the_secrets_never_advises_a_new_set() -> None:
