@@ -40,6 +40,12 @@ def stack_file(folder: Path, site: str) -> Path:
     return folder / f"Pulumi.region-{site}.yaml"
 
 
+def _the_one(folder: Path, site: str) -> Path:
+    """The same for stacks of another name, `Pulumi.<any word>-a.yaml`, where there is one of the site."""
+    found = list(folder.glob(f"Pulumi.?*-{site}.yaml"))
+    return found[0] if len(found) == 1 else stack_file(folder, site)
+
+
 def load(path: Path) -> dict[str, Any]:
     """A YAML file that is a mapping. Raises Usage."""
     try:
@@ -139,7 +145,8 @@ def share(folder: Path) -> Sharing:
 
     Raises Refused, naming the keys, when the stack files (or one of them and `Pulumi.yaml`) say different things.
     """
-    documents = {site: load(stack_file(folder, site)) for site in SITES}
+    paths = {site: _the_one(folder, site) for site in SITES}
+    documents = {site: load(path) for site, path in paths.items()}
     configs = {site: dict(document.get("config") or {}) for site, document in documents.items()}
     own = {site: {_full(name) for name in config} for site, config in configs.items()}
     values = shared_values(folder)
@@ -159,7 +166,7 @@ def share(folder: Path) -> Sharing:
     files = {folder / PROJECT: project_text(folder, shared)}
     for site, document in documents.items():
         left = {name: value for name, value in configs[site].items() if _full(name) not in moved}
-        files[stack_file(folder, site)] = stack_text({**document, "config": left})
+        files[paths[site]] = stack_text({**document, "config": left})
     return Sharing(files=files, moved=moved)
 
 

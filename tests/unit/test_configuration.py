@@ -132,6 +132,18 @@ def test_what_the_regions_may_differ_in_stays_where_it_is(folder: Path) -> None:
     assert share(folder).moved == ()
 
 
+def test_stacks_may_have_any_word_before_their_site(folder: Path) -> None:
+    for site in "ab":
+        stack_file(folder, site).rename(folder / f"Pulumi.shop-{site}.yaml")
+    before = {site: merged(folder / f"Pulumi.shop-{site}.yaml") for site in "ab"}
+    write(share(folder).files)
+    assert {site: merged(folder / f"Pulumi.shop-{site}.yaml") for site in "ab"} == before
+    assert "dr:project" in shared_values(folder)
+    (folder / "Pulumi.staging-a.yaml").write_text("config: {}")
+    with pytest.raises(Usage, match=r"Pulumi\.region-a\.yaml: cannot be read"):
+        share(folder)
+
+
 def test_a_text_that_pulumi_stored_is_read_as_the_program_reads_it(folder: Path) -> None:
     """`pulumi config set dr:app '{...}'` leaves a text in the file, and so does `pulumi config set dr:protect false`."""
     change(folder, "a", app='{"hosts": 3}', protect="false", project="12")
