@@ -97,7 +97,7 @@ def opened(path: Path) -> Iterator[KeyFile]:
 def _read(path: Path, folder: int) -> tuple[str, tuple[int, int]]:
     try:
         with os.fdopen(os.open(path.name, _READ, dir_fd=folder), "rb") as stream:
-            about, found = os.fstat(stream.fileno()), stream.read(MOST)
+            about, found = os.fstat(stream.fileno()), stream.read(MOST) or b""  # of a pipe: nothing yet
     except OSError as error:
         raise _unread(path, error) from None
     try:

@@ -322,6 +322,21 @@ def test_a_home_that_nobody_has_is_one_sentence(world: World, capsys: pytest.Cap
     assert "found no such home" in refused(world, Path("~no-such-user/id_ed25519.pub"), capsys)
 
 
+def test_a_pipe_in_a_keys_place_is_refused_and_not_waited_for(
+    world: World, key: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipe = key.with_name("pipe.pub")
+    os.mkfifo(pipe)
+    ends = [os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)]
+    ends.append(os.open(pipe, os.O_WRONLY))  # somebody who holds it and says nothing
+    try:
+        assert call(pipe) == ExitCode.USAGE
+    finally:
+        for end in ends:
+            os.close(end)
+    assert "found 0 bytes that are none" in capsys.readouterr().err
+
+
 def test_a_private_key_is_refused_unread(world: World, key: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"name {key}" in refused(world, key.with_suffix(""), capsys)
     key.write_text(key.with_suffix("").read_text())
