@@ -112,5 +112,6 @@ def _fenced(newest: Epoch, beat: Heartbeat | None) -> str:
     host = f"{first(DATABASE)}.{newest.active}"
     return (
         f"{host}: was stopped for a move, and region {newest.active} is active (epoch {newest.epoch}), so the shop cannot write; "
-        f"run `pulumi config set dr:repair <number>` with another number than now and `pulumi up -s region-{newest.active}`, which starts it"
+        f"run `pulumi config set dr:repair <number> -s region-{newest.active}` with another number than now and `pulumi up -s region-{newest.active}`, "
+        "which starts it"
     )

@@ -104,3 +104,14 @@ def test_what_they_leave_in_the_folder_is_in_no_commit(name: str) -> None:
     kept_out = [line.removeprefix("/") for line in (ROOT / ".gitignore").read_text().splitlines()]
     made = {it.replace("$site", "a") for it in re.findall(r"[>-] ?((?:new|old|secrets|keys)[-$a-z]*\.json)", text)}
     assert made and all(any(fnmatch(it, pattern) for pattern in kept_out) for it in made), made
+
+
+@pytest.mark.parametrize("place", ["README.md", "docs/*.md", "scripts/links/*.py"])
+def test_a_command_that_changes_a_stacks_own_key_names_the_stack(place: str) -> None:
+    """Else it changes the one that was selected last, and the run that follows finds nothing to do."""
+    found = [
+        line
+        for path in ROOT.glob(place)
+        for line in re.findall(r"pulumi config set (?:dr:)?(?:failover_region|repair) [^`\n]*", path.read_text())
+    ]
+    assert found and all(" -s region-" in line for line in found), found
