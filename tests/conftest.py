@@ -3,7 +3,9 @@
 The layer is that of the folder, so that nobody has to remember a mark: a bare `pytest` runs what needs no root, no lab, no server and no built tool.
 """
 
+import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,15 @@ class Kept:
                 thread.join(30)
         found = [document.mapping(self.objects[name]) for name in sorted(self.objects)]
         return [(str(it["what"]), str(it["site"])) for it in found]
+
+
+@pytest.fixture(autouse=True)
+def mode() -> Iterator[None]:
+    """What a host's command takes from new files, it takes from its own process: the tests behind it make theirs as before."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture(autouse=True)
