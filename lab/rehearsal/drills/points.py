@@ -112,7 +112,7 @@ RUNG_2 = Point(
 )
 HALF = Point(
     "is killed once half of the servers were asked to stop",
-    (Strike(POWER, "self._said[server.id] = said", (f"if len(self._asked) == 3: {KILL[0]}",)),),
+    (Strike(POWER, "self._said[server.id] = said", (f"if len(self._asked) == 1: {KILL[0]}",)),),
     KILLED,
 )
 RUNG_3 = Point(
