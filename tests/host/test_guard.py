@@ -24,10 +24,10 @@ from contract.wire.channel import Answer, Channel
 from lab.pairs.loopback import refuses
 from scripts.host.__main__ import main
 from scripts.host.agent import memory as agent_memory
-from scripts.host.agent.channel import boottime
 from scripts.host.agent.config import Address, Config
 from scripts.host.agent.lease import Memory
 from scripts.host.agent.memory import Note
+from scripts.host.frame.boots import boottime
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.rolefile import Role
 from scripts.host.frame.vouch import vouched

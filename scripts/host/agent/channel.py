@@ -3,25 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
-from pathlib import Path
 
 from ..frame import trouble
+from ..frame.boots import boottime
 from ..frame.log import Log
-
-
-def boottime() -> float:
-    """Seconds since the boot, the time in which the machine was suspended included."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-def boot() -> str | None:
-    """The kernel's own id of this boot, another one after each; None when it does not say."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return None
 
 
 class Worker:

@@ -12,12 +12,12 @@ from contract import fields
 from contract.errors import Failed, say
 from contract.limits import ENSURE_S
 
+from ..frame.boots import boottime
 from ..frame.call import Call
 from ..frame.layout import Layout
 from ..frame.result import Result
 from ..frame.systemd import Systemd, Units
 from ..frame.wait import until
-from .channel import boottime
 from .config import DEADMAN, UNIT, Config
 from .memory import Note
 

@@ -18,10 +18,10 @@ from typing import Any
 
 from contract.limits import LINKS_S
 
+from ..frame.boots import boot, boottime
 from ..frame.files import make_folder, write_atomically
 from ..frame.layout import Layout
 from ..frame.rolefile import PRIMARY, Role
-from .channel import boot, boottime
 from .lease import Newest
 
 HOLD_S = float(LINKS_S["fence"])  # whoever denies is killed by then

@@ -10,13 +10,13 @@ from contract.errors import Failed, Usage, say
 from contract.lease import Lease, LeaseState
 
 from ..frame import rolefile
+from ..frame.boots import boot, boottime
 from ..frame.desired import SCHEMA, Envelope
 from ..frame.files import ManagedFile, differing, make_folder, write_atomically
 from ..frame.layout import Layout
 from ..frame.plan import Step
 from ..frame.systemd import Units
 from ..frame.witness import Silent, Witness
-from .channel import boot, boottime
 from .config import DEADMAN, UNIT, Address, Config, bonds, config_file, deadman_files, fingerprint, unit_file
 from .holding import HELD_UNTIL
 from .loop import RESTARTING

@@ -9,6 +9,7 @@ from typing import Any
 from contract.wire.channel import NoAnswer
 
 from ..frame import rolefile
+from ..frame.boots import boot, boottime
 from ..frame.desired import SCHEMA
 from ..frame.layout import Layout
 from ..frame.locks import busy
@@ -17,7 +18,7 @@ from ..frame.rolefile import PRIMARY
 from ..frame.witness import Silent
 from . import lease
 from .beat import Beat
-from .channel import Worker, boot, boottime
+from .channel import Worker
 from .config import Config, fingerprint
 from .epochs import Epochs
 from .facts import Facts

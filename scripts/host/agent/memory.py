@@ -8,10 +8,10 @@ from typing import Any
 
 from contract.errors import DrError
 
+from ..frame.boots import boottime
 from ..frame.files import write_atomically
 from ..frame.layout import Layout
 from ..frame.rolefile import Role
-from .channel import boottime
 from .config import Config
 from .lease import HELD, Memory
 

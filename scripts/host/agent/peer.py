@@ -22,10 +22,10 @@ from contract.forms import ID, TREE
 from contract.wire import document
 from contract.wire.channel import Channel, NoAnswer
 
+from ..frame.boots import boottime
 from ..frame.desired import SCHEMA
 from ..frame.layout import Layout
 from ..frame.log import Log
-from .channel import boottime
 from .outside import Clock, Reading
 
 REQUEST_MAX, REQUEST_S, IDLE_S, CONNECTIONS_MAX, BIND_AGAIN_S = 4096, 5.0, 60.0, 8, 2.0

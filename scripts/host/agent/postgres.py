@@ -15,6 +15,7 @@ from typing import Any
 
 from contract.wire.channel import NoAnswer
 
+from ..frame.boots import boottime
 from ..frame.layout import Layout
 from ..frame.log import Log
 from ..frame.processes import processes
@@ -24,7 +25,6 @@ from ..postgres.server import TIMELINE, alive
 from ..postgres.session import options
 from ..postgres.slot import Slots
 from ..postgres.watch import Watch
-from .channel import boottime
 from .facts import Server
 
 TRAIL_S = 60.0

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from ..frame.boots import boottime
 from ..frame.commands import run
 from ..frame.layout import Layout
 from ..frame.log import Log
@@ -18,7 +19,6 @@ from ..frame.wait import until
 from ..postgres.desired import Memory
 from ..postgres.layout import PostgresLayout
 from ..redis.config import find_engine
-from .channel import boottime
 from .facts import Find, Server
 
 _SLICES = "/sys/fs/cgroup/system.slice"

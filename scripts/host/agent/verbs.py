@@ -18,13 +18,13 @@ from contract.errors import Failed, Refused, say
 from contract.lease import LeaseState
 
 from ..frame import rolefile
+from ..frame.boots import boottime
 from ..frame.call import Call, Verb
 from ..frame.desired import Reader
 from ..frame.files import make_folder
 from ..frame.layout import Layout
 from ..frame.result import Result
 from ..frame.witness import Witness
-from .channel import boottime
 from .config import Config
 from .deadman import KINDS
 from .ensure import ensure

@@ -8,8 +8,8 @@ from typing import Any
 
 from contract.wire import dates, document, s3
 
+from ..frame.boots import boottime
 from ..frame.witness import EPOCHS, Talk, Witness, epoch_of
-from .channel import boottime
 from .lease import Newest
 from .outside import Clock, Reading
 

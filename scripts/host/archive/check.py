@@ -11,6 +11,7 @@ from typing import Any
 from contract.errors import Refused
 
 from ..frame import rolefile
+from ..frame.boots import boottime
 from ..frame.files import write_atomically
 from ..frame.log import Log
 from ..frame.rolefile import PRIMARY, STANDBY, Role
@@ -247,7 +248,7 @@ class Check:
             "select to_json(exists (select from pg_stat_wal_receiver where status = 'streaming'))"
         )
         with archive_state.change(self.layout) as state:
-            clock = time.clock_gettime(time.CLOCK_BOOTTIME)
+            clock = boottime()
             if streaming is not False or not state.silent_since or state.silent_since > clock:
                 state.silent_since = clock if streaming is False else None
             drain = fetch.window(state.drain, clock)

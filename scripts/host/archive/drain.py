@@ -16,6 +16,7 @@ from typing import Any
 from contract.errors import DrError, Failed, Refused, say
 
 from ..frame import rolefile
+from ..frame.boots import boottime
 from ..frame.commands import CommandFailed
 from ..frame.log import Log
 from ..frame.rolefile import STANDBY
@@ -206,7 +207,7 @@ class Drain:
             return True
 
     def _open(self, readable: Sequence[str], over: float) -> None:
-        clock = time.clock_gettime(time.CLOCK_BOOTTIME)
+        clock = boottime()
         limit = max(over - time.monotonic(), 0)
         with archive_state.change(self.layout) as state:
             state.drain = {

@@ -12,6 +12,7 @@ from typing import Any
 from contract.errors import Failed, OutcomeUnknown
 
 from ..frame import rolefile
+from ..frame.boots import boottime
 from ..frame.commands import Done
 from ..frame.rolefile import PRIMARY
 from ..postgres.server import alive
@@ -51,7 +52,7 @@ class Fetch:
             raise Failed(
                 f"WAL file {name}: not asked for, because this host is being promoted: what counts was fetched before"
             )
-        drain = window(archive_state.load(self.layout).drain, _clock())
+        drain = window(archive_state.load(self.layout).drain, boottime())
         failed = dict[str, Done]()
         asked = self._repositories(drain)
         place = stanza(self.layout, self.data)
@@ -109,7 +110,3 @@ class Fetch:
 
 def _told(failed: dict[str, Done]) -> str:
     return "; ".join(f"repository {name}: {explain(done)}" for name, done in sorted(failed.items()))
-
-
-def _clock() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)

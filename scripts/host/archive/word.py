@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ..frame import rolefile
+from ..frame.boots import boottime
 from ..frame.layout import Layout
 from ..frame.wait import until
 from ..frame.witness import Active, Silent, Witness
@@ -39,7 +39,7 @@ def ask(layout: Layout, folder: str | None) -> dict[str, Any]:
             found |= {"epoch": newest.epoch, "active": newest.site}
     except Silent as error:
         found["silent"] = str(error)
-    return found | {"asked": now()}
+    return found | {"asked": boottime()}
 
 
 def hear(layout: Layout, known: int) -> Word:
@@ -74,7 +74,7 @@ def _told(layout: Layout) -> Active | None:
     until(written, ASKS_S)
     try:
         found = json.loads(text)["facts"]
-        age = now() - float(found["asked"])
+        age = boottime() - float(found["asked"])
         silent, epoch = found["silent"], found["epoch"]
         newest = None if epoch is None else Active(int(epoch), str(found["active"]))
     except (OSError, ValueError, KeyError, TypeError):
@@ -88,8 +88,3 @@ def _told(layout: Layout) -> Active | None:
             f"file {path}: found a word of the witness that is {age:.0f} s old, wanted one of the last {LASTS_S:g} s; see `journalctl -u dr-archive-epoch`"
         )
     return newest
-
-
-def now() -> float:
-    """Seconds since the boot: a clock that nobody sets."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)

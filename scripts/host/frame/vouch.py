@@ -6,10 +6,10 @@ Where the witness is silent that is as good as its word. It lies in `/run/dr/res
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from .boots import boottime
 from .files import make_folder, write_atomically
 from .layout import Layout
 
@@ -22,7 +22,7 @@ def vouched(layout: Layout, epoch: int) -> Iterator[None]:
     """Around the start of a primary of `epoch`."""
     make_folder(layout.run)
     path = layout.run / "resume.json"
-    write_atomically(path, json.dumps({"epoch": epoch, "at": _now()}).encode())
+    write_atomically(path, json.dumps({"epoch": epoch, "at": boottime()}).encode())
     try:
         yield
     finally:
@@ -36,7 +36,7 @@ def given(layout: Layout) -> int | None:
         epoch, at = int(found["epoch"]), float(found["at"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return epoch if 0 <= _now() - at < LASTS_S else None
+    return epoch if 0 <= boottime() - at < LASTS_S else None
 
 
 def typed(layout: Layout) -> int | None:
@@ -45,7 +45,3 @@ def typed(layout: Layout) -> int | None:
         return int((layout.var / OVERRIDE).read_text().strip())
     except (OSError, ValueError):
         return None
-
-
-def _now() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -20,6 +20,7 @@ from contract.errors import Failed, Refused, say
 from contract.version import VERSION
 from contract.witness import LOCKED_DAYS
 
+from ..frame.boots import boot
 from ..frame.call import Call
 from ..frame.files import write_atomically
 from ..frame.layout import Layout
@@ -28,7 +29,6 @@ from . import journal
 
 STATE, CREDENTIAL, SELF = "state.json", "witness", "authlog.json"
 MOST_OBJECTS = 4  # in one go
-BOOT = Path("/proc/sys/kernel/random/boot_id")
 FIRST = "nothing was kept from here before"
 UNREADABLE = "what it remembered of its chain could not be read"
 STARTED = "the machine was started"
@@ -193,7 +193,4 @@ def _self(layout: Layout) -> tuple[str, str]:
 
 
 def _boot() -> str:
-    try:
-        return BOOT.read_text().strip()
-    except OSError:
-        return "0"
+    return boot() or "0"

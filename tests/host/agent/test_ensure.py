@@ -8,11 +8,11 @@ import pytest
 
 from contract.errors import Failed
 from contract.lease import Lease
-from scripts.host.agent.channel import boottime
 from scripts.host.agent.config import DEADMAN, UNIT, Address, Config, config_file
 from scripts.host.agent.ensure import at_work
 from scripts.host.agent.lease import Memory
 from scripts.host.agent.memory import Note
+from scripts.host.frame.boots import boottime
 from scripts.host.frame.files import make_folder
 from scripts.host.frame.layout import Layout
 from tests.host.agent.test_install import Units

@@ -18,13 +18,13 @@ from contract.lease import Lease
 from scripts.host.agent import deadman
 from scripts.host.agent import install as agent_install
 from scripts.host.agent import memory as agent_memory
-from scripts.host.agent.channel import boottime
 from scripts.host.agent.config import DEADMAN, UNIT, Config, fingerprint, unit_file
 from scripts.host.agent.install import Installation
 from scripts.host.agent.lease import Memory
 from scripts.host.agent.loop import RESTARTING
 from scripts.host.agent.memory import Note
 from scripts.host.frame import plan
+from scripts.host.frame.boots import boottime
 from scripts.host.frame.call import Call
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.log import Log

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scripts.host.agent import verbs
-from scripts.host.agent.channel import boottime
+from scripts.host.frame.boots import boottime
 
 
 def test_a_host_is_up_for_no_longer_than_its_kernel() -> None:

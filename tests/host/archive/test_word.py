@@ -14,6 +14,7 @@ import pytest
 from contract.errors import Failed, Refused
 from scripts.host.archive import verbs, word
 from scripts.host.archive.layout import ArchiveLayout
+from scripts.host.frame.boots import boottime
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.log import Log
 from scripts.host.frame.rolefile import PRIMARY, STANDBY, Role
@@ -41,7 +42,7 @@ def key(layout: Layout) -> Path:
 
 
 def told(layout: Layout, **changes: Any) -> None:
-    facts = {"epoch": 7, "active": "b", "silent": None, "asked": word.now(), **changes}
+    facts = {"epoch": 7, "active": "b", "silent": None, "asked": boottime(), **changes}
     layout.at(word.TOLD).write_text(json.dumps({"schema": 1, "facts": facts}))
 
 

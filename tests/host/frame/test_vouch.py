@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from scripts.host.frame import vouch
+from scripts.host.frame.boots import boottime
 from scripts.host.frame.layout import Layout
 
 
@@ -25,10 +26,10 @@ def test_what_a_killed_process_has_left_is_no_word(tmp_path: Path, monkeypatch: 
         left = (layout.run / "resume.json").read_bytes()
     (layout.run / "resume.json").write_bytes(left)
     assert vouch.given(layout) == 3
-    now = vouch._now()
-    monkeypatch.setattr(vouch, "_now", lambda: now + vouch.LASTS_S)
+    now = boottime()
+    monkeypatch.setattr(vouch, "boottime", lambda: now + vouch.LASTS_S)
     assert vouch.given(layout) is None
-    monkeypatch.setattr(vouch, "_now", lambda: now - 100)  # of a boot before this one
+    monkeypatch.setattr(vouch, "boottime", lambda: now - 100)  # of a boot before this one
     assert vouch.given(layout) is None
     (layout.run / "resume.json").write_text("{")
     assert vouch.given(layout) is None
