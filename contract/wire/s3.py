@@ -5,6 +5,7 @@ A login page, an empty body and another server's "not found" would otherwise loo
 
 from __future__ import annotations
 
+import time
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,6 +32,14 @@ class Page:
 def content_md5(body: bytes) -> str:
     """The value of Content-MD5. A bucket with object lock asks for it with whatever is put there, beside any other checksum."""
     return b64encode(md5(body, usedforsecurity=False).digest()).decode()
+
+
+def retention(until: float) -> dict[str, str]:
+    """Headers of a put that keep the object from everybody, its writer and the account's owner among them. `until`: seconds since 1970."""
+    return {
+        "x-amz-object-lock-mode": "COMPLIANCE",
+        "x-amz-object-lock-retain-until-date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(until)),
+    }
 
 
 def listing(document: bytes, kind: tuple[str, str] = OBJECTS) -> Page:

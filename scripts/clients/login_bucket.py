@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from contract.authlog import named, prefix
 from contract.errors import Failed
-from contract.wire import dates, s3
-from scripts.clients.witness import Witness
+from contract.wire import s3
+from scripts.clients.witness import Witness, age
 
 AT_ONCE, PIECE = 8, 64  # requests, and objects after which it is seen whether to go on
 MOST_OBJECTS, MOST_READ = 20_000, 2**27  # of one host: whoever owns it puts what it likes
@@ -56,9 +56,9 @@ class LoginBucket(Witness):
             if isinstance(found, Failed):
                 breaks.append(str(found))
                 continue
-            body, age = found
+            body, stored_s = found
             objects.append((key, body))
-            ages += [] if age is None else [age]
+            ages += [] if stored_s is None else [stored_s]
         return Kept(objects=tuple(objects), age_s=min(ages, default=None), breaks=tuple(breaks))
 
     def _all(self, keys: Sequence[str], breaks: list[str]) -> Iterator[tuple[str, tuple[bytes, float | None] | Failed]]:
@@ -84,5 +84,4 @@ class LoginBucket(Witness):
             return error
         if found is None:
             return b"", None
-        stored, now = (dates.seconds(found.headers.get(name)) for name in ("Last-Modified", "Date"))
-        return found.body, None if stored is None or now is None else now - stored
+        return found.body, age(found)

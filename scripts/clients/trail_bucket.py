@@ -6,6 +6,7 @@ import time
 from http import HTTPStatus
 
 from contract.audit import AUDIT, name_of
+from contract.wire import s3
 from contract.witness import LOCKED_DAYS
 from scripts.clients.witness import TAKEN, Witness, WitnessDown
 
@@ -46,8 +47,4 @@ class TrailBucket(Witness):
         said = self._ask("read whether objects are locked", "GET", "", query={"object-lock": ""})
         if said.status != HTTPStatus.OK or b"<ObjectLockEnabled>Enabled</ObjectLockEnabled>" not in said.body:
             return {}
-        until = time.gmtime(time.time() + self._ahead + LOCKED_DAYS * 86_400)
-        return {
-            "x-amz-object-lock-mode": "COMPLIANCE",
-            "x-amz-object-lock-retain-until-date": time.strftime("%Y-%m-%dT%H:%M:%SZ", until),
-        }
+        return s3.retention(time.time() + self._ahead + LOCKED_DAYS * 86_400)

@@ -64,6 +64,12 @@ class WitnessDown(Failed):
     """The witness does not answer, or nothing that can be relied on."""
 
 
+def age(reply: http.Reply) -> float | None:
+    """Seconds since what is in it was stored, by the store's own clock; None where that does not say."""
+    stored, now = (dates.seconds(reply.headers.get(name)) for name in ("Last-Modified", "Date"))
+    return None if stored is None or now is None else now - stored
+
+
 class Witness:
     """The bucket, by the keys to it, and by nothing else of this machine's. May be used from several threads.
 
@@ -161,7 +167,7 @@ class Witness:
         found = self._read(key)
         if found is None:
             return None
-        stored, now = (dates.seconds(found.headers.get(name)) for name in ("Last-Modified", "Date"))
+        age_s = age(found)
         otherwise = (
             f"is no heartbeat; nothing is concluded from it; see the agent's log on {host}.{site}, stop that host and remove the object if it is not "
             "its agent that writes this"
@@ -170,12 +176,10 @@ class Witness:
             told = document.mapping(found.body)
         except ValueError:
             told = {}
-        if not told or stored is None or now is None:
+        if not told or age_s is None:
             raise Failed(f"witness object {key} in {self._place}: {otherwise}")
         beat = fields.heard(Beat, told, f"witness object {key}", otherwise)
-        return Heartbeat(
-            document={name: it for name, it in fields.write(beat).items() if it is not None}, age_s=now - stored
-        )
+        return Heartbeat(document={name: it for name, it in fields.write(beat).items() if it is not None}, age_s=age_s)
 
     def followed(self, site: str) -> int | None:
         """The newest epoch in which `site` was seen streaming from the active one."""

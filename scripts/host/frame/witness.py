@@ -12,7 +12,6 @@ import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -207,11 +206,7 @@ class Talk:
             self._stored(answer, key)
 
     def _lock(self, keep_s: float) -> dict[str, str]:
-        until = time.gmtime(time.time() + self._ahead + keep_s)
-        return {
-            "x-amz-object-lock-mode": "COMPLIANCE",
-            "x-amz-object-lock-retain-until-date": time.strftime("%Y-%m-%dT%H:%M:%SZ", until),
-        }
+        return s3.retention(time.time() + self._ahead + keep_s)
 
     def _stored(self, answer: Answer, key: str) -> Answer:
         """Raises Silent, also where whoever said yes has no ETag for it: a login page says yes to everything."""
