@@ -119,8 +119,7 @@ def _make(folder: Path, report: Report) -> str:
         _run(f"apt-get {name}", command, log, Apt(report))
         if name == "download":
             # Apt takes a file of before for what it fetched, by its size alone.
-            _listed(lambda: supply.refuse_replaced(debs, supply.archive(root / "var/lib/apt/lists")))
-            _listed(lambda: supply.refuse_replaced(debs, supply.listed()))
+            _listed(lambda: supply.refuse_replaced(debs, supply.archive(root / "var/lib/apt/lists"), supply.listed()))
     report("what runs and what does not")
     _finish(root, log)
     return _listed(lambda: _moved(supply.installed(root, debs)))

@@ -124,17 +124,16 @@ def installed(root: Path, files: Path) -> list[Deb]:
     return sorted(found)
 
 
-def refuse_replaced(files: Path, known: Mapping[Key, Deb]) -> None:
-    """Raises DebError where a file has a name and a version of the list, and other bytes."""
+def refuse_replaced(files: Path, *lists: Mapping[Key, Deb]) -> None:
+    """Raises DebError where a file has a name and a version of one of the lists, and other bytes."""
     for path in sorted(files.glob("*.deb")):
         told = _FILE.fullmatch(path.name)
-        deb = known.get((told[1], unquote(told[2]), told[3])) if told else None
-        if deb is None:
-            continue
-        found = digest(path)
-        if found != deb.digest:
+        key = (told[1], unquote(told[2]), told[3]) if told else None
+        wanted = {known[key].digest for known in lists if key in known} if key else set()
+        found = digest(path) if wanted else ""
+        for other in sorted(wanted - {found}):
             raise DebError(
-                f"{path}: found SHA-256 {found}, wanted {deb.digest}, which is told of this very version: somebody has replaced it, there or at the archive;"
+                f"{path}: found SHA-256 {found}, wanted {other}, which is told of this very version: somebody has replaced it, there or at the archive;"
                 " the image was not built from it; remove the file, look at the mirror, and run the same again"
             )
 

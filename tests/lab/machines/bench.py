@@ -112,6 +112,11 @@ class Bench:
         wait_for(f"sshd of {region}", lambda: self.try_ssh(region, "true").returncode == 0, 60)
 
     def try_ssh(self, region: str, line: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self._ssh(region, line), input=given, capture_output=True, text=True, check=False, timeout=60
+        )
+
+    def _ssh(self, region: str, line: str) -> list[str]:
         options = (
             "StrictHostKeyChecking=no",
             "UserKnownHostsFile=/dev/null",
@@ -120,15 +125,11 @@ class Bench:
             "BatchMode=yes",
         )
         flags = [part for option in options for part in ("-o", option)]
-        command = ["ssh", "-i", str(self.key), *flags, f"debian@{self.floating(region)}", line]
-        return subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=60)
+        return ["ssh", "-i", str(self.key), *flags, f"debian@{self.floating(region)}", line]
 
     def send(self, region: str, content: bytes, line: str) -> None:
         """Run a line with this on its stdin; it must succeed."""
-        options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "BatchMode=yes")
-        flags = [part for option in options for part in ("-o", option)]
-        command = ["ssh", "-i", str(self.key), *flags, f"debian@{self.floating(region)}", line]
-        subprocess.run(command, input=content, capture_output=True, check=True, timeout=60)
+        subprocess.run(self._ssh(region, line), input=content, capture_output=True, check=True, timeout=60)
 
     def ssh(self, region: str, line: str, given: str = "") -> str:
         """Run a line on the region's host, with this on its stdin; it must succeed."""
