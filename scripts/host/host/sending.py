@@ -11,12 +11,17 @@ import os
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from contract import fields
 from contract.audit import digest
-from contract.authlog import Head, Line, Name, body, named
-from contract.errors import Failed, Refused, say
+from contract.authlog import MOST, Head, Line, Name, body
+from contract.checks import integer, prose
+from contract.errors import Failed, Refused, Usage, say
+from contract.fields import key
+from contract.forms import HOST
+from contract.sites import A_SITE
 from contract.version import VERSION
 from contract.witness import LOCKED_DAYS
 
@@ -38,17 +43,25 @@ Store = Callable[[str, str], object]
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """`before`: digest of the object before `number`. `key`, `text`: what is to be put, once it was made. `cursor`: where the journal was read to."""
+    """What the job remembers of its chain."""
 
-    host: str  # "db-1.a": a disk that was copied is another host's
-    chain: str
-    boot: str
-    number: int = 1
-    before: str = ""
-    begun: str = ""
-    cursor: str = ""
-    key: str = ""
-    text: str = ""
+    host: str = key(prose, "`db-1.a`: a disk that was copied is another host's")
+    chain: str = key(prose, "of now")
+    boot: str = key(prose, "in which it was begun")
+    number: int = key(integer(1, MOST), "of the object that comes next", default=1)
+    before: str = key(prose, "digest of the one before it", default="")
+    begun: str = key(prose, "why the chain was begun", default="")
+    cursor: str = key(prose, "where the journal was read to", default="")
+    stored_as: str = key(prose, "key of what is to be put, once it was made", default="")
+    text: str = key(prose, "what is to be put", default="")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Self:
+    """Whose job this is."""
+
+    site: str = key(A_SITE, "of this host")
+    host: str = key(HOST, "its name")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,13 +77,14 @@ class Sender:
     def go(self) -> int:
         """Puts what there is, some objects of it at most. Returns how many. Raises Failed."""
         state, put, more = self.load(), 0, True
-        while put < MOST_OBJECTS and (state.key or more):
-            if not state.key:
+        while put < MOST_OBJECTS and (state.stored_as or more):
+            if not state.stored_as:
                 state, more = self._next(state)
-            if state.key:
-                self.store(state.key, state.text)
+            if state.stored_as:
+                self.store(state.stored_as, state.text)
                 done = digest(state.text.encode())
-                state, put = replace(state, number=state.number + 1, before=done, begun="", key="", text=""), put + 1
+                state = replace(state, number=state.number + 1, before=done, begun="", stored_as="", text="")
+                put += 1
                 self._save(state)
         return put
 
@@ -83,13 +97,10 @@ class Sender:
         except OSError:
             return self._begin(UNREADABLE)
         try:
-            found = State(**json.loads(text))
-            kinds = [type(getattr(found, name)) for name in State.__dataclass_fields__]
-            if kinds == [str, str, str, int, *[str] * 5] and found.host == f"{self.host}.{self.site}":
-                return found
-        except (ValueError, TypeError):
-            pass
-        return self._begin(UNREADABLE)
+            found = fields.read(State, json.loads(text), STATE)
+        except (ValueError, Usage):
+            return self._begin(UNREADABLE)
+        return found if found.host == f"{self.host}.{self.site}" else self._begin(UNREADABLE)
 
     def _begin(self, why: str, cursor: str = "", before: str = "") -> State:
         """A chain of this boot. `before`: where it is known what was put last."""
@@ -126,10 +137,10 @@ class Sender:
     def _made(self, state: State, head: Head, lines: tuple[Line, ...]) -> State:
         at = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         name = Name(site=self.site, host=self.host, at=at, chain=state.chain, number=state.number)
-        return replace(state, key=str(name), text=body(head, lines).decode())
+        return replace(state, stored_as=str(name), text=body(head, lines).decode())
 
     def _save(self, state: State) -> None:
-        write_atomically(self.folder / STATE, json.dumps(asdict(state), sort_keys=True).encode())
+        write_atomically(self.folder / STATE, json.dumps(fields.write(state), sort_keys=True).encode())
 
 
 def send(call: Call) -> Result:
@@ -175,21 +186,18 @@ def _refuse_others(folder: Path) -> None:
 def _self(layout: Layout) -> tuple[str, str]:
     path = layout.etc / SELF
     try:
-        found = json.loads(path.read_bytes())
-        name = named(f"logs/{found['site']}/{found['host']}/00000000T000000Z-00000000-00000000.jsonl")
-        if name is not None:
-            return name.site, name.host
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    raise Failed(
-        say(
-            subject=f"file {path}",
-            found="none that can be read",
-            wanted="site and name of this host",
-            consequence="who signs in here is kept nowhere else",
-            remedy="run `pulumi up` for this site",
-        )
-    )
+        found = fields.read(Self, json.loads(path.read_bytes()), SELF)
+    except (OSError, ValueError, Usage):
+        raise Failed(
+            say(
+                subject=f"file {path}",
+                found="none that can be read",
+                wanted="site and name of this host",
+                consequence="who signs in here is kept nowhere else",
+                remedy="run `pulumi up` for this site",
+            )
+        ) from None
+    return found.site, found.host
 
 
 def _boot() -> str:
