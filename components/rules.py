@@ -203,9 +203,7 @@ def _operators(settings: Settings) -> Iterator[_Row]:
 
 def _shut_out(settings: Settings) -> Iterator[_Row]:
     """Keys that are needed by more than one person."""
-    revoked = {
-        words[1] for it in (settings.ssh.revoked if settings.ssh else None) or () if len(words := it.split()) > 1
-    }
+    revoked = {words[1] for it in settings.revoked if len(words := it.split()) > 1}
     keys = {
         "the program's own key": (settings.secrets.operator, "A person leaves"),
         "the CA's of ssh.ca": (settings.secrets.ssh_ca, "The ssh CA is renewed"),
@@ -222,7 +220,7 @@ def _shut_out(settings: Settings) -> Iterator[_Row]:
                 f"take it out of the list; one that is lost, or known to somebody, is made anew as `{section}` in docs/failover.md says",
             )
     if settings.ssh and settings.ssh.authorities == ():
-        for name in filter(ssh_keys.others, settings.ssh.revoked or ()):
+        for name in filter(ssh_keys.others, settings.revoked):
             yield (
                 "ssh.revoked",
                 repr(name),
@@ -230,7 +228,7 @@ def _shut_out(settings: Settings) -> Iterator[_Row]:
                 "nobody would be shut out by it, for each certificate bears its time behind the name",
                 "copy the id as `drctl audit verify` shows it, or put in the person's public key, which counts for every certificate of it",
             )
-    for authority in (settings.ssh.authorities if settings.ssh else None) or ():
+    for authority in settings.authorities:
         if authority.split()[1] in revoked:
             yield (
                 "ssh.revoked",
@@ -318,8 +316,8 @@ def _unkept(settings: Settings) -> Iterator[str]:
 
 def _theirs(settings: Settings) -> Iterator[str]:
     """Ids that only a CA of the team's may have given."""
-    ids = [it for it in settings.ssh.revoked if ssh_keys.others(it)] if settings.ssh else []
-    if ids and settings.ssh and settings.ssh.authorities:
+    ids = [it for it in settings.revoked if ssh_keys.others(it)]
+    if ids and settings.authorities:
         yield (
             f"dr:ssh.revoked: {', '.join(ids)}: shuts out a certificate of dr:ssh.authorities with just this id, and none of `drctl ssh-certificate`, whose "
             "ids bear their time (id:alice+20261129T090000Z); a person is shut out by the public key"

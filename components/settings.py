@@ -116,6 +116,16 @@ class Settings(Configuration):
         return self.regions[self.site]
 
     @property
+    def authorities(self) -> tuple[str, ...]:
+        """Public keys of the CAs of ssh that a team runs itself; none of a list that cannot be read."""
+        return (self.ssh.authorities if self.ssh else None) or ()
+
+    @property
+    def revoked(self) -> tuple[str, ...]:
+        """Who is shut out from ssh; nobody by a list that cannot be read."""
+        return (self.ssh.revoked if self.ssh else None) or ()
+
+    @property
     def words(self) -> dict[str, Word | None]:
         """The operator's, by their names in `dr:accept`."""
         return {name: getattr(self.accept, name) if self.accept else None for name in fields.keys(Accept)}

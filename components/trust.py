@@ -120,7 +120,7 @@ def _ssh_ca(secrets: s.Secrets) -> Iterator[Row]:
 
 def _authorities(settings: s.Settings) -> Iterator[Row]:
     """The teams' CAs."""
-    bodies = {it.split()[1] for it in (settings.ssh.authorities if settings.ssh else None) or ()}
+    bodies = {it.split()[1] for it in settings.authorities}
     for name, key in _other_keys(settings.secrets).items():
         if key.public is not None and key.public.split()[1] in bodies:
             yield (

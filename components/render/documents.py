@@ -93,7 +93,7 @@ def setup(settings: Settings, role: str) -> Document:
         lease=settings.lease if kind.leased else None,
         hardened=True,
         ssh_authorities=ssh_authorities(settings),
-        ssh_revoked=settings.ssh.revoked if settings.ssh else (),
+        ssh_revoked=settings.revoked,
         signed_in=witness is not None,
     )
     return dict(fields.write(block))
@@ -102,7 +102,7 @@ def setup(settings: Settings, role: str) -> Document:
 def ssh_authorities(settings: Settings) -> tuple[str, ...]:
     """Whose certificates open root: of our own CA, where there is one, and of those that a team runs itself."""
     own = [settings.secrets.ssh_ca.public] if settings.secrets.ssh_ca else []
-    return tuple(dict.fromkeys([*own, *(settings.ssh.authorities if settings.ssh else ())]))
+    return tuple(dict.fromkeys([*own, *settings.authorities]))
 
 
 def postgres(settings: Settings, volume_id: str | None) -> Document:

@@ -172,9 +172,8 @@ def _register_s3(ovh: OvhService, base: str) -> None:
         with ovh.lock:
             ovh.user(project, user)
             entry = {
-                "access": secrets.token_hex(
-                    8
-                ),  # half as long as the platform's: the gateway has 4 KB for a policy that names them all
+                # Half as long as the platform's: the gateway has 4 KB for a policy that names them all.
+                "access": secrets.token_hex(8),
                 "secret": secrets.token_hex(16),
                 "userId": user,
                 "tenantId": project,

@@ -74,7 +74,7 @@ def _authority(settings: Settings, key: str) -> str:
             raise Refused(
                 f"key: is that of {whose}, wanted a person's own; nothing was made; `ssh-keygen -t ed25519` makes one"
             )
-    if settings.ssh is not None and key in settings.ssh.revoked:
+    if key in settings.revoked:
         raise Refused(
             "key: is shut out by dr:ssh.revoked, so a certificate would open nothing; nothing was made; use another key"
         )
