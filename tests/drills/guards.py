@@ -41,8 +41,8 @@ GUARDS = {
     ),
     "age: a heartbeat is as old as its host's own clock says": (
         "scripts/clients/witness.py",
-        "age_s=now - stored",
-        'age_s=now - __import__("datetime").datetime.fromisoformat(told["at"]).timestamp()',
+        "age_s=age_s",
+        'age_s=(dates.seconds(found.headers.get("Date")) or 0.0) - __import__("datetime").datetime.fromisoformat(told["at"]).timestamp()',
         "clock-off-on-one-side",
         "the age of the last heartbeat is not a true one",
     ),
