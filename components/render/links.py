@@ -96,7 +96,12 @@ def _ssh(settings: Settings, bastion: str) -> access.Ssh:
 def turn(settings: Settings, bastion: str, service: str, program: str, told: Mapping[str, str]) -> Document:
     """Of a turn link; `program`: shell that runs on each host; `told`: what it is told there, by its key."""
     document = turn_link.Document(
-        site=settings.site, service=service, program=program, documents=told, ssh=_ssh(settings, bastion)
+        site=settings.site,
+        service=service,
+        program=program,
+        documents=told,
+        ssh=_ssh(settings, bastion),
+        witness=witness(settings),
     )
     return dict(fields.write(document))
 

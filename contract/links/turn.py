@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..access import Ssh
+from ..buckets import Bucket
 from ..checks import integer, mapping, one_of, prose
 from ..fields import key, part
 from ..sites import A_SITE
@@ -27,3 +28,4 @@ class Document:
         secret=True,
     )
     ssh: Ssh = part(Ssh, "the way to the hosts")
+    witness: Bucket = part(Bucket, "the witness bucket, for the audit trail alone")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import itertools
+import json
 import subprocess
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -14,7 +18,9 @@ from contract.errors import ExitCode, Refused
 from contract.limits import LINKS_S, REACHED_S
 from contract.links.turn import Document
 from scripts.clients.hosts import Unreachable
+from scripts.links import __main__ as link
 from scripts.links import turn
+from scripts.links.table import LINKS
 
 Said = Callable[[], int]
 LINE = "python3 /opt/dr/dr-host.pyz app converge"
@@ -53,11 +59,14 @@ def played(patch: pytest.MonkeyPatch, **script: list[int | None]) -> PlayedHosts
     return hosts
 
 
-def told() -> Document:
+def document() -> dict[str, Any]:
     ssh: dict[str, Any] = {"private_key": "KEY", "hosts": {}, "bastions": {"b": "198.51.100.9"}}
-    return fields.read(
-        Document, {"site": "b", "service": "app", "program": LINE, "documents": APPS, "ssh": ssh}, "document"
-    )
+    keys = {"endpoint": "https://s3.example", "region": "de", "bucket": "w", "access_key": "k", "secret_key": "s"}
+    return {"site": "b", "service": "app", "program": LINE, "documents": APPS, "ssh": ssh, "witness": keys}
+
+
+def told() -> Document:
+    return fields.read(Document, document(), "document")
 
 
 def test_every_host_is_told_its_own_document_by_the_own_bastion(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,3 +124,31 @@ def test_a_machine_that_reaches_nobody_is_a_refusal(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(turn, "Hosts", nobody)
     with pytest.raises(Refused, match="has no entry"):
         turn.run(told())
+
+
+def test_a_refusal_is_one_line_and_noted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def nobody(_: Any) -> None:
+        raise Refused("user id 7 of this process: has no entry")
+
+    noted = list[tuple[str, str]]()
+
+    class Noted:
+        def __init__(self, _: Any, what: str, site: str, **more: Any) -> None:
+            noted.append((what, site))
+
+        def lost(self, _: float) -> str:
+            return ""
+
+    monkeypatch.setattr(turn, "Hosts", nobody)
+    monkeypatch.setattr(link, "Note", Noted)
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(document())))
+    assert link.main(["turn"]) == ExitCode.REFUSED
+    assert capsys.readouterr().err == "ERROR turn: user id 7 of this process: has no entry\n"
+    assert noted == [("refused", "b")]
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_every_link_is_told_of_whom_and_where_its_end_is_noted(name: str) -> None:
+    """`scripts/links/__main__.py` notes a refusal of any of them."""
+    known = {each.name for each in dataclasses.fields(import_module(LINKS[name]).Document)}
+    assert known >= {"site", "witness"}
