@@ -16,6 +16,7 @@ import socket
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -79,10 +80,8 @@ def run(told: Document) -> dict[str, Any]:
     # Beside what is left to do: by now the new primary writes, and no record is worth a moment of that.
     note = _note(told, newest) if action in (Action.CLAIM_FIRST, Action.TAKE_OVER) else None
     if action is Action.STAY and newest.previous == other(told.site):
-        # A run before this one may have claimed it, and ended before it saw that nobody else writes. The next link promotes. In a planned epoch the
-        # old primary has said its last word, and its cache beats on until it is handed over.
-        writers = (first(DATABASE),) if newest.planned else (first(DATABASE), *told.caches)
-        Silence(witness, replace(newest, active=other(told.site)), writers, told.lease).settled(newest.epoch, None)
+        # A run before this one may have claimed it, and ended before it saw that nobody else writes. The next link promotes.
+        _silence(told, witness, replace(newest, active=other(told.site)), newest).settled(newest.epoch, None)
     try:
         leave(told, witness)
         witness.record_addresses(told.site, fields.write(told.public))
@@ -245,15 +244,35 @@ class Takeover:
             clean.still()
             epoch = self._next(proof, checkpoint=clean.checkpoint)
             clean.claiming = time.monotonic() + WITNESS_S
-            return self._promoted(epoch, clean.claiming)
+            return self._promoted(epoch, clean.claiming, lambda: self._down(clean, epoch))
 
     def _left(self, clean: CleanStop, proof: Proof, own: dict[str, Any], count: Count) -> Epoch:
         """The peer was stopped cleanly, and this site has not followed it: the operator has accepted that what is missing is lost."""
         with held(clean), count.before(own):
             epoch = self._next(proof, loss=count.after(proof, clean.checkpoint))
-            heard = self._silence.beats()  # no cache is handed over in an epoch that is not planned: it has to stop
+            last = {first(DATABASE): self._silence.beats()[first(DATABASE)]}
+            clean.still()
             clean.claiming = time.monotonic() + WITNESS_S
-            return self._promoted(epoch, clean.claiming, heard)
+            return self._promoted(epoch, clean.claiming, lambda: self._down(clean, epoch, last))
+
+    def _down(self, clean: CleanStop, claimed: Epoch, last: Beats | None = None) -> None:
+        """The clean stop holds beyond the claim: until that was at the witness, a run of the peer's stack could start the database by its word.
+
+        No cache is handed over in an epoch that is not planned: those have to stop, however lately they were heard. `last`: what was heard of the
+        database before the claim. Raises Partial.
+        """
+        unknown = clean.hold()
+        if unknown and self.told.lease is None:
+            raise Partial(
+                f"region {self.peer}: nobody can say that {first(DATABASE)}.{self.peer} is stopped ({unknown}), wanted that seen; two writers would lose "
+                f"orders on both sides, so epoch {claimed.epoch} is claimed and nothing is promoted yet; see that it is, or cut its power, and run the "
+                "same again"
+            )
+        if unknown:
+            print(f"WARNING fence: {unknown}; its heartbeats decide", file=sys.stderr)
+        if unknown or not claimed.planned:
+            silence = _silence(self.told, self.witness, self.newest, claimed)
+            silence.settled(claimed.epoch, None if unknown else last)
 
     def _unplanned(self, hosts: Hosts, own: dict[str, Any], count: Count, heard: Beats) -> Epoch:
         """The peer cannot stop itself: count the loss, fence, count again, claim."""
@@ -277,7 +296,8 @@ class Takeover:
                     raise self._unproven(power) from None
                 epoch = self._next(proof, loss=count.after(proof))
                 power.claiming = lease.claiming = True
-                return self._promoted(epoch, time.monotonic() + WITNESS_S, quiet)
+                until = time.monotonic() + WITNESS_S
+                return self._promoted(epoch, until, lambda: self._silence.settled(epoch.epoch, quiet))
 
     def _not_selling(self, heard: Beats, count: Count) -> None:
         """A peer that beats on as primary is no lost one: to take over from it without its last word is the operator's to say. Raises Refused."""
@@ -314,17 +334,16 @@ class Takeover:
             **self._claimer,
         )
 
-    def _promoted(self, epoch: Epoch, until: float, quiet: Beats | None = None) -> Epoch:
+    def _promoted(self, epoch: Epoch, until: float, settled: Callable[[], None]) -> Epoch:
         """Claim, and promote at once, with the connection that is there: every link from here on is part of the write outage.
 
         `until`: of a witness that is silent, for all that ask it: the shop may stand still meanwhile.
-        `quiet`: what was heard of the peer's writers when the proof was made; None where they have said their last word. A promotion that fails
+        `settled`: asked once the epoch is claimed, whether the peer's writers are as the proof has found them; raises Partial. A promotion that fails
         is done by the next link. Raises Failed when somebody else was first.
         """
         with shielded():  # from here on the only way is forward
             claimed = _claim(self.witness, epoch, until)
-            if quiet is not None:
-                self._silence.settled(claimed.epoch, quiet)
+            settled()
             try:
                 self._heir.say({"epoch": claimed.epoch}, PROMOTE_S)
             except DrError as error:
@@ -332,9 +351,13 @@ class Takeover:
         return claimed
 
 
-def _silence(told: Document, witness: Witness, newest: Epoch) -> Silence:
-    """Of the hosts that hold a lease on the site that is active in `newest`."""
-    return Silence(witness, newest, (first(DATABASE), *told.caches), told.lease)
+def _silence(told: Document, witness: Witness, newest: Epoch, claimed: Epoch | None = None) -> Silence:
+    """Of the hosts that hold a lease on the site that is active in `newest`; of those that have to be silent in `claimed`.
+
+    In a planned epoch the old primary has said its last word, and its cache beats on until it is handed over.
+    """
+    caches = () if claimed is not None and claimed.planned else told.caches
+    return Silence(witness, newest, (first(DATABASE), *caches), told.lease)
 
 
 def _claim(witness: Witness, epoch: Epoch, until: float) -> Epoch:

@@ -55,7 +55,7 @@ def look(hosts: Hosts, database: str, connect_s: int = CONNECT_S, *, off: Callab
         }
         while asked:
             answered = wait(asked, LOOK_S, FIRST_COMPLETED).done
-            for future in answered:
+            for future in [each for each in asked if each in answered]:  # of two that answer at once always the same
                 way = asked.pop(future)
                 try:
                     return Seen(via=way, answer=future.result(), silent=tuple(silent))
@@ -115,9 +115,8 @@ class CleanStop(Rung):
         with held(self):
             self._each(self._via, "app quiesce")
             # Also where it is stopped already: from here on no other run can undo what this one stands on.
-            told = {"schema": 1, "epoch_next": self._newest.epoch + 1, "attempt": self._attempt}
             self._stopping = True
-            stopped = self._hosts.must(self._database, self._via, "postgres stop", told, STOP_S)
+            stopped = self._stop()
             self.checkpoint = stopped.facts["checkpoint"]
             if self._resumed and self._lossy and not self._own.get("streaming"):
                 reached = arrived(self._own)
@@ -126,15 +125,42 @@ class CleanStop(Rung):
 
     def still(self) -> None:
         """Nobody has started it again: a run of its own stack puts right what was begun, and cannot know that this attempt lives. Raises Failed."""
+        if found := self._moved():
+            raise Failed(
+                f"{found}; a run of region {self._peer} was at work beside this one; let only one of the two run"
+            )
+
+    def hold(self) -> str:
+        """The same once the epoch is claimed, and whatever was started in between is stopped again: it has asked the witness a moment too early.
+
+        Returns why nobody can say that it is down; empty when it is.
+        """
+        try:
+            if found := self._moved():
+                print(
+                    f"WARNING fence: {found}; a run of region {self._peer} was at work beside this one, so it is stopped again; what it has written since "
+                    f"is kept there as evidence when region {self._peer} follows",
+                    file=sys.stderr,
+                )
+                self._stop()
+        except DrError as error:
+            return str(error)
+        return ""
+
+    def _moved(self) -> str:
+        """How it is, where that is not as this attempt has left it; else empty. Raises Failed where it cannot be asked."""
         told = self._hosts.must(self._database, self._via, "postgres status", {"schema": 1}, QUICK_S).facts
         started = told.get("running") or (told.get("role") or {}).get("role") != Role.FENCED
         stopped_at = told.get("checkpoint_lsn") or self.checkpoint["lsn"]  # a host that cannot read it has not moved it
-        if started or stopped_at != self.checkpoint["lsn"]:
-            found = f"is {words(told)} again" if started else f"was started and is shut down at {stopped_at}"
-            raise Failed(
-                f"{self._database}: {found}, wanted it stopped as this attempt has left it, at {self.checkpoint['lsn']}; a run of region {self._peer} "
-                "was at work beside this one; let only one of the two run"
-            )
+        if not started and stopped_at == self.checkpoint["lsn"]:
+            return ""
+        found = f"is {words(told)} again" if started else f"was started and is shut down at {stopped_at}"
+        return f"{self._database}: {found}, wanted it stopped as this attempt has left it, at {self.checkpoint['lsn']}"
+
+    def _stop(self) -> Answer:
+        """As this attempt's. Raises Failed."""
+        told = {"schema": 1, "epoch_next": self._newest.epoch + 1, "attempt": self._attempt}
+        return self._hosts.must(self._database, self._via, "postgres stop", told, STOP_S)
 
     def leave(self) -> str:
         """The old primary writes again, and workers work, also where the answer to `quiesce` was lost. Says what is so now."""

@@ -19,7 +19,7 @@ from contract.lease import Lease, LeaseState
 from contract.limits import QUICK_S
 from contract.sites import Role, other
 from scripts.clients.hosts import Hosts
-from scripts.clients.witness import Witness
+from scripts.clients.witness import Witness, WitnessDown
 from scripts.links.rungs import Proof, Rung, RungFailed
 
 LOOK_S = 1.0
@@ -94,16 +94,27 @@ class Silence:
         """After `epoch` was claimed and before anybody is promoted in it: the peer's writers are as silent as they were, or have stopped since.
 
         `heard`: what the proof stands on; None when a run before this one has claimed it. One that was heard in between has learned of the new
-        epoch, or lives on what it was granted: its lease is waited out. Raises Partial when one writes on; nobody is promoted then.
+        epoch, or lives on what it was granted: its lease is waited out. A witness that is silent is waited for as long. Raises Partial when one writes
+        on, or nobody can tell; nobody is promoted then.
         """
-        began, beats = time.monotonic(), self.beats()
-        limit_s = self.silence_s(beats) + 2 * LOOK_S
+        began, silent = time.monotonic(), ""
+        beats: Beats = {}
         while True:
+            try:
+                beats, silent = self.beats(), ""
+            except WitnessDown as error:
+                silent = str(error)
             awake = [
                 name for name, beat in beats.items() if self._awake(epoch, beat, heard.get(name) if heard else None)
             ]
-            if not awake:
+            if not awake and not silent:
                 return
+            limit_s = self.silence_s(beats) + 2 * LOOK_S
+            if time.monotonic() - began > limit_s and silent:
+                raise Partial(
+                    f"epoch {epoch}: is claimed, and whether the writers of region {self.peer} have stopped is not known ({silent}), wanted their last words; "
+                    "two writers would lose orders on both sides, so nothing is promoted yet; run the same again once the witness answers"
+                )
             if time.monotonic() - began > limit_s:
                 raise Partial(
                     f"region {self.peer}: {' and '.join(f'{name}.{self.peer}' for name in awake)} still writes as of an older epoch, {limit_s:.0f} s after "
@@ -111,7 +122,6 @@ class Silence:
                     "(`systemctl stop dr-agent` there stops the service too, or cut its power) and run the same again"
                 )
             time.sleep(LOOK_S)
-            beats = self.beats()
 
     def _holds(self, beat: Heartbeat) -> bool:
         """It says that it is the primary of the epoch in force, or of none that we know, and may write."""

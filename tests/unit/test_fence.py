@@ -872,6 +872,7 @@ def test_a_planned_move_that_ended_after_its_claim_waits_for_no_cache_that_is_st
 
 def test_a_standby_that_does_not_follow_is_left_by_the_operators_word_with_what_is_missing_counted(world):
     well()
+    world.beats["cache-1"] = replace(beat("cache-1"), age_s=60.0)
     PlayedHosts.script |= {("cache-1.b", "redis status"): (0, {}), ("control-1.b", "assets status"): (0, COPIED)}
     PlayedHosts.script["db-1.b", "postgres status"] = (0, {**STANDBY, "streaming": False, "receive_lsn": "0/3000000"})
     with pytest.raises(Refused, match=r"set accept\.data_loss to \{epoch: 1"):

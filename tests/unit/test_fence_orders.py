@@ -27,11 +27,12 @@ from scripts.clients.witness import WitnessDown
 from scripts.links import fence, planned, power, preflight, silence, unplanned
 from scripts.links.agreement import Side
 from scripts.links.interrupts import Interrupted
-from tests.unit.played_pair import Pair
+from tests.unit.played_pair import Pair, Witnessed
 from tests.unit.test_fence import (
     BEHIND,
     CHECKPOINT,
     LEASE,
+    PRIMARY,
     STANDBY,
     PlayedHosts,
     beat,
@@ -90,6 +91,154 @@ def test_nobody_is_promoted_in_a_planned_epoch_beside_a_database_that_beats(leas
     leased.heartbeat = beating()
     with pytest.raises(Partial, match=r"db-1\.a still writes as of an older epoch"):
         fence.run(told(lease=LEASE))
+
+
+def started_again(monkeypatch, world, *, reached=True):
+    """A run of region a has asked the witness a moment before the claim is there, and has started its database on that word."""
+    really, asked, state = PlayedHosts.call, world.claim, SimpleNamespace(claimed=False, stopped=False)
+
+    def claim(epoch):
+        asked(epoch)
+        state.claimed = True
+
+    def call(self, host, via, command, document, limit_s, **patience):
+        if host == "db-1.a" and state.claimed and not reached:
+            raise hosts.Unreachable(f"host {host}: no ssh session")
+        if (host, command) == ("db-1.a", "postgres status") and state.claimed and not state.stopped:
+            said = json.dumps({"facts": {**PRIMARY, "role": {"role": "primary", "epoch": 1}}}).encode()
+            return Answer(0, hosts.answer_of(said, host, command), "")
+        state.stopped = state.claimed and (state.stopped or (host, command) == ("db-1.a", "postgres stop"))
+        return really(self, host, via, command, document, limit_s, **patience)
+
+    world.claim = claim
+    monkeypatch.setattr(PlayedHosts, "call", call)
+
+
+def test_an_old_primary_that_was_started_while_the_epoch_was_claimed_is_stopped_before_anybody_is_promoted(
+    world, monkeypatch, capsys
+):
+    well()
+    started_again(monkeypatch, world)
+    assert fence.run(told())["epoch"] == 2
+    calls = PlayedHosts.calls
+    assert calls.count(("db-1.a", "postgres stop")) == 2
+    assert calls.index(("db-1.b", "takeover epoch")) > max(
+        number for number, call in enumerate(calls) if call == ("db-1.a", "postgres stop")
+    )
+    assert "WARNING fence: db-1.a: is a primary again" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("lease", "words"),
+    [
+        (None, r"nobody can say that db-1\.a is stopped \(host db-1\.a: no ssh session\).*nothing is promoted yet"),
+        (LEASE, r"db-1\.a still writes as of an older epoch"),
+    ],
+)
+def test_nobody_is_promoted_beside_an_old_primary_that_nobody_can_ask_and_that_may_write(
+    leased, clock, monkeypatch, lease, words
+):
+    well()
+    PlayedHosts.script["db-1.b", "agent status"] = (0, {"last_granted_s": None, "up_s": 5000.0})
+    started_again(monkeypatch, leased, reached=False)
+    leased.heartbeat = beating()
+    with pytest.raises(Partial, match=words):
+        fence.run(told(lease=lease))
+    assert ("db-1.b", "takeover epoch") not in PlayedHosts.calls and leased.newest().epoch == 2
+
+
+def test_an_old_primary_that_went_away_with_the_claim_is_believed_to_be_stopped_by_its_last_word(
+    leased, clock, monkeypatch
+):
+    well()
+    started_again(monkeypatch, leased, reached=False)
+    leased.heartbeat = lambda site, host: beat(host, role="fenced") if host == "db-1" else beating()(site, host)
+    assert fence.run(told(lease=LEASE))["epoch"] == 2
+    assert ("db-1.b", "takeover epoch") in PlayedHosts.calls
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_run_of_the_old_site_at_the_moment_of_the_claim_makes_no_second_writer(monkeypatch, late):
+    """`late`: the witness has carried the claim out long after it was asked."""
+    pair = Pair().install(monkeypatch)
+    really, tries = Witnessed.claim, list[int]()
+
+    def claim(witness, epoch):
+        tries.append(epoch.epoch)
+        if len(tries) == 1:
+            pair.up("a", "a")
+            if late:
+                raise WitnessDown("no answer within 5 s")
+        really(witness, epoch)
+
+    monkeypatch.setattr(fence, "WITNESS_S", 10.0)
+    monkeypatch.setattr(fence.time, "sleep", lambda _: None)
+    monkeypatch.setattr(Witnessed, "claim", claim)
+    pair.up("b", "b")
+    assert pair.sites["b"].writes and not pair.sites["a"].writes
+    pair.up("a", "b")
+    assert pair.settled() == ""
+
+
+@pytest.mark.parametrize("times", [2, 10_000])
+def test_a_witness_that_falls_silent_behind_the_claim_is_asked_until_it_says_whether_somebody_writes(
+    leased, clock, times
+):
+    """Nobody may write by then, and nobody may be promoted: an answer that comes late is worth waiting for."""
+    asked, claimed, really, heard = itertools.count(1), list[int](), leased.claim, leased.heartbeat
+
+    def claim(epoch):
+        really(epoch)
+        claimed.append(epoch.epoch)
+
+    def heartbeat(site, host):
+        if claimed and next(asked) <= times:
+            raise WitnessDown("witness: no answer within 5 s")
+        return heard(site, host)
+
+    leased.claim, leased.heartbeat = claim, heartbeat
+    if times == 2:
+        assert fence.run(told(lease=LEASE))["epoch"] == 2
+        assert ("db-1.b", "takeover epoch") in PlayedHosts.calls
+        return
+    with pytest.raises(Partial, match=r"epoch 2: is claimed.*no answer within 5 s.*nothing is promoted yet"):
+        fence.run(told(lease=LEASE))
+    assert ("db-1.b", "takeover epoch") not in PlayedHosts.calls
+
+
+def left():
+    """A living region whose database is not followed, and a standby that lacks something."""
+    well()
+    PlayedHosts.script["cache-1.b", "redis status"] = (0, {})
+    PlayedHosts.script["db-1.b", "agent status"] = (0, {"last_granted_s": None, "up_s": 5000.0})
+    PlayedHosts.script["db-1.b", "postgres status"] = (0, {**STANDBY, "streaming": False, "receive_lsn": "0/3000000"})
+
+
+def test_an_old_primary_that_was_started_again_while_the_loss_was_counted_is_no_proof_for_leaving_it(
+    world, monkeypatch
+):
+    left()
+    really = PlayedHosts.call
+
+    def call(self, host, via, command, document, limit_s, **patience):
+        if (host, command) == ("db-1.a", "postgres status") and ("db-1.a", "postgres stop") in PlayedHosts.calls:
+            said = json.dumps({"facts": {**PRIMARY, "role": {"role": "primary", "epoch": 1}}}).encode()
+            return Answer(0, hosts.answer_of(said, host, command), "")
+        return really(self, host, via, command, document, limit_s, **patience)
+
+    monkeypatch.setattr(PlayedHosts, "call", call)
+    with pytest.raises(Failed, match=r"db-1\.a: is a primary again.*no epoch was claimed"):
+        fence.run(told(data_loss=lost()))
+    assert world.newest().epoch == 1
+
+
+def test_a_cache_that_was_heard_a_moment_before_the_claim_has_to_stop_all_the_same(leased, clock):
+    """Its next heartbeat is two seconds away: that nothing new is heard of it is no sign that it has stopped."""
+    left()
+    leased.heartbeat = lambda site, host: replace(beat(host, role="fenced" if host == "db-1" else "primary"), age_s=1.0)
+    with pytest.raises(Partial, match=r"cache-1\.a still writes as of an older epoch"):
+        fence.run(told(lease=LEASE, data_loss=lost()))
+    assert ("db-1.b", "takeover epoch") not in PlayedHosts.calls
 
 
 def test_a_claim_that_nobody_answered_is_made_again_until_somebody_says_what_is_so(world, monkeypatch):
@@ -201,6 +350,7 @@ def test_a_list_that_goes_in_circles_ends_in_time(monkeypatch):
 
 def test_leaving_a_primary_that_is_not_followed_is_gone_on_with_by_the_same_command(world):
     well()
+    world.beats["cache-1"] = replace(beat("cache-1"), age_s=60.0)
     PlayedHosts.script["cache-1.b", "redis status"] = (0, {})
     PlayedHosts.script["db-1.a", "postgres status"] = (0, STOPPED)
     PlayedHosts.script["db-1.b", "postgres status"] = (0, {**STANDBY, "streaming": False, "receive_lsn": "0/3000000"})
@@ -425,6 +575,7 @@ def test_a_witness_that_dies_behind_the_power_leaves_nobody_in_doubt_about_what_
 def test_a_standby_that_lacks_the_last_record_alone_is_behind(world):
     """It has all up to the shutdown checkpoint, and not that: the link was cut in between. Replay would wait for it in vain."""
     well()
+    world.beats["cache-1"] = replace(beat("cache-1"), age_s=60.0)
     PlayedHosts.script["db-1.a", "postgres status"] = (0, STOPPED)
     own = {**STANDBY, "streaming": False, "receive_lsn": CHECKPOINT["lsn"], "replay_lsn": CHECKPOINT["lsn"]}
     PlayedHosts.script["db-1.b", "postgres status"] = (0, own)

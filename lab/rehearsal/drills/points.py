@@ -70,12 +70,10 @@ UNCLAIMED = Point(
     (Strike(FENCE, "epoch = self._next(proof, checkpoint=clean.checkpoint)", KILL),),
     KILLED,
 )
-CLAIMED = Point(
-    "is killed between the claim and the promotion", (Strike(FENCE, "if quiet is not None:", KILL),), KILLED
-)
+CLAIMED = Point("is killed between the claim and the promotion", (Strike(FENCE, "settled()", KILL),), KILLED)
 CLAIMED_RAISES = Point(
     "raises between the claim and the promotion",
-    (Strike(FENCE, "if quiet is not None:", raising("TypeError('NoneType')")),),
+    (Strike(FENCE, "settled()", raising("TypeError('NoneType')")),),
     "TypeError",
 )
 PROMOTED = Point("is killed once the database is promoted", (Strike(FENCE, "return claimed", KILL),), KILLED)
