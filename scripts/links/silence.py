@@ -57,7 +57,7 @@ class Silence:
     def selling(self, before: Beats) -> str:
         """Whether the peer's database still beats as the primary in force; a phrase, or nothing. Watched for as long as one beat may take.
 
-        `before`: what was heard when the run began. Raises WitnessDown.
+        One that two beats say to be down sells nothing: its host is alive. `before`: what was heard when the run began. Raises WitnessDown.
         """
         host = first(DATABASE)
         began, earlier = time.monotonic(), before.get(host)
@@ -67,6 +67,8 @@ class Silence:
             if beat is None or not self._holds(beat):
                 return ""
             if earlier is not None and _sequence(beat) != _sequence(earlier):
+                if all(each.block("postgres").get("running") is False for each in (earlier, beat)):
+                    return ""
                 return f"{host}.{self.peer} beats as the primary of epoch {self._newest.epoch} (the last {beat.age_s:.0f} s ago)"
             earlier, period = earlier or beat, self.period_s(beats)
             if beat.age_s > period or time.monotonic() - began > period:
@@ -135,12 +137,16 @@ class Silence:
         if isinstance(learned, int) and learned >= epoch and beat.block("redis").get("role") == "replica":
             return False  # a replica, whose agent would stop it as soon as it led
         known = beat.document.get("epoch")
-        if (isinstance(known, int) and known >= epoch) or (heard is not None and _sequence(beat) == _sequence(heard)):
+        if isinstance(known, int) and known >= epoch:
             return False
-        down = beat.lease_state == LeaseState.STOPPED and not any(
-            beat.block(service).get("running") for service in ("postgres", "redis")
-        )
-        return not down and beat.age_s < self.silence_s({"": beat})
+        if beat.lease_state == LeaseState.STOPPED:
+            down = not any(beat.block(service).get("running") for service in ("postgres", "redis"))
+            # Down, and heard: its agent starts it as soon as the witness names its epoch, and may have asked a moment before the claim.
+            starts = isinstance(learned, int) and learned < epoch
+            asleep = down and not starts
+        else:
+            asleep = heard is not None and _sequence(beat) == _sequence(heard)
+        return not asleep and beat.age_s < self.silence_s({"": beat})
 
 
 class LeaseRanOut(Rung):

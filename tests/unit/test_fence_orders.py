@@ -180,6 +180,55 @@ def test_a_run_of_the_old_site_at_the_moment_of_the_claim_makes_no_second_writer
     assert pair.settled() == ""
 
 
+@pytest.mark.parametrize("when", ["before the look", "after it"])
+def test_a_region_that_comes_back_and_is_about_to_start_is_waited_for_until_it_knows_the_epoch(
+    leased, clock, monkeypatch, when
+):
+    """Its agent is heard before the service runs, and may have been told by the witness, a moment before the claim, that its epoch is in force."""
+    really, looks, heard = leased.claim, itertools.count(), leased.heartbeat
+    back = {"lease": {"state": "stopped"}, "postgres": {"running": False}}
+    returned = [Heartbeat(document={**beat("db-1").document, **back, "sequence": 10, "witness_epoch": 1}, age_s=0.5)]
+    knows = Heartbeat(document={**returned[0].document, "sequence": 11, "witness_epoch": 2}, age_s=0.5)
+
+    def claim(epoch):
+        really(epoch)
+        leased.heartbeat = lambda site, host: heard(site, host) if host != "db-1" else look()
+
+    def look():
+        assert ("db-1.b", "takeover epoch") not in PlayedHosts.calls
+        return knows if next(looks) >= 2 else returned[0]
+
+    if when == "before the look":
+        monkeypatch.setattr(silence.Silence, "quiet", lambda *_: {**leased.beats, "db-1": returned[0]})
+    leased.claim = claim
+    assert fence.run(told(lease=LEASE))["epoch"] == 2
+    assert next(looks) >= 3 and ("db-1.b", "takeover epoch") in PlayedHosts.calls
+
+
+@pytest.mark.parametrize(("running", "moved"), [(False, True), (True, False), (None, False)])
+def test_a_database_that_is_down_on_a_host_that_beats_does_not_sell(leased, clock, running, moved):
+    """Whoever moves away from it needs no word for what it sells until it is stopped: it sells nothing."""
+    well()
+    PlayedHosts.script["db-1.a", "postgres status"] = (0, {"running": False, "cluster_state": "in production"})
+    PlayedHosts.script["db-1.b", "agent status"] = (0, {"last_granted_s": None, "up_s": 5000.0})
+    PlayedHosts.script["cache-1.b", "redis status"] = (0, {})
+    nova = cloud(leased)
+    block = {**beat("db-1").block("postgres"), "running": running}
+    beats = beating(postgres=block)
+
+    def heartbeat(site, host):
+        off = nova.servers["id-shop-a-db-1"]["status"] == "SHUTOFF"
+        return beat(host, postgres=block) if off else beats(site, host)
+
+    leased.heartbeat = heartbeat
+    if moved:
+        assert fence.run(told(lease=LEASE))["fence"] == {"rung": 2}
+        return
+    with pytest.raises(Refused, match="it sells, and a forced move"):
+        fence.run(told(lease=LEASE))
+    assert nova.all_asked() == []
+
+
 @pytest.mark.parametrize("times", [2, 10_000])
 def test_a_witness_that_falls_silent_behind_the_claim_is_asked_until_it_says_whether_somebody_writes(
     leased, clock, times
