@@ -150,7 +150,10 @@ class CleanStop(Rung):
     def _moved(self) -> str:
         """How it is, where that is not as this attempt has left it; else empty. Raises Failed where it cannot be asked."""
         told = self._hosts.must(self._database, self._via, "postgres status", {"schema": 1}, QUICK_S).facts
-        started = told.get("running") or (told.get("role") or {}).get("role") != Role.FENCED
+        role = told.get("role") or {}
+        if role.get("role") == Role.STANDBY and (role.get("epoch") or 0) > self._newest.epoch:
+            return ""  # its own stack was run since, and it follows
+        started = told.get("running") or role.get("role") != Role.FENCED
         stopped_at = told.get("checkpoint_lsn") or self.checkpoint["lsn"]  # a host that cannot read it has not moved it
         if not started and stopped_at == self.checkpoint["lsn"]:
             return ""

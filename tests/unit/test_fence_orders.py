@@ -157,6 +157,22 @@ def test_an_old_primary_that_went_away_with_the_claim_is_believed_to_be_stopped_
     assert ("db-1.b", "takeover epoch") in PlayedHosts.calls
 
 
+def test_an_old_primary_that_follows_already_is_as_good_as_stopped(world, monkeypatch, capsys):
+    """Its own stack was run with the new request at the moment of the claim."""
+    well()
+    really = PlayedHosts.call
+
+    def call(self, host, via, command, document, limit_s, **patience):
+        if (host, command) == ("db-1.a", "postgres status") and world.newest().epoch == 2:
+            said = json.dumps({"facts": {**STANDBY, "role": {"role": "standby", "epoch": 2}}}).encode()
+            return Answer(0, hosts.answer_of(said, host, command), "")
+        return really(self, host, via, command, document, limit_s, **patience)
+
+    monkeypatch.setattr(PlayedHosts, "call", call)
+    assert fence.run(told())["epoch"] == 2
+    assert PlayedHosts.calls.count(("db-1.a", "postgres stop")) == 1 and "db-1.a" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("late", [False, True])
 def test_a_run_of_the_old_site_at_the_moment_of_the_claim_makes_no_second_writer(monkeypatch, late):
     """`late`: the witness has carried the claim out long after it was asked."""
