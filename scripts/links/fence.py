@@ -43,9 +43,9 @@ from scripts.links.power import Glance, PowerOff
 from scripts.links.rungs import Override, Proof, RungFailed, climb, held, race
 from scripts.links.silence import Beats, LeaseRanOut, Silence
 from scripts.links.unplanned import Count
-from scripts.links.words import judge
+from scripts.links.words import counting
 
-NOTED_S = 0.3  # for an entry of the audit trail that has been written beside the rest
+NOTED_S, ENDED_S = 0.3, 3.0  # for an entry of the audit trail: written beside the rest; of a run that has ended
 ROOM_BYTES = 64 * 2**20  # four segments of WAL: with less a promotion may not come to its end
 
 
@@ -53,7 +53,7 @@ def run(told: Document) -> dict[str, Any]:
     """Returns `contract.epoch.InForce` as an object. Raises DrError."""
     witness = Witness(told.witness)
     newest = witness.newest()
-    told = _by_words(told, newest)
+    told = counting(told, newest)
     action = decide(told.site, told.request, newest, followed(witness, told.site, newest))
     side = Side(site=told.site, digests=told.configuration, word=told.other_configuration)
     warning = agree(side, newest, action, witness)
@@ -75,7 +75,13 @@ def run(told: Document) -> dict[str, Any]:
     elif action is Action.TAKE_OVER:
         assert newest is not None  # decide() takes over from somebody
         witness.probe()
-        newest = Takeover(told, newest, witness).run()
+        takeover = Takeover(told, newest, witness)
+        try:
+            newest = takeover.run()
+        except BaseException:
+            if takeover.claimed is not None:  # whatever ends the run behind it: who has claimed stands in the trail
+                _tell(_note(told, takeover.claimed), ENDED_S)
+            raise
     assert newest is not None
     # Beside what is left to do: by now the new primary writes, and no record is worth a moment of that.
     note = _note(told, newest) if action in (Action.CLAIM_FIRST, Action.TAKE_OVER) else None
@@ -95,8 +101,8 @@ def run(told: Document) -> dict[str, Any]:
             "now; raise dr:repair and run the same again once it answers, which leaves them",
             file=sys.stderr,
         )
-    if note is not None and (lost := note.lost(NOTED_S)):
-        print(f"WARNING fence: {lost}", file=sys.stderr)
+    if note is not None:
+        _tell(note, NOTED_S)
     return dict(fields.write(newest.told(entrance)))
 
 
@@ -111,25 +117,9 @@ def _note(told: Document, claimed: Epoch) -> Note:
     return Note(told.witness, "claim", told.site, epoch=claimed.epoch, why=why, facts=facts)
 
 
-def _by_words(told: Document, newest: Epoch | None) -> Document:
-    """The same without the words that do not count. Raises Refused for one that would lie in wait."""
-    given = {
-        "without_fence": told.without_fence,
-        "data_loss": told.data_loss,
-        "configuration": told.other_configuration,
-        "empty": told.empty,
-    }
-    judged = judge(given, newest)
-    for sentence in judged.said:
-        print(f"WARNING fence: {sentence}", file=sys.stderr)
-    counts = judged.counts
-    return replace(
-        told,
-        without_fence=counts.get("without_fence"),
-        data_loss=counts.get("data_loss"),
-        other_configuration=counts.get("configuration"),
-        empty=counts.get("empty"),
-    )
+def _tell(note: Note, wait_s: float) -> None:
+    if lost := note.lost(wait_s):
+        print(f"WARNING fence: {lost}", file=sys.stderr)
 
 
 def _never_claimed(told: Document, witness: Witness) -> None:
@@ -154,6 +144,7 @@ class Takeover:
         self._claimer = claimer()  # known before anything is changed
         self._silence = _silence(told, witness, newest)
         self._heir: Conversation  # with this site's database
+        self.claimed: Epoch | None = None  # by this attempt, and at the witness
 
     def run(self) -> Epoch:
         """Fence, then claim. Raises Refused, nothing changed, when no rung holds."""
@@ -342,7 +333,7 @@ class Takeover:
         is done by the next link. Raises Failed when somebody else was first.
         """
         with shielded():  # from here on the only way is forward
-            claimed = _claim(self.witness, epoch, until)
+            claimed = self.claimed = _claim(self.witness, epoch, until)
             settled()
             try:
                 self._heir.say({"epoch": claimed.epoch}, PROMOTE_S)

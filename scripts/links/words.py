@@ -5,13 +5,15 @@ A word is judged once a run, at its beginning: one that runs out while a take-ov
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from contract.accept import HOUR_S, Word, over, seconds, spelled
 from contract.epoch import Epoch
 from contract.errors import Refused
+from contract.links.fence import Document
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,3 +63,24 @@ def judge(
                 f"{subject}: IS ARMED for epoch {epoch} until {spelled(seconds(word.at) + HOUR_S)} ({word.reason}); take it out after the run that needs it"
             )
     return Judged(counts=counts, said=said)
+
+
+def counting(told: Document, newest: Epoch | None) -> Document:
+    """What the fence is told, without the words that do not count. Raises Refused for one that would lie in wait."""
+    given = {
+        "without_fence": told.without_fence,
+        "data_loss": told.data_loss,
+        "configuration": told.other_configuration,
+        "empty": told.empty,
+    }
+    judged = judge(given, newest)
+    for sentence in judged.said:
+        print(f"WARNING fence: {sentence}", file=sys.stderr)
+    counts = judged.counts
+    return replace(
+        told,
+        without_fence=counts.get("without_fence"),
+        data_loss=counts.get("data_loss"),
+        other_configuration=counts.get("configuration"),
+        empty=counts.get("empty"),
+    )

@@ -271,6 +271,28 @@ def test_a_claim_is_noted_behind_the_promotion_with_the_reason_of_the_word(world
     assert entry["facts"] == {"rung": "1", "planned": "true", "previous": "a"}
 
 
+@pytest.mark.parametrize("ends", [Interrupted, MemoryError])
+def test_a_claim_is_noted_also_where_the_run_ends_before_anybody_is_promoted(world, kept, monkeypatch, ends):
+    well()
+    really = PlayedTalk.say
+
+    def say(talk, document, limit_s):
+        if "epoch" in document:
+            raise ends
+        return really(talk, document, limit_s)
+
+    monkeypatch.setattr(PlayedTalk, "say", say)
+    with pytest.raises((Interrupted, Failed)):
+        fence.run(told())
+    assert world.newest().epoch == 2 and kept.told() == [("claim", "b")]
+
+
+def test_what_ends_before_its_claim_is_noted_as_none(world, kept):
+    with pytest.raises(Refused):
+        fence.run(told())
+    assert kept.told() == []
+
+
 def test_a_trail_that_hangs_holds_up_no_claim(world, monkeypatch, capsys):
     well()
     let = threading.Event()
