@@ -288,7 +288,10 @@ class Takeover:
                 epoch = self._next(proof, loss=count.after(proof))
                 power.claiming = lease.claiming = True
                 until = time.monotonic() + WITNESS_S
-                return self._promoted(epoch, until, lambda: self._silence.settled(epoch.epoch, quiet))
+                try:
+                    return self._promoted(epoch, until, lambda: self._silence.settled(epoch.epoch, quiet))
+                except WitnessDown as error:
+                    raise self._unknown(epoch, error, power) from None
 
     def _not_selling(self, heard: Beats, count: Count) -> None:
         """A peer that beats on as primary is no lost one: to take over from it without its last word is the operator's to say. Raises Refused."""
@@ -309,6 +312,15 @@ class Takeover:
             f"{asked('without_fence', self.newest.epoch)} and run the same again"
         )
         return Partial(text) if power.changed else Refused(text)
+
+    def _unknown(self, epoch: Epoch, error: WitnessDown, power: PowerOff) -> DrError:
+        """Nobody has said what has become of the claim."""
+        told = [
+            f"region {self.site}: whether epoch {epoch.epoch} was claimed is not known ({error}), wanted the witness's word; nobody was promoted",
+            power.changed,
+            f"once it answers, run the same again, or `pulumi up -s region-{self.peer}` to stay there",
+        ]
+        return Partial("; ".join(filter(None, told)))
 
     def _next(self, proof: Proof, *, checkpoint: dict[str, Any] | None = None, loss: Loss | None = None) -> Epoch:
         """The epoch to be claimed: planned where the old primary could say its last word."""

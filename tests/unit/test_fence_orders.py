@@ -623,6 +623,18 @@ def test_an_old_primary_that_refused_to_stop_is_not_said_to_have_been_restarted(
         fence.run(told())
 
 
+def test_a_witness_that_dies_at_the_claim_of_a_lost_region_leaves_nobody_in_doubt_either(leased, monkeypatch):
+    cloud(leased)
+    monkeypatch.setattr(fence, "time", SimpleNamespace(monotonic=itertools.count(0, 20).__next__, sleep=lambda _: None))
+    leased.claim = Mock(side_effect=WitnessDown("witness: cannot write epochs/00000002.json (no answer)"))
+    with pytest.raises(
+        Partial,
+        match=r"whether epoch 2 was claimed is not known \(witness: cannot write.*nobody was promoted; shop-a-db-1.* were asked to stop.*run the same again",
+    ):
+        fence.run(told(lease=LEASE))
+    assert ("db-1.b", "takeover epoch") not in PlayedHosts.calls
+
+
 def test_a_witness_that_dies_behind_the_power_leaves_nobody_in_doubt_about_what_was_stopped(world, monkeypatch):
     cloud(world)
 
