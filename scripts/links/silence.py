@@ -115,7 +115,7 @@ class Silence:
             if time.monotonic() - began > limit_s and silent:
                 raise Partial(
                     f"epoch {epoch}: is claimed, and whether the writers of region {self.peer} have stopped is not known ({silent}), wanted their last words; "
-                    "two writers would lose orders on both sides, so nothing is promoted yet; run the same again once the witness answers"
+                    "two writers would lose orders on both sides, so this run promotes nobody; run the same again once the witness answers"
                 )
             if time.monotonic() - began > limit_s:
                 raise Partial(
