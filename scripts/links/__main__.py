@@ -61,8 +61,11 @@ def main(arguments: list[str]) -> int:
 
 def _note(link: str, told: Any, what: str, said: str) -> None:
     """Into the audit trail: the run has ended by then, and nothing waits for it."""
-    note = Note(told.witness, what, told.site, said=said, facts={"link": link})
-    if lost := note.lost(NOTED_S):
+    try:
+        lost = Note(told.witness, what, told.site, said=said, facts={"link": link}).lost(NOTED_S)
+    except Interrupted:  # the link has ended, and said how
+        lost = "was told to end before it was noted in the audit trail; note it by hand, with your name and the time"
+    if lost:
         print(f"WARNING {link}: {lost}", file=sys.stderr)
 
 

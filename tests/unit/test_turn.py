@@ -20,6 +20,7 @@ from contract.links.turn import Document
 from scripts.clients.hosts import Unreachable
 from scripts.links import __main__ as link
 from scripts.links import turn
+from scripts.links.interrupts import Interrupted
 from scripts.links.table import LINKS
 
 Said = Callable[[], int]
@@ -145,6 +146,25 @@ def test_a_refusal_is_one_line_and_noted(monkeypatch: pytest.MonkeyPatch, capsys
     assert link.main(["turn"]) == ExitCode.REFUSED
     assert capsys.readouterr().err == "ERROR turn: user id 7 of this process: has no entry\n"
     assert noted == [("refused", "b")]
+
+
+def test_who_is_told_to_end_while_the_refusal_is_noted_ends_as_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def nobody(_: Any) -> None:
+        raise Refused("user id 7 of this process: has no entry")
+
+    class Slow:
+        def __init__(self, *_: Any, **__: Any) -> None: ...
+
+        def lost(self, _: float) -> str:
+            raise Interrupted
+
+    monkeypatch.setattr(turn, "Hosts", nobody)
+    monkeypatch.setattr(link, "Note", Slow)
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(document())))
+    assert link.main(["turn"]) == ExitCode.REFUSED
+    assert "WARNING turn: was told to end before it was noted in the audit trail" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", LINKS)
