@@ -35,6 +35,7 @@ class Facts:
     unshown: bool = (
         False  # the shop that runs was told of no certificate to show: it has been there since before they were wanted
     )
+    due: tuple[str, ...] = ()  # units under which files or release were changed, and that have not begun anew since
     role: str | None = None  # of role.json
     role_epoch: int | None = None
 
@@ -91,27 +92,27 @@ def plan(facts: Facts, wanted: Wanted) -> Sequence[Step]:
     steps += _writes([path for group in stale for path in group])
     if facts.stale_kernel or not facts.kernel_set:
         steps.append(Step("kernel"))
-    if facts.stale_units:
+    if facts.stale_units or WEB in facts.due or (wanted.active and WORKER in facts.due):
         steps.append(Step("daemon-reload"))
     steps += _role(facts, wanted)
     new = facts.current != wanted.release
+    unborn = new or WEB in facts.due  # the code of the release does not run yet
     migrate = wanted.migration is not None and facts.migrated != wanted.migration
     if new:
         steps.append(Step("link", wanted.release))
-    if (
-        new and migrate
-    ):  # new code wants its schema first; the same code in a new epoch has it, and requests come before
+    # New code wants its schema first; the same code in a new epoch has it, and requests come before.
+    if unborn and migrate:
         steps.append(Step("migrate", MIGRATE))
     if not facts.web_enabled:
         steps.append(Step("enable", WEB))
-    if new or facts.stale_web or _stale(facts, WEB) or not facts.web:
+    if unborn or facts.stale_web or _stale(facts, WEB) or not facts.web:
         steps.append(Step("restart", WEB))
     steps += _nginx(facts, wanted)
-    if migrate and not new:
+    if migrate and not unborn:
         steps.append(Step("migrate", MIGRATE))
     if wanted.active and not facts.worker_enabled:
         steps.append(Step("enable", WORKER))
-    if wanted.active and (not facts.worker or new or facts.stale_web or _stale(facts, WORKER)):
+    if wanted.active and (not facts.worker or new or facts.stale_web or _stale(facts, WORKER) or WORKER in facts.due):
         steps.append(Step("restart", WORKER))
     return steps
 
@@ -154,6 +155,6 @@ def _nginx(facts: Facts, wanted: Wanted) -> list[Step]:
         steps.append(Step("enable", NGINX))
     if not facts.nginx:
         steps.append(Step("restart", NGINX))
-    elif facts.stale_nginx:
+    elif facts.stale_nginx or NGINX in facts.due:
         steps.append(Step("reload", NGINX))
     return steps

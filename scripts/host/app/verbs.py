@@ -45,6 +45,7 @@ class App:
         self._serves = layout.at(SERVES)
         self._marker = layout.at("/var/lib/dr/app-migrated")
         self._retries = layout.at("/proc/sys/net/ipv4/tcp_retries2")
+        self._due = layout.run / "app-due"  # goes with the machine's power, after which all begin anew
         self.wanted = Wanted(
             active=desired.envelope.active,
             epoch=self._role.epoch,
@@ -76,6 +77,7 @@ class App:
             web_enabled=self._units.enabled(WEB),
             nginx_enabled=self._units.enabled(NGINX),
             worker_enabled=self._units.enabled(WORKER),
+            due=tuple(self._told_due()),
             role=role.role if role else None,
             role_epoch=role.epoch if role else None,
         )
@@ -96,7 +98,7 @@ class App:
             "enable": lambda: self._units.enable(step.detail),
             "disable": lambda: self._units.disable(step.detail),
             "stop": lambda: self._units.stop(step.detail, UNIT_S),
-            "begin": lambda: begin(step.detail),
+            "begin": lambda: self._begin(step.detail),
             "restart": lambda: self._restart(step.detail),
             "serve": lambda: write_atomically(
                 self._serves, b"As dr-host app converge has it; it goes with the role.\n"
@@ -140,13 +142,31 @@ class App:
             )
 
     def _write(self, path: str) -> None:
-        next(file for group in self._files.values() for file in group if str(file.path) == path).write()
+        group, file = next((name, it) for name, files in self._files.items() for it in files if str(it.path) == path)
+        self._begins_anew({"web": (WEB, WORKER), "nginx": (NGINX,), "units": (file.path.name,)}.get(group, ()))
+        file.write()
+
+    def _begins_anew(self, units: Sequence[str]) -> None:
+        """Before what they run by is changed: a run that ends in between, as by migrations that fail, leaves it to the next one, which finds all as wanted."""
+        self._say_due({*self._told_due(), *({WEB, WORKER, NGINX} & {*units})})
+
+    def _begun(self, unit: str) -> None:
+        self._say_due({*self._told_due()} - {unit})
+
+    def _told_due(self) -> list[str]:
+        return (_read(self._due) or "").split()
+
+    def _say_due(self, units: set[str]) -> None:
+        if units != {*self._told_due()}:
+            make_folder(self._due.parent)
+            write_atomically(self._due, f"{' '.join(sorted(units))}\n".encode())
 
     def _make_user(self) -> None:
         users.make(USER)
 
     def _link(self) -> None:
         """The release that runs, replaced in one step. Its code stays root's; Rails writes below `tmp` and `log` alone."""
+        self._begins_anew((WEB, WORKER))
         release = self._layout.at(self._desired.release)
         for name in WRITABLE:
             make_folder(release / name, 0o750, USER)
@@ -172,10 +192,16 @@ class App:
         if unit == NGINX:
             self._check_nginx()
         self._units.restart(unit, UNIT_S)
+        self._begun(unit)
+
+    def _begin(self, unit: str) -> None:
+        begin(unit)
+        self._begun(unit)
 
     def _reload_nginx(self) -> None:
         self._check_nginx()
         self._units.reload(NGINX, UNIT_S)
+        self._begun(NGINX)
 
     def _check_nginx(self) -> None:
         run(["nginx", "-t", "-q"], limit_s=UNIT_S)

@@ -25,7 +25,9 @@ from scripts.host.app.files import files
 from scripts.host.app.plan import Facts, Wanted, plan
 from scripts.host.app.verbs import App
 from scripts.host.app.web import nginx
+from scripts.host.frame import users
 from scripts.host.frame.call import Call
+from scripts.host.frame.files import ManagedFile
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.log import Log
 from scripts.host.frame.plan import Step
@@ -322,6 +324,113 @@ def test_the_file_that_nginx_looks_at_follows_the_role(tmp_path):
 def test_a_new_release_has_its_schema_before_its_code_runs():
     found = steps(replace(SERVING, current="/opt/shop/releases/old", migrated="/opt/shop/releases/old 3"), ACTIVE)
     assert found == [f"link {RELEASE}", f"migrate {MIGRATE}", f"restart {WEB}", f"restart {WORKER}"]
+
+
+class Manager:
+    """A service manager: what was begun anew, and which unit fails to."""
+
+    def __init__(self):
+        self.begun, self.failing = [], set()
+
+    def restart(self, unit, limit_s):
+        if unit in self.failing:
+            raise Failed(f"unit {unit}: failed")
+        self.begun.append(unit)
+
+    reload = restart
+
+    def active(self, unit):
+        return unit != MIGRATE
+
+    running = enabled = active
+
+    def enable(self, unit):
+        pass
+
+    def daemon_reload(self):
+        self.begun.append("daemon-reload")
+
+
+@pytest.fixture
+def at_work(tmp_path, monkeypatch):
+    """An app host of the active site that runs as wanted, with another release beside the one that runs."""
+    monkeypatch.setattr(users, "exists", lambda user: True)
+    monkeypatch.setattr(verbs, "_healthy", lambda: True)
+    monkeypatch.setattr(verbs, "make_folder", lambda folder, *_: folder.mkdir(parents=True, exist_ok=True))
+    monkeypatch.setattr(App, "_has_schema", lambda self: True)
+    monkeypatch.setattr(App, "_check_nginx", lambda self: None)
+    monkeypatch.setattr(ManagedFile, "differs", lambda self: _text(self.path) != self.content)
+    monkeypatch.setattr(ManagedFile, "write", _put)
+    units = Manager()
+
+    def turn(**block):
+        app = App(Desired.read(document(**block)), Layout(tmp_path), units, Log(io.StringIO(), "app converge"))
+        for step in app.plan(app.facts()):
+            app.apply(step)
+        return app.verify(app.facts())
+
+    for name in ("abc", "new"):
+        (tmp_path / "opt/shop/releases" / name).mkdir(parents=True)
+    retries = tmp_path / "proc/sys/net/ipv4/tcp_retries2"
+    retries.parent.mkdir(parents=True)
+    retries.write_text(f"{RETRIES}\n")
+    turn()
+    units.begun.clear()
+    return turn, units
+
+
+def _text(path):
+    return path.read_text() if path.exists() else None
+
+
+def _put(file):
+    file.path.parent.mkdir(parents=True, exist_ok=True)
+    file.path.write_text(file.content)
+
+
+NEWER = "/opt/shop/releases/new"
+
+
+def test_a_release_whose_migrations_failed_once_runs_after_the_run_that_mends_them(at_work):
+    """Its folder is the current one by then, and what runs is the code of before."""
+    turn, units = at_work
+    units.failing = {MIGRATE}
+    with pytest.raises(Failed):
+        turn(release=NEWER)
+    assert units.begun == [], "new code wants its schema first"
+    units.failing = set()
+    assert turn(release=NEWER)["release"] == NEWER
+    assert units.begun == ["daemon-reload", MIGRATE, WEB, WORKER]
+    units.begun.clear()
+    turn(release=NEWER)
+    assert units.begun == []
+
+
+@pytest.mark.parametrize(
+    ("failing", "block", "begun"),
+    [
+        (WEB, {"secret_key_base": "another"}, [WEB, WORKER]),
+        (WORKER, {"secret_key_base": "another"}, [WORKER]),
+        (NGINX, {"client_max_body_mb": 64}, [NGINX]),
+    ],
+)
+def test_what_was_written_in_a_run_that_failed_is_in_force_after_the_next(at_work, failing, block, begun):
+    turn, units = at_work
+    units.failing = {failing}
+    with pytest.raises(Failed):
+        turn(**block)
+    units.failing = set()
+    units.begun.clear()
+    turn(**block)
+    assert [unit for unit in units.begun if unit != "daemon-reload"] == begun
+    units.begun.clear()
+    turn(**block)
+    assert units.begun == []
+
+
+def test_a_worker_of_the_standby_that_would_begin_anew_has_nothing_to_do():
+    standby = replace(SERVING, worker=False, worker_enabled=False, role="standby", serves=False, due=(WORKER,))
+    assert steps(standby, STANDBY) == []
 
 
 @pytest.mark.parametrize(("unit", "restarted"), [(WORKER, [WORKER]), (WEB, [WEB]), (MIGRATE, [])])
