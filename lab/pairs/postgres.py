@@ -74,6 +74,9 @@ class Manual:
     def running(self, unit: str) -> bool:
         return unit in self.on
 
+    def down(self, unit: str) -> bool:
+        return unit not in self.on
+
     def enabled(self, unit: str) -> bool:
         return unit in self.on
 

@@ -65,6 +65,9 @@ class Units:
 
     running = active
 
+    def down(self, unit: str) -> bool:
+        return not self.active(unit)
+
     def enabled(self, unit: str) -> bool:
         return _which(unit) in self.boot
 

@@ -233,7 +233,7 @@ class Assets:
         for name in (SYNC, RECONCILE):
             for unit in (f"{name}.timer", f"{name}.service"):
                 self._units.stop(unit, STOP_S)
-        at_work = [name for name in (SYNC, RECONCILE) if self._units.running(f"{name}.service")]
+        at_work = [name for name in (SYNC, RECONCILE) if not self._units.down(f"{name}.service")]
         if at_work:
             raise Failed(
                 say(

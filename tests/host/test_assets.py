@@ -19,8 +19,8 @@ from scripts.assets.bucket import UNSUPPORTED
 from scripts.assets.config import BucketRules, parse
 from scripts.host import assets
 from scripts.host.assets import EPOCH, JOB, OWN, RECONCILE, SYNC, TOOL, USER, Assets, Desired, Facts, plan
-from scripts.host.frame import users
-from scripts.host.frame.commands import Done
+from scripts.host.frame import systemd, users
+from scripts.host.frame.commands import TIMED_OUT, Done
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.plan import Step
 from scripts.host.frame.systemd import verified_line
@@ -86,32 +86,28 @@ def test_what_root_ran_before_is_handed_to_the_copiers_user_before_anything_is_s
     assert steps(replace(older, stale=()), active=False) == [f"hand-over {USER}", f"start {SYNC}"]
 
 
-class Busy:
-    """A service manager whose copier does not end; what was asked of it."""
+@pytest.mark.parametrize("state", ["activating", "deactivating"])
+def test_files_of_a_copier_that_does_not_end_stay_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    """A job that runs once is never "active": it is about to be, until it has ended, or is told to end."""
+    asked: list[str] = []
 
-    def __init__(self) -> None:
-        self.asked: list[str] = []
+    def systemctl(argv: list[str], **_: object) -> Done:
+        if argv[1] == "stop":
+            asked.append(argv[2])
+            return Done(TIMED_OUT, "", "no end within 30 s")
+        assert argv[1] == "is-active", "nothing is changed"
+        return Done(0, state if argv[2] == f"{SYNC}.service" else "inactive", "")
 
-    def stop(self, unit: str, _: float) -> bool:
-        self.asked.append(unit)
-        return False
-
-    def running(self, unit: str) -> bool:
-        return unit == f"{SYNC}.service"
-
-    def daemon_reload(self) -> None:
-        raise AssertionError("nothing is changed")
-
-
-def test_files_of_a_copier_that_does_not_end_stay_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(systemd, "run", systemctl)
     monkeypatch.setattr(users, "make", lambda _: pytest.fail("nothing is changed"))
     old = tmp_path / OWN.lstrip("/") / "epoch.json"
     old.parent.mkdir(parents=True)
     old.touch()
-    units = Busy()
     with pytest.raises(Failed, match=rf"unit {SYNC}\.service: found still at work, wanted an end within"):
-        Assets(Desired.read(document()), Layout(tmp_path), units, print).apply(Step("hand-over"))  # type: ignore[arg-type]
-    assert units.asked == [f"{name}.{kind}" for name in (SYNC, RECONCILE) for kind in ("timer", "service")]
+        Assets(Desired.read(document()), Layout(tmp_path), systemd.Systemd(), print).apply(Step("hand-over"))
+    assert asked == [f"{name}.{kind}" for name in (SYNC, RECONCILE) for kind in ("timer", "service")]
     assert old.exists() and not (tmp_path / "var/lib/dr/metrics").exists()
 
 

@@ -250,7 +250,7 @@ def status(call: Call) -> Result:
 def quiesce(call: Call) -> Result:
     """Verb `quiesce`: no worker runs. Requests go on: they hold their breath by themselves while the writer moves."""
     units = Systemd()
-    if units.active(WORKER) and not units.stop(WORKER, UNIT_S) and units.active(WORKER):
+    if not units.down(WORKER) and not units.stop(WORKER, UNIT_S) and not units.down(WORKER):
         raise Failed(
             say(
                 subject=f"unit {WORKER}",

@@ -25,6 +25,8 @@ class Units(Protocol):
 
     def running(self, unit: str) -> bool: ...
 
+    def down(self, unit: str) -> bool: ...
+
     def enabled(self, unit: str) -> bool: ...
 
     def enable(self, unit: str) -> None: ...
@@ -65,6 +67,12 @@ class Systemd:
             "active",
             "reloading",
         )
+
+    def down(self, unit: str) -> bool:
+        """Whether nothing of it is at work: neither a job that runs once, which is never "active", nor one that was told to end and has not. Not so where
+        the manager does not say.
+        """
+        return run(["systemctl", "is-active", unit], limit_s=QUICK_S, check=False).out.strip() in ("inactive", "failed")
 
     def enabled(self, unit: str) -> bool:
         """Whether it starts with the machine."""

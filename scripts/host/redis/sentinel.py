@@ -34,7 +34,7 @@ LET_GO_S = 8.0  # longer than a connection of a dead Sentinel counts as one that
 class Facts:
     """`present`: a unit is installed; `stale`: paths; `current`: its state is of this epoch and these settings, and it watches the group.
 
-    `rotated`: the site's Sentinels sign in by another password than the one wanted now.
+    `rotated`: the site's Sentinels sign in by another password than the one wanted now. `ending`: one was told to end, and has not yet.
     """
 
     present: bool = False
@@ -43,6 +43,7 @@ class Facts:
     active: bool = False
     current: bool = False
     rotated: bool = False
+    ending: bool = False
 
 
 class Sentinel:
@@ -59,18 +60,20 @@ class Sentinel:
         present = (self._layout.units / UNIT).exists()
         if not present and not self.wanted:
             return Facts()
+        active = self._units.active(UNIT)
         return Facts(
             present,
             tuple(differing([self._unit()])),
             self._units.enabled(UNIT),
-            self._units.active(UNIT),
+            active,
             self.wanted and _noted(self._layout) == self._of_now() and self._watches(),
             self._rotated(),
+            not active and not self._units.down(UNIT),
         )
 
     def off(self, facts: Facts) -> list[Step]:
         """Before everything else: while roles, members or the word by which they sign in change, nobody may choose."""
-        if not facts.present or not (facts.active or facts.enabled):
+        if not facts.present or not (facts.active or facts.ending or facts.enabled):
             return []
         if not self.wanted:
             return [Step("sentinel-off")]

@@ -25,8 +25,9 @@ from scripts.host.app.files import files
 from scripts.host.app.plan import Facts, Wanted, plan
 from scripts.host.app.verbs import App
 from scripts.host.app.web import nginx
-from scripts.host.frame import users
+from scripts.host.frame import systemd, users
 from scripts.host.frame.call import Call
+from scripts.host.frame.commands import TIMED_OUT, Done
 from scripts.host.frame.files import ManagedFile
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.log import Log
@@ -587,7 +588,7 @@ def left(tmp_path, monkeypatch, *, role, epoch, told=4, serves=True):
         stopped.append(unit)
         return True
 
-    units = SimpleNamespace(active=lambda unit: unit not in stopped, stop=stop)
+    units = SimpleNamespace(down=lambda unit: unit in stopped, stop=stop)
     monkeypatch.setattr(verbs, "Systemd", lambda: units)
     call = Call("app", "forward", {"schema": 1, "epoch": told}, layout, Log(io.StringIO(), "app forward"))
     return verbs.forward(call), flag.exists(), stopped
@@ -603,6 +604,20 @@ def test_a_host_of_a_region_that_was_left_forwards_and_works_no_more(tmp_path, m
 def test_one_that_forwards_already_is_changed_no_more(tmp_path, monkeypatch):
     result, _, _ = left(tmp_path, monkeypatch, role="primary", epoch=3, serves=False)
     assert (result.facts, result.changed) == ({"forwards": True}, False)
+
+
+def test_a_worker_that_was_told_to_end_and_has_not_is_waited_for_and_is_no_word_that_it_stands(tmp_path, monkeypatch):
+    """As a run that was killed in its quiesce has left it."""
+    asked = []
+
+    def systemctl(argv, **_):
+        asked.append(argv[1])
+        return Done(0, "deactivating", "") if argv[1] == "is-active" else Done(TIMED_OUT, "", "no end within 60 s")
+
+    monkeypatch.setattr(systemd, "run", systemctl)
+    with pytest.raises(Failed, match=f"unit {WORKER}: found still running"):
+        verbs.quiesce(Call("app", "quiesce", {}, Layout(tmp_path), Log(io.StringIO(), "app quiesce")))
+    assert "stop" in asked
 
 
 @pytest.mark.parametrize("epoch", [4, 5])

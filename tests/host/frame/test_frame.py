@@ -325,6 +325,22 @@ def test_no_host_goes_back_in_epochs(tmp_path: Path, check: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ("inactive", True),
+        ("failed", True),
+        ("active", False),
+        ("activating", False),
+        ("deactivating", False),
+        ("", False),
+    ],
+)
+def test_a_unit_is_down_once_nothing_of_it_is_at_work(monkeypatch: pytest.MonkeyPatch, said: str, found: bool) -> None:
+    monkeypatch.setattr(systemd, "run", lambda *_, **__: Done(0, f"{said}\n", ""))
+    assert systemd.Systemd().down("dr-assets-sync.service") is found
+
+
+@pytest.mark.parametrize(
     ("state", "processes", "verb"),
     [
         ("ActiveState=activating\nSubState=start\nControlPID=0\nMainPID=0", 0, "restart"),

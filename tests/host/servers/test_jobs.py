@@ -167,8 +167,8 @@ class Units:
     def stop(self, unit: str, _: float) -> bool:
         return False
 
-    def running(self, unit: str) -> bool:
-        return False
+    def down(self, unit: str) -> bool:
+        return True
 
     def enabled(self, unit: str) -> bool:
         return False
