@@ -49,6 +49,7 @@ from .restore import Restore
 from .tool import stanza
 from .word import Word, hear
 
+CHECK_S = 30.0
 BACKUPS = (f"{DUE}.path", f"{FULL}.timer", f"{INCREMENTAL}.timer")
 
 
@@ -109,6 +110,8 @@ class Archive:
         make_folder(self.layout.conf)
         for folder in folders(self.desired, self.layout):
             make_folder(folder, 0o750, self.layout.user)
+        if self.layout.figures.former():
+            self.units.stop(f"{CHECK}.service", CHECK_S)
         self.layout.figures.place()
         for file in managed_files(self.desired, self.layout):
             if file.differs():

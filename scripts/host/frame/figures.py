@@ -48,6 +48,10 @@ class Figures:
         except OSError:
             return False
 
+    def former(self) -> bool:
+        """Whether a job of an older version has told its own there, as root; one that is still at work would put that in the link's place."""
+        return self.link.is_file() and not self.link.is_symlink()
+
     def place(self) -> None:
         """Whoever reads goes on reading: what root's job of an older version has written there is taken along. Raises OSError."""
         make_folder(self.link.parent)

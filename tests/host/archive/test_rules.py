@@ -38,6 +38,7 @@ from scripts.host.frame.call import Call
 from scripts.host.frame.commands import TIMED_OUT, Done
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.log import Log
+from scripts.host.frame.plan import Step
 from scripts.host.frame.rolefile import FENCED, PRIMARY, STANDBY, Role
 from scripts.host.postgres.archiving import archive_command, restore_command
 from scripts.host.postgres.layout import PostgresLayout
@@ -406,6 +407,25 @@ def test_backups_are_timed_in_the_active_site_alone(tmp_path: Path) -> None:
     assert steps(active, every[:1]) == [f"timer-on {name}" for name in backups]
     assert steps(standby, every) == [f"timer-off {name}" for name in backups]
     assert steps(active, every) == [] == steps(standby, every[:1])
+
+
+@pytest.mark.parametrize("upgraded", [True, False])
+def test_a_check_of_roots_does_not_put_its_figures_in_the_place_of_the_link(tmp_path: Path, upgraded: bool) -> None:
+    """An older version's, which was at work when this one came: it would end by that, and nobody would read anything newer."""
+    it, units = ArchiveLayout(PostgresLayout(Layout(tmp_path), 17, getpass.getuser())), Manual()
+    if upgraded:
+        it.figures.link.parent.mkdir(parents=True)
+        it.figures.link.write_text("dr_archive_hold 0\n")
+    stopped = list[tuple[str, bool]]()
+
+    def stop(unit: str, limit_s: float) -> bool:
+        stopped.append((unit, it.figures.placed()))
+        return limit_s > 0
+
+    units.stop = stop  # type: ignore[method-assign]
+    log = Log(io.StringIO(), "archive prepare")
+    Archive(Desired.read(document(), with_epoch=False), it, units, log).apply(Step("files"))
+    assert it.figures.placed() and stopped == ([("dr-archive-check.service", False)] if upgraded else [])
 
 
 @pytest.mark.parametrize("verb", ["prepare", "converge"])
