@@ -19,6 +19,7 @@ from ..frame import rolefile, users
 from ..frame.call import Call, Verb
 from ..frame.commands import run
 from ..frame.desired import Reader
+from ..frame.due import Due
 from ..frame.files import differing, make_folder, sync_folder, write_atomically
 from ..frame.layout import Layout
 from ..frame.log import Log
@@ -45,7 +46,7 @@ class App:
         self._serves = layout.at(SERVES)
         self._marker = layout.at("/var/lib/dr/app-migrated")
         self._retries = layout.at("/proc/sys/net/ipv4/tcp_retries2")
-        self._due = layout.run / "app-due"  # goes with the machine's power, after which all begin anew
+        self._due = Due(layout, "app")  # units that have to begin anew
         self.wanted = Wanted(
             active=desired.envelope.active,
             epoch=self._role.epoch,
@@ -77,7 +78,7 @@ class App:
             web_enabled=self._units.enabled(WEB),
             nginx_enabled=self._units.enabled(NGINX),
             worker_enabled=self._units.enabled(WORKER),
-            due=tuple(self._told_due()),
+            due=self._due.names(),
             role=role.role if role else None,
             role_epoch=role.epoch if role else None,
         )
@@ -143,30 +144,16 @@ class App:
 
     def _write(self, path: str) -> None:
         group, file = next((name, it) for name, files in self._files.items() for it in files if str(it.path) == path)
-        self._begins_anew({"web": (WEB, WORKER), "nginx": (NGINX,), "units": (file.path.name,)}.get(group, ()))
+        units = {"web": (WEB, WORKER), "nginx": (NGINX,), "units": (file.path.name,)}.get(group, ())
+        self._due.add({WEB, WORKER, NGINX} & {*units})
         file.write()
-
-    def _begins_anew(self, units: Sequence[str]) -> None:
-        """Before what they run by is changed: a run that ends in between, as by migrations that fail, leaves it to the next one, which finds all as wanted."""
-        self._say_due({*self._told_due(), *({WEB, WORKER, NGINX} & {*units})})
-
-    def _begun(self, unit: str) -> None:
-        self._say_due({*self._told_due()} - {unit})
-
-    def _told_due(self) -> list[str]:
-        return (_read(self._due) or "").split()
-
-    def _say_due(self, units: set[str]) -> None:
-        if units != {*self._told_due()}:
-            make_folder(self._due.parent)
-            write_atomically(self._due, f"{' '.join(sorted(units))}\n".encode())
 
     def _make_user(self) -> None:
         users.make(USER)
 
     def _link(self) -> None:
         """The release that runs, replaced in one step. Its code stays root's; Rails writes below `tmp` and `log` alone."""
-        self._begins_anew((WEB, WORKER))
+        self._due.add((WEB, WORKER))
         release = self._layout.at(self._desired.release)
         for name in WRITABLE:
             make_folder(release / name, 0o750, USER)
@@ -192,16 +179,16 @@ class App:
         if unit == NGINX:
             self._check_nginx()
         self._units.restart(unit, UNIT_S)
-        self._begun(unit)
+        self._due.done([unit])
 
     def _begin(self, unit: str) -> None:
         begin(unit)
-        self._begun(unit)
+        self._due.done([unit])
 
     def _reload_nginx(self) -> None:
         self._check_nginx()
         self._units.reload(NGINX, UNIT_S)
-        self._begun(NGINX)
+        self._due.done([NGINX])
 
     def _check_nginx(self) -> None:
         run(["nginx", "-t", "-q"], limit_s=UNIT_S)

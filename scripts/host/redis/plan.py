@@ -14,6 +14,7 @@ from .config import ARMED
 from .state import MASTER, REPLICA, Facts, Instance, Wanted
 from .versions import unreadable
 
+ACL, TLS = "/dr.acl", ("/dr.crt", "/dr.key", "/dr-ca.pem")  # what a server that runs reads when it is told to
 GIVEN_UP = "its keys are given up (dr:redis cold_cache)"
 
 
@@ -139,7 +140,7 @@ def _take_over(facts: Facts, wanted: Wanted, local: Instance) -> Sequence[Step]:
         [Step("set", ARMED)] if ARMED in local.differing else []
     )  # or the new master, without a replica yet, would refuse writes
     if facts.peer is None and wanted.cold and not wanted.planned:
-        right = [path for path in facts.stale_files if path.endswith("/dr.acl")]  # to empty it
+        right = [path for path in facts.stale_files if path.endswith(ACL)]  # to empty it
         return [
             *disarm,
             *(Step("write", path) for path in right),
@@ -329,11 +330,11 @@ def _apply_settings(facts: Facts, wanted: Wanted) -> list[Step]:
     fixed = [name for name in facts.local.differing if name not in wanted.runtime]
     if fixed:
         return [Step("restart", " ".join(sorted(fixed)))]
-    steps = []
+    steps, fresh = [], (*facts.stale_files, *facts.unloaded)
     # Before a certificate is wanted of those who ask: this run has one of the CA that is loaded here.
-    if any(path.endswith(("/dr.crt", "/dr.key", "/dr-ca.pem")) for path in facts.stale_files):
+    if any(path.endswith(TLS) for path in fresh):
         steps.append(Step("load-tls"))
     steps += [Step("set", name) for name in sorted(facts.local.differing)]
-    if any(path.endswith("/dr.acl") for path in facts.stale_files):
+    if any(path.endswith(ACL) for path in fresh):
         steps.append(Step("load-acl"))
     return steps

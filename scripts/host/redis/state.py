@@ -68,6 +68,7 @@ class Facts:
         False  # whether the peer ever was a standby, by the witness; asked only when it decides
     )
     stale_files: tuple[str, ...] = ()  # not as wanted for this host's role in the epoch
+    unloaded: tuple[str, ...] = ()  # of a run that ended before its server had read them
     standby_conf: bool = False  # dr.conf names the peer as master
     sentinel: SentinelFacts = field(default_factory=SentinelFacts)  # of the one on this host
     local: Instance | None = None

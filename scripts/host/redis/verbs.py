@@ -17,6 +17,7 @@ from contract.errors import Failed, Refused, say
 from ..frame import rolefile
 from ..frame.call import Call, Verb
 from ..frame.commands import run
+from ..frame.due import Due
 from ..frame.files import ManagedFile, differing, write_atomically
 from ..frame.layout import Layout
 from ..frame.log import Log
@@ -33,7 +34,7 @@ from .handover import cost, hand_over
 from .leader import Access, Word, side_by_side, word
 from .look import differing_directives, look
 from .machine import disk_warning, warnings
-from .plan import GIVEN_UP, decided_by_the_witness, plan, spare
+from .plan import ACL, GIVEN_UP, TLS, decided_by_the_witness, plan, spare
 from .sentinel import Sentinel, let_go
 from .server import PEER_S, START_S, Broken, Process, ask
 from .state import MASTER, REPLICA, Facts, Instance, Wanted
@@ -63,6 +64,7 @@ class Redis:
         self._before = (
             desired.last_seen.keys
         )  # of the old master: how many keys, by its heartbeat or by its own word in this run
+        self._due = Due(layout, "redis")  # files that the server has not read
         self._sentinel = Sentinel(desired, self._role, self._engine, layout, units)
         self._place = place(desired, None, {}, data=False)
         self.wanted = self._wanted()
@@ -116,6 +118,7 @@ class Redis:
             role=found.role if found else None,
             role_epoch=found.epoch if found else None,
             stale_files=tuple(differing(self._files(standby=not self.wanted.active))),
+            unloaded=self._due.names(),
             standby_conf=not self._conf(standby=True).differs(),
             sentinel=self._sentinel.facts(),
             local=local,
@@ -224,8 +227,8 @@ class Redis:
             "start": lambda: self._launch(restart=False),
             "restart": lambda: self._launch(restart=True),
             "set": lambda: self._local("CONFIG", "SET", step.detail, self._settings[step.detail]),
-            "load-acl": lambda: self._local("ACL", "LOAD"),
-            "load-tls": lambda: self._local("CONFIG", "SET", *_reloaded(self._settings)),
+            "load-acl": self._load_acl,
+            "load-tls": self._load_tls,
             "keep-diverged": lambda: self._process.keep(self._role.epoch, self._settings),
             "follow": lambda: self._local("REPLICAOF", self._place.other.address, self._place.other.port),
             "await-link": lambda: self._process.await_link(self._place.other),
@@ -342,7 +345,17 @@ class Redis:
         return next(file for file in self._files(standby=standby) if file.path.name == "dr.conf")
 
     def _write(self, path: str) -> None:
+        if path.endswith((ACL, *TLS)):
+            self._due.add([path])
         next(file for file in self._files(standby=not self.wanted.active) if str(file.path) == path).write()
+
+    def _load_acl(self) -> None:
+        self._local("ACL", "LOAD")
+        self._due.done(path for path in self._due.names() if path.endswith(ACL))
+
+    def _load_tls(self) -> None:
+        self._local("CONFIG", "SET", *_reloaded(self._settings))
+        self._due.done(path for path in self._due.names() if path.endswith(TLS))
 
     def _launch(self, *, restart: bool) -> None:
         self._sentinel.step_aside()
@@ -352,6 +365,7 @@ class Redis:
             if self._spare is None:
                 raise
             self._do_without(error.words, self._spare)
+        self._due.done(self._due.names())
 
     def _do_without(self, words: str, why: str) -> None:
         """Put the files aside. A follower then starts and fetches; for one that is to lead, the plan decides anew what an empty one does."""

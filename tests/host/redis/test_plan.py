@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
-from contract.errors import Refused, Usage
+from contract.errors import Failed, Refused, Usage
 from lab.pairs.redis import Pair
+from scripts.host.frame.due import Due
 from scripts.host.frame.layout import Layout
 from scripts.host.redis.config import ARMED, ENGINES, Desired
 from scripts.host.redis.data import complaint, folder, hold_keys
@@ -16,6 +18,7 @@ from scripts.host.redis.plan import decided_by_the_witness, plan, spare
 from scripts.host.redis.sizes import LEAST_BACKLOG, LEAST_BUFFER, MB, Link
 from scripts.host.redis.state import MASTER, REPLICA, Facts, Instance, Wanted
 from scripts.host.redis.takeover import LastSeen, Loss, loss
+from scripts.host.redis.verbs import Redis
 from scripts.host.redis.versions import Software, announced, unreadable
 
 A, B = "10.100.0.21", "10.100.0.121"
@@ -476,3 +479,59 @@ def test_a_standby_that_comes_before_the_active_site_is_told_which_command_comes
     )
     with pytest.raises(Refused, match=r"; mend cache-1\.a, then run the same again$"):
         plan(found, wanted(active=False))  # a follower within the active site: that command is the one that runs
+
+
+# -- what a run has written that ended before its server had read it
+
+
+@pytest.mark.parametrize(
+    ("unloaded", "found"),
+    [
+        (("/etc/redis/dr.acl",), ["load-acl"]),
+        (("/etc/redis/dr.crt", "/etc/redis/dr.key"), ["load-tls"]),
+        (("/etc/redis/dr.acl", "/etc/redis/dr-ca.pem"), ["load-tls", "load-acl"]),
+        ((), []),
+    ],
+)
+def test_passwords_and_certificates_of_a_run_that_failed_are_read_in_the_next(unloaded, found):
+    """A setting that the server does not take comes between: the shop's new password would open nothing until the cache starts again."""
+    leads = facts(local=master(), peer=replica(), role="primary", role_epoch=2, unloaded=unloaded)
+    assert names(plan(leads, wanted())) == found
+    follows = facts(local=replica(), peer=master(armed=True), role_epoch=2, unloaded=unloaded)
+    assert names(plan(follows, wanted(active=False))) == found
+
+
+def test_what_is_to_be_read_is_told_before_it_is_written_and_until_it_was_read(tmp_path, monkeypatch):
+    layout = Layout(tmp_path)
+    service = Redis.__new__(Redis)
+    service._due, service._layout = Due(layout, "redis"), layout
+    service.wanted, service._desired, service._settings = wanted(), SimpleNamespace(local=None), {}
+    said = []
+
+    class File:
+        def __init__(self, name):
+            self.path = layout.at(f"/etc/redis/{name}")
+
+        def write(self):
+            said.append((self.path.name, service._due.names() == (str(self.path),)))
+
+    monkeypatch.setattr(Redis, "_files", lambda self, standby: [File("dr.acl"), File("dr.conf")])
+    for name in ("dr.conf", "dr.acl"):
+        service._write(str(layout.at(f"/etc/redis/{name}")))
+    assert said == [("dr.conf", False), ("dr.acl", True)] and service._due.names() == (
+        str(layout.at("/etc/redis/dr.acl")),
+    )
+
+    def refused(*_, **__):
+        raise Failed("cache: found error ERR")
+
+    monkeypatch.setattr("scripts.host.redis.verbs.ask", refused)
+    with pytest.raises(Failed):
+        service._load_acl()
+    assert service._due.names()
+    monkeypatch.setattr("scripts.host.redis.verbs.ask", lambda *_, **__: "")
+    monkeypatch.setattr("scripts.host.redis.verbs._reloaded", lambda _: [])
+    service._load_tls()
+    assert service._due.names(), "of passwords nothing was read"
+    service._load_acl()
+    assert not service._due.names()
