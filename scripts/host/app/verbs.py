@@ -72,7 +72,7 @@ class App:
             kernel_set=_read(self._retries) == str(RETRIES),
             unshown="\nPGSSLCERT=" not in f"\n{_read(self._layout.at(ENV)) or 'PGSSLCERT='}",
             web=self._units.active(WEB),
-            worker=self._units.active(WORKER),
+            worker=self._units.active(WORKER) if self.wanted.active else not self._units.down(WORKER),
             nginx=self._units.active(NGINX),
             serves=self._serves.is_file(),
             web_enabled=self._units.enabled(WEB),

@@ -620,6 +620,14 @@ def test_a_worker_that_was_told_to_end_and_has_not_is_waited_for_and_is_no_word_
     assert "stop" in asked
 
 
+@pytest.mark.parametrize(("state", "found"), [("deactivating", [f"stop {WORKER}"]), ("inactive", [])])
+def test_a_standby_whose_worker_was_told_to_end_and_has_not_is_not_ready(tmp_path, monkeypatch, state, found):
+    monkeypatch.setattr(systemd, "run", lambda argv, **_: Done(0, state if argv[1] == "is-active" else "disabled", ""))
+    app = App(Desired.read(document(active="b")), Layout(tmp_path), Systemd(), Log(io.StringIO(), "app converge"))
+    facts = replace(app.facts(), release_there=True)
+    assert [str(step) for step in app.plan(facts) if WORKER in str(step) and step.name == "stop"] == found
+
+
 @pytest.mark.parametrize("epoch", [4, 5])
 def test_a_word_that_is_older_than_the_hosts_role_changes_nothing(tmp_path, monkeypatch, epoch):
     """Two moves one after the other: the first one's run tells the hosts that it has left, when they are the ones that serve again."""
