@@ -383,6 +383,24 @@ def test_a_job_that_was_changed_or_stopped_is_put_right(tmp_path: Path, units: U
         host.verify(host.facts())
 
 
+def test_a_unit_of_which_a_busy_service_manager_has_not_heard_is_told_to_it_again(
+    tmp_path: Path, units: Units, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    converge(base(tmp_path, units))
+    (tmp_path / f"etc/systemd/system/{authlog.UNIT}").write_text("[Service]\nExecStart=/bin/true\n")
+
+    def busy() -> None:
+        raise Failed("program systemctl: no end within 60 s")
+
+    with monkeypatch.context() as patch, pytest.raises(Failed, match="no end within"):
+        patch.setattr(units, "daemon_reload", busy, raising=False)
+        converge(base(tmp_path, units))
+    units.told.clear()
+    assert names(base(tmp_path, units)) == ["authlog-files", "authlog-start"]
+    converge(base(tmp_path, units))
+    assert units.told == ["daemon_reload", f"restart {authlog.TIMER}"] and names(base(tmp_path, units)) == []
+
+
 def test_a_host_that_is_not_asked_for_it_has_none_and_loses_it_before_its_key(tmp_path: Path, units: Units) -> None:
     assert names(base(tmp_path / "new", Units(), signed_in=False)) == ["files"]
     converge(base(tmp_path, units))

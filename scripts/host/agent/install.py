@@ -12,7 +12,8 @@ from contract.lease import Lease, LeaseState
 from ..frame import rolefile
 from ..frame.boots import boot, boottime
 from ..frame.desired import SCHEMA, Envelope
-from ..frame.files import ManagedFile, differing, make_folder, write_atomically
+from ..frame.due import Due
+from ..frame.files import ManagedFile, make_folder, write_atomically
 from ..frame.layout import Layout
 from ..frame.plan import Step
 from ..frame.systemd import Units
@@ -56,7 +57,7 @@ def wanted(envelope: Envelope, lease: Lease | None) -> Config | None:
 class Facts:
     """`files`: those that differ; `present`: an agent is installed; `current`: the one that runs has the software and settings of now.
 
-    `deadman`: its files that differ; `watched`: it runs, and starts with the machine.
+    `deadman`: its files that differ, and its bonds to the service; both with those that are not in force yet; `watched`: it runs, and starts with the machine.
     """
 
     files: tuple[str, ...] = ()
@@ -73,6 +74,7 @@ class Installation:
 
     def __init__(self, wanted: Config | None, layout: Layout, units: Units) -> None:
         self.wanted, self._layout, self._units = wanted, layout, units
+        self._own, self._beside = Due(layout, "agent"), Due(layout, "deadman")  # files
 
     def files(self) -> list[ManagedFile]:
         return (
@@ -88,12 +90,12 @@ class Installation:
             return Facts()
         note = Note.read(self._layout)
         return Facts(
-            tuple(differing(self.files())),
+            tuple(self._own.stale(self.files())),
             present,
             self._units.enabled(UNIT),
             self._units.active(UNIT),
             note is not None and note.fingerprint == fingerprint(self._layout),
-            tuple(differing([*self._deadman(), *self._bonds()])),
+            tuple(self._beside.stale([*self._deadman(), *self._bonds()])),
             self._units.enabled(DEADMAN) and self._units.running(DEADMAN),
         )
 
@@ -148,10 +150,9 @@ class Installation:
         return {"lease": fields.write(self.wanted.terms)}
 
     def _write(self) -> None:
-        for file in self.files():
-            if file.differs():
-                file.write()
+        self._own.put(self.files())
         self._units.daemon_reload()
+        self._own.done(self._own.names())
 
     def _restart(self) -> None:
         """The mark tells the old agent that another one takes its lease over: it leaves the service alone."""
@@ -170,20 +171,19 @@ class Installation:
 
     def _watch(self) -> None:
         """The service is bound to it last, when it runs: one that does not come up must not take a service along that is well."""
-        renewed = [file for file in self._deadman() if file.differs()]
-        for file in renewed:
-            file.write()
+        self._beside.put(self._deadman())
+        renewed = {str(file.path) for file in self._deadman()} & {*self._beside.names()}
         self._units.daemon_reload()
         self._units.enable(DEADMAN)
         if not self._units.running(DEADMAN):
             self._units.start(DEADMAN, START_S)
         elif renewed:
             self._units.reload(DEADMAN, START_S)
+        self._beside.done(renewed)
         if self._units.running(DEADMAN):  # else `verify` says so
-            for file in self._bonds():
-                if file.differs():
-                    file.write()
+            self._beside.put(self._bonds())
             self._units.daemon_reload()
+            self._beside.done(self._beside.names())
 
     def _unwatch(self, service: str) -> None:
         """The service is set free first, or it would end with the dead-man."""

@@ -23,7 +23,8 @@ from ..frame import plan, rolefile
 from ..frame.call import Call, Verb
 from ..frame.commands import run
 from ..frame.desired import Reader
-from ..frame.files import differing, make_folder, write_atomically
+from ..frame.due import Due
+from ..frame.files import make_folder, write_atomically
 from ..frame.locks import hold_file
 from ..frame.log import Log
 from ..frame.plan import Step
@@ -69,6 +70,7 @@ class Archive:
 
     def __init__(self, desired: Desired, layout: ArchiveLayout, units: Units, log: Log) -> None:
         self.desired, self.layout, self.units, self.log = desired, layout, units, log
+        self._due = Due(layout.postgres.base, "archive")  # files of which systemd has not heard yet
 
     def facts(self) -> Facts:
         absent = [str(folder) for folder in folders(self.desired, self.layout) if not folder.is_dir()]
@@ -80,7 +82,7 @@ class Archive:
         )
         figures = [] if self.layout.figures.placed() else [str(self.layout.figures.link)]
         return Facts(
-            (*absent, *differing(managed_files(self.desired, self.layout)), *figures), on, clusters(self.layout)
+            (*absent, *self._due.stale(managed_files(self.desired, self.layout)), *figures), on, clusters(self.layout)
         )
 
     def plan(self, facts: Facts) -> Sequence[Step]:
@@ -113,10 +115,9 @@ class Archive:
         if self.layout.figures.former():
             self.units.stop(f"{CHECK}.service", CHECK_S)
         self.layout.figures.place()
-        for file in managed_files(self.desired, self.layout):
-            if file.differs():
-                file.write()
+        self._due.put(managed_files(self.desired, self.layout))
         self.units.daemon_reload()
+        self._due.done(self._due.names())
 
     def verify(self, facts: Facts) -> dict[str, Any]:
         if facts.files or set(facts.on) != set(self.timers()):

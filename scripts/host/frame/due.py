@@ -4,9 +4,9 @@ and the next one finds every file as wanted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from .files import make_folder, write_atomically
+from .files import ManagedFile, differing, make_folder, write_atomically
 from .layout import Layout
 
 
@@ -30,6 +30,17 @@ class Due:
     def done(self, names: Iterable[str]) -> None:
         """They are in force. Raises OSError."""
         self._tell({*self.names()} - {*names})
+
+    def put(self, files: Sequence[ManagedFile]) -> None:
+        """Write those that differ. Raises OSError."""
+        changed = [file for file in files if file.differs()]
+        self.add(str(file.path) for file in changed)
+        for file in changed:
+            file.write()
+
+    def stale(self, files: Sequence[ManagedFile]) -> list[str]:
+        """Paths of those that differ, and of all that are not in force."""
+        return list(dict.fromkeys([*differing(files), *self.names()]))
 
     def _tell(self, names: set[str]) -> None:
         if names != {*self.names()}:

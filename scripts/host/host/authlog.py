@@ -10,7 +10,8 @@ from typing import Any
 
 from contract.errors import Failed, say
 
-from ..frame.files import ManagedFile, differing
+from ..frame.due import Due
+from ..frame.files import ManagedFile
 from ..frame.layout import Layout
 from ..frame.plan import Step
 from ..frame.systemd import Units, sandbox, verified_line
@@ -89,7 +90,7 @@ class Installation:
         if not self.wanted:
             return Facts(present=present)
         ticking = present and self.units.enabled(TIMER) and self.units.active(TIMER)
-        return Facts(tuple(differing(self.files())), present, ticking)
+        return Facts(tuple(self._due.stale(self.files())), present, ticking)
 
     def plan(self, facts: Facts) -> Sequence[Step]:
         """Pure."""
@@ -119,10 +120,13 @@ class Installation:
         return {"signed_in": "kept at the witness"}
 
     def _write(self) -> None:
-        for file in self.files():
-            if file.differs():
-                file.write()
+        self._due.put(self.files())
         self.units.daemon_reload()
+        self._due.done(self._due.names())
+
+    @property
+    def _due(self) -> Due:
+        return Due(self.layout, "authlog")
 
     def _start(self) -> None:
         self.units.enable(TIMER)

@@ -54,6 +54,9 @@ class Units:
 
     running = active
 
+    def down(self, unit: str) -> bool:
+        return unit not in self.up
+
     def enabled(self, unit: str) -> bool:
         return unit in self.boot
 
@@ -255,6 +258,32 @@ def test_another_deadman_is_renewed_in_its_place_and_one_that_is_down_is_started
     bond(machine.layout).unlink()  # a service without it is down by now
     assert [step.split()[0] for step in machine.converge(LEASE)] == ["agent-deadman"]
     assert f"start {DEADMAN}" in machine.units.calls
+
+
+@pytest.mark.parametrize(
+    ("older", "failing", "begun"),
+    [
+        ("opt/dr/dr-deadman.py", "daemon_reload", f"reload {DEADMAN}"),
+        ("opt/dr/dr-deadman.py", "reload", f"reload {DEADMAN}"),
+        (f"etc/systemd/system/{UNIT}", "daemon_reload", "restart"),
+    ],
+)
+def test_what_a_busy_service_manager_did_not_take_is_told_to_it_again(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, older: str, failing: str, begun: str
+) -> None:
+    """The files are as wanted by then, and what runs is not."""
+    machine.converge(LEASE)
+    machine.layout.at(older).write_text("of an older version")
+
+    def busy(*_: object) -> None:
+        raise Failed("program systemctl: no end within 60 s")
+
+    with monkeypatch.context() as patch, pytest.raises(Failed, match="no end within"):
+        patch.setattr(machine.units, failing, busy)
+        machine.converge(LEASE)
+    machine.units.calls.clear()
+    assert machine.converge(LEASE) != [] and begun in machine.units.calls
+    assert machine.converge(LEASE) == []
 
 
 def test_off_says_so_at_the_witness_and_leaves_nothing(machine: Machine, bucket: tuple[Bucket, str]) -> None:

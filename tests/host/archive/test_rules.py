@@ -409,6 +409,28 @@ def test_backups_are_timed_in_the_active_site_alone(tmp_path: Path) -> None:
     assert steps(active, every) == [] == steps(standby, every[:1])
 
 
+def test_jobs_of_which_a_busy_service_manager_has_not_heard_are_told_to_it_again(tmp_path: Path) -> None:
+    """After an upgrade the jobs that it goes on starting are root's."""
+    it, units = ArchiveLayout(PostgresLayout(Layout(tmp_path), 17, getpass.getuser())), Manual()
+    log, heard = Log(io.StringIO(), "archive prepare"), list[str]()
+
+    def prepare() -> list[str]:
+        service = Archive(Desired.read(document(), with_epoch=False), it, units, log)
+        steps = list(service.plan(service.facts()))
+        for step in steps:
+            service.apply(step)
+        return [step.name for step in steps]
+
+    def busy() -> None:
+        raise Failed("program systemctl: no end within 60 s")
+
+    units.daemon_reload = busy  # type: ignore[method-assign]
+    with pytest.raises(Failed):
+        prepare()
+    units.daemon_reload = lambda: heard.append("daemon-reload")  # type: ignore[method-assign]
+    assert prepare() == ["files"] and heard == ["daemon-reload"] and prepare() == []
+
+
 @pytest.mark.parametrize("upgraded", [True, False])
 def test_a_check_of_roots_does_not_put_its_figures_in_the_place_of_the_link(tmp_path: Path, upgraded: bool) -> None:
     """An older version's, which was at work when this one came: it would end by that, and nobody would read anything newer."""
