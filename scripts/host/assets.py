@@ -26,8 +26,9 @@ from .frame import rolefile, users
 from .frame.call import Call, Verb
 from .frame.commands import run
 from .frame.desired import Envelope, read
+from .frame.due import Due
 from .frame.figures import Figures
-from .frame.files import ManagedFile, differing, hand_over, make_folder, read_own
+from .frame.files import ManagedFile, hand_over, make_folder, read_own
 from .frame.layout import Layout
 from .frame.plan import Step, converge
 from .frame.result import Result
@@ -135,6 +136,7 @@ class Assets:
         self._desired, self._layout, self._units, self._warn = desired, layout, units, warn
         self._role = desired.envelope.role()
         self._figures = Figures(layout, FIGURES, USER)
+        self._due = Due(layout, "assets")  # files with which no timer has begun yet
 
     def facts(self) -> Facts:
         """See `plan.Service`."""
@@ -145,7 +147,7 @@ class Assets:
             if self._units.enabled(f"{name}.timer") and self._units.active(f"{name}.timer")
         )
         return Facts(
-            tuple(differing(self.files())),
+            tuple(self._due.stale(self.files())),
             tuple(timers),
             self._layout.at(TOOL).is_file(),
             self._owned(),
@@ -254,6 +256,7 @@ class Assets:
         self._figures.place()
 
     def _write(self, path: str) -> None:
+        self._due.add([path])
         next(file for file in self.files() if str(file.path) == path).write()
 
     def _settings(self) -> dict[str, str] | None:
@@ -297,6 +300,7 @@ class Assets:
     def _start(self, name: str) -> None:
         self._units.enable(f"{name}.timer")
         self._units.restart(f"{name}.timer", 20)  # its first run begins at once
+        self._due.done(self._due.names())
 
     def _stop(self, name: str) -> None:
         self._units.disable(f"{name}.timer")

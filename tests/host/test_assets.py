@@ -21,6 +21,7 @@ from scripts.host import assets
 from scripts.host.assets import EPOCH, JOB, OWN, RECONCILE, SYNC, TOOL, USER, Assets, Desired, Facts, plan
 from scripts.host.frame import systemd, users
 from scripts.host.frame.commands import TIMED_OUT, Done
+from scripts.host.frame.files import ManagedFile, write_atomically
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.plan import Step
 from scripts.host.frame.systemd import verified_line
@@ -109,6 +110,36 @@ def test_files_of_a_copier_that_does_not_end_stay_its_own(
         Assets(Desired.read(document()), Layout(tmp_path), systemd.Systemd(), print).apply(Step("hand-over"))
     assert asked == [f"{name}.{kind}" for name in (SYNC, RECONCILE) for kind in ("timer", "service")]
     assert old.exists() and not (tmp_path / "var/lib/dr/metrics").exists()
+
+
+def test_a_unit_of_which_a_busy_service_manager_has_not_heard_is_told_to_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever ends a run before its timer has begun anew, the next one comes to it."""
+    monkeypatch.setattr(ManagedFile, "differs", lambda self: not self.path.exists())
+    monkeypatch.setattr(ManagedFile, "write", lambda self: write_atomically(self.path, self.content.encode()))
+    layout, heard = Layout(tmp_path), list[str]()
+    for folder in ("etc/dr", "etc/systemd/system", "var/lib/dr"):
+        (tmp_path / folder).mkdir(parents=True)
+
+    def systemctl(argv: list[str], **_: object) -> Done:
+        heard.append(argv[1])
+        if argv[1] == "daemon-reload" and heard.count("daemon-reload") == 1:
+            raise Failed("program systemctl: no end within 60 s")
+        return Done(0, {"is-active": "active", "is-enabled": "enabled"}.get(argv[1], ""), "")
+
+    monkeypatch.setattr(systemd, "run", systemctl)
+
+    def due() -> list[str]:
+        service = Assets(Desired.read(document("b")), layout, systemd.Systemd(), print)
+        steps = [step for step in service.plan(service.facts()) if step.name in ("write", "daemon-reload", "start")]
+        for step in steps:
+            service.apply(step)
+        return [step.name for step in steps]
+
+    with pytest.raises(Failed):
+        due()
+    assert due()[-2:] == ["daemon-reload", "start"] and "daemon-reload" not in due()
 
 
 def test_a_status_that_is_a_link_to_somebody_elses_file_is_not_read(tmp_path: Path) -> None:

@@ -39,8 +39,9 @@ class Due:
             file.write()
 
     def stale(self, files: Sequence[ManagedFile]) -> list[str]:
-        """Paths of those that differ, and of all that are not in force."""
-        return list(dict.fromkeys([*differing(files), *self.names()]))
+        """Paths of those that differ, and of those that are not in force."""
+        due = self.names()
+        return list(dict.fromkeys([*differing(files), *(path for it in files if (path := str(it.path)) in due)]))
 
     def _tell(self, names: set[str]) -> None:
         if names != {*self.names()}:

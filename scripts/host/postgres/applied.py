@@ -12,6 +12,7 @@ from pathlib import Path
 
 from contract.errors import Failed, say
 
+from ..frame.due import Due
 from ..frame.files import ManagedFile, make_folder, read_own
 from ..frame.log import Log
 from ..frame.systemd import Units
@@ -31,6 +32,7 @@ class Applied:
 
     def __init__(self, desired: Desired, layout: PostgresLayout, server: Server, units: Units, log: Log) -> None:
         self.desired, self.layout, self.server, self.units, self.log = desired, layout, server, units, log
+        self._due = Due(layout.base, "postgres")  # files of units of which systemd has not heard yet
 
     def write(self, floors: Mapping[str, int]) -> None:
         """What differs. `floors`: see `config`."""
@@ -38,12 +40,14 @@ class Applied:
             self._prove()  # of a server that was started before there was such a copy
         make_folder(self.layout.conf, 0o755, owner=self.layout.user)
         changed = [file for file in managed_files(self.desired, self.layout, floors) if file.differs()]
+        self._due.add(str(file.path) for file in changed if self.layout.base.units in file.path.parents)
         for file in changed:
             file.write()
             if self.layout.conf in file.path.parents:
                 make_folder(file.path.parent, owner=self.layout.user)
-        if any(self.layout.base.units in file.path.parents for file in changed):
+        if self._due.names():
             self.units.daemon_reload()
+            self._due.done(self._due.names())
 
     def reload(self) -> None:
         """Raises Failed with what the server does not take."""

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from contract.services.postgres import REPLICATION_ROLE
 
-from ..frame import files, rolefile
+from ..frame import rolefile
+from ..frame.due import Due
 from ..frame.rolefile import Role
 from ..frame.systemd import Units
 from ..frame.witness import Silent
@@ -136,7 +137,7 @@ def gather(desired: Desired, layout: PostgresLayout, server: Server, units: Unit
     return Facts(
         role=rolefile.read(layout.base),
         volume=pg_volume.look(layout, desired.volume_id),
-        files=tuple(files.differing(managed_files(desired, layout, floors))),
+        files=tuple(Due(layout.base, "postgres").stale(managed_files(desired, layout, floors))),
         enabled=units.enabled(layout.unit),
         cluster=cluster,
         copy=_copy(layout.fresh, desired.envelope.role().epoch),

@@ -312,7 +312,7 @@ def _configure(facts: Facts, wanted: Wanted, *, standby: bool) -> list[Step]:
     steps = [Step("write", path) for path in stale]
     if conf:
         steps.append(Step("write-conf", "standby" if standby else "primary"))
-    if any(path.endswith(".conf") and "/systemd/" in path for path in stale):
+    if any("/systemd/" in path for path in (*stale, *facts.unloaded)):
         steps.append(Step("daemon-reload"))
     if not facts.unit_enabled:
         steps.append(Step("enable"))

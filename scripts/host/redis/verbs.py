@@ -221,14 +221,14 @@ class Redis:
         actions: dict[str, Callable[[], None]] = {
             "write": lambda: self._write(step.detail),
             "write-conf": lambda: self._conf(standby=step.detail == "standby").write(),
-            "daemon-reload": self._units.daemon_reload,
+            "daemon-reload": lambda: self._load(self._units.daemon_reload, "/systemd/"),
             "enable": lambda: self._units.enable(self._engine.unit),
             "role": lambda: self._role.but(sites.Role(step.detail)).write(self._layout),
             "start": lambda: self._launch(restart=False),
             "restart": lambda: self._launch(restart=True),
             "set": lambda: self._local("CONFIG", "SET", step.detail, self._settings[step.detail]),
-            "load-acl": self._load_acl,
-            "load-tls": self._load_tls,
+            "load-acl": lambda: self._load(lambda: self._local("ACL", "LOAD"), ACL),
+            "load-tls": lambda: self._load(lambda: self._local("CONFIG", "SET", *_reloaded(self._settings)), *TLS),
             "keep-diverged": lambda: self._process.keep(self._role.epoch, self._settings),
             "follow": lambda: self._local("REPLICAOF", self._place.other.address, self._place.other.port),
             "await-link": lambda: self._process.await_link(self._place.other),
@@ -345,17 +345,14 @@ class Redis:
         return next(file for file in self._files(standby=standby) if file.path.name == "dr.conf")
 
     def _write(self, path: str) -> None:
-        if path.endswith((ACL, *TLS)):
+        if path.endswith((ACL, *TLS)) or "/systemd/" in path:
             self._due.add([path])
         next(file for file in self._files(standby=not self.wanted.active) if str(file.path) == path).write()
 
-    def _load_acl(self) -> None:
-        self._local("ACL", "LOAD")
-        self._due.done(path for path in self._due.names() if path.endswith(ACL))
-
-    def _load_tls(self) -> None:
-        self._local("CONFIG", "SET", *_reloaded(self._settings))
-        self._due.done(path for path in self._due.names() if path.endswith(TLS))
+    def _load(self, bring: Callable[[], None], *parts: str) -> None:
+        """Into force, what has one of these in its path."""
+        bring()
+        self._due.done(path for path in self._due.names() if any(part in path for part in parts))
 
     def _launch(self, *, restart: bool) -> None:
         self._sentinel.step_aside()

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from contract.errors import Failed
+from scripts.host.frame.due import Due
+from scripts.host.frame.files import ManagedFile
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.log import Log
 from scripts.host.postgres import applied
@@ -53,6 +55,28 @@ def test_what_a_link_leads_to_is_not_copied_for_the_servers_user(
         layout.conf.chmod(0o777)  # whoever may write here may have placed it
     of_host(layout, SimpleNamespace(pid=lambda: 7)).write({})
     assert files(layout) == []
+
+
+def test_a_guard_of_which_a_busy_service_manager_has_not_heard_is_told_to_it_again(
+    layout: PostgresLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server would start without it, and the file is as wanted."""
+    guard = ManagedFile(path=layout.base.units / "postgresql@17-main.service.d/dr-guard.conf", content="[Service]\n")
+    monkeypatch.setattr(applied, "managed_files", lambda *_: [guard])
+    heard = list[str]()
+
+    def busy() -> None:
+        heard.append("asked")
+        if len(heard) == 1:
+            raise Failed("program systemctl: no end within 60 s")
+
+    one = of_host(layout, SimpleNamespace(pid=lambda: None))
+    one.units = SimpleNamespace(daemon_reload=busy)
+    with pytest.raises(Failed):
+        one.write({})
+    assert Due(layout.base, "postgres").stale([guard]) == [str(guard.path)] and not guard.differs()
+    one.write({})
+    assert len(heard) == 2 and Due(layout.base, "postgres").stale([guard]) == []
 
 
 def test_what_a_link_leads_to_is_neither_told_nor_started_with(layout: PostgresLayout) -> None:

@@ -11,6 +11,7 @@ from contract.errors import Failed, Refused, Usage
 from lab.pairs.redis import Pair
 from scripts.host.frame.due import Due
 from scripts.host.frame.layout import Layout
+from scripts.host.frame.plan import Step
 from scripts.host.redis.config import ARMED, ENGINES, Desired
 from scripts.host.redis.data import complaint, folder, hold_keys
 from scripts.host.redis.machine import HUGE_PAGES, MEMORY, OVERCOMMIT, disk_warning, warnings
@@ -501,11 +502,18 @@ def test_passwords_and_certificates_of_a_run_that_failed_are_read_in_the_next(un
     assert names(plan(follows, wanted(active=False))) == found
 
 
+def test_a_unit_of_which_systemd_has_not_heard_is_told_to_it_in_the_next_run():
+    path = "/etc/systemd/system/redis-server.service.d/dr-guard.conf"
+    leads = facts(local=master(), peer=replica(), role="primary", role_epoch=2, unloaded=(path,))
+    assert names(plan(leads, wanted())) == ["daemon-reload"]
+
+
 def test_what_is_to_be_read_is_told_before_it_is_written_and_until_it_was_read(tmp_path, monkeypatch):
     layout = Layout(tmp_path)
     service = Redis.__new__(Redis)
     service._due, service._layout = Due(layout, "redis"), layout
-    service.wanted, service._desired, service._settings = wanted(), SimpleNamespace(local=None), {}
+    service.wanted, service._settings = wanted(), {}
+    monkeypatch.setattr(service, "_desired", SimpleNamespace(local=None), raising=False)
     said = []
 
     class File:
@@ -527,11 +535,11 @@ def test_what_is_to_be_read_is_told_before_it_is_written_and_until_it_was_read(t
 
     monkeypatch.setattr("scripts.host.redis.verbs.ask", refused)
     with pytest.raises(Failed):
-        service._load_acl()
+        service.apply(Step("load-acl"))
     assert service._due.names()
     monkeypatch.setattr("scripts.host.redis.verbs.ask", lambda *_, **__: "")
     monkeypatch.setattr("scripts.host.redis.verbs._reloaded", lambda _: [])
-    service._load_tls()
+    service.apply(Step("load-tls"))
     assert service._due.names(), "of passwords nothing was read"
-    service._load_acl()
+    service.apply(Step("load-acl"))
     assert not service._due.names()
