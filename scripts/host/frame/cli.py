@@ -43,7 +43,7 @@ def main(
     log = Log(err, f"{arguments.service} {arguments.verb}")
     try:
         verb = _verb(services[arguments.service], arguments.service, arguments.verb)
-        document = _document(stdin or sys.stdin) if verb.reads else {}
+        document = _document(stdin or sys.stdin, arguments) if verb.reads else {}
         lines = None if verb.reads else stdin or sys.stdin
         call = Call(arguments.service, arguments.verb, document, layout or Layout(), log, arguments.check, lines)
         with (
@@ -101,7 +101,12 @@ def _verb(module: str, service: str, verb: str) -> Verb:
     return verbs[verb]
 
 
-def _document(stream: TextIO) -> dict[str, Any]:
+def _document(stream: TextIO, called: argparse.Namespace) -> dict[str, Any]:
+    if stream.isatty():  # somebody has typed it, and nothing would ever come
+        raise Usage(
+            f"stdin: found a terminal, wanted one object; nothing was changed; `echo '{{}}' | dr-host {called.service} {called.verb}`, with what it is to be "
+            "told in the braces"
+        )
     text = stream.read()
     try:
         found = json.loads(text)

@@ -32,6 +32,13 @@ from . import authlog as keeping
 from . import hardening, sending
 from .sshd import Sshd
 
+# What messages and documents call it, for whoever has come by ssh.
+CALL = "/usr/local/sbin/dr-host"
+COMMAND = """\
+#!/bin/sh
+# Written by dr-host host converge; changes made here are lost.
+exec python3 /opt/dr/dr-host.pyz "$@"
+"""
 BLOCK = "dr hosts"
 INSTALL_S = 900.0
 WITNESS = "witness.json"
@@ -155,6 +162,7 @@ class Base:
             ManagedFile(path=etc / "ca.pem", content=tls.ca),
             ManagedFile(path=etc / "host.crt", content=tls.cert),
             ManagedFile(path=etc / "host.key", content=tls.key, mode=0o600),
+            ManagedFile(path=self.layout.at(CALL), content=COMMAND, mode=0o755),
             self._hosts(),
         ]
         if self.desired.witness is not None:

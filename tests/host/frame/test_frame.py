@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,34 @@ def test_base_files_have_their_modes_and_a_hosts_block_once(tmp_path: Path) -> N
         name: (tmp_path / "etc/dr" / name).stat().st_mode & 0o777 for name in ("ca.pem", "host.key", "witness.json")
     }
     assert modes == {"ca.pem": 0o644, "host.key": 0o600, "witness.json": 0o600}
+
+
+def test_what_messages_and_documents_call_dr_host_is_a_command_on_a_host(tmp_path: Path) -> None:
+    call(tmp_path, "host", "converge")
+    command = tmp_path / "usr/local/sbin/dr-host"
+    assert command.stat().st_mode & 0o777 == 0o755
+    tool = tmp_path / "tool.py"
+    tool.write_text("import sys; print(sys.argv[1:], sys.stdin.read()); sys.exit(3)")
+    text = command.read_text()
+    assert "/opt/dr/dr-host.pyz" in text
+    command.write_text(text.replace("/opt/dr/dr-host.pyz", str(tool)))
+    done = subprocess.run(
+        [str(command), "postgres", "stop", "a b"], input="{}", capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (3, "['postgres', 'stop', 'a b'] {}\n")
+
+
+def test_a_person_who_types_a_verb_that_reads_is_not_left_waiting(tmp_path: Path) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+        def read(self, *_: Any) -> str:
+            raise AssertionError("nobody ends it")
+
+    err = io.StringIO()
+    code = main(["postgres", "resume"], stdin=Terminal(), stdout=io.StringIO(), stderr=err, layout=Layout(tmp_path))
+    assert code == ExitCode.USAGE and "`echo '{}' | dr-host postgres resume`" in err.getvalue()
 
 
 def test_a_host_that_asks_nothing_at_the_witness_keeps_no_key_to_it(tmp_path: Path) -> None:
