@@ -188,7 +188,7 @@ def test_a_run_of_the_old_site_at_the_moment_of_the_claim_makes_no_second_writer
         really(witness, epoch)
 
     monkeypatch.setattr(fence, "WITNESS_S", 10.0)
-    monkeypatch.setattr(fence.time, "sleep", lambda _: None)
+    monkeypatch.setattr(fence, "time", SimpleNamespace(monotonic=lambda: 0.0, sleep=lambda _: None))
     monkeypatch.setattr(Witnessed, "claim", claim)
     pair.up("b", "b")
     assert pair.sites["b"].writes and not pair.sites["a"].writes
