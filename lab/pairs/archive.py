@@ -132,6 +132,10 @@ class Region:
             if re.search(r"/[0-9A-F]{16}/|[0-9A-F]{8}[.]history", key)
         }
 
+    def has_place(self) -> bool:
+        """Whether a cluster may archive here."""
+        return any(key.endswith("/archive.info") for key in self.objects())
+
     def forget(self, segment: str) -> None:
         """As if it had never got here."""
         for key in self.objects():
@@ -229,6 +233,11 @@ class ArchivePair(Pair):
     def check(self, node: Node) -> dict[str, Any]:
         """`archive check`, as the minute's timer calls it."""
         return Check(ArchiveLayout(node.layout), self.memory(node), node.server, Log(node.log, "archive check")).run()
+
+    def make_places(self, node: Node) -> None:
+        """The minute's timer until this primary's place is in both regions: a server that is busy may fail it once."""
+        made = until(lambda: self.check(node) is not None and all(it.has_place() for it in self.regions.values()), 60, 1)
+        assert made, node.log.getvalue()
 
     def memory(self, node: Node) -> Any:
         return Desired.read(self.archive_document(node, 1, "a")).memory

@@ -12,9 +12,11 @@ from contract.errors import Refused
 
 from ..frame import rolefile
 from ..frame.boots import boottime
+from ..frame.commands import Done
 from ..frame.files import write_atomically
 from ..frame.log import Log
 from ..frame.rolefile import PRIMARY, STANDBY, Role
+from ..frame.wait import until
 from ..frame.witness import Silent
 from ..postgres.layout import PostgresLayout
 from ..postgres.server import TIMELINE, Server
@@ -26,11 +28,12 @@ from .holes import SEGMENT, hole
 from .inherit import owed
 from .layout import ArchiveLayout
 from .push import may_write, waiting
-from .tool import DIFFERENT_CONTENT, PARTLY_THERE, Info, PgBackRest, explain, stanza, system_identifier
+from .tool import DIFFERENT_CONTENT, LOCKED, PARTLY_THERE, Info, PgBackRest, explain, stanza, system_identifier
 from .word import Word, hear
 
 FOLLOW_AFTER_S = 60.0  # a standby that does not stream for so long fetches from the archive
 REPAIR_S = 240.0  # one run's share of sending what a repository missed
+LOCKED_S = 20.0
 
 
 class Check:
@@ -103,7 +106,15 @@ class Check:
             state.hold = {"epoch": newest.epoch, "active": newest.site} if newer and newest is not None else None
 
     def _make_place(self, repository: str, place: str) -> None:
-        done = self.tool.call(repository, place, "stanza-create", limit_s=300)
+        done = Done(LOCKED, "", "")
+
+        def tried() -> bool:
+            nonlocal done
+            done = self.tool.call(repository, place, "stanza-create", limit_s=300)
+            return done.code != LOCKED
+
+        # The archiver's own try at a repository without a place holds the lock for as long as it takes to see that, and comes again each second.
+        until(tried, LOCKED_S, 0.2)
         if done.code:
             removed = "; somebody has removed a part of it: docs/restore.md, backups were removed"
             more = removed if done.code in PARTLY_THERE else ""

@@ -21,6 +21,7 @@ from ..postgres.text import control_data
 from .layout import ArchiveLayout
 
 DIFFERENT_CONTENT = 45  # the archive has this segment with other bytes
+LOCKED = 50  # another pgBackRest of this host is at this place
 PARTLY_THERE = (40, 55)  # stanza-create: other files of the place are there, or lack the one beside them
 NO_SUCH_WAL = 1  # archive-get: proven absent
 GIVEN_UP = -1  # ended from here

@@ -26,7 +26,7 @@ def locked() -> Iterator[ArchivePair]:
         made.epoch(1, "a")
         made.prepare(made.a)
         made.a.converge(1, "a", archive=True)
-        made.check(made.a)
+        made.make_places(made.a)
         made.a.sql("create table orders (id int); insert into orders values (1)", "shop")
         yield made
     finally:

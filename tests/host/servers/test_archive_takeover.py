@@ -33,7 +33,7 @@ def pair() -> Iterator[ArchivePair]:
         for node in (made.a, made.b):
             made.prepare(node)
             node.converge(1, "a", archive=True)
-        made.check(made.a)
+        made.make_places(made.a)
         made.a.sql("create table orders (id int, what text); insert into orders values (1, '')", "shop")
         caught_up(made.a, made.b)
         archived(made, made.a)
