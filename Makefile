@@ -10,8 +10,9 @@ SLOWEST := --durations=25
 demo: setup
 	$(RUN) lab.rehearsal.demo
 
+# Two workers until the labs begin: rules and servers wait more than they work.
 test: setup check
-	$(RUN) pytest -m "not rest and not proof" $(SLOWEST)
+	$(RUN) pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not rest and not proof" $(SLOWEST)
 
 # Style, types, rules, components and hosts' plans: no root, no lab, no server.
 fast: environment style

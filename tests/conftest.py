@@ -74,11 +74,17 @@ def layer(path: Path) -> str | None:
     return next((mark for place, mark in LAYERS.items() if inside.is_relative_to(place)), None)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
+    """Marks by layer; with several workers a file's tests share one worker and its servers, and the labs follow last, one at a time on a
+    machine that is theirs.
+    """
     for item in items:
         mark = layer(item.path)
         if mark is not None:
             item.add_marker(mark)
+        item.add_marker(pytest.mark.xdist_group("lab" if mark == "lab" else str(item.path.relative_to(TESTS))))
+    items.sort(key=lambda item: layer(item.path) == "lab")
 
 
 @pytest.hookimpl(hookwrapper=True)
