@@ -236,7 +236,9 @@ class ArchivePair(Pair):
 
     def make_places(self, node: Node) -> None:
         """The minute's timer until this primary's place is in both regions: a server that is busy may fail it once."""
-        made = until(lambda: self.check(node) is not None and all(it.has_place() for it in self.regions.values()), 60, 1)
+        made = until(
+            lambda: self.check(node) is not None and all(it.has_place() for it in self.regions.values()), 60, 1
+        )
         assert made, node.log.getvalue()
 
     def memory(self, node: Node) -> Any:

@@ -24,6 +24,7 @@ from scripts.clients.server_states import Server
 from scripts.links.rungs import Proof, Rung, RungFailed
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 1.0  # between two looks
+PATIENCE_S = 1.0  # a database host that answers at all has done so by then
 AGAIN_S = 3.0  # between two requests for one server: the first was refused, or came to nothing
 # Asking again may help: no answer in time, a fault of the service, too many requests, a proxy's word for either.
 PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS}
@@ -200,21 +201,25 @@ class PowerOff(Rung):
 class Glance:
     """Whether the peer's database is off at its own API, asked once and beside the questions to that host: one that is off has no ssh server to wait for.
 
-    It proves nothing: the rungs look for themselves.
+    It proves nothing: the rungs look for themselves. An API is not troubled for a host that answers soon.
     """
 
     def __init__(self, openstack: Servers, peer: str, ids: Callable[[], Mapping[str, str]]) -> None:
         """`ids`: asks the witness for those of the peer's servers, by name."""
         self._compute, self._ids = Compute(openstack, openstack.regions[peer]), ids
         self._name = openstack.servers[peer][0]  # the database comes first
-        self._seen = ""
+        self._since, self._begun, self._seen = time.monotonic(), False, ""
 
     def begin(self) -> None:
-        """Not waited for: an API that is slow or dead is one that says nothing."""
-        threading.Thread(target=self._look, name="glance", daemon=True).start()
+        """Once. Not waited for: an API that is slow or dead is one that says nothing."""
+        if not self._begun:
+            self._begun = True
+            threading.Thread(target=self._look, name="glance", daemon=True).start()
 
     def off(self) -> str:
-        """What was seen, for a sentence; empty unless it is off."""
+        """What was seen, for a sentence; empty unless it is off. The look begins with a question that comes after `PATIENCE_S`, at the latest."""
+        if time.monotonic() - self._since > PATIENCE_S:
+            self.begin()
         return self._seen
 
     def _look(self) -> None:

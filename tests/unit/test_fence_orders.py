@@ -664,30 +664,36 @@ def test_a_standby_that_lacks_the_last_record_alone_is_behind(world):
 class Mute(PlayedHosts):
     """The peer's database host says nothing for as long as somebody waits."""
 
-    let, heard = threading.Event(), False
+    let, heard = threading.Event(), threading.Event()
 
     def call(self, host, via, command, document, limit_s, *, connect_s=CONNECT_S):
         if host == "db-1.a" and command == "postgres status":
             PlayedHosts.patience.setdefault(host, connect_s)
-            self.let.wait(20)
-            Mute.heard = True
+            let, heard = self.let, self.heard  # those of the test that has asked
+            let.wait(20)
+            heard.set()
         return super().call(host, via, command, document, limit_s, connect_s=connect_s)
 
 
 @pytest.fixture
 def mute(world, monkeypatch):
     monkeypatch.setattr(Mute, "let", threading.Event())
-    monkeypatch.setattr(Mute, "heard", False)
+    monkeypatch.setattr(Mute, "heard", threading.Event())
     monkeypatch.setattr(fence, "Hosts", Mute)
     world.beats = {host: beat(host) for host in ("db-1", "cache-1")}
     yield world
     Mute.let.set()
 
 
-def test_no_word_is_waited_for_of_a_host_that_is_off_at_its_own_api(mute):
+@pytest.mark.parametrize("heard", ["just now", "long ago"])
+def test_no_word_is_waited_for_of_a_host_that_is_off_at_its_own_api(mute, monkeypatch, heard):
+    if heard == "just now":
+        monkeypatch.setattr(power, "PATIENCE_S", 0.1)
+        ages = {host: itertools.chain([0.5], itertools.repeat(30.0)) for host in ("db-1", "cache-1")}
+        mute.heartbeat = lambda _, host: replace(beat(host), age_s=next(ages[host]))
     cloud(mute).servers["id-shop-a-db-1"].update({"status": "SHUTOFF", "OS-EXT-STS:power_state": 4})
     assert fence.run(told(data_loss=lost()))["fence"] == {"rung": 2}
-    assert not Mute.heard, "the move was not made before its time to answer was over"
+    assert not Mute.heard.is_set(), "the move was not made before its time to answer was over"
     assert mute.nova.all_asked() == [("os-stop", "shop-a-app-1"), ("os-stop", "shop-a-cache-1")]
 
 
