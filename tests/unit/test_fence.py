@@ -332,13 +332,18 @@ def test_the_same_fence_again_says_the_same_and_touches_no_host(world):
     assert PlayedHosts.calls == []
 
 
+def resumed() -> list[str]:
+    """Hosts that were told to go on, in that order; what a way that nobody waits for is still asked comes in between."""
+    return [host for host, command in PlayedHosts.calls if command.endswith(" resume")]
+
+
 def test_a_standby_that_never_gets_the_checkpoint_restarts_the_old_primary_and_claims_nothing(world):
     well()
     PlayedHosts.script["db-1.b", "takeover checkpoint"] = (3, {})
     with pytest.raises(Failed, match=r"the old primary db-1\.a was restarted and writes; no epoch was claimed"):
         fence.run(told())
     assert world.newest().epoch == 1
-    assert PlayedHosts.calls[-2:] == [("db-1.a", "postgres resume"), ("app-1.a", "app resume")]
+    assert resumed()[-2:] == ["db-1.a", "app-1.a"]
 
 
 def test_workers_whose_answer_was_lost_are_resumed_with_the_others(world):
@@ -347,7 +352,7 @@ def test_workers_whose_answer_was_lost_are_resumed_with_the_others(world):
     PlayedHosts.script["db-1.b", "takeover checkpoint"] = (3, {})
     with pytest.raises(Failed, match="no epoch was claimed"):
         fence.run(told())
-    assert PlayedHosts.calls[-1] == ("app-1.a", "app resume")
+    assert resumed()[-1] == "app-1.a"
 
 
 def test_a_way_to_the_old_primary_that_dies_with_the_stop_is_not_the_only_one_back(world):
@@ -358,7 +363,7 @@ def test_a_way_to_the_old_primary_that_dies_with_the_stop_is_not_the_only_one_ba
         match=r"bastion of b: no ssh session; the old primary db-1\.a was restarted and writes; no epoch was claimed",
     ):
         fence.run(told())
-    assert PlayedHosts.calls[-2:] == [("db-1.a", "postgres resume"), ("app-1.a", "app resume")]
+    assert resumed()[-2:] == ["db-1.a", "app-1.a"]
 
 
 def test_an_old_primary_that_no_way_leads_to_any_more_is_told_of(world):
@@ -914,7 +919,7 @@ def test_whatever_is_raised_after_the_stop_takes_it_back(world, monkeypatch):
         monkeypatch.setattr(PlayedTalk, "say", lambda *_, error=raised: (_ for _ in ()).throw(error))
         with pytest.raises(Failed, match=r"was restarted and writes; no epoch was claimed"):
             fence.run(told())
-        assert PlayedHosts.calls[-2:] == [("db-1.a", "postgres resume"), ("app-1.a", "app resume")]
+        assert resumed()[-2:] == ["db-1.a", "app-1.a"]
         assert world.unsettled(world.newest()) == 0
 
 
