@@ -225,6 +225,7 @@ class Stage:
             ),
             1,
         )
+        record.figures |= self.world.kept(self.active, self.aside)
 
     def fault(self, *words: str) -> None:
         """`lab fault ...`."""
