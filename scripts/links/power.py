@@ -237,11 +237,21 @@ class Glance:
 def start(openstack: OpenStack, region: str, names: Sequence[str], ids: Mapping[str, str]) -> None:
     """Start those of the own servers that are off: a fence may have stopped them. Their guards keep databases from coming up as writers.
 
-    Not waited for: who needs a host waits for its ssh. A run must not need this API (it may be down while all hosts run): a warning then.
+    One that is on its way there is waited for: a fence that was ended a moment ago has left it so. Who needs a host waits for its ssh, so nothing waits
+    for this. A run must not need this API (it may be down while all hosts run): a warning then.
     """
     attempts = Attempts(Compute(openstack, region), names, {name: ids[name] for name in names if name in ids}, LOGIN_S)
+    until = time.monotonic() + POWER_S
     try:
         attempts.connect()
-        attempts.ask([server for server in attempts.look().servers if server.status == "SHUTOFF"], "os-start")
+        while True:
+            sight = attempts.look()
+            attempts.ask([server for server in sight.servers if server.status == "SHUTOFF"], "os-start")
+            if all(server.task is None for server in sight.servers):
+                return
+            if time.monotonic() > until:
+                print(f"WARNING servers: region {region}: {sight.words()}, after {POWER_S} s", file=sys.stderr)
+                return
+            time.sleep(LONGEST_PAUSE_S)
     except ApiDown as error:
         print(f"WARNING servers: could not see whether those of region {region} are on: {error}", file=sys.stderr)

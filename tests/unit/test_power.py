@@ -27,7 +27,7 @@ IDS = {name: f"id-{name}" for name in NAMES}
 def nova(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nova]:
     """Three servers that run; a clock that goes on by half a second whenever it is read."""
     clock = iter(range(100_000))
-    monkeypatch.setattr(power, "time", SimpleNamespace(monotonic=lambda: next(clock) / 2))
+    monkeypatch.setattr(power, "time", SimpleNamespace(monotonic=lambda: next(clock) / 2, sleep=lambda _: None))
     monkeypatch.setattr(power, "FIRST_PAUSE_S", 0.0)
     monkeypatch.setattr(power, "LONGEST_PAUSE_S", 0.0)
     made = Nova().install(monkeypatch)
@@ -295,6 +295,27 @@ def test_own_servers_that_are_off_are_started_and_no_others(nova: Nova) -> None:
     made = rung()
     start(made._openstack, "GRA11", NAMES, IDS)
     assert nova.asked == [("os-start", DB)]
+
+
+def test_own_servers_that_are_being_stopped_are_started_once_they_are_off(nova: Nova) -> None:
+    nova.servers[IDS[DB]]["OS-EXT-STS:task_state"] = "powering-off"
+
+    def ends() -> None:
+        if nova.looks == 3:
+            off = {"status": "SHUTOFF", "OS-EXT-STS:task_state": None, "OS-EXT-STS:power_state": 4}
+            nova.servers[IDS[DB]].update(off)
+
+    nova.on_look = ends
+    start(rung()._openstack, "GRA11", NAMES, IDS)
+    assert nova.asked == [("os-start", DB)]
+
+
+def test_a_server_whose_task_does_not_end_is_told_and_the_run_ends(
+    nova: Nova, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nova.servers[IDS[DB]]["OS-EXT-STS:task_state"] = "powering-off"
+    start(rung()._openstack, "GRA11", NAMES, IDS)
+    assert nova.asked == [] and f"{DB} is ACTIVE, powering-off" in capsys.readouterr().err
 
 
 def test_a_run_needs_no_compute_api(nova: Nova, capsys: pytest.CaptureFixture[str]) -> None:
