@@ -13,7 +13,8 @@ from typing import Any
 from components import config
 from components.settings import Settings
 from contract.errors import Failed
-from scripts.ctl.configuration import own_values, shared_values
+from scripts.ctl.configuration import load, own_values, shared_values
+from scripts.ctl.sealed import Seal
 
 ANSWER_S = 120.0
 
@@ -28,14 +29,22 @@ class Stack:
     program: str = "pulumi"
 
     def settings(self) -> Settings:
-        """The whole configuration. Raises DrError, ConfigError with every fault of it."""
+        """The whole configuration. Raises DrError, ConfigError with every fault of it.
+
+        Its secrets are opened here where a passphrase keeps them and this process has it, so that the backend of the state need not answer; by pulumi
+        otherwise.
+        """
         file = self.file or self.folder / f"Pulumi.{self.name}.yaml"
         # As pulumi does it: the stack file may lie anywhere, what both regions share is the project's.
         stored = {**shared_values(self.folder), **own_values(file)}
         values = {key.removeprefix("dr:"): value for key, value in stored.items() if key.startswith("dr:")}
         hidden = {key for key, value in values.items() if _sealed(value)} | {"secrets"}
-        values |= {key: self._opened(key) for key in hidden - {"secrets"}}
-        values["secrets"] = self._json("config", "get", "dr:secrets", *self._file)
+        seal = Seal.of(load(file), file)
+        if seal is not None:
+            values |= {key: seal.opened(values[key], f"dr:{key}") for key in hidden if key in values}
+        else:
+            values |= {key: self._opened(key) for key in hidden - {"secrets"}}
+            values["secrets"] = self._json("config", "get", "dr:secrets", *self._file)
         return config.parse({key: config.decoded(key, value) for key, value in values.items()}, hidden)
 
     def resources(self) -> Iterator[Resource]:
