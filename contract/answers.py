@@ -1,13 +1,12 @@
 """What hosts answer to the operator's verbs, as far as anything is decided by it: any host may answer anything.
 
-A fact that has no field here reaches nobody (`fields.heard`), one of another form is no answer. Null is unknown.
+A fact that has no field here reaches nobody (`fields.heard`), one of another form is no answer. Null is unknown. Which verb answers with which is in
+`verbs.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from .checks import boolean, integer, listing, one_of, optional
 from .epoch import Checkpoint
@@ -111,15 +110,3 @@ class Drained:
     replayed_bytes: int | None = key(optional(COUNT), "beyond the stream", default=None)
     complete: bool | None = key(optional(boolean), "whether that was all", default=None)
     why: tuple[str, ...] = key(listing(PHRASE), "what could not be had", default=())
-
-
-# By verb. The facts of all others reach nobody.
-ANSWERS: Mapping[str, type[Any]] = {
-    "postgres status": PostgresStatus,
-    "postgres stop": PostgresStop,
-    "agent status": AgentStatus,
-    "agent deny": AgentDeny,
-    "redis status": RedisStatus,
-    "assets status": AssetsStatus,
-    "archive drain": Drained,
-}

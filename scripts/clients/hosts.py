@@ -21,10 +21,10 @@ from typing import Any
 
 from contract import fields
 from contract.access import Ssh
-from contract.answers import ANSWERS
 from contract.errors import ExitCode, Failed, Refused
 from contract.forms import MOST_BYTES
 from contract.plain import phrase
+from contract.verbs import ANSWERS
 from contract.wire import document as json_document
 from scripts.clients import bounded, ssh_folder
 

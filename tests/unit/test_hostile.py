@@ -19,7 +19,6 @@ import pytest
 from contract import audit, checks, forms
 from contract.access import OpenStack, Ssh, SshHost
 from contract.agreement import Record
-from contract.answers import ANSWERS
 from contract.audit import Entry
 from contract.buckets import Bucket
 from contract.checks import Check, Unwanted
@@ -31,6 +30,7 @@ from contract.heard import Addresses, Beat, Followed, Servers, Unsettled
 from contract.links import fence, keeper, pointer, replication, turn, verify
 from contract.plain import phrase, printable, shown
 from contract.services import app, archive, assets, postgres, redis, setup
+from contract.verbs import ANSWERS
 from scripts.clients import bounded, http
 from scripts.clients import hosts as clients_hosts
 from scripts.clients.hosts import Hosts, answer_of

@@ -4,6 +4,7 @@ repository missed; on a standby whether it has to fetch WAL from the archive. It
 
 from __future__ import annotations
 
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -61,6 +62,8 @@ class Check:
             self._standby()
         found = self.status()
         self._metrics(found)
+        with self.postgres.acting():
+            write_atomically(self.layout.seen, json.dumps({"at": time.time(), **found}, sort_keys=True).encode(), 0o640)
         return found
 
     # --- primary

@@ -90,6 +90,11 @@ class ArchiveLayout:
         return Figures(self.postgres.base, "dr_archive", self.user)
 
     @property
+    def seen(self) -> Path:
+        """The status as the last `check` has found it, with its time: for whoever has no time to ask the repositories."""
+        return self.folder / "seen.json"
+
+    @property
     def due(self) -> Path:
         """Written anew by a `check` that finds a backup due at once: `dr-archive-due.path` looks at it."""
         return self.folder / "due"

@@ -228,4 +228,15 @@ def converge(call: Call) -> Result:
     return plan.converge(Base(Desired.read(call.document), call.layout, call.log), call)
 
 
-VERBS = {"converge": Verb(converge), "authlog": Verb(sending.send, locked=False, reads=False)}
+def look(call: Call) -> Result:
+    """`survey`: see there."""
+    from .survey import survey  # noqa: PLC0415 - it knows every service, and a converge of the host needs none of them
+
+    return survey(call)
+
+
+VERBS = {
+    "converge": Verb(converge),
+    "authlog": Verb(sending.send, locked=False, reads=False),
+    "survey": Verb(look, locked=False, reads=False),
+}

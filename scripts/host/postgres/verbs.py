@@ -20,6 +20,7 @@ from . import halt
 from .desired import Desired, Memory
 from .known import WitnessClusters
 from .layout import PostgresLayout
+from .parity import parity
 from .server import Server, UnitControl
 from .service import Postgres
 from .status import live_status
@@ -45,6 +46,13 @@ def status(call: Call) -> Result:
         if memory is None
         else live_status(call.layout, _server(call, memory), memory.mode)
     )
+
+
+def alike(call: Call) -> Result:
+    """Verb `parity`: what has to be alike on both sides; null where the server does not answer. Never fails."""
+    memory = Memory.read(PostgresLayout(call.layout))
+    nothing = dict.fromkeys(("version", "checksums", "parameters", "collations", "extensions"))
+    return Result((memory and parity(_server(call, memory))) or nothing)
 
 
 def takeover(call: Call) -> Result:
@@ -169,6 +177,7 @@ def _unknown(what: str) -> Refused:
 VERBS = {
     "converge": Verb(converge),
     "status": Verb(status, locked=False, reads=False),
+    "parity": Verb(alike, locked=False, reads=False),
     "stop": Verb(stop),
     "resume": Verb(resume),
     "takeover": Verb(takeover, locked=False, reads=False),

@@ -1,0 +1,20 @@
+"""Which form each of a host's verbs answers in, where the operator's side asks it. The facts of all others reach nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .answers import AgentDeny, AgentStatus, AssetsStatus, Drained, PostgresStatus, PostgresStop, RedisStatus
+from .survey import HostSurvey
+
+ANSWERS: Mapping[str, type[Any]] = {
+    "postgres status": PostgresStatus,
+    "postgres stop": PostgresStop,
+    "agent status": AgentStatus,
+    "agent deny": AgentDeny,
+    "redis status": RedisStatus,
+    "assets status": AssetsStatus,
+    "archive drain": Drained,
+    "host survey": HostSurvey,
+}

@@ -1,0 +1,155 @@
+"""`dr-host host survey`: what this host says of itself in one answer (`contract/survey.py`), for whoever looks at both regions at once.
+
+It asks nobody but this host's own servers: the archive is told as its last check has left it, because a repository in a region that is lost would
+take a minute to be silent.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from contract.version import VERSION
+
+from ..archive.layout import ArchiveLayout
+from ..frame import rolefile
+from ..frame.boots import boot, boottime
+from ..frame.call import Call, Verb
+from ..frame.commands import run
+from ..frame.files import read_own
+from ..frame.layout import Layout
+from ..frame.result import Result
+from ..postgres.layout import PostgresLayout
+from ..services import SERVICES
+
+# What a host has that serves the shop, or stands between it and the world; the rest is Debian's.
+_PACKAGES = re.compile(
+    r"(postgresql-\d+|redis-server|valkey-server|pgbackrest|nginx|ruby[\d.]*|openssl|openssh-server|linux-image-[\w.+-]+|libc6|libicu\d+)"
+)
+UNITS_S = 5.0
+
+
+def survey(call: Call) -> Result:
+    """Never fails; unknown is null, and `silent` names the services that could not be asked."""
+    asked: dict[str, Callable[[Call], Any]] = {"host": _host, **_services(call.layout)}
+    with ThreadPoolExecutor(len(asked)) as pool:
+        found = dict(zip(asked, pool.map(lambda ask: _asked(ask, call), asked.values()), strict=True))
+    own = found.pop("host") or {}
+    silent = sorted(name for name, it in found.items() if it is None)
+    return Result({**own, **found, "silent": silent})
+
+
+def _asked(ask: Callable[[Call], Any], call: Call) -> Any:
+    try:
+        return ask(call)
+    except Exception as error:
+        call.log.warning(f"could not be asked: {type(error).__name__}")
+        return None
+
+
+def _services(layout: Layout) -> dict[str, Callable[[Call], Any]]:
+    """The questions to the services that were converged on this host."""
+    etc = layout.etc
+    found: dict[str, Callable[[Call], Any]] = {}
+    if PostgresLayout(layout).memory.exists():
+        found |= {"postgres": _told("postgres"), "parity": _told("postgres", "parity"), "archive": _archive}
+    if (etc / "redis.json").exists():
+        found["redis"] = _cache
+    if (etc / "assets.json").exists():
+        found["assets"] = _told("assets")
+    if layout.at("/opt/shop/current").is_symlink():
+        found["app"] = _told("app")
+    if (etc / "agent.json").exists():
+        found["agent"] = _told("agent")
+    return found
+
+
+def _told(service: str, verb: str = "status") -> Callable[[Call], dict[str, Any]]:
+    """The facts of a service's own verb."""
+
+    def ask(call: Call) -> dict[str, Any]:
+        found: Verb = importlib.import_module(SERVICES[service]).VERBS[verb]
+        return found.run(Call(service, verb, {}, call.layout, call.log)).facts
+
+    return ask
+
+
+def _host(call: Call) -> dict[str, Any]:
+    role, disk = rolefile.read(call.layout), os.statvfs(call.layout.at("/"))
+    return {
+        "at": time.time(),
+        "up_s": round(boottime(), 1),
+        "boot": boot(),
+        "version": VERSION,
+        "reboot_due": any(call.layout.at(it).exists() for it in ("/run/reboot-required", "/var/run/reboot-required")),
+        "failed": _failed_units(),
+        "disk_free": disk.f_bavail * disk.f_frsize,
+        "disk_size": disk.f_blocks * disk.f_frsize,
+        "packages": _packages(call.layout),
+        "role": None if role is None else role.document(),
+    }
+
+
+def _failed_units() -> list[str]:
+    done = run(
+        ["systemctl", "list-units", "--state=failed", "--plain", "--no-legend", "--no-pager"],
+        limit_s=UNITS_S,
+        check=False,
+    )
+    return [line.split()[0] for line in done.out.splitlines() if line.strip()] if done.code == 0 else []
+
+
+def _packages(layout: Layout) -> dict[str, str] | None:
+    """From dpkg's own status file, as `verbs.installed_packages` reads it."""
+    try:
+        text = layout.at("/var/lib/dpkg/status").read_text(errors="replace")
+    except OSError:
+        return None
+    found = {}
+    for entry in text.split("\n\n"):
+        told = dict(line.split(": ", 1) for line in entry.splitlines() if ": " in line and not line.startswith(" "))
+        name = told.get("Package", "")
+        if _PACKAGES.fullmatch(name) and told.get("Status", "").endswith(" ok installed"):
+            found[name] = told.get("Version", "")
+    return found
+
+
+def _archive(call: Call) -> dict[str, Any] | None:
+    """As `archive check` has left it; None before the first one."""
+    layout = ArchiveLayout(PostgresLayout(call.layout))
+    try:
+        found = json.loads(read_own(layout.seen))
+    except (OSError, ValueError):
+        return None
+    return archive_facts(found, time.time()) if isinstance(found, dict) else None
+
+
+def archive_facts(found: Mapping[str, Any], now: float) -> dict[str, Any]:
+    """What is looked at of a check's document; `now` in seconds since 1970. Pure."""
+    at, archiver = found.get("at"), found.get("archiver") or {}
+    flags = {name: None if name not in found else found[name] is not None for name in ("alarm", "hold", "dropped")}
+    return {
+        "age_s": max(now - at, 0.0) if isinstance(at, int | float) else None,
+        **flags,
+        "waiting": found.get("waiting"),
+        "archived_s": archiver.get("age_s"),
+        "follows": found.get("follows_archive"),
+        **{name: _repository(it) for name, it in (found.get("repositories") or {}).items()},
+    }
+
+
+def _repository(it: Mapping[str, Any]) -> dict[str, Any]:
+    plain = ("reachable", "backups", "newest_backup", "wal_last", "damaged_backups")
+    flags = ("left_out", "gap", "failed_backup")
+    return {name: it.get(name) for name in plain} | {name: it.get(name) is not None for name in flags}
+
+
+def _cache(call: Call) -> dict[str, Any]:
+    found = _told("redis")(call)
+    return {**found, "leader": (found.get("sentinel") or {}).get("leader")}

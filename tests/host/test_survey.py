@@ -1,0 +1,101 @@
+"""What a host says of itself in one answer."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract import fields
+from contract.survey import HostSurvey
+from scripts.host.frame.call import Call
+from scripts.host.frame.layout import Layout
+from scripts.host.frame.log import Log
+from scripts.host.host import survey
+from scripts.host.host.survey import archive_facts
+
+DPKG = """\
+Package: nginx
+Status: install ok installed
+Version: 1.22.1-9
+
+Package: ruby3.1
+Status: install ok installed
+Version: 3.1.2-7
+
+Package: pgbackrest
+Status: deinstall ok config-files
+Version: 2.44-1
+
+Package: vim
+Status: install ok installed
+Version: 9.0
+"""
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
+    monkeypatch.setattr(survey, "_failed_units", lambda: ["shop-web.service"])
+    for folder in ("etc/dr", "var/lib/dr", "var/lib/dpkg"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "var/lib/dpkg/status").write_text(DPKG)
+    return Call("host", "survey", {}, Layout(tmp_path), Log(io.StringIO(), "host survey"))
+
+
+def facts(call: Call) -> dict[str, Any]:
+    """As the operator's side reads them."""
+    found: dict[str, Any] = json.loads(json.dumps(survey.survey(call).facts))
+    assert fields.heard(HostSurvey, found, "host", "")
+    return found
+
+
+def test_a_host_that_has_nothing_yet_says_what_every_host_can(call: Call) -> None:
+    found = facts(call)
+    assert found["packages"] == {"nginx": "1.22.1-9", "ruby3.1": "3.1.2-7"}, "what was removed is not there"
+    assert (found["reboot_due"], found["failed"], found["silent"]) == (False, ["shop-web.service"], [])
+    assert found["disk_size"] >= found["disk_free"] > 0 and found["role"] is None and "postgres" not in found
+
+
+def test_a_service_that_raises_is_silent_and_hides_no_other(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    (call.layout.at("/etc/dr") / "redis.json").write_text("{}")
+    (call.layout.at("/etc/dr") / "assets.json").write_text("{}")
+
+    def told(service: str, verb: str = "status") -> Any:
+        def ask(_: Call) -> dict[str, Any]:
+            if service == "redis":
+                raise KeyError("a-password")
+            return {"ok": True}
+
+        return ask
+
+    monkeypatch.setattr(survey, "_told", told)
+    found = facts(call)
+    assert (found["redis"], found["assets"], found["silent"]) == (None, {"ok": True}, ["redis"])
+    assert "a-password" not in json.dumps(found)
+
+
+def test_a_package_that_wants_a_reboot_shows(call: Call) -> None:
+    (call.layout.at("/run")).mkdir()
+    call.layout.at("/run/reboot-required").touch()
+    assert facts(call)["reboot_due"] is True
+
+
+def test_the_archive_is_told_as_its_last_check_has_left_it() -> None:
+    repository = {"reachable": True, "backups": 2, "newest_backup": 900, "wal_last": "0" * 24, "damaged_backups": 0}
+    left = {**repository, "left_out": {"from": "0" * 24}, "gap": None, "failed_backup": None}
+    found = {
+        "at": 1000.0, "alarm": None, "hold": {"epoch": 2}, "dropped": None, "waiting": 3, "archiver": {"age_s": 7},
+        "follows_archive": False, "repositories": {"a": {**repository, "left_out": None}, "b": left},
+    }  # fmt: skip
+    told = archive_facts(found, 1060.0)
+    assert (told["age_s"], told["alarm"], told["hold"], told["archived_s"]) == (60.0, False, True, 7)
+    assert (told["a"]["left_out"], told["b"]["left_out"], told["b"]["gap"]) == (False, True, False)
+    assert fields.heard(HostSurvey, {"archive": told}, "host", "").archive is not None
+
+
+def test_a_clock_that_was_put_back_makes_no_age_below_nothing() -> None:
+    assert archive_facts({"at": 1000.0}, 10.0)["age_s"] == 0.0
+    assert archive_facts({}, 10.0)["alarm"] is None, "unknown is not well"
