@@ -66,7 +66,7 @@ def fence(settings: Settings, public: Mapping[str, str], instances: Mapping[str,
         lease=settings.lease,
         witness=witness(settings),
         host_keys=host_keys(settings),
-        ssh=_ssh(settings, public["bastion"]),
+        ssh=ssh(settings, {settings.site: public["bastion"]}),
         openstack=servers,
         apps=_names(settings, APP),
         caches=_names(settings, CACHE),
@@ -81,15 +81,15 @@ def _names(settings: Settings, kind: str) -> tuple[str, ...]:
     return tuple(it.name for it in settings.hosts_of(settings.peer).values() if it.role == kind)
 
 
-def _ssh(settings: Settings, bastion: str) -> access.Ssh:
-    """The operator's way to the hosts; `bastion`: public address of the own one."""
+def ssh(settings: Settings, bastions: Mapping[str, str]) -> access.Ssh:
+    """The operator's way to the hosts; `bastions`: public addresses of those that are known, by site."""
     return access.Ssh(
         private_key=settings.secrets.operator.private,
         hosts={
             key: access.SshHost(vrack=it.vrack, front=it.front, host_key=settings.secrets.host_keys[key].public)
             for key, it in settings.hosts.items()
         },
-        bastions={settings.site: bastion},
+        bastions=dict(bastions),
     )
 
 
@@ -100,7 +100,7 @@ def turn(settings: Settings, bastion: str, service: str, program: str, told: Map
         service=service,
         program=program,
         documents=told,
-        ssh=_ssh(settings, bastion),
+        ssh=ssh(settings, {settings.site: bastion}),
         witness=witness(settings),
     )
     return dict(fields.write(document))
@@ -129,7 +129,7 @@ def forward(settings: Settings, epoch: InForce, bastion: str) -> Document:
         repair=settings.repair,
         epoch=epoch,
         apps=_names(settings, APP),
-        ssh=_ssh(settings, bastion),
+        ssh=ssh(settings, {settings.site: bastion}),
         witness=witness(settings),
     )
     return dict(fields.write(document))

@@ -29,6 +29,12 @@ def parser() -> argparse.ArgumentParser:
     drctl = argparse.ArgumentParser(prog="drctl", description=(__doc__ or "").partition("\n")[0])
     drctl.add_argument("--version", action="version", version=f"drctl {VERSION}")
     commands = drctl.add_subparsers(dest="command", required=True)
+    _status(commands.add_parser("status", help="both regions side by side, and what is not as it should be"))
+    _check(
+        commands.add_parser(
+            "check", help="whether the shop could be moved, or lost, now; exit code 3 when something is not well"
+        )
+    )
     new = commands.add_parser(
         "secrets",
         help="make keys, certificates and passwords once; prints JSON for `pulumi config set --secret secrets`",
@@ -60,6 +66,25 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--check", action="store_true", help="change nothing; exit code 3 when something differs")
     made.set_defaults(folder=PROJECT)
     return drctl
+
+
+def _status(status: argparse.ArgumentParser) -> None:
+    _site(status)
+    shape = status.add_mutually_exclusive_group()
+    shape.add_argument("--json", action="store_true", help="all of it, as JSON")
+    shape.add_argument("--watch", action="store_true", help="on the whole screen, again and again, until Ctrl-C")
+    status.add_argument("--every", type=float, default=5.0, help="seconds between two looks of --watch; 5 by default")
+
+
+def _check(check: argparse.ArgumentParser) -> None:
+    _site(check)
+    check.add_argument("--form", choices=("text", "json", "nagios", "junit"), default="text", help="of what is printed")
+    check.add_argument("--list", action="store_true", help="the checks there are, and nothing is asked")
+
+
+def _site(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--site", choices=SITES, help="whose stack has the configuration; a by default")
+    _stack(command)
 
 
 def _rights(rights: argparse.ArgumentParser) -> None:

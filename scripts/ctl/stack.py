@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shlex
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any
 from components import config
 from components.settings import Settings
 from contract.errors import Failed
+from contract.sites import SITES
 from scripts.ctl.configuration import load, own_values, shared_values
 from scripts.ctl.sealed import Seal
 
@@ -27,6 +29,11 @@ class Stack:
     folder: Path
     file: Path | None = None
     program: str = "pulumi"
+
+    @classmethod
+    def chosen(cls, told: argparse.Namespace) -> Stack:
+        """Which one a command was told: by `--stack`, `--site` and `--config-file`."""
+        return cls(name=told.stack or f"region-{told.site or SITES[0]}", folder=told.folder, file=told.config_file)
 
     def settings(self) -> Settings:
         """The whole configuration. Raises DrError, ConfigError with every fault of it.

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 _MODULES = {
     "audit": "audit",
+    "check": "check",
     "config": "config",
     "destroy": "destroy",
     "reference": "reference",
     "rights": "rights",
     "secrets": "secrets",
     "ssh-certificate": "ssh_certificate",
+    "status": "status",
 }
 # Imported only when called for: `drctl --help` needs none of what they load.
 COMMANDS = {name: f"{__package__}.{module}" for name, module in _MODULES.items()}

@@ -66,7 +66,7 @@ def _folder(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 def _witness(chosen: argparse.Namespace, breaks: list[str]) -> Iterator[tuple[str, bytes]]:
     """From the bucket. What is there in two versions was written over, what has versions and is not listed was removed."""
-    stack = Stack(name=chosen.stack or f"region-{chosen.site}", folder=chosen.folder, file=chosen.config_file)
+    stack = Stack.chosen(chosen)
     witness = TrailBucket(documents.witness(stack.settings()))
     listed, versions = witness.audited(), witness.versions(AUDIT)
     breaks += [f"{name}: was removed: older versions of it are there" for name in sorted(set(versions) - set(listed))]

@@ -32,7 +32,7 @@ SHOWN = 12  # names in a sentence
 
 def run(chosen: argparse.Namespace) -> ExitCode:
     """Says what was done and what to type. Raises DrError; nothing was changed then, or the message says what."""
-    stack = Stack(name=chosen.stack or f"region-{chosen.site}", folder=chosen.folder, file=chosen.config_file)
+    stack = Stack.chosen(chosen)
     return make_ready(stack, chosen.site)
 
 

@@ -15,7 +15,6 @@ from contract.authlog import Walked, walk
 from contract.errors import ExitCode, Failed, Usage
 from contract.hosts import HostAddress, kind_of
 from contract.plain import phrase
-from contract.sites import SITES
 from contract.witness import user_of
 from scripts.clients.login_bucket import Kept, LoginBucket
 from scripts.ctl import output
@@ -41,8 +40,7 @@ class Found:
 def run(chosen: argparse.Namespace) -> ExitCode:
     """Prints the sign-ins, or all as JSON. Raises Failed where something is missing, with every place; Usage."""
     since = time.time() - _seconds(chosen.since)
-    site = chosen.site or SITES[0]
-    settings = Stack(name=chosen.stack or f"region-{site}", folder=chosen.folder, file=chosen.config_file).settings()
+    settings = Stack.chosen(chosen).settings()
     # Those of both sites in any case: a host is reached through its site's bastion, and told of by it.
     found = gather(settings, LoginBucket(documents.witness(settings)), since, time.time())
     shown = {key: it for key, it in found.said.items() if chosen.site in (None, key.rpartition(".")[2])}

@@ -40,7 +40,7 @@ def run(chosen: argparse.Namespace) -> ExitCode:
         )
     with key_file.opened(chosen.key) as file:
         file.free()
-        stack = Stack(name=chosen.stack or f"region-{chosen.site}", folder=chosen.folder, file=chosen.config_file)
+        stack = Stack.chosen(chosen)
         settings = stack.settings()
         ca = _authority(settings, file.key)
         wanted = Wanted(key=file.key, person=wanted_by, hours=chosen.hours, at=datetime.datetime.now(datetime.UTC))

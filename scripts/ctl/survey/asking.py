@@ -1,0 +1,214 @@
+"""Asks everybody at once, for some seconds at most, and nothing of the dead region is needed: who is silent is one unknown among the answers."""
+
+from __future__ import annotations
+
+import datetime
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from cryptography import x509
+
+from components.render import documents
+from components.render.links import openstack, ssh
+from components.settings import Settings
+from contract import fields
+from contract.audit import Entry
+from contract.errors import ExitCode, Failed
+from contract.heartbeat import Heartbeat
+from contract.hosts import KINDS
+from contract.plain import shown
+from contract.sites import SITES
+from contract.survey import HostSurvey
+from contract.wire import document
+from scripts.clients.compute import Compute, Sight
+from scripts.clients.hosts import Hosts, Unreachable
+from scripts.clients.openstack import Cloud
+from scripts.clients.trail_bucket import TrailBucket
+from scripts.clients.witness import EPOCHS, Witness
+from scripts.ctl.survey import names
+from scripts.ctl.survey.known import Known, Questions
+from scripts.ctl.survey.seen import Entrance, Names, Region, Survey
+from scripts.links.verify import NotYet, Shop
+
+LIMIT_S = 4.5
+WITNESS_S = 2.0  # for one answer of the witness
+ENTRANCE_S = 3.0
+CONNECT_S, SURVEY_S = 2, 4  # to a host's ssh server, and for its answer
+API_S = 3.0
+
+
+def look(settings: Settings, *, limit_s: float = LIMIT_S) -> Survey:
+    """Within `limit_s`, and a moment for what the witness says first: who the hosts are reached by. Raises Refused where ssh cannot work here."""
+    return Asking(settings, limit_s).survey()
+
+
+class Asking:
+    """One survey."""
+
+    def __init__(self, settings: Settings, limit_s: float) -> None:
+        self._settings, self._questions = settings, Questions(limit_s)
+        place = documents.witness(settings)
+        self._witness = Witness(place, answer_s=WITNESS_S, attempts=1)
+        self._trail = TrailBucket(place, answer_s=WITNESS_S, attempts=1)
+
+    def survey(self) -> Survey:
+        began, at = time.monotonic(), time.time()
+        ask, settings = self._questions.ask, self._settings
+        for site in SITES:
+            ask(f"addresses {site}", partial(self._witness.addresses, site))
+        ask("newest", self._witness.newest)
+        ask("locked", self._witness.locked)
+        ask("epochs", self._doubled)
+        ask("last", self._last)
+        for server in settings.dns.servers:
+            ask(f"dns {server}", partial(names.authoritative, server, settings.dns.zone, settings.shop.host))
+        ask("resolver", partial(names.resolved, settings.shop.host))
+        ask("delegation", partial(names.delegated, settings.dns.zone))
+        for site in SITES:
+            self._ask_region(site)
+        known = self._questions.known
+        newest = known("newest")
+        if newest.value is not None:
+            ask("unsettled", partial(self._witness.unsettled, newest.value))
+        addresses = {site: known(f"addresses {site}") for site in SITES}
+        for site in SITES:
+            if lb := addresses[site].part(lambda it: it.get("lb")):
+                ask(f"entrance {site}", partial(self._entrance, lb))
+        bastions = {site: it.part(lambda found: found.get("bastion")) or "" for site, it in addresses.items()}
+        with Hosts(ssh(settings, bastions)) as hosts:
+            for key in settings.hosts:
+                if hosts.routes(key):
+                    ask(f"host {key}", partial(self._host, hosts, key))
+            regions = {site: self._region(site, addresses[site]) for site in SITES}
+            return Survey(
+                at=at,
+                newest=newest,
+                unsettled=known("unsettled"),
+                locked=known("locked"),
+                epochs=known("epochs"),
+                last=known("last"),
+                regions=regions,
+                names=Names(
+                    name=settings.shop.host,
+                    servers={server: known(f"dns {server}") for server in settings.dns.servers},
+                    resolver=known("resolver"),
+                    delegation=known("delegation"),
+                ),
+                took_s=round(time.monotonic() - began, 2),
+            )
+
+    def _ask_region(self, site: str) -> None:
+        ask, settings = self._questions.ask, self._settings
+        for key, host in settings.hosts_of(site).items():
+            if KINDS[host.role].leased:
+                ask(f"beat {key}", partial(self._witness.heartbeat, site, host.name), _age_of_beat)
+        ask(f"followed {site}", partial(self._witness.followed, site))
+        ask(f"record {site}", partial(self._witness.configuration, site))
+        ask(f"servers {site}", partial(self._servers, site))
+        ask(f"members {site}", partial(self._members, site))
+
+    def _region(self, site: str, addresses: Known[Any]) -> Region:
+        known, own = self._questions.known, self._settings.hosts_of(site)
+        return Region(
+            site=site,
+            hosts={host.name: known(f"host {key}") for key, host in own.items()},
+            beats={host.name: known(f"beat {key}") for key, host in own.items() if KINDS[host.role].leased},
+            addresses=addresses,
+            entrance=known(f"entrance {site}"),
+            servers=known(f"servers {site}"),
+            members=known(f"members {site}"),
+            followed=known(f"followed {site}"),
+            record=known(f"record {site}"),
+        )
+
+    # --- the witness
+
+    def _doubled(self) -> int:
+        """Objects of epochs that stand there in several versions: each is written once."""
+        found = self._witness.versions(EPOCHS)
+        return sum(found.count(name) > 1 for name in set(found))
+
+    def _last(self) -> Entry | None:
+        listed = self._trail.audited()
+        number = len(listed)
+        body = self._trail.audit(number) if number else None
+        if body is None:
+            return None
+        try:
+            told = document.mapping(body)
+        except ValueError:
+            raise Failed("audit trail: its newest entry is no JSON object; see `drctl audit verify`") from None
+        return fields.heard(Entry, told, "the audit trail's newest entry", "see `drctl audit verify`")
+
+    # --- hosts and entrances
+
+    def _host(self, hosts: Hosts, key: str) -> HostSurvey:
+        """By the bastion of its own region, and by the other one where that leads nowhere."""
+        silent: Unreachable | None = None
+        for via in reversed(hosts.routes(key)):
+            try:
+                answer = hosts.call(key, via, "host survey", {"schema": 1}, SURVEY_S, connect_s=CONNECT_S)
+            except Unreachable as error:
+                silent = silent or error
+                continue
+            if answer.code != ExitCode.DONE or not answer.usable:
+                raise Failed(f"host {key}: {answer.message or f'exit code {answer.code}'}")
+            return fields.heard(HostSurvey, answer.facts, f"host {key}", "nothing is concluded from it")
+        raise silent or Failed(f"host {key}: no bastion is known")
+
+    def _entrance(self, address: str) -> Entrance:
+        """As a customer: the certificate has to be good. Raises Failed."""
+        settings, began = self._settings, time.monotonic()
+        try:
+            status, health = Shop(settings.shop.host, address, settings.secrets.shop.ca).ask(
+                "GET", "/health", limit_s=ENTRANCE_S
+            )
+        except ssl.SSLCertVerificationError as error:
+            raise Failed(f"entrance {address}: its certificate is not trusted ({error.verify_message})") from None
+        except (OSError, NotYet) as error:
+            raise Failed(f"entrance {address}: {error}") from None
+        site = health.get("site") if isinstance(health, dict) else None
+        if status != 200 or site not in SITES:
+            raise Failed(f"entrance {address}: answered {status}, from site {shown(site)}, wanted 200 of a or b")
+        return Entrance(site=site, seconds=round(time.monotonic() - began, 3), ends=self._ends(address))
+
+    def _ends(self, address: str) -> datetime.datetime:
+        """When the certificate ends that is shown there."""
+        tls = ssl.create_default_context()
+        tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE  # it has just been verified; this is to read it
+        with (
+            socket.create_connection((address, 443), timeout=ENTRANCE_S) as raw,
+            tls.wrap_socket(raw, server_hostname=self._settings.shop.host) as line,
+        ):
+            return x509.load_der_x509_certificate(line.getpeercert(binary_form=True) or b"").not_valid_after_utc
+
+    # --- the platform
+
+    def _servers(self, site: str) -> Sight:
+        settings = self._settings
+        compute = Compute(openstack(settings), settings.regions[site].compute_region, answer_s=API_S)
+        compute.connect()
+        return compute.look(settings.server_names(site), self._witness.servers(site))
+
+    def _members(self, site: str) -> Mapping[str, str]:
+        """Operating status of each member of the shop's pool, by name."""
+        settings, pool_name = self._settings, f"{self._settings.project}-{site}-shop-https"
+        cloud = Cloud(openstack(settings), settings.regions[site].compute_region, answer_s=API_S)
+        cloud.connect()
+        pools = cloud.ask("GET", "load-balancer", f"/v2/lbaas/pools?name={pool_name}").get("pools")
+        found: dict[str, str] = {}
+        for pool in pools if isinstance(pools, list) else ():
+            members = cloud.ask("GET", "load-balancer", f"/v2/lbaas/pools/{pool['id']}/members").get("members")
+            for member in members if isinstance(members, list) else ():
+                found[shown(member.get("name"))] = shown(member.get("operating_status"))
+        if not found:
+            raise Failed(f"load balancer of region {site}: has no pool {pool_name} with members")
+        return found
+
+
+def _age_of_beat(beat: Heartbeat) -> float:
+    return beat.age_s

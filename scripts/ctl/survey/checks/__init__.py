@@ -1,0 +1,16 @@
+"""The table of checks. A new one is a row in one of the files beside this; ids are for ever, because monitoring and people know them."""
+
+from __future__ import annotations
+
+from components.settings import Settings
+from scripts.ctl.survey.checks import data, world
+from scripts.ctl.survey.checks.row import Finding, Sight
+from scripts.ctl.survey.seen import Survey
+
+ROWS = (*data.ROWS, *world.ROWS)
+
+
+def judge(survey: Survey, settings: Settings) -> list[Finding]:
+    """Every finding, in the order of the table. Pure."""
+    sight = Sight(survey=survey, settings=settings)
+    return [finding for row in ROWS for finding in row.findings(sight)]
