@@ -12,7 +12,7 @@ demo: setup
 
 # Two workers until the labs begin: rules and servers wait more than they work.
 test: setup check
-	$(RUN) pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not rest and not proof" $(SLOWEST)
+	$(RUN) pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not rest and not proof" $(SLOWEST)
 
 # Style, types, rules, components and hosts' plans: no root, no lab, no server.
 fast: environment style

@@ -16,6 +16,7 @@ from scripts.clients import trail
 
 HOME = Path("/proc/thread-self/ns/net").readlink()
 TESTS = Path(__file__).resolve().parent
+ROOT = TESTS.parent
 # By folder or file below tests/; what is not here is fast.
 LAYERS = {
     "assets/test_stores.py": "tools",
@@ -74,17 +75,32 @@ def layer(path: Path) -> str | None:
     return next((mark for place, mark in LAYERS.items() if inside.is_relative_to(place)), None)
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Marks by layer; with several workers a file's tests share one worker and its servers, and the labs follow last, one at a time on a
-    machine that is theirs.
-    """
+    """Marks by layer; the labs come last."""
     for item in items:
         mark = layer(item.path)
         if mark is not None:
             item.add_marker(mark)
-        item.add_marker(pytest.mark.xdist_group("lab" if mark == "lab" else str(item.path.relative_to(TESTS))))
     items.sort(key=lambda item: layer(item.path) == "lab")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """With `--dist loadscope`: a file's tests share one worker and its servers, and the labs follow one at a time, on a machine that is theirs."""
+    from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # not there without the plugin
+
+    scheduler = LoadScopeScheduling(config, log) if config.getvalue("dist") == "loadscope" else None
+    if scheduler is not None:
+        scheduler._split_scope = scope
+    return scheduler
+
+
+def scope(name: str) -> str:
+    """Of a test by its id: those of one scope never run at the same time."""
+    file = name.partition("::")[0]
+    if layer(ROOT / file) == "lab":
+        return "lab"
+    return "sentinels" if "/test_redis_" in file else file  # a Sentinel's port is the same for all
 
 
 @pytest.hookimpl(hookwrapper=True)

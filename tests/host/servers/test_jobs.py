@@ -20,7 +20,7 @@ from lab.pairs.archive import PROJECT, ArchivePair
 from scripts.host.archive import word
 from scripts.host.archive.layout import ArchiveLayout
 from scripts.host.assets import SYNC, Assets, Desired
-from scripts.host.frame.files import hand_over
+from scripts.host.frame.files import differing, hand_over
 from scripts.host.frame.layout import Layout
 from tests.assets.stub import Stub
 from tests.host.test_assets import document
@@ -190,7 +190,7 @@ def test_what_roots_copier_has_left_becomes_its_users(ground: Path, monkeypatch:
     for step in steps:
         if step.name in ("hand-over", "write"):
             service.apply(step)
-    assert service.facts().owned and service.facts().stale == ()
+    assert service.facts().owned and not differing(service.files())
     assert others(own, HOLDER.pw_uid) == [] and not (own / "epoch.json").exists()
     told_to = layout.at("/etc/dr/assets.json").stat()
     assert (told_to.st_uid, told_to.st_gid, stat.S_IMODE(told_to.st_mode)) == (0, HOLDER.pw_gid, 0o640)

@@ -373,7 +373,7 @@ def test_a_host_that_was_away_does_not_start_without_sentinels_word(pair, monkey
     started(third)
     assert f"replicaof {ADDRESSES['cache-1.a']} " in conf_of(third), "it never led"
     monkeypatch.undo()
-    assert until(lambda: third.look() is not None and third.look().role == "master", 60), (
+    assert until(lambda: (seen := third.look()) is not None and seen.role == "master", 60), (
         "the one that is there is chosen"
     )
     started(pair.a)
