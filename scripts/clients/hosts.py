@@ -13,6 +13,7 @@ import pwd
 import select
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,8 +158,9 @@ class Hosts:
         (folder / "config").write_text(self._config())
 
     def _hang_up(self) -> None:
-        for alias in self._used:
-            self._ssh(["-O", "exit", alias], b"", 5)
+        if self._used:  # side by side: of a host that has just gone, each waits for its limit
+            with ThreadPoolExecutor(len(self._used)) as pool:
+                list(pool.map(lambda alias: self._ssh(["-O", "exit", alias], b"", 2), self._used))
 
     def routes(self, host: str) -> list[str]:
         """The sites whose bastion may lead to `host`, where they have an address: that of the other region first, then of its own."""

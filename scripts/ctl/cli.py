@@ -1,4 +1,4 @@
-"""`drctl`: the operator's command. So far it makes the secrets of a new installation; moves are made with `pulumi up` (docs/failover.md).
+"""`drctl`: the operator's command. It says how both regions stand and makes what an installation needs; moves are made with `pulumi up`.
 
 Parsing only: what a command does is in its module of `commands/`, which is imported when it is called for.
 """

@@ -38,6 +38,8 @@ def to_the_end(command: Callable[[], int]) -> int:
     try:
         try:
             return command()
+        except BrokenPipeError as error:  # more was printed than fits into the pipe
+            raise _cut(error, "the output") from None
         finally:
             _flush()
     except DrError as error:

@@ -1,4 +1,4 @@
-"""Where the contract's words stand: the made parts of the documents, and the comments of `Pulumi.yaml`.
+"""Where the contract's words stand, and the table of checks: the made parts of the documents, and the comments of `Pulumi.yaml`.
 
 A made part of a document lies between `<!-- made: NAME -->` and `<!-- end -->`; what stands around it is written by hand.
 """
@@ -12,6 +12,15 @@ from pathlib import Path
 from contract import reference
 from contract.errors import Usage
 from scripts.ctl import configuration
+from scripts.ctl.survey import checks
+
+
+def _checks() -> str:
+    """Of `drctl check`, in its order."""
+    lines = ["| id | | looks at | wanted | then |", "| --- | --- | --- | --- | --- |"]
+    lines += [f"| `{row.id}` | {row.severity} | {row.about} | {row.wanted} | {row.next} |" for row in checks.ROWS]
+    return "\n".join(lines)
+
 
 PARTS: Mapping[str, Callable[[], str]] = {
     "configuration": reference.configuration,
@@ -21,11 +30,13 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "secrets by host": reference.secrets_by_host,
     "witness rights": reference.witness_rights,
     "access rules": reference.access_rules,
+    "checks": _checks,
 }
 DOCUMENTS = {
     "docs/configuration.md": ("configuration",),
     "docs/interfaces.md": ("kinds", "host documents", "link documents"),
     "docs/security.md": ("secrets by host", "witness rights", "access rules"),
+    "docs/status.md": ("checks",),
 }
 _PART = "<!-- made: {name} -->\n"
 _END = "<!-- end -->"

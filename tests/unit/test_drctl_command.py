@@ -85,7 +85,7 @@ def test_what_is_not_understood_is_usage(arguments: list[str]) -> None:
     assert (done.returncode, done.stdout) == (ExitCode.USAGE, "") and done.stderr.startswith("usage: drctl")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["secrets", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["secrets", "--help"], ["check", "--list"]])
 def test_a_reader_who_goes_is_one_line_whatever_was_asked(arguments: list[str]) -> None:
     done = drctl(*arguments, stdout=nobody())
     assert done.returncode == ExitCode.FAILED

@@ -23,7 +23,6 @@ from scripts.ctl.survey.checks.row import State
 from scripts.ctl.survey.document import document
 
 COLOURS = {State.FAIL: "bold red", State.UNKNOWN: "magenta", State.WARN: "yellow", State.OK: "green"}
-LEAST_COLUMNS = 100
 
 
 def run(chosen: argparse.Namespace) -> ExitCode:
@@ -44,10 +43,10 @@ def _plain(settings: Settings) -> Iterator[str]:
     """As text, with colours on a terminal that has them (`NO_COLOR` is heeded)."""
     console = Console(highlight=False)
     if not console.is_terminal:  # a pipe has no width: what reads it wants whole lines
-        console = Console(highlight=False, width=200)
+        console = Console(highlight=False, width=4000)
     with console.capture() as told:
         console.print(_screen(settings))
-    yield from told.get().rstrip("\n").split("\n")
+    yield from (line.rstrip() for line in told.get().rstrip("\n").split("\n"))
 
 
 def _watch(settings: Settings, every_s: float) -> ExitCode:

@@ -20,7 +20,7 @@ from contract.audit import Entry
 from contract.errors import ExitCode, Failed
 from contract.heartbeat import Heartbeat
 from contract.hosts import KINDS
-from contract.plain import shown
+from contract.plain import phrase, shown
 from contract.sites import SITES
 from contract.survey import HostSurvey
 from contract.wire import document
@@ -78,7 +78,8 @@ class Asking:
         for site in SITES:
             if lb := addresses[site].part(lambda it: it.get("lb")):
                 ask(f"entrance {site}", partial(self._entrance, lb))
-        bastions = {site: it.part(lambda found: found.get("bastion")) or "" for site, it in addresses.items()}
+        known_bastions = {site: it.part(lambda found: found.get("bastion")) for site, it in addresses.items()}
+        bastions = {site: address for site, address in known_bastions.items() if address}
         with Hosts(ssh(settings, bastions)) as hosts:
             for key in settings.hosts:
                 if hosts.routes(key):
@@ -204,7 +205,7 @@ class Asking:
         for pool in pools if isinstance(pools, list) else ():
             members = cloud.ask("GET", "load-balancer", f"/v2/lbaas/pools/{pool['id']}/members").get("members")
             for member in members if isinstance(members, list) else ():
-                found[shown(member.get("name"))] = shown(member.get("operating_status"))
+                found[phrase(str(member.get("name")), 80)] = phrase(str(member.get("operating_status")), 40)
         if not found:
             raise Failed(f"load balancer of region {site}: has no pool {pool_name} with members")
         return found

@@ -78,13 +78,18 @@ def names(survey: Survey) -> list[str]:
 
 
 def troubles(findings: Sequence[Finding]) -> Iterator[tuple[State, str]]:
-    """Everything that is not good, with the next command; the worst first."""
-    order = [State.FAIL, State.UNKNOWN, State.WARN]
-    for it in sorted(
-        (each for each in findings if each.state is not State.OK), key=lambda each: order.index(each.state)
-    ):
-        wanted = f", wanted {it.wanted}" if it.wanted else ""
-        yield it.state, phrase(f"{it.id}  {it.subject}: {it.found}{wanted}; {it.next}", 400)
+    """Everything that is not good, with the next command; the worst first. What nobody knows is told together: one dead region is behind most of it."""
+    for state in (State.FAIL, State.WARN):
+        for it in findings:
+            if it.state is state:
+                yield state, phrase(f"{it.id}  {it.subject}: {it.found}, wanted {it.wanted}; {it.next}", 400)
+    dark = [it for it in findings if it.state is State.UNKNOWN]
+    if dark:
+        ids = dict.fromkeys(it.id for it in dark)
+        yield (
+            State.UNKNOWN,
+            phrase(f"{len(dark)} findings of {', '.join(ids)}; `drctl check` tells each with its reason", 2000),
+        )
 
 
 def summary(survey: Survey, findings: Sequence[Finding]) -> str:

@@ -1,0 +1,136 @@
+"""Checks of the machines: servers at the platform, hosts, clocks, software."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from contract.version import VERSION
+from scripts.ctl.survey.checks.row import Row, Severity, Sight, Verdict, each, judged, unknown
+
+BLOCKS, WARNS = Severity.BLOCKS, Severity.WARNS
+CLOCK_S = 5.0
+ROOT_FREE = 0.1
+
+
+def _packages(at: Sight) -> Iterator[Verdict]:
+    """Hosts of one kind, in both regions: what is newer on one of them was not tried beside the other."""
+    regions = [*at.regions()]
+    for name in regions[0].hosts:
+        known = [it.host(name) for it in regions]
+        tables = [None if it is None else it.packages for it in known]
+        if any(it is None for it in tables):
+            yield unknown(name)
+            continue
+        left, right = ({n: v for n, v in (it or {}).items() if not n.startswith("linux-image")} for it in tables)
+        wrong = sorted(n for n in left | right if left.get(n) != right.get(n))
+        told = ", ".join(f"{n} {left.get(n, 'none')} in a, {right.get(n, 'none')} in b" for n in wrong[:4])
+        yield Verdict(subject=name, holds=not wrong, found=told or f"{len(left)} alike")
+
+
+def _servers(at: Sight) -> Iterator[Verdict]:
+    for region in at.regions():
+        sight = region.servers.value
+        if sight is None:
+            yield unknown(f"servers of {region.site}", region.servers.why)
+            continue
+        wrong = [
+            f"{it.name or it.id} is {it.words()}"
+            for it in sight.servers
+            if it.status != "ACTIVE" or it.task is not None
+        ]
+        wrong += [*sight.unseen, *(f"{name} is gone" for name in sight.gone)]
+        yield Verdict(
+            subject=f"servers of {region.site}", holds=not wrong, found=", ".join(wrong) or f"{len(sight.servers)} on"
+        )
+
+
+def _clocks(at: Sight) -> Iterator[Verdict]:
+    """A host has said its time while the survey was made."""
+    for name, _, word in at.hosts():
+        said = None if word.value is None else word.value.at
+        off = None if said is None else max(at.now - said, said - at.now - at.survey.took_s, 0.0)
+        yield judged(name, off, lambda it: it <= CLOCK_S, lambda it: f"{it:.0f} s off" if it else "right")
+
+
+def _disk(at: Sight) -> Iterable[Verdict]:
+    return each(
+        at.hosts(), lambda it: None if not it.disk_size or it.disk_free is None else it.disk_free / it.disk_size, lambda it: it >= ROOT_FREE,
+        lambda it: f"{it:.0%} free",
+    )  # fmt: skip
+
+
+ROWS = (
+    Row(
+        id="software.parity",
+        severity=WARNS,
+        about="one version of dr-host everywhere, this program's",
+        judge=lambda at: each(at.hosts(), lambda it: it.version, lambda it: it == VERSION),
+        wanted=VERSION,
+        next="pulumi up for that region",
+    ),
+    Row(
+        id="packages.parity",
+        severity=WARNS,
+        about="hosts of both regions have the same packages",
+        judge=_packages,
+        wanted="the same versions",
+        next="apt-get upgrade on the standby's host, and on the active's after a move",
+    ),
+    Row(
+        id="servers.on",
+        severity=BLOCKS,
+        about="the platform shows every server on",
+        judge=_servers,
+        wanted="ACTIVE",
+        next="pulumi up for that region, which starts them",
+    ),
+    Row(
+        id="host.answers",
+        severity=BLOCKS,
+        about="every host answers",
+        judge=lambda at: each(
+            at.hosts(),
+            lambda it: ", ".join(it.silent),
+            lambda it: not it,
+            lambda it: f"cannot ask {it}" if it else "answers",
+        ),
+        wanted="an answer of every service",
+        next="drctl status; the host's console",
+    ),
+    Row(
+        id="host.units",
+        severity=WARNS,
+        about="no unit has failed",
+        judge=lambda at: each(
+            at.hosts(), lambda it: it.failed, lambda it: not it, lambda it: ", ".join(it) or "none failed"
+        ),
+        wanted="none",
+        next="systemctl status of that unit",
+    ),
+    Row(
+        id="host.disk",
+        severity=WARNS,
+        about="room on the hosts' own disks",
+        judge=_disk,
+        wanted="a tenth or more",
+        next="journalctl --disk-usage; apt-get clean",
+    ),
+    Row(
+        id="reboot.due",
+        severity=WARNS,
+        about="no update waits for a reboot",
+        judge=lambda at: each(
+            at.hosts(), lambda it: it.reboot_due, lambda it: not it, lambda it: "due" if it else "none due"
+        ),
+        wanted="none",
+        next="reboot the standby's hosts first",
+    ),
+    Row(
+        id="clock.offset",
+        severity=WARNS,
+        about="clocks agree with this machine's",
+        judge=_clocks,
+        wanted=f"{CLOCK_S:.0f} s at most",
+        next="timedatectl status on that host, and here",
+    ),
+)

@@ -1,0 +1,174 @@
+"""Each check is good of a pair that is well, not good of what it is for, and never good of what nobody knows."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from contract.accept import Accept, Word
+from contract.answers import Unreplicated
+from contract.survey import Slot
+from scripts.clients.compute import Sight as Servers
+from scripts.clients.server_states import Server
+from scripts.ctl.survey.checks import ROWS, judge
+from scripts.ctl.survey.checks.row import Finding, Row, Severity, Sight, State
+from tests.unit.played_survey import AT, DARK, changed, dark, settings, well
+
+ITS = settings()
+DB_A, DB_B, CACHE_B = "regions/a/hosts/db-1", "regions/b/hosts/db-1", "regions/b/hosts/cache-1"
+COPIER = "regions/b/hosts/control-1/assets"
+SERVER = f"names/servers/{ITS.dns.servers[0]}"
+SOON = datetime.datetime.fromtimestamp(AT + 86_400, datetime.UTC)
+# What each check is for: where the survey is spoiled, and by what.
+SPOILED: dict[str, tuple[str, Any]] = {
+    "pg.role": (f"{DB_B}/postgres/in_recovery", False),
+    "pg.replication.streaming": (f"{DB_B}/postgres/streaming", False),
+    "pg.replication.lag": (f"{DB_A}/postgres/lag_bytes", 2**40),
+    "pg.slot": (f"{DB_A}/postgres/slot", Slot(active=True, wal_status="lost")),
+    "pg.replay": (f"{DB_B}/postgres/paused", True),
+    "pg.timeline": (f"{DB_B}/postgres/timeline", 2),
+    "pg.identity": (f"{DB_B}/postgres/system_identifier", "8"),
+    "pg.parity.version": (f"{DB_B}/parity/version", 170001),
+    "pg.parity.collation": (f"{DB_B}/parity/collations", {"shop": "2.41"}),
+    "pg.parity.parameters": (f"{DB_B}/parity/parameters", {"max_connections": "99"}),
+    "pg.parity.extensions": (f"{DB_B}/parity/extensions", {}),
+    "pg.checksums": (f"{DB_A}/parity/checksums", False),
+    "pg.sync": (f"{DB_A}/postgres/mode", "sync"),
+    "pg.disk": (f"{DB_B}/postgres/disk_free", 2**29),
+    "archive.checked": (f"{DB_A}/archive/age_s", 999.0),
+    "archive.alarm": (f"{DB_A}/archive/alarm", True),
+    "archive.repository": (f"{DB_A}/archive/b/reachable", False),
+    "archive.waiting": (f"{DB_A}/archive/waiting", 17),
+    "archive.age": (f"{DB_A}/archive/archived_s", None),
+    "archive.gap": (f"{DB_A}/archive/b/left_out", True),
+    "archive.dropped": (f"{DB_A}/archive/dropped", True),
+    "backup.age": (f"{DB_A}/archive/a/newest_backup", int(AT) - 100_000),
+    "backup.damage": (f"{DB_A}/archive/a/damaged_backups", 1),
+    "redis.role": (f"{CACHE_B}/redis/role", "master"),
+    "redis.link": (f"{CACHE_B}/redis/link_up", False),
+    "redis.lag": (f"{CACHE_B}/redis/lag_bytes", 2**21),
+    "redis.leader": ("", None),  # of a group, see below
+    "redis.memory": (f"{CACHE_B}/redis/used_memory", 999),
+    "assets.run": (f"{COPIER}/finished", AT - 3600),
+    "assets.lag": (f"{COPIER}/unreplicated", Unreplicated(count=1, bytes=1, oldest=AT - 600)),
+    "assets.reconciled": ("regions/a/hosts/control-1/assets/reconciled", False),
+    "witness.answers": ("newest", None),
+    "witness.epochs": ("epochs", 1),
+    "witness.lock": ("locked", False),
+    "witness.moves": ("unsettled", 1),
+    "audit.trail": ("last", None),
+    "role.epoch": (f"{DB_B}/role/epoch", 4),
+    "role.followed": ("regions/b/followed", 2),
+    "lease.agent": (f"{CACHE_B}/agent/running", False),
+    "lease.heartbeat": ("regions/b/beats/db-1/age_s", 60.0),
+    "lease.terms-agree": (
+        "regions/b/beats/db-1/document",
+        {"lease": {"lease_s": 999, "stop_s": 5, "margin_s": 5, "heartbeat_s": 2}},
+    ),
+    "lease.witness": (f"{DB_A}/agent/witness", "HTTP 403"),
+    "lease.counterpart": (f"{DB_A}/agent/counterpart", "no answer"),
+    "app.healthy": ("regions/b/hosts/app-2/app/healthy", False),
+    "app.worker": ("regions/b/hosts/app-2/app/worker", True),
+    "release.parity": ("regions/b/hosts/app-2/app/release", "/opt/shop/releases/0"),
+    "software.parity": (f"{CACHE_B}/version", "0.1.0"),
+    "packages.parity": (f"{CACHE_B}/packages", {"nginx": "1.22"}),
+    "entrance.answers": ("regions/a/entrance/site", "b"),
+    "certs.served": ("regions/a/entrance/ends", SOON),
+    "certs.expiry": ("", None),  # of the configuration, see below
+    "dns.authoritative": (f"{SERVER}/addresses", frozenset(["192.0.2.1"])),
+    "dns.resolver": ("names/resolver/addresses", frozenset[str]()),
+    "dns.serial": (f"{SERVER}/serial", 6),
+    "dns.ttl": (f"{SERVER}/ttl", 86_400),
+    "dns.aaaa": (f"{SERVER}/others", frozenset(["2001:db8::1"])),
+    "dns.delegation": ("names/delegation", frozenset(["192.0.2.99"])),
+    "servers.on": ("regions/b/servers", Servers(servers=(Server(id="1", name="shop-b-db-1", status="SHUTOFF"),))),
+    "balancer.members": ("regions/b/members", {"app-1": "ERROR"}),
+    "host.answers": (f"{CACHE_B}/silent", ("redis",)),
+    "host.units": (f"{CACHE_B}/failed", ("dr-agent.service",)),
+    "host.disk": (f"{CACHE_B}/disk_free", 2**30),
+    "reboot.due": (f"{CACHE_B}/reboot_due", True),
+    "clock.offset": (f"{CACHE_B}/at", AT + 60),
+    "config.agrees": ("regions/b/record/keys", {}),
+    "accept.left-over": ("", None),  # of the configuration, see below
+}
+# They are about what this machine has, so they are known whoever is silent.
+OWN = ("certs.expiry", "accept.left-over", "redis.leader")
+BY_CONFIGURATION = ("certs.expiry", "accept.left-over", "redis.leader")
+
+
+def of(findings: list[Finding], name: str) -> list[Finding]:
+    return [it for it in findings if it.id == name]
+
+
+def test_every_check_is_spoiled_here() -> None:
+    assert set(SPOILED) == {row.id for row in ROWS} and len(ROWS) == len(set(SPOILED)) >= 40
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.id != "certs.expiry"], ids=lambda row: row.id)
+def test_of_a_pair_that_is_well_it_is_good(row: Row) -> None:
+    found = of(judge(well(ITS), ITS), row.id)
+    assert found and [it for it in found if it.state is not State.OK] == []
+
+
+@pytest.mark.parametrize("name", [name for name in SPOILED if name not in BY_CONFIGURATION])
+def test_it_finds_what_it_is_for_and_says_what_to_run(name: str) -> None:
+    path, value = SPOILED[name]
+    found = [it for it in of(judge(changed(well(ITS), path, value), ITS), name) if it.state is not State.OK]
+    assert found, f"{name} does not see it"
+    for it in found:
+        assert it.state is (State.FAIL if it.severity is Severity.BLOCKS else State.WARN), it
+        assert it.found and it.wanted and it.next and it.subject
+
+
+@pytest.mark.parametrize("name", [name for name in SPOILED if name not in OWN])
+def test_of_what_nobody_knows_it_is_never_good(name: str) -> None:
+    found = of(judge(dark(ITS), ITS), name)
+    silent = [it for it in found if it.state is not State.UNKNOWN]
+    if name == "entrance.answers":  # what a customer cannot reach is down, whoever asks
+        assert {it.state for it in found} == {State.WARN}
+    else:
+        assert found and silent == []
+
+
+def test_a_half_known_pair_hides_no_host_that_is_silent() -> None:
+    survey = changed(well(ITS), CACHE_B, DARK)
+    dumb = {it.id for it in judge(survey, ITS) if it.state is State.UNKNOWN}
+    assert {
+        "host.answers",
+        "redis.role",
+        "redis.link",
+        "redis.lag",
+        "redis.memory",
+        "lease.agent",
+        "reboot.due",
+    } <= dumb
+
+
+def test_what_the_configuration_says_by_itself_is_checked() -> None:
+    word = Word(epoch=3, reason="a test", at="2026-11-29T10:00Z")
+    armed = replace(ITS, accept=Accept(data_loss=word))
+    (found,) = of(judge(well(armed), armed), "accept.left-over")
+    assert (found.state, found.found) == (State.WARN, "data_loss")
+    assert {it.state for it in of(judge(well(ITS), ITS), "certs.expiry")} == {State.UNKNOWN}, (
+        "the tests' certificates are none"
+    )
+    grouped = replace(ITS, redis=replace(ITS.redis, cache_replicas=2))
+    assert {it.state for it in of(judge(well(ITS), grouped), "redis.leader")} == {State.UNKNOWN}
+
+
+def test_a_judge_that_raises_knows_nothing_and_hides_nobody() -> None:
+    def fails(_: Sight) -> Any:
+        raise KeyError("a-secret")
+
+    row = Row(id="x.y", severity=Severity.BLOCKS, about="-", wanted="-", next="-", judge=fails)
+    (found,) = row.findings(Sight(survey=well(ITS), settings=ITS))
+    assert found.state is State.UNKNOWN and found.blocks and "a-secret" not in found.found
+
+
+def test_two_regions_that_both_write_fail_and_block() -> None:
+    both = changed(well(ITS), f"{DB_B}/postgres/in_recovery", False)
+    found = [it for it in of(judge(both, ITS), "pg.role") if it.state is State.FAIL]
+    assert [(it.subject, it.found, it.blocks) for it in found] == [("db-1.b", "a primary", True)]
