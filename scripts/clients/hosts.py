@@ -124,8 +124,11 @@ class Conversation:
 class Hosts:
     """The hosts of both sites, by the bastions that are known. A context manager."""
 
-    def __init__(self, told: Ssh) -> None:
-        """Raises Usage for what is no address, name or key: it would be a line of ssh's configuration."""
+    def __init__(self, told: Ssh, certificate: str = "") -> None:
+        """`certificate`: of the key, the line of a `-cert.pub` file; empty: the key opens by itself. Raises Usage for what is no address, name or key: it
+        would be a line of ssh's configuration.
+        """
+        self._certificate = certificate
         self._told = fields.read(Ssh, fields.write(told), "the way to the hosts")
         self._cleanup = ExitStack()
         self._used: set[str] = set()
@@ -155,6 +158,7 @@ class Hosts:
         self._key = ssh_folder.keep(self._told.private_key, folder, made)
         known = [f"{name} {host.host_key}" for name, host in self._told.hosts.items()]
         (folder / "known_hosts").write_text("\n".join(known) + "\n")
+        (folder / "certificate").write_text(self._certificate + "\n")
         (folder / "config").write_text(self._config())
 
     def _hang_up(self) -> None:
@@ -216,6 +220,20 @@ class Hosts:
         self._cleanup.callback(talk.close)
         return talk
 
+    def attach(self, host: str, via: str, line: str, *, terminal: bool) -> int:
+        """Run a shell line on `host` with this process's own streams, a login shell where it is empty; its exit code, 255 when there was no session."""
+        alias = f"{host}.via-{via}"
+        self._used.add(alias)
+        words = [
+            "ssh",
+            "-F",
+            str(self._folder / "config"),
+            *(["-t"] if terminal else []),
+            alias,
+            *([line] if line else []),
+        ]
+        return subprocess.run(words, check=False).returncode
+
     def _ssh(self, arguments: list[str], stdin: bytes, limit_s: int) -> subprocess.CompletedProcess[bytes]:
         command = ["ssh", "-F", str(self._folder / "config"), *arguments]
         try:
@@ -247,6 +265,7 @@ class Hosts:
             "Host *",
             "  User root",
             f"  IdentityFile {self._key}",
+            *([f"  CertificateFile {folder}/certificate"] if self._certificate else []),
             "  IdentitiesOnly yes",
             f"  UserKnownHostsFile {folder}/known_hosts",
             "  StrictHostKeyChecking yes",

@@ -21,6 +21,12 @@ from scripts.ctl.commands import COMMANDS
 
 KEY = Path("~/.ssh/id_ed25519.pub")
 PROJECT = Path(__file__).resolve().parents[2]
+AT_HOSTS = {
+    "ssh": "a shell on a host, or one command, through the bastion that leads there",
+    "logs": "a host's journal",
+    "psql": "the shop's database on a host, as the superuser",
+    "redis": "the cache on a host, as the operator, who sees no data",
+}
 STACK_FILE, IN_STACK_FILE = Path("Pulumi.region-a.yaml"), "one of the two stack files, Pulumi.yaml beside it"
 
 
@@ -59,6 +65,8 @@ def parser() -> argparse.ArgumentParser:
             "ssh-certificate", help="root on the hosts for one person and some hours, by that person's own key"
         )
     )
+    for name, about in AT_HOSTS.items():
+        _host(name, commands.add_parser(name, help=about))
     made = commands.add_parser(
         "reference",
         help="write the made parts of docs/ and the comments of Pulumi.yaml, for those who change the contract",
@@ -148,6 +156,22 @@ def _ssh_certificate(certificate: argparse.ArgumentParser) -> None:
     )
     certificate.add_argument("--site", choices=SITES, default="a", help="whose stack has the secrets; a by default")
     _stack(certificate)
+
+
+def _host(name: str, command: argparse.ArgumentParser) -> None:
+    command.add_argument("host", help="like db-1.b")
+    command.add_argument(
+        "--person",
+        default="",
+        help="whose doing it is, in the hosts' logs; by default who the audit trail says you are",
+    )
+    _site(command)
+    if name == "logs":
+        command.add_argument("units", nargs="*", help="units of systemd, like dr-agent; all by default")
+        command.add_argument("--since", default="1h", help="how far back: 30m, 1h, 2d; 1h by default")
+        command.add_argument("--follow", "-f", action="store_true", help="go on until Ctrl-C")
+    else:
+        command.add_argument("words", nargs="*", help="a command, or its arguments, behind --; interactive without")
 
 
 def _config(config: argparse.ArgumentParser) -> None:

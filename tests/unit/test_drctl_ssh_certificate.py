@@ -20,7 +20,7 @@ from scripts.clients import trail
 from scripts.clients.witness import WitnessDown
 from scripts.ctl import cli
 from scripts.ctl.commands import ssh_certificate
-from scripts.ctl.key_file import KeyFile
+from scripts.ctl.persons.key_file import KeyFile
 from scripts.ctl.secrets import generate
 from scripts.ctl.stack import Stack
 from tests.components import stack

@@ -10,9 +10,13 @@ _MODULES = {
     "check": "check",
     "config": "config",
     "destroy": "destroy",
+    "logs": "host",
+    "psql": "host",
+    "redis": "host",
     "reference": "reference",
     "rights": "rights",
     "secrets": "secrets",
+    "ssh": "host",
     "ssh-certificate": "ssh_certificate",
     "status": "status",
 }

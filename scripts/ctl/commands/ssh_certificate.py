@@ -6,34 +6,28 @@ The name in it is what the hosts' logs say, and the audit trail holds each one t
 from __future__ import annotations
 
 import argparse
-import base64
 import datetime
-import hashlib
-import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 from components.render import documents
 from components.settings import Settings
-from contract.checks import Unwanted
-from contract.errors import DrError, ExitCode, Refused, Usage
+from contract.errors import DrError, ExitCode, Usage
 from contract.hosts import CONTROL
-from contract.plain import shown
-from contract.ssh_keys import MOST_HOURS, PERSON, body
+from contract.ssh_keys import MOST_HOURS
 from scripts.clients.ssh_certificate import Wanted, sign
-from scripts.clients.trail import Note, person
 from scripts.clients.witness import Witness
-from scripts.ctl import key_file
+from scripts.ctl.persons import certificates, key_file
 from scripts.ctl.stack import Stack
 
-NOTED_S, ANSWER_S = 5.0, 3.0
+ANSWER_S = 3.0
 USUAL = ("id_ed25519", "id_ecdsa", "id_rsa", "id_ed25519_sk", "id_ecdsa_sk")  # keys that ssh tries by itself, in ~/.ssh
 
 
 def run(chosen: argparse.Namespace) -> ExitCode:
     """Says what was made and what to type. Raises DrError; nothing was made then."""
-    wanted_by = _person(chosen.person or person(os.environ))
+    wanted_by = certificates.named(chosen.person)
     if not 1 <= chosen.hours <= MOST_HOURS:
         raise Usage(
             f"--hours: found {chosen.hours}, wanted 1 to {MOST_HOURS}; nothing was made; a certificate that ends soon need not be shut out"
@@ -42,56 +36,17 @@ def run(chosen: argparse.Namespace) -> ExitCode:
         file.free()
         stack = Stack.chosen(chosen)
         settings = stack.settings()
-        ca = _authority(settings, file.key)
+        ca = certificates.authority(settings, file.key)
         wanted = Wanted(key=file.key, person=wanted_by, hours=chosen.hours, at=datetime.datetime.now(datetime.UTC))
         file.write(sign(wanted, ca))
-    _note(settings, wanted)
+    if lost := certificates.note(settings, wanted):
+        print(lost)
     print(
         f"certificate {wanted.identity}, serial {wanted.serial}, until {wanted.until:%Y-%m-%dT%H:%M:%SZ}: {file.certificate}"
     )
     for line in _ways(settings, file.path):
         print(line)
     return ExitCode.DONE
-
-
-def _person(name: str) -> str:
-    try:
-        return PERSON(name)
-    except Unwanted as error:
-        raise Usage(f"person {shown(name)}: wanted {error}; nothing was made; name the person with --person") from None
-
-
-def _authority(settings: Settings, key: str) -> str:
-    """The CA's private key. Raises Refused where there is none, or where its certificate for this key would say what is not so."""
-    secrets = settings.secrets
-    if secrets.ssh_ca is None:
-        raise Refused(
-            "dr:secrets: found no ssh.ca, wanted a CA of ssh, which sets of before have not; nothing was made; add it as `The ssh CA is renewed` in "
-            "docs/failover.md says"
-        )
-    for whose, other in (("the program", secrets.operator), ("the CA itself", secrets.ssh_ca)):
-        if other.public.split()[1] == key.split()[1]:
-            raise Refused(
-                f"key: is that of {whose}, wanted a person's own; nothing was made; `ssh-keygen -t ed25519` makes one"
-            )
-    if key in settings.revoked:
-        raise Refused(
-            "key: is shut out by dr:ssh.revoked, so a certificate would open nothing; nothing was made; use another key"
-        )
-    return secrets.ssh_ca.private
-
-
-def _note(settings: Settings, wanted: Wanted) -> None:
-    """Behind what it is about. It holds what `dr:ssh.revoked` needs."""
-    print_of = base64.b64encode(hashlib.sha256(body(wanted.key)).digest()).decode().rstrip("=")
-    until = f"{wanted.until:%Y-%m-%dT%H:%M:%SZ}"
-    facts = {"id": wanted.identity, "serial": str(wanted.serial), "until": until, "key": wanted.key}
-    said = f"id:{wanted.identity}, serial:{wanted.serial}, until {until}, key SHA256:{print_of}"
-    note = Note(
-        documents.witness(settings), "certificate", settings.site, why=settings.why or "", said=said, facts=facts
-    )
-    if lost := note.lost(NOTED_S):
-        print(lost)
 
 
 def _ways(settings: Settings, key: Path) -> Iterator[str]:

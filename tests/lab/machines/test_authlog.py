@@ -17,7 +17,7 @@ from contract.buckets import Bucket
 from lab.pairs import loopback
 from lab.s3.gateway import Storage
 from scripts.clients.login_bucket import Kept, LoginBucket
-from scripts.ctl.logins import Said, understand
+from scripts.ctl.persons.logins import Said, understand
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.systemd import Systemd
 from scripts.host.host.authlog import TIMER, UNIT, Installation

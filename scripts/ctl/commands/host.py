@@ -1,0 +1,76 @@
+"""`drctl ssh`, `logs`, `psql`, `redis`: at a host, by its name, with this terminal. What is done there is that person's, and the hosts' logs say so."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+
+from components.render.documents import DATABASE_NAME
+from components.settings import Settings
+from contract.errors import Usage
+from contract.hosts import CACHE, DATABASE, kind_of
+from contract.plain import shown
+from scripts.ctl.persons.reach import way
+from scripts.ctl.stack import Stack
+
+_UNIT, _SINCE = re.compile(r"[\w@.:-]{1,120}"), re.compile(r"[1-9][0-9]{0,4}[smhd]")
+# Its password is in a file of root's and goes by the environment: an argument would show it to everybody there.
+_REDIS = """\
+import json, os, shutil, sys
+told, name = json.load(open("/etc/dr/redis.json")), shutil.which("redis-cli") or shutil.which("valkey-cli")
+etc = "/etc/redis" if os.path.exists("/etc/redis/dr.conf") else "/etc/valkey"
+os.environ["REDISCLI_AUTH"] = told["password"]
+tls = ["--tls", "--cacert", etc + "/dr-ca.pem", "--cert", etc + "/dr.crt", "--key", etc + "/dr.key"]
+at = ["-h", told["local"]["address"], "-p", str(told["local"]["port"]), "--user", "dr_operator", "--no-auth-warning"]
+os.execv(name, [name, *tls, *at, *sys.argv[1:]])
+"""
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """The exit code of what was run there. Raises DrError."""
+    settings = Stack.chosen(chosen).settings()
+    line = LINES[chosen.command](chosen, settings)
+    terminal = sys.stdin is not None and sys.stdin.isatty() and sys.stdout is not None and sys.stdout.isatty()
+    with way(settings, chosen.host, chosen.person) as found:
+        return found.attach(line, terminal=terminal)
+
+
+def _ssh(chosen: argparse.Namespace, _: Settings) -> str:
+    return shlex.join(chosen.words)
+
+
+def _logs(chosen: argparse.Namespace, _: Settings) -> str:
+    since, words = chosen.since, ["journalctl", "--no-pager", "--output=short-iso"]
+    if not _SINCE.fullmatch(since):
+        raise Usage(f"--since: found {shown(since)}, wanted a number with s, m, h or d, like 30m; nothing was read")
+    for unit in chosen.units:
+        if not _UNIT.fullmatch(unit):
+            raise Usage(f"unit: found {shown(unit)}, wanted the name of one, like dr-agent; nothing was read")
+        words += ["--unit", unit]
+    return shlex.join([*words, f"--since=-{since}", *(["--follow"] if chosen.follow else [])])
+
+
+def _psql(chosen: argparse.Namespace, _: Settings) -> str:
+    _is(chosen.host, DATABASE)
+    return shlex.join(["runuser", "-u", "postgres", "--", "psql", "-X", "-d", DATABASE_NAME, *chosen.words])
+
+
+def _redis(chosen: argparse.Namespace, _: Settings) -> str:
+    _is(chosen.host, CACHE)
+    return shlex.join(["python3", "-c", _REDIS, *chosen.words])
+
+
+def _is(host: str, kind: str) -> None:
+    if kind_of(host.partition(".")[0]) != kind:
+        raise Usage(f"host {shown(host)}: is no {kind} host, wanted one, like {kind}-1.a; nothing was done")
+
+
+LINES: Mapping[str, Callable[[argparse.Namespace, Settings], str]] = {
+    "ssh": _ssh,
+    "logs": _logs,
+    "psql": _psql,
+    "redis": _redis,
+}

@@ -1,0 +1,1 @@
+"""Persons at the hosts: how they come in, and who has been there."""

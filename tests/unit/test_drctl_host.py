@@ -1,0 +1,146 @@
+"""`drctl ssh`, `logs`, `psql`, `redis`: what runs where, as whom, and what is refused before anything is asked."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.settings import Settings
+from contract.errors import ExitCode
+from scripts.clients.hosts import Hosts, Unreachable
+from scripts.clients.ssh_certificate import Wanted
+from scripts.ctl import cli
+from scripts.ctl.persons import certificates, reach
+from scripts.ctl.stack import Stack
+from tests.unit.played_survey import settings
+
+BASTIONS = {"a": "203.0.113.7", "b": "198.51.100.7"}
+
+
+class World:
+    """What is outside: ssh, the witness, and what the trail was told."""
+
+    def __init__(self) -> None:
+        self.settings: Settings = settings()
+        self.dead: set[str] = set()  # bastions that lead nowhere
+        self.ran: list[tuple[str, str, str, bool]] = []
+        self.identity: list[str] = []  # of each certificate, as ssh-keygen shows it
+        self.noted: list[str] = []
+        self.code = 0
+
+    def addresses(self, site: str) -> dict[str, str]:
+        return {"bastion": BASTIONS[site]}
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
+    it = World()
+
+    def execute(hosts: Hosts, host: str, via: str, line: str, *_: Any, **__: Any) -> None:
+        if via in it.dead:
+            raise Unreachable(f"host {host} through the bastion of {via}: no ssh session (refused)")
+        folder = hosts._folder
+        if hosts._certificate:
+            shown = ["ssh-keygen", "-L", "-f", str(folder / "certificate")]
+            it.identity.append(subprocess.run(shown, capture_output=True, text=True, check=True).stdout)
+            assert f"CertificateFile {folder}/certificate" in (folder / "config").read_text()
+
+    def attach(_: Hosts, host: str, via: str, line: str, *, terminal: bool) -> int:
+        it.ran.append((host, via, line, terminal))
+        return it.code
+
+    monkeypatch.setattr(Stack, "settings", lambda _: it.settings)
+    monkeypatch.setattr(reach, "Witness", lambda *_, **__: it)
+
+    def note(_: Settings, wanted: Wanted) -> str:
+        it.noted.append(wanted.identity)
+        return ""
+
+    monkeypatch.setattr(certificates, "note", note)
+    monkeypatch.setattr(Hosts, "execute", execute)
+    monkeypatch.setattr(Hosts, "attach", attach)
+    monkeypatch.setattr(cli, "PROJECT", tmp_path)
+    monkeypatch.setenv("DR_WHO", "ann")
+    monkeypatch.delenv("SSH_USER_AUTH", raising=False)
+    return it
+
+
+@pytest.fixture
+def signed(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
+    """The set of secrets has a CA that signs."""
+    ca = tmp_path / "ca"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(ca)], check=True)
+    monkeypatch.setattr(certificates, "authority", lambda *_: ca.read_text())
+    assert world.settings.secrets.ssh_ca is not None
+    return world
+
+
+def test_a_command_runs_on_the_host_that_was_named_by_a_certificate_of_an_hour_in_a_persons_name(signed: World) -> None:
+    signed.code = 7
+    assert cli.main(["ssh", "db-1.b", "--", "cat", "a file"]) == 7, "the command's own exit code"
+    assert signed.ran == [("db-1.b", "b", "cat 'a file'", False)]
+    (shown,) = signed.identity
+    assert 'Key ID: "ann+' in shown and "dr-operator" in shown
+    assert len(signed.noted) == 1 and signed.noted[0].startswith("ann+"), "the audit trail has it"
+
+
+def test_without_a_ca_the_programs_own_key_opens_and_that_is_said(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    object.__setattr__(world.settings.secrets, "ssh_ca", None)
+    assert cli.main(["ssh", "db-1.a"]) == ExitCode.DONE
+    assert world.ran == [("db-1.a", "a", "", False)] and world.identity == []
+    assert "the hosts' logs will name the program" in capsys.readouterr().err
+
+
+def test_where_the_own_bastion_is_dead_the_other_regions_leads_there(signed: World) -> None:
+    signed.dead = {"b"}
+    assert cli.main(["ssh", "db-1.b", "true"]) == ExitCode.DONE
+    assert signed.ran[0][1] == "a"
+
+
+def test_where_no_way_leads_every_reason_is_told(signed: World, capsys: pytest.CaptureFixture[str]) -> None:
+    signed.dead = {"a", "b"}
+    assert cli.main(["ssh", "db-1.b", "true"]) == ExitCode.FAILED
+    told = capsys.readouterr().err
+    assert "through the bastion of a: no ssh session" in told and "through the bastion of b" in told
+    assert signed.ran == [] and told.count("\n") == 1
+
+
+def test_logs_are_a_hosts_journal_by_unit_and_age(signed: World) -> None:
+    assert cli.main(["logs", "db-1.a", "dr-agent", "postgresql@17-main", "--since", "30m", "-f"]) == ExitCode.DONE
+    line = signed.ran[0][2]
+    assert line == (
+        "journalctl --no-pager --output=short-iso --unit dr-agent --unit postgresql@17-main --since=-30m --follow"
+    )
+
+
+def test_psql_and_redis_are_those_of_the_host_and_show_no_password(signed: World) -> None:
+    assert cli.main(["psql", "db-1.a", "--", "-c", "select 1"]) == ExitCode.DONE
+    assert signed.ran[0][2] == "runuser -u postgres -- psql -X -d shop -c 'select 1'"
+    assert cli.main(["redis", "cache-1.b", "info"]) == ExitCode.DONE
+    line = signed.ran[1][2]
+    assert line.startswith("python3 -c ") and line.endswith(" info")
+    assert signed.settings.secrets.redis.operator not in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["ssh", "db-9.a"], "is none of this shop's, wanted one of control-1.a"),
+        (["ssh", "db-1.a;id"], "is none of this shop's"),
+        (["psql", "cache-1.a"], "is no db host, wanted one, like db-1.a"),
+        (["redis", "db-1.a"], "is no cache host"),
+        (["logs", "db-1.a", "a b;reboot"], "wanted the name of one, like dr-agent"),
+        (["logs", "db-1.a", "--since", "yesterday"], "wanted a number with s, m, h or d"),
+    ],
+)
+def test_what_is_no_host_no_unit_and_no_age_is_refused_before_anything(
+    signed: World, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+) -> None:
+    assert cli.main(arguments) == ExitCode.USAGE
+    assert told in capsys.readouterr().err
+    assert signed.ran == [] and signed.noted == []
