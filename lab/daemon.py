@@ -42,7 +42,7 @@ class Lab:
         self.config = assembly.cloud_config(self.credentials)
         self.machines = Machines(where, image, {plan.region: plan.external for plan in assembly.REGIONS})
         self.storage = Storage(where.disks, versitygw, assembly.STORAGE, assembly.TLS_STORAGE)
-        self.dns = Dns(where.run, assembly.NAME_SERVERS, assembly.RESOLVER)
+        self.dns = Dns(where.run, assembly.NAME_SERVERS, assembly.RESOLVER, names=ovh.OvhConfig.name_servers)
         self.openstack = openstack.build(self.config, self.machines)
         self.ovh = ovh.service(assembly.ovh_config(self.credentials), self.storage, self.dns)
         self.replication = Replication(self.ovh, self.storage)

@@ -27,6 +27,7 @@ KNOTD, UNBOUND = "knotd", "unbound"
 DEFAULT_TTL_S = 3600
 PUBLISHED_WITHIN_S = 10.0
 READY_TIMEOUT_S = 0.2
+STANDING_IN = ("ns1.lab.invalid", "ns2.lab.invalid")  # of a zone whose records name no server of its own
 
 
 class DnsError(Exception):
@@ -53,8 +54,15 @@ class Dns:
     """Two authoritative servers and a resolver. `publish` is the only way in."""
 
     def __init__(
-        self, run: Path, servers: Sequence[Address], resolver: Address, zones: Sequence[str] = ("shop.example",)
+        self,
+        run: Path,
+        servers: Sequence[Address],
+        resolver: Address,
+        zones: Sequence[str] = ("shop.example",),
+        names: Sequence[str] = STANDING_IN,
     ) -> None:
+        """`names`: of the servers, to which zones are delegated; the resolver knows their addresses, as a registry's glue has them."""
+        self.names = tuple(names)
         self.servers, self.resolver, self.zones = tuple(servers), resolver, tuple(zones)
         self._home = run / "dns"
         self._lock = threading.Lock()
@@ -165,13 +173,16 @@ class Dns:
         # 200 ms for a server that was never asked: with Unbound's own 376 the other server's answer can come so late that it is dropped.
         local = "".join(f'  local-zone: "{zone}." transparent\n' for zone in self.zones)
         hosts = "".join(f"  stub-addr: {server.host}@{server.port}\n" for server in self.servers)
+        glue = "".join(
+            f'  local-data: "{name}. A {server.host}"\n' for name, server in zip(self.names, self.servers, strict=True)
+        )
         stubs = "".join(f'stub-zone:\n  name: "{zone}."\n{hosts}' for zone in self.zones)
         return (
             f"server:\n  interface: {self.resolver.host}@{self.resolver.port}\n  access-control: 0.0.0.0/0 allow\n  do-ip6: no\n"
             f'  username: ""\n  chroot: ""\n  directory: "{self._home}"\n  pidfile: ""\n  use-syslog: no\n  verbosity: 1\n  num-threads: 1\n'
             "  module-config: iterator\n  do-not-query-localhost: no\n  cache-min-ttl: 0\n  infra-host-ttl: 5\n"
             "  unknown-server-time-limit: 200\n  qname-minimisation: no\n"
-            f'  local-zone: "." static\n{local}{stubs}remote-control:\n  control-enable: no\n'
+            f'  local-zone: "." static\n{glue}{local}{stubs}remote-control:\n  control-enable: no\n'
         )
 
 
@@ -186,7 +197,7 @@ def zone_text(zone: str, records: Iterable[Record], serial: int) -> str:
     """The zone file. Name servers come from the records; without any, two of the lab's own names stand in (a zone needs them)."""
     rows = list(records)
     if not any(row.fieldtype == "NS" and not row.subdomain for row in rows):
-        rows += [Record("", "NS", f"ns{number}.lab.invalid.") for number in (1, 2)]
+        rows += [Record("", "NS", f"{name}.") for name in STANDING_IN]
     primary = next(row.target for row in rows if row.fieldtype == "NS" and not row.subdomain)
     lines = [
         f"$ORIGIN {zone}.",

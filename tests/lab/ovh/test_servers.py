@@ -89,6 +89,15 @@ def test_nothing_but_the_zones_exists_for_the_resolver(servers: Dns) -> None:
     assert message.rcode() == dns.rcode.NXDOMAIN
 
 
+def test_the_resolver_finds_the_servers_to_which_a_zone_is_delegated(servers: Dns) -> None:
+    servers.publish(ZONE, [Record("www", "A", "203.0.113.5", 60)], 10)
+    message = answer(servers.resolver, ZONE, "NS", 5)
+    assert message is not None
+    names = sorted(str(item) for section in message.answer for item in section)
+    assert names == [f"{name}." for name in servers.names]
+    assert [addresses(servers.resolver, name) for name in servers.names] == [["127.0.0.21"], ["127.0.0.22"]]
+
+
 def test_text_records_survive_their_quotes(servers: Dns) -> None:
     servers.publish(ZONE, [Record("", "TXT", 'v=spf1 "include" ~all', 60)], 10)
     message = answer(servers.servers[0], ZONE, "TXT", 5)
