@@ -3,6 +3,9 @@
 One world for all of it, in the order of the tests: each starts from the state that the one before left, and says which.
 """
 
+import json
+import subprocess
+
 import dns.resolver
 import pytest
 
@@ -121,6 +124,26 @@ class Life:
         """What region a's APIs hold of a kind ("ports"), by id."""
         return control.call(self.world.places, "all")["GRA11"][kind]
 
+    def drctl(self, *words):
+        """As an operator types it, with stack a's configuration: a finished process."""
+        command = ["scripts/drctl", words[0], "--stack", stack_name("a"), "--config-file", str(self.pulumi.files["a"])]
+        return subprocess.run(
+            [*command, *words[1:]],
+            cwd=self.pulumi.project,
+            env=self.pulumi.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def seen(self):
+        """`drctl status --json`, and the checks in it that are not good, by id."""
+        done = self.drctl("status", "--json")
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        return found, {it["id"]: it for it in found["checks"] if it["state"] != "ok"}
+
     def client(self, name):
         ledger = self.world.places.run / f"{name}.jsonl"
         client = Client(
@@ -208,6 +231,29 @@ def test_a_forgotten_stack_file_is_refused_until_it_follows(life):
     life.assert_settled("b", 2)
 
 
+def test_the_operator_sees_both_regions_and_nothing_amiss(life):
+    """The witness of this lab is not locked, so that all of it can go in the end."""
+    wait_for("every check is good but one", lambda: set(life.seen()[1]) <= {"witness.lock"}, 120, 5)
+    found, _ = life.seen()
+    assert found["newest"]["value"]["active"] == "b" and found["newest"]["value"]["epoch"] == 2
+    hosts = {f"{name}.{site}": it for site in "ab" for name, it in found["regions"][site]["hosts"].items()}
+    assert len(hosts) == 10 and all(it["why"] == "" for it in hosts.values())
+    checked = life.drctl("check")
+    assert checked.returncode == ExitCode.REFUSED
+    assert checked.stdout.rstrip().endswith("nothing blocks a planned move")
+
+
+def test_the_operator_reaches_each_host_by_its_name(life):
+    assert life.drctl("ssh", "app-2.a", "--", "cat", "/etc/hostname").stdout.strip()
+    assert life.drctl("ssh", "db-1.b", "--", "sh", "-c", "exit 7").returncode == 7
+    assert life.drctl("psql", "db-1.b", "--", "-At", "-c", "select pg_is_in_recovery()").stdout.strip() == "f"
+    told = life.drctl("redis", "cache-1.a", "--", "info", "replication")
+    assert "role:slave" in told.stdout, told.stderr
+    assert "dr-agent" in life.drctl("logs", "db-1.a", "dr-agent", "--since", "2h").stdout
+    told = life.drctl("ssh", "db-9.a")
+    assert told.returncode == ExitCode.USAGE and told.stderr.count("\n") == 1
+
+
 def test_a_take_over_that_was_killed_is_finished_by_the_next_up(life):
     life.world.request("a", "a")
     life.kill_up("a", "region a owns epoch 3", lambda: life.witness.newest().epoch == 3)
@@ -218,6 +264,9 @@ def test_a_take_over_that_was_killed_is_finished_by_the_next_up(life):
 
 def test_a_region_that_is_lost_with_its_apis_needs_the_operators_word(life):
     life.world.fault("region", "kill", "a")
+    found, wrong = life.seen()
+    assert all(it["value"] is None and it["why"] for it in found["regions"]["a"]["hosts"].values())
+    assert {wrong[name]["state"] for name in ("pg.role", "host.answers", "servers.on")} == {"unknown"}
     life.world.request("b", "b")
     life.lease = life.world.configure("b", "lease", "off")
     refused = life.pulumi.up("b")

@@ -12,6 +12,7 @@ from components.settings import Settings
 from contract.errors import ExitCode
 from scripts.clients.hosts import Hosts, Unreachable
 from scripts.clients.ssh_certificate import Wanted
+from scripts.clients.witness import WitnessDown
 from scripts.ctl import cli
 from scripts.ctl.persons import certificates, reach
 from scripts.ctl.stack import Stack
@@ -30,8 +31,11 @@ class World:
         self.identity: list[str] = []  # of each certificate, as ssh-keygen shows it
         self.noted: list[str] = []
         self.code = 0
+        self.silent = False  # the witness
 
     def addresses(self, site: str) -> dict[str, str]:
+        if self.silent:
+            raise WitnessDown("witness: does not answer")
         return {"bastion": BASTIONS[site]}
 
 
@@ -64,6 +68,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     monkeypatch.setattr(Hosts, "attach", attach)
     monkeypatch.setattr(cli, "PROJECT", tmp_path)
     monkeypatch.setenv("DR_WHO", "ann")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.delenv("SSH_USER_AUTH", raising=False)
     return it
 
@@ -108,6 +113,23 @@ def test_where_no_way_leads_every_reason_is_told(signed: World, capsys: pytest.C
     told = capsys.readouterr().err
     assert "through the bastion of a: no ssh session" in told and "through the bastion of b" in told
     assert signed.ran == [] and told.count("\n") == 1
+
+
+def test_a_silent_witness_leaves_the_addresses_that_it_has_said_last(
+    signed: World, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    signed.silent = True
+    assert cli.main(["ssh", "db-1.b", "true"]) == ExitCode.FAILED, "nobody has ever said any"
+    signed.silent = False
+    assert cli.main(["ssh", "db-1.b", "true"]) == ExitCode.DONE
+    signed.silent = True
+    assert cli.main(["ssh", "db-1.b", "true"]) == ExitCode.DONE
+    assert "reached by the addresses of before" in capsys.readouterr().err
+    (kept,) = (tmp_path / "state/drctl").iterdir()
+    for planted in ('{"a": "127.0.0.1 -oProxyCommand=id"}', "[]", "{"):
+        kept.write_text(planted)
+        assert cli.main(["ssh", "db-1.b", "true"]) == ExitCode.FAILED, "what is no address leads nowhere"
+    assert len(signed.ran) == 2
 
 
 def test_logs_are_a_hosts_journal_by_unit_and_age(signed: World) -> None:

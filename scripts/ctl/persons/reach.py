@@ -19,13 +19,14 @@ from components.render import documents
 from components.render.links import ssh
 from components.settings import Settings
 from contract import access
-from contract.errors import Failed, Usage
+from contract.errors import DrError, Failed, Usage
 from contract.plain import shown
 from contract.sites import SITES
 from scripts.clients.hosts import Hosts, Unreachable
 from scripts.clients.ssh_certificate import Wanted, sign
 from scripts.clients.witness import Witness
 from scripts.ctl.persons import certificates
+from scripts.ctl.persons.bastions import remember, remembered
 
 HOURS = 1
 ANSWER_S, TRY_S, CONNECT_S = 3.0, 5, 4
@@ -72,10 +73,20 @@ def _via(hosts: Hosts, host: str) -> str:
 
 
 def _bastions(settings: Settings) -> dict[str, str]:
-    """Those that the witness knows. Raises DrError where it says nothing of any."""
-    witness = Witness(documents.witness(settings), answer_s=ANSWER_S)
-    found = {site: witness.addresses(site).get("bastion") for site in SITES}
-    return {site: address for site, address in found.items() if address}
+    """Those that the witness knows, or has known last. Raises DrError where it says nothing and never has."""
+    place, found = documents.witness(settings), dict[str, str]()
+    witness = Witness(place, answer_s=ANSWER_S, attempts=1)
+    try:
+        for site in SITES:
+            if address := witness.addresses(site).get("bastion"):
+                found[site] = address
+    except DrError as error:
+        found = remembered(place)
+        if not found:
+            raise
+        print(f"WARNING {error}; the bastions are reached by the addresses of before", file=sys.stderr)
+    remember(place, found)
+    return found
 
 
 def _identity(settings: Settings, person: str, told: access.Ssh) -> tuple[access.Ssh, str]:

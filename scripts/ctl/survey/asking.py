@@ -29,6 +29,7 @@ from scripts.clients.hosts import Hosts, Unreachable
 from scripts.clients.openstack import Cloud
 from scripts.clients.trail_bucket import TrailBucket
 from scripts.clients.witness import EPOCHS, Witness
+from scripts.ctl.persons.bastions import remember, remembered
 from scripts.ctl.survey import names
 from scripts.ctl.survey.known import Known, Questions
 from scripts.ctl.survey.seen import Entrance, Names, Region, Survey
@@ -51,7 +52,7 @@ class Asking:
 
     def __init__(self, settings: Settings, limit_s: float) -> None:
         self._settings, self._questions = settings, Questions(limit_s)
-        place = documents.witness(settings)
+        self._place = place = documents.witness(settings)
         self._witness = Witness(place, answer_s=WITNESS_S, attempts=1)
         self._trail = TrailBucket(place, answer_s=WITNESS_S, attempts=1)
 
@@ -78,8 +79,10 @@ class Asking:
         for site in SITES:
             if lb := addresses[site].part(lambda it: it.get("lb")):
                 ask(f"entrance {site}", partial(self._entrance, lb))
-        known_bastions = {site: it.part(lambda found: found.get("bastion")) for site, it in addresses.items()}
-        bastions = {site: address for site, address in known_bastions.items() if address}
+        told = {site: it.part(lambda found: found.get("bastion")) for site, it in addresses.items()}
+        bastions = {site: address for site, address in told.items() if address}
+        remember(self._place, bastions)
+        bastions = {**remembered(self._place), **bastions}
         with Hosts(ssh(settings, bastions)) as hosts:
             for key in settings.hosts:
                 if hosts.routes(key):
