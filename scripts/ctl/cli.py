@@ -1,4 +1,4 @@
-"""`drctl`: the operator's command. It says how both regions stand and makes what an installation needs; moves are made with `pulumi up`.
+"""`drctl`: the operator's command. It says how both regions stand, moves the shop, and makes what an installation needs.
 
 Parsing only: what a command does is in its module of `commands/`, which is imported when it is called for.
 """
@@ -21,6 +21,13 @@ from scripts.ctl.commands import COMMANDS
 
 KEY = Path("~/.ssh/id_ed25519.pub")
 PROJECT = Path(__file__).resolve().parents[2]
+MOVES = {
+    "switchover": "move the shop to the other region, both being well: nothing is lost, or it is refused with every reason",
+    "failover": "the active region is lost: the other one takes over, without a word of it",
+    "rejoin": "a region that is back follows the active one",
+    "failback": "home: rejoin, wait until nothing stands against it, switchover",
+    "abort": "take back a move that was begun and left, or finish it where its epoch was claimed",
+}
 AT_HOSTS = {
     "ssh": "a shell on a host, or one command, through the bastion that leads there",
     "logs": "a host's journal",
@@ -65,6 +72,8 @@ def parser() -> argparse.ArgumentParser:
             "ssh-certificate", help="root on the hosts for one person and some hours, by that person's own key"
         )
     )
+    for name, about in MOVES.items():
+        _move(name, commands.add_parser(name, help=about))
     for name, about in AT_HOSTS.items():
         _host(name, commands.add_parser(name, help=about))
     made = commands.add_parser(
@@ -156,6 +165,26 @@ def _ssh_certificate(certificate: argparse.ArgumentParser) -> None:
     )
     certificate.add_argument("--site", choices=SITES, default="a", help="whose stack has the secrets; a by default")
     _stack(certificate)
+
+
+def _move(name: str, command: argparse.ArgumentParser) -> None:
+    if name != "abort":
+        command.add_argument("region", choices=SITES, help="which one")
+    command.add_argument("--dry-run", action="store_true", help="the plan, and nothing is changed")
+    if name in ("switchover", "failover", "failback"):
+        command.add_argument("--yes", action="store_true", help="agreed, whatever the plan is")
+        command.add_argument("--plan", default="", help="agreed to the plan with this digest, and to no other")
+    command.add_argument("--reason", default="", help="why, for the audit trail")
+    command.add_argument("--ticket", default="", help="its number, for the audit trail")
+    command.add_argument(
+        "--stacks",
+        default="region-{site}",
+        help="names of both stacks, {site} for the region's letter; region-{site} by default",
+    )
+    command.add_argument(
+        "--config-dir", type=Path, help="where Pulumi.<stack>.yaml of both lie; the project's folder by default"
+    )
+    command.set_defaults(folder=PROJECT)
 
 
 def _host(name: str, command: argparse.ArgumentParser) -> None:

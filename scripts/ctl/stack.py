@@ -6,7 +6,7 @@ import argparse
 import json
 import shlex
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from typing import Any
 from components import config
 from components.settings import Settings
 from contract.errors import Failed
+from contract.reference import NAMESPACE
 from contract.sites import SITES
-from scripts.ctl.configuration import load, own_values, shared_values
+from scripts.ctl.configuration import load, own_values, shared_values, write
 from scripts.ctl.sealed import Seal
 
 ANSWER_S = 120.0
+_REQUEST = f"{NAMESPACE}:failover_region"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +53,7 @@ class Stack:
             values |= {key: seal.opened(values[key], f"dr:{key}") for key in hidden if key in values}
         else:
             values |= {key: self._opened(key) for key in hidden - {"secrets"}}
-            values["secrets"] = self._json("config", "get", "dr:secrets", *self._file)
+            values["secrets"] = self._json("config", "get", "dr:secrets", *self.file_words)
         return config.parse({key: config.decoded(key, value) for key, value in values.items()}, hidden)
 
     def resources(self) -> Iterator[Resource]:
@@ -68,26 +70,53 @@ class Stack:
                 outputs=row.get("outputs") or {},
             )
 
+    def argv(self, *words: str) -> list[str]:
+        """A command that a program runs: nobody is asked, and no colours."""
+        return [self.program, *words, "--stack", self.name, "--non-interactive", "--color", "never"]
+
+    def request(self, site: str) -> None:
+        """Set `failover_region` in its stack file. Raises Failed, Usage."""
+        path = self.file or self.folder / f"Pulumi.{self.name}.yaml"
+        if own_values(path).get(_REQUEST) == site:
+            return
+        text, found = path.read_text(), f"{_REQUEST}:"
+        lines = [number for number, line in enumerate(text.splitlines()) if line.strip().startswith(found)]
+        if len(lines) != 1:  # not there, or spelled in another way: pulumi knows how
+            self._run("config", "set", _REQUEST, site, *self.file_words)
+            return
+        rows = text.splitlines(keepends=True)
+        indent = rows[lines[0]][: len(rows[lines[0]]) - len(rows[lines[0]].lstrip())]
+        rows[lines[0]] = f"{indent}{found} {site}\n"
+        write({path: "".join(rows)})
+
     def command(self, *words: str) -> str:
         """A command for the operator to type."""
-        return shlex.join(["pulumi", *words, "-s", self.name, *self._file])
+        return shlex.join(["pulumi", *words, "-s", self.name, *self.file_words])
 
     @property
-    def _file(self) -> list[str]:
+    def file_words(self) -> list[str]:
+        """Of the commands that take a stack file."""
         return ["--config-file", str(self.file)] if self.file else []
 
     def _opened(self, key: str) -> Any:
         """A key beside the secrets that somebody has stored as one, or a part of it."""
-        told = self._json("config", "get", f"dr:{key}", "--json", *self._file)
+        told = self._json("config", "get", f"dr:{key}", "--json", *self.file_words)
         return told.get("objectValue", told.get("value")) if isinstance(told, dict) else told
 
     def _json(self, *words: str) -> Any:
         """What pulumi prints; none of it goes into a message, for it may hold secrets."""
-        command = [self.program, *words, "--stack", self.name, "--non-interactive", "--color", "never"]
-        what = f"pulumi {' '.join(words[:2])} of stack {self.name}"
+        try:
+            return json.loads(self._run(*words))
+        except ValueError:
+            raise Failed(
+                f"{self._what(words)}: answered no JSON; nothing was changed; run that command by hand"
+            ) from None
+
+    def _run(self, *words: str) -> str:
+        what = self._what(words)
         try:
             done = subprocess.run(
-                command, cwd=self.folder, capture_output=True, text=True, timeout=ANSWER_S, check=False
+                self.argv(*words), cwd=self.folder, capture_output=True, text=True, timeout=ANSWER_S, check=False
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise Failed(
@@ -98,10 +127,10 @@ class Stack:
             raise Failed(
                 f"{what}: ended with {done.returncode} ({said}), wanted its answer; nothing was changed; run that command by hand"
             )
-        try:
-            return json.loads(done.stdout)
-        except ValueError:
-            raise Failed(f"{what}: answered no JSON; nothing was changed; run that command by hand") from None
+        return done.stdout
+
+    def _what(self, words: Sequence[str]) -> str:
+        return f"pulumi {' '.join(words[:2])} of stack {self.name}"
 
 
 def _sealed(value: object) -> bool:

@@ -6,19 +6,24 @@
 from __future__ import annotations
 
 _MODULES = {
+    "abort": "move",
     "audit": "audit",
     "check": "check",
     "config": "config",
     "destroy": "destroy",
+    "failback": "move",
+    "failover": "move",
     "logs": "host",
     "psql": "host",
     "redis": "host",
     "reference": "reference",
+    "rejoin": "move",
     "rights": "rights",
     "secrets": "secrets",
     "ssh": "host",
     "ssh-certificate": "ssh_certificate",
     "status": "status",
+    "switchover": "move",
 }
 # Imported only when called for: `drctl --help` needs none of what they load.
 COMMANDS = {name: f"{__package__}.{module}" for name, module in _MODULES.items()}

@@ -1,0 +1,240 @@
+"""`drctl switchover`, `failover`, `rejoin`, `failback`, `abort`: the plan first, then the very same `pulumi up` as by hand, then what is so now.
+
+Exit codes: 0 done; 1 it failed, and the shop is where it was; 3 refused, nothing was changed; 4 stopped part-way, the last lines say what is so and what to
+run; 5 nobody can tell.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+
+from components.render import documents
+from components.settings import Settings
+from contract.epoch import Epoch
+from contract.errors import ExitCode, Refused, Usage
+from contract.plain import phrase, shown
+from contract.sites import SITES
+from scripts.clients.witness import Witness
+from scripts.ctl.moves import engine
+from scripts.ctl.moves.engine import Outcome, Step
+from scripts.ctl.moves.plan import Kind, Plan, plan
+from scripts.ctl.stack import Stack
+from scripts.ctl.survey import screen
+from scripts.ctl.survey.asking import look
+from scripts.ctl.survey.checks import judge
+
+WELL_S, LOOK_S = (
+    900.0,
+    10.0,
+)  # how long a region that has rejoined may take until nothing stands against a move, and between two looks
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Both stacks, and what the operator has said of this run."""
+
+    stacks: dict[str, Stack]
+    settings: Settings
+    why: str
+
+    @classmethod
+    def chosen(cls, told: argparse.Namespace) -> Pair:
+        stacks = {}
+        for site in SITES:
+            name = told.stacks.replace("{site}", site)
+            file = told.config_dir / f"Pulumi.{name}.yaml" if told.config_dir else None
+            stacks[site] = Stack(name=name, folder=told.folder, file=file)
+        # That of the region that shall lead: where they differ, its run is refused by itself.
+        reading = getattr(told, "region", None) or SITES[0]
+        return cls(stacks=stacks, settings=stacks[reading].settings(), why=_why(told))
+
+    def newest(self) -> Epoch | None:
+        """In force, by the witness. Raises DrError."""
+        return Witness(documents.witness(self.settings)).newest()
+
+    def up(self, site: str, request: str) -> Outcome:
+        """Its own run, with the request for `request`."""
+        self.stacks[site].request(request)
+        say(f"pulumi up of region {site}, which asks for region {request}")
+        return engine.up(self.stacks[site], _watch, why=self.why)
+
+
+def run(chosen: argparse.Namespace) -> ExitCode:
+    """Raises DrError."""
+    pair = Pair.chosen(chosen)
+    actions = {"switchover": switchover, "failover": failover, "rejoin": rejoin, "failback": failback, "abort": abort}
+    return actions[chosen.command](pair, chosen)
+
+
+def switchover(pair: Pair, chosen: argparse.Namespace) -> ExitCode:
+    """Strict: both regions are well, or it is refused with everything that stands against it."""
+    found = _planned(pair, Kind.SWITCHOVER, chosen.region)
+    _show(found)
+    if chosen.dry_run:
+        return ExitCode.DONE
+    if found.against:
+        raise Refused(
+            f"switchover to region {found.target}: found {len(found.against)} reasons against it, which are listed above, wanted none; nothing was changed; "
+            f"mend them; where region {found.source} is lost, `drctl failover {found.target}`"
+        )
+    _agreed(found, chosen)
+    return _moved(pair, found)
+
+
+def failover(pair: Pair, chosen: argparse.Namespace) -> ExitCode:
+    """The active region is lost, and nothing of it is needed. What would be lost is told first; the fence counts it once more, and refuses above the budget."""
+    found = _planned(pair, Kind.FAILOVER, chosen.region)
+    _show(found)
+    if chosen.dry_run:
+        return ExitCode.DONE
+    _agreed(found, chosen)
+    return _moved(pair, found)
+
+
+def rejoin(pair: Pair, chosen: argparse.Namespace) -> ExitCode:
+    """A region that is back follows the one that is active."""
+    active = _active(pair)
+    if active == chosen.region:
+        raise Refused(
+            f"rejoin of region {chosen.region}: it is active, and there is nothing to follow; nothing was changed; `drctl abort` finishes or takes back a "
+            "move that was begun away from it"
+        )
+    if chosen.dry_run:
+        say(f"pulumi up of region {chosen.region} would make it follow region {active}")
+        return ExitCode.DONE
+    return _ended(
+        pair, chosen.region, pair.up(chosen.region, active), f"region {chosen.region} follows region {active}"
+    )
+
+
+def failback(pair: Pair, chosen: argparse.Namespace) -> ExitCode:
+    """Home: the region rejoins, is waited for until nothing stands against it, and takes over."""
+    code = rejoin(pair, chosen)
+    if code is not ExitCode.DONE or chosen.dry_run:
+        return code
+    end = time.monotonic() + WELL_S
+    while True:
+        found = _planned(pair, Kind.SWITCHOVER, chosen.region)
+        if not found.against or time.monotonic() > end:
+            break
+        say(f"not yet: {', '.join(dict.fromkeys(it.id for it in found.against))}")
+        time.sleep(LOOK_S)
+    return switchover(pair, chosen)
+
+
+def abort(pair: Pair, chosen: argparse.Namespace) -> ExitCode:
+    """A move that was begun and left is taken back by a run of the active region, or finished where its epoch was claimed."""
+    active = _active(pair)
+    if chosen.dry_run:
+        say(f"pulumi up of region {active} would take back, or finish, what was begun")
+        return ExitCode.DONE
+    return _ended(pair, active, pair.up(active, active), f"region {active} sells")
+
+
+def _planned(pair: Pair, kind: Kind, target: str) -> Plan:
+    survey = look(pair.settings)
+    return plan(kind, target, survey, pair.settings, judge(survey, pair.settings))
+
+
+def _show(found: Plan) -> None:
+    for line in found.lines():
+        print(phrase(line, 600))
+
+
+def _agreed(found: Plan, chosen: argparse.Namespace) -> None:
+    """By the plan's digest, by `--yes`, or typed. Raises Usage, Refused."""
+    if chosen.plan and chosen.plan != found.digest:
+        raise Refused(
+            f"plan {shown(chosen.plan)}: is not the one of now ({found.digest}), wanted that which was agreed to: another epoch is in force since; nothing was "
+            "changed; look at the plan above, and name it"
+        )
+    if chosen.yes or chosen.plan:
+        return
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise Usage(
+            "stdin: is no terminal, so nobody can agree; nothing was changed; name the plan with --plan, or agree to whatever it is with --yes"
+        )
+    print(f"Type the region that shall be active ({found.target}) to go on: ", end="", flush=True)
+    typed = sys.stdin.readline().strip()
+    if typed != found.target:
+        raise Refused(f"region: found {shown(typed)}, wanted {found.target!r}; nothing was changed")
+
+
+def _moved(pair: Pair, found: Plan) -> ExitCode:
+    newest = pair.newest()
+    if newest is None or (newest.epoch, newest.active) != (found.epoch, found.source):
+        now = "none" if newest is None else f"{newest.epoch}, region {newest.active} active"
+        raise Refused(
+            f"epoch: found {now}, wanted {found.epoch}, region {found.source} active, as in the plan: another run was faster; nothing was changed; make "
+            "the plan anew"
+        )
+    code = _ended(pair, found.target, pair.up(found.target, found.target), f"region {found.target} sells")
+    if code is not ExitCode.DONE or found.kind is Kind.FAILOVER:
+        pair.stacks[found.source].request(found.target)  # what its next run is to ask for
+        return code
+    return _ended(pair, found.source, pair.up(found.source, found.target), f"region {found.source} follows")
+
+
+def _ended(pair: Pair, site: str, outcome: Outcome, done: str) -> ExitCode:
+    """What came of a run, in one screen; its exit code."""
+    for text in outcome.warnings:
+        say(f"warning: {text}")
+    if outcome.ok:
+        say(f"{done}; the run took {outcome.seconds:.1f} s")
+        return ExitCode.DONE
+    for text in outcome.errors:
+        print(f"error: {text}", file=sys.stderr)
+    return _left(pair, site)
+
+
+def _left(pair: Pair, site: str) -> ExitCode:
+    """A run has failed: who writes now, what is true, the next command."""
+    survey = look(pair.settings)
+    newest = survey.newest.value
+    for line in screen.head(survey, pair.settings)[:1]:
+        print(line)
+    writers = []
+    for region in survey.regions.values():
+        host = region.host("db-1")
+        database = host.postgres if host else None
+        if database is None or database.running is None:
+            print(f"  region {region.site}: nobody knows ({region.hosts['db-1'].why or 'it does not say'})")
+        elif not database.running:
+            print(f"  region {region.site}: its database is down")
+        else:
+            print(
+                f"  region {region.site}: its database is {'a standby' if database.in_recovery else 'a primary, which writes'}"
+            )
+            writers += [] if database.in_recovery else [region.site]
+    if newest is None:
+        print("  next: see whether the witness's region has an outage, then `drctl status`")
+        return ExitCode.UNKNOWN
+    print(f"  next: the same command again goes on; `drctl abort` has region {newest.active}, which is active, sell")
+    return ExitCode.FAILED if writers == [newest.active] and newest.active != site else ExitCode.PARTIAL
+
+
+def _active(pair: Pair) -> str:
+    newest = pair.newest()
+    if newest is None:
+        raise Refused(
+            "witness: found no epoch, wanted the one in force; nothing was changed; bring region a up first (README.md)"
+        )
+    return newest.active
+
+
+def _why(told: argparse.Namespace) -> str:
+    return " ".join(filter(None, (told.reason, f"ticket {told.ticket}" if told.ticket else "")))
+
+
+def _watch(step: Step) -> None:
+    say(f"{step.at_s:5.1f} s  {step.link}: {step.state}")
+
+
+def say(text: str) -> None:
+    """Progress, on stderr: what is printed on stdout is the result."""
+    with suppress(OSError):
+        print(phrase(text, 2000), file=sys.stderr, flush=True)

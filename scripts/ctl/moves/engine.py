@@ -1,0 +1,171 @@
+"""One `pulumi up` of one stack, watched: the same program, the same command as by hand, with the engine's events as they come.
+
+The command itself and not the Automation API's `Stack.up`: that one selects the stack before and asks for outputs after, each a start of pulumi of its own,
+and the first of them would stand in the way of a failover. The events are those that it reads (decision 25).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from contract.errors import Failed
+from contract.plain import phrase
+from scripts.ctl.stack import Stack
+
+LOOK_S = 0.05
+# What a link is called for people; it is told when it runs. In the order of a move.
+LINKS: Mapping[str, str] = {
+    "fence-claim": "fence",
+    "postgres-converge": "database",
+    "redis-turn": "cache",
+    "sync-converge": "files",
+    "app-turn": "app hosts",
+    "verify-order": "a real order",
+    "dns-pointer": "name",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """Of a link: begun, or ended (`done`), or failed; `at_s`: since the run began."""
+
+    link: str
+    state: str
+    at_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """`errors`: what the program and its links said, each once."""
+
+    ok: bool
+    code: int
+    seconds: float
+    errors: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+Watch = Callable[[Step], None]
+
+
+def up(stack: Stack, watch: Watch, *, why: str = "") -> Outcome:
+    """Runs it to its end, whoever presses Ctrl-C meanwhile: pulumi is told, and ends by itself. Raises Failed where there is no pulumi."""
+    with ExitStack() as made:
+        # Events name the inputs of every resource: nobody else reads them, and they are gone with the run.
+        folder = Path(made.enter_context(tempfile.TemporaryDirectory(prefix="drctl-")))
+        events, said = folder / "events", folder / "said"
+        command = stack.argv("up", "--yes", "--skip-preview", "--event-log", str(events), *stack.file_words)
+        environment = {**os.environ, "PULUMI_DEBUG_COMMANDS": "true", **({"DR_WHY": why} if why else {})}
+        began = time.monotonic()
+        with said.open("wb") as out:
+            try:
+                process = subprocess.Popen(
+                    command, cwd=stack.folder, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out
+                )
+            except OSError as error:
+                raise Failed(
+                    f"{command[0]}: cannot be run ({error.strerror}), wanted pulumi; nothing was changed; install it, or put it into PATH"
+                ) from None
+        seen = Seen(watch, began)
+        made.callback(_told_on(process))
+        while True:
+            with suppress(KeyboardInterrupt):  # pulumi has heard it, too, and takes back what was begun
+                ended = process.poll() is not None
+                seen.read(events)
+                if ended:
+                    break
+                time.sleep(LOOK_S)
+        return Outcome(
+            ok=process.returncode == 0,
+            code=process.returncode,
+            seconds=round(time.monotonic() - began, 1),
+            errors=tuple(seen.errors) or (() if process.returncode == 0 else (_last(said),)),
+            warnings=tuple(seen.warnings),
+        )
+
+
+class Seen:
+    """What the events have told so far."""
+
+    def __init__(self, watch: Watch, began: float) -> None:
+        self._watch, self._began, self._read, self._left = watch, began, 0, b""
+        self.errors: dict[str, None] = {}
+        self.warnings: dict[str, None] = {}
+
+    def read(self, file: Path) -> None:
+        """What has been added to it since."""
+        try:
+            with file.open("rb") as events:
+                events.seek(self._read)
+                piece = events.read()
+        except OSError:
+            return
+        self._read += len(piece)
+        *lines, self._left = (self._left + piece).split(b"\n")
+        for line in lines:
+            with suppress(ValueError):
+                self.take(json.loads(line))
+
+    def take(self, event: Mapping[str, Any]) -> None:
+        """One event of the engine."""
+        for kind, state in (("resourcePreEvent", "begun"), ("resOutputsEvent", "done"), ("resOpFailedEvent", "failed")):
+            about = event.get(kind)
+            metadata = about.get("metadata") if isinstance(about, Mapping) else None
+            if isinstance(metadata, Mapping) and metadata.get("op") not in ("same", "read", None):
+                name = str(metadata.get("urn", "")).rsplit("::", 1)[-1]
+                if name in LINKS:
+                    self._watch(Step(link=LINKS[name], state=state, at_s=round(time.monotonic() - self._began, 1)))
+        said = event.get("diagnosticEvent")
+        if isinstance(said, Mapping) and said.get("severity") in ("error", "warning"):
+            for text in _sentences(str(said.get("message", ""))):
+                (self.errors if said["severity"] == "error" else self.warnings).setdefault(text)
+
+
+# What pulumi says around a sentence of ours: that it ended, and how the command was called, whose text is pages long.
+_AROUND = (
+    "update failed",
+    "Resource monitor has terminated",
+    "exit status",
+    'running "',
+    "Program failed",
+    "an unhandled error",
+)
+
+
+def _sentences(message: str) -> Iterator[str]:
+    for line in message.splitlines():
+        text = line.strip()
+        if text and not text.startswith(_AROUND):
+            yield phrase(text, 2000)
+
+
+def _last(said: Path) -> str:
+    lines = [line for line in said.read_text(errors="replace").splitlines() if line.strip()]
+    return phrase(lines[-1] if lines else "it said nothing", 500)
+
+
+def _told_on(process: subprocess.Popen[bytes]) -> Callable[[], None]:
+    """SIGTERM and a terminal that goes are told to pulumi as Ctrl-C, which takes back what was begun. Returns what puts back the handlers of before."""
+
+    def tell(_: int, __: FrameType | None) -> None:
+        with suppress(OSError):
+            process.send_signal(signal.SIGINT)
+
+    before = {number: signal.signal(number, tell) for number in (signal.SIGTERM, signal.SIGHUP)}
+
+    def back() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    return back

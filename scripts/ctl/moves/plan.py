@@ -1,0 +1,120 @@
+"""A move on paper: from where to where, in which order, what it may lose, and what stands against it. Pure.
+
+Its digest is of what it stands on: another epoch, or another region that is active, is another plan.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from components.settings import Settings
+from contract import fields
+from contract.epoch import Epoch
+from contract.errors import Refused
+from contract.hosts import CACHE, CONTROL, DATABASE, first
+from contract.sites import other
+from scripts.ctl.survey.checks.row import Finding, State
+from scripts.ctl.survey.seen import Survey
+from scripts.links.loss import Granted, Loss, Own, measure, sentence
+
+
+class Kind(StrEnum):
+    """Of a move."""
+
+    SWITCHOVER = "switchover"  # both regions are well, and nothing is lost
+    FAILOVER = "failover"  # the active region is lost, and is not asked
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """`source` is the region that is active in `epoch`, `target` the one that shall be; `against`: what refuses it; `loss`: what an unplanned one loses."""
+
+    kind: Kind
+    shop: str
+    source: str
+    target: str
+    epoch: int
+    against: tuple[Finding, ...] = ()
+    unsure: int = 0  # checks that are not good and do not stand against it
+    loss: str = ""
+
+    @property
+    def digest(self) -> str:
+        told = [self.kind, self.shop, self.source, self.target, self.epoch]
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
+
+    def lines(self) -> Iterator[str]:
+        """For people."""
+        yield f"{self.kind} of {self.shop}: region {self.source} to region {self.target}, epoch {self.epoch} to {self.epoch + 1}"
+        for number, step in enumerate(_STEPS[self.kind], 1):
+            yield f"  {number}  {step.format(source=self.source, target=self.target, epoch=self.epoch + 1)}"
+        yield f"  loss: {self.loss or 'none; it is refused where anything would be lost'}"
+        if self.unsure:
+            yield f"  {self.unsure} checks are not good and do not stand against it (`drctl check`)"
+        for it in self.against:
+            yield f"  AGAINST  {it.id}  {it.subject}: {it.found}, wanted {it.wanted}; {it.next}"
+        yield f"  plan {self.digest}"
+
+
+_STEPS = {
+    Kind.SWITCHOVER: (
+        "the fence: workers of region {source} go quiet, its database stops cleanly, epoch {epoch} is claimed",
+        "region {target}'s database is promoted, its cache and files take over; customers wait meanwhile",
+        "app hosts of region {target} serve, a real order proves it, the name leads there",
+        "region {source} follows as the standby (its own run)",
+    ),
+    Kind.FAILOVER: (
+        "the fence: region {source} is proven to have stopped, by its platform's API or by its lease, and epoch {epoch} is claimed",
+        "region {target}'s database is promoted with what it has, its cache and files take over",
+        "app hosts of region {target} serve, a real order proves it, the name leads there",
+        "region {source} stays as it is: `drctl rejoin {source}` once it is back",
+    ),
+}
+
+
+def plan(kind: Kind, target: str, survey: Survey, settings: Settings, findings: Sequence[Finding]) -> Plan:
+    """Raises Refused where there is nothing to move, or nobody knows which region is active."""
+    newest = _in_force(survey)
+    if newest.active == target:
+        raise Refused(
+            f"{kind} to region {target}: it is active already (epoch {newest.epoch}); nothing was changed; `drctl status` shows both regions"
+        )
+    blocking = tuple(it for it in findings if it.blocks) if kind is Kind.SWITCHOVER else ()
+    return Plan(
+        kind=kind,
+        shop=settings.shop.host,
+        source=newest.active,
+        target=target,
+        epoch=newest.epoch,
+        against=blocking,
+        unsure=len({it.id for it in findings if it.state is not State.OK} - {it.id for it in blocking}),
+        loss="" if kind is Kind.SWITCHOVER else sentence(_loss(target, survey, settings)),
+    )
+
+
+def _in_force(survey: Survey) -> Epoch:
+    newest = survey.newest
+    if newest.value is None:
+        found = newest.why or "no epoch: nothing was brought up"
+        raise Refused(
+            f"witness: {found}, wanted the epoch in force; nobody can tell which region is active, so nothing was changed; see `drctl status`"
+        )
+    return newest.value
+
+
+def _loss(target: str, survey: Survey, settings: Settings) -> Loss:
+    """By the last words of the region that is lost and by what the other one says; what is unknown is told as that. The fence counts it once more."""
+    lost, here = survey.regions[other(target)], survey.regions[target]
+    database, cache, control = (here.host(first(kind)) for kind in (DATABASE, CACHE, CONTROL))
+    own = Own(
+        database=fields.write(database.postgres) if database and database.postgres else {},
+        offset=cache.redis.offset if cache and cache.redis else None,
+        assets=fields.write(control.assets) if control and control.assets else None,
+    )
+    granted = Granted.read(fields.write(database.agent)) if database and database.agent else None
+    beats = {name: word.value for name, word in lost.beats.items()}
+    return measure(own, beats, float(settings.lease.unseen_s) if settings.lease else None, granted)

@@ -1,0 +1,35 @@
+"""The pinned pulumi tells the events that `drctl` reads, by the flags that it is asked with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lab.toolchain.tools import Toolchain
+from scripts.ctl.moves import engine
+from scripts.ctl.moves.engine import Step
+from scripts.ctl.stack import Stack as Chosen
+from tests.providers.stacks import Stack
+
+PROGRAM = """
+import pulumi
+from pulumi_command import local
+fence = local.Command("fence-claim", create="true")
+local.Command("postgres-converge", create="echo 'database: a sentence of ours' >&2; exit 3", opts=pulumi.ResourceOptions(depends_on=[fence]))
+"""
+
+
+def test_links_are_told_as_they_run_and_a_failure_by_its_sentence(
+    tmp_path: Path, toolchain: Toolchain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = Stack(tmp_path / "stack", toolchain, PROGRAM)
+    for name, value in stack.environment().items():
+        monkeypatch.setenv(name, value)
+    steps: list[Step] = []
+    done = engine.up(Chosen(name="trial", folder=stack.folder, program=str(toolchain.pulumi)), steps.append)
+    assert not done.ok
+    assert [(it.link, it.state) for it in steps] == [
+        ("fence", "begun"), ("fence", "done"), ("database", "begun"), ("database", "failed"),
+    ]  # fmt: skip
+    assert any("a sentence of ours" in text for text in done.errors), done
