@@ -17,7 +17,7 @@ from contract.errors import ExitCode, Usage
 from scripts.ctl import output
 from scripts.ctl.stack import Stack
 from scripts.ctl.survey import screen
-from scripts.ctl.survey.asking import look
+from scripts.ctl.survey.asking import Ways, look
 from scripts.ctl.survey.checks import judge
 from scripts.ctl.survey.checks.row import State
 from scripts.ctl.survey.document import document
@@ -66,8 +66,8 @@ def _watch(settings: Settings, every_s: float) -> ExitCode:
     return ExitCode.DONE
 
 
-def _screen(settings: Settings) -> Group:
-    survey = look(settings)
+def _screen(settings: Settings, ways: Ways | None = None) -> Group:
+    survey = look(settings, ways=ways)
     findings = judge(survey, settings)
     regions = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for row in screen.table(survey, settings):

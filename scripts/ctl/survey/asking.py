@@ -7,6 +7,7 @@ import socket
 import ssl
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -42,16 +43,41 @@ CONNECT_S, SURVEY_S = 2, 4  # to a host's ssh server, and for its answer
 API_S = 3.0
 
 
-def look(settings: Settings, *, limit_s: float = LIMIT_S) -> Survey:
-    """Within `limit_s`, and a moment for what the witness says first: who the hosts are reached by. Raises Refused where ssh cannot work here."""
-    return Asking(settings, limit_s).survey()
+class Ways:
+    """Connections to the hosts, kept from one look to the next: each new one is a sign-in that the hosts tell the witness. A context manager."""
+
+    def __init__(self) -> None:
+        self._kept, self._bastions = ExitStack(), dict[str, str]()
+        self._hosts: Hosts | None = None
+
+    def __enter__(self) -> Ways:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._kept.close()
+
+    def to(self, settings: Settings, bastions: Mapping[str, str]) -> Hosts:
+        """The same as before where the bastions are. Raises Refused where ssh cannot work here."""
+        if self._hosts is None or self._bastions != bastions:
+            self._kept.close()
+            self._hosts = self._kept.enter_context(Hosts(ssh(settings, bastions)))
+            self._bastions = dict(bastions)
+        return self._hosts
+
+
+def look(settings: Settings, *, limit_s: float = LIMIT_S, ways: Ways | None = None) -> Survey:
+    """Within `limit_s`. Raises Refused where ssh cannot work here."""
+    if ways is not None:
+        return Asking(settings, limit_s, ways).survey()
+    with Ways() as own:
+        return Asking(settings, limit_s, own).survey()
 
 
 class Asking:
     """One survey."""
 
-    def __init__(self, settings: Settings, limit_s: float) -> None:
-        self._settings, self._questions = settings, Questions(limit_s)
+    def __init__(self, settings: Settings, limit_s: float, ways: Ways) -> None:
+        self._settings, self._questions, self._ways = settings, Questions(limit_s), ways
         self._place = place = documents.witness(settings)
         self._witness = Witness(place, answer_s=WITNESS_S, attempts=1)
         self._trail = TrailBucket(place, answer_s=WITNESS_S, attempts=1)
@@ -83,27 +109,27 @@ class Asking:
         bastions = {site: address for site, address in told.items() if address}
         remember(self._place, bastions)
         bastions = {**remembered(self._place), **bastions}
-        with Hosts(ssh(settings, bastions)) as hosts:
-            for key in settings.hosts:
-                if hosts.routes(key):
-                    ask(f"host {key}", partial(self._host, hosts, key))
-            regions = {site: self._region(site, addresses[site]) for site in SITES}
-            return Survey(
-                at=at,
-                newest=newest,
-                unsettled=known("unsettled"),
-                locked=known("locked"),
-                epochs=known("epochs"),
-                last=known("last"),
-                regions=regions,
-                names=Names(
-                    name=settings.shop.host,
-                    servers={server: known(f"dns {server}") for server in settings.dns.servers},
-                    resolver=known("resolver"),
-                    delegation=known("delegation"),
-                ),
-                took_s=round(time.monotonic() - began, 2),
-            )
+        hosts = self._ways.to(settings, bastions)
+        for key in settings.hosts:
+            if hosts.routes(key):
+                ask(f"host {key}", partial(self._host, hosts, key))
+        regions = {site: self._region(site, addresses[site]) for site in SITES}
+        return Survey(
+            at=at,
+            newest=newest,
+            unsettled=known("unsettled"),
+            locked=known("locked"),
+            epochs=known("epochs"),
+            last=known("last"),
+            regions=regions,
+            names=Names(
+                name=settings.shop.host,
+                servers={server: known(f"dns {server}") for server in settings.dns.servers},
+                resolver=known("resolver"),
+                delegation=known("delegation"),
+            ),
+            took_s=round(time.monotonic() - began, 2),
+        )
 
     def _ask_region(self, site: str) -> None:
         ask, settings = self._questions.ask, self._settings
