@@ -24,13 +24,12 @@ from scripts.ctl.moves.engine import Outcome, Step
 from scripts.ctl.moves.plan import Kind, Plan, plan
 from scripts.ctl.stack import Stack
 from scripts.ctl.survey import screen
-from scripts.ctl.survey.asking import look
+from scripts.ctl.survey.asking import LIMIT_S, look
 from scripts.ctl.survey.checks import judge
 
-WELL_S, LOOK_S = (
-    900.0,
-    10.0,
-)  # how long a region that has rejoined may take until nothing stands against a move, and between two looks
+PLANNED_S = 15.0  # for the look before a planned move: a host that is slow to answer is no reason against one
+WELL_S = 900.0  # for a region that has rejoined, until nothing stands against a move ...
+LOOK_S = 10.0  # ... and between two looks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +71,10 @@ def run(chosen: argparse.Namespace) -> ExitCode:
 
 def switchover(pair: Pair, chosen: argparse.Namespace) -> ExitCode:
     """Strict: both regions are well, or it is refused with everything that stands against it."""
-    found = _planned(pair, Kind.SWITCHOVER, chosen.region)
+    return _switch(pair, chosen, _planned(pair, Kind.SWITCHOVER, chosen.region))
+
+
+def _switch(pair: Pair, chosen: argparse.Namespace, found: Plan) -> ExitCode:
     _show(found)
     if chosen.dry_run:
         return ExitCode.DONE
@@ -123,7 +125,7 @@ def failback(pair: Pair, chosen: argparse.Namespace) -> ExitCode:
             break
         say(f"not yet: {', '.join(dict.fromkeys(it.id for it in found.against))}")
         time.sleep(LOOK_S)
-    return switchover(pair, chosen)
+    return _switch(pair, chosen, found)
 
 
 def abort(pair: Pair, chosen: argparse.Namespace) -> ExitCode:
@@ -136,13 +138,14 @@ def abort(pair: Pair, chosen: argparse.Namespace) -> ExitCode:
 
 
 def _planned(pair: Pair, kind: Kind, target: str) -> Plan:
-    survey = look(pair.settings)
+    survey = look(pair.settings, limit_s=PLANNED_S if kind is Kind.SWITCHOVER else LIMIT_S)
     return plan(kind, target, survey, pair.settings, judge(survey, pair.settings))
 
 
 def _show(found: Plan) -> None:
     for line in found.lines():
-        print(phrase(line, 600))
+        text = line.lstrip()
+        print(f"{line[: len(line) - len(text)]}{phrase(text, 600)}")
 
 
 def _agreed(found: Plan, chosen: argparse.Namespace) -> None:

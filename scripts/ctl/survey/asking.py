@@ -39,7 +39,7 @@ from scripts.links.verify import NotYet, Shop
 LIMIT_S = 4.5
 WITNESS_S = 2.0  # for one answer of the witness
 ENTRANCE_S = 3.0
-CONNECT_S, SURVEY_S = 2, 4  # to a host's ssh server, and for its answer
+CONNECT_S = 2  # to a host's ssh server
 API_S = 3.0
 
 
@@ -78,6 +78,7 @@ class Asking:
 
     def __init__(self, settings: Settings, limit_s: float, ways: Ways) -> None:
         self._settings, self._questions, self._ways = settings, Questions(limit_s), ways
+        self._survey_s = int(limit_s)  # for a host's answer
         self._place = place = documents.witness(settings)
         self._witness = Witness(place, answer_s=WITNESS_S, attempts=1)
         self._trail = TrailBucket(place, answer_s=WITNESS_S, attempts=1)
@@ -181,7 +182,7 @@ class Asking:
         silent: Unreachable | None = None
         for via in reversed(hosts.routes(key)):
             try:
-                answer = hosts.call(key, via, "host survey", {"schema": 1}, SURVEY_S, connect_s=CONNECT_S)
+                answer = hosts.call(key, via, "host survey", {"schema": 1}, self._survey_s, connect_s=CONNECT_S)
             except Unreachable as error:
                 silent = silent or error
                 continue
