@@ -126,9 +126,13 @@ class Life:
 
     def drctl(self, *words):
         """As an operator types it, with stack a's configuration: a finished process."""
-        command = ["scripts/drctl", words[0], "--stack", stack_name("a"), "--config-file", str(self.pulumi.files["a"])]
+        return self._typed(
+            words[0], "--stack", stack_name("a"), "--config-file", str(self.pulumi.files["a"]), *words[1:]
+        )
+
+    def _typed(self, *words):
         return subprocess.run(
-            [*command, *words[1:]],
+            ["scripts/drctl", *words],
             cwd=self.pulumi.project,
             env=self.pulumi.environment,
             stdin=subprocess.DEVNULL,
@@ -136,6 +140,11 @@ class Life:
             text=True,
             check=False,
         )
+
+    def move(self, *words):
+        """A move by `drctl`, with both stacks."""
+        folder = self.pulumi.files["a"].parent
+        return self._typed(words[0], "--config-dir", str(folder), *words[1:])
 
     def seen(self):
         """`drctl status --json`, and the checks in it that are not good, by id."""
@@ -283,7 +292,9 @@ def test_a_region_that_is_lost_with_its_apis_needs_the_operators_word(life):
     assert life.world.status("b")["in_recovery"] is True
     reason = "the data centre burned, confirmed by telephone"
     life.world.configure("b", "accept", {**known, "without_fence": {"epoch": 3, "at": spelled(), "reason": reason}})
-    life.up("b")
+    done = life.move("failover", "b", "--yes")
+    assert done.returncode == ExitCode.DONE, done.stdout + done.stderr
+    assert "region a to region b, epoch 3 to 4" in done.stdout
     newest = life.witness.newest()
     assert (newest.epoch, newest.active, newest.fence["rung"]) == (4, "b", 4)
     assert newest.fence["evidence"]["override"] == reason
@@ -294,7 +305,8 @@ def test_a_region_that_comes_back_by_itself_writes_nothing_and_follows(life):
     life.world.fault("region", "return", "a")
     wait_for("region a's database host answers", lambda: bool(life.world.status("a")), 90, 1.0)
     assert life.world.writers() == {"b"}
-    life.up("a", request="b")
+    done = life.move("rejoin", "a")
+    assert done.returncode == ExitCode.DONE, done.stdout + done.stderr
     life.world.configure("b", "accept", None)
     life.world.configure("b", "lease", life.lease)
     life.up("b")

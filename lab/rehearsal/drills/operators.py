@@ -15,6 +15,7 @@ from lab.rehearsal.drills import drill
 from lab.rehearsal.drills.lost import evidence, loss_is_counted, take_over
 from lab.rehearsal.drills.planned import BULK, nothing_lost, refused
 from lab.rehearsal.engine import Pulumi, Run
+from lab.rehearsal.stacks import stack_name
 from lab.rehearsal.stage import Record, Stage
 from lab.rehearsal.world import wait_for
 
@@ -67,6 +68,41 @@ def _begun(stage: Stage, offset: int, link: str) -> bool:
     with stage.pulumi.log.open() as log:
         log.seek(offset)
         return any(f" {link}" in line and "updating" in line for line in log)
+
+
+@drill("moved-by-drctl")
+def moved_by_drctl(stage: Stage, record: Record) -> None:
+    """An operator types nothing but `drctl`: there by switchover, from a dark region by failover, and home; nothing but that dark moment is lost."""
+    home, away = stage.active, stage.standby
+    with stage.shopping(record) as shop:
+        began = time.monotonic()
+        _typed(stage, record, "switchover", away, "--yes", "--reason", "a drill")
+        record.figures |= {"switchover_gap_s": shop.gap(began), "switchover_failures": shop.failures(began)}
+        shop.flow(f"orders flow from region {away}")
+    nothing_lost(record)
+    before = evidence(stage, stage.active)
+    with stage.shopping(record) as shop:
+        stage.fault("region-hosts", "kill", away)
+        began = time.monotonic()
+        _typed(stage, record, "failover", home, "--yes", "--reason", "a drill")
+        shop.flow(f"orders flow from region {home}")
+        record.figures["failover_first_order_s"] = shop.gap(began)
+        stage.fault("region-hosts", "return", away)
+        wait_for(f"region {away} answers", lambda: bool(stage.world.status(away)), 120, 1.0)
+        _typed(stage, record, "rejoin", away)
+    loss_is_counted(stage, record, away, before)
+    record.expect(stage.active == home, f"region {stage.active} is active, wanted {home}")
+    told = stage.typed("status", "--stack", stack_name("a"), "--config-file", str(stage.pulumi.files["a"]))
+    record.expect(f"region {home} is active" in told.stdout, f"status says: {told.stdout[:300]}{told.stderr[:300]}")
+
+
+def _typed(stage: Stage, record: Record, *words: str) -> None:
+    done = stage.typed(*words, "--config-dir", str(stage.pulumi.files["a"].parent))
+    record.expect(
+        done.returncode == 0,
+        f"drctl {' '.join(words[:2])} ended with {done.returncode}: {done.stdout[-600:]}{done.stderr[-1500:]}",
+    )
+    record.expect("Traceback" not in done.stderr, f"drctl {words[0]}: {done.stderr[-800:]}")
 
 
 @drill("app-hosts-reboot-as-they-turn")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from typing import Any
 
 from lab.rehearsal.drills import drill
@@ -26,11 +25,8 @@ with w._talk() as talk:
 
 def audit(stage: Stage, since: str = "24h") -> tuple[int, dict[str, Any], str]:
     """`drctl audit logins`: exit code, what it found, what it says is missing."""
-    command = ["scripts/drctl", "audit", "logins", "--json", "--since", since, "--stack", stack_name("a")]
-    command += ["--config-file", str(stage.pulumi.files["a"])]
-    done = subprocess.run(
-        command, cwd=stage.pulumi.project, env=stage.pulumi.environment, capture_output=True, text=True, check=False
-    )
+    words = ["audit", "logins", "--json", "--since", since, "--stack", stack_name("a")]
+    done = stage.typed(*words, "--config-file", str(stage.pulumi.files["a"]))
     return done.returncode, json.loads(done.stdout or "{}"), done.stderr
 
 
