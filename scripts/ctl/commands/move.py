@@ -138,7 +138,9 @@ def abort(pair: Pair, chosen: argparse.Namespace) -> ExitCode:
 
 
 def _planned(pair: Pair, kind: Kind, target: str) -> Plan:
-    survey = look(pair.settings, limit_s=PLANNED_S if kind is Kind.SWITCHOVER else LIMIT_S)
+    # Of a region that is lost nothing is waited for.
+    sites, limit_s = (SITES, PLANNED_S) if kind is Kind.SWITCHOVER else ((target,), LIMIT_S)
+    survey = look(pair.settings, limit_s=limit_s, sites=sites)
     return plan(kind, target, survey, pair.settings, judge(survey, pair.settings))
 
 

@@ -91,9 +91,15 @@ def plan(kind: Kind, target: str, survey: Survey, settings: Settings, findings: 
         target=target,
         epoch=newest.epoch,
         against=blocking,
-        unsure=len({it.id for it in findings if it.state is not State.OK} - {it.id for it in blocking}),
+        unsure=_unsure(kind, findings, blocking),
         loss="" if kind is Kind.SWITCHOVER else sentence(_loss(target, survey, settings)),
     )
+
+
+def _unsure(kind: Kind, findings: Sequence[Finding], blocking: Sequence[Finding]) -> int:
+    """Of a failover only what is known to be wrong: the region that is lost was not asked."""
+    wrong = (State.FAIL, State.WARN) if kind is Kind.FAILOVER else (State.FAIL, State.WARN, State.UNKNOWN)
+    return len({it.id for it in findings if it.state in wrong} - {it.id for it in blocking})
 
 
 def _in_force(survey: Survey) -> Epoch:

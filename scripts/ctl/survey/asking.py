@@ -6,7 +6,7 @@ import datetime
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -65,19 +65,23 @@ class Ways:
         return self._hosts
 
 
-def look(settings: Settings, *, limit_s: float = LIMIT_S, ways: Ways | None = None) -> Survey:
-    """Within `limit_s`. Raises Refused where ssh cannot work here."""
+def look(
+    settings: Settings, *, limit_s: float = LIMIT_S, ways: Ways | None = None, sites: Sequence[str] = SITES
+) -> Survey:
+    """Within `limit_s`. `sites`: regions of which hosts, entrance and platform are asked; of the others the witness alone. Raises Refused where ssh
+    cannot work here.
+    """
     if ways is not None:
-        return Asking(settings, limit_s, ways).survey()
+        return Asking(settings, limit_s, ways, sites).survey()
     with Ways() as own:
-        return Asking(settings, limit_s, own).survey()
+        return Asking(settings, limit_s, own, sites).survey()
 
 
 class Asking:
     """One survey."""
 
-    def __init__(self, settings: Settings, limit_s: float, ways: Ways) -> None:
-        self._settings, self._questions, self._ways = settings, Questions(limit_s), ways
+    def __init__(self, settings: Settings, limit_s: float, ways: Ways, sites: Sequence[str]) -> None:
+        self._settings, self._questions, self._ways, self._sites = settings, Questions(limit_s), ways, sites
         self._survey_s = int(limit_s)  # for a host's answer
         self._place = place = documents.witness(settings)
         self._witness = Witness(place, answer_s=WITNESS_S, attempts=1)
@@ -103,7 +107,7 @@ class Asking:
         if newest.value is not None:
             ask("unsettled", partial(self._witness.unsettled, newest.value))
         addresses = {site: known(f"addresses {site}") for site in SITES}
-        for site in SITES:
+        for site in self._sites:
             if lb := addresses[site].part(lambda it: it.get("lb")):
                 ask(f"entrance {site}", partial(self._entrance, lb))
         told = {site: it.part(lambda found: found.get("bastion")) for site, it in addresses.items()}
@@ -111,8 +115,8 @@ class Asking:
         remember(self._place, bastions)
         bastions = {**remembered(self._place), **bastions}
         hosts = self._ways.to(settings, bastions)
-        for key in settings.hosts:
-            if hosts.routes(key):
+        for key, host in settings.hosts.items():
+            if host.site in self._sites and hosts.routes(key):
                 ask(f"host {key}", partial(self._host, hosts, key))
         regions = {site: self._region(site, addresses[site]) for site in SITES}
         return Survey(
@@ -139,8 +143,9 @@ class Asking:
                 ask(f"beat {key}", partial(self._witness.heartbeat, site, host.name), _age_of_beat)
         ask(f"followed {site}", partial(self._witness.followed, site))
         ask(f"record {site}", partial(self._witness.configuration, site))
-        ask(f"servers {site}", partial(self._servers, site))
-        ask(f"members {site}", partial(self._members, site))
+        if site in self._sites:
+            ask(f"servers {site}", partial(self._servers, site))
+            ask(f"members {site}", partial(self._members, site))
 
     def _region(self, site: str, addresses: Known[Any]) -> Region:
         known, own = self._questions.known, self._settings.hosts_of(site)
