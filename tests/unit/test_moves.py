@@ -179,7 +179,7 @@ FAILED_RUN = Outcome(
 
 
 def test_a_run_that_fails_with_the_shop_where_it_was_says_who_writes_and_what_to_run(
-    world: World, capsys: pytest.CaptureFixture[str]
+    world: World, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     world.ends["region-b"] = FAILED_RUN
     assert cli.main(["failover", "b", "--yes"]) == ExitCode.FAILED
@@ -190,6 +190,7 @@ def test_a_run_that_fails_with_the_shop_where_it_was_says_who_writes_and_what_to
         and "region b: its database is a standby" in told.out
     )
     assert "next: the same command again goes on; `drctl abort` has region a" in told.out
+    assert "dr:failover_region: a" in (tmp_path / "Pulumi.region-a.yaml").read_text(), "it stays where it is"
 
 
 def test_a_run_that_fails_behind_the_claim_has_stopped_part_way(world: World) -> None:
@@ -225,9 +226,24 @@ def test_failback_waits_until_nothing_stands_against_it(world: World, monkeypatc
     assert [run[:2] for run in world.runs] == [("region-b", "a"), ("region-b", "b"), ("region-a", "b")]
 
 
-def test_abort_runs_the_region_that_is_active(world: World) -> None:
+def test_abort_runs_the_region_that_is_active_and_nobody_begins_the_move_anew(world: World, tmp_path: Path) -> None:
+    world.ends["region-b"] = FAILED_RUN
+    assert cli.main(["switchover", "b", "--yes"]) == ExitCode.FAILED
     assert cli.main(["abort"]) == ExitCode.DONE
-    assert world.runs == [("region-a", "a", "")]
+    assert world.runs[1:] == [("region-a", "a", "")]
+    for site in "ab":
+        assert (
+            yaml.safe_load((tmp_path / f"Pulumi.region-{site}.yaml").read_text())["config"]["dr:failover_region"] == "a"
+        )
+
+
+def test_a_switchover_that_is_told_to_end_ends_behind_the_run_that_is_under_way(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.ends["region-b"] = replace(WELL, interrupted=True)
+    assert cli.main(["switchover", "b", "--yes"]) == ExitCode.PARTIAL
+    assert [run[0] for run in world.runs] == ["region-b"]
+    assert "`drctl rejoin a` has it follow" in capsys.readouterr().err
 
 
 # --- the engine
@@ -319,5 +335,5 @@ time.sleep(60)
     sender.start()
     done = engine.up(played(tmp_path, body), lambda _: begun.set())
     sender.join()
-    assert (done.ok, done.errors) == (False, ("update canceled",))
+    assert (done.ok, done.errors, done.interrupted) == (False, ("update canceled",), True)
     assert signal.getsignal(signal.SIGTERM) is before

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from components.render import documents
 from components.settings import Settings
 from contract.epoch import Epoch
-from contract.errors import ExitCode, Refused, Usage
+from contract.errors import ExitCode, Partial, Refused, Usage
 from contract.plain import phrase, shown
-from contract.sites import SITES
+from contract.sites import SITES, other
 from scripts.clients.witness import Witness
 from scripts.ctl.moves import engine
 from scripts.ctl.moves.engine import Outcome, Step
@@ -134,7 +134,9 @@ def abort(pair: Pair, chosen: argparse.Namespace) -> ExitCode:
     if chosen.dry_run:
         say(f"pulumi up of region {active} would take back, or finish, what was begun")
         return ExitCode.DONE
-    return _ended(pair, active, pair.up(active, active), f"region {active} sells")
+    code = _ended(pair, active, pair.up(active, active), f"region {active} sells")
+    pair.stacks[other(active)].request(active)  # or its next run would begin the move anew
+    return code
 
 
 def _planned(pair: Pair, kind: Kind, target: str) -> Plan:
@@ -177,10 +179,18 @@ def _moved(pair: Pair, found: Plan) -> ExitCode:
             f"epoch: found {now}, wanted {found.epoch}, region {found.source} active, as in the plan: another run was faster; nothing was changed; make "
             "the plan anew"
         )
-    code = _ended(pair, found.target, pair.up(found.target, found.target), f"region {found.target} sells")
-    if code is not ExitCode.DONE or found.kind is Kind.FAILOVER:
+    run = pair.up(found.target, found.target)
+    code = _ended(pair, found.target, run, f"region {found.target} sells")
+    if code is not ExitCode.DONE:
+        return code
+    if found.kind is Kind.FAILOVER:
         pair.stacks[found.source].request(found.target)  # what its next run is to ask for
         return code
+    if run.interrupted:
+        raise Partial(
+            f"region {found.source}: does not follow yet, because this run was told to end; region {found.target} sells; `drctl rejoin {found.source}` has it "
+            "follow"
+        )
     return _ended(pair, found.source, pair.up(found.source, found.target), f"region {found.source} follows")
 
 

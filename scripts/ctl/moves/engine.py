@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
@@ -47,13 +48,14 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """`errors`: what the program and its links said, each once."""
+    """`errors`: what the program and its links said, each once. `interrupted`: somebody wanted it to end."""
 
     ok: bool
     code: int
     seconds: float
     errors: tuple[str, ...]
     warnings: tuple[str, ...]
+    interrupted: bool = False
 
 
 Watch = Callable[[Step], None]
@@ -78,20 +80,24 @@ def up(stack: Stack, watch: Watch, *, why: str = "") -> Outcome:
                     f"{command[0]}: cannot be run ({error.strerror}), wanted pulumi; nothing was changed; install it, or put it into PATH"
                 ) from None
         seen = Seen(watch, began)
-        made.callback(_told_on(process))
+        wanted = threading.Event()
+        made.callback(_told_on(process, wanted))
         while True:
-            with suppress(KeyboardInterrupt):  # pulumi has heard it, too, and takes back what was begun
+            try:
                 ended = process.poll() is not None
                 seen.read(events)
                 if ended:
                     break
                 time.sleep(LOOK_S)
+            except KeyboardInterrupt:  # pulumi has heard it, too, and takes back what was begun
+                wanted.set()
         return Outcome(
             ok=process.returncode == 0,
             code=process.returncode,
             seconds=round(time.monotonic() - began, 1),
             errors=tuple(seen.errors) or (() if process.returncode == 0 else (_last(said),)),
             warnings=tuple(seen.warnings),
+            interrupted=wanted.is_set(),
         )
 
 
@@ -155,10 +161,11 @@ def _last(said: Path) -> str:
     return phrase(lines[-1] if lines else "it said nothing", 500)
 
 
-def _told_on(process: subprocess.Popen[bytes]) -> Callable[[], None]:
+def _told_on(process: subprocess.Popen[bytes], wanted: threading.Event) -> Callable[[], None]:
     """SIGTERM and a terminal that goes are told to pulumi as Ctrl-C, which takes back what was begun. Returns what puts back the handlers of before."""
 
     def tell(_: int, __: FrameType | None) -> None:
+        wanted.set()
         with suppress(OSError):
             process.send_signal(signal.SIGINT)
 
