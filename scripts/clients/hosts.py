@@ -162,9 +162,10 @@ class Hosts:
         (folder / "config").write_text(self._config())
 
     def _hang_up(self) -> None:
-        if self._used:  # side by side: of a host that has just gone, each waits for its limit
-            with ThreadPoolExecutor(len(self._used)) as pool:
-                list(pool.map(lambda alias: self._ssh(["-O", "exit", alias], b"", 2), self._used))
+        used = tuple(self._used)  # a question that nobody waits for may begin another connection yet
+        if used:  # side by side: of a host that has just gone, each waits for its limit
+            with ThreadPoolExecutor(len(used)) as pool:
+                list(pool.map(lambda alias: self._ssh(["-O", "exit", alias], b"", 2), used))
 
     def routes(self, host: str) -> list[str]:
         """The sites whose bastion may lead to `host`, where they have an address: that of the other region first, then of its own."""

@@ -207,3 +207,15 @@ def test_a_folder_of_an_older_version_goes_when_nobody_can_be_at_work_in_it(
     other.symlink_to(new)
     with Hosts(TOLD):
         assert (old.exists(), new.exists(), other.is_symlink()) == (False, True, True)
+
+
+def test_a_question_that_nobody_waits_for_ends_no_run_with_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may take up a way while the others are being hung up."""
+    with Hosts(TOLD) as hosts:
+
+        def ssh(arguments: list[str], *_: object) -> None:
+            hosts._used.add(f"another after {arguments[-1]}")
+
+        monkeypatch.setattr(hosts, "_ssh", ssh)
+        hosts._used |= {f"way-{number}" for number in range(50)}
+    assert len(hosts._used) == 100
