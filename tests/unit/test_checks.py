@@ -147,6 +147,13 @@ def test_a_half_known_pair_hides_no_host_that_is_silent() -> None:
     } <= dumb
 
 
+def test_a_job_that_a_change_of_roles_has_ended_is_no_trouble_of_the_host() -> None:
+    ended = changed(well(ITS), f"{CACHE_B}/failed", ("dr-assets-sync.service", "dr-archive-due.service"))
+    assert {it.state for it in of(judge(ended, ITS), "host.units")} == {State.OK}
+    real = changed(well(ITS), f"{CACHE_B}/failed", ("dr-assets-sync.service", "dr-agent.service"))
+    assert [it.found for it in of(judge(real, ITS), "host.units") if it.state is State.WARN] == ["dr-agent.service"]
+
+
 def test_what_the_configuration_says_by_itself_is_checked() -> None:
     word = Word(epoch=3, reason="a test", at="2026-11-29T10:00Z")
     armed = replace(ITS, accept=Accept(data_loss=word))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from contract.version import VERSION
 from scripts.ctl.survey.checks.row import Row, Severity, Sight, Verdict, each, judged, unknown
 
 BLOCKS, WARNS = Severity.BLOCKS, Severity.WARNS
+# The copier's and the archive's: one that was ended by a change of roles stays failed where it has no more to do. See assets.*, archive.*, backup.*.
+_JOB = re.compile(r"dr-(assets|archive)-[a-z]+\.service")
 CLOCK_S = 5.0
 ROOT_FREE = 0.1
 
@@ -100,9 +103,12 @@ ROWS = (
     Row(
         id="host.units",
         severity=WARNS,
-        about="no unit has failed",
+        about="no unit has failed; jobs that run again by themselves are judged by what they leave",
         judge=lambda at: each(
-            at.hosts(), lambda it: it.failed, lambda it: not it, lambda it: ", ".join(it) or "none failed"
+            at.hosts(),
+            lambda it: [name for name in it.failed if not _JOB.fullmatch(name)],
+            lambda it: not it,
+            lambda it: ", ".join(it) or "none failed",
         ),
         wanted="none",
         next="systemctl status of that unit",
