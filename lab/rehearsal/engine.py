@@ -96,6 +96,18 @@ class Pulumi:
         """`pulumi cancel`: take the lock of a run that was killed."""
         return self.call(["cancel", "--yes", "-s", stack_name(site)])
 
+    def typed(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """`drctl` as an operator types it, without a terminal."""
+        return subprocess.run(
+            ["scripts/drctl", *words],
+            cwd=self.project,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
     def call(
         self,
         arguments: list[str],

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -248,18 +247,6 @@ class Stage:
         return self.line(
             f"db-1.{site}", "runuser -u postgres -- psql -X -At -v ON_ERROR_STOP=1 -d shop", statement
         ).strip()
-
-    def typed(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """`drctl` as an operator types it, without a terminal."""
-        return subprocess.run(
-            ["scripts/drctl", *words],
-            cwd=self.pulumi.project,
-            env=self.pulumi.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
 
     # --- the way back
 

@@ -37,13 +37,18 @@ class Stack:
         """Which one a command was told: by `--stack`, `--site` and `--config-file`."""
         return cls(name=told.stack or f"region-{told.site or SITES[0]}", folder=told.folder, file=told.config_file)
 
+    @property
+    def path(self) -> Path:
+        """Of its stack file."""
+        return self.file or self.folder / f"Pulumi.{self.name}.yaml"
+
     def settings(self) -> Settings:
         """The whole configuration. Raises DrError, ConfigError with every fault of it.
 
         Its secrets are opened here where a passphrase keeps them and this process has it, so that the backend of the state need not answer; by pulumi
         otherwise.
         """
-        file = self.file or self.folder / f"Pulumi.{self.name}.yaml"
+        file = self.path
         # As pulumi does it: the stack file may lie anywhere, what both regions share is the project's.
         stored = {**shared_values(self.folder), **own_values(file)}
         values = {key.removeprefix("dr:"): value for key, value in stored.items() if key.startswith("dr:")}
@@ -76,7 +81,7 @@ class Stack:
 
     def request(self, site: str) -> None:
         """Set `failover_region` in its stack file. Raises Failed, Usage."""
-        path = self.file or self.folder / f"Pulumi.{self.name}.yaml"
+        path = self.path
         if own_values(path).get(_REQUEST) == site:
             return
         text, found = path.read_text(), f"{_REQUEST}:"

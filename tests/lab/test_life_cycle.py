@@ -4,7 +4,6 @@ One world for all of it, in the order of the tests: each starts from the state t
 """
 
 import json
-import subprocess
 import time
 
 import dns.resolver
@@ -127,25 +126,14 @@ class Life:
 
     def drctl(self, *words):
         """As an operator types it, with stack a's configuration: a finished process."""
-        return self._typed(
+        return self.pulumi.typed(
             words[0], "--stack", stack_name("a"), "--config-file", str(self.pulumi.files["a"]), *words[1:]
-        )
-
-    def _typed(self, *words):
-        return subprocess.run(
-            ["scripts/drctl", *words],
-            cwd=self.pulumi.project,
-            env=self.pulumi.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
         )
 
     def move(self, *words):
         """A move by `drctl`, with both stacks."""
         folder = self.pulumi.files["a"].parent
-        return self._typed(words[0], "--config-dir", str(folder), *words[1:])
+        return self.pulumi.typed(words[0], "--config-dir", str(folder), *words[1:])
 
     def seen(self):
         """`drctl status --json`, and the checks in it that are not good, by id."""

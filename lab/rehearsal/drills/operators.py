@@ -92,12 +92,12 @@ def moved_by_drctl(stage: Stage, record: Record) -> None:
         _typed(stage, record, "rejoin", away)
     loss_is_counted(stage, record, away, before)
     record.expect(stage.active == home, f"region {stage.active} is active, wanted {home}")
-    told = stage.typed("status", "--stack", stack_name("a"), "--config-file", str(stage.pulumi.files["a"]))
+    told = stage.pulumi.typed("status", "--stack", stack_name("a"), "--config-file", str(stage.pulumi.files["a"]))
     record.expect(f"region {home} is active" in told.stdout, f"status says: {told.stdout[:300]}{told.stderr[:300]}")
 
 
 def _typed(stage: Stage, record: Record, *words: str) -> None:
-    done = stage.typed(*words, "--config-dir", str(stage.pulumi.files["a"].parent))
+    done = stage.pulumi.typed(*words, "--config-dir", str(stage.pulumi.files["a"].parent))
     record.expect(
         done.returncode == 0,
         f"drctl {' '.join(words[:2])} ended with {done.returncode}: {done.stdout[-600:]}{done.stderr[-1500:]}",

@@ -26,7 +26,7 @@ with w._talk() as talk:
 def audit(stage: Stage, since: str = "24h") -> tuple[int, dict[str, Any], str]:
     """`drctl audit logins`: exit code, what it found, what it says is missing."""
     words = ["audit", "logins", "--json", "--since", since, "--stack", stack_name("a")]
-    done = stage.typed(*words, "--config-file", str(stage.pulumi.files["a"]))
+    done = stage.pulumi.typed(*words, "--config-file", str(stage.pulumi.files["a"]))
     return done.returncode, json.loads(done.stdout or "{}"), done.stderr
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 from xml.sax.saxutils import quoteattr
@@ -14,7 +13,7 @@ from scripts.ctl import output
 from scripts.ctl.stack import Stack
 from scripts.ctl.survey.asking import look
 from scripts.ctl.survey.checks import ROWS, judge
-from scripts.ctl.survey.checks.row import Finding, State
+from scripts.ctl.survey.checks.row import Finding, State, counted
 from scripts.ctl.survey.document import document
 
 FORMS = ("text", "json", "nagios", "junit")
@@ -57,19 +56,13 @@ def _text(findings: Sequence[Finding]) -> Iterator[str]:
             yield phrase(f"ok       {it.id}  {it.subject}: {it.found}", LONGEST)
         else:
             blocks = " (blocks a planned move)" if it.blocks else ""
-            yield phrase(
-                f"{it.state:8s} {it.id}  {it.subject}: {it.found}, wanted {it.wanted}{blocks}; {it.next}", LONGEST
-            )
+            yield phrase(f"{it.state:8s} {it.sentence(blocks)}", LONGEST)
     yield _counted(findings)
 
 
 def _counted(findings: Sequence[Finding]) -> str:
-    found = Counter(it.state for it in findings)
     blocking = len({it.id for it in findings if it.blocks})
-    counts = ", ".join(f"{found[state]} {state}" for state in State if found[state])
-    return (
-        f"{counts}; {f'a planned move would be refused by {blocking}' if blocking else 'nothing blocks a planned move'}"
-    )
+    return f"{counted(findings)}; {f'a planned move would be refused by {blocking}' if blocking else 'nothing blocks a planned move'}"
 
 
 def _nagios(findings: Sequence[Finding]) -> Iterator[str]:

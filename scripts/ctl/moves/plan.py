@@ -56,7 +56,7 @@ class Plan:
         if self.unsure:
             yield f"  {self.unsure} checks are not good and do not stand against it (`drctl check`)"
         for it in self.against:
-            yield f"  AGAINST  {it.id}  {it.subject}: {it.found}, wanted {it.wanted}; {it.next}"
+            yield f"  AGAINST  {it.sentence()}"
         yield f"  plan {self.digest}"
 
 

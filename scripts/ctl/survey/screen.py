@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ from contract.plain import phrase
 from contract.sites import SITES
 from contract.survey import HostSurvey
 from scripts.clients.compute import Sight
-from scripts.ctl.survey.checks.row import Finding, State, ago, size
+from scripts.ctl.survey.checks.row import Finding, State, ago, counted, size
 from scripts.ctl.survey.known import Known
 from scripts.ctl.survey.seen import Entrance, Region, Survey
 
@@ -82,7 +81,7 @@ def troubles(findings: Sequence[Finding]) -> Iterator[tuple[State, str]]:
     for state in (State.FAIL, State.WARN):
         for it in findings:
             if it.state is state:
-                yield state, phrase(f"{it.id}  {it.subject}: {it.found}, wanted {it.wanted}; {it.next}", 400)
+                yield state, phrase(it.sentence(), 400)
     dark = [it for it in findings if it.state is State.UNKNOWN]
     if dark:
         ids = dict.fromkeys(it.id for it in dark)
@@ -94,9 +93,7 @@ def troubles(findings: Sequence[Finding]) -> Iterator[tuple[State, str]]:
 
 def summary(survey: Survey, findings: Sequence[Finding]) -> str:
     """How many of which, and how long it took."""
-    found = Counter(it.state for it in findings)
-    told = ", ".join(f"{found[state]} {state}" for state in State if found[state])
-    return f"{len({it.id for it in findings})} checks: {told}; asked in {survey.took_s:.1f} s"
+    return f"{len({it.id for it in findings})} checks: {counted(findings)}; asked in {survey.took_s:.1f} s"
 
 
 def _title(survey: Survey, settings: Settings, region: Region) -> str:

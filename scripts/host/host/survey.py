@@ -27,6 +27,7 @@ from ..frame.layout import Layout
 from ..frame.result import Result
 from ..postgres.layout import PostgresLayout
 from ..services import SERVICES
+from . import packages
 
 # What a host has that serves the shop, or stands between it and the world; the rest is Debian's.
 _PACKAGES = re.compile(
@@ -106,18 +107,8 @@ def _failed_units() -> list[str]:
 
 
 def _packages(layout: Layout) -> dict[str, str] | None:
-    """From dpkg's own status file, as `verbs.installed_packages` reads it."""
-    try:
-        text = layout.at("/var/lib/dpkg/status").read_text(errors="replace")
-    except OSError:
-        return None
-    found = {}
-    for entry in text.split("\n\n"):
-        told = dict(line.split(": ", 1) for line in entry.splitlines() if ": " in line and not line.startswith(" "))
-        name = told.get("Package", "")
-        if _PACKAGES.fullmatch(name) and told.get("Status", "").endswith(" ok installed"):
-            found[name] = told.get("Version", "")
-    return found
+    found = packages.versions(layout)
+    return None if found is None else {name: it for name, it in found.items() if _PACKAGES.fullmatch(name)}
 
 
 def _archive(call: Call) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -47,6 +48,10 @@ class Finding:
     @property
     def blocks(self) -> bool:
         return self.severity is Severity.BLOCKS and self.state in (State.FAIL, State.UNKNOWN)
+
+    def sentence(self, aside: str = "") -> str:
+        """For people: what is wrong, what is wanted, the next command. `aside`: behind what is wanted."""
+        return f"{self.id}  {self.subject}: {self.found}, wanted {self.wanted}{aside}; {self.next}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +169,12 @@ def each(
             yield unknown(name, word.why)
         else:
             yield judged(name, of(word.value), holds, words)
+
+
+def counted(findings: Iterable[Finding]) -> str:
+    """How many of which state."""
+    found = Counter(it.state for it in findings)
+    return ", ".join(f"{found[state]} {state}" for state in State if found[state])
 
 
 def ago(seconds: float) -> str:
