@@ -20,7 +20,7 @@ from contract.hosts import DATABASE, first, fqdn_of
 from contract.services.postgres import APP_ROLE, REPLICATION_ROLE, WORKER_ROLE
 from contract.sites import SITES
 from lab.pairs.loopback import free_port
-from scripts.ctl.secrets import CLIENT, Authority
+from scripts.ctl.stacks.secrets import CLIENT, Authority
 from scripts.host.frame import plan, rolefile
 from scripts.host.frame.call import Call
 from scripts.host.frame.commands import run

@@ -14,7 +14,7 @@ from typing import Any
 
 from contract.errors import Failed
 from lab.machines import image
-from scripts.ctl.secrets import CLIENT, Authority
+from scripts.ctl.stacks.secrets import CLIENT, Authority
 from scripts.host.frame import plan, rolefile
 from scripts.host.frame.call import Call
 from scripts.host.frame.layout import Layout

@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from contract.hosts import DATABASE, KINDS
-from scripts.ctl.configuration import load, shared_values, stack_file
-from scripts.ctl.secrets import generate, host_names
+from scripts.ctl.stacks.configuration import load, shared_values, stack_file
+from scripts.ctl.stacks.secrets import generate, host_names
 
 SITES = {"a": ("GRA11", "gra"), "b": ("SBG5", "sbg")}
 WITNESS_BUCKET = "shop-witness"

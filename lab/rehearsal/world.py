@@ -35,7 +35,7 @@ from lab.toolchain import tools
 from scripts.clients.hosts import Hosts, Unreachable
 from scripts.clients.ovh import OvhApi
 from scripts.clients.witness import Witness
-from scripts.ctl.secrets import host_names
+from scripts.ctl.stacks.secrets import host_names
 
 UPLOADS = "uploads/"  # where the shop puts customers' files
 PROJECT = Path(__file__).resolve().parents[2]

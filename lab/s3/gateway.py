@@ -32,7 +32,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from lab.child import Child
 from lab.s3 import policy
 from lab.s3.stored import Retention, StoredObject
-from scripts.ctl.secrets import Authority
+from scripts.ctl.stacks.secrets import Authority
 
 log = logging.getLogger("lab.s3")
 Users = dict[str, tuple[list[str], tuple[policy.Statement, ...]]]  # by user: access keys, statements

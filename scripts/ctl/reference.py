@@ -11,7 +11,7 @@ from pathlib import Path
 
 from contract import reference
 from contract.errors import Usage
-from scripts.ctl import configuration
+from scripts.ctl.stacks import configuration
 from scripts.ctl.survey import checks
 
 

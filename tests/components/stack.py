@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.witness import HOST_USERS
-from scripts.ctl.configuration import merged, stack_file
+from scripts.ctl.stacks.configuration import merged, stack_file
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY_BODY = "AAAA" * 10

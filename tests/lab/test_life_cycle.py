@@ -19,7 +19,7 @@ from lab.rehearsal.stacks import stack_name
 from lab.rehearsal.world import World, running_lab, wait_for
 from scripts.clients.openstack import Cloud
 from scripts.ctl.commands.destroy import make_ready
-from scripts.ctl.stack import Stack
+from scripts.ctl.stacks.stack import Stack
 
 pytestmark = pytest.mark.lab
 # One address in DNS, which moves with the active site; the demo publishes both.

@@ -9,7 +9,7 @@ import pytest
 from lab.toolchain.tools import Toolchain
 from scripts.ctl.moves import engine
 from scripts.ctl.moves.engine import Step
-from scripts.ctl.stack import Stack as Chosen
+from scripts.ctl.stacks.stack import Stack as Chosen
 from tests.providers.stacks import Stack
 
 PROGRAM = """

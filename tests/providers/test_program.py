@@ -31,7 +31,7 @@ from lab.cloud.ovh.config import OvhConfig
 from lab.cloud.web import Reply, Server
 from lab.pairs.loopback import free_port
 from lab.toolchain.tools import Toolchain
-from scripts.ctl.secrets import generate
+from scripts.ctl.stacks.secrets import generate
 from tests.components import stack
 from tests.components.stack import PROTECTED
 from tests.lab.ovh.fakes import FakeDns, FakeStorage

@@ -8,7 +8,7 @@ import yaml
 
 from components.state import PASSPHRASE
 from lab.toolchain.tools import Toolchain
-from scripts.ctl.sealed import Seal
+from scripts.ctl.stacks.sealed import Seal
 from tests.providers.stacks import Stack
 
 

@@ -20,8 +20,8 @@ import yaml
 
 from contract.witness import HOST_USERS
 from lab.toolchain.tools import Toolchain
-from scripts.ctl.configuration import shared_values, stack_file, write
-from scripts.ctl.secrets import certificates, host_names
+from scripts.ctl.stacks.configuration import shared_values, stack_file, write
+from scripts.ctl.stacks.secrets import certificates, host_names
 from tests.components.stack import ROOT
 
 STATES = ROOT / "tests/fixtures/state"

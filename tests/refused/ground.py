@@ -27,7 +27,7 @@ from lab import looking
 from lab.namespace import Places, entered
 from lab.rehearsal import stacks
 from lab.rehearsal.stage import Stage
-from scripts.ctl.secrets import Authority, host_names
+from scripts.ctl.stacks.secrets import Authority, host_names
 from tests.refused.probes import Pair, context, environment, files
 
 STRANGER = "100.66.7.8"  # an address of the internet that is no operator's

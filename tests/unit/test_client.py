@@ -16,7 +16,7 @@ from lab.client import connect
 from lab.client.client import Client
 from lab.client.connect import race
 from lab.client.ledger import compare, first_ack_after, longest_gap, read
-from scripts.ctl.secrets import Authority
+from scripts.ctl.stacks.secrets import Authority
 
 NAME = "www.shop.example"
 

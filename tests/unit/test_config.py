@@ -15,8 +15,8 @@ from contract.accept import spelled
 from contract.agreement import digests
 from contract.errors import ConfigError, Fault
 from contract.hosts import KINDS
-from scripts.ctl.configuration import load, merged, stack_file
-from scripts.ctl.secrets import generate
+from scripts.ctl.stacks.configuration import load, merged, stack_file
+from scripts.ctl.stacks.secrets import generate
 from tests.components import stack
 
 

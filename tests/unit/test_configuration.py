@@ -13,8 +13,9 @@ import yaml
 
 from components import config
 from contract.errors import ExitCode, Refused, Usage
-from scripts.ctl import cli, configuration
-from scripts.ctl.configuration import SHARED, load, merged, share, shared_values, stack_file, write
+from scripts.ctl import cli
+from scripts.ctl.stacks import configuration
+from scripts.ctl.stacks.configuration import SHARED, load, merged, share, shared_values, stack_file, write
 from tests.components import stack
 
 SEALED = {"secure": "v1:abc=="}

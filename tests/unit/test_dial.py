@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from scripts.clients import http
-from scripts.ctl.secrets import Authority
+from scripts.ctl.stacks.secrets import Authority
 from tests.unit.bad_answers import Played, good
 
 LONG_S = 60.0

@@ -16,7 +16,7 @@ from scripts.clients.openstack import ApiDown, Cloud
 from scripts.clients.witness import WitnessDown
 from scripts.ctl import cli
 from scripts.ctl.commands import destroy
-from scripts.ctl.stack import Stack
+from scripts.ctl.stacks.stack import Stack
 from scripts.leftovers import network
 from scripts.links import keeper, pointer
 from tests.components import stack

@@ -15,7 +15,7 @@ from scripts.clients.ssh_certificate import Wanted
 from scripts.clients.witness import WitnessDown
 from scripts.ctl import cli
 from scripts.ctl.persons import certificates, reach
-from scripts.ctl.stack import Stack
+from scripts.ctl.stacks.stack import Stack
 from tests.unit.played_survey import settings
 
 BASTIONS = {"a": "203.0.113.7", "b": "198.51.100.7"}

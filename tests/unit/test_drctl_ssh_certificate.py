@@ -21,8 +21,8 @@ from scripts.clients.witness import WitnessDown
 from scripts.ctl import cli
 from scripts.ctl.commands import ssh_certificate
 from scripts.ctl.persons.key_file import KeyFile
-from scripts.ctl.secrets import generate
-from scripts.ctl.stack import Stack
+from scripts.ctl.stacks.secrets import generate
+from scripts.ctl.stacks.stack import Stack
 from tests.components import stack
 
 BASTION = "203.0.113.7"

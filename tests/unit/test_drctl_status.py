@@ -11,7 +11,7 @@ import pytest
 from contract.errors import ExitCode
 from scripts.ctl import cli
 from scripts.ctl.commands import check, status
-from scripts.ctl.stack import Stack
+from scripts.ctl.stacks.stack import Stack
 from scripts.ctl.survey import screen
 from scripts.ctl.survey.checks import judge
 from scripts.ctl.survey.known import Questions

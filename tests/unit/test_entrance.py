@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from contract.errors import Failed
-from scripts.ctl.secrets import Authority, generate
+from scripts.ctl.stacks.secrets import Authority, generate
 from scripts.links import verify
 
 NAME = "www.shop.example"

@@ -18,7 +18,7 @@ from lab.looking import Seen
 from lab.namespace import Places
 from lab.rehearsal.leaks import holders, scan
 from lab.rehearsal.leaks.needles import Needles, Secret, secrets_of
-from scripts.ctl.secrets import generate
+from scripts.ctl.stacks.secrets import generate
 
 WORD = 'p4ss/word+"with=signs&more'
 HOSTS = {"db-1.a": ["db-1.a.dr.internal"], "app-1.a": ["app-1.a.dr.internal"]}

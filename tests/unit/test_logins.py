@@ -26,7 +26,7 @@ from scripts.clients.witness import WitnessDown
 from scripts.ctl import cli
 from scripts.ctl.commands import audit, logins
 from scripts.ctl.persons.logins import SECOND, SETTLED_S, Said, time_of, unanswered, understand
-from scripts.ctl.stack import Stack
+from scripts.ctl.stacks.stack import Stack
 from tests.components import stack
 from tests.unit.test_structure import ROOT
 from tests.unit.test_witness import endpoint, place

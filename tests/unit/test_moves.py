@@ -22,7 +22,7 @@ from scripts.ctl.commands import move
 from scripts.ctl.moves import engine
 from scripts.ctl.moves.engine import Outcome, Step
 from scripts.ctl.moves.plan import Kind, plan
-from scripts.ctl.stack import Stack
+from scripts.ctl.stacks.stack import Stack
 from scripts.ctl.survey.checks import judge
 from scripts.ctl.survey.known import Known
 from scripts.ctl.survey.seen import Survey

@@ -19,7 +19,7 @@ from lab.rehearsal import sampler
 from lab.rehearsal.sampler import Cache, Refused, look
 from lab.rehearsal.world import reading_carts
 from lab.rehearsal.writers import Span, of_site, overlaps, spans
-from scripts.ctl.secrets import Authority
+from scripts.ctl.stacks.secrets import Authority
 
 NAME = "cache-1.a.dr.internal"
 ERRORS = (OSError, Refused, ValueError)

@@ -10,7 +10,7 @@ import yaml
 
 from components.state import PASSPHRASE, PASSPHRASE_FILE
 from contract.errors import Usage
-from scripts.ctl.sealed import Seal
+from scripts.ctl.stacks.sealed import Seal
 
 FILE = Path("Pulumi.region-a.yaml")
 WRITTEN: dict[str, Any] = yaml.safe_load("""

@@ -6,7 +6,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from scripts.ctl.secrets import generate
+from scripts.ctl.stacks.secrets import generate
 
 HOSTS = {"db-1.a": ["db-1.a.dr.internal", "10.100.0.11"], "db-1.b": ["db-1.b.dr.internal", "10.100.0.111"]}
 OUTSIDE = {

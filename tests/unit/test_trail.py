@@ -29,7 +29,7 @@ from scripts.clients.trail_bucket import TrailBucket
 from scripts.clients.witness import WitnessDown
 from scripts.ctl import cli
 from scripts.ctl.commands import audit
-from scripts.ctl.stack import Stack
+from scripts.ctl.stacks.stack import Stack
 from tests.conftest import Kept
 from tests.unit.test_witness import Between, endpoint
 from tests.unit.test_witness import place as bucket

@@ -8,7 +8,7 @@ import pytest
 
 from components import config
 from contract.errors import ConfigError
-from scripts.ctl.secrets import Authority, generate
+from scripts.ctl.stacks.secrets import Authority, generate
 from tests.components import stack
 
 NAME = "www.shop.example"

@@ -20,7 +20,7 @@ from lab.rehearsal.drills.planned import nothing_lost
 from lab.rehearsal.engine import Run
 from lab.rehearsal.stage import Record, Shop, Stage
 from lab.rehearsal.world import wait_for
-from scripts.ctl.secrets import host_names
+from scripts.ctl.stacks.secrets import host_names
 
 RETURNS_S = 120.0
 # The fence's limit, where a step hangs: its usual one is longer than a drill may be.

@@ -14,7 +14,7 @@ from contract.plain import phrase
 from scripts.clients.trail_bucket import TrailBucket
 from scripts.ctl import output
 from scripts.ctl.commands import logins
-from scripts.ctl.stack import Stack
+from scripts.ctl.stacks.stack import Stack
 
 CHANGES = {"release": "deploy", "tool": "hosts' software", "configuration": "configuration", "secrets": "rotation"}
 

@@ -10,7 +10,7 @@ from xml.sax.saxutils import quoteattr
 from contract.errors import ExitCode
 from contract.plain import phrase
 from scripts.ctl import output
-from scripts.ctl.stack import Stack
+from scripts.ctl.stacks.stack import Stack
 from scripts.ctl.survey.asking import look
 from scripts.ctl.survey.checks import ROWS, judge
 from scripts.ctl.survey.checks.row import Finding, State, counted

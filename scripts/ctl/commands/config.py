@@ -1,11 +1,11 @@
-"""`drctl config share`: from the older layout of the configuration, every key in both stack files, to the one of now (`scripts/ctl/configuration.py`)."""
+"""`drctl config share`: from the older layout, every key in both stack files, to the one of now (`scripts/ctl/stacks/configuration.py`)."""
 
 from __future__ import annotations
 
 import argparse
 
 from contract.errors import ExitCode, Refused
-from scripts.ctl import configuration
+from scripts.ctl.stacks import configuration
 
 
 def run(chosen: argparse.Namespace) -> ExitCode:

@@ -21,7 +21,7 @@ from scripts.clients.ovh import OvhApi
 from scripts.clients.ovh_zone import OvhZone
 from scripts.clients.trail import Note
 from scripts.clients.witness import Witness
-from scripts.ctl.stack import Resource, Stack
+from scripts.ctl.stacks.stack import Resource, Stack
 from scripts.leftovers import network
 from scripts.links import keeper, pointer
 

@@ -14,7 +14,7 @@ from contract.errors import Usage
 from contract.hosts import CACHE, DATABASE, kind_of
 from contract.plain import shown
 from scripts.ctl.persons.reach import way
-from scripts.ctl.stack import Stack
+from scripts.ctl.stacks.stack import Stack
 
 _UNIT, _SINCE = re.compile(r"[\w@.:-]{1,120}"), re.compile(r"[1-9][0-9]{0,4}[smhd]")
 # Its password is in a file of root's and goes by the environment: an argument would show it to everybody there.

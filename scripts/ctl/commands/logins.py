@@ -19,7 +19,7 @@ from contract.witness import user_of
 from scripts.clients.login_bucket import Kept, LoginBucket
 from scripts.ctl import output
 from scripts.ctl.persons.logins import SECOND, Login, Said, time_of, unanswered, understand
-from scripts.ctl.stack import Stack
+from scripts.ctl.stacks.stack import Stack
 
 _UNITS = {"m": 60, "h": 3600, "d": 86_400}
 MOST_LOGINS = 5_000  # of one host

@@ -22,7 +22,7 @@ from scripts.clients.witness import Witness
 from scripts.ctl.moves import engine
 from scripts.ctl.moves.engine import Outcome, Step
 from scripts.ctl.moves.plan import Kind, Plan, plan
-from scripts.ctl.stack import Stack
+from scripts.ctl.stacks.stack import Stack
 from scripts.ctl.survey import screen
 from scripts.ctl.survey.asking import LIMIT_S, look
 from scripts.ctl.survey.checks import judge

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 
 from contract.errors import ExitCode, Refused
-from scripts.ctl import configuration, reference
+from scripts.ctl import reference
+from scripts.ctl.stacks import configuration
 
 
 def run(chosen: argparse.Namespace) -> ExitCode:

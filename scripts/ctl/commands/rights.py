@@ -15,7 +15,7 @@ from contract.names import BUCKETS, bucket_name
 from contract.sites import SITES
 from contract.witness import USERS
 from scripts.ctl import output
-from scripts.ctl.configuration import merged
+from scripts.ctl.stacks.configuration import merged
 
 Config = Mapping[str, Any]  # by full key
 

@@ -1,4 +1,4 @@
-"""`drctl secrets`: a fresh `dr:secrets` for the installation that a stack file describes (made by `scripts/ctl/secrets.py`)."""
+"""`drctl secrets`: a fresh `dr:secrets` for the installation that a stack file describes (made by `scripts/ctl/stacks/secrets.py`)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 from contract.errors import ExitCode, Usage
 from contract.witness import HOST_USERS
 from scripts.ctl import output
-from scripts.ctl.configuration import merged
-from scripts.ctl.secrets import generate, host_names
+from scripts.ctl.stacks.configuration import merged
+from scripts.ctl.stacks.secrets import generate, host_names
 
 # What the outside parties have given: environment variable -> place in dr:secrets.
 OUTSIDE = {

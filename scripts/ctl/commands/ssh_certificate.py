@@ -19,7 +19,7 @@ from contract.ssh_keys import MOST_HOURS
 from scripts.clients.ssh_certificate import Wanted, sign
 from scripts.clients.witness import Witness
 from scripts.ctl.persons import certificates, key_file
-from scripts.ctl.stack import Stack
+from scripts.ctl.stacks.stack import Stack
 
 ANSWER_S = 3.0
 USUAL = ("id_ed25519", "id_ecdsa", "id_rsa", "id_ed25519_sk", "id_ecdsa_sk")  # keys that ssh tries by itself, in ~/.ssh

@@ -15,7 +15,7 @@ from rich.text import Text
 from components.settings import Settings
 from contract.errors import ExitCode, Usage
 from scripts.ctl import output
-from scripts.ctl.stack import Stack
+from scripts.ctl.stacks.stack import Stack
 from scripts.ctl.survey import screen
 from scripts.ctl.survey.asking import Ways, look
 from scripts.ctl.survey.checks import judge

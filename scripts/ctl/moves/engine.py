@@ -22,7 +22,7 @@ from typing import Any
 
 from contract.errors import Failed
 from contract.plain import phrase
-from scripts.ctl.stack import Stack
+from scripts.ctl.stacks.stack import Stack
 
 LOOK_S = 0.05
 # What a link is called for people; it is told when it runs. In the order of a move.

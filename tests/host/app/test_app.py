@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from contract.errors import Failed, Refused, Usage
-from scripts.ctl.secrets import generate
+from scripts.ctl.stacks.secrets import generate
 from scripts.host.app import verbs
 from scripts.host.app.config import (
     MIGRATE,

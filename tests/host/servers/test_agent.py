@@ -31,7 +31,7 @@ from contract.lease import Lease
 from contract.wire.channel import Channel, NoAnswer
 from lab.pairs.loopback import free_port, refuses
 from lab.pairs.postgres import certificates
-from scripts.ctl.secrets import Authority, generate
+from scripts.ctl.stacks.secrets import Authority, generate
 from scripts.host.__main__ import main
 from scripts.host.agent import channel as agent_channel
 from scripts.host.agent import grants as agent_grants

@@ -16,7 +16,7 @@ import pytest
 from contract.services.postgres import APP_ROLE, REPLICATION_ROLE, WORKER_ROLE
 from lab.pairs.loopback import seen_from
 from lab.pairs.postgres import Node, Pair
-from scripts.ctl.secrets import CLIENT, SERVER, Authority
+from scripts.ctl.stacks.secrets import CLIENT, SERVER, Authority
 from scripts.host.postgres.layout import OWNER_ROLE, SLOT
 from scripts.host.postgres.text import conninfo
 

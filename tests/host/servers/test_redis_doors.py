@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lab.pairs.redis import ADDRESSES, Pair, Site, settled
-from scripts.ctl.secrets import CLIENT, SERVER, Authority, generate
+from scripts.ctl.stacks.secrets import CLIENT, SERVER, Authority, generate
 from scripts.host.frame.wait import until
 from scripts.host.redis.leader import SENTINEL_PORT, Access
 from scripts.host.redis.wire import Connection, ErrorReply, Former, Own, Server, Unreachable, show

@@ -24,7 +24,7 @@ from typing import Any
 from contract.hosts import PORTS, Place, balancer_networks, certificate_names, site_hosts
 from lab.machines.shell import add_netns, drop_netns, ip
 from lab.namespace import NETNS, entered, inside
-from scripts.ctl.secrets import Authority, generate
+from scripts.ctl.stacks.secrets import Authority, generate
 from scripts.host.app.config import PUMA, SERVES, Desired
 from scripts.host.app.files import files
 from scripts.host.frame.layout import Layout

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lab.client.client import NEWCOMER_S, PATIENCE_S
-from scripts.ctl.secrets import Authority
+from scripts.ctl.stacks.secrets import Authority
 from tests.lab.web.entrance import AMPHORA, CLIENT, FRONT, HOSTS, NEIGHBOUR, SHOP, VIP, Entrance, answer, make, proxied
 
 pytestmark = pytest.mark.lab

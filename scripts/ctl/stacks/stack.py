@@ -16,8 +16,8 @@ from components.settings import Settings
 from contract.errors import Failed
 from contract.reference import NAMESPACE
 from contract.sites import SITES
-from scripts.ctl.configuration import load, own_values, shared_values, write
-from scripts.ctl.sealed import Seal
+from scripts.ctl.stacks.configuration import load, own_values, shared_values, write
+from scripts.ctl.stacks.sealed import Seal
 
 ANSWER_S = 120.0
 _REQUEST = f"{NAMESPACE}:failover_region"
