@@ -10,6 +10,7 @@ from .survey import HostSurvey
 
 ANSWERS: Mapping[str, type[Any]] = {
     "postgres status": PostgresStatus,
+    "postgres listen": PostgresStatus,
     "postgres stop": PostgresStop,
     "agent status": AgentStatus,
     "agent deny": AgentDeny,

@@ -13,6 +13,7 @@ import pwd
 import select
 import subprocess
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ OVERHEAD_S = CONNECT_S + 10  # what ssh may take on top of a command's own limit
 DR_HOST = "/opt/dr/dr-host.pyz"
 MOST_SAID = 16 * 2**20  # bytes of what a command says: a journal of some days is a few
 LONGEST_LINE = 8192  # of what is said on stderr: the end of it is kept
+NOTHING_CONCLUDED = "nothing is concluded from it; see what answers there"
 _SSH_FAILED = 255  # OpenSSH's own exit code when there was no session
 
 
@@ -60,8 +62,9 @@ class Unreachable(Failed):
 class Conversation:
     """A verb that is told one JSON object a line and answers each with one. Its end without an answer is an error that names the host."""
 
-    def __init__(self, command: list[str], name: str) -> None:
-        self._name = name
+    def __init__(self, command: list[str], host: str, verb: str) -> None:
+        """`command`: what leads to `dr-host <verb>` on `host`."""
+        self._verb, self._name = (host, verb), f"host {host}, dr-host {verb}"
         self._err = b""  # the end of what it has said there
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
@@ -81,6 +84,10 @@ class Conversation:
             self._hear(0)
             raise Failed(f"{self._name}: exit code {self._process.poll()}: {_last_line(self._err) or 'no message'}")
         return answer
+
+    def facts(self, limit_s: float) -> dict[str, Any]:
+        """What it answers to an empty object, where its verb has a form. Raises Failed, also for facts of another form."""
+        return dict(_facts(self.say({}, limit_s), *self._verb)["facts"])
 
     def _line(self, limit_s: float) -> bytes:
         """All that comes until the line ends, or the process does. Raises Failed at the limit: half a line is no answer either."""
@@ -217,7 +224,7 @@ class Hosts:
         self._used.add(alias)
         line = f"timeout -k 5 {limit_s} python3 {DR_HOST} {command}"
         ssh = ["ssh", "-F", str(self._folder / "config"), alias, line]
-        talk = Conversation(ssh, f"host {host}, dr-host {command}")
+        talk = Conversation(ssh, host, command)
         self._cleanup.callback(talk.close)
         return talk
 
@@ -286,20 +293,26 @@ class Hosts:
 
 def answer_of(said: bytes, host: str, command: str) -> dict[str, Any]:
     """The answer of a verb. Raises Failed for what is none, or has a fact of another form."""
-    subject, otherwise = (
-        f"host {host}, answer of dr-host {command}",
-        "nothing is concluded from it; see what answers there",
-    )
     try:
         if len(said) > MOST_BYTES:
             raise ValueError
         answer = json_document.mapping(said)
     except ValueError:
-        raise Failed(f"{subject}: found {len(said)} bytes that are no JSON object of ours; {otherwise}") from None
+        raise Failed(
+            f"{_subject(host, command)}: found {len(said)} bytes that are no JSON object of ours; {NOTHING_CONCLUDED}"
+        ) from None
+    return _facts(answer, host, command)
+
+
+def _facts(answer: Mapping[str, Any], host: str, command: str) -> dict[str, Any]:
     form = ANSWERS.get(command)
     if form is None:
         return {}
-    return {"facts": fields.write(fields.heard(form, answer.get("facts"), subject, otherwise))}
+    return {"facts": fields.write(fields.heard(form, answer.get("facts"), _subject(host, command), NOTHING_CONCLUDED))}
+
+
+def _subject(host: str, command: str) -> str:
+    return f"host {host}, answer of dr-host {command}"
 
 
 def _known_person() -> None:

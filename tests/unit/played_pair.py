@@ -17,6 +17,7 @@ from contract import fields
 from contract.epoch import Epoch
 from contract.errors import Failed
 from contract.heartbeat import Heartbeat
+from contract.limits import QUICK_S
 from contract.links.fence import Document
 from contract.sites import other
 from scripts.clients.hosts import CONNECT_S, Answer, Hosts, Unreachable, answer_of
@@ -249,10 +250,20 @@ class PlayedHosts:
         said = json.dumps({"facts": self.pair.host(host, command, told)})
         return Answer(0, answer_of(said.encode(), host, command), "")
 
-    must = Hosts.must
+    must: Any = Hosts.must
 
-    def talk(self, *_: Any) -> Any:
-        return PlayedTalk()
+    def talk(self, host: str, via: str, command: str, limit_s: int) -> Any:
+        return PlayedEar(self, host, via) if command == "postgres listen" else PlayedTalk()
+
+
+class PlayedEar:
+    """With the old primary's host, asked for its status."""
+
+    def __init__(self, hosts: PlayedHosts, host: str, via: str) -> None:
+        self._hosts, self._where = hosts, (host, via)
+
+    def facts(self, limit_s: float) -> dict[str, Any]:
+        return dict(self._hosts.must(*self._where, "postgres status", {"schema": 1}, QUICK_S).facts)
 
 
 class PlayedTalk:

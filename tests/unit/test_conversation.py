@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 
@@ -38,7 +39,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def talk() -> Iterator[Conversation]:
-    made = Conversation([sys.executable, "-c", HOST], "host db-1.b, dr-host postgres takeover")
+    made = Conversation([sys.executable, "-c", HOST], "db-1.b", "postgres takeover")
     yield made
     made.close()
     assert made._process.poll() is not None, "it outlives its conversation"
@@ -67,3 +68,36 @@ def test_what_is_no_object_is_no_answer(talk: Conversation) -> None:
 def test_silence_ends_at_the_limit_and_half_an_answer_too(talk: Conversation, do: str) -> None:
     with pytest.raises(Failed, match=r"no answer within 0\.5 s"):
         talk.say({"do": do}, 0.5)
+
+
+LISTENER = """
+import json, sys
+answers = iter(json.loads(sys.argv[1]))
+for line in sys.stdin:
+    assert json.loads(line) == {}
+    print(json.dumps(next(answers)), flush=True)
+"""
+
+
+def listener(*answers: object) -> Conversation:
+    return Conversation([sys.executable, "-c", LISTENER, json.dumps(answers)], "db-1.a", "postgres listen")
+
+
+def test_facts_are_those_of_the_moment_and_in_their_form() -> None:
+    asked = listener(
+        {"facts": {"running": True, "later": "x"}}, {"facts": {"running": False, "checkpoint_lsn": "0/28"}}
+    )
+    assert asked.facts(20)["running"] is True
+    told = asked.facts(20)
+    assert (told["running"], told["checkpoint_lsn"]) == (False, "0/28")
+    asked.close()
+
+
+@pytest.mark.parametrize(
+    "answer", [{"facts": {"running": "no"}}, {"facts": {"checkpoint_lsn": "0/28\nx"}}, {"facts": None}, {"fact": {}}]
+)
+def test_facts_of_another_form_are_no_answer(answer: object) -> None:
+    asked = listener(answer)
+    with pytest.raises(Failed, match=r"host db-1\.a, answer of dr-host postgres listen.*nothing is concluded from it"):
+        asked.facts(20)
+    asked.close()

@@ -35,6 +35,7 @@ from tests.unit.test_fence import (
     PRIMARY,
     STANDBY,
     PlayedHosts,
+    PlayedTalk,
     beat,
     cloud,
     leased,
@@ -729,3 +730,50 @@ def test_a_peer_that_is_heard_is_asked_and_its_api_is_not(world):
     world.heartbeat = lambda _, host: replace(beat(host), age_s=0.5)
     assert fence.run(told())["fence"] == {"rung": 1}
     assert nova.looks == 0
+
+
+def test_a_host_whose_process_has_gone_is_asked_by_another(world, monkeypatch):
+    well()
+    really = PlayedHosts.talk
+
+    def talk(self, host, via, command, limit_s):
+        made = really(self, host, via, command, limit_s)
+        if command == "postgres listen":
+
+            def facts(limit_s):
+                PlayedHosts.calls.append((host, command))
+                raise Failed(f"{host}: no answer")
+
+            made.facts = facts
+        return made
+
+    monkeypatch.setattr(PlayedHosts, "talk", talk)
+    assert fence.run(told())["epoch"] == 2
+    calls = PlayedHosts.calls
+    heard = calls.index(("db-1.a", "postgres listen"))
+    assert calls.count(("db-1.a", "postgres listen")) == 1, "one that has not answered is not asked again"
+    asked = [at for at, call in enumerate(calls) if call == ("db-1.a", "postgres status") and at > heard]
+    assert len(asked) == 2 and asked[1] < calls.index(("db-1.b", "takeover epoch"))
+
+
+def test_no_process_is_started_at_the_old_primary_between_its_stop_and_the_promotion(world, monkeypatch):
+    well()
+    really, started = PlayedHosts.call, []
+
+    def call(self, host, via, command, document, limit_s, **patience):
+        started.append((host, command))
+        return really(self, host, via, command, document, limit_s, **patience)
+
+    def talk(self, host, via, command, limit_s):
+        if command == "postgres listen":
+            return SimpleNamespace(
+                facts=lambda limit_s: (
+                    really(self, host, via, "postgres status", {}, 1).facts | {"checkpoint_lsn": CHECKPOINT["lsn"]}
+                )
+            )
+        return PlayedTalk(host, command)
+
+    monkeypatch.setattr(PlayedHosts, "call", call)
+    monkeypatch.setattr(PlayedHosts, "talk", talk)
+    assert fence.run(told())["epoch"] == 2
+    assert started[started.index(("db-1.a", "postgres stop")) + 1 :] == []

@@ -1,4 +1,4 @@
-"""The `postgres` service: `converge`, and what the operator's side asks in a hand-over: `status`, `stop`, `resume`, `takeover`."""
+"""The `postgres` service: `converge`, and what the operator's side asks in a hand-over: `status`, `listen`, `stop`, `resume`, `takeover`."""
 
 from __future__ import annotations
 
@@ -46,6 +46,15 @@ def status(call: Call) -> Result:
         if memory is None
         else live_status(call.layout, _server(call, memory), memory.mode)
     )
+
+
+def listen(call: Call) -> Result:
+    """The facts of `status` as they are at each line of stdin, one JSON object `{}`, answered by one `{"facts"}`: what a hand-over asks again while the
+    shop cannot write is asked of a process that has been started before.
+    """
+    for _ in _told(call):
+        _answer({"facts": status(call).facts})
+    return Result({})
 
 
 def alike(call: Call) -> Result:
@@ -178,6 +187,7 @@ VERBS = {
     "converge": Verb(converge),
     "status": Verb(status, locked=False, reads=False),
     "parity": Verb(alike, locked=False, reads=False),
+    "listen": Verb(listen, locked=False, reads=False),
     "stop": Verb(stop),
     "resume": Verb(resume),
     "takeover": Verb(takeover, locked=False, reads=False),
