@@ -48,6 +48,7 @@ TABLE = (
         holds="digests of what a site's last run was configured with",
         put_by=(OPERATOR,),
     ),
+    Row(keys="runs/*", holds="who works at a site's stack", put_by=(OPERATOR,)),
     Row(keys="audit/*", holds="who has done what, as a chain", put_by=(OPERATOR,), kept=True),
     Row(
         keys="logs/{site}/{kind}-*",

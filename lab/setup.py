@@ -6,6 +6,7 @@ that knows all steps. Each step is skipped when its result is there.
 
 from __future__ import annotations
 
+import compileall
 import os
 import shutil
 import subprocess
@@ -53,6 +54,7 @@ PIP = (
     "--require-hashes",
     "--only-binary=:all:",
 )
+PROGRAM = ("contract", "components", "scripts")
 FAILED, USAGE, REFUSED, INTERRUPTED = 1, 2, 3, 130
 ERROR_LINES = 12
 
@@ -186,6 +188,12 @@ def python() -> str:
     return str(link / "bin/python")
 
 
+def compiled() -> None:
+    """The program's bytecode, as its first run leaves it: where an environment forbids that, every link of every move would compile all it loads."""
+    for name in PROGRAM:
+        compileall.compile_dir(PROJECT / name, quiet=2)
+
+
 PYTHON_PACKAGES = Task(name="Python packages", rough_s=50, there=environment_there, make=environment)
 
 
@@ -215,6 +223,7 @@ def main(arguments: Sequence[str] = ()) -> int:
             return 0
         check_machine()
         work_through("set-up", tasks(), sys.stdout)
+        compiled()
         tools.ensure(python())
     except (SetupError, cache.CacheError) as error:
         print(f"set-up: {error}", file=sys.stderr)

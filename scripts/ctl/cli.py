@@ -67,6 +67,11 @@ def parser() -> argparse.ArgumentParser:
             "destroy", help="make ready to take a site down: the name leads away from it, nothing is deleted"
         )
     )
+    _unlock(
+        commands.add_parser(
+            "unlock", help="free a stack that a killed run has left locked; a run that lives is not disturbed"
+        )
+    )
     _ssh_certificate(
         commands.add_parser(
             "ssh-certificate", help="root on the hosts for one person and some hours, by that person's own key"
@@ -146,6 +151,11 @@ def _stack(command: argparse.ArgumentParser) -> None:
 def _destroy(destroy: argparse.ArgumentParser) -> None:
     destroy.add_argument("site", choices=SITES, help="the site that shall go")
     _stack(destroy)
+
+
+def _unlock(unlock: argparse.ArgumentParser) -> None:
+    unlock.add_argument("site", choices=SITES, help="the site of the stack that is locked")
+    _stack(unlock)
 
 
 def _ssh_certificate(certificate: argparse.ArgumentParser) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import runpy
 import threading
@@ -16,6 +17,7 @@ from components import bundle, config
 from components.remote import interpreter
 from contract.buckets import Bucket
 from contract.errors import Refused
+from scripts.clients import run_lease
 from scripts.links import power, preflight
 from scripts.links.agreement import Side
 from tests.components import engine, stack
@@ -28,7 +30,15 @@ def stored(values: dict[str, Any]) -> dict[str, str]:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Stands in for the leases of runs; returns the sites whose were taken."""
+    sites: list[str] = []
+    monkeypatch.setattr(run_lease.RunLease, "take", lambda lease: sites.append(lease._run.site))
+    return sites
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch, taken: list[str]) -> list[tuple[str, str, str]]:
     """Stands in for the witness, for the compute API and for packing; returns what was asked."""
     questions: list[tuple[str, str, str]] = []
 
@@ -52,6 +62,7 @@ def run(values: dict[str, Any], secret: tuple[str, ...] = ("dr:secrets",)) -> li
         runpy.run_path(str(stack.ROOT / "__main__.py"), run_name="__main__")
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gc, "disable", lambda: None)  # of this process, which lives on
         patch.setattr(pulumi, "get_stack", lambda: f"region-{values['site']}")
         found = engine.build(program, f"region-{values['site']}")
         for thread in threading.enumerate():
@@ -80,6 +91,7 @@ def test_an_api_of_its_own_that_does_not_answer_holds_up_no_declaration(
         runpy.run_path(str(stack.ROOT / "__main__.py"), run_name="__main__")
         declared.set()
 
+    monkeypatch.setattr(gc, "disable", lambda: None)
     monkeypatch.setattr(pulumi, "get_stack", lambda: "region-b")
     engine.build(program, "region-b")
     for thread in threading.enumerate():
@@ -107,10 +119,28 @@ def test_a_run_is_noted_with_what_it_brings_and_a_refusal_with_its_sentence(
     assert kept.told() == [("run", "b"), ("refused", "a")]
 
 
-def test_a_preview_is_not_noted(asked: list[tuple[str, str, str]], kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_preview_is_not_noted_and_takes_no_lease(
+    asked: list[tuple[str, str, str]], taken: list[str], kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: True)
     run(stack.configuration("b"))
-    assert kept.told() == []
+    assert (kept.told(), taken) == ([], [])
+
+
+def test_while_another_run_of_the_stack_lives_nothing_is_asked_or_declared(
+    asked: list[tuple[str, str, str]], taken: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(stack.configuration("b"))
+    assert taken == ["b"]
+    asked.clear()
+
+    def refuse(_: object) -> None:
+        raise Refused("stack region-b: bob is at work there")
+
+    monkeypatch.setattr(run_lease.RunLease, "take", refuse)
+    with pytest.raises(pulumi.RunError, match="bob is at work there"):
+        run(stack.configuration("b"))
+    assert asked == []
 
 
 def test_another_password_is_another_fingerprint_and_the_same_set_has_the_same() -> None:

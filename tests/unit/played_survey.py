@@ -20,6 +20,7 @@ from contract.sites import Role, other
 from contract.survey import Agent, Archive, Cache, Database, Files, HostSurvey, Parity, Repository, Shop, Slot
 from contract.version import VERSION
 from scripts.clients.compute import Sight
+from scripts.clients.run_bucket import Word
 from scripts.clients.server_states import Server
 from scripts.ctl.survey.known import Known
 from scripts.ctl.survey.seen import Entrance, Names, Region, Survey, Told
@@ -100,6 +101,7 @@ def region(site: str, its: Settings) -> Region:
         members=Known(value={"app-1": "ONLINE", "app-2": "ONLINE"}),
         followed=Known(value=3),
         record=Known(value=Record(version=VERSION, keys=digests(its))),
+        run=Known(value=Word()),
     )
 
 

@@ -10,8 +10,10 @@ import pytest
 
 from contract.accept import Accept, Word
 from contract.answers import Unreplicated
+from contract.runs import Run
 from contract.survey import Slot
 from scripts.clients.compute import Sight as Servers
+from scripts.clients.run_bucket import Word as RunWord
 from scripts.clients.server_states import Server
 from scripts.ctl.survey.checks import ROWS, judge
 from scripts.ctl.survey.checks.row import Finding, Row, Severity, Sight, State
@@ -22,6 +24,21 @@ DB_A, DB_B, CACHE_B = "regions/a/hosts/db-1", "regions/b/hosts/db-1", "regions/b
 COPIER = "regions/b/hosts/control-1/assets"
 SERVER = f"names/servers/{ITS.dns.servers[0]}"
 SOON = datetime.datetime.fromtimestamp(AT + 86_400, datetime.UTC)
+KILLED = RunWord(
+    run=Run(
+        run="r",
+        site="b",
+        what="up",
+        who="bob",
+        place="desk",
+        at="2026-11-29T03:00:00Z",
+        machine="0" * 32,
+        pid=4711,
+        begun=1,
+    ),
+    etag="e",
+    age_s=600.0,
+)
 # What each check is for: where the survey is spoiled, and by what.
 SPOILED: dict[str, tuple[str, Any]] = {
     "pg.role": (f"{DB_B}/postgres/in_recovery", False),
@@ -92,6 +109,7 @@ SPOILED: dict[str, tuple[str, Any]] = {
     "reboot.due": (f"{CACHE_B}/reboot_due", True),
     "clock.offset": (f"{CACHE_B}/at", AT + 60),
     "config.agrees": ("regions/b/record/keys", {}),
+    "run.ended": ("regions/b/run", KILLED),
     "accept.left-over": ("", None),  # of the configuration, see below
 }
 # They are about what this machine has, so they are known whoever is silent.

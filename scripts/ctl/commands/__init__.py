@@ -24,6 +24,7 @@ _MODULES = {
     "ssh-certificate": "ssh_certificate",
     "status": "status",
     "switchover": "move",
+    "unlock": "unlock",
 }
 # Imported only when called for: `drctl --help` needs none of what they load.
 COMMANDS = {name: f"{__package__}.{module}" for name, module in _MODULES.items()}

@@ -75,6 +75,10 @@ class Stack:
                 outputs=row.get("outputs") or {},
             )
 
+    def cancel(self) -> None:
+        """Take pulumi's own lock from it, whoever holds that. Raises Failed."""
+        self._run("cancel", "--yes")
+
     def argv(self, *words: str) -> list[str]:
         """A command that a program runs: nobody is asked, and no colours."""
         return [self.program, *words, "--stack", self.name, "--non-interactive", "--color", "never"]

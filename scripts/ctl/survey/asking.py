@@ -28,6 +28,7 @@ from contract.wire import document
 from scripts.clients.compute import Compute, Sight
 from scripts.clients.hosts import Hosts, Unreachable
 from scripts.clients.openstack import Cloud
+from scripts.clients.run_bucket import RunBucket
 from scripts.clients.trail_bucket import TrailBucket
 from scripts.clients.witness import EPOCHS, Witness
 from scripts.ctl.persons.bastions import remember, remembered
@@ -86,6 +87,7 @@ class Asking:
         self._place = place = documents.witness(settings)
         self._witness = Witness(place, answer_s=WITNESS_S, attempts=1)
         self._trail = TrailBucket(place, answer_s=WITNESS_S, attempts=1)
+        self._runs = RunBucket(place, answer_s=WITNESS_S, attempts=1)
 
     def survey(self) -> Survey:
         began, at = time.monotonic(), time.time()
@@ -143,6 +145,7 @@ class Asking:
                 ask(f"beat {key}", partial(self._witness.heartbeat, site, host.name), _age_of_beat)
         ask(f"followed {site}", partial(self._witness.followed, site))
         ask(f"record {site}", partial(self._witness.configuration, site))
+        ask(f"run {site}", partial(self._runs.word, site))
         if site in self._sites:
             ask(f"servers {site}", partial(self._servers, site))
             ask(f"members {site}", partial(self._members, site))
@@ -159,6 +162,7 @@ class Asking:
             members=known(f"members {site}"),
             followed=known(f"followed {site}"),
             record=known(f"record {site}"),
+            run=known(f"run {site}"),
         )
 
     # --- the witness

@@ -12,6 +12,8 @@ from contract.plain import phrase
 from contract.sites import SITES
 from contract.survey import HostSurvey
 from scripts.clients.compute import Sight
+from scripts.clients.run_bucket import Word
+from scripts.clients.run_lease import over, told
 from scripts.ctl.survey.checks.row import Finding, State, ago, counted, size
 from scripts.ctl.survey.known import Known
 from scripts.ctl.survey.seen import Entrance, Region, Survey
@@ -63,6 +65,7 @@ def table(survey: Survey, settings: Settings) -> list[Line]:
         ("servers", lambda it: _word(it.servers, _servers)),
         ("leases", _leases),
         ("hosts", _hosts),
+        ("at work", lambda it: _word(it.run, _run)),
     )
     return [Line(name=name, cells=tuple(cell(survey.regions[site]) for site in SITES)) for name, cell in rows]
 
@@ -195,6 +198,11 @@ def _hosts(region: Region) -> str:
     due, failed = sum(bool(it.reboot_due) for it in known), sum(len(it.failed) for it in known)
     more = [f"{due} due for a reboot"] * bool(due) + [f"{failed} units failed"] * bool(failed)
     return ", ".join([f"{len(known)} of {len(region.hosts)} answer", *more])
+
+
+def _run(word: Word) -> str:
+    """Who works at its stack."""
+    return "nobody" if over(word) else told(word)
 
 
 def _joined(addresses: frozenset[str]) -> str:

@@ -13,6 +13,7 @@ from contract.heartbeat import Heartbeat
 from contract.sites import other
 from contract.survey import HostSurvey
 from scripts.clients.compute import Sight
+from scripts.clients.run_bucket import Word
 from scripts.ctl.survey.known import Known
 
 
@@ -48,6 +49,7 @@ class Region:
     members: Known[Mapping[str, str]]  # what the balancer says of each of its members
     followed: Known[int]
     record: Known[Record]  # what its last run was configured with
+    run: Known[Word]  # the newest run of its stack
 
     def host(self, name: str) -> HostSurvey | None:
         """What a host says; None where nobody knows."""

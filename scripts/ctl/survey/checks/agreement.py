@@ -8,6 +8,7 @@ from typing import Any
 
 from contract.agreement import digests
 from contract.hosts import KINDS
+from scripts.clients.run_lease import over, told
 from scripts.ctl.survey.checks.row import Row, Severity, Sight, Verdict, ago, each, judged, unknown
 
 BLOCKS, WARNS = Severity.BLOCKS, Severity.WARNS
@@ -148,6 +149,20 @@ def _agrees(at: Sight) -> Iterator[Verdict]:
         )
 
 
+def _runs(at: Sight) -> Iterator[Verdict]:
+    """A run that was killed says nothing at its end: what it has begun is left, and often pulumi's lock."""
+    for region in at.regions():
+        subject = f"newest run of region {region.site}"
+        word = region.run.value
+        if word is None:
+            yield unknown(subject, region.run.why)
+        elif word.run is None or word.run.ended:
+            yield Verdict(subject=subject, holds=True, found="has ended")
+        else:
+            state = "has ended without a word" if over(word) else "is at work"
+            yield Verdict(subject=subject, holds=not over(word), found=f"{told(word)} {state}")
+
+
 def _words(at: Sight) -> Iterator[Verdict]:
     armed = sorted(name for name, word in at.settings.words.items() if word is not None)
     yield Verdict(subject="dr:accept", holds=not armed, found=", ".join(armed) or "none set")
@@ -259,6 +274,14 @@ ROWS = (
         judge=_agrees,
         wanted="the same",
         next="pulumi up for that region",
+    ),
+    Row(
+        id="run.ended",
+        severity=WARNS,
+        about="no run was killed before its end",
+        judge=_runs,
+        wanted="its own word that it is over, or one that is at work",
+        next="drctl unlock for that site, then pulumi up there",
     ),
     Row(
         id="accept.left-over",
