@@ -97,6 +97,13 @@ def _check(check: argparse.ArgumentParser) -> None:
     _site(check)
     check.add_argument("--form", choices=("text", "json", "nagios", "junit"), default="text", help="of what is printed")
     check.add_argument("--list", action="store_true", help="the checks there are, and nothing is asked")
+    check.add_argument(
+        "--metrics", type=Path, help="a file for the collector of node_exporter (.prom), written anew as a whole"
+    )
+    check.add_argument(
+        "--record", action="store_true", help="leave the counts at the witness, for `drctl status` to say when that was"
+    )
+    _both(check)
 
 
 def _site(command: argparse.ArgumentParser) -> None:
@@ -135,6 +142,14 @@ def _audit(audit: argparse.ArgumentParser) -> None:
     logins.add_argument("--site", choices=SITES, help="hosts of this site alone; both by default")
     _stack(logins)
     logins.add_argument("--json", action="store_true", help="all of it, as JSON")
+
+
+def _both(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--stacks",
+        default="region-{site}",
+        help="names of both stacks, {site} for the region's letter; region-{site} by default",
+    )
 
 
 def _stack(command: argparse.ArgumentParser) -> None:
@@ -176,11 +191,7 @@ def _move(name: str, command: argparse.ArgumentParser) -> None:
         command.add_argument("--plan", default="", help="agreed to the plan with this digest, and to no other")
     command.add_argument("--reason", default="", help="why, for the audit trail")
     command.add_argument("--ticket", default="", help="its number, for the audit trail")
-    command.add_argument(
-        "--stacks",
-        default="region-{site}",
-        help="names of both stacks, {site} for the region's letter; region-{site} by default",
-    )
+    _both(command)
     command.add_argument(
         "--config-dir", type=Path, help="where Pulumi.<stack>.yaml of both lie; the project's folder by default"
     )

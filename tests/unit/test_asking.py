@@ -14,9 +14,11 @@ from contract.heartbeat import Heartbeat
 from scripts.clients.compute import Sight
 from scripts.clients.hosts import Answer, Unreachable
 from scripts.clients.openstack import ApiDown
+from scripts.clients.state_copies import Copy, StateCopies
 from scripts.clients.witness import WitnessDown
-from scripts.ctl.survey import asking, names
+from scripts.ctl.survey import asking, deep, names
 from scripts.ctl.survey.asking import Ways, look
+from scripts.ctl.survey.deep import Stacks
 from scripts.ctl.survey.seen import Told
 from tests.unit.played_survey import LB, host, settings
 
@@ -56,7 +58,7 @@ class World:
         return self._word(["epochs/00000001.json", "epochs/00000001.json", "epochs/00000002.json"])  # type: ignore[no-any-return]
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("followed", "configuration", "servers", "unsettled", "locked", "audited", "audit"):
+        if name in ("last_check", "followed", "configuration", "servers", "unsettled", "locked", "audited", "audit"):
             return lambda *_: self._word([] if name == "audited" else None)
         raise AttributeError(name)
 
@@ -95,6 +97,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setattr(asking, "Witness", lambda *_, **__: it)
     monkeypatch.setattr(asking, "TrailBucket", lambda *_, **__: it)
+    monkeypatch.setattr(asking, "CheckBucket", lambda *_, **__: it)
     monkeypatch.setattr(asking, "Hosts", PlayedHosts)
     for name, found in (("authoritative", TOLD), ("resolved", TOLD), ("delegated", frozenset[str]())):
         monkeypatch.setattr(names, name, lambda *_, found=found: found)
@@ -183,3 +186,55 @@ def test_connections_are_kept_from_one_look_to_the_next(world: World) -> None:
         for _ in range(3):
             look(ITS, ways=ways)
     assert world.opened == [BASTIONS], "each new one is a sign-in"
+
+
+class PlayedOffer:
+    """A region's APIs; that of region a takes no sign-in."""
+
+    signed_in: list[str]  # by each
+
+    def __init__(self, _: Any, region: str, **__: Any) -> None:
+        self.region = region
+
+    def connect(self) -> None:
+        self.signed_in.append(self.region)
+        if self.region == ITS.regions["a"].compute_region:
+            raise ApiDown("OpenStack API x: no answer within 3 s")
+
+    def room(self) -> str:
+        return "room"
+
+    def sizes(self, flavors: Any) -> dict[str, None]:
+        return dict.fromkeys(flavors)
+
+    def image(self, image_id: str) -> str:
+        return "active" if image_id == ITS.regions["b"].image_id else ""
+
+    def everyone(self) -> list[Any]:
+        raise RuntimeError("a-secret")
+
+
+@pytest.fixture
+def deeper(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[PlayedOffer]:
+    PlayedOffer.signed_in = []
+    monkeypatch.setattr(deep, "Offer", PlayedOffer)
+    monkeypatch.setattr(
+        StateCopies, "copies", lambda _, site: [Copy(site=site, at=at, digest="0" * 64) for at in (7, 9)]
+    )
+    monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{tmp_path}/none")
+    return PlayedOffer
+
+
+def test_status_asks_no_platform_for_what_check_alone_wants(deeper: type[PlayedOffer]) -> None:
+    assert look(ITS).deep is None and deeper.signed_in == []
+
+
+def test_check_asks_each_platform_with_one_sign_in_and_a_silent_one_hides_no_other(deeper: type[PlayedOffer]) -> None:
+    found = look(ITS, stacks=Stacks(project="shop", names={"a": "region-a", "b": "region-b"})).deep
+    assert found is not None
+    b = ITS.regions["b"].compute_region
+    assert deeper.signed_in.count(b) == 1
+    assert found.rooms["a"].why.startswith("OpenStack API x") and found.images["b"].value == "active"
+    assert found.listed["b"].why == "could not be asked (RuntimeError)"
+    assert found.copies["b"].value == 9, "the newest"
+    assert "has no .pulumi in it" in found.backend.why and "has no .pulumi in it" in found.locks["a"].why

@@ -16,7 +16,7 @@ from components.settings import Settings
 from contract.errors import Failed
 from contract.reference import NAMESPACE
 from contract.sites import SITES
-from scripts.ctl.stacks.configuration import load, own_values, shared_values, write
+from scripts.ctl.stacks.configuration import PROJECT, load, own_values, shared_values, write
 from scripts.ctl.stacks.sealed import Seal
 
 ANSWER_S = 120.0
@@ -41,6 +41,11 @@ class Stack:
     def path(self) -> Path:
         """Of its stack file."""
         return self.file or self.folder / f"Pulumi.{self.name}.yaml"
+
+    @property
+    def project(self) -> str:
+        """Its project's name, as pulumi files its state under it. Raises Usage."""
+        return str(load(self.folder / PROJECT).get("name") or "")
 
     def settings(self) -> Settings:
         """The whole configuration. Raises DrError, ConfigError with every fault of it.
@@ -117,11 +122,17 @@ class Stack:
                 f"{self._what(words)}: answered no JSON; nothing was changed; run that command by hand"
             ) from None
 
-    def _run(self, *words: str) -> str:
+    def _run(self, *words: str, given: str = "") -> str:
         what = self._what(words)
         try:
             done = subprocess.run(
-                self.argv(*words), cwd=self.folder, capture_output=True, text=True, timeout=ANSWER_S, check=False
+                self.argv(*words),
+                cwd=self.folder,
+                input=given,
+                capture_output=True,
+                text=True,
+                timeout=ANSWER_S,
+                check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise Failed(

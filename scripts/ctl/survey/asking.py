@@ -25,6 +25,7 @@ from contract.plain import phrase, shown
 from contract.sites import SITES
 from contract.survey import HostSurvey
 from contract.wire import document
+from scripts.clients.check_bucket import CheckBucket
 from scripts.clients.compute import Compute, Sight
 from scripts.clients.hosts import Hosts, Unreachable
 from scripts.clients.openstack import Cloud
@@ -32,6 +33,7 @@ from scripts.clients.trail_bucket import TrailBucket
 from scripts.clients.witness import EPOCHS, Witness
 from scripts.ctl.persons.bastions import remember, remembered
 from scripts.ctl.survey import names
+from scripts.ctl.survey.deep import DeepAsking, Stacks
 from scripts.ctl.survey.known import Known, Questions
 from scripts.ctl.survey.seen import Entrance, Names, Region, Survey
 from scripts.links.verify import NotYet, Shop
@@ -66,26 +68,35 @@ class Ways:
 
 
 def look(
-    settings: Settings, *, limit_s: float = LIMIT_S, ways: Ways | None = None, sites: Sequence[str] = SITES
+    settings: Settings,
+    *,
+    limit_s: float = LIMIT_S,
+    ways: Ways | None = None,
+    sites: Sequence[str] = SITES,
+    stacks: Stacks | None = None,
 ) -> Survey:
-    """Within `limit_s`. `sites`: regions of which hosts, entrance and platform are asked; of the others the witness alone. Raises Refused where ssh
-    cannot work here.
+    """Within `limit_s`. `sites`: regions of which hosts, entrance and platform are asked; of the others the witness alone. `stacks`: where what is deep
+    shall be asked, too. Raises Refused where ssh cannot work here.
     """
     if ways is not None:
-        return Asking(settings, limit_s, ways, sites).survey()
+        return Asking(settings, limit_s, ways, sites, stacks).survey()
     with Ways() as own:
-        return Asking(settings, limit_s, own, sites).survey()
+        return Asking(settings, limit_s, own, sites, stacks).survey()
 
 
 class Asking:
     """One survey."""
 
-    def __init__(self, settings: Settings, limit_s: float, ways: Ways, sites: Sequence[str]) -> None:
+    def __init__(
+        self, settings: Settings, limit_s: float, ways: Ways, sites: Sequence[str], stacks: Stacks | None
+    ) -> None:
         self._settings, self._questions, self._ways, self._sites = settings, Questions(limit_s), ways, sites
         self._survey_s = int(limit_s)  # for a host's answer
         self._place = place = documents.witness(settings)
         self._witness = Witness(place, answer_s=WITNESS_S, attempts=1)
         self._trail = TrailBucket(place, answer_s=WITNESS_S, attempts=1)
+        self._checks = CheckBucket(place, answer_s=WITNESS_S, attempts=1)
+        self._deep = None if stacks is None else DeepAsking(settings, self._questions, stacks)
 
     def survey(self) -> Survey:
         began, at = time.monotonic(), time.time()
@@ -96,6 +107,9 @@ class Asking:
         ask("locked", self._witness.locked)
         ask("epochs", self._doubled)
         ask("last", self._last)
+        ask("checked", self._checks.last_check, lambda it: it.age_s)
+        if self._deep is not None:
+            self._deep.ask()
         for server in settings.dns.servers:
             ask(f"dns {server}", partial(names.authoritative, server, settings.dns.zone, settings.shop.host))
         ask("resolver", partial(names.resolved, settings.shop.host))
@@ -133,6 +147,8 @@ class Asking:
                 resolver=known("resolver"),
                 delegation=known("delegation"),
             ),
+            checked=known("checked"),
+            deep=None if self._deep is None else self._deep.seen(),
             took_s=round(time.monotonic() - began, 2),
         )
 
