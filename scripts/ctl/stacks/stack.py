@@ -66,6 +66,14 @@ class Stack:
             values["secrets"] = self._json("config", "get", "dr:secrets", *self.file_words)
         return config.parse({key: config.decoded(key, value) for key, value in values.items()}, hidden)
 
+    def exported(self) -> bytes:
+        """Its state as pulumi writes it, secrets encrypted. Raises Failed."""
+        return self._run("stack", "export").encode()
+
+    def imported(self, text: bytes) -> None:
+        """Put a state that was exported in the place of the one there. Raises Failed; it is as it was then."""
+        self._run("stack", "import", given=text.decode())
+
     def resources(self) -> Iterator[Resource]:
         """All that its state holds, secrets encrypted. Raises Failed."""
         exported = self._json("stack", "export")
