@@ -129,6 +129,8 @@ class Asking:
         remember(self._place, bastions)
         bastions = {**remembered(self._place), **bastions}
         hosts = self._ways.to(settings, bastions)
+        for site in set(self._sites) & set(bastions):
+            ask(f"way {site}", partial(hosts.lead, site, CONNECT_S))
         for key, host in settings.hosts.items():
             if host.site in self._sites and hosts.routes(key):
                 ask(f"host {key}", partial(self._host, hosts, key))
@@ -202,6 +204,10 @@ class Asking:
         """By the bastion of its own region, and by the other one where that leads nowhere."""
         silent: Unreachable | None = None
         for via in reversed(hosts.routes(key)):
+            way = self._questions.known(f"way {via}") if via in self._sites else Known[Any]()
+            if not way.known:
+                silent = silent or Unreachable(f"host {key}: {way.why}")
+                continue
             try:
                 answer = hosts.call(key, via, "host survey", {"schema": 1}, self._survey_s, connect_s=CONNECT_S)
             except Unreachable as error:
