@@ -68,11 +68,11 @@ class StateCopies(TrailBucket):
                 f"witness object {of.name}: is listed and not handed out; wait for the store, or take another copy (`drctl state list`)"
             )
         try:
-            # One byte more than is taken: who has written it says how long it becomes.
-            text = zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(found.body, MOST_STATE + 1)
+            # No more of it than a state may have: who has written it says how long it becomes.
+            text = zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(found.body, MOST_STATE)
         except zlib.error:
             text = b""
-        if len(text) > MOST_STATE or digest_of(text) != of.digest:
+        if digest_of(text) != of.digest:
             raise Failed(
                 f"witness object {of.name}: is not what its name says (found digest {shown(digest_of(text)[:12])}), wanted {of.digest[:12]}; nothing was "
                 "changed; take another copy (`drctl state list`), or an older version of this object"

@@ -19,7 +19,8 @@ from scripts.clients.state_copies import Copy, StateCopies, digest_of, named
 from scripts.ctl import cli
 from scripts.ctl.commands import state
 from scripts.ctl.stacks.stack import Stack
-from scripts.ctl.states import stored
+from scripts.ctl.states import copying, stored
+from scripts.ctl.states.copying import Exported
 from scripts.ctl.states.stored import Lock
 from tests.conftest import Kept
 from tests.unit.played_survey import settings
@@ -100,8 +101,8 @@ def test_both_states_are_copied_as_they_are_and_an_unchanged_one_once(
     copies = StateCopies(bucket)
     (made,) = copies.copies("a")
     assert copies.copy(made) == OLD and made.digest == digest_of(OLD)
-    assert cli.main(["state", "backup"]) == ExitCode.DONE
-    assert copies.copies("a") == [made], "it is there already"
+    later = copying.backup(copies, "a", Exported.of(OLD, "state"), made.at + 3600)
+    assert later == made and copies.copies("a") == [made], "it is there already"
     world.states["region-a"] = NEW
     assert cli.main(["state", "backup", "--site", "a"]) == ExitCode.DONE
     assert {it.digest for it in copies.copies("a")} == {digest_of(OLD), digest_of(NEW)}
@@ -187,6 +188,7 @@ def test_nothing_is_put_back_while_a_run_is_at_work_whatever_was_named(
     assert restore("--yes", "--over", short(NEW)) == ExitCode.REFUSED
     told = capsys.readouterr().err
     assert "locked by ann@desk, process 7" in told and "pulumi cancel -s region-a" in told and world.imported == []
+    assert restore("--over", short(NEW)) == ExitCode.REFUSED, "nobody is asked to agree to it"
 
 
 def test_where_locks_cannot_be_read_pulumi_itself_refuses_and_that_is_said(

@@ -68,7 +68,7 @@ def url(endpoint: str, name: str, folder: str = "") -> str:
 def test_a_bucket_is_read_as_pulumi_lays_it_out(endpoint: str, bucket: Any, tmp_path: Path) -> None:
     s3, name = bucket
     for folder in ("", "deep/er/"):
-        s3.put_object(Bucket=name, Key=f"{folder}{LOCKS}/1.json", Body=json.dumps(LOCK))
+        s3.put_object(Bucket=name, Key=f"{folder}{LOCKS}/{len(folder)}.json", Body=json.dumps(LOCK))
         s3.put_object(
             Bucket=name, Key=f"{folder}{STATES}/region-a.json", Body=json.dumps({"checkpoint": {"latest": DEPLOYMENT}})
         )

@@ -6,6 +6,7 @@ import argparse
 import datetime
 import os
 import sys
+import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -45,7 +46,7 @@ def backup(copies: StateCopies, chosen: argparse.Namespace) -> ExitCode:
     for site in _sites(chosen):
         try:
             now = copying.exported(_stack(chosen, site))
-            made = copying.backup(copies, site, now)
+            made = copying.backup(copies, site, now, time.time())
         except DrError as error:
             failed.append(str(error))
             continue

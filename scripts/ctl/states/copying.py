@@ -45,8 +45,8 @@ def exported(stack: Stack) -> Exported:
     return Exported.of(stack.exported(), f"state of stack {stack.name}")
 
 
-def backup(copies: StateCopies, site: str, now: Exported) -> Copy | None:
-    """The copy that holds it, which may be the newest of before; None of a state with nothing in it. Raises Failed."""
+def backup(copies: StateCopies, site: str, now: Exported, at: float) -> Copy | None:
+    """`at`: seconds since 1970. The copy that holds it, which may be the newest of before; None of a state with nothing in it. Raises Failed."""
     if not now.count:
         return None
     if len(now.text) > MOST_STATE:
@@ -56,7 +56,7 @@ def backup(copies: StateCopies, site: str, now: Exported) -> Copy | None:
     newest = copies.copies(site)[-1:]
     if newest and newest[0].digest == now.digest:
         return newest[0]
-    made = Copy(site=site, at=time.time(), digest=now.digest)
+    made = Copy(site=site, at=at, digest=now.digest)
     copies.keep(made, now.text)
     return made
 
@@ -93,7 +93,7 @@ class Restore:
 
     def run(self, of: Copy, wanted: Exported, now: Exported) -> None:
         """What is there is copied first. Raises DrError."""
-        kept = backup(self.copies, of.site, now)
+        kept = backup(self.copies, of.site, now, time.time())
         if kept is not None:
             self.say(f"what is there now is kept as {kept.digest[:SHORT]}")
         self._idle()  # somebody may have agreed after an hour
