@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,33 @@ def test_each_bastion_is_signed_in_to_before_whoever_is_behind_it_and_a_dead_one
     assert world.asked.index("way b") < world.asked.index("db-1.b via b")
     assert not [it for it in world.asked if it.endswith("via a")] and "db-1.a via b" in world.asked
     assert all(word.known for word in found.regions["a"].hosts.values())
+
+
+def test_a_bastion_is_signed_in_to_while_the_witness_is_asked_and_anew_where_it_has_moved(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look(ITS)
+    led, really = threading.Event(), PlayedHosts.lead
+
+    def lead(it: PlayedHosts, site: str, limit_s: int) -> None:
+        led.set()
+        really(it, site, limit_s)
+
+    def addresses(site: str) -> dict[str, str]:
+        assert led.wait(10), "whoever is remembered is signed in to before the witness has answered"
+        return {"lb": LB[site], "bastion": BASTIONS[site]}
+
+    monkeypatch.setattr(PlayedHosts, "lead", lead)
+    monkeypatch.setattr(world, "addresses", addresses, raising=False)
+    world.asked.clear()
+    found = look(ITS).regions["b"]
+    assert found.addresses.known and found.hosts["db-1"].known
+    assert sorted(it for it in world.asked if it.startswith("way")) == ["way a", "way b"]
+    moved = {**BASTIONS, "b": "198.51.100.99"}
+    monkeypatch.setitem(BASTIONS, "b", moved["b"])
+    world.asked.clear()
+    assert look(ITS).regions["b"].hosts["db-1"].known
+    assert world.opened[-1] == moved and world.asked.count("way b") == 2, "where it was, and where it is"
 
 
 def test_a_region_that_is_lost_is_not_asked_where_nobody_wants_its_word(world: World) -> None:

@@ -91,6 +91,7 @@ class Asking:
         self, settings: Settings, limit_s: float, ways: Ways, sites: Sequence[str], stacks: Stacks | None
     ) -> None:
         self._settings, self._questions, self._ways, self._sites = settings, Questions(limit_s), ways, sites
+        self._led: dict[str, str] = {}  # bastions that are signed in to, by site
         self._survey_s = int(limit_s)  # for a host's answer
         self._place = place = documents.witness(settings)
         self._witness = Witness(place, answer_s=WITNESS_S, attempts=1)
@@ -103,6 +104,9 @@ class Asking:
         ask, settings = self._questions.ask, self._settings
         for site in SITES:
             ask(f"addresses {site}", partial(self._witness.addresses, site))
+        before = remembered(self._place)
+        if before:  # most often they are the same, and the sign-in need not wait for the witness
+            self._lead(before)
         ask("newest", self._witness.newest)
         ask("locked", self._witness.locked)
         ask("epochs", self._doubled)
@@ -127,10 +131,7 @@ class Asking:
         told = {site: it.part(lambda found: found.get("bastion")) for site, it in addresses.items()}
         bastions = {site: address for site, address in told.items() if address}
         remember(self._place, bastions)
-        bastions = {**remembered(self._place), **bastions}
-        hosts = self._ways.to(settings, bastions)
-        for site in set(self._sites) & set(bastions):
-            ask(f"way {site}", partial(hosts.lead, site, CONNECT_S))
+        hosts = self._lead({**before, **bastions})
         for key, host in settings.hosts.items():
             if host.site in self._sites and hosts.routes(key):
                 ask(f"host {key}", partial(self._host, hosts, key))
@@ -153,6 +154,18 @@ class Asking:
             deep=None if self._deep is None else self._deep.seen(),
             took_s=round(time.monotonic() - began, 2),
         )
+
+    def _lead(self, bastions: Mapping[str, str]) -> Hosts:
+        """Begins to sign in to those of the regions that are asked, where that was not begun."""
+        hosts = self._ways.to(self._settings, bastions)
+        if bastions != self._led:
+            self._led = dict(bastions)
+            for site in set(self._sites) & set(bastions):
+                self._questions.ask(self._way(site), partial(hosts.lead, site, CONNECT_S))
+        return hosts
+
+    def _way(self, site: str) -> str:
+        return f"way {site} by {self._led.get(site)}"
 
     def _ask_region(self, site: str) -> None:
         ask, settings = self._questions.ask, self._settings
@@ -204,7 +217,7 @@ class Asking:
         """By the bastion of its own region, and by the other one where that leads nowhere."""
         silent: Unreachable | None = None
         for via in reversed(hosts.routes(key)):
-            way = self._questions.known(f"way {via}") if via in self._sites else Known[Any]()
+            way = self._questions.known(self._way(via)) if via in self._sites else Known[Any]()
             if not way.known:
                 silent = silent or Unreachable(f"host {key}: {way.why}")
                 continue
