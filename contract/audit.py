@@ -17,7 +17,7 @@ from .wire import document
 AUDIT = "audit/"
 MOST = 99_999_999
 _DIGEST = text(r"([0-9a-f]{64})?", "a SHA-256 in hexadecimal digits, or nothing")
-WHAT = ("run", "claim", "moved", "refused", "failed", "destroy", "certificate")
+WHAT = ("run", "claim", "moved", "refused", "failed", "destroy", "certificate", "state")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Entry:
         one_of(*WHAT),
         "`run`: a `pulumi up` was let begin; `claim`: an epoch was claimed; `moved`: the name leads here; `refused`, `failed`: nothing, or not all, was done; "
         "`destroy`: the keeper let a site go, or `drctl destroy` took the name away; "
-        "`certificate`: somebody was given root on the hosts for some hours",
+        "`certificate`: somebody was given root on the hosts for some hours; `state`: a copy of the stack's state was put back",
     )
     site: str = key(A_SITE, "of the stack")
     epoch: int | None = key(optional(EPOCH), "in force, as far as it is known", default=None)

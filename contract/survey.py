@@ -85,6 +85,9 @@ class Archive:
     waiting: int | None = key(optional(COUNT), "segments that the server keeps for it", default=None)
     archived_s: float | None = key(optional(SECONDS), "since the last one was archived, then", default=None)
     follows: bool | None = key(optional(boolean), "whether a standby fetches from it", default=None)
+    rehearsed: float | None = key(
+        optional(SECONDS), "when a rehearsal on this host last proved a restore, in seconds since 1970", default=None
+    )
     a: Repository | None = part(Repository, "the repository in region a", optional=True)
     b: Repository | None = part(Repository, "the repository in region b", optional=True)
 
@@ -113,6 +116,9 @@ class Files(AssetsStatus):
     finished: float | None = key(optional(SECONDS), "when it ended, in seconds since 1970", default=None)
     epoch: int | None = key(optional(COUNT), "in which it ran", default=None)
     reconciled: bool | None = key(optional(boolean), "whether this epoch's reconcile is done", default=None)
+    verified: float | None = key(
+        optional(SECONDS), "when `verify` here last found both sides alike, in seconds since 1970", default=None
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

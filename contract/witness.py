@@ -50,6 +50,9 @@ TABLE = (
     ),
     Row(keys="runs/*", holds="who works at a site's stack", put_by=(OPERATOR,)),
     Row(keys="audit/*", holds="who has done what, as a chain", put_by=(OPERATOR,), kept=True),
+    Row(keys="checks/*", holds="what the last recorded `drctl check` has found", put_by=(OPERATOR,)),
+    # As pulumi exports them: what is secret in them is encrypted by the stacks' own secrets provider.
+    Row(keys="states/*", holds="copies of Pulumi's states", put_by=(OPERATOR,), kept=True),
     Row(
         keys="logs/{site}/{kind}-*",
         holds="who has signed in to a host, in the words of its sshd, as a chain",

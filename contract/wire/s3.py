@@ -65,6 +65,11 @@ def locks(document: bytes) -> bool:
     return bool(_texts(document, "ObjectLockConfiguration", {("Rule", "DefaultRetention")}))
 
 
+def versioned(document: bytes) -> bool:
+    """Whether a bucket keeps old versions of what is stored over. Raises NotS3 for what is no answer to that."""
+    return [text for _, text in _texts(document, "VersioningConfiguration", {("Status",)})] == ["Enabled"]
+
+
 def absent(status: int, document: bytes) -> bool:
     """Whether an answer says that there is no such object. No other "not found" does: the bucket may be gone, or the way lead elsewhere."""
     return status == 404 and refusal(document) == "NoSuchKey"

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -150,14 +151,18 @@ def offsite(job: Job, chosen: argparse.Namespace, now: Callable[[], Epoch] | Non
 
 
 def verify(job: Job, chosen: argparse.Namespace, _: Callable[[], Epoch] | None) -> Outcome:
-    """Read both sides and compare."""
+    """Read both sides and compare. What was found alike is noted beside the status file, for whoever asks how long ago that was."""
     known = read_status(job.status_file) if job.status_file else {}
     run = Verify(job, 1.0 if chosen.full else chosen.sample, known.get("replicated_until"), chosen.seed)
     try:
         with _signals(run.stop):
-            return run.run()
+            document, error = run.run()
     finally:
         run.close()
+    if job.status_file and error is None:
+        noted = {"at": time.time(), "share": document["share"], "checked": document["checked"]}
+        write_file(job.status_file.with_name("verified.json"), json.dumps(noted, sort_keys=True) + "\n")
+    return document, error
 
 
 def show_status(job: Job, chosen: argparse.Namespace, now: Callable[[], Epoch] | None) -> Outcome:

@@ -179,6 +179,17 @@ class Hosts:
         own = host.rsplit(".", 1)[1]
         return [site for site in sorted(self._told.bastions, key=lambda site: site == own) if self._told.bastions[site]]
 
+    def lead(self, site: str, connect_s: int = CONNECT_S) -> None:
+        """Sign in to a bastion, so that whatever goes through it afterwards shares that connection: sshd lets ten in at once and, of more, drops some.
+
+        Raises Unreachable.
+        """
+        alias = f"bastion-{site}"
+        self._used.add(alias)
+        done = self._ssh(["-o", f"ConnectTimeout={connect_s}", alias, "true"], b"", connect_s + OVERHEAD_S)
+        if done.returncode == _SSH_FAILED:
+            raise Unreachable(f"bastion of {site}: no ssh session ({_last_line(done.stderr)})")
+
     def execute(
         self, host: str, via: str, line: str, stdin: bytes, limit_s: int, *, connect_s: int = CONNECT_S
     ) -> subprocess.CompletedProcess[bytes]:

@@ -54,8 +54,23 @@ STRANGE = State(remedy="this program does not know the state; stop it by hand")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Size:
+    """Of a flavor. `memory`: MiB."""
+
+    cores: int
+    memory: int
+
+    def bears(self, other: Size) -> bool:
+        """Whether it is as large, or larger."""
+        return self.cores >= other.cores and self.memory >= other.memory
+
+    def words(self) -> str:
+        return f"{self.cores} cores and {self.memory} MiB"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Server:
-    """One server as the API shows it. `name` is None where a dead cell hides it."""
+    """One server as the API shows it. `name` is None where a dead cell hides it; `size` where an older Nova tells a flavor's id alone."""
 
     id: str
     name: str | None
@@ -63,6 +78,7 @@ class Server:
     task: str | None = None  # of `OS-EXT-STS:task_state`: what is being done to it
     power: int | None = None  # of `OS-EXT-STS:power_state`: what its hypervisor said last
     locked: bool = False
+    size: Size | None = None
 
     @property
     def state(self) -> State:
@@ -123,4 +139,16 @@ def read(item: Any) -> Server | None:
         task=printable(task[:LONGEST], "") if isinstance(task, str) else None,
         power=power if isinstance(power, int) else None,
         locked=item.get("locked") is True,
+        size=size_of(item.get("flavor")),
     )
+
+
+def size_of(flavor: Any) -> Size | None:
+    """From a flavor as the API shows it, by itself or in a server; None for one without sizes."""
+    told = flavor if isinstance(flavor, dict) else {}
+    cores, memory = _counted(told.get("vcpus")), _counted(told.get("ram"))
+    return None if cores is None or memory is None else Size(cores=cores, memory=memory)
+
+
+def _counted(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31 else None

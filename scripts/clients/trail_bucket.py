@@ -24,23 +24,28 @@ class TrailBucket(Witness):
         return None if found is None else found.body
 
     def record(self, number: int, body: bytes) -> bool:
-        """Create an entry. Returns whether it is this one that stands there: a number is never given twice. A lost answer is resolved by reading it back."""
-        what = f"write {name_of(number)}"
-        headers = {"content-type": "application/json", "if-none-match": "*"}
+        """Create an entry. Returns whether it is this one that stands there: a number is never given twice."""
+        return self._keep(name_of(number), body, "application/json")
+
+    def _keep(self, key: str, body: bytes, kind: str) -> bool:
+        """Create an object, locked where the bucket locks. Returns whether it is this one that stands there. A lost answer is resolved by reading it back."""
+        what = f"write {key}"
+        headers = {"content-type": kind, "if-none-match": "*"}
         try:
             kept = headers | self._retention()
-            reply = self._ask(what, "PUT", name_of(number), body=body, headers=kept)
+            reply = self._ask(what, "PUT", key, body=body, headers=kept)
             if kept != headers and reply.status == HTTPStatus.FORBIDDEN:  # this key may write, and lock nothing
-                reply = self._ask(what, "PUT", name_of(number), body=body, headers=headers)
+                reply = self._ask(what, "PUT", key, body=body, headers=headers)
             if reply.status not in TAKEN:
                 self._stored(what, reply)
                 return True
         except WitnessDown:
-            held = self.audit(number)
+            held = self._read(key)
             if held is None:
                 raise
-            return held == body
-        return self.audit(number) == body
+            return held.body == body
+        held = self._read(key)
+        return held is not None and held.body == body
 
     def _retention(self) -> dict[str, str]:
         """Headers that keep an object from everybody, its writer among them, where the bucket has object lock."""

@@ -2,11 +2,11 @@
 
 Objects: `epochs/%08d.json` (created once, `If-None-Match: *`), `sites/<site>.json` (public addresses), `followed/<site>.json` (the newest
 epoch in which the site was seen following), `servers/<site>.json` (ids of its servers), `unsettled/<site>.json` (moves away from it that
-were begun), `heartbeats/<site>/<host>.json` (the hosts' agents), `configurations/<site>.json` (digests of
-what its last run was configured with), `runs/<site>.json` (who works at its stack, in `run_bucket.py`), `audit/%08d.json` (the trail, in
-`trail_bucket.py`), `logs/<site>/<host>/*.jsonl` (who has signed in, in `login_bucket.py`). See docs/interfaces.md, section 4.
-OVHcloud honours the condition atomically
-(https://help.ovhcloud.com, "S3 conditional writes"); a store that does not is refused by `probe`.
+were begun), `heartbeats/<site>/<host>.json` (the hosts' agents), `configurations/<site>.json` (digests of what its last run was configured
+with), and in files beside this one `runs/<site>.json` (who works at its stack), `audit/%08d.json` (the trail), `logs/<site>/<host>/*.jsonl`
+(who has signed in), `checks/last.json` (what the last check has found), `states/<site>/*.json.gz` (copies of Pulumi's state). See
+docs/interfaces.md, section 4. OVHcloud honours the condition atomically (https://help.ovhcloud.com, "S3 conditional writes"); a store that
+does not is refused by `probe`.
 """
 
 from __future__ import annotations
@@ -75,6 +75,8 @@ class Witness:
 
     `answer_s`: for each request, `attempts` of which are made where nothing usable comes back.
     """
+
+    most = MOST_BYTES  # of an answer
 
     def __init__(self, place: Bucket, *, answer_s: float | None = None, attempts: int = ATTEMPTS) -> None:
         self.bucket, self.endpoint = place.bucket, place.endpoint
@@ -374,7 +376,7 @@ class Witness:
         except ValueError:
             raise http.NoAnswer("cannot be asked, because its address is none") from None
         url = urllib.parse.urlunsplit((parts.scheme, parts.netloc, path, text, ""))
-        reply = http.ask(method, url, headers=sent, body=body, limit_s=self._answer_s, most=MOST_BYTES)
+        reply = http.ask(method, url, headers=sent, body=body, limit_s=self._answer_s, most=self.most)
         ahead = dates.clock_ahead(reply.headers.get("Date"))
         self._ahead = self._ahead if ahead is None else ahead
         return reply

@@ -61,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
     )
     _rights(commands.add_parser("rights", help="what to allow the keys that you make by hand"))
     _config(commands.add_parser("config", help="the configuration's files"))
+    _state(commands.add_parser("state", help="copies of the stacks' states at the witness: make, list, put back"))
     _audit(commands.add_parser("audit", help="who has done what to this shop"))
     _destroy(
         commands.add_parser(
@@ -102,6 +103,13 @@ def _check(check: argparse.ArgumentParser) -> None:
     _site(check)
     check.add_argument("--form", choices=("text", "json", "nagios", "junit"), default="text", help="of what is printed")
     check.add_argument("--list", action="store_true", help="the checks there are, and nothing is asked")
+    check.add_argument(
+        "--metrics", type=Path, help="a file for the collector of node_exporter (.prom), written anew as a whole"
+    )
+    check.add_argument(
+        "--record", action="store_true", help="leave the counts at the witness, for `drctl status` to say when that was"
+    )
+    _both(check)
 
 
 def _site(command: argparse.ArgumentParser) -> None:
@@ -118,6 +126,33 @@ def _rights(rights: argparse.ArgumentParser) -> None:
     )
     for each in (witness, ovh):
         each.add_argument("stack_file", type=Path, nargs="?", default=STACK_FILE, help=IN_STACK_FILE)
+
+
+def _state(state: argparse.ArgumentParser) -> None:
+    what = state.add_subparsers(dest="what", required=True)
+    backup = what.add_parser("backup", help="copy the states as pulumi exports them, secrets encrypted")
+    listed = what.add_parser("list", help="the copies there are, the newest last")
+    listed.add_argument("--json", action="store_true", help="as JSON")
+    restore = what.add_parser(
+        "restore",
+        help="put a copy in the place of the state there; refused while a run is at work, or over a newer one",
+    )
+    restore.add_argument("digest", help="of the copy, as `list` prints it")
+    restore.add_argument(
+        "--over", default="", help="the digest of the newer state that is to go, as the refusal names it"
+    )
+    restore.add_argument("--yes", action="store_true", help="agreed")
+    restore.add_argument("--reason", default="", help="why, for the audit trail")
+    for each in (backup, listed, restore):
+        each.add_argument(
+            "--site",
+            choices=SITES,
+            required=each is restore,
+            help="of this region alone" if each is not restore else "of which region",
+        )
+        _both(each)
+        each.add_argument("--config-file", type=Path, help="a stack file; Pulumi.<stack>.yaml by default")
+        each.set_defaults(folder=PROJECT)
 
 
 def _audit(audit: argparse.ArgumentParser) -> None:
@@ -140,6 +175,14 @@ def _audit(audit: argparse.ArgumentParser) -> None:
     logins.add_argument("--site", choices=SITES, help="hosts of this site alone; both by default")
     _stack(logins)
     logins.add_argument("--json", action="store_true", help="all of it, as JSON")
+
+
+def _both(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--stacks",
+        default="region-{site}",
+        help="names of both stacks, {site} for the region's letter; region-{site} by default",
+    )
 
 
 def _stack(command: argparse.ArgumentParser) -> None:
@@ -186,11 +229,7 @@ def _move(name: str, command: argparse.ArgumentParser) -> None:
         command.add_argument("--plan", default="", help="agreed to the plan with this digest, and to no other")
     command.add_argument("--reason", default="", help="why, for the audit trail")
     command.add_argument("--ticket", default="", help="its number, for the audit trail")
-    command.add_argument(
-        "--stacks",
-        default="region-{site}",
-        help="names of both stacks, {site} for the region's letter; region-{site} by default",
-    )
+    _both(command)
     command.add_argument(
         "--config-dir", type=Path, help="where Pulumi.<stack>.yaml of both lie; the project's folder by default"
     )

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TextIO
 
-from contract.errors import DrError, Failed, Usage
+from contract.errors import DrError, Failed, Refused, Usage
+from contract.plain import shown
 
 
 def write_json(document: dict[str, Any], what: str) -> None:
@@ -27,6 +28,16 @@ def not_on_a_screen(why: str) -> None:
     """Raises Usage where stdout is a terminal."""
     if sys.stdout is not None and sys.stdout.isatty():
         raise Usage(f"stdout: is a terminal, wanted a pipe or a file, because {why}")
+
+
+def typed(wanted: str, question: str, otherwise: str) -> None:
+    """Somebody at the terminal types the word that agrees. `otherwise`: how to agree without one. Raises Usage, Refused; nothing was changed then."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise Usage(f"stdin: is no terminal, so nobody can agree; nothing was changed; {otherwise}")
+    print(f"{question} ({wanted}) to go on: ", end="", flush=True)
+    found = sys.stdin.readline().strip()
+    if found != wanted:
+        raise Refused(f"region: found {shown(found)}, wanted {wanted!r}; nothing was changed")
 
 
 def to_the_end(command: Callable[[], int]) -> int:

@@ -39,7 +39,7 @@ TOOL = "/opt/dr/dr-assets.pyz"
 USER, OWN = "dr-assets", "/var/lib/dr/assets"
 JOB, EPOCH = "/etc/dr/assets.json", "/etc/dr/assets-epoch.json"
 SETTINGS, SETTINGS_LIMIT_S = "/var/lib/dr/assets-bucket.json", 45.0
-STATUS, STATE = f"{OWN}/status.json", f"{OWN}/state"
+STATUS, STATE, VERIFIED = f"{OWN}/status.json", f"{OWN}/state", f"{OWN}/verified.json"
 FIGURES = "dr_assets"
 _FORMER = (f"{OWN}/epoch.json", f"{OWN}/bucket.json")  # of a version whose copier was root's
 _COPIER = ("/usr/bin/python3", TOOL)
@@ -375,6 +375,7 @@ def status(call: Call) -> Result:
             **{name: known.get(name) for name in names},
             "role": role.document() if role else None,
             "reconciled": reconciled,
+            "verified": _read(call.layout, VERIFIED).get("at"),
         }
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from typing import Any
@@ -147,3 +148,17 @@ def test_the_command(copied: Pair, capsys: pytest.CaptureFixture[str]) -> None:
     assert code == 0
     assert done is not None
     assert (done["share"], done["checked"]) == (1.0, 21)
+
+
+def test_what_was_found_alike_is_noted_with_its_time_and_what_was_not_leaves_the_note(
+    copied: Pair, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = {"status_file": str(copied.folder / "status.json")}
+    note = copied.folder / "verified.json"
+    assert copied.cli(capsys, "verify", "--full", document=told)[0] == 0
+    found = json.loads(note.read_text())
+    assert (found["share"], found["checked"]) == (1.0, 21) and found["at"] > 1.7e9
+    before = note.read_text()
+    copied.b.remove(b"k05")
+    assert copied.cli(capsys, "verify", "--full", document=told)[0] == 1
+    assert note.read_text() == before, "the last good one is known still"

@@ -11,11 +11,13 @@ import pytest
 
 from contract import fields
 from contract.survey import HostSurvey
+from scripts.host.archive.layout import ArchiveLayout
 from scripts.host.frame.call import Call
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.log import Log
 from scripts.host.host import survey
 from scripts.host.host.survey import archive_facts
+from scripts.host.postgres.layout import PostgresLayout
 
 DPKG = """\
 Package: nginx
@@ -99,3 +101,16 @@ def test_the_archive_is_told_as_its_last_check_has_left_it() -> None:
 def test_a_clock_that_was_put_back_makes_no_age_below_nothing() -> None:
     assert archive_facts({"at": 1000.0}, 10.0)["age_s"] == 0.0
     assert archive_facts({}, 10.0)["alarm"] is None, "unknown is not well"
+
+
+def test_what_a_rehearsal_has_proven_is_told_beside_the_archives_last_check(call: Call) -> None:
+    layout = ArchiveLayout(PostgresLayout(call.layout))
+    layout.folder.mkdir(parents=True)
+    layout.seen.write_text('{"at": 1000.0}')
+    told = survey._archive(call)
+    assert told is not None and told["rehearsed"] is None
+    for text, at in (('{"at": 1060.5}', 1060.5), ('{"at": true}', None), ("[7]", None), ("{", None)):
+        layout.rehearsed.write_text(text)
+        told = survey._archive(call)
+        assert told is not None and told["rehearsed"] == at
+        assert fields.heard(HostSurvey, {"archive": told}, "host", "")

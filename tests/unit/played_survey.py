@@ -12,21 +12,28 @@ from components.settings import Settings
 from contract.agreement import Record, digests
 from contract.answers import RoleFile, Unreplicated
 from contract.audit import Entry
+from contract.checked import Checked
 from contract.epoch import Epoch
 from contract.heartbeat import Heartbeat
 from contract.hosts import kind_of
 from contract.lease import Lease
+from contract.names import server_name
 from contract.sites import Role, other
 from contract.survey import Agent, Archive, Cache, Database, Files, HostSurvey, Parity, Repository, Shop, Slot
 from contract.version import VERSION
+from scripts.clients.check_bucket import LastCheck
 from scripts.clients.compute import Sight
+from scripts.clients.offer import Quota, Room
 from scripts.clients.run_bucket import Word
-from scripts.clients.server_states import Server
+from scripts.clients.server_states import Server, Size
+from scripts.ctl.states.stored import State
 from scripts.ctl.survey.known import Known
-from scripts.ctl.survey.seen import Entrance, Names, Region, Survey, Told
+from scripts.ctl.survey.seen import Deep, Entrance, Kept, Names, Region, Survey, Told
 from tests.components import stack
 
 AT = 1_796_000_000.0
+SMALL = Size(cores=2, memory=8192)
+CHECKED = Checked(who="ann", place="desk", ok=140, warn=1, fail=0, unknown=0, wrong=("witness.lock",))
 LB = {"a": "203.0.113.12", "b": "198.51.100.12"}
 DARK: Known[Any] = Known(why="no answer within 4.5 s")
 ACTIVE = "a"
@@ -60,7 +67,8 @@ def host(site: str, name: str) -> HostSurvey:
                 version=170002, checksums=True, parameters={"max_connections": "100"}, collations={"shop": "2.36"}, extensions={"pg_trgm": "1.6"}
             ),
             "archive": Archive(
-                age_s=30.0, alarm=False, hold=False, dropped=False, waiting=0, archived_s=60.0, follows=False, a=repository, b=repository
+                age_s=30.0, alarm=False, hold=False, dropped=False, waiting=0, archived_s=60.0, follows=False, a=repository, b=repository,
+                rehearsed=None if active else AT - 864_000,
             ),
         }  # fmt: skip
     elif kind == "cache":
@@ -71,7 +79,12 @@ def host(site: str, name: str) -> HostSurvey:
         )  # fmt: skip
     elif kind == "control":
         told["assets"] = Files(
-            ok=True, finished=AT - 20, epoch=3, reconciled=True, unreplicated=Unreplicated(count=0, bytes=0)
+            ok=True,
+            finished=AT - 20,
+            epoch=3,
+            reconciled=True,
+            unreplicated=Unreplicated(count=0, bytes=0),
+            verified=AT - 864_000,
         )
     elif kind == "app":
         told["app"] = Shop(web=True, worker=active, nginx=True, healthy=True, release="/opt/shop/releases/1")
@@ -81,6 +94,34 @@ def host(site: str, name: str) -> HostSurvey:
         at=AT + 1, up_s=9e4, boot="1", version=VERSION, reboot_due=False, failed=(), disk_free=2**33, disk_size=2**34,
         packages={"nginx": "1.26"}, silent=(), role=role, **told,
     )  # fmt: skip
+
+
+def servers(site: str, its: Settings) -> tuple[Server, ...]:
+    """As the platform lists them: all of a site's hosts."""
+    return tuple(
+        Server(id=f"id-{name}-{site}", name=server_name(its.project, site, name), status="ACTIVE", power=1, size=SMALL)
+        for name in (it.name for it in its.hosts_of(site).values())
+    )
+
+
+def deep(its: Settings) -> Deep:
+    """What `drctl check` asks besides, of a pair that is well."""
+    quota = Quota(limit=100, used=20)
+    memory = Quota(limit=2**20, used=20 * 8192)
+    states = {
+        site: State(changed=AT - 7200, servers={it.id: f"region-{it.name}" for it in servers(site, its)})
+        for site in "ab"
+    }
+    return Deep(
+        rooms={site: Known(value=Room(servers=quota, cores=quota, memory=memory)) for site in "ab"},
+        sizes={site: Known(value=dict.fromkeys(its.regions[site].flavors.values(), SMALL)) for site in "ab"},
+        images={site: Known(value="active") for site in "ab"},
+        listed={site: Known(value=servers(site, its)) for site in "ab"},
+        backend=Known(value=Kept(place="bucket shop-state", versioned=True)),
+        locks={site: Known(value=()) for site in "ab"},
+        states={site: Known(value=it) for site, it in states.items()},
+        copies={site: Known(value=AT - 3600) for site in "ab"},
+    )
 
 
 def region(site: str, its: Settings) -> Region:
@@ -95,9 +136,7 @@ def region(site: str, its: Settings) -> Region:
         entrance=Known(
             value=Entrance(site=ACTIVE, seconds=0.05, ends=datetime.datetime.fromtimestamp(AT + 9e6, datetime.UTC))
         ),
-        servers=Known(
-            value=Sight(servers=tuple(Server(id=it, name=it, status="ACTIVE", power=1) for it in ("1", "2")))
-        ),
+        servers=Known(value=Sight(servers=servers(site, its))),
         members=Known(value={"app-1": "ONLINE", "app-2": "ONLINE"}),
         followed=Known(value=3),
         record=Known(value=Record(version=VERSION, keys=digests(its))),
@@ -127,6 +166,8 @@ def well(its: Settings) -> Survey:
         epochs=Known(value=0),
         last=Known(value=Entry(number=9, what="moved", site="a", who="ann", place="desk", at="2026-11-29T10:00:00Z")),
         regions={site: region(site, its) for site in "ab"},
+        checked=Known(value=LastCheck(checked=CHECKED, age_s=720.0), age_s=720.0),
+        deep=deep(its),
         names=Names(
             name=its.shop.host,
             servers={server: Known(value=told) for server in its.dns.servers},
@@ -141,7 +182,7 @@ def dark(its: Settings) -> Survey:
     found = well(its)
     regions = {site: _all_dark(it) for site, it in found.regions.items()}
     names = _all_dark(found.names)
-    silent: Survey = replace(_all_dark(found), regions=regions, names=names)
+    silent: Survey = replace(_all_dark(found), regions=regions, names=names, deep=_all_dark(found.deep))
     return silent
 
 

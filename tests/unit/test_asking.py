@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from contract.heartbeat import Heartbeat
 from scripts.clients.compute import Sight
 from scripts.clients.hosts import Answer, Unreachable
 from scripts.clients.openstack import ApiDown
+from scripts.clients.state_copies import Copy, StateCopies
 from scripts.clients.witness import WitnessDown
-from scripts.ctl.survey import asking, names
+from scripts.ctl.survey import asking, deep, names
 from scripts.ctl.survey.asking import Ways, look
+from scripts.ctl.survey.deep import Stacks
 from scripts.ctl.survey.seen import Told
 from tests.unit.played_survey import LB, host, settings
 
@@ -33,6 +36,7 @@ class World:
         self.opened: list[dict[str, str]] = []
         self.witness_down = False
         self.dead: set[tuple[str, str]] = set()  # host and the bastion that leads to it no more
+        self.lost: set[str] = set()  # sites whose bastion is dead
         self.answers: dict[str, Answer] = {}
         self.slow = 0.0
 
@@ -56,7 +60,7 @@ class World:
         return self._word(["epochs/00000001.json", "epochs/00000001.json", "epochs/00000002.json"])  # type: ignore[no-any-return]
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("followed", "configuration", "servers", "unsettled", "locked", "audited", "audit"):
+        if name in ("last_check", "followed", "configuration", "servers", "unsettled", "locked", "audited", "audit"):
             return lambda *_: self._word([] if name == "audited" else None)
         raise AttributeError(name)
 
@@ -78,6 +82,11 @@ class PlayedHosts:
         own = key.rsplit(".", 1)[1]
         return sorted(self._bastions, key=lambda site: site == own)
 
+    def lead(self, site: str, _: int) -> None:
+        self.world.asked.append(f"way {site}")
+        if site in self.world.lost:
+            raise Unreachable(f"bastion of {site}: no ssh session")
+
     def call(self, key: str, via: str, command: str, *_: Any, **__: Any) -> Answer:
         self.world.asked.append(f"{key} via {via}")
         assert command == "host survey"
@@ -95,6 +104,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setattr(asking, "Witness", lambda *_, **__: it)
     monkeypatch.setattr(asking, "TrailBucket", lambda *_, **__: it)
+    monkeypatch.setattr(asking, "CheckBucket", lambda *_, **__: it)
     monkeypatch.setattr(asking, "Hosts", PlayedHosts)
     for name, found in (("authoritative", TOLD), ("resolved", TOLD), ("delegated", frozenset[str]())):
         monkeypatch.setattr(names, name, lambda *_, found=found: found)
@@ -132,9 +142,46 @@ def test_a_bastion_that_leads_nowhere_is_passed_by_and_a_host_without_a_way_is_o
     assert found.regions["b"].hosts["app-1"].known
 
 
+def test_each_bastion_is_signed_in_to_before_whoever_is_behind_it_and_a_dead_one_once(world: World) -> None:
+    """sshd drops at random what comes beside ten that have not signed in yet: a region of full size has more hosts."""
+    world.lost = {"a"}
+    found = look(ITS)
+    assert sorted(it for it in world.asked if it.startswith("way")) == ["way a", "way b"]
+    assert world.asked.index("way b") < world.asked.index("db-1.b via b")
+    assert not [it for it in world.asked if it.endswith("via a")] and "db-1.a via b" in world.asked
+    assert all(word.known for word in found.regions["a"].hosts.values())
+
+
+def test_a_bastion_is_signed_in_to_while_the_witness_is_asked_and_anew_where_it_has_moved(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look(ITS)
+    led, really = threading.Event(), PlayedHosts.lead
+
+    def lead(it: PlayedHosts, site: str, limit_s: int) -> None:
+        led.set()
+        really(it, site, limit_s)
+
+    def addresses(site: str) -> dict[str, str]:
+        assert led.wait(10), "whoever is remembered is signed in to before the witness has answered"
+        return {"lb": LB[site], "bastion": BASTIONS[site]}
+
+    monkeypatch.setattr(PlayedHosts, "lead", lead)
+    monkeypatch.setattr(world, "addresses", addresses, raising=False)
+    world.asked.clear()
+    found = look(ITS).regions["b"]
+    assert found.addresses.known and found.hosts["db-1"].known
+    assert sorted(it for it in world.asked if it.startswith("way")) == ["way a", "way b"]
+    moved = {**BASTIONS, "b": "198.51.100.99"}
+    monkeypatch.setitem(BASTIONS, "b", moved["b"])
+    world.asked.clear()
+    assert look(ITS).regions["b"].hosts["db-1"].known
+    assert world.opened[-1] == moved and world.asked.count("way b") == 2, "where it was, and where it is"
+
+
 def test_a_region_that_is_lost_is_not_asked_where_nobody_wants_its_word(world: World) -> None:
     found = look(ITS, sites=["b"])
-    assert not [it for it in world.asked if ".a via" in it or it in ("platform a", f"entrance {LB['a']}")]
+    assert not [it for it in world.asked if ".a via" in it or it in ("way a", "platform a", f"entrance {LB['a']}")]
     assert "beat db-1.a" in world.asked, "the witness tells of it"
     assert found.regions["a"].hosts["db-1"].why == "was not asked" and found.regions["b"].hosts["db-1"].known
 
@@ -183,3 +230,55 @@ def test_connections_are_kept_from_one_look_to_the_next(world: World) -> None:
         for _ in range(3):
             look(ITS, ways=ways)
     assert world.opened == [BASTIONS], "each new one is a sign-in"
+
+
+class PlayedOffer:
+    """A region's APIs; that of region a takes no sign-in."""
+
+    signed_in: list[str]  # by each
+
+    def __init__(self, _: Any, region: str, **__: Any) -> None:
+        self.region = region
+
+    def connect(self) -> None:
+        self.signed_in.append(self.region)
+        if self.region == ITS.regions["a"].compute_region:
+            raise ApiDown("OpenStack API x: no answer within 3 s")
+
+    def room(self) -> str:
+        return "room"
+
+    def sizes(self, flavors: Any) -> dict[str, None]:
+        return dict.fromkeys(flavors)
+
+    def image(self, image_id: str) -> str:
+        return "active" if image_id == ITS.regions["b"].image_id else ""
+
+    def everyone(self) -> list[Any]:
+        raise RuntimeError("a-secret")
+
+
+@pytest.fixture
+def deeper(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[PlayedOffer]:
+    PlayedOffer.signed_in = []
+    monkeypatch.setattr(deep, "Offer", PlayedOffer)
+    monkeypatch.setattr(
+        StateCopies, "copies", lambda _, site: [Copy(site=site, at=at, digest="0" * 64) for at in (7, 9)]
+    )
+    monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{tmp_path}/none")
+    return PlayedOffer
+
+
+def test_status_asks_no_platform_for_what_check_alone_wants(deeper: type[PlayedOffer]) -> None:
+    assert look(ITS).deep is None and deeper.signed_in == []
+
+
+def test_check_asks_each_platform_with_one_sign_in_and_a_silent_one_hides_no_other(deeper: type[PlayedOffer]) -> None:
+    found = look(ITS, stacks=Stacks(project="shop", names={"a": "region-a", "b": "region-b"})).deep
+    assert found is not None
+    b = ITS.regions["b"].compute_region
+    assert deeper.signed_in.count(b) == 1
+    assert found.rooms["a"].why.startswith("OpenStack API x") and found.images["b"].value == "active"
+    assert found.listed["b"].why == "could not be asked (RuntimeError)"
+    assert found.copies["b"].value == 9, "the newest"
+    assert "has no .pulumi in it" in found.backend.why and "has no .pulumi in it" in found.locks["a"].why

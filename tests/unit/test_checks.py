@@ -13,11 +13,14 @@ from contract.answers import Unreplicated
 from contract.runs import Run
 from contract.survey import Slot
 from scripts.clients.compute import Sight as Servers
+from scripts.clients.offer import Quota, Room
 from scripts.clients.run_bucket import Word as RunWord
-from scripts.clients.server_states import Server
+from scripts.clients.server_states import Server, Size
+from scripts.ctl.states.stored import Lock
+from scripts.ctl.states.stored import State as Stored
 from scripts.ctl.survey.checks import ROWS, judge
 from scripts.ctl.survey.checks.row import Finding, Row, Severity, Sight, State
-from tests.unit.played_survey import AT, DARK, changed, dark, settings, well
+from tests.unit.played_survey import AT, DARK, changed, dark, servers, settings, well
 
 ITS = settings()
 DB_A, DB_B, CACHE_B = "regions/a/hosts/db-1", "regions/b/hosts/db-1", "regions/b/hosts/cache-1"
@@ -39,6 +42,16 @@ KILLED = RunWord(
     etag="e",
     age_s=600.0,
 )
+
+
+def verified(at: float | None) -> Any:
+    """Both regions, their copiers' last comparison at that time."""
+    found = well(ITS)
+    for site in "ab":
+        found = changed(found, f"regions/{site}/hosts/control-1/assets/verified", at)
+    return found.regions
+
+
 # What each check is for: where the survey is spoiled, and by what.
 SPOILED: dict[str, tuple[str, Any]] = {
     "pg.role": (f"{DB_B}/postgres/in_recovery", False),
@@ -103,6 +116,16 @@ SPOILED: dict[str, tuple[str, Any]] = {
     "dns.delegation": ("names/delegation", frozenset(["192.0.2.99"])),
     "servers.on": ("regions/b/servers", Servers(servers=(Server(id="1", name="shop-b-db-1", status="SHUTOFF"),))),
     "balancer.members": ("regions/b/members", {"app-1": "ERROR"}),
+    "capacity.standby": ("regions/b/servers", Servers(servers=servers("b", ITS)[1:])),
+    "quota.standby": ("deep/rooms/b/cores", Quota(limit=21, used=20)),
+    "flavors.available": (f"deep/sizes/b/{ITS.regions['b'].flavors['db']}", None),
+    "images.available": ("deep/images/b", ""),
+    "stack.drift": ("deep/listed/b", servers("b", ITS)[1:]),
+    "state.backend": ("", None),  # of a shop that is no rehearsal, see below
+    "state.lock": ("deep/locks/b", (Lock(who="ann@desk, process 7", since=AT - 7200),)),
+    "state.backup": ("deep/copies/b", AT - 100_000),
+    "backup.restore-age": (f"{DB_B}/archive/rehearsed", AT - 4e6),
+    "assets.verify-age": ("regions", verified(AT - 4e6)),
     "host.answers": (f"{CACHE_B}/silent", ("redis",)),
     "host.units": (f"{CACHE_B}/failed", ("dr-agent.service",)),
     "host.disk": (f"{CACHE_B}/disk_free", 2**30),
@@ -114,7 +137,7 @@ SPOILED: dict[str, tuple[str, Any]] = {
 }
 # They are about what this machine has, so they are known whoever is silent.
 OWN = ("certs.expiry", "accept.left-over", "redis.leader")
-BY_CONFIGURATION = ("certs.expiry", "accept.left-over", "redis.leader")
+BY_CONFIGURATION = ("certs.expiry", "accept.left-over", "redis.leader", "state.backend")
 
 
 def of(findings: list[Finding], name: str) -> list[Finding]:
@@ -197,3 +220,94 @@ def test_two_regions_that_both_write_fail_and_block() -> None:
     both = changed(well(ITS), f"{DB_B}/postgres/in_recovery", False)
     found = [it for it in of(judge(both, ITS), "pg.role") if it.state is State.FAIL]
     assert [(it.subject, it.found, it.blocks) for it in found] == [("db-1.b", "a primary", True)]
+
+
+def found_of(name: str, path: str, value: Any) -> list[tuple[State, str]]:
+    return [(it.state, it.found) for it in of(judge(changed(well(ITS), path, value), ITS), name)]
+
+
+def test_what_check_alone_asks_is_judged_where_it_was_asked_and_is_no_unknown_elsewhere() -> None:
+    asked, quick = ({it.id for it in judge(it, ITS)} for it in (well(ITS), replace(well(ITS), deep=None)))
+    assert asked - quick == {row.id for row in ROWS if row.deep} and quick == {row.id for row in ROWS if not row.deep}
+
+
+def test_quota_is_counted_for_what_the_standby_lacks_and_else_for_its_largest_server() -> None:
+    largest = changed(well(ITS), f"deep/sizes/b/{ITS.regions['b'].flavors['db']}", Size(cores=81, memory=8192))
+    (found,) = of(judge(largest, ITS), "quota.standby")
+    assert (found.state, found.found) == (
+        State.WARN,
+        "80 of 100 cores left, 81 needed for one more of 81 cores and 8192 MiB",
+    )
+    two = changed(well(ITS), "deep/listed/b", servers("b", ITS)[2:])
+    for left, state in ((4, State.OK), (3, State.WARN)):
+        (found,) = of(judge(changed(two, "deep/rooms/b/cores", Quota(limit=20 + left, used=20)), ITS), "quota.standby")
+        assert found.state is state and "which it lacks" in found.found
+    lowered = Room(servers=Quota(limit=1, used=5), cores=Quota(limit=None, used=9), memory=Quota(limit=None, used=9))
+    assert found_of("quota.standby", "deep/rooms/b", lowered)[0][0] is State.WARN
+    assert found_of("quota.standby", "deep/rooms/a", lowered)[0][0] is State.OK, (
+        "the active region is not asked to take anything"
+    )
+
+
+def test_quota_of_what_nobody_knows_the_size_of_is_unknown() -> None:
+    gone = changed(well(ITS), f"deep/sizes/b/{ITS.regions['b'].flavors['db']}", None)
+    missing = changed(gone, "deep/listed/b", tuple(it for it in servers("b", ITS) if "db-1" not in str(it.name)))
+    (found,) = of(judge(missing, ITS), "quota.standby")
+    assert found.state is State.UNKNOWN and "flavors.available" in found.found
+
+
+def test_a_standby_that_is_smaller_or_off_does_not_bear_what_the_active_region_bears() -> None:
+    first, *rest = servers("b", ITS)
+    for server, told in (
+        (replace(first, size=Size(cores=1, memory=8192)), "has 1 cores and 8192 MiB, that of region a 2 cores"),
+        (replace(first, size=Size(cores=4, memory=4096)), "has 4 cores and 4096 MiB"),
+        (replace(first, status="SHUTOFF"), "is SHUTOFF"),
+    ):
+        ((state, found),) = found_of("capacity.standby", "regions/b/servers", Servers(servers=(server, *rest)))
+        assert state is State.WARN and told in found
+    larger = replace(first, size=Size(cores=4, memory=8192))
+    assert found_of("capacity.standby", "regions/b/servers", Servers(servers=(larger, *rest)))[0][0] is State.OK
+    untold = replace(first, size=None)
+    assert found_of("capacity.standby", "regions/b/servers", Servers(servers=(untold, *rest)))[0][0] is State.UNKNOWN
+
+
+def test_a_server_that_was_made_anew_under_its_old_name_is_another_one() -> None:
+    first, *rest = servers("b", ITS)
+    other = replace(first, id="made-by-hand")
+    _, (state, found) = found_of("stack.drift", "deep/listed/b", (other, *rest))
+    assert state is State.WARN
+    assert f"({first.id}) is not there" in found and f"{first.name} (made-by-hand) is not of the stack" in found
+    stranger = Server(id="9", name="somebody-elses", status="ACTIVE")
+    assert {it for it, _ in found_of("stack.drift", "deep/listed/b", (first, *rest, stranger))} == {State.OK}
+
+
+def test_a_lock_of_a_run_at_work_is_no_trouble_and_one_of_unknown_age_is() -> None:
+    young, untold = Lock(who="ann@desk, process 7", since=AT - 60), Lock(who="ann@desk, process 7", since=None)
+    assert found_of("state.lock", "deep/locks/b", (young,))[1] == (State.OK, "locked by ann@desk, process 7, 60 s ago")
+    assert found_of("state.lock", "deep/locks/b", (young, untold))[1][0] is State.WARN
+
+
+def test_an_old_copy_of_a_state_that_has_not_changed_is_all_that_there_is() -> None:
+    old = changed(well(ITS), "deep/copies/b", AT - 1e6)
+    for changed_at, state in ((AT - 2e6, State.OK), (AT - 5e5, State.WARN)):
+        survey = changed(old, "deep/states/b", Stored(changed=changed_at, servers={}))
+        assert of(judge(survey, ITS), "state.backup")[1].state is state
+    assert of(judge(changed(old, "deep/states/b", DARK), ITS), "state.backup")[1].state is State.UNKNOWN
+    assert found_of("state.backup", "deep/copies/b", None)[1] == (State.WARN, "was never copied")
+
+
+def test_a_rehearsal_has_its_folder_where_it_likes_and_a_shop_has_not() -> None:
+    folder = changed(well(ITS), "deep/backend/versioned", False)
+    assert of(judge(folder, replace(ITS, lab=True)), "state.backend")[0].state is State.OK
+    assert of(judge(folder, replace(ITS, lab=False)), "state.backend")[0].state is State.WARN
+    silent = changed(well(ITS), "deep/backend/versioned", None)
+    assert of(judge(silent, replace(ITS, lab=False)), "state.backend")[0].state is State.UNKNOWN
+
+
+def test_a_restore_that_was_proven_on_either_host_counts_and_never_is_no_unknown() -> None:
+    moved = changed(changed(well(ITS), f"{DB_B}/archive/rehearsed", None), f"{DB_A}/archive/rehearsed", AT - 60)
+    assert [it.found for it in of(judge(moved, ITS), "backup.restore-age")] == ["60 s ago"]
+    (found,) = of(judge(changed(well(ITS), f"{DB_B}/archive/rehearsed", None), ITS), "backup.restore-age")
+    assert (found.state, found.found) == (State.WARN, "never")
+    (found,) = of(judge(changed(well(ITS), "regions", verified(None)), ITS), "assets.verify-age")
+    assert (found.state, found.found) == (State.WARN, "never")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import xml.etree.ElementTree as ET
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from contract.checked import Checked
 from contract.errors import ExitCode
 from scripts.ctl import cli
 from scripts.ctl.commands import check, status
@@ -21,6 +24,19 @@ from tests.unit.played_survey import DARK, changed, dark, settings, well
 ITS = settings()
 
 
+class Recorded:
+    """The witness, for those who leave a check there."""
+
+    def __init__(self) -> None:
+        self.checks: list[Checked] = []
+
+    def record_check(self, checked: Checked) -> None:
+        self.checks.append(checked)
+
+
+RECORDED = Recorded()
+
+
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     """Runs a command with a survey; its exit code and what it printed."""
@@ -29,6 +45,7 @@ def shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
         monkeypatch.setattr(Stack, "settings", lambda _: ITS)
         for command in (status, check):
             monkeypatch.setattr(command, "look", lambda *_, **__: survey)
+        monkeypatch.setattr(check, "CheckBucket", lambda *_, **__: RECORDED)
         code = cli.main(arguments)
         found = capsys.readouterr()
         assert found.err == ""
@@ -132,3 +149,46 @@ def test_questions_end_at_their_limit_and_hide_no_error() -> None:
 def test_ages_and_sizes_are_in_words() -> None:
     text = "\n".join(" ".join(line.cells) for line in screen.table(well(ITS), ITS))
     assert "backups: a 60 min ago, b 60 min ago" in text and "last run 20 s ago, well, 0 missing" in text
+
+
+def test_the_screen_says_when_somebody_last_checked_and_what_that_found(shown: Any) -> None:
+    _, text = shown(well(ITS), "status")
+    assert "last check: 12 min ago by ann: 140 ok, 0 fail, 1 warn, 0 unknown (witness.lock)" in text.splitlines()[2]
+    _, text = shown(changed(well(ITS), "checked", None), "status")
+    assert "last check: none was recorded (`drctl check --record`)" in text
+
+
+def test_a_check_is_recorded_by_counts_and_ids_where_that_is_wanted(
+    shown: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DR_WHO", "timer@desk")
+    RECORDED.checks.clear()
+    lost = changed(well(ITS), "regions/b/hosts/db-1/postgres/streaming", False)
+    shown(lost, "check")
+    assert RECORDED.checks == []
+    shown(lost, "check", "--record")
+    (found,) = RECORDED.checks
+    assert found.who.startswith("timer@desk") and (found.fail, found.warn) == (1, 0) and found.ok > 100
+    assert "pg.replication.streaming" in found.wrong and len(found.wrong) == len(set(found.wrong))
+
+
+def test_metrics_tell_each_check_in_each_state_and_when_that_was(shown: Any, tmp_path: Path) -> None:
+    file = tmp_path / "drctl.prom"
+    lost = changed(well(ITS), "regions/b/hosts/db-1/postgres/streaming", False)
+    shown(lost, "check", "--metrics", str(file))
+    lines = file.read_text().splitlines()
+    series = re.compile(r'dr_check_[a-z_]+({id="[a-z0-9.-]+",severity="(blocks|warns)",state="[a-z]+"})? [0-9.]+')
+    assert [line for line in lines if not line.startswith("# ") and not series.fullmatch(line)] == []
+    assert "dr_check_timestamp_seconds 1796000000" in lines
+    name = 'dr_check_findings{id="pg.replication.streaming",severity="blocks",state='
+    assert f'{name}"fail"}} 1' in lines and f'{name}"ok"}} 0' in lines
+    assert file.stat().st_mode & 0o777 == 0o644 and [it.name for it in tmp_path.iterdir()] == ["drctl.prom"]
+
+
+def test_metrics_that_cannot_be_written_are_one_sentence_and_leave_nothing(
+    shown: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Stack, "settings", lambda _: ITS)
+    monkeypatch.setattr(check, "look", lambda *_, **__: well(ITS))
+    assert cli.main(["check", "--metrics", str(tmp_path / "none" / "drctl.prom")]) == ExitCode.FAILED
+    assert "cannot be written (No such file or directory)" in capsys.readouterr().err

@@ -21,6 +21,7 @@ from contract.access import OpenStack, Ssh, SshHost
 from contract.agreement import Record
 from contract.audit import Entry
 from contract.buckets import Bucket
+from contract.checked import Checked
 from contract.checks import Check, Unwanted
 from contract.documents import Envelope
 from contract.epoch import Claimed, Epoch, InForce
@@ -33,6 +34,7 @@ from contract.services import app, archive, assets, postgres, redis, setup
 from contract.verbs import ANSWERS
 from scripts.clients import bounded, http
 from scripts.clients import hosts as clients_hosts
+from scripts.clients.check_bucket import CheckBucket
 from scripts.clients.hosts import Hosts, answer_of
 from scripts.clients.openstack import ApiDown, Cloud
 from scripts.clients.server_states import read as read_server
@@ -206,6 +208,7 @@ OBJECTS: dict[str, tuple[type[Any], Callable[[], Any]]] = {
     "unsettled/a.json": (Unsettled, lambda: WITNESS.unsettled(NEWEST)),
     "configurations/a.json": (Record, lambda: WITNESS.configuration("a")),
     "heartbeats/a/db-1.json": (Beat, lambda: WITNESS.heartbeat("a", "db-1")),
+    "checks/last.json": (Checked, lambda: CheckBucket(WITNESS_PLACE).last_check()),
     "audit/00000001.json": (Entry, lambda: audit.read("audit/00000001.json", TrailBucket(WITNESS_PLACE).audit(1) or b"")),
 }  # fmt: skip
 

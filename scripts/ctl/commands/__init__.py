@@ -22,6 +22,7 @@ _MODULES = {
     "secrets": "secrets",
     "ssh": "host",
     "ssh-certificate": "ssh_certificate",
+    "state": "state",
     "status": "status",
     "switchover": "move",
     "unlock": "unlock",

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from components.render import documents
 from components.settings import Settings
 from contract.epoch import Epoch
-from contract.errors import ExitCode, Partial, Refused, Usage
+from contract.errors import ExitCode, Partial, Refused
 from contract.plain import phrase, shown
 from contract.sites import SITES, other
 from scripts.clients.witness import Witness
+from scripts.ctl import output
 from scripts.ctl.moves import engine
 from scripts.ctl.moves.engine import Outcome, Step
 from scripts.ctl.moves.plan import Kind, Plan, plan
@@ -161,14 +162,11 @@ def _agreed(found: Plan, chosen: argparse.Namespace) -> None:
         )
     if chosen.yes or chosen.plan:
         return
-    if sys.stdin is None or not sys.stdin.isatty():
-        raise Usage(
-            "stdin: is no terminal, so nobody can agree; nothing was changed; name the plan with --plan, or agree to whatever it is with --yes"
-        )
-    print(f"Type the region that shall be active ({found.target}) to go on: ", end="", flush=True)
-    typed = sys.stdin.readline().strip()
-    if typed != found.target:
-        raise Refused(f"region: found {shown(typed)}, wanted {found.target!r}; nothing was changed")
+    output.typed(
+        found.target,
+        "Type the region that shall be active",
+        "name the plan with --plan, or agree to whatever it is with --yes",
+    )
 
 
 def _moved(pair: Pair, found: Plan) -> ExitCode:

@@ -16,7 +16,7 @@ from components.settings import Settings
 from contract.errors import Failed
 from contract.reference import NAMESPACE
 from contract.sites import SITES
-from scripts.ctl.stacks.configuration import load, own_values, shared_values, write
+from scripts.ctl.stacks.configuration import PROJECT, load, own_values, shared_values, write
 from scripts.ctl.stacks.sealed import Seal
 
 ANSWER_S = 120.0
@@ -42,6 +42,11 @@ class Stack:
         """Of its stack file."""
         return self.file or self.folder / f"Pulumi.{self.name}.yaml"
 
+    @property
+    def project(self) -> str:
+        """Its project's name, as pulumi files its state under it. Raises Usage."""
+        return str(load(self.folder / PROJECT).get("name") or "")
+
     def settings(self) -> Settings:
         """The whole configuration. Raises DrError, ConfigError with every fault of it.
 
@@ -60,6 +65,14 @@ class Stack:
             values |= {key: self._opened(key) for key in hidden - {"secrets"}}
             values["secrets"] = self._json("config", "get", "dr:secrets", *self.file_words)
         return config.parse({key: config.decoded(key, value) for key, value in values.items()}, hidden)
+
+    def exported(self) -> bytes:
+        """Its state as pulumi writes it, secrets encrypted. Raises Failed."""
+        return self._run("stack", "export").encode()
+
+    def imported(self, text: bytes) -> None:
+        """Put a state that was exported in the place of the one there. Raises Failed; it is as it was then."""
+        self._run("stack", "import", given=text.decode())
 
     def resources(self) -> Iterator[Resource]:
         """All that its state holds, secrets encrypted. Raises Failed."""
@@ -121,11 +134,17 @@ class Stack:
                 f"{self._what(words)}: answered no JSON; nothing was changed; run that command by hand"
             ) from None
 
-    def _run(self, *words: str) -> str:
+    def _run(self, *words: str, given: str = "") -> str:
         what = self._what(words)
         try:
             done = subprocess.run(
-                self.argv(*words), cwd=self.folder, capture_output=True, text=True, timeout=ANSWER_S, check=False
+                self.argv(*words),
+                cwd=self.folder,
+                input=given,
+                capture_output=True,
+                text=True,
+                timeout=ANSWER_S,
+                check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise Failed(

@@ -25,6 +25,7 @@ from contract.plain import phrase, shown
 from contract.sites import SITES
 from contract.survey import HostSurvey
 from contract.wire import document
+from scripts.clients.check_bucket import CheckBucket
 from scripts.clients.compute import Compute, Sight
 from scripts.clients.hosts import Hosts, Unreachable
 from scripts.clients.openstack import Cloud
@@ -33,6 +34,7 @@ from scripts.clients.trail_bucket import TrailBucket
 from scripts.clients.witness import EPOCHS, Witness
 from scripts.ctl.persons.bastions import remember, remembered
 from scripts.ctl.survey import names
+from scripts.ctl.survey.deep import DeepAsking, Stacks
 from scripts.ctl.survey.known import Known, Questions
 from scripts.ctl.survey.seen import Entrance, Names, Region, Survey
 from scripts.links.verify import NotYet, Shop
@@ -67,37 +69,53 @@ class Ways:
 
 
 def look(
-    settings: Settings, *, limit_s: float = LIMIT_S, ways: Ways | None = None, sites: Sequence[str] = SITES
+    settings: Settings,
+    *,
+    limit_s: float = LIMIT_S,
+    ways: Ways | None = None,
+    sites: Sequence[str] = SITES,
+    stacks: Stacks | None = None,
 ) -> Survey:
-    """Within `limit_s`. `sites`: regions of which hosts, entrance and platform are asked; of the others the witness alone. Raises Refused where ssh
-    cannot work here.
+    """Within `limit_s`. `sites`: regions of which hosts, entrance and platform are asked; of the others the witness alone. `stacks`: where what is deep
+    shall be asked, too. Raises Refused where ssh cannot work here.
     """
     if ways is not None:
-        return Asking(settings, limit_s, ways, sites).survey()
+        return Asking(settings, limit_s, ways, sites, stacks).survey()
     with Ways() as own:
-        return Asking(settings, limit_s, own, sites).survey()
+        return Asking(settings, limit_s, own, sites, stacks).survey()
 
 
 class Asking:
     """One survey."""
 
-    def __init__(self, settings: Settings, limit_s: float, ways: Ways, sites: Sequence[str]) -> None:
+    def __init__(
+        self, settings: Settings, limit_s: float, ways: Ways, sites: Sequence[str], stacks: Stacks | None
+    ) -> None:
         self._settings, self._questions, self._ways, self._sites = settings, Questions(limit_s), ways, sites
+        self._led: dict[str, str] = {}  # bastions that are signed in to, by site
         self._survey_s = int(limit_s)  # for a host's answer
         self._place = place = documents.witness(settings)
         self._witness = Witness(place, answer_s=WITNESS_S, attempts=1)
         self._trail = TrailBucket(place, answer_s=WITNESS_S, attempts=1)
         self._runs = RunBucket(place, answer_s=WITNESS_S, attempts=1)
+        self._checks = CheckBucket(place, answer_s=WITNESS_S, attempts=1)
+        self._deep = None if stacks is None else DeepAsking(settings, self._questions, stacks)
 
     def survey(self) -> Survey:
         began, at = time.monotonic(), time.time()
         ask, settings = self._questions.ask, self._settings
         for site in SITES:
             ask(f"addresses {site}", partial(self._witness.addresses, site))
+        before = remembered(self._place)
+        if before:  # most often they are the same, and the sign-in need not wait for the witness
+            self._lead(before)
         ask("newest", self._witness.newest)
         ask("locked", self._witness.locked)
         ask("epochs", self._doubled)
         ask("last", self._last)
+        ask("checked", self._checks.last_check, lambda it: it.age_s)
+        if self._deep is not None:
+            self._deep.ask()
         for server in settings.dns.servers:
             ask(f"dns {server}", partial(names.authoritative, server, settings.dns.zone, settings.shop.host))
         ask("resolver", partial(names.resolved, settings.shop.host))
@@ -115,8 +133,7 @@ class Asking:
         told = {site: it.part(lambda found: found.get("bastion")) for site, it in addresses.items()}
         bastions = {site: address for site, address in told.items() if address}
         remember(self._place, bastions)
-        bastions = {**remembered(self._place), **bastions}
-        hosts = self._ways.to(settings, bastions)
+        hosts = self._lead({**before, **bastions})
         for key, host in settings.hosts.items():
             if host.site in self._sites and hosts.routes(key):
                 ask(f"host {key}", partial(self._host, hosts, key))
@@ -135,8 +152,22 @@ class Asking:
                 resolver=known("resolver"),
                 delegation=known("delegation"),
             ),
+            checked=known("checked"),
+            deep=None if self._deep is None else self._deep.seen(),
             took_s=round(time.monotonic() - began, 2),
         )
+
+    def _lead(self, bastions: Mapping[str, str]) -> Hosts:
+        """Begins to sign in to those of the regions that are asked, where that was not begun."""
+        hosts = self._ways.to(self._settings, bastions)
+        if bastions != self._led:
+            self._led = dict(bastions)
+            for site in set(self._sites) & set(bastions):
+                self._questions.ask(self._way(site), partial(hosts.lead, site, CONNECT_S))
+        return hosts
+
+    def _way(self, site: str) -> str:
+        return f"way {site} by {self._led.get(site)}"
 
     def _ask_region(self, site: str) -> None:
         ask, settings = self._questions.ask, self._settings
@@ -190,6 +221,10 @@ class Asking:
         """By the bastion of its own region, and by the other one where that leads nowhere."""
         silent: Unreachable | None = None
         for via in reversed(hosts.routes(key)):
+            way = self._questions.known(self._way(via)) if via in self._sites else Known[Any]()
+            if not way.known:
+                silent = silent or Unreachable(f"host {key}: {way.why}")
+                continue
             try:
                 answer = hosts.call(key, via, "host survey", {"schema": 1}, self._survey_s, connect_s=CONNECT_S)
             except Unreachable as error:

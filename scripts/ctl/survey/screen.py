@@ -11,6 +11,7 @@ from contract.hosts import APP, CACHE, CONTROL, DATABASE, first, kind_of
 from contract.plain import phrase
 from contract.sites import SITES
 from contract.survey import HostSurvey
+from scripts.clients.check_bucket import LastCheck
 from scripts.clients.compute import Sight
 from scripts.clients.run_bucket import Word
 from scripts.clients.run_lease import over, told
@@ -47,7 +48,17 @@ def head(survey: Survey, settings: Settings) -> list[str]:
         if last
         else f"audit trail: {survey.last.why or 'empty'}"
     )
+    lines.append(_last_check(survey.checked))
     return [phrase(line, 300) for line in lines]
+
+
+def _last_check(word: Known[LastCheck]) -> str:
+    if word.value is None:
+        return f"last check: {word.why or 'none was recorded (`drctl check --record`)'}"
+    it = word.value.checked
+    bad = it.warn + it.fail + it.unknown
+    more = f", {it.fail} fail, {it.warn} warn, {it.unknown} unknown ({', '.join(it.wrong)})" if bad else ""
+    return f"last check: {ago(word.value.age_s)} by {it.who}: {it.ok} ok{more}"
 
 
 def table(survey: Survey, settings: Settings) -> list[Line]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from contract.agreement import Record
 from contract.audit import Entry
@@ -12,9 +13,15 @@ from contract.epoch import Epoch
 from contract.heartbeat import Heartbeat
 from contract.sites import other
 from contract.survey import HostSurvey
+from scripts.clients.check_bucket import LastCheck
 from scripts.clients.compute import Sight
+from scripts.clients.offer import Room
 from scripts.clients.run_bucket import Word
+from scripts.clients.server_states import Server, Size
+from scripts.ctl.states.stored import Lock, State
 from scripts.ctl.survey.known import Known
+
+UNASKED = Known[Any](why="was not asked")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +75,32 @@ class Names:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Kept:
+    """Where Pulumi keeps the states. `versioned`: whether it keeps what is stored over; None where it does not say."""
+
+    place: str
+    versioned: bool | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deep:
+    """What `drctl check` asks besides, and nothing else waits for: what the platform could take, and Pulumi's states. Mappings are by site."""
+
+    rooms: Mapping[str, Known[Room]]
+    sizes: Mapping[str, Known[Mapping[str, Size | None]]]  # of the configured flavors, by their ids; None: not offered
+    images: Mapping[str, Known[str]]  # status of the configured image; empty: not there
+    listed: Mapping[str, Known[tuple[Server, ...]]]  # all servers of the project in the region
+    backend: Known[Kept]
+    locks: Mapping[str, Known[tuple[Lock, ...]]]
+    states: Mapping[str, Known[State]]
+    copies: Mapping[
+        str, Known[float]
+    ]  # when the newest copy at the witness was made, in seconds since 1970; a value of None: there is none
+
+
+@dataclass(frozen=True, kw_only=True)
 class Survey:
-    """`at`: when it was begun, in seconds since 1970; `took_s`: how long it took."""
+    """`at`: when it was begun, in seconds since 1970; `took_s`: how long it took; `deep`: None where nobody wanted it."""
 
     at: float
     took_s: float
@@ -80,6 +111,8 @@ class Survey:
     last: Known[Entry]  # the newest entry of the audit trail
     regions: Mapping[str, Region]
     names: Names
+    checked: Known[LastCheck] = UNASKED  # what the last recorded check has found; a value of None: there was none
+    deep: Deep | None = None
 
     @property
     def active(self) -> Region | None:

@@ -95,6 +95,11 @@ class ArchiveLayout:
         return self.folder / "seen.json"
 
     @property
+    def rehearsed(self) -> Path:
+        """When a rehearsal last proved a restore here."""
+        return self.folder / "rehearsed.json"
+
+    @property
     def due(self) -> Path:
         """Written anew by a `check` that finds a backup due at once: `dr-archive-due.path` looks at it."""
         return self.folder / "due"

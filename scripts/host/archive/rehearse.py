@@ -17,6 +17,7 @@ from contract.errors import Failed, Refused, say
 
 from ..frame import rolefile
 from ..frame.commands import run
+from ..frame.files import write_atomically
 from ..frame.log import Log
 from ..frame.rolefile import PRIMARY
 from .desired import Memory
@@ -48,6 +49,7 @@ class Rehearsal:
         fault = fault_of(restored, checksums)
         if fault is not None:
             raise Failed(self._left(*fault))
+        self._note()
         if not self.keep:
             self._remove()
         return {
@@ -103,6 +105,11 @@ class Rehearsal:
         for line in done.err.splitlines():
             self.log.error(line)
         return {"blocks": int(blocks[1]), "bad": int(bad[1])}
+
+    def _note(self) -> None:
+        """For whoever asks how long ago a backup was proven."""
+        with self.layout.postgres.acting():
+            write_atomically(self.layout.rehearsed, (json.dumps({"at": time.time()}) + "\n").encode(), 0o644)
 
     def _left(self, subject: str, found: str, wanted: str) -> str:
         return say(

@@ -118,7 +118,16 @@ def _archive(call: Call) -> dict[str, Any] | None:
         found = json.loads(read_own(layout.seen))
     except (OSError, ValueError):
         return None
-    return archive_facts(found, time.time()) if isinstance(found, dict) else None
+    return {**archive_facts(found, time.time()), "rehearsed": _rehearsed(layout)} if isinstance(found, dict) else None
+
+
+def _rehearsed(layout: ArchiveLayout) -> float | None:
+    try:
+        found = json.loads(read_own(layout.rehearsed))
+    except (OSError, ValueError):
+        return None
+    at = found.get("at") if isinstance(found, dict) else None
+    return at if isinstance(at, int | float) and not isinstance(at, bool) else None
 
 
 def archive_facts(found: Mapping[str, Any], now: float) -> dict[str, Any]:

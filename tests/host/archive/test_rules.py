@@ -29,7 +29,7 @@ from scripts.host.archive.inherit import mark, owed
 from scripts.host.archive.layout import ArchiveLayout
 from scripts.host.archive.order import Order, Source, choose, room
 from scripts.host.archive.push import Push, Verdict, judge, may_write, waiting
-from scripts.host.archive.rehearse import fault_of
+from scripts.host.archive.rehearse import Rehearsal, fault_of
 from scripts.host.archive.state import State, change, load
 from scripts.host.archive.tool import GIVEN_UP, Backup, Info, PgBackRest, explain, read_info, read_wal, run_while
 from scripts.host.archive.verbs import Archive, Facts, refuse_other
@@ -810,3 +810,23 @@ def test_metrics_leave_out_what_is_unknown() -> None:
     assert {"dr_archive_split_brain 0", "dr_archive_dropped 1"} <= set(lines)
     assert 'dr_archive_damaged_pages{repository="a"} 1' in lines
     assert not [line for line in lines if "backup_timestamp" in line and "TYPE" not in line]
+
+
+@pytest.mark.parametrize("bad", [0, 1])
+def test_a_rehearsal_that_has_proven_a_restore_is_noted_and_one_that_has_not_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: int
+) -> None:
+    place = layout(tmp_path)
+    place.folder.mkdir(parents=True)
+    order = Order(None, None, tmp_path / "rehearsal", 5433, None, None, False)
+    played = Rehearsal(place, MEMORY, order, False, Log(io.StringIO(), "archive rehearse"))
+    restored = {"short": False, "lsn": "0/1", "archived_to": "1"}
+    monkeypatch.setattr(played.restore, "run", lambda: restored)
+    monkeypatch.setattr(played.restore, "stop", lambda: None)
+    monkeypatch.setattr(played, "_count", dict)
+    monkeypatch.setattr(played, "_verify", lambda: {"blocks": 9, "bad": bad})
+    with pytest.raises(Failed) if bad else contextlib.nullcontext():
+        played.run()
+    assert place.rehearsed.exists() is not bool(bad)
+    if not bad:
+        assert json.loads(place.rehearsed.read_text())["at"] > START

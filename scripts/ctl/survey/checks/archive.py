@@ -5,19 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from contract.hosts import DATABASE
 from contract.sites import SITES
 from contract.survey import Archive, Repository
-from scripts.ctl.survey.checks.row import Row, Severity, Sight, Verdict, ago, judged
+from scripts.ctl.survey.checks.row import Row, Severity, Sight, Verdict, ago, judged, unknown
 
 BLOCKS, WARNS = Severity.BLOCKS, Severity.WARNS
 CHECKED_S = 180.0  # of the archive's check, which runs each minute
 BACKUP_S = 26 * 3600.0  # one a day, and time to make it
+PROVEN_S = 35 * 86_400.0  # once a month, and some days to find the time
 WAITING = 16  # segments that are on their way to the archive in the normal course
 
 
 def _archive(at: Sight, holds: Any, words: Any) -> Iterator[Verdict]:
     archive, _ = at.pair(lambda it: it.archive)
     yield judged("archive", archive, holds, words)
+
+
+def _proven(at: Sight) -> Iterator[Verdict]:
+    """By either region's host: a rehearsal runs on the standby's, and stays known where it becomes the active one's."""
+    known = [name for name, _, word in at.heads(DATABASE) if word.value is not None and word.value.archive is not None]
+    times = [word.part(lambda it: it.archive and it.archive.rehearsed) for _, _, word in at.heads(DATABASE)]
+    newest = max((it for it in times if it), default=None)
+    if newest is not None:
+        age_s = max(at.now - newest, 0.0)
+        yield Verdict(subject="restore", holds=age_s <= PROVEN_S, found=ago(age_s))
+    elif len(known) < len(SITES):
+        yield unknown("restore")
+    else:
+        yield Verdict(subject="restore", holds=False, found="never")
 
 
 def _checked(at: Sight) -> Iterator[Verdict]:
@@ -134,5 +150,14 @@ ROWS = (
         ),
         wanted="whole",
         next="dr-host archive status; docs/restore.md, damaged pages",
+    ),
+    Row(
+        id="backup.restore-age",
+        severity=WARNS,
+        about="when a backup was last restored, counted and looked at page by page",
+        judge=_proven,
+        wanted="within 35 days",
+        next="host archive rehearse on db-1 of the standby (docs/restore.md)",
+        deep=True,
     ),
 )

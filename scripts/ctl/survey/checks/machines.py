@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from contract.names import server_name
 from contract.version import VERSION
+from scripts.clients.server_states import Server
 from scripts.ctl.survey.checks.row import Row, Severity, Sight, Verdict, each, judged, unknown
+from scripts.ctl.survey.seen import Region
 
 BLOCKS, WARNS = Severity.BLOCKS, Severity.WARNS
 # The copier's and the archive's: one that was ended by a change of roles stays failed where it has no more to do. See assets.*, archive.*, backup.*.
@@ -45,6 +48,40 @@ def _servers(at: Sight) -> Iterator[Verdict]:
         yield Verdict(
             subject=f"servers of {region.site}", holds=not wrong, found=", ".join(wrong) or f"{len(sight.servers)} on"
         )
+
+
+def _capacity(at: Sight) -> Iterator[Verdict]:
+    """The standby against the active one, server by server: what is not on, or is smaller, does not bear what the other one bears."""
+    active, standby = at.survey.active, at.survey.standby
+    if active is None or standby is None:
+        yield unknown("servers of the standby", at.survey.newest.why)
+        return
+    subject, wrong, unsure = f"servers of region {standby.site}", list[str](), list[str]()
+    if active.servers.value is None or standby.servers.value is None:
+        yield unknown(subject, standby.servers.why or active.servers.why)
+        return
+    here, there = (_by_host(at, region) for region in (standby, active))
+    for name in sorted(here | there):
+        own, other = here.get(name), there.get(name)
+        if own is None:
+            wrong.append(f"{name} is not there")
+        elif own.status != "ACTIVE":
+            wrong.append(f"{name} is {own.words()}")
+        elif other is not None and (own.size is None or other.size is None):
+            unsure.append(name)
+        elif other is not None and own.size and other.size and not own.size.bears(other.size):
+            wrong.append(f"{name} has {own.size.words()}, that of region {active.site} {other.size.words()}")
+    if unsure and not wrong:
+        yield unknown(subject, f"the platform does not tell how large {', '.join(unsure)} is")
+    else:
+        yield Verdict(subject=subject, holds=not wrong, found=", ".join(wrong) or f"{len(here)} on, as large")
+
+
+def _by_host(at: Sight, region: Region) -> dict[str, Server]:
+    """What is seen of a region's servers, by the names of the hosts."""
+    names = {server_name(at.settings.project, region.site, name): name for name in region.hosts}
+    seen = () if region.servers.value is None else region.servers.value.servers
+    return {names[it.name]: it for it in seen if it.name in names}
 
 
 def _clocks(at: Sight) -> Iterator[Verdict]:
@@ -86,6 +123,14 @@ ROWS = (
         judge=_servers,
         wanted="ACTIVE",
         next="pulumi up for that region, which starts them",
+    ),
+    Row(
+        id="capacity.standby",
+        severity=WARNS,
+        about="the standby has the servers that the active region has, on and as large",
+        judge=_capacity,
+        wanted="each of them, on, and no smaller",
+        next="pulumi up for the standby; dr:regions.<site>.flavors",
     ),
     Row(
         id="host.answers",

@@ -116,7 +116,10 @@ Judge = Callable[[Sight], Iterable[Verdict]]
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A check. `about`: one line of what it looks at; `wanted` and `next`: of a finding that is not good."""
+    """A check. `about`: one line of what it looks at; `wanted` and `next`: of a finding that is not good.
+
+    `deep`: of `drctl check` alone: nobody else asks for what it judges, or it is no matter of this hour.
+    """
 
     id: str
     severity: Severity
@@ -124,6 +127,7 @@ class Row:
     wanted: str
     next: str
     judge: Judge
+    deep: bool = False
 
     def findings(self, sight: Sight) -> Iterator[Finding]:
         """One for each subject. A judge that raises is one that knows nothing."""

@@ -9,6 +9,7 @@ from scripts.ctl.survey.checks.row import Row, Severity, Sight, Verdict, ago, ju
 
 WARNS = Severity.WARNS
 FILES_S, RUN_S = 300.0, 600.0
+VERIFIED_S = 35 * 86_400.0  # once a month, and some days to find the time
 CACHE_LAG = 2**20  # bytes
 
 
@@ -89,6 +90,19 @@ def _reconciled(at: Sight) -> Iterator[Verdict]:
     )
 
 
+def _verified(at: Sight) -> Iterator[Verdict]:
+    """By either region's copier: it was the standby's then, and may be the active one's now."""
+    files = [None if word.value is None else word.value.assets for _, _, word in at.heads(CONTROL)]
+    newest = max((it.verified for it in files if it is not None and it.verified), default=None)
+    if newest is not None:
+        age_s = max(at.now - newest, 0.0)
+        yield Verdict(subject="files", holds=age_s <= VERIFIED_S, found=ago(age_s))
+    elif None in files:
+        yield unknown("files")
+    else:
+        yield Verdict(subject="files", holds=False, found="never")
+
+
 ROWS = (
     Row(
         id="redis.role",
@@ -153,5 +167,14 @@ ROWS = (
         judge=_reconciled,
         wanted="all of it",
         next="pulumi up for the active region; systemctl start dr-assets-reconcile",
+    ),
+    Row(
+        id="assets.verify-age",
+        severity=WARNS,
+        about="when files of both regions were last held against each other, byte by byte, and found alike",
+        judge=_verified,
+        wanted="within 35 days",
+        next="dr-assets verify on control-1 of the standby (docs/assets.md)",
+        deep=True,
     ),
 )
