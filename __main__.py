@@ -36,7 +36,7 @@ from components.render.links import openstack, ovh
 from components.settings import Settings
 from components.verify import Verify, VerifyArgs
 from contract.agreement import digests
-from contract.audit import digest
+from contract.chain import digest
 from contract.errors import DrError
 from scripts.clients.trail import Note, ended
 from scripts.leftovers.boots import Boots

@@ -56,8 +56,8 @@ class World:
         return self._word(["epochs/00000001.json", "epochs/00000001.json", "epochs/00000002.json"])  # type: ignore[no-any-return]
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("followed", "configuration", "servers", "unsettled", "locked", "audited", "audit"):
-            return lambda *_: self._word([] if name == "audited" else None)
+        if name in ("followed", "configuration", "servers", "unsettled", "locked", "listed", "stored"):
+            return lambda *_: self._word([] if name == "listed" else None)
         raise AttributeError(name)
 
 

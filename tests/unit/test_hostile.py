@@ -206,7 +206,7 @@ OBJECTS: dict[str, tuple[type[Any], Callable[[], Any]]] = {
     "unsettled/a.json": (Unsettled, lambda: WITNESS.unsettled(NEWEST)),
     "configurations/a.json": (Record, lambda: WITNESS.configuration("a")),
     "heartbeats/a/db-1.json": (Beat, lambda: WITNESS.heartbeat("a", "db-1")),
-    "audit/00000001.json": (Entry, lambda: audit.read("audit/00000001.json", TrailBucket(WITNESS_PLACE).audit(1) or b"")),
+    "audit/00000001.json": (Entry, lambda: audit.read("audit/00000001.json", TrailBucket(WITNESS_PLACE).stored(1) or b"")),
 }  # fmt: skip
 
 

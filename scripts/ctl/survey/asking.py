@@ -169,9 +169,9 @@ class Asking:
         return sum(found.count(name) > 1 for name in set(found))
 
     def _last(self) -> Entry | None:
-        listed = self._trail.audited()
+        listed = self._trail.listed()
         number = len(listed)
-        body = self._trail.audit(number) if number else None
+        body = self._trail.stored(number) if number else None
         if body is None:
             return None
         try:
