@@ -50,6 +50,12 @@ TABLE = (
     ),
     Row(keys="audit/*", holds="who has done what, as a chain", put_by=(OPERATOR,), kept=True),
     Row(
+        keys="reports/*",
+        holds="what came of each move, drill, deploy and rotation, signed, as a chain",
+        put_by=(OPERATOR,),
+        kept=True,
+    ),
+    Row(
         keys="logs/{site}/{kind}-*",
         holds="who has signed in to a host, in the words of its sshd, as a chain",
         put_by=(*KINDS, *TELLING),

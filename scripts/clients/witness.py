@@ -3,8 +3,8 @@
 Objects: `epochs/%08d.json` (created once, `If-None-Match: *`), `sites/<site>.json` (public addresses), `followed/<site>.json` (the newest
 epoch in which the site was seen following), `servers/<site>.json` (ids of its servers), `unsettled/<site>.json` (moves away from it that
 were begun), `heartbeats/<site>/<host>.json` (the hosts' agents), `configurations/<site>.json` (digests of
-what its last run was configured with), `audit/%08d.json` (the trail, in `trail_bucket.py`), `logs/<site>/<host>/*.jsonl` (who has
-signed in, in `login_bucket.py`). See docs/interfaces.md, section 4.
+what its last run was configured with), `audit/%08d.json` (the trail) and `reports/%08d.json` (what came of moves), both in `chain_bucket.py`,
+`logs/<site>/<host>/*.jsonl` (who has signed in, in `login_bucket.py`). See docs/interfaces.md, section 4.
 OVHcloud honours the condition atomically
 (https://help.ovhcloud.com, "S3 conditional writes"); a store that does not is refused by `probe`.
 """

@@ -78,7 +78,7 @@ KINDS: dict[str, Any] = {
 HOSTILE = TEXTS | KINDS
 SAMPLES: tuple[Any, ...] = (
     1, "a", "held", "master", "primary", "0/16", "203.0.113.5", "db-1", "db-1.a", "16", True, "ssh-ed25519 AAAA", "https://s3.example", "0" * 16,
-    "0" * 64, "run", {}, [],
+    "0" * 64, "run", "done", "move", "2026-12-31", "2026-12-31T10:00:00Z", {}, [],
 )  # fmt: skip
 FREE = (forms.PHRASE, forms.TREE)
 
