@@ -21,6 +21,8 @@ from contract.survey import Agent, Archive, Cache, Database, Files, HostSurvey, 
 from contract.version import VERSION
 from scripts.clients.compute import Sight
 from scripts.clients.server_states import Server
+from scripts.ctl.reports.glance import Glance
+from scripts.ctl.reports.standing import Brief
 from scripts.ctl.survey.known import Known
 from scripts.ctl.survey.seen import Entrance, Names, Region, Survey, Told
 from tests.components import stack
@@ -103,6 +105,13 @@ def region(site: str, its: Settings) -> Region:
     )
 
 
+def recorded() -> Glance:
+    """One move of the last hour, which somebody else has signed off."""
+    at = datetime.datetime.fromtimestamp(AT - 3600, datetime.UTC).isoformat()
+    move = Brief(number=1, kind="move", at=at, digest="0" * 64, signer="drctl", scenario="switchover", outcome="done")
+    return Glance(records=(move,), signed={1: ("bob",)}, breaks=(), waiting=0)
+
+
 def well(its: Settings) -> Survey:
     """Nothing to be found."""
     addresses = frozenset([LB[ACTIVE]] if its.dns.mode == "single" else LB.values())
@@ -124,6 +133,7 @@ def well(its: Settings) -> Survey:
         locked=Known(value=True),
         epochs=Known(value=0),
         last=Known(value=Entry(number=9, what="moved", site="a", who="ann", place="desk", at="2026-11-29T10:00:00Z")),
+        reports=Known(value=recorded()),
         regions={site: region(site, its) for site in "ab"},
         names=Names(
             name=its.shop.host,

@@ -18,7 +18,7 @@ from scripts.clients.witness import WitnessDown
 from scripts.ctl.survey import asking, names
 from scripts.ctl.survey.asking import Ways, look
 from scripts.ctl.survey.seen import Told
-from tests.unit.played_survey import LB, host, settings
+from tests.unit.played_survey import LB, host, recorded, settings
 
 ITS = settings()
 BASTIONS = {"a": "203.0.113.7", "b": "198.51.100.7"}
@@ -95,6 +95,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setattr(asking, "Witness", lambda *_, **__: it)
     monkeypatch.setattr(asking, "TrailBucket", lambda *_, **__: it)
+    monkeypatch.setattr(asking, "glance", lambda _: it._word(recorded()))
     monkeypatch.setattr(asking, "Hosts", PlayedHosts)
     for name, found in (("authoritative", TOLD), ("resolved", TOLD), ("delegated", frozenset[str]())):
         monkeypatch.setattr(names, name, lambda *_, found=found: found)

@@ -31,6 +31,7 @@ from scripts.clients.openstack import Cloud
 from scripts.clients.trail_bucket import TrailBucket
 from scripts.clients.witness import EPOCHS, Witness
 from scripts.ctl.persons.bastions import remember, remembered
+from scripts.ctl.reports.glance import glance
 from scripts.ctl.survey import names
 from scripts.ctl.survey.known import Known, Questions
 from scripts.ctl.survey.seen import Entrance, Names, Region, Survey
@@ -96,6 +97,7 @@ class Asking:
         ask("locked", self._witness.locked)
         ask("epochs", self._doubled)
         ask("last", self._last)
+        ask("reports", partial(glance, settings))
         for server in settings.dns.servers:
             ask(f"dns {server}", partial(names.authoritative, server, settings.dns.zone, settings.shop.host))
         ask("resolver", partial(names.resolved, settings.shop.host))
@@ -126,6 +128,7 @@ class Asking:
             locked=known("locked"),
             epochs=known("epochs"),
             last=known("last"),
+            reports=known("reports"),
             regions=regions,
             names=Names(
                 name=settings.shop.host,

@@ -13,6 +13,7 @@ from contract.heartbeat import Heartbeat
 from contract.sites import other
 from contract.survey import HostSurvey
 from scripts.clients.compute import Sight
+from scripts.ctl.reports.glance import Glance
 from scripts.ctl.survey.known import Known
 
 
@@ -76,6 +77,7 @@ class Survey:
     locked: Known[bool]  # the witness
     epochs: Known[int]  # objects of epochs that stand there in several versions
     last: Known[Entry]  # the newest entry of the audit trail
+    reports: Known[Glance]  # records of moves, drills, deploys, rotations
     regions: Mapping[str, Region]
     names: Names
 

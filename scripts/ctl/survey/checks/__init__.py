@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from components.settings import Settings
-from scripts.ctl.survey.checks import agreement, archive, database, machines, shop, stores
+from scripts.ctl.survey.checks import agreement, archive, database, machines, records, shop, stores
 from scripts.ctl.survey.checks.row import Finding, Sight
 from scripts.ctl.survey.seen import Survey
 
-ROWS = (*agreement.ROWS, *database.ROWS, *archive.ROWS, *stores.ROWS, *shop.ROWS, *machines.ROWS)
+ROWS = (*agreement.ROWS, *database.ROWS, *archive.ROWS, *stores.ROWS, *shop.ROWS, *machines.ROWS, *records.ROWS)
 
 
 def judge(survey: Survey, settings: Settings) -> list[Finding]:
