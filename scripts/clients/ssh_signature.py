@@ -37,7 +37,7 @@ def holds(text: str, signature: str, namespace: str, signer: str, signers: Itera
     with ExitStack() as made:
         folder = ssh_folder.make(0, made)
         allowed, given = folder / "allowed", folder / "signature"
-        allowed.write_text("".join(f'{name} namespaces="{namespace}" {key}\n' for name, key in signers))
+        allowed.write_text("".join(f"{name} {key}\n" for name, key in signers))
         given.write_text(signature)
         words = ["verify", "-f", str(allowed), "-I", signer, "-n", namespace, "-s", str(given)]
         try:

@@ -153,6 +153,7 @@ def test_the_name_of_the_region_is_typed_at_a_terminal(
     monkeypatch.setattr(sys, "stdin", typing)
     assert cli.main(["failover", "b"]) == code
     assert bool(world.runs) is (code is ExitCode.DONE)
+    assert not world.runs or world.event().approved_by == "ann"
 
 
 def test_without_a_terminal_nobody_can_agree(world: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -382,6 +383,17 @@ def test_a_loss_that_nobody_knows_is_never_zero(world: World, loss: Any) -> None
     assert it.rpo is not None and it.rpo.measured_s is None and "not known" in it.rpo.method
 
 
+def test_the_proof_of_somebody_elses_later_epoch_is_not_that_of_this_move(world: World) -> None:
+    claimed(world, epoch=6)
+    assert cli.main(["failover", "b", "--yes"]) == ExitCode.DONE
+    it = world.event()
+    assert (
+        it.epoch == 6
+        and it.fence is None
+        and it.loss == Loss(method="not counted: the epoch of this move was not seen")
+    )
+
+
 def test_a_move_that_fails_leaves_a_record_in_which_nothing_was_measured(world: World) -> None:
     world.ends["region-b"] = FAILED_RUN
     world.links = ("fence",)
@@ -389,7 +401,11 @@ def test_a_move_that_fails_leaves_a_record_in_which_nothing_was_measured(world: 
     it = world.event()
     assert (it.outcome, it.exit_code, it.errors) == ("failed", 1, FAILED_RUN.errors)
     assert it.rto is not None and it.rto.measured_s is None and it.rpo is not None and it.rpo.measured_s is None
-    assert it.fence is None and it.loss == Loss(method="not counted: no new epoch was seen") and it.epoch == 3
+    assert (
+        it.fence is None
+        and it.loss == Loss(method="not counted: the epoch of this move was not seen")
+        and it.epoch == 3
+    )
 
 
 def test_one_that_was_told_to_end_is_recorded_as_that(world: World) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,10 +16,13 @@ import pytest
 
 from components.render import documents
 from contract import report
+from contract.buckets import Bucket
 from contract.chain import digest
 from contract.errors import ExitCode, Failed
 from contract.report import DEFICIENCY, RECORDS, SIGN_OFF, Lack, Record, SignOff
+from contract.wire.s3 import content_md5
 from scripts.clients import ssh_signature
+from scripts.clients.report_bucket import ReportBucket
 from scripts.clients.ssh_signature import holds
 from scripts.ctl import cli
 from scripts.ctl.commands import report as command
@@ -27,6 +32,11 @@ from scripts.ctl.stacks.stack import Stack
 from tests.unit.played_reports import Shelf, added, changed, draft, event, its, pair, sealed
 from tests.unit.test_hostile import HOSTILE, check_at, fault, leaves, needs, sample, takes
 from tests.unit.test_hostile import changed as at
+from tests.unit.test_trail import store
+from tests.unit.test_witness import endpoint
+from tests.unit.test_witness import place as bucket
+
+__all__ = ["bucket", "endpoint"]  # fixtures
 
 ITS = its()
 
@@ -76,9 +86,15 @@ def for_another_purpose(shelf: Shelf) -> bytes:
     return sealed(replace(draft(), number=4, before=digest(shelf.objects[RECORDS.name_of(3)][-1])), namespace="git")
 
 
+def anew(shelf: Shelf) -> bytes:
+    """Another second record, by the program's key."""
+    return forged(shelf, 2, "program", event=event(outcome="failed"))
+
+
 ATTACKS: dict[str, tuple[Callable[[Shelf], None], str]] = {
     "one is edited": (lambda it: it.replaced(2, edited(it)), r"00000002\.json: found a signature that is not of drctl"),
     "one is edited and kept beside": (lambda it: it.put(2, edited(it)), r"00000002\.json: was written over"),
+    "one is signed anew by the program's key": (lambda it: it.replaced(2, anew(it)), r"00000003\.json: found \w{64} as the digest of the record before"),
     "one is written by a host's key": (lambda it: it.put(4, b'{"payload": "{}", "signature": "x"}'), r"00000004\.json:signature"),
     "one is no record": (lambda it: it.put(4, b"<html>"), r"00000004\.json: found no JSON object"),
     "one is signed by another key": (lambda it: it.put(4, forged(it, 4, "mallory")), r"00000004\.json: found a signature that is not of drctl"),
@@ -183,6 +199,9 @@ def test_a_deficiency_of_nothing_is_told(shelf: Shelf) -> None:
     added(shelf)
     added(shelf, draft(DEFICIENCY, deficiency=Lack(of=2, owner="ann", until="2026-12-31", text="a second bastion")))
     assert "found a deficiency of record 2 which is no event before it" in opened(shelf).breaks[0]
+    added(shelf, draft(DEFICIENCY, deficiency=Lack(of=4, owner="ann", until="2026-12-31", text="of what comes later")))
+    added(shelf)
+    assert "found a deficiency of record 4 which is no event before it" in opened(shelf).breaks[1]
 
 
 PARTS = {"move": "event", SIGN_OFF: "signoff", DEFICIENCY: "deficiency"}
@@ -380,3 +399,24 @@ def test_a_key_that_signs_nothing_is_one_sentence_without_it() -> None:
 def test_a_record_that_nobody_could_read_again_is_not_signed() -> None:
     with pytest.raises(Failed, match=r"record of a move:event\.seconds: found .*it was not written"):
         report.text_of(draft(event=event(seconds=-1.0)))
+
+
+# --- against a store
+
+
+def test_two_that_write_at_once_share_no_place_and_what_they_wrote_is_locked_and_read_back(bucket: Bucket) -> None:
+    place = replace(bucket, bucket="locked-records")
+    store(bucket).create_bucket(Bucket=place.bucket, ObjectLockEnabledForBucket=True)
+    barrier = threading.Barrier(3)
+
+    def one(_: int) -> int:
+        barrier.wait()
+        return book.append(ReportBucket(place), draft(), book.by_program(ITS))
+
+    with ThreadPoolExecutor(3) as pool:
+        assert sorted(pool.map(one, range(3))) == [1, 2, 3]
+    assert store(bucket).head_object(Bucket=place.bucket, Key=RECORDS.name_of(2))["ObjectLockMode"] == "COMPLIANCE"
+    found = book.opened(ReportBucket(place), ITS)
+    assert found.breaks == () and len(found.records) == 3
+    store(bucket).put_object(Bucket=place.bucket, Key=RECORDS.name_of(2), Body=b"{}", ContentMD5=content_md5(b"{}"))
+    assert [RECORDS.name_of(2) in it for it in book.opened(ReportBucket(place), ITS).breaks][:1] == [True]

@@ -182,3 +182,9 @@ def test_pages_are_written_for_their_owner_alone(
 
 def test_an_element_spells_what_is_no_element() -> None:
     assert tag("p", "<b>", tag("i", "x"), title='"<') == '<p title="&quot;&lt;">&lt;b&gt;<i>x</i></p>'
+    assert tag("p", "\x1b[2J\u202e", title="\x9b") == '<p title="\\x9b">\\x1b[2J\\u202e</p>'
+
+
+def test_a_line_of_the_history_stays_one_whatever_is_told(shelf: Shelf) -> None:
+    added(shelf, draft(event=event(ran_by="a" * 500, scenario="b" * 500)))
+    assert all(len(line) < 250 for line in table.history(opened(shelf)))

@@ -30,7 +30,7 @@ class Counted:
 def of(moved: Epoch | None) -> Loss:
     """`moved`: the epoch that the move has claimed; None where it has claimed none, or nobody knows."""
     if moved is None:
-        return Loss(method="not counted: no new epoch was seen")
+        return Loss(method="not counted: the epoch of this move was not seen")
     if moved.loss is None:
         if moved.planned and moved.checkpoint:
             return Loss(

@@ -95,7 +95,7 @@ class Recording:
         ended = (
             "interrupted" if code is None or (interrupted and code is not ExitCode.DONE) else _ENDS.get(code, "unknown")
         )
-        moved = newest if newest and plan and newest.epoch > plan.epoch and newest.active == plan.target else None
+        moved = newest if newest and plan and newest.epoch == plan.epoch + 1 and newest.active == plan.target else None
         loss = lost.of(moved)
         objectives = self.settings.reports
         found = Event(
