@@ -275,7 +275,7 @@ def test_somebody_else_signs_a_record_off_by_an_own_key(
     added(shelf)
     assert cli.main(["report", "sign", "1", "--key", key("bob"), "--note", "read with ann"]) == ExitCode.DONE
     told = capsys.readouterr().out
-    assert "recovery      31.5 s, 120 s: kept" in told and "record 2: bob has signed off record 1" in told
+    assert "recovery      31.5 s, declared 120 s: kept" in told and "record 2: bob has signed off record 1" in told
     assert opened(shelf).standing.signed == {1: ("bob",)}
     assert cli.main(["report", "list"]) == ExitCode.DONE
     assert capsys.readouterr().out.splitlines()[-1].endswith("bob")

@@ -26,7 +26,7 @@ def _bar(it: Stage, number: int, end: float) -> Markup:
     told = f"{it.link} ({it.site or '?'}): {it.state}, {begun:.1f} s to {'?' if it.ended_s is None else f'{it.ended_s:.1f} s'}"
     wide = max(_across(ended, 0.0, end) - left, 2.0)
     bar = tag("rect", tag("title", told), class_=it.state, x=_f(left), y=_f(top), width=_f(wide), height=_f(BAR))
-    return tag("g", tag("text", f"{it.run}. {it.site or ''} {it.link}"[:34], x="0", y=_f(top + BAR - 3)), bar)
+    return tag("g", tag("text", f"{it.run}. {it.site or ''} {it.link}"[:30], x="0", y=_f(top + BAR - 3)), bar)
 
 
 def rates(samples: Samples) -> Markup:

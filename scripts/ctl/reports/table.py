@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from contract.plain import phrase
-from contract.report import Event, Signed
+from contract.report import Event, Figure, Signed
 from scripts.ctl.reports import words
 from scripts.ctl.reports.book import Book
 
@@ -68,12 +68,7 @@ def one(book: Book, it: Signed, event: Event) -> Iterator[str]:
         "fence": words.rung(event) if event.fence else "",
     }
     for name, figure in (("recovery", event.rto), ("loss in time", event.rpo), ("no orders", event.outage)):
-        method = figure.method if figure else ""
-        told[name] = (
-            f"{words.measured(figure)}, {words.declared(figure)}: {words.verdict(figure)[0]}; {method}"
-            if figure
-            else "not known"
-        )
+        told[name] = _figure(figure)
     told["loss"] = ", ".join(f"{name} {text}" for name, text in words.losses(event.loss).items() if name != "method")
     for name, text in told.items():
         if text:
@@ -86,6 +81,14 @@ def one(book: Book, it: Signed, event: Event) -> Iterator[str]:
             yield phrase(_lack(record.deficiency.text, record.deficiency.owner, record.deficiency.until), 600)
     if not book.standing.signed.get(it.number):
         yield f"NOT signed off: `drctl report sign {it.number}`, by somebody who has not run it"
+
+
+def _figure(figure: Figure | None) -> str:
+    if figure is None:
+        return "not known"
+    declared, word = words.declared(figure), words.verdict(figure)[0]
+    promised = declared if figure.declared_s is None else f"declared {declared}: {word}"
+    return f"{words.measured(figure)}, {promised}; {figure.method}"
 
 
 def _lists(event: Event) -> Iterator[str]:
