@@ -37,7 +37,7 @@ from components.render.links import openstack, ovh
 from components.settings import Settings
 from components.verify import Verify, VerifyArgs
 from contract.agreement import digests
-from contract.audit import digest
+from contract.chain import digest
 from contract.errors import DrError
 from scripts.clients.run_lease import RunLease
 from scripts.clients.trail import Note, ended

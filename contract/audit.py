@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from . import fields
-from .checks import integer, mapping, one_of, optional, text
+from .chain import BEFORE, MOST, Chain, Walked
+from .checks import integer, mapping, one_of, optional
 from .errors import Failed
 from .fields import key
 from .forms import EPOCH, ID, PHRASE
 from .sites import A_SITE
 from .wire import document
 
-AUDIT = "audit/"
-MOST = 99_999_999
-_DIGEST = text(r"([0-9a-f]{64})?", "a SHA-256 in hexadecimal digits, or nothing")
+TRAIL = Chain("audit/", "entry", "entries")
 WHAT = ("run", "claim", "moved", "refused", "failed", "destroy", "certificate", "state")
 
 
@@ -26,7 +24,7 @@ class Entry:
 
     schema: int = key(integer(1, 1), "form of the object", default=1)
     number: int = key(integer(1, MOST), "its place in the chain, from 1", default=1)
-    before: str = key(_DIGEST, "SHA-256 of the object before it, as it is stored; nothing for the first", default="")
+    before: str = key(BEFORE, "SHA-256 of the object before it, as it is stored; nothing for the first", default="")
     what: str = key(
         one_of(*WHAT),
         "`run`: a `pulumi up` was let begin; `claim`: an epoch was claimed; `moved`: the name leads here; `refused`, `failed`: nothing, or not all, was done; "
@@ -49,61 +47,9 @@ class Entry:
     )
 
 
-def name_of(number: int) -> str:
-    """The object's key."""
-    return f"{AUDIT}{number:08d}.json"
-
-
-def number_of(name: str) -> int | None:
-    """The place that an object's key gives it; None for what is no entry."""
-    digits = name.removeprefix(AUDIT).removesuffix(".json")
-    return (
-        int(digits)
-        if len(digits) == 8 and digits.isascii() and digits.isdigit() and name == name_of(int(digits))
-        else None
-    )
-
-
-def digest(body: bytes) -> str:
-    """What the next entry holds of this one."""
-    return hashlib.sha256(body).hexdigest()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Walked:
-    """`breaks`: a sentence for each place where the chain does not hold; `head`: number and digest of the last entry, to be noted elsewhere."""
-
-    entries: tuple[Entry, ...]
-    breaks: tuple[str, ...]
-    head: str
-
-
-def walk(objects: Iterable[tuple[str, bytes]]) -> Walked:
-    """The chain from its first entry, in the order of the names. Pure."""
-    entries, breaks, before, awaited = list[Entry](), list[str](), "", 1
-    for name, body in sorted(objects):
-        number = number_of(name)
-        if number is None or number < 1:
-            breaks.append(
-                f"{name}: found a name of no entry, wanted {AUDIT}<eight digits>.json; somebody else has written it"
-            )
-            continue
-        if number != awaited:
-            breaks.append(
-                f"{name_of(awaited)}: found none, wanted the entries up to {name_of(number - 1)}: they were removed"
-            )
-        elif entry := _entry(name, body, breaks):
-            entries.append(entry)
-            if entry.number != number:
-                breaks.append(
-                    f"{name}: found number {entry.number} in it, wanted {number}: it was written for another place"
-                )
-            if entry.before != before:
-                breaks.append(
-                    f"{name}: found {entry.before or 'nothing'} as the digest of the entry before, wanted {before or 'nothing'}: one of the two was changed"
-                )
-        before, awaited = digest(body), number + 1
-    return Walked(entries=tuple(entries), breaks=tuple(breaks), head=f"{awaited - 1}:{before}" if awaited > 1 else "")
+def walk(objects: Iterable[tuple[str, bytes]]) -> Walked[Entry]:
+    """The trail from its first entry, in the order of the names. Pure."""
+    return TRAIL.walk(objects, read)
 
 
 def read(name: str, body: bytes) -> Entry:
@@ -114,11 +60,3 @@ def read(name: str, body: bytes) -> Entry:
     except ValueError:
         raise Failed(f"witness object {name}: found no JSON object, wanted an entry; {otherwise}") from None
     return fields.heard(Entry, told, f"witness object {name}", otherwise)
-
-
-def _entry(name: str, body: bytes, breaks: list[str]) -> Entry | None:
-    try:
-        return read(name, body)
-    except Failed as error:
-        breaks.append(str(error))
-    return None

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from . import fields
-from .audit import digest
+from .chain import digest
 from .checks import integer, optional, text
 from .errors import Failed
 from .fields import key

@@ -11,6 +11,7 @@ from .fields import key, part, parts, table
 from .forms import PHRASE
 from .hosts import KINDS
 from .lease import Lease
+from .objectives import Reports
 from .services import app, archive, assets, postgres, redis
 from .sites import A_SITE, SITES
 from .ssh_keys import PUBLIC, REVOKED
@@ -380,6 +381,13 @@ class Shared:
         "what an unplanned move may lose",
         why="nobody knows what a take-over may lose",
         shared=False,  # whoever takes over goes by its own
+    )
+    reports: Reports | None = part(
+        Reports,
+        "what is promised of a move, and who signs the records of it",
+        optional=True,
+        why="records say of no objective whether it was kept, and nobody can sign them off",
+        shared=False,  # it is of records alone, and no reason against a move
     )
 
 

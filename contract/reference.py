@@ -17,6 +17,7 @@ from .fields import Key, default_of, keys
 from .hosts import KINDS, Sizes
 from .installation import Own, Shared
 from .links import fence, forward, keeper, pointer, replication, turn, verify
+from .report import Event
 from .services import app, archive, assets, postgres, redis, setup
 
 WIDTH = 150
@@ -86,8 +87,8 @@ def _default(field: Any, it: Key) -> str:
     value = default_of(field)
     if value is MISSING:
         return "required"
-    if value is None:
-        return "absent"
+    if value is None or value == "":
+        return "absent" if value is None else "empty"
     return f"`{plain(value)}`" + (f" {it.unit}" if it.unit else "")
 
 
@@ -168,6 +169,14 @@ def _flat(prefix: str, cls: type[Any], without: set[str]) -> Iterator[tuple[str,
 
 def _first(text: str) -> str:
     return " ".join(text.split())
+
+
+# --- docs/reports.md
+
+
+def record() -> str:
+    """The form that `drctl report add` takes."""
+    return _document("event", Event)
 
 
 # --- docs/security.md

@@ -54,6 +54,12 @@ TABLE = (
     # As pulumi exports them: what is secret in them is encrypted by the stacks' own secrets provider.
     Row(keys="states/*", holds="copies of Pulumi's states", put_by=(OPERATOR,), kept=True),
     Row(
+        keys="reports/*",
+        holds="what came of each move, drill, deploy and rotation, signed, as a chain",
+        put_by=(OPERATOR,),
+        kept=True,
+    ),
+    Row(
         keys="logs/{site}/{kind}-*",
         holds="who has signed in to a host, in the words of its sshd, as a chain",
         put_by=(*KINDS, *TELLING),

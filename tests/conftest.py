@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.audit import name_of
+from contract.audit import TRAIL
 from contract.wire import document
 from scripts.clients import trail
 
@@ -31,17 +31,19 @@ LAYERS = {
 class Kept:
     """A witness's audit trail in memory, for those who write into it without a store of their own: key to body."""
 
+    chain = TRAIL
+
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
 
-    def audited(self) -> list[str]:
+    def listed(self) -> list[str]:
         return sorted(self.objects)
 
-    def audit(self, number: int) -> bytes | None:
-        return self.objects.get(name_of(number))
+    def stored(self, number: int) -> bytes | None:
+        return self.objects.get(TRAIL.name_of(number))
 
     def record(self, number: int, body: bytes) -> bool:
-        return self.objects.setdefault(name_of(number), body) is body
+        return self.objects.setdefault(TRAIL.name_of(number), body) is body
 
     def told(self) -> list[tuple[str, str]]:
         """What each entry is, and of which site, in order, once whoever writes has ended."""

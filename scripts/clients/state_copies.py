@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from contract.errors import Failed
 from contract.plain import shown
-from scripts.clients.trail_bucket import TrailBucket
+from scripts.clients.kept_bucket import KeptBucket
 
 MOST_COPY = 32 * 2**20  # bytes as it is stored ...
 MOST_STATE = 64 * 2**20  # ... and unpacked
@@ -51,7 +51,7 @@ def digest_of(text: bytes) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-class StateCopies(TrailBucket):
+class StateCopies(KeptBucket):
     """The witness, and the states that were copied to it."""
 
     most = MOST_COPY
@@ -81,7 +81,7 @@ class StateCopies(TrailBucket):
 
     def keep(self, of: Copy, text: bytes) -> None:
         """Raises Failed where something else stands there."""
-        if not self._keep(of.name, gzip.compress(text, mtime=0), "application/gzip"):
+        if not self.create(of.name, gzip.compress(text, mtime=0), "application/gzip"):
             raise Failed(
                 f"witness object {of.name}: something else stands there already; the state was not copied; run the same again"
             )

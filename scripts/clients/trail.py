@@ -1,7 +1,4 @@
-"""Writing into the audit trail (`contract/audit.py`): beside the work, within a limit, and never a reason for the work to fail.
-
-Each entry is created with `If-None-Match: *` under the next number, so two that come at once never share one: whoever is second takes the next.
-"""
+"""Writing into the audit trail (`contract/audit.py`): beside the work, within a limit, and never a reason for the work to fail."""
 
 from __future__ import annotations
 
@@ -22,15 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from contract import fields
-from contract.audit import MOST, Entry, digest, name_of, number_of
+from contract.audit import Entry
 from contract.buckets import Bucket
-from contract.errors import DrError, ExitCode, Failed
+from contract.errors import DrError, ExitCode
 from contract.plain import phrase
 from contract.version import VERSION
+from scripts.clients import chain_bucket
 from scripts.clients.trail_bucket import TrailBucket
 
 ANSWER_S = 3.0  # of the witness, for each request
-TRIES = 5  # at numbers that others take meanwhile
 MOST_SAID = 600  # characters of a sentence that is kept
 WHO, WHY = "DR_WHO", "DR_WHY"
 
@@ -112,19 +109,14 @@ def ended(error: DrError) -> str:
 
 def append(witness: TrailBucket, entry: Entry) -> Entry:
     """Returns it as it stands there. Raises Failed."""
-    for _ in range(TRIES):
-        last = max(filter(None, map(number_of, witness.audited())), default=0)
-        if last >= MOST:
-            raise Failed(
-                f"witness object {name_of(last)}: has the last number there is; somebody else has written it; remove it"
-            )
-        body = witness.audit(last) if last else b""
-        if body is None:  # it went, or is not handed out yet: without it there is no link to it
-            continue
-        placed = replace(entry, number=last + 1, before=digest(body) if last else "")
-        if witness.record(placed.number, json.dumps(fields.write(placed), sort_keys=True).encode()):
-            return placed
-    raise Failed(f"audit trail: found its end in motion, {TRIES} times, wanted a number for this entry")
+    placed = [entry]
+
+    def made(number: int, before: str) -> bytes:
+        placed.append(replace(entry, number=number, before=before))
+        return json.dumps(fields.write(placed[-1]), sort_keys=True).encode()
+
+    chain_bucket.append(witness, made, "audit trail")
+    return placed[-1]
 
 
 class Note:

@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 from contract.errors import ExitCode
+from contract.report import EVENTS
 from contract.sites import SITES
 from contract.ssh_keys import HOURS, MOST_HOURS
 from contract.version import VERSION
@@ -63,6 +64,9 @@ def parser() -> argparse.ArgumentParser:
     _config(commands.add_parser("config", help="the configuration's files"))
     _state(commands.add_parser("state", help="copies of the stacks' states at the witness: make, list, put back"))
     _audit(commands.add_parser("audit", help="who has done what to this shop"))
+    _report(
+        commands.add_parser("report", help="what came of each move, drill, deploy and rotation, and who stands for it")
+    )
     _destroy(
         commands.add_parser(
             "destroy", help="make ready to take a site down: the name leads away from it, nothing is deleted"
@@ -185,6 +189,46 @@ def _both(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _report(report: argparse.ArgumentParser) -> None:
+    what = report.add_subparsers(dest="what", required=True)
+    listed = what.add_parser("list", help="all of them, a line each")
+    listed.add_argument("--html", type=Path, help="write them into this file, as one page")
+    listed.add_argument("--json", action="store_true", help="all of it, as JSON")
+    show = what.add_parser("show", help="one of them, with what others have recorded of it")
+    show.add_argument("number", type=int, help="of the record")
+    show.add_argument("--html", type=Path, help="write it into this file, as one page")
+    show.add_argument("--json", action="store_true", help="all of it, as JSON")
+    verify = what.add_parser(
+        "verify", help="walk all of them; exit code 1 where one does not hold, the first one first"
+    )
+    verify.add_argument(
+        "--from", dest="folder_of", type=Path, help="a folder with copies of the objects, instead of the witness"
+    )
+    verify.add_argument(
+        "--head", default="", help="number and digest that were noted before, as this prints them: 42:<sha256>"
+    )
+    sign = what.add_parser("sign", help="stand for a record that somebody else has run, by your own key")
+    sign.add_argument("number", type=int, help="of the record")
+    sign.add_argument(
+        "--key", type=Path, default=KEY, help=f"your public key, one of dr:reports.signers; {KEY} by default"
+    )
+    sign.add_argument("--note", default="", help="what is to be said with it")
+    lack = what.add_parser("deficiency", help="add what is to be mended to a record")
+    lack.add_argument("number", type=int, help="of the record")
+    lack.add_argument("--owner", required=True, help="who mends it")
+    lack.add_argument("--until", required=True, help="the day until which, like 2026-12-31")
+    lack.add_argument("--text", required=True, help="what is to be mended")
+    add = what.add_parser(
+        "add", help="record what was not done by a move of this program, from a file in the form of docs/reports.md"
+    )
+    add.add_argument("kind", choices=EVENTS, help="what it was")
+    add.add_argument("--from", dest="file", type=Path, required=True, help="the file, one JSON object")
+    push = what.add_parser("push", help="write what waits on this machine to the witness")
+    for each in (listed, show, verify, sign, lack, add, push):
+        each.add_argument("--site", choices=SITES, default="a", help="whose stack knows the witness; a by default")
+        _stack(each)
+
+
 def _stack(command: argparse.ArgumentParser) -> None:
     command.add_argument("--stack", help="its stack; region-SITE by default")
     command.add_argument("--config-file", type=Path, help="its stack file; Pulumi.<stack>.yaml by default")
@@ -227,8 +271,15 @@ def _move(name: str, command: argparse.ArgumentParser) -> None:
     if name in ("switchover", "failover", "failback"):
         command.add_argument("--yes", action="store_true", help="agreed, whatever the plan is")
         command.add_argument("--plan", default="", help="agreed to the plan with this digest, and to no other")
-    command.add_argument("--reason", default="", help="why, for the audit trail")
-    command.add_argument("--ticket", default="", help="its number, for the audit trail")
+    command.add_argument("--reason", default="", help="why, for the audit trail and the record")
+    command.add_argument("--ticket", default="", help="its number, for the audit trail and the record")
+    command.add_argument("--approved-by", default="", help="who has agreed to it, for the record")
+    command.add_argument("--witnessed-by", default="", help="who watches it, for the record")
+    command.add_argument(
+        "--samples",
+        type=Path,
+        help="a file in which orders and health probes are noted meanwhile, for the record (docs/reports.md)",
+    )
     _both(command)
     command.add_argument(
         "--config-dir", type=Path, help="where Pulumi.<stack>.yaml of both lie; the project's folder by default"

@@ -27,6 +27,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "kinds": reference.kinds,
     "host documents": reference.host_documents,
     "link documents": reference.link_documents,
+    "record": reference.record,
     "secrets by host": reference.secrets_by_host,
     "witness rights": reference.witness_rights,
     "access rules": reference.access_rules,
@@ -35,6 +36,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
 DOCUMENTS = {
     "docs/configuration.md": ("configuration",),
     "docs/interfaces.md": ("kinds", "host documents", "link documents"),
+    "docs/reports.md": ("record",),
     "docs/security.md": ("secrets by host", "witness rights", "access rules"),
     "docs/status.md": ("checks",),
 }

@@ -173,7 +173,7 @@ def _witness() -> list[Row]:
         keys = [key for key in keys if key != f"heartbeats/a/{kind}-1.json"]
         keys += [f"logs/{site}/{it}-1/refused" for site in "ab" for it in TELLING.values() if (site, it) != ("a", kind)]
         calls: list[tuple[str, Callable[[Any, Ground], Any]]] = [(f"write {key}", once(key)) for key in keys]
-        calls += [("put an entry of the trail", once("audit/refused"))]
+        calls += [("put an entry of the trail", once("audit/refused")), ("put a record", once("reports/refused"))]
         calls += [
             (f"read {key}", on("witness", "", "get_object", Key=key))
             for key in ("sites/a.json", "servers/a.json", "audit/00000001.json", "configurations/a.json")
@@ -267,6 +267,7 @@ STORAGE = [
         for what, action, more in (
             ("remove an epoch", "delete_object", {"Key": "epochs/refused"}),
             ("remove an entry of the trail", "delete_object", {"Key": "audit/refused"}),
+            ("remove a record", "delete_object", {"Key": "reports/refused"}),
             ("delete a version of an epoch", "delete_object", {"Key": "epochs/refused", "VersionId": NO_VERSION}),
             ("delete a version of the trail", "delete_object", {"Key": "audit/refused", "VersionId": NO_VERSION}),
             ("suspend versions", "put_bucket_versioning", SUSPEND),

@@ -26,6 +26,8 @@ from scripts.clients.compute import Sight
 from scripts.clients.offer import Quota, Room
 from scripts.clients.run_bucket import Word
 from scripts.clients.server_states import Server, Size
+from scripts.ctl.reports.glance import Glance
+from scripts.ctl.reports.standing import Brief
 from scripts.ctl.states.stored import State
 from scripts.ctl.survey.known import Known
 from scripts.ctl.survey.seen import Deep, Entrance, Kept, Names, Region, Survey, Told
@@ -144,6 +146,13 @@ def region(site: str, its: Settings) -> Region:
     )
 
 
+def recorded() -> Glance:
+    """One move of the last hour, which somebody else has signed off."""
+    at = datetime.datetime.fromtimestamp(AT - 3600, datetime.UTC).isoformat()
+    move = Brief(number=1, kind="move", at=at, digest="0" * 64, signer="drctl", scenario="switchover", outcome="done")
+    return Glance(records=(move,), signed={1: ("bob",)}, breaks=(), waiting=0)
+
+
 def well(its: Settings) -> Survey:
     """Nothing to be found."""
     addresses = frozenset([LB[ACTIVE]] if its.dns.mode == "single" else LB.values())
@@ -165,6 +174,7 @@ def well(its: Settings) -> Survey:
         locked=Known(value=True),
         epochs=Known(value=0),
         last=Known(value=Entry(number=9, what="moved", site="a", who="ann", place="desk", at="2026-11-29T10:00:00Z")),
+        reports=Known(value=recorded()),
         regions={site: region(site, its) for site in "ab"},
         checked=Known(value=LastCheck(checked=CHECKED, age_s=720.0), age_s=720.0),
         deep=deep(its),

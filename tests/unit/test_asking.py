@@ -21,7 +21,7 @@ from scripts.ctl.survey import asking, deep, names
 from scripts.ctl.survey.asking import Ways, look
 from scripts.ctl.survey.deep import Stacks
 from scripts.ctl.survey.seen import Told
-from tests.unit.played_survey import LB, host, settings
+from tests.unit.played_survey import LB, host, recorded, settings
 
 ITS = settings()
 BASTIONS = {"a": "203.0.113.7", "b": "198.51.100.7"}
@@ -60,8 +60,8 @@ class World:
         return self._word(["epochs/00000001.json", "epochs/00000001.json", "epochs/00000002.json"])  # type: ignore[no-any-return]
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("last_check", "followed", "configuration", "servers", "unsettled", "locked", "audited", "audit"):
-            return lambda *_: self._word([] if name == "audited" else None)
+        if name in ("last_check", "followed", "configuration", "servers", "unsettled", "locked", "listed", "stored"):
+            return lambda *_: self._word([] if name == "listed" else None)
         raise AttributeError(name)
 
 
@@ -105,6 +105,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     monkeypatch.setattr(asking, "Witness", lambda *_, **__: it)
     monkeypatch.setattr(asking, "TrailBucket", lambda *_, **__: it)
     monkeypatch.setattr(asking, "CheckBucket", lambda *_, **__: it)
+    monkeypatch.setattr(asking, "glance", lambda _: it._word(recorded()))
     monkeypatch.setattr(asking, "Hosts", PlayedHosts)
     for name, found in (("authoritative", TOLD), ("resolved", TOLD), ("delegated", frozenset[str]())):
         monkeypatch.setattr(names, name, lambda *_, found=found: found)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from contract import authlog
-from contract.audit import digest
 from contract.authlog import MOST_LINES, MOST_TEXT, Head, Line, Name, body, named, read, walk
+from contract.chain import digest
 from contract.errors import Failed
 from contract.forms import MOST_BYTES
 

@@ -20,7 +20,7 @@ from scripts.ctl.states.stored import Lock
 from scripts.ctl.states.stored import State as Stored
 from scripts.ctl.survey.checks import ROWS, judge
 from scripts.ctl.survey.checks.row import Finding, Row, Severity, Sight, State
-from tests.unit.played_survey import AT, DARK, changed, dark, servers, settings, well
+from tests.unit.played_survey import AT, DARK, changed, dark, recorded, servers, settings, well
 
 ITS = settings()
 DB_A, DB_B, CACHE_B = "regions/a/hosts/db-1", "regions/b/hosts/db-1", "regions/b/hosts/cache-1"
@@ -131,6 +131,9 @@ SPOILED: dict[str, tuple[str, Any]] = {
     "host.disk": (f"{CACHE_B}/disk_free", 2**30),
     "reboot.due": (f"{CACHE_B}/reboot_due", True),
     "clock.offset": (f"{CACHE_B}/at", AT + 60),
+    "report.unsigned": ("reports/signed", {}),
+    "report.waiting": ("reports/waiting", 1),
+    "drill.age": ("reports/records", ()),
     "config.agrees": ("regions/b/record/keys", {}),
     "run.ended": ("regions/b/run", KILLED),
     "accept.left-over": ("", None),  # of the configuration, see below
@@ -214,6 +217,38 @@ def test_a_judge_that_raises_knows_nothing_and_hides_nobody() -> None:
     row = Row(id="x.y", severity=Severity.BLOCKS, about="-", wanted="-", next="-", judge=fails)
     (found,) = row.findings(Sight(survey=well(ITS), settings=ITS))
     assert found.state is State.UNKNOWN and found.blocks and "a-secret" not in found.found
+
+
+def test_a_record_that_does_not_hold_is_told_though_each_is_signed_off() -> None:
+    forged = changed(well(ITS), "reports/breaks", ("reports/00000002.json: found a signature that is not of drctl",))
+    bad = [it for it in of(judge(forged, ITS), "report.unsigned") if it.state is not State.OK]
+    assert [it.subject for it in bad] == ["records at the witness"] and "00000002" in bad[0].found
+
+
+@pytest.mark.parametrize(
+    ("told", "state"),
+    [
+        ({}, State.OK),
+        ({"at": "2026-09-02T00:00:00Z"}, State.OK),
+        ({"at": "2026-08-30T00:00:00Z"}, State.WARN),
+        ({"outcome": "failed"}, State.WARN),
+        ({"outcome": "unknown"}, State.WARN),
+        ({"scenario": "rejoin"}, State.WARN),
+        ({"kind": "drill", "scenario": "region-killed"}, State.OK),
+        ({"kind": "deploy"}, State.WARN),
+    ],
+)
+def test_a_rehearsal_is_one_that_came_to_its_end_within_the_days(told: dict[str, Any], state: State) -> None:
+    """The survey is of 2026-11-30."""
+    records = tuple(replace(it, **told) for it in recorded().records)
+    (found,) = of(judge(changed(well(ITS), "reports/records", records), ITS), "drill.age")
+    assert found.state is state, found
+
+
+def test_what_is_older_than_the_last_90_days_asks_nobody_to_sign() -> None:
+    old = tuple(replace(it, at="2026-08-30T00:00:00Z") for it in recorded().records)
+    survey = changed(changed(well(ITS), "reports/records", old), "reports/signed", {})
+    assert {it.state for it in of(judge(survey, ITS), "report.unsigned")} == {State.OK}
 
 
 def test_two_regions_that_both_write_fail_and_block() -> None:

@@ -189,7 +189,9 @@ def test_a_misspelled_key_is_answered_with_the_right_one() -> None:
     assert "did you mean 'ttl'?" in fault.remedy
 
 
-@pytest.mark.parametrize("key", sorted(set(stack.configuration()) - {"archive", "lab", "project", "protect", "ssh"}))
+@pytest.mark.parametrize(
+    "key", sorted(set(stack.configuration()) - {"archive", "lab", "project", "protect", "reports", "ssh"})
+)
 def test_a_missing_key_is_one_fault(key: str) -> None:
     values = stack.configuration()
     del values[key]
@@ -579,3 +581,21 @@ def test_a_fault_in_the_secrets_never_advises_a_new_set() -> None:
         config.parse(stack.configuration(secrets=broken))
     for fault in caught.value.faults:
         assert "that was kept" in fault.remedy and "for a new installation alone" in fault.remedy
+
+
+def test_who_signs_records_off_has_a_name_and_a_key_of_his_own() -> None:
+    values = stack.configuration()
+    signers = {"drctl": stack.public_key(5), "alice": stack.public_key(6), "bob": stack.public_key(6)}
+    found = faults({**values, "reports": {"signers": signers}})
+    assert set(found) == {"dr:reports.signers.drctl", "dr:reports.signers.alice"}
+    assert "this one is the program's" in found["dr:reports.signers.drctl"].wanted
+    assert "the key of bob" in found["dr:reports.signers.alice"].found
+    assert set(faults({**values, "reports": {"signers": {"al ice": stack.public_key(5)}}})) == {"dr:reports.signers"}
+
+
+def test_what_is_said_of_records_is_no_reason_against_a_move_and_absent_is_not_declared() -> None:
+    without = {key: value for key, value in stack.configuration().items() if key != "reports"}
+    assert config.parse(without).reports is None
+    told = config.parse({**without, "reports": {}}).reports
+    assert told is not None and (told.rto_s, told.rpo_s, told.drill_days) == (None, None, 90)
+    assert [key for key in digests(config.parse(stack.configuration())) if key.startswith("reports")] == []

@@ -12,6 +12,7 @@ import pytest
 from contract import fields
 from contract.accept import spelled
 from contract.agreement import Record
+from contract.audit import TRAIL
 from contract.epoch import Epoch
 from contract.errors import ExitCode, Failed, Partial, Refused
 from contract.heartbeat import Heartbeat
@@ -268,13 +269,13 @@ def test_a_claim_is_noted_behind_the_promotion_with_the_reason_of_the_word(world
     well()
     fence.run(told(request="a"))
     assert kept.objects == {}, "a run that claims nothing notes nothing"
-    listed, seen = kept.audited, []
+    really, seen = kept.listed, []
 
-    def audited():
+    def listed():
         seen.extend(PlayedHosts.calls)
-        return listed()
+        return really()
 
-    monkeypatch.setattr(kept, "audited", audited)
+    monkeypatch.setattr(kept, "listed", listed)
     fence.run(told(data_loss={"epoch": 1, "at": spelled(), "reason": "nobody can restore region a"}))
     assert kept.told() == [("claim", "b")]
     assert ("db-1.b", "takeover epoch") in seen
@@ -308,7 +309,7 @@ def test_what_ends_before_its_claim_is_noted_as_none(world, kept):
 def test_a_trail_that_hangs_holds_up_no_claim(world, monkeypatch, capsys):
     well()
     let = threading.Event()
-    silent = SimpleNamespace(audited=lambda: let.wait(30) and [])
+    silent = SimpleNamespace(chain=TRAIL, listed=lambda: let.wait(30) and [])
     monkeypatch.setattr(trail, "TrailBucket", lambda *_, **__: silent)
     monkeypatch.setattr(fence, "NOTED_S", 0.0)
     assert fence.run(told())["epoch"] == 2

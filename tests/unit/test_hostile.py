@@ -80,7 +80,7 @@ KINDS: dict[str, Any] = {
 HOSTILE = TEXTS | KINDS
 SAMPLES: tuple[Any, ...] = (
     1, "a", "held", "master", "primary", "0/16", "203.0.113.5", "db-1", "db-1.a", "16", True, "ssh-ed25519 AAAA", "https://s3.example", "0" * 16,
-    "0" * 64, "run", {}, [],
+    "0" * 64, "run", "done", "move", "2026-12-31", "2026-12-31T10:00:00Z", {}, [],
 )  # fmt: skip
 FREE = (forms.PHRASE, forms.TREE)
 
@@ -209,7 +209,7 @@ OBJECTS: dict[str, tuple[type[Any], Callable[[], Any]]] = {
     "configurations/a.json": (Record, lambda: WITNESS.configuration("a")),
     "heartbeats/a/db-1.json": (Beat, lambda: WITNESS.heartbeat("a", "db-1")),
     "checks/last.json": (Checked, lambda: CheckBucket(WITNESS_PLACE).last_check()),
-    "audit/00000001.json": (Entry, lambda: audit.read("audit/00000001.json", TrailBucket(WITNESS_PLACE).audit(1) or b"")),
+    "audit/00000001.json": (Entry, lambda: audit.read("audit/00000001.json", TrailBucket(WITNESS_PLACE).stored(1) or b"")),
 }  # fmt: skip
 
 

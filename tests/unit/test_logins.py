@@ -15,9 +15,9 @@ import pytest
 
 from components import config
 from components.settings import Settings
-from contract.audit import digest
 from contract.authlog import Head, Line, Name, body
 from contract.buckets import Bucket
+from contract.chain import digest
 from contract.errors import ExitCode, Failed, Usage
 from contract.hosts import HostAddress
 from scripts.clients import login_bucket

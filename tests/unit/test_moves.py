@@ -15,20 +15,25 @@ from typing import Any
 import pytest
 import yaml
 
+from components.render import documents
 from contract.epoch import Epoch
 from contract.errors import ExitCode, Failed
+from contract.report import Event, Loss
 from scripts.ctl import cli
 from scripts.ctl.commands import move
 from scripts.ctl.moves import engine
 from scripts.ctl.moves.engine import Outcome, Step
 from scripts.ctl.moves.plan import Kind, plan
+from scripts.ctl.reports import book, kept, writing
+from scripts.ctl.reports.recording import Recording
 from scripts.ctl.stacks.stack import Stack
 from scripts.ctl.survey.checks import judge
 from scripts.ctl.survey.known import Known
 from scripts.ctl.survey.seen import Survey
-from tests.unit.played_survey import DARK, changed, dark, settings, well
+from tests.unit.played_reports import Shelf, its
+from tests.unit.played_survey import DARK, changed, dark, well
 
-ITS = settings()
+ITS = its()
 WELL = Outcome(ok=True, code=0, seconds=8.0, errors=(), warnings=())
 
 
@@ -41,25 +46,38 @@ class World:
         self.runs: list[tuple[str, str, str]] = []  # stack, its request, why
         self.ends: dict[str, Outcome] = {}
         self.after: Any = lambda stack: None  # what a run leaves
+        self.links: tuple[str, ...] = ("fence", "database", "a real order", "name")  # that a run tells of
+        self.records = Shelf()
+
+    def event(self) -> Event:
+        """Of the one record that was made."""
+        (signed,) = book.opened(self.records, ITS).records  # type: ignore[arg-type]
+        assert signed.record.event is not None
+        return signed.record.event
 
     def newest(self) -> Epoch | None:
         return self.epoch
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
+def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
     it = World()
 
     def up(stack: Stack, watch: engine.Watch, *, why: str = "") -> Outcome:
         told = yaml.safe_load((stack.folder / f"Pulumi.{stack.name}.yaml").read_text())
         it.runs.append((stack.name, told["config"]["dr:failover_region"], why))
-        watch(Step(link="fence", state="done", at_s=1.0))
+        for number, link in enumerate(it.links):
+            watch(Step(link=link, state="begun", at_s=float(number)))
+            watch(Step(link=link, state="done", at_s=number + 1.0))
         it.after(stack)
         return it.ends.get(stack.name, WELL)
 
     monkeypatch.setattr(Stack, "settings", lambda _: ITS)
     monkeypatch.setattr(move, "look", lambda *_, **__: it.survey)
-    monkeypatch.setattr(move, "Witness", lambda *_, **__: it)
+    for module in (move, writing):
+        monkeypatch.setattr(module, "Witness", lambda *_, **__: it)
+    monkeypatch.setattr(writing, "ReportBucket", lambda *_, **__: it.records)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
     monkeypatch.setattr(engine, "up", up)
     monkeypatch.setattr(cli, "PROJECT", tmp_path)
     monkeypatch.setattr(sys, "stdin", io.StringIO())
@@ -124,7 +142,9 @@ def test_the_lost_regions_next_run_asks_for_what_is_true(world: World, tmp_path:
         )
 
 
-@pytest.mark.parametrize(("typed", "code"), [("b\n", ExitCode.DONE), ("a\n", ExitCode.REFUSED), ("", ExitCode.REFUSED)])
+@pytest.mark.parametrize(
+    ("typed", "code"), [("ann\n\n\n\nb\n", ExitCode.DONE), ("\n\n\n\na\n", ExitCode.REFUSED), ("", ExitCode.REFUSED)]
+)
 def test_the_name_of_the_region_is_typed_at_a_terminal(
     world: World, monkeypatch: pytest.MonkeyPatch, typed: str, code: ExitCode
 ) -> None:
@@ -133,6 +153,7 @@ def test_the_name_of_the_region_is_typed_at_a_terminal(
     monkeypatch.setattr(sys, "stdin", typing)
     assert cli.main(["failover", "b"]) == code
     assert bool(world.runs) is (code is ExitCode.DONE)
+    assert not world.runs or world.event().approved_by == "ann"
 
 
 def test_without_a_terminal_nobody_can_agree(world: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -244,6 +265,243 @@ def test_a_switchover_that_is_told_to_end_ends_behind_the_run_that_is_under_way(
     assert cli.main(["switchover", "b", "--yes"]) == ExitCode.PARTIAL
     assert [run[0] for run in world.runs] == ["region-b"]
     assert "`drctl rejoin a` has it follow" in capsys.readouterr().err
+
+
+# --- the record of a move
+
+LOSS: dict[str, Any] = {
+    "bytes": 4096, "seconds": 2.0, "unseen_s": 0.0, "redis_bytes": 10, "redis": {"offset": 99}, "assets": {
+        "replicated_until": 1_796_000_000.0, "unreplicated": {"count": 3, "bytes": 7}
+    }, "heartbeat_age_s": 3.0,
+}  # fmt: skip
+
+
+def claimed(world: World, **told: Any) -> None:
+    """A run claims the next epoch."""
+    assert world.epoch is not None
+    good: dict[str, Any] = {
+        "epoch": 4,
+        "active": "b",
+        "previous": "a",
+        "planned": False,
+        "loss": LOSS,
+        "fence": {"rung": 2, "evidence": {"nova": "SHUTOFF"}},
+    }
+    newer = replace(world.epoch, **good | told)
+    world.after = lambda _: setattr(world, "epoch", newer)
+
+
+def test_a_take_over_leaves_a_record_of_what_was_planned_seen_and_lost(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DR_WHO", "alice")
+    claimed(world)
+    told = ["--reason", "fire", "--ticket", "7", "--approved-by", "ann", "--witnessed-by", "bob\x1b[2J"]
+    assert cli.main(["failover", "b", "--plan", digest(Kind.FAILOVER), *told]) == ExitCode.DONE
+    it = world.event()
+    assert (it.scenario, it.outcome, it.exit_code, it.plan) == ("failover", "done", 0, digest(Kind.FAILOVER))
+    assert (it.ran_by, it.approved_by, it.reason, it.ticket) == (
+        "alice",
+        "ann",
+        "fire",
+        "7",
+    ) and it.witnessed_by == "bob\\x1b[2J"
+    assert (it.source, it.target, it.epoch_before, it.epoch) == ("a", "b", 3, 4) and it.plan_lines
+    assert it.fence is not None and (it.fence.rung, it.fence.evidence) == (2, {"nova": "SHUTOFF"})
+    assert it.loss is not None and (it.loss.bytes, it.loss.cache_bytes, it.loss.cache_offset, it.loss.assets) == (
+        4096,
+        10,
+        99,
+        3,
+    )
+    assert it.loss.transactions is None and it.loss.assets_until == "2026-11-30T00:53:20Z", (
+        "what nobody has counted is unknown"
+    )
+    assert it.rpo is not None and (it.rpo.declared_s, it.rpo.measured_s) == (30, 2.0)
+    assert it.rto is not None and it.rto.measured_s is not None and it.rto.measured_s < 60
+    assert [(stage.site, stage.link, stage.state) for stage in it.timeline][:2] == [
+        ("b", "fence", "done"),
+        ("b", "database", "done"),
+    ]
+    assert it.versions["drctl"] and it.deviations == ()
+
+
+def test_a_switchover_has_two_runs_and_no_loss_where_the_old_primary_was_stopped_cleanly(world: World) -> None:
+    claimed(world, planned=True, loss=None, checkpoint={"lsn": "0/16", "timeline": 3}, fence={"rung": 1})
+    assert cli.main(["switchover", "b", "--yes"]) == ExitCode.DONE
+    it = world.event()
+    assert {(stage.run, stage.site) for stage in it.timeline} == {(1, "b"), (2, "a")}
+    assert it.loss is not None and it.loss.bytes == 0 and it.rpo is not None and it.rpo.measured_s == 0
+    assert it.deviations == ("agreed to beforehand, whatever the plan would be (--yes)",)
+
+
+@pytest.mark.parametrize("words", [["--yes"], []])
+def test_the_recovery_time_ends_with_the_proof_and_not_with_the_run(
+    world: World, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    at, typing = [0.0], io.StringIO("\n\n\n\nb\n")
+    monkeypatch.setattr("scripts.ctl.reports.recording.time.monotonic", lambda: at[0])
+    monkeypatch.setattr(typing, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdin", typing)
+
+    def looked(*_: Any, **__: Any) -> Survey:
+        at[0] += 5.0  # seconds of a look, before anybody can type
+        return world.survey
+
+    monkeypatch.setattr(move, "look", looked)
+    claimed(world)
+    claims = world.after
+
+    def ended(stack: Stack) -> None:
+        claims(stack)
+        at[0] += 1000.0  # behind the proof
+
+    def step(it: Recording, one: Step) -> None:
+        at[0] += 1.0
+        noted(it, one)
+
+    noted, world.after = Recording.step, ended
+    monkeypatch.setattr(Recording, "step", step)
+    assert cli.main(["failover", "b", *words]) == ExitCode.DONE
+    it = world.event()
+    proof = 6.0 + (5.0 if words else 0.0)  # the sixth word of a link; who agrees beforehand waits for the look as well
+    assert it.rto is not None and it.rto.measured_s == proof
+    assert it.seconds == proof + 2 + 1000.0
+
+
+def test_an_objective_that_was_missed_is_a_deviation(world: World) -> None:
+    claimed(world, loss=LOSS | {"unseen_s": 40.0})
+    assert cli.main(["failover", "b", "--yes"]) == ExitCode.DONE
+    assert "RPO: 42 s, declared 30 s" in world.event().deviations
+
+
+@pytest.mark.parametrize("loss", [LOSS | {"seconds": None}, LOSS | {"bytes": "many"}, LOSS | {"unseen_s": None}, None])
+def test_a_loss_that_nobody_knows_is_never_zero(world: World, loss: Any) -> None:
+    claimed(world, loss=loss)
+    assert cli.main(["failover", "b", "--yes"]) == ExitCode.DONE
+    it = world.event()
+    assert it.rpo is not None and it.rpo.measured_s is None and "not known" in it.rpo.method
+
+
+def test_the_proof_of_somebody_elses_later_epoch_is_not_that_of_this_move(world: World) -> None:
+    claimed(world, epoch=6)
+    assert cli.main(["failover", "b", "--yes"]) == ExitCode.DONE
+    it = world.event()
+    assert (
+        it.epoch == 6
+        and it.fence is None
+        and it.loss == Loss(method="not counted: the epoch of this move was not seen")
+    )
+
+
+def test_a_move_that_fails_leaves_a_record_in_which_nothing_was_measured(world: World) -> None:
+    world.ends["region-b"] = FAILED_RUN
+    world.links = ("fence",)
+    assert cli.main(["failover", "b", "--yes"]) == ExitCode.FAILED
+    it = world.event()
+    assert (it.outcome, it.exit_code, it.errors) == ("failed", 1, FAILED_RUN.errors)
+    assert it.rto is not None and it.rto.measured_s is None and it.rpo is not None and it.rpo.measured_s is None
+    assert (
+        it.fence is None
+        and it.loss == Loss(method="not counted: the epoch of this move was not seen")
+        and it.epoch == 3
+    )
+
+
+def test_one_that_was_told_to_end_is_recorded_as_that(world: World) -> None:
+    world.ends["region-b"] = replace(WELL, interrupted=True)
+    assert cli.main(["switchover", "b", "--yes"]) == ExitCode.PARTIAL
+    it = world.event()
+    assert it.outcome == "interrupted" and "somebody wanted it to end before its time" in it.deviations
+    assert any("does not follow yet" in error for error in it.errors)
+
+
+def test_a_key_that_ends_the_command_itself_is_recorded_and_goes_on(world: World) -> None:
+    def pressed(_: Stack) -> None:
+        raise KeyboardInterrupt
+
+    world.after = pressed
+    with pytest.raises(KeyboardInterrupt):
+        cli.main(["failover", "b", "--yes"])
+    it = world.event()
+    assert (it.outcome, it.exit_code) == ("interrupted", None)
+
+
+def test_where_nothing_was_run_there_is_nothing_to_record(world: World) -> None:
+    assert cli.main(["failover", "b", "--dry-run"]) == ExitCode.DONE
+    assert cli.main(["switchover", "a", "--yes"]) == ExitCode.REFUSED
+    assert world.records.objects == {}
+
+
+@pytest.mark.parametrize("command", [["rejoin", "b"], ["abort"]])
+def test_what_moves_nobody_measures_no_recovery(world: World, command: list[str]) -> None:
+    assert cli.main(command) == ExitCode.DONE
+    it = world.event()
+    assert it.scenario == command[0] and it.rto is not None and it.rto.measured_s is None
+
+
+def test_failback_is_one_record_whose_recovery_begins_with_the_agreement(world: World) -> None:
+    world.after = lambda stack: claimed(world) if stack.name == "region-a" else None
+    assert cli.main(["failback", "b", "--yes"]) == ExitCode.DONE
+    it = world.event()
+    assert [stage.run for stage in it.timeline if stage.link == "fence"] == [1, 2, 3]
+    assert it.scenario == "failback" and it.rto is not None and it.rto.measured_s is not None
+
+
+def test_no_secret_that_a_run_has_said_is_in_its_record(world: World) -> None:
+    secret = ITS.secrets.postgres.app
+    world.ends["region-b"] = replace(
+        FAILED_RUN, errors=(f"psql: password {secret} of shop", ITS.secrets.operator.private)
+    )
+    assert cli.main(["failover", "b", "--yes", "--reason", secret]) == ExitCode.FAILED
+    it, (body,) = world.event(), world.records.objects["reports/00000001.json"]
+    assert it.errors[0] == "psql: password (hidden) of shop" and it.reason == "(hidden)"
+    for line in (secret, *ITS.secrets.operator.private.splitlines()[1:-1]):
+        assert line.encode() not in body
+
+
+@pytest.mark.parametrize("fault", ["down", "signature", "disk"])
+def test_a_record_that_cannot_be_written_changes_no_end(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fault: str
+) -> None:
+    def fails(*_: Any, **__: Any) -> Any:
+        raise {"signature": Failed("ssh-keygen: is not there"), "disk": OSError(28, "No space left on device")}[fault]
+
+    if fault == "down":
+        world.records.down = True
+    elif fault == "signature":
+        monkeypatch.setattr("scripts.clients.ssh_signature.sign", fails)
+    else:
+        monkeypatch.setattr(kept, "keep", fails)
+    assert cli.main(["failover", "b", "--yes"]) == ExitCode.DONE
+    told, waiting = capsys.readouterr().err, kept.waiting(documents.witness(ITS))
+    if fault == "disk":
+        assert "the record of this move could not be made (OSError)" in told and waiting == []
+    else:
+        assert "`drctl report push` writes it there" in told and len(waiting) == 1
+
+
+def test_whoever_presses_a_key_while_it_is_written_ends_the_writing_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def pressed(*_: Any, **__: Any) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(book, "append", pressed)
+    assert cli.main(["failover", "b", "--yes"]) == ExitCode.DONE
+    assert "`drctl report push`" in capsys.readouterr().err and len(kept.waiting(documents.witness(ITS))) == 1
+
+
+@pytest.mark.parametrize("text", ['{"at": 1796000000, "what": "order", "ok": true}\n', "{"])
+def test_what_customers_met_is_taken_from_the_samples_and_a_bad_file_is_a_warning(
+    world: World, capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "samples").write_text(text)
+    assert cli.main(["failover", "b", "--yes", "--samples", str(tmp_path / "samples")]) == ExitCode.DONE
+    it, told = world.event(), capsys.readouterr().err
+    assert it.outage is not None and it.outage.measured_s is None
+    assert [(found.what, found.count) for found in it.samples] == ([("order", 1)] if text != "{" else [])
+    assert ("found no JSON object" in told) is (text == "{")
 
 
 # --- the engine

@@ -20,8 +20,9 @@ import pytest
 
 from components.render import documents
 from contract import fields
-from contract.audit import Entry, digest, name_of, number_of, walk
+from contract.audit import TRAIL, Entry, walk
 from contract.buckets import Bucket
+from contract.chain import digest
 from contract.errors import DrError, ExitCode, Failed, Refused, Usage
 from scripts.clients import http, trail
 from scripts.clients.trail import Note, append, draft, ended, place, who
@@ -36,6 +37,7 @@ from tests.unit.test_witness import place as bucket
 
 __all__ = ["bucket", "endpoint"]  # fixtures
 
+name_of, number_of = TRAIL.name_of, TRAIL.number_of
 NOWHERE = Bucket(endpoint="https://s3.example", region="de", bucket="witness", access_key="k", secret_key="s")
 
 
@@ -107,7 +109,7 @@ def test_two_at_once_share_no_number(bucket: Bucket) -> None:
     with ThreadPoolExecutor(3) as pool:
         assert sorted(pool.map(one, range(3))) == [1, 2, 3]
     witness = TrailBucket(bucket)
-    assert not broken({name: witness.audit(number_of(name) or 0) or b"" for name in witness.audited()})
+    assert not broken({name: witness.stored(number_of(name) or 0) or b"" for name in witness.listed()})
 
 
 def store(bucket: Bucket) -> Any:
@@ -128,7 +130,7 @@ def test_where_the_bucket_has_object_lock_an_entry_is_locked_for_a_year_and_more
     assert kept["ObjectLockMode"] == "COMPLIANCE"
     assert (kept["ObjectLockRetainUntilDate"] - datetime.datetime.now(datetime.UTC)).days >= 399
     append(TrailBucket(bucket), entry())
-    assert TrailBucket(bucket).audited() == [name_of(1)], "a bucket without it takes entries as well"
+    assert TrailBucket(bucket).listed() == [name_of(1)], "a bucket without it takes entries as well"
 
 
 def test_a_key_that_may_lock_nothing_writes_all_the_same(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,19 +145,19 @@ def test_a_key_that_may_lock_nothing_writes_all_the_same(bucket: Bucket, monkeyp
 
     monkeypatch.setattr(TrailBucket, "_ask", asked)
     assert append(TrailBucket(bucket), entry()).number == 1
-    assert TrailBucket(bucket).audit(1)
+    assert TrailBucket(bucket).stored(1)
 
 
 def test_an_answer_that_was_lost_writes_no_second_entry(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     Between(monkeypatch, lost=("PUT",))
     assert append(TrailBucket(bucket), entry()).number == 1
-    assert TrailBucket(bucket).audited() == [name_of(1)]
+    assert TrailBucket(bucket).listed() == [name_of(1)]
 
 
 def test_no_entry_is_hung_on_one_that_is_not_handed_out() -> None:
     kept = Kept()
     append(kept, entry())  # type: ignore[arg-type]
-    kept.audit = lambda number: None  # type: ignore[method-assign]
+    kept.stored = lambda number: None  # type: ignore[method-assign]
     with pytest.raises(Failed, match="found its end in motion, 5 times"):
         append(kept, entry())  # type: ignore[arg-type]
     assert len(kept.objects) == 1
@@ -171,11 +173,12 @@ def test_what_somebody_has_put_at_the_end_of_all_numbers_is_told() -> None:
 class Silent:
     """A witness that answers when it is let."""
 
+    chain = TRAIL
     let = threading.Event()
 
     def __init__(self, *_: Any, **__: Any) -> None: ...
 
-    def audited(self) -> list[str]:
+    def listed(self) -> list[str]:
         self.let.wait(30)
         raise WitnessDown("witness: does not answer")
 
@@ -311,14 +314,14 @@ def test_at_the_witness_what_was_removed_or_written_over_shows_by_its_versions(
     monkeypatch.setattr(documents, "witness", lambda _: bucket)
     assert verified() == ExitCode.DONE
     versions = [name_of(n) for n in (1, 2, 2, 3, 4)]
-    really = TrailBucket.audit
+    really = TrailBucket.stored
 
     def too_long(self: TrailBucket, number: int) -> bytes | None:
         if number == 3:
             raise WitnessDown("witness: read audit/00000003.json: more than 1048576 bytes")
         return really(self, number)
 
-    monkeypatch.setattr(TrailBucket, "audit", too_long)
+    monkeypatch.setattr(TrailBucket, "stored", too_long)
     monkeypatch.setattr(TrailBucket, "versions", lambda *_: versions)
     with pytest.raises(
         Failed, match=r"(?s)00000004\.json: was removed.*00000002\.json: was written over: there are 2 versions"

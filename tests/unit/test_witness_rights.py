@@ -22,6 +22,7 @@ EVERY = (
     "unsettled/a.json",
     "configurations/a.json",
     "audit/00000001.json",
+    "reports/00000001.json",
     "clusters/7.json",
     "probe/x",
     *(f"heartbeats/{site}/{host}.json" for site in "ab" for host in ("db-1", "cache-1", "cache-3", "app-1")),
@@ -95,7 +96,10 @@ def test_the_operator_says_what_nobody_else_may_and_beats_for_no_host() -> None:
 def test_nobody_removes_what_says_anything(user: str) -> None:
     assert may(user, "s3:DeleteObject") == ({"probe/x", "sites/a.json"} if user == witness.OPERATOR else set())
     if user == witness.OPERATOR:
-        assert may(user, "s3:PutObjectRetention") == {"audit/00000001.json"}, "the trail is locked by who writes it"
+        assert may(user, "s3:PutObjectRetention") == {
+            "audit/00000001.json",
+            "reports/00000001.json",
+        }, "trail and records are locked by who writes them"
     for action in ("s3:DeleteObjectVersion", "s3:PutObjectAcl", "s3:BypassGovernanceRetention"):
         assert not may(user, action)
     for action in ("s3:DeleteBucket", "s3:PutBucketVersioning", "s3:PutLifecycleConfiguration", "s3:ListAllMyBuckets"):

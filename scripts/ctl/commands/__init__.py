@@ -18,6 +18,7 @@ _MODULES = {
     "redis": "host",
     "reference": "reference",
     "rejoin": "move",
+    "report": "report",
     "rights": "rights",
     "secrets": "secrets",
     "ssh": "host",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from components.render import documents
 from contract import fields
-from contract.audit import AUDIT, Entry, number_of, walk
+from contract.audit import TRAIL, Entry, walk
 from contract.errors import ExitCode, Failed, Usage
 from contract.plain import phrase
 from scripts.clients.trail_bucket import TrailBucket
@@ -23,8 +23,10 @@ def run(chosen: argparse.Namespace) -> ExitCode:
     """Prints the entries, or all as JSON. Raises Failed where the chain breaks, with every place; Usage."""
     if chosen.what == "logins":
         return logins.run(chosen)
-    breaks: list[str] = []
-    objects = list(_folder(chosen.folder_of) if chosen.folder_of else _witness(chosen, breaks))
+    if chosen.folder_of:
+        objects, breaks = list(_folder(chosen.folder_of)), list[str]()
+    else:
+        objects, breaks = TrailBucket(documents.witness(Stack.chosen(chosen).settings())).whole()
     found = walk(objects)
     breaks += found.breaks
     if chosen.head and not _holds(chosen.head, objects):
@@ -49,7 +51,7 @@ def run(chosen: argparse.Namespace) -> ExitCode:
 
 def _holds(head: str, objects: list[tuple[str, bytes]]) -> bool:
     number, _, noted = head.partition(":")
-    upto = [it for it in objects if str(number_of(it[0])) == number]
+    upto = [it for it in objects if str(TRAIL.number_of(it[0])) == number]
     return bool(upto) and walk(upto).head.partition(":")[2] == noted
 
 
@@ -57,31 +59,11 @@ def _folder(folder: Path) -> Iterator[tuple[str, bytes]]:
     """Objects that were copied to this machine, by the names that they have below `audit/`."""
     try:
         for path in folder.iterdir():
-            yield f"{AUDIT}{path.name}", path.read_bytes()
+            yield f"{TRAIL.folder}{path.name}", path.read_bytes()
     except OSError as error:
         raise Usage(
-            f"folder {folder}: cannot be read ({error.strerror}), wanted copies of the objects below {AUDIT}; name it"
+            f"folder {folder}: cannot be read ({error.strerror}), wanted copies of the objects below {TRAIL.folder}; name it"
         ) from None
-
-
-def _witness(chosen: argparse.Namespace, breaks: list[str]) -> Iterator[tuple[str, bytes]]:
-    """From the bucket. What is there in two versions was written over, what has versions and is not listed was removed."""
-    stack = Stack.chosen(chosen)
-    witness = TrailBucket(documents.witness(stack.settings()))
-    listed, versions = witness.audited(), witness.versions(AUDIT)
-    breaks += [f"{name}: was removed: older versions of it are there" for name in sorted(set(versions) - set(listed))]
-    breaks += [
-        f"{name}: was written over: there are {count} versions"
-        for name in listed
-        if (count := versions.count(name)) > 1
-    ]
-    for name in listed:
-        number, body = number_of(name), None
-        try:
-            body = witness.audit(number) if number else None
-        except Failed as error:  # one that cannot be read is a break, and those behind it may be well
-            breaks.append(str(error))
-        yield name, body or b""
 
 
 def _lines(entries: tuple[Entry, ...]) -> Iterator[str]:

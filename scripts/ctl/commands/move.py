@@ -23,6 +23,8 @@ from scripts.ctl import output
 from scripts.ctl.moves import engine
 from scripts.ctl.moves.engine import Outcome, Step
 from scripts.ctl.moves.plan import Kind, Plan, plan
+from scripts.ctl.reports import writing
+from scripts.ctl.reports.recording import Recording
 from scripts.ctl.stacks.stack import Stack
 from scripts.ctl.survey import screen
 from scripts.ctl.survey.asking import LIMIT_S, look
@@ -31,6 +33,8 @@ from scripts.ctl.survey.checks import judge
 PLANNED_S = 15.0  # for the look before a planned move: a host that is slow to answer is no reason against one
 WELL_S = 900.0  # for a region that has rejoined, until nothing stands against a move ...
 LOOK_S = 10.0  # ... and between two looks
+# For the record, where somebody is at the terminal to agree.
+ASKED = {"approved_by": "Approved by", "witnessed_by": "Witnessed by", "reason": "Reason", "ticket": "Ticket"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +43,7 @@ class Pair:
 
     stacks: dict[str, Stack]
     settings: Settings
-    why: str
+    record: Recording
 
     @classmethod
     def chosen(cls, told: argparse.Namespace) -> Pair:
@@ -50,7 +54,8 @@ class Pair:
             stacks[site] = Stack(name=name, folder=told.folder, file=file)
         # That of the region that shall lead: where they differ, its run is refused by itself.
         reading = getattr(told, "region", None) or SITES[0]
-        return cls(stacks=stacks, settings=stacks[reading].settings(), why=_why(told))
+        settings = stacks[reading].settings()
+        return cls(stacks=stacks, settings=settings, record=Recording(told, settings))
 
     def newest(self) -> Epoch | None:
         """In force, by the witness. Raises DrError."""
@@ -60,14 +65,27 @@ class Pair:
         """Its own run, with the request for `request`."""
         self.stacks[site].request(request)
         say(f"pulumi up of region {site}, which asks for region {request}")
-        return engine.up(self.stacks[site], _watch, why=self.why)
+        self.record.begins(site)
+        outcome = engine.up(self.stacks[site], self._watch, why=_why(self.record.told))
+        self.record.ran(outcome)
+        return outcome
+
+    def _watch(self, step: Step) -> None:
+        self.record.step(step)
+        say(f"{step.at_s:5.1f} s  {step.link}: {step.state}")
 
 
 def run(chosen: argparse.Namespace) -> ExitCode:
-    """Raises DrError."""
+    """Its record is made however it ends, and changes nothing of that. Raises DrError."""
     pair = Pair.chosen(chosen)
     actions = {"switchover": switchover, "failover": failover, "rejoin": rejoin, "failback": failback, "abort": abort}
-    return actions[chosen.command](pair, chosen)
+    try:
+        code = actions[chosen.command](pair, chosen)
+    except BaseException as error:
+        writing.move_ended(pair.record, None, error, say)
+        raise
+    writing.move_ended(pair.record, code, None, say)
+    return code
 
 
 def switchover(pair: Pair, chosen: argparse.Namespace) -> ExitCode:
@@ -85,6 +103,7 @@ def _switch(pair: Pair, chosen: argparse.Namespace, found: Plan) -> ExitCode:
             f"mend them; where region {found.source} is lost, `drctl failover {found.target}`"
         )
     _agreed(found, chosen)
+    pair.record.agreed(found, typed=not (chosen.yes or chosen.plan))
     return _moved(pair, found)
 
 
@@ -95,6 +114,7 @@ def failover(pair: Pair, chosen: argparse.Namespace) -> ExitCode:
     if chosen.dry_run:
         return ExitCode.DONE
     _agreed(found, chosen)
+    pair.record.agreed(found, typed=not (chosen.yes or chosen.plan))
     return _moved(pair, found)
 
 
@@ -162,11 +182,21 @@ def _agreed(found: Plan, chosen: argparse.Namespace) -> None:
         )
     if chosen.yes or chosen.plan:
         return
+    if sys.stdin is not None and sys.stdin.isatty():
+        _asked(chosen)
     output.typed(
         found.target,
         "Type the region that shall be active",
         "name the plan with --plan, or agree to whatever it is with --yes",
     )
+
+
+def _asked(chosen: argparse.Namespace) -> None:
+    """For the record, of what was not told: before the clock runs."""
+    for name, question in ASKED.items():
+        if not getattr(chosen, name):
+            print(f"{question} (Enter: nothing): ", end="", flush=True)
+            setattr(chosen, name, phrase(sys.stdin.readline(), 200))
 
 
 def _moved(pair: Pair, found: Plan) -> ExitCode:
@@ -241,10 +271,6 @@ def _active(pair: Pair) -> str:
 
 def _why(told: argparse.Namespace) -> str:
     return " ".join(filter(None, (told.reason, f"ticket {told.ticket}" if told.ticket else "")))
-
-
-def _watch(step: Step) -> None:
-    say(f"{step.at_s:5.1f} s  {step.link}: {step.state}")
 
 
 def say(text: str) -> None:

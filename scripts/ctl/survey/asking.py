@@ -33,6 +33,7 @@ from scripts.clients.run_bucket import RunBucket
 from scripts.clients.trail_bucket import TrailBucket
 from scripts.clients.witness import EPOCHS, Witness
 from scripts.ctl.persons.bastions import remember, remembered
+from scripts.ctl.reports.glance import glance
 from scripts.ctl.survey import names
 from scripts.ctl.survey.deep import DeepAsking, Stacks
 from scripts.ctl.survey.known import Known, Questions
@@ -113,6 +114,7 @@ class Asking:
         ask("locked", self._witness.locked)
         ask("epochs", self._doubled)
         ask("last", self._last)
+        ask("reports", partial(glance, settings))
         ask("checked", self._checks.last_check, lambda it: it.age_s)
         if self._deep is not None:
             self._deep.ask()
@@ -145,6 +147,7 @@ class Asking:
             locked=known("locked"),
             epochs=known("epochs"),
             last=known("last"),
+            reports=known("reports"),
             regions=regions,
             names=Names(
                 name=settings.shop.host,
@@ -204,9 +207,9 @@ class Asking:
         return sum(found.count(name) > 1 for name in set(found))
 
     def _last(self) -> Entry | None:
-        listed = self._trail.audited()
+        listed = self._trail.listed()
         number = len(listed)
-        body = self._trail.audit(number) if number else None
+        body = self._trail.stored(number) if number else None
         if body is None:
             return None
         try:

@@ -18,6 +18,7 @@ from scripts.clients.compute import Sight
 from scripts.clients.offer import Room
 from scripts.clients.run_bucket import Word
 from scripts.clients.server_states import Server, Size
+from scripts.ctl.reports.glance import Glance
 from scripts.ctl.states.stored import Lock, State
 from scripts.ctl.survey.known import Known
 
@@ -109,6 +110,7 @@ class Survey:
     locked: Known[bool]  # the witness
     epochs: Known[int]  # objects of epochs that stand there in several versions
     last: Known[Entry]  # the newest entry of the audit trail
+    reports: Known[Glance]  # records of moves, drills, deploys, rotations
     regions: Mapping[str, Region]
     names: Names
     checked: Known[LastCheck] = UNASKED  # what the last recorded check has found; a value of None: there was none

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contract import fields
-from contract.audit import digest
 from contract.authlog import MOST, Head, Line, Name, body
+from contract.chain import digest
 from contract.checks import integer, prose
 from contract.errors import Failed, Refused, Usage, say
 from contract.fields import key

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from components.settings import Settings
-from scripts.ctl.survey.checks import agreement, archive, database, machines, platform, shop, states, stores
+from scripts.ctl.survey.checks import agreement, archive, database, machines, platform, records, shop, states, stores
 from scripts.ctl.survey.checks.row import Finding, Sight
 from scripts.ctl.survey.seen import Survey
 
@@ -16,6 +16,7 @@ ROWS = (
     *machines.ROWS,
     *platform.ROWS,
     *states.ROWS,
+    *records.ROWS,
 )
 
 

@@ -1,0 +1,87 @@
+"""A record on its way to the witness: first onto this machine's disk, then signed and put into its place. Never a reason for what it is about to fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from components.render import documents
+from components.settings import Settings
+from contract.errors import DrError, ExitCode
+from contract.report import Event, Record
+from scripts.clients.report_bucket import ReportBucket
+from scripts.clients.witness import Witness
+from scripts.ctl.reports import book, kept, samples
+from scripts.ctl.reports.hidden import without
+from scripts.ctl.reports.recording import Recording, end_of
+
+ANSWER_S = 3.0  # of the witness, for each request
+Tell = Callable[[str], None]
+
+
+def move_ended(recording: Recording, code: ExitCode | None, error: BaseException | None, tell: Tell) -> None:
+    """The record of a move, however that has ended. Raises nothing: whoever presses Ctrl-C meanwhile ends the writing alone."""
+    if not recording.runs:  # nothing was run: there is nothing to keep
+        return
+    recording.ended()
+    said = ""
+    if error is not None:
+        code, said = end_of(error)
+    try:
+        write(recording.settings, book.draft("move", event=_event(recording, code, said, tell)), tell)
+    except KeyboardInterrupt:
+        tell("the record of this move: its writing was ended; `drctl report push` writes what is kept on this machine")
+    except Exception as wrong:
+        why = str(wrong) if isinstance(wrong, DrError) else type(wrong).__name__
+        tell(
+            f"warning: the record of this move could not be made ({why}); what was done stands; note it by hand, with your name and the time"
+        )
+
+
+def _event(recording: Recording, code: ExitCode | None, said: str, tell: Tell) -> Event:
+    settings, taken, newest = recording.settings, None, None
+    with suppress(DrError):
+        newest = Witness(documents.witness(settings), answer_s=ANSWER_S, attempts=1).newest()
+    if recording.told.samples:
+        try:
+            taken = samples.take(recording.told.samples)
+        except DrError as error:
+            tell(f"warning: {error}")
+    return recording.event(code, said, newest, taken)
+
+
+def write(settings: Settings, made: Record, tell: Tell) -> None:
+    """Kept on this machine until it stands at the witness, whose silence is told. Raises OSError, RuntimeError where it cannot be kept either."""
+    place, made = documents.witness(settings), without(settings.secrets, made)
+    file = kept.keep(place, made)
+    try:
+        number = book.append(ReportBucket(place, answer_s=ANSWER_S, attempts=1), made, book.by_program(settings))
+    except DrError as error:
+        tell(
+            f"warning: the record is kept in {file}, and is not at the witness ({error}); `drctl report push` writes it there"
+        )
+        return
+    kept.drop(file)
+    tell(f"record {number} is at the witness; somebody else signs it off with `drctl report sign {number}`")
+
+
+def push(settings: Settings, tell: Tell) -> int:
+    """What waits on this machine. Returns how many of them wait on. Raises DrError where the witness is silent."""
+    place = documents.witness(settings)
+    files = kept.waiting(place)
+    bucket = ReportBucket(place)
+    there = {it.record.token for it in book.opened(bucket, settings).records} if files else set()
+    left = 0
+    for file in files:
+        try:
+            made = kept.read(file)
+            if made.token in there:  # the answer was lost, and not the record
+                tell(f"record of {made.at}: is at the witness already")
+            else:
+                number = book.append(bucket, made, book.by_program(settings))
+                tell(f"record {number}, made {made.at}, is at the witness")
+            kept.drop(file)
+        except DrError as error:
+            left += 1
+            tell(f"warning: {error}")
+    return left
