@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from email.message import Message
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -122,8 +123,11 @@ class Platform:
         self._put(monkeypatch)
 
     def set(self, **values: Any) -> None:
-        """Other values of a region's configuration, of both regions."""
-        regions = tuple(dataclasses.replace(region, **values) for region in self.config.regions)
+        """Other values of both regions' configuration; a function makes one of the region."""
+        regions = tuple(
+            dataclasses.replace(region, **{name: it(region) if callable(it) else it for name, it in values.items()})
+            for region in self.config.regions
+        )
         self._cloud(dataclasses.replace(self.config, regions=regions))
 
     def quotas(self, **values: int) -> None:
@@ -261,11 +265,15 @@ _BUILT: dict[
 
 
 def _generate(hosts: Mapping[str, Any], shop_host: str, outside: Mapping[str, Any]) -> dict[str, Any]:
-    """Keys of hosts are made once: most of a run would be spent on them."""
+    """Keys of hosts are made once: most of a run would be spent on them. No two sets are alike all the same."""
     name = json.dumps([hosts, shop_host])
     if name not in _CACHED:
         _CACHED[name] = real_secrets.generate(hosts, shop_host, {})
-    return {**copy.deepcopy(_CACHED[name]), **outside}
+    return {
+        **copy.deepcopy(_CACHED[name]),
+        **outside,
+        "postgres": {name: token_hex(16) for name in ("replication", "app")},
+    }
 
 
 def _of(reply: Reply) -> http.Reply:

@@ -171,9 +171,6 @@ def _vlan(cloud: Cloud, seen: Seen, answers: Answers, before: Mapping[str, Any])
 
 
 def _quotas(cloud: Cloud, seen: Seen, answers: Answers, before: Mapping[str, Any]) -> None:
-    """A region that is built already has had its room."""
-    if seen.built:
-        return
     project = answers.service_name
     seen.quotas |= _counted(cloud, "compute", {"instances": ("maxTotalInstances", "totalInstancesUsed"), "cores": ("maxTotalCores", "totalCoresUsed"),
         "ram": ("maxTotalRAMSize", "totalRAMUsed"), "server_groups": ("maxServerGroups", "totalServerGroupsUsed")})  # fmt: skip
