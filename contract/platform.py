@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .checks import integer, listing, one_of, optional, text
+from .checks import integer, listing, optional, text
 from .fields import key, part
 from .forms import BUCKET, COUNT, DOMAIN, ID, PHRASE, S3_KEY
 
@@ -62,7 +62,7 @@ class Quota:
 class Route:
     """A call that a consumer key may make."""
 
-    method: str = key(one_of("GET", "POST", "PUT", "DELETE"), "of HTTP")
+    method: str = key(text(r"[A-Z]{1,10}", "a method"), "of HTTP")
     path: str = key(text(r"/[!-~]{0,400}", "a path"), "`*` is any text")
 
 

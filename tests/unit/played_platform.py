@@ -67,6 +67,7 @@ class Store:
         self.ignores: set[str] = set()
         self.unknown_for = 0
         self.knows_lifecycles = True
+        self.quoted = False  # whether a condition's ETag has quotes: those of OVHcloud have none
 
     def answer(self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> http.Reply:
         access = re.search(r"Credential=([^/]+)/", headers["authorization"])
@@ -95,7 +96,8 @@ class Store:
         there = self.objects.get(key)
         if "if-none-match" in headers and there is not None and "if-none-match" not in self.ignores:
             return _s3(412, "PreconditionFailed")
-        if headers.get("if-match", _etag(there)) != _etag(there) and "if-match" not in self.ignores:
+        known = f'"{_etag(there)}"' if self.quoted else _etag(there)
+        if headers.get("if-match", known) != known and "if-match" not in self.ignores:
             return _s3(412, "PreconditionFailed")
         self.objects[key] = body
         return _reply(200, b"", ETag=f'"{_etag(body)}"')

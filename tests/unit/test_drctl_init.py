@@ -148,8 +148,10 @@ def _leaves(tree: Any) -> list[str]:
     return [tree] if isinstance(tree, str) else [leaf for each in tree.values() for leaf in _leaves(each)]
 
 
-def test_the_key_to_the_state_lies_in_a_file_of_ones_own(platform: Platform) -> None:
+def test_the_key_to_the_state_lies_in_a_file_of_ones_own(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "of another account")
     init(platform, "--yes")
+    assert all("AWS_SESSION_TOKEN" not in it for it in platform.pulumi.environments)
     path = platform.folder / "state.env"
     assert path.stat().st_mode & 0o777 == 0o600
     access = re_access(path.read_text())

@@ -253,6 +253,21 @@ def test_a_quota_that_nobody_tells_is_a_warning(platform: Platform, capsys: pyte
     )
 
 
+def test_a_platform_that_has_no_such_look_is_a_warning(platform: Platform, capsys: pytest.CaptureFixture[str]) -> None:
+    spoil(platform, r"/quotas/.*/details.json", spoiled(404, {"NeutronError": {"message": "not found"}}))
+    assert init(platform, "--dry-run") == ExitCode.DONE
+    assert "nobody says what is left of network, subnet, router, port" in capsys.readouterr().out
+
+
+def test_a_key_of_which_nobody_says_what_it_may_ask_is_a_warning(
+    platform: Platform, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoil(platform, r"/auth/details", lambda document: {**document, "allowedRoutes": None})
+    assert init(platform, "--dry-run") == ExitCode.DONE
+    told = capsys.readouterr().out
+    assert "OVH_CONSUMER_KEY: nobody says what it may ask" in told and "OVH_INIT_CONSUMER_KEY: nobody says" in told
+
+
 def test_a_region_that_is_built_has_had_its_room(platform: Platform) -> None:
     platform.quotas(instances=0)
     spoil(
@@ -467,6 +482,26 @@ def test_a_user_that_never_becomes_one(
     monkeypatch.setattr(account, "READY_S", 0.0)
     assert init(platform, "--yes") == ExitCode.PARTIAL
     assert "is creating after 0 s, wanted ok" in capsys.readouterr().err
+
+
+def test_ctrl_c_in_the_middle_is_a_sentence_and_the_next_run_goes_on(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(steps.Steps, "_prove", interrupted)
+        assert init(platform, "--yes") == ExitCode.PARTIAL
+    said = capsys.readouterr().err
+    assert "beginning: was interrupted (at: proof that" in said and "the same command goes on from here" in said
+    assert init(platform, "--yes") == ExitCode.DONE
+
+
+@pytest.mark.parametrize("quoted", [False, True])
+def test_a_condition_may_want_its_quotes_or_not(platform: Platform, quoted: bool) -> None:
+    platform.store.quoted = quoted
+    assert init(platform, "--yes") == ExitCode.DONE
 
 
 def test_two_users_of_one_name_are_nobodys_to_choose_from(platform: Platform, refused: Callable[..., str]) -> None:

@@ -24,10 +24,12 @@ READY_S, LOOK_S = 120.0, 2.0  # until a fresh user is known, and between two loo
 _GO_ON = "nothing was changed; see what answers there"
 
 
-def routes(api: OvhApi) -> list[tuple[str, str]]:
-    """Method and path of each call that the key may make. Raises Failed."""
+def routes(api: OvhApi) -> list[tuple[str, str]] | None:
+    """Method and path of each call that the key may make; None where the API does not say. Raises Failed."""
     told = api.ask("GET", "/auth/details")
-    listed = told.get("allowedRoutes") if isinstance(told, dict) else None
+    listed = told.get("allowedRoutes") if isinstance(told, dict) else told
+    if listed is None:
+        return None
     found = _all(Route, listed, "a call that the consumer key may make")
     return [(it.method, it.path) for it in found]
 

@@ -84,9 +84,12 @@ def ask(told: dict[str, Any], all_questions: list[Question], hear: Callable[[str
 
 
 def hear(prompt: str) -> str:
-    """A line from the terminal. Raises Usage at its end."""
+    """A line from the terminal. Raises Usage at its end, and where it is interrupted."""
     print(prompt, end="", flush=True)
-    line = sys.stdin.readline()
+    try:
+        line = sys.stdin.readline()
+    except KeyboardInterrupt:
+        line = ""
     if not line:
         raise Usage("terminal: was closed before all was answered; nothing was changed; run it again")
     return line.strip()

@@ -15,6 +15,10 @@ from scripts.ctl.beginning.values import state_url
 from scripts.ctl.beginning.world import World, state_user
 
 FILE = "state.env"
+OTHERS = (
+    "AWS_PROFILE",
+    "AWS_SESSION_TOKEN",
+)  # of another account, which would go before the key to the state, or with it
 
 
 class Backend:
@@ -40,11 +44,13 @@ class Backend:
 
     def environment(self, third: Third) -> dict[str, str]:
         """Of pulumi. Raises Failed."""
-        return {**self._environment, **(self._own(third) if self.made else {"PULUMI_BACKEND_URL": self.url})}
+        others = {name: it for name, it in self._environment.items() if not (self.made and name in OTHERS)}
+        return {**others, **(self._own(third) if self.made else {"PULUMI_BACKEND_URL": self.url})}
 
     def text(self, third: Third) -> str:
         """What a shell reads before it runs pulumi. Holds the key to the state. Raises Failed."""
         lines = [f"export {name}={shlex.quote(value)}" for name, value in self._own(third).items()]
+        lines.append(f"unset {' '.join(OTHERS)}")
         return "# Read by `. ./state.env` before pulumi: it holds the key to the state.\n" + "\n".join(lines) + "\n"
 
     def _own(self, third: Third) -> dict[str, str]:

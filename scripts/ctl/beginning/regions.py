@@ -29,6 +29,7 @@ ROLES = {
     "load-balancer_operator": "the load balancer",
     "volume_operator": "the data volume",
 }
+NETWORKS = ("network", "subnet", "port", "router", "floatingip", "security_group", "security_group_rule")
 ALL_ROLES = frozenset({"administrator", "admin", "member"})
 
 
@@ -171,21 +172,47 @@ def _vlan(cloud: Cloud, seen: Seen, answers: Answers, before: Mapping[str, Any])
 
 
 def _quotas(cloud: Cloud, seen: Seen, answers: Answers, before: Mapping[str, Any]) -> None:
-    project = answers.service_name
-    seen.quotas |= _counted(cloud, "compute", {"instances": ("maxTotalInstances", "totalInstancesUsed"), "cores": ("maxTotalCores", "totalCoresUsed"),
-        "ram": ("maxTotalRAMSize", "totalRAMUsed"), "server_groups": ("maxServerGroups", "totalServerGroupsUsed")})  # fmt: skip
-    seen.quotas |= _counted(cloud, "volumev3", {"volumes": ("maxTotalVolumes", "totalVolumesUsed"),
-        "gigabytes": ("maxTotalVolumeGigabytes", "totalGigabytesUsed")})  # fmt: skip
+    for each in (_of_servers, _of_volumes, _of_networks, _of_balancers):
+        try:
+            seen.quotas |= each(cloud, answers.service_name)
+        except ApiDown as error:
+            if error.status != HTTPStatus.NOT_FOUND:  # a platform that has not this look: nobody says what is left
+                raise
+
+
+def _of_servers(cloud: Cloud, project: str) -> Iterator[tuple[str, Quota]]:
+    names = {
+        "instances": ("maxTotalInstances", "totalInstancesUsed"),
+        "cores": ("maxTotalCores", "totalCoresUsed"),
+        "ram": ("maxTotalRAMSize", "totalRAMUsed"),
+        "server_groups": ("maxServerGroups", "totalServerGroupsUsed"),
+    }
+    return _counted(cloud, "compute", names)
+
+
+def _of_volumes(cloud: Cloud, project: str) -> Iterator[tuple[str, Quota]]:
+    names = {
+        "volumes": ("maxTotalVolumes", "totalVolumesUsed"),
+        "gigabytes": ("maxTotalVolumeGigabytes", "totalGigabytesUsed"),
+    }
+    return _counted(cloud, "volumev3", names)
+
+
+def _of_networks(cloud: Cloud, project: str) -> Iterator[tuple[str, Quota]]:
     told = cloud.ask("GET", "network", f"/v2.0/quotas/{project}/details.json").get("quota")
     for name, each in told.items() if isinstance(told, Mapping) else ():
-        if name in ("network", "subnet", "port", "router", "floatingip", "security_group", "security_group_rule"):
-            seen.quotas[name] = _quota(each, f"{name} in region {cloud.region}")
-    limit = cloud.ask("GET", "load-balancer", f"/v2.0/lbaas/quotas/{project}").get("quota")
-    there = rows(cloud, "load-balancer", "/v2.0/lbaas/loadbalancers", "loadbalancers")
-    most = limit.get("load_balancer", limit.get("loadbalancer")) if isinstance(limit, Mapping) else None
-    seen.quotas["load_balancer"] = _quota(
-        {"limit": -1 if most is None else most, "used": len(there)}, f"load balancers in region {cloud.region}"
-    )
+        if name in NETWORKS:
+            yield name, _quota(each, f"{name} in region {cloud.region}")
+
+
+def _of_balancers(cloud: Cloud, project: str) -> Iterator[tuple[str, Quota]]:
+    told = cloud.ask("GET", "load-balancer", f"/v2.0/lbaas/quotas/{project}").get("quota")
+    if isinstance(told, Mapping):
+        limit = told.get("load_balancer", told.get("loadbalancer"))  # the latter: of an older Octavia
+        there = rows(cloud, "load-balancer", "/v2.0/lbaas/loadbalancers", "loadbalancers")
+        # Null: the platform's default, which is none.
+        plain = {"limit": -1 if limit is None else limit, "used": len(there)}
+        yield "load_balancer", _quota(plain, f"load balancers in region {cloud.region}")
 
 
 def _counted(cloud: Cloud, service: str, names: Mapping[str, tuple[str, str]]) -> Iterator[tuple[str, Quota]]:

@@ -182,6 +182,11 @@ def _keys(answers: Answers, credentials: Credentials, world: World) -> bool:
                 f"{whose}: cannot be used ({error}); no bucket and no record can be made; make a key, and export it"
             )
             return False
+        if held is None:
+            world.warnings.append(
+                f"{whose}: nobody says what it may ask, wanted all that `drctl init --rights` prints; a run may stop in its middle; look at the key's rules"
+            )
+            continue
         missing = lacking(held, wanted)
         if missing:
             calls = ", ".join(f"{rule.method} {rule.path}" for rule in missing)

@@ -136,14 +136,17 @@ def _make(plan: Plan) -> None:
     pending = plan.pending
     for done, step in enumerate(pending):
         say(step.what)
+        left = (
+            f"(at: {step.what}); {done} of {len(pending)} steps are made and stay; the same command goes on from here"
+        )
         try:
             step.act()
+        except KeyboardInterrupt:
+            raise Partial(f"beginning: was interrupted {left}") from None
         except DrError as error:
             if not done and not isinstance(error, Partial):
                 raise
-            raise Partial(
-                f"{error} (at: {step.what}); {done} of {len(pending)} steps are made and stay; the same command goes on from here"
-            ) from None
+            raise Partial(f"{error} {left}") from None
 
 
 def _next(backend: Backend) -> str:
