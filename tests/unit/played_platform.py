@@ -8,6 +8,7 @@ import copy
 import dataclasses
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Mapping
 from email.message import Message
@@ -220,6 +221,10 @@ class Platform:
             monkeypatch.setattr(module, "LOOK_S", 0.0)
         for name in ("PULUMI_BACKEND_URL", "OS_CLOUD", "PULUMI_CONFIG_PASSPHRASE_FILE"):
             monkeypatch.delenv(name, raising=False)
+        programs = self.folder.parent / f"{self.folder.name}-programs"
+        programs.mkdir(exist_ok=True)
+        (programs / "pulumi").touch(mode=0o755)
+        monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
         monkeypatch.setenv("PULUMI_HOME", str(self.folder / "nobody-has-signed-in"))
         for name, value in self.environment.items():
             monkeypatch.setenv(name, value)

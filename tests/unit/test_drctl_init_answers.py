@@ -13,6 +13,7 @@ from contract.errors import ExitCode, Refused, Usage
 from scripts.ctl import cli
 from scripts.ctl.beginning import answers as given
 from scripts.ctl.beginning import credentials
+from scripts.ctl.beginning.suggestions import suggestions
 from tests.unit.played_platform import Platform
 from tests.unit.test_drctl_init import init
 
@@ -196,6 +197,32 @@ def test_defaults_are_what_the_account_has_only_one_of(platform: Platform, typed
         "service_name [0123456789abcdef0123456789abcdef]: ", "zone [shop.example]: ", "subdomain [www]: ", "regions.a.compute_region [GRA11]: ",
         "regions.b.compute_region [SBG5]: ", "witness.storage_region [DE]: ",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("address", "suggested"),
+    [("141.94.1.2", ["141.94.1.2/32"]), ("192.168.1.7", None), ("10.0.0.1", None), (None, None)],
+)
+def test_the_operators_network_is_this_machines_where_the_world_can_see_it(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, address: str | None, suggested: list[str] | None
+) -> None:
+    class Socket:
+        def __init__(self, *_: Any) -> None: ...
+
+        def __enter__(self) -> Socket:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def connect(self, where: tuple[str, int]) -> None:
+            if address is None:
+                raise OSError
+
+        def getsockname(self) -> tuple[str | None, int]:
+            return address, 0
+
+    monkeypatch.setattr("socket.socket", Socket)
+    assert suggestions(platform.folder, "ovh-eu", None).get("operator_cidrs") == suggested
 
 
 # --- credentials

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,15 +13,26 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import yaml
 
+from components.state import PASSPHRASE
 from contract.errors import ExitCode
 from lab.s3.stored import Retention
 from scripts.clients import http
 from scripts.ctl.beginning import account, steps
+from scripts.ctl.beginning import answers as given
+from scripts.ctl.beginning.backend import Backend
+from scripts.ctl.beginning.world import World
 from tests.unit.played_platform import Platform, spoiled
 from tests.unit.test_drctl_init import BUCKET, STATE, init
+from tests.unit.test_state import LONG, THIRD
+from tests.unit.test_state import settings as real_settings
 
 GRA, SBG = "GRA11", "SBG5"
-Read = Callable[[], tuple[str, str]]
+ANSWERS = {
+    "service_name": "0" * 32,
+    "zone": "shop.example",
+    "operator_cidrs": ["192.0.2.7/32"],
+    "regions": {"a": {"compute_region": GRA}, "b": {"compute_region": SBG}},
+}
 
 
 @pytest.fixture
@@ -394,6 +406,31 @@ def test_keys_of_both_regions_in_a_stack_file_would_win(platform: Platform, refu
     path = platform.folder / "Pulumi.region-b.yaml"
     path.write_text(yaml.safe_dump({"config": {"dr:site": "b", "dr:dns": {"zone": "x"}}}))
     assert f"stack file {path}: holds dr:dns, wanted them in Pulumi.yaml alone" in refused()
+
+
+def test_a_machine_without_pulumi_is_told_before_anything_is_made(
+    platform: Platform, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(platform.folder))
+    assert "pulumi: is not there, wanted version 3.272 or newer in PATH" in refused()
+
+
+def test_a_state_that_lies_where_it_must_not_is_told_before_anything_is_made() -> None:
+    settings = real_settings()
+    answers, _ = given.read({**ANSWERS, "witness": {"storage_region": "DE"}})
+    assert answers is not None
+    for environment, against, warnings in (
+        ({PASSPHRASE: LONG, "PULUMI_BACKEND_URL": "s3://shop-witness?region=de"}, "is the witness bucket", ""),
+        ({PASSPHRASE: "", "PULUMI_BACKEND_URL": THIRD}, "PULUMI_CONFIG_PASSPHRASE is empty", ""),
+        ({PASSPHRASE: "short", "PULUMI_BACKEND_URL": THIRD}, "", "has fewer than 20 characters"),
+        ({PASSPHRASE: LONG, "PULUMI_BACKEND_URL": "file:///x"}, "", "is a folder of this machine"),
+        ({PASSPHRASE: LONG, "PULUMI_HOME": "/nowhere"}, "", ""),
+    ):
+        world = World(third=None, settings={"a": settings})  # type: ignore[arg-type]
+        Backend(answers, {**environment, "PATH": os.environ["PATH"]}, Path("/nowhere")).judge(world)
+        said = [it for it in world.against if not it.startswith("pulumi: ")]
+        assert len(said) == bool(against) and against in "".join(said), environment
+        assert len(world.warnings) == bool(warnings) and warnings in "".join(world.warnings), environment
 
 
 # --- the third region

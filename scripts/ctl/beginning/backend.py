@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from components import state
 from contract.beginning import Answers
+from contract.errors import ConfigError
 from contract.plain import phrase
+from contract.sites import SITES
 from scripts.ctl.beginning.account import Third
 from scripts.ctl.beginning.values import state_url
 from scripts.ctl.beginning.world import World, state_user
@@ -34,6 +37,20 @@ class Backend:
         """For the plan: where it is, without what may stand in the address beside that."""
         parts = urlsplit(self.url)
         return phrase(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}", 200)
+
+    def judge(self, world: World) -> None:
+        """What stands against keeping the state there, and what should be known, as each run would say it later."""
+        if shutil.which("pulumi", path=self._environment.get("PATH")) is None:
+            world.against.append(
+                "pulumi: is not there, wanted version 3.272 or newer in PATH; no stack can be made; install it, https://www.pulumi.com/docs/install"
+            )
+        settings = world.settings.get(SITES[0])
+        if settings is None:
+            return
+        try:
+            world.warnings += state.check(settings, self.url, self._environment, first=True)
+        except ConfigError as error:
+            world.against += [str(fault) for fault in error.faults]
 
     def reachable(self, world: World) -> bool:
         """Whether it can be asked which stacks it has."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,13 @@ from scripts.ctl.stacks.configuration import shared_values
 
 REGIONS = {"regions.a.compute_region": "GRA11", "regions.b.compute_region": "SBG5", "witness.storage_region": "DE"}
 ANSWER_S = 5.0
+OUTSIDE = "213.186.33.99"  # somebody on the other side of this machine's way out
 
 
 def suggestions(folder: Path, endpoint: str, credentials: Credentials | None) -> dict[str, Any]:
     """By the question's path. Raises Usage for a `Pulumi.yaml` that cannot be read."""
     written = _written(shared_values(folder))
-    return written or {**REGIONS, **(_only(endpoint, credentials) if credentials is not None else {})}
+    return written or {**REGIONS, **_own_network(), **(_only(endpoint, credentials) if credentials is not None else {})}
 
 
 def _written(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,6 +46,17 @@ def _written(values: Mapping[str, Any]) -> dict[str, Any]:
         **{f"regions.{site}.compute_region": regions[site].get("compute_region") for site in SITES},
     }
     return {path: value for path, value in found.items() if value is not None}
+
+
+def _own_network() -> dict[str, Any]:
+    """That of this machine alone, where it has a public address. Nothing is sent: the kernel says which address it would send from."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+            asking.connect((OUTSIDE, 53))
+            found = IPv4Address(asking.getsockname()[0])
+    except (OSError, ValueError):
+        return {}
+    return {"operator_cidrs": [f"{found}/32"]} if found.is_global else {}
 
 
 def _only(endpoint: str, credentials: Credentials) -> dict[str, Any]:

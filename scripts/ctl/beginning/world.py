@@ -48,6 +48,7 @@ class World:
     buckets: dict[str, Bucket | None] = field(default_factory=dict)
     people: dict[str, Person] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Settings] = field(default_factory=dict)  # what the program would make of it, by site
     against: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -280,7 +281,7 @@ def _hold(answers: Answers, credentials: Credentials, world: World) -> None:
     for site in SITES:
         own = {"site": site, "failover_region": "a", "lab": answers.rehearsal, "secrets": secrets}
         try:
-            settings: Settings = program.parse({**shared, **own}, {"secrets"})
+            world.settings[site] = settings = program.parse({**shared, **own}, {"secrets"})
         except ConfigError as error:
             told = [str(fault) for fault in error.faults]
             world.against += [each for each in told if each not in world.against]

@@ -39,6 +39,7 @@ def run(chosen: argparse.Namespace) -> ExitCode:
     assert credentials is not None
     world = look(answers, credentials, chosen.folder)
     backend = Backend(answers, os.environ, Path.home())
+    backend.judge(world)
     wanted = Wanted(answers=answers, credentials=credentials, folder=chosen.folder, provider=chosen.secrets_provider)
     steps = Steps(wanted, world, backend, say)
     against = tuple(world.against)
