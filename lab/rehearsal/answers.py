@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from contract.hosts import DATABASE, KINDS
-from lab.assembly import OPERATORS, ZONE
+from lab.assembly import OPERATORS, THIRD_BUCKETS, ZONE
 from lab.rehearsal.stacks import SITES
 
 SIZES = {kind: "d2-4" if kind == DATABASE else "d2-2" for kind in KINDS}
@@ -28,7 +28,7 @@ def answers(lab: Mapping[str, Any]) -> dict[str, Any]:
         "zone": ZONE,
         "operator_cidrs": [OPERATORS],
         "regions": regions,
-        "witness": {"storage_region": "DE", "s3_endpoint": lab["s3"]["de"]["endpoint"]},
+        "witness": {"storage_region": "DE", "s3_endpoint": lab["s3"]["de"]["endpoint"], **THIRD_BUCKETS},
         "flavors": SIZES,
         "db_volume_gb": 10,
         "front_mtu": None,  # its plain networks are tunnels, which carry less than the 1500 of an OVHcloud region

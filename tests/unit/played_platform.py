@@ -257,6 +257,8 @@ class Pulumi:
         elif words[:2] == ["config", "set"]:
             self.stacks[stack.name] = stdin
             document = yaml.safe_load(stack.path.read_text())
+            # It writes the whole file anew, and what is no object as a text.
+            document["config"] = {name: "true" if it is True else it for name, it in document["config"].items()}
             document["config"]["dr:secrets"] = {"secure": "v1:sealed"}
             stack.path.write_text(yaml.safe_dump(document, sort_keys=False))
         else:

@@ -16,10 +16,12 @@ from contract.errors import ExitCode
 from contract.witness import HOST_USERS, OPERATOR, USERS
 from lab import assembly
 from scripts.ctl import cli
+from scripts.ctl.beginning import answers as given
+from scripts.ctl.beginning.values import state_url
 from scripts.ctl.stacks.configuration import SHARED, merged, stack_file
 from tests.unit.played_platform import Killed, Platform
 
-BUCKET, STATE = "shop-01234567-witness", "shop-01234567-state"
+BUCKET, STATE = assembly.THIRD_BUCKETS.values()
 
 
 @pytest.fixture
@@ -75,12 +77,22 @@ def test_what_is_written_is_what_the_platform_calls_it(platform: Platform) -> No
             region.name.rstrip("0123456789"),
             region.name.rstrip("0123456789").lower(),
         )
-        assert config["dr:site"] == site and config["dr:failover_region"] == "a" and config["dr:lab"] is True
+        assert config["dr:site"] == site and config["dr:failover_region"] == "a" and config["dr:lab"] is True, (
+            "as the program reads it"
+        )
         own = platform.written(f"Pulumi.region-{site}.yaml")["config"]
         assert not set(own) & set(SHARED), "what both share stands once"
     shared = platform.written("Pulumi.yaml")["config"]
     assert shared["dr:witness"]["value"] == {"endpoint": "http://192.0.2.12:7070", "region": "de", "bucket": BUCKET}
     assert shared["dr:postgres"]["value"]["parameters"] == {"shared_buffers": "128MB"}, "nobody was asked about it"
+
+
+def test_names_of_buckets_are_nobody_elses_where_nobody_names_them(platform: Platform) -> None:
+    del platform.answers["witness"]["bucket"], platform.answers["witness"]["state_bucket"]
+    answers, _ = given.read(platform.answers)
+    assert answers is not None
+    assert (answers.witness_bucket, answers.state_bucket) == ("shop-01234567-witness", "shop-01234567-state")
+    assert state_url(answers).startswith("s3://shop-01234567-state?endpoint=192.0.2.12:7070&region=de&")
 
 
 def test_no_rule_of_a_lifecycle_touches_epochs_trails_or_sign_ins(platform: Platform) -> None:

@@ -563,7 +563,7 @@ def test_a_key_that_is_no_key_reaches_no_file(
 ) -> None:
     spoil(platform, r"/secret$", lambda document: {**document, "secret": secret}, method="POST")
     assert init(platform, "--yes") == ExitCode.PARTIAL
-    assert "key of user shop-01234567-witness rules" in capsys.readouterr().err
+    assert f"key of user {BUCKET} rules" in capsys.readouterr().err
     assert not (platform.folder / "state.env").exists() and not platform.pulumi.stacks
 
 

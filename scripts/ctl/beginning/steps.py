@@ -225,8 +225,9 @@ class Steps:
         document, own = self._document(site), dict(self._own(site))
         own["dr:site"] = site
         own.setdefault("dr:failover_region", SITES[0])
-        own.pop("dr:lab", None)
-        if self._answers.rehearsal:
+        if not self._answers.rehearsal:
+            own.pop("dr:lab", None)
+        elif own.get("dr:lab") != "true":  # as pulumi spells it once it has written the file
             own["dr:lab"] = True
         return {**document, "config": own}
 
