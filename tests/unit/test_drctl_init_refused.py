@@ -397,9 +397,38 @@ def test_the_witness_in_a_region_of_the_shop(platform: Platform, refused: Callab
     assert "witness.region is 'gra'; wanted a third region" in told or "OVH_INIT_CONSUMER_KEY: may not ask" in told
 
 
-def test_plain_http_is_for_a_rehearsal(platform: Platform, refused: Callable[..., str]) -> None:
+def test_plain_http_is_for_a_rehearsal_and_nobody_is_asked_by_it(
+    platform: Platform, refused: Callable[..., str]
+) -> None:
     told = refused("--answer", "rehearsal=false")
-    assert "dr:openstack.auth_url is 'http://192.0.2.10:5000/v3'" in told and "dr:witness.endpoint" in told
+    for name in ("endpoints.auth_url", "endpoints.ovh", "witness.s3_endpoint"):
+        assert f"{name}: found 'http://192.0.2.1" in told
+    assert platform.asked == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("dns", "shop.example"), ("regions", ["a", "b"]), ("regions", {"a": 7}), ("app", 2), ("witness", "x")],
+)
+def test_a_part_of_the_file_that_is_none_is_a_sentence(
+    platform: Platform, refused: Callable[..., str], name: str, value: Any
+) -> None:
+    path = platform.folder / "Pulumi.yaml"
+    document = yaml.safe_load(path.read_text())
+    document["config"][f"dr:{name}"]["value"] = value
+    path.write_text(yaml.safe_dump(document))
+    assert f"file {path}: dr:{name}" in refused(code=ExitCode.USAGE)
+
+
+def test_name_servers_in_another_order_are_the_same(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = {"dns101.ovh.net": "192.0.2.9", "ns101.ovh.net": "192.0.2.8"}
+    monkeypatch.setattr("socket.getaddrinfo", lambda name, *_: [(0, 0, 0, "", (order[name], 53))])
+    words = ("--answer", "endpoints.name_servers=[]")
+    assert init(platform, "--yes", *words) == ExitCode.DONE
+    text = (platform.folder / "Pulumi.yaml").read_text()
+    order.update({"dns101.ovh.net": "192.0.2.8", "ns101.ovh.net": "192.0.2.9"})
+    assert init(platform, "--yes", *words) == ExitCode.DONE
+    assert (platform.folder / "Pulumi.yaml").read_text() == text
 
 
 def test_keys_of_both_regions_in_a_stack_file_would_win(platform: Platform, refused: Callable[..., str]) -> None:

@@ -15,7 +15,7 @@ from contract.sites import SITES
 from scripts.clients.ovh import OvhApi
 from scripts.ctl.beginning.account import listed
 from scripts.ctl.beginning.credentials import Credentials
-from scripts.ctl.stacks.configuration import shared_values
+from scripts.ctl.beginning.values import before
 
 REGIONS = {"regions.a.compute_region": "GRA11", "regions.b.compute_region": "SBG5", "witness.storage_region": "DE"}
 ANSWER_S = 5.0
@@ -24,7 +24,7 @@ OUTSIDE = "213.186.33.99"  # somebody on the other side of this machine's way ou
 
 def suggestions(folder: Path, endpoint: str, credentials: Credentials | None) -> dict[str, Any]:
     """By the question's path. Raises Usage for a `Pulumi.yaml` that cannot be read."""
-    written = _written(shared_values(folder))
+    written = _written(before(folder))
     return written or {**REGIONS, **_own_network(), **(_only(endpoint, credentials) if credentials is not None else {})}
 
 

@@ -1,16 +1,21 @@
-"""From answers and what the platform has said to the values of `Pulumi.yaml`. Pure."""
+"""From answers and what the platform has said to the values of `Pulumi.yaml`."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from contract.beginning import Answers, s3_address
+from contract.errors import Usage
 from contract.hosts import KINDS
+from contract.plain import shown
 from contract.sites import SITES
+from scripts.ctl.stacks.configuration import PROJECT, shared_values
 
+PARTS = ("shop", "dns", "openstack", "witness", "vrack", "regions", "archive", "app", "assets")  # of what is written to
 FRONT = {"a": "10.1.0.0/24", "b": "10.2.0.0/24"}
 OFFSET = {"a": 0, "b": 100}
 
@@ -35,6 +40,20 @@ class Told:
     name_servers: tuple[str, ...]  # address:port
 
 
+def before(folder: Path) -> dict[str, Any]:
+    """What `Pulumi.yaml` holds, by full key. Raises Usage, also where a part that is written to is none."""
+    found = shared_values(folder)
+    parts = {name: found.get(f"dr:{name}", {}) for name in PARTS}
+    regions = parts["regions"]
+    parts |= {f"regions.{site}": regions.get(site, {}) for site in SITES} if isinstance(regions, Mapping) else {}
+    for name, value in parts.items():
+        if not isinstance(value, Mapping):
+            raise Usage(
+                f"file {folder / PROJECT}: dr:{name} is {shown(value)}, wanted a mapping; nothing was changed; correct it, or take it out"
+            )
+    return found
+
+
 def values(answers: Answers, told: Told, before: Mapping[str, Any]) -> dict[str, Any]:
     """By full key. `before`: what stands in the file; whatever nobody is asked about stays as it is there."""
     made = copy.deepcopy(dict(before))
@@ -49,7 +68,7 @@ def values(answers: Answers, told: Told, before: Mapping[str, Any]) -> dict[str,
         **made.get("dr:dns", {}),
         "zone": answers.zone,
         "subdomain": answers.subdomain,
-        "servers": list(told.name_servers),
+        "servers": _servers(told, made.get("dr:dns", {})),
     }
     made["dr:openstack"] = {
         **made.get("dr:openstack", {}),
@@ -73,6 +92,14 @@ def values(answers: Answers, told: Told, before: Mapping[str, Any]) -> dict[str,
     ]
     made["dr:assets"] = {**assets, **({"cors_origins": origins} if origins else {})}
     return made
+
+
+def _servers(told: Told, before: Mapping[str, Any]) -> list[str]:
+    """A resolver gives the same addresses in another order each time."""
+    old = before.get("servers")
+    return (
+        old if isinstance(old, list) and sorted(map(str, old)) == sorted(told.name_servers) else list(told.name_servers)
+    )
 
 
 def witness(answers: Answers) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from contract.beginning import Answers
 from contract.consumer_key import Account, Beginning, beginning, lacking, rules
 from contract.errors import ConfigError, DrError, Failed, Usage
 from contract.names import BUCKETS, bucket_name
+from contract.plain import shown
 from contract.platform import Bucket
 from contract.sites import SITES
 from contract.witness import HOST_USERS, USERS
@@ -24,8 +25,8 @@ from scripts.ctl.beginning import account, needs, regions
 from scripts.ctl.beginning.account import Person, Third
 from scripts.ctl.beginning.credentials import Credentials
 from scripts.ctl.beginning.regions import Seen
-from scripts.ctl.beginning.values import Told, values
-from scripts.ctl.stacks.configuration import SHARED, load, own_values, shared_values, stack_file
+from scripts.ctl.beginning.values import Told, before, values, witness
+from scripts.ctl.stacks.configuration import SHARED, load, own_values, stack_file
 from scripts.ctl.stacks.secrets import generate, host_names
 
 ANSWER_S = 20.0
@@ -36,7 +37,7 @@ _PLAYED = {
     "secret_key": "secret",
     "hosts": {user: {"access_key": f"access-{user}", "secret_key": f"secret-of-{user}"} for user in HOST_USERS},
 }
-Look_up = Callable[[Iterable[str]], tuple[str, ...]]
+LookUp = Callable[[Iterable[str]], tuple[str, ...]]
 
 
 @dataclass(kw_only=True)
@@ -99,11 +100,14 @@ def api(answers: Answers, credentials: Credentials, consumer_key: str) -> OvhApi
     return OvhApi(told, answer_s=ANSWER_S)
 
 
-def look(answers: Answers, credentials: Credentials, folder: Path, look_up: Look_up | None = None) -> World:
+def look(answers: Answers, credentials: Credentials, folder: Path, look_up: LookUp | None = None) -> World:
     """Changes nothing. `look_up`: addresses of name servers, of this machine's resolver by default. Raises Usage for files that cannot be read."""
     maker = api(answers, credentials, credentials.maker)
     world = World(third=Third(maker, answers.third_project, answers.witness.storage_region))
-    before = _files(answers, folder, world)
+    written = _files(answers, folder, world)
+    world.against += _readable(answers)
+    if world.against:
+        return world  # nobody is asked: a password would go over for anybody to read
     servers = answers.asked.name_servers
     if _keys(answers, credentials, world):
         found = _account(answers, maker, world)
@@ -112,7 +116,7 @@ def look(answers: Answers, credentials: Credentials, folder: Path, look_up: Look
     for site in SITES:
         place = answers.regions[site].compute_region
         cloud = Cloud(_project(answers, credentials), place, answer_s=ANSWER_S)
-        old = (before.get("dr:regions") or {}).get(site) or {}
+        old = (written.get("dr:regions") or {}).get(site) or {}
         world.regions[site] = seen = regions.look(cloud, site, answers, old)
         world.against += seen.against
         world.warnings += seen.warnings
@@ -125,7 +129,7 @@ def look(answers: Answers, credentials: Credentials, folder: Path, look_up: Look
             domain=credentials.domain,
             name_servers=servers,
         )
-        world.config = values(answers, told, before)
+        world.config = values(answers, told, written)
         _hold(answers, credentials, world)
     return world
 
@@ -140,6 +144,22 @@ def addresses(names: Iterable[str]) -> tuple[str, ...]:
             continue
         found |= {f"{row[4][0]}:53": None for row in rows}
     return tuple(found)
+
+
+def _readable(answers: Answers) -> Iterator[str]:
+    """A sentence for each address that would be asked in clear."""
+    asked = {
+        "endpoints.auth_url": answers.asked.auth_url,
+        "endpoints.ovh": answers.asked.ovh,
+        "witness.s3_endpoint": witness(answers)["endpoint"],
+    }
+    for name, url in asked.items():
+        if url.startswith("http:") and not answers.rehearsal:
+            yield (
+                f"{name}: found {shown(url)}, wanted an https:// address: whoever stands between would read passwords and keys, so nobody was asked; "
+                "correct it, or, for "
+                "a rehearsal alone, answer rehearsal=true"
+            )
 
 
 def _project(answers: Answers, credentials: Credentials) -> OpenStack:
@@ -164,7 +184,7 @@ def _files(answers: Answers, folder: Path, world: World) -> dict[str, Any]:
                     "would win; run "
                     "`drctl config share`, or take them out"
                 )
-    return shared_values(folder)
+    return before(folder)
 
 
 def _keys(answers: Answers, credentials: Credentials, world: World) -> bool:
@@ -236,7 +256,7 @@ def _account(answers: Answers, maker: OvhApi, world: World) -> Sequence[str]:
     return ()
 
 
-def _addresses(names: Sequence[str], world: World, look_up: Look_up) -> tuple[str, ...]:
+def _addresses(names: Sequence[str], world: World, look_up: LookUp) -> tuple[str, ...]:
     found = look_up(names) if names else ()
     if names and not found:
         world.against.append(

@@ -37,14 +37,9 @@ def run(chosen: argparse.Namespace) -> ExitCode:
     if chosen.rights:
         return _rights(answers)
     assert credentials is not None
-    world = look(answers, credentials, chosen.folder)
     backend = Backend(answers, os.environ, Path.home())
-    backend.judge(world)
     wanted = Wanted(answers=answers, credentials=credentials, folder=chosen.folder, provider=chosen.secrets_provider)
-    steps = Steps(wanted, world, backend, say)
-    against = tuple(world.against)
-    # What is known of half a world is no plan.
-    plan = Plan(steps=() if against else tuple(steps.all()), against=against, warnings=tuple(world.warnings))
+    plan = _planned(wanted, backend)
     print(f"{answers.host} in {answers.regions['a'].compute_region} and {answers.regions['b'].compute_region}")
     for line in plan.lines():
         print(line)
@@ -63,6 +58,16 @@ def run(chosen: argparse.Namespace) -> ExitCode:
     return ExitCode.DONE
 
 
+def _planned(wanted: Wanted, backend: Backend) -> Plan:
+    """Nothing is changed by it. Raises DrError."""
+    world = look(wanted.answers, wanted.credentials, wanted.folder)
+    backend.judge(world)
+    against = tuple(world.against)
+    # What is known of half a world is no plan.
+    steps = () if against else tuple(Steps(wanted, world, backend, say).all())
+    return Plan(steps=steps, against=against, warnings=tuple(world.warnings))
+
+
 def _kept(folder: Path) -> Path | None:
     """The answers of a former run."""
     found = folder / given.FILE
@@ -70,7 +75,8 @@ def _kept(folder: Path) -> Path | None:
 
 
 def _ask(told: dict[str, Any], chosen: argparse.Namespace) -> bool:
-    endpoint = (told.get("endpoints") or {}).get("ovh", "ovh-eu")
+    endpoints = told.get("endpoints")
+    endpoint = str(endpoints.get("ovh", "ovh-eu")) if isinstance(endpoints, dict) else "ovh-eu"
     credentials, _ = keys.read(os.environ, chosen.clouds, chosen.ovh_conf, endpoint, provider="none is needed yet")
     return given.ask(told, given.questions(suggestions(chosen.folder, endpoint, credentials)), given.hear)
 
