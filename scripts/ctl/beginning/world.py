@@ -10,18 +10,16 @@ from typing import Any
 
 from components import config as program
 from components.settings import Settings
-from contract.access import OpenStack, Ovh
+from contract.access import OpenStack
 from contract.beginning import Answers
-from contract.consumer_key import Account, Beginning, beginning, lacking, rules
-from contract.errors import ConfigError, DrError, Failed, Usage
-from contract.names import BUCKETS, bucket_name
+from contract.errors import ConfigError, DrError, Usage
 from contract.plain import shown
 from contract.platform import Bucket
 from contract.sites import SITES
 from contract.witness import HOST_USERS, USERS
 from scripts.clients.openstack import Cloud
 from scripts.clients.ovh import OvhApi
-from scripts.ctl.beginning import account, needs, regions
+from scripts.ctl.beginning import account, needs, regions, rights
 from scripts.ctl.beginning.account import Person, Third
 from scripts.ctl.beginning.credentials import Credentials
 from scripts.ctl.beginning.regions import Seen
@@ -69,47 +67,19 @@ def rules_user(answers: Answers) -> str:
     return f"{answers.witness_bucket} rules"
 
 
-def wanted_rules(answers: Answers) -> tuple[list[Any], list[Any]]:
-    """Access rules of the program's consumer key, and of the one by which a beginning is made."""
-    buckets = {
-        answers.storage_region(site): tuple(
-            bucket_name(answers.project, answers.service_name, site, kind) for kind in BUCKETS
-        )
-        for site in SITES
-    }
-    shop = Account(service_name=answers.service_name, zone=answers.zone, buckets=buckets, protect=answers.protect)
-    begun = Beginning(
-        service_name=answers.service_name,
-        zone=answers.zone,
-        third=answers.third_project,
-        regions=tuple(answers.storage_region(site) for site in SITES),
-        third_region=answers.witness.storage_region,
-        buckets=(answers.witness_bucket, answers.state_bucket),
-    )
-    return rules(shop), beginning(begun)
-
-
-def api(answers: Answers, credentials: Credentials, consumer_key: str) -> OvhApi:
-    """The OVHcloud API by one of the two keys."""
-    told = Ovh(
-        endpoint=answers.asked.ovh,
-        application_key=credentials.application_key,
-        application_secret=credentials.application_secret,
-        consumer_key=consumer_key,
-    )
-    return OvhApi(told, answer_s=ANSWER_S)
-
-
 def look(answers: Answers, credentials: Credentials, folder: Path, look_up: LookUp | None = None) -> World:
     """Changes nothing. `look_up`: addresses of name servers, of this machine's resolver by default. Raises Usage for files that cannot be read."""
-    maker = api(answers, credentials, credentials.maker)
+    maker = rights.api(answers, credentials, credentials.maker)
     world = World(third=Third(maker, answers.third_project, answers.witness.storage_region))
     written = _files(answers, folder, world)
     world.against += _readable(answers)
     if world.against:
         return world  # nobody is asked: a password would go over for anybody to read
     servers = answers.asked.name_servers
-    if _keys(answers, credentials, world):
+    lacking, warnings = rights.judge(answers, credentials)
+    world.against += lacking
+    world.warnings += warnings
+    if not lacking:
         found = _account(answers, maker, world)
         servers = servers or _addresses(found, world, look_up or addresses)
         _third(answers, world)
@@ -185,43 +155,6 @@ def _files(answers: Answers, folder: Path, world: World) -> dict[str, Any]:
                     "`drctl config share`, or take them out"
                 )
     return before(folder)
-
-
-def _keys(answers: Answers, credentials: Credentials, world: World) -> bool:
-    """Whether both consumer keys may what they are for."""
-    for_program, for_making = wanted_rules(answers)
-    same = credentials.maker == credentials.consumer_key
-    well = True
-    for whose, key, wanted in (
-        ("OVH_CONSUMER_KEY", credentials.consumer_key, for_program),
-        ("OVH_CONSUMER_KEY" if same else "OVH_INIT_CONSUMER_KEY", credentials.maker, for_making),
-    ):
-        try:
-            held = account.routes(api(answers, credentials, key))
-        except Failed as error:
-            world.against.append(
-                f"{whose}: cannot be used ({error}); no bucket and no record can be made; make a key, and export it"
-            )
-            return False
-        if held is None:
-            world.warnings.append(
-                f"{whose}: nobody says what it may ask, wanted all that `drctl init --rights` prints; a run may stop in its middle; look at the key's rules"
-            )
-            continue
-        missing = lacking(held, wanted)
-        if missing:
-            calls = ", ".join(f"{rule.method} {rule.path}" for rule in missing)
-            world.against.append(
-                f"{whose}: may not ask {calls}, wanted all that `drctl init --rights` prints; a run would stop in its middle; make a key with these rules"
-            )
-            well = False
-    if same:
-        world.warnings.append(
-            "OVH_CONSUMER_KEY: makes the witness and its users and goes into both stacks, wanted a key that may less there: whoever has it can open "
-            "the witness; "
-            "give this command a key of its own in OVH_INIT_CONSUMER_KEY (`drctl init --rights`)"
-        )
-    return well
 
 
 def _account(answers: Answers, maker: OvhApi, world: World) -> Sequence[str]:

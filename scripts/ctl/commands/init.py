@@ -22,9 +22,10 @@ from scripts.ctl.beginning import credentials as keys
 from scripts.ctl.beginning.backend import Backend
 from scripts.ctl.beginning.credentials import Credentials
 from scripts.ctl.beginning.plan import Plan
+from scripts.ctl.beginning.rights import wanted_rules
 from scripts.ctl.beginning.steps import Steps, Wanted
 from scripts.ctl.beginning.suggestions import suggestions
-from scripts.ctl.beginning.world import look, wanted_rules
+from scripts.ctl.beginning.world import look
 from scripts.ctl.stacks import configuration
 
 
