@@ -586,6 +586,20 @@ def test_a_policy_that_somebody_has_changed_is_put_right(platform: Platform) -> 
     assert platform.ovh.policies[number] == whole and platform.changes == before + 1
 
 
+def test_a_user_that_somebody_has_removed_is_made_again_and_its_old_key_told(
+    platform: Platform, capsys: pytest.CaptureFixture[str]
+) -> None:
+    init(platform, "--yes")
+    assert "has no key any more" not in capsys.readouterr().out
+    number = next(it["id"] for it in platform.ovh.users.values() if it["description"] == f"{BUCKET} app.b")
+    _ask_ovh(platform, "DELETE", f"/user/{number}", None)
+    secrets = dict(platform.pulumi.stacks)
+    assert init(platform, "--yes") == ExitCode.DONE
+    told = capsys.readouterr().out
+    assert told.count("has no key any more") == 1 and f"user '{BUCKET} app.b': has no key any more" in told
+    assert platform.pulumi.stacks == secrets, "a set that hosts go by is nobody's to exchange"
+
+
 @pytest.mark.parametrize("secret", ["a'b\nexport X=1", "", None, "x" * 200, 7])
 def test_a_key_that_is_no_key_reaches_no_file(
     platform: Platform, capsys: pytest.CaptureFixture[str], secret: Any

@@ -68,6 +68,17 @@ class Steps:
         yield from self._files()
         yield from self._stacks()
 
+    def warnings(self) -> Iterator[str]:
+        """What a step will make that the secrets, which are there already, do not know."""
+        if not any("dr:secrets" in self._own(site) for site in SITES):
+            return
+        for name in (witness_user(self._answers, user) for user in USERS):
+            if not self._person(name).keys:
+                yield (
+                    f"user {name!r}: has no key any more, and the stacks hold the one it had, which opens nothing; a new one is made, and has to be put into "
+                    "dr:secrets of both stacks (docs/security.md, Keys to the witness)"
+                )
+
     # --- the third region
 
     def _buckets(self) -> Iterator[Step]:

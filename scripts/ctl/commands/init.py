@@ -65,8 +65,10 @@ def _planned(wanted: Wanted, backend: Backend) -> Plan:
     backend.judge(world)
     against = tuple(world.against)
     # What is known of half a world is no plan.
-    steps = () if against else tuple(Steps(wanted, world, backend, say).all())
-    return Plan(steps=steps, against=against, warnings=tuple(world.warnings))
+    if against:
+        return Plan(steps=(), against=against, warnings=tuple(world.warnings))
+    steps = Steps(wanted, world, backend, say)
+    return Plan(steps=tuple(steps.all()), against=(), warnings=(*world.warnings, *steps.warnings()))
 
 
 def _kept(folder: Path) -> Path | None:
