@@ -7,7 +7,7 @@ query; `*` is any text, slashes too.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -35,6 +35,18 @@ class Account:
     protect: bool  # whether buckets outlive their stack
 
 
+@dataclass(frozen=True, kw_only=True)
+class Beginning:
+    """What `drctl init` makes and looks at."""
+
+    service_name: str  # the Public Cloud project of the shop
+    zone: str
+    third: str  # that of witness and state
+    regions: tuple[str, ...]  # storage regions that are looked at
+    third_region: str
+    buckets: tuple[str, ...]  # in it
+
+
 def rules(account: Account) -> list[Rule]:
     """In the order in which they are to be read."""
     return [
@@ -49,6 +61,34 @@ def rules(account: Account) -> list[Rule]:
             )
         ),
     ]
+
+
+def beginning(told: Beginning) -> list[Rule]:
+    """Of the key by which `drctl init` makes things; it is of no use afterwards."""
+    project, third = f"/cloud/project/{told.service_name}", f"/cloud/project/{told.third}"
+    storage = f"{third}/region/{told.third_region}/storage"
+    return [
+        Rule("GET", "/auth/details", "what the key may ask"),
+        Rule("GET", f"/domain/zone/{told.zone}", "whether the zone is there, and its name servers"),
+        Rule("GET", f"{project}/vrack", "whether the project has a vRack"),
+        *(Rule("GET", f"{project}/region/{region}", "whether it has object storage") for region in told.regions),
+        Rule("GET", f"{third}/region/{told.third_region}", "the same of the third region"),
+        Rule("GET", f"{third}/user", "which users there are"),
+        Rule("POST", f"{third}/user", "users of witness and state"),
+        Rule("GET", f"{third}/user/*", "a user, its policy and the names of its keys"),
+        Rule("POST", f"{third}/user/*/policy", "what it may do"),
+        Rule("POST", f"{third}/user/*/s3Credentials", "its key"),
+        Rule("POST", f"{third}/user/*/s3Credentials/*/secret", "its key's secret"),
+        Rule("DELETE", f"{third}/user/*", "the user that has put the buckets' rules"),
+        Rule("POST", storage, "buckets of witness and state"),
+        *(Rule(method, f"{storage}/{name}", "whether it is there, and keeps versions") for name in told.buckets for method in ("GET", "PUT")),
+    ]  # fmt: skip
+
+
+def lacking(granted: Iterable[tuple[str, str]], wanted: Iterable[Rule]) -> list[Rule]:
+    """Those of `wanted` that no rule among `granted` (method and path) allows."""
+    held = [Rule(method, path, "") for method, path in granted]
+    return [rule for rule in wanted if not any(each.fits(rule.method, rule.path) for each in held)]
 
 
 def _zone(zone: str) -> Iterator[Rule]:

@@ -11,6 +11,7 @@ from dataclasses import MISSING
 from typing import Any
 
 from . import consumer_key, held, hosts, witness
+from .beginning import Answers
 from .documents import Envelope
 from .epoch import InForce
 from .fields import Key, default_of, keys
@@ -96,8 +97,10 @@ def plain(value: Any) -> str:
     """A default as one would write it in YAML."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if value in ((), {}):
-        return "[]" if value == () else "{}"
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(str, value))}]"
+    if value == {}:
+        return "{}"
     return str(value)
 
 
@@ -204,6 +207,29 @@ def access_rules() -> str:
     )
     rows = ["| call | for |", "|---|---|"]
     rows += [f"| `{rule.method} {rule.path}` | {_cell(rule.why)} |" for rule in consumer_key.rules(account)]
+    return "\n".join([*rows, ""])
+
+
+def beginning_rules() -> str:
+    """What the consumer key of `drctl init` may ask."""
+    told = consumer_key.Beginning(
+        service_name="<project>",
+        zone="<zone>",
+        third="<third project>",
+        regions=("<region>",),
+        third_region="<third region>",
+        buckets=("<bucket>",),
+    )
+    rows = ["| call | for |", "|---|---|"]
+    rows += [f"| `{rule.method} {rule.path}` | {_cell(rule.why)} |" for rule in consumer_key.beginning(told)]
+    return "\n".join([*rows, ""])
+
+
+def answers() -> str:
+    """What `drctl init` is told."""
+    rows = ["| answer | takes | default | meaning |", "|---|---|---|---|"]
+    for path, field, it in _flat("", Answers, set()):
+        rows.append(f"| `{path.replace('|', ' or ')}` | {_takes(it)} | {_default(field, it)} | {_cell(it.doc)} |")
     return "\n".join([*rows, ""])
 
 

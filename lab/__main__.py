@@ -3,6 +3,7 @@
     lab up                       start it and wait until everything answers
     lab down                     remove all of it, also after a crash
     lab status                   what runs and which faults are in force, as JSON
+    lab answers [--credentials]  the running lab as the cloud of `drctl init`: an answers file, or what to export
     lab exec -- COMMAND...       run something inside, with the lab's resolver
     lab ssh HOST [-- COMMAND...]   a root shell in a host, also when its sshd is dead
     lab logs HOST [UNIT]         its journal, also without power
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -59,6 +61,9 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("down", help="remove all of it, also after a crash")
     commands.add_parser("clean", help="the same as down")
     commands.add_parser("status", help="what runs, as JSON")
+    commands.add_parser("answers", help="the running lab as the cloud of `drctl init`").add_argument(
+        "--credentials", action="store_true", help="what to export, instead of the answers file"
+    )
     run = commands.add_parser("exec", help="run a command inside")
     run.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND")
     looking.add_to(commands)
@@ -127,6 +132,8 @@ def run(where: Places, options: argparse.Namespace) -> int:
         print(f"lab {where.name} is down" if lifecycle.down(where) else f"lab {where.name}: there was none")
     elif options.command == "status":
         show(call(where, "status"))
+    elif options.command == "answers":
+        told(where, credentials=options.credentials)
     elif options.command == "exec":
         command = looking.after_dashes(options.argv)
         if not command:
@@ -161,6 +168,22 @@ def rehearse(where: Places, options: argparse.Namespace) -> int:
     width = max(len(each.name) for each in drills)
     print("\n".join(f"{each.name:<{width}}  {each.shows}" for each in drills))
     return 0
+
+
+def told(where: Places, *, credentials: bool) -> None:
+    """What `drctl init` takes the lab by."""
+    import yaml  # noqa: PLC0415 - the other commands do without
+
+    from lab.rehearsal import answers  # noqa: PLC0415
+
+    try:
+        description = json.loads(where.description.read_text())
+    except FileNotFoundError:
+        raise LabError(f"lab {where.name}: found none that runs, wanted one; `python -m lab up` starts it", 3) from None
+    if credentials:
+        print("\n".join(f"export {name}={shlex.quote(it)}" for name, it in answers.credentials(description).items()))
+    else:
+        print(yaml.safe_dump(answers.answers(description), sort_keys=False), end="")
 
 
 def fault(where: Places, options: argparse.Namespace) -> None:

@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
-from contract.consumer_key import Account, rules
+from contract.consumer_key import Account, Beginning, beginning, rules
 from contract.names import BUCKETS, bucket_name
 from lab.cloud.config import CloudConfig, RegionConfig, User, default_region, fixed_id
 from lab.cloud.ovh import OvhConfig
@@ -23,6 +23,9 @@ PORTS = {"compute": 8774, "network": 9696, "image": 9292, "volumev3": 8776, "loa
 S3_PORT = 7070
 LB_FLAVOR = "small"
 ZONE = "shop.example"
+# Short: the gateway has 4 KB for a policy that names the bucket in each line.
+THIRD_BUCKETS = {"bucket": "shop-witness", "state_bucket": "shop-state"}
+OPERATORS = "192.0.2.0/24"  # the laboratory itself
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class Credentials:
     application_key: str = field(default_factory=lambda: secrets.token_hex(8))
     application_secret: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
     consumer_key: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
+    init_consumer_key: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)  # of `drctl init`
 
 
 def auth_url() -> str:
@@ -94,6 +98,7 @@ def ovh_config(credentials: Credentials) -> OvhConfig:
         auth_url=auth_url(),
         project_name=PROJECT_NAME,
         granted=tuple(rules(account())),
+        further={credentials.init_consumer_key: tuple(beginning(begun()))},
     )
 
 
@@ -104,6 +109,18 @@ def account() -> Account:
         for plan in REGIONS
     }
     return Account(service_name=PROJECT_ID, zone=ZONE, buckets=buckets, protect=False)
+
+
+def begun() -> Beginning:
+    """What the key of `drctl init` is for."""
+    return Beginning(
+        service_name=PROJECT_ID,
+        zone=ZONE,
+        third=PROJECT_ID,
+        regions=tuple(plan.storage.upper() for plan in REGIONS),
+        third_region="DE",
+        buckets=tuple(THIRD_BUCKETS.values()),
+    )
 
 
 def description(cloud: CloudConfig, credentials: Credentials, root_keys: tuple[str, str], ca: str) -> dict[str, Any]:
@@ -124,6 +141,7 @@ def description(cloud: CloudConfig, credentials: Credentials, root_keys: tuple[s
             "consumer_key": credentials.consumer_key,
             "service_name": PROJECT_ID,
         },
+        "init": {"consumer_key": credentials.init_consumer_key},
         "regions": {region.name: _region(region) for region in cloud.regions},
         "s3": {name: {"endpoint": f"http://{host}:{port}"} for name, (host, port) in STORAGE.items()},
         "s3_tls": {"ca": ca, "endpoints": {name: f"https://{host}" for name, (host, _) in TLS_STORAGE.items()}},

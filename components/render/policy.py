@@ -74,6 +74,11 @@ def witness_policy(bucket: str, user: str) -> str:
     return _document(*statements)
 
 
+def rules_policy(buckets: Sequence[str]) -> str:
+    """To put the rules of these buckets' lifecycles, and nothing else: of a user that `drctl init` makes and removes."""
+    return _document(_allow("Rules", ("s3:ListBucket", *_LIFECYCLE), buckets))
+
+
 def reader_policy(buckets: Sequence[str]) -> str:
     """Read all versions there, and nothing else."""
     return _document(_allow("Reader", _READ, buckets))

@@ -15,6 +15,7 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 from scripts.clients import http
+from scripts.clients.collections import next_marker
 from scripts.clients.openstack import ApiDown, Cloud, act
 from scripts.clients.server_states import Server, read
 
@@ -142,7 +143,7 @@ class Compute(Cloud):
             if None in servers:
                 raise ApiDown(f"{asked}: answered no list of servers with id, name and status each")
             yield from (server for server in servers if server is not None)
-            following = _next_marker(answer.get("servers_links"))
+            following = next_marker(answer.get("servers_links"))
             if following is None:
                 return
             if not following or following == marker or time.monotonic() > end:
@@ -152,16 +153,3 @@ class Compute(Cloud):
 
     def _asked(self, path: str) -> str:
         return f"OpenStack API {http.question('GET', self.url('compute', path))}"
-
-
-def _next_marker(links: Any) -> str | None:
-    """Where the next page begins; None when this one is the last, empty when nobody can tell. The address in it is not followed: it may be any."""
-    if links is None or links == []:
-        return None
-    items = links if isinstance(links, list) else []
-    href = next((each.get("href") for each in items if isinstance(each, dict) and each.get("rel") == "next"), None)
-    try:
-        query = urllib.parse.urlsplit(href).query if isinstance(href, str) else ""
-    except ValueError:
-        query = ""
-    return next(iter(urllib.parse.parse_qs(query).get("marker", [""])), "")

@@ -38,6 +38,7 @@ class Cloud:
         self._project, self.region, self._answer_s = project, region, answer_s
         self._token = ""
         self._endpoints: dict[str, str] = {}
+        self.token: Mapping[str, Any] = {}  # what Keystone says of it, as it came
 
     def connect(self) -> None:
         """Log in and read the region's endpoints. Raises ApiDown."""
@@ -55,6 +56,7 @@ class Cloud:
                 "that of Keystone, version 3"
             )
         self._token, self._endpoints = granted, dict(_endpoints(catalog, self.region))
+        self.token = token if isinstance(token, dict) else {}
 
     def url(self, service: str, path: str) -> str:
         """The address of `path` at a service of this region, by the catalog's type ("compute"). Raises ApiDown, also for a path that leads elsewhere."""

@@ -49,6 +49,11 @@ def parser() -> argparse.ArgumentParser:
             "check", help="whether the shop could be moved, or lost, now; exit code 3 when something is not well"
         )
     )
+    _init(
+        commands.add_parser(
+            "init", help="from nothing to two stacks that pulumi up takes; again: finish what was begun"
+        )
+    )
     new = commands.add_parser(
         "secrets",
         help="make keys, certificates and passwords once; prints JSON for `pulumi config set --secret secrets`",
@@ -114,6 +119,36 @@ def _check(check: argparse.ArgumentParser) -> None:
         "--record", action="store_true", help="leave the counts at the witness, for `drctl status` to say when that was"
     )
     _both(check)
+
+
+def _init(init: argparse.ArgumentParser) -> None:
+    init.add_argument(
+        "--answers", type=Path, help="a YAML file with answers; init.yaml of the folder where there is one"
+    )
+    init.add_argument(
+        "--answer",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="one answer, like zone=shop.example; before those of the file",
+    )
+    init.add_argument(
+        "--clouds", type=Path, help="a clouds.yaml with the OpenStack user, mode 0600; OS_CLOUD names its cloud"
+    )
+    init.add_argument("--ovh-conf", type=Path, help="an ovh.conf with the keys of the OVHcloud API, mode 0600")
+    init.add_argument(
+        "--secrets-provider",
+        default="",
+        help="of Pulumi's secrets, as `pulumi stack init` takes it; a passphrase by default",
+    )
+    init.add_argument("--dry-run", action="store_true", help="the plan, and nothing is changed")
+    init.add_argument("--yes", action="store_true", help="agreed, whatever the plan is")
+    init.add_argument(
+        "--rights",
+        action="store_true",
+        help="the access rules of both consumer keys, as `POST /auth/credential` takes them; nobody is asked",
+    )
+    init.add_argument("--folder", type=Path, default=PROJECT, help="of the project; the program's own by default")
 
 
 def _site(command: argparse.ArgumentParser) -> None:

@@ -31,6 +31,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "secrets by host": reference.secrets_by_host,
     "witness rights": reference.witness_rights,
     "access rules": reference.access_rules,
+    "answers": reference.answers,
+    "beginning rules": reference.beginning_rules,
     "checks": _checks,
 }
 DOCUMENTS = {
@@ -39,6 +41,7 @@ DOCUMENTS = {
     "docs/reports.md": ("record",),
     "docs/security.md": ("secrets by host", "witness rights", "access rules"),
     "docs/status.md": ("checks",),
+    "docs/beginning.md": ("answers", "beginning rules"),
 }
 _PART = "<!-- made: {name} -->\n"
 _END = "<!-- end -->"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.ctl.beginning import answers, backend
 from tests.components.stack import ROOT
 
 # What is called, as far as the files go: each tells of itself, and fails when it is asked to.
@@ -98,12 +99,17 @@ def test_a_file_that_lacks_the_part_is_none(name: str) -> None:
         assert rest.startswith(" // error("), given
 
 
-@pytest.mark.parametrize("name", [*BLOCKS, "README"])
+@pytest.mark.parametrize("name", [*BLOCKS, "beginning"])
 def test_what_they_leave_in_the_folder_is_in_no_commit(name: str) -> None:
-    text = BLOCKS[name] if name in BLOCKS else (ROOT / "README.md").read_text()
+    text = BLOCKS[name] if name in BLOCKS else (ROOT / "docs/beginning.md").read_text()
     kept_out = [line.removeprefix("/") for line in (ROOT / ".gitignore").read_text().splitlines()]
     made = {it.replace("$site", "a") for it in re.findall(r"[>-] ?((?:new|old|secrets|keys)[-$a-z]*\.json)", text)}
     assert made and all(any(fnmatch(it, pattern) for pattern in kept_out) for it in made), made
+
+
+def test_what_a_beginning_leaves_in_the_folder_is_in_no_commit() -> None:
+    kept_out = (ROOT / ".gitignore").read_text().splitlines()
+    assert {f"/{backend.FILE}", f"/{answers.FILE}"} <= set(kept_out)
 
 
 @pytest.mark.parametrize("place", ["README.md", "docs/*.md", "scripts/links/*.py"])

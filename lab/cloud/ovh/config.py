@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hmac
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -44,6 +45,15 @@ class OvhConfig:
     user_polls: int = 1  # how often a fresh user is seen as `creating`
     clock_window_s: int = 60  # a signature's time stamp may be that far off
     granted: tuple[Rule, ...] = EVERYTHING  # what the consumer key may ask
+    further: Mapping[str, tuple[Rule, ...]] = field(
+        default_factory=dict, repr=False
+    )  # the same of other keys of the account
+    vrack: str = "pn-1000001"  # of the project; empty: it has none
+
+    def rules(self, consumer_key: str) -> tuple[Rule, ...] | None:
+        """What a key may ask; None for one that nobody knows."""
+        known = {self.consumer_key: self.granted, **self.further}
+        return next((known[key] for key in known if hmac.compare_digest(key, consumer_key)), None)
 
 
 @dataclass

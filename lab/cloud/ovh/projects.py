@@ -15,6 +15,11 @@ from lab.s3.policy import PolicyError
 if TYPE_CHECKING:
     from lab.cloud.ovh.service import OvhService
 
+# Services of a region, as the API names them.
+OFFERED = {
+    "compute": ("image", "instance", "network", "octavialoadbalancer", "volume"),
+    "storage": ("storage-s3-high-perf", "storage-s3-standard"),
+}
 NO_POLICY = '{"Statement":[]}'
 
 
@@ -74,6 +79,25 @@ def register(ovh: OvhService, prefix: str) -> None:
     def list_regions(call: Call, project: str) -> Reply:
         ovh.check_project(project)
         return Reply(body=[*config.compute_regions, *config.storage_regions])
+
+    @ovh.route("GET", f"{project}/region/<region>")
+    def get_region(call: Call, project: str, region: str) -> Reply:
+        ovh.check_project(project)
+        offered = OFFERED["compute"] if region in ovh.config.compute_regions else ()
+        offered += OFFERED["storage"] if region in ovh.config.storage_regions else ()
+        if not offered:
+            raise ApiError(404, f"Region {region} does not exist in this project")
+        services = [{"name": name, "status": "UP"} for name in offered]
+        shown = {"name": region, "type": "region", "status": "UP", "services": services}
+        where = {"continentCode": "EU", "countryCode": "fr", "datacenterLocation": region.rstrip("0123456789")}
+        return Reply(body={**shown, **where, "availabilityZones": [], "ipCountries": []})
+
+    @ovh.route("GET", f"{project}/vrack")
+    def get_vrack(call: Call, project: str) -> Reply:
+        ovh.check_project(project)
+        if not ovh.config.vrack:
+            raise ApiError(404, f"This service does not exist: vRack of project {project}")
+        return Reply(body={"id": ovh.config.vrack, "name": ovh.config.vrack, "description": ""})
 
     _register_users(ovh, f"{project}/user")
     _register_user_changes(ovh, f"{project}/user")

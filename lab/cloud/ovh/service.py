@@ -90,7 +90,8 @@ class OvhService(Service):
         consumer = headers.get("x-ovh-consumer")
         if not consumer:
             raise ApiError(401, "You must login first", "NOT_CREDENTIAL")
-        if not hmac.compare_digest(consumer, config.consumer_key):
+        granted = config.rules(consumer)
+        if granted is None:
             raise ApiError(403, "This credential does not exist", "NOT_CREDENTIAL")
         stamp = headers.get("x-ovh-timestamp", "")
         if not stamp.isdigit() or abs(int(stamp) - time.time()) > config.clock_window_s:
@@ -106,7 +107,7 @@ class OvhService(Service):
         ]
         if not any(hmac.compare_digest(given, candidate) for candidate in wanted):
             raise ApiError(400, "Invalid signature", "INVALID_SIGNATURE")
-        if not any(rule.fits(call.method, call.path.removeprefix(PREFIX)) for rule in config.granted):
+        if not any(rule.fits(call.method, call.path.removeprefix(PREFIX)) for rule in granted):
             log.error("ovh: %s %s is not among the consumer key's access rules", call.method, call.path)
             raise ApiError(403, "This call has not been granted", "NOT_GRANTED_CALL")
         return config.account
@@ -149,7 +150,8 @@ def service(config: OvhConfig, storage: StorageBackend, dns: DnsBackend) -> OvhS
 
     @ovh.route("GET", f"{PREFIX}/auth/details")
     def auth_details(call: Call) -> Reply:
-        routes = [{"method": rule.method, "path": rule.path} for rule in config.granted]
+        granted = ovh.config.rules(call.headers.get("x-ovh-consumer", "")) or ()
+        routes = [{"method": rule.method, "path": rule.path} for rule in granted]
         details: dict[str, Any] = {
             "account": config.account,
             "user": None,

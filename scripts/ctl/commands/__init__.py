@@ -13,6 +13,7 @@ _MODULES = {
     "destroy": "destroy",
     "failback": "move",
     "failover": "move",
+    "init": "init",
     "logs": "host",
     "psql": "host",
     "redis": "host",

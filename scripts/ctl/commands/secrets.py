@@ -31,7 +31,7 @@ OUTSIDE = {
 
 def run(chosen: argparse.Namespace) -> ExitCode:
     """Writes one JSON object. Raises Usage, also when it would land on a screen."""
-    output.not_on_a_screen("this prints private keys; see README.md for the whole line")
+    output.not_on_a_screen("this prints private keys; see docs/beginning.md, By hand, for the whole line")
     output.write_json(make_secrets(chosen.stack_file), "the secrets")
     return ExitCode.DONE
 

@@ -190,13 +190,15 @@ def _alike(known: Key, value: object) -> object:
     }
 
 
-def write(files: Mapping[Path, str]) -> None:
-    """Each at once or not at all: a stack file holds secrets that exist nowhere else. One that is a link stays one. Raises Failed."""
+def write(files: Mapping[Path, str], mode: int = 0o644) -> None:
+    """Each at once or not at all: a stack file holds secrets that exist nowhere else. One that is a link stays one. `mode`: of one that is not there yet.
+    Raises Failed.
+    """
     for path, text in files.items():
         target = path.resolve()
         partial = target.with_name(f".{target.name}.partial")
         try:
-            _write(target, partial, text)
+            _write(target, partial, text, mode)
         except OSError as error:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
@@ -205,9 +207,10 @@ def write(files: Mapping[Path, str]) -> None:
             ) from None
 
 
-def _write(target: Path, partial: Path, text: str) -> None:
+def _write(target: Path, partial: Path, text: str, mode: int) -> None:
     partial.unlink(missing_ok=True)  # of one that was killed
-    mode = target.stat().st_mode & 0o777
+    with suppress(FileNotFoundError):
+        mode = target.stat().st_mode & 0o777
     handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     with os.fdopen(handle, "w") as stream:
         stream.write(text)

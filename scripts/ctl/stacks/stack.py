@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,13 @@ _REQUEST = f"{NAMESPACE}:failover_region"
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """`file`: the stack file, None where pulumi takes the one of the stack's name in `folder`."""
+    """`file`: the stack file, None where pulumi takes the one of the stack's name in `folder`; `environment`: of pulumi, None for this process's."""
 
     name: str
     folder: Path
     file: Path | None = None
     program: str = "pulumi"
+    environment: Mapping[str, str] | None = field(default=None, repr=False)
 
     @classmethod
     def chosen(cls, told: argparse.Namespace) -> Stack:
@@ -72,7 +74,29 @@ class Stack:
 
     def imported(self, text: bytes) -> None:
         """Put a state that was exported in the place of the one there. Raises Failed; it is as it was then."""
-        self._run("stack", "import", given=text.decode())
+        self._run("stack", "import", stdin=text.decode())
+
+    def secrets(self) -> Any:
+        """`dr:secrets` in clear. Raises DrError."""
+        file = self.path
+        seal = Seal.of(load(file), file, os.environ if self.environment is None else self.environment)
+        if seal is None:
+            return self._json("config", "get", "dr:secrets", *self.file_words)
+        return config.decoded("secrets", seal.opened(own_values(file).get("dr:secrets"), "dr:secrets"))
+
+    def known(self) -> bool:
+        """Whether the backend has it. Raises Failed."""
+        listed = self._json("stack", "ls", "--json")
+        rows = listed if isinstance(listed, list) else []
+        return self.name in {str(it.get("name")).rpartition("/")[2] for it in rows if isinstance(it, Mapping)}
+
+    def make(self, provider: str = "") -> None:
+        """`pulumi stack init`; `provider`: of its secrets, a passphrase where empty. Raises Failed."""
+        self._run("stack", "init", "--no-select", *(["--secrets-provider", provider] if provider else []))
+
+    def keep_secrets(self, secrets: Mapping[str, Any]) -> None:
+        """Store `dr:secrets`, encrypted; it goes over in no argument. Raises Failed."""
+        self._run("config", "set", "--secret", "dr:secrets", *self.file_words, stdin=json.dumps(secrets))
 
     def resources(self) -> Iterator[Resource]:
         """All that its state holds, secrets encrypted. Raises Failed."""
@@ -134,13 +158,17 @@ class Stack:
                 f"{self._what(words)}: answered no JSON; nothing was changed; run that command by hand"
             ) from None
 
-    def _run(self, *words: str, given: str = "") -> str:
+    def _run(self, *words: str, stdin: str = "") -> str:
         what = self._what(words)
+        argv = self.argv(*words)
+        if words[:2] == ("stack", "ls"):  # of all stacks
+            argv = [it for it in argv if it not in ("--stack", self.name)]
         try:
             done = subprocess.run(
-                self.argv(*words),
+                argv,
                 cwd=self.folder,
-                input=given,
+                env=None if self.environment is None else dict(self.environment),
+                input=stdin,
                 capture_output=True,
                 text=True,
                 timeout=ANSWER_S,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import time
 import urllib.error
 import urllib.request
+from types import SimpleNamespace
 
 import pytest
 
+from contract.consumer_key import Rule
 from lab.cloud.ovh.answers import signature
 from lab.cloud.web import Server
 from tests.lab.ovh.fakes import CONFIG, Api
@@ -111,3 +114,16 @@ def test_a_429_carries_no_retry_after(api: Api) -> None:
     reply = api.service.handle(Call("GET", "/1.0/auth/time", {}, {}, None, b"", "/1.0/auth/time"))
     assert reply.status == 429
     assert reply.headers == {}
+
+
+def test_a_further_key_may_ask_what_it_was_granted_and_no_more(api: Api) -> None:
+    rules = (Rule("GET", "/auth/details", ""), Rule("GET", "/domain/zone/*", ""))
+    ovh = api.service
+    ovh.config = dataclasses.replace(ovh.config, further={"second-key": rules})
+    signed_by_it = dataclasses.replace(ovh.config, consumer_key="second-key")
+    second = Api(SimpleNamespace(config=signed_by_it, handle=ovh.handle))  # type: ignore[arg-type]
+    status, told = second("GET", "/auth/details")
+    assert status == 200 and told["allowedRoutes"] == [{"method": it.method, "path": it.path} for it in rules]
+    assert second("GET", "/domain/zone/shop.example")[0] == 200
+    assert second("POST", "/domain/zone/shop.example/refresh")[0] == 403
+    assert api("POST", "/domain/zone/shop.example/refresh")[0] == 200, "the first key is as it was"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -41,6 +42,23 @@ def test_a_password_is_shown_once(api: Api) -> None:
 def test_an_unknown_role_is_refused(api: Api) -> None:
     assert api("POST", f"{PROJECT}/user", {"roles": ["root"]})[0] == 400
     assert api.service.all()["users"] == []
+
+
+@pytest.mark.parametrize(("region", "offered"), [("GRA11", "instance"), ("DE", "storage-s3-standard")])
+def test_a_region_says_what_it_offers(api: Api, region: str, offered: str) -> None:
+    status, told = api("GET", f"{PROJECT}/region/{region}")
+    assert status == 200 and told["name"] == region and told["status"] == "UP"
+    assert {"name": offered, "status": "UP"} in told["services"]
+
+
+def test_a_region_that_the_project_has_not_is_not_there(api: Api) -> None:
+    assert api("GET", f"{PROJECT}/region/BHS5")[0] == 404
+
+
+def test_a_project_has_one_vrack_or_none(api: Api) -> None:
+    assert api("GET", f"{PROJECT}/vrack")[1]["name"] == "pn-1000001"
+    api.service.config = dataclasses.replace(api.service.config, vrack="")
+    assert api("GET", f"{PROJECT}/vrack")[0] == 404
 
 
 def test_roles_change_in_place(api: Api) -> None:
