@@ -91,6 +91,9 @@ def parser() -> argparse.ArgumentParser:
         _move(name, commands.add_parser(name, help=about))
     for name, about in AT_HOSTS.items():
         _host(name, commands.add_parser(name, help=about))
+    completion = commands.add_parser("completion", help="what a shell completes after drctl, as a script for it")
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"), help="which one")
+    commands.add_parser("man", help="the manual page, for `man -l -`")
     made = commands.add_parser(
         "reference",
         help="write the made parts of docs/ and the comments of Pulumi.yaml, for those who change the contract",

@@ -14,7 +14,7 @@ from contract import fields, reference
 from contract.errors import Usage
 from contract.fields import Key, keys
 from contract.installation import Configuration
-from scripts.ctl import reference as made
+from scripts.ctl.manual import reference as made
 from tests.components.stack import ROOT
 
 

@@ -1,11 +1,11 @@
-"""`drctl reference`: the made parts of docs/ and the comments of Pulumi.yaml, from the contract (`scripts/ctl/reference.py`)."""
+"""`drctl reference`: the made parts of docs/ and the comments of Pulumi.yaml, from the contract (`scripts/ctl/manual/reference.py`)."""
 
 from __future__ import annotations
 
 import argparse
 
 from contract.errors import ExitCode, Refused
-from scripts.ctl import reference
+from scripts.ctl.manual import reference
 from scripts.ctl.stacks import configuration
 
 

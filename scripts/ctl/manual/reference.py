@@ -11,6 +11,8 @@ from pathlib import Path
 
 from contract import reference
 from contract.errors import Usage
+from scripts.ctl import cli
+from scripts.ctl.manual import page, words
 from scripts.ctl.stacks import configuration
 from scripts.ctl.survey import checks
 
@@ -34,6 +36,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "answers": reference.answers,
     "beginning rules": reference.beginning_rules,
     "checks": _checks,
+    "commands": lambda: page.commands_table(list(words.commands(cli.parser()))),
+    "exit codes": page.codes_table,
 }
 DOCUMENTS = {
     "docs/configuration.md": ("configuration",),
@@ -41,6 +45,7 @@ DOCUMENTS = {
     "docs/reports.md": ("record",),
     "docs/security.md": ("secrets by host", "witness rights", "access rules"),
     "docs/status.md": ("checks",),
+    "docs/drctl.md": ("commands", "exit codes"),
     "docs/beginning.md": ("answers", "beginning rules"),
 }
 _PART = "<!-- made: {name} -->\n"

@@ -1,0 +1,1 @@
+"""What `drctl` says of itself: the made parts of the documents, its manual page, what shells complete."""
