@@ -36,6 +36,9 @@ STATES_DAYS = 90  # for which a state that was overwritten can be brought back
 WITNESS_RULES = (
     Forgetting(name="heartbeats", prefix="heartbeats/", days=LOCK_DAYS + 1),
     Forgetting(name="probes", prefix="probe/", days=LOCK_DAYS + 1),
+    # Of these the newest is all that anybody asks for, and each word of a run that lives is a version.
+    Forgetting(name="runs", prefix="runs/", days=LOCK_DAYS + 1),
+    Forgetting(name="checks", prefix="checks/", days=LOCK_DAYS + 1),
 )
 STATE_RULES = (Forgetting(name="old-states", prefix="", days=STATES_DAYS),)
 KNOWN_S, LOOK_S = 120.0, 2.0  # until a store knows a fresh key, and between two looks
