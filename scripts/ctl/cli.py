@@ -309,6 +309,10 @@ def _move(name: str, command: argparse.ArgumentParser) -> None:
     if name in ("switchover", "failover", "failback"):
         command.add_argument("--yes", action="store_true", help="agreed, whatever the plan is")
         command.add_argument("--plan", default="", help="agreed to the plan with this digest, and to no other")
+    if name in ("switchover", "failover"):
+        command.add_argument(
+            "--resume", action="store_true", help="go on with that move, which was begun on this machine and left"
+        )
     command.add_argument("--reason", default="", help="why, for the audit trail and the record")
     command.add_argument("--ticket", default="", help="its number, for the audit trail and the record")
     command.add_argument("--approved-by", default="", help="who has agreed to it, for the record")

@@ -22,9 +22,10 @@ from scripts.clients.witness import Witness
 from scripts.ctl import output
 from scripts.ctl.moves import engine
 from scripts.ctl.moves.engine import Outcome, Step
+from scripts.ctl.moves.journal import Journal, left
 from scripts.ctl.moves.plan import Kind, Plan, plan
 from scripts.ctl.reports import writing
-from scripts.ctl.reports.recording import Recording
+from scripts.ctl.reports.recording import Recording, end_of
 from scripts.ctl.stacks.stack import Stack
 from scripts.ctl.survey import screen
 from scripts.ctl.survey.asking import LIMIT_S, look
@@ -44,6 +45,7 @@ class Pair:
     stacks: dict[str, Stack]
     settings: Settings
     record: Recording
+    journal: Journal
 
     @classmethod
     def chosen(cls, told: argparse.Namespace) -> Pair:
@@ -55,7 +57,8 @@ class Pair:
         # That of the region that shall lead: where they differ, its run is refused by itself.
         reading = getattr(told, "region", None) or SITES[0]
         settings = stacks[reading].settings()
-        return cls(stacks=stacks, settings=settings, record=Recording(told, settings))
+        journal = Journal(documents.witness(settings), say)
+        return cls(stacks=stacks, settings=settings, record=Recording(told, settings), journal=journal)
 
     def newest(self) -> Epoch | None:
         """In force, by the witness. Raises DrError."""
@@ -66,30 +69,39 @@ class Pair:
         self.stacks[site].request(request)
         say(f"pulumi up of region {site}, which asks for region {request}")
         self.record.begins(site)
+        self.journal.run(site)
         outcome = engine.up(self.stacks[site], self._watch, why=_why(self.record.told))
         self.record.ran(outcome)
         return outcome
 
     def _watch(self, step: Step) -> None:
         self.record.step(step)
+        self.journal.link(step)
         say(f"{step.at_s:5.1f} s  {step.link}: {step.state}")
 
 
 def run(chosen: argparse.Namespace) -> ExitCode:
     """Its record is made however it ends, and changes nothing of that. Raises DrError."""
     pair = Pair.chosen(chosen)
+    before = left(documents.witness(pair.settings))
+    if before is not None and before.code is None and not getattr(chosen, "resume", False):
+        say(f"warning: on this machine a {before.told()}; `drctl status` says what is so")
     actions = {"switchover": switchover, "failover": failover, "rejoin": rejoin, "failback": failback, "abort": abort}
     try:
         code = actions[chosen.command](pair, chosen)
     except BaseException as error:
+        pair.journal.end(end_of(error)[0])
         writing.move_ended(pair.record, None, error, say)
         raise
+    pair.journal.end(code)
     writing.move_ended(pair.record, code, None, say)
     return code
 
 
 def switchover(pair: Pair, chosen: argparse.Namespace) -> ExitCode:
     """Strict: both regions are well, or it is refused with everything that stands against it."""
+    if chosen.resume:
+        return _resumed(pair, chosen, Kind.SWITCHOVER)
     return _switch(pair, chosen, _planned(pair, Kind.SWITCHOVER, chosen.region))
 
 
@@ -109,6 +121,8 @@ def _switch(pair: Pair, chosen: argparse.Namespace, found: Plan) -> ExitCode:
 
 def failover(pair: Pair, chosen: argparse.Namespace) -> ExitCode:
     """The active region is lost, and nothing of it is needed. What would be lost is told first; the fence counts it once more, and refuses above the budget."""
+    if chosen.resume:
+        return _resumed(pair, chosen, Kind.FAILOVER)
     found = _planned(pair, Kind.FAILOVER, chosen.region)
     _show(found)
     if chosen.dry_run:
@@ -207,6 +221,35 @@ def _moved(pair: Pair, found: Plan) -> ExitCode:
             f"epoch: found {now}, wanted {found.epoch}, region {found.source} active, as in the plan: another run was faster; nothing was changed; make "
             "the plan anew"
         )
+    return _carried_out(pair, found)
+
+
+def _resumed(pair: Pair, chosen: argparse.Namespace, kind: Kind) -> ExitCode:
+    """The move that was begun here and left: it was agreed to, and its run finishes it whether its epoch was claimed or not. Raises Refused."""
+    before = left(documents.witness(pair.settings))
+    if before is None or (before.begun.kind, before.begun.target) != (kind, chosen.region):
+        there = "nothing that was begun on this machine and left" if before is None else before.told()
+        raise Refused(
+            f"{kind} to region {chosen.region}: found {there}, wanted one of it to go on with; nothing was changed; run it without --resume"
+        )
+    it, newest = before.begun, pair.newest()
+    if newest is None or (newest.epoch, newest.active) not in ((it.epoch, it.source), (it.epoch + 1, it.target)):
+        now = "none" if newest is None else f"{newest.epoch}, region {newest.active} active"
+        raise Refused(
+            f"epoch: found {now}, wanted {it.epoch} of region {it.source} or {it.epoch + 1} of region {it.target}: the shop was moved since; nothing was "
+            "changed; see `drctl status`"
+        )
+    say(f"goes on with the {before.told()}")
+    found = Plan(kind=kind, shop=pair.settings.shop.host, source=it.source, target=it.target, epoch=it.epoch)
+    if chosen.dry_run:
+        _show(found)
+        return ExitCode.DONE
+    pair.record.agreed(found, typed=False)
+    return _carried_out(pair, found)
+
+
+def _carried_out(pair: Pair, found: Plan) -> ExitCode:
+    pair.journal.begin(found)
     run = pair.up(found.target, found.target)
     code = _ended(pair, found.target, run, f"region {found.target} sells")
     if code is not ExitCode.DONE:
