@@ -32,7 +32,7 @@ def over(word: Word) -> bool:
     run = word.run
     if run is None or run.ended or word.age_s > SILENT_S:
         return True
-    return run.machine == this_machine.identity() and this_machine.begun(run.pid) != run.begun
+    return run.machine == this_machine.identity() and this_machine.gone(run.pid, run.begun)
 
 
 def told(word: Word) -> str:
@@ -117,9 +117,7 @@ class RunLease:
 
     def _renew(self) -> None:
         while not self._end.wait(RENEWED_S):
-            if (
-                this_machine.begun(self._process[0]) != self._process[1]
-            ):  # pulumi was killed, and this process was left behind
+            if this_machine.gone(*self._process):  # pulumi was killed, and this process was left behind
                 self.release()
                 return
             with self._lock:

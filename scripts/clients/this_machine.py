@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from contextlib import suppress
+import socket
+import uuid
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -14,17 +15,31 @@ _DEEPEST = 16  # parents of a process
 
 def identity() -> str:
     """32 hexadecimal digits: the machine since its last start, and the numbering of its processes (a container has its own)."""
-    told = ""
-    with suppress(OSError):
+    try:
         told = (PROC / "sys/kernel/random/boot_id").read_text() + str((PROC / "self/ns/pid").readlink())
-    # One that cannot be told from others is known by nobody: what no other process can say of itself.
-    return hashlib.sha256((told or os.urandom(16).hex()).encode()).hexdigest()[:32]
+    except OSError:  # no Linux
+        told = f"{socket.gethostname()} {uuid.getnode()}"
+    return hashlib.sha256(told.encode()).hexdigest()[:32]
 
 
-def begun(pid: int) -> int | None:
-    """When a process was started, in clock ticks since the machine was; None for one that is none, or has ended and is only not yet collected."""
+def begun() -> int:
+    """When this process was started, in clock ticks since the machine was; 0 where the machine does not say."""
+    found = _stat(os.getpid())
+    return 0 if found is None else int(found[1][19])
+
+
+def gone(pid: int, since: int) -> bool:
+    """Whether the process that was started at `since` (`begun`) is no more. One of which this machine says nothing, as of another user's, is not."""
     found = _stat(pid)
-    return None if found is None or found[1][0] in "ZX" else int(found[1][19])
+    if found is not None:  # ended, and only not yet collected, or another one with its number
+        return found[1][0] in "ZX" or int(found[1][19]) != since
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
 
 
 def engine() -> tuple[int, int]:
@@ -37,7 +52,7 @@ def engine() -> tuple[int, int]:
         if found[0] == ENGINE:
             return pid, int(found[1][19])
         pid = int(found[1][1])
-    return os.getpid(), begun(os.getpid()) or 0
+    return os.getpid(), begun()
 
 
 def _stat(pid: int) -> tuple[str, list[str]] | None:

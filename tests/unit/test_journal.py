@@ -29,7 +29,7 @@ class Killed(BaseException):
 def gone(monkeypatch: pytest.MonkeyPatch) -> None:
     """The process that has written so far is no more."""
     monkeypatch.setattr(journal.Journal, "end", lambda *_: None)
-    monkeypatch.setattr(this_machine, "begun", lambda _: None)
+    monkeypatch.setattr(this_machine, "gone", lambda *_: True)
 
 
 def killed(world: World, *words: str) -> None:

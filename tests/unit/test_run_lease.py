@@ -130,8 +130,7 @@ def test_a_process_of_this_machine_that_is_gone_is_over_at_once(store: Store, le
 def test_a_process_of_another_time_with_the_same_number_is_not_taken_for_it(
     store: Store, leases: list[RunLease]
 ) -> None:
-    begun = this_machine.begun(os.getpid())
-    assert begun is not None
+    begun = this_machine.begun()
     store.put(somebody(machine=this_machine.identity(), pid=os.getpid(), begun=begun - 1))
     lease(leases).take()
     assert store.now == 1000.0
@@ -173,7 +172,7 @@ def test_a_run_is_renewed_until_its_process_is_gone(
         if run.ended:
             return
         if store.words > 3:
-            monkeypatch.setattr(this_machine, "begun", lambda _: None)
+            monkeypatch.setattr(this_machine, "gone", lambda *_: True)
 
     store.put = put  # type: ignore[method-assign]
     lease(leases).take()
@@ -253,4 +252,31 @@ def test_the_run_ends_with_the_nearest_pulumi_above_it(tmp_path: Path) -> None:
     said = subprocess.run([str(script)], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
     own, pid, begun = re.split(r"\s+", said.stdout.strip())
     assert (own, int(begun) > 0) == (pid, True)
-    assert this_machine.begun(int(pid)) is None
+    assert this_machine.gone(int(pid), int(begun))
+
+
+def test_a_machine_without_proc_knows_itself_and_its_processes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, store: Store, leases: list[RunLease]
+) -> None:
+    monkeypatch.setattr(this_machine, "PROC", tmp_path / "none")
+    assert this_machine.identity() == this_machine.identity()
+    assert this_machine.engine() == (os.getpid(), 0) and not this_machine.gone(os.getpid(), 0)
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    assert this_machine.gone(done.pid, 0)
+    store.put(somebody(machine=this_machine.identity(), pid=done.pid, begun=0))
+    lease(leases).take()
+    assert store.now == 1000.0
+
+
+def test_a_process_that_another_user_hides_is_not_taken_for_gone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A machine may show nobody else's processes (`hidepid`): its run is known by its words alone."""
+
+    def refused(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(this_machine, "PROC", tmp_path)
+    monkeypatch.setattr(os, "kill", refused)
+    assert not this_machine.gone(4711, 17)

@@ -103,7 +103,7 @@ class Journal:
             at=at.isoformat(timespec="seconds"),
             machine=this_machine.identity(),
             pid=os.getpid(),
-            begun=this_machine.begun(os.getpid()) or 0,
+            begun=this_machine.begun(),
         )
         try:
             folder = _folder(self._witness)
@@ -163,7 +163,7 @@ def left(witness: Bucket) -> Left | None:
         if found is None or (found.code is not None and found.code not in _GOES_ON):
             return None
         it = found.begun
-        alive = it.machine == this_machine.identity() and this_machine.begun(it.pid) == it.begun
+        alive = it.machine == this_machine.identity() and not this_machine.gone(it.pid, it.begun)
         return None if alive and found.code is None else found
     return None
 
