@@ -98,7 +98,7 @@ def test_a_run_that_ends_leaves_the_stack_free(store: Store, leases: list[RunLea
     first.release()
     assert store.run.ended
     lease(leases).take()
-    assert not store.run.ended
+    assert not store.run.ended and store.now == 1000.0, "nobody is waited for who has said that it is over"
 
 
 def test_one_that_lives_is_seen_by_its_next_word_and_is_not_disturbed(store: Store, leases: list[RunLease]) -> None:
