@@ -91,6 +91,12 @@ def parser() -> argparse.ArgumentParser:
         _move(name, commands.add_parser(name, help=about))
     for name, about in AT_HOSTS.items():
         _host(name, commands.add_parser(name, help=about))
+    _manual(commands)
+    return drctl
+
+
+def _manual(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """What is made from this parser, or from the contract."""
     completion = commands.add_parser("completion", help="what a shell completes after drctl, as a script for it")
     completion.add_argument("shell", choices=("bash", "zsh", "fish"), help="which one")
     commands.add_parser("man", help="the manual page, for `man -l -`")
@@ -100,7 +106,6 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--check", action="store_true", help="change nothing; exit code 3 when something differs")
     made.set_defaults(folder=PROJECT)
-    return drctl
 
 
 def _status(status: argparse.ArgumentParser) -> None:

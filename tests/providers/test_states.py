@@ -17,9 +17,9 @@ from contract.errors import ExitCode, Failed
 from lab.toolchain.tools import Toolchain
 from scripts.clients.state_copies import StateCopies
 from scripts.ctl import cli
+from scripts.ctl.stacks import state_stored as stored
 from scripts.ctl.stacks.stack import Stack as Own
-from scripts.ctl.states import stored
-from scripts.ctl.states.backend import opened
+from scripts.ctl.stacks.state_backend import opened
 from tests.providers.stacks import Stack
 from tests.unit.played_survey import settings
 from tests.unit.test_witness import endpoint

@@ -28,7 +28,7 @@ from scripts.clients.run_bucket import Word
 from scripts.clients.server_states import Server, Size
 from scripts.ctl.reports.glance import Glance
 from scripts.ctl.reports.standing import Brief
-from scripts.ctl.states.stored import State
+from scripts.ctl.stacks.state_stored import State
 from scripts.ctl.survey.known import Known
 from scripts.ctl.survey.seen import Deep, Entrance, Kept, Names, Region, Survey, Told
 from tests.components import stack

@@ -16,8 +16,8 @@ from scripts.clients.compute import Sight as Servers
 from scripts.clients.offer import Quota, Room
 from scripts.clients.run_bucket import Word as RunWord
 from scripts.clients.server_states import Server, Size
-from scripts.ctl.states.stored import Lock
-from scripts.ctl.states.stored import State as Stored
+from scripts.ctl.stacks.state_stored import Lock
+from scripts.ctl.stacks.state_stored import State as Stored
 from scripts.ctl.survey.checks import ROWS, judge
 from scripts.ctl.survey.checks.row import Finding, Row, Severity, Sight, State
 from tests.unit.played_survey import AT, DARK, changed, dark, recorded, servers, settings, well

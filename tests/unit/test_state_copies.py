@@ -18,10 +18,11 @@ from contract.errors import ExitCode, Failed, OutcomeUnknown
 from scripts.clients.state_copies import Copy, StateCopies, digest_of, named
 from scripts.ctl import cli
 from scripts.ctl.commands import state
+from scripts.ctl.stacks import state_copying as copying
+from scripts.ctl.stacks import state_stored as stored
 from scripts.ctl.stacks.stack import Stack
-from scripts.ctl.states import copying, stored
-from scripts.ctl.states.copying import Exported
-from scripts.ctl.states.stored import Lock
+from scripts.ctl.stacks.state_copying import Exported
+from scripts.ctl.stacks.state_stored import Lock
 from tests.conftest import Kept
 from tests.unit.played_survey import settings
 from tests.unit.test_witness import endpoint

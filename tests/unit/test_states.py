@@ -14,9 +14,9 @@ import pytest
 from contract.errors import Failed
 from scripts.clients import http
 from scripts.clients.state_bucket import BackendDown
-from scripts.ctl.states import stored
-from scripts.ctl.states.backend import S3, Folder, opened
-from scripts.ctl.states.stored import Lock
+from scripts.ctl.stacks import state_stored as stored
+from scripts.ctl.stacks.state_backend import S3, Folder, opened
+from scripts.ctl.stacks.state_stored import Lock
 from tests.unit.test_witness import endpoint
 
 __all__ = ["endpoint"]  # a fixture

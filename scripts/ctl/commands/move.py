@@ -46,19 +46,20 @@ class Pair:
     settings: Settings
     record: Recording
     journal: Journal
+    watch: engine.Watch | None = None
 
     @classmethod
-    def chosen(cls, told: argparse.Namespace) -> Pair:
+    def chosen(cls, told: argparse.Namespace, watch: engine.Watch | None = None) -> Pair:
         stacks = {}
         for site in SITES:
             name = told.stacks.replace("{site}", site)
             file = told.config_dir / f"Pulumi.{name}.yaml" if told.config_dir else None
-            stacks[site] = Stack(name=name, folder=told.folder, file=file)
+            stacks[site] = Stack(name=name, folder=told.folder, file=file, program=getattr(told, "program", "pulumi"))
         # That of the region that shall lead: where they differ, its run is refused by itself.
         reading = getattr(told, "region", None) or SITES[0]
         settings = stacks[reading].settings()
         journal = Journal(documents.witness(settings), say)
-        return cls(stacks=stacks, settings=settings, record=Recording(told, settings), journal=journal)
+        return cls(stacks=stacks, settings=settings, record=Recording(told, settings), journal=journal, watch=watch)
 
     def newest(self) -> Epoch | None:
         """In force, by the witness. Raises DrError."""
@@ -77,12 +78,19 @@ class Pair:
     def _watch(self, step: Step) -> None:
         self.record.step(step)
         self.journal.link(step)
+        if self.watch is not None:
+            self.watch(step)
         say(f"{step.at_s:5.1f} s  {step.link}: {step.state}")
 
 
 def run(chosen: argparse.Namespace) -> ExitCode:
-    """Its record is made however it ends, and changes nothing of that. Raises DrError."""
-    pair = Pair.chosen(chosen)
+    """As typed. Raises DrError."""
+    return carry_out(chosen)
+
+
+def carry_out(chosen: argparse.Namespace, watch: engine.Watch | None = None) -> ExitCode:
+    """`watch`: is told of each link as well. Its record is made however it ends, and changes nothing of that. Raises DrError."""
+    pair = Pair.chosen(chosen, watch)
     before = left(documents.witness(pair.settings))
     if before is not None and before.code is None and not getattr(chosen, "resume", False):
         say(f"warning: on this machine a {before.told()}; `drctl status` says what is so")
@@ -102,7 +110,7 @@ def switchover(pair: Pair, chosen: argparse.Namespace) -> ExitCode:
     """Strict: both regions are well, or it is refused with everything that stands against it."""
     if chosen.resume:
         return _resumed(pair, chosen, Kind.SWITCHOVER)
-    return _switch(pair, chosen, _planned(pair, Kind.SWITCHOVER, chosen.region))
+    return _switch(pair, chosen, planned(pair, Kind.SWITCHOVER, chosen.region))
 
 
 def _switch(pair: Pair, chosen: argparse.Namespace, found: Plan) -> ExitCode:
@@ -123,7 +131,7 @@ def failover(pair: Pair, chosen: argparse.Namespace) -> ExitCode:
     """The active region is lost, and nothing of it is needed. What would be lost is told first; the fence counts it once more, and refuses above the budget."""
     if chosen.resume:
         return _resumed(pair, chosen, Kind.FAILOVER)
-    found = _planned(pair, Kind.FAILOVER, chosen.region)
+    found = planned(pair, Kind.FAILOVER, chosen.region)
     _show(found)
     if chosen.dry_run:
         return ExitCode.DONE
@@ -155,7 +163,7 @@ def failback(pair: Pair, chosen: argparse.Namespace) -> ExitCode:
         return code
     end = time.monotonic() + WELL_S
     while True:
-        found = _planned(pair, Kind.SWITCHOVER, chosen.region)
+        found = planned(pair, Kind.SWITCHOVER, chosen.region)
         if not found.against or time.monotonic() > end:
             break
         say(f"not yet: {', '.join(dict.fromkeys(it.id for it in found.against))}")
@@ -174,7 +182,7 @@ def abort(pair: Pair, chosen: argparse.Namespace) -> ExitCode:
     return code
 
 
-def _planned(pair: Pair, kind: Kind, target: str) -> Plan:
+def planned(pair: Pair, kind: Kind, target: str) -> Plan:
     # Of a region that is lost nothing is waited for.
     sites, limit_s = (SITES, PLANNED_S) if kind is Kind.SWITCHOVER else ((target,), LIMIT_S)
     survey = look(pair.settings, limit_s=limit_s, sites=sites)

@@ -19,10 +19,11 @@ from contract.sites import SITES
 from scripts.clients.state_copies import Copy, StateCopies
 from scripts.clients.trail import Note
 from scripts.ctl import output
+from scripts.ctl.stacks import state_copying as copying
+from scripts.ctl.stacks import state_stored as stored
 from scripts.ctl.stacks.stack import Stack
-from scripts.ctl.states import copying, stored
-from scripts.ctl.states.backend import opened
-from scripts.ctl.states.copying import SHORT, Exported, Restore
+from scripts.ctl.stacks.state_backend import opened
+from scripts.ctl.stacks.state_copying import SHORT, Exported, Restore
 from scripts.ctl.survey.checks.row import ago, size
 
 ANSWER_S = 60.0  # for a state on its way

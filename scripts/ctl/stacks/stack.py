@@ -112,6 +112,16 @@ class Stack:
                 outputs=row.get("outputs") or {},
             )
 
+    def changes(self) -> dict[str, int]:
+        """How many resources a `pulumi preview` would create, update, delete, replace; nothing is changed by it. Raises Failed."""
+        told = self._json("preview", "--json", *self.file_words)
+        found = told.get("changeSummary") if isinstance(told, dict) else None
+        if not isinstance(found, dict):
+            raise Failed(
+                f"pulumi preview of stack {self.name}: told no summary of changes, wanted one; run that command by hand"
+            )
+        return {str(kind): count for kind, count in found.items() if kind != "same" and isinstance(count, int)}
+
     def cancel(self) -> None:
         """Take pulumi's own lock from it, whoever holds that. Raises Failed."""
         self._run("cancel", "--yes")

@@ -17,9 +17,9 @@ from contract.sites import SITES
 from scripts.clients.offer import Offer
 from scripts.clients.server_states import Server, Size
 from scripts.clients.state_copies import StateCopies
-from scripts.ctl.states import stored
-from scripts.ctl.states.backend import Backend, opened
-from scripts.ctl.states.stored import Lock, State
+from scripts.ctl.stacks import state_stored as stored
+from scripts.ctl.stacks.state_backend import Backend, opened
+from scripts.ctl.stacks.state_stored import Lock, State
 from scripts.ctl.survey.known import Known, Questions
 from scripts.ctl.survey.seen import Deep, Kept
 

@@ -19,7 +19,7 @@ from scripts.clients.offer import Room
 from scripts.clients.run_bucket import Word
 from scripts.clients.server_states import Server, Size
 from scripts.ctl.reports.glance import Glance
-from scripts.ctl.states.stored import Lock, State
+from scripts.ctl.stacks.state_stored import Lock, State
 from scripts.ctl.survey.known import Known
 
 UNASKED = Known[Any](why="was not asked")

@@ -14,7 +14,7 @@ from contract.fields import key
 from contract.forms import COUNT, PHRASE, is_id
 from contract.plain import phrase
 from contract.wire import document
-from scripts.ctl.states.backend import Backend
+from scripts.ctl.stacks.state_backend import Backend
 
 SERVER = "openstack:compute/instance:Instance"
 MOST_LOCKS = 20

@@ -12,7 +12,7 @@ from contract.plain import shown
 from contract.wire import document
 from scripts.clients.state_copies import MOST_STATE, Copy, StateCopies, digest_of
 from scripts.ctl.stacks.stack import Stack
-from scripts.ctl.states.stored import Lock, State, read
+from scripts.ctl.stacks.state_stored import Lock, State, read
 
 SHORT = 12  # digits of a digest, as people type it
 
