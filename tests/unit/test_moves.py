@@ -563,9 +563,33 @@ sys.exit(255)
     assert steps[-1].state == "failed"
 
 
-def test_one_that_says_nothing_in_events_is_told_by_its_last_line(tmp_path: Path) -> None:
-    done = engine.up(played(tmp_path, "print('error: the stack is locked'); sys.exit(255)"), print)
-    assert done.errors == ("error: the stack is locked",)
+LOCKED = """
+print("error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end or delete the "
+      "lock file with `pulumi cancel`.", file=sys.stderr)
+print("  s3://states/.pulumi/locks/organization/dr/region-b/abc.json: created by ann@desk (pid 4711) at 2026-11-28T03:00:00Z", file=sys.stderr)
+sys.exit(1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("print('error: could not load the state'); print('  more of it'); sys.exit(255)", "could not load the state"),
+        ("print('an end without a word'); sys.exit(255)", "an end without a word"),
+        ("sys.exit(255)", "it said nothing"),
+    ],
+)
+def test_one_that_says_nothing_in_events_is_told_by_its_error_or_its_last_line(
+    tmp_path: Path, body: str, said: str
+) -> None:
+    assert engine.up(played(tmp_path, body), print).errors == (said,)
+
+
+def test_a_locked_stack_is_told_by_who_holds_it_and_what_frees_it(tmp_path: Path) -> None:
+    """pulumi's own advice takes the lock of a run that lives."""
+    (said,) = engine.up(played(tmp_path, LOCKED), print).errors
+    assert "is locked by ann@desk (pid 4711) at 2026-11-28T03:00:00Z" in said
+    assert "drctl unlock" in said and "pulumi cancel" not in said
 
 
 def test_no_pulumi_is_one_sentence(tmp_path: Path) -> None:

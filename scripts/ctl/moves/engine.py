@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -95,7 +96,7 @@ def up(stack: Stack, watch: Watch, *, why: str = "") -> Outcome:
             ok=process.returncode == 0,
             code=process.returncode,
             seconds=round(time.monotonic() - began, 1),
-            errors=tuple(seen.errors) or (() if process.returncode == 0 else (_last(said),)),
+            errors=tuple(seen.errors) or (() if process.returncode == 0 else (_said(said, stack),)),
             warnings=tuple(seen.warnings),
             interrupted=wanted.is_set(),
         )
@@ -138,6 +139,7 @@ class Seen:
                 (self.errors if said["severity"] == "error" else self.warnings).setdefault(text)
 
 
+_HOLDER = re.compile(r"created by (.+ at \S+)$")
 # What pulumi says around a sentence of ours: that it ended, and how the command was called, whose text is pages long.
 _AROUND = (
     "update failed",
@@ -156,9 +158,18 @@ def _sentences(message: str) -> Iterator[str]:
             yield phrase(text, 2000)
 
 
-def _last(said: Path) -> str:
-    lines = [line for line in said.read_text(errors="replace").splitlines() if line.strip()]
-    return phrase(lines[-1] if lines else "it said nothing", 500)
+def _said(said: Path, stack: Stack) -> str:
+    """Why a run ended that told no event: before it began, pulumi says so on its streams alone."""
+    lines = [line.strip() for line in said.read_text(errors="replace").splitlines() if line.strip()]
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    if any("is currently locked by" in line for line in errors):
+        holders = [found[1] for line in lines if (found := _HOLDER.search(line))]
+        return phrase(
+            f"stack {stack.name}: is locked by {' and '.join(holders) or 'somebody whom pulumi does not name'}, wanted it free; nothing was changed; where "
+            "that run was killed, `drctl unlock` with the region's letter frees it, and refuses where one lives; else wait for its end",
+            500,
+        )
+    return phrase((errors or lines[-1:] or ["it said nothing"])[0], 500)
 
 
 def _told_on(process: subprocess.Popen[bytes], wanted: threading.Event) -> Callable[[], None]:
