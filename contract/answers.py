@@ -6,12 +6,14 @@ A fact that has no field here reaches nobody (`fields.heard`), one of another fo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from .checks import boolean, integer, listing, one_of, optional
 from .epoch import Checkpoint
 from .fields import key, part
-from .forms import COUNT, EPOCH, LSN, PHRASE, SECONDS, SERIAL, TIMELINE
+from .forms import COUNT, EPOCH, LSN, PHRASE, SECONDS, SERIAL, TIMELINE, TREE
 from .heard import BeatPostgres
 from .sites import A_SITE, Role
 
@@ -110,3 +112,29 @@ class Drained:
     replayed_bytes: int | None = key(optional(COUNT), "beyond the stream", default=None)
     complete: bool | None = key(optional(boolean), "whether that was all", default=None)
     why: tuple[str, ...] = key(listing(PHRASE), "what could not be had", default=())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checksums:
+    """Of every page of what was restored."""
+
+    blocks: int | None = key(optional(COUNT), "pages", default=None)
+    bad: int | None = key(optional(COUNT), "of them that are damaged", default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restored:
+    """What a restore has brought back."""
+
+    recovered_to: str | None = key(optional(PHRASE), "the time of its last transaction", default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rehearsed:
+    """`archive rehearse`."""
+
+    restored: Restored = part(Restored, "what came back")
+    databases: Mapping[str, Any] = key(TREE, "tables and rows of each", default={})
+    checksums: Checksums = part(Checksums, "pages")
+    restore_s: float = key(SECONDS, "until it was there")
+    all_s: float = key(SECONDS, "until it was counted and checked")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .answers import AgentDeny, AgentStatus, AssetsStatus, Drained, PostgresStatus, PostgresStop, RedisStatus
+from .answers import AgentDeny, AgentStatus, AssetsStatus, Drained, PostgresStatus, PostgresStop, RedisStatus, Rehearsed
 from .survey import HostSurvey
 
 ANSWERS: Mapping[str, type[Any]] = {
@@ -17,5 +17,6 @@ ANSWERS: Mapping[str, type[Any]] = {
     "redis status": RedisStatus,
     "assets status": AssetsStatus,
     "archive drain": Drained,
+    "archive rehearse": Rehearsed,
     "host survey": HostSurvey,
 }

@@ -72,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
     _report(
         commands.add_parser("report", help="what came of each move, drill, deploy and rotation, and who stands for it")
     )
+    _drill(commands.add_parser("drill", help="rehearsals on the real pair, each with a record"))
     _destroy(
         commands.add_parser(
             "destroy", help="make ready to take a site down: the name leads away from it, nothing is deleted"
@@ -281,6 +282,21 @@ def _stack(command: argparse.ArgumentParser) -> None:
 def _destroy(destroy: argparse.ArgumentParser) -> None:
     destroy.add_argument("site", choices=SITES, help="the site that shall go")
     _stack(destroy)
+
+
+def _drill(drill: argparse.ArgumentParser) -> None:
+    what = drill.add_subparsers(dest="what", required=True)
+    restore = what.add_parser(
+        "restore",
+        help="the newest backup and WAL, beside the standby's database: restored, counted, every page checked, removed",
+    )
+    restore.add_argument("--dry-run", action="store_true", help="what would be done, and nothing is")
+    restore.add_argument("--hours", type=int, default=6, help="how long it may take; 6 by default")
+    restore.add_argument("--reason", default="", help="why, for the record")
+    restore.add_argument("--ticket", default="", help="its number, for the record")
+    restore.add_argument("--witnessed-by", default="", help="who watches it, for the record")
+    restore.add_argument("--site", choices=SITES, default="a", help="whose stack has the configuration; a by default")
+    _stack(restore)
 
 
 def _unlock(unlock: argparse.ArgumentParser) -> None:

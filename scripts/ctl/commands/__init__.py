@@ -12,6 +12,7 @@ _MODULES = {
     "completion": "manual",
     "config": "config",
     "destroy": "destroy",
+    "drill": "drill",
     "failback": "move",
     "failover": "move",
     "init": "init",

@@ -157,7 +157,7 @@ ROWS = (
         about="when a backup was last restored, counted and looked at page by page",
         judge=_proven,
         wanted="within 35 days",
-        next="host archive rehearse on db-1 of the standby (docs/restore.md)",
+        next="drctl drill restore",
         deep=True,
     ),
 )
