@@ -24,7 +24,8 @@ S3_PORT = 7070
 LB_FLAVOR = "small"
 ZONE = "shop.example"
 # Short: the gateway has 4 KB for a policy that names the bucket in each line.
-THIRD_BUCKETS = {"bucket": "shop-witness", "state_bucket": "shop-state"}
+# Short: the gateway has 4 KB for what it knows of a bucket, and each right of each user names it.
+THIRD_BUCKETS = {"bucket": "wit", "state_bucket": "sta"}
 OPERATORS = "192.0.2.0/24"  # the laboratory itself
 
 
