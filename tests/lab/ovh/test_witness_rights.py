@@ -24,7 +24,8 @@ from scripts.host.frame.witness import Witness as HostWitness
 from tests.lab.ovh.fakes import CONFIG, Api, FakeDns
 
 pytestmark = pytest.mark.lab
-BUCKET, LOCKING = "shop-witness", "locking-witness"
+# Short: the gateway has 4 KB for what it knows of a bucket, a lock among it, and each right of each user names it.
+BUCKET, LOCKING = "shop-wit", "lck"
 EPOCH = "epochs/00000001.json"
 HOSTS = {"db.a": "db-1", "cache.a": "cache-1", "db.b": "db-1", "cache.b": "cache-3", "app.a": "app-1", "app.b": "app-2"}
 BASTIONS = ("control.a", "control.b")
