@@ -120,7 +120,7 @@ def running() -> Iterator[None]:
 def test_up_answers_and_a_second_up_changes_nothing(running: None) -> None:
     described = json.loads((places().run / "lab.json").read_text())
     assert (places().run / "lab.json").stat().st_mode & 0o077 == 0
-    assert set(described) == {"openstack", "ovh", "regions", "s3", "s3_tls", "root_s3", "dns"}
+    assert set(described) == {"openstack", "ovh", "init", "regions", "s3", "s3_tls", "root_s3", "dns"}
     assert set(described["regions"]["GRA11"]) == {"ext_net_id", "image_id", "flavors", "lb_flavor_id"}
     again = lab("up")
     assert again.returncode == 3
