@@ -3,8 +3,9 @@
 Objects: `epochs/%08d.json` (created once, `If-None-Match: *`), `sites/<site>.json` (public addresses), `followed/<site>.json` (the newest
 epoch in which the site was seen following), `servers/<site>.json` (ids of its servers), `unsettled/<site>.json` (moves away from it that
 were begun), `heartbeats/<site>/<host>.json` (the hosts' agents), `configurations/<site>.json` (digests of what its last run was configured
-with); in files beside this one `runs/`, `audit/`, `reports/`, `logs/`, `checks/`, `states/`. See docs/interfaces.md, section 4. OVHcloud honours
-the condition atomically (https://help.ovhcloud.com, "S3 conditional writes"); a store that does not is refused by `probe`.
+with); in files beside this one `runs/<site>.json`, `audit/%08d.json`, `reports/%08d.json`, `logs/<site>/<host>/*.jsonl`, `checks/last.json`,
+`states/<site>/*.json.gz`. See docs/interfaces.md, section 4. OVHcloud honours the condition atomically (https://help.ovhcloud.com, "S3
+conditional writes"); a store that does not is refused by `probe`.
 """
 
 from __future__ import annotations
