@@ -24,6 +24,7 @@ from contract.errors import DrError, ExitCode, Refused
 from contract.sites import SITES
 from scripts.ctl import cli
 from scripts.ctl.commands import move
+from scripts.ctl.commands.check import CHECK_S
 from scripts.ctl.moves import engine
 from scripts.ctl.moves.engine import Outcome, Step, Watch
 from scripts.ctl.moves.plan import Kind, Plan
@@ -36,7 +37,6 @@ from scripts.ctl.survey.seen import Survey
 
 OLDEST = (3, 272, 0)  # of pulumi: events and resource hooks as they are read here
 ANSWER_S = 30.0
-CHECK_S = 8.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, TextIO
 
 from contract.errors import DrError, Failed, Refused, Usage
-from contract.plain import shown
+from contract.plain import phrase, shown
 
 
 def write_json(document: dict[str, Any], what: str) -> None:
@@ -38,6 +38,12 @@ def typed(wanted: str, question: str, otherwise: str) -> None:
     found = sys.stdin.readline().strip()
     if found != wanted:
         raise Refused(f"region: found {shown(found)}, wanted {wanted!r}; nothing was changed")
+
+
+def say(text: str) -> None:
+    """Progress, on stderr: what is printed on stdout is the result."""
+    with suppress(OSError):
+        print(phrase(text, 2000), file=sys.stderr, flush=True)
 
 
 def to_the_end(command: Callable[[], int]) -> int:

@@ -8,9 +8,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import os
-import sys
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 
 from components.render import documents
@@ -28,6 +26,7 @@ from contract.version import VERSION
 from scripts.clients.hosts import Hosts, Unreachable
 from scripts.clients.trail import person
 from scripts.clients.witness import Witness
+from scripts.ctl.output import say
 from scripts.ctl.persons.bastions import remembered
 from scripts.ctl.reports import book, writing
 from scripts.ctl.reports.recording import end_of
@@ -155,9 +154,3 @@ def _record(settings: Settings, event: Event) -> None:
         say(
             f"warning: the record of this drill could not be made ({type(error).__name__}); note it by hand, with your name and the time"
         )
-
-
-def say(text: str) -> None:
-    """Progress, on stderr."""
-    with suppress(OSError):
-        print(phrase(text, 2000), file=sys.stderr, flush=True)

@@ -9,13 +9,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from contract.beginning import Answers
 from contract.errors import DrError, ExitCode, Partial, Refused, Usage
-from contract.plain import phrase, shown
+from contract.plain import shown
 from scripts.ctl import output
 from scripts.ctl.beginning import answers as given
 from scripts.ctl.beginning import credentials as keys
@@ -26,6 +25,7 @@ from scripts.ctl.beginning.rights import wanted_rules
 from scripts.ctl.beginning.steps import Steps, Wanted
 from scripts.ctl.beginning.suggestions import suggestions
 from scripts.ctl.beginning.world import look
+from scripts.ctl.output import say
 from scripts.ctl.stacks import configuration
 
 
@@ -167,9 +167,3 @@ def _next(backend: Backend) -> str:
         "neither region nor "
         "the state is: docs/beginning.md, What to keep"
     )
-
-
-def say(text: str) -> None:
-    """Progress, on stderr."""
-    with suppress(OSError):
-        print(phrase(text, 2000), file=sys.stderr, flush=True)

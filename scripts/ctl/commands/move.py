@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 
 from components.render import documents
@@ -24,6 +23,7 @@ from scripts.ctl.moves import engine
 from scripts.ctl.moves.engine import Outcome, Step
 from scripts.ctl.moves.journal import Journal, left
 from scripts.ctl.moves.plan import Kind, Plan, plan
+from scripts.ctl.output import say
 from scripts.ctl.reports import writing
 from scripts.ctl.reports.recording import Recording, end_of
 from scripts.ctl.stacks.stack import Stack
@@ -322,9 +322,3 @@ def _active(pair: Pair) -> str:
 
 def _why(told: argparse.Namespace) -> str:
     return " ".join(filter(None, (told.reason, f"ticket {told.ticket}" if told.ticket else "")))
-
-
-def say(text: str) -> None:
-    """Progress, on stderr: what is printed on stdout is the result."""
-    with suppress(OSError):
-        print(phrase(text, 2000), file=sys.stderr, flush=True)

@@ -23,6 +23,7 @@ from contract.wire import document
 from scripts.clients import ssh_signature
 from scripts.clients.report_bucket import ReportBucket
 from scripts.ctl import output
+from scripts.ctl.output import say
 from scripts.ctl.persons import key_file
 from scripts.ctl.reports import book, page, table, writing
 from scripts.ctl.reports.book import Book
@@ -197,7 +198,7 @@ def _add(desk: Desk, chosen: argparse.Namespace) -> ExitCode:
         raise Usage(
             f"file {chosen.file}:began: found {event.began}, wanted a time that is over; nothing was written; see the clock of whoever wrote it"
         )
-    writing.write(desk.settings, book.draft(chosen.kind, event=event), _say)
+    writing.write(desk.settings, book.draft(chosen.kind, event=event), say)
     return ExitCode.DONE
 
 
@@ -217,16 +218,12 @@ def _told(file: Path) -> object:
 
 def _push(desk: Desk, chosen: argparse.Namespace) -> ExitCode:
     del chosen
-    left = writing.push(desk.settings, _say)
+    left = writing.push(desk.settings, say)
     if left:
         raise Failed(
             f"records of this machine: found {left} that could not be written, which are told above, wanted none; they wait here; run the same again"
         )
     return ExitCode.DONE
-
-
-def _say(text: str) -> None:
-    print(phrase(text, 2000), file=sys.stderr)
 
 
 def _write(file: Path, text: str) -> None:

@@ -5,20 +5,18 @@ from __future__ import annotations
 import argparse
 import datetime
 import os
-import sys
 import time
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from components.render import documents
 from contract.buckets import Bucket
 from contract.errors import DrError, ExitCode, Failed, Partial
-from contract.plain import phrase
 from contract.sites import SITES
 from scripts.clients.state_copies import Copy, StateCopies
 from scripts.clients.trail import Note
 from scripts.ctl import output
+from scripts.ctl.output import say
 from scripts.ctl.stacks import state_copying as copying
 from scripts.ctl.stacks import state_stored as stored
 from scripts.ctl.stacks.stack import Stack
@@ -85,7 +83,7 @@ def restore(copies: StateCopies, chosen: argparse.Namespace, place: Bucket) -> E
     if now.digest == wanted.digest:
         print(f"stack {stack.name}: is as in this copy; nothing was changed")
         return ExitCode.DONE
-    act = Restore(stack=stack, copies=copies, locks=partial(_locks, stack), say=_say)
+    act = Restore(stack=stack, copies=copies, locks=partial(_locks, stack), say=say)
     act.refuse(of, wanted, now, chosen.over)
     print(
         f"stack {stack.name}: {now.count} resources ({now.digest[:SHORT]}) give way to the {wanted.count} of {of.digest[:SHORT]}, copied {_when(of)}"
@@ -95,7 +93,7 @@ def restore(copies: StateCopies, chosen: argparse.Namespace, place: Bucket) -> E
     act.run(of, wanted, now)
     facts = {"restored": of.digest, "before": now.digest}
     if lost := Note(place, "state", of.site, why=chosen.reason, facts=facts).lost(NOTED_S):
-        _say(lost)
+        say(lost)
     print(
         f"stack {stack.name}: holds the copy; `{stack.command('preview', '--refresh')}` shows what of the platform it does not know"
     )
@@ -121,8 +119,3 @@ def _moment(it: Copy) -> str:
 def _when(it: Copy) -> str:
     age_s = datetime.datetime.now(datetime.UTC).timestamp() - it.at
     return f"{_moment(it)} ({ago(max(age_s, 0.0))})"
-
-
-def _say(text: str) -> None:
-    with suppress(OSError):
-        print(phrase(text, 2000), file=sys.stderr, flush=True)
