@@ -88,6 +88,11 @@ def parser() -> argparse.ArgumentParser:
             "ssh-certificate", help="root on the hosts for one person and some hours, by that person's own key"
         )
     )
+    _reboot(
+        commands.add_parser(
+            "reboot", help="the standby's hosts begin anew, one after the other, where an update waits for it"
+        )
+    )
     for name, about in MOVES.items():
         _move(name, commands.add_parser(name, help=about))
     for name, about in AT_HOSTS.items():
@@ -302,6 +307,25 @@ def _drill(drill: argparse.ArgumentParser) -> None:
 def _unlock(unlock: argparse.ArgumentParser) -> None:
     unlock.add_argument("site", choices=SITES, help="the site of the stack that is locked")
     _stack(unlock)
+
+
+def _reboot(reboot: argparse.ArgumentParser) -> None:
+    reboot.add_argument("site", choices=SITES, help="the standby region")
+    which = reboot.add_mutually_exclusive_group()
+    which.add_argument(
+        "--host", dest="hosts", action="append", default=[], metavar="NAME", help="this one, like db-1, due or not"
+    )
+    which.add_argument("--all", action="store_true", help="all of them, due or not")
+    reboot.add_argument(
+        "--minutes", type=int, default=10, help="how long each may take to be well again; 10 by default"
+    )
+    reboot.add_argument("--dry-run", action="store_true", help="which hosts, and nothing is done")
+    reboot.add_argument("--yes", action="store_true", help="agreed")
+    reboot.add_argument("--reason", default="", help="why, for the audit trail")
+    reboot.add_argument(
+        "--person", default="", help="whose the certificate is; by default who the audit trail says you are"
+    )
+    _stack(reboot)
 
 
 def _ssh_certificate(certificate: argparse.ArgumentParser) -> None:

@@ -259,6 +259,16 @@ def test_the_operator_reaches_each_host_by_its_name(life):
     assert told.returncode == ExitCode.USAGE and told.stderr.count("\n") == 1
 
 
+def test_a_host_of_the_standby_begins_anew_and_the_active_regions_do_not(life):
+    told = life.drctl("reboot", "b", "--host", "app-2", "--yes")
+    assert told.returncode == ExitCode.REFUSED and "region b is the active one" in told.stderr
+    boot = ("ssh", "app-2.a", "--", "cat", "/proc/sys/kernel/random/boot_id")
+    before = life.drctl(*boot).stdout
+    told = life.drctl("reboot", "a", "--host", "app-2", "--yes", "--reason", "rehearsed")
+    assert told.returncode == ExitCode.DONE, told.stderr
+    assert life.drctl(*boot).stdout not in ("", before)
+
+
 def test_a_take_over_that_was_killed_is_finished_by_the_next_up(life):
     life.world.request("a", "a")
     life.kill_up("a", "region a owns epoch 3", lambda: life.witness.newest().epoch == 3)

@@ -19,6 +19,7 @@ _MODULES = {
     "logs": "host",
     "man": "manual",
     "psql": "host",
+    "reboot": "reboot",
     "redis": "host",
     "reference": "reference",
     "rejoin": "move",

@@ -174,7 +174,7 @@ ROWS = (
             at.hosts(), lambda it: it.reboot_due, lambda it: not it, lambda it: "due" if it else "none due"
         ),
         wanted="none",
-        next="reboot the standby's hosts first",
+        next="drctl reboot <the standby's region>; after a switchover the other one's",
     ),
     Row(
         id="clock.offset",
