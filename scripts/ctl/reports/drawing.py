@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from contract.report import Samples, Stage
-from scripts.ctl.reports.markup import Markup, tag
+from scripts.ctl.reports.markup import Markup, tag, wide
 
 WIDTH, LEFT, BAR, STEP, HIGH = 900.0, 190.0, 14.0, 22.0, 120.0
 TICKS = 6
@@ -61,7 +61,7 @@ def _across(at: float, begin: float, end: float) -> float:
 
 
 def _drawn(title: str, height: float, inside: Sequence[Markup]) -> Markup:
-    return tag("svg", tag("title", title), inside, viewBox=f"0 0 {WIDTH:.0f} {height:.0f}", role="img")
+    return wide(tag("svg", tag("title", title), inside, viewBox=f"0 0 {WIDTH:.0f} {height:.0f}", role="img"))
 
 
 def _f(number: float) -> str:
