@@ -58,7 +58,9 @@ def read_secrets(root: Section, hosts: Sequence[str], spare: Sequence[str] = ())
                 witness=operator,
                 witness_hosts=of_hosts,
                 secret_key_base=_rails(at),
-                app={} if at.empty("app") else at.take("app", SECRETS, "the shop is not told its secrets", _OF_APP),
+                app={}
+                if at.readable and at.empty("app")
+                else at.take("app", SECRETS, "the shop is not told its secrets", _OF_APP),
                 archive=_archive(at),
             )
 
