@@ -68,7 +68,9 @@ def main() -> None:
             pulumi.warn(warning)
         settings = replace(settings, repair=settings.repair + told.mends, destroy=told.destroy)
         bundles = Bundles(
-            tool=bundle.dr_host(root), copier=bundle.dr_assets(root), shop=bundle.release(root, settings.shop.release)
+            tool=bundle.dr_host(root),
+            copier=bundle.dr_assets(root),
+            shop=bundle.release(root, settings.shop.release, settings.app.processes),
         )
     except DrError as error:
         if changes and settings is not None:

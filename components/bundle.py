@@ -12,11 +12,12 @@ import io
 import os
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from contract.errors import ConfigError, Fault
+from contract.services.processes import Process, processes, procfile
 
 BUILD = ".build"
 CONTRACT = "contract"  # the one package beside its own that either archive imports
@@ -58,19 +59,21 @@ def dr_assets(root: Path) -> Bundle:
     return _zipapp(root, "dr-assets", "assets")
 
 
-def release(root: Path, folder: str) -> Bundle:
-    """The shop's release as a gzipped tar. Raises `ConfigError` when the folder holds no application."""
+def release(root: Path, folder: str, configured: Mapping[str, Process]) -> Bundle:
+    """The shop's release as a gzipped tar. Raises `ConfigError` when the folder holds no application whose processes a host could run."""
     source = root / folder
-    if not (source / "config.ru").is_file():
-        found = "a folder without config.ru" if source.is_dir() else "no folder"
+    if not source.is_dir():
         fault = Fault(
             subject="dr:shop.release",
-            found=f"{folder!r}, {found}",
-            wanted="the folder of a Rack application, with its config.ru",
+            found=f"{folder!r}, no folder",
+            wanted="the folder of an application, with its Procfile",
             consequence="the hosts would get no shop to run",
             remedy="name the folder that holds the release, relative to the project",
         )
         raise ConfigError([fault])
+    _, faults = processes(procfile(source), configured)
+    if faults:
+        raise ConfigError(faults)
     packed = io.BytesIO()
     with (
         gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as compressed,

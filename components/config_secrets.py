@@ -8,6 +8,7 @@ from components import settings as s
 from contract import checks, ssh_keys, witness
 from contract.hosts import CACHE, kind_of
 from contract.reading import Section
+from contract.services.environment import SECRETS
 from contract.services.postgres import APP_ROLE, REPLICATION_ROLE, WORKER_ROLE
 from contract.services.redis import SHOP
 
@@ -15,6 +16,7 @@ _REMEDY = (
     "store the object that was kept, whole (`pulumi config set --secret secrets < secrets.json`, in both stacks), or correct this part of it; a new one "
     "of `drctl secrets` is for a new installation alone: hosts take their keys at their first boot, and no backup is read by another passphrase"
 )
+_OF_APP = "make it a mapping of names to texts of one line, as in docs/your-shop.md, and store the whole object again, in both stacks"
 RENEW = "take the part tls of a new set of `drctl secrets`, and nothing else of it, as `Certificates end` in docs/failover.md says"
 
 _PASSWORD = checks.text(r"[\x21-\x7e]{12,200}", "12 or more printable characters without spaces")
@@ -56,6 +58,9 @@ def read_secrets(root: Section, hosts: Sequence[str], spare: Sequence[str] = ())
                 witness=operator,
                 witness_hosts=of_hosts,
                 secret_key_base=_rails(at),
+                app={}
+                if at.readable and at.empty("app")
+                else at.take("app", SECRETS, "the shop is not told its secrets", _OF_APP),
                 archive=_archive(at),
             )
 

@@ -13,6 +13,7 @@ from contract import ssh_keys
 from contract.hosts import VRACK_POOL, host_names
 from contract.installation import Region
 from contract.reading import Section
+from contract.services.environment import secrets_named
 from contract.services.postgres import Mode
 from contract.sites import SITES
 from contract.witness import LATER_USERS
@@ -62,12 +63,32 @@ def check(settings: Settings, root: Section) -> None:
         *_generations(settings),
         *_archive(settings),
         *_destroy(settings),
+        *_app_secrets(settings),
         *trust.faults(settings),
     ):
         root.fault(key, wanted, consequence, remedy, found=found)
 
 
 _Row = tuple[str, str, str, str, str]  # key, found, wanted, consequence, remedy
+
+
+def _app_secrets(settings: Settings) -> Iterator[_Row]:
+    """Of what the environment names; one that is held and not named goes nowhere."""
+    if settings.app.processes is None or settings.app.env is None or settings.secrets.app is None:
+        return
+    values = {"app.env": settings.app.env}
+    values |= {f"app.processes.{name}.env": it.env for name, it in settings.app.processes.items() if it.env is not None}
+    for path, env in values.items():
+        for variable, value in env.items():
+            for name in secrets_named([value]):
+                if name not in settings.secrets.app:
+                    yield (
+                        f"{path}.{variable}",
+                        f"the secret {name}",
+                        f"a secret of that name, app.{name} in dr:secrets",
+                        "the shop would not be told what it needs",
+                        "add it to the object that was kept and store that in both stacks (docs/your-shop.md), or correct the name",
+                    )
 
 
 def _networks(settings: Settings) -> Iterator[_Row]:

@@ -97,6 +97,7 @@ class Secrets:
         str, S3Keys
     ]  # by their users (`contract.witness.HOST_USERS`); of its `LATER_USERS` those that have one
     secret_key_base: str = field(repr=False)
+    app: Mapping[str, str] = field(repr=False)  # what the shop's own variables are filled with, by name
     archive: str | None = field(repr=False)  # passphrase; None: nothing was ever archived
 
 

@@ -85,9 +85,14 @@ def part(
     return dataclasses.field(default=None if optional else MISSING, metadata=meta)
 
 
-def parts(of: type[Any], doc: str, *, names: tuple[str, ...] | None, why: str = "", fix: str = "") -> Any:
-    """One such dataclass for each of these names; for whatever name there is where `names` is None."""
-    return dataclasses.field(metadata={_META: Key(doc=doc, why=why or doc, fix=fix, of=of, names=names)})
+def parts(
+    of: type[Any], doc: str, *, names: tuple[str, ...] | None, why: str = "", fix: str = "", optional: bool = False
+) -> Any:
+    """One such dataclass for each of these names; for whatever name there is where `names` is None. `optional`: may be absent, and there is none then."""
+    meta = {_META: Key(doc=doc, why=why or doc, fix=fix, of=of, names=names)}
+    if optional:
+        return dataclasses.field(default_factory=dict, metadata=meta)
+    return dataclasses.field(metadata=meta)
 
 
 def keys(cls: type[Any]) -> dict[str, tuple[dataclasses.Field[Any], Key]]:
@@ -113,6 +118,8 @@ def _value(at: Section, name: str, field: dataclasses.Field[Any], it: Key) -> An
         return at.take(name, it.check, it.why, it.fix, secret=it.secret, **default)
     if (default_of(field) is None and at.empty(name)) or (it.off and at.off(name)):
         return None
+    if it.names is None and default_of(field) == {} and at.empty(name):
+        return {}
     with at.section(name, it.why, *fix) as inner:
         if it.names == ():
             assert it.of is not None
@@ -179,8 +186,14 @@ def agree(at: Section, it: Any) -> None:
         for row in getattr(it, "contradictions", tuple)():
             at.fault(row.key, row.wanted, row.consequence, row.remedy, found=row.found)
     for name, (_, known) in keys(type(it)).items():
-        if known.of is not None and known.names == () and getattr(it, name) is not None:
-            agree(at.below(name), getattr(it, name))
+        value = getattr(it, name)
+        if known.of is None or value is None:
+            continue
+        if known.names == ():
+            agree(at.below(name), value)
+        else:
+            for entry, inner in value.items():
+                agree(at.below(name).below(entry), inner)
 
 
 def write(it: Any) -> Any:

@@ -43,6 +43,7 @@ SECRETS = (
     Secret(place="tls.cache.clients.shop.key", opens="beside its password: it is the shop to a cache", on=(APP,)),
     Secret(place="tls.shop.key", opens="it is the shop to its customers", on=(APP,)),
     Secret(place="rails.secret_key_base", opens="sessions and signed links of any customer", on=(APP,)),
+    Secret(place="app", opens="whatever the shop's own variables name: of these, those that are named", on=(APP,)),
     Secret(place="postgres.app", opens="the shop's rows, and its schema; nothing of the server", on=(DATABASE, APP)),
     Secret(place="postgres.replication", opens="a copy of the whole database", on=(DATABASE,)),
     Secret(place="redis.app", opens="the shop's keys in the cache", on=(CACHE, APP)),

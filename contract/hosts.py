@@ -113,6 +113,7 @@ KINDS = {
             count=lambda sizes: sizes.app,
             most=MAX_APP_HOSTS,
             packages=(
+                "haproxy",
                 "nginx",
                 "postgresql-client-{version}",
                 "puma",

@@ -140,7 +140,16 @@ class Shop:
     """`app status`."""
 
     web: bool | None = key(optional(boolean), "whether its requests' service runs", default=None)
-    worker: bool | None = key(optional(boolean), "whether its worker does", default=None)
+    worker: bool | None = key(
+        optional(boolean),
+        "whether what works in the active region alone does: all of it there, any of it in the other",
+        default=None,
+    )
+    processes: Mapping[str, bool] | None = key(
+        optional(mapping(r"[A-Za-z0-9_.-]{1,80}", boolean)),
+        "units of its processes but `web`, and whether each runs",
+        default=None,
+    )
     nginx: bool | None = key(optional(boolean), "whether nginx does", default=None)
     healthy: bool | None = key(optional(boolean), "whether Puma takes requests", default=None)
     release: str | None = key(optional(PHRASE), "folder of the release", default=None)

@@ -23,6 +23,7 @@ from contract.services import assets as assets_service
 from contract.services import postgres as postgres_service
 from contract.services import redis as redis_service
 from contract.services import setup as setup_service
+from contract.services.environment import secrets_named
 from contract.services.postgres import APP_ROLE, REPLICATION_ROLE, WORKER_ROLE
 from contract.services.redis import SHOP
 from contract.witness import user_of
@@ -200,6 +201,7 @@ def app(settings: Settings, release: str, keys: Mapping[str, str], *, turn: bool
         shop_host=settings.shop.host,
         shop_tls=_certificate(secrets.shop),
         secret_key_base=secrets.secret_key_base,
+        secrets={name: secrets.app[name] for name in secrets_named(settings.app.environments())},
         databases=(*settings.keys_of(DATABASE, site), *settings.keys_of(DATABASE, peer)),
         database=DATABASE_NAME,
         database_password=secrets.postgres.app,

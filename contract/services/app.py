@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ..buckets import Bucket
 from ..checks import boolean, cidr, integer, listing, password, port, text
 from ..documents import Certificate, Trusted
-from ..fields import key, part
+from ..fields import Contradiction, key, part, parts
 from ..forms import DATABASE, DOMAIN, HOST_KEY
 from ..hosts import MAX_APP_HOSTS
+from . import environment
+from .processes import ENVIRONMENT, Process, contradictions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,8 +20,36 @@ class Keys:
     """`dr:app`."""
 
     hosts: int = key(integer(1, MAX_APP_HOSTS), "app hosts of a site", default=2, why="the shop has no hosts")
-    threads: int = key(integer(1, 64), "of each Puma process", default=5, why="Puma does not start")
-    workers: int = key(integer(0, 32), "Puma processes of a host", default=1, why="Puma does not start")
+    threads: int = key(
+        integer(1, 64),
+        "of each Puma process, and of whatever asks for RAILS_MAX_THREADS",
+        default=5,
+        why="Puma does not start",
+    )
+    workers: int = key(
+        integer(0, 32), "Puma processes of a host (WEB_CONCURRENCY)", default=1, why="Puma does not start"
+    )
+    processes: Mapping[str, Process] = parts(
+        Process,
+        "the shop's processes by their names in the release's Procfile; one that is not named here runs once on each app host",
+        names=None,
+        optional=True,
+        why="the shop's processes are not known",
+    )
+    env: Mapping[str, str] = key(
+        ENVIRONMENT,
+        "variables of the environment of all processes, beside those of docs/your-shop.md. A value may have places that are filled, as {database.url} or "
+        "{secret.NAME}, a secret that stands under `app` in dr:secrets",
+        default={},
+        why="the shop is not told what it needs",
+    )
+    release_limit_s: int = key(
+        integer(10, 600),
+        "how long the release's own process `release` may take (migrations), after that it is killed and the run fails",
+        default=300,
+        unit="s",
+        why="migrations could hang for ever",
+    )
     client_max_body_mb: int = key(
         integer(1, 2048),
         "largest body of a request: what is larger is answered with 413 before it reaches the shop",
@@ -48,6 +79,17 @@ class Keys:
         why="a browser refuses the shop for that long when its certificate is not well",
     )
 
+    def contradictions(self) -> Iterator[Contradiction]:
+        """Names that are taken, and keys that a process cannot have."""
+        yield from contradictions(self.processes)
+        yield from environment.contradictions("env", self.env)
+        for name, it in self.processes.items():
+            yield from environment.contradictions(f"processes.{name}.env", it.env)
+
+    def environments(self) -> list[str]:
+        """Every value of them."""
+        return [*self.env.values(), *(value for it in self.processes.values() for value in it.env.values())]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Block(Keys):
@@ -60,6 +102,12 @@ class Block(Keys):
     shop_host: str = key(DOMAIN, "the shop's public name")
     shop_tls: Certificate = part(Certificate, "of that name")
     secret_key_base: str = key(password, "what Rails signs with", secret=True)
+    secrets: Mapping[str, str] = key(
+        environment.SECRETS,
+        "of `app` of the secrets, those that an environment is filled with",
+        default={},
+        secret=True,
+    )
     databases: tuple[str, ...] = key(listing(HOST_KEY, at_least=1), "keys of the database hosts")
     database: str = key(DATABASE, "the shop's database")
     database_password: str = key(password, "of its role", secret=True)

@@ -96,6 +96,7 @@ def secrets() -> dict[str, Any]:
             "hosts": {user: _key(user) for user in HOST_USERS},
         },
         "archive": {"passphrase": "secret-archive-passphrase"},
+        "app": {"MAIL_PASSWORD": "secret-mail-password"},
         "rails": {"secret_key_base": "5ec2e7" * 20},
     }
 
@@ -112,4 +113,6 @@ def configuration(site: str = "a", **changes: Any) -> dict[str, Any]:
     for number, region in enumerate(values["regions"].values(), 1):
         region["ext_net_id"], region["image_id"] = identifier(10 * number), identifier(10 * number + 1)
         region["flavors"] = {role: f"flavor-{role}-{number}" for role in region["flavors"]}
+    if "secrets" not in changes:  # those that are put in their place have no such secret
+        values["app"]["env"] = {"MAIL_URL": "smtp://shop:{secret.MAIL_PASSWORD}@mail.example:587"}
     return {**values, "secrets": secrets(), **changes}

@@ -12,10 +12,13 @@ from pathlib import Path
 import pytest
 
 from contract.lease import Lease
+from contract.services.processes import Process, processes
 from lab.pairs.postgres import Node
 from lab.pairs.redis import Pair
 from scripts.host.agent import config as agent
-from scripts.host.app import config as app
+from scripts.host.app import caches
+from scripts.host.app.config import CACHES_UNIT
+from scripts.host.app.units import units
 from scripts.host.archive import config as archive
 from scripts.host.archive.desired import Desired as ArchiveDesired
 from scripts.host.archive.layout import ArchiveLayout
@@ -47,7 +50,10 @@ def of_agent() -> list[ManagedFile]:
 
 
 def of_app() -> list[ManagedFile]:
-    return [ManagedFile(path=NOWHERE.units / name, content=text) for name, text in app.UNITS.items()]
+    given = {"nightly": Process(schedule="@daily"), "mailer": Process(active_only=False)}
+    found, _ = processes("web: puma\nworker: x\nmailer: x\nnightly: x\nrelease: x\n", given)
+    texts = {**units(found, 300, first=True).texts, CACHES_UNIT: caches.UNIT}
+    return [ManagedFile(path=NOWHERE.units / name, content=text) for name, text in texts.items()]
 
 
 def of_archive() -> list[ManagedFile]:
@@ -89,7 +95,8 @@ WRITERS: dict[str, Callable[[], list[ManagedFile]] | None] = {
     "agent/config.py bonds": of_agent,
     "agent/config.py deadman_files": of_agent,
     "agent/config.py unit_file": of_agent,
-    "app/files.py files": of_app,
+    "app/caches.py files": of_app,
+    "app/files.py groups": of_app,
     "archive/config.py _path": of_archive,
     "archive/config.py _service": of_archive,
     "archive/config.py _timer": of_archive,

@@ -268,7 +268,7 @@ class Ground:
         """Access key and secret, from where their holder has them."""
         if who == SHOP_KEYS:
             env = dict(line.split("=", 1) for line in self.read("app-1.a", "/etc/shop/env").splitlines() if "=" in line)
-            return tuple(shlex.split(env[f"SHOP_ASSETS_{name}_KEY"])[0] for name in ("ACCESS", "SECRET"))  # type: ignore[return-value]
+            return tuple(shlex.split(env[f"AWS_{name}"])[0] for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"))  # type: ignore[return-value]
         if who == WAL_KEYS:
             text = self.run(
                 "db-1.a",

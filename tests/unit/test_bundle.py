@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -19,6 +20,7 @@ from components import bundle
 from components.release import unpack_script
 from components.remote import RECORD, TOOL_PATH, install_script, install_steps, upload_path, verified
 from contract.errors import ConfigError
+from contract.services.processes import Process
 from scripts.host.frame import bytecode
 
 
@@ -35,7 +37,7 @@ def project(tmp_path: Path) -> Path:
     shop = tmp_path / "shop"
     (shop / "bin").mkdir(parents=True)
     (shop / "log").mkdir()
-    (shop / "config.ru").write_text("run Shop\n")
+    (shop / "Procfile").write_text("web: puma\n")
     (shop / "bin" / "migrate").write_text("#!/bin/sh\n")
     (shop / "bin" / "migrate").chmod(0o700)
     (shop / "log" / "production.log").write_text("noise")
@@ -51,7 +53,7 @@ def test_the_archive_runs_as_it_is_called_on_a_host(project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "pack", [bundle.dr_host, lambda root: bundle.release(root, "shop")], ids=["dr-host", "release"]
+    "pack", [bundle.dr_host, lambda root: bundle.release(root, "shop", {})], ids=["dr-host", "release"]
 )
 def test_the_same_tree_gives_the_same_bytes(project: Path, pack: object, monkeypatch: pytest.MonkeyPatch) -> None:
     assert callable(pack)
@@ -82,24 +84,42 @@ def test_a_spoiled_file_is_written_again(project: Path) -> None:
 
 
 def test_the_release_holds_the_application_and_no_noise(project: Path) -> None:
-    packed = (project / bundle.release(project, "shop").path).read_bytes()
+    packed = (project / bundle.release(project, "shop", {}).path).read_bytes()
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
         entries = {entry.name: entry for entry in archive}
-    assert {name: entry.mode for name, entry in entries.items()} == {"config.ru": 0o644, "bin/migrate": 0o755}
+    assert {name: entry.mode for name, entry in entries.items()} == {"Procfile": 0o644, "bin/migrate": 0o755}
     assert {(entry.uid, entry.uname, entry.mtime) for entry in entries.values()} == {(0, "root", 0)}
 
 
-@pytest.mark.parametrize(("folder", "found"), [("nowhere", "no folder"), ("scripts", "a folder without config.ru")])
-def test_a_folder_without_an_application_is_refused(project: Path, folder: str, found: str) -> None:
-    with pytest.raises(ConfigError, match=f"dr:shop.release is '{folder}', {found}"):
-        bundle.release(project, folder)
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [
+        ("nowhere", "dr:shop.release is 'nowhere', no folder"),
+        ("scripts", "release of the shop is no Procfile; wanted a line `web: ...`"),
+    ],
+)
+def test_a_folder_without_an_application_is_refused(project: Path, folder: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        bundle.release(project, folder, {})
+    assert not list(project.glob(".build/shop-*"))
+
+
+def test_every_fault_of_its_processes_is_told_before_anything_is_packed(project: Path) -> None:
+    (project / "shop" / "Procfile").write_text("web: puma && true\nworker\n")
+    with pytest.raises(ConfigError) as caught:
+        bundle.release(project, "shop", {"clock": Process()})
+    assert [fault.subject for fault in caught.value.faults] == [
+        "Procfile of the release, line 1",
+        "Procfile of the release, line 2",
+        "dr:app.processes.clock",
+    ]
 
 
 def test_unpacking_is_whole_or_not_at_all_and_may_be_repeated(project: Path, tmp_path: Path) -> None:
     uploads, release = tmp_path / "uploads", tmp_path / "releases" / "new"
     uploads.mkdir()
     archive = uploads / "new.tar.gz"
-    archive.write_bytes((project / bundle.release(project, "shop").path).read_bytes())
+    archive.write_bytes((project / bundle.release(project, "shop", {}).path).read_bytes())
     (uploads / "old.tar.gz").write_text("old")
     partial = release.with_name("new.partial")
     partial.mkdir(parents=True)
@@ -108,8 +128,8 @@ def test_unpacking_is_whole_or_not_at_all_and_may_be_repeated(project: Path, tmp
     for _ in range(2):
         subprocess.run(["sh", "-c", script], check=True)
         assert sorted(path.relative_to(release).as_posix() for path in release.rglob("*") if path.is_file()) == [
+            "Procfile",
             "bin/migrate",
-            "config.ru",
         ]
     assert not partial.exists()
     assert [path.name for path in uploads.iterdir()] == ["new.tar.gz"]

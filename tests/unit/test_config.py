@@ -110,6 +110,17 @@ def test_protect_is_never_guessed(value: object) -> None:
         ("dns/servers", ["192.0.2.21:\u00b2"], "dr:dns.servers"),
         ("dns/servers", ["192.0.2.21:5\u0663"], "dr:dns.servers"),
         ("app/outgoing_ports", ["5\u0663"], "dr:app.outgoing_ports"),
+        ("app/processes", {"worker": {"count": 33}}, "dr:app.processes.worker.count"),
+        ("app/processes", {"worker": {"schedule": "60 * * * *"}}, "dr:app.processes.worker.schedule"),
+        ("app/processes", {"worker": {"memory": 1}}, "dr:app.processes.worker.memory"),
+        ("app/processes", {"web": {"count": 2}}, "dr:app.processes.web.count"),
+        ("app/processes", ["worker"], "dr:app.processes"),
+        ("app/env", {"REDIS_URL": "x"}, "dr:app.env.REDIS_URL"),
+        ("app/env", {"MAIL": "{secret.MAIL}"}, "dr:app.env.MAIL"),
+        ("app/processes", {"worker": {"env": {"MAIL": "{secret.MAIL}"}}}, "dr:app.processes.worker.env.MAIL"),
+        ("app/release_limit_s", 5, "dr:app.release_limit_s"),
+        ("secrets/app", {"MAIL PASSWORD": "x"}, "dr:secrets.app"),
+        ("secrets/app", ["x"], "dr:secrets.app"),
         ("redis/maxmemory", "1\u0663mb", "dr:redis.maxmemory"),
         ("postgres/max_slot_wal_keep_size", "1\u0663GB", "dr:postgres.max_slot_wal_keep_size"),
         ("archive/queue_max", "1\u0663GB", "dr:archive.queue_max"),
@@ -599,3 +610,17 @@ def test_what_is_said_of_records_is_no_reason_against_a_move_and_absent_is_not_d
     told = config.parse({**without, "reports": {}}).reports
     assert told is not None and (told.rto_s, told.rpo_s, told.drill_days) == (None, None, 90)
     assert [key for key in digests(config.parse(stack.configuration())) if key.startswith("reports")] == []
+
+
+def test_a_secret_that_is_named_and_missing_is_refused_by_its_name_and_one_that_nobody_names_goes_nowhere() -> None:
+    values = stack.configuration()
+    values["app"] |= {"env": {}, "processes": {"worker": {"env": {"KEY": "{secret.PAYMENT}"}}}}
+    values["secrets"]["app"] = {"PAYMENTS": "secret-payments"}
+    found = faults(values)["dr:app.processes.worker.env.KEY"]
+    assert found.found == "the secret PAYMENT" and "app.PAYMENT in dr:secrets" in found.wanted
+    values["secrets"]["app"] = {"PAYMENT": "secret-payment", "SPARE": "secret-spare"}
+    block = documents.app(
+        config.parse(values), "/opt/shop/releases/x", {"access_key": "k", "secret_key": "s"}, turn=False
+    )
+    assert block["secrets"] == {"PAYMENT": "secret-payment"}
+    assert block["processes"]["worker"]["env"] == {"KEY": "{secret.PAYMENT}"}

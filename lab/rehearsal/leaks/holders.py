@@ -36,6 +36,9 @@ FILES = (
     Holder(DATABASE, "/etc/postgresql/*/main/replication.pgpass", ("postgres.replication",), "a standby asks its primary; the server's user's"),
     Holder(DATABASE, "/etc/dr/archive/*", ("archive.*", "storage.archive*"), "pgBackRest writes WAL; the server's user's"),
     Holder(APP, "/etc/shop/env", ("postgres.app", "redis.app", "rails.*", "storage.shop*"), "systemd reads it before the shop's user; root's"),
+    Holder(APP, "/etc/shop/processes/*.env", ("postgres.app", "redis.app", "storage.shop*", "app.*"), "the same, of one process; root's"),
+    Holder(APP, "/etc/dr/caches.cfg", ("redis.app",), "the way to the cache that leads asks each for its role; its group's"),
+    Holder(APP, "/etc/dr/caches.pem", ("tls.cache.clients.shop.key",), "and proves itself to them; its group's"),
     Holder(APP, "/etc/shop/tls/*.key", ("tls.database.clients.shop*.key", "tls.cache.clients.shop.key"), "the shop shows them; its group's"),
     Holder(APP, "/etc/shop/tls.key", ("tls.shop.key",), "nginx reads it before it becomes another user; root's"),
     Holder(CONTROL, "/etc/dr/assets.json", ("storage.copier*",), "the copier's job; its group's"),
@@ -46,8 +49,8 @@ ENVIRONMENTS = (
     Holder(
         APP,
         "shop",
-        ("postgres.app", "redis.app", "rails.*", "storage.shop*"),
-        "the shop takes them from there (docs/interfaces.md, section 5)",
+        ("postgres.app", "redis.app", "rails.*", "storage.shop*", "app.*"),
+        "the shop takes them from there (docs/your-shop.md)",
     ),
 )
 

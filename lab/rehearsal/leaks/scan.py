@@ -70,7 +70,7 @@ def given(hosts: Iterable[Seen]) -> Iterator[Secret]:
         with contextlib.suppress(OSError):
             for line in (root / "etc/shop/env").read_text().splitlines():
                 name, _, value = line.partition("=")
-                if name == "SHOP_ASSETS_SECRET_KEY":
+                if name == "AWS_SECRET_ACCESS_KEY":
                     yield Secret("storage.shop", shlex.split(value)[0])
         with contextlib.suppress(OSError):
             for value in re.findall(r'"secret_key": *"([^"]+)"', (root / "etc/dr/assets.json").read_text()):

@@ -1,24 +1,35 @@
-"""What an app host is told, the shop's environment and units that follow from it. Pure. nginx: see `web`."""
+"""What an app host is told, and the environment of the shop's processes that follows from it. Pure. nginx: see `web`; units: `units`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from contract import hosts
+from contract.errors import Usage
 from contract.hosts import APP, PORTS
 from contract.services import app, redis
+from contract.services.environment import database_url, filled, redis_url
 from contract.services.postgres import APP_ROLE, WORKER_ROLE
+from contract.services.processes import WEB as WEB_PROCESS
+from contract.services.processes import Found
 
 from ..frame.desired import Envelope, read
-from ..frame.systemd import guard_line, sandbox
 
 USER = "shop"
-ENV = "/etc/shop/env"
+ENV = "/etc/shop/env"  # of all processes
+PROCESSES = "/etc/shop/processes"  # what each is told beside it
 TLS = "/etc/shop/tls"  # what the shop shows of itself: it may read the keys there, and neither change them nor hand them to other users
-WEB, WORKER, MIGRATE, NGINX = "shop-web.service", "shop-worker.service", "shop-migrate.service", "nginx.service"
-PUMA = "127.0.0.1:9292"
+WEB, RELEASE, NGINX = "shop-web.service", "shop-release.service", "nginx.service"
+CACHES_UNIT, HAPROXY = (
+    "dr-caches.service",
+    "haproxy.service",
+)  # our way to the caches; the package's own, which we do not use
+PUMA = "127.0.0.1:9292"  # where the process `web` listens, whatever it is
+CACHES = "127.0.0.1:6379"  # a way to the cache that leads, for who knows nothing of several of them
+ROLE_FILE = "/var/lib/dr/role.json"
 HTTPS_PORT, HEALTH_PORT, FORWARD_PORT = (PORTS[name] for name in ("https", "health", "forward"))
 # Packets of an established connection that nobody acknowledges are sent again this often, 6.2 s in all (tcp(7), tcp_retries2; the kernel's own
 # 15 times take a quarter of an hour): a link that is cut while requests are on it must not hold customers for longer than they wait.
@@ -51,30 +62,103 @@ class Desired(app.Block):
         )
 
 
-def environment(desired: Desired) -> dict[str, str]:
-    """The shop's environment, by name (docs/interfaces.md, section 5)."""
+@dataclass(frozen=True)
+class Login:
+    """By which names a process signs in. Those of the active site alone have names that nobody of the other site lets in."""
+
+    database: str
+    cache: str
+
+
+def login(desired: Desired, *, active_only: bool) -> Login:
+    if active_only:
+        return Login(WORKER_ROLE, redis.worker(desired.envelope.site))
+    return Login(APP_ROLE, redis.SHOP)
+
+
+def environment(desired: Desired, *, active_only: bool = False) -> dict[str, str]:
+    """What the product sets for all processes, by name (docs/your-shop.md)."""
+    told, who = places(desired, active_only=active_only), login(desired, active_only=active_only)
     return {
-        **libpq(APP_ROLE),
+        **libpq(who.database),
+        "APP_HOST": desired.shop_host,
+        "AWS_ACCESS_KEY_ID": desired.assets.access_key,
+        "AWS_ENDPOINT_URL_S3": desired.assets.endpoint,
+        "AWS_REGION": desired.assets.region,
+        "AWS_SECRET_ACCESS_KEY": desired.assets.secret_key,
+        "DATABASE_REPLICA_URL": told["database.replica_url"],
+        "DATABASE_URL": told["database.url"],
+        "DR_CACHES": ",".join(f"{name}:{PORTS['redis']}" for name in desired.cache_names),
+        "DR_CACHE_CA": f"{TLS}/cache-ca.pem",
+        "DR_CACHE_CERT": f"{TLS}/cache.crt",
+        "DR_CACHE_KEY": f"{TLS}/cache.key",
+        "DR_CACHE_PASSWORD": desired.cache_password,
+        "DR_CACHE_USER": who.cache,
+        "DR_ROLE_FILE": ROLE_FILE,
+        "DR_SITE": desired.envelope.site,
+        "RACK_ENV": "production",
         "RAILS_ENV": "production",
+        "RAILS_LOG_TO_STDOUT": "1",
+        "RAILS_MAX_THREADS": str(desired.threads),
+        "REDIS_URL": told["redis.url"],
+        "S3_BUCKET": desired.assets.bucket,
         "SECRET_KEY_BASE": desired.secret_key_base,
-        "SHOP_ASSETS_ACCESS_KEY": desired.assets.access_key,
-        "SHOP_ASSETS_BUCKET": desired.assets.bucket,
-        "SHOP_ASSETS_ENDPOINT": desired.assets.endpoint,
-        "SHOP_ASSETS_REGION": desired.assets.region,
-        "SHOP_ASSETS_SECRET_KEY": desired.assets.secret_key,
-        "SHOP_CACHES": ",".join(desired.cache_names),
-        "SHOP_CACHE_CA": f"{TLS}/cache-ca.pem",
-        "SHOP_CACHE_CERT": f"{TLS}/cache.crt",
-        "SHOP_CACHE_KEY": f"{TLS}/cache.key",
-        "SHOP_CACHE_PASSWORD": desired.cache_password,
-        "SHOP_DATABASE_HOSTS": ",".join(desired.database_names),
-        "SHOP_DATABASE_NAME": desired.database,
-        "SHOP_DATABASE_PASSWORD": desired.database_password,
-        "SHOP_DATABASE_USER": APP_ROLE,
-        "SHOP_HOST": desired.shop_host,
-        "SHOP_PROCESSES": str(desired.workers),
-        "SHOP_SITE": desired.envelope.site,
-        "SHOP_THREADS": str(desired.threads),
+        "WEB_CONCURRENCY": str(desired.workers),
+    }
+
+
+def own_environment(desired: Desired, process: Found) -> dict[str, str]:
+    """What a process is told beside that, or instead of it. Raises Usage for a place that nothing fills, which the operator's side has refused before."""
+    told = places(desired, active_only=process.active_only)
+    values = {**desired.env, **process.keys.env}
+    if process.active_only:
+        common, its = environment(desired), environment(desired, active_only=True)
+        own = {name: value for name, value in its.items() if common[name] != value}
+    else:
+        own = {"PORT": PUMA.partition(":")[2]} if process.name == WEB_PROCESS else {}
+    try:
+        return {**{name: filled(value, told) for name, value in values.items()}, **own}
+    except KeyError as error:
+        raise Usage(
+            f"document.app.env: found the place {error.args[0]}, wanted one that is filled; nothing was changed; run `pulumi up` again"
+        ) from None
+
+
+def places(desired: Desired, *, active_only: bool) -> dict[str, str]:
+    """What values of `dr:app.env` may be filled with."""
+    who, port = login(desired, active_only=active_only), PORTS["postgres"]
+    url = partial(
+        database_url,
+        port=port,
+        name=desired.database,
+        user=who.database,
+        password=desired.database_password,
+        ca="/etc/dr/ca.pem",
+    )
+    host, _, cache_port = CACHES.partition(":")
+    return {
+        "bucket": desired.assets.bucket,
+        "bucket.access_key": desired.assets.access_key,
+        "bucket.endpoint": desired.assets.endpoint,
+        "bucket.region": desired.assets.region,
+        "bucket.secret_key": desired.assets.secret_key,
+        "database.hosts": ",".join(desired.database_names),
+        "database.name": desired.database,
+        "database.password": desired.database_password,
+        "database.port": str(port),
+        # Databases are named local first.
+        "database.replica_url": url(desired.database_names[:1], writer=False),
+        "database.url": url(desired.database_names, writer=True),
+        "database.user": who.database,
+        "host": desired.shop_host,
+        "redis.host": host,
+        "redis.password": desired.cache_password,
+        "redis.port": cache_port,
+        "redis.url": redis_url(host, int(cache_port), who.cache, desired.cache_password),
+        "redis.user": who.cache,
+        "secret_key_base": desired.secret_key_base,
+        "site": desired.envelope.site,
+        **{f"secret.{name}": value for name, value in desired.secrets.items()},
     }
 
 
@@ -90,44 +174,3 @@ def environment_file(values: Mapping[str, str]) -> str:
         quoted = "".join(f"\\{mark}" if mark in '"\\$`' else mark for mark in value)
         lines.append(f'{name}="{quoted}"')
     return "\n".join(lines) + "\n"
-
-
-def unit(description: str, kind: str, command: str, extra: str = "") -> str:
-    """One of the shop's units. The environment stands in a file of root, which systemd reads before it becomes the shop's user."""
-    return f"""[Unit]
-Description={description}
-After=network-online.target
-Wants=network-online.target
-
-[Service]
-Type={kind}
-User={USER}
-Group={USER}
-WorkingDirectory=/opt/shop/current
-EnvironmentFile={ENV}
-ExecStart={command}
-UMask=0027
-PrivateUsers=yes
-{sandbox([f"/opt/shop/current/{name}" for name in WRITABLE])}{extra}
-[Install]
-WantedBy=multi-user.target
-"""
-
-
-WRITABLE = ("tmp", "log")  # folders that Rails wants beside its code; a release has none
-# The stop of a host is part of a fence: requests that are held because the writer is gone must not hold it up.
-RESTART = "Restart=on-failure\nRestartSec=2\nTimeoutStopSec=5\n"
-_WORKERS = {"SHOP_DATABASE_USER": WORKER_ROLE, "SHOP_CACHE_USER": redis.worker("${SHOP_SITE}"), **libpq(WORKER_ROLE)}
-_AS_WORKER = " ".join(f"{name}={value}" for name, value in _WORKERS.items())
-UNITS = {
-    WEB: unit("The shop", "simple", "/usr/bin/puma -C config/puma.rb config.ru", RESTART),
-    # Enabled in the active site. After a reboot the guard lets it start if that is still the active one, and is asked again while nobody answers.
-    # Database and cache know it by names of its own, under which those of the other site do not let it in.
-    WORKER: unit(
-        "The shop's worker, in the active site only",
-        "notify",
-        f"/usr/bin/env {_AS_WORKER} /usr/bin/ruby bin/worker",
-        f"{guard_line('app')}Restart=on-failure\nRestartSec=10\nTimeoutStopSec=20\nNotifyAccess=main\n",
-    ),
-    MIGRATE: unit("The shop's schema and products", "oneshot", "/usr/bin/ruby bin/migrate", "TimeoutStartSec=300\n"),
-}

@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from contract.documents import Certificate
 from contract.services.postgres import APP_ROLE, WORKER_ROLE
+from contract.services.processes import Found
 
 from ..frame.files import ManagedFile
 from ..frame.layout import Layout
-from .config import ENV, RETRIES, TLS, UNITS, USER, Desired, environment, environment_file
+from . import caches
+from .config import (
+    CACHES_UNIT,
+    ENV,
+    NGINX,
+    PROCESSES,
+    RETRIES,
+    TLS,
+    USER,
+    Desired,
+    environment,
+    environment_file,
+    own_environment,
+)
+from .lock import LOCKED, TEXT
+from .units import Units
 from .web import nginx
+
+
+@dataclass(frozen=True)
+class Group:
+    """Files that concern the same units. `units`: those that begin anew when one of the files is another."""
+
+    files: list[ManagedFile]
+    units: frozenset[str] = frozenset()
 
 
 def _shown(layout: Layout, name: str, its: Certificate) -> list[ManagedFile]:
@@ -20,23 +47,60 @@ def _shown(layout: Layout, name: str, its: Certificate) -> list[ManagedFile]:
     ]
 
 
-def files(desired: Desired, layout: Layout) -> dict[str, list[ManagedFile]]:
-    """By whom they concern: web (web and workers), shown (read with each connection to a service), units, nginx, kernel."""
+def of_nginx(desired: Desired, layout: Layout) -> list[ManagedFile]:
+    """The entrance: what nginx reads."""
+    return [
+        ManagedFile(path=layout.at("/etc/shop/tls.crt"), content=desired.shop_tls.cert),
+        ManagedFile(path=layout.at("/etc/shop/tls.key"), content=desired.shop_tls.key, mode=0o600),
+        ManagedFile(path=layout.at("/etc/nginx/nginx.conf"), content=nginx(desired)),
+    ]
+
+
+def groups(desired: Desired, processes: Sequence[Found], units: Units, layout: Layout) -> dict[str, list[Group]]:
+    """By what they are: env, shown (read with each connection to a service), units, caches, nginx, kernel."""
+    lasting = units.lasting
     return {
-        "web": [ManagedFile(path=layout.at(ENV), content=environment_file(environment(desired)), mode=0o600)],
+        "env": [
+            Group(
+                [ManagedFile(path=layout.at(ENV), content=environment_file(environment(desired)), mode=0o600)],
+                lasting - {CACHES_UNIT},
+            ),
+            *(_told(desired, it, units, layout) for it in processes),
+        ],
         "shown": [
-            *_shown(layout, APP_ROLE, desired.database_tls),
-            *_shown(layout, WORKER_ROLE, desired.worker_tls),
-            *_shown(layout, "cache", desired.cache_tls),
-            ManagedFile(path=layout.at(f"{TLS}/cache-ca.pem"), content=desired.cache_tls.ca),
+            Group(
+                [
+                    *_shown(layout, APP_ROLE, desired.database_tls),
+                    *_shown(layout, WORKER_ROLE, desired.worker_tls),
+                    *_shown(layout, "cache", desired.cache_tls),
+                    ManagedFile(path=layout.at(f"{TLS}/cache-ca.pem"), content=desired.cache_tls.ca),
+                ]
+            )
         ],
-        "units": [ManagedFile(path=layout.units / name, content=text) for name, text in UNITS.items()],
-        "nginx": [
-            ManagedFile(path=layout.at("/etc/shop/tls.crt"), content=desired.shop_tls.cert),
-            ManagedFile(path=layout.at("/etc/shop/tls.key"), content=desired.shop_tls.key, mode=0o600),
-            ManagedFile(path=layout.at("/etc/nginx/nginx.conf"), content=nginx(desired)),
+        "units": [
+            *(
+                Group([ManagedFile(path=layout.units / name, content=text)], lasting & {name})
+                for name, text in units.texts.items()
+            ),
+            *([Group([ManagedFile(path=layout.at(LOCKED), content=TEXT)])] if units.release else []),
         ],
+        "caches": [Group(caches.files(desired, layout), frozenset({CACHES_UNIT}))],
+        "nginx": [Group(of_nginx(desired, layout), frozenset({NGINX}))],
         "kernel": [
-            ManagedFile(path=layout.at("/etc/sysctl.d/90-dr-app.conf"), content=f"net.ipv4.tcp_retries2 = {RETRIES}\n")
+            Group(
+                [
+                    ManagedFile(
+                        path=layout.at("/etc/sysctl.d/90-dr-app.conf"), content=f"net.ipv4.tcp_retries2 = {RETRIES}\n"
+                    )
+                ]
+            )
         ],
     }
+
+
+def _told(desired: Desired, process: Found, units: Units, layout: Layout) -> Group:
+    """What one process is told beside the others."""
+    path, name = layout.at(f"{PROCESSES}/{process.name}.env"), f"shop-{process.name}"
+    text = environment_file(own_environment(desired, process))
+    its = frozenset(it for it in units.lasting if it.endswith(".service") and it.split(".")[0] == name)
+    return Group([ManagedFile(path=path, content=text, mode=0o600)], its)

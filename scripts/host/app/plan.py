@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from contract.errors import Refused, say
 
 from ..frame.plan import Step
-from .config import FIRST_APP, MIGRATE, NGINX, WEB, WORKER
+from .config import CACHES_UNIT, FIRST_APP, HAPROXY, NGINX, RELEASE, WEB
 
 
 @dataclass(frozen=True)
@@ -19,22 +19,24 @@ class Facts:
     release_there: bool  # the wanted release lies on this host
     current: str | None  # release that runs, by the link
     migrated: str | None  # release whose migrations this host has run last, in which epoch: "<release> <epoch>"
-    stale_web: tuple[str, ...] = ()  # files that differ, by whom they concern
+    stale_env: tuple[str, ...] = ()  # files that differ, by what they are
     stale_shown: tuple[str, ...] = ()
     stale_units: tuple[str, ...] = ()
+    stale_caches: tuple[str, ...] = ()
     stale_nginx: tuple[str, ...] = ()
     stale_kernel: tuple[str, ...] = ()
+    changed: frozenset[str] = frozenset()  # units that have to begin anew for one of these files
     kernel_set: bool = True  # the running kernel has what its file says
-    web: bool = False
-    worker: bool = False
-    nginx: bool = False
-    serves: bool = False  # nginx sends requests to this host's Puma
-    web_enabled: bool = False
-    nginx_enabled: bool = False
-    worker_enabled: bool = False
-    unshown: bool = (
-        False  # the shop that runs was told of no certificate to show: it has been there since before they were wanted
-    )
+    at_work: frozenset[str] = frozenset()  # units that run, or are about to
+    workers: tuple[
+        str, ...
+    ] = ()  # units on this host that are started in the active site alone, whichever configuration has brought them
+    left: tuple[
+        str, ...
+    ] = ()  # units of the active site alone of which something is at work, what timers start among them
+    enabled: frozenset[str] = frozenset()  # units that start with the machine
+    surplus: tuple[str, ...] = ()  # units of the shop that the configuration names no more
+    serves: bool = False  # nginx sends requests to this host's web process
     due: tuple[str, ...] = ()  # units under which files or release were changed, and that have not begun anew since
     role: str | None = None  # of role.json
     role_epoch: int | None = None
@@ -42,25 +44,28 @@ class Facts:
     @property
     def serving(self) -> bool:
         """A release is at work."""
-        return self.web and self.current is not None
+        return WEB in self.at_work and self.current is not None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """The part of the document that decides."""
+    """The part of document and release that decides."""
 
     active: bool
     epoch: int
     host: str
     release: str
-    turn: bool = (
-        False  # the role alone: a release that serves is kept, and what is slow is left for the call that follows
-    )
+    # The role alone: a release that serves is kept, and what is slow is left for the call that follows.
+    turn: bool = False
+    others: tuple[str, ...] = ()  # units beside WEB that run in both sites
+    workers: tuple[str, ...] = ()  # units that run in the active site alone
+    migrates: bool = True  # whether the release has something to do before it runs
+    faults: tuple[str, ...] = ()  # why its processes cannot be run
 
     @property
     def migration(self) -> str | None:
         """What `Facts.migrated` shall say; None on a host that does not migrate."""
-        return f"{self.release} {self.epoch}" if self.active and self.host == FIRST_APP else None
+        return f"{self.release} {self.epoch}" if self.migrates and self.active and self.host == FIRST_APP else None
 
 
 def plan(facts: Facts, wanted: Wanted) -> Sequence[Step]:
@@ -72,10 +77,7 @@ def plan(facts: Facts, wanted: Wanted) -> Sequence[Step]:
         # Database and caches have turned before: they take what is shown from now on and nothing else, and the proof comes next.
         shown = facts.stale_shown if facts.serving else ()
         turned = [*_idle(facts, wanted), *_writes((*shown, *facts.stale_nginx))]
-        if facts.unshown:
-            turned += [*_writes(facts.stale_web), Step("restart", WEB)]
-        turned += [*_role(facts, wanted), *_nginx(facts, wanted)]
-        return [*turned, *_begun(facts, wanted)]
+        return [*turned, *_role(facts, wanted), *_nginx(facts, wanted), *_begun(facts, wanted)]
     if not facts.release_there:
         raise Refused(
             say(
@@ -86,57 +88,87 @@ def plan(facts: Facts, wanted: Wanted) -> Sequence[Step]:
                 remedy="run `pulumi up` again, it copies the release first",
             )
         )
-    steps = [] if facts.user else [Step("user")]
-    steps += _idle(facts, wanted)
-    stale = facts.stale_web, facts.stale_shown, facts.stale_units, facts.stale_nginx, facts.stale_kernel
-    steps += _writes([path for group in stale for path in group])
-    if facts.stale_kernel or not facts.kernel_set:
-        steps.append(Step("kernel"))
-    if facts.stale_units or WEB in facts.due or (wanted.active and WORKER in facts.due):
-        steps.append(Step("daemon-reload"))
-    steps += _role(facts, wanted)
+    if wanted.faults:
+        raise Refused(f"{' '.join(wanted.faults)} Nothing was changed")
     new = facts.current != wanted.release
     unborn = new or WEB in facts.due  # the code of the release does not run yet
     migrate = wanted.migration is not None and facts.migrated != wanted.migration
+    steps = _prepared(facts, wanted)
     if new:
         steps.append(Step("link", wanted.release))
+    steps += [*_only_ours(facts), *_kept(facts, (CACHES_UNIT,), anew=False)]
     # New code wants its schema first; the same code in a new epoch has it, and requests come before.
     if unborn and migrate:
-        steps.append(Step("migrate", MIGRATE))
-    if not facts.web_enabled:
-        steps.append(Step("enable", WEB))
-    if unborn or facts.stale_web or _stale(facts, WEB) or not facts.web:
-        steps.append(Step("restart", WEB))
+        steps.append(Step("release", RELEASE))
+    steps += _kept(facts, (WEB,), anew=unborn)
     steps += _nginx(facts, wanted)
     if migrate and not unborn:
-        steps.append(Step("migrate", MIGRATE))
-    if wanted.active and not facts.worker_enabled:
-        steps.append(Step("enable", WORKER))
-    if wanted.active and (not facts.worker or new or facts.stale_web or _stale(facts, WORKER) or WORKER in facts.due):
-        steps.append(Step("restart", WORKER))
+        steps.append(Step("release", RELEASE))
+    steps += _kept(facts, wanted.others, anew=new)
+    if wanted.active:
+        steps += _kept(facts, wanted.workers, anew=new)
     return steps
 
 
-def _stale(facts: Facts, unit: str) -> bool:
-    """Whether the file of this unit is not as wanted."""
-    return any(path.endswith(f"/{unit}") for path in facts.stale_units)
+def _prepared(facts: Facts, wanted: Wanted) -> list[Step]:
+    """Everything before a process begins: the user, no worker where there shall be none, files, units that are no more, the role."""
+    steps = [] if facts.user else [Step("user")]
+    steps += _idle(facts, wanted)
+    stale = facts.stale_env, facts.stale_shown, facts.stale_units, facts.stale_caches, facts.stale_nginx
+    steps += _writes([path for group in (*stale, facts.stale_kernel) for path in group])
+    if facts.stale_kernel or not facts.kernel_set:
+        steps.append(Step("kernel"))
+    if facts.surplus:
+        steps.append(Step("remove", _all(facts.surplus)))
+    ours = {WEB, *wanted.others, *(wanted.workers if wanted.active else ())}
+    if facts.stale_units or facts.stale_caches or facts.surplus or ours & {*facts.due}:
+        steps.append(Step("daemon-reload"))
+    return [*steps, *_role(facts, wanted)]
+
+
+def _kept(facts: Facts, units: Sequence[str], *, anew: bool) -> list[Step]:
+    """These start with the machine and run, by what is on disk now: all that have to begin do so side by side."""
+    sleeping = [unit for unit in units if unit not in facts.enabled]
+    late = facts.changed | {*facts.due}
+    begun = [unit for unit in units if anew or unit in late or unit not in facts.at_work]
+    return [
+        *([Step("enable", _all(sleeping))] if sleeping else []),
+        *([Step("restart", _all(begun))] if begun else []),
+    ]
+
+
+def _only_ours(facts: Facts) -> list[Step]:
+    """The package starts a HAProxy of its own, which nobody asked for."""
+    if HAPROXY not in facts.at_work | facts.enabled:
+        return []
+    return [Step("stop", HAPROXY), Step("disable", HAPROXY)]
 
 
 def _idle(facts: Facts, wanted: Wanted) -> list[Step]:
-    """No worker runs in the standby site."""
+    """No worker runs in the standby site, whichever configuration has brought it."""
     if wanted.active:
         return []
+    enabled = [unit for unit in facts.workers if unit in facts.enabled]
     return [
-        *([Step("stop", WORKER)] if facts.worker else []),
-        *([Step("disable", WORKER)] if facts.worker_enabled else []),
+        *([Step("stop", _all(facts.left))] if facts.left else []),
+        *([Step("disable", _all(enabled))] if enabled else []),
     ]
 
 
 def _begun(facts: Facts, wanted: Wanted) -> list[Step]:
     """Workers take seconds to start, so those of the release that serves begin at once; the call that follows waits for them."""
-    if not wanted.active or facts.worker or facts.current != wanted.release or facts.stale_units:
+    if not wanted.active or facts.current != wanted.release or facts.stale_units:
         return []
-    return [*([] if facts.worker_enabled else [Step("enable", WORKER)]), Step("begin", WORKER)]
+    idle = [unit for unit in wanted.workers if unit not in facts.at_work]
+    sleeping = [unit for unit in idle if unit not in facts.enabled]
+    return [
+        *([Step("enable", _all(sleeping))] if sleeping else []),
+        *([Step("begin", _all(idle))] if idle else []),
+    ]
+
+
+def _all(units: Iterable[str]) -> str:
+    return " ".join(units)
 
 
 def _writes(paths: Sequence[str]) -> list[Step]:
@@ -151,9 +183,9 @@ def _role(facts: Facts, wanted: Wanted) -> list[Step]:
 def _nginx(facts: Facts, wanted: Wanted) -> list[Step]:
     """Where requests go."""
     steps = [] if facts.serves == wanted.active else [Step("serve" if wanted.active else "forward")]
-    if not facts.nginx_enabled:
+    if NGINX not in facts.enabled:
         steps.append(Step("enable", NGINX))
-    if not facts.nginx:
+    if NGINX not in facts.at_work:
         steps.append(Step("restart", NGINX))
     elif facts.stale_nginx or NGINX in facts.due:
         steps.append(Step("reload", NGINX))

@@ -1,7 +1,8 @@
-"""`dr-host app converge|status|quiesce|resume|forward`: nginx, Puma and the worker of an app host.
+"""`dr-host app converge|status|quiesce|resume|forward`: nginx and the shop's processes on an app host.
 
-Active: requests go to the local Puma, the worker runs. Standby: Puma runs too, warm, while nginx forwards to the active site, and no worker runs. A change of
-role tells nginx by a file, without a reload, and starts or stops the worker; Puma finds the writer by itself. It copies no release and decides no role.
+Active: requests go to the local process `web`, workers and timers run. Standby: `web` runs too, warm, while nginx forwards to the active site, and what
+works in the active site alone does not run. A change of role tells nginx by a file, without a reload, and starts or stops the workers; `web` finds the
+writer by itself. Which processes there are says the release's Procfile, as it lies on this host. It copies no release and decides no role.
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from contract.errors import Failed, say
+from contract.errors import Failed, Fault, Refused, say
+from contract.services.processes import Found, processes, procfile
 
 from ..frame import rolefile, users
 from ..frame.call import Call, Verb
@@ -25,63 +26,104 @@ from ..frame.layout import Layout
 from ..frame.log import Log
 from ..frame.plan import Step, converge
 from ..frame.result import Result
-from ..frame.systemd import Systemd, Units, begin
+from ..frame.systemd import Many, Systemd
 from ..frame.wait import until
-from .config import ENV, MIGRATE, NGINX, PUMA, RETRIES, SERVES, USER, WEB, WORKER, WRITABLE, Desired
-from .files import files
+from .config import (
+    CACHES_UNIT,
+    FIRST_APP,
+    HAPROXY,
+    NGINX,
+    PROCESSES,
+    PUMA,
+    RELEASE,
+    RETRIES,
+    SERVES,
+    USER,
+    WEB,
+    Desired,
+)
+from .files import groups
 from .plan import Facts, Wanted, plan
 from .schema import PENDING, schema_question
+from .units import WRITABLE, lying, of_active_site, startable
+from .units import units as units_of
 
-UNIT_S, MIGRATE_S, HEALTHY_S = 60.0, 310.0, 60.0
+UNIT_S, HEALTHY_S = 60.0, 60.0
+MORE_S = 10  # than its own limit is waited for a release, which systemd ends by then
 
 
 class App:
     """The service, for `plan.converge`."""
 
-    def __init__(self, desired: Desired, layout: Layout, units: Units, log: Log) -> None:
-        self._desired, self._layout, self._units, self._log = desired, layout, units, log
-        self._files = files(desired, layout)
+    def __init__(self, desired: Desired, layout: Layout, units: Many, log: Log) -> None:
+        self._desired, self._layout, self._manager, self._log = desired, layout, units, log
         self._role = desired.envelope.role()
         self._current = layout.at("/opt/shop/current")
         self._serves = layout.at(SERVES)
         self._marker = layout.at("/var/lib/dr/app-migrated")
         self._retries = layout.at("/proc/sys/net/ipv4/tcp_retries2")
         self._due = Due(layout, "app")  # units that have to begin anew
+        release, found, faults = layout.at(desired.release), list[Found](), list[Fault]()
+        if release.is_dir():
+            found, faults = processes(procfile(release), desired.processes)
+        self._processes = [] if faults else found
+        first = desired.envelope.host == FIRST_APP
+        self._units = units_of(self._processes, desired.release_limit_s, first=first)
+        self._groups = groups(desired, self._processes, self._units, layout)
         self.wanted = Wanted(
             active=desired.envelope.active,
             epoch=self._role.epoch,
             host=desired.envelope.host,
             release=desired.release,
             turn=desired.turn,
+            others=self._units.always,
+            workers=self._units.active,
+            migrates=self._units.release,
+            faults=tuple(str(fault) for fault in faults),
         )
 
     def facts(self) -> Facts:
         """See `plan.Service`."""
         role = rolefile.read(self._layout)
-        stale = {name: tuple(differing(group)) for name, group in self._files.items()}
+        stale = {name: [(it, differing(it.files)) for it in its] for name, its in self._groups.items()}
+        paths = {name: tuple(path for _, found in rows for path in found) for name, rows in stale.items()}
+        texts = lying(self._layout)
+        workers, guarded = startable(texts), of_active_site(texts)
+        asked = (WEB, NGINX, CACHES_UNIT, HAPROXY, *self._units.always, *self._units.active, *guarded)
+        seen = self._manager.look(list(dict.fromkeys(asked)))
         return Facts(
             user=users.exists(USER),
             release_there=self._layout.at(self._desired.release).is_dir(),
             current=str(self._current.readlink()) if self._current.is_symlink() else None,
             migrated=_read(self._marker),
-            stale_web=stale["web"],
-            stale_shown=stale["shown"],
-            stale_units=stale["units"],
-            stale_nginx=stale["nginx"],
-            stale_kernel=stale["kernel"],
+            **{f"stale_{name}": found for name, found in paths.items()},
+            changed=frozenset(unit for rows in stale.values() for it, found in rows if found for unit in it.units),
             kernel_set=_read(self._retries) == str(RETRIES),
-            unshown="\nPGSSLCERT=" not in f"\n{_read(self._layout.at(ENV)) or 'PGSSLCERT='}",
-            web=self._units.active(WEB),
-            worker=self._units.active(WORKER) if self.wanted.active else not self._units.down(WORKER),
-            nginx=self._units.active(NGINX),
+            at_work=frozenset(unit for unit, at in seen.items() if at.active),
+            workers=tuple(workers),
+            left=tuple(unit for unit in guarded if not seen[unit].down),
+            enabled=frozenset(unit for unit, at in seen.items() if at.enabled),
+            surplus=tuple(unit for unit in texts if self._processes and unit not in self._units.texts),
             serves=self._serves.is_file(),
-            web_enabled=self._units.enabled(WEB),
-            nginx_enabled=self._units.enabled(NGINX),
-            worker_enabled=self._units.enabled(WORKER),
             due=self._due.names(),
             role=role.role if role else None,
             role_epoch=role.epoch if role else None,
         )
+
+    def refuse_calendars(self) -> None:
+        """Raises Refused for times that systemd does not understand: its timer would never be there."""
+        for words in () if self.wanted.turn else self._units.calendars:
+            done = run(["systemd-analyze", "calendar", words], limit_s=UNIT_S, check=False)
+            if done.code:
+                raise Refused(
+                    say(
+                        subject="dr:app.processes, a schedule",
+                        found=repr(words),
+                        wanted="a calendar expression that systemd understands",
+                        consequence="its process would never run, nothing was changed",
+                        remedy="correct it; `systemd-analyze calendar` tells what one means",
+                    )
+                )
 
     def plan(self, facts: Facts) -> Sequence[Step]:
         """See `plan`."""
@@ -92,15 +134,16 @@ class App:
         actions: dict[str, Callable[[], Any]] = {
             "user": self._make_user,
             "write": lambda: self._write(step.detail),
-            "daemon-reload": self._units.daemon_reload,
+            "daemon-reload": self._manager.daemon_reload,
             "role": lambda: self._role.write(self._layout),
             "link": self._link,
-            "migrate": self._migrate,
-            "enable": lambda: self._units.enable(step.detail),
-            "disable": lambda: self._units.disable(step.detail),
-            "stop": lambda: self._units.stop(step.detail, UNIT_S),
-            "begin": lambda: self._begin(step.detail),
-            "restart": lambda: self._restart(step.detail),
+            "release": self._migrate,
+            "remove": lambda: self._remove(step.detail.split()),
+            "enable": lambda: self._manager.set_all("enable", step.detail.split()),
+            "disable": lambda: self._manager.set_all("disable", step.detail.split()),
+            "stop": lambda: self._manager.halt(step.detail.split(), UNIT_S),
+            "begin": lambda: self._begin(step.detail.split()),
+            "restart": lambda: self._restart(step.detail.split()),
             "serve": lambda: write_atomically(
                 self._serves, b"As dr-host app converge has it; it goes with the role.\n"
             ),
@@ -115,19 +158,22 @@ class App:
         if self.wanted.turn and facts.current is None:
             return {}  # nothing serves here yet; the call that follows brings it
         healthy = until(_healthy, HEALTHY_S)
-        if facts.worker and self.wanted.active and not self.wanted.turn:  # begun by the call before
-            until(lambda: self._units.running(WORKER) or not self._units.active(WORKER), UNIT_S)
-            facts = replace(facts, worker=self._units.running(WORKER))
-        missing = [unit for unit, runs in ((WEB, facts.web and healthy), (NGINX, facts.nginx)) if not runs]
-        missing += [WORKER] if self.wanted.active and not (facts.worker or self.wanted.turn) else []
-        if missing or (facts.worker and not self.wanted.active):
+        wanted = [CACHES_UNIT, *self.wanted.others, *(self.wanted.workers if self.wanted.active else ())]
+        wanted = [] if self.wanted.turn else wanted
+        if wanted:  # some were begun by the call before
+            until(lambda: not any(it.state == "activating" for it in self._manager.look(wanted).values()), UNIT_S)
+        running = [unit for unit, it in self._manager.look(wanted).items() if it.running] if wanted else []
+        missing = [unit for unit in (WEB, NGINX) if unit not in facts.at_work or (unit == WEB and not healthy)]
+        missing += [unit for unit in wanted if unit not in running]
+        left = () if self.wanted.active else facts.left
+        if missing or left:
             raise Failed(
                 say(
                     subject="app of this host",
-                    found=f"not well: {', '.join(missing)}" if missing else "a worker in the standby site",
-                    wanted="nginx and Puma answering, a worker in the active site only",
+                    found=f"not well: {', '.join(missing)}" if missing else f"{', '.join(left)} in the standby site",
+                    wanted="nginx and the process web answering, other processes running, workers in the active site only",
                     consequence="requests of this site fail or work is done twice",
-                    remedy=f"read `journalctl -u {(missing or [WORKER])[0]}`, then run the same again",
+                    remedy=f"read `journalctl -u {(missing or [*left])[0]}`, then run the same again",
                 )
             )
         return {"role": self._role.role, "epoch": self._role.epoch, "release": self.wanted.release}
@@ -143,17 +189,35 @@ class App:
             )
 
     def _write(self, path: str) -> None:
-        group, file = next((name, it) for name, files in self._files.items() for it in files if str(it.path) == path)
-        units = {"web": (WEB, WORKER), "nginx": (NGINX,), "units": (file.path.name,)}.get(group, ())
-        self._due.add({WEB, WORKER, NGINX} & {*units})
+        group, file = next(
+            (it, file)
+            for groups in self._groups.values()
+            for it in groups
+            for file in it.files
+            if str(file.path) == path
+        )
+        self._due.add(group.units)
         file.write()
+
+    def _remove(self, units: list[str]) -> None:
+        """Units that the configuration names no more, and what their processes were told."""
+        if not self._manager.halt(units, UNIT_S):
+            self._log.warning(f"{', '.join(units)}: not stopped within {UNIT_S:g} s; they go with the next boot")
+        self._manager.set_all("disable", units)
+        names = {it.name for it in self._processes}
+        for unit in units:
+            self._layout.units.joinpath(unit).unlink(missing_ok=True)
+            name = unit.removeprefix("shop-").split(".")[0]
+            if name not in names:
+                self._layout.at(f"{PROCESSES}/{name}.env").unlink(missing_ok=True)
+        self._due.done(units)
 
     def _make_user(self) -> None:
         users.make(USER)
 
     def _link(self) -> None:
         """The release that runs, replaced in one step. Its code stays root's; Rails writes below `tmp` and `log` alone."""
-        self._due.add((WEB, WORKER))
+        self._due.add(self._units.lasting - {CACHES_UNIT})
         release = self._layout.at(self._desired.release)
         for name in WRITABLE:
             make_folder(release / name, 0o750, USER)
@@ -164,30 +228,30 @@ class App:
         sync_folder(self._current.parent)
 
     def _migrate(self) -> None:
-        """By the release's own command, which loads all of Rails. That takes seconds of each move, so a release that this host has brought up to date
-        before asks first whether the database has it all, which it has but for what a lost region took along."""
+        """What the release wants done, by its own command, which loads all of Rails. That takes seconds of each move, so a release that this host has
+        brought up to date before asks first whether the database has it all, which it has but for what a lost region took along."""
         before = (_read(self._marker) or "").rpartition(" ")[0]
         if before != self._desired.release or not self._has_schema():
-            self._units.restart(MIGRATE, MIGRATE_S)
+            self._manager.restart(RELEASE, self._desired.release_limit_s + MORE_S)
         write_atomically(self._marker, f"{self.wanted.migration}\n".encode())
 
     def _has_schema(self) -> bool:
         told = json.dumps(schema_question(self._desired))
         return run(["ruby", "-e", PENDING], limit_s=UNIT_S, stdin=told, user=USER, check=False).code == 0
 
-    def _restart(self, unit: str) -> None:
-        if unit == NGINX:
+    def _restart(self, units: list[str]) -> None:
+        if units == [NGINX]:
             self._check_nginx()
-        self._units.restart(unit, UNIT_S)
-        self._due.done([unit])
+        self._manager.each("restart", units, UNIT_S)
+        self._due.done(units)
 
-    def _begin(self, unit: str) -> None:
-        begin(unit)
-        self._due.done([unit])
+    def _begin(self, units: list[str]) -> None:
+        self._manager.begin(units)
+        self._due.done(units)
 
     def _reload_nginx(self) -> None:
         self._check_nginx()
-        self._units.reload(NGINX, UNIT_S)
+        self._manager.reload(NGINX, UNIT_S)
         self._due.done([NGINX])
 
     def _check_nginx(self) -> None:
@@ -215,18 +279,25 @@ def _healthy() -> bool:
 
 def run_converge(call: Call) -> Result:
     """Verb `converge`."""
-    return converge(App(Desired.read(call.document), call.layout, Systemd(), call.log), call)
+    app = App(Desired.read(call.document), call.layout, Systemd(), call.log)
+    app.refuse_calendars()
+    return converge(app, call)
 
 
 def status(call: Call) -> Result:
-    """Verb `status`: live facts; never fails."""
-    units, role = Systemd(), rolefile.read(call.layout)
+    """Verb `status`: live facts; never fails. `worker`: whether what works in the active site alone does, all of it there, any of it in the standby."""
+    role, texts = rolefile.read(call.layout), lying(call.layout)
+    guarded, workers = of_active_site(texts), startable(texts)
+    asked = [WEB, NGINX, CACHES_UNIT, *(unit for unit in texts if unit not in (WEB, RELEASE))]
+    seen = Systemd().look(asked)
+    active = role is not None and role.role == rolefile.PRIMARY
     current = call.layout.at("/opt/shop/current")
     return Result(
         {
-            "web": units.running(WEB),
-            "worker": units.running(WORKER),
-            "nginx": units.running(NGINX),
+            "web": seen[WEB].running,
+            "worker": all(seen[it].running for it in workers) if active else any(not seen[it].down for it in guarded),
+            "processes": {unit: seen[unit].running for unit in asked if unit not in (WEB, NGINX)},
+            "nginx": seen[NGINX].running,
             "healthy": _healthy(),
             "release": str(current.readlink()) if current.is_symlink() else None,
             "role": role.document() if role else None,
@@ -235,19 +306,24 @@ def status(call: Call) -> Result:
 
 
 def quiesce(call: Call) -> Result:
-    """Verb `quiesce`: no worker runs. Requests go on: they hold their breath by themselves while the writer moves."""
-    units = Systemd()
-    if not units.down(WORKER) and not units.stop(WORKER, UNIT_S) and not units.down(WORKER):
+    """Verb `quiesce`: nothing runs that works in the active site alone. Requests go on: they hold their breath by themselves while the writer moves."""
+    units, guarded = Systemd(), of_active_site(lying(call.layout))
+    at_work = _left(units, guarded)
+    if at_work and not units.halt(at_work, UNIT_S) and (at_work := _left(units, guarded)):
         raise Failed(
             say(
-                subject=f"unit {WORKER}",
+                subject=f"unit {', '.join(at_work)}",
                 found=f"still running after {UNIT_S:g} s",
                 wanted="stopped",
                 consequence="it may write until its database is down",
-                remedy=f"`systemctl kill -s KILL {WORKER}`",
+                remedy=f"`systemctl kill -s KILL {' '.join(at_work)}`",
             )
         )
     return Result({"worker": False})
+
+
+def _left(units: Many, among: list[str]) -> list[str]:
+    return [unit for unit, it in units.look(among).items() if not it.down] if among else []
 
 
 def forward(call: Call) -> Result:
@@ -276,11 +352,12 @@ def _unserve(serves: Path) -> None:
 
 
 def resume(call: Call) -> Result:
-    """Verb `resume`: the worker runs again, where this host's role allows it."""
+    """Verb `resume`: workers run again, all of them side by side, where this host's role allows it."""
     role = rolefile.read(call.layout)
     active = role is not None and role.role == rolefile.PRIMARY
-    if active:
-        Systemd().start(WORKER, UNIT_S)
+    workers = startable(lying(call.layout))
+    if active and workers:
+        Systemd().each("start", workers, UNIT_S)
     return Result({"worker": active})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -50,50 +51,118 @@ class Heard(Units, Protocol):
     def said(self, unit: str) -> list[str]: ...
 
 
+@dataclass(frozen=True)
+class Look:
+    """What the manager says of a unit; nothing where it does not say."""
+
+    state: str = ""
+    enabled: bool = False  # it starts with the machine
+
+    @property
+    def active(self) -> bool:
+        """It runs, or is about to."""
+        return self.state in _ACTIVE
+
+    @property
+    def running(self) -> bool:
+        return self.state in _RUNNING
+
+    @property
+    def down(self) -> bool:
+        """Nothing of it is at work."""
+        return self.state in _DOWN
+
+
+class Many(Protocol):
+    """The same for whoever has several units and no time: one question, one word to all of them."""
+
+    def restart(self, unit: str, limit_s: float) -> None: ...
+
+    def reload(self, unit: str, limit_s: float) -> None: ...
+
+    def daemon_reload(self) -> None: ...
+
+    def look(self, units: Sequence[str]) -> dict[str, Look]: ...
+
+    def each(self, verb: str, units: Sequence[str], limit_s: float) -> None: ...
+
+    def set_all(self, verb: str, units: Sequence[str]) -> None: ...
+
+    def begin(self, units: Sequence[str]) -> None: ...
+
+    def halt(self, units: Sequence[str], limit_s: float) -> bool: ...
+
+
+_RUNNING, _DOWN = ("active", "reloading"), ("inactive", "failed")
+_ACTIVE = (*_RUNNING, "activating")
+
+
 class Systemd:
     """`Units` by systemctl."""
 
+    def look(self, units: Sequence[str]) -> dict[str, Look]:
+        """What is so of each, in one question."""
+        asked = run(
+            ["systemctl", "show", "-p", "ActiveState,UnitFileState", *units], limit_s=QUICK_S, check=False
+        ).out.strip()
+        blocks = [
+            dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in asked.split("\n\n")
+        ]
+        if len(blocks) != len(units):
+            return {unit: Look() for unit in units}
+        told = zip(units, blocks, strict=True)
+        return {unit: Look(it.get("ActiveState", ""), it.get("UnitFileState", "") == "enabled") for unit, it in told}
+
+    def each(self, verb: str, units: Sequence[str], limit_s: float) -> None:
+        """All of them side by side. Raises Failed that names the first which does not run then."""
+        self._job(verb, units, limit_s)
+
+    def begin(self, units: Sequence[str]) -> None:
+        """Have them start, and wait for nothing: whoever needs one asks later."""
+        run(["systemctl", "start", "--no-block", *units], limit_s=QUICK_S)
+
+    def halt(self, units: Sequence[str], limit_s: float) -> bool:
+        """As `stop`, of all of them side by side."""
+        return run(["systemctl", "stop", *units], limit_s=limit_s, check=False).code == 0
+
     def active(self, unit: str) -> bool:
         """Whether it runs, or is about to."""
-        return run(["systemctl", "is-active", unit], limit_s=QUICK_S, check=False).out.strip() in (
-            "active",
-            "activating",
-            "reloading",
-        )
+        return run(["systemctl", "is-active", unit], limit_s=QUICK_S, check=False).out.strip() in _ACTIVE
 
     def running(self, unit: str) -> bool:
         """Whether it runs now; one that is only tried again and again does not."""
-        return run(["systemctl", "is-active", unit], limit_s=QUICK_S, check=False).out.strip() in (
-            "active",
-            "reloading",
-        )
+        return run(["systemctl", "is-active", unit], limit_s=QUICK_S, check=False).out.strip() in _RUNNING
 
     def down(self, unit: str) -> bool:
         """Whether nothing of it is at work: neither a job that runs once, which is never "active", nor one that was told to end and has not. Not so where
         the manager does not say.
         """
-        return run(["systemctl", "is-active", unit], limit_s=QUICK_S, check=False).out.strip() in ("inactive", "failed")
+        return run(["systemctl", "is-active", unit], limit_s=QUICK_S, check=False).out.strip() in _DOWN
 
     def enabled(self, unit: str) -> bool:
         """Whether it starts with the machine."""
         return run(["systemctl", "is-enabled", unit], limit_s=QUICK_S, check=False).out.strip() == "enabled"
 
     def enable(self, unit: str) -> None:
-        run(["systemctl", "enable", "--quiet", unit], limit_s=CHANGE_S)
+        self.set_all("enable", [unit])
 
     def disable(self, unit: str) -> None:
-        run(["systemctl", "disable", "--quiet", unit], limit_s=CHANGE_S)
+        self.set_all("disable", [unit])
+
+    def set_all(self, verb: str, units: Sequence[str]) -> None:
+        """`enable` or `disable` all of them."""
+        run(["systemctl", verb, "--quiet", *units], limit_s=CHANGE_S)
 
     def start(self, unit: str, limit_s: float) -> None:
         """Raises Failed, with the unit's last log line."""
         # One that waits for nothing would take this one in, and end at its own limit.
-        self._job("restart" if self._waits_for_nothing(unit) else "start", unit, limit_s)
+        self._job("restart" if self._waits_for_nothing(unit) else "start", [unit], limit_s)
 
     def restart(self, unit: str, limit_s: float) -> None:
-        self._job("restart", unit, limit_s)
+        self._job("restart", [unit], limit_s)
 
     def reload(self, unit: str, limit_s: float) -> None:
-        self._job("reload", unit, limit_s)
+        self._job("reload", [unit], limit_s)
 
     def stop(self, unit: str, limit_s: float) -> bool:
         """Ask it to stop; True when systemd says so within the limit. Not the last word: a service's processes may be down long before."""
@@ -118,32 +187,28 @@ class Systemd:
         state = [found.get(name) for name in ("ActiveState", "SubState", "ControlPID", "MainPID")]
         return state == ["activating", "start", "0", "0"] and count_processes(found.get("ControlGroup", "")) == 0
 
-    def _job(self, verb: str, unit: str, limit_s: float) -> None:
-        run(["systemctl", "reset-failed", unit], limit_s=QUICK_S, check=False)
-        done = run(["systemctl", verb, unit], limit_s=limit_s, check=False)
-        if done.code != 0:
-            journal = run(
-                ["journalctl", "-u", unit, "-n", "15", "-o", "cat", "--no-pager"], limit_s=QUICK_S, check=False
-            ).out
-            lines = [line.strip() for line in journal.split("\n") if line.strip()]
-            # A guard's refusal says more than systemd's own lines after it.
-            last = next(
-                (line for line in reversed(lines) if line.startswith("ERROR ")), "; ".join(lines[-3:]) or done.reason
+    def _job(self, verb: str, units: Sequence[str], limit_s: float) -> None:
+        run(["systemctl", "reset-failed", *units], limit_s=QUICK_S, check=False)
+        done = run(["systemctl", verb, *units], limit_s=limit_s, check=False)
+        if done.code == 0:
+            return
+        unit = units[0] if len(units) == 1 else next((it for it, at in self.look(units).items() if not at.running), "")
+        unit = unit or units[0]
+        journal = run(["journalctl", "-u", unit, "-n", "15", "-o", "cat", "--no-pager"], limit_s=QUICK_S, check=False)
+        lines = [line.strip() for line in journal.out.split("\n") if line.strip()]
+        # A guard's refusal says more than systemd's own lines after it.
+        last = next(
+            (line for line in reversed(lines) if line.startswith("ERROR ")), "; ".join(lines[-3:]) or done.reason
+        )
+        raise Failed(
+            say(
+                subject=f"unit {unit}",
+                found=f"systemctl {verb} ended with code {done.code} ({last})",
+                wanted="a running service",
+                consequence="the service has no place in its role",
+                remedy=f"read `journalctl -u {unit}`, mend it, run the same again",
             )
-            raise Failed(
-                say(
-                    subject=f"unit {unit}",
-                    found=f"systemctl {verb} ended with code {done.code} ({last})",
-                    wanted="a running service",
-                    consequence="the service has no place in its role",
-                    remedy=f"read `journalctl -u {unit}`, mend it, run the same again",
-                )
-            )
-
-
-def begin(unit: str) -> None:
-    """Have it start, and wait for nothing: whoever needs it asks later."""
-    run(["systemctl", "start", "--no-block", unit], limit_s=QUICK_S)
+        )
 
 
 def sandbox(

@@ -31,7 +31,7 @@ from . import packages
 
 # What a host has that serves the shop, or stands between it and the world; the rest is Debian's.
 _PACKAGES = re.compile(
-    r"(postgresql-\d+|redis-server|valkey-server|pgbackrest|nginx|ruby[\d.]*|openssl|openssh-server|linux-image-[\w.+-]+|libc6|libicu\d+)"
+    r"(postgresql-\d+|redis-server|valkey-server|pgbackrest|haproxy|nginx|ruby[\d.]*|openssl|openssh-server|linux-image-[\w.+-]+|libc6|libicu\d+)"
 )
 UNITS_S = 5.0
 

@@ -3,26 +3,33 @@
 import io
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from contract.errors import Failed, Refused, Usage
+from contract.services.environment import OWN
+from contract.services.processes import processes
 from scripts.ctl.stacks.secrets import generate
 from scripts.host.app import verbs
 from scripts.host.app.config import (
-    MIGRATE,
+    CACHES_UNIT,
+    HAPROXY,
     NGINX,
     RETRIES,
     SERVES,
-    UNITS,
     WEB,
-    WORKER,
     Desired,
     environment,
     environment_file,
+    own_environment,
 )
-from scripts.host.app.files import files
+from scripts.host.app.config import (
+    RELEASE as MIGRATE,
+)
+from scripts.host.app.files import groups
 from scripts.host.app.plan import Facts, Wanted, plan
+from scripts.host.app.units import units
 from scripts.host.app.verbs import App
 from scripts.host.app.web import nginx
 from scripts.host.frame import systemd, users
@@ -33,8 +40,10 @@ from scripts.host.frame.layout import Layout
 from scripts.host.frame.log import Log
 from scripts.host.frame.plan import Step
 from scripts.host.frame.rolefile import Role
-from scripts.host.frame.systemd import Systemd
+from scripts.host.frame.systemd import Look, Systemd, guard_line
 
+WORKER = "shop-worker.service"
+GUARDED = f"[Service]\n{guard_line('app')}"
 RELEASE = "/opt/shop/releases/abc"
 NAMES = {
     f"{host}.{site}": [f"{host}.{site}.dr.internal"] for site in "ab" for host in ("db-1", "cache-1", "app-1", "app-2")
@@ -72,7 +81,7 @@ def document(active="a", **block):
             "caches": ["cache-1.a", "cache-1.b"],
             "database_tls": SECRETS["tls"]["database"]["clients"]["shop"],
             "worker_tls": SECRETS["tls"]["database"]["clients"]["shop_worker"],
-            "cache_password": "cachepw",
+            "cache_password": "c'w\"d\\$x%é",
             "cache_tls": {"ca": SECRETS["tls"]["cache"]["ca"], **SECRETS["tls"]["cache"]["clients"]["shop"]},
             "assets": {
                 "endpoint": "http://s3",
@@ -90,22 +99,26 @@ def document(active="a", **block):
     }
 
 
+ALL = frozenset({WEB, NGINX, CACHES_UNIT, WORKER})
 SERVING = Facts(
     user=True,
     release_there=True,
     current=RELEASE,
     migrated=f"{RELEASE} 3",
-    web=True,
-    worker=True,
-    nginx=True,
+    at_work=ALL,
+    enabled=ALL,
+    workers=(WORKER,),
+    left=(WORKER,),
     serves=True,
-    web_enabled=True,
-    nginx_enabled=True,
-    worker_enabled=True,
     role="primary",
     role_epoch=3,
 )
-ACTIVE = Wanted(active=True, epoch=3, host="app-1", release=RELEASE)
+ACTIVE = Wanted(active=True, epoch=3, host="app-1", release=RELEASE, workers=(WORKER,))
+IDLE: dict[str, Any] = {
+    "at_work": ALL - {WORKER},
+    "enabled": ALL - {WORKER},
+    "left": (),
+}  # of a host whose worker stands
 STANDBY = replace(ACTIVE, active=False)
 
 
@@ -115,7 +128,7 @@ def steps(facts, wanted):
 
 def test_a_host_that_is_as_wanted_is_left_alone():
     assert steps(SERVING, ACTIVE) == []
-    assert steps(replace(SERVING, worker=False, worker_enabled=False, role="standby", serves=False), STANDBY) == []
+    assert steps(replace(SERVING, **IDLE, role="standby", serves=False), STANDBY) == []
 
 
 def test_a_fresh_active_host_migrates_before_it_serves_and_works_last():
@@ -124,7 +137,7 @@ def test_a_fresh_active_host_migrates_before_it_serves_and_works_last():
         release_there=True,
         current=None,
         migrated=None,
-        stale_web=("/env",),
+        stale_env=("/env",),
         stale_units=("/unit",),
         stale_nginx=("/conf",),
     )
@@ -136,7 +149,9 @@ def test_a_fresh_active_host_migrates_before_it_serves_and_works_last():
         "daemon-reload",
         "role primary",
         f"link {RELEASE}",
-        f"migrate {MIGRATE}",
+        f"enable {CACHES_UNIT}",
+        f"restart {CACHES_UNIT}",
+        f"release {MIGRATE}",
         f"enable {WEB}",
         f"restart {WEB}",
         "serve",
@@ -156,8 +171,7 @@ def test_only_the_first_app_host_migrates():
 def test_taking_over_serves_before_anything_slow_and_keeps_nginx_and_puma():
     standby = replace(
         SERVING,
-        worker=False,
-        worker_enabled=False,
+        **IDLE,
         role="standby",
         role_epoch=2,
         migrated=f"{RELEASE} 1",
@@ -166,7 +180,7 @@ def test_taking_over_serves_before_anything_slow_and_keeps_nginx_and_puma():
     assert steps(standby, ACTIVE) == [
         "role primary",
         "serve",
-        f"migrate {MIGRATE}",
+        f"release {MIGRATE}",
         f"enable {WORKER}",
         f"restart {WORKER}",
     ]
@@ -180,11 +194,10 @@ def test_a_turn_changes_where_requests_go_and_leaves_what_is_slow_for_the_call_a
         SERVING,
         current="/opt/shop/releases/old",
         migrated="/opt/shop/releases/old 1",
-        stale_web=("/env",),
+        stale_env=("/env",),
         stale_units=("/unit",),
         stale_kernel=("/sysctl",),
-        worker=False,
-        worker_enabled=False,
+        **IDLE,
         role="standby",
         role_epoch=2,
         serves=False,
@@ -201,7 +214,7 @@ def test_a_turn_changes_where_requests_go_and_leaves_what_is_slow_for_the_call_a
         "kernel",
         "daemon-reload",
         f"link {RELEASE}",
-        f"migrate {MIGRATE}",
+        f"release {MIGRATE}",
         f"restart {WEB}",
         f"enable {WORKER}",
         f"restart {WORKER}",
@@ -213,25 +226,11 @@ def test_a_turn_brings_what_services_that_have_turned_want_to_be_shown_and_nobod
     assert steps(renewed, TURN) == ["write /crt", "write /key"], (
         "the proof comes next, and the shop may have no connection"
     )
-    fresh = replace(renewed, user=False, current=None, web=False)
-    assert steps(fresh, replace(TURN, host="app-2")) == [], "there is no user yet who could be let read them"
+    fresh = replace(renewed, user=False, current=None, at_work=frozenset({NGINX}), workers=(), left=())
+    assert steps(fresh, replace(TURN, host="app-2", workers=())) == [], (
+        "there is no user yet who could be let read them"
+    )
     assert steps(renewed, ACTIVE) == ["write /crt", "write /key", "write /sysctl", "kernel"]
-
-
-def test_a_shop_of_before_certificates_were_wanted_is_started_anew_by_the_turn_or_the_proof_would_have_no_database(
-    tmp_path, monkeypatch
-):
-    before = replace(SERVING, unshown=True, stale_shown=("/crt",), stale_web=("/env",), stale_units=("/unit",))
-    assert steps(before, TURN) == ["write /crt", "write /env", f"restart {WEB}"]
-    assert f"restart {WEB}" in steps(before, ACTIVE)
-    app = told(tmp_path, True)
-    monkeypatch.setattr(app, "_units", SimpleNamespace(active=lambda unit: True, enabled=lambda unit: True))
-    assert app.facts().unshown is False, "a host that has no shop yet has none of before"
-    env = tmp_path / "etc/shop/env"
-    env.parent.mkdir(parents=True)
-    for text, unshown in (('A="1"\n', True), (environment_file(environment(Desired.read(document()))), False)):
-        env.write_text(text)
-        assert app.facts().unshown is unshown
 
 
 def test_a_turn_to_standby_leaves_no_worker():
@@ -245,12 +244,12 @@ def test_a_turn_to_standby_leaves_no_worker():
 
 def test_a_turn_brings_a_release_only_to_the_first_host_and_only_where_none_serves():
     for none in (
-        replace(SERVING, current=None, web=False, web_enabled=False, nginx=False, serves=False, role=None),
-        replace(SERVING, web=False),
+        replace(SERVING, current=None, at_work=frozenset(), enabled=frozenset({NGINX}), serves=False, role=None),
+        replace(SERVING, at_work=ALL - {WEB}),
     ):
         assert f"restart {WEB}" in steps(none, TURN)
         assert f"restart {WEB}" not in steps(none, replace(TURN, host="app-2"))
-    assert f"restart {NGINX}" in steps(replace(SERVING, web=False, nginx=False), replace(TURN, host="app-2"))
+    assert f"restart {NGINX}" in steps(replace(SERVING, at_work=frozenset()), replace(TURN, host="app-2"))
 
 
 def told(tmp_path, turn):
@@ -259,11 +258,12 @@ def told(tmp_path, turn):
 
 def test_a_host_that_has_no_release_yet_turns_without_a_word_and_one_whose_web_is_down_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr("scripts.host.app.verbs.HEALTHY_S", 0.0)
-    assert told(tmp_path, True).verify(replace(SERVING, current=None, web=False)) == {}
+    monkeypatch.setattr(Systemd, "look", lambda self, units: {unit: Look("active") for unit in units})
+    assert told(tmp_path, True).verify(replace(SERVING, current=None, at_work=frozenset())) == {}
     with pytest.raises(Failed, match="not well: shop-web"):
-        told(tmp_path, True).verify(replace(SERVING, web=False, worker=False))
+        told(tmp_path, True).verify(replace(SERVING, at_work=frozenset({NGINX})))
     with pytest.raises(Failed, match="not well: shop-web"):
-        told(tmp_path, False).verify(replace(SERVING, current=None, web=False))
+        told(tmp_path, False).verify(replace(SERVING, current=None, at_work=frozenset({NGINX})))
 
 
 @pytest.mark.parametrize(
@@ -279,13 +279,16 @@ def test_a_move_loads_no_release_to_learn_that_nothing_is_to_be_migrated(
     tmp_path, monkeypatch, marker, complete, loads
 ):
     restarted = []
+    release = tmp_path / RELEASE.lstrip("/")
+    release.mkdir(parents=True)
+    (release / "Procfile").write_text(PROCFILE)
     units = SimpleNamespace(restart=lambda unit, limit: restarted.append(unit), daemon_reload=None)
     app = App(Desired.read(document()), Layout(tmp_path), units, Log(io.StringIO(), "app converge"))
     place = tmp_path / "var/lib/dr/app-migrated"
     place.parent.mkdir(parents=True)
     place.write_text(f"{marker}\n")
     monkeypatch.setattr(App, "_has_schema", lambda self: complete)
-    app.apply(Step("migrate", MIGRATE))
+    app.apply(Step("release", MIGRATE))
     assert restarted == ([MIGRATE] if loads else [])
     assert place.read_text().startswith(f"{RELEASE} ")
 
@@ -324,40 +327,45 @@ def test_the_file_that_nginx_looks_at_follows_the_role(tmp_path):
 
 def test_a_new_release_has_its_schema_before_its_code_runs():
     found = steps(replace(SERVING, current="/opt/shop/releases/old", migrated="/opt/shop/releases/old 3"), ACTIVE)
-    assert found == [f"link {RELEASE}", f"migrate {MIGRATE}", f"restart {WEB}", f"restart {WORKER}"]
+    assert found == [f"link {RELEASE}", f"release {MIGRATE}", f"restart {WEB}", f"restart {WORKER}"]
 
 
 class Manager:
     """A service manager: what was begun anew, and which unit fails to."""
 
     def __init__(self):
-        self.begun, self.failing = [], set()
+        self.begun, self.failing, self.halted = [], set(), []
+
+    def each(self, verb, units, limit_s):
+        for unit in units:
+            if unit in self.failing:
+                raise Failed(f"unit {unit}: failed")
+            self.begun.append(unit)
 
     def restart(self, unit, limit_s):
-        if unit in self.failing:
-            raise Failed(f"unit {unit}: failed")
-        self.begun.append(unit)
+        self.each("restart", [unit], limit_s)
 
-    start = reload = restart
+    reload = restart
 
-    def stop(self, unit, limit_s):
+    def halt(self, units, limit_s):
+        self.halted.append(tuple(units))
         return True
 
-    def active(self, unit):
-        return unit != MIGRATE
+    def look(self, units):
+        down = (MIGRATE, HAPROXY)
+        return {unit: Look("inactive") if unit in down else Look("active", True) for unit in units}
 
-    running = enabled = active
-
-    def down(self, unit):
-        return not self.active(unit)
-
-    def enable(self, unit):
+    def set_all(self, verb, units):
         pass
 
-    disable = enable
+    def begin(self, units):
+        self.begun += units
 
     def daemon_reload(self):
         self.begun.append("daemon-reload")
+
+
+PROCFILE = "web: puma -p $PORT\nworker: ruby bin/worker\nrelease: ruby bin/migrate\n"
 
 
 @pytest.fixture
@@ -380,6 +388,7 @@ def at_work(tmp_path, monkeypatch):
 
     for name in ("abc", "new"):
         (tmp_path / "opt/shop/releases" / name).mkdir(parents=True)
+        (tmp_path / "opt/shop/releases" / name / "Procfile").write_text(PROCFILE)
     retries = tmp_path / "proc/sys/net/ipv4/tcp_retries2"
     retries.parent.mkdir(parents=True)
     retries.write_text(f"{RETRIES}\n")
@@ -420,6 +429,8 @@ def test_a_release_whose_migrations_failed_once_runs_after_the_run_that_mends_th
     [
         (WEB, {"secret_key_base": "another"}, [WEB, WORKER]),
         (WORKER, {"secret_key_base": "another"}, [WORKER]),
+        (WORKER, {"processes": {"worker": {"env": {"MORE": "1"}}}}, [WORKER]),
+        (CACHES_UNIT, {"caches": ["cache-1.a"]}, [CACHES_UNIT, WEB, WORKER]),
         (NGINX, {"client_max_body_mb": 64}, [NGINX]),
     ],
 )
@@ -438,13 +449,14 @@ def test_what_was_written_in_a_run_that_failed_is_in_force_after_the_next(at_wor
 
 
 def test_a_worker_of_the_standby_that_would_begin_anew_has_nothing_to_do():
-    standby = replace(SERVING, worker=False, worker_enabled=False, role="standby", serves=False, due=(WORKER,))
+    standby = replace(SERVING, **IDLE, role="standby", serves=False, due=(WORKER,))
     assert steps(standby, STANDBY) == []
 
 
 @pytest.mark.parametrize(("unit", "restarted"), [(WORKER, [WORKER]), (WEB, [WEB]), (MIGRATE, [])])
 def test_a_changed_unit_restarts_what_runs_by_it_and_no_other(unit, restarted):
-    found = steps(replace(SERVING, stale_units=(f"/etc/systemd/system/{unit}",)), ACTIVE)
+    changed = units(told_processes(), 300, first=True).lasting & {unit}
+    found = steps(replace(SERVING, stale_units=(f"/etc/systemd/system/{unit}",), changed=changed), ACTIVE)
     assert found == [
         f"write /etc/systemd/system/{unit}",
         "daemon-reload",
@@ -474,14 +486,35 @@ def test_every_fault_of_the_document_is_named_without_its_secrets():
 def test_an_environment_file_keeps_any_password():
     desired = Desired.read(document())
     text = environment_file(environment(desired))
-    assert 'SHOP_DATABASE_PASSWORD="p\'w\\"d\\\\\\$x%é"' in text
-    assert 'SHOP_DATABASE_HOSTS="db-1.a.dr.internal,db-1.b.dr.internal"' in text
+    assert 'DR_CACHE_PASSWORD="c\'w\\"d\\\\\\$x%é"' in text
+    assert 'DR_CACHES="cache-1.a.dr.internal:6379,cache-1.b.dr.internal:6379"' in text
+
+
+def told_processes(**configured):
+    found, faults = processes(PROCFILE, configured)
+    assert not faults
+    return found
+
+
+def all_files(desired):
+    told = told_processes()
+    made = groups(desired, told, units(told, 300, first=True), Layout())
+    return [file for rows in made.values() for row in rows for file in row.files]
+
+
+def texts(first=True, procfile=PROCFILE, **configured):
+    found, faults = processes(procfile, configured)
+    assert not faults
+    return units(found, 300, first=first)
 
 
 def test_files_with_secrets_are_for_root_alone():
-    by_path = {str(file.path): file for group in files(Desired.read(document()), Layout()).values() for file in group}
-    assert {path: by_path[path].mode for path in ("/etc/shop/env", "/etc/shop/tls.key")} == {
+    by_path = {str(file.path): file for file in all_files(Desired.read(document()))}
+    assert {
+        path: by_path[path].mode for path in ("/etc/shop/env", "/etc/shop/processes/worker.env", "/etc/shop/tls.key")
+    } == {
         "/etc/shop/env": 0o600,
+        "/etc/shop/processes/worker.env": 0o600,
         "/etc/shop/tls.key": 0o600,
     }
     assert not any("hidden" in file.content for path, file in by_path.items() if path != "/etc/shop/env")
@@ -489,13 +522,14 @@ def test_files_with_secrets_are_for_root_alone():
 
 def test_the_shop_may_read_the_keys_that_it_shows_and_neither_change_them_nor_does_anybody_else_read_them():
     desired = Desired.read(document())
-    found = [file for group in files(desired, Layout()).values() for file in group]
+    found = all_files(desired)
     shown = {str(file.path): file for file in found if "/etc/shop/tls/" in str(file.path)}
     keys = {path: file for path, file in shown.items() if "PRIVATE KEY" in file.content}
     assert {(file.mode, file.owner, file.group) for file in keys.values()} == {(0o640, "root", "shop")}
     assert {(file.mode, file.owner) for path, file in shown.items() if path not in keys} == {(0o644, "root")}
     named = [value for value in environment(desired).values() if value.startswith("/etc/shop/tls/")]
-    named += [word.partition("=")[2] for word in UNITS[WORKER].split() if "=/etc/shop/tls/" in word]
+    worker = told_processes()[2]
+    named += [value for value in own_environment(desired, worker).values() if value.startswith("/etc/shop/tls/")]
     assert set(keys) <= set(named) <= set(shown)
     assert not any(file.content in environment_file(environment(desired)) for file in keys.values())
 
@@ -553,22 +587,36 @@ def test_the_way_in_for_the_peer_is_this_host_alone_and_wants_its_certificate():
     assert "proxy_pass http://shop_local;" in inner
 
 
-def test_units_run_as_the_shop_and_only_the_worker_waits_for_readiness():
-    assert all("User=shop\n" in text and "EnvironmentFile=/etc/shop/env" in text for text in UNITS.values())
-    assert "Type=notify" in UNITS[WORKER]
-    assert "Type=oneshot" in UNITS[MIGRATE]
+def test_units_run_as_the_shop_with_what_all_are_told_and_what_each_is():
+    found = texts().texts
+    assert sorted(found) == ["shop-release.service", "shop-web.service", "shop-worker.service"]
+    for name, text in found.items():
+        process = name.removeprefix("shop-").removesuffix(".service")
+        assert (
+            f"User=shop\nGroup=shop\nWorkingDirectory=/opt/shop/current\nEnvironmentFile=/etc/shop/env\nEnvironmentFile=/etc/shop/processes/{process}.env\n"
+            in text
+        )
+    assert "Type=oneshot" in found[MIGRATE] and "TimeoutStartSec=300\n" in found[MIGRATE]
+    assert [name for name, text in found.items() if "guard app" in text] == [WORKER]
 
 
-def test_the_worker_alone_has_the_names_that_nobody_of_the_other_site_lets_in():
-    name = "SHOP_DATABASE_USER=shop_worker"
-    shown = "PGSSLCERT=/etc/shop/tls/shop_worker.crt PGSSLKEY=/etc/shop/tls/shop_worker.key"
-    # systemd puts in SHOP_SITE, which stands in the file of the environment
-    assert (
-        f"ExecStart=/usr/bin/env {name} SHOP_CACHE_USER=shop_worker_${{SHOP_SITE}} {shown} /usr/bin/ruby bin/worker\n"
-        in UNITS[WORKER]
-    ), "systemd's own Environment= would give way to the file of all units"
-    assert [unit for unit, text in UNITS.items() if name in text] == [WORKER]
-    assert environment(Desired.read(document()))["SHOP_DATABASE_USER"] == "shop"
+def test_workers_alone_have_the_names_that_nobody_of_the_other_site_lets_in():
+    desired = Desired.read(document())
+    release, web, worker = sorted(told_processes(), key=lambda it: it.name)
+    own = own_environment(desired, worker)
+    assert {name: own[name] for name in ("DR_CACHE_USER", "PGSSLCERT", "PGSSLKEY")} == {
+        "DR_CACHE_USER": "shop_worker_a",
+        "PGSSLCERT": "/etc/shop/tls/shop_worker.crt",
+        "PGSSLKEY": "/etc/shop/tls/shop_worker.key",
+    }
+    assert "&user=shop_worker&" in own["DATABASE_URL"] and "&user=shop_worker&" in own["DATABASE_REPLICA_URL"]
+    assert own["REDIS_URL"].startswith("redis://shop_worker_a:")
+    assert own_environment(desired, web) == {"PORT": "9292"}
+    assert own_environment(desired, release) == {}
+    common = environment(desired)
+    assert common["DR_CACHE_USER"] == "shop" and "&user=shop&" in common["DATABASE_URL"]
+    assert not [name for name in {*common, *own} if name.startswith("SHOP_")]
+    assert {*common, *own, "PORT"} == {*OWN}, "the names that nobody else may set"
 
 
 def test_a_kernel_that_takes_no_setting_is_told_and_stops_nothing(tmp_path):
@@ -580,6 +628,14 @@ def test_a_kernel_that_takes_no_setting_is_told_and_stops_nothing(tmp_path):
     place.parent.mkdir(parents=True)
     app.apply(Step("kernel"))
     assert place.read_text() == f"{RETRIES}\n"
+
+
+def lies(tmp_path, *names, text=GUARDED):
+    """Units that a converge of before has left."""
+    folder = Layout(tmp_path).units
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        folder.joinpath(name).write_text(text)
 
 
 def left(tmp_path, monkeypatch, *, role, epoch, told=4, serves=True):
@@ -596,7 +652,12 @@ def left(tmp_path, monkeypatch, *, role, epoch, told=4, serves=True):
         stopped.append(unit)
         return True
 
-    units = SimpleNamespace(down=lambda unit: unit in stopped, stop=stop)
+    units = SimpleNamespace(
+        look=lambda units: {unit: Look("inactive" if unit in stopped else "active") for unit in units},
+        halt=lambda units, limit_s: [stop(unit, limit_s) for unit in units],
+    )
+    lies(tmp_path, WORKER)
+    lies(tmp_path, WEB, text="[Service]\n")
     monkeypatch.setattr(verbs, "Systemd", lambda: units)
     call = Call("app", "forward", {"schema": 1, "epoch": told}, layout, Log(io.StringIO(), "app forward"))
     return verbs.forward(call), flag.exists(), stopped
@@ -620,9 +681,14 @@ def test_a_worker_that_was_told_to_end_and_has_not_is_waited_for_and_is_no_word_
 
     def systemctl(argv, **_):
         asked.append(argv[1])
-        return Done(0, "deactivating", "") if argv[1] == "is-active" else Done(TIMED_OUT, "", "no end within 60 s")
+        return (
+            Done(0, "ActiveState=deactivating\n", "")
+            if argv[1] == "show"
+            else Done(TIMED_OUT, "", "no end within 60 s")
+        )
 
     monkeypatch.setattr(systemd, "run", systemctl)
+    lies(tmp_path, WORKER)
     with pytest.raises(Failed, match=f"unit {WORKER}: found still running"):
         verbs.quiesce(Call("app", "quiesce", {}, Layout(tmp_path), Log(io.StringIO(), "app quiesce")))
     assert "stop" in asked
@@ -630,7 +696,9 @@ def test_a_worker_that_was_told_to_end_and_has_not_is_waited_for_and_is_no_word_
 
 @pytest.mark.parametrize(("state", "found"), [("deactivating", [f"stop {WORKER}"]), ("inactive", [])])
 def test_a_standby_whose_worker_was_told_to_end_and_has_not_is_not_ready(tmp_path, monkeypatch, state, found):
-    monkeypatch.setattr(systemd, "run", lambda argv, **_: Done(0, state if argv[1] == "is-active" else "disabled", ""))
+    lies(tmp_path, WORKER)
+    said = f"ActiveState={state}\nUnitFileState=disabled\n"
+    monkeypatch.setattr(systemd, "run", lambda argv, **_: Done(0, "\n".join([said] * (len(argv) - 4)), ""))
     app = App(Desired.read(document(active="b")), Layout(tmp_path), Systemd(), Log(io.StringIO(), "app converge"))
     facts = replace(app.facts(), release_there=True)
     assert [str(step) for step in app.plan(facts) if WORKER in str(step) and step.name == "stop"] == found

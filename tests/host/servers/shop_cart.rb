@@ -1,17 +1,17 @@
 # frozen_string_literal: true
 
 # The shop's cart without its web server: one command a line on stdin, one JSON answer a line on stdout. A connection is kept from line to line.
-#   ruby shop_cart.rb SERVICES_FOLDER CACHES PORT CA_FILE CERTIFICATE KEY < commands      with SHOP_CACHE_PASSWORD in the environment
+#   ruby shop_cart.rb SERVICES_FOLDER CACHES CA_FILE CERTIFICATE KEY < commands      with DR_CACHE_PASSWORD in the environment
 
 require "json"
 require "redis"
 
-SERVICES, CACHES, PORT, CA, CERT, KEY = ARGV
+SERVICES, CACHES, CA, CERT, KEY = ARGV
 
 module Shop
-  Cache = Struct.new(:hosts, :port, :user, :password, :ca, :cert, :key, keyword_init: true)
+  Cache = Struct.new(:servers, :user, :password, :ca, :cert, :key, keyword_init: true)
   Settings = Struct.new(:cache)
-  SETTINGS = Settings.new(Cache.new(hosts: CACHES.split(","), port: Integer(PORT), user: "shop", password: ENV.fetch("SHOP_CACHE_PASSWORD"), ca: CA, cert: CERT, key: KEY))
+  SETTINGS = Settings.new(Cache.new(servers: CACHES.split(",").map { |it| it.split(":") }, user: "shop", password: ENV.fetch("DR_CACHE_PASSWORD"), ca: CA, cert: CERT, key: KEY))
 end
 
 %w[cache_master cart].each { |name| require File.join(SERVICES, name) }

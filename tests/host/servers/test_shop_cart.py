@@ -39,14 +39,13 @@ class Shop:
             "ruby",
             "/mnt/test/shop_cart.rb",
             "/mnt/shop",
-            ",".join(ADDRESSES[name] for name in pair.hosts),
-            str(pair.port),
+            ",".join(f"{ADDRESSES[name]}:{pair.port}" for name in pair.hosts),
             *(f"/mnt/test/{name}.pem" for name in ("ca", *pair.client)),
         ]
         where = [str(image.ensure()), str(ROOT / "examples/shop/app/services"), str(folder)]
         self._process = subprocess.Popen(
             ["unshare", "--mount", "sh", "-ec", INSIDE, "sh", *where, *ruby], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env=os.environ | {"SHOP_CACHE_PASSWORD": PASSWORDS["app"], "LANG": "C.UTF-8", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+            env=os.environ | {"DR_CACHE_PASSWORD": PASSWORDS["app"], "LANG": "C.UTF-8", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
         )  # fmt: skip
 
     def ask(self, line: str) -> dict[str, object]:

@@ -25,12 +25,12 @@ class Shop:
     def __init__(self, bucket: Stub, folder: Path) -> None:
         (folder / "shop_requests.rb").write_text((ROOT / "tests/host/servers/shop_requests.rb").read_text())
         told = {
-            "RAILS_ENV": "production", "SECRET_KEY_BASE": "x" * 128, "SHOP_SITE": "a", "SHOP_HOST": "www.shop.example",
-            "SHOP_DATABASE_HOSTS": "127.0.0.1", "SHOP_DATABASE_NAME": "shop", "SHOP_DATABASE_USER": "shop", "SHOP_DATABASE_PASSWORD": "x",
-            "SHOP_CACHES": "127.0.0.1", "SHOP_CACHE_PASSWORD": "x",
-            **{f"SHOP_CACHE_{name}": "/nowhere" for name in ("CA", "CERT", "KEY")},
-            "SHOP_ASSETS_ENDPOINT": bucket.endpoint, "SHOP_ASSETS_REGION": bucket.region, "SHOP_ASSETS_BUCKET": bucket.bucket,
-            "SHOP_ASSETS_ACCESS_KEY": "AK", "SHOP_ASSETS_SECRET_KEY": "secret",
+            "RAILS_ENV": "production", "SECRET_KEY_BASE": "x" * 128, "DR_SITE": "a", "APP_HOST": "www.shop.example",
+            "DATABASE_URL": "postgresql:///shop?host=127.0.0.1&user=shop&password=x",
+            "DR_CACHES": "127.0.0.1:6379", "DR_CACHE_USER": "shop", "DR_CACHE_PASSWORD": "x",
+            **{f"DR_CACHE_{name}": "/nowhere" for name in ("CA", "CERT", "KEY")},
+            "AWS_ENDPOINT_URL_S3": bucket.endpoint, "AWS_REGION": bucket.region, "S3_BUCKET": bucket.bucket,
+            "AWS_ACCESS_KEY_ID": "AK", "AWS_SECRET_ACCESS_KEY": "secret",
         }  # fmt: skip
         where = [str(image.ensure()), str(ROOT / "examples/shop"), str(folder)]
         ruby = ["ruby", "/mnt/test/shop_requests.rb", "/mnt/shop"]

@@ -26,7 +26,7 @@ from lab.machines.shell import add_netns, drop_netns, ip
 from lab.namespace import NETNS, entered, inside
 from scripts.ctl.stacks.secrets import Authority, generate
 from scripts.host.app.config import PUMA, SERVES, Desired
-from scripts.host.app.files import files
+from scripts.host.app.files import of_nginx
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.wait import until
 from tests.lab.rooted import rooted
@@ -173,7 +173,7 @@ class Entrance:
         tree = self.folder / f"tree-{site}"
         document = self.document(site)
         layout = Layout(tree)
-        for file in files(Desired.read(document), layout)["nginx"]:
+        for file in of_nginx(Desired.read(document), layout):
             file.write()
         tls = document["tls"]
         for name, text in (("ca.pem", tls["ca"]), ("host.crt", tls["cert"]), ("host.key", tls["key"])):

@@ -58,8 +58,8 @@ module CacheMaster
   end
 
   def find
-    failures = Shop::SETTINGS.cache.hosts.map do |host|
-      redis = connect(host)
+    failures = Shop::SETTINGS.cache.servers.map do |host, port|
+      redis = connect(host, port)
       role = redis.call("ROLE").first
       return redis if role == "master"
 
@@ -72,11 +72,11 @@ module CacheMaster
     raise NoMaster, "no cache is a master (#{failures.join(", ")})"
   end
 
-  def connect(host)
+  def connect(host, port)
     cache = Shop::SETTINGS.cache
     Redis.new(
       host: host,
-      port: cache.port,
+      port: Integer(port),
       username: cache.user,
       password: cache.password,
       ssl: true,
