@@ -322,3 +322,31 @@ def test_no_word_of_the_shops_is_taken_for_haproxys_own() -> None:
         ["server", "cache-1.b", "10.100.0.121:6379", "verifyhost", "cache-1.b.dr.internal", "backup"],
     ]
     assert GUARDED not in caches.UNIT
+
+
+def looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, down: tuple[str, ...], **told: object) -> App:
+    """The app of a host on which some units do not run."""
+    (tmp_path / RELEASE.lstrip("/")).mkdir(parents=True)
+    (tmp_path / RELEASE.lstrip("/") / "Procfile").write_text(PROCFILE)
+    monkeypatch.setattr(verbs, "_healthy", lambda: True)
+    states = {unit: Look("failed" if unit in down else "active") for unit in (*ALL, "shop-mailer.service")}
+    monkeypatch.setattr(Systemd, "look", lambda self, units: {unit: states[unit] for unit in units})
+    return App(Desired.read(document(**told)), Layout(tmp_path), Systemd(), Log(io.StringIO(), "app converge"))
+
+
+@pytest.mark.parametrize("unit", [WORKER, CACHES_UNIT])
+def test_a_process_that_does_not_run_is_a_failure_of_the_call_behind_the_proof_and_of_no_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unit: str
+) -> None:
+    app = looked_at(tmp_path, monkeypatch, (unit,))
+    with pytest.raises(Failed, match=f"not well: {unit}"):
+        app.verify(SERVING)
+    app.wanted = replace(app.wanted, turn=True)
+    assert app.verify(SERVING)["role"] == "primary"
+
+
+def test_a_worker_that_is_left_in_the_standby_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = looked_at(tmp_path, monkeypatch, (WORKER,), active="b")
+    assert app.verify(replace(SERVING, left=()))["role"] == "standby"
+    with pytest.raises(Failed, match=r"shop-worker\.service in the standby site"):
+        app.verify(SERVING)
