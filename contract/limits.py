@@ -24,6 +24,8 @@ KILL_AFTER_S = 5  # what `timeout -k` waits after its first word
 UNPACK_S = 300  # of a release; and until an archive is in its place
 PREPARE_S = 120  # `archive prepare`
 
+RELEASE_S = 600  # what the process `release` may be given at most: the app's link waits for it
+
 VERIFY_S = 400  # the proof asks for so long: a first app host may have a schema to make before it serves
 
 # What the fence asks of hosts. A limit of the host's own is shorter, so that its sentence is heard instead of a silence.

@@ -11,6 +11,7 @@ from ..documents import Certificate, Trusted
 from ..fields import Contradiction, key, part, parts
 from ..forms import DATABASE, DOMAIN, HOST_KEY
 from ..hosts import MAX_APP_HOSTS
+from ..limits import RELEASE_S
 from . import environment
 from .processes import ENVIRONMENT, Process, contradictions
 
@@ -44,7 +45,7 @@ class Keys:
         why="the shop is not told what it needs",
     )
     release_limit_s: int = key(
-        integer(10, 600),
+        integer(10, RELEASE_S),
         "how long the release's own process `release` may take (migrations), after that it is killed and the run fails",
         default=300,
         unit="s",

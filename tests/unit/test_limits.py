@@ -9,9 +9,11 @@ import sys
 import pytest
 
 from contract import limits
+from contract.services import processes
 from scripts.clients import nameservers, witness
 from scripts.clients.hosts import OVERHEAD_S
 from scripts.clients.openstack import ANSWER_S
+from scripts.host.app import verbs as app
 from scripts.host.postgres import server
 from scripts.host.services import SERVICES
 from scripts.links import pointer, verify
@@ -51,6 +53,15 @@ def test_a_fence_that_is_told_to_end_can_take_back_what_it_began() -> None:
     resumed = OVERHEAD_S + limits.STOP_S + OVERHEAD_S + limits.QUICK_S + OVERHEAD_S
     assert limits.KILLS_AFTER_S["fence"] > limits.WITNESS_S + resumed
     assert limits.KILLS_AFTER_S.keys() == limits.LINKS_S.keys()
+
+
+def test_a_release_that_takes_all_its_time_fits_into_the_link_of_its_host() -> None:
+    """With the way to the caches, the web process and the workers, each of which may take its own limit to begin, and the wait for an answer."""
+    assert limits.LINKS_S["app"] > limits.RELEASE_S + app.MORE_S + 3 * app.UNIT_S + app.HEALTHY_S
+
+
+def test_no_process_is_waited_for_longer_than_the_word_that_stops_it() -> None:
+    assert processes.MOST_STOP_S <= limits.QUICK_S < app.UNIT_S
 
 
 def test_the_last_links_say_what_they_saw_before_they_are_killed() -> None:
