@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from contract.ssh_keys import HOURS, MOST_HOURS
 from contract.version import VERSION
 from contract.witness import USERS
 from scripts.ctl import output
-from scripts.ctl.commands import COMMANDS
+from scripts.ctl.commands import COMMANDS, logged
+from scripts.ctl.output import log
 
 KEY = Path("~/.ssh/id_ed25519.pub")
 PROJECT = Path(__file__).resolve().parents[2]
@@ -401,11 +403,15 @@ def _config(config: argparse.ArgumentParser) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code; argparse ends by itself after `--help`, `--version` and what it does not understand."""
-    return output.to_the_end(lambda: _run(arguments))
+    words = sys.argv[1:] if arguments is None else arguments
+    with ExitStack() as around:
+        return log.ended(output.to_the_end(lambda: _run(words, around)))
 
 
-def _run(arguments: Sequence[str] | None) -> ExitCode:
-    chosen = parser().parse_args(arguments)
+def _run(words: Sequence[str], around: ExitStack) -> ExitCode:
+    chosen = parser().parse_args(words)
+    if name := logged(chosen):
+        around.enter_context(log.kept(name, words))
     code: ExitCode = import_module(COMMANDS[chosen.command]).run(chosen)
     return code
 

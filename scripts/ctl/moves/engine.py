@@ -6,6 +6,7 @@ and the first of them would stand in the way of a failover. The events are those
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import re
@@ -23,9 +24,11 @@ from typing import Any
 
 from contract.errors import Failed
 from contract.plain import phrase
+from scripts.ctl.output import log
 from scripts.ctl.stacks.stack import Stack
 
 LOOK_S = 0.05
+PIECE_BYTES = 65536  # of pulumi's streams, at each look
 # What a link is called for people; it is told when it runs. In the order of a move.
 LINKS: Mapping[str, str] = {
     "fence-claim": "fence",
@@ -80,13 +83,15 @@ def up(stack: Stack, watch: Watch, *, why: str = "") -> Outcome:
                 raise Failed(
                     f"{command[0]}: cannot be run ({error.strerror}), wanted pulumi; nothing was changed; install it, or put it into PATH"
                 ) from None
-        seen = Seen(watch, began)
+        seen, spoken = Seen(watch, began), _Tail(said)
         wanted = threading.Event()
         made.callback(_told_on(process, wanted))
         while True:
             try:
                 ended = process.poll() is not None
                 seen.read(events)
+                while piece := spoken.more():
+                    log.pulumi(piece)
                 if ended:
                     break
                 time.sleep(LOOK_S)
@@ -100,6 +105,25 @@ def up(stack: Stack, watch: Watch, *, why: str = "") -> Outcome:
             warnings=tuple(seen.warnings),
             interrupted=wanted.is_set(),
         )
+
+
+class _Tail:
+    """Of a file that grows."""
+
+    def __init__(self, file: Path) -> None:
+        self._file, self._read = file, 0
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def more(self) -> str:
+        """What was added to it since."""
+        try:
+            with self._file.open("rb") as stream:
+                stream.seek(self._read)
+                piece = stream.read(PIECE_BYTES)
+        except OSError:
+            return ""
+        self._read += len(piece)
+        return self._decoder.decode(piece)
 
 
 class Seen:
