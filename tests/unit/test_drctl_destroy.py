@@ -15,7 +15,7 @@ from contract.errors import DrError, ExitCode, Failed
 from scripts.clients.openstack import ApiDown, Cloud
 from scripts.clients.witness import WitnessDown
 from scripts.ctl import cli
-from scripts.ctl.commands import destroy
+from scripts.ctl.commands import arguments, destroy
 from scripts.ctl.stacks.stack import Stack
 from scripts.leftovers import network
 from scripts.links import keeper, pointer
@@ -115,7 +115,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
         return secrets if words[0] == "config" else {"deployment": {"resources": it.state}}
 
     monkeypatch.setattr(Stack, "_json", told)
-    monkeypatch.setattr(cli, "PROJECT", tmp_path)
+    monkeypatch.setattr(arguments, "PROJECT", tmp_path)
     own = {f"dr:{key}": values.pop(key) for key in ("site", "failover_region")}
     (tmp_path / "Pulumi.region-b.yaml").write_text(yaml.safe_dump({"config": own}))
     shared = {f"dr:{key}": {"value": value} for key, value in values.items()}

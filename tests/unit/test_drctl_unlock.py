@@ -15,7 +15,7 @@ from contract.runs import SILENT_S, Run
 from scripts.clients.run_bucket import Word
 from scripts.clients.witness import WitnessDown
 from scripts.ctl import cli
-from scripts.ctl.commands import unlock
+from scripts.ctl.commands import arguments, unlock
 from scripts.ctl.stacks.stack import Stack
 from tests.components import stack
 
@@ -67,7 +67,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     values = stack.configuration("b")
     secrets = values.pop("secrets")
     monkeypatch.setattr(Stack, "_json", lambda *_: secrets)
-    monkeypatch.setattr(cli, "PROJECT", tmp_path)
+    monkeypatch.setattr(arguments, "PROJECT", tmp_path)
     own = {f"dr:{key}": values.pop(key) for key in ("site", "failover_region")}
     (tmp_path / "Pulumi.region-b.yaml").write_text(yaml.safe_dump({"config": own}))
     shared = {f"dr:{key}": {"value": value} for key, value in values.items()}

@@ -65,13 +65,14 @@ class Pair:
         """In force, by the witness. Raises DrError."""
         return Witness(documents.witness(self.settings)).newest()
 
-    def up(self, site: str, request: str) -> Outcome:
-        """Its own run, with the request for `request`."""
+    def up(self, site: str, request: str, *, limited: bool = True) -> Outcome:
+        """Its own run, with the request for `request`; `limited`: to the role chain, unless the operator has all of it run."""
         self.stacks[site].request(request)
         say(f"pulumi up of region {site}, which asks for region {request}")
         self.record.begins(site)
         self.journal.run(site)
-        outcome = engine.up(self.stacks[site], self._watch, why=_why(self.record.told))
+        limited = limited and not getattr(self.record.told, "with_changes", False)
+        outcome = engine.up(self.stacks[site], self._watch, why=_why(self.record.told), limited=limited)
         self.record.ran(outcome)
         return outcome
 
@@ -151,9 +152,9 @@ def rejoin(pair: Pair, chosen: argparse.Namespace) -> ExitCode:
     if chosen.dry_run:
         say(f"pulumi up of region {chosen.region} would make it follow region {active}")
         return ExitCode.DONE
-    return _ended(
-        pair, chosen.region, pair.up(chosen.region, active), f"region {chosen.region} follows region {active}"
-    )
+    # All of it: a region that comes back may have lost what its links stand on.
+    run = pair.up(chosen.region, active, limited=False)
+    return _ended(pair, chosen.region, run, f"region {chosen.region} follows region {active}")
 
 
 def failback(pair: Pair, chosen: argparse.Namespace) -> ExitCode:
