@@ -25,7 +25,9 @@ from scripts.ctl.moves import engine
 from scripts.ctl.moves.engine import Outcome, Step
 from scripts.ctl.moves.plan import Kind, plan
 from scripts.ctl.reports import book, kept, writing
+from scripts.ctl.reports.glance import Glance
 from scripts.ctl.reports.recording import Recording
+from scripts.ctl.reports.standing import Brief
 from scripts.ctl.stacks.stack import Stack
 from scripts.ctl.survey.checks import judge
 from scripts.ctl.survey.known import Known
@@ -134,6 +136,34 @@ def test_a_failover_tells_what_is_lost_before_anybody_agrees(world: World, capsy
     told = capsys.readouterr().out
     assert "loss: not received here: database" in told and "plan " in told
     assert world.runs == []
+
+
+def test_a_plan_says_how_long_the_last_moves_of_its_kind_have_taken(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told(*records: Brief) -> str:
+        world.survey = replace(
+            world.survey, reports=Known(value=Glance(records=records, signed={}, breaks=(), waiting=0))
+        )
+        assert cli.main(["switchover", "b", "--dry-run"]) == ExitCode.DONE
+        return next(it for it in capsys.readouterr().out.splitlines() if it.startswith("  time: "))
+
+    def move(number: int, scenario: str, rto_s: float | None, outcome: str = "done", **more: Any) -> Brief:
+        good = {"kind": "move", "at": "2026-11-29T10:00:00Z", "digest": "0" * 64, "signer": "drctl"}
+        return Brief(number=number, scenario=scenario, rto_s=rto_s, outcome=outcome, **good, **more)
+
+    assert told() == told(move(1, "switchover", None)) == "  time: not known: no move of this kind is recorded"
+    assert told(move(1, "failover", 9.0), move(2, "switchover", 3.0, "partial")).endswith(
+        "no move of this kind is recorded"
+    )
+    found = told(move(1, "switchover", 7.0, outage_s=1.25), move(2, "failover", 90.0), move(3, "failback", 8.5))
+    assert found == (
+        "  time: 8.5 s until a real order was taken, 1.2 s of them without an order: the longest of the last 2 of this kind (records 1, 3)"
+    )
+    assert "the longest of the last 5" in told(*(move(number, "switchover", 100.0 - number) for number in range(1, 9)))
+    world.survey = replace(world.survey, reports=DARK)
+    cli.main(["failover", "b", "--dry-run"])
+    assert "  time: not known: " in capsys.readouterr().out
 
 
 def test_the_lost_regions_next_run_asks_for_what_is_true(world: World, tmp_path: Path) -> None:
