@@ -97,7 +97,10 @@ def test_the_standbys_host_restores_and_the_record_says_how_long_it_took(
     (told,) = (document for _, _, command, document in world.calls if command == "archive rehearse")
     assert told["directory"].startswith("/var/lib/postgresql/drill-")
     said = capsys.readouterr().out
-    assert "restored up to 2026-11-29 10:00:01+00 in 41 s" in said and "shop: 9 tables, 120412 rows" in said
+    assert (
+        "restored up to the transaction of 2026-11-29 10:00:01+00 in 41 s" in said
+        and "shop: 9 tables, 120412 rows" in said
+    )
     it = world.event()
     assert (it.scenario, it.outcome, it.reason, it.witnessed_by) == ("restore", "done", "monthly", "eve")
     assert it.rto is not None and it.rto.measured_s == 41.2

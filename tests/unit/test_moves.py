@@ -149,7 +149,7 @@ def test_a_plan_says_how_long_the_last_moves_of_its_kind_have_taken(
         return next(it for it in capsys.readouterr().out.splitlines() if it.startswith("  time: "))
 
     def move(number: int, scenario: str, rto_s: float | None, outcome: str = "done", **more: Any) -> Brief:
-        good = {"kind": "move", "at": "2026-11-29T10:00:00Z", "digest": "0" * 64, "signer": "drctl"}
+        good: dict[str, Any] = {"kind": "move", "at": "2026-11-29T10:00:00Z", "digest": "0" * 64, "signer": "drctl"}
         return Brief(number=number, scenario=scenario, rto_s=rto_s, outcome=outcome, **good, **more)
 
     assert told() == told(move(1, "switchover", None)) == "  time: not known: no move of this kind is recorded"

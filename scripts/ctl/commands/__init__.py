@@ -42,7 +42,7 @@ LOGGED = frozenset(
     {
         *(name for name, module in _MODULES.items() if module == "move"),
         *("init", "destroy", "unlock", "config share", "state backup", "state restore"),
-        *("drill restore", "report sign", "report deficiency", "report add", "report push"),
+        *("drill restore", "drill switchover", "report sign", "report deficiency", "report add", "report push"),
     }
 )
 _ONLY_LOOKS = ("dry_run", "check", "rights")

@@ -40,8 +40,7 @@ def move(name: str, command: argparse.ArgumentParser) -> None:
         command.add_argument("region", choices=SITES, help="which one")
     command.add_argument("--dry-run", action="store_true", help="the plan, and nothing is changed")
     if name in ("switchover", "failover", "failback"):
-        command.add_argument("--yes", action="store_true", help="agreed, whatever the plan is")
-        command.add_argument("--plan", default="", help="agreed to the plan with this digest, and to no other")
+        _agreement(command)
     if name in ("switchover", "failover"):
         command.add_argument(
             "--resume", action="store_true", help="go on with that move, which was begun on this machine and left"
@@ -52,6 +51,15 @@ def move(name: str, command: argparse.ArgumentParser) -> None:
             action="store_true",
             help="let what else is pending come along; without it nothing of the platform is made, changed, replaced or deleted",
         )
+    _of_move(command)
+
+
+def _agreement(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--yes", action="store_true", help="agreed, whatever the plan is")
+    command.add_argument("--plan", default="", help="agreed to the plan with this digest, and to no other")
+
+
+def _of_move(command: argparse.ArgumentParser) -> None:
     command.add_argument("--reason", default="", help="why, for the audit trail and the record")
     command.add_argument("--ticket", default="", help="its number, for the audit trail and the record")
     command.add_argument("--approved-by", default="", help="who has agreed to it, for the record")
@@ -71,6 +79,19 @@ def move(name: str, command: argparse.ArgumentParser) -> None:
 def drill(drill: argparse.ArgumentParser) -> None:
     """Rehearsals on the real pair."""
     what = drill.add_subparsers(dest="what", required=True)
+    there = what.add_parser(
+        "switchover",
+        help="the shop moves to the other region, stays there for a while, and moves home: strict both ways",
+    )
+    there.add_argument("--dry-run", action="store_true", help="the plan, and nothing is changed")
+    _agreement(there)
+    there.add_argument("--hold", type=int, default=900, help="seconds that it stays there; 900 by default")
+    there.add_argument(
+        "--window",
+        default="",
+        help="times of a day in UTC between which all of it has to be, like 02:00-04:00; any by default",
+    )
+    _of_move(there)
     restore = what.add_parser(
         "restore",
         help="the newest backup and WAL, beside the standby's database: restored, counted, every page checked, removed",
