@@ -15,6 +15,7 @@ from scripts.clients.hosts import Answer, Hosts, Unreachable, answer_of
 from scripts.clients.witness import WitnessDown
 from scripts.ctl import cli
 from scripts.ctl.commands import drill
+from scripts.ctl.persons import reach
 from scripts.ctl.reports import book, writing
 from scripts.ctl.stacks.stack import Stack
 from tests.unit.played_reports import Shelf, its
@@ -83,6 +84,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     it = World()
     monkeypatch.setattr(Stack, "settings", lambda _: ITS)
     monkeypatch.setattr(drill, "Witness", lambda _: it)
+    monkeypatch.setattr(reach, "Witness", lambda *_, **__: it)
     monkeypatch.setattr(drill, "Hosts", lambda _: it)
     monkeypatch.setattr(writing, "ReportBucket", lambda *_, **__: it.records)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
