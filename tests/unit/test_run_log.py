@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import base64
 import json
 import stat
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from contract.errors import ExitCode, Failed
 from scripts.ctl import cli
+from scripts.ctl.commands import LOGGED
 from scripts.ctl.moves import engine
 from scripts.ctl.output import log
 from scripts.ctl.stacks.stack import Stack
@@ -72,6 +75,26 @@ def test_what_changes_nothing_keeps_none(world: World, home: Path, words: list[s
     with pytest.raises(SystemExit) if words == ["switchover"] else log.kept("outer", ["outer"]):
         cli.main(words)
     assert [it.name.partition("-")[2] for it in logs(home)] == ["outer.log"]
+
+
+# What changes nothing of the shop, or is kept where it is done.
+WITHOUT = {
+    *("status", "check", "secrets", "rights witness", "rights ovh", "state list", "audit verify", "audit logins", "report list", "report show"),
+    *("report verify", "ssh-certificate", "ssh", "logs", "psql", "redis", "completion", "man", "reference"),
+}  # fmt: skip
+
+
+def leaves(parser: argparse.ArgumentParser, name: str = "") -> Iterator[str]:
+    inner = [it for it in parser._actions if isinstance(it, argparse._SubParsersAction)]
+    for action in inner:
+        for word, command in action.choices.items():
+            yield from leaves(command, f"{name} {word}".strip())
+    if not inner:
+        yield name
+
+
+def test_each_command_keeps_a_log_or_is_one_of_those_that_need_none() -> None:
+    assert {*leaves(cli.parser())} == LOGGED | WITHOUT and not LOGGED & WITHOUT
 
 
 def test_a_refusal_is_in_it_and_its_place_is_not_told(

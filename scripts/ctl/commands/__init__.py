@@ -41,7 +41,7 @@ COMMANDS = {name: f"{__package__}.{module}" for name, module in _MODULES.items()
 LOGGED = frozenset(
     {
         *(name for name, module in _MODULES.items() if module == "move"),
-        *("init", "destroy", "unlock", "config share", "state backup", "state restore"),
+        *("init", "destroy", "unlock", "reboot", "config share", "state backup", "state restore"),
         *("drill restore", "drill switchover", "report sign", "report deficiency", "report add", "report push"),
     }
 )
