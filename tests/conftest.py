@@ -71,6 +71,14 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Kept:
     return found
 
 
+@pytest.fixture(autouse=True)
+def state_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `drctl` keeps for a user is this test's: logs, journals, bastions."""
+    found = tmp_path_factory.mktemp("state-home")
+    monkeypatch.setenv("XDG_STATE_HOME", str(found))
+    return found
+
+
 def layer(path: Path) -> str | None:
     """The mark of a test file; None for the fast ones."""
     inside = path.resolve().relative_to(TESTS)

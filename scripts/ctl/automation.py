@@ -28,6 +28,7 @@ from scripts.ctl.commands.check import CHECK_S
 from scripts.ctl.moves import engine
 from scripts.ctl.moves.engine import Outcome, Step, Watch
 from scripts.ctl.moves.plan import Kind, Plan
+from scripts.ctl.output import log
 from scripts.ctl.stacks.stack import Stack
 from scripts.ctl.survey.asking import look
 from scripts.ctl.survey.checks import judge
@@ -97,7 +98,10 @@ class Shop:
     def up(self, site: str, *, watch: Watch | None = None, why: str = "") -> Outcome:
         """`pulumi up` of one region with its request as it is. Raises DrError where it cannot begin."""
         self._engine()
-        return engine.up(self.stack(site), watch or _nobody, why=why)
+        with log.kept("up", ["up", site, *([f"--reason={why}"] if why else [])]):
+            outcome = engine.up(self.stack(site), watch or _nobody, why=why)
+            log.ended(ExitCode.DONE if outcome.ok else ExitCode.FAILED)
+        return outcome
 
     def preview(self, site: str) -> Mapping[str, int]:
         """How many resources a run would create, update, delete, replace; empty where none. Raises DrError."""
@@ -111,12 +115,15 @@ class Shop:
             steps.append(step)
             (watch or _nobody)(step)
 
-        try:
-            self._engine()
-            code = move.carry_out(self._words(kind, target, "--plan", plan, told=told), seen)
-        except DrError as error:
-            return Moved(code=ExitCode(error.code), error=str(error), steps=tuple(steps))
-        return Moved(code=code, steps=tuple(steps))
+        with log.kept(str(kind), [str(kind), target, "--plan", plan]):
+            try:
+                self._engine()
+                code, error = move.carry_out(self._words(kind, target, "--plan", plan, told=told), seen), ""
+            except DrError as wrong:
+                code, error = ExitCode(wrong.code), str(wrong)
+                log.note(error)
+            log.ended(code)
+        return Moved(code=code, error=error, steps=tuple(steps))
 
     def _pair(self, kind: Kind, target: str) -> move.Pair:
         return move.Pair.chosen(self._words(kind, target, "--dry-run"))

@@ -8,20 +8,20 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 
 from contract.errors import ExitCode
-from contract.report import EVENTS
 from contract.sites import SITES
 from contract.ssh_keys import HOURS, MOST_HOURS
 from contract.version import VERSION
 from contract.witness import USERS
 from scripts.ctl import output
-from scripts.ctl.commands import COMMANDS
+from scripts.ctl.commands import COMMANDS, arguments, logged
+from scripts.ctl.commands.arguments import KEY
+from scripts.ctl.output import log
 
-KEY = Path("~/.ssh/id_ed25519.pub")
-PROJECT = Path(__file__).resolve().parents[2]
 MOVES = {
     "switchover": "move the shop to the other region, both being well: nothing is lost, or it is refused with every reason",
     "failover": "the active region is lost: the other one takes over, without a word of it",
@@ -69,10 +69,10 @@ def parser() -> argparse.ArgumentParser:
     _config(commands.add_parser("config", help="the configuration's files"))
     _state(commands.add_parser("state", help="copies of the stacks' states at the witness: make, list, put back"))
     _audit(commands.add_parser("audit", help="who has done what to this shop"))
-    _report(
+    arguments.report(
         commands.add_parser("report", help="what came of each move, drill, deploy and rotation, and who stands for it")
     )
-    _drill(commands.add_parser("drill", help="rehearsals on the real pair, each with a record"))
+    arguments.drill(commands.add_parser("drill", help="rehearsals on the real pair, each with a record"))
     _destroy(
         commands.add_parser(
             "destroy", help="make ready to take a site down: the name leads away from it, nothing is deleted"
@@ -94,7 +94,7 @@ def parser() -> argparse.ArgumentParser:
         )
     )
     for name, about in MOVES.items():
-        _move(name, commands.add_parser(name, help=about))
+        arguments.move(name, commands.add_parser(name, help=about))
     for name, about in AT_HOSTS.items():
         _host(name, commands.add_parser(name, help=about))
     _manual(commands)
@@ -111,11 +111,11 @@ def _manual(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         help="write the made parts of docs/ and the comments of Pulumi.yaml, for those who change the contract",
     )
     made.add_argument("--check", action="store_true", help="change nothing; exit code 3 when something differs")
-    made.set_defaults(folder=PROJECT)
+    made.set_defaults(folder=arguments.PROJECT)
 
 
 def _status(status: argparse.ArgumentParser) -> None:
-    _site(status)
+    arguments.of_site(status)
     shape = status.add_mutually_exclusive_group()
     shape.add_argument("--json", action="store_true", help="all of it, as JSON")
     shape.add_argument("--watch", action="store_true", help="on the whole screen, again and again, until Ctrl-C")
@@ -123,7 +123,7 @@ def _status(status: argparse.ArgumentParser) -> None:
 
 
 def _check(check: argparse.ArgumentParser) -> None:
-    _site(check)
+    arguments.of_site(check)
     check.add_argument("--form", choices=("text", "json", "nagios", "junit"), default="text", help="of what is printed")
     check.add_argument("--list", action="store_true", help="the checks there are, and nothing is asked")
     check.add_argument(
@@ -132,7 +132,7 @@ def _check(check: argparse.ArgumentParser) -> None:
     check.add_argument(
         "--record", action="store_true", help="leave the counts at the witness, for `drctl status` to say when that was"
     )
-    _both(check)
+    arguments.of_both(check)
 
 
 def _init(init: argparse.ArgumentParser) -> None:
@@ -162,12 +162,9 @@ def _init(init: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the access rules of both consumer keys, as `POST /auth/credential` takes them; nobody is asked",
     )
-    init.add_argument("--folder", type=Path, default=PROJECT, help="of the project; the program's own by default")
-
-
-def _site(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--site", choices=SITES, help="whose stack has the configuration; a by default")
-    _stack(command)
+    init.add_argument(
+        "--folder", type=Path, default=arguments.PROJECT, help="of the project; the program's own by default"
+    )
 
 
 def _rights(rights: argparse.ArgumentParser) -> None:
@@ -203,16 +200,16 @@ def _state(state: argparse.ArgumentParser) -> None:
             required=each is restore,
             help="of this region alone" if each is not restore else "of which region",
         )
-        _both(each)
+        arguments.of_both(each)
         each.add_argument("--config-file", type=Path, help="a stack file; Pulumi.<stack>.yaml by default")
-        each.set_defaults(folder=PROJECT)
+        each.set_defaults(folder=arguments.PROJECT)
 
 
 def _audit(audit: argparse.ArgumentParser) -> None:
     what = audit.add_subparsers(dest="what", required=True)
     verify = what.add_parser("verify", help="walk the trail at the witness; exit code 1 where its chain breaks")
     verify.add_argument("--site", choices=SITES, default="a", help="whose stack knows the witness; a by default")
-    _stack(verify)
+    arguments.of_stack(verify)
     verify.add_argument(
         "--from", dest="folder_of", type=Path, help="a folder with copies of the objects, instead of the witness"
     )
@@ -226,87 +223,18 @@ def _audit(audit: argparse.ArgumentParser) -> None:
     )
     logins.add_argument("--since", default="24h", help="how far back: 90m, 24h, 7d; 24h by default")
     logins.add_argument("--site", choices=SITES, help="hosts of this site alone; both by default")
-    _stack(logins)
+    arguments.of_stack(logins)
     logins.add_argument("--json", action="store_true", help="all of it, as JSON")
-
-
-def _both(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--stacks",
-        default="region-{site}",
-        help="names of both stacks, {site} for the region's letter; region-{site} by default",
-    )
-
-
-def _report(report: argparse.ArgumentParser) -> None:
-    what = report.add_subparsers(dest="what", required=True)
-    listed = what.add_parser("list", help="all of them, a line each")
-    listed.add_argument("--html", type=Path, help="write them into this file, as one page")
-    listed.add_argument("--json", action="store_true", help="all of it, as JSON")
-    show = what.add_parser("show", help="one of them, with what others have recorded of it")
-    show.add_argument("number", type=int, help="of the record")
-    show.add_argument("--html", type=Path, help="write it into this file, as one page")
-    show.add_argument("--json", action="store_true", help="all of it, as JSON")
-    verify = what.add_parser(
-        "verify", help="walk all of them; exit code 1 where one does not hold, the first one first"
-    )
-    verify.add_argument(
-        "--from", dest="folder_of", type=Path, help="a folder with copies of the objects, instead of the witness"
-    )
-    verify.add_argument(
-        "--head", default="", help="number and digest that were noted before, as this prints them: 42:<sha256>"
-    )
-    sign = what.add_parser("sign", help="stand for a record that somebody else has run, by your own key")
-    sign.add_argument("number", type=int, help="of the record")
-    sign.add_argument(
-        "--key", type=Path, default=KEY, help=f"your public key, one of dr:reports.signers; {KEY} by default"
-    )
-    sign.add_argument("--note", default="", help="what is to be said with it")
-    lack = what.add_parser("deficiency", help="add what is to be mended to a record")
-    lack.add_argument("number", type=int, help="of the record")
-    lack.add_argument("--owner", required=True, help="who mends it")
-    lack.add_argument("--until", required=True, help="the day until which, like 2026-12-31")
-    lack.add_argument("--text", required=True, help="what is to be mended")
-    add = what.add_parser(
-        "add", help="record what was not done by a move of this program, from a file in the form of docs/reports.md"
-    )
-    add.add_argument("kind", choices=EVENTS, help="what it was")
-    add.add_argument("--from", dest="file", type=Path, required=True, help="the file, one JSON object")
-    push = what.add_parser("push", help="write what waits on this machine to the witness")
-    for each in (listed, show, verify, sign, lack, add, push):
-        each.add_argument("--site", choices=SITES, default="a", help="whose stack knows the witness; a by default")
-        _stack(each)
-
-
-def _stack(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--stack", help="its stack; region-SITE by default")
-    command.add_argument("--config-file", type=Path, help="its stack file; Pulumi.<stack>.yaml by default")
-    command.set_defaults(folder=PROJECT)
 
 
 def _destroy(destroy: argparse.ArgumentParser) -> None:
     destroy.add_argument("site", choices=SITES, help="the site that shall go")
-    _stack(destroy)
-
-
-def _drill(drill: argparse.ArgumentParser) -> None:
-    what = drill.add_subparsers(dest="what", required=True)
-    restore = what.add_parser(
-        "restore",
-        help="the newest backup and WAL, beside the standby's database: restored, counted, every page checked, removed",
-    )
-    restore.add_argument("--dry-run", action="store_true", help="what would be done, and nothing is")
-    restore.add_argument("--hours", type=int, default=6, help="how long it may take; 6 by default")
-    restore.add_argument("--reason", default="", help="why, for the record")
-    restore.add_argument("--ticket", default="", help="its number, for the record")
-    restore.add_argument("--witnessed-by", default="", help="who watches it, for the record")
-    restore.add_argument("--site", choices=SITES, default="a", help="whose stack has the configuration; a by default")
-    _stack(restore)
+    arguments.of_stack(destroy)
 
 
 def _unlock(unlock: argparse.ArgumentParser) -> None:
     unlock.add_argument("site", choices=SITES, help="the site of the stack that is locked")
-    _stack(unlock)
+    arguments.of_stack(unlock)
 
 
 def _reboot(reboot: argparse.ArgumentParser) -> None:
@@ -344,34 +272,7 @@ def _ssh_certificate(certificate: argparse.ArgumentParser) -> None:
         help=f"that person's public key, {KEY} by default; the certificate is written beside it",
     )
     certificate.add_argument("--site", choices=SITES, default="a", help="whose stack has the secrets; a by default")
-    _stack(certificate)
-
-
-def _move(name: str, command: argparse.ArgumentParser) -> None:
-    if name != "abort":
-        command.add_argument("region", choices=SITES, help="which one")
-    command.add_argument("--dry-run", action="store_true", help="the plan, and nothing is changed")
-    if name in ("switchover", "failover", "failback"):
-        command.add_argument("--yes", action="store_true", help="agreed, whatever the plan is")
-        command.add_argument("--plan", default="", help="agreed to the plan with this digest, and to no other")
-    if name in ("switchover", "failover"):
-        command.add_argument(
-            "--resume", action="store_true", help="go on with that move, which was begun on this machine and left"
-        )
-    command.add_argument("--reason", default="", help="why, for the audit trail and the record")
-    command.add_argument("--ticket", default="", help="its number, for the audit trail and the record")
-    command.add_argument("--approved-by", default="", help="who has agreed to it, for the record")
-    command.add_argument("--witnessed-by", default="", help="who watches it, for the record")
-    command.add_argument(
-        "--samples",
-        type=Path,
-        help="a file in which orders and health probes are noted meanwhile, for the record (docs/reports.md)",
-    )
-    _both(command)
-    command.add_argument(
-        "--config-dir", type=Path, help="where Pulumi.<stack>.yaml of both lie; the project's folder by default"
-    )
-    command.set_defaults(folder=PROJECT)
+    arguments.of_stack(certificate)
 
 
 def _host(name: str, command: argparse.ArgumentParser) -> None:
@@ -381,7 +282,7 @@ def _host(name: str, command: argparse.ArgumentParser) -> None:
         default="",
         help="whose doing it is, in the hosts' logs; by default who the audit trail says you are",
     )
-    _site(command)
+    arguments.of_site(command)
     if name == "logs":
         command.add_argument("units", nargs="*", help="units of systemd, like dr-agent; all by default")
         command.add_argument("--since", default="1h", help="how far back: 30m, 1h, 2d; 1h by default")
@@ -395,17 +296,25 @@ def _config(config: argparse.ArgumentParser) -> None:
     share = what.add_parser("share", help="move what both stack files say alike to Pulumi.yaml")
     share.add_argument("--check", action="store_true", help="change nothing; exit code 3 when something is to be moved")
     share.add_argument(
-        "folder", type=Path, nargs="?", default=PROJECT, help="where the files lie; the project's own by default"
+        "folder",
+        type=Path,
+        nargs="?",
+        default=arguments.PROJECT,
+        help="where the files lie; the project's own by default",
     )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code; argparse ends by itself after `--help`, `--version` and what it does not understand."""
-    return output.to_the_end(lambda: _run(arguments))
+    words = sys.argv[1:] if arguments is None else arguments
+    with ExitStack() as around:
+        return log.ended(output.to_the_end(lambda: _run(words, around)))
 
 
-def _run(arguments: Sequence[str] | None) -> ExitCode:
-    chosen = parser().parse_args(arguments)
+def _run(words: Sequence[str], around: ExitStack) -> ExitCode:
+    chosen = parser().parse_args(words)
+    if name := logged(chosen):
+        around.enter_context(log.kept(name, words))
     code: ExitCode = import_module(COMMANDS[chosen.command]).run(chosen)
     return code
 

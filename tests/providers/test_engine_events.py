@@ -33,3 +33,27 @@ def test_links_are_told_as_they_run_and_a_failure_by_its_sentence(
         ("fence", "begun"), ("fence", "done"), ("database", "begun"), ("database", "failed"),
     ]  # fmt: skip
     assert any("a sentence of ours" in text for text in done.errors), done
+
+
+UNMADE = """
+import pulumi
+import pulumi_openstack as openstack
+from pulumi_command import local
+silent = openstack.Provider("silent", auth_url="http://127.0.0.1:9/v3", user_name="dr", password="none", tenant_id="none", delayed_auth=True)
+server = openstack.networking.Network("region-app-3-server", opts=pulumi.ResourceOptions(provider=silent))
+converge = local.Command("region-app-3-converge", create="true", opts=pulumi.ResourceOptions(depends_on=[server]))
+local.Command("fence-claim", create="touch claimed", opts=pulumi.ResourceOptions(depends_on=[converge]))
+"""
+
+
+def test_a_move_makes_nothing_of_the_platform_and_ends_before_the_fence_where_something_is_missing(
+    tmp_path: Path, toolchain: Toolchain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = Stack(tmp_path / "stack", toolchain, UNMADE)
+    for name, value in stack.environment().items():
+        monkeypatch.setenv(name, value)
+    steps: list[Step] = []
+    chosen = Chosen(name="trial", folder=stack.folder, program=str(toolchain.pulumi))
+    done = engine.up(chosen, steps.append, limited=True)
+    assert not done.ok and steps == [] and not (stack.folder / "claimed").exists()
+    assert any("region-app-3-converge: stands on region-app-3-server" in text for text in done.errors), done

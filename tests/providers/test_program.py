@@ -31,6 +31,7 @@ from lab.cloud.ovh.config import OvhConfig
 from lab.cloud.web import Reply, Server
 from lab.pairs.loopback import free_port
 from lab.toolchain.tools import Toolchain
+from scripts.ctl.moves import engine
 from scripts.ctl.stacks.secrets import generate
 from tests.components import stack
 from tests.components.stack import PROTECTED
@@ -408,6 +409,27 @@ def test_a_raised_host_generation_replaces_one_server_and_keeps_its_volume(story
     told.add("fence-claim")  # which leaves the new servers' ids at the witness
     assert {name for name, step in planned.items() if step == "update"} == told
     assert set(planned) == {"region-db-1-server", "region-db-1-data-attached", "region-db-1-tool", *told}
+
+
+def test_a_move_by_drctl_changes_nothing_of_the_platform_whatever_else_is_pending(story: Story) -> None:
+    """Servers that are to be replaced, and a balancer: links are run, and the rest is pending as before."""
+    epochs = story.clouds.witness.epochs
+    before, platform = servers(story), json.dumps(story.clouds.all(), sort_keys=True, default=str)
+    epochs["epochs/00000002.json"] = {"epoch": 2, "active": "b", "previous": "a", "planned": True}
+    pending = story.program.regions(host_generation={"app-2": 3, "db-1": 2}, balancer_generation=9)
+    story.program.configure(failover_region="b", regions=pending)
+    planned = story.program.preview()
+    assert {"region-db-1-server", "region-balancer-octavia"} <= set(planned), "something else is pending"
+    moved = story.program.run("up", *story.program.on, "--yes", "--skip-preview", *engine.LIMITED)
+    said = moved.stdout + moved.stderr
+    assert moved.returncode == 0, said[-3000:]
+    assert servers(story) == before
+    assert json.dumps(story.clouds.all(), sort_keys=True, default=str) == platform, "nothing of it was touched"
+    left = story.program.preview()
+    assert (left["region-db-1-server"], left["region-balancer-octavia"]) == ("replace", "replace"), "pending as before"
+    assert "app-turn" not in left and "dns-pointer" not in left, "the chain has run"
+    epochs.clear()
+    story.program.configure()
 
 
 def test_a_change_of_roles_needs_no_cloud_api(story: Story) -> None:

@@ -17,6 +17,7 @@ from contract.errors import ExitCode, Failed
 from lab.toolchain.tools import Toolchain
 from scripts.clients.state_copies import StateCopies
 from scripts.ctl import cli
+from scripts.ctl.commands import arguments
 from scripts.ctl.stacks import state_stored as stored
 from scripts.ctl.stacks.stack import Stack as Own
 from scripts.ctl.stacks.state_backend import opened
@@ -52,7 +53,7 @@ def typed(stack: Stack, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Call
     monkeypatch.setenv("PATH", f"{stack.toolchain.pulumi.parent}:{os.environ['PATH']}")
     monkeypatch.setattr(Own, "settings", lambda _: settings())
     monkeypatch.setattr(documents, "witness", lambda _: bucket)
-    monkeypatch.setattr(cli, "PROJECT", stack.folder)
+    monkeypatch.setattr(arguments, "PROJECT", stack.folder)
     return lambda *words: cli.main(["state", *words, "--site", "a", "--stacks", "trial"])
 
 

@@ -63,7 +63,7 @@ def host(site: str, name: str) -> HostSurvey:
         told = {
             "postgres": Database(
                 running=True, in_recovery=not active, timeline=3, paused=False, streaming=True, system_identifier="7", disk_free=2**34,
-                lag_bytes=0, mode="async", sync="off", slot=Slot(active=True, wal_status="reserved") if active else None,
+                lag_bytes=0, lag_s=0.0, mode="async", sync="off", slot=Slot(active=True, wal_status="reserved") if active else None,
             ),
             "parity": Parity(
                 version=170002, checksums=True, parameters={"max_connections": "100"}, collations={"shop": "2.36"}, extensions={"pg_trgm": "1.6"}

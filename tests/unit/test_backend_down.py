@@ -17,6 +17,7 @@ from components.state import PASSPHRASE
 from contract.errors import ExitCode
 from contract.heartbeat import Heartbeat
 from scripts.ctl import cli
+from scripts.ctl.commands import arguments
 from scripts.ctl.stacks import sealed
 from tests.components import stack
 from tests.unit.test_asking import PlayedOffer, World, deeper, world
@@ -52,7 +53,7 @@ def asked(world: World, deeper: type[PlayedOffer], tmp_path: Path, monkeypatch: 
         config = {**values, "dr:secrets": {"secure": _secure(json.dumps(stack.secrets()))}}
         (folder / f"Pulumi.region-{site}.yaml").write_text(yaml.safe_dump({"encryptionsalt": salt, "config": config}))
     monkeypatch.setattr(sealed, "ITERATIONS", TRIES)
-    monkeypatch.setattr(cli, "PROJECT", folder)
+    monkeypatch.setattr(arguments, "PROJECT", folder)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     monkeypatch.setenv("PULUMI_BACKEND_URL", "s3://shop-state?endpoint=http://127.0.0.1:9&region=de")
     monkeypatch.setenv(PASSPHRASE, PHRASE)

@@ -12,14 +12,17 @@ import yaml
 from contract.accept import spelled
 from contract.epoch import Epoch
 from contract.errors import DrError, ExitCode, Failed
+from contract.runs import Run
+from scripts.clients import run_lease
 from scripts.clients.openstack import ApiDown, Cloud
+from scripts.clients.run_bucket import Word
 from scripts.clients.witness import WitnessDown
 from scripts.ctl import cli
 from scripts.ctl.commands import destroy
 from scripts.ctl.stacks.stack import Stack
 from scripts.leftovers import network
 from scripts.links import keeper, pointer
-from tests.components import stack
+from tests.unit.played_project import lay
 
 ADDRESS, OTHER = "203.0.113.5", "198.51.100.5"
 STATE = [
@@ -43,6 +46,21 @@ PORTS = [
 ]
 
 
+class Leases:
+    """Of the stack's runs, at the witness; whoever has said a word of it last."""
+
+    def __init__(self) -> None:
+        self.there = Word(run=None, etag="", age_s=0.0)
+        self.said: list[tuple[str, bool]] = []  # what, and whether it has ended
+
+    def word(self, site: str) -> Word:
+        return self.there
+
+    def say(self, run: Run, over: str) -> str:
+        self.said.append((run.what, run.ended))
+        return "etag"
+
+
 class World:
     """What is outside, and what was done to it, in order."""
 
@@ -53,6 +71,7 @@ class World:
         self.stuck = False  # name servers that do not follow
         self.state = json.loads(json.dumps(STATE))
         self.done: list[str] = []
+        self.leases = Leases()
 
     # --- the witness
     def newest(self) -> Epoch:
@@ -103,23 +122,19 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
 
     monkeypatch.setattr(destroy, "Witness", lambda place: it)
     monkeypatch.setattr(keeper, "Witness", lambda place: it)
+    monkeypatch.setattr(run_lease, "RunBucket", lambda *_, **__: it.leases)
+    monkeypatch.setattr(run_lease, "RENEWED_S", 60.0)
     monkeypatch.setattr(destroy, "OvhZone", lambda *_: zone())
     monkeypatch.setattr(pointer, "all_answers", it.served)
     monkeypatch.setattr(pointer, "SERVED_S", 0.0)
     monkeypatch.setattr(network, "listed", asked)
     monkeypatch.setattr(Cloud, "connect", connect)
-    values = stack.configuration("b")
-    secrets = values.pop("secrets")
+    secrets = lay(tmp_path, "b", monkeypatch)
 
     def told(_: Any, *words: str) -> Any:
         return secrets if words[0] == "config" else {"deployment": {"resources": it.state}}
 
     monkeypatch.setattr(Stack, "_json", told)
-    monkeypatch.setattr(cli, "PROJECT", tmp_path)
-    own = {f"dr:{key}": values.pop(key) for key in ("site", "failover_region")}
-    (tmp_path / "Pulumi.region-b.yaml").write_text(yaml.safe_dump({"config": own}))
-    shared = {f"dr:{key}": {"value": value} for key, value in values.items()}
-    (tmp_path / "Pulumi.yaml").write_text(yaml.safe_dump({"name": "dr", "config": shared}))
     return it
 
 
@@ -150,6 +165,35 @@ def test_what_leads_nowhere_is_left_alone(world: World, capsys: pytest.CaptureFi
     ran()
     assert world.done == ["forget b"]
     assert f"does not lead to {ADDRESS}" in capsys.readouterr().out
+
+
+def test_the_stacks_lease_is_held_while_the_name_is_led_away_and_given_back(world: World) -> None:
+    ran()
+    assert world.leases.said == [("destroy", False), ("destroy", True)]
+    world.leases.said.clear()
+    world.stuck, world.records = True, [(1, OTHER), (2, ADDRESS)]
+    with pytest.raises(DrError):
+        ran()
+    assert world.leases.said == [("destroy", False), ("destroy", True)], "also where it fails"
+
+
+def test_a_stack_that_somebody_works_at_is_left_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_lease, "SILENT_S", 0.0)
+    monkeypatch.setattr(run_lease, "RENEWED_S", 0.0)
+    monkeypatch.setattr(run_lease, "over", lambda _: False)
+    bob = Run(
+        run="r",
+        site="b",
+        what="up",
+        who="bob",
+        place="desk",
+        at="2026-11-28T03:00:00Z",
+        machine="0" * 32,
+        pid=1,
+        begun=1,
+    )
+    world.leases.there = Word(run=bob, etag="e", age_s=1.0)
+    assert "bob at desk" in refused(world)
 
 
 def test_the_active_site_is_refused(world: World) -> None:

@@ -15,6 +15,7 @@ from scripts.clients.hosts import Answer, Hosts, Unreachable, answer_of
 from scripts.clients.witness import WitnessDown
 from scripts.ctl import cli
 from scripts.ctl.commands import drill
+from scripts.ctl.persons import reach
 from scripts.ctl.reports import book, writing
 from scripts.ctl.stacks.stack import Stack
 from tests.unit.played_reports import Shelf, its
@@ -83,6 +84,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     it = World()
     monkeypatch.setattr(Stack, "settings", lambda _: ITS)
     monkeypatch.setattr(drill, "Witness", lambda _: it)
+    monkeypatch.setattr(reach, "Witness", lambda *_, **__: it)
     monkeypatch.setattr(drill, "Hosts", lambda _: it)
     monkeypatch.setattr(writing, "ReportBucket", lambda *_, **__: it.records)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
@@ -97,7 +99,10 @@ def test_the_standbys_host_restores_and_the_record_says_how_long_it_took(
     (told,) = (document for _, _, command, document in world.calls if command == "archive rehearse")
     assert told["directory"].startswith("/var/lib/postgresql/drill-")
     said = capsys.readouterr().out
-    assert "restored up to 2026-11-29 10:00:01+00 in 41 s" in said and "shop: 9 tables, 120412 rows" in said
+    assert (
+        "restored up to the transaction of 2026-11-29 10:00:01+00 in 41 s" in said
+        and "shop: 9 tables, 120412 rows" in said
+    )
     it = world.event()
     assert (it.scenario, it.outcome, it.reason, it.witnessed_by) == ("restore", "done", "monthly", "eve")
     assert it.rto is not None and it.rto.measured_s == 41.2

@@ -14,6 +14,7 @@ from scripts.clients.hosts import Hosts, Unreachable
 from scripts.clients.ssh_certificate import Wanted
 from scripts.clients.witness import WitnessDown
 from scripts.ctl import cli
+from scripts.ctl.commands import arguments
 from scripts.ctl.persons import certificates, reach
 from scripts.ctl.stacks.stack import Stack
 from tests.unit.played_survey import settings
@@ -66,7 +67,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     monkeypatch.setattr(certificates, "note", note)
     monkeypatch.setattr(Hosts, "execute", execute)
     monkeypatch.setattr(Hosts, "attach", attach)
-    monkeypatch.setattr(cli, "PROJECT", tmp_path)
+    monkeypatch.setattr(arguments, "PROJECT", tmp_path)
     monkeypatch.setenv("DR_WHO", "ann")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.delenv("SSH_USER_AUTH", raising=False)

@@ -19,7 +19,7 @@ from scripts.clients import ssh_certificate as signing
 from scripts.clients import trail
 from scripts.clients.witness import WitnessDown
 from scripts.ctl import cli
-from scripts.ctl.commands import ssh_certificate
+from scripts.ctl.commands import arguments, ssh_certificate
 from scripts.ctl.persons.key_file import KeyFile
 from scripts.ctl.stacks.secrets import generate
 from scripts.ctl.stacks.stack import Stack
@@ -56,7 +56,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     monkeypatch.setattr(ssh_certificate, "Witness", lambda *_, **__: it)
     monkeypatch.setattr(trail, "append", it.append)
     monkeypatch.setattr(Stack, "_json", lambda *_: it.secrets)
-    monkeypatch.setattr(cli, "PROJECT", tmp_path)
+    monkeypatch.setattr(arguments, "PROJECT", tmp_path)
     monkeypatch.setenv("TMPDIR", str(tmp_path / "t"))
     (tmp_path / "t").mkdir()
     for name in ("DR_WHO", "SSH_USER_AUTH"):

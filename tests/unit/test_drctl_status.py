@@ -61,6 +61,7 @@ def test_one_screen_tells_both_regions_side_by_side(shown: Any) -> None:
     assert "region a is active, epoch 3 since 2026-11-29T10:00:00Z (planned, by ann@desk)" in lines[0]
     row = next(line for line in lines if line.startswith("database"))
     assert "primary of epoch 3, streaming" in row and "standby of epoch 3, streaming" in row
+    assert "0 bytes and 0.0 s behind" in row
     assert "\x1b" not in text, "a pipe gets no colours"
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from contract.errors import DrError, ExitCode, Failed, Refused, Usage
 from contract.runs import SILENT_S, Run
@@ -17,7 +16,7 @@ from scripts.clients.witness import WitnessDown
 from scripts.ctl import cli
 from scripts.ctl.commands import unlock
 from scripts.ctl.stacks.stack import Stack
-from tests.components import stack
+from tests.unit.played_project import lay
 
 BOB = Run(
     run="r",
@@ -64,14 +63,8 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     it = World()
     monkeypatch.setattr(unlock, "RunBucket", lambda _: it)
     monkeypatch.setattr(Stack, "_run", it.run)
-    values = stack.configuration("b")
-    secrets = values.pop("secrets")
+    secrets = lay(tmp_path, "b", monkeypatch)
     monkeypatch.setattr(Stack, "_json", lambda *_: secrets)
-    monkeypatch.setattr(cli, "PROJECT", tmp_path)
-    own = {f"dr:{key}": values.pop(key) for key in ("site", "failover_region")}
-    (tmp_path / "Pulumi.region-b.yaml").write_text(yaml.safe_dump({"config": own}))
-    shared = {f"dr:{key}": {"value": value} for key, value in values.items()}
-    (tmp_path / "Pulumi.yaml").write_text(yaml.safe_dump({"name": "dr", "config": shared}))
     return it
 
 

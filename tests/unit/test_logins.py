@@ -24,7 +24,7 @@ from scripts.clients import login_bucket
 from scripts.clients.login_bucket import Kept, LoginBucket
 from scripts.clients.witness import WitnessDown
 from scripts.ctl import cli
-from scripts.ctl.commands import audit, logins
+from scripts.ctl.commands import arguments, audit, logins
 from scripts.ctl.persons.logins import SECOND, SETTLED_S, Said, time_of, unanswered, understand
 from scripts.ctl.stacks.stack import Stack
 from tests.components import stack
@@ -385,7 +385,7 @@ def test_that_nobody_keeps_a_hosts_sign_ins_is_no_silence(
 ) -> None:
     """Else a list without a bastion's name reads as if nobody had been there."""
     everybody(told, settings)
-    now = Stack.settings(Stack(name="region-a", folder=cli.PROJECT))
+    now = Stack.settings(Stack(name="region-a", folder=arguments.PROJECT))
     held = {user: it for user, it in now.secrets.witness_hosts.items() if not user.startswith("control")}
     older = replace(now, secrets=replace(now.secrets, witness_hosts=held))
     monkeypatch.setattr(Stack, "settings", lambda _: older)

@@ -20,12 +20,14 @@ from contract.epoch import Epoch
 from contract.errors import ExitCode, Failed
 from contract.report import Event, Loss
 from scripts.ctl import cli
-from scripts.ctl.commands import move
+from scripts.ctl.commands import arguments, move
 from scripts.ctl.moves import engine
 from scripts.ctl.moves.engine import Outcome, Step
 from scripts.ctl.moves.plan import Kind, plan
 from scripts.ctl.reports import book, kept, writing
+from scripts.ctl.reports.glance import Glance
 from scripts.ctl.reports.recording import Recording
+from scripts.ctl.reports.standing import Brief
 from scripts.ctl.stacks.stack import Stack
 from scripts.ctl.survey.checks import judge
 from scripts.ctl.survey.known import Known
@@ -44,6 +46,7 @@ class World:
         self.survey: Survey = well(ITS)
         self.epoch: Epoch | None = self.survey.newest.value
         self.runs: list[tuple[str, str, str]] = []  # stack, its request, why
+        self.limited: list[bool] = []  # of each, whether to the role chain
         self.ends: dict[str, Outcome] = {}
         self.after: Any = lambda stack: None  # what a run leaves
         self.links: tuple[str, ...] = ("fence", "database", "a real order", "name")  # that a run tells of
@@ -63,9 +66,10 @@ class World:
 def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
     it = World()
 
-    def up(stack: Stack, watch: engine.Watch, *, why: str = "") -> Outcome:
+    def up(stack: Stack, watch: engine.Watch, *, why: str = "", limited: bool = False) -> Outcome:
         told = yaml.safe_load((stack.folder / f"Pulumi.{stack.name}.yaml").read_text())
         it.runs.append((stack.name, told["config"]["dr:failover_region"], why))
+        it.limited.append(limited)
         for number, link in enumerate(it.links):
             watch(Step(link=link, state="begun", at_s=float(number)))
             watch(Step(link=link, state="done", at_s=number + 1.0))
@@ -79,7 +83,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tmp_path_factory: pyt
     monkeypatch.setattr(writing, "ReportBucket", lambda *_, **__: it.records)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
     monkeypatch.setattr(engine, "up", up)
-    monkeypatch.setattr(cli, "PROJECT", tmp_path)
+    monkeypatch.setattr(arguments, "PROJECT", tmp_path)
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     for site in "ab":
         text = f"# kept\nconfig:\n  dr:site: {site}\n  dr:failover_region: a  # this one goes\n"
@@ -132,6 +136,34 @@ def test_a_failover_tells_what_is_lost_before_anybody_agrees(world: World, capsy
     told = capsys.readouterr().out
     assert "loss: not received here: database" in told and "plan " in told
     assert world.runs == []
+
+
+def test_a_plan_says_how_long_the_last_moves_of_its_kind_have_taken(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told(*records: Brief) -> str:
+        world.survey = replace(
+            world.survey, reports=Known(value=Glance(records=records, signed={}, breaks=(), waiting=0))
+        )
+        assert cli.main(["switchover", "b", "--dry-run"]) == ExitCode.DONE
+        return next(it for it in capsys.readouterr().out.splitlines() if it.startswith("  time: "))
+
+    def move(number: int, scenario: str, rto_s: float | None, outcome: str = "done", **more: Any) -> Brief:
+        good: dict[str, Any] = {"kind": "move", "at": "2026-11-29T10:00:00Z", "digest": "0" * 64, "signer": "drctl"}
+        return Brief(number=number, scenario=scenario, rto_s=rto_s, outcome=outcome, **good, **more)
+
+    assert told() == told(move(1, "switchover", None)) == "  time: not known: no move of this kind is recorded"
+    assert told(move(1, "failover", 9.0), move(2, "switchover", 3.0, "partial")).endswith(
+        "no move of this kind is recorded"
+    )
+    found = told(move(1, "switchover", 7.0, outage_s=1.25), move(2, "failover", 90.0), move(3, "failback", 8.5))
+    assert found == (
+        "  time: 8.5 s until a real order was taken, 1.2 s of them without an order: the longest of the last 2 of this kind (records 1, 3)"
+    )
+    assert "the longest of the last 5" in told(*(move(number, "switchover", 100.0 - number) for number in range(1, 9)))
+    world.survey = replace(world.survey, reports=DARK)
+    cli.main(["failover", "b", "--dry-run"])
+    assert "  time: not known: " in capsys.readouterr().out
 
 
 def test_the_lost_regions_next_run_asks_for_what_is_true(world: World, tmp_path: Path) -> None:
@@ -256,6 +288,32 @@ def test_abort_runs_the_region_that_is_active_and_nobody_begins_the_move_anew(wo
         assert (
             yaml.safe_load((tmp_path / f"Pulumi.region-{site}.yaml").read_text())["config"]["dr:failover_region"] == "a"
         )
+
+
+@pytest.mark.parametrize(
+    ("words", "limited"),
+    [
+        (["switchover", "b"], [True, True]),
+        (["failover", "b"], [True]),
+        (["failback", "b"], [False, True, True]),
+        (["switchover", "b", "--with-changes"], [False, False]),
+    ],
+)
+def test_a_move_runs_the_role_chain_alone_and_a_region_that_comes_back_all_of_it(
+    world: World, words: list[str], limited: list[bool]
+) -> None:
+    assert cli.main([*words, "--yes"]) == ExitCode.DONE
+    assert world.limited == limited
+
+
+def test_what_a_move_stands_on_and_nobody_has_made_yet_is_told_with_the_way_out() -> None:
+    seen = engine.Seen(lambda _: None, 0.0)
+    urn = "urn:pulumi:region-b::shop::dr:region:Host$command:remote:Command::"
+    text = f"Resource '{urn}region-app-3-converge' depends on '{urn}region-app-3-server' which was was not specified in --target list."
+    seen.take({"diagnosticEvent": {"severity": "error", "message": f"error: {text}\nEither include resource"}})
+    (found, *_) = seen.errors
+    assert found.startswith("region-app-3-converge: stands on region-app-3-server, which this stack has not made yet")
+    assert "--with-changes" in found
 
 
 def test_a_switchover_that_is_told_to_end_ends_behind_the_run_that_is_under_way(

@@ -92,7 +92,12 @@ def moved_by_drctl(stage: Stage, record: Record) -> None:
         _typed(stage, record, "rejoin", away)
     loss_is_counted(stage, record, away, before)
     record.expect(stage.active == home, f"region {stage.active} is active, wanted {home}")
-    told = stage.pulumi.typed("status", "--stack", stack_name("a"), "--config-file", str(stage.pulumi.files["a"]))
+    took = []
+    for _ in range(3):
+        began = time.monotonic()
+        told = stage.pulumi.typed("status", "--stack", stack_name("a"), "--config-file", str(stage.pulumi.files["a"]))
+        took.append(round(time.monotonic() - began, 1))
+    record.figures["status_s"] = took
     record.expect(f"region {home} is active" in told.stdout, f"status says: {told.stdout[:300]}{told.stderr[:300]}")
 
 

@@ -16,6 +16,7 @@ from contract.forms import is_id
 from contract.plain import shown
 from contract.platform import Bucket, Route, S3Key, Service, User, Vrack, Zone
 from scripts.clients.ovh import Answered, OvhApi
+from scripts.ctl.output import log
 
 T = TypeVar("T")
 MOST_ROWS = 10_000
@@ -146,6 +147,7 @@ class Third:
         found = fields.heard(S3Key, told, f"key of user {person.name}", _GO_ON)
         if found.secret is None or found.access != access:
             raise Failed(f"key of user {person.name}: came without its secret, wanted both; {_GO_ON}")
+        log.know([found.secret])
         return {"access_key": found.access, "secret_key": found.secret}
 
     def remove(self, person: Person) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from components.state import PASSPHRASE, PASSPHRASE_FILE
 from contract.errors import Refused, Usage
 from contract.plain import shown
+from scripts.ctl.output import log
 from scripts.ctl.stacks.configuration import load
 
 MOST_BYTES = 65536
@@ -65,6 +66,7 @@ def read(
         consumer_key=found["OVH_CONSUMER_KEY"],
         maker=environment.get(INIT_KEY) or account.get("init_consumer_key") or found["OVH_CONSUMER_KEY"],
     )
+    log.know(made)
     return made, []
 
 

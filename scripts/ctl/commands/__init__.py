@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import argparse
+
 _MODULES = {
     "abort": "move",
     "audit": "audit",
@@ -35,3 +37,19 @@ _MODULES = {
 }
 # Imported only when called for: `drctl --help` needs none of what they load.
 COMMANDS = {name: f"{__package__}.{module}" for name, module in _MODULES.items()}
+# What changes something: each run of it keeps a log (`scripts.ctl.output.log`). What a person does at a host is in that host's own.
+LOGGED = frozenset(
+    {
+        *(name for name, module in _MODULES.items() if module == "move"),
+        *("init", "destroy", "unlock", "reboot", "config share", "state backup", "state restore"),
+        *("drill restore", "drill switchover", "report sign", "report deficiency", "report add", "report push"),
+    }
+)
+_ONLY_LOOKS = ("dry_run", "check", "rights")
+
+
+def logged(chosen: argparse.Namespace) -> str:
+    """What its log is called; empty where nothing is changed."""
+    name = " ".join(filter(None, (chosen.command, getattr(chosen, "what", ""))))
+    looks = any(getattr(chosen, flag, False) for flag in _ONLY_LOOKS)
+    return name if name in LOGGED and not looks else ""

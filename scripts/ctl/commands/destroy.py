@@ -1,12 +1,14 @@
 """`drctl destroy SITE`: all that comes before `pulumi destroy` of a site. It deletes nothing of the site itself.
 
-Looks first, each of which can refuse: the witness says that the shop lives elsewhere, no resource is protected any more. Then the name is led away from
-the site, at the witness (whose addresses the other site publishes) and in the zone. Then it says what stays, what is not ours, and what to type.
+Looks first, each of which can refuse: the witness says that the shop lives elsewhere, no resource is protected any more, no run is at work at the stack,
+whose lease is held meanwhile. Then the name is led away from the site, at the witness (whose addresses the other site publishes) and in the zone. Then it
+says what stays, what is not ours, and what to type.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 
 from components.render import documents, links
@@ -19,8 +21,10 @@ from contract.plain import phrase
 from scripts.clients.openstack import Cloud
 from scripts.clients.ovh import OvhApi
 from scripts.clients.ovh_zone import OvhZone
+from scripts.clients.run_lease import RunLease
 from scripts.clients.trail import Note
 from scripts.clients.witness import Witness
+from scripts.ctl.output import say
 from scripts.ctl.stacks.stack import Resource, Stack
 from scripts.leftovers import network
 from scripts.links import keeper, pointer
@@ -53,7 +57,12 @@ def make_ready(stack: Stack, site: str) -> ExitCode:
         print(sentence)
     _unprotected(settings, stack, resources)
     strangers = _strangers(settings, resources)
-    _lead_away(settings, told)
+    lease = RunLease(told.witness, site, "destroy", os.environ, tell=say)
+    lease.take()
+    try:
+        _lead_away(settings, told)
+    finally:
+        lease.release()
     why = settings.destroy.reason if settings.destroy else ""
     note = Note(told.witness, "destroy", site, why=why, facts={"step": "the name was taken away"})
     if lost := note.lost(keeper.NOTED_S):

@@ -21,13 +21,14 @@ from contract.errors import DrError, ExitCode, OutcomeUnknown, Refused
 from contract.hosts import DATABASE, first
 from contract.plain import phrase
 from contract.report import Event, Figure
-from contract.sites import SITES, other
+from contract.sites import other
 from contract.version import VERSION
 from scripts.clients.hosts import Hosts, Unreachable
 from scripts.clients.trail import person
 from scripts.clients.witness import Witness
+from scripts.ctl.commands import drill_switchover
 from scripts.ctl.output import say
-from scripts.ctl.persons.bastions import remembered
+from scripts.ctl.persons.reach import bastions
 from scripts.ctl.reports import book, writing
 from scripts.ctl.reports.recording import end_of
 from scripts.ctl.stacks.stack import Stack
@@ -74,9 +75,13 @@ class Drill:
 
 def run(chosen: argparse.Namespace) -> ExitCode:
     """Raises DrError."""
+    return drill_switchover.run(chosen) if chosen.what == "switchover" else restore(chosen)
+
+
+def restore(chosen: argparse.Namespace) -> ExitCode:
+    """Raises DrError."""
     settings = Stack.chosen(chosen).settings()
-    witness = Witness(documents.witness(settings))
-    newest = witness.newest()
+    newest = Witness(documents.witness(settings)).newest()
     if newest is None:
         raise Refused(
             "witness: found no epoch, wanted the one in force; nothing was changed; bring region a up first (README.md)"
@@ -88,10 +93,8 @@ def run(chosen: argparse.Namespace) -> ExitCode:
     )
     if chosen.dry_run:
         return ExitCode.DONE
-    known = {site: address for site in SITES if (address := witness.addresses(site).get("bastion"))}
-    bastions = {**remembered(documents.witness(settings)), **known}
     try:
-        with Hosts(ssh(settings, bastions)) as hosts:
+        with Hosts(ssh(settings, bastions(settings))) as hosts:
             found = _rehearsed(hosts, host, folder, chosen.hours * HOUR_S)
     except DrError as error:
         if error.code != ExitCode.REFUSED:
@@ -133,12 +136,18 @@ def _told(found: Rehearsed) -> list[str]:
         for name, tree in sorted(found.databases.items())
     ]
     return [
-        f"restored up to {found.restored.recovered_to or 'nobody knows when'} in {found.restore_s:.0f} s, counted and checked in {found.all_s:.0f} s",
+        f"restored {_until(found.restored.recovered_to)} in {found.restore_s:.0f} s, counted and checked in {found.all_s:.0f} s",
         *rows,
         f"  pages: {found.checksums.blocks if found.checksums.blocks is not None else '?'}, damaged: "
         f"{found.checksums.bad if found.checksums.bad is not None else '?'}",
         "compare the counts with those of the shop (`drctl psql` on the active region's db-1)",
     ]
+
+
+def _until(at: str | None) -> str:
+    return (
+        f"up to the transaction of {at}" if at else "to the end of its WAL, in which no transaction says when that was"
+    )
 
 
 def _count(tree: object, name: str) -> str:

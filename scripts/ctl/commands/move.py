@@ -65,13 +65,14 @@ class Pair:
         """In force, by the witness. Raises DrError."""
         return Witness(documents.witness(self.settings)).newest()
 
-    def up(self, site: str, request: str) -> Outcome:
-        """Its own run, with the request for `request`."""
+    def up(self, site: str, request: str, *, limited: bool = True) -> Outcome:
+        """Its own run, with the request for `request`; `limited`: to the role chain, unless the operator has all of it run."""
         self.stacks[site].request(request)
         say(f"pulumi up of region {site}, which asks for region {request}")
         self.record.begins(site)
         self.journal.run(site)
-        outcome = engine.up(self.stacks[site], self._watch, why=_why(self.record.told))
+        limited = limited and not getattr(self.record.told, "with_changes", False)
+        outcome = engine.up(self.stacks[site], self._watch, why=_why(self.record.told), limited=limited)
         self.record.ran(outcome)
         return outcome
 
@@ -122,7 +123,7 @@ def _switch(pair: Pair, chosen: argparse.Namespace, found: Plan) -> ExitCode:
             f"switchover to region {found.target}: found {len(found.against)} reasons against it, which are listed above, wanted none; nothing was changed; "
             f"mend them; where region {found.source} is lost, `drctl failover {found.target}`"
         )
-    _agreed(found, chosen)
+    agreed(found, chosen)
     pair.record.agreed(found, typed=not (chosen.yes or chosen.plan))
     return _moved(pair, found)
 
@@ -135,14 +136,14 @@ def failover(pair: Pair, chosen: argparse.Namespace) -> ExitCode:
     _show(found)
     if chosen.dry_run:
         return ExitCode.DONE
-    _agreed(found, chosen)
+    agreed(found, chosen)
     pair.record.agreed(found, typed=not (chosen.yes or chosen.plan))
     return _moved(pair, found)
 
 
 def rejoin(pair: Pair, chosen: argparse.Namespace) -> ExitCode:
     """A region that is back follows the one that is active."""
-    active = _active(pair)
+    active = leading(pair)
     if active == chosen.region:
         raise Refused(
             f"rejoin of region {chosen.region}: it is active, and there is nothing to follow; nothing was changed; `drctl abort` finishes or takes back a "
@@ -151,9 +152,9 @@ def rejoin(pair: Pair, chosen: argparse.Namespace) -> ExitCode:
     if chosen.dry_run:
         say(f"pulumi up of region {chosen.region} would make it follow region {active}")
         return ExitCode.DONE
-    return _ended(
-        pair, chosen.region, pair.up(chosen.region, active), f"region {chosen.region} follows region {active}"
-    )
+    # All of it: a region that comes back may have lost what its links stand on.
+    run = pair.up(chosen.region, active, limited=False)
+    return _ended(pair, chosen.region, run, f"region {chosen.region} follows region {active}")
 
 
 def failback(pair: Pair, chosen: argparse.Namespace) -> ExitCode:
@@ -173,7 +174,7 @@ def failback(pair: Pair, chosen: argparse.Namespace) -> ExitCode:
 
 def abort(pair: Pair, chosen: argparse.Namespace) -> ExitCode:
     """A move that was begun and left is taken back by a run of the active region, or finished where its epoch was claimed."""
-    active = _active(pair)
+    active = leading(pair)
     if chosen.dry_run:
         say(f"pulumi up of region {active} would take back, or finish, what was begun")
         return ExitCode.DONE
@@ -195,7 +196,7 @@ def _show(found: Plan) -> None:
         print(f"{line[: len(line) - len(text)]}{phrase(text, 600)}")
 
 
-def _agreed(found: Plan, chosen: argparse.Namespace) -> None:
+def agreed(found: Plan, chosen: argparse.Namespace) -> None:
     """By the plan's digest, by `--yes`, or typed. Raises Usage, Refused."""
     if chosen.plan and chosen.plan != found.digest:
         raise Refused(
@@ -311,7 +312,8 @@ def _left(pair: Pair, site: str) -> ExitCode:
     return ExitCode.FAILED if writers == [newest.active] and newest.active != site else ExitCode.PARTIAL
 
 
-def _active(pair: Pair) -> str:
+def leading(pair: Pair) -> str:
+    """The region that is active. Raises DrError."""
     newest = pair.newest()
     if newest is None:
         raise Refused(

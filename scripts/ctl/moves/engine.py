@@ -6,6 +6,7 @@ and the first of them would stand in the way of a failover. The events are those
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import re
@@ -23,9 +24,13 @@ from typing import Any
 
 from contract.errors import Failed
 from contract.plain import phrase
+from scripts.ctl.output import log
 from scripts.ctl.stacks.stack import Stack
 
 LOOK_S = 0.05
+# What a move is limited to: commands, by which hosts and links are told of it. Nothing of a platform is made, changed, replaced or deleted by it.
+LIMITED = ("--target", "**command:**")
+PIECE_BYTES = 65536  # of pulumi's streams, at each look
 # What a link is called for people; it is told when it runs. In the order of a move.
 LINKS: Mapping[str, str] = {
     "fence-claim": "fence",
@@ -62,13 +67,16 @@ class Outcome:
 Watch = Callable[[Step], None]
 
 
-def up(stack: Stack, watch: Watch, *, why: str = "") -> Outcome:
-    """Runs it to its end, whoever presses Ctrl-C meanwhile: pulumi is told, and ends by itself. Raises Failed where there is no pulumi."""
+def up(stack: Stack, watch: Watch, *, why: str = "", limited: bool = False) -> Outcome:
+    """Runs it to its end, whoever presses Ctrl-C meanwhile: pulumi is told, and ends by itself. `limited`: to what a move is. Raises Failed where there is
+    no pulumi.
+    """
     with ExitStack() as made:
         # Events name the inputs of every resource: nobody else reads them, and they are gone with the run.
         folder = Path(made.enter_context(tempfile.TemporaryDirectory(prefix="drctl-")))
         events, said = folder / "events", folder / "said"
         command = stack.argv("up", "--yes", "--skip-preview", "--event-log", str(events), *stack.file_words)
+        command += LIMITED if limited else ()
         environment = {**os.environ, "PULUMI_DEBUG_COMMANDS": "true", **({"DR_WHY": why} if why else {})}
         began = time.monotonic()
         with said.open("wb") as out:
@@ -80,13 +88,15 @@ def up(stack: Stack, watch: Watch, *, why: str = "") -> Outcome:
                 raise Failed(
                     f"{command[0]}: cannot be run ({error.strerror}), wanted pulumi; nothing was changed; install it, or put it into PATH"
                 ) from None
-        seen = Seen(watch, began)
+        seen, spoken = Seen(watch, began), _Tail(said)
         wanted = threading.Event()
         made.callback(_told_on(process, wanted))
         while True:
             try:
                 ended = process.poll() is not None
                 seen.read(events)
+                while piece := spoken.more():
+                    log.pulumi(piece)
                 if ended:
                     break
                 time.sleep(LOOK_S)
@@ -100,6 +110,25 @@ def up(stack: Stack, watch: Watch, *, why: str = "") -> Outcome:
             warnings=tuple(seen.warnings),
             interrupted=wanted.is_set(),
         )
+
+
+class _Tail:
+    """Of a file that grows."""
+
+    def __init__(self, file: Path) -> None:
+        self._file, self._read = file, 0
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def more(self) -> str:
+        """What was added to it since."""
+        try:
+            with self._file.open("rb") as stream:
+                stream.seek(self._read)
+                piece = stream.read(PIECE_BYTES)
+        except OSError:
+            return ""
+        self._read += len(piece)
+        return self._decoder.decode(piece)
 
 
 class Seen:
@@ -139,6 +168,9 @@ class Seen:
                 (self.errors if said["severity"] == "error" else self.warnings).setdefault(text)
 
 
+_UNMADE = re.compile(
+    r"Resource '\S*::([^':]+)' depends on '\S*::([^':]+)' which was (?:was )?not specified in --target list"
+)
 _HOLDER = re.compile(r"created by (.+ at \S+)$")
 # What pulumi says around a sentence of ours: that it ended, and how the command was called, whose text is pages long.
 _AROUND = (
@@ -154,7 +186,12 @@ _AROUND = (
 def _sentences(message: str) -> Iterator[str]:
     for line in message.splitlines():
         text = line.strip()
-        if text and not text.startswith(_AROUND):
+        if found := _UNMADE.search(text):
+            yield (
+                f"{found[1]}: stands on {found[2]}, which this stack has not made yet, wanted all of it there before a move; a move makes nothing of the "
+                "platform; make it by `pulumi up` of this region with the request as it was, or the same command again with --with-changes"
+            )
+        elif text and not text.startswith(_AROUND):
             yield phrase(text, 2000)
 
 

@@ -41,6 +41,7 @@ class Plan:
     against: tuple[Finding, ...] = ()
     unsure: int = 0  # checks that are not good and do not stand against it
     loss: str = ""
+    expected: str = ""  # how long it takes, by the records of moves of this kind
 
     @property
     def digest(self) -> str:
@@ -53,6 +54,7 @@ class Plan:
         for number, step in enumerate(_STEPS[self.kind], 1):
             yield f"  {number}  {step.format(source=self.source, target=self.target, epoch=self.epoch + 1)}"
         yield f"  loss: {self.loss or 'none; it is refused where anything would be lost'}"
+        yield f"  time: {self.expected or 'not known'}"
         if self.unsure:
             yield f"  {self.unsure} checks are not good and do not stand against it (`drctl check`)"
         for it in self.against:
@@ -60,6 +62,8 @@ class Plan:
         yield f"  plan {self.digest}"
 
 
+LAST = 5  # moves that say how long the next one takes
+_LIKE = {Kind.SWITCHOVER: ("switchover", "failback"), Kind.FAILOVER: ("failover",)}
 _STEPS = {
     Kind.SWITCHOVER: (
         "the fence: workers of region {source} go quiet, its database stops cleanly, epoch {epoch} is claimed",
@@ -93,6 +97,27 @@ def plan(kind: Kind, target: str, survey: Survey, settings: Settings, findings: 
         against=blocking,
         unsure=_unsure(kind, findings, blocking),
         loss="" if kind is Kind.SWITCHOVER else sentence(_loss(target, survey, settings)),
+        expected=_expected(kind, survey),
+    )
+
+
+def _expected(kind: Kind, survey: Survey) -> str:
+    """The longest of the last moves of this kind, as their records measured them."""
+    known = survey.reports
+    if known.value is None:
+        return f"not known: {known.why or 'there are no records'}"
+    of_kind = [
+        it for it in known.value.records if it.scenario in _LIKE[kind] and it.outcome == "done" and it.rto_s is not None
+    ]
+    last = of_kind[-LAST:]
+    if not last:
+        return "not known: no move of this kind is recorded"
+    outages = [it.outage_s for it in last if it.outage_s is not None]
+    gap = f", {max(outages):.1f} s of them without an order" if outages else ""
+    numbers = ", ".join(str(it.number) for it in last)
+    return (
+        f"{max(it.rto_s or 0.0 for it in last):.1f} s until a real order was taken{gap}: the longest of the last {len(last)} of this kind "
+        f"(record{'s' if len(last) > 1 else ''} {numbers})"
     )
 
 

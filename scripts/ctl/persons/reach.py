@@ -52,7 +52,7 @@ def way(settings: Settings, host: str, person: str) -> Iterator[Way]:
         raise Usage(
             f"host {shown(host)}: is none of this shop's, wanted one of {', '.join(settings.hosts)}; nothing was done"
         )
-    told, certificate = _identity(settings, person, ssh(settings, _bastions(settings)))
+    told, certificate = _identity(settings, person, ssh(settings, bastions(settings)))
     with Hosts(told, certificate) as hosts:
         yield Way(hosts, host, _via(hosts, host))
 
@@ -72,7 +72,7 @@ def _via(hosts: Hosts, host: str) -> str:
     )
 
 
-def _bastions(settings: Settings) -> dict[str, str]:
+def bastions(settings: Settings) -> dict[str, str]:
     """Those that the witness knows, or has known last. Raises DrError where it says nothing and never has."""
     place, found = documents.witness(settings), dict[str, str]()
     witness = Witness(place, answer_s=ANSWER_S, attempts=1)

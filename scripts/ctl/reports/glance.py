@@ -27,6 +27,7 @@ from scripts.ctl.reports.standing import Brief, brief, stand
 
 AT_ONCE, MOST_READ = 8, 200  # records at once, and of the newest at most
 ANSWER_S = 2.0
+FORM = 2  # of what is remembered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,8 +93,8 @@ def _missing(names: Sequence[str], known: Mapping[str, Brief]) -> list[str]:
 
 
 def _file(settings: Settings, allowed: Sequence[tuple[str, str]]) -> Path | None:
-    """One for each set of keys: with other ones nothing is known any more."""
-    of = hashlib.sha256(repr(sorted(allowed)).encode()).hexdigest()[:8]
+    """One for each set of keys and each form of what is remembered: with another one nothing is known any more."""
+    of = hashlib.sha256(repr((FORM, sorted(allowed))).encode()).hexdigest()[:8]
     with suppress(RuntimeError):
         return memory.place_of("records", documents.witness(settings)).with_suffix(f".{of}.json")
     return None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from contract.checks import integer, listing, one_of, optional, text
 from contract.fields import key
-from contract.forms import PHRASE
+from contract.forms import PHRASE, SECONDS
 from contract.objectives import PROGRAM
 from contract.report import DEFICIENCY, EVENTS, MOST_NUMBER, RECORDS, SHA256, SIGN_OFF, TIME, Signed
 
@@ -26,6 +26,8 @@ class Brief:
     signer: str = key(PHRASE, "by whose key")
     scenario: str = key(PHRASE, "of an event", default="")
     outcome: str = key(PHRASE, "of an event", default="")
+    rto_s: float | None = key(optional(SECONDS), "recovery time that was measured", default=None, unit="s")
+    outage_s: float | None = key(optional(SECONDS), "how long no order was taken, by samples", default=None, unit="s")
     runners: tuple[str, ...] = key(listing(PHRASE), "who has run or recorded it, by any of their names", default=())
     of: int | None = key(optional(integer(1, MOST_NUMBER)), "the record that it is about", default=None)
     of_digest: str = key(text(r"([0-9a-f]{64})?", "a SHA-256, or nothing"), "of that one's object", default="")
@@ -41,6 +43,8 @@ def brief(it: Signed) -> Brief:
         signer=record.signer,
         scenario=event.scenario if event else "",
         outcome=event.outcome if event else "",
+        rto_s=event.rto.measured_s if event and event.rto else None,
+        outage_s=event.outage.measured_s if event and event.outage else None,
         runners=tuple(sorted({*_names(event.ran_by), *_names(record.who)})) if event else (),
         of=record.of,
         of_digest=record.signoff.digest if record.signoff else "",

@@ -97,9 +97,9 @@ def merged(path: Path) -> dict[str, Any]:
     return {name: _typed(name, value) for name, value in stored.items()}
 
 
-def own_values(path: Path) -> dict[str, Any]:
-    """What a stack file itself says, by full key. Raises Usage."""
-    own = load(path).get("config")
+def own_values(path: Path, document: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What a stack file itself says, by full key; `document`: the file's, where it was read already. Raises Usage."""
+    own = (load(path) if document is None else document).get("config")
     if not isinstance(own, dict):
         raise Usage(f"file {path}: has no `config:`, wanted the stack's keys; nothing was changed; fill it in first")
     return {_full(name): value for name, value in own.items()}

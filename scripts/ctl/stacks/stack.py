@@ -17,6 +17,7 @@ from components.settings import Settings
 from contract.errors import Failed
 from contract.reference import NAMESPACE
 from contract.sites import SITES
+from scripts.ctl.output import log
 from scripts.ctl.stacks.configuration import PROJECT, load, own_values, shared_values, write
 from scripts.ctl.stacks.sealed import Seal
 
@@ -56,17 +57,21 @@ class Stack:
         otherwise.
         """
         file = self.path
+        document = load(file)
         # As pulumi does it: the stack file may lie anywhere, what both regions share is the project's.
-        stored = {**shared_values(self.folder), **own_values(file)}
+        stored = {**shared_values(self.folder), **own_values(file, document)}
         values = {key.removeprefix("dr:"): value for key, value in stored.items() if key.startswith("dr:")}
         hidden = {key for key, value in values.items() if _sealed(value)} | {"secrets"}
-        seal = Seal.of(load(file), file)
+        seal = Seal.of(document, file)
         if seal is not None:
             values |= {key: seal.opened(values[key], f"dr:{key}") for key in hidden if key in values}
         else:
             values |= {key: self._opened(key) for key in hidden - {"secrets"}}
             values["secrets"] = self._json("config", "get", "dr:secrets", *self.file_words)
-        return config.parse({key: config.decoded(key, value) for key, value in values.items()}, hidden)
+        values = {key: config.decoded(key, value) for key, value in values.items()}
+        settings = config.parse(values, hidden)
+        log.know([settings.secrets, *(values[key] for key in hidden - {"secrets"} if key in values)])
+        return settings
 
     def exported(self) -> bytes:
         """Its state as pulumi writes it, secrets encrypted. Raises Failed."""
@@ -79,10 +84,14 @@ class Stack:
     def secrets(self) -> Any:
         """`dr:secrets` in clear. Raises DrError."""
         file = self.path
-        seal = Seal.of(load(file), file, os.environ if self.environment is None else self.environment)
+        document = load(file)
+        seal = Seal.of(document, file, os.environ if self.environment is None else self.environment)
         if seal is None:
-            return self._json("config", "get", "dr:secrets", *self.file_words)
-        return config.decoded("secrets", seal.opened(own_values(file).get("dr:secrets"), "dr:secrets"))
+            found = self._json("config", "get", "dr:secrets", *self.file_words)
+        else:
+            found = config.decoded("secrets", seal.opened(own_values(file, document).get("dr:secrets"), "dr:secrets"))
+        log.know(found)
+        return found
 
     def known(self) -> bool:
         """Whether the backend has it. Raises Failed."""
@@ -96,6 +105,7 @@ class Stack:
 
     def keep_secrets(self, secrets: Mapping[str, Any]) -> None:
         """Store `dr:secrets`, encrypted; it goes over in no argument. Raises Failed."""
+        log.know(secrets)
         self._run("config", "set", "--secret", "dr:secrets", *self.file_words, stdin=json.dumps(secrets))
 
     def resources(self) -> Iterator[Resource]:

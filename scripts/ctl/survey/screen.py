@@ -135,7 +135,8 @@ def _database(host: HostSurvey) -> str:
         return f"DOWN ({it.cluster_state or 'no control data'})"
     what = "?" if it.in_recovery is None else "standby" if it.in_recovery else "primary"
     stream = {True: "streaming", False: "NOT streaming", None: "streaming: ?"}[it.streaming]
-    lag = f"{size(it.lag_bytes)} behind" if it.lag_bytes is not None else "lag: ?"
+    late = "" if it.lag_s is None else f" and {it.lag_s:.1f} s"
+    lag = f"{size(it.lag_bytes)}{late} behind" if it.lag_bytes is not None else "lag: ?"
     return f"{what} of epoch {epoch}, {stream}, {lag}, commits {it.sync or '?'}"
 
 

@@ -23,6 +23,7 @@ NOTHING: dict[str, Any] = {
     "paused": None,
     "streaming": False,
     "lag_bytes": None,
+    "lag_s": None,
     "cluster_state": None,
     "checkpoint_lsn": None,
     "system_identifier": None,
@@ -72,7 +73,8 @@ def _free(folder: Path) -> int | None:
     return found.f_bavail * found.f_frsize
 
 
-# `streaming` and `lag_bytes`: on a standby of what it receives, on a primary of the standby that it serves.
+# `streaming`, `lag_bytes`, `lag_s`: on a standby of what it receives, on a primary of the standby that it serves. Seconds are of the last transaction
+# that was replayed; nothing waits where nothing is behind, however long ago that was.
 _STATUS = f"""select json_build_object(
   'in_recovery', pg_is_in_recovery(), 'timeline', {TIMELINE},
   'receive_lsn', pg_last_wal_receive_lsn(), 'replay_lsn', pg_last_wal_replay_lsn(),
@@ -85,5 +87,10 @@ _STATUS = f"""select json_build_object(
                     then (select coalesce(pg_wal_lsn_diff(latest_end_lsn, pg_last_wal_replay_lsn()), 0)::bigint from pg_stat_wal_receiver)
                     else (select max(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn))::bigint from pg_stat_replication
                           where application_name ~ '^dr_[a-z]+$') end,
+  'lag_s', case when pg_is_in_recovery()
+                then case when pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() then 0
+                          else greatest(extract(epoch from now() - pg_last_xact_replay_timestamp()), 0) end
+                else (select max(case when pg_current_wal_lsn() <= replay_lsn then 0 else extract(epoch from replay_lag) end)
+                      from pg_stat_replication where application_name ~ '^dr_[a-z]+$') end,
   'slot', (select json_build_object('active', active, 'wal_status', wal_status, 'safe_wal_size', safe_wal_size)
            from pg_replication_slots where slot_name = 'dr_peer'))"""  # noqa: S608

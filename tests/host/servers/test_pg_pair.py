@@ -165,6 +165,17 @@ def test_a_standby_that_misses_the_checkpoint_is_not_promoted(streaming: Pair) -
     assert b.sql("select pg_is_in_recovery()") == "t"
 
 
+def test_seconds_of_lag_are_of_what_waits_and_none_where_nothing_does(streaming: Pair) -> None:
+    a, b = streaming.a, streaming.b
+    a.sql("create table lag (i int)")
+    assert until(lambda: status(b)["lag_s"] == 0 and status(a)["lag_s"] == 0, 20), "nothing is behind"
+    b.sql("select pg_wal_replay_pause()")
+    a.sql("insert into lag values (1)")
+    assert until(lambda: all(isinstance(lag := status(node)["lag_s"], float) and lag > 0.2 for node in (a, b)), 20)
+    b.sql("select pg_wal_replay_resume()")
+    assert until(lambda: status(b)["lag_s"] == 0 and status(a)["lag_s"] == 0, 20)
+
+
 def test_a_paused_replay_goes_on_before_a_promotion_and_in_a_hand_over(streaming: Pair) -> None:
     a, b = streaming.a, streaming.b
     b.sql("select pg_wal_replay_pause()")

@@ -92,6 +92,6 @@ ROWS = (
         about="how long ago the last recorded drill or move has come to its end",
         judge=_of(_drilled, "rehearsal"),
         wanted="within dr:reports.drill_days",
-        next="drctl switchover, or a drill and drctl report add drill",
+        next="drctl drill switchover, or another drill and drctl report add drill",
     ),
 )

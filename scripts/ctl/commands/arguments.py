@@ -1,0 +1,146 @@
+"""What the longer commands are told: moves, drills, records; and what several are told alike."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from contract.report import EVENTS
+from contract.sites import SITES
+
+KEY = Path("~/.ssh/id_ed25519.pub")
+PROJECT = Path(__file__).resolve().parents[3]
+
+
+def of_site(command: argparse.ArgumentParser) -> None:
+    """Which stack has the configuration."""
+    command.add_argument("--site", choices=SITES, help="whose stack has the configuration; a by default")
+    of_stack(command)
+
+
+def of_stack(command: argparse.ArgumentParser) -> None:
+    """Which stack, by its own name or file."""
+    command.add_argument("--stack", help="its stack; region-SITE by default")
+    command.add_argument("--config-file", type=Path, help="its stack file; Pulumi.<stack>.yaml by default")
+    command.set_defaults(folder=PROJECT)
+
+
+def of_both(command: argparse.ArgumentParser) -> None:
+    """Which stacks both are."""
+    command.add_argument(
+        "--stacks",
+        default="region-{site}",
+        help="names of both stacks, {site} for the region's letter; region-{site} by default",
+    )
+
+
+def move(name: str, command: argparse.ArgumentParser) -> None:
+    """Of `name`, one of the moves."""
+    if name != "abort":
+        command.add_argument("region", choices=SITES, help="which one")
+    command.add_argument("--dry-run", action="store_true", help="the plan, and nothing is changed")
+    if name in ("switchover", "failover", "failback"):
+        _agreement(command)
+    if name in ("switchover", "failover"):
+        command.add_argument(
+            "--resume", action="store_true", help="go on with that move, which was begun on this machine and left"
+        )
+    if name != "rejoin":
+        command.add_argument(
+            "--with-changes",
+            action="store_true",
+            help="let what else is pending come along; without it nothing of the platform is made, changed, replaced or deleted",
+        )
+    _of_move(command)
+
+
+def _agreement(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--yes", action="store_true", help="agreed, whatever the plan is")
+    command.add_argument("--plan", default="", help="agreed to the plan with this digest, and to no other")
+
+
+def _of_move(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--reason", default="", help="why, for the audit trail and the record")
+    command.add_argument("--ticket", default="", help="its number, for the audit trail and the record")
+    command.add_argument("--approved-by", default="", help="who has agreed to it, for the record")
+    command.add_argument("--witnessed-by", default="", help="who watches it, for the record")
+    command.add_argument(
+        "--samples",
+        type=Path,
+        help="a file in which orders and health probes are noted meanwhile, for the record (docs/reports.md)",
+    )
+    of_both(command)
+    command.add_argument(
+        "--config-dir", type=Path, help="where Pulumi.<stack>.yaml of both lie; the project's folder by default"
+    )
+    command.set_defaults(folder=PROJECT)
+
+
+def drill(drill: argparse.ArgumentParser) -> None:
+    """Rehearsals on the real pair."""
+    what = drill.add_subparsers(dest="what", required=True)
+    there = what.add_parser(
+        "switchover",
+        help="the shop moves to the other region, stays there for a while, and moves home: strict both ways",
+    )
+    there.add_argument("--dry-run", action="store_true", help="the plan, and nothing is changed")
+    _agreement(there)
+    there.add_argument("--hold", type=int, default=900, help="seconds that it stays there; 900 by default")
+    there.add_argument(
+        "--window",
+        default="",
+        help="times of a day in UTC between which all of it has to be, like 02:00-04:00; any by default",
+    )
+    _of_move(there)
+    restore = what.add_parser(
+        "restore",
+        help="the newest backup and WAL, beside the standby's database: restored, counted, every page checked, removed",
+    )
+    restore.add_argument("--dry-run", action="store_true", help="what would be done, and nothing is")
+    restore.add_argument("--hours", type=int, default=6, help="how long it may take; 6 by default")
+    restore.add_argument("--reason", default="", help="why, for the record")
+    restore.add_argument("--ticket", default="", help="its number, for the record")
+    restore.add_argument("--witnessed-by", default="", help="who watches it, for the record")
+    restore.add_argument("--site", choices=SITES, default="a", help="whose stack has the configuration; a by default")
+    of_stack(restore)
+
+
+def report(report: argparse.ArgumentParser) -> None:
+    """Records, and what is done with them."""
+    what = report.add_subparsers(dest="what", required=True)
+    listed = what.add_parser("list", help="all of them, a line each")
+    listed.add_argument("--html", type=Path, help="write them into this file, as one page")
+    listed.add_argument("--json", action="store_true", help="all of it, as JSON")
+    show = what.add_parser("show", help="one of them, with what others have recorded of it")
+    show.add_argument("number", type=int, help="of the record")
+    show.add_argument("--html", type=Path, help="write it into this file, as one page")
+    show.add_argument("--json", action="store_true", help="all of it, as JSON")
+    verify = what.add_parser(
+        "verify", help="walk all of them; exit code 1 where one does not hold, the first one first"
+    )
+    verify.add_argument(
+        "--from", dest="folder_of", type=Path, help="a folder with copies of the objects, instead of the witness"
+    )
+    verify.add_argument(
+        "--head", default="", help="number and digest that were noted before, as this prints them: 42:<sha256>"
+    )
+    sign = what.add_parser("sign", help="stand for a record that somebody else has run, by your own key")
+    sign.add_argument("number", type=int, help="of the record")
+    sign.add_argument(
+        "--key", type=Path, default=KEY, help=f"your public key, one of dr:reports.signers; {KEY} by default"
+    )
+    sign.add_argument("--note", default="", help="what is to be said with it")
+    lack = what.add_parser("deficiency", help="add what is to be mended to a record")
+    lack.add_argument("number", type=int, help="of the record")
+    lack.add_argument("--owner", required=True, help="who mends it")
+    lack.add_argument("--until", required=True, help="the day until which, like 2026-12-31")
+    lack.add_argument("--text", required=True, help="what is to be mended")
+    add = what.add_parser(
+        "add", help="record what was not done by a move of this program, from a file in the form of docs/reports.md"
+    )
+    add.add_argument("kind", choices=EVENTS, help="what it was")
+    add.add_argument("--from", dest="file", type=Path, required=True, help="the file, one JSON object")
+    push = what.add_parser("push", help="write what waits on this machine to the witness")
+    for each in (listed, show, verify, sign, lack, add, push):
+        each.add_argument("--site", choices=SITES, default="a", help="whose stack knows the witness; a by default")
+        of_stack(each)
