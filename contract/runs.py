@@ -25,7 +25,7 @@ class Run:
     schema: int = key(integer(1, 1), "form of the object", default=1)
     run: str = key(ID, "of this run alone")
     site: str = key(A_SITE, "of the stack")
-    what: str = key(one_of("up", "destroy"), "what it does")
+    what: str = key(one_of("up", "destroy", "reboot"), "what it does")
     who: str = key(PHRASE, "the ssh certificate's name, `DR_WHO`, or user@host")
     place: str = key(PHRASE, "from where")
     at: str = key(PHRASE, "since when, RFC 3339, by that machine's clock")

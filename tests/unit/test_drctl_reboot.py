@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from contract.errors import ExitCode
+from contract.errors import ExitCode, Refused
 from contract.services.postgres import Mode
 from scripts.clients.hosts import Unreachable
 from scripts.ctl import cli
@@ -34,6 +34,7 @@ class World:
         self.done: list[str] = []
         self.noted: list[dict[str, Any]] = []
         self.stays, self.cut, self.code = "", False, 0
+        self.at_work, self.held = False, False
         self.breaks: dict[str, tuple[str, Any]] = {}
         self.looks, self.pauses = 0, 0
         self.mends_after: int | None = None  # looks after which nothing is worse any more
@@ -47,6 +48,18 @@ class World:
         if self.mends_after is not None and self.pauses > self.mends_after:
             self.seen, self.mends_after = self.whole, None
         return self.seen
+
+    def lease(self, place: Any, site: str, what: str, _: Any, *, tell: Any) -> World:
+        assert what == "reboot"
+        return self
+
+    def take(self) -> None:
+        if self.at_work:
+            raise Refused("stack region-b: bob is at work there")
+        self.held = True
+
+    def release(self) -> None:
+        self.held = False
 
     def rest(self, _: float) -> None:
         self.pauses += 1
@@ -72,7 +85,7 @@ class World:
         assert host
 
     def rebooted(self, host: str, line: str) -> CompletedProcess[bytes]:
-        assert line == "systemctl --no-block reboot"
+        assert line == "systemctl --no-block reboot" and self.held
         self.done.append(host)
         name, _, site = host.partition(".")
         if host != self.stays and not self.code:
@@ -91,6 +104,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     it = World()
     monkeypatch.setattr(Stack, "settings", lambda _: ITS)
     monkeypatch.setattr(reboot, "look", it.look)
+    monkeypatch.setattr(reboot, "RunLease", it.lease)
     monkeypatch.setattr(reboot, "way", it.way)
     monkeypatch.setattr(
         reboot, "_tell", lambda _, chosen, hosts: it.noted.append({"hosts": hosts, "why": chosen.reason})
@@ -214,3 +228,15 @@ def test_a_host_that_refuses_to_go_ends_it(world: World, capsys: pytest.CaptureF
 def test_a_name_that_is_none_is_refused(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     assert begun("--host", "db-9") == ExitCode.USAGE
     assert not world.done and "'db-9'" in capsys.readouterr().err
+
+
+def test_nothing_is_done_while_somebody_works_at_that_stack(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.at_work = True
+    assert begun() == ExitCode.REFUSED
+    assert not world.done and "bob is at work" in capsys.readouterr().err
+
+
+def test_the_stack_is_free_again_however_it_ends(world: World) -> None:
+    world.code = 1
+    assert begun() == ExitCode.FAILED
+    assert not world.held

@@ -7,6 +7,7 @@ The active region's hosts are not touched: after a switchover they are the stand
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from contract.plain import phrase, shown
 from contract.services.postgres import Mode
 from contract.sites import other
 from scripts.clients.hosts import Unreachable
+from scripts.clients.run_lease import RunLease
 from scripts.clients.trail import Note
 from scripts.ctl.output import say, typed
 from scripts.ctl.persons.reach import TRY_S, way
@@ -72,11 +74,16 @@ def run(chosen: argparse.Namespace) -> ExitCode:
         if not chosen.yes:
             typed(chosen.site, "type the region's letter", "`--yes` agrees")
         _tell(settings, chosen, hosts)
-        each = Round(settings=settings, ways=ways, ill=ill, person=chosen.person, limit_s=chosen.minutes * 60.0)
-        for host in hosts:
-            began = time.monotonic()
-            survey = each.reboot(survey, host)
-            say(f"{host}: is back, and all is as it was, after {time.monotonic() - began:.0f} s")
+        lease = RunLease(documents.witness(settings), chosen.site, "reboot", os.environ, tell=say)
+        lease.take()
+        try:
+            each = Round(settings=settings, ways=ways, ill=ill, person=chosen.person, limit_s=chosen.minutes * 60.0)
+            for host in hosts:
+                began = time.monotonic()
+                survey = each.reboot(survey, host)
+                say(f"{host}: is back, and all is as it was, after {time.monotonic() - began:.0f} s")
+        finally:
+            lease.release()
     print(f"region {chosen.site}: {len(hosts)} of {len(hosts)} hosts have begun anew")
     return ExitCode.DONE
 
