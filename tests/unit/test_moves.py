@@ -46,7 +46,12 @@ class World:
         self.runs: list[tuple[str, str, str]] = []  # stack, its request, why
         self.ends: dict[str, Outcome] = {}
         self.after: Any = lambda stack: None  # what a run leaves
-        self.links: tuple[str, ...] = ("fence", "database", "a real order", "name")  # that a run tells of
+        self.links: tuple[str, ...] = (
+            "fence",
+            "database",
+            "the proof that the shop sells",
+            "name",
+        )  # that a run tells of
         self.records = Shelf()
 
     def event(self) -> Event:
