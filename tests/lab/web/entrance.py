@@ -15,7 +15,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -82,8 +82,9 @@ class Puma(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(f"site {self.site}\n".encode())
         self.wfile.flush()
-        while said := self.connection.recv(4096):
-            self.connection.sendall(said)
+        with suppress(OSError):  # ended from the other side
+            while said := self.connection.recv(4096):
+                self.connection.sendall(said)
 
     do_POST = do_GET
 

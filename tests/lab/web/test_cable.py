@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import resource
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -191,3 +192,14 @@ def test_it_is_a_socket_like_any_other_that_ends_with_its_customer(shop: Entranc
         assert opened(link) == "a"
         link._link.shutdown(socket.SHUT_WR)
         assert link.over()
+
+
+def test_as_many_customers_as_a_page_has_readers_keep_one_at_once(shop: Entrance) -> None:
+    """nginx's own number of connections is used up by half of them."""
+    few, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(few, min(10_000, most)), most))
+    with ExitStack() as stack:
+        for _ in range(1100):
+            assert opened(stack.enter_context(line(shop))) == "a"
+        assert shop.ask("/products").status == 200
+    resource.setrlimit(resource.RLIMIT_NOFILE, (few, most))

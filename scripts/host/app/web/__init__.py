@@ -24,15 +24,17 @@ def nginx(desired: Desired) -> str:
     return f"{_HEAD}\nhttp {{\n{_common(desired)}\n{maps}\n{_upstreams(desired)}\n{servers}}}\n"
 
 
+# A websocket takes two connections for as long as a page is open: nginx's own 1024 would be 500 customers of each worker.
 _HEAD = """\
 # Written by dr-host app converge; changes made here are lost.
 user www-data;
 worker_processes auto;
+worker_rlimit_nofile 16384;
 pid /run/nginx.pid;
 error_log /var/log/nginx/error.log warn;
 
 events {
-  worker_connections 1024;
+  worker_connections 8192;
 }
 """
 
