@@ -1,8 +1,8 @@
 """The public entrance of one region: a load balancer with a floating IP in front of the app hosts.
 
 TCP with the PROXY protocol: TLS ends at the app hosts, which hold the shop's certificate in both regions, so no key is kept at the
-platform. The monitor asks nginx for /health on its own port. It makes no DNS record and knows no role: the standby's entrance serves
-too, its hosts forward.
+platform; plain http goes there too, to be led to https. The monitor asks nginx for /health on its own port. It makes no DNS record and
+knows no role: the standby's entrance serves too, its hosts forward.
 
 A load balancer that ended in ERROR cannot be updated: Octavia has deleted its port, and the provider reads that port on every update.
 Raising `dr:regions.<site>.balancer_generation` changes the description below, and that alone makes the next run delete the balancer
@@ -23,6 +23,8 @@ from pulumi_openstack import loadbalancer, networking
 from components.settings import Settings
 from contract import hosts, names
 from contract.hosts import PORTS
+
+PATIENCE_S = 50  # of a connection that says nothing, at the least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +58,8 @@ class Balancer(pulumi.ComponentResource):
             # The old one first: the fixed address can be held by one at a time.
             opts=pulumi.ResourceOptions(parent=self, replace_on_changes=["description"], delete_before_replace=True),
         )
-        self._https(name, prefix, balancer.id, args)
+        last = self._listens("https", name, prefix, balancer.id, args)
+        self._listens("http", name, prefix, balancer.id, args, after=[last])
         public = networking.FloatingIp(
             f"{name}-ip",
             pool=names.EXT_NET,
@@ -73,18 +76,32 @@ class Balancer(pulumi.ComponentResource):
         self.address = public.address
         self.register_outputs({"address": self.address})
 
-    def _https(self, name: str, prefix: str, balancer_id: pulumi.Output[str], args: BalancerArgs) -> None:
+    def _listens(
+        self,
+        port: str,
+        name: str,
+        prefix: str,
+        balancer_id: pulumi.Output[str],
+        args: BalancerArgs,
+        *,
+        after: Sequence[pulumi.Resource] = (),
+    ) -> pulumi.Resource:
+        """One port of the entrance, with a pool of its own: a member has one port. Returns what is made last of it."""
+        # Octavia's own is 50 s, which ends whatever says nothing for longer, a slow answer or a websocket.
+        patience_ms = 1000 * max(PATIENCE_S, args.settings.app.silence_s + 10)
         listener = loadbalancer.Listener(
-            f"{name}-https",
-            name=f"{prefix}-https",
+            f"{name}-{port}",
+            name=f"{prefix}-{port}",
             loadbalancer_id=balancer_id,
             protocol="TCP",
-            protocol_port=PORTS["https"],
-            opts=pulumi.ResourceOptions(parent=self),
+            protocol_port=PORTS[port],
+            timeout_client_data=patience_ms,
+            timeout_member_data=patience_ms,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(after)),
         )
         pool = loadbalancer.Pool(
-            f"{name}-https-pool",
-            name=f"{prefix}-https",
+            f"{name}-{port}-pool",
+            name=f"{prefix}-{port}",
             listener_id=listener.id,
             protocol="PROXYV2",
             lb_method="ROUND_ROBIN",
@@ -92,8 +109,8 @@ class Balancer(pulumi.ComponentResource):
         )
         # One after the other: a load balancer takes one change at a time and answers 409 to the rest.
         last: pulumi.Resource = loadbalancer.Monitor(
-            f"{name}-https-monitor",
-            name=f"{prefix}-https",
+            f"{name}-{port}-monitor",
+            name=f"{prefix}-{port}",
             pool_id=pool.id,
             type="HTTP",
             http_method="GET",
@@ -107,13 +124,14 @@ class Balancer(pulumi.ComponentResource):
         )
         for host, address in args.members.items():
             last = loadbalancer.Member(
-                f"{name}-https-{host}",
+                f"{name}-{port}-{host}",
                 name=host,
                 pool_id=pool.id,
                 address=address,
-                protocol_port=PORTS["https"],
+                protocol_port=PORTS[port],
                 monitor_port=PORTS["health"],
                 subnet_id=args.subnet_id,
                 weight=1,
                 opts=pulumi.ResourceOptions(parent=self, depends_on=[last], deleted_with=pool),
             )
+        return last

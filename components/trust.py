@@ -5,7 +5,7 @@ What cannot be read here is passed over: those who read it are OpenSSL's, and ta
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 from cryptography import x509
@@ -28,7 +28,7 @@ _PUBLIC = "put it in as `A public certificate` in docs/failover.md says"
 def faults(settings: s.Settings) -> Iterator[Row]:
     """Of all that were read. No row shows more than a place in the secret and names."""
     secrets = settings.secrets
-    yield from _entrance(secrets, settings.shop.host)
+    yield from _entrance(secrets, (settings.shop.host, *(settings.shop.aliases or ())))
     yield from _members("hosts", secrets.ca, secrets.host_certificates)
     yield from _members("database.clients", secrets.database.ca, secrets.database.clients)
     yield from _members("cache.clients", secrets.cache.ca, secrets.cache.clients)
@@ -146,7 +146,7 @@ def _ssh_pair(key: s.SshKey) -> bool:
     return own.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode().split()[1] == key.public.split()[1]
 
 
-def _entrance(secrets: s.Secrets, host: str) -> Iterator[Row]:
+def _entrance(secrets: s.Secrets, hosts: Sequence[str]) -> Iterator[Row]:
     key, shop = "secrets.tls.shop", secrets.shop
     chain = _read(shop.cert)
     if not chain:
@@ -159,11 +159,12 @@ def _entrance(secrets: s.Secrets, host: str) -> Iterator[Row]:
             "nginx does not start",
             _PUBLIC,
         )
-    if not _names(chain[0], host):
+    lacking = [host for host in hosts if not _names(chain[0], host)]
+    if lacking:
         yield (
             f"{key}.cert",
-            "one of another name",
-            f"a certificate of {host!r}, whose own comes first in its chain",
+            "one of other names",
+            f"a certificate of {' and '.join(map(repr, lacking))}, whose own comes first in its chain",
             "customers would be warned of the shop, and the proof of each move would fail",
             _PUBLIC,
         )

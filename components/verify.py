@@ -1,4 +1,5 @@
-"""The proof that a role works: a real order through the public entrance, or on a standby a forwarded answer of the active site.
+"""The proof that a role works: through the public entrance the shop is well, and with `proof: orders` takes a real order; on a standby a forwarded answer of
+the active site.
 
 Runs on the operator's machine, after every host has its role and before the public name moves.
 """

@@ -13,8 +13,9 @@ from .checks import Check, boolean, integer, listing, mapping, optional, socket,
 from .fields import key, keys, part, parts
 from .hosts import APP as APP_HOST
 from .hosts import CACHE, CONTROL, DATABASE, KINDS, MAX_APP_HOSTS
-from .installation import Dns, OpenStack, Ovh, Region, Shared, Shop, Vrack, Witness
+from .installation import Dns, OpenStack, Ovh, Region, Shared, Vrack, Witness
 from .services import archive
+from .shop import Shop
 from .sites import SITES
 
 

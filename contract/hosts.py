@@ -13,6 +13,7 @@ from enum import StrEnum
 GATEWAY_OCTET, BALANCER_OCTET = 1, 5
 FRONT_POOL, VRACK_POOL = (200, 239), (60, 89)  # of DHCP, first and last octet
 MAX_APP_HOSTS, MAX_CACHE_REPLICAS = 9, 2
+INNER = ".dr.internal"  # the end of every name that hosts have among themselves
 
 
 class Asker(StrEnum):
@@ -32,6 +33,9 @@ class Port:
     asked_by: tuple[str, ...]  # kinds of hosts, or an Asker
     grouped: bool = False  # only where a site has several hosts of the kind
     itself: bool = False  # whether an only host of its kind asks itself, too
+    rough: bool = (
+        False  # whether the balancer is let in by as few rules as can be, and told apart behind the port alone
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,11 +129,12 @@ KINDS = {
                 "ruby-redis",
             ),
             ports=(
+                Port(name="http", number=80, asked_by=(Asker.BALANCER,), rough=True),
                 Port(name="https", number=443, asked_by=(Asker.BALANCER,)),
                 Port(name="health", number=8080, asked_by=(Asker.BALANCER,)),
                 Port(name="forward", number=8443, asked_by=(APP,), itself=True),
             ),
-            shared_name="app.{site}.dr.internal",
+            shared_name=f"app.{{site}}{INNER}",
         ),
     )
 }
@@ -232,6 +237,14 @@ def balancer_networks(front: str) -> tuple[str, ...]:
     return (f"{at(front, BALANCER_OCTET)}/32", *(str(block) for block in summarize_address_range(first, last)))
 
 
+def balancer_quarter(front: str) -> tuple[str, ...]:
+    """The same in two prefixes: its address, and the quarter of the network in which the pool lies and no host has an address.
+
+    Platforms count rules (100 for all groups of a project where nobody has asked for more). For a port behind which nothing is to be had.
+    """
+    return (f"{at(front, BALANCER_OCTET)}/32", f"{at(front, FRONT_POOL[0] // 64 * 64)}/26")
+
+
 def octet_of(name: str) -> int:
     """Last octet of a host in its front network, and on the vRack before the site's offset."""
     return KINDS[kind_of(name)].octet + int(name.rsplit("-", 1)[1]) - 1
@@ -239,7 +252,7 @@ def octet_of(name: str) -> int:
 
 def fqdn_of(name: str, site: str) -> str:
     """The name that resolves to a host's vRack address, in `/etc/hosts` of every host."""
-    return f"{name}.{site}.dr.internal"
+    return f"{name}.{site}{INNER}"
 
 
 def site_hosts(site: str, place: Place) -> dict[str, HostAddress]:

@@ -13,6 +13,7 @@ from .hosts import KINDS
 from .lease import Lease
 from .objectives import Reports
 from .services import app, archive, assets, postgres, redis
+from .shop import PUBLIC_NAME, Shop
 from .sites import A_SITE, SITES
 from .ssh_keys import PUBLIC, REVOKED
 
@@ -21,9 +22,6 @@ _UUID = text(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "an OpenStack id (UUI
 _IDENTIFIER = text(r"[A-Za-z0-9][A-Za-z0-9._-]*", "an id or name without spaces")
 _FLAVOR = text(r"[A-Za-z0-9][A-Za-z0-9._-]*", "the id of a flavor of that region")
 _PROJECT = text(r"[0-9a-f]{32}", "32 hexadecimal digits")
-_DOMAIN = text(
-    r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z0-9-]{2,}", "a domain name in lower case, without a dot at its end"
-)
 _SUBDOMAIN = text(
     r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]*[a-z0-9])?", "a name in lower case below the zone, like www"
 )
@@ -33,7 +31,6 @@ _BUCKET = text(
 _COMPUTE = text(r"[A-Z][A-Z0-9-]*", "a compute region in upper case, like GRA11")
 _STORAGE = text(r"[A-Z][A-Z0-9-]*", "a storage region in upper case, mostly without its number, like GRA")
 _S3_REGION = text(r"[a-z][a-z0-9-]*", "an S3 region in lower case, like gra")
-_FOLDER = text(r"(?!/)(?!.*\.\.)[\w./-]+", "a folder below the project, as a relative path")
 _GENERATION = integer(1, 999)
 _HOST_NAME = "|".join(f"{kind.name}-[1-{kind.most}]" for kind in KINDS.values())
 
@@ -43,25 +40,10 @@ def _look_up(command: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shop:
-    """`dr:shop`."""
-
-    host: str = key(
-        _DOMAIN, "the public name, always <dns.subdomain>.<dns.zone>", why="nginx does not know the shop's name"
-    )
-    release: str = key(
-        _FOLDER,
-        "folder of the Rails app, relative to the project",
-        why="there is no code to upload",
-        fix="name the folder that holds the Rails app",
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
 class Dns:
     """`dr:dns`: the public record."""
 
-    zone: str = key(_DOMAIN, "the zone", why="the record has no zone")
+    zone: str = key(PUBLIC_NAME, "the zone", why="the record has no zone")
     subdomain: str = key(
         _SUBDOMAIN,
         "the record's name in it",

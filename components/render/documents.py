@@ -199,6 +199,8 @@ def app(settings: Settings, release: str, keys: Mapping[str, str], *, turn: bool
         turn=turn,
         release=release,
         shop_host=settings.shop.host,
+        shop_aliases=settings.shop.aliases,
+        serve_aliases=settings.shop.aliases_answer == "serve",
         shop_tls=_certificate(secrets.shop),
         secret_key_base=secrets.secret_key_base,
         secrets={name: secrets.app[name] for name in secrets_named(settings.app.environments())},

@@ -97,7 +97,8 @@ def _of(settings: Settings, role: str, port: Port) -> tuple[Rule, ...]:
     addresses: dict[str, str] = {}
     for asker in port.asked_by:
         if asker == Asker.BALANCER:
-            networks = hosts.balancer_networks(settings.region.front_cidr)
+            front = settings.region.front_cidr
+            networks = hosts.balancer_quarter(front) if port.rough else hosts.balancer_networks(front)
             addresses |= {f"balancer-{number}": prefix for number, prefix in enumerate(networks, 1)}
         elif asker == Asker.OPERATORS:
             addresses |= {it.replace(".", "-").replace("/", "-"): it for it in settings.operator_cidrs}

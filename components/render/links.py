@@ -18,6 +18,7 @@ from contract.links import replication as replication_link
 from contract.links import turn as turn_link
 from contract.links import verify as verify_link
 from contract.services.assets import Mode
+from contract.services.web import Health
 
 
 def openstack(settings: Settings) -> access.OpenStack:
@@ -109,6 +110,7 @@ def turn(settings: Settings, bastion: str, service: str, program: str, told: Map
 def verify(settings: Settings, epoch: InForce, address: str) -> Document:
     """Of the verify link; `address` is the load balancer's floating IP."""
     document = verify_link.Document(
+        **{name: getattr(settings.app, name) for name in fields.keys(Health)},
         site=settings.site,
         peer=settings.peer,
         repair=settings.repair,

@@ -10,12 +10,13 @@ from ..epoch import InForce
 from ..fields import key, part
 from ..forms import DOMAIN, ENTRANCE
 from ..hosts import MAX_APP_HOSTS
+from ..services.web import Health
 from ..sites import A_SITE
 
 
 @dataclass(frozen=True, kw_only=True)
-class Document:
-    """Stdin of the link. Active: a real order; standby: a forwarded request, and then `followed/<site>.json`."""
+class Document(Health):
+    """Stdin of the link. Active: the proof that the shop serves; standby: a forwarded request, and then `followed/<site>.json`."""
 
     schema: int = key(integer(1, 1), "form of the document", default=1)
     site: str = key(A_SITE, "the stack's site")

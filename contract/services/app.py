@@ -12,12 +12,12 @@ from ..fields import Contradiction, key, part, parts
 from ..forms import DATABASE, DOMAIN, HOST_KEY
 from ..hosts import MAX_APP_HOSTS
 from ..limits import RELEASE_S
-from . import environment
+from . import environment, web
 from .processes import ENVIRONMENT, Process, contradictions
 
 
 @dataclass(frozen=True, kw_only=True)
-class Keys:
+class Keys(web.Keys):
     """`dr:app`."""
 
     hosts: int = key(integer(1, MAX_APP_HOSTS), "app hosts of a site", default=2, why="the shop has no hosts")
@@ -81,7 +81,8 @@ class Keys:
     )
 
     def contradictions(self) -> Iterator[Contradiction]:
-        """Names that are taken, and keys that a process cannot have."""
+        """Names that are taken, keys that a process cannot have, and paths that hide each other."""
+        yield from super().contradictions()
         yield from contradictions(self.processes)
         yield from environment.contradictions("env", self.env)
         for name, it in self.processes.items():
@@ -101,7 +102,9 @@ class Block(Keys):
     )
     release: str = key(text(r"/\S+", "an absolute path"), "where the release lies")
     shop_host: str = key(DOMAIN, "the shop's public name")
-    shop_tls: Certificate = part(Certificate, "of that name")
+    shop_aliases: tuple[str, ...] = key(listing(DOMAIN), "further names of it", default=())
+    serve_aliases: bool = key(boolean, "whether they are served; else they lead to the first name", default=False)
+    shop_tls: Certificate = part(Certificate, "of all these names")
     secret_key_base: str = key(password, "what Rails signs with", secret=True)
     secrets: Mapping[str, str] = key(
         environment.SECRETS,

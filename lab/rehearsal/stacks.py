@@ -74,7 +74,7 @@ def secrets(config: Mapping[str, Any], lab: Mapping[str, Any], witness: Mapping[
         "ovh": {key: lab["ovh"][key] for key in ("application_key", "application_secret", "consumer_key")},
         "witness": witness,
     }
-    return generate(host_names(config), config["dr:shop"]["host"], outside)
+    return generate(host_names(config), config["dr:shop"]["host"], outside, config["dr:shop"].get("aliases", ()))
 
 
 def write(folder: Path, made: Mapping[str, Mapping[str, Any]]) -> dict[str, Path]:

@@ -1,9 +1,11 @@
-"""The chain's proof: a real order through the site's own public load balancer, or, in the standby site, a request that the active site answers.
+"""The chain's proof: through the site's own public load balancer the shop is asked whether it is well, and answers from this site; with `proof: orders` it
+takes a real order, too. In the standby site: a request that the active site answers.
 
 It begins while the app hosts turn, and asks until they have. One that does not turn (it is dead, or refuses) is waited for no longer than the others
 need, and told: the balancer leaves out what is dead, and most of the shop is more than none of it.
 
-Each order has a key that nobody can have guessed: an answer is of this very order, and a shop that only reads does not pass by one that it has.
+Which site has answered is nginx's word (`DR-Site`), so that any shop will do. Each order has a key that nobody can have guessed: an answer is of this
+very order, and a shop that only reads does not pass by one that it has.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from contract.errors import Failed
@@ -25,6 +28,8 @@ from contract.forms import MOST_BYTES
 from contract.limits import VERIFY_S
 from contract.links.verify import Document
 from contract.plain import shown
+from contract.services.web import ORDERS, SITE_HEADER, Health
+from contract.sites import SITES
 from contract.wire import document as json_document
 from scripts.clients.witness import Witness
 
@@ -34,19 +39,28 @@ TURN_S = 10.0  # how long one that answers for the other site is waited for once
 
 def run(told: Document) -> dict[str, Any]:
     """Returns {"schema", "site", "epoch", "served_by"}."""
-    site, epoch = told.site, told.epoch
+    site, epoch, sells = told.site, told.epoch, told.proof == ORDERS
     shop = Shop(told.shop_host, told.address, told.ca)
     if epoch.active == site:
-        turned, proof = Turned(shop, site, told.hosts), Proof(shop, site)
-        served = shop.until(lambda: turned.seen() and proof.order())
+        turned, proof = Turned(shop, told, site, told.hosts), Proof(shop, site)
+        served = shop.until(lambda: turned.seen() and (proof.order() if sells else site))
     else:
-        served = shop.until(lambda: forwarded(shop, epoch.active))
+        served = shop.until(lambda: forwarded(shop, told, epoch.active))
         Witness(told.witness).record_followed(site, epoch.epoch)
     return {"schema": 1, "site": site, "epoch": epoch.epoch, "served_by": served}
 
 
 class NotYet(Exception):
     """The shop answers, but not as wanted; the text says what it said."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """One answer. `site`: whose Puma gave it, by nginx's word; None where there is none."""
+
+    status: int
+    site: str | None
+    body: bytes
 
 
 class Shop:
@@ -68,7 +82,36 @@ class Shop:
         headers: dict[str, str] | None = None,
         limit_s: float = ANSWER_S,
     ) -> tuple[int, Any]:
-        """One request on a connection of its own: status and parsed JSON body. Raises OSError, of which one is SSLCertVerificationError, or NotYet.
+        """One request: status and parsed JSON body. Raises as `said`."""
+        answer = self.said(method, path, body, headers, limit_s)
+        try:
+            return answer.status, json_document.parse(answer.body)
+        except ValueError as error:
+            raise NotYet(f"{method} {path}: no usable answer ({type(error).__name__})") from None
+
+    def well(self, health: Health, limit_s: float = ANSWER_S) -> str:
+        """The site that answers, with what a shop that is well says. Raises as `said`."""
+        path = health.health_path
+        answer = self.said("GET", path, limit_s=limit_s)
+        if str(answer.status) not in health.health_codes:
+            raise NotYet(f"GET {path}: {answer.status}, wanted {' or '.join(health.health_codes)}")
+        if health.health_text is not None and health.health_text.encode() not in answer.body:
+            raise NotYet(f"GET {path}: {answer.status}, an answer without the text of dr:app.health_text")
+        if answer.site not in SITES:
+            raise NotYet(
+                f"GET {path}: {answer.status}, answered by site {shown(answer.site)}, wanted a or b in {SITE_HEADER}"
+            )
+        return answer.site
+
+    def said(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+        limit_s: float = ANSWER_S,
+    ) -> Said:
+        """One request on a connection of its own. Raises OSError, of which one is SSLCertVerificationError, or NotYet.
 
         `limit_s`: for the connection, and again for all that follows: a host that is half dead may answer byte by byte.
         """
@@ -91,7 +134,7 @@ class Shop:
             said = answer.read(MOST_BYTES + 1)
             if len(said) > MOST_BYTES:
                 raise NotYet(f"{method} {path}: an answer of more than {MOST_BYTES} bytes")
-            return answer.status, json_document.parse(said)
+            return Said(status=answer.status, site=answer.getheader(SITE_HEADER), body=said)
         except ssl.SSLCertVerificationError:  # a ValueError, too
             raise
         except (http.client.HTTPException, ValueError) as error:
@@ -132,8 +175,8 @@ def _shut(line: socket.socket) -> None:
 class Turned:
     """Whether the app hosts behind an entrance serve by themselves. `hosts`: how many there are; new connections go to one after the other."""
 
-    def __init__(self, shop: Shop, site: str, hosts: int) -> None:
-        self._shop, self._site, self._hosts = shop, site, hosts
+    def __init__(self, shop: Shop, health: Health, site: str, hosts: int) -> None:
+        self._shop, self._health, self._site, self._hosts = shop, health, site, hosts
         self._patience = 1.0  # one that still forwards to a region that is gone takes seconds to say so
         self._since = float("inf")
         self._told = False
@@ -157,10 +200,7 @@ class Turned:
 
     def _answer(self) -> None:
         limit, self._patience = self._patience, min(1.5 * self._patience, ANSWER_S)
-        status, health = self._shop.ask("GET", "/health", limit_s=limit)
-        found = health.get("site") if isinstance(health, dict) else None
-        if status != 200 or found != self._site:
-            raise NotYet(f"GET /health: {status}, answered by site {shown(found)}, wanted {self._site!r}")
+        _answered(self._shop, self._health, self._site, limit)
         self._since = min(self._since, time.monotonic())
 
 
@@ -182,14 +222,18 @@ class Proof:
         return self._site
 
 
-def forwarded(shop: Shop, active: str) -> str:
-    """Whether the standby's entrance leads to the active site, and there to the database. Raises OSError or NotYet."""
-    status, health = shop.ask("GET", "/health")
-    found = health.get("site") if isinstance(health, dict) else None
-    if status != 200 or found != active:
-        raise NotYet(f"GET /health: {status}, answered by site {shown(found)}, wanted {active!r}")
-    _first_product(shop)
+def forwarded(shop: Shop, told: Health, active: str) -> str:
+    """Whether the standby's entrance leads to the active site, and, where that is how it is proven, there to the database. Raises OSError or NotYet."""
+    _answered(shop, told, active)
+    if told.proof == ORDERS:
+        _first_product(shop)
     return active
+
+
+def _answered(shop: Shop, health: Health, site: str, limit_s: float = ANSWER_S) -> None:
+    found = shop.well(health, limit_s)
+    if found != site:
+        raise NotYet(f"GET {health.health_path}: answered by site {shown(found)}, wanted {site!r}")
 
 
 def _first_product(shop: Shop) -> Any:

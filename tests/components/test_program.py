@@ -417,18 +417,34 @@ def test_physical_names_say_whose_and_where(b: dict[str, Registered]) -> None:
         it.name: it.inputs["name"] for it in b.values() if it.type.startswith("openstack:") and "name" in it.inputs
     }
     unnamed_by_site = {name for name, physical in named.items() if not physical.startswith("shop-b-")}
-    assert unnamed_by_site == {"region-balancer-https-app-1", "region-balancer-https-app-2"}
+    assert unnamed_by_site == {f"region-balancer-{port}-app-{n}" for port in ("https", "http") for n in (1, 2)}
 
 
 def test_the_entrance_speaks_proxy_protocol_and_asks_nginx_for_health(a: dict[str, Registered]) -> None:
-    assert [it.inputs["protocol"] for it in of_type(a, "Pool").values()] == ["PROXYV2"]
+    assert [it.inputs["protocol"] for it in of_type(a, "Pool").values()] == ["PROXYV2"] * 2
     assert [(it.inputs["protocol"], it.inputs["protocolPort"]) for it in of_type(a, "Listener").values()] == [
-        ("TCP", 443)
+        ("TCP", 443),
+        ("TCP", 80),
     ]
     assert [it.inputs["vipAddress"] for it in of_type(a, "LoadBalancer").values()] == ["10.1.0.5"]
     monitor = of_type(a, "Monitor")["region-balancer-https-monitor"].inputs
     assert (monitor["type"], monitor["urlPath"]) == ("HTTP", "/health") and monitor["delay"] > monitor["timeout"]
     assert all(it.inputs["monitorPort"] == 8080 for it in of_type(a, "Member").values())
+
+
+def test_plain_http_has_a_port_of_its_own_which_is_made_once_the_other_one_is_there(a: dict[str, Registered]) -> None:
+    """A load balancer takes one change at a time."""
+    assert "region-balancer-https-app-2" in closure(a, "region-balancer-http")
+    assert {it.inputs["protocolPort"] for name, it in of_type(a, "Member").items() if "-http-" in name} == {80}
+
+
+def test_the_entrance_is_as_patient_as_nginx(a: dict[str, Registered]) -> None:
+    """Octavia's own 50 s would end a websocket that says nothing, and a page that takes longer."""
+    listener = of_type(a, "Listener")["region-balancer-https"].inputs
+    assert listener["timeoutClientData"] == listener["timeoutMemberData"] == 310_000
+    app = {**stack.configuration()["app"], "cable_path": None, "read_timeout_s": 30, "send_timeout_s": 30}
+    impatient = of_type(built("a", app=app), "Listener")["region-balancer-https"].inputs
+    assert impatient["timeoutClientData"] == 50_000
 
 
 def test_the_public_name_is_no_resource(a: dict[str, Registered]) -> None:

@@ -38,6 +38,9 @@ RIGHTS = "ovh:CloudProject/s3Policy:S3Policy"
 CLOSED = re.compile(
     r"region-network-(\w+-(out|icmp-front|(https|health)-front|(postgres|redis|forward)-control-1-(own|peer))|control-ssh-(front|control-1-own))"
 )
+# Port 80 of the entrance, and how long a connection may say nothing: the listener that there is is told so where it stands.
+ENTRANCE = "$openstack:loadbalancer/"
+PLAIN = re.compile(r"::region-balancer-http(-(pool|monitor|app-[1-9]))?$")
 
 
 class Recorded:
@@ -125,7 +128,13 @@ def test_nothing_that_an_earlier_version_made_is_replaced_or_removed(recorded: R
     named = [step["urn"] for step in steps if step["op"] == "create" and kind(step).startswith("dr:index:")]
     rights = [step["urn"] for step in steps if step["op"] == "update" and kind(step) == RIGHTS]
     assert {str(urn).rpartition("::")[2] for urn in rights} <= {"assets-copier-policy"}
-    platform = [step["urn"] for step in steps if kind(step) not in COMMANDS and step["urn"] not in [*named, *rights]]
+    entrance = [step for step in steps if ENTRANCE in str(step["urn"])]
+    assert {(str(step["op"]), bool(PLAIN.search(str(step["urn"])))) for step in entrance} == {
+        ("update", False),
+        ("create", True),
+    }
+    allowed = [*named, *rights, *(step["urn"] for step in entrance)]
+    platform = [step["urn"] for step in steps if kind(step) not in COMMANDS and step["urn"] not in allowed]
     assert not platform, f"only commands may run again, found {platform}"
 
 

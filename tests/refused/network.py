@@ -7,7 +7,7 @@ from tests.refused.ground import INTERNET, INTRUDER, OPERATOR, STRANGER, Ground
 from tests.refused.probes import tcp
 from tests.refused.row import Allowed, Call, Row
 
-SSH, HTTPS, HEALTH, FORWARD = PORTS["ssh"], PORTS["https"], PORTS["health"], PORTS["forward"]
+SSH, HTTP, HTTPS, HEALTH, FORWARD = (PORTS[name] for name in ("ssh", "http", "https", "health", "forward"))
 POSTGRES, REDIS, SENTINEL, LEASE = PORTS["postgres"], PORTS["redis"], PORTS["sentinel"], PORTS["lease"]
 DROPPED = ("dropped",)
 AWAY = ("dropped", "no route")  # a private address of another network
@@ -91,7 +91,7 @@ VRACK = (
     ("app-1.a", "db-1.a", (SSH, LEASE)),
     ("app-1.a", "cache-1.a", (SSH, LEASE, SENTINEL)),
     ("app-1.a", "control-1.a", (SSH, POSTGRES)),
-    ("app-1.a", "app-2.a", (SSH, HTTPS, HEALTH)),
+    ("app-1.a", "app-2.a", (SSH, HTTP, HTTPS, HEALTH)),
     ("app-1.a", "cache-1.b", (SSH, LEASE)),
     ("cache-1.a", "db-1.a", (SSH, POSTGRES, LEASE)),
     ("cache-1.a", "app-1.a", (SSH, HTTPS, FORWARD)),
@@ -110,7 +110,7 @@ FRONT = (
     ("app-1.a", "db-1.a", (SSH, POSTGRES)),
     ("app-1.a", "cache-1.a", (REDIS,)),
     ("app-1.a", "app-2.a", (SSH, FORWARD)),
-    ("db-1.a", "app-1.a", (SSH, FORWARD)),
+    ("db-1.a", "app-1.a", (SSH, HTTP, FORWARD)),
     ("control-1.a", "db-1.a", (POSTGRES,)),
 )
 ELSEWHERE = (("app-1.a", "app-1.b", (HTTPS, HEALTH)), ("control-1.a", "db-1.b", (SSH, POSTGRES)))
@@ -162,7 +162,7 @@ def _public() -> list[Row]:
             call=public(INTERNET, "entrance", port),
             closed_by="the balancer's listeners",
         )
-        for port in (SSH, 80, POSTGRES, HEALTH, FORWARD)
+        for port in (SSH, POSTGRES, HEALTH, FORWARD)
     ]
     found += [
         Row(
@@ -258,5 +258,6 @@ ALLOWED = [
         for who in ("db-1.a", "cache-1.a", "app-1.a")
     ),
     Allowed(who="internet", what="entrance 443", answer="open", call=public(INTERNET, "entrance", HTTPS)),
+    Allowed(who="internet", what="entrance 80", answer="open", call=public(INTERNET, "entrance", HTTP)),
     Allowed(who="operator", what="bastion 22", answer="open", call=public(OPERATOR, "bastion", SSH)),
 ]

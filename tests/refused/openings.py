@@ -121,7 +121,7 @@ def listeners(ground: Ground) -> Iterator[None]:
         def active() -> bool:
             return bool(cloud.ask("GET", "load-balancer", shown)["loadbalancer"]["provisioning_status"] == "ACTIVE")
 
-        for port in (SSH, 80, POSTGRES, HEALTH, FORWARD):
+        for port in (SSH, POSTGRES, HEALTH, FORWARD):
             wanted = {"loadbalancer_id": balancer, "protocol": "TCP", "protocol_port": port}
             made.append(
                 cloud.ask("POST", "load-balancer", "/v2.0/lbaas/listeners", {"listener": wanted})["listener"]["id"]
@@ -471,7 +471,7 @@ OPENINGS: dict[str, Opening | str] = {
     "nginx: deep health is inside": nginx("s#location \\^~ /health/#location ^~ /nowhere/#"),
     "nginx: what a client says of itself": nginx("s/proxy_set_header X-Forwarded-[^;]*;//"),
     "nginx: a certificate of the pair": nginx("s/ssl_verify_client on/ssl_verify_client off/"),
-    "nginx: the balancer's header": nginx("s/ ssl proxy_protocol/ ssl/"),
+    "nginx: the balancer's header": nginx("s/^( *listen .*) proxy_protocol/\\1/"),
     "nginx: TLS alone": nginx(f"s/:{FORWARD} ssl;/:{FORWARD};/; s/ssl_verify_client on/ssl_verify_client off/"),
     "nginx: the monitor's path alone": nginx("s#return 404;#proxy_pass http://shop_local;#"),
     "agent: the counterpart's certificate": patched(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 
 from tests.refused.ground import INTERNET, STRANGER, Ground
-from tests.refused.network import FORWARD, HEALTH, HTTPS, LEASE
+from tests.refused.network import FORWARD, HEALTH, HTTP, HTTPS, LEASE
 from tests.refused.probes import PROXY_HEADER, body, context, plain, request, tls
 from tests.refused.row import Allowed, Call, Row
 
@@ -43,6 +43,27 @@ def own_front(before: bytes, *, version: ssl.TLSVersion | None = None, balancer:
                 say=request("/health", ground.shop),
                 source=ground.balancers if balancer else None,
             )
+
+    return call
+
+
+def http(host: str = "") -> Call:
+    """Plain http from the internet through the balancer of a; without `host` by the shop's name."""
+
+    def call(ground: Ground) -> str:
+        with ground.at(INTERNET):
+            return plain(ground.entrance("a"), HTTP, request("/health", host or ground.shop), STRANGER)
+
+    return call
+
+
+def own_http(before: bytes, *, balancer: bool = True) -> Call:
+    """An app host's port for the balancer's plain http, as `own_front`."""
+
+    def call(ground: Ground) -> str:
+        with ground.at("app-1.a"):
+            say = before + request("/health", ground.shop)
+            return plain(ground.front("app-1.a"), HTTP, say, ground.balancers if balancer else None)
 
     return call
 
@@ -146,6 +167,23 @@ ROWS = [
             closed_by="nginx: names agree",
         )
         for host, what in (("app.a.dr.internal", "an inner name"), ("other.example", "another"))
+    ),
+    *(
+        Row(
+            who="internet",
+            what=f"entrance by plain http for {what}",
+            wanted=("http 421",),
+            call=http(host),
+            closed_by="nginx: names agree",
+        )
+        for host, what in (("app.a.dr.internal", "an inner name"), ("other.example", "another name"))
+    ),
+    Row(
+        who="anybody in front",
+        what="app-1.a 80 without the balancer's header",
+        wanted=("closed",),
+        call=own_http(b""),
+        closed_by="nginx: the balancer's header",
     ),
     Row(
         who="anybody in front",
@@ -281,6 +319,7 @@ ROWS = [
             closed_by="nginx: the balancer alone",
         )
         for port, call in (
+            (HTTP, own_http(PROXY_HEADER, balancer=False)),
             (HTTPS, own_front(PROXY_HEADER, balancer=False)),
             (HEALTH, monitor("/health", balancer=False)),
         )
@@ -295,6 +334,8 @@ ROWS = [
 ]
 ALLOWED = [
     Allowed(who="internet", what="entrance /health", answer="http 200", call=entrance("/health")),
+    Allowed(who="internet", what="entrance by plain http, led to https", answer="http 301", call=http()),
+    Allowed(who="the balancer", what="app-1.a 80 with its header", answer="http 301", call=own_http(PROXY_HEADER)),
     Allowed(who="the balancer", what="app-1.a 443 with its header", answer="http 200", call=own_front(PROXY_HEADER)),
     Allowed(who="app-1.b", what="app-1.a 8443", answer="http 200", call=forward("app-1.b")),
     Allowed(who="app-1.b", what="app-1.a under its own name", answer="http 200", call=forward("app-1.b", trusts=True)),

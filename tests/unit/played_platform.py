@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from email.message import Message
 from pathlib import Path
 from secrets import token_hex
@@ -273,11 +273,13 @@ _BUILT: dict[
 ] = {}  # its routes take a third of a second to compile; nothing is ever made there
 
 
-def _generate(hosts: Mapping[str, Any], shop_host: str, outside: Mapping[str, Any]) -> dict[str, Any]:
+def _generate(
+    hosts: Mapping[str, Any], shop_host: str, outside: Mapping[str, Any], aliases: Sequence[str] = ()
+) -> dict[str, Any]:
     """Keys of hosts are made once: most of a run would be spent on them. No two sets are alike all the same."""
-    name = json.dumps([hosts, shop_host])
+    name = json.dumps([hosts, shop_host, *aliases])
     if name not in _CACHED:
-        _CACHED[name] = real_secrets.generate(hosts, shop_host, {})
+        _CACHED[name] = real_secrets.generate(hosts, shop_host, {}, aliases)
     return {
         **copy.deepcopy(_CACHED[name]),
         **outside,

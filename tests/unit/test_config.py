@@ -92,6 +92,25 @@ def test_protect_is_never_guessed(value: object) -> None:
     assert set(faults(stack.configuration(protect=value))) == {"dr:protect"}
 
 
+_NO_PATHS = (
+    "up",
+    "",
+    "/",
+    "/up/",
+    "/../up",
+    "/.up",
+    "/a b",
+    "/up;",
+    "/$uri",
+    "/up{",
+    "/u\np",
+    '/"up',
+    "/up?x=1",
+    "//up",
+    "/up#",
+)
+
+
 @pytest.mark.parametrize(
     ("path", "value", "subject"),
     [
@@ -121,6 +140,23 @@ def test_protect_is_never_guessed(value: object) -> None:
         ("app/release_limit_s", 5, "dr:app.release_limit_s"),
         ("secrets/app", {"MAIL PASSWORD": "x"}, "dr:secrets.app"),
         ("secrets/app", ["x"], "dr:secrets.app"),
+        # Each becomes a part of nginx's text.
+        *(("app/health_path", path, "dr:app.health_path") for path in _NO_PATHS),
+        *(("app/cable_path", path, "dr:app.cable_path") for path in _NO_PATHS),
+        *(("app/inside_paths", [path], "dr:app.inside_paths") for path in _NO_PATHS),
+        ("app/static_folders", ["assets", "../config"], "dr:app.static_folders"),
+        ("app/static_folders", ["/assets"], "dr:app.static_folders"),
+        ("app/static_folders", ["assets/"], "dr:app.static_folders"),
+        ("app/static_folders", [".well-known"], "dr:app.static_folders"),
+        ("app/static_folders", [""], "dr:app.static_folders"),
+        ("app/health_codes", [], "dr:app.health_codes"),
+        ("app/health_codes", [500], "dr:app.health_codes"),
+        ("app/health_codes", ["2xx"], "dr:app.health_codes"),
+        ("app/health_codes", ["2\u06600"], "dr:app.health_codes"),
+        ("app/health_text", "two\nlines", "dr:app.health_text"),
+        ("app/proof", "none", "dr:app.proof"),
+        ("shop/aliases", ["shop.example; return 200"], "dr:shop.aliases"),
+        ("shop/aliases_answer", "proxy", "dr:shop.aliases_answer"),
         ("redis/maxmemory", "1\u0663mb", "dr:redis.maxmemory"),
         ("postgres/max_slot_wal_keep_size", "1\u0663GB", "dr:postgres.max_slot_wal_keep_size"),
         ("archive/queue_max", "1\u0663GB", "dr:archive.queue_max"),
@@ -624,3 +660,31 @@ def test_a_secret_that_is_named_and_missing_is_refused_by_its_name_and_one_that_
     )
     assert block["secrets"] == {"PAYMENT": "secret-payment"}
     assert block["processes"]["worker"]["env"] == {"KEY": "{secret.PAYMENT}"}
+
+
+@pytest.mark.parametrize(
+    ("aliases", "twice"),
+    [
+        (["www.shop.example"], "www.shop.example"),
+        (["a.example", "a.example"], "a.example"),
+        (["app.a.dr.internal"], "dr.internal"),
+    ],
+)
+def test_a_name_of_the_shop_means_one_thing(aliases: list[str], twice: str) -> None:
+    shop = {**stack.configuration()["shop"], "aliases": aliases}
+    fault = faults(stack.configuration(shop=shop))["dr:shop.aliases"]
+    assert twice in str(fault) and "ake it out of the list" in fault.remedy
+
+
+@pytest.mark.parametrize(
+    ("keys", "subject"),
+    [
+        ({"health_path": "/health/deep"}, "dr:app.health_path"),
+        ({"health_path": "/metrics/up", "inside_paths": ["/metrics"]}, "dr:app.health_path"),
+        ({"cable_path": "/admin/cable", "inside_paths": ["/admin"]}, "dr:app.cable_path"),
+        ({"cable_path": "/up", "health_path": "/up"}, "dr:app.cable_path"),
+    ],
+)
+def test_a_path_that_nobody_could_ask_for_is_told(keys: dict[str, Any], subject: str) -> None:
+    app = {**stack.configuration()["app"], **keys}
+    assert set(faults(stack.configuration(app=app))) == {subject}

@@ -49,7 +49,12 @@ class World:
         self.limited: list[bool] = []  # of each, whether to the role chain
         self.ends: dict[str, Outcome] = {}
         self.after: Any = lambda stack: None  # what a run leaves
-        self.links: tuple[str, ...] = ("fence", "database", "a real order", "name")  # that a run tells of
+        self.links: tuple[str, ...] = (
+            "fence",
+            "database",
+            "the proof that the shop sells",
+            "name",
+        )  # that a run tells of
         self.records = Shelf()
 
     def event(self) -> Event:

@@ -13,7 +13,16 @@ from components.render import cloud_init, firewall
 from components.render.policy import site_policy
 from components.settings import Settings, SshKey
 from contract.errors import ConfigError
-from contract.hosts import BALANCER_OCTET, FRONT_POOL, KINDS, MAX_APP_HOSTS, MAX_CACHE_REPLICAS, at, packages
+from contract.hosts import (
+    BALANCER_OCTET,
+    FRONT_POOL,
+    KINDS,
+    MAX_APP_HOSTS,
+    MAX_CACHE_REPLICAS,
+    at,
+    balancer_networks,
+    packages,
+)
 from tests.components import stack
 
 STOCK_QUOTA, RULES_OF_THE_DEFAULT_GROUP = 100, 4  # of Neutron, where nobody has changed it
@@ -123,6 +132,17 @@ def test_rules_fit_a_stock_neutron_s_quota_at_every_size_and_the_documents_say_h
     assert usual < most < STOCK_QUOTA - RULES_OF_THE_DEFAULT_GROUP
     said = (stack.ROOT / "docs/configuration.md").read_text()
     assert f"{usual} security group rules, {most} at full size" in said
+
+
+def test_plain_http_is_let_in_by_two_rules_that_hold_the_balancers_and_no_host(settings: Settings) -> None:
+    """nginx, which is behind it, knows the balancer by its exact networks."""
+    found = {IPv4Network(it) for it in flows(settings, "app", 80)}
+    assert len(found) == 2
+    wanted = {IPv4Network(it) for it in balancer_networks(settings.region.front_cidr)}
+    assert all(any(it.subnet_of(each) for each in found) for it in wanted)
+    everybody = full_size()
+    assert not [it.front for it in everybody.hosts.values() if any(IPv4Address(it.front) in each for each in found)]
+    assert {IPv4Network(it) for it in flows(settings, "app", 443)} == wanted
 
 
 def test_a_block_of_neighbours_lets_in_nobody_else() -> None:

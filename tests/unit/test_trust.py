@@ -54,6 +54,25 @@ def test_a_public_certificate_needs_no_ca(name: str) -> None:
     assert faults(made) == {}
 
 
+def test_a_certificate_has_to_name_each_further_name_of_the_shop() -> None:
+    shop = {**stack.configuration()["shop"], "aliases": ["shop.example", "loja.example"]}
+    made = secrets()
+
+    def told(**tls: Any) -> str:
+        with pytest.raises(ConfigError) as caught:
+            config.parse(stack.configuration(shop=shop, secrets={**made, "tls": {**made["tls"], **tls}}))
+        return "\n".join(str(it) for it in caught.value.faults)
+
+    assert "a certificate of 'shop.example' and 'loja.example'" in told()
+    half = told(shop=Authority("a public root").issue([NAME, "shop.example"]))
+    assert "a certificate of 'loja.example'," in half
+    assert f"a certificate of '{NAME}'," in told(shop=Authority("a public root").issue(["*.example"]))
+    outside = {key: made[key] for key in ("openstack_password", "ovh", "witness")}
+    hosts = {host: [f"{host}.dr.internal"] for host in stack.HOSTS}
+    whole = generate(hosts, NAME, outside, shop["aliases"])
+    assert config.parse(stack.configuration(shop=shop, secrets=whole)).shop.aliases == tuple(shop["aliases"])
+
+
 def test_a_chain_with_blank_lines_in_between_is_taken_as_clients_of_public_cas_write_it() -> None:
     made, root = secrets(), Authority("a public root")
     leaf = root.issue([NAME])

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import chain, repeat
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from contract.errors import Failed
+from contract.services.web import ORDERS, Health
 from scripts.links import verify
 
+T = TypeVar("T")
 Answer = tuple[int, Any] | Exception
-HERE, THERE, DEAD = (200, {"ok": True, "site": "b"}), (200, {"ok": True, "site": "a"}), (502, None)
+Word = verify.Said | Exception
+HEALTH = Health(health_path="/well", health_codes=("200", "204"), health_text="well", proof=ORDERS)
+
+
+def answered(status: int, site: str | None, body: bytes = b"all is well") -> verify.Said:
+    return verify.Said(status=status, site=site, body=body)
+
+
+HERE, THERE, DEAD = answered(200, "b"), answered(204, "a"), answered(502, None)
 
 
 class Played(verify.Shop):
-    """A shop of `hosts` app hosts behind a balancer that takes one after the other: each answers /health as its own list says, the last for ever."""
+    """A shop of `hosts` app hosts behind a balancer that takes one after the other: each is asked whether it is well and answers as its own list says, the
+    last for ever."""
 
-    def __init__(self, *hosts: list[Answer], order: Callable[[dict[str, str]], Answer] | None = None) -> None:
+    def __init__(self, *hosts: list[Word], order: Callable[[dict[str, str]], Answer] | None = None) -> None:
         self.host, self.address = "shop.example", "198.51.100.5"
         self._hosts = [chain(answers, repeat(answers[-1])) for answers in hosts]
         self._next = 0
@@ -34,8 +45,6 @@ class Played(verify.Shop):
         headers: dict[str, str] | None = None,
         limit_s: float = verify.ANSWER_S,
     ) -> tuple[int, Any]:
-        if path == "/health":
-            return self._health()
         if path == "/products":
             return self.products if isinstance(self.products, tuple) else (200, self.products)
         if method == "GET":
@@ -44,13 +53,21 @@ class Played(verify.Shop):
         self.orders.append(headers["Idempotency-Key"])
         return said(self._order(headers))
 
-    def _health(self) -> tuple[int, Any]:
-        host: Iterator[Answer] = self._hosts[self._next % len(self._hosts)]
+    def said(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+        limit_s: float = verify.ANSWER_S,
+    ) -> verify.Said:
+        assert (method, path) == ("GET", HEALTH.health_path)
+        host: Iterator[Word] = self._hosts[self._next % len(self._hosts)]
         self._next += 1
         return said(next(host))
 
 
-def said(answer: Answer) -> tuple[int, Any]:
+def said(answer: T | Exception) -> T:
     if isinstance(answer, Exception):
         raise answer
     return answer
@@ -69,7 +86,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def proved(shop: Played, hosts: int = 2) -> str:
-    turned, proof = verify.Turned(shop, "b", hosts), verify.Proof(shop, "b")
+    turned, proof = verify.Turned(shop, HEALTH, "b", hosts), verify.Proof(shop, "b")
     return shop.until(lambda: turned.seen() and proof.order())
 
 
@@ -80,9 +97,12 @@ def test_an_order_is_placed_once_every_host_serves_by_itself(capsys: pytest.Capt
     assert "WARNING" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("never", [THERE, DEAD, OSError("timed out"), (200, [])])
+@pytest.mark.parametrize(
+    "never",
+    [THERE, DEAD, OSError("timed out"), answered(200, None), answered(404, "b"), answered(200, "b", b"another's page")],
+)
 def test_a_host_that_never_turns_holds_nothing_up_and_is_told_once(
-    never: Answer, capsys: pytest.CaptureFixture[str]
+    never: Word, capsys: pytest.CaptureFixture[str]
 ) -> None:
     refused: Iterator[Answer] = iter([(503, {}), (503, {})])
     shop = Played(
@@ -164,7 +184,7 @@ def test_no_two_runs_have_the_same_key() -> None:
 def test_a_standby_is_proven_by_what_everybody_may_ask() -> None:
     """The deep look is not for whoever comes from outside, as this proof does."""
     shop = Played([THERE])
-    assert shop.until(lambda: verify.forwarded(shop, "a")) == "a"
+    assert shop.until(lambda: verify.forwarded(shop, HEALTH, "a")) == "a"
     assert shop.orders == [], "nothing is written"
 
 
@@ -173,10 +193,33 @@ def test_a_standby_whose_forwarded_requests_reach_no_database_is_not_proven(prod
     shop = Played([THERE])
     shop.products = products
     with pytest.raises(Failed, match="GET /products"):
-        shop.until(lambda: verify.forwarded(shop, "a"))
+        shop.until(lambda: verify.forwarded(shop, HEALTH, "a"))
 
 
 def test_a_standby_that_answers_by_itself_is_not_proven() -> None:
     shop = Played([HERE])
-    with pytest.raises(Failed, match="GET /health: 200, answered by site 'b', wanted 'a'"):
-        shop.until(lambda: verify.forwarded(shop, "a"))
+    with pytest.raises(Failed, match="GET /well: answered by site 'b', wanted 'a'"):
+        shop.until(lambda: verify.forwarded(shop, HEALTH, "a"))
+
+
+def test_a_shop_that_has_no_orders_is_proven_by_being_well() -> None:
+    """Any Rails application: there is nothing that could be bought, and pages that nobody here knows."""
+    plain = Health(health_path="/well")
+    shop = Played([THERE, HERE])
+    shop.products = (404, None)
+    assert shop.until(lambda: verify.forwarded(shop, plain, "b")) == "b"
+    assert shop.orders == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (answered(503, "b"), "GET /well: 503, wanted 200 or 204"),
+        (answered(200, "b", b"<html>sign in</html>"), r"without the text of dr:app\.health_text"),
+        (answered(200, None), "answered by site null, wanted a or b in DR-Site"),
+        (answered(200, "\x1b[2Jb"), r"answered by site .*x1b.*wanted a or b"),
+    ],
+)
+def test_an_answer_that_is_not_the_shops_own_is_told_by_what_it_lacks(answer: verify.Said, says: str) -> None:
+    with pytest.raises(Failed, match=says):
+        proved(Played([answer]), hosts=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import threading
 import time
 from collections.abc import Iterator
@@ -28,6 +29,23 @@ MUTE = """table inet drill {{
 STOP_RULES, STOP_DROP_IN = "/run/drill.nft", "/run/systemd/system/postgresql@.service.d"
 STOP_CONF = f"[Service]\nExecStopPost=+/usr/sbin/nft -f {STOP_RULES}\n"
 BULK = "create table if not exists drill_bulk (id bigint, filler text); insert into drill_bulk select n, repeat('x', 900) from generate_series(1, {rows}) n"
+
+# What a websocket is to a host of the active site: a connection from nginx's address for those, here to somebody who notes its end.
+ENDED = "/run/drill-websocket"
+HELD = (
+    "import pathlib, socket; server = socket.create_server(('127.0.0.1', 0));"
+    " line = socket.create_connection(server.getsockname(), source_address=('127.0.0.3', 0)); end = server.accept()[0]\n"
+    "try: end.recv(1)\n"
+    "except OSError: pass\n"
+    f"pathlib.Path('{ENDED}').touch()"
+)
+
+
+def hold(stage: Stage, host: str) -> None:
+    """What is as good as a websocket is open on this host."""
+    stage.line(host, f"rm -f {ENDED}; systemd-run --quiet --collect python3 -c {shlex.quote(HELD)}")
+    seen = "ss --tcp --numeric --no-header state established src 127.0.0.3"
+    wait_for(f"a line on {host}", lambda: bool(stage.line(host, seen)), 20, 0.5)
 
 
 def move(stage: Stage, record: Record, shop: Shop) -> None:
@@ -68,10 +86,15 @@ def nothing_lost(record: Record) -> None:
 
 @drill("planned-move")
 def planned_move(stage: Stage, record: Record) -> None:
-    """Both sites well: the shop moves, no order is lost, customers wait instead of failing."""
+    """Both sites well: the shop moves, no order is lost, customers wait instead of failing, websockets end where the shop was."""
+    left, taken = f"app-1.{stage.active}", f"app-1.{stage.standby}"
+    for host in (left, taken):
+        hold(stage, host)
     with stage.shopping(record) as shop:
         move(stage, record, shop)
     nothing_lost(record)
+    ended = [host for host in (left, taken) if stage.line(host, f"ls {ENDED} 2>/dev/null || true")]
+    record.expect(ended == [left], f"websockets ended on {ended}, and should on {left}, which the shop has left, alone")
     record.expect(record.figures["failed_requests"] == 0, f"{record.figures['failed_requests']} requests failed")
     stage.files_arrive(record)
 

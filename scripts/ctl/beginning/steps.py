@@ -282,7 +282,9 @@ class Steps:
     def _secrets(self) -> dict[str, Any]:
         keys = {user: self._third.secret(person) for user, person in self._witness_people().items()}
         witness = {**keys[OPERATOR], "hosts": {user: keys[user] for user in HOST_USERS}}
-        return generate(host_names(self._world.config), self._answers.host, outside(self._credentials, witness))
+        config = self._world.config
+        aliases = config["dr:shop"].get("aliases", ())
+        return generate(host_names(config), self._answers.host, outside(self._credentials, witness), aliases)
 
     def _witness_people(self) -> dict[str, Any]:
         names = {user: witness_user(self._answers, user) for user in USERS}

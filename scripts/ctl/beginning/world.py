@@ -229,7 +229,8 @@ def _third(answers: Answers, world: World) -> None:
 
 def _hold(answers: Answers, credentials: Credentials, world: World) -> None:
     """The configuration as the program would read it, and what it takes of the quotas."""
-    secrets = generate(host_names(world.config), answers.host, outside(credentials, _PLAYED))
+    aliases = world.config["dr:shop"].get("aliases", ())
+    secrets = generate(host_names(world.config), answers.host, outside(credentials, _PLAYED), aliases)
     shared = {name.removeprefix("dr:"): value for name, value in world.config.items() if name.startswith("dr:")}
     for site in SITES:
         own = {"site": site, "failover_region": "a", "lab": answers.rehearsal, "secrets": secrets}

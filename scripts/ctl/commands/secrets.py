@@ -51,7 +51,7 @@ def make_secrets(stack_file: Path) -> dict[str, Any]:
         place[path[-1]] = os.environ[name]
     config = merged(stack_file)
     try:
-        return generate(host_names(config), config["dr:shop"]["host"], outside)
+        return generate(host_names(config), config["dr:shop"]["host"], outside, config["dr:shop"].get("aliases", ()))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise Usage(
             f"configuration of {stack_file}: lacks {error}, wanted regions, vrack, app and shop; nothing was made; fill it in first, "

@@ -38,7 +38,7 @@ LINKS: Mapping[str, str] = {
     "redis-turn": "cache",
     "sync-converge": "files",
     "app-turn": "app hosts",
-    "verify-order": "a real order",
+    "verify-order": "the proof that the shop sells",
     "dns-pointer": "name",
 }
 

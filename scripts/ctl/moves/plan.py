@@ -68,13 +68,13 @@ _STEPS = {
     Kind.SWITCHOVER: (
         "the fence: workers of region {source} go quiet, its database stops cleanly, epoch {epoch} is claimed",
         "region {target}'s database is promoted, its cache and files take over; customers wait meanwhile",
-        "app hosts of region {target} serve, a real order proves it, the name leads there",
+        "app hosts of region {target} serve, the shop is proven to sell, the name leads there",
         "region {source} follows as the standby (its own run)",
     ),
     Kind.FAILOVER: (
         "the fence: region {source} is proven to have stopped, by its platform's API or by its lease, and epoch {epoch} is claimed",
         "region {target}'s database is promoted with what it has, its cache and files take over",
-        "app hosts of region {target} serve, a real order proves it, the name leads there",
+        "app hosts of region {target} serve, the shop is proven to sell, the name leads there",
         "region {source} stays as it is: `drctl rejoin {source}` once it is back",
     ),
 }

@@ -136,7 +136,7 @@ class Recording:
         return Figure(
             declared_s=declared,
             measured_s=round(self.proven_s - self._agreed_s, 1),
-            method="from the operator's agreement until the chain had placed a real order in the region that was to lead, by this machine's clock",
+            method="from the operator's agreement until the chain had proven that the shop sells in the region that was to lead, by this machine's clock",
         )
 
     def _versions(self, newest: Epoch | None) -> dict[str, str]:

@@ -55,8 +55,10 @@ def host_names(config: Mapping[str, Any]) -> dict[str, list[str]]:
     return names
 
 
-def generate(hosts: Mapping[str, Sequence[str]], shop_host: str, outside: Mapping[str, Any]) -> dict[str, Any]:
-    """`hosts`: DNS names and addresses by host ("db-1.a": ["db-1.a.dr.internal", "10.100.0.11", ...]).
+def generate(
+    hosts: Mapping[str, Sequence[str]], shop_host: str, outside: Mapping[str, Any], aliases: Sequence[str] = ()
+) -> dict[str, Any]:
+    """`aliases`: further names of the shop's certificate. `hosts`: DNS names and addresses by host ("db-1.a": ["db-1.a.dr.internal", "10.100.0.11", ...]).
 
     `outside`: {"openstack_password", "ovh": {...}, "witness": {...}}. Returns the object of `dr:secrets` (docs/configuration.md).
     """
@@ -67,7 +69,7 @@ def generate(hosts: Mapping[str, Sequence[str]], shop_host: str, outside: Mappin
             "ca": _ssh_pair("ca"),
             "hosts": {name: _ssh_pair(name) for name in hosts},
         },
-        "tls": certificates(hosts, shop_host),
+        "tls": certificates(hosts, shop_host, aliases),
         "postgres": {"replication": _password(), "app": _password()},
         "redis": {"app": _password(), "replica": _password(), "operator": _password()},
         "archive": {"passphrase": _password()},
@@ -75,7 +77,7 @@ def generate(hosts: Mapping[str, Sequence[str]], shop_host: str, outside: Mappin
     }
 
 
-def certificates(hosts: Mapping[str, Sequence[str]], shop_host: str) -> dict[str, Any]:
+def certificates(hosts: Mapping[str, Sequence[str]], shop_host: str, aliases: Sequence[str] = ()) -> dict[str, Any]:
     """The part `tls`. Each purpose has a CA of its own, so that what opens one door is of no use at another; each certificate is good for its needs alone."""
     own, caches, clients, entrance = (Authority(f"shop {name}") for name in ("hosts", "caches", "database", "entrance"))
     days = {name: LEAF_DAYS - APART_DAYS * number for number, name in zip(range(len(hosts), 0, -1), hosts, strict=True)}
@@ -96,7 +98,7 @@ def certificates(hosts: Mapping[str, Sequence[str]], shop_host: str) -> dict[str
             "clients": {SHOP: caches.issue([SHOP], purposes=(CLIENT,))},
             "hosts": {name: caches.issue(names, days[name]) for name, names in hosts.items() if kind_of(name) == CACHE},
         },
-        "shop": {"ca": entrance.certificate_pem, **entrance.issue([shop_host], purposes=(SERVER,))},
+        "shop": {"ca": entrance.certificate_pem, **entrance.issue([shop_host, *aliases], purposes=(SERVER,))},
     }
 
 

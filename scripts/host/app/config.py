@@ -30,7 +30,7 @@ CACHES_UNIT, HAPROXY = (
 PUMA = "127.0.0.1:9292"  # where the process `web` listens, whatever it is
 CACHES = "127.0.0.1:6379"  # a way to the cache that leads, for who knows nothing of several of them
 ROLE_FILE = "/var/lib/dr/role.json"
-HTTPS_PORT, HEALTH_PORT, FORWARD_PORT = (PORTS[name] for name in ("https", "health", "forward"))
+HTTP_PORT, HTTPS_PORT, HEALTH_PORT, FORWARD_PORT = (PORTS[name] for name in ("http", "https", "health", "forward"))
 # Packets of an established connection that nobody acknowledges are sent again this often, 6.2 s in all (tcp(7), tcp_retries2; the kernel's own
 # 15 times take a quarter of an hour): a link that is cut while requests are on it must not hold customers for longer than they wait.
 RETRIES = 4

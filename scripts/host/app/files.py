@@ -27,7 +27,7 @@ from .config import (
 )
 from .lock import LOCKED, TEXT
 from .units import Units
-from .web import nginx
+from .web import health, nginx
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ def of_nginx(desired: Desired, layout: Layout) -> list[ManagedFile]:
     return [
         ManagedFile(path=layout.at("/etc/shop/tls.crt"), content=desired.shop_tls.cert),
         ManagedFile(path=layout.at("/etc/shop/tls.key"), content=desired.shop_tls.key, mode=0o600),
+        ManagedFile(path=layout.at(health.FILE), content=health.told(desired)),
         ManagedFile(path=layout.at("/etc/nginx/nginx.conf"), content=nginx(desired)),
     ]
 

@@ -7,7 +7,6 @@ writer by itself. Which processes there are says the release's Procfile, as it l
 
 from __future__ import annotations
 
-import http.client
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -34,7 +33,6 @@ from .config import (
     HAPROXY,
     NGINX,
     PROCESSES,
-    PUMA,
     RELEASE,
     RETRIES,
     SERVES,
@@ -47,6 +45,7 @@ from .plan import Facts, Wanted, plan
 from .schema import PENDING, schema_question
 from .units import WRITABLE, lying, of_active_site, startable
 from .units import units as units_of
+from .web import cable, health
 
 UNIT_S, HEALTHY_S = 60.0, 60.0
 MORE_S = 10  # than its own limit is waited for a release, which systemd ends by then
@@ -147,7 +146,7 @@ class App:
             "serve": lambda: write_atomically(
                 self._serves, b"As dr-host app converge has it; it goes with the role.\n"
             ),
-            "forward": lambda: _unserve(self._serves),
+            "forward": lambda: _unserve(self._serves, self._log),
             "reload": self._reload_nginx,
             "kernel": self._set_kernel,
         }
@@ -157,7 +156,7 @@ class App:
         """See `plan.Service`."""
         if self.wanted.turn and facts.current is None:
             return {}  # nothing serves here yet; the call that follows brings it
-        healthy = until(_healthy, HEALTHY_S)
+        healthy = until(lambda: health.healthy(self._layout), HEALTHY_S)
         wanted = [CACHES_UNIT, *self.wanted.others, *(self.wanted.workers if self.wanted.active else ())]
         wanted = [] if self.wanted.turn else wanted
         if wanted:  # some were begun by the call before
@@ -265,18 +264,6 @@ def _read(path: Any) -> str | None:
         return None
 
 
-def _healthy() -> bool:
-    """Whether Puma takes requests."""
-    connection = http.client.HTTPConnection(PUMA, timeout=2)
-    try:
-        connection.request("GET", "/health")
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
 def run_converge(call: Call) -> Result:
     """Verb `converge`."""
     app = App(Desired.read(call.document), call.layout, Systemd(), call.log)
@@ -298,7 +285,7 @@ def status(call: Call) -> Result:
             "worker": all(seen[it].running for it in workers) if active else any(not seen[it].down for it in guarded),
             "processes": {unit: seen[unit].running for unit in asked if unit not in (WEB, NGINX)},
             "nginx": seen[NGINX].running,
-            "healthy": _healthy(),
+            "healthy": health.healthy(call.layout),
             "release": str(current.readlink()) if current.is_symlink() else None,
             "role": role.document() if role else None,
         }
@@ -340,15 +327,16 @@ def forward(call: Call) -> Result:
     if role is not None and role.epoch >= epoch:
         return Result({"forwards": not serves.exists()})
     changed = serves.exists()
-    _unserve(serves)
+    _unserve(serves, call.log)
     quiesce(call)
     return Result({"forwards": True}, changed)
 
 
-def _unserve(serves: Path) -> None:
-    """nginx looks with each request."""
+def _unserve(serves: Path, log: Log) -> None:
+    """nginx looks with each request, and what is none any more is ended."""
     serves.unlink(missing_ok=True)
     sync_folder(serves.parent)
+    cable.end(log)
 
 
 def resume(call: Call) -> Result:

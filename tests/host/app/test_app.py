@@ -27,11 +27,11 @@ from scripts.host.app.config import (
 from scripts.host.app.config import (
     RELEASE as MIGRATE,
 )
-from scripts.host.app.files import groups
+from scripts.host.app.files import groups, of_nginx
 from scripts.host.app.plan import Facts, Wanted, plan
 from scripts.host.app.units import units
 from scripts.host.app.verbs import App
-from scripts.host.app.web import nginx
+from scripts.host.app.web import cable, health, nginx
 from scripts.host.frame import systemd, users
 from scripts.host.frame.call import Call
 from scripts.host.frame.commands import TIMED_OUT, Done
@@ -372,7 +372,7 @@ PROCFILE = "web: puma -p $PORT\nworker: ruby bin/worker\nrelease: ruby bin/migra
 def at_work(tmp_path, monkeypatch):
     """An app host of the active site that runs as wanted, with another release beside the one that runs."""
     monkeypatch.setattr(users, "exists", lambda user: True)
-    monkeypatch.setattr(verbs, "_healthy", lambda: True)
+    monkeypatch.setattr(health, "healthy", lambda layout: True)
     monkeypatch.setattr(verbs, "make_folder", lambda folder, *_: folder.mkdir(parents=True, exist_ok=True))
     monkeypatch.setattr(App, "_has_schema", lambda self: True)
     monkeypatch.setattr(App, "_check_nginx", lambda self: None)
@@ -475,6 +475,67 @@ def test_the_largest_body_is_the_configurations_in_both_roles(block, says):
         assert f"client_max_body_size {says};" in nginx(Desired.read(document(active, **block)))
 
 
+def test_what_a_slow_page_and_a_websocket_may_take_is_the_configurations():
+    text = nginx(Desired.read(document(read_timeout_s=7, send_timeout_s=8, cable_timeout_s=99, cable_path="/ws")))
+    assert "  proxy_read_timeout 7s;\n  proxy_send_timeout 8s;" in text
+    assert text.count("location = /ws {") == 2 and text.count("proxy_read_timeout 99s;") == 2, "the way in has it, too"
+
+
+def test_a_document_with_nothing_said_of_it_serves_a_rails_application_as_it_is_made():
+    text = nginx(Desired.read(document()))
+    for line in (
+        "http://shop_local/up;",
+        "location = /cable {",
+        "location ^~ /assets/ {",
+        "location ^~ /health/deep {",
+    ):
+        assert line in text
+    assert "gzip on;" not in text.partition("location ^~ /assets/")[0], "nothing that Puma says is compressed"
+
+
+def test_another_shops_health_is_known_on_the_host_to_whoever_is_told_nothing(tmp_path, monkeypatch):
+    layout, asked = Layout(tmp_path), []
+
+    class Link:
+        def __init__(self, address, timeout):
+            asked.append(address)
+
+        def request(self, method, path, headers):
+            asked.append((method, path, headers["Host"], headers["X-Forwarded-Proto"]))
+
+        def getresponse(self):
+            return SimpleNamespace(status=204, read=lambda size: b"")
+
+        def close(self):
+            asked.append("closed")
+
+    monkeypatch.setattr("scripts.host.app.web.health.http.client.HTTPConnection", Link)
+    assert not health.healthy(layout), "/up and 200, before a document was there"
+    assert asked == ["127.0.0.1:9292", ("GET", "/up", "localhost", "https"), "closed"]
+    asked.clear()
+    desired = Desired.read(document(health_path="/well", health_codes=["200", "204"]))
+    file = next(it for it in of_nginx(desired, layout) if it.path.name == "health.json")
+    file.path.parent.mkdir(parents=True)
+    file.path.write_text(file.content)
+    assert health.healthy(layout)
+    assert asked[1] == ("GET", "/well", "www.shop.example", "https")
+    for broken in ("", "{}", "[]", '{"host": 7, "health": []}', '{"host": "x", "health": {"health_codes": "x"}}'):
+        file.path.write_text(broken)
+        assert not health.healthy(layout), "as if there were none, and no traceback"
+
+
+def test_whoever_forwards_ends_the_websockets_of_before(tmp_path, monkeypatch):
+    ended = list[object]()
+    monkeypatch.setattr(cable, "end", ended.append)
+    left(tmp_path, monkeypatch, role="primary", epoch=3)
+    assert len(ended) == 1
+    app = App(Desired.read(document("b")), Layout(tmp_path), Systemd(), Log(io.StringIO(), "app converge"))
+    app.apply(Step("forward"))
+    assert len(ended) == 2
+    app.apply(Step("serve"))
+    assert len(ended) == 2
+
+
 def test_every_fault_of_the_document_is_named_without_its_secrets():
     with pytest.raises(Usage) as caught:
         Desired.read(document(release=7, database_password="", balancers=None))
@@ -542,9 +603,9 @@ def test_the_active_site_serves_and_the_standby_forwards():
     assert "set $way http://shop_local;" in ways[2].partition("}")[0]
     assert "server 10.100.0.141:8443" in text
     assert "proxy_ssl_name app.b.dr.internal;" in text
-    health = text.partition("listen 8080")[2].partition("listen 10.")[0]
-    assert health.partition("if ($serves = no) {")[2].lstrip().startswith('return 200 \'{"ok":true,"site":"a"}\';')
-    assert "proxy_pass http://shop_local/health;" in health
+    monitor = text.partition("listen 8080")[2].partition("listen 10.")[0]
+    assert monitor.partition("if ($serves = no) {")[2].lstrip().startswith('return 200 \'{"ok":true,"site":"a"}\';')
+    assert "proxy_pass http://shop_local/up;" in monitor, "Rails' own"
 
 
 def forwarding(entrance, active="b"):
@@ -568,11 +629,8 @@ def test_what_is_forwarded_bears_the_name_of_the_way_in_and_arrives_as_the_shops
     text = forwarding("203.0.113.9")
     assert "set $host_there app.b.dr.internal;" in text.partition("set $way https://shop_peer;")[2].partition("if (")[0]
     assert "proxy_set_header Host $host_there;" in text.partition("proxy_pass $way;")[2].partition("}")[0]
-    outside = text.partition("server_name app.a.dr.internal;")[0]
-    assert (
-        "listen 443 ssl proxy_protocol default_server;" in outside
-        and "proxy_set_header Host www.shop.example;" in outside
-    )
+    inner = text.partition("server_name app.a.dr.internal;")[2]
+    assert inner.count("proxy_set_header Host $asked;") == inner.count("proxy_pass") == 2, "of websockets, too"
 
 
 def test_a_kernel_that_gives_up_too_late_is_told():

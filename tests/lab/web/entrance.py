@@ -1,7 +1,7 @@
 """Two app hosts' nginx, as the guests' image has it, with the configuration that `dr-host app converge` writes: site a is active, b forwards.
 
 Each has a network namespace: its front address, those of the balancer and of a neighbour, and a vRack that joins both. Puma is played: it answers with
-what it was sent.
+what it was sent, with the status that a path `/status/503` names, and speaks back whatever comes by a websocket.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -53,17 +53,38 @@ class Puma(BaseHTTPRequestHandler):
     site = ""
 
     def do_GET(self) -> None:
+        if self.headers.get("Upgrade") == "websocket" and self.headers.get("Connection", "").lower() == "upgrade":
+            self._speak_back()
+            return
         told = {
             "site": self.site,
             "path": self.path,
             "headers": [[name.lower(), text] for name, text in self.headers.items()],
         }
         body = json.dumps(told).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
+        named = re.fullmatch(r"/status/(\d{3})", self.path)
+        status = int(named[1]) if named else 200
+        self.send_response(status)
+        if status != 204:
+            self.send_header("Content-Length", str(len(body)))
         self.send_header("Strict-Transport-Security", "max-age=1")
+        self.send_header("DR-Site", "of nobody")
         self.end_headers()
-        self.wfile.write(body)
+        if status != 204:
+            self.wfile.write(body)
+
+    def _speak_back(self) -> None:
+        """Bytes as they come, behind a first line that says which site it is of."""
+        self.close_connection = True
+        self.send_response(101)
+        self.send_header("Upgrade", "websocket")
+        self.send_header("Connection", "Upgrade")
+        self.end_headers()
+        self.wfile.write(f"site {self.site}\n".encode())
+        self.wfile.flush()
+        with suppress(OSError):  # ended from the other side
+            while said := self.connection.recv(4096):
+                self.connection.sendall(said)
 
     do_POST = do_GET
 
@@ -97,8 +118,17 @@ class Answer:
 class Entrance:
     """The two hosts. Whatever asks them does so from inside a host's namespace, from an address that is its own."""
 
-    def __init__(self, folder: Path, secrets: dict[str, Any], certified: str = "app-1", **block: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        secrets: dict[str, Any],
+        certified: str = "app-1",
+        release: Callable[[Path], None] | None = None,
+        **block: Any,
+    ) -> None:
         self.folder, self.secrets, self._certified, self._block = folder, secrets, certified, block
+        self._release, self._nginx = release, dict[str, subprocess.Popen[bytes]]()
+        self._pumas = dict[str, ThreadingHTTPServer]()
         self.names = {site: f"drweb{os.getpid()}-{next(_NUMBERS)}{site}" for site in "ab"}
 
     @contextmanager
@@ -168,8 +198,8 @@ class Entrance:
         with entered(NETNS / self.names[site]):
             server = ThreadingHTTPServer((host, int(port)), puma)
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        stack.callback(server.server_close)
-        stack.callback(server.shutdown)
+        self._pumas[site] = server
+        stack.callback(self.stop_puma, site)
         tree = self.folder / f"tree-{site}"
         document = self.document(site)
         layout = Layout(tree)
@@ -179,18 +209,36 @@ class Entrance:
         for name, text in (("ca.pem", tls["ca"]), ("host.crt", tls["cert"]), ("host.key", tls["key"])):
             (tree / "etc/dr").mkdir(parents=True, exist_ok=True)
             (tree / "etc/dr" / name).write_text(text)
+        if self._release is not None:
+            release = layout.at("/opt/shop/releases/abc")
+            release.mkdir(parents=True)
+            layout.at("/opt/shop/current").symlink_to("/opt/shop/releases/abc")
+            self._release(release)
         if site == "a":
             layout.at(SERVES).write_text("")
         log = (self.folder / f"nginx-{site}.log").open("wb")
         stack.callback(log.close)
         command = rooted(self.folder / f"place-{site}", tree, "exec nginx -g 'daemon off;'")
-        process = subprocess.Popen(
+        process = self._nginx[site] = subprocess.Popen(
             inside(NETNS / self.names[site], command), stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
         stack.callback(process.wait)
         stack.callback(process.terminate)
         assert until(lambda: process.poll() is not None or self.listens(site), 20), "nginx of the image does not listen"
         assert process.poll() is None, (self.folder / f"nginx-{site}.log").read_text()
+
+    def stop_puma(self, site: str) -> None:
+        """Nobody listens there any more."""
+        server = self._pumas.pop(site, None)
+        if server is not None:
+            server.shutdown()
+            server.server_close()
+
+    def turn(self, site: str, *, serves: bool) -> None:
+        """nginx of this site looks there from its next request on."""
+        program = "touch" if serves else "rm"
+        command = ["nsenter", f"--target={self._nginx[site].pid}", "--mount", "--root", program, SERVES]
+        subprocess.run(command, check=True, timeout=20)
 
     def listens(self, site: str) -> bool:
         """Whether somebody takes connections there."""
@@ -245,7 +293,8 @@ class Entrance:
         try:
             if proxy:
                 raw.sendall(proxied(client))
-            link = raw if port == PORTS["health"] else (context or self.context()).wrap_socket(raw, server_hostname=sni)
+            plain = port in (PORTS["health"], PORTS["http"])
+            link = raw if plain else (context or self.context()).wrap_socket(raw, server_hostname=sni)
             lines = [
                 f"{method} {path} HTTP/1.{1 if host is not None else 0}",
                 *([f"Host: {host}"] if host is not None else []),
@@ -302,6 +351,6 @@ def answer(link: socket.socket) -> Answer:
 
 
 def make(folder: Path, **block: Any) -> Entrance:
-    """With a set of secrets of its own. `certified`: the host whose certificate theirs is."""
+    """With a set of secrets of its own. `certified`: the host whose certificate theirs is; `release`: puts files into the release that both have."""
     names = {key: certificate_names(it) for key, it in HOSTS.items()}
-    return Entrance(folder, generate(names, SHOP, {}), **block)
+    return Entrance(folder, generate(names, SHOP, {}, block.get("shop_aliases", ())), **block)
