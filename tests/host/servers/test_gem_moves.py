@@ -279,6 +279,18 @@ def test_a_request_that_has_committed_something_is_never_run_again(pair: Pair, t
     assert app.log.read_text().count('Started GET "/after') == 1
 
 
+@pytest.mark.parametrize(("env", "status"), [({}, 201), ({"WITHOUT": "1"}, 500)])
+def test_a_connection_that_is_read_only_by_now_is_dropped_and_nobody_notices(
+    pair: Pair, tmp_path: Path, env: dict[str, str], status: int
+) -> None:
+    with running(pair, tmp_path, **env) as app:
+        assert app.ask("GET", "/read-only")[0] == 200
+        assert app.ask("POST", "/orders", key=str(uuid.uuid4()))[0] == status
+        if not env:
+            found = json.loads(app.ask("GET", "/health/deep")[1])["counters"]
+            assert (found["writer_lost"], found["connections_dropped"], found["retried"]) == (1, 1, 1)
+
+
 def test_a_process_without_a_writer_is_well_holds_so_long_and_sends_away_who_is_too_many(
     pair: Pair, tmp_path: Path
 ) -> None:

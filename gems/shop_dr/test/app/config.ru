@@ -26,6 +26,7 @@ class Small < Rails::Application
     post "/orders", to: "orders#create"
     post "/jobs", to: "orders#later"
     get "/after", to: "orders#after"
+    get "/read-only", to: "orders#read_only"
   end
 end
 
@@ -56,6 +57,12 @@ class OrdersController < ActionController::Base
     Order.create!(key: params[:key], kind: "kept")
     sleep(Float(params[:slowly]))
     Order.create!(key: params[:key], kind: "lost")
+    render json: {}
+  end
+
+  # Its connection is as one to a server that became a standby.
+  def read_only
+    Order.connection.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
     render json: {}
   end
 
