@@ -27,7 +27,7 @@ module ShopDr
     def initialize(env = ENV)
       threads = Integer(env.fetch("RAILS_MAX_THREADS", "5"))
       @max_wait, @max_held, @retry, @idempotency_header, @skip = 8.0, threads, :untouched, nil, ["/cable"]
-      @health_path, @deep_path, @deep_token = "/health", "/health/deep", env["DR_HEALTH_TOKEN"]
+      @health_path, @deep_path, @deep_token = "/health", "/health/deep", env["SHOP_DR_HEALTH_TOKEN"]
       @job_wait, @connection, @pause = 60.0, CONNECTION.dup, 0.05
       @cache_check, @cache_wait, @cache_timeout, @cache_pool = 1.0, 2.0, 1.0, threads
       @role_file, @site = env["DR_ROLE_FILE"], env["DR_SITE"]
