@@ -1,0 +1,135 @@
+# frozen_string_literal: true
+
+module ShopDr
+  module Database
+    # What Active Record's PostgreSQL connections do besides: they look for the writer, tell when it is lost, and are not used again after that.
+    module Connections
+      # Of a connection that is meant for a server that does not write.
+      READERS = %w[any read-only standby prefer-standby].freeze
+
+      module_function
+
+      # Once, when Active Record's adapter is there.
+      def install
+        ActiveRecord::ConnectionAdapters::PostgreSQLAdapter.prepend(Adapter)
+        ActiveRecord::ConnectionAdapters::ConnectionPool.prepend(Pool)
+        ActiveSupport::Notifications.subscribe("sql.active_record", Statements.new)
+      end
+
+      # Connections that this thread holds from before the last loss.
+      def drop_leased
+        ActiveRecord::Base.connection_handler.connection_pool_list(:writing).each do |pool|
+          connection = pool.active_connection?
+          discard(connection) if connection && stale?(connection)
+        end
+      end
+
+      def stale?(connection)
+        connection.respond_to?(:shop_dr_stale?) && connection.shop_dr_stale?
+      end
+
+      def discard(connection)
+        ShopDr.counters.add(:connections_dropped)
+        connection.throw_away!
+      end
+
+      # Before PostgreSQLAdapter.
+      module Adapter
+        # Whether a statement of the open transaction may have written.
+        attr_accessor :shop_dr_wrote
+
+        def initialize(...)
+          super
+          return if @connection_parameters.nil?
+
+          @connection_parameters = ShopDr.settings.connection.merge(@connection_parameters)
+          @connection_parameters[:target_session_attrs] ||= "read-write" if shop_dr_writer? && @connection_parameters[:host].to_s.include?(",")
+        end
+
+        # Of the writer's: a pool for reading has its own ways.
+        def shop_dr_writer?
+          !@config[:replica] && !READERS.include?(@config[:target_session_attrs].to_s)
+        end
+
+        def shop_dr_stale?
+          shop_dr_writer? && !@shop_dr_generation.nil? && @shop_dr_generation < ShopDr.writer.generation
+        end
+
+        def shop_dr_lost(error)
+          Attempt.current&.fault!(error)
+          ShopDr.writer.lost(error, @connection_parameters, @raw_connection && @shop_dr_generation)
+        end
+
+        def active?
+          !shop_dr_stale? && super
+        end
+
+        private
+
+        # A generation is that of the moment before: who is lost while one connects is known to it.
+        def connect
+          generation = ShopDr.writer.generation
+          super
+          @shop_dr_generation = generation
+        rescue ActiveRecord::ConnectionNotEstablished, ActiveRecord::NoDatabaseError => e
+          @raw_connection = nil
+          shop_dr_lost(e) if shop_dr_writer? && Faults.passing?(e)
+          raise
+        end
+
+        # A reset would keep what a connection had of its server before; one whose server is gone never comes back by it.
+        def reconnect
+          return super unless shop_dr_stale?
+
+          begin
+            @raw_connection&.close
+          rescue PG::Error
+            nil
+          end
+          @raw_connection = nil
+          ShopDr.counters.add(:connections_dropped)
+          super
+        end
+      end
+
+      # Before ConnectionPool.
+      module Pool
+        def checkin(connection)
+          return super unless Connections.stale?(connection)
+
+          Connections.discard(connection)
+        end
+      end
+
+      # Each statement, once it has ended.
+      class Statements
+        def start(*); end
+
+        def finish(_name, _id, payload)
+          connection = payload[:connection]
+          return unless connection.respond_to?(:shop_dr_writer?) && connection.shop_dr_writer?
+
+          error = payload[:exception_object]
+          connection.shop_dr_lost(error) if error && Faults.passing?(error)
+          note(connection, payload[:sql], error) if (attempt = Attempt.current) && attempt.begun.nil?
+        end
+
+        private
+
+        def note(connection, sql, error)
+          case Sql.kind(sql)
+          when :begin, :rollback then connection.shop_dr_wrote = false
+          when :commit
+            Attempt.current.committed!("a transaction that wrote was committed, or may be") if connection.shop_dr_wrote
+          when :write
+            if connection.transaction_open?
+              connection.shop_dr_wrote = true
+            elsif Faults.may_have_run?(error)
+              Attempt.current.committed!("a statement outside of a transaction may have written")
+            end
+          end
+        end
+      end
+    end
+  end
+end

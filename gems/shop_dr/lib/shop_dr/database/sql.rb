@@ -1,0 +1,38 @@
+# frozen_string_literal: true
+
+module ShopDr
+  module Database
+    # What a statement does, by its first word. In doubt it writes.
+    module Sql
+      COMMENTS = %r{\A(?:\s+|--[^\n]*\n|/\*.*?\*/)+}m
+      KINDS = {
+        "BEGIN" => :begin, "START" => :begin, "COMMIT" => :commit, "END" => :commit, "PREPARE" => :write, "ROLLBACK" => :rollback, "ABORT" => :rollback,
+        "SAVEPOINT" => :read, "RELEASE" => :read, "SHOW" => :read, "SET" => :read, "RESET" => :read, "DISCARD" => :read, "CLOSE" => :read, "DEALLOCATE" => :read,
+        "LISTEN" => :read, "UNLISTEN" => :read, "TABLE" => :read, "VALUES" => :read, "SELECT" => :read, "WITH" => :read, "FETCH" => :read, "DECLARE" => :read
+      }.freeze
+      # In a SELECT or WITH: another statement inside, or a function of its own, which may write.
+      WRITES = /\b(?:INSERT|UPDATE|DELETE|MERGE|INTO)\b/i
+      LOCKS = /\bFOR\s+(?:NO\s+KEY\s+)?UPDATE\b/i
+      CALLS = /\bFROM\s+[\w".]+\s*\(/i
+      FROM = /\bFROM\b/i
+
+      module_function
+
+      # :begin, :commit, :rollback, :read or :write.
+      def kind(sql)
+        text = sql.to_s.sub(COMMENTS, "")
+        word = text[/\A\w+/].to_s.upcase
+        kind = KINDS.fetch(word, :write)
+        return :read if kind == :rollback && text.match?(/\AROLLBACK\s+(?:\w+\s+)?TO\b/i)
+        return :write if %w[SELECT WITH].include?(word) && writes?(text)
+
+        kind
+      end
+
+      def writes?(text)
+        bare = text.gsub(/'(?:[^']|'')*'/, "''").gsub(LOCKS, "")
+        bare.match?(WRITES) || bare.match?(CALLS) || (!bare.match?(FROM) && bare.include?("("))
+      end
+    end
+  end
+end
