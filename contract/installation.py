@@ -33,7 +33,9 @@ _BUCKET = text(
 _COMPUTE = text(r"[A-Z][A-Z0-9-]*", "a compute region in upper case, like GRA11")
 _STORAGE = text(r"[A-Z][A-Z0-9-]*", "a storage region in upper case, mostly without its number, like GRA")
 _S3_REGION = text(r"[a-z][a-z0-9-]*", "an S3 region in lower case, like gra")
-_FOLDER = text(r"(?!/)(?!.*\.\.)[\w./-]+", "a folder below the project, as a relative path")
+_RELEASE = text(
+    r"(?!/)(?!.*\.\.)[\w./-]+", "the digest of a release, or a file or folder below the project, as a relative path"
+)
 _GENERATION = integer(1, 999)
 _HOST_NAME = "|".join(f"{kind.name}-[1-{kind.most}]" for kind in KINDS.values())
 
@@ -50,10 +52,11 @@ class Shop:
         _DOMAIN, "the public name, always <dns.subdomain>.<dns.zone>", why="nginx does not know the shop's name"
     )
     release: str = key(
-        _FOLDER,
-        "folder of the Rails app, relative to the project",
-        why="there is no code to upload",
-        fix="name the folder that holds the Rails app",
+        _RELEASE,
+        "what runs: the digest of a release that lies in the buckets of both regions (`drctl releases push`), or a file that `drctl build` made, or the "
+        "folder of the Rails app, which goes as it is, without gems; both of these relative to the project (docs/releases.md)",
+        why="there is no code to run",
+        fix="name the release's digest, or the file or folder of the Rails app",
     )
 
 

@@ -10,6 +10,7 @@ import argparse
 _MODULES = {
     "abort": "move",
     "audit": "audit",
+    "build": "build",
     "check": "check",
     "completion": "manual",
     "config": "config",
@@ -25,6 +26,7 @@ _MODULES = {
     "redis": "host",
     "reference": "reference",
     "rejoin": "move",
+    "releases": "releases",
     "report": "report",
     "rights": "rights",
     "secrets": "secrets",
