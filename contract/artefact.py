@@ -89,16 +89,14 @@ class _Watched(io.RawIOBase):
 
 
 class _Bounded(io.RawIOBase):
-    """What comes out of the compression, and an end to it."""
+    """What comes out of the compression, and an end to it: what is longer looks like a file that was cut."""
 
     def __init__(self, stream: IO[bytes], most: int) -> None:
         self._stream, self._left = stream, most
 
     def read(self, size: int = -1) -> bytes:
-        piece = self._stream.read(min(PIECE if size < 0 else size, self._left + 1))
+        piece = self._stream.read(min(PIECE if size < 0 else size, self._left))
         self._left -= len(piece)
-        if self._left < 0:
-            raise tarfile.ReadError("longer than may be")
         return piece
 
 

@@ -119,6 +119,15 @@ def test_gems_without_a_ruby_here_are_refused(
     assert "found no program ruby that starts" in capsys.readouterr().err
 
 
+def test_a_build_that_fails_half_way_leaves_nothing(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(artefact, "listed", lambda _: {"config.ru": release.File(0o644, 9, "0" * 64)})
+    assert call(project) == ExitCode.FAILED
+    assert "other contents than a moment ago" in capsys.readouterr().err
+    assert [it.name for it in (project / ".build").iterdir()] == ["release-stage.lock"]
+
+
 def test_two_builds_at_once_do_not_meet(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (project / ".build").mkdir()
     with (project / ".build/release-stage.lock").open("w") as lock:

@@ -25,6 +25,7 @@ from tests.unit.played_survey import settings
 from tests.unit.test_witness import endpoint
 
 __all__ = ["endpoint"]  # a fixture
+OTHERS = release.card_text(Card(digest="0" * 64, bytes=1, unpacked=1, count=1))
 NOBODY = "http://127.0.0.1:1"
 KEYS = {"access_key": "key", "secret_key": "hidden-secret"}
 
@@ -174,7 +175,7 @@ def test_what_is_no_release_is_put_nowhere(store: Store, built: tuple[Path, Card
     assert len(store.rows()[0]) == 1
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"digest": "x"}', b"\xff" * 9])
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"digest": "x"}', b"\xff" * 9, OTHERS])
 def test_a_card_that_is_none_is_none(s3: Any, store: Store, built: tuple[Path, Card], body: bytes) -> None:
     path, card = built
     store.push(path)
