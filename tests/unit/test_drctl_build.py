@@ -23,7 +23,7 @@ from scripts.ctl.releases.build import card_file
 def project(tmp_path: Path) -> Path:
     folder = tmp_path / "project"
     (folder / "shop").mkdir(parents=True)
-    (folder / "shop/config.ru").write_text("run Shop\n")
+    (folder / "shop/Procfile").write_text("web: bundle exec puma -p $PORT\n")
     (folder / "Pulumi.yaml").write_text("name: shop\nconfig: {}\n")
     return folder
 
@@ -103,6 +103,32 @@ def test_what_is_wrong_is_one_sentence_and_leaves_nothing(
     assert not list(project.rglob("*.tar.gz*"))
 
 
+@pytest.mark.parametrize(
+    ("text", "keys", "words"),
+    [
+        (None, {}, "release of the shop is no Procfile"),
+        ("worker: bin/jobs\n", {}, "release of the shop is a Procfile without web"),
+        ("web: puma\n", {"clock": {}}, "dr:app.processes.clock is no process of the release"),
+        ("web: puma && true\n", {}, "Procfile of the release, line 1"),
+    ],
+)
+def test_an_application_whose_processes_nobody_could_run_is_refused(
+    project: Path, capsys: pytest.CaptureFixture[str], text: str | None, keys: dict[str, Any], words: str
+) -> None:
+    (project / "shop/Procfile").unlink()
+    (project / "shop/config.ru").write_text("run Shop\n")
+    if text is not None:
+        (project / "shop/Procfile").write_text(text)
+    (project / "Pulumi.yaml").write_text(yaml.safe_dump({"config": {"dr:app": {"value": {"processes": keys}}}}))
+    assert call(project) == ExitCode.REFUSED
+    said = capsys.readouterr().err
+    assert words in said and "No release was made" in said and said.count("\n") == 1
+    told = {"dr:app": {"value": {"processes": {"web": {"command": "puma"}}}}}
+    (project / "Pulumi.yaml").write_text(yaml.safe_dump({"config": told}))
+    (project / "shop/Procfile").write_text("")
+    assert call(project) == ExitCode.DONE, "it may be named by the configuration, too"
+
+
 def test_a_gemfile_without_its_lock_is_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (project / "shop/Gemfile").write_text("")
     assert call(project) == ExitCode.REFUSED
@@ -122,7 +148,7 @@ def test_gems_without_a_ruby_here_are_refused(
 def test_a_build_that_fails_half_way_leaves_nothing(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(artefact, "listed", lambda _: {"config.ru": release.File(0o644, 9, "0" * 64)})
+    monkeypatch.setattr(artefact, "listed", lambda _: {"Procfile": release.File(0o644, 9, "0" * 64)})
     assert call(project) == ExitCode.FAILED
     assert "other contents than a moment ago" in capsys.readouterr().err
     assert [it.name for it in (project / ".build").iterdir()] == ["release-stage.lock"]

@@ -77,6 +77,7 @@ class Workshop:
             script.write_text(INSIDE.format(root=image.ensure(), here=folder, program=program))
             script.chmod(0o755)
         self.write("app/config.ru", "run Shop\n")
+        self.write("app/Procfile", "web: bundle exec puma -p $PORT\n")
         self.write("app/Rakefile", "")
         self.write("app/Gemfile", 'source "https://rubygems.org"\ngem "quick"\ngem "propshaft"\n')
         self.write("app/Gemfile.lock", LOCK)
