@@ -44,7 +44,16 @@ LOGGED = frozenset(
     {
         *(name for name, module in _MODULES.items() if module == "move"),
         *("init", "destroy", "unlock", "reboot", "config share", "state backup", "state restore"),
-        *("drill restore", "drill switchover", "report sign", "report deficiency", "report add", "report push"),
+        *(
+            "drill restore",
+            "drill switchover",
+            "report sign",
+            "report deficiency",
+            "report add",
+            "report push",
+            "releases push",
+            "releases verify",
+        ),
     }
 )
 _ONLY_LOOKS = ("dry_run", "check", "rights")
