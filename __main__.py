@@ -70,7 +70,7 @@ def main() -> None:
         bundles = Bundles(
             tool=bundle.dr_host(root),
             copier=bundle.dr_assets(root),
-            shop=bundle.release(root, settings.shop.release, settings.app.processes),
+            shop=bundle.release(root, settings.shop.release, settings.app.processes, settings.app.release_max_mb),
         )
     except DrError as error:
         if changes and settings is not None:
@@ -127,7 +127,10 @@ def declare(settings: Settings, bundles: Bundles) -> None:
     # The same whatever the role: hosts, entrance, buckets, the release on every app host.
     region = RegionStack("region", RegionStackArgs(settings=settings, tool=tool), opts)
     buckets = AssetBuckets("assets", AssetBucketsArgs(settings=settings), opts)
-    release = Release("release", ReleaseArgs(bundle=bundles.shop, hosts=region.of("app")), opts)
+    release_args = ReleaseArgs(
+        settings=settings, tool=tool, bundle=bundles.shop, hosts=region.of("app"), buckets=buckets
+    )
+    release = Release("release", release_args, opts)
     copier = Copier("copier", bundles.copier, region.hosts["control-1"], opts)
     place_args = ArchivePlaceArgs(settings=settings, tool=tool, host=region.hosts["db-1"], buckets=buckets)
     place = ArchivePlace("archive-place", place_args, opts)
@@ -169,6 +172,7 @@ def declare(settings: Settings, bundles: Bundles) -> None:
     pulumi.export("record", dns.record)
     if buckets.offsite_keys is not None:
         pulumi.export("offsite", buckets.offsite_keys)
+    pulumi.export("releases", buckets.release_keys)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The buckets of one site, for assets and for archived WAL, and the users that may reach them: the shop, the copier, the archive.
+"""The buckets of one site, for assets, for archived WAL and for releases, and the users that may reach them: the shop, the copier, the archive, releases.
 
 Versioned, encrypted by the platform, kept when the stack is destroyed; what is archived is locked against every key for a while. It sets no
 owner (an owner's rights cannot be narrowed by a policy) and no replication of the platform's: a rule names the other site's bucket and follows
@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_ovh import cloudproject
 
-from components.render.policy import copier_policy, reader_policy, site_policy
+from components.render.policy import copier_policy, reader_policy, shop_policy, site_policy
 from components.settings import Settings
 from contract.names import BUCKETS
+from contract.sites import SITES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,13 +24,14 @@ class AssetBucketsArgs:
 
 
 class AssetBuckets(pulumi.ComponentResource):
-    """`keys` (of the shop), `copier_keys` and `archive_keys` are `access_key` and `secret_key`, secret; so are `offsite_keys` of who may read alone,
-    None where nobody outside copies. `ready` is what must be done before anybody uses them.
+    """`keys` (of the shop), `copier_keys`, `archive_keys` and `release_keys` are `access_key` and `secret_key`, secret; so are `offsite_keys` of who may
+    read alone, None where nobody outside copies. `ready` is what must be done before anybody uses them.
     """
 
     keys: pulumi.Output[dict[str, str]]
     copier_keys: pulumi.Output[dict[str, str]]
     archive_keys: pulumi.Output[dict[str, str]]
+    release_keys: pulumi.Output[dict[str, str]]
     offsite_keys: pulumi.Output[dict[str, str]] | None
     ready: list[pulumi.Resource]
 
@@ -40,7 +42,10 @@ class AssetBuckets(pulumi.ComponentResource):
         own = settings.bucket(settings.site, "assets")
         buckets = [self._bucket(f"{name}-{kind}", settings, kind) for kind in BUCKETS]
         self.ready = list(buckets)
-        self.keys = self._user(f"{name}-user", "buckets", site_policy([own]), buckets)
+        # Releases lie in both regions, and a host reads them where it can; who puts them there is no host.
+        releases = [settings.bucket(site, "releases") for site in SITES]
+        self.keys = self._user(f"{name}-user", "buckets", shop_policy(own, releases), buckets)
+        self.release_keys = self._user(f"{name}-publisher", "publisher", site_policy(releases), buckets)
         # The peer's bucket may not exist yet: a policy is about names.
         policy = copier_policy(settings.bucket(settings.peer, "assets"), own, [settings.bucket(settings.site, "wal")])
         self.copier_keys = self._user(f"{name}-copier", "copier", policy, buckets)
@@ -49,7 +54,7 @@ class AssetBuckets(pulumi.ComponentResource):
         self.archive_keys = self._user(f"{name}-archive", "archive", site_policy(archives), buckets)
         self.offsite_keys = None
         if settings.archive is not None and settings.archive.offsite:
-            mine = [settings.bucket(settings.site, kind) for kind in BUCKETS]
+            mine = [settings.bucket(settings.site, kind) for kind in ("assets", "wal")]
             self.offsite_keys = self._user(f"{name}-offsite", "offsite", reader_policy(mine), buckets)
         self.register_outputs({"keys": self.keys, "copier_keys": self.copier_keys, "archive_keys": self.archive_keys})
 

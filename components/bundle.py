@@ -6,17 +6,19 @@ unchanged asset and a run from another checkout uploads nothing.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import os
-import tarfile
+import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from contract.errors import ConfigError, Fault
+from components import application
+from contract import artefact
+from contract.errors import ConfigError, DrError, Fault, Refused
+from contract.release import SUFFIX, Manifest
 from contract.services.processes import Process, processes, procfile
 
 BUILD = ".build"
@@ -30,8 +32,8 @@ _SKIPPED_SUFFIXES = frozenset({".pyc", ".swp"})
 class Bundle:
     """One packed file."""
 
-    path: str  # relative to the project, so that the state holds no path of one machine
-    digest: str  # hexadecimal digits of the contents' SHA-256: 12 tell releases apart, 32 are what nobody makes another file for
+    path: str  # relative to the project, so that the state holds no path of one machine; empty: it lies in the buckets of releases
+    digest: str  # hexadecimal digits of the contents' SHA-256: 32 are what nobody makes another file for, a release has all 64
 
 
 def dr_host(root: Path) -> Bundle:
@@ -59,29 +61,59 @@ def dr_assets(root: Path) -> Bundle:
     return _zipapp(root, "dr-assets", "assets")
 
 
-def release(root: Path, folder: str, configured: Mapping[str, Process]) -> Bundle:
-    """The shop's release as a gzipped tar. Raises `ConfigError` when the folder holds no application whose processes a host could run."""
-    source = root / folder
-    if not source.is_dir():
-        fault = Fault(
-            subject="dr:shop.release",
-            found=f"{folder!r}, no folder",
-            wanted="the folder of an application, with its Procfile",
-            consequence="the hosts would get no shop to run",
-            remedy="name the folder that holds the release, relative to the project",
-        )
-        raise ConfigError([fault])
-    _, faults = processes(procfile(source), configured)
+def release(root: Path, told: str, configured: Mapping[str, Process], most_mb: int) -> Bundle:
+    """The shop's release, by `dr:shop.release`: the digest of one that lies in the buckets, a file of `drctl build`, or the application's folder.
+
+    `configured`: `dr:app.processes`. Raises `ConfigError` when it is none of them, or its processes are none that a host could run.
+    """
+    if re.fullmatch(r"[0-9a-f]{64}", told):
+        return Bundle(path="", digest=told)
+    source, most = root / told, most_mb * 2**20
+    try:
+        if told.endswith(SUFFIX):
+            _runs("\n".join(f"{name}: {it}" for name, it in artefact.peek(source, most).processes.items()), configured)
+            return Bundle(path=told, digest=artefact.sha256(source))
+        files = application.files(source)
+        _runs(procfile(source), configured)
+        made = root / BUILD / f"release.{os.getpid()}"
+        made.parent.mkdir(exist_ok=True)
+        try:
+            # Without revision and time: a commit that leaves the application alone brings nothing to hosts.
+            if artefact.pack(Manifest(**vars(application.facts(files)), files={}), files, made).size > most:
+                raise Refused(f"more than {most_mb} MB of files, which is dr:app.release_max_mb")
+            digest = artefact.sha256(made)
+            path = Path(BUILD) / f"shop-{digest[:12]}{SUFFIX}"
+            made.replace(root / path)
+        finally:
+            made.unlink(missing_ok=True)
+    except ConfigError:
+        raise
+    except OSError as error:
+        raise _no_release(told, f"cannot be read or packed ({error.strerror})") from None
+    except DrError as error:
+        raise _no_release(told, str(error)) from None
+    return Bundle(path=path.as_posix(), digest=digest)
+
+
+def _runs(text: str | None, configured: Mapping[str, Process]) -> None:
+    """`text`: of its Procfile. Raises ConfigError."""
+    _, faults = processes(text or None, configured)
     if faults:
         raise ConfigError(faults)
-    packed = io.BytesIO()
-    with (
-        gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as compressed,
-        tarfile.open(fileobj=compressed, mode="w") as archive,
-    ):
-        for path in _files(source):
-            archive.add(path, arcname=path.relative_to(source).as_posix(), recursive=False, filter=_plain)
-    return _keep(root, "shop", ".tar.gz", packed.getvalue())
+
+
+def _no_release(told: str, why: str) -> ConfigError:
+    return ConfigError(
+        [
+            Fault(
+                subject="dr:shop.release",
+                found=f"{told!r}: {why}",
+                wanted="the digest of a release, a file that `drctl build` made, or the folder of an application, with its Procfile",
+                consequence="the hosts would get no shop to run",
+                remedy="build it (docs/releases.md), or name it relative to the project",
+            )
+        ]
+    )
 
 
 def _files(source: Path) -> Iterator[Path]:
@@ -100,15 +132,7 @@ def _write(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
     archive.writestr(entry, content)
 
 
-def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-    entry.uid = entry.gid = 0
-    entry.uname = entry.gname = "root"
-    entry.mtime = 0
-    entry.mode = 0o755 if entry.mode & 0o100 else 0o644
-    return entry
-
-
-def _keep(root: Path, name: str, suffix: str, content: bytes, digits: int = 12) -> Bundle:
+def _keep(root: Path, name: str, suffix: str, content: bytes, digits: int) -> Bundle:
     """Writes the file once; its name says what is in it, so a file that is there is right. Two runs at once do not disturb each other."""
     digest = hashlib.sha256(content).hexdigest()[:digits]
     path = Path(BUILD) / f"{name}-{digest}{suffix}"

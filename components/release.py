@@ -1,29 +1,35 @@
-"""The shop's release on every app host of the site, under the digest of its contents.
+"""The shop's release on every app host of the site, under its digest.
 
-One archive and an unpacking that appears at once or not at all: a copied folder would arrive half, and a second copy of it inside the
-first. It starts nothing and changes no link to "the current release"; the app link names the release it wants.
+A file of the operator's machine is copied to each host; one that is named by its digest is fetched by each host from the bucket of its own region, or
+from the other's. Either way `dr-host app place` looks at every file of it before it appears, at once or not at all. It starts nothing and changes no
+link to "the current release"; the app link names the release it wants.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from typing import Any
 
 import pulumi
 
+from components.asset_buckets import AssetBuckets
 from components.bundle import Bundle
 from components.host import Host
-from components.remote import UPLOADS, host_copy, host_script
-from contract.limits import KILL_AFTER_S, UNPACK_S
-
-RELEASES = "/opt/shop/releases"
+from components.remote import host_copy, host_script, verified
+from components.render import documents
+from components.settings import Settings
+from contract.limits import KILL_AFTER_S, PLACE_S
+from contract.release import RELEASES, SUFFIX, UPLOADS
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReleaseArgs:
+    settings: Settings
+    tool: Bundle
     bundle: Bundle
     hosts: Sequence[Host]
+    buckets: AssetBuckets
 
 
 class Release(pulumi.ComponentResource):
@@ -34,41 +40,41 @@ class Release(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ReleaseArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dr:index:Release", name, {}, opts)
+        self._args = args
         self.path = f"{RELEASES}/{args.bundle.digest}"
-        self.ready = [self._on(f"{name}-{host.address.name}", host, args.bundle) for host in args.hosts]
+        self.ready = [self._on(f"{name}-{host.address.name}", host) for host in args.hosts]
         self.register_outputs({"path": self.path})
 
-    def _on(self, name: str, host: Host, bundle: Bundle) -> pulumi.Resource:
-        archive = f"{UPLOADS}/{bundle.digest}.tar.gz"
-        copied = host_copy(
-            f"{name}-archive",
-            source=bundle.path,
-            path=archive,
-            connection=host.connection,
-            instance_id=host.instance_id,
-            parent=self,
-            after=[host.ready],
-        )
-        unpacked: pulumi.Resource = host_script(
+    def _on(self, name: str, host: Host) -> pulumi.Resource:
+        args, bundle = self._args, self._args.bundle
+        after = [host.ready]
+        if bundle.path:
+            copied = host_copy(
+                f"{name}-archive",
+                source=bundle.path,
+                path=f"{UPLOADS}/{bundle.digest}{SUFFIX}",
+                connection=host.connection,
+                instance_id=host.instance_id,
+                parent=self,
+                after=after,
+            )
+            after = [copied]
+        else:
+            after = [*after, *args.buckets.ready]
+        keys = None if bundle.path else args.buckets.keys
+        document = pulumi.Output.all(instance=host.instance_id, keys=keys).apply(lambda it: self._document(host, it))
+        placed: pulumi.Resource = host_script(
             f"{name}-unpacked",
-            script=unpack_script(self.path, archive),
+            script=f"timeout -k {KILL_AFTER_S} {PLACE_S} {verified(args.tool, 'app place')}",
             connection=host.connection,
-            # Read by nobody: it differs on a new server, which makes the script run there.
-            stdin=host.instance_id,
+            stdin=document,
             parent=self,
-            after=[copied],
+            after=after,
         )
-        return unpacked
+        return placed
 
-
-def unpack_script(release: str, archive: str) -> str:
-    """Shell that unpacks once and removes archives of other releases; a second run does nothing."""
-    partial = f"{release}.partial"
-    steps = (
-        f"rm -rf {partial}",
-        f"mkdir -p {partial}",
-        f"tar -xzf {archive} -C {partial} --no-same-owner",
-        f"mv -T {partial} {release}",
-    )
-    others = f"find {PurePosixPath(archive).parent} -name '*.tar.gz' ! -path {archive} -delete"
-    return f'timeout -k {KILL_AFTER_S} {UNPACK_S} sh -c "set -eu; umask 022; test -d {release} || {{ {"; ".join(steps)}; }}; {others}"'
+    def _document(self, host: Host, facts: Mapping[str, Any]) -> str:
+        settings = self._args.settings
+        envelope = documents.envelope(settings, host.address, instance=facts["instance"], tool=self._args.tool.digest)
+        place = documents.release(settings, self._args.bundle.digest, facts["keys"])
+        return documents.dump({**envelope, "release": place})

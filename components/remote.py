@@ -21,8 +21,9 @@ from components.bundle import Bundle
 from components.settings import Settings
 from contract.hosts import CONTROL, HostAddress, first
 from contract.limits import KILLS_AFTER_S, LINKS_S
+from contract.release import UPLOADS
 
-TOOL_PATH, UPLOADS = "/opt/dr/dr-host.pyz", "/opt/dr/uploads"
+TOOL_PATH = "/opt/dr/dr-host.pyz"
 RECORD = ".sha256"  # behind an archive's name: what it may be
 # Failed attempts to connect: of a new server's first contact (about five minutes of refusals), and of every later link, which may
 # meet a server that was just switched on (about two) but must not hold up a failover for a host that is gone.

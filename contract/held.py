@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from .hosts import APP, CACHE, CONTROL, DATABASE, KINDS
 
 # S3 users that the program makes, by the names of their resources: their keys are no part of dr:secrets.
-SHOP_S3, COPIER_S3, ARCHIVE_S3 = "assets-user", "assets-copier", "assets-archive"
+SHOP_S3, COPIER_S3, ARCHIVE_S3, PUBLISHER_S3 = "assets-user", "assets-copier", "assets-archive", "assets-publisher"
 EVERY = tuple(KINDS)
 
 
@@ -25,7 +25,7 @@ class Secret:
     @property
     def made(self) -> bool:
         """Whether the program makes it."""
-        return self.place in (SHOP_S3, COPIER_S3, ARCHIVE_S3)
+        return self.place in (SHOP_S3, COPIER_S3, ARCHIVE_S3, PUBLISHER_S3)
 
 
 SECRETS = (
@@ -52,6 +52,7 @@ SECRETS = (
     Secret(place="witness.hosts.{kind}.{site}", opens="its part of the witness (below)", on=EVERY),
     Secret(place="archive.passphrase", opens="what lies in the archive, for whoever has it", on=(DATABASE,)),
     Secret(place=ARCHIVE_S3, opens="both archives: read, write, delete (a marker)", on=(DATABASE,)),
-    Secret(place=SHOP_S3, opens="the site's assets: read, write, delete (a marker)", on=(APP,)),
+    Secret(place=SHOP_S3, opens="the site's assets: read, write, delete (a marker); releases of both sites: read", on=(APP,)),
+    Secret(place=PUBLISHER_S3, opens="releases of both sites: read, write, delete (a marker); it cannot have a host run one", on=()),
     Secret(place=COPIER_S3, opens="the peer's assets: read; the site's: all but versions, and how long old ones live", on=(CONTROL,)),
 )  # fmt: skip

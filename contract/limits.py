@@ -21,7 +21,9 @@ LINKS_S = {
 REACHED_S = 120  # a turn asks for so long a host to which no connection leads: one that boots is back by then
 LINKS_S["turn"] = 2 * max(LINKS_S["app"], LINKS_S["redis"]) + REACHED_S + 60  # it asks again one that failed
 KILL_AFTER_S = 5  # what `timeout -k` waits after its first word
-UNPACK_S = 300  # of a release; and until an archive is in its place
+UNPACK_S = 300  # until an archive is in its place
+PLACE_S = 900  # of a release on a host: fetched from a bucket, or from the other one, unpacked, looked at
+FETCH_S = 300  # of that, for one bucket
 PREPARE_S = 120  # `archive prepare`
 
 RELEASE_S = 600  # what the process `release` may be given at most: the app's link waits for it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 EXT_NET = "Ext-Net"  # OVHcloud's public network and floating IP pool, the same name in every region
 
-BUCKETS = ("assets", "wal")  # kinds of buckets of a site
+BUCKETS = ("assets", "wal", "releases")  # kinds of buckets of a site
 
 
 def server_name(project: str, site: str, host: str) -> str:

@@ -12,7 +12,9 @@ from .hosts import INNER
 PUBLIC_NAME = text(
     r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z0-9-]{2,}", "a domain name in lower case, without a dot at its end"
 )
-_FOLDER = text(r"(?!/)(?!.*\.\.)[\w./-]+", "a folder below the project, as a relative path")
+_RELEASE = text(
+    r"(?!/)(?!.*\.\.)[\w./-]+", "the digest of a release, or a file or folder below the project, as a relative path"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,10 +25,11 @@ class Shop:
         PUBLIC_NAME, "the public name, always <dns.subdomain>.<dns.zone>", why="nginx does not know the shop's name"
     )
     release: str = key(
-        _FOLDER,
-        "folder of the Rails app, relative to the project",
-        why="there is no code to upload",
-        fix="name the folder that holds the Rails app",
+        _RELEASE,
+        "what runs: the digest of a release that lies in the buckets of both regions (`drctl releases push`), or a file that `drctl build` made, or the "
+        "folder of the Rails app, which goes as it is, without gems; both of these relative to the project (docs/releases.md)",
+        why="there is no code to run",
+        fix="name the release's digest, or the file or folder of the Rails app",
     )
     aliases: tuple[str, ...] = key(
         listing(PUBLIC_NAME),

@@ -17,6 +17,7 @@ from contract.buckets import Bucket
 from contract.documents import Certificate, Envelope, Host, Tls, Trusted
 from contract.epoch import InForce
 from contract.hosts import APP, CACHE, DATABASE, HostAddress, balancer_networks
+from contract.release import Place
 from contract.services import app as app_service
 from contract.services import archive as archive_service
 from contract.services import assets as assets_service
@@ -168,14 +169,34 @@ def redis(settings: Settings, host: HostAddress, epoch: InForce) -> Document:
 
 def asset_bucket(settings: Settings, site: str, keys: Mapping[str, str]) -> Bucket:
     """A site's asset bucket; `keys` are `access_key` and `secret_key` of a user who may reach it."""
+    return _bucket(settings, site, "assets", keys)
+
+
+def _bucket(settings: Settings, site: str, kind: str, keys: Mapping[str, str]) -> Bucket:
     region = settings.regions[site]
     return Bucket(
         endpoint=region.s3_endpoint,
         region=region.s3_region,
-        bucket=settings.bucket(site, "assets"),
+        bucket=settings.bucket(site, kind),
         access_key=keys["access_key"],
         secret_key=keys["secret_key"],
     )
+
+
+def release(settings: Settings, digest: str, keys: Mapping[str, str] | None) -> Document:
+    """Block of `app place`; `keys` read the buckets of releases, None where the release was copied to the host."""
+    own, peer = (
+        None if keys is None else release_bucket(settings, site, keys) for site in (settings.site, settings.peer)
+    )
+    block = Place(
+        digest=digest, most_mb=settings.app.release_max_mb, kept=settings.app.releases_kept, own=own, peer=peer
+    )
+    return dict(fields.write(block))
+
+
+def release_bucket(settings: Settings, site: str, keys: Mapping[str, str]) -> Bucket:
+    """Where a site keeps releases."""
+    return _bucket(settings, site, "releases", keys)
 
 
 def assets(settings: Settings, keys: Mapping[str, str]) -> Document:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 from contract import witness
+from contract.release import FOLDER
 
 # No deletion of versions: a version is what undoes a mistake, and a stolen key must not be able to remove it.
 _ACTIONS = (
@@ -45,6 +46,12 @@ _CORS = ("s3:GetBucketCORS", "s3:PutBucketCORS")
 def site_policy(buckets: Sequence[str]) -> str:
     """Read and write on a site's own buckets and on nothing else."""
     return _document(_allow("OwnBuckets", _ACTIONS, buckets))
+
+
+def shop_policy(assets: str, releases: Sequence[str]) -> str:
+    """Read and write on the site's assets; of the releases of both sites, read what is there."""
+    read = _statement("Releases", ("s3:GetObject",), [f"{bucket}/{FOLDER}*" for bucket in releases])
+    return _document(_allow("OwnBuckets", _ACTIONS, [assets]), read)
 
 
 def copier_policy(source: str, target: str, beside: Sequence[str]) -> str:

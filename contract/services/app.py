@@ -72,6 +72,25 @@ class Keys(web.Keys):
         unit="1/s",
         why="one client takes the whole shop, or customers behind one address are turned away",
     )
+    ruby: str = key(
+        text(r"[1-9]\.[0-9]{1,2}", "a version of Ruby, X.Y"),
+        "the Ruby of the app hosts: `drctl build` refuses a release that asks for another, or whose gems were built by one. Debian 13 has 3.3",
+        default="3.3",
+        why="a release could be delivered that does not start",
+    )
+    release_max_mb: int = key(
+        integer(1, 16_384),
+        "largest release, packed and unpacked",
+        default=1024,
+        unit="MB",
+        why="a release fills the disk",
+    )
+    releases_kept: int = key(
+        integer(1, 50),
+        "releases that stay on an app host, the one that runs among them",
+        default=3,
+        why="a release fills the disk, or the one before is not there to go back to",
+    )
     hsts_s: int = key(
         integer(0, 63_072_000),
         "how long a browser that was here comes by https alone (Strict-Transport-Security); 0 tells browsers to forget it",

@@ -21,6 +21,7 @@ from scripts.ctl import output
 from scripts.ctl.commands import COMMANDS, arguments, logged
 from scripts.ctl.commands.arguments import KEY
 from scripts.ctl.output import log
+from scripts.ctl.releases import arguments as releases
 
 MOVES = {
     "switchover": "move the shop to the other region, both being well: nothing is lost, or it is refused with every reason",
@@ -73,6 +74,7 @@ def parser() -> argparse.ArgumentParser:
         commands.add_parser("report", help="what came of each move, drill, deploy and rotation, and who stands for it")
     )
     arguments.drill(commands.add_parser("drill", help="rehearsals on the real pair, each with a record"))
+    releases.add(commands)
     _destroy(
         commands.add_parser(
             "destroy", help="make ready to take a site down: the name leads away from it, nothing is deleted"

@@ -21,7 +21,7 @@ HOSTS = [
     for name in ("control-1", "db-1", "cache-1", "cache-2", "cache-3", "app-1", "app-2")
 ]
 # What no run has reason to take away, and the keeper, which stands on all the rest.
-DATA = frozenset({"region-db-1-data", "assets-assets", "assets-wal"})
+DATA = frozenset({"region-db-1-data", "assets-assets", "assets-wal", "assets-releases"})
 PROTECTED = DATA | {
     "dns-site", "keeper-asks", "region-balancer-ip", "region-bastion-ip", "region-network-front", "region-network-front-subnet",
     "region-network-router", "region-network-router-front", "region-network-vrack", "region-network-vrack-subnet",

@@ -26,7 +26,7 @@ STAGES = [
     ["dns-pointer"],
 ]
 CHAIN = [link for stage in STAGES for link in stage]
-ARRIVALS = ("-unpacked", "-installed")  # scripts that get no document
+ARRIVALS = ("-installed",)  # scripts that get no document
 BESIDE = "archive-converge"  # told the epoch too, and waited for by nothing
 LAST = "asset-rules-replication"  # the same, after all of the chain
 # The cache: at its turn beside the data, and once more behind the proof, where its failure is one.
@@ -48,11 +48,11 @@ def program() -> ModuleType:
     return module
 
 
-def built(site: str = "a", **changes: Any) -> dict[str, Registered]:
+def built(site: str = "a", shop: Bundle | None = None, **changes: Any) -> dict[str, Registered]:
     """Everything that the stack of a site registers, by type and name."""
     settings = config.parse(stack.configuration(site, **changes))
     resources = engine.build(
-        lambda: program().declare(settings, program().Bundles(tool=TOOL, copier=COPIER, shop=SHOP))
+        lambda: program().declare(settings, program().Bundles(tool=TOOL, copier=COPIER, shop=shop or SHOP))
     )
     return {f"{it.type} {it.name}": it for it in resources}
 
@@ -349,6 +349,44 @@ def test_copies_are_made_again_on_a_new_server(a: dict[str, Registered]) -> None
         assert it.inputs["triggers"] == [f"region-{host}-server-id"]
 
 
+def test_a_release_that_lies_in_the_buckets_is_copied_by_nobody_and_fetched_by_each_host(
+    a: dict[str, Registered],
+) -> None:
+    digest = "5" * 64
+    stored = built("a", shop=Bundle(path="", digest=digest))
+    assert not [name for name in of_type(stored, "CopyToRemote") if name.startswith("release")]
+    for name in ("release-app-1-unpacked", "release-app-2-unpacked"):
+        told = json.loads(commands(stored)[name].inputs["stdin"])["release"]
+        assert (told["digest"], told["own"]["bucket"], told["peer"]["bucket"]) == (
+            digest, "shop-01234567-a-releases", "shop-01234567-b-releases",
+        )  # fmt: skip
+        assert told["own"]["access_key"] == "secret-access-assets-user-credential"
+        assert {"assets-user-policy", name} <= closure(stored, "fence-claim"), (
+            "it may read there, and is here before a role"
+        )
+        copied = json.loads(commands(a)[name].inputs["stdin"])["release"]
+        assert copied["own"] is copied["peer"] is None, "no key where none is used"
+        assert f"{name.removesuffix('-unpacked')}-archive" in closure(a, name)
+
+
+def test_hosts_may_read_releases_and_who_puts_them_there_is_no_host(a: dict[str, Registered]) -> None:
+    def allowed(user: str) -> dict[str, set[str]]:
+        policy = json.loads(of_type(a, "S3Policy")[f"assets-{user}-policy"].inputs["policy"])
+        rows = [it for it in policy["Statement"] if it["Effect"] == "Allow" and "-releases" in str(it["Resource"])]
+        return {
+            resource.removeprefix("arn:aws:s3:::shop-01234567-"): set(it["Action"])
+            for it in rows
+            for resource in it["Resource"]
+        }
+
+    assert allowed("user") == {f"{site}-releases/releases/*": {"s3:GetObject"} for site in "ab"}
+    assert not {"s3:DeleteObjectVersion"} & set().union(*allowed("publisher").values())
+    assert allowed("publisher").keys() == {f"{site}-releases{tail}" for site in "ab" for tail in ("", "/*")}
+    assert not allowed("copier") and not allowed("archive")
+    held = [it for it in commands(a).values() if "publisher" in str(it.inputs.get("stdin"))]
+    assert not held, "no host and no link is told that key"
+
+
 def test_no_copy_writes_over_what_is_running(a: dict[str, Registered]) -> None:
     """It writes in place: a run that is killed in the middle of one would leave half."""
     for it in of_type(a, "CopyToRemote").values():
@@ -466,7 +504,9 @@ def test_providers_start_without_their_apis(a: dict[str, Registered]) -> None:
 
 def test_buckets_are_versioned_and_encrypted_and_hide_their_objects(b: dict[str, Registered]) -> None:
     buckets = of_type(b, "Storage")
-    assert {it.inputs["name"] for it in buckets.values()} == {"shop-01234567-b-assets", "shop-01234567-b-wal"}
+    assert {it.inputs["name"] for it in buckets.values()} == {
+        f"shop-01234567-b-{kind}" for kind in ("assets", "wal", "releases")
+    }
     for it in buckets.values():
         assert it.inputs["versioning"] == {"status": "enabled"}
         assert it.inputs["encryption"] == {"sseAlgorithm": "AES256"}

@@ -4,6 +4,7 @@ One world for all of it, in the order of the tests: each starts from the state t
 """
 
 import json
+import shutil
 import time
 
 import dns.resolver
@@ -12,11 +13,13 @@ import pytest
 from contract.accept import spelled
 from contract.access import OpenStack
 from contract.errors import ExitCode
+from contract.names import bucket_name
+from contract.release import object_of
 from lab import control
 from lab.client.client import Client
 from lab.client.ledger import compare, longest_gap, read
 from lab.rehearsal.stacks import stack_name
-from lab.rehearsal.world import World, running_lab, wait_for
+from lab.rehearsal.world import PROJECT, World, running_lab, wait_for
 from scripts.clients.openstack import Cloud
 from scripts.ctl.commands.destroy import make_ready
 from scripts.ctl.stacks.stack import Stack
@@ -135,6 +138,18 @@ class Life:
         folder = self.pulumi.files["a"].parent
         return self.pulumi.typed(words[0], "--config-dir", str(folder), *words[1:])
 
+    def releases(self, *words):
+        """`drctl releases`, with stack a's configuration."""
+        return self.pulumi.typed(
+            "releases", *words, "--stack", stack_name("a"), "--config-file", str(self.pulumi.files["a"])
+        )
+
+    def spoil_release(self, site, digest):
+        """Something else stands in a region's bucket under a release's name."""
+        bucket = bucket_name("shop", self.world.lab["ovh"]["service_name"], site, "releases")
+        store = self.world.s3(self.world.config["dr:regions"][site]["s3_region"])
+        store.put_object(Bucket=bucket, Key=object_of(digest), Body=b"something else")
+
     def seen(self):
         """`drctl status --json`, and the checks in it that are not good, by id."""
         done = self.drctl("status", "--json")
@@ -200,6 +215,35 @@ def test_both_regions_come_up_and_a_second_run_changes_nothing(life):
     again = life.up("a")
     assert "created" not in again.output
     assert "updated" not in again.output
+
+
+def test_a_release_by_its_digest_comes_to_hosts_from_their_region_or_else_from_the_other(life):
+    """One copy is spoiled: hosts of that region take the other's, and nothing else than what was built ever runs."""
+    folder = life.world.places.run / "newer"
+    shutil.copytree(PROJECT / "examples/shop", folder)
+    (folder / "db" / "NEWER").write_text("a file more\n")
+    artefact = life.world.places.run / "newer.tar.gz"
+    built = life.pulumi.typed("build", str(folder), "--out", str(artefact), "--json")
+    assert built.returncode == ExitCode.DONE, built.stderr
+    digest = json.loads(built.stdout)["digest"]
+    pushed = life.releases("push", str(artefact))
+    assert pushed.returncode == ExitCode.DONE and "lies in both regions" in pushed.stdout, pushed.stderr
+    life.spoil_release("a", digest)
+    spoiled = life.releases("verify")
+    assert spoiled.returncode == ExitCode.FAILED and "a SPOILED, b well" in spoiled.stderr
+    for site in "ab":
+        life.world.configure(site, "shop", {**life.world.config["dr:shop"], "release": digest})
+    for site in "ab":
+        life.up(site)
+        with life.world.hosts(site) as run:
+            for host in (f"app-1.{site}", f"app-2.{site}"):
+                told = run(host, "readlink /opt/shop/current; cat /opt/shop/current/db/NEWER").stdout.decode()
+                assert told == f"/opt/shop/releases/{digest}\na file more\n", host
+    life.assert_settled("a", 1)
+    assert life.releases("verify", "--repair").returncode == ExitCode.DONE
+    listed = life.releases("list")
+    row = next(line for line in listed.stdout.splitlines() if line.startswith(digest[:12]))
+    assert row.endswith("runs on app-1.a, app-2.a, app-1.b, app-2.b") and "a there, b there configured" in row, row
 
 
 @pytest.mark.parametrize(

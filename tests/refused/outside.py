@@ -38,7 +38,7 @@ STORAGE = {"a": "gra", "b": "sbg"}
 @contextlib.contextmanager
 def kept_policies(ground: Ground, wide: bool = False) -> Iterator[None]:
     """Behind it the policies of all buckets are as before. `wide`: until then every key may everything."""
-    buckets = [(STORAGE[site], ground.bucket(kind, site)) for kind in ("assets", "wal") for site in "ab"]
+    buckets = [(STORAGE[site], ground.bucket(kind, site)) for kind in ("assets", "wal", "releases") for site in "ab"]
     undo = contextlib.ExitStack()
     try:
         with ground.at(OPERATOR):

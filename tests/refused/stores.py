@@ -95,9 +95,15 @@ def public(kind: str, site: str) -> Callable[[Any, Ground], Any]:
 
 def _elsewhere() -> list[Row]:
     places = {
-        SHOP_KEYS: (("wal", "a", "gra"), ("assets", "b", "sbg"), ("wal", "b", "sbg"), ("witness", "", "de")),
-        WAL_KEYS: (("assets", "a", "gra"), ("assets", "b", "sbg"), ("witness", "", "de")),
-        COPY_KEYS: (("wal", "a", "gra"), ("witness", "", "de")),
+        SHOP_KEYS: (
+            ("wal", "a", "gra"),
+            ("assets", "b", "sbg"),
+            ("wal", "b", "sbg"),
+            ("releases", "a", "gra"),
+            ("witness", "", "de"),
+        ),
+        WAL_KEYS: (("assets", "a", "gra"), ("assets", "b", "sbg"), ("releases", "a", "gra"), ("witness", "", "de")),
+        COPY_KEYS: (("wal", "a", "gra"), ("releases", "a", "gra"), ("witness", "", "de")),
     }
     return [
         Row(

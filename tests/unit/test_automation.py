@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from contract.errors import ExitCode, Failed, Refused
-from scripts.ctl import automation
-from scripts.ctl.automation import Shop
+from scripts.ctl.moves import automation
+from scripts.ctl.moves.automation import Shop
 from scripts.ctl.moves.engine import Step
 from scripts.ctl.moves.plan import Kind
 from scripts.ctl.stacks.stack import Stack

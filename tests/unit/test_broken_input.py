@@ -41,6 +41,7 @@ WRONG: dict[str, Any] = {
 
 
 MORE = (
+    "3.3",
     "copy",
     ["10.1.0.0/24"],
     "/opt/x",

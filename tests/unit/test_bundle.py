@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from components import bundle
-from components.release import unpack_script
 from components.remote import RECORD, TOOL_PATH, install_script, install_steps, upload_path, verified
 from contract.errors import ConfigError
+from contract.release import MANIFEST
 from contract.services.processes import Process
 from scripts.host.frame import bytecode
 
@@ -53,7 +53,7 @@ def test_the_archive_runs_as_it_is_called_on_a_host(project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "pack", [bundle.dr_host, lambda root: bundle.release(root, "shop", {})], ids=["dr-host", "release"]
+    "pack", [bundle.dr_host, lambda root: bundle.release(root, "shop", {}, 10)], ids=["dr-host", "release"]
 )
 def test_the_same_tree_gives_the_same_bytes(project: Path, pack: object, monkeypatch: pytest.MonkeyPatch) -> None:
     assert callable(pack)
@@ -84,30 +84,34 @@ def test_a_spoiled_file_is_written_again(project: Path) -> None:
 
 
 def test_the_release_holds_the_application_and_no_noise(project: Path) -> None:
-    packed = (project / bundle.release(project, "shop", {}).path).read_bytes()
+    packed = (project / bundle.release(project, "shop", {}, 10).path).read_bytes()
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
         entries = {entry.name: entry for entry in archive}
-    assert {name: entry.mode for name, entry in entries.items()} == {"Procfile": 0o644, "bin/migrate": 0o755}
+    assert {name: entry.mode for name, entry in entries.items()} == {
+        MANIFEST: 0o644,
+        "Procfile": 0o644,
+        "bin/migrate": 0o755,
+    }
     assert {(entry.uid, entry.uname, entry.mtime) for entry in entries.values()} == {(0, "root", 0)}
 
 
 @pytest.mark.parametrize(
     ("folder", "said"),
     [
-        ("nowhere", "dr:shop.release is 'nowhere', no folder"),
+        ("nowhere", "dr:shop.release is 'nowhere': application: found no folder"),
         ("scripts", "release of the shop is no Procfile; wanted a line `web: ...`"),
     ],
 )
 def test_a_folder_without_an_application_is_refused(project: Path, folder: str, said: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(said)):
-        bundle.release(project, folder, {})
+        bundle.release(project, folder, {}, 10)
     assert not list(project.glob(".build/shop-*"))
 
 
 def test_every_fault_of_its_processes_is_told_before_anything_is_packed(project: Path) -> None:
     (project / "shop" / "Procfile").write_text("web: puma && true\nworker\n")
     with pytest.raises(ConfigError) as caught:
-        bundle.release(project, "shop", {"clock": Process()})
+        bundle.release(project, "shop", {"clock": Process()}, 10)
     assert [fault.subject for fault in caught.value.faults] == [
         "Procfile of the release, line 1",
         "Procfile of the release, line 2",
@@ -115,32 +119,25 @@ def test_every_fault_of_its_processes_is_told_before_anything_is_packed(project:
     ]
 
 
-def test_unpacking_is_whole_or_not_at_all_and_may_be_repeated(project: Path, tmp_path: Path) -> None:
-    uploads, release = tmp_path / "uploads", tmp_path / "releases" / "new"
-    uploads.mkdir()
-    archive = uploads / "new.tar.gz"
-    archive.write_bytes((project / bundle.release(project, "shop", {}).path).read_bytes())
-    (uploads / "old.tar.gz").write_text("old")
-    partial = release.with_name("new.partial")
-    partial.mkdir(parents=True)
-    (partial / "left-over").write_text("from an interrupted run")
-    script = unpack_script(str(release), str(archive))
-    for _ in range(2):
-        subprocess.run(["sh", "-c", script], check=True)
-        assert sorted(path.relative_to(release).as_posix() for path in release.rglob("*") if path.is_file()) == [
-            "Procfile",
-            "bin/migrate",
-        ]
-    assert not partial.exists()
-    assert [path.name for path in uploads.iterdir()] == ["new.tar.gz"]
+def test_a_release_may_be_named_by_its_file_and_by_its_digest(project: Path) -> None:
+    packed = bundle.release(project, "shop", {}, 10)
+    assert bundle.release(project, packed.path, {}, 10) == packed
+    assert bundle.release(project, packed.digest, {}, 10) == bundle.Bundle(path="", digest=packed.digest)
+    (project / packed.path).write_bytes(b"half")
+    for told, found in ((packed.path, "no gzipped tar"), ("none.tar.gz", "cannot be read or packed")):
+        with pytest.raises(ConfigError, match=found):
+            bundle.release(project, told, {}, 10)
 
 
-def test_a_broken_archive_leaves_no_release(tmp_path: Path) -> None:
-    archive, release = tmp_path / "new.tar.gz", tmp_path / "releases" / "new"
-    archive.write_text("not an archive")
-    done = subprocess.run(["sh", "-c", unpack_script(str(release), str(archive))], capture_output=True, check=False)
-    assert done.returncode != 0
-    assert not release.exists()
+def test_a_folder_that_is_too_large_or_holds_a_secret_is_refused(project: Path) -> None:
+    (project / "shop" / "large").write_bytes(b"x" * (2**20 + 1))
+    with pytest.raises(ConfigError, match="more than 1 MB of files"):
+        bundle.release(project, "shop", {}, 1)
+    (project / "shop" / "config").mkdir()
+    (project / "shop" / "config" / "master.key").write_text("0" * 32)
+    with pytest.raises(ConfigError, match="found secrets"):
+        bundle.release(project, "shop", {}, 10)
+    assert not list((project / ".build").glob("release.*")), "nothing is left of what was not made"
 
 
 def put(tmp_path: Path, digest: str, name: str) -> subprocess.CompletedProcess[str]:

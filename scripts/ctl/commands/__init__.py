@@ -10,6 +10,7 @@ import argparse
 _MODULES = {
     "abort": "move",
     "audit": "audit",
+    "build": "build",
     "check": "check",
     "completion": "manual",
     "config": "config",
@@ -25,6 +26,7 @@ _MODULES = {
     "redis": "host",
     "reference": "reference",
     "rejoin": "move",
+    "releases": "releases",
     "report": "report",
     "rights": "rights",
     "secrets": "secrets",
@@ -42,7 +44,16 @@ LOGGED = frozenset(
     {
         *(name for name, module in _MODULES.items() if module == "move"),
         *("init", "destroy", "unlock", "reboot", "config share", "state backup", "state restore"),
-        *("drill restore", "drill switchover", "report sign", "report deficiency", "report add", "report push"),
+        *(
+            "drill restore",
+            "drill switchover",
+            "report sign",
+            "report deficiency",
+            "report add",
+            "report push",
+            "releases push",
+            "releases verify",
+        ),
     }
 )
 _ONLY_LOOKS = ("dry_run", "check", "rights")

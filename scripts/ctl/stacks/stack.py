@@ -122,6 +122,10 @@ class Stack:
                 outputs=row.get("outputs") or {},
             )
 
+    def output(self, name: str) -> Any:
+        """One of its outputs, in clear. Raises Failed."""
+        return self._json("stack", "output", name, "--show-secrets", "--json")
+
     def changes(self) -> dict[str, int]:
         """How many resources a `pulumi preview` would create, update, delete, replace; nothing is changed by it. Raises Failed."""
         told = self._json("preview", "--json", *self.file_words)

@@ -181,7 +181,7 @@ def _files(host: HostSurvey, now: float) -> str:
 def _apps(region: Region) -> str:
     own = {name: word.value for name, word in region.hosts.items() if kind_of(name) == APP}
     known = [it.app for it in own.values() if it is not None and it.app is not None]
-    releases = sorted({(it.release or "?").rsplit("/", 1)[-1] for it in known})
+    releases = sorted({(it.release or "?").rsplit("/", 1)[-1][:12] for it in known})
     workers = sum(bool(it.worker) for it in known)
     return f"{sum(bool(it.healthy) for it in known)} of {len(own)} well, {workers} with a worker, release {', '.join(releases) or '?'}"
 

@@ -218,6 +218,9 @@ class App:
         """The release that runs, replaced in one step. Its code stays root's; Rails writes below `tmp` and `log` alone."""
         self._due.add(self._units.lasting - {CACHES_UNIT})
         release = self._layout.at(self._desired.release)
+        from .release import check_placed  # noqa: PLC0415 - a move must not wait for code that unpacks
+
+        check_placed(release)
         for name in WRITABLE:
             make_folder(release / name, 0o750, USER)
         fresh = self._current.with_name("current.new")
@@ -332,6 +335,13 @@ def forward(call: Call) -> Result:
     return Result({"forwards": True}, changed)
 
 
+def place(call: Call) -> Result:
+    """Verb `place`: see `release`."""
+    from .release import place  # noqa: PLC0415 - as above
+
+    return place(call)
+
+
 def _unserve(serves: Path, log: Log) -> None:
     """nginx looks with each request, and what is none any more is ended."""
     serves.unlink(missing_ok=True)
@@ -355,4 +365,5 @@ VERBS = {
     "quiesce": Verb(quiesce, reads=False),
     "resume": Verb(resume, reads=False),
     "forward": Verb(forward),
+    "place": Verb(place, apart=True),
 }

@@ -123,7 +123,7 @@ class Talk:
         if not name or base.scheme not in ("http", "https"):
             raise Silent(f"{self._where}: found no URL of a server, wanted one; correct it and run `pulumi up`")
         secure = base.scheme == "https"
-        tls = _public_tls() if secure else None
+        tls = public_tls() if secure else None
         self._channel = Channel(name, name, port or (443 if secure else 80), tls, limit_s)
         self._host, self._path = base.netloc.rpartition("@")[2], f"{base.path.rstrip('/')}/{witness.bucket}"
         self._signer = Signer(witness.access_key, witness.secret_key, witness.region)
@@ -218,7 +218,7 @@ class Talk:
         return answer
 
 
-def _public_tls() -> ssl.SSLContext:
+def public_tls() -> ssl.SSLContext:
     """Public authorities, looked up one by one: the whole bundle costs megabytes in a process that asks one server."""
     import ssl  # noqa: PLC0415 - who asks nobody does not wait for it
 

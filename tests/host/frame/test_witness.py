@@ -53,7 +53,7 @@ def test_over_https_it_is_the_endpoints_own_certificate(tmp_path: Path, monkeypa
         with pytest.raises(Silent, match="certificate verify failed"):
             of(server.port, "https://db-1.b.dr.internal:{}").newest(7)
         monkeypatch.setattr(
-            frame_witness, "_public_tls", lambda: ssl.create_default_context(cafile=str(tmp_path / "ca"))
+            frame_witness, "public_tls", lambda: ssl.create_default_context(cafile=str(tmp_path / "ca"))
         )
         assert of(server.port, "https://db-1.b.dr.internal:{}").newest(7) == Active(7, "b")
         with pytest.raises(Silent, match="ostname mismatch"):

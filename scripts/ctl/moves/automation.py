@@ -1,6 +1,6 @@
 """What a program does with a pair of stacks, as `drctl` does it: from CI, from a chat, from a drill. One process a run, no terminal, no questions.
 
-    from scripts.ctl.automation import Shop
+    from scripts.ctl.moves.automation import Shop
 
     shop = Shop(Path("."))
     plan = shop.plan(Kind.SWITCHOVER, "b")
