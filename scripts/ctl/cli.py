@@ -55,17 +55,7 @@ def parser() -> argparse.ArgumentParser:
             "init", help="from nothing to two stacks that pulumi up takes; again: finish what was begun"
         )
     )
-    new = commands.add_parser(
-        "secrets",
-        help="make keys, certificates and passwords once; prints JSON for `pulumi config set --secret secrets`",
-    )
-    new.add_argument(
-        "stack_file",
-        type=Path,
-        nargs="?",
-        default=STACK_FILE,
-        help=f"{IN_STACK_FILE}; the same secrets go into both stacks",
-    )
+    _secrets(commands)
     _rights(commands.add_parser("rights", help="what to allow the keys that you make by hand"))
     _config(commands.add_parser("config", help="the configuration's files"))
     _state(commands.add_parser("state", help="copies of the stacks' states at the witness: make, list, put back"))
@@ -101,6 +91,20 @@ def parser() -> argparse.ArgumentParser:
         _host(name, commands.add_parser(name, help=about))
     _manual(commands)
     return drctl
+
+
+def _secrets(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    new = commands.add_parser(
+        "secrets",
+        help="make keys, certificates and passwords once; prints JSON for `pulumi config set --secret secrets`",
+    )
+    new.add_argument(
+        "stack_file",
+        type=Path,
+        nargs="?",
+        default=STACK_FILE,
+        help=f"{IN_STACK_FILE}; the same secrets go into both stacks",
+    )
 
 
 def _manual(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
