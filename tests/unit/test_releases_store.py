@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -21,7 +20,7 @@ from scripts.ctl.releases import store as stores
 from scripts.ctl.releases.build import card_file
 from scripts.ctl.releases.store import MISSING, SPOILED, UNKNOWN, WELL, Store
 from scripts.ctl.stacks.stack import Stack
-from tests.unit.played_survey import settings
+from tests.unit.played_survey import DARK, changed, settings, well
 from tests.unit.test_witness import endpoint
 
 __all__ = ["endpoint"]  # a fixture
@@ -192,22 +191,35 @@ def typed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Stack, "settings", lambda _: settings())
     monkeypatch.setattr(Stack, "output", lambda *_: KEYS)
     monkeypatch.setattr(command, "Store", lambda *_: store)
-    app = SimpleNamespace(value=SimpleNamespace(app=SimpleNamespace(release="/opt/shop/releases/" + "f" * 64)))
-    regions = {site: SimpleNamespace(hosts={"app-1": app, "db-1": SimpleNamespace(value=None)}) for site in "ab"}
-    monkeypatch.setattr(command, "look", lambda _: SimpleNamespace(regions=regions))
+    survey = changed(well(settings()), "regions/b/hosts/app-1/app/release", f"/opt/shop/releases/{'f' * 64}")
+    survey.regions["b"].hosts["app-2"] = DARK
+    monkeypatch.setattr(command, "look", lambda _: survey)
 
 
 @pytest.mark.usefixtures("typed")
 def test_the_command_says_where_each_lies_and_which_one_runs(
-    s3: Any, store: Store, built: tuple[Path, Card], capsys: pytest.CaptureFixture[str]
+    s3: Any,
+    store: Store,
+    built: tuple[Path, Card],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path, card = built
     assert cli.main(["releases", "push", str(path)]) == ExitCode.DONE
     assert f"dr:shop.release: {card.digest}" in capsys.readouterr().out
     assert cli.main(["releases", "list"]) == ExitCode.DONE
-    said = capsys.readouterr().out.splitlines()
+    told = capsys.readouterr()
+    said = told.out.splitlines()
+    assert told.err == "warning: app-2.b does not say which release runs there (no answer within 4.5 s)\n"
     assert said[0].startswith(f"{card.digest[:12]}  2026-11-29T10:15:00Z  git no git") and "a there, b there" in said[0]
-    assert said[1] == "ffffffffffff  in no bucket; runs on app-1.a, app-1.b"
+    assert said[1:] == [
+        "1             in no bucket; runs on app-1.a, app-2.a",
+        "ffffffffffff  in no bucket; runs on app-1.b",
+    ]
+    survey = changed(well(settings()), "regions/a/hosts/app-2/app/release", f"/opt/shop/releases/{card.digest}")
+    monkeypatch.setattr(command, "look", lambda _: survey)
+    cli.main(["releases", "list"])
+    assert capsys.readouterr().out.splitlines()[0].endswith("a there, b there runs on app-2.a")
     spoil(s3, store, "b", card.digest)
     assert cli.main(["releases", "verify"]) == ExitCode.FAILED
     assert "(a well, b SPOILED)" in capsys.readouterr().err

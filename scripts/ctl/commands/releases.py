@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from components.settings import Settings
 from contract import fields
 from contract.errors import ExitCode, Failed
+from contract.hosts import APP, kind_of
 from contract.plain import phrase
 from contract.sites import SITES
 from scripts.ctl import output
@@ -43,11 +44,12 @@ def _list(settings: Settings, store: Store, chosen: argparse.Namespace) -> ExitC
     rows, silent = store.rows()
     if len(silent) == len(SITES):
         raise Failed("; ".join(silent.values()))
-    at_work = _at_work(settings)
+    at_work, unknown = _at_work(settings)
     if chosen.json:
         told = [{**_document(row), "runs_on": at_work.get(row.digest, [])} for row in rows]
         output.write_json(
-            {"schema": 1, "releases": told, "silent": silent, "configured": settings.shop.release}, "them"
+            {"schema": 1, "releases": told, "silent": silent, "configured": settings.shop.release, "unknown": unknown},
+            "them",
         )
         return ExitCode.DONE
     for row in rows:
@@ -56,21 +58,25 @@ def _list(settings: Settings, store: Store, chosen: argparse.Namespace) -> ExitC
         print(f"{_line(row)}{wanted}{' runs on ' + ', '.join(runs) if runs else ''}")
     for name, hosts in at_work.items():
         print(f"{name[:12]:<12}  in no bucket; runs on {', '.join(hosts)}")
-    for why in silent.values():
+    for why in (*silent.values(), *unknown):
         output.say(f"warning: {why}")
     return ExitCode.DONE
 
 
-def _at_work(settings: Settings) -> dict[str, list[str]]:
-    """Hosts by the release that runs there, as far as they answer."""
-    found = dict[str, list[str]]()
+def _at_work(settings: Settings) -> tuple[dict[str, list[str]], list[str]]:
+    """App hosts by the release that runs there; and a sentence for each that does not say."""
+    found, unknown = dict[str, list[str]](), list[str]()
     survey = look(settings)
     for site in SITES:
         for name, word in survey.regions[site].hosts.items():
-            app = word.value.app if word.value is not None else None
-            if app is not None and app.release:
-                found.setdefault(app.release.rpartition("/")[2], []).append(f"{name}.{site}")
-    return found
+            if kind_of(name) != APP:
+                continue
+            release = word.part(lambda it: it.app and it.app.release)
+            if release:
+                found.setdefault(release.rpartition("/")[2], []).append(f"{name}.{site}")
+            else:
+                unknown.append(f"{name}.{site} does not say which release runs there ({word.why or 'none does'})")
+    return found, unknown
 
 
 def _push(settings: Settings, store: Store, chosen: argparse.Namespace) -> ExitCode:
