@@ -74,7 +74,9 @@ class HoldingTest < Minitest::Test
 
   def test_a_read_only_server_passes_and_a_wrong_password_does_not
     assert ShopDr::Database::Faults.passing?(lost_connection)
-    refute ShopDr::Database::Faults.passing?(PG::ConnectionBad.new('FATAL:  password authentication failed for user "shop"'))
+    ['password authentication failed for user "shop"', "sorry, too many clients already", 'database "shop" does not exist'].each do |said|
+      refute ShopDr::Database::Faults.passing?(PG::ConnectionBad.new("FATAL:  #{said}")), said
+    end
     refute ShopDr::Database::Faults.passing?(KeyError.new("x"))
     assert ShopDr::Database::Faults.passing?(IOError.new("stream closed in another thread"))
     refute ShopDr::Database::Faults.passing?(IOError.new("closed stream"))

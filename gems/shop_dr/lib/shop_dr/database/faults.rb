@@ -6,8 +6,11 @@ module ShopDr
     module Faults
       # Read-only; going down; crashed; not yet up. Class 08 besides: the connection itself.
       STATES = %w[25006 57P01 57P02 57P03].freeze
-      # Nobody comes back from these by waiting.
-      HOPELESS = /password authentication failed|no password supplied|database ".*" does not exist|role ".*" does not exist|invalid connection option/
+      # The server is there and says no: nobody comes back from these by waiting for another.
+      HOPELESS = Regexp.union(
+        /password authentication failed|no password supplied|invalid connection option/, /(?:database|role) ".*" does not exist/,
+        /too many (?:clients already|connections for)|remaining connection slots/
+      )
       # A connection that another thread has closed.
       TAKEN = /stream closed in another thread/
       DEEPEST = 5

@@ -56,7 +56,7 @@ module ShopDr
               @looking = true
             end
           end
-          look if looks
+          sleep(@settings.pause) unless !looks || look
         end
         true
       end
@@ -78,26 +78,27 @@ module ShopDr
 
       private
 
+      # Whoever looks may be stopped in the midst of it (a time limit of the server's): somebody else looks then.
       def look
-        generation = @generation
+        generation, found = @generation, false
         found = writes?
+      ensure
         @mutex.synchronize do
           # What was lost again meanwhile is looked for again.
-          back(generation) if found && generation == @generation
+          back if found && generation == @generation
           @looking = false
           @back.broadcast
         end
-        sleep(@settings.pause) unless found
       end
 
-      def back(generation)
-        ShopDr.logger.warn("shop_dr: the writer is back after #{(ShopDr.now - @away_since).round(2)} s (#{generation})")
+      def back
+        ShopDr.logger.warn("shop_dr: the writer is back after #{(ShopDr.now - @away_since).round(2)} s")
         @away_since = nil
       end
 
       def writes?
         self.class.open(@parameters) { |connection| connection.exec(ASK).getvalue(0, 0) == "t" }
-      rescue PG::Error
+      rescue PG::Error, SystemCallError, IOError
         false
       end
 

@@ -1,0 +1,67 @@
+# frozen_string_literal: true
+
+require_relative "helper"
+
+class WriterTest < Minitest::Test
+  include Fresh
+
+  # Its looks are answered by a block.
+  def writer(&answer)
+    ShopDr::Database::Writer.new(ShopDr.settings, ShopDr.counters).tap do |made|
+      made.define_singleton_method(:writes?, &answer)
+      made.lost(lost_connection, {})
+    end
+  end
+
+  def soon = ShopDr.now + 5
+
+  def test_one_looks_for_all_who_wait
+    at_once, most, looks, lock = 0, 0, 0, Mutex.new
+    found = writer do
+      lock.synchronize { most = [most, at_once += 1].max }
+      sleep(0.01)
+      lock.synchronize { (at_once -= 1) && (looks += 1) >= 3 }
+    end
+    assert_equal [true] * 8, Array.new(8) { Thread.new { found.wait(soon) } }.map(&:value)
+    assert_equal [1, 3, 1], [most, looks, counters[:writer_lost]]
+  end
+
+  def test_who_is_stopped_while_it_looks_keeps_nobody_from_looking
+    tries = 0
+    found = writer { (tries += 1) > 1 || raise(Interrupt) }
+    assert_raises(Interrupt) { found.wait(soon) }
+    assert found.wait(soon)
+  end
+
+  def test_it_is_waited_for_so_long_and_no_longer
+    begun = ShopDr.now
+    refute(writer { false }.wait(begun + 0.2))
+    assert_in_delta 0.2, ShopDr.now - begun, 0.3
+  end
+
+  def test_what_is_lost_while_somebody_looks_is_looked_for_again
+    looks = 0
+    found = writer do
+      lost(RuntimeError.new("again"), {}) if (looks += 1) == 1
+      true
+    end
+    assert found.wait(soon)
+    assert_equal 2, looks
+  end
+
+  def test_an_error_of_a_connection_of_before_loses_nothing_again
+    found = writer { true }
+    before = found.generation - 1
+    found.wait(soon)
+    found.lost(lost_connection, {}, before)
+    assert found.there?
+    found.lost(lost_connection, {}, found.generation)
+    refute found.there?
+  end
+
+  def test_the_log_says_once_what_the_server_said
+    found = writer { true }
+    found.lost(lost_connection, {})
+    assert_equal 1, @log.string.scan("no writer: server closed the connection unexpectedly").size
+  end
+end
