@@ -12,7 +12,7 @@ from .forms import PHRASE
 from .hosts import KINDS
 from .lease import Lease
 from .objectives import Reports
-from .services import app, archive, assets, postgres, redis
+from .services import app, archive, assets, certificate, postgres, redis
 from .sites import A_SITE, SITES
 from .ssh_keys import PUBLIC, REVOKED
 
@@ -54,6 +54,9 @@ class Shop:
         "folder of the Rails app, relative to the project",
         why="there is no code to upload",
         fix="name the folder that holds the Rails app",
+    )
+    acme: certificate.Keys | None = part(
+        certificate.Keys, "an ACME CA; absent: `tls.shop` of `dr:secrets`", optional=True
     )
 
 

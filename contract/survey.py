@@ -34,7 +34,9 @@ class Database(PostgresStatus):
     """`postgres status`, all of it."""
 
     lag_bytes: int | None = key(optional(COUNT), "of WAL between primary and standby", default=None)
-    lag_s: float | None = key(optional(SECONDS), "how old what the standby has replayed is, where it is behind", default=None)
+    lag_s: float | None = key(
+        optional(SECONDS), "how old what the standby has replayed is, where it is behind", default=None
+    )
     mode: str | None = key(optional(text(r"[a-z]{1,20}", "a word")), "of its commits, as configured", default=None)
     sync: str | None = key(optional(text(r"[a-z]{1,20}", "a word")), "on, off, or degraded", default=None)
     slot: Slot | None = part(Slot, "the standby's", optional=True)

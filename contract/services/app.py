@@ -102,6 +102,11 @@ class Block(Keys):
     release: str = key(text(r"/\S+", "an absolute path"), "where the release lies")
     shop_host: str = key(DOMAIN, "the shop's public name")
     shop_tls: Certificate = part(Certificate, "of that name")
+    acme: bool = key(
+        boolean,
+        "whether nginx shows what this host has taken from the witness, and `shop_tls` until then",
+        default=False,
+    )
     secret_key_base: str = key(password, "what Rails signs with", secret=True)
     secrets: Mapping[str, str] = key(
         environment.SECRETS,

@@ -242,9 +242,9 @@ class Asking:
         """As a customer: the certificate has to be good. Raises Failed."""
         settings, began = self._settings, time.monotonic()
         try:
-            status, health = Shop(settings.shop.host, address, settings.secrets.shop.ca).ask(
-                "GET", "/health", limit_s=ENTRANCE_S
-            )
+            status, health = Shop(
+                settings.shop.host, address, settings.entrance_cas, public=settings.entrance_public
+            ).ask("GET", "/health", limit_s=ENTRANCE_S)
         except ssl.SSLCertVerificationError as error:
             raise Failed(f"entrance {address}: its certificate is not trusted ({error.verify_message})") from None
         except (OSError, NotYet) as error:

@@ -10,7 +10,7 @@ import re
 from contract import hosts
 from contract.hosts import APP
 
-from .config import FORWARD_PORT, HEALTH_PORT, HTTPS_PORT, PUMA, SERVES, Desired
+from .config import FORWARD_PORT, HEALTH_PORT, HTTPS_PORT, PUMA, SERVES, SHOP, SHOWN, Desired
 
 # With TLS 1.2; those of 1.3 are all as good. Forward secrecy and authenticated encryption alone.
 CIPHERS = ":".join(
@@ -143,6 +143,11 @@ def _upstreams(desired: Desired) -> str:
 """
 
 
+def shown(acme: bool) -> str:
+    """Where the public certificate lies, without its ending: with `acme` behind a link that this host turns by itself (`certificate take`)."""
+    return f"{SHOWN if acme else SHOP}/tls"
+
+
 def _internal(site: str) -> str:
     """The name by which hosts of the pair ask for a site's app."""
     return str(hosts.shared_name(APP, site))
@@ -186,8 +191,8 @@ def _public(desired: Desired) -> str:
     return f"""  server {{
     listen {HTTPS_PORT} ssl proxy_protocol;
     server_name {desired.shop_host};
-    ssl_certificate /etc/shop/tls.crt;
-    ssl_certificate_key /etc/shop/tls.key;
+    ssl_certificate {shown(desired.acme)}.crt;
+    ssl_certificate_key {shown(desired.acme)}.key;
 {trusted}
     real_ip_header proxy_protocol;
     if ($balancer = 0) {{

@@ -61,7 +61,7 @@ def _served(at: Sight) -> Iterator[Verdict]:
 
 
 def _certificates(at: Sight) -> Iterator[Verdict]:
-    for name, end in ends(at.settings.secrets).items():
+    for name, end in ends(at.settings).items():
         if not end:
             yield unknown(name, "cannot be read here")
         else:
