@@ -256,7 +256,7 @@ def _reboot(reboot: argparse.ArgumentParser) -> None:
     reboot.add_argument(
         "--person", default="", help="whose the certificate is; by default who the audit trail says you are"
     )
-    _stack(reboot)
+    arguments.of_stack(reboot)
 
 
 def _ssh_certificate(certificate: argparse.ArgumentParser) -> None:
