@@ -194,7 +194,7 @@ class Talk:
     def find(self, key: str) -> bytes | None:
         """The body of an object; None where there is none of this name. Raises Silent."""
         answer = self.ask("GET", key, {})
-        return None if answer.status == 404 else self.must(answer, key).body
+        return None if s3.absent(answer.status, answer.body) else self.must(answer, key).body
 
     @property
     def ahead(self) -> float:
