@@ -60,7 +60,7 @@ def main() -> None:
             site=settings.site,
             digests=digests(settings),
             word=settings.other_configuration,
-            certificates=certificates.ends(settings.secrets),
+            certificates=certificates.ends(settings),
         )
         told = preflight.check(side, settings.failover_region, witness(settings), settings.words, settings.destroy)
         kept = state.backend(os.environ, Path.home())

@@ -44,7 +44,8 @@ def read_secrets(root: Section, hosts: Sequence[str], spare: Sequence[str] = ())
             operator, of_hosts = _witness(at)
             return s.Secrets(
                 openstack_password=at.take("openstack_password", _TOKEN, "signing in to OpenStack fails", _REMEDY),
-                ovh=_ovh(at),
+                ovh=_ovh(at, "ovh"),
+                acme=None if at.empty("acme") else _ovh(at, "acme"),
                 operator=_ssh_key(ssh, "operator"),
                 ssh_ca=None if ssh.empty("ca") else _ssh_ca(ssh),
                 host_keys=_host_keys(ssh, hosts, spare),
@@ -65,8 +66,8 @@ def read_secrets(root: Section, hosts: Sequence[str], spare: Sequence[str] = ())
             )
 
 
-def _ovh(root: Section) -> s.OvhKeys:
-    with root.section("ovh", "the OVHcloud API refuses every request") as at:
+def _ovh(root: Section, name: str) -> s.OvhKeys:
+    with root.section(name, "the OVHcloud API refuses every request") as at:
         names = ("application_key", "application_secret", "consumer_key")
         return s.OvhKeys(
             **{name: at.take(name, _TOKEN, "the OVHcloud API refuses every request", _REMEDY) for name in names}

@@ -64,6 +64,7 @@ def check(settings: Settings, root: Section) -> None:
         *_archive(settings),
         *_destroy(settings),
         *_app_secrets(settings),
+        *_acme(settings),
         *trust.faults(settings),
     ):
         root.fault(key, wanted, consequence, remedy, found=found)
@@ -170,6 +171,7 @@ def endpoints(settings: Settings) -> dict[str, str]:
         "witness.endpoint": settings.witness.endpoint,
     }
     found |= {f"openstack.endpoint_overrides.{name}": url for name, url in (stack.endpoint_overrides or {}).items()}
+    found |= {"shop.acme.directory": settings.shop.acme.directory} if settings.shop.acme else {}
     found |= {f"regions.{site}.s3_endpoint": region.s3_endpoint for site, region in settings.regions.items()}
     return {key: url for key, url in found.items() if url is not None}
 
@@ -307,6 +309,47 @@ def _destroy(settings: Settings) -> Iterator[_Row]:
             f"{settings.site!r}, the stack's own",
             "a word for one site would take down the other",
             "name the stack's own site, or take dr:destroy out of this stack file",
+        )
+
+
+def _acme(settings: Settings) -> Iterator[_Row]:
+    """One source of what customers see, and all that it takes."""
+    acme, secrets = settings.shop.acme, settings.secrets
+    if acme is None:
+        return
+    if secrets.shop.cert is not None and secrets.shop.ca is None:
+        yield (
+            "shop.acme",
+            "set, beside a public certificate in dr:secrets tls.shop",
+            "one of the two",
+            "nobody could tell which of them customers see",
+            "take dr:shop.acme out, or put back tls.shop of a set of `drctl secrets`, with its ca: it is shown until one is issued",
+        )
+    if secrets.acme is None and secrets.secret_key_base is not None:
+        yield (
+            "shop.acme",
+            "set, without acme in dr:secrets",
+            "keys to the OVHcloud API that may answer the challenge",
+            "the CA could not be shown whose the name is",
+            "make a consumer key with the rules that `drctl rights acme` prints, and add {acme: {application_key, application_secret, consumer_key}} to the "
+            "object of dr:secrets in both stacks",
+        )
+    lacking = [user for user in LATER_USERS if user not in secrets.witness_hosts]
+    if lacking and secrets.witness_hosts:
+        yield (
+            "shop.acme",
+            f"set, and in dr:secrets witness.hosts no key of {' and '.join(lacking)}",
+            "a key to the witness for each site's bastion",
+            "what a bastion has ordered would reach no app host",
+            "make an S3 user for each with the policy that `drctl rights witness` prints, and add their keys in both stacks (docs/security.md)",
+        )
+    if acme.zone is not None and acme.zone == settings.dns.zone:
+        yield (
+            "shop.acme.zone",
+            repr(acme.zone),
+            "another zone than dr:dns.zone, or none",
+            "the CNAME would lead to a name that has the same key",
+            "leave the key out, or name a zone of its own",
         )
 
 

@@ -82,6 +82,7 @@ class Secrets:
 
     openstack_password: str = field(repr=False)
     ovh: OvhKeys
+    acme: OvhKeys | None  # of the bastions; None: nobody orders the shop's certificate
     operator: SshKey
     ssh_ca: SshKey | None  # signs persons' certificates; None: hosts trust none of ours
     host_keys: Mapping[str, SshKey]  # "db-1.a" -> the host's own key
@@ -115,6 +116,17 @@ class Settings(Configuration):
     def region(self) -> Region:
         """The stack's own region."""
         return self.regions[self.site]
+
+    @property
+    def entrance_cas(self) -> str | None:
+        """PEM of the CAs that the shop's certificate may go back to; None: the public roots alone."""
+        acme, own = self.shop.acme, self.secrets.shop.ca
+        return "".join(filter(None, (own, acme.ca if acme else None))) or None
+
+    @property
+    def entrance_public(self) -> bool:
+        """Whether the public roots are trusted with it besides: until the first one is issued the entrance shows that of the secrets."""
+        return self.shop.acme is not None and self.shop.acme.ca is None
 
     @property
     def authorities(self) -> tuple[str, ...]:

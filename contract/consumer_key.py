@@ -63,6 +63,16 @@ def rules(account: Account) -> list[Rule]:
     ]
 
 
+def challenge(zone: str) -> list[Rule]:
+    """Of the key on the bastions, `acme` of `dr:secrets`: what lego asks to answer a challenge in this zone. The API narrows no rule to one name of it."""
+    base = f"/domain/zone/{zone}"
+    return [
+        Rule("POST", f"{base}/record", "the challenge's TXT record"),
+        Rule("DELETE", f"{base}/record/*", "it is taken away again"),
+        Rule("POST", f"{base}/refresh", "published"),
+    ]
+
+
 def beginning(told: Beginning) -> list[Rule]:
     """Of the key by which `drctl init` makes things; it is of no use afterwards."""
     project, third = f"/cloud/project/{told.service_name}", f"/cloud/project/{told.third}"

@@ -31,6 +31,7 @@ class Secret:
 SECRETS = (
     Secret(place="openstack_password", opens="every server, volume and network of the project", on=()),
     Secret(place="ovh", opens="the zone's records, and through users that it makes all of the project (below)", on=()),
+    Secret(place="acme", opens="records of the zone in which the challenge is answered: with a zone of its own those alone", on=(CONTROL,)),
     Secret(place="ssh.operator.private", opens="root on every host of both sites; it signs the records of moves", on=()),
     Secret(place="ssh.ca.private", opens="it makes certificates that open the same, under any name", on=()),
     Secret(place="witness", opens="epochs, addresses and ids at the witness (below)", on=()),

@@ -59,6 +59,7 @@ class Kind:
     leased: str | None = None  # the service that its agent stops when nobody hears it; None: no agent, no heartbeat
     fenced: bool = True  # whether it writes or works, so that a fence stops its server
     flavor_doc: str = ""
+    acme_packages: tuple[str, ...] = ()  # besides, where the shop's certificate is ordered
     shared_name: str | None = None  # further name in the certificates of all its hosts of a site
 
 
@@ -79,6 +80,7 @@ KINDS = {
             count=lambda sizes: 1,
             most=1,
             packages=(),
+            acme_packages=("lego",),
             ports=(Port(name="ssh", number=22, asked_by=(Asker.OPERATORS,)),),
             fenced=False,
         ),
@@ -215,9 +217,10 @@ def asked(kind: str, sizes: Sizes) -> tuple[Port, ...]:
     )
 
 
-def packages(kind: str, version: int) -> tuple[str, ...]:
-    """Sorted package names of one kind of host, with PostgreSQL of that major version."""
-    return tuple(sorted(name.format(version=version) for name in {*_COMMON_PACKAGES, *KINDS[kind].packages}))
+def packages(kind: str, version: int, *, acme: bool = False) -> tuple[str, ...]:
+    """Sorted package names of one kind of host, with PostgreSQL of that major version. `acme`: where the shop's certificate is ordered."""
+    names = {*_COMMON_PACKAGES, *KINDS[kind].packages, *(KINDS[kind].acme_packages if acme else ())}
+    return tuple(sorted(name.format(version=version) for name in names))
 
 
 def at(network: str, octet: int) -> str:

@@ -210,6 +210,13 @@ def access_rules() -> str:
     return "\n".join([*rows, ""])
 
 
+def challenge_rules() -> str:
+    """What the consumer key of the bastions may ask."""
+    rows = ["| call | for |", "|---|---|"]
+    rows += [f"| `{rule.method} {rule.path}` | {_cell(rule.why)} |" for rule in consumer_key.challenge("<its zone>")]
+    return "\n".join([*rows, ""])
+
+
 def beginning_rules() -> str:
     """What the consumer key of `drctl init` may ask."""
     told = consumer_key.Beginning(

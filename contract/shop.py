@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .checks import listing, one_of, text
-from .fields import Contradiction, key
+from .fields import Contradiction, key, part
 from .hosts import INNER
+from .services import certificate
 
 PUBLIC_NAME = text(
     r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z0-9-]{2,}", "a domain name in lower case, without a dot at its end"
@@ -30,6 +31,9 @@ class Shop:
         "folder of the Rails app, which goes as it is, without gems; both of these relative to the project (docs/releases.md)",
         why="there is no code to run",
         fix="name the release's digest, or the file or folder of the Rails app",
+    )
+    acme: certificate.Keys | None = part(
+        certificate.Keys, "an ACME CA; absent: `tls.shop` of `dr:secrets`", optional=True
     )
     aliases: tuple[str, ...] = key(
         listing(PUBLIC_NAME),

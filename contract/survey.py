@@ -160,6 +160,19 @@ class Shop:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ShopCertificate:
+    """`certificate status`: of a bastion what it has ordered, of an app host what it shows."""
+
+    ordered: str | None = key(
+        optional(text(r"[0-9a-f]{64}", "a digest")), "SHA-256 of the certificate; null: none yet", default=None
+    )
+    ends: float | None = key(optional(SECONDS), "when it ends, in seconds since 1970", default=None)
+    error: str | None = key(optional(PHRASE), "what the last try came to; null: all is well", default=None)
+    tried: float | None = key(optional(SECONDS), "when the CA was last asked, in seconds since 1970", default=None)
+    state: str | None = key(optional(PHRASE), "what a bastion's last run came to", default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
 class HostSurvey:
     """`host survey`."""
 
@@ -187,3 +200,4 @@ class HostSurvey:
     assets: Files | None = part(Files, "the copier", optional=True)
     agent: Agent | None = part(Agent, "the lease's agent", optional=True)
     app: Shop | None = part(Shop, "the shop", optional=True)
+    certificate: ShopCertificate | None = part(ShopCertificate, "that of the shop, where it is ordered", optional=True)

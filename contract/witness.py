@@ -14,7 +14,7 @@ from .sites import SITES
 OPERATOR = "operator"
 # Of hosts that ask the witness. An app host asks whether its workers may start.
 KINDS = (DATABASE, CACHE, APP)
-# Of hosts that only tell it who has signed in to them. Sets of secrets were made before there was a key for these, so one without it is taken.
+# Of hosts that need no answer of it to do their work. Sets of secrets were made before there was a key for these, so one without it is taken.
 TELLING = (CONTROL,)
 LOCKED_DAYS = 400  # of what is kept
 
@@ -36,7 +36,7 @@ TABLE = (
         keys="epochs/*",
         holds="which site is active, and on which proof",
         put_by=(OPERATOR,),
-        read_by=(DATABASE, CACHE, APP),
+        read_by=(DATABASE, CACHE, APP, CONTROL),
     ),
     # A site that is taken down must not be published any more.
     Row(keys="sites/*", holds="public addresses of a site", put_by=(OPERATOR,), removed_by=(OPERATOR,)),
@@ -71,6 +71,13 @@ TABLE = (
         put_by=(DATABASE, CACHE),
         read_by=(DATABASE, CACHE),
     ),
+    Row(
+        keys="certificates/{site}/*",
+        holds="the shop's certificate and key as that site's bastion has ordered them, sealed for app hosts and bastions",
+        put_by=(CONTROL,),
+    ),
+    # Of either site: the newer one is shown by both, and the bastion that takes over orders none while it is good.
+    Row(keys="certificates/*", holds="the same, whichever site's", put_by=(), read_by=(CONTROL, APP)),
     Row(keys="clusters/*", holds="that there was a database of this id", put_by=(DATABASE,)),
     Row(
         keys="probe/*",

@@ -39,6 +39,8 @@ PACKAGES = sorted(
         "python3-venv",
         "git",
         "make",
+        "lego",
+        "pebble",
         "pgbackrest",
         "postgresql",
         "redis-server",

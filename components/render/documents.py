@@ -16,11 +16,12 @@ from contract import fields, hosts
 from contract.buckets import Bucket
 from contract.documents import Certificate, Envelope, Host, Tls, Trusted
 from contract.epoch import InForce
-from contract.hosts import APP, CACHE, DATABASE, HostAddress, balancer_networks
+from contract.hosts import APP, CACHE, CONTROL, DATABASE, HostAddress, balancer_networks
 from contract.release import Place
 from contract.services import app as app_service
 from contract.services import archive as archive_service
 from contract.services import assets as assets_service
+from contract.services import certificate as certificate_service
 from contract.services import postgres as postgres_service
 from contract.services import redis as redis_service
 from contract.services import setup as setup_service
@@ -90,15 +91,38 @@ def setup(settings: Settings, role: str) -> Document:
     """Block of `host converge`, of one kind of host."""
     kind, witness = hosts.KINDS[role], host_witness(settings, role)
     block = setup_service.Block(
-        packages=hosts.packages(role, settings.postgres.version),
+        packages=hosts.packages(role, settings.postgres.version, acme=settings.shop.acme is not None),
         witness=witness,
         lease=settings.lease if kind.leased else None,
         hardened=True,
         ssh_authorities=ssh_authorities(settings),
         ssh_revoked=settings.revoked,
         signed_in=witness is not None,
+        certificate=_shop_certificate(settings, role),
     )
     return dict(fields.write(block))
+
+
+def _shop_certificate(settings: Settings, role: str) -> certificate_service.Certificate | None:
+    """Of bastions and app hosts, where the shop's certificate is ordered."""
+    acme, keys = settings.shop.acme, settings.secrets.acme
+    if acme is None or keys is None or role not in (CONTROL, APP):
+        return None
+    order = certificate_service.Order(
+        directory=acme.directory,
+        contact=acme.contact,
+        endpoint=settings.ovh.endpoint,
+        keys=certificate_service.OvhKeys(**vars(keys)),
+        resolvers=settings.region.dns_servers,
+        opened_by={
+            key: settings.secrets.host_certificates[key].cert
+            for key, host in settings.hosts.items()
+            if host.role in (CONTROL, APP)
+        },
+    )
+    return certificate_service.Certificate(
+        shop=settings.shop.host, ca=acme.ca, order=order if role == CONTROL else None
+    )
 
 
 def ssh_authorities(settings: Settings) -> tuple[str, ...]:
@@ -223,6 +247,7 @@ def app(settings: Settings, release: str, keys: Mapping[str, str], *, turn: bool
         shop_aliases=settings.shop.aliases,
         serve_aliases=settings.shop.aliases_answer == "serve",
         shop_tls=_certificate(secrets.shop),
+        acme=settings.shop.acme is not None,
         secret_key_base=secrets.secret_key_base,
         secrets={name: secrets.app[name] for name in secrets_named(settings.app.environments())},
         databases=(*settings.keys_of(DATABASE, site), *settings.keys_of(DATABASE, peer)),

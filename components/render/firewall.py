@@ -64,6 +64,11 @@ def _outgoing(settings: Settings, role: str) -> Iterator[Rule]:
     for resolver in settings.region.dns_servers:
         for protocol in ("udp", "tcp"):
             yield _out(f"dns-{protocol}-{resolver.replace('.', '-')}", DNS, f"{resolver}/32", protocol)
+    if (
+        role == CONTROL and settings.shop.acme is not None
+    ):  # the zone's own name servers are asked whether they answer the challenge
+        for protocol in ("udp", "tcp"):
+            yield _out(f"dns-{protocol}", DNS, ANYWHERE, protocol)
     yield _out("ntp", NTP, ANYWHERE, "udp")
     for number in sorted(_world(settings, role)):
         yield _out(str(number), number, ANYWHERE)
@@ -77,6 +82,8 @@ def _outgoing(settings: Settings, role: str) -> Iterator[Rule]:
 def _world(settings: Settings, role: str) -> set[int]:
     """TCP ports on which anybody may be reached: packages, the witness and buckets, what the shop needs beside."""
     buckets = [settings.witness.endpoint, *(region.s3_endpoint for region in settings.regions.values())]
+    if role == CONTROL and settings.shop.acme is not None:
+        buckets += [settings.shop.acme.directory, settings.ovh.endpoint]
     found = {HTTP, HTTPS} | {port for url in buckets if (port := _port_of(url))}
     return found | ({int(port) for port in settings.app.outgoing_ports} if role == APP else set())
 

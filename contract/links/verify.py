@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..buckets import Bucket
-from ..checks import integer, optional, prose
+from ..checks import boolean, integer, optional, prose
 from ..epoch import InForce
 from ..fields import key, part
 from ..forms import DOMAIN, ENTRANCE
@@ -28,5 +28,6 @@ class Document(Health):
     ca: str | None = key(
         optional(prose), "PEM of the CA that the shop's certificate goes back to; null: the public roots", default=None
     )
+    public: bool = key(boolean, "whether the public roots are trusted beside `ca`", default=False)
     hosts: int = key(integer(1, MAX_APP_HOSTS), "how many app hosts are behind it")
     witness: Bucket = part(Bucket, "the witness bucket")

@@ -124,6 +124,11 @@ class Block(Keys):
     shop_aliases: tuple[str, ...] = key(listing(DOMAIN), "further names of it", default=())
     serve_aliases: bool = key(boolean, "whether they are served; else they lead to the first name", default=False)
     shop_tls: Certificate = part(Certificate, "of all these names")
+    acme: bool = key(
+        boolean,
+        "whether nginx shows what this host has taken from the witness, and `shop_tls` until then",
+        default=False,
+    )
     secret_key_base: str = key(password, "what Rails signs with", secret=True)
     secrets: Mapping[str, str] = key(
         environment.SECRETS,

@@ -10,6 +10,7 @@ from ..checks import boolean, listing, text
 from ..fields import Contradiction, key, part
 from ..lease import Lease
 from ..ssh_keys import PUBLIC, REVOKED
+from .certificate import Certificate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +45,25 @@ class Block:
         default=False,
     )
 
+    certificate: Certificate | None = part(
+        Certificate,
+        "the shop's certificate, on hosts that order it or show it, where an ACME CA issues it; null: it is ordered by nobody",
+        optional=True,
+    )
+
     def contradictions(self) -> Iterator[Contradiction]:
         """A lease is kept at the witness, and so is who has signed in."""
         if self.lease is not None and self.witness is None:
             yield Contradiction(
                 "witness", "nothing", "the witness bucket", "its agent could keep no lease", "correct the document"
+            )
+        if self.certificate is not None and self.witness is None:
+            yield Contradiction(
+                "witness",
+                "nothing",
+                "the witness bucket",
+                "the shop's certificate could be handed over nowhere",
+                "correct the document",
             )
         if self.signed_in and self.witness is None:
             yield Contradiction(

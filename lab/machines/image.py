@@ -36,6 +36,8 @@ PACKAGES = (
     "postgresql-17", "redis-server", "haproxy", "nginx-light", "pgbackrest",
     # the shop
     "ruby-rails", "puma", "ruby-pg", "ruby-redis", "ruby-aws-sdk-s3", "bundler",
+    # its certificate
+    "lego",
     # dr-host
     "python3-psycopg", "python3-boto3", "openssl", "rsync",
 )  # fmt: skip

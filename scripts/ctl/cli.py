@@ -180,7 +180,10 @@ def _rights(rights: argparse.ArgumentParser) -> None:
     ovh = what.add_parser(
         "ovh", help="access rules of the OVHcloud API's consumer key, as `POST /auth/credential` takes them"
     )
-    for each in (witness, ovh):
+    acme = what.add_parser(
+        "acme", help="the same of the key with which bastions answer an ACME CA's challenge, `acme` of dr:secrets"
+    )
+    for each in (witness, ovh, acme):
         each.add_argument("stack_file", type=Path, nargs="?", default=STACK_FILE, help=IN_STACK_FILE)
 
 

@@ -10,6 +10,7 @@ _ROOMS = {
     "assets": "assets",
     "agent": "agent.verbs",
     "archive": "archive.verbs",
+    "certificate": "host.certificate.verbs",
     "guard": "guard",
 }
 # Imported only when called for: a promotion must not wait for the code of other services.

@@ -40,7 +40,7 @@ TURN_S = 10.0  # how long one that answers for the other site is waited for once
 def run(told: Document) -> dict[str, Any]:
     """Returns {"schema", "site", "epoch", "served_by"}."""
     site, epoch, sells = told.site, told.epoch, told.proof == ORDERS
-    shop = Shop(told.shop_host, told.address, told.ca)
+    shop = Shop(told.shop_host, told.address, told.ca, public=told.public)
     if epoch.active == site:
         turned, proof = Turned(shop, told, site, told.hosts), Proof(shop, site)
         served = shop.until(lambda: turned.seen() and (proof.order() if sells else site))
@@ -66,13 +66,16 @@ class Said:
 class Shop:
     """The shop at one address, under its public name: its certificate is of that name, in time, and goes back to `ca` with all of its chain.
 
-    `ca`: PEM; None: one of the public roots of this machine, as with any customer. Whether it was revoked is not asked.
+    `ca`: PEM; None: one of the public roots of this machine, as with any customer; with `public` those besides. Whether it was revoked is not asked.
     """
 
-    def __init__(self, host: str, address: str, ca: str | None) -> None:
+    def __init__(self, host: str, address: str, ca: str | None, *, public: bool = False) -> None:
         self.host, self.address = host, address
         self._trusted = "the public roots of this machine" if ca is None else "dr:secrets tls.shop.ca"
         self._tls = ssl.create_default_context(cadata=ca)
+        if public and ca is not None:
+            self._trusted += ", and the public roots of this machine"
+            self._tls.load_default_certs()
 
     def ask(
         self,

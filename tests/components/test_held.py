@@ -37,7 +37,21 @@ def words() -> dict[str, str]:
         if row.made
         for part in ("access", "secret")
     }
-    return {**dict(leaves("", stack.secrets())), **made}
+    return {**dict(leaves("", secrets())), **made}
+
+
+def secrets() -> dict[str, Any]:
+    """With all that a set may hold."""
+    found = stack.secrets()
+    found["acme"] = {name: f"secret-acme-{name}" for name in found["ovh"]}
+    found["tls"]["shop"]["ca"] = found["tls"]["shop"]["cert"].replace("tlsshop", "tlsshopca")
+    return found
+
+
+def whole(site: str) -> dict[str, Any]:
+    """What gives each of them to hosts."""
+    shop = {**stack.configuration(site)["shop"], "acme": {"contact": "ops@shop.example"}}
+    return {"shop": shop, "secrets": secrets()}
 
 
 def row_of(place: str) -> tuple[Secret, dict[str, str]]:
@@ -79,7 +93,7 @@ def site(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def given(site: str) -> dict[str, str]:
-    return told(built(site), site)
+    return told(built(site, **whole(site)), site)
 
 
 def wanted(place: str, hosts: Mapping[str, str], site: str) -> set[str]:

@@ -28,6 +28,7 @@ from scripts.host.frame.files import ManagedFile
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.systemd import Systemd
 from scripts.host.host import authlog, hardening
+from scripts.host.host.certificate import install as certificate
 from scripts.host.host.sshd import Sshd
 from scripts.host.postgres import config as postgres
 from scripts.host.postgres.desired import Desired as PostgresDesired
@@ -39,7 +40,10 @@ from tests.host.test_assets import document as assets_document
 
 HOST = Path(__file__).resolve().parents[2] / "scripts/host"
 MOST = 3.0
-JOBS, MOST_OF_JOBS = re.compile(r"dr-(assets-|archive-|authlog\.)"), 2.0  # those that need nothing of root's
+JOBS, MOST_OF_JOBS = (
+    re.compile(r"dr-(assets-|archive-|authlog\.|certificate\.)"),
+    2.0,
+)  # those that need nothing of root's
 NOWHERE = Layout(Path("/nowhere"))
 TLS = {"ca": "c", "cert": "c", "key": "k"}
 
@@ -67,6 +71,11 @@ def of_assets() -> list[ManagedFile]:
 
 def of_authlog() -> list[ManagedFile]:
     return authlog.Installation(True, "a", "db-1", NOWHERE, Systemd()).files()
+
+
+def of_certificate() -> list[ManagedFile]:
+    units = [("dr-certificate.service", certificate.ORDERS), ("dr-certificate-take.service", certificate.TAKES)]
+    return [ManagedFile(path=NOWHERE.units / name, content=text) for name, text in units]
 
 
 def of_hardening() -> list[ManagedFile]:
@@ -103,6 +112,7 @@ WRITERS: dict[str, Callable[[], list[ManagedFile]] | None] = {
     "archive/config.py epoch_service": of_archive,
     "assets.py files": of_assets,
     "host/authlog.py files": of_authlog,
+    "host/certificate/install.py files": of_certificate,
     "host/hardening.py files": of_hardening,
     "postgres/config.py managed_files": of_postgres,
     "postgres/volume.py mount": None,

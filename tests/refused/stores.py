@@ -187,8 +187,8 @@ def _witness() -> list[Row]:
         calls += [
             (f"{what} its own sign-ins", of_its_log(kind, action, **more)) for what, (action, more) in OVER.items()
         ]
-        if host == BASTION:
-            calls.append(("read an epoch", on("witness", "", "get_object", Key="epochs/00000001.json")))
+        theirs = [f"certificates/{site}/refused" for site in "ab" if (host, site) != (BASTION, "a")]
+        calls += [(f"put a certificate as the bastion of {key[13]}", once(key)) for key in theirs]
         for what, more in (("remove an epoch", {}), ("delete a version of an epoch", {"VersionId": NO_VERSION})):
             calls.append((what, on("witness", "", "delete_object", Key="epochs/refused", **more)))
         calls.append(("suspend versions", on("witness", "", "put_bucket_versioning", **SUSPEND)))
@@ -498,7 +498,7 @@ ALLOWED = [
             answer="ok",
             call=store(host, "de", on("witness", "", "get_object", Key="epochs/00000001.json")),
         )
-        for host in KINDS
+        for host in TELLING
     ),
     *(
         Allowed(

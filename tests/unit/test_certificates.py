@@ -51,8 +51,9 @@ def test_the_end_of_a_chain_is_its_first_one() -> None:
 
 
 def test_every_certificate_of_the_secrets_is_looked_at() -> None:
-    secrets = config.parse(stack.configuration()).secrets
-    assert set(reader.ends(secrets)) == {
+    settings = config.parse(stack.configuration())
+    secrets = settings.secrets
+    assert set(reader.ends(settings)) == {
         "tls.ca",
         "tls.shop",
         "tls.database.ca",
@@ -62,7 +63,7 @@ def test_every_certificate_of_the_secrets_is_looked_at() -> None:
         *(f"tls.hosts.{host}" for host in secrets.host_certificates),
         *(f"tls.cache.hosts.{host}" for host in secrets.cache.hosts),
     }
-    assert set(reader.ends(secrets).values()) == {""}, "those of the example are no certificates"
+    assert set(reader.ends(settings).values()) == {""}, "those of the example are no certificates"
 
 
 def test_what_ends_soon_is_named_with_its_day_the_first_one_first() -> None:

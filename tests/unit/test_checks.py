@@ -11,7 +11,8 @@ import pytest
 from contract.accept import Accept, Word
 from contract.answers import Unreplicated
 from contract.runs import Run
-from contract.survey import Slot
+from contract.services.certificate import Keys as Acme
+from contract.survey import ShopCertificate, Slot
 from scripts.clients.compute import Sight as Servers
 from scripts.clients.offer import Quota, Room
 from scripts.clients.run_bucket import Word as RunWord
@@ -107,7 +108,9 @@ SPOILED: dict[str, tuple[str, Any]] = {
     "packages.parity": (f"{CACHE_B}/packages", {"nginx": "1.22"}),
     "entrance.answers": ("regions/a/entrance/site", "b"),
     "certs.served": ("regions/a/entrance/ends", SOON),
-    "certs.expiry": ("", None),  # of the configuration, see below
+    "certs.ordered": ("", None),  # of the configuration, see below
+    "certs.shown": ("", None),
+    "certs.expiry": ("", None),
     "dns.authoritative": (f"{SERVER}/addresses", frozenset(["192.0.2.1"])),
     "dns.resolver": ("names/resolver/addresses", frozenset[str]()),
     "dns.serial": (f"{SERVER}/serial", 6),
@@ -139,8 +142,8 @@ SPOILED: dict[str, tuple[str, Any]] = {
     "accept.left-over": ("", None),  # of the configuration, see below
 }
 # They are about what this machine has, so they are known whoever is silent.
-OWN = ("certs.expiry", "accept.left-over", "redis.leader")
-BY_CONFIGURATION = ("certs.expiry", "accept.left-over", "redis.leader", "state.backend")
+OWN = ("certs.ordered", "certs.shown", "certs.expiry", "accept.left-over", "redis.leader")
+BY_CONFIGURATION = ("certs.ordered", "certs.shown", "certs.expiry", "accept.left-over", "redis.leader", "state.backend")
 
 
 def of(findings: list[Finding], name: str) -> list[Finding]:
@@ -346,3 +349,32 @@ def test_a_restore_that_was_proven_on_either_host_counts_and_never_is_no_unknown
     assert (found.state, found.found) == (State.WARN, "never")
     (found,) = of(judge(changed(well(ITS), "regions", verified(None)), ITS), "assets.verify-age")
     assert (found.state, found.found) == (State.WARN, "never")
+
+
+def ordering(ordered: str | None = "a" * 64, error: str | None = None, shows: str = "a" * 64) -> list[Finding]:
+    """Of a pair whose certificate is ordered: what the bastion of region a says, and what region b's app host shows."""
+    its = replace(ITS, shop=replace(ITS.shop, acme=Acme(contact="ops@shop.example")))
+    found = well(its)
+    for site in "ab":
+        for name in ("control-1", "app-1", "app-2"):
+            shown = ShopCertificate(ordered=shows if (site, name) == ("b", "app-1") else "a" * 64)
+            found = changed(found, f"regions/{site}/hosts/{name}/certificate", shown)
+    bastion = ShopCertificate(ordered=ordered, error=error, state="no site is active yet")
+    return judge(changed(found, "regions/a/hosts/control-1/certificate", bastion), its)
+
+
+def test_an_order_that_fails_is_told_and_so_is_a_host_that_shows_another() -> None:
+    def bad(findings: list[Finding], name: str) -> list[tuple[str, State, str]]:
+        return [(it.subject, it.state, it.found) for it in of(findings, name) if it.state is not State.OK]
+
+    assert bad(ordering(), "certs.ordered") == bad(ordering(), "certs.shown") == []
+    refused = bad(ordering(error="the CA refuses: caa"), "certs.ordered")
+    assert [it[1:] for it in refused] == [(State.WARN, "the CA refuses: caa")]
+    assert [it[1:] for it in bad(ordering(ordered=None), "certs.ordered")] == [(State.WARN, "no site is active yet")]
+    (other,) = bad(ordering(shows="b" * 64), "certs.shown")
+    assert "app-1" in other[0] and other[1] is State.WARN
+    assert {it[1] for it in bad(ordering(ordered=None), "certs.shown")} == {State.UNKNOWN}, (
+        "nobody knows what was ordered"
+    )
+    its = replace(ITS, shop=replace(ITS.shop, acme=Acme(contact="ops@shop.example")))
+    assert {it.state for it in of(judge(dark(its), its), "certs.ordered")} == {State.UNKNOWN}

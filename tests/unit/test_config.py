@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from components import config, rules
-from components.render import documents
+from components.render import documents, firewall
 from contract.accept import spelled
 from contract.agreement import digests
 from contract.errors import ConfigError, Fault
@@ -688,3 +688,95 @@ def test_a_name_of_the_shop_means_one_thing(aliases: list[str], twice: str) -> N
 def test_a_path_that_nobody_could_ask_for_is_told(keys: dict[str, Any], subject: str) -> None:
     app = {**stack.configuration()["app"], **keys}
     assert set(faults(stack.configuration(app=app))) == {subject}
+
+
+ACME = {"contact": "ops@shop.example"}
+
+
+def with_acme(**acme: Any) -> dict[str, Any]:
+    """The configuration of a shop whose certificate is ordered."""
+    values = stack.configuration()
+    values["shop"] = {**values["shop"], "acme": {**ACME, **acme}}
+    values["secrets"]["acme"] = {
+        "application_key": "acme-app-key",
+        "application_secret": "acme-app-secret",
+        "consumer_key": "acme-consumer-key",
+    }
+    values["secrets"]["tls"]["shop"]["ca"] = values["secrets"]["tls"]["ca"].replace("tlsca", "tlsshopca")
+    return values
+
+
+def test_a_certificate_may_be_ordered_by_the_bastions() -> None:
+    settings = config.parse(with_acme())
+    assert settings.shop.acme is not None and settings.shop.acme.directory.startswith(
+        "https://acme-v02.api.letsencrypt.org/"
+    )
+    assert settings.entrance_public, "customers trust it, and so does the proof"
+    assert config.parse(stack.configuration()).shop.acme is None, "off unless it is asked for"
+
+
+def test_a_given_certificate_and_an_ordered_one_are_not_taken_together() -> None:
+    values = with_acme()
+    del values["secrets"]["tls"]["shop"]["ca"]  # as one of a public CA is put there
+    assert "beside a public certificate" in faults(values)["dr:shop.acme"].found
+
+
+def test_what_an_order_takes_is_asked_for_beforehand() -> None:
+    values = with_acme()
+    del values["secrets"]["acme"]
+    assert "drctl rights acme" in faults(values)["dr:shop.acme"].remedy
+    values = with_acme()
+    del values["secrets"]["witness"]["hosts"]["control.b"]
+    assert "control.b" in faults(values)["dr:shop.acme"].found
+
+
+@pytest.mark.parametrize(
+    ("acme", "subject"),
+    [
+        ({"zone": "shop.example"}, "dr:shop.acme.zone"),
+        ({"directory": "acme"}, "dr:shop.acme.directory"),
+        ({"contact": "ops"}, "dr:shop.acme.contact"),
+        ({"contact": "ops@shop.example --server x"}, "dr:shop.acme.contact"),
+        ({"ca": "a file"}, "dr:shop.acme.ca"),
+    ],
+)
+def test_a_word_of_an_order_that_is_none_is_one_fault(acme: dict[str, Any], subject: str) -> None:
+    assert list(faults(with_acme(**acme))) == [subject]
+
+
+def test_a_ca_is_asked_over_tls() -> None:
+    subject, values = "dr:shop.acme.directory", with_acme(directory="http://acme.example/dir")
+    config.parse(values)  # of a rehearsal
+    assert subject in faults({**values, "lab": False})
+    assert subject not in faults({**with_acme(), "lab": False})
+
+
+def test_bastions_and_app_hosts_alone_are_told_of_it() -> None:
+    settings = config.parse(with_acme())
+    told = {role: documents.setup(settings, role) for role in ("control", "app", "db", "cache")}
+    assert {role: it["certificate"] is not None for role, it in told.items()} == {
+        "control": True,
+        "app": True,
+        "db": False,
+        "cache": False,
+    }
+    order = told["control"]["certificate"]["order"]
+    assert sorted(order["opened_by"]) == sorted(key for key in settings.hosts if key.startswith(("control", "app"))), (
+        "of both sites"
+    )
+    assert told["app"]["certificate"]["order"] is None
+    assert "lego" in told["control"]["packages"]
+    assert "lego" not in [
+        *told["app"]["packages"],
+        *documents.setup(config.parse(stack.configuration()), "control")["packages"],
+    ]
+
+
+def test_a_bastion_that_orders_may_ask_the_zones_name_servers_and_no_other_host_may() -> None:
+    def world(values: dict[str, Any], role: str) -> set[str]:
+        rules = firewall.rules(config.parse(values), role)
+        return {f"{it.protocol} {it.port}" for it in rules if it.direction == "egress" and it.prefix == "0.0.0.0/0"}
+
+    ordered = with_acme(directory="https://acme.example:14000/dir")
+    assert world(ordered, "control") - world(stack.configuration(), "control") >= {"udp 53", "tcp 53", "tcp 14000"}
+    assert world(ordered, "app") == world(stack.configuration(), "app")

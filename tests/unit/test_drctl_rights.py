@@ -74,3 +74,18 @@ def test_what_the_access_rules_lack_is_named(tmp_path: Path, capsys: pytest.Capt
     assert cli.main(["rights", "ovh", stack_file(tmp_path, config)]) == ExitCode.USAGE
     captured = capsys.readouterr()
     assert captured.out == "" and f"lacks {lacks}" in captured.err and captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("acme", "zone"), [({}, "shop.example"), ({"zone": "acme.example"}, "acme.example")])
+def test_the_rules_of_the_key_on_the_bastions_are_of_the_zone_in_which_a_challenge_is_answered(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], acme: dict[str, str], zone: str
+) -> None:
+    file = stack_file(tmp_path, {"dr:dns": {"zone": "shop.example"}, "dr:shop": {"acme": acme}})
+    assert cli.main(["rights", "acme", file]) == ExitCode.DONE
+    found = json.loads(capsys.readouterr().out)["accessRules"]
+    base = f"/domain/zone/{zone}"
+    assert [(it["method"], it["path"]) for it in found] == [
+        ("POST", f"{base}/record"),
+        ("DELETE", f"{base}/record/*"),
+        ("POST", f"{base}/refresh"),
+    ]

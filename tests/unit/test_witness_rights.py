@@ -23,6 +23,8 @@ EVERY = (
     "configurations/a.json",
     "audit/00000001.json",
     "reports/00000001.json",
+    "certificates/a/shop.json",
+    "certificates/b/shop.json",
     "clusters/7.json",
     "probe/x",
     *(f"heartbeats/{site}/{host}.json" for site in "ab" for host in ("db-1", "cache-1", "cache-3", "app-1")),
@@ -30,6 +32,7 @@ EVERY = (
     "evidence/x",
     "anything",
 )
+CERTIFICATES = ("certificates/a/shop.json", "certificates/b/shop.json")
 
 
 def allowed(user: str, action: str, place: str) -> bool:
@@ -63,16 +66,20 @@ def test_a_cache_puts_the_heartbeats_of_its_sites_caches(site: str) -> None:
 
 
 @pytest.mark.parametrize("site", ["a", "b"])
-def test_an_app_host_reads_epochs_and_puts_who_has_signed_in(site: str) -> None:
-    """Its workers begin and end with them."""
+def test_an_app_host_reads_epochs_and_certificates_and_puts_who_has_signed_in(site: str) -> None:
+    """Its workers begin and end with the former, and it shows the latter, of whichever site ordered it."""
     assert may(f"app.{site}", "s3:PutObject") == {f"logs/{site}/app-1/x.jsonl"}
-    assert may(f"app.{site}", "s3:GetObject") == {"epochs/00000001.json"}
+    assert may(f"app.{site}", "s3:GetObject") == {"epochs/00000001.json", *CERTIFICATES}
 
 
 @pytest.mark.parametrize("site", ["a", "b"])
-def test_a_bastion_puts_who_has_signed_in_and_reads_nothing(site: str) -> None:
-    assert may(f"control.{site}", "s3:PutObject") == {f"logs/{site}/control-1/x.jsonl"}
-    assert may(f"control.{site}", "s3:GetObject") == set()
+def test_a_bastion_puts_who_has_signed_in_and_its_own_sites_certificate(site: str) -> None:
+    """It orders in the active site alone, so it reads epochs; and not what the other has ordered already."""
+    assert may(f"control.{site}", "s3:PutObject") == {
+        f"logs/{site}/control-1/x.jsonl",
+        f"certificates/{site}/shop.json",
+    }
+    assert may(f"control.{site}", "s3:GetObject") == {"epochs/00000001.json", *CERTIFICATES}
 
 
 @pytest.mark.parametrize("user", witness.HOST_USERS)
@@ -85,7 +92,9 @@ def test_what_a_host_has_told_of_sign_ins_it_locks_and_reads_no_more(user: str) 
 def test_the_operator_says_what_nobody_else_may_and_beats_for_no_host() -> None:
     put = may(witness.OPERATOR, "s3:PutObject")
     assert put == {
-        key for key in EVERY if key.split("/")[0] not in ("heartbeats", "clusters", "logs", "evidence", "anything")
+        key
+        for key in EVERY
+        if key.split("/")[0] not in ("heartbeats", "clusters", "logs", "certificates", "evidence", "anything")
     }
     for user in witness.HOST_USERS:
         assert not put & may(user, "s3:PutObject"), user
@@ -131,4 +140,4 @@ def test_every_prefix_that_the_code_names_is_in_the_table() -> None:
     """Who puts a new kind of object says in the table whose key may."""
     described = (ROOT / "scripts/clients/witness.py").read_text().partition('"""\n')[0]
     named = {word.split("/")[0] for word in described.replace("`", " ").split() if word.count("/") and ".json" in word}
-    assert named | {"probe", "clusters"} == {row.keys.split("/")[0] for row in witness.TABLE}
+    assert named | {"probe", "clusters", "certificates"} == {row.keys.split("/")[0] for row in witness.TABLE}

@@ -86,7 +86,9 @@ PROOF = Point(
     "raises in the proof",
     (
         Strike(
-            "scripts/links/verify.py", "shop = Shop(told.shop_host, told.address, told.ca)", raising("KeyError('ca')")
+            "scripts/links/verify.py",
+            "shop = Shop(told.shop_host, told.address, told.ca, public=told.public)",
+            raising("KeyError('ca')"),
         ),
     ),
     "KeyError",

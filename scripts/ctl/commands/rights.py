@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from components.render.policy import witness_policy
-from contract.consumer_key import Account, rules
+from contract.consumer_key import Account, Rule, challenge, rules
 from contract.errors import ExitCode, Usage
 from contract.names import BUCKETS, bucket_name
 from contract.sites import SITES
@@ -23,7 +23,7 @@ Config = Mapping[str, Any]  # by full key
 def run(chosen: argparse.Namespace) -> ExitCode:
     """Writes JSON. Raises Usage where the configuration does not say what the rights are about."""
     told = merged(chosen.stack_file)
-    made = witness(told, chosen) if chosen.what == "witness" else ovh(told, chosen)
+    made = {"witness": witness, "ovh": ovh, "acme": acme}[chosen.what](told, chosen)
     output.write_json(made, "the rights")
     if sys.stdout.isatty():
         print()
@@ -53,7 +53,20 @@ def ovh(config: Config, chosen: argparse.Namespace) -> dict[str, Any]:
         buckets=buckets,
         protect=config.get("dr:protect") is not False,
     )
-    return {"accessRules": [{"method": rule.method, "path": rule.path} for rule in rules(account)]}
+    return _body(rules(account))
+
+
+def acme(config: Config, chosen: argparse.Namespace) -> dict[str, Any]:
+    """The same of the key on the bastions: of the challenge's own zone, where there is one."""
+    shop = config.get("dr:shop")
+    own = (
+        (shop.get("acme") or {}).get("zone") if isinstance(shop, dict) and isinstance(shop.get("acme"), dict) else None
+    )
+    return _body(challenge(own if isinstance(own, str) and own else _told(config, chosen, "dns", "zone")))
+
+
+def _body(made: Iterable[Rule]) -> dict[str, Any]:
+    return {"accessRules": [{"method": rule.method, "path": rule.path} for rule in made]}
 
 
 def _policy(bucket: str, user: str) -> dict[str, Any]:

@@ -242,7 +242,8 @@ class Asking:
         """As a customer: the certificate has to be good. Raises Failed."""
         settings, began = self._settings, time.monotonic()
         try:
-            site = Shop(settings.shop.host, address, settings.secrets.shop.ca).well(settings.app, ENTRANCE_S)
+            shop = Shop(settings.shop.host, address, settings.entrance_cas, public=settings.entrance_public)
+            site = shop.well(settings.app, ENTRANCE_S)
         except ssl.SSLCertVerificationError as error:
             raise Failed(f"entrance {address}: its certificate is not trusted ({error.verify_message})") from None
         except (OSError, NotYet) as error:

@@ -21,6 +21,10 @@ from ..frame.desired import Envelope, read
 USER = "shop"
 ENV = "/etc/shop/env"  # of all processes
 PROCESSES = "/etc/shop/processes"  # what each is told beside it
+SHOP = "/etc/shop"
+# What customers are shown where an ACME CA issues it: a link to the folder that holds certificate and key, so both turn in one step. It leads to that of the
+# secrets until this host has taken one (`certificate take`), which is in a folder beside whose name begins so.
+SHOWN, TAKEN = "/etc/shop/shown", "acme-"
 TLS = "/etc/shop/tls"  # what the shop shows of itself: it may read the keys there, and neither change them nor hand them to other users
 WEB, RELEASE, NGINX = "shop-web.service", "shop-release.service", "nginx.service"
 CACHES_UNIT, HAPROXY = (

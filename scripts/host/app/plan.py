@@ -37,6 +37,7 @@ class Facts:
     enabled: frozenset[str] = frozenset()  # units that start with the machine
     surplus: tuple[str, ...] = ()  # units of the shop that the configuration names no more
     serves: bool = False  # nginx sends requests to this host's web process
+    shown: bool = False  # there is a certificate behind the link that this host turns by itself
     due: tuple[str, ...] = ()  # units under which files or release were changed, and that have not begun anew since
     role: str | None = None  # of role.json
     role_epoch: int | None = None
@@ -55,6 +56,7 @@ class Wanted:
     epoch: int
     host: str
     release: str
+    acme: bool = False  # nginx shows what lies behind that link
     # The role alone: a release that serves is kept, and what is slow is left for the call that follows.
     turn: bool = False
     others: tuple[str, ...] = ()  # units beside WEB that run in both sites
@@ -76,7 +78,7 @@ def plan(facts: Facts, wanted: Wanted) -> Sequence[Step]:
     if wanted.turn and (facts.serving or wanted.host != FIRST_APP):
         # Database and caches have turned before: they take what is shown from now on and nothing else, and the proof comes next.
         shown = facts.stale_shown if facts.serving else ()
-        turned = [*_idle(facts, wanted), *_writes((*shown, *facts.stale_nginx))]
+        turned = [*_idle(facts, wanted), *_show(facts, wanted), *_writes((*shown, *facts.stale_nginx))]
         return [*turned, *_role(facts, wanted), *_nginx(facts, wanted), *_begun(facts, wanted)]
     if not facts.release_there:
         raise Refused(
@@ -113,7 +115,7 @@ def plan(facts: Facts, wanted: Wanted) -> Sequence[Step]:
 def _prepared(facts: Facts, wanted: Wanted) -> list[Step]:
     """Everything before a process begins: the user, no worker where there shall be none, files, units that are no more, the role."""
     steps = [] if facts.user else [Step("user")]
-    steps += _idle(facts, wanted)
+    steps += [*_idle(facts, wanted), *_show(facts, wanted)]
     stale = facts.stale_env, facts.stale_shown, facts.stale_units, facts.stale_caches, facts.stale_nginx
     steps += _writes([path for group in (*stale, facts.stale_kernel) for path in group])
     if facts.stale_kernel or not facts.kernel_set:
@@ -155,6 +157,11 @@ def _idle(facts: Facts, wanted: Wanted) -> list[Step]:
     ]
 
 
+def _show(facts: Facts, wanted: Wanted) -> list[Step]:
+    """Before nginx is told of it. What this host has taken by itself is left alone."""
+    return [Step("show")] if wanted.acme and not facts.shown else []
+
+
 def _begun(facts: Facts, wanted: Wanted) -> list[Step]:
     """Workers take seconds to start, so those of the release that serves begin at once; the call that follows waits for them."""
     if not wanted.active or facts.current != wanted.release or facts.stale_units:
@@ -189,4 +196,6 @@ def _nginx(facts: Facts, wanted: Wanted) -> list[Step]:
         steps.append(Step("restart", NGINX))
     elif facts.stale_nginx or NGINX in facts.due:
         steps.append(Step("reload", NGINX))
+    if facts.shown and not wanted.acme:  # nginx has let go of it
+        steps.append(Step("unshow"))
     return steps

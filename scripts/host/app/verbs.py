@@ -8,6 +8,7 @@ writer by itself. Which processes there are says the release's Procfile, as it l
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from ..frame.desired import Reader
 from ..frame.due import Due
 from ..frame.files import differing, make_folder, sync_folder, write_atomically
 from ..frame.layout import Layout
+from ..frame.links import turn
 from ..frame.log import Log
 from ..frame.plan import Step, converge
 from ..frame.result import Result
@@ -36,6 +38,9 @@ from .config import (
     RELEASE,
     RETRIES,
     SERVES,
+    SHOP,
+    SHOWN,
+    TAKEN,
     USER,
     WEB,
     Desired,
@@ -74,6 +79,7 @@ class App:
             epoch=self._role.epoch,
             host=desired.envelope.host,
             release=desired.release,
+            acme=desired.acme,
             turn=desired.turn,
             others=self._units.always,
             workers=self._units.active,
@@ -104,6 +110,7 @@ class App:
             enabled=frozenset(unit for unit, at in seen.items() if at.enabled),
             surplus=tuple(unit for unit in texts if self._processes and unit not in self._units.texts),
             serves=self._serves.is_file(),
+            shown=(self._layout.at(SHOWN) / "tls.crt").is_file(),
             due=self._due.names(),
             role=role.role if role else None,
             role_epoch=role.epoch if role else None,
@@ -148,6 +155,8 @@ class App:
             ),
             "forward": lambda: _unserve(self._serves, self._log),
             "reload": self._reload_nginx,
+            "show": self._show,
+            "unshow": self._unshow,
             "kernel": self._set_kernel,
         }
         actions[step.name]()
@@ -255,6 +264,20 @@ class App:
         self._check_nginx()
         self._manager.reload(NGINX, UNIT_S)
         self._due.done([NGINX])
+
+    def _show(self) -> None:
+        """That of the secrets, until this host has taken one: the files that nginx would read without the link."""
+        if not self._layout.at(f"{SHOP}/tls.crt").is_file():
+            for file in (file for it in self._groups["nginx"] for file in it.files):
+                if file.path.parent == self._layout.at(SHOP):
+                    file.write()
+        turn(self._layout.at(SHOWN), ".")
+
+    def _unshow(self) -> None:
+        """No key stays that is of no use."""
+        self._layout.at(SHOWN).unlink(missing_ok=True)
+        for folder in self._layout.at(SHOP).glob(f"{TAKEN}*"):
+            shutil.rmtree(folder)
 
     def _check_nginx(self) -> None:
         run(["nginx", "-t", "-q"], limit_s=UNIT_S)

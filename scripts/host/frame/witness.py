@@ -9,7 +9,7 @@ import json
 import re
 import time
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from types import TracebackType
@@ -40,6 +40,15 @@ class Active:
 
     epoch: int
     site: str
+
+
+@dataclass(frozen=True)
+class Glance:
+    """`bodies`: by name, of objects that are there; `ahead`: seconds by which the witness's clock is ahead of this host's, zero when they are close."""
+
+    active: Active | None
+    bodies: Mapping[str, bytes]
+    ahead: float
 
 
 class Silent(Failed):
@@ -82,6 +91,15 @@ class Witness:
             found = epoch_of(talk.get(max(names), {}), max(names))
         return Active(found["epoch"], found["active"])
 
+    def glance(self, known: int, keys: Sequence[str]) -> Glance:
+        """The newest epoch from `known` on, and what is under these names. Raises Silent, within `QUESTION_S`."""
+        after = f"{EPOCHS}{max(known - 1, 0):08d}.json"
+        with self._talk() as talk:
+            names = talk.epochs(after)
+            found = epoch_of(talk.get(max(names), {}), max(names)) if names else None
+            bodies = {key: body for key in keys if (body := talk.find(key)) is not None}
+            return Glance(Active(found["epoch"], found["active"]) if found else None, bodies, talk.ahead)
+
     def has(self, key: str) -> bool:
         """Whether there is an object of this name. Raises Silent, within `QUESTION_S`."""
         with self._talk() as talk:
@@ -96,6 +114,11 @@ class Witness:
         """Store a JSON object. Raises Silent, within `QUESTION_S`."""
         with self._talk() as talk:
             talk.put(key, json.dumps(document, sort_keys=True).encode())
+
+    def store(self, key: str, body: bytes) -> None:
+        """Store a JSON object that is bytes already. Raises Silent, within `QUESTION_S`."""
+        with self._talk() as talk:
+            talk.put(key, body)
 
     def create(self, key: str, body: bytes, keep_s: float) -> None:
         """See `Talk.create`. Raises Silent, within `QUESTION_S`."""
@@ -167,6 +190,16 @@ class Talk:
         if answer.status == 403 and self._ahead and not before:
             answer = self.ask("GET", key, query)
         return self.must(answer, key or query["prefix"]).body
+
+    def find(self, key: str) -> bytes | None:
+        """The body of an object; None where there is none of this name. Raises Silent."""
+        answer = self.ask("GET", key, {})
+        return None if s3.absent(answer.status, answer.body) else self.must(answer, key).body
+
+    @property
+    def ahead(self) -> float:
+        """See `Glance`, by the last answer."""
+        return self._ahead
 
     def epochs(self, after: str) -> list[str]:
         """All keys of epochs behind `after`, in order: page by page until one is empty. Raises Silent."""

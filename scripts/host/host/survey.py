@@ -66,6 +66,8 @@ def _services(layout: Layout) -> dict[str, Callable[[Call], Any]]:
         found["assets"] = _told("assets")
     if layout.at("/opt/shop/current").is_symlink():
         found["app"] = _told("app")
+    if (etc / "certificate.json").exists():
+        found["certificate"] = _told("certificate")
     if (etc / "agent.json").exists():
         found["agent"] = _told("agent")
     return found

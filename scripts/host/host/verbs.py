@@ -13,6 +13,7 @@ from typing import Any
 
 from contract import fields
 from contract.errors import Failed, say
+from contract.services.certificate import Certificate
 from contract.services.setup import Block
 
 from ..agent import install as agent_install
@@ -29,6 +30,7 @@ from ..frame.result import Result
 from ..frame.systemd import Systemd, Units
 from . import authlog as keeping
 from . import hardening, packages, sending
+from .certificate import install as certificate_install
 from .sshd import Sshd
 
 # What messages and documents call it, for whoever has come by ssh.
@@ -56,6 +58,7 @@ class Desired:
     agent: Config | None = None
     hardened: bool = False
     signed_in: bool = False
+    certificate: Certificate | None = None
 
     @classmethod
     def read(cls, document: dict[str, Any]) -> Desired:
@@ -63,7 +66,8 @@ class Desired:
         envelope, block = read(document, "setup", Block, with_epoch=False)
         witness = None if block.witness is None else json.dumps(fields.write(block.witness), sort_keys=True) + "\n"
         agent = agent_install.wanted(envelope, block.lease)
-        return cls(envelope, block.packages, witness, Sshd.of(envelope, block), agent, block.hardened, block.signed_in)
+        sshd = Sshd.of(envelope, block)
+        return cls(envelope, block.packages, witness, sshd, agent, block.hardened, block.signed_in, block.certificate)
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ class Facts:
     not_ours: tuple[str, ...] = ()  # files with a key that this host has no need of any more
     closed: hardening.Facts = field(default_factory=hardening.Facts)
     authlog: keeping.Facts = field(default_factory=keeping.Facts)
+    certificate: certificate_install.Facts = field(default_factory=certificate_install.Facts)
 
 
 class Base:
@@ -89,6 +94,7 @@ class Base:
         self.closed = hardening.Hardening(desired.hardened, desired.sshd, layout, units or Systemd())
         it = desired.envelope
         self.authlog = keeping.Installation(desired.signed_in, it.site, it.host, layout, units or Systemd())
+        self.certificate = certificate_install.Installation(it, desired.certificate, layout, units or Systemd())
 
     def facts(self) -> Facts:
         installed = installed_packages(self.layout)
@@ -97,14 +103,17 @@ class Base:
         source_only = bytecode.wanted(self.layout.tool)
         files = tuple(differing(self.files()))
         not_ours, closed = tuple(map(str, self._not_ours())), self.closed.facts()
-        authlog = self.authlog.facts()
-        return Facts(missing, files, present, self.agent.facts(), source_only, not_ours, closed, authlog)
+        authlog, certificate = self.authlog.facts(), self.certificate.facts()
+        agent = self.agent.facts()
+        return Facts(missing, files, present, agent, source_only, not_ours, closed, authlog, certificate)
 
     def plan(self, facts: Facts) -> Sequence[Step]:
         # Files first: a package that is installed next finds its configuration.
         steps = [Step("files", ", ".join(facts.files))] if facts.files else []
         if not self.authlog.wanted:  # before the key that it starts with
             steps += self.authlog.plan(facts.authlog)
+        if self.desired.certificate is None:
+            steps += self.certificate.plan(facts.certificate)
         if facts.not_ours:
             steps.append(Step("forget", ", ".join(facts.not_ours)))
         if facts.missing:
@@ -114,13 +123,16 @@ class Base:
         # After the packages, of which one is what the rules are written for.
         steps += self.closed.plan(facts.closed)
         steps += self.agent.plan(facts.agent, renewed=bool(facts.files) or facts.source_only)
-        return [*steps, *(self.authlog.plan(facts.authlog) if self.authlog.wanted else ())]
+        steps += self.authlog.plan(facts.authlog) if self.authlog.wanted else ()
+        return [*steps, *(self.certificate.plan(facts.certificate) if self.desired.certificate else ())]
 
     def apply(self, step: Step) -> None:
         if step.name.startswith("agent-"):
             self.agent.apply(step)
         elif step.name.startswith("authlog-"):
             self.authlog.apply(step)
+        elif step.name.startswith("certificate-"):
+            self.certificate.apply(step)
         elif step.name.startswith("closed-"):
             self.closed.apply(step)
         elif step.name == "compile":
@@ -150,6 +162,7 @@ class Base:
             **agent,
             **self.closed.verify(facts.closed),
             **self.authlog.verify(facts.authlog),
+            **self.certificate.verify(facts.certificate),
             "packages": sorted(facts.installed),
             "name": self.desired.envelope.at(self.desired.envelope.own_key).name,
         }

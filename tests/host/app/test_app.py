@@ -773,3 +773,43 @@ def test_a_word_that_is_older_than_the_hosts_role_changes_nothing(tmp_path, monk
 def test_a_word_without_an_epoch_is_refused(tmp_path, monkeypatch, told):
     with pytest.raises(Usage, match="epoch"):
         left(tmp_path, monkeypatch, role="primary", epoch=3, told=told)
+
+
+def test_with_an_ordered_certificate_nginx_shows_what_the_host_turns_by_itself():
+    given, ordered = (nginx(Desired.read(document(acme=acme))) for acme in (False, True))
+    assert "ssl_certificate /etc/shop/tls.crt;" in given and "/etc/shop/shown" not in given
+    assert (
+        "ssl_certificate /etc/shop/shown/tls.crt;" in ordered
+        and "ssl_certificate_key /etc/shop/shown/tls.key;" in ordered
+    )
+
+
+@pytest.mark.parametrize("wanted", [ACTIVE, replace(ACTIVE, turn=True)])
+def test_until_the_first_is_there_that_of_the_secrets_is_shown_and_then_left_alone(wanted):
+    before = plan(replace(SERVING, stale_nginx=("/etc/nginx/nginx.conf",)), replace(wanted, acme=True))
+    assert before[0] == Step("show"), "before nginx is told of it"
+    assert plan(replace(SERVING, shown=True), replace(wanted, acme=True)) == []
+
+
+def test_nothing_is_left_of_it_once_certificates_are_given_again():
+    steps = plan(replace(SERVING, shown=True, stale_nginx=("/etc/nginx/nginx.conf",)), ACTIVE)
+    assert [step.name for step in steps] == ["write", "reload", "unshow"], "nginx lets go of it first"
+
+
+def test_an_up_puts_no_older_certificate_back(tmp_path):
+    """The link is made once, with what it leads to; whatever this host has taken since stays."""
+    layout = Layout(tmp_path)
+    it = App(Desired.read(document(acme=True)), layout, Systemd(), Log(io.StringIO(), "app converge"))
+    it.apply(Step("show"))
+    link = layout.at("/etc/shop/shown")
+    assert (link / "tls.crt").read_text() == SECRETS["tls"]["shop"]["cert"] and it.facts().shown
+    taken = layout.at("/etc/shop/acme-1")
+    taken.mkdir()
+    (taken / "tls.crt").write_text("a newer one")
+    link.unlink()
+    link.symlink_to("acme-1")
+    assert it.facts().shown and "show" not in {
+        step.name for step in plan(replace(it.facts(), user=True, release_there=True), it.wanted)
+    }
+    it.apply(Step("unshow"))
+    assert not link.is_symlink() and not taken.exists() and layout.at("/etc/shop/tls.crt").exists()

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from components.certificates import ends
-from contract.hosts import APP
+from contract.hosts import APP, CONTROL
 from scripts.ctl.survey.checks.row import Row, Severity, Sight, Verdict, each, judged, unknown
 
 WARNS = Severity.WARNS
@@ -61,11 +61,50 @@ def _served(at: Sight) -> Iterator[Verdict]:
 
 
 def _certificates(at: Sight) -> Iterator[Verdict]:
-    for name, end in ends(at.settings.secrets).items():
+    for name, end in ends(at.settings).items():
         if not end:
             yield unknown(name, "cannot be read here")
         else:
             yield _until(name, datetime.datetime.fromisoformat(end), at.now, CERTIFICATE_DAYS)
+
+
+def _ordered(at: Sight) -> Iterator[Verdict]:
+    """Of the bastion that orders: that of the active site."""
+    if at.settings.shop.acme is None:
+        yield Verdict(subject="shop", holds=True, found="given in dr:secrets, nobody orders one")
+        return
+    for name, site, word in at.hosts(CONTROL):
+        if at.is_active(site) is False:
+            continue
+        it = None if word.value is None else word.value.certificate
+        if it is None or at.is_active(site) is None:
+            yield unknown(name, word.why or at.survey.newest.why)
+        elif it.error or not it.ordered:
+            yield Verdict(subject=name, holds=False, found=it.error or it.state or "none yet")
+        else:
+            yield Verdict(subject=name, holds=True, found="as ordered")
+
+
+def _shown(at: Sight) -> Iterator[Verdict]:
+    """Whether app hosts of both sites show what the active one's bastion has ordered."""
+    if at.settings.shop.acme is None:
+        yield Verdict(subject="shop", holds=True, found="given in dr:secrets, nobody orders one")
+        return
+    wanted = next(
+        (
+            word.value.certificate.ordered
+            for _, site, word in at.hosts(CONTROL)
+            if at.is_active(site) and word.value is not None and word.value.certificate is not None
+        ),
+        None,
+    )
+    for name, _, word in at.hosts(APP):
+        it = None if word.value is None else word.value.certificate
+        if it is None or wanted is None:
+            yield unknown(name, word.why or "nobody knows what was ordered")
+        else:
+            found = "another, or that of the secrets" if it.ordered != wanted else "what was ordered"
+            yield Verdict(subject=name, holds=it.ordered == wanted, found=found)
 
 
 def _until(subject: str, end: datetime.datetime, now: float, days: int) -> Verdict:
@@ -188,6 +227,22 @@ ROWS = (
         judge=_served,
         wanted=f"{SERVED_DAYS} days or more",
         next="renew it, put it into dr:secrets tls.shop of both stacks, pulumi up",
+    ),
+    Row(
+        id="certs.ordered",
+        severity=WARNS,
+        about="the shop's certificate is ordered and renewed, where an ACME CA issues it",
+        judge=_ordered,
+        wanted="one that was issued, and no error since",
+        next="dr-host certificate status there; docs/failover.md, The shop's certificate is ordered",
+    ),
+    Row(
+        id="certs.shown",
+        severity=WARNS,
+        about="app hosts show what was ordered",
+        judge=_shown,
+        wanted="what the active region's bastion has ordered",
+        next="journalctl -u dr-certificate on that host",
     ),
     Row(
         id="certs.expiry",

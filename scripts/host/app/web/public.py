@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contract.services.web import SITE_HEADER
 
-from ..config import HTTP_PORT, HTTPS_PORT, SERVES, Desired
+from ..config import HTTP_PORT, HTTPS_PORT, SERVES, SHOP, SHOWN, Desired
 from . import cable, static
 from .parts import answers, headers, internal, named, public, served
 
@@ -64,8 +64,14 @@ def _plain(desired: Desired) -> str:
 """
 
 
-def _certified() -> str:
-    return "    ssl_certificate /etc/shop/tls.crt;\n    ssl_certificate_key /etc/shop/tls.key;"
+def shown(acme: bool) -> str:
+    """Where the public certificate lies, without its ending: with `acme` behind a link that this host turns by itself (`certificate take`)."""
+    return f"{SHOWN if acme else SHOP}/tls"
+
+
+def _certified(desired: Desired) -> str:
+    place = shown(desired.acme)
+    return f"    ssl_certificate {place}.crt;\n    ssl_certificate_key {place}.key;"
 
 
 def _elsewhere(desired: Desired) -> str:
@@ -76,7 +82,7 @@ def _elsewhere(desired: Desired) -> str:
     return f"""  server {{
     listen {HTTPS_PORT} ssl proxy_protocol;
     server_name {" ".join(names)};
-{_certified()}
+{_certified(desired)}
 {_balancer(desired)}
 {named(public(desired))}
     add_header Strict-Transport-Security "max-age={desired.hsts_s}" always;
@@ -99,7 +105,7 @@ def _shop(desired: Desired) -> str:
     return f"""  server {{
     listen {HTTPS_PORT} ssl proxy_protocol;
     server_name {" ".join(served(desired))};
-{_certified()}
+{_certified(desired)}
 {_balancer(desired)}
 {named(public(desired))}
 {limit}{answers(desired)}
