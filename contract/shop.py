@@ -32,9 +32,6 @@ class Shop:
         why="there is no code to run",
         fix="name the release's digest, or the file or folder of the Rails app",
     )
-    acme: certificate.Keys | None = part(
-        certificate.Keys, "an ACME CA; absent: `tls.shop` of `dr:secrets`", optional=True
-    )
     aliases: tuple[str, ...] = key(
         listing(PUBLIC_NAME),
         "further names of the shop, which the certificate of `dr:secrets` tls.shop has to name, too. Their records are yours: each a CNAME of `host`, and "
@@ -49,8 +46,22 @@ class Shop:
         why="it is not clear what further names answer",
     )
 
+    acme: certificate.Keys | None = part(
+        certificate.Keys,
+        "what customers see is ordered of an ACME CA; absent: `tls.shop` of `dr:secrets`",
+        optional=True,
+    )
+
     def contradictions(self) -> Iterator[Contradiction]:
-        """Names that mean two things."""
+        """Names that mean two things, and names that nothing would be ordered for."""
+        if self.acme is not None and self.aliases:
+            yield Contradiction(
+                "aliases",
+                repr(self.aliases[0]),
+                "none beside dr:shop.acme, which orders a certificate of `host` alone",
+                "customers would be warned of the further name",
+                "take the names out of the list, or dr:shop.acme out and give a certificate of all of them in dr:secrets tls.shop",
+            )
         seen = {self.host}
         for name in self.aliases:
             if name in seen or name.endswith(INNER):

@@ -721,6 +721,12 @@ def test_a_given_certificate_and_an_ordered_one_are_not_taken_together() -> None
     assert "beside a public certificate" in faults(values)["dr:shop.acme"].found
 
 
+def test_a_further_name_is_not_left_without_a_certificate() -> None:
+    values = with_acme()
+    values["shop"]["aliases"] = ["shop.example"]
+    assert "orders a certificate of `host` alone" in faults(values)["dr:shop.aliases"].wanted
+
+
 def test_what_an_order_takes_is_asked_for_beforehand() -> None:
     values = with_acme()
     del values["secrets"]["acme"]

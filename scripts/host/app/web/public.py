@@ -64,13 +64,9 @@ def _plain(desired: Desired) -> str:
 """
 
 
-def shown(acme: bool) -> str:
-    """Where the public certificate lies, without its ending: with `acme` behind a link that this host turns by itself (`certificate take`)."""
-    return f"{SHOWN if acme else SHOP}/tls"
-
-
 def _certified(desired: Desired) -> str:
-    place = shown(desired.acme)
+    """Where the public certificate lies: with `acme` behind a link that this host turns by itself (`certificate take`)."""
+    place = f"{SHOWN if desired.acme else SHOP}/tls"
     return f"    ssl_certificate {place}.crt;\n    ssl_certificate_key {place}.key;"
 
 
