@@ -12,12 +12,13 @@ import pytest
 from components import config
 from contract.held import SECRETS, Secret
 from contract.hosts import kind_of
+from contract.rotation import Stage
 from tests.components import stack
 from tests.components.engine import Registered
 from tests.components.test_program import built
 
-PLAIN = ("ca", "cert", "public")  # of certificates and keys: everybody may see them
-NAMES = {"host": r"[a-z]+-\d\.[ab]", "kind": "[a-z]+", "site": "[ab]"}
+PLAIN = ("ca", "cert", "public", "stage", "applied")  # everybody may see them
+NAMES = {"host": r"[a-z]+-\d\.[ab]", "kind": "[a-z]+", "site": "[ab]", "role": "[a-z_0-9]+"}
 
 
 def leaves(path: str, value: Any) -> Iterator[tuple[str, str]]:
@@ -25,8 +26,28 @@ def leaves(path: str, value: Any) -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping):
         for name, inner in value.items():
             yield from leaves(f"{path}.{name}" if path else name, inner)
-    elif path.rpartition(".")[2] not in PLAIN:
+    elif path.rpartition(".")[2] not in PLAIN and not path.startswith("since."):
         yield path, value
+
+
+def secrets() -> dict[str, Any]:
+    """A set in the middle of a rotation, which has the most of them."""
+    roles = ("shop_2", "shop_worker_2", "dr_replication")
+    clients = {
+        role: {"cert": _pem("CERTIFICATE", f"new{role}"), "key": _pem("PRIVATE KEY", f"newkey{role}")} for role in roles
+    }
+    part = {
+        "stage": str(Stage.BESIDE),
+        "applied": False,
+        "app": "secret-new-password",
+        "ca": _pem("CERTIFICATE", "newca"),
+    }
+    cache = {"stage": str(Stage.TURNED), "applied": True, "app": "secret-old-cache", "replica": "secret-old-replica"}
+    return {**stack.secrets(), "rotation": {"database": {**part, "clients": clients}, "redis": cache}}
+
+
+def _pem(kind: str, body: str) -> str:
+    return f"-----BEGIN {kind}-----\n{body.replace('_', '')}\n-----END {kind}-----\n"
 
 
 def words() -> dict[str, str]:
@@ -37,7 +58,7 @@ def words() -> dict[str, str]:
         if row.made
         for part in ("access", "secret")
     }
-    return {**dict(leaves("", stack.secrets())), **made}
+    return {**dict(leaves("", secrets())), **made}
 
 
 def row_of(place: str) -> tuple[Secret, dict[str, str]]:
@@ -79,7 +100,7 @@ def site(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def given(site: str) -> dict[str, str]:
-    return told(built(site), site)
+    return told(built(site, secrets=secrets()), site)
 
 
 def wanted(place: str, hosts: Mapping[str, str], site: str) -> set[str]:

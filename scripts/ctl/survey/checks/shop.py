@@ -9,6 +9,7 @@ from typing import Any
 
 from components.certificates import ends
 from contract.hosts import APP
+from contract.rotation import KINDS, OLD_DAYS
 from scripts.ctl.survey.checks.row import Row, Severity, Sight, Verdict, each, judged, unknown
 
 WARNS = Severity.WARNS
@@ -66,6 +67,18 @@ def _certificates(at: Sight) -> Iterator[Verdict]:
             yield unknown(name, "cannot be read here")
         else:
             yield _until(name, datetime.datetime.fromisoformat(end), at.now, CERTIFICATE_DAYS)
+
+
+def _ages(at: Sight) -> Iterator[Verdict]:
+    for name, kind in KINDS.items():
+        if not kind.dated:
+            continue
+        day = at.settings.secrets.since.get(name)
+        if day is None:
+            yield unknown(name, "its day is in no set of secrets")
+            continue
+        age = (at.now - datetime.datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp()) / 86_400
+        yield Verdict(subject=name, holds=age < OLD_DAYS, found=f"in use since {day}, {age:.0f} days")
 
 
 def _until(subject: str, end: datetime.datetime, now: float, days: int) -> Verdict:
@@ -196,6 +209,14 @@ ROWS = (
         judge=_certificates,
         wanted=f"{CERTIFICATE_DAYS} days or more",
         next="docs/configuration.md, Secrets",
+    ),
+    Row(
+        id="secrets.age",
+        severity=WARNS,
+        about="how long each kind of secret is in use",
+        judge=_ages,
+        wanted=f"less than {OLD_DAYS} days",
+        next="docs/rotation.md",
     ),
     Row(
         id="dns.authoritative",
