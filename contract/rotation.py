@@ -89,11 +89,12 @@ KINDS: Mapping[str, Kind] = {
     "archive": Kind(
         places=("archive.passphrase",),
         dated=False,
-        how="never: what lies in the archive is read by this one alone. A new one is an archive of its own ([offsite.md](offsite.md))",
+        how="never: what lies in the archive is read by this one alone ([restore.md](restore.md))",
     ),
     "openstack": Kind(
         places=("openstack_password",),
-        how="by hand: a second OpenStack user, its password into both stacks, `pulumi up` of both, then the first user is deleted",
+        how="by hand: a second OpenStack user, its name (`dr:openstack.user`) and its password into both stacks, `pulumi up` of both, then the first one is "
+        "deleted",
     ),
     "ovh": Kind(
         places=("ovh",),

@@ -89,18 +89,23 @@ def parser() -> argparse.ArgumentParser:
             "ssh-certificate", help="root on the hosts for one person and some hours, by that person's own key"
         )
     )
-    _reboot(
-        commands.add_parser(
-            "reboot", help="the standby's hosts begin anew, one after the other, where an update waits for it"
-        )
-    )
-    _rotate(commands.add_parser("rotate", help="renew secrets in both regions while the shop sells; again: go on"))
+    _upkeep(commands)
     for name, about in MOVES.items():
         arguments.move(name, commands.add_parser(name, help=about))
     for name, about in AT_HOSTS.items():
         _host(name, commands.add_parser(name, help=about))
     _manual(commands)
     return drctl
+
+
+def _upkeep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """What is done from time to time, while the shop sells."""
+    _reboot(
+        commands.add_parser(
+            "reboot", help="the standby's hosts begin anew, one after the other, where an update waits for it"
+        )
+    )
+    _rotate(commands.add_parser("rotate", help="renew secrets in both regions while the shop sells; again: go on"))
 
 
 def _manual(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -32,7 +32,7 @@ from scripts.ctl.beginning.plan import Plan
 from scripts.ctl.moves import engine
 from scripts.ctl.moves.rotation import Steps, World
 from scripts.ctl.output import say
-from scripts.ctl.persons.bastions import bastions
+from scripts.ctl.persons.reach import bastions
 from scripts.ctl.reports import book, writing
 from scripts.ctl.reports.recording import end_of
 from scripts.ctl.stacks.stack import Stack

@@ -246,3 +246,15 @@ def test_a_third_rotation_goes_back_to_the_first_names_with_another_password(pai
     pair.a.passwords["app"] = "a-third-password-of-the-shop"
     stage(pair.a, Stage.TURNED, 1, "a")
     assert ask(pair.a, OLD.app).returncode == 0 and ask(pair.a, OLD.app, password=first).returncode != 0
+
+
+def test_another_password_of_the_standbys_role_cuts_no_stream_and_the_standby_comes_back_by_it(pair: Pair) -> None:
+    """As docs/rotation.md has it done by hand: the active region's run, then the standby's."""
+    stream = sender(pair.a)
+    for node in (pair.a, pair.b):
+        node.passwords["replication"] = "another-password-of-the-standbys-role"
+        stage(node, AT_REST, 1, "a")
+        assert sender(pair.a) == stream
+    pair.b.server.stop()
+    stage(pair.b, AT_REST, 1, "a")
+    assert sender(pair.a) not in ("", stream)
