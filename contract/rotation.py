@@ -82,6 +82,11 @@ KINDS: Mapping[str, Kind] = {
         dated=False,
         how="with new servers alone (`host_generation`): a host has taken its key at its first boot",
     ),
+    "variables": Kind(
+        places=("app",),
+        dated=False,
+        how="by hand, as whoever has given them asks for: new values into both stacks, `pulumi up` of both, the standby first",
+    ),
     "witness": Kind(
         places=("witness", "witness.hosts.{kind}.{site}"),
         how="by hand: a second key for the same S3 user, into both stacks, `pulumi up` of both, then the first key is deleted at the platform",

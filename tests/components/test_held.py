@@ -100,7 +100,7 @@ def site(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def given(site: str) -> dict[str, str]:
-    return told(built(site, secrets=secrets()), site)
+    return told(built(site, secrets=secrets(), app=stack.configuration(site)["app"]), site)
 
 
 def wanted(place: str, hosts: Mapping[str, str], site: str) -> set[str]:

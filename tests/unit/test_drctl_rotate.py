@@ -54,9 +54,6 @@ class World:
     def newest(self) -> Epoch | None:
         return self.epoch
 
-    def addresses(self, site: str) -> dict[str, str]:
-        return {"bastion": f"198.51.100.{site == 'b'}"}
-
     def __enter__(self) -> World:
         return self
 
@@ -91,6 +88,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     monkeypatch.setattr(rotate, "look", lambda *_, **__: it.seen)
     monkeypatch.setattr(rotate, "Witness", lambda _: it)
     monkeypatch.setattr(rotate, "Hosts", lambda _: it)
+    monkeypatch.setattr(rotate, "bastions", lambda _: {site: f"198.51.100.{site == 'b'}" for site in "ab"})
     monkeypatch.setattr(writing, "ReportBucket", lambda *_, **__: it.records)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     return it
