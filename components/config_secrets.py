@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from components import settings as s
 from contract import checks, ssh_keys, witness
 from contract.hosts import CACHE, kind_of
 from contract.reading import Section
+from contract.report import DAY
+from contract.rotation import KINDS, Stage
 from contract.services.environment import SECRETS
-from contract.services.postgres import APP_ROLE, REPLICATION_ROLE, WORKER_ROLE
+from contract.services.postgres import PAIRS, REPLICATION_ROLE, Logins, other_pair
 from contract.services.redis import SHOP
 
 _REMEDY = (
@@ -42,6 +45,9 @@ def read_secrets(root: Section, hosts: Sequence[str], spare: Sequence[str] = ())
         ssh, tls = at.section("ssh", "hosts cannot be reached"), at.section("tls", "hosts cannot trust each other")
         with ssh, tls:
             operator, of_hosts = _witness(at)
+            postgres = _postgres(at)
+            login = postgres.login or PAIRS[0]
+            beside, cache_beside = _rotation(at, login)
             return s.Secrets(
                 openstack_password=at.take("openstack_password", _TOKEN, "signing in to OpenStack fails", _REMEDY),
                 ovh=_ovh(at, "ovh"),
@@ -52,10 +58,10 @@ def read_secrets(root: Section, hosts: Sequence[str], spare: Sequence[str] = ())
                 ca=tls.take("ca", _CERTIFICATE, "hosts cannot trust each other", _REMEDY),
                 shop=_entrance(tls),
                 host_certificates=_host_certificates(tls, hosts, spare),
-                database=_database(tls),
+                database=_database(tls, login, beside),
                 cache=_cache(tls, _caches(hosts), _caches(spare)),
-                postgres=_postgres(at),
-                redis=_redis(at),
+                postgres=replace(postgres, beside=beside.password if beside else None),
+                redis=replace(_redis(at), **cache_beside),
                 witness=operator,
                 witness_hosts=of_hosts,
                 secret_key_base=_rails(at),
@@ -63,6 +69,7 @@ def read_secrets(root: Section, hosts: Sequence[str], spare: Sequence[str] = ())
                 if at.readable and at.empty("app")
                 else at.take("app", SECRETS, "the shop is not told its secrets", _OF_APP),
                 archive=_archive(at),
+                since=_since(at),
             )
 
 
@@ -125,12 +132,75 @@ def _host_certificates(tls: Section, hosts: Sequence[str], spare: Sequence[str])
     return {host: certificate for host, certificate in found.items() if host in hosts}
 
 
-def _database(tls: Section) -> s.Clients:
+def _database(tls: Section, login: int, beside: _Beside | None) -> s.Clients:
+    """Whoever shows a certificate of one of both CAs comes in while they are rotated."""
     why = "nobody can prove to the database who it is"
     with tls.section("database", why, RENEW) as at:
+        ca = at.take("ca", _CERTIFICATE, why, RENEW)
         return s.Clients(
-            ca=at.take("ca", _CERTIFICATE, why, RENEW), clients=_clients(at, (APP_ROLE, WORKER_ROLE, REPLICATION_ROLE))
+            ca=f"{ca.rstrip()}\n{beside.ca}" if ca and beside and beside.ca else ca,
+            clients=_clients(at, database_clients(login)),
         )
+
+
+def database_clients(login: int) -> tuple[str, ...]:
+    """Who signs in at the database, where the shop uses this pair of its logins."""
+    names = Logins.pair(login)
+    return (names.app, names.worker, REPLICATION_ROLE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Beside:
+    """What the databases take beside what is in use."""
+
+    password: str
+    ca: str
+
+
+_ROTATING = "nobody knows how far the rotation has come, and hosts would be shut out by what they show"
+_GO_ON = "run the same `drctl rotate` again, which goes on; or put the object of the other stack here, whole, where that one is readable"
+
+
+def _rotation(root: Section, login: int) -> tuple[_Beside | None, dict[str, str]]:
+    """What is let in beside what is in use, of database and cache: there while `drctl rotate` is under way."""
+    if not root.has("rotation"):
+        return None, {}
+    with root.section("rotation", _ROTATING, _GO_ON) as at:
+        database = _database_beside(at, login) if at.has("database") else None
+        return database, _redis_beside(at) if at.has("redis") else {}
+
+
+def _two(at: Section) -> bool:
+    """Whether two are good at this stage."""
+    stage = at.take("stage", checks.one_of(*Stage), _ROTATING, _GO_ON)
+    at.take("applied", checks.boolean, _ROTATING, _GO_ON)
+    return stage in (Stage.BESIDE, Stage.TURNED)
+
+
+def _database_beside(rotation: Section, login: int) -> _Beside | None:
+    with rotation.section("database", _ROTATING, _GO_ON) as at:
+        if not _two(at):
+            return None
+        password = at.take("app", _PASSWORD, _ROTATING, _GO_ON)
+        ca = at.take("ca", _CERTIFICATE, _ROTATING, _GO_ON)
+        _clients(at, database_clients(other_pair(login)))
+        return _Beside(password=password, ca=ca)
+
+
+def _redis_beside(rotation: Section) -> dict[str, str]:
+    with rotation.section("redis", _ROTATING, _GO_ON) as at:
+        users = ("app", "replica") if _two(at) else ()
+        return {f"{user}_beside": at.take(user, _PASSWORD, _ROTATING, _GO_ON) for user in users}
+
+
+def _since(root: Section) -> dict[str, str]:
+    """Of an older set nobody knows it."""
+    if not root.has("since"):
+        return {}
+    why = "nobody knows how old a secret is"
+    remedy = "correct the day, or take it out: it is unknown then"
+    with root.section("since", why, remedy) as at:
+        return {kind: at.take(kind, DAY, why, remedy) for kind, it in KINDS.items() if it.dated and at.has(kind)}
 
 
 def _cache(tls: Section, hosts: Sequence[str], spare: Sequence[str]) -> s.Caches:
@@ -156,7 +226,9 @@ def _postgres(root: Section) -> s.PostgresPasswords:
     with root.section("postgres", "the database has no passwords") as at:
         why = "replication or the shop cannot sign in to the database"
         return s.PostgresPasswords(
-            replication=at.take("replication", _PASSWORD, why, _REMEDY), app=at.take("app", _PASSWORD, why, _REMEDY)
+            replication=at.take("replication", _PASSWORD, why, _REMEDY),
+            app=at.take("app", _PASSWORD, why, _REMEDY),
+            login=at.take("login", checks.integer(*PAIRS), why, _REMEDY, default=PAIRS[0]),
         )
 
 

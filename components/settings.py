@@ -65,15 +65,23 @@ class S3Keys:
 
 @dataclass(frozen=True, kw_only=True)
 class PostgresPasswords:
+    """`login`: which of its pairs of logins the shop uses; `beside`: the other pair's, where that is let in as well."""
+
     replication: str = field(repr=False)
     app: str = field(repr=False)
+    login: int = 1
+    beside: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RedisPasswords:
+    """`app_beside`, `replica_beside`: what caches take as well."""
+
     app: str = field(repr=False)
     replica: str = field(repr=False)
     operator: str = field(repr=False)
+    app_beside: str | None = field(default=None, repr=False)
+    replica_beside: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +108,9 @@ class Secrets:
     secret_key_base: str = field(repr=False)
     app: Mapping[str, str] = field(repr=False)  # what the shop's own variables are filled with, by name
     archive: str | None = field(repr=False)  # passphrase; None: nothing was ever archived
+    since: Mapping[str, str] = field(
+        default_factory=dict
+    )  # by kind (`contract.rotation`) the day since which it is in use
 
 
 @dataclass(frozen=True, kw_only=True)

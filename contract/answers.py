@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .checks import boolean, integer, listing, one_of, optional
+from .checks import boolean, integer, listing, mapping, one_of, optional
 from .epoch import Checkpoint
 from .fields import key, part
 from .forms import COUNT, EPOCH, LSN, PHRASE, SECONDS, SERIAL, TIMELINE, TREE
@@ -45,6 +45,18 @@ class PostgresStatus:
     system_identifier: str | None = key(optional(SERIAL), "of the cluster", default=None)
     disk_free: int | None = key(optional(COUNT), "of the data's file system", default=None, unit="bytes")
     role: RoleFile | None = part(RoleFile, "of the host", optional=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostgresLogins:
+    """`postgres logins`."""
+
+    in_recovery: bool | None = key(optional(boolean), "whether the server follows", default=None)
+    logins: Mapping[str, int] | None = key(
+        optional(mapping(r"[a-z_0-9]{1,63}", COUNT)),
+        "sessions of each of the shop's logins that is let in",
+        default=None,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

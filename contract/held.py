@@ -16,7 +16,9 @@ EVERY = tuple(KINDS)
 
 @dataclass(frozen=True, kw_only=True)
 class Secret:
-    """`place`: in `dr:secrets`, where `{host}` is one host, `{kind}` its kind and `{site}` its site; or the name of a user that the program makes."""
+    """`place`: in `dr:secrets`, where `{host}` is one host, `{kind}` its kind, `{site}` its site, `{role}` one of the database; or the name of a user that
+    the program makes.
+    """
 
     place: str
     opens: str
@@ -46,6 +48,10 @@ SECRETS = (
     Secret(place="rails.secret_key_base", opens="sessions and signed links of any customer", on=(APP,)),
     Secret(place="app", opens="whatever the shop's own variables name: of these, those that are named", on=(APP,)),
     Secret(place="postgres.app", opens="the shop's rows, and its schema; nothing of the server", on=(DATABASE, APP)),
+    Secret(place="rotation.database.app", opens="the same while it is rotated: the password that is new, or was good before", on=(DATABASE,)),
+    Secret(place="rotation.redis.app", opens="the same of the cache", on=(CACHE,)),
+    Secret(place="rotation.redis.replica", opens="the same of its replicas", on=(CACHE,)),
+    Secret(place="rotation.database.clients.{role}.key", opens="what its certificate opens, before it is in use and after", on=()),
     Secret(place="postgres.replication", opens="a copy of the whole database", on=(DATABASE,)),
     Secret(place="redis.app", opens="the shop's keys in the cache", on=(CACHE, APP)),
     Secret(place="redis.replica", opens="a copy of the cache", on=(CACHE,)),

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import MISSING
 from typing import Any
 
-from . import consumer_key, held, hosts, witness
+from . import consumer_key, held, hosts, rotation, witness
 from .beginning import Answers
 from .documents import Envelope
 from .epoch import InForce
@@ -197,6 +197,15 @@ def secrets_by_host() -> str:
         name = f"key of S3 user `{name}`" if row.made else f"`{name}`"
         marks = " | ".join("x" if kind in row.on else "" for kind in kinds)
         rows.append(f"| {name} | {_cell(row.opens)} | {marks} |")
+    return "\n".join([*rows, ""])
+
+
+def kinds_of_secrets() -> str:
+    """How each kind of secret is renewed."""
+    rows = ["| kind | secrets | how it is renewed |", "|---|---|---|"]
+    for name, kind in rotation.KINDS.items():
+        places = ", ".join(f"`{place.replace('{', '<').replace('}', '>')}`" for place in kind.places)
+        rows.append(f"| `{name}` | {places} | {_cell(kind.how)} |")
     return "\n".join([*rows, ""])
 
 

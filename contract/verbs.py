@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .answers import AgentDeny, AgentStatus, AssetsStatus, Drained, PostgresStatus, PostgresStop, RedisStatus, Rehearsed
+from .answers import (
+    AgentDeny,
+    AgentStatus,
+    AssetsStatus,
+    Drained,
+    PostgresLogins,
+    PostgresStatus,
+    PostgresStop,
+    RedisStatus,
+    Rehearsed,
+)
 from .survey import HostSurvey
 
 ANSWERS: Mapping[str, type[Any]] = {
     "postgres status": PostgresStatus,
     "postgres listen": PostgresStatus,
+    "postgres logins": PostgresLogins,
     "postgres stop": PostgresStop,
     "agent status": AgentStatus,
     "agent deny": AgentDeny,

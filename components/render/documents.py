@@ -26,7 +26,7 @@ from contract.services import postgres as postgres_service
 from contract.services import redis as redis_service
 from contract.services import setup as setup_service
 from contract.services.environment import secrets_named
-from contract.services.postgres import APP_ROLE, REPLICATION_ROLE, WORKER_ROLE
+from contract.services.postgres import REPLICATION_ROLE, Logins
 from contract.services.redis import SHOP
 from contract.witness import user_of
 
@@ -139,7 +139,10 @@ def postgres(settings: Settings, volume_id: str | None) -> Document:
         volume_id=volume_id,
         volume_gb=settings.region.db_volume_gb,
         database=DATABASE_NAME,
-        passwords=postgres_service.Passwords(replication=passwords.replication, app=passwords.app),
+        passwords=postgres_service.Passwords(
+            replication=passwords.replication, app=passwords.app, beside=passwords.beside
+        ),
+        login=passwords.login,
         tls=_trusted(settings.secrets.database.ca, settings.secrets.database.clients[REPLICATION_ROLE]),
         app_clients=tuple(f"{address}/32" for address in settings.vrack_of(APP)),
         worker_clients=tuple(f"{address}/32" for address in settings.vrack_of(APP, settings.site)),
@@ -180,7 +183,7 @@ def redis(settings: Settings, host: HostAddress, epoch: InForce) -> Document:
     seen = epoch.last_seen.redis if epoch.last_seen else None
     block = redis_service.Block(
         **vars(settings.redis),
-        passwords=redis_service.Passwords(app=passwords.app, replica=passwords.replica, operator=passwords.operator),
+        passwords=redis_service.Passwords(**vars(passwords)),
         tls=_trusted(settings.secrets.cache.ca, settings.secrets.cache.hosts[host.key]),
         caches=tuple(settings.keys_of(CACHE, settings.site)),
         peer_caches=tuple(settings.keys_of(CACHE, settings.peer)),
@@ -239,6 +242,7 @@ def assets(settings: Settings, keys: Mapping[str, str]) -> Document:
 def app(settings: Settings, release: str, keys: Mapping[str, str], *, turn: bool) -> Document:
     """Block of `app converge`, or of the turn before it. Databases and caches are named local first: libpq tries them in order."""
     secrets, site, peer = settings.secrets, settings.site, settings.peer
+    logins = Logins.pair(secrets.postgres.login)
     block = app_service.Block(
         **vars(settings.app),
         turn=turn,
@@ -252,11 +256,12 @@ def app(settings: Settings, release: str, keys: Mapping[str, str], *, turn: bool
         secrets={name: secrets.app[name] for name in secrets_named(settings.app.environments())},
         databases=(*settings.keys_of(DATABASE, site), *settings.keys_of(DATABASE, peer)),
         database=DATABASE_NAME,
+        login=secrets.postgres.login,
         database_password=secrets.postgres.app,
         caches=(*settings.keys_of(CACHE, site), *settings.keys_of(CACHE, peer)),
         cache_password=secrets.redis.app,
-        database_tls=_certificate(secrets.database.clients[APP_ROLE]),
-        worker_tls=_certificate(secrets.database.clients[WORKER_ROLE]),
+        database_tls=_certificate(secrets.database.clients[logins.app]),
+        worker_tls=_certificate(secrets.database.clients[logins.worker]),
         cache_tls=_trusted(secrets.cache.ca, secrets.cache.clients[SHOP]),
         assets=asset_bucket(settings, site, keys),
         peer_apps=tuple(settings.keys_of(APP, peer)),

@@ -13,6 +13,7 @@ from ..forms import DATABASE, DOMAIN, HOST_KEY
 from ..hosts import MAX_APP_HOSTS
 from ..limits import RELEASE_S
 from . import environment, web
+from .postgres import PAIRS
 from .processes import ENVIRONMENT, Process, contradictions
 
 
@@ -138,6 +139,7 @@ class Block(Keys):
     )
     databases: tuple[str, ...] = key(listing(HOST_KEY, at_least=1), "keys of the database hosts")
     database: str = key(DATABASE, "the shop's database")
+    login: int = key(integer(*PAIRS), "which of the shop's two pairs of logins", default=PAIRS[0])
     database_password: str = key(password, "of its role", secret=True)
     database_tls: Certificate = part(Certificate, "the shop's as a client of the databases, by the name of its role")
     worker_tls: Certificate = part(Certificate, "its workers', by theirs")

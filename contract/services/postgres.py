@@ -17,7 +17,27 @@ OLDEST, NEWEST, TESTED = 14, 18, 17
 # The shop's two names at its database. The second one acts as the first, and is let in from the database's own site alone.
 APP_ROLE, WORKER_ROLE = "shop", "shop_worker"
 REPLICATION_ROLE = "dr_replication"
+PAIRS = (1, 2)  # of logins: the shop uses one, and turns to the other where its password is rotated
 KEEPS_SLOTS = 17  # the first version whose logical slots survive a failover
+
+
+@dataclass(frozen=True, kw_only=True)
+class Logins:
+    """By what names the shop and its workers sign in. PostgreSQL knows one password a role, so two that are good at a time are of two roles."""
+
+    app: str
+    worker: str
+
+    @classmethod
+    def pair(cls, number: int) -> Logins:
+        """One of `PAIRS`."""
+        behind = "" if number == PAIRS[0] else f"_{number}"
+        return cls(app=f"{APP_ROLE}{behind}", worker=f"{WORKER_ROLE}{behind}")
+
+
+def other_pair(number: int) -> int:
+    """That which the shop does not use."""
+    return PAIRS[0] if number == PAIRS[1] else PAIRS[1]
 
 
 class Mode(StrEnum):
@@ -161,6 +181,12 @@ class Passwords:
 
     replication: str = key(password, "of the standby", secret=True)
     app: str = key(password, "of the shop", secret=True)
+    beside: str | None = key(
+        optional(password),
+        "of the shop's other pair of logins, which is let in as well while its password is rotated; null: it is shut out",
+        default=None,
+        secret=True,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,6 +205,7 @@ class Block(Keys):
     )
     database: str = key(DATABASE, "the shop's database")
     passwords: Passwords = part(Passwords, "of the roles")
+    login: int = key(integer(*PAIRS), "which of its two pairs of logins the shop uses", default=PAIRS[0])
     tls: Trusted = part(Trusted, "this host's as a client of the other database, and the CA of the database's clients")
     app_clients: tuple[str, ...] = key(
         listing(cidr()), f"networks from which the shop may sign in, as `{APP_ROLE}`: the app hosts of both sites"

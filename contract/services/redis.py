@@ -130,6 +130,10 @@ class Passwords:
     app: str = key(password, "of the shop", secret=True)
     replica: str = key(password, "of the replicas", secret=True)
     operator: str = key(password, "of who looks, replicates, hands over and empties", secret=True)
+    app_beside: str | None = key(
+        optional(password), "taken of the shop as well while it is rotated; null: it is not", default=None, secret=True
+    )
+    replica_beside: str | None = key(optional(password), "the same of the replicas", default=None, secret=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 
 from contract.errors import ExitCode
+from contract.rotation import KINDS
 from contract.sites import SITES
 from contract.ssh_keys import HOURS, MOST_HOURS
 from contract.version import VERSION
@@ -80,17 +81,23 @@ def parser() -> argparse.ArgumentParser:
             "ssh-certificate", help="root on the hosts for one person and some hours, by that person's own key"
         )
     )
-    _reboot(
-        commands.add_parser(
-            "reboot", help="the standby's hosts begin anew, one after the other, where an update waits for it"
-        )
-    )
+    _upkeep(commands)
     for name, about in MOVES.items():
         arguments.move(name, commands.add_parser(name, help=about))
     for name, about in AT_HOSTS.items():
         _host(name, commands.add_parser(name, help=about))
     _manual(commands)
     return drctl
+
+
+def _upkeep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """What is done from time to time, while the shop sells."""
+    _reboot(
+        commands.add_parser(
+            "reboot", help="the standby's hosts begin anew, one after the other, where an update waits for it"
+        )
+    )
+    _rotate(commands.add_parser("rotate", help="renew secrets in both regions while the shop sells; again: go on"))
 
 
 def _secrets(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -263,6 +270,21 @@ def _reboot(reboot: argparse.ArgumentParser) -> None:
         "--person", default="", help="whose the certificate is; by default who the audit trail says you are"
     )
     arguments.of_stack(reboot)
+
+
+def _rotate(rotate: argparse.ArgumentParser) -> None:
+    kinds = [name for name, kind in KINDS.items() if kind.rotated]
+    rotate.add_argument("kind", choices=kinds, help="which; docs/rotation.md says how the others are renewed")
+    rotate.add_argument("--dry-run", action="store_true", help="the plan, and nothing is changed")
+    rotate.add_argument("--yes", action="store_true", help="agreed")
+    rotate.add_argument("--reason", default="", help="why, for the audit trail and the record")
+    rotate.add_argument("--ticket", default="", help="its number, for the audit trail and the record")
+    rotate.add_argument("--approved-by", default="", help="who has agreed to it, for the record")
+    arguments.of_both(rotate)
+    rotate.add_argument(
+        "--config-dir", type=Path, help="where Pulumi.<stack>.yaml of both lie; the project's folder by default"
+    )
+    rotate.set_defaults(folder=arguments.PROJECT)
 
 
 def _ssh_certificate(certificate: argparse.ArgumentParser) -> None:

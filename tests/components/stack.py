@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from contract.rotation import KINDS
 from contract.witness import HOST_USERS
 from scripts.ctl.stacks.configuration import merged, stack_file
 
@@ -98,6 +99,7 @@ def secrets() -> dict[str, Any]:
         "archive": {"passphrase": "secret-archive-passphrase"},
         "app": {"MAIL_PASSWORD": "secret-mail-password"},
         "rails": {"secret_key_base": "5ec2e7" * 20},
+        "since": {name: "2026-11-01" for name, kind in KINDS.items() if kind.dated},
     }
 
 

@@ -12,12 +12,13 @@ import pytest
 from components import config
 from contract.held import SECRETS, Secret
 from contract.hosts import kind_of
+from contract.rotation import Stage
 from tests.components import stack
 from tests.components.engine import Registered
 from tests.components.test_program import built
 
-PLAIN = ("ca", "cert", "public")  # of certificates and keys: everybody may see them
-NAMES = {"host": r"[a-z]+-\d\.[ab]", "kind": "[a-z]+", "site": "[ab]"}
+PLAIN = ("ca", "cert", "public", "stage", "applied")  # everybody may see them
+NAMES = {"host": r"[a-z]+-\d\.[ab]", "kind": "[a-z]+", "site": "[ab]", "role": "[a-z_0-9]+"}
 
 
 def leaves(path: str, value: Any) -> Iterator[tuple[str, str]]:
@@ -25,8 +26,31 @@ def leaves(path: str, value: Any) -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping):
         for name, inner in value.items():
             yield from leaves(f"{path}.{name}" if path else name, inner)
-    elif path.rpartition(".")[2] not in PLAIN:
+    elif path.rpartition(".")[2] not in PLAIN and not path.startswith("since."):
         yield path, value
+
+
+def secrets() -> dict[str, Any]:
+    """With all that a set may hold: one of a shop whose certificate is ordered, in the middle of a rotation."""
+    found = stack.secrets()
+    found["acme"] = {name: f"secret-acme-{name}" for name in found["ovh"]}
+    found["tls"]["shop"]["ca"] = found["tls"]["shop"]["cert"].replace("tlsshop", "tlsshopca")
+    roles = ("shop_2", "shop_worker_2", "dr_replication")
+    clients = {
+        role: {"cert": _pem("CERTIFICATE", f"new{role}"), "key": _pem("PRIVATE KEY", f"newkey{role}")} for role in roles
+    }
+    part = {
+        "stage": str(Stage.BESIDE),
+        "applied": False,
+        "app": "secret-new-password",
+        "ca": _pem("CERTIFICATE", "newca"),
+    }
+    cache = {"stage": str(Stage.TURNED), "applied": True, "app": "secret-old-cache", "replica": "secret-old-replica"}
+    return {**found, "rotation": {"database": {**part, "clients": clients}, "redis": cache}}
+
+
+def _pem(kind: str, body: str) -> str:
+    return f"-----BEGIN {kind}-----\n{body.replace('_', '')}\n-----END {kind}-----\n"
 
 
 def words() -> dict[str, str]:
@@ -40,18 +64,11 @@ def words() -> dict[str, str]:
     return {**dict(leaves("", secrets())), **made}
 
 
-def secrets() -> dict[str, Any]:
-    """With all that a set may hold."""
-    found = stack.secrets()
-    found["acme"] = {name: f"secret-acme-{name}" for name in found["ovh"]}
-    found["tls"]["shop"]["ca"] = found["tls"]["shop"]["cert"].replace("tlsshop", "tlsshopca")
-    return found
-
-
 def whole(site: str) -> dict[str, Any]:
     """What gives each of them to hosts."""
-    shop = {**stack.configuration(site)["shop"], "acme": {"contact": "ops@shop.example"}}
-    return {"shop": shop, "secrets": secrets()}
+    configured = stack.configuration(site)
+    shop = {**configured["shop"], "acme": {"contact": "ops@shop.example"}}
+    return {"shop": shop, "secrets": secrets(), "app": configured["app"]}
 
 
 def row_of(place: str) -> tuple[Secret, dict[str, str]]:

@@ -48,11 +48,11 @@ def program() -> ModuleType:
     return module
 
 
-def built(site: str = "a", shop: Bundle | None = None, **changes: Any) -> dict[str, Registered]:
+def built(site: str = "a", bundle: Bundle | None = None, **changes: Any) -> dict[str, Registered]:
     """Everything that the stack of a site registers, by type and name."""
     settings = config.parse(stack.configuration(site, **changes))
     resources = engine.build(
-        lambda: program().declare(settings, program().Bundles(tool=TOOL, copier=COPIER, shop=shop or SHOP))
+        lambda: program().declare(settings, program().Bundles(tool=TOOL, copier=COPIER, shop=bundle or SHOP))
     )
     return {f"{it.type} {it.name}": it for it in resources}
 

@@ -111,6 +111,7 @@ SPOILED: dict[str, tuple[str, Any]] = {
     "certs.ordered": ("", None),  # of the configuration, see below
     "certs.shown": ("", None),
     "certs.expiry": ("", None),
+    "secrets.age": ("", None),
     "dns.authoritative": (f"{SERVER}/addresses", frozenset(["192.0.2.1"])),
     "dns.resolver": ("names/resolver/addresses", frozenset[str]()),
     "dns.serial": (f"{SERVER}/serial", 6),
@@ -142,8 +143,16 @@ SPOILED: dict[str, tuple[str, Any]] = {
     "accept.left-over": ("", None),  # of the configuration, see below
 }
 # They are about what this machine has, so they are known whoever is silent.
-OWN = ("certs.ordered", "certs.shown", "certs.expiry", "accept.left-over", "redis.leader")
-BY_CONFIGURATION = ("certs.ordered", "certs.shown", "certs.expiry", "accept.left-over", "redis.leader", "state.backend")
+OWN = ("certs.ordered", "certs.shown", "certs.expiry", "secrets.age", "accept.left-over", "redis.leader")
+BY_CONFIGURATION = (
+    "certs.ordered",
+    "certs.shown",
+    "certs.expiry",
+    "secrets.age",
+    "accept.left-over",
+    "redis.leader",
+    "state.backend",
+)
 
 
 def of(findings: list[Finding], name: str) -> list[Finding]:
@@ -211,6 +220,19 @@ def test_what_the_configuration_says_by_itself_is_checked() -> None:
     )
     grouped = replace(ITS, redis=replace(ITS.redis, cache_replicas=2))
     assert {it.state for it in of(judge(well(ITS), grouped), "redis.leader")} == {State.UNKNOWN}
+
+
+def test_a_secret_is_renewed_within_a_year_and_one_of_unknown_age_is_not_good() -> None:
+    def found(**since: str) -> dict[str, tuple[State, str]]:
+        days = {name: day for name, day in {**ITS.secrets.since, **since}.items() if day}
+        its = replace(ITS, secrets=replace(ITS.secrets, since=days))
+        return {it.subject: (it.state, it.found) for it in of(judge(well(its), its), "secrets.age")}
+
+    told = found(database="2025-11-20", redis="2025-12-20", ovh="")
+    assert told["database"] == (State.WARN, "in use since 2025-11-20, 375 days")
+    assert told["redis"][0] is State.OK
+    assert told["ovh"] == (State.UNKNOWN, "its day is in no set of secrets")
+    assert "archive" not in told and "hosts" not in told, "what is never renewed by itself is no yearly complaint"
 
 
 def test_a_judge_that_raises_knows_nothing_and_hides_nobody() -> None:

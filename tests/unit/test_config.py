@@ -15,6 +15,7 @@ from contract.accept import spelled
 from contract.agreement import digests
 from contract.errors import ConfigError, Fault
 from contract.hosts import KINDS
+from scripts.ctl.stacks import rotation
 from scripts.ctl.stacks.configuration import load, merged, stack_file
 from scripts.ctl.stacks.secrets import generate
 from tests.components import stack
@@ -333,6 +334,55 @@ def test_no_message_shows_a_secret() -> None:
     assert "secret-in" not in str(raised.value)
     assert "shortsecret" not in str(raised.value)
     assert "with spaces" not in str(raised.value).replace("without spaces", "")
+
+
+def rotating(**changes: Any) -> dict[str, Any]:
+    """In the middle of a rotation; `changes` of what lies beside."""
+    told = rotation.begun(stack.secrets(), "database")
+    told["rotation"]["database"].update(changes)
+    return stack.configuration(secrets=told)
+
+
+def test_while_logins_are_rotated_databases_are_told_of_both_and_app_hosts_of_the_one_in_use() -> None:
+    rest, values = stack.secrets(), rotating()
+    part, settings = values["secrets"]["rotation"]["database"], config.parse(values)
+    told = documents.postgres(settings, None)
+    words = {**rest["postgres"], "beside": part["app"]}
+    assert told["passwords"] == words and told["login"] == 1
+    assert told["tls"]["ca"] == rest["tls"]["database"]["ca"] + part["ca"]
+    assert told["tls"]["key"] == rest["tls"]["database"]["clients"]["dr_replication"]["key"]
+    keys, at_rest = {"access_key": "k", "secret_key": "s"}, config.parse(stack.configuration())
+    assert documents.app(settings, "/r", keys, turn=False) == documents.app(at_rest, "/r", keys, turn=False), (
+        "an app host would begin anew before the databases let in what it shows"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "subject"),
+    [
+        ({"stage": "half"}, "stage"),
+        ({"applied": "yes"}, "applied"),
+        ({"app": "short"}, "app"),
+        ({"ca": "none"}, "ca"),
+        ({"clients": {}}, "clients.shop_2"),
+    ],
+)
+def test_a_rotation_of_another_form_is_refused_with_what_mends_it(changes: dict[str, Any], subject: str) -> None:
+    found = faults(rotating(**changes))
+    fault = found[f"dr:secrets.rotation.database.{subject}"]
+    assert "short" not in str(fault) and fault.found in ("(hidden)", "missing")
+    assert subject.startswith("clients") or "the same `drctl rotate` again" in fault.remedy
+
+
+@pytest.mark.parametrize("since", [{"database": "yesterday"}, {"database": "2026-02-30"}, {"lamps": "2026-11-01"}])
+def test_a_day_of_a_secret_is_one_and_of_a_kind_that_there_is(since: dict[str, str]) -> None:
+    assert len(faults(stack.configuration(secrets={**stack.secrets(), "since": since}))) == 1
+
+
+def test_a_set_of_before_days_and_rotations_were_noted_is_taken() -> None:
+    older = {name: it for name, it in stack.secrets().items() if name != "since"}
+    found = config.parse(stack.configuration(secrets=older)).secrets
+    assert found.since == {} and (found.postgres.login, found.postgres.beside) == (1, None)
 
 
 def run_of(monkeypatch: pytest.MonkeyPatch, values: dict[str, Any], *secret: str) -> str:

@@ -29,6 +29,7 @@ _MODULES = {
     "releases": "releases",
     "report": "report",
     "rights": "rights",
+    "rotate": "rotate",
     "secrets": "secrets",
     "ssh": "host",
     "ssh-certificate": "ssh_certificate",
@@ -43,7 +44,7 @@ COMMANDS = {name: f"{__package__}.{module}" for name, module in _MODULES.items()
 LOGGED = frozenset(
     {
         *(name for name, module in _MODULES.items() if module == "move"),
-        *("init", "destroy", "unlock", "reboot", "config share", "state backup", "state restore"),
+        *("init", "destroy", "unlock", "reboot", "rotate", "config share", "state backup", "state restore"),
         *(
             "drill restore",
             "drill switchover",

@@ -28,6 +28,7 @@ from contract.hosts import (
     serves,
     site_hosts,
 )
+from contract.rotation import KINDS
 from contract.services.postgres import APP_ROLE, REPLICATION_ROLE, WORKER_ROLE
 from contract.services.redis import SHOP
 
@@ -74,6 +75,9 @@ def generate(
         "redis": {"app": _password(), "replica": _password(), "operator": _password()},
         "archive": {"passphrase": _password()},
         "rails": {"secret_key_base": secrets.token_hex(64)},
+        "since": dict.fromkeys(
+            (name for name, kind in KINDS.items() if kind.dated), f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
+        ),
     }
 
 

@@ -12,7 +12,7 @@ from contract.errors import Usage
 from contract.hosts import APP, PORTS
 from contract.services import app, redis
 from contract.services.environment import database_url, filled, redis_url
-from contract.services.postgres import APP_ROLE, WORKER_ROLE
+from contract.services.postgres import Logins
 from contract.services.processes import WEB as WEB_PROCESS
 from contract.services.processes import Found
 
@@ -75,9 +75,10 @@ class Login:
 
 
 def login(desired: Desired, *, active_only: bool) -> Login:
+    names = Logins.pair(desired.login)
     if active_only:
-        return Login(WORKER_ROLE, redis.worker(desired.envelope.site))
-    return Login(APP_ROLE, redis.SHOP)
+        return Login(names.worker, redis.worker(desired.envelope.site))
+    return Login(names.app, redis.SHOP)
 
 
 def environment(desired: Desired, *, active_only: bool = False) -> dict[str, str]:

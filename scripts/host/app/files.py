@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from contract.documents import Certificate
-from contract.services.postgres import APP_ROLE, WORKER_ROLE
+from contract.services.postgres import Logins
 from contract.services.processes import Found
 
 from ..frame.files import ManagedFile
@@ -71,8 +71,8 @@ def groups(desired: Desired, processes: Sequence[Found], units: Units, layout: L
         "shown": [
             Group(
                 [
-                    *_shown(layout, APP_ROLE, desired.database_tls),
-                    *_shown(layout, WORKER_ROLE, desired.worker_tls),
+                    *_shown(layout, Logins.pair(desired.login).app, desired.database_tls),
+                    *_shown(layout, Logins.pair(desired.login).worker, desired.worker_tls),
                     *_shown(layout, "cache", desired.cache_tls),
                     ManagedFile(path=layout.at(f"{TLS}/cache-ca.pem"), content=desired.cache_tls.ca),
                 ]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from contract.services.postgres import APP_ROLE
-
-from .config import TLS, Desired
+from .config import TLS, Desired, login
 
 # Rails' own convention: a file `<version>_<name>.rb` a migration, and the versions that have run in `schema_migrations`. Ends with 0 when none is
 # missing, with anything else when one is or when that cannot be told; more than one folder of migrations cannot.
@@ -25,17 +23,18 @@ CONNECT_S = 2
 
 def schema_question(desired: Desired) -> dict[str, Any]:
     """What `PENDING` reads on stdin; it holds the database's password."""
+    who = login(desired, active_only=False).database
     return {
         "release": desired.release,
         "database": {
             "host": ",".join(desired.database_names),
             "dbname": desired.database,
-            "user": APP_ROLE,
+            "user": who,
             "password": desired.database_password,
             "sslmode": "verify-full",
             "sslrootcert": "/etc/dr/ca.pem",
-            "sslcert": f"{TLS}/{APP_ROLE}.crt",
-            "sslkey": f"{TLS}/{APP_ROLE}.key",
+            "sslcert": f"{TLS}/{who}.crt",
+            "sslkey": f"{TLS}/{who}.key",
             "target_session_attrs": "read-write",
             "connect_timeout": CONNECT_S,
         },

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from contract.services.postgres import APP_ROLE, REPLICATION_ROLE, WORKER_ROLE
+from contract.services.postgres import PAIRS, REPLICATION_ROLE, Logins
 
 from ..frame.files import ManagedFile
 from ..frame.systemd import drop_in, guard_drop_in
-from . import session
+from . import roles, session
 from .archiving import postgres_settings
 from .desired import Desired
 from .layout import SLOT, Papers, PostgresLayout
@@ -210,6 +210,7 @@ def _main(layout: PostgresLayout) -> str:
     )
 
 
+_APPS = frozenset(Logins.pair(number).app for number in PAIRS)
 # A password that somebody has found out opens nothing, nor does a certificate of another role.
 _PROVEN = "scram-sha-256 clientcert=verify-full"
 
@@ -222,7 +223,8 @@ def hba(desired: Desired) -> str:
     """
     rules = ["local all postgres peer map=dr"]
     database, replication = hba_word(desired.database), hba_word(REPLICATION_ROLE)
-    for role, clients in ((APP_ROLE, desired.app_clients), (WORKER_ROLE, desired.worker_clients)):
+    for role in roles.logins(desired):
+        clients = desired.app_clients if role in _APPS else desired.worker_clients
         rules += [f"hostssl {database} {hba_word(role)} {client} {_PROVEN}" for client in clients]
     peer = f"{desired.peer.vrack}/32"
     rules += [f"hostssl {name} {replication} {peer} {_PROVEN}" for name in ("replication", hba_word("postgres"))]

@@ -73,6 +73,9 @@ class Live:
     overrides: tuple[str, ...] = ()  # see `overrides`
     slot: str | None = None
     roles: tuple[str, ...] = ()  # roles that are missing or not as wanted
+    left: Mapping[str, int] = field(
+        default_factory=dict
+    )  # logins of before a rotation that still let in: how many sessions there are of each
     database: bool = True  # whether it and its schema have their owners
     marker: str | None = None  # see `peer.MARKER`
     limits: Mapping[str, int] = field(default_factory=dict)  # `text.LIMITS` as they are in force
@@ -237,7 +240,7 @@ def read_live(desired: Desired, layout: PostgresLayout, server: Server) -> Live 
         "slot": SLOT,
         "database": desired.database,
         "owner": OWNER_ROLE,
-        "logins": roles.array(roles.logins(desired)),
+        "logins": roles.array(roles.known()),
         "replication": REPLICATION_ROLE,
         "newest": str(newest),
         "standby": f"dr_{desired.envelope.peer}",
@@ -272,6 +275,7 @@ def read_live(desired: Desired, layout: PostgresLayout, server: Server) -> Live 
             for name, password in roles.wanted(desired).items()
             if not roles.as_wanted((found["roles"] or {}).get(name), name, password)
         ),
+        roles.left(found["roles"] or {}, roles.logins(desired)),
         found["database"] and inside.get("schema", True),
         found["marker"],
         found["limits"] or {},

@@ -168,6 +168,8 @@ def _active(want: Want, facts: Facts) -> list[Step]:
         return [*steps, Step("restart", ", ".join(live.restart_due)), LOOK_AGAIN]
     steps += [Step("slot")] if live.slot not in ("good", "active") else []
     steps += [Step("role-in-database", name) for name in live.roles]
+    # One with sessions is somebody's who has not heard of the new one: it stays until they have gone.
+    steps += [Step("shut-out", name) for name, sessions in live.left.items() if not sessions]
     steps += _sync(want, live)
     steps += [Step("extension", name) for name in live.extensions]
     steps += [Step("marker")] if live.marker != marker(want.role.epoch, want.role.site) else []

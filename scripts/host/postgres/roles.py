@@ -6,10 +6,10 @@ superuser's own: its owner could set what every session in it begins with, this 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
-from contract.services.postgres import APP_ROLE, REPLICATION_ROLE, WORKER_ROLE
+from contract.services.postgres import APP_ROLE, PAIRS, REPLICATION_ROLE, Logins, other_pair
 
 from . import text
 from .desired import Desired
@@ -27,9 +27,17 @@ _NOTHING_MORE = "nosuperuser nocreaterole nocreatedb nobypassrls"
 def logins(desired: Desired) -> dict[str, str]:
     """Roles of the shop that log in, each with its password, in the order in which they are made. Every one of them acts as the owner.
 
-    The shop and its workers have one password: both are in the hands of the same hosts, and what keeps a worker out is where it comes from.
+    The shop and its workers have one password: both are in the hands of the same hosts, and what keeps a worker out is where it comes from. While
+    that is rotated there are two pairs of them.
     """
-    return {APP_ROLE: desired.passwords.app, WORKER_ROLE: desired.passwords.app}
+    both = ((desired.login, desired.passwords.app), (other_pair(desired.login), desired.passwords.beside))
+    pairs = {Logins.pair(number): word for number, word in both if word is not None}
+    return {name: word for names, word in pairs.items() for name in (names.app, names.worker)}
+
+
+def known() -> tuple[str, ...]:
+    """Every name that is the shop's to log in by, whether one of today or not."""
+    return tuple(name for number in PAIRS for name in (Logins.pair(number).app, Logins.pair(number).worker))
 
 
 def wanted(desired: Desired) -> dict[str, str]:
@@ -44,6 +52,25 @@ def as_wanted(found: Mapping[str, Any] | None, name: str, password: str) -> bool
     if name == REPLICATION_ROLE:
         return bool(found["replication"] and found["rights"])
     return bool(found["acts"]) and not found["replication"]
+
+
+def left(found: Mapping[str, Any], names: Container[str]) -> dict[str, int]:
+    """Logins of the shop that are not among these `names` and still let in, each with its sessions.
+
+    A role that does not act as the owner is somebody else's.
+    """
+    return {
+        name: int(row["sessions"])
+        for name, row in found.items()
+        if name in known() and name not in names and row["login"] and row["acts"]
+    }
+
+
+# The shop's logins that let in, each with its sessions: {"shop": 4, ...}. Variables: `logins` (an array).
+OPEN = """select coalesce(json_object_agg(rolname, (select count(*) from pg_stat_activity where usename = rolname)), '{}')
+  from pg_roles where rolcanlogin and rolname = any (:'logins'::name[])"""
+# Nobody comes in as it any more; who is in stays. Variable: `name`.
+SHUT_OUT = 'alter role :"name" with nologin password null'
 
 
 def script(name: str) -> str:
@@ -77,6 +104,7 @@ _ACTS = """exists (select from pg_authid o join pg_auth_members m on m.roleid = 
 # Variables: `logins` (an array), `owner`, `replication`.
 FOUND = f"""(select json_object_agg(rolname, json_build_object('login', rolcanlogin, 'replication', rolreplication, 'password', rolpassword,
     'more', rolsuper or rolcreaterole or rolcreatedb or rolbypassrls, 'acts', {_ACTS},
+    'sessions', (select count(*) from pg_stat_activity where usename = r.rolname),
     'rights', pg_has_role(r.oid, 'pg_monitor', 'member') and {_RIGHTS}))
   from pg_authid r where rolname = :'replication' or rolname = any (:'logins'::name[]))"""  # noqa: S608
 

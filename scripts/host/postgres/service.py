@@ -96,6 +96,12 @@ class Postgres:
                 "primary's; stop it (`dr-host postgres stop`) and see its log"
             )
         self._compare(live, facts.peer)
+        if self.want.active and live.left:
+            told = ", ".join(f"{name} ({sessions} sessions)" for name, sessions in live.left.items())
+            self.log.warning(
+                f"logins of before a rotation: found {told} in use, wanted none; they are still let in, so that nobody is cut off; see in "
+                "pg_stat_activity who that is, and run the same again"
+            )
         return {
             "role": self.want.role.role,
             "epoch": self.epoch.epoch,
@@ -263,6 +269,9 @@ class Postgres:
     def _do_role_in_database(self, name: str) -> None:
         password = roles.wanted(self.desired)[name]
         self.server.sql(roles.script(name), {"name": name, "owner": OWNER_ROLE, "verifier": verifier(password)})
+
+    def _do_shut_out(self, name: str) -> None:
+        self.server.sql(roles.SHUT_OUT, {"name": name})
 
     def _do_database(self, _: str) -> None:
         variables = {"database": self.desired.database, "owner": OWNER_ROLE}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 from contract import fields
 from contract.epoch import Checkpoint
@@ -16,7 +17,7 @@ from ..frame.locks import hold
 from ..frame.result import Result
 from ..frame.rolefile import PRIMARY, STANDBY, Role
 from ..frame.systemd import Systemd
-from . import halt
+from . import halt, roles
 from .desired import Desired, Memory
 from .known import WitnessClusters
 from .layout import PostgresLayout
@@ -62,6 +63,20 @@ def alike(call: Call) -> Result:
     memory = Memory.read(PostgresLayout(call.layout))
     nothing = dict.fromkeys(("version", "checksums", "parameters", "collations", "extensions"))
     return Result((memory and parity(_server(call, memory))) or nothing)
+
+
+def logins(call: Call) -> Result:
+    """The shop's logins that are let in, each with its sessions; null where the server does not answer. Never fails."""
+    memory = Memory.read(PostgresLayout(call.layout))
+    if memory is None:
+        return Result({"in_recovery": None, "logins": None})
+    return Result(open_logins(_server(call, memory)))
+
+
+def open_logins(server: Server) -> dict[str, Any]:
+    """As `logins`."""
+    found = server.ask(roles.OPEN, {"logins": roles.array(roles.known())})
+    return {"in_recovery": server.ask("select to_json(pg_is_in_recovery())"), "logins": found}
 
 
 def takeover(call: Call) -> Result:
@@ -188,6 +203,7 @@ VERBS = {
     "status": Verb(status, locked=False, reads=False),
     "parity": Verb(alike, locked=False, reads=False),
     "listen": Verb(listen, locked=False, reads=False),
+    "logins": Verb(logins, locked=False, reads=False),
     "stop": Verb(stop),
     "resume": Verb(resume),
     "takeover": Verb(takeover, locked=False, reads=False),

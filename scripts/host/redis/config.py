@@ -98,6 +98,7 @@ class Desired:
     cold: bool  # whether a takeover without the old master begins empty
     last_seen: LastSeen
     passwords: dict[str, str] = field(repr=False)  # by user
+    taken: dict[str, str] = field(repr=False)  # by user, what is taken of them besides
     tls: Trusted = field(repr=False)  # this cache's among the caches
     local: Server
     members: tuple[Server, ...]  # caches of this site, this one among them, the head first
@@ -112,6 +113,8 @@ class Desired:
         passwords = {SHOP: block.passwords.app, REPLICA: block.passwords.replica, OPERATOR: block.passwords.operator}
         # Of this site alone: one of the other site's that nobody could stop takes no job from a queue here.
         passwords[redis.worker(envelope.site)] = block.passwords.app
+        besides = {SHOP: block.passwords.app_beside, REPLICA: block.passwords.replica_beside}
+        besides[redis.worker(envelope.site)] = block.passwords.app_beside
         replicas = block.min_replicas_to_write
         if len(own) > 1:
             replicas = 1  # a leader that is cut off from its followers must not write beside the one that they choose
@@ -135,6 +138,7 @@ class Desired:
             cold=block.cold_cache,
             last_seen=LastSeen(block.peer_offset, block.peer_replication_id, block.peer_keys),
             passwords=passwords,
+            taken={user: word for user, word in besides.items() if word is not None},
             tls=block.tls,
             local=members[own.index(envelope.own_key)],
             members=members,
@@ -270,7 +274,7 @@ def quoted(value: str) -> str:
     )
 
 
-def acl(passwords: Mapping[str, str], scripting: bool = False) -> str:
+def acl(passwords: Mapping[str, str], scripting: bool = False, taken: Mapping[str, str] | None = None) -> str:
     """The text of `dr.acl`: digests only, hence nothing to escape and nothing to steal. Without its line, `default` would be open.
 
     Nobody can be `default`: it is off and has no password, and who has not signed in is refused whatever it may do. But the server reads its own file
@@ -278,9 +282,10 @@ def acl(passwords: Mapping[str, str], scripting: bool = False) -> str:
     """
     lines = ["user default off sanitize-payload resetpass ~* &* +@all"]
     for user, password in passwords.items():
-        digest = hashlib.sha256(password.encode()).hexdigest()
+        words = dict.fromkeys(filter(None, (password, (taken or {}).get(user))))
+        digests = " ".join(f"#{hashlib.sha256(word.encode()).hexdigest()}" for word in words)
         rules = _RULES[user] if user in _RULES else _SHOP + (_SCRIPTING if scripting else "")
-        lines.append(f"user {user} on #{digest} {rules}")
+        lines.append(f"user {user} on {digests} {rules}")
     return "\n".join(lines) + "\n"
 
 
@@ -338,7 +343,12 @@ def files(
         ManagedFile(path=etc / "dr-ca.pem", content=tls.ca, owner=user),
         ManagedFile(path=etc / "dr.crt", content=tls.cert, owner=user),
         ManagedFile(path=etc / "dr.key", content=tls.key, mode=0o600, owner=user),
-        ManagedFile(path=etc / "dr.acl", content=acl(desired.passwords, desired.scripting), mode=0o600, owner=user),
+        ManagedFile(
+            path=etc / "dr.acl",
+            content=acl(desired.passwords, desired.scripting, desired.taken),
+            mode=0o600,
+            owner=user,
+        ),
         ManagedFile(path=etc / "dr.conf", content=text, mode=0o600, owner=user),
         ManagedFile(path=layout.etc / "redis.json", content=local_access(desired), mode=0o600),
         guard_drop_in(layout, engine.unit, "redis"),

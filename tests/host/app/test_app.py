@@ -29,6 +29,7 @@ from scripts.host.app.config import (
 )
 from scripts.host.app.files import groups, of_nginx
 from scripts.host.app.plan import Facts, Wanted, plan
+from scripts.host.app.schema import schema_question
 from scripts.host.app.units import units
 from scripts.host.app.verbs import App
 from scripts.host.app.web import cable, health, nginx
@@ -579,6 +580,21 @@ def test_files_with_secrets_are_for_root_alone():
         "/etc/shop/tls.key": 0o600,
     }
     assert not any("hidden" in file.content for path, file in by_path.items() if path != "/etc/shop/env")
+
+
+def test_the_other_pair_of_logins_shows_files_of_its_own_and_what_runs_keeps_the_files_it_was_started_with():
+    now, then = (Desired.read(document(login=login)) for login in (1, 2))
+    told, own = environment(then), environment(then, active_only=True)
+    assert "user=shop_2&" in told["DATABASE_URL"] and "user=shop_worker_2&" in own["DATABASE_URL"]
+    assert (told["PGSSLCERT"], own["PGSSLKEY"]) == ("/etc/shop/tls/shop_2.crt", "/etc/shop/tls/shop_worker_2.key")
+    before, after = (
+        {str(file.path) for file in all_files(desired) if str(file.path).startswith("/etc/shop/tls/shop")}
+        for desired in (now, then)
+    )
+    assert {"/etc/shop/tls/shop_2.key", "/etc/shop/tls/shop_worker_2.key"} <= after
+    assert not before & after, "a process that still signs in as shop would show a certificate of shop_2"
+    assert schema_question(then)["database"]["sslkey"] == "/etc/shop/tls/shop_2.key"
+    assert schema_question(then)["database"]["user"] == "shop_2"
 
 
 def test_the_shop_may_read_the_keys_that_it_shows_and_neither_change_them_nor_does_anybody_else_read_them():

@@ -69,3 +69,24 @@ def test_workers_come_in_from_their_own_site_and_by_no_rule_of_the_shops(tmp_pat
         ["host", "all", "all", "all", "reject"],
         ["host", "replication", "all", "all", "reject"],
     ]
+
+
+def test_the_other_pair_of_logins_comes_in_as_the_first_one_while_it_is_rotated_and_not_otherwise(
+    tmp_path: Path,
+) -> None:
+    node = Node("a", tmp_path, TLS, {"a": 5432, "b": 5433})
+    told = {"app_clients": ["10.0.0.41/32", "10.0.0.141/32"], "worker_clients": ["10.0.0.41/32"]}
+    words = {"replication": "r", "app": "one"}
+
+    def rules(**more: object) -> dict[str, list[str]]:
+        lines = [line.split() for line in hba(Desired.read(node.document(1, "a", **told, **more))).splitlines()]
+        names = {rule[2] for rule in lines if rule[2].startswith('"shop')}
+        return {name.strip('"'): [rule[3] for rule in lines if rule[2] == name] for name in names}
+
+    both = {"shop": told["app_clients"], "shop_worker": told["worker_clients"]}
+    assert rules(passwords={**words, "beside": "two"}) == both | {
+        "shop_2": told["app_clients"],
+        "shop_worker_2": told["worker_clients"],
+    }
+    assert rules(passwords={**words, "beside": None}, login=1) == both
+    assert rules(passwords=words, login=2).keys() == {"shop_2", "shop_worker_2"}

@@ -41,3 +41,9 @@ def test_what_is_no_question_is_refused(tmp_path: Path) -> None:
     for line in ("[]", "{"):
         with pytest.raises(Usage, match=r"line|stdin"):
             listen(Layout(tmp_path), iter([line + "\n"]))
+
+
+def test_a_host_that_has_no_database_says_nothing_of_logins(tmp_path: Path) -> None:
+    """`drctl rotate` shuts nobody out by it: null is unknown."""
+    told = VERBS["logins"].run(Call("postgres", "logins", {}, Layout(tmp_path), Log(io.StringIO(), "x"))).facts
+    assert told == {"in_recovery": None, "logins": None}

@@ -9,6 +9,7 @@ from typing import Any
 
 from components.certificates import ends
 from contract.hosts import APP, CONTROL
+from contract.rotation import KINDS, OLD_DAYS
 from scripts.ctl.survey.checks.row import Row, Severity, Sight, Verdict, each, judged, unknown
 
 WARNS = Severity.WARNS
@@ -105,6 +106,18 @@ def _shown(at: Sight) -> Iterator[Verdict]:
         else:
             found = "another, or that of the secrets" if it.ordered != wanted else "what was ordered"
             yield Verdict(subject=name, holds=it.ordered == wanted, found=found)
+
+
+def _ages(at: Sight) -> Iterator[Verdict]:
+    for name, kind in KINDS.items():
+        if not kind.dated:
+            continue
+        day = at.settings.secrets.since.get(name)
+        if day is None:
+            yield unknown(name, "its day is in no set of secrets")
+            continue
+        age = (at.now - datetime.datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp()) / 86_400
+        yield Verdict(subject=name, holds=age < OLD_DAYS, found=f"in use since {day}, {age:.0f} days")
 
 
 def _until(subject: str, end: datetime.datetime, now: float, days: int) -> Verdict:
@@ -251,6 +264,14 @@ ROWS = (
         judge=_certificates,
         wanted=f"{CERTIFICATE_DAYS} days or more",
         next="docs/configuration.md, Secrets",
+    ),
+    Row(
+        id="secrets.age",
+        severity=WARNS,
+        about="how long each kind of secret is in use",
+        judge=_ages,
+        wanted=f"less than {OLD_DAYS} days",
+        next="docs/rotation.md",
     ),
     Row(
         id="dns.authoritative",

@@ -1,0 +1,113 @@
+"""Which secrets of `dr:secrets` are rotated together, how each kind is renewed, and through which stages one goes that `drctl rotate` knows.
+
+While a kind is rotated its set lies twice in `dr:secrets`: in its place the one that is in use, below `rotation` the one that is let in beside it. Each
+stage reaches both regions before the next one begins, so that any two neighbours of them get on with each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+OLD_DAYS = 365  # after which a secret is to be renewed
+
+
+class Stage(StrEnum):
+    """What lies below `rotation.<kind>`, and what is being brought to the hosts with it."""
+
+    BESIDE = "beside"  # the new one: servers take both, clients show the old one
+    TURNED = "turned"  # the old one: servers take both, clients show the new one
+    ENDED = "ended"  # nothing: servers take the new one alone
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """`places`: in `dr:secrets`, as in `held.py`; `how`: it is renewed, in words; `rotated`: by `drctl rotate`; `dated`: its day stands in `since` of the
+    set, and it is to be renewed within OLD_DAYS.
+    """
+
+    places: tuple[str, ...]
+    how: str
+    rotated: bool = False
+    dated: bool = True
+
+
+KINDS: Mapping[str, Kind] = {
+    "database": Kind(
+        places=(
+            "postgres.app",
+            "tls.database.clients.shop.key",
+            "tls.database.clients.shop_worker.key",
+            "tls.database.clients.dr_replication.key",
+        ),
+        rotated=True,
+        how="`drctl rotate database`: the shop turns to its other pair of logins, with another password and certificates of another CA; the standby shows "
+        "another certificate, too",
+    ),
+    "replication": Kind(
+        places=("postgres.replication",),
+        how="by hand: the same new password into both stacks, `pulumi up` of the active region, then of the standby; a standby that reconnects in between "
+        "is refused until its own run, and keeps its slot",
+    ),
+    "redis": Kind(
+        places=("redis.app", "redis.replica"),
+        rotated=True,
+        how="`drctl rotate redis`: caches take two passwords of the shop, of its workers and of the replicas for a while; a connection that is open stays",
+    ),
+    "cache-operator": Kind(
+        places=("redis.operator",),
+        how="by hand: a new password into both stacks, `pulumi up` of the active region, then at once of the other one; a run reaches caches by the one of "
+        "before as well. With three caches a region Sentinel signs in by a word that is made of it, and begins anew",
+    ),
+    "cache-certificates": Kind(
+        places=("tls.cache.hosts.{host}.key", "tls.cache.clients.shop.key"),
+        how="by hand, as `Certificates end` in docs/failover.md says",
+    ),
+    "host-certificates": Kind(
+        places=("tls.hosts.{host}.key",), how="by hand, as `Certificates end` in docs/failover.md says"
+    ),
+    "shop-certificate": Kind(
+        places=("tls.shop.key",), how="by hand, as `A public certificate` in docs/failover.md says"
+    ),
+    "sessions": Kind(
+        places=("rails.secret_key_base",),
+        how="by hand, at once: every session ends, and what the shop has encrypted with it cannot be read; the shop itself has to know the old one "
+        "(Rails: `config.secret_key_base` and its rotations), which this program does not hand it",
+    ),
+    "operator": Kind(places=("ssh.operator.private",), how="by hand, as `A person leaves` in docs/failover.md says"),
+    "persons": Kind(places=("ssh.ca.private",), how="by hand, as `The ssh CA is renewed` in docs/failover.md says"),
+    "hosts": Kind(
+        places=("ssh.hosts.{host}.private",),
+        dated=False,
+        how="with new servers alone (`host_generation`): a host has taken its key at its first boot",
+    ),
+    "variables": Kind(
+        places=("app",),
+        dated=False,
+        how="by hand, as whoever has given them asks for: new values into both stacks, `pulumi up` of both, the standby first",
+    ),
+    "witness": Kind(
+        places=("witness", "witness.hosts.{kind}.{site}"),
+        how="by hand: a second key for the same S3 user, into both stacks, `pulumi up` of both, then the first key is deleted at the platform",
+    ),
+    "archive": Kind(
+        places=("archive.passphrase",),
+        dated=False,
+        how="never: what lies in the archive is read by this one alone ([restore.md](restore.md))",
+    ),
+    "openstack": Kind(
+        places=("openstack_password",),
+        how="by hand: a second OpenStack user, its name (`dr:openstack.user`) and its password into both stacks, `pulumi up` of both, then the first one is "
+        "deleted",
+    ),
+    "ovh": Kind(
+        places=("ovh",),
+        how="by hand: another consumer key with the rules of `drctl rights ovh`, into both stacks, `pulumi up` of both, then the first one is revoked",
+    ),
+    "buckets": Kind(
+        places=("assets-user", "assets-copier", "assets-archive"),
+        dated=False,
+        how="not yet: the program makes these users and their keys once, and a replaced one would be refused before its host has the next",
+    ),
+}

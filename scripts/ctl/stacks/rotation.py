@@ -1,0 +1,148 @@
+"""The set of secrets on its way through a rotation: from stage to stage, each a function of the set before. Pure, but for what is made new.
+
+What is let in beside lies below `rotation.<kind>`, with the stage and whether the stack's own run has brought it to its hosts (`applied`: a stack file
+speaks for its region alone, all else is the same in both).
+"""
+
+from __future__ import annotations
+
+import copy
+import secrets as words
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from contract.rotation import Stage
+from contract.services.postgres import PAIRS, REPLICATION_ROLE, Logins, other_pair
+from scripts.ctl.stacks.secrets import CLIENT, PASSWORD_BYTES, Authority
+
+Secrets = dict[str, Any]
+_PLACE, _STAGE, _APPLIED, _SINCE = "rotation", "stage", "applied", "since"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exchange:
+    """What is particular to a kind. `fresh`: the new part of a set; `turn`: puts a part in the place of what is in use, which it returns."""
+
+    fresh: Callable[[Mapping[str, Any]], Secrets]
+    turn: Callable[[Secrets, Mapping[str, Any]], Secrets]
+
+
+def number(found: Mapping[str, Any], kind: str) -> int:
+    """Of the stage that a set is at, from 1; 0 at rest. Raises KeyError, ValueError, TypeError, AttributeError for a broken one."""
+    part = found.get(_PLACE, {}).get(kind)
+    return 0 if part is None else 1 + list(Stage).index(Stage(part[_STAGE]))
+
+
+def is_applied(found: Mapping[str, Any], kind: str) -> bool:
+    """Whether the stack's own run has brought the stage to its hosts."""
+    return found[_PLACE][kind][_APPLIED] is True
+
+
+def day(found: Mapping[str, Any], kind: str) -> str:
+    """Since which it is in use."""
+    return str(found[_SINCE][kind])
+
+
+def begun(found: Mapping[str, Any], kind: str) -> Secrets:
+    """What is new lies beside what is in use."""
+    return _with(found, kind, Stage.BESIDE, EXCHANGES[kind].fresh(found))
+
+
+def beside_as(found: Mapping[str, Any], kind: str, other: Mapping[str, Any]) -> Secrets:
+    """The same as in the other stack's set, which has begun."""
+    part = {name: it for name, it in other[_PLACE][kind].items() if name not in (_STAGE, _APPLIED)}
+    return _with(found, kind, Stage.BESIDE, part)
+
+
+def turned(found: Mapping[str, Any], kind: str, day: str) -> Secrets:
+    """What is new is in use, and what was lies beside it."""
+    made = copy.deepcopy(dict(found))
+    old = EXCHANGES[kind].turn(made, made[_PLACE][kind])
+    made[_SINCE] = {**made.get(_SINCE, {}), kind: day}
+    return _with(made, kind, Stage.TURNED, old)
+
+
+def ended(found: Mapping[str, Any], kind: str) -> Secrets:
+    """Nothing lies beside any more."""
+    return _with(found, kind, Stage.ENDED, {})
+
+
+def closed(found: Mapping[str, Any], kind: str) -> Secrets:
+    """At rest."""
+    left = {name: it for name, it in found[_PLACE].items() if name != kind}
+    rest = {name: it for name, it in found.items() if name != _PLACE}
+    return copy.deepcopy({**rest, **({_PLACE: left} if left else {})})
+
+
+def applied(found: Mapping[str, Any], kind: str) -> Secrets:
+    """The stack's own run has brought the stage to its hosts."""
+    made = copy.deepcopy(dict(found))
+    made[_PLACE][kind][_APPLIED] = True
+    return made
+
+
+def apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Parts in which two sets at the same stage differ: nothing but `applied` may."""
+    bare = [_bare(it) for it in (one, other)]
+    return sorted(name for name in {*bare[0], *bare[1]} if bare[0].get(name) != bare[1].get(name))
+
+
+def _bare(found: Mapping[str, Any]) -> Secrets:
+    made = copy.deepcopy(dict(found))
+    for part in made.get(_PLACE, {}).values():
+        part.pop(_APPLIED, None)
+    return made
+
+
+def _with(found: Mapping[str, Any], kind: str, stage: Stage, part: Mapping[str, Any]) -> Secrets:
+    made = copy.deepcopy(dict(found))
+    made[_PLACE] = {**made.get(_PLACE, {}), kind: {_STAGE: str(stage), _APPLIED: False, **copy.deepcopy(dict(part))}}
+    return made
+
+
+# --- the database: a password, and a CA with certificates of all who sign in there
+
+
+def login(found: Mapping[str, Any]) -> int:
+    """Which pair of logins the shop uses."""
+    return int(found["postgres"].get("login", PAIRS[0]))
+
+
+def _fresh_database(found: Mapping[str, Any]) -> Secrets:
+    names, authority = Logins.pair(other_pair(login(found))), Authority("shop database")
+    return {
+        "app": words.token_urlsafe(PASSWORD_BYTES),
+        "ca": authority.certificate_pem,
+        "clients": {
+            role: authority.issue([role], purposes=(CLIENT,)) for role in (names.app, names.worker, REPLICATION_ROLE)
+        },
+    }
+
+
+def _turn_database(made: Secrets, part: Mapping[str, Any]) -> Secrets:
+    postgres, database = made["postgres"], made["tls"]["database"]
+    old = {"app": postgres["app"], "ca": database["ca"], "clients": database["clients"]}
+    made["postgres"] = {**postgres, "app": part["app"], "login": other_pair(login(made))}
+    made["tls"] = {**made["tls"], "database": {"ca": part["ca"], "clients": part["clients"]}}
+    return old
+
+
+# --- the cache: passwords of two users, each of whom may have two
+
+
+def _fresh_redis(_: Mapping[str, Any]) -> Secrets:
+    return {user: words.token_urlsafe(PASSWORD_BYTES) for user in _CACHE_USERS}
+
+
+def _turn_redis(made: Secrets, part: Mapping[str, Any]) -> Secrets:
+    old = {user: made["redis"][user] for user in _CACHE_USERS}
+    made["redis"] = {**made["redis"], **{user: part[user] for user in _CACHE_USERS}}
+    return old
+
+
+_CACHE_USERS = ("app", "replica")
+EXCHANGES: Mapping[str, Exchange] = {
+    "database": Exchange(fresh=_fresh_database, turn=_turn_database),
+    "redis": Exchange(fresh=_fresh_redis, turn=_turn_redis),
+}

@@ -1,0 +1,355 @@
+"""A rotation from stage to stage: whatever ends a run of it, hosts of either region are let in by the database of either, and the next run finishes it."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components import config
+from components.render import documents
+from contract.epoch import InForce
+from contract.errors import DrError, Partial, Refused
+from contract.held import SECRETS
+from contract.rotation import KINDS, Stage
+from contract.services.postgres import REPLICATION_ROLE, Logins, other_pair
+from contract.sites import SITES
+from scripts.ctl.moves import rotation as steps_of
+from scripts.ctl.moves.engine import Outcome
+from scripts.ctl.moves.rotation import Steps, World
+from scripts.ctl.stacks import rotation
+from scripts.ctl.stacks.stack import Stack
+from tests.components import stack as example
+
+KIND = "database"
+
+
+class Killed(BaseException):
+    """The machine went."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host:
+    """What a region's servers let in, and what its app hosts and its standby show: names with passwords, certificates' CAs; of the cache passwords alone."""
+
+    lets_in: frozenset[tuple[str, str]]
+    trusts: frozenset[str]
+    app: tuple[str, str]
+    app_ca: str
+    standby_ca: str
+    cache_lets_in: frozenset[tuple[str, str]]
+    cache_shows: frozenset[tuple[str, str]]
+
+
+class PlayedStack(Stack):
+    """`dr:secrets` in memory."""
+
+    kept: dict[str, Any]
+
+    played: Played
+
+    def __init__(self, site: str, kept: dict[str, Any], played: Played) -> None:
+        super().__init__(name=f"region-{site}", folder=Path())
+        object.__setattr__(self, "kept", kept)
+        object.__setattr__(self, "played", played)
+
+    def secrets(self) -> Any:
+        return copy.deepcopy(self.kept)
+
+    def keep_secrets(self, secrets: Any) -> None:
+        self.played.change()
+        object.__setattr__(self, "kept", json.loads(json.dumps(secrets)))
+        self.played.changed()
+
+
+@dataclass
+class Played:
+    """Both stacks and both regions. `dies`: at which change; it is made (`late`) or not. `busy`: looks that find somebody signed in by the old logins."""
+
+    dies: int = 0
+    kind: str = KIND
+    late: bool = False
+    active: str = "a"
+    busy: int = 0
+    fails: str = ""
+    changes: int = 0
+    runs: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.stacks = {site: PlayedStack(site, example.secrets(), self) for site in SITES}
+        self.hosts = {site: self.told(site) for site in SITES}
+        self.old = self.hosts["a"]
+
+    def change(self) -> None:
+        self.changes += 1
+        if self.changes == self.dies and not self.late:
+            raise Killed
+
+    def changed(self) -> None:
+        self.see()
+        if self.changes == self.dies and self.late:
+            raise Killed
+
+    def told(self, site: str) -> Host:
+        settings = config.parse(example.configuration(site, secrets=self.stacks[site].secrets()))
+        database, app = documents.postgres(settings, None), documents.app(settings, "/opt/x", KEYS, turn=False)
+        cache = documents.redis(settings, settings.hosts[f"cache-1.{site}"], EPOCH)["passwords"]
+        words, login = database["passwords"], database["login"]
+        pairs = {login: words["app"], other_pair(login): words["beside"]}
+        lets_in = {
+            (name, word)
+            for number, word in pairs.items()
+            if word
+            for name in (Logins.pair(number).app, Logins.pair(number).worker)
+        }
+        return Host(
+            lets_in=frozenset(lets_in),
+            trusts=frozenset(_pems(database["tls"]["ca"])),
+            app=(Logins.pair(app["login"]).app, app["database_password"]),
+            app_ca=self.ca_of(site, app["database_tls"]["cert"]),
+            standby_ca=self.ca_of(site, database["tls"]["cert"]),
+            cache_lets_in=frozenset((name.partition("_")[0], word) for name, word in cache.items() if word),
+            cache_shows=frozenset({("app", app["cache_password"]), ("replica", cache["replica"])}),
+        )
+
+    def ca_of(self, site: str, certificate: str) -> str:
+        found = self.stacks[site].secrets()
+        places = [found["tls"]["database"], found.get("rotation", {}).get("database", {})]
+        return next(
+            str(it["ca"]).strip()
+            for it in places
+            if certificate in [each["cert"] for each in it.get("clients", {}).values()]
+        )
+
+    def see(self) -> None:
+        """Hosts of either region are let in by the database of either: whichever of them leads, now or after a failover."""
+        for one, host in self.hosts.items():
+            for other, database in self.hosts.items():
+                if host.app not in database.lets_in or host.app_ca not in database.trusts:
+                    self.lost.append(f"the shop of {one} at the database of {other}")
+                if host.standby_ca not in database.trusts:
+                    self.lost.append(f"the standby {one} at {other}")
+                if not host.cache_shows <= database.cache_lets_in:
+                    self.lost.append(f"the shop or the replica of {one} at the cache of {other}")
+
+    def up(self, site: str, request: str) -> Outcome:
+        assert request == self.active
+        self.change()
+        if site == self.fails:
+            return Outcome(ok=False, code=255, seconds=1, errors=("db-1: no ssh session",), warnings=())
+        self.runs.append(site)
+        self.hosts = {**self.hosts, site: self.told(site)}
+        self.changed()
+        return Outcome(ok=True, code=0, seconds=1, errors=(), warnings=("mind the gap",))
+
+    def open_logins(self, site: str) -> dict[str, int]:
+        assert site == self.active
+        found = {name: 1 for name, _ in self.hosts[site].lets_in}
+        old = self.old.app[0]
+        for name in (old, old.replace("shop", "shop_worker")):
+            if name in found:
+                found[name] = 3 if self.busy else 0
+        self.busy = max(0, self.busy - 1)
+        return found
+
+    def world(self) -> World:
+        ticks = iter(range(10_000))
+        return World(
+            stacks=self.stacks,
+            active=lambda: self.active,
+            up=self.up,
+            open_logins=self.open_logins,
+            say=self.said.append,
+            clock=lambda: float(next(ticks)),
+            rest=lambda _: None,
+        )
+
+    def rotate(self) -> None:
+        for step in list(Steps.found(self.kind, self.world()).all()):
+            if not step.there:
+                step.act()
+
+    def at_rest(self) -> bool:
+        sets = [it.secrets() for it in self.stacks.values()]
+        return sets[0] == sets[1] and "rotation" not in sets[0]
+
+
+KEYS = {"access_key": "k", "secret_key": "s"}
+EPOCH = InForce(epoch=3, active="a", previous=None, planned=True, checkpoint=None)
+
+
+def _pems(text: str) -> Iterator[str]:
+    end = "-----END CERTIFICATE-----"
+    yield from (f"{it.strip()}\n{end}" for it in text.split(end) if it.strip())
+
+
+def test_both_regions_have_the_new_set_and_the_old_one_opens_nothing() -> None:
+    played = Played()
+    before = played.stacks["a"].secrets()
+    played.rotate()
+    assert played.lost == [] and played.at_rest()
+    assert played.runs == ["b", "a"] * 3, "the standby first, each time"
+    after = played.stacks["b"].secrets()
+    assert after["postgres"]["login"] == 2 and after["postgres"]["replication"] == before["postgres"]["replication"]
+    assert set(after["tls"]["database"]["clients"]) == {"shop_2", "shop_worker_2", REPLICATION_ROLE}
+    assert after["since"][KIND].startswith("20")
+    for host in played.hosts.values():
+        assert not host.lets_in & played.old.lets_in and not host.trusts & played.old.trusts
+    rest = {name: it for name, it in after.items() if name not in ("postgres", "tls", "since")}
+    assert rest == {name: it for name, it in before.items() if name not in ("postgres", "tls", "since")}
+    assert {**after["tls"], "database": 0} == {**before["tls"], "database": 0}
+    assert json.dumps(before["postgres"]["app"]) not in json.dumps(after)
+
+
+def test_the_next_one_goes_back_to_the_first_names_with_what_nobody_has_seen() -> None:
+    played = Played()
+    played.rotate()
+    first, played.old = played.old, played.hosts["a"]
+    played.rotate()
+    assert played.lost == [] and played.at_rest()
+    assert played.hosts["a"].app[0] == first.app[0] and played.hosts["a"].app[1] != first.app[1]
+    assert not played.hosts["a"].trusts & first.trusts
+
+
+def test_passwords_of_the_cache_are_new_and_the_operators_is_as_it_was() -> None:
+    played = Played(kind="redis")
+    before = played.stacks["a"].secrets()
+    played.rotate()
+    assert played.lost == [] and played.at_rest() and played.runs == ["b", "a"] * 3
+    after = played.stacks["a"].secrets()
+    assert after["redis"]["operator"] == before["redis"]["operator"]
+    assert not {after["redis"][user] for user in ("app", "replica")} & set(before["redis"].values())
+    assert all(not host.cache_lets_in & played.old.cache_shows for host in played.hosts.values())
+    assert {**after, "redis": 0, "since": 0} == {**before, "redis": 0, "since": 0}
+
+
+def test_two_kinds_may_be_under_way_at_a_time() -> None:
+    played = Played(dies=9)
+    with pytest.raises(Killed):
+        played.rotate()
+    played.dies, played.kind = 0, "redis"
+    played.rotate()
+    assert played.lost == [] and not played.at_rest()
+    played.kind = "database"
+    played.rotate()
+    assert played.lost == [] and played.at_rest()
+
+
+@pytest.mark.parametrize("kind", rotation.EXCHANGES)
+def test_a_run_killed_at_any_change_is_finished_by_the_next_one_and_shuts_nobody_out(kind: str) -> None:
+    whole = Played(kind=kind)
+    whole.rotate()
+    assert whole.changes > 12
+    for dies in range(1, whole.changes + 1):
+        for late in (False, True):
+            played = Played(dies=dies, late=late, kind=kind)
+            with pytest.raises(Killed):
+                played.rotate()
+            played.dies = 0
+            if not (dies == whole.changes and late):  # both are at rest: there is nothing to go on with
+                played.rotate()
+            assert played.lost == [] and played.at_rest(), (dies, late)
+            assert len(played.runs) <= len(whole.runs) + 1, (
+                "what was done is not done again, but for the run in which it ended"
+            )
+            part = "postgres" if kind == "database" else "redis"
+            new = {it.secrets()[part]["app"] for it in played.stacks.values()}
+            assert len(new) == 1 and example.secrets()[part]["app"] not in new
+
+
+@pytest.mark.parametrize("planned", [True, False])
+def test_the_shop_may_be_moved_in_the_middle_and_the_rotation_goes_on_from_the_other_side(planned: bool) -> None:
+    whole = Played()
+    whole.rotate()
+    for dies in range(1, whole.changes + 1):
+        played = Played(dies=dies)
+        with pytest.raises(Killed):
+            played.rotate()
+        played.dies, played.active, before = 0, "b", len(played.runs)
+        for site in ("b", "a") if planned else ("b",):  # runs of a move: each with the set that its stack holds
+            played.hosts = {**played.hosts, site: played.told(site)}
+            played.see()
+        played.rotate()
+        assert played.lost == [] and played.at_rest(), dies
+        left = played.runs[before:]
+        pairs = left[len(left) % 2 :]
+        assert pairs == ["a", "b"] * (len(pairs) // 2), "the standby's comes first, and that is another one now"
+
+
+def test_somebody_signed_in_by_the_old_logins_is_waited_for_and_one_who_stays_is_not_cut_off() -> None:
+    played = Played(busy=3)
+    played.rotate()
+    assert played.at_rest() and played.busy == 0
+    stays = Played(busy=10_000)
+    with pytest.raises(
+        Partial, match=r"sessions by the old logins: found shop 3, shop_worker 3 after 300 s, wanted none"
+    ):
+        stays.rotate()
+    assert stays.hosts["a"].lets_in > stays.old.lets_in
+    stays.busy = 0
+    stays.rotate()
+    assert stays.at_rest()
+
+
+def test_a_region_whose_run_fails_stops_it_before_the_next_stage() -> None:
+    played = Played(fails="b")
+    with pytest.raises(Partial, match=r"pulumi up of region b: failed \(db-1: no ssh session\); both regions let in"):
+        played.rotate()
+    assert rotation.number(played.stacks["a"].secrets(), KIND) == steps_of.BESIDE and played.runs == []
+    played.fails = ""
+    played.rotate()
+    assert played.at_rest() and "warning: mind the gap" in played.said
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda it: it["postgres"].update(app="another-password-of-the-shop"), "differ in postgres"),
+        (lambda it: it["rails"].update(secret_key_base="0" * 64), "differ in rails"),
+        (lambda it: it.update(rotation={KIND: {"stage": "half", "applied": True}}), "no stage of one"),
+        (lambda it: it.update(rotation={KIND: 7}), "no stage of one"),
+        (lambda it: it.update(rotation={KIND: {"stage": "turned", "applied": False}}), f"differ in rotation.{KIND}"),
+    ],
+)
+def test_sets_that_are_no_neighbours_are_refused_and_nothing_is_changed(
+    spoil: Callable[[dict[str, Any]], None], said: str
+) -> None:
+    played = Played()
+    spoil(played.stacks["b"].kept)
+    with pytest.raises(Refused, match=said) as refused:
+        played.rotate()
+    assert played.changes == 0 and "nothing was changed" in str(refused.value)
+    for word in ("another-password-of-the-shop", "0" * 64):
+        assert word not in str(refused.value)
+
+
+def test_a_set_that_somebody_changes_meanwhile_is_left_as_it_is() -> None:
+    played = Played()
+    steps = list(Steps.found(KIND, played.world()).all())
+    played.stacks["a"].kept["archive"]["passphrase"] = "one-that-was-put-in-by-hand"
+    with pytest.raises(DrError, match="were changed since this run has read them"):
+        steps[0].act()
+    assert played.stacks["a"].kept["archive"]["passphrase"] == "one-that-was-put-in-by-hand"
+    assert played.changes == 0
+
+
+def test_what_lies_beside_is_new_each_time_and_stages_have_an_order() -> None:
+    one, two = (rotation.begun(example.secrets(), KIND)["rotation"][KIND] for _ in range(2))
+    assert one["app"] != two["app"] and one["ca"] != two["ca"]
+    assert [str(it) for it in Stage] == ["beside", "turned", "ended"]
+    with pytest.raises(KeyError):
+        rotation.is_applied(example.secrets(), KIND)
+
+
+def test_each_kind_that_is_rotated_has_its_stages_and_each_secret_its_kind() -> None:
+    assert {name for name, kind in KINDS.items() if kind.rotated} == set(rotation.EXCHANGES)
+    told = [place for kind in KINDS.values() for place in kind.places]
+    assert len(told) == len(set(told))
+    assert set(told) == {row.place for row in SECRETS if not row.place.startswith("rotation.")}
