@@ -17,6 +17,7 @@ from scripts.host.app import caches, verbs
 from scripts.host.app.config import CACHES_UNIT, HAPROXY, PROCESSES, WEB, Desired
 from scripts.host.app.units import of_active_site, startable
 from scripts.host.app.verbs import App
+from scripts.host.app.web import health
 from scripts.host.frame import systemd
 from scripts.host.frame.call import Call
 from scripts.host.frame.commands import TIMED_OUT, Done
@@ -328,7 +329,7 @@ def looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, down: tuple[str, 
     """The app of a host on which some units do not run."""
     (tmp_path / RELEASE.lstrip("/")).mkdir(parents=True)
     (tmp_path / RELEASE.lstrip("/") / "Procfile").write_text(PROCFILE)
-    monkeypatch.setattr(verbs, "_healthy", lambda: True)
+    monkeypatch.setattr(health, "healthy", lambda layout: True)
     states = {unit: Look("failed" if unit in down else "active") for unit in (*ALL, "shop-mailer.service")}
     monkeypatch.setattr(Systemd, "look", lambda self, units: {unit: states[unit] for unit in units})
     return App(Desired.read(document(**told)), Layout(tmp_path), Systemd(), Log(io.StringIO(), "app converge"))
