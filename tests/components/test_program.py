@@ -353,7 +353,7 @@ def test_a_release_that_lies_in_the_buckets_is_copied_by_nobody_and_fetched_by_e
     a: dict[str, Registered],
 ) -> None:
     digest = "5" * 64
-    stored = built("a", shop=Bundle(path="", digest=digest))
+    stored = built("a", bundle=Bundle(path="", digest=digest))
     assert not [name for name in of_type(stored, "CopyToRemote") if name.startswith("release")]
     for name in ("release-app-1-unpacked", "release-app-2-unpacked"):
         told = json.loads(commands(stored)[name].inputs["stdin"])["release"]
