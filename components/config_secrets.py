@@ -36,6 +36,7 @@ _TLS_KEY = checks.text(
     r"-----BEGIN ((EC|RSA) )?PRIVATE KEY-----\n[A-Za-z0-9+/=\n]+-----END ((EC|RSA) )?PRIVATE KEY-----\n?",
     "a PEM private key",
 )
+_HTTP = checks.text(r"https?://[^\s\"'\\]+", "an http or https URL")
 _LONG = checks.text(r"[0-9a-f]{64,256}", "64 or more hexadecimal digits")
 
 
@@ -70,6 +71,7 @@ def read_secrets(root: Section, hosts: Sequence[str], spare: Sequence[str] = ())
                 else at.take("app", SECRETS, "the shop is not told its secrets", _OF_APP),
                 archive=_archive(at),
                 since=_since(at),
+                monitoring=_monitoring(at),
             )
 
 
@@ -297,3 +299,25 @@ def _archive(root: Section) -> str | None:
     with root.section("archive", "backups cannot be encrypted") as at:
         why = "backups cannot be encrypted, and those that were made not be read"
         return at.take("passphrase", _PASSWORD, why, "put back the passphrase that the archive was begun with")
+
+
+_TOLD = "put it into the part monitoring of the object, or take its key out of there"
+
+
+def _monitoring(root: Section) -> s.Told:
+    """Each of them may be left out."""
+    if root.empty("monitoring"):
+        return s.Told()
+    with root.section("monitoring", "nobody is told of an alert", _TOLD) as at:
+        checks_of = {
+            "smtp_password": checks.password,
+            "pagerduty": _TOKEN,
+            "slack": _HTTP,
+            "webhook": _HTTP,
+            "watchdog": _HTTP,
+        }
+        found = {
+            name: None if at.empty(name) else at.take(name, check, "that way nobody is told of an alert", _TOLD)
+            for name, check in checks_of.items()
+        }
+        return s.Told(**found)

@@ -62,6 +62,7 @@ def check(settings: Settings, root: Section) -> None:
         *_waiting(settings),
         *_generations(settings),
         *_archive(settings),
+        *_mail(settings),
         *_destroy(settings),
         *_app_secrets(settings),
         *_acme(settings),
@@ -301,6 +302,19 @@ def _archive(settings: Settings) -> Iterator[_Row]:
         )
 
 
+def _mail(settings: Settings) -> Iterator[_Row]:
+    mail = settings.monitoring.email if settings.monitoring else None
+    told = settings.secrets.secret_key_base is not None  # what cannot be read lacks more than this
+    if told and mail is not None and mail.user is not None and settings.secrets.monitoring.smtp_password is None:
+        yield (
+            "monitoring.email.user",
+            f"{mail.user!r}, and no password of it in dr:secrets",
+            "dr:secrets monitoring.smtp_password",
+            "the mail server would take no alert",
+            "add {monitoring: {smtp_password: ...}} to the object of dr:secrets in both stacks, or leave the user out where the server asks for none",
+        )
+
+
 def _destroy(settings: Settings) -> Iterator[_Row]:
     if settings.destroy is not None and settings.destroy.site not in (None, settings.site):
         yield (
@@ -356,7 +370,7 @@ def _acme(settings: Settings) -> Iterator[_Row]:
 def warnings(settings: Settings) -> list[str]:
     """What every preview says out loud, though it is no fault."""
     plain = sorted(key for key, url in endpoints(settings).items() if plain_http(url))
-    told = [*_unkept(settings), *_theirs(settings)]
+    told = [*_unkept(settings), *_theirs(settings), *_untold(settings)]
     if not settings.lab:
         return told
     return [
@@ -375,6 +389,23 @@ def _unkept(settings: Settings) -> Iterator[str]:
             f"dr:secrets witness.hosts: found no key of {' and '.join(lacking)}, wanted one of each site's bastion; who signs in there is known to the bastion "
             "alone, and whoever owns it wipes that; make an S3 user for each with the policy that `drctl rights witness` prints, and add their keys in both "
             "stacks (docs/security.md)"
+        )
+
+
+def _untold(settings: Settings) -> Iterator[str]:
+    """Alerts that would reach nobody, and alerting that could die unheard."""
+    watch, told = settings.monitoring, settings.secrets.monitoring
+    if watch is None or not watch.enabled:
+        return
+    if watch.email is None and not (told.slack or told.pagerduty or told.webhook):
+        yield (
+            "dr:monitoring: found nobody who is told, wanted dr:monitoring.email, or slack, pagerduty or webhook in the part monitoring of dr:secrets; both "
+            "regions are watched and no alert reaches anybody; add one in both stacks (docs/monitoring.md)"
+        )
+    elif told.watchdog is None:
+        yield (
+            "dr:secrets monitoring.watchdog: found none, wanted an address outside both regions that raises alarm when it is called no more; alerting that "
+            "has died in both regions would look like a quiet night; add one in both stacks (docs/monitoring.md)"
         )
 
 

@@ -85,6 +85,17 @@ class RedisPasswords:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Told:
+    """What it takes to tell somebody of an alert, in ways that are used; None: that way is not."""
+
+    smtp_password: str | None = field(default=None, repr=False)
+    slack: str | None = field(default=None, repr=False)  # URL of an incoming webhook
+    pagerduty: str | None = field(default=None, repr=False)  # integration key of Events v2
+    webhook: str | None = field(default=None, repr=False)  # URL
+    watchdog: str | None = field(default=None, repr=False)  # URL that is to be called each minute
+
+
+@dataclass(frozen=True, kw_only=True)
 class Secrets:
     """Everything of the one secret key. Plain strings: whoever puts one in a resource marks it secret."""
 
@@ -111,6 +122,7 @@ class Secrets:
     since: Mapping[str, str] = field(
         default_factory=dict
     )  # by kind (`contract.rotation`) the day since which it is in use
+    monitoring: Told = field(default_factory=Told)
 
 
 @dataclass(frozen=True, kw_only=True)

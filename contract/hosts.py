@@ -36,6 +36,7 @@ class Port:
     rough: bool = (
         False  # whether the balancer is let in by as few rules as can be, and told apart behind the port alone
     )
+    watched: bool = False  # only where there is monitoring (`dr:monitoring`)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +66,8 @@ class Kind:
 
 LEASE_PORT = 7600
 _LEASE = Port(name="lease", number=LEASE_PORT, asked_by=(Asker.COUNTERPART,))
+# What Prometheus asks, on every host; and on control hosts what each says to the other's. The names are of Debian's packages, ports those of upstream.
+_FIGURES = Port(name="figures", number=9100, asked_by=("control",), watched=True)
 _COMMON_PACKAGES = ("ca-certificates", "nftables", "unattended-upgrades")
 SSH = Port(name="ssh", number=22, asked_by=("control",))  # on every host, from both sites' bastions
 
@@ -81,7 +84,13 @@ KINDS = {
             most=1,
             packages=(),
             acme_packages=("lego",),
-            ports=(Port(name="ssh", number=22, asked_by=(Asker.OPERATORS,)),),
+            ports=(
+                Port(name="ssh", number=22, asked_by=(Asker.OPERATORS,)),
+                _FIGURES,
+                Port(name="prometheus", number=9090, asked_by=("control",), watched=True),
+                Port(name="alerts", number=9093, asked_by=("control",), watched=True),
+                Port(name="gossip", number=9094, asked_by=("control",), watched=True),
+            ),
             fenced=False,
         ),
         Kind(
@@ -96,7 +105,7 @@ KINDS = {
                 "python3-psycopg",
                 "e2fsprogs",
             ),
-            ports=(Port(name="postgres", number=5432, asked_by=(APP, DATABASE)), _LEASE),
+            ports=(Port(name="postgres", number=5432, asked_by=(APP, DATABASE)), _LEASE, _FIGURES),
             leased="postgres",
         ),
         Kind(
@@ -110,6 +119,7 @@ KINDS = {
                 # Also from the other site: who takes over tells them that this site leads no more.
                 Port(name="sentinel", number=26379, asked_by=(CACHE,), grouped=True),
                 _LEASE,
+                _FIGURES,
             ),
             leased="redis",
         ),
@@ -135,6 +145,7 @@ KINDS = {
                 Port(name="https", number=443, asked_by=(Asker.BALANCER,)),
                 Port(name="health", number=8080, asked_by=(Asker.BALANCER,)),
                 Port(name="forward", number=8443, asked_by=(APP,), itself=True),
+                _FIGURES,
             ),
             shared_name=f"app.{{site}}{INNER}",
         ),
@@ -206,14 +217,23 @@ def lease_of(name: str) -> str | None:
     return row.leased if row and number.isdigit() and 1 <= int(number) <= row.most else None
 
 
-def asked(kind: str, sizes: Sizes) -> tuple[Port, ...]:
+def opened(kind: str, sizes: Sizes, *, watched: bool) -> tuple[Port, ...]:
+    """The ports that a kind of host listens on, besides ssh. `watched`: where there is monitoring."""
+    row = KINDS[kind]
+    return tuple(
+        port for port in row.ports if (not port.grouped or row.count(sizes) > 1) and (watched or not port.watched)
+    )
+
+
+def asked(kind: str, sizes: Sizes, *, watched: bool) -> tuple[Port, ...]:
     """The ports of hosts, in either site, that a kind of host asks; ssh, which bastions ask, is not among them."""
     return tuple(
-        port
-        for name, row in KINDS.items()
-        for port in row.ports
-        if (kind in port.asked_by or (name == kind and Asker.COUNTERPART in port.asked_by))
-        and (not port.grouped or row.count(sizes) > 1)
+        {
+            port.name: port
+            for name in KINDS
+            for port in opened(name, sizes, watched=watched)
+            if kind in port.asked_by or (name == kind and Asker.COUNTERPART in port.asked_by)
+        }.values()
     )
 
 

@@ -12,7 +12,7 @@ from .forms import PHRASE
 from .hosts import KINDS
 from .lease import Lease
 from .objectives import Reports
-from .services import app, archive, assets, postgres, redis
+from .services import app, archive, assets, monitoring, postgres, redis
 from .shop import PUBLIC_NAME, Shop
 from .sites import A_SITE, SITES
 from .ssh_keys import PUBLIC, REVOKED
@@ -363,6 +363,9 @@ class Shared:
         "what an unplanned move may lose",
         why="nobody knows what a take-over may lose",
         shared=False,  # whoever takes over goes by its own
+    )
+    monitoring: monitoring.Keys | None = part(  # not `shared`: a move must not wait for it
+        monitoring.Keys, "who watches both regions", optional=True, why="nobody is told of anything", shared=False
     )
     reports: Reports | None = part(
         Reports,

@@ -11,6 +11,7 @@ LINKS_S = {
     "assets": 900,
     "app": 900,
     "archive": 900,
+    "monitoring": 1200,
     "fence": 640,
     "verify": 480,
     "pointer": 300,

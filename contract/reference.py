@@ -18,8 +18,10 @@ from .fields import Key, default_of, keys
 from .hosts import KINDS, Sizes
 from .installation import Own, Shared
 from .links import fence, forward, keeper, pointer, replication, turn, verify
+from .monitoring import metrics as figures
+from .monitoring import rules as alerts
 from .report import Event
-from .services import app, archive, assets, postgres, redis, setup
+from .services import app, archive, assets, monitoring, postgres, redis, setup
 
 WIDTH = 150
 NAMESPACE = "dr"
@@ -31,6 +33,7 @@ SERVICES: dict[str, tuple[type[Any], str]] = {
     "assets": (assets.Block, "assets"),
     "app": (app.Block, "app"),
     "archive": (archive.Block, "archive"),
+    "monitoring": (monitoring.Block, ""),
 }
 LINKS: dict[str, type[Any]] = {
     "fence": fence.Document,
@@ -123,10 +126,14 @@ def kinds() -> str:
         most = [f"`{name}`" for name in _all(kind)]
         names = most[0] if len(most) == 1 else f"{most[0]} to {most[-1]}"
         octets = str(kind.octet) if kind.most == 1 else f"{kind.octet} to {kind.octet + kind.most - 1}"
-        ports = "; ".join(f"{port.number} ({port.name}): {', '.join(port.asked_by)}" for port in kind.ports)
+        ports = "; ".join(f"{port.number} ({_named(port)}): {', '.join(port.asked_by)}" for port in kind.ports)
         leased = f"stops {kind.leased}" if kind.leased else ""
         rows.append(f"| {names} | {octets} | {ports} | {leased} | {'yes' if kind.fenced else 'no'} |")
     return "\n".join([*rows, ""])
+
+
+def _named(port: hosts.Port) -> str:
+    return f"{port.name}, with `dr:monitoring`" if port.watched else port.name
 
 
 def _all(kind: hosts.Kind) -> list[str]:
@@ -180,6 +187,33 @@ def _first(text: str) -> str:
 def record() -> str:
     """The form that `drctl report add` takes."""
     return _document("event", Event)
+
+
+# --- docs/monitoring.md
+
+
+def metrics() -> str:
+    """Every metric that a rule or a dashboard may name."""
+    rows = ["| metric | of | on | unit | meaning |", "|---|---|---|---|---|"]
+    for it in figures.METRICS:
+        labels = [*it.labels, *([it.label] if it.label else [])]
+        name = f"{it.name}{{{', '.join(labels)}}}" if labels else it.name
+        words = f" One of {', '.join(map(str, it.words))}: 1, the others 0." if it.words else ""
+        where = "every" if it.on == figures.EVERY else ", ".join(it.on)
+        rows.append(f"| `{name}` | {it.by} | {where} | {it.unit} | {_cell(it.help + words)} |")
+    return "\n".join([*rows, ""])
+
+
+def rules() -> str:
+    """Every rule, by group."""
+    rows = ["| alert | | holds for | when | page |", "|---|---|---|---|---|"]
+    for group in alerts.groups(alerts.Limits()).values():
+        for it in group:
+            when = it.expr.replace("|", "\\|")
+            rows.append(
+                f"| `{it.name}` | {it.severity} | {it.for_s} s | `{when}` | [{it.page}](runbook/{it.page}.md) |"
+            )
+    return "\n".join([*rows, ""])
 
 
 # --- docs/security.md

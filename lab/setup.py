@@ -44,6 +44,10 @@ PACKAGES = sorted(
         "pgbackrest",
         "postgresql",
         "redis-server",
+        "prometheus",
+        "prometheus-alertmanager",
+        "prometheus-blackbox-exporter",
+        "prometheus-node-exporter",
     }
 )
 # Nothing that is not in the lock files, and nothing that would run its author's code to be built.

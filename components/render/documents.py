@@ -22,6 +22,7 @@ from contract.services import app as app_service
 from contract.services import archive as archive_service
 from contract.services import assets as assets_service
 from contract.services import certificate as certificate_service
+from contract.services import monitoring as monitoring_service
 from contract.services import postgres as postgres_service
 from contract.services import redis as redis_service
 from contract.services import setup as setup_service
@@ -267,4 +268,21 @@ def app(settings: Settings, release: str, keys: Mapping[str, str], *, turn: bool
         peer_apps=tuple(settings.keys_of(APP, peer)),
         balancers=balancer_networks(settings.region.front_cidr),
     )
+    return dict(fields.write(block))
+
+
+def monitoring(settings: Settings, it: monitoring_service.Keys, kind: str, entrance: str) -> Document:
+    """Block of `monitoring converge`, of one kind of host. `entrance`: public address of the own site's load balancer."""
+    told = settings.secrets.monitoring
+    watch = monitoring_service.Watch(
+        **vars(it),
+        **vars(told),
+        shop_host=settings.shop.host,
+        shop_ca=settings.secrets.shop.ca,
+        entrance=entrance,
+        max_lag_bytes=settings.loss_budget.max_lag_bytes,
+        max_lag_s=settings.loss_budget.max_lag_s,
+        archived=settings.archive is not None,
+    )
+    block = monitoring_service.Block(enabled=it.enabled, watch=watch if kind == CONTROL and it.enabled else None)
     return dict(fields.write(block))

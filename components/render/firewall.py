@@ -37,7 +37,7 @@ def rules(settings: Settings, role: str) -> tuple[Rule, ...]:
     What may go out is said by port: to the vRack, whose hosts let in by address, to the resolvers, and to anybody for clocks, packages and buckets,
     which have names and no addresses.
     """
-    ports = (port for port in KINDS[role].ports if not port.grouped or KINDS[role].count(settings.sizes) > 1)
+    ports = hosts.opened(role, settings.sizes, watched=settings.monitoring is not None)
     return (
         Rule(key="icmp-vrack", protocol="icmp", prefix=settings.vrack.cidr),
         *_tcp(hosts.SSH, _bastions(settings, role)),
@@ -72,7 +72,7 @@ def _outgoing(settings: Settings, role: str) -> Iterator[Rule]:
     yield _out("ntp", NTP, ANYWHERE, "udp")
     for number in sorted(_world(settings, role)):
         yield _out(str(number), number, ANYWHERE)
-    for port in hosts.asked(role, settings.sizes):
+    for port in hosts.asked(role, settings.sizes, watched=settings.monitoring is not None):
         yield _out(f"vrack-{port.name}", port.number, settings.vrack.cidr)
     if role == CONTROL:
         yield _out("vrack-ssh", hosts.SSH.number, settings.vrack.cidr)
@@ -85,7 +85,21 @@ def _world(settings: Settings, role: str) -> set[int]:
     if role == CONTROL and settings.shop.acme is not None:
         buckets += [settings.shop.acme.directory, settings.ovh.endpoint]
     found = {HTTP, HTTPS} | {port for url in buckets if (port := _port_of(url))}
-    return found | ({int(port) for port in settings.app.outgoing_ports} if role == APP else set())
+    if role == APP:
+        found |= {int(port) for port in settings.app.outgoing_ports}
+    return found | (_told(settings) if role == CONTROL else set())
+
+
+def _told(settings: Settings) -> set[int]:
+    """Where alerts go: a mail server, and addresses that are secret."""
+    if settings.monitoring is None:
+        return set()
+    told = settings.secrets.monitoring
+    mail = settings.monitoring.email
+    ports = {
+        _port_of(url) for url in (told.slack, told.webhook, told.watchdog, settings.monitoring.pagerduty_url) if url
+    }
+    return {port for port in ports if port} | ({int(mail.server.rpartition(":")[2])} if mail else set())
 
 
 def _port_of(url: str) -> int | None:

@@ -38,10 +38,15 @@ PACKAGES = (
     "ruby-rails", "puma", "ruby-pg", "ruby-redis", "ruby-aws-sdk-s3", "bundler",
     # its certificate
     "lego",
+    # who watches
+    "prometheus", "prometheus-alertmanager", "prometheus-blackbox-exporter", "prometheus-node-exporter",
     # dr-host
     "python3-psycopg", "python3-boto3", "openssl", "rsync",
 )  # fmt: skip
-NOT_ENABLED = ("postgresql", "redis-server", "haproxy", "nginx", "puma", "nftables", "pgbackrest", "rsync")
+NOT_ENABLED = (
+    "postgresql", "redis-server", "haproxy", "nginx", "puma", "nftables", "pgbackrest", "rsync",
+    "prometheus", "prometheus-alertmanager", "prometheus-blackbox-exporter", "prometheus-node-exporter",
+)  # fmt: skip
 FILES = {
     "usr/sbin/policy-rc.d": "#!/bin/sh\nexit 101\n",
     "etc/postgresql-common/createcluster.conf": "create_main_cluster = false\nstart_conf = 'manual'\n",

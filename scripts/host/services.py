@@ -12,6 +12,7 @@ _ROOMS = {
     "archive": "archive.verbs",
     "certificate": "host.certificate.verbs",
     "guard": "guard",
+    "monitoring": "host.monitoring.verbs",
 }
 # Imported only when called for: a promotion must not wait for the code of other services.
 SERVICES = {name: f"{__package__}.{module}" for name, module in _ROOMS.items()}

@@ -72,6 +72,7 @@ COMPONENTS = frozenset(
         "Fence",
         "Host",
         "Keeper",
+        "Monitoring",
         "Network",
         "PostgresPair",
         "RedisPair",

@@ -12,6 +12,7 @@ from contract.rotation import KINDS
 from contract.witness import HOST_USERS
 from scripts.ctl.stacks.configuration import merged, stack_file
 
+MAIL = {"to": ["oncall@shop.example"], "sender": "alerts@shop.example", "server": "mail.example:587"}
 ROOT = Path(__file__).resolve().parents[2]
 KEY_BODY = "AAAA" * 10
 
@@ -100,6 +101,13 @@ def secrets() -> dict[str, Any]:
         "app": {"MAIL_PASSWORD": "secret-mail-password"},
         "rails": {"secret_key_base": "5ec2e7" * 20},
         "since": {name: "2026-11-01" for name, kind in KINDS.items() if kind.dated},
+        "monitoring": {
+            "smtp_password": "secret-smtp-password",
+            "slack": "https://slack.example/secret-slack",
+            "pagerduty": "secret-pagerduty-key",
+            "webhook": "https://hook.example:8443/secret-webhook",
+            "watchdog": "https://alive.example/secret-watchdog",
+        },
     }
 
 
@@ -117,4 +125,4 @@ def configuration(site: str = "a", **changes: Any) -> dict[str, Any]:
         region["flavors"] = {role: f"flavor-{role}-{number}" for role in region["flavors"]}
     if "secrets" not in changes:  # those that are put in their place have no such secret
         values["app"]["env"] = {"MAIL_URL": "smtp://shop:{secret.MAIL_PASSWORD}@mail.example:587"}
-    return {**values, "secrets": secrets(), **changes}
+    return {**values, "monitoring": {"email": MAIL}, "secrets": secrets(), **changes}

@@ -34,6 +34,8 @@ CACHE, SETTLED = "redis-turn", "redis-converge"
 # The app hosts: told their role side by side, and once more behind the proof, where releases and workers come one after the other.
 TURN, APPS = "app-turn", ("app-app-1-converge", "app-app-2-converge")
 LEFT = "app-forward"  # what the app hosts of a region that was left are told
+# Who watches: told no role, and behind the proof all the same.
+WATCHED = {f"monitoring-{host}" for host in ("control-1", "db-1", "cache-1", "app-1", "app-2")}
 ROLES = {*CHAIN, BESIDE, CACHE, SETTLED, TURN, *APPS, LEFT}
 COMMANDS = ("command:local:Command", "command:remote:Command")
 
@@ -111,7 +113,7 @@ def documents(resources: Mapping[str, Registered], name: str) -> list[dict[str, 
 
 def test_what_is_built_before_the_fence_is_told_no_role(a: dict[str, Registered]) -> None:
     early = [it for name, it in commands(a).items() if name not in {*ROLES, LAST}]
-    assert len(early) == 10
+    assert len(early) == 10 + len(WATCHED)
     for it in early:
         assert not {"request", "epoch"} & set(
             json.loads(it.inputs["stdin"]) if it.inputs["stdin"].startswith("{") else ()
@@ -193,6 +195,27 @@ def test_nothing_waits_for_the_platforms_replication_and_it_waits_for_the_whole_
     assert {site: it["region"] for site, it in document["buckets"].items()} == {"a": "GRA", "b": "SBG"}
 
 
+def test_nothing_waits_for_who_watches_and_a_move_changes_nothing_of_it(a: dict[str, Registered]) -> None:
+    moved = commands(built("a", failover_region="b"))
+    for name in WATCHED:
+        assert "verify-order" in closure(a, name)
+        assert not [it.name for it in a.values() if name in it.depends_on]
+        assert moved[name].inputs["stdin"] == commands(a)[name].inputs["stdin"]
+        watch = json.loads(commands(a)[name].inputs["stdin"])["monitoring"]["watch"]
+        assert (watch is not None) is (name == "monitoring-control-1"), "the others are told no word of receivers"
+
+
+def test_without_monitoring_nothing_of_it_is_there_and_no_port_is_open(a: dict[str, Registered]) -> None:
+    without = built("a", monitoring=None)
+    gone = {it.name for key, it in a.items() if key not in without}
+    ports = {it.inputs["portRangeMin"] for it in of_type(a, "SecGroupRule").values() if it.name in gone}
+    assert {it for it in gone if "region-network" not in it} == WATCHED
+    assert ports == {9100, 9090, 9093, 9094, 587, 8443}, "those of exporters and watchers, and where people are told"
+    told = built("a", monitoring={"enabled": False})
+    for name in WATCHED:
+        assert json.loads(commands(told)[name].inputs["stdin"])["monitoring"] == {"enabled": False, "watch": None}
+
+
 def test_no_bucket_names_another_one(a: dict[str, Registered]) -> None:
     for it in of_type(a, "Storage").values():
         assert "replication" not in it.inputs and "replication" in it.ignore_changes
@@ -200,14 +223,14 @@ def test_no_bucket_names_another_one(a: dict[str, Registered]) -> None:
 
 def test_the_fence_waits_for_everything_that_has_no_role(a: dict[str, Registered]) -> None:
     waits = closure(a, "fence-claim")
-    late = {"dns-site", "keeper-asks", *ROLES, LAST}
+    late = {"dns-site", "keeper-asks", *ROLES, *WATCHED, LAST}
     early = {it.name for it in a.values() if not it.type.startswith(("dr:", "pulumi:")) and it.name not in late}
     assert early <= waits
 
 
 def test_every_link_is_run_again_by_an_update_and_leaves_nothing_readable(a: dict[str, Registered]) -> None:
     links = {name: it for name, it in commands(a).items() if name != "keeper-asks"}
-    assert len(links) == 22
+    assert len(links) == 22 + len(WATCHED)
     for name, it in links.items():
         inputs = it.inputs
         assert inputs["create"] == inputs["update"], name
@@ -228,7 +251,7 @@ def test_remote_links_pin_host_keys_and_go_through_the_own_bastion(b: dict[str, 
     settings = config.parse(stack.configuration("b"))
     address = next(it for it in b.values() if it.name == "region-bastion-ip")
     remote = [it for it in b.values() if it.type.startswith("command:remote:")]
-    assert len(remote) == 23
+    assert len(remote) == 23 + len(WATCHED)
     for it in remote:
         connection = it.inputs["connection"]
         bastion = connection.get("proxy", connection)

@@ -29,6 +29,8 @@ from scripts.host.frame.layout import Layout
 from scripts.host.frame.systemd import Systemd
 from scripts.host.host import authlog, hardening
 from scripts.host.host.certificate import install as certificate
+from scripts.host.host.monitoring.verbs import Desired as Watching
+from scripts.host.host.monitoring.verbs import Monitoring
 from scripts.host.host.sshd import Sshd
 from scripts.host.postgres import config as postgres
 from scripts.host.postgres.desired import Desired as PostgresDesired
@@ -37,6 +39,7 @@ from scripts.host.redis import config as redis
 from scripts.host.redis.sentinel import Sentinel
 from tests.host.archive.test_rules import document as archive_document
 from tests.host.test_assets import document as assets_document
+from tests.host.test_monitoring import document as monitoring_document
 
 HOST = Path(__file__).resolve().parents[2] / "scripts/host"
 MOST = 3.0
@@ -82,6 +85,10 @@ def of_hardening() -> list[ManagedFile]:
     return hardening.Hardening(True, Sshd(AssetsDesired.read(assets_document()).envelope), NOWHERE, Systemd()).files()
 
 
+def of_monitoring() -> list[ManagedFile]:
+    return Monitoring(Watching.read(monitoring_document("control-1")), NOWHERE, Systemd()).early()
+
+
 def of_postgres() -> list[ManagedFile]:
     node = Node("a", NOWHERE.root, TLS, {"a": 5432, "b": 5433})
     return postgres.managed_files(PostgresDesired.read(node.document(1, "a")), PostgresLayout(NOWHERE))
@@ -114,6 +121,8 @@ WRITERS: dict[str, Callable[[], list[ManagedFile]] | None] = {
     "host/authlog.py files": of_authlog,
     "host/certificate/install.py files": of_certificate,
     "host/hardening.py files": of_hardening,
+    "host/monitoring/verbs.py _started": of_monitoring,
+    "host/monitoring/verbs.py early": of_monitoring,
     "postgres/config.py managed_files": of_postgres,
     "postgres/volume.py mount": None,
     "redis/config.py files": of_redis,
@@ -129,9 +138,10 @@ UNITS = {name: text for name, text in RENDERED.items() if name.endswith(".servic
 DROP_INS = {name: text for name, text in RENDERED.items() if ".service.d/" in name}
 # All that is said in a unit of somebody else's package: its own box stays as that package has it (decision 22).
 SAID = {
-    "Unit": {"BindsTo", "After", "StartLimitIntervalSec"},
+    "Unit": {"BindsTo", "After", "ConditionPathExists", "StartLimitIntervalSec"},
     "Service": {"ExecStartPre", "ExecStart", "Restart", "RestartSec", "RestartSteps", "RestartMaxDelaySec"}
-    | {"TimeoutStartSec", "TimeoutStopSec", "StateDirectory", "StateDirectoryMode", "UMask"},
+    | {"TimeoutStartSec", "TimeoutStopSec", "StateDirectory", "StateDirectoryMode", "UMask"}
+    | {"Environment", "MemoryMax", "Nice"},
 }
 
 

@@ -238,7 +238,7 @@ def test_a_misspelled_key_is_answered_with_the_right_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", sorted(set(stack.configuration()) - {"archive", "lab", "project", "protect", "reports", "ssh"})
+    "key", sorted(set(stack.configuration()) - {"archive", "lab", "monitoring", "project", "protect", "reports", "ssh"})
 )
 def test_a_missing_key_is_one_fault(key: str) -> None:
     values = stack.configuration()
@@ -836,3 +836,35 @@ def test_a_bastion_that_orders_may_ask_the_zones_name_servers_and_no_other_host_
     ordered = with_acme(directory="https://acme.example:14000/dir")
     assert world(ordered, "control") - world(stack.configuration(), "control") >= {"udp 53", "tcp 53", "tcp 14000"}
     assert world(ordered, "app") == world(stack.configuration(), "app")
+
+
+def test_a_pair_that_is_watched_and_tells_nobody_is_told_so() -> None:
+    """Ways of telling may each be left out, not all of them; and the one that says that the others are alive."""
+    values = stack.configuration()
+    assert rules.warnings(replace(config.parse(values), lab=False)) == []
+    values["secrets"]["monitoring"] = {"pagerduty": "secret-pagerduty-key"}
+    values["monitoring"] = {}
+    (said,) = rules.warnings(replace(config.parse(values), lab=False))
+    assert "monitoring.watchdog" in said
+    del values["secrets"]["monitoring"]
+    (said,) = rules.warnings(replace(config.parse(values), lab=False))
+    assert "no alert reaches anybody" in said
+    for quiet in (None, {"enabled": False}):
+        assert rules.warnings(replace(config.parse({**values, "monitoring": quiet}), lab=False)) == []
+
+
+@pytest.mark.parametrize("name", ["slack", "webhook", "watchdog", "pagerduty", "smtp_password"])
+def test_a_word_of_a_receiver_that_is_none_is_refused_and_not_shown(name: str) -> None:
+    values = stack.configuration()
+    values["secrets"]["monitoring"][name] = "not a\nreal-secret-word"
+    found = faults(values)
+    assert list(found) == [f"dr:secrets.monitoring.{name}"]
+    assert "real-secret-word" not in str(found)
+
+
+def test_a_mail_server_that_asks_who_it_is_needs_a_password() -> None:
+    values = stack.configuration()
+    del values["secrets"]["monitoring"]["smtp_password"]
+    assert list(faults(put(values, "monitoring/email/user", "alerts"))) == ["dr:monitoring.email.user"]
+    values["monitoring"]["email"]["user"] = None
+    assert config.parse(values).secrets.monitoring.smtp_password is None

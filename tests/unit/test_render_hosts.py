@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from ipaddress import IPv4Address, IPv4Network
+from typing import Any
 
 import pytest
 import yaml
@@ -30,7 +31,8 @@ STOCK_QUOTA, RULES_OF_THE_DEFAULT_GROUP = 100, 4  # of Neutron, where nobody has
 
 @pytest.fixture
 def settings() -> Settings:
-    return config.parse(stack.configuration("a"))
+    """Of a pair that nobody watches."""
+    return config.parse(stack.configuration("a", monitoring=None))
 
 
 def test_the_first_boot_is_a_cloud_config_with_one_way_in(settings: Settings) -> None:
@@ -54,9 +56,10 @@ def opened(settings: Settings, role: str, port: int) -> set[str]:
     return {f"{address}/32" for prefix in flows(settings, role, port) for address in IPv4Network(prefix)}
 
 
-def full_size(site: str = "a") -> Settings:
+def full_size(site: str = "a", **changes: Any) -> Settings:
     """As many hosts as there can be."""
-    values = stack.configuration(site, redis={"maxmemory": "256mb", "cache_replicas": MAX_CACHE_REPLICAS})
+    sizes = {"redis": {"maxmemory": "256mb", "cache_replicas": MAX_CACHE_REPLICAS}, "monitoring": None}
+    values = stack.configuration(site, **{**sizes, **changes})
     values["app"] = {**values["app"], "hosts": MAX_APP_HOSTS}
     for keys in (values["secrets"]["ssh"]["hosts"], values["secrets"]["tls"]["hosts"]):
         keys |= {f"app-{number}.{site}": keys["app-1.a"] for number in range(3, MAX_APP_HOSTS + 1) for site in "ab"}
@@ -132,6 +135,30 @@ def test_rules_fit_a_stock_neutron_s_quota_at_every_size_and_the_documents_say_h
     assert usual < most < STOCK_QUOTA - RULES_OF_THE_DEFAULT_GROUP
     said = (stack.ROOT / "docs/configuration.md").read_text()
     assert f"{usual} security group rules, {most} at full size" in said
+    told: dict[str, Any] = {"monitoring": {"email": stack.MAIL}}
+    watched, all_of_it = (
+        firewall.count(config.parse(stack.configuration("a", **told))),
+        firewall.count(full_size(**told)),
+    )
+    assert usual < watched < STOCK_QUOTA - RULES_OF_THE_DEFAULT_GROUP < all_of_it, "at full size it is asked for more"
+    assert (
+        f"{watched - usual} more with a mail server and a webhook" in said
+        and f"{all_of_it} at full size with it" in said
+    )
+
+
+def test_who_watches_is_let_in_by_address_and_tells_people_where_they_are() -> None:
+    watched = config.parse(stack.configuration("a"))
+    both = {"10.100.0.31/32", "10.100.0.131/32"}
+    assert all(flows(watched, role, 9100) == both for role in ("db", "cache", "app"))
+    for port in (9100, 9090, 9093, 9094):
+        assert flows(watched, "control", port) == {"10.100.0.131/32"}, "what it asks itself leaves no host"
+    more = outgoing(watched, "control") - outgoing(config.parse(stack.configuration("a", monitoring=None)), "control")
+    assert more == {
+        *(("tcp", port, VRACK) for port in (9090, 9093, 9094, 9100)),
+        *(("tcp", port, "0.0.0.0/0") for port in (587, 8443)),
+    }
+    assert not {9090, 9093, 9094, 9100} & {rule[1] for rule in outgoing(watched, "app")}
 
 
 def test_plain_http_is_let_in_by_two_rules_that_hold_the_balancers_and_no_host(settings: Settings) -> None:
@@ -201,7 +228,7 @@ def test_buckets_behind_https_take_no_rule_of_their_own() -> None:
 
 
 def test_a_shop_that_needs_more_gets_it_on_its_own_hosts_alone() -> None:
-    values = stack.configuration("a")
+    values = stack.configuration("a", monitoring=None)
     values["app"] = {**values["app"], "outgoing_ports": [587, "443"]}
     mailing = config.parse(values)
     assert ("tcp", 587, "0.0.0.0/0") in outgoing(mailing, "app")

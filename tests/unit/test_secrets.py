@@ -85,7 +85,7 @@ def test_each_certificate_is_good_for_what_it_is_needed_for():
     tls = generate(EVERYWHERE, "www.shop.example", OUTSIDE)["tls"]
     assert good_for(tls["shop"]) == {SERVER}, "what customers see is no way in"
     for host, pair in tls["hosts"].items():
-        assert good_for(pair) == ({CLIENT} if host.startswith("control") else {SERVER, CLIENT}), host
+        assert good_for(pair) == {SERVER, CLIENT}, host
     assert set(tls["cache"]["hosts"]) == {"cache-1.a", "cache-1.b"}
     assert all(good_for(pair) == {SERVER, CLIENT} for pair in tls["cache"]["hosts"].values())
     assert set(tls["database"]["clients"]) == {"shop", "shop_worker", "dr_replication"}

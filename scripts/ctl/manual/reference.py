@@ -30,6 +30,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "host documents": reference.host_documents,
     "link documents": reference.link_documents,
     "record": reference.record,
+    "metrics": reference.metrics,
+    "rules": reference.rules,
     "secrets by host": reference.secrets_by_host,
     "kinds of secrets": reference.kinds_of_secrets,
     "witness rights": reference.witness_rights,
@@ -44,6 +46,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
 DOCUMENTS = {
     "docs/configuration.md": ("configuration",),
     "docs/interfaces.md": ("kinds", "host documents", "link documents"),
+    "docs/monitoring.md": ("metrics", "rules"),
     "docs/reports.md": ("record",),
     "docs/rotation.md": ("kinds of secrets",),
     "docs/security.md": ("secrets by host", "witness rights", "access rules", "challenge rules"),

@@ -63,6 +63,21 @@ def status(node: Node) -> dict[str, object]:
     return live_status(node.layout.base, node.server)
 
 
+def test_the_primary_says_how_far_its_standby_is_behind(streaming: Pair) -> None:
+    a, b = streaming.a, streaming.b
+    assert until(lambda: (status(a)["lag_bytes"], status(a)["lag_s"]) == (0, 0), 10), status(a)
+    b.sql("select pg_wal_replay_pause()")
+    a.sql("insert into orders select generate_series(2, 100)", "shop")
+
+    def behind() -> bool:
+        return bool(status(a)["lag_bytes"])
+
+    assert until(behind, 10), status(a)
+    b.sql("select pg_wal_replay_resume()")
+    assert until(lambda: status(a)["lag_bytes"] == 0, 10), status(a)
+    assert status(a)["lag_s"] == 0
+
+
 def test_a_second_converge_changes_nothing_on_either_side(streaming: Pair) -> None:
     for node in (streaming.a, streaming.b):
         first, second = node.converge(1, "a"), node.converge(1, "a")

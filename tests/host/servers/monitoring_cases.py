@@ -1,0 +1,384 @@
+"""Series for which each rule fires, series for which it does not, and what it says. Times begin at 0, so what happened before is negative."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+GIB, HOUR, DAY = 2**30, 3600, 86_400
+# Series to its value: "1" stays, "0+10" grows by 10 every 15 s; None: it is there at the beginning and never again.
+Series = Mapping[str, str | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """`labels`: of the alert beside its severity; `at_s`: until when it runs, longer than the rule waits."""
+
+    fires: Series
+    quiet: Series
+    labels: dict[str, str] = field(default_factory=dict)
+    said: str
+    at_s: int = 0
+
+
+def on(host: str) -> str:
+    """Labels of a target, as they stand in a series."""
+    return ",".join(f'{name}="{value}"' for name, value in of(host).items())
+
+
+def of(host: str) -> dict[str, str]:
+    """The same as labels of an alert."""
+    name, _, site = host.partition(".")
+    return {"host": host, "kind": name.rpartition("-")[0], "site": site}
+
+
+DB, DB_B, CACHE, CACHE_B, APP, CONTROL, CONTROL_B = map(
+    on, ("db-1.a", "db-1.b", "cache-1.a", "cache-1.b", "app-1.a", "control-1.a", "control-1.b")
+)
+PRIMARY = 'dr_role{%s,role="primary"}'
+STANDBY = 'dr_role{%s,role="standby"}'
+
+
+def gauge(name: str, host: str, bad: str, good: str, said: str, **more: str) -> Case:
+    """Of a metric of one host alone."""
+    extra = "".join(f',{label}="{value}"' for label, value in more.items())
+    series = f"{name}{{{on(host)}{extra}}}"
+    return Case(fires={series: bad}, quiet={series: good}, labels={**of(host), **more}, said=said)
+
+
+def writer(case: Case) -> list[Case]:
+    """Of a database that takes writes alone: with a good value, and of one that follows."""
+    name = f"dr_postgres_in_recovery{{{DB}}}"
+    return [
+        Case(fires={**case.fires, name: "0"}, quiet={**case.quiet, name: "0"}, labels=case.labels, said=case.said),
+        Case(fires={**case.fires, name: "0"}, quiet={**case.fires, name: "1"}, labels=case.labels, said=case.said),
+    ]
+
+
+def primary(case: Case, host: str) -> list[Case]:
+    """Of a primary alone: with a good value, and of a standby."""
+    name = PRIMARY % on(host)
+    return [
+        Case(fires={**case.fires, name: "1"}, quiet={**case.quiet, name: "1"}, labels=case.labels, said=case.said),
+        Case(fires={**case.fires, name: "1"}, quiet={**case.fires, name: "0"}, labels=case.labels, said=case.said),
+    ]
+
+
+def standby(case: Case, host: str) -> list[Case]:
+    """Of a standby alone, likewise."""
+    name = STANDBY % on(host)
+    return [
+        Case(fires={**case.fires, name: "1"}, quiet={**case.quiet, name: "1"}, labels=case.labels, said=case.said),
+        Case(fires={**case.fires, name: "1"}, quiet={**case.fires, name: "0"}, labels=case.labels, said=case.said),
+    ]
+
+
+def up(host: str, job: str = "node") -> str:
+    return f'up{{job="{job}",{on(host)}}}'
+
+
+FREE = f'node_filesystem_avail_bytes{{{DB},mountpoint="/",fstype="ext4"}}'
+SIZE = f'node_filesystem_size_bytes{{{DB},mountpoint="/",fstype="ext4"}}'
+LEADING = {PRIMARY % it: "1" for it in (CACHE, CACHE_B)}
+REPOSITORY = {"repository": "b"}
+DISK = {"mountpoint": "/", "fstype": "ext4"}
+CASES: dict[str, list[Case]] = {
+    "RegionGone": [
+        Case(
+            fires={up("db-1.a"): "0", up("app-1.a"): "0", up("db-1.b"): "1"},
+            quiet={up("db-1.a"): "0", up("app-1.a"): "1", up("db-1.b"): "1"},
+            labels={"site": "a"},
+            said="no host of region a answers region b: it is lost, or cut off",
+        )
+    ],
+    "RegionNotWatched": [
+        Case(
+            fires={up("db-1.a"): "1"},
+            quiet={up("db-1.a"): "1", up("db-1.b"): "0"},
+            labels={"job": "node", "site": "b"},
+            said="no host of region b is known here",
+        )
+    ],
+    "DatabaseHostDown": [
+        Case(
+            fires={up("db-1.a"): "0"}, quiet={up("db-1.a"): "1", up("app-1.a"): "0"},
+            labels={"job": "node", **of("db-1.a")}, said="db-1.a does not answer",
+        )
+    ],
+    "HostDown": [
+        Case(
+            fires={up("app-1.a"): "0"}, quiet={up("app-1.a"): "1", up("db-1.a"): "0"},
+            labels={"job": "node", **of("app-1.a")}, said="app-1.a does not answer",
+        )
+    ],
+    "FiguresMissing": [
+        Case(
+            fires={up("db-1.a"): "1", f"dr_host_survey_timestamp_seconds{{{DB_B}}}": "1"},
+            quiet={up("db-1.a"): "1", f"dr_host_survey_timestamp_seconds{{{DB}}}": "1"},
+            labels={"job": "node", **of("db-1.a")}, said="db-1.a answers and says nothing of its services",
+        )
+    ],
+    "FiguresOld": [
+        Case(
+            fires={f"dr_host_survey_timestamp_seconds{{{DB}}}": "0"}, quiet={f"dr_host_survey_timestamp_seconds{{{DB}}}": "0+15"},
+            labels=of("db-1.a"), said="db-1.a: its figures are 5m 0s old, or its clock is wrong", at_s=300,
+        )
+    ],
+    "FiguresUnreadable": [gauge("node_textfile_scrape_error", "db-1.a", "1", "0", "db-1.a: a file of figures cannot be read")],
+    "ServiceSilent": [gauge("dr_host_silent_services", "db-1.a", "2", "0", "db-1.a: 2 services could not be asked")],
+    "UnitFailed": [gauge("dr_host_failed_units", "db-1.a", "1", "0", "db-1.a: 1 units have failed")],
+    "RebootDue": [gauge("dr_host_reboot_due", "db-1.a", "1", "0", "db-1.a wants a reboot since a week")],
+    "DiskFull": [
+        Case(
+            fires={FREE: "5", SIZE: "100"},
+            quiet={
+                FREE: "9", SIZE: "100",
+                f'node_filesystem_avail_bytes{{{DB},mountpoint="/run",fstype="tmpfs"}}': "0",
+                f'node_filesystem_size_bytes{{{DB},mountpoint="/run",fstype="tmpfs"}}': "1",
+            },
+            labels={**of("db-1.a"), **DISK}, said="db-1.a: 5% of / is free",
+        )
+    ],
+    "DiskFilling": [
+        Case(  # as fast, where most of it is free
+            fires={FREE: "2000-1", SIZE: "100000"},
+            quiet={FREE: "2000-1", SIZE: "3000"},
+            labels={**of("db-1.a"), **DISK}, said="db-1.a: / is full within a day", at_s=3900,
+        ),
+    ],
+    "MemoryShort": [
+        Case(
+            fires={f"node_memory_MemAvailable_bytes{{{DB}}}": "4", f"node_memory_MemTotal_bytes{{{DB}}}": "100"},
+            quiet={f"node_memory_MemAvailable_bytes{{{DB}}}": "6", f"node_memory_MemTotal_bytes{{{DB}}}": "100"},
+            labels=of("db-1.a"), said="db-1.a: 4% of its memory is left",
+        )
+    ],
+    "ProcessorBusy": [
+        Case(
+            fires={f'node_cpu_seconds_total{{{DB},mode="idle",cpu="0"}}': "0+0.3"}, quiet={f'node_cpu_seconds_total{{{DB},mode="idle",cpu="0"}}': "0+3"},
+            labels={"host": "db-1.a", "site": "a"}, said="db-1.a: 2% of its processors is idle", at_s=1500,
+        )
+    ],
+    "ClockOff": [gauge("node_timex_offset_seconds", "db-1.a", "-0.75", "0.1", "db-1.a: its clock is 0.75 s off")],
+    "HostCertificateEnds": [
+        Case(
+            fires={f"dr_host_certificate_expiry_timestamp_seconds{{{DB}}}": str(7200 + 20 * DAY)},
+            quiet={f"dr_host_certificate_expiry_timestamp_seconds{{{DB}}}": str(7200 + 31 * DAY)},
+            labels=of("db-1.a"), said="db-1.a: its certificate ends in 20d 0h 0m 0s", at_s=7200,
+        )
+    ],
+    "HostCertificateEndsSoon": [
+        Case(
+            fires={f"dr_host_certificate_expiry_timestamp_seconds{{{DB}}}": str(7200 + DAY)},
+            quiet={f"dr_host_certificate_expiry_timestamp_seconds{{{DB}}}": str(7200 + 4 * DAY)},
+            labels=of("db-1.a"), said="db-1.a: its certificate ends in 1d 0h 0m 0s", at_s=7200,
+        )
+    ],
+    "TwoWriters": [
+        Case(
+            fires={f"dr_postgres_in_recovery{{{it}}}": "0" for it in (DB, DB_B)} | {f"dr_postgres_up{{{it}}}": "1" for it in (DB, DB_B)},
+            quiet={f"dr_postgres_in_recovery{{{DB}}}": "0", f"dr_postgres_in_recovery{{{DB_B}}}": "1"} | {f"dr_postgres_up{{{it}}}": "1" for it in (DB, DB_B)},
+            said="2 databases take writes",
+        ),
+        Case(  # a figure of before a move is no second writer
+            fires={f"dr_postgres_in_recovery{{{it}}}": "0" for it in (DB, DB_B)} | {f"dr_postgres_up{{{it}}}": "1" for it in (DB, DB_B)},
+            quiet={f"dr_postgres_in_recovery{{{DB}}}": None, f"dr_postgres_in_recovery{{{DB_B}}}": "0"} | {f"dr_postgres_up{{{it}}}": "1" for it in (DB, DB_B)},
+            said="2 databases take writes", at_s=400,
+        ),
+    ],
+    "NoWriter": [
+        Case(
+            fires={f"dr_postgres_in_recovery{{{DB}}}": "1", f"dr_postgres_up{{{DB}}}": "1"},
+            quiet={f"dr_postgres_in_recovery{{{DB}}}": "0", f"dr_postgres_up{{{DB}}}": "1"},
+            said="no database is known to take writes",
+        ),
+        Case(  # nothing is known of any
+            fires={up("app-1.a"): "1"}, quiet={f"dr_postgres_in_recovery{{{DB_B}}}": "0", f"dr_postgres_up{{{DB_B}}}": "1"},
+            said="no database is known to take writes",
+        ),
+    ],
+    "DatabaseDown": [gauge("dr_postgres_up", "db-1.a", "0", "1", "db-1.a: PostgreSQL does not run")],
+    "EpochsDiffer": [
+        Case(
+            fires={f"dr_role_epoch{{{DB}}}": "4", f"dr_role_epoch{{{APP}}}": "5"}, quiet={f"dr_role_epoch{{{DB}}}": "5", f"dr_role_epoch{{{APP}}}": "5"},
+            labels=of("db-1.a"), said="db-1.a is in epoch 4, others are in a newer one",
+        )
+    ],
+    "ArchiveSplitBrain": [gauge("dr_archive_split_brain", "db-1.a", "1", "0", "db-1.a: two writers were seen in the archive")],
+    "TwoCacheLeaders": [
+        Case(
+            fires={f'dr_redis_role{{{it},role="master"}}': "1" for it in (CACHE, CACHE_B)} | LEADING,
+            quiet={f'dr_redis_role{{{CACHE},role="master"}}': "1", f'dr_redis_role{{{CACHE_B},role="master"}}': "0"} | LEADING,
+            said="2 caches lead",
+        )
+    ],
+    "StandbyMissing": writer(gauge("dr_postgres_streaming", "db-1.a", "0", "1", "no standby is attached to db-1.a: what it takes is in one region alone")),
+    "ReplicationLagBytes": writer(
+        gauge(
+            "dr_postgres_replication_lag_bytes", "db-1.a", str(32 * 2**20), str(2**20),
+            "32MiB would be lost with db-1.a now, the budget is 16777216 bytes",
+        )
+    ),
+    "ReplicationLagSeconds": writer(
+        gauge("dr_postgres_replication_lag_seconds", "db-1.a", "90", "1", "commits of db-1.a take 1m 30s to the standby, the budget is 30 s")
+    ),
+    "ReplayPaused": [gauge("dr_postgres_replay_paused", "db-1.a", "1", "0", "db-1.a: replay stands still")],
+    "SlotLost": [
+        gauge(
+            "dr_postgres_slot_status", "db-1.a", "1", "0",
+            "db-1.a: the standby's slot is lost; a copy of the whole database may be due", status="lost",
+        ),
+        Case(
+            fires={f'dr_postgres_slot_status{{{DB},status="unreserved"}}': "1"}, quiet={f'dr_postgres_slot_status{{{DB},status="extended"}}': "1"},
+            labels={**of("db-1.a"), "status": "unreserved"}, said="db-1.a: the standby's slot is unreserved; a copy of the whole database may be due",
+        ),
+    ],
+    "SlotNearLimit": [
+        gauge("dr_postgres_slot_safe_bytes", "db-1.a", str(GIB // 2), str(2 * GIB), "db-1.a: the standby's slot may be lost after 512MiB of WAL")
+    ],
+    "CommitsDoNotWait": [
+        Case(
+            fires={f'dr_postgres_synchronous{{{DB},state="degraded"}}': "1"},
+            quiet={f'dr_postgres_synchronous{{{DB},state="degraded"}}': "0", f'dr_postgres_synchronous{{{DB},state="off"}}': "1"},
+            labels={**of("db-1.a"), "state": "degraded"}, said="db-1.a: commits were to wait for the standby and do not",
+        )
+    ],
+    "DatabaseVolumeFull": [gauge("dr_postgres_disk_free_bytes", "db-1.a", str(GIB // 4), str(2 * GIB), "db-1.a: 256MiB are free")],
+    "ArchiveNotChecked": [gauge("dr_archive_checked_age_seconds", "db-1.a", "400", "50", "db-1.a: nobody looks after the archive")],
+    "ArchiveMissing": [
+        Case(
+            fires={f"dr_postgres_up{{{DB}}}": "1"}, quiet={f"dr_postgres_up{{{DB}}}": "1", f"dr_archive_checked_age_seconds{{{DB}}}": "1"},
+            labels=of("db-1.a"), said="db-1.a says nothing of its archive",
+        )
+    ],
+    "ArchiveBehind": [gauge("dr_archive_waiting_files", "db-1.a", "20", "3", "db-1.a: 20 segments wait for the archive")],
+    "ArchiveOld": writer(gauge("dr_archive_last_age_seconds", "db-1.a", "7200", "60", "db-1.a: the last segment was archived 2h 0m 0s ago")),
+    "ArchiveRepositoryDown": [gauge("dr_archive_repository_up", "db-1.a", "0", "1", "db-1.a: repository b does not answer", **REPOSITORY)],
+    "ArchiveGap": [gauge("dr_archive_repository_gap", "db-1.a", "1", "0", "db-1.a: repository b lacks WAL", **REPOSITORY)],
+    "ArchiveDropped": [gauge("dr_archive_dropped", "db-1.a", "1", "0", "db-1.a: there is WAL that no repository has")],
+    "BackupOld": [
+        Case(
+            fires={f'dr_archive_newest_backup_timestamp_seconds{{{DB},repository="b"}}': str(900 - 27 * HOUR)},
+            quiet={
+                f'dr_archive_newest_backup_timestamp_seconds{{{DB},repository="b"}}': str(900 - 27 * HOUR),
+                f'dr_archive_newest_backup_timestamp_seconds{{{DB_B},repository="b"}}': "0",
+            },
+            labels=REPOSITORY, said="the newest backup in repository b is 1d 3h 0m 0s old", at_s=900,
+        )
+    ],
+    "BackupFailed": [gauge("dr_archive_backup_failed", "db-1.a", "1", "0", "db-1.a: the last backup to repository b failed", **REPOSITORY)],
+    "BackupDamaged": [gauge("dr_archive_damaged_pages", "db-1.a", "1", "0", "db-1.a: the database has damaged pages", **REPOSITORY)],
+    "RestoreNotRehearsed": [
+        Case(
+            fires={f"dr_archive_rehearsed_timestamp_seconds{{{DB}}}": str(7200 - 36 * DAY)},
+            quiet={f"dr_archive_rehearsed_timestamp_seconds{{{DB}}}": str(7200 - 36 * DAY), f"dr_archive_rehearsed_timestamp_seconds{{{DB_B}}}": "0"},
+            said="the last proof of a restore is 36d 0h 0m 0s old", at_s=7200,
+        )
+    ],
+    "CacheDown": [gauge("dr_redis_up", "cache-1.a", "0", "1", "cache-1.a: Redis does not run")],
+    "CacheLinkDown": [gauge("dr_redis_link_up", "cache-1.a", "0", "1", "cache-1.a: its master does not answer")],
+    "CacheBehind": [gauge("dr_redis_lag_bytes", "cache-1.a", str(2**22), "100", "cache-1.a is 4MiB behind")],
+    "CacheFull": [
+        Case(
+            fires={f"dr_redis_used_memory_bytes{{{CACHE}}}": "98", f"dr_redis_max_memory_bytes{{{CACHE}}}": "100"},
+            quiet={f"dr_redis_used_memory_bytes{{{CACHE}}}": "98", f"dr_redis_max_memory_bytes{{{CACHE}}}": "0"},
+            labels=of("cache-1.a"), said="cache-1.a: 98% of its memory is used",
+        )
+    ],
+    "AgentDown": [gauge("dr_agent_up", "db-1.a", "0", "1", "db-1.a: the lease's agent is not at work")],
+    "LeaseNearlyOut": primary(gauge("dr_lease_left_seconds", "db-1.a", "6", "28", "db-1.a stops its service in 6 s, unless it is heard"), "db-1.a"),
+    "LeaseStopped": primary(
+        gauge("dr_lease_state", "db-1.a", "1", "0", "db-1.a has stopped its service: nobody heard it", state="stopped"), "db-1.a"
+    ),
+    "WitnessSilent": [gauge("dr_agent_witness_up", "db-1.a", "0", "1", "db-1.a: the witness does not answer")],
+    "CounterpartSilent": primary(
+        gauge("dr_agent_counterpart_grants", "db-1.a", "0", "1", "db-1.a is not granted its lease by the other region, the witness alone keeps it"), "db-1.a"
+    ),
+    "ShopDown": [
+        Case(
+            fires={f'probe_success{{target="shop",{it}}}': "0" for it in (CONTROL, CONTROL_B)},
+            quiet={f'probe_success{{target="shop",{CONTROL}}}': "0", f'probe_success{{target="shop",{CONTROL_B}}}': "1"},
+            said="the shop does not answer under its name",
+        )
+    ],
+    "ShopNotAsked": [
+        Case(
+            fires={f'probe_success{{target="entrance",{CONTROL}}}': "1"}, quiet={f'probe_success{{target="shop",{CONTROL}}}': "0"},
+            labels={"target": "shop"}, said="nobody asks the shop as a customer does",
+        )
+    ],
+    "EntranceDown": [gauge("probe_success", "control-1.a", "0", "1", "the entrance of region a does not answer", target="entrance")],
+    "NoAppHealthy": [
+        Case(
+            fires={f"dr_app_healthy{{{APP}}}": "0", f"dr_app_healthy{{{on('app-2.a')}}}": "0", PRIMARY % APP: "1", PRIMARY % on("app-2.a"): "1"},
+            quiet={f"dr_app_healthy{{{APP}}}": "0", f"dr_app_healthy{{{on('app-2.a')}}}": "1", PRIMARY % APP: "1", PRIMARY % on("app-2.a"): "1"},
+            labels={"site": "a"}, said="no app host of region a takes requests",
+        ),
+        Case(  # those of the standby need not
+            fires={f"dr_app_healthy{{{APP}}}": "0", PRIMARY % APP: "1"}, quiet={f"dr_app_healthy{{{APP}}}": "0", PRIMARY % APP: "0"},
+            labels={"site": "a"}, said="no app host of region a takes requests",
+        ),
+    ],
+    "AppUnhealthy": primary(gauge("dr_app_healthy", "app-1.a", "0", "1", "app-1.a: Puma takes no requests"), "app-1.a"),
+    "WorkerDown": primary(gauge("dr_app_worker_up", "app-1.a", "0", "1", "app-1.a: its worker does not run"), "app-1.a"),
+    "ErrorBudgetBurnsFast": [
+        Case(
+            fires={f'probe_success{{target="shop",{CONTROL}}}': "0"}, quiet={f'probe_success{{target="shop",{CONTROL}}}': "1"},
+            labels={"target": "shop"}, said="100% of the questions of the last hour failed",
+        )
+    ],
+    "ErrorBudgetBurns": [
+        Case(
+            fires={f'probe_success{{target="shop",{CONTROL}}}': "0"}, quiet={f'probe_success{{target="shop",{CONTROL}}}': "1"},
+            labels={"target": "shop"}, said="100% of the questions of the last six hours failed",
+        )
+    ],
+    "ShopSlow": [
+        Case(
+            fires={f'probe_duration_seconds{{target="shop",{CONTROL}}}': "4"}, quiet={f'probe_duration_seconds{{target="shop",{CONTROL}}}': "0.2"},
+            labels={"target": "shop"}, said="the shop answers in 4s",
+        )
+    ],
+    "ServedCertificateEnds": [
+        Case(
+            fires={f'probe_ssl_earliest_cert_expiry{{target="shop",{CONTROL}}}': str(7200 + 10 * DAY)},
+            quiet={f'probe_ssl_earliest_cert_expiry{{target="shop",{CONTROL}}}': str(7200 + 30 * DAY)},
+            labels={"target": "shop"}, said="customers are shown a certificate that ends in 10d 0h 0m 0s", at_s=7200,
+        )
+    ],
+    "AssetsBehind": standby(
+        Case(
+            fires={f"dr_assets_oldest_unreplicated_timestamp_seconds{{{CONTROL}}}": "-3000"}, quiet={f"dr_assets_unreplicated_objects{{{CONTROL}}}": "0"},
+            labels=of("control-1.a"), said="the other region lacks a file since 1h 1m 0s",
+        ),
+        "control-1.a",
+    ),
+    "AssetsFailed": standby(gauge("dr_assets_last_run_success", "control-1.a", "0", "1", "runs of the copier fail"), "control-1.a"),
+    "AssetsNotCopied": standby(
+        Case(
+            fires={f"dr_assets_last_run_timestamp_seconds{{{CONTROL}}}": str(-2 * HOUR)}, quiet={f"dr_assets_last_run_timestamp_seconds{{{CONTROL}}}": "0"},
+            labels=of("control-1.a"), said="the copier has not run since 2h 11m 0s",
+        ),
+        "control-1.a",
+    ),
+    "Watchdog": [
+        Case(fires={up("db-1.a"): "1"}, quiet={}, said="alerting is alive: whoever does not hear this any more is to look"),
+    ],
+    "WatcherDown": [
+        Case(
+            fires={up("control-1.a", "blackbox"): "0"}, quiet={up("control-1.a", "blackbox"): "1", up("control-1.a"): "0"},
+            labels={"job": "blackbox", **of("control-1.a")}, said="blackbox of control-1.a does not answer",
+        )
+    ],
+    "AlertmanagersApart": [gauge("alertmanager_cluster_members", "control-1.a", "1", "2", "control-1.a hears no other Alertmanager")],
+    "AlertmanagerMissing": [
+        gauge("prometheus_notifications_alertmanagers_discovered", "control-1.a", "0", "2", "control-1.a: Prometheus knows nobody to tell")
+    ],
+    "MessagesFail": [
+        gauge(
+            "alertmanager_notifications_failed_total", "control-1.a", "0+1", "7", "slack does not take what control-1.a sends", integration="slack"
+        )
+    ],
+    "AlertsDropped": [gauge("prometheus_notifications_dropped_total", "control-1.a", "0+1", "7", "control-1.a: alerts reached no Alertmanager")],
+    "RulesFail": [gauge("prometheus_rule_evaluation_failures_total", "control-1.a", "0+1", "7", "control-1.a: rules could not be judged")],
+}  # fmt: skip

@@ -1,0 +1,302 @@
+"""How monitoring is put on a host and taken away, what it is told there, and a host's own figures."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract import fields
+from contract.documents import Envelope, Host, Tls
+from contract.errors import Failed, Usage
+from contract.hosts import CONTROL, KINDS
+from contract.monitoring.metrics import METRICS, SURVEY
+from contract.services.monitoring import Block, Email, Watch
+from scripts.host.frame import plan
+from scripts.host.frame.call import Call
+from scripts.host.frame.layout import Layout
+from scripts.host.frame.log import Log
+from scripts.host.host.monitoring import config, figures, verbs
+from scripts.host.host.monitoring.verbs import NODE, TIMER, WATCHERS, Desired, Monitoring
+from tests.unit.played_survey import host as played
+
+HOSTS = {
+    f"{name}.{site}": Host(
+        name=f"{name}.{site}.dr.internal", vrack=f"10.9.{number}.{1 + (site == 'b')}", front="10.1.0.9"
+    )
+    for number, name in enumerate(("control-1", "db-1", "app-1"))
+    for site in "ab"
+}
+WATCH = Watch(
+    shop_host="www.shop.example", max_lag_bytes=1000, max_lag_s=5, slack="https://hooks.example/word", pagerduty="k" * 32,
+    webhook="https://hook.example/x", watchdog="https://alive.example/y", entrance="203.0.113.9", archived=True,
+    email=Email(to=("a@shop.example", "b@shop.example"), sender="m@shop.example", server="mail.example:587", user="m"), smtp_password="secret word",
+)  # fmt: skip
+
+
+@dataclass
+class Units:
+    """Says what it was asked, in order; a restarted unit runs, also after a boot."""
+
+    well: set[str] = field(default_factory=set)
+    log: list[str] = field(default_factory=list)
+
+    def enabled(self, unit: str) -> bool:
+        return unit in self.well
+
+    running = active = enabled
+
+    def down(self, unit: str) -> bool:
+        return unit not in self.well
+
+    def enable(self, unit: str) -> None:
+        self.log.append(f"enable {unit}")
+
+    def disable(self, unit: str) -> None:
+        self.log.append(f"disable {unit}")
+
+    def restart(self, unit: str, limit_s: float) -> None:
+        self.log.append(f"restart {unit}")
+        self.well.add(unit)
+
+    start = reload = restart
+
+    def stop(self, unit: str, limit_s: float) -> bool:
+        self.log.append(f"stop {unit}")
+        self.well.discard(unit)
+        return True
+
+    def daemon_reload(self) -> None:
+        self.log.append("daemon-reload")
+
+
+def document(host: str, *, enabled: bool = True) -> dict[str, Any]:
+    told = Envelope(
+        site="a", peer="b", host=host, hosts=HOSTS, tls=Tls(ca="the ca\n", cert="own cert\n", key="own key\n")
+    )
+    block = Block(enabled=enabled, watch=WATCH if host == "control-1" and enabled else None)
+    return {
+        **{k: v for k, v in fields.write(told).items() if k not in ("epoch", "request")},
+        "monitoring": fields.write(block),
+    }
+
+
+class Ground:
+    """A host below a scratch folder."""
+
+    def __init__(self, root: Path, host: str) -> None:
+        self.layout, self.host, self.units = Layout(root), host, Units()
+        self.installed: list[str] = []
+        for folder in ("etc/dr", "var/lib/dr", "run/dr", "var/lib/dpkg", "etc/systemd/system"):
+            (root / folder).mkdir(parents=True)
+        self.status()
+
+    def status(self) -> None:
+        text = "\n\n".join(f"Package: {it}\nStatus: install ok installed\nVersion: 1" for it in self.installed)
+        self.layout.at("/var/lib/dpkg/status").write_text(text)
+
+    def install(self, names: Sequence[str]) -> None:
+        """As a package does it: what it brings is started at once, with what is there."""
+        self.installed += names
+        for name in names:
+            assert (self.layout.units / f"{name}.service.d/dr.conf").is_file(), f"{name} would listen everywhere"
+        self.status()
+
+    def converge(self, *, enabled: bool = True, check: bool = False) -> list[str]:
+        """Names of the steps that were done."""
+        told = document(self.host, enabled=enabled)
+        service = Monitoring(Desired.read(told), self.layout, self.units, self.install)
+        log = Log(io.StringIO(), "monitoring converge")
+        done = plan.converge(service, Call("monitoring", "converge", told, self.layout, log, check))
+        return [it.split()[0] for it in done.actions]
+
+
+@pytest.fixture(autouse=True)
+def user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verbs, "USER", "root")
+
+
+@pytest.fixture(params=["control-1", "db-1"])
+def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Ground:
+    return Ground(tmp_path, request.param)
+
+
+def runs(host: str) -> list[str]:
+    return [TIMER, NODE, *(WATCHERS if host == "control-1" else ())]
+
+
+def test_it_is_put_there_with_what_it_is_told_before_what_starts_by_itself(ground: Ground) -> None:
+    assert ground.converge() == ["units", "install", "files", "place", "start"]
+    assert [it for it in ground.units.log if it.startswith("restart")] == [f"restart {it}" for it in runs(ground.host)]
+    assert ground.converge() == []
+
+
+def test_one_that_was_stopped_is_started_and_one_that_was_changed_is_put_right(ground: Ground) -> None:
+    ground.converge()
+    ground.units.well.discard(NODE)
+    assert ground.converge() == ["start"]
+    (ground.layout.at(config.FOLDER) / "web.yml").write_text("{}")
+    assert ground.converge() == ["files", "start"]
+
+
+def test_what_was_written_and_not_brought_into_force_is_started_by_the_next_run(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ground.converge()
+    (ground.layout.at(config.FOLDER) / "web.yml").write_text("{}")
+    with monkeypatch.context() as broken:
+        broken.setattr(ground.units, "restart", lambda *_: (_ for _ in ()).throw(Failed("it does not start")))
+        with pytest.raises(Failed):
+            ground.converge()
+    assert ground.converge() == ["files", "start"]
+
+
+def test_it_is_taken_away_whole_and_the_hosts_own_files_stay(ground: Ground) -> None:
+    ground.converge()
+    (ground.layout.etc / "host.key").write_text("own key\n")
+    ground.units.log.clear()
+    assert ground.converge(enabled=False) == ["off"]
+    assert not ground.units.well
+    assert not list(ground.layout.at(config.FOLDER).glob("*")), "the host's key lies there"
+    assert (ground.layout.etc / "host.key").exists()
+    assert {f"disable {it}" for it in runs(ground.host)} <= set(ground.units.log)
+    assert ground.converge(enabled=False) == []
+
+
+def test_what_was_begun_and_has_no_packages_is_taken_away_too(ground: Ground) -> None:
+    def none(names: Sequence[str]) -> None:
+        raise Failed("no mirror answers")
+
+    ground.install = none  # type: ignore[method-assign]
+    with pytest.raises(Failed):
+        ground.converge()
+    ground.units.log.clear()
+    assert ground.converge(enabled=False) == ["off"]
+    assert not [it for it in ground.units.log if it.startswith("disable")], "there is no such unit"
+
+
+def test_a_host_that_watches_nobody_is_told_no_word_of_receivers() -> None:
+    assert "secret" not in json.dumps(document("db-1"))
+
+
+def test_who_may_read_what_lies_there(ground: Ground) -> None:
+    ground.converge()
+    for path in ground.layout.at(config.FOLDER).iterdir():
+        assert path.stat().st_mode & 0o7777 == 0o640, path.name
+
+
+def test_a_mail_server_that_asks_who_it_is_needs_a_password() -> None:
+    told = document("control-1")
+    told["monitoring"]["watch"]["smtp_password"] = None
+    with pytest.raises(Usage, match="smtp_password"):
+        Desired.read(told)
+
+
+# --- what they are told
+
+PLACE = config.Place("a", "control-1", HOSTS)
+
+
+def test_prometheus_looks_at_each_host_of_both_sites_under_its_name() -> None:
+    made = config.prometheus(PLACE, WATCH)
+    node = next(it for it in made["scrape_configs"] if it["job_name"] == "node")
+    assert {it["labels"]["host"]: it["targets"] for it in node["static_configs"]} == {
+        key: [f"{host.vrack}:9100"] for key, host in HOSTS.items()
+    }
+    assert all(it.get("scheme") == "https" for it in made["scrape_configs"] if "127.0.0.1" not in json.dumps(it))
+    told = made["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"]
+    assert told == [f"{HOSTS[key].vrack}:9093" for key in ("control-1.a", "control-1.b")], "both are told"
+
+
+def test_nothing_is_started_on_another_address_than_the_vracks() -> None:
+    arguments = [
+        *config.node_arguments(PLACE, "/x"),
+        *config.prometheus_arguments(PLACE, WATCH, "/x"),
+        *config.alertmanager_arguments(PLACE, "/x"),
+        *config.blackbox_arguments(PLACE),
+    ]
+    listens = [it.partition("=")[2] for it in arguments if "listen-address" in it]
+    assert len(listens) == 5
+    assert {it.rpartition(":")[0] for it in listens} == {PLACE.own.vrack, "127.0.0.1"}
+    assert sum("web.config.file" in it for it in arguments) == 3, "the prober alone has none, and is on loopback"
+
+
+def test_ways_of_telling_are_those_whose_words_are_there() -> None:
+    none = Watch(shop_host="www.shop.example", max_lag_bytes=1, max_lag_s=1)
+    assert [set(it) for it in config.alertmanager(none)["receivers"]] == [{"name"}] * 3
+    by_name = {it["name"]: set(it) - {"name"} for it in config.alertmanager(WATCH)["receivers"]}
+    assert by_name["page"] - by_name["warn"] == {"pagerduty_configs"}
+    assert by_name["warn"] == {"email_configs", "slack_configs", "webhook_configs"}
+
+
+# --- a host's own figures
+
+
+def samples(text: str) -> dict[str, str]:
+    return dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+
+
+def told(host: str = "db-1") -> dict[str, Any]:
+    """Of a survey as hosts of the tests play it."""
+    return dict(fields.write(played("a", host)))
+
+
+def test_a_hosts_figures_are_those_of_the_table() -> None:
+    facts = told()
+    made = samples(figures.rendered("db-1", figures.derived(facts, 5e8)))
+    assert made['dr_role{role="primary"}'] == "1" and made['dr_role{role="standby"}'] == "0"
+    assert made["dr_postgres_in_recovery"] == "0" and made["dr_postgres_replication_lag_bytes"] == "0"
+    assert made["dr_host_certificate_expiry_timestamp_seconds"] == "500000000"
+    names = {it.partition("{")[0] for it in made}
+    assert names <= {it.name for it in METRICS if it.by == SURVEY and "db" in it.on}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_host_that_knows_nothing_of_its_services_says_so_by_silence(kind: str) -> None:
+    made = samples(figures.rendered(f"{kind}-1", figures.derived({"silent": ["redis"], "agent": None}, None)))
+    assert made == {"dr_host_silent_services": "1", "dr_host_failed_units": "0"}
+
+
+@pytest.mark.parametrize(
+    ("lease", "silent", "left"), [({"lease_s": 30}, 12.5, "17.5"), ({"lease_s": 30}, 40, "0"), ("off", 3, None), (None, 3, None), ({"lease_s": 30}, None, None)]
+)  # fmt: skip
+def test_what_is_left_of_a_lease(lease: Any, silent: float | None, left: str | None) -> None:
+    facts = {"agent": {"lease": lease, "silent_s": silent, "witness": "answers", "counterpart": "is silent"}}
+    made = samples(figures.rendered("db-1", figures.derived(facts, None)))
+    assert made.get("dr_lease_left_seconds") == left
+    assert (made["dr_agent_witness_up"], made["dr_agent_counterpart_grants"]) == ("1", "0")
+
+
+def test_a_text_of_a_host_ends_no_label_and_no_line() -> None:
+    facts = {"version": 'a"} 1\ndr_role{role="primary\\"} 1'}
+    made = figures.rendered("app-1", figures.derived(facts, None)).splitlines()
+    assert [it for it in made if it.startswith("dr_role{")] == []
+    line = next(it for it in made if it.startswith("dr_host_software"))
+    assert line.startswith('dr_host_software{version="a\\"} 1 dr_role{role=\\"primary\\\\\\"} 1"} 1')
+
+
+def test_figures_are_written_for_the_collector_whole(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    ground.converge()
+    monkeypatch.setattr(verbs, "survey", lambda call: type("R", (), {"facts": {"at": 7.0}})())
+    call = Call("monitoring", "metrics", {}, ground.layout, Log(io.StringIO(), "monitoring metrics"))
+    verbs.metrics(call)
+    link = ground.layout.at("/var/lib/prometheus/node-exporter/dr_host.prom")
+    assert "dr_host_survey_timestamp_seconds 7\n" in link.read_text()
+    assert link.stat().st_mode & 0o444 == 0o444
+
+
+def test_a_host_that_monitoring_was_never_put_on_says_what_to_do(tmp_path: Path) -> None:
+    ground = Ground(tmp_path, "db-1")
+    call = Call("monitoring", "metrics", {}, ground.layout, Log(io.StringIO(), "monitoring metrics"))
+    with pytest.raises(Failed, match="set dr:monitoring"):
+        verbs.metrics(call)
+    assert verbs.status(call).facts["on"] is False
+
+
+def test_control_hosts_are_the_kind_that_watches() -> None:
+    assert PLACE.watching == [f"{CONTROL}-1.a", f"{CONTROL}-1.b"]
