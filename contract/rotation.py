@@ -105,8 +105,13 @@ KINDS: Mapping[str, Kind] = {
         places=("ovh",),
         how="by hand: another consumer key with the rules of `drctl rights ovh`, into both stacks, `pulumi up` of both, then the first one is revoked",
     ),
+    "acme": Kind(
+        places=("acme",),
+        dated=False,
+        how="by hand: another consumer key with the rules of `drctl rights acme`, into both stacks, `pulumi up` of both, then the first one is revoked",
+    ),
     "buckets": Kind(
-        places=("assets-user", "assets-copier", "assets-archive"),
+        places=("assets-user", "assets-copier", "assets-publisher", "assets-archive"),
         dated=False,
         how="not yet: the program makes these users and their keys once, and a replaced one would be refused before its host has the next",
     ),
