@@ -16,6 +16,7 @@ from contract.reading import Section
 from contract.services.environment import secrets_named
 from contract.services.postgres import Mode
 from contract.sites import SITES
+from contract.watch import Mode as Watching
 from contract.witness import LATER_USERS
 
 # OVHcloud uses this range inside Ext-Net for the gateways of floating IPs.
@@ -264,6 +265,14 @@ def _shut_out(settings: Settings) -> Iterator[_Row]:
 
 
 def _waiting(settings: Settings) -> Iterator[_Row]:
+    if settings.watch is not None and settings.watch.mode == Watching.AUTOMATIC and settings.lease is None:
+        yield (
+            "watch.mode",
+            f"{settings.watch.mode!r} with dr:lease off",
+            "tell or assist, or a lease",
+            "a region that is cut off would not stop by itself, and nothing but its platform could prove that it has",
+            "give dr:lease its object, or leave the move to a person",
+        )
     if settings.postgres.mode in (Mode.SYNC, Mode.DEGRADE) and settings.lease is None:
         yield (
             "postgres.mode",

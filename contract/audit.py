@@ -15,7 +15,7 @@ from .sites import A_SITE
 from .wire import document
 
 TRAIL = Chain("audit/", "entry", "entries")
-WHAT = ("run", "claim", "moved", "refused", "failed", "destroy", "certificate", "state", "reboot")
+WHAT = ("run", "claim", "moved", "refused", "failed", "destroy", "certificate", "state", "reboot", "watch")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class Entry:
         "`run`: a `pulumi up` was let begin; `claim`: an epoch was claimed; `moved`: the name leads here; `refused`, `failed`: nothing, or not all, was done; "
         "`destroy`: the keeper let a site go, or `drctl destroy` took the name away; "
         "`certificate`: somebody was given root on the hosts for some hours; `state`: a copy of the stack's state was put back; "
-        "`reboot`: hosts were told to begin anew",
+        "`reboot`: hosts were told to begin anew; `watch`: a watcher has seen a region lost, or has moved the shop, or somebody has agreed to that",
     )
     site: str = key(A_SITE, "of the stack")
     epoch: int | None = key(optional(EPOCH), "in force, as far as it is known", default=None)

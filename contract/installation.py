@@ -16,6 +16,7 @@ from .services import app, archive, assets, monitoring, postgres, redis
 from .shop import PUBLIC_NAME, Shop
 from .sites import A_SITE, SITES
 from .ssh_keys import PUBLIC, REVOKED
+from .watch import Watch
 
 _NAME = text(r"[a-z][a-z0-9-]{1,20}[a-z0-9]", "3 to 22 lower-case letters, digits and dashes")
 _UUID = text(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "an OpenStack id (UUID)")
@@ -373,6 +374,13 @@ class Shared:
         optional=True,
         why="records say of no objective whether it was kept, and nobody can sign them off",
         shared=False,  # it is of records alone, and no reason against a move
+    )
+    watch: Watch | None = part(
+        Watch,
+        "when a region counts as lost, and what happens then",
+        optional=True,
+        why="nobody knows when a region counts as lost",
+        shared=False,  # a watcher reads one of the two, and hosts know nothing of it
     )
 
 

@@ -59,6 +59,7 @@ TABLE = (
         put_by=(OPERATOR,),
         kept=True,
     ),
+    Row(keys="watch/*", holds="what watchers have seen and begun, and who has agreed", put_by=(OPERATOR,), kept=True),
     Row(
         keys="logs/{site}/{kind}-*",
         holds="who has signed in to a host, in the words of its sshd, as a chain",

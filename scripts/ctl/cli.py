@@ -91,7 +91,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _upkeep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """What is done from time to time, while the shop sells."""
+    """What is done from time to time, while the shop sells, and once a watcher says that it does not."""
+    _confirm(
+        commands.add_parser(
+            "confirm", help="agree to the plan of a watcher that has seen a region lost (dr:watch.mode: assist)"
+        )
+    )
     _reboot(
         commands.add_parser(
             "reboot", help="the standby's hosts begin anew, one after the other, where an update waits for it"
@@ -251,6 +256,13 @@ def _destroy(destroy: argparse.ArgumentParser) -> None:
 def _unlock(unlock: argparse.ArgumentParser) -> None:
     unlock.add_argument("site", choices=SITES, help="the site of the stack that is locked")
     arguments.of_stack(unlock)
+
+
+def _confirm(confirm: argparse.ArgumentParser) -> None:
+    confirm.add_argument("alarm", help="its id, as the page says it")
+    confirm.add_argument("--yes", action="store_true", help="agreed")
+    confirm.add_argument("--reason", default="", help="why, for the audit trail")
+    arguments.of_site(confirm)
 
 
 def _reboot(reboot: argparse.ArgumentParser) -> None:

@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (
     "contract", "components", "lab", "scripts.assets", "scripts.clients", "scripts.ctl", "scripts.host", "scripts.leftovers", "scripts.links",
+    "scripts.watch",
 )  # fmt: skip
 # Whom the operator's side may import of the product. Its order is: contract, clients, links and leftovers, ctl.
 OPERATORS = {
@@ -20,6 +21,7 @@ OPERATORS = {
     "scripts.leftovers": {"contract", "scripts.clients"},
     "scripts.links": {"contract", "scripts.clients"},
     "scripts.ctl": {"contract", "components", "scripts.clients", "scripts.leftovers", "scripts.links"},
+    "scripts.watch": {"contract", "components", "scripts.clients", "scripts.ctl", "scripts.links"},
 }
 ENTRIES = 12  # at the first level of a folder: more cannot be taken in at a glance
 

@@ -140,4 +140,4 @@ def test_every_prefix_that_the_code_names_is_in_the_table() -> None:
     """Who puts a new kind of object says in the table whose key may."""
     described = (ROOT / "scripts/clients/witness.py").read_text().partition('"""\n')[0]
     named = {word.split("/")[0] for word in described.replace("`", " ").split() if word.count("/") and ".json" in word}
-    assert named | {"probe", "clusters", "certificates"} == {row.keys.split("/")[0] for row in witness.TABLE}
+    assert named | {"probe", "clusters", "certificates", "watch"} == {row.keys.split("/")[0] for row in witness.TABLE}

@@ -14,6 +14,7 @@ _MODULES = {
     "check": "check",
     "completion": "manual",
     "config": "config",
+    "confirm": "confirm",
     "destroy": "destroy",
     "drill": "drill",
     "failback": "move",
@@ -44,7 +45,7 @@ COMMANDS = {name: f"{__package__}.{module}" for name, module in _MODULES.items()
 LOGGED = frozenset(
     {
         *(name for name, module in _MODULES.items() if module == "move"),
-        *("init", "destroy", "unlock", "reboot", "rotate", "config share", "state backup", "state restore"),
+        *("init", "confirm", "destroy", "unlock", "reboot", "rotate", "config share", "state backup", "state restore"),
         *(
             "drill restore",
             "drill switchover",

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scripts.ctl.survey.checks.row import Finding
+from scripts.ctl.survey.known import Known
 from scripts.ctl.survey.seen import Survey
 
 
@@ -17,6 +18,8 @@ def document(survey: Survey, findings: Sequence[Finding]) -> dict[str, Any]:
 
 
 def _plain(it: Any) -> Any:
+    if isinstance(it, Known):
+        return {"value": _plain(it.value), "age_s": it.age_s, "why": it.why}
     if dataclasses.is_dataclass(it) and not isinstance(it, type):
         return {field.name: _plain(getattr(it, field.name)) for field in dataclasses.fields(it)}
     if isinstance(it, Mapping):

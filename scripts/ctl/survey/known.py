@@ -16,11 +16,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Known(Generic[T]):
-    """`age_s`: how long ago it was so, at least. `why`: nothing is known, and for what reason; empty where something is."""
+    """`age_s`: how long ago it was so, at least. `why`: nothing is known, and for what reason; empty where something is.
+
+    `unasked`: nobody was asked, by a fault of this program or this machine: nothing is to be concluded from it about anybody else.
+    """
 
     value: T | None = None
     age_s: float = 0.0
     why: str = ""
+    unasked: bool = False
 
     @property
     def known(self) -> bool:
@@ -50,7 +54,7 @@ class Questions:
             except DrError as error:
                 self._answers[name] = Known(why=phrase(str(error), 400))
             except Exception as error:
-                self._answers[name] = Known(why=f"could not be asked ({type(error).__name__})")
+                self._answers[name] = Known(why=f"could not be asked ({type(error).__name__})", unasked=True)
 
         self._threads[name] = threading.Thread(target=answer, name=name, daemon=True)
         self._threads[name].start()
@@ -59,6 +63,6 @@ class Questions:
         """Waits for it, until the limit at most."""
         thread = self._threads.get(name)
         if thread is None:
-            return Known(why="was not asked")
+            return Known(why="was not asked", unasked=True)
         thread.join(max(self.until - time.monotonic(), 0.0))
         return self._answers.get(name) or Known(why=f"no answer within {self._limit_s:g} s")

@@ -1,0 +1,61 @@
+"""The rounds of a watcher: look, judge, act; and beside them the pages on their way, so that a receiver that hangs holds up no look."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from contract.errors import DrError
+from contract.plain import phrase
+from scripts.watch.acting import Acting
+from scripts.watch.judging import Judge
+from scripts.watch.looking import Looking
+from scripts.watch.pages import Telling
+from scripts.watch.pulse import Pulse, State
+
+TELL_S = 2.0  # between two tries of what waits
+
+
+def rounds(looking: Looking, acting: Acting, end: threading.Event, say: Callable[[str], None]) -> None:
+    """Until `end`. What one round cannot do is said, and the next one comes."""
+    judge, state = Judge(acting.terms), State.WELL
+    while not end.is_set():
+        began = time.monotonic()
+        try:
+            pulse = looking.look()
+            state = _said(pulse, state, say)
+            if event := judge.feed(pulse):
+                acting.event(event)
+            acting.look(pulse)
+        except DrError as error:
+            say(f"this look came to nothing: {phrase(str(error), 600)}")
+        except Exception as error:  # whatever it is: a watcher that ends watches nothing
+            say(f"this look came to nothing: {type(error).__name__}: {phrase(str(error), 300)}")
+        end.wait(max(acting.terms.every_s - (time.monotonic() - began), 0.5))
+
+
+def _said(pulse: Pulse, before: State, say: Callable[[str], None]) -> State:
+    """A line where it is another state than before."""
+    if pulse.state is not before:
+        working = f"; at work: {pulse.working}" if pulse.working else ""
+        say(f"{pulse.state}: {phrase('; '.join(pulse.lines()), 900)}{working}")
+    return pulse.state
+
+
+def pages(telling: Telling, end: threading.Event, say: Callable[[str], None]) -> threading.Thread:
+    """The thread that delivers; it ends soon after `end`, when everything is told."""
+
+    def deliver() -> None:
+        last = ""
+        while not (end.is_set() and not telling.waiting):
+            told = "; ".join(telling.deliver())
+            if told and told != last:
+                say(told)
+            last = told
+            if end.wait(TELL_S) and told:
+                return  # what a receiver has not taken by now it may never take
+
+    thread = threading.Thread(target=deliver, name="pages", daemon=True)
+    thread.start()
+    return thread
