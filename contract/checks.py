@@ -156,6 +156,9 @@ def optional(item: Check[T]) -> Check[T | None]:
     return Check(f"{item.wanted}, or null", check)
 
 
+password_or_none = optional(password)
+
+
 def listing(item: Check[str], *, at_least: int = 0) -> Check[tuple[str, ...]]:
     """A list of values, each of which the check takes."""
 

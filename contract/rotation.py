@@ -110,6 +110,11 @@ KINDS: Mapping[str, Kind] = {
         dated=False,
         how="by hand: another consumer key with the rules of `drctl rights acme`, into both stacks, `pulumi up` of both, then the first one is revoked",
     ),
+    "monitoring": Kind(
+        places=("monitoring",),
+        dated=False,
+        how="by hand: another word of that receiver, into both stacks, `pulumi up` of both, then the first one is revoked there",
+    ),
     "buckets": Kind(
         places=("assets-user", "assets-copier", "assets-publisher", "assets-archive"),
         dated=False,

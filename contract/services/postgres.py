@@ -7,7 +7,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ..accept import AT
-from ..checks import Check, Unwanted, boolean, cidr, integer, listing, mapping, one_of, optional, password, text
+from ..checks import (
+    Check,
+    Unwanted,
+    boolean,
+    cidr,
+    integer,
+    listing,
+    mapping,
+    one_of,
+    optional,
+    password,
+    password_or_none,
+    text,
+)
 from ..documents import Trusted
 from ..fields import Contradiction, key, part
 from ..forms import DATABASE, HOST_KEY
@@ -182,7 +195,7 @@ class Passwords:
     replication: str = key(password, "of the standby", secret=True)
     app: str = key(password, "of the shop", secret=True)
     beside: str | None = key(
-        optional(password),
+        password_or_none,
         "of the shop's other pair of logins, which is let in as well while its password is rotated; null: it is shut out",
         default=None,
         secret=True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..checks import Check, Unwanted, boolean, integer, listing, one_of, optional, password, text
+from ..checks import Check, Unwanted, boolean, integer, listing, one_of, optional, password, password_or_none, text
 from ..documents import Trusted
 from ..fields import Contradiction, key, part
 from ..forms import HOST_KEY, ID
@@ -131,9 +131,9 @@ class Passwords:
     replica: str = key(password, "of the replicas", secret=True)
     operator: str = key(password, "of who looks, replicates, hands over and empties", secret=True)
     app_beside: str | None = key(
-        optional(password), "taken of the shop as well while it is rotated; null: it is not", default=None, secret=True
+        password_or_none, "taken of the shop as well while it is rotated; null: it is not", default=None, secret=True
     )
-    replica_beside: str | None = key(optional(password), "the same of the replicas", default=None, secret=True)
+    replica_beside: str | None = key(password_or_none, "the same of the replicas", default=None, secret=True)
 
 
 @dataclass(frozen=True, kw_only=True)

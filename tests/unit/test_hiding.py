@@ -185,3 +185,15 @@ class Pair:
 def test_of_a_configuration_the_fields_that_are_printed_nowhere_are_secrets() -> None:
     assert list(of({"x": Pair("ssh-ed25519 AAAA", "hidden one")})) == ["hidden one"]
     assert list(of({"key": {"private": "hidden one", "public": "ssh-ed25519 AAAA"}})) == ["hidden one"]
+
+
+def test_the_day_of_a_secret_and_the_stage_of_its_rotation_are_no_secrets() -> None:
+    """They stand in every line of a log."""
+    told = {
+        "since": {"database": "2026-11-29"},
+        "rotation": {"database": {"stage": "beside", "app": "correct-horse"}},
+        "postgres": {"app": "battery-staple"},
+    }
+    assert sorted(of(told)) == ["battery-staple", "correct-horse"]
+    shown = Words(of(told)).hide("2026-11-29T10:00:00Z beside battery-staple")
+    assert shown == f"2026-11-29T10:00:00Z beside {HIDDEN}"

@@ -306,7 +306,7 @@ DOCUMENTS: tuple[type[Any], ...] = (
     postgres.Block, redis.Block, assets.Block, app.Block, archive.Block,
 )  # fmt: skip
 # Of the operator's own configuration, quoted where they are written.
-OWN = {id(each) for each in (checks.prose, checks.password)}
+OWN = {id(each) for each in (checks.prose, checks.password, checks.password_or_none)}
 QUOTED = ("parameters", "reason", "passphrase", "ca", "documents")  # the last two are read as PEM and as JSON
 
 

@@ -99,11 +99,12 @@ def test_the_labs_own_command_line_has_it(arguments: tuple[str, ...]) -> None:
 
 
 def test_every_command_has_it() -> None:
-    """But for the daemon, whose output is a file, what runs as a bare file on a host, under Pulumi or in a namespace of a test, and `drctl`, \
-    which says what was cut: it may have been a secret that is shown once."""
+    """But for the daemon, whose output is a file, what runs as a bare file on a host, under Pulumi or in a namespace of a test, `drctl`, \
+    which says what was cut: it may have been a secret that is shown once, and `dr-watch`, which ends as `drctl` does."""
     others = {
         "lab/daemon.py", "lab/pairs/slow_link.py", "lab/rehearsal/sampler.py", "lab/toolchain/language/program.py",
         "benchmarks/agent.py", "scripts/ctl/cli.py", "scripts/links/__main__.py", "scripts/host/agent/deadman.py",
+        "scripts/watch/__main__.py",
     }  # fmt: skip
     commands = {
         str(path.relative_to(PROJECT)): path.read_text()

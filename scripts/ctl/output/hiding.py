@@ -24,6 +24,8 @@ SHORTEST_ENCODED = 8
 MARGIN = 40  # characters that were said, and are looked at with what follows
 MOST = 65536  # characters that wait for what follows them
 _SURE = 3  # characters at an end that may be a secret's first ones: fewer are at the end of every other line
+# Of a set of secrets, what says where it is in its life: a day stands in every line of a log.
+_ABOUT = ("since", "stage")
 _OPEN_TO_ALL = ("ssh-", "-----BEGIN CERTIFICATE", "-----BEGIN PUBLIC KEY")
 # What may stand between two characters of a secret that somebody has wrapped: ends of lines, a table's edge, colours.
 _GAP = re.compile(r"(?:\x1b\[[0-9;?]{0,20}[A-Za-z]|[\s│┃║])+")
@@ -168,8 +170,8 @@ class Stream:
 def of(it: Any) -> Iterator[str]:
     """Secrets in a value: of a dataclass the fields that it prints nowhere, of a plain structure every text that is long enough to be one."""
     if isinstance(it, Mapping):
-        for each in it.values():
-            yield from of(each)
+        for name, each in it.items():
+            yield from () if name in _ABOUT else of(each)
     elif isinstance(it, list | tuple):
         for each in it:
             yield from of(each)
@@ -179,7 +181,7 @@ def of(it: Any) -> Iterator[str]:
     elif dataclasses.is_dataclass(it) and not isinstance(it, type):
         for field in dataclasses.fields(it):
             value = getattr(it, field.name)
-            if not field.repr or not isinstance(value, str):
+            if field.name not in _ABOUT and (not field.repr or not isinstance(value, str)):
                 yield from of(value)
 
 
