@@ -193,9 +193,15 @@ def _grouped(items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for (effect, ordered, resource), whose in keys.items():
         said.setdefault((effect, ordered, tuple(sorted(whose))), []).append(resource)
     return [
-        {"Effect": effect, "Principal": list(whose), "Action": list(ordered), "Resource": resources}
+        {"Effect": effect, "Principal": _one(whose), "Action": _one(ordered), "Resource": _one(resources)}
         for (effect, ordered, whose), resources in said.items()
     ]
+
+
+def _one(several: Iterable[str]) -> str | list[str]:
+    """A list of one is said without a list."""
+    found = list(several)
+    return found[0] if len(found) == 1 else found
 
 
 def may_create_buckets(statements: tuple[Statement, ...]) -> bool:

@@ -15,6 +15,7 @@ from lab import looking
 from lab.namespace import LabError
 from lab.rehearsal.chaos.catalogue import HOSTS, LEASED
 from lab.rehearsal.chaos.invariants import Seen
+from lab.rehearsal.stacks import WITNESS_BUCKET
 from lab.rehearsal.stage import CACHE_HOST, DATABASE_HOST, SAMPLES, Stage
 from lab.rehearsal.world import lab
 
@@ -62,7 +63,7 @@ class Eyes:
         for number in range(epoch + 1, seen.newest.epoch + 1):
             found = (
                 self._stage.world.s3("de")
-                .get_object(Bucket="shop-witness", Key=f"epochs/{number:08d}.json")["Body"]
+                .get_object(Bucket=WITNESS_BUCKET, Key=f"epochs/{number:08d}.json")["Body"]
                 .read()
             )
             seen.epochs.append(Epoch.from_document(json.loads(found), f"epochs/{number:08d}.json"))

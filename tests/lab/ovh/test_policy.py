@@ -9,6 +9,7 @@ import pytest
 
 from components.render.policy import witness_policy
 from contract.witness import USERS
+from lab.rehearsal.stacks import WITNESS_BUCKET
 from lab.s3 import policy
 
 
@@ -16,9 +17,16 @@ def statements(*items: dict[str, Any]) -> tuple[policy.Statement, ...]:
     return policy.parse(json.dumps({"Statement": list(items)}))
 
 
-def rendered(bucket: str, *items: dict[str, Any], owner: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-    text = policy.bucket_policy(bucket, owner, {"1001": (["AK"], statements(*items))})
+def read(text: str | None) -> list[dict[str, Any]]:
+    """Statements, each part of them as a list."""
     found = json.loads(text)["Statement"] if text else []
+    return [
+        {name: [it] if isinstance(it, str) and name != "Effect" else it for name, it in item.items()} for item in found
+    ]
+
+
+def rendered(bucket: str, *items: dict[str, Any], owner: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    found = read(policy.bucket_policy(bucket, owner, {"1001": (["AK"], statements(*items))}))
     return [item for item in found if item["Action"] != list(policy.POLICY_ACTIONS)]
 
 
@@ -60,15 +68,13 @@ def test_what_several_users_may_alike_is_said_once_for_all_of_them() -> None:
     reads, writes = allow("s3:GetObject", "arn:aws:s3:::assets/*"), allow("s3:PutObject", "arn:aws:s3:::assets/x")
     users = {"1001": (["AK"], statements(reads, writes)), "1002": (["BK"], statements(reads))}
     text = policy.bucket_policy("assets", (), users)
-    found = {item["Action"][0]: item["Principal"] for item in json.loads(text or "")["Statement"][:-1]}
+    found = {item["Action"][0]: item["Principal"] for item in read(text)[:-1]}
     assert found == {"s3:GetObject": ["AK", "BK"], "s3:PutObject": ["AK"]}
 
 
 def test_the_policies_of_all_keys_to_the_witness_fit_into_a_gateway() -> None:
-    users = {
-        str(n): ([f"{n:016x}"], policy.parse(witness_policy("shop-witness", user))) for n, user in enumerate(USERS)
-    }
-    assert len(policy.bucket_policy("shop-witness", (), users) or "") < 3800
+    users = {str(n): ([f"{n:08x}"], policy.parse(witness_policy(WITNESS_BUCKET, user))) for n, user in enumerate(USERS)}
+    assert len(policy.bucket_policy(WITNESS_BUCKET, (), users) or "") < 3800
 
 
 def test_wildcard_actions_are_spelled_out() -> None:
@@ -90,7 +96,7 @@ def test_without_a_rule_nobody_is_named() -> None:
 
 def test_nobody_may_touch_the_bucket_policies_themselves() -> None:
     text = policy.bucket_policy("assets", ("OWN",), {"1001": (["AK"], statements(allow("s3:*", "*")))})
-    last = json.loads(text or "")["Statement"][-1]
+    last = read(text)[-1]
     assert (last["Effect"], last["Action"], last["Principal"]) == ("Deny", list(policy.POLICY_ACTIONS), ["*"])
 
 
