@@ -32,6 +32,7 @@ from lab.rehearsal.drills import (
     run,
     signed_in,
     stories,
+    watched,
 )
 from lab.rehearsal.stage import Record, Stage
 from lab.rehearsal.world import World, running_lab
@@ -53,6 +54,7 @@ THEMES = (
     modes,
     signed_in,
     stories,
+    watched,
 )
 # Both addresses in DNS, and nothing protected: the lab is thrown away.
 CHANGES = {"dns": {"mode": "dual"}, "protect": False, "assets": {"interval_s": 10}}
