@@ -148,6 +148,7 @@ class Clouds:
         values["secrets"] = generate(
             {host: [f"{host}.dr.internal"] for host in stack.HOSTS}, "www.shop.example", outside
         )
+        values["secrets"]["app"] = {"MAIL_PASSWORD": "secret-mail-password"}
         return values
 
 
@@ -305,7 +306,9 @@ def test_a_balancer_with_members_that_comes_to_error_is_passed_too(story: Story)
     assert f"({broken['id']}): was in ERROR" in raised.stdout + raised.stderr
     (balancer,) = state.load_balancers.values()
     assert (balancer["provisioning_status"], balancer["id"] == broken["id"]) == ("ACTIVE", False)
-    assert sorted(it["name"] for it in state.members.values()) == ["app-1", "app-2"]
+    assert sorted(it["name"] for it in state.members.values()) == ["app-1", "app-1", "app-2", "app-2"], (
+        "of https and of http"
+    )
     assert [len(kind) for kind in (state.listeners, state.pools, state.monitors)] == [1, 1, 1]
     assert [
         it["floating_ip_address"] for it in state.floating_ips.values() if it["port_id"] == balancer["vip_port_id"]
@@ -406,6 +409,7 @@ def test_a_raised_host_generation_replaces_one_server_and_keeps_its_volume(story
     assert planned["region-db-1-server"] in ("replace", "create-replacement")
     assert not {name for name in planned if "data" in name} - {"region-db-1-data-attached"}
     told = {"region-db-1", "region-db-1-converge", "postgres-converge", "archive-place-prepare", "archive-converge"}
+    told.add("monitoring-db-1")
     told.add("fence-claim")  # which leaves the new servers' ids at the witness
     assert {name for name, step in planned.items() if step == "update"} == told
     assert set(planned) == {"region-db-1-server", "region-db-1-data-attached", "region-db-1-tool", *told}
