@@ -40,7 +40,7 @@ class Watch:
     lost_after_s: int = key(
         integer(10, 3600),
         "how long all that can be seen of the active region has to be silent, before it counts as lost",
-        default=30,
+        default=20,
         unit="s",
         why=_WHY,
     )
