@@ -45,6 +45,7 @@ StartLimitIntervalSec=0
 WantedBy=multi-user.target
 """
 ORDERS, ORDERS_S = 20, 60
+CAUGHT_UP = 2**20  # bytes of WAL: a quarter of what a planned move bears
 FILES_S = 150  # two looks of the copier at the region that was left, and what it then brings
 
 
@@ -264,8 +265,15 @@ class Stage:
         ):
             self.must(self.pulumi.up(active), active)
         wait_for(f"region {standby} streams", lambda: self.world.status(standby).get("streaming") is True, 60, 0.5)
+        # One that has just been copied is behind at first, and no move away from the active one would be let through.
+        wait_for(f"region {standby} has caught up", lambda: self._behind(active) < CAUGHT_UP, 60, 0.5)
         if record is not None:
             self._assert_settled(record, active, standby)
+
+    def _behind(self, active: str) -> float:
+        """Bytes of WAL that the standby lacks; without end where nobody knows."""
+        found = self.world.status(active).get("lag_bytes")
+        return float(found) if isinstance(found, int) else float("inf")
 
     def repair(self) -> dict[str, Run]:
         """`dr:repair` raised on both stacks, the standby first: every host is asked again, whatever pulumi believes."""
