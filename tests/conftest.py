@@ -110,6 +110,8 @@ def scope(name: str) -> str:
     file = name.partition("::")[0]
     if layer(ROOT / file) == "lab":
         return "lab"
+    if "/test_monitoring_" in file:
+        return "monitoring"  # the same addresses and ports for all
     return "sentinels" if "/test_redis_" in file else file  # a Sentinel's port is the same for all
 
 

@@ -117,14 +117,15 @@ class Customers:
         self.answers: list[tuple[int, float, str | None]] = []  # status, seconds, key of an order
         self._over, self._one = threading.Event(), threading.Lock()
         self._threads: list[threading.Thread] = []
+        self._opening = threading.Thread(target=self._open, daemon=True)
 
     def __enter__(self) -> Customers:
-        threading.Thread(target=self._open, daemon=True).start()
+        self._opening.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        for thread in list(self._threads):
+        for thread in (self._opening, *self._threads):  # once nobody comes any more, all that have come are in the list
             thread.join(90)
 
     def _open(self) -> None:
