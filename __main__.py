@@ -17,7 +17,7 @@ from typing import Any
 
 import pulumi
 
-from components import bundle, certificates, config, leftovers, rules, state
+from components import advice, bundle, certificates, config, leftovers, state
 from components.app_tier import AppTier, AppTierArgs
 from components.archive import ArchiveLink, ArchiveLinkArgs, ArchivePlace, ArchivePlaceArgs
 from components.asset_buckets import AssetBuckets, AssetBucketsArgs
@@ -65,7 +65,7 @@ def main() -> None:
         )
         told = preflight.check(side, settings.failover_region, witness(settings), settings.words, settings.destroy)
         kept = state.backend(os.environ, Path.home())
-        for warning in (*rules.warnings(settings), *state.check(settings, kept, os.environ, first=told.first)):
+        for warning in (*advice.warnings(settings), *state.check(settings, kept, os.environ, first=told.first)):
             pulumi.warn(warning)
         settings = replace(settings, repair=settings.repair + told.mends, destroy=told.destroy)
         bundles = Bundles(

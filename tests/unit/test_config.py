@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from components import config, rules
+from components import advice, config
 from components.render import documents, firewall
 from contract.accept import spelled
 from contract.agreement import digests
@@ -536,9 +536,9 @@ def test_a_persons_name_alone_shuts_nobody_out_and_is_not_taken_for_it(name: str
     assert set(found) == {"dr:ssh.revoked"} and repr(f"id:{name}") == found["dr:ssh.revoked"].found
     assert "drctl audit verify" in found["dr:ssh.revoked"].remedy and "public key" in found["dr:ssh.revoked"].remedy
     whole = config.parse(stack.configuration(ssh={"revoked": ["id:alice@x.y+20261129T090000Z", stack.public_key(3)]}))
-    assert rules.warnings(replace(whole, lab=False)) == []
+    assert advice.warnings(replace(whole, lab=False)) == []
     team = config.parse(stack.configuration(ssh={"revoked": [f"id:{name}"], "authorities": [stack.public_key(7)]}))
-    (said,) = rules.warnings(replace(team, lab=False))
+    (said,) = advice.warnings(replace(team, lab=False))
     assert f"id:{name}" in said and "dr:ssh.authorities" in said, (
         "a CA of the team's names its certificates as it likes"
     )
@@ -584,7 +584,7 @@ def test_a_set_of_secrets_from_before_bastions_had_a_key_is_taken_and_told_of_by
         del values["secrets"]["witness"]["hosts"][f"control.{site}"]
     settings = config.parse(values)
     assert not any(user.startswith("control.") for user in settings.secrets.witness_hosts)
-    (said,) = rules.warnings(settings)
+    (said,) = advice.warnings(settings)
     assert "found no key of control.a and control.b" in said and "drctl rights witness" in said
     values["secrets"]["witness"]["hosts"]["control.a"] = dict(values["secrets"]["witness"]["hosts"]["db.a"])
     assert set(faults(values)) == {"dr:secrets.witness.hosts.control.a"}, "one that is there is looked at"
@@ -645,8 +645,10 @@ def test_whatever_is_asked_with_a_password_is_asked_over_tls() -> None:
 
 
 def test_a_rehearsal_is_announced_by_every_preview() -> None:
-    assert rules.warnings(config.parse(secure())) == []
-    (said,) = rules.warnings(config.parse(put({**secure(), "lab": True}, "witness/endpoint", "http://192.0.2.12:7070")))
+    assert advice.warnings(config.parse(secure())) == []
+    (said,) = advice.warnings(
+        config.parse(put({**secure(), "lab": True}, "witness/endpoint", "http://192.0.2.12:7070"))
+    )
     assert "REHEARSAL" in said and "dr:witness.endpoint;" in said
 
 
@@ -841,16 +843,16 @@ def test_a_bastion_that_orders_may_ask_the_zones_name_servers_and_no_other_host_
 def test_a_pair_that_is_watched_and_tells_nobody_is_told_so() -> None:
     """Ways of telling may each be left out, not all of them; and the one that says that the others are alive."""
     values = stack.configuration()
-    assert rules.warnings(replace(config.parse(values), lab=False)) == []
+    assert advice.warnings(replace(config.parse(values), lab=False)) == []
     values["secrets"]["monitoring"] = {"pagerduty": "secret-pagerduty-key"}
     values["monitoring"] = {}
-    (said,) = rules.warnings(replace(config.parse(values), lab=False))
+    (said,) = advice.warnings(replace(config.parse(values), lab=False))
     assert "monitoring.watchdog" in said
     del values["secrets"]["monitoring"]
-    (said,) = rules.warnings(replace(config.parse(values), lab=False))
+    (said,) = advice.warnings(replace(config.parse(values), lab=False))
     assert "no alert reaches anybody" in said
     for quiet in (None, {"enabled": False}):
-        assert rules.warnings(replace(config.parse({**values, "monitoring": quiet}), lab=False)) == []
+        assert advice.warnings(replace(config.parse({**values, "monitoring": quiet}), lab=False)) == []
 
 
 @pytest.mark.parametrize("name", ["slack", "webhook", "watchdog", "pagerduty", "smtp_password"])
