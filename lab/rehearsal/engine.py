@@ -76,6 +76,16 @@ class Pulumi:
         kind = ["--secret"] if secret else []
         self._must([*self._on(site), "config", "set", *kind, key], stdin=value)
 
+    def config_get(self, site: str, key: str) -> str:
+        """`pulumi config get KEY`: nothing of it is in the log, for it may be a secret."""
+        command = [self.environment.get("DRLAB_PULUMI", "pulumi"), *self._on(site), "config", "get", key]
+        done = subprocess.run(
+            command, cwd=self.project, env=self.environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise RuntimeError(f"pulumi config get {key} of {stack_name(site)} ended with {done.returncode}")
+        return done.stdout
+
     def up(self, site: str, *arguments: str, on_line: Callable[[str], None] | None = None) -> Run:
         """`pulumi up`, no questions asked."""
         return self.call([*self._on(site), "up", "--yes", "--skip-preview", *arguments], on_line=on_line)

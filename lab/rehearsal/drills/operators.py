@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 import time
@@ -230,3 +231,27 @@ def loss_over_budget(stage: Stage, record: Record) -> None:
     stage.world.configure(target, "loss_budget", stage.world.config["dr:loss_budget"])
     stage.must(stage.pulumi.up(target), target)  # what the fence is told has changed back
     stage.sql(stage.active, "drop table if exists drill_bulk")
+
+
+@drill("logins-rotated")
+def logins_rotated(stage: Stage, record: Record) -> None:
+    """The shop's logins at the database are renewed while customers order: nothing is lost, and the old ones open nothing afterwards."""
+    before = stage.world.secrets["postgres"]["app"]
+    with stage.shopping(record) as shop:
+        began = time.monotonic()
+        _typed(stage, record, "rotate", "database", "--yes", "--reason", "a drill")
+        record.figures |= {
+            "rotation_s": round(time.monotonic() - began, 1),
+            "failed_requests": shop.failures(began),
+            "longest_gap_s": shop.gap(began),
+        }
+        shop.flow("orders flow by the new logins")
+    nothing_lost(record)
+    roles = stage.sql(
+        stage.active, "select rolname from pg_roles where rolcanlogin and rolname ~ '^shop' order by 1"
+    ).split()
+    record.expect(roles == ["shop_2", "shop_worker_2"], f"roles that may log in after it: {roles}")
+    told = stage.pulumi.typed("rotate", "database", "--dry-run", "--config-dir", str(stage.pulumi.files["a"].parent))
+    record.expect(before not in told.stdout + told.stderr, "the old password is shown")
+    # Whoever configures a stack after this one goes by the set that is in use.
+    stage.world.secrets = json.loads(stage.pulumi.config_get("a", "secrets"))
