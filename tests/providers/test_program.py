@@ -309,7 +309,7 @@ def test_a_balancer_with_members_that_comes_to_error_is_passed_too(story: Story)
     assert sorted(it["name"] for it in state.members.values()) == ["app-1", "app-1", "app-2", "app-2"], (
         "of https and of http"
     )
-    assert [len(kind) for kind in (state.listeners, state.pools, state.monitors)] == [1, 1, 1]
+    assert [len(kind) for kind in (state.listeners, state.pools, state.monitors)] == [2, 2, 2], "the same"
     assert [
         it["floating_ip_address"] for it in state.floating_ips.values() if it["port_id"] == balancer["vip_port_id"]
     ] == address
