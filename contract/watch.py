@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -117,6 +118,15 @@ class Attempt:
     who: str = key(PHRASE, "the watcher: as whom it runs")
     place: str = key(PHRASE, "and where")
     at: str = key(PHRASE, "when, RFC 3339, by that machine's clock")
+
+
+def age_s(at: str, now: datetime.datetime) -> float:
+    """Seconds since the moment of one of these objects, `now` with its zone. What is no time is long ago: nothing is done by it. Pure."""
+    try:
+        found = datetime.datetime.fromisoformat(at)
+    except ValueError:
+        return float("inf")
+    return (now - (found if found.tzinfo else found.replace(tzinfo=datetime.UTC))).total_seconds()
 
 
 def attempt_of(epoch: int) -> str:

@@ -18,7 +18,7 @@ from components.settings import Settings
 from contract.errors import DrError, ExitCode
 from contract.plain import phrase
 from contract.sites import other
-from contract.watch import MOST_SEEN, Alarm, Attempt, Mode, Watch, Word
+from contract.watch import MOST_SEEN, Alarm, Attempt, Mode, Watch, Word, age_s
 from scripts.clients import trail
 from scripts.clients.trail import Note
 from scripts.clients.watch_bucket import WatchBucket
@@ -67,7 +67,7 @@ class Acting:
         if pulse.epoch is not None and pulse.epoch.epoch != alarm.epoch:
             self._open = None
             return
-        if self.now() - _time(alarm.at) > datetime.timedelta(seconds=self.terms.confirm_within_s):
+        if age_s(alarm.at, self.now()) > self.terms.confirm_within_s:
             self._open = None
             self._page(
                 What.LOST,
@@ -157,7 +157,7 @@ class Acting:
         except DrError as error:
             return f"whether it was moved by itself lately is not known ({phrase(str(error), 200)})"
         if before is not None and before.mode == Mode.AUTOMATIC:
-            since = (self.now() - _time(before.at)).total_seconds()
+            since = age_s(before.at, self.now())
             if since < self.terms.rest_s:
                 return f"it was moved by itself {max(since, 0) / 3600:.1f} h ago, wanted {self.terms.rest_s / 3600:.0f} h between two"
         return ""
@@ -283,12 +283,3 @@ class Acting:
         note = Note(documents.witness(self.settings), "watch", alarm.site, epoch=alarm.epoch, facts=facts)
         if lost := note.lost(NOTED_S):
             self.say(lost)
-
-
-def _time(text: str) -> datetime.datetime:
-    """Of an object that was written by a watcher. What is no time is long ago: nothing is done by it."""
-    try:
-        found = datetime.datetime.fromisoformat(text)
-    except ValueError:
-        return datetime.datetime.min.replace(tzinfo=datetime.UTC)
-    return found if found.tzinfo else found.replace(tzinfo=datetime.UTC)

@@ -44,9 +44,8 @@ class Looking:
         self._settings, self._place = settings, documents.witness(settings)
         self._witness = Witness(self._place, answer_s=WITNESS_S, attempts=1)
         self._runs = RunBucket(self._place, answer_s=WITNESS_S, attempts=1)
-        self._kept, self._hosts, self._ways = ExitStack(), None, dict[str, str]()
-
-    _hosts: Hosts | None
+        self._hosts: Hosts | None = None
+        self._kept, self._ways = ExitStack(), dict[str, str]()
 
     def __enter__(self) -> Looking:
         return self

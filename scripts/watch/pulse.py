@@ -43,7 +43,7 @@ class State(StrEnum):
 class Pulse:
     """`at`: seconds of the watcher's own clock, which only goes on; `own`: what shows that it sees at all; `region`: of the active one.
 
-    `working`: who works at a stack just now, empty for nobody; `moving`: an epoch whose move was begun and not ended.
+    `working`: who works at a stack just now, empty for nobody.
     """
 
     at: float

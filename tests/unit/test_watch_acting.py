@@ -10,7 +10,7 @@ import pytest
 
 from contract.epoch import Epoch
 from contract.errors import ExitCode, Failed, Refused
-from contract.watch import Alarm, Attempt, Mode, Watch, Word
+from contract.watch import Alarm, Attempt, Mode, Watch, Word, age_s
 from scripts.ctl.moves.automation import Moved
 from scripts.ctl.moves.plan import Kind, Plan
 from scripts.watch import acting
@@ -290,8 +290,8 @@ def test_a_part_and_blindness_wake_nobody_and_have_an_end_under_their_own_key() 
 
 
 def test_a_time_that_is_none_is_long_ago() -> None:
-    assert acting._time("soon").year == 1
-    assert acting._time("2026-11-29T03:00:00") == START
+    assert age_s("soon", START) == float("inf")
+    assert age_s("2026-11-29T03:00:00", START) == 0.0
 
 
 def test_telling_is_what_delivers() -> None:

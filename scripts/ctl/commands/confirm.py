@@ -14,7 +14,7 @@ from contract.checks import Unwanted
 from contract.errors import ExitCode, Refused, Usage
 from contract.plain import shown
 from contract.sites import other
-from contract.watch import ALARM_ID, Alarm, Watch, Word
+from contract.watch import ALARM_ID, Alarm, Watch, Word, age_s
 from scripts.clients import trail
 from scripts.clients.trail import Note
 from scripts.clients.watch_bucket import WatchBucket
@@ -81,11 +81,7 @@ def _open(bucket: WatchBucket, witness: Witness, ident: str, within_s: int) -> A
         raise Refused(
             f"alarm {ident}: is of epoch {alarm.epoch}, and the one in force is {newest.epoch if newest else 'none'}; {nothing}; see `drctl status`"
         )
-    try:
-        age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(alarm.at)
-    except (ValueError, TypeError):
-        age = datetime.timedelta.max
-    if age > datetime.timedelta(seconds=within_s):
+    if age_s(alarm.at, datetime.datetime.now(datetime.UTC)) > within_s:
         raise Refused(
             f"alarm {ident}: is of {alarm.at}, wanted one of the last {within_s // 60} min; its plan is void, and {nothing}; {by_hand}"
         )
