@@ -76,6 +76,14 @@ class RunLease:
         atexit.register(self.release)
         threading.Thread(target=self._renew, name="run-lease", daemon=True).start()
 
+    def __enter__(self) -> RunLease:
+        """As of `take`; given back at the end of the block, however that comes."""
+        self.take()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
     def release(self) -> None:
         """It is over. What cannot be said is known by the process, or by silence."""
         self._end.set()

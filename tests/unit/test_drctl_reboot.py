@@ -53,12 +53,12 @@ class World:
         assert what == "reboot"
         return self
 
-    def take(self) -> None:
+    def __enter__(self) -> None:
         if self.at_work:
             raise Refused("stack region-b: bob is at work there")
         self.held = True
 
-    def release(self) -> None:
+    def __exit__(self, *_: object) -> None:
         self.held = False
 
     def rest(self, _: float) -> None:

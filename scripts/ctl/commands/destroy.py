@@ -57,12 +57,8 @@ def make_ready(stack: Stack, site: str) -> ExitCode:
         print(sentence)
     _unprotected(settings, stack, resources)
     strangers = _strangers(settings, resources)
-    lease = RunLease(told.witness, site, "destroy", os.environ, tell=say)
-    lease.take()
-    try:
+    with RunLease(told.witness, site, "destroy", os.environ, tell=say):
         _lead_away(settings, told)
-    finally:
-        lease.release()
     why = settings.destroy.reason if settings.destroy else ""
     note = Note(told.witness, "destroy", site, why=why, facts={"step": "the name was taken away"})
     if lost := note.lost(keeper.NOTED_S):

@@ -74,16 +74,12 @@ def run(chosen: argparse.Namespace) -> ExitCode:
         if not chosen.yes:
             typed(chosen.site, "type the region's letter", "`--yes` agrees")
         _tell(settings, chosen, hosts)
-        lease = RunLease(documents.witness(settings), chosen.site, "reboot", os.environ, tell=say)
-        lease.take()
-        try:
+        with RunLease(documents.witness(settings), chosen.site, "reboot", os.environ, tell=say):
             each = Round(settings=settings, ways=ways, ill=ill, person=chosen.person, limit_s=chosen.minutes * 60.0)
             for host in hosts:
                 began = time.monotonic()
                 survey = each.reboot(survey, host)
                 say(f"{host}: is back, and all is as it was, after {time.monotonic() - began:.0f} s")
-        finally:
-            lease.release()
     print(f"region {chosen.site}: {len(hosts)} of {len(hosts)} hosts have begun anew")
     return ExitCode.DONE
 
