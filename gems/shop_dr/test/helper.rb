@@ -51,8 +51,8 @@ module Fresh
   def counters = ShopDr.counters.to_h
 
   # As Active Record raises it.
-  def lost_connection
-    raise PG::ConnectionBad, "server closed the connection unexpectedly\n"
+  def lost_connection(said = "server closed the connection unexpectedly\n")
+    raise PG::ConnectionBad, said
   rescue PG::Error => e
     begin
       raise ActiveRecord::ConnectionFailed, e.message

@@ -33,6 +33,20 @@ class WriterTest < Minitest::Test
     assert found.wait(soon)
   end
 
+  # Between the question whether it is there and the look, somebody else has found it.
+  def test_who_comes_too_late_to_look_does_not_look_and_the_next_loss_is_found
+    looks = 0
+    found = writer { (looks += 1).positive? }
+    asked = 0
+    found.define_singleton_method(:there?) { (asked += 1) == 1 ? false : super() }
+    found.send(:look)
+    assert found.wait(soon)
+    assert_equal 1, looks
+    found.lost(lost_connection, {})
+    assert found.wait(soon)
+    assert_equal 2, looks
+  end
+
   def test_it_is_waited_for_so_long_and_no_longer
     begun = ShopDr.now
     refute(writer { false }.wait(begun + 0.2))

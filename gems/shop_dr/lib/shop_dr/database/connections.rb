@@ -35,8 +35,8 @@ module ShopDr
 
       # Before PostgreSQLAdapter.
       module Adapter
-        # Whether a statement of the open transaction may have written.
-        attr_accessor :shop_dr_wrote
+        # Whether a statement of the open transaction may have written; whether one has said LISTEN.
+        attr_accessor :shop_dr_wrote, :shop_dr_listens
 
         def initialize(...)
           super
@@ -103,6 +103,8 @@ module ShopDr
 
       # Each statement, once it has ended.
       class Statements
+        LISTEN = /\A\s*LISTEN\b/i
+
         def start(*); end
 
         def finish(_name, _id, payload)
@@ -111,6 +113,7 @@ module ShopDr
 
           error = payload[:exception_object]
           connection.shop_dr_lost(error) if error && Faults.passing?(error)
+          connection.shop_dr_listens = true if payload[:sql].to_s.match?(LISTEN)
           note(connection, payload[:sql], error) if (attempt = Attempt.current) && attempt.begun.nil?
         end
 
@@ -120,15 +123,19 @@ module ShopDr
           case Sql.kind(sql)
           when :begin, :rollback then connection.shop_dr_wrote = false
           when :commit
-            Attempt.current.committed!("a transaction that wrote was committed, or may be") if connection.shop_dr_wrote
+            return unless connection.shop_dr_wrote && may_have_run?(connection, error)
+
+            Attempt.current.committed!("a transaction that wrote was committed, or may be")
           when :write
             if connection.transaction_open?
               connection.shop_dr_wrote = true
-            elsif Faults.may_have_run?(error)
+            elsif may_have_run?(connection, error)
               Attempt.current.committed!("a statement outside of a transaction may have written")
             end
           end
         end
+
+        def may_have_run?(connection, error) = Faults.may_have_run?(error, listens: connection.shop_dr_listens)
       end
     end
   end

@@ -11,6 +11,8 @@ module ShopDr
         /password authentication failed|no password supplied|invalid connection option/, /(?:database|role) ".*" does not exist/,
         /too many (?:clients already|connections for)|remaining connection slots/
       )
+      # As libpq words it where the line is closed behind it, so that no SQLSTATE comes with it; in another language nothing is known.
+      TOLD_TO_GO = /FATAL:\s+terminating connection due to administrator command/
       # A connection that another thread has closed.
       TAKEN = /stream closed in another thread/
       DEEPEST = 5
@@ -22,14 +24,23 @@ module ShopDr
         causes(error).any? { |each| passing_itself?(each) }
       end
 
-      # Whether a statement that ended with `error` (nil: with none) may have done its work all the same.
-      def may_have_run?(error)
+      # Whether a statement, or the transaction that a COMMIT was to end, may have done its work although it ended with `error` (nil: with none).
+      # `listens`: its session has said LISTEN, and may be told to go while it reads notices behind a commit.
+      def may_have_run?(error, listens: false)
         return true if error.nil?
         return false if defined?(ActiveRecord::ConnectionNotEstablished) && error.is_a?(ActiveRecord::ConnectionNotEstablished)
+        return listens if told_to_go?(error)
 
-        # The server has answered with an error: the statement is undone. Not so when it was told to go, or the line was cut.
+        # The server has answered with an error: the statement is undone. Not so when it crashed, or the line was cut.
         state = causes(error).filter_map { |each| state_of(each) }.first
         state.nil? || state.start_with?("57P", "08", "XX")
+      end
+
+      # PostgreSQL's session looks whether it was told to go (a planned stop) before it commits and after it has answered, never between: who gets
+      # this in place of an answer has nothing there. One that has committed and waits for its synchronous standby ends without it.
+      # tests/host/servers/test_told_to_go.py counts it.
+      def told_to_go?(error)
+        causes(error).any? { |each| state_of(each) == "57P01" || (defined?(PG::Error) && each.is_a?(PG::Error) && each.message.match?(TOLD_TO_GO)) }
       end
 
       def state_of(error)

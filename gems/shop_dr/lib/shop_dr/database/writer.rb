@@ -49,6 +49,9 @@ module ShopDr
           return false if ShopDr.now >= deadline
 
           looks = @mutex.synchronize do
+            # Found by somebody else since the question above.
+            return true if there?
+
             if @looking
               @back.wait(@mutex, [deadline - ShopDr.now, 0.001].max)
               false
@@ -84,9 +87,9 @@ module ShopDr
         found = writes?
       ensure
         @mutex.synchronize do
+          @looking = false
           # What was lost again meanwhile is looked for again.
           back if found && generation == @generation
-          @looking = false
           @back.broadcast
         end
       end
