@@ -64,7 +64,14 @@ def parser() -> argparse.ArgumentParser:
     arguments.report(
         commands.add_parser("report", help="what came of each move, drill, deploy and rotation, and who stands for it")
     )
-    arguments.drill(commands.add_parser("drill", help="rehearsals on the real pair, each with a record"))
+    arguments.drill(
+        commands.add_parser("drill", help="rehearsals: on the real pair, each with a record, or in the lab")
+    )
+    arguments.chaos(
+        commands.add_parser(
+            "chaos", help="random faults in the lab: stories drawn from seeds, and what must hold after each"
+        )
+    )
     releases.add(commands)
     _destroy(
         commands.add_parser(

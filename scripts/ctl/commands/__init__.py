@@ -11,6 +11,7 @@ _MODULES = {
     "abort": "move",
     "audit": "audit",
     "build": "build",
+    "chaos": "rehearse",
     "check": "check",
     "completion": "manual",
     "config": "config",

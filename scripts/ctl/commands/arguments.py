@@ -103,6 +103,21 @@ def drill(drill: argparse.ArgumentParser) -> None:
     restore.add_argument("--witnessed-by", default="", help="who watches it, for the record")
     restore.add_argument("--site", choices=SITES, default="a", help="whose stack has the configuration; a by default")
     of_stack(restore)
+    lab = what.add_parser(
+        "lab",
+        help="any drill of the lab by its name, on this machine, with a cloud and customers of its own; without a name, all that there are",
+    )
+    lab.add_argument("names", nargs="*", metavar="NAME", help="which ones; none: tell all of them, and what each shows")
+    lab.add_argument("--runs", type=int, default=1, help="how often each; 1 by default")
+    lab.set_defaults(folder=PROJECT)
+
+
+def chaos(chaos: argparse.ArgumentParser) -> None:
+    """Stories of the lab."""
+    chaos.add_argument("--seed", type=int, nargs="+", default=[1], help="the first story, or several; 1 by default")
+    chaos.add_argument("--runs", type=int, default=1, help="how many from there, each of the next seed; 1 by default")
+    chaos.add_argument("--show", action="store_true", help="print the stories, play none")
+    chaos.set_defaults(folder=PROJECT)
 
 
 def report(report: argparse.ArgumentParser) -> None:

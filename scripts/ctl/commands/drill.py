@@ -1,4 +1,4 @@
-"""`drctl drill restore`: whether the backups can be restored, and how long that takes, tried on the standby's database host, with a record of it.
+"""`drctl drill`; and its `restore`: whether the backups can be restored, and how long that takes, tried on the standby's database host, with a record of it.
 
 Exit codes: 0 it is whole; 1 it is not, or it could not be done; 3 refused, nothing was changed; 5 the way broke while it ran.
 """
@@ -26,7 +26,7 @@ from contract.version import VERSION
 from scripts.clients.hosts import Hosts, Unreachable
 from scripts.clients.trail import person
 from scripts.clients.witness import Witness
-from scripts.ctl.commands import drill_switchover
+from scripts.ctl.commands import drill_switchover, rehearse
 from scripts.ctl.output import say
 from scripts.ctl.persons.reach import bastions
 from scripts.ctl.reports import book, writing
@@ -75,7 +75,7 @@ class Drill:
 
 def run(chosen: argparse.Namespace) -> ExitCode:
     """Raises DrError."""
-    return drill_switchover.run(chosen) if chosen.what == "switchover" else restore(chosen)
+    return {"switchover": drill_switchover.run, "restore": restore, "lab": rehearse.run}[chosen.what](chosen)
 
 
 def restore(chosen: argparse.Namespace) -> ExitCode:
