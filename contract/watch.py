@@ -121,7 +121,7 @@ class Attempt:
 
 
 def age_s(at: str, now: datetime.datetime) -> float:
-    """Seconds since the moment of one of these objects, `now` with its zone. What is no time is long ago: nothing is done by it. Pure."""
+    """Seconds since the moment of one of these objects, `now` with its zone. What is no time is infinitely long ago. Pure."""
     try:
         found = datetime.datetime.fromisoformat(at)
     except ValueError:

@@ -6,9 +6,11 @@ import json
 from typing import Any
 
 from contract import fields
-from contract.watch import ALARMS, CONFIRMED, Alarm, Attempt, Word, attempt_of
+from contract.errors import Failed
+from contract.watch import ALARMS, ATTEMPTS, CONFIRMED, Alarm, Attempt, Mode, Word, attempt_of
 from scripts.clients.kept_bucket import KeptBucket
 
+MOST_READ = 50
 OTHERWISE = "nothing is done by it; see who writes there (`drctl audit verify`)"
 
 
@@ -35,9 +37,19 @@ class WatchBucket(KeptBucket):
         """Whether this attempt is the one of its epoch. Raises Failed."""
         return self.create(attempt_of(attempt.epoch), _bytes(attempt), "application/json")
 
-    def attempt(self, epoch: int) -> Attempt | None:
-        """The one of an epoch; None when there was none. Raises Failed."""
-        return self._heard(Attempt, attempt_of(epoch), OTHERWISE)
+    def last_begun(self, mode: Mode) -> Attempt | None:
+        """The attempt of the highest epoch that was begun in that mode; None when there was none. Raises Failed, also where too many others lie before it."""
+        keys = sorted(self._keys(ATTEMPTS), reverse=True)
+        for key in keys[:MOST_READ]:
+            found = self._heard(Attempt, key, OTHERWISE)
+            if found is not None and found.mode == mode:
+                return found
+        if len(keys) > MOST_READ:
+            raise Failed(
+                f"{ATTEMPTS} in {self._place}: none of the {MOST_READ} newest was {mode}, and {len(keys) - MOST_READ} lie before them, wanted to know the last "
+                "one that was; nothing is done by it"
+            )
+        return None
 
 
 def _bytes(it: Any) -> bytes:

@@ -28,6 +28,7 @@ from scripts.watch.pages import Telling
 from scripts.watch.pulse import State
 from scripts.watch.ways import ways
 
+MOST_END_S = 30.0  # for what waits to be told, by each way
 PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -78,7 +79,8 @@ def _watch(settings: Settings, shop: Shop, looking: Looking) -> int:
     say(f"mode {acting.terms.mode}; people are told by {', '.join(it.name for it in found)}")
     delivering = pages(telling, end, say)
     rounds(looking, acting, end, say)
-    delivering.join(30.0)
+    for each in delivering:
+        each.join(MOST_END_S)
     return ExitCode.DONE
 
 

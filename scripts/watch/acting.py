@@ -12,6 +12,7 @@ import os
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import isfinite
 
 from components.render import documents
 from components.settings import Settings
@@ -152,15 +153,22 @@ class Acting:
             return "the alarm could not be kept at the witness"
         if self.settings.lease is None:
             return "dr:lease is off, so a region that is cut off would not stop"
+        return self._lately(alarm)
+
+    def _lately(self, alarm: Alarm) -> str:
+        """Whether, and when, it was moved by itself before, however often people have moved it since."""
         try:
-            before = self.bucket.attempt(alarm.epoch - 1) if alarm.epoch > 1 else None
+            before = self.bucket.last_begun(Mode.AUTOMATIC)
         except DrError as error:
             return f"whether it was moved by itself lately is not known ({phrase(str(error), 200)})"
-        if before is not None and before.mode == Mode.AUTOMATIC:
-            since = age_s(before.at, self.now())
-            if since < self.terms.rest_s:
-                return f"it was moved by itself {max(since, 0) / 3600:.1f} h ago, wanted {self.terms.rest_s / 3600:.0f} h between two"
-        return ""
+        if before is None:
+            return ""
+        if before.epoch == alarm.epoch:
+            return f"this epoch was tried before, for alarm {before.alarm}"
+        since, rest = age_s(before.at, self.now()), f"wanted {self.terms.rest_s / 3600:.0f} h between two"
+        if not isfinite(since):
+            return f"it was moved by itself out of epoch {before.epoch}, nobody knows when, {rest}"
+        return f"it was moved by itself {max(since, 0) / 3600:.1f} h ago, {rest}" if since < self.terms.rest_s else ""
 
     def _confirmed(self, alarm: Alarm, word: Word, pulse: Pulse) -> None:
         if word.plan != alarm.plan:

@@ -1,4 +1,4 @@
-"""The rounds of a watcher: look, judge, act; and beside them the pages on their way, so that a receiver that hangs holds up no look."""
+"""The rounds of a watcher: look, judge, act; and beside them the pages on their way, so that a receiver that hangs holds up no look, and no other page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contract.plain import phrase
 from scripts.watch.acting import Acting
 from scripts.watch.judging import Judge
 from scripts.watch.looking import Looking
-from scripts.watch.pages import Telling
+from scripts.watch.pages import Telling, Way
 from scripts.watch.pulse import Pulse, State
 
 TELL_S = 2.0  # between two tries of what waits
@@ -43,19 +43,24 @@ def _said(pulse: Pulse, before: State, say: Callable[[str], None]) -> State:
     return pulse.state
 
 
-def pages(telling: Telling, end: threading.Event, say: Callable[[str], None]) -> threading.Thread:
-    """The thread that delivers; it ends soon after `end`, when everything is told."""
+def pages(telling: Telling, end: threading.Event, say: Callable[[str], None]) -> list[threading.Thread]:
+    """The threads that deliver, one for each way, so that a receiver that hangs keeps no other one from its page; they end soon after `end`, when
+    everything is told.
+    """
 
-    def deliver() -> None:
+    def deliver(way: Way) -> None:
         last = ""
-        while not (end.is_set() and not telling.waiting):
-            told = "; ".join(telling.deliver())
+        while not (end.is_set() and not telling.waiting_for(way)):
+            told = "; ".join(telling.deliver(way))
             if told and told != last:
                 say(told)
             last = told
             if end.wait(TELL_S) and told:
                 return  # what a receiver has not taken by now it may never take
 
-    thread = threading.Thread(target=deliver, name="pages", daemon=True)
-    thread.start()
-    return thread
+    threads = [
+        threading.Thread(target=deliver, args=(way,), name=f"pages by {way.name}", daemon=True) for way in telling.ways
+    ]
+    for thread in threads:
+        thread.start()
+    return threads

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import smtplib
 import ssl
+import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from typing import Any, ClassVar, Protocol
@@ -159,41 +160,73 @@ def _post(name: str, url: str, told: dict[str, Any]) -> None:
 
 
 class Telling:
-    """Pages on their way. Each goes out by every way; a way that has not taken it is tried again at the next call, for as long as it is of use."""
+    """Pages on their way. Each goes out by every way; a way that has not taken it is tried again at the next call, for as long as it is of use. Safe to call
+    from several threads: what is told while something else is on its way waits for the next call.
+    """
 
     def __init__(self, ways: Sequence[Way]) -> None:
-        self._ways = tuple(ways)
+        self.ways = tuple(ways)
+        self._lock = threading.Lock()
         self._waiting: list[tuple[Page, Way]] = []
         self._failed: dict[str, str] = {}  # by way: why it has not taken the last one
+        self._said: set[tuple[str, str]] = set()  # keys of pages and ways that people have been told of
 
     def tell(self, page: Page) -> None:
         """What waited of the same thing is of no more use."""
-        self._waiting = [(it, way) for it, way in self._waiting if it.key != page.key]
-        self._waiting += [(page, way) for way in self._ways]
+        with self._lock:
+            self._waiting = [(it, way) for it, way in self._waiting if it.key != page.key]
+            self._waiting += [(page, way) for way in self.ways]
+            if page.over:
+                self._said = {it for it in self._said if it[0] != page.key}
 
-    def deliver(self) -> list[str]:
-        """A sentence for each way that has not taken something. Takes `SEND_S` for each of them at most."""
-        left, said = list[tuple[Page, Way]](), list[str]()
-        for page, way in self._waiting:
+    def deliver(self, *ways: Way) -> list[str]:
+        """By these ways, or all. A sentence for each that has not taken something. Takes `SEND_S` for each page at most."""
+        said = list[str]()
+        with self._lock:
+            due = [it for it in self._waiting if not ways or it[1] in ways]
+        for page, way in due:
             try:
                 way.send(self._with_failures(page, way))
+            except Exception as error:  # whatever it is: a way that ends tells nobody any more
+                why = str(error) if isinstance(error, Failed) else f"{way.name}: {type(error).__name__}"
+                self._not_taken(page, way, why)
+                said.append(f"{page.title}: not told, and tried again ({why})")
+                continue
+            with self._lock:
                 self._failed.pop(way.name, None)
-            except Failed as error:
-                self._failed[way.name] = str(error)
-                left.append((page, way))
-                said.append(f"{page.title}: not told, and tried again ({error})")
-        self._waiting = left
+                self._waiting = [it for it in self._waiting if it[0] is not page or it[1] is not way]
         return said
 
     @property
     def waiting(self) -> int:
         """How many are not told yet."""
-        return len(self._waiting)
+        return self.waiting_for()
+
+    def waiting_for(self, *ways: Way) -> int:
+        """How many are not told yet by these, or by any."""
+        with self._lock:
+            return len([way for _, way in self._waiting if not ways or way in ways])
 
     def _with_failures(self, page: Page, way: Way) -> Page:
         """Whoever is reached hears who was not."""
-        others = [why for name, why in self._failed.items() if name != way.name]
-        if not others:
-            return page
-        lines = (*page.lines, *(f"not told that way: {why}" for why in others))
-        return Page(key=page.key, title=page.title, lines=lines, urgent=page.urgent, over=page.over)
+        with self._lock:
+            others = {name: why for name, why in self._failed.items() if name != way.name}
+            self._said |= {(page.key, name) for name in others}
+        news = [line for line in map(_not_told, others.values()) if line not in page.lines]
+        return replace(page, lines=(*page.lines, *news)) if news else page
+
+    def _not_taken(self, page: Page, way: Way, why: str) -> None:
+        """Whoever was reached before that is told, too: once for each page and way."""
+        with self._lock:
+            self._failed[way.name] = why
+            if (page.key, way.name) in self._said or not any(it is page and by is way for it, by in self._waiting):
+                return
+            waits = {id(by) for it, by in self._waiting if it.key == page.key}
+            reached = [it for it in self.ways if id(it) not in waits]
+            if reached:
+                self._said.add((page.key, way.name))
+            self._waiting += [(replace(page, lines=(_not_told(why),)), it) for it in reached]
+
+
+def _not_told(why: str) -> str:
+    return f"not told that way: {why}"

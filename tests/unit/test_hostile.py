@@ -32,6 +32,8 @@ from contract.links import fence, keeper, pointer, replication, turn, verify
 from contract.plain import phrase, printable, shown
 from contract.services import app, archive, assets, postgres, redis, setup
 from contract.verbs import ANSWERS
+from contract.watch import Alarm
+from contract.watch import Word as Agreed
 from scripts.clients import bounded, http
 from scripts.clients import hosts as clients_hosts
 from scripts.clients.check_bucket import CheckBucket
@@ -39,6 +41,7 @@ from scripts.clients.hosts import Hosts, answer_of
 from scripts.clients.openstack import ApiDown, Cloud
 from scripts.clients.server_states import read as read_server
 from scripts.clients.trail_bucket import TrailBucket
+from scripts.clients.watch_bucket import WatchBucket
 from scripts.clients.witness import Witness, WitnessDown
 from scripts.host.agent.peer import told
 from tests.unit.bad_answers import Played
@@ -80,7 +83,7 @@ KINDS: dict[str, Any] = {
 HOSTILE = TEXTS | KINDS
 SAMPLES: tuple[Any, ...] = (
     1, "a", "held", "master", "primary", "0/16", "203.0.113.5", "db-1", "db-1.a", "16", True, "ssh-ed25519 AAAA", "https://s3.example", "0" * 16,
-    "0" * 64, "run", "done", "move", "2026-12-31", "2026-12-31T10:00:00Z", {}, [],
+    "0" * 64, "run", "done", "move", "0123456789ab", "tell", "2026-12-31", "2026-12-31T10:00:00Z", {}, [],
 )  # fmt: skip
 FREE = (forms.PHRASE, forms.TREE)
 
@@ -209,6 +212,8 @@ OBJECTS: dict[str, tuple[type[Any], Callable[[], Any]]] = {
     "configurations/a.json": (Record, lambda: WITNESS.configuration("a")),
     "heartbeats/a/db-1.json": (Beat, lambda: WITNESS.heartbeat("a", "db-1")),
     "checks/last.json": (Checked, lambda: CheckBucket(WITNESS_PLACE).last_check()),
+    "watch/alarms/000000000000.json": (Alarm, lambda: WatchBucket(WITNESS_PLACE).alarm("0" * 12)),
+    "watch/confirmed/000000000000.json": (Agreed, lambda: WatchBucket(WITNESS_PLACE).word("0" * 12)),
     "audit/00000001.json": (Entry, lambda: audit.read("audit/00000001.json", TrailBucket(WITNESS_PLACE).stored(1) or b"")),
 }  # fmt: skip
 

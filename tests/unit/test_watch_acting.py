@@ -59,9 +59,11 @@ class World:
         self._ask()
         return self.attempts.setdefault(attempt.epoch, attempt) is attempt
 
-    def attempt(self, epoch: int) -> Attempt | None:
+    def last_begun(self, mode: Mode) -> Attempt | None:
         self._ask()
-        return self.attempts.get(epoch)
+        return next(
+            (self.attempts[it] for it in sorted(self.attempts, reverse=True) if self.attempts[it].mode == mode), None
+        )
 
     # --- the shop
     def plan(self, kind: Kind, target: str) -> Plan:
@@ -237,14 +239,23 @@ def test_a_move_that_ends_badly_is_told_as_what_it_is(code: ExitCode, said: str)
     assert said in world.last and world.pages[-1].urgent and not world.pages[-1].over
 
 
-def test_nothing_is_moved_by_itself_so_soon_after_the_last_time() -> None:
+@pytest.mark.parametrize("epoch", [2, 1])
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        ((START - datetime.timedelta(hours=2)).isoformat(), "moved by itself 2.0 h ago"),
+        ((START + datetime.timedelta(hours=2)).isoformat(), "moved by itself 0.0 h ago"),
+        ("yesterday", "nobody knows when"),
+    ],
+)
+def test_nothing_is_moved_by_itself_so_soon_after_the_last_time(epoch: int, at: str, said: str) -> None:
+    """Also where people have moved it since."""
     world = World(Mode.AUTOMATIC, rest_s=86_400)
-    before = (START - datetime.timedelta(hours=2)).isoformat()
-    attempt = Attempt(epoch=2, mode=Mode.AUTOMATIC, alarm="0" * 12, who="w", place="p", at=before)
-    world.attempts[2] = attempt
+    attempt = Attempt(epoch=epoch, mode=Mode.AUTOMATIC, alarm="0" * 12, who="w", place="p", at=at)
+    world.attempts[epoch] = attempt
     world.lost()
-    assert not world.moves and "moved by itself 2.0 h ago" in world.last and "`drctl failover b`" in world.last
-    world.attempts[2] = replace(attempt, mode=Mode.ASSIST)
+    assert not world.moves and said in world.last and "`drctl failover b`" in world.last
+    world.attempts[epoch] = replace(attempt, mode=Mode.ASSIST)
     world.lost()
     assert len(world.moves) == 1
 

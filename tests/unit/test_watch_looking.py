@@ -295,5 +295,6 @@ def test_what_waits_is_told_before_the_watcher_ends() -> None:
     telling = Telling([Way()])
     telling.tell(Page(key="k", title="t", lines=()))
     end.set()
-    pages(telling, end, lambda _: None).join(5)
+    for thread in pages(telling, end, lambda _: None):
+        thread.join(5)
     assert [it.key for it in got] == ["k"]

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from contract.errors import Failed
-from scripts.watch import pages
+from scripts.host.frame.wait import until
+from scripts.watch import loop, pages
 from scripts.watch.pages import Mail, Page, PagerDuty, Slack, Telling, Webhook
 
 PAGE = Page(key="shop lost 1", title="shop: region a is lost", lines=("entrance: silent", "<!channel> & co"))
@@ -164,6 +165,76 @@ def test_whoever_is_reached_hears_who_was_not() -> None:
     telling.deliver()
     assert post.got[0].lines[-1] == "not told that way: slack: answered 503"
     assert PAGE.lines == post.got[0].lines[:-1]
+
+
+def test_whoever_was_reached_before_hears_it_once() -> None:
+    post, slack = Played("mail"), Played("slack")
+    slack.broken = True
+    telling = Telling([post, slack])
+    telling.tell(PAGE)
+    for _ in range(3):
+        telling.deliver()
+    assert [it.lines for it in post.got] == [PAGE.lines, ("not told that way: slack: answered 503",)]
+    slack.broken = False
+    telling.deliver()
+    assert [it.lines for it in slack.got] == [PAGE.lines] and telling.waiting == 0
+
+
+class Hanging(Played):
+    """It takes a page once it is let go."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.asked, self.go = threading.Event(), threading.Event()
+
+    def send(self, page: Page) -> None:
+        self.asked.set()
+        assert self.go.wait(10)
+        super().send(page)
+
+
+def test_what_is_told_while_another_page_is_on_its_way_is_not_lost() -> None:
+    slow = Hanging("slack")
+    telling, lost = Telling([slow]), Page(key="shop lost 2", title="region a is lost", lines=("now",))
+    telling.tell(PAGE)
+    sending = threading.Thread(target=telling.deliver)
+    sending.start()
+    assert slow.asked.wait(10)
+    telling.tell(lost)
+    slow.go.set()
+    sending.join(10)
+    telling.deliver()
+    assert slow.got == [PAGE, lost]
+
+
+def test_a_receiver_that_hangs_keeps_no_other_from_its_page() -> None:
+    slow, post, end = Hanging("slack"), Played("mail"), threading.Event()
+    telling = Telling([slow, post])
+    telling.tell(PAGE)
+    threads = loop.pages(telling, end, lambda _: None)
+    assert slow.asked.wait(10) and until(lambda: post.got == [PAGE], 10)
+    assert slow.got == []
+    slow.go.set()
+    end.set()
+    for thread in threads:
+        thread.join(10)
+    assert slow.got == [PAGE]
+
+
+def test_a_way_that_breaks_in_a_way_of_its_own_is_tried_again() -> None:
+    class Odd(Played):
+        def send(self, page: Page) -> None:
+            if self.broken:
+                raise UnicodeError("hunter2")
+            super().send(page)
+
+    way = Odd("mail")
+    way.broken = True
+    telling = Telling([way])
+    telling.tell(PAGE)
+    assert telling.deliver() == [f"{PAGE.title}: not told, and tried again (mail: UnicodeError)"]
+    way.broken = False
+    assert telling.deliver() == [] and way.got == [PAGE]
 
 
 def test_what_is_over_is_not_told_as_if_it_were_not() -> None:
