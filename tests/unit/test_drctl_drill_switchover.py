@@ -217,10 +217,10 @@ def test_all_of_it_is_in_the_window_or_it_does_not_begin(
     pair: World, window: str, hold: int, at: datetime.datetime, fits: bool
 ) -> None:
     if fits:
-        drill_switchover._in_window(window, hold, at)
+        drill_switchover.in_window(window, hold, 2 * drill_switchover.WAY_S, at)
     else:
         with pytest.raises(Refused, match="nothing was changed"):
-            drill_switchover._in_window(window, hold, at)
+            drill_switchover.in_window(window, hold, 2 * drill_switchover.WAY_S, at)
     assert pair.runs == []
 
 

@@ -49,6 +49,7 @@ LOGGED = frozenset(
         *("init", "confirm", "destroy", "unlock", "reboot", "rotate", "config share", "state backup", "state restore"),
         *(
             "drill restore",
+            "drill standby",
             "drill switchover",
             "report sign",
             "report deficiency",

@@ -92,6 +92,12 @@ def drill(drill: argparse.ArgumentParser) -> None:
         help="times of a day in UTC between which all of it has to be, like 02:00-04:00; any by default",
     )
     _of_move(there)
+    _drill_standby(
+        what.add_parser(
+            "standby",
+            help="the standby's database and cache lose their power for a while, the shop sells on, and they come back",
+        )
+    )
     restore = what.add_parser(
         "restore",
         help="the newest backup and WAL, beside the standby's database: restored, counted, every page checked, removed",
@@ -110,6 +116,23 @@ def drill(drill: argparse.ArgumentParser) -> None:
     lab.add_argument("names", nargs="*", metavar="NAME", help="which ones; none: tell all of them, and what each shows")
     lab.add_argument("--runs", type=int, default=1, help="how often each; 1 by default")
     lab.set_defaults(folder=PROJECT)
+
+
+def _drill_standby(lost: argparse.ArgumentParser) -> None:
+    lost.add_argument("--dry-run", action="store_true", help="what would be done, and nothing is")
+    lost.add_argument("--yes", action="store_true", help="agreed")
+    lost.add_argument("--hold", type=int, default=300, help="seconds that they are off; 300 by default")
+    lost.add_argument(
+        "--window",
+        default="",
+        help="times of a day in UTC between which all of it has to be, like 02:00-04:00; any by default",
+    )
+    lost.add_argument("--reason", default="", help="why, for the record")
+    lost.add_argument("--ticket", default="", help="its number, for the record")
+    lost.add_argument("--approved-by", default="", help="who has agreed to it, for the record")
+    lost.add_argument("--witnessed-by", default="", help="who watches it, for the record")
+    lost.add_argument("--site", choices=SITES, default="a", help="whose stack has the configuration; a by default")
+    of_stack(lost)
 
 
 def chaos(chaos: argparse.ArgumentParser) -> None:

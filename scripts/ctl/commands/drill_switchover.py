@@ -90,7 +90,7 @@ class Drill:
 def run(chosen: argparse.Namespace) -> ExitCode:
     """Raises DrError."""
     now = datetime.datetime.now(datetime.UTC)
-    _in_window(chosen.window, chosen.hold, now)
+    in_window(chosen.window, chosen.hold, 2 * WAY_S, now)
     pair = move.Pair.chosen(argparse.Namespace(**vars(chosen), region=None))
     home = move.leading(pair)
     found, small = _planned(pair, other(home))
@@ -202,8 +202,8 @@ def _leg(told: argparse.Namespace, way: Plan) -> argparse.Namespace:
     return argparse.Namespace(**{**vars(told), **own, "reason": reason})
 
 
-def _in_window(window: str, hold: int, now: datetime.datetime) -> None:
-    """Raises Usage, Refused where it does not fit."""
+def in_window(window: str, hold: int, beside_s: int, now: datetime.datetime) -> None:
+    """`hold`, `beside_s`: seconds that somebody has chosen, and that all else may take. Raises Usage, Refused where it does not fit."""
     if not 0 <= hold <= MOST_HOLD_S:
         raise Usage(f"--hold: found {hold}, wanted 0 to {MOST_HOLD_S} seconds; nothing was changed")
     if not window:
@@ -215,9 +215,9 @@ def _in_window(window: str, hold: int, now: datetime.datetime) -> None:
         )
     begin, end = (int(told[at]) * 60 + int(told[at + 1]) for at in (1, 3))
     length, since = (end - begin) % 1440 * 60, (now.hour * 60 + now.minute - begin) % 1440 * 60 + now.second
-    if since >= length or since + hold + 2 * WAY_S > length:
+    if since >= length or since + hold + beside_s > length:
         raise Refused(
-            f"window {window}: it is {now:%H:%M} UTC, and both ways with {hold} s between them take up to {hold + 2 * WAY_S} s, wanted all of it in it; "
+            f"window {window}: it is {now:%H:%M} UTC, and this takes up to {hold + beside_s} s, {hold} s of it by --hold, wanted all of it in it; "
             "nothing was changed; begin at its begin, or choose a wider one"
         )
 

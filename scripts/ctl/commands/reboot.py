@@ -33,6 +33,7 @@ from scripts.ctl.survey.seen import Survey
 # What the others need comes late: the database's host, and last the one through which all of them are reached.
 ORDER = (APP, CACHE, DATABASE, CONTROL)
 LOOK_S, NOTED_S = 3.0, 3.0
+SURE_S = 15.0  # for a look after which hosts are touched: one that is slow to answer is not ill
 # `systemctl reboot` answers before the host goes.
 REBOOT = "systemctl --no-block reboot"
 # What is about the time that has passed, or about the very thing that is done here.
@@ -62,12 +63,12 @@ def run(chosen: argparse.Namespace) -> ExitCode:
     stack = Stack.chosen(chosen)
     settings = stack.settings()
     with Ways() as ways:
-        survey = look(settings, ways=ways)
+        survey = look(settings, limit_s=SURE_S, ways=ways)
         hosts = _wanted(chosen, settings, survey)
         if not hosts:
             print(f"region {chosen.site}: no update waits for a reboot of its hosts; nothing was done")
             return ExitCode.DONE
-        ill = _fit(chosen.site, settings, survey)
+        ill = fit(chosen.site, settings, survey)
         print(f"region {chosen.site}: {', '.join(hosts)} begin anew, one after the other")
         if chosen.dry_run:
             return ExitCode.DONE
@@ -105,7 +106,7 @@ def _wanted(chosen: argparse.Namespace, settings: Settings, survey: Survey) -> t
     return tuple(f"{name}.{chosen.site}" for name in own if due[name])
 
 
-def _fit(site: str, settings: Settings, survey: Survey) -> Mapping[Ill, Finding]:
+def fit(site: str, settings: Settings, survey: Survey) -> Mapping[Ill, Finding]:
     """What is not well before, if the shop can do without this region's hosts for a while. Raises Refused with every reason."""
     reasons = []
     epoch = survey.newest.value
