@@ -9,7 +9,7 @@ LINKS_S = {
     "postgres": 7200,
     "redis": 900,
     "assets": 900,
-    "app": 900,
+    "app": 1200,
     "archive": 900,
     "monitoring": 1200,
     "fence": 640,

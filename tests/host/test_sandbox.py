@@ -59,7 +59,7 @@ def of_agent() -> list[ManagedFile]:
 def of_app() -> list[ManagedFile]:
     given = {"nightly": Process(schedule="@daily"), "mailer": Process(active_only=False)}
     found, _ = processes("web: puma\nworker: x\nmailer: x\nnightly: x\nrelease: x\n", given)
-    texts = {**units(found, 300, first=True).texts, CACHES_UNIT: caches.UNIT}
+    texts = {**units(found, "/opt/shop/releases/abc", 300, first=True).texts, CACHES_UNIT: caches.UNIT}
     return [ManagedFile(path=NOWHERE.units / name, content=text) for name, text in texts.items()]
 
 

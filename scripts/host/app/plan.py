@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from contract.errors import Refused, say
 
 from ..frame.plan import Step
-from .config import CACHES_UNIT, FIRST_APP, HAPROXY, NGINX, RELEASE, WEB
+from .config import CACHES_UNIT, FIRST_APP, HAPROXY, NGINX, RELEASE, SPARE, WEB
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Facts:
     enabled: frozenset[str] = frozenset()  # units that start with the machine
     surplus: tuple[str, ...] = ()  # units of the shop that the configuration names no more
     serves: bool = False  # nginx sends requests to this host's web process
+    spare_leads: bool = False  # nginx sends them to the one beside it
     shown: bool = False  # there is a certificate behind the link that this host turns by itself
     due: tuple[str, ...] = ()  # units under which files or release were changed, and that have not begun anew since
     role: str | None = None  # of role.json
@@ -46,6 +47,11 @@ class Facts:
     def serving(self) -> bool:
         """A release is at work."""
         return WEB in self.at_work and self.current is not None
+
+    @property
+    def bridged(self) -> bool:
+        """A run that did not come to its end has left requests with the process beside `web`, and it takes them."""
+        return self.spare_leads and SPARE in self.at_work
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,12 +103,12 @@ def plan(facts: Facts, wanted: Wanted) -> Sequence[Step]:
     migrate = wanted.migration is not None and facts.migrated != wanted.migration
     steps = _prepared(facts, wanted)
     if new:
-        steps.append(Step("link", wanted.release))
+        steps.append(Step("ready", wanted.release))
     steps += [*_only_ours(facts), *_kept(facts, (CACHES_UNIT,), anew=False)]
     # New code wants its schema first; the same code in a new epoch has it, and requests come before.
     if unborn and migrate:
         steps.append(Step("release", RELEASE))
-    steps += _kept(facts, (WEB,), anew=unborn)
+    steps += _web(facts, wanted, new=new, anew=unborn)
     steps += _nginx(facts, wanted)
     if migrate and not unborn:
         steps.append(Step("release", RELEASE))
@@ -123,9 +129,28 @@ def _prepared(facts: Facts, wanted: Wanted) -> list[Step]:
     if facts.surplus:
         steps.append(Step("remove", _all(facts.surplus)))
     ours = {WEB, *wanted.others, *(wanted.workers if wanted.active else ())}
-    if facts.stale_units or facts.stale_caches or facts.surplus or ours & {*facts.due}:
+    written = facts.stale_units or facts.stale_caches or facts.surplus or ours & {*facts.due}
+    if (
+        written or facts.current != wanted.release
+    ):  # some units are of a release, and a run before may have ended behind their files
         steps.append(Step("daemon-reload"))
     return [*steps, *_role(facts, wanted)]
+
+
+def _web(facts: Facts, wanted: Wanted, *, new: bool, anew: bool) -> list[Step]:
+    """The process that takes requests: where it runs, the wanted one is seen to be well before it is touched, and the link is turned by then."""
+    kept = _kept(facts, (WEB,), anew=anew)
+    begins = Step("restart", WEB) in kept
+    steps = []
+    if facts.spare_leads and not facts.bridged:
+        steps.append(Step("unspare", SPARE))
+    if begins and facts.serving and not facts.bridged:
+        steps.append(Step("spare", SPARE))
+    elif not begins and SPARE in facts.at_work:
+        steps.append(Step("unspare", SPARE))
+    if new:
+        steps.append(Step("link", wanted.release))
+    return [*steps, *kept]
 
 
 def _kept(facts: Facts, units: Sequence[str], *, anew: bool) -> list[Step]:

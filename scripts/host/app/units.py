@@ -17,17 +17,19 @@ from contract.services.schedule import calendar
 
 from ..frame.layout import Layout
 from ..frame.systemd import guard_line, sandbox
-from .config import CACHES_UNIT, ENV, PROCESSES, RELEASE, USER, WEB
+from .config import CACHES_UNIT, ENV, PROCESSES, RELEASE, SPARE, SPARE_PUMA, USER, WEB
 from .lock import LOCKED
 
-WRITABLE = ("tmp", "log")  # folders that Rails wants beside its code; a release has none
+TMP = "tmp"
+WRITABLE = (TMP, "log")  # folders that Rails wants beside its code; a release has none
+CURRENT = "/opt/shop/current"
 _GUARDED = re.compile(r"^ExecStartPre=.* guard app$", re.MULTILINE)
 _OURS = re.compile(r"shop-[A-Za-z][A-Za-z0-9_.-]*\.(service|timer)")
 
 
 @dataclass(frozen=True)
 class Units:
-    """The shop's units on this host, by when they run. `web` is among none of these lists, nor is `release`."""
+    """The shop's units on this host, by when they run. `web` is among none of these lists, nor are `release` and the one beside `web`."""
 
     texts: dict[str, str] = field(default_factory=dict, repr=False)  # all of them, by name
     always: tuple[str, ...] = ()  # run in both sites
@@ -42,16 +44,16 @@ class Units:
         return frozenset((WEB, CACHES_UNIT, *self.always, *self.active))
 
 
-def units(processes: Iterable[Found], release_limit_s: int, *, first: bool) -> Units:
-    """`first`: whether this is the site's first app host, which runs what runs once."""
+def units(processes: Iterable[Found], release: str, release_limit_s: int, *, first: bool) -> Units:
+    """`release`: folder of the wanted one; `first`: whether this is the site's first app host, which runs what runs once."""
     texts: dict[str, str] = {}
     always, active, jobs, calendars = list[str](), list[str](), list[str](), list[str]()
-    release = False
+    migrates = False
     for it in processes:
         if it.name == WEB_PROCESS:
-            texts[WEB] = _lasting(it)
+            texts |= {WEB: _lasting(it), SPARE: _beside(it, release)}
         elif it.name == RELEASE_PROCESS:
-            texts[RELEASE], release = _once(it, release_limit_s), True
+            texts[RELEASE], migrates = _once(it, release, release_limit_s), True
         elif it.scheduled:
             if first and it.keys.count:
                 job, timer = f"shop-{it.name}.service", f"shop-{it.name}.timer"
@@ -63,7 +65,7 @@ def units(processes: Iterable[Found], release_limit_s: int, *, first: bool) -> U
             for name in _names(it):
                 texts[name] = _lasting(it)
                 (active if it.active_only else always).append(name)
-    return Units(texts, tuple(always), tuple(active), tuple(jobs), release, tuple(calendars))
+    return Units(texts, tuple(always), tuple(active), tuple(jobs), migrates, tuple(calendars))
 
 
 def _names(it: Found) -> list[str]:
@@ -82,6 +84,27 @@ def _lasting(it: Found) -> str:
         "notify" if it.keys.notify else "exec",
         _command(it.command),
         guard + restart,
+    )
+
+
+def _beside(it: Found, release: str) -> str:
+    """`web` of the wanted release on a port of its own, whichever runs. Where it ends by itself, nothing starts it anew: whoever waits for it is told.
+
+    Its `tmp` is its own: a server that finds the PID file of the other one there takes itself for the second.
+    """
+    own = SPARE.removesuffix(".service")
+    extra = (
+        f"TimeoutStopSec={it.stop_s}\nKillMode=mixed\nRuntimeDirectory={own}\nBindPaths=/run/{own}:{release}/{TMP}\n"
+    )
+    command = f"/usr/bin/env PORT={SPARE_PUMA.partition(':')[2]} {_command(it.command)}"
+    return _unit(
+        it,
+        "The shop's web once more, while it begins anew",
+        "notify" if it.keys.notify else "exec",
+        command,
+        extra,
+        start=False,
+        folder=release,
     )
 
 
@@ -110,13 +133,25 @@ WantedBy=timers.target
 """
 
 
-def _once(it: Found, limit_s: int) -> str:
+def _once(it: Found, release: str, limit_s: int) -> str:
+    """Of the wanted release, while the one of before still runs."""
     command = f"/usr/bin/ruby {LOCKED} {_quoted(shell(it.command))}"
     limits = f"TimeoutStartSec={limit_s}\nTimeoutStopSec={it.stop_s}\n"
-    return _unit(it, "What the shop's release wants done before it runs", "oneshot", command, limits, start=False)
+    return _unit(
+        it, "What the shop's release wants done before it runs", "oneshot", command, limits, start=False, folder=release
+    )
 
 
-def _unit(it: Found, description: str, kind: str, command: str, extra: str, *, start: bool = True) -> str:
+def _unit(
+    it: Found,
+    description: str,
+    kind: str,
+    command: str,
+    extra: str,
+    *,
+    start: bool = True,
+    folder: str = CURRENT,
+) -> str:
     """The environment stands in files of root, which systemd reads before it becomes the shop's user."""
     memory = f"MemoryMax={it.keys.memory_mb}M\n" if it.keys.memory_mb else ""
     install = "\n[Install]\nWantedBy=multi-user.target\n" if start else ""
@@ -130,13 +165,13 @@ StartLimitIntervalSec=0
 Type={kind}
 User={USER}
 Group={USER}
-WorkingDirectory=/opt/shop/current
+WorkingDirectory={folder}
 EnvironmentFile={ENV}
 EnvironmentFile={PROCESSES}/{it.name}.env
 ExecStart={command}
 UMask=0027
 PrivateUsers=yes
-{memory}{sandbox([f"/opt/shop/current/{name}" for name in WRITABLE])}{extra}{install}"""
+{memory}{sandbox([f"{folder}/{name}" for name in WRITABLE])}{extra}{install}"""
 
 
 def _command(command: str) -> str:

@@ -40,6 +40,7 @@ from .config import (
     SERVES,
     SHOP,
     SHOWN,
+    SPARE,
     TAKEN,
     USER,
     WEB,
@@ -48,6 +49,7 @@ from .config import (
 from .files import groups
 from .plan import Facts, Wanted, plan
 from .schema import PENDING, schema_question
+from .spare import Spare
 from .units import WRITABLE, lying, of_active_site, startable
 from .units import units as units_of
 from .web import cable, health
@@ -67,12 +69,13 @@ class App:
         self._marker = layout.at("/var/lib/dr/app-migrated")
         self._retries = layout.at("/proc/sys/net/ipv4/tcp_retries2")
         self._due = Due(layout, "app")  # units that have to begin anew
+        self._spare = Spare(layout, units, log)
         release, found, faults = layout.at(desired.release), list[Found](), list[Fault]()
         if release.is_dir():
             found, faults = processes(procfile(release), desired.processes)
         self._processes = [] if faults else found
         first = desired.envelope.host == FIRST_APP
-        self._units = units_of(self._processes, desired.release_limit_s, first=first)
+        self._units = units_of(self._processes, desired.release, desired.release_limit_s, first=first)
         self._groups = groups(desired, self._processes, self._units, layout)
         self.wanted = Wanted(
             active=desired.envelope.active,
@@ -94,7 +97,7 @@ class App:
         paths = {name: tuple(path for _, found in rows for path in found) for name, rows in stale.items()}
         texts = lying(self._layout)
         workers, guarded = startable(texts), of_active_site(texts)
-        asked = (WEB, NGINX, CACHES_UNIT, HAPROXY, *self._units.always, *self._units.active, *guarded)
+        asked = (WEB, SPARE, NGINX, CACHES_UNIT, HAPROXY, *self._units.always, *self._units.active, *guarded)
         seen = self._manager.look(list(dict.fromkeys(asked)))
         return Facts(
             user=users.exists(USER),
@@ -110,6 +113,7 @@ class App:
             enabled=frozenset(unit for unit, at in seen.items() if at.enabled),
             surplus=tuple(unit for unit in texts if self._processes and unit not in self._units.texts),
             serves=self._serves.is_file(),
+            spare_leads=self._spare.leads,
             shown=(self._layout.at(SHOWN) / "tls.crt").is_file(),
             due=self._due.names(),
             role=role.role if role else None,
@@ -142,6 +146,9 @@ class App:
             "write": lambda: self._write(step.detail),
             "daemon-reload": self._manager.daemon_reload,
             "role": lambda: self._role.write(self._layout),
+            "ready": self._ready,
+            "spare": self._begin_spare,
+            "unspare": self._spare.end,
             "link": self._link,
             "release": self._migrate,
             "remove": lambda: self._remove(step.detail.split()),
@@ -224,19 +231,26 @@ class App:
         users.make(USER)
 
     def _link(self) -> None:
-        """The release that runs, replaced in one step. Its code stays root's; Rails writes below `tmp` and `log` alone."""
+        """The release that runs, replaced in one step."""
         self._due.add(self._units.lasting - {CACHES_UNIT})
+        fresh = self._current.with_name("current.new")
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(self._desired.release)
+        fresh.replace(self._current)
+        sync_folder(self._current.parent)
+
+    def _begin_spare(self) -> None:
+        self._due.add([WEB])  # whatever becomes of this run, the next one goes on with it
+        self._spare.begin(self._desired.release)
+
+    def _ready(self) -> None:
+        """What is about to run is as it was built. Its code stays root's; Rails writes below `tmp` and `log` alone."""
         release = self._layout.at(self._desired.release)
         from .release import check_placed  # noqa: PLC0415 - a move must not wait for code that unpacks
 
         check_placed(release)
         for name in WRITABLE:
             make_folder(release / name, 0o750, USER)
-        fresh = self._current.with_name("current.new")
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(self._desired.release)
-        fresh.replace(self._current)
-        sync_folder(self._current.parent)
 
     def _migrate(self) -> None:
         """What the release wants done, by its own command, which loads all of Rails. That takes seconds of each move, so a release that this host has
@@ -253,7 +267,10 @@ class App:
     def _restart(self, units: list[str]) -> None:
         if units == [NGINX]:
             self._check_nginx()
-        self._manager.each("restart", units, UNIT_S)
+        if units == [WEB] and self._spare.leads:
+            self._spare.hand_back()
+        else:
+            self._manager.each("restart", units, UNIT_S)
         self._due.done(units)
 
     def _begin(self, units: list[str]) -> None:
@@ -301,7 +318,7 @@ def status(call: Call) -> Result:
     """Verb `status`: live facts; never fails. `worker`: whether what works in the active site alone does, all of it there, any of it in the standby."""
     role, texts = rolefile.read(call.layout), lying(call.layout)
     guarded, workers = of_active_site(texts), startable(texts)
-    asked = [WEB, NGINX, CACHES_UNIT, *(unit for unit in texts if unit not in (WEB, RELEASE))]
+    asked = [WEB, NGINX, CACHES_UNIT, *(unit for unit in texts if unit not in (WEB, SPARE, RELEASE))]
     seen = Systemd().look(asked)
     active = role is not None and role.role == rolefile.PRIMARY
     current = call.layout.at("/opt/shop/current")
@@ -311,7 +328,7 @@ def status(call: Call) -> Result:
             "worker": all(seen[it].running for it in workers) if active else any(not seen[it].down for it in guarded),
             "processes": {unit: seen[unit].running for unit in asked if unit not in (WEB, NGINX)},
             "nginx": seen[NGINX].running,
-            "healthy": health.healthy(call.layout),
+            "healthy": health.healthy(call.layout, Spare(call.layout, Systemd(), call.log).at),
             "release": str(current.readlink()) if current.is_symlink() else None,
             "role": role.document() if role else None,
         }

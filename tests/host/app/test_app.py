@@ -11,13 +11,15 @@ from contract.errors import Failed, Refused, Usage
 from contract.services.environment import OWN
 from contract.services.processes import processes
 from scripts.ctl.stacks.secrets import generate
-from scripts.host.app import verbs
+from scripts.host.app import spare, verbs
 from scripts.host.app.config import (
     CACHES_UNIT,
     HAPROXY,
     NGINX,
+    PUMA,
     RETRIES,
     SERVES,
+    SPARE,
     WEB,
     Desired,
     environment,
@@ -149,10 +151,11 @@ def test_a_fresh_active_host_migrates_before_it_serves_and_works_last():
         "write /conf",
         "daemon-reload",
         "role primary",
-        f"link {RELEASE}",
+        f"ready {RELEASE}",
         f"enable {CACHES_UNIT}",
         f"restart {CACHES_UNIT}",
         f"release {MIGRATE}",
+        f"link {RELEASE}",
         f"enable {WEB}",
         f"restart {WEB}",
         "serve",
@@ -214,8 +217,10 @@ def test_a_turn_changes_where_requests_go_and_leaves_what_is_slow_for_the_call_a
         "write /sysctl",
         "kernel",
         "daemon-reload",
-        f"link {RELEASE}",
+        f"ready {RELEASE}",
         f"release {MIGRATE}",
+        f"spare {SPARE}",
+        f"link {RELEASE}",
         f"restart {WEB}",
         f"enable {WORKER}",
         f"restart {WORKER}",
@@ -328,20 +333,47 @@ def test_the_file_that_nginx_looks_at_follows_the_role(tmp_path):
 
 def test_a_new_release_has_its_schema_before_its_code_runs():
     found = steps(replace(SERVING, current="/opt/shop/releases/old", migrated="/opt/shop/releases/old 3"), ACTIVE)
-    assert found == [f"link {RELEASE}", f"release {MIGRATE}", f"restart {WEB}", f"restart {WORKER}"]
+    assert found == [
+        "daemon-reload",
+        f"ready {RELEASE}",
+        f"release {MIGRATE}",
+        f"spare {SPARE}",
+        f"link {RELEASE}",
+        f"restart {WEB}",
+        f"restart {WORKER}",
+    ]
+
+
+def test_what_a_killed_run_has_left_beside_the_web_process_goes_on_or_goes():
+    left = replace(SERVING, at_work=ALL | {SPARE}, spare_leads=True, due=(WEB,))
+    assert steps(left, ACTIVE) == ["daemon-reload", f"restart {WEB}"], (
+        "customers are with the one beside: it stays until then"
+    )
+    assert steps(replace(left, at_work=ALL), ACTIVE) == [
+        "daemon-reload", f"unspare {SPARE}", f"spare {SPARE}", f"restart {WEB}",
+    ], "it ended, and nginx shall look there no more"  # fmt: skip
+    assert steps(replace(left, due=()), ACTIVE) == [f"unspare {SPARE}"]
+    assert steps(replace(left, spare_leads=False), ACTIVE) == ["daemon-reload", f"spare {SPARE}", f"restart {WEB}"]
+    assert steps(replace(left, spare_leads=False, due=()), ACTIVE) == [f"unspare {SPARE}"]
+
+
+def test_a_web_process_that_does_not_run_has_nothing_beside_it():
+    down = replace(SERVING, at_work=ALL - {WEB})
+    assert steps(down, ACTIVE) == [f"restart {WEB}"]
 
 
 class Manager:
     """A service manager: what was begun anew, and which unit fails to."""
 
     def __init__(self):
-        self.begun, self.failing, self.halted = [], set(), []
+        self.begun, self.failing, self.halted, self.spare = [], set(), [], False
 
     def each(self, verb, units, limit_s):
         for unit in units:
             if unit in self.failing:
                 raise Failed(f"unit {unit}: failed")
             self.begun.append(unit)
+            self.spare = self.spare or unit == SPARE
 
     def restart(self, unit, limit_s):
         self.each("restart", [unit], limit_s)
@@ -350,10 +382,11 @@ class Manager:
 
     def halt(self, units, limit_s):
         self.halted.append(tuple(units))
+        self.spare = self.spare and SPARE not in units
         return True
 
     def look(self, units):
-        down = (MIGRATE, HAPROXY)
+        down = (MIGRATE, HAPROXY, *(() if self.spare else (SPARE,)))
         return {unit: Look("inactive") if unit in down else Look("active", True) for unit in units}
 
     def set_all(self, verb, units):
@@ -373,7 +406,9 @@ PROCFILE = "web: puma -p $PORT\nworker: ruby bin/worker\nrelease: ruby bin/migra
 def at_work(tmp_path, monkeypatch):
     """An app host of the active site that runs as wanted, with another release beside the one that runs."""
     monkeypatch.setattr(users, "exists", lambda user: True)
-    monkeypatch.setattr(health, "healthy", lambda layout: True)
+    monkeypatch.setattr(health, "healthy", lambda layout, at=PUMA: True)
+    monkeypatch.setattr(spare, "run", lambda argv, **_: Done(0, "", ""))
+    monkeypatch.setattr(spare, "make_folder", lambda folder, *_: folder.mkdir(parents=True, exist_ok=True))
     monkeypatch.setattr(verbs, "make_folder", lambda folder, *_: folder.mkdir(parents=True, exist_ok=True))
     monkeypatch.setattr(App, "_has_schema", lambda self: True)
     monkeypatch.setattr(App, "_check_nginx", lambda self: None)
@@ -416,10 +451,11 @@ def test_a_release_whose_migrations_failed_once_runs_after_the_run_that_mends_th
     units.failing = {MIGRATE}
     with pytest.raises(Failed):
         turn(release=NEWER)
-    assert units.begun == [], "new code wants its schema first"
+    assert units.begun == ["daemon-reload"], "new code wants its schema first"
     units.failing = set()
+    units.begun.clear()
     assert turn(release=NEWER)["release"] == NEWER
-    assert units.begun == ["daemon-reload", MIGRATE, WEB, WORKER]
+    assert units.begun == ["daemon-reload", MIGRATE, SPARE, WEB, WORKER]
     units.begun.clear()
     turn(release=NEWER)
     assert units.begun == []
@@ -429,9 +465,10 @@ def test_a_release_whose_migrations_failed_once_runs_after_the_run_that_mends_th
     ("failing", "block", "begun"),
     [
         (WEB, {"secret_key_base": "another"}, [WEB, WORKER]),
+        (SPARE, {"secret_key_base": "another"}, [SPARE, WEB, WORKER]),
         (WORKER, {"secret_key_base": "another"}, [WORKER]),
         (WORKER, {"processes": {"worker": {"env": {"MORE": "1"}}}}, [WORKER]),
-        (CACHES_UNIT, {"caches": ["cache-1.a"]}, [CACHES_UNIT, WEB, WORKER]),
+        (CACHES_UNIT, {"caches": ["cache-1.a"]}, [CACHES_UNIT, SPARE, WEB, WORKER]),
         (NGINX, {"client_max_body_mb": 64}, [NGINX]),
     ],
 )
@@ -454,15 +491,17 @@ def test_a_worker_of_the_standby_that_would_begin_anew_has_nothing_to_do():
     assert steps(standby, STANDBY) == []
 
 
-@pytest.mark.parametrize(("unit", "restarted"), [(WORKER, [WORKER]), (WEB, [WEB]), (MIGRATE, [])])
+@pytest.mark.parametrize(
+    ("unit", "restarted"), [(WORKER, ["restart"]), (WEB, ["spare", "restart"]), (MIGRATE, []), (SPARE, [])]
+)
 def test_a_changed_unit_restarts_what_runs_by_it_and_no_other(unit, restarted):
-    changed = units(told_processes(), 300, first=True).lasting & {unit}
+    changed = units(told_processes(), RELEASE, 300, first=True).lasting & {unit}
     found = steps(replace(SERVING, stale_units=(f"/etc/systemd/system/{unit}",), changed=changed), ACTIVE)
     assert found == [
         f"write /etc/systemd/system/{unit}",
         "daemon-reload",
-        *(f"restart {name}" for name in restarted),
-    ], "requests fail while Puma restarts"
+        *(f"{what} {SPARE if what == 'spare' else unit}" for what in restarted),
+    ]
 
 
 def test_a_missing_release_is_refused():
@@ -485,7 +524,7 @@ def test_what_a_slow_page_and_a_websocket_may_take_is_the_configurations():
 def test_a_document_with_nothing_said_of_it_serves_a_rails_application_as_it_is_made():
     text = nginx(Desired.read(document()))
     for line in (
-        "http://shop_local/up;",
+        "$local/up;",
         "location = /cable {",
         "location ^~ /assets/ {",
         "location ^~ /health/deep {",
@@ -560,14 +599,14 @@ def told_processes(**configured):
 
 def all_files(desired):
     told = told_processes()
-    made = groups(desired, told, units(told, 300, first=True), Layout())
+    made = groups(desired, told, units(told, RELEASE, 300, first=True), Layout())
     return [file for rows in made.values() for row in rows for file in row.files]
 
 
 def texts(first=True, procfile=PROCFILE, **configured):
     found, faults = processes(procfile, configured)
     assert not faults
-    return units(found, 300, first=first)
+    return units(found, RELEASE, 300, first=first)
 
 
 def test_files_with_secrets_are_for_root_alone():
@@ -616,12 +655,12 @@ def test_the_active_site_serves_and_the_standby_forwards():
     public = text.partition("listen 443")[2].partition("listen 8080")[0]
     ways = public.partition(f"if (-f {SERVES}) {{")
     assert "set $way https://shop_peer;" in ways[0]
-    assert "set $way http://shop_local;" in ways[2].partition("}")[0]
+    assert "set $way $local;" in ways[2].partition("}")[0]
     assert "server 10.100.0.141:8443" in text
     assert "proxy_ssl_name app.b.dr.internal;" in text
     monitor = text.partition("listen 8080")[2].partition("listen 10.")[0]
     assert monitor.partition("if ($serves = no) {")[2].lstrip().startswith('return 200 \'{"ok":true,"site":"a"}\';')
-    assert "proxy_pass http://shop_local/up;" in monitor, "Rails' own"
+    assert "proxy_pass $local/up;" in monitor, "Rails' own"
 
 
 def forwarding(entrance, active="b"):
@@ -638,7 +677,7 @@ def test_a_standby_whose_link_is_cut_forwards_through_the_peers_entrance():
         ["10.100.0.142:8443", "max_fails=1", "fail_timeout=10s;"],
         ["203.0.113.9:443", "max_fails=0", "backup;"],
     ]
-    assert "backup" not in forwarding(None)
+    assert "backup" not in forwarding(None).partition("upstream shop_peer {")[2]
 
 
 def test_what_is_forwarded_bears_the_name_of_the_way_in_and_arrives_as_the_shops():
@@ -658,16 +697,22 @@ def test_the_way_in_for_the_peer_is_this_host_alone_and_wants_its_certificate():
     text = nginx(Desired.read(document("b")))
     inner = text.partition("listen 10.100.0.41:8443 ssl;")[2]
     assert "ssl_verify_client on;" in inner
-    assert "proxy_pass http://shop_local;" in inner
+    assert "proxy_pass $local;" in inner
 
 
 def test_units_run_as_the_shop_with_what_all_are_told_and_what_each_is():
     found = texts().texts
-    assert sorted(found) == ["shop-release.service", "shop-web.service", "shop-worker.service"]
+    assert sorted(found) == [
+        "shop-release.service",
+        "shop-web.service",
+        "shop-web.spare.service",
+        "shop-worker.service",
+    ]
     for name, text in found.items():
-        process = name.removeprefix("shop-").removesuffix(".service")
+        process = name.removeprefix("shop-").split(".")[0]
+        folder = RELEASE if name in (MIGRATE, SPARE) else "/opt/shop/current"
         assert (
-            f"User=shop\nGroup=shop\nWorkingDirectory=/opt/shop/current\nEnvironmentFile=/etc/shop/env\nEnvironmentFile=/etc/shop/processes/{process}.env\n"
+            f"User=shop\nGroup=shop\nWorkingDirectory={folder}\nEnvironmentFile=/etc/shop/env\nEnvironmentFile=/etc/shop/processes/{process}.env\n"
             in text
         )
     assert "Type=oneshot" in found[MIGRATE] and "TimeoutStartSec=300\n" in found[MIGRATE]

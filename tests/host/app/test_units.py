@@ -14,7 +14,7 @@ from contract.errors import Failed, Refused
 from contract.services.processes import Process
 from contract.services.redis import worker
 from scripts.host.app import caches, verbs
-from scripts.host.app.config import CACHES_UNIT, HAPROXY, PROCESSES, WEB, Desired
+from scripts.host.app.config import CACHES_UNIT, HAPROXY, PROCESSES, SPARE, WEB, Desired
 from scripts.host.app.units import of_active_site, startable
 from scripts.host.app.verbs import App
 from scripts.host.app.web import health
@@ -193,11 +193,13 @@ def test_units_that_are_no_more_are_stopped_and_go_with_what_they_were_told(at_w
         "shop-nightly.service",
         "shop-nightly.timer",
         "shop-web.service",
+        "shop-web.spare.service",
     ]
-    assert units.halted == [("shop-release.service", WORKER)]
+    assert units.halted[0] == ("shop-release.service", WORKER)
     assert sorted(path.name for path in told.iterdir()) == ["mailer.env", "nightly.env", "web.env"]
     turn(release=NEWER, processes={"mailer": {"count": 1}, "nightly": {"count": 0}})
-    assert sorted(path.name for path in folder.glob("shop-*")) == ["shop-mailer.service", "shop-web.service"]
+    left = ["shop-mailer.service", "shop-web.service", "shop-web.spare.service"]
+    assert sorted(path.name for path in folder.glob("shop-*")) == left
     units.begun.clear()
     turn(release=NEWER, processes={"mailer": {"count": 1}, "nightly": {"count": 0}})
     assert units.begun == []
@@ -208,7 +210,7 @@ def test_units_that_are_no_more_are_stopped_and_go_with_what_they_were_told(at_w
     [
         ({"processes": {"worker": {"env": {"MORE": "1"}}}}, [WORKER]),
         ({"processes": {"worker": {"memory_mb": 100}}}, [WORKER]),
-        ({"env": {"MORE": "{site}"}}, ["shop-web.service", WORKER]),
+        ({"env": {"MORE": "{site}"}}, [SPARE, WEB, WORKER]),
         ({"release_limit_s": 20}, []),
     ],
 )

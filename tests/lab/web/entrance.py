@@ -234,6 +234,10 @@ class Entrance:
             server.shutdown()
             server.server_close()
 
+    def nginx(self, site: str) -> int:
+        """Its process."""
+        return self._nginx[site].pid
+
     def turn(self, site: str, *, serves: bool) -> None:
         """nginx of this site looks there from its next request on."""
         program = "touch" if serves else "rm"

@@ -7,9 +7,14 @@ from __future__ import annotations
 
 from contract.services.web import SITE_HEADER
 
-from ..config import FORWARD_PORT, HTTPS_PORT, PUMA, Desired
+from ..config import FORWARD_PORT, HTTPS_PORT, PUMA, SPARE_PUMA, Desired
 from . import cable, health, public, static
-from .parts import CIPHERS, headers, internal, named
+from .parts import CIPHERS, headers, internal, local, named
+
+KEPT_S = 2  # a connection to the shop's own process that nothing is asked on
+# As long as an answer is waited for, another one is looked for; who was asked and says nothing is not asked again elsewhere. The ways to the peer take
+# their time to be tried.
+ELSEWHERE_S = 5
 
 
 def nginx(desired: Desired) -> str:
@@ -78,6 +83,9 @@ def _upstreams(desired: Desired) -> str:
 
     Kept connections to the peer are let go before a host that failed is tried again: the one request that tries then opens its own, and finds out
     before it was sent whether the way is there.
+
+    Each of the local two stands in for the other: a request whose body came slowly may find that the one it was meant for has ended since. Kept
+    connections go soon, so that those which stay are requests (`spare.Spare`).
     """
     peers = [f"    server {address}:{FORWARD_PORT} max_fails=1 fail_timeout=10s;" for address in desired.peer_addresses]
     entrance = desired.envelope.epoch.entrance if desired.envelope.epoch else None
@@ -86,7 +94,15 @@ def _upstreams(desired: Desired) -> str:
     ways = "\n".join(peers)
     return f"""  upstream shop_local {{
     server {PUMA} max_fails=0;
+    server {SPARE_PUMA} max_fails=0 backup;
     keepalive 16;
+    keepalive_timeout {KEPT_S}s;
+  }}
+  upstream shop_spare {{
+    server {SPARE_PUMA} max_fails=0;
+    server {PUMA} max_fails=0 backup;
+    keepalive 16;
+    keepalive_timeout {KEPT_S}s;
   }}
 {cable.ways(desired)}  upstream shop_peer {{
     zone shop_peer 64k;
@@ -100,6 +116,7 @@ def _upstreams(desired: Desired) -> str:
   proxy_read_timeout {desired.read_timeout_s}s;
   proxy_send_timeout {desired.send_timeout_s}s;
   proxy_next_upstream error timeout;
+  proxy_next_upstream_timeout {max(desired.read_timeout_s, ELSEWHERE_S)}s;
   proxy_ssl_protocols TLSv1.2 TLSv1.3;
   proxy_ssl_ciphers {CIPHERS};
   proxy_ssl_verify on;
@@ -133,8 +150,9 @@ def _way_in(desired: Desired) -> str:
 {named((name,))}
     proxy_hide_header {SITE_HEADER};
     add_header {SITE_HEADER} {envelope.site} always;
+{local()}
 {websockets}    location / {{
-      proxy_pass http://shop_local;
+      proxy_pass $local;
 {headers(client, "$asked", "$asked")}
     }}
   }}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ...frame.commands import run
 from ...frame.log import Log
-from ..config import PUMA, Desired
+from ..config import PUMA, SPARE_PUMA, Desired
 from .parts import headers
 
 SOURCE = "127.0.0.3"  # nginx's, of what may become a websocket at the local Puma
@@ -20,6 +20,7 @@ def ways(desired: Desired) -> str:
     """No connection of it is kept for another request: one that was opened from another address would not end."""
     return f"""  upstream shop_cable {{
     server {PUMA} max_fails=0;
+    server {SPARE_PUMA} max_fails=0 backup;
   }}
   # Nothing but a websocket is ever made of a connection.
   map $http_upgrade $cable_upgrade {{

@@ -13,7 +13,7 @@ from contract.services.web import Health
 
 from ...frame.layout import Layout
 from ..config import HEALTH_PORT, PUMA, SERVES, Desired
-from .parts import headers
+from .parts import headers, local
 
 FILE = "/etc/shop/health.json"  # what `dr-host app status` goes by, which is told nothing
 _ASK = "/-/shop"
@@ -29,14 +29,14 @@ def _of(desired: Desired) -> Health:
     return Health(**{name: getattr(desired, name) for name in fields.keys(Health)})
 
 
-def healthy(layout: Layout) -> bool:
+def healthy(layout: Layout, at: str = PUMA) -> bool:
     """Whether the local Puma answers as it shall: asked as nginx would, for its own name and as if by https, so that a shop that takes nothing else is
     not taken for ill."""
     host, health = "localhost", Health()
     with suppress(OSError, ValueError, KeyError, TypeError, Usage):  # a host that was told of none yet
         said = json.loads(layout.at(FILE).read_text())
         host, health = str(said["host"]), fields.read(Health, said["health"], FILE)
-    link = http.client.HTTPConnection(PUMA, timeout=LOOK_S)
+    link = http.client.HTTPConnection(at, timeout=LOOK_S)
     try:
         link.request("GET", health.health_path, headers={"Host": host, "X-Forwarded-Proto": "https"})
         answer = link.getresponse()
@@ -80,6 +80,7 @@ def server(desired: Desired) -> str:
     if ($request_method !~ "^(GET|HEAD)$") {{
       return 405;
     }}
+{local()}
     set $serves no;
     if (-f {SERVES}) {{
       set $serves yes;
@@ -95,7 +96,7 @@ def server(desired: Desired) -> str:
     }}
     location = {_ASK} {{
       internal;
-      proxy_pass http://shop_local{desired.health_path};
+      proxy_pass $local{desired.health_path};
       proxy_pass_request_body off;
       proxy_connect_timeout 1s;
       proxy_read_timeout {LOOK_S:.0f}s;

@@ -9,7 +9,7 @@ from contract import hosts
 from contract.hosts import APP
 from contract.services.web import SITE_HEADER
 
-from ..config import Desired
+from ..config import SPARE_LEADS, Desired
 
 # With TLS 1.2; those of 1.3 are all as good. Forward secrecy and authenticated encryption alone.
 CIPHERS = ":".join(
@@ -89,3 +89,11 @@ def answers(desired: Desired) -> str:
     return f"""    add_header Strict-Transport-Security "max-age={desired.hsts_s}" always;
     add_header Retry-After $retry_after always;
     add_header {SITE_HEADER} $dr_site always;"""
+
+
+def local() -> str:
+    """Sets `$local`: which of the two on this host takes requests, looked at with each one."""
+    return f"""    set $local http://shop_local;
+    if (-f {SPARE_LEADS}) {{
+      set $local http://shop_spare;
+    }}"""

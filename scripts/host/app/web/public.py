@@ -6,7 +6,7 @@ from contract.services.web import SITE_HEADER
 
 from ..config import HTTP_PORT, HTTPS_PORT, SERVES, SHOP, SHOWN, Desired
 from . import cable, static
-from .parts import answers, headers, internal, named, public, served
+from .parts import answers, headers, internal, local, named, public, served
 
 BURST_S = 5  # how much of a client's rate may come at once
 # Whoever comes for another name: no certificate is shown for it, and within the connection of another name it is the wrong place (RFC 9110, 421).
@@ -107,13 +107,14 @@ def _shop(desired: Desired) -> str:
 {limit}{answers(desired)}
     proxy_hide_header Strict-Transport-Security;
     proxy_hide_header {SITE_HEADER};
+{local()}
     set $way https://shop_peer;
     set $cable_way https://shop_peer;
     set $cable_source "";
     set $host_there {internal(peer)};
     set $dr_own "";
     if (-f {SERVES}) {{
-      set $way http://shop_local;
+      set $way $local;
       set $cable_way http://shop_cable;
       set $cable_source {cable.SOURCE};
       set $host_there $host;
