@@ -14,6 +14,8 @@ from .forms import PHRASE
 from .installation import Shared
 
 DIGEST = text(r"[0-9a-f]{16}", "16 hexadecimal digits")
+# What a deploy brings to one region after the other: both releases are at work meanwhile, and a move may come between.
+ROLLED = frozenset({"shop.release"})
 DIGESTS = mapping(r"[a-z0-9_.-]+", DIGEST)
 
 

@@ -11,7 +11,7 @@ import io
 import os
 import tarfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from .plain import shown
 from .release import MANIFEST, MOST_MANIFEST, File, Manifest
 
 PIECE = 1 << 20
+MOST_TEXT = 1 << 20  # bytes of a file that is read as a text
 SPARE = 64 * 2**20  # bytes of headers beside the files themselves, as tar and gzip make them
 _EXECUTABLE = 0o100
 
@@ -104,6 +105,18 @@ def peek(path: Path, most: int) -> Manifest:
     """The manifest alone. `most`: bytes that the release may unpack to. Raises Failed, OSError."""
     with _opened(path, most) as archive:
         return _head(path, archive, most)
+
+
+def texts(path: Path, most: int, names: Collection[str]) -> dict[str, str]:
+    """Of these files, what they say; one that is longer than `MOST_TEXT` is cut. Raises Failed, OSError."""
+    found = {}
+    with _opened(path, most) as archive:
+        _head(path, archive, most)
+        while (entry := archive.next()) is not None:
+            if entry.name in names and entry.isreg():
+                content = archive.extractfile(entry)
+                found[entry.name] = "" if content is None else content.read(MOST_TEXT).decode(errors="replace")
+    return found
 
 
 def unpack(path: Path, folder: Path, most: int) -> Manifest:

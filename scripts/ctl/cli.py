@@ -294,16 +294,7 @@ def _reboot(reboot: argparse.ArgumentParser) -> None:
 def _rotate(rotate: argparse.ArgumentParser) -> None:
     kinds = [name for name, kind in KINDS.items() if kind.rotated]
     rotate.add_argument("kind", choices=kinds, help="which; docs/rotation.md says how the others are renewed")
-    rotate.add_argument("--dry-run", action="store_true", help="the plan, and nothing is changed")
-    rotate.add_argument("--yes", action="store_true", help="agreed")
-    rotate.add_argument("--reason", default="", help="why, for the audit trail and the record")
-    rotate.add_argument("--ticket", default="", help="its number, for the audit trail and the record")
-    rotate.add_argument("--approved-by", default="", help="who has agreed to it, for the record")
-    arguments.of_both(rotate)
-    rotate.add_argument(
-        "--config-dir", type=Path, help="where Pulumi.<stack>.yaml of both lie; the project's folder by default"
-    )
-    rotate.set_defaults(folder=arguments.PROJECT)
+    arguments.undertaking(rotate)
 
 
 def _ssh_certificate(certificate: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from contract.accept import Word, asked
-from contract.agreement import differing
+from contract.agreement import ROLLED, differing
 from contract.epoch import Epoch
 from contract.errors import Refused
 from contract.links.fence import Document
@@ -36,6 +36,11 @@ def agree(side: Side, newest: Epoch | None, action: Action, witness: Witness) ->
     keys = differing(side.digests, theirs.keys) if theirs else []
     if not keys:
         return ""
+    if ROLLED.issuperset(keys):
+        return (
+            f"release of region {site}: is another than region {peer} ran with last, wanted one in both once a deploy has ended; both go on with what they "
+            f"have; `drctl deploy` brings region {peer} to it, too, and `drctl rollback` takes it back"
+        )
     shown = ", ".join(f"dr:{key}" for key in keys[:12]) + (f" and {len(keys) - 12} more" if len(keys) > 12 else "")
     text = f"configuration of region {site}: differs in {shown} from what region {peer} ran with last, wanted the same in both"
     if action is not Action.TAKE_OVER:

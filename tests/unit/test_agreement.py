@@ -82,6 +82,18 @@ def test_where_both_agree_or_nobody_knows_nothing_is_said(action: Action) -> Non
     assert told(own, action) == "" == told(None, action)
 
 
+@pytest.mark.parametrize("action", list(Action))
+def test_a_release_that_has_come_to_one_region_alone_is_told_and_stops_no_move(action: Action) -> None:
+    values = stack.configuration("a")
+    values["shop"]["release"] = "0" * 64
+    said = told(digests(config.parse(values)), action)
+    assert said.startswith("release of region b: is another than region a ran with last") and "drctl rollback" in said
+    values["redis"]["maxmemory"] = "1gb"
+    if action is Action.TAKE_OVER:
+        with pytest.raises(Refused, match=r"dr:redis\.maxmemory, dr:shop\.release"):
+            told(digests(config.parse(values)), action)
+
+
 def changed() -> dict[str, str]:
     values = stack.configuration("a")
     values["redis"]["maxmemory"] = "1gb"

@@ -15,7 +15,7 @@ from contract.report import Event
 from scripts.clients.hosts import Answer, Hosts, Unreachable, answer_of
 from scripts.ctl import cli
 from scripts.ctl.commands import rotate
-from scripts.ctl.moves import engine
+from scripts.ctl.moves import engine, recorded
 from scripts.ctl.moves.engine import Outcome
 from scripts.ctl.reports import book, writing
 from scripts.ctl.stacks import rotation
@@ -86,7 +86,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     monkeypatch.setattr(Stack, "request", lambda stack, site: it.requests.append((stack.name, site)))
     monkeypatch.setattr(engine, "up", it.up)
     monkeypatch.setattr(rotate, "look", lambda *_, **__: it.seen)
-    monkeypatch.setattr(rotate, "Witness", lambda _: it)
+    monkeypatch.setattr(recorded, "Witness", lambda _: it)
     monkeypatch.setattr(rotate, "Hosts", lambda _: it)
     monkeypatch.setattr(rotate, "bastions", lambda _: {site: f"198.51.100.{site == 'b'}" for site in "ab"})
     monkeypatch.setattr(writing, "ReportBucket", lambda *_, **__: it.records)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from contract.errors import Failed
+from scripts.ctl.stacks.configuration import shared_values
 from scripts.ctl.stacks.stack import Stack
 
 STUB = """\
@@ -58,3 +59,29 @@ def test_a_backend_that_does_not_answer_is_not_one_without_the_stack(stack: Stac
     (stack.folder / "fails").touch()
     with pytest.raises(Failed, match="pulumi stack ls of stack region-a: ended with 1"):
         stack.known()
+
+
+PROJECT = """\
+name: dr
+runtime: python
+config:
+  dr:shop:
+    value: {host: www.shop.example, release: examples/shop}
+"""
+
+
+def test_a_release_is_named_in_the_projects_file_where_both_regions_share_it(stack: Stack) -> None:
+    (stack.folder / "Pulumi.yaml").write_text(PROJECT)
+    stack.path.write_text("config: {dr:site: a}\n")
+    stack.run_release("f" * 64)
+    assert shared_values(stack.folder) == {"dr:shop": {"host": "www.shop.example", "release": "f" * 64}}
+    assert stack.path.read_text() == "config: {dr:site: a}\n" and not (stack.folder / "log").exists()
+
+
+def test_a_release_is_named_in_the_stacks_own_file_where_that_has_the_shop(stack: Stack) -> None:
+    (stack.folder / "Pulumi.yaml").write_text(PROJECT)
+    stack.path.write_text("config: {dr:site: a, dr:shop: {host: www.shop.example, release: examples/shop}}\n")
+    stack.run_release("f" * 64)
+    said = (stack.folder / "log").read_text()
+    assert said.startswith(f"config set --path dr:shop.release {'f' * 64} --stack region-a")
+    assert (stack.folder / "Pulumi.yaml").read_text() == PROJECT

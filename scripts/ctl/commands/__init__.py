@@ -16,6 +16,7 @@ _MODULES = {
     "completion": "manual",
     "config": "config",
     "confirm": "confirm",
+    "deploy": "deploy",
     "destroy": "destroy",
     "drill": "drill",
     "failback": "move",
@@ -31,6 +32,7 @@ _MODULES = {
     "releases": "releases",
     "report": "report",
     "rights": "rights",
+    "rollback": "deploy",
     "rotate": "rotate",
     "secrets": "secrets",
     "ssh": "host",
@@ -46,7 +48,19 @@ COMMANDS = {name: f"{__package__}.{module}" for name, module in _MODULES.items()
 LOGGED = frozenset(
     {
         *(name for name, module in _MODULES.items() if module == "move"),
-        *("init", "confirm", "destroy", "unlock", "reboot", "rotate", "config share", "state backup", "state restore"),
+        *(
+            "init",
+            "confirm",
+            "destroy",
+            "unlock",
+            "reboot",
+            "rotate",
+            "deploy",
+            "rollback",
+            "config share",
+            "state backup",
+            "state restore",
+        ),
         *(
             "drill restore",
             "drill standby",

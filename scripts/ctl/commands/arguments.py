@@ -34,6 +34,20 @@ def of_both(command: argparse.ArgumentParser) -> None:
     )
 
 
+def undertaking(command: argparse.ArgumentParser) -> None:
+    """What goes through both stacks step by step, with a record."""
+    command.add_argument("--dry-run", action="store_true", help="the plan, and nothing is changed")
+    command.add_argument("--yes", action="store_true", help="agreed")
+    command.add_argument("--reason", default="", help="why, for the audit trail and the record")
+    command.add_argument("--ticket", default="", help="its number, for the audit trail and the record")
+    command.add_argument("--approved-by", default="", help="who has agreed to it, for the record")
+    of_both(command)
+    command.add_argument(
+        "--config-dir", type=Path, help="where Pulumi.<stack>.yaml of both lie; the project's folder by default"
+    )
+    command.set_defaults(folder=PROJECT)
+
+
 def move(name: str, command: argparse.ArgumentParser) -> None:
     """Of `name`, one of the moves."""
     if name != "abort":

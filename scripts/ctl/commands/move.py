@@ -50,11 +50,7 @@ class Pair:
 
     @classmethod
     def chosen(cls, told: argparse.Namespace, watch: engine.Watch | None = None) -> Pair:
-        stacks = {}
-        for site in SITES:
-            name = told.stacks.replace("{site}", site)
-            file = told.config_dir / f"Pulumi.{name}.yaml" if told.config_dir else None
-            stacks[site] = Stack(name=name, folder=told.folder, file=file, program=getattr(told, "program", "pulumi"))
+        stacks = Stack.both(told)
         # That of the region that shall lead: where they differ, its run is refused by itself.
         reading = getattr(told, "region", None) or SITES[0]
         settings = stacks[reading].settings()

@@ -21,14 +21,14 @@ def run(chosen: argparse.Namespace) -> ExitCode:
     """Raises DrError."""
     stack = Stack.chosen(chosen)
     settings = stack.settings()
-    store = Store(settings, _keys(stack))
+    store = Store(settings, keys_of(stack))
     what: Mapping[str, Callable[[Settings, Store, argparse.Namespace], ExitCode]] = {
         "list": _list, "push": _push, "verify": _verify,
     }  # fmt: skip
     return what[chosen.what](settings, store, chosen)
 
 
-def _keys(stack: Stack) -> dict[str, str]:
+def keys_of(stack: Stack) -> dict[str, str]:
     """Of the user who puts releases into both buckets. Raises Failed."""
     told = stack.output("releases")
     names = ("access_key", "secret_key")

@@ -1,4 +1,4 @@
-"""Arguments of `drctl build` and `drctl releases`. Parsing only."""
+"""Arguments of `drctl build`, `releases`, `deploy` and `rollback`. Parsing only."""
 
 from __future__ import annotations
 
@@ -6,13 +6,26 @@ import argparse
 from pathlib import Path
 
 from contract.sites import SITES
+from scripts.ctl.commands import arguments
 from scripts.ctl.commands.arguments import PROJECT, of_stack
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Both commands."""
+    """All of these commands."""
     _build(commands.add_parser("build", help="a Rails application becomes a release: one file, known by its digest"))
     _releases(commands.add_parser("releases", help="releases in the buckets of both regions"))
+    deploy = commands.add_parser(
+        "deploy", help="a release runs in both regions, the standby first, host by host; again: go on"
+    )
+    deploy.add_argument("release", help="its digest, or how that begins")
+    deploy.add_argument(
+        "--unsafe",
+        default="",
+        metavar="REASON",
+        help="let its migrations pass although the release before needs what they take away",
+    )
+    arguments.undertaking(deploy)
+    arguments.undertaking(commands.add_parser("rollback", help="the release before, in both regions; the schema stays"))
 
 
 def _build(build: argparse.ArgumentParser) -> None:

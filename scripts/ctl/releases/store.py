@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from components.render.documents import release_bucket
 from components.settings import Settings
 from contract import artefact, release
 from contract.errors import DrError, Failed, Partial, Usage
+from contract.plain import shown
 from contract.release import Card
 from contract.sites import SITES
 from scripts.clients.release_bucket import ReleaseBucket, ReleasesDown
@@ -95,7 +98,31 @@ class Store:
             raise ReleasesDown("; ".join(silent.values()))
         return [self._looked_at(row, repair=repair) for row in rows]
 
-    def _looked_at(self, row: Row, *, repair: bool) -> Row:
+    def one(self, name: str) -> tuple[Row, bytes | None]:
+        """The release whose digest begins so, both its copies read whole, and one that is well. Raises Usage where there is not one of that name."""
+        rows, silent = self.rows()
+        found = [row for row in rows if row.digest.startswith(name)]
+        if len(found) != 1:
+            there = f"{len(found)} that begin so" if found else "none that begins so"
+            told = "".join(f"; {why}" for why in silent.values())
+            raise Usage(
+                f"release {shown(name)}: found {there} in the buckets, wanted one (`drctl releases list`; `drctl releases push FILE` puts it there){told}; "
+                "nothing was changed; name it by more of its digest"
+            )
+        states, body = self._read(found[0])
+        return replace(found[0], states=states), body
+
+    def files(self, digest: str) -> frozenset[str]:
+        """Names of a release's files; none where it lies in no bucket, or nowhere well."""
+        for bucket in self.buckets.values():
+            with suppress(Failed), TemporaryDirectory(prefix="drctl-") as folder:
+                if body := bucket.artefact(digest):
+                    path = Path(folder) / "release"
+                    path.write_bytes(body)
+                    return frozenset(artefact.peek(path, self._most_mb * 2**20).files)
+        return frozenset()
+
+    def _read(self, row: Row) -> tuple[dict[str, str], bytes | None]:
         states, body = dict(row.states), None
         for site in SITES:
             if states[site] != "there":
@@ -108,6 +135,10 @@ class Store:
                 states[site] = UNKNOWN
             except Failed:
                 states[site] = SPOILED
+        return states, body
+
+    def _looked_at(self, row: Row, *, repair: bool) -> Row:
+        states, body = self._read(row)
         if repair and body is not None and row.card is not None:
             for site in (it for it in SITES if states[it] in (MISSING, SPOILED)):
                 try:

@@ -18,11 +18,11 @@ from contract.errors import Failed
 from contract.reference import NAMESPACE
 from contract.sites import SITES
 from scripts.ctl.output import log
-from scripts.ctl.stacks.configuration import PROJECT, load, own_values, shared_values, write
+from scripts.ctl.stacks.configuration import PROJECT, load, own_values, project_text, shared_values, write
 from scripts.ctl.stacks.sealed import Seal
 
 ANSWER_S = 120.0
-_REQUEST = f"{NAMESPACE}:failover_region"
+_REQUEST, _SHOP = f"{NAMESPACE}:failover_region", f"{NAMESPACE}:shop"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +39,16 @@ class Stack:
     def chosen(cls, told: argparse.Namespace) -> Stack:
         """Which one a command was told: by `--stack`, `--site` and `--config-file`."""
         return cls(name=told.stack or f"region-{told.site or SITES[0]}", folder=told.folder, file=told.config_file)
+
+    @classmethod
+    def both(cls, told: argparse.Namespace) -> dict[str, Stack]:
+        """By site, as a command was told: by `--stacks` and `--config-dir`."""
+        found = {}
+        for site in SITES:
+            name = told.stacks.replace("{site}", site)
+            file = told.config_dir / f"Pulumi.{name}.yaml" if told.config_dir else None
+            found[site] = cls(name=name, folder=told.folder, file=file, program=getattr(told, "program", "pulumi"))
+        return found
 
     @property
     def path(self) -> Path:
@@ -158,6 +168,15 @@ class Stack:
         indent = rows[lines[0]][: len(rows[lines[0]]) - len(rows[lines[0]].lstrip())]
         rows[lines[0]] = f"{indent}{found} {site}\n"
         write({path: "".join(rows)})
+
+    def run_release(self, release: str) -> None:
+        """Set `dr:shop.release` where it stands: in its stack file, or in the project's, for both regions. Raises Failed, Usage."""
+        if _SHOP in own_values(self.path):
+            self._run("config", "set", "--path", f"{_SHOP}.release", release, *self.file_words)
+            return
+        values = shared_values(self.folder)
+        values[_SHOP] = {**values[_SHOP], "release": release}
+        write({self.folder / PROJECT: project_text(self.folder, values)})
 
     def command(self, *words: str) -> str:
         """A command for the operator to type."""

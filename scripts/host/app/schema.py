@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from .config import TLS, Desired, login
+from ..frame.commands import run
+from .config import TLS, USER, Desired, login
 
 # Rails' own convention: a file `<version>_<name>.rb` a migration, and the versions that have run in `schema_migrations`. Ends with 0 when none is
 # missing, with anything else when one is or when that cannot be told; more than one folder of migrations cannot.
@@ -19,6 +21,12 @@ rows = PG.connect(told.fetch("database")).exec("SELECT version FROM public.schem
 exit((versions - rows.column_values(0)).empty? ? 0 : 1)
 """
 CONNECT_S = 2
+
+
+def has_schema(desired: Desired, limit_s: float) -> bool:
+    """Within `limit_s`; False where that cannot be told."""
+    told = json.dumps(schema_question(desired))
+    return run(["ruby", "-e", PENDING], limit_s=limit_s, stdin=told, user=USER, check=False).code == 0
 
 
 def schema_question(desired: Desired) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from .web import cable, health
 UNIT_S, HEALTHY_S = 60.0, 60.0
 DRAIN_S = 20.0  # for requests that are on their way
 LOOK_S = 10.0
+EVERY_S = 0.2  # each look starts a program, on a machine that loads a shop meanwhile
 
 
 class Spare:
@@ -44,7 +45,7 @@ class Spare:
         """The one beside is well and takes requests. Raises Failed, and all is as it was: it has taken none."""
         try:
             self._manager.each("restart", [SPARE], UNIT_S)
-            until(lambda: self._well(SPARE_PUMA) or self._ended(), HEALTHY_S)
+            until(lambda: self._well(SPARE_PUMA) or self._ended(), HEALTHY_S, EVERY_S)
             if not self._well(SPARE_PUMA):
                 raise self._ill(release)
         except BaseException:
@@ -57,7 +58,7 @@ class Spare:
         """The web process itself begins anew, by what is on disk, and takes requests again. Raises Failed; the one beside goes on taking them then."""
         self._drained(PUMA)
         self._manager.each("restart", [WEB], UNIT_S)
-        if not until(lambda: self._well(PUMA), HEALTHY_S):
+        if not until(lambda: self._well(PUMA), HEALTHY_S, EVERY_S):
             raise Failed(
                 say(
                     subject=f"unit {WEB}",
@@ -115,7 +116,7 @@ class Spare:
             done = run(asked, limit_s=LOOK_S, check=False)
             return done.code != 0 or not done.out.strip()
 
-        if not until(idle, DRAIN_S):
+        if not until(idle, DRAIN_S, EVERY_S):
             self._log.warning(
                 f"requests to {at}: some are not answered after {DRAIN_S:.0f} s; they have what its stop takes"
             )

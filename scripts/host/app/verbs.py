@@ -7,7 +7,6 @@ writer by itself. Which processes there are says the release's Procfile, as it l
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -48,7 +47,7 @@ from .config import (
 )
 from .files import groups
 from .plan import Facts, Wanted, plan
-from .schema import PENDING, schema_question
+from .schema import has_schema
 from .spare import Spare
 from .units import WRITABLE, lying, of_active_site, startable
 from .units import units as units_of
@@ -142,7 +141,7 @@ class App:
     def apply(self, step: Step) -> None:
         """See `plan` for what each name means."""
         actions: dict[str, Callable[[], Any]] = {
-            "user": self._make_user,
+            "user": lambda: users.make(USER),
             "write": lambda: self._write(step.detail),
             "daemon-reload": self._manager.daemon_reload,
             "role": lambda: self._role.write(self._layout),
@@ -173,8 +172,8 @@ class App:
         if self.wanted.turn and facts.current is None:
             return {}  # nothing serves here yet; the call that follows brings it
         healthy = until(lambda: health.healthy(self._layout), HEALTHY_S)
-        wanted = [CACHES_UNIT, *self.wanted.others, *(self.wanted.workers if self.wanted.active else ())]
-        wanted = [] if self.wanted.turn else wanted
+        workers = self.wanted.workers if self.wanted.active else ()
+        wanted = [] if self.wanted.turn else [CACHES_UNIT, *self.wanted.others, *workers]
         if wanted:  # some were begun by the call before
             until(lambda: not any(it.state == "activating" for it in self._manager.look(wanted).values()), UNIT_S)
         running = [unit for unit, it in self._manager.look(wanted).items() if it.running] if wanted else []
@@ -227,9 +226,6 @@ class App:
                 self._layout.at(f"{PROCESSES}/{name}.env").unlink(missing_ok=True)
         self._due.done(units)
 
-    def _make_user(self) -> None:
-        users.make(USER)
-
     def _link(self) -> None:
         """The release that runs, replaced in one step."""
         self._due.add(self._units.lasting - {CACHES_UNIT})
@@ -255,14 +251,11 @@ class App:
     def _migrate(self) -> None:
         """What the release wants done, by its own command, which loads all of Rails. That takes seconds of each move, so a release that this host has
         brought up to date before asks first whether the database has it all, which it has but for what a lost region took along."""
-        before = (_read(self._marker) or "").rpartition(" ")[0]
-        if before != self._desired.release or not self._has_schema():
+        if (_read(self._marker) or "").rpartition(" ")[0] != self._desired.release or not has_schema(
+            self._desired, UNIT_S
+        ):
             self._manager.restart(RELEASE, self._desired.release_limit_s + MORE_S)
         write_atomically(self._marker, f"{self.wanted.migration}\n".encode())
-
-    def _has_schema(self) -> bool:
-        told = json.dumps(schema_question(self._desired))
-        return run(["ruby", "-e", PENDING], limit_s=UNIT_S, stdin=told, user=USER, check=False).code == 0
 
     def _restart(self, units: list[str]) -> None:
         if units == [NGINX]:

@@ -293,7 +293,7 @@ def test_a_move_loads_no_release_to_learn_that_nothing_is_to_be_migrated(
     place = tmp_path / "var/lib/dr/app-migrated"
     place.parent.mkdir(parents=True)
     place.write_text(f"{marker}\n")
-    monkeypatch.setattr(App, "_has_schema", lambda self: complete)
+    monkeypatch.setattr(verbs, "has_schema", lambda *_: complete)
     app.apply(Step("release", MIGRATE))
     assert restarted == ([MIGRATE] if loads else [])
     assert place.read_text().startswith(f"{RELEASE} ")
@@ -410,7 +410,7 @@ def at_work(tmp_path, monkeypatch):
     monkeypatch.setattr(spare, "run", lambda argv, **_: Done(0, "", ""))
     monkeypatch.setattr(spare, "make_folder", lambda folder, *_: folder.mkdir(parents=True, exist_ok=True))
     monkeypatch.setattr(verbs, "make_folder", lambda folder, *_: folder.mkdir(parents=True, exist_ok=True))
-    monkeypatch.setattr(App, "_has_schema", lambda self: True)
+    monkeypatch.setattr(verbs, "has_schema", lambda *_: True)
     monkeypatch.setattr(App, "_check_nginx", lambda self: None)
     monkeypatch.setattr(ManagedFile, "differs", lambda self: _text(self.path) != self.content)
     monkeypatch.setattr(ManagedFile, "write", _put)

@@ -1,6 +1,7 @@
 """A web process that begins anew: who takes requests meanwhile, whatever becomes of it."""
 
 import io
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,8 @@ class Played:
         monkeypatch.setattr(spare, "DRAIN_S", 0.0)
         monkeypatch.setattr(health, "healthy", lambda layout, at=PUMA: at in self.well)
         monkeypatch.setattr(spare, "run", self._ask)
-        self.spare = Spare(self.layout, self, Log(self.text, "app converge"))
+        manager: Any = self
+        self.spare = Spare(self.layout, manager, Log(self.text, "app converge"))
 
     def each(self, verb, units, limit_s):
         self._note(verb, units)

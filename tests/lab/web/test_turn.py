@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,8 @@ class Played:
         self._start(WEB, "old")
         seen = Path(f"/proc/{entrance.nginx('a')}/root")
         (seen / "run/dr").mkdir(exist_ok=True)
-        self.spare = Spare(Layout(seen), self, Log(self.text, "app converge"))
+        manager: Any = self
+        self.spare = Spare(Layout(seen), manager, Log(self.text, "app converge"))
 
     def _start(self, unit: str, name: str) -> None:
         with entered(NETNS / self.entrance.names["a"]):
@@ -96,7 +98,7 @@ class Played:
             if old := self.at.pop(unit, None):
                 old.end()
                 gone = time.monotonic()
-                until(lambda gone=gone: time.monotonic() - gone > AWAY_S, 5)
+                until(partial(_passed, gone), 5)
             self._start(unit, "new" if unit == WEB else "beside")
 
     def halt(self, units: Sequence[str], limit_s: float) -> bool:
@@ -144,6 +146,10 @@ def asked(*customers: Callable[[], tuple[int | None, str]]) -> Iterator[list[tup
         over.set()
         for each in threads:
             each.join(20)
+
+
+def _passed(since: float) -> bool:
+    return time.monotonic() - since > AWAY_S
 
 
 def get(host: Played, path: str = "/products", **more: Any) -> tuple[int | None, str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
-from contract.agreement import digests
+from contract.agreement import ROLLED, digests
 from contract.hosts import KINDS
 from scripts.clients.run_lease import over, told
 from scripts.ctl.survey.checks.row import Row, Severity, Sight, Verdict, ago, each, judged, unknown
@@ -141,7 +141,8 @@ def _agrees(at: Sight) -> Iterator[Verdict]:
         if word.value is None:
             yield unknown(subject, word.why or "has left no digests")
             continue
-        wrong = sorted(name for name in own | dict(word.value.keys) if own.get(name) != word.value.keys.get(name))
+        names = {*own, *word.value.keys} - ROLLED  # of which `release.parity` tells
+        wrong = sorted(name for name in names if own.get(name) != word.value.keys.get(name))
         yield Verdict(
             subject=subject,
             holds=not wrong,

@@ -1,0 +1,127 @@
+"""What is done in steps that may be made again, with a record of it however it ends: a rotation, a deploy."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from components.render import documents
+from components.settings import Settings
+from contract.epoch import Epoch
+from contract.errors import DrError, ExitCode, Partial, Refused
+from contract.plain import phrase
+from contract.report import Event
+from contract.version import VERSION
+from scripts.clients.trail import person
+from scripts.clients.witness import Witness
+from scripts.ctl.beginning.plan import Plan
+from scripts.ctl.moves import engine
+from scripts.ctl.output import say
+from scripts.ctl.reports import book, writing
+from scripts.ctl.reports.recording import end_of
+from scripts.ctl.stacks.stack import Stack
+
+_ENDS = {ExitCode.DONE: "done", ExitCode.PARTIAL: "partial", ExitCode.UNKNOWN: "unknown"}
+
+
+def in_force(settings: Settings) -> Epoch:
+    """The newest epoch. Raises DrError, Refused where there is none."""
+    newest = Witness(documents.witness(settings)).newest()
+    if newest is None:
+        raise Refused(
+            "witness: found no epoch, wanted the one in force; nothing was changed; bring region a up first (README.md)"
+        )
+    return newest
+
+
+@dataclass(kw_only=True)
+class Undertaking:
+    """`kind`: of a record; `scenario`: what was typed; `undo`: takes back what was begun where a step fails, and returns what is said then."""
+
+    kind: str
+    scenario: str
+    told: argparse.Namespace
+    settings: Settings
+    newest: Epoch
+    versions: Mapping[str, str] = field(default_factory=dict)
+    undo: Callable[[DrError], DrError] | None = None
+    at: datetime.datetime = field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
+    began: float = field(default_factory=time.monotonic)
+    warnings: list[str] = field(default_factory=list)
+    done: int = 0  # steps
+    undone: bool = False
+
+    def carry_out(self, plan: Plan) -> None:
+        """A record of it is made however it ends. Raises DrError."""
+        try:
+            self._make(plan)
+        except BaseException as error:
+            if self.done or self.undone:
+                self._record(self.event(plan, *end_of(error)))
+            raise
+        self._record(self.event(plan, ExitCode.DONE, ""))
+
+    def up(self, stack: Stack, request: str) -> engine.Outcome:
+        """A run of one region with a request for another, limited to what a move is."""
+        stack.request(request)
+        ticket = self.told.ticket and f"ticket {self.told.ticket}"
+        why = " ".join(filter(None, (self.scenario, self.told.reason, ticket)))
+        outcome = engine.up(stack, _watch, why=why, limited=True)
+        self.warnings += outcome.warnings
+        return outcome
+
+    def event(self, plan: Plan, code: ExitCode | None, error: str) -> Event:
+        """What its record says. `code`: how it ended, None where somebody ended it."""
+        return Event(
+            scenario=self.scenario,
+            outcome="interrupted" if code is None else _ENDS.get(code, "failed"),
+            exit_code=None if code is None else int(code),
+            began=book.spelled(self.at),
+            seconds=round(time.monotonic() - self.began, 1),
+            ran_by=person(os.environ),
+            approved_by=self.told.approved_by,
+            reason=self.told.reason,
+            ticket=self.told.ticket,
+            plan_lines=tuple(phrase(step.what, 400) for step in plan.steps),
+            source=self.newest.active,
+            epoch_before=self.newest.epoch,
+            epoch=self.newest.epoch,
+            errors=(phrase(error, 900),) if error else (),
+            warnings=tuple(phrase(text, 400) for text in self.warnings),
+            versions={"drctl": VERSION, **self.versions},
+        )
+
+    def _make(self, plan: Plan) -> None:
+        pending = plan.pending
+        for step in pending:
+            say(step.what)
+            left = f"(at: {step.what}); {self.done} of {len(pending)} steps are made and stay; the same command goes on from here"
+            try:
+                step.act()
+            except KeyboardInterrupt:
+                raise Partial(f"{self.scenario}: was interrupted {left}") from None
+            except DrError as error:
+                if self.undo is not None and not isinstance(error, Partial):
+                    self.undone = True
+                    raise self.undo(error) from None
+                if not self.done and not isinstance(error, Partial):
+                    raise
+                raise Partial(f"{error} {left}") from None
+            self.done += 1
+
+    def _record(self, event: Event) -> None:
+        """No reason for another end."""
+        try:
+            writing.write(self.settings, book.draft(self.kind, event=event), say)
+        except (OSError, RuntimeError, DrError) as error:
+            say(
+                f"warning: the record of this {self.kind} could not be made ({type(error).__name__}); note it by hand, with your name and the time"
+            )
+
+
+def _watch(step: engine.Step) -> None:
+    say(f"{step.at_s:5.1f} s  {step.link}: {step.state}")

@@ -1,0 +1,88 @@
+"""Whether a release may be deployed: it lies well in both regions, hosts could run it, and it leaves the one that still runs what that needs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from components.settings import Settings
+from contract import artefact
+from contract.errors import Failed
+from contract.release import Manifest
+from contract.services.processes import processes
+from scripts.ctl.releases import migrations
+from scripts.ctl.releases.migrations import Finding
+from scripts.ctl.releases.store import WELL, Row
+
+MOST_TOLD = 6  # findings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """`new`: its migrations that the release at work does not have, by name, with their texts."""
+
+    digest: str
+    manifest: Manifest | None
+    new: Mapping[str, str]
+    against: tuple[str, ...]
+
+    @property
+    def findings(self) -> list[Finding]:
+        return migrations.lint(self.new)
+
+
+def candidate(row: Row, body: bytes | None, settings: Settings, known: Collection[str]) -> Candidate:
+    """`row`, `body`: as both copies were read; `known`: migrations of the release at work. Raises OSError."""
+    against = []
+    if set(row.states.values()) != {WELL}:
+        states = ", ".join(f"{site} {state}" for site, state in row.states.items())
+        against.append(
+            f"release {row.digest[:12]}: lies {states}, wanted it well in both regions' buckets: a region that is left alone would lack it; run "
+            "`drctl releases verify --repair`"
+        )
+    told, new = None, dict[str, str]()
+    if body is not None:
+        with TemporaryDirectory(prefix="drctl-") as folder:
+            path, most = Path(folder) / "release", settings.app.release_max_mb * 2**20
+            path.write_bytes(body)
+            try:
+                told = artefact.peek(path, most)
+                new = artefact.texts(path, most, migrations.of_release(told.files) - {*known})
+            except Failed as error:
+                against.append(str(error))
+        against += [] if told is None else _unfit(told, settings)
+    return Candidate(digest=row.digest, manifest=told, new=new, against=tuple(against))
+
+
+def judged(it: Candidate, older: Collection[str], unsafe: str) -> tuple[list[str], list[str]]:
+    """What its migrations have against it, and what of that the operator's reason lets pass. `older`: releases at work on hosts of both regions."""
+    found = it.findings
+    told = [finding.sentence() for finding in found[:MOST_TOLD]]
+    told += [f"and {len(found) - MOST_TOLD} more"] if len(found) > MOST_TOLD else []
+    if len(older) > 1 and any(finding.breaks for finding in found):
+        names = ", ".join(sorted(each[:12] for each in older))
+        return [
+            *told,
+            f"hosts run {names}: what an older release needs goes only when all hosts run one; deploy that first",
+        ], []
+    return ([], told) if unsafe else (told, [])
+
+
+def _unfit(told: Manifest, settings: Settings) -> list[str]:
+    """Why hosts could not run it."""
+    procfile = "\n".join(f"{name}: {command}" for name, command in told.processes.items())
+    _, faults = processes(procfile or None, settings.app.processes)
+    wrong = [str(fault) for fault in faults]
+    hosts = _minor(settings.app.ruby)
+    for found, what in ((told.ruby, "it asks for"), (told.ruby_built, "its gems were built by")):
+        if found is not None and _minor(found) != hosts:
+            wrong.append(
+                f"release: {what} Ruby {found}, wanted {hosts}, which hosts have (dr:app.ruby); it would not start; build it for that one"
+            )
+    return wrong
+
+
+def _minor(ruby: str) -> str:
+    return ".".join(ruby.split(".")[:2])

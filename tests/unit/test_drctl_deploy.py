@@ -1,0 +1,293 @@
+"""`drctl deploy` and `rollback`: the standby first, taken back where a host does not get well, gone on with where it was left, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract import artefact
+from contract.epoch import Epoch
+from contract.errors import ExitCode
+from contract.release import Manifest
+from contract.report import Event
+from scripts.ctl import cli
+from scripts.ctl.commands import deploy
+from scripts.ctl.moves import engine
+from scripts.ctl.moves.engine import Outcome
+from scripts.ctl.releases.store import SPOILED, WELL, Row
+from scripts.ctl.reports import book, writing
+from scripts.ctl.stacks.stack import Stack
+from tests.unit import played_survey
+from tests.unit.played_reports import Shelf, its
+
+ITS = its()
+OLD, OLDER, NEW = "0" * 64, "1" * 64, "f" * 64
+APPS = ("app-1.a", "app-2.a", "app-1.b", "app-2.b")
+EXPAND, CONTRACT = "add_column :orders, :note, :text\n", "remove_column :orders, :note\n"
+MIGRATION = "db/migrate/20260101000002_change.rb"
+
+
+class World:
+    """Stacks, runs, hosts and both buckets. `ill`: hosts on which `bad` does not get well; `dies`: the run at which somebody ends the command."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.configured = dict.fromkeys("ab", OLD)
+        self.runs_on = dict.fromkeys(APPS, OLD)
+        self.well = dict.fromkeys(APPS, True)
+        self.active, self.dies, self.dead_from = "a", 0, 0
+        self.ill: set[str] = set()
+        self.bad = NEW
+        self.runs: list[tuple[str, str, str]] = []
+        self.records = Shelf()
+        self.states = {site: WELL for site in "ab"}
+        self.manifest = Manifest(
+            files={}, processes={"web": "puma", "worker": "bin/work", "release": "bin/migrate"}, ruby="3.3.8"
+        )
+        self.migration: str | None = None
+        self.seen = played_survey.well(ITS)
+
+    # --- stacks and runs
+    def settings(self, site: str) -> Any:
+        return replace(ITS, shop=replace(ITS.shop, release=self.configured[site]))
+
+    def up(self, stack: Stack, _: Any, why: str = "", limited: bool = False) -> Outcome:
+        assert limited
+        site = stack.name[-1]
+        self.runs.append((site, self.configured[site][:1], why))
+        if self.dead_from and len(self.runs) >= self.dead_from:
+            return _outcome("no ssh session")
+        if self.dies == len(self.runs):
+            raise KeyboardInterrupt
+        for host in (it for it in APPS if it.endswith(f".{site}")):
+            if host in self.ill and self.configured[site] == self.bad:
+                return _outcome(f"{host}: web process of release: ended by itself")
+            self.runs_on[host] = self.configured[site]
+        return _outcome()
+
+    def look(self, *_: Any, **__: Any) -> Any:
+        seen = self.seen
+        for host in APPS:
+            name, site = host.split(".")
+            place = f"regions/{site}/hosts/{name}/app"
+            seen = played_survey.changed(seen, f"{place}/release", f"/opt/shop/releases/{self.runs_on[host]}")
+            seen = played_survey.changed(seen, f"{place}/healthy", self.well[host])
+        return seen
+
+    # --- the buckets
+    def one(self, name: str) -> tuple[Row, bytes]:
+        digest = next(it for it in (OLD, OLDER, NEW) if it.startswith(name))
+        (self.folder / "config.ru").write_text("run Shop\n")
+        files = {"config.ru": self.folder / "config.ru"}
+        if self.migration is not None:
+            path = self.folder / "change.rb"
+            path.write_text(self.migration)
+            files[MIGRATION] = path
+        artefact.pack(self.manifest, files, self.folder / "made")
+        return Row(digest=digest, card=None, states=self.states), (self.folder / "made").read_bytes()
+
+    def files(self, digest: str) -> Collection[str]:
+        return {"config.ru"}
+
+    def events(self) -> list[Event]:
+        found = [it.record for it in book.opened(self.records, ITS).records]  # type: ignore[arg-type]
+        assert {it.kind for it in found} == {"deploy"}
+        return [it.event for it in found if it.event is not None]
+
+
+def _outcome(error: str = "") -> Outcome:
+    return Outcome(ok=not error, code=255 if error else 0, seconds=1, errors=(error,) if error else (), warnings=())
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
+    it = World(tmp_path)
+    monkeypatch.setattr(Stack, "settings", lambda stack: it.settings(stack.name[-1]))
+    monkeypatch.setattr(Stack, "run_release", lambda stack, told: it.configured.update({stack.name[-1]: told}))
+    monkeypatch.setattr(Stack, "request", lambda *_: None)
+    monkeypatch.setattr(engine, "up", it.up)
+    monkeypatch.setattr(deploy, "in_force", lambda _: Epoch(epoch=3, active=it.active, previous="b", planned=True))
+    monkeypatch.setattr(deploy, "look", it.look)
+    monkeypatch.setattr(deploy, "keys_of", lambda _: {})
+    monkeypatch.setattr(deploy, "Store", lambda *_: it)
+    monkeypatch.setattr(deploy, "ReportBucket", lambda *_, **__: it.records)
+    monkeypatch.setattr(writing, "ReportBucket", lambda *_, **__: it.records)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    return it
+
+
+def typed(world: World, *words: str) -> int:
+    world.runs.clear()
+    return int(cli.main([*words, "--yes"]))
+
+
+def test_the_standby_takes_it_first_and_both_stacks_say_it_at_the_end(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed(world, "deploy", NEW[:12], "--reason", "a cart", "--ticket", "7") == ExitCode.DONE
+    assert world.runs == [("b", "f", "deploy a cart ticket 7"), ("a", "f", "deploy a cart ticket 7")]
+    assert set(world.configured.values()) == {NEW} == set(world.runs_on.values())
+    (event,) = world.events()
+    assert (event.scenario, event.outcome, event.exit_code) == ("deploy", "done", 0)
+    assert (event.versions["release"], event.versions["release_before"]) == (NEW, OLD)
+    assert f"release {NEW[:12]} runs in both regions" in capsys.readouterr().out
+
+
+def test_a_plan_changes_nothing(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["deploy", NEW, "--dry-run"]) == ExitCode.DONE
+    said = capsys.readouterr().out
+    assert said.index("region b: each app host takes") < said.index(
+        "region a: its migrations run, once, then each app host"
+    )
+    assert world.runs == [] and world.configured == dict.fromkeys("ab", OLD) and world.records.objects == {}
+
+
+@pytest.mark.parametrize(
+    ("ill", "runs"),
+    [("app-1.b", "bb"), ("app-2.b", "bb"), ("app-1.a", "baab"), ("app-2.a", "baab")],
+)
+def test_where_a_host_does_not_get_well_the_release_before_comes_back_everywhere(
+    world: World, ill: str, runs: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.ill = {ill}
+    assert typed(world, "deploy", NEW) == ExitCode.FAILED
+    assert "".join(site for site, _, _ in world.runs) == runs
+    assert set(world.configured.values()) == {OLD} == set(world.runs_on.values())
+    said = capsys.readouterr().err
+    assert f"{ill}: web process of release: ended by itself" in said and "it was taken back" in said
+    (event,) = world.events()
+    assert (event.outcome, event.exit_code) == ("failed", 1)
+
+
+def test_a_host_that_is_not_well_after_its_run_counts_too(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.well["app-2.b"] = False
+    assert typed(world, "deploy", NEW) == ExitCode.FAILED
+    assert "app-2.b is not well" in capsys.readouterr().err
+    assert [(site, release) for site, release, _ in world.runs] == [("b", "f"), ("b", "0")]
+
+
+def test_what_cannot_be_taken_back_is_left_part_way(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.ill, world.bad = {"app-1.b"}, NEW
+    world.dead_from = 2
+    assert typed(world, "deploy", NEW) == ExitCode.PARTIAL
+    assert "taking it back stopped, too" in capsys.readouterr().err
+    assert world.events()[0].outcome == "partial"
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_one_that_was_ended_goes_on_or_is_taken_back(world: World, at: int, capsys: pytest.CaptureFixture[str]) -> None:
+    world.dies = at
+    assert typed(world, "deploy", NEW) == ExitCode.PARTIAL
+    assert "was interrupted" in capsys.readouterr().err and set(world.configured.values()) == {NEW}
+    before = dict(world.runs_on)
+    world.dies = 0
+    assert typed(world, "rollback") == ExitCode.DONE
+    assert set(world.runs_on.values()) == {OLD} == set(world.configured.values())
+    world.runs_on, world.configured = before, dict.fromkeys("ab", NEW)
+    assert typed(world, "deploy", NEW) == ExitCode.DONE
+    assert set(world.runs_on.values()) == {NEW}
+
+
+def test_one_that_goes_on_and_fails_goes_back_to_what_still_runs(world: World) -> None:
+    world.dies = 2
+    assert typed(world, "deploy", NEW) == ExitCode.PARTIAL
+    world.dies, world.ill = 0, {"app-1.a"}
+    assert typed(world, "deploy", NEW) == ExitCode.FAILED
+    assert set(world.runs_on.values()) == {OLD} == set(world.configured.values())
+    assert [it.outcome for it in world.events()] == ["partial", "failed"]
+
+
+def test_a_rollback_is_to_what_the_deploy_has_recorded_and_asks_no_migration(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed(world, "rollback") == ExitCode.REFUSED
+    assert "no deploy of '000000000000' with a release before it is recorded" in capsys.readouterr().err
+    assert typed(world, "deploy", OLDER) == typed(world, "deploy", NEW) == ExitCode.DONE
+    world.migration = CONTRACT
+    assert typed(world, "rollback") == ExitCode.DONE
+    assert set(world.runs_on.values()) == {OLDER} == set(world.configured.values())
+    assert "the schema stays as it is" in capsys.readouterr().out
+    assert [it.scenario for it in world.events()] == ["deploy", "deploy", "rollback"]
+
+
+def test_a_rollback_among_several_is_named_by_a_person(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.configured = dict.fromkeys("ab", NEW)
+    world.runs_on |= {"app-1.b": OLDER}
+    assert typed(world, "rollback") == ExitCode.REFUSED
+    assert "hosts run 000000000000, 111111111111 beside what is configured" in capsys.readouterr().err
+
+
+def _spoiled(world: World) -> None:
+    world.states = {"a": WELL, "b": SPOILED}
+
+
+def _webless(world: World) -> None:
+    world.manifest = replace(world.manifest, processes={"worker": "x"})
+
+
+def _asks(world: World) -> None:
+    world.manifest = replace(world.manifest, ruby="3.4")
+
+
+def _built(world: World) -> None:
+    world.manifest = replace(world.manifest, ruby_built="3.1.2")
+
+
+def _contracts(world: World) -> None:
+    world.migration = CONTRACT
+
+
+def _lost(world: World) -> None:
+    world.seen = played_survey.changed(world.seen, "regions/b/hosts/db-1", played_survey.DARK)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (_spoiled, "lies a well, b SPOILED"),
+        (_webless, "a Procfile without web"),
+        (_asks, "it asks for Ruby 3.4"),
+        (_built, "its gems were built by Ruby 3.1.2"),
+        (_contracts, "20260101000002_change.rb, line 1: remove_column orders"),
+        (_lost, "db-1.b"),
+    ],
+)
+def test_what_stands_against_it_is_said_and_nothing_is_changed(
+    world: World, spoil: Any, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoil(world)
+    assert typed(world, "deploy", NEW) == ExitCode.REFUSED
+    told = capsys.readouterr()
+    assert says in told.out and "reasons against it" in told.err
+    assert world.runs == [] and world.configured == dict.fromkeys("ab", OLD) and world.records.objects == {}
+
+
+def test_a_reason_lets_a_migration_pass_and_stands_in_the_record(world: World) -> None:
+    world.migration = CONTRACT
+    assert typed(world, "deploy", NEW, "--unsafe", "nobody reads it") == ExitCode.DONE
+    assert any("nobody reads it" in text and "remove_column" in text for text in world.events()[0].warnings)
+
+
+def test_no_reason_lets_one_pass_while_hosts_run_several_releases(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.migration, world.runs_on["app-2.b"] = CONTRACT, OLDER
+    assert typed(world, "deploy", NEW, "--unsafe", "nobody reads it") == ExitCode.REFUSED
+    assert "goes only when all hosts run one" in capsys.readouterr().out
+    world.migration = EXPAND
+    assert typed(world, "deploy", NEW) == ExitCode.DONE
+
+
+@pytest.mark.parametrize("name", ["x", "abc", "../../etc", "F" * 64, "f" * 65])
+def test_a_name_that_is_no_digest_is_refused(world: World, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert typed(world, "deploy", name) == ExitCode.USAGE
+    assert "is no digest" in capsys.readouterr().err
+
+
+def test_without_a_terminal_nobody_agrees(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["deploy", NEW]) == ExitCode.USAGE
+    assert "--yes" in capsys.readouterr().err and world.runs == []
