@@ -229,11 +229,7 @@ class App:
     def _link(self) -> None:
         """The release that runs, replaced in one step."""
         self._due.add(self._units.lasting - {CACHES_UNIT})
-        fresh = self._current.with_name("current.new")
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(self._desired.release)
-        fresh.replace(self._current)
-        sync_folder(self._current.parent)
+        turn(self._current, self._desired.release)
 
     def _begin_spare(self) -> None:
         self._due.add([WEB])  # whatever becomes of this run, the next one goes on with it
