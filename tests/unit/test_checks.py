@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from contract.accept import Accept, Word
+from contract.agreement import digests
 from contract.answers import Unreplicated
 from contract.runs import Run
 from contract.services.certificate import Keys as Acme
@@ -233,6 +234,15 @@ def test_a_secret_is_renewed_within_a_year_and_one_of_unknown_age_is_not_good() 
     assert told["redis"][0] is State.OK
     assert told["ovh"] == (State.UNKNOWN, "its day is in no set of secrets")
     assert "archive" not in told and "hosts" not in told, "what is never renewed by itself is no yearly complaint"
+
+
+def test_a_deploy_that_is_not_at_its_end_stands_against_no_move() -> None:
+    keys = {**digests(ITS), "shop.release": "0" * 16}
+    survey = changed(well(ITS), "regions/b/record/keys", keys)
+    assert {it.state for it in of(judge(survey, ITS), "config.agrees")} == {State.OK}
+    other = changed(well(ITS), "regions/b/hosts/app-1/app/release", "/opt/shop/releases/2")
+    found = [it for it in of(judge(other, ITS), "release.parity") if it.state is not State.OK]
+    assert found and not any(it.blocks for it in found)
 
 
 def test_a_judge_that_raises_knows_nothing_and_hides_nobody() -> None:

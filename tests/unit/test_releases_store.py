@@ -102,6 +102,25 @@ def test_a_spoiled_copy_is_found_and_mended_from_the_other(
     assert set(store.verify(repair=True)[0].states.values()) == {WELL}
 
 
+def test_a_release_is_named_by_the_beginning_of_its_digest(s3: Any, store: Store, built: tuple[Path, Card]) -> None:
+    path, card = built
+    store.push(path)
+    row, body = store.one(card.digest[:8])
+    assert (row.digest, dict(row.states), body) == (card.digest, {"a": WELL, "b": WELL}, path.read_bytes())
+    assert store.files(card.digest) == {"config.ru"}
+    spoil(s3, store, "a", card.digest)
+    row, body = store.one(card.digest)
+    assert dict(row.states) == {"a": SPOILED, "b": WELL} and body == path.read_bytes()
+    assert store.files(card.digest) == {"config.ru"}, "of the other region's copy"
+    spoil(s3, store, "b", card.digest)
+    assert store.one(card.digest)[1] is None and store.files(card.digest) == store.files("e" * 64) == frozenset()
+    with pytest.raises(Usage, match="found none that begins so"):
+        store.one("e" * 8)
+    silent(store, "a")
+    with pytest.raises(Usage, match=r"found none that begins so.*releases, "):
+        store.one("e" * 8)
+
+
 def test_what_is_spoiled_in_both_stays_so_and_is_told(s3: Any, store: Store, built: tuple[Path, Card]) -> None:
     path, card = built
     store.push(path)
