@@ -108,6 +108,13 @@ class Link:
 
     def request(self, method: str, path: str, body: str | None, headers: dict[str, str]) -> tuple[int, bytes]:
         """Status and body. Raises OSError or http.client.HTTPException, the connection dropped."""
+        status, _, data = self.exchange(method, path, body, headers)
+        return status, data
+
+    def exchange(
+        self, method: str, path: str, body: str | bytes | None, headers: dict[str, str]
+    ) -> tuple[int, http.client.HTTPMessage, bytes]:
+        """Status, headers and body. Raises as `request`."""
         try:
             if self._connection is None:
                 self._connection = self._open()
@@ -125,7 +132,7 @@ class Link:
             self._preferred = self.address
             if answer.will_close:
                 self.drop()
-        return answer.status, data
+        return answer.status, answer.headers, data
 
     def drop(self) -> None:
         if self._connection is not None:

@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, urlencode
@@ -184,11 +184,15 @@ def running(pair: Pair, folder: Path, **env: str) -> Iterator[App]:
         app.close()
 
 
-def move(old: Node, new: Node, epoch: int) -> float:
-    """A planned move of the database; returns for how many seconds at most nobody wrote: of the commands, from the stop to the promoted one's settling."""
+def move(old: Node, new: Node, epoch: int, meanwhile: Callable[[], object] = lambda: None) -> float:
+    """A planned move of the database, with `meanwhile` while nobody writes; returns for how many seconds at most nobody wrote.
+
+    That is the time of the commands, from the stop to the promoted one's settling.
+    """
     begun = time.monotonic()
     facts = stop_server(old.call({}, "stop"), old.server).facts
     new.server.wait_replayed(facts["checkpoint"]["lsn"], facts["checkpoint"]["timeline"], 10)
+    meanwhile()
     told = {"planned": True, "previous": old.site, "checkpoint": facts["checkpoint"]}
     new.converge(epoch, new.site, **told)
     gap = time.monotonic() - begun
