@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,7 @@ from lab.pairs.loopback import free_port
 from lab.pairs.postgres import Pair, caught_up
 from lab.rehearsal import redmine
 from scripts.host.frame.wait import until
+from tests.assets.stub import Stub
 from tests.host.servers.test_gem_moves import move, url
 
 pytestmark = pytest.mark.lab
@@ -28,8 +30,8 @@ GAP_REQUESTS = 15  # that come while nobody writes
 # The release as on a host: its folder, of which `tmp` and `log` can be written.
 INSIDE = """
 mount -t tmpfs none "$1/mnt"
-mkdir "$1/mnt/shop" "$1/mnt/test" "$1/mnt/over" "$1/mnt/over/up" "$1/mnt/over/work" "$1/mnt/over/up/tmp"
-ln -s /mnt/test/log "$1/mnt/over/up/log"
+mkdir "$1/mnt/shop" "$1/mnt/test" "$1/mnt/over" "$1/mnt/over/up" "$1/mnt/over/work"
+ln -s /mnt/test/log /mnt/test/tmp "$1/mnt/over/up"
 mount -t overlay none -o "lowerdir=$2,upperdir=$1/mnt/over/up,workdir=$1/mnt/over/work" "$1/mnt/shop"
 mount --bind "$3" "$1/mnt/test"
 root=$1
@@ -97,14 +99,17 @@ class Redmine:
 
 
 @contextmanager
-def running(pair: Pair, folder: Path, *, gem: bool) -> Iterator[Redmine]:
+def running(pair: Pair, folder: Path, bucket: Stub, *, gem: bool) -> Iterator[Redmine]:
     """Redmine with its schema, an administrator and a project; Puma, Sidekiq and a plain Redis for its jobs."""
     port, cache = free_port(), free_port()
-    (folder / "log").mkdir()
+    for name in ("log", "tmp"):
+        (folder / name).mkdir()
     env = {
         "DATABASE_URL": url(pair, folder), "PGSSLCERT": "/mnt/test/shop.cert", "PGSSLKEY": "/mnt/test/shop.key", "RAILS_ENV": "production",
         "RAILS_LOG_TO_STDOUT": "1", "RAILS_MAX_THREADS": str(THREADS), "SECRET_KEY_BASE": "f" * 128, "REDIS_URL": f"redis://127.0.0.1:{cache}/0",
         "HOME": "/root", "LANG": "C.UTF-8", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PORT": str(port),
+        "AWS_ENDPOINT_URL_S3": bucket.endpoint, "AWS_REGION": bucket.region, "S3_BUCKET": bucket.bucket, "AWS_ACCESS_KEY_ID": "AK",
+        "AWS_SECRET_ACCESS_KEY": "secret",
     }  # fmt: skip
     shop = Redmine(redmine.release(gem=gem), folder, env, port)
     with ExitStack() as stack:
@@ -139,7 +144,7 @@ def test_redmine_lives_through_a_planned_move_and_a_dead_writer(
     pair: Pair, tmp_path: Path, gem: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The session goes on, no acknowledged issue is lost, none is there twice, and Sidekiq mails each once. How many requests fail is the gem's matter."""
-    with running(pair, tmp_path, gem=gem) as shop:
+    with Stub() as bucket, running(pair, tmp_path, bucket, gem=gem) as shop:
         browser = Browser(shop.door)
         browser.sign_in()
         browser.write("before the moves", b"a file")
@@ -147,7 +152,9 @@ def test_redmine_lives_through_a_planned_move_and_a_dead_writer(
             assert planned.served(12), shop.words[-6000:]
             gap = move(pair.a, pair.b, 2, meanwhile=lambda: planned.come(GAP_REQUESTS))
             assert planned.served(24), shop.words[-6000:]
-        assert browser.who() == "admin" and browser.file() == (200, b"a file")
+        assert browser.who() == "admin"
+        shutil.rmtree(tmp_path / "tmp/files")  # as on another host
+        assert browser.file() == (200, b"a file") and list(bucket.bodies().values()) == [b"a file"]
         browser.write("between them")
         caught_up(pair.b, pair.a)
         with Crowd(shop.door, 12) as lost:
