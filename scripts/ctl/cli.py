@@ -36,6 +36,7 @@ AT_HOSTS = {
     "logs": "a host's journal",
     "psql": "the shop's database on a host, as the superuser",
     "redis": "the cache on a host, as the operator, who sees no data",
+    "run": "a command of the shop's release on an app host, as its processes run: a console, a task",
 }
 STACK_FILE, IN_STACK_FILE = Path("Pulumi.region-a.yaml"), "one of the two stack files, Pulumi.yaml beside it"
 

@@ -1,7 +1,8 @@
-"""`drctl ssh`, `logs`, `psql`, `redis`: what runs where, as whom, and what is refused before anything is asked."""
+"""`drctl ssh`, `logs`, `psql`, `redis`, `run`: what runs where, as whom, and what is refused before anything is asked."""
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -150,9 +151,22 @@ def test_psql_and_redis_are_those_of_the_host_and_show_no_password(signed: World
     assert signed.settings.secrets.redis.operator not in line
 
 
+def test_a_command_of_the_release_runs_as_the_shops_user_with_its_environment_and_shows_no_secret(
+    signed: World,
+) -> None:
+    assert cli.main(["run", "app-1.a", "--", "bin/rails", "runner", "puts $HOME; `id`"]) == ExitCode.DONE
+    line = signed.ran[0][2]
+    words = shlex.split(line)
+    assert words[0] == "systemd-run" and words[-3:] == ["bin/rails", "runner", "puts $HOME; `id`"]
+    assert {"--property=User=shop", "--property=EnvironmentFile=/etc/shop/env", "--expand-environment=no"} <= {*words}
+    assert signed.settings.secrets.secret_key_base not in line
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
+        (["run", "app-1.a"], "wanted one of the release, like -- bin/rails console"),
+        (["run", "db-1.a", "id"], "is no app host, wanted one, like app-1.a"),
         (["ssh", "db-9.a"], "is none of this shop's, wanted one of control-1.a"),
         (["ssh", "db-1.a;id"], "is none of this shop's"),
         (["psql", "cache-1.a"], "is no db host, wanted one, like db-1.a"),

@@ -81,7 +81,7 @@ def test_what_changes_nothing_keeps_none(world: World, home: Path, words: list[s
 WITHOUT = {
     *("status", "check", "secrets", "rights witness", "rights ovh", "rights acme", "state list", "audit verify", "audit logins", "report list", "report show"),
     *("build", "releases list", "drill lab", "chaos"),
-    *("report verify", "ssh-certificate", "ssh", "logs", "psql", "redis", "completion", "man", "reference"),
+    *("report verify", "ssh-certificate", "ssh", "logs", "psql", "redis", "run", "completion", "man", "reference"),
 }  # fmt: skip
 
 

@@ -27,6 +27,7 @@ _MODULES = {
     "psql": "host",
     "reboot": "reboot",
     "redis": "host",
+    "run": "host",
     "reference": "reference",
     "rejoin": "move",
     "releases": "releases",

@@ -1,4 +1,4 @@
-"""`drctl ssh`, `logs`, `psql`, `redis`: at a host, by its name, with this terminal. What is done there is that person's, and the hosts' logs say so."""
+"""`drctl ssh`, `logs`, `psql`, `redis`, `run`: at a host, by its name, with this terminal. What is done there is that person's, and the hosts' logs say so."""
 
 from __future__ import annotations
 
@@ -11,12 +11,19 @@ from collections.abc import Callable, Mapping
 from components.render.documents import DATABASE_NAME
 from components.settings import Settings
 from contract.errors import Usage
-from contract.hosts import CACHE, DATABASE, kind_of
+from contract.hosts import APP, CACHE, DATABASE, kind_of
 from contract.plain import shown
 from scripts.ctl.persons.reach import way
 from scripts.ctl.stacks.stack import Stack
 
 _UNIT, _SINCE = re.compile(r"[\w@.:-]{1,120}"), re.compile(r"[1-9][0-9]{0,4}[smhd]")
+# A command of the release as its processes run: as the shop's user, with what `web` is told. Systemd reads the files, so no secret is an argument; the shell
+# finds the command in the release's folder. With a terminal it gets one, else what it reads and says passes through.
+ONCE = (
+    "systemd-run", "--quiet", "--wait", "--collect", "--pty", "--pipe", "--expand-environment=no", "--property=User=shop", "--property=UMask=0027",
+    "--property=WorkingDirectory=/opt/shop/current", "--property=EnvironmentFile=/etc/shop/env", "--property=EnvironmentFile=/etc/shop/processes/web.env",
+    "/bin/sh", "-c", 'exec "$@"', "sh",
+)  # fmt: skip
 # Its password is in a file of root's and goes by the environment: an argument would show it to everybody there.
 _REDIS = """\
 import json, os, shutil, sys
@@ -63,6 +70,13 @@ def _redis(chosen: argparse.Namespace, _: Settings) -> str:
     return shlex.join(["python3", "-c", _REDIS, *chosen.words])
 
 
+def _once(chosen: argparse.Namespace, _: Settings) -> str:
+    _is(chosen.host, APP)
+    if not chosen.words:
+        raise Usage("command: found none, wanted one of the release, like -- bin/rails console; nothing was done")
+    return shlex.join([*ONCE, *chosen.words])
+
+
 def _is(host: str, kind: str) -> None:
     if kind_of(host.partition(".")[0]) != kind:
         raise Usage(f"host {shown(host)}: is no {kind} host, wanted one, like {kind}-1.a; nothing was done")
@@ -73,4 +87,5 @@ LINES: Mapping[str, Callable[[argparse.Namespace, Settings], str]] = {
     "logs": _logs,
     "psql": _psql,
     "redis": _redis,
+    "run": _once,
 }

@@ -121,7 +121,7 @@ def running(pair: Pair, folder: Path, bucket: Stub, *, gem: bool) -> Iterator[Re
         for name, command in processes(shop.release).items():
             if name != "release":
                 shop.start("sh", "-c", f"exec {command}")
-        assert until(lambda: shop.door("GET", "/up", None, {})[0] == 200, 60), shop.words[-4000:]
+        assert until(lambda: shop.door("GET", "/up", None, {})[0] == 200, 120), shop.words[-4000:]
         yield shop
 
 
