@@ -44,6 +44,7 @@ PACKAGES = sorted(
         "pgbackrest",
         "postgresql",
         "redis-server",
+        "shellcheck",
         "prometheus",
         "prometheus-alertmanager",
         "prometheus-blackbox-exporter",

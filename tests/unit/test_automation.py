@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,13 @@ import pytest
 from contract.errors import ExitCode, Failed, Refused
 from scripts.ctl.moves import automation
 from scripts.ctl.moves.automation import Shop
-from scripts.ctl.moves.engine import Step
+from scripts.ctl.moves.engine import Outcome, Step
 from scripts.ctl.moves.plan import Kind
 from scripts.ctl.stacks.stack import Stack
+from scripts.ctl.survey.checks.row import Finding, Severity, State
+from tests.components.stack import ROOT
 from tests.unit.played_survey import changed
-from tests.unit.test_moves import World, digest, world
+from tests.unit.test_moves import WELL, World, digest, world
 
 __all__ = ["world"]  # fixture
 
@@ -78,6 +82,66 @@ def test_a_preview_says_what_would_change(shop: Shop, monkeypatch: pytest.Monkey
     said = {"steps": []}
     with pytest.raises(Failed, match="told no summary of changes"):
         shop.preview("a")
+
+
+def test_both_are_previewed_each_by_its_letter(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Stack, "changes", lambda stack: {"update": 1} if stack.name == "region-b" else {})
+    assert shop.previews() == {"a": {}, "b": {"update": 1}}
+
+
+@pytest.mark.parametrize("active", ["a", "b"])
+def test_a_change_runs_in_the_standby_first(shop: Shop, world: World, active: str) -> None:
+    assert world.epoch is not None
+    world.epoch = replace(world.epoch, active=active)
+    assert shop.active() == active
+    standby = "b" if active == "a" else "a"
+    outcomes = shop.both(why="a change")
+    assert list(outcomes) == [standby, active] and all(it.ok for it in outcomes.values())
+    assert [run[0] for run in world.runs] == [f"region-{standby}", f"region-{active}"]
+
+
+def test_a_change_that_fails_in_the_standby_reaches_no_customer(shop: Shop, world: World) -> None:
+    world.ends["region-b"] = replace(WELL, ok=False, code=1, errors=("a release without web",))
+    outcomes = shop.both()
+    assert list(outcomes) == ["b"] and not outcomes["b"].ok
+    assert [run[0] for run in world.runs] == ["region-b"]
+
+
+def test_without_an_epoch_nobody_knows_which_is_the_standby(shop: Shop, world: World) -> None:
+    world.epoch = None
+    with pytest.raises(Refused, match="bring region a up first"):
+        shop.both()
+    assert world.runs == []
+
+
+@pytest.mark.parametrize(
+    ("against", "ends", "code"), [(False, {}, 0), (True, {}, 1), (False, {"region-b": replace(WELL, ok=False)}, 1)]
+)
+def test_the_program_of_docs_ci_is_one(
+    shop: Shop,
+    world: World,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    against: bool,
+    ends: dict[str, Outcome],
+    code: int,
+) -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/ci.md").read_text(), re.DOTALL)
+    world.ends = ends
+    (tmp_path / "Pulumi.yaml").write_text("name: dr\n")
+    monkeypatch.setattr(Stack, "changes", lambda _: {"update": 1})
+    severity = Severity.BLOCKS if against else Severity.WARNS
+    found = Finding(id="pg.role", state=State.FAIL, severity=severity, subject="db-1.b", found="two primaries")
+    monkeypatch.setattr(Shop, "check", lambda _: (found,))
+    monkeypatch.chdir(tmp_path)
+    ended: Any = 0
+    try:
+        exec(compile(program, "docs/ci.md", "exec"), {"__name__": "__main__"})
+    except SystemExit as end:
+        ended = end.code
+    assert ended == ("pg.role  db-1.b: two primaries, wanted ; " if against else code)
+    ran = [run[0] for run in world.runs]
+    assert ran == ([] if against else ["region-b"] if ends else ["region-b", "region-a"])
 
 
 @pytest.mark.parametrize("found", [(), (3, 271, 9)])

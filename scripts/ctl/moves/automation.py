@@ -7,6 +7,11 @@
     if not plan.against:
         moved = shop.switchover("b", plan=plan.digest, reason="kernel", watch=print)
 
+What a change of the configuration does in CI, `docs/ci.md` has it as a whole:
+
+    if any(shop.previews().values()):
+        outcomes = shop.both(why="merge request 7")
+
 What a move says for people goes to this process's streams. It is agreed to by its plan's digest: another epoch since is another plan, and is refused.
 Keys, passphrase and backend are those of this process's environment, as for `pulumi` by hand.
 """
@@ -21,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from contract.errors import DrError, ExitCode, Refused
-from contract.sites import SITES
+from contract.sites import SITES, other
 from scripts.ctl import cli
 from scripts.ctl.commands import move
 from scripts.ctl.commands.check import CHECK_S
@@ -107,6 +112,25 @@ class Shop:
         """How many resources a run would create, update, delete, replace; empty where none. Raises DrError."""
         self._engine()
         return self.stack(site).changes()
+
+    def active(self) -> str:
+        """The region that the shop lives in, by the witness. Raises DrError, Refused where there is no epoch yet."""
+        return move.leading(self._pair(Kind.SWITCHOVER, SITES[0]))
+
+    def previews(self) -> dict[str, Mapping[str, int]]:
+        """`preview` of each region, by its letter. Raises DrError."""
+        return {site: self.preview(site) for site in SITES}
+
+    def both(self, *, watch: Watch | None = None, why: str = "") -> dict[str, Outcome]:
+        """`up` of both regions, by their letters in the order in which they ran: the standby first, and the active one only where that has ended well. So
+        a change that does not work is seen where no customer is. Raises DrError where one cannot begin.
+        """
+        active, outcomes = self.active(), dict[str, Outcome]()
+        for site in (other(active), active):
+            outcomes[site] = self.up(site, watch=watch, why=why)
+            if not outcomes[site].ok:
+                break
+        return outcomes
 
     def _moved(self, kind: Kind, target: str, plan: str, watch: Watch | None, told: Mapping[str, str]) -> Moved:
         steps: list[Step] = []
