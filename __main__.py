@@ -17,7 +17,7 @@ from typing import Any
 
 import pulumi
 
-from components import advice, bundle, certificates, config, leftovers, state
+from components import advice, bundle, certificates, config, fitting, leftovers, state
 from components.app_tier import AppTier, AppTierArgs
 from components.archive import ArchiveLink, ArchiveLinkArgs, ArchivePlace, ArchivePlaceArgs
 from components.asset_buckets import AssetBuckets, AssetBucketsArgs
@@ -73,6 +73,7 @@ def main() -> None:
             copier=bundle.dr_assets(root),
             shop=bundle.release(root, settings.shop.release, settings.app.processes, settings.app.release_max_mb),
         )
+        fitting.check(settings, bundles.shop.processes)
     except DrError as error:
         if changes and settings is not None:
             _note(settings, ended(error), said=str(error))

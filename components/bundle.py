@@ -19,7 +19,7 @@ from components import application
 from contract import artefact
 from contract.errors import ConfigError, DrError, Fault, Refused
 from contract.release import SUFFIX, Manifest
-from contract.services.processes import Process, processes, procfile
+from contract.services.processes import Found, Process, processes, procfile
 
 BUILD = ".build"
 CONTRACT = "contract"  # the one package beside its own that either archive imports
@@ -34,6 +34,9 @@ class Bundle:
 
     path: str  # relative to the project, so that the state holds no path of one machine; empty: it lies in the buckets of releases
     digest: str  # hexadecimal digits of the contents' SHA-256: 32 are what nobody makes another file for, a release has all 64
+    processes: tuple[Found, ...] | None = (
+        None  # of a release; None of one that lies in the buckets, which nobody reads here
+    )
 
 
 def dr_host(root: Path) -> Bundle:
@@ -71,10 +74,10 @@ def release(root: Path, told: str, configured: Mapping[str, Process], most_mb: i
     source, most = root / told, most_mb * 2**20
     try:
         if told.endswith(SUFFIX):
-            _runs("\n".join(f"{name}: {it}" for name, it in artefact.peek(source, most).processes.items()), configured)
-            return Bundle(path=told, digest=artefact.sha256(source))
+            runs = _runs(artefact.peek(source, most).procfile(), configured)
+            return Bundle(path=told, digest=artefact.sha256(source), processes=runs)
         files = application.files(source)
-        _runs(procfile(source), configured)
+        runs = _runs(procfile(source), configured)
         made = root / BUILD / f"release.{os.getpid()}"
         made.parent.mkdir(exist_ok=True)
         try:
@@ -92,14 +95,15 @@ def release(root: Path, told: str, configured: Mapping[str, Process], most_mb: i
         raise _no_release(told, f"cannot be read or packed ({error.strerror})") from None
     except DrError as error:
         raise _no_release(told, str(error)) from None
-    return Bundle(path=path.as_posix(), digest=digest)
+    return Bundle(path=path.as_posix(), digest=digest, processes=runs)
 
 
-def _runs(text: str | None, configured: Mapping[str, Process]) -> None:
-    """`text`: of its Procfile. Raises ConfigError."""
-    _, faults = processes(text or None, configured)
+def _runs(text: str | None, configured: Mapping[str, Process]) -> tuple[Found, ...]:
+    """What it starts. `text`: of its Procfile. Raises ConfigError."""
+    found, faults = processes(text or None, configured)
     if faults:
         raise ConfigError(faults)
+    return tuple(found)
 
 
 def _no_release(told: str, why: str) -> ConfigError:

@@ -109,6 +109,10 @@ class Facts:
     revision: str | None = key(optional(REVISION), "of git", default=None)
     dirty: bool | None = key(optional(boolean), "whether files differ from that revision", default=None)
 
+    def procfile(self) -> str:
+        """Its processes, as a Procfile has them."""
+        return "\n".join(f"{name}: {command}" for name, command in self.processes.items())
+
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest(Facts):

@@ -26,8 +26,8 @@ _TAKEN = re.compile(r"DR_[A-Z0-9_]*")  # names to come
 # What a value may be filled with, beside `secret.<NAME>`.
 PLACES = (
     "bucket", "bucket.access_key", "bucket.endpoint", "bucket.region", "bucket.secret_key", "database.hosts", "database.name", "database.password",
-    "database.port", "database.replica_url", "database.url", "database.user", "host", "redis.host", "redis.password", "redis.port", "redis.url",
-    "redis.user", "secret_key_base", "site",
+    "database.port", "database.replica_url", "database.url", "database.user", "host", "redis.cache_url", "redis.host", "redis.jobs_url",
+    "redis.password", "redis.port", "redis.sessions_url", "redis.url", "redis.user", "secret_key_base", "site",
 )  # fmt: skip
 
 
@@ -96,6 +96,10 @@ def database_url(hosts: Iterable[str], port: int, name: str, user: str, password
     return f"postgresql:///{quote(name, safe='')}?{told}"
 
 
-def redis_url(host: str, port: int, user: str, password: str) -> str:
-    """Without TLS: it leads no further than this machine."""
-    return f"redis://{quote(user, safe='')}:{quote(password, safe='')}@{host}:{port}/0"
+# Databases of the one cache, for what must not meet by its keys: names alone are apart, memory and what goes when it is full are not.
+REDIS_DATABASES = {"redis.url": 0, "redis.cache_url": 1, "redis.jobs_url": 2, "redis.sessions_url": 3}
+
+
+def redis_url(host: str, port: int, user: str, password: str, number: int = 0) -> str:
+    """Of a database of the cache. Without TLS: it leads no further than this machine."""
+    return f"redis://{quote(user, safe='')}:{quote(password, safe='')}@{host}:{port}/{number}"

@@ -31,6 +31,8 @@ OLDEST, NEWEST, TESTED = 14, 18, 17
 APP_ROLE, WORKER_ROLE = "shop", "shop_worker"
 REPLICATION_ROLE = "dr_replication"
 PAIRS = (1, 2)  # of logins: the shop uses one, and turns to the other where its password is rotated
+# Sessions of a server, and those that the shop may not have: its superusers', as PostgreSQL comes, and ordinary ones of the peer, which rewinds over them.
+CONNECTIONS, SUPERUSERS, FOR_PEER = 100, 3, 3
 KEEPS_SLOTS = 17  # the first version whose logical slots survive a failover
 
 
@@ -115,7 +117,8 @@ class Keys:
         "lowered, the standby holds the old value until it has replayed that its primary went down. What needs a restart is refused on the "
         "active site until a standby that can be reached runs with it, and waits while a promotion is under way; a server that does not start "
         "with it goes on with what it had. The shop and its workers may hold six sessions fewer than `max_connections` (as `superuser_reserved_connections` "
-        "comes): three ordinary ones are left for the peer, which rewinds over them",
+        "comes): three ordinary ones are left for the peer, which rewinds over them. "
+        "Refused where processes and threads may want more (docs/your-shop.md, Connections)",
         default={},
         why="the server would not start",
     )  # fmt: skip

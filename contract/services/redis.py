@@ -53,7 +53,7 @@ class Keys:
     )
     maxmemory_policy: str = key(
         one_of(*POLICIES),
-        "what goes when the limit is reached",
+        "what goes when the limit is reached. `allkeys-` policies let go of queues too: refused where a process of the shop runs Sidekiq or Resque",
         default="volatile-lru",
         why="Redis does not know what to do when it is full",
     )

@@ -17,6 +17,7 @@ from components import bundle, config
 from components.remote import interpreter
 from contract.buckets import Bucket
 from contract.errors import Refused
+from contract.services.processes import processes
 from scripts.clients import run_lease
 from scripts.links import power, preflight
 from scripts.links.agreement import Side
@@ -165,6 +166,18 @@ def test_a_bad_stack_file_never_reaches_the_witness(asked: list[tuple[str, str, 
     with pytest.raises(pulumi.RunError, match=r"2 faults(.|\n)*dr:failover_region(.|\n)*dr:project"):
         run(stack.configuration(failover_region="B", project="Shop"))
     assert asked == []
+
+
+def test_a_release_that_wants_more_sessions_than_there_are_stops_the_run(
+    asked: list[tuple[str, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = {**stack.configuration()["app"], "threads": 64}
+    with pytest.raises(pulumi.RunError, match=r"max_connections is 100, of which the shop may hold 94"):
+        run(stack.configuration(app=app))
+    jobs = bundle.Bundle(path=".build/x", digest="0" * 12, processes=tuple(processes("jobs: sidekiq", {})[0]))
+    monkeypatch.setattr(bundle, "release", lambda *_: jobs)
+    with pytest.raises(pulumi.RunError, match=r"dr:redis\.scripting is false, while jobs runs Sidekiq"):
+        run(stack.configuration())
 
 
 def test_secrets_in_clear_are_refused(asked: list[tuple[str, str, str]]) -> None:

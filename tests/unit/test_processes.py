@@ -208,3 +208,10 @@ def test_the_urls_hold_any_password() -> None:
     redis = urlsplit(environment.redis_url("127.0.0.1", 6379, "shop", password))
     assert (redis.hostname, redis.port, redis.path) == ("127.0.0.1", 6379, "/0")
     assert (redis.username, unquote(redis.password or "")) == ("shop", password)
+
+
+def test_what_is_cached_jobs_and_sessions_have_databases_of_their_own() -> None:
+    numbers = environment.REDIS_DATABASES
+    assert numbers["redis.url"] == 0 and len(set(numbers.values())) == len(numbers) == 4
+    assert set(numbers) <= set(environment.PLACES)
+    assert environment.redis_url("127.0.0.1", 6379, "shop", "x", numbers["redis.jobs_url"]).endswith(":6379/2")

@@ -224,8 +224,12 @@ def test_the_command_says_where_each_lies_and_which_one_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path, card = built
+    shop = replace(settings(), app=replace(settings().app, threads=64))
+    monkeypatch.setattr(Stack, "settings", lambda _: shop)
     assert cli.main(["releases", "push", str(path)]) == ExitCode.DONE
-    assert f"dr:shop.release: {card.digest}" in capsys.readouterr().out
+    pushed = capsys.readouterr()
+    assert "warning: with this release dr:postgres.parameters.max_connections is 100" in pushed.err
+    assert f"dr:shop.release: {card.digest}" in pushed.out
     assert cli.main(["releases", "list"]) == ExitCode.DONE
     told = capsys.readouterr()
     said = told.out.splitlines()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 
+from components import fitting
 from components.settings import Settings
 from contract import fields
 from contract.errors import ExitCode, Failed
 from contract.hosts import APP, kind_of
 from contract.plain import phrase
+from contract.services.processes import processes
 from contract.sites import SITES
 from scripts.ctl import output
 from scripts.ctl.releases.store import WELL, Row, Store
@@ -81,6 +83,9 @@ def _at_work(settings: Settings) -> tuple[dict[str, list[str]], list[str]]:
 
 def _push(settings: Settings, store: Store, chosen: argparse.Namespace) -> ExitCode:
     card = store.push(chosen.file)
+    found, _ = processes(card.procfile(), settings.app.processes)
+    for fault in fitting.misfits(settings, found):
+        output.say(f"warning: with this release {fault}")
     if chosen.json:
         output.write_json({"schema": 1, **fields.write(card)}, "the release")
         return ExitCode.DONE

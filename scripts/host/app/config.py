@@ -11,7 +11,7 @@ from contract import hosts
 from contract.errors import Usage
 from contract.hosts import APP, PORTS
 from contract.services import app, redis
-from contract.services.environment import database_url, filled, redis_url
+from contract.services.environment import REDIS_DATABASES, database_url, filled, redis_url
 from contract.services.postgres import Logins
 from contract.services.processes import WEB as WEB_PROCESS
 from contract.services.processes import Found
@@ -163,8 +163,11 @@ def places(desired: Desired, *, active_only: bool) -> dict[str, str]:
         "redis.host": host,
         "redis.password": desired.cache_password,
         "redis.port": cache_port,
-        "redis.url": redis_url(host, int(cache_port), who.cache, desired.cache_password),
         "redis.user": who.cache,
+        **{
+            place: redis_url(host, int(cache_port), who.cache, desired.cache_password, number)
+            for place, number in REDIS_DATABASES.items()
+        },
         "secret_key_base": desired.secret_key_base,
         "site": desired.envelope.site,
         **{f"secret.{name}": value for name, value in desired.secrets.items()},

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from contract.services.postgres import PAIRS, REPLICATION_ROLE, Logins
+from contract.services.postgres import CONNECTIONS, PAIRS, REPLICATION_ROLE, Logins
 
 from ..frame.files import ManagedFile
 from ..frame.systemd import drop_in, guard_drop_in
@@ -23,7 +23,7 @@ from .versions import VERSIONS
 _HEAD = "# Written by dr-host; changes are overwritten.\n"
 _CONNECT_S = "5"
 _LIMITS = {  # PostgreSQL's own defaults, but for the last
-    "max_connections": "100",
+    "max_connections": str(CONNECTIONS),
     "max_worker_processes": "8",
     "max_prepared_transactions": "0",
     "max_locks_per_transaction": "64",

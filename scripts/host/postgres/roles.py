@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from typing import Any
 
-from contract.services.postgres import APP_ROLE, PAIRS, REPLICATION_ROLE, Logins, other_pair
+from contract.services.postgres import APP_ROLE, FOR_PEER, PAIRS, REPLICATION_ROLE, Logins, other_pair
 
 from . import text
 from .desired import Desired
@@ -116,8 +116,8 @@ def array(names: Mapping[str, Any] | tuple[str, ...]) -> str:
 
 # How many sessions the shop and its workers may hold together. What is left is for the peer, which rewinds over ordinary ones: a shop that is back
 # takes all that there are.
-_SHOPS = """greatest(1, current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
-  - coalesce(current_setting('reserved_connections', true), '0')::int - 3)"""
+_SHOPS = f"""greatest(1, current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+  - coalesce(current_setting('reserved_connections', true), '0')::int - {FOR_PEER})"""
 # What would make another role of each session in the database, ours too.
 _ANOTHER = "(role|session_authorization)"
 # Variables: `database`, `owner`. Of the server, then from within the database.

@@ -732,6 +732,9 @@ def test_workers_alone_have_the_names_that_nobody_of_the_other_site_lets_in():
     assert own["REDIS_URL"].startswith("redis://shop_worker_a:")
     assert own_environment(desired, web) == {"PORT": "9292"}
     assert own_environment(desired, release) == {}
+    jobs = Desired.read(document(env={"JOBS": "{redis.jobs_url}", "CACHED": "{redis.cache_url}"}))
+    assert own_environment(jobs, worker)["JOBS"].startswith("redis://shop_worker_a:")
+    assert [own_environment(jobs, web)[it].rpartition("/")[2] for it in ("JOBS", "CACHED")] == ["2", "1"]
     common = environment(desired)
     assert common["DR_CACHE_USER"] == "shop" and "&user=shop&" in common["DATABASE_URL"]
     assert not [name for name in {*common, *own} if name.startswith("SHOP_")]

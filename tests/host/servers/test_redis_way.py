@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from contract.services.redis import worker
-from lab.pairs.redis import ADDRESSES, PASSWORDS, Pair
+from lab.pairs.redis import ADDRESSES, PASSWORDS, Pair, Site
 from scripts.ctl.stacks.secrets import SERVER
 from scripts.host.app import caches
 from scripts.host.app.config import CACHES, Desired
 from scripts.host.frame.wait import until
+from scripts.host.redis.wire import Connection, parse_info
 from tests.host.app.test_app import document
 
 
@@ -108,12 +109,23 @@ def way(pair: Pair, tmp_path: Path) -> Iterator[Way]:
     way.close()
 
 
+def _kept(site: Site) -> dict[str, int]:
+    """Keys of each database."""
+    with Connection(site.server()) as connection:
+        told = parse_info(connection.call("INFO", "keyspace"))
+    return {name: int(it.split("keys=")[1].split(",")[0]) for name, it in told.items() if name.startswith("db")}
+
+
 def test_whoever_knows_one_plain_redis_has_the_one_that_leads(pair: Pair, way: Way) -> None:
     assert until(lambda: way.role() == "master", 10)
     client = Plain(way.port)
     assert client.signed_in == "+OK"
     assert (client.ask("SET", "sum", "7"), client.ask("GET", "sum")) == ("+OK", "7")
     assert pair.a.shop("GET", "sum") in ("7", b"7")
+    jobs = Plain(way.port)
+    assert jobs.ask("SELECT", "2") == "+OK"
+    assert (jobs.ask("GET", "sum"), jobs.ask("SET", "sum", "8"), client.ask("GET", "sum")) == (None, "+OK", "7")
+    assert until(lambda: _kept(pair.b) == {"db0": 1, "db2": 1}, 10), "the other region has both"
     other = Plain(way.port, worker("a"))
     assert other.signed_in == "+OK", "workers come by the same way under their own name"
 
