@@ -48,7 +48,7 @@ def read_secrets(root: Section, hosts: Sequence[str], spare: Sequence[str] = ())
             operator, of_hosts = _witness(at)
             postgres = _postgres(at)
             login = postgres.login or PAIRS[0]
-            beside, cache_beside = _rotation(at, login)
+            beside, cache_beside, sessions_beside = _rotation(at, login)
             return s.Secrets(
                 openstack_password=at.take("openstack_password", _TOKEN, "signing in to OpenStack fails", _REMEDY),
                 ovh=_ovh(at, "ovh"),
@@ -66,6 +66,7 @@ def read_secrets(root: Section, hosts: Sequence[str], spare: Sequence[str] = ())
                 witness=operator,
                 witness_hosts=of_hosts,
                 secret_key_base=_rails(at),
+                secret_key_base_beside=sessions_beside,
                 app={}
                 if at.readable and at.empty("app")
                 else at.take("app", SECRETS, "the shop is not told its secrets", _OF_APP),
@@ -163,13 +164,14 @@ _ROTATING = "nobody knows how far the rotation has come, and hosts would be shut
 _GO_ON = "run the same `drctl rotate` again, which goes on; or put the object of the other stack here, whole, where that one is readable"
 
 
-def _rotation(root: Section, login: int) -> tuple[_Beside | None, dict[str, str]]:
-    """What is let in beside what is in use, of database and cache: there while `drctl rotate` is under way."""
+def _rotation(root: Section, login: int) -> tuple[_Beside | None, dict[str, str], str | None]:
+    """What is let in beside what is in use, of database, cache and sessions: there while `drctl rotate` is under way."""
     if not root.has("rotation"):
-        return None, {}
+        return None, {}, None
     with root.section("rotation", _ROTATING, _GO_ON) as at:
         database = _database_beside(at, login) if at.has("database") else None
-        return database, _redis_beside(at) if at.has("redis") else {}
+        redis = _redis_beside(at) if at.has("redis") else {}
+        return database, redis, _sessions_beside(at) if at.has("sessions") else None
 
 
 def _two(at: Section) -> bool:
@@ -193,6 +195,11 @@ def _redis_beside(rotation: Section) -> dict[str, str]:
     with rotation.section("redis", _ROTATING, _GO_ON) as at:
         users = ("app", "replica") if _two(at) else ()
         return {f"{user}_beside": at.take(user, _PASSWORD, _ROTATING, _GO_ON) for user in users}
+
+
+def _sessions_beside(rotation: Section) -> str | None:
+    with rotation.section("sessions", _ROTATING, _GO_ON) as at:
+        return at.take("secret_key_base", _LONG, _ROTATING, _GO_ON) if _two(at) else None
 
 
 def _since(root: Section) -> dict[str, str]:

@@ -119,6 +119,7 @@ class Secrets:
     secret_key_base: str = field(repr=False)
     app: Mapping[str, str] = field(repr=False)  # what the shop's own variables are filled with, by name
     archive: str | None = field(repr=False)  # passphrase; None: nothing was ever archived
+    secret_key_base_beside: str | None = field(default=None, repr=False)  # read as well while it is rotated
     since: Mapping[str, str] = field(
         default_factory=dict
     )  # by kind (`contract.rotation`) the day since which it is in use

@@ -51,6 +51,7 @@ SECRETS = (
     Secret(place="rotation.database.app", opens="the same while it is rotated: the password that is new, or was good before", on=(DATABASE,)),
     Secret(place="rotation.redis.app", opens="the same of the cache", on=(CACHE,)),
     Secret(place="rotation.redis.replica", opens="the same of its replicas", on=(CACHE,)),
+    Secret(place="rotation.sessions.secret_key_base", opens="the same of sessions and signed links", on=(APP,)),
     Secret(place="rotation.database.clients.{role}.key", opens="what its certificate opens, before it is in use and after", on=()),
     Secret(place="postgres.replication", opens="a copy of the whole database", on=(DATABASE,)),
     Secret(place="redis.app", opens="the shop's keys in the cache", on=(CACHE, APP)),

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+KEEP_DAYS = 14  # that what was signed before is read for, where nobody says otherwise
 OLD_DAYS = 365  # after which a secret is to be renewed
 
 
@@ -72,8 +73,9 @@ KINDS: Mapping[str, Kind] = {
     ),
     "sessions": Kind(
         places=("rails.secret_key_base",),
-        how="by hand, at once: every session ends, and what the shop has encrypted with it cannot be read; the shop itself has to know the old one "
-        "(Rails: `config.secret_key_base` and its rotations), which this program does not hand it",
+        rotated=True,
+        how="`drctl rotate sessions`, twice: the shop signs with a new one and reads both, and the old one goes once it has been read for `--keep-days`. "
+        "Reading both takes the gem shop_dr, or code of the shop's own; else every session ends with the turn",
     ),
     "operator": Kind(places=("ssh.operator.private",), how="by hand, as `A person leaves` in docs/failover.md says"),
     "persons": Kind(places=("ssh.ca.private",), how="by hand, as `The ssh CA is renewed` in docs/failover.md says"),

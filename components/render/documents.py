@@ -254,6 +254,7 @@ def app(settings: Settings, release: str, keys: Mapping[str, str], *, turn: bool
         shop_tls=_certificate(secrets.shop),
         acme=settings.shop.acme is not None,
         secret_key_base=secrets.secret_key_base,
+        secret_key_base_beside=secrets.secret_key_base_beside,
         secrets={name: secrets.app[name] for name in secrets_named(settings.app.environments())},
         databases=(*settings.keys_of(DATABASE, site), *settings.keys_of(DATABASE, peer)),
         database=DATABASE_NAME,

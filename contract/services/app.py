@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ..buckets import Bucket
-from ..checks import boolean, cidr, integer, listing, password, port, text
+from ..checks import boolean, cidr, integer, listing, password, password_or_none, port, text
 from ..documents import Certificate, Trusted
 from ..fields import Contradiction, key, part, parts
 from ..forms import DATABASE, DOMAIN, HOST_KEY
@@ -131,6 +131,12 @@ class Block(Keys):
         default=False,
     )
     secret_key_base: str = key(password, "what Rails signs with", secret=True)
+    secret_key_base_beside: str | None = key(
+        password_or_none,
+        "what it reads as well while the other one is rotated; null: nothing else",
+        default=None,
+        secret=True,
+    )
     secrets: Mapping[str, str] = key(
         environment.SECRETS,
         "of `app` of the secrets, those that an environment is filled with",

@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 
 from contract.errors import ExitCode
-from contract.rotation import KINDS
+from contract.rotation import KEEP_DAYS, KINDS
 from contract.sites import SITES
 from contract.ssh_keys import HOURS, MOST_HOURS
 from contract.version import VERSION
@@ -295,6 +295,12 @@ def _reboot(reboot: argparse.ArgumentParser) -> None:
 def _rotate(rotate: argparse.ArgumentParser) -> None:
     kinds = [name for name, kind in KINDS.items() if kind.rotated]
     rotate.add_argument("kind", choices=kinds, help="which; docs/rotation.md says how the others are renewed")
+    rotate.add_argument(
+        "--keep-days",
+        type=int,
+        default=KEEP_DAYS,
+        help=f"of sessions: how long what was signed with the old one is read; {KEEP_DAYS} by default",
+    )
     arguments.undertaking(rotate)
 
 

@@ -46,7 +46,11 @@ def secrets() -> dict[str, Any]:
         "ca": _pem("CERTIFICATE", "newca"),
     }
     cache = {"stage": str(Stage.TURNED), "applied": True, "app": "secret-old-cache", "replica": "secret-old-replica"}
-    return {**found, "rotation": {"database": {**part, "clients": clients}, "redis": cache}}
+    sessions = {"stage": str(Stage.TURNED), "applied": True, "secret_key_base": "0b" * 64}
+    return {
+        **found,
+        "rotation": {"database": {**part, "clients": clients}, "redis": cache, "sessions": sessions},
+    }
 
 
 def _pem(kind: str, body: str) -> str:

@@ -214,3 +214,25 @@ def test_a_kind_that_is_renewed_by_hand_is_no_choice(capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit) as ended:
         cli.main(["rotate", "archive"])
     assert ended.value.code == 2 and "invalid choice" in capsys.readouterr().err
+
+
+def test_sessions_are_turned_at_once_and_ended_by_the_same_command_later(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = world.sets["region-a"]["rails"]["secret_key_base"]
+    assert cli.main(["rotate", "sessions", "--yes"]) == ExitCode.PARTIAL
+    said = capsys.readouterr()
+    assert "as they shall" in said.err and "what was signed with the old one has been read for 14 days" in said.out
+    assert world.event().outcome == "partial" and len(world.runs) == 4
+    found = world.sets["region-a"]
+    assert found["rotation"]["sessions"]["secret_key_base"] == before != found["rails"]["secret_key_base"]
+    assert not {before, found["rails"]["secret_key_base"]} & set((said.out + said.err).split())
+    world.records = Shelf()
+    assert cli.main(["rotate", "sessions", "--yes", "--keep-days", "0"]) == ExitCode.DONE
+    assert at_rest(world) and world.asked == [], "no database is asked"
+
+
+@pytest.mark.parametrize("days", ["-1", "366", "99999999999"])
+def test_days_that_are_none_change_nothing(world: World, capsys: pytest.CaptureFixture[str], days: str) -> None:
+    assert cli.main(["rotate", "sessions", "--yes", f"--keep-days={days}"]) == ExitCode.USAGE
+    assert "wanted 0 to 365" in capsys.readouterr().err and world.runs == [] and at_rest(world)

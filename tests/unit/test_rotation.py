@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import datetime
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -44,6 +45,8 @@ class Host:
     standby_ca: str
     cache_lets_in: frozenset[tuple[str, str]]
     cache_shows: frozenset[tuple[str, str]]
+    signs: str
+    reads: frozenset[str]
 
 
 class PlayedStack(Stack):
@@ -73,6 +76,8 @@ class Played:
 
     dies: int = 0
     kind: str = KIND
+    keep_days: int = 0
+    today: datetime.date = datetime.date(2026, 11, 30)
     late: bool = False
     active: str = "a"
     busy: int = 0
@@ -117,6 +122,8 @@ class Played:
             standby_ca=self.ca_of(site, database["tls"]["cert"]),
             cache_lets_in=frozenset((name.partition("_")[0], word) for name, word in cache.items() if word),
             cache_shows=frozenset({("app", app["cache_password"]), ("replica", cache["replica"])}),
+            signs=app["secret_key_base"],
+            reads=frozenset(filter(None, (app["secret_key_base"], app["secret_key_base_beside"]))),
         )
 
     def ca_of(self, site: str, certificate: str) -> str:
@@ -138,6 +145,8 @@ class Played:
                     self.lost.append(f"the standby {one} at {other}")
                 if not host.cache_shows <= database.cache_lets_in:
                     self.lost.append(f"the shop or the replica of {one} at the cache of {other}")
+                if host.signs not in database.reads:
+                    self.lost.append(f"a session of {one} in {other}")
 
     def up(self, site: str, request: str) -> Outcome:
         assert request == self.active
@@ -167,6 +176,8 @@ class Played:
             up=self.up,
             open_logins=self.open_logins,
             say=self.said.append,
+            keep_days=self.keep_days,
+            today=lambda: self.today,
             clock=lambda: float(next(ticks)),
             rest=lambda _: None,
         )
@@ -230,6 +241,35 @@ def test_passwords_of_the_cache_are_new_and_the_operators_is_as_it_was() -> None
     assert {**after, "redis": 0, "since": 0} == {**before, "redis": 0, "since": 0}
 
 
+def test_sessions_of_before_are_read_for_some_days_and_the_same_command_ends_them_then() -> None:
+    played = Played(kind="sessions", keep_days=14)
+    before = played.stacks["a"].secrets()["rails"]["secret_key_base"]
+    for day in (30, 30):  # again the same day: nothing more is done
+        played.today = datetime.date(2026, 11, day)
+        with pytest.raises(Partial, match="sessions of before 2026-11-30: are read until 2026-12-14, as they shall"):
+            played.rotate()
+        assert played.runs == ["b", "a"] * 2
+    for host in played.hosts.values():
+        assert host.signs != before and host.reads == {host.signs, before}
+    played.today = datetime.date(2026, 12, 13)
+    with pytest.raises(Partial):
+        played.rotate()
+    played.today = datetime.date(2026, 12, 14)
+    played.rotate()
+    assert played.lost == [] and played.at_rest() and played.runs == ["b", "a"] * 3
+    assert all(host.reads == {host.signs} and before not in host.reads for host in played.hosts.values())
+    assert played.stacks["a"].secrets()["since"]["sessions"] == "2026-11-30", "in use since the turn"
+
+
+def test_while_sessions_of_before_are_read_another_kind_is_rotated() -> None:
+    played = Played(kind="sessions", keep_days=14)
+    with pytest.raises(Partial):
+        played.rotate()
+    played.kind = "redis"
+    played.rotate()
+    assert played.lost == [] and set(played.stacks["a"].secrets()["rotation"]) == {"sessions"}
+
+
 def test_two_kinds_may_be_under_way_at_a_time() -> None:
     played = Played(dies=9)
     with pytest.raises(Killed):
@@ -259,9 +299,11 @@ def test_a_run_killed_at_any_change_is_finished_by_the_next_one_and_shuts_nobody
             assert len(played.runs) <= len(whole.runs) + 1, (
                 "what was done is not done again, but for the run in which it ended"
             )
-            part = "postgres" if kind == "database" else "redis"
-            new = {it.secrets()[part]["app"] for it in played.stacks.values()}
-            assert len(new) == 1 and example.secrets()[part]["app"] not in new
+            part, name = {"database": ("postgres", "app"), "redis": ("redis", "app")}.get(
+                kind, ("rails", "secret_key_base")
+            )
+            new = {it.secrets()[part][name] for it in played.stacks.values()}
+            assert len(new) == 1 and example.secrets()[part][name] not in new
 
 
 @pytest.mark.parametrize("planned", [True, False])

@@ -12,8 +12,9 @@ from components.render.links import ssh
 from components.settings import Settings
 from contract import fields
 from contract.answers import PostgresLogins
-from contract.errors import ExitCode, Refused
+from contract.errors import ExitCode, Refused, Usage
 from contract.hosts import DATABASE, first
+from contract.rotation import OLD_DAYS
 from contract.sites import SITES
 from scripts.clients.hosts import Hosts, Unreachable
 from scripts.ctl import output
@@ -31,6 +32,10 @@ LOOK_S, ASK_S = 15.0, 20
 
 def run(chosen: argparse.Namespace) -> ExitCode:
     """Raises DrError."""
+    if not 0 <= chosen.keep_days <= OLD_DAYS:
+        raise Usage(
+            f"--keep-days: found {chosen.keep_days}, wanted 0 to {OLD_DAYS}; nothing was changed; say for how many days what was signed before is to be read"
+        )
     stacks = Stack.both(chosen)
     settings = stacks[SITES[0]].settings()
     newest = in_force(settings)
@@ -70,6 +75,7 @@ def _world(it: Undertaking, stacks: Mapping[str, Stack]) -> World:
         active=lambda: in_force(it.settings).active,
         up=lambda site, request: it.up(stacks[site], request),
         open_logins=lambda site: _open_logins(it.settings, site),
+        keep_days=it.told.keep_days,
         say=say,
     )
 

@@ -27,13 +27,14 @@ from scripts.ctl.stacks.stack import Stack
 BESIDE, TURNED, ENDED = (number for number, _ in enumerate(Stage, 1))
 CLOSED = ENDED + 1
 DATABASE = "database"  # the kind of which hosts say who still comes in by the old ones
+SESSIONS = "sessions"  # the kind of which nobody can say who still comes with the old one: browsers do, for days
 IDLE_S, LOOK_S = 300.0, 5.0  # until nobody is signed in by the old logins, and between two looks
 
 
 @dataclass(frozen=True, kw_only=True)
 class World:
     """What the steps work with. `active`: which region is, asked anew before each run; `up`: a run of one with a request for another; `open_logins`: of
-    the active region's database, each with its sessions, None where it does not say.
+    the active region's database, each with its sessions, None where it does not say; `keep_days`: how long what was signed before is read.
     """
 
     stacks: Mapping[str, Stack]
@@ -41,6 +42,8 @@ class World:
     up: Callable[[str, str], Outcome]
     open_logins: Callable[[str], Mapping[str, int] | None]
     say: Callable[[str], Any]
+    keep_days: int = 0
+    today: Callable[[], datetime.date] = lambda: datetime.datetime.now(datetime.UTC).date()
     clock: Callable[[], float] = time.monotonic
     rest: Callable[[float], None] = time.sleep
 
@@ -72,6 +75,9 @@ class Steps:
         if kind == DATABASE:
             idle = "nobody is signed in by the old logins any more"
             yield Step(what=idle, there=self._has(ENDED), act=self._wait_until_idle)
+        if self._kind == SESSIONS:
+            kept = f"what was signed with the old one has been read for {self._world.keep_days} days"
+            yield Step(what=kept, there=self._has(ENDED), act=self._wait_days)
         yield self._written(ENDED, "the old one is in no stack any more")
         yield from self._runs(ENDED, standby, "lets in the new one alone")
         if kind == DATABASE:
@@ -113,8 +119,7 @@ class Steps:
         if self._stage(site) == 0:
             return rotation.beside_as(found, kind, theirs) if ahead else rotation.begun(found, kind)
         if self._stage(site) == BESIDE:
-            today = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
-            return rotation.turned(found, kind, rotation.day(theirs, kind) if ahead else today)
+            return rotation.turned(found, kind, rotation.day(theirs, kind) if ahead else f"{self._world.today()}")
         return rotation.ended(found, kind) if self._stage(site) == TURNED else rotation.closed(found, kind)
 
     def _keep(self, site: str, made: Secrets) -> None:
@@ -188,6 +193,16 @@ class Steps:
                     "in; see in pg_stat_activity who that is (`drctl psql db-1.<region>`)"
                 )
             world.rest(LOOK_S)
+
+    def _wait_days(self) -> None:
+        """No run waits for days: it ends here, and the same command goes on from that day on. Raises Partial."""
+        turned = datetime.date.fromisoformat(rotation.day(self._sets[SITES[0]], self._kind))
+        until = turned + datetime.timedelta(days=self._world.keep_days)
+        if self._world.today() < until:
+            raise Partial(
+                f"sessions of before {turned}: are read until {until}, as they shall; the new word is in use in both regions, and nothing is open; run the "
+                f"same command from {until} on, or with --keep-days 0, which ends them now"
+            )
 
     def _see_shut_out(self) -> None:
         """A run leaves those in by whom somebody has come meanwhile: it is made once more."""

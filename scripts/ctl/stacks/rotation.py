@@ -14,7 +14,7 @@ from typing import Any
 
 from contract.rotation import Stage
 from contract.services.postgres import PAIRS, REPLICATION_ROLE, Logins, other_pair
-from scripts.ctl.stacks.secrets import CLIENT, PASSWORD_BYTES, Authority
+from scripts.ctl.stacks.secrets import CLIENT, KEY_BASE_BYTES, PASSWORD_BYTES, Authority
 
 Secrets = dict[str, Any]
 _PLACE, _STAGE, _APPLIED, _SINCE = "rotation", "stage", "applied", "since"
@@ -141,8 +141,23 @@ def _turn_redis(made: Secrets, part: Mapping[str, Any]) -> Secrets:
     return old
 
 
+# --- sessions: a word that what comes back from a browser was signed with, whenever that was
+
+
+def _fresh_sessions(_: Mapping[str, Any]) -> Secrets:
+    return {_BASE: words.token_hex(KEY_BASE_BYTES)}
+
+
+def _turn_sessions(made: Secrets, part: Mapping[str, Any]) -> Secrets:
+    old = {_BASE: made["rails"][_BASE]}
+    made["rails"] = {**made["rails"], _BASE: part[_BASE]}
+    return old
+
+
+_BASE = "secret_key_base"
 _CACHE_USERS = ("app", "replica")
 EXCHANGES: Mapping[str, Exchange] = {
     "database": Exchange(fresh=_fresh_database, turn=_turn_database),
     "redis": Exchange(fresh=_fresh_redis, turn=_turn_redis),
+    "sessions": Exchange(fresh=_fresh_sessions, turn=_turn_sessions),
 }

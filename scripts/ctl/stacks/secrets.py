@@ -33,6 +33,7 @@ from contract.services.postgres import APP_ROLE, REPLICATION_ROLE, WORKER_ROLE
 from contract.services.redis import SHOP
 
 PASSWORD_BYTES = 32
+KEY_BASE_BYTES = 64  # of what Rails signs with, as `rails secret` has it
 SERVER, CLIENT = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
 CA_DAYS, LEAF_DAYS = 3650, 825
 # Each host's certificate ends this much before the next one's, all of a's before b's: hosts that all fail on one day leave no region to move to.
@@ -74,7 +75,7 @@ def generate(
         "postgres": {"replication": _password(), "app": _password()},
         "redis": {"app": _password(), "replica": _password(), "operator": _password()},
         "archive": {"passphrase": _password()},
-        "rails": {"secret_key_base": secrets.token_hex(64)},
+        "rails": {"secret_key_base": secrets.token_hex(KEY_BASE_BYTES)},
         "since": dict.fromkeys(
             (name for name, kind in KINDS.items() if kind.dated), f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
         ),

@@ -40,6 +40,7 @@ HTTP_PORT, HTTPS_PORT, HEALTH_PORT, FORWARD_PORT = (PORTS[name] for name in ("ht
 # Packets of an established connection that nobody acknowledges are sent again this often, 6.2 s in all (tcp(7), tcp_retries2; the kernel's own
 # 15 times take a quarter of an hour): a link that is cut while requests are on it must not hold customers for longer than they wait.
 RETRIES = 4
+BESIDE = "DR_SECRET_KEY_BASE_BESIDE"  # there while SECRET_KEY_BASE is rotated: the one that is new, or was good before
 FIRST_APP = hosts.first(APP)  # the host that migrates
 # The role as nginx knows it: a file that is there where requests are served and not forwarded. It is looked at with each request, so a turn of the
 # role costs no connection: a reload closes those that are kept, also at the moment in which a customer sends on one, and no browser repeats a POST.
@@ -112,6 +113,7 @@ def environment(desired: Desired, *, active_only: bool = False) -> dict[str, str
         "REDIS_URL": told["redis.url"],
         "S3_BUCKET": desired.assets.bucket,
         "SECRET_KEY_BASE": desired.secret_key_base,
+        **({BESIDE: desired.secret_key_base_beside} if desired.secret_key_base_beside else {}),
         "WEB_CONCURRENCY": str(desired.workers),
     }
 

@@ -719,6 +719,12 @@ def test_units_run_as_the_shop_with_what_all_are_told_and_what_each_is():
     assert [name for name, text in found.items() if "guard app" in text] == [WORKER]
 
 
+def test_while_sessions_are_rotated_both_words_are_told_and_the_second_to_nobody_afterwards():
+    told = environment(Desired.read(document(secret_key_base_beside="another-word-of-before")))
+    assert told["DR_SECRET_KEY_BASE_BESIDE"] == "another-word-of-before" != told["SECRET_KEY_BASE"]
+    assert "DR_SECRET_KEY_BASE_BESIDE" not in environment(Desired.read(document()))
+
+
 def test_workers_alone_have_the_names_that_nobody_of_the_other_site_lets_in():
     desired = Desired.read(document())
     release, web, worker = sorted(told_processes(), key=lambda it: it.name)

@@ -2,6 +2,7 @@
 
 require "rails/railtie"
 require_relative "effects"
+require_relative "key_base"
 require_relative "web/health"
 require_relative "web/hold"
 
@@ -39,6 +40,17 @@ module ShopDr
         told = app.config.active_storage.service_configurations || (file && ActiveSupport::ConfigurationFile.parse(file))
         app.config.active_storage.service_configurations = Storage.complete(told) if told
       end
+    end
+
+    config.before_initialize do |app|
+      other = KeyBase.beside
+      KeyBase.verifiers(app, other) if other
+    end
+
+    # Behind Rails' own of that time, which were asked for by initializers before this one.
+    initializer "shop_dr.key_base", after: :load_config_initializers do |app|
+      other = KeyBase.beside
+      config.after_initialize { KeyBase.rest(app, other) } if other
     end
 
     config.after_initialize do
