@@ -39,6 +39,9 @@ class Kept:
     def listed(self) -> list[str]:
         return sorted(self.objects)
 
+    def last(self) -> int:
+        return max(filter(None, map(TRAIL.number_of, self.objects)), default=0)
+
     def stored(self, number: int) -> bytes | None:
         return self.objects.get(TRAIL.name_of(number))
 

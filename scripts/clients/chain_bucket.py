@@ -10,8 +10,10 @@ from typing import ClassVar
 
 from contract.chain import MOST, Chain, digest
 from contract.errors import Failed
+from contract.wire import s3
 from scripts.clients.kept_bucket import KeptBucket
 
+PAGE = 1000  # keys that a store lists at once
 TRIES = 5  # at numbers that others take meanwhile
 
 
@@ -23,6 +25,20 @@ class ChainBucket(KeptBucket):
     def listed(self) -> list[str]:
         """Keys of all that lies in the chain's folder."""
         return self._keys(self.chain.folder)
+
+    def last(self) -> int:
+        """Number of the newest object, 0 where there is none. Raises Failed."""
+        return newest(self._behind)
+
+    def _behind(self, number: int) -> tuple[list[int], bool]:
+        """Numbers of the first page of what lies behind one, and whether there is more."""
+        what, folder = f"list the {self.chain.folder.strip('/')}", self.chain.folder
+        query = {"list-type": "2", "prefix": folder, **({"start-after": self.chain.name_of(number)} if number else {})}
+        page = self._page(what, query, s3.OBJECTS)
+        found = [it for it in map(self.chain.number_of, page.keys) if it]
+        if any(it <= number for it in found):
+            raise self._down(what, "its listing begins before what was asked for")
+        return found, page.told.get("IsTruncated") == "true"
 
     def stored(self, number: int) -> bytes | None:
         """An object of the chain as it is stored; None when there is none."""
@@ -59,13 +75,33 @@ def strange(listed: Collection[str], versions: Collection[str]) -> list[str]:
     ]
 
 
+def newest(behind: Callable[[int], tuple[list[int], bool]]) -> int:
+    """The highest number that there is. `behind`: the lowest numbers above one, a page of them, and whether there are more.
+
+    In strides that double until nothing lies behind one, and are halved then: a trail of a hundred thousand entries takes some ten pages of its hundred. A
+    stranger's keys between the numbers may hide what lies behind them: the number that is found then is taken, and nothing is written over it.
+    """
+    last, stride, growing = 0, 0, True
+    while True:
+        found, more = behind(min(last + stride, MOST))
+        if found:
+            last = max(found)
+            if not more:
+                return last
+            stride = max(2 * stride, PAGE) if growing else stride // 2
+        elif stride:
+            growing, stride = False, stride // 2 if stride > PAGE else 0
+        else:
+            return last
+
+
 def append(bucket: ChainBucket, made: Callable[[int, str], bytes], called: str) -> int:
     """Put an object behind the last one. `made`: its bytes, by its number and the digest of the one before. Returns its number. Raises Failed, and
     whatever `made` does. `called`: the chain, for the message.
     """
     chain = bucket.chain
     for _ in range(TRIES):
-        last = max(filter(None, map(chain.number_of, bucket.listed())), default=0)
+        last = bucket.last()
         if last >= MOST:
             raise Failed(
                 f"witness object {chain.name_of(last)}: has the last number there is; somebody else has written it; remove it"

@@ -264,13 +264,7 @@ class Witness:
         """The key of every row of a listing, all pages of it. `what`: for the message."""
         keys, end = list[str](), time.monotonic() + LIST_S
         while True:
-            body = self._must(what, self._ask(what, "GET", "", query=query)).body
-            try:
-                page = s3.listing(body, kind)
-            except s3.NotS3 as error:
-                raise self._down(
-                    what, f"found {error}, wanted a listing", "see whether the endpoint is an S3 server"
-                ) from None
+            page = self._page(what, query, kind)
             if keys and page.keys and page.keys[0] < keys[-1]:
                 raise self._down(what, "its listing goes in circles")
             keys += page.keys
@@ -280,6 +274,16 @@ class Witness:
             if not behind or behind.items() <= query.items() or time.monotonic() > end:
                 raise self._down(what, f"its listing has no end after {len(keys)} keys")
             query = query | behind
+
+    def _page(self, what: str, query: Mapping[str, str], kind: tuple[str, str]) -> s3.Page:
+        """One page of it."""
+        body = self._must(what, self._ask(what, "GET", "", query=query)).body
+        try:
+            return s3.listing(body, kind)
+        except s3.NotS3 as error:
+            raise self._down(
+                what, f"found {error}, wanted a listing", "see whether the endpoint is an S3 server"
+            ) from None
 
     def _read(self, key: str) -> http.Reply | None:
         """The store's answer; None when it says that there is no such object."""

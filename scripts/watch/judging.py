@@ -46,11 +46,6 @@ class Judge:
         self._well: float | None = None
         self._told: set[What] = set()  # since it was well last
 
-    @property
-    def alarmed(self) -> bool:
-        """Whether people were told of something that is not over."""
-        return bool(self._told)
-
     def feed(self, pulse: Pulse) -> Event | None:
         """At most one event a look: the worst that is new."""
         if pulse.epoch is not None and pulse.epoch.epoch != self._epoch:

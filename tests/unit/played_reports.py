@@ -62,6 +62,9 @@ class Shelf:
         self._ask("list")
         return sorted(set(self.objects) - self.hidden)
 
+    def last(self) -> int:
+        return max(filter(None, map(RECORDS.number_of, self.listed())), default=0)
+
     def versions(self, prefix: str) -> list[str]:
         self._ask("versions")
         return [name for name, bodies in sorted(self.objects.items()) for _ in bodies if name.startswith(prefix)]

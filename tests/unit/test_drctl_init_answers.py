@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
 from contract.errors import ExitCode, Refused, Usage
-from scripts.ctl import cli
+from scripts.ctl import cli, output
 from scripts.ctl.beginning import answers as given
 from scripts.ctl.beginning import credentials
 from scripts.ctl.beginning.suggestions import suggestions
@@ -117,7 +119,8 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
             return left.pop(0)
 
         monkeypatch.setattr(given, "at_a_terminal", lambda: True)
-        monkeypatch.setattr(given, "hear", hear)
+        monkeypatch.setattr(output, "hear", hear)
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
         return shown
 
     return person

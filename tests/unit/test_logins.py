@@ -413,5 +413,5 @@ def test_who_was_refused_before_the_time_that_is_asked_for_is_not_counted(
 
 @pytest.mark.parametrize("since", ["", "24", "0h", "1w", "-1h", "1h\n", "999999h"])
 def test_a_time_that_is_none_is_told(since: str) -> None:
-    with pytest.raises(Usage, match="wanted a number with m, h or d, like 24h"):
-        run("--since", since) if since != "-1h" else logins._seconds(since)
+    with pytest.raises(Usage, match="wanted a number with s, m, h or d, like 30m"):
+        run("--since", since) if since != "-1h" else arguments.age(since)

@@ -180,7 +180,7 @@ def test_the_lost_regions_next_run_asks_for_what_is_true(world: World, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("typed", "code"), [("ann\n\n\n\nb\n", ExitCode.DONE), ("\n\n\n\na\n", ExitCode.REFUSED), ("", ExitCode.REFUSED)]
+    ("typed", "code"), [("ann\n\n\n\nb\n", ExitCode.DONE), ("\n\n\n\na\n", ExitCode.REFUSED), ("", ExitCode.USAGE)]
 )
 def test_the_name_of_the_region_is_typed_at_a_terminal(
     world: World, monkeypatch: pytest.MonkeyPatch, typed: str, code: ExitCode

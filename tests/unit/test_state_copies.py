@@ -204,7 +204,7 @@ def test_where_locks_cannot_be_read_pulumi_itself_refuses_and_that_is_said(
 
 @pytest.mark.parametrize(
     ("typed", "code"),
-    [("a\n", ExitCode.DONE), ("b\n", ExitCode.REFUSED), ("", ExitCode.REFUSED)],
+    [("a\n", ExitCode.DONE), ("b\n", ExitCode.REFUSED), ("", ExitCode.USAGE)],
     ids=("own", "other", "none"),
 )
 def test_the_region_is_typed_at_a_terminal(

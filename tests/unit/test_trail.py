@@ -24,7 +24,7 @@ from contract.audit import TRAIL, Entry, walk
 from contract.buckets import Bucket
 from contract.chain import digest
 from contract.errors import DrError, ExitCode, Failed, Refused, Usage
-from scripts.clients import http, trail
+from scripts.clients import chain_bucket, http, trail
 from scripts.clients.trail import Note, append, draft, ended, place, who
 from scripts.clients.trail_bucket import TrailBucket
 from scripts.clients.witness import WitnessDown
@@ -170,6 +170,37 @@ def test_what_somebody_has_put_at_the_end_of_all_numbers_is_told() -> None:
         append(kept, entry())  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("last", [0, 1, 999, 1000, 1001, 2500, 30_000, 98_765, 1_000_000])
+@pytest.mark.parametrize("gap", [0, 700])
+def test_the_end_of_a_long_trail_is_found_in_few_questions(last: int, gap: int) -> None:
+    """`gap`: numbers that are missing, in the middle."""
+    missing, asked = range(last // 2, last // 2 + gap) if last > 2000 else range(0), list[int]()
+
+    def behind(number: int) -> tuple[list[int], bool]:
+        asked.append(number)
+        found = [it for it in range(number + 1, min(number + 2 * chain_bucket.PAGE, last) + 1) if it not in missing]
+        return found[: chain_bucket.PAGE], len(found) > chain_bucket.PAGE
+
+    assert chain_bucket.newest(behind) == last
+    assert len(asked) <= 2 + 2 * max(last // chain_bucket.PAGE, 1).bit_length(), asked
+
+
+def test_a_store_lists_from_where_it_is_asked_and_one_that_does_not_is_told(bucket: Bucket) -> None:
+    witness = TrailBucket(bucket)
+    assert witness.last() == 0
+    for number in (1, 2, 3):
+        assert witness.record(number, b"{}")
+    assert (witness.last(), witness._behind(2)) == (3, ([3], False))
+    ask = witness._ask
+
+    def deaf(what: str, method: str, key: str, query: dict[str, str], **more: Any) -> Any:
+        return ask(what, method, key, query={**query, "start-after": ""}, **more)
+
+    witness._ask = deaf  # type: ignore[assignment,method-assign]
+    with pytest.raises(Failed, match="its listing begins before what was asked for"):
+        witness._behind(2)
+
+
 class Silent:
     """A witness that answers when it is let."""
 
@@ -178,7 +209,7 @@ class Silent:
 
     def __init__(self, *_: Any, **__: Any) -> None: ...
 
-    def listed(self) -> list[str]:
+    def last(self) -> int:
         self.let.wait(30)
         raise WitnessDown("witness: does not answer")
 

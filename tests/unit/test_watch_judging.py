@@ -148,4 +148,3 @@ def test_an_event_says_for_how_long() -> None:
         if event := judge.feed(it):
             found.append(event)
     assert [event.for_s for event in found] == [30.0]
-    assert judge.alarmed

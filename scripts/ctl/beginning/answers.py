@@ -83,18 +83,6 @@ def ask(told: dict[str, Any], all_questions: list[Question], hear: Callable[[str
     return some
 
 
-def hear(prompt: str) -> str:
-    """A line from the terminal. Raises Usage at its end, and where it is interrupted."""
-    print(prompt, end="", flush=True)
-    try:
-        line = sys.stdin.readline()
-    except KeyboardInterrupt:
-        line = ""
-    if not line:
-        raise Usage("terminal: was closed before all was answered; nothing was changed; run it again")
-    return line.strip()
-
-
 def at_a_terminal() -> bool:
     """Whether there is somebody to ask."""
     return sys.stdin is not None and sys.stdin.isatty() and sys.stdout is not None and sys.stdout.isatty()

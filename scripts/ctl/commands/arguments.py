@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
+from contract.errors import Usage
+from contract.plain import shown
 from contract.report import EVENTS
 from contract.sites import SITES
 
 KEY = Path("~/.ssh/id_ed25519.pub")
 PROJECT = Path(__file__).resolve().parents[3]
+
+
+_AGE, _UNITS = re.compile(r"([1-9][0-9]{0,4})([smhd])"), {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def age(text: str) -> int:
+    """Seconds of "30m" and the like, as `--since` is told them. Raises Usage."""
+    found = _AGE.fullmatch(text)
+    if found is None:
+        raise Usage(f"--since: found {shown(text)}, wanted a number with s, m, h or d, like 30m; nothing was read")
+    return int(found[1]) * _UNITS[found[2]]
 
 
 def of_site(command: argparse.ArgumentParser) -> None:

@@ -13,10 +13,11 @@ from components.settings import Settings
 from contract.errors import Usage
 from contract.hosts import APP, CACHE, DATABASE, kind_of
 from contract.plain import shown
+from scripts.ctl.commands import arguments
 from scripts.ctl.persons.reach import way
 from scripts.ctl.stacks.stack import Stack
 
-_UNIT, _SINCE = re.compile(r"[\w@.:-]{1,120}"), re.compile(r"[1-9][0-9]{0,4}[smhd]")
+_UNIT = re.compile(r"[\w@.:-]{1,120}")
 # A command of the release as its processes run: as the shop's user, with what `web` is told. Systemd reads the files, so no secret is an argument; the shell
 # finds the command in the release's folder. With a terminal it gets one, else what it reads and says passes through.
 ONCE = (
@@ -51,8 +52,7 @@ def _ssh(chosen: argparse.Namespace, _: Settings) -> str:
 
 def _logs(chosen: argparse.Namespace, _: Settings) -> str:
     since, words = chosen.since, ["journalctl", "--no-pager", "--output=short-iso"]
-    if not _SINCE.fullmatch(since):
-        raise Usage(f"--since: found {shown(since)}, wanted a number with s, m, h or d, like 30m; nothing was read")
+    arguments.age(since)
     for unit in chosen.units:
         if not _UNIT.fullmatch(unit):
             raise Usage(f"unit: found {shown(unit)}, wanted the name of one, like dr-agent; nothing was read")

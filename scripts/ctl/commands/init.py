@@ -14,7 +14,6 @@ from typing import Any
 
 from contract.beginning import Answers
 from contract.errors import DrError, ExitCode, Partial, Refused, Usage
-from contract.plain import shown
 from scripts.ctl import output
 from scripts.ctl.beginning import answers as given
 from scripts.ctl.beginning import credentials as keys
@@ -51,7 +50,9 @@ def run(chosen: argparse.Namespace) -> ExitCode:
     if chosen.dry_run:
         print(f"{len(plan.pending)} of {len(plan.steps)} steps would be made; nothing was changed")
         return ExitCode.DONE
-    _agreed(answers, chosen)
+    if not chosen.yes:
+        otherwise = "look at the plan above, and agree with --yes"
+        output.typed(answers.project, "Type the name of the project", otherwise, what="project")
     if asked:
         configuration.write({chosen.folder / given.FILE: given.text(told)})
     _make(plan)
@@ -81,7 +82,7 @@ def _ask(told: dict[str, Any], chosen: argparse.Namespace) -> bool:
     endpoints = told.get("endpoints")
     endpoint = str(endpoints.get("ovh", "ovh-eu")) if isinstance(endpoints, dict) else "ovh-eu"
     credentials, _ = keys.read(os.environ, chosen.clouds, chosen.ovh_conf, endpoint, provider="none is needed yet")
-    return given.ask(told, given.questions(suggestions(chosen.folder, endpoint, credentials)), given.hear)
+    return given.ask(told, given.questions(suggestions(chosen.folder, endpoint, credentials)), output.hear)
 
 
 def _whole(told: dict[str, Any], chosen: argparse.Namespace) -> tuple[Answers, Credentials | None]:
@@ -126,19 +127,6 @@ def _refuse(plan: Plan) -> None:
             f"beginning: found {len(plan.against)} reasons against it, which are listed above, wanted none; nothing was changed; mend them and run "
             "the same again"
         )
-
-
-def _agreed(answers: Answers, chosen: argparse.Namespace) -> None:
-    """By `--yes`, or typed. Raises Usage, Refused."""
-    if chosen.yes:
-        return
-    if not given.at_a_terminal():
-        raise Usage(
-            "stdin: is no terminal, so nobody can agree; nothing was changed; look at the plan above, and agree with --yes"
-        )
-    typed = given.hear(f"Type the name of the project ({answers.project}) to go on: ")
-    if typed != answers.project:
-        raise Refused(f"project: found {shown(typed)}, wanted {answers.project!r}; nothing was changed")
 
 
 def _make(plan: Plan) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -12,16 +11,16 @@ from typing import Any
 from components.render import documents
 from components.settings import Settings
 from contract.authlog import Walked, walk
-from contract.errors import ExitCode, Failed, Usage
+from contract.errors import ExitCode, Failed
 from contract.hosts import HostAddress, kind_of
 from contract.plain import phrase
 from contract.witness import user_of
 from scripts.clients.login_bucket import Kept, LoginBucket
 from scripts.ctl import output
+from scripts.ctl.commands import arguments
 from scripts.ctl.persons.logins import SECOND, Login, Said, time_of, unanswered, understand
 from scripts.ctl.stacks.stack import Stack
 
-_UNITS = {"m": 60, "h": 3600, "d": 86_400}
 MOST_LOGINS = 5_000  # of one host
 MARGIN_S = 12 * 3600  # before what is asked for: somebody may have been on a bastion since then
 
@@ -39,7 +38,7 @@ class Found:
 
 def run(chosen: argparse.Namespace) -> ExitCode:
     """Prints the sign-ins, or all as JSON. Raises Failed where something is missing, with every place; Usage."""
-    since = time.time() - _seconds(chosen.since)
+    since = time.time() - arguments.age(chosen.since)
     settings = Stack.chosen(chosen).settings()
     # Those of both sites in any case: a host is reached through its site's bastion, and told of by it.
     found = gather(settings, LoginBucket(documents.witness(settings)), since, time.time())
@@ -98,13 +97,6 @@ def _missing(key: str, host: HostAddress, kept: Kept, told: Walked) -> Iterator[
             f"{key}: has told nothing, wanted who signs in there; its run may still be due, or its key may not put it: attach what "
             f"`drctl rights witness --user {user}` prints, see `journalctl -u dr-authlog` there"
         )
-
-
-def _seconds(text: str) -> float:
-    found = re.fullmatch(r"([1-9][0-9]{0,4})([mhd])", text)
-    if found is None:
-        raise Usage(f"--since: found {phrase(text, 40)!r}, wanted a number with m, h or d, like 24h; nothing was read")
-    return int(found[1]) * float(_UNITS[found[2]])
 
 
 def _document(shown: Mapping[str, Said], found: Found, since: float) -> dict[str, Any]:

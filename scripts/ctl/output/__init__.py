@@ -30,14 +30,27 @@ def not_on_a_screen(why: str) -> None:
         raise Usage(f"stdout: is a terminal, wanted a pipe or a file, because {why}")
 
 
-def typed(wanted: str, question: str, otherwise: str) -> None:
-    """Somebody at the terminal types the word that agrees. `otherwise`: how to agree without one. Raises Usage, Refused; nothing was changed then."""
+def typed(wanted: str, question: str, otherwise: str, *, what: str = "region") -> None:
+    """Somebody at the terminal types the word that agrees. `otherwise`: how to agree without one; `what`: the word is of. Raises Usage, Refused; nothing was
+    changed then.
+    """
     if sys.stdin is None or not sys.stdin.isatty():
         raise Usage(f"stdin: is no terminal, so nobody can agree; nothing was changed; {otherwise}")
-    print(f"{question} ({wanted}) to go on: ", end="", flush=True)
-    found = sys.stdin.readline().strip()
+    found = hear(f"{question} ({wanted}) to go on: ")
     if found != wanted:
-        raise Refused(f"region: found {shown(found)}, wanted {wanted!r}; nothing was changed")
+        raise Refused(f"{what}: found {shown(found)}, wanted {wanted!r}; nothing was changed")
+
+
+def hear(prompt: str) -> str:
+    """A line from the terminal. Raises Usage at its end, and where it is interrupted."""
+    print(prompt, end="", flush=True)
+    try:
+        line = sys.stdin.readline()
+    except KeyboardInterrupt:
+        line = ""
+    if not line:
+        raise Usage("terminal: was closed before all was answered; nothing was changed; run it again")
+    return line.strip()
 
 
 def say(text: str) -> None:
