@@ -60,6 +60,9 @@ def uses(app: Keys, found: Sequence[Found]) -> list[Use]:
         # Warm, and without customers: what Rails asks while it begins, and a health page that asks the database.
         Use(words=f"web of the standby {app.hosts} x {pumas} x 1", sessions=app.hosts * pumas),
     ]
+    # A web process begins anew beside itself: on the first host alone, then on all others at once.
+    anew = max(app.hosts - 1, 1)
+    told.append(Use(words=f"web beside itself {anew} x {pumas} x {app.threads}", sessions=anew * pumas * app.threads))
     for it in found:
         count = it.keys.count
         if it.name == WEB or not count:

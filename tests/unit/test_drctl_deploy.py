@@ -16,7 +16,7 @@ from contract.release import Manifest
 from contract.report import Event
 from scripts.ctl import cli
 from scripts.ctl.commands import deploy
-from scripts.ctl.moves import engine
+from scripts.ctl.moves import automation, engine
 from scripts.ctl.moves.engine import Outcome
 from scripts.ctl.releases.store import SPOILED, WELL, Row
 from scripts.ctl.reports import book, writing
@@ -280,6 +280,27 @@ def test_no_reason_lets_one_pass_while_hosts_run_several_releases(
     assert "goes only when all hosts run one" in capsys.readouterr().out
     world.migration = EXPAND
     assert typed(world, "deploy", NEW) == ExitCode.DONE
+
+
+def test_what_shows_under_load_alone_stands_against_a_deploy_and_bars_no_way_back(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed(world, "deploy", NEW) == ExitCode.DONE
+    sidekiq = {**world.manifest.processes, "worker": "bundle exec sidekiq"}
+    world.manifest = replace(world.manifest, processes=sidekiq)
+    assert typed(world, "deploy", OLDER) == ExitCode.REFUSED
+    said = capsys.readouterr().out
+    assert "dr:redis.scripting is false, while worker runs Sidekiq" in said and world.runs == []
+    assert typed(world, "rollback") == ExitCode.DONE
+
+
+def test_a_program_deploys_as_it_is_typed(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(automation, "version", lambda _: automation.OLDEST)
+    shop = automation.Shop(tmp_path)
+    assert shop.deploy(NEW[:12], reason="a cart").ok
+    assert world.runs == [("b", "f", "deploy a cart"), ("a", "f", "deploy a cart")]
+    refused = shop.deploy("no digest")
+    assert (refused.code, refused.ok) == (ExitCode.USAGE, False) and "no digest" in refused.error
 
 
 @pytest.mark.parametrize("name", ["x", "abc", "../../etc", "F" * 64, "f" * 65])

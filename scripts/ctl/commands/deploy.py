@@ -24,7 +24,7 @@ from scripts.ctl.commands.releases import keys_of
 from scripts.ctl.moves.deploy import Steps, World
 from scripts.ctl.moves.recorded import Undertaking, in_force
 from scripts.ctl.output import say
-from scripts.ctl.releases.candidate import Candidate, candidate, judged
+from scripts.ctl.releases.candidate import Candidate, candidate, judged, misfits
 from scripts.ctl.releases.migrations import of_release
 from scripts.ctl.releases.store import Store
 from scripts.ctl.reports import book
@@ -75,6 +75,8 @@ def run(chosen: argparse.Namespace) -> ExitCode:
     row, body = store.one(name)
     found = candidate(row, body, settings, _known(store, seen))
     against, passed = ([], []) if back else judged(found, seen.older - {found.digest}, chosen.unsafe)
+    if not back:  # a way back is not barred by what shows under load alone
+        against = [*against, *misfits(found, settings)]
     previous = seen.before(found.digest)
     it = Undertaking(
         kind="deploy",

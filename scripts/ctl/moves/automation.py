@@ -21,14 +21,14 @@ from __future__ import annotations
 import argparse
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from contract.errors import DrError, ExitCode, Refused
 from contract.sites import SITES, other
 from scripts.ctl import cli
-from scripts.ctl.commands import move
+from scripts.ctl.commands import deploy, move
 from scripts.ctl.commands.check import CHECK_S
 from scripts.ctl.moves import engine
 from scripts.ctl.moves.engine import Outcome, Step, Watch
@@ -47,7 +47,7 @@ ANSWER_S = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class Moved:
-    """How a move ended. `error`: its sentence, empty where there is none; `steps`: of all its runs, in order."""
+    """How a move ended, or a deploy. `error`: its sentence, empty where there is none; `steps`: of all its runs, in order."""
 
     code: ExitCode
     error: str = ""
@@ -132,6 +132,14 @@ class Shop:
                 break
         return outcomes
 
+    def deploy(self, release: str, **told: str) -> Moved:
+        """`drctl deploy` of a digest, or how that begins: both regions, the standby first, host by host. Agreed to whatever its plan is, and refused by what
+        stands against it. `told`: `reason`, `ticket`, `approved_by`, for the record; `unsafe`.
+        """
+        words = ["deploy", release, "--yes"]
+        code, error = self._ended(words, lambda: deploy.run(self._parsed(words, told)))
+        return Moved(code=code, error=error)
+
     def _moved(self, kind: Kind, target: str, plan: str, watch: Watch | None, told: Mapping[str, str]) -> Moved:
         steps: list[Step] = []
 
@@ -139,24 +147,30 @@ class Shop:
             steps.append(step)
             (watch or _nobody)(step)
 
-        with log.kept(str(kind), [str(kind), target, "--plan", plan]):
+        words = [str(kind), target, "--plan", plan]
+        code, error = self._ended(words, lambda: move.carry_out(self._parsed(words, told), seen))
+        return Moved(code=code, error=error, steps=tuple(steps))
+
+    def _ended(self, words: Sequence[str], act: Callable[[], ExitCode]) -> tuple[ExitCode, str]:
+        """How a command ends, and its sentence where it does not end well; with its log."""
+        with log.kept(words[0], words):
             try:
                 self._engine()
-                code, error = move.carry_out(self._words(kind, target, "--plan", plan, told=told), seen), ""
+                code, error = act(), ""
             except DrError as wrong:
                 code, error = ExitCode(wrong.code), str(wrong)
                 log.note(error)
             log.ended(code)
-        return Moved(code=code, error=error, steps=tuple(steps))
+        return code, error
 
     def _pair(self, kind: Kind, target: str) -> move.Pair:
-        return move.Pair.chosen(self._words(kind, target, "--dry-run"))
+        return move.Pair.chosen(self._parsed([str(kind), target, "--dry-run"], {}))
 
-    def _words(self, kind: Kind, target: str, *more: str, told: Mapping[str, str] | None = None) -> argparse.Namespace:
-        """As they are typed: one parser says what a move may be told."""
-        flags = [f"--{name.replace('_', '-')}={value}" for name, value in (told or {}).items() if value]
+    def _parsed(self, words: Sequence[str], told: Mapping[str, str]) -> argparse.Namespace:
+        """As they are typed: one parser says what a command may be told."""
+        flags = [f"--{name.replace('_', '-')}={value}" for name, value in told.items() if value]
         files = [f"--config-dir={self.files}"] if self.files else []
-        chosen = cli.parser().parse_args([str(kind), target, *more, *flags, *files, f"--stacks={self.stacks}"])
+        chosen = cli.parser().parse_args([*words, *flags, *files, f"--stacks={self.stacks}"])
         chosen.folder, chosen.program = self.folder, self.program
         return chosen
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from components import fitting
 from components.settings import Settings
 from contract import artefact
 from contract.errors import Failed
@@ -70,10 +71,17 @@ def judged(it: Candidate, older: Collection[str], unsafe: str) -> tuple[list[str
     return ([], told) if unsafe else (told, [])
 
 
+def misfits(it: Candidate, settings: Settings) -> list[str]:
+    """What it would start and what it would be given do not go together: it would run, and fail under load."""
+    if it.manifest is None:
+        return []
+    found, _ = processes(it.manifest.procfile() or None, settings.app.processes)
+    return [str(fault) for fault in fitting.misfits(settings, found)]
+
+
 def _unfit(told: Manifest, settings: Settings) -> list[str]:
     """Why hosts could not run it."""
-    procfile = "\n".join(f"{name}: {command}" for name, command in told.processes.items())
-    _, faults = processes(procfile or None, settings.app.processes)
+    _, faults = processes(told.procfile() or None, settings.app.processes)
     wrong = [str(fault) for fault in faults]
     hosts = _minor(settings.app.ruby)
     for found, what in ((told.ruby, "it asks for"), (told.ruby_built, "its gems were built by")):
