@@ -133,7 +133,7 @@ class Network(pulumi.ComponentResource):
                 ethertype="IPv4",
                 protocol=rule.protocol,
                 port_range_min=rule.port,
-                port_range_max=rule.port,
+                port_range_max=rule.last or rule.port,
                 remote_ip_prefix=rule.prefix,
                 opts=self._child(),
             )

@@ -1,14 +1,15 @@
 """Which host may open what on which, as plain data.
 
 By prefix, not by group: a group knows the ports of its own region alone, and half of every rule here is about the other region.
-Addresses on the vRack are named one by one; of the front network the balancer's own and the pool where its machines have theirs. Neighbours whose
-addresses fill a block exactly share a rule, since platforms count rules: it opens nothing that a rule for each would not.
+Addresses on the vRack are named one by one; of the front network the balancer's own and the pool where its machines have theirs. Platforms count
+rules, so neighbours whose addresses fill a block share one. Where a kind of host would still take more than two, blocks may hold addresses that
+nobody has, and never one that another kind of host or DHCP may give. What control hosts ask of each other to watch is one range of ports.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from contract.hosts import APP, CONTROL, KINDS, Asker, Port
 
 DNS, HTTP, NTP, HTTPS = 53, 80, 123, 443
 ANYWHERE = "0.0.0.0/0"
+EXACT_BLOCKS = 2  # so many rules a kind of host may take in a site before blocks hold more than its addresses
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +30,7 @@ class Rule:
     direction: str = "ingress"
     protocol: str | None = None  # None: any
     port: int | None = None
+    last: int | None = None  # of a range of ports that begins with `port`
     prefix: str = "0.0.0.0/0"
 
 
@@ -41,9 +44,23 @@ def rules(settings: Settings, role: str) -> tuple[Rule, ...]:
     return (
         Rule(key="icmp-vrack", protocol="icmp", prefix=settings.vrack.cidr),
         *_tcp(hosts.SSH, _bastions(settings, role)),
-        *(rule for port in ports for rule in _of(settings, role, port)),
+        *(rule for port in ports if not _shared(role, port) for rule in _of(settings, role, port)),
+        *_watching(settings, role, [port for port in ports if _shared(role, port)]),
         *_outgoing(settings, role),
     )
+
+
+def _shared(role: str, port: Port) -> bool:
+    """Whether it is one of those that the control hosts ask of each other to watch, which are one rule."""
+    return port.watched and role == CONTROL
+
+
+def _watching(settings: Settings, role: str, ports: list[Port]) -> Iterator[Rule]:
+    """All of them from the first to the last: nothing else listens between them, and who comes is the other control host alone."""
+    if ports:
+        numbers = [port.number for port in ports]
+        for name, prefix in _hosts(settings, CONTROL, without=_alone(settings, role)).items():
+            yield Rule(key=f"watch-{name}", protocol="tcp", port=min(numbers), last=max(numbers), prefix=prefix)
 
 
 def count(settings: Settings) -> int:
@@ -72,8 +89,12 @@ def _outgoing(settings: Settings, role: str) -> Iterator[Rule]:
     yield _out("ntp", NTP, ANYWHERE, "udp")
     for number in sorted(_world(settings, role)):
         yield _out(str(number), number, ANYWHERE)
-    for port in hosts.asked(role, settings.sizes, watched=settings.monitoring is not None):
-        yield _out(f"vrack-{port.name}", port.number, settings.vrack.cidr)
+    asked = hosts.asked(role, settings.sizes, watched=settings.monitoring is not None)
+    for port in asked:
+        if not _shared(role, port):
+            yield _out(f"vrack-{port.name}", port.number, settings.vrack.cidr)
+    if numbers := [port.number for port in asked if _shared(role, port)]:
+        yield replace(_out("vrack-watch", min(numbers), settings.vrack.cidr), last=max(numbers))
     if role == CONTROL:
         yield _out("vrack-ssh", hosts.SSH.number, settings.vrack.cidr)
         yield _out("front-ssh", hosts.SSH.number, settings.region.front_cidr)
@@ -139,8 +160,7 @@ def _alone(settings: Settings, role: str) -> str:
 
 
 def _hosts(settings: Settings, role: str, *, without: str = "") -> dict[str, str]:
-    """vRack addresses of both sites' hosts of one kind in as few prefixes as they fill, by a name that is the same in both stacks: "db-1-peer",
-    "app-2-to-3-own"."""
+    """vRack addresses of both sites' hosts of one kind in few prefixes, by a name that is the same in both stacks: "db-1-peer", "app-2-to-3-own"."""
     found: dict[str, str] = {}
     for site in dict.fromkeys(it.site for it in settings.hosts.values()):
         names = {
@@ -149,10 +169,39 @@ def _hosts(settings: Settings, role: str, *, without: str = "") -> dict[str, str
             if (it.role, it.site) == (role, site) and key != without
         }
         side = "own" if site == settings.site else "peer"
-        for block in collapse_addresses(IPv4Network(address) for address in sorted(names)):
-            first, last = names[block[0]], names[block[-1]]
+        blocks = list(collapse_addresses(IPv4Network(address) for address in sorted(names)))
+        for block in blocks if len(blocks) <= EXACT_BLOCKS else _covering(sorted(names), _others(settings, role)):
+            inside = [name for address, name in sorted(names.items()) if address in block]
+            first, last = inside[0], inside[-1]
             found[f"{first}-{side}" if first == last else f"{first}-to-{last.rpartition('-')[2]}-{side}"] = str(block)
     return found
+
+
+def _others(settings: Settings, role: str) -> set[IPv4Address]:
+    """Addresses on the vRack that something else than a host of this kind may have, in either site and at any size."""
+    octets = set(range(hosts.VRACK_POOL[0], hosts.VRACK_POOL[1] + 1))
+    for name, kind in KINDS.items():
+        octets |= set(range(kind.octet, kind.octet + kind.most)) if name != role else set()
+    return {
+        IPv4Address(hosts.at(settings.vrack.cidr, octet + region.vrack_offset))
+        for octet in octets
+        for region in settings.regions.values()
+    }
+
+
+def _covering(addresses: list[IPv4Address], others: Iterable[IPv4Address]) -> Iterator[IPv4Network]:
+    """Few blocks, each as small as it can be, that hold all of `addresses` (sorted) and none of `others`."""
+    left = list(addresses)
+    while left:
+        block = IPv4Network(left[0])
+        while not any(it in block.supernet() for it in others):
+            block = block.supernet()
+        held = [it for it in left if it in block]
+        small = IPv4Network(held[0])
+        while held[-1] not in small:
+            small = small.supernet()
+        yield small
+        left = left[len(held) :]
 
 
 def _tcp(port: Port, addresses: dict[str, str]) -> tuple[Rule, ...]:
