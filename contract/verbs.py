@@ -16,6 +16,7 @@ from .answers import (
     RedisStatus,
     Rehearsed,
 )
+from .monitoring.boards import BoardFigures
 from .survey import HostSurvey
 
 ANSWERS: Mapping[str, type[Any]] = {
@@ -30,4 +31,5 @@ ANSWERS: Mapping[str, type[Any]] = {
     "archive drain": Drained,
     "archive rehearse": Rehearsed,
     "host survey": HostSurvey,
+    "monitoring board": BoardFigures,
 }

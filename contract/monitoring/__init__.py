@@ -1,1 +1,1 @@
-"""What is measured of a pair and what somebody is told of it: each metric and each rule stands here once."""
+"""What is measured of a pair, what somebody is told of it and what is looked at: each metric, rule and panel stands here once."""

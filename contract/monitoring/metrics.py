@@ -1,6 +1,7 @@
 """Every metric that rules and dashboards may name: the product's own, and those of Debian's exporters that are used.
 
-The product's own come from `host survey` (`contract/survey.py`), by a path into it; two other jobs of a host tell theirs themselves. What is unknown
+The product's own come from `host survey` (`contract/survey.py`) and from what its servers count (`inside`), by a path into it; two other jobs of a
+host tell theirs themselves. What is unknown
 is left out, never zero: a rule says by `absent` or by the age of the figures what silence means.
 """
 
@@ -92,6 +93,17 @@ METRICS = (
     _own("postgres_disk_free_bytes", "postgres.disk_free", "Free on the data's file system.", _DB),
     _own("archive_checked_age_seconds", "archive.age_s", "Since the last check of the archive.", _DB),
     _own("archive_rehearsed_timestamp_seconds", "archive.rehearsed", "When a rehearsal here last proved a restore.", _DB),
+    _own("postgres_connections", "inside.postgres.connections", "Sessions of clients.", _DB),
+    _own("postgres_max_connections", "inside.postgres.max_connections", "How many it lets in.", _DB),
+    _own("postgres_waiting_sessions", "inside.postgres.waiting", "Sessions that wait for a lock.", _DB),
+    _own("postgres_oldest_transaction_seconds", "inside.postgres.oldest_transaction_s", "How long the oldest open transaction of a client is open.", _DB),
+    _own("postgres_commits_total", "inside.postgres.commits", "Transactions that were kept, of all databases.", _DB, "counter"),
+    _own("postgres_rollbacks_total", "inside.postgres.rollbacks", "Transactions that were taken back.", _DB, "counter"),
+    _own("postgres_blocks_hit_total", "inside.postgres.blocks_hit", "Blocks that were found in its memory.", _DB, "counter"),
+    _own("postgres_blocks_read_total", "inside.postgres.blocks_read", "Blocks that were not.", _DB, "counter"),
+    _own("postgres_deadlocks_total", "inside.postgres.deadlocks", "Deadlocks that it has ended.", _DB, "counter"),
+    _own("postgres_database_bytes", "inside.postgres.size", "Size of all its databases.", _DB),
+    _own("postgres_wal_bytes_total", "inside.postgres.wal", "WAL that it has written; none of a standby.", _DB, "counter"),
     # --- cache
     _own("redis_up", "redis.running", "Whether the server runs.", _CACHE),
     _words("redis_role", "redis.role", "role", ("master", "replica"), "What it is.", on=_CACHE),
@@ -102,6 +114,11 @@ METRICS = (
     _own("redis_used_memory_bytes", "redis.used_memory", "Memory in use.", _CACHE),
     _own("redis_max_memory_bytes", "redis.maxmemory", "Memory that it may use; 0: no limit.", _CACHE),
     _own("redis_disk_free_bytes", "redis.disk_free", "Free on the data's file system.", _CACHE),
+    _own("redis_commands_total", "inside.redis.commands", "Commands that it has run.", _CACHE, "counter"),
+    _own("redis_hits_total", "inside.redis.hits", "Keys that were read and there.", _CACHE, "counter"),
+    _own("redis_misses_total", "inside.redis.misses", "Keys that were read and not there.", _CACHE, "counter"),
+    _own("redis_evicted_total", "inside.redis.evicted", "Keys that had to go for others.", _CACHE, "counter"),
+    _own("redis_clients", "inside.redis.clients", "Clients that are connected.", _CACHE),
     # --- lease
     _own("agent_up", "agent.running", "Whether the lease's agent is at work.", _LEASED),
     _own("agent_epoch", "agent.epoch", "Epoch that it knows.", _LEASED),
@@ -116,6 +133,8 @@ METRICS = (
     _own("app_worker_up", "app.worker", "Whether its worker runs: it does in the active region alone.", _APP),
     _own("app_nginx_up", "app.nginx", "Whether nginx runs.", _APP),
     _own("app_healthy", "app.healthy", "Whether Puma takes requests.", _APP),
+    _own("nginx_connections", "inside.nginx.connections", "Connections that nginx has open.", _APP),
+    _own("nginx_requests_total", "inside.nginx.requests", "Requests that nginx has taken.", _APP, "counter"),
     Metric(name="dr_app_release", help="Release that runs.", on=_APP, path="app.release", label="release", told=True),
     # --- archive and assets: jobs of their own, as often as they run
     _of(ARCHIVE, "dr_archive_split_brain", "Whether two writers were seen in the archive.", on=_DB),

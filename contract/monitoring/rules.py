@@ -266,7 +266,13 @@ def _lease() -> tuple[Rule, ...]:
 def _shop() -> tuple[Rule, ...]:
     failing = '(1 - avg by (target) (avg_over_time(probe_success{target="shop"}[%s]))) > %g'
     return (
-        _page("ShopDown", 'max(probe_success{target="shop"}) == 0', 30, "the shop does not answer under its name", "shop-answers-badly"),
+        # With both addresses in DNS, those who come by the one of a region that is gone are told of by that; the other one has to sell.
+        _page(
+            "ShopDown",
+            'max(probe_success{target="shop"}) == 0 unless on () (max(probe_success{target="entrance"}) == 1'
+            ' and on () min(sum by (site) (up{job="node"})) == 0)', 30,
+            "the shop does not answer under its name", "shop-answers-badly",
+        ),
         _warn("ShopNotAsked", 'absent(probe_success{target="shop"})', 300, "nobody asks the shop as a customer does", "by-day"),
         _warn("EntranceDown", 'probe_success{target="entrance"} == 0', 120, "the entrance of region {{ $labels.site }} does not answer", "shop-answers-badly"),
         _page(

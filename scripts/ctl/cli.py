@@ -38,6 +38,7 @@ AT_HOSTS = {
     "redis": "the cache on a host, as the operator, who sees no data",
     "run": "a command of the shop's release on an app host, as its processes run: a console, a task",
 }
+PERSON = "whose doing it is, in the hosts' logs; by default who the audit trail says you are"
 STACK_FILE, IN_STACK_FILE = Path("Pulumi.region-a.yaml"), "one of the two stack files, Pulumi.yaml beside it"
 
 
@@ -47,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     drctl.add_argument("--version", action="version", version=f"drctl {VERSION}")
     commands = drctl.add_subparsers(dest="command", required=True)
     _status(commands.add_parser("status", help="both regions side by side, and what is not as it should be"))
+    _dashboard(commands.add_parser("dashboard", help="both regions' figures in a browser, through ssh"))
     _check(
         commands.add_parser(
             "check", help="whether the shop could be moved, or lost, now; exit code 3 when something is not well"
@@ -325,11 +327,7 @@ def _ssh_certificate(certificate: argparse.ArgumentParser) -> None:
 
 def _host(name: str, command: argparse.ArgumentParser) -> None:
     command.add_argument("host", help="like db-1.b")
-    command.add_argument(
-        "--person",
-        default="",
-        help="whose doing it is, in the hosts' logs; by default who the audit trail says you are",
-    )
+    command.add_argument("--person", default="", help=PERSON)
     arguments.of_site(command)
     if name == "logs":
         command.add_argument("units", nargs="*", help="units of systemd, like dr-agent; all by default")
@@ -337,6 +335,15 @@ def _host(name: str, command: argparse.ArgumentParser) -> None:
         command.add_argument("--follow", "-f", action="store_true", help="go on until Ctrl-C")
     else:
         command.add_argument("words", nargs="*", help="a command, or its arguments, behind --; interactive without")
+
+
+def _dashboard(dashboard: argparse.ArgumentParser) -> None:
+    dashboard.add_argument(
+        "--of", choices=SITES, help="whose Prometheus is asked first; the other's where it is silent"
+    )
+    dashboard.add_argument("--port", type=int, default=0, help="of this machine; any that is free by default")
+    dashboard.add_argument("--person", default="", help=PERSON)
+    arguments.of_site(dashboard)
 
 
 def _config(config: argparse.ArgumentParser) -> None:

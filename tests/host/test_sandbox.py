@@ -26,7 +26,7 @@ from scripts.host.assets import Assets
 from scripts.host.assets import Desired as AssetsDesired
 from scripts.host.frame.files import ManagedFile
 from scripts.host.frame.layout import Layout
-from scripts.host.frame.systemd import Systemd
+from scripts.host.frame.systemd import Systemd, sandbox
 from scripts.host.host import authlog, hardening
 from scripts.host.host.certificate import install as certificate
 from scripts.host.host.monitoring.verbs import Desired as Watching
@@ -144,6 +144,12 @@ SAID = {
     | {"Environment", "MemoryMax", "Nice"},
 }
 
+# They listen, and are given what is asked of every unit of ours.
+WATCHING = [name for name in DROP_INS if name.startswith("prometheus")]
+BOXED = {*sandbox([]).splitlines(), "SystemCallFilter=adjtimex clock_adjtime"} | {
+    f"ReadWritePaths=-/var/lib/prometheus/{name}" for name in ("metrics2", "alertmanager")
+}
+
 
 def writers() -> Iterator[str]:
     """Functions of the hosts' software that write below the folder of units, by their source."""
@@ -211,5 +217,12 @@ def test_a_unit_of_another_package_keeps_the_box_that_it_has(name: str) -> None:
     for line in DROP_INS[name].splitlines():
         if line.startswith("["):
             section = line.strip("[]")
-        else:
+        elif name not in WATCHING or line not in BOXED:
             assert line.partition("=")[0] in SAID[section], line
+
+
+@pytest.mark.parametrize("name", WATCHING)
+def test_little_of_the_machine_is_open_to_who_watches(tmp_path: Path, name: str) -> None:
+    """Debian has a box for Prometheus alone."""
+    unit = name.partition(".d/")[0]
+    assert exposure(tmp_path, unit, DROP_INS[name].replace("[Service]", "[Service]\nUser=prometheus", 1)) <= MOST

@@ -16,6 +16,7 @@ _MODULES = {
     "completion": "manual",
     "config": "config",
     "confirm": "confirm",
+    "dashboard": "dashboard",
     "deploy": "deploy",
     "destroy": "destroy",
     "drill": "drill",

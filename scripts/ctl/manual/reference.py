@@ -1,16 +1,18 @@
-"""Where the contract's words stand, and the table of checks: the made parts of the documents, and the comments of `Pulumi.yaml`.
+"""Where the contract's words stand, and the table of checks: the made parts of the documents, the comments of `Pulumi.yaml`, Grafana's boards.
 
 A made part of a document lies between `<!-- made: NAME -->` and `<!-- end -->`; what stands around it is written by hand.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from contract import reference
 from contract.errors import Usage
+from contract.monitoring import grafana
 from scripts.ctl import cli
 from scripts.ctl.manual import page, words
 from scripts.ctl.stacks import configuration
@@ -61,13 +63,14 @@ _END = "<!-- end -->"
 def texts(root: Path) -> dict[Path, str]:
     """Each file that holds made parts, as it is to be. Raises Usage when a document has lost the marks of one."""
     found = {root / name: _document(root / name, parts) for name, parts in DOCUMENTS.items()}
+    boards = {root / name: json.dumps(model, indent=1) + "\n" for name, model in grafana.models().items()}
     project = root / configuration.PROJECT
-    return {**found, project: configuration.project_text(root, configuration.shared_values(root))}
+    return {**found, **boards, project: configuration.project_text(root, configuration.shared_values(root))}
 
 
 def stale(root: Path) -> list[Path]:
     """The files that differ from that."""
-    return [path for path, text in texts(root).items() if path.read_text() != text]
+    return [path for path, text in texts(root).items() if not path.is_file() or path.read_text() != text]
 
 
 def _document(path: Path, parts: tuple[str, ...]) -> str:

@@ -34,6 +34,7 @@ CACHES_UNIT, HAPROXY = (
 )  # our way to the caches; the package's own, which we do not use
 PUMA = "127.0.0.1:9292"  # where the process `web` listens, whatever it is
 SPARE_PUMA = "127.0.0.1:9293"  # and the one beside it
+NGINX_STATUS = "127.0.0.1:9113"  # its own counters, for this host's figures
 CACHES = "127.0.0.1:6379"  # a way to the cache that leads, for who knows nothing of several of them
 ROLE_FILE = "/var/lib/dr/role.json"
 HTTP_PORT, HTTPS_PORT, HEALTH_PORT, FORWARD_PORT = (PORTS[name] for name in ("http", "https", "health", "forward"))

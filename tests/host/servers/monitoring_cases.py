@@ -82,6 +82,8 @@ SIZE = f'node_filesystem_size_bytes{{{DB},mountpoint="/",fstype="ext4"}}'
 LEADING = {PRIMARY % it: "1" for it in (CACHE, CACHE_B)}
 REPOSITORY = {"repository": "b"}
 DISK = {"mountpoint": "/", "fstype": "ext4"}
+NAME_DEAD = {f'probe_success{{target="shop",{CONTROL}}}': "0", up("app-1.a"): "1"}
+B_GONE = {up("app-1.b"): "0", up("db-1.b"): "0"}
 CASES: dict[str, list[Case]] = {
     "RegionGone": [
         Case(
@@ -299,7 +301,19 @@ CASES: dict[str, list[Case]] = {
             fires={f'probe_success{{target="shop",{it}}}': "0" for it in (CONTROL, CONTROL_B)},
             quiet={f'probe_success{{target="shop",{CONTROL}}}': "0", f'probe_success{{target="shop",{CONTROL_B}}}': "1"},
             said="the shop does not answer under its name",
-        )
+        ),
+        # Region b is gone, and its address is still in DNS: told of by RegionGone, as long as the entrance of region a sells.
+        Case(
+            fires={**NAME_DEAD, **B_GONE, f'probe_success{{target="entrance",{CONTROL}}}': "0"},
+            quiet={**NAME_DEAD, **B_GONE, f'probe_success{{target="entrance",{CONTROL}}}': "1"},
+            said="the shop does not answer under its name",
+        ),
+        # Both regions are there and their entrances sell: it is the name that leads nowhere.
+        Case(
+            fires={**NAME_DEAD, up("app-1.b"): "1", f'probe_success{{target="entrance",{CONTROL}}}': "1"},
+            quiet={**NAME_DEAD, **B_GONE, f'probe_success{{target="entrance",{CONTROL}}}': "1"},
+            said="the shop does not answer under its name",
+        ),
     ],
     "ShopNotAsked": [
         Case(

@@ -127,7 +127,8 @@ def test_every_path_of_the_table_is_one_that_a_host_says_something_at() -> None:
         "agent.counterpart_grants",
         "agent.left_s",
     }
-    for metric in (it for it in METRICS if it.by == SURVEY):
+    # What servers count themselves is asked of real ones in test_monitoring_boards.py.
+    for metric in (it for it in METRICS if it.by == SURVEY and not it.path.startswith("inside.")):
         cls: Any = HostSurvey
         for part in metric.path.split(".") if metric.path not in derived else ():
             known = fields.keys(cls)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contract.services.web import SITE_HEADER
 
-from ..config import FORWARD_PORT, HTTPS_PORT, PUMA, SPARE_PUMA, Desired
+from ..config import FORWARD_PORT, HTTPS_PORT, NGINX_STATUS, PUMA, SPARE_PUMA, Desired
 from . import cable, health, public, static
 from .parts import CIPHERS, headers, internal, local, named
 
@@ -25,7 +25,7 @@ def nginx(desired: Desired) -> str:
     that are not idempotent).
     """
     maps = f"{public.asked(desired)}{static.kept(desired)}{health.verdicts(desired)}"
-    servers = "\n".join((public.servers(desired), health.server(desired), _way_in(desired)))
+    servers = "\n".join((public.servers(desired), health.server(desired), _way_in(desired), _STATUS))
     return f"{_HEAD}\nhttp {{\n{_common(desired)}\n{maps}\n{_upstreams(desired)}\n{servers}}}\n"
 
 
@@ -41,6 +41,18 @@ error_log /var/log/nginx/error.log warn;
 events {
   worker_connections 8192;
 }
+"""
+# How busy it is, told to this host alone: numbers of connections and requests.
+_STATUS = f"""\
+  server {{
+    listen {NGINX_STATUS};
+    access_log off;
+    allow 127.0.0.1;
+    deny all;
+    location = / {{
+      stub_status;
+    }}
+  }}
 """
 
 

@@ -276,6 +276,7 @@ def node_arguments(place: Place, folder: str) -> list[str]:
         f"--web.config.file={place.folder}/web.yml",
         "--collector.disable-defaults",
         *(f"--collector.{name}" for name in COLLECTORS),
+        "--no-collector.netdev.netlink",  # it reads the same from /proc, and its box has no netlink
         f"--collector.textfile.directory={folder}",
     ]
 

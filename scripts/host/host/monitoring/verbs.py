@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contract.errors import Failed, say
-from contract.hosts import CONTROL, kind_of
+from contract.hosts import CONTROL, fqdn_of, kind_of
 from contract.monitoring.packages import packages
 from contract.services.monitoring import Block, Watch
 
@@ -28,7 +28,7 @@ from ...frame.result import Result
 from ...frame.systemd import Systemd, Units, drop_in, sandbox, verified_line
 from ..survey import survey
 from ..verbs import install, installed_packages
-from . import config, figures
+from . import asking, config, figures, inside
 
 TOOL = "/opt/dr/dr-host.pyz"
 USER = "prometheus"  # Debian's, of all of them
@@ -45,6 +45,10 @@ _BOX = sandbox(
     capabilities=("CAP_DAC_READ_SEARCH", "CAP_SETGID", "CAP_SETUID", "CAP_SYS_PTRACE"),
     as_others=True,
 )
+# The node exporter tells of the host's own disks and clock: with a /tmp, a /home and a /dev of its own it would tell of those. It may ask the clock how
+# far it is off; to set it takes a capability, which it has not.
+_SEEN = ("PrivateTmp", "PrivateDevices", "ProtectHome", "ProtectClock")
+_CLOCK = "SystemCallFilter=adjtimex clock_adjtime\n"
 FIGURES_UNIT = f"""\
 # Written by dr-host monitoring converge; changes made here are lost.
 [Unit]
@@ -142,9 +146,17 @@ class Monitoring:
             prometheus, alertmanager, blackbox = WATCHERS
             found += [
                 self._started(
-                    prometheus, config.prometheus_arguments(place, watch, f"{DATA}/metrics2/"), watch.memory_mb
+                    prometheus,
+                    config.prometheus_arguments(place, watch, f"{DATA}/metrics2/"),
+                    watch.memory_mb,
+                    [f"{DATA}/metrics2"],
                 ),
-                self._started(alertmanager, config.alertmanager_arguments(place, f"{DATA}/alertmanager/"), 128),
+                self._started(
+                    alertmanager,
+                    config.alertmanager_arguments(place, f"{DATA}/alertmanager/"),
+                    128,
+                    [f"{DATA}/alertmanager"],
+                ),
                 self._started(blackbox, config.blackbox_arguments(place), 64),
             ]
         return found
@@ -171,14 +183,17 @@ class Monitoring:
         folder = self.layout.at(config.FOLDER)
         return [ManagedFile(path=folder / name, content=text, mode=0o640, group=USER) for name, text in texts.items()]
 
-    def _started(self, unit: str, arguments: Sequence[str], memory_mb: int) -> ManagedFile:
-        """A unit of Debian's with our arguments, and never without our files."""
+    def _started(
+        self, unit: str, arguments: Sequence[str], memory_mb: int, writable: Sequence[str] = ()
+    ) -> ManagedFile:
+        """A unit of Debian's with our arguments, in a box, and never without our files. `writable`: folders where it keeps something."""
         text = (
             f"[Unit]\nConditionPathExists={config.FOLDER}/web.yml\nStartLimitIntervalSec=0\n[Service]\n"
             # At boot the vRack's address may not be there yet.
             "Restart=always\nRestartSec=5\n"
             f"Environment=GOMEMLIMIT={memory_mb * 9 // 10}MiB GOMAXPROCS=1\nMemoryMax={memory_mb}M\nNice=5\n"
             f"ExecStart=\nExecStart={' '.join(arguments)}\n"
+            f"{sandbox(writable, without=_SEEN) + _CLOCK if unit == NODE else sandbox(writable)}"
         )
         return drop_in(self.layout, unit, "dr", text)
 
@@ -283,31 +298,47 @@ def status(call: Call) -> Result:
     )
 
 
-def metrics(call: Call) -> Result:
-    """Write this host's figures, whole. Raises Failed where monitoring was never put here."""
-    path = call.layout.etc / SELF
+def _itself(layout: Layout, consequence: str) -> tuple[str, str]:
+    """Name and site of this host. Raises Failed where monitoring was never put here."""
+    path = layout.etc / SELF
     try:
-        host = str(json.loads(read_own(path))["host"])
+        found = json.loads(read_own(path))
+        return str(found["host"]), str(found["site"])
     except (OSError, ValueError, KeyError, TypeError):
         raise Failed(
             say(
                 subject=f"file {path}",
                 found="none that says which host this is",
                 wanted="the one that `monitoring converge` writes",
-                consequence="no figures were written, and those of before get old",
+                consequence=consequence,
                 remedy="set dr:monitoring and run pulumi up for this region",
             )
         ) from None
-    facts = figures.derived(survey(call).facts, figures.ends(call.layout.etc / "host.crt"))
-    told = figures.rendered(host, facts)
+
+
+def board(call: Call) -> Result:
+    """A board's figures (`contract/monitoring/boards.py`), of a control host. Raises Usage, and Failed where Prometheus does not say."""
+    wanted, seconds = asking.asked_for(call.document)
+    host, site = _itself(call.layout, "nothing can be shown from here")
+    with asking.Prometheus(fqdn_of(host, site), config.PROMETHEUS, call.layout.etc) as prometheus:
+        return Result(asking.figures(wanted, seconds, site, prometheus.ask))
+
+
+def metrics(call: Call) -> Result:
+    """Write this host's figures, whole. Raises Failed where monitoring was never put here."""
+    host, _ = _itself(call.layout, "no figures were written, and those of before get old")
+    told = {**survey(call).facts, "inside": inside.inside(call)}
+    facts = figures.derived(told, figures.ends(call.layout.etc / "host.crt"))
+    text = figures.rendered(host, facts)
     target = Figures(call.layout, JOB, "root").path
     make_folder(target.parent)
-    write_atomically(target, told.encode(), 0o644)
-    return Result({"file": str(target), "lines": told.count("\n")})
+    write_atomically(target, text.encode(), 0o644)
+    return Result({"file": str(target), "lines": text.count("\n")})
 
 
 VERBS = {
     "converge": Verb(converge),
     "status": Verb(status, locked=False, reads=False),
+    "board": Verb(board, locked=False),
     "metrics": Verb(metrics, locked=True, apart=True, reads=False),
 }
