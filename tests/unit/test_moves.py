@@ -311,6 +311,17 @@ def test_a_move_runs_the_role_chain_alone_and_a_region_that_comes_back_all_of_it
     assert world.limited == limited
 
 
+def test_of_a_host_that_fails_its_own_sentence_is_told_and_not_how_it_was_called() -> None:
+    seen = engine.Seen(lambda _: None, 0.0)
+    said = "INFO app converge: write /etc/shop/env\nWARNING app converge: it is full\nERROR app converge: web process: found none, wanted one"
+    called = "Process exited with status 1: running \"timeout -k 5 1200 sh -c 'pages of it'\":"
+    seen.take({"diagnosticEvent": {"severity": "error", "message": f"{called}\n{said}\n"}})
+    assert [*seen.errors] == [
+        "WARNING app converge: it is full",
+        "ERROR app converge: web process: found none, wanted one",
+    ]
+
+
 def test_what_a_move_stands_on_and_nobody_has_made_yet_is_told_with_the_way_out() -> None:
     seen = engine.Seen(lambda _: None, 0.0)
     urn = "urn:pulumi:region-b::shop::dr:region:Host$command:remote:Command::"

@@ -172,11 +172,13 @@ _UNMADE = re.compile(
     r"Resource '\S*::([^':]+)' depends on '\S*::([^':]+)' which was (?:was )?not specified in --target list"
 )
 _HOLDER = re.compile(r"created by (.+ at \S+)$")
-# What pulumi says around a sentence of ours: that it ended, and how the command was called, whose text is pages long.
+# What pulumi says around a sentence of ours: that it ended, how the command was called, whose text is pages long, and what went well before it failed.
 _AROUND = (
     "update failed",
     "Resource monitor has terminated",
     "exit status",
+    "Process exited with status",
+    "INFO ",
     'running "',
     "Program failed",
     "an unhandled error",
