@@ -25,6 +25,7 @@ from lab.rehearsal.drills import (
     lease,
     lost,
     modes,
+    monitored,
     operators,
     planned,
     points,
@@ -57,6 +58,7 @@ THEMES = (
     signed_in,
     stories,
     watched,
+    monitored,
 )
 # Both addresses in DNS, and nothing protected: the lab is thrown away.
 CHANGES = {"dns": {"mode": "dual"}, "protect": False, "assets": {"interval_s": 10}}

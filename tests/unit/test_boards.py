@@ -21,6 +21,9 @@ from contract.monitoring import grafana
 from contract.monitoring.boards import LEAST_S, MOST_S, MOST_SERIES, POINTS, STEP_S, BoardFigures, times
 from contract.monitoring.metrics import BY_NAME
 from contract.monitoring.panels import BOARDS, MOVES, Board, Panel, Query, Unit
+from scripts.ctl import cli
+from scripts.ctl.commands import dashboard
+from scripts.ctl.stacks.stack import Stack
 from scripts.ctl.survey.boards.figures import Source
 from scripts.ctl.survey.boards.serving import PAGE, Dashboard
 from scripts.host.host.monitoring import asking
@@ -257,3 +260,12 @@ def test_when_neither_answers_both_reasons_are_told() -> None:
 def test_every_board_lies_beside_the_examples_for_grafana() -> None:
     folder = Path(__file__).resolve().parents[2] / grafana.FOLDER
     assert {f"{grafana.FOLDER}/{it.name}" for it in folder.iterdir()} == set(grafana.models())
+
+
+@pytest.mark.parametrize("monitoring", [None, SimpleNamespace(enabled=False)])
+def test_where_nobody_measures_nothing_is_served(monkeypatch: pytest.MonkeyPatch, monitoring: Any) -> None:
+    stack = SimpleNamespace(settings=lambda: SimpleNamespace(monitoring=monitoring))
+    monkeypatch.setattr(Stack, "chosen", lambda _: stack)
+    monkeypatch.setattr("scripts.ctl.commands.dashboard.Dashboard", None)
+    with pytest.raises(Refused, match="nobody measures"):
+        dashboard.run(cli.parser().parse_args(["dashboard"]))

@@ -78,7 +78,7 @@ def asked_for(document: Mapping[str, Any]) -> tuple[Board, int]:
         raise Usage(
             f"board: found {shown(str(key))}, wanted one of {', '.join(BOARDS)}; nothing was asked; use the drctl of this version"
         )
-    if not isinstance(seconds, int) or isinstance(seconds, bool) or not LEAST_S <= seconds <= MOST_S:
+    if not isinstance(seconds, int) or not LEAST_S <= seconds <= MOST_S:
         raise Usage(
             f"seconds: found {shown(str(seconds))}, wanted {LEAST_S} to {MOST_S}; nothing was asked; choose another time"
         )

@@ -313,4 +313,5 @@ def blackbox_arguments(place: Place) -> list[str]:
         "/usr/bin/prometheus-blackbox-exporter",
         f"--config.file={place.folder}/blackbox.yml",
         f"--web.listen-address={PROBER}",
+        "--log.level=warn",  # else each question is six lines of the journal
     ]

@@ -46,7 +46,7 @@ export function written(value, unit) {
   return value === null || value === undefined ? "—" : WRITTEN[unit](value);
 }
 
-const TIMES = [20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400, 172800, 604800, 2592000, 8640000];
+const TIMES = [20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400, 172800, 604800, 2592000, 8640000, 25920000, 86400000];
 
 // Steps of 1, 2 or 5, and of powers of two where it is bytes; so many that the axis has three to five.
 function ticks(low, high, unit) {

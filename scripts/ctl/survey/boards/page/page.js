@@ -53,6 +53,7 @@ function panel(it, number, told) {
 
 async function draw() {
   const board = chosen(), mine = ++asked;
+  if (!panels.children.length) tell("Asking the hosts ...", false);
   try {
     const answer = await fetch(`figures?board=${board.key}&seconds=${seconds.value}`, { signal: AbortSignal.timeout(LATE_MS) });
     const text = await answer.text();

@@ -1,0 +1,259 @@
+"""`dr:monitoring` on the pair's own hosts: what is watched, what it costs there, and who is told when a host dies and when a region does."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from contract.hosts import Sizes, first, host_names
+from contract.monitoring import rules
+from contract.monitoring.metrics import BY_NAME
+from contract.monitoring.packages import packages
+from contract.monitoring.panels import BOARDS
+from lab.assembly import WITNESS
+from lab.rehearsal import stacks
+from lab.rehearsal.drills import drill
+from lab.rehearsal.stage import Record, Stage
+from lab.rehearsal.world import wait_for
+
+HOOK, ALIVE = "/hook", "/alive"
+SEEN_S, HOST_S, REGION_S, OVER_S = 120, 120, 60, 120
+COST_S = 30
+KEYS = "--cacert /etc/dr/ca.pem --cert /etc/dr/host.crt --key /etc/dr/host.key"
+# What a healthy pair has no sample of, and what the guests of the lab lack: a kernel that lets them see its clock.
+ABSENT = {
+    "node_timex_offset_seconds",
+    "dr_archive_rehearsed_timestamp_seconds",
+    "dr_assets_oldest_unreplicated_timestamp_seconds",
+}
+NOT_IN_THE_LAB = {"Clock off"}
+
+
+class Receiver:
+    """What Alertmanagers post, with the moment and the path."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[float, str, dict[str, Any]]] = []
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                receiver.got.append((time.monotonic(), self.path, json.loads(body)))
+                self.send_response(200)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                return None
+
+        # Where hosts reach what is outside: beside the witness.
+        self.server = ThreadingHTTPServer((WITNESS[0], 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def url(self, path: str) -> str:
+        return f"http://{WITNESS[0]}:{self.server.server_port}{path}"
+
+    def told(self, name: str, site: str, *, since: float, status: str = "firing") -> list[float]:
+        """When somebody was told of an alert of a site."""
+        return [
+            at
+            for at, path, it in self.got
+            if path == HOOK and at >= since and it["status"] == status and _is(it["groupLabels"], name, site)
+        ]
+
+    def pages(self, since: float) -> set[str]:
+        """Names of all pages that began since then."""
+        return {
+            alert["labels"]["alertname"]
+            for at, path, it in self.got
+            for alert in it["alerts"]
+            if path == HOOK and at >= since and alert["status"] == "firing" and alert["labels"]["severity"] == "page"
+        }
+
+
+def _is(labels: dict[str, str], name: str, site: str) -> bool:
+    return labels.get("alertname") == name and labels.get("site", "") == site
+
+
+@contextmanager
+def watched(stage: Stage) -> Iterator[Receiver]:
+    """Both regions watch both, and tell a receiver. Afterwards nothing of it runs."""
+    receiver = Receiver()
+    told = {"webhook": receiver.url(HOOK), "watchdog": receiver.url(ALIVE)}
+    try:
+        _run(stage, {"retention_days": 1}, {**stage.world.secrets, "monitoring": told})
+        yield receiver
+    finally:
+        stage.fault("return-all")
+        for site in "ab":
+            wait_for(f"region {site} answers", partial(_answers, stage, site), 120, 1.0)
+        _run(stage, {"enabled": False}, stage.world.secrets)
+        _run(stage, None, stage.world.secrets)
+        receiver.server.shutdown()
+        receiver.server.server_close()
+
+
+def _answers(stage: Stage, site: str) -> bool:
+    return bool(stage.world.status(site))
+
+
+def _run(stage: Stage, keys: dict[str, Any] | None, secrets: dict[str, Any]) -> None:
+    for site in (stage.active, stage.standby):
+        stage.world.configure(site, "monitoring", keys)
+        stage.pulumi.config_set(site, "secrets", stacks.to_stdin(secrets), secret=True)
+        stage.must(stage.pulumi.up(site), site)
+
+
+def asked(stage: Stage, site: str, expression: str) -> list[dict[str, Any]]:
+    """What the Prometheus of a region says."""
+    control = f"{first('control')}.{site}"
+    url = f"https://{control}.dr.internal:9090/api/v1/query?query={urllib.parse.quote(expression, safe='')}"
+    found: list[dict[str, Any]] = json.loads(stage.line(control, f"curl -sS -m 8 {KEYS} '{url}'"))["data"]["result"]
+    return found
+
+
+def looks_well(stage: Stage, record: Record) -> None:
+    """Every target of both regions answers each, the two hear each other, every rule has its figures, every panel its lines."""
+    # A node exporter each; of either region's control host Prometheus and Alertmanager; the own prober, and its two questions.
+    config = stage.world.whole("a")
+    sizes = Sizes(
+        app=config["dr:app"].get("hosts", Sizes.app), cache_replicas=config["dr:redis"].get("cache_replicas", 0)
+    )
+    targets = 2 * len(host_names(sizes)) + 4 + 3
+    for site in "ab":
+        try:
+            wait_for(f"all targets answer region {site}", partial(_all_up, stage, site, targets), SEEN_S, 1.0)
+        except RuntimeError as error:
+            raise RuntimeError(f"{error}: {_down(stage, site)}") from None
+    wait_for(
+        "the Alertmanagers hear each other",
+        lambda: len(asked(stage, "a", "alertmanager_cluster_members == 2")) == 2,
+        SEEN_S,
+        1.0,
+    )
+    named = {name for rule in _rules() for name in re.findall(r"[a-z]\w+", rule.expr) if name in BY_NAME} - ABSENT
+    wait_for("the rules' figures are there", lambda: named <= _exported(stage), SEEN_S, 1.0)
+    for key, board in BOARDS.items():
+        wanted = {
+            f"{number}: {panel.title}"
+            for number, panel in enumerate(board.panels)
+            if not panel.may_be_empty and panel.title not in NOT_IN_THE_LAB
+        }
+        wait_for(f"board {key} has its figures", partial(_has, stage, key, wanted), SEEN_S, 2.0)
+
+
+def _all_up(stage: Stage, site: str, targets: int) -> bool:
+    return len(asked(stage, site, "up == 1")) == targets and not asked(stage, site, "up == 0")
+
+
+def _down(stage: Stage, site: str) -> str:
+    """Targets that do not answer, each with what Prometheus says of it; and how many do."""
+    control = f"{first('control')}.{site}"
+    url = f"https://{control}.dr.internal:9090/api/v1/targets?state=active"
+    told = json.loads(stage.line(control, f"curl -sS -m 8 {KEYS} '{url}'"))["data"]["activeTargets"]
+    down = [f"{it['labels']['job']} {it['labels']['host']}: {it['lastError']}" for it in told if it["health"] != "up"]
+    return f"{len(told) - len(down)} do; {'; '.join(down)}"
+
+
+def _has(stage: Stage, key: str, wanted: set[str]) -> bool:
+    return wanted <= _shown(stage, key)
+
+
+def _rules() -> list[rules.Rule]:
+    return [rule for group in rules.groups(rules.Limits()).values() for rule in group]
+
+
+def _exported(stage: Stage) -> set[str]:
+    return {it["metric"]["__name__"] for it in asked(stage, "a", 'count by (__name__) ({__name__=~".+"})')}
+
+
+def _shown(stage: Stage, key: str) -> set[str]:
+    """Panels of a board that have lines, as `drctl dashboard` asks for them."""
+    told = json.dumps({"board": key, "seconds": 300})
+    answer = stage.line(f"{first('control')}.a", "python3 /opt/dr/dr-host.pyz monitoring board", told)
+    numbers = {int(name.partition(".")[0]) for name in json.loads(answer)["facts"]["lines"]}
+    return {f"{number}: {BOARDS[key].panels[number].title}" for number in numbers}
+
+
+def listens_nowhere_else(stage: Stage, record: Record) -> None:
+    for site in "ab":
+        control = f"{first('control')}.{site}"
+        said = stage.line(control, "sh -c 'ss -Hltnp | grep prometheus'").splitlines()
+        found = {line.split()[3].rpartition(":")[0] for line in said}
+        record.expect(found == {stage.world.vrack(control), "127.0.0.1"}, f"{control} listens at {sorted(found)}")
+
+
+def costs(stage: Stage, record: Record) -> None:
+    """Memory (proportional set size) and processor time of what runs for monitoring alone, on each kind of host."""
+    keys = [f"{name}.{stage.active}" for name in ("control-1", "db-1", "cache-1", "app-1")]
+    before = {key: _spent(stage, key) for key in keys}
+    time.sleep(COST_S)  # what is measured is time
+    for key in keys:
+        now, then = _spent(stage, key), before[key]
+        seconds = now["at"] - then["at"]
+        record.figures[f"cost {key}"] = {
+            "servers_mib": round(now["memory"] / 1024, 1),
+            "servers_cpu_percent": round(100 * (now["cpu"] - then["cpu"]) / seconds, 2),
+            "reading_ms": round(1000 * now["reading"]),
+        }
+
+
+def _spent(stage: Stage, key: str) -> dict[str, float]:
+    """`memory` in KiB, `cpu` in seconds since the servers' start, `reading` in seconds of the last reading of figures."""
+    units = " ".join(packages(key.partition("-")[0]))
+    said = stage.line(
+        key,
+        f"sh -c 'for u in {units}; do p=$(systemctl show -p MainPID --value $u); grep ^Pss: /proc/$p/smaps_rollup; systemctl show -p CPUUsageNSec $u; done;"
+        " systemctl show -p CPUUsageNSec dr-figures | sed s/CPU/Figures/; date +At=%s.%N'",
+    )
+    memory = sum(int(it) for it in re.findall(r"^Pss:\s+(\d+)", said, re.MULTILINE))
+    cpu = sum(int(it) for it in re.findall(r"^CPUUsageNSec=(\d+)", said, re.MULTILINE)) / 1e9
+    reading = re.search(r"FiguresUsageNSec=(\d+)", said)
+    at = re.search(r"At=([\d.]+)", said)
+    assert at is not None
+    return {"memory": memory, "cpu": cpu, "reading": int(reading[1]) / 1e9 if reading else 0.0, "at": float(at[1])}
+
+
+@drill("monitored-host-and-region")
+def monitored_host_and_region(stage: Stage, record: Record) -> None:
+    """Each region watches both on its own hosts; the standby's database host dies, then its region, and is back: each is told once, and nothing else pages."""
+    lost = stage.standby
+    with watched(stage) as people:
+        looks_well(stage, record)
+        listens_nowhere_else(stage, record)
+        costs(stage, record)
+        began = time.monotonic()
+        stage.fault("host", "kill", f"db-1.{lost}")
+        wait_for("a dead host is told", lambda: bool(people.told("DatabaseHostDown", lost, since=began)), HOST_S, 0.2)
+        record.figures["host_told_after_s"] = round(people.told("DatabaseHostDown", lost, since=began)[0] - began, 1)
+        dark = time.monotonic()
+        stage.fault("region-hosts", "kill", lost)
+        wait_for("a dead region is told", lambda: bool(people.told("RegionGone", lost, since=dark)), HOST_S, 0.2)
+        after = round(people.told("RegionGone", lost, since=dark)[0] - dark, 1)
+        record.figures["region_told_after_s"] = after
+        record.expect(after <= REGION_S, f"a dead region was told after {after} s, wanted {REGION_S} at most")
+        back = time.monotonic()
+        stage.fault("return-all")
+        wait_for(
+            "its return is told",
+            lambda: bool(people.told("RegionGone", lost, since=back, status="resolved")),
+            OVER_S,
+            0.2,
+        )
+        for name in ("DatabaseHostDown", "RegionGone"):
+            times = len(people.told(name, lost, since=began))
+            record.expect(times == 1, f"{name} was told {times} times, wanted once")
+        pages = people.pages(began) - {"DatabaseHostDown", "RegionGone"}
+        record.expect(not pages, f"paged besides: {sorted(pages)}")
+        alive = sum(path == ALIVE for _, path, _ in people.got)
+        record.expect(alive > 0, "nobody has heard that alerting is alive")
+    stage.settle()
