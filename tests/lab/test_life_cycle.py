@@ -5,6 +5,7 @@ One world for all of it, in the order of the tests: each starts from the state t
 
 import json
 import shutil
+import subprocess
 import time
 
 import dns.resolver
@@ -18,11 +19,13 @@ from contract.release import object_of
 from lab import control
 from lab.client.client import Client
 from lab.client.ledger import compare, longest_gap, read
+from lab.rehearsal.engine import Run
 from lab.rehearsal.stacks import stack_name
 from lab.rehearsal.world import PROJECT, World, running_lab, wait_for
 from scripts.clients.openstack import Cloud
 from scripts.ctl.commands.destroy import make_ready
 from scripts.ctl.stacks.stack import Stack
+from tests.lab.runbook import ON_A_WELL_PAIR, typed
 
 pytestmark = pytest.mark.lab
 # One address in DNS, which moves with the active site; the demo publishes both.
@@ -36,6 +39,7 @@ class Life:
     def __init__(self, world):
         self.world, self.pulumi, self.witness = world, world.pulumi, world.witness
         self.before = control.call(world.places, "all")
+        self.repairs = 0
 
     def up(self, site, *, request=None):
         if request is not None:
@@ -137,6 +141,20 @@ class Life:
         """A move by `drctl`, with both stacks."""
         folder = self.pulumi.files["a"].parent
         return self.pulumi.typed(words[0], "--config-dir", str(folder), *words[1:])
+
+    def by_runbook(self, command):
+        """As it stands there; what pulumi is told names the lab's stack file as well. A finished process, or a run."""
+        both = ("--config-dir", str(self.pulumi.files["a"].parent))
+        words = command.split()
+        if words[0] == "drctl":
+            one = {it: ("--stack", stack_name(it), "--config-file", str(self.pulumi.files[it])) for it in "ab"}
+            return self.pulumi.typed(*typed(command, both=both, one=one))
+        site = words[-1][-1]
+        if words[1] == "up":
+            return self.pulumi.up(site)
+        self.repairs += 1
+        words = [str(self.repairs) if word == "N" else word for word in words[1:-1]]
+        return self.pulumi.call([*words, stack_name(site), "--config-file", str(self.pulumi.files[site])])
 
     def releases(self, *words):
         """`drctl releases`, with stack a's configuration."""
@@ -367,19 +385,54 @@ def test_a_region_that_comes_back_by_itself_writes_nothing_and_follows(life):
     life.assert_settled("b", 4)
 
 
+@pytest.mark.parametrize("command", ON_A_WELL_PAIR)
+def test_every_command_of_the_runbook_that_fits_a_well_pair(life, command):
+    """Region a has just come home."""
+    if life.witness.newest().active == "b" and command == next(iter(ON_A_WELL_PAIR)):
+        home = life.move("failback", "a", "--yes")
+        assert home.returncode == ExitCode.DONE, home.stdout + home.stderr
+    done = life.by_runbook(command)
+    code, told = (done.code, done.output) if isinstance(done, Run) else (done.returncode, done.stdout + done.stderr)
+    assert code in ON_A_WELL_PAIR[command], told[-3000:]
+    assert "Traceback" not in told
+
+
+def test_a_switchover_whose_drctl_was_killed_is_gone_on_with(life):
+    epoch = life.witness.newest().epoch
+    killed = subprocess.Popen(
+        ["scripts/drctl", "switchover", "--config-dir", str(life.pulumi.files["a"].parent), "--yes", "b"],
+        cwd=life.pulumi.project, env=life.pulumi.environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    wait_for("region b owns the next epoch", lambda: life.witness.newest().epoch > epoch, 60, 0.05)
+    killed.kill()
+    killed.wait(10)
+    end = time.monotonic() + 120
+    while (done := life.move("switchover", "--resume", "b")).returncode != ExitCode.DONE and time.monotonic() < end:
+        assert "is locked by" in done.stderr or "lease" in done.stderr, (
+            done.stderr
+        )  # pulumi's own run goes on without it
+        time.sleep(1)
+    assert done.returncode == ExitCode.DONE, done.stdout + done.stderr
+    life.assert_settled("b", epoch + 1)
+
+
 def test_the_active_region_is_not_destroyed_and_sells_on(life):
     before = life.state()
     refused = life.pulumi.destroy("b")
     assert not refused.ok
-    assert "destroy of region b: it is active (epoch 4)" in refused.output
+    epoch = life.witness.newest().epoch
+    assert f"destroy of region b: it is active (epoch {epoch})" in refused.output
     assert life.state() == before
     life.up("b")  # links of the chain have left the state, and run again
-    life.assert_settled("b", 4)
+    life.assert_settled("b", epoch)
 
 
 def test_destroy_leaves_the_cloud_as_it_was(life, monkeypatch):
     """The standby first; the active one by a word of this hour, and once no customer is sent there."""
-    life.world.configure("b", "destroy", {"site": "b", "epoch": 4, "at": spelled(), "reason": "the rehearsal is over"})
+    epoch = life.witness.newest().epoch
+    life.world.configure(
+        "b", "destroy", {"site": "b", "epoch": epoch, "at": spelled(), "reason": "the rehearsal is over"}
+    )
     life.up("b")
     still = life.pulumi.destroy("b")
     assert not still.ok and "still leads to" in still.output

@@ -11,6 +11,7 @@ import pytest
 from scripts.ctl import cli
 from scripts.ctl.survey.checks import ROWS
 from tests.components.stack import ROOT
+from tests.lab.runbook import ELSEWHERE, ON_A_WELL_PAIR, commands
 
 FOLDER = ROOT / "docs/runbook"
 INDEX = FOLDER / "README.md"
@@ -63,3 +64,11 @@ def test_the_index_leads_to_every_page() -> None:
 def test_whatever_a_check_finds_has_a_page() -> None:
     told = {it for page in [*PAGES, INDEX] for word in named(page) for it in fits(word)}
     assert sorted(IDS - told) == []
+
+
+def test_every_command_is_tried_in_the_lab() -> None:
+    assert sorted(commands()) == sorted([*ON_A_WELL_PAIR, *ELSEWHERE]), "tests/lab/runbook.py says where each is tried"
+    tried = "".join(
+        path.read_text() for folder in ("tests/lab", "lab/rehearsal/drills") for path in (ROOT / folder).glob("*.py")
+    )
+    assert [name for name in ELSEWHERE.values() if name and f"def {name}(" not in tried] == []
