@@ -14,6 +14,7 @@ from contract import fields, reference
 from contract.errors import Usage
 from contract.fields import Key, keys
 from contract.installation import Configuration
+from contract.monitoring import grafana
 from scripts.ctl.manual import reference as made
 from tests.components.stack import ROOT
 
@@ -65,7 +66,12 @@ def test_a_document_that_has_lost_its_marks_is_refused_and_left_alone(tmp_path: 
     for name in made.DOCUMENTS:
         shutil.copy(ROOT / name, tmp_path / name)
     shutil.copy(ROOT / "Pulumi.yaml", tmp_path)
+    shutil.copytree(ROOT / grafana.FOLDER, tmp_path / grafana.FOLDER)
     assert made.stale(tmp_path) == []
+    for board in ("hosts.json", "cache.json"):
+        (tmp_path / grafana.FOLDER / board).unlink()
+    (tmp_path / grafana.FOLDER / "cache.json").write_text("{}")
+    assert {it.name for it in made.stale(tmp_path)} == {"hosts.json", "cache.json"}
     file = tmp_path / "docs/interfaces.md"
     file.write_text(file.read_text().replace("<!-- made: kinds -->\n", ""))
     with pytest.raises(Usage, match=r"made: kinds.*nothing was changed"):
