@@ -27,12 +27,12 @@ pytestmark = pytest.mark.lab
 
 THREADS = 5
 GAP_REQUESTS = 15  # that come while nobody writes
-# The release as on a host: its folder, of which `tmp` and `log` can be written.
+# The release as on a host: its folder, of which nothing but `tmp` and `log` can be written.
 INSIDE = """
 mount -t tmpfs none "$1/mnt"
 mkdir "$1/mnt/shop" "$1/mnt/test" "$1/mnt/over" "$1/mnt/over/up" "$1/mnt/over/work"
 ln -s /mnt/test/log /mnt/test/tmp "$1/mnt/over/up"
-mount -t overlay none -o "lowerdir=$2,upperdir=$1/mnt/over/up,workdir=$1/mnt/over/work" "$1/mnt/shop"
+mount -t overlay none -o "ro,lowerdir=$2,upperdir=$1/mnt/over/up,workdir=$1/mnt/over/work" "$1/mnt/shop"
 mount --bind "$3" "$1/mnt/test"
 root=$1
 shift 3
