@@ -46,6 +46,7 @@ from .config import (
     Desired,
 )
 from .files import groups
+from .lock import held
 from .plan import Facts, Wanted, plan
 from .schema import has_schema
 from .spare import Spare
@@ -250,7 +251,8 @@ class App:
         if (_read(self._marker) or "").rpartition(" ")[0] != self._desired.release or not has_schema(
             self._desired, UNIT_S
         ):
-            self._manager.restart(RELEASE, self._desired.release_limit_s + MORE_S)
+            limit_s = self._desired.release_limit_s + MORE_S
+            held(lambda: self._manager.restart(RELEASE, limit_s), self._desired.release)
         write_atomically(self._marker, f"{self.wanted.migration}\n".encode())
 
     def _restart(self, units: list[str]) -> None:

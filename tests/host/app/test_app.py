@@ -449,7 +449,9 @@ def test_a_release_whose_migrations_failed_once_runs_after_the_run_that_mends_th
     """Its folder is the current one by then, and what runs is the code of before."""
     turn, units = at_work
     units.failing = {MIGRATE}
-    with pytest.raises(Failed):
+    with pytest.raises(
+        Failed, match=r"process release of new \(migrations\): found it failed.*what ran before goes on"
+    ):
         turn(release=NEWER)
     assert units.begun == ["daemon-reload"], "new code wants its schema first"
     units.failing = set()
