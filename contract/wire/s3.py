@@ -51,6 +51,14 @@ def listing(document: bytes, kind: tuple[str, str] = OBJECTS) -> Page:
     )
 
 
+def behind(page: Page, kind: tuple[str, str]) -> dict[str, str]:
+    """What to ask for the next page with; empty where this one does not say."""
+    if kind is OBJECTS:
+        return {"start-after": page.keys[-1]} if page.keys else {}
+    names = {"NextKeyMarker": "key-marker", "NextVersionIdMarker": "version-id-marker"}
+    return {asked: page.told[told] for told, asked in names.items() if page.told.get(told)}
+
+
 def refusal(document: bytes) -> str:
     """The code of an error, like `NoSuchKey`; empty where the document is no error of S3's."""
     try:

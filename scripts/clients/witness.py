@@ -270,7 +270,7 @@ class Witness:
             keys += page.keys
             if page.told.get("IsTruncated") != "true":
                 return keys
-            behind = _behind(page, kind)
+            behind = s3.behind(page, kind)
             if not behind or behind.items() <= query.items() or time.monotonic() > end:
                 raise self._down(what, f"its listing has no end after {len(keys)} keys")
             query = query | behind
@@ -394,11 +394,3 @@ class Witness:
 
 def _unsettled(newest: Epoch) -> str:
     return f"unsettled/{newest.active}.json"
-
-
-def _behind(page: s3.Page, kind: tuple[str, str]) -> dict[str, str]:
-    """What to ask for the next page with; empty where this one does not say."""
-    if kind is s3.OBJECTS:
-        return {"start-after": page.keys[-1]} if page.keys else {}
-    names = {"NextKeyMarker": "key-marker", "NextVersionIdMarker": "version-id-marker"}
-    return {asked: page.told[told] for told, asked in names.items() if page.told.get(told)}
