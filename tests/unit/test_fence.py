@@ -269,13 +269,13 @@ def test_a_claim_is_noted_behind_the_promotion_with_the_reason_of_the_word(world
     well()
     fence.run(told(request="a"))
     assert kept.objects == {}, "a run that claims nothing notes nothing"
-    really, seen = kept.listed, []
+    really, seen = kept.last, []
 
-    def listed():
+    def last():
         seen.extend(PlayedHosts.calls)
         return really()
 
-    monkeypatch.setattr(kept, "listed", listed)
+    monkeypatch.setattr(kept, "last", last)
     fence.run(told(data_loss={"epoch": 1, "at": spelled(), "reason": "nobody can restore region a"}))
     assert kept.told() == [("claim", "b")]
     assert ("db-1.b", "takeover epoch") in seen

@@ -23,7 +23,7 @@ from scripts.host.frame.wait import until
 from tests.assets.stub import Stub
 from tests.host.servers.test_gem_moves import move, url
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.rest]  # it fetches some packages and starts Redmine four times: minutes
 
 THREADS = 5
 GAP_REQUESTS = 15  # that come while nobody writes
