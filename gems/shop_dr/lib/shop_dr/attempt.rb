@@ -8,18 +8,20 @@ module ShopDr
   class Attempt
     KEY = :shop_dr_attempt
 
-    # `fault`: the first error of a writer that went away; `begun`: what makes it one that is not run again, in words.
-    attr_reader :fault, :begun
+    # `fault`: the first error of a writer that went away; `begun`: what makes it one that is not run again, in words; `deadline`: until when it may wait.
+    attr_reader :fault, :begun, :deadline
 
     def self.current = ActiveSupport::IsolatedExecutionState[KEY]
 
-    def self.watch
+    def self.watch(deadline = nil)
       before = current
-      ActiveSupport::IsolatedExecutionState[KEY] = attempt = new
+      ActiveSupport::IsolatedExecutionState[KEY] = attempt = new(deadline)
       yield attempt
     ensure
       ActiveSupport::IsolatedExecutionState[KEY] = before
     end
+
+    def initialize(deadline) = @deadline = deadline
 
     def fault!(error) = @fault ||= error
 

@@ -3,7 +3,7 @@
 module ShopDr
   # What happened in this process since its start: whole numbers, and the longest wait in seconds.
   class Counters
-    NAMES = %i[held held_now refused gave_up retried not_retried writer_lost connections_dropped jobs_held cache_lost].freeze
+    NAMES = %i[held held_now held_behind refused gave_up retried not_retried writer_lost connections_dropped jobs_held cache_lost].freeze
 
     def initialize
       @mutex = Mutex.new

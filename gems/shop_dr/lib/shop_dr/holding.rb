@@ -50,7 +50,7 @@ module ShopDr
 
     def attempt
       @runs += 1
-      Attempt.watch do |attempt|
+      Attempt.watch(@deadline) do |attempt|
         outcome =
           begin
             yield

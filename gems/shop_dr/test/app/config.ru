@@ -56,7 +56,7 @@ class OrdersController < ActionController::Base
   def after
     Order.create!(key: params[:key], kind: "kept")
     sleep(Float(params[:slowly]))
-    Order.create!(key: params[:key], kind: "lost")
+    params[:reads] ? Order.count : Order.create!(key: params[:key], kind: "lost")
     render json: {}
   end
 

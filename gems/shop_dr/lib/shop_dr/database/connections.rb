@@ -79,8 +79,13 @@ module ShopDr
 
         # A reset would keep what a connection had of its server before; one whose server is gone never comes back by it.
         def reconnect
-          return super unless shop_dr_stale?
+          shop_dr_drop if shop_dr_stale?
+          super
+        rescue ActiveRecord::ConnectionNotEstablished, ActiveRecord::NoDatabaseError => e
+          shop_dr_awaited?(e) ? retry : raise
+        end
 
+        def shop_dr_drop
           begin
             @raw_connection&.close
           rescue PG::Error
@@ -88,7 +93,25 @@ module ShopDr
           end
           @raw_connection = nil
           ShopDr.counters.add(:connections_dropped)
-          super
+        end
+
+        # Behind a commit a request is not run again. What Active Record sends anew by itself there, as it does with what only reads, or has not sent yet,
+        # waits for the writer in its place, as long as the request may.
+        def shop_dr_awaited?(error)
+          attempt, from = Attempt.current, ShopDr.now
+          return false unless attempt&.begun && attempt.deadline && from < attempt.deadline && shop_dr_writer? && Faults.passing?(error)
+
+          found = ShopDr.writer.wait(attempt.deadline)
+          ShopDr.counters.add(:held_behind)
+          ShopDr.logger.info("shop_dr: held a statement behind #{attempt.begun} for #{(ShopDr.now - from).round(2)} s")
+          found
+        end
+
+        # An order to go is the end of the connection, with whichever error it comes: Active Record sends anew what it may.
+        def translate_exception(exception, message:, sql:, binds:)
+          return super unless Faults.told_to_go?(exception)
+
+          ActiveRecord::ConnectionFailed.new(message, sql: sql, binds: binds, connection_pool: @pool)
         end
       end
 
