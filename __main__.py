@@ -39,7 +39,7 @@ from components.settings import Settings
 from components.verify import Verify, VerifyArgs
 from contract.agreement import digests
 from contract.chain import digest
-from contract.errors import DrError
+from contract.errors import ConfigError, DrError
 from scripts.clients.run_lease import RunLease
 from scripts.clients.trail import Note, ended
 from scripts.leftovers.boots import Boots
@@ -73,7 +73,13 @@ def main() -> None:
             copier=bundle.dr_assets(root),
             shop=bundle.release(root, settings.shop.release, settings.app.processes, settings.app.release_max_mb),
         )
-        fitting.check(settings, bundles.shop.processes)
+        misfits = fitting.misfits(settings, bundles.shop.processes)
+        if misfits and not changes and not told.takes_over:
+            raise ConfigError(misfits)
+        for (
+            fault
+        ) in misfits:  # a shop that is short of sessions under load is better than one that stays where it is lost
+            pulumi.warn(str(fault))
     except DrError as error:
         if changes and settings is not None:
             _note(settings, ended(error), said=str(error))

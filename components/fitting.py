@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from components.settings import Settings
-from contract.errors import ConfigError, Fault
+from contract.errors import Fault
 from contract.services.app import Keys
 from contract.services.postgres import CONNECTIONS, FOR_PEER, SUPERUSERS
 from contract.services.processes import RELEASE, WEB, Found, Process, processes
@@ -30,14 +30,8 @@ class Use:
     sessions: int
 
 
-def check(settings: Settings, found: Sequence[Found] | None) -> None:
-    """`found`: processes of the release; None where nobody here has read it, then those that are configured. Raises ConfigError with every fault."""
-    if faults := misfits(settings, found):
-        raise ConfigError(faults)
-
-
 def misfits(settings: Settings, found: Sequence[Found] | None) -> list[Fault]:
-    """What does not fit, as `check`."""
+    """What does not fit. `found`: processes of the release; None where nobody here has read it, then those that are configured."""
     known = _configured(settings.app.processes) if found is None else found
     return [*_sessions(settings, known, whole=found is not None), *_jobs(settings, known)]
 

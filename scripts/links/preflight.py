@@ -20,7 +20,7 @@ from contract.sites import Role
 from scripts.clients.witness import Witness, WitnessDown
 from scripts.links import certificates
 from scripts.links.agreement import Side, agree
-from scripts.links.epochs import decide, followed
+from scripts.links.epochs import Action, decide, followed
 from scripts.links.words import judge
 
 log = logging.getLogger("dr.preflight")
@@ -41,6 +41,7 @@ class Told:
     epoch: int | None = None  # in force
     first: bool = False  # the witness says that there has been none yet
     words: Sequence[str] = ()  # names of the operator's words that count
+    takes_over: bool = False
 
 
 def check(
@@ -70,6 +71,7 @@ def check(
             epoch=newest.epoch if newest else None,
             first=newest is None,
             words=(*judged.counts, *let.counts),
+            takes_over=action is Action.TAKE_OVER,
         )
         if own and not told.mends:
             warnings.append(_fenced(own, _last_word(witness, side.site)))

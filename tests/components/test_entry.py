@@ -168,9 +168,8 @@ def test_a_bad_stack_file_never_reaches_the_witness(asked: list[tuple[str, str, 
     assert asked == []
 
 
-def test_a_release_that_wants_more_sessions_than_there_are_stops_the_run(
-    asked: list[tuple[str, str, str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_does_not_fit_stops_a_preview(asked: list[tuple[str, str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: True)
     app = {**stack.configuration()["app"], "threads": 64}
     with pytest.raises(pulumi.RunError, match=r"max_connections is 100, of which the shop may hold 94"):
         run(stack.configuration(app=app))
@@ -178,6 +177,19 @@ def test_a_release_that_wants_more_sessions_than_there_are_stops_the_run(
     monkeypatch.setattr(bundle, "release", lambda *_: jobs)
     with pytest.raises(pulumi.RunError, match=r"dr:redis\.scripting is false, while jobs runs Sidekiq"):
         run(stack.configuration())
+
+
+@pytest.mark.parametrize("dry", [False, True])
+def test_what_does_not_fit_keeps_no_region_from_taking_over(
+    asked: list[tuple[str, str, str]], monkeypatch: pytest.MonkeyPatch, *, dry: bool
+) -> None:
+    """Nor a run that goes on with what another one has begun: it is told."""
+    warned = list[str]()
+    monkeypatch.setattr(pulumi, "warn", lambda text, *_: warned.append(text))
+    monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: dry)
+    monkeypatch.setattr(preflight, "check", lambda *_: preflight.Told(servers={}, takes_over=dry))
+    run(stack.configuration(app={**stack.configuration()["app"], "threads": 64}))
+    assert any("max_connections is 100, of which the shop may hold 94" in text for text in warned)
 
 
 def test_secrets_in_clear_are_refused(asked: list[tuple[str, str, str]]) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from components import bundle, config, fitting
 from components.settings import Settings
-from contract.errors import ConfigError, Fault
+from contract.errors import Fault
 from contract.services.postgres import CONNECTIONS, FOR_PEER
 from contract.services.processes import Found, processes
 from scripts.host.postgres import roles
@@ -43,18 +43,15 @@ def test_the_example_fits() -> None:
     settings = told()
     packed = bundle.release(ROOT, settings.shop.release, settings.app.processes, settings.app.release_max_mb)
     assert packed.processes is not None and {it.name for it in packed.processes} == {"web", "worker", "release"}
-    fitting.check(settings, packed.processes)
-    fitting.check(settings, None)
+    assert fitting.misfits(settings, packed.processes) == fitting.misfits(settings, None) == []
 
 
-def test_what_does_not_fit_stops_a_run_with_its_figures() -> None:
+def test_what_does_not_fit_is_told_with_its_figures() -> None:
     """2 hosts x 6 Pumas x 6 threads, as many Pumas warm in the standby, one host of it beside itself, 2 x 2 workers of 6 threads, 2 of a migration:
     146 of 94.
     """
     settings = told(app=BUSY, redis={"scripting": True})
-    with pytest.raises(ConfigError) as caught:
-        fitting.check(settings, found(settings))
-    (fault,) = caught.value.faults
+    (fault,) = fitting.misfits(settings, found(settings))
     assert fault.subject == LIMIT
     assert fault.found.startswith("100, of which the shop may hold 94 (3 are for superusers, 3 for the other region's")
     assert fault.wanted == (
