@@ -63,18 +63,18 @@ def authority(run: Path, storage: StorageBackend, net: int, *, zone: str = ZONE)
             dns.publish(name, api.zones[name].published(), api.zones[name].next_serial())
         served = Server(api, "127.0.0.1").start()
         stack.callback(served.stop)
-        directory, cas = stack.enter_context(_pebble(run, f"{address}.53:53"))
+        directory, cas = stack.enter_context(pebble(run, f"{address}.53:53"))
         yield Ca(directory, cas, f"http://127.0.0.1:{served.port}/1.0", api, dns)
 
 
 @contextmanager
-def _pebble(run: Path, resolver: str) -> Iterator[tuple[str, str]]:
-    """URL of its directory, and PEM of what its own TLS and its certificates go back to."""
+def pebble(run: Path, resolver: str, address: str = "127.0.0.1") -> Iterator[tuple[str, str]]:
+    """It listens at `address` and asks `resolver`. URL of its directory, and PEM of what its own TLS and its certificates go back to."""
     port, management = free_port(), free_port()
     own = Authority("pebble's own")
-    pebble = Child(
+    process = Child(
         PEBBLE,
-        [PEBBLE, "-config", str(_config(run, own, port, management)), "-dnsserver", resolver],
+        [PEBBLE, "-config", str(_config(run, own, address, port, management)), "-dnsserver", resolver],
         run / "pebble.log",
         run / "pebble.pid",
         {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_AUTHZREUSE": "0"},
@@ -82,7 +82,7 @@ def _pebble(run: Path, resolver: str) -> Iterator[tuple[str, str]]:
     context = ssl.create_default_context(cadata=own.certificate_pem)
 
     def ask(at: int, path: str) -> str:
-        link = http.client.HTTPSConnection("127.0.0.1", at, timeout=2, context=context)
+        link = http.client.HTTPSConnection(address, at, timeout=2, context=context)
         try:
             link.request("GET", path)
             return link.getresponse().read().decode()
@@ -95,20 +95,20 @@ def _pebble(run: Path, resolver: str) -> Iterator[tuple[str, str]]:
         except OSError:
             return False
 
-    pebble.start(ready)
+    process.start(ready)
     try:
-        yield f"https://127.0.0.1:{port}/dir", own.certificate_pem + ask(management, "/roots/0")
+        yield f"https://{address}:{port}/dir", own.certificate_pem + ask(management, "/roots/0")
     finally:
-        pebble.stop()
+        process.stop()
 
 
-def _config(run: Path, own: Authority, port: int, management: int) -> Path:
-    pair = own.issue(["127.0.0.1", "localhost"])
+def _config(run: Path, own: Authority, address: str, port: int, management: int) -> Path:
+    pair = own.issue([address, "localhost"])
     for name, text in pair.items():
         (run / f"pebble.{name}").write_text(text)
     told = {
-        "listenAddress": f"127.0.0.1:{port}",
-        "managementListenAddress": f"127.0.0.1:{management}",
+        "listenAddress": f"{address}:{port}",
+        "managementListenAddress": f"{address}:{management}",
         "certificate": str(run / "pebble.cert"),
         "privateKey": str(run / "pebble.key"),
         "httpPort": 5002,
