@@ -6,7 +6,6 @@ import http.client
 import itertools
 import json
 import re
-import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from http.cookies import SimpleCookie
 from urllib.parse import urlencode
 
+from lab.client.arrivals import Arrivals
 from scripts.host.frame.wait import until
 
 PASSWORD, API_KEY, PROJECT = "of-the-rehearsal", "f" * 40, "shop"
@@ -144,41 +144,32 @@ class Answer:
         return self.status in (200, 201)
 
 
-class Crowd:
-    """Programs that read issues and write some in turn, `per_s` together, each request once, whatever comes of it."""
+class Crowd(Arrivals):
+    """Programs that read issues and write some in turn, each request once, whatever comes of it."""
 
     def __init__(self, door: Door, per_s: float) -> None:
-        self._programs, self._every = Programs(door), 1 / per_s
+        super().__init__(per_s)
+        self._programs = Programs(door)
         self.answers: list[Answer] = []
-        self._over, self._one = threading.Event(), threading.Lock()
-        self._threads: list[threading.Thread] = []
-        self._opening = threading.Thread(target=self._open, daemon=True)
 
     def __enter__(self) -> Crowd:
-        self._opening.start()
+        self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in (self._opening, *self._threads):  # once nobody comes any more, all that have come are in the list
-            thread.join(90)
+        self.end()
 
-    def _open(self) -> None:
-        while not self._over.wait(self._every):
-            self._threads.append(threading.Thread(target=self._ask, args=(len(self._threads) % 2 == 1,), daemon=True))
-            self._threads[-1].start()
-
-    def _ask(self, writes: bool) -> None:
-        begun, subject = time.monotonic(), str(uuid.uuid4()) if writes else None
+    def _ask(self, number: int) -> None:
+        begun, subject = time.monotonic(), str(uuid.uuid4()) if number % 2 else None
         status = self._programs.write(subject) if subject else self._programs.call("GET", "/issues.json?limit=5")[0]
         now = time.monotonic()
         with self._one:
             self.answers.append(Answer(status, now, now - begun, subject))
 
-    def come(self, more: int) -> bool:
-        """Wait until so many more have come."""
-        wanted = len(self._threads) + more
-        return until(lambda: len(self._threads) >= wanted, 60)
+    def wait(self, more: int) -> bool:
+        """Until so many more have come."""
+        wanted = self.come + more
+        return until(lambda: self.come >= wanted, 60)
 
     def served(self, more: int, limit_s: float = 60) -> bool:
         """Wait until so many more were served."""

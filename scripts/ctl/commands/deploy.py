@@ -18,7 +18,6 @@ from contract.hosts import APP, kind_of
 from contract.plain import phrase, shown
 from contract.sites import SITES
 from scripts.clients.report_bucket import ReportBucket
-from scripts.ctl import output
 from scripts.ctl.beginning.plan import Plan
 from scripts.ctl.commands.releases import keys_of
 from scripts.ctl.moves.deploy import Steps, World
@@ -31,7 +30,6 @@ from scripts.ctl.reports import book
 from scripts.ctl.stacks.stack import Stack
 from scripts.ctl.survey.asking import look
 from scripts.ctl.survey.checks import judge
-from scripts.ctl.survey.seen import Survey
 
 LOOK_S = 15.0
 _NAME, _DIGEST = re.compile(r"[0-9a-f]{8,64}"), re.compile(r"[0-9a-f]{64}")
@@ -66,7 +64,7 @@ def run(chosen: argparse.Namespace) -> ExitCode:
     survey = look(settings, limit_s=LOOK_S)
     seen = Seen(
         configured={site: it.shop.release for site, it in each.items()},
-        at_work=at_work(survey),
+        at_work=survey.releases,
         against=tuple(it.sentence() for it in judge(survey, settings) if it.blocks),
     )
     back = chosen.command == "rollback"
@@ -102,20 +100,10 @@ def _agreed(it: Undertaking, plan: Plan, found: Candidate) -> ExitCode:
     print(
         f"{chosen.command} of release {found.digest[:12]}, region {it.newest.active} is active, {len(found.new)} new migrations"
     )
-    for line in plan.lines():
-        print(line)
-    if chosen.dry_run:
-        print(f"{len(plan.pending)} of {len(plan.steps)} steps would be made; nothing was changed")
-        return ExitCode.DONE
-    if plan.against:
-        raise Refused(
-            f"{chosen.command} of release {found.digest[:12]}: found {len(plan.against)} reasons against it, which are listed above, wanted none; nothing was "
-            "changed; mend them (of migrations: expand now, contract with a later release, or --unsafe with the reason), and run the same again"
-        )
-    if not chosen.yes:
-        output.typed(it.newest.active, "Type the letter of the active region", "`--yes` agrees")
-    it.carry_out(plan)
-    print(f"release {found.digest[:12]} runs in both regions, and is what both are configured with")
+    remedy = "nothing was changed; mend them (of migrations: expand now, contract with a later release, or --unsafe with the reason), and run the same again"
+    if it.agreed(plan, f"{chosen.command} of release {found.digest[:12]}", remedy):
+        it.carry_out(plan)
+        print(f"release {found.digest[:12]} runs in both regions, and is what both are configured with")
     return ExitCode.DONE
 
 
@@ -126,17 +114,6 @@ def _named(name: str) -> str:
             "`drctl releases push FILE` says it of a file"
         )
     return name
-
-
-def at_work(survey: Survey) -> dict[str, str | None]:
-    """By app host of both regions, the release that runs there by its digest; None where one does not say."""
-    found = dict[str, str | None]()
-    for site in SITES:
-        for name, word in survey.regions[site].hosts.items():
-            if kind_of(name) == APP:
-                release = word.part(lambda it: it.app and it.app.release)
-                found[f"{name}.{site}"] = release.rpartition("/")[2] if release else None
-    return found
 
 
 def before(seen: Seen, settings: Settings) -> str:
@@ -191,7 +168,7 @@ def _wrong(settings: Settings, site: str, release: str) -> list[str]:
         app = word.part(lambda it: it.app)
         if app is None:
             wrong.append(f"{name}.{site} says nothing ({phrase(word.why or 'no word of its app', 200)})")
-        elif (app.release or "").rpartition("/")[2] != release:
+        elif survey.releases[f"{name}.{site}"] != release:
             wrong.append(f"{name}.{site} runs another release")
         elif not app.healthy:
             wrong.append(f"{name}.{site} is not well")

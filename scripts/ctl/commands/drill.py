@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from components.render import documents
 from components.render.links import ssh
-from components.settings import Settings
 from contract import fields
 from contract.answers import Rehearsed
 from contract.epoch import Epoch
@@ -99,11 +98,11 @@ def restore(chosen: argparse.Namespace) -> ExitCode:
             found = _rehearsed(hosts, host, folder, chosen.hours * HOUR_S)
     except DrError as error:
         if error.code != ExitCode.REFUSED:
-            _record(settings, it.event(None, *end_of(error)))
+            writing.undertaking_ended(settings, "drill", it.event(None, *end_of(error)), say)
         raise
     for line in _told(found):
         print(phrase(line, 400))
-    _record(settings, it.event(found))
+    writing.undertaking_ended(settings, "drill", it.event(found), say)
     return ExitCode.DONE
 
 
@@ -154,13 +153,3 @@ def _until(at: str | None) -> str:
 def _count(tree: object, name: str) -> str:
     found = tree.get(name) if isinstance(tree, dict) else None
     return str(found) if isinstance(found, int) else "?"
-
-
-def _record(settings: Settings, event: Event) -> None:
-    """However it ends, and no reason for another end."""
-    try:
-        writing.write(settings, book.draft("drill", event=event), say)
-    except (OSError, RuntimeError, DrError) as error:
-        say(
-            f"warning: the record of this drill could not be made ({type(error).__name__}); note it by hand, with your name and the time"
-        )

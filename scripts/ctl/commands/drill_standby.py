@@ -22,7 +22,7 @@ from components.render import documents
 from components.render.links import openstack
 from components.settings import Settings
 from contract.epoch import Epoch
-from contract.errors import DrError, ExitCode, Failed, Partial, Refused
+from contract.errors import ExitCode, Failed, Partial, Refused
 from contract.plain import phrase
 from contract.report import Event, Figure
 from contract.sites import other
@@ -35,18 +35,15 @@ from scripts.clients.trail import person
 from scripts.ctl.commands import drill_switchover, reboot
 from scripts.ctl.output import say, typed
 from scripts.ctl.reports import book, writing
-from scripts.ctl.reports.recording import end_of
+from scripts.ctl.reports.recording import end_of, outcome_of
 from scripts.ctl.stacks.stack import Stack
 from scripts.ctl.survey.asking import Ways, look
 from scripts.ctl.survey.checks import judge
 from scripts.ctl.survey.checks.row import Finding
 
 LOOK_S = 5.0
-STOP_S, START_S, WELL_S = (
-    120.0,
-    300.0,
-    900.0,
-)  # until off; until the platform has taken the start; until all is as it was
+STOP_S, START_S = 120.0, 300.0  # until they are off, and on again
+WELL_S = 900.0  # until all is as it was
 MOST_TOLD = 5  # checks that are not good yet, in one line
 METHOD = "from the start of the servers until every check that was good before was good again, by this machine's clock"
 
@@ -70,11 +67,10 @@ class Drill:
         return other(self.newest.active)
 
     def event(self, code: ExitCode | None, error: str) -> Event:
-        outcome = {ExitCode.DONE: "done", ExitCode.PARTIAL: "partial", ExitCode.UNKNOWN: "unknown", None: "interrupted"}
         told = self.told
         return Event(
             scenario="standby-lost",
-            outcome=outcome.get(code, "failed"),
+            outcome=outcome_of(code),
             exit_code=None if code is None else int(code),
             began=book.spelled(self.at),
             seconds=round(time.monotonic() - self.began, 1),
@@ -254,12 +250,6 @@ def _hold(settings: Settings, ways: Ways, drill: Drill) -> None:
 
 
 def _record(settings: Settings, drill: Drill, code: ExitCode | None, error: str) -> None:
-    """However it ends, and no reason for another end."""
-    if code is ExitCode.REFUSED:
-        return
-    try:
-        writing.write(settings, book.draft("drill", event=drill.event(code, error)), say)
-    except (OSError, RuntimeError, DrError) as wrong:
-        say(
-            f"warning: the record of this drill could not be made ({type(wrong).__name__}); note it by hand, with your name and the time"
-        )
+    """Of one that was refused there is none: nothing was changed."""
+    if code is not ExitCode.REFUSED:
+        writing.undertaking_ended(settings, "drill", drill.event(code, error), say)

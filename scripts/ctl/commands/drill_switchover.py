@@ -26,7 +26,7 @@ from scripts.ctl.moves.engine import Step
 from scripts.ctl.moves.plan import Kind, Plan, plan
 from scripts.ctl.output import say
 from scripts.ctl.reports import book, writing
-from scripts.ctl.reports.recording import PROOF, end_of
+from scripts.ctl.reports.recording import PROOF, end_of, outcome_of
 from scripts.ctl.survey.asking import look
 from scripts.ctl.survey.checks import judge
 from scripts.ctl.survey.checks.row import Finding, State
@@ -36,7 +36,6 @@ LOOK_S, WELL_S = 10.0, 900.0  # between two looks while the shop is away; until 
 WAY_S = 300  # that one way may take, for the window
 MOST_HOLD_S = 86_400
 _WINDOW = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
-_ENDS = {ExitCode.DONE: "done", ExitCode.PARTIAL: "partial", ExitCode.UNKNOWN: "unknown", None: "interrupted"}
 METHOD = "the longer of both ways, from the begin of its run until the chain had placed a real order, by this machine's clock"
 
 
@@ -61,7 +60,7 @@ class Drill:
         it, told = self.plan, self.told
         return Event(
             scenario="switchover-and-back",
-            outcome=_ENDS.get(code, "failed"),
+            outcome=outcome_of(code),
             exit_code=None if code is None else int(code),
             began=book.spelled(self.at),
             seconds=round(time.monotonic() - self.began, 1),
@@ -232,9 +231,4 @@ def _record(pair: move.Pair, drill: Drill, code: ExitCode | None, error: str) ->
         epoch = None if newest is None else newest.epoch
     except DrError as silent:
         drill.wrong.append(phrase(str(silent), 300))
-    try:
-        writing.write(pair.settings, book.draft("drill", event=drill.event(code, error, epoch)), say)
-    except (OSError, RuntimeError, DrError) as wrong:
-        say(
-            f"warning: the record of this drill could not be made ({type(wrong).__name__}); note it by hand, with your name and the time"
-        )
+    writing.undertaking_ended(pair.settings, "drill", drill.event(code, error, epoch), say)

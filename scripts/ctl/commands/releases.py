@@ -9,7 +9,6 @@ from components import fitting
 from components.settings import Settings
 from contract import fields
 from contract.errors import ExitCode, Failed
-from contract.hosts import APP, kind_of
 from contract.plain import phrase
 from contract.services.processes import processes
 from contract.sites import SITES
@@ -69,15 +68,13 @@ def _at_work(settings: Settings) -> tuple[dict[str, list[str]], list[str]]:
     """App hosts by the release that runs there; and a sentence for each that does not say."""
     found, unknown = dict[str, list[str]](), list[str]()
     survey = look(settings)
-    for site in SITES:
-        for name, word in survey.regions[site].hosts.items():
-            if kind_of(name) != APP:
-                continue
-            release = word.part(lambda it: it.app and it.app.release)
-            if release:
-                found.setdefault(release.rpartition("/")[2], []).append(f"{name}.{site}")
-            else:
-                unknown.append(f"{name}.{site} does not say which release runs there ({word.why or 'none does'})")
+    for host, release in survey.releases.items():
+        if release:
+            found.setdefault(release, []).append(host)
+        else:
+            name, _, site = host.rpartition(".")
+            why = survey.regions[site].hosts[name].why
+            unknown.append(f"{host} does not say which release runs there ({why or 'none does'})")
     return found, unknown
 
 

@@ -17,7 +17,6 @@ from contract.hosts import DATABASE, first
 from contract.rotation import OLD_DAYS
 from contract.sites import SITES
 from scripts.clients.hosts import Hosts, Unreachable
-from scripts.ctl import output
 from scripts.ctl.beginning.plan import Plan
 from scripts.ctl.moves.recorded import Undertaking, in_force
 from scripts.ctl.moves.rotation import Steps, World
@@ -45,22 +44,12 @@ def run(chosen: argparse.Namespace) -> ExitCode:
     plan = Plan(steps=tuple(steps.all()), against=_against(settings), warnings=())
     begun = "goes on" if steps.under_way else "begins"
     print(f"rotation of {chosen.kind} {begun}, region {newest.active} is active")
-    for line in plan.lines():
-        print(line)
-    if chosen.dry_run:
-        print(f"{len(plan.pending)} of {len(plan.steps)} steps would be made; nothing was changed")
-        return ExitCode.DONE
-    if plan.against:
-        raise Refused(
-            f"rotation of {chosen.kind}: found {len(plan.against)} reasons against it, which are listed above, wanted none; a region that is not reached would "
-            "be shut out, so nothing was changed; mend them, and run the same again"
+    remedy = "a region that is not reached would be shut out, so nothing was changed; mend them, and run the same again"
+    if it.agreed(plan, f"rotation of {chosen.kind}", remedy):
+        it.carry_out(plan)
+        print(
+            f"{chosen.kind} is rotated in both regions; keep a copy of the new set of secrets where the old one lay (docs/beginning.md, What to keep)"
         )
-    if not chosen.yes:
-        output.typed(newest.active, "Type the letter of the active region", "`--yes` agrees")
-    it.carry_out(plan)
-    print(
-        f"{chosen.kind} is rotated in both regions; keep a copy of the new set of secrets where the old one lay (docs/beginning.md, What to keep)"
-    )
     return ExitCode.DONE
 
 

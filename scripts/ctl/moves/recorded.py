@@ -18,14 +18,13 @@ from contract.report import Event
 from contract.version import VERSION
 from scripts.clients.trail import person
 from scripts.clients.witness import Witness
+from scripts.ctl import output
 from scripts.ctl.beginning.plan import Plan
 from scripts.ctl.moves import engine
 from scripts.ctl.output import say
 from scripts.ctl.reports import book, writing
-from scripts.ctl.reports.recording import end_of
+from scripts.ctl.reports.recording import end_of, outcome_of
 from scripts.ctl.stacks.stack import Stack
-
-_ENDS = {ExitCode.DONE: "done", ExitCode.PARTIAL: "partial", ExitCode.UNKNOWN: "unknown"}
 
 
 def in_force(settings: Settings) -> Epoch:
@@ -65,6 +64,23 @@ class Undertaking:
             raise
         self._record(self.event(plan, ExitCode.DONE, ""))
 
+    def agreed(self, plan: Plan, subject: str, remedy: str) -> bool:
+        """Shows the plan, and asks. Whether it is to be carried out: not so where it is but looked at. `subject`, `remedy`: of the refusal, before and
+        behind the number of reasons against it. Raises Refused, Usage.
+        """
+        for line in plan.lines():
+            print(line)
+        if self.told.dry_run:
+            print(f"{len(plan.pending)} of {len(plan.steps)} steps would be made; nothing was changed")
+            return False
+        if plan.against:
+            raise Refused(
+                f"{subject}: found {len(plan.against)} reasons against it, which are listed above, wanted none; {remedy}"
+            )
+        if not self.told.yes:
+            output.typed(self.newest.active, "Type the letter of the active region", "`--yes` agrees")
+        return True
+
     def up(self, stack: Stack, request: str) -> engine.Outcome:
         """A run of one region with a request for another, limited to what a move is."""
         stack.request(request)
@@ -78,7 +94,7 @@ class Undertaking:
         """What its record says. `code`: how it ended, None where somebody ended it."""
         return Event(
             scenario=self.scenario,
-            outcome="interrupted" if code is None else _ENDS.get(code, "failed"),
+            outcome=outcome_of(code),
             exit_code=None if code is None else int(code),
             began=book.spelled(self.at),
             seconds=round(time.monotonic() - self.began, 1),
@@ -114,13 +130,7 @@ class Undertaking:
             self.done += 1
 
     def _record(self, event: Event) -> None:
-        """No reason for another end."""
-        try:
-            writing.write(self.settings, book.draft(self.kind, event=event), say)
-        except (OSError, RuntimeError, DrError) as error:
-            say(
-                f"warning: the record of this {self.kind} could not be made ({type(error).__name__}); note it by hand, with your name and the time"
-            )
+        writing.undertaking_ended(self.settings, self.kind, event, say)
 
 
 def _watch(step: engine.Step) -> None:

@@ -173,6 +173,13 @@ def missed(figure: Figure | None) -> str:
     return f"{figure.measured_s:g} s, declared {figure.declared_s:g} s"
 
 
+def outcome_of(code: ExitCode | None) -> str:
+    """Of what is no move. `code`: as `end_of` says it."""
+    return {ExitCode.DONE: "done", ExitCode.PARTIAL: "partial", ExitCode.UNKNOWN: "unknown", None: "interrupted"}.get(
+        code, "failed"
+    )
+
+
 def end_of(error: BaseException) -> tuple[ExitCode | None, str]:
     """How a command ends that has raised this: its exit code, None where somebody has ended it, and its sentence."""
     if isinstance(error, DrError):

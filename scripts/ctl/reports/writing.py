@@ -38,6 +38,16 @@ def move_ended(recording: Recording, code: ExitCode | None, error: BaseException
         )
 
 
+def undertaking_ended(settings: Settings, kind: str, event: Event, tell: Tell) -> None:
+    """The record of what is no move, a drill, a deploy, a rotation, however that has ended, and no reason for another end."""
+    try:
+        write(settings, book.draft(kind, event=event), tell)
+    except (OSError, RuntimeError, DrError) as wrong:
+        tell(
+            f"warning: the record of this {kind} could not be made ({type(wrong).__name__}); note it by hand, with your name and the time"
+        )
+
+
 def _event(recording: Recording, code: ExitCode | None, said: str, tell: Tell) -> Event:
     settings, taken, newest = recording.settings, None, None
     with suppress(DrError):

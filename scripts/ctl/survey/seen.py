@@ -11,6 +11,7 @@ from contract.agreement import Record
 from contract.audit import Entry
 from contract.epoch import Epoch
 from contract.heartbeat import Heartbeat
+from contract.hosts import APP, kind_of
 from contract.sites import other
 from contract.survey import HostSurvey
 from scripts.clients.check_bucket import LastCheck
@@ -120,6 +121,17 @@ class Survey:
     def active(self) -> Region | None:
         """None where the witness says nothing."""
         return None if self.newest.value is None else self.regions[self.newest.value.active]
+
+    @property
+    def releases(self) -> dict[str, str | None]:
+        """By app host of both regions, the digest of the release that runs there; None where one does not say."""
+        found = dict[str, str | None]()
+        for site, region in self.regions.items():
+            for name, word in region.hosts.items():
+                if kind_of(name) == APP:
+                    release = word.part(lambda it: it.app and it.app.release)
+                    found[f"{name}.{site}"] = release.rpartition("/")[2] if release else None
+        return found
 
     @property
     def standby(self) -> Region | None:

@@ -234,6 +234,13 @@ class Control:
             self.stop(name)
 
 
+def certify(folder: Path, authority: Authority, host: Host) -> None:
+    """What a host proves itself with, as `host converge` lays it down."""
+    own = authority.issue([host.name, host.vrack])
+    for name, text in (("ca.pem", authority.certificate_pem), ("host.crt", own["cert"]), ("host.key", own["key"])):
+        (folder / name).write_text(text)
+
+
 class Rig:
     """Both, with certificates of one CA and one set of receivers."""
 
@@ -244,13 +251,7 @@ class Rig:
             site = key[-1]
             made = folder / site
             made.mkdir()
-            own = authority.issue([host.name, host.vrack])
-            for name, text in (
-                ("ca.pem", authority.certificate_pem),
-                ("host.crt", own["cert"]),
-                ("host.key", own["key"]),
-            ):
-                (made / name).write_text(text)
+            certify(made, authority, host)
             control = self.controls[site] = Control(site, made, self.sink.watch())
             control.write("web.yml", config.web(control.place))
         self.a, self.b = self.controls["a"], self.controls["b"]

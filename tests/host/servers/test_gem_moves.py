@@ -21,6 +21,7 @@ import pytest
 
 from contract.hosts import DATABASE, first, fqdn_of
 from contract.services.postgres import APP_ROLE
+from lab.client.arrivals import Arrivals
 from lab.machines import image
 from lab.pairs.loopback import free_port
 from lab.pairs.postgres import Node, Pair, caught_up
@@ -114,35 +115,23 @@ class App:
             self._process.wait(10)
 
 
-class Customers:
+class Customers(Arrivals):
     """A few who ask and order, at a given rate together, until told to go. Each answer is kept."""
 
     def __init__(self, app: App, per_s: float) -> None:
-        self.app, self.every = app, 1 / per_s
+        super().__init__(per_s)
+        self.app = app
         self.answers: list[tuple[int, float, str | None]] = []  # status, seconds, key of an order
-        self._over, self._one = threading.Event(), threading.Lock()
-        self._threads: list[threading.Thread] = []
-        self._opening = threading.Thread(target=self._open, daemon=True)
 
     def __enter__(self) -> Customers:
-        self._opening.start()
+        self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in (self._opening, *self._threads):  # once nobody comes any more, all that have come are in the list
-            thread.join(90)
+        self.end()
 
-    def _open(self) -> None:
-        number = 0
-        while not self._over.wait(self.every):
-            number += 1
-            thread = threading.Thread(target=self._ask, args=(str(uuid.uuid4()) if number % 2 else None,), daemon=True)
-            self._threads.append(thread)
-            thread.start()
-
-    def _ask(self, key: str | None) -> None:
-        begun = time.monotonic()
+    def _ask(self, number: int) -> None:
+        begun, key = time.monotonic(), None if number % 2 else str(uuid.uuid4())
         status, _ = self.app.ask("POST", "/orders", key=key) if key else self.app.ask("GET", "/orders")
         with self._one:
             self.answers.append((status, time.monotonic() - begun, key))

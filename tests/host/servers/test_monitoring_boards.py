@@ -25,7 +25,7 @@ from scripts.host.frame.files import write_atomically
 from scripts.host.host.monitoring import asking, config, figures, inside
 from scripts.host.host.monitoring.config import Place
 from scripts.host.redis.wire import Connection, parse_info
-from tests.host.servers.monitoring_rig import Control, Sink, until
+from tests.host.servers.monitoring_rig import Control, Sink, certify, until
 
 ADDRESSES = {"control-1.a": 31, "db-1.a": 11, "cache-1.a": 21, "app-1.a": 41, "control-1.b": 131}
 HOSTS = {
@@ -90,13 +90,7 @@ def control(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         for key, host in HOSTS.items():
             made = folder / key
             made.mkdir()
-            own = authority.issue([host.name, host.vrack])
-            for name, text in (
-                ("ca.pem", authority.certificate_pem),
-                ("host.crt", own["cert"]),
-                ("host.key", own["key"]),
-            ):
-                (made / name).write_text(text)
+            certify(made, authority, host)
             machine = Machine(key[-1], made, sink.watch(entrance="127.61.0.99"))
             machine.name = key.partition(".")[0]
             machines.append(machine)

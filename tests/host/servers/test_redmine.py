@@ -150,7 +150,7 @@ def test_redmine_lives_through_a_planned_move_and_a_dead_writer(
         browser.write("before the moves", b"a file")
         with Crowd(shop.door, 12) as planned:
             assert planned.served(12), shop.words[-6000:]
-            gap = move(pair.a, pair.b, 2, meanwhile=lambda: planned.come(GAP_REQUESTS))
+            gap = move(pair.a, pair.b, 2, meanwhile=lambda: planned.wait(GAP_REQUESTS))
             assert planned.served(24), shop.words[-6000:]
         assert browser.who() == "admin"
         shutil.rmtree(tmp_path / "tmp/files")  # as on another host
@@ -160,7 +160,7 @@ def test_redmine_lives_through_a_planned_move_and_a_dead_writer(
         with Crowd(shop.door, 12) as lost:
             assert lost.served(12), shop.words[-6000:]
             pair.b.kill()
-            lost.come(GAP_REQUESTS)
+            lost.wait(GAP_REQUESTS)
             pair.a.converge(3, "a")
             assert lost.served(24), shop.words[-6000:]
         assert browser.who() == "admin"
