@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
+from contract.errors import Failed
+from scripts.ctl.releases import statements
 from scripts.ctl.releases.migrations import lint, of_release
+from scripts.ctl.releases.statements import BLOCKS, BREAKS
 
 NAME = "db/migrate/20260101000009_change.rb"
 
@@ -32,6 +39,18 @@ def found(body: str, head: str = "def change") -> list[tuple[bool, int, str]]:
         "execute <<~SQL\n      alter table orders\n        alter column note type integer\n    SQL",
         'execute "alter table orders alter note set not null"',
         'execute "alter table orders rename to purchases"',
+        "execute \"alter type state rename value 'a' to 'b'\"",
+        'execute "drop type state"',
+        'execute "revoke insert on orders from shop"',
+        'execute("alter table #{TABLE} " \\\n      "drop column note")',
+        "execute %q(drop view totals)",
+        "safety_assured { execute 'drop schema old cascade' }",
+        "connection.execute(<<~SQL.squish)\n      alter table orders add column note text not null\n    SQL",
+        "sql = <<~DROPS\n      drop table orders\n    DROPS\n    execute sql",
+        "execute <<~SQL\n      -- squawk-ignore ban-drop-column\n      alter table orders drop column note\n    SQL",
+        'execute "this is nothing that can be read"',
+        "add_timestamps :orders",
+        "drop_enum :state",
     ],
 )
 def test_what_the_release_of_before_needs_is_missed(body: str) -> None:
@@ -44,6 +63,10 @@ def test_what_the_release_of_before_needs_is_missed(body: str) -> None:
         "add_index :orders, :note",
         "add_foreign_key :orders, :shops",
         'execute "CREATE UNIQUE INDEX x ON orders (note)"',
+        'execute "create index on orders (note)"',
+        "remove_index :orders, :note",
+        'add_check_constraint :orders, "price > 0"',
+        'execute "reindex table orders"',
     ],
 )
 def test_what_holds_orders_up_is_told(body: str) -> None:
@@ -65,6 +88,12 @@ def test_what_holds_orders_up_is_told(body: str) -> None:
         "# remove_column :orders, :note",
         "add_column :orders, :note, :text # not drop_table :orders",
         'execute "CREATE INDEX CONCURRENTLY x ON orders (note)"',
+        "execute \"update orders set note = 'drop table orders'\"",
+        'create_table :notes do |t|\n      t.text :name\n    end\n    execute "create index x on notes (name)"',
+        "execute <<~SQL\n      create table notes (id bigint);\n      create index x on notes (id);\n    SQL",
+        "say <<~TEXT\n      drop by, all of you\n    TEXT",
+        'add_check_constraint :orders, "price > 0", validate: false',
+        "add_timestamps :orders, null: true",
     ],
 )
 def test_what_both_releases_can_live_with_passes(body: str) -> None:
@@ -94,3 +123,35 @@ def test_which_files_are_migrations() -> None:
         "db/seed.rb",
     }
     assert of_release(files) == {NAME, "db/cache_migrate/20260101000001_x.rb"}
+
+
+def test_the_line_of_sql_is_told() -> None:
+    body = "execute <<~SQL\n      alter table orders add column note text;\n\n      alter table orders drop column old;\n    SQL"
+    assert found(body) == [(True, 6, "SQL, squawk's ban-drop-column")]
+
+
+def test_more_statements_than_are_read_is_not_nothing() -> None:
+    assert (True, 203, "SQL that squawk cannot read") in found('execute "select 1"\n' * 250)
+
+
+@pytest.mark.parametrize("says", ["exit 1", "echo '{}'", "echo '[1]'", "sleep 9"])
+def test_a_linter_that_does_not_answer_lets_nothing_pass(
+    says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "squawk"
+    program.write_text(f"#!/bin/sh\n{says}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(statements, "LIMIT_S", 0.5)
+    with pytest.raises(Failed, match=r"squawk: .* wanted its judgement"):
+        found('execute "select 1"')
+
+
+def test_each_rule_that_is_known_is_squawks() -> None:
+    """A rule that it has renamed would be asked for in vain."""
+    program = str(Path(sys.executable).with_name("squawk"))
+    for rule in (*BREAKS, *BLOCKS):
+        done = subprocess.run([program, f"--include={rule}"], input=b"select 1", capture_output=True, check=False)
+        assert done.returncode == 0, (rule, done.stderr)
+    refused = subprocess.run([program, "--include=ban-nothing"], input=b"select 1", capture_output=True, check=False)
+    assert refused.returncode != 0

@@ -1,8 +1,8 @@
-"""What a migration of Rails does to the release that still runs beside it, by its text: nothing of the application is run. Pure.
+"""What a migration of Rails does to the release that still runs beside it, by its text: nothing of the application is run.
 
 A release that comes is at work together with the one before, in both regions, and a move may come between. So what is new in the schema has to be there
 for both of them (expand), and what the old one still needs goes with a later release (contract). What blocks a table for long is told as well: orders wait
-for it. Rails' own words are known, and SQL in `execute` by its statements; what is made up while a migration runs is not seen.
+for it. Rails' own words are known, and SQL by its statements (`statements.py`); what is made up while a migration runs is not seen.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from contract.plain import phrase
+from scripts.ctl.releases import statements
 
 FILE = re.compile(r"db/[A-Za-z0-9_]*migrate/\d+_\w+\.rb")
 _DOWN = re.compile(r"^(\s*)def down\b")
@@ -48,18 +49,12 @@ _GONE = frozenset(
     {
         *("remove_column", "remove_columns", "remove_reference", "remove_belongs_to", "remove_timestamps"),
         *("rename_column", "rename_table", "drop_table", "drop_join_table", "change_column"),
+        *("drop_enum", "rename_enum", "rename_enum_value", "disable_extension"),
     }
 )
 _GONE_OF_TABLE = frozenset(
     {"remove", "rename", "change", "remove_references", "remove_belongs_to", "remove_timestamps"}
 )
-_SQL = (
-    (re.compile(r"\bdrop\s+(table|column|view|schema|type)\b", re.I), "drops a {0}"),
-    (re.compile(r"\brename\s+(to|column)\b", re.I), "renames"),
-    (re.compile(r"\balter\s+column\s+\S+\s+(?:set\s+data\s+)?type\b", re.I), "changes a column's type"),
-    (re.compile(r"\bset\s+not\s+null\b", re.I), "wants a value that the old code may not give"),
-)
-_SQL_INDEX = re.compile(r"\bcreate\s+(?:unique\s+)?index\s+(?!concurrently)", re.I)
 
 
 def _of(name: str, text: str) -> Iterator[Finding]:
@@ -67,8 +62,11 @@ def _of(name: str, text: str) -> Iterator[Finding]:
     created = {table for _, line in lines for table in _CREATED.findall(line)}
     for number, line in lines:
         whole = _statement(lines, number)
-        for breaks, told in (*_called(whole, line, created), *_spoken(line)):
+        for breaks, told in _called(whole, line, created):
             yield Finding(file=name, line=number, text=told, breaks=breaks)
+    code = dict(lines)
+    for said in statements.judge("\n".join(code.get(at, "") for at in range(1, max(code, default=0) + 1)), created):
+        yield Finding(file=name, line=said.line, text=said.sentence(), breaks=said.breaks)
 
 
 def _upwards(text: str) -> list[tuple[int, str]]:
@@ -112,16 +110,11 @@ def _called(whole: str, line: str, created: Collection[str]) -> Iterator[tuple[b
         lacks = re.search(r"null:\s*false", whole) and not re.search(r"default:", whole)
         if word in ("add_column", "add_reference", "add_belongs_to") and lacks:
             yield True, f"{word} {table} without a default: rows of the old code have no value for it"
-        if word == "add_index" and not re.search(r"algorithm:\s*:concurrently", whole):
+        if word == "add_timestamps" and not re.search(r"null:\s*true|default:", whole):
+            yield True, f"{word} {table} without a default: rows of the old code have no value for it"
+        if word in ("add_index", "remove_index") and not re.search(r"algorithm:\s*:concurrently", whole):
             yield False, f"{word} {table} without algorithm: :concurrently"
-        if word == "add_foreign_key" and not re.search(r"validate:\s*false", whole):
+        if word == "add_unique_constraint" and not re.search(r"using_index:", whole):
+            yield False, f"{word} {table} without using_index:"
+        if word in ("add_foreign_key", "add_check_constraint") and not re.search(r"validate:\s*false", whole):
             yield False, f"{word} {table} without validate: false"
-
-
-def _spoken(line: str) -> Iterator[tuple[bool, str]]:
-    """SQL, wherever on a line."""
-    for pattern, told in _SQL:
-        if it := pattern.search(line):
-            yield True, f"SQL that {told.format(*it.groups())}"
-    if _SQL_INDEX.search(line):
-        yield False, "SQL that makes an index without concurrently"
