@@ -171,6 +171,23 @@ def test_a_plan_says_how_long_the_last_moves_of_its_kind_have_taken(
     assert "  time: not known: " in capsys.readouterr().out
 
 
+def test_a_move_in_the_middle_of_a_deploy_names_both_releases(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["failover", "b", "--dry-run"])
+    assert "releases:" not in capsys.readouterr().out, "where all run one, that is no news"
+    world.survey = changed(world.survey, "regions/b/hosts/app-2/app/release", f"/opt/shop/releases/{'a' * 64}")
+    world.survey = changed(world.survey, "regions/a/hosts/app-1/app/release", None)
+    claimed(world)
+    assert cli.main(["failover", "b", "--yes"]) == ExitCode.DONE
+    line = "  releases: region a runs 1 and what nobody says; region b runs 1 and aaaaaaaaaaaa"
+    assert line in capsys.readouterr().out
+    it = world.event()
+    assert line.strip() in [each.strip() for each in it.plan_lines]
+    assert (it.versions["release_of_a"], it.versions["release_of_b"]) == (
+        "1 and what nobody says",
+        "1 and aaaaaaaaaaaa",
+    )
+
+
 def test_the_lost_regions_next_run_asks_for_what_is_true(world: World, tmp_path: Path) -> None:
     assert cli.main(["failover", "b", "--yes"]) == ExitCode.DONE
     for site in "ab":

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from components.settings import Settings
@@ -42,11 +42,19 @@ class Plan:
     unsure: int = 0  # checks that are not good and do not stand against it
     loss: str = ""
     expected: str = ""  # how long it takes, by the records of moves of this kind
+    releases: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # by site, what its app hosts run; of a host that says nothing `UNKNOWN`
 
     @property
     def digest(self) -> str:
         told = [self.kind, self.shop, self.source, self.target, self.epoch]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
+
+    @property
+    def running(self) -> dict[str, str]:
+        """The releases of each region in words."""
+        return {site: " and ".join(each) for site, each in self.releases.items()}
 
     def lines(self) -> Iterator[str]:
         """For people."""
@@ -55,6 +63,8 @@ class Plan:
             yield f"  {number}  {step.format(source=self.source, target=self.target, epoch=self.epoch + 1)}"
         yield f"  loss: {self.loss or 'none; it is refused where anything would be lost'}"
         yield f"  time: {self.expected or 'not known'}"
+        if len({it for each in self.releases.values() for it in each} - {UNKNOWN}) > 1:
+            yield f"  releases: {'; '.join(f'region {site} runs {told}' for site, told in sorted(self.running.items()))}"
         if self.unsure:
             yield f"  {self.unsure} checks are not good and do not stand against it (`drctl check`)"
         for it in self.against:
@@ -62,6 +72,7 @@ class Plan:
         yield f"  plan {self.digest}"
 
 
+UNKNOWN = "what nobody says"
 LAST = 5  # moves that say how long the next one takes
 _LIKE = {Kind.SWITCHOVER: ("switchover", "failback"), Kind.FAILOVER: ("failover",)}
 _STEPS = {
@@ -98,7 +109,16 @@ def plan(kind: Kind, target: str, survey: Survey, settings: Settings, findings: 
         unsure=_unsure(kind, findings, blocking),
         loss="" if kind is Kind.SWITCHOVER else sentence(_loss(target, survey, settings)),
         expected=_expected(kind, survey),
+        releases=_releases(survey),
     )
+
+
+def _releases(survey: Survey) -> dict[str, tuple[str, ...]]:
+    """In the middle of a deploy there are two, and a move has to bear both: which customers meet afterwards is in its plan and in its record."""
+    found = dict[str, set[str]]()
+    for host, digest in survey.releases.items():
+        found.setdefault(host.rpartition(".")[2], set()).add(digest[:12] if digest else UNKNOWN)
+    return {site: tuple(sorted(each)) for site, each in found.items()}
 
 
 def _expected(kind: Kind, survey: Survey) -> str:

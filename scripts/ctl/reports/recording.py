@@ -144,6 +144,7 @@ class Recording:
         return {
             "drctl": VERSION,
             "release": self.settings.shop.release,
+            **{f"release_of_{site}": told for site, told in (self.plan.running if self.plan else {}).items()},
             "configuration": hashlib.sha256(told).hexdigest()[:16],
             **({"epoch": newest.version} if newest and newest.version else {}),
         }
