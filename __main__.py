@@ -63,7 +63,9 @@ def main() -> None:
             word=settings.other_configuration,
             certificates=certificates.ends(settings),
         )
-        told = preflight.check(side, settings.failover_region, witness(settings), settings.words, settings.destroy)
+        told = preflight.check(
+            side, settings.failover_region, witness(settings), settings.words, settings.destroy, runs=changes
+        )
         kept = state.backend(os.environ, Path.home())
         for warning in (*advice.warnings(settings), *state.check(settings, kept, os.environ, first=told.first)):
             pulumi.warn(warning)

@@ -62,6 +62,9 @@ class Unsettled:
 
     epoch: int = key(EPOCH, "in which moves away from the site were begun")
     count: int = key(integer(0, 9999), "how many")
+    used: int = key(
+        integer(0, 9999), "the most that a run of the site has gone by, below which the count does not fall", default=0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

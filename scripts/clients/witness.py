@@ -17,7 +17,8 @@ import re
 import time
 import urllib.parse
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -39,6 +40,7 @@ EPOCHS = "epochs/"
 _NAME = re.compile(r"epochs/[0-9]{8}\.json")
 ANSWER_S, ATTEMPTS, PAUSE_S = 5.0, 2, 0.5
 LIST_S = 30.0  # all pages of a listing
+MARKS = 4  # attempts to write a mark over what was read
 TAKEN = (HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED)
 REMEDIES = {
     "NoSuchBucket": "create it, versioned, in a region that is neither a nor b",
@@ -219,19 +221,46 @@ class Witness:
 
     def unsettled(self, newest: Epoch) -> int:
         """How many moves away from the active site were begun in this epoch, and neither finished nor taken back in full."""
-        otherwise = "nobody can tell which moves were begun; remove it, and raise dr:repair of that site's stack if its database is stopped"
-        found = self._heard(Unsettled, _unsettled(newest), otherwise)
-        return found.count if found is not None and found.epoch == newest.epoch else 0
+        return self._marks(newest, self._read(_unsettled(newest))).count
+
+    def mend(self, newest: Epoch) -> int:
+        """The same, for a run of the active site that goes by it: the count does not fall below it any more, so that run and what comes behind it see one."""
+        return self._mark(newest, lambda told: replace(told, used=max(told.used, told.count))).count
 
     def unsettle(self, newest: Epoch) -> int:
         """One more is begun. Returns how many there were, for `settle`."""
-        before = self.unsettled(newest)
-        self._put(_unsettled(newest), {"epoch": newest.epoch, "count": before + 1})
-        return before
+        return self._mark(newest, lambda told: replace(told, count=told.count + 1)).count - 1
 
     def settle(self, newest: Epoch, count: int) -> None:
-        """It is taken back in full."""
-        self._put(_unsettled(newest), {"epoch": newest.epoch, "count": count})
+        """It is taken back in full. A run that has gone by its mark meanwhile keeps the mark: the next move's would look like this one, and mend nothing."""
+        self._mark(newest, lambda told: replace(told, count=max(count, told.used)))
+
+    def _mark(self, newest: Epoch, change: Callable[[Unsettled], Unsettled]) -> Unsettled:
+        """What stands there from now on, written over what was read alone: two may come at once. Raises Failed."""
+        key = _unsettled(newest)
+        what = f"write {key}"
+        for _ in range(MARKS):
+            found = self._read(key)
+            before = self._marks(newest, found)
+            after = change(before)
+            if after == before:
+                return after
+            over = {"if-none-match": "*"} if found is None else {"if-match": found.headers.get("ETag") or ""}
+            body = json.dumps(fields.write(after), sort_keys=True).encode()
+            reply = self._ask(what, "PUT", key, body=body, headers={"content-type": "application/json", **over})
+            if reply.status not in TAKEN:
+                self._stored(what, reply)
+                return after
+        raise self._down(
+            what,
+            f"others wrote there {MARKS} times meanwhile",
+            "let only one run be at work at a time, and run the same again",
+        )
+
+    def _marks(self, newest: Epoch, found: http.Reply | None) -> Unsettled:
+        otherwise = "nobody can tell which moves were begun; remove it, and raise dr:repair of that site's stack if its database is stopped"
+        told = None if found is None else self._told(Unsettled, _unsettled(newest), found, otherwise)
+        return told if told is not None and told.epoch == newest.epoch else Unsettled(epoch=newest.epoch, count=0)
 
     def versions(self, prefix: str) -> list[str]:
         """The key of every version of every object below `prefix`: an epoch that stands there twice was overwritten."""
@@ -293,8 +322,11 @@ class Witness:
 
     def _get(self, key: str) -> dict[str, Any] | None:
         found = self._read(key)
+        return None if found is None else self._mapping(key, found)
+
+    def _mapping(self, key: str, found: http.Reply) -> dict[str, Any]:
         try:
-            return None if found is None else document.mapping(found.body)
+            return document.mapping(found.body)
         except ValueError:
             raise Failed(
                 f"witness object {key} in {self._place}: is not a JSON object; restore the object's first version"
@@ -302,8 +334,11 @@ class Witness:
 
     def _heard(self, cls: type[T], key: str, otherwise: str) -> T | None:
         """An object in its form; None when there is none. `otherwise`: see `fields.heard`. Raises Failed."""
-        found = self._get(key)
-        return None if found is None else fields.heard(cls, found, f"witness object {key}", otherwise)
+        found = self._read(key)
+        return None if found is None else self._told(cls, key, found, otherwise)
+
+    def _told(self, cls: type[T], key: str, found: http.Reply, otherwise: str) -> T:
+        return fields.heard(cls, self._mapping(key, found), f"witness object {key}", otherwise)
 
     def _now(self, key: str) -> object:
         """What is to be written over, whatever it is: what is no object of ours is no reason against that."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from contract.accept import Destroy, Word
@@ -50,8 +51,13 @@ def check(
     place: Bucket,
     words: Mapping[str, Word | None] | None = None,
     destroy: Destroy | None = None,
+    *,
+    runs: bool = False,
 ) -> Told:
-    """`words` and `destroy`: the operator's, each of which is told. Raises `contract.errors.DrError` with one sentence when the request must be refused."""
+    """`words` and `destroy`: the operator's, each of which is told; `runs`: what is said is gone by, not looked at alone.
+
+    Raises `contract.errors.DrError` with one sentence when the request must be refused.
+    """
     warnings, told = [certificates.warning(side.certificates)], Told(servers={})
     try:
         witness = Witness(place)
@@ -65,7 +71,7 @@ def check(
         warnings.append(agree(side, newest, action, witness))
         own = newest if newest is not None and newest.active == side.site else None
         told = Told(
-            mends=witness.unsettled(own) if own else 0,
+            mends=_mends(witness, own, runs) if own else 0,
             servers=witness.servers(side.site),
             destroy=destroy if let.counts else None,
             epoch=newest.epoch if newest else None,
@@ -88,6 +94,14 @@ def check(
     for warning in filter(None, warnings):
         log.warning("%s", warning)
     return told
+
+
+def _mends(witness: Witness, own: Epoch, runs: bool) -> int:
+    """Where the witness takes no note of it, what it says counts all the same: a database that a move has stopped is not left so."""
+    if runs:
+        with suppress(WitnessDown):
+            return witness.mend(own)
+    return witness.unsettled(own)
 
 
 def _unlocked(witness: Witness, stays: bool) -> str:

@@ -173,7 +173,7 @@ class Pair:
         newest, own = self.epochs[-1], self.sites[site]
         if newest.active == site and own.role == "primary" and own.epoch == newest.epoch:
             own.running = True  # its agent is heard again
-        mends = Witnessed(self).unsettled(newest) if newest.active == site else 0
+        mends = Witnessed(self).mend(newest) if newest.active == site else 0
         if not own.powered:
             own.powered = True
             own.running = own.role != "fenced" and (own.role == "standby" or newest.active == site)
@@ -324,19 +324,30 @@ class Witnessed:
 
         return self._step(f"heartbeat {host}.{site}", effect)  # type: ignore[no-any-return]
 
+    def _marks(self, newest: Epoch) -> tuple[int, int]:
+        """How many moves were begun, and how many a run of the active site has gone by."""
+        found = self._pair.objects.get(f"unsettled/{newest.active}", (0, 0, 0))
+        return found[1:] if found[0] == newest.epoch else (0, 0)
+
+    def _mark(self, newest: Epoch, begun: int, used: int) -> None:
+        self._pair.objects[f"unsettled/{newest.active}"] = (newest.epoch, begun, used)
+
     def unsettled(self, newest: Epoch) -> int:
-        found = self._pair.objects.get(f"unsettled/{newest.active}", (0, 0))
-        return int(found[1]) if found[0] == newest.epoch else 0
+        return self._marks(newest)[0]
+
+    def mend(self, newest: Epoch) -> int:
+        begun, used = self._marks(newest)
+        self._mark(newest, begun, max(begun, used))
+        return begun
 
     def unsettle(self, newest: Epoch) -> int:
-        before = self.unsettled(newest)
-        self._step(
-            "unsettle", lambda: self._pair.objects.update({f"unsettled/{newest.active}": (newest.epoch, before + 1)})
-        )
-        return before
+        begun, used = self._marks(newest)
+        self._step("unsettle", lambda: self._mark(newest, begun + 1, used))
+        return begun
 
     def settle(self, newest: Epoch, count: int) -> None:
-        self._step("settle", lambda: self._pair.objects.update({f"unsettled/{newest.active}": (newest.epoch, count)}))
+        used = self._marks(newest)[1]
+        self._step("settle", lambda: self._mark(newest, max(count, used), used))
 
     def claim(self, epoch: Epoch) -> None:
         def effect() -> None:

@@ -477,33 +477,60 @@ def test_what_was_stopped_before_this_attempt_is_not_said_to_write(world, monkey
     assert "is stopped, as an attempt before this one has left it" in capsys.readouterr().err
 
 
+class Knows:
+    """What a run of region a is told at its edge, of an epoch in which that is active."""
+
+    def __init__(self, _):
+        pass
+
+    def newest(self):
+        return Epoch(epoch=1, active="a", previous=None, planned=True)
+
+    def heartbeat(self, site, host):
+        raise Failed("witness object heartbeats/a/db-1.json: is no heartbeat")
+
+    def followed(self, _):
+        return None
+
+    configuration = followed
+
+    def locked(self) -> None:
+        return None
+
+    def unsettled(self, _):
+        return 0
+
+    def servers(self, _) -> dict[str, str]:
+        return {}
+
+
 def test_an_object_that_is_no_heartbeat_is_no_reason_to_refuse_a_run(monkeypatch):
-    class Witness:
-        def __init__(self, _):
-            pass
+    monkeypatch.setattr(preflight, "Witness", Knows)
+    assert preflight.check(Side(site="a", digests={}, word=None), "a", cast("Bucket", None)).mends == 0
 
-        def newest(self):
-            return Epoch(epoch=1, active="a", previous=None, planned=True)
 
-        def heartbeat(self, site, host):
-            raise Failed("witness object heartbeats/a/db-1.json: is no heartbeat")
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_run_goes_by_what_was_begun_and_a_preview_only_looks(monkeypatch, answers):
+    """Also where the witness takes no note of it: what a move has stopped is started."""
+    asked = []
 
-        def followed(self, _):
-            return None
-
-        configuration = followed
-
-        def locked(self) -> None:
-            return None
-
+    class Witness(Knows):
         def unsettled(self, _):
-            return 0
+            asked.append("look")
+            return 2
 
-        def servers(self, _) -> dict[str, str]:
-            return {}
+        def mend(self, _):
+            asked.append("note")
+            if not answers:
+                raise WitnessDown("no answer")
+            return 2
 
     monkeypatch.setattr(preflight, "Witness", Witness)
-    assert preflight.check(Side(site="a", digests={}, word=None), "a", cast("Bucket", None)).mends == 0
+    side, place = Side(site="a", digests={}, word=None), cast("Bucket", None)
+    assert preflight.check(side, "a", place).mends == 2
+    assert asked == ["look"]
+    assert preflight.check(side, "a", place, runs=True).mends == 2
+    assert asked == ["look", "note", *([] if answers else ["look"])]
 
 
 @pytest.fixture

@@ -70,6 +70,63 @@ def test_of_two_claims_for_one_epoch_the_second_is_told_who_owns_it(place):
     assert Witness(place).newest() == epoch(2, "b", "first")
 
 
+def test_a_move_that_is_taken_back_leaves_no_mark(place):
+    witness, newest = Witness(place), epoch(4, "a")
+    assert witness.unsettled(newest) == 0
+    before = witness.unsettle(newest)
+    assert (before, witness.unsettled(newest)) == (0, 1)
+    witness.settle(newest, before)
+    assert witness.unsettled(newest) == 0
+    assert witness.unsettled(epoch(5, "a")) == 0
+
+
+def test_a_mark_that_a_run_has_gone_by_stays_and_the_next_one_is_another(place):
+    """Else the next move that is killed would look like the one that was mended, and nothing would start what it has stopped."""
+    witness, newest = Witness(place), epoch(4, "a")
+    before = witness.unsettle(newest)
+    assert witness.mend(newest) == 1
+    witness.settle(newest, before)
+    assert (witness.unsettled(newest), witness.mend(newest)) == (1, 1)
+    assert (witness.unsettle(newest), witness.mend(newest)) == (1, 2)
+    assert (witness.unsettled(epoch(5, "a")), witness.unsettle(epoch(5, "a"))) == (0, 0)
+
+
+def test_a_run_that_finds_nothing_begun_writes_nothing(place, monkeypatch):
+    asked = Between(monkeypatch)
+    assert Witness(place).mend(epoch(4, "a")) == 0
+    assert asked.asked == ["GET"]
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_marks_of_two_at_once_are_both_there(place, monkeypatch, there):
+    newest = epoch(4, "a")
+    for _ in range(there):
+        Witness(place).unsettle(newest)
+    between = Between(monkeypatch)
+
+    def first(headers):
+        if {"if-match", "if-none-match"} & set(headers) and between.asked.count("PUT") == 1:
+            between.asked.append("PUT of the other one")
+            with monkeypatch.context() as patch:
+                patch.setattr(http, "ask", between.really)
+                Witness(place).mend(newest)
+                Witness(place).unsettle(newest)
+        return headers
+
+    between.changed = first
+    assert Witness(place).unsettle(newest) == there + 1
+    assert Witness(place).unsettled(newest) == there + 2
+    Witness(place).settle(newest, 0)
+    assert Witness(place).unsettled(newest) == there, "what the other one had gone by stays"
+
+
+def test_a_store_that_never_takes_a_mark_is_told(place, monkeypatch):
+    Witness(place).unsettle(epoch(4, "a"))
+    Between(monkeypatch, lambda headers: headers | ({"if-match": "0" * 32} if "if-match" in headers else {}))
+    with pytest.raises(WitnessDown, match="others wrote there 4 times meanwhile"):
+        Witness(place).unsettle(epoch(4, "a"))
+
+
 class Between:
     """What is asked really, and what comes of it: `changed` makes another question of one, `lost` answers are never seen."""
 

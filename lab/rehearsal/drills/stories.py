@@ -45,6 +45,14 @@ KEPT: dict[str, tuple[str, Story]] = {
             move=Move(operators=2),
         ),
     ),
+    "story-run-while-a-killed-move-is-taken-back": (
+        "A run that finds a move begun, which its orphaned link takes back a moment later, is the last that changes anything.",
+        Story(
+            seed=240,
+            harms=(Harm(kind="link", target="here->there", begins=2.0),),
+            move=Move(killed_after=21.6),
+        ),
+    ),
     "story-cache-host-lost-with-a-move": (
         "Carts that were written in a transaction outlive the loss of the leading cache's host and two moves.",
         Story(
