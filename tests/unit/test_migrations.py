@@ -103,6 +103,8 @@ def test_what_both_releases_can_live_with_passes(body: str) -> None:
 def test_the_way_back_is_nobodys_matter() -> None:
     both = "def up\n    add_column :orders, :note, :text\n  end\n\n  def down"
     assert found("remove_column :orders, :note", both) == []
+    old = "def self.up\n    add_column :orders, :note, :text\n  end\n\n  def self.down"
+    assert found("remove_column :orders, :note", old) == []
     after = "def down\n    add_column :orders, :note, :text\n  end\n\n  def up"
     assert found("remove_column :orders, :note", after) == [(True, 7, "remove_column orders")]
 

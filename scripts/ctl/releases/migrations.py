@@ -15,7 +15,7 @@ from contract.plain import phrase
 from scripts.ctl.releases import statements
 
 FILE = re.compile(r"db/[A-Za-z0-9_]*migrate/\d+_\w+\.rb")
-_DOWN = re.compile(r"^(\s*)def down\b")
+_DOWN = re.compile(r"^(\s*)def (?:self\.)?down\b")
 _CREATED = re.compile(r"\b(?:create_table|create_join_table)[\s(]+[:\"']([A-Za-z0-9_.]+)")
 _CALL = re.compile(r"\b(?:(t)\.)?([a-z_]+)[\s(]+(?=[:\"'])[:\"']([A-Za-z0-9_.]+)")
 BREAKS, BLOCKS = "the release that still runs needs it", "orders wait until it has ended"
