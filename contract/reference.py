@@ -20,6 +20,7 @@ from .installation import Own, Shared
 from .links import fence, forward, keeper, pointer, replication, turn, verify
 from .monitoring import metrics as figures
 from .monitoring import rules as alerts
+from .monitoring import silences as quiet
 from .report import Event
 from .services import app, archive, assets, monitoring, postgres, redis, setup
 
@@ -213,6 +214,18 @@ def rules() -> str:
             rows.append(
                 f"| `{it.name}` | {it.severity} | {it.for_s} s | `{when}` | [{it.page}](runbook/{it.page}.md) |"
             )
+    return "\n".join([*rows, ""])
+
+
+def silences() -> str:
+    """What is not told while somebody does something on purpose."""
+    rows = [
+        "| undertaking | of hosts that it stops | of its region | of the other one | ends by itself after |",
+        "|---|---|---|---|---|",
+    ]
+    for name, it in quiet.CAUSES.items():
+        cells = (", ".join(f"`{alert}`" for alert in place) for place in (it.hosts, it.site, it.other))
+        rows.append(f"| {name} | {' | '.join(cells)} | {it.most_s // 60} min at most |")
     return "\n".join([*rows, ""])
 
 

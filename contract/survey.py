@@ -14,6 +14,7 @@ from .checks import boolean, integer, listing, mapping, optional, text
 from .fields import key, part
 from .forms import COUNT, ID, PHRASE, SECONDS
 from .heard import BeatLease
+from .monitoring.silences import Watching
 
 NUMBER = integer(-(2**53), 2**53)
 
@@ -201,3 +202,4 @@ class HostSurvey:
     agent: Agent | None = part(Agent, "the lease's agent", optional=True)
     app: Shop | None = part(Shop, "the shop", optional=True)
     certificate: ShopCertificate | None = part(ShopCertificate, "that of the shop, where it is ordered", optional=True)
+    monitoring: Watching | None = part(Watching, "what a control host's Alertmanager is silent about", optional=True)

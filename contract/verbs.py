@@ -17,6 +17,7 @@ from .answers import (
     Rehearsed,
 )
 from .monitoring.boards import BoardFigures
+from .monitoring.silences import Silenced
 from .survey import HostSurvey
 
 ANSWERS: Mapping[str, type[Any]] = {
@@ -32,4 +33,6 @@ ANSWERS: Mapping[str, type[Any]] = {
     "archive rehearse": Rehearsed,
     "host survey": HostSurvey,
     "monitoring board": BoardFigures,
+    "monitoring silence": Silenced,
+    "monitoring unsilence": Silenced,
 }

@@ -22,6 +22,7 @@ from scripts.ctl.releases.store import SPOILED, WELL, Row
 from scripts.ctl.reports import book, writing
 from scripts.ctl.stacks.stack import Stack
 from tests.unit import played_survey
+from tests.unit.played_quiet import Quiet
 from tests.unit.played_reports import Shelf, its
 
 ITS = its()
@@ -44,6 +45,7 @@ class World:
         self.bad = NEW
         self.runs: list[tuple[str, str, str]] = []
         self.records = Shelf()
+        self.quiet = Quiet()
         self.states = {site: WELL for site in "ab"}
         self.manifest = Manifest(
             files={}, processes={"web": "puma", "worker": "bin/work", "release": "bin/migrate"}, ruby="3.3.8"
@@ -56,7 +58,7 @@ class World:
         return replace(ITS, shop=replace(ITS.shop, release=self.configured[site]))
 
     def up(self, stack: Stack, _: Any, why: str = "", limited: bool = False) -> Outcome:
-        assert limited
+        assert limited and self.quiet.now == "deploy"
         site = stack.name[-1]
         self.runs.append((site, self.configured[site][:1], why))
         if self.dead_from and len(self.runs) >= self.dead_from:
@@ -112,6 +114,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     monkeypatch.setattr(engine, "up", it.up)
     monkeypatch.setattr(deploy, "in_force", lambda _: Epoch(epoch=3, active=it.active, previous="b", planned=True))
     monkeypatch.setattr(deploy, "look", it.look)
+    monkeypatch.setattr(deploy, "quiet", it.quiet.quiet)
     monkeypatch.setattr(deploy, "keys_of", lambda _: {})
     monkeypatch.setattr(deploy, "Store", lambda *_: it)
     monkeypatch.setattr(deploy, "ReportBucket", lambda *_, **__: it.records)

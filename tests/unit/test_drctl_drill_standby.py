@@ -21,6 +21,7 @@ from scripts.ctl.stacks.stack import Stack
 from scripts.ctl.survey.known import Known
 from scripts.ctl.survey.seen import Survey
 from tests.unit import played_survey
+from tests.unit.played_quiet import Quiet
 
 ITS = played_survey.settings()
 NAMES = ITS.leased_servers("b")
@@ -39,6 +40,7 @@ class World:
         self.now, self.pauses = 0.0, 0
         self.well_after = 2
         self.interrupt_at: int | None = None
+        self.quiet = Quiet()
         self.instead: Callable[[Any], Survey] | None = None
 
     # --- the platform
@@ -54,7 +56,7 @@ class World:
         return Servers(servers=tuple(self.servers.values()))
 
     def act(self, server: Server, action: str) -> str:
-        assert self.held
+        assert self.held and self.quiet.now == "standby"
         self.asked.append(f"{action} {server.name}")
         if action in self.refused:
             return self.refused[action]
@@ -101,6 +103,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     for name, played in (
         ("look", it.look),
         ("RunLease", it.lease),
+        ("quiet", it.quiet.quiet),
         ("Compute", lambda *_: Api(it)),
     ):
         monkeypatch.setattr(drill_standby, name, played)
@@ -127,6 +130,9 @@ STOPS, STARTS = [f"os-stop {it}" for it in NAMES], [f"os-start {it}" for it in N
 def test_they_go_and_come_back_and_it_is_recorded(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     assert drilled("--yes", "--reason", "of the quarter") == ExitCode.DONE
     assert world.asked == [*STOPS, *STARTS] and not world.held
+    leased = tuple(f"{name}.b" for name in ("db-1", "cache-1", "app-1", "app-2"))
+    assert not world.quiet.now and [it[:2] for it in world.quiet.asked] == [("standby", "b")]
+    assert set(world.quiet.asked[0][2]) <= set(leased) and len(world.quiet.asked[0][2]) == len(NAMES)
     (event,) = world.records
     assert (event.scenario, event.outcome, event.source, event.target) == ("standby-lost", "done", "a", "b")
     assert event.rto.measured_s is not None and event.reason == "of the quarter" and event.deviations == ()

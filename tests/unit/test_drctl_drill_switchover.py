@@ -80,6 +80,7 @@ def test_the_shop_moves_there_and_home_and_three_records_are_left(
     assert ran("--reason", "of the quarter") == ExitCode.DONE
     assert [it[:2] for it in pair.runs] == [("region-b", "b"), ("region-a", "b"), ("region-a", "a"), ("region-b", "a")]
     assert {it[2] for it in pair.runs} == {"drill switchover-and-back of the quarter"}
+    assert pair.quiet.asked == [("switchover", "b", ()), ("switchover", "a", ())]
     kinds = [it.record.kind for it in book.opened(pair.records, ITS).records]  # type: ignore[arg-type]
     assert kinds == ["move", "move", "drill"]
     it = drilled(pair)

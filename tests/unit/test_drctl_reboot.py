@@ -19,6 +19,7 @@ from scripts.ctl.stacks.stack import Stack
 from scripts.ctl.survey.known import Known
 from scripts.ctl.survey.seen import Survey
 from tests.unit import played_survey
+from tests.unit.played_quiet import Quiet
 
 ITS = played_survey.settings()
 HOSTS = ["app-1.b", "app-2.b", "cache-1.b", "db-1.b", "control-1.b"]
@@ -39,6 +40,7 @@ class World:
         self.looks, self.pauses = 0, 0
         self.mends_after: int | None = None  # looks after which nothing is worse any more
         self.whole = self.seen
+        self.quiet = Quiet()
 
     def spoil(self, path: str, value: Any) -> None:
         self.seen = played_survey.changed(self.seen, path, value)
@@ -86,6 +88,7 @@ class World:
 
     def rebooted(self, host: str, line: str) -> CompletedProcess[bytes]:
         assert line == "systemctl --no-block reboot" and self.held
+        assert self.quiet.now == "reboot" and self.quiet.asked[-1] == ("reboot", "b", (host,))
         self.done.append(host)
         name, _, site = host.partition(".")
         if host != self.stays and not self.code:
@@ -106,6 +109,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(reboot, "look", it.look)
     monkeypatch.setattr(reboot, "RunLease", it.lease)
     monkeypatch.setattr(reboot, "way", it.way)
+    monkeypatch.setattr(reboot, "quiet", it.quiet.quiet)
     monkeypatch.setattr(
         reboot, "_tell", lambda _, chosen, hosts: it.noted.append({"hosts": hosts, "why": chosen.reason})
     )
@@ -122,6 +126,8 @@ def test_hosts_that_are_due_begin_anew_one_after_the_other_and_no_other_does(wor
     assert begun("--reason", "libc") == ExitCode.DONE
     assert world.done == ["app-1.b", "db-1.b"]
     assert world.noted == [{"hosts": ("app-1.b", "db-1.b"), "why": "libc"}]
+    assert not world.quiet.now and world.quiet.whys == ["libc", "libc"]
+    assert world.quiet.seconds == [660.0, 660.0], "as long as each may take"
 
 
 def test_all_of_them_begin_anew_when_told_and_the_bastion_is_the_last(world: World) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from contract.checked import Checked
 from contract.errors import ExitCode
+from contract.monitoring.silences import Watching
 from scripts.ctl import cli
 from scripts.ctl.commands import check, status
 from scripts.ctl.stacks.stack import Stack
@@ -157,6 +158,15 @@ def test_the_screen_says_when_somebody_last_checked_and_what_that_found(shown: A
     assert "last check: 12 min ago by ann: 140 ok, 0 fail, 1 warn, 0 unknown (witness.lock)" in text.splitlines()[2]
     _, text = shown(changed(well(ITS), "checked", None), "status")
     assert "last check: none was recorded (`drctl check --record`)" in text
+
+
+def test_the_screen_says_what_is_silenced_once_though_both_regions_say_it(shown: Any) -> None:
+    text = "deploy of region a, by ann at desk; until 2026-11-30 05:31 UTC"
+    seen = well(ITS)
+    for site in "ab":
+        seen = changed(seen, f"regions/{site}/hosts/control-1/monitoring", Watching(silences=(text,)))
+    assert [it for it in screen.head(seen, ITS) if "silenced" in it] == [f"silenced: {text}"]
+    assert not [it for it in screen.head(well(ITS), ITS) if "silenced" in it]
 
 
 def test_a_check_is_recorded_by_counts_and_ids_where_that_is_wanted(

@@ -32,6 +32,7 @@ from scripts.ctl.stacks.stack import Stack
 from scripts.ctl.survey.checks import judge
 from scripts.ctl.survey.known import Known
 from scripts.ctl.survey.seen import Survey
+from tests.unit.played_quiet import Quiet
 from tests.unit.played_reports import Shelf, its
 from tests.unit.played_survey import DARK, changed, dark, well
 
@@ -46,6 +47,7 @@ class World:
         self.survey: Survey = well(ITS)
         self.epoch: Epoch | None = self.survey.newest.value
         self.runs: list[tuple[str, str, str]] = []  # stack, its request, why
+        self.silent: list[str] = []  # of each, whom nobody is told of
         self.limited: list[bool] = []  # of each, whether to the role chain
         self.ends: dict[str, Outcome] = {}
         self.after: Any = lambda stack: None  # what a run leaves
@@ -56,6 +58,7 @@ class World:
             "name",
         )  # that a run tells of
         self.records = Shelf()
+        self.quiet = Quiet()
 
     def event(self) -> Event:
         """Of the one record that was made."""
@@ -75,6 +78,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tmp_path_factory: pyt
         told = yaml.safe_load((stack.folder / f"Pulumi.{stack.name}.yaml").read_text())
         it.runs.append((stack.name, told["config"]["dr:failover_region"], why))
         it.limited.append(limited)
+        it.silent.append(it.quiet.now)
         for number, link in enumerate(it.links):
             watch(Step(link=link, state="begun", at_s=float(number)))
             watch(Step(link=link, state="done", at_s=number + 1.0))
@@ -83,6 +87,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tmp_path_factory: pyt
 
     monkeypatch.setattr(Stack, "settings", lambda _: ITS)
     monkeypatch.setattr(move, "look", lambda *_, **__: it.survey)
+    monkeypatch.setattr(move, "quiet", it.quiet.quiet)
     for module in (move, writing):
         monkeypatch.setattr(module, "Witness", lambda *_, **__: it)
     monkeypatch.setattr(writing, "ReportBucket", lambda *_, **__: it.records)
@@ -108,6 +113,7 @@ def test_a_switchover_runs_the_target_and_then_has_the_other_region_follow(
     assert done == ExitCode.DONE
     assert world.runs == [("region-b", "b", "new kernel ticket 42"), ("region-a", "b", "new kernel ticket 42")]
     told = capsys.readouterr()
+    assert world.silent == ["switchover", "switchover"] and world.quiet.whys == ["new kernel ticket 42"]
     assert "region a to region b, epoch 3 to 4" in told.out and "loss: none" in told.out
     assert "fence: done" in told.err and "region b sells; the run took 8.0 s" in told.err
     assert (tmp_path / "Pulumi.region-a.yaml").read_text().startswith("# kept\n"), "the file is as it was but for that"
@@ -132,6 +138,7 @@ def test_what_nobody_knows_stands_against_a_switchover_and_not_against_a_failove
     world.survey = replace(dark(ITS), newest=well(ITS).newest)
     assert cli.main(["switchover", "b", "--yes"]) == ExitCode.REFUSED
     assert cli.main(["failover", "b", "--yes"]) == ExitCode.DONE
+    assert world.quiet.asked == [], "nobody is to be quiet about that"
     assert world.runs == [("region-b", "b", "")], "the lost region is not asked"
     assert "database unknown" in capsys.readouterr().out
 

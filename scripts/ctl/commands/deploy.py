@@ -15,12 +15,14 @@ from components.render import documents
 from components.settings import Settings
 from contract.errors import ExitCode, Failed, Refused, Usage
 from contract.hosts import APP, kind_of
+from contract.monitoring.silences import Undertaking as Kind
 from contract.plain import phrase, shown
 from contract.sites import SITES
 from scripts.clients.report_bucket import ReportBucket
 from scripts.ctl.beginning.plan import Plan
 from scripts.ctl.commands.releases import keys_of
 from scripts.ctl.moves.deploy import Steps, World
+from scripts.ctl.moves.quiet import quiet
 from scripts.ctl.moves.recorded import Undertaking, in_force
 from scripts.ctl.output import say
 from scripts.ctl.releases.candidate import Candidate, candidate, judged, misfits
@@ -102,7 +104,10 @@ def _agreed(it: Undertaking, plan: Plan, found: Candidate) -> ExitCode:
     )
     remedy = "nothing was changed; mend them (of migrations: expand now, contract with a later release, or --unsafe with the reason), and run the same again"
     if it.agreed(plan, f"{chosen.command} of release {found.digest[:12]}", remedy):
-        it.carry_out(plan)
+        with quiet(
+            it.settings, Kind.DEPLOY, it.newest.active, why=" ".join(filter(None, (found.digest[:12], chosen.reason)))
+        ):
+            it.carry_out(plan)
         print(f"release {found.digest[:12]} runs in both regions, and is what both are configured with")
     return ExitCode.DONE
 

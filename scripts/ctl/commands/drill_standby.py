@@ -23,6 +23,8 @@ from components.render.links import openstack
 from components.settings import Settings
 from contract.epoch import Epoch
 from contract.errors import ExitCode, Failed, Partial, Refused
+from contract.hosts import KINDS
+from contract.monitoring.silences import Undertaking
 from contract.plain import phrase
 from contract.report import Event, Figure
 from contract.sites import other
@@ -33,6 +35,7 @@ from scripts.clients.run_lease import RunLease
 from scripts.clients.server_states import Server
 from scripts.clients.trail import person
 from scripts.ctl.commands import drill_switchover, reboot
+from scripts.ctl.moves.quiet import quiet
 from scripts.ctl.output import say, typed
 from scripts.ctl.reports import book, writing
 from scripts.ctl.reports.recording import end_of, outcome_of
@@ -113,10 +116,13 @@ def run(chosen: argparse.Namespace) -> ExitCode:
         site = other(newest.active)
         ill = reboot.fit(site, settings, survey)
         names = settings.leased_servers(site)
+        watched = settings.monitoring is not None and settings.monitoring.enabled
         for line in (
             f"region {site} loses {', '.join(names)} for {chosen.hold} s: their power is cut by the platform's API, and given again",
             f"region {newest.active} sells on; were it lost meanwhile, nothing would take over before {site} is back",
-            "warning: people are paged for what is away; tell them, or silence it",
+            "alerts of what is away are silenced meanwhile, all others are told"
+            if watched
+            else "warning: tell those who watch",
         ):
             print(phrase(line, 600))
         if chosen.dry_run:
@@ -125,7 +131,17 @@ def run(chosen: argparse.Namespace) -> ExitCode:
             typed(site, "Type the region that loses its database and cache", "`--yes` agrees")
         drill = Drill(told=chosen, newest=newest, servers=names, at=now, began=time.monotonic())
         try:
-            with RunLease(documents.witness(settings), site, "drill standby", os.environ, tell=say):
+            with (
+                RunLease(documents.witness(settings), site, "drill standby", os.environ, tell=say),
+                quiet(
+                    settings,
+                    Undertaking.STANDBY,
+                    site,
+                    hosts=[key for key, it in settings.hosts_of(site).items() if KINDS[it.role].leased],
+                    seconds=STOP_S + chosen.hold + START_S + WELL_S,
+                    why=chosen.reason,
+                ),
+            ):
                 _lost_and_back(settings, ways, drill, ill)
         except BaseException as error:
             _record(settings, drill, *end_of(error))

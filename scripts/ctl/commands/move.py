@@ -15,6 +15,7 @@ from components.render import documents
 from components.settings import Settings
 from contract.epoch import Epoch
 from contract.errors import ExitCode, Partial, Refused
+from contract.monitoring.silences import Undertaking
 from contract.plain import phrase, shown
 from contract.sites import SITES, other
 from scripts.clients.witness import Witness
@@ -23,6 +24,7 @@ from scripts.ctl.moves import engine
 from scripts.ctl.moves.engine import Outcome, Step
 from scripts.ctl.moves.journal import Journal, left
 from scripts.ctl.moves.plan import Kind, Plan, plan
+from scripts.ctl.moves.quiet import quiet
 from scripts.ctl.output import say
 from scripts.ctl.reports import writing
 from scripts.ctl.reports.recording import Recording, end_of
@@ -254,6 +256,13 @@ def _resumed(pair: Pair, chosen: argparse.Namespace, kind: Kind) -> ExitCode:
 
 
 def _carried_out(pair: Pair, found: Plan) -> ExitCode:
+    if found.kind is Kind.FAILOVER:  # nobody is to be quiet about that
+        return _both(pair, found)
+    with quiet(pair.settings, Undertaking.SWITCHOVER, found.target, why=_why(pair.record.told)):
+        return _both(pair, found)
+
+
+def _both(pair: Pair, found: Plan) -> ExitCode:
     pair.journal.begin(found)
     run = pair.up(found.target, found.target)
     code = _ended(pair, found.target, run, f"region {found.target} sells")

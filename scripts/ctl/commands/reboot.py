@@ -10,18 +10,21 @@ import argparse
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from components.render import documents
 from components.settings import Settings
 from contract.errors import ExitCode, Failed, Refused, Usage
 from contract.hosts import APP, CACHE, CONTROL, DATABASE, KINDS, kind_of
+from contract.monitoring.silences import Undertaking
 from contract.plain import phrase, shown
 from contract.services.postgres import Mode
 from contract.sites import other
 from scripts.clients.hosts import Unreachable
 from scripts.clients.run_lease import RunLease
 from scripts.clients.trail import Note
+from scripts.ctl.moves.quiet import quiet
 from scripts.ctl.output import say, typed
 from scripts.ctl.persons.reach import TRY_S, way
 from scripts.ctl.stacks.stack import Stack
@@ -33,6 +36,7 @@ from scripts.ctl.survey.seen import Survey
 # What the others need comes late: the database's host, and last the one through which all of them are reached.
 ORDER = (APP, CACHE, DATABASE, CONTROL)
 LOOK_S, NOTED_S = 3.0, 3.0
+WITHIN_S = 60.0  # to tell a host, and for the last look
 SURE_S = 15.0  # for a look after which hosts are touched: one that is slow to answer is not ill
 # `systemctl reboot` answers before the host goes.
 REBOOT = "systemctl --no-block reboot"
@@ -76,10 +80,18 @@ def run(chosen: argparse.Namespace) -> ExitCode:
             typed(chosen.site, "type the region's letter", "`--yes` agrees")
         _tell(settings, chosen, hosts)
         with RunLease(documents.witness(settings), chosen.site, "reboot", os.environ, tell=say):
-            each = Round(settings=settings, ways=ways, ill=ill, person=chosen.person, limit_s=chosen.minutes * 60.0)
+            each = Round(
+                settings=settings,
+                ways=ways,
+                ill=ill,
+                person=chosen.person,
+                limit_s=chosen.minutes * 60.0,
+                why=chosen.reason,
+            )
             for host in hosts:
                 began = time.monotonic()
-                survey = each.reboot(survey, host)
+                with each.quiet(host):
+                    survey = each.reboot(survey, host)
                 say(f"{host}: is back, and all is as it was, after {time.monotonic() - began:.0f} s")
     print(f"region {chosen.site}: {len(hosts)} of {len(hosts)} hosts have begun anew")
     return ExitCode.DONE
@@ -145,6 +157,12 @@ class Round:
     ill: Mapping[Ill, Finding]
     person: str
     limit_s: float
+    why: str = ""
+
+    def quiet(self, host: str) -> AbstractContextManager[None]:
+        """Nobody is told of that host while it is away; one that does not come back is told of."""
+        site, seconds = host.rpartition(".")[2], self.limit_s + WITHIN_S
+        return quiet(self.settings, Undertaking.REBOOT, site, hosts=(host,), seconds=seconds, why=self.why)
 
     def reboot(self, before: Survey, host: str) -> Survey:
         """The survey in which it has another boot, and nothing is worse than it was. Raises Failed."""

@@ -34,6 +34,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "record": reference.record,
     "metrics": reference.metrics,
     "rules": reference.rules,
+    "silences": reference.silences,
     "secrets by host": reference.secrets_by_host,
     "kinds of secrets": reference.kinds_of_secrets,
     "witness rights": reference.witness_rights,
@@ -48,7 +49,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
 DOCUMENTS = {
     "docs/configuration.md": ("configuration",),
     "docs/interfaces.md": ("kinds", "host documents", "link documents"),
-    "docs/monitoring.md": ("metrics", "rules"),
+    "docs/monitoring.md": ("metrics", "rules", "silences"),
     "docs/reports.md": ("record",),
     "docs/rotation.md": ("kinds of secrets",),
     "docs/security.md": ("secrets by host", "witness rights", "access rules", "challenge rules"),

@@ -49,7 +49,14 @@ def head(survey: Survey, settings: Settings) -> list[str]:
         else f"audit trail: {survey.last.why or 'empty'}"
     )
     lines.append(_last_check(survey.checked))
+    lines += [f"silenced: {it}" for it in _silences(survey)]
     return [phrase(line, 300) for line in lines]
+
+
+def _silences(survey: Survey) -> list[str]:
+    """Those of either region's Alertmanager, each once: they tell each other."""
+    told = [it.part(lambda host: host.monitoring) for region in survey.regions.values() for it in region.hosts.values()]
+    return sorted({line for it in told if it is not None for line in it.silences})
 
 
 def _last_check(word: Known[LastCheck]) -> str:

@@ -70,6 +70,8 @@ def _services(layout: Layout) -> dict[str, Callable[[Call], Any]]:
         found["certificate"] = _told("certificate")
     if (etc / "agent.json").exists():
         found["agent"] = _told("agent")
+    if (etc / "monitoring/alertmanager.yml").exists():
+        found["monitoring"] = _told("monitoring", "silenced")
     return found
 
 

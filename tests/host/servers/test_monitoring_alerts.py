@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import datetime
+import io
+import re
+import shutil
 import time
 import urllib.error
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from scripts.host.host.monitoring import config
+from contract import fields
+from contract.errors import Failed, Usage
+from contract.monitoring.silences import Silence, Silenced, Undertaking
+from contract.survey import HostSurvey
+from scripts.host.frame.call import Call
+from scripts.host.frame.layout import Layout
+from scripts.host.frame.log import Log
+from scripts.host.host.monitoring import config, silences, verbs
+from scripts.host.host.survey import survey
 from tests.host.servers.monitoring_rig import Control, Rig, until
 
 ALL = ("/slack", "/pager", "/hook", "mail")
@@ -152,3 +165,130 @@ def test_who_has_no_certificate_of_the_hosts_tells_them_nothing(rig: Rig) -> Non
 def test_secrets_of_receivers_stand_in_no_log(rig: Rig) -> None:
     for control in rig.controls.values():
         assert "a" * 32 not in control.said("alertmanager")
+
+
+# --- while somebody does on purpose what looks like a fault
+
+
+def asked(control: Control) -> silences.Alertmanager:
+    return silences.Alertmanager(control.address, config.ALERTS, control.folder)
+
+
+def silence(control: Control, ident: str, *, seconds: int) -> None:
+    """Of `drctl reboot`: db-1 of region b begins anew."""
+    told = Silence(
+        id=ident, undertaking=Undertaking.REBOOT, site="b", hosts=("db-1.b",), seconds=seconds, who="ann at desk",
+        why="kernel",
+    )  # fmt: skip
+    with asked(control) as alertmanager:
+        assert silences.silence(told, alertmanager) == 3
+
+
+def open_at(control: Control) -> list[str]:
+    """Raises ValueError where it does not say."""
+    try:
+        with asked(control) as alertmanager:
+            return silences.told(alertmanager)
+    except Failed as error:
+        raise ValueError(str(error)) from None
+
+
+def forget(rig: Rig) -> None:
+    """What tests before have been told of is over, and of no weight."""
+    rig.together()
+    for got in rig.sink.got.values():
+        got.clear()
+
+
+def test_what_an_undertaking_causes_is_not_told_until_its_end_and_all_else_is(rig: Rig) -> None:
+    forget(rig)
+    both = [rig.a, rig.b]
+    silence(rig.a, "0123456789ab", seconds=600)
+    until("the other one has heard of it", lambda: open_at(rig.b))
+    assert [it.partition("; until")[0] for it in open_at(rig.b)] == [
+        "reboot of region b, db-1.b, by ann at desk: kernel"
+    ]
+    tell(both, "DatabaseHostDown", "page", site="b", host="db-1.b")
+    tell(both, "StandbyMissing", "page", site="a", host="db-1.a")
+    tell(both, "HostDown", "warn", site="b", host="cache-1.b")
+    tell(both, "TwoWriters", "page")
+    wait_for(rig, "TwoWriters", "firing")
+    wait_for(rig, "HostDown", "firing", ("/slack", "/hook", "mail"))
+    settle()
+    for name in ("DatabaseHostDown", "StandbyMissing"):
+        assert not any(counts(rig, name, "firing").values()), name
+    with asked(rig.b) as alertmanager:
+        assert silences.unsilence("ba9876543210", 0, alertmanager) == 0, "of another undertaking"
+        assert silences.unsilence("0123456789ab", 0, alertmanager) == 3
+    for name in ("DatabaseHostDown", "StandbyMissing"):
+        wait_for(rig, name, "firing")
+    until("both have none open", lambda: not open_at(rig.a) and not open_at(rig.b))
+
+
+def test_one_whose_undertaking_was_killed_ends_by_itself(rig: Rig) -> None:
+    forget(rig)
+    silence(rig.b, "0123456789ac", seconds=6)
+    until("the other one has heard of it", lambda: open_at(rig.a))
+    tell([rig.a, rig.b], "DatabaseDown", "page", site="b", host="db-1.b")
+    settle(3)
+    assert not any(counts(rig, "DatabaseDown", "firing").values())
+    wait_for(rig, "DatabaseDown", "firing")
+    assert not open_at(rig.a)
+
+
+def test_its_end_waits_for_figures_of_now_and_not_longer_than_it_would_have_lasted(rig: Rig) -> None:
+    forget(rig)
+    for ident, seconds, after_s in (("0123456789ad", 600, 2), ("0123456789ae", 2, 300)):
+        silence(rig.a, ident, seconds=seconds)
+        with asked(rig.a) as alertmanager:
+            assert silences.unsilence(ident, after_s, alertmanager) == 3
+        assert open_at(rig.a)
+        until("it ends", lambda: not open_at(rig.a), 10)
+
+
+def test_one_of_the_two_that_is_left_is_told_alone(rig: Rig) -> None:
+    forget(rig)
+    rig.b.stop("alertmanager")
+    silence(rig.a, "0123456789af", seconds=600)
+    tell([rig.a], "CacheDown", "warn", site="b", host="db-1.b")
+    settle(3)
+    assert not any(counts(rig, "CacheDown", "firing").values())
+    rig.b.alertmanager()
+    until("who comes back hears of it", lambda: open_at(rig.b))
+    with asked(rig.b) as alertmanager:
+        assert silences.unsilence("0123456789af", 0, alertmanager) == 3
+    wait_for(rig, "CacheDown", "firing", ("/slack", "/hook", "mail"))
+
+
+def test_a_control_host_is_asked_for_it_by_kind_and_says_in_its_survey_what_is_silenced(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget(rig)
+    etc = tmp_path / "etc/dr"
+    (etc / "monitoring").mkdir(parents=True)
+    for name in ("ca.pem", "host.crt", "host.key"):
+        shutil.copy(rig.a.folder / name, etc)
+    (etc / "monitoring.json").write_text('{"host": "control-1", "site": "a"}')
+    (etc / "monitoring/alertmanager.yml").write_text("{}")
+    monkeypatch.setattr(verbs, "fqdn_of", lambda *_: rig.a.address)
+    log = Log(io.StringIO(), "monitoring")
+
+    def called(verb: str, **told: Any) -> Silenced:
+        found = verbs.VERBS[verb].run(Call("monitoring", verb, told, Layout(tmp_path), log))
+        return fields.read(Silenced, found.facts, verb)
+
+    told = {"id": "0123456789b0", "undertaking": "deploy", "site": "a", "seconds": 60, "who": "ann at desk"}
+    assert called("silence", **told).silences == 2
+    with pytest.raises(Usage, match="matchers"):
+        called("silence", **told, matchers=[{"name": "alertname", "value": ".*", "isRegex": True}])
+    found = survey(Call("host", "survey", {}, Layout(tmp_path), log)).facts
+    heard = fields.heard(HostSurvey, found, "host", "").monitoring
+    assert heard is not None and len(heard.silences) == 1 and not found["silent"]
+    assert re.fullmatch(r"deploy of region a, by ann at desk; until 20[-0-9]{8} [0-9:]{5} UTC", heard.silences[0])
+    assert called("unsilence", id="0123456789b0", after_s=0).silences == 2
+    assert survey(Call("host", "survey", {}, Layout(tmp_path), log)).facts["monitoring"] == {"silences": []}
+
+
+def test_nobody_is_silenced_by_who_does_not_answer(rig: Rig) -> None:
+    with silences.Alertmanager("127.61.0.98", config.ALERTS, rig.a.folder) as nobody, pytest.raises(Failed):
+        silences.told(nobody)

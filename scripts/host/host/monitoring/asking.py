@@ -14,7 +14,7 @@ import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from contract.errors import Failed, Usage, say
 from contract.monitoring.boards import LEAST_S, MOST_S, MOST_SERIES, times
@@ -27,48 +27,69 @@ _LABEL = re.compile(r"\{\{(\w+)\}\}")
 Ask = Callable[[str, int, int, int], Any]  # expression, start, step, count -> the answer's `data.result`
 
 
-class Prometheus:
-    """Asked over one connection. A context manager."""
+class Server:
+    """One of this host's own that watch, asked over one connection by this host's certificate. A context manager."""
 
-    def __init__(self, address: str, port: int, folder: Path) -> None:
+    name, wanted, consequence = "server", "its answer", "nothing can be told from here"
+    unit = ""
+
+    def __init__(self, address: str, port: int, folder: Path, limit_s: float = LIMIT_S) -> None:
         """`folder`: of ca.pem, host.crt and host.key. Raises Failed where one cannot be read."""
+        self._address = address
         try:
             context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
             context.load_cert_chain(folder / "host.crt", folder / "host.key")
         except (OSError, ssl.SSLError) as error:
-            raise Failed(_said(address, f"no certificate to ask with ({phrase(str(error), 120)})")) from None
-        self._address = address
-        self._connection = http.client.HTTPSConnection(address, port, timeout=LIMIT_S, context=context)
+            raise self._failed(f"no certificate to ask with ({phrase(str(error), 120)})") from None
+        self._connection = http.client.HTTPSConnection(address, port, timeout=limit_s, context=context)
 
-    def __enter__(self) -> Prometheus:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._connection.close()
 
+    def request(self, method: str, path: str, document: Any = None) -> Any:
+        """What it answers, None to a request that is answered with nothing. Raises Failed, also for what is no success."""
+        body = None if document is None else json.dumps(document).encode()
+        try:
+            self._connection.request(method, path, body, {"Content-Type": "application/json"})
+            answer = self._connection.getresponse()
+            found = answer.read(MOST_BYTES + 1)
+            if len(found) > MOST_BYTES:
+                raise self._failed(f"an answer of more than {MOST_BYTES} bytes")
+            if answer.status >= 300:
+                raise self._failed(f"status {answer.status} ({phrase(found.decode(errors='replace'), 160)})")
+            return json.loads(found) if found.strip() else None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise self._failed(phrase(f"{type(error).__name__}: {error}", 160)) from None
+
+    def _failed(self, found: str) -> Failed:
+        return Failed(
+            say(
+                subject=f"{self.name} at {self._address}",
+                found=found,
+                wanted=self.wanted,
+                consequence=self.consequence,
+                remedy=f"see `journalctl -u {self.unit}` on that host, and ask the other region's",
+            )
+        )
+
+
+class Prometheus(Server):
+    """Of figures."""
+
+    name, unit = "Prometheus", "prometheus"
+    wanted, consequence = "its figures", "nothing can be shown from here"
+
     def ask(self, expression: str, start: int, step: int, count: int) -> Any:
         """The series of a time. Raises Failed."""
         told = {"query": expression, "start": start, "end": start + step * (count - 1), "step": step, "timeout": "4s"}
+        document = self.request("GET", f"/api/v1/query_range?{urllib.parse.urlencode(told)}")
         try:
-            self._connection.request("GET", f"/api/v1/query_range?{urllib.parse.urlencode(told)}")
-            answer = self._connection.getresponse()
-            body = answer.read(MOST_BYTES + 1)
-            if len(body) > MOST_BYTES:
-                raise Failed(_said(self._address, f"an answer of more than {MOST_BYTES} bytes"))
-            document = json.loads(body)
             return document["data"]["result"]
-        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
-            raise Failed(_said(self._address, phrase(f"{type(error).__name__}: {error}", 160))) from None
-
-
-def _said(address: str, found: str) -> str:
-    return say(
-        subject=f"Prometheus at {address}",
-        found=found,
-        wanted="its figures",
-        consequence="nothing can be shown from here",
-        remedy="see `journalctl -u prometheus` on that host, and ask the other region's",
-    )
+        except (KeyError, TypeError) as error:
+            raise self._failed(phrase(f"{type(error).__name__}: {error}", 160)) from None
 
 
 def asked_for(document: Mapping[str, Any]) -> tuple[Board, int]:

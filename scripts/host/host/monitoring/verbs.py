@@ -1,4 +1,4 @@
-"""`dr-host monitoring converge|status|metrics`: exporters on every host; Prometheus, Alertmanager and a prober on control hosts.
+"""`dr-host monitoring converge|status|metrics|board|silence`: exporters on every host; Prometheus, Alertmanager and a prober on control hosts.
 
 `metrics` is what a timer runs: `host survey` as a file of figures for the node exporter. What else it needs is Debian's, started with our arguments by a
 drop-in that is there before the package, so that none of it ever listens elsewhere.
@@ -11,9 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from contract import fields
 from contract.errors import Failed, say
 from contract.hosts import CONTROL, fqdn_of, kind_of
 from contract.monitoring.packages import packages
+from contract.monitoring.silences import Silence, Unsilence
 from contract.services.monitoring import Block, Watch
 
 from ...frame import plan
@@ -28,7 +30,7 @@ from ...frame.result import Result
 from ...frame.systemd import Systemd, Units, drop_in, sandbox, verified_line
 from ..survey import survey
 from ..verbs import install, installed_packages
-from . import asking, config, figures, inside
+from . import asking, config, figures, inside, silences
 
 TOOL = "/opt/dr/dr-host.pyz"
 USER = "prometheus"  # Debian's, of all of them
@@ -324,6 +326,32 @@ def board(call: Call) -> Result:
         return Result(asking.figures(wanted, seconds, site, prometheus.ask))
 
 
+def _alertmanager(call: Call) -> silences.Alertmanager:
+    """This control host's. Raises Failed where monitoring was never put here."""
+    host, site = _itself(call.layout, "no silence was set or ended here")
+    return silences.Alertmanager(fqdn_of(host, site), config.ALERTS, call.layout.etc, silences.LIMIT_S)
+
+
+def silence(call: Call) -> Result:
+    """Of what an undertaking causes itself. Raises Usage, and Failed where Alertmanager does not take it."""
+    told = fields.read(Silence, call.document, "monitoring silence")
+    with _alertmanager(call) as alertmanager:
+        return Result({"silences": silences.silence(told, alertmanager)})
+
+
+def unsilence(call: Call) -> Result:
+    """It is over. Raises Usage, Failed."""
+    told = fields.read(Unsilence, call.document, "monitoring unsilence")
+    with _alertmanager(call) as alertmanager:
+        return Result({"silences": silences.unsilence(told.id, told.after_s, alertmanager)})
+
+
+def silenced(call: Call) -> Result:
+    """What is silenced, for `host survey`. Raises Failed."""
+    with _alertmanager(call) as alertmanager:
+        return Result({"silences": silences.told(alertmanager)})
+
+
 def metrics(call: Call) -> Result:
     """Write this host's figures, whole. Raises Failed where monitoring was never put here."""
     host, _ = _itself(call.layout, "no figures were written, and those of before get old")
@@ -340,5 +368,8 @@ VERBS = {
     "converge": Verb(converge),
     "status": Verb(status, locked=False, reads=False),
     "board": Verb(board, locked=False),
+    "silence": Verb(silence, locked=False),
+    "unsilence": Verb(unsilence, locked=False),
+    "silenced": Verb(silenced, locked=False, reads=False),
     "metrics": Verb(metrics, locked=True, apart=True, reads=False),
 }
