@@ -8,6 +8,7 @@ require_relative "shop_dr/role"
 require_relative "shop_dr/attempt"
 require_relative "shop_dr/database/sql"
 require_relative "shop_dr/database/faults"
+require_relative "shop_dr/database/hosts"
 require_relative "shop_dr/database/writer"
 require_relative "shop_dr/holding"
 

@@ -1,6 +1,8 @@
 # frozen_string_literal: true
 
 require_relative "helper"
+require "json"
+require "socket"
 
 class WriterTest < Minitest::Test
   include Fresh
@@ -31,6 +33,52 @@ class WriterTest < Minitest::Test
     found = writer { (tries += 1) > 1 || raise(Interrupt) }
     assert_raises(Interrupt) { found.wait(soon) }
     assert found.wait(soon)
+  end
+
+  # Puma's workers, Resque and Solid Queue fork while a thread looks.
+  def test_a_process_that_is_forked_while_somebody_looks_looks_by_itself
+    first, go = true, Queue.new
+    found = writer do
+      next true unless first
+
+      first = false
+      go << true
+      sleep
+    end
+    looker = Thread.new { found.wait(soon) }
+    go.pop
+    ShopDr.counters.enter(1)
+    told, says = IO.pipe
+    child = fork do
+      says.write(JSON.generate([found.wait(ShopDr.now + 0.5), ShopDr.counters.enter(1), ShopDr.counters.enter(1)]))
+      says.close
+      exit!(0)
+    end
+    says.close
+    assert_equal [true, true, false], JSON.parse(told.read)
+    Process.wait(child)
+  ensure
+    looker&.kill
+  end
+
+  # It lets one in, and its process hangs.
+  def test_a_server_that_says_nothing_holds_up_nobody_for_ever
+    server = TCPServer.new("127.0.0.1", 0)
+    lets_in = Thread.new do
+      loop do
+        line = server.accept
+        line.readpartial(500)
+        line.write(["R", 8, 0].pack("aNN"), ["Z", 5, "I"].pack("aNa"))
+      end
+    end
+    found = ShopDr::Database::Writer.new(ShopDr.settings, ShopDr.counters)
+    found.lost(lost_connection, { host: "127.0.0.1", port: server.addr[1], user: "x", dbname: "x", sslmode: "disable", gssencmode: "disable" })
+    waiter = Thread.new { found.wait(ShopDr.now + 0.5) }
+    assert waiter.join(2 + ShopDr::Database::Writer::ANSWER + 2), "it still waits"
+    refute waiter.value
+  ensure
+    [lets_in, waiter].compact.each(&:kill)
+    server&.close
   end
 
   # Between the question whether it is there and the look, somebody else has found it.

@@ -6,7 +6,7 @@ module ShopDr
     NAMES = %i[held held_now held_behind refused gave_up retried not_retried writer_lost connections_dropped jobs_held cache_lost].freeze
 
     def initialize
-      @mutex = Mutex.new
+      @mutex, @of = Mutex.new, Process.pid
       @values = NAMES.to_h { |name| [name, 0] }
       @longest = 0.0
     end
@@ -18,6 +18,8 @@ module ShopDr
     # Counts one more of those that wait, unless there are `limit` already.
     def enter(limit)
       @mutex.synchronize do
+        # Whoever waited in the process that this one was forked from waits there.
+        @of, @values[:held_now] = Process.pid, 0 if @of != Process.pid
         next false if @values[:held_now] >= limit
 
         @values[:held_now] += 1

@@ -1,5 +1,8 @@
 # frozen_string_literal: true
 
+require_relative "hosts"
+require_relative "sockets"
+
 module ShopDr
   module Database
     # What Active Record's PostgreSQL connections do besides: they look for the writer, tell when it is lost, and are not used again after that.
@@ -13,6 +16,8 @@ module ShopDr
       def install
         ActiveRecord::ConnectionAdapters::PostgreSQLAdapter.prepend(Adapter)
         ActiveRecord::ConnectionAdapters::ConnectionPool.prepend(Pool)
+        ActiveRecord::ConnectionAdapters::PostgreSQLAdapter.singleton_class.prepend(Hosts::Client)
+        PG::Connection.prepend(Sockets)
         ActiveSupport::Notifications.subscribe("sql.active_record", Statements.new)
       end
 

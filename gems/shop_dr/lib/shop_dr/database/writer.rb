@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require "timeout"
+
 module ShopDr
   module Database
     # Whether a server takes writes, as far as this process knows. Nobody looks while all is well; once it is lost, one of those who wait looks
@@ -8,6 +10,8 @@ module ShopDr
       ASK = "SELECT NOT (pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean) AS writes"
       # Goes through the log of the server that writes, so that a full disk is seen, and leaves nothing in any table.
       WRITE = "SELECT pg_logical_emit_message(true, 'shop_dr', '')"
+      # Seconds for the answers of a server that has let one in: its process may hang. libpq has a limit for the way there alone.
+      ANSWER = 2
 
       # Grows with each loss: a connection that was made before is not used again.
       attr_reader :generation
@@ -17,7 +21,7 @@ module ShopDr
         @mutex, @back = Mutex.new, ConditionVariable.new
         @generation = 0
         @away_since = nil
-        @looking = false
+        @looking = nil # the process that looks: one that was forked meanwhile has nobody who does
       end
 
       def there? = @away_since.nil?
@@ -52,11 +56,11 @@ module ShopDr
             # Found by somebody else since the question above.
             return true if there?
 
-            if @looking
+            if @looking == Process.pid
               @back.wait(@mutex, [deadline - ShopDr.now, 0.001].max)
               false
             else
-              @looking = true
+              @looking = Process.pid
             end
           end
           sleep(@settings.pause) unless !looks || look
@@ -66,7 +70,7 @@ module ShopDr
 
       # A connection of its own to whoever takes writes, with parameters of libpq; closed behind the block. Raises PG::Error.
       def self.open(parameters)
-        connection = PG.connect(**parameters)
+        connection = Hosts.connect(parameters)
         yield connection
       ensure
         connection&.finish
@@ -87,7 +91,7 @@ module ShopDr
         found = writes?
       ensure
         @mutex.synchronize do
-          @looking = false
+          @looking = nil
           # What was lost again meanwhile is looked for again.
           back if found && generation == @generation
           @back.broadcast
@@ -100,9 +104,14 @@ module ShopDr
       end
 
       def writes?
-        self.class.open(@parameters) { |connection| connection.exec(ASK).getvalue(0, 0) == "t" }
-      rescue PG::Error, SystemCallError, IOError
+        Timeout.timeout(limit) { self.class.open(@parameters) { |connection| connection.exec(ASK).getvalue(0, 0) == "t" } }
+      rescue PG::Error, SystemCallError, IOError, Timeout::Error
         false
+      end
+
+      # Seconds of one look: each server may be silent.
+      def limit
+        ([@parameters[:connect_timeout].to_i, 2].max * [@parameters[:host].to_s.split(",").size, 1].max) + ANSWER
       end
 
       # The server's own words in one line: none of them holds a password.
