@@ -30,6 +30,7 @@ FOLDER = "releases/"  # in the bucket of releases
 WRITTEN_AT_WORK = ("tmp", "log")  # folders that Rails writes beside its code: no release has them
 MOST_FILES, MOST_MANIFEST = 200_000, 64 * 2**20  # a Rails application with all its gems has some 20,000 files
 MOST_PATH, MOST_NAME = 1024, 255  # bytes
+SPARE = 256 * 2**20  # bytes of a host's disk that stay free for everything else that writes there
 
 RUBY = text(r"[1-9][0-9]{0,2}\.[0-9]{1,3}(\.[0-9]{1,3})?", "a version of Ruby, like 3.3")
 VERSION = text(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}", "a version")

@@ -41,6 +41,10 @@ class World:
         self.runs_on = dict.fromkeys(APPS, OLD)
         self.well = dict.fromkeys(APPS, True)
         self.active, self.dies, self.dead_from = "a", 0, 0
+        self.locked: set[str] = set()  # regions whose stack somebody else works at
+        self.beside: tuple[int, str] = (0, "")  # before which run somebody names another release, and which
+        self.takes_away: tuple[int, str, str] = (0, "", "")  # the same of a region's hosts
+        self.texts_of: dict[str, dict[str, str]] = {}
         self.ill: set[str] = set()
         self.bad = NEW
         self.runs: list[tuple[str, str, str]] = []
@@ -60,7 +64,13 @@ class World:
     def up(self, stack: Stack, _: Any, why: str = "", limited: bool = False) -> Outcome:
         assert limited and self.quiet.now == "deploy"
         site = stack.name[-1]
+        if site in self.locked:
+            return replace(_outcome(f"stack {stack.name}: is locked by ann"), begun=False)
         self.runs.append((site, self.configured[site][:1], why))
+        if self.beside[0] == len(self.runs):
+            self.configured = dict.fromkeys("ab", self.beside[1])
+        if self.takes_away[0] == len(self.runs):
+            self.runs_on |= {host: self.takes_away[2] for host in APPS if host.endswith(self.takes_away[1])}
         if self.dead_from and len(self.runs) >= self.dead_from:
             return _outcome("no ssh session")
         if self.dies == len(self.runs):
@@ -93,7 +103,10 @@ class World:
         return Row(digest=digest, card=None, states=self.states), (self.folder / "made").read_bytes()
 
     def files(self, digest: str) -> Collection[str]:
-        return {"config.ru"}
+        return {"config.ru", *self.texts_of.get(digest, {})} if digest in (OLD, OLDER, NEW) else set()
+
+    def texts(self, digest: str, names: Collection[str]) -> dict[str, str]:
+        return {name: self.texts_of[digest][name] for name in names}
 
     def events(self) -> list[Event]:
         found = [it.record for it in book.opened(self.records, ITS).records]  # type: ignore[arg-type]
@@ -208,7 +221,7 @@ def test_a_rollback_is_to_what_the_deploy_has_recorded_and_asks_no_migration(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert typed(world, "rollback") == ExitCode.REFUSED
-    assert "no deploy of '000000000000' with a release before it is recorded" in capsys.readouterr().err
+    assert "hosts run 000000000000, wanted what a deploy has recorded; none is recorded" in capsys.readouterr().err
     assert typed(world, "deploy", OLDER) == typed(world, "deploy", NEW) == ExitCode.DONE
     world.migration = CONTRACT
     assert typed(world, "rollback") == ExitCode.DONE
@@ -221,7 +234,147 @@ def test_a_rollback_among_several_is_named_by_a_person(world: World, capsys: pyt
     world.configured = dict.fromkeys("ab", NEW)
     world.runs_on |= {"app-1.b": OLDER}
     assert typed(world, "rollback") == ExitCode.REFUSED
-    assert "hosts run 000000000000, 111111111111 beside what is configured" in capsys.readouterr().err
+    assert "hosts run 000000000000, 111111111111, wanted what a deploy has recorded" in capsys.readouterr().err
+    assert typed(world, "rollback", OLDER) == ExitCode.DONE
+    assert set(world.runs_on.values()) == {OLDER} == set(world.configured.values())
+
+
+def test_a_rollback_that_is_typed_again_finds_nothing_to_do(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert typed(world, "deploy", OLDER) == typed(world, "deploy", NEW) == ExitCode.DONE
+    for _ in range(3):
+        assert typed(world, "rollback") == ExitCode.DONE
+        assert set(world.runs_on.values()) == {OLDER} == set(world.configured.values())
+    assert capsys.readouterr().out.count("all hosts run it already") == 2
+    assert typed(world, "deploy", NEW) == typed(world, "rollback") == ExitCode.DONE
+    assert set(world.runs_on.values()) == {OLDER}
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_rollback_that_was_ended_goes_on(world: World, at: int, recorded: bool) -> None:
+    assert typed(world, "deploy", OLDER) == typed(world, "deploy", NEW) == ExitCode.DONE
+    kept = dict(world.records.objects)
+    world.dies = at
+    assert typed(world, "rollback") == ExitCode.PARTIAL
+    if not recorded:  # it was killed
+        world.records.objects.clear()
+        world.records.objects.update(kept)
+    world.dies = 0
+    assert typed(world, "rollback") == ExitCode.DONE
+    assert set(world.runs_on.values()) == {OLDER} == set(world.configured.values())
+
+
+def test_a_deploy_that_was_taken_back_leaves_a_rollback_nothing_to_do(world: World) -> None:
+    assert typed(world, "deploy", OLDER) == ExitCode.DONE
+    world.ill = {"app-1.a"}
+    assert typed(world, "deploy", NEW) == ExitCode.FAILED
+    assert typed(world, "rollback") == ExitCode.DONE
+    assert set(world.runs_on.values()) == {OLDER} == set(world.configured.values())
+
+
+def test_a_killed_deploy_that_this_configuration_names_is_gone_back_from(world: World) -> None:
+    assert typed(world, "deploy", OLDER) == ExitCode.DONE
+    world.configured = dict.fromkeys("ab", NEW)
+    world.runs_on |= {"app-1.b": NEW}
+    assert typed(world, "rollback") == ExitCode.DONE
+    assert set(world.runs_on.values()) == {OLDER}
+
+
+@pytest.mark.parametrize("strange", [NEW, "9" * 64, "none of ours"])
+def test_what_a_host_says_alone_leads_no_rollback(
+    world: World, strange: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed(world, "deploy", OLDER) == ExitCode.DONE
+    world.runs_on["app-2.b"] = strange
+    assert typed(world, "rollback") == ExitCode.REFUSED
+    assert "`drctl rollback RELEASE`" in capsys.readouterr().err and world.runs == []
+    assert typed(world, "rollback", OLD) == ExitCode.DONE
+    assert set(world.runs_on.values()) == {OLD}
+
+
+@pytest.mark.parametrize("strange", [None, "9" * 64])
+def test_a_checkout_that_names_an_older_release_takes_nobody_back_to_that(world: World, strange: str | None) -> None:
+    world.configured, world.ill = dict.fromkeys("ab", OLDER), {"app-1.a"}
+    if strange:  # one that a host says, and that lies nowhere
+        world.seen = played_survey.changed(world.seen, "regions/b/hosts/app-2/app/release", strange)
+    assert typed(world, "deploy", NEW) == ExitCode.FAILED
+    assert set(world.runs_on.values()) == {OLD} == set(world.configured.values())
+    assert world.events()[0].versions["release_before"] == OLD
+
+
+def test_what_an_earlier_run_has_brought_is_taken_back_as_well(world: World) -> None:
+    world.configured = dict.fromkeys("ab", NEW)
+    world.runs_on |= {"app-1.a": NEW, "app-1.b": NEW, "app-2.b": NEW}
+    world.ill = {"app-2.b"}
+    assert typed(world, "deploy", NEW) == ExitCode.FAILED
+    assert set(world.runs_on.values()) == {OLD} == set(world.configured.values())
+
+
+def test_a_stack_that_somebody_else_works_at_is_left_to_them(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.locked = {"b"}
+    assert typed(world, "deploy", NEW) == ExitCode.FAILED
+    assert world.runs == [] and set(world.configured.values()) == {OLD}
+    assert "is locked by ann" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_who_is_overtaken_by_another_deploy_runs_nothing_more(
+    world: World, at: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.beside = (at, OLDER)
+    assert typed(world, "deploy", NEW) == ExitCode.PARTIAL
+    assert "somebody deploys beside this" in capsys.readouterr().err and len(world.runs) == at
+    assert set(world.configured.values()) == {OLDER}, "what the other one has named stays"
+
+
+def test_what_the_standby_does_not_run_any_more_is_no_end(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """As another deploy, from a checkout of its own, has left it meanwhile."""
+    world.takes_away = (2, "b", OLD)
+    assert typed(world, "deploy", NEW) == ExitCode.PARTIAL
+    assert "region b: app-1.b runs another release; app-2.b runs another release by now" in capsys.readouterr().err
+
+
+def test_a_way_back_is_open_while_something_is_wrong_and_begins_where_customers_are(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed(world, "deploy", NEW) == ExitCode.DONE
+    _lost(world)
+    _spoiled(world)
+    assert typed(world, "deploy", NEW) == ExitCode.REFUSED
+    assert typed(world, "rollback") == ExitCode.DONE
+    assert [site for site, _, _ in world.runs] == ["a", "b"]
+    said = capsys.readouterr().out
+    assert "db-1.b" in said and "lies a well, b SPOILED" in said
+
+
+def test_a_standby_that_is_dead_keeps_nobody_from_the_release_before(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed(world, "deploy", NEW) == ExitCode.DONE
+    world.ill, world.bad = {"app-1.b"}, OLD
+    assert typed(world, "rollback") == ExitCode.PARTIAL
+    assert {host: it for host, it in world.runs_on.items() if host.endswith("a")} == {"app-1.a": OLD, "app-2.a": OLD}
+    assert "region a runs release 000000000000 and is well, and keeps it" in capsys.readouterr().err
+    world.ill = set()
+    assert typed(world, "rollback") == ExitCode.DONE
+    assert set(world.runs_on.values()) == {OLD}
+
+
+def test_a_rollback_says_what_the_schema_may_lack(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert typed(world, "deploy", NEW) == ExitCode.DONE
+    world.texts_of[NEW] = {MIGRATION: CONTRACT}
+    assert cli.main(["rollback", "--dry-run"]) == ExitCode.DONE
+    assert (
+        "remove_column orders: where it has run, release 000000000000 may need what it took" in capsys.readouterr().out
+    )
+
+
+def test_what_does_not_fit_on_a_disk_is_refused_by_the_plan(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.seen = played_survey.changed(world.seen, "regions/b/hosts/app-2/disk_free", 250 * 2**20)
+    assert typed(world, "deploy", NEW) == ExitCode.REFUSED
+    assert "app-2.b: 250 MB of its disk are free, wanted 256 MB for release" in capsys.readouterr().out
+    assert world.runs == []
+    assert typed(world, "deploy", OLD) == ExitCode.DONE, "one that runs there needs no room"
 
 
 def _spoiled(world: World) -> None:

@@ -657,7 +657,7 @@ sys.exit(255)
 """
     steps: list[Step] = []
     done = engine.up(played(tmp_path, body), steps.append)
-    assert (done.ok, done.code, done.errors) == (False, 255, ("fence: no epoch was claimed",))
+    assert (done.ok, done.code, done.errors) == (False, 255, ("fence: no epoch was claimed",)) and done.begun
     assert steps[-1].state == "failed"
 
 
@@ -685,7 +685,9 @@ def test_one_that_says_nothing_in_events_is_told_by_its_error_or_its_last_line(
 
 def test_a_locked_stack_is_told_by_who_holds_it_and_what_frees_it(tmp_path: Path) -> None:
     """pulumi's own advice takes the lock of a run that lives."""
-    (said,) = engine.up(played(tmp_path, LOCKED), print).errors
+    done = engine.up(played(tmp_path, LOCKED), print)
+    (said,) = done.errors
+    assert not done.begun, "nothing was changed there"
     assert "is locked by ann@desk (pid 4711) at 2026-11-28T03:00:00Z" in said
     assert "drctl unlock" in said and "pulumi cancel" not in said
 

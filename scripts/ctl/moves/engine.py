@@ -54,7 +54,9 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """`errors`: what the program and its links said, each once. `interrupted`: somebody wanted it to end."""
+    """`errors`: what the program and its links said, each once. `interrupted`: somebody wanted it to end. `begun`: pulumi did begin; where it found the stack
+    locked, or no backend, nothing was changed.
+    """
 
     ok: bool
     code: int
@@ -62,6 +64,7 @@ class Outcome:
     errors: tuple[str, ...]
     warnings: tuple[str, ...]
     interrupted: bool = False
+    begun: bool = True
 
 
 Watch = Callable[[Step], None]
@@ -109,6 +112,7 @@ def up(stack: Stack, watch: Watch, *, why: str = "", limited: bool = False) -> O
             errors=tuple(seen.errors) or (() if process.returncode == 0 else (_said(said, stack),)),
             warnings=tuple(seen.warnings),
             interrupted=wanted.is_set(),
+            begun=process.returncode == 0 or seen.any,
         )
 
 
@@ -136,6 +140,7 @@ class Seen:
 
     def __init__(self, watch: Watch, began: float) -> None:
         self._watch, self._began, self._read, self._left = watch, began, 0, b""
+        self.any = False
         self.errors: dict[str, None] = {}
         self.warnings: dict[str, None] = {}
 
@@ -155,6 +160,7 @@ class Seen:
 
     def take(self, event: Mapping[str, Any]) -> None:
         """One event of the engine."""
+        self.any = True
         for kind, state in (("resourcePreEvent", "begun"), ("resOutputsEvent", "done"), ("resOpFailedEvent", "failed")):
             about = event.get(kind)
             metadata = about.get("metadata") if isinstance(about, Mapping) else None

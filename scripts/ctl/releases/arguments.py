@@ -25,7 +25,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="let its migrations pass although the release before needs what they take away",
     )
     arguments.undertaking(deploy)
-    arguments.undertaking(commands.add_parser("rollback", help="the release before, in both regions; the schema stays"))
+    rollback = commands.add_parser(
+        "rollback", help="the release before, in both regions, the active one first; the schema stays; again: go on"
+    )
+    rollback.add_argument("release", nargs="?", default="", help="another one than the last deploy has replaced")
+    arguments.undertaking(rollback)
 
 
 def _build(build: argparse.ArgumentParser) -> None:

@@ -11,23 +11,31 @@ from components import fitting
 from components.settings import Settings
 from contract import artefact
 from contract.errors import Failed
+from contract.plain import phrase
+from contract.release import SPARE as ROOM
 from contract.release import Manifest
 from contract.services.processes import processes
 from scripts.ctl.releases import migrations
 from scripts.ctl.releases.migrations import Finding
 from scripts.ctl.releases.store import WELL, Row
+from scripts.ctl.survey.seen import Survey
 
 MOST_TOLD = 6  # findings
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """`new`: its migrations that the release at work does not have, by name, with their texts."""
+    """`new`: its migrations that the release at work does not have, by name, with their texts; `copies`: what is wrong with where it lies; `there`: one
+    copy of it is well; `bytes`: of the artefact.
+    """
 
     digest: str
     manifest: Manifest | None
     new: Mapping[str, str]
     against: tuple[str, ...]
+    copies: tuple[str, ...] = ()
+    there: bool = True
+    bytes: int = 0
 
     @property
     def findings(self) -> list[Finding]:
@@ -36,10 +44,10 @@ class Candidate:
 
 def candidate(row: Row, body: bytes | None, settings: Settings, known: Collection[str]) -> Candidate:
     """`row`, `body`: as both copies were read; `known`: migrations of the release at work. Raises OSError."""
-    against = []
+    against, copies = list[str](), list[str]()
     if set(row.states.values()) != {WELL}:
         states = ", ".join(f"{site} {state}" for site, state in row.states.items())
-        against.append(
+        copies.append(
             f"release {row.digest[:12]}: lies {states}, wanted it well in both regions' buckets: a region that is left alone would lack it; run "
             "`drctl releases verify --repair`"
         )
@@ -54,7 +62,43 @@ def candidate(row: Row, body: bytes | None, settings: Settings, known: Collectio
             except Failed as error:
                 against.append(str(error))
         against += [] if told is None else _unfit(told, settings)
-    return Candidate(digest=row.digest, manifest=told, new=new, against=tuple(against))
+    return Candidate(
+        digest=row.digest,
+        manifest=told,
+        new=new,
+        against=tuple(against),
+        copies=tuple(copies),
+        there=body is not None,
+        bytes=len(body or b""),
+    )
+
+
+def crowded(it: Candidate, survey: Survey) -> list[str]:
+    """App hosts whose disk it does not fit on, by what they say of it; one that says nothing is not judged, nor one that runs it."""
+    if it.manifest is None:
+        return []
+    wanted, found = it.bytes + it.manifest.size + ROOM, list[str]()
+    for name, free in survey.rooms.items():
+        if free is not None and free < wanted and survey.releases[name] != it.digest:
+            found.append(
+                f"{name}: {free / 2**20:.0f} MB of its disk are free, wanted {wanted / 2**20:.0f} MB for release {it.digest[:12]}, packed and unpacked, and "
+                "what else is written there; lower dr:app.releases_kept and run `pulumi up`, or free the disk"
+            )
+    return found
+
+
+def missed(it: Candidate, newer: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """What a release that comes back may miss in the schema. `newer`: texts of migrations that it does not have, by their release and name."""
+    found = [finding for texts in newer.values() for finding in migrations.lint(texts) if finding.breaks]
+    told = [
+        phrase(
+            f"{each.file.rpartition('/')[2]}, line {each.line}: {each.text}: where it has run, release {it.digest[:12]} may need what it took; `drctl deploy` "
+            "of a release that gives it back is the other way",
+            300,
+        )
+        for each in found[:MOST_TOLD]
+    ]
+    return told + ([f"and {len(found) - MOST_TOLD} more"] if len(found) > MOST_TOLD else [])
 
 
 def judged(it: Candidate, older: Collection[str], unsafe: str) -> tuple[list[str], list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -114,13 +114,21 @@ class Store:
 
     def files(self, digest: str) -> frozenset[str]:
         """Names of a release's files; none where it lies in no bucket, or nowhere well."""
+        return frozenset(self._within(digest, lambda path, most: artefact.peek(path, most).files) or ())
+
+    def texts(self, digest: str, names: Collection[str]) -> dict[str, str]:
+        """What these files of a release say; none where it lies in no bucket, or nowhere well."""
+        return self._within(digest, lambda path, most: artefact.texts(path, most, names)) or {}
+
+    def _within(self, digest: str, look: Callable[[Path, int], T]) -> T | None:
+        """Into the first copy that is well."""
         for bucket in self.buckets.values():
             with suppress(Failed), TemporaryDirectory(prefix="drctl-") as folder:
                 if body := bucket.artefact(digest):
                     path = Path(folder) / "release"
                     path.write_bytes(body)
-                    return frozenset(artefact.peek(path, self._most_mb * 2**20).files)
-        return frozenset()
+                    return look(path, self._most_mb * 2**20)
+        return None
 
     def _read(self, row: Row) -> tuple[dict[str, str], bytes | None]:
         states, body = dict(row.states), None

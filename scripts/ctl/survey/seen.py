@@ -134,5 +134,15 @@ class Survey:
         return found
 
     @property
+    def rooms(self) -> dict[str, int | None]:
+        """By app host of both regions, bytes that are free on its own disk; None where one does not say."""
+        return {
+            f"{name}.{site}": word.part(lambda it: it.disk_free)
+            for site, region in self.regions.items()
+            for name, word in region.hosts.items()
+            if kind_of(name) == APP
+        }
+
+    @property
     def standby(self) -> Region | None:
         return None if self.newest.value is None else self.regions[other(self.newest.value.active)]

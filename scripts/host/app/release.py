@@ -20,7 +20,7 @@ from contract.buckets import Bucket
 from contract.errors import Failed, Refused, say
 from contract.limits import FETCH_S
 from contract.plain import phrase
-from contract.release import MANIFEST, RELEASES, SUFFIX, UPLOADS, Place
+from contract.release import MANIFEST, RELEASES, SPARE, SUFFIX, UPLOADS, Place
 from contract.wire.http1 import Connection, ProtocolError
 from contract.wire.sigv4 import Signer, encode_key
 
@@ -32,7 +32,6 @@ from ..frame.log import Log
 from ..frame.result import Result
 from ..frame.witness import public_tls
 
-SPARE = 256 * 2**20  # bytes that stay free for everything else that writes on this disk
 WAIT_S = 20.0  # for a connection, and for each piece of an answer
 PIECE = 1 << 20
 CURRENT = "/opt/shop/current"
