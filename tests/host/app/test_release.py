@@ -186,7 +186,7 @@ def test_a_release_larger_than_may_be_is_not_fetched_to_its_end(
     assert host.there == []
 
 
-@pytest.mark.parametrize("free", [0, placing.SPARE])
+@pytest.mark.parametrize("free", [0, release.SPARE])
 def test_a_disk_without_room_is_refused_before_anything_is_unpacked(
     host: Host, shop: tuple[str, bytes], monkeypatch: pytest.MonkeyPatch, free: int
 ) -> None:
