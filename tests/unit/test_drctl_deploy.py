@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -367,6 +368,16 @@ def test_a_rollback_says_what_the_schema_may_lack(world: World, capsys: pytest.C
     assert (
         "remove_column orders: where it has run, release 000000000000 may need what it took" in capsys.readouterr().out
     )
+
+
+def test_a_linter_that_does_not_answer_bars_no_rollback(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert typed(world, "deploy", NEW) == ExitCode.DONE
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    world.texts_of[NEW] = {MIGRATION: 'execute "drop table orders"\n'}
+    assert typed(world, "rollback") == ExitCode.DONE
+    assert "squawk: " in capsys.readouterr().out
 
 
 def test_what_does_not_fit_on_a_disk_is_refused_by_the_plan(world: World, capsys: pytest.CaptureFixture[str]) -> None:

@@ -89,7 +89,10 @@ def crowded(it: Candidate, survey: Survey) -> list[str]:
 
 def missed(it: Candidate, newer: Mapping[str, Mapping[str, str]]) -> list[str]:
     """What a release that comes back may miss in the schema. `newer`: texts of migrations that it does not have, by their release and name."""
-    found = [finding for texts in newer.values() for finding in migrations.lint(texts) if finding.breaks]
+    try:
+        found = [finding for texts in newer.values() for finding in migrations.lint(texts) if finding.breaks]
+    except Failed as error:  # no linter bars the way back
+        return [str(error)]
     told = [
         phrase(
             f"{each.file.rpartition('/')[2]}, line {each.line}: {each.text}: where it has run, release {it.digest[:12]} may need what it took; `drctl deploy` "
