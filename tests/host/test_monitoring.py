@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +24,10 @@ from scripts.host.frame import plan
 from scripts.host.frame.call import Call
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.log import Log
-from scripts.host.host.monitoring import config, figures, verbs
-from scripts.host.host.monitoring.verbs import NODE, TIMER, WATCHERS, Desired, Monitoring
+from scripts.host.host.monitoring import config, figures, service, verbs
+from scripts.host.host.monitoring.service import Desired, Monitoring
+from scripts.host.host.monitoring.verbs import NODE, TIMER, WATCHERS
+from scripts.host.host.survey import UNFIGURED
 from tests.unit.played_survey import host as played
 
 HOSTS = {
@@ -118,7 +123,7 @@ class Ground:
 
 @pytest.fixture(autouse=True)
 def user(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verbs, "USER", "root")
+    monkeypatch.setattr(service, "USER", "root")
 
 
 @pytest.fixture(params=["control-1", "db-1"])
@@ -280,9 +285,25 @@ def test_a_text_of_a_host_ends_no_label_and_no_line() -> None:
     assert line.startswith('dr_host_software{version="a\\"} 1 dr_role{role=\\"primary\\\\\\"} 1"} 1')
 
 
+def test_no_figure_is_made_of_what_is_not_asked_for_them() -> None:
+    left_out = {it.path for it in METRICS if it.by == SURVEY and it.path.partition(".")[0] in UNFIGURED}
+    assert left_out == set()
+
+
+def test_what_a_timer_runs_twice_a_minute_reads_no_more_than_it_takes() -> None:
+    """Starting is most of what it costs: a host has one kind of server, and converges seldom."""
+    asked = "import sys, scripts.host.host.monitoring.verbs; print(*sys.modules)"
+    read = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout.split()
+    rooms = {
+        name for name in read if re.fullmatch(r"scripts\.host\.(host\.verbs|redis|app|agent|host\.certificate).*", name)
+    }
+    assert rooms == set()
+    assert "scripts.host.host.monitoring.service" not in read
+
+
 def test_figures_are_written_for_the_collector_whole(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     ground.converge()
-    monkeypatch.setattr(verbs, "survey", lambda call: type("R", (), {"facts": {"at": 7.0}})())
+    monkeypatch.setattr(verbs, "figured", lambda call: {"at": 7.0})
     call = Call("monitoring", "metrics", {}, ground.layout, Log(io.StringIO(), "monitoring metrics"))
     verbs.metrics(call)
     link = ground.layout.at("/var/lib/prometheus/node-exporter/dr_host.prom")

@@ -29,8 +29,8 @@ from scripts.host.frame.layout import Layout
 from scripts.host.frame.systemd import Systemd, sandbox
 from scripts.host.host import authlog, hardening
 from scripts.host.host.certificate import install as certificate
-from scripts.host.host.monitoring.verbs import Desired as Watching
-from scripts.host.host.monitoring.verbs import Monitoring
+from scripts.host.host.monitoring.service import Desired as Watching
+from scripts.host.host.monitoring.service import Monitoring
 from scripts.host.host.sshd import Sshd
 from scripts.host.postgres import config as postgres
 from scripts.host.postgres.desired import Desired as PostgresDesired
@@ -121,8 +121,8 @@ WRITERS: dict[str, Callable[[], list[ManagedFile]] | None] = {
     "host/authlog.py files": of_authlog,
     "host/certificate/install.py files": of_certificate,
     "host/hardening.py files": of_hardening,
-    "host/monitoring/verbs.py _started": of_monitoring,
-    "host/monitoring/verbs.py early": of_monitoring,
+    "host/monitoring/service.py _started": of_monitoring,
+    "host/monitoring/service.py early": of_monitoring,
     "postgres/config.py managed_files": of_postgres,
     "postgres/volume.py mount": None,
     "redis/config.py files": of_redis,

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -36,14 +36,28 @@ _PACKAGES = re.compile(
 UNITS_S = 5.0
 
 
+# What no figure is made of (`contract/monitoring/metrics.py`): parity asks for a lot, and packages are a process of their own.
+UNFIGURED = ("packages", "parity", "monitoring")
+
+
 def survey(call: Call) -> Result:
     """Never fails; unknown is null, and `silent` names the services that could not be asked."""
+    return Result({**_all(call, ()), "packages": _packages(call.layout)})
+
+
+def figured(call: Call) -> dict[str, Any]:
+    """The same without `UNFIGURED`: for figures, which are read twice a minute."""
+    return _all(call, UNFIGURED)
+
+
+def _all(call: Call, without: Collection[str]) -> dict[str, Any]:
     asked: dict[str, Callable[[Call], Any]] = {"host": _host, **_services(call.layout)}
+    asked = {name: ask for name, ask in asked.items() if name not in without}
     with ThreadPoolExecutor(len(asked)) as pool:
         found = dict(zip(asked, pool.map(lambda ask: _asked(ask, call), asked.values()), strict=True))
     own = found.pop("host") or {}
     silent = sorted(name for name, it in found.items() if it is None)
-    return Result({**own, **found, "silent": silent})
+    return {**own, **found, "silent": silent}
 
 
 def _asked(ask: Callable[[Call], Any], call: Call) -> Any:
@@ -96,7 +110,6 @@ def _host(call: Call) -> dict[str, Any]:
         "failed": _failed_units(),
         "disk_free": disk.f_bavail * disk.f_frsize,
         "disk_size": disk.f_blocks * disk.f_frsize,
-        "packages": _packages(call.layout),
         "role": None if role is None else role.document(),
     }
 

@@ -22,8 +22,9 @@ from lab.pairs.postgres import Pair
 from lab.pairs.redis import Pair as Caches
 from scripts.ctl.stacks.secrets import Authority
 from scripts.host.frame.files import write_atomically
-from scripts.host.host.monitoring import asking, config, figures, inside
+from scripts.host.host.monitoring import asking, config, figures
 from scripts.host.host.monitoring.config import Place
+from scripts.host.host.monitoring.inside import cache, database, web
 from scripts.host.redis.wire import Connection, parse_info
 from tests.host.servers.monitoring_rig import Control, Sink, certify, until
 
@@ -160,27 +161,27 @@ def paths(server: str) -> set[str]:
 def test_a_database_tells_of_its_inside_whether_it_leads_or_follows() -> None:
     with Pair() as pair:
         pair.up()
-        leads, follows = inside.counters(pair.a.server), inside.counters(pair.b.server)
+        leads, follows = database.counters(pair.a.server), database.counters(pair.b.server)
         assert leads is not None and follows is not None
         assert leads.keys() == follows.keys() == paths("postgres")
         assert leads["wal"] > 0 and follows["wal"] is None, "a standby writes none of its own"
         assert leads["max_connections"] > leads["connections"] >= 0
         assert leads["size"] > 2**20 and leads["commits"] > 0
         pair.b.kill()
-        assert inside.counters(pair.b.server) is None
+        assert database.counters(pair.b.server) is None
 
 
 def test_a_cache_tells_of_its_inside(tmp_path: Path) -> None:
     with closing(Caches(tmp_path)) as pair:
         pair.up()
         with Connection(pair.a.server()) as connection:
-            found = inside.counted(parse_info(connection.call("INFO", "everything")))
+            found = cache.counted(parse_info(connection.call("INFO", "everything")))
         assert found.keys() == paths("redis") and found["commands"] > 0
-        assert inside.counted({"total_commands_processed": "x"}) == {}, "what is no number is unknown"
+        assert cache.counted({"total_commands_processed": "x"}) == {}, "what is no number is unknown"
 
 
 def test_nginx_tells_of_its_inside() -> None:
     page = "Active connections: 3 \nserver accepts handled requests\n 296 296 312 \nReading: 0 Writing: 1 Waiting: 2 \n"
-    found = inside.said(page)
+    found = web.said(page)
     assert found == {"connections": 3, "requests": 312} and found.keys() == paths("nginx")
-    assert inside.said("<html>404</html>") is None
+    assert web.said("<html>404</html>") is None

@@ -15,7 +15,7 @@ from contract.monitoring.metrics import BY_NAME
 from contract.monitoring.rules import Limits, Rule, Severity
 from contract.services.monitoring import Watch
 from scripts.host.host.monitoring.config import SCRAPE_S, TIMEOUT_S, alertmanager
-from scripts.host.host.monitoring.verbs import EVERY_S
+from scripts.host.host.monitoring.service import EVERY_S
 from tests.host.servers.monitoring_cases import CASES, Case, Series
 
 ROOT = Path(__file__).resolve().parents[3]
