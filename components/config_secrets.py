@@ -318,6 +318,8 @@ def _monitoring(root: Section) -> s.Told:
     with root.section("monitoring", "nobody is told of an alert", _TOLD) as at:
         checks_of = {
             "smtp_password": checks.password,
+            "remote_write_password": _TOKEN,
+            "remote_write_token": _TOKEN,
             "pagerduty": _TOKEN,
             "slack": _HTTP,
             "webhook": _HTTP,

@@ -64,6 +64,7 @@ def check(settings: Settings, root: Section) -> None:
         *_generations(settings),
         *_archive(settings),
         *_mail(settings),
+        *_store(settings),
         *_destroy(settings),
         *_app_secrets(settings),
         *_acme(settings),
@@ -175,6 +176,9 @@ def endpoints(settings: Settings) -> dict[str, str]:
     found |= {f"openstack.endpoint_overrides.{name}": url for name, url in (stack.endpoint_overrides or {}).items()}
     found |= {"shop.acme.directory": settings.shop.acme.directory} if settings.shop.acme else {}
     found |= {f"regions.{site}.s3_endpoint": region.s3_endpoint for site, region in settings.regions.items()}
+    store = settings.monitoring.remote_write if settings.monitoring else None
+    if store is not None and (store.user or settings.secrets.monitoring.remote_write_token):
+        found["monitoring.remote_write.url"] = store.url
     return {key: url for key, url in found.items() if url is not None}
 
 
@@ -321,6 +325,29 @@ def _mail(settings: Settings) -> Iterator[_Row]:
             "dr:secrets monitoring.smtp_password",
             "the mail server would take no alert",
             "add {monitoring: {smtp_password: ...}} to the object of dr:secrets in both stacks, or leave the user out where the server asks for none",
+        )
+
+
+def _store(settings: Settings) -> Iterator[_Row]:
+    """A user and its password, or a token alone."""
+    store, told = settings.monitoring and settings.monitoring.remote_write, settings.secrets.monitoring
+    if not store or settings.secrets.secret_key_base is None:
+        return
+    if store.user is not None and told.remote_write_password is None:
+        yield (
+            "monitoring.remote_write.user",
+            f"{store.user!r}, and no password of it in dr:secrets",
+            "dr:secrets monitoring.remote_write_password",
+            "the store would take no figure",
+            "add {monitoring: {remote_write_password: ...}} to the object of dr:secrets in both stacks, or leave the user out",
+        )
+    if store.user is not None and told.remote_write_token is not None:
+        yield (
+            "monitoring.remote_write.user",
+            f"{store.user!r}, and a token in dr:secrets",
+            "one of them",
+            "the token would be shown to nobody",
+            "leave the user out, or take monitoring.remote_write_token out of dr:secrets in both stacks",
         )
 
 

@@ -93,6 +93,8 @@ class Told:
     pagerduty: str | None = field(default=None, repr=False)  # integration key of Events v2
     webhook: str | None = field(default=None, repr=False)  # URL
     watchdog: str | None = field(default=None, repr=False)  # URL that is to be called each minute
+    remote_write_password: str | None = field(default=None, repr=False)  # of the user of dr:monitoring.remote_write
+    remote_write_token: str | None = field(default=None, repr=False)  # in place of both
 
 
 @dataclass(frozen=True, kw_only=True)

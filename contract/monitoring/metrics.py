@@ -17,6 +17,7 @@ EVERY = tuple(KINDS)
 # Who exports a metric: jobs of the hosts, and Debian's packages.
 SURVEY, ARCHIVE, ASSETS = "dr_host", "dr_archive", "dr_assets"
 NODE, BLACKBOX, PROMETHEUS, ALERTMANAGER = "node", "blackbox", "prometheus", "alertmanager"
+STORE = "prometheus, with a store"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +159,8 @@ METRICS = (
     _of(PROMETHEUS, "prometheus_notifications_alertmanagers_discovered", "Alertmanagers that it knows.", on=_CONTROL),
     _of(PROMETHEUS, "prometheus_notifications_dropped_total", "Alerts that none of them took.", on=_CONTROL, type="counter"),
     _of(PROMETHEUS, "prometheus_rule_evaluation_failures_total", "Rules that could not be judged.", on=_CONTROL, type="counter"),
+    _of(STORE, "prometheus_remote_storage_queue_highest_sent_timestamp_seconds", "Of the newest figure that it took; absent before any.", on=_CONTROL),
+    _of(STORE, "prometheus_remote_storage_samples_failed_total", "Figures that it has refused for good.", on=_CONTROL, type="counter"),
     _of(ALERTMANAGER, "alertmanager_cluster_members", "Alertmanagers that hear each other, this one among them.", on=_CONTROL),
     _of(ALERTMANAGER, "alertmanager_notifications_failed_total", "Messages that a receiver did not take.", "integration", on=_CONTROL, type="counter"),
     _of(BLACKBOX, "probe_success", "Whether a question from here was answered as it should be.", "target", on=_CONTROL),

@@ -28,11 +28,12 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What is configured elsewhere and judged here. `archived`: whether there is an archive."""
+    """What is configured elsewhere and judged here. `archived`: whether there is an archive; `stored`: whether figures go to a store as well."""
 
     max_lag_bytes: int = 16 * MIB
     max_lag_s: int = 30
     archived: bool = True
+    stored: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +76,7 @@ def groups(limits: Limits) -> dict[str, tuple[Rule, ...]]:
         "shop": _shop(),
         "assets": _assets(),
         "monitoring": _monitoring(),
+        **({"store": _store()} if limits.stored else {}),
     }
 
 
@@ -333,4 +335,16 @@ def _monitoring() -> tuple[Rule, ...]:
         ),
         _warn("AlertsDropped", "increase(prometheus_notifications_dropped_total[10m]) > 0", 0, f"{_HOST}: alerts reached no Alertmanager", "by-day"),
         _warn("RulesFail", "increase(prometheus_rule_evaluation_failures_total[10m]) > 0", 0, f"{_HOST}: rules could not be judged", "by-day"),
+    )  # fmt: skip
+
+
+def _store() -> tuple[Rule, ...]:
+    # A queue that never got anything through has no time of its last sample: it is missed, and not late.
+    lately = "time() - prometheus_remote_storage_queue_highest_sent_timestamp_seconds < 120"
+    refused = "sum by (host, kind, site) (increase(prometheus_remote_storage_samples_failed_total[10m])) > 0"
+    return (
+        _warn(
+            "RemoteWriteFails", f'max by (host, kind, site) (up{{job="prometheus"}} == 1 unless on (host) {lately}) or on (host) {refused}', 300,
+            f"{_HOST}: the store of figures does not take what it is sent", "by-day",
+        ),
     )  # fmt: skip

@@ -11,10 +11,15 @@ from ..fields import Contradiction, key, part
 PAGERDUTY = "https://events.pagerduty.com/v2/enqueue"
 _MAIL = text(r"[^\s@<>\"']{1,64}@[A-Za-z0-9.-]{1,255}", "a mail address")
 _SERVER = text(r"[A-Za-z0-9.-]{1,253}:[0-9]{1,5}", "host:port of a mail server, like smtp.example.org:587")
+_SECRET = text(r"[\x21-\x7e]{1,4000}", "a word without spaces")
 _WORD = text(r"[^\s\"']{1,200}", "a word without spaces and quotes")
 _HTTP = text(r"https?://[^\s\"'\\]{1,500}", "an http or https URL")
 _PLACE = text(r"(https?://)?[A-Za-z0-9._~/:%-]{1,300}[^/\s]", "a URL or a folder, without a slash at its end")
 _TOLD = "that way nobody is told of an alert"
+# Without a user: whoever may read the configuration would have the password that follows it.
+_STORE = text(r"https?://[^\s\"'\\@]{1,500}", "an http or https URL without a user in it")
+_HEADER = text(r"[A-Za-z][A-Za-z0-9-]{0,60}", "the name of a header, like X-Scope-OrgID")
+_UNSENT = "no figure would reach the store"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +33,28 @@ class Email:
     tls: bool = key(
         boolean, "whether the server must speak TLS (STARTTLS, or from the start on 465)", default=True, why=_TOLD
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteWrite:
+    """`dr:monitoring.remote_write`. Its password is `monitoring.remote_write_password` of `dr:secrets`, or `remote_write_token` a token."""
+
+    url: str = key(
+        _STORE, "takes Prometheus' remote write: every figure of both regions, from each of them", why=_UNSENT
+    )
+    user: str | None = key(
+        optional(_WORD), "as whom, with the password; absent: with the token, or as nobody", default=None, why=_UNSENT
+    )
+    tenant_header: str | None = key(
+        optional(_HEADER), "that says whose figures they are, where the store wants one", default=None, why=_UNSENT
+    )
+    tenant: str | None = key(optional(_WORD), "what it says", default=None, why=_UNSENT)
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        """A header has something to say."""
+        if (self.tenant_header is None) != (self.tenant is None):
+            found, lacks = ("tenant_header", "tenant") if self.tenant is None else ("tenant", "tenant_header")
+            yield Contradiction(lacks, "nothing", f"it beside {found}", _UNSENT, "name both or none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +94,9 @@ class Keys:
     pagerduty_url: str = key(
         _HTTP, "where events go: PagerDuty's Events API v2, or one like it", default=PAGERDUTY, why=_TOLD
     )
+    remote_write: RemoteWrite | None = part(
+        RemoteWrite, "a store that figures are sent to as well", optional=True, why=_UNSENT
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,9 +120,29 @@ class Watch(Keys):
     pagerduty: str | None = key(optional(_WORD), "integration key of Events v2", default=None, secret=True)
     webhook: str | None = key(optional(_HTTP), "takes what Alertmanager posts", default=None, secret=True)
     watchdog: str | None = key(optional(_HTTP), "called each minute while alerting is alive", default=None, secret=True)
+    remote_write_password: str | None = key(optional(_SECRET), "of the store's user", default=None, secret=True)
+    remote_write_token: str | None = key(
+        optional(_SECRET), "for the store, in place of user and password", default=None, secret=True
+    )
+
+    @property
+    def store_secret(self) -> str | None:
+        """What Prometheus shows at the store; None: nothing."""
+        if self.remote_write is None:
+            return None
+        return self.remote_write_token if self.remote_write.user is None else self.remote_write_password
 
     def contradictions(self) -> Iterator[Contradiction]:
-        """A mail server that asks who it is needs a password, and one is of use for nothing else."""
+        """A server that asks who it is needs a password, and one is of use for nothing else."""
+        store = self.remote_write
+        if store is not None and store.user is not None and self.remote_write_password is None:
+            yield Contradiction(
+                "remote_write_password",
+                "nothing",
+                f"the password of {store.user} at the store",
+                _UNSENT,
+                "put it into the part monitoring of dr:secrets as remote_write_password, in both stacks",
+            )
         if self.email is not None and self.email.user is not None and self.smtp_password is None:
             yield Contradiction(
                 "smtp_password",

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from contract.documents import Envelope, Host, Tls
 from contract.errors import Failed, Usage
 from contract.hosts import CONTROL, KINDS
 from contract.monitoring.metrics import METRICS, SURVEY
-from contract.services.monitoring import Block, Email, Watch
+from contract.services.monitoring import Block, Email, RemoteWrite, Watch
 from scripts.host.frame import plan
 from scripts.host.frame.call import Call
 from scripts.host.frame.layout import Layout
@@ -41,6 +41,7 @@ WATCH = Watch(
     shop_host="www.shop.example", max_lag_bytes=1000, max_lag_s=5, slack="https://hooks.example/word", pagerduty="k" * 32,
     webhook="https://hook.example/x", watchdog="https://alive.example/y", entrance="203.0.113.9", archived=True,
     email=Email(to=("a@shop.example", "b@shop.example"), sender="m@shop.example", server="mail.example:587", user="m"), smtp_password="secret word",
+    remote_write=RemoteWrite(url="https://store.example/api/v1/write", user="shop"), remote_write_password="store-secret",
 )  # fmt: skip
 
 
@@ -237,6 +238,51 @@ def test_ways_of_telling_are_those_whose_words_are_there() -> None:
     by_name = {it["name"]: set(it) - {"name"} for it in config.alertmanager(WATCH)["receivers"]}
     assert by_name["page"] - by_name["warn"] == {"pagerduty_configs"}
     assert by_name["warn"] == {"email_configs", "slack_configs", "webhook_configs"}
+
+
+def test_figures_go_to_the_store_that_is_configured_and_to_none_otherwise() -> None:
+    (store,) = config.prometheus(PLACE, WATCH)["remote_write"]
+    assert store["basic_auth"] == {"username": "shop", "password_file": "/etc/dr/monitoring/store.secret"}
+    assert "headers" not in store and not store["follow_redirects"]
+    assert "store-secret" not in json.dumps(config.prometheus(PLACE, WATCH))
+    token = replace(
+        WATCH,
+        remote_write=RemoteWrite(url="https://store.example/", tenant_header="X-Scope-OrgID", tenant="team-7"),
+        remote_write_token="t",
+    )
+    (store,) = config.prometheus(PLACE, token)["remote_write"]
+    assert store["authorization"] == {"credentials_file": "/etc/dr/monitoring/store.secret"}
+    assert store["headers"] == {"X-Scope-OrgID": "team-7"} and "basic_auth" not in store
+    nobody = replace(token, remote_write_token=None)
+    assert not {"authorization", "basic_auth"} & set(config.prometheus(PLACE, nobody)["remote_write"][0])
+    none = replace(WATCH, remote_write=None)
+    assert "remote_write" not in config.prometheus(PLACE, none) and none.store_secret is None
+    told = [
+        it["alert"] for watch in (WATCH, none) for group in config.alert_rules(watch)["groups"] for it in group["rules"]
+    ]
+    assert told.count("RemoteWriteFails") == 1
+
+
+def test_what_waits_for_a_store_takes_a_few_megabytes_at_most() -> None:
+    queue = config.prometheus(PLACE, WATCH)["remote_write"][0]["queue_config"]
+    assert queue["max_shards"] * (queue["capacity"] + queue["max_samples_per_send"]) <= 10_000
+
+
+def test_the_stores_word_lies_in_a_file_of_its_own(ground: Ground) -> None:
+    ground.converge()
+    lies = [it.name for it in ground.layout.at(config.FOLDER).iterdir() if "store-secret" in it.read_text()]
+    assert lies == (["store.secret"] if ground.host == "control-1" else [])
+
+
+def test_a_store_that_asks_who_it_is_needs_a_password_and_a_header_something_to_say() -> None:
+    told = document("control-1")
+    told["monitoring"]["watch"]["remote_write_password"] = None
+    with pytest.raises(Usage, match="remote_write_password"):
+        Desired.read(told)
+    told = document("control-1")
+    told["monitoring"]["watch"]["remote_write"]["tenant"] = "team-7"
+    with pytest.raises(Usage, match="tenant_header"):
+        Desired.read(told)
 
 
 # --- a host's own figures

@@ -855,13 +855,41 @@ def test_a_pair_that_is_watched_and_tells_nobody_is_told_so() -> None:
         assert advice.warnings(replace(config.parse({**values, "monitoring": quiet}), lab=False)) == []
 
 
-@pytest.mark.parametrize("name", ["slack", "webhook", "watchdog", "pagerduty", "smtp_password"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "slack",
+        "webhook",
+        "watchdog",
+        "pagerduty",
+        "smtp_password",
+        "remote_write_password",
+        "remote_write_token",
+    ],
+)
 def test_a_word_of_a_receiver_that_is_none_is_refused_and_not_shown(name: str) -> None:
     values = stack.configuration()
     values["secrets"]["monitoring"][name] = "not a\nreal-secret-word"
     found = faults(values)
     assert list(found) == [f"dr:secrets.monitoring.{name}"]
     assert "real-secret-word" not in str(found)
+
+
+def test_a_store_is_shown_a_password_or_a_token_and_over_tls() -> None:
+    store = "monitoring/remote_write"
+    values = put(stack.configuration(), store, {"url": "https://store.example/api/v1/write", "user": "shop"})
+    assert list(faults(values)) == ["dr:monitoring.remote_write.user"]
+    values["secrets"]["monitoring"]["remote_write_password"] = "secret-store-password"
+    assert config.parse(values).monitoring is not None
+    plain = put({**values, "lab": False}, f"{store}/url", "http://store.example/")
+    assert "dr:monitoring.remote_write.url" in faults(plain)
+    values = put(values, f"{store}/url", "https://store.example/")
+    values["secrets"]["monitoring"]["remote_write_token"] = "secret-store-token"
+    assert list(faults(values)) == ["dr:monitoring.remote_write.user"], "which of them?"
+    values["monitoring"]["remote_write"]["user"] = None
+    assert config.parse(values).secrets.monitoring.remote_write_token == "secret-store-token"
+    for url in ("https://ann:word@store.example/", "store.example", 7):
+        assert "dr:monitoring.remote_write.url" in faults(put(values, f"{store}/url", url))
 
 
 def test_a_mail_server_that_asks_who_it_is_needs_a_password() -> None:

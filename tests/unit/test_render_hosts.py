@@ -188,6 +188,13 @@ def test_who_watches_is_let_in_by_address_and_tells_people_where_they_are() -> N
         ("tcp", 9090, VRACK),  # to 9100
         *(("tcp", port, "0.0.0.0/0") for port in (587, 8443)),
     }
+    store = {
+        "email": stack.MAIL,
+        "remote_write": {"url": "https://store.example:8480/insert/0/prometheus/api/v1/write"},
+    }
+    stored = config.parse(stack.configuration("a", monitoring=store))
+    assert outgoing(stored, "control") - outgoing(watched, "control") == {("tcp", 8480, "0.0.0.0/0")}
+    assert outgoing(stored, "app") == outgoing(watched, "app")
     assert not {9090, 9093, 9094, 9100} & {rule[1] for rule in outgoing(watched, "app")}
 
 

@@ -169,7 +169,7 @@ def _has(stage: Stage, key: str, wanted: set[str]) -> bool:
 
 
 def _rules() -> list[rules.Rule]:
-    return [rule for group in rules.groups(rules.Limits()).values() for rule in group]
+    return [rule for group in rules.groups(rules.Limits(stored=False)).values() for rule in group]
 
 
 def _exported(stage: Stage) -> set[str]:

@@ -77,6 +77,10 @@ def up(host: str, job: str = "node") -> str:
     return f'up{{job="{job}",{on(host)}}}'
 
 
+ASKED = {up("control-1.a", "prometheus"): "1"}
+SENT = f"prometheus_remote_storage_queue_highest_sent_timestamp_seconds{{{CONTROL}}}"
+REFUSED = f"prometheus_remote_storage_samples_failed_total{{{CONTROL}}}"
+UNTAKEN = "control-1.a: the store of figures does not take what it is sent"
 FREE = f'node_filesystem_avail_bytes{{{DB},mountpoint="/",fstype="ext4"}}'
 SIZE = f'node_filesystem_size_bytes{{{DB},mountpoint="/",fstype="ext4"}}'
 LEADING = {PRIMARY % it: "1" for it in (CACHE, CACHE_B)}
@@ -394,5 +398,14 @@ CASES: dict[str, list[Case]] = {
         )
     ],
     "AlertsDropped": [gauge("prometheus_notifications_dropped_total", "control-1.a", "0+1", "7", "control-1.a: alerts reached no Alertmanager")],
+    "RemoteWriteFails": [
+        # Never anything, nothing any more, and not all of it.
+        Case(fires=ASKED, quiet={**ASKED, SENT: "0+15"}, labels=of("control-1.a"), said=UNTAKEN),
+        Case(fires={**ASKED, SENT: "0"}, quiet={up("control-1.a", "prometheus"): "0"}, labels=of("control-1.a"), said=UNTAKEN, at_s=450),
+        Case(
+            fires={**ASKED, SENT: "0+15", REFUSED: "0+1"}, quiet={**ASKED, SENT: "0+15", REFUSED: "7"},
+            labels=of("control-1.a"), said=UNTAKEN,
+        ),
+    ],
     "RulesFail": [gauge("prometheus_rule_evaluation_failures_total", "control-1.a", "0+1", "7", "control-1.a: rules could not be judged")],
 }  # fmt: skip

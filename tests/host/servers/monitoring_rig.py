@@ -198,6 +198,11 @@ class Control:
         """And the prober."""
         document = config.prometheus(self.place, self.watch)
         document["global"] |= {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+        for store in document.get("remote_write", ()):
+            store["remote_timeout"] = "1s"
+            store["queue_config"] |= {"max_backoff": "1s", "batch_send_deadline": "1s"}
+        if self.watch.store_secret is not None:
+            (self.folder / config.STORE_SECRET).write_text(self.watch.store_secret)
         self.write("prometheus.yml", document)
         self.write("rules.yml", config.alert_rules(self.watch))
         self.write("blackbox.yml", config.blackbox(self.place, self.watch))

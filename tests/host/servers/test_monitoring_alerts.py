@@ -214,7 +214,7 @@ def test_what_an_undertaking_causes_is_not_told_until_its_end_and_all_else_is(ri
     tell(both, "TwoWriters", "page")
     wait_for(rig, "TwoWriters", "firing")
     wait_for(rig, "HostDown", "firing", ("/slack", "/hook", "mail"))
-    settle()
+    settle(3)
     for name in ("DatabaseHostDown", "StandbyMissing"):
         assert not any(counts(rig, name, "firing").values()), name
     with asked(rig.b) as alertmanager:
@@ -251,7 +251,7 @@ def test_one_of_the_two_that_is_left_is_told_alone(rig: Rig) -> None:
     rig.b.stop("alertmanager")
     silence(rig.a, "0123456789af", seconds=600)
     tell([rig.a], "CacheDown", "warn", site="b", host="db-1.b")
-    settle(3)
+    settle(2)
     assert not any(counts(rig, "CacheDown", "firing").values())
     rig.b.alertmanager()
     until("who comes back hears of it", lambda: open_at(rig.b))

@@ -14,12 +14,13 @@ from contract.documents import Host
 from contract.hosts import CONTROL, PORTS, kind_of
 from contract.monitoring import rules
 from contract.monitoring.rules import REGION_GONE, Limits, Severity
-from contract.services.monitoring import Watch
+from contract.services.monitoring import RemoteWrite, Watch
 from contract.sites import other
 
 FOLDER = "/etc/dr/monitoring"
 PROBER = "127.0.0.1:9115"
 SCRAPE_S, TIMEOUT_S = 10, 5
+STORE_S, STORE_SECRET = 10, "store.secret"
 SEEN_FROM = "seen_from"
 FIGURES, PROMETHEUS, ALERTS, GOSSIP = (PORTS[name] for name in ("figures", "prometheus", "alerts", "gossip"))
 # Without a sample that could differ: an error of these says more than a figure of others. Sizes, clocks, and what jobs tell.
@@ -118,7 +119,38 @@ def prometheus(place: Place, watch: Watch) -> dict[str, Any]:
             _scraped(place, "alertmanager", ALERTS, place.watching),
             *_probes(place, watch),
         ],
+        **({"remote_write": [_store(place, watch, watch.remote_write)]} if watch.remote_write is not None else {}),
     }
+
+
+def _store(place: Place, watch: Watch, told: RemoteWrite) -> dict[str, Any]:
+    """Where figures go as well. What it does not take waits in the log that Prometheus keeps for itself anyway, two hours of it, and in no memory beyond
+    the queue. `seen_from` tells the two that send apart.
+    """
+    found: dict[str, Any] = {
+        "name": "store",
+        "url": told.url,
+        "remote_timeout": f"{STORE_S}s",
+        "follow_redirects": False,  # the password is for this address
+        "metadata_config": {"send": False},
+        "queue_config": {
+            "capacity": 2000,
+            "max_shards": 4,
+            "max_samples_per_send": 500,
+            "max_backoff": "30s",
+            "retry_on_http_429": True,
+        },
+        "write_relabel_configs": [{"target_label": "shop", "replacement": watch.shop_host}],
+    }
+    if told.tenant_header is not None:
+        found["headers"] = {told.tenant_header: told.tenant}
+    if watch.store_secret is not None:
+        file = f"{place.folder}/{STORE_SECRET}"
+        if told.user is None:
+            found["authorization"] = {"credentials_file": file}
+        else:
+            found["basic_auth"] = {"username": told.user, "password_file": file}
+    return found
 
 
 def _scraped(place: Place, job: str, port: int, keys: list[str]) -> dict[str, Any]:
@@ -173,7 +205,12 @@ def blackbox(place: Place, watch: Watch) -> dict[str, Any]:
 
 def alert_rules(watch: Watch) -> dict[str, Any]:
     """The rules, with what is configured elsewhere."""
-    limits = Limits(max_lag_bytes=watch.max_lag_bytes, max_lag_s=watch.max_lag_s, archived=watch.archived)
+    limits = Limits(
+        max_lag_bytes=watch.max_lag_bytes,
+        max_lag_s=watch.max_lag_s,
+        archived=watch.archived,
+        stored=watch.remote_write is not None,
+    )
     return rules.document(limits, watch.runbook)
 
 

@@ -178,6 +178,8 @@ class Monitoring:
             }
             if watch.shop_ca is not None:
                 texts["shop-ca.pem"] = watch.shop_ca
+            if watch.store_secret is not None:
+                texts[config.STORE_SECRET] = watch.store_secret
         folder = self.layout.at(config.FOLDER)
         return [ManagedFile(path=folder / name, content=text, mode=0o640, group=USER) for name, text in texts.items()]
 
