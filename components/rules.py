@@ -331,23 +331,15 @@ def _mail(settings: Settings) -> Iterator[_Row]:
 def _store(settings: Settings) -> Iterator[_Row]:
     """A user and its password, or a token alone."""
     store, told = settings.monitoring and settings.monitoring.remote_write, settings.secrets.monitoring
-    if not store or settings.secrets.secret_key_base is None:
+    if not store or store.user is None or settings.secrets.secret_key_base is None:
         return
-    if store.user is not None and told.remote_write_password is None:
+    if told.remote_write_password is None or told.remote_write_token is not None:
         yield (
             "monitoring.remote_write.user",
-            f"{store.user!r}, and no password of it in dr:secrets",
-            "dr:secrets monitoring.remote_write_password",
-            "the store would take no figure",
-            "add {monitoring: {remote_write_password: ...}} to the object of dr:secrets in both stacks, or leave the user out",
-        )
-    if store.user is not None and told.remote_write_token is not None:
-        yield (
-            "monitoring.remote_write.user",
-            f"{store.user!r}, and a token in dr:secrets",
-            "one of them",
-            "the token would be shown to nobody",
-            "leave the user out, or take monitoring.remote_write_token out of dr:secrets in both stacks",
+            f"{store.user!r}, and {'a token' if told.remote_write_token else 'no password of it'} in dr:secrets",
+            "dr:secrets monitoring.remote_write_password, and no token beside it",
+            "the store would take no figure, or by another name than is meant",
+            "put the password into the part monitoring of dr:secrets in both stacks, or leave the user out where there is a token",
         )
 
 
