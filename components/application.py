@@ -135,7 +135,9 @@ def _schema(found: Mapping[str, Path]) -> str | None:
     told = re.search(r"Schema(?:\[[\d.]+\])?\.define\(version: ([\d_]{1,30})\)", _text(found, "db/schema.rb"))
     if told:
         return told[1].replace("_", "")
-    numbers = [it[1] for name in found if (it := re.fullmatch(r"db/migrate/(\d{1,30})_\w+\.rb", name))]
+    numbers = [
+        it[1] for name in found if (it := re.fullmatch(r"db/migrate/(?:[^/]+/)*(\d{1,30})_\w*(?:\.\w*)?\.rb", name))
+    ]
     return max(numbers, key=int, default=None)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from contract.artefact import MOST_TEXT
 from contract.errors import Failed
 from scripts.ctl.releases import statements
 from scripts.ctl.releases.migrations import lint, of_release
@@ -39,6 +40,21 @@ def found(body: str, head: str = "def change") -> list[tuple[bool, int, str]]:
         "execute <<~SQL\n      alter table orders\n        alter column note type integer\n    SQL",
         'execute "alter table orders alter note set not null"',
         'execute "alter table orders rename to purchases"',
+        'execute "ALTER TABLE orders DROP note"',
+        'execute "alter table only orders drop if exists note"',
+        'execute "alter table orders rename note to remark"',
+        'execute "alter table orders alter note type integer"',
+        'execute "alter table orders add column note text not null"',
+        'execute "alter table orders add note text not null"',
+        "execute <<~SQL\n      alter table orders\n        drop\n        column note\n    SQL",
+        'execute "drop materialized view sums"',
+        "change_table :orders do |table|\n      table.remove :note\n    end",
+        "change_table(:orders, bulk: true) { |o| o.rename :note, :remark }",
+        "change_table :orders do |t|\n      t.text :note, null: false\n    end",
+        "change_table :orders do |t|\n      t.timestamps\n    end",
+        "change_table :orders do |t|\n      t.change_null :note, false\n    end",
+        "add_timestamps :orders",
+        "drop_enum :state",
         "execute \"alter type state rename value 'a' to 'b'\"",
         'execute "drop type state"',
         'execute "revoke insert on orders from shop"',
@@ -49,8 +65,12 @@ def found(body: str, head: str = "def change") -> list[tuple[bool, int, str]]:
         "sql = <<~DROPS\n      drop table orders\n    DROPS\n    execute sql",
         "execute <<~SQL\n      -- squawk-ignore ban-drop-column\n      alter table orders drop column note\n    SQL",
         'execute "this is nothing that can be read"',
-        "add_timestamps :orders",
-        "drop_enum :state",
+        "create_join_table :orders, :labels\n    remove_column :orders, :note",
+        "drop_table :orders\n    create_table :orders do |t|\n      t.text :note\n    end",
+        "create_table :orders, force: :cascade do |t|\n      t.text :note\n    end",
+        "change_table name do |t|\n      t.text :note, null: false\n    end",
+        "connection.remove_column :orders, :note",
+        "safety_assured { remove_column :orders, :note }",
     ],
 )
 def test_what_the_release_of_before_needs_is_missed(body: str) -> None:
@@ -64,9 +84,14 @@ def test_what_the_release_of_before_needs_is_missed(body: str) -> None:
         "add_foreign_key :orders, :shops",
         'execute "CREATE UNIQUE INDEX x ON orders (note)"',
         'execute "create index on orders (note)"',
-        "remove_index :orders, :note",
-        'add_check_constraint :orders, "price > 0"',
         'execute "reindex table orders"',
+        "add_unique_constraint :orders, :note",
+        "add_reference :orders, :shop",
+        "add_reference :orders, :shop, index: { algorithm: :concurrently }, foreign_key: true",
+        "change_table :orders do |t|\n      t.index :note\n    end",
+        "change_table :orders do |t|\n      t.references :shop\n    end",
+        'add_check_constraint :orders, "total > 0"',
+        'execute "alter table orders add constraint x check (total > 0)"',
     ],
 )
 def test_what_holds_orders_up_is_told(body: str) -> None:
@@ -92,8 +117,23 @@ def test_what_holds_orders_up_is_told(body: str) -> None:
         'create_table :notes do |t|\n      t.text :name\n    end\n    execute "create index x on notes (name)"',
         "execute <<~SQL\n      create table notes (id bigint);\n      create index x on notes (id);\n    SQL",
         "say <<~TEXT\n      drop by, all of you\n    TEXT",
-        'add_check_constraint :orders, "price > 0", validate: false',
+        "remove_index :orders, :note",
+        'execute "drop index x"',
         "add_timestamps :orders, null: true",
+        "add_reference :orders, :shop, index: { algorithm: :concurrently }",
+        "add_reference :orders, :shop, index: false, foreign_key: { validate: false }",
+        "change_table :orders do |t|\n      t.text :note\n      t.remove_index :note\n    end",
+        "change_table :orders do |t|\n      t.timestamps null: true\n    end",
+        "create_table :notes do |n|\n      n.references :order, null: false, foreign_key: true\n      n.timestamps\n    end",
+        "change_table :orders do |t|\n      t.text :note\n    end\n    create_table name do |t|\n      t.text :x, null: false\n    end",
+        "create_table(:notes) { |t| t.text :x, null: false }",
+        "create_join_table :orders, :labels do |t|\n      t.index :order_id\n    end",
+        'add_check_constraint :orders, "total > 0", validate: false',
+        'execute "alter table orders add constraint x check (total > 0) not valid"',
+        'execute "alter table orders add column note text not null default 1"',
+        'execute "alter table orders alter column note drop default"',
+        'execute "alter table orders drop constraint x"',
+        "execute \"alter type state add value 'x'\"",
     ],
 )
 def test_what_both_releases_can_live_with_passes(body: str) -> None:
@@ -107,6 +147,23 @@ def test_the_way_back_is_nobodys_matter() -> None:
     assert found("remove_column :orders, :note", old) == []
     after = "def down\n    add_column :orders, :note, :text\n  end\n\n  def up"
     assert found("remove_column :orders, :note", after) == [(True, 7, "remove_column orders")]
+
+
+@pytest.mark.parametrize(
+    "down",
+    [
+        "def down; end",
+        "def down = raise(ActiveRecord::IrreversibleMigration)",
+        "def self.down() = nil",
+        "  def down\n    x",
+    ],
+)
+def test_a_way_back_on_one_line_or_without_an_end_hides_nothing(down: str) -> None:
+    assert any(breaks for breaks, _, _ in found("remove_column :orders, :note", f"{down}\n\n  def up"))
+
+
+def test_what_was_not_read_to_its_end_is_told() -> None:
+    assert any(it.breaks for it in lint({NAME: "#" + "x" * MOST_TEXT}))
 
 
 def test_it_is_told_by_file_and_line() -> None:
@@ -123,8 +180,10 @@ def test_which_files_are_migrations() -> None:
         "db/cache_migrate/20260101000001_x.rb",
         "app/db/migrate/1_x.rb",
         "db/seed.rb",
+        "db/migrate/20260101000001_create_tables.active_storage.rb",
+        "db/migrate/2026/20260101000003_x.rb",
     }
-    assert of_release(files) == {NAME, "db/cache_migrate/20260101000001_x.rb"}
+    assert of_release(files) == {*files} - {"db/migrate/README.md", "app/db/migrate/1_x.rb", "db/seed.rb"}
 
 
 def test_the_line_of_sql_is_told() -> None:

@@ -11,13 +11,21 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
+from contract.artefact import MOST_TEXT
 from contract.plain import phrase
 from scripts.ctl.releases import statements
 
-FILE = re.compile(r"db/[A-Za-z0-9_]*migrate/\d+_\w+\.rb")
-_DOWN = re.compile(r"^(\s*)def (?:self\.)?down\b")
-_CREATED = re.compile(r"\b(?:create_table|create_join_table)[\s(]+[:\"']([A-Za-z0-9_.]+)")
-_CALL = re.compile(r"\b(?:(t)\.)?([a-z_]+)[\s(]+(?=[:\"'])[:\"']([A-Za-z0-9_.]+)")
+# As Rails finds them: in folders of that one too, and with the name of the engine that they were copied from (`..._tables.active_storage.rb`).
+FILE = re.compile(r"db/[A-Za-z0-9_]*migrate/(?:[^/]+/)*\d+_\w*(?:\.\w*)?\.rb")
+_DOWN = re.compile(r"^(\s*)def (?:self\.)?down\b(.*)$")
+_CREATED = re.compile(r"\bcreate_table[\s(]+[:\"']([A-Za-z0-9_.]+)")
+_BLOCK = re.compile(
+    r"\b(create|change|create_join)_table\b[\s(]*(?:[:\"']([A-Za-z0-9_.]+))?.{0,200}(?:\bdo|\{)\s*\|\s*(\w+)"
+)
+_NEW = ""  # a table that is made under a name which nobody reads here
+_CALL = re.compile(r"(?:\b(\w+)\.)?\b([a-z_]+)[\s(]+(?=[:\"'])[:\"']([A-Za-z0-9_.]+)")
+_STAMPS = re.compile(r"\b(\w+)\.(timestamps)\b()")
+MOST_LINES = 40  # of a call
 BREAKS, BLOCKS = "the release that still runs needs it", "orders wait until it has ended"
 
 
@@ -55,66 +63,101 @@ _GONE = frozenset(
 _GONE_OF_TABLE = frozenset(
     {"remove", "rename", "change", "remove_references", "remove_belongs_to", "remove_timestamps"}
 )
+_POINTS = ("add_reference", "add_belongs_to", "references", "belongs_to")
+# What a table's block says that is no new column.
+_NO_COLUMN = frozenset({"index", "foreign_key", "remove_index", "rename_index", "change_default", "check_constraint"})
 
 
 def _of(name: str, text: str) -> Iterator[Finding]:
     lines = _upwards(text)
-    created = {table for _, line in lines for table in _CREATED.findall(line)}
-    for number, line in lines:
-        whole = _statement(lines, number)
-        for breaks, told in _called(whole, line, created):
-            yield Finding(file=name, line=number, text=told, breaks=breaks)
-    code = dict(lines)
-    for said in statements.judge("\n".join(code.get(at, "") for at in range(1, max(code, default=0) + 1)), created):
-        yield Finding(file=name, line=said.line, text=said.sentence(), breaks=said.breaks)
+    created, blocks = {_NEW}, dict[str, str]()  # tables that are new, and whose block a variable is of
+    found = list[tuple[int, bool, str]]()
+    for at, (number, line) in enumerate(lines):
+        whole = _statement(lines[at : at + MOST_LINES])
+        for it in _BLOCK.finditer(line):
+            blocks[it[3]] = {"create": it[2] or _NEW, "change": it[2] or "?"}.get(it[1], _NEW)
+        for table in _CREATED.findall(line):
+            if re.search(r"force:\s*(?:true|:cascade)", whole):
+                found.append((number, True, f"create_table {table} with force: what is in it goes"))
+            created.add(table)
+        found += [(number, *each) for each in _called(whole, line, created, blocks)]
+    said = statements.judge(_whole(lines), created)
+    found += [(it.line, it.breaks, it.sentence()) for it in said]
+    if len(text.encode(errors="replace")) >= MOST_TEXT:
+        found.append((len(lines), True, f"it is longer than {MOST_TEXT} bytes, and was not read to its end"))
+    for number, breaks, told in sorted(found, key=lambda it: it[0]):
+        yield Finding(file=name, line=number, text=told, breaks=breaks)
 
 
 def _upwards(text: str) -> list[tuple[int, str]]:
-    """Lines without comments and without `def down`, with their numbers."""
-    found, until = list[tuple[int, str]](), None
+    """Lines without comments and without `def down`, with their numbers. What is not seen to end is none."""
+    found, until, held = list[tuple[int, str]](), None, list[tuple[int, str]]()
     for number, line in enumerate(text.splitlines(), 1):
-        if until is not None:
-            until = None if line.startswith(f"{until}end") else until
-            continue
-        if it := _DOWN.match(line):
-            until = it[1]
-            continue
         code = "" if line.lstrip().startswith("#") else re.sub(r"\s#\s.*$", "", line)
+        if until is not None:
+            held.append((number, code))
+            if re.match(rf"{until}end\b", line):
+                until, held = None, []
+            continue
+        if it := _DOWN.match(code):
+            if not re.search(r"\bend\s*$|^\s*=|^\s*\([^)]*\)\s*=", it[2]):  # else it is all on this line
+                until = it[1]
+            continue
         found.append((number, code))
-    return found
+    return found + held
 
 
-def _statement(lines: list[tuple[int, str]], number: int) -> str:
-    """The line, with those that go on behind its comma."""
-    rest = [line for at, line in lines if at >= number]
-    told = rest[0]
-    for line in rest[1:]:
+def _whole(lines: list[tuple[int, str]]) -> str:
+    """The text again, each line in its place."""
+    told = dict(lines)
+    return "\n".join(told.get(number, "") for number in range(1, max(told, default=0) + 1))
+
+
+def _statement(lines: list[tuple[int, str]]) -> str:
+    """The first line, with those that go on behind its comma."""
+    told = lines[0][1]
+    for _, line in lines[1:]:
         if not told.rstrip().endswith((",", "(", "\\")):
             break
         told += f" {line.strip()}"
     return told
 
 
-def _called(whole: str, line: str, created: Collection[str]) -> Iterator[tuple[bool, str]]:
+def _called(whole: str, line: str, created: Collection[str], blocks: Mapping[str, str]) -> Iterator[tuple[bool, str]]:
     """Rails' own words, of tables that were there before."""
-    for it in _CALL.finditer(line):
-        of_table, word, table = it[1], it[2], it[3]
-        if of_table and word in _GONE_OF_TABLE:
-            yield True, f"t.{word} {table}"
-        if of_table or table in created:
+    for it in (*_CALL.finditer(line), *_STAMPS.finditer(line)):
+        of, word, about = it[1], it[2], it[3]
+        table = blocks.get(of or "")
+        if table in created:
             continue
-        if word in _GONE:
-            yield True, f"{word} {table}"
-        if word == "change_column_null" and re.search(r",\s*false\b", whole):
-            yield True, f"{word} {table}"
-        lacks = re.search(r"null:\s*false", whole) and not re.search(r"default:", whole)
-        if word in ("add_column", "add_reference", "add_belongs_to") and lacks:
-            yield True, f"{word} {table} without a default: rows of the old code have no value for it"
-        if word == "add_timestamps" and not re.search(r"null:\s*true|default:", whole):
-            yield True, f"{word} {table} without a default: rows of the old code have no value for it"
-        if word in ("add_index", "remove_index") and not re.search(r"algorithm:\s*:concurrently", whole):
-            yield False, f"{word} {table} without algorithm: :concurrently"
-        if word == "add_unique_constraint" and not re.search(r"using_index:", whole):
-            yield False, f"{word} {table} without using_index:"
-        if word in ("add_foreign_key", "add_check_constraint") and not re.search(r"validate:\s*false", whole):
-            yield False, f"{word} {table} without validate: false"
+        if table is not None or of == "t":
+            if word in _GONE_OF_TABLE:
+                yield True, f"{of}.{word} {about}"
+            if table is not None:
+                yield from _added(f"{of}.{word} {about}".rstrip(), word, whole, column=word not in _NO_COLUMN)
+        elif about not in created:
+            if word in _GONE:
+                yield True, f"{word} {about}"
+            named = word in ("add_column", "add_reference", "add_belongs_to", "add_timestamps")
+            yield from _added(f"{word} {about}", word, whole, column=named)
+
+
+def _added(told: str, word: str, whole: str, *, column: bool) -> Iterator[tuple[bool, str]]:
+    """What comes to a table: a column that the old code gives no value, or what blocks it for long."""
+    if word in ("change_column_null", "change_null") and re.search(r",\s*false\b", whole):
+        yield True, told
+    must = word in ("add_timestamps", "timestamps") and not re.search(r"null:\s*true", whole)
+    if column and (must or re.search(r"null:\s*false", whole)) and not re.search(r"default:", whole):
+        yield True, f"{told} without a default: rows of the old code have no value for it"
+    concurrently = re.search(r"algorithm:\s*:concurrently", whole)
+    unvalidated = re.search(r"validate:\s*false", whole)
+    if word in _POINTS and not concurrently and not re.search(r"index:\s*false", whole):
+        yield False, f"{told} with an index that is not made concurrently"
+    if word in _POINTS and re.search(r"foreign_key:\s*(?!false)", whole) and not unvalidated:
+        yield False, f"{told} with a foreign key that is validated at once"
+    if word == "add_unique_constraint" and not re.search(r"using_index:", whole):
+        yield False, f"{told} without using_index:"
+    if word in ("add_index", "index") and not concurrently:
+        yield False, f"{told} without algorithm: :concurrently"
+    if word in ("add_foreign_key", "foreign_key", "add_check_constraint", "check_constraint") and not unvalidated:
+        yield False, f"{told} without validate: false"

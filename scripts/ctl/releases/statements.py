@@ -31,7 +31,7 @@ BREAKS = frozenset(
             "ban-drop-type",
             "ban-drop-function",
         ),
-        *("ban-drop-database", "ban-drop-sequence", "ban-drop-domain", "ban-drop-extension", "ban-drop-default"),
+        *("ban-drop-database", "ban-drop-sequence", "ban-drop-domain", "ban-drop-extension"),
         *("ban-set-schema", "ban-truncate-cascade", "ban-revoke", "ban-drop-generated-expression"),
         *("renaming-column", "renaming-table", "renaming-object", "changing-column-type"),
         *("adding-required-field", "adding-not-nullable-field"),
@@ -40,7 +40,7 @@ BREAKS = frozenset(
 # What holds a table up for as long as it has rows to be read or written.
 BLOCKS = frozenset(
     {
-        *("require-concurrent-index-creation", "require-concurrent-index-deletion", "require-concurrent-reindex"),
+        *("require-concurrent-index-creation", "require-concurrent-reindex"),
         *("adding-foreign-key-constraint", "constraint-missing-not-valid", "disallowed-unique-constraint"),
         *("adding-field-with-default", "adding-serial-primary-key-field", "require-concurrent-partition-detach"),
     }

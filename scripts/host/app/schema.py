@@ -8,17 +8,18 @@ from typing import Any
 from ..frame.commands import run
 from .config import TLS, USER, Desired, login
 
-# Rails' own convention: a file `<version>_<name>.rb` a migration, and the versions that have run in `schema_migrations`. Ends with 0 when none is
-# missing, with anything else when one is or when that cannot be told; more than one folder of migrations cannot.
+# Rails' own convention: a file `<version>_<name>.rb` a migration (`<version>_<name>.<engine>.rb` one of an engine's), in this folder or one in it, and the
+# versions that have run in `schema_migrations`. Ends with 0 when none is missing, with anything else when one is or when that cannot be told; more than one
+# folder of migrations cannot.
 PENDING = r"""
 require "json"
 require "pg"
 told = JSON.parse($stdin.read)
 folders = Dir.glob(File.join(told.fetch("release"), "db", "*migrate"))
 exit 1 unless folders.size == 1
-versions = Dir.children(folders.first).filter_map { |name| name[/\A(\d+)_\w+\.rb\z/, 1] }
+versions = Dir.glob(File.join(folders.first, "**", "*.rb")).filter_map { |path| File.basename(path)[/\A(\d+)_\w*(?:\.\w*)?\.rb\z/, 1]&.to_i }
 rows = PG.connect(told.fetch("database")).exec("SELECT version FROM public.schema_migrations")
-exit((versions - rows.column_values(0)).empty? ? 0 : 1)
+exit((versions - rows.column_values(0).map(&:to_i)).empty? ? 0 : 1)
 """
 CONNECT_S = 2
 
