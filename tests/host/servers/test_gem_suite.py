@@ -64,14 +64,23 @@ end
 
 @pytest.mark.parametrize(
     ("done", "all_there"),
-    [("1,20260101000002,20260101000003", True), ("1,20260101000002", False), ("1,20260101000003", False)],
+    [
+        ("20260101000001,20260101000002,20260101000003", True),
+        ("20260101000001,20260101000002", False),
+        ("20260101000001,20260101000003", False),
+    ],
 )
 def test_a_migration_of_an_engine_or_in_a_folder_is_missed_where_a_lost_region_took_it_along(
     tmp_path: Path, done: str, all_there: bool
 ) -> None:
     migrations = tmp_path / "release/db/migrate"
     (migrations / "2026").mkdir(parents=True)
-    for name in ("001_a.rb", "20260101000002_create_tables.active_storage.rb", "2026/20260101000003_b.rb", "README.md"):
+    for name in (
+        "20260101000001_a.rb",
+        "20260101000002_create_tables.active_storage.rb",
+        "2026/20260101000003_b.rb",
+        "README.md",
+    ):
         (migrations / name).write_text("")
     (tmp_path / "pg.rb").write_text(PLAYED_PG)
     code = f'$LOAD_PATH.unshift("/mnt/test"); at_exit {{ puts $!.status; $stdout.flush; exit!(0) }}{PENDING}'
