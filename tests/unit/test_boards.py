@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import socket
+import struct
 import threading
 import urllib.error
 import urllib.request
@@ -147,6 +149,8 @@ def get(url: str, **headers: str) -> tuple[int, dict[str, str], str]:
 def figures(board: str, seconds: int) -> dict[str, Any]:
     if board == "cache":
         raise Failed("host control-1.a: no ssh session; wanted one")
+    if board == "assets":
+        raise OSError("no such pipe")
     return {"board": board, "seconds": seconds}
 
 
@@ -169,6 +173,9 @@ def test_the_page_is_served_with_all_that_it_loads_and_may_load_nothing_else() -
         ("figures?board=hosts&seconds=1", 400),
         ("figures?board=hosts&seconds=99999999999999", 400),
         ("figures?board=hosts&seconds=x", 400),
+        ("figures?board=hosts&seconds=%C2%B2%C2%B2%C2%B2", 400),
+        ("figures?board=hosts&seconds=000000900999999999", 400),
+        ("figures?board=assets&seconds=900", 500),
         ("../serving.py", 404),
         ("page/index.html", 404),
         ("figures?board=cache&seconds=900", 502),
@@ -179,6 +186,27 @@ def test_what_is_asked_amiss_is_told_in_words(path: str, code: int) -> None:
         found, _, text = get(made.url + path)
         assert found == code and "Traceback" not in text
         assert code != 502 or "no ssh session" in text
+
+
+def test_a_page_that_was_closed_while_its_figures_came_is_told_to_nobody(capfd: pytest.CaptureFixture[str]) -> None:
+    gone, asked, made_whole = threading.Event(), threading.Event(), threading.Event()
+
+    def slow(*_: Any) -> dict[str, Any]:
+        asked.set()
+        assert gone.wait(10)
+        made_whole.set()
+        return {"much": "x" * 2**22}
+
+    with page(slow) as made:
+        with socket.create_connection(("127.0.0.1", made.server.server_port), 10) as line:
+            path = f"/word/figures?board=hosts&seconds=900 HTTP/1.0\r\nHost: 127.0.0.1:{made.server.server_port}"
+            line.sendall(f"GET {path}\r\n\r\n".encode())
+            assert asked.wait(10)
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        gone.set()
+        assert made_whole.wait(10)
+        assert get(made.url + "boards")[0] == 200
+    assert capfd.readouterr().err == ""
 
 
 def test_others_of_this_machine_and_other_sites_pages_are_shown_nothing() -> None:

@@ -7,6 +7,7 @@ and is refused. What is served needs nothing from elsewhere and may load nothing
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -34,6 +35,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+_SECONDS = re.compile(r"[0-9]{1,9}")
 Figures = Callable[[str, int], dict[str, Any]]  # board and seconds; raises DrError
 
 
@@ -43,6 +45,15 @@ class Answer(Exception):
     def __init__(self, code: int, words: str) -> None:
         super().__init__(words)
         self.code = code
+
+
+class _Server(ThreadingHTTPServer):
+    """One for which a browser that goes away is nothing that happened."""
+
+    daemon_threads = True
+
+    def handle_error(self, *_: Any) -> None:
+        """A page that was closed while its figures were asked for takes no answer; there is nobody to tell."""
 
 
 class Dashboard:
@@ -63,6 +74,9 @@ class Dashboard:
                     code = 200
                 except Answer as error:
                     code, kind, body = error.code, "text/plain; charset=utf-8", f"{error}\n".encode()
+                except Exception as error:  # of a host's answer, or of ssh: the page says it, and asks again
+                    words = f"the figures could not be made ({type(error).__name__})\n"
+                    code, kind, body = 500, "text/plain; charset=utf-8", words.encode()
                 self.send_response(code)
                 for name, value in {**HEADERS, "Content-Type": kind, "Content-Length": str(len(body))}.items():
                     self.send_header(name, value)
@@ -73,13 +87,12 @@ class Dashboard:
                 return None
 
         try:
-            self.server = ThreadingHTTPServer((LOOPBACK, port), Handler)
+            self.server = _Server((LOOPBACK, port), Handler)
         except OSError as error:
             raise Refused(
                 f"port {port} of this machine: cannot be listened on ({error.strerror}), wanted a free one; nothing is shown; "
                 "choose another with --port, or leave it out"
             ) from None
-        self.server.daemon_threads = True
 
     @property
     def url(self) -> str:
@@ -111,7 +124,7 @@ class Dashboard:
 
     def _told(self, query: dict[str, list[str]]) -> tuple[str, bytes]:
         board, seconds = query.get("board", [""])[0], query.get("seconds", [""])[0]
-        if board not in BOARDS or not seconds.isdigit() or not LEAST_S <= int(seconds[:9]) <= MOST_S:
+        if board not in BOARDS or not _SECONDS.fullmatch(seconds) or not LEAST_S <= int(seconds) <= MOST_S:
             raise Answer(400, f"wanted a board that there is, and {LEAST_S} to {MOST_S} seconds")
         try:
             return _json(self._figures(board, int(seconds)))
