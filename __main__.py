@@ -26,6 +26,7 @@ from components.chain import Chain
 from components.failover_dns import FailoverDNS, FailoverDNSArgs
 from components.fence import Fence, FenceArgs
 from components.keeper import Keeper, KeeperArgs
+from components.logs import Logs, LogsArgs
 from components.monitoring import Monitoring, MonitoringArgs
 from components.postgres_pair import PostgresPair, PostgresPairArgs
 from components.providers import providers
@@ -173,8 +174,9 @@ def declare(settings: Settings, bundles: Bundles) -> None:
     dns = FailoverDNS("dns", FailoverDNSArgs(chain=chain, address=region.address, after=[proof.done]), opts)
     # After the last step of a failover: the platform copies when it likes, no client waits for it.
     AssetRules("asset-rules", AssetRulesArgs(chain=chain, after=[dns.done]), opts)
-    # The same whatever the role, and last: whoever watches is in nobody's way.
+    # The same whatever the role, and last: whoever watches is in nobody's way, and neither are copies of journals.
     Monitoring("monitoring", MonitoringArgs(settings=settings, tool=tool, region=region, after=[proof.done]), opts)
+    Logs("logs", LogsArgs(settings=settings, tool=tool, region=region, after=[proof.done]), opts)
     # Beside the chain, and before everything at a destroy: it stands on whatever the site needs, so nothing of that goes while it stays.
     Keeper("keeper", KeeperArgs(settings=settings, address=region.address, stands_on=[region, buckets, dns.own]), opts)
 

@@ -22,6 +22,7 @@ class Asker(StrEnum):
     BALANCER = "balancer"  # the own site's load balancer, see `balancer_networks`
     OPERATORS = "operators"  # dr:operator_cidrs
     COUNTERPART = "counterpart"  # the same host of the other site
+    OTHERS = "others"  # every host of the other site
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,7 @@ class Port:
         False  # whether the balancer is let in by as few rules as can be, and told apart behind the port alone
     )
     watched: bool = False  # only where there is monitoring (`dr:monitoring`)
+    logged: bool = False  # only where journals are copied (`dr:logs`)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +92,8 @@ KINDS = {
                 Port(name="prometheus", number=9090, asked_by=("control",), watched=True),
                 Port(name="alerts", number=9093, asked_by=("control",), watched=True),
                 Port(name="gossip", number=9094, asked_by=("control",), watched=True),
+                # A port on which hosts may reach anybody: none needs a rule of its own to send.
+                Port(name="logs", number=443, asked_by=(Asker.OTHERS,), logged=True),
             ),
             fenced=False,
         ),
@@ -217,16 +221,18 @@ def lease_of(name: str) -> str | None:
     return row.leased if row and number.isdigit() and 1 <= int(number) <= row.most else None
 
 
-def opened(kind: str, sizes: Sizes, *, watched: bool) -> tuple[Port, ...]:
-    """The ports that a kind of host listens on, besides ssh. `watched`: where there is monitoring."""
+def opened(kind: str, sizes: Sizes, *, watched: bool, logged: bool = False) -> tuple[Port, ...]:
+    """The ports that a kind of host listens on, besides ssh. `watched`: where there is monitoring. `logged`: where journals are copied."""
     row = KINDS[kind]
     return tuple(
-        port for port in row.ports if (not port.grouped or row.count(sizes) > 1) and (watched or not port.watched)
+        port
+        for port in row.ports
+        if (not port.grouped or row.count(sizes) > 1) and (watched or not port.watched) and (logged or not port.logged)
     )
 
 
 def asked(kind: str, sizes: Sizes, *, watched: bool) -> tuple[Port, ...]:
-    """The ports of hosts, in either site, that a kind of host asks; ssh, which bastions ask, is not among them."""
+    """The ports of hosts, in either site, that a kind of host asks; ssh, which bastions ask, and what anybody may be asked on are not among them."""
     return tuple(
         {
             port.name: port

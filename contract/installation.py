@@ -12,7 +12,7 @@ from .forms import PHRASE
 from .hosts import KINDS
 from .lease import Lease
 from .objectives import Reports
-from .services import app, archive, assets, monitoring, postgres, redis
+from .services import app, archive, assets, logs, monitoring, postgres, redis
 from .shop import PUBLIC_NAME, Shop
 from .sites import A_SITE, SITES
 from .ssh_keys import PUBLIC, REVOKED
@@ -367,6 +367,13 @@ class Shared:
     )
     monitoring: monitoring.Keys | None = part(  # not `shared`: a move must not wait for it
         monitoring.Keys, "who watches both regions", optional=True, why="nobody is told of anything", shared=False
+    )
+    logs: logs.Keys | None = part(  # not `shared` either
+        logs.Keys,
+        "copies of every host's journal in the other region",
+        optional=True,
+        why="the last lines of a region that is lost could not be read",
+        shared=False,
     )
     reports: Reports | None = part(
         Reports,

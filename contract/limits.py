@@ -12,6 +12,7 @@ LINKS_S = {
     "app": 1200,
     "archive": 900,
     "monitoring": 1200,
+    "logs": 1200,
     "fence": 640,
     "verify": 480,
     "pointer": 300,

@@ -22,7 +22,7 @@ from .monitoring import metrics as figures
 from .monitoring import rules as alerts
 from .monitoring import silences as quiet
 from .report import Event
-from .services import app, archive, assets, monitoring, postgres, redis, setup
+from .services import app, archive, assets, logs, monitoring, postgres, redis, setup
 
 WIDTH = 150
 NAMESPACE = "dr"
@@ -35,6 +35,7 @@ SERVICES: dict[str, tuple[type[Any], str]] = {
     "app": (app.Block, "app"),
     "archive": (archive.Block, "archive"),
     "monitoring": (monitoring.Block, ""),
+    "logs": (logs.Block, ""),
 }
 LINKS: dict[str, type[Any]] = {
     "fence": fence.Document,
@@ -134,6 +135,8 @@ def kinds() -> str:
 
 
 def _named(port: hosts.Port) -> str:
+    if port.logged:
+        return f"{port.name}, with `dr:logs`"
     return f"{port.name}, with `dr:monitoring`" if port.watched else port.name
 
 

@@ -49,6 +49,7 @@ PACKAGES = sorted(
         "prometheus-alertmanager",
         "prometheus-blackbox-exporter",
         "prometheus-node-exporter",
+        "systemd-journal-remote",
     }
 )
 # Nothing that is not in the lock files, and nothing that would run its author's code to be built.

@@ -22,6 +22,7 @@ from contract.services import app as app_service
 from contract.services import archive as archive_service
 from contract.services import assets as assets_service
 from contract.services import certificate as certificate_service
+from contract.services import logs as logs_service
 from contract.services import monitoring as monitoring_service
 from contract.services import postgres as postgres_service
 from contract.services import redis as redis_service
@@ -286,4 +287,11 @@ def monitoring(settings: Settings, it: monitoring_service.Keys, kind: str, entra
         archived=settings.archive is not None,
     )
     block = monitoring_service.Block(enabled=it.enabled, watch=watch if kind == CONTROL and it.enabled else None)
+    return dict(fields.write(block))
+
+
+def logs(it: logs_service.Keys, kind: str) -> Document:
+    """Block of `logs converge`, of one kind of host."""
+    kept = logs_service.Kept(days=it.days, host_mb=it.host_mb)
+    block = logs_service.Block(enabled=it.enabled, kept=kept if kind == CONTROL and it.enabled else None)
     return dict(fields.write(block))

@@ -40,7 +40,9 @@ def rules(settings: Settings, role: str) -> tuple[Rule, ...]:
     What may go out is said by port: to the vRack, whose hosts let in by address, to the resolvers, and to anybody for clocks, packages and buckets,
     which have names and no addresses.
     """
-    ports = hosts.opened(role, settings.sizes, watched=settings.monitoring is not None)
+    ports = hosts.opened(
+        role, settings.sizes, watched=settings.monitoring is not None, logged=settings.logs is not None
+    )
     return (
         Rule(key="icmp-vrack", protocol="icmp", prefix=settings.vrack.cidr),
         *_tcp(hosts.SSH, _bastions(settings, role)),
@@ -146,6 +148,8 @@ def _of(settings: Settings, role: str, port: Port) -> tuple[Rule, ...]:
             addresses |= {f"balancer-{number}": prefix for number, prefix in enumerate(networks, 1)}
         elif asker == Asker.OPERATORS:
             addresses |= {it.replace(".", "-").replace("/", "-"): it for it in settings.operator_cidrs}
+        elif asker == Asker.OTHERS:
+            addresses |= _other_site(settings)
         elif asker == Asker.COUNTERPART:
             addresses |= {name: prefix for name, prefix in _hosts(settings, role).items() if name.endswith("-peer")}
         else:
@@ -177,6 +181,18 @@ def _hosts(settings: Settings, role: str, *, without: str = "") -> dict[str, str
             first, last = inside[0], inside[-1]
             found[f"{first}-{side}" if first == last else f"{first}-to-{last.rpartition('-')[2]}-{side}"] = str(block)
     return found
+
+
+def _other_site(settings: Settings) -> dict[str, str]:
+    """All hosts of the other site in few blocks, which hold nobody of the own site and nothing of DHCP."""
+    peers = {IPv4Address(it.vrack): key for key, it in settings.hosts.items() if it.site != settings.site}
+    own = {IPv4Address(it.vrack) for it in settings.hosts.values() if it.site == settings.site}
+    pools = {
+        IPv4Address(hosts.at(settings.vrack.cidr, octet + region.vrack_offset))
+        for octet in range(hosts.VRACK_POOL[0], hosts.VRACK_POOL[1] + 1)
+        for region in settings.regions.values()
+    }
+    return {f"others-{number}": str(it) for number, it in enumerate(_covering(sorted(peers), own | pools), 1)}
 
 
 def _others(settings: Settings, role: str) -> set[IPv4Address]:

@@ -1,6 +1,6 @@
 """Every metric that rules and dashboards may name: the product's own, and those of Debian's exporters that are used.
 
-The product's own come from `host survey` (`contract/survey.py`) and from what its servers count (`inside`), by a path into it; two other jobs of a
+The product's own come from `host survey` (`contract/survey.py`) and from what its servers count (`inside`), by a path into it; three other jobs of a
 host tell theirs themselves. What is unknown
 is left out, never zero: a rule says by `absent` or by the age of the figures what silence means.
 """
@@ -15,7 +15,7 @@ from ..sites import Role
 
 EVERY = tuple(KINDS)
 # Who exports a metric: jobs of the hosts, and Debian's packages.
-SURVEY, ARCHIVE, ASSETS = "dr_host", "dr_archive", "dr_assets"
+SURVEY, ARCHIVE, ASSETS, LOGS = "dr_host", "dr_archive", "dr_assets", "dr_logs"
 NODE, BLACKBOX, PROMETHEUS, ALERTMANAGER = "node", "blackbox", "prometheus", "alertmanager"
 STORE = "prometheus, with a store"
 
@@ -137,7 +137,7 @@ METRICS = (
     _own("nginx_connections", "inside.nginx.connections", "Connections that nginx has open.", _APP),
     _own("nginx_requests_total", "inside.nginx.requests", "Requests that nginx has taken.", _APP, "counter"),
     Metric(name="dr_app_release", help="Release that runs.", on=_APP, path="app.release", label="release", told=True),
-    # --- archive and assets: jobs of their own, as often as they run
+    # --- archive, assets, logs: jobs of their own, as often as they run
     _of(ARCHIVE, "dr_archive_split_brain", "Whether two writers were seen in the archive.", on=_DB),
     _of(ARCHIVE, "dr_archive_hold", "Whether the archive holds back, because a newer epoch is known.", on=_DB),
     _of(ARCHIVE, "dr_archive_dropped", "Whether there is WAL that no repository has.", on=_DB),
@@ -154,6 +154,7 @@ METRICS = (
     _of(ASSETS, "dr_assets_last_run_success", "1 when that ended without an error.", on=_CONTROL),
     _of(ASSETS, "dr_assets_unreplicated_objects", "Objects that the own bucket does not have, or not in this version.", on=_CONTROL),
     _of(ASSETS, "dr_assets_oldest_unreplicated_timestamp_seconds", "When the oldest of them was written.", on=_CONTROL),
+    _of(LOGS, "dr_logs_behind_seconds", "For how long the oldest line of the journal waits that the other region has not taken; with `dr:logs`."),
     # --- Debian's exporters, and what Prometheus makes itself
     _of(PROMETHEUS, "up", "Whether a target was scraped.", "job", "host", "site", "kind"),
     _of(PROMETHEUS, "prometheus_notifications_alertmanagers_discovered", "Alertmanagers that it knows.", on=_CONTROL),

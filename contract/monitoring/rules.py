@@ -60,6 +60,7 @@ _PRIMARY = 'and on (host) dr_role{role="primary"} == 1'
 _STANDBY = 'and on (host) dr_role{role="standby"} == 1'
 _WRITES = "and on (host) dr_postgres_in_recovery == 0"
 _DISKS = 'fstype!~"tmpfs|ramfs|squashfs|fuse.*|iso9660"'
+_BOTH = 'unless on () (min(sum by (site) (up{job="node"})) == 0)'  # while both regions are there
 _HOST = "{{ $labels.host }}"
 
 
@@ -124,6 +125,11 @@ def _host() -> tuple[Rule, ...]:
             f"{_HOST}: its figures are {{{{ $value | humanizeDuration }}}} old, or its clock is wrong", "by-day",
         ),
         _warn("FiguresUnreadable", "node_textfile_scrape_error == 1", 300, f"{_HOST}: a file of figures cannot be read", "by-day"),
+        # With the other region gone there is nobody to take it: that is told already.
+        _warn(
+            "LogsBehind", f"dr_logs_behind_seconds > 600 {_BOTH}", 300,
+            f"{_HOST}: the other region has its journal only until {{{{ $value | humanizeDuration }}}} ago", "by-day",
+        ),
         _warn("ServiceSilent", "dr_host_silent_services > 0", 300, f"{_HOST}: {{{{ $value }}}} services could not be asked", "host-lost"),
         _warn("UnitFailed", "dr_host_failed_units > 0", 300, f"{_HOST}: {{{{ $value }}}} units have failed", "by-day"),
         _warn("RebootDue", "dr_host_reboot_due == 1", 7 * DAY, f"{_HOST} wants a reboot since a week", "by-day"),

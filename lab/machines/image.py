@@ -38,8 +38,8 @@ PACKAGES = (
     "ruby-rails", "puma", "ruby-pg", "ruby-redis", "ruby-aws-sdk-s3", "bundler",
     # its certificate
     "lego",
-    # who watches
-    "prometheus", "prometheus-alertmanager", "prometheus-blackbox-exporter", "prometheus-node-exporter",
+    # who watches, and where logs go
+    "prometheus", "prometheus-alertmanager", "prometheus-blackbox-exporter", "prometheus-node-exporter", "systemd-journal-remote",
     # dr-host
     "python3-psycopg", "python3-boto3", "openssl", "rsync",
 )  # fmt: skip

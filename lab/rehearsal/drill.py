@@ -24,6 +24,7 @@ from lab.rehearsal.drills import (
     fences,
     hosts,
     lease,
+    logged,
     lost,
     modes,
     monitored,
@@ -61,6 +62,7 @@ THEMES = (
     stories,
     watched,
     monitored,
+    logged,
 )
 # Both addresses in DNS, and nothing protected: the lab is thrown away.
 CHANGES = {"dns": {"mode": "dual"}, "protect": False, "assets": {"interval_s": 10}}

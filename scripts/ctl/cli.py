@@ -33,7 +33,7 @@ MOVES = {
 }
 AT_HOSTS = {
     "ssh": "a shell on a host, or one command, through the bastion that leads there",
-    "logs": "a host's journal",
+    "logs": "a host's journal, from itself or from its copy in the other region; or a whole region's",
     "psql": "the shop's database on a host, as the superuser",
     "redis": "the cache on a host, as the operator, who sees no data",
     "run": "a command of the shop's release on an app host, as its processes run: a console, a task",
@@ -326,12 +326,29 @@ def _ssh_certificate(certificate: argparse.ArgumentParser) -> None:
 
 
 def _host(name: str, command: argparse.ArgumentParser) -> None:
-    command.add_argument("host", help="like db-1.b")
+    command.add_argument("host", nargs="?" if name == "logs" else None, help="like db-1.b")
     command.add_argument("--person", default="", help=PERSON)
     arguments.of_site(command)
     if name == "logs":
         command.add_argument("units", nargs="*", help="units of systemd, like dr-agent; all by default")
-        command.add_argument("--since", default="1h", help="how far back: 30m, 1h, 2d; 1h by default")
+        command.add_argument(
+            "--unit",
+            action="append",
+            default=[],
+            metavar="UNIT",
+            help="the same, for a region; may be said several times",
+        )
+        command.add_argument(
+            "--region",
+            choices=SITES,
+            help="all hosts of that one instead of one, from their copies in the other region",
+        )
+        command.add_argument(
+            "--since",
+            default="1h",
+            help="how far back: 30m, 1h, 2d, or a time like 2026-11-30T05:10:00Z; 1h by default",
+        )
+        command.add_argument("--until", help="until when, in the same words; now by default")
         command.add_argument("--follow", "-f", action="store_true", help="go on until Ctrl-C")
     else:
         command.add_argument("words", nargs="*", help="a command, or its arguments, behind --; interactive without")

@@ -13,6 +13,7 @@ _ROOMS = {
     "certificate": "host.certificate.verbs",
     "guard": "guard",
     "monitoring": "host.monitoring.verbs",
+    "logs": "host.logs.verbs",
 }
 # Imported only when called for: a promotion must not wait for the code of other services.
 SERVICES = {name: f"{__package__}.{module}" for name, module in _ROOMS.items()}

@@ -72,6 +72,7 @@ COMPONENTS = frozenset(
         "Fence",
         "Host",
         "Keeper",
+        "Logs",
         "Monitoring",
         "Network",
         "PostgresPair",

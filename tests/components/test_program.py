@@ -216,6 +216,27 @@ def test_without_monitoring_nothing_of_it_is_there_and_no_port_is_open(a: dict[s
         assert json.loads(commands(told)[name].inputs["stdin"])["monitoring"] == {"enabled": False, "watch": None}
 
 
+COPIED = {f"logs-{host}" for host in ("control-1", "db-1", "cache-1", "app-1", "app-2")}
+
+
+def test_journals_are_copied_where_that_is_configured_and_only_control_hosts_keep_any(a: dict[str, Registered]) -> None:
+    copied = built("a", logs={"days": 3})
+    more = {it.name: it for key, it in copied.items() if key not in a}
+    assert {it for it in more if "region-network" not in it} == COPIED
+    rules = [it.inputs for it in more.values() if it.name not in COPIED]
+    ports = {(it["direction"], it["portRangeMin"]) for it in rules}
+    assert ports == {("ingress", 443)}, "who sends needs no rule of its own"
+    moved = built("a", logs={"days": 3}, failover_region="b")
+    for name in COPIED:
+        told = json.loads(commands(copied)[name].inputs["stdin"])["logs"]
+        assert told == {"enabled": True, "kept": {"days": 3, "host_mb": 256} if name == "logs-control-1" else None}
+        assert "verify-order" in closure(copied, name)
+        assert not [it.name for it in copied.values() if name in it.depends_on]
+        assert moved[name].inputs["stdin"] == commands(copied)[name].inputs["stdin"]
+    off = built("a", logs={"enabled": False})
+    assert json.loads(commands(off)["logs-control-1"].inputs["stdin"])["logs"] == {"enabled": False, "kept": None}
+
+
 def test_no_bucket_names_another_one(a: dict[str, Registered]) -> None:
     for it in of_type(a, "Storage").values():
         assert "replication" not in it.inputs and "replication" in it.ignore_changes

@@ -11,6 +11,7 @@ import pytest
 
 from components.settings import Settings
 from contract.errors import ExitCode
+from contract.services.logs import Keys as Logs
 from scripts.clients.hosts import Hosts, Unreachable
 from scripts.clients.ssh_certificate import Wanted
 from scripts.clients.witness import WitnessDown
@@ -29,6 +30,7 @@ class World:
     def __init__(self) -> None:
         self.settings: Settings = settings()
         self.dead: set[str] = set()  # bastions that lead nowhere
+        self.lost: set[str] = set()  # hosts to which none leads
         self.ran: list[tuple[str, str, str, bool]] = []
         self.identity: list[str] = []  # of each certificate, as ssh-keygen shows it
         self.noted: list[str] = []
@@ -46,7 +48,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     it = World()
 
     def execute(hosts: Hosts, host: str, via: str, line: str, *_: Any, **__: Any) -> None:
-        if via in it.dead:
+        if via in it.dead or host in it.lost:
             raise Unreachable(f"host {host} through the bastion of {via}: no ssh session (refused)")
         folder = hosts._folder
         if hosts._certificate:
@@ -173,6 +175,10 @@ def test_a_command_of_the_release_runs_as_the_shops_user_with_its_environment_an
         (["redis", "db-1.a"], "is no cache host"),
         (["logs", "db-1.a", "a b;reboot"], "wanted the name of one, like dr-agent"),
         (["logs", "db-1.a", "--since", "yesterday"], "wanted a number with s, m, h or d"),
+        (["logs", "db-1.a", "--until", "2026-11-30"], "--until: found '2026-11-30', wanted a number"),
+        (["logs"], "found neither a host nor a region"),
+        (["logs", "db-1.a", "--region", "a"], "or both"),
+        (["logs", "--region", "a", "-f"], "--follow with a region"),
     ],
 )
 def test_what_is_no_host_no_unit_and_no_age_is_refused_before_anything(
@@ -181,3 +187,50 @@ def test_what_is_no_host_no_unit_and_no_age_is_refused_before_anything(
     assert cli.main(arguments) == ExitCode.USAGE
     assert told in capsys.readouterr().err
     assert signed.ran == [] and signed.noted == []
+
+
+def copied(world: World) -> None:
+    object.__setattr__(world.settings, "logs", Logs())
+
+
+READS = "env PYTHONPATH=/opt/dr/dr-host.pyz python3 -m host.host.logs.reading"
+
+
+def test_logs_of_a_host_that_does_not_answer_are_read_from_its_copy_in_the_other_region(
+    signed: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copied(signed)
+    signed.lost = {"db-1.a"}
+    arguments = ["logs", "db-1.a", "dr-agent", "--since", "10m", "--until", "2026-11-30T05:10:00Z"]
+    assert cli.main(arguments) == ExitCode.DONE
+    (ran,) = signed.ran
+    line = f"{READS} --since=-10m '--until=2026-11-30 05:10:00 UTC' --unit=dr-agent db-1.a"
+    assert ran == ("control-1.b", "b", line, False)
+    told = capsys.readouterr().err
+    assert "from the copy on control-1.b" in told and "through the bastion of a: no ssh session" in told
+    signed.lost = set()
+    assert cli.main(arguments) == ExitCode.DONE
+    assert signed.ran[-1][0] == "db-1.a" and "--until=2026-11-30 05:10:00 UTC" in shlex.split(signed.ran[-1][2])
+    assert "from db-1.a itself" in capsys.readouterr().err
+
+
+def test_logs_of_a_region_are_read_from_the_other_ones_control_host(signed: World) -> None:
+    copied(signed)
+    signed.dead = {"a"}
+    assert cli.main(["logs", "--region", "a", "--since", "10m", "--unit", "shop-web"]) == ExitCode.DONE
+    (ran,) = signed.ran
+    assert ran[:2] == ("control-1.b", "b")
+    hosts = [key for key in signed.settings.hosts if key.endswith(".a")]
+    assert ran[2] == f"{READS} --since=-10m --unit=shop-web {' '.join(hosts)}" and len(hosts) > 3
+
+
+def test_without_copies_a_silent_host_is_told_as_before_and_a_region_is_refused(
+    signed: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    signed.lost = {"db-1.a"}
+    assert cli.main(["logs", "db-1.a"]) == ExitCode.FAILED
+    assert cli.main(["logs", "--region", "a"]) == ExitCode.REFUSED
+    assert "dr:logs: found absent or not enabled" in capsys.readouterr().err
+    copied(signed)
+    assert cli.main(["logs", "db-1.a", "-f"]) == ExitCode.FAILED, "a copy has no end to wait at"
+    assert signed.ran == []

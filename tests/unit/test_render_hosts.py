@@ -198,6 +198,22 @@ def test_who_watches_is_let_in_by_address_and_tells_people_where_they_are() -> N
     assert not {9090, 9093, 9094, 9100} & {rule[1] for rule in outgoing(watched, "app")}
 
 
+@pytest.mark.parametrize("site", ["a", "b"])
+def test_journals_come_from_hosts_of_the_other_site_alone_and_sending_takes_no_rule(site: str) -> None:
+    everybody = full_size(site, logs={})
+    without = full_size(site)
+    others = {IPv4Address(it.vrack) for it in everybody.hosts.values() if it.site != site}
+    own = {IPv4Address(it.vrack) for it in everybody.hosts.values() if it.site == site}
+    offsets = [region.vrack_offset for region in everybody.regions.values()]
+    pools = {IPv4Address(at(everybody.vrack.cidr, octet + offset)) for octet in range(60, 90) for offset in offsets}
+    opened_to = {address for prefix in flows(everybody, "control", 443) for address in IPv4Network(prefix)}
+    assert others <= opened_to and not opened_to & (own | pools)
+    assert all(outgoing(everybody, role) == outgoing(without, role) for role in KINDS)
+    assert 2 <= firewall.count(everybody) - firewall.count(without) <= 3
+    told: dict[str, Any] = {"monitoring": {"email": stack.MAIL}, "logs": {}}
+    assert firewall.count(full_size(site, **told)) <= STOCK_QUOTA - RULES_OF_THE_DEFAULT_GROUP, "all of it together"
+
+
 def test_plain_http_is_let_in_by_two_rules_that_hold_the_balancers_and_no_host(settings: Settings) -> None:
     """nginx, which is behind it, knows the balancer by its exact networks."""
     found = {IPv4Network(it) for it in flows(settings, "app", 80)}

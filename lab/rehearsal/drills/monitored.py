@@ -33,6 +33,7 @@ ABSENT = {
     "node_timex_offset_seconds",
     "dr_archive_rehearsed_timestamp_seconds",
     "dr_assets_oldest_unreplicated_timestamp_seconds",
+    "dr_logs_behind_seconds",  # without dr:logs
 }
 NOT_IN_THE_LAB = {"Clock off"}
 

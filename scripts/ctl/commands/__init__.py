@@ -23,7 +23,7 @@ _MODULES = {
     "failback": "move",
     "failover": "move",
     "init": "init",
-    "logs": "host",
+    "logs": "logs",
     "man": "manual",
     "psql": "host",
     "reboot": "reboot",

@@ -1,9 +1,8 @@
-"""`drctl ssh`, `logs`, `psql`, `redis`, `run`: at a host, by its name, with this terminal. What is done there is that person's, and the hosts' logs say so."""
+"""`drctl ssh`, `psql`, `redis`, `run`: at a host, by its name, with this terminal. What is done there is that person's, and the hosts' logs say so."""
 
 from __future__ import annotations
 
 import argparse
-import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping
@@ -13,11 +12,9 @@ from components.settings import Settings
 from contract.errors import Usage
 from contract.hosts import APP, CACHE, DATABASE, kind_of
 from contract.plain import shown
-from scripts.ctl.commands import arguments
 from scripts.ctl.persons.reach import way
 from scripts.ctl.stacks.stack import Stack
 
-_UNIT = re.compile(r"[\w@.:-]{1,120}")
 # A command of the release as its processes run: as the shop's user, with what `web` is told. Systemd reads the files, so no secret is an argument; the shell
 # finds the command in the release's folder. With a terminal it gets one, else what it reads and says passes through.
 ONCE = (
@@ -50,16 +47,6 @@ def _ssh(chosen: argparse.Namespace, _: Settings) -> str:
     return shlex.join(chosen.words)
 
 
-def _logs(chosen: argparse.Namespace, _: Settings) -> str:
-    since, words = chosen.since, ["journalctl", "--no-pager", "--output=short-iso"]
-    arguments.age(since)
-    for unit in chosen.units:
-        if not _UNIT.fullmatch(unit):
-            raise Usage(f"unit: found {shown(unit)}, wanted the name of one, like dr-agent; nothing was read")
-        words += ["--unit", unit]
-    return shlex.join([*words, f"--since=-{since}", *(["--follow"] if chosen.follow else [])])
-
-
 def _psql(chosen: argparse.Namespace, _: Settings) -> str:
     _is(chosen.host, DATABASE)
     return shlex.join(["runuser", "-u", "postgres", "--", "psql", "-X", "-d", DATABASE_NAME, *chosen.words])
@@ -84,7 +71,6 @@ def _is(host: str, kind: str) -> None:
 
 LINES: Mapping[str, Callable[[argparse.Namespace, Settings], str]] = {
     "ssh": _ssh,
-    "logs": _logs,
     "psql": _psql,
     "redis": _redis,
     "run": _once,

@@ -59,7 +59,7 @@ def read(cursor: str, rows: Rows) -> Read:
     lines, last, gone, lost, first = _Lines(), cursor, False, None, True
     try:
         for number, row in enumerate(rows(words), 1):
-            entry = _entry(row)
+            entry = entry_of(row)
             here = str(entry.get("__CURSOR", ""))
             if first and start:
                 first = False
@@ -136,7 +136,8 @@ def journalctl(words: Sequence[str]) -> Iterator[str]:
             )
 
 
-def _entry(row: str) -> dict[str, Any]:
+def entry_of(row: str) -> dict[str, Any]:
+    """Of a line of journalctl's JSON; empty for what is none."""
     with suppress(ValueError):
         found = json.loads(row)
         if isinstance(found, dict):
@@ -146,16 +147,17 @@ def _entry(row: str) -> dict[str, Any]:
 
 def _line(entry: dict[str, Any]) -> Line | None:
     """None for what is of no use: cron's sessions, which come and go by the clock, and the end of units that are not of this software."""
-    comm, unit = _text(entry.get("_COMM")), _text(entry.get("UNIT")) or _text(entry.get("_SYSTEMD_UNIT"))
+    comm, unit = written(entry.get("_COMM")), written(entry.get("UNIT")) or written(entry.get("_SYSTEMD_UNIT"))
     if comm in ("cron", "crond") or (entry.get("MESSAGE_ID") in FAILED_UNITS and not unit.startswith(OURS)):
         return None
     at, pid, uid = (_number(entry.get(name)) for name in ("__REALTIME_TIMESTAMP", "_PID", "_UID"))
-    said = phrase(_text(entry.get("MESSAGE")), MOST_TEXT)
+    said = phrase(written(entry.get("MESSAGE")), MOST_TEXT)
     return Line(at=at or 0, comm=phrase(comm, 40), uid=uid, pid=pid or 0, unit=phrase(unit, 80), text=said)
 
 
-def _text(value: object) -> str:
-    """A list of numbers is how journalctl writes what is no UTF-8, null what is very long, and a list of texts what was said several times."""
+def written(value: object) -> str:
+    """What stands in a field. A list of numbers is how journalctl writes what is no UTF-8, null
+    what is very long, and a list of texts what was said several times."""
     if isinstance(value, list):
         if all(isinstance(it, int) and 0 <= it < 256 for it in value):
             return bytes(value).decode(errors="replace")
@@ -164,7 +166,7 @@ def _text(value: object) -> str:
 
 
 def _number(value: object) -> int | None:
-    text = _text(value)
+    text = written(value)
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
 
 

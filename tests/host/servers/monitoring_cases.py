@@ -131,6 +131,14 @@ CASES: dict[str, list[Case]] = {
         )
     ],
     "FiguresUnreadable": [gauge("node_textfile_scrape_error", "db-1.a", "1", "0", "db-1.a: a file of figures cannot be read")],
+    "LogsBehind": [
+        gauge("dr_logs_behind_seconds", "db-1.a", "720", "30", "db-1.a: the other region has its journal only until 12m 0s ago"),
+        Case(  # told already, by another
+            fires={f"dr_logs_behind_seconds{{{DB}}}": "720"},
+            quiet={f"dr_logs_behind_seconds{{{DB}}}": "720", 'up{job="node",site="a",host="db-1.a"}': "1", 'up{job="node",site="b",host="db-1.b"}': "0"},
+            labels=of("db-1.a"), said="db-1.a: the other region has its journal only until 12m 0s ago",
+        ),
+    ],
     "ServiceSilent": [gauge("dr_host_silent_services", "db-1.a", "2", "0", "db-1.a: 2 services could not be asked")],
     "UnitFailed": [gauge("dr_host_failed_units", "db-1.a", "1", "0", "db-1.a: 1 units have failed")],
     "RebootDue": [gauge("dr_host_reboot_due", "db-1.a", "1", "0", "db-1.a wants a reboot since a week")],

@@ -1,0 +1,1 @@
+"""The journal of every host, copied to the other region's control host as it is written."""

@@ -1,0 +1,99 @@
+"""Copies of journals, on a control host, as lines of text: by time over all hosts, each under the name of the host whose certificate it came with.
+
+`drctl logs` runs it there. What a copy says of itself (its host's name, too) is what the host said that wrote it: shown as one line of what can be
+seen, and believed for nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import heapq
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from contract import pipes
+from contract.errors import ExitCode, Failed
+from contract.plain import phrase
+from contract.services.logs import COPIES
+
+from ..journal import entry_of, journalctl, written
+
+FIELDS = ("MESSAGE", "SYSLOG_IDENTIFIER", "_COMM", "_PID", "_SYSTEMD_UNIT")
+MOST_TEXT = 4000
+Rows = Callable[[Sequence[str]], Iterator[str]]
+
+
+def main(argv: Sequence[str], folder: Path = Path(COPIES), rows: Rows = journalctl) -> int:
+    """Exit code 0, also when there is no line; 1 when a copy cannot be read."""
+    chosen = _parser().parse_args(argv)
+    keys = [it for it in chosen.hosts if (folder / it).is_dir()]
+    for key in sorted(set(chosen.hosts) - set(keys)):
+        print(f"of {key} there is no copy here", file=sys.stderr)
+    try:
+        for at, key, text in heapq.merge(*(lines(key, folder, chosen, rows) for key in keys)):
+            print(f"{_spelled(at)} {key} {text}")
+        for key in keys:
+            ends = _end(key, folder, rows)
+            print(
+                f"the copy of {key} {'has no line' if ends is None else f'ends at {_spelled(ends)}'}", file=sys.stderr
+            )
+    except Failed as error:
+        print(f"ERROR logs: {error}", file=sys.stderr)
+        return ExitCode.FAILED
+    return ExitCode.DONE
+
+
+def lines(key: str, folder: Path, chosen: argparse.Namespace, rows: Rows) -> Iterator[tuple[int, str, str]]:
+    """Time in microseconds, host and text of each line of a copy, in the order of the journal. Raises Failed."""
+    since, until = ([f"--{name}={at}"] if (at := getattr(chosen, name)) else [] for name in ("since", "until"))
+    units = [f"--unit={it}" for it in chosen.unit]
+    words = ["--quiet", "--no-pager", "--output=json", f"--output-fields={','.join(FIELDS)}", _files(key, folder)]
+    for row in rows([*words, *since, *until, *units]):
+        entry = entry_of(row)
+        at = str(entry.get("__REALTIME_TIMESTAMP", ""))
+        if at.isdigit() and len(at) <= 17:
+            yield int(at), key, _text(entry)
+
+
+def _end(key: str, folder: Path, rows: Rows) -> int | None:
+    """When the last line of a copy was written."""
+    for row in rows(
+        ["--quiet", "--no-pager", "--output=json", "--output-fields=_PID", "--lines=1", _files(key, folder)]
+    ):
+        at = str(entry_of(row).get("__REALTIME_TIMESTAMP", ""))
+        return int(at) if at.isdigit() and len(at) <= 17 else None
+    return None
+
+
+def _files(key: str, folder: Path) -> str:
+    return f"--directory={folder / key}"
+
+
+def _text(entry: dict[str, Any]) -> str:
+    who = phrase(written(entry.get("SYSLOG_IDENTIFIER")) or written(entry.get("_COMM")) or "unknown", 60)
+    pid = written(entry.get("_PID"))
+    return f"{who}{f'[{pid}]' if pid.isdigit() else ''}: {phrase(written(entry.get('MESSAGE')), MOST_TEXT)}"
+
+
+def _spelled(microseconds: int) -> str:
+    try:
+        at = datetime.datetime.fromtimestamp(microseconds / 1e6, datetime.UTC)
+    except (OverflowError, ValueError, OSError):
+        return "(no time)"
+    return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03}Z"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="logs")
+    parser.add_argument("--since", default="")
+    parser.add_argument("--until", default="")
+    parser.add_argument("--unit", action="append", default=[])
+    parser.add_argument("hosts", nargs="+")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(pipes.status(lambda: main(sys.argv[1:])))

@@ -1,0 +1,181 @@
+"""What `logs watch` does each minute: how far the other region is behind this host's journal, an upload that hangs, copies that are too old."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from contract.errors import Failed, say
+from contract.plain import phrase
+from contract.services.logs import COPIES
+
+from ...frame.boots import boottime
+from ...frame.call import Call
+from ...frame.figures import Figures
+from ...frame.files import make_folder, read_own, write_atomically
+from ...frame.layout import Layout
+from ...frame.systemd import Units
+from ..journal import journalctl
+from . import config
+
+SELF, JOB = "logs.json", "dr_logs"
+METRIC = "dr_logs_behind_seconds"
+PATIENCE_S, MOST_PATIENCE_S = 180, 6 * 3600
+DAY_S = 86_400
+STOP_S = 15.0
+_CURSOR = re.compile(r"^LAST_CURSOR=([0-9A-Za-z=;_-]{1,400})$", re.MULTILINE)
+Rows = Callable[[Sequence[str]], Any]
+
+
+def itself(layout: Layout) -> dict[str, Any] | None:
+    """What `logs converge` has left: None where it was never put here."""
+    try:
+        found = json.loads(read_own(layout.etc / SELF))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def cursor(layout: Layout) -> str | None:
+    """Of the last entry that the other region has taken; None before the first."""
+    try:
+        found = _CURSOR.search(read_own(layout.at(config.STATE)).decode(errors="replace"))
+    except OSError:
+        return None
+    return found[1] if found else None
+
+
+def behind(layout: Layout, rows: Rows = journalctl, now: float | None = None) -> float | None:
+    """For how long the oldest entry waits that the other region has not taken, in seconds; 0 where it has all. None where the journal does not say.
+
+    A cursor whose entry is there no more counts from the entry behind it: what was vacuumed is not waited for.
+    """
+    at = cursor(layout)
+    words = ["--quiet", "--no-pager", "--output=json", "--output-fields=_BOOT_ID"]
+    try:
+        row = next(iter(rows([*words, *([f"--after-cursor={at}"] if at else [])])), None)
+        written = None if row is None else int(json.loads(row)["__REALTIME_TIMESTAMP"]) / 1e6
+    except (Failed, ValueError, KeyError, TypeError):
+        return None
+    return 0.0 if written is None else round(max((time.time() if now is None else now) - written, 0.0), 1)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the last look saw. `since`: when the cursor last moved, or the upload was begun anew, on the clock that boots begin; `patience`: in seconds."""
+
+    cursor: str | None = None
+    since: float = 0.0
+    patience: float = PATIENCE_S
+
+    def next(self, now: float, cursor: str | None, behind_s: float | None) -> tuple[Seen, bool]:
+        """What to remember, and whether the upload is to be begun anew. Pure.
+
+        One that has much to send says nothing of it until all of it is there: so each time it is given twice as long as before.
+        """
+        if not self.since or cursor != self.cursor or not behind_s:
+            return Seen(cursor, now), False
+        if now - self.since < self.patience or behind_s < self.patience:
+            return self, False
+        return Seen(cursor, now, min(2 * self.patience, MOST_PATIENCE_S)), True
+
+
+def watch(call: Call, units: Units) -> dict[str, Any]:
+    """What was found and done. Raises Failed where logs were never put here."""
+    told, layout = itself(call.layout), call.layout
+    if told is None:
+        raise Failed(
+            say(
+                subject=f"file {layout.etc / SELF}",
+                found="none that says which host this is",
+                wanted="the one that `logs converge` writes",
+                consequence="nobody knows how far the other region is behind this host's journal",
+                remedy="set dr:logs and run pulumi up for this region",
+            )
+        )
+    waits = behind(layout)
+    seen, stuck = _remembered(layout).next(boottime(), cursor(layout), waits)
+    if stuck and units.running(config.UPLOAD):  # one that waits for its next try is not held up
+        call.log.warning(f"the upload of the journal has sent nothing for {waits:g} s; it is begun anew")
+        units.restart(config.UPLOAD, STOP_S)
+    else:
+        stuck = False
+    write_atomically(_memory(layout), json.dumps(vars(seen)).encode())
+    figure(layout, f"{told.get('host')}", waits)
+    days = told.get("days")
+    gone = tidy(layout, days, units) if isinstance(days, int) else 0
+    return {"behind_s": waits, "begun_anew": stuck, "taken_away": gone}
+
+
+def figure(layout: Layout, host: str, waits: float | None) -> None:
+    """For the node exporter, whole. What is unknown has no sample."""
+    path = Figures(layout, JOB, "root").path
+    make_folder(path.parent)
+    text = "" if waits is None else f"# HELP {METRIC} {HELP}\n# TYPE {METRIC} gauge\n{METRIC} {waits:.15g}\n"
+    write_atomically(path, text.encode(), 0o644)
+
+
+HELP = "For how long the oldest line of the journal waits that the other region has not taken."
+
+
+def tidy(layout: Layout, days: int, units: Units, now: float | None = None) -> int:
+    """How many files were taken away, because nothing was written to them for so many days. A copy begins a new file each day, so that its first lines
+    go in time where few come. `now`: in seconds since 1970.
+    """
+    at, gone, copies = time.time() if now is None else now, 0, layout.at(COPIES)
+    for folder in sorted(copies.iterdir()) if copies.is_dir() else ():
+        if folder.is_symlink() or not folder.is_dir():
+            continue
+        # Root's own note, and not in a folder where a server writes that takes what comes.
+        active, begun = folder / config.ACTIVE, Figures(layout, JOB, "root").folder / f"{folder.name}.begun"
+        if active.exists() and not begun.exists():
+            begun.touch()
+        elif active.exists() and _older(begun, DAY_S, at):
+            units.stop(config.service_of(folder.name), STOP_S)
+            active.rename(folder / f"journal@{int(at):016x}.journal")
+            begun.touch()
+        for path in sorted(folder.glob("journal@*")):
+            if _older(path, days * DAY_S, at):
+                path.unlink(missing_ok=True)
+                gone += 1
+    return gone
+
+
+def copies(layout: Layout) -> dict[str, Any] | None:
+    """Bytes and age of each copy here; None where none is kept."""
+    folder = layout.at(COPIES)
+    if not folder.is_dir():
+        return None
+    now, found = time.time(), {}
+    for each in sorted(folder.iterdir()):
+        files = [it.stat() for it in each.glob("journal*") if it.is_file()]
+        if files:
+            age = now - max(it.st_mtime for it in files)
+            found[phrase(each.name, 40)] = {"bytes": sum(it.st_blocks * 512 for it in files), "age_s": round(age, 1)}
+    return found
+
+
+def _older(path: Path, seconds: float, now: float) -> bool:
+    """Whether that long nothing was written to it; not so where there is none."""
+    try:
+        return now - path.lstat().st_mtime > seconds
+    except OSError:
+        return False
+
+
+def _memory(layout: Layout) -> Path:
+    """It goes with the machine's power, as the clock does that it counts by."""
+    return layout.run / "logs-seen.json"
+
+
+def _remembered(layout: Layout) -> Seen:
+    try:
+        found = json.loads(read_own(_memory(layout)))
+        return Seen(found["cursor"], float(found["since"]), float(found["patience"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return Seen()
