@@ -62,6 +62,11 @@ _WRITES = "and on (host) dr_postgres_in_recovery == 0"
 _DISKS = 'fstype!~"tmpfs|ramfs|squashfs|fuse.*|iso9660"'
 _BOTH = 'unless on () (min(sum by (site) (up{job="node"})) == 0)'  # while both regions are there
 _HOST = "{{ $labels.host }}"
+# A region that is cut off sells on: whoever is woken need not look first.
+_SELLS = (
+    '{{ with query `max(probe_success{target="shop"})` }}; the shop {{ if eq (. | first | value) 1.0 }}answers{{ else }}does not answer{{ end }}'
+    " under its name{{ end }}"
+)
 
 
 def groups(limits: Limits) -> dict[str, tuple[Rule, ...]]:
@@ -106,7 +111,7 @@ def _region() -> tuple[Rule, ...]:
     return (
         _page(
             REGION_GONE, 'sum by (site) (up{job="node"}) == 0', 15,
-            "no host of region {{ $labels.site }} answers region {{ $externalLabels.seen_from }}: it is lost, or cut off", "region-lost",
+            "no host of region {{ $labels.site }} answers region {{ $externalLabels.seen_from }}: it is lost, or cut off" + _SELLS, "region-lost",
         ),
         _warn("RegionNotWatched", missing, 300, "no host of region {{ $labels.site }} is known here", "by-day"),
     )  # fmt: skip

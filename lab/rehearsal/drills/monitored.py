@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import threading
 import time
 import urllib.parse
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,15 +20,20 @@ from contract.monitoring import rules
 from contract.monitoring.metrics import BY_NAME
 from contract.monitoring.packages import packages
 from contract.monitoring.panels import BOARDS
+from contract.monitoring.silences import CAUSES, Undertaking
 from lab.assembly import WITNESS
 from lab.rehearsal import stacks
 from lab.rehearsal.drills import drill
+from lab.rehearsal.stacks import stack_name
 from lab.rehearsal.stage import Record, Stage
 from lab.rehearsal.world import wait_for
 
 HOOK, ALIVE = "/hook", "/alive"
 SEEN_S, HOST_S, REGION_S, OVER_S = 120, 120, 60, 120
 COST_S = 30
+AWAY_S = 150  # longer than any rule of a host that is away waits
+AWAY = 'ALERTS{alertname="DatabaseHostDown",alertstate="firing"}'
+QUIET = 'ALERTS{alertstate="firing",severity="page"}'
 KEYS = "--cacert /etc/dr/ca.pem --cert /etc/dr/host.crt --key /etc/dr/host.key"
 # What a healthy pair has no sample of, and what the guests of the lab lack: a kernel that lets them see its clock.
 ABSENT = {
@@ -71,14 +78,21 @@ class Receiver:
             if path == HOOK and at >= since and it["status"] == status and _is(it["groupLabels"], name, site)
         ]
 
-    def pages(self, since: float) -> set[str]:
-        """Names of all pages that began since then."""
+    def names(self, since: float, *severities: str) -> set[str]:
+        """Of all alerts that began since then."""
         return {
             alert["labels"]["alertname"]
             for at, path, it in self.got
             for alert in it["alerts"]
-            if path == HOOK and at >= since and alert["status"] == "firing" and alert["labels"]["severity"] == "page"
+            if path == HOOK
+            and at >= since
+            and alert["status"] == "firing"
+            and alert["labels"]["severity"] in (severities or ("page", "warn"))
         }
+
+    def pages(self, since: float) -> set[str]:
+        """Those that wake somebody."""
+        return self.names(since, "page")
 
 
 def _is(labels: dict[str, str], name: str, site: str) -> bool:
@@ -122,8 +136,8 @@ def asked(stage: Stage, site: str, expression: str) -> list[dict[str, Any]]:
     return found
 
 
-def looks_well(stage: Stage, record: Record) -> None:
-    """Every target of both regions answers each, the two hear each other, every rule has its figures, every panel its lines."""
+def settles(stage: Stage) -> None:
+    """Every target of both regions answers each, and the two hear each other."""
     # A node exporter each; of either region's control host Prometheus and Alertmanager; the own prober, and its two questions.
     config = stage.world.whole("a")
     sizes = Sizes(
@@ -141,6 +155,11 @@ def looks_well(stage: Stage, record: Record) -> None:
         SEEN_S,
         1.0,
     )
+
+
+def looks_well(stage: Stage) -> None:
+    """That, every rule has its figures, and every panel its lines."""
+    settles(stage)
     named = {name for rule in _rules() for name in re.findall(r"[a-z]\w+", rule.expr) if name in BY_NAME} - ABSENT
     wait_for("the rules' figures are there", lambda: named <= _exported(stage), SEEN_S, 1.0)
     for key, board in BOARDS.items():
@@ -229,7 +248,7 @@ def monitored_host_and_region(stage: Stage, record: Record) -> None:
     """Each region watches both on its own hosts; the standby's database host dies, then its region, and is back: each is told once, and nothing else pages."""
     lost = stage.standby
     with watched(stage) as people:
-        looks_well(stage, record)
+        looks_well(stage)
         listens_nowhere_else(stage, record)
         costs(stage, record)
         began = time.monotonic()
@@ -258,3 +277,43 @@ def monitored_host_and_region(stage: Stage, record: Record) -> None:
         alive = sum(path == ALIVE for _, path, _ in people.got)
         record.expect(alive > 0, "nobody has heard that alerting is alive")
     stage.settle()
+
+
+@drill("standby-lost-on-purpose")
+def standby_lost_on_purpose(stage: Stage, record: Record) -> None:
+    """`drctl reboot` and `drctl drill standby` while both regions watch: nobody is told of what they cause, and their silences end with them."""
+    lost, sells = stage.standby, stage.active
+    with watched(stage) as people:
+        settles(stage)
+        for words in (["reboot", lost, "--host", "db-1"], ["drill", "standby", "--hold", str(AWAY_S)]):
+            began = time.monotonic()
+            with ThreadPoolExecutor(1) as pool:
+                done = pool.submit(_typed, stage, *words, "--yes", "--reason", "a drill")
+                wait_for(
+                    "status says what is silenced", lambda: "\nsilenced: " in _typed(stage, "status").stdout, 60, 0.5
+                )
+                if words[0] == "drill":
+                    wait_for("it is known as a fault", lambda: bool(asked(stage, sells, AWAY)), AWAY_S, 1.0)
+            ended = done.result()
+            record.expect(
+                ended.returncode == 0,
+                f"drctl {words[0]} ended with {ended.returncode}: {ended.stdout[-600:]}{ended.stderr[-1500:]}",
+            )
+            record.expect("warning: " not in ended.stderr, f"drctl {words[0]}: {ended.stderr[-1500:]}")
+            wait_for("nothing is silenced", lambda: "silenced: " not in _typed(stage, "status").stdout, OVER_S, 1.0)
+            wait_for("nothing fires", lambda: not asked(stage, sells, QUIET), OVER_S, 1.0)
+            told = {
+                it
+                for causes in (CAUSES[Undertaking.REBOOT], CAUSES[Undertaking.STANDBY])
+                for it in causes.hosts + causes.site + causes.other
+            }
+            heard = people.pages(began) | (people.names(began) & told)
+            record.expect(not heard, f"drctl {words[0]}: told all the same: {sorted(heard)}")
+    stage.settle()
+
+
+def _typed(stage: Stage, *words: str) -> subprocess.CompletedProcess[str]:
+    head = 2 if words[0] == "drill" else 1
+    return stage.pulumi.typed(
+        *words[:head], "--stack", stack_name("a"), "--config-file", str(stage.pulumi.files["a"]), *words[head:]
+    )

@@ -95,7 +95,16 @@ CASES: dict[str, list[Case]] = {
             quiet={up("db-1.a"): "0", up("app-1.a"): "1", up("db-1.b"): "1"},
             labels={"site": "a"},
             said="no host of region a answers region b: it is lost, or cut off",
-        )
+        ),
+        *(
+            Case(
+                fires={up("db-1.a"): "0", f'probe_success{{{CONTROL_B},target="shop"}}': probe},
+                quiet={up("db-1.a"): "1", f'probe_success{{{CONTROL_B},target="shop"}}': probe},
+                labels={"site": "a"},
+                said=f"no host of region a answers region b: it is lost, or cut off; the shop {said} under its name",
+            )
+            for probe, said in (("0", "does not answer"), ("1", "answers"))
+        ),
     ],
     "RegionNotWatched": [
         Case(
