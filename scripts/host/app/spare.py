@@ -46,7 +46,8 @@ class Spare:
         try:
             self._manager.each("restart", [SPARE], UNIT_S)
             until(lambda: self._well(SPARE_PUMA) or self._ended(), HEALTHY_S, EVERY_S)
-            if not self._well(SPARE_PUMA):
+            # One that has ended and is answered for is somebody else's on its port.
+            if self._ended() or not self._well(SPARE_PUMA):
                 raise self._ill(release)
         except BaseException:
             self._manager.halt([SPARE], UNIT_S)

@@ -87,6 +87,13 @@ def test_one_that_does_not_get_well_has_taken_no_request_and_is_gone(played, end
     assert not played.spare.leads
 
 
+def test_one_that_has_ended_takes_no_request_whoever_answers_on_its_port(played):
+    played.ended = True
+    with pytest.raises(Failed, match="ended by itself"):
+        played.spare.begin(RELEASE)
+    assert not played.spare.leads and played.happened[-1] == ("stop", SPARE, "web")
+
+
 def test_one_that_cannot_be_started_is_no_reason_to_touch_the_other(played):
     played.fails = SPARE
     with pytest.raises(Failed):
