@@ -74,6 +74,20 @@ def test_figures_of_a_host_reach_prometheus_as_the_table_names_them(rig: Rig) ->
     assert not asked(rig, "node_textfile_scrape_error == 1")
 
 
+def test_what_an_owned_host_tells_is_under_its_own_name_of_now_and_has_an_end(rig: Rig) -> None:
+    path = rig.a.folder / "figures/owned.prom"
+    told = '# TYPE {0} gauge\n{0}{{host="db-1.b",site="b"{1}}} 9\n'
+    path.write_text(told.format("dr_role_epoch_x", "") + told.format("ALERTS", ',alertstate="firing",alertname="X"'))
+    until("it is heard", lambda: asked(rig, "dr_role_epoch_x"))
+    assert not asked(rig, 'dr_role_epoch_x{host="db-1.b"}') and not asked(rig, 'ALERTS{alertname="X"}')
+    many = "".join(f'flood{{n="{number}"}} 1\n' for number in range(config.BOUNDS["sample_limit"] + 1))
+    path.write_text(f"# TYPE flood gauge\n{many}")
+    until("it counts for down", lambda: asked(rig, 'up{job="node",host="control-1.a"} == 0'))
+    assert not asked(rig, "flood")
+    path.unlink()
+    until("it is heard again", lambda: asked(rig, 'up{job="node",host="control-1.a"} == 1'))
+
+
 def test_nobody_is_let_in_without_a_certificate_and_nothing_listens_elsewhere(rig: Rig) -> None:
     for port in (config.FIGURES, config.PROMETHEUS, config.ALERTS):
         assert rig.a.ask(port, "/metrics"), "with one"
