@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from components import settings as s
 from contract import checks, ssh_keys, witness
@@ -48,7 +48,7 @@ def read_secrets(root: Section, hosts: Sequence[str], spare: Sequence[str] = ())
             operator, of_hosts = _witness(at)
             postgres = _postgres(at)
             login = postgres.login or PAIRS[0]
-            beside, cache_beside, sessions_beside = _rotation(at, login)
+            beside = _rotation(at, login, hosts, spare)
             return s.Secrets(
                 openstack_password=at.take("openstack_password", _TOKEN, "signing in to OpenStack fails", _REMEDY),
                 ovh=_ovh(at, "ovh"),
@@ -56,17 +56,18 @@ def read_secrets(root: Section, hosts: Sequence[str], spare: Sequence[str] = ())
                 operator=_ssh_key(ssh, "operator"),
                 ssh_ca=None if ssh.empty("ca") else _ssh_ca(ssh),
                 host_keys=_host_keys(ssh, hosts, spare),
-                ca=tls.take("ca", _CERTIFICATE, "hosts cannot trust each other", _REMEDY),
+                ca=_both(tls.take("ca", _CERTIFICATE, "hosts cannot trust each other", _REMEDY), beside.hosts_ca),
                 shop=_entrance(tls),
                 host_certificates=_host_certificates(tls, hosts, spare),
-                database=_database(tls, login, beside),
-                cache=_cache(tls, _caches(hosts), _caches(spare)),
-                postgres=replace(postgres, beside=beside.password if beside else None),
-                redis=replace(_redis(at), **cache_beside),
+                host_certificates_beside=beside.hosts,
+                database=_database(tls, login, beside.database_ca),
+                cache=_cache(tls, _caches(hosts), _caches(spare), beside.caches_ca),
+                postgres=replace(postgres, beside=beside.database),
+                redis=replace(_redis(at), **beside.redis),
                 witness=operator,
                 witness_hosts=of_hosts,
                 secret_key_base=_rails(at),
-                secret_key_base_beside=sessions_beside,
+                secret_key_base_beside=beside.sessions,
                 app={}
                 if at.readable and at.empty("app")
                 else at.take("app", SECRETS, "the shop is not told its secrets", _OF_APP),
@@ -135,13 +136,17 @@ def _host_certificates(tls: Section, hosts: Sequence[str], spare: Sequence[str])
     return {host: certificate for host, certificate in found.items() if host in hosts}
 
 
-def _database(tls: Section, login: int, beside: _Beside | None) -> s.Clients:
+def _both(ca: str, beside: str | None) -> str:
     """Whoever shows a certificate of one of both CAs comes in while they are rotated."""
+    return f"{ca.rstrip()}\n{beside}" if ca and beside else ca
+
+
+def _database(tls: Section, login: int, beside: str | None) -> s.Clients:
     why = "nobody can prove to the database who it is"
     with tls.section("database", why, RENEW) as at:
         ca = at.take("ca", _CERTIFICATE, why, RENEW)
         return s.Clients(
-            ca=f"{ca.rstrip()}\n{beside.ca}" if ca and beside and beside.ca else ca,
+            ca=_both(ca, beside),
             clients=_clients(at, database_clients(login)),
         )
 
@@ -152,26 +157,39 @@ def database_clients(login: int) -> tuple[str, ...]:
     return (names.app, names.worker, REPLICATION_ROLE)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class _Beside:
-    """What the databases take beside what is in use."""
+    """What is taken beside what is in use: a password of databases, those of caches by user, a word of sessions, PEM of CAs; certificates of hosts."""
 
-    password: str
-    ca: str
+    database: str | None = None
+    database_ca: str | None = None
+    redis: dict[str, str] = field(default_factory=dict)
+    sessions: str | None = None
+    hosts: dict[str, s.Certificate] = field(default_factory=dict)
+    hosts_ca: str | None = None
+    caches_ca: str | None = None
 
 
 _ROTATING = "nobody knows how far the rotation has come, and hosts would be shut out by what they show"
 _GO_ON = "run the same `drctl rotate` again, which goes on; or put the object of the other stack here, whole, where that one is readable"
 
 
-def _rotation(root: Section, login: int) -> tuple[_Beside | None, dict[str, str], str | None]:
-    """What is let in beside what is in use, of database, cache and sessions: there while `drctl rotate` is under way."""
+def _rotation(root: Section, login: int, hosts: Sequence[str], spare: Sequence[str]) -> _Beside:
+    """There while `drctl rotate` is under way; of a kind that is at rest nothing is read."""
     if not root.has("rotation"):
-        return None, {}, None
+        return _Beside()
     with root.section("rotation", _ROTATING, _GO_ON) as at:
-        database = _database_beside(at, login) if at.has("database") else None
-        redis = _redis_beside(at) if at.has("redis") else {}
-        return database, redis, _sessions_beside(at) if at.has("sessions") else None
+        password, database_ca = _database_beside(at, login) if at.has("database") else (None, None)
+        certificates, hosts_ca = _hosts_beside(at, hosts, spare) if at.has("host-certificates") else ({}, None)
+        return _Beside(
+            database=password,
+            database_ca=database_ca,
+            redis=_redis_beside(at) if at.has("redis") else {},
+            sessions=_sessions_beside(at) if at.has("sessions") else None,
+            hosts=certificates,
+            hosts_ca=hosts_ca,
+            caches_ca=_caches_beside(at, _caches(hosts), _caches(spare)) if at.has("cache-certificates") else None,
+        )
 
 
 def _two(at: Section) -> bool:
@@ -181,14 +199,14 @@ def _two(at: Section) -> bool:
     return stage in (Stage.BESIDE, Stage.TURNED)
 
 
-def _database_beside(rotation: Section, login: int) -> _Beside | None:
+def _database_beside(rotation: Section, login: int) -> tuple[str | None, str | None]:
     with rotation.section("database", _ROTATING, _GO_ON) as at:
         if not _two(at):
-            return None
+            return None, None
         password = at.take("app", _PASSWORD, _ROTATING, _GO_ON)
         ca = at.take("ca", _CERTIFICATE, _ROTATING, _GO_ON)
         _clients(at, database_clients(other_pair(login)))
-        return _Beside(password=password, ca=ca)
+        return password, ca
 
 
 def _redis_beside(rotation: Section) -> dict[str, str]:
@@ -202,6 +220,24 @@ def _sessions_beside(rotation: Section) -> str | None:
         return at.take("secret_key_base", _LONG, _ROTATING, _GO_ON) if _two(at) else None
 
 
+def _hosts_beside(
+    rotation: Section, hosts: Sequence[str], spare: Sequence[str]
+) -> tuple[dict[str, s.Certificate], str | None]:
+    with rotation.section("host-certificates", _ROTATING, _GO_ON) as at:
+        if not _two(at):
+            return {}, None
+        return _host_certificates(at, hosts, spare), at.take("ca", _CERTIFICATE, _ROTATING, _GO_ON)
+
+
+def _caches_beside(rotation: Section, hosts: Sequence[str], spare: Sequence[str]) -> str | None:
+    with rotation.section("cache-certificates", _ROTATING, _GO_ON) as at:
+        if not _two(at):
+            return None
+        _clients(at, (SHOP,))
+        _host_certificates(at, hosts, spare)
+        return at.take("ca", _CERTIFICATE, _ROTATING, _GO_ON)
+
+
 def _since(root: Section) -> dict[str, str]:
     """Of an older set nobody knows it."""
     if not root.has("since"):
@@ -212,11 +248,11 @@ def _since(root: Section) -> dict[str, str]:
         return {kind: at.take(kind, DAY, why, remedy) for kind, it in KINDS.items() if it.dated and at.has(kind)}
 
 
-def _cache(tls: Section, hosts: Sequence[str], spare: Sequence[str]) -> s.Caches:
+def _cache(tls: Section, hosts: Sequence[str], spare: Sequence[str], beside: str | None) -> s.Caches:
     why = "caches and shop cannot trust each other"
     with tls.section("cache", why, RENEW) as at:
         return s.Caches(
-            ca=at.take("ca", _CERTIFICATE, why, RENEW),
+            ca=_both(at.take("ca", _CERTIFICATE, why, RENEW), beside),
             clients=_clients(at, (SHOP,)),
             hosts=_host_certificates(at, hosts, spare),
         )

@@ -122,6 +122,9 @@ class Secrets:
     app: Mapping[str, str] = field(repr=False)  # what the shop's own variables are filled with, by name
     archive: str | None = field(repr=False)  # passphrase; None: nothing was ever archived
     secret_key_base_beside: str | None = field(default=None, repr=False)  # read as well while it is rotated
+    host_certificates_beside: Mapping[str, Certificate] = field(
+        default_factory=dict
+    )  # which hosts show after it, or did before, while theirs are rotated
     since: Mapping[str, str] = field(
         default_factory=dict
     )  # by kind (`contract.rotation`) the day since which it is in use

@@ -63,10 +63,14 @@ KINDS: Mapping[str, Kind] = {
     ),
     "cache-certificates": Kind(
         places=("tls.cache.hosts.{host}.key", "tls.cache.clients.shop.key"),
-        how="by hand, as `Certificates end` in docs/failover.md says",
+        rotated=True,
+        how="`drctl rotate cache-certificates`: another CA with certificates of all caches and of the shop at them; a connection that is open stays, and "
+        "Sentinel begins anew, where there are three caches a region",
     ),
     "host-certificates": Kind(
-        places=("tls.hosts.{host}.key",), how="by hand, as `Certificates end` in docs/failover.md says"
+        places=("tls.hosts.{host}.key",),
+        rotated=True,
+        how="`drctl rotate host-certificates`: another CA with certificates of all hosts; databases and nginx read theirs anew, agents begin anew",
     ),
     "shop-certificate": Kind(
         places=("tls.shop.key",), how="by hand, as `A public certificate` in docs/failover.md says"

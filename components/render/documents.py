@@ -116,15 +116,17 @@ def _shop_certificate(settings: Settings, role: str) -> certificate_service.Cert
         endpoint=settings.ovh.endpoint,
         keys=certificate_service.OvhKeys(**vars(keys)),
         resolvers=settings.region.dns_servers,
-        opened_by={
-            key: settings.secrets.host_certificates[key].cert
-            for key, host in settings.hosts.items()
-            if host.role in (CONTROL, APP)
-        },
+        opened_by={key: _openers(settings, key) for key, host in settings.hosts.items() if host.role in (CONTROL, APP)},
     )
     return certificate_service.Certificate(
         shop=settings.shop.host, ca=acme.ca, order=order if role == CONTROL else None
     )
+
+
+def _openers(settings: Settings, key: str) -> str:
+    """A host's certificates: also by the key that it will have, or had, while they are rotated."""
+    found = (settings.secrets.host_certificates, settings.secrets.host_certificates_beside)
+    return "\n".join(certificates[key].cert.strip() for certificates in found if key in certificates) + "\n"
 
 
 def ssh_authorities(settings: Settings) -> tuple[str, ...]:

@@ -89,7 +89,7 @@ class Terms:
     resolvers: tuple[str, ...] = key(listing(address, at_least=1), "that the host was given")
     opened_by: Mapping[str, str] = key(
         mapping(r"[a-z]{1,20}-[1-9][0-9]?\.[ab]", prose),
-        "PEM certificates of the hosts that open what is sealed: app hosts and bastions of both sites, by their keys",
+        "PEM certificates of the hosts that open what is sealed: app hosts and bastions of both sites, by their keys; two of each while they are rotated",
     )
 
 

@@ -111,7 +111,7 @@ class Stage:
         for site in "ab":
             self.must(self.pulumi.up(site), site)
         for site in "ab":
-            self._install_samplers(site)
+            self.install_samplers(site)
         self.settle()
 
     @property
@@ -323,7 +323,7 @@ class Stage:
         ]
         return [row for row in rows if row["t"] >= since]
 
-    def _install_samplers(self, site: str) -> None:
+    def install_samplers(self, site: str) -> None:
         self._install_sampler(f"{DATABASE_HOST}.{site}", "postgres", SAMPLES)
         settings = json.dumps(self.world.cache(site, CACHE_HOST))
         self._install_sampler(f"{CACHE_HOST}.{site}", "redis", f"{SAMPLES} {CACHE_SETTINGS}", settings)

@@ -47,10 +47,25 @@ def secrets() -> dict[str, Any]:
     }
     cache = {"stage": str(Stage.TURNED), "applied": True, "app": "secret-old-cache", "replica": "secret-old-replica"}
     sessions = {"stage": str(Stage.TURNED), "applied": True, "secret_key_base": "0b" * 64}
+    beside = {"stage": str(Stage.BESIDE), "applied": True, "ca": _pem("CERTIFICATE", "nexthosts")}
+    hosts = {**beside, "hosts": _next(found["tls"]["hosts"])}
+    tls = found["tls"]["cache"]
+    caches = {**beside, "hosts": _next(tls["hosts"]), "clients": _next(tls["clients"])}
     return {
         **found,
-        "rotation": {"database": {**part, "clients": clients}, "redis": cache, "sessions": sessions},
+        "rotation": {
+            "database": {**part, "clients": clients},
+            "redis": cache,
+            "sessions": sessions,
+            "host-certificates": hosts,
+            "cache-certificates": caches,
+        },
     }
+
+
+def _next(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Others in the place of certificates."""
+    return {name: {part: pem.replace("\n", "\nnext", 1) for part, pem in it.items()} for name, it in found.items()}
 
 
 def _pem(kind: str, body: str) -> str:

@@ -154,6 +154,33 @@ def test_what_a_stranger_has_sealed_is_not_believed(tmp_path: Path, secrets: dic
         opened(sealed, own(tmp_path, secrets, "app-1.a"), SIGNER)
 
 
+def test_while_certificates_of_hosts_are_rotated_it_is_opened_by_the_key_of_before_and_by_the_next(
+    tmp_path: Path, secrets: dict[str, Any], ca: Ca
+) -> None:
+    following, pair = certificates({name: [f"{name}.dr.internal"] for name in NAMES}, SHOP), ca.pair()
+    both = {name: it + recipients(following)[name] for name, it in recipients(secrets).items()}
+    sealed = seal(pair, own(tmp_path, secrets, "control-1.a"), both)
+    trusted = secrets["ca"] + following["ca"]
+    for number, shown in enumerate((secrets, following)):
+        for name in both:
+            assert opened(sealed, own(tmp_path / str(number), {**shown, "ca": trusted}, name), SIGNER) == pair
+    with pytest.raises(Closed, match="be trusted"):
+        opened(sealed, own(tmp_path / "ended", following, "app-1.a"), SIGNER)
+
+
+def test_a_rotation_of_hosts_certificates_costs_no_order_and_none_is_shut_out(world: World) -> None:
+    old = world.secrets
+    new = certificates({name: [f"{name}.dr.internal"] for name in NAMES}, SHOP)
+    both = old["ca"] + new["ca"]
+    world.order("a")
+    for used, beside in (({**old, "ca": both}, new), ({**new, "ca": both}, old), (new, {})):
+        world.secrets, world.beside = used, recipients(beside) if beside else {}
+        assert world.order("a").state == "handed over"
+        for host in ("app-1.a", "app-1.b"):
+            assert world.take(host)["error"] is None
+    assert world.orders == ["a"], "a CA counts how often it is asked"
+
+
 def test_what_was_changed_on_its_way_is_not_opened(tmp_path: Path, secrets: dict[str, Any], ca: Ca) -> None:
     sealed = seal(ca.pair(), own(tmp_path, secrets, "control-1.a"), recipients(secrets)).decode()
     here = own(tmp_path, secrets, "app-1.a")
@@ -288,6 +315,7 @@ class World:
     orders: list[str] = field(default_factory=list)
     issues: Callable[[], Pair] | None = None
     said: StringIO = field(default_factory=StringIO)
+    beside: dict[str, str] = field(default_factory=dict)  # further certificates by host
     now: float = field(default_factory=lambda: datetime.datetime.now(datetime.UTC).timestamp())
 
     def look(self) -> Glance:
@@ -307,7 +335,7 @@ class World:
             contact="ops@shop.example",
             endpoint="ovh-eu",
             resolvers=("192.0.2.53",),
-            opened_by=recipients(self.secrets),
+            opened_by={name: it + self.beside.get(name, "") for name, it in recipients(self.secrets).items()},
         )
         return Job(site=site, host=name, shop=SHOP, ca=self.ca.pem, order=terms if name == "control-1" else None)
 

@@ -338,7 +338,7 @@ def test_no_message_shows_a_secret() -> None:
 
 def rotating(**changes: Any) -> dict[str, Any]:
     """In the middle of a rotation; `changes` of what lies beside."""
-    told = rotation.begun(stack.secrets(), "database")
+    told = rotation.begun(stack.secrets(), "database", {})
     told["rotation"]["database"].update(changes)
     return stack.configuration(secrets=told)
 
@@ -823,6 +823,28 @@ def test_bastions_and_app_hosts_alone_are_told_of_it() -> None:
         "of both sites"
     )
     assert told["app"]["certificate"]["order"] is None
+
+
+def test_while_certificates_of_hosts_are_rotated_what_is_sealed_is_opened_by_both() -> None:
+    values = with_acme()
+    tls = values["secrets"]["tls"]
+    other = {host: {**it, "cert": it["cert"].replace("tls", "next")} for host, it in tls["hosts"].items()}
+    part = {"stage": "beside", "applied": False, "ca": tls["ca"].replace("tls", "next"), "hosts": other}
+    values["secrets"]["rotation"] = {"host-certificates": part}
+    settings = config.parse(values)
+    order = documents.setup(settings, "control")["certificate"]["order"]
+    for host, told in order["opened_by"].items():
+        assert told == tls["hosts"][host]["cert"] + other[host]["cert"]
+    assert settings.secrets.ca == tls["ca"] + part["ca"]
+    assert "nextcontrol1asecret" not in json.dumps(order), "no key beside leaves the set"
+    values["secrets"]["rotation"] = {"host-certificates": {"stage": "ended", "applied": False}}
+    at_the_end = config.parse(values)
+    assert at_the_end.secrets.ca == tls["ca"] and at_the_end.secrets.host_certificates_beside == {}
+
+
+def test_bastions_have_what_it_takes_to_order() -> None:
+    settings = config.parse(with_acme())
+    told = {role: documents.setup(settings, role) for role in ("control", "app")}
     assert "lego" in told["control"]["packages"]
     assert "lego" not in [
         *told["app"]["packages"],

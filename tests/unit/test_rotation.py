@@ -5,29 +5,32 @@ from __future__ import annotations
 import copy
 import datetime
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 
 from components import config
 from components.render import documents
 from contract.epoch import InForce
 from contract.errors import DrError, Partial, Refused
 from contract.held import SECRETS
+from contract.hosts import CACHE, certificate_names
 from contract.rotation import KINDS, Stage
 from contract.services.postgres import REPLICATION_ROLE, Logins, other_pair
 from contract.sites import SITES
 from scripts.ctl.moves import rotation as steps_of
 from scripts.ctl.moves.engine import Outcome
 from scripts.ctl.moves.rotation import Steps, World
-from scripts.ctl.stacks import rotation
+from scripts.ctl.stacks import rotation, secrets
 from scripts.ctl.stacks.stack import Stack
 from tests.components import stack as example
 
-KIND = "database"
+KIND, CERTIFICATES = "database", {"host-certificates": "hosts", "cache-certificates": "caches"}
 
 
 class Killed(BaseException):
@@ -36,7 +39,9 @@ class Killed(BaseException):
 
 @dataclass(frozen=True, kw_only=True)
 class Host:
-    """What a region's servers let in, and what its app hosts and its standby show: names with passwords, certificates' CAs; of the cache passwords alone."""
+    """What a region's servers let in, and what its app hosts and its standby show: names with passwords, certificates' CAs. `shown`: CAs of the certificates
+    that its hosts show to others, and its caches and its shop at caches; `believes`: those that all of its hosts trust.
+    """
 
     lets_in: frozenset[tuple[str, str]]
     trusts: frozenset[str]
@@ -47,6 +52,8 @@ class Host:
     cache_shows: frozenset[tuple[str, str]]
     signs: str
     reads: frozenset[str]
+    shown: Mapping[str, frozenset[str]]
+    believes: Mapping[str, frozenset[str]]
 
 
 class PlayedStack(Stack):
@@ -105,7 +112,11 @@ class Played:
     def told(self, site: str) -> Host:
         settings = config.parse(example.configuration(site, secrets=self.stacks[site].secrets()))
         database, app = documents.postgres(settings, None), documents.app(settings, "/opt/x", KEYS, turn=False)
-        cache = documents.redis(settings, settings.hosts[f"cache-1.{site}"], EPOCH)["passwords"]
+        caches = [documents.redis(settings, it, EPOCH) for it in settings.hosts_of(site).values() if it.role == CACHE]
+        told = [
+            documents.envelope(settings, it, instance="i", tool="t")["tls"] for it in settings.hosts_of(site).values()
+        ]
+        cache, among = caches[0]["passwords"], [it["tls"] for it in caches]
         words, login = database["passwords"], database["login"]
         pairs = {login: words["app"], other_pair(login): words["beside"]}
         lets_in = {
@@ -124,15 +135,25 @@ class Played:
             cache_shows=frozenset({("app", app["cache_password"]), ("replica", cache["replica"])}),
             signs=app["secret_key_base"],
             reads=frozenset(filter(None, (app["secret_key_base"], app["secret_key_base_beside"]))),
+            shown={
+                "hosts": frozenset(self.ca_of(site, it["cert"]) for it in told),
+                "caches": frozenset(self.ca_of(site, it["cert"]) for it in (*among, app["cache_tls"])),
+            },
+            believes={
+                "hosts": frozenset.intersection(*(frozenset(_pems(it["ca"])) for it in told)),
+                "caches": frozenset.intersection(*(frozenset(_pems(it["ca"])) for it in (*among, app["cache_tls"]))),
+            },
         )
 
     def ca_of(self, site: str, certificate: str) -> str:
+        """Of the CAs in the set, used and beside, the one beside which the certificate lies."""
         found = self.stacks[site].secrets()
-        places = [found["tls"]["database"], found.get("rotation", {}).get("database", {})]
+        tls, beside = found["tls"], found.get("rotation", {})
+        places = [tls, tls["database"], tls["cache"], *beside.values()]
         return next(
             str(it["ca"]).strip()
             for it in places
-            if certificate in [each["cert"] for each in it.get("clients", {}).values()]
+            if certificate in [each["cert"] for each in {**it.get("clients", {}), **it.get("hosts", {})}.values()]
         )
 
     def see(self) -> None:
@@ -147,6 +168,9 @@ class Played:
                     self.lost.append(f"the shop or the replica of {one} at the cache of {other}")
                 if host.signs not in database.reads:
                     self.lost.append(f"a session of {one} in {other}")
+                for which, shown in host.shown.items():
+                    if not shown <= database.believes[which]:
+                        self.lost.append(f"{which} of {one} at those of {other}")
 
     def up(self, site: str, request: str) -> Outcome:
         assert request == self.active
@@ -176,6 +200,7 @@ class Played:
             up=self.up,
             open_logins=self.open_logins,
             say=self.said.append,
+            names=secrets.names_of(config.parse(example.configuration("a"))),
             keep_days=self.keep_days,
             today=lambda: self.today,
             clock=lambda: float(next(ticks)),
@@ -192,6 +217,13 @@ class Played:
         return sets[0] == sets[1] and "rotation" not in sets[0]
 
 
+IN_USE: Mapping[str, Callable[[Any], str]] = {
+    "database": lambda it: it["postgres"]["app"],
+    "redis": lambda it: it["redis"]["app"],
+    "sessions": lambda it: it["rails"]["secret_key_base"],
+    "host-certificates": lambda it: it["tls"]["ca"],
+    "cache-certificates": lambda it: it["tls"]["cache"]["ca"],
+}
 KEYS = {"access_key": "k", "secret_key": "s"}
 EPOCH = InForce(epoch=3, active="a", previous=None, planned=True, checkpoint=None)
 
@@ -239,6 +271,51 @@ def test_passwords_of_the_cache_are_new_and_the_operators_is_as_it_was() -> None
     assert not {after["redis"][user] for user in ("app", "replica")} & set(before["redis"].values())
     assert all(not host.cache_lets_in & played.old.cache_shows for host in played.hosts.values())
     assert {**after, "redis": 0, "since": 0} == {**before, "redis": 0, "since": 0}
+
+
+@pytest.mark.parametrize(("kind", "which"), CERTIFICATES.items())
+def test_certificates_are_of_another_ca_afterwards_and_those_of_before_are_trusted_nowhere(
+    kind: str, which: str
+) -> None:
+    played = Played(kind=kind)
+    before = played.stacks["a"].secrets()
+    played.rotate()
+    assert played.lost == [] and played.at_rest() and played.runs == ["b", "a"] * 3
+    after = played.stacks["b"].secrets()
+    for host in played.hosts.values():
+        assert not host.believes[which] & played.old.believes[which], "whoever has an old key comes in by it"
+        assert len(host.believes[which]) == 1 and host.shown[which] == host.believes[which]
+    assert after["since"][kind] > before["since"][kind]
+    changed = {"ca", "hosts"} if which == "hosts" else {"cache"}
+    assert {name for name in after["tls"] if after["tls"][name] != before["tls"][name]} == changed
+    assert {**after, "tls": 0, "since": 0} == {**before, "tls": 0, "since": 0}
+
+
+@pytest.mark.parametrize("kind", CERTIFICATES)
+def test_what_was_in_use_lies_beside_after_the_turn_whole(kind: str) -> None:
+    """A host that has not turned yet is known by it, and opens what was sealed for it."""
+    before = example.secrets()
+    names = secrets.names_of(config.parse(example.configuration("a")))
+    after = rotation.turned(rotation.begun(before, kind, names), kind, "2026-11-30")
+    part = {name: it for name, it in after["rotation"][kind].items() if name not in ("stage", "applied")}
+    assert part == {name: (before["tls"]["cache"] if "clients" in part else before["tls"])[name] for name in part}
+
+
+def test_new_certificates_name_what_the_hosts_are_asked_by_and_are_good_for_what_they_do() -> None:
+    played, like = Played(kind="host-certificates"), config.parse(example.configuration("a"))
+    played.rotate()
+    made = played.stacks["a"].secrets()["tls"]
+    assert set(made["hosts"]) == set(example.secrets()["tls"]["hosts"]), "those of hosts that may come later, too"
+    ends = list[datetime.datetime]()
+    for host, it in like.hosts.items():
+        leaf = x509.load_pem_x509_certificate(made["hosts"][host]["cert"].encode())
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        asked = [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
+        assert set(asked) == set(certificate_names(it))
+        leaf.verify_directly_issued_by(x509.load_pem_x509_certificate(made["ca"].encode()))
+        ends.append(leaf.not_valid_after_utc)
+    apart = [after - before for before, after in pairwise(ends)]
+    assert min(apart) > datetime.timedelta(days=4), "no two end on one day, those of a before those of b"
 
 
 def test_sessions_of_before_are_read_for_some_days_and_the_same_command_ends_them_then() -> None:
@@ -299,19 +376,19 @@ def test_a_run_killed_at_any_change_is_finished_by_the_next_one_and_shuts_nobody
             assert len(played.runs) <= len(whole.runs) + 1, (
                 "what was done is not done again, but for the run in which it ended"
             )
-            part, name = {"database": ("postgres", "app"), "redis": ("redis", "app")}.get(
-                kind, ("rails", "secret_key_base")
-            )
-            new = {it.secrets()[part][name] for it in played.stacks.values()}
-            assert len(new) == 1 and example.secrets()[part][name] not in new
+            new = {IN_USE[kind](it.secrets()) for it in played.stacks.values()}
+            assert len(new) == 1 and IN_USE[kind](example.secrets()) not in new
 
 
+@pytest.mark.parametrize("kind", [KIND, *CERTIFICATES])
 @pytest.mark.parametrize("planned", [True, False])
-def test_the_shop_may_be_moved_in_the_middle_and_the_rotation_goes_on_from_the_other_side(planned: bool) -> None:
-    whole = Played()
+def test_the_shop_may_be_moved_in_the_middle_and_the_rotation_goes_on_from_the_other_side(
+    planned: bool, kind: str
+) -> None:
+    whole = Played(kind=kind)
     whole.rotate()
     for dies in range(1, whole.changes + 1):
-        played = Played(dies=dies)
+        played = Played(dies=dies, kind=kind)
         with pytest.raises(Killed):
             played.rotate()
         played.dies, played.active, before = 0, "b", len(played.runs)
@@ -383,7 +460,7 @@ def test_a_set_that_somebody_changes_meanwhile_is_left_as_it_is() -> None:
 
 
 def test_what_lies_beside_is_new_each_time_and_stages_have_an_order() -> None:
-    one, two = (rotation.begun(example.secrets(), KIND)["rotation"][KIND] for _ in range(2))
+    one, two = (rotation.begun(example.secrets(), KIND, {})["rotation"][KIND] for _ in range(2))
     assert one["app"] != two["app"] and one["ca"] != two["ca"]
     assert [str(it) for it in Stage] == ["beside", "turned", "ended"]
     with pytest.raises(KeyError):

@@ -22,6 +22,7 @@ from scripts.ctl.moves.recorded import Undertaking, in_force
 from scripts.ctl.moves.rotation import Steps, World
 from scripts.ctl.output import say
 from scripts.ctl.persons.reach import bastions
+from scripts.ctl.stacks.secrets import names_of
 from scripts.ctl.stacks.stack import Stack
 from scripts.ctl.survey.asking import look
 from scripts.ctl.survey.checks import judge
@@ -64,6 +65,7 @@ def _world(it: Undertaking, stacks: Mapping[str, Stack]) -> World:
         active=lambda: in_force(it.settings).active,
         up=lambda site, request: it.up(stacks[site], request),
         open_logins=lambda site: _open_logins(it.settings, site),
+        names=names_of(it.settings),
         keep_days=it.told.keep_days,
         say=say,
     )

@@ -21,7 +21,7 @@ from contract.sites import SITES, other
 from scripts.ctl.beginning.plan import Step
 from scripts.ctl.moves.engine import Outcome
 from scripts.ctl.stacks import rotation
-from scripts.ctl.stacks.rotation import Secrets
+from scripts.ctl.stacks.rotation import Names, Secrets
 from scripts.ctl.stacks.stack import Stack
 
 BESIDE, TURNED, ENDED = (number for number, _ in enumerate(Stage, 1))
@@ -34,7 +34,8 @@ IDLE_S, LOOK_S = 300.0, 5.0  # until nobody is signed in by the old logins, and 
 @dataclass(frozen=True, kw_only=True)
 class World:
     """What the steps work with. `active`: which region is, asked anew before each run; `up`: a run of one with a request for another; `open_logins`: of
-    the active region's database, each with its sessions, None where it does not say; `keep_days`: how long what was signed before is read.
+    the active region's database, each with its sessions, None where it does not say; `keep_days`: how long what was signed before is read; `names`: of
+    hosts, for their certificates.
     """
 
     stacks: Mapping[str, Stack]
@@ -42,6 +43,7 @@ class World:
     up: Callable[[str, str], Outcome]
     open_logins: Callable[[str], Mapping[str, int] | None]
     say: Callable[[str], Any]
+    names: Names
     keep_days: int = 0
     today: Callable[[], datetime.date] = lambda: datetime.datetime.now(datetime.UTC).date()
     clock: Callable[[], float] = time.monotonic
@@ -117,7 +119,7 @@ class Steps:
         found, theirs, kind = self._sets[site], self._sets[other(site)], self._kind
         ahead = self._stage(other(site)) > self._stage(site)
         if self._stage(site) == 0:
-            return rotation.beside_as(found, kind, theirs) if ahead else rotation.begun(found, kind)
+            return rotation.beside_as(found, kind, theirs) if ahead else rotation.begun(found, kind, self._world.names)
         if self._stage(site) == BESIDE:
             return rotation.turned(found, kind, rotation.day(theirs, kind) if ahead else f"{self._world.today()}")
         return rotation.ended(found, kind) if self._stage(site) == TURNED else rotation.closed(found, kind)

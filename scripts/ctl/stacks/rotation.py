@@ -8,15 +8,23 @@ from __future__ import annotations
 
 import copy
 import secrets as words
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from contract.rotation import Stage
 from contract.services.postgres import PAIRS, REPLICATION_ROLE, Logins, other_pair
-from scripts.ctl.stacks.secrets import CLIENT, KEY_BASE_BYTES, PASSWORD_BYTES, Authority
+from scripts.ctl.stacks.secrets import (
+    CLIENT,
+    KEY_BASE_BYTES,
+    PASSWORD_BYTES,
+    Authority,
+    certificates_of_caches,
+    certificates_of_hosts,
+)
 
 Secrets = dict[str, Any]
+Names = Mapping[str, Sequence[str]]  # what the certificate of each host names, by host ("db-1.a")
 _PLACE, _STAGE, _APPLIED, _SINCE = "rotation", "stage", "applied", "since"
 
 
@@ -24,7 +32,7 @@ _PLACE, _STAGE, _APPLIED, _SINCE = "rotation", "stage", "applied", "since"
 class Exchange:
     """What is particular to a kind. `fresh`: the new part of a set; `turn`: puts a part in the place of what is in use, which it returns."""
 
-    fresh: Callable[[Mapping[str, Any]], Secrets]
+    fresh: Callable[[Mapping[str, Any], Names], Secrets]
     turn: Callable[[Secrets, Mapping[str, Any]], Secrets]
 
 
@@ -44,9 +52,9 @@ def day(found: Mapping[str, Any], kind: str) -> str:
     return str(found[_SINCE][kind])
 
 
-def begun(found: Mapping[str, Any], kind: str) -> Secrets:
+def begun(found: Mapping[str, Any], kind: str, names: Names) -> Secrets:
     """What is new lies beside what is in use."""
-    return _with(found, kind, Stage.BESIDE, EXCHANGES[kind].fresh(found))
+    return _with(found, kind, Stage.BESIDE, EXCHANGES[kind].fresh(found, names))
 
 
 def beside_as(found: Mapping[str, Any], kind: str, other: Mapping[str, Any]) -> Secrets:
@@ -109,7 +117,7 @@ def login(found: Mapping[str, Any]) -> int:
     return int(found["postgres"].get("login", PAIRS[0]))
 
 
-def _fresh_database(found: Mapping[str, Any]) -> Secrets:
+def _fresh_database(found: Mapping[str, Any], _: Names) -> Secrets:
     names, authority = Logins.pair(other_pair(login(found))), Authority("shop database")
     return {
         "app": words.token_urlsafe(PASSWORD_BYTES),
@@ -131,7 +139,7 @@ def _turn_database(made: Secrets, part: Mapping[str, Any]) -> Secrets:
 # --- the cache: passwords of two users, each of whom may have two
 
 
-def _fresh_redis(_: Mapping[str, Any]) -> Secrets:
+def _fresh_redis(_: Mapping[str, Any], __: Names) -> Secrets:
     return {user: words.token_urlsafe(PASSWORD_BYTES) for user in _CACHE_USERS}
 
 
@@ -144,7 +152,7 @@ def _turn_redis(made: Secrets, part: Mapping[str, Any]) -> Secrets:
 # --- sessions: a word that what comes back from a browser was signed with, whenever that was
 
 
-def _fresh_sessions(_: Mapping[str, Any]) -> Secrets:
+def _fresh_sessions(_: Mapping[str, Any], __: Names) -> Secrets:
     return {_BASE: words.token_hex(KEY_BASE_BYTES)}
 
 
@@ -154,10 +162,41 @@ def _turn_sessions(made: Secrets, part: Mapping[str, Any]) -> Secrets:
     return old
 
 
+# --- certificates of hosts and of caches: each with another CA, whose key is thrown away as that of the one before was
+
+
+def _fresh_hosts(found: Mapping[str, Any], names: Names) -> Secrets:
+    return certificates_of_hosts(_of_set(found, names))
+
+
+def _turn_hosts(made: Secrets, part: Mapping[str, Any]) -> Secrets:
+    tls = made["tls"]
+    made["tls"] = {**tls, **{name: part[name] for name in _OF_HOSTS}}
+    return {name: tls[name] for name in _OF_HOSTS}
+
+
+def _fresh_caches(found: Mapping[str, Any], names: Names) -> Secrets:
+    return certificates_of_caches(_of_set(found, names))
+
+
+def _turn_caches(made: Secrets, part: Mapping[str, Any]) -> Secrets:
+    old = made["tls"]["cache"]
+    made["tls"] = {**made["tls"], "cache": {name: part[name] for name in _OF_CACHES}}
+    return dict(old)
+
+
+def _of_set(found: Mapping[str, Any], names: Names) -> Names:
+    """Of the hosts that have a certificate: also of those that are not there yet, and in the order in which they end."""
+    return {host: it for host, it in names.items() if host in found["tls"]["hosts"]}
+
+
+_OF_HOSTS, _OF_CACHES = ("ca", "hosts"), ("ca", "clients", "hosts")
 _BASE = "secret_key_base"
 _CACHE_USERS = ("app", "replica")
 EXCHANGES: Mapping[str, Exchange] = {
     "database": Exchange(fresh=_fresh_database, turn=_turn_database),
     "redis": Exchange(fresh=_fresh_redis, turn=_turn_redis),
     "sessions": Exchange(fresh=_fresh_sessions, turn=_turn_sessions),
+    "host-certificates": Exchange(fresh=_fresh_hosts, turn=_turn_hosts),
+    "cache-certificates": Exchange(fresh=_fresh_caches, turn=_turn_caches),
 }

@@ -18,8 +18,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from components.settings import Settings
 from contract.hosts import (
     CACHE,
+    MAX_APP_HOSTS,
     MAX_CACHE_REPLICAS,
     Place,
     Sizes,
@@ -57,6 +59,19 @@ def host_names(config: Mapping[str, Any]) -> dict[str, list[str]]:
     return names
 
 
+def names_of(settings: Settings) -> dict[str, list[str]]:
+    """The same of every host that either site could have."""
+    sizes = Sizes(app=MAX_APP_HOSTS, cache_replicas=MAX_CACHE_REPLICAS)
+    return {
+        key: certificate_names(host)
+        for site, region in settings.regions.items()
+        for key, host in site_hosts(
+            site,
+            Place(front=region.front_cidr, vrack=settings.vrack.cidr, offset=region.vrack_offset, sizes=sizes),
+        ).items()
+    }
+
+
 def generate(
     hosts: Mapping[str, Sequence[str]], shop_host: str, outside: Mapping[str, Any], aliases: Sequence[str] = ()
 ) -> dict[str, Any]:
@@ -84,27 +99,45 @@ def generate(
 
 def certificates(hosts: Mapping[str, Sequence[str]], shop_host: str, aliases: Sequence[str] = ()) -> dict[str, Any]:
     """The part `tls`. Each purpose has a CA of its own, so that what opens one door is of no use at another; each certificate is good for its needs alone."""
-    own, caches, clients, entrance = (Authority(f"shop {name}") for name in ("hosts", "caches", "database", "entrance"))
-    days = {name: LEAF_DAYS - APART_DAYS * number for number, name in zip(range(len(hosts), 0, -1), hosts, strict=True)}
+    clients, entrance = (Authority(f"shop {name}") for name in ("database", "entrance"))
     return {
-        "ca": own.certificate_pem,
-        "hosts": {
-            name: own.issue(names, days[name], (SERVER, CLIENT) if serves(kind_of(name)) else (CLIENT,))
-            for name, names in hosts.items()
-        },
+        **certificates_of_hosts(hosts),
         "database": {
             "ca": clients.certificate_pem,
             "clients": {
                 role: clients.issue([role], purposes=(CLIENT,)) for role in (APP_ROLE, WORKER_ROLE, REPLICATION_ROLE)
             },
         },
-        "cache": {
-            "ca": caches.certificate_pem,
-            "clients": {SHOP: caches.issue([SHOP], purposes=(CLIENT,))},
-            "hosts": {name: caches.issue(names, days[name]) for name, names in hosts.items() if kind_of(name) == CACHE},
-        },
+        "cache": certificates_of_caches(hosts),
         "shop": {"ca": entrance.certificate_pem, **entrance.issue([shop_host, *aliases], purposes=(SERVER,))},
     }
+
+
+def certificates_of_hosts(hosts: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """The parts `ca` and `hosts` of `tls`, by a CA of their own."""
+    own, days = Authority("shop hosts"), _days(hosts)
+    return {
+        "ca": own.certificate_pem,
+        "hosts": {
+            name: own.issue(names, days[name], (SERVER, CLIENT) if serves(kind_of(name)) else (CLIENT,))
+            for name, names in hosts.items()
+        },
+    }
+
+
+def certificates_of_caches(hosts: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """The part `tls.cache`, of those of these hosts that are caches, by a CA of its own."""
+    own, days = Authority("shop caches"), _days(hosts)
+    return {
+        "ca": own.certificate_pem,
+        "clients": {SHOP: own.issue([SHOP], purposes=(CLIENT,))},
+        "hosts": {name: own.issue(names, days[name]) for name, names in hosts.items() if kind_of(name) == CACHE},
+    }
+
+
+def _days(hosts: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """For which each host's certificates are good."""
+    return {name: LEAF_DAYS - APART_DAYS * number for number, name in zip(range(len(hosts), 0, -1), hosts, strict=True)}
 
 
 class Authority:

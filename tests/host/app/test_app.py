@@ -322,6 +322,15 @@ def test_a_turn_of_the_role_changes_no_text_of_nginx():
     assert nginx(Desired.read(document("a"))) == nginx(Desired.read(document("b")))
 
 
+@pytest.mark.parametrize("part", ["ca", "cert"])
+def test_nginx_reads_the_hosts_own_certificates_anew_where_they_are_others(part):
+    """They are `host converge`'s files: by its text alone nginx would show one that has ended, and trust a CA that is trusted no more."""
+    told = document()
+    renewed = {**told, "tls": {**told["tls"], part: "another"}}
+    assert nginx(Desired.read(told)) != nginx(Desired.read(renewed))
+    assert "another" not in nginx(Desired.read(renewed)), "a digest of it tells enough"
+
+
 def test_the_file_that_nginx_looks_at_follows_the_role(tmp_path):
     app = App(Desired.read(document()), Layout(tmp_path), Systemd(), Log(io.StringIO(), "app converge"))
     place = tmp_path / SERVES.lstrip("/")

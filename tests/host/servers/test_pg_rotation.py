@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -150,6 +151,10 @@ def sender(node: Node) -> str:
     )
 
 
+def streams_anew(node: Node, before: str) -> bool:
+    return sender(node) not in ("", before)
+
+
 def test_nobody_is_refused_while_the_logins_are_rotated_and_the_old_ones_open_nothing_afterwards(pair: Pair) -> None:
     customers, stream = Customers(pair.a), sender(pair.a)
     assert stream
@@ -258,3 +263,29 @@ def test_another_password_of_the_standbys_role_cuts_no_stream_and_the_standby_co
     pair.b.server.stop()
     stage(pair.b, AT_REST, 1, "a")
     assert sender(pair.a) not in ("", stream)
+
+
+def test_a_databases_own_certificate_is_of_another_ca_afterwards_and_the_stream_is_cut_at_no_stage(pair: Pair) -> None:
+    old, authority = {node.site: dict(node.tls) for node in (pair.a, pair.b)}, Authority("hosts")
+    new = {site: {"ca": authority.certificate_pem, **authority.issue([f"db-1.{site}.dr.internal"])} for site in "ab"}
+    customers, stream = Customers(pair.a), sender(pair.a)
+    with customers.coming():
+        for which in (Stage.BESIDE, Stage.TURNED, Stage.ENDED):
+            for node in (pair.b, pair.a):
+                shown = old[node.site] if which == Stage.BESIDE else new[node.site]
+                both = f"{old[node.site]['ca']}\n{authority.certificate_pem}"
+                node.tls = {**shown, "ca": authority.certificate_pem if which == Stage.ENDED else both}
+                assert "reload" in stage(node, AT_REST, 1, "a")
+                customers.some()
+            assert sender(pair.a) == stream, "the standby's stream was cut"
+            pair.a.sql(f"select pg_terminate_backend({stream})")
+            assert until(partial(streams_anew, pair.a, stream), 20), f"{which}: it does not come back"
+            stream = sender(pair.a)
+    assert customers.errors == [] and customers.served > 10
+    for node in (pair.a, pair.b):
+        other = node.root / "old-ca.pem"
+        other.write_text(old[node.site]["ca"])
+        argv = [it.replace(str(node.layout.papers.ca), str(other)) for it in connection(node, OLD.app)]
+        word = {**os.environ, "PGPASSWORD": node.passwords["app"]}
+        done = subprocess.run(argv, input="select 1", env=word, capture_output=True, text=True, timeout=30, check=False)
+        assert "certificate verify failed" in done.stderr, "whoever has the old key could still be the database"

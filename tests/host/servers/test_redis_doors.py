@@ -205,11 +205,15 @@ def test_with_both_cas_trusted_for_a_while_no_link_is_ever_cut_off(two: Pair) ->
         site.converge(1, "a")
         assert follows_anew(two.b, two.a), f"with a new certificate of {site.name} alone"
         assert two.a.shop("PING") == "PONG", "the shop shows its old one yet"
+    before = two.a.server("shop")
     two.client = following.issue(["shop"], purposes=(CLIENT,))
     two.authority, two.beside = following, ""
     for site in (two.a, two.b):
         site.converge(1, "a")
         assert follows_anew(two.b, two.a)
+        with pytest.raises(Unreachable):
+            Connection(replace(site.server("shop"), own=before.own))
+        assert site.operator("PING") == "PONG"
 
 
 def test_a_cache_of_before_clients_needed_a_certificate_is_brought_up_to_it_without_a_restart(two: Pair) -> None:

@@ -5,6 +5,8 @@ What a client says of itself counts for nothing: its address is the balancer's w
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 from contract.services.web import SITE_HEADER
 
 from ..config import FORWARD_PORT, HTTPS_PORT, NGINX_STATUS, PUMA, SPARE_PUMA, Desired
@@ -26,7 +28,7 @@ def nginx(desired: Desired) -> str:
     """
     maps = f"{public.asked(desired)}{static.kept(desired)}{health.verdicts(desired)}"
     servers = "\n".join((public.servers(desired), health.server(desired), _way_in(desired), _STATUS))
-    return f"{_HEAD}\nhttp {{\n{_common(desired)}\n{maps}\n{_upstreams(desired)}\n{servers}}}\n"
+    return f"{_HEAD}{_read_with(desired)}\nhttp {{\n{_common(desired)}\n{maps}\n{_upstreams(desired)}\n{servers}}}\n"
 
 
 # A websocket takes two connections for as long as a page is open: nginx's own 1024 would be 500 customers of each worker.
@@ -54,6 +56,12 @@ _STATUS = f"""\
     }}
   }}
 """
+
+
+def _read_with(desired: Desired) -> str:
+    """Tells the host's certificates from others: the files are not this service's, and nginx reads them when it reads this one."""
+    tls = desired.envelope.tls
+    return f"# With /etc/dr/ca.pem and host.crt: {sha256(f'{tls.ca}{tls.cert}'.encode()).hexdigest()[:16]}\n"
 
 
 def _common(desired: Desired) -> str:

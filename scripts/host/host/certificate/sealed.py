@@ -7,6 +7,7 @@ reads nothing, and whoever writes there without a bastion's key is not believed.
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from ...frame.commands import run
 
 LIMIT_S = 20.0
 MOST_BYTES = 300_000
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----\n.*?-----END CERTIFICATE-----\n", re.DOTALL)
 _SIGN = ("-sign", "-binary", "-nodetach", "-nosmimecap", "-md", "sha256", "-outform", "PEM")
 _ENCRYPT = ("-encrypt", "-binary", "-aes-256-gcm", "-outform", "PEM")
 
@@ -40,12 +42,12 @@ class Own:
 
 
 def seal(pair: Pair, own: Own, opened_by: Mapping[str, str]) -> bytes:
-    """The object for the witness. `opened_by`: PEM certificates by host. Raises Failed."""
+    """The object for the witness. `opened_by`: PEM certificates by host, of each as many as it has. Raises Failed."""
     said = json.dumps(fields.write(pair), sort_keys=True)
     signed = _openssl([*_SIGN, "-signer", str(own.cert), "-inkey", str(own.key)], said, "be signed")
     with tempfile.TemporaryDirectory(prefix="dr-certificate-") as folder:
         words = list[str]()
-        for number, (_, cert) in enumerate(sorted(opened_by.items())):
+        for number, cert in enumerate(each for _, told in sorted(opened_by.items()) for each in _PEM.findall(told)):
             path = Path(folder) / f"{number}.crt"
             path.write_text(cert)
             words += ["-recip", str(path), "-keyopt", "ecdh_kdf_md:sha256"]

@@ -1,0 +1,148 @@
+"""Certificates of hosts and caches are of another CA: while customers order, and with the active region lost between two of its stages."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from contract.hosts import APP, CACHE, DATABASE, LEASE_PORT, PORTS, first, fqdn_of, shared_name
+from lab.rehearsal.drills import drill
+from lab.rehearsal.drills.lost import take_over
+from lab.rehearsal.drills.planned import nothing_lost
+from lab.rehearsal.stage import Record, Stage
+from lab.rehearsal.world import wait_for
+
+KINDS = ("host-certificates", "cache-certificates")
+STOP_S, STAGE_S = 30.0, 600.0
+# What root of a host tries with a certificate that lies there: `ok` where the other end takes it and is taken, else the reason. Keys come on stdin.
+COMES_IN = """
+import json, os, socket, ssl, sys
+told = json.loads({told!r})
+def tries(name, address, port, ca, cert, key, say):
+    context = ssl.create_default_context(cadata=ca)
+    handle = os.memfd_create("pem")
+    os.write(handle, (cert + key).encode())
+    context.load_cert_chain("/proc/self/fd/%d" % handle)
+    try:
+        with socket.create_connection((address, port), 5) as plain, context.wrap_socket(plain, server_hostname=name) as line:
+            line.settimeout(5)
+            line.sendall(say.encode())
+            answer = line.recv(200).decode(errors="replace")
+            return "ok" if answer and " 400 " not in answer[:40] else "refused"
+    except ssl.SSLCertVerificationError:
+        return "not trusted"
+    except (OSError, ssl.SSLError):
+        return "refused"
+print(json.dumps([tries(*each) for each in told]))
+"""
+
+
+def rotate(kind: str, stage: Stage) -> subprocess.CompletedProcess[str]:
+    """The whole of it, as it is typed."""
+    folder = str(stage.pulumi.files["a"].parent)
+    return stage.pulumi.typed("rotate", kind, "--yes", "--reason", "a drill", "--config-dir", folder)
+
+
+def renewed(stage: Stage, record: Record, kind: str) -> None:
+    """Raises RuntimeError, with what the command said."""
+    done = rotate(kind, stage)
+    if done.returncode:
+        raise RuntimeError(
+            f"drctl rotate {kind} ended with {done.returncode}: {done.stdout[-600:]}{done.stderr[-1500:]}"
+        )
+    record.expect("Traceback" not in done.stderr, f"drctl rotate {kind}: {done.stderr[-800:]}")
+
+
+def tried(stage: Stage, shown: Mapping[str, Any], trusted: Mapping[str, Any]) -> dict[str, str]:
+    """What hosts of the standby are answered by those of the active region with the certificates of the set `shown`, trusting the CAs of `trusted`."""
+    active, standby = stage.active, stage.standby
+    lease = f"GET /lease?site={standby}&epoch=1 HTTP/1.1\r\nHost: x\r\n\r\n"
+    entrance, tls = shared_name(APP, active) or "", trusted["tls"]
+    health = f"GET /health HTTP/1.1\r\nHost: {entrance}\r\nConnection: close\r\n\r\n"
+    doors = {
+        "way in": (APP, entrance, PORTS["forward"], health, tls, shown["tls"]),
+        "lease": (DATABASE, "", LEASE_PORT, lease, tls, shown["tls"]),
+        "cache": (CACHE, "", PORTS["redis"], "PING\r\n", tls["cache"], shown["tls"]["cache"]),
+    }
+    found = {}
+    for door, (kind, name, port, say, cas, part) in doors.items():
+        host, own = f"{first(kind)}.{standby}", part["hosts"][f"{first(kind)}.{standby}"]
+        address = stage.world.vrack(f"{first(kind)}.{active}")
+        told = [[name or fqdn_of(first(kind), active), address, port, cas["ca"], own["cert"], own["key"], say]]
+        (found[door],) = json.loads(stage.line(host, "python3 -", COMES_IN.format(told=json.dumps(told))))
+    return found
+
+
+def in_use(stage: Stage) -> dict[str, Any]:
+    """The set of now; the lab's own eyes, and whoever configures a stack after this, go by it."""
+    stage.world.secrets = json.loads(stage.pulumi.config_get("a", "secrets"))
+    for site in "ab":
+        stage.install_samplers(site)
+    return dict(stage.world.secrets)
+
+
+@drill("certificates-renewed")
+def certificates_renewed(stage: Stage, record: Record) -> None:
+    """Certificates of hosts and of caches are renewed while customers order: nothing is lost, and the old ones open nothing afterwards."""
+    before = in_use(stage)
+    with stage.shopping(record) as shop:
+        for kind in KINDS:
+            began = time.monotonic()
+            renewed(stage, record, kind)
+            after = in_use(stage)
+            record.figures[kind] = {
+                "rotation_s": round(time.monotonic() - began, 1),
+                "failed_requests": shop.failures(began),
+                "longest_gap_s": shop.gap(began),
+            }
+        shop.flow("orders flow with certificates of the new CAs")
+    nothing_lost(record)
+    doors = ("way in", "lease", "cache")
+    for shown, trusted, wanted in (
+        (after, after, "ok"),
+        (before, after, "refused"),
+        (after, before, "not trusted"),
+    ):
+        found = tried(stage, shown, trusted)
+        record.expect(found == dict.fromkeys(doors, wanted), f"wanted {wanted} at each door: {found}")
+    record.figures["doors"] = found
+
+
+@drill("certificates-renewed-in-a-failover")
+def certificates_renewed_in_a_failover(stage: Stage, record: Record) -> None:
+    """The command is killed with the standby alone turned to new certificates of hosts, and the active region dies: taken over, and renewed to its end."""
+    before, old, new = in_use(stage), stage.active, stage.standby
+    folder = str(stage.pulumi.files["a"].parent)
+
+    def turned() -> bool:
+        told = json.loads(stage.pulumi.config_get(new, "secrets")).get("rotation", {}).get(KINDS[0], {})
+        return (told.get("stage"), told.get("applied")) == ("turned", True)
+
+    with stage.shopping(record) as shop:
+        with subprocess.Popen(
+            ["scripts/drctl", "rotate", KINDS[0], "--yes", "--config-dir", folder],
+            cwd=stage.pulumi.project,
+            env=stage.pulumi.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            try:
+                wait_for("the standby alone has turned", lambda: turned() or process.poll() is not None, STAGE_S, 0.2)
+            finally:
+                stage.pulumi.kill(process)
+        record.expect(turned(), "the rotation was over before it could be killed")
+        stage.pulumi.cancel(old)
+        stage.fault("region-hosts", "kill", old)
+        take_over(stage, record, shop, rung=2)
+        stage.settle()
+        renewed(stage, record, KINDS[0])
+        after = in_use(stage)
+        shop.flow("orders flow with certificates of the new CA")
+    found = tried(stage, before, after)
+    record.expect((found["way in"], found["lease"]) == ("refused", "refused"), f"the old ones are taken: {found}")
