@@ -13,8 +13,9 @@ import pulumi
 from pulumi_ovh import cloudproject
 
 from components.render.policy import copier_policy, reader_policy, shop_policy, site_policy
-from components.settings import Settings
+from components.settings import BucketKeys, Settings
 from contract.names import BUCKETS
+from contract.rotation import FIRST_KEYS
 from contract.sites import SITES
 
 
@@ -55,13 +56,14 @@ class AssetBuckets(pulumi.ComponentResource):
         self.offsite_keys = None
         if settings.archive is not None and settings.archive.offsite:
             mine = [settings.bucket(settings.site, kind) for kind in ("assets", "wal")]
-            self.offsite_keys = self._user(f"{name}-offsite", "offsite", reader_policy(mine), buckets)
+            # Whoever copies is given it by hand, so it changes by hand.
+            self.offsite_keys = self._user(f"{name}-offsite", "offsite", reader_policy(mine), buckets, rotated=False)
         self.register_outputs({"keys": self.keys, "copier_keys": self.copier_keys, "archive_keys": self.archive_keys})
 
     def _user(
-        self, name: str, what: str, policy: str, buckets: list[cloudproject.Storage]
+        self, name: str, what: str, policy: str, buckets: list[cloudproject.Storage], *, rotated: bool = True
     ) -> pulumi.Output[dict[str, str]]:
-        """A user of its own with one pair of keys, restricted to what `policy` allows. Returns the keys."""
+        """A user of its own with a pair of keys, and a second one while they are `rotated`, restricted to what `policy` allows. Returns those in use."""
         settings, child = self._settings, pulumi.ResourceOptions(parent=self)
         service = settings.service_name
         user = cloudproject.User(
@@ -71,7 +73,19 @@ class AssetBuckets(pulumi.ComponentResource):
             role_names=["objectstore_operator"],
             opts=child,
         )
-        credential = cloudproject.S3Credential(f"{name}-credential", service_name=service, user_id=user.id, opts=child)
+        numbers = settings.secrets.buckets if rotated else BucketKeys()
+        made = {
+            number: cloudproject.S3Credential(
+                credential_name(name, number),
+                service_name=service,
+                user_id=user.id,
+                # Of the user, not of all this: whoever stands on the buckets would stand on a key that is not made yet.
+                opts=child if number == FIRST_KEYS else pulumi.ResourceOptions(parent=user),
+            )
+            for number in (numbers.used, numbers.beside)
+            if number is not None
+        }
+        credential = made[numbers.used]
         restricted = cloudproject.S3Policy(
             f"{name}-policy",
             service_name=service,
@@ -79,6 +93,7 @@ class AssetBuckets(pulumi.ComponentResource):
             policy=policy,
             opts=pulumi.ResourceOptions(parent=self, depends_on=buckets),
         )
+        # The one beside it is nobody's yet, or nobody's any more: nothing waits for it, nor does a move that makes nothing.
         self.ready += [credential, restricted]
         pair = pulumi.Output.all(access_key=credential.access_key_id, secret_key=credential.secret_access_key)
         return pulumi.Output.secret(pair)
@@ -106,6 +121,11 @@ class AssetBuckets(pulumi.ComponentResource):
                 ignore_changes=["owner_id", "replication", "object_lock"],
             ),
         )
+
+
+def credential_name(user: str, number: int) -> str:
+    """Of the resource that is a user's key; the first one's is that of before keys had numbers."""
+    return f"{user}-credential" if number == FIRST_KEYS else f"{user}-credential-{number}"
 
 
 def _lock(settings: Settings) -> cloudproject.StorageObjectLockArgs | None:

@@ -10,7 +10,7 @@ from contract import checks, ssh_keys, witness
 from contract.hosts import CACHE, kind_of
 from contract.reading import Section
 from contract.report import DAY
-from contract.rotation import KINDS, Stage
+from contract.rotation import FIRST_KEYS, KINDS, Stage
 from contract.services.environment import SECRETS
 from contract.services.postgres import PAIRS, REPLICATION_ROLE, Logins, other_pair
 from contract.services.redis import SHOP
@@ -37,6 +37,7 @@ _TLS_KEY = checks.text(
     "a PEM private key",
 )
 _HTTP = checks.text(r"https?://[^\s\"'\\]+", "an http or https URL")
+_NUMBER = checks.integer(FIRST_KEYS, 1_000_000)
 _LONG = checks.text(r"[0-9a-f]{64,256}", "64 or more hexadecimal digits")
 
 
@@ -74,6 +75,7 @@ def read_secrets(root: Section, hosts: Sequence[str], spare: Sequence[str] = ())
                 archive=_archive(at),
                 since=_since(at),
                 monitoring=_monitoring(at),
+                buckets=s.BucketKeys(used=_buckets(at), beside=beside.buckets),
             )
 
 
@@ -159,7 +161,9 @@ def database_clients(login: int) -> tuple[str, ...]:
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class _Beside:
-    """What is taken beside what is in use: a password of databases, those of caches by user, a word of sessions, PEM of CAs; certificates of hosts."""
+    """What is taken beside what is in use: a password of databases, those of caches by user, a word of sessions, PEM of CAs; certificates of hosts; the
+    number of the keys of buckets.
+    """
 
     database: str | None = None
     database_ca: str | None = None
@@ -168,6 +172,7 @@ class _Beside:
     hosts: dict[str, s.Certificate] = field(default_factory=dict)
     hosts_ca: str | None = None
     caches_ca: str | None = None
+    buckets: int | None = None
 
 
 _ROTATING = "nobody knows how far the rotation has come, and hosts would be shut out by what they show"
@@ -188,6 +193,7 @@ def _rotation(root: Section, login: int, hosts: Sequence[str], spare: Sequence[s
             sessions=_sessions_beside(at) if at.has("sessions") else None,
             hosts=certificates,
             hosts_ca=hosts_ca,
+            buckets=_buckets_beside(at) if at.has("buckets") else None,
             caches_ca=_caches_beside(at, _caches(hosts), _caches(spare)) if at.has("cache-certificates") else None,
         )
 
@@ -236,6 +242,19 @@ def _caches_beside(rotation: Section, hosts: Sequence[str], spare: Sequence[str]
         _clients(at, (SHOP,))
         _host_certificates(at, hosts, spare)
         return at.take("ca", _CERTIFICATE, _ROTATING, _GO_ON)
+
+
+def _buckets_beside(rotation: Section) -> int | None:
+    with rotation.section("buckets", _ROTATING, _GO_ON) as at:
+        return at.take("generation", _NUMBER, _ROTATING, _GO_ON) if _two(at) else None
+
+
+def _buckets(root: Section) -> int:
+    if not root.has("buckets"):
+        return FIRST_KEYS
+    why = "nobody knows which keys open the buckets"
+    with root.section("buckets", why) as at:
+        return at.take("generation", _NUMBER, why, _REMEDY)
 
 
 def _since(root: Section) -> dict[str, str]:

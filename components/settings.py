@@ -14,6 +14,7 @@ from contract import fields, hosts, names, sites
 from contract.accept import Accept, Word
 from contract.hosts import HostAddress, Place, Sizes
 from contract.installation import Configuration, Region
+from contract.rotation import FIRST_KEYS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +75,14 @@ class PostgresPasswords:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BucketKeys:
+    """Which keys of the buckets' users are in use, by number; `beside`: those that are good as well."""
+
+    used: int = FIRST_KEYS
+    beside: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class RedisPasswords:
     """`app_beside`, `replica_beside`: what caches take as well."""
 
@@ -129,6 +138,7 @@ class Secrets:
         default_factory=dict
     )  # by kind (`contract.rotation`) the day since which it is in use
     monitoring: Told = field(default_factory=Told)
+    buckets: BucketKeys = field(default_factory=BucketKeys)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-KEEP_DAYS = 14  # that what was signed before is read for, where nobody says otherwise
+# For how many days what was signed with the old one is taken, where nobody says otherwise: cookies and links of Rails; links into a bucket.
+KEEP_DAYS: Mapping[str, int] = {"sessions": 14, "buckets": 1}
+FIRST_KEYS = 1  # number of the keys of the buckets' users where none were ever rotated
 OLD_DAYS = 365  # after which a secret is to be renewed
 
 
@@ -123,7 +125,8 @@ KINDS: Mapping[str, Kind] = {
     ),
     "buckets": Kind(
         places=("assets-user", "assets-copier", "assets-publisher", "assets-archive"),
-        dated=False,
-        how="not yet: the program makes these users and their keys once, and a replaced one would be refused before its host has the next",
+        rotated=True,
+        how="`drctl rotate buckets`, twice: each user has a second key, hosts turn to it, and the first one goes once links that were signed with it have "
+        "been good for `--keep-days`. Who copies from outside has a key that is renewed by hand ([offsite.md](offsite.md))",
     ),
 }

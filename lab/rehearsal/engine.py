@@ -86,6 +86,15 @@ class Pulumi:
             raise RuntimeError(f"pulumi config get {key} of {stack_name(site)} ended with {done.returncode}")
         return done.stdout
 
+    def output(self, site: str, name: str) -> Any:
+        """One that the stack gives out, in clear. Apart from the log, which keeps what it is told."""
+        words = ["stack", "output", name, "--show-secrets", "--json", "-s", stack_name(site)]
+        command = [self.environment.get("DRLAB_PULUMI", "pulumi"), *words]
+        done = subprocess.run(
+            command, cwd=self.project, env=self.environment, capture_output=True, text=True, check=True
+        )
+        return json.loads(done.stdout)
+
     def up(self, site: str, *arguments: str, on_line: Callable[[str], None] | None = None) -> Run:
         """`pulumi up`, no questions asked."""
         return self.call([*self._on(site), "up", "--yes", "--skip-preview", *arguments], on_line=on_line)

@@ -300,8 +300,8 @@ def _rotate(rotate: argparse.ArgumentParser) -> None:
     rotate.add_argument(
         "--keep-days",
         type=int,
-        default=KEEP_DAYS,
-        help=f"of sessions: how long what was signed with the old one is read; {KEEP_DAYS} by default",
+        help="of sessions and buckets: how long what was signed with the old one is good; "
+        f"{KEEP_DAYS['sessions']} and {KEEP_DAYS['buckets']} by default",
     )
     arguments.undertaking(rotate)
 

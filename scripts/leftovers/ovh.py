@@ -41,9 +41,9 @@ def credentials(api: OvhApi, inputs: Mapping[str, Any]) -> list[Found]:
         Found(
             f"{item['access']} of user {inputs['userId']}",
             partial(_remove, api, f"{path}/{item['access']}"),
-            "or this run replaces it and takes it away at its end",
-            f"where it is still there after this run, an interrupted one has left it, and nobody has its secret: remove it (`DELETE {path}/{item['access']}` "
-            "at the OVHcloud API, or the user's page in its console)",
+            "or this run replaces it and takes it away at its end, or `drctl rotate buckets` is under way and hosts use it",
+            "where none is and it is still there after this run, an interrupted one has left it, and nobody has its secret: remove it "
+            f"(`DELETE {path}/{item['access']}` at the OVHcloud API, or the user's page in its console)",
         )
         for item in _rows(api.ask("GET", path), access=str)
     ]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from components import config
+from components.asset_buckets import credential_name
 from components.bundle import Bundle
 from tests.components import engine, stack
 from tests.components.engine import Registered
@@ -597,3 +598,37 @@ def test_of_several_caches_the_shop_waits_for_none_and_the_others_wait_for_the_h
         assert {CACHE, SETTLED, "fence-claim"} <= closure(grouped, name)
     servers = {it.inputs["name"] for it in of_type(grouped, "Instance").values()}
     assert {"shop-a-cache-1", "shop-a-cache-2", "shop-a-cache-3"} < servers
+
+
+def rotated(used: int, stage: str, beside: int) -> dict[str, Any]:
+    """Secrets in a rotation of the buckets' keys."""
+    part = {"stage": stage, "applied": True, "generation": beside}
+    return {**stack.secrets(), "buckets": {"generation": used}, "rotation": {"buckets": part}}
+
+
+@pytest.mark.parametrize(("used", "stage", "beside"), [(1, "beside", 2), (2, "turned", 1), (2, "beside", 3)])
+def test_users_of_buckets_have_two_keys_while_those_are_rotated_and_a_move_waits_for_none_that_is_not_in_use(
+    used: int, stage: str, beside: int
+) -> None:
+    made = built("a", secrets=rotated(used, stage, beside))
+    for user in ("user", "copier", "archive", "publisher"):
+        now, other = (credential_name(f"assets-{user}", number) for number in (used, beside))
+        assert {now, other} <= of_type(made, "S3Credential").keys()
+        waiting = [name for name in commands(made) if other in closure(made, name)]
+        assert stage == "turned" or not waiting, "a run that makes no resource would be refused"
+        if user != "publisher":
+            told = json.dumps([it.inputs.get("stdin") for it in commands(made).values()])
+            assert f"secret-access-{now}\\" in told and f"secret-access-{other}\\" not in told
+            assert now in closure(made, "fence-claim")
+        assert now in closure(made, "keeper-asks")
+
+
+def test_keys_that_were_never_rotated_have_the_name_of_before_they_had_numbers(a: dict[str, Registered]) -> None:
+    assert "assets-user-credential" in of_type(a, "S3Credential")
+    assert credential_name("assets-user", 2) == "assets-user-credential-2"
+
+
+def test_who_copies_from_outside_keeps_the_key_that_was_given_to_him() -> None:
+    archive = {**stack.configuration("a").get("archive", {}), "offsite": True}
+    made = built("a", secrets=rotated(2, "turned", 1), archive=archive)
+    assert [name for name in of_type(made, "S3Credential") if "offsite" in name] == ["assets-offsite-credential"]

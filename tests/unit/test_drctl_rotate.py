@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ class World:
         self.sets = {f"region-{site}": example.secrets() for site in "ab"}
         self.requests: list[tuple[str, str]] = []
         self.runs: list[tuple[str, str]] = []
+        self.also: set[tuple[str, ...]] = set()
         self.asked: list[tuple[str, str, str]] = []
         self.fails = ""
         self.logins: Any = {"in_recovery": False, "logins": {"shop_2": 4, "shop_worker_2": 1}}
@@ -43,8 +45,9 @@ class World:
         self.records = Shelf()
 
     # --- stacks
-    def up(self, stack: Stack, _: Any, why: str = "", limited: bool = False) -> Outcome:
+    def up(self, stack: Stack, _: Any, why: str = "", limited: bool = False, also: Sequence[str] = ()) -> Outcome:
         assert limited, "a pending replacement of a server would ride along"
+        self.also.add(tuple(also))
         self.runs.append((stack.name, why))
         if stack.name == self.fails:
             return Outcome(ok=False, code=255, seconds=1, errors=("db-1: no ssh session",), warnings=())
@@ -222,7 +225,7 @@ def test_sessions_are_turned_at_once_and_ended_by_the_same_command_later(
     before = world.sets["region-a"]["rails"]["secret_key_base"]
     assert cli.main(["rotate", "sessions", "--yes"]) == ExitCode.PARTIAL
     said = capsys.readouterr()
-    assert "as they shall" in said.err and "what was signed with the old one has been read for 14 days" in said.out
+    assert "as they shall" in said.err and "what was signed with the old one has been good for 14 days" in said.out
     assert world.event().outcome == "partial" and len(world.runs) == 4
     found = world.sets["region-a"]
     assert found["rotation"]["sessions"]["secret_key_base"] == before != found["rails"]["secret_key_base"]
@@ -230,6 +233,23 @@ def test_sessions_are_turned_at_once_and_ended_by_the_same_command_later(
     world.records = Shelf()
     assert cli.main(["rotate", "sessions", "--yes", "--keep-days", "0"]) == ExitCode.DONE
     assert at_rest(world) and world.asked == [], "no database is asked"
+    assert world.also == {()}, "nothing of a platform is made or taken away"
+
+
+def test_keys_of_buckets_are_made_and_taken_away_by_the_runs_and_links_signed_with_the_old_one_stay_good_for_a_day(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["rotate", "buckets", "--yes"]) == ExitCode.PARTIAL
+    said = capsys.readouterr()
+    assert "links into buckets signed before" in said.err and "has been good for 1 days" in said.out
+    assert len(world.runs) == 4 and world.sets["region-a"]["buckets"] == {"generation": 2}
+    world.records = Shelf()
+    assert cli.main(["rotate", "buckets", "--yes", "--keep-days", "0"]) == ExitCode.DONE
+    assert at_rest(world) and len(world.runs) == 6
+    (also,) = world.also
+    keys = "urn:pulumi:region-a::shop::dr:index:AssetBuckets$ovh:CloudProject/s3Credential:S3Credential::assets-user-credential-2"
+    server = "urn:pulumi:region-a::shop::dr:index:RegionStack$openstack:compute/instance:Instance::region-db-1"
+    assert any(fnmatchcase(keys, it) for it in also) and not any(fnmatchcase(server, it) for it in also)
 
 
 @pytest.mark.parametrize("days", ["-1", "366", "99999999999"])

@@ -40,7 +40,8 @@ class Killed(BaseException):
 @dataclass(frozen=True, kw_only=True)
 class Host:
     """What a region's servers let in, and what its app hosts and its standby show: names with passwords, certificates' CAs. `shown`: CAs of the certificates
-    that its hosts show to others, and its caches and its shop at caches; `believes`: those that all of its hosts trust.
+    that its hosts show to others, and its caches and its shop at caches; `believes`: those that all of its hosts trust. `bucket_key`: number of the
+    key by which they come to buckets.
     """
 
     lets_in: frozenset[tuple[str, str]]
@@ -54,6 +55,7 @@ class Host:
     reads: frozenset[str]
     shown: Mapping[str, frozenset[str]]
     believes: Mapping[str, frozenset[str]]
+    bucket_key: int
 
 
 class PlayedStack(Stack):
@@ -97,6 +99,7 @@ class Played:
     def __post_init__(self) -> None:
         self.stacks = {site: PlayedStack(site, example.secrets(), self) for site in SITES}
         self.hosts = {site: self.told(site) for site in SITES}
+        self.keys = {site: {1} for site in SITES}
         self.old = self.hosts["a"]
 
     def change(self) -> None:
@@ -135,6 +138,7 @@ class Played:
             cache_shows=frozenset({("app", app["cache_password"]), ("replica", cache["replica"])}),
             signs=app["secret_key_base"],
             reads=frozenset(filter(None, (app["secret_key_base"], app["secret_key_base_beside"]))),
+            bucket_key=settings.secrets.buckets.used,
             shown={
                 "hosts": frozenset(self.ca_of(site, it["cert"]) for it in told),
                 "caches": frozenset(self.ca_of(site, it["cert"]) for it in (*among, app["cache_tls"])),
@@ -168,6 +172,8 @@ class Played:
                     self.lost.append(f"the shop or the replica of {one} at the cache of {other}")
                 if host.signs not in database.reads:
                     self.lost.append(f"a session of {one} in {other}")
+                if host.bucket_key not in self.keys[one]:
+                    self.lost.append(f"{one} at its buckets")
                 for which, shown in host.shown.items():
                     if not shown <= database.believes[which]:
                         self.lost.append(f"{which} of {one} at those of {other}")
@@ -178,6 +184,8 @@ class Played:
         if site == self.fails:
             return Outcome(ok=False, code=255, seconds=1, errors=("db-1: no ssh session",), warnings=())
         self.runs.append(site)
+        numbers = config.parse(example.configuration(site, secrets=self.stacks[site].secrets())).secrets.buckets
+        self.keys[site] = {it for it in (numbers.used, numbers.beside) if it is not None}
         self.hosts = {**self.hosts, site: self.told(site)}
         self.changed()
         return Outcome(ok=True, code=0, seconds=1, errors=(), warnings=("mind the gap",))
@@ -223,6 +231,7 @@ IN_USE: Mapping[str, Callable[[Any], str]] = {
     "sessions": lambda it: it["rails"]["secret_key_base"],
     "host-certificates": lambda it: it["tls"]["ca"],
     "cache-certificates": lambda it: it["tls"]["cache"]["ca"],
+    "buckets": lambda it: str(it.get("buckets")),
 }
 KEYS = {"access_key": "k", "secret_key": "s"}
 EPOCH = InForce(epoch=3, active="a", previous=None, planned=True, checkpoint=None)
@@ -318,6 +327,15 @@ def test_new_certificates_name_what_the_hosts_are_asked_by_and_are_good_for_what
     assert min(apart) > datetime.timedelta(days=4), "no two end on one day, those of a before those of b"
 
 
+def test_keys_of_buckets_have_a_number_that_never_comes_again() -> None:
+    played = Played(kind="buckets")
+    for number in (2, 3):
+        played.rotate()
+        assert played.lost == [] and played.at_rest()
+        assert played.keys == {site: {number} for site in SITES}, "the ones of before are taken away"
+        assert {host.bucket_key for host in played.hosts.values()} == {number}
+
+
 def test_sessions_of_before_are_read_for_some_days_and_the_same_command_ends_them_then() -> None:
     played = Played(kind="sessions", keep_days=14)
     before = played.stacks["a"].secrets()["rails"]["secret_key_base"]
@@ -380,7 +398,7 @@ def test_a_run_killed_at_any_change_is_finished_by_the_next_one_and_shuts_nobody
             assert len(new) == 1 and IN_USE[kind](example.secrets()) not in new
 
 
-@pytest.mark.parametrize("kind", [KIND, *CERTIFICATES])
+@pytest.mark.parametrize("kind", [KIND, *CERTIFICATES, "buckets"])
 @pytest.mark.parametrize("planned", [True, False])
 def test_the_shop_may_be_moved_in_the_middle_and_the_rotation_goes_on_from_the_other_side(
     planned: bool, kind: str

@@ -20,7 +20,7 @@ from lab.rehearsal.drills import drill
 from lab.rehearsal.drills.assets import Bucket
 from lab.rehearsal.drills.lost import all_archived, archive
 from lab.rehearsal.drills.restores import COUNT, rehearse
-from lab.rehearsal.stacks import SITES, stack_name
+from lab.rehearsal.stacks import SITES
 from lab.rehearsal.stage import DATABASE_HOST, Record, Stage
 from lab.rehearsal.world import PROJECT, lab, wait_for
 from lab.s3 import times
@@ -211,25 +211,8 @@ def account_lost(stage: Stage, record: Record) -> None:
 
 
 def _reader(stage: Stage, site: str) -> tuple[str, str]:
-    """The keys that the stack gives out. Asked apart from the lab's log, which keeps what it is told."""
-    pulumi = stage.pulumi
-    command = [
-        pulumi.environment.get("DRLAB_PULUMI", "pulumi"),
-        "stack",
-        "output",
-        "offsite",
-        "--show-secrets",
-        "--json",
-    ]
-    done = subprocess.run(
-        [*command, "-s", stack_name(site)],
-        cwd=pulumi.project,
-        env=pulumi.environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    found = json.loads(done.stdout)
+    """The keys that the stack gives out."""
+    found = stage.pulumi.output(site, "offsite")
     return found["access_key"], found["secret_key"]
 
 

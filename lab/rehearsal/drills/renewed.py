@@ -1,4 +1,6 @@
-"""Certificates of hosts and caches are of another CA: while customers order, and with the active region lost between two of its stages."""
+"""Certificates of hosts and caches are of another CA, and buckets open to other keys: while customers order, and with the active region lost between two
+stages of it.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,12 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
 from contract.hosts import APP, CACHE, DATABASE, LEASE_PORT, PORTS, first, fqdn_of, shared_name
+from contract.names import bucket_name
 from lab.rehearsal.drills import drill
 from lab.rehearsal.drills.lost import take_over
 from lab.rehearsal.drills.planned import nothing_lost
@@ -40,15 +47,10 @@ print(json.dumps([tries(*each) for each in told]))
 """
 
 
-def rotate(kind: str, stage: Stage) -> subprocess.CompletedProcess[str]:
-    """The whole of it, as it is typed."""
+def renewed(stage: Stage, record: Record, kind: str, *words: str) -> None:
+    """The whole of it, as it is typed. Raises RuntimeError, with what the command said."""
     folder = str(stage.pulumi.files["a"].parent)
-    return stage.pulumi.typed("rotate", kind, "--yes", "--reason", "a drill", "--config-dir", folder)
-
-
-def renewed(stage: Stage, record: Record, kind: str) -> None:
-    """Raises RuntimeError, with what the command said."""
-    done = rotate(kind, stage)
+    done = stage.pulumi.typed("rotate", kind, "--yes", "--reason", "a drill", "--config-dir", folder, *words)
     if done.returncode:
         raise RuntimeError(
             f"drctl rotate {kind} ended with {done.returncode}: {done.stdout[-600:]}{done.stderr[-1500:]}"
@@ -109,6 +111,59 @@ def certificates_renewed(stage: Stage, record: Record) -> None:
         found = tried(stage, shown, trusted)
         record.expect(found == dict.fromkeys(doors, wanted), f"wanted {wanted} at each door: {found}")
     record.figures["doors"] = found
+
+
+@drill("bucket-keys-renewed")
+def bucket_keys_renewed(stage: Stage, record: Record) -> None:
+    """Keys of the buckets' users are renewed while customers order and upload: nothing is lost, and the old ones open nothing afterwards."""
+    before = {site: keys(stage, site) for site in "ab"}
+    with stage.shopping(record) as shop:
+        began = time.monotonic()
+        renewed(stage, record, "buckets", "--keep-days", "0")
+        record.figures |= {
+            "rotation_s": round(time.monotonic() - began, 1),
+            "failed_requests": shop.failures(began),
+            "longest_gap_s": shop.gap(began),
+        }
+        shop.flow("orders flow with new keys")
+    nothing_lost(record)
+    after = {site: keys(stage, site) for site in "ab"}
+    in_use(stage)
+    for site in "ab":
+        for user in before[site]:
+            old, new = before[site][user], after[site][user]
+            record.expect(old["access_key"] != new["access_key"], f"the key of {user} of {site} is the one of before")
+            record.expect(opens(stage, site, user, new), f"the new key of {user} of {site} opens nothing")
+            record.expect(not opens(stage, site, user, old), f"the old key of {user} of {site} is taken yet")
+
+
+def keys(stage: Stage, site: str) -> dict[str, dict[str, str]]:
+    """Of the shop, as an app host was told it, and of who puts releases, as the stack tells it."""
+    told = dict(line.split("=", 1) for line in stage.line(f"app-1.{site}", "grep AWS_ /etc/shop/env").splitlines())
+    names = {"access_key": "AWS_ACCESS_KEY_ID", "secret_key": "AWS_SECRET_ACCESS_KEY"}
+    return {
+        "assets": {name: told[variable].strip('"') for name, variable in names.items()},
+        "releases": stage.pulumi.output(site, "releases"),
+    }
+
+
+def opens(stage: Stage, site: str, kind: str, own: Mapping[str, str]) -> bool:
+    """Whether a key lists the bucket of that kind of a site."""
+    world = stage.world
+    region, project = world.config["dr:regions"][site]["storage_region"].lower(), world.lab["ovh"]["service_name"]
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=world.lab["s3"][region]["endpoint"],
+        region_name=region,
+        aws_access_key_id=own["access_key"],
+        aws_secret_access_key=own["secret_key"],
+        config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}),
+    )
+    try:
+        s3.list_objects_v2(Bucket=bucket_name("shop", project, site, kind), MaxKeys=1)
+    except ClientError:
+        return False
+    return True
 
 
 @drill("certificates-renewed-in-a-failover")

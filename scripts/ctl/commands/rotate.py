@@ -14,7 +14,7 @@ from contract import fields
 from contract.answers import PostgresLogins
 from contract.errors import ExitCode, Refused, Usage
 from contract.hosts import DATABASE, first
-from contract.rotation import OLD_DAYS
+from contract.rotation import KEEP_DAYS, OLD_DAYS
 from contract.sites import SITES
 from scripts.clients.hosts import Hosts, Unreachable
 from scripts.ctl.beginning.plan import Plan
@@ -28,13 +28,15 @@ from scripts.ctl.survey.asking import look
 from scripts.ctl.survey.checks import judge
 
 LOOK_S, ASK_S = 15.0, 20
+# Beside what a move is limited to: keys that a run makes, or takes away, and outputs in which they stand.
+ALSO: Mapping[str, tuple[str, ...]] = {"buckets": ("**:S3Credential::**", "**pulumi:pulumi:Stack**")}
 
 
 def run(chosen: argparse.Namespace) -> ExitCode:
     """Raises DrError."""
-    if not 0 <= chosen.keep_days <= OLD_DAYS:
+    if chosen.keep_days is not None and not 0 <= chosen.keep_days <= OLD_DAYS:
         raise Usage(
-            f"--keep-days: found {chosen.keep_days}, wanted 0 to {OLD_DAYS}; nothing was changed; say for how many days what was signed before is to be read"
+            f"--keep-days: found {chosen.keep_days}, wanted 0 to {OLD_DAYS}; nothing was changed; say for how many days what was signed before is to be good"
         )
     stacks = Stack.both(chosen)
     settings = stacks[SITES[0]].settings()
@@ -60,13 +62,14 @@ def _against(settings: Settings) -> tuple[str, ...]:
 
 
 def _world(it: Undertaking, stacks: Mapping[str, Stack]) -> World:
+    kind = it.told.kind
     return World(
         stacks=stacks,
         active=lambda: in_force(it.settings).active,
-        up=lambda site, request: it.up(stacks[site], request),
+        up=lambda site, request: it.up(stacks[site], request, ALSO.get(kind, ())),
         open_logins=lambda site: _open_logins(it.settings, site),
         names=names_of(it.settings),
-        keep_days=it.told.keep_days,
+        keep_days=KEEP_DAYS.get(kind, 0) if it.told.keep_days is None else it.told.keep_days,
         say=say,
     )
 

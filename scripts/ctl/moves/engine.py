@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,16 +70,16 @@ class Outcome:
 Watch = Callable[[Step], None]
 
 
-def up(stack: Stack, watch: Watch, *, why: str = "", limited: bool = False) -> Outcome:
-    """Runs it to its end, whoever presses Ctrl-C meanwhile: pulumi is told, and ends by itself. `limited`: to what a move is. Raises Failed where there is
-    no pulumi.
+def up(stack: Stack, watch: Watch, *, why: str = "", limited: bool = False, also: Sequence[str] = ()) -> Outcome:
+    """Runs it to its end, whoever presses Ctrl-C meanwhile: pulumi is told, and ends by itself. `limited`: to what a move is, and to resources
+    whose names fit one of `also`. Raises Failed where there is no pulumi.
     """
     with ExitStack() as made:
         # Events name the inputs of every resource: nobody else reads them, and they are gone with the run.
         folder = Path(made.enter_context(tempfile.TemporaryDirectory(prefix="drctl-")))
         events, said = folder / "events", folder / "said"
         command = stack.argv("up", "--yes", "--skip-preview", "--event-log", str(events), *stack.file_words)
-        command += LIMITED if limited else ()
+        command += (*LIMITED, *(word for it in also for word in ("--target", it))) if limited else ()
         environment = {**os.environ, "PULUMI_DEBUG_COMMANDS": "true", **({"DR_WHY": why} if why else {})}
         began = time.monotonic()
         with said.open("wb") as out:

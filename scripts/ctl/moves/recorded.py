@@ -6,7 +6,7 @@ import argparse
 import datetime
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from components.render import documents
@@ -81,12 +81,12 @@ class Undertaking:
             output.typed(self.newest.active, "Type the letter of the active region", "`--yes` agrees")
         return True
 
-    def up(self, stack: Stack, request: str) -> engine.Outcome:
-        """A run of one region with a request for another, limited to what a move is."""
+    def up(self, stack: Stack, request: str, also: Sequence[str] = ()) -> engine.Outcome:
+        """A run of one region with a request for another, limited to what a move is; `also`: see `engine.up`."""
         stack.request(request)
         ticket = self.told.ticket and f"ticket {self.told.ticket}"
         why = " ".join(filter(None, (self.scenario, self.told.reason, ticket)))
-        outcome = engine.up(stack, _watch, why=why, limited=True)
+        outcome = engine.up(stack, _watch, why=why, limited=True, also=also)
         self.warnings += outcome.warnings
         return outcome
 

@@ -27,7 +27,8 @@ from scripts.ctl.stacks.stack import Stack
 BESIDE, TURNED, ENDED = (number for number, _ in enumerate(Stage, 1))
 CLOSED = ENDED + 1
 DATABASE = "database"  # the kind of which hosts say who still comes in by the old ones
-SESSIONS = "sessions"  # the kind of which nobody can say who still comes with the old one: browsers do, for days
+# Kinds of which nobody can say who still comes with the old one, as browsers do for days, and what that is.
+KEPT = {"sessions": "sessions of before {day}: are read", "buckets": "links into buckets signed before {day}: are good"}
 IDLE_S, LOOK_S = 300.0, 5.0  # until nobody is signed in by the old logins, and between two looks
 
 
@@ -77,8 +78,8 @@ class Steps:
         if kind == DATABASE:
             idle = "nobody is signed in by the old logins any more"
             yield Step(what=idle, there=self._has(ENDED), act=self._wait_until_idle)
-        if self._kind == SESSIONS:
-            kept = f"what was signed with the old one has been read for {self._world.keep_days} days"
+        if kind in KEPT:
+            kept = f"what was signed with the old one has been good for {self._world.keep_days} days"
             yield Step(what=kept, there=self._has(ENDED), act=self._wait_days)
         yield self._written(ENDED, "the old one is in no stack any more")
         yield from self._runs(ENDED, standby, "lets in the new one alone")
@@ -202,7 +203,7 @@ class Steps:
         until = turned + datetime.timedelta(days=self._world.keep_days)
         if self._world.today() < until:
             raise Partial(
-                f"sessions of before {turned}: are read until {until}, as they shall; the new word is in use in both regions, and nothing is open; run the "
+                f"{KEPT[self._kind].format(day=turned)} until {until}, as they shall; the new one is in use in both regions, and nothing is open; run the "
                 f"same command from {until} on, or with --keep-days 0, which ends them now"
             )
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from contract.rotation import Stage
+from contract.rotation import FIRST_KEYS, Stage
 from contract.services.postgres import PAIRS, REPLICATION_ROLE, Logins, other_pair
 from scripts.ctl.stacks.secrets import (
     CLIENT,
@@ -190,6 +190,24 @@ def _of_set(found: Mapping[str, Any], names: Names) -> Names:
     return {host: it for host, it in names.items() if host in found["tls"]["hosts"]}
 
 
+# --- buckets: which key of its users, each of which the program makes anew
+
+
+def _fresh_buckets(found: Mapping[str, Any], _: Names) -> Secrets:
+    return {_GENERATION: _generation(found) + 1}
+
+
+def _turn_buckets(made: Secrets, part: Mapping[str, Any]) -> Secrets:
+    old = {_GENERATION: _generation(made)}
+    made["buckets"] = {_GENERATION: part[_GENERATION]}
+    return old
+
+
+def _generation(found: Mapping[str, Any]) -> int:
+    return int(found.get("buckets", {}).get(_GENERATION, FIRST_KEYS))
+
+
+_GENERATION = "generation"
 _OF_HOSTS, _OF_CACHES = ("ca", "hosts"), ("ca", "clients", "hosts")
 _BASE = "secret_key_base"
 _CACHE_USERS = ("app", "replica")
@@ -199,4 +217,5 @@ EXCHANGES: Mapping[str, Exchange] = {
     "sessions": Exchange(fresh=_fresh_sessions, turn=_turn_sessions),
     "host-certificates": Exchange(fresh=_fresh_hosts, turn=_turn_hosts),
     "cache-certificates": Exchange(fresh=_fresh_caches, turn=_turn_caches),
+    "buckets": Exchange(fresh=_fresh_buckets, turn=_turn_buckets),
 }
