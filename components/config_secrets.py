@@ -63,7 +63,7 @@ def read_secrets(root: Section, hosts: Sequence[str], spare: Sequence[str] = ())
                 host_certificates_beside=beside.hosts,
                 database=_database(tls, login, beside.database_ca),
                 cache=_cache(tls, _caches(hosts), _caches(spare), beside.caches_ca),
-                postgres=replace(postgres, beside=beside.database),
+                postgres=replace(postgres, beside=beside.database, replication_rotated=beside.replication),
                 redis=replace(_redis(at), **beside.redis),
                 witness=operator,
                 witness_hosts=of_hosts,
@@ -162,7 +162,7 @@ def database_clients(login: int) -> tuple[str, ...]:
 @dataclass(frozen=True, kw_only=True, repr=False)
 class _Beside:
     """What is taken beside what is in use: a password of databases, those of caches by user, a word of sessions, PEM of CAs; certificates of hosts; the
-    number of the keys of buckets.
+    number of the keys of buckets; whether a standby's password is another at the other end.
     """
 
     database: str | None = None
@@ -173,6 +173,7 @@ class _Beside:
     hosts_ca: str | None = None
     caches_ca: str | None = None
     buckets: int | None = None
+    replication: bool = False
 
 
 _ROTATING = "nobody knows how far the rotation has come, and hosts would be shut out by what they show"
@@ -189,10 +190,14 @@ def _rotation(root: Section, login: int, hosts: Sequence[str], spare: Sequence[s
         return _Beside(
             database=password,
             database_ca=database_ca,
-            redis=_redis_beside(at) if at.has("redis") else {},
+            redis={
+                **(_redis_beside(at, "redis", "app", "replica") if at.has("redis") else {}),
+                **(_redis_beside(at, "cache-operator", "operator") if at.has("cache-operator") else {}),
+            },
             sessions=_sessions_beside(at) if at.has("sessions") else None,
             hosts=certificates,
             hosts_ca=hosts_ca,
+            replication=_replication_beside(at) if at.has("replication") else False,
             buckets=_buckets_beside(at) if at.has("buckets") else None,
             caches_ca=_caches_beside(at, _caches(hosts), _caches(spare)) if at.has("cache-certificates") else None,
         )
@@ -215,9 +220,9 @@ def _database_beside(rotation: Section, login: int) -> tuple[str | None, str | N
         return password, ca
 
 
-def _redis_beside(rotation: Section) -> dict[str, str]:
-    with rotation.section("redis", _ROTATING, _GO_ON) as at:
-        users = ("app", "replica") if _two(at) else ()
+def _redis_beside(rotation: Section, kind: str, *users: str) -> dict[str, str]:
+    with rotation.section(kind, _ROTATING, _GO_ON) as at:
+        users = users if _two(at) else ()
         return {f"{user}_beside": at.take(user, _PASSWORD, _ROTATING, _GO_ON) for user in users}
 
 
@@ -242,6 +247,14 @@ def _caches_beside(rotation: Section, hosts: Sequence[str], spare: Sequence[str]
         _clients(at, (SHOP,))
         _host_certificates(at, hosts, spare)
         return at.take("ca", _CERTIFICATE, _ROTATING, _GO_ON)
+
+
+def _replication_beside(rotation: Section) -> bool:
+    with rotation.section("replication", _ROTATING, _GO_ON) as at:
+        if not _two(at):
+            return False
+        at.take("replication", _PASSWORD, _ROTATING, _GO_ON)
+        return True
 
 
 def _buckets_beside(rotation: Section) -> int | None:

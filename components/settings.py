@@ -66,12 +66,15 @@ class S3Keys:
 
 @dataclass(frozen=True, kw_only=True)
 class PostgresPasswords:
-    """`login`: which of its pairs of logins the shop uses; `beside`: the other pair's, where that is let in as well."""
+    """`login`: which of its pairs of logins the shop uses; `beside`: the other pair's, where that is let in as well; `replication_rotated`: that one's is
+    another at the other end for a while.
+    """
 
     replication: str = field(repr=False)
     app: str = field(repr=False)
     login: int = 1
     beside: str | None = field(default=None, repr=False)
+    replication_rotated: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,13 +87,14 @@ class BucketKeys:
 
 @dataclass(frozen=True, kw_only=True)
 class RedisPasswords:
-    """`app_beside`, `replica_beside`: what caches take as well."""
+    """`app_beside`, `replica_beside`, `operator_beside`: what caches take as well."""
 
     app: str = field(repr=False)
     replica: str = field(repr=False)
     operator: str = field(repr=False)
     app_beside: str | None = field(default=None, repr=False)
     replica_beside: str | None = field(default=None, repr=False)
+    operator_beside: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

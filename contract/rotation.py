@@ -50,8 +50,9 @@ KINDS: Mapping[str, Kind] = {
     ),
     "replication": Kind(
         places=("postgres.replication",),
-        how="by hand: the same new password into both stacks, `pulumi up` of the active region, then of the standby; a standby that reconnects in between "
-        "is refused until its own run, and keeps its slot",
+        rotated=True,
+        how="`drctl rotate replication`: PostgreSQL knows one password a role, so databases let the other region's in by its certificate and address alone "
+        "while it changes; a stream is cut at no stage",
     ),
     "redis": Kind(
         places=("redis.app", "redis.replica"),
@@ -60,8 +61,9 @@ KINDS: Mapping[str, Kind] = {
     ),
     "cache-operator": Kind(
         places=("redis.operator",),
-        how="by hand: a new password into both stacks, `pulumi up` of the active region, then at once of the other one; a run reaches caches by the one of "
-        "before as well. With three caches a region Sentinel signs in by a word that is made of it, and begins anew",
+        rotated=True,
+        how="`drctl rotate cache-operator`: caches take two passwords of who looks after them. With three caches a region Sentinel signs in by a word that is "
+        "made of it, and begins anew",
     ),
     "cache-certificates": Kind(
         places=("tls.cache.hosts.{host}.key", "tls.cache.clients.shop.key"),

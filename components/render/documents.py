@@ -144,7 +144,10 @@ def postgres(settings: Settings, volume_id: str | None) -> Document:
         volume_gb=settings.region.db_volume_gb,
         database=DATABASE_NAME,
         passwords=postgres_service.Passwords(
-            replication=passwords.replication, app=passwords.app, beside=passwords.beside
+            replication=passwords.replication,
+            app=passwords.app,
+            beside=passwords.beside,
+            replication_rotated=passwords.replication_rotated,
         ),
         login=passwords.login,
         tls=_trusted(settings.secrets.database.ca, settings.secrets.database.clients[REPLICATION_ROLE]),

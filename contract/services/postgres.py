@@ -203,6 +203,11 @@ class Passwords:
         default=None,
         secret=True,
     )
+    replication_rotated: bool = key(
+        boolean,
+        "whether the standby's is another at the other end for a while, and it comes in by its certificate alone",
+        default=False,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

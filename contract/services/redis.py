@@ -134,6 +134,9 @@ class Passwords:
         password_or_none, "taken of the shop as well while it is rotated; null: it is not", default=None, secret=True
     )
     replica_beside: str | None = key(password_or_none, "the same of the replicas", default=None, secret=True)
+    operator_beside: str | None = key(
+        password_or_none, "the same of who looks, and of Sentinels, whose word is made of it", default=None, secret=True
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

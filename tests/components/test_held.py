@@ -55,7 +55,9 @@ def secrets() -> dict[str, Any]:
         **found,
         "rotation": {
             "database": {**part, "clients": clients},
+            "replication": {"stage": str(Stage.BESIDE), "applied": True, "replication": "secret-new-replication"},
             "redis": cache,
+            "cache-operator": {"stage": str(Stage.TURNED), "applied": True, "operator": "secret-old-cache-operator"},
             "sessions": sessions,
             "host-certificates": hosts,
             "cache-certificates": caches,

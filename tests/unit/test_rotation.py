@@ -41,7 +41,8 @@ class Killed(BaseException):
 class Host:
     """What a region's servers let in, and what its app hosts and its standby show: names with passwords, certificates' CAs. `shown`: CAs of the certificates
     that its hosts show to others, and its caches and its shop at caches; `believes`: those that all of its hosts trust. `bucket_key`: number of the
-    key by which they come to buckets.
+    key by which they come to buckets, `bucket_keys`: of those that a run makes or leaves. `replicates`: the password of its standby, and whether its
+    database asks for none.
     """
 
     lets_in: frozenset[tuple[str, str]]
@@ -56,6 +57,8 @@ class Host:
     shown: Mapping[str, frozenset[str]]
     believes: Mapping[str, frozenset[str]]
     bucket_key: int
+    bucket_keys: frozenset[int]
+    replicates: tuple[str, bool]
 
 
 class PlayedStack(Stack):
@@ -114,6 +117,7 @@ class Played:
 
     def told(self, site: str) -> Host:
         settings = config.parse(example.configuration(site, secrets=self.stacks[site].secrets()))
+        keys = settings.secrets.buckets
         database, app = documents.postgres(settings, None), documents.app(settings, "/opt/x", KEYS, turn=False)
         caches = [documents.redis(settings, it, EPOCH) for it in settings.hosts_of(site).values() if it.role == CACHE]
         told = [
@@ -135,10 +139,14 @@ class Played:
             app_ca=self.ca_of(site, app["database_tls"]["cert"]),
             standby_ca=self.ca_of(site, database["tls"]["cert"]),
             cache_lets_in=frozenset((name.partition("_")[0], word) for name, word in cache.items() if word),
-            cache_shows=frozenset({("app", app["cache_password"]), ("replica", cache["replica"])}),
+            cache_shows=frozenset(
+                {("app", app["cache_password"]), ("replica", cache["replica"]), ("operator", cache["operator"])}
+            ),
             signs=app["secret_key_base"],
             reads=frozenset(filter(None, (app["secret_key_base"], app["secret_key_base_beside"]))),
-            bucket_key=settings.secrets.buckets.used,
+            replicates=(words["replication"], words["replication_rotated"]),
+            bucket_key=keys.used,
+            bucket_keys=frozenset(it for it in (keys.used, keys.beside) if it is not None),
             shown={
                 "hosts": frozenset(self.ca_of(site, it["cert"]) for it in told),
                 "caches": frozenset(self.ca_of(site, it["cert"]) for it in (*among, app["cache_tls"])),
@@ -160,6 +168,10 @@ class Played:
             if certificate in [each["cert"] for each in {**it.get("clients", {}), **it.get("hosts", {})}.values()]
         )
 
+    def role_password(self, site: str) -> str:
+        """Of the standby's role: the active region's run sets it, and the other database is a copy; who takes over sets its own."""
+        return self.hosts[self.active if site != self.active else site].replicates[0]
+
     def see(self) -> None:
         """Hosts of either region are let in by the database of either: whichever of them leads, now or after a failover."""
         for one, host in self.hosts.items():
@@ -172,6 +184,8 @@ class Played:
                     self.lost.append(f"the shop or the replica of {one} at the cache of {other}")
                 if host.signs not in database.reads:
                     self.lost.append(f"a session of {one} in {other}")
+                if not database.replicates[1] and host.replicates[0] != self.role_password(other):
+                    self.lost.append(f"the password of standby {one} at {other}")
                 if host.bucket_key not in self.keys[one]:
                     self.lost.append(f"{one} at its buckets")
                 for which, shown in host.shown.items():
@@ -184,9 +198,8 @@ class Played:
         if site == self.fails:
             return Outcome(ok=False, code=255, seconds=1, errors=("db-1: no ssh session",), warnings=())
         self.runs.append(site)
-        numbers = config.parse(example.configuration(site, secrets=self.stacks[site].secrets())).secrets.buckets
-        self.keys[site] = {it for it in (numbers.used, numbers.beside) if it is not None}
         self.hosts = {**self.hosts, site: self.told(site)}
+        self.keys[site] = set(self.hosts[site].bucket_keys)
         self.changed()
         return Outcome(ok=True, code=0, seconds=1, errors=(), warnings=("mind the gap",))
 
@@ -227,7 +240,9 @@ class Played:
 
 IN_USE: Mapping[str, Callable[[Any], str]] = {
     "database": lambda it: it["postgres"]["app"],
+    "replication": lambda it: it["postgres"]["replication"],
     "redis": lambda it: it["redis"]["app"],
+    "cache-operator": lambda it: it["redis"]["operator"],
     "sessions": lambda it: it["rails"]["secret_key_base"],
     "host-certificates": lambda it: it["tls"]["ca"],
     "cache-certificates": lambda it: it["tls"]["cache"]["ca"],
@@ -278,7 +293,8 @@ def test_passwords_of_the_cache_are_new_and_the_operators_is_as_it_was() -> None
     after = played.stacks["a"].secrets()
     assert after["redis"]["operator"] == before["redis"]["operator"]
     assert not {after["redis"][user] for user in ("app", "replica")} & set(before["redis"].values())
-    assert all(not host.cache_lets_in & played.old.cache_shows for host in played.hosts.values())
+    shown = {it for it in played.old.cache_shows if it[0] != "operator"}
+    assert all(not host.cache_lets_in & shown for host in played.hosts.values())
     assert {**after, "redis": 0, "since": 0} == {**before, "redis": 0, "since": 0}
 
 
@@ -398,7 +414,7 @@ def test_a_run_killed_at_any_change_is_finished_by_the_next_one_and_shuts_nobody
             assert len(new) == 1 and IN_USE[kind](example.secrets()) not in new
 
 
-@pytest.mark.parametrize("kind", [KIND, *CERTIFICATES, "buckets"])
+@pytest.mark.parametrize("kind", [KIND, *CERTIFICATES, "buckets", "replication"])
 @pytest.mark.parametrize("planned", [True, False])
 def test_the_shop_may_be_moved_in_the_middle_and_the_rotation_goes_on_from_the_other_side(
     planned: bool, kind: str

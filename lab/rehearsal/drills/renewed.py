@@ -113,28 +113,35 @@ def certificates_renewed(stage: Stage, record: Record) -> None:
     record.figures["doors"] = found
 
 
-@drill("bucket-keys-renewed")
-def bucket_keys_renewed(stage: Stage, record: Record) -> None:
-    """Keys of the buckets' users are renewed while customers order and upload: nothing is lost, and the old ones open nothing afterwards."""
-    before = {site: keys(stage, site) for site in "ab"}
+@drill("keys-renewed")
+def keys_renewed(stage: Stage, record: Record) -> None:
+    """Keys of the buckets' users, the standby's password and that of who looks after caches are renewed while customers order and upload: nothing is lost."""
+    before, streams = {site: keys(stage, site) for site in "ab"}, _streams(stage)
     with stage.shopping(record) as shop:
-        began = time.monotonic()
-        renewed(stage, record, "buckets", "--keep-days", "0")
-        record.figures |= {
-            "rotation_s": round(time.monotonic() - began, 1),
-            "failed_requests": shop.failures(began),
-            "longest_gap_s": shop.gap(began),
-        }
+        for kind in ("buckets", "replication", "cache-operator"):
+            began = time.monotonic()
+            renewed(stage, record, kind, "--keep-days", "0")
+            record.figures[kind] = {
+                "rotation_s": round(time.monotonic() - began, 1),
+                "failed_requests": shop.failures(began),
+                "longest_gap_s": shop.gap(began),
+            }
         shop.flow("orders flow with new keys")
     nothing_lost(record)
     after = {site: keys(stage, site) for site in "ab"}
     in_use(stage)
+    record.expect(_streams(stage) == streams, "the standby's stream was cut")
     for site in "ab":
         for user in before[site]:
             old, new = before[site][user], after[site][user]
             record.expect(old["access_key"] != new["access_key"], f"the key of {user} of {site} is the one of before")
             record.expect(opens(stage, site, user, new), f"the new key of {user} of {site} opens nothing")
             record.expect(not opens(stage, site, user, old), f"the old key of {user} of {site} is taken yet")
+
+
+def _streams(stage: Stage) -> str:
+    """Processes that stream to the standby."""
+    return stage.sql(stage.active, "select pid from pg_stat_replication where state = 'streaming' order by 1")
 
 
 def keys(stage: Stage, site: str) -> dict[str, dict[str, str]]:

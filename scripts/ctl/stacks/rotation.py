@@ -136,17 +136,32 @@ def _turn_database(made: Secrets, part: Mapping[str, Any]) -> Secrets:
     return old
 
 
-# --- the cache: passwords of two users, each of whom may have two
+# --- replication: one password of one role, which is not asked for while it changes
 
 
-def _fresh_redis(_: Mapping[str, Any], __: Names) -> Secrets:
-    return {user: words.token_urlsafe(PASSWORD_BYTES) for user in _CACHE_USERS}
+def _fresh_replication(_: Mapping[str, Any], __: Names) -> Secrets:
+    return {_REPLICATION: words.token_urlsafe(PASSWORD_BYTES)}
 
 
-def _turn_redis(made: Secrets, part: Mapping[str, Any]) -> Secrets:
-    old = {user: made["redis"][user] for user in _CACHE_USERS}
-    made["redis"] = {**made["redis"], **{user: part[user] for user in _CACHE_USERS}}
+def _turn_replication(made: Secrets, part: Mapping[str, Any]) -> Secrets:
+    old = {_REPLICATION: made["postgres"][_REPLICATION]}
+    made["postgres"] = {**made["postgres"], _REPLICATION: part[_REPLICATION]}
     return old
+
+
+# --- the cache: passwords of users, each of whom may have two
+
+
+def _passwords_of_cache(*users: str) -> Exchange:
+    def fresh(_: Mapping[str, Any], __: Names) -> Secrets:
+        return {user: words.token_urlsafe(PASSWORD_BYTES) for user in users}
+
+    def turn(made: Secrets, part: Mapping[str, Any]) -> Secrets:
+        old = {user: made["redis"][user] for user in users}
+        made["redis"] = {**made["redis"], **{user: part[user] for user in users}}
+        return old
+
+    return Exchange(fresh=fresh, turn=turn)
 
 
 # --- sessions: a word that what comes back from a browser was signed with, whenever that was
@@ -209,11 +224,12 @@ def _generation(found: Mapping[str, Any]) -> int:
 
 _GENERATION = "generation"
 _OF_HOSTS, _OF_CACHES = ("ca", "hosts"), ("ca", "clients", "hosts")
-_BASE = "secret_key_base"
-_CACHE_USERS = ("app", "replica")
+_BASE, _REPLICATION = "secret_key_base", "replication"
 EXCHANGES: Mapping[str, Exchange] = {
     "database": Exchange(fresh=_fresh_database, turn=_turn_database),
-    "redis": Exchange(fresh=_fresh_redis, turn=_turn_redis),
+    "replication": Exchange(fresh=_fresh_replication, turn=_turn_replication),
+    "redis": _passwords_of_cache("app", "replica"),
+    "cache-operator": _passwords_of_cache("operator"),
     "sessions": Exchange(fresh=_fresh_sessions, turn=_turn_sessions),
     "host-certificates": Exchange(fresh=_fresh_hosts, turn=_turn_hosts),
     "cache-certificates": Exchange(fresh=_fresh_caches, turn=_turn_caches),

@@ -227,7 +227,9 @@ def hba(desired: Desired) -> str:
         clients = desired.app_clients if role in _APPS else desired.worker_clients
         rules += [f"hostssl {database} {hba_word(role)} {client} {_PROVEN}" for client in clients]
     peer = f"{desired.peer.vrack}/32"
-    rules += [f"hostssl {name} {replication} {peer} {_PROVEN}" for name in ("replication", hba_word("postgres"))]
+    # A role has one password, and no two hosts change at a moment. The key lies beside the password on the one host that may come.
+    proven = "cert" if desired.passwords.replication_rotated else _PROVEN
+    rules += [f"hostssl {name} {replication} {peer} {proven}" for name in ("replication", hba_word("postgres"))]
     return (
         _HEAD
         + "\n".join([*rules, "local all all reject", "host all all all reject", "host replication all all reject"])

@@ -115,16 +115,19 @@ class Desired:
         passwords[redis.worker(envelope.site)] = block.passwords.app
         besides = {SHOP: block.passwords.app_beside, REPLICA: block.passwords.replica_beside}
         besides[redis.worker(envelope.site)] = block.passwords.app_beside
+        second = besides[OPERATOR] = block.passwords.operator_beside
         replicas = block.min_replicas_to_write
         if len(own) > 1:
             replicas = 1  # a leader that is cut off from its followers must not write beside the one that they choose
             passwords[SENTINEL] = sentinel_password(passwords[OPERATOR], envelope.site)
+            besides[SENTINEL] = sentinel_password(second, envelope.site) if second else None
 
         shown = Own(block.tls.cert, block.tls.key)
+        former = Former(block.tls.ca, second, shown) if second else None
 
         def server(key: str) -> Server:
             host = envelope.hosts[key]
-            return Server(host.name, host.vrack, port, block.tls.ca, OPERATOR, passwords[OPERATOR], shown)
+            return Server(host.name, host.vrack, port, block.tls.ca, OPERATOR, passwords[OPERATOR], shown, former)
 
         members, peers = tuple(map(server, own)), tuple(map(server, theirs))
         return cls(
@@ -317,7 +320,18 @@ def local_access(desired: Desired) -> str:
     word, tls = desired.passwords.get(SENTINEL), desired.tls
     return (
         json.dumps(
-            {**found, "ca": tls.ca, "cert": tls.cert, "key": tls.key, "password": desired.operator, "sentinel": word},
+            {
+                **found,
+                "ca": tls.ca,
+                "cert": tls.cert,
+                "key": tls.key,
+                "password": desired.operator,
+                "sentinel": word,
+                # Taken besides: another host of the pair may not have turned yet, or has turned before this one.
+                "beside": {
+                    name: desired.taken.get(user) for name, user in (("password", OPERATOR), ("sentinel", SENTINEL))
+                },
+            },
             sort_keys=True,
         )
         + "\n"

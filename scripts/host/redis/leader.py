@@ -11,7 +11,7 @@ from typing import TypeVar
 from ..frame.files import write_atomically
 from ..frame.layout import Layout
 from ..frame.wait import until
-from .wire import Connection, ErrorReply, Own, Server, Unreachable
+from .wire import Connection, ErrorReply, Former, Own, Server, Unreachable
 
 SHOP = "shop"  # Sentinel's name for the group
 SENTINEL_PORT = 26379
@@ -41,15 +41,18 @@ class Access:
                 "peers": found.get("peers") or [found["peer"]],
             }
             own = Own(found["cert"], found["key"]) if "cert" in found else None
+            beside = found.get("beside") or {}
+            word = beside.get("password")
+            former = Former(found["ca"], word, own) if word else None
             members, peers = (
                 tuple(
-                    Server(**it, ca=found["ca"], user="dr_operator", password=found["password"], own=own)
+                    Server(**it, ca=found["ca"], user="dr_operator", password=found["password"], own=own, former=former)
                     for it in listed[key]
                 )
                 for key in ("members", "peers")
             )
-            secret = found.get("sentinel")
-            sentinels = tuple(sentinel_of(member, secret) for member in members) if secret else ()
+            secret, second = found.get("sentinel"), beside.get("sentinel")
+            sentinels = tuple(sentinel_of(member, secret, second) for member in members) if secret else ()
             local = next(member for member in members if member.name == found["local"]["name"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration):
             return None
@@ -68,9 +71,10 @@ class Word:
     others: int
 
 
-def sentinel_of(member: Server, password: str) -> Server:
-    """The Sentinel beside a cache."""
-    return Server(member.name, member.address, SENTINEL_PORT, member.ca, "default", password, member.own)
+def sentinel_of(member: Server, password: str, beside: str | None = None) -> Server:
+    """The Sentinel beside a cache. `beside`: what it may sign in by as well."""
+    former = Former(member.ca, beside, member.own) if beside else None
+    return Server(member.name, member.address, SENTINEL_PORT, member.ca, "default", password, member.own, former)
 
 
 def side_by_side(ask: Callable[[Server], A], servers: Iterable[Server]) -> list[A]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contract.errors import Failed, say
@@ -20,7 +20,7 @@ from ..frame.plan import Step
 from ..frame.rolefile import Role
 from ..frame.systemd import Units, guard_line, sandbox
 from ..frame.wait import until
-from .config import SENTINEL, Desired, Engine, quoted, sentinel_password
+from .config import OPERATOR, SENTINEL, Desired, Engine, quoted, sentinel_password
 from .leader import ASK_S, QUORUM, SENTINEL_PORT, SHOP, Access, forget, sentinel_of, watchers
 from .wire import Connection, ErrorReply, Server, Unreachable
 
@@ -93,7 +93,8 @@ class Sentinel:
     def apply(self, step: Step, leader: Server) -> None:
         """See `off` and `on`."""
         if step.name == "sentinel-rest":
-            self._let_go()
+            # Those that sign in by the word of before: another host's may have begun anew by the one of now.
+            forget(replace(it, former=None) for it in (self._former.sentinels if self._former else ()))
         elif step.name == "sentinel-off":
             self._let_go()
             self._units.disable(UNIT)
@@ -246,8 +247,9 @@ def let_go(desired: Desired, leader: Server) -> None:
     """
     if not watchers(leader):
         return
-    password = sentinel_password(desired.operator, desired.envelope.peer)
-    forget(sentinel_of(peer, password) for peer in desired.peers)
+    site, second = desired.envelope.peer, desired.taken.get(OPERATOR)
+    words = sentinel_password(desired.operator, site), sentinel_password(second, site) if second else None
+    forget(sentinel_of(peer, *words) for peer in desired.peers)
     if not until(lambda: watchers(leader) < QUORUM, LET_GO_S, 0.1):
         raise Failed(
             say(

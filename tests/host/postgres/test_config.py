@@ -71,6 +71,23 @@ def test_workers_come_in_from_their_own_site_and_by_no_rule_of_the_shops(tmp_pat
     ]
 
 
+def test_while_its_password_is_rotated_the_other_regions_database_host_alone_comes_in_by_its_certificate(
+    tmp_path: Path,
+) -> None:
+    node = Node("a", tmp_path, TLS, {"a": 5432, "b": 5433})
+    told = {"app_clients": ["10.0.0.41/32"], "worker_clients": ["10.0.0.41/32"]}
+    words = {"replication": "r", "app": "one", "beside": "two", "replication_rotated": True}
+    rules = [line.split() for line in hba(Desired.read(node.document(1, "a", passwords=words, **told))).splitlines()]
+    assert [rule for rule in rules if rule[-1] == "cert"] == [
+        ["hostssl", name, '"dr_replication"', "127.0.0.1/32", "cert"] for name in ("replication", '"postgres"')
+    ]
+    assert all(
+        rule[-2:] == ["scram-sha-256", "clientcert=verify-full"] for rule in rules if rule[2].startswith('"shop')
+    )
+    at_rest = hba(Desired.read(node.document(1, "a", passwords={**words, "replication_rotated": False}, **told)))
+    assert " cert\n" not in at_rest
+
+
 def test_the_other_pair_of_logins_comes_in_as_the_first_one_while_it_is_rotated_and_not_otherwise(
     tmp_path: Path,
 ) -> None:

@@ -289,3 +289,26 @@ def test_a_databases_own_certificate_is_of_another_ca_afterwards_and_the_stream_
         word = {**os.environ, "PGPASSWORD": node.passwords["app"]}
         done = subprocess.run(argv, input="select 1", env=word, capture_output=True, text=True, timeout=30, check=False)
         assert "certificate verify failed" in done.stderr, "whoever has the old key could still be the database"
+
+
+def test_the_standbys_password_is_another_afterwards_and_it_comes_back_at_each_step(pair: Pair) -> None:
+    old, stream = pair.a.passwords["replication"], sender(pair.a)
+    for which in (Stage.BESIDE, Stage.TURNED, Stage.ENDED):
+        for node in (pair.b, pair.a):
+            word, asked = old if which == Stage.BESIDE else NEXT, which == Stage.ENDED
+            words = {**node.passwords, "replication": word, "replication_rotated": not asked}
+            node.converge(
+                1, "a", passwords=words, login=1, tls={"ca": node.clients["ca"], **node.clients[REPLICATION_ROLE]}
+            )
+            assert sender(pair.a) == stream, f"{which}: the stream was cut"
+            pair.a.sql(f"select pg_terminate_backend({stream})")
+            assert until(partial(streams_anew, pair.a, stream), 20), f"{which}, {node.site}: it does not come back"
+            stream = sender(pair.a)
+    caught_up(pair.a, pair.b)
+    target = [it.replace("dbname='shop'", "dbname='postgres'") for it in connection(pair.a, REPLICATION_ROLE)]
+    for word, code in ((old, 2), (NEXT, 0)):
+        environment = {**os.environ, "PGPASSWORD": word}
+        done = subprocess.run(
+            target, input="select 1", env=environment, capture_output=True, text=True, timeout=30, check=False
+        )
+        assert done.returncode == code, done.stderr

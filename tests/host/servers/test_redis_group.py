@@ -10,6 +10,7 @@ from functools import partial
 import pytest
 
 from contract.errors import Failed, Refused
+from contract.rotation import Stage
 from lab.pairs.redis import ADDRESSES, SERVERS, Pair, conf_of, settled
 from scripts.host import guard
 from scripts.host.agent.redis import RedisFacts
@@ -21,7 +22,7 @@ from scripts.host.redis import sentinel as redis_sentinel
 from scripts.host.redis import upstream as redis_upstream
 from scripts.host.redis import verbs as redis
 from scripts.host.redis.config import SENTINEL, sentinel_password
-from scripts.host.redis.leader import SHOP, Access, word
+from scripts.host.redis.leader import SHOP, Access, role_of, sentinel_of, word
 from scripts.host.redis.look import look
 from scripts.host.redis.sentinel import UNIT
 from scripts.host.redis.upstream import LOOKS, Upstream
@@ -324,6 +325,42 @@ def test_what_is_rotated_reaches_caches_and_sentinels_of_a_running_site(pair, wh
     assert [leaders(pair, site) for site in "ab"] == [["cache-1.a"], []]
     assert agreed(pair, "a")
     assert [host.converge(1, "a").actions for host in pair.hosts.values()] == [[]] * 6
+
+
+def test_the_operators_word_is_rotated_and_caches_and_sentinels_are_reached_at_each_step(pair):
+    """Each host asks those that have turned, and those that have not. In the middle a region that has turned takes over from one that has not."""
+    old, new = pair.passwords["operator"], "the one after that, as long"
+
+    def told(host, which, epoch, active):
+        pair.passwords["operator"], other = (old, new) if which == Stage.BESIDE else (new, old)
+        beside = None if which == Stage.ENDED else other
+        host.converge(epoch, active, planned=epoch > 1, passwords={**pair.passwords, "operator_beside": beside})
+        if beside:
+            access = settings(host)
+            assert all(role_of(it) for it in (*access.members, *access.peers)), (which, host.name)
+
+    for site in "ba":
+        for host in pair.of(site):
+            told(host, Stage.BESIDE, 1, "a")
+    for host in pair.of("b"):
+        told(host, Stage.TURNED, 1, "a")
+    assert agreed(pair, "a")
+    for site in "ba":
+        for host in pair.of(site):
+            told(host, Stage.TURNED, 2, "b")
+    assert agreed(pair, "b")
+    for site in "ab":
+        for host in pair.of(site):
+            told(host, Stage.ENDED, 2, "b")
+    assert agreed(pair, "b")
+    for host in pair.hosts.values():
+        with pytest.raises(ErrorReply, match="WRONGPASS"):
+            Connection(replace(host.server(), password=old))
+        with pytest.raises(ErrorReply, match="WRONGPASS"):
+            Connection(replace(host.server(), user=SENTINEL, password=sentinel_password(old, host.site)))
+    for host in pair.of("b"):
+        with pytest.raises(ErrorReply, match="WRONGPASS"):
+            Connection(sentinel_of(host.server(), sentinel_password(old, "b")))
 
 
 def test_the_settings_file_of_a_host_from_before_is_still_read(pair):
