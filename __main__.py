@@ -138,10 +138,8 @@ def declare(settings: Settings, bundles: Bundles) -> None:
     # The same whatever the role: hosts, entrance, buckets, the release on every app host.
     region = RegionStack("region", RegionStackArgs(settings=settings, tool=tool), opts)
     buckets = AssetBuckets("assets", AssetBucketsArgs(settings=settings), opts)
-    release_args = ReleaseArgs(
-        settings=settings, tool=tool, bundle=bundles.shop, hosts=region.of("app"), buckets=buckets
-    )
-    release = Release("release", release_args, opts)
+    to_run = ReleaseArgs(settings=settings, tool=tool, bundle=bundles.shop, hosts=region.of("app"), buckets=buckets)
+    release = Release("release", to_run, opts)
     copier = Copier("copier", bundles.copier, region.hosts["control-1"], opts)
     place_args = ArchivePlaceArgs(settings=settings, tool=tool, host=region.hosts["db-1"], buckets=buckets)
     place = ArchivePlace("archive-place", place_args, opts)

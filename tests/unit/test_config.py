@@ -347,7 +347,7 @@ def test_while_logins_are_rotated_databases_are_told_of_both_and_app_hosts_of_th
     rest, values = stack.secrets(), rotating()
     part, settings = values["secrets"]["rotation"]["database"], config.parse(values)
     told = documents.postgres(settings, None)
-    words = {**rest["postgres"], "beside": part["app"]}
+    words = {**rest["postgres"], "beside": part["app"], "replication_rotated": False}
     assert told["passwords"] == words and told["login"] == 1
     assert told["tls"]["ca"] == rest["tls"]["database"]["ca"] + part["ca"]
     assert told["tls"]["key"] == rest["tls"]["database"]["clients"]["dr_replication"]["key"]

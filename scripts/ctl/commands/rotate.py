@@ -28,8 +28,8 @@ from scripts.ctl.survey.asking import look
 from scripts.ctl.survey.checks import judge
 
 LOOK_S, ASK_S = 15.0, 20
-# Beside what a move is limited to: keys that a run makes, or takes away, and outputs in which they stand.
-ALSO: Mapping[str, tuple[str, ...]] = {"buckets": ("**:S3Credential::**", "**pulumi:pulumi:Stack**")}
+# Beside what a move is limited to: keys that a run makes, or takes away.
+ALSO: Mapping[str, tuple[str, ...]] = {"buckets": ("**:S3Credential::**",)}
 
 
 def run(chosen: argparse.Namespace) -> ExitCode:
