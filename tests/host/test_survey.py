@@ -54,6 +54,13 @@ def facts(call: Call) -> dict[str, Any]:
     return found
 
 
+def test_an_alertmanager_that_is_dead_stands_against_nothing(call: Call) -> None:
+    (call.layout.etc / "monitoring").mkdir()
+    (call.layout.etc / "monitoring/alertmanager.yml").write_text("{}")
+    found = facts(call)
+    assert found["monitoring"] is None and found["silent"] == []
+
+
 def test_a_host_that_has_nothing_yet_says_what_every_host_can(call: Call) -> None:
     found = facts(call)
     assert found["packages"] == {"nginx": "1.22.1-9", "ruby3.1": "3.1.2-7"}, "what was removed is not there"

@@ -34,10 +34,9 @@ _PACKAGES = re.compile(
     r"(postgresql-\d+|redis-server|valkey-server|pgbackrest|haproxy|nginx|ruby[\d.]*|openssl|openssh-server|linux-image-[\w.+-]+|libc6|libicu\d+)"
 )
 UNITS_S = 5.0
-
-
+WATCHING = "monitoring"
 # What no figure is made of (`contract/monitoring/metrics.py`): parity asks for a lot, and packages are a process of their own.
-UNFIGURED = ("packages", "parity", "monitoring")
+UNFIGURED = ("packages", "parity", WATCHING)
 
 
 def survey(call: Call) -> Result:
@@ -56,7 +55,8 @@ def _all(call: Call, without: Collection[str]) -> dict[str, Any]:
     with ThreadPoolExecutor(len(asked)) as pool:
         found = dict(zip(asked, pool.map(lambda ask: _asked(ask, call), asked.values()), strict=True))
     own = found.pop("host") or {}
-    silent = sorted(name for name, it in found.items() if it is None)
+    # Who watches serves nobody: that it does not say stands against no move.
+    silent = sorted(name for name, it in found.items() if it is None and name != WATCHING)
     return {**own, **found, "silent": silent}
 
 
@@ -85,7 +85,7 @@ def _services(layout: Layout) -> dict[str, Callable[[Call], Any]]:
     if (etc / "agent.json").exists():
         found["agent"] = _told("agent")
     if (etc / "monitoring/alertmanager.yml").exists():
-        found["monitoring"] = _told("monitoring", "silenced")
+        found[WATCHING] = _told("monitoring", "silenced")
     return found
 
 

@@ -6,6 +6,7 @@ import datetime
 import io
 import re
 import shutil
+import socket
 import time
 import urllib.error
 from collections.abc import Iterator
@@ -292,3 +293,13 @@ def test_a_control_host_is_asked_for_it_by_kind_and_says_in_its_survey_what_is_s
 def test_nobody_is_silenced_by_who_does_not_answer(rig: Rig) -> None:
     with silences.Alertmanager("127.61.0.98", config.ALERTS, rig.a.folder) as nobody, pytest.raises(Failed):
         silences.told(nobody)
+
+
+def test_one_that_hangs_holds_up_nobody(rig: Rig, tmp_path: Path) -> None:
+    for name in ("ca.pem", "host.crt", "host.key"):
+        shutil.copy(rig.a.folder / name, tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        began = time.monotonic()
+        with silences.Alertmanager("127.0.0.1", deaf.getsockname()[1], tmp_path, silences.SURVEY_S) as it, pytest.raises(Failed):  # fmt: skip
+            silences.told(it)
+    assert time.monotonic() - began < 2 * silences.SURVEY_S + 0.5

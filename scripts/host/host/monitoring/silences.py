@@ -17,10 +17,10 @@ from contract.sites import other
 
 from .asking import Server
 
-MOST = 200  # of silences that are looked at
+MOST = 50  # of silences that are told of
 PATH = "/api/v2/silences"
 BY = "drctl"
-LIMIT_S = 3.0
+LIMIT_S, SURVEY_S = 3.0, 1.0
 KEPT = ("id", "matchers", "startsAt", "createdBy", "comment")  # of a silence that is told to end earlier
 _ID = re.compile(r" \[([0-9a-f]{12})\]$")
 Found = Mapping[str, Any]
@@ -40,7 +40,7 @@ class Alertmanager(Server):
                 {**{name: it[name] for name in KEPT}, "endsAt": str(it["endsAt"])}
                 for it in found
                 if it["status"]["state"] == "active"
-            ][:MOST]
+            ]
         except (KeyError, TypeError) as error:
             raise self._failed(phrase(f"{type(error).__name__}: {error}", 160)) from None
 
@@ -114,4 +114,4 @@ def told(alertmanager: Alertmanager) -> list[str]:
         by = "" if it["createdBy"] == BY else f"{phrase(it['createdBy'], 80)}: "
         what = by + _ID.sub("", phrase(it["comment"], 500))
         ends[what] = max(ends.get(what, ""), it["endsAt"])
-    return [f"{what}; until {at[:10]} {at[11:16]} UTC" for what, at in sorted(ends.items())]
+    return [f"{what}; until {at[:10]} {at[11:16]} UTC" for what, at in sorted(ends.items())[:MOST]]

@@ -20,10 +20,10 @@ def board(call: Call) -> Result:
         return Result(asking.figures(wanted, seconds, site, prometheus.ask))
 
 
-def _alertmanager(call: Call) -> silences.Alertmanager:
+def _alertmanager(call: Call, limit_s: float = silences.LIMIT_S) -> silences.Alertmanager:
     """This control host's. Raises Failed where monitoring was never put here."""
     host, site = itself(call.layout, "no silence was set or ended here")
-    return silences.Alertmanager(fqdn_of(host, site), config.ALERTS, call.layout.etc, silences.LIMIT_S)
+    return silences.Alertmanager(fqdn_of(host, site), config.ALERTS, call.layout.etc, limit_s)
 
 
 def silence(call: Call) -> Result:
@@ -41,6 +41,6 @@ def unsilence(call: Call) -> Result:
 
 
 def silenced(call: Call) -> Result:
-    """What is silenced, for `host survey`. Raises Failed."""
-    with _alertmanager(call) as alertmanager:
+    """What is silenced, for `host survey`, which others wait for. Raises Failed."""
+    with _alertmanager(call, silences.SURVEY_S) as alertmanager:
         return Result({"silences": silences.told(alertmanager)})
