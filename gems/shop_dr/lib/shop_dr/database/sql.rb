@@ -15,6 +15,9 @@ module ShopDr
       LOCKS = /\bFOR\s+(?:NO\s+KEY\s+)?UPDATE\b/i
       CALLS = /\bFROM\s+[\w".]+\s*\(/i
       FROM = /\bFROM\b/i
+      STRINGS = /'(?:[^']|'')*'/
+      # Several statements in one: the first word says nothing of the others.
+      ANOTHER = /;\s*\S/
 
       module_function
 
@@ -22,6 +25,8 @@ module ShopDr
       def kind(sql)
         text = sql.to_s.sub(COMMENTS, "")
         word = text[/\A\w+/].to_s.upcase
+        return :write if text.include?(";") && text.gsub(STRINGS, "''").match?(ANOTHER)
+
         kind = KINDS.fetch(word, :write)
         return :read if kind == :rollback && text.match?(/\AROLLBACK\s+(?:\w+\s+)?TO\b/i)
         return :write if %w[SELECT WITH].include?(word) && writes?(text)
@@ -30,7 +35,7 @@ module ShopDr
       end
 
       def writes?(text)
-        bare = text.gsub(/'(?:[^']|'')*'/, "''").gsub(LOCKS, "")
+        bare = text.gsub(STRINGS, "''").gsub(LOCKS, "")
         bare.match?(WRITES) || bare.match?(CALLS) || (!bare.match?(FROM) && bare.include?("("))
       end
     end
