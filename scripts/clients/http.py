@@ -107,13 +107,15 @@ def ask(
     headers: Mapping[str, str],
     body: bytes | None = None,
     limit_s: float,
+    wait_s: float | None = None,
     most: int | None = None,
 ) -> Reply:
     """One request on a connection of its own. `headers`: `host`, where it is one of them, in lower case.
 
-    `limit_s`: for all of it, from the name's look-up to the last byte; `most`: bytes of the answer. Raises NoAnswer.
+    `limit_s`: for all of it, from the name's look-up to the last byte; `wait_s`: for each wait in it, where that is to be less; `most`: bytes of the
+    answer. Raises NoAnswer.
     """
-    end = time.monotonic() + limit_s
+    end, wait_s = time.monotonic() + limit_s, min(wait_s or limit_s, limit_s)
     try:
         parts = urllib.parse.urlsplit(url)
     except ValueError:
@@ -130,10 +132,10 @@ def ask(
             "cannot be asked, because the address or a key holds a character that HTTP has no place for; check both in the configuration"
         )
     try:
-        with closing(there.connection(limit_s)) as connection:
+        with closing(there.connection(wait_s)) as connection:
             return _reply(connection.request(method, there.before + target, sent, body, until=end), most or MOST_BYTES)
     except TimeoutError:
-        raise NoAnswer(f"no answer within {limit_s:g} s") from None
+        raise NoAnswer(f"no answer within {limit_s if time.monotonic() >= end else wait_s:g} s") from None
     except ssl.SSLCertVerificationError as error:
         raise NoAnswer(f"no connection (its certificate is not accepted: {error.verify_message})") from None
     except OSError as error:

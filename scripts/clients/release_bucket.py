@@ -12,7 +12,10 @@ from contract.release import CARD_SUFFIX, FOLDER, SUFFIX, Card
 from contract.wire import s3
 from scripts.clients.witness import Witness, WitnessDown
 
-ANSWER_S = 600.0  # for an artefact; its listing has the witness's own limit
+ANSWER_S, WAIT_S = (
+    600.0,
+    20.0,
+)  # for an artefact, and for each piece of it: who says nothing at all is not waited for so long
 _NAME = re.compile(rf"{FOLDER}([0-9a-f]{{64}}){re.escape(SUFFIX)}")
 
 
@@ -22,6 +25,8 @@ class ReleasesDown(WitnessDown):
 
 class ReleaseBucket(Witness):
     """Asked as the witness is: signed, with an end to each answer and to each listing. It knows no epochs. `most_mb`: of an artefact."""
+
+    wait_s = WAIT_S
 
     def __init__(self, place: Bucket, most_mb: int, *, answer_s: float = ANSWER_S, attempts: int = 2) -> None:
         super().__init__(place, answer_s=answer_s, attempts=attempts)

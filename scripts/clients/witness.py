@@ -78,6 +78,7 @@ class Witness:
     """
 
     most = MOST_BYTES  # of an answer
+    wait_s: float | None = None  # for each piece of one that is read, where all of it may take longer
 
     def __init__(self, place: Bucket, *, answer_s: float | None = None, attempts: int = ATTEMPTS) -> None:
         self.bucket, self.endpoint = place.bucket, place.endpoint
@@ -414,7 +415,8 @@ class Witness:
         except ValueError:
             raise http.NoAnswer("cannot be asked, because its address is none") from None
         url = urllib.parse.urlunsplit((parts.scheme, parts.netloc, path, text, ""))
-        reply = http.ask(method, url, headers=sent, body=body, limit_s=self._answer_s, most=self.most)
+        wait_s = self.wait_s if method == "GET" else None
+        reply = http.ask(method, url, headers=sent, body=body, limit_s=self._answer_s, wait_s=wait_s, most=self.most)
         ahead = dates.clock_ahead(reply.headers.get("Date"))
         self._ahead = self._ahead if ahead is None else ahead
         return reply

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,19 @@ def store(endpoint: str, s3: Any, request: pytest.FixtureRequest, monkeypatch: p
 
     monkeypatch.setattr(stores, "release_bucket", bucket)
     return Store(settings(), KEYS)
+
+
+def test_a_region_that_says_nothing_is_not_waited_for_as_long_as_an_artefact_may_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ReleaseBucket, "wait_s", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:  # it takes connections, and that is all
+        place = Bucket(endpoint=f"http://127.0.0.1:{server.getsockname()[1]}", region="gra", bucket="x", **KEYS)
+        bucket, began = ReleaseBucket(place, 10, attempts=1), time.monotonic()
+        for ask in (bucket.digests, lambda: bucket.card("0" * 64), lambda: bucket.artefact("0" * 64)):
+            with pytest.raises(ReleasesDown, match=r"no answer within 0\.2 s"):
+                ask()
+        assert time.monotonic() - began < 10
 
 
 def silent(store: Store, site: str) -> None:
