@@ -195,6 +195,17 @@ def test_what_cannot_be_taken_back_is_left_part_way(world: World, capsys: pytest
     assert world.events()[0].outcome == "partial"
 
 
+def test_who_ends_the_way_back_is_told_that_too(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.ill, world.dies = {"app-1.a"}, 3
+    assert typed(world, "deploy", NEW) == ExitCode.PARTIAL
+    said = capsys.readouterr().err
+    assert "ended by itself" in said and "taking it back was interrupted" in said
+    assert world.events()[0].outcome == "partial"
+    world.ill, world.dies = set(), 0
+    assert typed(world, "rollback") == ExitCode.DONE
+    assert set(world.runs_on.values()) == {OLD} == set(world.configured.values())
+
+
 @pytest.mark.parametrize("at", [1, 2])
 def test_one_that_was_ended_goes_on_or_is_taken_back(world: World, at: int, capsys: pytest.CaptureFixture[str]) -> None:
     world.dies = at

@@ -123,11 +123,19 @@ class Undertaking:
             except DrError as error:
                 if self.undo is not None and not isinstance(error, Partial):
                     self.undone = True
-                    raise self.undo(error) from None
+                    raise self._taken_back(error, self.undo) from None
                 if not self.done and not isinstance(error, Partial):
                     raise
                 raise Partial(f"{error} {left}") from None
             self.done += 1
+
+    def _taken_back(self, error: DrError, undo: Callable[[DrError], DrError]) -> DrError:
+        try:
+            return undo(error)
+        except KeyboardInterrupt:
+            return Partial(
+                f"{error}; taking it back was interrupted; see `drctl status`, then the same command goes on"
+            )
 
     def _record(self, event: Event) -> None:
         writing.undertaking_ended(self.settings, self.kind, event, say)
