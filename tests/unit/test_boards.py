@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import socket
@@ -103,6 +104,29 @@ def test_what_it_says_too_much_of_is_left_out_and_stays_a_text() -> None:
     legend = found.legends["0.0.0"]
     assert "\n" not in legend and "\x1b" not in legend and len(legend) <= 130
     assert set(found.lines["0.0.0"]) == {","}, "what is of another time is no figure of this one"
+
+
+def test_a_prometheus_that_takes_long_with_each_is_not_asked_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, asked = [0.0], list[str]()
+
+    class Slow:
+        def __init__(self, *_: Any, **__: Any) -> None: ...
+
+        def request(self, _: str, path: str) -> None:
+            clock[0] += asking.LIMIT_S - 0.1
+            asked.append(path)
+
+        def getresponse(self) -> Any:
+            return io.BytesIO(b'{"data": {"result": []}}')
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr("ssl.create_default_context", lambda **_: SimpleNamespace(load_cert_chain=lambda *_: 0))
+    monkeypatch.setattr("http.client.HTTPSConnection", Slow)
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    with asking.Prometheus("control-1.a", 9090, Path()) as prometheus, pytest.raises(Failed, match="not all of them"):
+        asking.figures(BOARDS["hosts"], 900, "a", prometheus.ask, now=1000.0)
+    assert len(asked) == 3
 
 
 @pytest.mark.parametrize(

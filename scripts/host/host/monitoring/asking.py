@@ -21,7 +21,7 @@ from contract.monitoring.boards import LEAST_S, MOST_S, MOST_SERIES, times
 from contract.monitoring.panels import BOARDS, MOVES, Board, Query
 from contract.plain import phrase, shown
 
-LIMIT_S = 5.0  # of one answer
+LIMIT_S, ALL_S = 5.0, 14.0  # of one answer, and of a board's together: whoever asked has gone by then, and asks again
 MOST_BYTES = 4 * 2**20
 _LABEL = re.compile(r"\{\{(\w+)\}\}")
 Ask = Callable[[str, int, int, int], Any]  # expression, start, step, count -> the answer's `data.result`
@@ -35,7 +35,7 @@ class Server:
 
     def __init__(self, address: str, port: int, folder: Path, limit_s: float = LIMIT_S) -> None:
         """`folder`: of ca.pem, host.crt and host.key. Raises Failed where one cannot be read."""
-        self._address = address
+        self._address, self._until = address, time.monotonic() + ALL_S
         try:
             context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
             context.load_cert_chain(folder / "host.crt", folder / "host.key")
@@ -84,6 +84,8 @@ class Prometheus(Server):
 
     def ask(self, expression: str, start: int, step: int, count: int) -> Any:
         """The series of a time. Raises Failed."""
+        if time.monotonic() > self._until:
+            raise self._failed(f"not all of them within {ALL_S:.0f} s")
         told = {"query": expression, "start": start, "end": start + step * (count - 1), "step": step, "timeout": "4s"}
         document = self.request("GET", f"/api/v1/query_range?{urllib.parse.urlencode(told)}")
         try:
