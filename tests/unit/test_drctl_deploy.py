@@ -322,6 +322,16 @@ def test_what_an_earlier_run_has_brought_is_taken_back_as_well(world: World) -> 
     assert set(world.runs_on.values()) == {OLD} == set(world.configured.values())
 
 
+def test_where_nobody_knows_what_ran_before_nothing_is_taken_back(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.configured, world.ill = dict.fromkeys("ab", NEW), {"app-2.a"}
+    world.runs_on |= {"app-1.b": NEW, "app-2.b": OLDER}
+    assert typed(world, "deploy", NEW) == ExitCode.PARTIAL
+    assert "nothing says which release it came in the place of" in capsys.readouterr().err
+    assert "".join(site for site, _, _ in world.runs) == "ba"
+
+
 def test_a_stack_that_somebody_else_works_at_is_left_to_them(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     world.locked = {"b"}
     assert typed(world, "deploy", NEW) == ExitCode.FAILED

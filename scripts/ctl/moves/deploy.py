@@ -72,6 +72,11 @@ class Steps:
                 f"{error}; region {self._first} runs release {self._release[:12]} and is well, and keeps it; the same command goes on with region "
                 f"{other(self._first)} once its hosts answer"
             )
+        if self._release in self._before.values():
+            return Partial(
+                f"{error}; nothing says which release it came in the place of, so nothing was taken back: hosts that had a process of it that was well run it, "
+                "the others what they ran before; see `drctl status`; the same command goes on, `drctl rollback RELEASE` brings another one"
+            )
         self._world.say(f"taken back: {error}")
         try:
             self._name(self._before)
