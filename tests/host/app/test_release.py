@@ -15,7 +15,7 @@ import pytest
 
 from contract import artefact, release
 from contract.errors import Failed, Refused, Usage
-from contract.release import Manifest
+from contract.release import SPARE, Manifest
 from scripts.host.app import release as placing
 from scripts.host.frame.call import Call
 from scripts.host.frame.layout import Layout
@@ -186,7 +186,7 @@ def test_a_release_larger_than_may_be_is_not_fetched_to_its_end(
     assert host.there == []
 
 
-@pytest.mark.parametrize("free", [0, release.SPARE])
+@pytest.mark.parametrize("free", [0, SPARE])
 def test_a_disk_without_room_is_refused_before_anything_is_unpacked(
     host: Host, shop: tuple[str, bytes], monkeypatch: pytest.MonkeyPatch, free: int
 ) -> None:
