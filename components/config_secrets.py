@@ -397,4 +397,16 @@ def _monitoring(root: Section) -> s.Told:
             name: None if at.empty(name) else at.take(name, check, "that way nobody is told of an alert", _TOLD)
             for name, check in checks_of.items()
         }
-        return s.Told(**found)
+        return s.Told(**found, status_page=_page(at))
+
+
+def _page(at: Section) -> s.S3Keys | None:
+    if at.empty("status_page"):
+        return None
+    why = "the page for customers could be written by nobody"
+    remedy = "put both words of the key of the page's S3 user there (docs/status-page.md), or take status_page out"
+    with at.section("status_page", why, remedy) as inner:
+        return s.S3Keys(
+            access_key=inner.take("access_key", _TOKEN, why, remedy),
+            secret_key=inner.take("secret_key", _TOKEN, why, remedy),
+        )

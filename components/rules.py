@@ -7,7 +7,7 @@ from ipaddress import IPv4Network, ip_address
 from itertools import combinations
 from urllib.parse import urlsplit
 
-from components import trust
+from components import telling, trust
 from components.settings import Settings
 from contract import ssh_keys
 from contract.hosts import VRACK_POOL, host_names
@@ -63,8 +63,7 @@ def check(settings: Settings, root: Section) -> None:
         *_waiting(settings),
         *_generations(settings),
         *_archive(settings),
-        *_mail(settings),
-        *_store(settings),
+        *telling.faults(settings),
         *_destroy(settings),
         *_app_secrets(settings),
         *_acme(settings),
@@ -312,34 +311,6 @@ def _archive(settings: Settings) -> Iterator[_Row]:
             "dr:secrets archive.passphrase",
             "backups hold every row of the shop and would lie readable in two buckets",
             "add {archive: {passphrase: ...}} to the object of dr:secrets in both stacks, and keep it in a third place: without it no backup can be read",
-        )
-
-
-def _mail(settings: Settings) -> Iterator[_Row]:
-    mail = settings.monitoring.email if settings.monitoring else None
-    told = settings.secrets.secret_key_base is not None  # what cannot be read lacks more than this
-    if told and mail is not None and mail.user is not None and settings.secrets.monitoring.smtp_password is None:
-        yield (
-            "monitoring.email.user",
-            f"{mail.user!r}, and no password of it in dr:secrets",
-            "dr:secrets monitoring.smtp_password",
-            "the mail server would take no alert",
-            "add {monitoring: {smtp_password: ...}} to the object of dr:secrets in both stacks, or leave the user out where the server asks for none",
-        )
-
-
-def _store(settings: Settings) -> Iterator[_Row]:
-    """A user and its password, or a token alone."""
-    store, told = settings.monitoring and settings.monitoring.remote_write, settings.secrets.monitoring
-    if not store or store.user is None or settings.secrets.secret_key_base is None:
-        return
-    if told.remote_write_password is None or told.remote_write_token is not None:
-        yield (
-            "monitoring.remote_write.user",
-            f"{store.user!r}, and {'a token' if told.remote_write_token else 'no password of it'} in dr:secrets",
-            "dr:secrets monitoring.remote_write_password, and no token beside it",
-            "the store would take no figure, or by another name than is meant",
-            "put the password into the part monitoring of dr:secrets in both stacks, or leave the user out where there is a token",
         )
 
 

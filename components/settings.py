@@ -108,6 +108,7 @@ class Told:
     watchdog: str | None = field(default=None, repr=False)  # URL that is to be called each minute
     remote_write_password: str | None = field(default=None, repr=False)  # of the user of dr:monitoring.remote_write
     remote_write_token: str | None = field(default=None, repr=False)  # in place of both
+    status_page: S3Keys | None = None  # of the page for customers; None: nobody could write it
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from components import settings as settings_of
@@ -280,10 +281,12 @@ def app(settings: Settings, release: str, keys: Mapping[str, str], *, turn: bool
 
 def monitoring(settings: Settings, it: monitoring_service.Keys, kind: str, entrance: str) -> Document:
     """Block of `monitoring converge`, of one kind of host. `entrance`: public address of the own site's load balancer."""
-    told = settings.secrets.monitoring
+    told = dict(vars(settings.secrets.monitoring))
+    page, keys = it.status_page, told.pop("status_page")
     watch = monitoring_service.Watch(
         **vars(it),
-        **vars(told),
+        **told,
+        page_store=replace(_witness(settings, keys), bucket=page.bucket) if page and keys else None,
         shop_host=settings.shop.host,
         shop_ca=settings.secrets.shop.ca,
         entrance=entrance,

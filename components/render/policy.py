@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 from contract import witness
+from contract.monitoring import status_page
 from contract.release import FOLDER
 
 # No deletion of versions: a version is what undoes a mistake, and a stolen key must not be able to remove it.
@@ -78,6 +79,18 @@ def witness_policy(bucket: str, user: str) -> str:
     ):
         if keys:
             statements.append(_statement(name, actions, [f"{bucket}/{key}" for key in keys]))
+    return _document(*statements)
+
+
+def page_policy(bucket: str, *, public: bool) -> str:
+    """To read and put the two objects of the page for customers, and to see whether they are there. `public`: and to open the page to anybody."""
+    objects = [f"{bucket}/{name}" for name in (status_page.DOCUMENT, status_page.PAGE)]
+    statements = [
+        _statement("Names", ("s3:ListBucket",), [bucket]),  # see `witness_policy`
+        _statement("Page", ("s3:GetObject", "s3:PutObject"), objects),
+    ]
+    if public:
+        statements.append(_statement("Open", ("s3:PutObjectAcl",), [f"{bucket}/{status_page.PAGE}"]))
     return _document(*statements)
 
 

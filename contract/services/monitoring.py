@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..buckets import Bucket
 from ..checks import address, boolean, integer, listing, optional, text
 from ..fields import Contradiction, key, part
+from .status_page import StatusPage
 
 PAGERDUTY = "https://events.pagerduty.com/v2/enqueue"
 _MAIL = text(r"[^\s@<>\"']{1,64}@[A-Za-z0-9.-]{1,255}", "a mail address")
@@ -97,6 +99,9 @@ class Keys:
     remote_write: RemoteWrite | None = part(
         RemoteWrite, "a store that figures are sent to as well", optional=True, why=_UNSENT
     )
+    status_page: StatusPage | None = part(
+        StatusPage, "a page for customers, in the third region", optional=True, why="customers see no page"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +129,7 @@ class Watch(Keys):
     remote_write_token: str | None = key(
         optional(_SECRET), "for the store, in place of user and password", default=None, secret=True
     )
+    page_store: Bucket | None = part(Bucket, "where the page for customers lies, with its key", optional=True)
 
     @property
     def store_secret(self) -> str | None:
@@ -133,7 +139,7 @@ class Watch(Keys):
         return self.remote_write_token if self.remote_write.user is None else self.remote_write_password
 
     def contradictions(self) -> Iterator[Contradiction]:
-        """A server that asks who it is needs a password, and one is of use for nothing else."""
+        """A server that asks who it is needs a password, and one is of use for nothing else. A page needs a place."""
         store = self.remote_write
         if store is not None and store.user is not None and self.remote_write_password is None:
             yield Contradiction(
@@ -150,6 +156,14 @@ class Watch(Keys):
                 f"the password of {self.email.user} at the mail server",
                 "no mail would be taken",
                 "put it into the part monitoring of dr:secrets as smtp_password, in both stacks",
+            )
+        if self.status_page is not None and self.page_store is None:
+            yield Contradiction(
+                "page_store",
+                "nothing",
+                f"bucket {self.status_page.bucket} with a key to it",
+                "the page could be written by nobody",
+                "put its key into the part monitoring of dr:secrets as status_page, in both stacks",
             )
 
 

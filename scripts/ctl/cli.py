@@ -205,7 +205,8 @@ def _rights(rights: argparse.ArgumentParser) -> None:
     acme = what.add_parser(
         "acme", help="the same of the key with which bastions answer an ACME CA's challenge, `acme` of dr:secrets"
     )
-    for each in (witness, ovh, acme):
+    page = what.add_parser("page", help="S3 policy of the key by which the page for customers is written")
+    for each in (witness, ovh, acme, page):
         each.add_argument("stack_file", type=Path, nargs="?", default=STACK_FILE, help=IN_STACK_FILE)
 
 

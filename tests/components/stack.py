@@ -13,6 +13,7 @@ from contract.witness import HOST_USERS
 from scripts.ctl.stacks.configuration import merged, stack_file
 
 MAIL = {"to": ["oncall@shop.example"], "sender": "alerts@shop.example", "server": "mail.example:587"}
+PAGE = {"bucket": "shop-status"}
 ROOT = Path(__file__).resolve().parents[2]
 KEY_BODY = "AAAA" * 10
 
@@ -107,6 +108,7 @@ def secrets() -> dict[str, Any]:
             "pagerduty": "secret-pagerduty-key",
             "webhook": "https://hook.example:8443/secret-webhook",
             "watchdog": "https://alive.example/secret-watchdog",
+            "status_page": _key("page"),
         },
     }
 
@@ -126,4 +128,4 @@ def configuration(site: str = "a", **changes: Any) -> dict[str, Any]:
     told = changes.get("secrets", {"app": {"MAIL_PASSWORD": ""}})
     if isinstance(told, dict) and told.get("app"):  # others that are put in their place have no such secret
         values["app"]["env"] = {"MAIL_URL": "smtp://shop:{secret.MAIL_PASSWORD}@mail.example:587"}
-    return {**values, "monitoring": {"email": MAIL}, "secrets": secrets(), **changes}
+    return {**values, "monitoring": {"email": dict(MAIL), "status_page": dict(PAGE)}, "secrets": secrets(), **changes}

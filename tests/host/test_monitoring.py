@@ -15,16 +15,19 @@ from typing import Any
 import pytest
 
 from contract import fields
+from contract.buckets import Bucket
 from contract.documents import Envelope, Host, Tls
 from contract.errors import Failed, Usage
 from contract.hosts import CONTROL, KINDS
 from contract.monitoring.metrics import METRICS, SURVEY
 from contract.services.monitoring import Block, Email, RemoteWrite, Watch
+from contract.services.status_page import StatusPage
 from scripts.host.frame import plan
 from scripts.host.frame.call import Call
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.log import Log
 from scripts.host.host.monitoring import config, figures, service, verbs
+from scripts.host.host.monitoring.page import job
 from scripts.host.host.monitoring.service import Desired, Monitoring
 from scripts.host.host.monitoring.verbs import NODE, TIMER, WATCHERS
 from scripts.host.host.survey import UNFIGURED
@@ -37,11 +40,14 @@ HOSTS = {
     for number, name in enumerate(("control-1", "db-1", "app-1"))
     for site in "ab"
 }
+PAGE = StatusPage(bucket="page")
 WATCH = Watch(
     shop_host="www.shop.example", max_lag_bytes=1000, max_lag_s=5, slack="https://hooks.example/word", pagerduty="k" * 32,
     webhook="https://hook.example/x", watchdog="https://alive.example/y", entrance="203.0.113.9", archived=True,
     email=Email(to=("a@shop.example", "b@shop.example"), sender="m@shop.example", server="mail.example:587", user="m"), smtp_password="secret word",
     remote_write=RemoteWrite(url="https://store.example/api/v1/write", user="shop"), remote_write_password="store-secret",
+    status_page=PAGE,
+    page_store=Bucket(endpoint="https://s3.de.example", region="de", bucket="page", access_key="access", secret_key="page-word"),
 )  # fmt: skip
 
 
@@ -81,11 +87,11 @@ class Units:
         self.log.append("daemon-reload")
 
 
-def document(host: str, *, enabled: bool = True) -> dict[str, Any]:
+def document(host: str, *, enabled: bool = True, watch: Watch = WATCH) -> dict[str, Any]:
     told = Envelope(
         site="a", peer="b", host=host, hosts=HOSTS, tls=Tls(ca="the ca\n", cert="own cert\n", key="own key\n")
     )
-    block = Block(enabled=enabled, watch=WATCH if host == "control-1" and enabled else None)
+    block = Block(enabled=enabled, watch=watch if host == "control-1" and enabled else None)
     return {
         **{k: v for k, v in fields.write(told).items() if k not in ("epoch", "request")},
         "monitoring": fields.write(block),
@@ -113,9 +119,9 @@ class Ground:
             assert (self.layout.units / f"{name}.service.d/dr.conf").is_file(), f"{name} would listen everywhere"
         self.status()
 
-    def converge(self, *, enabled: bool = True, check: bool = False) -> list[str]:
+    def converge(self, *, enabled: bool = True, check: bool = False, watch: Watch = WATCH) -> list[str]:
         """Names of the steps that were done."""
-        told = document(self.host, enabled=enabled)
+        told = document(self.host, enabled=enabled, watch=watch)
         service = Monitoring(Desired.read(told), self.layout, self.units, self.install)
         log = Log(io.StringIO(), "monitoring converge")
         done = plan.converge(service, Call("monitoring", "converge", told, self.layout, log, check))
@@ -133,7 +139,7 @@ def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Ground:
 
 
 def runs(host: str) -> list[str]:
-    return [TIMER, NODE, *(WATCHERS if host == "control-1" else ())]
+    return [TIMER, NODE, *((*WATCHERS, job.TIMER) if host == "control-1" else ())]
 
 
 def test_it_is_put_there_with_what_it_is_told_before_what_starts_by_itself(ground: Ground) -> None:
@@ -200,6 +206,46 @@ def test_a_mail_server_that_asks_who_it_is_needs_a_password() -> None:
     told = document("control-1")
     told["monitoring"]["watch"]["smtp_password"] = None
     with pytest.raises(Usage, match="smtp_password"):
+        Desired.read(told)
+
+
+# --- the page for customers
+
+
+def test_a_control_host_writes_a_page_where_there_is_to_be_one_and_its_key_is_roots_alone(tmp_path: Path) -> None:
+    ground = Ground(tmp_path, "control-1")
+    without = replace(WATCH, status_page=None, page_store=None)
+    ground.converge(watch=without)
+    assert not any(path.exists() for path in job.every(ground.layout))
+    assert ground.converge() == ["units", "start"]
+    assert all(path.exists() for path in job.every(ground.layout)) and job.TIMER in ground.units.well
+    key = ground.layout.etc / job.PLACE
+    assert "page-word" in key.read_text() and key.stat().st_mode & 0o777 == 0o600
+    readable = (ground.layout.etc / job.TERMS, ground.layout.units / job.SERVICE, ground.layout.units / job.TIMER)
+    assert not any("page-word" in path.read_text() for path in readable)
+    assert ground.converge() == []
+    assert ground.converge(watch=replace(WATCH, status_page=replace(PAGE, every_s=60))) == ["units", "start"]
+    assert ground.converge(watch=without) == ["page-off"]
+    assert not any(path.exists() for path in job.every(ground.layout)) and job.TIMER not in ground.units.well
+    assert ground.converge(watch=without) == []
+
+
+def test_the_pages_job_has_nothing_but_what_it_is_handed(tmp_path: Path) -> None:
+    ground = Ground(tmp_path, "control-1")
+    ground.converge()
+    unit = (ground.layout.units / job.SERVICE).read_text()
+    assert "DynamicUser=yes" in unit and "CapabilityBoundingSet=\n" in unit and "ProtectSystem=strict" in unit
+    handed = [line.partition("=")[2] for line in unit.splitlines() if line.startswith("LoadCredential=")]
+    assert handed == [f"{it}:/etc/dr/{it}" for it in ("ca.pem", "host.crt", "host.key", job.PLACE)]
+    (ground.layout.etc / "witness.json").write_text("{}")
+    assert ground.converge() == ["units", "start"]
+    assert "LoadCredential=witness.json:/etc/dr/witness.json" in (ground.layout.units / job.SERVICE).read_text()
+
+
+def test_a_page_without_a_place_is_refused() -> None:
+    told = document("control-1")
+    told["monitoring"]["watch"]["page_store"] = None
+    with pytest.raises(Usage, match="page_store"):
         Desired.read(told)
 
 

@@ -44,7 +44,7 @@ from tests.host.test_monitoring import document as monitoring_document
 HOST = Path(__file__).resolve().parents[2] / "scripts/host"
 MOST = 3.0
 JOBS, MOST_OF_JOBS = (
-    re.compile(r"dr-(assets-|archive-|authlog\.|certificate\.)"),
+    re.compile(r"dr-(assets-|archive-|authlog\.|certificate\.|status-page\.)"),
     2.0,
 )  # those that need nothing of root's
 NOWHERE = Layout(Path("/nowhere"))
@@ -121,6 +121,7 @@ WRITERS: dict[str, Callable[[], list[ManagedFile]] | None] = {
     "host/authlog.py files": of_authlog,
     "host/certificate/install.py files": of_certificate,
     "host/hardening.py files": of_hardening,
+    "host/monitoring/page/job.py wanted": of_monitoring,
     "host/monitoring/service.py _started": of_monitoring,
     "host/monitoring/service.py early": of_monitoring,
     "postgres/config.py managed_files": of_postgres,

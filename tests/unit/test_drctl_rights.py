@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.render.policy import witness_policy
+from components.render.policy import page_policy, witness_policy
 from contract.errors import ExitCode
 from contract.witness import USERS
 from scripts.ctl import cli
@@ -89,3 +89,17 @@ def test_the_rules_of_the_key_on_the_bastions_are_of_the_zone_in_which_a_challen
         ("DELETE", f"{base}/record/*"),
         ("POST", f"{base}/refresh"),
     ]
+
+
+@pytest.mark.parametrize("public", [True, False])
+def test_the_policy_of_the_pages_key_is_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], public: bool
+) -> None:
+    page = {"bucket": "status", "public": public}
+    file = stack_file(tmp_path, {"dr:monitoring": {"status_page": page}})
+    assert cli.main(["rights", "page", file]) == ExitCode.DONE
+    told = json.loads(capsys.readouterr().out)
+    assert told == json.loads(page_policy("status", public=public))
+    assert ("s3:PutObjectAcl" in json.dumps(told)) is public
+    assert cli.main(["rights", "page", stack_file(tmp_path, {"dr:monitoring": {}})]) == ExitCode.USAGE
+    assert "lacks dr:monitoring.status_page.bucket" in capsys.readouterr().err

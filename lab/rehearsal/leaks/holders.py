@@ -26,6 +26,8 @@ FILES = (
     Holder(EVERY, "/run/credentials/dr-authlog.service/witness", ("witness.*",), "the job that keeps sign-ins is no root; its own copy while it runs"),
     Holder(CONTROL, "/etc/dr/certificate-*", ("acme.*",), "lego answers the CA's challenge; root's"),
     Holder(CONTROL, "/run/credentials/dr-certificate.service/*", ("acme.*", "witness.*", f"tls.hosts.{OWN}.key"), "the job's own copies while it runs"),
+    Holder(CONTROL, "/run/credentials/dr-status-page.service/*", ("monitoring.status_page*", "witness.*", f"tls.hosts.{OWN}.key"), "the same"),
+    Holder(CONTROL, "/etc/dr/status-page-store.json", ("monitoring.status_page*",), "by it the page for customers is written; root's"),
     Holder(EVERY, "/etc/ssh/ssh_host_*_key", (f"ssh.hosts.{OWN}.private",), "sshd proves the host to the operator; root's"),
     Holder(EVERY, "/var/lib/cloud/*", (f"ssh.hosts.{OWN}.private",), "the first boot puts the host's ssh key into its place; root's"),
     Holder(EVERY, "/run/cloud-init/*", (f"ssh.hosts.{OWN}.private",), "the same"),

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from components.render.policy import witness_policy
+from components.render.policy import page_policy, witness_policy
 from contract.consumer_key import Account, Rule, challenge, rules
 from contract.errors import ExitCode, Usage
 from contract.names import BUCKETS, bucket_name
@@ -23,7 +23,7 @@ Config = Mapping[str, Any]  # by full key
 def run(chosen: argparse.Namespace) -> ExitCode:
     """Writes JSON. Raises Usage where the configuration does not say what the rights are about."""
     told = merged(chosen.stack_file)
-    made = {"witness": witness, "ovh": ovh, "acme": acme}[chosen.what](told, chosen)
+    made = {"witness": witness, "ovh": ovh, "acme": acme, "page": page}[chosen.what](told, chosen)
     output.write_json(made, "the rights")
     if sys.stdout.isatty():
         print()
@@ -63,6 +63,14 @@ def acme(config: Config, chosen: argparse.Namespace) -> dict[str, Any]:
         (shop.get("acme") or {}).get("zone") if isinstance(shop, dict) and isinstance(shop.get("acme"), dict) else None
     )
     return _body(challenge(own if isinstance(own, str) and own else _told(config, chosen, "dns", "zone")))
+
+
+def page(config: Config, chosen: argparse.Namespace) -> dict[str, Any]:
+    """The S3 policy of the user of `dr:monitoring.status_page`."""
+    bucket = _told(config, chosen, "monitoring", "status_page", "bucket")
+    public = config["dr:monitoring"]["status_page"].get("public") is True
+    made: dict[str, Any] = json.loads(page_policy(bucket, public=public))
+    return made
 
 
 def _body(made: Iterable[Rule]) -> dict[str, Any]:

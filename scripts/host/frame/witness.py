@@ -110,6 +110,12 @@ class Witness:
         with self._talk() as talk:
             return tuple(listed(talk.get("", {"list-type": "2", "prefix": prefix})))
 
+    def planned(self, epoch: int) -> bool:
+        """Whether that epoch was begun by a planned move. Raises Silent, within `QUESTION_S`, also where there is no such epoch."""
+        key = f"{EPOCHS}{epoch:08d}.json"
+        with self._talk() as talk:
+            return bool(epoch_of(talk.get(key, {}), key)["planned"])
+
     def put(self, key: str, document: Mapping[str, Any]) -> None:
         """Store a JSON object. Raises Silent, within `QUESTION_S`."""
         with self._talk() as talk:
@@ -133,11 +139,12 @@ class Talk:
     """Signed requests to the witness over a kept connection. Use from one thread; `abort` may come from another.
 
     Signed by the witness's clock where this host's, which may have been set wrong since it last spoke to anybody, is far from it.
-    `limit_s`, `until`: see `Channel`. As a context manager it hangs up at its end. Raises Silent when the endpoint is none.
+    `limit_s`, `until`: see `Channel`. `called`: what the bucket is, for messages. As a context manager it hangs up at its end. Raises Silent when the
+    endpoint is none.
     """
 
-    def __init__(self, witness: Witness, limit_s: float, until: float | None = None) -> None:
-        self._where = f"witness {witness.bucket} at {witness.endpoint}"
+    def __init__(self, witness: Witness, limit_s: float, until: float | None = None, called: str = "witness") -> None:
+        self._where = f"{called} {witness.bucket} at {witness.endpoint}"
         try:
             base = urllib.parse.urlsplit(witness.endpoint)
             name, port = base.hostname, base.port
@@ -168,10 +175,9 @@ class Talk:
     ) -> Answer:
         """Whatever the witness answers; `must` judges. `more`: headers, their names in lower case. Raises Silent."""
         path, text = encode_key((f"{self._path}/{key}" if key else self._path).encode()), encode_query(query)
-        headers = {"host": self._host, **(more or {})}
+        headers = {"host": self._host, **({"content-type": "application/json"} if body else {}), **(more or {})}
         if body:
-            headers |= {"content-type": "application/json", "content-length": str(len(body))}
-            headers["content-md5"] = s3.content_md5(body)
+            headers |= {"content-length": str(len(body)), "content-md5": s3.content_md5(body)}
         payload = sha256(body).hexdigest()
         self._signer.sign(method, path, text, headers, payload=payload, now=time.time() + self._ahead)
         target = f"{path}?{text}" if text else path
@@ -225,7 +231,7 @@ class Talk:
 
     def put(self, key: str, body: bytes) -> Answer:
         """Raises Silent."""
-        return self._stored(self.ask("PUT", key, {}, body), key)
+        return self.stored(self.ask("PUT", key, {}, body), key)
 
     def create(self, key: str, body: bytes, keep_s: float) -> None:
         """Store it, for `keep_s` against everybody where the bucket has object lock. What is there under this name already stays. Raises Silent."""
@@ -236,13 +242,13 @@ class Talk:
         if answer.status in _UNLOCKED:  # some stores have it then all the same
             answer = self.ask("PUT", key, {}, body, alone)
         if answer.status != 412:
-            self._stored(answer, key)
+            self.stored(answer, key)
 
     def _lock(self, keep_s: float) -> dict[str, str]:
         return s3.retention(time.time() + self._ahead + keep_s)
 
-    def _stored(self, answer: Answer, key: str) -> Answer:
-        """Raises Silent, also where whoever said yes has no ETag for it: a login page says yes to everything."""
+    def stored(self, answer: Answer, key: str) -> Answer:
+        """The answer to a put, if it says yes. Raises Silent, also where whoever said yes has no ETag for it: a login page says yes to everything."""
         self.must(answer, key)
         if not answer.headers.get("etag"):
             raise Silent(

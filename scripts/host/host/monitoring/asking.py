@@ -1,6 +1,6 @@
-"""`dr-host monitoring board`: a board's figures, asked of this control host's own Prometheus, which listens to nobody without a host's certificate.
+"""This control host's own Prometheus, which listens to nobody without a host's certificate, and `dr-host monitoring board`: a board's figures.
 
-What is asked are the queries of `contract/monitoring/panels.py` by the name of a board, and never a query of whoever calls.
+What a board asks are the queries of `contract/monitoring/panels.py` by the name of a board, and never a query of whoever calls.
 """
 
 from __future__ import annotations
@@ -84,10 +84,18 @@ class Prometheus(Server):
 
     def ask(self, expression: str, start: int, step: int, count: int) -> Any:
         """The series of a time. Raises Failed."""
+        return self._asked(
+            "query_range", {"query": expression, "start": start, "end": start + step * (count - 1), "step": step}
+        )
+
+    def now(self, expression: str) -> Any:
+        """The series as they are. Raises Failed."""
+        return self._asked("query", {"query": expression})
+
+    def _asked(self, what: str, told: Mapping[str, Any]) -> Any:
         if time.monotonic() > self._until:
             raise self._failed(f"not all of them within {ALL_S:.0f} s")
-        told = {"query": expression, "start": start, "end": start + step * (count - 1), "step": step, "timeout": "4s"}
-        document = self.request("GET", f"/api/v1/query_range?{urllib.parse.urlencode(told)}")
+        document = self.request("GET", f"/api/v1/{what}?{urllib.parse.urlencode({**told, 'timeout': '4s'})}")
         try:
             return document["data"]["result"]
         except (KeyError, TypeError) as error:

@@ -29,6 +29,7 @@ from ...frame.systemd import Systemd, Units, drop_in, sandbox, verified_line
 from ..verbs import install, installed_packages
 from . import config
 from .itself import SELF
+from .page import job as status_page
 from .verbs import JOB, NODE, TIMER, WATCHERS
 
 TOOL = "/opt/dr/dr-host.pyz"
@@ -99,12 +100,15 @@ class Desired:
 
 @dataclass(frozen=True)
 class Facts:
-    """`units`, `files`: those that differ or are not in force; `missing`: packages; `quiet`: units that do not run or would not after a boot."""
+    """`units`, `files`: those that differ or are not in force; `missing`: packages; `quiet`: units that do not run or would not after a boot;
+    `unwanted`: a page for customers is written that is wished no more.
+    """
 
     units: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     quiet: tuple[str, ...] = ()
+    unwanted: bool = False
     placed: bool = True
     present: bool = False
 
@@ -128,7 +132,11 @@ class Monitoring:
     @property
     def runs(self) -> tuple[str, ...]:
         """Units in the order in which they are started."""
-        return (TIMER, NODE, *(WATCHERS if self.desired.watch is not None else ()))
+        watchers = (*WATCHERS, *([status_page.TIMER] if self._page() else [])) if self.desired.watch is not None else ()
+        return (TIMER, NODE, *watchers)
+
+    def _page(self) -> list[ManagedFile]:
+        return status_page.wanted(self.layout, self.desired.place, self.desired.watch)
 
     def early(self) -> list[ManagedFile]:
         """What must be there before a package is: it starts what it brings, on every address."""
@@ -156,6 +164,7 @@ class Monitoring:
                     [f"{DATA}/alertmanager"],
                 ),
                 self._started(blackbox, config.blackbox_arguments(place), 64),
+                *self._page(),
             ]
         return found
 
@@ -207,7 +216,8 @@ class Monitoring:
         missing = tuple(name for name in wanted if name not in installed)
         early, late = tuple(self._due.stale(self.early())), tuple(self._due.stale(self.late()))
         quiet = () if missing or early else tuple(unit for unit in self.runs if not self._well(unit))
-        return Facts(early, late, missing, quiet, self._figures.placed(), True)
+        unwanted = status_page.left(self.layout, self._page())
+        return Facts(early, late, missing, quiet, unwanted, self._figures.placed(), True)
 
     def _well(self, unit: str) -> bool:
         return self.units.enabled(unit) and self.units.running(unit)
@@ -222,7 +232,9 @@ class Monitoring:
             steps.append(Step("files", ", ".join(facts.files)))
         if not facts.placed:
             steps.append(Step("place", str(self._figures.link)))
-        if steps or facts.quiet:
+        if facts.unwanted:
+            steps.append(Step("page-off"))
+        if (steps and steps != [Step("page-off")]) or facts.quiet:
             steps.append(Step("start", ", ".join(self.runs)))
         return steps
 
@@ -237,6 +249,8 @@ class Monitoring:
             self._due.put(self.late())
         elif step.name == "place":
             self._figures.place()
+        elif step.name == "page-off":
+            status_page.remove(self.layout, self.units)
         elif step.name == "start":
             for unit in self.runs:
                 self.units.enable(unit)
@@ -249,7 +263,13 @@ class Monitoring:
         """Raises Failed."""
         if not self.desired.on:
             return {"on": False}
-        left = (*facts.units, *facts.files, *facts.missing, *facts.quiet)
+        left = (
+            *facts.units,
+            *facts.files,
+            *facts.missing,
+            *facts.quiet,
+            *([status_page.TERMS] if facts.unwanted else []),
+        )
         if left:
             raise Failed(
                 say(
@@ -269,6 +289,8 @@ class Monitoring:
             if unit != SERVICE and self.units.enabled(unit):  # none of a package that could not be installed
                 self.units.disable(unit)
             self.units.stop(unit, START_S)
+        if any(path.exists() for path in status_page.every(self.layout)):
+            status_page.remove(self.layout, self.units)
         folder = self.layout.at(config.FOLDER)
         for path in sorted(folder.glob("*")) if folder.is_dir() else ():
             path.unlink()

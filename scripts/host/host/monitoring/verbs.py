@@ -1,4 +1,4 @@
-"""`dr-host monitoring converge|status|metrics|board|silence`: exporters on every host; Prometheus, Alertmanager and a prober on control hosts.
+"""`dr-host monitoring converge|status|metrics|page|board|silence`: exporters on every host; Prometheus, Alertmanager and a prober on control hosts.
 
 `metrics` is what a timer runs twice a minute on every host: `host survey` as a file of figures for the node exporter. So this file imports no more than that
 takes; what `converge` takes is in `service.py`.
@@ -68,5 +68,6 @@ VERBS = {
     "silence": Verb(_of("watching", "silence"), locked=False),
     "unsilence": Verb(_of("watching", "unsilence"), locked=False),
     "silenced": Verb(_of("watching", "silenced"), locked=False, reads=False),
+    "page": Verb(_of("page.job", "page"), locked=False, reads=False),
     "metrics": Verb(metrics, locked=True, apart=True, reads=False),
 }
