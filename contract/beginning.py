@@ -105,9 +105,15 @@ class Third:
         default=None,
         why="the state has no name",
     )
+    page_bucket: str | None = key(
+        optional(_BUCKET),
+        "a bucket for the page for customers, which is written with `dr:monitoring`; absent: there is no page",
+        default=None,
+        why="the page has no place",
+    )
     s3_endpoint: str | None = key(
         optional(_URL),
-        "where both are reached; absent: OVHcloud's address of the storage region",
+        "where all of them are reached; absent: OVHcloud's address of the storage region",
         default=None,
         why="the witness cannot be reached",
     )

@@ -25,7 +25,7 @@ LB_FLAVOR = "small"
 ZONE = "shop.example"
 # Short: the gateway has 4 KB for a policy that names the bucket in each line.
 # Short: the gateway has 4 KB for what it knows of a bucket, and each right of each user names it.
-THIRD_BUCKETS = {"bucket": "wit", "state_bucket": "sta"}
+THIRD_BUCKETS = {"bucket": "wit", "state_bucket": "sta", "page_bucket": "pag"}
 OPERATORS = "192.0.2.0/24"  # the laboratory itself
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.render.policy import site_policy, witness_policy
+from components.render.policy import page_policy, site_policy, witness_policy
 from contract.consumer_key import beginning, lacking, rules
 from contract.errors import ExitCode
 from contract.witness import HOST_USERS, OPERATOR, USERS
@@ -21,7 +21,7 @@ from scripts.ctl.beginning.values import state_url
 from scripts.ctl.stacks.configuration import SHARED, merged, stack_file
 from tests.unit.played_platform import Killed, Platform
 
-BUCKET, STATE = assembly.THIRD_BUCKETS.values()
+BUCKET, STATE, PAGE = assembly.THIRD_BUCKETS.values()
 
 
 @pytest.fixture
@@ -49,9 +49,10 @@ def test_all_of_it_is_made_in_one_run(platform: Platform, capsys: pytest.Capture
     assert made["users"] == {
         **{f"{BUCKET} {user}": witness_policy(BUCKET, user) for user in USERS},
         f"{STATE} state": site_policy([STATE]),
+        f"{PAGE} page": page_policy(PAGE, public=False),
     }
-    assert {name for _, name in made["buckets"]} == {BUCKET, STATE}
-    assert all(bucket["versioning"] for bucket in made["buckets"].values())
+    assert {name for _, name in made["buckets"]} == {BUCKET, STATE, PAGE}
+    assert {name for (_, name), bucket in made["buckets"].items() if bucket["versioning"]} == {BUCKET, STATE}
     assert made["buckets"]["de", BUCKET]["locked"] and not made["buckets"]["de", STATE]["locked"]
     assert platform.store.objects == {}, "what was put for a proof is removed"
     assert made["stacks"] == ["region-a", "region-b"]
@@ -59,6 +60,8 @@ def test_all_of_it_is_made_in_one_run(platform: Platform, capsys: pytest.Capture
     secrets = json.loads(platform.pulumi.stacks["region-a"])
     keys = [secrets["witness"]["access_key"], *(it["access_key"] for it in secrets["witness"]["hosts"].values())]
     assert set(secrets["witness"]["hosts"]) == set(HOST_USERS) and len(set(keys)) == len(USERS)
+    assert secrets["monitoring"]["status_page"]["access_key"] not in keys
+    assert platform.written("Pulumi.yaml")["config"]["dr:monitoring"]["value"] == {"status_page": {"bucket": PAGE}}
     assert secrets["ovh"]["consumer_key"] == platform.keys.consumer_key, "the wider key stays out of the stacks"
     assert platform.keys.init_consumer_key not in json.dumps(secrets)
     assert "pulumi up -s region-a" in capsys.readouterr().out
@@ -186,7 +189,7 @@ def test_a_machine_that_is_signed_in_to_a_backend_keeps_it(
     monkeypatch.setenv("PULUMI_BACKEND_URL", "file:///somewhere")
     assert init(platform, "--yes") == ExitCode.DONE
     assert "stack region-a at file:///somewhere" in capsys.readouterr().out
-    assert {name for _, name in platform.storage.buckets} == {BUCKET}
+    assert {name for _, name in platform.storage.buckets} == {BUCKET, PAGE}
     assert not (platform.folder / "state.env").exists()
 
 
@@ -253,6 +256,45 @@ def test_each_step_says_what_it_makes_and_a_failure_names_where_it_stopped(
     assert "no more keys" in said and "steps are made and stay; the same command goes on from here" in said
     platform.spoil = lambda method, url, reply: reply
     assert init(platform, "--yes") == ExitCode.DONE
+
+
+def without_page(platform: Platform) -> None:
+    del platform.answers["witness"]["page_bucket"]
+    (platform.folder / "answers.yaml").write_text(yaml.safe_dump(platform.answers))
+
+
+def test_without_an_answer_there_is_no_page(platform: Platform) -> None:
+    without_page(platform)
+    assert init(platform, "--yes") == ExitCode.DONE
+    assert {name for _, name in platform.storage.buckets} == {BUCKET, STATE}
+    assert "monitoring" not in json.loads(platform.pulumi.stacks["region-a"])
+    assert "dr:monitoring" not in platform.written("Pulumi.yaml")["config"]
+
+
+def test_a_page_that_comes_later_is_made_and_its_key_is_a_persons_to_store(
+    platform: Platform, capsys: pytest.CaptureFixture[str]
+) -> None:
+    without_page(platform)
+    init(platform, "--yes")
+    secrets = dict(platform.pulumi.stacks)
+    project = platform.folder / "Pulumi.yaml"
+    document = yaml.safe_load(project.read_text())
+    document["config"]["dr:monitoring"] = {
+        "value": {"retention_days": 3, "status_page": {"public": True, "bucket": "old"}}
+    }
+    project.write_text(yaml.safe_dump(document))
+    capsys.readouterr()
+    assert init(platform, "--yes", "--answer", f"witness.page_bucket={PAGE}") == ExitCode.DONE
+    captured = capsys.readouterr()
+    assert f"user '{PAGE} page': gets a key now" in captured.out + captured.err
+    assert platform.pulumi.stacks == secrets
+    assert platform.made()["users"][f"{PAGE} page"] == page_policy(PAGE, public=True)
+    watch = platform.written("Pulumi.yaml")["config"]["dr:monitoring"]["value"]
+    assert watch == {"retention_days": 3, "status_page": {"public": True, "bucket": PAGE}}, (
+        "nobody was asked about the rest"
+    )
+    assert init(platform, "--yes", "--answer", f"witness.page_bucket={PAGE}") == ExitCode.DONE
+    assert "gets a key now" not in "".join(capsys.readouterr())
 
 
 def test_the_operator_reads_and_the_hosts_do_not(platform: Platform) -> None:

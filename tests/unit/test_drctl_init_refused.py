@@ -465,12 +465,21 @@ def test_a_state_that_lies_where_it_must_not_is_told_before_anything_is_made() -
 # --- the third region
 
 
+def test_a_page_in_the_bucket_of_something_else_is_refused(
+    platform: Platform, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = platform.made()
+    assert init(platform, "--yes", "--answer", f"witness.page_bucket={BUCKET}") == ExitCode.REFUSED
+    assert "would hold what anybody may read beside what nobody may" in capsys.readouterr().out
+    assert platform.made() == before
+
+
 def test_a_bucket_name_that_somebody_else_has(platform: Platform, capsys: pytest.CaptureFixture[str]) -> None:
     platform.storage.foreign.add(BUCKET)
     assert init(platform, "--yes") == ExitCode.PARTIAL
     told = capsys.readouterr().err
     assert f"bucket {BUCKET}: cannot be made, because somebody has one of that name" in told
-    assert "answer witness.bucket (or witness.state_bucket) with another name" in told
+    assert "answer witness.bucket (or .state_bucket, .page_bucket) with another name" in told
     assert not platform.pulumi.stacks and not (platform.folder / "state.env").exists()
 
 

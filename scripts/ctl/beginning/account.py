@@ -101,9 +101,9 @@ class Third:
         plain = {"name": row.get("name"), "versioning": row.get("versioning"), "lock": row.get("objectLock")}
         return fields.heard(Bucket, plain, f"bucket {name}", _GO_ON)
 
-    def make_bucket(self, name: str, lock_days: int) -> None:
-        """Versioned, and locked by default where `lock_days` is not 0. Raises Failed."""
-        body: dict[str, Any] = {"name": name, "versioning": {"status": "enabled"}}
+    def make_bucket(self, name: str, lock_days: int = 0, *, versioned: bool = True) -> None:
+        """Locked by default where `lock_days` is not 0. Raises Failed."""
+        body: dict[str, Any] = {"name": name, **({"versioning": {"status": "enabled"}} if versioned else {})}
         if lock_days:
             rule = {"mode": "compliance", "period": f"P{lock_days}D"}
             body["objectLock"] = {"status": "enabled", "rule": rule}
@@ -115,7 +115,7 @@ class Third:
             if error.status == HTTPStatus.CONFLICT:
                 raise Failed(
                     f"bucket {name}: cannot be made, because somebody has one of that name ({error}), wanted it in region {self.region} of project "
-                    f"{self.project}; nothing of it was changed; answer witness.bucket (or witness.state_bucket) with another name, for names are "
+                    f"{self.project}; nothing of it was changed; answer witness.bucket (or .state_bucket, .page_bucket) with another name, for names are "
                     "shared by all "
                     "customers"
                 ) from None

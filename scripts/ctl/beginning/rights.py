@@ -31,7 +31,7 @@ def wanted_rules(answers: Answers) -> tuple[list[Rule], list[Rule]]:
         third=answers.third_project,
         regions=tuple(answers.storage_region(site) for site in SITES),
         third_region=answers.witness.storage_region,
-        buckets=(answers.witness_bucket, answers.state_bucket),
+        buckets=(answers.witness_bucket, answers.state_bucket, *filter(None, [answers.witness.page_bucket])),
     )
     return rules(shop), beginning(begun)
 

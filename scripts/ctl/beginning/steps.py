@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from components.render.policy import rules_policy, site_policy, witness_policy
+from components.render.policy import page_policy, rules_policy, site_policy, witness_policy
 from contract.beginning import Answers
 from contract.errors import Partial
 from contract.sites import SITES
@@ -25,7 +25,7 @@ from scripts.ctl.beginning.backend import Backend
 from scripts.ctl.beginning.credentials import Credentials
 from scripts.ctl.beginning.plan import Step
 from scripts.ctl.beginning.values import witness as witness_place
-from scripts.ctl.beginning.world import World, outside, rules_user, state_user, witness_user
+from scripts.ctl.beginning.world import World, outside, page_user, rules_user, state_user, witness_user
 from scripts.ctl.stacks import configuration
 from scripts.ctl.stacks.secrets import generate, host_names
 from scripts.ctl.stacks.stack import Stack
@@ -66,6 +66,7 @@ class Steps:
     def all(self) -> Iterator[Step]:
         """In order. Raises DrError."""
         yield from self._buckets()
+        yield from self._page()
         yield from self._people()
         yield self._proof()
         yield from self._files()
@@ -81,6 +82,12 @@ class Steps:
                     f"user {name!r}: has no key any more, and the stacks hold the one it had, which opens nothing; a new one is made, and has to be put into "
                     "dr:secrets of both stacks (docs/security.md, Keys to the witness)"
                 )
+        page = page_user(self._answers)
+        if page is not None and not self._person(page).keys:
+            yield (
+                f"user {page!r}: gets a key now, and the stacks hold none of it, wanted it in dr:secrets of both: the page for customers is written by nobody, "
+                "and every run is refused until then (docs/status-page.md)"
+            )
 
     # --- the third region
 
@@ -120,12 +127,34 @@ class Steps:
                 act=self._remove_rules_user,
             )
 
+    def _page(self) -> Iterator[Step]:
+        """Without versions: it is written over all day long, and what has been is in it."""
+        name = self._answers.witness.page_bucket
+        if name is not None:
+            yield Step(
+                what=f"bucket {name} in {self._third.region}, for the page for customers",
+                there=self._world.buckets.get(name) is not None,
+                act=partial(self._make_page_bucket, name),
+            )
+
+    def _make_page_bucket(self, name: str) -> None:
+        if self._third.bucket(name) is None:
+            self._third.make_bucket(name, versioned=False)
+
+    def _page_policy(self, bucket: str) -> str:
+        """As wide as what is configured: `public` is nobody's answer."""
+        watch = self._world.config.get("dr:monitoring") or {}
+        return page_policy(bucket, public=(watch.get("status_page") or {}).get("public") is True)
+
     def _people(self) -> Iterator[Step]:
         policies = {
             witness_user(self._answers, user): witness_policy(self._answers.witness_bucket, user) for user in USERS
         }
         if self._backend.made:
             policies[state_user(self._answers)] = site_policy([self._answers.state_bucket])
+        user, bucket = page_user(self._answers), self._answers.witness.page_bucket
+        if user is not None and bucket is not None:
+            policies[user] = self._page_policy(bucket)
         for name, policy in policies.items():
             yield Step(
                 what=f"user {name!r} with its policy and a key",
@@ -284,7 +313,9 @@ class Steps:
         witness = {**keys[OPERATOR], "hosts": {user: keys[user] for user in HOST_USERS}}
         config = self._world.config
         aliases = config["dr:shop"].get("aliases", ())
-        return generate(host_names(config), self._answers.host, outside(self._credentials, witness), aliases)
+        user = page_user(self._answers)
+        page = self._third.secret(self._third.people([user])[user]) if user else None
+        return generate(host_names(config), self._answers.host, outside(self._credentials, witness, page), aliases)
 
     def _witness_people(self) -> dict[str, Any]:
         names = {user: witness_user(self._answers, user) for user in USERS}

@@ -15,7 +15,18 @@ from contract.plain import shown
 from contract.sites import SITES
 from scripts.ctl.stacks.configuration import PROJECT, shared_values
 
-PARTS = ("shop", "dns", "openstack", "witness", "vrack", "regions", "archive", "app", "assets")  # of what is written to
+PARTS = (
+    "shop",
+    "dns",
+    "openstack",
+    "witness",
+    "vrack",
+    "regions",
+    "archive",
+    "app",
+    "assets",
+    "monitoring",
+)  # of what is written to
 FRONT = {"a": "10.1.0.0/24", "b": "10.2.0.0/24"}
 OFFSET = {"a": 0, "b": 100}
 
@@ -85,6 +96,10 @@ def values(answers: Answers, told: Told, before: Mapping[str, Any]) -> dict[str,
     regions = made.get("dr:regions") or {}
     made["dr:regions"] = {site: _region(site, answers, told.ids[site], regions.get(site) or {}) for site in SITES}
     made["dr:archive"] = _archive(answers, made.get("dr:archive") or {})
+    if answers.witness.page_bucket is not None:
+        watch = made.get("dr:monitoring") or {}
+        page = {**(watch.get("status_page") or {}), "bucket": answers.witness.page_bucket}
+        made["dr:monitoring"] = {**watch, "status_page": page}
     made["dr:app"] = {**made.get("dr:app", {}), "hosts": answers.app_hosts}
     assets = made.get("dr:assets") or {}
     origins = [

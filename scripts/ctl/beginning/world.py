@@ -35,6 +35,7 @@ _PLAYED = {
     "secret_key": "secret",
     "hosts": {user: {"access_key": f"access-{user}", "secret_key": f"secret-of-{user}"} for user in HOST_USERS},
 }
+_PLAYED_PAGE = {"access_key": "access-page", "secret_key": "secret-of-page"}
 LookUp = Callable[[Iterable[str]], tuple[str, ...]]
 
 
@@ -60,6 +61,11 @@ def witness_user(answers: Answers, user: str) -> str:
 def state_user(answers: Answers) -> str:
     """The same of that of Pulumi's state."""
     return f"{answers.state_bucket} state"
+
+
+def page_user(answers: Answers) -> str | None:
+    """The same of that which writes the page for customers; None where there is none."""
+    return f"{answers.witness.page_bucket} page" if answers.witness.page_bucket else None
 
 
 def rules_user(answers: Answers) -> str:
@@ -212,12 +218,17 @@ def _third(answers: Answers, world: World) -> None:
             f"bucket {answers.witness_bucket}: would hold witness and Pulumi's state, wanted one for each: every host has a key to the witness, and whoever "
             "writes the state plants commands; answer witness.state_bucket with another name"
         )
+    if answers.witness.page_bucket in (answers.witness_bucket, answers.state_bucket):
+        world.against.append(
+            f"bucket {answers.witness.page_bucket}: would hold what anybody may read beside what nobody may, wanted one for each; answer witness.page_bucket "
+            "with another name"
+        )
     with _Against(world):
-        for name in (answers.witness_bucket, answers.state_bucket):
+        for name in filter(None, (answers.witness_bucket, answers.state_bucket, answers.witness.page_bucket)):
             world.buckets[name] = world.third.bucket(name)
     with _Against(world):
         names = [*(witness_user(answers, user) for user in USERS), state_user(answers), rules_user(answers)]
-        world.people = world.third.people(names)
+        world.people = world.third.people([*names, *filter(None, [page_user(answers)])])
     there = world.buckets.get(answers.witness_bucket)
     if there is not None and (there.lock is None or there.lock.status != "enabled"):
         world.warnings.append(
@@ -230,7 +241,7 @@ def _third(answers: Answers, world: World) -> None:
 def _hold(answers: Answers, credentials: Credentials, world: World) -> None:
     """The configuration as the program would read it, and what it takes of the quotas."""
     aliases = world.config["dr:shop"].get("aliases", ())
-    secrets = generate(host_names(world.config), answers.host, outside(credentials, _PLAYED), aliases)
+    secrets = generate(host_names(world.config), answers.host, outside(credentials, _PLAYED, _PLAYED_PAGE), aliases)
     shared = {name.removeprefix("dr:"): value for name, value in world.config.items() if name.startswith("dr:")}
     for site in SITES:
         own = {"site": site, "failover_region": "a", "lab": answers.rehearsal, "secrets": secrets}
@@ -253,8 +264,8 @@ def _hold(answers: Answers, credentials: Credentials, world: World) -> None:
             )
 
 
-def outside(credentials: Credentials, witness: Mapping[str, Any]) -> dict[str, Any]:
-    """What of `dr:secrets` is not made here. `witness`: its part of that name."""
+def outside(credentials: Credentials, witness: Mapping[str, Any], page: Mapping[str, str] | None) -> dict[str, Any]:
+    """What of `dr:secrets` is not made here. `witness`: its part of that name; `page`: the key to the page for customers, where there is one."""
     return {
         "openstack_password": credentials.password,
         "ovh": {
@@ -263,6 +274,7 @@ def outside(credentials: Credentials, witness: Mapping[str, Any]) -> dict[str, A
             "consumer_key": credentials.consumer_key,
         },
         "witness": witness,
+        **({"monitoring": {"status_page": page}} if page else {}),
     }
 
 
