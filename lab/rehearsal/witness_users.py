@@ -1,11 +1,13 @@
-"""What a person does once by hand, through the very API: a user for each key to the witness, with the policy that `drctl rights witness` prints."""
+"""What a person does once by hand, through the very API: a user for each key to the witness, with the policy that `drctl rights witness` prints, and one for
+the page for customers.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from components.render.policy import witness_policy
+from components.render.policy import page_policy, witness_policy
 from contract.witness import HOST_USERS, OPERATOR, USERS
 
 Ask = Callable[[str, str, Any], Any]  # method, path, body: the API's answer
@@ -17,8 +19,13 @@ def make(ask: Ask, project: str, bucket: str) -> dict[str, Any]:
     return {**keys[OPERATOR], "hosts": {user: keys[user] for user in HOST_USERS}}
 
 
+def make_page(ask: Ask, project: str, bucket: str) -> dict[str, str]:
+    """The part `monitoring.status_page`, the same way. The bucket is there already."""
+    return _user(ask, f"/cloud/project/{project}/user", "page", page_policy(bucket, public=True))
+
+
 def _user(ask: Ask, users: str, name: str, policy: str) -> dict[str, str]:
-    made = ask("POST", users, {"description": f"witness {name}", "roles": ["objectstore_operator"]})
+    made = ask("POST", users, {"description": f"third region {name}", "roles": ["objectstore_operator"]})
     own = f"{users}/{made['id']}"
     ask("POST", f"{own}/policy", {"policy": policy})
     pair = ask("POST", f"{own}/s3Credentials", None)

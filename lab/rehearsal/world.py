@@ -250,9 +250,17 @@ class World:
 
     def _make_witness_users(self) -> dict[str, Any]:
         """The same for the keys to it."""
-        account = {name: value for name, value in self.lab["ovh"].items() if name != "service_name"}
-        api = OvhApi(Ovh(**account))
-        return witness_users.make(api.ask, self.lab["ovh"]["service_name"], stacks.WITNESS_BUCKET)
+        return witness_users.make(self._ovh().ask, self.lab["ovh"]["service_name"], stacks.WITNESS_BUCKET)
+
+    def make_page(self, bucket: str) -> dict[str, str]:
+        """The same for a page for customers: its bucket, and the key to it."""
+        s3 = self.s3("de")
+        if bucket not in [it["Name"] for it in s3.list_buckets()["Buckets"]]:
+            s3.create_bucket(Bucket=bucket)
+        return witness_users.make_page(self._ovh().ask, self.lab["ovh"]["service_name"], bucket)
+
+    def _ovh(self) -> OvhApi:
+        return OvhApi(Ovh(**{name: value for name, value in self.lab["ovh"].items() if name != "service_name"}))
 
 
 def reading_carts(settings: Mapping[str, Any]) -> str:

@@ -15,12 +15,14 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from contract import fields
 from contract.hosts import Sizes, first, host_names
 from contract.monitoring import rules
 from contract.monitoring.metrics import BY_NAME
 from contract.monitoring.packages import packages
 from contract.monitoring.panels import BOARDS
 from contract.monitoring.silences import CAUSES, Undertaking
+from contract.monitoring.status_page import DOCUMENT, PAGE, Document, State, bound_s
 from lab.assembly import WITNESS
 from lab.rehearsal import stacks
 from lab.rehearsal.drills import drill
@@ -29,6 +31,7 @@ from lab.rehearsal.stage import Record, Stage
 from lab.rehearsal.world import wait_for
 
 HOOK, ALIVE = "/hook", "/alive"
+PAGE_BUCKET, PAGE_EVERY_S = "shop-status", 15
 SEEN_S, HOST_S, REGION_S, OVER_S = 120, 120, 60, 120
 COST_S = 30
 AWAY_S = 150  # longer than any rule of a host that is away waits
@@ -105,7 +108,10 @@ def watched(stage: Stage) -> Iterator[Receiver]:
     receiver = Receiver()
     told = {"webhook": receiver.url(HOOK), "watchdog": receiver.url(ALIVE)}
     try:
-        _run(stage, {"retention_days": 1}, {**stage.world.secrets, "monitoring": told})
+        page = {"bucket": PAGE_BUCKET, "public": True, "every_s": PAGE_EVERY_S}
+        secrets = {**told, "status_page": stage.world.make_page(PAGE_BUCKET)}
+        keys = {"retention_days": 1, "status_page": page}
+        _run(stage, keys, {**stage.world.secrets, "monitoring": secrets})
         yield receiver
     finally:
         stage.fault("return-all")
@@ -204,6 +210,45 @@ def _shown(stage: Stage, key: str) -> set[str]:
     return {f"{number}: {BOARDS[key].panels[number].title}" for number in numbers}
 
 
+def page(stage: Stage) -> Document:
+    """The page for customers, as it is. Raises KeyError where there is none."""
+    s3 = stage.world.s3("de")
+    try:
+        found = s3.get_object(Bucket=PAGE_BUCKET, Key=DOCUMENT)
+    except s3.exceptions.NoSuchKey:
+        raise KeyError(DOCUMENT) from None
+    return fields.heard(Document, json.loads(found["Body"].read()), DOCUMENT, "it is none")
+
+
+def _says(stage: Stage, *states: State) -> bool:
+    try:
+        it = page(stage)
+    except KeyError:
+        return False
+    return (it.shop.state, it.data.state, it.systems.state) == states
+
+
+def page_is_told(stage: Stage, record: Record, since: float, *states: State) -> float:
+    """Waits until the page says so; after how long. It is not wrong for longer than it says."""
+    limit = bound_s(PAGE_EVERY_S)
+    wait_for(f"the page says {', '.join(states)}", partial(_says, stage, *states), limit, 0.5)
+    after = round(time.monotonic() - since, 1)
+    record.expect(after <= limit, f"the page said so after {after} s, wanted {limit} at most")
+    return after
+
+
+def writes_a_page(stage: Stage, record: Record) -> None:
+    """Both regions write it, and the HTML is of the newest document or of the one before."""
+    wait_for("both regions write the page", lambda: set(page(stage).seen) == {"a", "b"}, SEEN_S, 1.0)
+    page_is_told(stage, record, time.monotonic(), State.WORKS, State.WORKS, State.WORKS)
+    it = page(stage)
+    text = stage.world.s3("de").get_object(Bucket=PAGE_BUCKET, Key=PAGE)["Body"].read().decode()
+    record.expect("Works. The shop answers." in text, "the page does not say that the shop works")
+    record.expect(it.serving == stage.active, f"the page says that {it.serving} serves")
+    hosts = [name for name in ("control-1", "db-1", "dr.internal") if name in text]
+    record.expect(not hosts, f"the page names {hosts}")
+
+
 def listens_nowhere_else(stage: Stage, record: Record) -> None:
     for site in "ab":
         control = f"{first('control')}.{site}"
@@ -250,6 +295,7 @@ def monitored_host_and_region(stage: Stage, record: Record) -> None:
     with watched(stage) as people:
         looks_well(stage)
         listens_nowhere_else(stage, record)
+        writes_a_page(stage, record)
         costs(stage, record)
         began = time.monotonic()
         stage.fault("host", "kill", f"db-1.{lost}")
@@ -261,6 +307,9 @@ def monitored_host_and_region(stage: Stage, record: Record) -> None:
         after = round(people.told("RegionGone", lost, since=dark)[0] - dark, 1)
         record.figures["region_told_after_s"] = after
         record.expect(after <= REGION_S, f"a dead region was told after {after} s, wanted {REGION_S} at most")
+        bad = (State.WORKS, State.IMPAIRED, State.IMPAIRED)
+        record.figures["page_told_after_s"] = page_is_told(stage, record, dark, *bad)
+        record.expect(set(page(stage).seen) == {stage.active}, "the dead region still counts on the page")
         back = time.monotonic()
         stage.fault("return-all")
         wait_for(
