@@ -176,8 +176,11 @@ def declare(settings: Settings, bundles: Bundles) -> None:
     Monitoring("monitoring", MonitoringArgs(settings=settings, tool=tool, region=region, after=[proof.done]), opts)
     Logs("logs", LogsArgs(settings=settings, tool=tool, region=region, after=[proof.done]), opts)
     # Beside the chain, and before everything at a destroy: it stands on whatever the site needs, so nothing of that goes while it stays.
-    stands_on = [region, buckets, *buckets.ready, dns.own]
-    Keeper("keeper", KeeperArgs(settings=settings, address=region.address, stands_on=stands_on), opts)
+    Keeper(
+        "keeper",
+        KeeperArgs(settings=settings, address=region.address, stands_on=[region, buckets, *buckets.ready, dns.own]),
+        opts,
+    )
 
     pulumi.export("site", settings.site)
     pulumi.export("address", region.address)

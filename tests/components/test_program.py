@@ -227,7 +227,7 @@ def test_journals_are_copied_where_that_is_configured_and_only_control_hosts_kee
     rules = [it.inputs for it in more.values() if it.name not in COPIED]
     ports = {(it["direction"], it["portRangeMin"]) for it in rules}
     assert ports == {("ingress", 443)}, "who sends needs no rule of its own"
-    moved = built("a", logs={"days": 3}, failover_region="b")
+    moved = commands(built("a", logs={"days": 3}, failover_region="b"))
     for name in COPIED:
         told = json.loads(commands(copied)[name].inputs["stdin"])["logs"]
         assert told == {"enabled": True, "kept": {"days": 3, "host_mb": 256} if name == "logs-control-1" else None}

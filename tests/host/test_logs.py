@@ -337,6 +337,13 @@ def test_what_a_host_says_is_one_line_of_what_can_be_seen(tmp_path: Path, capsys
     assert lines[1].endswith("unknown: hi\ufffd")
 
 
+def test_what_was_sent_again_is_shown_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sent = [entry(NOW + it, __MONOTONIC_TIMESTAMP=str(it), _BOOT_ID="b", MESSAGE="same") for it in range(3)]
+    other = entry(NOW, __MONOTONIC_TIMESTAMP="0", _BOOT_ID="c", MESSAGE="same")
+    lines, _ = show(tmp_path, capsys, {"app-1.a": [*sent, *sent, other]}, "app-1.a")
+    assert len(lines) == 4
+
+
 def test_a_copy_that_cannot_be_read_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "db-1.a").mkdir()
 

@@ -29,6 +29,8 @@ from scripts.host.frame.layout import Layout
 from scripts.host.frame.systemd import Systemd, sandbox
 from scripts.host.host import authlog, hardening
 from scripts.host.host.certificate import install as certificate
+from scripts.host.host.logs.verbs import Desired as Copying
+from scripts.host.host.logs.verbs import Logs
 from scripts.host.host.monitoring.service import Desired as Watching
 from scripts.host.host.monitoring.service import Monitoring
 from scripts.host.host.sshd import Sshd
@@ -39,6 +41,7 @@ from scripts.host.redis import config as redis
 from scripts.host.redis.sentinel import Sentinel
 from tests.host.archive.test_rules import document as archive_document
 from tests.host.test_assets import document as assets_document
+from tests.host.test_logs import document as logs_document
 from tests.host.test_monitoring import document as monitoring_document
 
 HOST = Path(__file__).resolve().parents[2] / "scripts/host"
@@ -89,6 +92,10 @@ def of_monitoring() -> list[ManagedFile]:
     return Monitoring(Watching.read(monitoring_document("control-1")), NOWHERE, Systemd()).early()
 
 
+def of_logs() -> list[ManagedFile]:
+    return Logs(Copying.read(logs_document("control-1")), NOWHERE, Systemd()).files()
+
+
 def of_postgres() -> list[ManagedFile]:
     node = Node("a", NOWHERE.root, TLS, {"a": 5432, "b": 5433})
     return postgres.managed_files(PostgresDesired.read(node.document(1, "a")), PostgresLayout(NOWHERE))
@@ -124,6 +131,7 @@ WRITERS: dict[str, Callable[[], list[ManagedFile]] | None] = {
     "host/monitoring/page/job.py wanted": of_monitoring,
     "host/monitoring/service.py _started": of_monitoring,
     "host/monitoring/service.py early": of_monitoring,
+    "host/logs/verbs.py files": of_logs,
     "postgres/config.py managed_files": of_postgres,
     "postgres/volume.py mount": None,
     "redis/config.py files": of_redis,
@@ -177,7 +185,11 @@ def exposure(folder: Path, name: str, text: str) -> float:
     told = subprocess.run(argv, capture_output=True, text=True, check=False)
     found = re.search(r"Overall exposure level for \S+: ([\d.]+)", told.stdout)
     assert found is not None, told.stderr
-    unknown = set(re.findall(r"Unknown key '(\w+)'", told.stderr)) - {"RestartMode"}  # since systemd 254
+    unknown = set(re.findall(r"Unknown key '(\w+)'", told.stderr)) - {
+        "RestartMaxDelaySec",
+        "RestartMode",
+        "RestartSteps",
+    }  # since systemd 254
     assert not unknown and "Failed to parse" not in told.stderr
     return float(found[1])
 

@@ -17,6 +17,7 @@ ON_A_WELL_PAIR = {
     "drctl logs db-1.a dr-archive-check --since 1h": (0,),
     "drctl logs db-1.b postgresql@17-main --since 1h": (0,),
     "drctl logs control-1.b dr-assets-sync --since 1h": (0,),
+    "drctl logs --region a --since 10m": (3,),  # refused: of this pair no journal is copied
     "drctl ssh db-1.a dr-host archive status": (0,),
     "drctl ssh db-1.a systemctl start dr-archive-full": (0,),
     "drctl ssh cache-1.a dr-host redis status": (0,),

@@ -19,7 +19,7 @@ from scripts.ctl.stacks.configuration import SHARED, load, merged, share, shared
 from tests.components import stack
 
 # Of what both share, what the example has: nobody watches the rehearsal cloud unless a run says so.
-THERE = tuple(name for name in SHARED if name not in ("dr:monitoring", "dr:watch"))
+THERE = tuple(name for name in SHARED if name not in ("dr:logs", "dr:monitoring", "dr:watch"))
 SEALED = {"secure": "v1:abc=="}
 
 

@@ -10,6 +10,7 @@ import argparse
 import datetime
 import heapq
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from ..journal import entry_of, journalctl, written
 
 FIELDS = ("MESSAGE", "SYSLOG_IDENTIFIER", "_COMM", "_PID", "_SYSTEMD_UNIT")
 MOST_TEXT = 4000
+# An upload that is begun again sends what it had last sent once more, and all of what nobody had said was there: so many lines back it is seen.
+MOST_KNOWN = 5000
 Rows = Callable[[Sequence[str]], Iterator[str]]
 
 
@@ -51,11 +54,18 @@ def lines(key: str, folder: Path, chosen: argparse.Namespace, rows: Rows) -> Ite
     since, until = ([f"--{name}={at}"] if (at := getattr(chosen, name)) else [] for name in ("since", "until"))
     units = [f"--unit={it}" for it in chosen.unit]
     words = ["--quiet", "--no-pager", "--output=json", f"--output-fields={','.join(FIELDS)}", _files(key, folder)]
+    known, order = set[tuple[str, ...]](), deque[tuple[str, ...]]()
     for row in rows([*words, *since, *until, *units]):
         entry = entry_of(row)
-        at = str(entry.get("__REALTIME_TIMESTAMP", ""))
-        if at.isdigit() and len(at) <= 17:
-            yield int(at), key, _text(entry)
+        at, text = str(entry.get("__REALTIME_TIMESTAMP", "")), _text(entry)
+        one = (at, str(entry.get("__MONOTONIC_TIMESTAMP")), str(entry.get("_BOOT_ID")), text)
+        if not at.isdigit() or len(at) > 17 or one in known:
+            continue
+        yield int(at), key, text
+        known.add(one)
+        order.append(one)
+        if len(order) > MOST_KNOWN:
+            known.discard(order.popleft())
 
 
 def _end(key: str, folder: Path, rows: Rows) -> int | None:
