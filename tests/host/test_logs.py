@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -220,7 +221,7 @@ class World:
         self.layout, self.units, self.at, self.behind = Layout(root), Units(), 5000.0, 0.0
         for folder in ("etc/dr", "run/dr"):
             (root / folder).mkdir(parents=True)
-        (self.layout.etc / "logs.json").write_text('{"host": "db-1", "site": "a", "days": null}')
+        (self.layout.etc / "logs.json").write_text('{"host": "db-1", "site": "a", "kept": null}')
         self.units.well = {config.UPLOAD}
         sent(self.layout, "one")
         monkeypatch.setattr(watching, "boottime", lambda: self.at)
@@ -279,12 +280,27 @@ def test_what_is_too_old_goes_and_a_copy_begins_a_new_file_each_day(tmp_path: Pa
     young = written(folder / "journal@0004.journal", 86_400)
     elsewhere = written(tmp_path / "elsewhere/journal@0001.journal", 9 * 86_400)
     (folder.parent / "linked").symlink_to(elsewhere.parent)
-    assert watching.tidy(layout, 2, units, NOW) == 2
+    assert watching.tidy(layout, Kept(days=2), units, NOW) == 2
     assert not old.exists() and not spoilt.exists() and young.exists() and active.exists() and elsewhere.exists()
     written(notes / "db-1.b.begun", 86_401)
-    assert watching.tidy(layout, 2, units, NOW) == 0
+    assert watching.tidy(layout, Kept(days=2), units, NOW) == 0
     assert not active.exists() and len(list(folder.glob("journal@*.journal"))) == 2
     assert units.log == [f"stop {config.service_of('db-1.b')}"], "whoever writes begins the next one"
+
+
+def test_the_oldest_files_of_a_copy_that_is_too_large_go_and_those_of_another_stay(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    files = [layout.at(f"/var/log/dr-logs/db-1.b/journal@{it}.journal") for it in range(10)]
+    other = written(layout.at("/var/log/dr-logs/app-1.b/journal@0.journal"), 5000)
+    for number, path in enumerate(files):
+        written(path, 0).write_bytes(b"x" * (4 * 2**20))
+        os.utime(path, (NOW - 1000 + number, NOW - 1000 + number))
+    assert watching.tidy(layout, Kept(host_mb=32), Units(), NOW) == 3
+    assert [it.exists() for it in files] == [False] * 3 + [True] * 7 and other.exists()
+
+
+def test_what_is_closed_bears_a_name_that_systemd_counts() -> None:
+    assert re.fullmatch(r"journal@[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{16}\.journal", watching._closed(NOW))
 
 
 def show(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from contract import fields
 from contract.documents import Host
 from contract.errors import Failed, say
 from contract.hosts import CONTROL, first, kind_of
@@ -102,7 +103,12 @@ class Logs:
         envelope, kept = self.desired.envelope, self.desired.kept
         # Services have copies of the certificate, taken when they start: another one is another file here.
         proof = hashlib.sha256(f"{envelope.tls.ca}{envelope.tls.cert}".encode()).hexdigest()
-        told = {"host": envelope.host, "site": envelope.site, "days": kept.days if kept else None, "certificate": proof}
+        told = {
+            "host": envelope.host,
+            "site": envelope.site,
+            "kept": fields.write(kept) if kept else None,
+            "certificate": proof,
+        }
         texts = {
             config.UPLOAD: config.upload(self.desired.receiver),
             config.WATCH: config.WATCH_UNIT,

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from contract import fields
 from contract.errors import Failed, say
 from contract.plain import phrase
-from contract.services.logs import COPIES
+from contract.services.logs import COPIES, Kept
 
 from ...frame.boots import boottime
 from ...frame.call import Call
@@ -107,8 +108,8 @@ def watch(call: Call, units: Units) -> dict[str, Any]:
         stuck = False
     write_atomically(_memory(layout), json.dumps(vars(seen)).encode())
     figure(layout, f"{told.get('host')}", waits)
-    days = told.get("days")
-    gone = tidy(layout, days, units) if isinstance(days, int) else 0
+    kept = told.get("kept")
+    gone = tidy(layout, fields.read(Kept, kept, "what is kept"), units) if kept is not None else 0
     return {"behind_s": waits, "begun_anew": stuck, "taken_away": gone}
 
 
@@ -123,9 +124,9 @@ def figure(layout: Layout, host: str, waits: float | None) -> None:
 HELP = "For how long the oldest line of the journal waits that the other region has not taken."
 
 
-def tidy(layout: Layout, days: int, units: Units, now: float | None = None) -> int:
-    """How many files were taken away, because nothing was written to them for so many days. A copy begins a new file each day, so that its first lines
-    go in time where few come. `now`: in seconds since 1970.
+def tidy(layout: Layout, kept: Kept, units: Units, now: float | None = None) -> int:
+    """How many files were taken away: nothing was written to them for too long, or they are the oldest of a copy that is too large. A copy begins a new
+    file each day, so that its first lines go in time where few come. `now`: in seconds since 1970.
     """
     at, gone, copies = time.time() if now is None else now, 0, layout.at(COPIES)
     for folder in sorted(copies.iterdir()) if copies.is_dir() else ():
@@ -135,15 +136,31 @@ def tidy(layout: Layout, days: int, units: Units, now: float | None = None) -> i
         active, begun = folder / config.ACTIVE, Figures(layout, JOB, "root").folder / f"{folder.name}.begun"
         if active.exists() and not begun.exists():
             begun.touch()
-        elif active.exists() and _older(begun, DAY_S, at):
+        elif active.exists() and at - begun.stat().st_mtime > DAY_S:
             units.stop(config.service_of(folder.name), STOP_S)
-            active.rename(folder / f"journal@{int(at):016x}.journal")
+            active.rename(folder / _closed(at))
             begun.touch()
-        for path in sorted(folder.glob("journal@*")):
-            if _older(path, days * DAY_S, at):
-                path.unlink(missing_ok=True)
-                gone += 1
+        for path in _surplus(folder, kept, at):
+            path.unlink(missing_ok=True)
+            gone += 1
     return gone
+
+
+def _closed(now: float) -> str:
+    """What a file is called that is not written any more, as systemd calls its own: it counts those, and takes the oldest of them away."""
+    return f"journal@{0:032x}-{int(now * 1e6):016x}-{int(now * 1e6):016x}.journal"
+
+
+def _surplus(folder: Path, kept: Kept, now: float) -> list[Path]:
+    """Files of a copy that are to go, of those that are not written any more. systemd itself looks only when it begins a new file because one is full."""
+    found = sorted((it.lstat().st_mtime, it.lstat().st_blocks * 512, it) for it in folder.glob("journal@*"))
+    most = kept.host_mb * 2**20 * (config.PARTS - 1) // config.PARTS  # one part is for the file that is written
+    left, keep = most, set[Path]()
+    for written_at, size, path in reversed(found):
+        left -= size
+        if left >= 0 and now - written_at <= kept.days * DAY_S:
+            keep.add(path)
+    return [path for _, _, path in found if path not in keep]
 
 
 def copies(layout: Layout) -> dict[str, Any] | None:
@@ -158,14 +175,6 @@ def copies(layout: Layout) -> dict[str, Any] | None:
             age = now - max(it.st_mtime for it in files)
             found[phrase(each.name, 40)] = {"bytes": sum(it.st_blocks * 512 for it in files), "age_s": round(age, 1)}
     return found
-
-
-def _older(path: Path, seconds: float, now: float) -> bool:
-    """Whether that long nothing was written to it; not so where there is none."""
-    try:
-        return now - path.lstat().st_mtime > seconds
-    except OSError:
-        return False
 
 
 def _memory(layout: Layout) -> Path:
