@@ -126,13 +126,18 @@ class Bundles:
     shop: bundle.Bundle
 
 
-def declare(settings: Settings, bundles: Bundles) -> None:
-    """The whole stack."""
-    tool = bundles.tool
+def _clears(settings: Settings) -> None:
+    """What is in the way of a server or a volume goes before it is made."""
     at_work = partial(may_write, settings.site, witness(settings))
     here = settings.region
     wanted = Boots(site=settings.site, image_id=here.image_id, flavors=here.flavors, rules=firewall.count(settings))
     leftovers.watch(Leftovers(openstack(settings), here.compute_region, ovh(settings), at_work, wanted))
+
+
+def declare(settings: Settings, bundles: Bundles) -> None:
+    """The whole stack."""
+    tool = bundles.tool
+    _clears(settings)
     opts = pulumi.ResourceOptions(providers=providers(settings))
 
     # The same whatever the role: hosts, entrance, buckets, the release on every app host.
