@@ -19,7 +19,7 @@ from lab.namespace import LabError
 from lab.rehearsal.engine import Run
 from lab.rehearsal.report import Report
 from lab.rehearsal.world import World, running_lab, wait_for
-from scripts.clients.witness import WitnessDown
+from scripts.clients.witness_bucket import WitnessDown
 
 ORDERS_EACH, ORDERS_S = 60, 60  # orders to see between two events, and how long they may take
 LOSS_WINDOW_S = 30.0  # an order acknowledged earlier than this before the kill must have been replicated

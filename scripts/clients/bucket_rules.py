@@ -8,7 +8,8 @@ from http import HTTPStatus
 
 from contract.errors import Refused
 from contract.wire import s3
-from scripts.clients.witness import TAKEN, Witness
+from scripts.clients.witness import Witness
+from scripts.clients.witness_bucket import TAKEN
 
 UNSUPPORTED = (HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.METHOD_NOT_ALLOWED)
 _SPACE = "http://s3.amazonaws.com/doc/2006-03-01/"

@@ -8,7 +8,7 @@ from contract import fields
 from contract.checked import LAST, Checked
 from contract.errors import Failed
 from contract.wire import document
-from scripts.clients.witness import Witness, age
+from scripts.clients.witness_bucket import WitnessBucket, age
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class LastCheck:
     age_s: float
 
 
-class CheckBucket(Witness):
+class CheckBucket(WitnessBucket):
     """The witness, and what a check has left there."""
 
     def last_check(self) -> LastCheck | None:

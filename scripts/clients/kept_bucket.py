@@ -7,10 +7,10 @@ from http import HTTPStatus
 
 from contract.wire import s3
 from contract.witness import LOCKED_DAYS
-from scripts.clients.witness import TAKEN, Witness, WitnessDown
+from scripts.clients.witness_bucket import TAKEN, WitnessBucket, WitnessDown
 
 
-class KeptBucket(Witness):
+class KeptBucket(WitnessBucket):
     """The witness, and what is kept there."""
 
     def create(self, key: str, body: bytes, kind: str) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from contract.authlog import named, prefix
 from contract.errors import Failed
 from contract.wire import s3
-from scripts.clients.witness import Witness, age
+from scripts.clients.witness_bucket import WitnessBucket, age
 
 AT_ONCE, PIECE = 8, 64  # requests, and objects after which it is seen whether to go on
 MOST_OBJECTS, MOST_READ = 20_000, 2**27  # of one host: whoever owns it puts what it likes
@@ -27,7 +27,7 @@ class Kept:
     breaks: tuple[str, ...]
 
 
-class LoginBucket(Witness):
+class LoginBucket(WitnessBucket):
     """The witness, and what hosts have told it of people who sign in."""
 
     def kept(self, site: str, host: str, since: str) -> Kept:

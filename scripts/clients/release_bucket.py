@@ -10,7 +10,7 @@ from contract.buckets import Bucket
 from contract.errors import Failed
 from contract.release import CARD_SUFFIX, FOLDER, SUFFIX, Card
 from contract.wire import s3
-from scripts.clients.witness import Witness, WitnessDown
+from scripts.clients.witness_bucket import WitnessBucket, WitnessDown
 
 ANSWER_S, WAIT_S = (
     600.0,
@@ -23,7 +23,7 @@ class ReleasesDown(WitnessDown):
     """The bucket does not answer, or nothing that can be relied on."""
 
 
-class ReleaseBucket(Witness):
+class ReleaseBucket(WitnessBucket):
     """Asked as the witness is: signed, with an end to each answer and to each listing. It knows no epochs. `most_mb`: of an artefact."""
 
     wait_s = WAIT_S

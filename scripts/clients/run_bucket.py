@@ -11,7 +11,7 @@ from contract import fields
 from contract.errors import Failed
 from contract.runs import Run, name_of
 from contract.wire import document
-from scripts.clients.witness import TAKEN, Witness, age
+from scripts.clients.witness_bucket import TAKEN, WitnessBucket, age
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class Word:
     age_s: float = 0.0
 
 
-class RunBucket(Witness):
+class RunBucket(WitnessBucket):
     """The witness, and who works at a stack."""
 
     def word(self, site: str) -> Word:

@@ -20,7 +20,7 @@ from contract.errors import DrError, Failed, Refused
 from contract.runs import RENEWED_S, SILENT_S, Run
 from scripts.clients import this_machine, trail
 from scripts.clients.run_bucket import RunBucket, Word
-from scripts.clients.witness import WitnessDown
+from scripts.clients.witness_bucket import WitnessDown
 
 ANSWER_S = 3.0  # of the witness, for each request
 LOOK_S = 1.0  # between two looks at whether another run lives

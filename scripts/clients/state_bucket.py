@@ -7,7 +7,7 @@ from http import HTTPStatus
 from contract.buckets import Bucket
 from contract.wire import s3
 from contract.wire.sigv4 import Signer
-from scripts.clients.witness import Witness, WitnessDown
+from scripts.clients.witness_bucket import WitnessBucket, WitnessDown
 
 MOST_STATE = 64 * 2**20  # bytes; a state holds each host's documents
 
@@ -16,7 +16,7 @@ class BackendDown(WitnessDown):
     """The backend of the state does not answer, or nothing that can be relied on."""
 
 
-class StateBucket(Witness):
+class StateBucket(WitnessBucket):
     """Asked as the witness is: signed, with an end to each answer and to each listing. It knows no epochs."""
 
     most = MOST_STATE

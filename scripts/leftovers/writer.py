@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contract.buckets import Bucket
-from scripts.clients.witness import Witness, WitnessDown
+from scripts.clients.witness import Witness
+from scripts.clients.witness_bucket import WitnessDown
 
 
 def may_write(site: str, witness: Bucket) -> str | None:

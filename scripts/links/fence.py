@@ -32,7 +32,8 @@ from contract.sites import other
 from contract.version import VERSION
 from scripts.clients.hosts import CONNECT_S, Answer, Conversation, Hosts
 from scripts.clients.trail import Note
-from scripts.clients.witness import EpochTaken, Witness, WitnessDown
+from scripts.clients.witness import EpochTaken, Witness
+from scripts.clients.witness_bucket import WitnessDown
 from scripts.links import certificates, witness_keys
 from scripts.links.agreement import Side, agree, leave
 from scripts.links.epochs import Action, decide, followed

@@ -18,7 +18,8 @@ from contract.errors import Failed
 from contract.heartbeat import Heartbeat
 from contract.hosts import DATABASE, first
 from contract.sites import Role
-from scripts.clients.witness import Witness, WitnessDown
+from scripts.clients.witness import Witness
+from scripts.clients.witness_bucket import WitnessDown
 from scripts.links import certificates
 from scripts.links.agreement import Side, agree
 from scripts.links.epochs import Action, decide, followed

@@ -17,7 +17,8 @@ from contract.links.replication import Document
 from contract.services.assets import Mode
 from contract.sites import other
 from scripts.clients.ovh import Answered, OvhApi
-from scripts.clients.witness import Witness, WitnessDown
+from scripts.clients.witness import Witness
+from scripts.clients.witness_bucket import WitnessDown
 
 ATTEMPTS = 2  # a call; a dead region must not hold up the end of a run
 WAITS, UNKNOWN = "waits for the other bucket", "unknown"

@@ -19,7 +19,8 @@ from contract.lease import Lease, LeaseState
 from contract.limits import QUICK_S
 from contract.sites import Role, other
 from scripts.clients.hosts import Hosts
-from scripts.clients.witness import Witness, WitnessDown
+from scripts.clients.witness import Witness
+from scripts.clients.witness_bucket import WitnessDown
 from scripts.links.rungs import Proof, Rung, RungFailed
 
 LOOK_S = 1.0

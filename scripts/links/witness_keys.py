@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from contract.buckets import Bucket
 from contract.errors import Refused
-from scripts.clients.witness import Witness, WitnessDown
+from scripts.clients.witness import Witness
+from scripts.clients.witness_bucket import WitnessDown
 
 
 def judge(keys: Mapping[str, Bucket], witness: Witness, *, first: bool) -> None:

@@ -14,7 +14,7 @@ GUARDS = {
     "witness: an epoch may be claimed twice": (
         "scripts/clients/witness.py",
         '            self._put(key, body, {"if-none-match": "*"})',
-        "            time.sleep(5)\n            self._put(key, body)",
+        '            __import__("time").sleep(5)\n            self._put(key, body)',
         "two-operators",
         "claimed more than once",
     ),
@@ -42,7 +42,7 @@ GUARDS = {
     "age: a heartbeat is as old as its host's own clock says": (
         "scripts/clients/witness.py",
         "age_s=age_s",
-        'age_s=(dates.seconds(found.headers.get("Date")) or 0.0) - __import__("datetime").datetime.fromisoformat(told["at"]).timestamp()',
+        'age_s=__import__("time").time() - __import__("datetime").datetime.fromisoformat(told["at"]).timestamp()',
         "clock-off-on-one-side",
         "the age of the last heartbeat is not a true one",
     ),

@@ -21,7 +21,8 @@ from contract.limits import QUICK_S
 from contract.links.fence import Document
 from contract.sites import other
 from scripts.clients.hosts import CONNECT_S, Answer, Hosts, Unreachable, answer_of
-from scripts.clients.witness import EpochTaken, WitnessDown
+from scripts.clients.witness import EpochTaken
+from scripts.clients.witness_bucket import WitnessDown
 from scripts.links import fence, power, silence
 from tests.unit.played_nova import Nova
 

@@ -16,7 +16,7 @@ from scripts.clients.compute import Sight
 from scripts.clients.hosts import Answer, Unreachable
 from scripts.clients.openstack import ApiDown
 from scripts.clients.state_copies import Copy, StateCopies
-from scripts.clients.witness import WitnessDown
+from scripts.clients.witness_bucket import WitnessDown
 from scripts.ctl.survey import asking, deep, names
 from scripts.ctl.survey.asking import Ways, look
 from scripts.ctl.survey.deep import Stacks

@@ -20,7 +20,7 @@ from scripts.assets.store import Bucket as Store
 from scripts.assets.wire import Limits
 from scripts.clients import http
 from scripts.clients import ovh as clients_ovh
-from scripts.clients import witness as clients_witness
+from scripts.clients import witness_bucket as clients_witness
 from scripts.clients.witness import Witness
 from scripts.host.agent.witness import WitnessChannel
 from scripts.host.frame import witness as frame_witness

@@ -11,7 +11,7 @@ import pytest
 from components import certificates as reader
 from components import config
 from contract.buckets import Bucket
-from scripts.clients.witness import WitnessDown
+from scripts.clients.witness_bucket import WitnessDown
 from scripts.ctl.stacks.secrets import CA_DAYS, LEAF_DAYS, Authority, generate, host_names
 from scripts.links import certificates, preflight
 from scripts.links.agreement import Side

@@ -16,7 +16,7 @@ from contract.runs import Run
 from scripts.clients import run_lease
 from scripts.clients.openstack import ApiDown, Cloud
 from scripts.clients.run_bucket import Word
-from scripts.clients.witness import WitnessDown
+from scripts.clients.witness_bucket import WitnessDown
 from scripts.ctl import cli
 from scripts.ctl.commands import destroy
 from scripts.ctl.stacks.stack import Stack

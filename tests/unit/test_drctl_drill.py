@@ -12,7 +12,7 @@ from contract.epoch import Epoch
 from contract.errors import ExitCode
 from contract.report import Event
 from scripts.clients.hosts import Answer, Hosts, Unreachable, answer_of
-from scripts.clients.witness import WitnessDown
+from scripts.clients.witness_bucket import WitnessDown
 from scripts.ctl import cli
 from scripts.ctl.commands import drill
 from scripts.ctl.persons import reach

@@ -14,7 +14,7 @@ from contract.errors import ExitCode
 from contract.services.logs import Keys as Logs
 from scripts.clients.hosts import Hosts, Unreachable
 from scripts.clients.ssh_certificate import Wanted
-from scripts.clients.witness import WitnessDown
+from scripts.clients.witness_bucket import WitnessDown
 from scripts.ctl import cli
 from scripts.ctl.commands import arguments
 from scripts.ctl.persons import certificates, reach

@@ -17,7 +17,7 @@ from contract.audit import Entry
 from contract.errors import ExitCode
 from scripts.clients import ssh_certificate as signing
 from scripts.clients import trail
-from scripts.clients.witness import WitnessDown
+from scripts.clients.witness_bucket import WitnessDown
 from scripts.ctl import cli
 from scripts.ctl.commands import arguments, ssh_certificate
 from scripts.ctl.persons.key_file import KeyFile

@@ -12,7 +12,7 @@ import pytest
 from contract.errors import DrError, ExitCode, Failed, Refused, Usage
 from contract.runs import SILENT_S, Run
 from scripts.clients.run_bucket import Word
-from scripts.clients.witness import WitnessDown
+from scripts.clients.witness_bucket import WitnessDown
 from scripts.ctl import cli
 from scripts.ctl.commands import unlock
 from scripts.ctl.stacks.stack import Stack

@@ -14,7 +14,7 @@ import pytest
 from contract.errors import Failed
 from scripts.clients.hosts import Unreachable
 from scripts.clients.openstack import ApiDown
-from scripts.clients.witness import WitnessDown
+from scripts.clients.witness_bucket import WitnessDown
 from scripts.links.interrupts import Interrupted, _State
 from tests.unit.played_pair import Fault, Killed, Pair
 

@@ -21,7 +21,8 @@ from contract.links.fence import Document
 from scripts.clients import trail
 from scripts.clients.hosts import CONNECT_S, Answer, Hosts, Unreachable, answer_of
 from scripts.clients.openstack import ApiDown
-from scripts.clients.witness import EpochTaken, WitnessDown
+from scripts.clients.witness import EpochTaken
+from scripts.clients.witness_bucket import WitnessDown
 from scripts.links import fence, planned, silence
 from scripts.links.interrupts import Interrupted
 from tests.unit.played_nova import Nova

@@ -23,7 +23,7 @@ from scripts.clients import hosts
 from scripts.clients.compute import Compute
 from scripts.clients.hosts import CONNECT_S, Answer
 from scripts.clients.openstack import ApiDown
-from scripts.clients.witness import WitnessDown
+from scripts.clients.witness_bucket import WitnessDown
 from scripts.links import fence, planned, power, preflight, silence, unplanned
 from scripts.links.agreement import Side
 from scripts.links.interrupts import Interrupted

@@ -10,7 +10,7 @@ from contract import fields
 from contract.errors import ExitCode
 from contract.links.forward import Document
 from scripts.clients.hosts import Answer, Unreachable
-from scripts.clients.witness import WitnessDown
+from scripts.clients.witness_bucket import WitnessDown
 from scripts.links import forward
 
 FORWARDS = Answer(ExitCode.DONE, {"facts": {"forwards": True}}, "")

@@ -42,7 +42,8 @@ from scripts.clients.openstack import ApiDown, Cloud
 from scripts.clients.server_states import read as read_server
 from scripts.clients.trail_bucket import TrailBucket
 from scripts.clients.watch_bucket import WatchBucket
-from scripts.clients.witness import Witness, WitnessDown
+from scripts.clients.witness import Witness
+from scripts.clients.witness_bucket import WitnessDown
 from scripts.host.agent.peer import told
 from tests.unit.bad_answers import Played
 from tests.unit.bad_answers import good as answered
@@ -263,7 +264,7 @@ def test_keys_of_another_version_are_passed_over(store: Store, name: str) -> Non
 
 
 def test_an_object_that_is_too_long_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scripts.clients.witness.PAUSE_S", 0.0)
+    monkeypatch.setattr("scripts.clients.witness_bucket.PAUSE_S", 0.0)
     server = Played()
     try:
         place = dataclasses.replace(WITNESS_PLACE, endpoint=server.url)

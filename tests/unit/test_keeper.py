@@ -15,7 +15,7 @@ from contract.epoch import Epoch
 from contract.errors import ConfigError, ExitCode, Refused
 from contract.installation import Dns
 from contract.links.keeper import Document
-from scripts.clients.witness import WitnessDown
+from scripts.clients.witness_bucket import WitnessDown
 from scripts.links import keeper, preflight
 from scripts.links.agreement import Side
 from tests.components import stack

@@ -6,7 +6,7 @@ import pytest
 
 from contract.buckets import Bucket
 from contract.epoch import Epoch
-from scripts.clients.witness import WitnessDown
+from scripts.clients.witness_bucket import WitnessDown
 from scripts.leftovers import writer
 
 

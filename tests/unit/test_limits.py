@@ -10,7 +10,7 @@ import pytest
 
 from contract import limits
 from contract.services import processes
-from scripts.clients import nameservers, witness
+from scripts.clients import nameservers, witness_bucket
 from scripts.clients.hosts import OVERHEAD_S
 from scripts.clients.openstack import ANSWER_S
 from scripts.host.app import spare
@@ -74,9 +74,12 @@ def test_the_last_links_say_what_they_saw_before_they_are_killed() -> None:
 
 def test_the_keeper_refuses_before_it_is_killed() -> None:
     """Killed it would refuse as well, and say nothing."""
-    asked = witness.ATTEMPTS * witness.ANSWER_S  # the newest epoch's object
+    asked = witness_bucket.ATTEMPTS * witness_bucket.ANSWER_S  # the newest epoch's object
     names = len(nameservers.ASKED) * nameservers.QUERY_S
-    assert limits.LINKS_S["keeper"] > 2 * (witness.LIST_S + witness.ANSWER_S * witness.ATTEMPTS) + asked + names
+    assert (
+        limits.LINKS_S["keeper"]
+        > 2 * (witness_bucket.LIST_S + witness_bucket.ANSWER_S * witness_bucket.ATTEMPTS) + asked + names
+    )
 
 
 @pytest.mark.parametrize("arguments", [[], ["fencing"], ["fence", "verify"]])

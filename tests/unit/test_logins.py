@@ -22,7 +22,7 @@ from contract.errors import ExitCode, Failed, Usage
 from contract.hosts import HostAddress
 from scripts.clients import login_bucket
 from scripts.clients.login_bucket import Kept, LoginBucket
-from scripts.clients.witness import WitnessDown
+from scripts.clients.witness_bucket import WitnessDown
 from scripts.ctl import cli
 from scripts.ctl.commands import arguments, audit, logins
 from scripts.ctl.persons.logins import SECOND, SETTLED_S, Said, time_of, unanswered, understand

@@ -14,9 +14,9 @@ from contract.epoch import Epoch
 from contract.errors import Failed, Partial, Refused
 from contract.limits import LINKS_S
 from contract.links.pointer import Document
-from scripts.clients import nameservers, witness
+from scripts.clients import nameservers, witness_bucket
 from scripts.clients.ovh import Answered
-from scripts.clients.witness import WitnessDown
+from scripts.clients.witness_bucket import WitnessDown
 from scripts.links import pointer
 from scripts.links.pointer import Plan, targets
 
@@ -369,5 +369,5 @@ def test_servers_are_asked_for_addresses_of_both_kinds_and_aliases():
 
 def test_all_that_a_run_may_take_fits_into_the_links_limit():
     rounds = 3 * len(nameservers.ASKED) * nameservers.QUERY_S
-    witness_s = 2 * (witness.ANSWER_S + witness.PAUSE_S)
+    witness_s = 2 * (witness_bucket.ANSWER_S + witness_bucket.PAUSE_S)
     assert pointer.API_S + pointer.SERVED_S + rounds + witness_s < LINKS_S["pointer"]

@@ -13,7 +13,7 @@ from contract.errors import Failed, Refused
 from contract.links.replication import Document
 from lab.cloud.ovh import service
 from scripts.clients.ovh import Answered
-from scripts.clients.witness import WitnessDown
+from scripts.clients.witness_bucket import WitnessDown
 from scripts.links import replication
 from tests.lab.ovh.fakes import CONFIG, Api, FakeDns, FakeStorage
 

@@ -11,7 +11,7 @@ from components.render import documents
 from contract.chain import digest
 from contract.errors import Failed, OutcomeUnknown
 from contract.report import RECORDS, SIGN_OFF, SignOff
-from scripts.clients.witness import WitnessDown
+from scripts.clients.witness_bucket import WitnessDown
 from scripts.ctl.persons import memory
 from scripts.ctl.reports import glance, kept
 from scripts.ctl.reports.glance import Glance

@@ -21,7 +21,7 @@ from contract.runs import SILENT_S, Run, name_of
 from scripts.clients import run_lease, this_machine
 from scripts.clients.run_bucket import RunBucket, Word
 from scripts.clients.run_lease import RunLease
-from scripts.clients.witness import WitnessDown
+from scripts.clients.witness_bucket import WitnessDown
 from tests.unit.test_witness import endpoint
 from tests.unit.test_witness import place as bucket
 

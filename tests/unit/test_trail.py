@@ -27,7 +27,7 @@ from contract.errors import DrError, ExitCode, Failed, Refused, Usage
 from scripts.clients import chain_bucket, http, trail
 from scripts.clients.trail import Note, append, draft, ended, place, who
 from scripts.clients.trail_bucket import TrailBucket
-from scripts.clients.witness import WitnessDown
+from scripts.clients.witness_bucket import WitnessDown
 from scripts.ctl import cli
 from scripts.ctl.commands import audit
 from scripts.ctl.stacks.stack import Stack

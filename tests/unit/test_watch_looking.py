@@ -17,7 +17,7 @@ from contract.runs import Run
 from contract.watch import Watch
 from scripts.clients.hosts import Answer as Said
 from scripts.clients.run_bucket import Word
-from scripts.clients.witness import WitnessDown
+from scripts.clients.witness_bucket import WitnessDown
 from scripts.links.verify import NotYet
 from scripts.watch import looking
 from scripts.watch.looking import Looking

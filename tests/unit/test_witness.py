@@ -17,8 +17,9 @@ from contract.epoch import Epoch
 from contract.errors import DrError, Failed, Refused
 from contract.wire.sigv4 import encode_query
 from scripts.clients import http
-from scripts.clients import witness as clients_witness
-from scripts.clients.witness import EpochTaken, Witness, WitnessDown
+from scripts.clients import witness_bucket as clients_witness
+from scripts.clients.witness import EpochTaken, Witness
+from scripts.clients.witness_bucket import WitnessDown
 from scripts.links.fence import claimer
 
 NOWHERE = Bucket(endpoint="https://s3.example", region="de", bucket="witness", access_key="k", secret_key="s")

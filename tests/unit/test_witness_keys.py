@@ -9,7 +9,7 @@ import pytest
 from contract.buckets import Bucket
 from contract.epoch import Epoch
 from contract.errors import Refused
-from scripts.clients.witness import WitnessDown
+from scripts.clients.witness_bucket import WitnessDown
 from scripts.links import fence, witness_keys
 from tests.unit.test_fence import PlayedWitness, told
 

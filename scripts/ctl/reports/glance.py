@@ -20,7 +20,7 @@ from contract.errors import DrError, Failed
 from contract.report import RECORDS
 from scripts.clients.chain_bucket import strange
 from scripts.clients.report_bucket import ReportBucket
-from scripts.clients.witness import WitnessDown
+from scripts.clients.witness_bucket import WitnessDown
 from scripts.ctl.persons import memory
 from scripts.ctl.reports import book, kept
 from scripts.ctl.reports.standing import Brief, brief, stand

@@ -17,7 +17,8 @@ from lab.cloud.ovh import service
 from lab.pairs import loopback
 from lab.rehearsal import witness_users
 from lab.s3.gateway import Storage, connect
-from scripts.clients.witness import EpochTaken, Witness, WitnessDown
+from scripts.clients.witness import EpochTaken, Witness
+from scripts.clients.witness_bucket import WitnessDown
 from scripts.host.agent.witness import WitnessChannel
 from scripts.host.frame.witness import Active, Silent
 from scripts.host.frame.witness import Witness as HostWitness
