@@ -115,7 +115,7 @@ class Spare:
 
         def idle() -> bool:
             done = run(asked, limit_s=LOOK_S, check=False)
-            return done.code != 0 or not done.out.strip()
+            return done.code == 0 and not done.out.strip()  # who cannot look does not know
 
         if not until(idle, DRAIN_S, EVERY_S):
             self._log.warning(
