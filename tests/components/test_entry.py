@@ -43,7 +43,8 @@ def asked(monkeypatch: pytest.MonkeyPatch, taken: list[str]) -> list[tuple[str, 
     """Stands in for the witness, for the compute API and for packing; returns what was asked."""
     questions: list[tuple[str, str, str]] = []
 
-    def check(side: Side, request: str, place: Bucket, _: object, destroy: object) -> preflight.Told:
+    def check(side: Side, request: str, place: Bucket, _: object, destroy: object, *, runs: bool) -> preflight.Told:
+        assert runs is not pulumi.runtime.is_dry_run(), "a preview looks alone"
         questions.append((side.site, request, place.bucket))
         return preflight.Told(mends=2, servers={"shop-b-db-1": "id-7"})
 
@@ -111,7 +112,7 @@ def test_a_run_is_noted_with_what_it_brings_and_a_refusal_with_its_sentence(
     assert begun["facts"].keys() == {"request", "release", "tool", "configuration", "secrets", "words"}
     assert not [marker for marker in ("secret-", "PRIVATE KEY", "5ec2e7") if marker in json.dumps(begun)]
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise Refused("region b has not taken over")
 
     monkeypatch.setattr(preflight, "check", refuse)
@@ -154,7 +155,7 @@ def test_another_password_is_another_fingerprint_and_the_same_set_has_the_same()
 def test_a_refusal_of_the_witness_stops_the_run_with_one_sentence(
     asked: list[tuple[str, str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise Refused("region b has not taken over; run `pulumi up -s region-b`")
 
     monkeypatch.setattr(preflight, "check", refuse)
@@ -187,7 +188,7 @@ def test_what_does_not_fit_keeps_no_region_from_taking_over(
     warned = list[str]()
     monkeypatch.setattr(pulumi, "warn", lambda text, *_: warned.append(text))
     monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: dry)
-    monkeypatch.setattr(preflight, "check", lambda *_: preflight.Told(servers={}, takes_over=dry))
+    monkeypatch.setattr(preflight, "check", lambda *_, **__: preflight.Told(servers={}, takes_over=dry))
     run(stack.configuration(app={**stack.configuration()["app"], "threads": 64}))
     assert any("max_connections is 100, of which the shop may hold 94" in text for text in warned)
 
