@@ -11,12 +11,11 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from contract.hosts import CONTROL, first
+from contract.hosts import CONTROL, Sizes, first, host_names
 from lab.rehearsal import stacks
 from lab.rehearsal.drills import drill
 from lab.rehearsal.stage import Record, Stage
 from lab.rehearsal.world import wait_for
-from scripts.ctl.stacks.secrets import host_names
 
 WORDS, EVERY_S, SAID = "last-words", 0.2, 25
 COPIED_S, CAUGHT_UP_S, FEW_S = 60, 180, 5.0
@@ -41,7 +40,11 @@ def _run(stage: Stage, keys: dict[str, Any] | None) -> None:
 
 
 def hosts_of(stage: Stage, site: str) -> list[str]:
-    return [key for key in host_names(stage.world.config) if key.endswith(f".{site}")]
+    config = stage.world.whole(site)
+    sizes = Sizes(
+        app=config["dr:app"].get("hosts", Sizes.app), cache_replicas=config["dr:redis"].get("cache_replicas", 0)
+    )
+    return [f"{name}.{site}" for name in host_names(sizes)]
 
 
 def status(stage: Stage, key: str) -> dict[str, Any]:
