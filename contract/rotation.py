@@ -120,6 +120,10 @@ KINDS: Mapping[str, Kind] = {
         dated=False,
         how="by hand: another consumer key with the rules of `drctl rights acme`, into both stacks, `pulumi up` of both, then the first one is revoked",
     ),
+    "status-page": Kind(
+        places=("monitoring.status_page",),
+        how="by hand: a second key for the same S3 user, into both stacks, `pulumi up` of both, then the first key is deleted at the platform",
+    ),
     "monitoring": Kind(
         places=("monitoring",),
         dated=False,

@@ -128,4 +128,4 @@ def configuration(site: str = "a", **changes: Any) -> dict[str, Any]:
     told = changes.get("secrets", {"app": {"MAIL_PASSWORD": ""}})
     if isinstance(told, dict) and told.get("app"):  # others that are put in their place have no such secret
         values["app"]["env"] = {"MAIL_URL": "smtp://shop:{secret.MAIL_PASSWORD}@mail.example:587"}
-    return {**values, "monitoring": {"email": dict(MAIL), "status_page": dict(PAGE)}, "secrets": secrets(), **changes}
+    return {**values, "monitoring": {"email": dict(MAIL)}, "secrets": secrets(), **changes}

@@ -89,7 +89,8 @@ def whole(site: str) -> dict[str, Any]:
     """What gives each of them to hosts."""
     configured = stack.configuration(site)
     shop = {**configured["shop"], "acme": {"contact": "ops@shop.example"}}
-    return {"shop": shop, "secrets": secrets(), "app": configured["app"]}
+    watch = {**configured["monitoring"], "status_page": stack.PAGE}
+    return {"shop": shop, "secrets": secrets(), "app": configured["app"], "monitoring": watch}
 
 
 def row_of(place: str) -> tuple[Secret, dict[str, str]]:

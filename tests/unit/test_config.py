@@ -606,7 +606,7 @@ def test_a_fault_says_value_wanted_consequence_and_remedy() -> None:
 
 def test_what_drctl_makes_is_accepted() -> None:
     made = generate({host: [f"{host}.dr.internal"] for host in stack.HOSTS}, "www.shop.example", OUTSIDE)
-    settings = config.parse(stack.configuration(secrets=made, monitoring={"email": stack.MAIL}))
+    settings = config.parse(stack.configuration(secrets=made))
     assert settings.secrets.host_keys["app-2.b"].public.startswith("ssh-ed25519 ")
 
 
@@ -922,13 +922,18 @@ def test_a_mail_server_that_asks_who_it_is_needs_a_password() -> None:
     assert config.parse(values).secrets.monitoring.smtp_password is None
 
 
+def watched() -> dict[str, Any]:
+    """With a page for customers."""
+    return stack.configuration(monitoring={"email": dict(stack.MAIL), "status_page": dict(stack.PAGE)})
+
+
 def test_a_page_for_customers_needs_a_key_and_a_bucket_of_its_own() -> None:
-    values = stack.configuration()
+    values = watched()
     assert config.parse(values).secrets.monitoring.status_page is not None
     for bucket in (values["witness"]["bucket"], config.parse(values).bucket("b", "assets")):
         taken = faults(put(values, "monitoring/status_page/bucket", bucket))
         assert list(taken) == ["dr:monitoring.status_page.bucket"]
-    values = stack.configuration()
+    values = watched()
     values["secrets"]["monitoring"]["status_page"] = {"access_key": "x y"}
     wrong = faults(values)
     assert set(wrong) == {f"dr:secrets.monitoring.status_page.{it}" for it in ("access_key", "secret_key")}

@@ -65,7 +65,8 @@ def wanted(layout: Layout, place: config.Place, watch: Watch | None) -> list[Man
     given = [*_GIVEN, *(["witness.json"] if (layout.etc / "witness.json").exists() else [])]
     unit = (
         f"{_HEAD}[Unit]\nDescription=Write the page that tells customers how the shop is\nAfter=network-online.target\nWants=network-online.target\n\n"
-        f"[Service]\nType=oneshot\nDynamicUser=yes\nUMask=0077\nNice=10\nMemoryMax=96M\nTimeoutStartSec=60\nStandardOutput=null\nStandardError=journal\n"
+        "[Service]\nType=oneshot\nDynamicUser=yes\nUMask=0077\nNice=10\nMemoryMax=96M\nTimeoutStartSec=60\n"
+        "StandardOutput=null\nStandardError=journal\nSyslogLevel=notice\nLogLevelMax=notice\n"
         f"{''.join(f'LoadCredential={name}:/etc/dr/{name}{chr(10)}' for name in given)}"
         f"{verified_line(TOOL)}ExecStart=/usr/bin/python3 {TOOL} monitoring page\n{sandbox([])}"
     )

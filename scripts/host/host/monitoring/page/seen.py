@@ -20,7 +20,9 @@ _SHOP = 'probe_success{target="shop"}'
 
 
 def queries(max_lag_bytes: int) -> dict[str, str]:
-    """By what each is called below. A minute of a database: a figure that was missed once is no loss of a copy."""
+    """By what each is called below. A minute of a database: a figure that was missed once is no loss of a copy. Of the primary the same moments count, so
+    that a Prometheus which has just begun misses no copy.
+    """
     safe = f"dr_postgres_streaming == 1 and on (host) dr_postgres_replication_lag_bytes <= {max_lag_bytes} and on (host) ({_PRIMARY})"
     return {
         "shop": f"max(max_over_time({_SHOP}[25s]))",
@@ -28,7 +30,7 @@ def queries(max_lag_bytes: int) -> dict[str, str]:
         "age": f"max(time() - timestamp({_SHOP}))",
         "entrance": 'max(probe_success{target="entrance"})',
         "regions": 'sum by (site) (up{job="node"})',
-        "primary": f"count({_PRIMARY})",
+        "primary": f"count(count_over_time(({_PRIMARY})[1m:10s]))",
         "safe": f"count(count_over_time(({safe})[1m:10s]))",
         "serving": 'sum by (site) (dr_role{role="primary", kind="db"})',
         "epoch": "max(dr_role_epoch)",
