@@ -3,66 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from components import settings as s
+from components.config_certificates import (
+    CERTIFICATE,
+    REMEDY,
+    RENEW,
+    TLS_KEY,
+    both,
+    caches,
+    clients,
+    database_clients,
+    host_certificates,
+)
+from components.config_rotation import LONG, NUMBER, PASSWORD, rotation
 from contract import checks, ssh_keys, witness
-from contract.hosts import CACHE, kind_of
 from contract.reading import Section
 from contract.report import DAY
-from contract.rotation import FIRST_KEYS, KINDS, Stage
+from contract.rotation import FIRST_KEYS, KINDS
 from contract.services.environment import SECRETS
-from contract.services.postgres import PAIRS, REPLICATION_ROLE, Logins, other_pair
+from contract.services.postgres import PAIRS
 from contract.services.redis import SHOP
 
-_REMEDY = (
-    "store the object that was kept, whole (`pulumi config set --secret secrets < secrets.json`, in both stacks), or correct this part of it; a new one "
-    "of `drctl secrets` is for a new installation alone: hosts take their keys at their first boot, and no backup is read by another passphrase"
-)
 _OF_APP = "make it a mapping of names to texts of one line, as in docs/your-shop.md, and store the whole object again, in both stacks"
-RENEW = "take the part tls of a new set of `drctl secrets`, and nothing else of it, as `Certificates end` in docs/failover.md says"
 
-_PASSWORD = checks.text(r"[\x21-\x7e]{12,200}", "12 or more printable characters without spaces")
 _TOKEN = checks.text(r"[\x21-\x7e]+", "a word without spaces")
 _PRIVATE_KEY = checks.text(
     r"-----BEGIN OPENSSH PRIVATE KEY-----\n[A-Za-z0-9+/=\n]+-----END OPENSSH PRIVATE KEY-----\n?",
     "an OpenSSH private key",
 )
 _PUBLIC_KEY = checks.text(r"ssh-ed25519 [A-Za-z0-9+/=]+( \S+)?", "an ssh-ed25519 public key in one line")
-_CERTIFICATE = checks.text(
-    r"(-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+-----END CERTIFICATE-----\n*)+", "a PEM certificate or chain"
-)
-_TLS_KEY = checks.text(
-    r"-----BEGIN ((EC|RSA) )?PRIVATE KEY-----\n[A-Za-z0-9+/=\n]+-----END ((EC|RSA) )?PRIVATE KEY-----\n?",
-    "a PEM private key",
-)
 _HTTP = checks.text(r"https?://[^\s\"'\\]+", "an http or https URL")
-_NUMBER = checks.integer(FIRST_KEYS, 1_000_000)
-_LONG = checks.text(r"[0-9a-f]{64,256}", "64 or more hexadecimal digits")
 
 
 def read_secrets(root: Section, hosts: Sequence[str], spare: Sequence[str] = ()) -> s.Secrets:
     """Secrets of these hosts ("db-1.a"). Those of `spare` hosts, which may be added later, are checked where there are some, and left out."""
-    with root.section("secrets", "nothing can be signed in to and no host can prove who it is", _REMEDY) as at:
+    with root.section("secrets", "nothing can be signed in to and no host can prove who it is", REMEDY) as at:
         ssh, tls = at.section("ssh", "hosts cannot be reached"), at.section("tls", "hosts cannot trust each other")
         with ssh, tls:
             operator, of_hosts = _witness(at)
             postgres = _postgres(at)
             login = postgres.login or PAIRS[0]
-            beside = _rotation(at, login, hosts, spare)
+            beside = rotation(at, login, hosts, spare)
             return s.Secrets(
-                openstack_password=at.take("openstack_password", _TOKEN, "signing in to OpenStack fails", _REMEDY),
+                openstack_password=at.take("openstack_password", _TOKEN, "signing in to OpenStack fails", REMEDY),
                 ovh=_ovh(at, "ovh"),
                 acme=None if at.empty("acme") else _ovh(at, "acme"),
                 operator=_ssh_key(ssh, "operator"),
                 ssh_ca=None if ssh.empty("ca") else _ssh_ca(ssh),
                 host_keys=_host_keys(ssh, hosts, spare),
-                ca=_both(tls.take("ca", _CERTIFICATE, "hosts cannot trust each other", _REMEDY), beside.hosts_ca),
+                ca=both(tls.take("ca", CERTIFICATE, "hosts cannot trust each other", REMEDY), beside.hosts_ca),
                 shop=_entrance(tls),
-                host_certificates=_host_certificates(tls, hosts, spare),
+                host_certificates=host_certificates(tls, hosts, spare),
                 host_certificates_beside=beside.hosts,
                 database=_database(tls, login, beside.database_ca),
-                cache=_cache(tls, _caches(hosts), _caches(spare), beside.caches_ca),
+                cache=_cache(tls, caches(hosts), caches(spare), beside.caches_ca),
                 postgres=replace(postgres, beside=beside.database, replication_rotated=beside.replication),
                 redis=replace(_redis(at), **beside.redis),
                 witness=operator,
@@ -83,7 +79,7 @@ def _ovh(root: Section, name: str) -> s.OvhKeys:
     with root.section(name, "the OVHcloud API refuses every request") as at:
         names = ("application_key", "application_secret", "consumer_key")
         return s.OvhKeys(
-            **{name: at.take(name, _TOKEN, "the OVHcloud API refuses every request", _REMEDY) for name in names}
+            **{name: at.take(name, _TOKEN, "the OVHcloud API refuses every request", REMEDY) for name in names}
         )
 
 
@@ -91,7 +87,7 @@ def _ssh_key(parent: Section, name: str) -> s.SshKey:
     with parent.section(name, "the host cannot be reached by ssh") as at:
         why = "the host cannot be reached by ssh, or not be told from another"
         return s.SshKey(
-            private=at.take("private", _PRIVATE_KEY, why, _REMEDY), public=at.take("public", _PUBLIC_KEY, why, _REMEDY)
+            private=at.take("private", _PRIVATE_KEY, why, REMEDY), public=at.take("public", _PUBLIC_KEY, why, REMEDY)
         )
 
 
@@ -113,153 +109,25 @@ def _host_keys(ssh: Section, hosts: Sequence[str], spare: Sequence[str]) -> dict
     return {host: key for host, key in found.items() if host in hosts}
 
 
-def _certificate(parent: Section, name: str) -> s.Certificate:
-    with parent.section(name, "TLS cannot be served") as at:
-        why = "TLS cannot be served"
-        return s.Certificate(
-            cert=at.take("cert", _CERTIFICATE, why, _REMEDY), key=at.take("key", _TLS_KEY, why, _REMEDY)
-        )
-
-
 def _entrance(parent: Section) -> s.Entrance:
     with parent.section("shop", "TLS cannot be served") as at:
         why = "nothing can prove that the shop is reached by its name"
-        ca = None if at.empty("ca") else at.take("ca", _CERTIFICATE, why, _REMEDY)
+        ca = None if at.empty("ca") else at.take("ca", CERTIFICATE, why, REMEDY)
         return s.Entrance(
-            cert=at.take("cert", _CERTIFICATE, "TLS cannot be served", _REMEDY),
-            key=at.take("key", _TLS_KEY, "TLS cannot be served", _REMEDY),
+            cert=at.take("cert", CERTIFICATE, "TLS cannot be served", REMEDY),
+            key=at.take("key", TLS_KEY, "TLS cannot be served", REMEDY),
             ca=ca,
         )
-
-
-def _host_certificates(tls: Section, hosts: Sequence[str], spare: Sequence[str]) -> dict[str, s.Certificate]:
-    with tls.section("hosts", "hosts cannot trust each other", RENEW) as at:
-        found = {host: _certificate(at, host) for host in (*hosts, *filter(at.has, spare))} if at.readable else {}
-    return {host: certificate for host, certificate in found.items() if host in hosts}
-
-
-def _both(ca: str, beside: str | None) -> str:
-    """Whoever shows a certificate of one of both CAs comes in while they are rotated."""
-    return f"{ca.rstrip()}\n{beside}" if ca and beside else ca
 
 
 def _database(tls: Section, login: int, beside: str | None) -> s.Clients:
     why = "nobody can prove to the database who it is"
     with tls.section("database", why, RENEW) as at:
-        ca = at.take("ca", _CERTIFICATE, why, RENEW)
+        ca = at.take("ca", CERTIFICATE, why, RENEW)
         return s.Clients(
-            ca=_both(ca, beside),
-            clients=_clients(at, database_clients(login)),
+            ca=both(ca, beside),
+            clients=clients(at, database_clients(login)),
         )
-
-
-def database_clients(login: int) -> tuple[str, ...]:
-    """Who signs in at the database, where the shop uses this pair of its logins."""
-    names = Logins.pair(login)
-    return (names.app, names.worker, REPLICATION_ROLE)
-
-
-@dataclass(frozen=True, kw_only=True, repr=False)
-class _Beside:
-    """What is taken beside what is in use: a password of databases, those of caches by user, a word of sessions, PEM of CAs; certificates of hosts; the
-    number of the keys of buckets; whether a standby's password is another at the other end.
-    """
-
-    database: str | None = None
-    database_ca: str | None = None
-    redis: dict[str, str] = field(default_factory=dict)
-    sessions: str | None = None
-    hosts: dict[str, s.Certificate] = field(default_factory=dict)
-    hosts_ca: str | None = None
-    caches_ca: str | None = None
-    buckets: int | None = None
-    replication: bool = False
-
-
-_ROTATING = "nobody knows how far the rotation has come, and hosts would be shut out by what they show"
-_GO_ON = "run the same `drctl rotate` again, which goes on; or put the object of the other stack here, whole, where that one is readable"
-
-
-def _rotation(root: Section, login: int, hosts: Sequence[str], spare: Sequence[str]) -> _Beside:
-    """There while `drctl rotate` is under way; of a kind that is at rest nothing is read."""
-    if not root.has("rotation"):
-        return _Beside()
-    with root.section("rotation", _ROTATING, _GO_ON) as at:
-        password, database_ca = _database_beside(at, login) if at.has("database") else (None, None)
-        certificates, hosts_ca = _hosts_beside(at, hosts, spare) if at.has("host-certificates") else ({}, None)
-        return _Beside(
-            database=password,
-            database_ca=database_ca,
-            redis={
-                **(_redis_beside(at, "redis", "app", "replica") if at.has("redis") else {}),
-                **(_redis_beside(at, "cache-operator", "operator") if at.has("cache-operator") else {}),
-            },
-            sessions=_sessions_beside(at) if at.has("sessions") else None,
-            hosts=certificates,
-            hosts_ca=hosts_ca,
-            replication=_replication_beside(at) if at.has("replication") else False,
-            buckets=_buckets_beside(at) if at.has("buckets") else None,
-            caches_ca=_caches_beside(at, _caches(hosts), _caches(spare)) if at.has("cache-certificates") else None,
-        )
-
-
-def _two(at: Section) -> bool:
-    """Whether two are good at this stage."""
-    stage = at.take("stage", checks.one_of(*Stage), _ROTATING, _GO_ON)
-    at.take("applied", checks.boolean, _ROTATING, _GO_ON)
-    return stage in (Stage.BESIDE, Stage.TURNED)
-
-
-def _database_beside(rotation: Section, login: int) -> tuple[str | None, str | None]:
-    with rotation.section("database", _ROTATING, _GO_ON) as at:
-        if not _two(at):
-            return None, None
-        password = at.take("app", _PASSWORD, _ROTATING, _GO_ON)
-        ca = at.take("ca", _CERTIFICATE, _ROTATING, _GO_ON)
-        _clients(at, database_clients(other_pair(login)))
-        return password, ca
-
-
-def _redis_beside(rotation: Section, kind: str, *users: str) -> dict[str, str]:
-    with rotation.section(kind, _ROTATING, _GO_ON) as at:
-        users = users if _two(at) else ()
-        return {f"{user}_beside": at.take(user, _PASSWORD, _ROTATING, _GO_ON) for user in users}
-
-
-def _sessions_beside(rotation: Section) -> str | None:
-    with rotation.section("sessions", _ROTATING, _GO_ON) as at:
-        return at.take("secret_key_base", _LONG, _ROTATING, _GO_ON) if _two(at) else None
-
-
-def _hosts_beside(
-    rotation: Section, hosts: Sequence[str], spare: Sequence[str]
-) -> tuple[dict[str, s.Certificate], str | None]:
-    with rotation.section("host-certificates", _ROTATING, _GO_ON) as at:
-        if not _two(at):
-            return {}, None
-        return _host_certificates(at, hosts, spare), at.take("ca", _CERTIFICATE, _ROTATING, _GO_ON)
-
-
-def _caches_beside(rotation: Section, hosts: Sequence[str], spare: Sequence[str]) -> str | None:
-    with rotation.section("cache-certificates", _ROTATING, _GO_ON) as at:
-        if not _two(at):
-            return None
-        _clients(at, (SHOP,))
-        _host_certificates(at, hosts, spare)
-        return at.take("ca", _CERTIFICATE, _ROTATING, _GO_ON)
-
-
-def _replication_beside(rotation: Section) -> bool:
-    with rotation.section("replication", _ROTATING, _GO_ON) as at:
-        if not _two(at):
-            return False
-        at.take("replication", _PASSWORD, _ROTATING, _GO_ON)
-        return True
-
-
-def _buckets_beside(rotation: Section) -> int | None:
-    with rotation.section("buckets", _ROTATING, _GO_ON) as at:
-        return at.take("generation", _NUMBER, _ROTATING, _GO_ON) if _two(at) else None
 
 
 def _buckets(root: Section) -> int:
@@ -267,7 +135,7 @@ def _buckets(root: Section) -> int:
         return FIRST_KEYS
     why = "nobody knows which keys open the buckets"
     with root.section("buckets", why) as at:
-        return at.take("generation", _NUMBER, why, _REMEDY)
+        return at.take("generation", NUMBER, why, REMEDY)
 
 
 def _since(root: Section) -> dict[str, str]:
@@ -284,28 +152,19 @@ def _cache(tls: Section, hosts: Sequence[str], spare: Sequence[str], beside: str
     why = "caches and shop cannot trust each other"
     with tls.section("cache", why, RENEW) as at:
         return s.Caches(
-            ca=_both(at.take("ca", _CERTIFICATE, why, RENEW), beside),
-            clients=_clients(at, (SHOP,)),
-            hosts=_host_certificates(at, hosts, spare),
+            ca=both(at.take("ca", CERTIFICATE, why, RENEW), beside),
+            clients=clients(at, (SHOP,)),
+            hosts=host_certificates(at, hosts, spare),
         )
-
-
-def _clients(parent: Section, names: Sequence[str]) -> dict[str, s.Certificate]:
-    with parent.section("clients", "nobody can sign in there", RENEW) as at:
-        return {name: _certificate(at, name) for name in names} if at.readable else {}
-
-
-def _caches(hosts: Sequence[str]) -> list[str]:
-    return [host for host in hosts if kind_of(host) == CACHE]
 
 
 def _postgres(root: Section) -> s.PostgresPasswords:
     with root.section("postgres", "the database has no passwords") as at:
         why = "replication or the shop cannot sign in to the database"
         return s.PostgresPasswords(
-            replication=at.take("replication", _PASSWORD, why, _REMEDY),
-            app=at.take("app", _PASSWORD, why, _REMEDY),
-            login=at.take("login", checks.integer(*PAIRS), why, _REMEDY, default=PAIRS[0]),
+            replication=at.take("replication", PASSWORD, why, REMEDY),
+            app=at.take("app", PASSWORD, why, REMEDY),
+            login=at.take("login", checks.integer(*PAIRS), why, REMEDY, default=PAIRS[0]),
         )
 
 
@@ -313,7 +172,7 @@ def _redis(root: Section) -> s.RedisPasswords:
     with root.section("redis", "the cache has no passwords") as at:
         names = ("app", "replica", "operator")
         return s.RedisPasswords(
-            **{name: at.take(name, _PASSWORD, "nobody can sign in to the cache", _REMEDY) for name in names}
+            **{name: at.take(name, PASSWORD, "nobody can sign in to the cache", REMEDY) for name in names}
         )
 
 
@@ -343,7 +202,7 @@ def _witness_user(hosts: Section, user: str, why: str) -> s.S3Keys:
 
 def _s3_keys(at: Section, why: str) -> s.S3Keys:
     return s.S3Keys(
-        access_key=at.take("access_key", _TOKEN, why, _REMEDY), secret_key=at.take("secret_key", _TOKEN, why, _REMEDY)
+        access_key=at.take("access_key", _TOKEN, why, REMEDY), secret_key=at.take("secret_key", _TOKEN, why, REMEDY)
     )
 
 
@@ -365,7 +224,7 @@ def _apart(hosts: Section, operator: s.S3Keys, found: dict[str, s.S3Keys]) -> No
 
 def _rails(root: Section) -> str:
     with root.section("rails", "sessions cannot be signed") as at:
-        return at.take("secret_key_base", _LONG, "sessions cannot be signed", _REMEDY)
+        return at.take("secret_key_base", LONG, "sessions cannot be signed", REMEDY)
 
 
 def _archive(root: Section) -> str | None:
@@ -373,7 +232,7 @@ def _archive(root: Section) -> str | None:
         return None
     with root.section("archive", "backups cannot be encrypted") as at:
         why = "backups cannot be encrypted, and those that were made not be read"
-        return at.take("passphrase", _PASSWORD, why, "put back the passphrase that the archive was begun with")
+        return at.take("passphrase", PASSWORD, why, "put back the passphrase that the archive was begun with")
 
 
 _TOLD = "put it into the part monitoring of the object, or take its key out of there"
