@@ -55,6 +55,9 @@ ELSEWHERE = {
     'drctl failover b --reason "db-1.a is dead"': "moved_by_drctl",
     "drctl switchover b --resume": "test_a_switchover_whose_drctl_was_killed_is_gone_on_with",
     "drctl rollback": "deployed_under_load",
+    "drctl rotate host-certificates": "certificates_renewed",
+    "drctl rotate cache-certificates": "certificates_renewed",
+    "drctl rotate database": "logins_rotated",
     "drctl confirm 0123456789ab": "watched_word",
     "openstack server start <id>": "",  # OpenStack's own program, for a server that is off: the lab's API has that call (tests/lab/cloud)
 }

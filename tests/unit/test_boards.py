@@ -112,12 +112,13 @@ def test_a_prometheus_that_takes_long_with_each_is_not_asked_for_ever(monkeypatc
     class Slow:
         def __init__(self, *_: Any, **__: Any) -> None: ...
 
-        def request(self, _: str, path: str) -> None:
+        def request(self, _: str, path: str, *__: object) -> None:
             clock[0] += asking.LIMIT_S - 0.1
             asked.append(path)
 
         def getresponse(self) -> Any:
-            return io.BytesIO(b'{"data": {"result": []}}')
+            answer = io.BytesIO(b'{"data": {"result": []}}')
+            return SimpleNamespace(status=200, read=answer.read)
 
         def close(self) -> None: ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,7 @@ class World:
     def settings(self, site: str) -> Any:
         return replace(ITS, shop=replace(ITS.shop, release=self.configured[site]))
 
-    def up(self, stack: Stack, _: Any, why: str = "", limited: bool = False) -> Outcome:
+    def up(self, stack: Stack, _: Any, why: str = "", limited: bool = False, also: Sequence[str] = ()) -> Outcome:
         assert limited and self.quiet.now == "deploy"
         site = stack.name[-1]
         if site in self.locked:
