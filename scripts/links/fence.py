@@ -60,9 +60,8 @@ def run(told: Document) -> dict[str, Any]:
     warning = agree(side, newest, action, witness)
     if warning:
         print(f"WARNING fence: {warning}", file=sys.stderr)
-    entrance = witness.addresses(other(told.site)).get(
-        "lb"
-    )  # before the role moves: nothing but the witness may be needed after that
+    # Before the role moves: nothing but the witness may be needed after that.
+    entrance = witness.addresses(other(told.site)).get("lb")
     if action is not Action.TAKE_OVER:  # which waits for nothing that it can do without
         witness_keys.judge(told.host_keys, witness, first=action is Action.CLAIM_FIRST)
     if action is Action.CLAIM_FIRST:
