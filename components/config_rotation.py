@@ -9,6 +9,7 @@ from components import settings as s
 from components.config_certificates import CERTIFICATE, caches, clients, database_clients, host_certificates
 from contract import checks
 from contract.reading import Section
+from contract.report import DAY
 from contract.rotation import FIRST_KEYS, Stage
 from contract.services.postgres import other_pair
 from contract.services.redis import SHOP
@@ -35,6 +36,12 @@ class Beside:
     replication: bool = False
 
 
+def _whether(value: object) -> bool:
+    """Of a stage: false, or the day on which the stack's run has brought it to its hosts; true of one that an earlier version wrote."""
+    return value if isinstance(value, bool) else bool(DAY(value))
+
+
+_APPLIED = checks.Check(f"true, false or {DAY.wanted}", _whether)
 _ROTATING = "nobody knows how far the rotation has come, and hosts would be shut out by what they show"
 _GO_ON = "run the same `drctl rotate` again, which goes on; or put the object of the other stack here, whole, where that one is readable"
 
@@ -65,7 +72,7 @@ def rotation(root: Section, login: int, hosts: Sequence[str], spare: Sequence[st
 def _two(at: Section) -> bool:
     """Whether two are good at this stage."""
     stage = at.take("stage", checks.one_of(*Stage), _ROTATING, _GO_ON)
-    at.take("applied", checks.boolean, _ROTATING, _GO_ON)
+    at.take("applied", _APPLIED, _ROTATING, _GO_ON)
     return stage in (Stage.BESIDE, Stage.TURNED)
 
 

@@ -372,6 +372,33 @@ def test_sessions_of_before_are_read_for_some_days_and_the_same_command_ends_the
     assert played.stacks["a"].secrets()["since"]["sessions"] == "2026-11-30", "in use since the turn"
 
 
+@pytest.mark.parametrize("at", range(8, 12))
+def test_the_days_count_from_when_both_regions_sign_with_the_new_one(at: int) -> None:
+    """Killed behind the turn of the sets, and gone on with days later: until then customers were given what the old one has signed."""
+    played = Played(kind="sessions", keep_days=14, dies=at)
+    with pytest.raises(Killed):
+        played.rotate()
+    played.dies, played.today = 0, datetime.date(2026, 12, 12)
+    with pytest.raises(Partial, match="until 2026-12-26, as they shall"):
+        played.rotate()
+    played.today = datetime.date(2026, 12, 26)
+    played.rotate()
+    assert played.lost == [] and played.at_rest()
+
+
+def test_a_day_that_is_none_is_a_sentence() -> None:
+    played = Played(kind="sessions", keep_days=14)
+    with pytest.raises(Partial):
+        played.rotate()
+    for stack in played.stacks.values():
+        found = stack.secrets()
+        found["rotation"]["sessions"]["applied"] = True
+        found["since"]["sessions"] = "soon"
+        stack.keep_secrets(found)
+    with pytest.raises(Refused, match="found 'soon' as the day since which its sessions are in use"):
+        played.rotate()
+
+
 def test_while_sessions_of_before_are_read_another_kind_is_rotated() -> None:
     played = Played(kind="sessions", keep_days=14)
     with pytest.raises(Partial):

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from contract.errors import Partial, Refused
-from contract.plain import phrase
+from contract.plain import phrase, shown
 from contract.rotation import Stage
 from contract.services.postgres import Logins, other_pair
 from contract.sites import SITES, other
@@ -170,7 +170,7 @@ class Steps:
             raise Partial(
                 f"pulumi up of region {site}: failed ({phrase('; '.join(outcome.errors), 1500)}); both regions let in what the other one shows"
             )
-        self._keep(site, rotation.applied(self._sets[site], self._kind))
+        self._keep(site, rotation.applied(self._sets[site], self._kind, f"{self._world.today()}"))
 
     def _old(self) -> tuple[str, str]:
         """Names that nobody is to come in by, once the new ones are in use."""
@@ -199,13 +199,24 @@ class Steps:
 
     def _wait_days(self) -> None:
         """No run waits for days: it ends here, and the same command goes on from that day on. Raises Partial."""
-        turned = datetime.date.fromisoformat(rotation.day(self._sets[SITES[0]], self._kind))
+        turned = max(self._shown(site) for site in SITES)
         until = turned + datetime.timedelta(days=self._world.keep_days)
         if self._world.today() < until:
             raise Partial(
                 f"{KEPT[self._kind].format(day=turned)} until {until}, as they shall; the new one is in use in both regions, and nothing is open; run the "
                 f"same command from {until} on, or with --keep-days 0, which ends them now"
             )
+
+    def _shown(self, site: str) -> datetime.date:
+        """Since when a region shows what is new: until then it has signed with the old one. Raises Refused."""
+        found = rotation.shown(self._sets[site], self._kind)
+        try:
+            return datetime.date.fromisoformat(found)
+        except ValueError:
+            raise Refused(
+                f"dr:secrets of stack {self._world.stacks[site].name}: found {shown(found)} as the day since which its {self._kind} are in use, wanted one "
+                "like 2026-11-30; nobody knows how long the old one is needed, so it stays; correct `since` in both stacks, and run the same again"
+            ) from None
 
     def _see_shut_out(self) -> None:
         """A run leaves those in by whom somebody has come meanwhile: it is made once more."""

@@ -44,12 +44,18 @@ def number(found: Mapping[str, Any], kind: str) -> int:
 
 def is_applied(found: Mapping[str, Any], kind: str) -> bool:
     """Whether the stack's own run has brought the stage to its hosts."""
-    return found[_PLACE][kind][_APPLIED] is True
+    return found[_PLACE][kind][_APPLIED] is not False
 
 
 def day(found: Mapping[str, Any], kind: str) -> str:
     """Since which it is in use."""
     return str(found[_SINCE][kind])
+
+
+def shown(found: Mapping[str, Any], kind: str) -> str:
+    """The day on which the stack's own run has brought the stage to its hosts; of a set that does not say it, that of `day`."""
+    told = found[_PLACE][kind][_APPLIED]
+    return told if isinstance(told, str) else day(found, kind)
 
 
 def begun(found: Mapping[str, Any], kind: str, names: Names) -> Secrets:
@@ -83,10 +89,10 @@ def closed(found: Mapping[str, Any], kind: str) -> Secrets:
     return copy.deepcopy({**rest, **({_PLACE: left} if left else {})})
 
 
-def applied(found: Mapping[str, Any], kind: str) -> Secrets:
-    """The stack's own run has brought the stage to its hosts."""
+def applied(found: Mapping[str, Any], kind: str, day: str) -> Secrets:
+    """The stack's own run has brought the stage to its hosts, on that day."""
     made = copy.deepcopy(dict(found))
-    made[_PLACE][kind][_APPLIED] = True
+    made[_PLACE][kind][_APPLIED] = day
     return made
 
 
