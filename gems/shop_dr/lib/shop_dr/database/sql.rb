@@ -15,9 +15,12 @@ module ShopDr
       LOCKS = /\bFOR\s+(?:NO\s+KEY\s+)?UPDATE\b/i
       CALLS = /\bFROM\s+[\w".]+\s*\(/i
       FROM = /\bFROM\b/i
-      STRINGS = /'(?:[^']|'')*'/
+      # What says nothing of a statement, each to its own end, from left to right: a quote in a comment opens no text, a comment's sign in a text no comment.
+      SILENT = %r{\be'(?:[^'\\]|''|\\.)*'|'(?:[^']|'')*'|\$(\w*)\$.*?\$\1\$|--[^\n]*|/\*.*?\*/}im
       # Several statements in one: the first word says nothing of the others.
       ANOTHER = /;\s*\S/
+      # Of a text or a comment.
+      HALF = %r{'|/\*|\*/|\$\w*\$}
 
       module_function
 
@@ -25,9 +28,11 @@ module ShopDr
       def kind(sql)
         text = sql.to_s.sub(COMMENTS, "")
         word = text[/\A\w+/].to_s.upcase
-        return :write if text.include?(";") && text.gsub(STRINGS, "''").match?(ANOTHER)
+        kind = KINDS.fetch(word) { return :write }
+        text = text.gsub(SILENT, " ")
+        # A text or a comment that has no end, or ends otherwise than it was read here, may hide anything.
+        return :write if text.match?(ANOTHER) || text.match?(HALF)
 
-        kind = KINDS.fetch(word, :write)
         return :read if kind == :rollback && text.match?(/\AROLLBACK\s+(?:\w+\s+)?TO\b/i)
         return :write if %w[SELECT WITH].include?(word) && writes?(text)
 
@@ -35,7 +40,7 @@ module ShopDr
       end
 
       def writes?(text)
-        bare = text.gsub(STRINGS, "''").gsub(LOCKS, "")
+        bare = text.gsub(LOCKS, "")
         bare.match?(WRITES) || bare.match?(CALLS) || (!bare.match?(FROM) && bare.include?("("))
       end
     end
