@@ -5,7 +5,7 @@ RUN := .venv/bin/python -m
 # Of every run of pytest that takes longer than fast: where its time goes.
 SLOWEST := --durations=25
 
-.PHONY: demo test fast drills chaos lab clean check style types rules reference lock sbom audit setup environment
+.PHONY: demo test fast drills chaos lab clean check style types rules reference lock sbom audit setup environment browser
 
 demo: setup
 	$(RUN) lab.rehearsal.demo
@@ -18,8 +18,8 @@ test: setup check
 fast: environment style
 	@$(MAKE) --no-print-directory -j2 --output-sync=target types rules
 
-# The drills that `make test` leaves out, and the proof that drills can fail. Played before an issue is closed.
-drills: setup
+# The drills that `make test` leaves out, the proof that drills can fail, and the pages in a browser. Played before an issue is closed.
+drills: browser
 	$(RUN) pytest -m "rest or proof" $(SLOWEST)
 
 # Random faults: the stories of so many seeds, each with a record in .build/chaos. `make chaos SEED=7` plays that of 7 again.
@@ -66,6 +66,6 @@ lab: setup
 clean:
 	$(PYTHON) -m lab down
 
-setup environment:
+setup environment browser:
 	@command -v $(PYTHON) >/dev/null || { echo "set-up: $(PYTHON) not found, wanted Python 3.11 or newer; run: apt-get install python3 python3-venv" >&2; exit 2; }
-	@$(PYTHON) -m lab.setup $(if $(filter environment,$@),python)
+	@$(PYTHON) -m lab.setup $(if $(filter environment,$@),python)$(filter browser,$@)

@@ -52,6 +52,7 @@ PACKAGES = sorted(
         "systemd-journal-remote",
     }
 )
+BROWSER = ("chromium", "fonts-dejavu-core")  # what the pages are looked at with; `make drills` alone
 # Nothing that is not in the lock files, and nothing that would run its author's code to be built.
 PIP = (
     "pip",
@@ -103,10 +104,10 @@ def check_machine() -> None:
         )
 
 
-def missing_packages() -> list[str]:
+def missing_packages(wanted: Sequence[str] = PACKAGES) -> list[str]:
     try:
         known = subprocess.run(
-            ["dpkg-query", "-W", "-f", "${db:Status-Abbrev}${Package}\n", *PACKAGES],
+            ["dpkg-query", "-W", "-f", "${db:Status-Abbrev}${Package}\n", *wanted],
             capture_output=True,
             text=True,
             check=False,
@@ -117,12 +118,12 @@ def missing_packages() -> list[str]:
             USAGE,
         ) from None
     here = {line[3:].strip() for line in known.stdout.splitlines() if line.startswith("ii")}
-    return [name for name in PACKAGES if name not in here]
+    return [name for name in wanted if name not in here]
 
 
-def packages(report: Report) -> None:
+def packages(report: Report, wanted: Sequence[str] = PACKAGES) -> None:
     """Install what is missing, and start nothing: a server of this machine is none of the lab's."""
-    missing = missing_packages()
+    missing = missing_packages(wanted)
     policy, keep = Path("/usr/sbin/policy-rc.d"), Path("/usr/sbin/policy-rc.d").exists()
     if not keep:
         policy.write_text("#!/bin/sh\nexit 101\n")
@@ -205,6 +206,14 @@ def compiled() -> None:
 PYTHON_PACKAGES = Task(name="Python packages", rough_s=50, there=environment_there, make=environment)
 
 
+PAGES = Task(
+    name="a browser",
+    rough_s=40,
+    there=lambda: not missing_packages(BROWSER),
+    make=lambda report: packages(report, BROWSER),
+)
+
+
 def tasks() -> list[Task]:
     """Every step, in its order: each needs what those before it leave."""
     return [
@@ -216,21 +225,23 @@ def tasks() -> list[Task]:
 
 
 def main(arguments: Sequence[str] = ()) -> int:
-    """Returns the exit code. The one argument `python`: the virtual environment alone, which anybody may make (`make fast`)."""
-    if list(arguments) not in ([], ["python"]):
+    """Returns the exit code. The one argument `python`: the virtual environment alone, which anybody may make (`make fast`); `browser`: a browser
+    besides all else (`make drills`).
+    """
+    if list(arguments) not in ([], ["python"], ["browser"]):
         print(
-            f"set-up: found {arguments[0]!r}, wanted no argument, or `python` for the virtual environment alone",
+            f"set-up: found {arguments[0]!r}, wanted no argument, `python` for the virtual environment alone, or `browser` for a browser besides",
             file=sys.stderr,
         )
         return USAGE
     try:
-        if arguments:
+        if list(arguments) == ["python"]:
             check_python()
             work_through("set-up", [PYTHON_PACKAGES], sys.stdout)
             python()
             return 0
         check_machine()
-        work_through("set-up", tasks(), sys.stdout)
+        work_through("set-up", [*tasks(), *([PAGES] if arguments else [])], sys.stdout)
         compiled()
         tools.ensure(python())
     except (SetupError, cache.CacheError) as error:

@@ -20,6 +20,7 @@ ROOT = TESTS.parent
 # By folder or file below tests/; what is not here is fast.
 LAYERS = {
     "assets/test_stores.py": "tools",
+    "browser": "rest",
     "drills": "lab",
     "host/servers": "servers",
     "lab": "lab",

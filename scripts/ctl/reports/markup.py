@@ -14,8 +14,8 @@ body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; m
 h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; border-bottom: 1px solid #bbb; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .25rem .6rem .25rem 0; border-bottom: 1px solid #ddd; }
-td, p, li { overflow-wrap: anywhere; } th { font-weight: 600; }
-.wide { overflow-x: auto; } .wide td { overflow-wrap: normal; } .wide svg { min-width: 40rem; }
+h1, h2, th, td, p, li { overflow-wrap: anywhere; } th { font-weight: 600; }
+.wide { overflow-x: auto; } .wide td, .wide th { overflow-wrap: normal; } .wide svg { min-width: 40rem; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 12px; background: #f5f5f5; padding: .5rem; }
 svg { width: 100%; height: auto; } svg text { font: 11px system-ui, sans-serif; fill: #1a1a1a; }
 .good { color: #0a5c2b; } .bad { color: #a0111b; font-weight: 600; } .unknown { color: #7a4a00; font-weight: 600; }
@@ -59,7 +59,7 @@ def page(title: str, *inside: str | Iterable[str]) -> str:
         '<meta name="referrer" content="no-referrer"><meta name="viewport" content="width=device-width">'
         f"<title>{_spelled(title)}</title><style>{STYLE}</style>"
     )
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head>{tag("body", *inside)}</html>\n'
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head>{tag("body", tag("main", *inside))}</html>\n'
 
 
 def section(title: str, *inside: str | Iterable[str]) -> Markup:
@@ -75,14 +75,14 @@ def rows(told: Mapping[str, str | Markup]) -> Markup:
 
 
 def table(head: Iterable[str], lines: Iterable[Iterable[str]]) -> Markup:
-    """With a line of heads."""
-    top = tag("thead", tag("tr", (tag("th", it, scope="col") for it in head)))
+    """With a line of heads; what has no head is read without one."""
+    top = tag("thead", tag("tr", (tag("th", it, scope="col") if it else tag("td") for it in head)))
     return wide(tag("table", top, tag("tbody", (tag("tr", (tag("td", it) for it in line)) for line in lines))))
 
 
 def wide(it: Markup) -> Markup:
-    """What is moved sideways where a screen is too narrow for it: no word of it is broken, and no text made small."""
-    return tag("div", it, class_="wide")
+    """What is moved sideways where a screen is too narrow for it: no word of it is broken, and no text made small. By keys, too."""
+    return tag("div", it, class_="wide", tabindex="0")
 
 
 def listed(lines: Iterable[str]) -> Markup:

@@ -40,12 +40,12 @@ function panel(it, number, told) {
     caption.textContent = place === null ? "Now" : clock(told.start + place * told.step, told.points * told.step);
     lines.forEach((line, at) => { cells[at].textContent = written(place === null ? last(line.values) : line.values[place], it.unit); });
   };
-  const label = `${it.title}: ${lines.map((line) => `${line.legend} ${written(last(line.values), it.unit)}`).join(", ")}`;
+  const label = `${it.title}: ${lines.map((line) => `${line.legend || it.title} ${written(last(line.values), it.unit)}`).join(", ")}`;
   made.append(chart({ lines, unit: it.unit, start: told.start, step: told.step, points: told.points, moves, label, look: show }));
   made.append(element("table", {}, caption, element("tbody", {}, ...lines.map((line, at) => {
     const key = element("span", { class: "key", "aria-hidden": "true" });
     key.style.background = colour(at);
-    return element("tr", {}, element("th", { scope: "row" }, key, line.legend), cells[at]);
+    return element("tr", {}, element("th", { scope: "row" }, key, line.legend || it.title), cells[at]);
   }))));
   show(null);
   return made;
