@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import datetime
 import os
+import random
 import socket
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from contract.hosts import PORTS
 from lab.s3.gateway import Storage
 from lab.toolchain import tools
 
+FIRST, LAST = 10_000, 32_000  # below what Linux gives to whoever connects: such a one would have it a moment later
+_GIVEN = {*PORTS.values()}  # hosts that are played listen on those
+
 
 def free_port() -> int:
-    """A TCP port that nobody listened at a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port that nobody listened at a moment ago, and that nobody is given who asks the system for any, or this process a second time."""
+    while True:
+        port = random.randrange(FIRST, LAST)
+        if port in _GIVEN:
+            continue
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            _GIVEN.add(port)
+            return port
 
 
 @contextmanager

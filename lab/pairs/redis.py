@@ -14,6 +14,7 @@ from typing import Any
 
 from contract.errors import Failed
 from lab.machines import image
+from lab.pairs.loopback import free_port
 from scripts.ctl.stacks.secrets import CLIENT, Authority
 from scripts.host.frame import plan, rolefile
 from scripts.host.frame.call import Call
@@ -210,9 +211,7 @@ class Pair:
         self.certificates = {name: self.authority.issue([f"{name}.dr.internal", at]) for name, at in ADDRESSES.items()}
         self.beside = ""  # a second CA that is trusted
         self.client = self.authority.issue(["shop"], purposes=(CLIENT,))
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.hosts = {name: Site(self, name, root / name) for site in "ab" for name in self.names(site)}
         self.a, self.b = self.hosts["cache-1.a"], self.hosts["cache-1.b"]
 

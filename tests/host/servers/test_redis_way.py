@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from contract.services.redis import worker
+from lab.pairs.loopback import free_port
 from lab.pairs.redis import ADDRESSES, PASSWORDS, Pair, Site
 from scripts.ctl.stacks.secrets import SERVER
 from scripts.host.app import caches
@@ -19,12 +20,6 @@ from scripts.host.app.config import CACHES, Desired
 from scripts.host.frame.wait import until
 from scripts.host.redis.wire import Connection, parse_info
 from tests.host.app.test_app import document
-
-
-def free() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Plain:
@@ -61,7 +56,7 @@ class Way:
         told = document(cache_password=password)
         for key, at in ADDRESSES.items():
             told["hosts"][key] = {"name": f"{'other' if other else key}.dr.internal", "vrack": at, "front": at}
-        self.port = free()
+        self.port = free_port()
         (folder / "way.pem").write_text(pair.client["cert"].rstrip() + "\n" + pair.client["key"])
         (folder / "ca.pem").write_text(pair.ca)
         text = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Iterator
 
@@ -11,16 +10,11 @@ import pytest
 
 from lab.cloud.ovh import service
 from lab.dns.servers import Address, Dns, DnsError, Record, answer
+from lab.pairs.loopback import free_port
 from tests.lab.ovh.fakes import CONFIG, Api, FakeStorage
 
 pytestmark = pytest.mark.lab
 ZONE = "shop.example"
-
-
-def free_port() -> int:
-    with socket.socket(type=socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
