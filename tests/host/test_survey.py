@@ -86,6 +86,21 @@ def test_a_service_that_raises_is_silent_and_hides_no_other(call: Call, monkeypa
     assert "a-password" not in json.dumps(found)
 
 
+def test_no_figure_waits_for_what_it_is_not_made_of(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(survey, "_packages", lambda _: asked.append("packages"))
+    assert survey.figured(call)["failed"] == ["shop-web.service"] and asked == []
+    assert survey.survey(call).facts["packages"] is None and asked == ["packages"]
+
+
+def test_what_raises_where_packages_are_read_is_unknown(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def raises(_: Call) -> None:
+        raise OSError("no such disk")
+
+    monkeypatch.setattr(survey, "_packages", raises)
+    assert facts(call)["packages"] is None
+
+
 def test_a_package_that_wants_a_reboot_shows(call: Call) -> None:
     (call.layout.at("/run")).mkdir()
     call.layout.at("/run/reboot-required").touch()

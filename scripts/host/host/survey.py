@@ -35,13 +35,13 @@ _PACKAGES = re.compile(
 )
 UNITS_S = 5.0
 WATCHING = "monitoring"
-# What no figure is made of (`contract/monitoring/metrics.py`): parity asks for a lot, and packages are a process of their own.
+# What no figure is made of (`contract/monitoring/metrics.py`): parity asks for a lot, and the list of packages is long.
 UNFIGURED = ("packages", "parity", WATCHING)
 
 
 def survey(call: Call) -> Result:
     """Never fails; unknown is null, and `silent` names the services that could not be asked."""
-    return Result({**_all(call, ()), "packages": _packages(call.layout)})
+    return Result({**_all(call, ()), "packages": _asked(_packages, call)})
 
 
 def figured(call: Call) -> dict[str, Any]:
@@ -123,8 +123,8 @@ def _failed_units() -> list[str]:
     return [line.split()[0] for line in done.out.splitlines() if line.strip()] if done.code == 0 else []
 
 
-def _packages(layout: Layout) -> dict[str, str] | None:
-    found = packages.versions(layout)
+def _packages(call: Call) -> dict[str, str] | None:
+    found = packages.versions(call.layout)
     return None if found is None else {name: it for name, it in found.items() if _PACKAGES.fullmatch(name)}
 
 
