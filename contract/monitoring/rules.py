@@ -62,6 +62,15 @@ _WRITES = "and on (host) dr_postgres_in_recovery == 0"
 _DISKS = 'fstype!~"tmpfs|ramfs|squashfs|fuse.*|iso9660"'
 _BOTH = 'unless on () (min(sum by (site) (up{job="node"})) == 0)'  # while both regions are there
 _HOST = "{{ $labels.host }}"
+_HANGING = " ".join(
+    f'{sign} sum by (host, site) (alertmanager_{name}{{integration="email"}})'
+    for sign, name in (
+        ("", "notifications_total"),
+        ("-", "notification_requests_total"),
+        ("+", "notification_requests_failed_total"),
+        ("-", "notifications_failed_total"),
+    )
+).strip() + " > 0"  # fmt: skip
 # A region that is cut off sells on: whoever is woken need not look first.
 _SELLS = (
     '{{ with query `max(probe_success{target="shop"})` }}; the shop {{ if eq (. | first | value) 1.0 }}answers{{ else }}does not answer{{ end }}'
@@ -344,6 +353,8 @@ def _monitoring() -> tuple[Rule, ...]:
             "MessagesFail", "increase(alertmanager_notifications_failed_total[10m]) > 0", 0,
             "{{ $labels.integration }} does not take what {{ $labels.host }} sends", "by-day",
         ),
+        # Alertmanager has no end to its wait for a mail server that has let it in; for all others it has. What is begun and has neither been taken nor failed.
+        _warn("MailHangs", _HANGING, 120, f"a mail server has let {_HOST} in and says nothing: no mail is sent from there until it does", "by-day"),
         _warn("AlertsDropped", "increase(prometheus_notifications_dropped_total[10m]) > 0", 0, f"{_HOST}: alerts reached no Alertmanager", "by-day"),
         _warn("RulesFail", "increase(prometheus_rule_evaluation_failures_total[10m]) > 0", 0, f"{_HOST}: rules could not be judged", "by-day"),
     )  # fmt: skip

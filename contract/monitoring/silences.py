@@ -61,7 +61,7 @@ NEVER = frozenset(
     (
         *("TwoWriters", "TwoCacheLeaders", "ArchiveSplitBrain", "EpochsDiffer", "NoWriter", "LeaseStopped", "LeaseNearlyOut"),
         *("ReplicationLagBytes", "ReplicationLagSeconds", "SlotLost", "SlotNearLimit", "ArchiveDropped", "ArchiveGap", "BackupDamaged"),
-        *("DiskFull", "DatabaseVolumeFull", "RegionGone", "RegionNotWatched", "Watchdog", "MessagesFail", "AlertsDropped", "RulesFail"),
+        *("DiskFull", "DatabaseVolumeFull", "RegionGone", "RegionNotWatched", "Watchdog", "MessagesFail", "MailHangs", "AlertsDropped", "RulesFail"),
         *("ShopDown", "ShopNotAsked", "NoAppHealthy", "ErrorBudgetBurnsFast", "ErrorBudgetBurns", "ShopSlow"),
     )
 )  # fmt: skip

@@ -280,10 +280,20 @@ def test_nothing_is_started_on_another_address_than_the_vracks() -> None:
 
 def test_ways_of_telling_are_those_whose_words_are_there() -> None:
     none = Watch(shop_host="www.shop.example", max_lag_bytes=1, max_lag_s=1)
-    assert [set(it) for it in config.alertmanager(none)["receivers"]] == [{"name"}] * 3
-    by_name = {it["name"]: set(it) - {"name"} for it in config.alertmanager(WATCH)["receivers"]}
-    assert by_name["page"] - by_name["warn"] == {"pagerduty_configs"}
-    assert by_name["warn"] == {"email_configs", "slack_configs", "webhook_configs"}
+    assert [set(it) for it in config.alertmanager(none)["receivers"]] == [{"name"}] * 2
+    document = config.alertmanager(WATCH)
+    kinds = {it["name"]: sorted(set(it) - {"name"}) for it in document["receivers"]}
+    assert kinds == {
+        "nobody": [], "mail": ["email_configs"], "slack": ["slack_configs"], "webhook": ["webhook_configs"],
+        "pager": ["pagerduty_configs"], "watchdog": ["webhook_configs"],
+    }, "those of one receiver would wait for each other"  # fmt: skip
+    routes = [(it["receiver"], it["matchers"][0], it.get("continue", False)) for it in document["route"]["routes"]]
+    page, rest = 'severity="page"', 'severity!~"page|none"'
+    assert routes == [
+        ("watchdog", 'severity="none"', False),
+        *((way, page, True) for way in ("mail", "slack", "webhook", "pager")),
+        *((way, rest, True) for way in ("mail", "slack", "webhook")),
+    ]
 
 
 def test_figures_go_to_the_store_that_is_configured_and_to_none_otherwise() -> None:

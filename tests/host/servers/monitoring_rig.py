@@ -53,12 +53,15 @@ class Sink:
     def __init__(self) -> None:
         self.got: dict[str, list[Any]] = {"/slack": [], "/pager": [], "/hook": [], "/alive": [], "mail": []}
         self.faults: list[str] = []
+        # By way, what its receiver answers instead, until it is taken out: a status, or "hangs".
+        self.ill: dict[str, int | str] = {}
         sink = self
 
         class Web(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                code = sink.take(self.path, self.headers.get("Content-Type", ""), body)
+                ill = sink.held(self.path)
+                code = int(ill) if ill else sink.take(self.path, self.headers.get("Content-Type", ""), body)
                 self.send_response(code)
                 self.send_header("Content-Length", "2")
                 self.end_headers()
@@ -69,6 +72,9 @@ class Sink:
 
         class Mail(socketserver.StreamRequestHandler):
             def handle(self) -> None:
+                if ill := sink.held("mail"):
+                    self.say(f"{ill} not now")
+                    return
                 self.say("220 sink ready")
                 told: dict[str, Any] = {"to": []}
                 while line := self.rfile.readline().decode().strip():
@@ -96,6 +102,12 @@ class Sink:
         for server in (self.web, self.mail):
             threading.Thread(target=server.serve_forever, daemon=True).start()
 
+    def held(self, way: str) -> int | str | None:
+        """What is answered instead; one that hangs answers once it is well, to nobody any more."""
+        while self.ill.get(way) == "hangs":
+            time.sleep(0.05)
+        return self.ill.get(way)
+
     def take(self, path: str, kind: str, body: bytes) -> int:
         """As the API at that path would: 400 for what it does not take."""
         document = json.loads(body)
@@ -121,6 +133,7 @@ class Sink:
         )  # fmt: skip
 
     def close(self) -> None:
+        self.ill.clear()
         for server in (self.web, self.mail):
             server.shutdown()
             server.server_close()

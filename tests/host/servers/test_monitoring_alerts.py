@@ -23,7 +23,7 @@ from contract.survey import HostSurvey
 from scripts.host.frame.call import Call
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.log import Log
-from scripts.host.host.monitoring import config, silences, verbs
+from scripts.host.host.monitoring import config, silences, verbs, watching
 from scripts.host.host.survey import survey
 from tests.host.servers.monitoring_rig import Control, Rig, until
 
@@ -157,6 +157,78 @@ def test_one_that_dies_between_hearing_and_telling_leaves_it_to_the_other(rig: R
     assert counts(rig, "StandbyMissing", "firing") == dict.fromkeys(ALL, 1)
 
 
+@pytest.fixture
+def ill(rig: Rig) -> Iterator[dict[str, int | str]]:
+    """What receivers answer instead."""
+    yield rig.sink.ill
+    rig.sink.ill.clear()
+
+
+def counted(rig: Rig, what: str, integration: str) -> float:
+    """A count of messages by both, of one kind of receiver."""
+    metric = re.compile(rf'alertmanager_{what}_total\{{integration="{integration}".*\}} (\S+)')
+    texts = [control.ask(config.ALERTS, "/metrics").decode() for control in (rig.a, rig.b)]
+    return sum(float(it[1]) for text in texts for it in metric.finditer(text))
+
+
+def hanging(rig: Rig) -> float:
+    """As the rule MailHangs counts."""
+    begun, ended, in_vain, failed = (
+        counted(rig, what, "email")
+        for what in ("notifications", "notification_requests", "notification_requests_failed", "notifications_failed")
+    )
+    return begun - ended + in_vain - failed
+
+
+@pytest.mark.parametrize(
+    ("way", "answer", "integration"),
+    [("/slack", 404, "slack"), ("mail", 554, "email")],
+)
+def test_a_way_that_cannot_be_told_by_keeps_none_of_the_others_and_is_counted(
+    rig: Rig, ill: dict[str, int | str], way: str, answer: int | str, integration: str
+) -> None:
+    """A wrong address, a mail server that refuses: the rule MessagesFail goes by that count."""
+    rig.together()
+    name, before = f"Told{way.strip('/').title()}{answer}", counted(rig, "notifications_failed", integration)
+    ill[way] = answer
+    others = tuple(it for it in ALL if it != way)
+    tell([rig.a, rig.b], name, "page", site="a")
+    wait_for(rig, name, "firing", others)
+    until("it is counted as not told", lambda: counted(rig, "notifications_failed", integration) > before)
+    assert counts(rig, name, "firing") == dict.fromkeys(others, 1) | {way: 0}
+
+
+def test_a_mail_server_that_hangs_keeps_no_other_way_from_what_comes_later_and_is_told_of(
+    rig: Rig, ill: dict[str, int | str]
+) -> None:
+    """Alertmanager waits for it without an end; a page's end, and the next page, go by all other ways meanwhile, and the rule MailHangs has what it goes by."""
+    rig.together()
+    until("no mail of before is under way", lambda: hanging(rig) == 0)
+    ill["mail"] = "hangs"
+    others, both = tuple(it for it in ALL if it != "mail"), [rig.a, rig.b]
+    tell(both, "Hanging", "page", site="a")
+    wait_for(rig, "Hanging", "firing", others)
+    until("the mail is on its way", lambda: hanging(rig) > 0)
+    tell(both, "Hanging", "page", over=True, site="a")
+    wait_for(rig, "Hanging", "resolved", others)
+    assert hanging(rig) > 0 and arrived(rig, "mail", "Hanging", "firing") == 0
+    ill.clear()
+    until("it is told of no more", lambda: hanging(rig) == 0)
+
+
+def test_a_pager_that_wants_fewer_events_has_it_later_and_once(rig: Rig, ill: dict[str, int | str]) -> None:
+    rig.together()
+    ill["/pager"] = 429
+    tell([rig.a, rig.b], "ToldLater", "page", site="a")
+    wait_for(rig, "ToldLater", "firing", ("/slack", "/hook", "mail"))
+    settle(2)
+    assert arrived(rig, "/pager", "ToldLater", "firing") == 0
+    ill.clear()
+    wait_for(rig, "ToldLater", "firing")
+    settle()
+    assert counts(rig, "ToldLater", "firing") == dict.fromkeys(ALL, 1)
+
+
 def test_who_has_no_certificate_of_the_hosts_tells_them_nothing(rig: Rig) -> None:
     rig.together()
     with pytest.raises((urllib.error.URLError, OSError)):
@@ -278,7 +350,7 @@ def test_a_control_host_is_asked_for_it_by_kind_and_says_in_its_survey_what_is_s
         shutil.copy(rig.a.folder / name, etc)
     (etc / "monitoring.json").write_text('{"host": "control-1", "site": "a"}')
     (etc / "monitoring/alertmanager.yml").write_text("{}")
-    monkeypatch.setattr(verbs, "fqdn_of", lambda *_: rig.a.address)
+    monkeypatch.setattr(watching, "fqdn_of", lambda *_: rig.a.address)
     log = Log(io.StringIO(), "monitoring")
 
     def called(verb: str, **told: Any) -> Silenced:

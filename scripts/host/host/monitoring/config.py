@@ -236,32 +236,32 @@ BODY = "{{ range .Alerts }}{{ .Status }}: {{ .Annotations.summary }}\n{{ .Annota
 def alertmanager(watch: Watch) -> dict[str, Any]:
     """Pages go to everybody at once, warnings to all but the pager; the watchdog has an address of its own, and goes there each minute.
 
-    While a region is gone, what is wrong with its hosts is no message of its own.
+    Each way is a receiver of its own: those of one receiver wait for each other, and Alertmanager waits for a mail server that hangs for ever. While a
+    region is gone, what is wrong with its hosts is no message of its own.
     """
+    ways = _ways(watch)
+    pages = {"group_wait": "5s", "group_interval": "1m", "repeat_interval": "4h"}
+    rest = [f'severity!~"{Severity.PAGE}|{Severity.NONE}"']
+    routes = [
+        {
+            "receiver": "watchdog",
+            "matchers": [f'severity="{Severity.NONE}"'],
+            "group_wait": "0s",
+            "group_interval": "1m",
+            "repeat_interval": "50s",
+        },
+        *({"receiver": way, "matchers": [f'severity="{Severity.PAGE}"'], "continue": True, **pages} for way in ways),
+        *({"receiver": way, "matchers": rest, "continue": True} for way in ways if way != PAGER),
+    ]
     return {
         "global": {"resolve_timeout": "5m"},
         "route": {
-            "receiver": "warn",
+            "receiver": "nobody",
             "group_by": ["alertname", "site"],
             "group_wait": "30s",
             "group_interval": "5m",
             "repeat_interval": "24h",
-            "routes": [
-                {
-                    "receiver": "watchdog",
-                    "matchers": [f'severity="{Severity.NONE}"'],
-                    "group_wait": "0s",
-                    "group_interval": "1m",
-                    "repeat_interval": "50s",
-                },
-                {
-                    "receiver": "page",
-                    "matchers": [f'severity="{Severity.PAGE}"'],
-                    "group_wait": "5s",
-                    "group_interval": "1m",
-                    "repeat_interval": "4h",
-                },
-            ],
+            "routes": routes,
         },
         "inhibit_rules": [
             {
@@ -271,8 +271,8 @@ def alertmanager(watch: Watch) -> dict[str, Any]:
             },
         ],
         "receivers": [
-            {"name": "page", **_receivers(watch, pager=True)},
-            {"name": "warn", **_receivers(watch, pager=False)},
+            {"name": "nobody"},
+            *({"name": way, **told} for way, told in ways.items()),
             {
                 "name": "watchdog",
                 **({"webhook_configs": [{"url": watch.watchdog, "send_resolved": False}]} if watch.watchdog else {}),
@@ -281,40 +281,47 @@ def alertmanager(watch: Watch) -> dict[str, Any]:
     }
 
 
-def _receivers(watch: Watch, *, pager: bool) -> dict[str, Any]:
+PAGER = "pager"  # whom a warning does not wake
+
+
+def _ways(watch: Watch) -> dict[str, Any]:
+    """Receivers by name; those that are configured."""
     found: dict[str, Any] = {}
     if watch.email is not None:
-        mail = watch.email
-        found["email_configs"] = [
-            {
-                "to": to,
-                "from": mail.sender,
-                "smarthost": mail.server,
-                "require_tls": mail.tls and not mail.server.endswith(":465"),
-                "send_resolved": True,
-                "headers": {"Subject": SUBJECT},
-                "text": BODY,
-                "html": "",
-                **({"auth_username": mail.user, "auth_password": watch.smtp_password} if mail.user else {}),
-            }
-            for to in mail.to
-        ]
+        found["mail"] = {"email_configs": [_mail(watch, to) for to in watch.email.to]}
     if watch.slack is not None:
-        found["slack_configs"] = [{"api_url": watch.slack, "send_resolved": True, "title": SUBJECT, "text": BODY}]
-    if watch.pagerduty is not None and pager:
-        found["pagerduty_configs"] = [
-            {
-                "routing_key": watch.pagerduty,
-                "url": watch.pagerduty_url,
-                "send_resolved": True,
-                "severity": "critical",
-                "description": "{{ .CommonLabels.alertname }}: {{ (index .Alerts 0).Annotations.summary }}",
-                "links": [{"href": "{{ (index .Alerts 0).Annotations.runbook_url }}", "text": "runbook"}],
-            }
-        ]
+        found["slack"] = {
+            "slack_configs": [{"api_url": watch.slack, "send_resolved": True, "title": SUBJECT, "text": BODY}]
+        }
     if watch.webhook is not None:
-        found["webhook_configs"] = [{"url": watch.webhook, "send_resolved": True}]
+        found["webhook"] = {"webhook_configs": [{"url": watch.webhook, "send_resolved": True}]}
+    if watch.pagerduty is not None:
+        event = {
+            "routing_key": watch.pagerduty,
+            "url": watch.pagerduty_url,
+            "send_resolved": True,
+            "severity": "critical",
+            "description": "{{ .CommonLabels.alertname }}: {{ (index .Alerts 0).Annotations.summary }}",
+            "links": [{"href": "{{ (index .Alerts 0).Annotations.runbook_url }}", "text": "runbook"}],
+        }
+        found[PAGER] = {"pagerduty_configs": [event]}
     return found
+
+
+def _mail(watch: Watch, to: str) -> dict[str, Any]:
+    mail = watch.email
+    assert mail is not None
+    return {
+        "to": to,
+        "from": mail.sender,
+        "smarthost": mail.server,
+        "require_tls": mail.tls and not mail.server.endswith(":465"),
+        "send_resolved": True,
+        "headers": {"Subject": SUBJECT},
+        "text": BODY,
+        "html": "",
+        **({"auth_username": mail.user, "auth_password": watch.smtp_password} if mail.user else {}),
+    }
 
 
 # --- how they are started
