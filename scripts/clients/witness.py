@@ -11,7 +11,6 @@ conditional writes"); a store that does not is refused by `probe`.
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import uuid
 from collections.abc import Callable, Mapping
@@ -28,7 +27,7 @@ from contract.heartbeat import Heartbeat
 from contract.version import VERSION
 from contract.wire import document, s3
 from scripts.clients import http
-from scripts.clients.witness_bucket import TAKEN, WitnessBucket, WitnessDown, age
+from scripts.clients.witness_bucket import TAKEN, WitnessBucket, WitnessDown, age, etag
 
 EPOCHS = "epochs/"
 _NAME = re.compile(r"epochs/[0-9]{8}\.json")
@@ -199,21 +198,16 @@ class Witness(WitnessBucket):
     def _mark(self, newest: Epoch, change: Callable[[Unsettled], Unsettled]) -> Unsettled:
         """What stands there from now on, written over what was read alone: two may come at once. Raises Failed."""
         key = _unsettled(newest)
-        what = f"write {key}"
         for _ in range(MARKS):
             found = self._read(key)
             before = self._marks(newest, found)
             after = change(before)
             if after == before:
                 return after
-            over = {"if-none-match": "*"} if found is None else {"if-match": found.headers.get("ETag") or ""}
-            body = json.dumps(fields.write(after), sort_keys=True).encode()
-            reply = self._ask(what, "PUT", key, body=body, headers={"content-type": "application/json", **over})
-            if reply.status not in TAKEN:
-                self._stored(what, reply)
+            if self._put_over(key, fields.write(after), "" if found is None else etag(found)):
                 return after
         raise self._down(
-            what,
+            f"write {key}",
             f"others wrote there {MARKS} times meanwhile",
             "let only one run be at work at a time, and run the same again",
         )

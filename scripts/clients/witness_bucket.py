@@ -41,6 +41,11 @@ def age(reply: http.Reply) -> float | None:
     return None if stored is None or now is None else now - stored
 
 
+def etag(reply: http.Reply) -> str:
+    """Bare; empty where the store says none."""
+    return (reply.headers.get("ETag") or "").strip('"')
+
+
 class WitnessBucket:
     """The bucket, by the keys to it, and by nothing else of this machine's. May be used from several threads.
 
@@ -132,6 +137,18 @@ class WitnessBucket:
         body = json.dumps(content, sort_keys=True).encode()
         headers = {"content-type": "application/json", **(condition or {})}
         self._stored(f"write {key}", self._ask(f"write {key}", "PUT", key, body=body, headers=headers))
+
+    def _put_over(self, key: str, content: Mapping[str, Any], over: str) -> str:
+        """Written over what was read alone. `over`: its bare etag, empty where nothing was there. The etag of what stands there from now on; empty where
+        somebody else has written, or removed it, meanwhile. Raises WitnessDown.
+        """
+        body = json.dumps(content, sort_keys=True).encode()
+        headers = {"content-type": "application/json", **({"if-match": over} if over else {"if-none-match": "*"})}
+        reply = self._ask(f"write {key}", "PUT", key, body=body, headers=headers)
+        if reply.status in TAKEN or reply.status == HTTPStatus.NOT_FOUND:
+            return ""
+        self._stored(f"write {key}", reply)
+        return etag(reply)
 
     def _stored(self, what: str, reply: http.Reply) -> None:
         """Raises WitnessDown, also where whoever said yes has no ETag for it: a login page says yes to everything."""

@@ -10,7 +10,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,9 +52,8 @@ _HERE = re.compile(r"<<[~-]?(['\"`]?)([A-Z][A-Z0-9_]*)\1")
 _EXECUTE = re.compile(r"\bexecute\b[\s(]*(?=['\"%])")
 _LITERAL = re.compile(r"[\s+\\]*(?:'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"|%[qQ]?([({\[|])(.*?)[)}\]|])", re.S)
 _PUT_IN = re.compile(r"#\{[^}]*\}")
-_IGNORE = re.compile(
-    r"squawk-ignore[a-z-]*", re.I
-)  # what is let pass has a reason in the record of its deploy: `--unsafe`
+# What is let pass has a reason in the record of its deploy: `--unsafe`.
+_IGNORE = re.compile(r"squawk-ignore[a-z-]*", re.I)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +74,10 @@ class Said:
 
 def judge(text: str, created: Collection[str]) -> list[Said]:
     """Of the SQL in a text of Ruby. `created`: tables that the same migration makes, which nobody uses yet. Raises Failed where squawk does not answer."""
-    found = set[tuple[int, str]]()
-    for line, sql, sure in _statements(text):
+    statements = _statements(text)
+    # What was not read may be anything.
+    found = {(line, UNREADABLE) for line, _, _ in statements[MOST : MOST + 1]}
+    for line, sql, sure in statements[:MOST]:
         told = _asked(sql, created)
         if any(rule == UNREADABLE for _, rule in told):
             # What `execute` gets is SQL; a here document may be anything.
@@ -85,7 +86,7 @@ def judge(text: str, created: Collection[str]) -> list[Said]:
     return [Said(line=line, rule=rule) for line, rule in sorted(found)]
 
 
-def _statements(text: str) -> Iterator[tuple[int, str, bool]]:
+def _statements(text: str) -> list[tuple[int, str, bool]]:
     """Line from 1, SQL, whether it must be some."""
     lines = text.split("\n")
     made = list[tuple[int, str, bool]]()
@@ -99,9 +100,7 @@ def _statements(text: str) -> Iterator[tuple[int, str, bool]]:
         while one := _LITERAL.match(text, at):
             sql, at = sql + next(part for part in (one[1], one[2], one[4]) if part is not None), one.end()
         made.append((text.count("\n", 0, it.end()) + 1, sql.replace("\\n", " ").replace("\\", ""), True))
-    yield from ((number, _IGNORE.sub("", _PUT_IN.sub("x", sql)), sure) for number, sql, sure in made[:MOST])
-    if len(made) > MOST:
-        yield made[MOST][0], "more statements than are read", True
+    return [(number, _IGNORE.sub("", _PUT_IN.sub("x", sql)), sure) for number, sql, sure in made]
 
 
 def _asked(sql: str, created: Collection[str]) -> list[tuple[int, str]]:

@@ -18,7 +18,7 @@ from contract import fields
 from contract.authlog import MOST, Head, Line, Name, body
 from contract.chain import digest
 from contract.checks import integer, prose
-from contract.errors import Failed, Refused, Usage, say
+from contract.errors import Refused, Usage, say
 from contract.fields import key
 from contract.forms import HOST
 from contract.sites import A_SITE
@@ -29,6 +29,7 @@ from ..frame.boots import boot
 from ..frame.call import Call
 from ..frame.files import write_atomically
 from ..frame.layout import Layout
+from ..frame.own import read_back
 from ..frame.result import Result
 from . import journal
 
@@ -184,19 +185,13 @@ def _refuse_others(folder: Path) -> None:
 
 
 def _self(layout: Layout) -> tuple[str, str]:
-    path = layout.etc / SELF
-    try:
-        found = fields.read(Self, json.loads(path.read_bytes()), SELF)
-    except (OSError, ValueError, Usage):
-        raise Failed(
-            say(
-                subject=f"file {path}",
-                found="none that can be read",
-                wanted="site and name of this host",
-                consequence="who signs in here is kept nowhere else",
-                remedy="run `pulumi up` for this site",
-            )
-        ) from None
+    found = read_back(
+        Self,
+        layout.etc / SELF,
+        wanted="site and name of this host",
+        consequence="who signs in here is kept nowhere else",
+        remedy="run `pulumi up` for this site",
+    )
     return found.site, found.host
 
 

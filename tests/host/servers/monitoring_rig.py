@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -238,6 +239,13 @@ class Control:
 
     def json(self, port: int, path: str) -> Any:
         return json.loads(self.ask(port, path))
+
+    def series(self, expression: str) -> list[dict[str, Any]]:
+        """What its Prometheus says of an expression now."""
+        found: list[dict[str, Any]] = self.json(
+            config.PROMETHEUS, f"/api/v1/query?query={urllib.parse.quote(expression)}"
+        )["data"]["result"]
+        return found
 
     def exported(self, port: int) -> set[str]:
         """Names of the metrics of one of its servers."""

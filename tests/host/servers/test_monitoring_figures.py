@@ -34,13 +34,6 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         made.close()
 
 
-def asked(rig: Rig, expression: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = rig.a.json(
-        config.PROMETHEUS, f"/api/v1/query?query={urllib.parse.quote(expression)}"
-    )["data"]["result"]
-    return found
-
-
 def test_every_target_of_both_sites_that_is_there_answers_over_tls(rig: Rig) -> None:
     def up() -> bool:
         targets = rig.a.json(config.PROMETHEUS, "/api/v1/targets")["data"]["activeTargets"]
@@ -48,18 +41,18 @@ def test_every_target_of_both_sites_that_is_there_answers_over_tls(rig: Rig) -> 
         return down == {("prometheus", "control-1.b")}  # which this test has not started
 
     until("all but the one that is not there answer", up)
-    assert {it["metric"]["site"] for it in asked(rig, 'up{job="node"} == 1')} == {"a", "b"}
+    assert {it["metric"]["site"] for it in rig.a.series('up{job="node"} == 1')} == {"a", "b"}
 
 
 def test_each_metric_of_the_table_is_exported_by_the_versions_of_this_machine(rig: Rig) -> None:
-    until("rules were judged", lambda: asked(rig, 'ALERTS{alertname="Watchdog"}'))
+    until("rules were judged", lambda: rig.a.series('ALERTS{alertname="Watchdog"}'))
     ports = {NODE: config.FIGURES, PROMETHEUS: config.PROMETHEUS, ALERTMANAGER: config.ALERTS}
     for by, port in ports.items():
         wanted = {it.name for it in METRICS if it.by == by} - OWN
         assert wanted <= rig.a.exported(port), f"{by}: {wanted - rig.a.exported(port)} is not exported"
     for metric in (it for it in METRICS if it.by == BLACKBOX and not it.name.startswith("probe_ssl")):
-        until(f"{metric.name} is there", partial(asked, rig, metric.name))
-    labels = {name for it in asked(rig, "up") for name in it["metric"]}
+        until(f"{metric.name} is there", partial(rig.a.series, metric.name))
+    labels = {name for it in rig.a.series("up") for name in it["metric"]}
     assert {"host", "kind", "site"} <= labels
 
 
@@ -69,23 +62,23 @@ def test_figures_of_a_host_reach_prometheus_as_the_table_names_them(rig: Rig) ->
     # As on a host: a link into the job's own folder.
     (rig.a.folder / "own.prom").write_text(figures.rendered("db-1", figures.derived(facts, 2.0)))
     (folder / "dr_host.prom").symlink_to(rig.a.folder / "own.prom")
-    until("they are there", lambda: asked(rig, "dr_role_epoch == 7"))
-    assert [it["value"][1] for it in asked(rig, 'dr_role{role="primary"}')] == ["1"]
-    assert not asked(rig, "node_textfile_scrape_error == 1")
+    until("they are there", lambda: rig.a.series("dr_role_epoch == 7"))
+    assert [it["value"][1] for it in rig.a.series('dr_role{role="primary"}')] == ["1"]
+    assert not rig.a.series("node_textfile_scrape_error == 1")
 
 
 def test_what_an_owned_host_tells_is_under_its_own_name_of_now_and_has_an_end(rig: Rig) -> None:
     path = rig.a.folder / "figures/owned.prom"
     told = '# TYPE {0} gauge\n{0}{{host="db-1.b",site="b"{1}}} 9\n'
     path.write_text(told.format("dr_role_epoch_x", "") + told.format("ALERTS", ',alertstate="firing",alertname="X"'))
-    until("it is heard", lambda: asked(rig, "dr_role_epoch_x"))
-    assert not asked(rig, 'dr_role_epoch_x{host="db-1.b"}') and not asked(rig, 'ALERTS{alertname="X"}')
+    until("it is heard", lambda: rig.a.series("dr_role_epoch_x"))
+    assert not rig.a.series('dr_role_epoch_x{host="db-1.b"}') and not rig.a.series('ALERTS{alertname="X"}')
     many = "".join(f'flood{{n="{number}"}} 1\n' for number in range(config.BOUNDS["sample_limit"] + 1))
     path.write_text(f"# TYPE flood gauge\n{many}")
-    until("it counts for down", lambda: asked(rig, 'up{job="node",host="control-1.a"} == 0'))
-    assert not asked(rig, "flood")
+    until("it counts for down", lambda: rig.a.series('up{job="node",host="control-1.a"} == 0'))
+    assert not rig.a.series("flood")
     path.unlink()
-    until("it is heard again", lambda: asked(rig, 'up{job="node",host="control-1.a"} == 1'))
+    until("it is heard again", lambda: rig.a.series('up{job="node",host="control-1.a"} == 1'))
 
 
 def test_nobody_is_let_in_without_a_certificate_and_nothing_listens_elsewhere(rig: Rig) -> None:

@@ -123,20 +123,13 @@ def rig(tmp_path_factory: pytest.TempPathFactory, store: Store) -> Iterator[Rig]
         made.close()
 
 
-def asked(rig: Rig, expression: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = rig.a.json(
-        config.PROMETHEUS, f"/api/v1/query?query={urllib.parse.quote(expression)}"
-    )["data"]["result"]
-    return found
-
-
 def test_the_store_has_every_figure_under_the_shops_name_and_whose_they_are(rig: Rig, store: Store) -> None:
     wanted = 'up{job="node",host="control-1.a",site="a",seen_from="a",shop="shop.example"} == 1'
     until("it has them", lambda: store.asked(wanted))
     until("the rules' own judgement, too", lambda: store.asked('ALERTS{alertname="Watchdog",shop="shop.example"}'))
     exported = rig.a.exported(config.PROMETHEUS)
     assert {it.name for it in METRICS if it.by == STORE} <= exported
-    assert not asked(rig, RULE.expr)
+    assert not rig.a.series(RULE.expr)
 
 
 def test_its_password_stands_in_one_file_and_nowhere_else(rig: Rig, store: Store) -> None:
@@ -150,21 +143,21 @@ def test_its_password_stands_in_one_file_and_nowhere_else(rig: Rig, store: Store
 # 401 last: what was refused for good is told of for ten minutes.
 @pytest.mark.parametrize("fault", ["hang", "429", "401"])
 def test_a_store_that_takes_nothing_is_told_of_and_costs_nothing_else(rig: Rig, store: Store, fault: str) -> None:
-    until("it takes them", lambda: not asked(rig, SOON))
+    until("it takes them", lambda: not rig.a.series(SOON))
     began, store.mode = time.time(), fault
-    until("somebody is told", lambda: asked(rig, SOON))
-    assert [it["metric"] for it in asked(rig, SOON)] == [{"host": "control-1.a", "kind": "control", "site": "a"}]
+    until("somebody is told", lambda: rig.a.series(SOON))
+    assert [it["metric"] for it in rig.a.series(SOON)] == [{"host": "control-1.a", "kind": "control", "site": "a"}]
     for living in (UP, 'ALERTS{alertname="Watchdog"}'):
-        until("figures and rules go on", partial(asked, rig, f"time() - timestamp({living}) < 2"), 5)
+        until("figures and rules go on", partial(rig.a.series, f"time() - timestamp({living}) < 2"), 5)
     store.mode = ""
     store.over.set()
     ended = time.time()
     late = f"time() - timestamp({UP}) < 3"
     until("it takes them again", lambda: store.asked(late))
     if fault != "401":
-        until("nobody is told any more", lambda: not asked(rig, SOON))
+        until("nobody is told any more", lambda: not rig.a.series(SOON))
         meanwhile = f"count_over_time({UP}[{int((ended - began) * 1000)}ms] @ {ended:.3f})"
-        (own,) = asked(rig, meanwhile)
+        (own,) = rig.a.series(meanwhile)
         assert int(own["value"][1]) >= 1
         until("what waited was not lost", lambda: store.asked(meanwhile)[0]["value"][1] == own["value"][1], 10)
     store.over.clear()

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from contract import fields, hosts
 from contract.checks import integer, optional, prose
-from contract.errors import Failed, Usage, say
 from contract.fields import key, part
 from contract.forms import DOMAIN, HOST
 from contract.services.certificate import AT_WITNESS, Certificate, Terms
@@ -17,6 +16,7 @@ from contract.sites import A_SITE, SITES
 
 from ...frame.desired import Envelope
 from ...frame.layout import Layout
+from ...frame.own import read_back
 
 FILE = "certificate.json"  # in /etc/dr, for everybody to read
 CAS = "certificate-cas.pem"  # beside it: whom lego trusts with the directory, where that is no public root
@@ -47,19 +47,13 @@ class Job:
     @classmethod
     def of_host(cls, layout: Layout) -> Job:
         """Raises Failed."""
-        path = layout.etc / FILE
-        try:
-            return fields.read(cls, json.loads(path.read_bytes()), FILE)
-        except (OSError, ValueError, Usage):
-            raise Failed(
-                say(
-                    subject=f"file {path}",
-                    found="none that can be read",
-                    wanted="what this host has to do with the shop's certificate",
-                    consequence="it is neither ordered nor taken here",
-                    remedy="run `pulumi up` for this site",
-                )
-            ) from None
+        return read_back(
+            cls,
+            layout.etc / FILE,
+            wanted="what this host has to do with the shop's certificate",
+            consequence="it is neither ordered nor taken here",
+            remedy="run `pulumi up` for this site",
+        )
 
     @property
     def text(self) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from contract import fields
 from contract.checks import integer
-from contract.errors import Failed, Usage, say
+from contract.errors import Failed
 from contract.fields import key, part
 from contract.forms import COUNT, HOST
 from contract.hosts import fqdn_of
@@ -28,6 +28,7 @@ from ....frame.call import Call
 from ....frame.files import ManagedFile
 from ....frame.layout import Layout
 from ....frame.log import Log
+from ....frame.own import read_back
 from ....frame.result import Result
 from ....frame.systemd import Units, sandbox, verified_line
 from ....frame.witness import Silent, Witness
@@ -166,16 +167,11 @@ def page(call: Call) -> Result:
 
 
 def _terms(layout: Layout) -> Terms:
-    path = layout.etc / TERMS
-    try:
-        return fields.read(Terms, json.loads(path.read_bytes()), TERMS)
-    except (OSError, ValueError, Usage):
-        raise Failed(
-            say(
-                subject=f"file {path}",
-                found="none that says what page is to be written",
-                wanted="the one that `monitoring converge` writes",
-                consequence="nothing was written",
-                remedy="set dr:monitoring.status_page and run pulumi up for this region",
-            )
-        ) from None
+    return read_back(
+        Terms,
+        layout.etc / TERMS,
+        found="none that says what page is to be written",
+        wanted="the one that `monitoring converge` writes",
+        consequence="nothing was written",
+        remedy="set dr:monitoring.status_page and run pulumi up for this region",
+    )
