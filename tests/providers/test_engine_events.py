@@ -57,3 +57,42 @@ def test_a_move_makes_nothing_of_the_platform_and_ends_before_the_fence_where_so
     done = engine.up(chosen, steps.append, limited=True)
     assert not done.ok and steps == [] and not (stack.folder / "claimed").exists()
     assert any("region-app-3-converge: stands on region-app-3-server" in text for text in done.errors), done
+
+
+LINKS = """
+import pulumi
+from pulumi_command import local
+turn = pulumi.Config().require("turn")
+first = local.Command("fence-claim", create=f"echo turn-{turn} | tee -a claims")
+kills = "test ! -e kills || kill -9 $(ps -o ppid= -p $PPID)"  # the engine, which has started who runs this
+looks = f"cp state/.pulumi/stacks/trial/trial.json seen-{turn}; {kills}"
+local.Command("postgres-converge", create=looks, opts=pulumi.ResourceOptions(depends_on=[first]))
+"""
+
+
+def test_a_move_keeps_its_state_at_its_end_and_one_that_is_killed_is_done_again(
+    tmp_path: Path, toolchain: Toolchain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = Stack(tmp_path / "stack", toolchain, LINKS)
+    for name, value in stack.environment().items():
+        monkeypatch.setenv(name, value)
+    chosen = Chosen(name="trial", folder=stack.folder, program=str(toolchain.pulumi))
+    state = stack.folder / "state/.pulumi/stacks/trial/trial.json"
+
+    def moved(turn: int, *, limited: bool) -> str:
+        """What was kept of the run while its second link ran."""
+        stack.call("config", "set", "turn", str(turn), check=True)
+        assert engine.up(chosen, lambda _: None, limited=limited).ok
+        assert f"turn-{turn}" in state.read_text()
+        return (stack.folder / f"seen-{turn}").read_text()
+
+    assert "turn-1" in moved(1, limited=False)
+    assert "turn-2" not in moved(2, limited=True), "each link waited for the state to be written"
+    (stack.folder / "kills").touch()
+    stack.call("config", "set", "turn", "3", check=True)
+    assert not engine.up(chosen, lambda _: None, limited=True).ok
+    assert "turn-3" not in state.read_text()
+    stack.call("cancel", "--yes", check=True)  # the lock of the one that was killed
+    (stack.folder / "kills").unlink()
+    assert stack.call("up", "--yes", "--skip-preview", check=True).changed() == {"updated": 2}
+    assert (stack.folder / "claims").read_text().split() == ["turn-1", "turn-2", "turn-3", "turn-3"]

@@ -647,6 +647,17 @@ of("resOutputsEvent", "postgres-converge")
     assert not Path(events).parent.exists(), "events name the inputs of every resource"
 
 
+@pytest.mark.parametrize(("limited", "also", "once"), [(True, (), True), (True, ("**key",), False), (False, (), False)])
+def test_a_run_keeps_its_state_once_only_where_it_makes_nothing_that_its_state_alone_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limited: bool, also: tuple[str, ...], once: bool
+) -> None:
+    for name in engine.KEPT_ONCE:
+        monkeypatch.delenv(name, raising=False)
+    body = f"open({str(tmp_path / 'kept')!r}, 'w').write(json.dumps(os.environ.get('PULUMI_SKIP_CHECKPOINTS')))"
+    assert engine.up(played(tmp_path, body), print, limited=limited, also=also).ok
+    assert json.loads((tmp_path / "kept").read_text()) == ("true" if once else None)
+
+
 def test_a_run_that_fails_is_told_by_its_own_sentences_once_each(tmp_path: Path) -> None:
     body = """
 of("resourcePreEvent", "fence-claim"); of("resOpFailedEvent", "fence-claim")

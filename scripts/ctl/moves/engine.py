@@ -30,6 +30,9 @@ from scripts.ctl.stacks.stack import Stack
 LOOK_S = 0.05
 # What a move is limited to: commands, by which hosts and links are told of it. Nothing of a platform is made, changed, replaced or deleted by it.
 LIMITED = ("--target", "**command:**")
+# Such a run keeps its state once, at its end, and not before and behind each link, which waits for it: what was told to a host is told again by whoever
+# finds the run killed, and nothing that a state alone knows comes of it (decision 53).
+KEPT_ONCE: Mapping[str, str] = {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
 PIECE_BYTES = 65536  # of pulumi's streams, at each look
 # What a link is called for people; it is told when it runs. In the order of a move.
 LINKS: Mapping[str, str] = {
@@ -81,6 +84,8 @@ def up(stack: Stack, watch: Watch, *, why: str = "", limited: bool = False, also
         command = stack.argv("up", "--yes", "--skip-preview", "--event-log", str(events), *stack.file_words)
         command += (*LIMITED, *(word for it in also for word in ("--target", it))) if limited else ()
         environment = {**os.environ, "PULUMI_DEBUG_COMMANDS": "true", **({"DR_WHY": why} if why else {})}
+        if limited and not also:  # keys that a run makes are known to its state alone
+            environment |= KEPT_ONCE
         began = time.monotonic()
         with said.open("wb") as out:
             try:
