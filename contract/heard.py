@@ -65,6 +65,7 @@ class Unsettled:
     used: int = key(
         integer(0, 9999), "the most that a run of the site has gone by, below which the count does not fall", default=0
     )
+    by: str = key(text(r"[0-9a-f]{0,32}", "32 hexadecimal digits"), "which change this is the writing of", default="")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -187,24 +187,39 @@ class Witness(WitnessBucket):
         """The same, for a run of the active site that goes by it: the count does not fall below it any more, so that run and what comes behind it see one."""
         return self._mark(newest, lambda told: replace(told, used=max(told.used, told.count))).count
 
-    def unsettle(self, newest: Epoch) -> int:
-        """One more is begun. Returns how many there were, for `settle`."""
-        return self._mark(newest, lambda told: replace(told, count=told.count + 1)).count - 1
+    def unsettle(self, newest: Epoch) -> None:
+        """One more is begun."""
+        self._mark(newest, lambda told: replace(told, count=told.count + 1))
 
-    def settle(self, newest: Epoch, count: int) -> None:
-        """It is taken back in full. A run that has gone by its mark meanwhile keeps the mark: the next move's would look like this one, and mend nothing."""
-        self._mark(newest, lambda told: replace(told, count=max(count, told.used)))
+    def settle(self, newest: Epoch) -> None:
+        """One is taken back in full; those of others stay. A run that has gone by its mark meanwhile keeps the mark: the next move's would look like this
+        one, and mend nothing.
+        """
+        self._mark(newest, lambda told: replace(told, count=max(told.count - 1, told.used)))
 
     def _mark(self, newest: Epoch, change: Callable[[Unsettled], Unsettled]) -> Unsettled:
-        """What stands there from now on, written over what was read alone: two may come at once. Raises Failed."""
-        key = _unsettled(newest)
+        """What stands there from now on, written over what was read alone: two may come at once. A change bears a name, so that one whose answer was lost
+        is not made twice. Raises Failed.
+        """
+        key, own = _unsettled(newest), uuid.uuid4().hex
         for _ in range(MARKS):
             found = self._read(key)
             before = self._marks(newest, found)
             after = change(before)
-            if after == before:
-                return after
-            if self._put_over(key, fields.write(after), "" if found is None else etag(found)):
+            if before.by == own or after == before:
+                return before
+            over = "" if found is None else etag(found)
+            if found is not None and not over:
+                raise self._down(
+                    f"write {key}", "it has no ETag of what is there, so what another run writes could be lost"
+                )
+            after = replace(after, by=own)
+            try:
+                if self._put_over(key, fields.write(after), over):
+                    return after
+            except WitnessDown:  # it may have been taken all the same
+                if self._marks(newest, self._read(key)).by != own:
+                    raise
                 return after
         raise self._down(
             f"write {key}",

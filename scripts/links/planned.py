@@ -114,7 +114,7 @@ class CleanStop(Rung):
         self._via, theirs = self._well()
         self._ready(theirs)
         self._ear = self._hosts.talk(self._database, self._via, "postgres listen", TALK_S)
-        self._mark = self._witness.unsettle(self._newest)
+        self._witness.unsettle(self._newest)
         with held(self):
             self._each(self._via, "app quiesce")
             # Also where it is stopped already: from here on no other run can undo what this one stands on.
@@ -193,7 +193,7 @@ class CleanStop(Rung):
             )
         if self._each(way, "app resume"):
             with suppress(DrError):
-                self._witness.settle(self._newest, self._mark)
+                self._witness.settle(self._newest)
         done = (
             "was restarted and writes"
             if restarted

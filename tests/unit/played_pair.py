@@ -341,14 +341,13 @@ class Witnessed:
         self._mark(newest, begun, max(begun, used))
         return begun
 
-    def unsettle(self, newest: Epoch) -> int:
+    def unsettle(self, newest: Epoch) -> None:
         begun, used = self._marks(newest)
         self._step("unsettle", lambda: self._mark(newest, begun + 1, used))
-        return begun
 
-    def settle(self, newest: Epoch, count: int) -> None:
-        used = self._marks(newest)[1]
-        self._step("settle", lambda: self._mark(newest, max(count, used), used))
+    def settle(self, newest: Epoch) -> None:
+        begun, used = self._marks(newest)
+        self._step("settle", lambda: self._mark(newest, max(begun - 1, used), used))
 
     def claim(self, epoch: Epoch) -> None:
         def effect() -> None:

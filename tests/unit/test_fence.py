@@ -73,12 +73,10 @@ class PlayedWitness:
         return self.begun.get(newest.epoch, 0)
 
     def unsettle(self, newest):
-        before = self.unsettled(newest)
-        self.begun[newest.epoch] = before + 1
-        return before
+        self.begun[newest.epoch] = self.unsettled(newest) + 1
 
-    def settle(self, newest, count):
-        self.begun[newest.epoch] = count
+    def settle(self, newest):
+        self.begun[newest.epoch] = max(self.unsettled(newest) - 1, 0)
 
     def followed(self, site):
         return self.seen.get(site)

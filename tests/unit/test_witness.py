@@ -74,9 +74,11 @@ def test_of_two_claims_for_one_epoch_the_second_is_told_who_owns_it(place):
 def test_a_move_that_is_taken_back_leaves_no_mark(place):
     witness, newest = Witness(place), epoch(4, "a")
     assert witness.unsettled(newest) == 0
-    before = witness.unsettle(newest)
-    assert (before, witness.unsettled(newest)) == (0, 1)
-    witness.settle(newest, before)
+    witness.unsettle(newest)
+    assert witness.unsettled(newest) == 1
+    witness.settle(newest)
+    assert witness.unsettled(newest) == 0
+    witness.settle(newest)
     assert witness.unsettled(newest) == 0
     assert witness.unsettled(epoch(5, "a")) == 0
 
@@ -84,12 +86,15 @@ def test_a_move_that_is_taken_back_leaves_no_mark(place):
 def test_a_mark_that_a_run_has_gone_by_stays_and_the_next_one_is_another(place):
     """Else the next move that is killed would look like the one that was mended, and nothing would start what it has stopped."""
     witness, newest = Witness(place), epoch(4, "a")
-    before = witness.unsettle(newest)
+    witness.unsettle(newest)
     assert witness.mend(newest) == 1
-    witness.settle(newest, before)
+    witness.settle(newest)
     assert (witness.unsettled(newest), witness.mend(newest)) == (1, 1)
-    assert (witness.unsettle(newest), witness.mend(newest)) == (1, 2)
-    assert (witness.unsettled(epoch(5, "a")), witness.unsettle(epoch(5, "a"))) == (0, 0)
+    witness.unsettle(newest)
+    assert witness.mend(newest) == 2
+    assert witness.unsettled(epoch(5, "a")) == 0
+    witness.unsettle(epoch(5, "a"))
+    assert witness.unsettled(epoch(5, "a")) == 1
 
 
 def test_a_run_that_finds_nothing_begun_writes_nothing(place, monkeypatch):
@@ -115,10 +120,45 @@ def test_marks_of_two_at_once_are_both_there(place, monkeypatch, there):
         return headers
 
     between.changed = first
-    assert Witness(place).unsettle(newest) == there + 1
+    Witness(place).unsettle(newest)
     assert Witness(place).unsettled(newest) == there + 2
-    Witness(place).settle(newest, 0)
+    Witness(place).settle(newest)
+    assert Witness(place).unsettled(newest) == there + 1, "the other one's is as open as it was"
+    for _ in range(2):
+        Witness(place).settle(newest)
     assert Witness(place).unsettled(newest) == there, "what the other one had gone by stays"
+
+
+def test_of_two_moves_one_takes_back_its_own_mark_alone(place):
+    first, second, newest = Witness(place), Witness(place), epoch(4, "a")
+    first.unsettle(newest)
+    second.unsettle(newest)
+    first.settle(newest)
+    assert Witness(place).unsettled(newest) == 1, "the second one may have stopped the database"
+    second.settle(newest)
+    assert Witness(place).unsettled(newest) == 0
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_a_mark_whose_answer_was_lost_is_made_once(place, monkeypatch, lost):
+    """A store that writes and says 500: asked again it says that somebody else has written, who is this run."""
+    Witness(place).unsettle(epoch(4, "a"))
+    between = Between(monkeypatch)
+    between.broken = lost
+    Witness(place).unsettle(epoch(4, "a"))
+    assert Witness(place).unsettled(epoch(4, "a")) == 2
+    between.broken = lost
+    Witness(place).settle(epoch(4, "a"))
+    assert Witness(place).unsettled(epoch(4, "a")) == 1
+
+
+def test_a_mark_without_an_etag_is_written_over_by_nobody(place, monkeypatch):
+    Witness(place).unsettle(epoch(4, "a"))
+    between = Between(monkeypatch)
+    between.bare = True
+    with pytest.raises(WitnessDown, match=r"no ETag of what is there"):
+        Witness(place).unsettle(epoch(4, "a"))
+    assert between.asked == ["GET"]
 
 
 def test_a_store_that_never_takes_a_mark_is_told(place, monkeypatch):
@@ -133,6 +173,7 @@ class Between:
 
     def __init__(self, monkeypatch, changed=lambda headers: headers, lost=()):
         self.really, self.changed, self.lost, self.asked = http.ask, changed, lost, []
+        self.broken, self.bare = 0, False  # so many writings are taken and answered with 500; answers bear no ETag
         monkeypatch.setattr(http, "ask", self.ask)
         monkeypatch.setattr(clients_witness, "PAUSE_S", 0.0)
 
@@ -141,6 +182,11 @@ class Between:
         reply = self.really(method, url, headers=self.changed(headers), **rest)
         if method in self.lost:
             raise http.NoAnswer("closed before it had answered")
+        if method == "PUT" and self.broken:
+            self.broken -= 1
+            return replace(reply, status=500, body=b"")
+        if self.bare:
+            del reply.headers["ETag"]
         return reply
 
 

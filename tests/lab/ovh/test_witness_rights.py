@@ -101,7 +101,8 @@ def test_the_operators_key_does_all_that_a_run_does(bench: Bench) -> None:
     operator.record_servers("a", {"shop-a-db-1": "0f3a"})
     operator.record_followed("b", 1)
     operator.record_configuration("b", {"postgres.mode": "0" * 16})
-    operator.settle(newest, operator.unsettle(newest))
+    operator.unsettle(newest)
+    operator.settle(newest)
     assert (operator.followed("b"), operator.unsettled(newest)) == (1, 0)
     assert operator.versions("epochs/") == [EPOCH]
     assert operator.heartbeat("a", "db-9") is None
