@@ -10,7 +10,7 @@ import pytest
 
 from contract.artefact import MOST_TEXT
 from contract.errors import Failed
-from scripts.ctl.releases import statements
+from scripts.ctl.releases import ruby, statements
 from scripts.ctl.releases.migrations import lint, of_release
 from scripts.ctl.releases.statements import BLOCKS, BREAKS
 
@@ -186,9 +186,91 @@ def test_which_files_are_migrations() -> None:
     assert of_release(files) == {*files} - {"db/migrate/README.md", "app/db/migrate/1_x.rb", "db/seed.rb"}
 
 
+DROP = "drop table orders"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"execute <<~sql\n      {DROP};\n    sql",
+        f"execute(<<-'Sql')\n      {DROP}\n    Sql",
+        f"run(<<~A, <<~B)\n      select 1;\n    A\n      {DROP};\n    B",
+        f"execute %q!{DROP}!",
+        f"execute %Q<{DROP}>",
+        f"execute %(select count(*) from orders; {DROP})",
+        f'connection.exec_query("{DROP}")',
+        f'connection.raw_connection.exec("{DROP}")',
+        f'send(:execute, "{DROP}")',
+        f'sql = "{DROP}"\n    execute sql',
+        f'execute "select 1; " + "{DROP}"',
+        f'execute "select 1; " +\n      "{DROP}"',
+        f'execute "select 1 -- a\\n; {DROP}"',
+        f'execute "select 1 # 2; {DROP}"',
+        f"execute <<~SQL\n      update orders set a = a # 1; {DROP};\n    SQL",
+        f"execute <<~SQL\n      # no comment of SQL's\n      {DROP};\n    SQL",
+        f"x = /it's/ # it's\n    execute \"{DROP}\"",
+        f'x = ?"\n    execute "{DROP}"',
+        f'x = 7 % 2\n    execute "{DROP}"\n    y = x % 3',
+        f'execute "{DROP}" if table_exists?("orders")',
+        "x = <<~TEXT\n  def down\n    TEXT\n    drop_table :orders",
+        "x = 1\n=begin\n  def down\n=end\n    drop_table :orders",
+        # Nobody reads it, and that is told.
+        'execute File.read("db/orders.sql")',
+        'execute ["drop", "table orders"].join(" ")',
+        "execute statement_for(:orders)",
+        'execute "select 1; " + rest',
+        'execute "select 1; %s" % rest',
+        'execute "select 1"\n      .sub("select 1", rest)',
+        'execute many ? "select 1" : rest',
+        'sql = "select 1"\n    sql << rest\n    execute sql',
+        '["a", "b"].each { |it| execute it }',
+        "execute <<~SQL\n      do $$ begin alter table orders drop column note; end $$;\n    SQL",
+        "execute 'do language plpgsql $x$ begin execute stored(); end $x$'",
+        'execute "select 1',
+        "execute <<~SQL\n      select 1;",
+    ],
+)
+def test_no_way_to_write_it_hides_what_is_run(body: str) -> None:
+    assert any(breaks for breaks, _, _ in found(body, "def up")), body
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "command.execute",
+        "def execute(sql) = super",
+        'say "execute drop table orders"',
+        "# execute File.read('x')",
+        'x = "#{execute_all}"',
+        'execute "update orders set note = null"  # it\'s done',
+        "execute <<~SQL.squish\n      update orders set note = null\n    SQL",
+        'execute("update orders set note = null")',
+        'execute "insert into orders values (1) on conflict do nothing"',
+        "execute \"do $$ begin create type state as enum ('a'); exception when duplicate_object then null; end $$\"",
+        "sql = <<~SQL\n      update orders set note = null\n    SQL\n    execute sql",
+        'execute <<~SQL\n      update orders set note = #{quote("}")} where id = 1\n    SQL',
+        'ratio = total / 2\n    other = total / 3 if "a" == \'/\'\n    execute "update orders set note = null"',
+        "orders <<LATER\n    x = 1",
+    ],
+)
+def test_what_is_read_to_its_end_and_harms_nobody_passes(body: str) -> None:
+    assert found(body, "def up") == []
+
+
+def test_a_text_that_is_cut_anywhere_is_read_without_a_fault() -> None:
+    whole = 'x = %w[a b] + [?\', /\'[/]/, :"a#{b {|c| "}" }}"]\nexecute(<<~A + <<-\'B\', %q<a<b>>)\n a #{c}\nA\n b\n B\n=begin\n=end\n__END__\n"'
+    for end in range(len(whole)):
+        read = ruby.read(whole[:end])
+        assert (len(read.code), read.code.count("\n")) == (end, whole[:end].count("\n"))
+        assert all(it.at < it.end and len(it.lines) == it.text.count("\n") + 1 for it in read.literals.values())
+    assert ruby.read(whole).left is None
+
+
 def test_the_line_of_sql_is_told() -> None:
     body = "execute <<~SQL\n      alter table orders add column note text;\n\n      alter table orders drop column old;\n    SQL"
     assert found(body) == [(True, 6, "SQL, squawk's ban-drop-column")]
+    spelled = 'execute "select 1;\\nselect 2;" \\\n      "\\n" \\\n      "drop table orders"\n'
+    assert found(spelled) == [(True, 5, "SQL, squawk's ban-drop-table")]
 
 
 def test_more_statements_than_are_read_is_not_nothing() -> None:

@@ -2,7 +2,8 @@
 
 A release that comes is at work together with the one before, in both regions, and a move may come between. So what is new in the schema has to be there
 for both of them (expand), and what the old one still needs goes with a later release (contract). What blocks a table for long is told as well: orders wait
-for it. Rails' own words are known, and SQL by its statements (`statements.py`); what is made up while a migration runs is not seen.
+for it. Rails' own words are known, and SQL by its statements (`statements.py`); SQL that is made up while a migration runs is told as unread, and words of
+Rails' that are called by a name which is made up are not seen.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 
 from contract.artefact import MOST_TEXT
 from contract.plain import phrase
-from scripts.ctl.releases import statements
+from scripts.ctl.releases import ruby, statements
 
 # As Rails finds them: in folders of that one too, and with the name of the engine that they were copied from (`..._tables.active_storage.rb`).
 FILE = re.compile(r"db/[A-Za-z0-9_]*migrate/(?:[^/]+/)*\d+_\w*(?:\.\w*)?\.rb")
@@ -69,7 +70,8 @@ _NO_COLUMN = frozenset({"index", "foreign_key", "remove_index", "rename_index", 
 
 
 def _of(name: str, text: str) -> Iterator[Finding]:
-    lines = _upwards(text)
+    source = ruby.read(text)
+    lines = _upwards(source)
     created, blocks = {_NEW}, dict[str, str]()  # tables that are new, and whose block a variable is of
     found = list[tuple[int, bool, str]]()
     for at, (number, line) in enumerate(lines):
@@ -81,7 +83,7 @@ def _of(name: str, text: str) -> Iterator[Finding]:
                 found.append((number, True, f"create_table {table} with force: what is in it goes"))
             created.add(table)
         found += [(number, *each) for each in _called(whole, line, created, blocks)]
-    said = statements.judge(_whole(lines), created)
+    said = statements.judge(source, created, {number for number, _ in lines})
     found += [(it.line, it.breaks, it.sentence()) for it in said]
     if len(text.encode(errors="replace")) >= MOST_TEXT:
         found.append((len(lines), True, f"it is longer than {MOST_TEXT} bytes, and was not read to its end"))
@@ -89,28 +91,21 @@ def _of(name: str, text: str) -> Iterator[Finding]:
         yield Finding(file=name, line=number, text=told, breaks=breaks)
 
 
-def _upwards(text: str) -> list[tuple[int, str]]:
+def _upwards(source: ruby.Source) -> list[tuple[int, str]]:
     """Lines without comments and without `def down`, with their numbers. What is not seen to end is none."""
     found, until, held = list[tuple[int, str]](), None, list[tuple[int, str]]()
-    for number, line in enumerate(text.splitlines(), 1):
-        code = "" if line.lstrip().startswith("#") else re.sub(r"\s#\s.*$", "", line)
+    for number, (bare, code) in enumerate(zip(source.bare.split("\n"), source.code.split("\n"), strict=True), 1):
         if until is not None:
-            held.append((number, code))
-            if re.match(rf"{until}end\b", line):
+            held.append((number, bare))
+            if re.match(rf"{until}end\b", code):
                 until, held = None, []
             continue
         if it := _DOWN.match(code):
             if not re.search(r"\bend\s*$|^\s*=|^\s*\([^)]*\)\s*=", it[2]):  # else it is all on this line
                 until = it[1]
             continue
-        found.append((number, code))
+        found.append((number, bare))
     return found + held
-
-
-def _whole(lines: list[tuple[int, str]]) -> str:
-    """The text again, each line in its place."""
-    told = dict(lines)
-    return "\n".join(told.get(number, "") for number in range(1, max(told, default=0) + 1))
 
 
 def _statement(lines: list[tuple[int, str]]) -> str:
