@@ -21,6 +21,7 @@ from contract.monitoring.status_page import (
     Incident,
     Move,
     Part,
+    Standing,
     State,
     View,
     bound_s,
@@ -28,7 +29,7 @@ from contract.monitoring.status_page import (
 )
 from contract.services.status_page import StatusPage
 from scripts.host.host.monitoring.page import html, seen, words
-from scripts.host.host.monitoring.page.merged import Writer, merged
+from scripts.host.host.monitoring.page.merged import Writer, merged, past
 
 NOW, EVERY_S = 1_800_000_000, 30
 GOOD: Mapping[str, float | None] = {
@@ -228,6 +229,48 @@ def test_a_document_of_the_future_is_none() -> None:
     busy = replace(write(None, view(D)), revision=NOW + 1000)
     found = write(busy, view())
     assert found.revision == NOW + 1001 and found.incidents, "written more often than once a second"
+
+
+FAR = 2**62
+
+
+def spoiled(**changed: Any) -> Document:
+    return replace(write(None, view(ago=60)), **changed)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"shop": Standing(state="works", since=FAR)},
+        {"data": Standing(state="works", since=NOW + 10**6)},
+        {"as_of": 0},
+        {"moved": Move(epoch=99_999_999, at=FAR)},
+        {"incidents": {"x": Incident(part="shop", state="down", began=FAR)}},
+        {"incidents": {"x": Incident(part="shop", state="down", began=NOW - 9, ended=FAR)}},
+        {"incidents": {"x": Incident(part="shop", state="down", began=FAR, ended=5)}},
+        {"incidents": {"x": Incident(part="shop", state="unknown", began=5)}},
+        {"incidents": {str(at): Incident(part="shop", state="down", began=NOW - at) for at in range(100, 200)}},
+        {"views": {"b": View(at=FAR, shop="down"), "x": View(at=NOW, shop="down")}},
+    ],
+    ids=["since", "since-soon", "as-of", "move", "begin", "end", "end-before", "gap", "many", "views"],
+)
+def test_what_a_host_of_somebody_elses_has_written_is_on_no_page_for_longer_than_it_may_be_so(
+    changed: dict[str, Any],
+) -> None:
+    """Both regions' hosts have the key. A page is made of it, and what is not over is over once the shop is seen to work."""
+    it = write(spoiled(**changed), view())
+    text = html.page(it, StatusPage(bucket="page"))
+    assert states(it) == (W, W, W) and "not over yet" not in text
+    assert all(it.standing(part).since <= NOW + 60 for part in Part)
+    assert all((each.ended or 0) <= NOW + 60 for each in it.incidents.values())
+    assert len([each for each in it.incidents.values() if each.began > 5]) <= 1
+
+
+def test_a_move_that_nobody_is_behind_hides_the_next_one_for_an_hour_at_most() -> None:
+    lied = spoiled(moved=Move(epoch=99_999_999, at=NOW), views={"a": View(at=NOW, epoch=3)})
+    for later_s, left in ((3000, True), (3700, False)):
+        found = past(lied, NOW + later_s)
+        assert found is not None and (found.moved is not None) == left
 
 
 # --- moves

@@ -34,7 +34,7 @@ from ....frame.systemd import Units, sandbox, verified_line
 from ....frame.witness import Silent, Witness
 from .. import asking, config
 from . import html, seen
-from .merged import Writer, merged
+from .merged import Writer, merged, past
 from .store import Store
 
 TOOL = "/opt/dr/dr-host.pyz"
@@ -122,7 +122,7 @@ class Job:
         return made, store.show(made, html.page(made, self.terms.page))
 
     def _make(self, old: Document | None, now: int) -> Document:
-        own = self.look(now)
+        own, old = self.look(now), past(old, now)
         return merged(old, Writer(self.terms.site, self.terms.page.every_s), own, now, self._move(old, own))
 
     def _move(self, old: Document | None, own: View) -> Move | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from contract.monitoring.rules import HOUR
 from contract.monitoring.status_page import (
     BAD,
     KEPT_S,
@@ -41,8 +42,7 @@ class Writer:
 
 def merged(old: Document | None, writer: Writer, own: View, now: int, move: Move | None = None) -> Document:
     """`now`: by the store's clock; `move`: one that is newer than that of `old`."""
-    if old is not None and not believed(old, now):
-        old = None
+    old = past(old, now)
     before = old.seen if old else {}
     fresh = {site: it for site, it in before.items() if 0 <= now - it.at <= fresh_s(writer.every_s)}
     views = {**fresh, writer.site: own}
@@ -65,9 +65,35 @@ def merged(old: Document | None, writer: Writer, own: View, now: int, move: Move
     )
 
 
-def believed(old: Document, now: int) -> bool:
-    """Whether a document is of the past: one of a clock that was ahead would be newer than all that come."""
-    return old.as_of <= now + SKEW_S and old.revision <= now + AHEAD_S
+def past(old: Document | None, now: int) -> Document | None:
+    """What of a document may be so, whoever has written it: what no writing would ever put right stays out. None where it is not of the past: one of a
+    clock that was ahead would be newer than all that come.
+    """
+    if old is None or not now - KEPT_S <= old.as_of <= now + SKEW_S or old.revision > now + AHEAD_S:
+        return None
+    latest = now + SKEW_S
+    return replace(
+        old,
+        incidents=_possible(old.incidents, latest),
+        moved=old.moved if old.moved is None or _is_seen(old.moved, old, now) else None,
+        shop=replace(old.shop, since=min(old.shop.since, latest)),
+        data=replace(old.data, since=min(old.data.since, latest)),
+        systems=replace(old.systems, since=min(old.systems.since, latest)),
+    )
+
+
+def _possible(found: Mapping[str, Incident], latest: int) -> dict[str, Incident]:
+    """Those with an end behind a begin, both in the past; of what is not over, the one of each part that ends when that is well again."""
+    over = {name: it for name, it in found.items() if it.ended is not None and it.began <= it.ended <= latest}
+    lasting = [it for it in found.items() if it[1].ended is None and it[1].state in BAD and it[1].began <= latest]
+    newest = {Part(it.part): (name, it) for name, it in sorted(lasting, key=lambda each: each[1].began)}
+    return {**over, **dict(newest.values())}
+
+
+def _is_seen(it: Move, old: Document, now: int) -> bool:
+    """Whether somebody is in that epoch; a move of just now may be ahead of the other region."""
+    epochs = [view.epoch for view in old.seen.values() if view.epoch is not None]
+    return it.at <= now + SKEW_S and (not epochs or it.epoch <= max(epochs) or now - it.at < HOUR)
 
 
 def _state(part: Part, views: Mapping[str, View]) -> State:
