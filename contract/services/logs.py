@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..checks import boolean, integer
 from ..fields import key, part
 from ..hosts import CONTROL
+from ..plain import phrase
 
+MOST_UNITS = 30  # that are named
 COPIES = "/var/log/dr-logs"  # on a control host: a folder for each host of the other region, by its key
 
 
@@ -56,3 +59,12 @@ class Block:
 def packages(kind: str) -> tuple[str, ...]:
     """Of one kind of host; installed by `logs converge`. HAProxy looks at certificates: Debian's systemd-journal-remote cannot."""
     return ("systemd-journal-remote", *(("haproxy",) if kind == CONTROL else ()))
+
+
+def other_units(asked: Sequence[str], known: Iterable[str]) -> str:
+    """What is said where units that were asked for have no line. `known`: those that have any, those that are alike first."""
+    words = [it.partition("@")[0].removesuffix(".service").lower() for it in asked]
+    names = {phrase(it, 80) for it in known if it.strip()}
+    alike = sorted(names, key=lambda name: (not any(word in name.lower() for word in words), name))
+    more = f" and {len(alike) - MOST_UNITS} more" if len(alike) > MOST_UNITS else ""
+    return f"no line of {', '.join(asked)} there; units that have any: {', '.join(alike[:MOST_UNITS]) or 'none'}{more}"

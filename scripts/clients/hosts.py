@@ -13,7 +13,7 @@ import pwd
 import select
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from contract.forms import MOST_BYTES
 from contract.plain import phrase
 from contract.verbs import ANSWERS
 from contract.wire import document as json_document
-from scripts.clients import bounded, ssh_folder
+from scripts.clients import bounded, shown, ssh_folder
 
 CONNECT_S = 4
 ENDS_S = 5  # what a process may take to its end once it is told nothing more
@@ -37,7 +37,7 @@ DR_HOST = "/opt/dr/dr-host.pyz"
 MOST_SAID = 16 * 2**20  # bytes of what a command says: a journal of some days is a few
 LONGEST_LINE = 8192  # of what is said on stderr: the end of it is kept
 NOTHING_CONCLUDED = "nothing is concluded from it; see what answers there"
-_SSH_FAILED = 255  # OpenSSH's own exit code when there was no session
+LOST = 255  # OpenSSH's own exit code when there was no session
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ class Hosts:
         alias = f"bastion-{site}"
         self._used.add(alias)
         done = self._ssh(["-o", f"ConnectTimeout={connect_s}", alias, "true"], b"", connect_s + OVERHEAD_S)
-        if done.returncode == _SSH_FAILED:
+        if done.returncode == LOST:
             raise Unreachable(f"bastion of {site}: no ssh session ({_last_line(done.stderr)})")
 
     def execute(
@@ -202,7 +202,7 @@ class Hosts:
         done = self._ssh(
             ["-o", f"ConnectTimeout={connect_s}", alias, f"timeout -k 5 {limit_s} {line}"], stdin, limit_s + OVERHEAD_S
         )
-        if done.returncode == _SSH_FAILED:
+        if done.returncode == LOST:
             raise Unreachable(f"host {host} through the bastion of {via}: no ssh session ({_last_line(done.stderr)})")
         return done
 
@@ -253,14 +253,20 @@ class Hosts:
         ]
         return subprocess.run(words, check=False).returncode
 
+    def show(self, host: str, via: str, line: str, row: Callable[[str], None]) -> int:
+        """Run a shell line on `host` and show what it says, as `shown.run` does; its exit code, LOST when there was no session, or it ended."""
+        alias = f"{host}.via-{via}"
+        self._used.add(alias)
+        return shown.run(["ssh", "-F", str(self._folder / "config"), alias, line], row)
+
     def _ssh(self, arguments: list[str], stdin: bytes, limit_s: int) -> subprocess.CompletedProcess[bytes]:
         command = ["ssh", "-F", str(self._folder / "config"), *arguments]
         try:
             return bounded.run(command, stdin, limit_s, MOST_SAID)
         except subprocess.TimeoutExpired:
-            return subprocess.CompletedProcess(command, _SSH_FAILED, b"", f"no end within {limit_s} s".encode())
+            return subprocess.CompletedProcess(command, LOST, b"", f"no end within {limit_s} s".encode())
         except bounded.TooMuch as error:
-            return subprocess.CompletedProcess(command, _SSH_FAILED, b"", str(error).encode())
+            return subprocess.CompletedProcess(command, LOST, b"", str(error).encode())
 
     def _ways(self) -> list[str]:
         return [f"{name}.via-{site}" for name in self._told.hosts for site in self._told.bastions]

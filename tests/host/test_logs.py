@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ from contract.errors import Failed, Usage
 from contract.services.logs import Block, Kept, packages
 from scripts.host.frame import plan
 from scripts.host.frame.call import Call
+from scripts.host.frame.commands import PATH
 from scripts.host.frame.figures import Figures
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.log import Log
+from scripts.host.host import journal
 from scripts.host.host.logs import config, reading, verbs, watching
 from scripts.host.host.logs.verbs import Desired, Logs
 from scripts.host.host.logs.watching import MOST_PATIENCE_S, PATIENCE_S, Seen
@@ -311,6 +314,10 @@ def show(
 
     def ask(told: Sequence[str]) -> Iterator[str]:
         key = next(it for it in told if it.startswith("--directory=")).rpartition("/")[2]
+        if "--field=_SYSTEMD_UNIT" in told:
+            return iter(["cron.service\n", "postgresql@17-main.service\n"])
+        if "--unit=postgres" in told:
+            return iter(())
         return iter(copies[key][-1:] if "--lines=1" in told else copies[key])
 
     assert reading.main(words, tmp_path, ask) == 0
@@ -367,7 +374,60 @@ def test_a_copy_that_cannot_be_read_is_one_line(tmp_path: Path, capsys: pytest.C
         raise Failed("journal: found journalctl ended with code 1")
 
     assert reading.main(["db-1.a"], tmp_path, fails) == 1
-    assert capsys.readouterr().err == "ERROR logs: journal: found journalctl ended with code 1\n"
+    said = "ERROR logs: copy of db-1.a: journal: found journalctl ended with code 1\n"
+    assert capsys.readouterr().err == said * 2
+
+
+def test_a_copy_that_cannot_be_read_to_its_end_holds_back_nothing_of_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for key in ("app-1.a", "db-1.a"):
+        (tmp_path / key).mkdir()
+
+    def half(told: Sequence[str]) -> Iterator[str]:
+        yield entry(NOW, MESSAGE="first")
+        if told[-1].endswith("db-1.a") or f"--directory={tmp_path / 'db-1.a'}" in told:
+            raise Failed("journal: found journalctl ended with code 1")
+        yield entry(NOW + 9, MESSAGE="last")
+
+    assert reading.main(["db-1.a", "app-1.a"], tmp_path, half) == 1
+    said = capsys.readouterr()
+    assert [it.split(" ", 1)[1] for it in said.out.splitlines()] == [
+        "app-1.a unknown: first",
+        "db-1.a unknown: first",
+        "app-1.a unknown: last",
+    ]
+    assert "ERROR logs: copy of db-1.a" in said.err and "the copy of app-1.a ends at" in said.err
+
+
+def test_without_any_copy_it_does_not_end_well(tmp_path: Path) -> None:
+    assert reading.main(["db-1.a"], tmp_path, lambda _: iter(())) == 1
+
+
+def test_a_unit_without_a_line_is_told_with_those_that_have_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines, told = show(tmp_path, capsys, {"db-1.a": [entry(NOW, MESSAGE="one")]}, "--unit=postgres", "db-1.a")
+    assert lines == []
+    assert "no line of postgres there; units that have any: postgresql@17-main.service, cron.service" in told
+
+
+def test_whoever_reads_with_a_pager_may_take_hours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A journal that is sent is read in seconds; one that a person reads waits for them, and ended in the middle of a page."""
+    program = tmp_path / "journalctl"
+    program.write_text("#!/bin/sh\nyes 'a line' | head -n 20000\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("scripts.host.host.journal.PATH", f"{tmp_path}:{PATH}")
+    with pytest.raises(journal.Slow, match="what is shown of it ends there"):
+        slowly(journal.journalctl([], 1, "what is shown of it ends there"))
+    assert slowly(reading._read([])) == 20_000
+
+
+def slowly(rows: Iterator[str]) -> int:
+    found = next(rows, "")
+    assert found
+    time.sleep(1.5)  # what the reader takes is the point
+    return 1 + sum(1 for _ in rows)
 
 
 def test_status_says_what_is_there_and_never_fails(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from components.settings import Settings
 from contract.errors import ExitCode
 from contract.services.logs import Keys as Logs
-from scripts.clients.hosts import Hosts, Unreachable
+from scripts.clients.hosts import LOST, Hosts, Unreachable
 from scripts.clients.ssh_certificate import Wanted
 from scripts.clients.witness_bucket import WitnessDown
 from scripts.ctl import cli
@@ -34,7 +35,7 @@ class World:
         self.ran: list[tuple[str, str, str, bool]] = []
         self.identity: list[str] = []  # of each certificate, as ssh-keygen shows it
         self.noted: list[str] = []
-        self.code = 0
+        self.code, self.says = 0, list[str]()  # what a command ends with, and lines that are shown
         self.silent = False  # the witness
 
     def addresses(self, site: str) -> dict[str, str]:
@@ -47,7 +48,7 @@ class World:
 def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     it = World()
 
-    def execute(hosts: Hosts, host: str, via: str, line: str, *_: Any, **__: Any) -> None:
+    def execute(hosts: Hosts, host: str, via: str, line: str, *_: Any, **__: Any) -> subprocess.CompletedProcess[bytes]:
         if via in it.dead or host in it.lost:
             raise Unreachable(f"host {host} through the bastion of {via}: no ssh session (refused)")
         folder = hosts._folder
@@ -55,6 +56,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
             shown = ["ssh-keygen", "-L", "-f", str(folder / "certificate")]
             it.identity.append(subprocess.run(shown, capture_output=True, text=True, check=True).stdout)
             assert f"CertificateFile {folder}/certificate" in (folder / "config").read_text()
+        return subprocess.CompletedProcess([], 0, b"", b"")
 
     def attach(_: Hosts, host: str, via: str, line: str, *, terminal: bool) -> int:
         it.ran.append((host, via, line, terminal))
@@ -69,7 +71,15 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
 
     monkeypatch.setattr(certificates, "note", note)
     monkeypatch.setattr(Hosts, "execute", execute)
+
+    def show(_: Hosts, host: str, via: str, line: str, row: Callable[[str], None]) -> int:
+        it.ran.append((host, via, line, False))
+        for text in it.says:
+            row(text)
+        return it.code if via == host[-1] and not host.startswith("control") else 0
+
     monkeypatch.setattr(Hosts, "attach", attach)
+    monkeypatch.setattr(Hosts, "show", show)
     monkeypatch.setattr(arguments, "PROJECT", tmp_path)
     monkeypatch.setenv("DR_WHO", "ann")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
@@ -176,6 +186,11 @@ def test_a_command_of_the_release_runs_as_the_shops_user_with_its_environment_an
         (["logs", "db-1.a", "a b;reboot"], "wanted the name of one, like dr-agent"),
         (["logs", "db-1.a", "--since", "yesterday"], "wanted a number with s, m, h or d"),
         (["logs", "db-1.a", "--until", "2026-11-30"], "--until: found '2026-11-30', wanted a number"),
+        (
+            ["logs", "db-1.a", "--since", "2026-02-30T05:10:00Z"],
+            "--since: found '2026-02-30T05:10:00Z', wanted a number",
+        ),
+        (["logs", "db-1.a", "--since", "2026-11-30T25:10Z"], "or a time like"),
         (["logs"], "found neither a host nor a region"),
         (["logs", "db-1.a", "--region", "a"], "or both"),
         (["logs", "--region", "a", "-f"], "--follow with a region"),
@@ -212,6 +227,33 @@ def test_logs_of_a_host_that_does_not_answer_are_read_from_its_copy_in_the_other
     assert cli.main(arguments) == ExitCode.DONE
     assert signed.ran[-1][0] == "db-1.a" and "--until=2026-11-30 05:10:00 UTC" in shlex.split(signed.ran[-1][2])
     assert "from db-1.a itself" in capsys.readouterr().err
+
+
+def test_a_session_that_is_lost_in_the_middle_is_gone_on_with_from_the_copy(
+    signed: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    signed.code = LOST
+    assert cli.main(["logs", "db-1.a"]) == LOST
+    copied(signed)
+    assert cli.main(["logs", "db-1.a"]) == ExitCode.DONE
+    assert [it[0] for it in signed.ran[1:]] == ["db-1.a", "control-1.b"]
+    assert "the session was lost" in capsys.readouterr().err
+
+
+def test_a_unit_that_has_no_line_is_told_with_those_that_have(
+    signed: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`-- No entries --` is what is said of a unit that is called otherwise, too."""
+    names = b"cron.service\npostgresql@17-main.service\n\x1b[2Jx.service\n"
+    said = subprocess.CompletedProcess([], 0, names, b"")
+    monkeypatch.setattr(Hosts, "execute", lambda *_, **__: said)
+    signed.says = ["-- Boot 1 --", "-- No entries --"]
+    assert cli.main(["logs", "db-1.a", "postgres"]) == ExitCode.DONE
+    told = capsys.readouterr().err
+    assert "no line of postgres there; units that have any: postgresql@17-main.service, \\x1b[2Jx.service, cron" in told
+    signed.says = ["2026-11-30T05:10:00+0000 db-1 postgres[1]: ready"]
+    assert cli.main(["logs", "db-1.a", "postgres"]) == ExitCode.DONE
+    assert "no line" not in capsys.readouterr().err
 
 
 def test_logs_of_a_region_are_read_from_the_other_ones_control_host(signed: World) -> None:

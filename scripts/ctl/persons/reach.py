@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -43,6 +43,14 @@ class Way:
     def attach(self, line: str, *, terminal: bool) -> int:
         """As of `Hosts.attach`."""
         return self.hosts.attach(self.host, self.via, line, terminal=terminal)
+
+    def show(self, line: str, row: Callable[[str], None] = lambda _: None) -> int:
+        """As of `Hosts.show`."""
+        return self.hosts.show(self.host, self.via, line, row)
+
+    def asked(self, line: str, limit_s: int) -> str:
+        """What a shell line says there. Raises Unreachable."""
+        return self.hosts.execute(self.host, self.via, line, b"", limit_s).stdout.decode(errors="replace")
 
 
 @contextmanager

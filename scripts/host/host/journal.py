@@ -110,9 +110,14 @@ class Slow(Failed):
     """It was not through within the limit. What it has told so far stands."""
 
 
-def journalctl(words: Sequence[str]) -> Iterator[str]:
-    """Its lines. Raises Failed where it ended in another way than by having told all."""
-    argv = ["timeout", "-k", "5", str(READ_S), "journalctl", *words]
+_TOLD_LATER = "who has signed in since the last time is told when it is read again, if the journal has it then"
+
+
+def journalctl(words: Sequence[str], limit_s: int | None = None, otherwise: str = _TOLD_LATER) -> Iterator[str]:
+    """Its lines. `limit_s`: for all of them, with what the reader takes; READ_S where it is not said. `otherwise`: what comes of it where there are more.
+    Raises Failed where it ended in another way than by having told all.
+    """
+    argv = ["timeout", "-k", "5", str(limit_s or READ_S), "journalctl", *words]
     with subprocess.Popen(
         argv,
         stdin=subprocess.DEVNULL,
@@ -130,7 +135,7 @@ def journalctl(words: Sequence[str]) -> Iterator[str]:
                     subject="journal",
                     found=f"journalctl ended with code {code}",
                     wanted="all of its entries",
-                    consequence="who has signed in since the last time is told when it is read again, if the journal has it then",
+                    consequence=otherwise,
                     remedy="run `journalctl -n 1` there, see the disk",
                 )
             )

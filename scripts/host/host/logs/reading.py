@@ -13,12 +13,12 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from contract import pipes
 from contract.errors import ExitCode, Failed
 from contract.plain import phrase
-from contract.services.logs import COPIES
+from contract.services.logs import COPIES, other_units
 
 from ..journal import entry_of, journalctl, written
 
@@ -26,27 +26,43 @@ FIELDS = ("MESSAGE", "SYSLOG_IDENTIFIER", "_COMM", "_PID", "_SYSTEMD_UNIT")
 MOST_TEXT = 4000
 # An upload that is begun again sends what it had last sent once more, and all of what nobody had said was there: so many lines back it is seen.
 MOST_KNOWN = 5000
+MOST_NAMES = 2000  # of units
+# A person reads it, with a pager that stands still as long as they look: an end all the same, for nobody may be there any more.
+READ_S = 4 * 3600
 Rows = Callable[[Sequence[str]], Iterator[str]]
+T = TypeVar("T")
 
 
-def main(argv: Sequence[str], folder: Path = Path(COPIES), rows: Rows = journalctl) -> int:
-    """Exit code 0, also when there is no line; 1 when a copy cannot be read."""
+def _read(words: Sequence[str]) -> Iterator[str]:
+    return journalctl(words, READ_S, "what is shown of it ends there")
+
+
+def main(argv: Sequence[str], folder: Path = Path(COPIES), rows: Rows = _read) -> int:
+    """Exit code 0, also when there is no line; 1 when a copy cannot be read, or there is none at all."""
     chosen = _parser().parse_args(argv)
     keys = [it for it in chosen.hosts if (folder / it).is_dir()]
     for key in sorted(set(chosen.hosts) - set(keys)):
         print(f"of {key} there is no copy here", file=sys.stderr)
+    failed, shown = list[str](), 0
+    for at, key, text in heapq.merge(*(_until_it_fails(lines(key, folder, chosen, rows), key, failed) for key in keys)):
+        print(f"{_spelled(at)} {key} {text}")
+        shown += 1
+    for key in keys:
+        for end in _until_it_fails(_end(key, folder, rows), key, failed):
+            print(f"the copy of {key} {'has no line' if end is None else f'ends at {_spelled(end)}'}", file=sys.stderr)
+    if keys and chosen.unit and not shown and not failed:
+        named = (it for key in keys for it in _until_it_fails(_units(key, folder, rows), key, failed))
+        print(other_units(chosen.unit, named), file=sys.stderr)
+    return ExitCode.FAILED if failed or not keys else ExitCode.DONE
+
+
+def _until_it_fails(told: Iterator[T], key: str, failed: list[str]) -> Iterator[T]:
+    """A copy that cannot be read, or not to its end, holds back nothing of the others."""
     try:
-        for at, key, text in heapq.merge(*(lines(key, folder, chosen, rows) for key in keys)):
-            print(f"{_spelled(at)} {key} {text}")
-        for key in keys:
-            ends = _end(key, folder, rows)
-            print(
-                f"the copy of {key} {'has no line' if ends is None else f'ends at {_spelled(ends)}'}", file=sys.stderr
-            )
+        yield from told
     except Failed as error:
-        print(f"ERROR logs: {error}", file=sys.stderr)
-        return ExitCode.FAILED
-    return ExitCode.DONE
+        failed.append(key)
+        print(f"ERROR logs: copy of {key}: {error}", file=sys.stderr)
 
 
 def lines(key: str, folder: Path, chosen: argparse.Namespace, rows: Rows) -> Iterator[tuple[int, str, str]]:
@@ -68,14 +84,19 @@ def lines(key: str, folder: Path, chosen: argparse.Namespace, rows: Rows) -> Ite
             known.discard(order.popleft())
 
 
-def _end(key: str, folder: Path, rows: Rows) -> int | None:
-    """When the last line of a copy was written."""
-    for row in rows(
-        ["--quiet", "--no-pager", "--output=json", "--output-fields=_PID", "--lines=1", _files(key, folder)]
+def _end(key: str, folder: Path, rows: Rows) -> Iterator[int | None]:
+    """When the last line of a copy was written. Raises Failed."""
+    words = ["--quiet", "--no-pager", "--output=json", "--output-fields=_PID", "--lines=1", _files(key, folder)]
+    at = str(entry_of(next(iter(rows(words)), "")).get("__REALTIME_TIMESTAMP", ""))
+    yield int(at) if at.isdigit() and len(at) <= 17 else None
+
+
+def _units(key: str, folder: Path, rows: Rows) -> Iterator[str]:
+    """Of which there is any line. Raises Failed."""
+    for _, name in zip(
+        range(MOST_NAMES), rows(["--quiet", "--no-pager", "--field=_SYSTEMD_UNIT", _files(key, folder)]), strict=False
     ):
-        at = str(entry_of(row).get("__REALTIME_TIMESTAMP", ""))
-        return int(at) if at.isdigit() and len(at) <= 17 else None
-    return None
+        yield name.strip()
 
 
 def _files(key: str, folder: Path) -> str:
