@@ -157,6 +157,11 @@ class Shop:
     nginx: bool | None = key(optional(boolean), "whether nginx does", default=None)
     healthy: bool | None = key(optional(boolean), "whether Puma takes requests", default=None)
     release: str | None = key(optional(PHRASE), "folder of the release", default=None)
+    placed: tuple[str, ...] = key(
+        listing(text(r"[0-9a-f]{64}", "a digest")),
+        "releases that are unpacked there, the one that runs among them",
+        default=(),
+    )
     role: RoleFile | None = part(RoleFile, "of the host", optional=True)
 
 

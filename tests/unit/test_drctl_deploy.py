@@ -407,6 +407,8 @@ def test_what_does_not_fit_on_a_disk_is_refused_by_the_plan(world: World, capsys
     assert "app-2.b: 250 MB of its disk are free, wanted 256 MB for release" in capsys.readouterr().out
     assert world.runs == []
     assert typed(world, "deploy", OLD) == ExitCode.DONE, "one that runs there needs no room"
+    world.seen = played_survey.changed(world.seen, "regions/b/hosts/app-2/app/placed", (NEW,))
+    assert typed(world, "deploy", NEW) == ExitCode.DONE, "nor one that a run before has brought there"
 
 
 def _spoiled(world: World) -> None:

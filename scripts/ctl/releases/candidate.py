@@ -74,12 +74,12 @@ def candidate(row: Row, body: bytes | None, settings: Settings, known: Collectio
 
 
 def crowded(it: Candidate, survey: Survey) -> list[str]:
-    """App hosts whose disk it does not fit on, by what they say of it; one that says nothing is not judged, nor one that runs it."""
+    """App hosts whose disk it does not fit on, by what they say of it; one that says nothing is not judged, nor one that has it unpacked already."""
     if it.manifest is None:
         return []
     wanted, found = it.bytes + it.manifest.size + ROOM, list[str]()
     for name, free in survey.rooms.items():
-        if free is not None and free < wanted and survey.releases[name] != it.digest:
+        if free is not None and free < wanted and it.digest not in {survey.releases[name], *survey.placed[name]}:
             found.append(
                 f"{name}: {free / 2**20:.0f} MB of its disk are free, wanted {wanted / 2**20:.0f} MB for release {it.digest[:12]}, packed and unpacked, and "
                 "what else is written there; lower dr:app.releases_kept and run `pulumi up`, or free the disk"

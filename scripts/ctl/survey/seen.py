@@ -144,5 +144,15 @@ class Survey:
         }
 
     @property
+    def placed(self) -> dict[str, tuple[str, ...]]:
+        """By app host of both regions, digests of the releases that are unpacked there; none where one does not say."""
+        return {
+            f"{name}.{site}": word.part(lambda it: it.app and it.app.placed) or ()
+            for site, region in self.regions.items()
+            for name, word in region.hosts.items()
+            if kind_of(name) == APP
+        }
+
+    @property
     def standby(self) -> Region | None:
         return None if self.newest.value is None else self.regions[other(self.newest.value.active)]

@@ -1,4 +1,4 @@
-"""The shop's processes as units of systemd: who is started when, by which command, with which limits. Pure but for `lying`.
+"""The shop's processes as units of systemd: who is started when, by which command, with which limits. Pure but for `lying` and `placed`.
 
 A process that works in the active site alone asks the guard before each start. That line in its file is also by what it is known later: whoever has
 to stop it at once reads no document and no Procfile.
@@ -24,6 +24,7 @@ TMP = "tmp"
 WRITABLE = (TMP, "log")  # folders that Rails wants beside its code; a release has none
 CURRENT = "/opt/shop/current"
 _GUARDED = re.compile(r"^ExecStartPre=.* guard app$", re.MULTILINE)
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _OURS = re.compile(r"shop-[A-Za-z][A-Za-z0-9_.-]*\.(service|timer)")
 
 
@@ -209,3 +210,13 @@ def startable(texts: dict[str, str]) -> list[str]:
 
 def _has_timer(name: str, among: dict[str, str] | Sequence[str]) -> bool:
     return name.endswith(".service") and f"{name.removesuffix('.service')}.timer" in among
+
+
+def placed(layout: Layout) -> list[str]:
+    """Digests of releases that are unpacked here, in order; none where that cannot be seen."""
+    from contract.release import RELEASES  # noqa: PLC0415 - a move must not wait for it
+
+    try:
+        return sorted(it.name for it in layout.at(RELEASES).iterdir() if it.is_dir() and _DIGEST.fullmatch(it.name))
+    except OSError:
+        return []

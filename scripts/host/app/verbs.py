@@ -50,7 +50,7 @@ from .lock import held
 from .plan import Facts, Wanted, plan
 from .schema import has_schema
 from .spare import Spare
-from .units import WRITABLE, lying, of_active_site, startable
+from .units import WRITABLE, lying, of_active_site, placed, startable
 from .units import units as units_of
 from .web import cable, health
 
@@ -311,8 +311,7 @@ def status(call: Call) -> Result:
     guarded, workers = of_active_site(texts), startable(texts)
     asked = [WEB, NGINX, CACHES_UNIT, *(unit for unit in texts if unit not in (WEB, SPARE, RELEASE))]
     seen = Systemd().look(asked)
-    active = role is not None and role.role == rolefile.PRIMARY
-    current = call.layout.at("/opt/shop/current")
+    active, current = role is not None and role.role == rolefile.PRIMARY, call.layout.at("/opt/shop/current")
     return Result(
         {
             "web": seen[WEB].running,
@@ -321,6 +320,7 @@ def status(call: Call) -> Result:
             "nginx": seen[NGINX].running,
             "healthy": health.healthy(call.layout, Spare(call.layout, Systemd(), call.log).at),
             "release": str(current.readlink()) if current.is_symlink() else None,
+            "placed": placed(call.layout),
             "role": role.document() if role else None,
         }
     )

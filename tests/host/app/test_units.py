@@ -304,6 +304,10 @@ def test_status_says_whether_all_of_it_works_or_any(
     assert facts["worker"] is works
     assert {name for name, runs in facts["processes"].items() if runs} == {*running}
     assert WEB not in facts["processes"]
+    assert facts["placed"] == []
+    for name in ("a" * 64, "b" * 64, f"{'c' * 64}.partial", "manual"):
+        call.layout.at(f"/opt/shop/releases/{name}").mkdir(parents=True)
+    assert sorted(verbs.status(call).facts["placed"]) == ["a" * 64, "b" * 64], "what is half there is none"
 
 
 def test_a_manager_that_does_not_say_is_no_word_that_a_unit_stands(monkeypatch: pytest.MonkeyPatch) -> None:
