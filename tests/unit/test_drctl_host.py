@@ -172,12 +172,16 @@ def test_a_command_of_the_release_runs_as_the_shops_user_with_its_environment_an
     assert words[0] == "systemd-run" and words[-3:] == ["bin/rails", "runner", "puts $HOME; `id`"]
     assert {"--property=User=shop", "--property=EnvironmentFile=/etc/shop/env", "--expand-environment=no"} <= {*words}
     assert signed.settings.secrets.secret_key_base not in line
+    assert "--property=RuntimeMaxSec=43200" in words, "a session that dies leaves nothing at work for good"
+    assert cli.main(["run", "--limit", "2d", "app-1.a", "--", "bin/rails", "runner", "x"]) == ExitCode.DONE
+    assert "--property=RuntimeMaxSec=172800" in shlex.split(signed.ran[1][2])
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
         (["run", "app-1.a"], "wanted one of the release, like -- bin/rails console"),
+        (["run", "--limit", "ever", "app-1.a", "--", "id"], "--limit: found 'ever', wanted a number"),
         (["run", "db-1.a", "id"], "is no app host, wanted one, like app-1.a"),
         (["ssh", "db-9.a"], "is none of this shop's, wanted one of control-1.a"),
         (["ssh", "db-1.a;id"], "is none of this shop's"),

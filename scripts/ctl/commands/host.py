@@ -12,11 +12,13 @@ from components.settings import Settings
 from contract.errors import Usage
 from contract.hosts import APP, CACHE, DATABASE, kind_of
 from contract.plain import shown
+from scripts.ctl.commands import arguments
 from scripts.ctl.persons.reach import way
 from scripts.ctl.stacks.stack import Stack
 
 # A command of the release as its processes run: as the shop's user, with what `web` is told. Systemd reads the files, so no secret is an argument; the shell
-# finds the command in the release's folder. With a terminal it gets one, else what it reads and says passes through.
+# finds the command in the release's folder. With a terminal it gets one, else what it reads and says passes through. It is a unit, and outlives a session
+# that dies: so it has an end by itself.
 ONCE = (
     "systemd-run", "--quiet", "--wait", "--collect", "--pty", "--pipe", "--expand-environment=no", "--property=User=shop", "--property=UMask=0027",
     "--property=WorkingDirectory=/opt/shop/current", "--property=EnvironmentFile=/etc/shop/env", "--property=EnvironmentFile=/etc/shop/processes/web.env",
@@ -61,7 +63,14 @@ def _once(chosen: argparse.Namespace, _: Settings) -> str:
     _is(chosen.host, APP)
     if not chosen.words:
         raise Usage("command: found none, wanted one of the release, like -- bin/rails console; nothing was done")
-    return shlex.join([*ONCE, *chosen.words])
+    try:
+        limit_s = arguments.age(chosen.limit)
+    except Usage:
+        raise Usage(
+            f"--limit: found {shown(chosen.limit)}, wanted a number with s, m, h or d, like 2h; nothing was done"
+        ) from None
+    first, *rest = ONCE
+    return shlex.join([first, f"--property=RuntimeMaxSec={limit_s}", *rest, *chosen.words])
 
 
 def _is(host: str, kind: str) -> None:
