@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -10,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from components.render import documents
 from contract import artefact
 from contract.epoch import Epoch
 from contract.errors import ExitCode
@@ -20,7 +23,7 @@ from scripts.ctl.commands import deploy
 from scripts.ctl.moves import automation, engine
 from scripts.ctl.moves.engine import Outcome
 from scripts.ctl.releases.store import SPOILED, WELL, Row
-from scripts.ctl.reports import book, writing
+from scripts.ctl.reports import book, kept, writing
 from scripts.ctl.stacks.stack import Stack
 from tests.unit import played_survey
 from tests.unit.played_quiet import Quiet
@@ -41,7 +44,7 @@ class World:
         self.configured = dict.fromkeys("ab", OLD)
         self.runs_on = dict.fromkeys(APPS, OLD)
         self.well = dict.fromkeys(APPS, True)
-        self.active, self.dies, self.dead_from = "a", 0, 0
+        self.active, self.dies, self.killed, self.dead_from = "a", 0, 0, 0
         self.locked: set[str] = set()  # regions whose stack somebody else works at
         self.beside: tuple[int, str] = (0, "")  # before which run somebody names another release, and which
         self.takes_away: tuple[int, str, str] = (0, "", "")  # the same of a region's hosts
@@ -76,6 +79,8 @@ class World:
             return _outcome("no ssh session")
         if self.dies == len(self.runs):
             raise KeyboardInterrupt
+        if self.killed == len(self.runs):
+            os._exit(9)
         for host in (it for it in APPS if it.endswith(f".{site}")):
             if host in self.ill and self.configured[site] == self.bad:
                 return _outcome(f"{host}: web process of release: ended by itself")
@@ -290,6 +295,60 @@ def test_a_killed_deploy_that_this_configuration_names_is_gone_back_from(world: 
     world.runs_on |= {"app-1.b": NEW}
     assert typed(world, "rollback") == ExitCode.DONE
     assert set(world.runs_on.values()) == {OLDER}
+
+
+def kill(world: World, at: int, *words: str) -> None:
+    """The process is killed at a run: it writes nothing more. What it has brought to hosts is there."""
+    child = os.fork()
+    if not child:
+        world.killed = at
+        typed(world, *words)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    world.configured = dict.fromkeys("ab", NEW)
+    world.runs_on |= {"app-1.b": NEW}
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_deploy_that_was_killed_has_a_record_once_the_next_command_comes(
+    world: World, at: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed(world, "deploy", OLDER) == ExitCode.DONE
+    kill(world, at, "deploy", NEW)
+    assert len(world.events()) == 1
+    assert typed(world, "rollback", "--dry-run") == ExitCode.DONE
+    assert len(world.events()) == 1, "who looks changes nothing"
+    assert typed(world, "rollback") == ExitCode.DONE
+    assert set(world.runs_on.values()) == {OLDER} == set(world.configured.values())
+    _, killed, _ = world.events()
+    assert (killed.scenario, killed.outcome, killed.exit_code) == ("deploy", "interrupted", None)
+    assert (killed.versions["release"], killed.versions["release_before"]) == (NEW, OLDER)
+    assert "was killed (at: " in killed.errors[0] and f"; {at} of " in killed.errors[0]
+    assert "a deploy that was begun here" in capsys.readouterr().err
+    assert typed(world, "rollback") == ExitCode.DONE
+    assert len(world.events()) == 4, "once"
+
+
+def test_one_that_is_at_work_is_not_taken_for_killed(world: World, tmp_path: Path) -> None:
+    place = documents.witness(ITS)
+    kept.begin(place, book.draft("deploy", token="t" * 32))
+    writing.killed(ITS, print)
+    assert kept.waiting(place) == []
+    (file,) = (tmp_path / "drctl").glob("begun-*/*.json")
+    told = json.loads(file.read_text())
+    file.write_text(json.dumps(told | {"machine": "0" * 32}))
+    (file.parent / "other.json").write_text("{")
+    writing.killed(ITS, print)
+    assert [it.stem for it in kept.waiting(place)] == ["t" * 32] and not file.exists()
+
+
+def test_where_nothing_can_be_kept_a_deploy_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    assert typed(world, "deploy", NEW) == ExitCode.DONE
+    assert capsys.readouterr().err.count("if it is killed it leaves no record") == 1
 
 
 @pytest.mark.parametrize("strange", [NEW, "9" * 64, "none of ours"])

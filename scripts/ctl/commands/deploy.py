@@ -27,7 +27,7 @@ from scripts.ctl.beginning.plan import Plan
 from scripts.ctl.commands.releases import keys_of
 from scripts.ctl.moves.deploy import Steps, World
 from scripts.ctl.moves.quiet import quiet
-from scripts.ctl.moves.recorded import Undertaking, in_force
+from scripts.ctl.moves.recorded import Undertaking, close_killed, in_force
 from scripts.ctl.output import say
 from scripts.ctl.releases.candidate import Candidate, candidate, crowded, judged, misfits, missed
 from scripts.ctl.releases.migrations import of_release
@@ -79,6 +79,7 @@ def run(chosen: argparse.Namespace) -> ExitCode:
     stacks = Stack.both(chosen)
     each = {site: stack.settings() for site, stack in stacks.items()}
     settings = each[SITES[0]]
+    close_killed(settings, chosen)
     newest = in_force(settings)
     survey = look(settings, limit_s=LOOK_S)
     store = Store(settings, keys_of(stacks[newest.active]))

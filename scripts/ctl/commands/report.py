@@ -55,6 +55,8 @@ class Desk:
 def run(chosen: argparse.Namespace) -> ExitCode:
     """Raises DrError."""
     settings = Stack.chosen(chosen).settings()
+    if chosen.what == "list":
+        writing.killed(settings, say)
     desk = Desk(settings, ReportBucket(documents.witness(settings)))
     what: Mapping[str, Callable[[Desk, argparse.Namespace], ExitCode]] = {
         "list": _list, "show": _show, "verify": _verify, "sign": _sign, "deficiency": _deficiency, "add": _add, "push": _push,

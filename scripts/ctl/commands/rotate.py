@@ -18,7 +18,7 @@ from contract.rotation import KEEP_DAYS, OLD_DAYS
 from contract.sites import SITES
 from scripts.clients.hosts import Hosts, Unreachable
 from scripts.ctl.beginning.plan import Plan
-from scripts.ctl.moves.recorded import Undertaking, in_force
+from scripts.ctl.moves.recorded import Undertaking, close_killed, in_force
 from scripts.ctl.moves.rotation import Steps, World
 from scripts.ctl.output import say
 from scripts.ctl.persons.reach import bastions
@@ -40,6 +40,7 @@ def run(chosen: argparse.Namespace) -> ExitCode:
         )
     stacks = Stack.both(chosen)
     settings = stacks[SITES[0]].settings()
+    close_killed(settings, chosen)
     newest = in_force(settings)
     it = Undertaking(kind="rotation", scenario=f"rotate {chosen.kind}", told=chosen, settings=settings, newest=newest)
     world = _world(it, stacks)

@@ -6,6 +6,7 @@ import argparse
 import datetime
 import os
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -22,7 +23,7 @@ from scripts.ctl import output
 from scripts.ctl.beginning.plan import Plan
 from scripts.ctl.moves import engine
 from scripts.ctl.output import say
-from scripts.ctl.reports import book, writing
+from scripts.ctl.reports import book, kept, writing
 from scripts.ctl.reports.recording import end_of, outcome_of
 from scripts.ctl.stacks.stack import Stack
 
@@ -52,7 +53,9 @@ class Undertaking:
     began: float = field(default_factory=time.monotonic)
     warnings: list[str] = field(default_factory=list)
     done: int = 0  # steps
+    _noted: bool = True  # as far as it can be
     undone: bool = False
+    token: str = field(default_factory=lambda: uuid.uuid4().hex)  # of its record
 
     def carry_out(self, plan: Plan) -> None:
         """A record of it is made however it ends. Raises DrError."""
@@ -61,6 +64,8 @@ class Undertaking:
         except BaseException as error:
             if self.done or self.undone:
                 self._record(self.event(plan, *end_of(error)))
+            else:
+                kept.end(documents.witness(self.settings), self.token)
             raise
         self._record(self.event(plan, ExitCode.DONE, ""))
 
@@ -116,6 +121,7 @@ class Undertaking:
         for step in pending:
             say(step.what)
             left = f"(at: {step.what}); {self.done} of {len(pending)} steps are made and stay; the same command goes on from here"
+            self._note(plan, f"{self.scenario}: was killed {left}")
             try:
                 step.act()
             except KeyboardInterrupt:
@@ -137,8 +143,25 @@ class Undertaking:
                 f"{error}; taking it back was interrupted; see `drctl status`, then the same command goes on"
             )
 
+    def _note(self, plan: Plan, error: str) -> None:
+        """Before each step, until it cannot be."""
+        if self._noted:
+            self._noted = writing.undertaking_begun(
+                self.settings, self.kind, self.event(plan, None, error), self.token, say
+            )
+
     def _record(self, event: Event) -> None:
-        writing.undertaking_ended(self.settings, self.kind, event, say)
+        writing.undertaking_ended(self.settings, self.kind, event, say, self.token)
+
+
+def close_killed(settings: Settings, told: argparse.Namespace) -> None:
+    """What was killed on this machine has its record before anything else is decided by the newest one; not where it is but looked at."""
+    if told.dry_run:
+        return
+    try:
+        writing.push(settings, say)
+    except DrError as error:
+        say(f"warning: {error}; what waits on this machine waits on")
 
 
 def _watch(step: engine.Step) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from components.render import documents
 from components.settings import Settings
@@ -38,13 +39,36 @@ def move_ended(recording: Recording, code: ExitCode | None, error: BaseException
         )
 
 
-def undertaking_ended(settings: Settings, kind: str, event: Event, tell: Tell) -> None:
+def undertaking_begun(settings: Settings, kind: str, event: Event, token: str, tell: Tell) -> bool:
+    """What its record says if it is killed from here on. Returns whether that is kept: it is no reason for another end."""
+    try:
+        kept.begin(documents.witness(settings), without(settings.secrets, book.draft(kind, event=event, token=token)))
+    except (OSError, RuntimeError, DrError) as wrong:
+        tell(
+            f"warning: it cannot be noted that this {kind} has begun ({type(wrong).__name__}); if it is killed it leaves no record"
+        )
+        return False
+    return True
+
+
+def undertaking_ended(settings: Settings, kind: str, event: Event, tell: Tell, token: str = "") -> None:
     """The record of what is no move, a drill, a deploy, a rotation, however that has ended, and no reason for another end."""
     try:
-        write(settings, book.draft(kind, event=event), tell)
+        made = book.draft(kind, event=event)
+        write(settings, replace(made, token=token or made.token), tell)
     except (OSError, RuntimeError, DrError) as wrong:
         tell(
             f"warning: the record of this {kind} could not be made ({type(wrong).__name__}); note it by hand, with your name and the time"
+        )
+    if token:
+        kept.end(documents.witness(settings), token)
+
+
+def killed(settings: Settings, tell: Tell) -> None:
+    """Records of what was begun on this machine and killed. What has none at the witness already waits for `push`. Raises nothing."""
+    for it in kept.killed(documents.witness(settings)):
+        tell(
+            f"a {it.kind} that was begun here, {it.at}, was killed: its record waits on this machine, and is written now or by `drctl report push`"
         )
 
 
@@ -78,6 +102,7 @@ def write(settings: Settings, made: Record, tell: Tell) -> None:
 def push(settings: Settings, tell: Tell) -> int:
     """What waits on this machine. Returns how many of them wait on. Raises DrError where the witness is silent."""
     place = documents.witness(settings)
+    killed(settings, tell)
     files = kept.waiting(place)
     bucket = ReportBucket(place)
     there = {it.record.token for it in book.opened(bucket, settings).records} if files else set()
