@@ -354,11 +354,7 @@ def _host(name: str, command: argparse.ArgumentParser) -> None:
     else:
         command.add_argument("words", nargs="*", help="a command, or its arguments, behind --; interactive without")
     if name == "run":
-        command.add_argument(
-            "--limit",
-            default="12h",
-            help="it is ended after that, also where this session was lost: 30m, 2h, 3d; 12h by default",
-        )
+        command.add_argument("--limit", default="12h", help="after which it is ended: 30m, 2h, 3d; 12h by default")
 
 
 def _dashboard(dashboard: argparse.ArgumentParser) -> None:
