@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -113,12 +114,16 @@ class Rig:
         assert reading.main(keys, self.folder / "copies") == 0
         return [line.partition(" ")[2] for line in capsys.readouterr().out.splitlines()]
 
-    def asked(self, key: str | None, path: str = "/upload") -> int:
-        """HTTP status of an empty upload with that host's certificate, or with none. Raises ssl.SSLError."""
+    def way(self, key: str | None, source: str = "", limit_s: float = 10) -> http.client.HTTPSConnection:
+        """With that host's certificate, or with none; from an address of its own."""
         context = ssl.create_default_context(cafile=str(self.folder / "files/ca.pem"))
         if key is not None:
             context.load_cert_chain(self.folder / key / "host.crt", self.folder / key / "host.crt.key")
-        connection = http.client.HTTPSConnection(ADDRESS, PORT, timeout=10, context=context)
+        return http.client.HTTPSConnection(ADDRESS, PORT, timeout=limit_s, context=context, source_address=(source, 0))
+
+    def asked(self, key: str | None, path: str = "/upload", source: str = "", limit_s: float = 10) -> int:
+        """HTTP status of an empty upload. Raises OSError."""
+        connection = self.way(key, source, limit_s)
         try:
             connection.request("POST", path, b"", {"Content-Type": "application/vnd.fdo.journal"})
             return connection.getresponse().status
@@ -168,6 +173,17 @@ def test_who_is_none_of_the_other_regions_hosts_writes_nothing(rig: Rig) -> None
     (rig.folder / "db-1.b/host.crt.key").write_text(stranger["key"])
     with pytest.raises(OSError, match=r"(?i)unknown ca|reset|closed"):
         rig.asked("db-1.b")
+
+
+def test_a_host_that_holds_all_the_connections_it_gets_holds_up_no_other(rig: Rig) -> None:
+    """It is somebody else's, and has a good certificate: it comes in and says no more."""
+    with ExitStack() as held:
+        for _ in range(config.MOST):
+            way = held.enter_context(closing(rig.way("db-1.a", "127.62.0.12")))
+            with suppress(OSError):
+                way.connect()
+        assert rig.asked("app-1.a", source="127.62.0.13", limit_s=2) == 202
+    until("its own are closed", lambda: rig.asked("db-1.a", source="127.62.0.12") == 202)
 
 
 def test_a_receiver_that_is_gone_ends_the_upload_and_the_next_one_goes_on_where_it_was(

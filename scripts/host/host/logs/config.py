@@ -27,6 +27,7 @@ ACTIVE = "journal.journal"  # of a host's folder: the one that is written
 STATE = "/var/lib/private/dr-logs-upload/state"  # where a host's upload remembers how far it is
 WATCH_S = 60
 MOST = 128  # connections; a site has 13 hosts, and each has one
+MOST_OF_ONE = 8  # of these
 PARTS = 8  # a copy is made of so many files, of which the oldest goes
 _OURS = "# Written by dr-host logs converge; changes made here are lost.\n"
 
@@ -200,6 +201,10 @@ defaults
   timeout server 2m
 
 frontend entrance
+  # One host's connections leave room for those of the others, whatever it does with them.
+  stick-table type ip size 1k expire 10m store conn_cur
+  tcp-request connection track-sc0 src
+  tcp-request connection reject if {{ sc0_conn_cur gt {MOST_OF_ONE} }}
   bind {address} ssl crt {files}/host.pem ca-file {files}/ca.pem verify required ssl-min-ver TLSv1.2 alpn http/1.1
   http-request deny unless {{ method POST }} {{ path /upload }}
 {leads}  default_backend nobody
