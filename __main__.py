@@ -63,6 +63,7 @@ def main() -> None:
             digests=digests(settings),
             word=settings.other_configuration,
             certificates=certificates.ends(settings),
+            since=settings.secrets.since,
         )
         told = preflight.check(
             side, settings.failover_region, witness(settings), settings.words, settings.destroy, runs=changes

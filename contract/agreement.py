@@ -17,6 +17,7 @@ DIGEST = text(r"[0-9a-f]{16}", "16 hexadecimal digits")
 # What a deploy brings to one region after the other: both releases are at work meanwhile, and a move may come between.
 ROLLED = frozenset({"shop.release"})
 DIGESTS = mapping(r"[a-z0-9_.-]+", DIGEST)
+DAYS = mapping(r"[a-z-]{1,40}", text(r"20[0-9]{2}-[01][0-9]-[0-3][0-9]", "a day like 2026-11-30"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,7 @@ class Record:
     schema: int = key(integer(1, 1), "form of the document", default=1)
     version: str = key(PHRASE, "of the program that ran")
     keys: Mapping[str, str] = key(DIGESTS, "digest of each shared key's value, by its name without the namespace")
+    since: Mapping[str, str] = key(DAYS, "since when its secrets are in use, by kind", default={})
 
 
 def digests(shared: Shared) -> dict[str, str]:
@@ -61,3 +63,8 @@ def _digest(value: object) -> str:
 def differing(own: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
     """The keys of which both know something else. One that only one side knows is of a newer version, whose default the other has as well."""
     return sorted(name for name, digest in own.items() if name in theirs and theirs[name] != digest)
+
+
+def older(own: Mapping[str, str], before: Mapping[str, str]) -> list[str]:
+    """Kinds of secrets that are in use since an earlier day than in the set of before: somebody has renewed them since."""
+    return sorted(kind for kind, day in own.items() if day < before.get(kind, day))

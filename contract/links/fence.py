@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..accept import Word
 from ..access import OpenStack, Ssh
-from ..agreement import DIGESTS
+from ..agreement import DAYS, DIGESTS
 from ..buckets import Bucket
 from ..checks import integer, line, listing, mapping, text
 from ..fields import key, part, parts, table
@@ -58,6 +58,7 @@ class Document:
     empty: Word | None = part(Word, "`dr:accept.empty`", optional=True)
     other_configuration: Word | None = part(Word, "`dr:accept.configuration`", optional=True)
     configuration: Mapping[str, str] = key(DIGESTS, "digest of each key in which the regions must agree", default={})
+    since: Mapping[str, str] = key(DAYS, "since when the secrets are in use, by kind", default={})
     certificates: Mapping[str, str] = key(
         mapping(r"[A-Za-z0-9._-]+", text(f"({_MOMENT})?", "a time in UTC like 2029-01-31T12:00:00+00:00, or nothing")),
         "when each certificate ends, by its place in `dr:secrets`; empty: cannot be read",

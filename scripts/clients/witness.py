@@ -164,9 +164,9 @@ class Witness(WitnessBucket):
         newer = isinstance(schema, int) and schema > 1
         return None if found is None or newer else fields.heard(Record, found, f"witness object {key}", otherwise)
 
-    def record_configuration(self, site: str, digests: Mapping[str, str]) -> None:
-        """For the other site's next run."""
-        self._put(f"configurations/{site}.json", fields.write(Record(version=VERSION, keys=digests)))
+    def record_configuration(self, site: str, digests: Mapping[str, str], since: Mapping[str, str]) -> None:
+        """For the next run of either site. `since`: as in `Record`."""
+        self._put(f"configurations/{site}.json", fields.write(Record(version=VERSION, keys=digests, since=since)))
 
     def servers(self, site: str) -> dict[str, str]:
         """Ids of a site's servers, by name, as its last run has left them; empty before the first. Raises Failed for what holds none."""

@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from contract.accept import Word, asked
-from contract.agreement import ROLLED, differing
+from contract.agreement import ROLLED, differing, older
 from contract.epoch import Epoch
-from contract.errors import Refused
+from contract.errors import Failed, Refused
 from contract.links.fence import Document
 from contract.sites import other
 from scripts.clients.witness import Witness
+from scripts.clients.witness_bucket import WitnessDown
 from scripts.links.epochs import Action
 
 
@@ -27,10 +28,42 @@ class Side:
     digests: Mapping[str, str]  # of the shared keys
     word: Word | None  # the operator's, to move although the other region ran last with others
     certificates: Mapping[str, str] = field(default_factory=dict)  # ends, by place in `dr:secrets`
+    since: Mapping[str, str] = field(default_factory=dict)  # days since which its secrets are in use, by kind
 
 
 def agree(side: Side, newest: Epoch | None, action: Action, witness: Witness) -> str:
-    """A warning; empty where both agree, or nobody knows. Raises Refused before a move, unless the operator's word is for the epoch in force."""
+    """A warning; empty where both agree, or nobody knows. Raises Refused before a move, and before any run with older secrets than the site's last one had,
+    unless the operator's word is for the epoch in force.
+    """
+    return "; ".join(filter(None, (_renewed(side, newest, witness), _alike(side, newest, action, witness))))
+
+
+def _renewed(side: Side, newest: Epoch | None, witness: Witness) -> str:
+    """Another checkout's set is from before a rotation: what opens nothing any more would be good again, and hosts of both regions refuse each other."""
+    word = side.word
+    try:
+        last = witness.configuration(side.site)
+    except WitnessDown:
+        raise
+    except Failed:  # what cannot be read bars no run
+        last = None
+    kinds = older(side.since, last.since) if last else []
+    if not kinds or last is None or newest is None:
+        return ""
+    shown = ", ".join(
+        f"{kind} of {side.since[kind]} where the last run had that of {last.since[kind]}" for kind in kinds
+    )
+    text = f"dr:secrets of region {side.site}: found {shown}, wanted the set with which the region ran last, or a newer one"
+    if word is not None and word.epoch == newest.epoch:
+        return f"{text}; accepted: {word.reason}"
+    raise Refused(
+        f"{text}; what was renewed would be good again, and hosts of the two regions would refuse each other; nothing was changed; take the stack files of "
+        f"whoever has renewed it; or, where the older set is meant, set {asked('configuration', newest.epoch)} and run the same again"
+    )
+
+
+def _alike(side: Side, newest: Epoch | None, action: Action, witness: Witness) -> str:
+    """Of what both regions share."""
     site, word, peer = side.site, side.word, other(side.site)
     theirs = witness.configuration(peer)
     keys = differing(side.digests, theirs.keys) if theirs else []
@@ -59,6 +92,6 @@ def agree(side: Side, newest: Epoch | None, action: Action, witness: Witness) ->
 
 
 def leave(told: Document, witness: Witness) -> None:
-    """For the peer's next run."""
+    """For the next run of either."""
     if told.configuration:
-        witness.record_configuration(told.site, told.configuration)
+        witness.record_configuration(told.site, told.configuration, told.since)

@@ -56,7 +56,7 @@ def run(told: Document) -> dict[str, Any]:
     newest = witness.newest()
     told = counting(told, newest)
     action = decide(told.site, told.request, newest, followed(witness, told.site, newest))
-    side = Side(site=told.site, digests=told.configuration, word=told.other_configuration)
+    side = Side(site=told.site, digests=told.configuration, word=told.other_configuration, since=told.since)
     warning = agree(side, newest, action, witness)
     if warning:
         print(f"WARNING fence: {warning}", file=sys.stderr)

@@ -304,7 +304,7 @@ class Witnessed:
     def configuration(self, site: str) -> None:
         return None
 
-    def record_configuration(self, site: str, digests: Any) -> None:
+    def record_configuration(self, site: str, digests: Any, since: Any) -> None:
         return None
 
     def probe(self) -> None:

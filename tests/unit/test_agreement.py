@@ -11,7 +11,8 @@ from components import config
 from contract.accept import Word, spelled
 from contract.agreement import Record, differing, digests
 from contract.epoch import Epoch
-from contract.errors import Refused
+from contract.errors import DrError, Failed, Refused
+from scripts.clients.witness_bucket import WitnessDown
 from scripts.links.agreement import Side, agree
 from scripts.links.epochs import Action
 from tests.components import stack
@@ -23,11 +24,14 @@ REASON = "region a is lost, and the change was a comment"
 class PlayedWitness:
     """Knows what the peer ran with."""
 
-    def __init__(self, keys: dict[str, str] | None) -> None:
-        self.keys = keys
+    def __init__(self, keys: dict[str, str] | None, own: Record | DrError | None = None) -> None:
+        self.keys, self.own = keys, own
 
     def configuration(self, site: str) -> Record | None:
-        assert site == "a"
+        if site == "b":
+            if isinstance(self.own, DrError):
+                raise self.own
+            return self.own
         return None if self.keys is None else Record(version="0.2.0", keys=self.keys)
 
 
@@ -130,3 +134,42 @@ def test_a_configuration_that_shares_nothing_is_told_in_one_line() -> None:
 def test_the_record_holds_no_value() -> None:
     settings = replace(config.parse(stack.configuration("a")), project="a-name-that-nobody-else-has")
     assert "a-name-that" not in str(digests(settings))
+
+
+def with_secrets(last: Record | DrError | None, day: str | None, action: Action, word: Word | None = None) -> str:
+    own = digests(config.parse(stack.configuration("b")))
+    since = {} if day is None else {"host-certificates": day, "witness": "2025-01-01"}
+    return agree(Side(site="b", digests=own, word=word, since=since), NEWEST, action, PlayedWitness(own, last))  # type: ignore[arg-type]
+
+
+RENEWED = Record(
+    version="0.2.0", keys={}, since={"host-certificates": "2026-11-30", "of-a-later-version": "2026-12-01"}
+)
+
+
+@pytest.mark.parametrize("action", list(Action))
+def test_a_set_of_before_a_rotation_is_not_brought_back_by_another_checkout(action: Action) -> None:
+    """Its run would tell hosts certificates that the other region trusts no more, and let in whoever has the old ones."""
+    with pytest.raises(
+        Refused, match=r"host-certificates of 2026-11-29 where the last run had that of 2026-11-30.*accept"
+    ) as caught:
+        with_secrets(RENEWED, "2026-11-29", action)
+    assert "witness of" not in str(caught.value)
+    assert REASON in with_secrets(RENEWED, "2026-11-29", action, Word(epoch=4, at=spelled(), reason=REASON))
+    with pytest.raises(Refused):
+        with_secrets(RENEWED, "2026-11-29", action, Word(epoch=3, at=spelled(), reason=REASON))
+
+
+@pytest.mark.parametrize("day", ["2026-11-30", "2026-12-01", None])
+def test_the_same_set_a_newer_one_and_one_that_does_not_say_go_on(day: str | None) -> None:
+    assert with_secrets(RENEWED, day, Action.STAY) == ""
+
+
+@pytest.mark.parametrize("last", [None, Record(version="0.2.0", keys={}), Failed("witness object x: is no record")])
+def test_where_nobody_knows_with_which_set_the_region_ran_nothing_is_barred(last: Record | DrError | None) -> None:
+    assert with_secrets(last, "2020-01-01", Action.TAKE_OVER) == ""
+
+
+def test_a_witness_that_dies_is_asked_once() -> None:
+    with pytest.raises(WitnessDown):
+        with_secrets(WitnessDown("witness: x"), "2020-01-01", Action.STAY)

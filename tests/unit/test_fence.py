@@ -54,8 +54,8 @@ class PlayedWitness:
     def configuration(self, site):
         return self.configurations.get(site)
 
-    def record_configuration(self, site, digests):
-        self.configurations[site] = Record(version="0.2.0", keys=digests)
+    def record_configuration(self, site, digests, since=None):
+        self.configurations[site] = Record(version="0.2.0", keys=digests, since=since or {})
 
     def newest(self):
         return self.epochs[-1] if self.epochs else None

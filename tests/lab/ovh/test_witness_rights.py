@@ -100,7 +100,7 @@ def test_the_operators_key_does_all_that_a_run_does(bench: Bench) -> None:
     operator.record_addresses("a", {"lb": "203.0.113.5", "bastion": "203.0.113.6"})
     operator.record_servers("a", {"shop-a-db-1": "0f3a"})
     operator.record_followed("b", 1)
-    operator.record_configuration("b", {"postgres.mode": "0" * 16})
+    operator.record_configuration("b", {"postgres.mode": "0" * 16}, {"database": "2026-11-30"})
     operator.unsettle(newest)
     operator.settle(newest)
     assert (operator.followed("b"), operator.unsettled(newest)) == (1, 0)
