@@ -355,7 +355,8 @@ def _monitoring() -> tuple[Rule, ...]:
         ),
         # Alertmanager has no end to its wait for a mail server that has let it in; for all others it has. What is begun and has neither been taken nor failed.
         _warn("MailHangs", _HANGING, 120, f"a mail server has let {_HOST} in and says nothing: no mail is sent from there until it does", "by-day"),
-        _warn("AlertsDropped", "increase(prometheus_notifications_dropped_total[10m]) > 0", 0, f"{_HOST}: alerts reached no Alertmanager", "by-day"),
+        # Prometheus says each again after a minute, so what it drops while an Alertmanager begins is not lost.
+        _warn("AlertsDropped", "increase(prometheus_notifications_dropped_total[2m]) > 0", 300, f"{_HOST}: alerts reached no Alertmanager", "by-day"),
         _warn("RulesFail", "increase(prometheus_rule_evaluation_failures_total[10m]) > 0", 0, f"{_HOST}: rules could not be judged", "by-day"),
     )  # fmt: skip
 
