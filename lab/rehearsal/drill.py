@@ -36,6 +36,7 @@ from lab.rehearsal.drills import (
     restores,
     run,
     signed_in,
+    silenced,
     stories,
     watched,
 )
@@ -64,6 +65,7 @@ THEMES = (
     stories,
     watched,
     monitored,
+    silenced,
     logged,
 )
 # Both addresses in DNS, and nothing protected: the lab is thrown away.

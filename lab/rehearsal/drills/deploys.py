@@ -35,7 +35,7 @@ def deployed_under_load(stage: Stage, record: Record) -> None:
     for site in "ab":
         stage.world.configure(site, "shop", dict(shop_key))
     one, two, breaks, fails, dies = (
-        _release(stage, name, files)
+        release(stage, name, files)
         for name, files in (
             ("one", {"VERSION": "1\n"}),
             ("two", {"VERSION": "2\n", "db/migrate/20260101000002_add_note.rb": EXPAND}),
@@ -92,7 +92,7 @@ def _typed(stage: Stage, record: Record, code: int, *words: str) -> str:
     return told
 
 
-def _release(stage: Stage, name: str, files: dict[str, str]) -> Path:
+def release(stage: Stage, name: str, files: dict[str, str]) -> Path:
     """The example, with these files of it otherwise."""
     folder = stage.world.places.run / "releases" / name
     shutil.copytree(stage.pulumi.project / "examples/shop", folder, ignore=shutil.ignore_patterns("tmp", "log"))

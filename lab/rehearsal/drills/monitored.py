@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import threading
 import time
 import urllib.parse
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from contract import fields
@@ -23,14 +21,13 @@ from contract.monitoring.packages import packages
 from contract.monitoring.panels import BOARDS
 from contract.monitoring.silences import CAUSES, Undertaking
 from contract.monitoring.status_page import DOCUMENT, PAGE, Document, Part, State, bound_s
-from lab.assembly import WITNESS
 from lab.rehearsal import stacks
 from lab.rehearsal.drills import drill
+from lab.rehearsal.receivers import ALIVE, WEBHOOK, Receivers
 from lab.rehearsal.stacks import stack_name
 from lab.rehearsal.stage import Record, Stage
 from lab.rehearsal.world import wait_for
 
-HOOK, ALIVE = "/hook", "/alive"
 PAGE_BUCKET, PAGE_EVERY_S = "shop-status", 15
 SEEN_S, HOST_S, REGION_S, OVER_S = 120, 120, 60, 120
 COST_S = 30
@@ -48,79 +45,29 @@ ABSENT = {
 NOT_IN_THE_LAB = {"Clock off"}
 
 
-class Receiver:
-    """What Alertmanagers post, with the moment and the path."""
-
-    def __init__(self) -> None:
-        self.got: list[tuple[float, str, dict[str, Any]]] = []
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                receiver.got.append((time.monotonic(), self.path, json.loads(body)))
-                self.send_response(200)
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                return None
-
-        # Where hosts reach what is outside: beside the witness.
-        self.server = ThreadingHTTPServer((WITNESS[0], 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def url(self, path: str) -> str:
-        return f"http://{WITNESS[0]}:{self.server.server_port}{path}"
-
-    def told(self, name: str, site: str, *, since: float, status: str = "firing") -> list[float]:
-        """When somebody was told of an alert of a site."""
-        return [
-            at
-            for at, path, it in self.got
-            if path == HOOK and at >= since and it["status"] == status and _is(it["groupLabels"], name, site)
-        ]
-
-    def names(self, since: float, *severities: str) -> set[str]:
-        """Of all alerts that began since then."""
-        return {
-            alert["labels"]["alertname"]
-            for at, path, it in self.got
-            for alert in it["alerts"]
-            if path == HOOK
-            and at >= since
-            and alert["status"] == "firing"
-            and alert["labels"]["severity"] in (severities or ("page", "warn"))
-        }
-
-    def pages(self, since: float) -> set[str]:
-        """Those that wake somebody."""
-        return self.names(since, "page")
-
-
-def _is(labels: dict[str, str], name: str, site: str) -> bool:
-    return labels.get("alertname") == name and labels.get("site", "") == site
-
-
 @contextmanager
-def watched(stage: Stage) -> Iterator[Receiver]:
-    """Both regions watch both, and tell a receiver. Afterwards nothing of it runs."""
-    receiver = Receiver()
-    told = {"webhook": receiver.url(HOOK), "watchdog": receiver.url(ALIVE)}
+def monitoring(stage: Stage, keys: dict[str, Any], secrets: dict[str, Any]) -> Iterator[None]:
+    """Both regions watch both, with these keys of `dr:monitoring` and this part of `dr:secrets`. Afterwards nothing of it runs."""
     try:
-        page = {"bucket": PAGE_BUCKET, "public": True, "every_s": PAGE_EVERY_S}
-        secrets = {**told, "status_page": stage.world.make_page(PAGE_BUCKET)}
-        keys = {"retention_days": 1, "status_page": page}
         _run(stage, keys, {**stage.world.secrets, "monitoring": secrets})
-        yield receiver
+        yield
     finally:
         stage.fault("return-all")
         for site in "ab":
             wait_for(f"region {site} answers", partial(_answers, stage, site), 120, 1.0)
         _run(stage, {"enabled": False}, stage.world.secrets)
         _run(stage, None, stage.world.secrets)
-        receiver.server.shutdown()
-        receiver.server.server_close()
+
+
+@contextmanager
+def watched(stage: Stage) -> Iterator[Receivers]:
+    """Both regions watch both, write the page, and tell a webhook."""
+    with Receivers() as people:
+        page = {"bucket": PAGE_BUCKET, "public": True, "every_s": PAGE_EVERY_S}
+        keys = {"retention_days": 1, "status_page": page}
+        told = {"webhook": people.url(WEBHOOK), "watchdog": people.url(ALIVE)}
+        with monitoring(stage, keys, {**told, "status_page": stage.world.make_page(PAGE_BUCKET)}):
+            yield people
 
 
 def _answers(stage: Stage, site: str) -> bool:
@@ -324,7 +271,7 @@ def monitored_host_and_region(stage: Stage, record: Record) -> None:
         stage.fault("return-all")
         wait_for(
             "its return is told",
-            lambda: bool(people.told("RegionGone", lost, since=back, status="resolved")),
+            lambda: bool(people.told("RegionGone", lost, since=back, firing=False)),
             OVER_S,
             0.2,
         )
@@ -333,8 +280,7 @@ def monitored_host_and_region(stage: Stage, record: Record) -> None:
             record.expect(times == 1, f"{name} was told {times} times, wanted once")
         pages = people.pages(began) - {"DatabaseHostDown", "RegionGone"}
         record.expect(not pages, f"paged besides: {sorted(pages)}")
-        alive = sum(path == ALIVE for _, path, _ in people.got)
-        record.expect(alive > 0, "nobody has heard that alerting is alive")
+        record.expect(bool(people.alive), "nobody has heard that alerting is alive")
     stage.settle()
 
 
@@ -348,7 +294,7 @@ def standby_lost_on_purpose(stage: Stage, record: Record) -> None:
             began = time.monotonic()
             with ThreadPoolExecutor(1) as pool:
                 done = pool.submit(_typed, stage, *words, "--yes", "--reason", "a drill")
-                wait_for("something is silenced", lambda: bool(_silenced(stage, sells)), 60, 0.5)
+                wait_for("something is silenced", lambda: bool(silenced(stage, sells)), 60, 0.5)
                 if words[0] == "drill":
                     wait_for("it is known as a fault", lambda: bool(asked(stage, sells, AWAY)), AWAY_S, 1.0)
             ended = done.result()
@@ -357,7 +303,7 @@ def standby_lost_on_purpose(stage: Stage, record: Record) -> None:
                 f"drctl {words[0]} ended with {ended.returncode}: {ended.stdout[-600:]}{ended.stderr[-1500:]}",
             )
             record.expect("warning: " not in ended.stderr, f"drctl {words[0]}: {ended.stderr[-1500:]}")
-            wait_for("nothing is silenced", lambda: not _silenced(stage, sells), OVER_S, 1.0)
+            wait_for("nothing is silenced", lambda: not silenced(stage, sells), OVER_S, 1.0)
             wait_for("nothing fires", lambda: not asked(stage, sells, QUIET), OVER_S, 1.0)
             told = {
                 it
@@ -369,7 +315,7 @@ def standby_lost_on_purpose(stage: Stage, record: Record) -> None:
     stage.settle()
 
 
-def _silenced(stage: Stage, site: str) -> list[str]:
+def silenced(stage: Stage, site: str) -> list[str]:
     """As a control host says it for `drctl status`, which waits for nobody for so long."""
     answer = stage.line(f"{first('control')}.{site}", "python3 /opt/dr/dr-host.pyz monitoring silenced")
     found: list[str] = json.loads(answer)["facts"]["silences"]

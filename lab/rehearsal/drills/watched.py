@@ -52,32 +52,45 @@ class Receiver:
 
 @contextmanager
 def watching(stage: Stage, mode: str) -> Iterator[tuple[Receiver, Path]]:
-    """A watcher on the operator's machine, in this mode, for whom both stacks name a receiver; and its log. Afterwards nothing of it is left."""
-    receiver, log = Receiver(), stage.pulumi.run / f"dr-watch-{mode}.log"
+    """A watcher in this mode, for whom both stacks name a receiver; and its log. Afterwards nothing of it is left."""
+    receiver = Receiver()
     told = {**stage.world.secrets, "monitoring": {"webhook": receiver.url}}
-    before = {site: stage.world.configure(site, "watch", {"mode": mode}) for site in "ab"}
     for site in "ab":
         stage.pulumi.config_set(site, "secrets", stacks.to_stdin(told), secret=True)
-    with log.open("w") as out:
-        process = subprocess.Popen(
-            ["scripts/dr-watch", "--config-dir", str(stage.pulumi.files["a"].parent)],
-            cwd=stage.pulumi.project,
-            env=stage.pulumi.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-        )
+    try:
+        with watcher(stage, mode) as log:
+            yield receiver, log
+    finally:
+        receiver.server.shutdown()
+        receiver.server.server_close()
+        for site in "ab":
+            stage.pulumi.config_set(site, "secrets", stacks.to_stdin(stage.world.secrets), secret=True)
+
+
+@contextmanager
+def watcher(stage: Stage, mode: str) -> Iterator[Path]:
+    """A watcher on the operator's machine, in this mode, who tells whom both stacks name; and its log."""
+    log = stage.pulumi.run / f"dr-watch-{mode}.log"
+    before = {site: stage.world.configure(site, "watch", {"mode": mode}) for site in "ab"}
+    try:
+        with log.open("w") as out:
+            process = subprocess.Popen(
+                ["scripts/dr-watch", "--config-dir", str(stage.pulumi.files["a"].parent)],
+                cwd=stage.pulumi.project,
+                env=stage.pulumi.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+            )
         try:
             wait_for("the watcher watches", lambda: f"mode {mode}" in log.read_text(), 60, 0.2)
-            yield receiver, log
+            yield log
         finally:
             process.terminate()
             process.wait(120)
-            receiver.server.shutdown()
-            receiver.server.server_close()
-            for site in "ab":
-                stage.world.configure(site, "watch", before[site])
-                stage.pulumi.config_set(site, "secrets", stacks.to_stdin(stage.world.secrets), secret=True)
+    finally:
+        for site in "ab":
+            stage.world.configure(site, "watch", before[site])
 
 
 @drill("watched-move-and-loss")
