@@ -286,7 +286,8 @@ def _lease() -> tuple[Rule, ...]:
 
 
 def _shop() -> tuple[Rule, ...]:
-    failing = '(1 - avg by (target) (avg_over_time(probe_success{target="shop"}[%s]))) > %g'
+    # Of the whole time, also where it has been watched for a part of it: one question of three minutes that failed is no hour's.
+    failing = 'sum_over_time((1 - avg by (target) (probe_success{target="shop"}))[%s:15s]) * 15 / %d > %g'
     return (
         # With both addresses in DNS, those who come by the one of a region that is gone are told of by that; the other one has to sell.
         _page(
@@ -305,11 +306,11 @@ def _shop() -> tuple[Rule, ...]:
         _warn("WorkerDown", f"dr_app_worker_up == 0 {_PRIMARY}", 600, f"{_HOST}: its worker does not run", "shop-answers-badly"),
         # Of an objective of 99.9 % in 30 days: 14.4 times too fast is 2 % of it in an hour, 6 times is 5 % in six.
         _page(
-            "ErrorBudgetBurnsFast", f'{failing % ("1h", 0.0144)} and {failing % ("5m", 0.0144)}', 120,
+            "ErrorBudgetBurnsFast", f'{failing % ("1h", HOUR, 0.0144)} and {failing % ("5m", 300, 0.0144)}', 120,
             "{{ $value | humanizePercentage }} of the questions of the last hour failed", "shop-answers-badly",
         ),
         _warn(
-            "ErrorBudgetBurns", f'{failing % ("6h", 0.006)} and {failing % ("30m", 0.006)}', 900,
+            "ErrorBudgetBurns", f'{failing % ("6h", 6 * HOUR, 0.006)} and {failing % ("30m", 1800, 0.006)}', 900,
             "{{ $value | humanizePercentage }} of the questions of the last six hours failed", "shop-answers-badly",
         ),
         _warn(

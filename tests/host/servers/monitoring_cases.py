@@ -35,6 +35,7 @@ def of(host: str) -> dict[str, str]:
 DB, DB_B, CACHE, CACHE_B, APP, CONTROL, CONTROL_B = map(
     on, ("db-1.a", "db-1.b", "cache-1.a", "cache-1.b", "app-1.a", "control-1.a", "control-1.b")
 )
+SHOP = f'probe_success{{target="shop",{CONTROL}}}'
 PRIMARY = 'dr_role{%s,role="primary"}'
 STANDBY = 'dr_role{%s,role="standby"}'
 
@@ -369,17 +370,14 @@ CASES: dict[str, list[Case]] = {
     ],
     "AppUnhealthy": primary(gauge("dr_app_healthy", "app-1.a", "0", "1", "app-1.a: Puma takes no requests"), "app-1.a"),
     "WorkerDown": primary(gauge("dr_app_worker_up", "app-1.a", "0", "1", "app-1.a: its worker does not run"), "app-1.a"),
+    # One question that failed when nobody had watched for an hour is not the hour's.
     "ErrorBudgetBurnsFast": [
-        Case(
-            fires={f'probe_success{{target="shop",{CONTROL}}}': "0"}, quiet={f'probe_success{{target="shop",{CONTROL}}}': "1"},
-            labels={"target": "shop"}, said="100% of the questions of the last hour failed",
-        )
+        Case(fires={SHOP: "0"}, quiet={SHOP: good}, labels={"target": "shop"}, said="5.417% of the questions of the last hour failed", at_s=180)
+        for good in ("1", "0x1 1")
     ],
     "ErrorBudgetBurns": [
-        Case(
-            fires={f'probe_success{{target="shop",{CONTROL}}}': "0"}, quiet={f'probe_success{{target="shop",{CONTROL}}}': "1"},
-            labels={"target": "shop"}, said="100% of the questions of the last six hours failed",
-        )
+        Case(fires={SHOP: "0"}, quiet={SHOP: good}, labels={"target": "shop"}, said="5.486% of the questions of the last six hours failed", at_s=1170)
+        for good in ("1", "0x4 1")
     ],
     "ShopSlow": [
         Case(

@@ -119,7 +119,7 @@ def test_a_rule_names_what_the_table_has_and_a_page_that_is_there(name: str) -> 
 def named(expression: str) -> set[str]:
     """Names of metrics in an expression: words with an underscore outside of quotes and braces, and `up`."""
     plain = re.sub(r"\{[^}]*\}", "", re.sub(r'"[^"]*"', "", expression))
-    functions = {"predict_linear", "avg_over_time", "group_left"}
+    functions = {"predict_linear", "avg_over_time", "sum_over_time", "group_left"}
     return {
         word
         for word in re.findall(r"[a-zA-Z_:][\w:]*", plain)
