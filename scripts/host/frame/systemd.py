@@ -123,7 +123,7 @@ class Systemd:
 
     def halt(self, units: Sequence[str], limit_s: float) -> bool:
         """As `stop`, of all of them side by side."""
-        return run(["systemctl", "stop", *units], limit_s=limit_s, check=False).code == 0
+        return _stopped(units, limit_s)
 
     def active(self, unit: str) -> bool:
         """Whether it runs, or is about to."""
@@ -166,7 +166,7 @@ class Systemd:
 
     def stop(self, unit: str, limit_s: float) -> bool:
         """Ask it to stop; True when systemd says so within the limit. Not the last word: a service's processes may be down long before."""
-        return run(["systemctl", "stop", unit], limit_s=limit_s, check=False).code == 0
+        return _stopped([unit], limit_s)
 
     def daemon_reload(self) -> None:
         run(["systemctl", "daemon-reload"], limit_s=CHANGE_S)
@@ -209,6 +209,14 @@ class Systemd:
                 remedy=f"read `journalctl -u {unit}`, mend it, run the same again",
             )
         )
+
+
+def _stopped(units: Sequence[str], limit_s: float) -> bool:
+    """Whatever a job has ended with that was told to end is no failure: it would stand there, and be told as one, until it runs again."""
+    if run(["systemctl", "stop", *units], limit_s=limit_s, check=False).code != 0:
+        return False
+    run(["systemctl", "reset-failed", *units], limit_s=QUICK_S, check=False)
+    return True
 
 
 def sandbox(

@@ -17,7 +17,7 @@ from contract.services import assets
 from scripts.host.__main__ import main
 from scripts.host.frame import cli, plan, rolefile, systemd
 from scripts.host.frame.call import Call, Verb
-from scripts.host.frame.commands import Done
+from scripts.host.frame.commands import TIMED_OUT, Done
 from scripts.host.frame.desired import read
 from scripts.host.frame.files import ManagedFile, with_block, write_atomically
 from scripts.host.frame.layout import Layout
@@ -367,6 +367,26 @@ def test_no_host_goes_back_in_epochs(tmp_path: Path, check: bool) -> None:
 def test_a_unit_is_down_once_nothing_of_it_is_at_work(monkeypatch: pytest.MonkeyPatch, said: str, found: bool) -> None:
     monkeypatch.setattr(systemd, "run", lambda *_, **__: Done(0, f"{said}\n", ""))
     assert systemd.Systemd().down("dr-assets-sync.service") is found
+
+
+@pytest.mark.parametrize(
+    ("code", "left"), [(0, {"job.service": "inactive", "other.service": "failed"}), (TIMED_OUT, {"job.service": "failed", "other.service": "failed"})]
+)  # fmt: skip
+@pytest.mark.parametrize("verb", ["stop", "halt"])
+def test_a_job_that_was_told_to_end_is_no_failed_unit(
+    monkeypatch: pytest.MonkeyPatch, verb: str, code: int, left: dict[str, str]
+) -> None:
+    """A copier that is told to end says that it has not done all: it would be told as a failed unit for as long as its site is active."""
+    states = {"other.service": "failed"}
+
+    def systemctl(argv: list[str], **_: object) -> Done:
+        states.update(dict.fromkeys(argv[2:], {"stop": "failed", "reset-failed": "inactive"}[argv[1]]))
+        return Done(code, "", "")
+
+    monkeypatch.setattr(systemd, "run", systemctl)
+    it = systemd.Systemd()
+    assert (it.stop("job.service", 30) if verb == "stop" else it.halt(["job.service"], 30)) is (code == 0)
+    assert states == left
 
 
 @pytest.mark.parametrize(
