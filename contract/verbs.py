@@ -16,6 +16,7 @@ from .answers import (
     RedisStatus,
     Rehearsed,
 )
+from .greeting import Said, Tried
 from .monitoring.boards import BoardFigures
 from .monitoring.silences import Silenced
 from .survey import HostSurvey
@@ -31,6 +32,8 @@ ANSWERS: Mapping[str, type[Any]] = {
     "assets status": AssetsStatus,
     "archive drain": Drained,
     "archive rehearse": Rehearsed,
+    "certificate greet": Said,
+    "certificate try": Tried,
     "host survey": HostSurvey,
     "monitoring board": BoardFigures,
     "monitoring silence": Silenced,

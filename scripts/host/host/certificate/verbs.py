@@ -1,10 +1,16 @@
-"""`dr-host certificate order|take|status`: what the timers of `install` call, and what they have come to."""
+"""`dr-host certificate order|take|status`: what the timers of `install` call, and what they have come to; `greet` and `try`: whether what would be new
+would be taken.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from typing import Any
 
-from contract.errors import Failed
+from contract import fields
+from contract.errors import Failed, Usage
+from contract.greeting import MOST, Try, Turn
 
 from ...frame.call import Call, Verb
 from ...frame.layout import Layout
@@ -76,6 +82,33 @@ def status(call: Call) -> Result:
     return Result(_ordering(layout) if job.order is not None else _showing(job, layout))
 
 
+def greet(call: Call) -> Result:
+    """One line of stdin is a turn of a handshake, and one of stdout the answer (`contract.greeting`). Ends with its stdin. Raises Failed, Usage."""
+    from . import greeting  # noqa: PLC0415 - it knows where each service keeps its own, and no other verb needs them
+
+    for said in greeting.answers(call.layout, _turns(call)):
+        print(json.dumps(fields.write(said), sort_keys=True), flush=True)
+    return Result({})
+
+
+def _turns(call: Call) -> Iterator[Turn]:
+    while call.lines is not None and (line := call.lines.readline(2 * MOST)):
+        try:
+            document = json.loads(line)
+        except ValueError:
+            raise Usage(
+                "stdin: found a line that is no JSON object, wanted one object a line; nobody was greeted; see docs/interfaces.md"
+            ) from None
+        yield fields.read(Turn, document, "line")
+
+
+def attempt(call: Call) -> Result:
+    """Verb `try`, on an app host: a pair is held against customers and nginx, and shown to nobody. Raises Failed where either would not take it."""
+    from . import trying  # noqa: PLC0415 - as above
+
+    return Result({"ends": trying.attempt(call.layout, fields.read(Try, call.document, "document"))})
+
+
 def _ordering(layout: Layout) -> dict[str, Any]:
     it = memory.load(layout.at(STATE).resolve())
     return {"ordered": it.ordered, "ends": it.ends, "error": it.error, "tried": it.tried, "state": it.state or None}
@@ -96,4 +129,6 @@ VERBS = {
     "order": Verb(order, locked=False, reads=False),
     "take": Verb(take, locked=False, reads=False),
     "status": Verb(status, locked=False, reads=False),
+    "greet": Verb(greet, locked=False, reads=False),
+    "try": Verb(attempt),
 }
