@@ -33,7 +33,7 @@ class Reports:
     )
     drill_days: int = key(
         integer(1, 3650),
-        "how old the newest recorded drill or move may be before `drill.age` warns",
+        "how old the newest recorded drill or move may be before `drill.age` warns, and the newest rehearsal of certificates before `certs.rehearsed` does",
         default=DRILL_DAYS,
         unit="d",
         why="nobody is told that the last rehearsal is long ago",

@@ -25,6 +25,7 @@ T = TypeVar("T")
 RECORDS = Chain("reports/", "record", "records")
 NAMESPACE = "report@shop-dr"  # of the signatures: one that was made for anything else is none
 EVENTS = ("move", "drill", "deploy", "rotation")
+CERTIFICATES = "certificates"  # a drill's scenario
 SIGN_OFF, DEFICIENCY = "signoff", "deficiency"
 OUTCOMES = ("done", "failed", "refused", "partial", "unknown", "interrupted")
 MOST_TEXT = 500_000  # characters of a record: as a text of JSON, each of them quoted, it is still read whole

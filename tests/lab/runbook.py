@@ -36,6 +36,7 @@ ON_A_WELL_PAIR = {
     "drctl unlock b": (0,),
     "drctl abort": (0,),
     "drctl drill restore": (0,),
+    'drctl drill certificates --reason "of the quarter"': (0,),
     'drctl drill standby --hold 300 --reason "of the quarter"': (0,),
     "pulumi config set repair N -s region-a": (0,),
     "pulumi up -s region-a": (0,),
@@ -85,5 +86,5 @@ def typed(command: str, *, both: tuple[str, ...], one: Mapping[str, tuple[str, .
         if words[0] in _OF_BOTH or words[:2] == ["drill", "switchover"]
         else one[words[1] if words[0] == "unlock" else "a"]
     )
-    agreed = ("--yes",) if words[0] in _AGREED and words[:2] != ["drill", "restore"] else ()
+    agreed = ("--yes",) if words[0] in _AGREED and words[:2] not in (["drill", "restore"], ["drill", "certificates"]) else ()
     return [*words[:head], *where, *agreed, *words[head:]]

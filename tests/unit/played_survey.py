@@ -147,10 +147,11 @@ def region(site: str, its: Settings) -> Region:
 
 
 def recorded() -> Glance:
-    """One move of the last hour, which somebody else has signed off."""
+    """One move of the last hour and a rehearsal of certificates, which somebody else has signed off."""
     at = datetime.datetime.fromtimestamp(AT - 3600, datetime.UTC).isoformat()
     move = Brief(number=1, kind="move", at=at, digest="0" * 64, signer="drctl", scenario="switchover", outcome="done")
-    return Glance(records=(move,), signed={1: ("bob",)}, breaks=(), waiting=0)
+    drill = replace(move, number=2, kind="drill", scenario="certificates")
+    return Glance(records=(move, drill), signed={1: ("bob",), 2: ("bob",)}, breaks=(), waiting=0)
 
 
 def well(its: Settings) -> Survey:

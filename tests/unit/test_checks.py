@@ -139,6 +139,7 @@ SPOILED: dict[str, tuple[str, Any]] = {
     "report.unsigned": ("reports/signed", {}),
     "report.waiting": ("reports/waiting", 1),
     "drill.age": ("reports/records", ()),
+    "certs.rehearsed": ("reports/records", recorded().records[:1]),
     "config.agrees": ("regions/b/record/keys", {}),
     "run.ended": ("regions/b/run", KILLED),
     "accept.left-over": ("", None),  # of the configuration, see below
@@ -271,12 +272,32 @@ def test_a_record_that_does_not_hold_is_told_though_each_is_signed_off() -> None
         ({"scenario": "rejoin"}, State.WARN),
         ({"kind": "drill", "scenario": "region-killed"}, State.OK),
         ({"kind": "deploy"}, State.WARN),
+        ({"kind": "drill", "scenario": "restore"}, State.WARN),  # it proves no move, and has an age of its own
+        ({"kind": "drill", "scenario": "certificates"}, State.WARN),
     ],
 )
 def test_a_rehearsal_is_one_that_came_to_its_end_within_the_days(told: dict[str, Any], state: State) -> None:
     """The survey is of 2026-11-30."""
-    records = tuple(replace(it, **told) for it in recorded().records)
+    records = (replace(recorded().records[0], **told),)
     (found,) = of(judge(changed(well(ITS), "reports/records", records), ITS), "drill.age")
+    assert found.state is state, found
+
+
+@pytest.mark.parametrize(
+    ("told", "state"),
+    [
+        ({}, State.OK),
+        ({"at": "2026-08-30T00:00:00Z"}, State.WARN),
+        ({"outcome": "failed"}, State.WARN),
+        ({"scenario": "switchover-and-back"}, State.WARN),
+        ({"kind": "rotation"}, State.WARN),
+    ],
+)
+def test_a_rehearsal_of_certificates_is_one_that_came_to_its_end_within_the_days(
+    told: dict[str, Any], state: State
+) -> None:
+    records = (replace(recorded().records[1], **told),)
+    (found,) = of(judge(changed(well(ITS), "reports/records", records), ITS), "certs.rehearsed")
     assert found.state is state, found
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import http.client
+import json
+import os
 import socket
 import ssl
+import subprocess
+import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from lab.assembly import RESOLVER
@@ -118,3 +123,68 @@ def _run(stage: Stage, shop: Mapping[str, Any], secrets: Mapping[str, Any]) -> N
 def _all(customers: Customers, ordered: bool) -> bool:
     """Whether both show one that was ordered, or both none."""
     return {(CA_NAME in name) for name in customers.shown.values()} == {ordered}
+
+
+@drill("certificates-rehearsed")
+def certificates_rehearsed(stage: Stage, record: Record) -> None:
+    """`drctl drill certificates` while customers order: every host would take what is new, nothing fails, and a host that trusts another CA is told."""
+    with stage.shopping(record) as shop:
+        began = time.monotonic()
+        with _pair_of_shop(stage) as words:
+            done = _rehearsed(stage, *words)
+            record.figures["rehearsed_s"] = round(time.monotonic() - began, 1)
+            record.expect(
+                done.returncode == 0, f"it ended with {done.returncode}: {(done.stdout + done.stderr)[-2000:]}"
+            )
+            for word in ("the pair that was given", "handshakes of 10 hosts"):
+                record.expect(word in done.stdout + done.stderr, f"it does not say {word!r}: {done.stdout[-1500:]}")
+        deaf = f"app-1.{stage.standby}"
+        with _trusts_another(stage, deaf):
+            told = _rehearsed(stage)
+        record.expect(told.returncode == 1, f"with a host that trusts another CA it ended with {told.returncode}")
+        record.expect(
+            f"AGAINST  {deaf} as host" in told.stdout, f"it does not name {deaf}: {(told.stdout + told.stderr)[-2000:]}"
+        )
+        shop.flow("orders flow on")
+        record.expect(shop.failures(began) == 0, f"{shop.failures(began)} requests failed while it was rehearsed")
+    left = {host: _left(stage, host) for host in ("app-1.a", "app-2.a", "app-1.b", "app-2.b")}
+    record.expect(not any(left.values()), f"it has left {left}")
+    listed = stage.pulumi.typed("report", "list", *_stack(stage), "--json")
+    events = [it["record"]["event"] for it in json.loads(listed.stdout)["records"]]
+    outcomes = [it["outcome"] for it in events if it["scenario"] == "certificates"]
+    record.expect(outcomes == ["done", "failed"], f"records of it: {outcomes}")
+
+
+def _rehearsed(stage: Stage, *words: str) -> subprocess.CompletedProcess[str]:
+    return stage.pulumi.typed("drill", "certificates", *_stack(stage), "--reason", "of the quarter", *words)
+
+
+def _stack(stage: Stage) -> list[str]:
+    return ["--stack", stacks.stack_name("a"), "--config-file", str(stage.pulumi.files["a"])]
+
+
+def _left(stage: Stage, host: str) -> list[str]:
+    return stage.line(host, "sh -c 'ls -d /run/dr-certificate-try-* 2>/dev/null || true'").split()
+
+
+@contextmanager
+def _pair_of_shop(stage: Stage) -> Iterator[list[str]]:
+    """Arguments that name files with the shop's own certificate, as a person has them who has got another."""
+    with tempfile.TemporaryDirectory() as folder:
+        words = []
+        for name in ("cert", "key"):
+            file = Path(folder) / name
+            os.close(os.open(file, os.O_CREAT | os.O_WRONLY, 0o600))
+            file.write_text(stage.world.secrets["tls"]["shop"][name])
+            words += [f"--shop-{name}", str(file)]
+        yield words
+
+
+@contextmanager
+def _trusts_another(stage: Stage, host: str) -> Iterator[None]:
+    """While the block runs, the file of the CA that a host trusts is of another purpose."""
+    stage.line(host, "sh -c 'cp -p /etc/dr/ca.pem /etc/dr/ca.pem.kept && cp /etc/shop/tls/cache-ca.pem /etc/dr/ca.pem'")
+    try:
+        yield
+    finally:
+        stage.line(host, "mv /etc/dr/ca.pem.kept /etc/dr/ca.pem")

@@ -64,6 +64,7 @@ LOGGED = frozenset(
             "state restore",
         ),
         *(
+            "drill certificates",
             "drill restore",
             "drill standby",
             "drill switchover",

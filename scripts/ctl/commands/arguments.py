@@ -137,6 +137,12 @@ def drill(drill: argparse.ArgumentParser) -> None:
     restore.add_argument("--witnessed-by", default="", help="who watches it, for the record")
     restore.add_argument("--site", choices=SITES, default="a", help="whose stack has the configuration; a by default")
     of_stack(restore)
+    _drill_certificates(
+        what.add_parser(
+            "certificates",
+            help="whether every certificate could be renewed today: new ones are made, and shown by the hosts of both regions to each other alone",
+        )
+    )
     lab = what.add_parser(
         "lab",
         help="any drill of the lab by its name, on this machine, with a cloud and customers of its own; without a name, all that there are",
@@ -144,6 +150,25 @@ def drill(drill: argparse.ArgumentParser) -> None:
     lab.add_argument("names", nargs="*", metavar="NAME", help="which ones; none: tell all of them, and what each shows")
     lab.add_argument("--runs", type=int, default=1, help="how often each; 1 by default")
     lab.set_defaults(folder=PROJECT)
+
+
+def _drill_certificates(renewed: argparse.ArgumentParser) -> None:
+    renewed.add_argument("--dry-run", action="store_true", help="what would be done, and nothing is")
+    renewed.add_argument(
+        "--shop-cert", type=Path, help="a certificate of the shop with its chain, PEM, that is to be tried; one is made"
+    )
+    renewed.add_argument("--shop-key", type=Path, help="its key, PEM; stored nowhere")
+    renewed.add_argument(
+        "--window",
+        default="",
+        help="times of a day in UTC between which all of it has to be, like 02:00-04:00; any by default",
+    )
+    renewed.add_argument("--reason", default="", help="why, for the record")
+    renewed.add_argument("--ticket", default="", help="its number, for the record")
+    renewed.add_argument("--approved-by", default="", help="who has agreed to it, for the record")
+    renewed.add_argument("--witnessed-by", default="", help="who watches it, for the record")
+    renewed.add_argument("--site", choices=SITES, default="a", help="whose stack has the configuration; a by default")
+    of_stack(renewed)
 
 
 def _drill_standby(lost: argparse.ArgumentParser) -> None:

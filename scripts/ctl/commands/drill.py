@@ -25,7 +25,7 @@ from contract.version import VERSION
 from scripts.clients.hosts import Hosts, Unreachable
 from scripts.clients.trail import person
 from scripts.clients.witness import Witness
-from scripts.ctl.commands import drill_standby, drill_switchover, rehearse
+from scripts.ctl.commands import drill_certificates, drill_standby, drill_switchover, rehearse
 from scripts.ctl.output import say
 from scripts.ctl.persons.reach import bastions
 from scripts.ctl.reports import book, writing
@@ -74,7 +74,13 @@ class Drill:
 
 def run(chosen: argparse.Namespace) -> ExitCode:
     """Raises DrError."""
-    drills = {"switchover": drill_switchover.run, "standby": drill_standby.run, "restore": restore, "lab": rehearse.run}
+    drills = {
+        "switchover": drill_switchover.run,
+        "standby": drill_standby.run,
+        "restore": restore,
+        "certificates": drill_certificates.run,
+        "lab": rehearse.run,
+    }
     return drills[chosen.what](chosen)
 
 

@@ -66,6 +66,13 @@ class Stack:
         Its secrets are opened here where a passphrase keeps them and this process has it, so that the backend of the state need not answer; by pulumi
         otherwise.
         """
+        values, hidden = self.values()
+        settings = config.parse(values, hidden)
+        log.know([settings.secrets, *(values[key] for key in hidden - {"secrets"} if key in values)])
+        return settings
+
+    def values(self) -> tuple[dict[str, Any], set[str]]:
+        """What `config.parse` takes: the keys without their namespace, secrets in clear, and which of them are stored encrypted. Raises DrError."""
         file = self.path
         document = load(file)
         # As pulumi does it: the stack file may lie anywhere, what both regions share is the project's.
@@ -78,10 +85,7 @@ class Stack:
         else:
             values |= {key: self._opened(key) for key in hidden - {"secrets"}}
             values["secrets"] = self._json("config", "get", "dr:secrets", *self.file_words)
-        values = {key: config.decoded(key, value) for key, value in values.items()}
-        settings = config.parse(values, hidden)
-        log.know([settings.secrets, *(values[key] for key in hidden - {"secrets"} if key in values)])
-        return settings
+        return {key: config.decoded(key, value) for key, value in values.items()}, hidden
 
     def exported(self) -> bytes:
         """Its state as pulumi writes it, secrets encrypted. Raises Failed."""

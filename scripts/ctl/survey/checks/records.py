@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from contract.objectives import DRILL_DAYS
-from contract.report import EVENTS
+from contract.report import CERTIFICATES, EVENTS
 from scripts.ctl.reports.glance import Glance
 from scripts.ctl.reports.standing import Brief
 from scripts.ctl.survey.checks.row import Row, Severity, Sight, Verdict, ago, unknown
@@ -14,6 +14,7 @@ from scripts.ctl.survey.checks.row import Row, Severity, Sight, Verdict, ago, un
 WARNS = Severity.WARNS
 RECENT_DAYS, DAY_S = 90, 86_400
 MOVES = ("switchover", "failover", "failback")  # what has been moved and proven; `rejoin` and `abort` prove no move
+ALONE = ("restore", CERTIFICATES)  # rehearsals that prove no move: each has an age of its own
 MOST_NAMED = 5
 
 
@@ -48,17 +49,28 @@ def _waiting(at: Sight, it: Glance) -> Iterator[Verdict]:
 
 
 def _drilled(at: Sight, it: Glance) -> Iterator[Verdict]:
+    yield _aged(at, "rehearsal", [one for one in it.records if _drill(one) or _moved(one)])
+
+
+def _certificates(at: Sight, it: Glance) -> Iterator[Verdict]:
+    yield _aged(at, "certificates", [one for one in it.records if (one.kind, one.scenario) == ("drill", CERTIFICATES)])
+
+
+def _aged(at: Sight, subject: str, records: Sequence[Brief]) -> Verdict:
+    """By the newest of those that came to their end."""
     told = at.settings.reports
     days = told.drill_days if told else DRILL_DAYS
-    proven = [one for one in it.records if one.outcome == "done" and (one.kind == "drill" or _moved(one))]
-    newest = max(proven, key=lambda one: _seconds(one.at), default=None)
+    newest = max((one for one in records if one.outcome == "done"), key=lambda one: _seconds(one.at), default=None)
     if newest is None:
-        yield Verdict(subject="rehearsal", holds=False, found=f"none is recorded, wanted within {days} d")
-        return
+        return Verdict(subject=subject, holds=False, found=f"none is recorded, wanted within {days} d")
     age = max(at.now - _seconds(newest.at), 0.0)
-    yield Verdict(
-        subject="rehearsal", holds=age <= days * DAY_S, found=f"{newest.scenario}, record {newest.number}, {ago(age)}"
+    return Verdict(
+        subject=subject, holds=age <= days * DAY_S, found=f"{newest.scenario}, record {newest.number}, {ago(age)}"
     )
+
+
+def _drill(it: Brief) -> bool:
+    return it.kind == "drill" and it.scenario not in ALONE
 
 
 def _moved(it: Brief) -> bool:
@@ -93,5 +105,13 @@ ROWS = (
         judge=_of(_drilled, "rehearsal"),
         wanted="within dr:reports.drill_days",
         next="drctl drill switchover, or another drill and drctl report add drill",
+    ),
+    Row(
+        id="certs.rehearsed",
+        severity=WARNS,
+        about="how long ago it was proven that every certificate could be renewed, and would be taken",
+        judge=_of(_certificates, "certificates"),
+        wanted="within dr:reports.drill_days",
+        next="drctl drill certificates",
     ),
 )
