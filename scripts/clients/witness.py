@@ -14,7 +14,7 @@ import contextlib
 import re
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 from contract import fields
@@ -33,6 +33,14 @@ EPOCHS = "epochs/"
 _NAME = re.compile(r"epochs/[0-9]{8}\.json")
 MARKS = 4  # attempts to write a mark over what was read
 UNKNOWN = ("InvalidAccessKeyId", "SignatureDoesNotMatch")  # of a key that the store does not know
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tried:
+    """What a store does. `conditional`: it refuses a second create; `versioned`: what is stored over stays; None where it did not say."""
+
+    conditional: bool
+    versioned: bool | None
 
 
 class EpochTaken(Exception):
@@ -84,6 +92,14 @@ class Witness(WitnessBucket):
 
     def probe(self) -> None:
         """Prove that the store refuses a second conditional create. Raises Refused when it does not: such a store is no witness."""
+        if not self.tried().conditional:
+            raise Refused(
+                f"witness {self._place}: a second create with `If-None-Match: *` was accepted, wanted 412; two operators could both own one epoch, "
+                "so nothing was changed; use a bucket of a store that honours conditional writes"
+            )
+
+    def tried(self) -> Tried:
+        """What the store does with an object that nobody needs, which is taken away again. Raises WitnessDown."""
         key, what = f"probe/{uuid.uuid4()}", "probe the conditional write"
         once = {"if-none-match": "*"}
         first = self._ask(what, "PUT", key, body=b"1", headers=once)
@@ -91,15 +107,12 @@ class Witness(WitnessBucket):
             self._stored(what, first)
         try:
             second = self._ask(what, "PUT", key, body=b"2", headers=once)
-            if second.status in TAKEN:
-                return
-            self._stored(what, second)
+            if second.status not in TAKEN:
+                self._stored(what, second)
         finally:
             self._must(what, self._ask(what, "DELETE", key))
-        raise Refused(
-            f"witness {self._place}: a second create with `If-None-Match: *` was accepted, wanted 412; two operators could both own one epoch, "
-            "so nothing was changed; use a bucket of a store that honours conditional writes"
-        )
+        version = first.headers.get("x-amz-version-id", "null") if first.ok else None
+        return Tried(conditional=second.status in TAKEN, versioned=None if version is None else version != "null")
 
     def fault_of(self, place: Bucket) -> str:
         """What is wrong with the key of a host: that it may put what is the operator's, or is no key of this store. Empty where nothing is seen."""

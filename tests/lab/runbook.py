@@ -86,5 +86,7 @@ def typed(command: str, *, both: tuple[str, ...], one: Mapping[str, tuple[str, .
         if words[0] in _OF_BOTH or words[:2] == ["drill", "switchover"]
         else one[words[1] if words[0] == "unlock" else "a"]
     )
-    agreed = ("--yes",) if words[0] in _AGREED and words[:2] not in (["drill", "restore"], ["drill", "certificates"]) else ()
+    agreed = (
+        ("--yes",) if words[0] in _AGREED and words[:2] not in (["drill", "restore"], ["drill", "certificates"]) else ()
+    )
     return [*words[:head], *where, *agreed, *words[head:]]

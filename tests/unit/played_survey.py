@@ -26,6 +26,7 @@ from scripts.clients.compute import Sight
 from scripts.clients.offer import Quota, Room
 from scripts.clients.run_bucket import Word
 from scripts.clients.server_states import Server, Size
+from scripts.clients.witness import Tried
 from scripts.ctl.reports.glance import Glance
 from scripts.ctl.reports.standing import Brief
 from scripts.ctl.stacks.state_stored import State
@@ -119,6 +120,7 @@ def deep(its: Settings) -> Deep:
         sizes={site: Known(value=dict.fromkeys(its.regions[site].flavors.values(), SMALL)) for site in "ab"},
         images={site: Known(value="active") for site in "ab"},
         listed={site: Known(value=servers(site, its)) for site in "ab"},
+        witness=Known(value=Tried(conditional=True, versioned=True)),
         backend=Known(value=Kept(place="bucket shop-state", versioned=True)),
         locks={site: Known(value=()) for site in "ab"},
         states={site: Known(value=it) for site, it in states.items()},

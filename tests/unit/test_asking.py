@@ -16,6 +16,7 @@ from scripts.clients.compute import Sight
 from scripts.clients.hosts import Answer, Unreachable
 from scripts.clients.openstack import ApiDown
 from scripts.clients.state_copies import Copy, StateCopies
+from scripts.clients.witness import Tried, Witness
 from scripts.clients.witness_bucket import WitnessDown
 from scripts.ctl.survey import asking, deep, names
 from scripts.ctl.survey.asking import Ways, look
@@ -263,6 +264,7 @@ class PlayedOffer:
 def deeper(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[PlayedOffer]:
     PlayedOffer.signed_in = []
     monkeypatch.setattr(deep, "Offer", PlayedOffer)
+    monkeypatch.setattr(Witness, "tried", lambda _: Tried(conditional=True, versioned=None))
     monkeypatch.setattr(
         StateCopies, "copies", lambda _, site: [Copy(site=site, at=at, digest="0" * 64) for at in (7, 9)]
     )
@@ -282,4 +284,5 @@ def test_check_asks_each_platform_with_one_sign_in_and_a_silent_one_hides_no_oth
     assert found.rooms["a"].why.startswith("OpenStack API x") and found.images["b"].value == "active"
     assert found.listed["b"].why == "could not be asked (RuntimeError)"
     assert found.copies["b"].value == 9, "the newest"
+    assert found.witness.value == Tried(conditional=True, versioned=None)
     assert "has no .pulumi in it" in found.backend.why and "has no .pulumi in it" in found.locks["a"].why

@@ -18,6 +18,7 @@ from scripts.clients.compute import Sight as Servers
 from scripts.clients.offer import Quota, Room
 from scripts.clients.run_bucket import Word as RunWord
 from scripts.clients.server_states import Server, Size
+from scripts.clients.witness import Tried
 from scripts.ctl.stacks.state_stored import Lock
 from scripts.ctl.stacks.state_stored import State as Stored
 from scripts.ctl.survey.checks import ROWS, judge
@@ -90,6 +91,8 @@ SPOILED: dict[str, tuple[str, Any]] = {
     "witness.answers": ("newest", None),
     "witness.epochs": ("epochs", 1),
     "witness.lock": ("locked", False),
+    "witness.conditions": ("deep/witness", Tried(conditional=False, versioned=True)),
+    "witness.versioning": ("deep/witness", Tried(conditional=True, versioned=False)),
     "witness.moves": ("unsettled", 1),
     "audit.trail": ("last", None),
     "role.epoch": (f"{DB_B}/role/epoch", 4),

@@ -18,7 +18,7 @@ from contract.errors import DrError, Failed, Refused
 from contract.wire.sigv4 import encode_query
 from scripts.clients import http
 from scripts.clients import witness_bucket as clients_witness
-from scripts.clients.witness import EpochTaken, Witness
+from scripts.clients.witness import EpochTaken, Tried, Witness
 from scripts.clients.witness_bucket import WitnessDown
 from scripts.links.fence import claimer
 
@@ -291,6 +291,22 @@ def test_a_store_that_ignores_the_condition_is_no_witness(place, monkeypatch):
     Between(monkeypatch, lambda headers: {name: it for name, it in headers.items() if name != "if-none-match"})
     with pytest.raises(Refused, match="honours conditional writes"):
         Witness(place).probe()
+
+
+@pytest.mark.parametrize(("status", "versioned"), [(None, False), ("Enabled", True), ("Suspended", False)])
+def test_whether_a_store_keeps_versions_is_seen_by_what_it_answers_to_a_write(place, status, versioned):
+    """Moto's bucket is without versions, until somebody says so."""
+    if status:
+        s3 = boto3.client(
+            "s3",
+            endpoint_url=place.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=place.access_key,
+            aws_secret_access_key=place.secret_key,
+        )
+        s3.put_bucket_versioning(Bucket=place.bucket, VersioningConfiguration={"Status": status})
+    assert Witness(place).tried() == Tried(conditional=True, versioned=versioned)
+    assert Witness(place)._keys("probe/") == [], "it is taken away again"
 
 
 def test_every_page_of_a_listing_is_read(place, monkeypatch):

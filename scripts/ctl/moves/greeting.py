@@ -37,8 +37,8 @@ class End:
     ca: str
     login: str | None = None
 
-    def begin(self, shows: Use, trusts: Use, name: str | None) -> dict[str, Any]:
-        """The line that begins a handshake. `name`: whom it asks for, None where it is asked."""
+    def begin(self, shows: Use, trusts: Use, *, name: str | None = None, heard: str = "") -> dict[str, Any]:
+        """The line that begins a handshake. `name`: whom it asks for, None where it is asked, and has `heard` of it."""
         it = Begin(
             place=self.place,
             name=name,
@@ -48,7 +48,7 @@ class End:
             new=Fresh(cert=self.new["cert"], key=self.new["key"]) if shows is Use.NEW else None,
             ca=None if trusts is Use.OWN else self.ca,
         )
-        return dict(fields.write(Turn(begin=it)))
+        return dict(fields.write(Turn(begin=it, heard=heard)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,13 +131,13 @@ def _name(host: HostAddress) -> str:
 def greeted(door: Door, case: Case, lines: Mapping[str, Conversation]) -> str:
     """What is otherwise than it should be; empty where nothing is. `lines`: to `certificate greet` of both hosts. Raises DrError where one does not answer."""
     server, client = lines[door.server.host], lines[door.client.host]
-    back = _said(server, door.server, door.server.begin(*case.server, None))
-    there = _said(client, door.client, door.client.begin(*case.client, door.name))
+    there = _said(client, door.client, door.client.begin(*case.client, name=door.name))
+    back = _said(server, door.server, door.server.begin(*case.server, heard=there.said))
     for _ in range(TURNS):
-        if REFUSED in (back.state, there.state) or (back.state, there.state, there.said) == (DONE, DONE, ""):
+        if REFUSED in (back.state, there.state) or (back.state, there.state) == (DONE, DONE):
             break
-        back = _said(server, door.server, fields.write(Turn(heard=there.said)))
         there = _said(client, door.client, fields.write(Turn(heard=back.said)))
+        back = _said(server, door.server, fields.write(Turn(heard=there.said)))
     taken = (back.state, there.state) == (DONE, DONE)
     if taken if case.fits else back.state == REFUSED:  # by the one that is asked: the other one trusts both
         return ""

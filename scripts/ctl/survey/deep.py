@@ -17,6 +17,7 @@ from contract.sites import SITES
 from scripts.clients.offer import Offer
 from scripts.clients.server_states import Server, Size
 from scripts.clients.state_copies import StateCopies
+from scripts.clients.witness import Witness
 from scripts.ctl.stacks import state_stored as stored
 from scripts.ctl.stacks.state_backend import Backend, opened
 from scripts.ctl.stacks.state_stored import Lock, State
@@ -46,6 +47,7 @@ class DeepAsking:
         """Begins all of it."""
         ask = self._questions.ask
         ask("backend", self._backend)
+        ask("witness", Witness(documents.witness(self._settings), answer_s=ANSWER_S, attempts=1).tried)
         for site in SITES:
             ask(f"room {site}", partial(self._of, site, Offer.room))
             ask(f"sizes {site}", partial(self._sizes, site))
@@ -67,6 +69,7 @@ class DeepAsking:
             images=each("image"),
             listed=each("listed"),
             backend=self._questions.known("backend"),
+            witness=self._questions.known("witness"),
             locks=each("locks"),
             states=each("state"),
             copies=each("copy"),

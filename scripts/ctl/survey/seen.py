@@ -19,6 +19,7 @@ from scripts.clients.compute import Sight
 from scripts.clients.offer import Room
 from scripts.clients.run_bucket import Word
 from scripts.clients.server_states import Server, Size
+from scripts.clients.witness import Tried
 from scripts.ctl.reports.glance import Glance
 from scripts.ctl.stacks.state_stored import Lock, State
 from scripts.ctl.survey.known import Known
@@ -93,6 +94,7 @@ class Deep:
     images: Mapping[str, Known[str]]  # status of the configured image; empty: not there
     listed: Mapping[str, Known[tuple[Server, ...]]]  # all servers of the project in the region
     backend: Known[Kept]
+    witness: Known[Tried]  # what its store does with writes
     locks: Mapping[str, Known[tuple[Lock, ...]]]
     states: Mapping[str, Known[State]]
     copies: Mapping[

@@ -41,6 +41,19 @@ def _known(pick: Any, subject: str, holds: Any, words: Any) -> Any:
     return judge
 
 
+def _tried(holds: Any, words: Any) -> Any:
+    """A judge of what the witness's store has done with an object that nobody needs."""
+
+    def judge(at: Sight) -> Iterator[Verdict]:
+        word = None if at.survey.deep is None else at.survey.deep.witness
+        if word is None or word.value is None or holds(word.value) is None:
+            yield unknown("witness", "" if word is None else word.why)
+        else:
+            yield judged("witness", word.value, holds, words)
+
+    return judge
+
+
 def _trail(at: Sight) -> Iterator[Verdict]:
     last = at.survey.last
     if not last.known:
@@ -193,6 +206,28 @@ ROWS = (
         judge=_known(lambda it: it.locked, "witness", bool, lambda it: "locked" if it else "not locked"),
         wanted="object lock in compliance mode",
         next="docs/restore.md, what a stolen key can do",
+    ),
+    Row(
+        id="witness.conditions",
+        severity=BLOCKS,
+        about="its store takes no write twice, so no epoch has two owners",
+        judge=_tried(
+            lambda it: it.conditional, lambda it: "refuses a second create" if it.conditional else "TAKES TWO"
+        ),
+        wanted="a second create refused",
+        next="a bucket of a store that honours If-None-Match, for both stacks (dr:witness); no move before that",
+        deep=True,
+    ),
+    Row(
+        id="witness.versioning",
+        severity=WARNS,
+        about="what is stored over there stays as an older version",
+        judge=_tried(
+            lambda it: it.versioned, lambda it: "keeps old versions" if it.versioned else "keeps no old version"
+        ),
+        wanted="versions kept",
+        next="switch versioning on at the platform (PutBucketVersioning, or the bucket's page)",
+        deep=True,
     ),
     Row(
         id="witness.moves",

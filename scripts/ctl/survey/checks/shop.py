@@ -263,7 +263,7 @@ ROWS = (
         about="every certificate in dr:secrets",
         judge=_certificates,
         wanted=f"{CERTIFICATE_DAYS} days or more",
-        next="docs/configuration.md, Secrets",
+        next="drctl rotate host-certificates, cache-certificates or database; the shop's: docs/failover.md, `A public certificate`",
     ),
     Row(
         id="secrets.age",

@@ -150,7 +150,7 @@ ROWS = (
         about="the copier runs",
         judge=_files_run,
         wanted="a good run within ten minutes",
-        next="journalctl -u dr-assets on control-1 of the standby",
+        next="journalctl -u dr-assets-sync on control-1 of the standby",
     ),
     Row(
         id="assets.lag",
@@ -158,7 +158,7 @@ ROWS = (
         about="files that the other region lacks",
         judge=_files_lag,
         wanted="none older than five minutes",
-        next="journalctl -u dr-assets on control-1 of the standby",
+        next="journalctl -u dr-assets-sync on control-1 of the standby",
     ),
     Row(
         id="assets.reconciled",
