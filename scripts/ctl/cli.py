@@ -21,7 +21,7 @@ from contract.witness import USERS
 from scripts.ctl import output
 from scripts.ctl.commands import COMMANDS, arguments, logged
 from scripts.ctl.commands.arguments import KEY
-from scripts.ctl.output import log
+from scripts.ctl.output import ending, log
 from scripts.ctl.releases import arguments as releases
 
 MOVES = {
@@ -383,6 +383,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code; argparse ends by itself after `--help`, `--version` and what it does not understand."""
     words = sys.argv[1:] if arguments is None else arguments
     with ExitStack() as around:
+        around.enter_context(ending.heard())
         return log.ended(output.to_the_end(lambda: _run(words, around)))
 
 
@@ -394,5 +395,15 @@ def _run(words: Sequence[str], around: ExitStack) -> ExitCode:
     return code
 
 
+def command() -> int:
+    """As a process: whoever ends it is told in one line."""
+    try:
+        return main()
+    except KeyboardInterrupt as error:
+        code, sentence = ending.how(error)
+        output.say(f"drctl: {sentence}")
+        return code
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command())

@@ -8,13 +8,14 @@ Exit codes: 0 all of it passed; 1 something did not; 2 the arguments are wrong.
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 from contract.errors import ExitCode, Refused
 from contract.plain import shown
+from scripts.ctl.output.ending import Ended
 
 CODES = {0: ExitCode.DONE, 2: ExitCode.USAGE}
 
@@ -29,8 +30,12 @@ def run(chosen: argparse.Namespace) -> ExitCode:
         )
     process = subprocess.Popen([sys.executable, "-m", "lab", *words(chosen)], cwd=folder)
     while True:
-        with suppress(KeyboardInterrupt):  # the lab has heard it, too, and takes down what it has made
+        try:
             return CODES.get(process.wait(), ExitCode.FAILED)
+        except Ended:
+            process.send_signal(signal.SIGINT)
+        except KeyboardInterrupt:  # the lab has heard it, too, and takes down what it has made
+            continue
 
 
 def words(chosen: argparse.Namespace) -> list[str]:

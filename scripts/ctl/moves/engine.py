@@ -24,7 +24,7 @@ from typing import Any
 
 from contract.errors import Failed
 from contract.plain import phrase
-from scripts.ctl.output import log
+from scripts.ctl.output import ending, log
 from scripts.ctl.stacks.stack import Stack
 
 LOOK_S = 0.05
@@ -230,7 +230,7 @@ def _told_on(process: subprocess.Popen[bytes], wanted: threading.Event) -> Calla
         with suppress(OSError):
             process.send_signal(signal.SIGINT)
 
-    before = {number: signal.signal(number, tell) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, tell) for number in ending.minded()}
 
     def back() -> None:
         for number, handler in before.items():
