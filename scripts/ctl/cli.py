@@ -223,6 +223,7 @@ def _state(state: argparse.ArgumentParser) -> None:
     restore.add_argument(
         "--over", default="", help="the digest of the newer state that is to go, as the refusal names it"
     )
+    restore.add_argument("--dry-run", action="store_true", help="what would give way to what, and nothing is changed")
     restore.add_argument("--yes", action="store_true", help="agreed")
     restore.add_argument("--reason", default="", help="why, for the audit trail")
     for each in (backup, listed, restore):
@@ -261,11 +262,15 @@ def _audit(audit: argparse.ArgumentParser) -> None:
 
 def _destroy(destroy: argparse.ArgumentParser) -> None:
     destroy.add_argument("site", choices=SITES, help="the site that shall go")
+    destroy.add_argument(
+        "--dry-run", action="store_true", help="what stands against it and what would be done; nothing is"
+    )
     arguments.of_stack(destroy)
 
 
 def _unlock(unlock: argparse.ArgumentParser) -> None:
     unlock.add_argument("site", choices=SITES, help="the site of the stack that is locked")
+    unlock.add_argument("--dry-run", action="store_true", help="whose lock would go, and nothing is changed")
     arguments.of_stack(unlock)
 
 

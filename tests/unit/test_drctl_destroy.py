@@ -150,6 +150,16 @@ def refused(world: World) -> str:
     return str(caught.value)
 
 
+def test_a_dry_run_says_what_would_be_done_and_what_is_in_the_way(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ran("b", "--dry-run") == ExitCode.DONE
+    said = capsys.readouterr().out
+    assert f"www.shop.example: would no longer lead to {ADDRESS}; nothing was changed" in said
+    assert "port port-9" in said and "region-db-1-data (volume-7)" in said
+    assert (world.done, world.leases.said) == ([], [])
+
+
 def test_a_standby_is_made_ready(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     assert ran() == ExitCode.DONE
     assert world.done == ["forget b", "remove 2", "refresh"], "the other site publishes what the witness holds"

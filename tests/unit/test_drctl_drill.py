@@ -94,7 +94,10 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
 def test_the_standbys_host_restores_and_the_record_says_how_long_it_took(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["drill", "restore", "--reason", "monthly", "--witnessed-by", "eve"]) == ExitCode.DONE
+    assert (
+        cli.main(["drill", "restore", "--reason", "monthly", "--witnessed-by", "eve", "--approved-by", "bob"])
+        == ExitCode.DONE
+    )
     assert world.rehearsed == [("db-1.b", "b")], "by its own region's bastion first"
     (told,) = (document for _, _, command, document in world.calls if command == "archive rehearse")
     assert told["directory"].startswith("/var/lib/postgresql/drill-")
@@ -105,6 +108,7 @@ def test_the_standbys_host_restores_and_the_record_says_how_long_it_took(
     )
     it = world.event()
     assert (it.scenario, it.outcome, it.reason, it.witnessed_by) == ("restore", "done", "monthly", "eve")
+    assert it.approved_by == "bob"
     assert it.rto is not None and it.rto.measured_s == 41.2
 
 

@@ -86,6 +86,18 @@ def test_without_a_lease_pulumis_own_lock_goes(world: World, word: Word) -> None
 
 
 @pytest.mark.parametrize(
+    ("word", "says"), [(Word(run=BOB, etag="e", age_s=SILENT_S + 1), "bob at desk"), (Word(), "no run of ours")]
+)
+def test_a_dry_run_says_whose_lock_would_go(
+    world: World, capsys: pytest.CaptureFixture[str], word: Word, says: str
+) -> None:
+    world.word_there = word
+    assert ran("b", "--dry-run") == ExitCode.DONE
+    said = capsys.readouterr().out
+    assert says in said and "nothing was changed" in said and world.done == []
+
+
+@pytest.mark.parametrize(
     ("spoil", "kind", "sentence"),
     [
         (lambda it: setattr(it, "word_there", Word(run=BOB, etag="e", age_s=3.0)), Refused, "bob at desk .*is at work there.*nothing was changed"),

@@ -165,6 +165,18 @@ def test_a_copy_is_put_back_into_an_empty_backend_and_told_in_the_audit_trail(
     assert "pulumi preview --refresh" in capsys.readouterr().out
 
 
+def test_a_dry_run_says_what_would_give_way_and_refuses_what_would_be_refused(
+    world: World, kept: Kept, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(["state", "backup"])
+    world.states["region-a"] = text("10:00")
+    assert restore("--dry-run") == ExitCode.DONE
+    assert f"give way to the 2 of {short(OLD)}" in capsys.readouterr().out
+    world.states["region-a"] = NEW
+    assert restore("--dry-run") == ExitCode.REFUSED
+    assert (world.imported, kept.told()) == ([], [])
+
+
 def test_a_newer_state_gives_way_only_where_it_was_named_and_is_copied_first(
     world: World, bucket: Bucket, capsys: pytest.CaptureFixture[str]
 ) -> None:

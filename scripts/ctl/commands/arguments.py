@@ -134,6 +134,7 @@ def drill(drill: argparse.ArgumentParser) -> None:
     restore.add_argument("--hours", type=int, default=6, help="how long it may take; 6 by default")
     restore.add_argument("--reason", default="", help="why, for the record")
     restore.add_argument("--ticket", default="", help="its number, for the record")
+    restore.add_argument("--approved-by", default="", help="who has agreed to it, for the record")
     restore.add_argument("--witnessed-by", default="", help="who watches it, for the record")
     restore.add_argument("--site", choices=SITES, default="a", help="whose stack has the configuration; a by default")
     of_stack(restore)

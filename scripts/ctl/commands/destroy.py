@@ -37,11 +37,11 @@ SHOWN = 12  # names in a sentence
 def run(chosen: argparse.Namespace) -> ExitCode:
     """Says what was done and what to type. Raises DrError; nothing was changed then, or the message says what."""
     stack = Stack.chosen(chosen)
-    return make_ready(stack, chosen.site)
+    return make_ready(stack, chosen.site, looks=chosen.dry_run)
 
 
-def make_ready(stack: Stack, site: str) -> ExitCode:
-    """The same for a stack that is at hand."""
+def make_ready(stack: Stack, site: str, *, looks: bool = False) -> ExitCode:
+    """The same for a stack that is at hand. `looks`: all that is asked before, and nothing is done."""
     settings = stack.settings()
     if settings.site != site:
         raise Usage(
@@ -57,6 +57,11 @@ def make_ready(stack: Stack, site: str) -> ExitCode:
         print(sentence)
     _unprotected(settings, stack, resources)
     strangers = _strangers(settings, resources)
+    if looks:
+        for sentence in (*strangers, *_stays(resources)):
+            print(sentence)
+        print(f"{settings.dns.subdomain}.{settings.dns.zone}: would no longer lead to {address}; nothing was changed")
+        return ExitCode.DONE
     with RunLease(told.witness, site, "destroy", os.environ, tell=say):
         _lead_away(settings, told)
     why = settings.destroy.reason if settings.destroy else ""

@@ -56,6 +56,7 @@ class Drill:
             began=book.spelled(self.at),
             seconds=round(time.monotonic() - self.began, 1),
             ran_by=person(os.environ),
+            approved_by=self.told.approved_by,
             witnessed_by=self.told.witnessed_by,
             reason=self.told.reason,
             ticket=self.told.ticket,

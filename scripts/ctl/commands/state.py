@@ -88,6 +88,8 @@ def restore(copies: StateCopies, chosen: argparse.Namespace, place: Bucket) -> E
     print(
         f"stack {stack.name}: {now.count} resources ({now.digest[:SHORT]}) give way to the {wanted.count} of {of.digest[:SHORT]}, copied {_when(of)}"
     )
+    if chosen.dry_run:
+        return ExitCode.DONE
     if not chosen.yes:
         output.typed(of.site, "Type the region whose state it is", "agree with --yes")
     act.run(of, wanted, now)

@@ -31,6 +31,10 @@ def run(chosen: argparse.Namespace) -> ExitCode:
             f"stack {stack.name}: {told(word)} is at work there, wanted its end; two runs would tell the same hosts different things, so nothing was "
             f"changed; wait for it, or stop it there; {SILENT_S:.0f} s after its last word the same again goes through"
         )
+    if chosen.dry_run:
+        whose = told(word) if word.run else "no run of ours has said that it is at work there"
+        print(f"stack {stack.name}: {whose}; it would be free, and nothing was changed")
+        return ExitCode.DONE
     if word.run is not None and not word.run.ended:
         etag = bucket.say(replace(word.run, word=word.run.word + 1, ended=True), word.etag)
         if not etag:
