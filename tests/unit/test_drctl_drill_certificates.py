@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ from contract.errors import ExitCode, Failed
 from contract.hosts import certificate_names
 from contract.report import Event
 from contract.rotation import Stage
+from contract.services.certificate import Keys
 from scripts.clients.hosts import Answer, Hosts, Unreachable, answer_of
 from scripts.clients.witness_bucket import WitnessDown
 from scripts.ctl import cli
 from scripts.ctl.commands import drill_certificates
-from scripts.ctl.moves import greeting, recorded
+from scripts.ctl.moves import challenge, greeting, recorded
 from scripts.ctl.persons import reach
 from scripts.ctl.reports import book, writing
 from scripts.ctl.stacks.secrets import Authority, certificates
@@ -171,6 +173,26 @@ def test_what_is_typed_wrong_is_refused_before_anything_is_asked(
     assert drill(*(word.replace("{}", str(tmp_path)) for word in words)) == ExitCode.USAGE
     assert says in capsys.readouterr().err
     assert (world.talked, world.records.objects) == ({}, {})
+
+
+@pytest.mark.parametrize(("why", "code"), [("", ExitCode.DONE), ("403: not granted", ExitCode.FAILED)])
+def test_with_an_acme_ca_a_challenge_is_tried_as_well(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], why: str, code: ExitCode
+) -> None:
+    def rehearsed(settings: Any, _: object) -> str:
+        assert settings.shop.acme is not None
+        if why:
+            raise Failed(why)
+        return "a challenge: written"
+
+    acme = replace(ITS, shop=replace(ITS.shop, acme=Keys(contact="ops@shop.example")))
+    monkeypatch.setattr(Stack, "settings", lambda _: acme)
+    monkeypatch.setattr(challenge, "world", lambda _: None)
+    monkeypatch.setattr(challenge, "rehearsed", rehearsed)
+    assert drill() == code
+    said = capsys.readouterr().out
+    assert "not proven: that the ACME CA issues one" in said and "that its CA issues one" not in said
+    assert ("AGAINST  403: not granted" in said) is bool(why) and ("a challenge: written" in said) is not bool(why)
 
 
 def test_an_app_host_whose_nginx_refuses_is_told_and_recorded(world: World, capsys: pytest.CaptureFixture[str]) -> None:

@@ -89,6 +89,10 @@ def certificate_ordered(stage: Stage, record: Record) -> None:
                 began = time.monotonic()
                 wait_for("both entrances show it", lambda: _all(customers, True), SHOWN_S, 1.0)
                 record.figures["shown_after_s"] = round(time.monotonic() - began, 1)
+                tried = _rehearsed(stage)
+                for word in ("a challenge: written into zone", "not proven: that the ACME CA issues one"):
+                    record.expect(word in tried.stdout, f"drctl drill certificates does not say {word!r}")
+                record.expect(tried.returncode == 0, f"it ended with {tried.returncode}: {tried.stdout[-1500:]}")
                 target = stage.standby
                 stage.must(stage.take_over(target), target)
                 stage.follow()

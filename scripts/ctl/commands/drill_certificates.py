@@ -34,6 +34,7 @@ from contract.version import VERSION
 from scripts.clients.hosts import Conversation, Hosts, Unreachable
 from scripts.clients.trail import person
 from scripts.ctl.commands import drill_switchover
+from scripts.ctl.moves import challenge
 from scripts.ctl.moves.greeting import CACHES, HOSTS, LOGINS, all_greeted, doors
 from scripts.ctl.moves.recorded import in_force
 from scripts.ctl.output import say
@@ -117,6 +118,9 @@ def _plan(settings: Settings, given: Fresh | None) -> Iterator[str]:
     yield f"{len(settings.hosts)} hosts of both regions greet each other with them by TLS, through this machine's ssh: no port is opened, nothing is stored"
     whose = "the pair that was given" if given else "a pair that is made for it"
     yield f"{apps}: {whose} is held against a customer's rules for the shop's names, and read by nginx -t in a folder of its own, which is removed"
+    if settings.shop.acme is not None:
+        zone = settings.shop.acme.zone or settings.dns.zone
+        yield f"a record like an ACME challenge, under a name of its own, is written into zone {zone}, waited for at its name servers, and taken back"
     yield "nothing that serves is changed; Ctrl-C ends it at any moment"
 
 
@@ -151,6 +155,8 @@ def _rehearsed(stack: Stack, settings: Settings, given: Fresh | None, drill: Dri
         drill.proven.append(f"{number} handshakes of {len(lines)} hosts, old to new and new to old")
         say(drill.proven[-1])
         _shop(hosts, ways, settings, given, drill)
+    if settings.shop.acme is not None:
+        _acme(settings, drill)
 
 
 def _made(stack: Stack, settings: Settings, drill: Drill) -> tuple[dict[str, Mapping[str, Any]], Mapping[str, Any]]:
@@ -216,12 +222,21 @@ def _shop(hosts: Hosts, ways: Mapping[str, str], settings: Settings, given: Fres
     end = f", it ends on {datetime.datetime.fromtimestamp(min(ends), datetime.UTC):%Y-%m-%d}" if given and ends else ""
     whose = "the pair that was given" if given else "a pair made for it"
     drill.proven.append(f"the shop's certificate: {whose}, for {', '.join(names)}, on {len(asked)} app hosts{end}")
-    if settings.shop.acme is not None:
-        drill.left_out.append("not proven: that the ACME CA issues one; certs.ordered says what its last order came to")
-    elif not given:
+    if settings.shop.acme is None and not given:
         drill.left_out.append(
             "not proven: that its CA issues one; `--shop-cert` and `--shop-key` try a pair that it has issued"
         )
+
+
+def _acme(settings: Settings, drill: Drill) -> None:
+    say("a record like an ACME challenge is written, and waited for at the zone's name servers")
+    try:
+        drill.proven.append(challenge.rehearsed(settings, challenge.world(settings)))
+    except DrError as error:
+        drill.wrong.append(phrase(str(error), 400))
+    drill.left_out.append(
+        "not proven: that the ACME CA issues one; `drctl check`, certs.ordered, says what its last order came to"
+    )
 
 
 def _pair(names: Sequence[str]) -> tuple[Fresh, str]:
