@@ -75,6 +75,14 @@ def test_options_of_one_command_are_not_offered_at_another(tmp_path: Path) -> No
     assert "--watch" in completed("drctl", "status", "--", folder=tmp_path)
 
 
+def test_zsh_reads_what_bash_does() -> None:
+    """Of its own words it would take these for others: `path` is PATH there, and a length of a slice that begins with a letter a modifier."""
+    text = completion.zsh(COMMANDS)
+    own = {"argv", "cdpath", "fpath", "options", "path", "pipestatus", "prompt", "status", "words"}
+    assert set(re.findall(r"\b([a-z]+)=", text)) & own == set()
+    assert re.findall(r"\$\{[^}]*:\d+:[A-Za-z]", text) == []
+
+
 def test_a_manual_page_has_macros_alone_at_the_beginning_of_a_line() -> None:
     macros = {line.split()[0] for line in page.roff(COMMANDS).splitlines() if line.startswith((".", "'"))}
     assert macros == {".TH", ".SH", ".SS", ".TP", ".B", ".I"}

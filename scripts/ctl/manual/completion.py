@@ -7,20 +7,21 @@ from collections.abc import Callable, Mapping, Sequence
 
 from scripts.ctl.manual.words import Command
 
+# zsh reads it too: there `path` is PATH, and a length that begins with a letter is a modifier.
 _BASH = """\
 # What bash completes after drctl: in ~/.bashrc, `source <(drctl completion bash)`.
 _drctl() {{
-    local word="${{COMP_WORDS[COMP_CWORD]}}" before="${{COMP_WORDS[COMP_CWORD-1]}}" path="" each found=""
-    for each in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
-        case "$path $each" in
+    local word="${{COMP_WORDS[COMP_CWORD]}}" before="${{COMP_WORDS[COMP_CWORD-1]}}" at="" each found=""
+    for each in "${{COMP_WORDS[@]:1:$((COMP_CWORD - 1))}}"; do
+        case "$at $each" in
 {paths}
         esac
     done
-    case "$path $before" in
+    case "$at $before" in
 {values}
     esac
     if [ -z "$found" ]; then
-        case "$path" in
+        case "$at" in
 {words}
         esac
     fi
@@ -39,7 +40,7 @@ def bash(all_of: Sequence[Command]) -> str:
     paths, values, words = list[str](), list[str](), list[str]()
     for it in all_of:
         here = " ".join(it.path)
-        paths += [f'            "{here} {name}") path="{" ".join((*it.path, name))}" ;;' for name, _ in it.below]
+        paths += [f'            "{here} {name}") at="{" ".join((*it.path, name))}" ;;' for name, _ in it.below]
         for option in it.options:
             if option.choices:
                 flags = "|".join(f'"{here} {flag}"' for flag in option.flags)
