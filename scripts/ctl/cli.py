@@ -62,7 +62,9 @@ def parser() -> argparse.ArgumentParser:
     _secrets(commands)
     _rights(commands.add_parser("rights", help="what to allow the keys that you make by hand"))
     _config(commands.add_parser("config", help="the configuration's files"))
-    _state(commands.add_parser("state", help="copies of the stacks' states at the witness: make, list, put back"))
+    arguments.state(
+        commands.add_parser("state", help="copies of the stacks' states at the witness: make, list, put back")
+    )
     _audit(commands.add_parser("audit", help="who has done what to this shop"))
     arguments.report(
         commands.add_parser("report", help="what came of each move, drill, deploy and rotation, and who stands for it")
@@ -208,34 +210,6 @@ def _rights(rights: argparse.ArgumentParser) -> None:
     page = what.add_parser("page", help="S3 policy of the key by which the page for customers is written")
     for each in (witness, ovh, acme, page):
         each.add_argument("stack_file", type=Path, nargs="?", default=STACK_FILE, help=IN_STACK_FILE)
-
-
-def _state(state: argparse.ArgumentParser) -> None:
-    what = state.add_subparsers(dest="what", required=True)
-    backup = what.add_parser("backup", help="copy the states as pulumi exports them, secrets encrypted")
-    listed = what.add_parser("list", help="the copies there are, the newest last")
-    listed.add_argument("--json", action="store_true", help="as JSON")
-    restore = what.add_parser(
-        "restore",
-        help="put a copy in the place of the state there; refused while a run is at work, or over a newer one",
-    )
-    restore.add_argument("digest", help="of the copy, as `list` prints it")
-    restore.add_argument(
-        "--over", default="", help="the digest of the newer state that is to go, as the refusal names it"
-    )
-    restore.add_argument("--dry-run", action="store_true", help="what would give way to what, and nothing is changed")
-    restore.add_argument("--yes", action="store_true", help="agreed")
-    restore.add_argument("--reason", default="", help="why, for the audit trail")
-    for each in (backup, listed, restore):
-        each.add_argument(
-            "--site",
-            choices=SITES,
-            required=each is restore,
-            help="of this region alone" if each is not restore else "of which region",
-        )
-        arguments.of_both(each)
-        each.add_argument("--config-file", type=Path, help="a stack file; Pulumi.<stack>.yaml by default")
-        each.set_defaults(folder=arguments.PROJECT)
 
 
 def _audit(audit: argparse.ArgumentParser) -> None:

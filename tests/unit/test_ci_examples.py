@@ -296,7 +296,7 @@ def test_gitlab_builds_delivers_and_writes_down_what_runs(runner: Runner) -> Non
     assert commits == [f"eve: Both regions run release {digest[:12]}", "eve: meanwhile", "eve: begun"]
 
 
-@pytest.mark.parametrize("drill", ["restore", "switchover"])
+@pytest.mark.parametrize("drill", ["restore", "switchover", "certificates"])
 def test_github_plays_the_drill_that_is_due(runner: Runner, drill: str) -> None:
     for script in scripts(FOLDER / "github/drill.yml").values():
         runner.run(script, DRILL=drill, DR_WHY="https://ci.example/1")
@@ -305,5 +305,5 @@ def test_github_plays_the_drill_that_is_due(runner: Runner, drill: str) -> None:
 
 
 def test_a_drill_that_nobody_knows_is_no_green_job(runner: Runner) -> None:
-    with pytest.raises(AssertionError, match="found restor, wanted restore or switchover; nothing was done"):
+    with pytest.raises(AssertionError, match="found restor, wanted restore, switchover or certificates; nothing was done"):
         runner.run(scripts(FOLDER / "github/drill.yml")["The drill"], DRILL="restor", DR_WHY="")

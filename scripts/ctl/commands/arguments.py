@@ -189,6 +189,35 @@ def _drill_standby(lost: argparse.ArgumentParser) -> None:
     of_stack(lost)
 
 
+def state(state: argparse.ArgumentParser) -> None:
+    """Copies of the stacks' states."""
+    what = state.add_subparsers(dest="what", required=True)
+    backup = what.add_parser("backup", help="copy the states as pulumi exports them, secrets encrypted")
+    listed = what.add_parser("list", help="the copies there are, the newest last")
+    listed.add_argument("--json", action="store_true", help="as JSON")
+    restore = what.add_parser(
+        "restore",
+        help="put a copy in the place of the state there; refused while a run is at work, or over a newer one",
+    )
+    restore.add_argument("digest", help="of the copy, as `list` prints it")
+    restore.add_argument(
+        "--over", default="", help="the digest of the newer state that is to go, as the refusal names it"
+    )
+    restore.add_argument("--dry-run", action="store_true", help="what would give way to what, and nothing is changed")
+    restore.add_argument("--yes", action="store_true", help="agreed")
+    restore.add_argument("--reason", default="", help="why, for the audit trail")
+    for each in (backup, listed, restore):
+        each.add_argument(
+            "--site",
+            choices=SITES,
+            required=each is restore,
+            help="of this region alone" if each is not restore else "of which region",
+        )
+        of_both(each)
+        each.add_argument("--config-file", type=Path, help="a stack file; Pulumi.<stack>.yaml by default")
+        each.set_defaults(folder=PROJECT)
+
+
 def chaos(chaos: argparse.ArgumentParser) -> None:
     """Stories of the lab."""
     chaos.add_argument("--seed", type=int, nargs="+", default=[1], help="the first story, or several; 1 by default")
