@@ -305,5 +305,7 @@ def test_github_plays_the_drill_that_is_due(runner: Runner, drill: str) -> None:
 
 
 def test_a_drill_that_nobody_knows_is_no_green_job(runner: Runner) -> None:
-    with pytest.raises(AssertionError, match="found restor, wanted restore, switchover or certificates; nothing was done"):
+    with pytest.raises(
+        AssertionError, match="found restor, wanted restore, switchover or certificates; nothing was done"
+    ):
         runner.run(scripts(FOLDER / "github/drill.yml")["The drill"], DRILL="restor", DR_WHY="")

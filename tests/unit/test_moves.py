@@ -708,25 +708,32 @@ def test_no_pulumi_is_one_sentence(tmp_path: Path) -> None:
         engine.up(Stack(name="x", folder=tmp_path, program=str(tmp_path / "none")), print)
 
 
-def test_a_sigterm_is_told_to_pulumi_which_ends_by_itself(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_an_end_and_a_terminal_that_goes_are_told_to_pulumi_which_ends_by_itself(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """Of the latter the kernel tells all that are in the foreground: pulumi must not hear it, it would end at once with its lock left."""
     body = """
+if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 def ends(*_):
     tell(diagnosticEvent={"severity": "error", "message": "update canceled"})
     sys.exit(1)
 signal.signal(signal.SIGINT, ends)
+os.kill(os.getpid(), signal.SIGHUP)
 of("resourcePreEvent", "fence-claim")
 time.sleep(60)
 """
     begun = threading.Event()
-    before = signal.getsignal(signal.SIGTERM)
+    before = signal.getsignal(number)
 
     def send() -> None:
         assert begun.wait(30)
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
 
     sender = threading.Thread(target=send)
     sender.start()
     done = engine.up(played(tmp_path, body), lambda _: begun.set())
     sender.join()
     assert (done.ok, done.errors, done.interrupted) == (False, ("update canceled",), True)
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.getsignal(number) is before

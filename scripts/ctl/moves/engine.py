@@ -89,9 +89,10 @@ def up(stack: Stack, watch: Watch, *, why: str = "", limited: bool = False, also
         began = time.monotonic()
         with said.open("wb") as out:
             try:
-                process = subprocess.Popen(
-                    command, cwd=stack.folder, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out
-                )
+                with ending.deaf():
+                    process = subprocess.Popen(
+                        command, cwd=stack.folder, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out
+                    )
             except OSError as error:
                 raise Failed(
                     f"{command[0]}: cannot be run ({error.strerror}), wanted pulumi; nothing was changed; install it, or put it into PATH"

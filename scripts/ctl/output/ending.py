@@ -52,6 +52,18 @@ def heard() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def deaf() -> Iterator[None]:
+    """What is started in here does not hear that its terminal goes, and is told by whoever has started it. The kernel tells all in the foreground alike, and
+    a pulumi that hears it ends at once, its lock left behind. Of the main thread alone.
+    """
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what is ignored is so in a child, too
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def minded() -> list[signal.Signals]:
     """Those that this process was not told to ignore."""
     return [it for it in NUMBERS if signal.getsignal(it) is not signal.SIG_IGN]
