@@ -23,6 +23,8 @@ from contract.reading import Section
 from contract.report import DAY
 from contract.rotation import FIRST_KEYS, KINDS
 from contract.services.environment import SECRETS
+from contract.services.logs import PASSWORD as STORE_PASSWORD
+from contract.services.logs import TOKEN as STORE_TOKEN
 from contract.services.postgres import PAIRS
 from contract.services.redis import SHOP
 
@@ -71,6 +73,7 @@ def read_secrets(root: Section, hosts: Sequence[str], spare: Sequence[str] = ())
                 archive=_archive(at),
                 since=_since(at),
                 monitoring=_monitoring(at),
+                logs=_logs(at),
                 buckets=s.BucketKeys(used=_buckets(at), beside=beside.buckets),
             )
 
@@ -257,6 +260,21 @@ def _monitoring(root: Section) -> s.Told:
             for name, check in checks_of.items()
         }
         return s.Told(**found, status_page=_page(at))
+
+
+def _logs(root: Section) -> s.Stored:
+    """Either may be left out."""
+    if root.empty("logs"):
+        return s.Stored()
+    why, remedy = (
+        "the store would take no journal",
+        "put it into the part logs of the object, or take its key out of there",
+    )
+    with root.section("logs", why, remedy) as at:
+        checks_of = {"store_password": STORE_PASSWORD, "store_token": STORE_TOKEN}
+        return s.Stored(
+            **{name: None if at.empty(name) else at.take(name, check, why, remedy) for name, check in checks_of.items()}
+        )
 
 
 def _page(at: Section) -> s.S3Keys | None:

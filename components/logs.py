@@ -1,4 +1,5 @@
-"""The journal of every host, copied to the other region's control host: what a region said last can be read when it is lost.
+"""The journal of every host, copied to the other region's control host: what a region said last can be read when it is lost. And sent to a store of
+the team's own, where there is one.
 
 It is no part of the role chain, as monitoring is none: hosts are told the same whichever region is active, nothing waits for it, and it comes after the
 proof.
@@ -43,7 +44,7 @@ class Logs(pulumi.ComponentResource):
 
         def document(instance: str) -> str:
             envelope = documents.envelope(settings, host.address, instance=instance, tool=tool.digest)
-            return documents.dump({**envelope, "logs": documents.logs(keys, host.address.role)})
+            return documents.dump({**envelope, "logs": documents.logs(settings, keys, host.address.role)})
 
         host_link(
             f"{name}-{host.address.name}",

@@ -178,6 +178,10 @@ def endpoints(settings: Settings) -> dict[str, str]:
     store = settings.monitoring.remote_write if settings.monitoring else None
     if store is not None and (store.user or settings.secrets.monitoring.remote_write_token):
         found["monitoring.remote_write.url"] = store.url
+    if (
+        settings.logs and settings.logs.store
+    ):  # with a password or none: whose journals they are is nobody else's matter
+        found["logs.store.url"] = settings.logs.store.url
     return {key: url for key, url in found.items() if url is not None}
 
 

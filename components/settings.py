@@ -112,6 +112,14 @@ class Told:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Stored:
+    """What it takes to be let in at the store of journals."""
+
+    store_password: str | None = field(default=None, repr=False)  # of the user of dr:logs.store
+    store_token: str | None = field(default=None, repr=False)  # in place of both
+
+
+@dataclass(frozen=True, kw_only=True)
 class Secrets:
     """Everything of the one secret key. Plain strings: whoever puts one in a resource marks it secret."""
 
@@ -143,6 +151,7 @@ class Secrets:
         default_factory=dict
     )  # by kind (`contract.rotation`) the day since which it is in use
     monitoring: Told = field(default_factory=Told)
+    logs: Stored = field(default_factory=Stored)
     buckets: BucketKeys = field(default_factory=BucketKeys)
 
 

@@ -1,4 +1,6 @@
-"""What people are told by, alerts, a store of figures and the page for customers, against the secrets that it takes: rules that a preview tells."""
+"""What people are told by, alerts, stores of figures and of journals and the page for customers, against the secrets that it takes: rules that a preview
+tells.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,7 @@ def faults(settings: Settings) -> Iterator[Row]:
     yield from _mail(settings)
     yield from _store(settings)
     yield from _page(settings)
+    yield from _journals(settings)
 
 
 def _mail(settings: Settings) -> Iterator[Row]:
@@ -43,6 +46,21 @@ def _store(settings: Settings) -> Iterator[Row]:
             "dr:secrets monitoring.remote_write_password, and no token beside it",
             "the store would take no figure, or by another name than is meant",
             "put the password into the part monitoring of dr:secrets in both stacks, or leave the user out where there is a token",
+        )
+
+
+def _journals(settings: Settings) -> Iterator[Row]:
+    """The same of the store of journals."""
+    store, told = settings.logs and settings.logs.store, settings.secrets.logs
+    if not store or store.user is None:
+        return
+    if told.store_password is None or told.store_token is not None:
+        yield (
+            "logs.store.user",
+            f"{store.user!r}, and {'a token' if told.store_token else 'no password of it'} in dr:secrets",
+            "dr:secrets logs.store_password, and no token beside it",
+            "the store would take no journal, or by another name than is meant",
+            "put the password into the part logs of dr:secrets in both stacks, or leave the user out where there is a token",
         )
 
 

@@ -66,6 +66,7 @@ SECRETS = (
     Secret(place="archive.passphrase", opens="what lies in the archive, for whoever has it", on=(DATABASE,)),
     Secret(place="monitoring", opens="messages in the team's name to its own people: mail, chat, pager; and the store of figures", on=(CONTROL,)),
     Secret(place="monitoring.status_page", opens="what customers read of how the shop is, and what that is made of", on=(CONTROL,)),
+    Secret(place="logs", opens="the store of journals, as far as that lets its word in", on=(CONTROL,)),
     Secret(place=ARCHIVE_S3, opens="both archives: read, write, delete (a marker)", on=(DATABASE,)),
     Secret(place=SHOP_S3, opens="the site's assets: read, write, delete (a marker); releases of both sites: read", on=(APP,)),
     Secret(place=PUBLISHER_S3, opens="releases of both sites: read, write, delete (a marker); it cannot have a host run one", on=()),

@@ -23,6 +23,7 @@ class Asker(StrEnum):
     OPERATORS = "operators"  # dr:operator_cidrs
     COUNTERPART = "counterpart"  # the same host of the other site
     OTHERS = "others"  # every host of the other site
+    OWN = "own"  # every host of the own site, over the front network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,7 @@ class Port:
     )
     watched: bool = False  # only where there is monitoring (`dr:monitoring`)
     logged: bool = False  # only where journals are copied (`dr:logs`)
+    stored: bool = False  # only where they are sent to a store as well (`dr:logs.store`)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +96,7 @@ KINDS = {
                 Port(name="gossip", number=9094, asked_by=("control",), watched=True),
                 # A port on which hosts may reach anybody: none needs a rule of its own to send.
                 Port(name="logs", number=443, asked_by=(Asker.OTHERS,), logged=True),
+                Port(name="store", number=443, asked_by=(Asker.OWN,), stored=True),  # its front address
             ),
             fenced=False,
         ),
@@ -221,13 +224,18 @@ def lease_of(name: str) -> str | None:
     return row.leased if row and number.isdigit() and 1 <= int(number) <= row.most else None
 
 
-def opened(kind: str, sizes: Sizes, *, watched: bool, logged: bool = False) -> tuple[Port, ...]:
-    """The ports that a kind of host listens on, besides ssh. `watched`: where there is monitoring. `logged`: where journals are copied."""
+def opened(kind: str, sizes: Sizes, *, watched: bool, logged: bool = False, stored: bool = False) -> tuple[Port, ...]:
+    """The ports that a kind of host listens on, besides ssh. `watched`: where there is monitoring. `logged`: where journals are copied, `stored`: and
+    sent to a store.
+    """
     row = KINDS[kind]
     return tuple(
         port
         for port in row.ports
-        if (not port.grouped or row.count(sizes) > 1) and (watched or not port.watched) and (logged or not port.logged)
+        if (not port.grouped or row.count(sizes) > 1)
+        and (watched or not port.watched)
+        and (logged or not port.logged)
+        and (stored or not port.stored)
     )
 
 
@@ -264,6 +272,11 @@ def balancer_networks(front: str) -> tuple[str, ...]:
 
     first, last = (IPv4Address(at(front, octet)) for octet in FRONT_POOL)
     return (f"{at(front, BALANCER_OCTET)}/32", *(str(block) for block in summarize_address_range(first, last)))
+
+
+def host_quarter(front: str) -> str:
+    """The quarter of a site's front network that holds all of its hosts and nothing of DHCP: one prefix for all of them."""
+    return f"{at(front, 0)}/26"
 
 
 def balancer_quarter(front: str) -> tuple[str, ...]:

@@ -135,6 +135,8 @@ def kinds() -> str:
 
 
 def _named(port: hosts.Port) -> str:
+    if port.stored:
+        return f"{port.name}, with `dr:logs.store`"
     if port.logged:
         return f"{port.name}, with `dr:logs`"
     return f"{port.name}, with `dr:monitoring`" if port.watched else port.name

@@ -129,6 +129,11 @@ KINDS: Mapping[str, Kind] = {
         dated=False,
         how="by hand: another word of that receiver, into both stacks, `pulumi up` of both, then the first one is revoked there",
     ),
+    "logs": Kind(
+        places=("logs",),
+        dated=False,
+        how="by hand: another word at the store, into both stacks, `pulumi up` of both, then the first one is revoked there",
+    ),
     "buckets": Kind(
         places=("assets-user", "assets-copier", "assets-publisher", "assets-archive"),
         rotated=True,

@@ -298,8 +298,19 @@ def monitoring(settings: Settings, it: monitoring_service.Keys, kind: str, entra
     return dict(fields.write(block))
 
 
-def logs(it: logs_service.Keys, kind: str) -> Document:
-    """Block of `logs converge`, of one kind of host."""
+def logs(settings: Settings, it: logs_service.Keys, kind: str) -> Document:
+    """Block of `logs converge`, of one kind of host. The store's word is told to control hosts alone."""
     kept = logs_service.Kept(days=it.days, host_mb=it.host_mb)
-    block = logs_service.Block(enabled=it.enabled, kept=kept if kind == CONTROL and it.enabled else None)
+    takes = kind == CONTROL and it.enabled
+    block = logs_service.Block(
+        enabled=it.enabled,
+        kept=kept if takes else None,
+        stored=it.enabled and it.store is not None,
+        store=_forward(settings, it.store) if takes and it.store is not None else None,
+    )
     return dict(fields.write(block))
+
+
+def _forward(settings: Settings, store: logs_service.Store) -> logs_service.Forward:
+    told = settings.secrets.logs
+    return logs_service.Forward(**vars(store), password=told.store_password, token=told.store_token)

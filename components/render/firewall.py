@@ -41,7 +41,11 @@ def rules(settings: Settings, role: str) -> tuple[Rule, ...]:
     which have names and no addresses.
     """
     ports = hosts.opened(
-        role, settings.sizes, watched=settings.monitoring is not None, logged=settings.logs is not None
+        role,
+        settings.sizes,
+        watched=settings.monitoring is not None,
+        logged=settings.logs is not None,
+        stored=settings.logs is not None and settings.logs.store is not None,
     )
     return (
         Rule(key="icmp-vrack", protocol="icmp", prefix=settings.vrack.cidr),
@@ -110,7 +114,7 @@ def _world(settings: Settings, role: str) -> set[int]:
     found = {HTTP, HTTPS} | {port for url in buckets if (port := _port_of(url))}
     if role == APP:
         found |= {int(port) for port in settings.app.outgoing_ports}
-    return found | (_told(settings) if role == CONTROL else set())
+    return found | (_told(settings) | _stored(settings) if role == CONTROL else set())
 
 
 def _told(settings: Settings) -> set[int]:
@@ -125,6 +129,13 @@ def _told(settings: Settings) -> set[int]:
     if settings.monitoring.remote_write is not None:
         ports.add(_port_of(settings.monitoring.remote_write.url))
     return {port for port in ports if port} | ({int(mail.server.rpartition(":")[2])} if mail else set())
+
+
+def _stored(settings: Settings) -> set[int]:
+    """Where journals go beside the copy."""
+    store = settings.logs.store if settings.logs else None
+    port = _port_of(store.url) if store else None
+    return {port} if port else set()
 
 
 def _port_of(url: str) -> int | None:
@@ -150,6 +161,8 @@ def _of(settings: Settings, role: str, port: Port) -> tuple[Rule, ...]:
             addresses |= {it.replace(".", "-").replace("/", "-"): it for it in settings.operator_cidrs}
         elif asker == Asker.OTHERS:
             addresses |= _other_site(settings)
+        elif asker == Asker.OWN:
+            addresses |= {"own": hosts.host_quarter(settings.region.front_cidr)}
         elif asker == Asker.COUNTERPART:
             addresses |= {name: prefix for name, prefix in _hosts(settings, role).items() if name.endswith("-peer")}
         else:

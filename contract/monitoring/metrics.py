@@ -155,6 +155,7 @@ METRICS = (
     _of(ASSETS, "dr_assets_unreplicated_objects", "Objects that the own bucket does not have, or not in this version.", on=_CONTROL),
     _of(ASSETS, "dr_assets_oldest_unreplicated_timestamp_seconds", "When the oldest of them was written.", on=_CONTROL),
     _of(LOGS, "dr_logs_behind_seconds", "For how long the oldest line of the journal waits that the other region has not taken; with `dr:logs`."),
+    _of(LOGS, "dr_logs_store_behind_seconds", "The same of the store of `dr:logs.store`, where there is one."),
     # --- Debian's exporters, and what Prometheus makes itself
     _of(PROMETHEUS, "up", "Whether a target was scraped.", "job", "host", "site", "kind"),
     _of(PROMETHEUS, "prometheus_notifications_alertmanagers_discovered", "Alertmanagers that it knows.", on=_CONTROL),

@@ -144,6 +144,11 @@ def _host() -> tuple[Rule, ...]:
             "LogsBehind", f"dr_logs_behind_seconds > 600 {_BOTH}", 300,
             f"{_HOST}: the other region has its journal only until {{{{ $value | humanizeDuration }}}} ago", "by-day",
         ),
+        # One for a region: a store that takes nothing takes it of all of them.
+        _warn(
+            "LogsStoreBehind", "max by (site) (dr_logs_store_behind_seconds) > 1800", 300,
+            "the store of journals has those of region {{ $labels.site }} only until {{ $value | humanizeDuration }} ago", "by-day",
+        ),
         _warn("ServiceSilent", "dr_host_silent_services > 0", 300, f"{_HOST}: {{{{ $value }}}} services could not be asked", "host-lost"),
         _warn("UnitFailed", "dr_host_failed_units > 0", 300, f"{_HOST}: {{{{ $value }}}} units have failed", "by-day"),
         _warn("RebootDue", "dr_host_reboot_due == 1", 7 * DAY, f"{_HOST} wants a reboot since a week", "by-day"),

@@ -14,6 +14,7 @@ from scripts.ctl.stacks.configuration import merged, stack_file
 
 MAIL = {"to": ["oncall@shop.example"], "sender": "alerts@shop.example", "server": "mail.example:587"}
 PAGE = {"bucket": "shop-status"}
+JOURNALS = {"url": "https://logs.example/insert/journald", "user": "shop"}
 ROOT = Path(__file__).resolve().parents[2]
 KEY_BODY = "AAAA" * 10
 
@@ -110,6 +111,7 @@ def secrets() -> dict[str, Any]:
             "watchdog": "https://alive.example/secret-watchdog",
             "status_page": _key("page"),
         },
+        "logs": {"store_password": "secret-journals-password"},
     }
 
 

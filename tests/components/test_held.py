@@ -90,7 +90,13 @@ def whole(site: str) -> dict[str, Any]:
     configured = stack.configuration(site)
     shop = {**configured["shop"], "acme": {"contact": "ops@shop.example"}}
     watch = {**configured["monitoring"], "status_page": stack.PAGE}
-    return {"shop": shop, "secrets": secrets(), "app": configured["app"], "monitoring": watch}
+    return {
+        "shop": shop,
+        "secrets": secrets(),
+        "app": configured["app"],
+        "monitoring": watch,
+        "logs": {"store": stack.JOURNALS},
+    }
 
 
 def row_of(place: str) -> tuple[Secret, dict[str, str]]:

@@ -230,12 +230,30 @@ def test_journals_are_copied_where_that_is_configured_and_only_control_hosts_kee
     moved = commands(built("a", logs={"days": 3}, failover_region="b"))
     for name in COPIED:
         told = json.loads(commands(copied)[name].inputs["stdin"])["logs"]
-        assert told == {"enabled": True, "kept": {"days": 3, "host_mb": 256} if name == "logs-control-1" else None}
+        kept = {"days": 3, "host_mb": 256} if name == "logs-control-1" else None
+        assert told == {"enabled": True, "kept": kept, "stored": False, "store": None}
         assert "verify-order" in closure(copied, name)
         assert not [it.name for it in copied.values() if name in it.depends_on]
         assert moved[name].inputs["stdin"] == commands(copied)[name].inputs["stdin"]
     off = built("a", logs={"enabled": False})
-    assert json.loads(commands(off)["logs-control-1"].inputs["stdin"])["logs"] == {"enabled": False, "kept": None}
+    nothing = {"enabled": False, "kept": None, "stored": False, "store": None}
+    assert json.loads(commands(off)["logs-control-1"].inputs["stdin"])["logs"] == nothing
+
+
+def test_the_word_for_a_store_of_journals_is_told_to_control_hosts_alone_and_one_rule_lets_the_others_come() -> None:
+    copied, stored = built("a", logs={}), built("a", logs={"store": stack.JOURNALS})
+    more = [it for key, it in stored.items() if key not in copied]
+    assert [(it.inputs["direction"], it.inputs["portRangeMin"], it.inputs["remoteIpPrefix"]) for it in more] == [
+        ("ingress", 443, "10.1.0.0/26")
+    ]
+    for name in COPIED:
+        told = json.loads(commands(stored)[name].inputs["stdin"])["logs"]
+        assert told["stored"] is True and (told["store"] is not None) is (name == "logs-control-1")
+        assert ("secret-journals-password" in commands(stored)[name].inputs["stdin"]) is (name == "logs-control-1")
+    told = json.loads(commands(stored)["logs-control-1"].inputs["stdin"])["logs"]["store"]
+    assert told == {**stack.JOURNALS, "ca": None, "tenant": None, "password": "secret-journals-password", "token": None}
+    off = built("a", logs={"enabled": False, "store": stack.JOURNALS})
+    assert "secret-journals-password" not in commands(off)["logs-control-1"].inputs["stdin"]
 
 
 def test_no_bucket_names_another_one(a: dict[str, Registered]) -> None:

@@ -16,7 +16,7 @@ import pytest
 from contract import fields
 from contract.documents import Envelope, Tls
 from contract.errors import Failed, Usage
-from contract.services.logs import Block, Kept, packages
+from contract.services.logs import Block, Forward, Kept, packages
 from scripts.host.frame import plan
 from scripts.host.frame.call import Call
 from scripts.host.frame.commands import PATH
@@ -33,9 +33,17 @@ TAKES = [config.socket_of(f"{name}.b") for name in ("app-1", "control-1", "db-1"
 NOW = 1_800_000_000.0
 
 
-def document(host: str, *, enabled: bool = True, cert: str = "own cert\n") -> dict[str, Any]:
+def document(
+    host: str, *, enabled: bool = True, cert: str = "own cert\n", store: Forward | None = None
+) -> dict[str, Any]:
     told = Envelope(site="a", peer="b", host=host, hosts=HOSTS, tls=Tls(ca="the ca\n", cert=cert, key="own key\n"))
-    block = Block(enabled=enabled, kept=Kept() if host == "control-1" and enabled else None)
+    takes = host == "control-1" and enabled
+    block = Block(
+        enabled=enabled,
+        kept=Kept() if takes else None,
+        stored=enabled and store is not None,
+        store=store if takes else None,
+    )
     return {
         **{k: v for k, v in fields.write(told).items() if k not in ("epoch", "request")},
         "logs": fields.write(block),
@@ -222,13 +230,14 @@ class World:
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.layout, self.units, self.at, self.behind = Layout(root), Units(), 5000.0, 0.0
+        self.behinds = dict[watching.Way, float | None]()
         for folder in ("etc/dr", "run/dr"):
             (root / folder).mkdir(parents=True)
         (self.layout.etc / "logs.json").write_text('{"host": "db-1", "site": "a", "kept": null}')
         self.units.well = {config.UPLOAD}
         sent(self.layout, "one")
         monkeypatch.setattr(watching, "boottime", lambda: self.at)
-        monkeypatch.setattr(watching, "behind", lambda _: self.behind)
+        monkeypatch.setattr(watching, "behind", lambda _, way=watching.COPY: self.behinds.get(way, self.behind))
 
     def look(self) -> dict[str, Any]:
         self.at += 60
@@ -246,8 +255,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 def test_a_figure_says_how_far_and_one_that_hangs_is_begun_anew(world: World) -> None:
     world.behind = 400.0
     found = [world.look()["begun_anew"] for _ in range(4)]
-    assert found == [False, False, False, True] and world.units.log == [f"restart {config.UPLOAD}"]
-    assert f"\n{watching.METRIC} 400\n" in world.figure()
+    assert found == [[], [], [], [config.UPLOAD]] and world.units.log == [f"restart {config.UPLOAD}"]
+    assert "\ndr_logs_behind_seconds 400\n" in world.figure() and "store" not in world.figure()
     sent(world.layout, "two")
     assert not world.look()["begun_anew"]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from contract.lease import Lease
+from contract.services.logs import Forward
 from contract.services.processes import Process, processes
 from lab.pairs.postgres import Node
 from lab.pairs.redis import Pair
@@ -93,7 +94,8 @@ def of_monitoring() -> list[ManagedFile]:
 
 
 def of_logs() -> list[ManagedFile]:
-    return Logs(Copying.read(logs_document("control-1")), NOWHERE, Systemd()).files()
+    told = logs_document("control-1", store=Forward(url="https://logs.example", user="shop", password="word"))
+    return Logs(Copying.read(told), NOWHERE, Systemd()).files()
 
 
 def of_postgres() -> list[ManagedFile]:
@@ -131,6 +133,7 @@ WRITERS: dict[str, Callable[[], list[ManagedFile]] | None] = {
     "host/monitoring/page/job.py wanted": of_monitoring,
     "host/monitoring/service.py _started": of_monitoring,
     "host/monitoring/service.py early": of_monitoring,
+    "host/logs/verbs.py _store": of_logs,
     "host/logs/verbs.py files": of_logs,
     "postgres/config.py managed_files": of_postgres,
     "postgres/volume.py mount": None,

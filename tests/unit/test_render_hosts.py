@@ -214,6 +214,31 @@ def test_journals_come_from_hosts_of_the_other_site_alone_and_sending_takes_no_r
     assert firewall.count(full_size(site, **told)) <= STOCK_QUOTA - RULES_OF_THE_DEFAULT_GROUP, "all of it together"
 
 
+@pytest.mark.parametrize("site", ["a", "b"])
+def test_journals_go_to_a_store_by_one_rule_that_lets_the_own_sites_hosts_come_and_one_more_on_a_port_of_its_own(
+    site: str,
+) -> None:
+    copied, stored = full_size(site, logs={}), full_size(site, logs={"store": stack.JOURNALS})
+    (more,) = {*firewall.rules(stored, "control")} - {*firewall.rules(copied, "control")}
+    assert (more.direction, more.protocol, more.port) == ("ingress", "tcp", 443)
+    front = stored.region.front_cidr
+    opened_to = {*IPv4Network(more.prefix)}
+    own = {IPv4Address(it.front) for it in stored.hosts.values() if it.site == site}
+    assert own <= opened_to
+    assert not opened_to & {IPv4Address(at(front, octet)) for octet in range(FRONT_POOL[0], FRONT_POOL[1] + 1)}
+    assert all(firewall.rules(stored, role) == firewall.rules(copied, role) for role in KINDS if role != "control")
+    elsewhere = full_size(site, logs={"store": {**stack.JOURNALS, "url": "https://logs.example:9428/insert/journald"}})
+    assert outgoing(elsewhere, "control") - outgoing(stored, "control") == {("tcp", 9428, "0.0.0.0/0")}
+    assert outgoing(elsewhere, "app") == outgoing(stored, "app")
+
+
+def test_all_of_it_with_a_store_of_journals_is_one_rule_more_than_a_stock_quota_at_full_size_alone() -> None:
+    told: dict[str, Any] = {"monitoring": {"email": stack.MAIL}, "logs": {"store": stack.JOURNALS}}
+    room = STOCK_QUOTA - RULES_OF_THE_DEFAULT_GROUP
+    assert max(firewall.count(full_size(site, **told)) for site in "ab") == room + 1
+    assert all(firewall.count(config.parse(stack.configuration(site, **told))) < room for site in "ab")
+
+
 def test_plain_http_is_let_in_by_two_rules_that_hold_the_balancers_and_no_host(settings: Settings) -> None:
     """nginx, which is behind it, knows the balancer by its exact networks."""
     found = {IPv4Network(it) for it in flows(settings, "app", 80)}

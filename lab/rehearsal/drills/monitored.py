@@ -41,6 +41,7 @@ ABSENT = {
     "dr_archive_rehearsed_timestamp_seconds",
     "dr_assets_oldest_unreplicated_timestamp_seconds",
     "dr_logs_behind_seconds",  # without dr:logs
+    "dr_logs_store_behind_seconds",
 }
 NOT_IN_THE_LAB = {"Clock off"}
 

@@ -25,6 +25,8 @@ FILES = (
     Holder(EVERY, "/etc/dr/witness.json", ("witness.*",), "the guard and the agent ask the witness; root's"),
     Holder(EVERY, "/run/credentials/dr-authlog.service/witness", ("witness.*",), "the job that keeps sign-ins is no root; its own copy while it runs"),
     Holder(EVERY, "/run/credentials/dr-logs*.service/*.key", (f"tls.hosts.{OWN}.key",), "what sends and takes journals is no root; its own copies"),
+    Holder(CONTROL, "/etc/dr/logs-store.secret", ("logs.*",), "HAProxy shows it at the store of journals; root's"),
+    Holder(CONTROL, "/run/credentials/dr-logs-store.service/store.secret", ("logs.*",), "its own copy while it runs"),
     Holder(CONTROL, "/etc/dr/certificate-*", ("acme.*",), "lego answers the CA's challenge; root's"),
     Holder(CONTROL, "/run/credentials/dr-certificate.service/*", ("acme.*", "witness.*", f"tls.hosts.{OWN}.key"), "the job's own copies while it runs"),
     Holder(CONTROL, "/run/credentials/dr-status-page.service/*", ("monitoring.status_page*", "witness.*", f"tls.hosts.{OWN}.key"), "the same"),

@@ -162,6 +162,13 @@ CASES: dict[str, list[Case]] = {
             labels=of("db-1.a"), said="db-1.a: the other region has its journal only until 12m 0s ago",
         ),
     ],
+    "LogsStoreBehind": [
+        Case(  # one for all hosts of a region, by the one that waits longest
+            fires={f"dr_logs_store_behind_seconds{{{DB}}}": "2400", 'dr_logs_store_behind_seconds{site="a",host="app-1.a"}': "2100"},
+            quiet={f"dr_logs_store_behind_seconds{{{DB}}}": "1200"},
+            labels={"site": "a"}, said="the store of journals has those of region a only until 40m 0s ago",
+        )
+    ],
     "ServiceSilent": [gauge("dr_host_silent_services", "db-1.a", "2", "0", "db-1.a: 2 services could not be asked")],
     "UnitFailed": [gauge("dr_host_failed_units", "db-1.a", "1", "0", "db-1.a: 1 units have failed")],
     "RebootDue": [gauge("dr_host_reboot_due", "db-1.a", "1", "0", "db-1.a wants a reboot since a week")],

@@ -7,7 +7,7 @@ import ssl
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
@@ -102,7 +102,7 @@ class Rig:
 
     def sends(self, key: str, of: str = "") -> None:
         """`of`: whose certificate it shows; its own where that is empty."""
-        words = config.upload_arguments(RECEIVER, str(self.folder / (of or key)), str(self.folder / key / "state"))
+        words = config.upload_arguments(RECEIVER.name, str(self.folder / (of or key)), str(self.folder / key / "state"))
         self.start(f"sends-{key}", [*words, f"--directory={self.folder}/{key}/journal"])
 
     def known(self, key: str) -> bool:
@@ -121,11 +121,18 @@ class Rig:
             context.load_cert_chain(self.folder / key / "host.crt", self.folder / key / "host.crt.key")
         return http.client.HTTPSConnection(ADDRESS, PORT, timeout=limit_s, context=context, source_address=(source, 0))
 
-    def asked(self, key: str | None, path: str = "/upload", source: str = "", limit_s: float = 10) -> int:
+    def asked(
+        self,
+        key: str | None,
+        path: str = "/upload",
+        source: str = "",
+        limit_s: float = 10,
+        said: Mapping[str, str] | None = None,
+    ) -> int:
         """HTTP status of an empty upload. Raises OSError."""
         connection = self.way(key, source, limit_s)
         try:
-            connection.request("POST", path, b"", {"Content-Type": "application/vnd.fdo.journal"})
+            connection.request("POST", path, b"", {"Content-Type": "application/vnd.fdo.journal", **(said or {})})
             return connection.getresponse().status
         finally:
             connection.close()

@@ -29,7 +29,7 @@ WATCH_S = 60
 MOST = 128  # connections; a site has 13 hosts, and each has one
 MOST_OF_ONE = 8  # of these
 PARTS = 8  # a copy is made of so many files, of which the oldest goes
-_OURS = "# Written by dr-host logs converge; changes made here are lost.\n"
+OURS = "# Written by dr-host logs converge; changes made here are lost.\n"
 
 
 def socket_of(key: str) -> str:
@@ -48,11 +48,11 @@ def credentials(pem: str = "host.crt") -> str:
     return "".join(f"LoadCredential={name}:/etc/dr/{file}\n" for name, file in names.items())
 
 
-def upload_arguments(receiver: Host, files: str = "%d", state: str = "/var/lib/dr-logs-upload/state") -> list[str]:
-    """How it is started. `files`: where its copies of certificate, key and CA are."""
+def upload_arguments(name: str, files: str = "%d", state: str = "/var/lib/dr-logs-upload/state") -> list[str]:
+    """How it is started. `name`: of the receiver, or its address; `files`: where its copies of certificate, key and CA are."""
     return [
         "/usr/lib/systemd/systemd-journal-upload",
-        f"--url=https://{receiver.name}:{PORT}",
+        f"--url=https://{name}:{PORT}",
         f"--save-state={state}",
         f"--key={files}/host.crt.key",
         f"--cert={files}/host.crt",
@@ -62,17 +62,22 @@ def upload_arguments(receiver: Host, files: str = "%d", state: str = "/var/lib/d
 
 def upload(receiver: Host) -> str:
     """The unit of the one that sends. A receiver that is gone is no failure: it ends, and is begun again later, where it was."""
-    return f"""{_OURS}[Unit]
-Description=This host's journal, to {receiver.name}
+    return uploads(f"This host's journal, to {receiver.name}", "dr-logs-upload", receiver.name)
+
+
+def uploads(description: str, folder: str, name: str) -> str:
+    """`folder`: below /var/lib, where it remembers how far it is. `name`: the receiver's, or its address."""
+    return f"""{OURS}[Unit]
+Description={description}
 After=systemd-journald.service
 StartLimitIntervalSec=0
 
 [Service]
 DynamicUser=yes
 SupplementaryGroups=systemd-journal
-StateDirectory=dr-logs-upload
+StateDirectory={folder}
 StateDirectoryMode=0700
-{credentials()}ExecStart={" ".join(upload_arguments(receiver))}
+{credentials()}ExecStart={" ".join(upload_arguments(name, state=f"/var/lib/{folder}/state"))}
 Restart=always
 RestartSec=10
 RestartSteps=4
@@ -91,7 +96,7 @@ WantedBy=multi-user.target
 """
 
 
-WATCH_UNIT = f"""{_OURS}[Unit]
+WATCH_UNIT = f"""{OURS}[Unit]
 Description=Whether this host's journal reaches the other region, and what is too old here
 
 [Service]
@@ -106,7 +111,7 @@ SyslogLevel=notice
 LogLevelMax=notice
 {verified_line(TOOL)}ExecStart=/usr/bin/python3 {TOOL} logs watch
 {sandbox(["/run/dr", "/var/lib/dr/metrics/dr_logs", COPIES], capabilities=("CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH"))}"""
-WATCH_TIMER = f"""{_OURS}[Timer]
+WATCH_TIMER = f"""{OURS}[Timer]
 OnActiveSec=20
 OnUnitInactiveSec={WATCH_S - 5}
 RandomizedDelaySec=5
@@ -118,7 +123,7 @@ WantedBy=timers.target
 
 # --- of a control host
 
-TAKES_UNIT = f"""{_OURS}[Unit]
+TAKES_UNIT = f"""{OURS}[Unit]
 Description=Where the journal of %i comes in
 
 [Socket]
@@ -131,7 +136,7 @@ TriggerLimitIntervalSec=0
 WantedBy=sockets.target
 """
 # One for each host: it has no network, and no folder but its own.
-TAKEN_UNIT = f"""{_OURS}[Unit]
+TAKEN_UNIT = f"""{OURS}[Unit]
 Description=Copy of the journal of %i
 StartLimitIntervalSec=0
 
@@ -151,7 +156,7 @@ PrivateNetwork=yes
 {sandbox([])}RestrictAddressFamilies=
 RestrictAddressFamilies=AF_UNIX
 """
-ENTRANCE_UNIT = f"""{_OURS}[Unit]
+ENTRANCE_UNIT = f"""{OURS}[Unit]
 Description=Who of the other region may leave its journal here
 StartLimitIntervalSec=0
 
@@ -178,7 +183,7 @@ NOT_USED = f"[Unit]\nConditionPathExists=!{CONFIG}\n"
 
 def bounds(kept: Kept) -> str:
     """What each of them may take of the disk; and none writes while less than systemd's own 15 % (4 GiB at most) are free."""
-    return f"{_OURS}[Remote]\nMaxUse={kept.host_mb}M\nMaxFileSize={kept.host_mb // PARTS}M\nMaxFiles={4 * PARTS}\n"
+    return f"{OURS}[Remote]\nMaxUse={kept.host_mb}M\nMaxFileSize={kept.host_mb // PARTS}M\nMaxFiles={4 * PARTS}\n"
 
 
 def entrance(address: str, others: Iterable[tuple[str, Host]], files: str = f"/run/credentials/{ENTRANCE}") -> str:
@@ -186,7 +191,7 @@ def entrance(address: str, others: Iterable[tuple[str, Host]], files: str = f"/r
     told = list(others)
     leads = "".join(f"  use_backend {key} if {{ ssl_c_s_dn(CN) -m str {host.name} }}\n" for key, host in told)
     behind = "".join(f"\nbackend {key}\n  server it unix@{SOCKETS}/{key}.sock maxconn 4\n" for key, _ in told)
-    return f"""{_OURS}global
+    return f"""{OURS}global
   maxconn {MOST}
   no strict-limits
   log stdout format raw daemon notice

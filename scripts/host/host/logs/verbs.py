@@ -1,7 +1,8 @@
-"""`dr-host logs converge|status|watch`: every host sends its journal to the other region's control host; control hosts keep what comes.
+"""`dr-host logs converge|status|watch`: every host sends its journal to the other region's control host; control hosts keep what comes, and lead to a
+store where there is one.
 
-`watch` is what a timer runs: it says how far the other region is behind this host's journal, begins an upload anew that hangs, and takes away copies
-that are too old.
+`watch` is what a timer runs: it says how far the other region and the store are behind this host's journal, begins an upload anew that hangs, and takes
+away copies that are too old.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from contract import fields
 from contract.documents import Host
 from contract.errors import Failed, say
 from contract.hosts import CONTROL, first, kind_of
-from contract.services.logs import Block, Kept, packages
+from contract.services.logs import Block, Forward, Kept, packages
 from contract.sites import other
 
 from ...frame import plan
@@ -30,7 +32,7 @@ from ...frame.plan import Step
 from ...frame.result import Result
 from ...frame.systemd import Systemd, Units, drop_in
 from ..verbs import install, installed_packages
-from . import config, watching
+from . import config, store, watching
 
 SELF = watching.SELF
 START_S = 60.0
@@ -38,17 +40,19 @@ START_S = 60.0
 
 @dataclass(frozen=True)
 class Desired:
-    """`kept`: None on hosts that only send."""
+    """`kept`, `store`: None on hosts that only send; `store`: also where none is configured, which `stored` says."""
 
     envelope: Envelope
     on: bool
     kept: Kept | None
+    stored: bool
+    store: Forward | None
 
     @classmethod
     def read(cls, document: dict[str, Any]) -> Desired:
         """Raises Usage that names every fault."""
         envelope, block = read(document, "logs", Block, with_epoch=False)
-        return cls(envelope, block.enabled, block.kept)
+        return cls(envelope, block.enabled, block.kept, block.stored, block.store)
 
     @property
     def receiver(self) -> Host:
@@ -58,21 +62,28 @@ class Desired:
     @property
     def others(self) -> list[tuple[str, Host]]:
         """Hosts of the other region, by key."""
-        return [
-            (key, it)
-            for key, it in sorted(self.envelope.hosts.items())
-            if key.endswith(f".{other(self.envelope.site)}")
-        ]
+        return self._of(other(self.envelope.site))
+
+    @property
+    def own(self) -> list[tuple[str, Host]]:
+        """Hosts of this region, by key."""
+        return self._of(self.envelope.site)
+
+    def _of(self, site: str) -> list[tuple[str, Host]]:
+        return [(key, it) for key, it in sorted(self.envelope.hosts.items()) if key.endswith(f".{site}")]
 
 
 @dataclass(frozen=True)
 class Facts:
-    """`files`: those that differ or are not in force; `missing`: packages; `quiet`: units that do not run or would not after a boot."""
+    """`files`: those that differ or are not in force; `missing`: packages; `quiet`: units that do not run or would not after a boot; `unwanted`: whether
+    something of a store is there that is no more.
+    """
 
     files: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     quiet: tuple[str, ...] = ()
     placed: bool = True
+    unwanted: bool = False
     present: bool = False
 
 
@@ -96,7 +107,13 @@ class Logs:
     def runs(self) -> tuple[str, ...]:
         """Units in the order in which they are started."""
         takes = [config.socket_of(key) for key, _ in self.desired.others]
-        return (*((*takes, config.ENTRANCE) if self.desired.kept else ()), config.UPLOAD, config.TIMER)
+        return (
+            *((*takes, config.ENTRANCE) if self.desired.kept else ()),
+            *((store.LEADS,) if self.desired.store else ()),
+            config.UPLOAD,
+            *((store.UPLOAD,) if self.desired.stored else ()),
+            config.TIMER,
+        )
 
     def files(self) -> list[ManagedFile]:
         """What must be there before a package is: none of it starts what it brings with arguments that are not ours."""
@@ -108,6 +125,7 @@ class Logs:
             "site": envelope.site,
             "kept": fields.write(kept) if kept else None,
             "certificate": proof,
+            **({"stored": True} if self.desired.stored else {}),
         }
         texts = {
             config.UPLOAD: config.upload(self.desired.receiver),
@@ -127,9 +145,35 @@ class Logs:
                 ManagedFile(path=self.layout.at(config.BOUNDS), content=config.bounds(kept)),
                 drop_in(self.layout, config.HAPROXY, "dr", config.NOT_USED),
             ]
+        found += self._store()
         found += [ManagedFile(path=self.layout.units / unit, content=text) for unit, text in texts.items()]
         itself = json.dumps(told, sort_keys=True) + "\n"
         return [*found, ManagedFile(path=self.layout.etc / SELF, content=itself)]
+
+    def _store(self) -> list[ManagedFile]:
+        """Of the store: on a host what sends, on a control host what leads there as well."""
+        found, forward, envelope = list[ManagedFile](), self.desired.store, self.desired.envelope
+        if self.desired.stored:
+            sends = store.upload(envelope.at(f"{first(CONTROL)}.{envelope.site}"))
+            found.append(ManagedFile(path=self.layout.units / store.UPLOAD, content=sends))
+        if forward is not None:
+            address = f"{envelope.at(envelope.own_key).front}:{config.PORT}"
+            text = store.leads(address, self.desired.own, forward)
+            found += [
+                ManagedFile(path=self.layout.at(store.SECRET), content=store.secret(forward), mode=0o600),
+                ManagedFile(path=self.layout.at(store.CONFIG), content=text),
+                ManagedFile(path=self.layout.units / store.LEADS, content=store.LEADS_UNIT),
+            ]
+            if forward.ca is not None:
+                found.append(ManagedFile(path=self.layout.at(store.CA), content=forward.ca))
+        return found
+
+    def _left(self) -> list[Path]:
+        """What is there of a store that is not wanted, the units last: they say that there is anything."""
+        wanted = {it.path for it in self._store()} if self.desired.on else set()
+        every = (store.SECRET, store.CONFIG, store.CA)
+        paths = [*map(self.layout.at, every), self.layout.units / store.LEADS, self.layout.units / store.UPLOAD]
+        return [path for path in paths if path not in wanted and path.exists()]
 
     # --- facts, plan, apply, verify
 
@@ -140,7 +184,7 @@ class Logs:
         missing = tuple(it for it in packages(kind_of(self.desired.envelope.host)) if it not in installed)
         files = tuple(self._due.stale(self.files()))
         quiet = () if missing or files else tuple(unit for unit in self.runs if not self._well(unit))
-        return Facts(files, missing, quiet, self._figures.placed(), True)
+        return Facts(files, missing, quiet, self._figures.placed(), bool(self._left()), True)
 
     def _well(self, unit: str) -> bool:
         """An upload whose receiver is away is as well as it can be: it ends, and is begun again."""
@@ -154,6 +198,8 @@ class Logs:
             steps.append(Step("install", ", ".join(facts.missing)))
         if not facts.placed:
             steps.append(Step("place", str(self._figures.link)))
+        if facts.unwanted:
+            steps.append(Step("store-off"))
         if facts.files or facts.missing or facts.quiet:
             steps.append(Step("start", ", ".join(self.runs)))
         return steps
@@ -166,6 +212,9 @@ class Logs:
             self._install(step.detail.split(", "))
         elif step.name == "place":
             self._figures.place()
+        elif step.name == "store-off":
+            self._without_store()
+            self.units.daemon_reload()
         elif step.name == "start":
             self._start()
         else:
@@ -185,7 +234,7 @@ class Logs:
         """Raises Failed."""
         if not self.desired.on:
             return {"on": False}
-        left = (*facts.files, *facts.missing, *facts.quiet)
+        left = (*facts.files, *facts.missing, *facts.quiet, *(map(str, self._left()) if facts.unwanted else ()))
         if left:
             raise Failed(
                 say(
@@ -196,7 +245,22 @@ class Logs:
                     remedy="read `journalctl -u 'dr-logs*'`, mend it, run the same again",
                 )
             )
-        return {"on": True, "to": self.desired.receiver.name, "keeps": self.desired.kept is not None}
+        return {
+            "on": True,
+            "to": self.desired.receiver.name,
+            "keeps": self.desired.kept is not None,
+            "stored": self.desired.stored,
+        }
+
+    def _without_store(self) -> None:
+        """How far the store was stays: where it is named again later, it goes on there."""
+        left = self._left()
+        for unit in (path.name for path in reversed(left) if path.parent == self.layout.units):
+            if self.units.enabled(unit):
+                self.units.disable(unit)
+            self.units.stop(unit, START_S)
+        for path in left:
+            path.unlink(missing_ok=True)
 
     def _off(self) -> None:
         """Copies stay, and so do packages. Without its configuration HAProxy's own unit is as the package has it, and stays down."""
@@ -213,6 +277,7 @@ class Logs:
             self.units.stop(unit, START_S)
         for unit in (config.WATCH, *map(config.service_of, keys)):
             self.units.stop(unit, START_S)
+        self._without_store()
         names = (config.UPLOAD, config.WATCH, config.TIMER, config.TAKES, config.TAKEN, config.ENTRANCE)
         gone = [self.layout.units / unit for unit in names]
         gone += [self.layout.at(config.BOUNDS), self._figures.link, self.layout.etc / SELF]
@@ -231,11 +296,17 @@ def status(call: Call) -> Result:
     itself = watching.itself(call.layout)
     if itself is None:
         return Result({"on": False, "upload": None, "behind_s": None, "copies": None})
+    units, stored = Systemd(), watching.STORE in watching.ways(itself)
+    store_said = {
+        "store_upload": units.running(store.UPLOAD),
+        watching.STORE.behind: watching.behind(call.layout, way=watching.STORE),
+    }
     return Result(
         {
             "on": True,
-            "upload": Systemd().running(config.UPLOAD),
+            "upload": units.running(config.UPLOAD),
             "behind_s": watching.behind(call.layout),
+            **(store_said if stored else {}),
             "copies": watching.copies(call.layout),
         }
     )

@@ -1,11 +1,13 @@
-"""What `logs watch` does each minute: how far the other region is behind this host's journal, an upload that hangs, copies that are too old."""
+"""What `logs watch` does each minute: how far the other region and the store are behind this host's journal, an upload that hangs, copies that are too
+old.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,15 +24,49 @@ from ...frame.files import make_folder, read_own, write_atomically
 from ...frame.layout import Layout
 from ...frame.systemd import Units
 from ..journal import journalctl
-from . import config
+from . import config, store
 
 SELF, JOB = "logs.json", "dr_logs"
-METRIC = "dr_logs_behind_seconds"
 PATIENCE_S, MOST_PATIENCE_S = 180, 6 * 3600
 DAY_S = 86_400
 STOP_S = 15.0
 _CURSOR = re.compile(r"^LAST_CURSOR=([0-9A-Za-z=;_-]{1,400})$", re.MULTILINE)
 Rows = Callable[[Sequence[str]], Any]
+
+
+@dataclass(frozen=True)
+class Way:
+    """Where a journal goes. `state`: where its upload remembers how far it is; `seen`: what the last look saw; `behind`: its name in what is told."""
+
+    unit: str
+    state: str
+    seen: str
+    metric: str
+    help: str
+    behind: str
+
+
+COPY = Way(
+    config.UPLOAD,
+    config.STATE,
+    "logs-seen.json",
+    "dr_logs_behind_seconds",
+    "For how long the oldest line of the journal waits that the other region has not taken.",
+    "behind_s",
+)
+STORE = Way(
+    store.UPLOAD,
+    store.STATE,
+    "logs-store-seen.json",
+    "dr_logs_store_behind_seconds",
+    "For how long the oldest line of the journal waits that the store has not taken.",
+    "store_behind_s",
+)
+
+
+def ways(told: dict[str, Any]) -> tuple[Way, ...]:
+    """Of a host, by what `logs converge` has left there."""
+    return (COPY, STORE) if told.get("stored") is True else (COPY,)
 
 
 def itself(layout: Layout) -> dict[str, Any] | None:
@@ -42,21 +78,21 @@ def itself(layout: Layout) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def cursor(layout: Layout) -> str | None:
-    """Of the last entry that the other region has taken; None before the first."""
+def cursor(layout: Layout, way: Way = COPY) -> str | None:
+    """Of the last entry that was taken there; None before the first."""
     try:
-        found = _CURSOR.search(read_own(layout.at(config.STATE)).decode(errors="replace"))
+        found = _CURSOR.search(read_own(layout.at(way.state)).decode(errors="replace"))
     except OSError:
         return None
     return found[1] if found else None
 
 
-def behind(layout: Layout, rows: Rows = journalctl, now: float | None = None) -> float | None:
-    """For how long the oldest entry waits that the other region has not taken, in seconds; 0 where it has all. None where the journal does not say.
+def behind(layout: Layout, rows: Rows = journalctl, now: float | None = None, way: Way = COPY) -> float | None:
+    """For how long the oldest entry waits that was not taken there, in seconds; 0 where all was. None where the journal does not say.
 
     A cursor whose entry is there no more counts from the entry behind it: what was vacuumed is not waited for.
     """
-    at = cursor(layout)
+    at = cursor(layout, way)
     words = ["--quiet", "--no-pager", "--output=json", "--output-fields=_BOOT_ID"]
     try:
         row = next(iter(rows([*words, *([f"--after-cursor={at}"] if at else [])])), None)
@@ -99,29 +135,35 @@ def watch(call: Call, units: Units) -> dict[str, Any]:
                 remedy="set dr:logs and run pulumi up for this region",
             )
         )
-    waits = behind(layout)
-    seen, stuck = _remembered(layout).next(boottime(), cursor(layout), waits)
-    if stuck and units.running(config.UPLOAD):  # one that waits for its next try is not held up
-        call.log.warning(f"the upload of the journal has sent nothing for {waits:g} s; it is begun anew")
-        units.restart(config.UPLOAD, STOP_S)
-    else:
-        stuck = False
-    write_atomically(_memory(layout), json.dumps(vars(seen)).encode())
-    figure(layout, f"{told.get('host')}", waits)
+    waits = {way: behind(layout, way=way) for way in ways(told)}
+    anew = [way.unit for way, it in waits.items() if _moved(call, units, way, it)]
+    figure(layout, waits)
     kept = told.get("kept")
     gone = tidy(layout, fields.read(Kept, kept, "what is kept"), units) if kept is not None else 0
-    return {"behind_s": waits, "begun_anew": stuck, "taken_away": gone}
+    return {**{way.behind: it for way, it in waits.items()}, "begun_anew": anew, "taken_away": gone}
 
 
-def figure(layout: Layout, host: str, waits: float | None) -> None:
+def _moved(call: Call, units: Units, way: Way, waits: float | None) -> bool:
+    """Whether its upload was begun anew, since it hangs."""
+    layout = call.layout
+    seen, stuck = _remembered(layout, way).next(boottime(), cursor(layout, way), waits)
+    if stuck := stuck and units.running(way.unit):  # one that waits for its next try is not held up
+        call.log.warning(f"{way.unit} has sent nothing for {waits:g} s; it is begun anew")
+        units.restart(way.unit, STOP_S)
+    write_atomically(_memory(layout, way), json.dumps(vars(seen)).encode())
+    return stuck
+
+
+def figure(layout: Layout, waits: Mapping[Way, float | None]) -> None:
     """For the node exporter, whole. What is unknown has no sample."""
     path = Figures(layout, JOB, "root").path
     make_folder(path.parent)
-    text = "" if waits is None else f"# HELP {METRIC} {HELP}\n# TYPE {METRIC} gauge\n{METRIC} {waits:.15g}\n"
+    known = {way: it for way, it in waits.items() if it is not None}
+    text = "".join(
+        f"# HELP {way.metric} {way.help}\n# TYPE {way.metric} gauge\n{way.metric} {it:.15g}\n"
+        for way, it in known.items()
+    )
     write_atomically(path, text.encode(), 0o644)
-
-
-HELP = "For how long the oldest line of the journal waits that the other region has not taken."
 
 
 def tidy(layout: Layout, kept: Kept, units: Units, now: float | None = None) -> int:
@@ -177,14 +219,14 @@ def copies(layout: Layout) -> dict[str, Any] | None:
     return found
 
 
-def _memory(layout: Layout) -> Path:
+def _memory(layout: Layout, way: Way) -> Path:
     """It goes with the machine's power, as the clock does that it counts by."""
-    return layout.run / "logs-seen.json"
+    return layout.run / way.seen
 
 
-def _remembered(layout: Layout) -> Seen:
+def _remembered(layout: Layout, way: Way) -> Seen:
     try:
-        found = json.loads(read_own(_memory(layout)))
+        found = json.loads(read_own(_memory(layout, way)))
         return Seen(found["cursor"], float(found["since"]), float(found["patience"]))
     except (OSError, ValueError, KeyError, TypeError):
         return Seen()
