@@ -159,7 +159,10 @@ def test_a_store_that_takes_nothing_is_told_and_the_copy_is_left_alone(world: Wo
     (world.layout.etc / "logs.json").write_text(json.dumps({**told, "stored": True}))
     world.units.well.add(store.UPLOAD)
     world.behinds = {watching.COPY: 0.0, watching.STORE: 4000.0}
-    found = [world.look()["begun_anew"] for _ in range(4)]
+    found = []
+    for number in range(4):
+        sent(world.layout, f"s=0a;i={number}")  # the copy goes on
+        found.append(world.look()["begun_anew"])
     assert found == [[], [], [], [store.UPLOAD]] and world.units.log == [f"restart {store.UPLOAD}"]
     figure = world.figure()
     assert "\ndr_logs_behind_seconds 0\n" in figure and "\ndr_logs_store_behind_seconds 4000\n" in figure

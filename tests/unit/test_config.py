@@ -914,6 +914,26 @@ def test_a_store_is_shown_a_password_or_a_token_and_over_tls() -> None:
         assert "dr:monitoring.remote_write.url" in faults(put(values, f"{store}/url", url))
 
 
+def test_a_store_of_journals_is_shown_a_password_or_a_token_over_tls_and_never_by_two_words() -> None:
+    values = {**stack.configuration(), "logs": {"store": dict(stack.JOURNALS)}}
+    assert config.parse(values).secrets.logs.store_password == "secret-journals-password"
+    values["secrets"]["logs"] = {}
+    assert list(faults(values)) == ["dr:logs.store.user"]
+    values["secrets"]["logs"] = {"store_password": "secret-word", "store_token": "secret-token"}
+    found = faults(values)
+    assert list(found) == ["dr:logs.store.user"] and "secret-" not in str(found), "which of them?"
+    values["secrets"]["logs"] = {"store_token": "not a\nreal-secret-token"}
+    found = faults(put(values, "logs/store/user", None))
+    assert list(found) == ["dr:secrets.logs.store_token"] and "real-secret" not in str(found)
+    values["secrets"]["logs"] = {"store_token": "secret-token"}
+    assert config.parse(values).secrets.logs.store_token == "secret-token"
+    for url in ("https://ann:word@logs.example", "https://192.0.2.7/insert/journald", "https://logs.example/x?y", 7):
+        assert "dr:logs.store.url" in faults(put(values, "logs/store/url", url))
+    values["secrets"]["logs"] = {}
+    plain = put({**values, "lab": False}, "logs/store/url", "http://logs.example/insert/journald")
+    assert "dr:logs.store.url" in faults(plain), "whose lines they are is nobody else's matter, also without a word"
+
+
 def test_a_mail_server_that_asks_who_it_is_needs_a_password() -> None:
     values = stack.configuration()
     del values["secrets"]["monitoring"]["smtp_password"]
