@@ -19,8 +19,6 @@ from scripts.host.host.logs import config, reading
 from tests.host.servers.monitoring_rig import until
 
 ADDRESS, PORT = "127.62.0.131", 19_443
-# Names that need no file of names: a certificate is of its address, too.
-RECEIVER = Host(name=ADDRESS, vrack=ADDRESS, front=ADDRESS)
 OTHERS = {
     key: Host(name=f"{key}.dr.internal", vrack="127.62.0.11", front="127.62.0.11") for key in ("app-1.a", "db-1.a")
 }
@@ -29,7 +27,9 @@ MANY = 3000
 
 
 class Rig:
-    """A control host that takes, and hosts that send."""
+    """A control host that takes, and hosts that send. Its address needs no file of names: a certificate is of its address, too."""
+
+    address = ADDRESS
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder, self.running, self.authority = (
@@ -41,14 +41,14 @@ class Rig:
         monkeypatch.setattr(config, "PORT", PORT)
         for name in ("files", "copies"):
             (folder / name).mkdir()
-        own = self.authority.issue(["control-1.b.dr.internal", ADDRESS])
+        own = self.authority.issue(["control-1.b.dr.internal", self.address])
         for name, text in (
             ("host.pem", own["cert"]),
             ("host.pem.key", own["key"]),
             ("ca.pem", self.authority.certificate_pem),
         ):
             (folder / "files" / name).write_text(text)
-        told = config.entrance(f"{ADDRESS}:{PORT}", OTHERS.items(), str(folder / "files"))
+        told = config.entrance(f"{self.address}:{PORT}", OTHERS.items(), str(folder / "files"))
         (folder / "logs.cfg").write_text(told)
         for key in OTHERS:
             (folder / "copies" / key).mkdir()
@@ -102,7 +102,7 @@ class Rig:
 
     def sends(self, key: str, of: str = "") -> None:
         """`of`: whose certificate it shows; its own where that is empty."""
-        words = config.upload_arguments(RECEIVER.name, str(self.folder / (of or key)), str(self.folder / key / "state"))
+        words = config.upload_arguments(self.address, str(self.folder / (of or key)), str(self.folder / key / "state"))
         self.start(f"sends-{key}", [*words, f"--directory={self.folder}/{key}/journal"])
 
     def known(self, key: str) -> bool:
@@ -119,15 +119,17 @@ class Rig:
         context = ssl.create_default_context(cafile=str(self.folder / "files/ca.pem"))
         if key is not None:
             context.load_cert_chain(self.folder / key / "host.crt", self.folder / key / "host.crt.key")
-        return http.client.HTTPSConnection(ADDRESS, PORT, timeout=limit_s, context=context, source_address=(source, 0))
+        return http.client.HTTPSConnection(
+            self.address, PORT, timeout=limit_s, context=context, source_address=(source, 0)
+        )
 
     def asked(
         self,
         key: str | None,
         path: str = "/upload",
+        said: Mapping[str, str] | None = None,
         source: str = "",
         limit_s: float = 10,
-        said: Mapping[str, str] | None = None,
     ) -> int:
         """HTTP status of an empty upload. Raises OSError."""
         connection = self.way(key, source, limit_s)

@@ -32,6 +32,14 @@ PARTS = 8  # a copy is made of so many files, of which the oldest goes
 OURS = "# Written by dr-host logs converge; changes made here are lost.\n"
 
 
+# Of an entrance: one host's connections leave room for those of the others, whatever it does with them.
+ROOM_FOR_ALL = f"""\
+  stick-table type ip size 1k expire 10m store conn_cur
+  tcp-request connection track-sc0 src
+  tcp-request connection reject if {{ sc0_conn_cur gt {MOST_OF_ONE} }}
+"""
+
+
 def socket_of(key: str) -> str:
     """The unit that takes the journal of the host of that key ("db-1.a")."""
     return TAKES.replace("@", f"@{key}")
@@ -206,11 +214,7 @@ defaults
   timeout server 2m
 
 frontend entrance
-  # One host's connections leave room for those of the others, whatever it does with them.
-  stick-table type ip size 1k expire 10m store conn_cur
-  tcp-request connection track-sc0 src
-  tcp-request connection reject if {{ sc0_conn_cur gt {MOST_OF_ONE} }}
-  bind {address} ssl crt {files}/host.pem ca-file {files}/ca.pem verify required ssl-min-ver TLSv1.2 alpn http/1.1
+{ROOM_FOR_ALL}  bind {address} ssl crt {files}/host.pem ca-file {files}/ca.pem verify required ssl-min-ver TLSv1.2 alpn http/1.1
   http-request deny unless {{ method POST }} {{ path /upload }}
 {leads}  default_backend nobody
 

@@ -16,7 +16,7 @@ from contract.documents import Host
 from contract.services.logs import Forward
 
 from ...frame.systemd import sandbox
-from .config import MOST, OURS, credentials, uploads
+from .config import MOST, OURS, ROOM_FOR_ALL, credentials, uploads
 
 UPLOAD, LEADS = "dr-logs-store-upload.service", "dr-logs-store.service"
 STATE = "/var/lib/private/dr-logs-store-upload/state"  # where a host's upload remembers how far it is
@@ -100,7 +100,7 @@ defaults
   timeout queue 30s
 
 frontend store
-  {shown} ssl-min-ver TLSv1.2 alpn http/1.1
+{ROOM_FOR_ALL}  {shown} ssl-min-ver TLSv1.2 alpn http/1.1
 {names}  http-request deny unless ours {{ method POST }} {{ path /upload }}
 {_said(told, store, files)}  default_backend there
 
