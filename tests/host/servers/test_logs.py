@@ -184,13 +184,17 @@ def test_who_is_none_of_the_other_regions_hosts_writes_nothing(rig: Rig) -> None
         rig.asked("db-1.b")
 
 
+def hold(rig: Rig, held: ExitStack, source: str) -> None:
+    """A host that is somebody else's, and has a good certificate, comes in as often as it can and says no more."""
+    for _ in range(config.MOST):
+        way = held.enter_context(closing(rig.way("db-1.a", source)))
+        with suppress(OSError):
+            way.connect()
+
+
 def test_a_host_that_holds_all_the_connections_it_gets_holds_up_no_other(rig: Rig) -> None:
-    """It is somebody else's, and has a good certificate: it comes in and says no more."""
     with ExitStack() as held:
-        for _ in range(config.MOST):
-            way = held.enter_context(closing(rig.way("db-1.a", "127.62.0.12")))
-            with suppress(OSError):
-                way.connect()
+        hold(rig, held, "127.62.0.12")
         assert rig.asked("app-1.a", source="127.62.0.13", limit_s=2) == 202
     until("its own are closed", lambda: rig.asked("db-1.a", source="127.62.0.12") == 202)
 

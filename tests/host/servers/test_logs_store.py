@@ -9,6 +9,7 @@ import socketserver
 import ssl
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from contract.services.logs import Forward
 from scripts.ctl.stacks.secrets import Authority
 from scripts.host.host.logs import store
 from tests.host.servers.monitoring_rig import until
-from tests.host.servers.test_logs import OTHERS, PORT, Rig
+from tests.host.servers.test_logs import OTHERS, PORT, Rig, hold
 
 NAME, ANOTHER = "logs.example", "another.example"
 DOOR, NAMES = ("127.62.0.132", 19_444), ("127.62.0.132", 19_553)
@@ -188,6 +189,12 @@ def test_the_store_has_each_line_under_the_name_in_the_certificate_with_the_pass
     headers, _ = door.got[0]
     assert (headers["accountid"], headers["projectid"], headers["host"]) == ("12", "3", f"{NAME}:{DOOR[1]}")
     assert headers["vl-stream-fields"] == "dr_host,_SYSTEMD_UNIT"
+
+
+def test_a_host_that_holds_all_the_connections_it_gets_holds_up_no_other(rig: Leading) -> None:
+    with ExitStack() as held:
+        hold(rig, held, "127.62.0.142")
+        assert rig.asked("app-1.a", source="127.62.0.143", limit_s=2) == 200
 
 
 def test_a_host_says_neither_for_whom_it_speaks_nor_how_it_is_read_and_who_is_none_says_nothing(
