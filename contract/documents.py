@@ -10,8 +10,7 @@ from .epoch import InForce
 from .fields import key, part, parts
 from .forms import DOMAIN, HOST, ID
 from .sites import A_SITE
-
-SCHEMA = 1
+from .version import SCHEMA
 
 
 @dataclass(frozen=True, kw_only=True)

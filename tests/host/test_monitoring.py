@@ -24,6 +24,7 @@ from contract.services.monitoring import Block, Email, RemoteWrite, Watch
 from contract.services.status_page import StatusPage
 from scripts.host.frame import plan
 from scripts.host.frame.call import Call
+from scripts.host.frame.commands import Done
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.log import Log
 from scripts.host.host.monitoring import config, figures, service, verbs
@@ -296,6 +297,27 @@ def test_ways_of_telling_are_those_whose_words_are_there() -> None:
     ]
 
 
+def test_a_certificate_is_read_once_and_again_when_it_is_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def run(argv: list[str], **_: Any) -> Done:
+        asked.append(argv[-1])
+        return Done(0, f"notAfter=Jan  {len(asked)} 00:00:00 2030 GMT\n", "")
+
+    monkeypatch.setattr(figures, "run", run)
+    certificate, known = tmp_path / "host.crt", tmp_path / "run/known"
+    assert figures.ends(certificate, known) is None and not asked, "there is none"
+    certificate.write_text("one")
+    first = figures.ends(certificate, known)
+    assert first == figures.ends(certificate, known) == 1_893_456_000 and len(asked) == 1
+    certificate.write_text("another")
+    assert figures.ends(certificate, known) == 1_893_542_400
+    known.write_text("what nobody has written")
+    assert figures.ends(certificate, known) == 1_893_628_800
+
+
 def test_figures_go_to_the_store_that_is_configured_and_to_none_otherwise() -> None:
     (store,) = config.prometheus(PLACE, WATCH)["remote_write"]
     assert store["basic_auth"] == {"username": "shop", "password_file": "/etc/dr/monitoring/store.secret"}
@@ -405,7 +427,7 @@ def test_what_a_timer_runs_twice_a_minute_reads_no_more_than_it_takes() -> None:
 
 def test_figures_are_written_for_the_collector_whole(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     ground.converge()
-    monkeypatch.setattr(verbs, "figured", lambda call: {"at": 7.0})
+    monkeypatch.setattr(verbs, "figured", lambda call, more: {"at": 7.0, **dict.fromkeys(more)})
     call = Call("monitoring", "metrics", {}, ground.layout, Log(io.StringIO(), "monitoring metrics"))
     verbs.metrics(call)
     link = ground.layout.at("/var/lib/prometheus/node-exporter/dr_host.prom")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +90,29 @@ def test_a_service_that_raises_is_silent_and_hides_no_other(call: Call, monkeypa
 def test_no_figure_waits_for_what_it_is_not_made_of(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     monkeypatch.setattr(survey, "_packages", lambda _: asked.append("packages"))
-    assert survey.figured(call)["failed"] == ["shop-web.service"] and asked == []
+    assert survey.figured(call, {})["failed"] == ["shop-web.service"] and asked == []
     assert survey.survey(call).facts["packages"] is None and asked == ["packages"]
+
+
+def test_a_service_that_hangs_keeps_no_other_from_being_told_and_is_silent(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (call.layout.at("/etc/dr") / "assets.json").write_text("{}")
+    (call.layout.at("/etc/dr") / "agent.json").write_text("{}")
+    never = threading.Event()
+
+    def told(service: str, verb: str = "status") -> Any:
+        return lambda _: never.wait(60) if service == "assets" else {"ok": True}
+
+    monkeypatch.setattr(survey, "_told", told)
+    monkeypatch.setattr(survey, "FIGURED_S", 0.5)
+    try:
+        found = survey.figured(call, {"inside.redis": lambda _: never.wait(60), "inside.nginx": lambda _: {"n": 1}})
+    finally:
+        never.set()
+    assert (found["agent"], found["assets"], found["silent"]) == ({"ok": True}, None, ["assets"])
+    assert (found["inside.redis"], found["inside.nginx"]) == (None, {"n": 1})
+    assert found["failed"] == ["shop-web.service"]
 
 
 def test_what_raises_where_packages_are_read_is_unknown(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,6 @@ import importlib
 import json
 import os
 import sys
-import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, TextIO
@@ -71,6 +70,8 @@ def main(
 
 
 def _unexpected(log: Log, error: Exception, why: str, err: TextIO) -> int:
+    import traceback  # noqa: PLC0415 - of a fault of this program alone, and it reads a lot
+
     traceback.print_tb(error.__traceback__, file=err)
     log.error(
         f"unexpected {type(error).__name__}{why}; what was done so far stands; report it with the lines above, and see `status`"

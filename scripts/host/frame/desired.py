@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from contract import documents, fields
-from contract.documents import SCHEMA, Host
+from contract.documents import Host
 from contract.errors import Fault, Usage
 from contract.reading import Told
+from contract.version import SCHEMA
 
 from .rolefile import PRIMARY, STANDBY, Role
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +60,7 @@ class Figures:
             with contextlib.suppress(OSError):
                 told = read_own(self.link)
             write_atomically(self.path, told, 0o644, ids_of(self.user) if os.geteuid() == 0 else None)
-        fresh = f".{self.link.name}.{secrets.token_hex(8)}"
+        fresh = f".{self.link.name}.{os.urandom(8).hex()}"
         with entered(self.link.parent) as folder:
             os.symlink(self.path, fresh, dir_fd=folder)
             os.replace(fresh, self.link.name, src_dir_fd=folder, dst_dir_fd=folder)

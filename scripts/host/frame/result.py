@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from .desired import SCHEMA
+from contract.version import SCHEMA
 
 
 @dataclass(frozen=True)

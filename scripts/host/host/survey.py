@@ -11,14 +11,15 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from contract.version import VERSION
 
 from ..archive.layout import ArchiveLayout
 from ..frame import rolefile
+from ..frame.beside import beside
 from ..frame.boots import boot, boottime
 from ..frame.call import Call, Verb
 from ..frame.commands import run
@@ -29,6 +30,7 @@ from ..postgres.layout import PostgresLayout
 from ..services import SERVICES
 from . import packages
 
+Question = Callable[[Call], Any]
 # What a host has that serves the shop, or stands between it and the world; the rest is Debian's.
 _PACKAGES = re.compile(
     r"(postgresql-\d+|redis-server|valkey-server|pgbackrest|haproxy|nginx|ruby[\d.]*|openssl|openssh-server|linux-image-[\w.+-]+|libc6|libicu\d+)"
@@ -37,30 +39,46 @@ UNITS_S = 5.0
 WATCHING = "monitoring"
 # What no figure is made of (`contract/monitoring/metrics.py`): parity asks for a lot, and the list of packages is long.
 UNFIGURED = ("packages", "parity", WATCHING)
+# For figures alone: what is answered later is unknown, and the rest is written before systemd ends the job.
+FIGURED_S = 15.0
 
 
 def survey(call: Call) -> Result:
     """Never fails; unknown is null, and `silent` names the services that could not be asked."""
-    return Result({**_all(call, ()), "packages": _asked(_packages, call)})
+    return Result({**_all(call, _questions(call)), "packages": _asked(_packages, call)})
 
 
-def figured(call: Call) -> dict[str, Any]:
-    """The same without `UNFIGURED`: for figures, which are read twice a minute."""
-    return _all(call, UNFIGURED)
+def figured(call: Call, more: Mapping[str, Question]) -> dict[str, Any]:
+    """The same without `UNFIGURED`, and with `more`, or that in a service's place: for figures, which are read twice a minute and wait for nobody longer
+    than `FIGURED_S`.
+    """
+    asked = {name: more.get(name, ask) for name, ask in _questions(call).items() if name not in UNFIGURED}
+    if "redis" in asked:
+        asked["redis"] = _figured_cache
+    return _all(call, asked, {name: ask for name, ask in more.items() if name not in asked}, FIGURED_S)
 
 
-def _all(call: Call, without: Collection[str]) -> dict[str, Any]:
-    asked: dict[str, Callable[[Call], Any]] = {"host": _host, **_services(call.layout)}
-    asked = {name: ask for name, ask in asked.items() if name not in without}
-    with ThreadPoolExecutor(len(asked)) as pool:
-        found = dict(zip(asked, pool.map(lambda ask: _asked(ask, call), asked.values()), strict=True))
-    own = found.pop("host") or {}
+def _questions(call: Call) -> dict[str, Question]:
+    return {"host": _host, **_services(call.layout)}
+
+
+def _all(
+    call: Call,
+    services: Mapping[str, Question],
+    more: Mapping[str, Question] | None = None,
+    limit_s: float | None = None,
+) -> dict[str, Any]:
+    """`more`: what may be unknown, and then is no service that is silent."""
+    asked = {**services, **(more or {})}
+    answered = beside({name: partial(_asked, ask, call) for name, ask in asked.items()}, limit_s)
+    found = {name: answered.get(name) for name in asked}
+    own, beyond = found.pop("host") or {}, {name: found.pop(name) for name in more or {}}
     # Who watches serves nobody: that it does not say stands against no move.
     silent = sorted(name for name, it in found.items() if it is None and name != WATCHING)
-    return {**own, **found, "silent": silent}
+    return {**own, **found, **beyond, "silent": silent}
 
 
-def _asked(ask: Callable[[Call], Any], call: Call) -> Any:
+def _asked(ask: Question, call: Call) -> Any:
     try:
         return ask(call)
     except Exception as error:
@@ -68,10 +86,10 @@ def _asked(ask: Callable[[Call], Any], call: Call) -> Any:
         return None
 
 
-def _services(layout: Layout) -> dict[str, Callable[[Call], Any]]:
+def _services(layout: Layout) -> dict[str, Question]:
     """The questions to the services that were converged on this host."""
     etc = layout.etc
-    found: dict[str, Callable[[Call], Any]] = {}
+    found: dict[str, Question] = {}
     if PostgresLayout(layout).memory.exists():
         found |= {"postgres": _told("postgres"), "parity": _told("postgres", "parity"), "archive": _archive}
     if (etc / "redis.json").exists():
@@ -165,6 +183,12 @@ def _repository(it: Mapping[str, Any]) -> dict[str, Any]:
     plain = ("reachable", "backups", "newest_backup", "wal_last", "damaged_backups")
     flags = ("left_out", "gap", "failed_backup")
     return {name: it.get(name) for name in plain} | {name: it.get(name) is not None for name in flags}
+
+
+def _figured_cache(call: Call) -> dict[str, Any]:
+    from ..redis.status import figured as of_cache  # noqa: PLC0415 - on cache hosts alone
+
+    return of_cache(call).facts
 
 
 def _cache(call: Call) -> dict[str, Any]:

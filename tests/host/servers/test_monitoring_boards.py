@@ -25,6 +25,7 @@ from scripts.host.frame.files import write_atomically
 from scripts.host.host.monitoring import asking, config, figures
 from scripts.host.host.monitoring.config import Place
 from scripts.host.host.monitoring.inside import cache, database, web
+from scripts.host.postgres.status import live_status
 from scripts.host.redis.wire import Connection, parse_info
 from tests.host.servers.monitoring_rig import Control, Sink, certify, until
 
@@ -161,14 +162,23 @@ def paths(server: str) -> set[str]:
 def test_a_database_tells_of_its_inside_whether_it_leads_or_follows() -> None:
     with Pair() as pair:
         pair.up()
-        leads, follows = database.counters(pair.a.server), database.counters(pair.b.server)
-        assert leads is not None and follows is not None
+        told = [database.told(it.server.layout.base, it.server) for it in (pair.a, pair.b)]
+        assert [(it["in_recovery"], it["streaming"], it["running"]) for it in told] == [
+            (False, True, True),
+            (True, True, True),
+        ]
+        for it, own in zip(told, (pair.a, pair.b), strict=True):
+            whole = live_status(own.server.layout.base, own.server)
+            still = ("timeline", "slot", "sync", "paused", "role")
+            assert [it[name] for name in still] == [whole[name] for name in still], "as its status says it"
+        leads, follows = (it["inside"] for it in told)
         assert leads.keys() == follows.keys() == paths("postgres")
         assert leads["wal"] > 0 and follows["wal"] is None, "a standby writes none of its own"
         assert leads["max_connections"] > leads["connections"] >= 0
         assert leads["size"] > 2**20 and leads["commits"] > 0
         pair.b.kill()
-        assert database.counters(pair.b.server) is None
+        gone = database.told(pair.b.server.layout.base, pair.b.server)
+        assert gone["inside"] is None and gone["running"] is False
 
 
 def test_a_cache_tells_of_its_inside(tmp_path: Path) -> None:

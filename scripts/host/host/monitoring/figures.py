@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ssl
+import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from contract.monitoring.metrics import Metric, of_host
 from contract.plain import phrase
 
 from ...frame.commands import run
+from ...frame.files import make_folder, read_own, write_atomically
 
 Facts = Mapping[str, Any]
 CERTIFICATE_S = 5.0
@@ -41,8 +42,29 @@ def derived(facts: Facts, certificate_ends: float | None) -> dict[str, Any]:
     }
 
 
-def ends(certificate: Path) -> float | None:
-    """When a certificate ends, in seconds since 1970; None where nobody can tell."""
+def ends(certificate: Path, known: Path) -> float | None:
+    """When a certificate ends, in seconds since 1970; None where nobody can tell. `known`: what was found of it at the first time. To ask is an eighth
+    of what a reading costs.
+    """
+    try:
+        it = certificate.stat()
+    except OSError:
+        return None
+    stamp = f"{it.st_ino} {it.st_size} {it.st_mtime_ns}"
+    with contextlib.suppress(OSError, ValueError):
+        of, _, found = read_own(known).strip().rpartition(b" ")
+        if of == stamp.encode():
+            return float(found)
+    ends = _asked(certificate)
+    if ends is not None:
+        make_folder(known.parent)
+        write_atomically(known, f"{stamp} {ends:.0f}\n".encode())
+    return ends
+
+
+def _asked(certificate: Path) -> float | None:
+    import ssl  # noqa: PLC0415 - once for each certificate
+
     asked = run(["openssl", "x509", "-noout", "-enddate", "-in", str(certificate)], limit_s=CERTIFICATE_S, check=False)
     try:
         return float(ssl.cert_time_to_seconds(asked.out.strip().removeprefix("notAfter=")))

@@ -16,7 +16,7 @@ from ...frame.result import Result
 from ...frame.systemd import Systemd
 from ..survey import figured
 from . import figures
-from .inside import inside
+from .inside import gathered, inside
 from .itself import SELF, itself
 
 JOB, TIMER = "dr_host", "dr-figures.timer"
@@ -42,8 +42,8 @@ def status(call: Call) -> Result:
 def metrics(call: Call) -> Result:
     """Write this host's figures, whole. Raises Failed where monitoring was never put here."""
     host, _ = itself(call.layout, "no figures were written, and those of before get old")
-    told = {**figured(call), "inside": inside(call)}
-    facts = figures.derived(told, figures.ends(call.layout.etc / "host.crt"))
+    told = gathered(figured(call, inside(call.layout)))
+    facts = figures.derived(told, figures.ends(call.layout.etc / "host.crt", call.layout.run / "certificate-ends"))
     text = figures.rendered(host, facts)
     target = Figures(call.layout, JOB, "root").path
     make_folder(target.parent)

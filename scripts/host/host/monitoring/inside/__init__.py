@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from contract.plain import phrase
@@ -16,6 +17,7 @@ from ....frame.call import Call
 from ....frame.layout import Layout
 from ....postgres.layout import PostgresLayout
 
+BESIDE = "inside."  # before the name of a server that is asked for its counters alone
 # By server: the module that asks it, and whether it was put on this host.
 _SERVERS: dict[str, tuple[str, Callable[[Layout], bool]]] = {
     "postgres": ("database", lambda layout: PostgresLayout(layout).memory.exists()),
@@ -24,9 +26,17 @@ _SERVERS: dict[str, tuple[str, Callable[[Layout], bool]]] = {
 }
 
 
-def inside(call: Call) -> dict[str, Any]:
-    """By server; None for one that is not here, or does not say."""
-    return {name: _asked(module, call) if here(call.layout) else None for name, (module, here) in _SERVERS.items()}
+def inside(layout: Layout) -> dict[str, Callable[[Call], dict[str, Any] | None]]:
+    """The question to each server that is here; None for one that does not say. That to PostgreSQL stands in the place of its status, which it has too."""
+    names = {name: name if name == "postgres" else f"{BESIDE}{name}" for name in _SERVERS}
+    return {names[name]: partial(_asked, module) for name, (module, here) in _SERVERS.items() if here(layout)}
+
+
+def gathered(told: dict[str, Any]) -> dict[str, Any]:
+    """The same with all counters at `inside`, by server. Pure."""
+    found = {name.removeprefix(BESIDE): it for name, it in told.items() if name.startswith(BESIDE)}
+    rest = {name: it for name, it in told.items() if not name.startswith(BESIDE)}
+    return {**rest, "inside": {**found, "postgres": (told.get("postgres") or {}).get("inside")}}
 
 
 def _asked(module: str, call: Call) -> dict[str, Any] | None:

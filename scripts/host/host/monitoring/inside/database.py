@@ -9,6 +9,7 @@ from ....frame.systemd import Systemd
 from ....postgres.desired import Memory
 from ....postgres.layout import PostgresLayout
 from ....postgres.server import Server, UnitControl
+from ....postgres.status import figured
 
 # Sessions of clients alone, without this one. WAL is what this server has written: a standby writes none of its own.
 _DATABASE = """select json_build_object(
@@ -28,17 +29,14 @@ _DATABASE = """select json_build_object(
 
 
 def asked(layout: Layout) -> dict[str, Any] | None:
-    """Of the cluster that was converged here."""
+    """Of the cluster that was converged here: what figures take of its status, with its counters as `inside`."""
     memory = Memory.read(PostgresLayout(layout))
     if memory is None:
         return None
     own = PostgresLayout(layout, memory.version)
-    return counters(Server(own, memory.port, UnitControl(Systemd(), own.unit)))
+    return told(layout, Server(own, memory.port, UnitControl(Systemd(), own.unit)))
 
 
-def counters(server: Server) -> dict[str, Any] | None:
-    """Of one that runs; None where it does not."""
-    if server.pid() is None:
-        return None
-    found = server.ask(_DATABASE)
-    return found if isinstance(found, dict) else None
+def told(layout: Layout, server: Server) -> dict[str, Any]:
+    """Of one server: `inside` is None where it does not run or say."""
+    return {"inside": None, **figured(layout, server, _DATABASE)}
