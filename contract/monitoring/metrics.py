@@ -177,7 +177,8 @@ METRICS = (
     _of(NODE, "node_memory_MemTotal_bytes", "Memory there is."),
     _of(NODE, "node_cpu_seconds_total", "Seconds that processors spent, by what.", "cpu", "mode", type="counter"),
     _of(NODE, "node_textfile_scrape_error", "1 when a file of figures could not be read."),
-    _of(NODE, "node_timex_offset_seconds", "The clock against its source."),
+    _of(NODE, "node_time_seconds", "Its clock, in seconds since 1970."),
+    _of(NODE, "node_timex_offset_seconds", "What its kernel knows of the clock against its source."),
 )  # fmt: skip
 BY_NAME = {it.name: it for it in METRICS}
 

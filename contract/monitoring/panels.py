@@ -52,7 +52,7 @@ class Board:
 MOVES = Query(expr="max(dr_role_epoch)", legend="epoch")
 _WRITES = "and on (host) dr_postgres_in_recovery == 0"
 _DISKS = 'fstype!~"tmpfs|ramfs|squashfs|fuse.*|iso9660"'
-_SITE = "region {{site}}"
+_SITE, _CLOCK = "region {{site}}", "node_time_seconds"
 _EVERY = "2m"  # over which a counter's growth is told: some looks of 30 s
 
 
@@ -380,7 +380,7 @@ HOSTS = Board(
         ),
         _panel("Failed units", "Of systemd.", Unit.COUNT, _query("dr_host_failed_units")),
         _panel("Wants a reboot", "For an update.", Unit.FLAG, _query("dr_host_reboot_due")),
-        _panel("Clock off", "Against its source.", Unit.SECONDS, _query("node_timex_offset_seconds")),
+        _panel("Clock off", "Of the watcher's.", Unit.SECONDS, _query(f"{_CLOCK} - timestamp({_CLOCK})")),
         _panel(
             "Certificate ends in",
             "By which the others know it.",

@@ -29,9 +29,9 @@ from scripts.host.frame.layout import Layout
 from scripts.host.frame.log import Log
 from scripts.host.host.monitoring import config, figures, service, verbs
 from scripts.host.host.monitoring.page import job
-from scripts.host.host.monitoring.service import Desired, Monitoring
+from scripts.host.host.monitoring.service import Desired, Monitoring, figures_unit
 from scripts.host.host.monitoring.verbs import NODE, TIMER, WATCHERS
-from scripts.host.host.survey import UNFIGURED
+from scripts.host.host.survey import FIGURED_S, UNFIGURED
 from tests.unit.played_survey import host as played
 
 HOSTS = {
@@ -297,6 +297,43 @@ def test_ways_of_telling_are_those_whose_words_are_there() -> None:
     ]
 
 
+def test_that_the_one_way_of_warnings_fails_is_told_by_the_pager_and_no_other_warning_is() -> None:
+    """With two of them either tells of the other."""
+    two = replace(WATCH, email=None, webhook=None)
+    for watch, wanted in ((two, True), (replace(two, webhook=WATCH.webhook), False), (replace(two, slack=None), False)):
+        routes = config.alertmanager(watch)["route"]["routes"]
+        found = [it["matchers"] for it in routes if it["receiver"] == "pager" and it["matchers"] != ['severity="page"']]
+        assert found == ([['alertname=~"MessagesFail|MailHangs"']] if wanted else [])
+
+
+def test_a_prometheus_without_room_is_ended_by_the_job_of_figures_and_does_not_begin(tmp_path: Path) -> None:
+    """By the words of both units, as systemd hands them to a shell; what they do to a real one is in servers/test_monitoring_faults.py."""
+    begins = Monitoring(Desired.read(document("control-1")), Layout(tmp_path)).early()
+    units = {f"{it.path.parent.name}/{it.path.name}": it.content for it in begins}
+    first = re.search(r"^ExecStartPre=/bin/sh -c '(.*)'$", units["prometheus.service.d/dr.conf"], re.MULTILINE)
+    ends = re.search(r"^ExecStartPre=-\+/bin/sh -c '(.*)'$", units["system/dr-figures.service"], re.MULTILINE)
+    assert first and ends
+    (tmp_path / "systemctl").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/said\n')
+    (tmp_path / "stat").write_text('#!/bin/sh\necho "$FREE*1048576"\n')
+    for name in ("systemctl", "stat"):
+        (tmp_path / name).chmod(0o755)
+
+    def run(words: str, free: int, folder: Path) -> int:
+        told = words.replace("$$", "$").replace("%%", "%").replace("/var/lib/prometheus/metrics2", str(folder))
+        environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "FREE": str(free)}
+        return subprocess.run(["sh", "-c", told], env=environment, check=False).returncode
+
+    for free, starts in ((64, True), (63, False), (0, False)):
+        assert (run(first[1], free, tmp_path) == 0) is starts, free
+    assert run(first[1], 64, tmp_path / "none") != 0
+    for free, told in ((16, 0), (15, 1), (0, 2)):
+        run(ends[1], free, tmp_path)
+        said = tmp_path / "said"
+        assert (said.read_text() if said.exists() else "") == "kill -s KILL prometheus.service\n" * told
+    db = {it.path.name: it.content for it in Monitoring(Desired.read(document("db-1")), Layout(tmp_path)).early()}
+    assert "systemctl" not in db["dr-figures.service"], "where nobody watches"
+
+
 def test_a_certificate_is_read_once_and_again_when_it_is_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -316,6 +353,11 @@ def test_a_certificate_is_read_once_and_again_when_it_is_another(
     assert figures.ends(certificate, known) == 1_893_542_400
     known.write_text("what nobody has written")
     assert figures.ends(certificate, known) == 1_893_628_800
+
+
+def test_what_waits_for_figures_ends_before_its_unit_is_ended() -> None:
+    limit = re.search(r"TimeoutStartSec=(\d+)", figures_unit(watches=True))
+    assert limit and int(limit[1]) >= FIGURED_S + 5
 
 
 def test_figures_go_to_the_store_that_is_configured_and_to_none_otherwise() -> None:

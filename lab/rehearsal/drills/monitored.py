@@ -43,7 +43,6 @@ ABSENT = {
     "dr_logs_behind_seconds",  # without dr:logs
     "dr_logs_store_behind_seconds",
 }
-NOT_IN_THE_LAB = {"Clock off"}
 
 
 @contextmanager
@@ -117,11 +116,7 @@ def looks_well(stage: Stage) -> None:
     named = {name for rule in _rules() for name in re.findall(r"[a-z]\w+", rule.expr) if name in BY_NAME} - ABSENT
     wait_for("the rules' figures are there", lambda: named <= _exported(stage), SEEN_S, 1.0)
     for key, board in BOARDS.items():
-        wanted = {
-            f"{number}: {panel.title}"
-            for number, panel in enumerate(board.panels)
-            if not panel.may_be_empty and panel.title not in NOT_IN_THE_LAB
-        }
+        wanted = {f"{number}: {panel.title}" for number, panel in enumerate(board.panels) if not panel.may_be_empty}
         wait_for(f"board {key} has its figures", partial(_has, stage, key, wanted), SEEN_S, 2.0)
 
 

@@ -91,6 +91,11 @@ NAME_DEAD = {f'probe_success{{target="shop",{CONTROL}}}': "0", up("app-1.a"): "1
 B_GONE = {up("app-1.b"): "0", up("db-1.b"): "0"}
 
 
+def clocks(*off_s: int) -> dict[str, str]:
+    """Of three hosts, by how much they are off that of whoever asks."""
+    return {f"node_time_seconds{{{host}}}": f"{off}+15" for host, off in zip((DB, CACHE, CONTROL), off_s, strict=True)}
+
+
 def mails(begun: int, ended: int, in_vain: int, failed: int) -> dict[str, str]:
     """Alertmanager's own counts of mails."""
     told = {
@@ -149,8 +154,10 @@ CASES: dict[str, list[Case]] = {
     ],
     "FiguresOld": [
         Case(
-            fires={f"dr_host_survey_timestamp_seconds{{{DB}}}": "0"}, quiet={f"dr_host_survey_timestamp_seconds{{{DB}}}": "0+15"},
-            labels=of("db-1.a"), said="db-1.a: its figures are 5m 0s old, or its clock is wrong", at_s=300,
+            fires={f"dr_host_survey_timestamp_seconds{{{DB}}}": "0", f"node_time_seconds{{{DB}}}": "0+15"},
+            # Of a host whose clock is an hour behind that of whoever asks.
+            quiet={f"dr_host_survey_timestamp_seconds{{{DB}}}": "-3630+15", f"node_time_seconds{{{DB}}}": "-3600+15"},
+            labels=of("db-1.a"), said="db-1.a: its figures are 5m 0s old", at_s=300,
         )
     ],
     "FiguresUnreadable": [gauge("node_textfile_scrape_error", "db-1.a", "1", "0", "db-1.a: a file of figures cannot be read")],
@@ -203,7 +210,12 @@ CASES: dict[str, list[Case]] = {
             labels={"host": "db-1.a", "site": "a"}, said="db-1.a: 2% of its processors is idle", at_s=1500,
         )
     ],
-    "ClockOff": [gauge("node_timex_offset_seconds", "db-1.a", "-0.75", "0.1", "db-1.a: its clock is 0.75 s off")],
+    "ClockOff": [
+        Case(fires=clocks(-600, 0, 0), quiet=clocks(-4, 0, 0), labels=of("db-1.a"), said="db-1.a: its clock is 10m 0s off"),
+        # The clock of whoever asks is off: it says so of itself, and of nobody else.
+        Case(fires=clocks(0, 600, 600), quiet=clocks(600, 600, 600), labels=of("db-1.a"), said="db-1.a: its clock is 10m 0s off"),
+        gauge("node_timex_offset_seconds", "db-1.a", "-0.75", "0.1", "db-1.a: its clock is 750ms off"),
+    ],
     "HostCertificateEnds": [
         Case(
             fires={f"dr_host_certificate_expiry_timestamp_seconds{{{DB}}}": str(7200 + 20 * DAY)},
@@ -453,5 +465,11 @@ CASES: dict[str, list[Case]] = {
             labels=of("control-1.a"), said=UNTAKEN,
         ),
     ],
-    "RulesFail": [gauge("prometheus_rule_evaluation_failures_total", "control-1.a", "0+1", "7", "control-1.a: rules could not be judged")],
+    "RulesFail": [
+        Case(  # of several groups of rules, one alert
+            fires={f'prometheus_rule_evaluation_failures_total{{{CONTROL},rule_group="{it}"}}': "0+1" for it in ("host", "shop")},
+            quiet={f'prometheus_rule_evaluation_failures_total{{{CONTROL},rule_group="host"}}': "7"},
+            labels=of("control-1.a"), said="control-1.a: rules could not be judged, or figures not be kept",
+        )
+    ],
 }  # fmt: skip

@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -168,16 +168,18 @@ def _hook(kind: str, it: Any) -> str:
 
 @dataclass
 class Control:
-    """One control host: its files, and its servers as they would be started there."""
+    """One control host: its files, and its servers as they would be started there. `prefix`: words before each of their commands."""
 
     site: str
     folder: Path
     watch: Watch
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    hosts: Mapping[str, Host] = field(default_factory=lambda: HOSTS)
+    prefix: tuple[str, ...] = ()
 
     @property
     def place(self) -> Place:
-        return Place(self.site, "control-1", HOSTS, str(self.folder))
+        return Place(self.site, "control-1", self.hosts, str(self.folder))
 
     @property
     def address(self) -> str:
@@ -188,7 +190,7 @@ class Control:
 
     def start(self, name: str, arguments: Sequence[str]) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
-            self.running[name] = subprocess.Popen([*arguments], stdout=log, stderr=log, cwd=self.folder)
+            self.running[name] = subprocess.Popen([*self.prefix, *arguments], stdout=log, stderr=log, cwd=self.folder)
 
     def stop(self, name: str) -> None:
         self.running[name].kill()
@@ -208,8 +210,8 @@ class Control:
         figures.mkdir(exist_ok=True)
         self.start("node", config.node_arguments(self.place, str(figures)))
 
-    def prometheus(self) -> None:
-        """And the prober."""
+    def prometheus(self, *more: str, hurried: Collection[str] = ()) -> None:
+        """And the prober. `more`: arguments; `hurried`: alerts that wait for three looks here, and no longer."""
         document = config.prometheus(self.place, self.watch)
         document["global"] |= {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
         for store in document.get("remote_write", ()):
@@ -218,10 +220,14 @@ class Control:
         if self.watch.store_secret is not None:
             (self.folder / config.STORE_SECRET).write_text(self.watch.store_secret)
         self.write("prometheus.yml", document)
-        self.write("rules.yml", config.alert_rules(self.watch))
+        rules = config.alert_rules(self.watch)
+        for rule in (rule for group in rules["groups"] for rule in group["rules"] if rule["alert"] in hurried):
+            rule["for"] = "3s"
+        self.write("rules.yml", rules)
         self.write("blackbox.yml", config.blackbox(self.place, self.watch))
         self.start("blackbox", config.blackbox_arguments(self.place))
-        self.start("prometheus", config.prometheus_arguments(self.place, self.watch, str(self.folder / "data")))
+        arguments = config.prometheus_arguments(self.place, self.watch, str(self.folder / "data"))
+        self.start("prometheus", [*arguments, *more])
 
     # --- asked as the other control host would
 
@@ -271,13 +277,13 @@ class Rig:
     """Both, with certificates of one CA and one set of receivers."""
 
     def __init__(self, folder: Path) -> None:
-        self.sink, authority = Sink(), Authority("shop hosts")
+        self.sink, self.authority = Sink(), Authority("shop hosts")
         self.controls: dict[str, Control] = {}
         for key, host in HOSTS.items():
             site = key[-1]
             made = folder / site
-            made.mkdir()
-            certify(made, authority, host)
+            made.mkdir(exist_ok=True)
+            certify(made, self.authority, host)
             control = self.controls[site] = Control(site, made, self.sink.watch())
             control.write("web.yml", config.web(control.place))
         self.a, self.b = self.controls["a"], self.controls["b"]

@@ -13,7 +13,7 @@ from typing import Any
 from contract.documents import Host
 from contract.hosts import CONTROL, PORTS, kind_of
 from contract.monitoring import rules
-from contract.monitoring.rules import REGION_GONE, Limits, Severity
+from contract.monitoring.rules import REGION_GONE, UNDELIVERED, Limits, Severity
 from contract.services.monitoring import RemoteWrite, Watch
 from contract.sites import other
 
@@ -119,6 +119,7 @@ def prometheus(place: Place, watch: Watch) -> dict[str, Any]:
                 {
                     "scheme": "https",
                     "timeout": f"{TIMEOUT_S}s",
+                    "enable_http2": False,  # there what it has given up stays in the connection, and overtakes what comes later
                     "tls_config": _client(place),
                     "static_configs": [{"targets": [f"{place.hosts[key].vrack}:{ALERTS}" for key in place.watching]}],
                 }
@@ -236,10 +237,13 @@ BODY = "{{ range .Alerts }}{{ .Status }}: {{ .Annotations.summary }}\n{{ .Annota
 def alertmanager(watch: Watch) -> dict[str, Any]:
     """Pages go to everybody at once, warnings to all but the pager; the watchdog has an address of its own, and goes there each minute.
 
-    Each way is a receiver of its own: those of one receiver wait for each other, and Alertmanager waits for a mail server that hangs for ever. While a
-    region is gone, what is wrong with its hosts is no message of its own.
+    Each way is a receiver of its own, and that one fails is told by all others: those of one receiver wait for each other, and Alertmanager waits for a
+    mail server that hangs for ever. While a region is gone, what is wrong with its hosts is no message of its own.
     """
     ways = _ways(watch)
+    warned = [way for way in ways if way != PAGER]
+    # That the one way of warnings fails, it cannot tell itself.
+    alone = [PAGER] if PAGER in ways and len(warned) == 1 else []
     pages = {"group_wait": "5s", "group_interval": "1m", "repeat_interval": "4h"}
     rest = [f'severity!~"{Severity.PAGE}|{Severity.NONE}"']
     routes = [
@@ -251,7 +255,8 @@ def alertmanager(watch: Watch) -> dict[str, Any]:
             "repeat_interval": "50s",
         },
         *({"receiver": way, "matchers": [f'severity="{Severity.PAGE}"'], "continue": True, **pages} for way in ways),
-        *({"receiver": way, "matchers": rest, "continue": True} for way in ways if way != PAGER),
+        *({"receiver": way, "matchers": rest, "continue": True} for way in warned),
+        *({"receiver": way, "matchers": [f'alertname=~"{"|".join(UNDELIVERED)}"'], "continue": True} for way in alone),
     ]
     return {
         "global": {"resolve_timeout": "5m"},
@@ -364,6 +369,8 @@ def alertmanager_arguments(place: Place, data: str) -> list[str]:
         f"--cluster.advertise-address={place.own.vrack}:{GOSSIP}",
         f"--cluster.tls-config={place.folder}/gossip.yml",
         f"--cluster.peer={peer.vrack}:{GOSSIP}",
+        # Behind a cut they hear each other again before either tells what the other has told: a page waits five seconds.
+        "--cluster.reconnect-interval=2s",
     ]
 
 

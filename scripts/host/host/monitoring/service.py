@@ -27,7 +27,7 @@ from ...frame.plan import Step
 from ...frame.result import Result
 from ...frame.systemd import Systemd, Units, drop_in, sandbox, verified_line
 from ..verbs import install, installed_packages
-from . import config
+from . import blind, config
 from .itself import SELF
 from .page import job as status_page
 from .verbs import JOB, NODE, TIMER, WATCHERS
@@ -38,6 +38,7 @@ SERVICE = "dr-figures.service"
 EVERY_S = 30
 START_S = 60.0
 DATA = "/var/lib/prometheus"
+STORE = f"{DATA}/metrics2/"
 # It asks each service as that one's user, looks at their processes, and changes nothing but its own file.
 _BOX = sandbox(
     ["/run/dr", f"{OWN}/{JOB}"],
@@ -48,7 +49,24 @@ _BOX = sandbox(
 # far it is off; to set it takes a capability, which it has not.
 _SEEN = ("PrivateTmp", "PrivateDevices", "ProtectHome", "ProtectClock")
 _CLOCK = "SystemCallFilter=adjtimex clock_adjtime\n"
-FIGURES_UNIT = f"""\
+
+
+FIGURES_TIMER = f"""\
+# Written by dr-host monitoring converge; changes made here are lost.
+[Timer]
+OnActiveSec=1
+OnUnitInactiveSec={EVERY_S - 2}
+RandomizedDelaySec=2
+AccuracySec=1s
+
+[Install]
+WantedBy=timers.target
+"""
+
+
+def figures_unit(*, watches: bool) -> str:
+    """The job that reads figures. `watches`: on a host whose Prometheus is to be ended when it is blind."""
+    return f"""\
 # Written by dr-host monitoring converge; changes made here are lost.
 [Unit]
 Description=Figures of this host for whoever watches it
@@ -63,19 +81,8 @@ StandardOutput=null
 StandardError=journal
 SyslogLevel=notice
 LogLevelMax=notice
-{verified_line(TOOL)}ExecStart=/usr/bin/python3 {TOOL} monitoring metrics
+{blind.ended_when_blind(WATCHERS[0], STORE) if watches else ""}{verified_line(TOOL)}ExecStart=/usr/bin/python3 {TOOL} monitoring metrics
 {_BOX}"""
-FIGURES_TIMER = f"""\
-# Written by dr-host monitoring converge; changes made here are lost.
-[Timer]
-OnActiveSec=1
-OnUnitInactiveSec={EVERY_S - 2}
-RandomizedDelaySec=2
-AccuracySec=1s
-
-[Install]
-WantedBy=timers.target
-"""
 
 
 @dataclass(frozen=True)
@@ -144,7 +151,7 @@ class Monitoring:
         itself = json.dumps({"host": place.host, "site": place.site}, sort_keys=True) + "\n"
         found = [
             ManagedFile(path=self.layout.etc / SELF, content=itself),
-            ManagedFile(path=self.layout.units / SERVICE, content=FIGURES_UNIT),
+            ManagedFile(path=self.layout.units / SERVICE, content=figures_unit(watches=watch is not None)),
             ManagedFile(path=self.layout.units / TIMER, content=FIGURES_TIMER),
             self._started(NODE, config.node_arguments(place, COLLECTED), 64),
         ]
@@ -153,9 +160,10 @@ class Monitoring:
             found += [
                 self._started(
                     prometheus,
-                    config.prometheus_arguments(place, watch, f"{DATA}/metrics2/"),
+                    config.prometheus_arguments(place, watch, STORE),
                     watch.memory_mb,
-                    [f"{DATA}/metrics2"],
+                    [STORE.rstrip("/")],
+                    blind.begins_with_room(STORE) + blind.gives_up_what_it_has_given_up(),
                 ),
                 self._started(
                     alertmanager,
@@ -193,15 +201,17 @@ class Monitoring:
         return [ManagedFile(path=folder / name, content=text, mode=0o640, group=USER) for name, text in texts.items()]
 
     def _started(
-        self, unit: str, arguments: Sequence[str], memory_mb: int, writable: Sequence[str] = ()
+        self, unit: str, arguments: Sequence[str], memory_mb: int, writable: Sequence[str] = (), first: str = ""
     ) -> ManagedFile:
-        """A unit of Debian's with our arguments, in a box, and never without our files. `writable`: folders where it keeps something."""
+        """A unit of Debian's with our arguments, in a box, and never without our files. `writable`: folders where it keeps something; `first`: what
+        has to be so.
+        """
         text = (
             f"[Unit]\nConditionPathExists={config.FOLDER}/web.yml\nStartLimitIntervalSec=0\n[Service]\n"
             # At boot the vRack's address may not be there yet.
             "Restart=always\nRestartSec=5\n"
             f"Environment=GOMEMLIMIT={memory_mb * 9 // 10}MiB GOMAXPROCS=1\nMemoryMax={memory_mb}M\nNice=5\n"
-            f"ExecStart=\nExecStart={' '.join(arguments)}\n"
+            f"{first}ExecStart=\nExecStart={' '.join(arguments)}\n"
             f"{sandbox(writable, without=_SEEN) + _CLOCK if unit == NODE else sandbox(writable)}"
         )
         return drop_in(self.layout, unit, "dr", text)
