@@ -35,7 +35,7 @@ from lab.s3.stored import Retention, StoredObject
 from scripts.ctl.stacks.secrets import Authority
 
 log = logging.getLogger("lab.s3")
-Users = dict[str, tuple[list[str], tuple[policy.Statement, ...]]]  # by user: access keys, statements
+Users = dict[str, tuple[list[str], tuple[policy.Statement, ...]]]  # by user: who that is in a policy, statements
 CODES = {
     "BucketAlreadyExists": "exists",
     "BucketAlreadyOwnedByYou": "exists",
@@ -73,6 +73,7 @@ class Storage:
         self._home, self._binary = run / "s3", binary
         self._lock = threading.RLock()
         self._keys: dict[str, tuple[str, str]] = {}  # access key -> (user, secret)
+        self._unsigned = secrets.token_hex(20)  # secret of the accounts that policies name: nobody signs by it
         self._statements: dict[str, tuple[policy.Statement, ...]] = {}
         self._owners: dict[tuple[str, str], str] = {}  # (region, bucket) -> user
         self._applied: dict[tuple[str, str], str | None] = {}
@@ -202,11 +203,13 @@ class Storage:
             self._write_accounts()
 
     def _write_accounts(self) -> None:
+        """Whoever signs by a key of a user is that user to the gateway: a second key takes no room in a policy, which has 4 KB."""
         accounts = {}
-        for access_key, (user, secret) in self._keys.items():
+        named = {_principal(user): (user, self._unsigned) for user, _ in self._keys.values()}
+        for access_key, (user, secret) in {**named, **self._keys}.items():
             role = "userplus" if policy.may_create_buckets(self._statements.get(user, ())) else "user"
             accounts[access_key] = {
-                "access": access_key,
+                "access": _principal(user),
                 "secret": secret,
                 "role": role,
                 "userID": 0,
@@ -222,10 +225,7 @@ class Storage:
         fresh.replace(target)
 
     def _users(self) -> Users:
-        users: Users = {}
-        for access_key, (user, _) in self._keys.items():
-            users.setdefault(user, ([], self._statements.get(user, ())))[0].append(access_key)
-        return users
+        return {user: ([_principal(user)], self._statements.get(user, ())) for user, _ in self._keys.values()}
 
     def _apply(self, regions: Iterable[str] | None = None) -> None:
         """Bring every bucket of the regions that answer under the users' present policies; the others catch up in `restore`."""
@@ -254,7 +254,8 @@ class Storage:
         """The user who owns the bucket; empty for the project's own."""
         if (region, bucket) not in self._owners:
             answer = self._ask(region, "get_bucket_acl", Bucket=bucket)
-            self._owners[region, bucket] = self._keys.get(answer["Owner"]["ID"], ("", ""))[0]
+            principals = {_principal(user): user for user, _ in self._keys.values()}
+            self._owners[region, bucket] = principals.get(answer["Owner"]["ID"], "")
         return self._owners[region, bucket]
 
     # --- buckets and objects
@@ -348,6 +349,11 @@ class Storage:
             raise StorageError(
                 "down", f"S3 {region}: no answer to {operation}; the region is cut, or its gateway ended"
             ) from error
+
+
+def _principal(user: str) -> str:
+    """Who a user is to a gateway, in policies and as the owner of buckets."""
+    return f"u{user}"
 
 
 def _listens(address: tuple[str, int]) -> bool:

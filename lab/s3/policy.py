@@ -1,8 +1,9 @@
 """OVHcloud's user policies, as the bucket policies that make an S3 server with bucket policies behave alike.
 
-OVHcloud hangs a policy on a user and has no bucket policies; versitygw has bucket policies whose principals are access keys. For each bucket
-the statements of all users are put together, each for the keys of its user. The order of evaluation is OVHcloud's: explicit deny, explicit allow, else the
-ACL, which gives the bucket's owner everything; the owner therefore gets an allow of everything (a bucket policy switches ACLs off).
+OVHcloud hangs a policy on a user and has no bucket policies; versitygw has bucket policies whose principals are accounts. For each bucket
+the statements of all users are put together, each for the account that all keys of its user sign for. The order of evaluation is OVHcloud's: explicit
+deny, explicit allow, else the ACL, which gives the bucket's owner everything; the owner therefore gets an allow of everything (a bucket policy switches
+ACLs off).
 
 Imitated: Effect, Action and Resource with `*` and `?`, several users and keys, the owner's rule. Refused, because ignoring them would let a
 policy seem to work: Condition, NotAction, NotResource, Principal. Without effect: `s3:ListAllMyBuckets` (everybody sees the buckets that are
@@ -156,7 +157,7 @@ def bucket_policy(
 ) -> str | None:
     """The bucket policy that gives `bucket` the effect of the users' policies, or None when nobody but root may have access.
 
-    `users`: by user, that user's access keys and statements; `owner_keys`: access keys of the bucket's owner.
+    `users`: by user, that user's accounts and statements; `owner_keys`: accounts of the bucket's owner.
     """
     items: list[dict[str, Any]] = []
     owners = sorted(set(owner_keys))

@@ -196,8 +196,7 @@ def _register_s3(ovh: OvhService, base: str) -> None:
         with ovh.lock:
             ovh.user(project, user)
             entry = {
-                # Half as long as the platform's: the gateway has 4 KB for a policy that names them all.
-                "access": secrets.token_hex(4),  # short: all of them stand in the policy of a bucket (`lab.s3.policy`)
+                "access": secrets.token_hex(16),
                 "secret": secrets.token_hex(16),
                 "userId": user,
                 "tenantId": project,

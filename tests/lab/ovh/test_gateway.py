@@ -199,6 +199,28 @@ def test_a_deleted_key_is_dead_at_once_everywhere(gateways: Storage, account: di
     assert {refused(account[region].list_buckets) for region in ("gra", "sbg", "de")} == {"InvalidAccessKeyId"}
 
 
+def test_keys_of_one_user_open_the_same_and_the_second_stays_when_the_first_has_gone(
+    gateways: Storage, account: dict[str, Any]
+) -> None:
+    gateways.set_policy(account["user"], policy(("Allow", ["s3:GetObject", "s3:PutObject"], "arn:aws:s3:::assets-a/*")))
+    gateways.create_credential(account["user"], "AK1002", "another-long-secret")
+    second = connect(gateways.endpoint("gra"), "gra", "AK1002", "another-long-secret")
+    account["gra"].put_object(Bucket="assets-a", Key="k", Body=b"x")
+    assert second.get_object(Bucket="assets-a", Key="k")["Body"].read() == b"x"
+    account["sbg"].create_bucket(Bucket="its-own")
+    gateways.delete_credential("AK1001")
+    assert second.get_object(Bucket="assets-a", Key="k")["Body"].read() == b"x"
+    assert refused(account["gra"].get_object, Bucket="assets-a", Key="k") == "InvalidAccessKeyId"
+    assert refused(second.list_objects_v2, Bucket="assets-a") == "AccessDenied", "it may what the first one might"
+    owner = connect(gateways.endpoint("sbg"), "sbg", "AK1002", "another-long-secret")
+    owner.put_object(Bucket="its-own", Key="k", Body=b"x")
+
+
+def test_nobody_signs_as_the_account_that_policies_name(gateways: Storage, account: dict[str, Any]) -> None:
+    stranger = connect(gateways.endpoint("gra"), "gra", f"u{account['user']}", "a-long-enough-secret")
+    assert refused(stranger.list_buckets) == "SignatureDoesNotMatch"
+
+
 def test_secrets_are_in_no_command_line(gateways: Storage, account: dict[str, Any]) -> None:
     for child in gateways._children.values():
         argv = " ".join(child.argv)
