@@ -26,6 +26,7 @@ from scripts.watch.looking import Looking
 from scripts.watch.loop import pages, rounds
 from scripts.watch.pages import Telling
 from scripts.watch.pulse import State
+from scripts.watch.renewing import Renewing
 from scripts.watch.ways import ways
 
 MOST_END_S = 30.0  # for what waits to be told, by each way
@@ -78,7 +79,7 @@ def _watch(settings: Settings, shop: Shop, looking: Looking) -> int:
     acting = Acting(settings, shop, telling, WatchBucket(documents.witness(settings)), say)
     say(f"mode {acting.terms.mode}; people are told by {', '.join(it.name for it in found)}")
     delivering = pages(telling, end, say)
-    rounds(looking, acting, end, say)
+    rounds(looking, acting, Renewing(shop.stack(SITES[0]), settings), end, say)
     for each in delivering:
         each.join(MOST_END_S)
     return ExitCode.DONE

@@ -50,6 +50,10 @@ class Acting:
     def terms(self) -> Watch:
         return self.settings.watch or Watch()
 
+    def go_by(self, settings: Settings) -> None:
+        """From now on."""
+        self.settings, self.bucket = settings, WatchBucket(documents.witness(settings))
+
     def event(self, event: Event) -> None:
         """Once for each."""
         epoch = event.pulse.epoch

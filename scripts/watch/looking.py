@@ -41,11 +41,17 @@ class Looking:
     """Keeps its connections to the hosts from one look to the next. A context manager."""
 
     def __init__(self, settings: Settings) -> None:
+        self._hosts: Hosts | None = None
+        self._kept, self._ways = ExitStack(), dict[str, str]()
+        self.go_by(settings)
+
+    def go_by(self, settings: Settings) -> None:
+        """From the next look on; connections that were made by other keys are let go."""
         self._settings, self._place = settings, documents.witness(settings)
         self._witness = Witness(self._place, answer_s=WITNESS_S, attempts=1)
         self._runs = RunBucket(self._place, answer_s=WITNESS_S, attempts=1)
-        self._hosts: Hosts | None = None
-        self._kept, self._ways = ExitStack(), dict[str, str]()
+        self._kept.close()
+        self._hosts = None
 
     def __enter__(self) -> Looking:
         return self

@@ -13,15 +13,19 @@ from scripts.watch.judging import Judge
 from scripts.watch.looking import Looking
 from scripts.watch.pages import Telling, Way
 from scripts.watch.pulse import Pulse, State
+from scripts.watch.renewing import Renewing
 
 TELL_S = 2.0  # between two tries of what waits
 
 
-def rounds(looking: Looking, acting: Acting, end: threading.Event, say: Callable[[str], None]) -> None:
+def rounds(
+    looking: Looking, acting: Acting, renewing: Renewing, end: threading.Event, say: Callable[[str], None]
+) -> None:
     """Until `end`. What one round cannot do is said, and the next one comes."""
     judge, state = Judge(acting.terms), State.WELL
     while not end.is_set():
         began = time.monotonic()
+        _renew(looking, acting, renewing, say)
         try:
             pulse = looking.look()
             state = _said(pulse, state, say)
@@ -33,6 +37,19 @@ def rounds(looking: Looking, acting: Acting, end: threading.Event, say: Callable
         except Exception as error:  # whatever it is: a watcher that ends watches nothing
             say(f"this look came to nothing: {type(error).__name__}: {phrase(str(error), 300)}")
         end.wait(max(acting.terms.every_s - (time.monotonic() - began), 0.5))
+
+
+def _renew(looking: Looking, acting: Acting, renewing: Renewing, say: Callable[[str], None]) -> None:
+    """Where that cannot be, it is looked on by the keys of before."""
+    try:
+        settings = renewing.look()
+        if settings is None:
+            return
+        looking.go_by(settings)
+        acting.go_by(settings)
+        say("the set of secrets is another one: the next looks go by it")
+    except Exception as error:  # as in a round
+        say(f"the set of secrets cannot be read: {phrase(str(error), 300)}; looks go by the one of before")
 
 
 def _said(pulse: Pulse, before: State, say: Callable[[str], None]) -> State:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ssl
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from components.settings import S3Keys, Settings
 from contract.epoch import Epoch
 from contract.errors import Failed
 from contract.heartbeat import Heartbeat
@@ -18,12 +20,14 @@ from contract.watch import Watch
 from scripts.clients.hosts import Answer as Said
 from scripts.clients.run_bucket import Word
 from scripts.clients.witness_bucket import WitnessDown
+from scripts.ctl.stacks.stack import Stack
 from scripts.links.verify import NotYet
-from scripts.watch import looking
+from scripts.watch import acting, looking, loop
 from scripts.watch.looking import Looking
 from scripts.watch.loop import pages, rounds
 from scripts.watch.pages import Page, Telling
 from scripts.watch.pulse import Answer, Pulse, State
+from scripts.watch.renewing import Renewing
 from tests.unit import played_survey
 
 ITS = played_survey.settings()
@@ -266,8 +270,18 @@ class Rounds:
         return self.looks.pop(0)()
 
 
-def _raises(error: Exception) -> Callable[[], Pulse]:
-    def look() -> Pulse:
+@dataclass
+class Kept:
+    """A stack file between two looks."""
+
+    answers: list[Callable[[], Any]]
+
+    def look(self) -> Any:
+        return self.answers.pop(0)()
+
+
+def _raises(error: Exception) -> Callable[[], Any]:
+    def look() -> Any:
         raise error
 
     return look
@@ -278,9 +292,49 @@ def test_nothing_that_a_round_meets_ends_the_watcher(monkeypatch: pytest.MonkeyP
     pulse = Pulse(at=0.0, epoch=EPOCH, own=(), region=())
     it = Rounds([_raises(Failed("no route")), _raises(KeyError("x")), lambda: pulse], end)
     monkeypatch.setattr(end, "wait", lambda _: None)
-    rounds(it, it, end, said.append)  # type: ignore[arg-type]
+    kept = Kept([lambda: None, _raises(Failed("is half written")), _raises(OSError("gone"))])
+    rounds(it, it, kept, end, said.append)  # type: ignore[arg-type]
     assert it.seen == [pulse]
+    assert [line for line in said if "looks go by" in line] == [
+        "the set of secrets cannot be read: is half written; looks go by the one of before",
+        "the set of secrets cannot be read: gone; looks go by the one of before",
+    ]
     assert any("no route" in line for line in said) and any("KeyError" in line for line in said)
+
+
+def test_keys_that_are_renewed_while_it_watches_are_those_of_the_next_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of before are deleted soon after: a watcher that went by them would be blind, and say so at night."""
+    file = tmp_path / "Pulumi.region-a.yaml"
+    file.write_text("one")
+    told, read = {"now": ITS}, list[str]()
+
+    def settings(stack: Stack) -> Settings:
+        read.append(stack.name)
+        return told["now"]
+
+    monkeypatch.setattr(Stack, "settings", settings)
+    renewing = Renewing(Stack(name="region-a", folder=tmp_path), ITS)
+    assert renewing.look() is None and read == [], "a file that is as it was is not opened"
+    file.write_text("another request")
+    assert renewing.look() is None and renewing.look() is None and read == ["region-a"]
+    keys = S3Keys(access_key="new", secret_key="new-secret")
+    told["now"] = replace(ITS, project="other", secrets=replace(ITS.secrets, witness=keys))
+    file.write_text("with new keys")
+    found = renewing.look()
+    assert found is not None and found.secrets.witness == keys and renewing.look() is None
+    assert found.project == ITS.project, "all else is that with which it has begun"
+    for module, name in ((looking, "Witness"), (looking, "RunBucket"), (acting, "WatchBucket")):
+        monkeypatch.setattr(module, name, lambda place, **_: place)
+    looks, acts = Looking(ITS), acting.Acting(ITS, None, None, None, print)  # type: ignore[arg-type]
+    said = list[str]()
+    looks._to({"a": "198.51.100.1"})
+    loop._renew(looks, acts, Kept([lambda: found]), said.append)  # type: ignore[arg-type]
+    places: list[Any] = [looks._witness, looks._runs, acts.bucket]
+    assert {it.access_key for it in places} == {"new"}
+    assert looks._hosts is None, "a session that is open goes by the key of before"
+    assert said == ["the set of secrets is another one: the next looks go by it"]
 
 
 def test_what_waits_is_told_before_the_watcher_ends() -> None:
