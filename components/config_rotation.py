@@ -7,22 +7,28 @@ from dataclasses import dataclass, field
 
 from components import settings as s
 from components.config_certificates import CERTIFICATE, caches, clients, database_clients, host_certificates
-from contract import checks
+from contract import checks, ssh_keys
 from contract.reading import Section
 from contract.report import DAY
 from contract.rotation import FIRST_KEYS, Stage
 from contract.services.postgres import other_pair
 from contract.services.redis import SHOP
+from contract.witness import HOST_USERS
 
 PASSWORD = checks.text(r"[\x21-\x7e]{12,200}", "12 or more printable characters without spaces")
 LONG = checks.text(r"[0-9a-f]{64,256}", "64 or more hexadecimal digits")
+PRIVATE_KEY = checks.text(
+    r"-----BEGIN OPENSSH PRIVATE KEY-----\n[A-Za-z0-9+/=\n]+-----END OPENSSH PRIVATE KEY-----\n?",
+    "an OpenSSH private key",
+)
+TOKEN = checks.text(r"[\x21-\x7e]+", "a word without spaces")
 NUMBER = checks.integer(FIRST_KEYS, 1_000_000)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Beside:
     """What is taken beside what is in use: a password of databases, those of caches by user, a word of sessions, PEM of CAs; certificates of hosts; the
-    number of the keys of buckets; whether a standby's password is another at the other end.
+    number of the keys of buckets; whether a standby's password is another at the other end; the program's public key of ssh.
     """
 
     database: str | None = None
@@ -34,6 +40,7 @@ class Beside:
     caches_ca: str | None = None
     buckets: int | None = None
     replication: bool = False
+    operator: str | None = None
 
 
 def _whether(value: object) -> bool:
@@ -53,6 +60,8 @@ def rotation(root: Section, login: int, hosts: Sequence[str], spare: Sequence[st
     with root.section("rotation", _ROTATING, _GO_ON) as at:
         password, database_ca = _database_beside(at, login) if at.has("database") else (None, None)
         certificates, hosts_ca = _hosts_beside(at, hosts, spare) if at.has("host-certificates") else ({}, None)
+        if at.has("witness"):
+            _witness_beside(at)
         return Beside(
             database=password,
             database_ca=database_ca,
@@ -65,6 +74,7 @@ def rotation(root: Section, login: int, hosts: Sequence[str], spare: Sequence[st
             hosts_ca=hosts_ca,
             replication=_replication_beside(at) if at.has("replication") else False,
             buckets=_buckets_beside(at) if at.has("buckets") else None,
+            operator=_operator_beside(at) if at.has("operator") else None,
             caches_ca=_caches_beside(at, caches(hosts), caches(spare)) if at.has("cache-certificates") else None,
         )
 
@@ -126,3 +136,30 @@ def _replication_beside(rotation: Section) -> bool:
 def _buckets_beside(rotation: Section) -> int | None:
     with rotation.section("buckets", _ROTATING, _GO_ON) as at:
         return at.take("generation", NUMBER, _ROTATING, _GO_ON) if _two(at) else None
+
+
+def _operator_beside(rotation: Section) -> str | None:
+    """The private part is there while it is the new one's: nobody comes in by the old one any more once all hosts take the other."""
+    with rotation.section("operator", _ROTATING, _GO_ON) as at:
+        if not _two(at):
+            return None
+        if at.has("private"):
+            at.take("private", PRIVATE_KEY, _ROTATING, _GO_ON)
+        return at.take("public", ssh_keys.PUBLIC, _ROTATING, _GO_ON)
+
+
+def _witness_beside(rotation: Section) -> None:
+    """No host is told of them: the store takes both keys of a user by itself."""
+    with rotation.section("witness", _ROTATING, _GO_ON) as at:
+        if not _two(at):
+            return
+        _key_beside(at)
+        with at.section("hosts", _ROTATING, _GO_ON) as hosts:
+            for user in filter(hosts.has, HOST_USERS) if hosts.readable else ():
+                with hosts.section(user, _ROTATING, _GO_ON) as inner:
+                    _key_beside(inner)
+
+
+def _key_beside(at: Section) -> None:
+    for name in ("access_key", "secret_key"):
+        at.take(name, TOKEN, _ROTATING, _GO_ON)

@@ -17,7 +17,7 @@ from components.config_certificates import (
     database_clients,
     host_certificates,
 )
-from components.config_rotation import LONG, NUMBER, PASSWORD, rotation
+from components.config_rotation import LONG, NUMBER, PASSWORD, PRIVATE_KEY, TOKEN, rotation
 from contract import checks, ssh_keys, witness
 from contract.reading import Section
 from contract.report import DAY
@@ -30,11 +30,6 @@ from contract.services.redis import SHOP
 
 _OF_APP = "make it a mapping of names to texts of one line, as in docs/your-shop.md, and store the whole object again, in both stacks"
 
-_TOKEN = checks.text(r"[\x21-\x7e]+", "a word without spaces")
-_PRIVATE_KEY = checks.text(
-    r"-----BEGIN OPENSSH PRIVATE KEY-----\n[A-Za-z0-9+/=\n]+-----END OPENSSH PRIVATE KEY-----\n?",
-    "an OpenSSH private key",
-)
 _PUBLIC_KEY = checks.text(r"ssh-ed25519 [A-Za-z0-9+/=]+( \S+)?", "an ssh-ed25519 public key in one line")
 _HTTP = checks.text(r"https?://[^\s\"'\\]+", "an http or https URL")
 
@@ -49,7 +44,7 @@ def read_secrets(root: Section, hosts: Sequence[str], spare: Sequence[str] = ())
             login = postgres.login or PAIRS[0]
             beside = rotation(at, login, hosts, spare)
             return s.Secrets(
-                openstack_password=at.take("openstack_password", _TOKEN, "signing in to OpenStack fails", REMEDY),
+                openstack_password=at.take("openstack_password", TOKEN, "signing in to OpenStack fails", REMEDY),
                 ovh=_ovh(at, "ovh"),
                 acme=None if at.empty("acme") else _ovh(at, "acme"),
                 operator=_ssh_key(ssh, "operator"),
@@ -75,6 +70,8 @@ def read_secrets(root: Section, hosts: Sequence[str], spare: Sequence[str] = ())
                 monitoring=_monitoring(at),
                 logs=_logs(at),
                 buckets=s.BucketKeys(used=_buckets(at), beside=beside.buckets),
+                operator_beside=beside.operator,
+                operator_former=_former(ssh),
             )
 
 
@@ -82,7 +79,7 @@ def _ovh(root: Section, name: str) -> s.OvhKeys:
     with root.section(name, "the OVHcloud API refuses every request") as at:
         names = ("application_key", "application_secret", "consumer_key")
         return s.OvhKeys(
-            **{name: at.take(name, _TOKEN, "the OVHcloud API refuses every request", REMEDY) for name in names}
+            **{name: at.take(name, TOKEN, "the OVHcloud API refuses every request", REMEDY) for name in names}
         )
 
 
@@ -90,7 +87,7 @@ def _ssh_key(parent: Section, name: str) -> s.SshKey:
     with parent.section(name, "the host cannot be reached by ssh") as at:
         why = "the host cannot be reached by ssh, or not be told from another"
         return s.SshKey(
-            private=at.take("private", _PRIVATE_KEY, why, REMEDY), public=at.take("public", _PUBLIC_KEY, why, REMEDY)
+            private=at.take("private", PRIVATE_KEY, why, REMEDY), public=at.take("public", _PUBLIC_KEY, why, REMEDY)
         )
 
 
@@ -101,9 +98,19 @@ def _ssh_ca(ssh: Section) -> s.SshKey:
     )
     with ssh.section("ca", why, remedy) as at:
         return s.SshKey(
-            private=at.take("private", _PRIVATE_KEY, why, remedy),
+            private=at.take("private", PRIVATE_KEY, why, remedy),
             public=at.take("public", ssh_keys.PUBLIC, why, remedy),
         )
+
+
+def _former(ssh: Section) -> tuple[str, ...]:
+    if not ssh.has("former"):
+        return ()
+    why = "keys that the program had before would open hosts again, and what they have signed would not verify"
+    found: tuple[str, ...] | None = ssh.take(
+        "former", checks.listing(ssh_keys.PUBLIC), why, "take the part ssh.former of the other stack's set, whole"
+    )
+    return found or ()
 
 
 def _host_keys(ssh: Section, hosts: Sequence[str], spare: Sequence[str]) -> dict[str, s.SshKey]:
@@ -205,7 +212,7 @@ def _witness_user(hosts: Section, user: str, why: str) -> s.S3Keys:
 
 def _s3_keys(at: Section, why: str) -> s.S3Keys:
     return s.S3Keys(
-        access_key=at.take("access_key", _TOKEN, why, REMEDY), secret_key=at.take("secret_key", _TOKEN, why, REMEDY)
+        access_key=at.take("access_key", TOKEN, why, REMEDY), secret_key=at.take("secret_key", TOKEN, why, REMEDY)
     )
 
 
@@ -248,9 +255,9 @@ def _monitoring(root: Section) -> s.Told:
     with root.section("monitoring", "nobody is told of an alert", _TOLD) as at:
         checks_of = {
             "smtp_password": checks.password,
-            "remote_write_password": _TOKEN,
-            "remote_write_token": _TOKEN,
-            "pagerduty": _TOKEN,
+            "remote_write_password": TOKEN,
+            "remote_write_token": TOKEN,
+            "pagerduty": TOKEN,
             "slack": _HTTP,
             "webhook": _HTTP,
             "watchdog": _HTTP,
@@ -284,6 +291,6 @@ def _page(at: Section) -> s.S3Keys | None:
     remedy = "put both words of the key of the page's S3 user there (docs/status-page.md), or take status_page out"
     with at.section("status_page", why, remedy) as inner:
         return s.S3Keys(
-            access_key=inner.take("access_key", _TOKEN, why, remedy),
-            secret_key=inner.take("secret_key", _TOKEN, why, remedy),
+            access_key=inner.take("access_key", TOKEN, why, remedy),
+            secret_key=inner.take("secret_key", TOKEN, why, remedy),
         )

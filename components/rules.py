@@ -251,6 +251,16 @@ def _shut_out(settings: Settings) -> Iterator[_Row]:
                 else "all would be shut out at once, under a name that says one",
                 f"take it out of the list; one that is lost, or known to somebody, is made anew as `{section}` in docs/failover.md says",
             )
+    own = settings.secrets.operator.public
+    former = [it for it in settings.secrets.operator_former if own is not None and it.split()[1] == own.split()[1]]
+    if former:
+        yield (
+            "secrets.ssh.former",
+            "the program's own key of now",
+            "keys that it had before",
+            "the key would be good once more, though it was taken out of use",
+            "put the newest pair back into ssh.operator, or take this line out of ssh.former, in both stacks; then `drctl rotate operator` makes another one",
+        )
     if settings.ssh and settings.ssh.authorities == ():
         for name in filter(ssh_keys.others, settings.revoked):
             yield (

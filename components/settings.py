@@ -153,6 +153,19 @@ class Secrets:
     monitoring: Told = field(default_factory=Told)
     logs: Stored = field(default_factory=Stored)
     buckets: BucketKeys = field(default_factory=BucketKeys)
+    operator_beside: str | None = None  # public key that hosts take as well while it is rotated
+    operator_former: tuple[str, ...] = ()  # public keys that the program had before, the newest last
+
+    @property
+    def operators(self) -> tuple[str, ...]:
+        """Public keys by which the program comes in."""
+        return (self.operator.public, *filter(None, [self.operator_beside]))
+
+    @property
+    def operators_shut_out(self) -> tuple[str, ...]:
+        """Those by which it came in before, and nobody does any more."""
+        taken = {it.split()[1] for it in self.operators}
+        return tuple(it for it in self.operator_former if it.split()[1] not in taken)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -74,7 +74,7 @@ def challenge(zone: str) -> list[Rule]:
 
 
 def beginning(told: Beginning) -> list[Rule]:
-    """Of the key by which `drctl init` makes things; it is of no use afterwards."""
+    """Of the key by which `drctl init` makes things; afterwards it is of use for `drctl rotate witness` alone."""
     project, third = f"/cloud/project/{told.service_name}", f"/cloud/project/{told.third}"
     storage = f"{third}/region/{told.third_region}/storage"
     return [
@@ -89,7 +89,7 @@ def beginning(told: Beginning) -> list[Rule]:
         Rule("POST", f"{third}/user/*/policy", "what it may do"),
         Rule("POST", f"{third}/user/*/s3Credentials", "its key"),
         Rule("POST", f"{third}/user/*/s3Credentials/*/secret", "its key's secret"),
-        Rule("DELETE", f"{third}/user/*", "the user that has put the buckets' rules"),
+        Rule("DELETE", f"{third}/user/*", "the user that has put the buckets' rules; keys that are rotated"),
         Rule("POST", storage, "buckets of witness and state"),
         *(Rule(method, f"{storage}/{name}", "whether it is there, and keeps versions") for name in told.buckets for method in ("GET", "PUT")),
     ]  # fmt: skip

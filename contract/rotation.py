@@ -85,12 +85,18 @@ KINDS: Mapping[str, Kind] = {
         how="`drctl rotate sessions`, twice: the shop signs with a new one and reads both, and the old one goes once it has been read for `--keep-days`. "
         "Reading both takes the gem shop_dr, or code of the shop's own; else every session ends with the turn",
     ),
-    "operator": Kind(places=("ssh.operator.private",), how="by hand, as `A person leaves` in docs/failover.md says"),
+    "operator": Kind(
+        places=("ssh.operator.private",),
+        rotated=True,
+        how="`drctl rotate operator`: hosts let the program in by two keys for a while, and shut out those that it had before; what these have signed "
+        "verifies on",
+    ),
     "persons": Kind(places=("ssh.ca.private",), how="by hand, as `The ssh CA is renewed` in docs/failover.md says"),
     "hosts": Kind(
         places=("ssh.hosts.{host}.private",),
         dated=False,
-        how="with new servers alone (`host_generation`): a host has taken its key at its first boot",
+        how="with new servers alone (`host_generation`): pulumi knows one key of a host, and one that changes in its run ends that run "
+        "([decision 52](decisions/0052-two-keys-to-the-witness-and-two-of-the-program.md))",
     ),
     "variables": Kind(
         places=("app",),
@@ -99,12 +105,15 @@ KINDS: Mapping[str, Kind] = {
     ),
     "witness": Kind(
         places=("witness", "witness.hosts.{kind}.{site}"),
-        how="by hand: a second key for the same S3 user, into both stacks, `pulumi up` of both, then the first key is deleted at the platform",
+        rotated=True,
+        how="`drctl rotate witness`, by the consumer key that made its users (`OVH_INIT_CONSUMER_KEY`): each of them has a second key for a while; at the end "
+        "every other key of theirs is deleted at the platform",
     ),
     "archive": Kind(
         places=("archive.passphrase",),
         dated=False,
-        how="never: what lies in the archive is read by this one alone ([restore.md](restore.md))",
+        how="by nobody while anything lies in the archive: pgBackRest reads all of a repository with one passphrase, which is the set's for ever "
+        "([decision 52](decisions/0052-two-keys-to-the-witness-and-two-of-the-program.md), [restore.md](restore.md))",
     ),
     "openstack": Kind(
         places=("openstack_password",),

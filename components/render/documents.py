@@ -7,7 +7,7 @@ Every document holds secrets; the caller marks it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -99,11 +99,17 @@ def setup(settings: Settings, role: str) -> Document:
         lease=settings.lease if kind.leased else None,
         hardened=True,
         ssh_authorities=ssh_authorities(settings),
-        ssh_revoked=settings.revoked,
+        ssh_operators=_lines(settings.secrets.operators),
+        ssh_revoked=(*settings.revoked, *_lines(settings.secrets.operators_shut_out)),
         signed_in=witness is not None,
         certificate=_shop_certificate(settings, role),
     )
     return dict(fields.write(block))
+
+
+def _lines(keys: Sequence[str]) -> tuple[str, ...]:
+    """Public keys without what people write behind them."""
+    return tuple(" ".join(key.split()[:2]) for key in keys)
 
 
 def _shop_certificate(settings: Settings, role: str) -> certificate_service.Certificate | None:

@@ -33,6 +33,11 @@ class Block:
         "whether ssh, the platform's metadata service and security updates are held to what hosts of the pair need",
         default=False,
     )
+    ssh_operators: tuple[str, ...] = key(
+        listing(PUBLIC),
+        "public keys of the program itself, which open root beside the one of the first boot; two while it is rotated",
+        default=(),
+    )
     ssh_authorities: tuple[str, ...] = key(
         listing(PUBLIC),
         "public keys of the CAs whose ssh certificates open root; none: no certificate does",

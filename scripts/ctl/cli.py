@@ -275,13 +275,17 @@ def _reboot(reboot: argparse.ArgumentParser) -> None:
 
 
 def _rotate(rotate: argparse.ArgumentParser) -> None:
-    kinds = [name for name, kind in KINDS.items() if kind.rotated]
-    rotate.add_argument("kind", choices=kinds, help="which; docs/rotation.md says how the others are renewed")
+    rotate.add_argument("kind", choices=list(KINDS), help="which; of one that is renewed by hand it says how")
     rotate.add_argument(
         "--keep-days",
         type=int,
         help="of sessions and buckets: how long what was signed with the old one is good; "
         f"{KEEP_DAYS['sessions']} and {KEEP_DAYS['buckets']} by default",
+    )
+    rotate.add_argument(
+        "--project",
+        default="",
+        help="of witness: the Public Cloud project that its users are in; as init.yaml says, else the shop's own",
     )
     arguments.undertaking(rotate)
 

@@ -37,7 +37,8 @@ def identifier(number: int) -> str:
     return f"00000000-0000-4000-8000-{number:012d}"
 
 
-def _ssh(host: str) -> dict[str, str]:
+def ssh(host: str) -> dict[str, str]:
+    """A pair of a host, or of whoever comes in; of the program the public part is one that ssh reads."""
     body = f"ssh{host.replace('.', '').replace('-', '')}"
     private = f"-----BEGIN OPENSSH PRIVATE KEY-----\n{body}\n-----END OPENSSH PRIVATE KEY-----\n"
     return {"private": private, "public": f"ssh-ed25519 {KEY_BODY}{body} {host}"}
@@ -50,7 +51,7 @@ def public_key(number: int) -> str:
 
 
 def _ssh_ca() -> dict[str, str]:
-    return {**_ssh("ca"), "public": f"{public_key(1)} ca"}
+    return {**ssh("ca"), "public": f"{public_key(1)} ca"}
 
 
 def _certificate(host: str) -> dict[str, str]:
@@ -74,7 +75,11 @@ def secrets() -> dict[str, Any]:
             "application_secret": "secret-application-secret",
             "consumer_key": "secret-consumer-key",
         },
-        "ssh": {"operator": _ssh("operator"), "ca": _ssh_ca(), "hosts": {host: _ssh(host) for host in HOSTS}},
+        "ssh": {
+            "operator": {**ssh("operator"), "public": f"{public_key(90)} operator"},
+            "ca": _ssh_ca(),
+            "hosts": {host: ssh(host) for host in HOSTS},
+        },
         "tls": {
             "ca": _certificate("ca")["cert"],
             "shop": _certificate("shop"),

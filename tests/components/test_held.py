@@ -51,6 +51,7 @@ def secrets() -> dict[str, Any]:
     hosts = {**beside, "hosts": _next(found["tls"]["hosts"])}
     tls = found["tls"]["cache"]
     caches = {**beside, "hosts": _next(tls["hosts"]), "clients": _next(tls["clients"])}
+    waiting = {"stage": str(Stage.BESIDE), "applied": False}
     return {
         **found,
         "rotation": {
@@ -61,8 +62,15 @@ def secrets() -> dict[str, Any]:
             "sessions": sessions,
             "host-certificates": hosts,
             "cache-certificates": caches,
+            "operator": {**waiting, **stack.ssh("next"), "public": stack.public_key(91)},
+            "witness": {**waiting, **_others(found["witness"])},
         },
     }
+
+
+def _others(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Other keys in the place of those of the witness."""
+    return {name: f"next-{it}" if isinstance(it, str) else _others(it) for name, it in found.items()}
 
 
 def _next(found: Mapping[str, Any]) -> dict[str, Any]:

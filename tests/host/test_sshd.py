@@ -13,7 +13,7 @@ from contract.hosts import KINDS
 from contract.services.setup import Block
 from scripts.host.frame.desired import read
 from scripts.host.frame.layout import Layout
-from scripts.host.host.sshd import AUTHORITIES, EXEMPT, PRINCIPALS, REVOKED, RULES, Sshd, revocations
+from scripts.host.host.sshd import AUTHORITIES, EXEMPT, OPERATORS, PRINCIPALS, REVOKED, RULES, Sshd, revocations
 from tests.components import stack
 from tests.host.frame.test_frame import DOCUMENT, SETUP
 
@@ -68,6 +68,15 @@ def test_a_host_that_was_told_of_no_ca_trusts_none(tmp_path: Path) -> None:
     assert [file.path.name for file in sshd().files(Layout(tmp_path), penalties=True)] == [RULES.name]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_root_is_opened_by_the_programs_keys_beside_that_of_the_first_boot(tmp_path: Path, kind: str) -> None:
+    it = sshd(f"{kind}-1", ssh_operators=[stack.public_key(1), stack.public_key(2)], ssh_revoked=[stack.public_key(3)])
+    assert told(it)["AuthorizedKeysFile"] == [f".ssh/authorized_keys {OPERATORS}"]
+    files = {file.path.name: file.content for file in it.files(Layout(tmp_path), penalties=True)}
+    assert list(files) == [OPERATORS.name, REVOKED.name, RULES.name], "the rules last, for they name the others"
+    assert files[OPERATORS.name] == f"{stack.public_key(1)}\n{stack.public_key(2)}\n"
+
+
 def test_the_list_lies_there_before_a_rule_names_it(tmp_path: Path) -> None:
     """Without it sshd would let nobody in."""
     names = [file.path.name for file in sshd(ssh_revoked=["serial:1"]).files(Layout(tmp_path), penalties=True)]
@@ -80,7 +89,7 @@ def test_bastions_are_not_made_to_wait_where_sshd_knows_of_waiting(kind: str) ->
     assert EXEMPT not in told(sshd(f"{kind}-1"), penalties=False)
 
 
-@pytest.mark.parametrize("key", ["ssh_authorities", "ssh_revoked"])
+@pytest.mark.parametrize("key", ["ssh_authorities", "ssh_operators", "ssh_revoked"])
 @pytest.mark.parametrize("value", ["none\nPermitRootLogin yes", f"cert-authority {stack.public_key(1)}", "", 7])
 def test_a_document_with_anything_but_keys_is_refused(key: str, value: object) -> None:
     with pytest.raises(Usage, match=f"setup.{key}"):

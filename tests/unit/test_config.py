@@ -529,6 +529,22 @@ def test_the_programs_key_that_is_known_to_somebody_is_renewed_as_the_program_is
     assert "`A person leaves` in docs/failover.md" in found.remedy and "CA" not in found.remedy
 
 
+def test_keys_that_the_program_had_before_are_shut_out_and_one_of_them_that_is_put_back_is_refused() -> None:
+    secrets = stack.secrets()
+    secrets["ssh"]["former"] = [stack.public_key(5), stack.public_key(6)]
+    settings = config.parse(stack.configuration(secrets=secrets, ssh={"revoked": ["serial:4711"]}))
+    told = documents.setup(settings, "app")
+    assert told["ssh_revoked"] == ["serial:4711", stack.public_key(5), stack.public_key(6)]
+    assert told["ssh_operators"] == [stack.public_key(90)]
+    secrets["ssh"]["former"].append(f"{stack.public_key(90)} operator")
+    found = faults(stack.configuration(secrets=secrets))
+    assert set(found) == {"dr:secrets.ssh.former"} and "drctl rotate operator" in found["dr:secrets.ssh.former"].remedy
+    for spoiled in (["ssh-ed25519 AAAA"], "none", [7]):
+        secrets["ssh"]["former"] = spoiled
+        (fault,) = faults(stack.configuration(secrets=secrets)).values()
+        assert "would open hosts again" in fault.consequence and "hidden" in fault.found
+
+
 @pytest.mark.parametrize("name", ["alice", "alice+", "alice+2026", "alice+20261129T090000Z."])
 def test_a_persons_name_alone_shuts_nobody_out_and_is_not_taken_for_it(name: str) -> None:
     """The list is compared with whole ids, and each that we make has its time behind the name."""

@@ -6,17 +6,26 @@ import json
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
+from components.settings import Settings
+from contract.access import Ovh
+from contract.buckets import Bucket
+from contract.consumer_key import Beginning, beginning
 from contract.epoch import Epoch
-from contract.errors import ExitCode
+from contract.errors import ExitCode, Usage
 from contract.report import Event
+from contract.rotation import KINDS
+from lab import assembly
+from lab.rehearsal.answers import answers
 from scripts.clients.hosts import Answer, Hosts, Unreachable, answer_of
 from scripts.ctl import cli
 from scripts.ctl.commands import rotate
-from scripts.ctl.moves import engine, recorded
+from scripts.ctl.moves import engine, recorded, witness_keys
 from scripts.ctl.moves.engine import Outcome
 from scripts.ctl.reports import book, writing
 from scripts.ctl.stacks import rotation
@@ -26,6 +35,7 @@ from tests.unit import played_survey
 from tests.unit.played_reports import Shelf, its
 
 ITS = its()
+KEYS = assembly.Credentials()
 
 
 class World:
@@ -213,9 +223,19 @@ def test_an_old_login_that_is_still_let_in_at_the_end_is_told_and_the_sets_stay_
     assert cli.main(["rotate", "database", "--yes"]) == ExitCode.DONE and at_rest(world)
 
 
-def test_a_kind_that_is_renewed_by_hand_is_no_choice(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("kind", [name for name, kind in KINDS.items() if not kind.rotated])
+def test_of_a_kind_that_is_renewed_otherwise_it_says_how(
+    world: World, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    assert cli.main(["rotate", kind, "--yes"]) == ExitCode.REFUSED
+    said = capsys.readouterr().err
+    assert "nothing was changed" in said.replace("\n", " ") and KINDS[kind].how[:40] in said
+    assert world.runs == [] and at_rest(world) and world.records.objects == {}
+
+
+def test_a_kind_that_is_none_is_no_choice(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        cli.main(["rotate", "archive"])
+        cli.main(["rotate", "everything"])
     assert ended.value.code == 2 and "invalid choice" in capsys.readouterr().err
 
 
@@ -256,3 +276,157 @@ def test_keys_of_buckets_are_made_and_taken_away_by_the_runs_and_links_signed_wi
 def test_days_that_are_none_change_nothing(world: World, capsys: pytest.CaptureFixture[str], days: str) -> None:
     assert cli.main(["rotate", "sessions", "--yes", f"--keep-days={days}"]) == ExitCode.USAGE
     assert "wanted 0 to 365" in capsys.readouterr().err and world.runs == [] and at_rest(world)
+
+
+# --- keys to the witness: of the platform's own making, by a key that is in no stack
+
+
+class Account:
+    """The project of the witness's users: three calls of its API. `keys`: by number of the user; `asked`: method and path."""
+
+    def __init__(self, found: Any) -> None:
+        used = [found["witness"], *found["witness"]["hosts"].values()]
+        self.keys = {number: {it["access_key"]} for number, it in enumerate(used, 7)}
+        self.asked: list[tuple[str, str]] = []
+        self.signed: set[str] = set()
+
+    def api(self, account: Ovh, **_: Any) -> Account:
+        self.signed |= {account.application_key, account.consumer_key}
+        return self
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        self.asked.append((method, path))
+        assert path.startswith("/cloud/project/third/user") and body is None
+        number, _, access = path.removeprefix("/cloud/project/third/user").strip("/").partition("/s3Credentials")
+        if not number:
+            return [{"id": it, "description": f"user {it}", "status": "ok"} for it in self.keys]
+        if method == "GET":
+            return [{"access": it} for it in self.keys[int(number)]]
+        if method == "POST":
+            self.keys[int(number)].add(f"new{number}")
+            return {"access": f"new{number}", "secret": f"secretofnew{number}"}
+        self.keys[int(number)].remove(access.strip("/"))
+        return None
+
+    def reachable(self, bucket: Bucket) -> bool:
+        return any(bucket.access_key in keys for keys in self.keys.values())
+
+
+@pytest.fixture
+def account(world: World, monkeypatch: pytest.MonkeyPatch) -> Account:
+    for found in world.sets.values():
+        for user, keys in found["witness"]["hosts"].items():
+            keys["access_key"] = f"access-of-{user.replace('.', '-')}"
+    it = Account(world.sets["region-a"])
+    monkeypatch.setattr(rotate, "OvhApi", it.api)
+    monkeypatch.setattr(
+        witness_keys, "RuledBucket", lambda place: SimpleNamespace(reachable=lambda: it.reachable(place))
+    )
+    monkeypatch.setenv("OVH_INIT_CONSUMER_KEY", "consumer-key-of-who-makes-things")
+    monkeypatch.delenv("OVH_APPLICATION_KEY", raising=False)
+    return it
+
+
+def test_keys_to_the_witness_are_made_and_deleted_by_the_key_of_who_has_made_its_users(
+    world: World, account: Account, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = list[str]()
+
+    def settings(stack: Stack) -> Settings:
+        read.append(stack.name)
+        return ITS
+
+    monkeypatch.setattr(Stack, "settings", settings)
+    before = {access for keys in account.keys.values() for access in keys}
+    assert cli.main(["rotate", "witness", "--yes", "--project", "third"]) == ExitCode.DONE
+    assert at_rest(world) and [name for name, _ in world.runs] == ["region-b", "region-a"]
+    assert {len(keys) for keys in account.keys.values()} == {1}
+    assert not before & {access for keys in account.keys.values() for access in keys}
+    assert account.signed == {"secret-application-key", "consumer-key-of-who-makes-things"}
+    assert {(method, "s3Credentials" in path) for method, path in account.asked} == {
+        ("GET", False), ("GET", True), ("POST", True), ("DELETE", True),
+    }, "no user is made, changed or deleted"  # fmt: skip
+    asked, granted = (
+        set(account.asked),
+        beginning(Beginning(service_name="s", zone="z", third="third", regions=(), third_region="DE", buckets=())),
+    )
+    assert all(any(rule.fits(*call) for rule in granted) for call in asked)
+    assert len(read) > 2, "what is put at the end is put by the new key: the one of the beginning is deleted by then"
+    said = "".join(capsys.readouterr()) + json.dumps(
+        [body.decode() for bodies in world.records.objects.values() for body in bodies]
+    )
+    assert world.event().outcome == "done"
+    for word in ("consumer-key-of-who-makes-things", "secretofnew", "secret-witness-secret"):
+        assert word not in said
+
+
+def test_a_dry_run_looks_at_the_users_and_makes_no_key(
+    world: World, account: Account, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["rotate", "witness", "--dry-run", "--project", "third"]) == ExitCode.DONE
+    said = capsys.readouterr().out
+    assert "8 of 8 steps would be made" in said and "deleted at the platform" in said
+    assert {method for method, _ in account.asked} == {"GET"} and world.runs == []
+    account.keys.clear()
+    assert cli.main(["rotate", "witness", "--dry-run", "--project", "third"]) == ExitCode.REFUSED
+    assert "no user of project third" in capsys.readouterr().err, "before anybody agrees to a plan"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words", "code", "said"),
+    [
+        (lambda it, env: env.delenv("OVH_INIT_CONSUMER_KEY"), (), ExitCode.USAGE, "OVH_INIT_CONSUMER_KEY: is not set"),
+        (lambda it, env: None, ("--project", "../x"), ExitCode.USAGE, "wanted the id of a Public Cloud project"),
+        (lambda it, env: it.keys.clear(), (), ExitCode.REFUSED, "no user of project third has the key of operator"),
+        (
+            lambda it, env: it.keys.update({7: {"a b", *it.keys[7]}}),
+            (),
+            ExitCode.FAILED,
+            "wanted a key of letters, digits",
+        ),
+    ],
+)
+def test_what_cannot_be_done_by_the_platform_is_not_begun(
+    world: World,
+    account: Account,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    spoil: Callable[[Account, pytest.MonkeyPatch], Any],
+    words: Sequence[str],
+    code: ExitCode,
+    said: str,
+) -> None:
+    spoil(account, monkeypatch)
+    assert cli.main(["rotate", "witness", "--yes", "--project", "third", *words]) == code
+    assert said in capsys.readouterr().err
+    assert "POST" not in {method for method, _ in account.asked} and world.runs == [] and at_rest(world)
+
+
+def test_the_project_is_that_of_the_answers_where_there_are_some(
+    world: World, account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = answers(assembly.description(assembly.cloud_config(KEYS), KEYS, ("root", "root"), ""))
+    del told["endpoints"]["archive_ca"]
+    told["witness"] = {**told["witness"], "service_name": "5" * 32}
+    (tmp_path / "init.yaml").write_text(yaml.safe_dump(told))
+    assert rotate._project(tmp_path, ITS) == "5" * 32
+    (tmp_path / "init.yaml").write_text("project: UPPER")
+    with pytest.raises(
+        Usage, match=r"init.yaml: .* Wanted the project of the witness's users from it; nothing was changed"
+    ):
+        rotate._project(tmp_path, ITS)
+    (tmp_path / "init.yaml").unlink()
+    assert rotate._project(tmp_path, ITS) == ITS.service_name
+
+
+def test_the_programs_own_key_is_renewed_in_one_run_and_the_old_one_is_in_no_set(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = world.sets["region-a"]["ssh"]["operator"]
+    assert cli.main(["rotate", "operator", "--yes"]) == ExitCode.DONE
+    assert at_rest(world) and [name for name, _ in world.runs] == ["region-b", "region-a"] * 3
+    after = world.sets["region-b"]["ssh"]
+    assert after["former"] == [" ".join(before["public"].split()[:2])] and before["private"] not in json.dumps(
+        world.sets
+    )
+    assert world.also == {()} and after["operator"]["private"] not in "".join(capsys.readouterr())

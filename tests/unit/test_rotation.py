@@ -13,19 +13,26 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
 from components import config
 from components.render import documents
+from contract.buckets import Bucket
 from contract.epoch import InForce
 from contract.errors import DrError, Partial, Refused
 from contract.held import SECRETS
 from contract.hosts import CACHE, certificate_names
+from contract.objectives import PROGRAM
 from contract.rotation import KINDS, Stage
 from contract.services.postgres import REPLICATION_ROLE, Logins, other_pair
 from contract.sites import SITES
+from contract.witness import LATER_USERS
 from scripts.ctl.moves import rotation as steps_of
+from scripts.ctl.moves import witness_keys
 from scripts.ctl.moves.engine import Outcome
 from scripts.ctl.moves.rotation import Steps, World
+from scripts.ctl.moves.witness_keys import WitnessKeys
+from scripts.ctl.reports.book import signers
 from scripts.ctl.stacks import rotation, secrets
 from scripts.ctl.stacks.stack import Stack
 from tests.components import stack as example
@@ -42,7 +49,8 @@ class Host:
     """What a region's servers let in, and what its app hosts and its standby show: names with passwords, certificates' CAs. `shown`: CAs of the certificates
     that its hosts show to others, and its caches and its shop at caches; `believes`: those that all of its hosts trust. `bucket_key`: number of the
     key by which they come to buckets, `bucket_keys`: of those that a run makes or leaves. `replicates`: the password of its standby, and whether its
-    database asks for none.
+    database asks for none. `at_witness`: keys by which its hosts and the run itself come there. `lets_run_in`: the program's keys by
+    which all of its hosts are reached, whatever the first boot has put there.
     """
 
     lets_in: frozenset[tuple[str, str]]
@@ -59,6 +67,41 @@ class Host:
     bucket_key: int
     bucket_keys: frozenset[int]
     replicates: tuple[str, bool]
+    at_witness: frozenset[str]
+    lets_run_in: frozenset[str]
+
+
+class PlayedThird:
+    """The witness's users at the platform, each with its keys; the store goes by them at once. Each change may be the last one of a run."""
+
+    project = "third"
+
+    def __init__(self, played: Played, found: Mapping[str, Any]) -> None:
+        self.played, self.made = played, 0
+        used = [found["witness"], *found["witness"]["hosts"].values()]
+        self.keys = {number: {it["access_key"]} for number, it in enumerate(used, 1)}
+
+    @property
+    def alive(self) -> set[str]:
+        return set[str]().union(*self.keys.values())
+
+    def owners(self) -> dict[str, int]:
+        return {access: number for number, keys in self.keys.items() for access in keys}
+
+    def keys_of(self, number: int) -> tuple[str, ...]:
+        return tuple(sorted(self.keys[number]))
+
+    def another_key(self, number: int) -> dict[str, str]:
+        self.played.change()
+        self.made += 1
+        self.keys[number].add(f"made-{self.made}")
+        self.played.changed()
+        return {"access_key": f"made-{self.made}", "secret_key": f"secret-made-{self.made}"}
+
+    def remove_key(self, number: int, access: str) -> None:
+        self.played.change()
+        self.keys[number].remove(access)
+        self.played.changed()
 
 
 class PlayedStack(Stack):
@@ -101,9 +144,12 @@ class Played:
 
     def __post_init__(self) -> None:
         self.stacks = {site: PlayedStack(site, example.secrets(), self) for site in SITES}
+        self.third = PlayedThird(self, example.secrets())
+        self.unknown = 0  # looks at which the store does not go yet by what the platform has done
         self.hosts = {site: self.told(site) for site in SITES}
         self.keys = {site: {1} for site in SITES}
         self.old = self.hosts["a"]
+        PLAYED.append(self)
 
     def change(self) -> None:
         self.changes += 1
@@ -117,7 +163,7 @@ class Played:
 
     def told(self, site: str) -> Host:
         settings = config.parse(example.configuration(site, secrets=self.stacks[site].secrets()))
-        keys = settings.secrets.buckets
+        keys, door = settings.secrets.buckets, documents.setup(settings, CACHE)
         database, app = documents.postgres(settings, None), documents.app(settings, "/opt/x", KEYS, turn=False)
         caches = [documents.redis(settings, it, EPOCH) for it in settings.hosts_of(site).values() if it.role == CACHE]
         told = [
@@ -145,6 +191,10 @@ class Played:
             signs=app["secret_key_base"],
             reads=frozenset(filter(None, (app["secret_key_base"], app["secret_key_base_beside"]))),
             replicates=(words["replication"], words["replication_rotated"]),
+            lets_run_in=frozenset(door["ssh_operators"]) - frozenset(door["ssh_revoked"]),
+            at_witness=frozenset(
+                it.access_key for it in (documents.witness(settings), *documents.host_keys(settings).values())
+            ),
             bucket_key=keys.used,
             bucket_keys=frozenset(it for it in (keys.used, keys.beside) if it is not None),
             shown={
@@ -186,6 +236,10 @@ class Played:
                     self.lost.append(f"a session of {one} in {other}")
                 if not database.replicates[1] and host.replicates[0] != self.role_password(other):
                     self.lost.append(f"the password of standby {one} at {other}")
+                if program_key(self.stacks[one].kept) not in database.lets_run_in:
+                    self.lost.append(f"the run of {one} at hosts of {other}")
+                if not host.at_witness <= self.third.alive:
+                    self.lost.append(f"{one} at the witness")
                 if host.bucket_key not in self.keys[one]:
                     self.lost.append(f"{one} at its buckets")
                 for which, shown in host.shown.items():
@@ -222,11 +276,26 @@ class Played:
             open_logins=self.open_logins,
             say=self.said.append,
             names=secrets.names_of(config.parse(example.configuration("a"))),
+            platform=self.platform(ticks) if self.kind == "witness" else None,
             keep_days=self.keep_days,
             today=lambda: self.today,
             clock=lambda: float(next(ticks)),
             rest=lambda _: None,
         )
+
+    def platform(self, ticks: Iterator[int]) -> WitnessKeys:
+        bucket = {"endpoint": "https://s3.example", "region": "de", "bucket": "shop-witness"}
+        third: Any = self.third
+        return WitnessKeys(
+            third=lambda: third,
+            place=lambda keys: Bucket(**bucket, access_key=keys["access_key"], secret_key=keys["secret_key"]),
+            clock=lambda: float(next(ticks)),
+            rest=lambda _: None,
+        )
+
+    def reachable(self, place: Bucket) -> bool:
+        late, self.unknown = self.unknown > 0, max(self.unknown - 1, 0)
+        return (place.access_key in self.third.alive) is not late
 
     def rotate(self) -> None:
         for step in list(Steps.found(self.kind, self.world()).all()):
@@ -238,6 +307,10 @@ class Played:
         return sets[0] == sets[1] and "rotation" not in sets[0]
 
 
+def program_key(found: Mapping[str, Any]) -> str:
+    return " ".join(found["ssh"]["operator"]["public"].split()[:2])
+
+
 IN_USE: Mapping[str, Callable[[Any], str]] = {
     "database": lambda it: it["postgres"]["app"],
     "replication": lambda it: it["postgres"]["replication"],
@@ -247,7 +320,10 @@ IN_USE: Mapping[str, Callable[[Any], str]] = {
     "host-certificates": lambda it: it["tls"]["ca"],
     "cache-certificates": lambda it: it["tls"]["cache"]["ca"],
     "buckets": lambda it: str(it.get("buckets")),
+    "witness": lambda it: it["witness"]["access_key"],
+    "operator": program_key,
 }
+PLAYED: list[Played] = []  # the newest is asked
 KEYS = {"access_key": "k", "secret_key": "s"}
 EPOCH = InForce(epoch=3, active="a", previous=None, planned=True, checkpoint=None)
 
@@ -255,6 +331,18 @@ EPOCH = InForce(epoch=3, active="a", previous=None, planned=True, checkpoint=Non
 def _pems(text: str) -> Iterator[str]:
     end = "-----END CERTIFICATE-----"
     yield from (f"{it.strip()}\n{end}" for it in text.split(end) if it.strip())
+
+
+@pytest.fixture(autouse=True)
+def store(monkeypatch: pytest.MonkeyPatch) -> None:
+    class PlayedBucket:
+        def __init__(self, place: Bucket) -> None:
+            self.place = place
+
+        def reachable(self) -> bool:
+            return PLAYED[-1].reachable(self.place)
+
+    monkeypatch.setattr(witness_keys, "RuledBucket", PlayedBucket)
 
 
 def test_both_regions_have_the_new_set_and_the_old_one_opens_nothing() -> None:
@@ -352,6 +440,101 @@ def test_keys_of_buckets_have_a_number_that_never_comes_again() -> None:
         assert {host.bucket_key for host in played.hosts.values()} == {number}
 
 
+def test_keys_to_the_witness_are_others_afterwards_and_each_user_has_one() -> None:
+    played = Played(kind="witness")
+    before = played.stacks["a"].secrets()
+    played.third.keys[3].add("of-a-run-that-was-killed-long-ago")
+    played.unknown = 3
+    played.rotate()
+    assert played.lost == [] and played.at_rest() and played.runs == ["b", "a"], "the store takes both by itself"
+    after = played.stacks["b"].secrets()
+    assert {len(keys) for keys in played.third.keys.values()} == {1}
+    assert all(host.at_witness == played.third.alive for host in played.hosts.values())
+    assert not played.third.alive & played.old.at_witness
+    assert set(after["witness"]["hosts"]) == set(before["witness"]["hosts"])
+    assert {**after, "witness": 0, "since": 0} == {**before, "witness": 0, "since": 0}
+    assert after["since"]["witness"] > before["since"]["witness"]
+
+
+def test_the_program_comes_in_by_another_key_and_what_the_old_one_has_signed_verifies_on() -> None:
+    played = Played(kind="operator")
+    olds = [program_key(example.secrets())]
+    for _ in range(2):
+        played.rotate()
+        assert played.lost == [] and played.at_rest()
+        found = played.stacks["b"].secrets()
+        new = program_key(found)
+        assert new not in olds and found["ssh"]["former"] == olds, "public parts alone, the newest last"
+        for host in played.hosts.values():
+            assert host.lets_run_in == {new}
+        settings = config.parse(example.configuration("a", secrets=found))
+        told = documents.setup(settings, CACHE)
+        assert set(olds) <= set(told["ssh_revoked"]), "the first boot's file names it for ever"
+        assert [key for name, key in signers(settings) if name == PROGRAM] == [new, *olds]
+        assert load_ssh_private_key(found["ssh"]["operator"]["private"].encode(), None)
+        olds.append(new)
+    assert played.runs == ["b", "a"] * 6
+
+
+def test_the_old_private_key_is_in_no_set_from_the_turn_on() -> None:
+    found = example.secrets()
+    old = found["ssh"]["operator"]["private"]
+    after = rotation.turned(rotation.begun(found, "operator", {}), "operator", "2026-11-30")
+    assert old not in json.dumps(after) and json.dumps(old)[1:-1] not in json.dumps(after)
+    assert set(after["rotation"]["operator"]) == {"stage", "applied", "public"}
+
+
+def test_a_set_without_the_bastions_keys_stays_one() -> None:
+    played = Played(kind="witness")
+    for stack in played.stacks.values():
+        for user in LATER_USERS:
+            del stack.kept["witness"]["hosts"][user]
+    played.hosts = {site: played.told(site) for site in SITES}
+    played.rotate()
+    assert played.lost == [] and played.at_rest()
+    assert not set(played.stacks["a"].secrets()["witness"]["hosts"]) & set(LATER_USERS)
+
+
+def test_a_store_that_does_not_go_by_the_platform_turns_nothing_and_ends_nothing() -> None:
+    played = Played(kind="witness")
+    played.unknown = 10_000
+    with pytest.raises(Partial, match="new key of operator: is not known to the witness after 120 s"):
+        played.rotate()
+    assert played.runs == [] and played.lost == []
+    played.unknown = 0
+    steps = list(Steps.found("witness", played.world()).all())
+    for step in steps[1:6]:
+        if not step.there:
+            step.act()
+    played.unknown = 10_000
+    with pytest.raises(Partial, match=r"old key of operator: is deleted .* and the witness takes it after 120 s yet"):
+        played.rotate()
+    assert rotation.number(played.stacks["a"].secrets(), "witness") == steps_of.TURNED, "what it was is known yet"
+    played.unknown = 0
+    played.rotate()
+    assert played.lost == [] and played.at_rest()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda it: it.keys[1].clear(), "no user of project third has the key of operator that is in use"),
+        (
+            lambda it: it.keys.update({2: it.keys[2] | it.keys.pop(3)}),
+            r"have keys of one user \(2\) of project third, wanted a user for each",
+        ),
+    ],
+)
+def test_users_that_are_not_those_of_the_set_are_refused_and_no_key_is_made(
+    spoil: Callable[[PlayedThird], Any], said: str
+) -> None:
+    played = Played(kind="witness")
+    spoil(played.third)
+    with pytest.raises(Refused, match=said) as refused:
+        played.rotate()
+    assert played.changes == 0 and "no key was changed" in str(refused.value) and "secret-" not in str(refused.value)
+
+
 def test_sessions_of_before_are_read_for_some_days_and_the_same_command_ends_them_then() -> None:
     played = Played(kind="sessions", keep_days=14)
     before = played.stacks["a"].secrets()["rails"]["secret_key_base"]
@@ -441,7 +624,7 @@ def test_a_run_killed_at_any_change_is_finished_by_the_next_one_and_shuts_nobody
             assert len(new) == 1 and IN_USE[kind](example.secrets()) not in new
 
 
-@pytest.mark.parametrize("kind", [KIND, *CERTIFICATES, "buckets", "replication"])
+@pytest.mark.parametrize("kind", [KIND, *CERTIFICATES, "buckets", "replication", "witness", "operator"])
 @pytest.mark.parametrize("planned", [True, False])
 def test_the_shop_may_be_moved_in_the_middle_and_the_rotation_goes_on_from_the_other_side(
     planned: bool, kind: str

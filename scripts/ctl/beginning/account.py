@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -150,6 +150,36 @@ class Third:
         log.know([found.secret])
         return {"access_key": found.access, "secret_key": found.secret}
 
+    def owners(self) -> dict[str, int]:
+        """The number of its user by the id of each key that the project has. Raises Failed."""
+        users = _all(User, self._api.ask("GET", self._users), f"a user of project {self.project}")
+        return {access: user.id for user in users for access in self.keys_of(user.id)}
+
+    def keys_of(self, number: int) -> tuple[str, ...]:
+        """Ids of all keys of a user. Raises Failed."""
+        told = self._api.ask("GET", f"{self._users}/{number}/s3Credentials")
+        return _ids(_all(S3Key, told, f"a key of user {number}"), f"user {number}")
+
+    def another_key(self, number: int) -> dict[str, str]:
+        """{"access_key", "secret_key"} of one more key of a user. Raises Failed."""
+        told = self._api.ask("POST", f"{self._users}/{number}/s3Credentials")
+        found = fields.heard(
+            S3Key, told, f"new key of user {number}", "what was in use is in use; see what answers there"
+        )
+        _ids([found], f"user {number}")
+        if found.secret is None:
+            raise Failed(f"new key of user {number}: came without its secret, wanted both; what was in use is in use")
+        log.know([found.secret])
+        return {"access_key": found.access, "secret_key": found.secret}
+
+    def remove_key(self, number: int, access: str) -> None:
+        """A key that is gone already is fine. Raises Failed."""
+        try:
+            self._api.ask("DELETE", f"{self._users}/{number}/s3Credentials/{access}")
+        except Answered as error:
+            if not error.gone:
+                raise
+
     def remove(self, person: Person) -> None:
         """A user that was needed for a moment; one that is gone already is fine. Raises Failed."""
         try:
@@ -189,14 +219,19 @@ class Third:
         told = self._api.ask("GET", f"{own}/policy")
         policy = told.get("policy") if isinstance(told, dict) else None
         keys = _all(S3Key, self._api.ask("GET", f"{own}/s3Credentials"), f"a key of user {name}")
-        if not all(is_id(it.access) for it in keys):
-            raise Failed(f"key of user {name}: has an id that is no word, wanted letters, digits and dashes; {_GO_ON}")
         return Person(
             name=name,
             number=found[0].id,
             policy=policy if isinstance(policy, str) else "",
-            keys=tuple(sorted(it.access for it in keys)),
+            keys=_ids(keys, f"user {name}"),
         )
+
+
+def _ids(keys: Sequence[S3Key], whose: str) -> tuple[str, ...]:
+    """They become parts of a path. Raises Failed."""
+    if not all(is_id(it.access) for it in keys):
+        raise Failed(f"key of {whose}: has an id that is no word, wanted letters, digits and dashes; {_GO_ON}")
+    return tuple(sorted(it.access for it in keys))
 
 
 def _found(api: OvhApi, path: str) -> Any:

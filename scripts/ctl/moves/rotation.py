@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from contract.errors import Partial, Refused
 from contract.plain import phrase, shown
@@ -32,11 +32,24 @@ KEPT = {"sessions": "sessions of before {day}: are read", "buckets": "links into
 IDLE_S, LOOK_S = 300.0, 5.0  # until nobody is signed in by the old logins, and between two looks
 
 
+class Platform(Protocol):
+    """Who makes the keys of a kind, takes several of them at a time, and needs to be told of none by a host."""
+
+    def made(self, found: Secrets) -> Secrets:
+        """New keys beside those of a set. Raises DrError."""
+
+    def wait_for(self, part: Secrets) -> None:
+        """Until new keys are taken where they are shown. Raises DrError."""
+
+    def end(self, found: Secrets, part: Secrets) -> None:
+        """Every key is deleted but those of a set; those of `part`, which were in use before, are seen refused. Raises DrError."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class World:
     """What the steps work with. `active`: which region is, asked anew before each run; `up`: a run of one with a request for another; `open_logins`: of
     the active region's database, each with its sessions, None where it does not say; `keep_days`: how long what was signed before is read; `names`: of
-    hosts, for their certificates.
+    hosts, for their certificates; `platform`: of the kinds of which somebody else makes the keys.
     """
 
     stacks: Mapping[str, Stack]
@@ -45,6 +58,7 @@ class World:
     open_logins: Callable[[str], Mapping[str, int] | None]
     say: Callable[[str], Any]
     names: Names
+    platform: Platform | None = None
     keep_days: int = 0
     today: Callable[[], datetime.date] = lambda: datetime.datetime.now(datetime.UTC).date()
     clock: Callable[[], float] = time.monotonic
@@ -72,7 +86,11 @@ class Steps:
         """In order. What the runs before have done is there."""
         kind, standby = self._kind, other(self._world.active())
         yield self._written(BESIDE, f"a new set of {kind} lies beside the one in use, in both stacks")
-        yield from self._runs(BESIDE, standby, "lets in both")
+        if self._world.platform is None:
+            yield from self._runs(BESIDE, standby, "lets in both")
+        else:
+            known = f"the new {kind} is known where it is shown"
+            yield Step(what=known, there=self._has(TURNED), act=self._wait_for_platform)
         yield self._written(TURNED, f"the new {kind} is in use, and the old one lies beside it, in both stacks")
         yield from self._runs(TURNED, standby, "shows the new one")
         if kind == DATABASE:
@@ -81,8 +99,12 @@ class Steps:
         if kind in KEPT:
             kept = f"what was signed with the old one has been good for {self._world.keep_days} days"
             yield Step(what=kept, there=self._has(ENDED), act=self._wait_days)
+        if self._world.platform is not None:
+            gone = f"every other {kind} key is deleted at the platform, and the old ones are refused"
+            yield Step(what=gone, there=self._has(ENDED), act=self._end_at_platform)
         yield self._written(ENDED, "the old one is in no stack any more")
-        yield from self._runs(ENDED, standby, "lets in the new one alone")
+        if self._world.platform is None:
+            yield from self._runs(ENDED, standby, "lets in the new one alone")
         if kind == DATABASE:
             yield Step(what="the old logins are shut out", there=self._has(CLOSED), act=self._see_shut_out)
         yield self._written(CLOSED, "the sets of both stacks are at rest")
@@ -120,10 +142,15 @@ class Steps:
         found, theirs, kind = self._sets[site], self._sets[other(site)], self._kind
         ahead = self._stage(other(site)) > self._stage(site)
         if self._stage(site) == 0:
-            return rotation.beside_as(found, kind, theirs) if ahead else rotation.begun(found, kind, self._world.names)
+            return rotation.beside_as(found, kind, theirs) if ahead else self._begun(found)
         if self._stage(site) == BESIDE:
             return rotation.turned(found, kind, rotation.day(theirs, kind) if ahead else f"{self._world.today()}")
         return rotation.ended(found, kind) if self._stage(site) == TURNED else rotation.closed(found, kind)
+
+    def _begun(self, found: Secrets) -> Secrets:
+        if self._world.platform is None:
+            return rotation.begun(found, self._kind, self._world.names)
+        return rotation.begun_with(found, self._kind, self._world.platform.made(found))
 
     def _keep(self, site: str, made: Secrets) -> None:
         """Raises Partial where somebody else has written meanwhile."""
@@ -171,6 +198,20 @@ class Steps:
                 f"pulumi up of region {site}: failed ({phrase('; '.join(outcome.errors), 1500)}); both regions let in what the other one shows"
             )
         self._keep(site, rotation.applied(self._sets[site], self._kind, f"{self._world.today()}"))
+
+    # --- the platform
+
+    def _wait_for_platform(self) -> None:
+        assert self._world.platform is not None
+        self._world.platform.wait_for(rotation.beside(self._sets[SITES[0]], self._kind))
+
+    def _end_at_platform(self) -> None:
+        """Where one set has ended already, the other one alone knows what was good before."""
+        assert self._world.platform is not None
+        site = next(it for it in SITES if self._stage(it) == TURNED)
+        self._world.platform.end(self._sets[site], rotation.beside(self._sets[site], self._kind))
+
+    # --- the database
 
     def _old(self) -> tuple[str, str]:
         """Names that nobody is to come in by, once the new ones are in use."""

@@ -32,7 +32,7 @@ def signers(settings: Settings) -> tuple[tuple[str, str], ...]:
     """Whose signature counts: names and public keys. The program's own under its name, with those that it had before."""
     own, told = " ".join(settings.secrets.operator.public.split()[:2]), settings.reports
     former, persons = ((), ()) if told is None else (told.former or (), tuple((told.signers or {}).items()))
-    return tuple((PROGRAM, key) for key in (own, *former)) + persons
+    return tuple((PROGRAM, key) for key in dict.fromkeys((own, *settings.secrets.operator_former, *former))) + persons
 
 
 def by_program(settings: Settings) -> Sign:

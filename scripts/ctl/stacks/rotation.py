@@ -21,6 +21,7 @@ from scripts.ctl.stacks.secrets import (
     Authority,
     certificates_of_caches,
     certificates_of_hosts,
+    ssh_pair,
 )
 
 Secrets = dict[str, Any]
@@ -30,9 +31,11 @@ _PLACE, _STAGE, _APPLIED, _SINCE = "rotation", "stage", "applied", "since"
 
 @dataclass(frozen=True, kw_only=True)
 class Exchange:
-    """What is particular to a kind. `fresh`: the new part of a set; `turn`: puts a part in the place of what is in use, which it returns."""
+    """What is particular to a kind. `fresh`: the new part of a set, None where the platform makes it; `turn`: puts a part in the place of what is in use,
+    which it returns.
+    """
 
-    fresh: Callable[[Mapping[str, Any], Names], Secrets]
+    fresh: Callable[[Mapping[str, Any], Names], Secrets] | None
     turn: Callable[[Secrets, Mapping[str, Any]], Secrets]
 
 
@@ -60,13 +63,24 @@ def shown(found: Mapping[str, Any], kind: str) -> str:
 
 def begun(found: Mapping[str, Any], kind: str, names: Names) -> Secrets:
     """What is new lies beside what is in use."""
-    return _with(found, kind, Stage.BESIDE, EXCHANGES[kind].fresh(found, names))
+    fresh = EXCHANGES[kind].fresh
+    assert fresh is not None, "made by the platform: see `begun_with`"
+    return begun_with(found, kind, fresh(found, names))
+
+
+def begun_with(found: Mapping[str, Any], kind: str, part: Mapping[str, Any]) -> Secrets:
+    """The same with what somebody else has made."""
+    return _with(found, kind, Stage.BESIDE, part)
+
+
+def beside(found: Mapping[str, Any], kind: str) -> Secrets:
+    """What lies beside what is in use."""
+    return {name: it for name, it in found[_PLACE][kind].items() if name not in (_STAGE, _APPLIED)}
 
 
 def beside_as(found: Mapping[str, Any], kind: str, other: Mapping[str, Any]) -> Secrets:
     """The same as in the other stack's set, which has begun."""
-    part = {name: it for name, it in other[_PLACE][kind].items() if name not in (_STAGE, _APPLIED)}
-    return _with(found, kind, Stage.BESIDE, part)
+    return begun_with(found, kind, beside(other, kind))
 
 
 def turned(found: Mapping[str, Any], kind: str, day: str) -> Secrets:
@@ -228,8 +242,36 @@ def _generation(found: Mapping[str, Any]) -> int:
     return int(found.get("buckets", {}).get(_GENERATION, FIRST_KEYS))
 
 
+# --- the witness: a key of each of its users, at a store that takes several of one
+
+
+def _turn_witness(made: Secrets, part: Mapping[str, Any]) -> Secrets:
+    old = made["witness"]
+    made["witness"] = {name: part[name] for name in _OF_WITNESS}
+    return dict(old)
+
+
+# --- the program's own key of ssh: hosts take several, and keep those out that it had before
+
+
+def _fresh_operator(_: Mapping[str, Any], __: Names) -> Secrets:
+    return ssh_pair("operator")
+
+
+def _turn_operator(made: Secrets, part: Mapping[str, Any]) -> Secrets:
+    """Of the old one the public part alone is kept: hosts that take it yet, and records that it has signed, are known by that."""
+    ssh = made["ssh"]
+    old = " ".join(ssh["operator"]["public"].split()[:2])
+    new = {name: part[name] for name in _OF_PAIR}
+    made["ssh"] = {**ssh, "operator": new, _FORMER: [*ssh.get(_FORMER, ()), old]}
+    return {_PUBLIC: old}
+
+
 _GENERATION = "generation"
 _OF_HOSTS, _OF_CACHES = ("ca", "hosts"), ("ca", "clients", "hosts")
+_PUBLIC, _FORMER = "public", "former"
+_OF_PAIR = ("private", _PUBLIC)
+_OF_WITNESS = ("access_key", "secret_key", "hosts")
 _BASE, _REPLICATION = "secret_key_base", "replication"
 EXCHANGES: Mapping[str, Exchange] = {
     "database": Exchange(fresh=_fresh_database, turn=_turn_database),
@@ -240,4 +282,6 @@ EXCHANGES: Mapping[str, Exchange] = {
     "host-certificates": Exchange(fresh=_fresh_hosts, turn=_turn_hosts),
     "cache-certificates": Exchange(fresh=_fresh_caches, turn=_turn_caches),
     "buckets": Exchange(fresh=_fresh_buckets, turn=_turn_buckets),
+    "operator": Exchange(fresh=_fresh_operator, turn=_turn_operator),
+    "witness": Exchange(fresh=None, turn=_turn_witness),
 }

@@ -82,9 +82,9 @@ def generate(
     return {
         **outside,
         "ssh": {
-            "operator": _ssh_pair("operator"),
-            "ca": _ssh_pair("ca"),
-            "hosts": {name: _ssh_pair(name) for name in hosts},
+            "operator": ssh_pair("operator"),
+            "ca": ssh_pair("ca"),
+            "hosts": {name: ssh_pair(name) for name in hosts},
         },
         "tls": certificates(hosts, shop_host, aliases),
         "postgres": {"replication": _password(), "app": _password()},
@@ -210,7 +210,7 @@ def _san(name: str) -> x509.GeneralName:
         return x509.DNSName(name)
 
 
-def _ssh_pair(comment: str) -> dict[str, str]:
+def ssh_pair(comment: str) -> dict[str, str]:
     """An ed25519 pair in OpenSSH's forms."""
     key = ed25519.Ed25519PrivateKey.generate()
     private = key.private_bytes(

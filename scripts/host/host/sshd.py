@@ -20,6 +20,7 @@ from ..frame.layout import Layout
 FOLDER = PurePosixPath("/etc/ssh")
 RULES = FOLDER / "sshd_config.d/00-dr.conf"  # before what the image or cloud-init say: the first value counts
 AUTHORITIES, PRINCIPALS, REVOKED = FOLDER / "dr-user-ca.pub", FOLDER / "dr-principals", FOLDER / "dr-revoked.krl"
+OPERATORS = FOLDER / "dr-operators"
 EXEMPT = "PerSourcePenaltyExemptList"  # OpenSSH 9.8 and newer
 # Whoever comes in this way is root, by the program's key or by a certificate; between hosts a bastion passes connections on to their ssh and to nothing
 # else. The log names each by key or certificate, also one that is refused.
@@ -45,16 +46,17 @@ AuthorizedPrincipalsCommand none
 
 @dataclass(frozen=True)
 class Sshd:
-    """Of one host. `authorities`, `revoked`: as in its document."""
+    """Of one host. `authorities`, `revoked`, `operators`: as in its document."""
 
     envelope: Envelope
     authorities: Sequence[str] = ()
     revoked: Sequence[str] = ()
+    operators: Sequence[str] = ()
 
     @classmethod
     def of(cls, envelope: Envelope, block: Block) -> Sshd:
         """From what the host is told."""
-        return cls(envelope, block.ssh_authorities, block.ssh_revoked)
+        return cls(envelope, block.ssh_authorities, block.ssh_revoked, block.ssh_operators)
 
     @property
     def bastion(self) -> bool:
@@ -74,6 +76,10 @@ class Sshd:
             f"TrustedUserCAKeys {AUTHORITIES if self.authorities else 'none'}",
             f"AuthorizedPrincipalsFile {PRINCIPALS}/%u",
         ]
+        if (
+            self.operators
+        ):  # what the first boot has put into the other file stays there; who is shut out is so wherever it stands
+            lines.append(f"AuthorizedKeysFile .ssh/authorized_keys {OPERATORS}")
         if self.revoked:
             lines.append(f"RevokedKeys {REVOKED}")
         if penalties and self.bastions:
@@ -87,6 +93,9 @@ class Sshd:
 
     def files(self, layout: Layout, *, penalties: bool) -> Iterator[ManagedFile]:
         """The rules last: without the list that they name sshd would let nobody in. A list that they name no more stays, for sshd is told of that later."""
+        if self.operators:
+            text = "".join(f"{key}\n" for key in dict.fromkeys(self.operators))
+            yield ManagedFile(path=layout.at(str(OPERATORS)), content=text)
         if self.authorities:
             text = "".join(f"{key}\n" for key in dict.fromkeys(self.authorities))
             yield ManagedFile(path=layout.at(str(AUTHORITIES)), content=text)

@@ -135,7 +135,7 @@ REFUSED = [name for name in CERTIFICATES if name not in ("alice", "of-the-team",
 
 def papers(folder: Path) -> None:
     """Every key and certificate of the tests."""
-    for name in ("known", "other", "person", "gone", "ca", "team", "image"):
+    for name in ("known", "next", "former", "other", "person", "gone", "ca", "team", "image"):
         keygen(folder, "-t", "ed25519", "-N", "", "-C", name, "-f", name)
     for name, (words, more) in CERTIFICATES.items():
         certify(folder, name, *words, **more)
@@ -157,7 +157,9 @@ def serve(folder: Path, host: str, stack: ExitStack, *, closed: bool = True, tru
     papers(folder)
     (tree / "root/.ssh").mkdir(parents=True, mode=0o700)
     (tree / "root").chmod(0o700)
-    (tree / "root/.ssh/authorized_keys").write_text((folder / "known.pub").read_text())
+    # As the first boot has left it, with a key that the program had then and has no more.
+    first = "".join((folder / f"{name}.pub").read_text() for name in ("known", "former"))
+    (tree / "root/.ssh/authorized_keys").write_text(first)
     rules = tree / "etc/ssh/sshd_config.d/50-image.conf"
     rules.parent.mkdir(parents=True)
     rules.write_text(OPEN)
@@ -167,8 +169,9 @@ def serve(folder: Path, host: str, stack: ExitStack, *, closed: bool = True, tru
             for name in ("db-1", "control-1")
         }
         more = {
+            "ssh_operators": [line(folder, name) for name in ("known", "next")],
             "ssh_authorities": [line(folder, name) for name in ("ca", "team")],
-            "ssh_revoked": ["serial:4711", "id:mallory+20261129T090000Z", line(folder, "gone")],
+            "ssh_revoked": ["serial:4711", "id:mallory+20261129T090000Z", line(folder, "gone"), line(folder, "former")],
         }
         setup = {**SETUP, **(more if trusting else {})}
         envelope, block = read(
@@ -223,6 +226,13 @@ def door(request: pytest.FixtureRequest, database: Door, bastion: Door) -> Door:
 
 def test_the_operators_key_opens_root(door: Door) -> None:
     assert door.ssh("root", command=("id", "-u")).stdout.strip() == "0"
+
+
+def test_while_it_is_rotated_the_next_one_does_too_and_one_of_before_does_not_though_the_first_boot_named_it(
+    door: Door,
+) -> None:
+    assert door.ssh("root", key="next", command=("id", "-u")).stdout.strip() == "0"
+    assert "Permission denied (publickey)" in door.ssh("root", key="former").stderr
 
 
 def test_another_key_does_not(door: Door) -> None:
