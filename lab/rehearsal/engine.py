@@ -115,12 +115,12 @@ class Pulumi:
         """`pulumi cancel`: take the lock of a run that was killed."""
         return self.call(["cancel", "--yes", "-s", stack_name(site)])
 
-    def typed(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """`drctl` as an operator types it, without a terminal."""
+    def typed(self, *words: str, exported: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """`drctl` as an operator types it, without a terminal. `exported`: variables for this command alone."""
         return subprocess.run(
             ["scripts/drctl", *words],
             cwd=self.project,
-            env=self.environment,
+            env={**self.environment, **(exported or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

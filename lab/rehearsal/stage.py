@@ -27,6 +27,7 @@ from lab.rehearsal.leaks import scan
 from lab.rehearsal.leaks.needles import Needles
 from lab.rehearsal.world import World, wait_for
 from lab.rehearsal.writers import overlaps, spans
+from scripts.clients.witness import Witness
 
 SAMPLES = "/var/tmp/lab-writers.jsonl"  # noqa: S108 - on a host of the lab
 CACHE_SETTINGS = "/opt/lab/cache.json"
@@ -100,7 +101,7 @@ class Stage:
     """One pair of regions for many drills."""
 
     def __init__(self, world: World) -> None:
-        self.world, self.pulumi, self.witness = world, world.pulumi, world.witness
+        self.world, self.pulumi = world, world.pulumi
         self._ledgers = 0
         self.aside: list[Event] = []  # carts and files of the last customers
         self._overwritten: set[str] = set()  # epochs that an earlier drill has told of
@@ -142,6 +143,10 @@ class Stage:
         record.expect(record.isolates or not stops, f"agents stopped services that were heard: {stops}")
 
     # --- who is who
+
+    @property
+    def witness(self) -> Witness:
+        return self.world.witness
 
     def epoch(self) -> Epoch:
         newest = self.witness.newest()

@@ -62,6 +62,11 @@ def running_lab() -> Iterator[Places]:
         lab("down")
 
 
+def key_of(part: Mapping[str, Any]) -> dict[str, str]:
+    """Both words of an S3 key, of a part of `dr:secrets` that has one."""
+    return {name: part[name] for name in ("access_key", "secret_key")}
+
+
 @dataclass(frozen=True)
 class Killed:
     """A run whose engine was killed."""
@@ -84,9 +89,16 @@ class World:
         environment = {**os.environ, **tools.ensure().environment()}
         self.pulumi = Pulumi(PROJECT, where.run, files, environment, random_secrets.token_urlsafe(16))
         self.pulumi.create(stacks.to_stdin(self.secrets))
-        keys = {name: self.secrets["witness"][name] for name in ("access_key", "secret_key")}
-        self.witness = Witness(Bucket(**self.config["dr:witness"], **keys))
+        self.witness = self._witness()
         self._bastions: dict[str, str | None] = {}
+
+    def know(self, secrets: dict[str, Any]) -> None:
+        """What the eyes here go by from now on."""
+        self.secrets = secrets
+        self.witness = self._witness()
+
+    def _witness(self) -> Witness:
+        return Witness(Bucket(**self.config["dr:witness"], **key_of(self.secrets["witness"])))
 
     @property
     def shop_url(self) -> str:
