@@ -41,7 +41,7 @@ def secrets(its: Settings) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def made(its: Settings, secrets: dict[str, Any]) -> dict[str, Any]:
     kinds = (greeting.HOSTS, greeting.CACHES, greeting.LOGINS)
-    return {kind: rotation.EXCHANGES[kind].fresh(secrets, names_of(its)) for kind in kinds}
+    return {kind: rotation.fresh(secrets, kind, names_of(its)) for kind in kinds}
 
 
 @pytest.fixture(scope="module")

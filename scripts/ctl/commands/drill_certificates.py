@@ -169,7 +169,7 @@ def _made(stack: Stack, settings: Settings, drill: Drill) -> tuple[dict[str, Map
             raise Refused(
                 f"rotation of {kind}: is under way, wanted none; nothing was begun; `drctl rotate {kind}` takes it to its end, and proves more than this would"
             )
-        made[kind] = rotation.EXCHANGES[kind].fresh(secrets, names)
+        made[kind] = rotation.fresh(secrets, kind, names)
         beside = rotation.begun(secrets, kind, names)
         turned = rotation.turned(beside, kind, f"{drill.at:%Y-%m-%d}")
         for stage, found in (("beside", beside), ("turned", turned), ("ended", rotation.ended(turned, kind))):

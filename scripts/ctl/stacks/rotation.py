@@ -63,9 +63,14 @@ def shown(found: Mapping[str, Any], kind: str) -> str:
 
 def begun(found: Mapping[str, Any], kind: str, names: Names) -> Secrets:
     """What is new lies beside what is in use."""
-    fresh = EXCHANGES[kind].fresh
-    assert fresh is not None, "made by the platform: see `begun_with`"
-    return begun_with(found, kind, fresh(found, names))
+    return begun_with(found, kind, fresh(found, kind, names))
+
+
+def fresh(found: Mapping[str, Any], kind: str, names: Names) -> Secrets:
+    """The new part of a set, of a kind that no platform makes."""
+    make = EXCHANGES[kind].fresh
+    assert make is not None, "made by the platform: see `begun_with`"
+    return make(found, names)
 
 
 def begun_with(found: Mapping[str, Any], kind: str, part: Mapping[str, Any]) -> Secrets:
