@@ -780,7 +780,8 @@ def test_a_host_whose_process_has_gone_is_asked_by_another(world, monkeypatch):
     heard = calls.index(("db-1.a", "postgres listen"))
     assert calls.count(("db-1.a", "postgres listen")) == 1, "one that has not answered is not asked again"
     asked = [at for at, call in enumerate(calls) if call == ("db-1.a", "postgres status") and at > heard]
-    assert len(asked) == 2 and asked[1] < calls.index(("db-1.b", "takeover epoch"))
+    # Before it and behind the claim; the first look's other way may come late, beside these.
+    assert len(asked) in (2, 3) and asked[1] < calls.index(("db-1.b", "takeover epoch"))
 
 
 def test_no_process_is_started_at_the_old_primary_between_its_stop_and_the_promotion(world, monkeypatch):

@@ -55,7 +55,7 @@ def undertaking_ended(settings: Settings, kind: str, event: Event, tell: Tell, t
     """The record of what is no move, a drill, a deploy, a rotation, however that has ended, and no reason for another end."""
     try:
         made = book.draft(kind, event=event)
-        write(settings, replace(made, token=token or made.token), tell)
+        write(settings, replace(made, token=token) if token else made, tell)
     except (OSError, RuntimeError, DrError) as wrong:
         tell(
             f"warning: the record of this {kind} could not be made ({type(wrong).__name__}); note it by hand, with your name and the time"
