@@ -1,7 +1,7 @@
 """Faults of what watches: an exporter that hangs, a disk that is full, a way of telling that fails, a control host that is dead, both cut off from each other.
 
 Real servers with the configuration of hosts, in a network of their own: each region's are a user of their own, by whom a packet filter tells them apart. What
-is told is told once, and nothing is said to be over that is not.
+is told is told once, and nothing is said to be over that is not. Those that wait longest are played with the drills (`make drills`).
 """
 
 from __future__ import annotations
@@ -198,6 +198,7 @@ def test_a_way_that_fails_is_told_of_by_the_others_once(faults: Faults) -> None:
     until("the page is over", lambda: faults.told("ArchiveSplitBrain", "resolved"))
 
 
+@pytest.mark.rest
 def test_a_full_disk_is_told_by_the_other_region_and_ends_no_alert(faults: Faults) -> None:
     """Prometheus lives on and hears nothing; it is ended before what it last heard is too old, and begins again once there is room."""
     faults.all()
@@ -227,6 +228,7 @@ def test_a_full_disk_is_told_by_the_other_region_and_ends_no_alert(faults: Fault
     until("it is over", lambda: faults.told("ArchiveSplitBrain", "resolved"))
 
 
+@pytest.mark.rest
 def test_watchers_that_are_cut_off_each_tell_of_the_other_region_once_and_of_its_return(faults: Faults) -> None:
     faults.all()
     nft(f"add table ip cut\nadd chain ip cut out {{ type filter hook output priority 0; }}\n{CUT}")
@@ -244,6 +246,7 @@ def test_watchers_that_are_cut_off_each_tell_of_the_other_region_once_and_of_its
     assert until("nothing of it is left", lambda: [faults.gone(it) for it in (faults.a, faults.b)] == [[], []])
 
 
+@pytest.mark.rest
 def test_a_dead_control_host_is_told_by_the_other_region_once(faults: Faults) -> None:
     faults.all()
     for name in list(faults.a.running):
