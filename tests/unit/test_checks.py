@@ -23,6 +23,7 @@ from scripts.ctl.stacks.state_stored import Lock
 from scripts.ctl.stacks.state_stored import State as Stored
 from scripts.ctl.survey.checks import ROWS, judge
 from scripts.ctl.survey.checks.row import Finding, Row, Severity, Sight, State
+from scripts.ctl.survey.known import Known
 from tests.unit.played_survey import AT, DARK, changed, dark, recorded, servers, settings, well
 
 ITS = settings()
@@ -213,6 +214,27 @@ def test_a_job_that_a_change_of_roles_has_ended_is_no_trouble_of_the_host() -> N
     assert {it.state for it in of(judge(ended, ITS), "host.units")} == {State.OK}
     real = changed(well(ITS), f"{CACHE_B}/failed", ("dr-assets-sync.service", "dr-agent.service"))
     assert [it.found for it in of(judge(real, ITS), "host.units") if it.state is State.WARN] == ["dr-agent.service"]
+
+
+@pytest.mark.parametrize(("off_s", "which"), [(3600.0, "behind"), (-900.0, "ahead of")])
+def test_a_clock_of_the_operators_own_that_is_off_is_told_once_and_not_as_every_hosts(off_s: float, which: str) -> None:
+    survey = well(ITS)
+    regions = {
+        site: replace(
+            it,
+            hosts={
+                name: Known(value=replace(word.value, at=AT + 1 + off_s + (90 if name == "cache-1" else 0)))
+                for name, word in it.hosts.items()
+                if word.value is not None
+            },
+        )
+        for site, it in survey.regions.items()
+    }
+    found = of(judge(replace(survey, regions=regions), ITS), "clock.offset")
+    own, *others = found
+    assert own.subject == "this machine" and f"s {which} most hosts" in own.found and "here" in own.next
+    told = {it.subject for it in others if it.state is not State.OK}
+    assert told == {"cache-1.a", "cache-1.b"}, "whoever differs from most others is told as before"
 
 
 def test_what_the_configuration_says_by_itself_is_checked() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import statistics
 from collections.abc import Iterable, Iterator
 
 from contract.names import server_name
@@ -15,6 +16,7 @@ BLOCKS, WARNS = Severity.BLOCKS, Severity.WARNS
 # The copier's and the archive's: one that was ended by a change of roles stays failed where it has no more to do. See assets.*, archive.*, backup.*.
 _JOB = re.compile(r"dr-(assets|archive)-[a-z]+\.service")
 CLOCK_S = 5.0
+MOST_OF = 3  # hosts: of two that differ nobody knows which is right
 ROOT_FREE = 0.1
 
 
@@ -85,11 +87,24 @@ def _by_host(at: Sight, region: Region) -> dict[str, Server]:
 
 
 def _clocks(at: Sight) -> Iterator[Verdict]:
-    """A host has said its time while the survey was made."""
-    for name, _, word in at.hosts():
-        said = None if word.value is None else word.value.at
-        off = None if said is None else max(at.now - said, said - at.now - at.survey.took_s, 0.0)
+    """A host has said its time while the survey was made. Where most of them differ from this machine, it is this machine that is wrong."""
+    ahead = {name: word.part(lambda it: None if it.at is None else it.at - at.now) for name, _, word in at.hosts()}
+    known = [it for it in ahead.values() if it is not None]
+    most = statistics.median(known) if len(known) >= MOST_OF else 0.0
+    own = _off(most, at.survey.took_s)
+    if own > CLOCK_S:
+        which = "behind" if most > 0 else "ahead of"
+        yield Verdict(
+            subject="this machine", holds=False, found=f"{own:.0f} s {which} most hosts: it is none of theirs"
+        )
+    for name, it in ahead.items():
+        off = None if it is None else _off(it - most if own > CLOCK_S else it, at.survey.took_s)
         yield judged(name, off, lambda it: it <= CLOCK_S, lambda it: f"{it:.0f} s off" if it else "right")
+
+
+def _off(ahead_s: float, took_s: float) -> float:
+    """By how much a clock is off at least that was read at some moment of `took_s`."""
+    return max(-ahead_s, ahead_s - took_s, 0.0)
 
 
 def _disk(at: Sight) -> Iterable[Verdict]:
@@ -179,7 +194,7 @@ ROWS = (
     Row(
         id="clock.offset",
         severity=WARNS,
-        about="clocks agree with this machine's",
+        about="clocks agree with this machine's, and this machine's with most",
         judge=_clocks,
         wanted=f"{CLOCK_S:.0f} s at most",
         next="timedatectl status on that host, and here",
