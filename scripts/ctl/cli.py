@@ -251,6 +251,7 @@ def _unlock(unlock: argparse.ArgumentParser) -> None:
 def _confirm(confirm: argparse.ArgumentParser) -> None:
     confirm.add_argument("alarm", help="its id, as the page says it")
     confirm.add_argument("--yes", action="store_true", help="agreed")
+    confirm.add_argument("--dry-run", action="store_true", help="what waits for a word, and none is given")
     confirm.add_argument("--reason", default="", help="why, for the audit trail")
     arguments.of_site(confirm)
 

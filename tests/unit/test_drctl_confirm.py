@@ -80,6 +80,13 @@ def test_a_word_names_the_plan_and_who_has_agreed(
     assert "would be lost: 2 s of writes" in said and "entrance of a: silent" in said
 
 
+def test_a_dry_run_shows_the_plan_that_waits_and_agrees_to_nothing(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["confirm", ID, "--yes", "--dry-run"]) == ExitCode.DONE
+    assert not world.words and not world.notes and f"plan {'a' * 12} would move" in capsys.readouterr().out
+
+
 def test_without_a_terminal_nobody_agrees_by_chance(world: World) -> None:
     assert cli.main(["confirm", ID]) == ExitCode.USAGE
     assert not world.words

@@ -1,6 +1,6 @@
 """`drctl confirm ALARM`: somebody agrees to the plan of a watcher that waits for it (`dr:watch.mode: assist`), which looks once more and carries it out.
 
-Exit codes: 0 it was left at the witness; 3 refused, nothing was changed.
+Exit codes: 0 it was left at the witness, or shown by `--dry-run`; 3 refused, nothing was changed.
 """
 
 from __future__ import annotations
@@ -42,6 +42,9 @@ def run(chosen: argparse.Namespace) -> ExitCode:
         print(f"  {line}")
     print(f"  would be lost: {alarm.loss or 'not known'}")
     target = other(alarm.site)
+    if chosen.dry_run:
+        print(f"plan {alarm.plan} would move the shop to region {target}; nobody has agreed to it by this")
+        return ExitCode.DONE
     if not chosen.yes:
         typed(
             target, f"plan {alarm.plan} moves the shop to region {target}; type that region's letter", "`--yes` agrees"
