@@ -1,4 +1,5 @@
-"""Who works at a stack: one lease for each, at the witness, beside the lock that pulumi keeps in the backend of the state.
+"""Who works at a stack: one lease for each, at the witness, beside the lock that pulumi keeps in the backend of the state. And one for what goes over runs of
+both: between two of them nobody else begins such a thing.
 
 That lock has no end, and `pulumi cancel` takes it from a run that lives. This one is renewed while its run lives, so it ends with it.
 """
@@ -6,26 +7,29 @@ That lock has no end, and `pulumi cancel` takes it from a run that lives. This o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from .checks import boolean, integer, one_of, text
 from .fields import key
 from .forms import ID, PHRASE
-from .sites import A_SITE
+from .sites import SITES
 
 RUNS = "runs/"
 RENEWED_S = 8.0  # between two words of a run that lives
+PAIR = "pair"  # in place of a site: of both regions
+What = Literal["up", "destroy", "reboot", "drill standby", "switchover", "deploy", "rotation"]
 SILENT_S = 25.0  # after which one that was not heard is over: three words were missed
 _MACHINE = text(r"[0-9a-f]{32}", "32 hexadecimal digits")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """`runs/<site>.json`, the newest run of a stack. Who, where and what are what its machine says."""
+    """`runs/<site>.json`, the newest run of a stack; `runs/pair.json`, of both. Who, where and what are what its machine says."""
 
     schema: int = key(integer(1, 1), "form of the object", default=1)
     run: str = key(ID, "of this run alone")
-    site: str = key(A_SITE, "of the stack")
-    what: str = key(one_of("up", "destroy", "reboot"), "what it does")
+    site: str = key(one_of(*SITES, PAIR), "of the stack, or `pair`")
+    what: str = key(one_of(*get_args(What)), "what it does")
     who: str = key(PHRASE, "the ssh certificate's name, `DR_WHO`, or user@host")
     place: str = key(PHRASE, "from where")
     at: str = key(PHRASE, "since when, RFC 3339, by that machine's clock")

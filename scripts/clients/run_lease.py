@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 
 from contract.buckets import Bucket
 from contract.errors import DrError, Failed, Refused
-from contract.runs import RENEWED_S, SILENT_S, Run
+from contract.runs import PAIR, RENEWED_S, SILENT_S, Run, What
 from scripts.clients import this_machine, trail
 from scripts.clients.run_bucket import RunBucket, Word
 from scripts.clients.witness_bucket import WitnessDown
@@ -43,10 +43,10 @@ def told(word: Word) -> str:
 
 
 class RunLease:
-    """Of one run of one stack."""
+    """Of one run of one stack, or of what goes over runs of both (`site`: PAIR)."""
 
     def __init__(
-        self, place: Bucket, site: str, what: str, environment: Mapping[str, str], *, tell: Callable[[str], None]
+        self, place: Bucket, site: str, what: What, environment: Mapping[str, str], *, tell: Callable[[str], None]
     ) -> None:
         """`tell`: is told what the operator should know and nothing ends by; from a thread of its own too."""
         self._bucket, self._tell = RunBucket(place, answer_s=ANSWER_S, attempts=2), tell
@@ -62,6 +62,7 @@ class RunLease:
             pid=self._process[0],
             begun=self._process[1],
         )
+        self._subject = "both regions" if site == PAIR else f"stack region-{site}"
         self._etag, self._end, self._lock = "", threading.Event(), threading.Lock()
 
     def take(self) -> None:
@@ -101,7 +102,7 @@ class RunLease:
                 return etag
             word = self._bucket.word(self._run.site)
         raise Refused(
-            f"stack region-{self._run.site}: its lease was taken by others {TRIES} times while this run asked for it, wanted it free; nothing was changed; "
+            f"{self._subject}: its lease was taken by others {TRIES} times while this run asked for it, wanted it free; nothing was changed; "
             "see who works there (`drctl status`) and run the same again"
         )
 
@@ -111,12 +112,12 @@ class RunLease:
         while not over(word):
             if word.etag != first.etag or time.monotonic() - began > SILENT_S + RENEWED_S:
                 raise Refused(
-                    f"stack region-{self._run.site}: {told(word)} is at work there, wanted one run at a time; two would tell the same hosts different "
+                    f"{self._subject}: {told(word)} is at work there, wanted one run at a time; two would tell the same hosts different "
                     "things, so nothing was changed; wait for its end and run the same again, or stop it there"
                 )
             if not waited:
                 self._tell(
-                    f"stack region-{self._run.site}: {told(word)} may be at work there; looking for up to {SILENT_S:.0f} s whether it lives"
+                    f"{self._subject}: {told(word)} may be at work there; looking for up to {SILENT_S:.0f} s whether it lives"
                 )
                 waited = True
             time.sleep(LOOK_S)
@@ -153,6 +154,6 @@ class RunLease:
         except Failed as error:
             other = f"somebody ({error})"
         return (
-            f"stack region-{self._run.site}: this run was silent for too long (process {os.getpid()}), and its lease belongs to {other} by now; two runs "
+            f"{self._subject}: this run was silent for too long (process {os.getpid()}), and its lease belongs to {other} by now; two runs "
             "are at work; let one of them end, and then run `pulumi up` once more"
         )

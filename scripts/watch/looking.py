@@ -22,6 +22,7 @@ from contract.heartbeat import Heartbeat
 from contract.hosts import CACHE, DATABASE, first
 from contract.lease import Lease
 from contract.plain import phrase
+from contract.runs import PAIR
 from contract.sites import SITES, other
 from scripts.clients.hosts import Hosts
 from scripts.clients.run_bucket import RunBucket, Word
@@ -66,7 +67,8 @@ class Looking:
         ask("newest", self._witness.newest)
         for site in SITES:
             ask(f"addresses {site}", partial(self._witness.addresses, site))
-            ask(f"run {site}", partial(self._runs.word, site))
+        for each in (*SITES, PAIR):
+            ask(f"run {each}", partial(self._runs.word, each))
         newest = known("newest")
         epoch: Epoch | None = newest.value
         witness = Vantage(name="witness", answer=_heard(newest), said=newest.why)
@@ -96,7 +98,7 @@ class Looking:
             _answers(f"db-1.{standby}, from here", agent),
             _answers(f"entrance of {standby}, from here", known(f"entrance {standby}")),
         ]
-        working = [_working(known(f"run {site}")) for site in SITES]
+        working = [_working(known(f"run {site}")) for site in (*SITES, PAIR)]
         return Pulse(
             at=time.monotonic(),
             epoch=epoch,
@@ -193,6 +195,6 @@ def _silence(found: Known[Any]) -> Answer:
 
 
 def _working(found: Known[Word]) -> str:
-    """Who, when somebody is at a stack. A witness that does not say makes the watcher blind by itself."""
+    """Who, when somebody is at a stack, or between two runs of both. A witness that does not say makes the watcher blind by itself."""
     word = found.value
     return "" if word is None or over(word) else phrase(told(word), 300)

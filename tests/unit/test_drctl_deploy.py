@@ -20,12 +20,13 @@ from contract.release import Manifest
 from contract.report import Event
 from scripts.ctl import cli
 from scripts.ctl.commands import deploy
-from scripts.ctl.moves import automation, engine
+from scripts.ctl.moves import automation, engine, recorded
 from scripts.ctl.moves.engine import Outcome
 from scripts.ctl.releases.store import SPOILED, WELL, Row
 from scripts.ctl.reports import book, kept, writing
 from scripts.ctl.stacks.stack import Stack
 from tests.unit import played_survey
+from tests.unit.played_lease import Leases
 from tests.unit.played_quiet import Quiet
 from tests.unit.played_reports import Shelf, its
 
@@ -53,7 +54,7 @@ class World:
         self.bad = NEW
         self.runs: list[tuple[str, str, str]] = []
         self.records = Shelf()
-        self.quiet = Quiet()
+        self.quiet, self.leases = Quiet(), Leases()
         self.states = {site: WELL for site in "ab"}
         self.manifest = Manifest(
             files={}, processes={"web": "puma", "worker": "bin/work", "release": "bin/migrate"}, ruby="3.3.8"
@@ -66,7 +67,7 @@ class World:
         return replace(ITS, shop=replace(ITS.shop, release=self.configured[site]))
 
     def up(self, stack: Stack, _: Any, why: str = "", limited: bool = False, also: Sequence[str] = ()) -> Outcome:
-        assert limited and self.quiet.now == "deploy"
+        assert limited and self.quiet.now == "deploy" and self.leases.now == ["deploy"]
         site = stack.name[-1]
         if site in self.locked:
             return replace(_outcome(f"stack {stack.name}: is locked by ann"), begun=False)
@@ -134,6 +135,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     monkeypatch.setattr(deploy, "in_force", lambda _: Epoch(epoch=3, active=it.active, previous="b", planned=True))
     monkeypatch.setattr(deploy, "look", it.look)
     monkeypatch.setattr(deploy, "quiet", it.quiet.quiet)
+    monkeypatch.setattr(recorded, "RunLease", it.leases.lease)
     monkeypatch.setattr(deploy, "keys_of", lambda _: {})
     monkeypatch.setattr(deploy, "Store", lambda *_: it)
     monkeypatch.setattr(deploy, "ReportBucket", lambda *_, **__: it.records)
@@ -279,6 +281,17 @@ def test_a_rollback_that_was_ended_goes_on(world: World, at: int, recorded: bool
     world.dies = 0
     assert typed(world, "rollback") == ExitCode.DONE
     assert set(world.runs_on.values()) == {OLDER} == set(world.configured.values())
+
+
+@pytest.mark.parametrize("words", [("deploy", NEW), ("rollback", OLDER)])
+def test_of_two_at_once_the_second_begins_nothing(
+    world: World, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.leases.other = "ann at desk (deploy since noon)"
+    assert typed(world, *words) == ExitCode.REFUSED
+    assert not world.runs and world.configured == dict.fromkeys("ab", OLD)
+    assert not book.opened(world.records, ITS).records  # type: ignore[arg-type]
+    assert "ann at desk (deploy since noon) is at work there; nothing was changed" in capsys.readouterr().err
 
 
 def test_a_deploy_that_was_taken_back_leaves_a_rollback_nothing_to_do(world: World) -> None:

@@ -32,6 +32,7 @@ from scripts.ctl.stacks import rotation
 from scripts.ctl.stacks.stack import Stack
 from tests.components import stack as example
 from tests.unit import played_survey
+from tests.unit.played_lease import Leases
 from tests.unit.played_reports import Shelf, its
 
 ITS = its()
@@ -52,11 +53,12 @@ class World:
         self.logins: Any = {"in_recovery": False, "logins": {"shop_2": 4, "shop_worker_2": 1}}
         self.dead: set[str] = set()
         self.seen = played_survey.well(ITS)
-        self.records = Shelf()
+        self.records, self.leases = Shelf(), Leases()
 
     # --- stacks
     def up(self, stack: Stack, _: Any, why: str = "", limited: bool = False, also: Sequence[str] = ()) -> Outcome:
         assert limited, "a pending replacement of a server would ride along"
+        assert self.leases.now == ["rotation"]
         self.also.add(tuple(also))
         self.runs.append((stack.name, why))
         if stack.name == self.fails:
@@ -100,6 +102,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     monkeypatch.setattr(engine, "up", it.up)
     monkeypatch.setattr(rotate, "look", lambda *_, **__: it.seen)
     monkeypatch.setattr(recorded, "Witness", lambda _: it)
+    monkeypatch.setattr(recorded, "RunLease", it.leases.lease)
     monkeypatch.setattr(rotate, "Hosts", lambda _: it)
     monkeypatch.setattr(rotate, "bastions", lambda _: {site: f"198.51.100.{site == 'b'}" for site in "ab"})
     monkeypatch.setattr(writing, "ReportBucket", lambda *_, **__: it.records)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ import pytest
 from contract.checked import Checked
 from contract.errors import ExitCode
 from contract.monitoring.silences import Watching
+from contract.runs import Run
+from scripts.clients.run_bucket import Word
 from scripts.ctl import cli
 from scripts.ctl.commands import check, status
 from scripts.ctl.stacks.stack import Stack
 from scripts.ctl.survey import screen
 from scripts.ctl.survey.checks import judge
-from scripts.ctl.survey.known import Questions
+from scripts.ctl.survey.known import Known, Questions
 from scripts.ctl.survey.seen import Survey
 from tests.unit.played_survey import DARK, changed, dark, settings, well
 
@@ -167,6 +170,18 @@ def test_the_screen_says_what_is_silenced_once_though_both_regions_say_it(shown:
         seen = changed(seen, f"regions/{site}/hosts/control-1/monitoring", Watching(silences=(text,)))
     assert [it for it in screen.head(seen, ITS) if "silenced" in it] == [f"silenced: {text}"]
     assert not [it for it in screen.head(well(ITS), ITS) if "silenced" in it]
+
+
+def test_the_screen_says_who_goes_over_both_regions_while_he_lives() -> None:
+    run = Run(
+        run="r-0", site="pair", what="deploy", who="ann", place="desk", at="noon", machine="0" * 32, pid=4711, begun=17
+    )
+    for age_s, lives in ((1.0, True), (900.0, False)):
+        seen = replace(well(ITS), pair=Known(value=Word(run=run, etag="e", age_s=age_s)))
+        told = [it for it in screen.head(seen, ITS) if "at work" in it]
+        assert [it.startswith("at work in both regions: ann at desk (deploy since noon") for it in told] == [
+            True
+        ] * lives
 
 
 def test_a_check_is_recorded_by_counts_and_ids_where_that_is_wanted(

@@ -32,6 +32,7 @@ from scripts.ctl.stacks.stack import Stack
 from scripts.ctl.survey.checks import judge
 from scripts.ctl.survey.known import Known
 from scripts.ctl.survey.seen import Survey
+from tests.unit.played_lease import Leases
 from tests.unit.played_quiet import Quiet
 from tests.unit.played_reports import Shelf, its
 from tests.unit.played_survey import DARK, changed, dark, well
@@ -58,7 +59,7 @@ class World:
             "name",
         )  # that a run tells of
         self.records = Shelf()
-        self.quiet = Quiet()
+        self.quiet, self.leases = Quiet(), Leases()
 
     def event(self) -> Event:
         """Of the one record that was made."""
@@ -88,6 +89,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tmp_path_factory: pyt
     monkeypatch.setattr(Stack, "settings", lambda _: ITS)
     monkeypatch.setattr(move, "look", lambda *_, **__: it.survey)
     monkeypatch.setattr(move, "quiet", it.quiet.quiet)
+    monkeypatch.setattr(move, "RunLease", it.leases.lease)
     for module in (move, writing):
         monkeypatch.setattr(module, "Witness", lambda *_, **__: it)
     monkeypatch.setattr(writing, "ReportBucket", lambda *_, **__: it.records)
@@ -117,6 +119,16 @@ def test_a_switchover_runs_the_target_and_then_has_the_other_region_follow(
     assert "region a to region b, epoch 3 to 4" in told.out and "loss: none" in told.out
     assert "fence: done" in told.err and "region b sells; the run took 8.0 s" in told.err
     assert (tmp_path / "Pulumi.region-a.yaml").read_text().startswith("# kept\n"), "the file is as it was but for that"
+
+
+def test_a_planned_move_waits_for_a_deploy_and_a_failover_for_nobody(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.leases.other = "ann at desk (deploy since noon)"
+    assert cli.main(["switchover", "b", "--yes"]) == ExitCode.REFUSED
+    assert not world.runs and "ann at desk" in capsys.readouterr().err
+    assert cli.main(["failover", "b", "--yes"]) == ExitCode.DONE
+    assert [it[0] for it in world.runs] == ["region-b"] and not world.leases.taken
 
 
 def test_a_switchover_of_a_pair_that_is_not_well_is_refused_with_every_reason_at_once(

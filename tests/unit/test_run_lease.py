@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from contract.buckets import Bucket
 from contract.errors import Refused
-from contract.runs import SILENT_S, Run, name_of
+from contract.runs import PAIR, SILENT_S, Run, What, name_of
 from scripts.clients import run_lease, this_machine
 from scripts.clients.run_bucket import RunBucket, Word
 from scripts.clients.run_lease import RunLease
@@ -110,6 +110,23 @@ def test_one_that_lives_is_seen_by_its_next_word_and_is_not_disturbed(store: Sto
     ):
         lease(leases, said).take()
     assert store.run == somebody(word=1) and len(said) == 1 and "looking for up to 25 s" in said[0]
+
+
+@pytest.mark.parametrize("what", get_args(What))
+def test_whatever_goes_over_both_regions_is_known_again_by_its_word(
+    bucket: Bucket, leases: list[RunLease], monkeypatch: pytest.MonkeyPatch, what: What
+) -> None:
+    for name in ("RENEWED_S", "LOOK_S"):
+        monkeypatch.setattr(run_lease, name, 0.05)
+    held = RunLease(bucket, PAIR, what, {"DR_WHO": "bob"}, tell=list[str]().append)
+    leases.append(held)
+    held.take()
+    leases.append(RunLease(bucket, "a", "up", {}, tell=list[str]().append))
+    leases[-1].take()  # as its own runs do
+    with pytest.raises(
+        Refused, match=rf"both regions: bob .*\({what} since .* is at work there, wanted one run at a time"
+    ):
+        RunLease(bucket, PAIR, "deploy", {}, tell=list[str]().append).take()
 
 
 def test_one_of_another_machine_that_is_silent_is_over_and_not_before(store: Store, leases: list[RunLease]) -> None:

@@ -48,7 +48,7 @@ class World:
         self.agent: dict[str, Any] = {"last_granted_s": 1.0, "up_s": 9000.0, "peer": {"age_s": 1.0}}
         self.dead: set[str] = set()  # entrances by address, "bastion", "standby"
         self.entrance: dict[str, tuple[int, Exception | None]] = {}
-        self.word_there = Word()
+        self.word_there, self.worked_at = Word(), "a"
 
     # --- the witness
     def _ask(self) -> None:
@@ -71,7 +71,7 @@ class World:
 
     def word(self, site: str) -> Word:
         self._ask()
-        return self.word_there
+        return self.word_there if site == self.worked_at else Word()
 
     # --- hosts
     def __enter__(self) -> World:
@@ -244,7 +244,9 @@ def test_without_a_lease_there_are_fewer_places(world: World) -> None:
     assert [it.name for it in pulse.region] == ["entrance of a, from here", "bastion of a, from here"]
 
 
-def test_who_works_at_a_stack_is_told(world: World) -> None:
+@pytest.mark.parametrize("place", ["a", "b", "pair"])
+def test_who_works_at_a_stack_or_goes_over_both_is_told(world: World, place: str) -> None:
+    world.worked_at = place
     world.word_there = Word(run=RUN, etag="e", age_s=1.0)
     assert "bob at desk" in seen().working
     world.word_there = Word(run=RUN, etag="e", age_s=900.0)

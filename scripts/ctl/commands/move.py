@@ -7,6 +7,7 @@ run; 5 nobody can tell.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ from contract.epoch import Epoch
 from contract.errors import ExitCode, Partial, Refused
 from contract.monitoring.silences import Undertaking
 from contract.plain import phrase, shown
+from contract.runs import PAIR
 from contract.sites import SITES, other
+from scripts.clients.run_lease import RunLease
 from scripts.clients.witness import Witness
 from scripts.ctl import output
 from scripts.ctl.moves import engine
@@ -256,9 +259,12 @@ def _resumed(pair: Pair, chosen: argparse.Namespace, kind: Kind) -> ExitCode:
 
 
 def _carried_out(pair: Pair, found: Plan) -> ExitCode:
-    if found.kind is Kind.FAILOVER:  # nobody is to be quiet about that
+    if found.kind is Kind.FAILOVER:  # nobody is to be quiet about that, and it waits for nobody
         return _both(pair, found)
-    with quiet(pair.settings, Undertaking.SWITCHOVER, found.target, why=_why(pair.record.told)):
+    with (
+        RunLease(documents.witness(pair.settings), PAIR, "switchover", os.environ, tell=say),
+        quiet(pair.settings, Undertaking.SWITCHOVER, found.target, why=_why(pair.record.told)),
+    ):
         return _both(pair, found)
 
 

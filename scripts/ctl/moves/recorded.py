@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from components.render import documents
 from components.settings import Settings
@@ -16,7 +17,9 @@ from contract.epoch import Epoch
 from contract.errors import DrError, ExitCode, Partial, Refused
 from contract.plain import phrase
 from contract.report import Event
+from contract.runs import PAIR
 from contract.version import VERSION
+from scripts.clients.run_lease import RunLease
 from scripts.clients.trail import person
 from scripts.clients.witness import Witness
 from scripts.ctl import output
@@ -42,7 +45,7 @@ def in_force(settings: Settings) -> Epoch:
 class Undertaking:
     """`kind`: of a record; `scenario`: what was typed; `undo`: takes back what was begun where a step fails, and returns what is said then."""
 
-    kind: str
+    kind: Literal["deploy", "rotation"]
     scenario: str
     told: argparse.Namespace
     settings: Settings
@@ -58,9 +61,10 @@ class Undertaking:
     token: str = field(default_factory=lambda: uuid.uuid4().hex)  # of its record
 
     def carry_out(self, plan: Plan) -> None:
-        """A record of it is made however it ends. Raises DrError."""
+        """A record of it is made however it ends. Raises DrError; Refused, nothing changed, while somebody else is at such a thing."""
         try:
-            self._make(plan)
+            with RunLease(documents.witness(self.settings), PAIR, self.kind, os.environ, tell=say):
+                self._make(plan)
         except BaseException as error:
             if self.done or self.undone:
                 self._record(self.event(plan, *end_of(error)))

@@ -22,6 +22,7 @@ from contract.errors import ExitCode, Failed
 from contract.heartbeat import Heartbeat
 from contract.hosts import KINDS
 from contract.plain import phrase
+from contract.runs import PAIR
 from contract.sites import SITES
 from contract.survey import HostSurvey
 from contract.wire import document
@@ -122,6 +123,7 @@ class Asking:
             ask(f"dns {server}", partial(names.authoritative, server, settings.dns.zone, settings.shop.host))
         ask("resolver", partial(names.resolved, settings.shop.host))
         ask("delegation", partial(names.delegated, settings.dns.zone))
+        ask(f"run {PAIR}", partial(self._runs.word, PAIR))
         for site in SITES:
             self._ask_region(site)
         known = self._questions.known
@@ -149,6 +151,7 @@ class Asking:
             last=known("last"),
             reports=known("reports"),
             regions=regions,
+            pair=known(f"run {PAIR}"),
             names=Names(
                 name=settings.shop.host,
                 servers={server: known(f"dns {server}") for server in settings.dns.servers},

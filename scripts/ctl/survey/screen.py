@@ -49,6 +49,8 @@ def head(survey: Survey, settings: Settings) -> list[str]:
         else f"audit trail: {survey.last.why or 'empty'}"
     )
     lines.append(_last_check(survey.checked))
+    if survey.pair.value is not None and not over(survey.pair.value):
+        lines.append(f"at work in both regions: {told(survey.pair.value)}")
     lines += [f"silenced: {it}" for it in _silences(survey)]
     return [phrase(line, 300) for line in lines]
 

@@ -116,6 +116,7 @@ class Survey:
     reports: Known[Glance]  # records of moves, drills, deploys, rotations
     regions: Mapping[str, Region]
     names: Names
+    pair: Known[Word] = UNASKED  # who goes over runs of both regions
     checked: Known[LastCheck] = UNASKED  # what the last recorded check has found; a value of None: there was none
     deep: Deep | None = None
 
