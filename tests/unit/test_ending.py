@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,6 +39,30 @@ sys.exit(cli.command())
 """
 
 
+Start = Callable[..., subprocess.Popen[bytes]]
+# Whoever runs the tests in the background has what a terminal sends ignored, and so would have whatever they start.
+FOREGROUND = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+"""
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """`subprocess.Popen` in the folder of the project; none is left behind, whatever it has not heard."""
+    made = list[subprocess.Popen[bytes]]()
+
+    def started(arguments: list[str], **more: Any) -> subprocess.Popen[bytes]:
+        made.append(subprocess.Popen(arguments, cwd=ROOT, **more))
+        return made[-1]
+
+    yield started
+    for it in made:
+        it.kill()
+        it.wait()
+
+
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     return {**os.environ, "XDG_STATE_HOME": str(tmp_path / "state"), "PYTHONPATH": str(ROOT)}
@@ -64,11 +89,10 @@ def log_of(folder: Path) -> list[str]:
     ],
 )
 def test_what_was_begun_is_taken_back_and_the_last_line_says_by_whom_it_was_ended(
-    tmp_path: Path, environment: dict[str, str], number: signal.Signals, code: int, says: str
+    tmp_path: Path, start: Start, environment: dict[str, str], number: signal.Signals, code: int, says: str
 ) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(tmp_path)],
-        cwd=ROOT,
+    process = start(
+        [sys.executable, "-c", FOREGROUND + PROGRAM, str(tmp_path)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -82,10 +106,11 @@ def test_what_was_begun_is_taken_back_and_the_last_line_says_by_whom_it_was_ende
     assert log_of(tmp_path)[-1].rpartition("ended by ")[2] in ("Ended", "KeyboardInterrupt")
 
 
-def test_a_second_word_does_not_end_what_the_first_one_has_begun(tmp_path: Path, environment: dict[str, str]) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(tmp_path)],
-        cwd=ROOT,
+def test_a_second_word_does_not_end_what_the_first_one_has_begun(
+    tmp_path: Path, start: Start, environment: dict[str, str]
+) -> None:
+    process = start(
+        [sys.executable, "-c", FOREGROUND + PROGRAM, str(tmp_path)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -111,13 +136,12 @@ def terminal() -> Iterator[tuple[int, int]]:
 
 
 def test_a_terminal_that_goes_takes_back_what_was_begun_with_nobody_to_tell(
-    tmp_path: Path, environment: dict[str, str], terminal: tuple[int, int]
+    tmp_path: Path, start: Start, environment: dict[str, str], terminal: tuple[int, int]
 ) -> None:
     """The real thing: its end of the pair is closed, the kernel tells, and each line to it is an error."""
     ours, theirs = terminal
-    process = subprocess.Popen(
-        [sys.executable, "-c", CONTROLLED + PROGRAM, str(tmp_path)],
-        cwd=ROOT,
+    process = start(
+        [sys.executable, "-c", FOREGROUND + CONTROLLED + PROGRAM, str(tmp_path)],
         env=environment,
         stdin=theirs,
         stdout=theirs,
@@ -160,13 +184,13 @@ sys.exit(cli.main(chosen))
 """
 
 
-def test_a_lab_is_told_to_take_itself_down(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_a_lab_is_told_to_take_itself_down(tmp_path: Path, start: Start, environment: dict[str, str]) -> None:
     """A SIGTERM is sent to one process, and the lab is another."""
     (tmp_path / "lab").mkdir()
     (tmp_path / "lab/__init__.py").touch()
     (tmp_path / "lab/__main__.py").write_text(LAB)
     own = {**environment, "PYTHONPATH": f"{ROOT}"}
-    process = subprocess.Popen([sys.executable, "-c", REHEARSES, str(tmp_path)], cwd=ROOT, env=own)
+    process = start([sys.executable, "-c", FOREGROUND + REHEARSES, str(tmp_path)], env=own)
     begun(tmp_path, process)
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0 and (tmp_path / "down").exists()
@@ -178,10 +202,11 @@ fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 """
 
 
-def test_what_was_begun_under_nohup_goes_on_without_its_terminal(tmp_path: Path, environment: dict[str, str]) -> None:
-    process = subprocess.Popen(
+def test_what_was_begun_under_nohup_goes_on_without_its_terminal(
+    tmp_path: Path, start: Start, environment: dict[str, str]
+) -> None:
+    process = start(
         ["nohup", sys.executable, "-c", PROGRAM, str(tmp_path)],
-        cwd=ROOT,
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
