@@ -35,32 +35,44 @@ def _mail(settings: Settings) -> Iterator[Row]:
 
 
 def _store(settings: Settings) -> Iterator[Row]:
-    """A user and its password, or a token alone."""
+    """Of figures."""
     store, told = settings.monitoring and settings.monitoring.remote_write, settings.secrets.monitoring
-    if not store or store.user is None:
-        return
-    if told.remote_write_password is None or told.remote_write_token is not None:
-        yield (
-            "monitoring.remote_write.user",
-            f"{store.user!r}, and {'a token' if told.remote_write_token else 'no password of it'} in dr:secrets",
-            "dr:secrets monitoring.remote_write_password, and no token beside it",
-            "the store would take no figure, or by another name than is meant",
-            "put the password into the part monitoring of dr:secrets in both stacks, or leave the user out where there is a token",
+    if store:
+        yield from _let_in(
+            part="monitoring",
+            store="remote_write",
+            user=store.user,
+            password=told.remote_write_password,
+            token=told.remote_write_token,
+            what="figure",
         )
 
 
 def _journals(settings: Settings) -> Iterator[Row]:
-    """The same of the store of journals."""
+    """Of journals."""
     store, told = settings.logs and settings.logs.store, settings.secrets.logs
-    if not store or store.user is None:
-        return
-    if told.store_password is None or told.store_token is not None:
+    if store:
+        yield from _let_in(
+            part="logs",
+            store="store",
+            user=store.user,
+            password=told.store_password,
+            token=told.store_token,
+            what="journal",
+        )
+
+
+def _let_in(
+    *, part: str, store: str, user: str | None, password: str | None, token: str | None, what: str
+) -> Iterator[Row]:
+    """A user and its password, or a token alone. `part`: of the configuration and of dr:secrets."""
+    if user is not None and (password is None or token is not None):
         yield (
-            "logs.store.user",
-            f"{store.user!r}, and {'a token' if told.store_token else 'no password of it'} in dr:secrets",
-            "dr:secrets logs.store_password, and no token beside it",
-            "the store would take no journal, or by another name than is meant",
-            "put the password into the part logs of dr:secrets in both stacks, or leave the user out where there is a token",
+            f"{part}.{store}.user",
+            f"{user!r}, and {'a token' if token else 'no password of it'} in dr:secrets",
+            f"dr:secrets {part}.{store}_password, and no token beside it",
+            f"the store would take no {what}, or by another name than is meant",
+            f"put the password into the part {part} of dr:secrets in both stacks, or leave the user out where there is a token",
         )
 
 

@@ -20,14 +20,19 @@ local.Command("postgres-converge", create="echo 'database: a sentence of ours' >
 """
 
 
+def chosen(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Chosen:
+    """As `drctl` takes it, in the environment of the trial."""
+    for name, value in stack.environment().items():
+        monkeypatch.setenv(name, value)
+    return Chosen(name="trial", folder=stack.folder, program=str(stack.toolchain.pulumi))
+
+
 def test_links_are_told_as_they_run_and_a_failure_by_its_sentence(
     tmp_path: Path, toolchain: Toolchain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack = Stack(tmp_path / "stack", toolchain, PROGRAM)
-    for name, value in stack.environment().items():
-        monkeypatch.setenv(name, value)
     steps: list[Step] = []
-    done = engine.up(Chosen(name="trial", folder=stack.folder, program=str(toolchain.pulumi)), steps.append)
+    done = engine.up(chosen(stack, monkeypatch), steps.append)
     assert not done.ok
     assert [(it.link, it.state) for it in steps] == [
         ("fence", "begun"), ("fence", "done"), ("database", "begun"), ("database", "failed"),
@@ -50,11 +55,8 @@ def test_a_move_makes_nothing_of_the_platform_and_ends_before_the_fence_where_so
     tmp_path: Path, toolchain: Toolchain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack = Stack(tmp_path / "stack", toolchain, UNMADE)
-    for name, value in stack.environment().items():
-        monkeypatch.setenv(name, value)
     steps: list[Step] = []
-    chosen = Chosen(name="trial", folder=stack.folder, program=str(toolchain.pulumi))
-    done = engine.up(chosen, steps.append, limited=True)
+    done = engine.up(chosen(stack, monkeypatch), steps.append, limited=True)
     assert not done.ok and steps == [] and not (stack.folder / "claimed").exists()
     assert any("region-app-3-converge: stands on region-app-3-server" in text for text in done.errors), done
 
@@ -74,15 +76,13 @@ def test_a_move_keeps_its_state_at_its_end_and_one_that_is_killed_is_done_again(
     tmp_path: Path, toolchain: Toolchain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack = Stack(tmp_path / "stack", toolchain, LINKS)
-    for name, value in stack.environment().items():
-        monkeypatch.setenv(name, value)
-    chosen = Chosen(name="trial", folder=stack.folder, program=str(toolchain.pulumi))
+    trial = chosen(stack, monkeypatch)
     state = stack.folder / "state/.pulumi/stacks/trial/trial.json"
 
     def moved(turn: int, *, limited: bool) -> str:
         """What was kept of the run while its second link ran."""
         stack.call("config", "set", "turn", str(turn), check=True)
-        assert engine.up(chosen, lambda _: None, limited=limited).ok
+        assert engine.up(trial, lambda _: None, limited=limited).ok
         assert f"turn-{turn}" in state.read_text()
         return (stack.folder / f"seen-{turn}").read_text()
 
@@ -90,7 +90,7 @@ def test_a_move_keeps_its_state_at_its_end_and_one_that_is_killed_is_done_again(
     assert "turn-2" not in moved(2, limited=True), "each link waited for the state to be written"
     (stack.folder / "kills").touch()
     stack.call("config", "set", "turn", "3", check=True)
-    assert not engine.up(chosen, lambda _: None, limited=True).ok
+    assert not engine.up(trial, lambda _: None, limited=True).ok
     assert "turn-3" not in state.read_text()
     stack.call("cancel", "--yes", check=True)  # the lock of the one that was killed
     (stack.folder / "kills").unlink()

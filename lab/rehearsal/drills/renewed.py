@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import boto3
@@ -21,7 +21,7 @@ from contract.names import bucket_name
 from lab.rehearsal.drills import drill
 from lab.rehearsal.drills.lost import take_over
 from lab.rehearsal.drills.planned import nothing_lost
-from lab.rehearsal.stage import Record, Stage
+from lab.rehearsal.stage import Record, Shop, Stage
 from lab.rehearsal.world import key_of, wait_for
 from scripts.clients.bucket_rules import RuledBucket
 
@@ -108,20 +108,27 @@ def in_use(stage: Stage) -> dict[str, Any]:
     return dict(stage.world.secrets)
 
 
+def _one_after_the_other(stage: Stage, record: Record, shop: Shop, kinds: Sequence[str]) -> dict[str, Any]:
+    """Each kind is renewed while customers order, with its figures. Returns the set that is in use then."""
+    after = dict[str, Any]()
+    for kind in kinds:
+        began = time.monotonic()
+        renewed(stage, record, kind)
+        after = in_use(stage)
+        record.figures[kind] = {
+            "rotation_s": round(time.monotonic() - began, 1),
+            "failed_requests": shop.failures(began),
+            "longest_gap_s": shop.gap(began),
+        }
+    return after
+
+
 @drill("certificates-renewed")
 def certificates_renewed(stage: Stage, record: Record) -> None:
     """Certificates of hosts and of caches are renewed while customers order: nothing is lost, and the old ones open nothing afterwards."""
     before = in_use(stage)
     with stage.shopping(record) as shop:
-        for kind in KINDS:
-            began = time.monotonic()
-            renewed(stage, record, kind)
-            after = in_use(stage)
-            record.figures[kind] = {
-                "rotation_s": round(time.monotonic() - began, 1),
-                "failed_requests": shop.failures(began),
-                "longest_gap_s": shop.gap(began),
-            }
+        after = _one_after_the_other(stage, record, shop, KINDS)
         shop.flow("orders flow with certificates of the new CAs")
     nothing_lost(record)
     doors = ("way in", "lease", "cache")
@@ -207,17 +214,9 @@ def certificates_renewed_in_a_failover(stage: Stage, record: Record) -> None:
 @drill("access-renewed")
 def access_renewed(stage: Stage, record: Record) -> None:
     """Keys to the witness and the program's own key of ssh are renewed while customers order: nothing is lost, and the old ones open nothing afterwards."""
-    before, after = in_use(stage), dict[str, Any]()
+    before = in_use(stage)
     with stage.shopping(record) as shop:
-        for kind in ("operator", "witness"):
-            began = time.monotonic()
-            renewed(stage, record, kind)
-            after = in_use(stage)
-            record.figures[kind] = {
-                "rotation_s": round(time.monotonic() - began, 1),
-                "failed_requests": shop.failures(began),
-                "longest_gap_s": shop.gap(began),
-            }
+        after = _one_after_the_other(stage, record, shop, ("operator", "witness"))
         shop.flow("orders flow with new keys")
     nothing_lost(record)
     _old_access_is_refused(stage, record, before, after)

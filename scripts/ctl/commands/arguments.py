@@ -114,11 +114,7 @@ def drill(drill: argparse.ArgumentParser) -> None:
     there.add_argument("--dry-run", action="store_true", help="the plan, and nothing is changed")
     _agreement(there)
     there.add_argument("--hold", type=int, default=900, help="seconds that it stays there; 900 by default")
-    there.add_argument(
-        "--window",
-        default="",
-        help="times of a day in UTC between which all of it has to be, like 02:00-04:00; any by default",
-    )
+    _window(there)
     _of_move(there)
     _drill_standby(
         what.add_parser(
@@ -132,12 +128,7 @@ def drill(drill: argparse.ArgumentParser) -> None:
     )
     restore.add_argument("--dry-run", action="store_true", help="what would be done, and nothing is")
     restore.add_argument("--hours", type=int, default=6, help="how long it may take; 6 by default")
-    restore.add_argument("--reason", default="", help="why, for the record")
-    restore.add_argument("--ticket", default="", help="its number, for the record")
-    restore.add_argument("--approved-by", default="", help="who has agreed to it, for the record")
-    restore.add_argument("--witnessed-by", default="", help="who watches it, for the record")
-    restore.add_argument("--site", choices=SITES, default="a", help="whose stack has the configuration; a by default")
-    of_stack(restore)
+    _of_drill(restore)
     _drill_certificates(
         what.add_parser(
             "certificates",
@@ -153,40 +144,40 @@ def drill(drill: argparse.ArgumentParser) -> None:
     lab.set_defaults(folder=PROJECT)
 
 
+def _window(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--window",
+        default="",
+        help="times of a day in UTC between which all of it has to be, like 02:00-04:00; any by default",
+    )
+
+
+def _of_drill(command: argparse.ArgumentParser) -> None:
+    """Of a drill that one stack's configuration is enough for, and that has a record."""
+    command.add_argument("--reason", default="", help="why, for the record")
+    command.add_argument("--ticket", default="", help="its number, for the record")
+    command.add_argument("--approved-by", default="", help="who has agreed to it, for the record")
+    command.add_argument("--witnessed-by", default="", help="who watches it, for the record")
+    command.add_argument("--site", choices=SITES, default="a", help="whose stack has the configuration; a by default")
+    of_stack(command)
+
+
 def _drill_certificates(renewed: argparse.ArgumentParser) -> None:
     renewed.add_argument("--dry-run", action="store_true", help="what would be done, and nothing is")
     renewed.add_argument(
         "--shop-cert", type=Path, help="a certificate of the shop with its chain, PEM, that is to be tried; one is made"
     )
     renewed.add_argument("--shop-key", type=Path, help="its key, PEM; stored nowhere")
-    renewed.add_argument(
-        "--window",
-        default="",
-        help="times of a day in UTC between which all of it has to be, like 02:00-04:00; any by default",
-    )
-    renewed.add_argument("--reason", default="", help="why, for the record")
-    renewed.add_argument("--ticket", default="", help="its number, for the record")
-    renewed.add_argument("--approved-by", default="", help="who has agreed to it, for the record")
-    renewed.add_argument("--witnessed-by", default="", help="who watches it, for the record")
-    renewed.add_argument("--site", choices=SITES, default="a", help="whose stack has the configuration; a by default")
-    of_stack(renewed)
+    _window(renewed)
+    _of_drill(renewed)
 
 
 def _drill_standby(lost: argparse.ArgumentParser) -> None:
     lost.add_argument("--dry-run", action="store_true", help="what would be done, and nothing is")
     lost.add_argument("--yes", action="store_true", help="agreed")
     lost.add_argument("--hold", type=int, default=300, help="seconds that they are off; 300 by default")
-    lost.add_argument(
-        "--window",
-        default="",
-        help="times of a day in UTC between which all of it has to be, like 02:00-04:00; any by default",
-    )
-    lost.add_argument("--reason", default="", help="why, for the record")
-    lost.add_argument("--ticket", default="", help="its number, for the record")
-    lost.add_argument("--approved-by", default="", help="who has agreed to it, for the record")
-    lost.add_argument("--witnessed-by", default="", help="who watches it, for the record")
-    lost.add_argument("--site", choices=SITES, default="a", help="whose stack has the configuration; a by default")
-    of_stack(lost)
+    _window(lost)
+    _of_drill(lost)
 
 
 def state(state: argparse.ArgumentParser) -> None:

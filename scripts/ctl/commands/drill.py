@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from components.render import documents
 from components.render.links import ssh
@@ -21,15 +20,13 @@ from contract.hosts import DATABASE, first
 from contract.plain import phrase
 from contract.report import Event, Figure
 from contract.sites import other
-from contract.version import VERSION
 from scripts.clients.hosts import Hosts, Unreachable
-from scripts.clients.trail import person
 from scripts.clients.witness import Witness
 from scripts.ctl.commands import drill_certificates, drill_standby, drill_switchover, rehearse
 from scripts.ctl.output import say
 from scripts.ctl.persons.reach import bastions
-from scripts.ctl.reports import book, writing
-from scripts.ctl.reports.recording import end_of
+from scripts.ctl.reports import writing
+from scripts.ctl.reports.recording import end_of, of_run
 from scripts.ctl.stacks.stack import Stack
 
 FOLDER = "/var/lib/postgresql/drill-{at}"
@@ -49,17 +46,9 @@ class Drill:
     def event(self, found: Rehearsed | None, code: ExitCode | None = ExitCode.DONE, error: str = "") -> Event:
         """`found`: None where it did not come to its end."""
         outcome = "done" if found else "unknown" if code is ExitCode.UNKNOWN else "failed"
-        return Event(
-            scenario="restore",
+        return replace(
+            of_run("restore", self.told, self.at, self.began, code),
             outcome=outcome,
-            exit_code=None if code is None else int(code),
-            began=book.spelled(self.at),
-            seconds=round(time.monotonic() - self.began, 1),
-            ran_by=person(os.environ),
-            approved_by=self.told.approved_by,
-            witnessed_by=self.told.witnessed_by,
-            reason=self.told.reason,
-            ticket=self.told.ticket,
             source=self.newest.active,
             epoch_before=self.newest.epoch,
             epoch=self.newest.epoch,
@@ -69,7 +58,6 @@ class Drill:
             ),
             errors=(error,) if error else (),
             warnings=tuple(phrase(line, 400) for line in _told(found)) if found else (),
-            versions={"drctl": VERSION},
         )
 
 

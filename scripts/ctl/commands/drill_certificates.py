@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +29,15 @@ from contract.greeting import Fresh, Tried, Try
 from contract.hosts import APP
 from contract.plain import phrase, shown
 from contract.report import CERTIFICATES, Event
-from contract.version import VERSION
 from scripts.clients.hosts import Conversation, Hosts, Unreachable
-from scripts.clients.trail import person
 from scripts.ctl.commands import drill_switchover
 from scripts.ctl.moves import challenge
 from scripts.ctl.moves.greeting import CACHES, HOSTS, LOGINS, all_greeted, doors
 from scripts.ctl.moves.recorded import in_force
 from scripts.ctl.output import say
 from scripts.ctl.persons.reach import bastions
-from scripts.ctl.reports import book, writing
-from scripts.ctl.reports.recording import end_of, outcome_of
+from scripts.ctl.reports import writing
+from scripts.ctl.reports.recording import end_of, of_run
 from scripts.ctl.stacks import rotation
 from scripts.ctl.stacks.secrets import SERVER, Authority, names_of
 from scripts.ctl.stacks.stack import Stack
@@ -69,23 +66,13 @@ class Drill:
 
     def event(self, code: ExitCode | None, error: str) -> Event:
         told = self.told
-        return Event(
-            scenario=CERTIFICATES,
-            outcome=outcome_of(code),
-            exit_code=None if code is None else int(code),
-            began=book.spelled(self.at),
-            seconds=round(time.monotonic() - self.began, 1),
-            ran_by=person(os.environ),
-            approved_by=told.approved_by,
-            witnessed_by=told.witnessed_by,
-            reason=told.reason,
-            ticket=told.ticket,
+        return replace(
+            of_run(CERTIFICATES, told, self.at, self.began, code),
             source=self.newest.active,
             epoch_before=self.newest.epoch,
             epoch=self.newest.epoch,
             errors=tuple(filter(None, (error, *self.wrong[:MOST_TOLD]))),
             warnings=(*self.proven, *self.left_out),
-            versions={"drctl": VERSION},
         )
 
 

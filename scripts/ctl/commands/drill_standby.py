@@ -16,7 +16,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from components.render import documents
 from components.render.links import openstack
@@ -28,17 +28,15 @@ from contract.monitoring.silences import Undertaking
 from contract.plain import phrase
 from contract.report import Event, Figure
 from contract.sites import other
-from contract.version import VERSION
 from scripts.clients.compute import Compute
 from scripts.clients.openstack import ApiDown
 from scripts.clients.run_lease import RunLease
 from scripts.clients.server_states import Server
-from scripts.clients.trail import person
 from scripts.ctl.commands import drill_switchover, reboot
 from scripts.ctl.moves.quiet import quiet
 from scripts.ctl.output import say, typed
-from scripts.ctl.reports import book, writing
-from scripts.ctl.reports.recording import end_of, outcome_of
+from scripts.ctl.reports import writing
+from scripts.ctl.reports.recording import end_of, of_run
 from scripts.ctl.stacks.stack import Stack
 from scripts.ctl.survey.asking import Ways, look
 from scripts.ctl.survey.checks import judge
@@ -71,17 +69,8 @@ class Drill:
 
     def event(self, code: ExitCode | None, error: str) -> Event:
         told = self.told
-        return Event(
-            scenario="standby-lost",
-            outcome=outcome_of(code),
-            exit_code=None if code is None else int(code),
-            began=book.spelled(self.at),
-            seconds=round(time.monotonic() - self.began, 1),
-            ran_by=person(os.environ),
-            approved_by=told.approved_by,
-            witnessed_by=told.witnessed_by,
-            reason=told.reason,
-            ticket=told.ticket,
+        return replace(
+            of_run("standby-lost", told, self.at, self.began, code),
             source=self.newest.active,
             target=self.site,
             epoch_before=self.newest.epoch,
@@ -96,7 +85,6 @@ class Drill:
                 *self.wrong,
             ),
             deviations=tuple(self.wrong),
-            versions={"drctl": VERSION},
         )
 
 

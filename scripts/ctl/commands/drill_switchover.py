@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import os
 import re
 import time
 from dataclasses import dataclass, field, replace
@@ -19,14 +18,12 @@ from contract.errors import DrError, ExitCode, Partial, Refused, Usage
 from contract.plain import phrase, shown
 from contract.report import Event, Figure
 from contract.sites import other
-from contract.version import VERSION
-from scripts.clients.trail import person
 from scripts.ctl.commands import move
 from scripts.ctl.moves.engine import Step
 from scripts.ctl.moves.plan import Kind, Plan, plan
 from scripts.ctl.output import say
-from scripts.ctl.reports import book, writing
-from scripts.ctl.reports.recording import PROOF, end_of, outcome_of
+from scripts.ctl.reports import writing
+from scripts.ctl.reports.recording import PROOF, end_of, of_run
 from scripts.ctl.survey.asking import look
 from scripts.ctl.survey.checks import judge
 from scripts.ctl.survey.checks.row import Finding, State
@@ -58,17 +55,8 @@ class Drill:
     def event(self, code: ExitCode | None, error: str, epoch: int | None) -> Event:
         """How it ended. `epoch`: in force now, None where nobody knows."""
         it, told = self.plan, self.told
-        return Event(
-            scenario="switchover-and-back",
-            outcome=outcome_of(code),
-            exit_code=None if code is None else int(code),
-            began=book.spelled(self.at),
-            seconds=round(time.monotonic() - self.began, 1),
-            ran_by=person(os.environ),
-            approved_by=told.approved_by,
-            witnessed_by=told.witnessed_by,
-            reason=told.reason,
-            ticket=told.ticket,
+        return replace(
+            of_run("switchover-and-back", told, self.at, self.began, code),
             plan=it.digest,
             plan_lines=tuple(it.lines()),
             source=it.source,
@@ -82,7 +70,6 @@ class Drill:
             errors=(error,) if error else (),
             warnings=(f"away for {told.hold} s wanted, {self.looks} looks while it was", *self.wrong),
             deviations=tuple(self.wrong),
-            versions={"drctl": VERSION},
         )
 
 

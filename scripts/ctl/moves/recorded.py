@@ -8,7 +8,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from components.render import documents
@@ -20,14 +20,13 @@ from contract.report import Event
 from contract.runs import PAIR
 from contract.version import VERSION
 from scripts.clients.run_lease import RunLease
-from scripts.clients.trail import person
 from scripts.clients.witness import Witness
 from scripts.ctl import output
 from scripts.ctl.beginning.plan import Plan
 from scripts.ctl.moves import engine
 from scripts.ctl.output import say
-from scripts.ctl.reports import book, kept, writing
-from scripts.ctl.reports.recording import end_of, outcome_of
+from scripts.ctl.reports import kept, writing
+from scripts.ctl.reports.recording import end_of, of_run
 from scripts.ctl.stacks.stack import Stack
 
 
@@ -101,16 +100,8 @@ class Undertaking:
 
     def event(self, plan: Plan, code: ExitCode | None, error: str) -> Event:
         """What its record says. `code`: how it ended, None where somebody ended it."""
-        return Event(
-            scenario=self.scenario,
-            outcome=outcome_of(code),
-            exit_code=None if code is None else int(code),
-            began=book.spelled(self.at),
-            seconds=round(time.monotonic() - self.began, 1),
-            ran_by=person(os.environ),
-            approved_by=self.told.approved_by,
-            reason=self.told.reason,
-            ticket=self.told.ticket,
+        return replace(
+            of_run(self.scenario, self.told, self.at, self.began, code),
             plan_lines=tuple(phrase(step.what, 400) for step in plan.steps),
             source=self.newest.active,
             epoch_before=self.newest.epoch,

@@ -181,6 +181,27 @@ def outcome_of(code: ExitCode | None) -> str:
     )
 
 
+def of_run(
+    scenario: str, told: argparse.Namespace, at: datetime.datetime, began: float, code: ExitCode | None
+) -> Event:
+    """What every event of what is no move says: what it was, how it ended, who ran it and who stands for it. `at`: when it was begun; `began`: the same by
+    `time.monotonic`; `code`: None where somebody ended it.
+    """
+    return Event(
+        scenario=scenario,
+        outcome=outcome_of(code),
+        exit_code=None if code is None else int(code),
+        began=spelled(at),
+        seconds=round(time.monotonic() - began, 1),
+        ran_by=person(os.environ),
+        approved_by=told.approved_by,
+        witnessed_by=getattr(told, "witnessed_by", ""),
+        reason=told.reason,
+        ticket=told.ticket,
+        versions={"drctl": VERSION},
+    )
+
+
 def end_of(error: BaseException) -> tuple[ExitCode | None, str]:
     """How a command ends that has raised this: its exit code, None where somebody has ended it, and its sentence."""
     if isinstance(error, DrError):

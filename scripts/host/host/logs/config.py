@@ -164,15 +164,19 @@ PrivateNetwork=yes
 {sandbox([])}RestrictAddressFamilies=
 RestrictAddressFamilies=AF_UNIX
 """
-ENTRANCE_UNIT = f"""{OURS}[Unit]
-Description=Who of the other region may leave its journal here
+
+
+def haproxy(description: str, file: str, more: str = "") -> str:
+    """The unit of an HAProxy that shows the host's certificate, by its configuration in `file`. `more`: lines of its own."""
+    return f"""{OURS}[Unit]
+Description={description}
 StartLimitIntervalSec=0
 
 [Service]
 Type=exec
 User=haproxy
 Group=haproxy
-{credentials("host.pem")}ExecStart=/usr/sbin/haproxy -db -f {CONFIG}
+{credentials("host.pem")}{more}ExecStart=/usr/sbin/haproxy -db -f {file}
 Restart=always
 RestartSec=5
 TimeoutStopSec=5
@@ -186,6 +190,9 @@ AmbientCapabilities=CAP_NET_BIND_SERVICE
 [Install]
 WantedBy=multi-user.target
 """
+
+
+ENTRANCE_UNIT = haproxy("Who of the other region may leave its journal here", CONFIG)
 NOT_USED = f"[Unit]\nConditionPathExists=!{CONFIG}\n"
 
 

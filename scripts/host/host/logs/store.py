@@ -15,8 +15,7 @@ from urllib.parse import urlsplit
 from contract.documents import Host
 from contract.services.logs import Forward
 
-from ...frame.systemd import sandbox
-from .config import MOST, OURS, ROOM_FOR_ALL, credentials, uploads
+from .config import MOST, OURS, ROOM_FOR_ALL, haproxy, uploads
 
 UPLOAD, LEADS = "dr-logs-store-upload.service", "dr-logs-store.service"
 STATE = "/var/lib/private/dr-logs-store-upload/state"  # where a host's upload remembers how far it is
@@ -33,29 +32,7 @@ def upload(control: Host) -> str:
     return uploads("This host's journal, to the store", "dr-logs-store-upload", control.front)
 
 
-LEADS_UNIT = f"""{OURS}[Unit]
-Description=The way to the store of journals
-StartLimitIntervalSec=0
-
-[Service]
-Type=exec
-User=haproxy
-Group=haproxy
-{credentials("host.pem")}LoadCredential=store.secret:{SECRET}
-ExecStart=/usr/sbin/haproxy -db -f {CONFIG}
-Restart=always
-RestartSec=5
-TimeoutStopSec=5
-LimitNOFILE={8 * MOST}
-UMask=0077
-Nice=10
-MemoryMax=128M
-LogLevelMax=notice
-AmbientCapabilities=CAP_NET_BIND_SERVICE
-{sandbox([], capabilities=("CAP_NET_BIND_SERVICE",))}
-[Install]
-WantedBy=multi-user.target
-"""
+LEADS_UNIT = haproxy("The way to the store of journals", CONFIG, f"LoadCredential=store.secret:{SECRET}\n")
 
 
 def secret(store: Forward) -> str:
