@@ -54,6 +54,8 @@ INSTEAD = {"--window 02:00-04:00 --hold 900": "--hold 5", "--hold 300": "--hold 
 ELSEWHERE = {
     'drctl failover b --reason "region a is lost" --approved-by NAME': "test_a_region_that_is_lost_with_its_apis_needs_the_operators_word",
     'drctl failover b --reason "db-1.a is dead"': "moved_by_drctl",
+    "drctl failover b --state-copy 3f9c12ab45de": "failover_without_backend",
+    "drctl state restore 9d07ac55e1f2 --site b": "failover_without_backend",
     "drctl switchover b --resume": "test_a_switchover_whose_drctl_was_killed_is_gone_on_with",
     "drctl rollback": "deployed_under_load",
     "drctl rotate host-certificates": "certificates_renewed",

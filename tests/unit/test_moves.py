@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from components.render import documents
 from contract.epoch import Epoch
 from contract.errors import ExitCode, Failed
 from contract.report import Event, Loss
+from scripts.clients.state_copies import Copy
 from scripts.ctl import cli
 from scripts.ctl.commands import arguments, move
 from scripts.ctl.moves import engine
@@ -28,6 +30,7 @@ from scripts.ctl.reports import book, kept, writing
 from scripts.ctl.reports.glance import Glance
 from scripts.ctl.reports.recording import Recording
 from scripts.ctl.reports.standing import Brief
+from scripts.ctl.stacks import state_aside
 from scripts.ctl.stacks.stack import Stack
 from scripts.ctl.survey.checks import judge
 from scripts.ctl.survey.known import Known
@@ -106,6 +109,66 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tmp_path_factory: pyt
 def digest(kind: Kind, target: str = "b") -> str:
     survey = well(ITS)
     return plan(kind, target, survey, ITS, judge(survey, ITS)).digest
+
+
+class PlayedAside:
+    """In the place of `Aside`; `did`: in order."""
+
+    def __init__(self, stack: Stack, digest: str) -> None:
+        self.stack, self.of, self.did = (
+            stack,
+            Copy(site="b", at=time.time() - 7300, digest=digest.ljust(64, "0")),
+            list[str](),
+        )
+
+    def make(self) -> Stack:
+        self.did.append("made")
+        return replace(self.stack, environment={"PULUMI_BACKEND_URL": "file:///aside"})
+
+    def keep(self, _: Any) -> None:
+        self.did.append("kept")
+
+
+@pytest.fixture
+def aside(monkeypatch: pytest.MonkeyPatch) -> list[PlayedAside]:
+    """Those that were chosen."""
+    found = list[PlayedAside]()
+
+    def chosen(_: Any, stack: Stack, __: str, digest: str) -> PlayedAside:
+        found.append(PlayedAside(stack, digest))
+        return found[-1]
+
+    monkeypatch.setattr(state_aside.Aside, "chosen", chosen)
+    monkeypatch.setattr(state_aside, "silence", lambda _: "Pulumi's backend, bucket shop-state: does not answer")
+    return found
+
+
+def test_a_plan_says_that_the_backend_is_silent_and_what_to_type(
+    world: World, aside: list[PlayedAside], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["failover", "b", "--dry-run"]) == ExitCode.DONE
+    told = capsys.readouterr().err
+    assert "bucket shop-state: does not answer" in told and "`drctl state list --site b`" in told
+    assert "--state-copy" in told and (world.runs, aside) == ([], [])
+
+
+def test_a_failover_without_the_backend_runs_with_the_copy_and_keeps_it_however_it_ends(
+    world: World, aside: list[PlayedAside], capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["failover", "b", "--state-copy", "3f9c12ab45de"]
+    assert cli.main([*asked, "--dry-run"]) == ExitCode.DONE
+    assert "state: copy 3f9c12ab45de, made 2 h ago" in capsys.readouterr().out and aside[0].did == []
+    places = list[Any]()
+    world.after = lambda stack: places.append(stack.environment)
+    assert cli.main([*asked, "--yes"]) == ExitCode.DONE
+    assert aside[1].did == ["made", "kept"] and places == [{"PULUMI_BACKEND_URL": "file:///aside"}]
+    assert any("backend was silent" in it for it in world.event().deviations)
+    world.ends["region-b"] = replace(WELL, ok=False, code=255, errors=("the fence cannot be sure",))
+    assert cli.main([*asked, "--yes"]) != ExitCode.DONE
+    assert aside[2].did == ["made", "kept"]
+    for more, did in ((["--dry-run"], []), ([], ["made", "kept"])):
+        cli.main([*asked, "--resume", *more])
+        assert aside.pop().did == did
 
 
 def test_a_switchover_runs_the_target_and_then_has_the_other_region_follow(
@@ -668,6 +731,18 @@ def test_a_run_keeps_its_state_once_only_where_it_makes_nothing_that_its_state_a
     body = f"open({str(tmp_path / 'kept')!r}, 'w').write(json.dumps(os.environ.get('PULUMI_SKIP_CHECKPOINTS')))"
     assert engine.up(played(tmp_path, body), print, limited=limited, also=also).ok
     assert json.loads((tmp_path / "kept").read_text()) == ("true" if once else None)
+
+
+def test_a_run_has_the_environment_of_its_stack_with_the_engines_own_words_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "s3://silent")
+    body = f"open({str(tmp_path / 'at')!r}, 'w').write(json.dumps(os.environ.get('PULUMI_BACKEND_URL')))"
+    stack = played(tmp_path, body)
+    assert engine.up(stack, print).ok and json.loads((tmp_path / "at").read_text()) == "s3://silent"
+    aside = replace(stack, environment={**os.environ, "PULUMI_BACKEND_URL": "file:///aside"})
+    assert engine.up(aside, print, why="one").ok and json.loads((tmp_path / "at").read_text()) == "file:///aside"
+    assert json.loads((tmp_path / "told").read_text())[1:] == ["one", "true"]
 
 
 def test_a_run_that_fails_is_told_by_its_own_sentences_once_each(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from functools import partial
 
 from contract.accept import spelled
 from contract.epoch import Epoch
+from contract.errors import ExitCode
 from lab.rehearsal.drills import drill
 from lab.rehearsal.drills.lost import evidence, loss_is_counted, take_over
 from lab.rehearsal.drills.planned import BULK, nothing_lost, refused
@@ -100,6 +101,54 @@ def moved_by_drctl(stage: Stage, record: Record) -> None:
         took.append(round(time.monotonic() - began, 1))
     record.figures["status_s"] = took
     record.expect(f"region {home} is active" in told.stdout, f"status says: {told.stdout[:300]}{told.stderr[:300]}")
+
+
+@drill("failover-without-backend")
+def failover_without_backend(stage: Stage, record: Record) -> None:
+    """The bucket of Pulumi's states is gone with the active region: the other one takes over with a copy from the witness, which the backend has afterwards."""
+    lost, target = stage.active, stage.standby
+    state, away = stage.pulumi.state, stage.pulumi.state.with_name("pulumi-state-away")
+    of = ("--site", target, "--config-file", str(stage.pulumi.files[target]))
+    copied = _told(stage, record, "state", "backup", *of)
+    digest = copied.partition(f"region {target}: ")[2][:12]
+    with stage.shopping(record) as shop:
+        before = evidence(stage, lost)
+        stage.fault("region-hosts", "kill", lost)
+        state.rename(away)
+        folder = ("--config-dir", str(stage.pulumi.files["a"].parent))
+        planned = stage.pulumi.typed("failover", target, "--dry-run", *folder)
+        record.expect("--state-copy" in planned.stderr, f"a plan without the backend says: {planned.stderr[-600:]}")
+        began = time.monotonic()
+        done = stage.pulumi.typed("failover", target, "--yes", "--state-copy", digest, *folder)
+        record.expect(
+            done.returncode == 0, f"it ended with {done.returncode}: {done.stdout[-600:]}{done.stderr[-1500:]}"
+        )
+        shop.flow(f"orders flow from region {target}")
+        record.figures["first_order_s"] = shop.gap(began)
+        record.expect(not state.exists(), "something was written where the backend had been")
+        away.rename(state)
+        refused_now = stage.pulumi.typed("failover", lost, "--yes", "--state-copy", digest, *folder)
+        record.expect(
+            refused_now.returncode == ExitCode.REFUSED and "answers" in refused_now.stderr,
+            f"with the backend there it ended with {refused_now.returncode}: {refused_now.stderr[-600:]}",
+        )
+        kept = done.stderr.partition("`drctl state restore ")[2][:12]
+        record.expect(kept not in ("", digest), f"after the move its state is told as {kept!r}")
+        _told(stage, record, "state", "restore", kept, "--yes", *of)
+        stage.fault("region-hosts", "return", lost)
+        wait_for(f"region {lost} answers", lambda: bool(stage.world.status(lost)), 120, 1.0)
+        _typed(stage, record, "rejoin", lost)
+    loss_is_counted(stage, record, lost, before)
+    changes = stage.pulumi.preview_changes(target)
+    record.expect(not changes, f"a preview of region {target} finds changes: {changes}")
+
+
+def _told(stage: Stage, record: Record, *words: str) -> str:
+    done = stage.pulumi.typed(*words)
+    record.expect(
+        done.returncode == 0, f"drctl {' '.join(words[:2])} ended with {done.returncode}: {done.stderr[-1500:]}"
+    )
+    return done.stdout
 
 
 def _typed(stage: Stage, record: Record, *words: str) -> None:

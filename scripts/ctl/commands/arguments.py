@@ -73,6 +73,13 @@ def move(name: str, command: argparse.ArgumentParser) -> None:
         command.add_argument(
             "--resume", action="store_true", help="go on with that move, which was begun on this machine and left"
         )
+    if name == "failover":
+        command.add_argument(
+            "--state-copy",
+            default="",
+            metavar="DIGEST",
+            help="while Pulumi's backend is silent: run with the copy of the region's state that `drctl state list` names so",
+        )
     if name != "rejoin":
         command.add_argument(
             "--with-changes",

@@ -10,7 +10,9 @@ import argparse
 import os
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 from components.render import documents
 from components.settings import Settings
@@ -31,10 +33,14 @@ from scripts.ctl.moves.quiet import quiet
 from scripts.ctl.output import say
 from scripts.ctl.reports import writing
 from scripts.ctl.reports.recording import Recording, end_of
+from scripts.ctl.stacks import state_aside
 from scripts.ctl.stacks.stack import Stack
+from scripts.ctl.stacks.state_aside import Aside
+from scripts.ctl.stacks.state_copying import SHORT
 from scripts.ctl.survey import screen
 from scripts.ctl.survey.asking import LIMIT_S, look
 from scripts.ctl.survey.checks import judge
+from scripts.ctl.survey.checks.row import ago
 
 PLANNED_S = 15.0  # for the look before a planned move: a host that is slow to answer is no reason against one
 WELL_S = 900.0  # for a region that has rejoined, until nothing stands against a move ...
@@ -131,15 +137,44 @@ def _switch(pair: Pair, chosen: argparse.Namespace, found: Plan) -> ExitCode:
 
 def failover(pair: Pair, chosen: argparse.Namespace) -> ExitCode:
     """The active region is lost, and nothing of it is needed. What would be lost is told first; the fence counts it once more, and refuses above the budget."""
+    stack = pair.stacks[chosen.region]
+    aside = (
+        Aside.chosen(documents.witness(pair.settings), stack, chosen.region, chosen.state_copy)
+        if chosen.state_copy
+        else None
+    )
     if chosen.resume:
-        return _resumed(pair, chosen, Kind.FAILOVER)
-    found = planned(pair, Kind.FAILOVER, chosen.region)
+        return _with_state(aside, pair, chosen, lambda it: _resumed(it, chosen, Kind.FAILOVER))
+    with ThreadPoolExecutor(1) as beside:
+        silent = beside.submit(state_aside.silence, stack)
+        found = planned(pair, Kind.FAILOVER, chosen.region)
     _show(found)
+    if aside is not None:
+        age = ago(max(time.time() - aside.of.at, 0.0))
+        print(f"  state: copy {aside.of.digest[:SHORT]}, made {age}, since Pulumi's backend is silent")
+    elif why := silent.result():
+        say(
+            f"warning: {why}; the run would wait for it in vain; `drctl state list --site {chosen.region}` names copies of its state: with --state-copy and "
+            "the digest of the newest one this runs without the backend"
+        )
     if chosen.dry_run:
         return ExitCode.DONE
     agreed(found, chosen)
     pair.record.agreed(found, typed=not (chosen.yes or chosen.plan))
-    return _moved(pair, found)
+    return _with_state(aside, pair, chosen, lambda it: _moved(it, found))
+
+
+def _with_state(
+    aside: Aside | None, pair: Pair, chosen: argparse.Namespace, act: Callable[[Pair], ExitCode]
+) -> ExitCode:
+    """By the backend's state, or by one of its own. Raises DrError."""
+    if aside is None or chosen.dry_run:
+        return act(pair)
+    made = aside.make()
+    try:
+        return act(replace(pair, stacks={**pair.stacks, chosen.region: made}))
+    finally:
+        aside.keep(say)
 
 
 def rejoin(pair: Pair, chosen: argparse.Namespace) -> ExitCode:

@@ -83,7 +83,8 @@ def up(stack: Stack, watch: Watch, *, why: str = "", limited: bool = False, also
         events, said = folder / "events", folder / "said"
         command = stack.argv("up", "--yes", "--skip-preview", "--event-log", str(events), *stack.file_words)
         command += (*LIMITED, *(word for it in also for word in ("--target", it))) if limited else ()
-        environment = {**os.environ, "PULUMI_DEBUG_COMMANDS": "true", **({"DR_WHY": why} if why else {})}
+        of_stack = os.environ if stack.environment is None else stack.environment
+        environment = {**of_stack, "PULUMI_DEBUG_COMMANDS": "true", **({"DR_WHY": why} if why else {})}
         if limited and not also:  # keys that a run makes are known to its state alone
             environment |= KEPT_ONCE
         began = time.monotonic()

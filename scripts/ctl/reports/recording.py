@@ -14,6 +14,7 @@ from components.settings import Settings
 from contract.agreement import digests
 from contract.epoch import Epoch
 from contract.errors import DrError, ExitCode
+from contract.plain import phrase
 from contract.report import MOST_STAGES, Event, Fence, Figure, Stage
 from contract.version import VERSION
 from scripts.clients.trail import person
@@ -155,6 +156,8 @@ class Recording:
             found.append("somebody wanted it to end before its time")
         if getattr(self.told, "yes", False):
             found.append("agreed to beforehand, whatever the plan would be (--yes)")
+        if copy := getattr(self.told, "state_copy", ""):
+            found.append(f"Pulumi's backend was silent: it ran with a copy of the state ({phrase(copy, 64)})")
         found += [f"dr:accept.{name} was set" for name, word in self.settings.words.items() if word is not None]
         return found
 
