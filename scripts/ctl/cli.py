@@ -269,6 +269,7 @@ def _reboot(reboot: argparse.ArgumentParser) -> None:
     reboot.add_argument("--dry-run", action="store_true", help="which hosts, and nothing is done")
     reboot.add_argument("--yes", action="store_true", help="agreed")
     reboot.add_argument("--reason", default="", help="why, for the audit trail")
+    reboot.add_argument("--ticket", default="", help="its number, for the audit trail")
     reboot.add_argument(
         "--person", default="", help="whose the certificate is; by default who the audit trail says you are"
     )

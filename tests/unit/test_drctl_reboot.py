@@ -110,9 +110,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(reboot, "RunLease", it.lease)
     monkeypatch.setattr(reboot, "way", it.way)
     monkeypatch.setattr(reboot, "quiet", it.quiet.quiet)
-    monkeypatch.setattr(
-        reboot, "_tell", lambda _, chosen, hosts: it.noted.append({"hosts": hosts, "why": chosen.reason})
-    )
+    monkeypatch.setattr(reboot, "_tell", lambda _, __, why, hosts: it.noted.append({"hosts": hosts, "why": why}))
     monkeypatch.setattr("scripts.ctl.commands.reboot.time.sleep", it.rest)
     monkeypatch.setattr("scripts.ctl.commands.reboot.time.monotonic", it.clock)
     return it
@@ -123,10 +121,10 @@ def begun(*words: str) -> int:
 
 
 def test_hosts_that_are_due_begin_anew_one_after_the_other_and_no_other_does(world: World) -> None:
-    assert begun("--reason", "libc") == ExitCode.DONE
+    assert begun("--reason", "libc", "--ticket", "7") == ExitCode.DONE
     assert world.done == ["app-1.b", "db-1.b"]
-    assert world.noted == [{"hosts": ("app-1.b", "db-1.b"), "why": "libc"}]
-    assert not world.quiet.now and world.quiet.whys == ["libc", "libc"]
+    assert world.noted == [{"hosts": ("app-1.b", "db-1.b"), "why": "libc ticket 7"}]
+    assert not world.quiet.now and world.quiet.whys == ["libc ticket 7", "libc ticket 7"]
     assert world.quiet.seconds == [660.0, 660.0], "as long as each may take"
 
 

@@ -36,7 +36,7 @@ from scripts.ctl.commands import drill_switchover, reboot
 from scripts.ctl.moves.quiet import quiet
 from scripts.ctl.output import say, typed
 from scripts.ctl.reports import writing
-from scripts.ctl.reports.recording import end_of, of_run
+from scripts.ctl.reports.recording import end_of, of_run, why
 from scripts.ctl.stacks.stack import Stack
 from scripts.ctl.survey.asking import Ways, look
 from scripts.ctl.survey.checks import judge
@@ -127,7 +127,7 @@ def run(chosen: argparse.Namespace) -> ExitCode:
                     site,
                     hosts=[key for key, it in settings.hosts_of(site).items() if KINDS[it.role].leased],
                     seconds=STOP_S + chosen.hold + START_S + WELL_S,
-                    why=chosen.reason,
+                    why=why(chosen),
                 ),
             ):
                 _lost_and_back(settings, ways, drill, ill)

@@ -32,7 +32,7 @@ from scripts.ctl.moves.plan import Kind, Plan, plan
 from scripts.ctl.moves.quiet import quiet
 from scripts.ctl.output import say
 from scripts.ctl.reports import writing
-from scripts.ctl.reports.recording import Recording, end_of
+from scripts.ctl.reports.recording import Recording, end_of, why
 from scripts.ctl.stacks import state_aside
 from scripts.ctl.stacks.stack import Stack
 from scripts.ctl.stacks.state_aside import Aside
@@ -79,7 +79,7 @@ class Pair:
         self.record.begins(site)
         self.journal.run(site)
         limited = limited and not getattr(self.record.told, "with_changes", False)
-        outcome = engine.up(self.stacks[site], self._watch, why=_why(self.record.told), limited=limited)
+        outcome = engine.up(self.stacks[site], self._watch, why=why(self.record.told), limited=limited)
         self.record.ran(outcome)
         return outcome
 
@@ -152,9 +152,9 @@ def failover(pair: Pair, chosen: argparse.Namespace) -> ExitCode:
     if aside is not None:
         age = ago(max(time.time() - aside.of.at, 0.0))
         print(f"  state: copy {aside.of.digest[:SHORT]}, made {age}, since Pulumi's backend is silent")
-    elif why := silent.result():
+    elif mute := silent.result():
         say(
-            f"warning: {why}; the run would wait for it in vain; `drctl state list --site {chosen.region}` names copies of its state: with --state-copy and "
+            f"warning: {mute}; the run would wait for it in vain; `drctl state list --site {chosen.region}` names copies of its state: with --state-copy and "
             "the digest of the newest one this runs without the backend"
         )
     if chosen.dry_run:
@@ -298,7 +298,7 @@ def _carried_out(pair: Pair, found: Plan) -> ExitCode:
         return _both(pair, found)
     with (
         RunLease(documents.witness(pair.settings), PAIR, "switchover", os.environ, tell=say),
-        quiet(pair.settings, Undertaking.SWITCHOVER, found.target, why=_why(pair.record.told)),
+        quiet(pair.settings, Undertaking.SWITCHOVER, found.target, why=why(pair.record.told)),
     ):
         return _both(pair, found)
 
@@ -366,7 +366,3 @@ def leading(pair: Pair) -> str:
             "witness: found no epoch, wanted the one in force; nothing was changed; bring region a up first (README.md)"
         )
     return newest.active
-
-
-def _why(told: argparse.Namespace) -> str:
-    return " ".join(filter(None, (told.reason, f"ticket {told.ticket}" if told.ticket else "")))

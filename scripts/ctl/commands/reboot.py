@@ -27,6 +27,7 @@ from scripts.clients.trail import Note
 from scripts.ctl.moves.quiet import quiet
 from scripts.ctl.output import say, typed
 from scripts.ctl.persons.reach import TRY_S, way
+from scripts.ctl.reports.recording import why
 from scripts.ctl.stacks.stack import Stack
 from scripts.ctl.survey.asking import Ways, look
 from scripts.ctl.survey.checks import judge
@@ -78,7 +79,7 @@ def run(chosen: argparse.Namespace) -> ExitCode:
             return ExitCode.DONE
         if not chosen.yes:
             typed(chosen.site, "type the region's letter", "`--yes` agrees")
-        _tell(settings, chosen, hosts)
+        _tell(settings, chosen.site, why(chosen), hosts)
         with RunLease(documents.witness(settings), chosen.site, "reboot", os.environ, tell=say):
             each = Round(
                 settings=settings,
@@ -86,7 +87,7 @@ def run(chosen: argparse.Namespace) -> ExitCode:
                 ill=ill,
                 person=chosen.person,
                 limit_s=chosen.minutes * 60.0,
-                why=chosen.reason,
+                why=why(chosen),
             )
             for host in hosts:
                 began = time.monotonic()
@@ -141,9 +142,9 @@ def fit(site: str, settings: Settings, survey: Survey) -> Mapping[Ill, Finding]:
     return ill
 
 
-def _tell(settings: Settings, chosen: argparse.Namespace, hosts: Sequence[str]) -> None:
+def _tell(settings: Settings, site: str, reason: str, hosts: Sequence[str]) -> None:
     facts = {"hosts": phrase(", ".join(hosts), 200)}
-    note = Note(documents.witness(settings), "reboot", chosen.site, why=chosen.reason, facts=facts)
+    note = Note(documents.witness(settings), "reboot", site, why=reason, facts=facts)
     if lost := note.lost(NOTED_S):
         say(f"warning: {lost}")
 

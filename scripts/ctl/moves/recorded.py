@@ -26,7 +26,7 @@ from scripts.ctl.beginning.plan import Plan
 from scripts.ctl.moves import engine
 from scripts.ctl.output import say
 from scripts.ctl.reports import kept, writing
-from scripts.ctl.reports.recording import end_of, of_run
+from scripts.ctl.reports.recording import end_of, of_run, why
 from scripts.ctl.stacks.stack import Stack
 
 
@@ -92,9 +92,7 @@ class Undertaking:
     def up(self, stack: Stack, request: str, also: Sequence[str] = ()) -> engine.Outcome:
         """A run of one region with a request for another, limited to what a move is; `also`: see `engine.up`."""
         stack.request(request)
-        ticket = self.told.ticket and f"ticket {self.told.ticket}"
-        why = " ".join(filter(None, (self.scenario, self.told.reason, ticket)))
-        outcome = engine.up(stack, _watch, why=why, limited=True, also=also)
+        outcome = engine.up(stack, _watch, why=why(self.told, self.scenario), limited=True, also=also)
         self.warnings += outcome.warnings
         return outcome
 

@@ -165,6 +165,12 @@ class Recording:
         return round(time.monotonic() - self._began, 2)
 
 
+def why(told: argparse.Namespace, *before: str) -> str:
+    """What an operator said of it, for the audit trail: the reason, and the ticket where there is one."""
+    ticket = getattr(told, "ticket", "")
+    return " ".join(filter(None, (*before, told.reason, ticket and f"ticket {ticket}")))
+
+
 def missed(figure: Figure | None) -> str:
     """How an objective was missed; empty where it was kept, or nobody knows."""
     if (
