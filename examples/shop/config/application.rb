@@ -8,8 +8,6 @@ require "rails"
 require "active_record/railtie"
 require "action_controller/railtie"
 require "action_view/railtie"
-require "redis"
-require "aws-sdk-s3"
 
 require_relative "../lib/shop_settings"
 

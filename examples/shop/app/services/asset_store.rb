@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require "aws-sdk-s3"
+
 # The asset bucket of this site.
 module AssetStore
   Image = Struct.new(:body, :type, keyword_init: true)

@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require "redis"
+
 # One connection per thread to whichever of the caches is the master.
 module CacheMaster
   # No cache says that it is a master.

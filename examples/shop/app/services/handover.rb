@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require "pg"
+
 # Holds a request while the writer moves. The block is run again, whole, until it succeeds or the time is up; it must therefore be
 # safe to repeat: an order is known by its key, a cart item is set and not added.
 module Handover
