@@ -98,6 +98,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tmp_path_factory: pyt
     monkeypatch.setattr(writing, "ReportBucket", lambda *_, **__: it.records)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
     monkeypatch.setattr(engine, "up", up)
+    monkeypatch.setattr(state_aside, "silence", lambda _: "")
     monkeypatch.setattr(arguments, "PROJECT", tmp_path)
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     for site in "ab":
@@ -134,7 +135,8 @@ def aside(monkeypatch: pytest.MonkeyPatch) -> list[PlayedAside]:
     """Those that were chosen."""
     found = list[PlayedAside]()
 
-    def chosen(_: Any, stack: Stack, __: str, digest: str) -> PlayedAside:
+    def chosen(_: Any, stack: Stack, __: str, digest: str, mute: str) -> PlayedAside:
+        assert "does not answer" in mute
         found.append(PlayedAside(stack, digest))
         return found[-1]
 
@@ -150,6 +152,19 @@ def test_a_plan_says_that_the_backend_is_silent_and_what_to_type(
     told = capsys.readouterr().err
     assert "bucket shop-state: does not answer" in told and "`drctl state list --site b`" in told
     assert "--state-copy" in told and (world.runs, aside) == ([], [])
+
+
+def test_a_backend_that_hangs_is_not_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = threading.Event()
+    monkeypatch.setattr(state_aside, "silence", lambda _: str(held.wait(60)))
+    monkeypatch.setattr(move, "BACKEND_S", 0.2)
+    try:
+        assert cli.main(["failover", "b", "--dry-run"]) == ExitCode.DONE
+    finally:
+        held.set()
+    assert "no answer within 0.2 s; the run would wait for it in vain" in capsys.readouterr().err
 
 
 def test_a_failover_without_the_backend_runs_with_the_copy_and_keeps_it_however_it_ends(

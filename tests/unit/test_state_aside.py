@@ -72,7 +72,7 @@ class World:
         return made.digest
 
     def chosen(self, digest: str) -> Aside:
-        return Aside.chosen(self.witness, self.stack, "b", digest)
+        return Aside.chosen(self.witness, self.stack, "b", digest, state_aside.silence(self.stack))
 
 
 @pytest.fixture

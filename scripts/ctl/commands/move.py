@@ -11,7 +11,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from components.render import documents
@@ -41,8 +40,10 @@ from scripts.ctl.survey import screen
 from scripts.ctl.survey.asking import LIMIT_S, look
 from scripts.ctl.survey.checks import judge
 from scripts.ctl.survey.checks.row import ago
+from scripts.ctl.survey.known import Questions
 
 PLANNED_S = 15.0  # for the look before a planned move: a host that is slow to answer is no reason against one
+BACKEND_S = 4.0  # for Pulumi's backend, to say that it is there: beside a failover's look
 WELL_S = 900.0  # for a region that has rejoined, until nothing stands against a move ...
 LOOK_S = 10.0  # ... and between two looks
 # For the record, where somebody is at the terminal to agree.
@@ -138,21 +139,20 @@ def _switch(pair: Pair, chosen: argparse.Namespace, found: Plan) -> ExitCode:
 def failover(pair: Pair, chosen: argparse.Namespace) -> ExitCode:
     """The active region is lost, and nothing of it is needed. What would be lost is told first; the fence counts it once more, and refuses above the budget."""
     stack = pair.stacks[chosen.region]
-    aside = (
-        Aside.chosen(documents.witness(pair.settings), stack, chosen.region, chosen.state_copy)
-        if chosen.state_copy
-        else None
-    )
+    asked = Questions(BACKEND_S)
+    asked.ask("backend", lambda: state_aside.silence(stack))
+    aside = None
+    if chosen.state_copy:
+        witness = documents.witness(pair.settings)
+        aside = Aside.chosen(witness, stack, chosen.region, chosen.state_copy, _mute(asked))
     if chosen.resume:
         return _with_state(aside, pair, chosen, lambda it: _resumed(it, chosen, Kind.FAILOVER))
-    with ThreadPoolExecutor(1) as beside:
-        silent = beside.submit(state_aside.silence, stack)
-        found = planned(pair, Kind.FAILOVER, chosen.region)
+    found = planned(pair, Kind.FAILOVER, chosen.region)
     _show(found)
     if aside is not None:
         age = ago(max(time.time() - aside.of.at, 0.0))
         print(f"  state: copy {aside.of.digest[:SHORT]}, made {age}, since Pulumi's backend is silent")
-    elif mute := silent.result():
+    elif mute := _mute(asked):
         say(
             f"warning: {mute}; the run would wait for it in vain; `drctl state list --site {chosen.region}` names copies of its state: with --state-copy and "
             "the digest of the newest one this runs without the backend"
@@ -162,6 +162,12 @@ def failover(pair: Pair, chosen: argparse.Namespace) -> ExitCode:
     agreed(found, chosen)
     pair.record.agreed(found, typed=not (chosen.yes or chosen.plan))
     return _with_state(aside, pair, chosen, lambda it: _moved(it, found))
+
+
+def _mute(asked: Questions) -> str:
+    """Why Pulumi's backend gives no state; empty where it does."""
+    told = asked.known("backend")
+    return told.why or str(told.value)
 
 
 def _with_state(

@@ -20,7 +20,6 @@ from contract.errors import DrError, Failed, Refused
 from scripts.clients.state_copies import Copy, StateCopies
 from scripts.ctl.persons import memory
 from scripts.ctl.stacks import state_copying as copying
-from scripts.ctl.stacks import state_stored as stored
 from scripts.ctl.stacks.configuration import PROJECT, load
 from scripts.ctl.stacks.stack import Stack
 from scripts.ctl.stacks.state_backend import REFUSED_HERE, opened
@@ -30,9 +29,9 @@ ANSWER_S = 30.0  # for a state on its way
 
 
 def silence(stack: Stack) -> str:
-    """Why no run can have its state from the backend now; empty where it can, as far as anybody but pulumi can tell."""
+    """Why no run can have its state from the backend now, by one listing of it; empty where it can, as far as anybody but pulumi can tell."""
     try:
-        stored.locks(opened(os.environ, Path.home()), stack.project, stack.name)
+        opened(os.environ, Path.home()).names(f".pulumi/locks/organization/{stack.project}/{stack.name}/")
     except Failed as error:
         return "" if REFUSED_HERE in str(error) else str(error)
     return ""
@@ -50,9 +49,9 @@ class Aside:
     folder: Path
 
     @classmethod
-    def chosen(cls, witness: Bucket, stack: Stack, site: str, digest: str) -> Aside:
-        """The copy whose digest begins so. Changes nothing. Raises Refused where the backend answers, Usage, Failed."""
-        if not silence(stack) and not _elsewhere():
+    def chosen(cls, witness: Bucket, stack: Stack, site: str, digest: str, mute: str) -> Aside:
+        """The copy whose digest begins so. `mute`: what `silence` has said. Changes nothing. Raises Refused where the backend answers, Usage, Failed."""
+        if not mute and not _elsewhere():
             raise Refused(
                 "--state-copy: Pulumi's backend answers, wanted that only of one that is silent; two states of one stack would go on from here, so nothing "
                 "was changed; run it without --state-copy"
