@@ -171,6 +171,7 @@ def test_a_command_of_the_release_runs_as_the_shops_user_with_its_environment_an
     words = shlex.split(line)
     assert words[0] == "systemd-run" and words[-3:] == ["bin/rails", "runner", "puts $HOME; `id`"]
     assert {"--property=User=shop", "--property=EnvironmentFile=/etc/shop/env", "--expand-environment=no"} <= {*words}
+    assert "--setenv=HOME=/opt/shop/current/tmp" in words, "as its processes have it"
     assert signed.settings.secrets.secret_key_base not in line
     assert "--property=RuntimeMaxSec=43200" in words, "a session that dies leaves nothing at work for good"
     assert cli.main(["run", "--limit", "2d", "app-1.a", "--", "bin/rails", "runner", "x"]) == ExitCode.DONE

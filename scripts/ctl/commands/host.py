@@ -21,7 +21,8 @@ from scripts.ctl.stacks.stack import Stack
 # that dies: so it has an end by itself.
 ONCE = (
     "systemd-run", "--quiet", "--wait", "--collect", "--pty", "--pipe", "--expand-environment=no", "--property=User=shop", "--property=UMask=0027",
-    "--property=WorkingDirectory=/opt/shop/current", "--property=EnvironmentFile=/etc/shop/env", "--property=EnvironmentFile=/etc/shop/processes/web.env",
+    "--property=WorkingDirectory=/opt/shop/current", "--setenv=HOME=/opt/shop/current/tmp",
+    "--property=EnvironmentFile=/etc/shop/env", "--property=EnvironmentFile=/etc/shop/processes/web.env",
     "/bin/sh", "-c", 'exec "$@"', "sh",
 )  # fmt: skip
 # Its password is in a file of root's and goes by the environment: an argument would show it to everybody there.

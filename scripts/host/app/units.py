@@ -153,7 +153,11 @@ def _unit(
     start: bool = True,
     folder: str = CURRENT,
 ) -> str:
-    """The environment stands in files of root, which systemd reads before it becomes the shop's user."""
+    """The environment stands in files of root, which systemd reads before it becomes the shop's user, and says more than the home here.
+
+    The user itself has no home, and what looks for one there (Bundler, caches of many a gem) ends, or lives in a folder that it cannot remove again: Ruby
+    makes what it removes its own first, so a process may ask for that. The kernel gives nobody else's to who has no capability.
+    """
     memory = f"MemoryMax={it.keys.memory_mb}M\n" if it.keys.memory_mb else ""
     install = "\n[Install]\nWantedBy=multi-user.target\n" if start else ""
     return f"""[Unit]
@@ -167,12 +171,14 @@ Type={kind}
 User={USER}
 Group={USER}
 WorkingDirectory={folder}
+Environment=HOME={folder}/{TMP}
 EnvironmentFile={ENV}
 EnvironmentFile={PROCESSES}/{it.name}.env
 ExecStart={command}
 UMask=0027
 PrivateUsers=yes
-{memory}{sandbox([f"{folder}/{name}" for name in WRITABLE])}{extra}{install}"""
+{memory}{sandbox([f"{folder}/{name}" for name in WRITABLE])}SystemCallFilter=@chown
+{extra}{install}"""
 
 
 def _command(command: str) -> str:

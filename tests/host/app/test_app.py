@@ -723,8 +723,8 @@ def test_units_run_as_the_shop_with_what_all_are_told_and_what_each_is():
         process = name.removeprefix("shop-").split(".")[0]
         folder = RELEASE if name in (MIGRATE, SPARE) else "/opt/shop/current"
         assert (
-            f"User=shop\nGroup=shop\nWorkingDirectory={folder}\nEnvironmentFile=/etc/shop/env\nEnvironmentFile=/etc/shop/processes/{process}.env\n"
-            in text
+            f"User=shop\nGroup=shop\nWorkingDirectory={folder}\nEnvironment=HOME={folder}/tmp\n"
+            f"EnvironmentFile=/etc/shop/env\nEnvironmentFile=/etc/shop/processes/{process}.env\n" in text
         )
     assert "Type=oneshot" in found[MIGRATE] and "TimeoutStartSec=300\n" in found[MIGRATE]
     assert [name for name, text in found.items() if "guard app" in text] == [WORKER]

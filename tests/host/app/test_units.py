@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -81,6 +82,23 @@ def test_limits_are_systemds() -> None:
     assert "TimeoutStartSec=90\n" in found.texts["shop-nightly.service"]
     assert "OnCalendar=*-*-* 00:00:00 UTC\n" in found.texts["shop-nightly.timer"]
     assert "[Install]" not in found.texts["shop-nightly.service"], "its timer starts it"
+
+
+def test_each_process_has_a_home_and_may_make_its_own_what_is_its_own() -> None:
+    """Bundler wants one, or makes one that Ruby's `remove_entry_secure` ends on where no file may be given even to whom it belongs."""
+    found = texts(procfile=MORE, nightly=NIGHTLY).texts
+    running = {name: text for name, text in found.items() if name.endswith(".service")}
+    assert {WEB, SPARE, WORKER, "shop-release.service", "shop-nightly.service"} <= set(running)
+    for name, text in running.items():
+        folder = re.search(r"^WorkingDirectory=(.+)$", text, re.MULTILINE)
+        home = re.search(r"^Environment=HOME=(.+)$", text, re.MULTILINE)
+        assert folder and home and home[1] == f"{folder[1]}/tmp", name
+        assert f"ReadWritePaths=-{home[1]}\n" in text, name
+        assert text.index("Environment=") < text.index("EnvironmentFile="), (
+            "who says another home in `dr:app.env` gets it"
+        )
+        filters = re.findall(r"^SystemCallFilter=(.+)$", text, re.MULTILINE)
+        assert filters.index("@chown") > filters.index("~@resources @privileged"), name
 
 
 def test_systemd_takes_the_units_and_fills_nothing_into_a_command(tmp_path: Path) -> None:
