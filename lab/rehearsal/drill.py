@@ -6,10 +6,11 @@ Exit code 0 when every drill passed.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import statistics
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from lab.namespace import LabError
@@ -31,6 +32,7 @@ from lab.rehearsal.drills import (
     operators,
     planned,
     points,
+    redmine_moved,
     removed,
     renewed,
     restores,
@@ -50,6 +52,7 @@ THEMES = (
     fences,
     lease,
     points,
+    redmine_moved,
     removed,
     renewed,
     restores,
@@ -67,6 +70,7 @@ THEMES = (
     monitored,
     silenced,
     logged,
+    redmine_moved,
 )
 # Both addresses in DNS, and nothing protected: the lab is thrown away.
 CHANGES = {"dns": {"mode": "dual"}, "protect": False, "assets": {"interval_s": 10}}
@@ -82,14 +86,24 @@ def chosen(names: Iterable[str]) -> list[Drill]:
 
 
 def play(drills: Iterable[Drill], folder: Path) -> Generator[Record, None, None]:
-    """One lab for all; each record as soon as it is there."""
-    with running_lab() as where:
-        stage = Stage(World(where, CHANGES))
-        stage.bring_up()
-        for each in drills:
-            record = run(each, stage)
-            keep(record, folder)
-            yield record
+    """A lab for each pair; each record as soon as it is there. Raises LabError."""
+    for its in pairs(drills):
+        configured = its[0].configured
+        changes = {**CHANGES, **configured()} if configured else CHANGES
+        with running_lab() as where:
+            stage = Stage(World(where, changes))
+            stage.bring_up()
+            for each in its:
+                record = run(each, stage)
+                keep(record, folder)
+                yield record
+
+
+def pairs(drills: Iterable[Drill]) -> Iterator[list[Drill]]:
+    """Those that are played on one pair of regions: as many as follow each other and take the common one; one that is configured otherwise is alone."""
+    for common, its in itertools.groupby(drills, lambda each: each.configured is None):
+        found = list(its)
+        yield from [found] if common else ([each] for each in found)
 
 
 def keep(record: Record, folder: Path) -> None:

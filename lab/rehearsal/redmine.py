@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 from lab.machines import image
+from lab.namespace import LabError
 from lab.toolchain import cache
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,7 +47,7 @@ exec chroot "$root" /mnt/maker/make /mnt/packages /mnt/out/redmine "$@"
 """
 
 
-class RedmineError(Exception):
+class RedmineError(LabError):
     """The release cannot be made. One line: which step, what it said."""
 
 

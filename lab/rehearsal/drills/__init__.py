@@ -7,32 +7,35 @@ A drill is a function of a `Stage` and a `Record`, registered under its name by 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from contract.errors import DrError
 from lab.rehearsal.stage import Record, Stage
 
 Play = Callable[[Stage, Record], None]
+Configured = Callable[[], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class Drill:
-    """A story by its name, and what it shows."""
+    """A story by its name, and what it shows. `configured`: of one that has a pair of its own, what that has otherwise than the others' (`World`)."""
 
     name: str
     shows: str
     play: Play
+    configured: Configured | None = None
 
 
 DRILLS: dict[str, Drill] = {}
 
 
-def drill(name: str) -> Callable[[Play], Play]:
-    """Register a drill; what it shows is the first line of its docstring."""
+def drill(name: str, configured: Configured | None = None) -> Callable[[Play], Play]:
+    """Register a drill; what it shows is the first line of its docstring. `configured`: see `Drill`."""
 
     def register(play: Play) -> Play:
-        DRILLS[name] = Drill(name, (play.__doc__ or "").strip().split("\n")[0], play)
+        DRILLS[name] = Drill(name, (play.__doc__ or "").strip().split("\n")[0], play, configured)
         return play
 
     return register
