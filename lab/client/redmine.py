@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from lab.client.arrivals import Arrivals
 from scripts.host.frame.wait import until
@@ -19,8 +19,9 @@ from scripts.host.frame.wait import until
 PASSWORD, API_KEY, PROJECT = "of-the-rehearsal", "f" * 40, "shop"
 # One request: method, path, body, headers; its status, headers and body. Status 0: no answer, or half of one.
 Door = Callable[[str, str, str | bytes | None, Mapping[str, str]], tuple[int, http.client.HTTPMessage, bytes]]
-# What an administrator does by hand in a new Redmine, in Ruby.
+# What an administrator does by hand in a new Redmine, in Ruby; nothing in one that has it.
 BEGIN = f"""
+exit if Project.exists?(identifier: "{PROJECT}")
 Redmine::DefaultData::Loader.load("en")
 Setting.rest_api_enabled = "1"
 Setting.notified_events = %w[issue_added]
@@ -67,7 +68,7 @@ class Browser:
     """As much of one as a session needs: cookies, and the token of each form. Raises RuntimeError for a page that is not the one wanted."""
 
     def __init__(self, door: Door) -> None:
-        self._door, self.cookies = door, SimpleCookie()
+        self._door, self.cookies, self._file = door, SimpleCookie(), ""
 
     def open(self, method: str, path: str, **form: str) -> tuple[int, str]:
         status, _told, data = self.send(
@@ -106,11 +107,16 @@ class Browser:
             )
             key = _one(r"\.val\('([^']+)'\)", told.decode(errors="replace"))
             form |= {"attachments[1][filename]": "note.txt", "attachments[1][token]": key}
-        _wanted("new issue", self.open("POST", f"/projects/{PROJECT}/issues", **form), 302)
+        kind = "application/x-www-form-urlencoded"
+        status, answered, data = self.send("POST", f"/projects/{PROJECT}/issues", urlencode(form), kind)
+        _wanted("new issue", (status, data.decode(errors="replace")), 302)
+        if file is not None:
+            its = self.open("GET", urlsplit(answered["Location"]).path)[1]
+            self._file = _one(r'href="(/attachments/download/\d+/note\.txt)"', its)
 
     def file(self) -> tuple[int, bytes]:
-        """The first one that was uploaded: status and content."""
-        status, _, data = self.send("GET", "/attachments/download/1/note.txt", None, "")
+        """The last one that was uploaded: status and content."""
+        status, _, data = self.send("GET", self._file, None, "")
         return status, data
 
 
