@@ -100,10 +100,8 @@ def play(drills: Iterable[Drill], folder: Path) -> Generator[Record, None, None]
 
 
 def pairs(drills: Iterable[Drill]) -> Iterator[list[Drill]]:
-    """Those that are played on one pair of regions: as many as follow each other and take the common one; one that is configured otherwise is alone."""
-    for common, its in itertools.groupby(drills, lambda each: each.configured is None):
-        found = list(its)
-        yield from [found] if common else ([each] for each in found)
+    """Those that are played on one pair of regions, one after the other: as many as follow each other and are configured alike."""
+    yield from (list(its) for _, its in itertools.groupby(drills, lambda each: each.configured))
 
 
 def keep(record: Record, folder: Path) -> None:

@@ -12,14 +12,15 @@ def play(_: Stage, __: Record) -> None:
     raise AssertionError("nobody plays it here")
 
 
-def test_a_drill_that_is_configured_otherwise_has_a_pair_of_its_own_each_time() -> None:
+def test_drills_that_are_configured_alike_share_a_pair() -> None:
     one, other = (Drill(name, "", play) for name in ("one", "other"))
-    own = Drill("own", "", play, configured=dict)
-    assert list(pairs([one, other, own, own, one])) == [[one, other], [own], [own], [one]]
+    own, its = (Drill(name, "", play, configured=dict) for name in ("own", "its"))
+    third = Drill("third", "", play, configured=lambda: {})
+    assert list(pairs([one, other, own, its, third, one])) == [[one, other], [own, its], [third], [one]]
     assert list(pairs([own])) == [[own]] and list(pairs([])) == []
 
 
-def test_the_application_that_nobody_here_wrote_has_one() -> None:
+def test_those_of_the_application_that_nobody_here_wrote_are_configured_otherwise() -> None:
     assert {name for name, it in DRILLS.items() if it.configured} == {
         "redmine-moved",
         "redmine-moved-without-the-gem",
