@@ -47,5 +47,12 @@ def test_a_mail_tells_of_one_issue() -> None:
 
 
 def test_jobs_are_counted_by_issue() -> None:
-    found = jobs({"one", "two", "three"}, ["one", "two", "two", "lost", "lost"])
-    assert found == {"issues": 3, "mailed_once": 1, "not_mailed": 1, "mailed_twice": 1, "mailed_of_lost_issues": 1}
+    found = jobs({"one", "two", "three", "failed"}, ["one", "two", "two", "lost", "lost"], {"one", "two", "three"})
+    assert found == {
+        "issues": 4,
+        "mailed_once": 1,
+        "not_mailed": 2,
+        "acknowledged_not_mailed": 1,
+        "mailed_twice": 1,
+        "mailed_of_lost_issues": 1,
+    }
