@@ -52,7 +52,6 @@ THEMES = (
     fences,
     lease,
     points,
-    redmine_moved,
     removed,
     renewed,
     restores,
