@@ -114,7 +114,7 @@ class Host(pulumi.ComponentResource):
             name=f"{server_name(settings.project, address.site, address.name)}-{side}",
             network_id=network_id,
             fixed_ips=[networking.PortFixedIpArgs(subnet_id=subnet_id, ip_address=fixed)],
-            security_group_ids=[network.group_ids[address.role]],
+            security_group_ids=network.groups_of(address.role),
             admin_state_up=True,
             opts=pulumi.ResourceOptions(parent=self),
         )

@@ -1,7 +1,7 @@
 """The networks of one region and the rules at its hosts' ports.
 
-Makes the regional front network (router, way out, floating IPs), this region's half of the stretched vRack network, and one security
-group for each kind of host. It makes no gateway on the vRack: the pages of the platform contradict each other about gateways on a
+Makes the regional front network (router, way out, floating IPs), this region's half of the stretched vRack network, one security group
+for each kind of host and one that all hosts are in. It makes no gateway on the vRack: the pages of the platform contradict each other about gateways on a
 stretched VLAN, and replication needs none. It leaves the project's `default` group alone and uses no group as a rule's source, since
 a group knows the ports of its own region only.
 """
@@ -16,7 +16,6 @@ from pulumi_openstack import networking
 from components.render import firewall
 from components.settings import Settings
 from contract import hosts
-from contract.hosts import KINDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +30,7 @@ class Network(pulumi.ComponentResource):
     front_subnet_id: pulumi.Output[str]
     vrack_network_id: pulumi.Output[str]
     vrack_subnet_id: pulumi.Output[str]
-    group_ids: dict[str, pulumi.Output[str]]  # kind of host -> its security group
+    group_ids: dict[str, pulumi.Output[str]]  # security groups by their names in `firewall.grouped`
     routed: pulumi.Resource
 
     def __init__(self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -51,7 +50,9 @@ class Network(pulumi.ComponentResource):
         )
         self.front_network_id, self.front_subnet_id = front.id, front_subnet.id
         self.vrack_network_id, self.vrack_subnet_id = vrack.id, vrack_subnet.id
-        self.group_ids = {role: self._group(name, prefix, role, firewall.rules(settings, role)) for role in KINDS}
+        self.group_ids = {
+            group: self._group(name, prefix, group, rules) for group, rules in firewall.grouped(settings).items()
+        }
         self.register_outputs(
             {
                 "front_network_id": self.front_network_id,
@@ -64,6 +65,10 @@ class Network(pulumi.ComponentResource):
 
     def _child(self) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions(parent=self)
+
+    def groups_of(self, role: str) -> list[pulumi.Output[str]]:
+        """Ids of the security groups of a kind of host."""
+        return [self.group_ids[firewall.EVERY], self.group_ids[role]]
 
     def _stays(self, settings: Settings) -> pulumi.ResourceOptions:
         """What every host stands on, and what no change of a configuration may take away in passing."""
@@ -115,18 +120,18 @@ class Network(pulumi.ComponentResource):
         )
         return network, subnet
 
-    def _group(self, name: str, prefix: str, role: str, rules: tuple[firewall.Rule, ...]) -> pulumi.Output[str]:
+    def _group(self, name: str, prefix: str, own: str, rules: tuple[firewall.Rule, ...]) -> pulumi.Output[str]:
         group = networking.SecGroup(
-            f"{name}-{role}",
-            name=f"{prefix}-{role}",
-            description=f"hosts of kind {role}",
+            f"{name}-{own}",
+            name=f"{prefix}-{own}",
+            description="all hosts" if own == firewall.EVERY else f"hosts of kind {own}",
             # What a new group allows by itself depends on the installation; every rule is written here instead.
             delete_default_rules=True,
             opts=self._child(),
         )
         for rule in rules:
             networking.SecGroupRule(
-                f"{name}-{role}-{rule.key}",
+                f"{name}-{own}-{rule.key}",
                 security_group_id=group.id,
                 description=rule.key,
                 direction=rule.direction,

@@ -3,7 +3,8 @@
 By prefix, not by group: a group knows the ports of its own region alone, and half of every rule here is about the other region.
 Addresses on the vRack are named one by one; of the front network the balancer's own and the pool where its machines have theirs. Platforms count
 rules, so neighbours whose addresses fill a block share one. Where a kind of host would still take more than two, blocks may hold addresses that
-nobody has, and never one that another kind of host or DHCP may give. What control hosts ask of each other to watch is one range of ports.
+nobody has, and never one that another kind of host or DHCP may give. What control hosts ask of each other to watch is one range of ports. What
+every kind of host has is written once, in a group of all hosts (`grouped`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from contract.hosts import APP, CONTROL, KINDS, Asker, Port
 
 DNS, HTTP, NTP, HTTPS = 53, 80, 123, 443
 ANYWHERE = "0.0.0.0/0"
+EVERY = "every"  # the group of all hosts; the others are named after their kind
 EXACT_BLOCKS = 2  # so many rules a kind of host may take in a site before blocks hold more than its addresses
 
 
@@ -35,7 +37,7 @@ class Rule:
 
 
 def rules(settings: Settings, role: str) -> tuple[Rule, ...]:
-    """Every rule of one kind of host, in both directions; the group starts with none, so IPv6 has none in either.
+    """Every rule of one kind of host, in both directions; groups start with none, so IPv6 has none in either.
 
     What may go out is said by port: to the vRack, whose hosts let in by address, to the resolvers, and to anybody for clocks, packages and buckets,
     which have names and no addresses.
@@ -69,9 +71,17 @@ def _watching(settings: Settings, role: str, ports: list[Port]) -> Iterator[Rule
             yield Rule(key=f"watch-{name}", protocol="tcp", port=min(numbers), last=max(numbers), prefix=prefix)
 
 
+def grouped(settings: Settings) -> dict[str, tuple[Rule, ...]]:
+    """The same rules by security group: `EVERY`, which each host is in, and one for each kind with what is its own. A host is in two."""
+    each = {role: rules(settings, role) for role in KINDS}
+    shared = set.intersection(*(set(found) for found in each.values()))
+    own = {role: tuple(rule for rule in found if rule not in shared) for role, found in each.items()}
+    return {EVERY: tuple(rule for rule in each[CONTROL] if rule in shared), **own}
+
+
 def count(settings: Settings) -> int:
     """How many rules a whole site takes of the project's quota."""
-    return sum(len(rules(settings, role)) for role in KINDS)
+    return sum(len(found) for found in grouped(settings).values())
 
 
 def _bastions(settings: Settings, role: str) -> dict[str, str]:

@@ -494,6 +494,14 @@ def test_both_halves_of_the_vrack_meet_without_sharing_an_address(
     assert len(fixed) == len(set(fixed)) == 20
 
 
+def test_each_host_is_in_the_group_of_all_and_in_that_of_its_kind_on_both_networks(a: dict[str, Registered]) -> None:
+    ports = {it.name: it.inputs["securityGroupIds"] for it in of_type(a, "Port").values()}
+    kinds = {"control": "control-1", "db": "db-1", "cache": "cache-1", "app": "app-2"}
+    for side in ("front", "vrack"):
+        for kind, host in kinds.items():
+            assert ports[f"region-{host}-{side}"] == ["region-network-every-id", f"region-network-{kind}-id"]
+
+
 def test_rules_name_prefixes_and_start_from_nothing(a: dict[str, Registered]) -> None:
     assert all(it.inputs["deleteDefaultRules"] for it in of_type(a, "SecGroup").values())
     rules = of_type(a, "SecGroupRule")

@@ -32,6 +32,9 @@ APART = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
 COMMANDS = ("command:remote:Command", "command:remote:CopyToRemote", "command:local:Command")
 
 RULE = "openstack:networking/secGroupRule:SecGroupRule"
+# Each host is in the group of all as well.
+PORT = "openstack:networking/port:Port"
+EVERY = "region-network-every"
 # What the copier may: it looks whether the archive is locked, since there is a lock. What the shop may: its hosts read releases.
 RIGHTS = "ovh:CloudProject/s3Policy:S3Policy"
 # What there was not before releases had a bucket.
@@ -40,6 +43,8 @@ SINCE = {"assets-releases", "assets-publisher", "assets-publisher-credential", "
 CLOSED = re.compile(
     r"region-network-(\w+-(out|icmp-front|(https|health)-front|(postgres|redis|forward)-control-1-(own|peer))|control-ssh-(front|control-1-own))"
 )
+# What each kind of host had, and all of them have together since.
+TOGETHER = re.compile(r"region-network-(?:control|db|cache|app)-(icmp-vrack|ssh-control-1-peer)")
 # Port 80 of the entrance, and how long a connection may say nothing: the listener that there is is told so where it stands.
 ENTRANCE = "$openstack:loadbalancer/"
 PLAIN = re.compile(r"::region-balancer-http(-(pool|monitor|app-[1-9]))?$")
@@ -91,7 +96,8 @@ class Recorded:
         """Every step of a preview that is one."""
         said = self._must("preview", "-s", self.stack, "--config-file", str(self.file), "--json", folder=ROOT)
         found = json.loads(said)
-        assert found["changeSummary"]["same"] > 100, "the preview saw the whole region"
+        told = found["changeSummary"]
+        assert told["same"] + told["update"] > 100, "the preview saw the whole region"
         return [step for step in found["steps"] if step["op"] != "same"]
 
     def _must(self, *arguments: str, folder: Path, told: str | None = None) -> str:
@@ -119,6 +125,13 @@ def kind(step: dict[str, Any]) -> str:
     return str(step["urn"]).split("::")[2].rsplit("$", 1)[-1]
 
 
+def regrouped(step: dict[str, Any]) -> bool:
+    """Whether it is a port that is told its security groups, and nothing else."""
+    return kind(step) == PORT and {str(path).partition("[")[0] for path in step.get("detailedDiff") or ()} == {
+        "securityGroupIds"
+    }
+
+
 def said(steps: list[dict[str, Any]]) -> list[tuple[str, str]]:
     return sorted((str(step["op"]), str(step["urn"])) for step in steps)
 
@@ -135,8 +148,14 @@ def test_nothing_that_an_earlier_version_made_is_replaced_or_removed(recorded: R
         ("update", False),
         ("create", True),
     }
-    more = [step["urn"] for step in steps if step["op"] == "create" and str(step["urn"]).rpartition("::")[2] in SINCE]
-    others = {*named, *rights, *more, *(step["urn"] for step in entrance)}
+    more = [
+        step["urn"]
+        for step in steps
+        if step["op"] == "create" and str(step["urn"]).rpartition("::")[2] in {*SINCE, EVERY}
+    ]
+    grouped = [step["urn"] for step in steps if step["op"] == "update" and regrouped(step)]
+    assert len(grouped) == 10, "both ports of five hosts"
+    others = {*named, *rights, *more, *grouped, *(step["urn"] for step in entrance)}
     platform = [step["urn"] for step in steps if kind(step) not in COMMANDS and step["urn"] not in others]
     assert not platform, f"only commands may run again, found {platform}"
 
@@ -145,8 +164,11 @@ def test_of_the_firewall_an_earlier_version_loses_what_was_closed_since_and_noth
     """A rule holds nothing; the engine makes the new ones before it removes the old, so no connection that is allowed in both is cut."""
     steps = [step for step in recorded.preview() if kind(step) == RULE]
     assert {step["op"] for step in steps} <= {"create", "delete"}, said(steps)
-    gone = [str(step["urn"]).rpartition("::")[2] for step in steps if step["op"] == "delete"]
-    assert [name for name in gone if not CLOSED.fullmatch(name)] == []
+    gone = {str(step["urn"]).rpartition("::")[2] for step in steps if step["op"] == "delete"}
+    made = {str(step["urn"]).rpartition("::")[2] for step in steps if step["op"] == "create"}
+    together = {name for name in gone if (own := TOGETHER.fullmatch(name)) and f"{EVERY}-{own[1]}" in made}
+    assert len(together) == 8, "two of each kind"
+    assert [name for name in gone - together if not CLOSED.fullmatch(name)] == []
 
 
 def test_its_stack_file_may_be_in_the_older_layout_or_in_the_one_of_now(recorded: Recorded, tmp_path: Path) -> None:

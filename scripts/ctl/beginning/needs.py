@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from components.render import firewall
 from components.settings import Settings
-from contract.hosts import KINDS, host_names, kind_of
+from contract.hosts import host_names, kind_of
 from contract.platform import Flavor, Quota
 
 PLATFORMS_PORTS = 8  # DHCP of two networks, the router's two, the balancer's address and its machines
@@ -30,7 +30,7 @@ def needs(settings: Settings, flavors: Mapping[str, Flavor]) -> dict[str, int]:
         "router": 1,
         "port": 2 * len(names) + PLATFORMS_PORTS,
         "floatingip": 2,
-        "security_group": len(KINDS),
+        "security_group": len(firewall.grouped(settings)),
         "security_group_rule": firewall.count(settings),
         "load_balancer": 1,
     }
