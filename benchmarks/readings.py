@@ -1,11 +1,13 @@
 """Processor time of one reading of a host's figures: `python -m benchmarks.readings [--beside CHECKOUT]`, of both checkouts in turn; as root, PostgreSQL runs.
 
-What systemd adds, the unit's box and its look at the archive, is not in it, nor what PostgreSQL does for its answers.
+What systemd adds, the unit's box and its look at the archive, is not in it, nor what PostgreSQL does for its answers. A cache host's and an app host's
+servers do not answer here, at once: what it takes to ask them is in it.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import resource
@@ -20,12 +22,13 @@ from pathlib import Path
 
 from components import bundle
 from contract import pipes
+from contract.lease import Lease
 from lab.pairs.postgres import newest_version
 from scripts.host.frame.layout import Layout
 from scripts.host.postgres.layout import PostgresLayout
 
 PROJECT = Path(__file__).resolve().parents[1]
-PORT = 25_432
+PORT, CLOSED = 25_432, 1
 READ = (
     "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); from host.__main__ import main; from host.frame.layout import Layout; "
     "sys.exit(main(['monitoring', 'metrics'], layout=Layout(Path(sys.argv[2]))))"
@@ -46,11 +49,38 @@ def host(folder: Path, name: str) -> Layout:
     return layout
 
 
+def leased(layout: Layout, name: str, service: str) -> None:
+    """The files of a lease's agent, as far as a reading looks at them."""
+    address = {"name": f"{name}.a.dr.internal", "address": "127.0.0.1", "port": 7600}
+    told = {"site": "a", "peer": "b", "host": name, "service": service, "own": address, "counterpart": address}
+    (layout.etc / "agent.json").write_text(json.dumps({**told, "terms": dataclasses.asdict(Lease())}))
+
+
+def cache(folder: Path) -> Layout:
+    """A cache host."""
+    layout = host(folder, "cache-1")
+    leased(layout, "cache-1", "redis")
+    members = [{"name": f"cache-1.{site}", "address": "127.0.0.1", "port": CLOSED} for site in "ab"]
+    told = {"local": members[0], "peer": members[1], "ca": str(layout.etc / "host.crt"), "password": "none"}
+    (layout.etc / "redis.json").write_text(json.dumps(told))
+    return layout
+
+
+def app(folder: Path) -> Layout:
+    """An app host."""
+    layout = host(folder, "app-1")
+    current = layout.at("/opt/shop/current")
+    current.parent.mkdir(parents=True)
+    current.symlink_to("releases/none")
+    return layout
+
+
 @contextmanager
 def database(layout: Layout) -> Iterator[None]:
     """A cluster where a database host has it."""
     version = newest_version()
     own = PostgresLayout(layout, version)
+    leased(layout, "db-1", "postgres")
     told = {"version": version, "port": PORT, "site": "a", "peer": "b"}
     own.memory.write_text(json.dumps(told))
     for path in (own.data.parent, own.sockets, own.log.parent):
@@ -98,7 +128,7 @@ def main() -> int:
                 subprocess.run(["/usr/bin/python3", "-c", COMPILE, archives[name]], check=True)
         control, db = host(folder, "control-1"), host(folder, "db-1")
         with database(db):
-            for layout in (control, db):
+            for layout in (control, db, cache(folder), app(folder)):
                 taken: dict[str, list[float]] = {name: [] for name in archives}
                 for _ in range(chosen.calls + 1):
                     for name, archive in archives.items():
@@ -108,7 +138,7 @@ def main() -> int:
                         f"{layout.root.name:<9} {name:<6} {statistics.median(times[1:]) * 1000:4.0f} ms, median of {chosen.calls}"
                     )
                 figures = (layout.var / "metrics/dr_host/dr_host.prom").read_text()
-                assert layout is control or "dr_postgres_timeline 1" in figures, figures
+                assert layout is not db or "dr_postgres_timeline 1" in figures, figures
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return 0

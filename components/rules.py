@@ -13,8 +13,8 @@ from contract import ssh_keys
 from contract.hosts import VRACK_POOL, host_names
 from contract.installation import Region
 from contract.reading import Section
+from contract.services.commits import Mode
 from contract.services.environment import secrets_named
-from contract.services.postgres import Mode
 from contract.sites import SITES
 from contract.watch import Mode as Watching
 from contract.witness import LATER_USERS

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 from ..accept import AT
 from ..checks import (
@@ -25,6 +24,7 @@ from ..documents import Trusted
 from ..fields import Contradiction, key, part
 from ..forms import DATABASE, HOST_KEY
 from ..hosts import PORTS
+from .commits import Mode
 
 OLDEST, NEWEST, TESTED = 14, 18, 17
 # The shop's two names at its database. The second one acts as the first, and is let in from the database's own site alone.
@@ -53,14 +53,6 @@ class Logins:
 def other_pair(number: int) -> int:
     """That which the shop does not use."""
     return PAIRS[0] if number == PAIRS[1] else PAIRS[1]
-
-
-class Mode(StrEnum):
-    """Whether commits wait for the other region."""
-
-    ASYNC = "async"
-    SYNC = "sync"
-    DEGRADE = "degrade"
 
 
 def _parameter(value: object) -> str:

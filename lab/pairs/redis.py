@@ -22,7 +22,8 @@ from scripts.host.frame.layout import Layout
 from scripts.host.frame.log import Log
 from scripts.host.frame.result import Result
 from scripts.host.frame.wait import until
-from scripts.host.redis.config import Desired, find_engine
+from scripts.host.redis.config import Desired
+from scripts.host.redis.engine import find_engine
 from scripts.host.redis.leader import SENTINEL_PORT
 from scripts.host.redis.look import look
 from scripts.host.redis.sentinel import UNIT

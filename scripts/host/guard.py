@@ -23,8 +23,8 @@ from .frame.vouch import OVERRIDE
 from .frame.wait import until
 from .frame.witness import Active, Silent, Witness
 from .postgres import overrides
-from .postgres.desired import Memory
 from .postgres.layout import PostgresLayout
+from .postgres.memory import Memory
 
 APP = "app"  # the shop's workers
 HEARD_S = 8.0  # a few beats of the agent
@@ -127,7 +127,7 @@ def unarmed_postgres(layout: Layout) -> str | None:
 
 def unarmed_redis(layout: Layout) -> str | None:
     """Why Redis would start as a primary."""
-    from .redis.config import find_engine  # noqa: PLC0415 - PostgreSQL's start does not wait for Redis's code
+    from .redis.engine import find_engine  # noqa: PLC0415 - PostgreSQL's start does not wait for Redis's code
 
     path = layout.at(find_engine(layout).etc) / "dr.conf"
     try:
@@ -152,7 +152,7 @@ def emptied_redis(layout: Layout) -> str | None:
 
 def led(layout: Layout, role: Role) -> None:
     """Have this cache start in the place that Sentinel names, where it runs. A host that was away does not know who leads by now. Raises Refused."""
-    from .redis.config import find_engine  # noqa: PLC0415 - see unarmed_redis
+    from .redis.engine import find_engine  # noqa: PLC0415 - see unarmed_redis
     from .redis.leader import QUORUM, Access, await_word, point  # noqa: PLC0415
     from .redis.sentinel import UNIT, configured  # noqa: PLC0415
 

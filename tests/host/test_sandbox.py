@@ -16,9 +16,9 @@ from contract.services.logs import Forward
 from contract.services.processes import Process, processes
 from lab.pairs.postgres import Node
 from lab.pairs.redis import Pair
-from scripts.host.agent import config as agent
+from scripts.host.agent import files as agent
 from scripts.host.app import caches
-from scripts.host.app.config import CACHES_UNIT
+from scripts.host.app.names import CACHES_UNIT
 from scripts.host.app.units import units
 from scripts.host.archive import config as archive
 from scripts.host.archive.desired import Desired as ArchiveDesired
@@ -39,6 +39,7 @@ from scripts.host.postgres import config as postgres
 from scripts.host.postgres.desired import Desired as PostgresDesired
 from scripts.host.postgres.layout import PostgresLayout
 from scripts.host.redis import config as redis
+from scripts.host.redis.engine import ENGINES
 from scripts.host.redis.sentinel import Sentinel
 from tests.host.archive.test_rules import document as archive_document
 from tests.host.test_assets import document as assets_document
@@ -106,20 +107,20 @@ def of_postgres() -> list[ManagedFile]:
 def of_redis() -> list[ManagedFile]:
     with tempfile.TemporaryDirectory() as folder:
         desired = redis.Desired.read(Pair(Path(folder)).a.document(1, "a"))
-    return redis.files(desired, redis.ENGINES[0], NOWHERE, follows=None)
+    return redis.files(desired, ENGINES[0], NOWHERE, follows=None)
 
 
 def of_sentinel(layout: Layout = NOWHERE) -> list[ManagedFile]:
     with tempfile.TemporaryDirectory() as folder:
         desired = redis.Desired.read(Pair(Path(folder)).a.document(1, "a"))
-    return [Sentinel(desired, desired.envelope.role(), redis.ENGINES[0], layout, Systemd())._unit()]
+    return [Sentinel(desired, desired.envelope.role(), ENGINES[0], layout, Systemd())._unit()]
 
 
 # Whatever writes a unit or a part of one, and what renders it here. A mount has no process.
 WRITERS: dict[str, Callable[[], list[ManagedFile]] | None] = {
-    "agent/config.py bonds": of_agent,
-    "agent/config.py deadman_files": of_agent,
-    "agent/config.py unit_file": of_agent,
+    "agent/files.py bonds": of_agent,
+    "agent/files.py deadman_files": of_agent,
+    "agent/files.py unit_file": of_agent,
     "app/caches.py files": of_app,
     "app/files.py groups": of_app,
     "archive/config.py _path": of_archive,

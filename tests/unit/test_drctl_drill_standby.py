@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from contract.errors import ExitCode
-from contract.services.postgres import Mode
+from contract.services.commits import Mode
 from scripts.clients.compute import Sight as Servers
 from scripts.clients.openstack import ApiDown
 from scripts.clients.server_states import Server

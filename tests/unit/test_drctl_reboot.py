@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from contract.errors import ExitCode, Refused
-from contract.services.postgres import Mode
+from contract.services.commits import Mode
 from scripts.clients.hosts import Unreachable
 from scripts.ctl import cli
 from scripts.ctl.commands import reboot

@@ -13,8 +13,8 @@ from contract.services import processes
 from scripts.clients import nameservers, witness_bucket
 from scripts.clients.hosts import OVERHEAD_S
 from scripts.clients.openstack import ANSWER_S
+from scripts.host.app import service as app
 from scripts.host.app import spare
-from scripts.host.app import verbs as app
 from scripts.host.postgres import server
 from scripts.host.services import SERVICES
 from scripts.links import pointer, verify

@@ -19,7 +19,7 @@ from contract.errors import ExitCode, Failed, Refused, Usage
 from contract.hosts import APP, CACHE, CONTROL, DATABASE, KINDS, kind_of
 from contract.monitoring.silences import Undertaking
 from contract.plain import phrase, shown
-from contract.services.postgres import Mode
+from contract.services.commits import Mode
 from contract.sites import other
 from scripts.clients.hosts import Unreachable
 from scripts.clients.run_lease import RunLease

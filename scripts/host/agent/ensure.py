@@ -18,7 +18,8 @@ from ..frame.layout import Layout
 from ..frame.result import Result
 from ..frame.systemd import Systemd, Units
 from ..frame.wait import until
-from .config import DEADMAN, UNIT, Config
+from .config import Config
+from .files import DEADMAN, UNIT
 from .memory import Note
 
 

@@ -18,7 +18,8 @@ from ..frame.layout import Layout
 from ..frame.plan import Step
 from ..frame.systemd import Units
 from ..frame.witness import Silent, Witness
-from .config import DEADMAN, UNIT, Address, Config, bonds, config_file, deadman_files, fingerprint, unit_file
+from .config import Address, Config, config_file
+from .files import DEADMAN, UNIT, bonds, deadman_files, fingerprint, unit_file
 from .holding import HELD_UNTIL
 from .loop import RESTARTING
 from .memory import Note

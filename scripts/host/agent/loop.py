@@ -19,9 +19,10 @@ from ..frame.witness import Silent
 from . import lease
 from .beat import Beat
 from .channel import Worker
-from .config import Config, fingerprint
+from .config import Config
 from .epochs import Epochs
 from .facts import Facts
+from .files import fingerprint
 from .grants import Grants
 from .holding import Holding
 from .lease import Action, Heard, Newest

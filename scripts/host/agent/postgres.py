@@ -19,8 +19,8 @@ from ..frame.boots import boottime
 from ..frame.layout import Layout
 from ..frame.log import Log
 from ..frame.processes import processes
-from ..postgres.desired import Memory
 from ..postgres.layout import PostgresLayout
+from ..postgres.memory import Memory
 from ..postgres.server import TIMELINE, alive
 from ..postgres.session import options
 from ..postgres.slot import Slots

@@ -7,7 +7,8 @@ from typing import Any
 
 from ..frame.layout import Layout
 from ..frame.log import Log
-from ..redis.config import ARMED, LENT, find_engine
+from ..redis.config import ARMED, LENT
+from ..redis.engine import find_engine
 from ..redis.leader import Access
 from ..redis.upstream import Company, Upstream
 from ..redis.wire import Connection, ErrorReply, Unreachable, keys_of, parse_info

@@ -16,9 +16,9 @@ from ..frame.log import Log
 from ..frame.processes import kill_family, process
 from ..frame.systemd import Systemd
 from ..frame.wait import until
-from ..postgres.desired import Memory
 from ..postgres.layout import PostgresLayout
-from ..redis.config import find_engine
+from ..postgres.memory import Memory
+from ..redis.engine import find_engine
 from .facts import Find, Server
 
 _SLICES = "/sys/fs/cgroup/system.slice"

@@ -12,7 +12,8 @@ from contract.services.redis import SHOP
 from ..frame.files import ManagedFile
 from ..frame.layout import Layout
 from ..frame.systemd import sandbox
-from .config import CACHES, CACHES_UNIT, Desired
+from .config import Desired
+from .names import CACHES, CACHES_UNIT
 
 USER = "haproxy"  # of the package
 CONFIG = "/etc/dr/caches.cfg"

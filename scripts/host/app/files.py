@@ -12,22 +12,12 @@ from contract.services.processes import Found
 from ..frame.files import ManagedFile
 from ..frame.layout import Layout
 from . import caches
-from .config import (
-    CACHES_UNIT,
-    ENV,
-    NGINX,
-    PROCESSES,
-    RETRIES,
-    TLS,
-    USER,
-    Desired,
-    environment,
-    environment_file,
-    own_environment,
-)
+from .config import Desired, environment, environment_file, own_environment
 from .lock import LOCKED, TEXT
+from .names import CACHES_UNIT, ENV, NGINX, PROCESSES, RETRIES, TLS, USER
 from .units import Units
 from .web import health, nginx
+from .well import FILE
 
 
 @dataclass(frozen=True)
@@ -52,7 +42,7 @@ def of_nginx(desired: Desired, layout: Layout) -> list[ManagedFile]:
     return [
         ManagedFile(path=layout.at("/etc/shop/tls.crt"), content=desired.shop_tls.cert),
         ManagedFile(path=layout.at("/etc/shop/tls.key"), content=desired.shop_tls.key, mode=0o600),
-        ManagedFile(path=layout.at(health.FILE), content=health.told(desired)),
+        ManagedFile(path=layout.at(FILE), content=health.told(desired)),
         ManagedFile(path=layout.at("/etc/nginx/nginx.conf"), content=nginx(desired)),
     ]
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from contract.errors import Refused, say
 
 from ..frame.plan import Step
-from .config import CACHES_UNIT, FIRST_APP, HAPROXY, NGINX, RELEASE, SPARE, WEB
+from .config import FIRST_APP
+from .names import CACHES_UNIT, HAPROXY, NGINX, RELEASE, SPARE, WEB
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from ..frame.commands import run
-from .config import TLS, USER, Desired, login
+from .config import Desired, login
+from .names import TLS, USER
 
 # Rails' own convention: a file `<version>_<name>.rb` a migration (`<version>_<name>.<engine>.rb` one of an engine's), in this folder or one in it, and the
 # versions that have run in `schema_migrations`. Ends with 0 when none is missing, with anything else when one is or when that cannot be told; more than one

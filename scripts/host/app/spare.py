@@ -15,8 +15,9 @@ from ..frame.layout import Layout
 from ..frame.log import Log
 from ..frame.systemd import Many
 from ..frame.wait import until
-from .config import PUMA, SPARE, SPARE_LEADS, SPARE_PUMA, WEB
-from .web import cable, health
+from . import well
+from .names import PUMA, SPARE, SPARE_LEADS, SPARE_PUMA, WEB
+from .web import cable
 
 UNIT_S, HEALTHY_S = 60.0, 60.0
 DRAIN_S = 20.0  # for requests that are on their way
@@ -34,12 +35,12 @@ class Spare:
     @property
     def leads(self) -> bool:
         """Whether nginx sends requests to the one beside."""
-        return self._leads.is_file()
+        return well.leads(self._layout)
 
     @property
     def at(self) -> str:
         """Where requests go."""
-        return SPARE_PUMA if self.leads else PUMA
+        return well.at(self._layout)
 
     def begin(self, release: str) -> None:
         """The one beside is well and takes requests. Raises Failed, and all is as it was: it has taken none."""
@@ -79,7 +80,7 @@ class Spare:
             self._log.warning(f"{SPARE}: not stopped within {UNIT_S:g} s; it takes no requests; the next run stops it")
 
     def _well(self, at: str) -> bool:
-        return health.healthy(self._layout, at)
+        return well.healthy(self._layout, at)
 
     def _ended(self) -> bool:
         return not self._manager.look([SPARE])[SPARE].active

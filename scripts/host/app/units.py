@@ -17,8 +17,8 @@ from contract.services.schedule import calendar
 
 from ..frame.layout import Layout
 from ..frame.systemd import guard_line, sandbox
-from .config import CACHES_UNIT, ENV, PROCESSES, RELEASE, SPARE, SPARE_PUMA, USER, WEB
 from .lock import LOCKED
+from .names import CACHES_UNIT, ENV, PROCESSES, RELEASE, SPARE, SPARE_PUMA, USER, WEB
 
 TMP = "tmp"
 WRITABLE = (TMP, "log")  # folders that Rails wants beside its code; a release has none

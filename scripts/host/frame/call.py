@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TextIO
@@ -36,3 +37,15 @@ class Verb:
     locked: bool = True  # one such run per service at a time; False for verbs that only look
     apart: bool = False  # locked against itself alone: long work in the background, which no converge has to wait for
     reads: bool = True  # takes a document on stdin
+
+
+def elsewhere(module: str, name: str) -> Callable[[Call], Result]:
+    """A verb that stands in another module, which is read when somebody asks for it: a timer runs `monitoring metrics` twice a minute on every host, and
+    most of what that takes is what it reads.
+    """
+
+    def ask(call: Call) -> Result:
+        found: Callable[[Call], Result] = getattr(importlib.import_module(module), name)
+        return found(call)
+
+    return ask

@@ -6,7 +6,6 @@ without following, or the work is done with the rights of that user.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import grp
 import os
@@ -14,9 +13,10 @@ import pwd
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import Any
 
-_LIBC = ctypes.CDLL(None)
 _LINKS = 40  # as many as the kernel follows
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC  # for which it is enough that one may pass
 
@@ -79,7 +79,7 @@ def acting_as(user: str) -> Iterator[None]:
     if os.geteuid() != 0 or user == "root":
         yield
         return
-    before = _LIBC.setfsuid(-1), _LIBC.setfsgid(-1)  # changes nothing, and says what is so
+    before = _libc().setfsuid(-1), _libc().setfsgid(-1)  # changes nothing, and says what is so
     _become(*ids_of(user))
     try:
         yield
@@ -87,9 +87,16 @@ def acting_as(user: str) -> Iterator[None]:
         _become(*before)
 
 
+@cache
+def _libc() -> Any:
+    import ctypes  # noqa: PLC0415 - most calls act as nobody else
+
+    return ctypes.CDLL(None)
+
+
 def _become(uid: int, gid: int) -> None:
     """The kernel's rights over files, of this thread alone; with root's user they come back."""
-    for change, number in ((_LIBC.setfsgid, gid), (_LIBC.setfsuid, uid)):
+    for change, number in ((_libc().setfsgid, gid), (_libc().setfsuid, uid)):
         change(number)
         found = change(-1)
         if found != number:

@@ -11,8 +11,6 @@ import os
 import re
 from pathlib import Path
 
-from contract.services.postgres import reserved
-
 from ..frame.files import read_own, write_atomically
 from .layout import PostgresLayout
 
@@ -45,6 +43,8 @@ def drop(layout: PostgresLayout, data: Path | None = None) -> tuple[str, ...]:
 
 
 def _wins(name: str, ours: frozenset[str]) -> bool:
+    from contract.services.postgres import reserved  # noqa: PLC0415 - only where there are settings of somebody's
+
     return name in ours or reserved(name)
 
 

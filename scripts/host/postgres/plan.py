@@ -16,10 +16,10 @@ from ..frame.plan import LOOK_AGAIN, Step
 from ..frame.rolefile import FENCED, PRIMARY, Role
 from . import standby_first
 from .beginning import nothing_lost
-from .desired import ASYNC
 from .diverged import COPIED, Fault, fault_of
 from .facts import Cluster, Facts, Live
 from .mark import COPY, CUT, EXPIRED
+from .memory import ASYNC
 from .peer import Peer, marker
 from .sync import State, step
 from .text import SHUT_DOWN, SHUT_DOWN_IN_RECOVERY

@@ -11,7 +11,7 @@ from typing import Any
 
 from contract.services.postgres import APP_ROLE, FOR_PEER, PAIRS, REPLICATION_ROLE, Logins, other_pair
 
-from . import text
+from . import scram
 from .desired import Desired
 
 HOME = "dr_extensions"  # the schema in which extensions are made: nobody but a superuser creates anything there
@@ -47,7 +47,7 @@ def wanted(desired: Desired) -> dict[str, str]:
 
 def as_wanted(found: Mapping[str, Any] | None, name: str, password: str) -> bool:
     """Whether a role is what `script` makes of it. `found`: its row of `FOUND`."""
-    if found is None or found["more"] or not found["login"] or not text.matches(password, found["password"]):
+    if found is None or found["more"] or not found["login"] or not scram.matches(password, found["password"]):
         return False
     if name == REPLICATION_ROLE:
         return bool(found["replication"] and found["rights"])

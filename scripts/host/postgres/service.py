@@ -35,9 +35,10 @@ from .layout import OWNER_ROLE, SLOT, PostgresLayout
 from .mark import COPY, EXPIRED, read_mark
 from .plan import Want, plan
 from .rejoin import Rejoin
+from .scram import verifier
 from .server import Server
 from .sync import ARMED, OFF, Move
-from .text import conninfo, verifier
+from .text import conninfo
 
 REPLAY_S, FOLLOW_S = 10.0, 60.0
 

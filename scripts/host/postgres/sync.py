@@ -21,8 +21,8 @@ from contract.errors import Failed
 
 from ..frame.files import ManagedFile
 from ..frame.wait import until
-from .desired import ASYNC, SYNC
 from .layout import PostgresLayout
+from .memory import ASYNC, SYNC
 from .server import Server
 
 ARMED, RESTORED, DEGRADED, OFF = "armed", "restored", "degraded", "off"

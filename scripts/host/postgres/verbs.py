@@ -18,9 +18,10 @@ from ..frame.result import Result
 from ..frame.rolefile import PRIMARY, STANDBY, Role
 from ..frame.systemd import Systemd
 from . import halt, roles
-from .desired import Desired, Memory
+from .desired import Desired
 from .known import WitnessClusters
 from .layout import PostgresLayout
+from .memory import Memory
 from .parity import parity
 from .server import Server, UnitControl
 from .service import Postgres

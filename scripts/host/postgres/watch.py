@@ -13,8 +13,8 @@ from contract.errors import Failed
 from ..frame.commands import CommandFailed
 from ..frame.log import Log
 from . import sync as pg_sync
-from .desired import ASYNC, DEGRADE, Memory
 from .layout import PostgresLayout
+from .memory import ASYNC, DEGRADE, Memory
 from .server import Server
 from .sync import DEGRADED, Move, State
 

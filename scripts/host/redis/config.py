@@ -1,4 +1,4 @@
-"""What Redis is told on disk: `dr.conf`, `dr.acl`, certificates, drop-ins. Pure but for `find_engine`.
+"""What Redis is told on disk: `dr.conf`, `dr.acl`, certificates, drop-ins.
 
 The file is the whole truth: it is rendered from the document and from the role, never edited by `CONFIG REWRITE`, and every
 directive in it is compared with the running server.
@@ -22,6 +22,7 @@ from ..frame.desired import Envelope, read
 from ..frame.files import ManagedFile
 from ..frame.layout import Layout
 from ..frame.systemd import drop_in, guard_drop_in
+from .engine import Engine
 from .leader import Access
 from .sizes import Link
 from .takeover import LastSeen
@@ -48,40 +49,6 @@ _RULES = {
     SENTINEL: "resetkeys resetchannels &__sentinel__:hello -@all +ping +multi +exec +slaveof +replicaof"
     " +publish +subscribe +info +role +client|setname +client|kill +script|kill",
 }
-
-# What a running server takes by CONFIG SET; a change of anything else is a restart.
-RUNTIME = frozenset(
-    {
-        "appendfsync", "client-output-buffer-limit", "masterauth", "masteruser", "maxmemory", "maxmemory-policy", "min-replicas-max-lag",
-        "min-replicas-to-write", "repl-backlog-size", "repl-backlog-ttl", "repl-diskless-load", "repl-diskless-sync", "repl-diskless-sync-delay",
-        "repl-timeout",
-        "replica-announce-ip", "replica-announce-port", "replica-ignore-disk-write-errors", "replica-ignore-maxmemory", "replica-read-only",
-        "replica-serve-stale-data", "save", "shutdown-timeout", "tcp-keepalive", "timeout", "tls-auth-clients",
-    }
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Engine:
-    """One of the two servers that speak this protocol, as Debian packages it."""
-
-    name: str
-    binary: str
-    unit: str
-    user: str
-    etc: str
-    data: str
-
-
-ENGINES = (
-    Engine("redis", "/usr/bin/redis-server", "redis-server.service", "redis", "/etc/redis", "/var/lib/redis"),
-    Engine("valkey", "/usr/bin/valkey-server", "valkey-server.service", "valkey", "/etc/valkey", "/var/lib/valkey"),
-)
-
-
-def find_engine(layout: Layout) -> Engine:
-    """The installed one. Redis is assumed where there is none: starting it then says what is missing."""
-    return next((engine for engine in ENGINES if layout.at(engine.binary).exists()), ENGINES[0])
 
 
 @dataclass(frozen=True)
@@ -290,15 +257,6 @@ def acl(passwords: Mapping[str, str], scripting: bool = False, taken: Mapping[st
         rules = _RULES[user] if user in _RULES else _SHOP + (_SCRIPTING if scripting else "")
         lines.append(f"user {user} on {digests} {rules}")
     return "\n".join(lines) + "\n"
-
-
-def equal(name: str, wanted: str, found: str | None) -> bool:
-    """Whether a running server's answer to CONFIG GET means `wanted`."""
-    if found is None:
-        return False
-    if name == "client-output-buffer-limit":
-        return wanted.replace("replica", "slave", 1) in found.replace("replica", "slave")
-    return wanted == found
 
 
 def sentinel_password(operator: str, site: str) -> str:

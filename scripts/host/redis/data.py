@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from shutil import disk_usage
 
 from contract.errors import Failed, say
 
 from ..frame.files import sync_folder
 from ..frame.layout import Layout
-from .config import Engine, find_engine
+from .engine import Engine, find_engine
 
 MOST_BROKEN = 3  # copies that are kept of files from which no server starts
 # What a server says of its files before it gives up, and what is no fault of theirs.
@@ -28,7 +28,8 @@ def folder(layout: Layout, engine: Engine) -> Path:
 def free(layout: Layout, engine: Engine) -> int | None:
     """Bytes that are free where the data is; None where nobody can tell."""
     try:
-        return disk_usage(layout.at(engine.data)).free
+        disk = os.statvfs(layout.at(engine.data))
+        return disk.f_bavail * disk.f_frsize
     except OSError:
         return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .config import equal
+from .engine import equal
 from .state import MASTER, REPLICA, Instance
 from .wire import Connection, ErrorReply, Server, Unreachable, keys_of, parse_info
 

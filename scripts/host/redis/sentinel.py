@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from contract.errors import Failed, say
@@ -20,30 +20,16 @@ from ..frame.plan import Step
 from ..frame.rolefile import Role
 from ..frame.systemd import Units, guard_line, sandbox
 from ..frame.wait import until
-from .config import OPERATOR, SENTINEL, Desired, Engine, quoted, sentinel_password
+from .config import OPERATOR, SENTINEL, Desired, quoted, sentinel_password
+from .engine import Engine
 from .leader import ASK_S, QUORUM, SENTINEL_PORT, SHOP, Access, forget, sentinel_of, watchers
+from .state import SentinelFacts as Facts
 from .wire import Connection, ErrorReply, Server, Unreachable
 
 UNIT = "dr-sentinel.service"
 DOWN_MS, FAILOVER_MS = 5000, 20000  # silence after which a leader counts as down; patience with one change of leader
 START_S, STOP_S = 40.0, 15.0
 LET_GO_S = 8.0  # longer than a connection of a dead Sentinel counts as one that watches
-
-
-@dataclass(frozen=True)
-class Facts:
-    """`present`: a unit is installed; `stale`: paths; `current`: its state is of this epoch and these settings, and it watches the group.
-
-    `rotated`: the site's Sentinels sign in by another password than the one wanted now. `ending`: one was told to end, and has not yet.
-    """
-
-    present: bool = False
-    stale: tuple[str, ...] = ()
-    enabled: bool = False
-    active: bool = False
-    current: bool = False
-    rotated: bool = False
-    ending: bool = False
 
 
 class Sentinel:

@@ -16,8 +16,9 @@ from ..frame.layout import Layout
 from ..frame.reach import entered, ids_of
 from ..frame.systemd import Heard
 from ..frame.wait import until
-from .config import Desired, Engine
+from .config import Desired
 from .data import complaint, folder, free
+from .engine import Engine
 from .look import look
 from .machine import disk_warning
 from .state import REPLICA

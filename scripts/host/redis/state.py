@@ -5,11 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from .config import RUNTIME
-from .sentinel import Facts as SentinelFacts
+from .engine import RUNTIME
 from .versions import Software
 
 MASTER, REPLICA = "master", "replica"
+
+
+@dataclass(frozen=True)
+class SentinelFacts:
+    """Of a host's Sentinel. `present`: a unit is installed; `stale`: paths; `current`: its state is of this epoch and these settings, and it watches the group.
+
+    `rotated`: the site's Sentinels sign in by another password than the one wanted now. `ending`: one was told to end, and has not yet.
+    """
+
+    present: bool = False
+    stale: tuple[str, ...] = ()
+    enabled: bool = False
+    active: bool = False
+    current: bool = False
+    rotated: bool = False
+    ending: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from ..frame.call import Call
 from ..frame.result import Result
 from . import data as redis_data
 from . import takeover as redis_takeover
-from .config import find_engine
+from .engine import find_engine
 from .leader import Access, side_by_side, word
 from .look import look
 from .machine import disk_warning, warnings

@@ -12,7 +12,8 @@ from ..frame.layout import Layout
 from ..frame.locks import hold
 from ..frame.log import Log
 from ..frame.rolefile import STANDBY
-from .config import ARMED, find_engine
+from .config import ARMED
+from .engine import find_engine
 from .leader import Access, point, role_of, side_by_side
 from .wire import Connection, ErrorReply, Server, Unreachable
 

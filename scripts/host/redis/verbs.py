@@ -28,7 +28,8 @@ from ..frame.systemd import Heard, Systemd
 from ..frame.witness import Silent, Witness
 from . import data as redis_data
 from . import takeover as redis_takeover
-from .config import ARMED, LENT, Desired, directives, files, find_engine
+from .config import ARMED, LENT, Desired, directives, files
+from .engine import find_engine
 from .group import others, place
 from .handover import cost, hand_over
 from .leader import Access, Word, side_by_side, word

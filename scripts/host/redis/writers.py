@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..frame.layout import Layout
-from .config import ENGINES, find_engine
+from .engine import ENGINES, find_engine
 from .leader import ASK_S, Access
 from .wire import Connection, ErrorReply, Server, Unreachable
 

@@ -8,8 +8,9 @@ import pytest
 
 from contract.errors import Failed
 from contract.lease import Lease
-from scripts.host.agent.config import DEADMAN, UNIT, Address, Config, config_file
+from scripts.host.agent.config import Address, Config, config_file
 from scripts.host.agent.ensure import at_work
+from scripts.host.agent.files import DEADMAN, UNIT
 from scripts.host.agent.lease import Memory
 from scripts.host.agent.memory import Note
 from scripts.host.frame.boots import boottime

@@ -18,7 +18,8 @@ from contract.lease import Lease
 from scripts.host.agent import deadman
 from scripts.host.agent import install as agent_install
 from scripts.host.agent import memory as agent_memory
-from scripts.host.agent.config import DEADMAN, UNIT, Config, fingerprint, unit_file
+from scripts.host.agent.config import Config
+from scripts.host.agent.files import DEADMAN, UNIT, fingerprint, unit_file
 from scripts.host.agent.install import Installation
 from scripts.host.agent.lease import Memory
 from scripts.host.agent.loop import RESTARTING

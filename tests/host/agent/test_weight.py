@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-LOADED = "import sys, scripts.host.agent.loop, scripts.host.agent.verbs; print(*sys.modules)"
+LOADED = "import sys, scripts.host.agent.run; print(*sys.modules)"
 HEAVY = {
     "bz2",
     "email",

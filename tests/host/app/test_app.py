@@ -11,30 +11,16 @@ from contract.errors import Failed, Refused, Usage
 from contract.services.environment import OWN
 from contract.services.processes import processes
 from scripts.ctl.stacks.secrets import generate
-from scripts.host.app import spare, verbs
-from scripts.host.app.config import (
-    CACHES_UNIT,
-    HAPROXY,
-    NGINX,
-    PUMA,
-    RETRIES,
-    SERVES,
-    SPARE,
-    WEB,
-    Desired,
-    environment,
-    environment_file,
-    own_environment,
-)
-from scripts.host.app.config import (
-    RELEASE as MIGRATE,
-)
+from scripts.host.app import service, spare, well
+from scripts.host.app.config import Desired, environment, environment_file, own_environment
 from scripts.host.app.files import groups, of_nginx
+from scripts.host.app.names import CACHES_UNIT, HAPROXY, NGINX, PUMA, RETRIES, SERVES, SPARE, WEB
+from scripts.host.app.names import RELEASE as MIGRATE
 from scripts.host.app.plan import Facts, Wanted, plan
 from scripts.host.app.schema import schema_question
+from scripts.host.app.service import App
 from scripts.host.app.units import units
-from scripts.host.app.verbs import App
-from scripts.host.app.web import cable, health, nginx
+from scripts.host.app.web import cable, nginx
 from scripts.host.frame import systemd, users
 from scripts.host.frame.call import Call
 from scripts.host.frame.commands import TIMED_OUT, Done
@@ -263,7 +249,7 @@ def told(tmp_path, turn):
 
 
 def test_a_host_that_has_no_release_yet_turns_without_a_word_and_one_whose_web_is_down_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr("scripts.host.app.verbs.HEALTHY_S", 0.0)
+    monkeypatch.setattr("scripts.host.app.service.HEALTHY_S", 0.0)
     monkeypatch.setattr(Systemd, "look", lambda self, units: {unit: Look("active") for unit in units})
     assert told(tmp_path, True).verify(replace(SERVING, current=None, at_work=frozenset())) == {}
     with pytest.raises(Failed, match="not well: shop-web"):
@@ -293,7 +279,7 @@ def test_a_move_loads_no_release_to_learn_that_nothing_is_to_be_migrated(
     place = tmp_path / "var/lib/dr/app-migrated"
     place.parent.mkdir(parents=True)
     place.write_text(f"{marker}\n")
-    monkeypatch.setattr(verbs, "has_schema", lambda *_: complete)
+    monkeypatch.setattr(service, "has_schema", lambda *_: complete)
     app.apply(Step("release", MIGRATE))
     assert restarted == ([MIGRATE] if loads else [])
     assert place.read_text().startswith(f"{RELEASE} ")
@@ -415,11 +401,11 @@ PROCFILE = "web: puma -p $PORT\nworker: ruby bin/worker\nrelease: ruby bin/migra
 def at_work(tmp_path, monkeypatch):
     """An app host of the active site that runs as wanted, with another release beside the one that runs."""
     monkeypatch.setattr(users, "exists", lambda user: True)
-    monkeypatch.setattr(health, "healthy", lambda layout, at=PUMA: True)
+    monkeypatch.setattr(well, "healthy", lambda layout, at=PUMA: True)
     monkeypatch.setattr(spare, "run", lambda argv, **_: Done(0, "", ""))
     monkeypatch.setattr(spare, "make_folder", lambda folder, *_: folder.mkdir(parents=True, exist_ok=True))
-    monkeypatch.setattr(verbs, "make_folder", lambda folder, *_: folder.mkdir(parents=True, exist_ok=True))
-    monkeypatch.setattr(verbs, "has_schema", lambda *_: True)
+    monkeypatch.setattr(service, "make_folder", lambda folder, *_: folder.mkdir(parents=True, exist_ok=True))
+    monkeypatch.setattr(service, "has_schema", lambda *_: True)
     monkeypatch.setattr(App, "_check_nginx", lambda self: None)
     monkeypatch.setattr(ManagedFile, "differs", lambda self: _text(self.path) != self.content)
     monkeypatch.setattr(ManagedFile, "write", _put)
@@ -560,19 +546,19 @@ def test_another_shops_health_is_known_on_the_host_to_whoever_is_told_nothing(tm
         def close(self):
             asked.append("closed")
 
-    monkeypatch.setattr("scripts.host.app.web.health.http.client.HTTPConnection", Link)
-    assert not health.healthy(layout), "/up and 200, before a document was there"
+    monkeypatch.setattr("scripts.host.app.well.http.client.HTTPConnection", Link)
+    assert not well.healthy(layout), "/up and 200, before a document was there"
     assert asked == ["127.0.0.1:9292", ("GET", "/up", "localhost", "https"), "closed"]
     asked.clear()
     desired = Desired.read(document(health_path="/well", health_codes=["200", "204"]))
     file = next(it for it in of_nginx(desired, layout) if it.path.name == "health.json")
     file.path.parent.mkdir(parents=True)
     file.path.write_text(file.content)
-    assert health.healthy(layout)
+    assert well.healthy(layout)
     assert asked[1] == ("GET", "/well", "www.shop.example", "https")
     for broken in ("", "{}", "[]", '{"host": 7, "health": []}', '{"host": "x", "health": {"health_codes": "x"}}'):
         file.path.write_text(broken)
-        assert not health.healthy(layout), "as if there were none, and no traceback"
+        assert not well.healthy(layout), "as if there were none, and no traceback"
 
 
 def test_whoever_forwards_ends_the_websockets_of_before(tmp_path, monkeypatch):
@@ -797,9 +783,9 @@ def left(tmp_path, monkeypatch, *, role, epoch, told=4, serves=True):
     )
     lies(tmp_path, WORKER)
     lies(tmp_path, WEB, text="[Service]\n")
-    monkeypatch.setattr(verbs, "Systemd", lambda: units)
+    monkeypatch.setattr(service, "Systemd", lambda: units)
     call = Call("app", "forward", {"schema": 1, "epoch": told}, layout, Log(io.StringIO(), "app forward"))
-    return verbs.forward(call), flag.exists(), stopped
+    return service.forward(call), flag.exists(), stopped
 
 
 @pytest.mark.parametrize(("role", "epoch"), [("primary", 3), ("standby", 2), (None, None)])
@@ -829,7 +815,7 @@ def test_a_worker_that_was_told_to_end_and_has_not_is_waited_for_and_is_no_word_
     monkeypatch.setattr(systemd, "run", systemctl)
     lies(tmp_path, WORKER)
     with pytest.raises(Failed, match=f"unit {WORKER}: found still running"):
-        verbs.quiesce(Call("app", "quiesce", {}, Layout(tmp_path), Log(io.StringIO(), "app quiesce")))
+        service.quiesce(Call("app", "quiesce", {}, Layout(tmp_path), Log(io.StringIO(), "app quiesce")))
     assert "stop" in asked
 
 

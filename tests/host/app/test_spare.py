@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 
 from contract.errors import Failed
-from scripts.host.app import spare
-from scripts.host.app.config import PUMA, SPARE, SPARE_LEADS, SPARE_PUMA, WEB
+from scripts.host.app import spare, well
+from scripts.host.app.names import PUMA, SPARE, SPARE_LEADS, SPARE_PUMA, WEB
 from scripts.host.app.spare import Spare
-from scripts.host.app.web import health
 from scripts.host.frame.commands import Done
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.log import Log
@@ -27,7 +26,7 @@ class Played:
         self.stops, self.happened = True, []
         monkeypatch.setattr(spare, "HEALTHY_S", 0.0)
         monkeypatch.setattr(spare, "DRAIN_S", 0.0)
-        monkeypatch.setattr(health, "healthy", lambda layout, at=PUMA: at in self.well)
+        monkeypatch.setattr(well, "healthy", lambda layout, at=PUMA: at in self.well)
         monkeypatch.setattr(spare, "run", self._ask)
         manager: Any = self
         self.spare = Spare(self.layout, manager, Log(self.text, "app converge"))

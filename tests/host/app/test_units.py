@@ -14,11 +14,11 @@ import pytest
 from contract.errors import Failed, Refused
 from contract.services.processes import Process
 from contract.services.redis import worker
-from scripts.host.app import caches, verbs
-from scripts.host.app.config import CACHES_UNIT, HAPROXY, PROCESSES, SPARE, WEB, Desired
+from scripts.host.app import caches, service, status, well
+from scripts.host.app.config import Desired
+from scripts.host.app.names import CACHES_UNIT, HAPROXY, PROCESSES, SPARE, WEB
+from scripts.host.app.service import App
 from scripts.host.app.units import of_active_site, startable
-from scripts.host.app.verbs import App
-from scripts.host.app.web import health
 from scripts.host.frame import systemd
 from scripts.host.frame.call import Call
 from scripts.host.frame.commands import TIMED_OUT, Done
@@ -195,7 +195,7 @@ def test_times_that_systemd_does_not_understand_are_refused(tmp_path: Path, monk
     (tmp_path / RELEASE.lstrip("/") / "Procfile").write_text(MORE)
     told = document(processes={"nightly": {"schedule": "Moonday 04:30"}})
     app = App(Desired.read(told), Layout(tmp_path), Systemd(), Log(io.StringIO(), "app converge"))
-    monkeypatch.setattr(verbs, "run", lambda argv, **_: Done(1 if "Moonday" in argv[-1] else 0, "", ""))
+    monkeypatch.setattr(service, "run", lambda argv, **_: Done(1 if "Moonday" in argv[-1] else 0, "", ""))
     with pytest.raises(Refused, match="'Moonday 04:30 UTC'"):
         app.refuse_calendars()
 
@@ -283,23 +283,23 @@ def test_one_word_stops_all_that_works_in_the_active_site_and_one_starts_it(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manager = played(monkeypatch, *ITS, WEB, "shop-mailer.service")
-    verbs.quiesce(call)
+    service.quiesce(call)
     assert manager.running == {WEB, "shop-mailer.service"} and len(manager.words("stop")) == 1
-    assert verbs.resume(call).facts == {"worker": True}
+    assert service.resume(call).facts == {"worker": True}
     assert manager.running == {WEB, "shop-mailer.service", *ITS} - {"shop-nightly.service"}
     assert len(manager.words("start")) == 1
     manager = played(monkeypatch, *ITS[1:], failing=True)
     with pytest.raises(
         Failed, match=r"shop-nightly\.timer, shop-worker\.2\.service, shop-worker\.service: found still running"
     ):
-        verbs.quiesce(call)
+        service.quiesce(call)
 
 
 def test_a_start_that_fails_names_the_one_that_does_not_run(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     manager = played(monkeypatch, failing=True)
     lies(call.layout.root, "shop-zebra.service")
     with pytest.raises(Failed, match=r"unit shop-zebra\.service: found systemctl start ended"):
-        verbs.resume(call)
+        service.resume(call)
     assert manager.words("start")
 
 
@@ -318,14 +318,14 @@ def test_status_says_whether_all_of_it_works_or_any(
 ) -> None:
     Role(site="a", peer="b", role=role, epoch=4).write(call.layout)  # type: ignore[arg-type]
     played(monkeypatch, *running)
-    facts = verbs.status(call).facts
+    facts = status.status(call).facts
     assert facts["worker"] is works
     assert {name for name, runs in facts["processes"].items() if runs} == {*running}
     assert WEB not in facts["processes"]
     assert facts["placed"] == []
     for name in ("a" * 64, "b" * 64, f"{'c' * 64}.partial", "manual"):
         call.layout.at(f"/opt/shop/releases/{name}").mkdir(parents=True)
-    assert sorted(verbs.status(call).facts["placed"]) == ["a" * 64, "b" * 64], "what is half there is none"
+    assert sorted(status.status(call).facts["placed"]) == ["a" * 64, "b" * 64], "what is half there is none"
 
 
 def test_a_manager_that_does_not_say_is_no_word_that_a_unit_stands(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -353,7 +353,7 @@ def looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, down: tuple[str, 
     """The app of a host on which some units do not run."""
     (tmp_path / RELEASE.lstrip("/")).mkdir(parents=True)
     (tmp_path / RELEASE.lstrip("/") / "Procfile").write_text(PROCFILE)
-    monkeypatch.setattr(health, "healthy", lambda layout: True)
+    monkeypatch.setattr(well, "healthy", lambda layout: True)
     states = {unit: Look("failed" if unit in down else "active") for unit in (*ALL, "shop-mailer.service")}
     monkeypatch.setattr(Systemd, "look", lambda self, units: {unit: states[unit] for unit in units})
     return App(Desired.read(document(**told)), Layout(tmp_path), Systemd(), Log(io.StringIO(), "app converge"))

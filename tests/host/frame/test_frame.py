@@ -223,6 +223,24 @@ def test_exit_codes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exce
     assert "W-SECRET" not in found[2]
 
 
+@pytest.mark.parametrize(
+    ("argv", "found"),
+    [
+        ([], "found 0 words"),
+        (["redis"], "found 1 words"),
+        (["redis", "status", "more"], "found 3 words"),
+        (["nothing", "status"], "service 'nothing', wanted one of agent, app"),
+        (["redis", "status", "--now"], "found '--now', wanted none but --check, --report"),
+        (["redis", "nothing"], "verb of redis: found 'nothing'"),
+    ],
+)
+def test_what_is_no_call_is_usage_and_one_line(tmp_path: Path, argv: list[str], found: str) -> None:
+    out, err = io.StringIO(), io.StringIO()
+    assert main(argv, stdin=io.StringIO("{}"), stdout=out, stderr=err, layout=Layout(tmp_path)) == ExitCode.USAGE
+    assert out.getvalue() == "" and len(err.getvalue().splitlines()) == 1
+    assert found in err.getvalue() and "nothing was changed; " in err.getvalue()
+
+
 def raised(number: int, *paths: str) -> OSError:
     return OSError(number, os.strerror(number), *([paths[0], None, *paths[1:]] if paths else []))
 

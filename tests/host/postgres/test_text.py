@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from scripts.host.postgres import scram
 from scripts.host.postgres import text as pg_text
 
 CONTROL = """\
@@ -58,18 +59,18 @@ def test_a_password_file_escapes_colons_and_backslashes() -> None:
 def test_a_verifier_is_recognised_and_no_other_password_is() -> None:
     # The example of RFC 7677: user "user", password "pencil", this salt, 4096 rounds.
     salt = b"[m\x99h\x9d\x125\x8e\xec\xa0K\x14\x126\xfa\x81"
-    stored = pg_text.verifier("pencil", salt)
+    stored = scram.verifier("pencil", salt)
     assert stored.startswith("SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$")
-    assert pg_text.matches("pencil", stored)
-    assert not pg_text.matches("pencils", stored)
-    assert not pg_text.matches("pencil", None) and not pg_text.matches("pencil", "md5abc")
+    assert scram.matches("pencil", stored)
+    assert not scram.matches("pencils", stored)
+    assert not scram.matches("pencil", None) and not scram.matches("pencil", "md5abc")
 
 
 def test_passwords_are_prepared_as_the_client_prepares_them() -> None:
-    assert pg_text.prepared("I\u00adX") == "IX"
-    assert pg_text.prepared("\u2168") == "IX"
-    assert pg_text.prepared("a\u00a0b") == "a b"
-    assert pg_text.prepared("\x07") == "\x07", "what the preparation forbids is used as it is"
+    assert scram.prepared("I\u00adX") == "IX"
+    assert scram.prepared("\u2168") == "IX"
+    assert scram.prepared("a\u00a0b") == "a b"
+    assert scram.prepared("\x07") == "\x07", "what the preparation forbids is used as it is"
 
 
 def test_names_in_the_access_rules_are_names() -> None:

@@ -13,7 +13,7 @@ import pytest
 from scripts.host.frame.files import make_folder
 from scripts.host.frame.layout import Layout
 from scripts.host.redis import server
-from scripts.host.redis.config import ENGINES
+from scripts.host.redis.engine import ENGINES
 from scripts.host.redis.server import Process
 
 ENGINE = replace(ENGINES[0], user=getpass.getuser())

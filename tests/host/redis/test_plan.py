@@ -12,8 +12,9 @@ from lab.pairs.redis import Pair
 from scripts.host.frame.due import Due
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.plan import Step
-from scripts.host.redis.config import ARMED, ENGINES, Desired
+from scripts.host.redis.config import ARMED, Desired
 from scripts.host.redis.data import complaint, folder, hold_keys
+from scripts.host.redis.engine import ENGINES
 from scripts.host.redis.machine import HUGE_PAGES, MEMORY, OVERCOMMIT, disk_warning, warnings
 from scripts.host.redis.plan import decided_by_the_witness, plan, spare
 from scripts.host.redis.sizes import LEAST_BACKLOG, LEAST_BUFFER, MB, Link

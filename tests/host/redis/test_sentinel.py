@@ -11,7 +11,7 @@ from scripts.host.frame import systemd
 from scripts.host.frame.commands import Done
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.rolefile import STANDBY, Role
-from scripts.host.redis.config import ENGINES
+from scripts.host.redis.engine import ENGINES
 from scripts.host.redis.sentinel import UNIT, Sentinel
 
 

@@ -40,7 +40,7 @@ from scripts.host.agent import loop as agent_loop
 from scripts.host.agent import memory as agent_memory
 from scripts.host.agent import notify as agent_notify
 from scripts.host.agent import peer as agent_peer
-from scripts.host.agent import verbs as agent
+from scripts.host.agent import status as agent
 from scripts.host.agent import witness as agent_witness
 from scripts.host.agent.channel import Worker
 from scripts.host.agent.config import Address, Config
@@ -790,7 +790,7 @@ def test_the_counterpart_grants_no_epoch_that_it_knows_to_be_over(world: World) 
 
 def test_deny_tells_the_last_grant_and_how_long_the_agent_has_watched(world: World) -> None:
     world.start()
-    with agent._alone(world.b.layout):  # as `agent run` holds it
+    with agent.alone(world.b.layout):  # as `agent run` holds it
         code, facts, _ = world.b.call("deny", {"schema": 1, "epoch_next": 2})
         assert (code, set(facts)) == (0, {"last_granted_s", "agent_up_s"})
         assert 0 <= facts["last_granted_s"] <= facts["agent_up_s"]

@@ -29,7 +29,7 @@ from scripts.host.postgres.applied import Applied
 from scripts.host.postgres.layout import PostgresLayout
 from scripts.host.postgres.mark import Mark
 from scripts.host.redis import server as redis_server
-from scripts.host.redis.config import ENGINES
+from scripts.host.redis.engine import ENGINES
 from scripts.host.redis.server import Process
 
 USER = "nobody"

@@ -24,8 +24,9 @@ from scripts.host.frame.wait import until
 from scripts.host.postgres import copy as pg_copy
 from scripts.host.postgres import sync as pg_sync
 from scripts.host.postgres.config import upstream
-from scripts.host.postgres.desired import Desired, Memory
+from scripts.host.postgres.desired import Desired
 from scripts.host.postgres.layout import PostgresLayout
+from scripts.host.postgres.memory import Memory
 from scripts.host.postgres.status import live_status
 from scripts.host.postgres.sync import Move, Seen, State, step
 from scripts.host.postgres.text import conninfo

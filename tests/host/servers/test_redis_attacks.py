@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 
 from lab.pairs.redis import Pair, Site
-from scripts.host.redis.config import ENGINES, OPERATOR, REPLICA, SENTINEL, Desired, acl, files
+from scripts.host.redis.config import OPERATOR, REPLICA, SENTINEL, Desired, acl, files
+from scripts.host.redis.engine import ENGINES
 from scripts.host.redis.wire import Connection, ErrorReply, Server, encode, show
 
 HELLO = "__sentinel__:hello"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import resource
-from collections import namedtuple
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,8 +14,6 @@ from scripts.host.frame.call import Call
 from scripts.host.frame.log import Log
 from scripts.host.frame.wait import until
 from scripts.host.redis.status import status
-
-Usage = namedtuple("Usage", "total used free")
 
 
 @pytest.fixture(params=SERVERS)
@@ -34,7 +32,7 @@ def full_disk(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its server gets an error for whatever it appends, and the host says why."""
     size = max(path.stat().st_size for path in (site.data / "dr-aof").iterdir())
     resource.prlimit(site.units.processes["redis"].pid, resource.RLIMIT_FSIZE, (size, -1))
-    monkeypatch.setattr("scripts.host.redis.data.disk_usage", lambda place: Usage(10 << 30, 10 << 30, 4096))
+    monkeypatch.setattr("os.statvfs", lambda place: SimpleNamespace(f_bavail=1, f_frsize=4096))
 
 
 def write(site: Site, first: int, last: int) -> None:

@@ -10,7 +10,8 @@ import pytest
 from contract.errors import Failed, Refused
 from lab.pairs.redis import PASSWORDS, SERVERS, Pair, conf_of, dumped, own_files, settled
 from scripts.host.frame.wait import until
-from scripts.host.redis.config import directives, equal, find_engine
+from scripts.host.redis.config import directives
+from scripts.host.redis.engine import equal, find_engine
 from scripts.host.redis.handover import exchange
 from scripts.host.redis.look import look
 from scripts.host.redis.wire import Connection, ErrorReply, Server, Unreachable

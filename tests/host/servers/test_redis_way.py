@@ -16,7 +16,8 @@ from lab.pairs.loopback import free_port
 from lab.pairs.redis import ADDRESSES, PASSWORDS, Pair, Site
 from scripts.ctl.stacks.secrets import SERVER
 from scripts.host.app import caches
-from scripts.host.app.config import CACHES, Desired
+from scripts.host.app.config import Desired
+from scripts.host.app.names import CACHES
 from scripts.host.frame.wait import until
 from scripts.host.redis.wire import Connection, parse_info
 from tests.host.app.test_app import document

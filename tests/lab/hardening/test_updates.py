@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scripts.host.host.hardening import HELD, UPDATES
-from scripts.host.redis.config import ENGINES
+from scripts.host.redis.engine import ENGINES
 from tests.lab.rooted import rooted
 
 pytestmark = pytest.mark.lab

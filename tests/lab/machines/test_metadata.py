@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from scripts.host.app.config import USER
+from scripts.host.app.names import USER
 from scripts.host.host.hardening import METADATA, METADATA_UNIT, NFT, UNIT
 from tests.lab.machines.bench import GRA, Bench, wait_for
 

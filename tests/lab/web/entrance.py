@@ -25,8 +25,9 @@ from contract.hosts import PORTS, Place, balancer_networks, certificate_names, s
 from lab.machines.shell import add_netns, drop_netns, ip
 from lab.namespace import NETNS, entered, inside
 from scripts.ctl.stacks.secrets import Authority, generate
-from scripts.host.app.config import PUMA, SERVES, Desired
+from scripts.host.app.config import Desired
 from scripts.host.app.files import of_nginx
+from scripts.host.app.names import PUMA, SERVES
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.wait import until
 from tests.lab.rooted import rooted

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lab.namespace import NETNS, entered
-from scripts.host.app.web import health
+from scripts.host.app import well
 from scripts.host.frame.layout import Layout
 from tests.lab.web.entrance import Entrance, make
 
@@ -29,7 +29,7 @@ def balancer(entrance: Entrance, site: str = "a") -> int | None:
 def host(entrance: Entrance) -> bool:
     """As `dr-host app converge` and `status` look."""
     with entered(NETNS / entrance.names["a"]):
-        return health.healthy(Layout(entrance.folder / "tree-a"))
+        return well.healthy(Layout(entrance.folder / "tree-a"))
 
 
 @pytest.mark.parametrize(

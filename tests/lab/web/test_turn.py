@@ -17,7 +17,7 @@ import pytest
 from contract.errors import Failed
 from lab.namespace import NETNS, entered
 from scripts.host.app import spare
-from scripts.host.app.config import PUMA, SPARE, SPARE_PUMA, WEB
+from scripts.host.app.names import PUMA, SPARE, SPARE_PUMA, WEB
 from scripts.host.app.spare import Spare
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.log import Log

@@ -1,4 +1,4 @@
-"""The nginx of an app host: who may ask for what, and what of a request reaches the shop. Pure, but for `cable.end` and `health.healthy`.
+"""The nginx of an app host: who may ask for what, and what of a request reaches the shop. Pure, but for `cable.end`.
 
 What a client says of itself counts for nothing: its address is the balancer's word (PROXY protocol), its scheme and name are the shop's own.
 """
@@ -9,7 +9,8 @@ from hashlib import sha256
 
 from contract.services.web import SITE_HEADER
 
-from ..config import FORWARD_PORT, HTTPS_PORT, NGINX_STATUS, PUMA, SPARE_PUMA, Desired
+from ..config import Desired
+from ..names import FORWARD_PORT, HTTPS_PORT, NGINX_STATUS, PUMA, SPARE_PUMA
 from . import cable, health, public, static
 from .parts import CIPHERS, headers, internal, local, named
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from ...frame.commands import run
 from ...frame.log import Log
-from ..config import PUMA, SPARE_PUMA, Desired
+from ..config import Desired
+from ..names import PUMA, SPARE_PUMA
 from .parts import headers
 
 SOURCE = "127.0.0.3"  # nginx's, of what may become a websocket at the local Puma

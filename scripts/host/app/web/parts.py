@@ -9,7 +9,8 @@ from contract import hosts
 from contract.hosts import APP
 from contract.services.web import SITE_HEADER
 
-from ..config import SPARE_LEADS, Desired
+from ..config import Desired
+from ..names import SPARE_LEADS
 
 # With TLS 1.2; those of 1.3 are all as good. Forward secrecy and authenticated encryption alone.
 CIPHERS = ":".join(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from contract.services.web import SITE_HEADER
 
-from ..config import HTTP_PORT, HTTPS_PORT, SERVES, SHOP, SHOWN, Desired
+from ..config import Desired
+from ..names import HTTP_PORT, HTTPS_PORT, SERVES, SHOP, SHOWN
 from . import cable, static
 from .parts import answers, headers, internal, local, named, public, served
 

@@ -16,11 +16,11 @@ from contract.errors import Failed
 from contract.greeting import DONE, REFUSED, WAITS, Begin, Fresh, Place, Said, Turn, Use
 from contract.plain import phrase
 
-from ...app.config import TLS
+from ...app.names import TLS
 from ...frame.layout import Layout
-from ...postgres.desired import Memory
 from ...postgres.layout import PostgresLayout
-from ...redis.config import find_engine
+from ...postgres.memory import Memory
+from ...redis.engine import find_engine
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 from contract.errors import Failed, say
 from contract.services.certificate import Certificate
 
-from ...app.config import SHOP
+from ...app.names import SHOP
 from ...frame.desired import Envelope
 from ...frame.due import Due
 from ...frame.files import ManagedFile, make_folder

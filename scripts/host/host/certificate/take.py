@@ -16,7 +16,7 @@ from typing import Any
 from contract.services.certificate import Pair
 from contract.wire import document
 
-from ...app.config import SHOP, SHOWN, TAKEN
+from ...app.names import SHOP, SHOWN, TAKEN
 from ...frame.files import make_folder, read_own, write_atomically
 from ...frame.layout import Layout
 from ...frame.links import turn

@@ -12,7 +12,7 @@ from contract.errors import Failed, say
 from contract.greeting import Try
 from contract.services.certificate import Pair
 
-from ...app.config import SHOP, SHOWN
+from ...app.names import SHOP, SHOWN
 from ...frame.commands import run
 from ...frame.layout import Layout
 from .shown import Unfit, fit

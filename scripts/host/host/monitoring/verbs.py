@@ -6,10 +6,7 @@ takes; what `converge` takes is in `service.py`.
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
-
-from ...frame.call import Call, Verb
+from ...frame.call import Call, Verb, elsewhere
 from ...frame.figures import Figures
 from ...frame.files import make_folder, write_atomically
 from ...frame.result import Result
@@ -51,23 +48,13 @@ def metrics(call: Call) -> Result:
     return Result({"file": str(target), "lines": text.count("\n")})
 
 
-def _of(module: str, name: str) -> Callable[[Call], Result]:
-    """A verb that stands in another file, which is read when somebody asks for it."""
-
-    def ask(call: Call) -> Result:
-        found: Callable[[Call], Result] = getattr(importlib.import_module(f"{__package__}.{module}"), name)
-        return found(call)
-
-    return ask
-
-
 VERBS = {
-    "converge": Verb(_of("service", "converge")),
+    "converge": Verb(elsewhere(f"{__package__}.service", "converge")),
     "status": Verb(status, locked=False, reads=False),
-    "board": Verb(_of("watching", "board"), locked=False),
-    "silence": Verb(_of("watching", "silence"), locked=False),
-    "unsilence": Verb(_of("watching", "unsilence"), locked=False),
-    "silenced": Verb(_of("watching", "silenced"), locked=False, reads=False),
-    "page": Verb(_of("page.job", "page"), locked=False, reads=False),
+    "board": Verb(elsewhere(f"{__package__}.watching", "board"), locked=False),
+    "silence": Verb(elsewhere(f"{__package__}.watching", "silence"), locked=False),
+    "unsilence": Verb(elsewhere(f"{__package__}.watching", "unsilence"), locked=False),
+    "silenced": Verb(elsewhere(f"{__package__}.watching", "silenced"), locked=False, reads=False),
+    "page": Verb(elsewhere(f"{__package__}.page.job", "page"), locked=False, reads=False),
     "metrics": Verb(metrics, locked=True, apart=True, reads=False),
 }

@@ -6,8 +6,8 @@ from typing import Any
 
 from ....frame.layout import Layout
 from ....frame.systemd import Systemd
-from ....postgres.desired import Memory
 from ....postgres.layout import PostgresLayout
+from ....postgres.memory import Memory
 from ....postgres.server import Server, UnitControl
 from ....postgres.status import figured
 

@@ -6,7 +6,7 @@ import http.client
 import re
 from typing import Any
 
-from ....app.config import NGINX_STATUS
+from ....app.names import NGINX_STATUS
 from ....frame.layout import Layout
 
 NGINX_S, NGINX_BYTES = 2.0, 4096
