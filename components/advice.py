@@ -13,7 +13,7 @@ from contract.witness import LATER_USERS
 def warnings(settings: Settings) -> list[str]:
     """What every preview says out loud, though it is no fault."""
     plain = sorted(key for key, url in endpoints(settings).items() if plain_http(url))
-    told = [*_unkept(settings), *_theirs(settings), *_untold(settings)]
+    told = [*_unkept(settings), *_theirs(settings), *_untold(settings), *_unread(settings)]
     if not settings.lab:
         return told
     return [
@@ -32,6 +32,16 @@ def _unkept(settings: Settings) -> Iterator[str]:
             f"dr:secrets witness.hosts: found no key of {' and '.join(lacking)}, wanted one of each site's bastion; who signs in there is known to the bastion "
             "alone, and whoever owns it wipes that; make an S3 user for each with the policy that `drctl rights witness` prints, and add their keys in both "
             "stacks (docs/security.md)"
+        )
+
+
+def _unread(settings: Settings) -> Iterator[str]:
+    """A page for customers that may be shut, or lie elsewhere, and nobody notices."""
+    page = settings.monitoring.status_page if settings.monitoring and settings.monitoring.enabled else None
+    if page is not None and page.public and page.address is None:
+        yield (
+            "dr:monitoring.status_page.address: found none, wanted the address at which customers read the page; nobody would look whether they can; set it "
+            "for both stacks (docs/status-page.md)"
         )
 
 

@@ -128,7 +128,7 @@ def _world(settings: Settings, role: str) -> set[int]:
 
 
 def _told(settings: Settings) -> set[int]:
-    """Where alerts go: a mail server, and addresses that are secret; and where figures do."""
+    """Where alerts go: a mail server, and addresses that are secret; where figures do, and where customers read of it."""
     if settings.monitoring is None:
         return set()
     told = settings.secrets.monitoring
@@ -136,6 +136,8 @@ def _told(settings: Settings) -> set[int]:
     ports = {
         _port_of(url) for url in (told.slack, told.webhook, told.watchdog, settings.monitoring.pagerduty_url) if url
     }
+    if settings.monitoring.status_page is not None:
+        ports.add(_port_of(settings.monitoring.status_page.address or ""))
     if settings.monitoring.remote_write is not None:
         ports.add(_port_of(settings.monitoring.remote_write.url))
     return {port for port in ports if port} | ({int(mail.server.rpartition(":")[2])} if mail else set())

@@ -331,9 +331,15 @@ def _shop() -> tuple[Rule, ...]:
             "ShopSlow", 'avg by (target) (avg_over_time(probe_duration_seconds{target="shop"}[10m])) > 2', 600,
             "the shop answers in {{ $value | humanizeDuration }}", "shop-answers-badly",
         ),
+        # Where the page for customers lies, the platform renews it.
         _warn(
-            "ServedCertificateEnds", f'min by (target) (probe_ssl_earliest_cert_expiry) - time() < {21 * DAY}', 3600,
+            "ServedCertificateEnds", f'min by (target) (probe_ssl_earliest_cert_expiry{{target!="page"}}) - time() < {21 * DAY}', 3600,
             "customers are shown a certificate that ends in {{ $value | humanizeDuration }}", "certificates",
+        ),
+        # One region that cannot read it has lost its own way there; customers have others.
+        _warn(
+            "StatusPageUnread", 'max(probe_success{target="page"}) == 0', 300,
+            "neither region is shown the page for customers where they are told that it is", "by-day",
         ),
     )  # fmt: skip
 

@@ -12,6 +12,7 @@ _LINE = text(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,120}", "one line of text, 120
 _BUCKET = text(
     r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "a bucket name of 3 to 63 lower-case letters, digits, dots and dashes"
 )
+_ADDRESS = text(r"https?://[^\s\"'\\@]{1,500}", "an http or https URL without a user in it")
 _NOBODY = "customers would see nothing, or not know what it is about"
 
 
@@ -29,6 +30,13 @@ class StatusPage:
         "whether anybody may read the page, by the object's ACL; the document that it is made from stays closed",
         default=False,
         why="it is not clear whether anybody may read it",
+    )
+    address: str | None = key(
+        optional(_ADDRESS),
+        "where customers read the page, as they are told it: both regions ask for it there without a key, each 10 s, and `StatusPageUnread` tells when neither "
+        "is shown one of ours. Absent: nobody looks whether customers can read it",
+        default=None,
+        why="nobody would know that customers cannot read it",
     )
     title: str = key(_LINE, "what stands above it", default="Status of the shop", why=_NOBODY)
     contact: str | None = key(

@@ -266,6 +266,20 @@ def test_prometheus_looks_at_each_host_of_both_sites_under_its_name() -> None:
     assert told == [f"{HOSTS[key].vrack}:9093" for key in ("control-1.a", "control-1.b")], "both are told"
 
 
+def test_the_page_for_customers_is_asked_for_where_they_are_told_that_it_is_and_nowhere_by_itself() -> None:
+    def asked(watch: Watch) -> list[str]:
+        return [it["params"]["target"][0] for it in config.prometheus(PLACE, watch)["scrape_configs"] if "params" in it]
+
+    for address in ("https://status.example/index.html", "http://shop.s3-website.example/"):
+        told = replace(WATCH, status_page=replace(PAGE, public=True, address=address))
+        assert [*asked(WATCH), address] == asked(told)
+        page = config.blackbox(PLACE, told)["modules"]["page"]["http"]
+        assert page["fail_if_not_ssl"] is address.startswith("https"), "no way round TLS where it is told"
+        assert "tls_config" not in page, "customers have the CAs that everybody has"
+    assert "page" not in config.blackbox(PLACE, WATCH)["modules"]
+    assert "page" not in config.blackbox(PLACE, replace(WATCH, status_page=None))["modules"]
+
+
 def test_nothing_is_started_on_another_address_than_the_vracks() -> None:
     arguments = [
         *config.node_arguments(PLACE, "/x"),

@@ -893,6 +893,18 @@ def test_a_pair_that_is_watched_and_tells_nobody_is_told_so() -> None:
         assert advice.warnings(replace(config.parse({**values, "monitoring": quiet}), lab=False)) == []
 
 
+def test_a_page_that_anybody_may_read_and_nobody_asks_for_is_told() -> None:
+    values = put(stack.configuration(), "monitoring/status_page", {"bucket": "shop-status", "public": True})
+    (said,) = advice.warnings(replace(config.parse(values), lab=False))
+    assert said.startswith("dr:monitoring.status_page.address: found none") and "docs/status-page.md" in said
+    for page in ({"address": "https://status.example/"}, {"public": False}):
+        told = put(stack.configuration(), "monitoring/status_page", {"bucket": "shop-status", "public": True, **page})
+        assert advice.warnings(replace(config.parse(told), lab=False)) == []
+    for wrong in ("status.example", "https://user:word@status.example/", "ftp://status.example/"):
+        told = put(stack.configuration(), "monitoring/status_page", {"bucket": "shop-status", "address": wrong})
+        assert set(faults(told)) == {"dr:monitoring.status_page.address"}
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -141,6 +141,7 @@ def everything(site: str = "a") -> Settings:
     values: dict[str, Any] = {
         "monitoring": {
             "email": stack.MAIL,
+            "status_page": {"bucket": "shop-status", "public": True, "address": "https://status.example:8482/"},
             "pagerduty_url": "https://pager.example:8481/v2/enqueue",
             "remote_write": {"url": "https://store.example:8480/insert/0/prometheus/api/v1/write"},
         },

@@ -376,6 +376,17 @@ CASES: dict[str, list[Case]] = {
         )
     ],
     "EntranceDown": [gauge("probe_success", "control-1.a", "0", "1", "the entrance of region a does not answer", target="entrance")],
+    "StatusPageUnread": [
+        Case(
+            fires={f'probe_success{{target="page",{CONTROL}}}': "0", f'probe_success{{target="page",{on("control-1.b")}}}': "0"},
+            quiet={f'probe_success{{target="page",{CONTROL}}}': "0", f'probe_success{{target="page",{on("control-1.b")}}}': "1"},
+            labels={}, said="neither region is shown the page for customers where they are told that it is",
+        ),
+        Case(  # one region watches alone
+            fires={f'probe_success{{target="page",{CONTROL}}}': "0"}, quiet={f'probe_success{{target="shop",{CONTROL}}}': "0"},
+            labels={}, said="neither region is shown the page for customers where they are told that it is",
+        ),
+    ],
     "NoAppHealthy": [
         Case(
             fires={f"dr_app_healthy{{{APP}}}": "0", f"dr_app_healthy{{{on('app-2.a')}}}": "0", PRIMARY % APP: "1", PRIMARY % on("app-2.a"): "1"},

@@ -17,9 +17,12 @@ from contract.monitoring.rules import REGION_GONE, UNDELIVERED, Limits, Severity
 from contract.services.monitoring import RemoteWrite, Watch
 from contract.sites import other
 
+from .page.html import REVISION
+
 FOLDER = "/etc/dr/monitoring"
 PROBER = "127.0.0.1:9115"
 SCRAPE_S, TIMEOUT_S = 10, 5
+PAGE_BYTES = "1MB"  # of the page for customers, which has some 20 KB
 STORE_S, STORE_SECRET = 10, "store.secret"
 SEEN_FROM = "seen_from"
 FIGURES, PROMETHEUS, ALERTS, GOSSIP = (PORTS[name] for name in ("figures", "prometheus", "alerts", "gossip"))
@@ -185,11 +188,15 @@ def labels(key: str) -> dict[str, str]:
 
 
 def _probes(place: Place, watch: Watch) -> list[dict[str, Any]]:
-    """The prober's own figures, and its questions: the shop under its name, as customers find it, and the own region's entrance by its address."""
+    """The prober's own figures, and its questions: the shop under its name, as customers find it, the own region's entrance by its address, and the page
+    for customers where they are told that it is.
+    """
     mine = labels(place.watching[0])
     asked = {"shop": f"https://{watch.shop_host}/"}
     if watch.entrance is not None:
         asked["entrance"] = f"https://{watch.entrance}/"
+    if address := _page_address(watch):
+        asked["page"] = address
     itself = {"job_name": "blackbox", "static_configs": [{"targets": [PROBER], "labels": mine}]}
     return [
         itself,
@@ -206,17 +213,25 @@ def _probes(place: Place, watch: Watch) -> list[dict[str, Any]]:
 
 
 def blackbox(place: Place, watch: Watch) -> dict[str, Any]:
-    """How they are asked: as a customer does, who goes by the certificate."""
+    """How they are asked: as a customer does, who goes by the certificate. An answer counts for the page that is one of ours, not one that merely comes:
+    a name that leads elsewhere leads to somebody's page, too.
+    """
     trusted = {} if watch.shop_ca is None else {"ca_file": f"{place.folder}/shop-ca.pem"}
     http = {"preferred_ip_protocol": "ip4", "fail_if_not_ssl": True, "valid_status_codes": [200]}
     module = {"prober": "http", "timeout": f"{TIMEOUT_S - 1}s"}
     named = {**trusted, "server_name": watch.shop_host}
-    return {
-        "modules": {
-            "shop": {**module, "http": {**http, "tls_config": trusted}},
-            "entrance": {**module, "http": {**http, "headers": {"Host": watch.shop_host}, "tls_config": named}},
-        }
+    modules = {
+        "shop": {**module, "http": {**http, "tls_config": trusted}},
+        "entrance": {**module, "http": {**http, "headers": {"Host": watch.shop_host}, "tls_config": named}},
     }
+    if address := _page_address(watch):
+        ours = {"fail_if_body_not_matches_regexp": [REVISION.pattern.decode()], "body_size_limit": PAGE_BYTES}
+        modules["page"] = {**module, "http": {**http, "fail_if_not_ssl": address.startswith("https:"), **ours}}
+    return {"modules": modules}
+
+
+def _page_address(watch: Watch) -> str | None:
+    return watch.status_page.address if watch.status_page else None
 
 
 def alert_rules(watch: Watch) -> dict[str, Any]:
