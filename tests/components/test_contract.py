@@ -11,7 +11,7 @@ from components.render import documents
 from components.settings import Settings
 from contract.epoch import InForce, LastSeen, LastSeenCache
 from contract.hosts import packages
-from scripts.host.host import verbs as base
+from scripts.host.host import service as base
 from scripts.host.postgres import desired as pg_desired
 from scripts.host.redis import config as redis_config
 from tests.components import stack

@@ -23,7 +23,7 @@ from scripts.host.frame.log import Log
 from scripts.host.frame.witness import Silent, Witness
 from scripts.host.host import authlog, journal, sending
 from scripts.host.host.sending import Sender
-from scripts.host.host.verbs import Base, Desired
+from scripts.host.host.service import Base, Desired
 from tests.host.frame.test_frame import HOST, SETUP, call
 from tests.host.test_hardening import Units as Told
 from tests.unit.test_witness import endpoint, place

@@ -32,7 +32,7 @@ from scripts.host.host.certificate.order import Ordering
 from scripts.host.host.certificate.sealed import Closed, Own, opened, seal
 from scripts.host.host.certificate.shown import Unfit, fit
 from scripts.host.host.certificate.take import Taking
-from scripts.host.host.verbs import Base, Desired
+from scripts.host.host.service import Base, Desired
 from tests.host.frame.test_frame import HOST, SETUP
 from tests.host.test_hardening import Units
 

@@ -15,8 +15,8 @@ from scripts.host.frame.files import make_folder
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.log import Log
 from scripts.host.host import hardening
+from scripts.host.host.service import Base, Desired
 from scripts.host.host.sshd import revocations
-from scripts.host.host.verbs import Base, Desired
 from tests.components import stack
 from tests.host.frame.test_frame import HOST, SETUP
 

@@ -14,6 +14,7 @@ READ = {
     "db": ("agent.verbs", "host.monitoring.inside.database"),
     "cache": ("agent.verbs", "redis.status", "host.monitoring.inside.cache"),
     "app": ("app.verbs", "host.monitoring.inside.web"),
+    "any": ("host.verbs",),  # as `drctl status` asks
 }
 # Documents that only a converge is told, the parts that converge and run, a parser of the library's, compressors, and OpenSSL where nothing is hashed.
 APART = {
@@ -23,7 +24,7 @@ APART = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ["db", "cache", "app"])
+@pytest.mark.parametrize("kind", sorted(READ))
 def test_a_reading_loads_what_it_asks_with_and_nothing_else(kind: str) -> None:
     modules = ", ".join(f"scripts.host.{it}" for it in ("__main__", "host.monitoring.verbs", *READ[kind]))
     told = subprocess.run(

@@ -30,7 +30,7 @@ from scripts.host.frame.call import Call
 from scripts.host.frame.layout import Layout
 from scripts.host.frame.log import Log
 from scripts.host.frame.rolefile import PRIMARY, Role
-from scripts.host.host import verbs as base
+from scripts.host.host import service as base
 from tests.host.frame.test_frame import DOCUMENT, SETUP
 from tests.host.servers.test_agent import Bucket, handler
 

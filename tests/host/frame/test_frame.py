@@ -25,7 +25,7 @@ from scripts.host.frame.locks import hold
 from scripts.host.frame.log import Log
 from scripts.host.frame.plan import LOOK_AGAIN, Step, converge
 from scripts.host.frame.rolefile import PRIMARY, STANDBY, Role
-from scripts.host.host import verbs as base
+from scripts.host.host import service as base
 
 BUCKET = {"endpoint": "http://s3", "region": "gra", "bucket": "assets", "access_key": "k", "secret_key": "A-SECRET"}
 DOCUMENT: dict[str, Any] = {

@@ -31,7 +31,7 @@ from ...frame.layout import Layout
 from ...frame.plan import Step
 from ...frame.result import Result
 from ...frame.systemd import Systemd, Units, drop_in
-from ..verbs import install, installed_packages
+from ..service import install, installed_packages
 from . import config, store, watching
 
 SELF = watching.SELF

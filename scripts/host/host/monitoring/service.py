@@ -26,7 +26,7 @@ from ...frame.layout import Layout
 from ...frame.plan import Step
 from ...frame.result import Result
 from ...frame.systemd import Systemd, Units, drop_in, sandbox, verified_line
-from ..verbs import install, installed_packages
+from ..service import install, installed_packages
 from . import blind, config
 from .itself import SELF
 from .page import job as status_page
