@@ -11,7 +11,6 @@ after the other where a release is new, and there a failure is one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pulumi
 
@@ -21,6 +20,7 @@ from components.host import Host
 from components.release import Release
 from components.remote import local_link
 from components.render import documents, links
+from contract.dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

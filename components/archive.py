@@ -7,7 +7,6 @@ first half has told the server already where its WAL goes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pulumi
 
@@ -18,6 +17,7 @@ from components.host import Host
 from components.remote import host_script, verified
 from components.render import documents
 from components.settings import Settings
+from contract.dataclass import dataclass
 from contract.limits import KILL_AFTER_S, PREPARE_S
 from contract.services.archive import Keys
 

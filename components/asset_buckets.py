@@ -7,13 +7,12 @@ the epoch, so a link puts it (`asset_sync.py`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pulumi
 from pulumi_ovh import cloudproject
 
 from components.render.policy import copier_policy, reader_policy, shop_policy, site_policy
 from components.settings import BucketKeys, Settings
+from contract.dataclass import dataclass
 from contract.names import BUCKETS
 from contract.rotation import FIRST_KEYS
 from contract.sites import SITES

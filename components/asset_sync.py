@@ -7,7 +7,6 @@ replication is turned by a link of its own, beside the chain.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pulumi
 
@@ -17,6 +16,7 @@ from components.chain import Chain
 from components.host import Host
 from components.remote import host_copy, host_script, install_script, local_link, upload_path
 from components.render import documents, links
+from contract.dataclass import dataclass
 from contract.limits import KILL_AFTER_S, UNPACK_S
 
 COPIER_PATH = "/opt/dr/dr-assets.pyz"

@@ -15,13 +15,13 @@ members and monitor with it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import pulumi
 from pulumi_openstack import loadbalancer, networking
 
 from components.settings import Settings
 from contract import hosts, names
+from contract.dataclass import dataclass
 from contract.hosts import PORTS
 
 PATIENCE_S = 50  # of a connection that says nothing, at the least

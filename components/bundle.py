@@ -12,11 +12,11 @@ import os
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from components import application
 from contract import artefact
+from contract.dataclass import dataclass
 from contract.errors import ConfigError, DrError, Fault, Refused
 from contract.release import SUFFIX, Manifest
 from contract.services.processes import Found, Process, processes, procfile

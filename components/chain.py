@@ -6,7 +6,6 @@ A component of the chain asks for `Chain.link`; which host, which service and wh
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pulumi
@@ -17,6 +16,7 @@ from components.host import Host
 from components.remote import host_link, local_link, verified
 from components.render import documents, links
 from components.settings import Settings
+from contract.dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,6 @@ every authoritative server until it serves the new address.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pulumi
 from pulumi_ovh import domain
@@ -17,6 +16,7 @@ from components.chain import Chain
 from components.remote import local_link
 from components.render import documents, links
 from contract import names
+from contract.dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

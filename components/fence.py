@@ -7,13 +7,13 @@ promotion. The proof itself (the ladder of fences, the conditional claim) is in 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import pulumi
 
 from components.remote import local_link
 from components.render import documents, links
 from components.settings import Settings
+from contract.dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from components.settings import Settings
+from contract.dataclass import dataclass
 from contract.errors import Fault
 from contract.services.app import Keys
 from contract.services.postgres import CONNECTIONS, FOR_PEER, SUPERUSERS

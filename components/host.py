@@ -9,7 +9,6 @@ data volume stay.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pulumi
 from pulumi_command import remote
@@ -29,6 +28,7 @@ from components.remote import (
 from components.render import documents
 from components.render.cloud_init import user_data
 from components.settings import Settings
+from contract.dataclass import dataclass
 from contract.hosts import CONTROL, HostAddress
 from contract.names import server_name
 

@@ -9,13 +9,13 @@ It does nothing when it is made or told anew, and waits for nothing of the role 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pulumi
 
 from components.remote import local_keeper
 from components.render import documents, links
 from components.settings import Settings
+from contract.dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

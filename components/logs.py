@@ -8,7 +8,6 @@ proof.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pulumi
 
@@ -18,6 +17,7 @@ from components.region_stack import RegionStack
 from components.remote import host_link
 from components.render import documents
 from components.settings import Settings
+from contract.dataclass import dataclass
 from contract.services.logs import Keys
 
 

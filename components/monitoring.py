@@ -7,7 +7,6 @@ it, and it comes after the proof, so that what fails here has kept no order wait
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pulumi
 
@@ -17,6 +16,7 @@ from components.region_stack import RegionStack
 from components.remote import host_link
 from components.render import documents
 from components.settings import Settings
+from contract.dataclass import dataclass
 from contract.services.monitoring import Keys
 
 

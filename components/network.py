@@ -8,14 +8,13 @@ a group knows the ports of its own region only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pulumi
 from pulumi_openstack import networking
 
 from components.render import firewall
 from components.settings import Settings
 from contract import hosts
+from contract.dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,13 +7,13 @@ promote, rewind or copy is decided on the host, from what is there.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pulumi
 
 from components.chain import Chain
 from components.host import Host
 from components.render import documents
+from contract.dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

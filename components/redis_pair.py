@@ -8,13 +8,13 @@ more, which changes nothing where all is well and is a failure where it is not.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pulumi
 
 from components.chain import Chain
 from components.host import Host
 from components.render import documents
+from contract.dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,6 @@ starts no service. Names of resources hold no site, so both stacks have the same
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pulumi
 from pulumi_openstack import compute, networking
 
@@ -16,6 +14,7 @@ from components.bundle import Bundle
 from components.host import Host, HostArgs
 from components.network import Network, NetworkArgs
 from components.settings import Settings
+from contract.dataclass import dataclass
 from contract.hosts import APP, CONTROL, DATABASE, KINDS, first
 from contract.names import EXT_NET, server_name
 

@@ -8,7 +8,6 @@ link to "the current release"; the app link names the release it wants.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pulumi
@@ -19,6 +18,7 @@ from components.host import Host
 from components.remote import host_copy, host_script, verified
 from components.render import documents
 from components.settings import Settings
+from contract.dataclass import dataclass
 from contract.limits import KILL_AFTER_S, PLACE_S
 from contract.release import RELEASES, SUFFIX, UPLOADS
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 
 from contract import fields, hosts, names, sites
 from contract.accept import Accept, Word
+from contract.dataclass import dataclass
 from contract.hosts import HostAddress, Place, Sizes
 from contract.installation import Configuration, Region
 from contract.rotation import FIRST_KEYS

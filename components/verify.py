@@ -7,13 +7,13 @@ Runs on the operator's machine, after every host has its role and before the pub
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pulumi
 
 from components.chain import Chain
 from components.remote import local_link
 from components.render import documents, links
+from contract.dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

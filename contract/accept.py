@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime
 import time
-from dataclasses import dataclass
 
 from .checks import Check, Unwanted, integer, text
+from .dataclass import dataclass
 from .fields import key, part
 from .sites import A_SITE
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from .checks import Unwanted, address, line, mapping, optional, password, prose, url
+from .dataclass import dataclass
 from .fields import Contradiction, key, parts
 from .forms import ENTRANCE, HOST_KEY, PUBLIC_KEY
 from .plain import shown

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from .checks import integer, mapping, text
+from .dataclass import dataclass
 from .fields import default_of, key, keys, write
 from .forms import PHRASE
 from .installation import Shared

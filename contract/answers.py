@@ -7,10 +7,10 @@ A fact that has no field here reaches nobody (`fields.heard`), one of another fo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from .checks import boolean, integer, listing, mapping, one_of, optional
+from .dataclass import dataclass
 from .epoch import Checkpoint
 from .fields import key, part
 from .forms import COUNT, EPOCH, LSN, PHRASE, SECONDS, SERIAL, TIMELINE, TREE

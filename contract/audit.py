@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from . import fields
 from .chain import BEFORE, MOST, Chain, Walked
 from .checks import integer, mapping, one_of, optional
+from .dataclass import dataclass
 from .errors import Failed
 from .fields import key
 from .forms import EPOCH, ID, PHRASE

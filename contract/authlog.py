@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from . import fields
 from .chain import digest
 from .checks import integer, optional, text
+from .dataclass import dataclass
 from .errors import Failed
 from .fields import key
 from .forms import COUNT, HOST, ID, PHRASE

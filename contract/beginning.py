@@ -6,10 +6,10 @@ Values that reach the configuration are held to the configuration's own forms (`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from .checks import Check, boolean, integer, listing, mapping, optional, socket, text
+from .dataclass import dataclass
 from .fields import key, keys, part, parts
 from .hosts import APP as APP_HOST
 from .hosts import CACHE, CONTROL, DATABASE, KINDS, MAX_APP_HOSTS

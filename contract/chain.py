@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from .checks import text
+from .dataclass import dataclass
 from .errors import Failed
 
 MOST = 99_999_999

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from .checks import integer, listing, text
+from .dataclass import dataclass
 from .fields import key
 from .forms import COUNT, PHRASE
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from .checks import address, integer, optional, prose
+from .dataclass import dataclass
 from .epoch import InForce
 from .fields import key, part, parts
 from .forms import DOMAIN, HOST, ID

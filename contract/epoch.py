@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from . import sites
 from .checks import Unwanted, boolean, integer, optional
+from .dataclass import dataclass
 from .errors import Failed
 from .fields import heard, key, part
 from .forms import COUNT, ENTRANCE, EPOCH, ID, LSN, PHRASE, TIMELINE, TREE

@@ -6,9 +6,9 @@ Every message is for the operator: subject, value found, value wanted, consequen
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 
+from .dataclass import dataclass
 from .plain import printable
 
 

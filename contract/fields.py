@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass
+from dataclasses import MISSING
 from typing import Any, NamedTuple, TypeVar
 
 from .checks import Check
+from .dataclass import dataclass
 from .errors import Failed, Fault, Usage
 from .plain import shown
 from .reading import Heard, Section, Told

@@ -6,10 +6,10 @@ A handshake is made of bytes, and where they come from is nothing to it: certifi
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 
 from .checks import integer, listing, one_of, optional, prose, text
+from .dataclass import dataclass
 from .fields import Contradiction, key, part
 from .forms import DOMAIN, PHRASE, SECONDS
 

@@ -7,10 +7,10 @@ itself is in `epoch.py`, the digests of a configuration in `agreement.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from .checks import Check, Unwanted, boolean, integer, mapping, one_of, optional, text
+from .dataclass import dataclass
 from .fields import key, part
 from .forms import COUNT, ENTRANCE, EPOCH, HOST, ID, LSN, PHRASE, SECONDS, SERIAL, TIMELINE
 from .sites import A_SITE, Role

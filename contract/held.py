@@ -5,8 +5,7 @@ All of `dr:secrets` passes through the operator's machine, and lies, encrypted, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from .dataclass import dataclass
 from .hosts import APP, CACHE, CONTROL, DATABASE, KINDS
 
 # S3 users that the program makes, by the names of their resources: their keys are no part of dr:secrets.

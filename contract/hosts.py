@@ -7,8 +7,10 @@ whether a fence stops it and whether its agent keeps a lease all come from here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
+
+from .dataclass import dataclass
 
 GATEWAY_OCTET, BALANCER_OCTET = 1, 5
 FRONT_POOL, VRACK_POOL = (200, 239), (60, 89)  # of DHCP, first and last octet

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from .accept import Accept, Destroy
 from .checks import address, boolean, cidr, integer, listing, mapping, one_of, optional, socket, text, url, word
+from .dataclass import dataclass
 from .fields import key, part, parts, table
 from .forms import PHRASE
 from .hosts import KINDS

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Any
 
 from .checks import integer
+from .dataclass import dataclass
 from .fields import Contradiction, key
 from .limits import SILENCE_S
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from .checks import integer, listing, mapping, optional
+from .dataclass import dataclass
 from .fields import Contradiction, key
 from .ssh_keys import PUBLIC
 

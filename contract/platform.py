@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from .checks import integer, listing, optional, text
+from .dataclass import dataclass
 from .fields import key, part
 from .forms import BUCKET, COUNT, DOMAIN, ID, PHRASE, S3_KEY
 

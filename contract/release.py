@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TypeVar
 
 from . import fields
 from .buckets import Bucket
 from .checks import Check, Unwanted, boolean, integer, mapping, optional, text
+from .dataclass import dataclass
 from .errors import Failed
 from .fields import key, part
 from .forms import COUNT, PHRASE

@@ -8,12 +8,12 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from . import fields
 from .chain import BEFORE, MOST, Chain, digest
 from .checks import Check, Unwanted, integer, listing, mapping, one_of, optional, text
+from .dataclass import dataclass
 from .errors import Failed
 from .fields import key, part
 from .forms import COUNT, EPOCH, ID, PHRASE, SECONDS, TREE

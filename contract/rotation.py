@@ -7,8 +7,9 @@ stage reaches both regions before the next one begins, so that any two neighbour
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+
+from .dataclass import dataclass
 
 # For how many days what was signed with the old one is taken, where nobody says otherwise: cookies and links of Rails; links into a bucket.
 KEEP_DAYS: Mapping[str, int] = {"sessions": 14, "buckets": 1}

@@ -6,10 +6,10 @@ That lock has no end, and `pulumi cancel` takes it from a run that lives. This o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, get_args
 
 from .checks import boolean, integer, one_of, text
+from .dataclass import dataclass
 from .fields import key
 from .forms import ID, PHRASE
 from .sites import SITES

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from .checks import listing, one_of, text
+from .dataclass import dataclass
 from .fields import Contradiction, key, part
 from .hosts import INNER
 from .services import certificate

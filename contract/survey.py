@@ -7,10 +7,10 @@ unknown, and a service that is not on the host is null.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from .answers import AgentStatus, AssetsStatus, PostgresStatus, RedisStatus, RoleFile
 from .checks import boolean, integer, listing, mapping, optional, text
+from .dataclass import dataclass
 from .fields import key, part
 from .forms import COUNT, ID, PHRASE, SECONDS
 from .heard import BeatLease

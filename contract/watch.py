@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 
 from .checks import integer, listing, one_of, text
+from .dataclass import dataclass
 from .fields import Contradiction, key
 from .forms import EPOCH, PHRASE
 from .sites import A_SITE

@@ -6,8 +6,7 @@ A key may list every name in the bucket or none: a policy of OVHcloud knows no c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from .dataclass import dataclass
 from .hosts import APP, CACHE, CONTROL, DATABASE
 from .sites import SITES
 

@@ -10,12 +10,13 @@ every kind of host has is written once, in a group of all hosts (`grouped`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 from urllib.parse import urlsplit
 
 from components.settings import Settings
 from contract import hosts
+from contract.dataclass import dataclass
 from contract.hosts import APP, CONTROL, KINDS, Asker, Port
 
 DNS, HTTP, NTP, HTTPS = 53, 80, 123, 443

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from ..accept import Word
 from ..access import OpenStack, Ssh
 from ..agreement import DAYS, DIGESTS
 from ..buckets import Bucket
 from ..checks import integer, line, listing, mapping, text
+from ..dataclass import dataclass
 from ..fields import key, part, parts, table
 from ..forms import ENTRANCE, HOST, ID, SERVER
 from ..installation import LossBudget

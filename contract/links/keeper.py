@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ..accept import Destroy
 from ..buckets import Bucket
 from ..checks import integer
+from ..dataclass import dataclass
 from ..fields import key, part
 from ..forms import ENTRANCE
 from ..installation import Dns

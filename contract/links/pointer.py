@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ..access import Ovh
 from ..buckets import Bucket
 from ..checks import integer
+from ..dataclass import dataclass
 from ..epoch import InForce
 from ..fields import key, part
 from ..forms import ENTRANCE

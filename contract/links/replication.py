@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from ..access import Ovh
 from ..buckets import Bucket
 from ..checks import integer, one_of
+from ..dataclass import dataclass
 from ..epoch import InForce
 from ..fields import Contradiction, key, part, parts
 from ..forms import BUCKET, ID, REGION

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from ..access import Ssh
 from ..buckets import Bucket
 from ..checks import integer, mapping, one_of, prose
+from ..dataclass import dataclass
 from ..fields import key, part
 from ..sites import A_SITE
 

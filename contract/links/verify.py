@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ..buckets import Bucket
 from ..checks import boolean, integer, optional, prose
+from ..dataclass import dataclass
 from ..epoch import InForce
 from ..fields import key, part
 from ..forms import DOMAIN, ENTRANCE

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from ..checks import integer, mapping, text
+from ..dataclass import dataclass
 from ..fields import key
 from ..forms import ID, PHRASE
 

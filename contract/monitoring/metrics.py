@@ -7,8 +7,7 @@ is left out, never zero: a rule says by `absent` or by the age of the figures wh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ..dataclass import dataclass
 from ..hosts import APP, CACHE, CONTROL, DATABASE, KINDS
 from ..lease import LeaseState
 from ..sites import Role

@@ -5,8 +5,9 @@ A panel's queries name metrics of the table alone. Both regions are on each boar
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from ..dataclass import dataclass
 
 
 class Unit(StrEnum):

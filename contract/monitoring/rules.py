@@ -8,10 +8,10 @@ misses it (`absent`, `up`, `unless`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from ..dataclass import dataclass
 from ..sites import SITES
 
 GIB, MIB, HOUR, DAY = 2**30, 2**20, 3600, 86_400

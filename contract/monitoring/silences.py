@@ -6,10 +6,10 @@ A host knows kinds of undertaking and takes no matcher: whoever asks it silences
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
 from ..checks import integer, listing, one_of, text
+from ..dataclass import dataclass
 from ..fields import Contradiction, key
 from ..forms import COUNT, HOST_KEY, PHRASE
 from ..sites import A_SITE

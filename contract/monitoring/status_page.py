@@ -7,10 +7,10 @@ The page shows no host, no version and no alert's name: what it says of a part i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
 from ..checks import boolean, integer, one_of, optional
+from ..dataclass import dataclass
 from ..fields import key, part, parts
 from ..forms import COUNT, EPOCH
 from ..sites import A_SITE, SITES

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from ..buckets import Bucket
 from ..checks import boolean, cidr, integer, listing, password, password_or_none, port, text
+from ..dataclass import dataclass
 from ..documents import Certificate, Trusted
 from ..fields import Contradiction, key, part, parts
 from ..forms import DATABASE, DOMAIN, HOST_KEY

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from ..checks import Check, Unwanted, boolean, integer, optional, password, text
+from ..dataclass import dataclass
 from ..fields import key, part, parts, table
 from ..forms import BUCKET, REGION, S3_KEY
 from ..hosts import PORTS

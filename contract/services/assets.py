@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from ..buckets import Bucket
 from ..checks import integer, listing, one_of, text
+from ..dataclass import dataclass
 from ..fields import key, part
 from ..forms import BUCKET
 

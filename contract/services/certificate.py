@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from ..checks import address, integer, listing, mapping, optional, password, prose, text, url
+from ..dataclass import dataclass
 from ..fields import key, part
 from ..forms import DOMAIN
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from ..checks import boolean, integer, optional, text
+from ..dataclass import dataclass
 from ..fields import Contradiction, key, part
 from ..hosts import CONTROL
 from ..plain import phrase

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from ..accept import AT
 from ..checks import (
@@ -20,6 +19,7 @@ from ..checks import (
     password_or_none,
     text,
 )
+from ..dataclass import dataclass
 from ..documents import Trusted
 from ..fields import Contradiction, key, part
 from ..forms import DATABASE, HOST_KEY

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from ..checks import Unwanted, boolean, integer, line, mapping, optional
+from ..dataclass import dataclass
 from ..errors import Fault
 from ..fields import Contradiction, key
 from ..plain import shown

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from ..checks import Check, Unwanted, boolean, integer, listing, one_of, optional, password, password_or_none, text
+from ..dataclass import dataclass
 from ..documents import Trusted
 from ..fields import Contradiction, key, part
 from ..forms import HOST_KEY, ID

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from ..buckets import Bucket
 from ..checks import boolean, listing, text
+from ..dataclass import dataclass
 from ..fields import Contradiction, key, part
 from ..lease import Lease
 from ..ssh_keys import PUBLIC, REVOKED

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from ..checks import boolean, integer, mapping, optional, text
+from ..dataclass import dataclass
 from ..fields import key
 
 _LINE = text(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,120}", "one line of text, 120 characters at most")

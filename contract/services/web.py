@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from ..checks import Check, Unwanted, boolean, integer, line, listing, one_of, optional, text
+from ..dataclass import dataclass
 from ..fields import Contradiction, key
 
 # No segment begins with a dot, and nothing in it means anything to nginx.

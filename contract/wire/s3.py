@@ -8,9 +8,10 @@ from __future__ import annotations
 import time
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import md5
 from xml.parsers import expat
+
+from ..dataclass import dataclass
 
 OBJECTS = ("ListBucketResult", "Contents")
 VERSIONS = ("ListVersionsResult", "Version")

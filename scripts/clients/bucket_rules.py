@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
 from http import HTTPStatus
 
+from contract.dataclass import dataclass
 from contract.errors import Refused
 from contract.wire import s3
 from scripts.clients.witness import Witness

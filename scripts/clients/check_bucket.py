@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from contract import fields
 from contract.checked import LAST, Checked
+from contract.dataclass import dataclass
 from contract.errors import Failed
 from contract.wire import document
 from scripts.clients.witness_bucket import WitnessBucket, age

@@ -10,10 +10,10 @@ import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, TypeVar
 
+from contract.dataclass import dataclass
 from scripts.clients import http
 from scripts.clients.collections import next_marker
 from scripts.clients.openstack import ApiDown, Cloud, act

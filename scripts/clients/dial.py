@@ -8,8 +8,9 @@ import ssl
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from contract.dataclass import dataclass
 from contract.wire.channel import NoAnswer
 from contract.wire.http1 import Connection, ProtocolError, Response
 from contract.wire.line import Line

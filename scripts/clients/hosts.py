@@ -16,13 +16,13 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from contract import fields
 from contract.access import Ssh
+from contract.dataclass import dataclass
 from contract.errors import ExitCode, Failed, Refused
 from contract.forms import MOST_BYTES
 from contract.plain import phrase

@@ -11,11 +11,11 @@ import time
 import urllib.parse
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from email.message import Message
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from contract.dataclass import dataclass
 from contract.wire import document
 from contract.wire.channel import NoAnswer
 from contract.wire.http1 import ProtocolError, Response

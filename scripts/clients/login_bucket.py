@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from contract.authlog import named, prefix
+from contract.dataclass import dataclass
 from contract.errors import Failed
 from contract.wire import s3
 from scripts.clients.witness_bucket import WitnessBucket, age

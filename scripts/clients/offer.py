@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import urllib.parse
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from contract.dataclass import dataclass
 from contract.plain import phrase, shown
 from scripts.clients.compute import Compute
 from scripts.clients.openstack import ApiDown

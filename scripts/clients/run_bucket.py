@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 
 from contract import fields
+from contract.dataclass import dataclass
 from contract.errors import Failed
 from contract.runs import Run, name_of
 from contract.wire import document

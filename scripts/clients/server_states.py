@@ -5,9 +5,9 @@ States: https://docs.openstack.org/api-guide/compute/server_concepts.html. `os-s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from contract.dataclass import dataclass
 from contract.forms import is_id
 from contract.plain import printable
 

@@ -8,8 +8,9 @@ import re
 import secrets
 import subprocess
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from contract.dataclass import dataclass
 from contract.errors import Failed
 from contract.plain import phrase
 from contract.ssh_keys import PRINCIPAL

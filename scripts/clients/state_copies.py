@@ -7,8 +7,8 @@ import gzip
 import hashlib
 import re
 import zlib
-from dataclasses import dataclass
 
+from contract.dataclass import dataclass
 from contract.errors import Failed
 from contract.plain import shown
 from scripts.clients.kept_bucket import KeptBucket

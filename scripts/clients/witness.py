@@ -14,12 +14,13 @@ import contextlib
 import re
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from http import HTTPStatus
 
 from contract import fields
 from contract.agreement import Record
 from contract.buckets import Bucket
+from contract.dataclass import dataclass
 from contract.epoch import Epoch
 from contract.errors import Failed, Refused
 from contract.heard import Addresses, Beat, Followed, Servers, Unsettled

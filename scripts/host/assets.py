@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from contract import fields
+from contract.dataclass import dataclass
 from contract.errors import Failed, say
 from contract.services import assets
 

@@ -8,8 +8,9 @@ start as what it is.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from contract.dataclass import dataclass
 from contract.errors import Refused, say
 
 from .agent import memory as agent_memory

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import urllib.parse
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from contract.dataclass import dataclass
 from contract.errors import Refused
 from scripts.clients.openstack import Cloud
 from scripts.leftovers.found import await_gone

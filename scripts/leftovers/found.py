@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
+from contract.dataclass import dataclass
 from contract.errors import Failed
 from scripts.clients.openstack import ApiDown
 from scripts.leftovers.patience import passing

@@ -7,10 +7,11 @@ which keys differ: after a move the shop would run with settings that nobody has
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from contract.accept import Word, asked
 from contract.agreement import ROLLED, differing, older
+from contract.dataclass import dataclass
 from contract.epoch import Epoch
 from contract.errors import Failed, Refused
 from contract.links.fence import Document

@@ -8,9 +8,10 @@ a position came with them. Formats: docs/interfaces.md, section 4.
 from __future__ import annotations
 
 import datetime
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
+from contract.dataclass import dataclass
 from contract.heartbeat import Heartbeat
 from contract.hosts import CACHE, DATABASE, first, kind_of
 from contract.installation import LossBudget

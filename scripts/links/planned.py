@@ -12,10 +12,10 @@ import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from typing import Any
 
 from contract.accept import asked
+from contract.dataclass import dataclass
 from contract.epoch import Epoch
 from contract.errors import DrError, Failed, Refused
 from contract.hosts import DATABASE, first

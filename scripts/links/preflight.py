@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from contract.accept import Destroy, Word
 from contract.buckets import Bucket
+from contract.dataclass import dataclass
 from contract.epoch import Epoch
 from contract.errors import Failed
 from contract.heartbeat import Heartbeat

@@ -8,10 +8,10 @@ first. Whoever runs last leaves the pair right, also when the region that lost i
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from contract.dataclass import dataclass
 from contract.errors import Failed, Refused
 from contract.links.replication import Document
 from contract.services.assets import Mode

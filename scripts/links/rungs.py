@@ -12,10 +12,11 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 from contract.accept import Word
+from contract.dataclass import dataclass
 from contract.errors import DrError, Failed
 
 

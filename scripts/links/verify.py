@@ -20,9 +20,9 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
+from contract.dataclass import dataclass
 from contract.errors import Failed
 from contract.forms import MOST_BYTES
 from contract.limits import VERIFY_S

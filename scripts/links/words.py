@@ -8,9 +8,10 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from contract.accept import HOUR_S, Word, over, seconds, spelled
+from contract.dataclass import dataclass
 from contract.epoch import Epoch
 from contract.errors import Refused
 from contract.links.fence import Document

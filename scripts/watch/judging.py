@@ -6,9 +6,9 @@ goes is told as such: only `calm_s` of all being well is the end of it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
+from contract.dataclass import dataclass
 from contract.watch import Watch
 from scripts.watch.pulse import Pulse, State
 

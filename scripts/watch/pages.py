@@ -10,11 +10,12 @@ import smtplib
 import ssl
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from typing import Any, ClassVar, Protocol
 
+from contract.dataclass import dataclass
 from contract.errors import Failed
 from contract.plain import phrase
 from scripts.clients import http

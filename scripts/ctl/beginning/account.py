@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, TypeVar
 
 from contract import fields
 from contract.buckets import Bucket as Place
+from contract.dataclass import dataclass
 from contract.errors import Failed, Partial
 from contract.forms import is_id
 from contract.plain import shown

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import yaml
 from contract import fields
 from contract.beginning import FLAVORS, Answers
 from contract.checks import Unwanted
+from contract.dataclass import dataclass
 from contract.errors import Fault, Usage
 from contract.fields import Key, default_of, keys
 from contract.hosts import KINDS

@@ -9,11 +9,12 @@ import configparser
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from components.state import PASSPHRASE, PASSPHRASE_FILE
+from contract.dataclass import dataclass
 from contract.errors import Refused, Usage
 from contract.plain import shown
 from scripts.ctl.output import log

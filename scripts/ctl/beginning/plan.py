@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from contract.dataclass import dataclass
 from contract.plain import phrase
 
 SHOWN = 900

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from components.render.policy import page_policy, rules_policy, site_policy, witness_policy
 from contract.beginning import Answers
+from contract.dataclass import dataclass
 from contract.errors import Partial
 from contract.sites import SITES
 from contract.witness import HOST_USERS, OPERATOR, USERS

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from contract.beginning import Answers, s3_address
+from contract.dataclass import dataclass
 from contract.errors import Usage
 from contract.hosts import KINDS
 from contract.plain import shown

@@ -12,10 +12,11 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from components.render import documents
 from components.settings import Settings
+from contract.dataclass import dataclass
 from contract.errors import ExitCode, Failed, Refused, Usage
 from contract.hosts import APP, kind_of
 from contract.monitoring.silences import Undertaking as Kind

@@ -8,12 +8,13 @@ from __future__ import annotations
 import argparse
 import datetime
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from components.render import documents
 from components.render.links import ssh
 from contract import fields
 from contract.answers import Rehearsed
+from contract.dataclass import dataclass
 from contract.epoch import Epoch
 from contract.errors import DrError, ExitCode, OutcomeUnknown, Refused
 from contract.hosts import DATABASE, first

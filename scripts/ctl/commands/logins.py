@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from components.render import documents
 from components.settings import Settings
 from contract.authlog import Walked, walk
+from contract.dataclass import dataclass
 from contract.errors import ExitCode, Failed
 from contract.hosts import HostAddress, kind_of
 from contract.plain import phrase

@@ -11,10 +11,11 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from components.render import documents
 from components.settings import Settings
+from contract.dataclass import dataclass
 from contract.epoch import Epoch
 from contract.errors import ExitCode, Partial, Refused
 from contract.monitoring.silences import Undertaking

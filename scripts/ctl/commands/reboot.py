@@ -11,10 +11,10 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 
 from components.render import documents
 from components.settings import Settings
+from contract.dataclass import dataclass
 from contract.errors import ExitCode, Failed, Refused, Usage
 from contract.hosts import APP, CACHE, CONTROL, DATABASE, KINDS, kind_of
 from contract.monitoring.silences import Undertaking

@@ -7,7 +7,6 @@ import datetime
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from components.render import documents
 from components.settings import Settings
 from contract import fields
 from contract.chain import digest
+from contract.dataclass import dataclass
 from contract.errors import ExitCode, Failed, Refused, Usage
 from contract.forms import MOST_BYTES
 from contract.plain import phrase

@@ -8,7 +8,6 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import dns.exception
@@ -18,6 +17,7 @@ import dns.rdatatype
 
 from components.settings import Settings
 from contract.access import Ovh
+from contract.dataclass import dataclass
 from contract.errors import DrError, Failed
 from contract.plain import phrase
 from scripts.clients.ovh import OvhApi

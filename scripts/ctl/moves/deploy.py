@@ -10,10 +10,10 @@ A rollback begins where the customers are, and what it has brought there stays: 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from contract.dataclass import dataclass
 from contract.errors import DrError, Failed, Partial
 from contract.plain import phrase
 from contract.sites import SITES, other

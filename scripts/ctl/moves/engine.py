@@ -17,11 +17,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from contract.dataclass import dataclass
 from contract.errors import Failed
 from contract.plain import phrase
 from scripts.ctl.output import ending, log

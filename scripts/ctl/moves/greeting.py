@@ -7,11 +7,11 @@ sessions of ssh that lead to them, so no port is opened and nothing listens.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from components.settings import Settings
 from contract import fields
+from contract.dataclass import dataclass
 from contract.errors import DrError
 from contract.greeting import DONE, REFUSED, Begin, Fresh, Place, Said, Turn, Use
 from contract.hosts import APP, CACHE, DATABASE, HostAddress, first, serves, shared_name

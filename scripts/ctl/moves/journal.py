@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
@@ -18,6 +17,7 @@ from typing import Any, TextIO, TypeVar
 from contract import fields
 from contract.buckets import Bucket
 from contract.checks import integer, one_of, optional, text
+from contract.dataclass import dataclass
 from contract.errors import ExitCode, Failed
 from contract.fields import key
 from contract.forms import EPOCH, MOST_BYTES, PHRASE, SECONDS

@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from components.settings import Settings
 from contract import fields
+from contract.dataclass import dataclass
 from contract.epoch import Epoch
 from contract.errors import Refused
 from contract.hosts import CACHE, CONTROL, DATABASE, first

@@ -9,10 +9,10 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
+from contract.dataclass import dataclass
 from contract.errors import Partial, Refused
 from contract.plain import phrase, shown
 from contract.rotation import Stage

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from contract.buckets import Bucket
+from contract.dataclass import dataclass
 from contract.errors import Partial, Refused
 from contract.witness import OPERATOR
 from scripts.clients.bucket_rules import RuledBucket

@@ -11,10 +11,10 @@ import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from contract.checks import Unwanted
+from contract.dataclass import dataclass
 from contract.errors import Failed, Usage
 from contract.plain import shown
 from contract.ssh_keys import PUBLIC

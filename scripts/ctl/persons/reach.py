@@ -10,7 +10,6 @@ import datetime
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -19,6 +18,7 @@ from components.render import documents
 from components.render.links import ssh
 from components.settings import Settings
 from contract import access
+from contract.dataclass import dataclass
 from contract.errors import DrError, Failed, Usage
 from contract.plain import shown
 from contract.sites import SITES

@@ -13,12 +13,13 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from components import application
 from components.application import GEMS, LOCK
 from contract import artefact, release
+from contract.dataclass import dataclass
 from contract.errors import Failed, Refused
 from contract.release import CARD_SUFFIX, SUFFIX, Card, Facts, Manifest
 from contract.services.processes import Process, processes, procfile

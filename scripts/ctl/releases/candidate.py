@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from components import fitting
 from components.settings import Settings
 from contract import artefact
+from contract.dataclass import dataclass
 from contract.errors import Failed
 from contract.plain import phrase
 from contract.release import SPARE as ROOM

@@ -8,9 +8,9 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from contract.dataclass import dataclass
 from contract.errors import Failed, Refused
 from contract.plain import phrase
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 
 from contract.artefact import MOST_TEXT
+from contract.dataclass import dataclass
 from contract.plain import phrase
 from scripts.ctl.releases import ruby, statements
 

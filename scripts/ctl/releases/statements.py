@@ -12,9 +12,9 @@ import re
 import subprocess
 import sys
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 
+from contract.dataclass import dataclass
 from contract.errors import Failed
 from contract.plain import phrase
 from scripts.ctl.releases.ruby import Literal, Source

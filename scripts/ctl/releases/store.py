@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
@@ -13,6 +13,7 @@ from typing import TypeVar
 from components.render.documents import release_bucket
 from components.settings import Settings
 from contract import artefact, release
+from contract.dataclass import dataclass
 from contract.errors import DrError, Failed, Partial, Usage
 from contract.plain import shown
 from contract.release import Card

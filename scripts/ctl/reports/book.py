@@ -8,12 +8,13 @@ import os
 import re
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from components.settings import Settings
 from contract import fields, report
 from contract.chain import Walked
+from contract.dataclass import dataclass
 from contract.errors import Failed
 from contract.objectives import PROGRAM
 from contract.report import NAMESPACE, RECORDS, Record, Sealed, Signed, text_of

@@ -10,12 +10,12 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from components.render import documents
 from components.settings import Settings
 from contract import fields
+from contract.dataclass import dataclass
 from contract.errors import DrError, Failed
 from contract.report import RECORDS
 from scripts.clients.chain_bucket import strange

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from contract import fields
 from contract.buckets import Bucket
 from contract.checks import integer, text
+from contract.dataclass import dataclass
 from contract.errors import Failed
 from contract.fields import key, part
 from contract.forms import is_id

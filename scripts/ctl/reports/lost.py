@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
 
 from contract import fields
 from contract.answers import AssetsStatus
 from contract.checks import optional
+from contract.dataclass import dataclass
 from contract.epoch import Epoch, LastSeenCache
 from contract.errors import Failed
 from contract.fields import key, part

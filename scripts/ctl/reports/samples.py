@@ -6,12 +6,12 @@ import datetime
 import hashlib
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 from contract import fields
 from contract.checks import boolean, one_of
+from contract.dataclass import dataclass
 from contract.errors import Failed, Usage
 from contract.fields import key
 from contract.forms import SECONDS

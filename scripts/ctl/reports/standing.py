@@ -6,9 +6,9 @@ A sign-off counts where it is of an earlier record as that is stored, by a perso
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from contract.checks import integer, listing, one_of, optional, text
+from contract.dataclass import dataclass
 from contract.fields import key
 from contract.forms import PHRASE, SECONDS
 from contract.objectives import PROGRAM

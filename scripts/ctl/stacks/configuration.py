@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import yaml
 
 from components.config import SCALARS, decoded
 from contract import reference
+from contract.dataclass import dataclass
 from contract.errors import Failed, Refused, Usage
 from contract.fields import Key, keys
 from contract.installation import Configuration, Shared

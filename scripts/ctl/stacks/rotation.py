@@ -9,9 +9,9 @@ from __future__ import annotations
 import copy
 import secrets as words
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from contract.dataclass import dataclass
 from contract.rotation import FIRST_KEYS, Stage
 from contract.services.postgres import PAIRS, REPLICATION_ROLE, Logins, other_pair
 from scripts.ctl.stacks.secrets import (

@@ -8,12 +8,13 @@ import os
 import shlex
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from components import config
 from components.settings import Settings
+from contract.dataclass import dataclass
 from contract.errors import Failed
 from contract.reference import NAMESPACE
 from contract.sites import SITES

@@ -12,10 +12,11 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from contract.buckets import Bucket
+from contract.dataclass import dataclass
 from contract.errors import DrError, Failed, Refused
 from scripts.clients.state_copies import Copy, StateCopies
 from scripts.ctl.persons import memory

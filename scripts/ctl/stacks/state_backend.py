@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import configparser
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import parse_qs, urlsplit
@@ -16,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 from components import state
 from contract import fields
 from contract.buckets import Bucket
+from contract.dataclass import dataclass
 from contract.errors import Failed, Usage
 from contract.plain import phrase, shown
 from scripts.clients.state_bucket import MOST_STATE, StateBucket

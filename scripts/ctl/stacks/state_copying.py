@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from contract.dataclass import dataclass
 from contract.errors import Failed, OutcomeUnknown, Refused, Usage
 from contract.plain import shown
 from contract.wire import document

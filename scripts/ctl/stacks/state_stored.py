@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from contract import fields
 from contract.checks import optional
+from contract.dataclass import dataclass
 from contract.errors import Failed
 from contract.fields import key
 from contract.forms import COUNT, PHRASE, is_id

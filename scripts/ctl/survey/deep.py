@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from components.render import documents
 from components.render.links import openstack
 from components.settings import Settings
+from contract.dataclass import dataclass
 from contract.sites import SITES
 from scripts.clients.offer import Offer
 from scripts.clients.server_states import Server, Size

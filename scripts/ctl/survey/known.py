@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from contract.dataclass import dataclass
 from contract.errors import DrError
 from contract.plain import phrase
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from components.settings import Settings
+from contract.dataclass import dataclass
 from contract.hosts import APP, CACHE, CONTROL, DATABASE, first, kind_of
 from contract.plain import phrase
 from contract.sites import SITES

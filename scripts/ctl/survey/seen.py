@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from contract.agreement import Record
 from contract.audit import Entry
+from contract.dataclass import dataclass
 from contract.epoch import Epoch
 from contract.heartbeat import Heartbeat
 from contract.hosts import APP, kind_of

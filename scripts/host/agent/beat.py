@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
 from typing import Any
+
+from contract.dataclass import dataclass
 
 from ..frame.desired import SCHEMA
 from ..frame.rolefile import Role

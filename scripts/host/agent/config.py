@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
+from contract.dataclass import dataclass
 from contract.errors import Failed
 from contract.hosts import LEASE_PORT
 from contract.lease import Lease

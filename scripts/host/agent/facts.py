@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+from contract.dataclass import dataclass
 
 from ..frame.layout import Layout
 from ..frame.log import Log

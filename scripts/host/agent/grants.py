@@ -12,10 +12,11 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from contract.dataclass import dataclass
 from contract.limits import LINKS_S
 
 from ..frame.boots import boot, boottime

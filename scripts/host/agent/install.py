@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from contract import fields, hosts
+from contract.dataclass import dataclass
 from contract.errors import Failed, Usage, say
 from contract.lease import Lease, LeaseState
 

@@ -7,9 +7,10 @@ this host being silent earlier than they can tell. Times are seconds of one cloc
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 
+from contract.dataclass import dataclass
 from contract.lease import Lease, LeaseState
 
 from ..frame.rolefile import PRIMARY, Role

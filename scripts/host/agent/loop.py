@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from contract.dataclass import dataclass
 from contract.wire.channel import NoAnswer
 
 from ..frame import rolefile

@@ -7,7 +7,7 @@ as if the first answer had been given at its question, and the second when it ca
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contract.dataclass import dataclass
 
 CONFIRM_S = 1.0  # for how long the other one is waited for, before a clock that shows a pause is believed alone
 WITNESS, COUNTERPART = "witness", "counterpart"

@@ -15,9 +15,9 @@ import ssl
 import threading
 import urllib.parse
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from contract.dataclass import dataclass
 from contract.forms import ID, TREE
 from contract.wire import document
 from contract.wire.channel import Channel, NoAnswer

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from contract import hosts
+from contract.dataclass import dataclass
 from contract.errors import Usage
 from contract.hosts import APP, PORTS
 from contract.services import app, redis

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from contract.dataclass import dataclass
 from contract.documents import Certificate
 from contract.services.postgres import Logins
 from contract.services.processes import Found

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from contract.dataclass import dataclass
 from contract.errors import Refused, say
 
 from ..frame.plan import Step

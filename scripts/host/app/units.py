@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from contract.dataclass import dataclass
 from contract.services.processes import RELEASE as RELEASE_PROCESS
 from contract.services.processes import WEB as WEB_PROCESS
 from contract.services.processes import Found, shell

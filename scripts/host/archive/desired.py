@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
+from contract.dataclass import dataclass
 from contract.services import archive
 
 from ..frame.desired import Envelope, read

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
+
+from contract.dataclass import dataclass
 
 from ..frame.figures import Figures
 from ..frame.files import write_atomically

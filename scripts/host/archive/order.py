@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from contract import fields
+from contract.dataclass import dataclass
 from contract.errors import Refused, say
 from contract.fields import key
 from contract.forms import S3_KEY

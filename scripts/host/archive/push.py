@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
+from contract.dataclass import dataclass
 from contract.errors import Failed, Refused, say
 
 from ..frame import rolefile

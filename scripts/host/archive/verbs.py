@@ -13,10 +13,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
+from contract.dataclass import dataclass
 from contract.errors import Failed, Refused, Usage, say
 
 from ..frame import plan, rolefile

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TextIO
+
+from contract.dataclass import dataclass
 
 from .layout import Layout
 from .log import Log

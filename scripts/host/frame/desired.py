@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from contract import documents, fields
+from contract.dataclass import dataclass
 from contract.documents import Host
 from contract.errors import Fault, Usage
 from contract.reading import Told

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
+
+from contract.dataclass import dataclass
 
 from .files import make_folder, read_own, write_atomically
 from .layout import Layout

@@ -7,8 +7,10 @@ import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
+
+from contract.dataclass import dataclass
 
 from .reach import entered, ids_of
 

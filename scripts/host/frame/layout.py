@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from contract.dataclass import dataclass
 
 RECORD = ".sha256"  # behind an archive's name: the digests that it may have (`components/remote.py`)
 

@@ -7,8 +7,9 @@ import os
 import signal
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from contract.dataclass import dataclass
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,12 @@ A copy lies in `/run/dr`, which is memory: the dead-man of the lease must not wa
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from contract import sites
+from contract.dataclass import dataclass
 from contract.errors import Refused, say
 
 from .files import make_folder, write_atomically

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from contract.dataclass import dataclass
 from contract.errors import Failed, say
 
 from .commands import run

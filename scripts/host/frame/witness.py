@@ -10,11 +10,12 @@ import re
 import time
 import urllib.parse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from contract.dataclass import dataclass
 from contract.errors import Failed
 from contract.sites import SITES
 from contract.wire import dates, document, s3

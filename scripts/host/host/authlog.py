@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from contract.dataclass import dataclass
 from contract.errors import Failed, say
 
 from ..frame.due import Due

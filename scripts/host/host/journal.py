@@ -7,10 +7,10 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from contract.authlog import MOST_LINES, MOST_TEXT, Line
+from contract.dataclass import dataclass
 from contract.errors import Failed, say
 from contract.plain import phrase
 

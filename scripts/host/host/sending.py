@@ -11,13 +11,14 @@ import os
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from contract import fields
 from contract.authlog import MOST, Head, Line, Name, body
 from contract.chain import digest
 from contract.checks import integer, prose
+from contract.dataclass import dataclass
 from contract.errors import Refused, Usage, say
 from contract.fields import key
 from contract.forms import HOST

@@ -7,11 +7,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from contract import fields
+from contract.dataclass import dataclass
 from contract.errors import Failed, say
 from contract.services.certificate import Certificate
 from contract.services.setup import Block

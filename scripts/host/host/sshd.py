@@ -6,9 +6,9 @@ sshd reads the files beside its rules anew for each connection: who is shut out 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from contract.dataclass import dataclass
 from contract.hosts import CONTROL, SSH, kind_of
 from contract.services.setup import Block
 from contract.ssh_keys import PRINCIPAL, body

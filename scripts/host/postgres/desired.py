@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from contract.dataclass import dataclass
 from contract.services import postgres
 
 from ..frame.desired import Envelope, Host, read

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from contract.dataclass import dataclass
 from contract.errors import Refused, say
 
 from .facts import Cluster

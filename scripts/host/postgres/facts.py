@@ -6,9 +6,10 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
+from contract.dataclass import dataclass
 from contract.services.postgres import REPLICATION_ROLE
 
 from ..frame import rolefile

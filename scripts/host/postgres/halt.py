@@ -13,9 +13,10 @@ import re
 import signal
 import time
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from contract import limits
+from contract.dataclass import dataclass
 from contract.errors import Failed, OutcomeUnknown, Refused, say
 
 from ..frame.call import Call

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
+
+from contract.dataclass import dataclass
 
 from ..frame.layout import Layout
 from ..frame.reach import acting_as

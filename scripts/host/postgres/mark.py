@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+
+from contract.dataclass import dataclass
 
 from ..frame.files import sync_folder, write_atomically
 from .layout import PostgresLayout

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 
+from contract.dataclass import dataclass
 from contract.services.commits import Mode
 
 from .layout import PostgresLayout

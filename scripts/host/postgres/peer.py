@@ -6,10 +6,11 @@ import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
+from contract.dataclass import dataclass
 from contract.errors import Failed
 from contract.services.postgres import REPLICATION_ROLE
 

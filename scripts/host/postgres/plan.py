@@ -6,8 +6,7 @@ becomes the primary only from being its standby, or because it is the primary al
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from contract.dataclass import dataclass
 from contract.epoch import InForce
 from contract.errors import Failed, Refused, say
 from contract.services.postgres import TESTED

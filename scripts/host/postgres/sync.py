@@ -14,9 +14,9 @@ first its record at the witness (`move.event`, `move.says`), then `apply`. `star
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
+from contract.dataclass import dataclass
 from contract.errors import Failed
 
 from ..frame.files import ManagedFile

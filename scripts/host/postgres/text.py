@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from contract.dataclass import dataclass
 
 SHUT_DOWN = "shut down"
 SHUT_DOWN_IN_RECOVERY = "shut down in recovery"

@@ -5,9 +5,9 @@ system grown with it.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
+from contract.dataclass import dataclass
 from contract.errors import Failed, say
 
 from ..frame.commands import run

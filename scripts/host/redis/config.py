@@ -10,8 +10,9 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from contract.dataclass import dataclass
 from contract.documents import Trusted
 from contract.errors import Usage
 from contract.hosts import MAX_CACHE_REPLICAS

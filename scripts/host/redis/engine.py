@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contract.dataclass import dataclass
 
 from ..frame.layout import Layout
 

@@ -7,7 +7,8 @@ head. In the active site whoever leads may change, for Sentinel chooses: there a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from contract.dataclass import dataclass
 
 from ..frame.rolefile import PRIMARY, STANDBY
 from .config import Desired

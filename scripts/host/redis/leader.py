@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+
+from contract.dataclass import dataclass
 
 from ..frame.files import write_atomically
 from ..frame.layout import Layout

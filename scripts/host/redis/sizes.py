@@ -6,8 +6,7 @@ too small ends a full copy before it is through, for ever again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from contract.dataclass import dataclass
 from contract.services.redis import UNITS
 
 MB = UNITS["mb"]

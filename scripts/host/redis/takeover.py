@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from contract.dataclass import dataclass
 
 from ..frame.files import make_folder, write_atomically
 from ..frame.layout import Layout

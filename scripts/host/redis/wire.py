@@ -7,8 +7,10 @@ import os
 import socket
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
+
+from contract.dataclass import dataclass
 
 CONNECT_S = 2.0
 

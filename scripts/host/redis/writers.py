@@ -8,8 +8,10 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+
+from contract.dataclass import dataclass
 
 from ..frame.layout import Layout
 from .engine import ENGINES, find_engine

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from components.settings import Settings
+from contract.dataclass import dataclass
 from contract.epoch import Epoch
 from contract.hosts import DATABASE, first, kind_of
 from contract.sites import SITES

@@ -9,9 +9,9 @@ import os
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from contract.dataclass import dataclass
 from contract.errors import Failed
 from contract.greeting import DONE, REFUSED, WAITS, Begin, Fresh, Place, Said, Turn, Use
 from contract.plain import phrase

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from contract import fields, hosts
 from contract.checks import integer, optional, prose
+from contract.dataclass import dataclass
 from contract.fields import key, part
 from contract.forms import DOMAIN, HOST
 from contract.services.certificate import AT_WITNESS, Certificate, Terms

@@ -10,9 +10,9 @@ import calendar
 import re
 import shutil
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
+from contract.dataclass import dataclass
 from contract.errors import Failed, say
 from contract.plain import phrase
 from contract.services.certificate import Pair

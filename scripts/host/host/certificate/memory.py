@@ -6,11 +6,12 @@ Let's Encrypt takes 5 failed validations of a name an hour and 5 certificates of
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from contract import fields
 from contract.checks import integer, optional, prose, text
+from contract.dataclass import dataclass
 from contract.errors import Usage
 from contract.fields import key
 from contract.forms import SECONDS

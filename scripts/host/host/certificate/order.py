@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from contract import fields
+from contract.dataclass import dataclass
 from contract.errors import DrError, Failed, say
 from contract.services.certificate import Pair
 

@@ -10,11 +10,11 @@ import json
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from contract import fields
+from contract.dataclass import dataclass
 from contract.errors import Failed, Usage
 from contract.services.certificate import Pair, Sealed
 from contract.wire import document

@@ -9,9 +9,9 @@ import hashlib
 import ssl
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
+from contract.dataclass import dataclass
 from contract.errors import Failed
 from contract.plain import phrase
 from contract.services.certificate import Pair

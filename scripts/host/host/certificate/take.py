@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from contract.dataclass import dataclass
 from contract.services.certificate import Pair
 from contract.wire import document
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from contract import fields
+from contract.dataclass import dataclass
 from contract.documents import Host
 from contract.errors import Failed, say
 from contract.hosts import CONTROL, first, kind_of

@@ -8,11 +8,11 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from contract import fields
+from contract.dataclass import dataclass
 from contract.errors import Failed, say
 from contract.plain import phrase
 from contract.services.logs import COPIES, Kept

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from contract.dataclass import dataclass
 from contract.documents import Host
 from contract.hosts import CONTROL, PORTS, kind_of
 from contract.monitoring import rules

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from contract.dataclass import dataclass
 from contract.errors import Failed, say
 from contract.hosts import CONTROL, kind_of
 from contract.monitoring.packages import packages

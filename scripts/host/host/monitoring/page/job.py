@@ -10,11 +10,11 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from contract import fields
 from contract.checks import integer
+from contract.dataclass import dataclass
 from contract.errors import Failed
 from contract.fields import key, part
 from contract.forms import COUNT, HOST

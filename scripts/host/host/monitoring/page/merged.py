@@ -7,8 +7,9 @@ the other has seen. A region that is dead says nothing any more, and soon does n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from contract.dataclass import dataclass
 from contract.monitoring.rules import HOUR
 from contract.monitoring.status_page import (
     BAD,

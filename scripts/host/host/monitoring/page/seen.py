@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from contract.dataclass import dataclass
 from contract.monitoring.rules import REGION_GONE, WATCHDOG
 from contract.monitoring.status_page import OF_ALERTS, Part, State, View
 from contract.sites import SITES

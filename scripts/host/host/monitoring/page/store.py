@@ -8,9 +8,9 @@ import json
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from contract import fields
+from contract.dataclass import dataclass
 from contract.errors import Failed, say
 from contract.monitoring.status_page import DOCUMENT, PAGE, Document
 from contract.wire import dates, document, s3
