@@ -27,6 +27,7 @@ ANSWERS: Mapping[str, type[Any]] = {
     "postgres logins": PostgresLogins,
     "postgres stop": PostgresStop,
     "agent status": AgentStatus,
+    "agent listen": AgentStatus,
     "agent deny": AgentDeny,
     "redis status": RedisStatus,
     "assets status": AssetsStatus,

@@ -26,7 +26,7 @@ from contract.accept import asked
 from contract.epoch import Epoch
 from contract.errors import DrError, Failed, Partial, Refused
 from contract.hosts import DATABASE, first
-from contract.limits import AWAIT_S, ENSURED_S, PROMOTE_S, QUICK_S, REPLAYED_S, TALK_S, WITNESS_S
+from contract.limits import AWAIT_S, ENSURED_S, PROMOTE_S, REPLAYED_S, TALK_S, WITNESS_S
 from contract.links.fence import Document
 from contract.sites import other
 from contract.version import VERSION
@@ -38,6 +38,7 @@ from scripts.links import certificates, witness_keys
 from scripts.links.agreement import Side, agree, leave
 from scripts.links.epochs import Action, decide, followed
 from scripts.links.interrupts import shielded
+from scripts.links.listener import Listener
 from scripts.links.loss import Loss
 from scripts.links.planned import CleanStop, look, words
 from scripts.links.power import Glance, PowerOff
@@ -151,12 +152,13 @@ class Takeover:
         known = {**self.told.ssh.bastions, self.peer: self.witness.addresses(self.peer).get("bastion")}
         ssh = replace(self.told.ssh, bastions=known)
         with Hosts(ssh) as hosts, ThreadPoolExecutor(3) as pool:
-            status = pool.submit(hosts.must, self.database, self.site, "postgres status", {"schema": 1}, QUICK_S)
+            database = Listener(hosts, self.database, self.site, "postgres")
+            status = pool.submit(database.facts)
             lease = None
             if self.told.lease is not None:
                 lease = pool.submit(hosts.must, self.database, self.site, "agent ensure", {"schema": 1}, ENSURED_S)
             beats = pool.submit(self._silence.beats)
-            count = Count(hosts, self.witness, self._silence, self.newest, self.told)
+            count = Count(hosts, self.witness, self._silence, self.newest, self.told, database=database)
             self._heir = hosts.talk(self.database, self.site, "postgres takeover", TALK_S)
             silent = self._missed(beats)
             glance = Glance(self.told.openstack, self.peer, lambda: self.witness.servers(self.peer))
@@ -194,10 +196,10 @@ class Takeover:
         beat = beats.get(first(DATABASE))
         return beat is None or beat.age_s > self._silence.period_s(beats)
 
-    def _own(self, status: Future[Answer]) -> dict[str, Any]:
+    def _own(self, status: Future[dict[str, Any]]) -> dict[str, Any]:
         """This site's own database, which must be there to be promoted: an epoch that no link can follow would leave the shop without a writer."""
         try:
-            own = status.result().facts
+            own = status.result()
         except DrError as error:
             raise Refused(
                 f"{self.database}: does not answer ({error}), wanted a standby to promote; nothing was changed; bring this site's own bastion and "

@@ -19,11 +19,12 @@ from contract.dataclass import dataclass
 from contract.epoch import Epoch
 from contract.errors import DrError, Failed, Refused
 from contract.hosts import DATABASE, first
-from contract.limits import QUICK_S, STOP_S, TALK_S
+from contract.limits import QUICK_S, STOP_S
 from contract.sites import Role, other
-from scripts.clients.hosts import CONNECT_S, Answer, Conversation, Hosts, Unreachable
+from scripts.clients.hosts import CONNECT_S, Answer, Hosts, Unreachable
 from scripts.clients.witness import Witness
 from scripts.links import certificates
+from scripts.links.listener import Listener
 from scripts.links.loss import arrived, lsn
 from scripts.links.rungs import Proof, Rung, RungFailed, held
 
@@ -105,7 +106,7 @@ class CleanStop(Rung):
         self._via, self._attempt, self._stopping, self._resumed = "", str(uuid.uuid4()), False, False
         # From the moment in which the epoch may be at the witness: until when, by the clock of `time.monotonic`, one that is silent is asked.
         self.claiming: float | None = None
-        self._ear: Conversation | None = None  # the old primary's host, asked while the shop cannot write
+        self._ear: Listener  # the old primary's host, asked while the shop cannot write
         self.behind = False  # the standby did not follow when the old primary was stopped
         self.checkpoint: dict[str, Any] = {}  # {"lsn", "timeline"} of the shutdown, once it is proven
 
@@ -113,7 +114,7 @@ class CleanStop(Rung):
         """As of `Rung`. Raises Refused, nothing changed, when the peer is well and the standby is not; a failure on the way is taken back."""
         self._via, theirs = self._well()
         self._ready(theirs)
-        self._ear = self._hosts.talk(self._database, self._via, "postgres listen", TALK_S)
+        self._ear = Listener(self._hosts, self._database, self._via, "postgres", HEARD_S)
         self._witness.unsettle(self._newest)
         with held(self):
             self._each(self._via, "app quiesce")
@@ -152,7 +153,7 @@ class CleanStop(Rung):
 
     def _moved(self) -> str:
         """How it is, where that is not as this attempt has left it; else empty. Raises Failed where it cannot be asked."""
-        told = self._asked()
+        told = self._ear.facts()
         role = told.get("role") or {}
         if role.get("role") == Role.STANDBY and (role.get("epoch") or 0) > self._newest.epoch:
             return ""  # its own stack was run since, and it follows
@@ -162,16 +163,6 @@ class CleanStop(Rung):
             return ""
         found = f"is {words(told)} again" if started else f"was started and is shut down at {stopped_at}"
         return f"{self._database}: {found}, wanted it stopped as this attempt has left it, at {self.checkpoint['lsn']}"
-
-    def _asked(self) -> dict[str, Any]:
-        """Its status, by the process that was started for that before the stop, or by another where that one has gone. Raises Failed."""
-        ear, self._ear = self._ear, None
-        if ear is not None:
-            with suppress(Failed):
-                told = ear.facts(HEARD_S)
-                self._ear = ear
-                return told
-        return self._hosts.must(self._database, self._via, "postgres status", {"schema": 1}, QUICK_S).facts
 
     def _stop(self) -> Answer:
         """As this attempt's. Raises Failed."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,6 +22,7 @@ from contract.links.fence import Document
 from contract.sites import other
 from scripts.clients.hosts import Hosts
 from scripts.clients.witness import Witness
+from scripts.links.listener import Listener
 from scripts.links.loss import Granted, Loss, Own, measure, over, sentence, stopped
 from scripts.links.power import PowerOff
 from scripts.links.rungs import Override, Proof, RungFailed
@@ -34,13 +35,17 @@ STAYS = (1, 2)  # rungs after which the peer does not go on by itself: its datab
 class Count:
     """Made twice: before anything is fenced, and after, because what the peer still wrote until it was fenced counts too."""
 
-    def __init__(self, hosts: Hosts, witness: Witness, silence: Silence, newest: Epoch, told: Document) -> None:
+    def __init__(
+        self, hosts: Hosts, witness: Witness, silence: Silence, newest: Epoch, told: Document, *, database: Listener
+    ) -> None:
+        """`database`: with this site's, which is asked each time anew, as its agent is."""
         self._hosts, self._witness, self._silence, self._newest = hosts, witness, silence, newest
         self._budget, self._accepted = told.loss_budget, told.data_loss
         # A primary that reaches neither witness nor peer stops by itself; without a lease nobody knows when.
         self._unseen_s = float(told.lease.unseen_s) if told.lease else None
         self._peer, self._site = newest.active, other(newest.active)
-        self._database = f"{first(DATABASE)}.{self._site}"
+        self._database, self._standby = f"{first(DATABASE)}.{self._site}", database
+        self._grants: Listener | None = None
         self._pool = ThreadPoolExecutor(5)
         self._asked: dict[str, Future[dict[str, Any]]] = {}
         self._now: dict[str, Future[dict[str, Any]]] = {}  # what changes until the end: asked when the peer is fenced
@@ -53,10 +58,11 @@ class Count:
     def ask(self) -> None:
         """Have this site's agent, cache and assets say what they have; once, and not waited for."""
         if not self._asked:
-            hosts = {"redis": first(CACHE), "assets": first(CONTROL)} | (
-                {"agent": first(DATABASE)} if self._unseen_s else {}
-            )
-            self._asked = {
+            hosts = {"redis": first(CACHE), "assets": first(CONTROL)}
+            if self._unseen_s:
+                self._grants = Listener(self._hosts, self._database, self._site, "agent")
+                self._asked = {"agent": self._pool.submit(self._grants_now)}
+            self._asked |= {
                 service: self._pool.submit(self._own_facts, host, service) for service, host in hosts.items()
             }
 
@@ -93,9 +99,9 @@ class Count:
 
     def _look(self) -> None:
         """Ask this site's database what it has and its agent whom it grants what, side by side."""
-        self._now = {"postgres": self._pool.submit(self._own_database)}
+        self._now = {"postgres": self._pool.submit(self._standby.facts)}
         if self._unseen_s:
-            self._now["agent"] = self._pool.submit(self._own_facts, first(DATABASE), "agent")
+            self._now["agent"] = self._pool.submit(self._grants_now)
 
     def _asked_s(self) -> float | None:
         """Since when the peer's database has asked for nothing here; None when nobody can tell."""
@@ -126,7 +132,7 @@ class Count:
             loss.bytes != 0
         ):  # by the last word of a stream that lived, nothing is: there is no more in the archives than in it
             archive = self._drained()
-            loss = replace(self._loss(replace(own, database=self._own_database()), checkpoint), archive=archive)
+            loss = replace(self._loss(replace(own, database=self._standby.facts()), checkpoint), archive=archive)
         reasons, accepted = over(loss, self._budget, self._peer), self._accepted.epoch if self._accepted else None
         if not reasons or self.accepted:
             return loss
@@ -151,9 +157,6 @@ class Count:
         loss = measure(own, dict(self._silence.beats()), self._unseen_s, self._granted)
         return loss if checkpoint is None else stopped(loss, own.database, checkpoint)
 
-    def _own_database(self) -> dict[str, Any]:
-        return self._hosts.must(self._database, self._site, "postgres status", {"schema": 1}, QUICK_S).facts
-
     def _drained(self) -> dict[str, Any]:
         """Replay what the archives hold beyond the stream. Best effort: what could not be had is told with the loss."""
         told = {"schema": 1, "limit_s": DRAIN_S}
@@ -166,11 +169,18 @@ class Count:
         }
 
     def _own_facts(self, host: str, service: str) -> dict[str, Any]:
-        """For the report alone, so a host that does not answer is a warning."""
-        try:
-            return self._hosts.must(
-                f"{host}.{self._site}", self._site, f"{service} status", {"schema": 1}, QUICK_S
-            ).facts
-        except DrError as error:
-            print(f"WARNING fence: {error}", file=sys.stderr)
-            return {}
+        told = (f"{host}.{self._site}", self._site, f"{service} status", {"schema": 1}, QUICK_S)
+        return _or_none(lambda: self._hosts.must(*told).facts)
+
+    def _grants_now(self) -> dict[str, Any]:
+        assert self._grants is not None
+        return _or_none(self._grants.facts)
+
+
+def _or_none(ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """A host that does not answer is a warning, and what it has is unknown."""
+    try:
+        return ask()
+    except DrError as error:
+        print(f"WARNING fence: {error}", file=sys.stderr)
+        return {}

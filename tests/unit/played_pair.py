@@ -254,17 +254,18 @@ class PlayedHosts:
     must: Any = Hosts.must
 
     def talk(self, host: str, via: str, command: str, limit_s: int) -> Any:
-        return PlayedEar(self, host, via) if command == "postgres listen" else PlayedTalk()
+        service, verb = command.split()
+        return PlayedEar(self, host, via, service) if verb == "listen" else PlayedTalk()
 
 
 class PlayedEar:
-    """With the old primary's host, asked for its status."""
+    """With a host that is asked for its status again and again."""
 
-    def __init__(self, hosts: PlayedHosts, host: str, via: str) -> None:
-        self._hosts, self._where = hosts, (host, via)
+    def __init__(self, hosts: PlayedHosts, host: str, via: str, service: str) -> None:
+        self._hosts, self._where = hosts, (host, via, f"{service} status")
 
     def facts(self, limit_s: float) -> dict[str, Any]:
-        return dict(self._hosts.must(*self._where, "postgres status", {"schema": 1}, QUICK_S).facts)
+        return dict(self._hosts.must(*self._where, {"schema": 1}, QUICK_S).facts)
 
 
 class PlayedTalk:

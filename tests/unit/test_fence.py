@@ -159,8 +159,9 @@ class PlayedHosts:
     must: Any = Hosts.must
 
     def talk(self, host, via, command, limit_s):
-        if command == "postgres listen":
-            return PlayedEar(lambda: self.must(host, via, "postgres status", {"schema": 1}, limit_s).facts)
+        service, verb = command.split()
+        if verb == "listen":
+            return PlayedEar(lambda: self.must(host, via, f"{service} status", {"schema": 1}, limit_s).facts)
         return PlayedTalk(host, command)
 
 

@@ -784,6 +784,51 @@ def test_a_host_whose_process_has_gone_is_asked_by_another(world, monkeypatch):
     assert len(asked) in (2, 3) and asked[1] < calls.index(("db-1.b", "takeover epoch"))
 
 
+@pytest.mark.parametrize("gone", [False, True])
+def test_of_a_lost_region_no_process_is_started_between_its_proof_and_the_promotion(leased, monkeypatch, gone):
+    """This site's database and agent are asked again then, and answer by what was started before; where that has gone, by another."""
+    cloud(leased)
+    order: list[tuple[str, str]] = []
+    asked, act = PlayedHosts.call, Compute.act
+
+    def call(self, host, via, command, document, limit_s, **patience):
+        order.append((host, command))
+        return asked(self, host, via, command, document, limit_s, **patience)
+
+    def talk(self, host, via, command, limit_s):
+        service, verb = command.split()
+        if verb != "listen":
+            return PlayedTalk(host, command)
+
+        def facts(limit_s):
+            order.append((host, command))
+            if gone and order.count((host, command)) == 2:
+                raise Failed(f"{host}: no answer")
+            return asked(self, host, via, f"{service} status", {"schema": 1}, limit_s).facts
+
+        return SimpleNamespace(facts=facts)
+
+    def stop(self, server, action):
+        order.append((server.name, action))
+        return act(self, server, action)
+
+    monkeypatch.setattr(PlayedHosts, "call", call)
+    monkeypatch.setattr(PlayedHosts, "talk", talk)
+    monkeypatch.setattr(Compute, "act", stop)
+    assert fence.run(told(lease=LEASE))["fence"] == {"rung": 2}
+    last = max(at for at, (_, what) in enumerate(order) if what == "os-stop")
+    before, after = order[:last], order[last + 1 :]
+    own = [("db-1.b", f"{service} listen") for service in ("agent", "postgres")]
+    assert set(own) <= set(before), "each was asked before anything was stopped"
+    assert sorted(set(after) & set(own)) == own, "and once more when it was"
+    started = [
+        each for each in after if each[1].endswith(" status")
+    ]  # beside it the rung of the lease ends, for which nothing waits
+    assert sorted(started) == ([("db-1.b", f"{service} status") for service in ("agent", "postgres")] if gone else [])
+    for each in own:
+        assert order.count(each) >= 2
+
+
 def test_no_process_is_started_at_the_old_primary_between_its_stop_and_the_promotion(world, monkeypatch):
     well()
     really, started = PlayedHosts.call, []

@@ -22,9 +22,8 @@ import signal
 import socket
 import sys
 import time
+from dataclasses import dataclass
 from typing import Any
-
-from contract.dataclass import dataclass
 
 POLL_S = 0.2
 REST_S = 1.0  # between two looks at all processes, while there is no server among them

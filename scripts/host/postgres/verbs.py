@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from typing import Any
 
 from contract import fields
 from contract.epoch import Checkpoint
-from contract.errors import Refused, Usage, say
+from contract.errors import Refused, say
 
 from ..frame import plan, rolefile
 from ..frame.call import Call, Verb
 from ..frame.desired import Reader
+from ..frame.lines import answer, listening, told
 from ..frame.locks import hold
 from ..frame.result import Result
 from ..frame.rolefile import PRIMARY, STANDBY, Role
@@ -50,15 +49,6 @@ def status(call: Call) -> Result:
     )
 
 
-def listen(call: Call) -> Result:
-    """The facts of `status` as they are at each line of stdin, one JSON object `{}`, answered by one `{"facts"}`: what a hand-over asks again while the
-    shop cannot write is asked of a process that has been started before.
-    """
-    for _ in _told(call):
-        _answer({"facts": status(call).facts})
-    return Result({})
-
-
 def alike(call: Call) -> Result:
     """Verb `parity`: what has to be alike on both sides; null where the server does not answer. Never fails."""
     memory = Memory.read(PostgresLayout(call.layout))
@@ -93,18 +83,18 @@ def takeover(call: Call) -> Result:
 def takeover_server(call: Call, server: Server) -> Result:
     """As `takeover`."""
     promoted = False
-    for document in _told(call):
+    for document in told(call):
         reader = Reader(document, "line")
         if "checkpoint" in document:
             checkpoint = fields.read(Checkpoint, reader.mapping("checkpoint"), "line.checkpoint")
             limit = reader.number("timeout_s", AWAIT_S)
             reader.done()
             server.wait_replayed(checkpoint.lsn, checkpoint.timeline, limit)
-            _answer({"replayed": True})
+            answer({"replayed": True})
         else:
             epoch = reader.number("epoch")
             reader.done()
-            _answer({"timeline": _promote(call, server, epoch)})
+            answer({"timeline": _promote(call, server, epoch)})
             promoted = True
     return Result({"promoted": promoted}, promoted)
 
@@ -129,23 +119,6 @@ def _promote(call: Call, server: Server, epoch: int) -> int:
         except Refused:
             role.write(call.layout, undo=True)
             raise
-
-
-def _told(call: Call) -> Iterator[dict[str, object]]:
-    for line in call.lines or ():
-        try:
-            document = json.loads(line)
-        except ValueError:
-            document = None
-        if not isinstance(document, dict):
-            raise Usage(
-                "stdin: found a line that is no JSON object, wanted one object a line; nothing more was done; see docs/interfaces.md"
-            )
-        yield document
-
-
-def _answer(document: dict[str, object]) -> None:
-    print(json.dumps(document, sort_keys=True), flush=True)
 
 
 def stop(call: Call) -> Result:
@@ -203,7 +176,7 @@ VERBS = {
     "converge": Verb(converge),
     "status": Verb(status, locked=False, reads=False),
     "parity": Verb(alike, locked=False, reads=False),
-    "listen": Verb(listen, locked=False, reads=False),
+    "listen": Verb(listening(status), locked=False, reads=False),
     "logins": Verb(logins, locked=False, reads=False),
     "stop": Verb(stop),
     "resume": Verb(resume),
