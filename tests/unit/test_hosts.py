@@ -51,6 +51,24 @@ def test_two_ways_to_a_host_share_its_address_and_no_connection():
         assert len({said(hosts, way, "controlpath") for way in ways}) == len(ways)
 
 
+def test_a_bastion_that_is_asked_itself_is_asked_by_the_connection_that_leads_through_it() -> None:
+    with Hosts(TOLD) as hosts:
+        for option in ("hostname", "hostkeyalias", "controlpath", "user", "kexalgorithms"):
+            assert said(hosts, "control-1.a.via-a", option) == said(hosts, "bastion-a", option)
+        other = said(hosts, "control-1.a.via-b", "controlpath")
+        assert other not in {said(hosts, f"bastion-{site}", "controlpath") for site in "ab"}
+
+
+def test_a_session_within_a_bastions_costs_no_second_exchange_of_another_kind() -> None:
+    """What the internet sees is the bastion's, and has what OpenSSH chooses by itself."""
+    default = subprocess.run(["ssh", "-G", "-F", "none", "bastion"], capture_output=True, text=True, check=True).stdout
+    with Hosts(TOLD) as hosts:
+        assert f"kexalgorithms {said(hosts, 'bastion-a', 'kexalgorithms')}\n" in default
+        within = said(hosts, "db-1.b.via-a", "kexalgorithms").split(",")
+        assert within[0] == "curve25519-sha256"
+        assert set(within) == set(said(hosts, "bastion-a", "kexalgorithms").split(",")), "a server without it is led in"
+
+
 @pytest.mark.parametrize(
     "name", ["x" * 90, "with a blank", "100%", "per%n", 'a"b', "a'b", "$HOME", "new\nline", "missing/one"]
 )
