@@ -12,9 +12,10 @@ import os
 import pwd
 import select
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
@@ -37,7 +38,7 @@ DR_HOST = "/opt/dr/dr-host.pyz"
 MOST_SAID = 16 * 2**20  # bytes of what a command says: a journal of some days is a few
 LONGEST_LINE = 8192  # of what is said on stderr: the end of it is kept
 # Of a session within the one to the bastion, which is what the internet sees and has OpenSSH's own choice. That of 9.0 to 9.8 costs 0.06 s of processor
-# time on either end, for a way on which everything else is X25519, too (decision 58).
+# time on either end, for a way on which everything else is X25519, too (decision 57).
 INNER_KEX = "^curve25519-sha256"
 NOTHING_CONCLUDED = "nothing is concluded from it; see what answers there"
 LOST = 255  # OpenSSH's own exit code when there was no session
@@ -142,6 +143,8 @@ class Hosts:
         self._told = fields.read(Ssh, fields.write(told), "the way to the hosts")
         self._cleanup = ExitStack()
         self._used: set[str] = set()
+        self._signed: dict[str, Future[None]] = {}  # in to bastions, by site: done, or at it
+        self._one = threading.Lock()
 
     def __enter__(self) -> Hosts:
         """Raises Refused where ssh cannot work on this machine, whatever host it is asked for."""
@@ -185,8 +188,24 @@ class Hosts:
     def lead(self, site: str, connect_s: int = CONNECT_S) -> None:
         """Sign in to a bastion, so that whatever goes through it afterwards shares that connection: sshd lets ten in at once and, of more, drops some.
 
-        Raises Unreachable.
+        Once: who comes meanwhile waits for it, since side by side each would make a connection of its own, whose keys take longer than what is asked.
+        Raises Unreachable; whoever comes behind a failure tries anew.
         """
+        with self._one:
+            begun = self._signed.get(site)
+            mine = Future[None]()
+            self._signed[site] = begun or mine
+        if begun is not None:
+            return begun.result()
+        try:
+            self._sign_in(site, connect_s)
+        except BaseException as error:
+            del self._signed[site]
+            mine.set_exception(error)
+            raise
+        return mine.set_result(None)
+
+    def _sign_in(self, site: str, connect_s: int) -> None:
         alias = f"bastion-{site}"
         self._used.add(alias)
         done = self._ssh(["-o", f"ConnectTimeout={connect_s}", alias, "true"], b"", connect_s + OVERHEAD_S)
@@ -202,6 +221,7 @@ class Hosts:
         """
         alias = f"{host}.via-{via}"
         self._used.add(alias)
+        self.lead(via, connect_s)
         done = self._ssh(
             ["-o", f"ConnectTimeout={connect_s}", alias, f"timeout -k 5 {limit_s} {line}"], stdin, limit_s + OVERHEAD_S
         )
@@ -238,6 +258,8 @@ class Hosts:
         self._used.add(alias)
         line = f"timeout -k 5 {limit_s} python3 {DR_HOST} {command}"
         ssh = ["ssh", "-F", str(self._folder / "config"), alias, line]
+        with suppress(Unreachable):  # it says so itself, to whoever asks it
+            self.lead(via, CONNECT_S)
         talk = Conversation(ssh, host, command)
         self._cleanup.callback(talk.close)
         return talk

@@ -152,12 +152,12 @@ class Takeover:
         known = {**self.told.ssh.bastions, self.peer: self.witness.addresses(self.peer).get("bastion")}
         ssh = replace(self.told.ssh, bastions=known)
         with Hosts(ssh) as hosts, ThreadPoolExecutor(3) as pool:
+            beats = pool.submit(self._silence.beats)
             database = Listener(hosts, self.database, self.site, "postgres")
             status = pool.submit(database.facts)
             lease = None
             if self.told.lease is not None:
                 lease = pool.submit(hosts.must, self.database, self.site, "agent ensure", {"schema": 1}, ENSURED_S)
-            beats = pool.submit(self._silence.beats)
             count = Count(hosts, self.witness, self._silence, self.newest, self.told, database=database)
             self._heir = hosts.talk(self.database, self.site, "postgres takeover", TALK_S)
             silent = self._missed(beats)

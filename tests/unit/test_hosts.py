@@ -6,7 +6,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +16,8 @@ import pytest
 
 from contract.access import Ssh, SshHost
 from contract.errors import Refused
-from scripts.clients import ssh_folder
-from scripts.clients.hosts import Hosts
+from scripts.clients import bounded, ssh_folder
+from scripts.clients.hosts import Hosts, Unreachable
 
 ROOT = Path(__file__).resolve().parents[2]
 TOLD = Ssh(
@@ -142,7 +144,7 @@ RUN = """
 import os
 import select
 from contract.access import Ssh, SshHost
-from scripts.clients.hosts import Hosts
+from scripts.clients.hosts import Hosts, Unreachable
 from scripts.links.interrupts import install
 told = Ssh(
     private_key="THE-OPERATORS-KEY",
@@ -237,3 +239,65 @@ def test_a_question_that_nobody_waits_for_ends_no_run_with_a_traceback(monkeypat
         monkeypatch.setattr(hosts, "_ssh", ssh)
         hosts._used |= {f"way-{number}" for number in range(50)}
     assert len(hosts._used) == 100
+
+
+def asked_at_once(hosts: Hosts, number: int) -> list[str]:
+    """What became of as many questions to hosts behind one bastion, all of them begun before the first has signed in."""
+
+    def ask(_: int) -> str:
+        try:
+            return hosts.execute("db-1.b", "a", "true", b"", 5).stdout.decode()
+        except Unreachable as error:
+            return str(error)
+
+    with ThreadPoolExecutor(number) as pool:
+        return list(pool.map(ask, range(number)))
+
+
+class PlayedSsh:
+    """Bastions let in as `opens` says, once all others of `number` wait for it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, number: int, opens: list[int]) -> None:
+        self.words: list[str] = []
+        self._opens, self._others, self._waiting = opens, number - 1, threading.Semaphore(0)
+        really = Future.result
+
+        def result(future: Future[None], timeout: float | None = None) -> None:
+            if threading.current_thread() is not threading.main_thread():
+                self._waiting.release()
+            return really(future, timeout)
+
+        monkeypatch.setattr(Future, "result", result)
+        monkeypatch.setattr(bounded, "run", self.run)
+
+    def run(self, command: list[str], *_: object) -> subprocess.CompletedProcess[bytes]:
+        alias = next(word for word in command[3:] if word.startswith(("bastion-", "db-1.")))
+        self.words.append(alias)
+        if not alias.startswith("bastion-"):
+            return subprocess.CompletedProcess(command, 0, b"said", b"")
+        while self._others:
+            assert self._waiting.acquire(timeout=20), "one of them does not wait"
+            self._others -= 1
+        return subprocess.CompletedProcess(command, self._opens.pop(0), b"", b"no way")
+
+
+def test_who_comes_while_somebody_signs_in_to_a_bastion_waits_and_shares_that_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with Hosts(TOLD) as hosts:
+        played = PlayedSsh(monkeypatch, 4, [0])
+        assert asked_at_once(hosts, 4) == ["said"] * 4
+        hosts.lead("a")
+        monkeypatch.undo()
+    assert played.words == ["bastion-a", *["db-1.b.via-a"] * 4]
+
+
+def test_a_bastion_that_lets_nobody_in_is_waited_for_once_by_all_who_came_and_asked_anew_afterwards(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with Hosts(TOLD) as hosts:
+        played = PlayedSsh(monkeypatch, 4, [255, 0])
+        assert set(asked_at_once(hosts, 4)) == {"bastion of a: no ssh session (no way)"}
+        assert played.words == ["bastion-a"]
+        assert asked_at_once(hosts, 1) == ["said"]
+        monkeypatch.undo()
