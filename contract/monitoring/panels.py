@@ -53,8 +53,7 @@ class Board:
 MOVES = Query(expr="max(dr_role_epoch)", legend="epoch")
 _WRITES = "and on (host) dr_postgres_in_recovery == 0"
 _DISKS = 'fstype!~"tmpfs|ramfs|squashfs|fuse.*|iso9660"'
-_SITE, _CLOCK = "region {{site}}", "node_time_seconds"
-_EVERY = "2m"  # over which a counter's growth is told: some looks of 30 s
+_SITE, _CLOCK, _EVERY = "region {{site}}", "node_time_seconds", "2m"  # a counter's growth: over looks of 30 s
 
 
 def _panel(title: str, about: str, unit: Unit, *queries: Query, may_be_empty: str = "") -> Panel:

@@ -58,8 +58,7 @@ def run(told: Document) -> dict[str, Any]:
     told = counting(told, newest)
     action = decide(told.site, told.request, newest, followed(witness, told.site, newest))
     side = Side(site=told.site, digests=told.configuration, word=told.other_configuration, since=told.since)
-    warning = agree(side, newest, action, witness)
-    if warning:
+    if warning := agree(side, newest, action, witness):
         print(f"WARNING fence: {warning}", file=sys.stderr)
     # Before the role moves: nothing but the witness may be needed after that.
     entrance = witness.addresses(other(told.site)).get("lb")
@@ -150,14 +149,12 @@ class Takeover:
     def run(self) -> Epoch:
         """Fence, then claim. Raises Refused, nothing changed, when no rung holds."""
         known = {**self.told.ssh.bastions, self.peer: self.witness.addresses(self.peer).get("bastion")}
-        ssh = replace(self.told.ssh, bastions=known)
-        with Hosts(ssh) as hosts, ThreadPoolExecutor(3) as pool:
+        with Hosts(replace(self.told.ssh, bastions=known)) as hosts, ThreadPoolExecutor(3) as pool:
             beats = pool.submit(self._silence.beats)
             database = Listener(hosts, self.database, self.site, "postgres")
             status = pool.submit(database.facts)
-            lease = None
-            if self.told.lease is not None:
-                lease = pool.submit(hosts.must, self.database, self.site, "agent ensure", {"schema": 1}, ENSURED_S)
+            ensure = (self.database, self.site, "agent ensure", {"schema": 1}, ENSURED_S)
+            lease = pool.submit(hosts.must, *ensure) if self.told.lease else None
             count = Count(hosts, self.witness, self._silence, self.newest, self.told, database=database)
             self._heir = hosts.talk(self.database, self.site, "postgres takeover", TALK_S)
             silent = self._missed(beats)
@@ -165,8 +162,9 @@ class Takeover:
             if silent:
                 glance.begin()
                 count.ask()
-            host = f"{first(DATABASE)}.{self.peer}"
-            seen = look(hosts, host, CONNECT_S // 2 if silent else CONNECT_S, off=glance.off)
+            seen = look(
+                hosts, f"{first(DATABASE)}.{self.peer}", CONNECT_S // 2 if silent else CONNECT_S, off=glance.off
+            )
             own = self._own(status)
             self._holds(lease)
             clean = CleanStop(

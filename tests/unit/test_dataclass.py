@@ -62,15 +62,12 @@ def declared(by: Any) -> tuple[type[Any], type[Any]]:
     return by(frozen=True, kw_only=True)(Named), by(frozen=True)(Placed)
 
 
-def same(use: Callable[[type[Any], type[Any]], Any]) -> None:
-    """Both give the same, or refuse with an error of one kind."""
-    found = []
-    for by in BOTH:
-        try:
-            found.append(use(*declared(by)))
-        except Exception as error:
-            found.append(type(error))
-    assert found[0] == found[1]
+def what_comes(of: Callable[[type[Any], type[Any]], Any], by: Any) -> Any:
+    """What it gives, or the kind of error that refuses it."""
+    try:
+        return of(*declared(by))
+    except Exception as error:
+        return type(error)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +97,7 @@ def same(use: Callable[[type[Any], type[Any]], Any]) -> None:
     ],
 )
 def test_a_class_is_used_as_the_standard_librarys(use: Callable[[type[Any], type[Any]], Any]) -> None:
-    same(use)
+    assert what_comes(use, dataclass) == what_comes(use, dataclasses.dataclass)
 
 
 @pytest.mark.parametrize("by", BOTH)
@@ -122,7 +119,7 @@ def test_what_a_class_writes_itself_is_its_own(by: Any) -> None:
 def test_a_class_below_another_has_the_fields_of_both(by: Any) -> None:
     named, _ = declared(by)
 
-    class Below(named):  # type: ignore[misc]
+    class Below(named):  # type: ignore[misc, valid-type]
         own: int = 9
 
     of = by(frozen=True, kw_only=True)(Below)
