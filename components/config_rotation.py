@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from components import settings as s
 from components.config_certificates import CERTIFICATE, caches, clients, database_clients, host_certificates
 from contract import checks, ssh_keys
-from contract.dataclass import dataclass
 from contract.reading import Section
 from contract.report import DAY
 from contract.rotation import FIRST_KEYS, Stage
