@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from contract.buckets import Bucket
-from contract.errors import DrError, Failed, Refused
+from contract.errors import DrError, Failed, Partial, Refused
 from contract.runs import PAIR, RENEWED_S, SILENT_S, Run, What
 from scripts.clients import this_machine, trail
 from scripts.clients.run_bucket import RunBucket, Word
@@ -49,7 +49,7 @@ class RunLease:
         self, place: Bucket, site: str, what: What, environment: Mapping[str, str], *, tell: Callable[[str], None]
     ) -> None:
         """`tell`: is told what the operator should know and nothing ends by; from a thread of its own too."""
-        self._bucket, self._tell = RunBucket(place, answer_s=ANSWER_S, attempts=2), tell
+        self._place, self._bucket, self._tell = place, _bucket(place), tell
         self._process = this_machine.engine()
         self._run = Run(
             run=str(uuid.uuid4()),
@@ -64,6 +64,7 @@ class RunLease:
         )
         self._subject = "both regions" if site == PAIR else f"stack region-{site}"
         self._etag, self._end, self._lock = "", threading.Event(), threading.Lock()
+        self._other = ""  # whose it is by now, as a sentence; empty while it is this run's, or nobody could be asked
 
     def take(self) -> None:
         """Raises Refused, nothing written, while another run of this stack lives. Until the process ends it is renewed; then it is given back."""
@@ -71,7 +72,7 @@ class RunLease:
             self._etag = self._taken()
         except WitnessDown as error:
             self._tell(
-                f"lease of this run: {error}; whether another run works at this stack is not known, and this one goes on"
+                f"lease of this run, {self._subject}: {error}; whether another run is at work there is not known, and this one goes on"
             )
             return
         atexit.register(self.release)
@@ -92,6 +93,18 @@ class RunLease:
             if self._etag:
                 self._said(ended=True)
                 self._etag = ""
+
+    def still(self, place: Bucket) -> None:
+        """Before each thing that is done by it: whoever was suspended for long enough has lost it, and may be the last to know. `place`: the witness by
+        the keys of now. Raises Partial where it is another's; one that the witness says nothing of counts as this run's.
+        """
+        with self._lock:
+            if place != self._place:
+                self._place, self._bucket = place, _bucket(place)
+            if self._etag:
+                self._said()
+        if self._other:
+            raise Partial(self._other)
 
     def _taken(self) -> str:
         first, began = self._bucket.word(self._run.site), time.monotonic()
@@ -141,8 +154,8 @@ class RunLease:
         except DrError:  # heard too late is heard as silence; the next word may come through
             return True
         if not etag:
-            self._etag = ""
-            self._tell(self._lost())
+            self._etag, self._other = "", self._lost()
+            self._tell(self._other)
             return False
         self._etag = etag
         return True
@@ -155,5 +168,11 @@ class RunLease:
             other = f"somebody ({error})"
         return (
             f"{self._subject}: this run was silent for too long (process {os.getpid()}), and its lease belongs to {other} by now; two runs "
-            "are at work; let one of them end, and then run `pulumi up` once more"
+            "are at work; let one of them end, and then run "
+            + ("the same" if self._run.site == PAIR else "`pulumi up`")
+            + " once more"
         )
+
+
+def _bucket(place: Bucket) -> RunBucket:
+    return RunBucket(place, answer_s=ANSWER_S, attempts=2)

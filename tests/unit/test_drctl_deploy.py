@@ -292,6 +292,18 @@ def test_of_two_at_once_the_second_begins_nothing(
     assert not world.runs and world.configured == dict.fromkeys("ab", OLD)
     assert not book.opened(world.records, ITS).records  # type: ignore[arg-type]
     assert "ann at desk (deploy since noon) is at work there; nothing was changed" in capsys.readouterr().err
+    assert world.quiet.asked == [], "whoever begins nothing has nobody be quiet about it"
+
+
+def test_whoever_was_suspended_and_has_lost_the_lease_meanwhile_runs_nothing_more(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.leases.lost_at = 3
+    assert typed(world, "deploy", NEW) == ExitCode.PARTIAL
+    assert [site for site, _, _ in world.runs] == ["b"], "nothing is taken back either: by now somebody else is at it"
+    said = capsys.readouterr().err
+    assert "belongs to ann at desk by now" in said and "2 of 3 steps are made and stay" in said
+    assert [it.outcome for it in world.events()] == ["partial"]
 
 
 def test_a_deploy_that_was_taken_back_leaves_a_rollback_nothing_to_do(world: World) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.settings import Settings
+from components.settings import S3Keys, Settings
 from contract.access import Ovh
 from contract.buckets import Bucket
 from contract.consumer_key import Beginning, beginning
@@ -337,7 +338,8 @@ def test_keys_to_the_witness_are_made_and_deleted_by_the_key_of_who_has_made_its
 
     def settings(stack: Stack) -> Settings:
         read.append(stack.name)
-        return ITS
+        keys = S3Keys(**{name: world.sets[stack.name]["witness"][name] for name in ("access_key", "secret_key")})
+        return replace(ITS, secrets=replace(ITS.secrets, witness=keys))
 
     monkeypatch.setattr(Stack, "settings", settings)
     before = {access for keys in account.keys.values() for access in keys}
@@ -345,6 +347,7 @@ def test_keys_to_the_witness_are_made_and_deleted_by_the_key_of_who_has_made_its
     assert at_rest(world) and [name for name, _ in world.runs] == ["region-b", "region-a"]
     assert {len(keys) for keys in account.keys.values()} == {1}
     assert not before & {access for keys in account.keys.values() for access in keys}
+    assert world.leases.asked[0] in before and world.leases.asked[-1] not in before, "its lease goes by the keys of now"
     assert account.signed == {"secret-application-key", "consumer-key-of-who-makes-things"}
     assert {(method, "s3Credentials" in path) for method, path in account.asked} == {
         ("GET", False), ("GET", True), ("POST", True), ("DELETE", True),

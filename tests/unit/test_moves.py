@@ -209,6 +209,17 @@ def test_a_planned_move_waits_for_a_deploy_and_a_failover_for_nobody(
     assert [it[0] for it in world.runs] == ["region-b"] and not world.leases.taken
 
 
+def test_a_move_that_was_suspended_while_another_was_begun_tells_the_region_that_was_left_nothing(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.leases.lost_at = 1
+    assert cli.main(["switchover", "b", "--yes"]) == ExitCode.PARTIAL
+    assert [it[0] for it in world.runs] == ["region-b"]
+    said = capsys.readouterr().err
+    assert "region a: was not told to follow, because both regions: its lease belongs to ann" in said
+    assert "`drctl rejoin a` has it follow" in said
+
+
 def test_a_switchover_of_a_pair_that_is_not_well_is_refused_with_every_reason_at_once(
     world: World, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

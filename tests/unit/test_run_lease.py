@@ -16,7 +16,7 @@ from typing import Any, get_args
 import pytest
 
 from contract.buckets import Bucket
-from contract.errors import Refused
+from contract.errors import Partial, Refused
 from contract.runs import PAIR, SILENT_S, Run, What, name_of
 from scripts.clients import run_lease, this_machine
 from scripts.clients.run_bucket import RunBucket, Word
@@ -223,6 +223,37 @@ def test_a_run_that_was_silent_for_too_long_is_told_whose_it_is_and_disturbs_nob
     assert told.wait(20) and "belongs to ann at desk" in said[0]
     made.release()
     assert store.run == somebody(), "it is not its own to give back"
+
+
+def test_whoever_asks_before_each_thing_hears_that_it_is_another_s(store: Store, leases: list[RunLease]) -> None:
+    said: list[str] = []
+    made = RunLease(PLACE, PAIR, "deploy", {"DR_WHO": "bob"}, tell=said.append)
+    leases.append(made)
+    made.take()
+    word = store.words
+    made.still(PLACE)
+    assert store.words == word + 1 and not said, "asked is renewed"
+    store.down = True
+    made.still(PLACE)
+    store.down = False
+    store.put(somebody())
+    for _ in range(2):
+        with pytest.raises(Partial, match=r"both regions: this run was silent.*belongs to ann at desk.*run the same"):
+            made.still(PLACE)
+    assert store.run == somebody() and len(said) == 1
+
+
+def test_a_lease_goes_by_the_keys_of_now(monkeypatch: pytest.MonkeyPatch, leases: list[RunLease]) -> None:
+    """Those with which a rotation of the witness's keys has begun are deleted before it ends: it would be taken for dead."""
+    stores = {PLACE.access_key: Store(), "new": Store()}
+    monkeypatch.setattr(run_lease, "RunBucket", lambda place, **_: stores[place.access_key])
+    made = lease(leases, site=PAIR)
+    made.take()
+    stores["new"].run, stores["new"].words = stores["k"].run, stores["k"].words
+    stores["k"].down = True
+    made.still(replace(PLACE, access_key="new"))
+    made.release()
+    assert stores["new"].run is not None and stores["new"].run.ended
 
 
 def test_a_word_that_is_none_of_ours_is_written_over(bucket: Bucket, leases: list[RunLease]) -> None:

@@ -152,10 +152,8 @@ def _agreed(it: Undertaking, plan: Plan, found: Candidate) -> ExitCode:
         "with a region lost: name the release in dr:shop.release and `pulumi up` of the other one (docs/releases.md)"
     )
     if it.agreed(plan, f"{chosen.command} of release {found.digest[:12]}", remedy):
-        with quiet(
-            it.settings, Kind.DEPLOY, it.newest.active, why=" ".join(filter(None, (found.digest[:12], chosen.reason)))
-        ):
-            it.carry_out(plan)
+        why = " ".join(filter(None, (found.digest[:12], chosen.reason)))
+        it.carry_out(plan, quiet(it.settings, Kind.DEPLOY, it.newest.active, why=why))
         print(f"release {found.digest[:12]} runs in both regions, and is what both are configured with")
     return ExitCode.DONE
 

@@ -304,13 +304,13 @@ def _carried_out(pair: Pair, found: Plan) -> ExitCode:
     if found.kind is Kind.FAILOVER:  # nobody is to be quiet about that, and it waits for nobody
         return _both(pair, found)
     with (
-        RunLease(documents.witness(pair.settings), PAIR, "switchover", os.environ, tell=say),
+        RunLease(documents.witness(pair.settings), PAIR, "switchover", os.environ, tell=say) as lease,
         quiet(pair.settings, Undertaking.SWITCHOVER, found.target, why=why(pair.record.told)),
     ):
-        return _both(pair, found)
+        return _both(pair, found, lease)
 
 
-def _both(pair: Pair, found: Plan) -> ExitCode:
+def _both(pair: Pair, found: Plan, lease: RunLease | None = None) -> ExitCode:
     pair.journal.begin(found)
     run = pair.up(found.target, found.target)
     code = _ended(pair, found.target, run, f"region {found.target} sells")
@@ -324,7 +324,20 @@ def _both(pair: Pair, found: Plan) -> ExitCode:
             f"region {found.source}: does not follow yet, because this run was told to end; region {found.target} sells; `drctl rejoin {found.source}` has it "
             "follow"
         )
+    if lease is not None:
+        _still(lease, pair, found)
     return _ended(pair, found.source, pair.up(found.source, found.target), f"region {found.source} follows")
+
+
+def _still(lease: RunLease, pair: Pair, found: Plan) -> None:
+    """Raises Partial where somebody else goes over both regions by now: they may have moved the shop on."""
+    try:
+        lease.still(documents.witness(pair.settings))
+    except Partial as error:
+        raise Partial(
+            f"region {found.source}: was not told to follow, because {error}; `drctl status` says who is active now; where that is still region "
+            f"{found.target}, `drctl rejoin {found.source}` has it follow"
+        ) from None
 
 
 def _ended(pair: Pair, site: str, outcome: Outcome, done: str) -> ExitCode:

@@ -8,6 +8,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -59,11 +60,16 @@ class Undertaking:
     undone: bool = False
     token: str = field(default_factory=lambda: uuid.uuid4().hex)  # of its record
 
-    def carry_out(self, plan: Plan) -> None:
-        """A record of it is made however it ends. Raises DrError; Refused, nothing changed, while somebody else is at such a thing."""
+    def carry_out(self, plan: Plan, meanwhile: AbstractContextManager[None] | None = None) -> None:
+        """A record of it is made however it ends. `meanwhile`: what is so while it is made, and not before nobody else is at such a thing. Raises DrError;
+        Refused, nothing changed, while somebody is.
+        """
         try:
-            with RunLease(documents.witness(self.settings), PAIR, self.kind, os.environ, tell=say):
-                self._make(plan)
+            with (
+                RunLease(documents.witness(self.settings), PAIR, self.kind, os.environ, tell=say) as lease,
+                meanwhile or nullcontext(),
+            ):
+                self._make(plan, lease)
         except BaseException as error:
             if self.done or self.undone:
                 self._record(self.event(plan, *end_of(error)))
@@ -109,13 +115,14 @@ class Undertaking:
             versions={"drctl": VERSION, **self.versions},
         )
 
-    def _make(self, plan: Plan) -> None:
+    def _make(self, plan: Plan, lease: RunLease) -> None:
         pending = plan.pending
         for step in pending:
             say(step.what)
             left = f"(at: {step.what}); {self.done} of {len(pending)} steps are made and stay; the same command goes on from here"
             self._note(plan, f"{self.scenario}: was killed {left}")
             try:
+                lease.still(documents.witness(self.settings))
                 step.act()
             except KeyboardInterrupt:
                 raise Partial(f"{self.scenario}: was interrupted {left}") from None
