@@ -98,13 +98,14 @@ class Looking:
             _answers(f"db-1.{standby}, from here", agent),
             _answers(f"entrance of {standby}, from here", known(f"entrance {standby}")),
         ]
-        working = [_working(known(f"run {site}")) for site in (*SITES, PAIR)]
+        working = [_working(known(f"run {site}")) for site in SITES]
         return Pulse(
             at=time.monotonic(),
             epoch=epoch,
             own=tuple(own),
             region=tuple(region),
             working="; ".join(filter(None, working)),
+            beside=_working(known(f"run {PAIR}")),
         )
 
     def _leased(self) -> tuple[str, ...]:
@@ -195,6 +196,6 @@ def _silence(found: Known[Any]) -> Answer:
 
 
 def _working(found: Known[Word]) -> str:
-    """Who, when somebody is at a stack, or between two runs of both. A witness that does not say makes the watcher blind by itself."""
+    """Who, when somebody is at a stack, or goes over both. A witness that does not say makes the watcher blind by itself."""
     word = found.value
     return "" if word is None or over(word) else phrase(told(word), 300)

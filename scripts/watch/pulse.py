@@ -43,7 +43,8 @@ class State(StrEnum):
 class Pulse:
     """`at`: seconds of the watcher's own clock, which only goes on; `own`: what shows that it sees at all; `region`: of the active one.
 
-    `working`: who works at a stack just now, empty for nobody.
+    `working`: who works at a stack just now, empty for nobody. `beside`: who goes over both by a deploy, a rotation or a planned move. Between two runs of one
+    nothing of it looks like a loss, and it may stand at a terminal that nobody reads any more: it is told, and nothing waits for it.
     """
 
     at: float
@@ -51,6 +52,7 @@ class Pulse:
     own: tuple[Vantage, ...]
     region: tuple[Vantage, ...]
     working: str = ""
+    beside: str = ""
 
     @property
     def state(self) -> State:
@@ -64,4 +66,5 @@ class Pulse:
     def lines(self) -> tuple[str, ...]:
         """What was seen, for people: what is not well first."""
         ordered = sorted((*self.region, *self.own), key=lambda it: it.answer is Answer.WELL)
-        return tuple(it.line() for it in ordered)
+        beside = (f"at work in both regions: {self.beside}",) if self.beside else ()
+        return (*(it.line() for it in ordered), *beside)

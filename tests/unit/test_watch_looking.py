@@ -244,13 +244,21 @@ def test_without_a_lease_there_are_fewer_places(world: World) -> None:
     assert [it.name for it in pulse.region] == ["entrance of a, from here", "bastion of a, from here"]
 
 
-@pytest.mark.parametrize("place", ["a", "b", "pair"])
-def test_who_works_at_a_stack_or_goes_over_both_is_told(world: World, place: str) -> None:
+@pytest.mark.parametrize("place", ["a", "b"])
+def test_who_works_at_a_stack_is_told(world: World, place: str) -> None:
     world.worked_at = place
     world.word_there = Word(run=RUN, etag="e", age_s=1.0)
     assert "bob at desk" in seen().working
     world.word_there = Word(run=RUN, etag="e", age_s=900.0)
     assert seen().working == ""
+
+
+def test_who_goes_over_both_regions_is_told_and_waited_for_by_nobody(world: World) -> None:
+    world.worked_at, world.word_there = "pair", Word(run=RUN, etag="e", age_s=1.0)
+    pulse = seen()
+    assert pulse.working == "" and pulse.lines()[-1].startswith("at work in both regions: bob at desk")
+    world.word_there = Word(run=RUN, etag="e", age_s=900.0)
+    assert not any("at work" in line for line in seen().lines())
 
 
 # --- rounds

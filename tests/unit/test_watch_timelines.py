@@ -15,6 +15,7 @@ import pytest
 
 from contract.epoch import Epoch
 from contract.heartbeat import Heartbeat
+from contract.runs import PAIR
 from contract.sites import other
 from contract.watch import Mode, Watch
 from scripts.clients.hosts import Answer as Said
@@ -41,9 +42,10 @@ class People(Told):
 
 
 class Pair(Places):
-    """Both regions, whichever is active. `silent_s`: since when nobody at work has said a word; None: nobody is."""
+    """Both regions, whichever is active. `silent_s`: since when nobody at work has said a word; None: nobody is. `beside`: somebody goes over both."""
 
     silent_s: float | None = None
+    beside = False
 
     def heartbeat(self, site: str, host: str) -> Heartbeat | None:
         return super().heartbeat("a", host)
@@ -56,6 +58,8 @@ class Pair(Places):
 
     def word(self, site: str) -> Word:
         self._ask()
+        if site == PAIR:
+            return Word(run=RUN, etag="e", age_s=3.0) if self.beside else Word()
         return Word() if self.silent_s is None else Word(run=RUN, etag="e", age_s=self.silent_s)
 
 
@@ -134,6 +138,16 @@ def moving(it: Pair, for_s: float) -> None:
     it.silent_s = 3.0
 
 
+def deploys(it: Pair, for_s: float) -> None:
+    """Between two runs: its terminal is stopped (Ctrl-S, a pager), so it comes to no end, and its lease is renewed all the same."""
+    it.beside = True
+
+
+def gone_beside_a_deploy(it: Pair, for_s: float) -> None:
+    gone(it, for_s)
+    it.beside = True
+
+
 def killed_at_work(it: Pair, for_s: float) -> None:
     """Whoever was at work says nothing any more, and neither does the region."""
     gone(it, for_s)
@@ -176,6 +190,7 @@ STORIES = {
     "power, and the move is done": Story(((well, 60), (gone, 35), (lives_in_b, 120)), (*LOST, "lost over"), 60 + SEEN_S),
     "power, behind an hour that was slow": Story(((slow, 900), (gone, 60)), ("part", *LOST), 900 + SEEN_S),
     "who was at work died with it": Story(((well, 60), (killed_at_work, 120)), LOST, 110),
+    "somebody deploys, and does not notice": Story(((deploys, 60), (gone_beside_a_deploy, 120)), LOST, 60 + SEEN_S),
     # --- it is not
     "nothing": Story(((well, 600),)),
     "flapping": Story(((well, 60), (flapping, 900)), ("part",)),
@@ -217,7 +232,7 @@ def played(story: Story, monkeypatch: pytest.MonkeyPatch) -> tuple[People, tuple
             began = now
             while now < began + seconds:
                 asked.__init__()  # type: ignore[misc]
-                asked.silent_s = None
+                asked.silent_s, asked.beside = None, False
                 state(asked, now - began)
                 people.at = START + datetime.timedelta(seconds=now)
                 before, pages = len(people.moves), len(people.pages)
