@@ -42,8 +42,9 @@ def age(reply: http.Reply) -> float | None:
 
 
 def etag(reply: http.Reply) -> str:
-    """Bare; empty where the store says none."""
-    return (reply.headers.get("ETag") or "").strip('"')
+    """Bare; empty where the store says none, or one that no condition could name."""
+    found = (reply.headers.get("ETag") or "").strip('"')
+    return found if found.isascii() and found.isprintable() else ""
 
 
 class WitnessBucket:
@@ -152,7 +153,7 @@ class WitnessBucket:
 
     def _stored(self, what: str, reply: http.Reply) -> None:
         """Raises WitnessDown, also where whoever said yes has no ETag for it: a login page says yes to everything."""
-        if not self._must(what, reply).headers.get("ETag"):
+        if not etag(self._must(what, reply)):
             raise self._down(what, "it said yes without an ETag, as no S3 server does")
 
     def _must(self, what: str, reply: http.Reply) -> http.Reply:

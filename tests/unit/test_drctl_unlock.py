@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -112,6 +113,21 @@ def test_one_that_lives_or_may_live_is_not_disturbed(
     with pytest.raises(kind, match=sentence):
         ran()
     assert world.done == []
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_where_the_store_tells_no_time_it_is_looked_at_for_long_enough(
+    world: World, monkeypatch: pytest.MonkeyPatch, heard: bool
+) -> None:
+    words = [Word(run=BOB, etag="e", age_s=float(age), dated=False) for age in (0, 10, 20, SILENT_S + 1)]
+    if heard:
+        words[2] = Word(run=replace(BOB, word=1), etag="e1", age_s=0.0, dated=False)
+    monkeypatch.setattr(world, "word", lambda _: words.pop(0))
+    monkeypatch.setattr(unlock, "time", SimpleNamespace(sleep=lambda _: None))
+    if heard:
+        with pytest.raises(Refused, match=r"bob at desk .*is at work there"):
+            ran()
+    assert heard or (ran() == ExitCode.DONE and world.done[-1] == "cancel --yes")
 
 
 def test_the_stack_of_another_site_is_refused(world: World) -> None:

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from email.message import Message
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_args
@@ -18,7 +19,7 @@ import pytest
 from contract.buckets import Bucket
 from contract.errors import Partial, Refused
 from contract.runs import PAIR, SILENT_S, Run, What, name_of
-from scripts.clients import run_lease, this_machine
+from scripts.clients import http, run_bucket, run_lease, this_machine, witness_bucket
 from scripts.clients.run_bucket import RunBucket, Word
 from scripts.clients.run_lease import RunLease
 from scripts.clients.witness_bucket import WitnessDown
@@ -254,6 +255,41 @@ def test_a_lease_goes_by_the_keys_of_now(monkeypatch: pytest.MonkeyPatch, leases
     made.still(replace(PLACE, access_key="new"))
     made.release()
     assert stores["new"].run is not None and stores["new"].run.ended
+
+
+def test_a_run_that_nobody_hears_is_over_also_where_the_store_tells_no_time(
+    bucket: Bucket, leases: list[RunLease], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy that takes `Last-Modified` away, or a store whose clock is ahead of itself, kept everybody out for ever."""
+    RunBucket(bucket).say(somebody(site=PAIR, what="deploy"), "")
+    for told in (None, -3600.0):
+        now = [1000.0]
+        clock = SimpleNamespace(
+            monotonic=lambda now=now: now[0], sleep=lambda s, now=now: now.__setitem__(0, now[0] + s)
+        )
+        monkeypatch.setattr(run_bucket, "age", lambda _, told=told: told)
+        monkeypatch.setattr(run_bucket, "time", clock)
+        monkeypatch.setattr(run_lease, "time", clock)
+        made = RunLease(bucket, PAIR, "deploy", {}, tell=list[str]().append)
+        leases.append(made)
+        made.take()
+        assert SILENT_S < now[0] - 1000.0 <= SILENT_S + 2
+        found = RunBucket(bucket).word(PAIR)
+        assert found.run is not None and found.run.run != "r-0" and found.dated is (told is not None)
+        made.release()
+        RunBucket(bucket).say(somebody(site=PAIR, what="deploy"), RunBucket(bucket).word(PAIR).etag)
+
+
+def test_an_etag_that_no_condition_could_name_is_none(bucket: Bucket) -> None:
+    """Kept, it would be sent with each word from then on, and refused on this machine: silent for good, by one bad answer."""
+    found = RunBucket(bucket)
+    for bad in ("x\0y", "\xe9"):
+        said = Message()
+        said["ETag"] = f'"{bad}"'
+        reply = http.Reply(status=200, reason="OK", headers=said, body=b"")
+        assert witness_bucket.etag(reply) == ""
+        with pytest.raises(WitnessDown, match="without an ETag"):
+            found._stored("write", reply)
 
 
 def test_a_word_that_is_none_of_ours_is_written_over(bucket: Bucket, leases: list[RunLease]) -> None:

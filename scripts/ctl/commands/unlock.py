@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import argparse
+import time
 from dataclasses import replace
 
 from components.render import documents
 from contract.errors import ExitCode, Refused, Usage
 from contract.runs import SILENT_S
 from scripts.clients.run_bucket import RunBucket
-from scripts.clients.run_lease import over, told
+from scripts.clients.run_lease import LOOK_S, over, told
 from scripts.ctl.stacks.stack import Stack
 
 
@@ -25,7 +26,10 @@ def run(chosen: argparse.Namespace) -> ExitCode:
             f"stack {stack.name}: is of site {settings.site}, wanted {chosen.site}; nothing was changed; name that site's stack"
         )
     bucket = RunBucket(documents.witness(settings))
-    word = bucket.word(chosen.site)
+    word = first = bucket.word(chosen.site)
+    while not over(word) and not word.dated and word.etag == first.etag:  # until it was looked at for long enough
+        time.sleep(LOOK_S)
+        word = bucket.word(chosen.site)
     if not over(word):
         raise Refused(
             f"stack {stack.name}: {told(word)} is at work there, wanted its end; two runs would tell the same hosts different things, so nothing was "
