@@ -96,3 +96,28 @@ def test_a_move_keeps_its_state_at_its_end_and_one_that_is_killed_is_done_again(
     (stack.folder / "kills").unlink()
     assert stack.call("up", "--yes", "--skip-preview", check=True).changed() == {"updated": 2}
     assert (stack.folder / "claims").read_text().split() == ["turn-1", "turn-2", "turn-3", "turn-3"]
+
+
+TOLD_TWICE = """
+import pulumi
+from pulumi_command import local
+turn = pulumi.Config().require("turn")
+first = local.Command("fence-claim", create=f"echo turn-{turn}")
+engine = "$(ps -o ppid= -p $PPID)"
+twice = f"rm ends && kill -INT {engine}; while kill -INT {engine}; do sleep 0.5; done"
+local.Command("postgres-converge", create=f"echo {turn}; test ! -e ends || ({twice})", opts=pulumi.ResourceOptions(depends_on=[first]))
+"""
+
+
+def test_one_that_is_told_twice_to_end_keeps_what_it_did_and_the_next_one_says_what_was_left(
+    tmp_path: Path, toolchain: Toolchain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = Stack(tmp_path / "stack", toolchain, TOLD_TWICE)
+    trial = chosen(stack, monkeypatch)
+    stack.call("config", "set", "turn", "1", check=True)
+    (stack.folder / "ends").touch()
+    assert not engine.up(trial, lambda _: None, limited=True).ok
+    assert "turn-1" in (stack.folder / "state/.pulumi/stacks/trial/trial.json").read_text()
+    again = engine.up(trial, lambda _: None, limited=True)
+    assert again.ok and any("was ended at once while it was at postgres-converge" in text for text in again.warnings)
+    assert not any("pulumi refresh" in text for text in again.warnings)

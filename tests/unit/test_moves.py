@@ -816,6 +816,48 @@ def test_a_locked_stack_is_told_by_who_holds_it_and_what_frees_it(tmp_path: Path
     assert "drctl unlock" in said and "pulumi cancel" not in said
 
 
+UNKEPT = """
+of("resourcePreEvent", "fence-claim"); of("resOutputsEvent", "fence-claim")
+print("error: there was a problem deleting the lock at s3://states/x.json, manual clean up may be required: blob", file=sys.stderr)
+print("error: writing snapshot: failed to save snapshot: An IO error occurred: no such host", file=sys.stderr)
+sys.exit(1)
+"""
+KILLED = 'of("resourcePreEvent", "fence-claim"); print("~ command updating (0s)", flush=True); os.kill(os.getpid(), 9)'
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (UNKEPT, ("did not take the state", "no such host", "`drctl check`")),
+        (KILLED, ("pulumi was killed (signal 9)",)),
+    ],
+)
+def test_a_run_whose_state_was_not_kept_says_what_is_so_and_what_frees_it(
+    tmp_path: Path, body: str, said: tuple[str, ...]
+) -> None:
+    (error,) = engine.up(played(tmp_path, body), print, limited=True).errors
+    assert all(text in error for text in (*said, "the next run tells it again", "`drctl unlock`")), error
+    assert "clean up" not in error and "updating" not in error
+
+
+def test_what_a_run_that_was_ended_at_once_has_left_is_one_sentence() -> None:
+    """pulumi's own page asks for `pulumi refresh`, and for a look into the console of another cloud."""
+    seen = engine.Seen(lambda _: None, 0.0)
+    page = (
+        "Attempting to deploy or update resources with 1 pending operations from previous deployment.\n"
+        "  * urn:pulumi:region-b::dr::dr:chain$command:{kind}::fence-claim, interrupted while updating\n"
+        "These resources are in an unknown state\n\nyou can repair your stack using `pulumi refresh`\n"
+    )
+    seen.take({"diagnosticEvent": {"severity": "warning", "message": page.format(kind="local:Command")}})
+    assert [*seen.warnings] == [
+        "a run before this one was ended at once while it was at fence-claim; hosts and links are told again by this one, and nothing has to be done"
+    ]
+    seen.take(
+        {"diagnosticEvent": {"severity": "warning", "message": page.replace("command:{kind}", "openstack:Instance")}}
+    )
+    assert any("`pulumi refresh`" in text for text in seen.warnings), "of a server somebody has to look"
+
+
 def test_no_pulumi_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(Failed, match="cannot be run"):
         engine.up(Stack(name="x", folder=tmp_path, program=str(tmp_path / "none")), print)

@@ -112,11 +112,12 @@ def up(stack: Stack, watch: Watch, *, why: str = "", limited: bool = False, also
                 time.sleep(LOOK_S)
             except KeyboardInterrupt:  # pulumi has heard it, too, and takes back what was begun
                 wanted.set()
+        failed = process.returncode != 0
         return Outcome(
-            ok=process.returncode == 0,
+            ok=not failed,
             code=process.returncode,
             seconds=round(time.monotonic() - began, 1),
-            errors=tuple(seen.errors) or (() if process.returncode == 0 else (_said(said, stack),)),
+            errors=tuple(_errors(seen, process.returncode, wanted.is_set(), said, stack)) if failed else (),
             warnings=tuple(seen.warnings),
             interrupted=wanted.is_set(),
             begun=process.returncode == 0 or seen.any,
@@ -184,6 +185,9 @@ class Seen:
 _UNMADE = re.compile(
     r"Resource '\S*::([^':]+)' depends on '\S*::([^':]+)' which was (?:was )?not specified in --target list"
 )
+# Of pulumi's page about operations that a run before has left: the type and the name of each.
+_LEFT = re.compile(r"^\s*\* urn:pulumi:\S*::(\S+)::(\S+), interrupted while", re.MULTILINE)
+_UNKEPT = re.compile(r"failed to save snapshot: (.+)")
 _HOLDER = re.compile(r"created by (.+ at \S+)$")
 # What pulumi says around a sentence of ours: that it ended, how the command was called, whose text is pages long, and what went well before it failed.
 _AROUND = (
@@ -194,11 +198,19 @@ _AROUND = (
     "INFO ",
     'running "',
     "Program failed",
+    "signal: killed: running",
     "an unhandled error",
 )
 
 
 def _sentences(message: str) -> Iterator[str]:
+    if (left := set(_LEFT.findall(message))) and all("command:" in kind for kind, _ in left):
+        names = ", ".join(sorted(name for _, name in left))
+        yield phrase(
+            f"a run before this one was ended at once while it was at {names}; hosts and links are told again by this one, and nothing has to be done",
+            500,
+        )
+        return
     for line in message.splitlines():
         text = line.strip()
         if found := _UNMADE.search(text):
@@ -210,8 +222,29 @@ def _sentences(message: str) -> Iterator[str]:
             yield phrase(text, 2000)
 
 
+def _errors(seen: Seen, code: int, wanted: bool, said: Path, stack: Stack) -> Iterator[str]:
+    """Of a run that failed: what its links have said, and what pulumi says of itself, on its streams alone."""
+    again = "what was told to hosts and links stays, and the next run tells it again"
+    unkept = _UNKEPT.search(said.read_text(errors="replace"))
+    yield from seen.errors
+    if unkept:
+        yield (
+            f"stack {stack.name}: its backend did not take the state at the end of the run ({phrase(unkept[1], 300)}), wanted it kept; {again}; see that the "
+            "backend answers (`drctl check`), free the stack with `drctl unlock` and the region's letter, then `pulumi up` of it"
+        )
+    elif code < 0:
+        yield (
+            f"stack {stack.name}: pulumi was killed (signal {-code}), wanted its own end; its state may be the one from before; {again}; free the stack with "
+            "`drctl unlock` and the region's letter"
+        )
+    elif wanted and seen.any and not seen.errors:
+        yield f"stack {stack.name}: its run was told to end before all was done, and has ended; {again}"
+    elif not seen.errors:
+        yield _said(said, stack)
+
+
 def _said(said: Path, stack: Stack) -> str:
-    """Why a run ended that told no event: before it began, pulumi says so on its streams alone."""
+    """Why a run ended that told no event: before it began."""
     lines = [line.strip() for line in said.read_text(errors="replace").splitlines() if line.strip()]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     if any("is currently locked by" in line for line in errors):
