@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import threading
 from collections.abc import Callable
@@ -388,6 +389,45 @@ def test_what_waits_is_read_in_its_form_and_what_is_none_stays_and_is_told(
     told = capsys.readouterr().err
     assert "found 1 that could not be written" in told and "\x1b" not in told
     assert shelf.objects == {} and kept.waiting(place) == [file]
+
+
+def test_a_disk_that_lets_go_of_nothing_ends_no_command_and_makes_no_second_record(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits is written before a deploy or a rollback decides anything: that it stays here is no reason against one."""
+    place = documents.witness(ITS)
+    file = kept.keep(place, draft())
+
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refused)
+        for _ in range(2):
+            assert writing.push(ITS, lambda _: None) == 0
+    assert file.exists() and len(opened(shelf).records) == 1
+
+
+def test_what_was_killed_is_found_behind_a_file_that_cannot_be_read(shelf: Shelf) -> None:
+    place = documents.witness(ITS)
+    kept.begin(place, draft())
+    (begun,) = kept._place(place, "x").parent.glob("*.json")
+    told = memory.read(begun)
+    memory.write(begun, {**told, "machine": "0" * 32})
+    folder = begun.with_name("aaaa.json")
+    folder.mkdir()
+    os.utime(folder, (0, 0))
+    assert [it.token for it in kept.killed(place)] == [told["record"]["token"]]
+
+
+def test_a_full_disk_keeps_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        memory.write(tmp_path / "made" / "x.json", {})
+    assert [*(tmp_path / "made").iterdir()] == []
 
 
 def test_a_key_that_signs_nothing_is_one_sentence_without_it() -> None:

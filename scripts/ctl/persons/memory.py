@@ -34,8 +34,12 @@ def write(file: Path, content: Any) -> None:
     """As JSON, for this user alone, and whole or not at all. Raises OSError."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, fresh = tempfile.mkstemp(dir=file.parent, prefix=".")
-    with os.fdopen(handle, "w") as made:
-        json.dump(content, made, sort_keys=True)
-        made.flush()
-        os.fsync(made.fileno())
-    Path(fresh).replace(file)
+    try:
+        with os.fdopen(handle, "w") as made:
+            json.dump(content, made, sort_keys=True)
+            made.flush()
+            os.fsync(made.fileno())
+        Path(fresh).replace(file)
+    except BaseException:
+        Path(fresh).unlink(missing_ok=True)
+        raise
