@@ -369,6 +369,16 @@ def test_what_a_host_says_is_one_line_of_what_can_be_seen(tmp_path: Path, capsys
     assert lines[1].endswith("unknown: hi\ufffd")
 
 
+@pytest.mark.parametrize(
+    "row", ['{"__REALTIME_TIMESTAMP":"\u00b2"}', '{"__REALTIME_TIMESTAMP":"9999999999999999999"}', "[" * 100_000, "7"]
+)
+def test_a_row_that_makes_no_sense_holds_back_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], row: str
+) -> None:
+    lines, told = show(tmp_path, capsys, {"app-1.a": [row, entry(NOW, MESSAGE="said"), row]}, "app-1.a")
+    assert len(lines) == 1 and "the copy of app-1.a has no line" in told
+
+
 def test_what_was_sent_again_is_shown_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sent = [entry(NOW + it, __MONOTONIC_TIMESTAMP=str(it), _BOOT_ID="b", MESSAGE="same") for it in range(3)]
     other = entry(NOW, __MONOTONIC_TIMESTAMP="0", _BOOT_ID="c", MESSAGE="same")

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable
+from email.message import Message
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -85,6 +86,16 @@ def test_an_id_that_is_none_reaches_no_file_and_no_terminal(
         value = "0" * 5000 + "\n"
     spoil(platform, pattern, lambda document: {**document, name: [{**document[name][0], "id": value}]})
     assert said in refused()
+
+
+@pytest.mark.parametrize("body", [b"", b"null"])
+@pytest.mark.parametrize("path", [r"/region/GRA$", r"/region/DE$", r"/vrack$", r"/storage/wit$"])
+def test_an_api_that_answers_with_nothing_has_not_said_that_there_is_none(
+    platform: Platform, refused: Callable[..., str], path: str, body: bytes
+) -> None:
+    spoil(platform, f"/1.0/.*{path}", http.Reply(status=200, reason="OK", headers=Message(), body=body))
+    said = refused()
+    assert "answered with nothing, wanted what is there" in said and "nothing was changed" in said
 
 
 def test_every_list_comes_a_row_at_a_time(platform: Platform) -> None:

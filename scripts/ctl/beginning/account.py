@@ -237,11 +237,16 @@ def _ids(keys: Sequence[S3Key], whose: str) -> tuple[str, ...]:
 def _found(api: OvhApi, path: str) -> Any:
     """None where the API itself says that there is no such thing. Raises Failed."""
     try:
-        return api.ask("GET", path)
+        told = api.ask("GET", path)
     except Answered as error:
         if error.gone:
             return None
         raise
+    if told is None:
+        raise Failed(
+            f"OVHcloud API, GET {path}: answered with nothing, wanted what is there, or that there is none; {_GO_ON}"
+        )
+    return told
 
 
 def _all(cls: type[T], rows: object, what: str) -> list[T]:

@@ -143,7 +143,7 @@ def journalctl(words: Sequence[str], limit_s: int | None = None, otherwise: str 
 
 def entry_of(row: str) -> dict[str, Any]:
     """Of a line of journalctl's JSON; empty for what is none."""
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         found = json.loads(row)
         if isinstance(found, dict):
             return found

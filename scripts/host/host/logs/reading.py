@@ -75,7 +75,7 @@ def lines(key: str, folder: Path, chosen: argparse.Namespace, rows: Rows) -> Ite
         entry = entry_of(row)
         at, text = str(entry.get("__REALTIME_TIMESTAMP", "")), _text(entry)
         one = (at, str(entry.get("__MONOTONIC_TIMESTAMP")), str(entry.get("_BOOT_ID")), text)
-        if not at.isdigit() or len(at) > 17 or one in known:
+        if not _is_time(at) or one in known:
             continue
         yield int(at), key, text
         known.add(one)
@@ -88,7 +88,7 @@ def _end(key: str, folder: Path, rows: Rows) -> Iterator[int | None]:
     """When the last line of a copy was written. Raises Failed."""
     words = ["--quiet", "--no-pager", "--output=json", "--output-fields=_PID", "--lines=1", _files(key, folder)]
     at = str(entry_of(next(iter(rows(words)), "")).get("__REALTIME_TIMESTAMP", ""))
-    yield int(at) if at.isdigit() and len(at) <= 17 else None
+    yield int(at) if _is_time(at) else None
 
 
 def _units(key: str, folder: Path, rows: Rows) -> Iterator[str]:
@@ -107,6 +107,10 @@ def _text(entry: dict[str, Any]) -> str:
     who = phrase(written(entry.get("SYSLOG_IDENTIFIER")) or written(entry.get("_COMM")) or "unknown", 60)
     pid = written(entry.get("_PID"))
     return f"{who}{f'[{pid}]' if pid.isdigit() else ''}: {phrase(written(entry.get('MESSAGE')), MOST_TEXT)}"
+
+
+def _is_time(at: str) -> bool:
+    return at.isascii() and at.isdigit() and len(at) <= 17
 
 
 def _spelled(microseconds: int) -> str:
