@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 
 from contract.epoch import Epoch
@@ -12,6 +13,8 @@ from contract.errors import Refused
 from contract.hosts import DATABASE, first
 from contract.sites import SITES, Role, other
 from scripts.clients.witness import Witness
+
+STAYS = "DR_STAYS"  # in the environment of a run, and of the links that it calls: the request that it comes with is none to move
 
 
 class Action(Enum):
@@ -42,10 +45,13 @@ def followed(witness: Witness, site: str, newest: Epoch | None) -> int | None:
     return newest.epoch if streams else recorded
 
 
-def decide(site: str, request: str, newest: Epoch | None, followed: int | None) -> Action:
+def decide(
+    site: str, request: str, newest: Epoch | None, followed: int | None, environment: Mapping[str, str] | None = None
+) -> Action:
     """What the stack of `site` does when its `failover_region` is `request`.
 
     `newest` is the newest epoch at the witness, `followed` the newest epoch in which this site was seen streaming from the active one.
+    `environment`: of the run; with STAYS in it nothing is taken over.
     Raises Refused with the sentence for the operator; the caller has changed nothing yet.
     """
     peer = other(site)
@@ -70,6 +76,12 @@ def decide(site: str, request: str, newest: Epoch | None, followed: int | None) 
         )
     if request == peer:
         return Action.FOLLOW
+    if followed == newest.epoch and STAYS in (environment or {}):
+        raise Refused(
+            f"failover_region of stack region-{site} is {site}, because region {site} was active when this run was begun; found region {peer} active (epoch "
+            f"{newest.epoch}): somebody has moved the shop since, and a deploy, a rotation or an abort moves it nowhere; nothing was changed; see `drctl "
+            "status`, and run the same again"
+        )
     if followed == newest.epoch:
         return Action.TAKE_OVER
     seen = "no epoch" if followed is None else f"epoch {followed}"

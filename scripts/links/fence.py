@@ -56,7 +56,7 @@ def run(told: Document) -> dict[str, Any]:
     witness = Witness(told.witness)
     newest = witness.newest()
     told = counting(told, newest)
-    action = decide(told.site, told.request, newest, followed(witness, told.site, newest))
+    action = decide(told.site, told.request, newest, followed(witness, told.site, newest), os.environ)
     side = Side(site=told.site, digests=told.configuration, word=told.other_configuration, since=told.since)
     if warning := agree(side, newest, action, witness):
         print(f"WARNING fence: {warning}", file=sys.stderr)

@@ -7,6 +7,7 @@ the run needs no witness, and with one the fence link refuses by itself.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -69,7 +70,7 @@ def check(
         let = judge({"destroy": destroy}, newest, section="dr:")
         warnings += let.said
         side = replace(side, word=judged.counts.get("configuration"))
-        action = decide(side.site, request, newest, followed(witness, side.site, newest))
+        action = decide(side.site, request, newest, followed(witness, side.site, newest), os.environ)
         warnings.append(agree(side, newest, action, witness))
         own = newest if newest is not None and newest.active == side.site else None
         told = Told(

@@ -66,7 +66,8 @@ class World:
     def settings(self, site: str) -> Any:
         return replace(ITS, shop=replace(ITS.shop, release=self.configured[site]))
 
-    def up(self, stack: Stack, _: Any, why: str = "", limited: bool = False, also: Sequence[str] = ()) -> Outcome:
+    def up(self, stack: Stack, _: Any, *, why: str, limited: bool, also: Sequence[str], stays: bool) -> Outcome:
+        assert stays, "whoever moves the shop meanwhile would have it moved back"
         assert limited and self.quiet.now == "deploy" and self.leases.now == ["deploy"]
         site = stack.name[-1]
         if site in self.locked:

@@ -57,7 +57,8 @@ class World:
         self.records, self.leases = Shelf(), Leases()
 
     # --- stacks
-    def up(self, stack: Stack, _: Any, why: str = "", limited: bool = False, also: Sequence[str] = ()) -> Outcome:
+    def up(self, stack: Stack, _: Any, *, why: str, limited: bool, also: Sequence[str], stays: bool) -> Outcome:
+        assert stays, "whoever moves the shop meanwhile would have it moved back"
         assert limited, "a pending replacement of a server would ride along"
         assert self.leases.now == ["rotation"]
         self.also.add(tuple(also))

@@ -5,10 +5,13 @@ from typing import cast
 import pytest
 
 from contract import fields
+from contract.buckets import Bucket
 from contract.epoch import Epoch
 from contract.errors import DrError, ExitCode, Refused
 from contract.heartbeat import Heartbeat
 from scripts.clients.witness import Witness
+from scripts.links import preflight
+from scripts.links.agreement import Side
 from scripts.links.epochs import Action, decide, followed
 
 
@@ -32,6 +35,36 @@ def epoch(number: int, active: str) -> Epoch:
 )
 def test_each_row_of_the_table(newest, site, request_, followed, wanted):
     assert decide(site, request_, newest, followed) is wanted
+
+
+def test_the_program_refuses_it_before_it_declares_anything(monkeypatch):
+    class Played:
+        def __init__(self, _):
+            pass
+
+        def newest(self):
+            return epoch(2, "b")
+
+        def followed(self, _):
+            return 2
+
+        def __getattr__(self, _):
+            return lambda *_: None
+
+    monkeypatch.setattr(preflight, "Witness", Played)
+    side = Side(site="a", digests={}, word=None)
+    assert preflight.check(side, "a", cast("Bucket", None)).takes_over
+    monkeypatch.setenv("DR_STAYS", "1")
+    with pytest.raises(Refused, match="somebody has moved the shop since"):
+        preflight.check(side, "a", cast("Bucket", None))
+
+
+def test_a_run_that_moves_nothing_takes_over_from_nobody():
+    """Its request was written while its own region was active; it may have been suspended since."""
+    with pytest.raises(Refused, match=r"somebody has moved the shop since.*nothing was changed"):
+        decide("a", "a", epoch(2, "b"), 2, {"DR_STAYS": "1"})
+    assert decide("a", "a", epoch(3, "a"), 2, {"DR_STAYS": "1"}) is Action.STAY
+    assert decide("b", "a", epoch(3, "a"), 2, {"DR_STAYS": "1"}) is Action.FOLLOW
 
 
 @pytest.mark.parametrize(

@@ -1052,6 +1052,16 @@ def test_a_region_that_ran_with_another_configuration_is_not_taken_over_from(wor
     assert fence.run(told(configuration=TWO, other_configuration=word))["epoch"] == 2
 
 
+def test_a_run_of_a_deploy_stops_nobody_though_the_shop_was_moved_away_since_its_request(world, monkeypatch):
+    well()
+    monkeypatch.setenv("DR_STAYS", "1")
+    with pytest.raises(Refused, match=r"somebody has moved the shop since.*nothing was changed"):
+        fence.run(told())
+    assert world.newest().epoch == 1 and PlayedHosts.calls == []
+    monkeypatch.delenv("DR_STAYS")
+    assert fence.run(told())["epoch"] == 2
+
+
 def test_each_run_leaves_what_it_was_configured_with(world):
     world.record_configuration("a", ONE)
     assert fence.run(told(request="a", configuration=TWO))["active"] == "a", "a run that only follows goes on"

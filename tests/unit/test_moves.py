@@ -63,6 +63,7 @@ class World:
         )  # that a run tells of
         self.records = Shelf()
         self.quiet, self.leases = Quiet(), Leases()
+        self.stays: list[bool] = []
 
     def event(self) -> Event:
         """Of the one record that was made."""
@@ -78,7 +79,8 @@ class World:
 def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
     it = World()
 
-    def up(stack: Stack, watch: engine.Watch, *, why: str = "", limited: bool = False) -> Outcome:
+    def up(stack: Stack, watch: engine.Watch, *, why: str = "", limited: bool = False, stays: bool = False) -> Outcome:
+        it.stays.append(stays)
         told = yaml.safe_load((stack.folder / f"Pulumi.{stack.name}.yaml").read_text())
         it.runs.append((stack.name, told["config"]["dr:failover_region"], why))
         it.limited.append(limited)
@@ -814,6 +816,21 @@ def test_a_locked_stack_is_told_by_who_holds_it_and_what_frees_it(tmp_path: Path
     assert not done.begun, "nothing was changed there"
     assert "is locked by ann@desk (pid 4711) at 2026-11-28T03:00:00Z" in said
     assert "drctl unlock" in said and "pulumi cancel" not in said
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_run_that_moves_nothing_says_so_to_the_program_and_its_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stays: bool
+) -> None:
+    monkeypatch.delenv("DR_STAYS", raising=False)
+    body = f"open({str(tmp_path / 'env')!r}, 'w').write(json.dumps(os.environ.get('DR_STAYS')))"
+    assert engine.up(played(tmp_path, body), print, stays=stays).ok
+    assert json.loads((tmp_path / "env").read_text()) == ("1" if stays else None)
+
+
+def test_an_abort_moves_nothing_and_a_move_does(world: World) -> None:
+    assert cli.main(["abort"]) == ExitCode.DONE and world.stays == [True]
+    assert cli.main(["switchover", "b", "--yes"]) == ExitCode.DONE and world.stays[1:] == [False, False]
 
 
 UNKEPT = """

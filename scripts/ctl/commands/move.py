@@ -74,14 +74,14 @@ class Pair:
         """In force, by the witness. Raises DrError."""
         return Witness(documents.witness(self.settings)).newest()
 
-    def up(self, site: str, request: str, *, limited: bool = True) -> Outcome:
-        """Its own run, with the request for `request`; `limited`: to the role chain, unless the operator has all of it run."""
+    def up(self, site: str, request: str, *, limited: bool = True, stays: bool = False) -> Outcome:
+        """Its own run, with the request for `request`; `limited`: to the role chain, unless the operator has all of it run; `stays`: as of `engine.up`."""
         self.stacks[site].request(request)
         say(f"pulumi up of region {site}, which asks for region {request}")
         self.record.begins(site)
         self.journal.run(site)
         limited = limited and not getattr(self.record.told, "with_changes", False)
-        outcome = engine.up(self.stacks[site], self._watch, why=why(self.record.told), limited=limited)
+        outcome = engine.up(self.stacks[site], self._watch, why=why(self.record.told), limited=limited, stays=stays)
         self.record.ran(outcome)
         return outcome
 
@@ -221,7 +221,7 @@ def abort(pair: Pair, chosen: argparse.Namespace) -> ExitCode:
     if chosen.dry_run:
         say(f"pulumi up of region {active} would take back, or finish, what was begun")
         return ExitCode.DONE
-    code = _ended(pair, active, pair.up(active, active), f"region {active} sells")
+    code = _ended(pair, active, pair.up(active, active, stays=True), f"region {active} sells")
     pair.stacks[other(active)].request(active)  # or its next run would begin the move anew
     return code
 

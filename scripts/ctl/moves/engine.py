@@ -26,6 +26,7 @@ from contract.errors import Failed
 from contract.plain import phrase
 from scripts.ctl.output import ending, log
 from scripts.ctl.stacks.stack import Stack
+from scripts.links.epochs import STAYS
 
 LOOK_S = 0.05
 # What a move is limited to: commands, by which hosts and links are told of it. Nothing of a platform is made, changed, replaced or deleted by it.
@@ -73,9 +74,12 @@ class Outcome:
 Watch = Callable[[Step], None]
 
 
-def up(stack: Stack, watch: Watch, *, why: str = "", limited: bool = False, also: Sequence[str] = ()) -> Outcome:
+def up(
+    stack: Stack, watch: Watch, *, why: str = "", limited: bool = False, also: Sequence[str] = (), stays: bool = False
+) -> Outcome:
     """Runs it to its end, whoever presses Ctrl-C meanwhile: pulumi is told, and ends by itself. `limited`: to what a move is, and to resources
-    whose names fit one of `also`. Raises Failed where there is no pulumi.
+    whose names fit one of `also`. `stays`: it moves the shop nowhere, whoever has moved it since the request was written. Raises Failed where there is no
+    pulumi.
     """
     with ExitStack() as made:
         # Events name the inputs of every resource: nobody else reads them, and they are gone with the run.
@@ -85,6 +89,8 @@ def up(stack: Stack, watch: Watch, *, why: str = "", limited: bool = False, also
         command += (*LIMITED, *(word for it in also for word in ("--target", it))) if limited else ()
         of_stack = os.environ if stack.environment is None else stack.environment
         environment = {**of_stack, "PULUMI_DEBUG_COMMANDS": "true", **({"DR_WHY": why} if why else {})}
+        if stays:
+            environment[STAYS] = "1"
         if limited and not also:  # keys that a run makes are known to its state alone
             environment |= KEPT_ONCE
         began = time.monotonic()

@@ -98,7 +98,7 @@ class Undertaking:
     def up(self, stack: Stack, request: str, also: Sequence[str] = ()) -> engine.Outcome:
         """A run of one region with a request for another, limited to what a move is; `also`: see `engine.up`."""
         stack.request(request)
-        outcome = engine.up(stack, _watch, why=why(self.told, self.scenario), limited=True, also=also)
+        outcome = engine.up(stack, _watch, why=why(self.told, self.scenario), limited=True, also=also, stays=True)
         self.warnings += outcome.warnings
         return outcome
 
