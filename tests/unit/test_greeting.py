@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -60,7 +61,7 @@ def lines(layouts: dict[str, Layout]) -> dict[str, Line]:
 
 
 def asked(door: Door, lines: dict[str, Line], case: Case) -> str:
-    return greeted(door, case, lines)  # type: ignore[arg-type]
+    return greeted(door, case, lines)
 
 
 def test_every_host_is_at_both_ends_of_a_door_to_the_other_region(its: Settings, found: list[Door]) -> None:
@@ -73,7 +74,7 @@ def test_every_host_is_at_both_ends_of_a_door_to_the_other_region(its: Settings,
 def test_all_take_each_other_at_every_stage_and_none_lets_in_what_is_old_at_the_end(
     found: list[Door], lines: dict[str, Line]
 ) -> None:
-    assert all_greeted(iter(found), lines) == (len(found) * len(CASES), [])  # type: ignore[arg-type]
+    assert all_greeted(iter(found), lines) == (len(found) * len(CASES), [])
 
 
 @pytest.mark.parametrize("case", CASES, ids=[it.what for it in CASES])
@@ -118,7 +119,7 @@ def test_a_certificate_that_is_over_or_for_another_purpose_name_or_key_is_told(
         client=replace(door.client, new=by.issue([door.client.host]), ca=by.certificate_pem),
         name=door.name,
     )
-    _, wrong = all_greeted(iter([door]), lines)  # type: ignore[arg-type]
+    _, wrong = all_greeted(iter([door]), lines)
     assert wrong and says.lower() in wrong[0].lower().replace("_", " "), wrong
 
 
@@ -129,7 +130,7 @@ def test_a_host_that_says_nothing_ends_its_own_doors_alone(
     broken = hosts(tmp_path, {**secrets["tls"], "hosts": {"app-1.b": secrets["tls"]["hosts"]["app-1.b"]}})["app-1.b"]
     (broken.etc / "ca.pem").unlink()
     lines["app-1.b"] = Line(broken, "app-1.b")
-    _, wrong = all_greeted(iter(found), lines)  # type: ignore[arg-type]
+    _, wrong = all_greeted(iter(found), lines)
     assert wrong and all("app-1.b" in it or "cache-1.a" in it for it in wrong)
     assert any("ca.pem cannot be read" in it for it in wrong)
     assert len([it for it in wrong if "app-1.b" in it]) > 1, "its later doors are named, and not asked"
@@ -145,9 +146,26 @@ def test_what_a_host_answers_is_hostile(
         layouts["db-1.b"], "db-1.b", lambda answer: {**answer, **lie, "state": lie.get("state", "refused")}
     )
     door = next(it for it in found if it.server.host == "db-1.b")
-    _, wrong = all_greeted(iter([door]), lines)  # type: ignore[arg-type]
+    _, wrong = all_greeted(iter([door]), lines)
     assert wrong and "\x1b" not in "".join(wrong) and all(len(it) < 1000 for it in wrong)
     assert lines["db-1.b"].said <= len(CASES) * (greeting.TURNS + 1), "it is bounded"
+
+
+def test_a_host_that_takes_its_time_at_each_turn_is_named_and_holds_up_no_other(
+    found: list[Door], lines: dict[str, Line], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(greeting, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    class Slow:
+        def say(self, document: dict[str, Any], limit_s: float) -> dict[str, Any]:
+            now[0] += min(19.0, limit_s)
+            return {"said": "", "state": "waits", "why": ""}
+
+    _, wrong = all_greeted(iter(found), {**lines, "app-1.b": Slow()})
+    assert now[0] <= greeting.HOST_S, "and not for as long as there are doors"
+    assert any("app-1.b, dr-host certificate greet: took 180 s for its answers in all" in it for it in wrong)
+    assert all("app-1.b" in it for it in wrong), "nobody else is accused of it"
 
 
 @pytest.mark.parametrize(
@@ -169,7 +187,7 @@ def test_a_line_that_lacks_what_it_needs_is_refused(begin: dict[str, Any]) -> No
 def test_no_new_key_is_ever_in_a_file(
     found: list[Door], lines: dict[str, Line], layouts: dict[str, Layout], made: dict[str, Any]
 ) -> None:
-    all_greeted(iter(found[:4]), lines)  # type: ignore[arg-type]
+    all_greeted(iter(found[:4]), lines)
     keys = [it["key"] for it in made[greeting.HOSTS]["hosts"].values()]
     texts = [path.read_text() for it in layouts.values() for path in it.etc.parents[1].rglob("*") if path.is_file()]
     assert texts and not any(key in text for key in keys for text in texts)

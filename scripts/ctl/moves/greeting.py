@@ -6,25 +6,33 @@ sessions of ssh that lead to them, so no port is opened and nothing listens.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from components.settings import Settings
 from contract import fields
 from contract.dataclass import dataclass
-from contract.errors import DrError
+from contract.errors import DrError, Failed
 from contract.greeting import DONE, REFUSED, Begin, Fresh, Place, Said, Turn, Use
 from contract.hosts import APP, CACHE, DATABASE, HostAddress, first, serves, shared_name
 from contract.plain import phrase
 from contract.services.postgres import REPLICATION_ROLE, Logins, other_pair
 from contract.services.redis import SHOP
 from contract.sites import SITES, other
-from scripts.clients.hosts import Conversation
 from scripts.ctl.stacks.rotation import login
 
 TURNS, ANSWER_S = 12, 20.0  # of a handshake, which takes three or four; for each answer of a host
+HOST_S = 180.0  # for all that one host answers: one that takes its time at each turn would hold the rehearsal up until the others' sessions end
 HOSTS, CACHES, LOGINS = "host-certificates", "cache-certificates", "database"
 Made = Mapping[str, Mapping[str, Any]]  # what is new, by the kind of `drctl rotate`
+
+
+class Line(Protocol):
+    """What leads to `certificate greet` of a host."""
+
+    def say(self, document: dict[str, Any], limit_s: float) -> dict[str, Any]:
+        """As of `scripts.clients.hosts.Conversation`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +136,7 @@ def _name(host: HostAddress) -> str:
     return shared_name(host.role, host.site) or host.fqdn
 
 
-def greeted(door: Door, case: Case, lines: Mapping[str, Conversation]) -> str:
+def greeted(door: Door, case: Case, lines: Mapping[str, Line]) -> str:
     """What is otherwise than it should be; empty where nothing is. `lines`: to `certificate greet` of both hosts. Raises DrError where one does not answer."""
     server, client = lines[door.server.host], lines[door.client.host]
     there = _said(client, door.client, door.client.begin(*case.client, name=door.name))
@@ -145,16 +153,36 @@ def greeted(door: Door, case: Case, lines: Mapping[str, Conversation]) -> str:
     return phrase(f"{door}, {case.what}: {'; '.join(refused) or ('taken' if taken else 'comes to no end')}", 400)
 
 
-def _said(line: Conversation, end: End, document: dict[str, Any]) -> Said:
+def _said(line: Line, end: End, document: dict[str, Any]) -> Said:
     answer = line.say(document, ANSWER_S)
     return fields.heard(
         Said, answer, f"host {end.host}, answer of dr-host certificate greet", "nothing is concluded from it"
     )
 
 
-def all_greeted(found: Iterator[Door], lines: Mapping[str, Conversation]) -> tuple[int, list[str]]:
+class _Bounded:
+    """A host's line, with an end to all of what it answers."""
+
+    def __init__(self, host: str, line: Line) -> None:
+        self._host, self._line, self._left_s = host, line, HOST_S
+
+    def say(self, document: dict[str, Any], limit_s: float) -> dict[str, Any]:
+        """Raises Failed."""
+        if self._left_s <= 0:
+            raise Failed(
+                f"host {self._host}, dr-host certificate greet: took {HOST_S:g} s for its answers in all, wanted less; it is asked nothing more"
+            )
+        began = time.monotonic()
+        try:
+            return self._line.say(document, min(limit_s, self._left_s))
+        finally:
+            self._left_s -= time.monotonic() - began
+
+
+def all_greeted(found: Iterator[Door], lines: Mapping[str, Line]) -> tuple[int, list[str]]:
     """How many handshakes were made, and what was otherwise than it should be. A host that does not answer ends its own doors alone."""
     number, wrong, silent = 0, list[str](), set[str]()
+    bounded = {host: _Bounded(host, line) for host, line in lines.items()}
     for door in found:
         ends = {door.server.host, door.client.host}
         if ends & silent or not ends <= lines.keys():
@@ -165,7 +193,7 @@ def all_greeted(found: Iterator[Door], lines: Mapping[str, Conversation]) -> tup
         for case in CASES:
             try:
                 number += 1
-                if told := greeted(door, case, lines):
+                if told := greeted(door, case, bounded):
                     wrong.append(told)
             except DrError as error:
                 wrong.append(phrase(str(error), 400))
