@@ -133,7 +133,8 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     monkeypatch.setattr(Stack, "run_release", lambda stack, told: it.configured.update({stack.name[-1]: told}))
     monkeypatch.setattr(Stack, "request", lambda *_: None)
     monkeypatch.setattr(engine, "up", it.up)
-    monkeypatch.setattr(deploy, "in_force", lambda _: Epoch(epoch=3, active=it.active, previous="b", planned=True))
+    for module in (deploy, recorded):
+        monkeypatch.setattr(module, "in_force", lambda _: Epoch(epoch=3, active=it.active, previous="b", planned=True))
     monkeypatch.setattr(deploy, "look", it.look)
     monkeypatch.setattr(deploy, "quiet", it.quiet.quiet)
     monkeypatch.setattr(recorded, "RunLease", it.leases.lease)
@@ -294,6 +295,16 @@ def test_of_two_at_once_the_second_begins_nothing(
     assert not book.opened(world.records, ITS).records  # type: ignore[arg-type]
     assert "ann at desk (deploy since noon) is at work there; nothing was changed" in capsys.readouterr().err
     assert world.quiet.asked == [], "whoever begins nothing has nobody be quiet about it"
+
+
+def test_what_was_planned_before_the_shop_was_moved_is_not_begun(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would begin with the region that sells by now."""
+    monkeypatch.setattr(recorded, "in_force", lambda _: Epoch(epoch=4, active="b", previous="a", planned=True))
+    assert typed(world, "deploy", NEW) == ExitCode.REFUSED
+    assert not world.runs and world.configured == dict.fromkeys("ab", OLD) and world.quiet.asked == []
+    assert "the shop was moved since; nothing was changed" in capsys.readouterr().err
 
 
 def test_whoever_was_suspended_and_has_lost_the_lease_meanwhile_runs_nothing_more(

@@ -16,6 +16,7 @@ from scripts.clients.openstack import ApiDown
 from scripts.clients.server_states import Server
 from scripts.ctl import cli
 from scripts.ctl.commands import drill_standby
+from scripts.ctl.moves import recorded
 from scripts.ctl.reports import book, writing
 from scripts.ctl.stacks.stack import Stack
 from scripts.ctl.survey.known import Known
@@ -42,6 +43,8 @@ class World:
         self.interrupt_at: int | None = None
         self.quiet = Quiet()
         self.instead: Callable[[Any], Survey] | None = None
+        assert self.seen.newest.value is not None
+        self.epoch = self.seen.newest.value
 
     # --- the platform
     def compute(self, *_: Any) -> World:
@@ -107,6 +110,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
         ("Compute", lambda *_: Api(it)),
     ):
         monkeypatch.setattr(drill_standby, name, played)
+    monkeypatch.setattr(recorded, "in_force", lambda _: it.epoch)
     monkeypatch.setattr(writing, "write", lambda _, made, __: it.records.append(made))
     monkeypatch.setattr(book, "draft", lambda _, *, event: event)
     monkeypatch.setattr(drill_standby, "time", SimpleNamespace(sleep=it.rest, monotonic=lambda: it.now))
@@ -125,6 +129,14 @@ def drilled(*words: str) -> int:
 
 
 STOPS, STARTS = [f"os-stop {it}" for it in NAMES], [f"os-start {it}" for it in NAMES]
+
+
+def test_the_power_of_a_region_that_sells_by_now_is_not_cut(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """The question may have stood on the terminal for an hour."""
+    world.epoch = replace(world.epoch, epoch=world.epoch.epoch + 1, active="b", previous="a")
+    assert drilled("--yes") == ExitCode.REFUSED
+    assert world.asked == [] and world.records == [] and world.quiet.asked == []
+    assert "the shop was moved since; nothing was changed" in capsys.readouterr().err
 
 
 def test_they_go_and_come_back_and_it_is_recorded(world: World, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from contract.errors import ExitCode, Refused
+from contract.epoch import Epoch
+from contract.errors import ExitCode, Partial, Refused
 from contract.services.commits import Mode
 from scripts.clients.hosts import Unreachable
 from scripts.ctl import cli
 from scripts.ctl.commands import reboot
+from scripts.ctl.moves import recorded
 from scripts.ctl.stacks.stack import Stack
 from scripts.ctl.survey.known import Known
 from scripts.ctl.survey.seen import Survey
@@ -41,6 +43,17 @@ class World:
         self.mends_after: int | None = None  # looks after which nothing is worse any more
         self.whole = self.seen
         self.quiet = Quiet()
+        assert self.seen.newest.value is not None
+        self.epoch, self.moved_behind, self.lost_behind = self.seen.newest.value, -1, -1  # by so many hosts
+
+    def newest(self, _: Any) -> Epoch:
+        if 0 <= self.moved_behind <= len(self.done):
+            return replace(self.epoch, epoch=self.epoch.epoch + 1, active="b", previous="a")
+        return self.epoch
+
+    def still(self, _: Any) -> None:
+        if 0 <= self.lost_behind <= len(self.done):
+            raise Partial("stack region-b: its lease belongs to bob by now")
 
     def spoil(self, path: str, value: Any) -> None:
         self.seen = played_survey.changed(self.seen, path, value)
@@ -55,10 +68,11 @@ class World:
         assert what == "reboot"
         return self
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> World:
         if self.at_work:
             raise Refused("stack region-b: bob is at work there")
         self.held = True
+        return self
 
     def __exit__(self, *_: object) -> None:
         self.held = False
@@ -108,6 +122,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(Stack, "settings", lambda _: ITS)
     monkeypatch.setattr(reboot, "look", it.look)
     monkeypatch.setattr(reboot, "RunLease", it.lease)
+    monkeypatch.setattr(recorded, "in_force", it.newest)
     monkeypatch.setattr(reboot, "way", it.way)
     monkeypatch.setattr(reboot, "quiet", it.quiet.quiet)
     monkeypatch.setattr(reboot, "_tell", lambda _, __, why, hosts: it.noted.append({"hosts": hosts, "why": why}))
@@ -126,6 +141,29 @@ def test_hosts_that_are_due_begin_anew_one_after_the_other_and_no_other_does(wor
     assert world.noted == [{"hosts": ("app-1.b", "db-1.b"), "why": "libc ticket 7"}]
     assert not world.quiet.now and world.quiet.whys == ["libc ticket 7", "libc ticket 7"]
     assert world.quiet.seconds == [660.0, 660.0], "as long as each may take"
+
+
+def test_a_region_that_sells_by_now_is_not_rebooted_though_it_was_the_standby_when_that_was_asked(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.moved_behind = 0
+    assert begun() == ExitCode.REFUSED
+    said = capsys.readouterr().err
+    assert world.done == [] and "region b active, wanted 3, region a active" in said and "nothing was changed" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "says"), [("moved_behind", "the shop was moved since"), ("lost_behind", "belongs to bob")]
+)
+def test_nor_are_its_other_hosts_where_the_shop_was_moved_or_the_lease_lost_between_two(
+    world: World, capsys: pytest.CaptureFixture[str], name: str, says: str
+) -> None:
+    setattr(world, name, 1)
+    assert begun() == ExitCode.PARTIAL
+    said = capsys.readouterr().err
+    assert world.done == ["app-1.b"] and says in said
+    assert said.count("app-1.b have begun anew, and no host behind them was touched") == 1
+    assert "nothing was changed" not in said
 
 
 def test_all_of_them_begin_anew_when_told_and_the_bastion_is_the_last(world: World) -> None:

@@ -34,6 +34,7 @@ from scripts.clients.run_lease import RunLease
 from scripts.clients.server_states import Server
 from scripts.ctl.commands import drill_switchover, reboot
 from scripts.ctl.moves.quiet import quiet
+from scripts.ctl.moves.recorded import as_planned
 from scripts.ctl.output import say, typed
 from scripts.ctl.reports import writing
 from scripts.ctl.reports.recording import end_of, of_run, why
@@ -119,18 +120,17 @@ def run(chosen: argparse.Namespace) -> ExitCode:
             typed(site, "Type the region that loses its database and cache", "`--yes` agrees")
         drill = Drill(told=chosen, newest=newest, servers=names, at=now, began=time.monotonic())
         try:
-            with (
-                RunLease(documents.witness(settings), site, "drill standby", os.environ, tell=say),
-                quiet(
+            with RunLease(documents.witness(settings), site, "drill standby", os.environ, tell=say):
+                as_planned(settings, newest)  # or it cuts the power of the region that sells
+                with quiet(
                     settings,
                     Undertaking.STANDBY,
                     site,
                     hosts=[key for key, it in settings.hosts_of(site).items() if KINDS[it.role].leased],
                     seconds=STOP_S + chosen.hold + START_S + WELL_S,
                     why=why(chosen),
-                ),
-            ):
-                _lost_and_back(settings, ways, drill, ill)
+                ):
+                    _lost_and_back(settings, ways, drill, ill)
         except BaseException as error:
             _record(settings, drill, *end_of(error))
             raise

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from components.render import documents
 from components.settings import Settings
 from contract.dataclass import dataclass
-from contract.errors import ExitCode, Failed, Refused, Usage
+from contract.errors import DrError, ExitCode, Failed, Partial, Refused, Usage
 from contract.hosts import APP, CACHE, CONTROL, DATABASE, KINDS, kind_of
 from contract.monitoring.silences import Undertaking
 from contract.plain import phrase, shown
@@ -25,6 +25,7 @@ from scripts.clients.hosts import Unreachable
 from scripts.clients.run_lease import RunLease
 from scripts.clients.trail import Note
 from scripts.ctl.moves.quiet import quiet
+from scripts.ctl.moves.recorded import as_planned
 from scripts.ctl.output import say, typed
 from scripts.ctl.persons.reach import TRY_S, way
 from scripts.ctl.reports.recording import why
@@ -80,7 +81,7 @@ def run(chosen: argparse.Namespace) -> ExitCode:
         if not chosen.yes:
             typed(chosen.site, "type the region's letter", "`--yes` agrees")
         _tell(settings, chosen.site, why(chosen), hosts)
-        with RunLease(documents.witness(settings), chosen.site, "reboot", os.environ, tell=say):
+        with RunLease(documents.witness(settings), chosen.site, "reboot", os.environ, tell=say) as lease:
             each = Round(
                 settings=settings,
                 ways=ways,
@@ -89,13 +90,29 @@ def run(chosen: argparse.Namespace) -> ExitCode:
                 limit_s=chosen.minutes * 60.0,
                 why=why(chosen),
             )
-            for host in hosts:
+            for number, host in enumerate(hosts):
+                _still(lease, settings, survey, hosts[:number])
                 began = time.monotonic()
                 with each.quiet(host):
                     survey = each.reboot(survey, host)
                 say(f"{host}: is back, and all is as it was, after {time.monotonic() - began:.0f} s")
     print(f"region {chosen.site}: {len(hosts)} of {len(hosts)} hosts have begun anew")
     return ExitCode.DONE
+
+
+def _still(lease: RunLease, settings: Settings, survey: Survey, done: Sequence[str]) -> None:
+    """Before each host: whoever sat in front of a question, or was suspended, may find the shop moved to this region. Raises Partial, DrError."""
+    planned = survey.newest.value
+    assert planned is not None  # `fit` refuses without
+    if not done:
+        as_planned(settings, planned)
+        return
+    so_far = f"{', '.join(done)} have begun anew, and no host behind them was touched"
+    try:
+        lease.still(documents.witness(settings))
+        as_planned(settings, planned, so_far)
+    except DrError as error:
+        raise Partial(str(error) if so_far in str(error) else f"{error}; {so_far}") from None
 
 
 def _wanted(chosen: argparse.Namespace, settings: Settings, survey: Survey) -> tuple[str, ...]:

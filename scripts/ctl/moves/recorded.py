@@ -41,6 +41,16 @@ def in_force(settings: Settings) -> Epoch:
     return newest
 
 
+def as_planned(settings: Settings, planned: Epoch, so_far: str = "nothing was changed") -> None:
+    """Asked once nobody else may begin: a question may have stood on a terminal for an hour. Raises DrError, Refused where the shop was moved since."""
+    now = in_force(settings)
+    if (now.epoch, now.active) != (planned.epoch, planned.active):
+        raise Refused(
+            f"epoch: found {now.epoch}, region {now.active} active, wanted {planned.epoch}, region {planned.active} active, as when this was planned: the shop "
+            f"was moved since; {so_far}; run the same again, which makes the plan anew"
+        )
+
+
 @dataclass(kw_only=True)
 class Undertaking:
     """`kind`: of a record; `scenario`: what was typed; `undo`: takes back what was begun where a step fails, and returns what is said then."""
@@ -65,11 +75,10 @@ class Undertaking:
         Refused, nothing changed, while somebody is.
         """
         try:
-            with (
-                RunLease(documents.witness(self.settings), PAIR, self.kind, os.environ, tell=say) as lease,
-                meanwhile or nullcontext(),
-            ):
-                self._make(plan, lease)
+            with RunLease(documents.witness(self.settings), PAIR, self.kind, os.environ, tell=say) as lease:
+                as_planned(self.settings, self.newest)
+                with meanwhile or nullcontext():
+                    self._make(plan, lease)
         except BaseException as error:
             if self.done or self.undone:
                 self._record(self.event(plan, *end_of(error)))
