@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ from scripts.clients.compute import Sight as Servers
 from scripts.clients.openstack import ApiDown
 from scripts.clients.server_states import Server
 from scripts.ctl import cli
-from scripts.ctl.commands import drill_standby
+from scripts.ctl.commands import drill_standby, drill_switchover
 from scripts.ctl.moves import recorded
 from scripts.ctl.reports import book, writing
 from scripts.ctl.stacks.stack import Stack
@@ -129,6 +130,15 @@ def drilled(*words: str) -> int:
 
 
 STOPS, STARTS = [f"os-stop {it}" for it in NAMES], [f"os-start {it}" for it in NAMES]
+
+
+def test_a_question_that_is_answered_behind_the_window_begins_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    times = [datetime.datetime(2026, 11, 29, hour, tzinfo=datetime.UTC) for hour in (3, 5)]
+    monkeypatch.setattr(drill_switchover, "clock", lambda: times.pop(0))
+    assert drilled("--yes", "--window", "02:00-04:00") == ExitCode.REFUSED
+    assert world.asked == [] and world.records == [] and "it is 05:00 UTC" in capsys.readouterr().err
 
 
 def test_the_power_of_a_region_that_sells_by_now_is_not_cut(world: World, capsys: pytest.CaptureFixture[str]) -> None:

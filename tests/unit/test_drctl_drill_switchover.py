@@ -225,6 +225,15 @@ def test_all_of_it_is_in_the_window_or_it_does_not_begin(
     assert pair.runs == []
 
 
+def test_a_question_that_is_answered_behind_the_window_begins_nothing(
+    pair: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    times = [NOW, NOW + datetime.timedelta(hours=2)]
+    monkeypatch.setattr(drill_switchover, "clock", lambda: times.pop(0))
+    assert ran("--window", "02:00-04:00") == ExitCode.REFUSED
+    assert pair.runs == [] and "it is 05:00 UTC" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "words", [["--window", "2-4"], ["--window", "24:00-25:00"], ["--hold", "-1"], ["--hold", "90000"]]
 )

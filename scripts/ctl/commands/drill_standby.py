@@ -91,7 +91,7 @@ class Drill:
 
 def run(chosen: argparse.Namespace) -> ExitCode:
     """Raises DrError."""
-    now = datetime.datetime.now(datetime.UTC)
+    now = drill_switchover.clock()
     drill_switchover.in_window(chosen.window, chosen.hold, int(WELL_S), now)
     settings = Stack.chosen(chosen).settings()
     with Ways() as ways:
@@ -118,6 +118,7 @@ def run(chosen: argparse.Namespace) -> ExitCode:
             return ExitCode.DONE
         if not chosen.yes:
             typed(site, "Type the region that loses its database and cache", "`--yes` agrees")
+        drill_switchover.in_window(chosen.window, chosen.hold, int(WELL_S), drill_switchover.clock())
         drill = Drill(told=chosen, newest=newest, servers=names, at=now, began=time.monotonic())
         try:
             with RunLease(documents.witness(settings), site, "drill standby", os.environ, tell=say):

@@ -75,7 +75,7 @@ class Drill:
 
 def run(chosen: argparse.Namespace) -> ExitCode:
     """Raises DrError."""
-    now = datetime.datetime.now(datetime.UTC)
+    now = clock()
     in_window(chosen.window, chosen.hold, 2 * WAY_S, now)
     pair = move.Pair.chosen(argparse.Namespace(**vars(chosen), region=None))
     home = move.leading(pair)
@@ -94,6 +94,7 @@ def run(chosen: argparse.Namespace) -> ExitCode:
             "none; nothing was changed; mend them, or choose another time"
         )
     move.agreed(found, chosen)
+    in_window(chosen.window, chosen.hold, 2 * WAY_S, clock())
     drill = Drill(told=chosen, plan=found, at=now, began=time.monotonic())
     try:
         code = _there_and_back(pair, drill)
@@ -186,6 +187,11 @@ def _leg(told: argparse.Namespace, way: Plan) -> argparse.Namespace:
     own = {"command": "switchover", "region": way.target, "plan": way.digest, "yes": False, "resume": False}
     reason = " ".join(filter(None, ("drill switchover-and-back", told.reason)))
     return argparse.Namespace(**{**vars(told), **own, "reason": reason})
+
+
+def clock() -> datetime.datetime:
+    """By which windows are judged: asked again once somebody has agreed, who may have left the question on a terminal."""
+    return datetime.datetime.now(datetime.UTC)
 
 
 def in_window(window: str, hold: int, beside_s: int, now: datetime.datetime) -> None:
