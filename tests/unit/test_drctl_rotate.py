@@ -332,6 +332,26 @@ def account(world: World, monkeypatch: pytest.MonkeyPatch) -> Account:
     return it
 
 
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_new_key_that_is_another_user_s_is_shown_by_nobody(
+    world: World, account: Account, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, listed: bool
+) -> None:
+    """What answers twice with the first answer would put the operator's key onto every host."""
+    first, really = {"access": "new7", "secret": "secretofnew7"}, account.ask
+
+    def ask(method: str, path: str, body: Any = None) -> Any:
+        found = really(method, path, body)
+        if not listed and isinstance(found, list):
+            found = [it for it in found if it.get("access") != "new7"]
+        return first if method == "POST" else found
+
+    monkeypatch.setattr(account, "ask", ask)
+    assert cli.main(["rotate", "witness", "--yes", "--project", "third"]) == ExitCode.FAILED
+    said = capsys.readouterr().err
+    assert "is one of user" in said and "what was in use is in use" in said and "secretofnew" not in said
+    assert at_rest(world) and not world.runs
+
+
 def test_keys_to_the_witness_are_made_and_deleted_by_the_key_of_who_has_made_its_users(
     world: World, account: Account, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from contract.buckets import Bucket
 from contract.dataclass import dataclass
-from contract.errors import Partial, Refused
+from contract.errors import Failed, Partial, Refused
 from contract.witness import OPERATOR
 from scripts.clients.bucket_rules import RuledBucket
 from scripts.ctl.beginning.account import Third
@@ -48,9 +48,20 @@ class WitnessKeys:
         return owners
 
     def made(self, found: Secrets) -> Secrets:
-        """One more key of each user. A run that is killed behind it leaves keys that nobody knows, and `end` deletes them."""
+        """One more key of each user. A run that is killed behind it leaves keys that nobody knows, and `end` deletes them. Raises Failed, also where one that
+        came is another user's: a host would be what that one is, by the operator's even whoever says which region is active.
+        """
         third = self.third()
-        made = {user: third.another_key(number) for user, number in self.owners(found, third).items()}
+        owners = self.owners(found, third)
+        made = {user: third.another_key(number) for user, number in owners.items()}
+        there = third.owners()
+        for user, number in owners.items():
+            whose = there.get(made[user]["access_key"], number)  # one that is not listed yet is waited for at the store
+            if whose != number or [it["access_key"] for it in made.values()].count(made[user]["access_key"]) > 1:
+                raise Failed(
+                    f"new key of {user}: is one of user {whose} of project {third.project}, wanted a key of user {number} that no other name has; nothing "
+                    "shows it, and what was in use is in use; see what answers in the place of the API, and run the same again"
+                )
         return {**made.pop(OPERATOR), "hosts": made}
 
     def wait_for(self, part: Secrets) -> None:
