@@ -857,6 +857,23 @@ def test_a_run_whose_state_was_not_kept_says_what_is_so_and_what_frees_it(
     assert "clean up" not in error and "updating" not in error
 
 
+def test_a_link_that_was_killed_is_named_though_it_could_not_say_why(tmp_path: Path) -> None:
+    body = """
+of("resourcePreEvent", "fence-claim"); of("resOpFailedEvent", "fence-claim")
+tell(diagnosticEvent={"severity": "error", "urn": "urn:pulumi:region-b::dr::command:local:Command::fence-claim",
+     "message": 'signal: killed: running "exec timeout -k 5 90 python -m scripts.links fence":\\n'})
+tell(diagnosticEvent={"severity": "error", "message": "update failed"})
+sys.exit(255)
+"""
+    (error,) = engine.up(played(tmp_path, body), print).errors
+    assert error.startswith("fence: was ended by a signal (killed) before it could say why") and "timeout" not in error
+    seen = engine.Seen(lambda _: None, 0.0)
+    seen.take({"diagnosticEvent": {"severity": "error", "message": 'signal: killed: running "x":'}})
+    (tmp_path / "said").touch()
+    (told,) = engine._errors(seen, 255, True, tmp_path / "said", Stack(name="region-b", folder=tmp_path))
+    assert "its run was told to end" in told, "the plugin has ended it, as it shall"
+
+
 def test_what_a_run_that_was_ended_at_once_has_left_is_one_sentence() -> None:
     """pulumi's own page asks for `pulumi refresh`, and for a look into the console of another cloud."""
     seen = engine.Seen(lambda _: None, 0.0)

@@ -184,7 +184,8 @@ class Seen:
                     self._watch(Step(link=LINKS[name], state=state, at_s=round(time.monotonic() - self._began, 1)))
         said = event.get("diagnosticEvent")
         if isinstance(said, Mapping) and said.get("severity") in ("error", "warning"):
-            for text in _sentences(str(said.get("message", ""))):
+            name = str(said.get("urn", "")).rsplit("::", 1)[-1]
+            for text in _sentences(str(said.get("message", "")), LINKS.get(name, name)):
                 (self.errors if said["severity"] == "error" else self.warnings).setdefault(text)
 
 
@@ -193,6 +194,8 @@ _UNMADE = re.compile(
 )
 # Of pulumi's page about operations that a run before has left: the type and the name of each.
 _LEFT = re.compile(r"^\s*\* urn:pulumi:\S*::(\S+)::(\S+), interrupted while", re.MULTILINE)
+# Of a link that went without a word, which its plugin does to it as well where the run is told to end.
+_SIGNALLED, _ENDED = re.compile(r"signal: ([a-z ]+): running "), "was ended by a signal"
 _UNKEPT = re.compile(r"failed to save snapshot: (.+)")
 _HOLDER = re.compile(r"created by (.+ at \S+)$")
 # What pulumi says around a sentence of ours: that it ended, how the command was called, whose text is pages long, and what went well before it failed.
@@ -204,12 +207,12 @@ _AROUND = (
     "INFO ",
     'running "',
     "Program failed",
-    "signal: killed: running",
     "an unhandled error",
 )
 
 
-def _sentences(message: str) -> Iterator[str]:
+def _sentences(message: str, of: str) -> Iterator[str]:
+    """`of`: what the resource is called."""
     if (left := set(_LEFT.findall(message))) and all("command:" in kind for kind, _ in left):
         names = ", ".join(sorted(name for _, name in left))
         yield phrase(
@@ -224,6 +227,11 @@ def _sentences(message: str) -> Iterator[str]:
                 f"{found[1]}: stands on {found[2]}, which this stack has not made yet, wanted all of it there before a move; a move makes nothing of the "
                 "platform; make it by `pulumi up` of this region with the request as it was, or the same command again with --with-changes"
             )
+        elif found := _SIGNALLED.match(text):
+            yield phrase(
+                f"{of}: {_ENDED} ({found[1]}) before it could say why: this machine ran out of memory, or somebody ended it; the same again goes on",
+                500,
+            )
         elif text and not text.startswith(_AROUND):
             yield phrase(text, 2000)
 
@@ -232,7 +240,8 @@ def _errors(seen: Seen, code: int, wanted: bool, said: Path, stack: Stack) -> It
     """Of a run that failed: what its links have said, and what pulumi says of itself, on its streams alone."""
     again = "what was told to hosts and links stays, and the next run tells it again"
     unkept = _UNKEPT.search(said.read_text(errors="replace"))
-    yield from seen.errors
+    errors = [it for it in seen.errors if not (wanted and _ENDED in it)]
+    yield from errors
     if unkept:
         yield (
             f"stack {stack.name}: its backend did not take the state at the end of the run ({phrase(unkept[1], 300)}), wanted it kept; {again}; see that the "
@@ -243,9 +252,9 @@ def _errors(seen: Seen, code: int, wanted: bool, said: Path, stack: Stack) -> It
             f"stack {stack.name}: pulumi was killed (signal {-code}), wanted its own end; its state may be the one from before; {again}; free the stack with "
             "`drctl unlock` and the region's letter"
         )
-    elif wanted and seen.any and not seen.errors:
+    elif wanted and seen.any and not errors:
         yield f"stack {stack.name}: its run was told to end before all was done, and has ended; {again}"
-    elif not seen.errors:
+    elif not errors:
         yield _said(said, stack)
 
 
