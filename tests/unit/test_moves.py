@@ -21,6 +21,7 @@ from contract.epoch import Epoch
 from contract.errors import ExitCode, Failed
 from contract.report import Event, Loss
 from scripts.clients.state_copies import Copy
+from scripts.clients.witness_bucket import WitnessDown
 from scripts.ctl import cli
 from scripts.ctl.commands import arguments, move
 from scripts.ctl.moves import engine
@@ -54,6 +55,7 @@ class World:
         self.silent: list[str] = []  # of each, whom nobody is told of
         self.limited: list[bool] = []  # of each, whether to the role chain
         self.ends: dict[str, Outcome] = {}
+        self.witness_why = ""  # it says nothing
         self.after: Any = lambda stack: None  # what a run leaves
         self.links: tuple[str, ...] = (
             "fence",
@@ -72,6 +74,8 @@ class World:
         return signed.record.event
 
     def newest(self) -> Epoch | None:
+        if self.witness_why:
+            raise WitnessDown(self.witness_why)
         return self.epoch
 
 
@@ -166,7 +170,7 @@ def test_a_backend_that_hangs_is_not_waited_for(
         assert cli.main(["failover", "b", "--dry-run"]) == ExitCode.DONE
     finally:
         held.set()
-    assert "no answer within 0.2 s; the run would wait for it in vain" in capsys.readouterr().err
+    assert "no answer within 0.2 s; the run waits for it in vain" in capsys.readouterr().err
 
 
 def test_a_failover_without_the_backend_runs_with_the_copy_and_keeps_it_however_it_ends(
@@ -340,17 +344,57 @@ def test_another_operator_who_was_faster_is_seen_before_anything_is_changed(
 ) -> None:
     assert world.epoch is not None
     world.epoch = replace(world.epoch, epoch=4, active="b")
-    assert cli.main(["failover", "b", "--yes"]) == ExitCode.REFUSED
+    assert cli.main(["switchover", "b", "--yes"]) == ExitCode.REFUSED
     assert "another run was faster" in capsys.readouterr().err and world.runs == []
 
 
 def test_where_nobody_knows_which_region_is_active_nothing_is_moved(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world.survey = replace(world.survey, newest=DARK)
-    for command in ("switchover", "failover"):
-        assert cli.main([command, "b", "--yes"]) == ExitCode.REFUSED
-    assert "nobody can tell which region is active" in capsys.readouterr().err and world.runs == []
+    world.survey, world.epoch = replace(world.survey, newest=DARK), None
+    for words in (["switchover", "b", "--yes"], ["failover", "b", "--dry-run"], ["failover", "b", "--yes"]):
+        assert cli.main(words) == ExitCode.REFUSED
+        assert "nobody can tell which region is active" in capsys.readouterr().err and world.runs == []
+    world.witness_why = "does not answer"
+    assert cli.main(["failover", "b", "--yes"]) == ExitCode.REFUSED
+    assert "witness: does not answer, wanted the epoch in force" in capsys.readouterr().err and world.runs == []
+
+
+def test_a_failover_that_is_agreed_to_beforehand_waits_for_no_host_and_has_its_plan_in_the_record(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun, survey = threading.Event(), world.survey
+    world.after = lambda _: begun.set()
+    monkeypatch.setattr(move, "look", lambda *_, **__: begun.wait(30) and survey)
+    assert cli.main(["failover", "b", "--yes"]) == ExitCode.DONE
+    told = capsys.readouterr()
+    assert "agreed to beforehand" in told.err and "  loss: " in told.out
+    assert any(line.startswith("loss: not received") for line in world.event().plan_lines)
+
+
+def test_a_failover_that_was_not_agreed_to_beforehand_runs_nothing_before_its_plan_is_seen(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look(*_: Any, **__: Any) -> Survey:
+        assert world.runs == []
+        return world.survey
+
+    monkeypatch.setattr(move, "look", look)
+    monkeypatch.setattr("scripts.ctl.output.typed", lambda *_: None)
+    assert cli.main(["failover", "b"]) == ExitCode.DONE and len(world.runs) == 1
+
+
+def test_hosts_that_say_nothing_keep_nobody_from_a_failover(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def look(*_: Any, **__: Any) -> Survey:
+        raise Failed("ssh: no key here")
+
+    monkeypatch.setattr(move, "look", look)
+    assert cli.main(["failover", "b", "--yes"]) == ExitCode.DONE
+    assert "what would be lost is not told beforehand: ssh: no key here" in capsys.readouterr().err
+    lines = world.event().plan_lines
+    assert lines[0].startswith("failover of www.shop.example: region a to region b") and "loss: not known" in lines
 
 
 def test_the_active_region_is_not_moved_to_itself(world: World, capsys: pytest.CaptureFixture[str]) -> None:

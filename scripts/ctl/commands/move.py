@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +18,7 @@ from components.render import documents
 from components.settings import Settings
 from contract.dataclass import dataclass
 from contract.epoch import Epoch
-from contract.errors import ExitCode, Partial, Refused
+from contract.errors import DrError, ExitCode, Partial, Refused
 from contract.monitoring.silences import Undertaking
 from contract.plain import phrase, shown
 from contract.runs import PAIR
@@ -28,7 +29,7 @@ from scripts.ctl import output
 from scripts.ctl.moves import engine
 from scripts.ctl.moves.engine import Outcome, Step
 from scripts.ctl.moves.journal import Journal, left
-from scripts.ctl.moves.plan import Kind, Plan, plan
+from scripts.ctl.moves.plan import Kind, Plan, bare, plan
 from scripts.ctl.moves.quiet import quiet
 from scripts.ctl.output import say
 from scripts.ctl.reports import writing
@@ -148,21 +149,59 @@ def failover(pair: Pair, chosen: argparse.Namespace) -> ExitCode:
         aside = Aside.chosen(witness, stack, chosen.region, chosen.state_copy, _mute(asked))
     if chosen.resume:
         return _with_state(aside, pair, chosen, lambda it: _resumed(it, chosen, Kind.FAILOVER))
+    if (chosen.yes or chosen.plan) and not chosen.dry_run:
+        return _at_once(aside, pair, chosen, asked)
     found = planned(pair, Kind.FAILOVER, chosen.region)
+    _tell(found, aside, asked)
+    if chosen.dry_run:
+        return ExitCode.DONE
+    agreed(found, chosen)
+    pair.record.agreed(found, typed=True)
+    return _with_state(aside, pair, chosen, lambda it: _moved(it, found))
+
+
+def _at_once(aside: Aside | None, pair: Pair, chosen: argparse.Namespace, asked: Questions) -> ExitCode:
+    """Agreed to beforehand: it begins by the epoch alone, and what its plan says is told and recorded once the hosts have answered, which takes as long as
+    pulumi's start. Nothing of it would have been asked: above the budget the fence refuses by a count of its own.
+    """
+    newest, why = None, ""
+    try:
+        newest = pair.newest()
+    except DrError as error:
+        why = str(error).removeprefix("witness: ")
+    found = bare(Kind.FAILOVER, chosen.region, newest, pair.settings, why)
+    agreed(found, chosen)
+    pair.record.agreed(found, typed=False)
+    say(f"{next(found.lines())}; agreed to beforehand, so it begins while the hosts are asked what would be lost")
+
+    def ask() -> None:
+        try:
+            known = planned(pair, Kind.FAILOVER, chosen.region)
+        except DrError as error:  # the epoch may be claimed by now
+            say(f"what would be lost is not told beforehand: {error}")
+            return
+        _tell(known, aside, asked)
+        if known.digest == found.digest:
+            pair.record.plan = known
+
+    asking = threading.Thread(target=ask, name="plan", daemon=True)
+    asking.start()
+    try:
+        return _with_state(aside, pair, chosen, lambda it: _carried_out(it, found))
+    finally:
+        asking.join(LIMIT_S + BACKEND_S)
+
+
+def _tell(found: Plan, aside: Aside | None, asked: Questions) -> None:
     _show(found)
     if aside is not None:
         age = ago(max(time.time() - aside.of.at, 0.0))
         print(f"  state: copy {aside.of.digest[:SHORT]}, made {age}, since Pulumi's backend is silent")
     elif mute := _mute(asked):
         say(
-            f"warning: {mute}; the run would wait for it in vain; `drctl state list --site {chosen.region}` names copies of its state: with --state-copy and "
+            f"warning: {mute}; the run waits for it in vain; `drctl state list --site {found.target}` names copies of its state: with --state-copy and "
             "the digest of the newest one this runs without the backend"
         )
-    if chosen.dry_run:
-        return ExitCode.DONE
-    agreed(found, chosen)
-    pair.record.agreed(found, typed=not (chosen.yes or chosen.plan))
-    return _with_state(aside, pair, chosen, lambda it: _moved(it, found))
 
 
 def _mute(asked: Questions) -> str:

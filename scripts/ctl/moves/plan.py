@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from enum import StrEnum
 
 from components.settings import Settings
@@ -62,7 +62,8 @@ class Plan:
         yield f"{self.kind} of {self.shop}: region {self.source} to region {self.target}, epoch {self.epoch} to {self.epoch + 1}"
         for number, step in enumerate(_STEPS[self.kind], 1):
             yield f"  {number}  {step.format(source=self.source, target=self.target, epoch=self.epoch + 1)}"
-        yield f"  loss: {self.loss or 'none; it is refused where anything would be lost'}"
+        none = "not known" if self.kind is Kind.FAILOVER else "none; it is refused where anything would be lost"
+        yield f"  loss: {self.loss or none}"
         yield f"  time: {self.expected or 'not known'}"
         if len({it for each in self.releases.values() for it in each} - {UNKNOWN}) > 1:
             yield f"  releases: {'; '.join(f'region {site} runs {told}' for site, told in sorted(self.running.items()))}"
@@ -92,20 +93,26 @@ _STEPS = {
 }
 
 
-def plan(kind: Kind, target: str, survey: Survey, settings: Settings, findings: Sequence[Finding]) -> Plan:
-    """Raises Refused where there is nothing to move, or nobody knows which region is active."""
-    newest = _in_force(survey)
+def bare(kind: Kind, target: str, newest: Epoch | None, settings: Settings, why: str = "") -> Plan:
+    """What its digest is of, and no more. `why`: nobody knows which epoch is in force. Raises Refused where there is nothing to move, or that is so."""
+    if newest is None:
+        found = why or "no epoch: nothing was brought up"
+        raise Refused(
+            f"witness: {found}, wanted the epoch in force; nobody can tell which region is active, so nothing was changed; see `drctl status`"
+        )
     if newest.active == target:
         raise Refused(
             f"{kind} to region {target}: it is active already (epoch {newest.epoch}); nothing was changed; `drctl status` shows both regions"
         )
+    return Plan(kind=kind, shop=settings.shop.host, source=newest.active, target=target, epoch=newest.epoch)
+
+
+def plan(kind: Kind, target: str, survey: Survey, settings: Settings, findings: Sequence[Finding]) -> Plan:
+    """All of it. Raises Refused as `bare` does."""
+    found = bare(kind, target, survey.newest.value, settings, survey.newest.why)
     blocking = tuple(it for it in findings if it.blocks) if kind is Kind.SWITCHOVER else ()
-    return Plan(
-        kind=kind,
-        shop=settings.shop.host,
-        source=newest.active,
-        target=target,
-        epoch=newest.epoch,
+    return replace(
+        found,
         against=blocking,
         unsure=_unsure(kind, findings, blocking),
         loss="" if kind is Kind.SWITCHOVER else sentence(_loss(target, survey, settings)),
@@ -146,16 +153,6 @@ def _unsure(kind: Kind, findings: Sequence[Finding], blocking: Sequence[Finding]
     """Of a failover only what is known to be wrong: the region that is lost was not asked."""
     wrong = (State.FAIL, State.WARN) if kind is Kind.FAILOVER else (State.FAIL, State.WARN, State.UNKNOWN)
     return len({it.id for it in findings if it.state in wrong} - {it.id for it in blocking})
-
-
-def _in_force(survey: Survey) -> Epoch:
-    newest = survey.newest
-    if newest.value is None:
-        found = newest.why or "no epoch: nothing was brought up"
-        raise Refused(
-            f"witness: {found}, wanted the epoch in force; nobody can tell which region is active, so nothing was changed; see `drctl status`"
-        )
-    return newest.value
 
 
 def _loss(target: str, survey: Survey, settings: Settings) -> Loss:
