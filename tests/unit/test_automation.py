@@ -71,7 +71,7 @@ def test_both_regions_are_judged(shop: Shop, world: World, tmp_path: Path) -> No
 
 def test_one_region_runs_with_its_request_as_it_is(shop: Shop, world: World, tmp_path: Path) -> None:
     before = (tmp_path / "Pulumi.region-a.yaml").read_text()
-    assert shop.up("a", why="a release").ok
+    assert shop.up("a", why="a release").ok and world.stays == [False]
     assert world.runs == [("region-a", "a", "a release")] and (tmp_path / "Pulumi.region-a.yaml").read_text() == before
 
 
@@ -98,6 +98,7 @@ def test_a_change_runs_in_the_standby_first(shop: Shop, world: World, active: st
     outcomes = shop.both(why="a change")
     assert list(outcomes) == [standby, active] and all(it.ok for it in outcomes.values())
     assert [run[0] for run in world.runs] == [f"region-{standby}", f"region-{active}"]
+    assert world.stays == [True, True], "a checkout of before a move would have the shop moved back"
 
 
 def test_a_change_that_fails_in_the_standby_reaches_no_customer(shop: Shop, world: World) -> None:

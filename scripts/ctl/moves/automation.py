@@ -100,11 +100,11 @@ class Shop:
         """The same, of a region that is lost."""
         return self._moved(Kind.FAILOVER, target, plan, watch, told)
 
-    def up(self, site: str, *, watch: Watch | None = None, why: str = "") -> Outcome:
-        """`pulumi up` of one region with its request as it is. Raises DrError where it cannot begin."""
+    def up(self, site: str, *, watch: Watch | None = None, why: str = "", stays: bool = False) -> Outcome:
+        """`pulumi up` of one region with its request as it is; `stays`: it is refused where that would move the shop. Raises DrError where it cannot begin."""
         self._engine()
         with log.kept("up", ["up", site, *([f"--reason={why}"] if why else [])]):
-            outcome = engine.up(self.stack(site), watch or _nobody, why=why)
+            outcome = engine.up(self.stack(site), watch or _nobody, why=why, stays=stays)
             log.ended(ExitCode.DONE if outcome.ok else ExitCode.FAILED)
         return outcome
 
@@ -123,11 +123,12 @@ class Shop:
 
     def both(self, *, watch: Watch | None = None, why: str = "") -> dict[str, Outcome]:
         """`up` of both regions, by their letters in the order in which they ran: the standby first, and the active one only where that has ended well. So
-        a change that does not work is seen where no customer is. Raises DrError where one cannot begin.
+        a change that does not work is seen where no customer is. It moves the shop nowhere: a checkout may ask for the region that was active before somebody moved it. Raises DrError
+        where one cannot begin.
         """
         active, outcomes = self.active(), dict[str, Outcome]()
         for site in (other(active), active):
-            outcomes[site] = self.up(site, watch=watch, why=why)
+            outcomes[site] = self.up(site, watch=watch, why=why, stays=True)
             if not outcomes[site].ok:
                 break
         return outcomes
