@@ -123,8 +123,8 @@ class Shop:
 
     def both(self, *, watch: Watch | None = None, why: str = "") -> dict[str, Outcome]:
         """`up` of both regions, by their letters in the order in which they ran: the standby first, and the active one only where that has ended well. So
-        a change that does not work is seen where no customer is. It moves the shop nowhere: a checkout may ask for the region that was active before somebody moved it. Raises DrError
-        where one cannot begin.
+        a change that does not work is seen where no customer is. It moves the shop nowhere: a checkout may ask for the region that was active before somebody
+        moved it. Raises DrError where one cannot begin.
         """
         active, outcomes = self.active(), dict[str, Outcome]()
         for site in (other(active), active):
