@@ -34,6 +34,9 @@ from contract.wire import document as json_document
 from scripts.clients.witness import Witness
 
 LIMIT_S, ANSWER_S, PAUSE_S = VERIFY_S, 12.0, 0.1
+TELL_S = (
+    30.0  # after which it says what it waits for, again and again: a first release that fails is waited for to the end
+)
 TURN_S = 10.0  # how long one that answers for the other site is waited for once another answers for its own
 
 
@@ -149,7 +152,8 @@ class Shop:
 
     def until(self, attempt: Callable[[], Any]) -> str:
         """Repeat `attempt` until it returns the site that served; Failed after the limit with what was last seen."""
-        deadline = time.monotonic() + LIMIT_S
+        began = time.monotonic()
+        deadline, tell = began + LIMIT_S, began + TELL_S
         while True:
             remedy = "run the same again once the app hosts are well (`dr-host app status` on app-1)"
             try:
@@ -162,12 +166,22 @@ class Shop:
                 )
             except (OSError, NotYet) as error:
                 seen = str(error)
-            if time.monotonic() > deadline:
+            now = time.monotonic()
+            if now > tell:
+                tell = now + TELL_S
+                _tell(
+                    f"INFO verify: after {now - began:.0f} s still {seen}; asked for {LIMIT_S:.0f} s in all; the link app-turn has told what its hosts said"
+                )
+            if now > deadline:
                 raise Failed(
                     f"shop https://{self.host} at {self.address}: after {LIMIT_S:.0f} s still {seen}; wanted an answer of the active site; the data "
                     f"tier has its role, so {remedy}"
                 )
             time.sleep(PAUSE_S)
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _shut(line: socket.socket) -> None:
@@ -198,7 +212,7 @@ class Turned:
     def _tell(self, error: Exception) -> None:
         text = f"not every app host serves ({error}); the shop sells on the others, and the links of the app hosts tell which it is"
         if not self._told:
-            print(f"WARNING verify: {text}", file=sys.stderr)
+            _tell(f"WARNING verify: {text}")
         self._told = True
 
     def _answer(self) -> None:

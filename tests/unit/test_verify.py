@@ -121,6 +121,16 @@ def test_where_no_host_turns_nothing_is_ordered_and_the_last_answer_is_told() ->
     assert shop.orders == []
 
 
+def test_who_waits_for_a_shop_that_does_not_come_up_reads_why_meanwhile(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(Failed):
+        proved(Played([DEAD]), hosts=1)
+    told = capsys.readouterr().err.splitlines()
+    assert 10 < len(told) <= verify.LIMIT_S / verify.TELL_S
+    assert all("still GET /well: 502" in line and "app-turn" in line for line in told)
+    assert proved(Played([DEAD, DEAD, HERE]), hosts=1) == "b"
+    assert capsys.readouterr().err == "", "nothing is said of what takes its usual time"
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
