@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
-import select
+import selectors
 import subprocess
 import threading
 import time
@@ -111,7 +111,10 @@ class Conversation:
         """What has come on stdout, empty at its end; None when nothing has. What has come on stderr is kept, the end of it."""
         stdout, stderr = self._process.stdout, self._process.stderr
         assert stdout is not None and stderr is not None
-        ready = select.select([stdout, *([] if stderr.closed else [stderr])], [], [], wait_s)[0]
+        with selectors.DefaultSelector() as each:  # not `select`, which takes no file whose number is 1024 or more
+            for stream in (stdout, *([] if stderr.closed else [stderr])):
+                each.register(stream, selectors.EVENT_READ)
+            ready = [it.fileobj for it, _ in each.select(wait_s)]
         if stderr in ready:
             piece = os.read(stderr.fileno(), 65536)
             self._err = (self._err + piece)[-LONGEST_LINE:]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import select
+import selectors
 import signal
 import subprocess
 import sys
@@ -50,7 +50,11 @@ def link(*arguments: str, under: tuple[str, ...] = ()) -> subprocess.Popen[bytes
 
 def said(process: subprocess.Popen[bytes]) -> list[str]:
     assert process.stderr is not None
-    assert select.select([process.stderr], [], [], 20)[0], "it goes on"
+    with (
+        selectors.DefaultSelector() as one
+    ):  # whatever number it has: a process of tests may have a thousand files open
+        one.register(process.stderr, selectors.EVENT_READ)
+        assert one.select(20), "it goes on"
     found = process.stderr.read().decode().splitlines()
     process.wait(10)
     return found
