@@ -34,6 +34,7 @@ from scripts.ctl.releases.candidate import Candidate, candidate, crowded, judged
 from scripts.ctl.releases.migrations import of_release
 from scripts.ctl.releases.store import Store
 from scripts.ctl.reports import book
+from scripts.ctl.reports.recording import why
 from scripts.ctl.stacks.stack import Stack
 from scripts.ctl.survey.asking import look
 from scripts.ctl.survey.checks import judge
@@ -152,8 +153,7 @@ def _agreed(it: Undertaking, plan: Plan, found: Candidate) -> ExitCode:
         "with a region lost: name the release in dr:shop.release and `pulumi up` of the other one (docs/releases.md)"
     )
     if it.agreed(plan, f"{chosen.command} of release {found.digest[:12]}", remedy):
-        why = " ".join(filter(None, (found.digest[:12], chosen.reason)))
-        it.carry_out(plan, quiet(it.settings, Kind.DEPLOY, it.newest.active, why=why))
+        it.carry_out(plan, quiet(it.settings, Kind.DEPLOY, it.newest.active, why=why(chosen, found.digest[:12])))
         print(f"release {found.digest[:12]} runs in both regions, and is what both are configured with")
     return ExitCode.DONE
 
