@@ -19,6 +19,7 @@ from contract.plain import phrase, shown
 from contract.report import Event, Figure
 from contract.sites import other
 from scripts.ctl.commands import move
+from scripts.ctl.commands.agreement import agreed
 from scripts.ctl.moves.engine import Step
 from scripts.ctl.moves.plan import Kind, Plan, plan
 from scripts.ctl.output import say
@@ -93,7 +94,7 @@ def run(chosen: argparse.Namespace) -> ExitCode:
             f"drill of a switchover to region {found.target}: found {len(found.against) + len(small)} reasons against it, which are listed above, wanted "
             "none; nothing was changed; mend them, or choose another time"
         )
-    move.agreed(found, chosen)
+    agreed(found, chosen)
     in_window(chosen.window, chosen.hold, 2 * WAY_S, clock())
     drill = Drill(told=chosen, plan=found, at=now, began=time.monotonic())
     try:

@@ -1,4 +1,5 @@
-"""`drctl switchover`, `failover`, `rejoin`, `failback`, `abort`: the plan first, then the very same `pulumi up` as by hand, then what is so now.
+"""`drctl switchover`, `failover`, `rejoin`, `failback`, `abort`: the plan first (beside it, of a failover that was agreed to beforehand), then the very same
+`pulumi up` as by hand, then what is so now.
 
 Exit codes: 0 done; 1 it failed, and the shop is where it was; 3 refused, nothing was changed; 4 stopped part-way, the last lines say what is so and what to
 run; 5 nobody can tell.
@@ -20,12 +21,11 @@ from contract.dataclass import dataclass
 from contract.epoch import Epoch
 from contract.errors import DrError, ExitCode, Partial, Refused
 from contract.monitoring.silences import Undertaking
-from contract.plain import phrase, shown
 from contract.runs import PAIR
 from contract.sites import SITES, other
 from scripts.clients.run_lease import RunLease
 from scripts.clients.witness import Witness
-from scripts.ctl import output
+from scripts.ctl.commands.agreement import agreed, show
 from scripts.ctl.moves import engine
 from scripts.ctl.moves.engine import Outcome, Step
 from scripts.ctl.moves.journal import Journal, left
@@ -48,8 +48,6 @@ PLANNED_S = 15.0  # for the look before a planned move: a host that is slow to a
 BACKEND_S = 4.0  # for Pulumi's backend, to say that it is there: beside a failover's look
 WELL_S = 900.0  # for a region that has rejoined, until nothing stands against a move ...
 LOOK_S = 10.0  # ... and between two looks
-# For the record, where somebody is at the terminal to agree.
-ASKED = {"approved_by": "Approved by", "witnessed_by": "Witnessed by", "reason": "Reason", "ticket": "Ticket"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +123,7 @@ def switchover(pair: Pair, chosen: argparse.Namespace) -> ExitCode:
 
 
 def _switch(pair: Pair, chosen: argparse.Namespace, found: Plan) -> ExitCode:
-    _show(found)
+    show(found)
     if chosen.dry_run:
         return ExitCode.DONE
     if found.against:
@@ -139,7 +137,7 @@ def _switch(pair: Pair, chosen: argparse.Namespace, found: Plan) -> ExitCode:
 
 
 def failover(pair: Pair, chosen: argparse.Namespace) -> ExitCode:
-    """The active region is lost, and nothing of it is needed. What would be lost is told first; the fence counts it once more, and refuses above the budget."""
+    """The active region is lost, and nothing of it is needed. What would be lost is told; the fence counts it itself, and refuses above the budget."""
     stack = pair.stacks[chosen.region]
     asked = Questions(BACKEND_S)
     asked.ask("backend", lambda: state_aside.silence(stack))
@@ -193,7 +191,7 @@ def _at_once(aside: Aside | None, pair: Pair, chosen: argparse.Namespace, asked:
 
 
 def _tell(found: Plan, aside: Aside | None, asked: Questions) -> None:
-    _show(found)
+    show(found)
     if aside is not None:
         age = ago(max(time.time() - aside.of.at, 0.0))
         print(f"  state: copy {aside.of.digest[:SHORT]}, made {age}, since Pulumi's backend is silent")
@@ -272,38 +270,6 @@ def planned(pair: Pair, kind: Kind, target: str) -> Plan:
     return plan(kind, target, survey, pair.settings, judge(survey, pair.settings))
 
 
-def _show(found: Plan) -> None:
-    for line in found.lines():
-        text = line.lstrip()
-        print(f"{line[: len(line) - len(text)]}{phrase(text, 600)}")
-
-
-def agreed(found: Plan, chosen: argparse.Namespace) -> None:
-    """By the plan's digest, by `--yes`, or typed. Raises Usage, Refused."""
-    if chosen.plan and chosen.plan != found.digest:
-        raise Refused(
-            f"plan {shown(chosen.plan)}: is not the one of now ({found.digest}), wanted that which was agreed to: another epoch is in force since; nothing was "
-            "changed; look at the plan above, and name it"
-        )
-    if chosen.yes or chosen.plan:
-        return
-    if sys.stdin is not None and sys.stdin.isatty():
-        _asked(chosen)
-    output.typed(
-        found.target,
-        "Type the region that shall be active",
-        "name the plan with --plan, or agree to whatever it is with --yes",
-    )
-
-
-def _asked(chosen: argparse.Namespace) -> None:
-    """For the record, of what was not told: before the clock runs."""
-    for name, question in ASKED.items():
-        if not getattr(chosen, name):
-            print(f"{question} (Enter: nothing): ", end="", flush=True)
-            setattr(chosen, name, phrase(sys.stdin.readline(), 200))
-
-
 def _moved(pair: Pair, found: Plan) -> ExitCode:
     newest = pair.newest()
     if newest is None or (newest.epoch, newest.active) != (found.epoch, found.source):
@@ -333,7 +299,7 @@ def _resumed(pair: Pair, chosen: argparse.Namespace, kind: Kind) -> ExitCode:
     say(f"goes on with the {before.told()}")
     found = Plan(kind=kind, shop=pair.settings.shop.host, source=it.source, target=it.target, epoch=it.epoch)
     if chosen.dry_run:
-        _show(found)
+        show(found)
         return ExitCode.DONE
     pair.record.agreed(found, typed=False)
     return _carried_out(pair, found)
